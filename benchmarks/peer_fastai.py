@@ -1,0 +1,89 @@
+"""fastai, as its vision tutorial does it: data loaders from a folder, a Learner, one cycle.
+
+The optimizer is torch's SGD inside fastai's wrapper (fastai's own has no Nesterov momentum), and the
+validation after each epoch is switched off, because no other peer has one.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+import torch
+from fastai.callback.schedule import ParamScheduler, combined_cos
+from fastai.data.core import DataLoaders
+from fastai.learner import Callback, CancelValidException, Learner
+from fastai.losses import CrossEntropyLossFlat
+from fastai.optimizer import OptimWrapper
+from fastai.torch_core import set_seed
+from fastai.vision.augment import Flip, RandomResizedCrop, Resize
+from fastai.vision.data import ImageDataLoaders, Normalize
+
+from peer_task import CROP_SCALE, MEAN, STD, Settings, answer, build_start
+
+
+class NoValidation(Callback):
+    """Leave out the pass over the test files after each epoch."""
+
+    def before_validate(self) -> None:
+        """Cancel it while fitting; ``get_preds`` runs without this callback."""
+        raise CancelValidException
+
+
+def build_loaders(settings: Settings) -> DataLoaders:
+    """Return loaders of train and, as fastai's "valid", of test."""
+    if settings.augment == "none":
+        item, batch = [Resize(settings.size)], []
+    else:
+        # val_xtra=0: the test images keep their own size, as with the others
+        item = [RandomResizedCrop(settings.size, min_scale=CROP_SCALE, val_xtra=0.0)]
+        batch = [Flip()]
+    return ImageDataLoaders.from_folder(
+        settings.folder,
+        train="train",
+        valid="test",
+        item_tfms=item,
+        batch_tfms=[*batch, Normalize.from_stats(MEAN, STD, cuda=False)],
+        bs=settings.batch_size,
+        val_bs=64,
+        num_workers=settings.num_workers,
+        device=torch.device("cpu"),
+        drop_last=False,
+    )
+
+
+def run(settings: Settings) -> dict[str, object]:
+    """Fine-tune all weights and answer for test."""
+    began = time.perf_counter()
+    set_seed(settings.seed)
+    loaders = build_loaders(settings)
+    learner = Learner(
+        loaders,
+        build_start(len(loaders.vocab)),
+        loss_func=CrossEntropyLossFlat(),
+        opt_func=partial(
+            OptimWrapper, opt=torch.optim.SGD, momentum=settings.momentum, nesterov=True
+        ),
+        lr=settings.learning_rate,
+        wd=settings.weight_decay,
+        wd_bn_bias=False,
+    )
+    peak = settings.learning_rate
+    rates = combined_cos(settings.warmup_fraction, peak / 25, peak, 0.0)
+    callbacks = [NoValidation(), ParamScheduler({"lr": rates})]
+    started = time.perf_counter()
+    with learner.no_bar(), learner.no_logging():
+        learner.fit(settings.num_epochs, cbs=callbacks)
+    train_seconds = time.perf_counter() - started
+    started = time.perf_counter()
+    with learner.no_bar(), learner.no_logging():
+        scores, targets = learner.get_preds(dl=loaders.valid)
+    test_seconds = time.perf_counter() - started
+    return answer(
+        settings,
+        train_seconds=train_seconds,
+        test_seconds=test_seconds,
+        num_correct=int((scores.argmax(dim=1) == targets).sum()),
+        num_test=len(targets),
+        job_seconds=time.perf_counter() - began,
+    )

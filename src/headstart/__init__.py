@@ -1,0 +1,101 @@
+"""Find the best starting point for labelled data, fine-tune from it inside a time budget.
+
+    import headstart as hs
+
+    run = hs.fit("photos/", budget="30m", out="runs/photos")
+    print(run.report())
+    run.predict(["new.jpg"])
+
+Names are imported when first used (PEP 562), so that ``import headstart`` and ``--help`` load no
+torch. The function behind the verb ``starts`` is ``list_starts`` here, because ``headstart.starts``
+is the room that builds them: one name must not mean two things.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from headstart.data import load
+    from headstart.errors import (
+        DataError,
+        DeviceError,
+        DivergenceError,
+        ExportError,
+        HeadstartError,
+        Interrupted,
+        OptionError,
+        RunFolderError,
+        StartError,
+    )
+    from headstart.recipes.doctor import doctor
+    from headstart.recipes.evaluate import evaluate
+    from headstart.recipes.finetune import finetune
+    from headstart.recipes.fit import fit
+    from headstart.recipes.predict import predict
+    from headstart.recipes.starts import starts as list_starts
+    from headstart.run import open_run as open
+    from headstart.starts import wrap_module
+    from headstart.types import ImageSpec
+
+__version__ = "0.1.0"
+
+# Every public name and where it lives; the command line takes its verbs from this table too.
+PLACES: dict[str, tuple[str, str]] = {
+    "load": ("headstart.data", "load"),
+    "doctor": ("headstart.recipes.doctor", "doctor"),
+    "list_starts": ("headstart.recipes.starts", "starts"),
+    "fit": ("headstart.recipes.fit", "fit"),
+    "finetune": ("headstart.recipes.finetune", "finetune"),
+    "evaluate": ("headstart.recipes.evaluate", "evaluate"),
+    "predict": ("headstart.recipes.predict", "predict"),
+    "open": ("headstart.run", "open_run"),
+    "ImageSpec": ("headstart.types", "ImageSpec"),
+    "wrap_module": ("headstart.starts", "wrap_module"),
+    "HeadstartError": ("headstart.errors", "HeadstartError"),
+    "OptionError": ("headstart.errors", "OptionError"),
+    "DataError": ("headstart.errors", "DataError"),
+    "StartError": ("headstart.errors", "StartError"),
+    "RunFolderError": ("headstart.errors", "RunFolderError"),
+    "DeviceError": ("headstart.errors", "DeviceError"),
+    "ExportError": ("headstart.errors", "ExportError"),
+    "DivergenceError": ("headstart.errors", "DivergenceError"),
+    "Interrupted": ("headstart.errors", "Interrupted"),
+}
+
+__all__ = [
+    "DataError",
+    "DeviceError",
+    "DivergenceError",
+    "ExportError",
+    "HeadstartError",
+    "ImageSpec",
+    "Interrupted",
+    "OptionError",
+    "RunFolderError",
+    "StartError",
+    "__version__",
+    "doctor",
+    "evaluate",
+    "finetune",
+    "fit",
+    "list_starts",
+    "load",
+    "open",
+    "predict",
+    "wrap_module",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in PLACES:
+        raise AttributeError(f"module 'headstart' has no attribute '{name}'")
+    module, attribute = PLACES[name]
+    value: object = getattr(import_module(module), attribute)
+    globals()[name] = value  # the next use costs nothing
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *globals()})

@@ -1,0 +1,331 @@
+"""The command line: call one public function and print what it returns.
+
+Commands come from the public functions (``commands.py``) and their words are read by
+``arguments.py``, so this file names no option of a verb. Results go to stdout, progress and errors
+to stderr, and the last line is the next command to type. Exit codes are those of ``errors.py``; a
+traceback appears with ``--debug`` only. No training logic, and no torch until a verb needs it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import io
+import json
+import os
+import shutil
+import sys
+import textwrap
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import TextIO
+
+from headstart import PLACES, __version__, events
+from headstart.arguments import FROM, FROM_HELP, GENERAL, read_arguments
+from headstart.commands import REQUIRED, Command, Option, flag, has_data, read_command
+from headstart.errors import (
+    HeadstartError,
+    Interrupted,
+    OptionError,
+    RunFolderError,
+    did_you_mean,
+)
+from headstart.reporting.console import Console
+from headstart.reporting.terminal import is_terminal, print_table
+from headstart.types import Prediction, Start
+
+Place = tuple[str, str]  # module, function
+
+VERBS: dict[str, Place] = {
+    "doctor": PLACES["doctor"],
+    "starts": PLACES["list_starts"],
+    "fit": PLACES["fit"],
+    "finetune": PLACES["finetune"],
+    "evaluate": PLACES["evaluate"],
+    "predict": PLACES["predict"],
+}
+LOAD: Place = PLACES["load"]
+
+# What to type next after verbs that do not say it themselves by an event ``next``.
+NEXT = {
+    "doctor": "headstart fit digits --budget 2m --out runs/digits",
+    "starts": "headstart fit DATA --budget 30m --out runs/mine",
+}
+
+
+def main(
+    argv: Sequence[str] | None = None,
+    *,
+    verbs: Mapping[str, Place] = VERBS,
+    load: Place = LOAD,
+) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        argv: The words after ``headstart``; those of the process by default.
+        verbs: For each verb, the module and the function that does it.
+        load: The module and the function that loads data.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without Unicode must not end a run
+    try:
+        return _dispatch(words, verbs, load)
+    except HeadstartError as error:
+        return _fail(error, error, words)
+    except KeyboardInterrupt as error:
+        return _fail(Interrupted("Interrupted."), error, words)
+    except OSError as error:
+        return _fail(_explain(error), error, words)
+    except Exception as error:
+        return _fail(_unexpected(error), error, words)
+
+
+def _dispatch(words: Sequence[str], verbs: Mapping[str, Place], load: Place) -> int:
+    before_values = words[: words.index("--")] if "--" in words else words
+    wants_help = bool({"--help", "-h"} & set(before_values))
+    rest = list(words)
+    leading = []
+    while rest and rest[0].startswith("-"):
+        leading.append(rest.pop(0))
+    if "--version" in leading:
+        return _print(f"headstart {__version__}")
+    unknown = [word for word in leading if word not in (*GENERAL, "-h")]
+    if unknown:
+        hint = did_you_mean(unknown[0], [*GENERAL, "--version"])
+        raise OptionError(
+            f"Unknown option '{unknown[0]}' of 'headstart'.{hint} Options of a command come "
+            f"after it, for example 'headstart fit DATA --budget 10m'."
+        )
+    if rest[:1] == ["help"]:
+        wants_help, rest = True, rest[1:]
+    if not rest:
+        return _print(overview(verbs, load))
+    if rest[0] not in verbs:
+        raise OptionError(
+            f"Unknown command '{rest[0]}'.{did_you_mean(rest[0], verbs)} "
+            f"'headstart help' lists them all."
+        )
+    command = _find_command(rest[0], verbs, load)
+    if wants_help:
+        return _print(help_text(command))
+    return _call(command, rest[1:], is_quiet="--quiet" in before_values)
+
+
+def _find_command(verb: str, verbs: Mapping[str, Place], load: Place) -> Command:
+    function = _find(verbs[verb])
+    return read_command(verb, function, _find(load) if has_data(function) else None)
+
+
+def _find(place: Place) -> Callable[..., object]:
+    module, name = place
+    function: Callable[..., object] = getattr(import_module(module), name)
+    return function
+
+
+def _call(command: Command, words: Sequence[str], *, is_quiet: bool) -> int:
+    """Call the verb with a console listening, print its result and the next command."""
+    values = read_arguments(command, words)
+    silent = io.StringIO()
+    console = Console(silent if is_quiet or os.environ.get("HEADSTART_QUIET") == "1" else None)
+    try:
+        with events.listen(console):
+            if command.load is not None and values.verb.get("data") is not None:
+                values.verb["data"] = command.load(values.verb["data"], **values.load)
+            result = command.function(**values.verb)
+    finally:
+        console.stop()
+    try:
+        _render(result, sys.stdout)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _leave_pipe()
+    console.say_next(NEXT.get(command.verb))
+    code = getattr(result, "exit_code", 0)
+    return code if isinstance(code, int) else 0
+
+
+# Printing ---------------------------------------------------------------------------------------
+
+
+def _print(text: str) -> int:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        return _leave_pipe()
+    return 0
+
+
+def _render(result: object, stream: TextIO) -> None:
+    """Print what a verb returned: its report, a table, or JSON lines where a program reads."""
+    report = getattr(result, "report", None)
+    if callable(report):
+        stream.write(f"{report()}\n")
+    elif isinstance(result, list) and all(isinstance(item, Prediction) for item in result):
+        _render_predictions(result, stream)
+    elif isinstance(result, list) and all(isinstance(item, Start) for item in result):
+        _render_starts(result, stream)
+    elif result is not None:
+        stream.write(f"{result}\n")
+
+
+def _render_predictions(predictions: Sequence[Prediction], stream: TextIO) -> None:
+    if is_terminal(stream):
+        rows = [[p.name, p.label, p.probability] for p in predictions]
+        print_table(["file", "prediction", "probability"], rows, stream)
+        return
+    for prediction in predictions:
+        stream.write(json.dumps(dataclasses.asdict(prediction), ensure_ascii=False) + "\n")
+
+
+def _render_starts(starts: Sequence[Start], stream: TextIO) -> None:
+    columns = ["start", "family", "parameters", "pixels", "pretrained on", "by", "licence", "local"]
+    rows = [
+        [
+            start.address,
+            start.family,
+            f"{start.num_parameters / 1e6:.1f} M" if start.num_parameters else None,
+            start.image.size if start.image else None,
+            start.pretrained_on or "nothing",
+            start.objective,
+            start.licence,
+            start.is_local,
+        ]
+        for start in starts
+    ]
+    print_table(columns, rows, stream)
+
+
+# Help -------------------------------------------------------------------------------------------
+
+
+def overview(verbs: Mapping[str, Place], load: Place) -> str:
+    """Return what ``headstart`` alone prints."""
+    commands = [_find_command(verb, verbs, load) for verb in verbs]
+    lines = [
+        f"headstart {__version__}: finds the best starting point for your data, fine-tunes from it "
+        "inside a time budget, and says honestly how good the result is.",
+        "",
+        _bold("Main job"),
+        "  headstart fit DATA --budget 30m --out runs/mine",
+        "  headstart fit digits --budget 2m --out runs/digits     (needs no data of yours)",
+        "",
+        _bold("Commands"),
+        *_two_columns([(command.verb, command.summary) for command in commands]),
+        "",
+        "'headstart help COMMAND' explains one; every run writes one folder with all it needs.",
+    ]
+    return "\n".join([*textwrap.wrap(lines[0], _width()), *lines[1:]])
+
+
+def help_text(command: Command) -> str:
+    """Return the help of one command, wrapped to the terminal."""
+    arguments = " ".join(
+        option.written if option.default is REQUIRED else f"[{option.written}]"
+        for option in command.positionals
+    )
+    usage = f"headstart {command.verb} {arguments}".rstrip()
+    lines = [f"{_bold('Usage')}  {usage} [options]", ""]
+    for paragraph in [command.summary, *command.description.split("\n\n")]:
+        if paragraph:
+            lines += [*textwrap.wrap(paragraph, _width()), ""]
+    own = [option for option in command.options if not option.is_positional and option.for_verb]
+    data = [option for option in command.options if not option.for_verb]
+    general = list(GENERAL.items())
+    if command.is_repeatable:
+        general.insert(0, (f"{FROM} RUN", FROM_HELP))
+    groups = [
+        ("Arguments", [(o.name.upper(), _describe(o)) for o in command.positionals]),
+        ("Options", [(o.written, _describe(o)) for o in own]),
+        ("Options for reading the data", [(o.written, _describe(o)) for o in data]),
+        ("General options", general),
+    ]
+    for title, rows in groups:
+        if rows:
+            lines += [_bold(title), *_two_columns(rows), ""]
+    return "\n".join(lines).rstrip()
+
+
+def _describe(option: Option) -> str:
+    default = option.default
+    if default is REQUIRED:
+        return option.description + ("" if option.is_positional else " (required)")
+    if isinstance(default, bool):
+        name = flag(option.name if default else f"no_{option.name}")
+        return f"{option.description} (default: {name})"
+    if default is None or default == () or default == []:
+        return option.description
+    if isinstance(default, list | tuple):
+        return f"{option.description} (default: {','.join(str(item) for item in default)})"
+    return f"{option.description} (default: {default})"
+
+
+def _two_columns(rows: Sequence[tuple[str, str]]) -> list[str]:
+    """Return names on the left and wrapped texts on the right; a long name gets its own line."""
+    left = min(max(len(name) for name, _ in rows), 24) + 4
+    lines = []
+    for name, text in rows:
+        wrapped = textwrap.wrap(text, max(_width() - left, 20)) or [""]
+        if len(name) > left - 4:
+            lines.append(f"  {name}")
+            name = ""
+        lines.append(f"  {name}".ljust(left) + wrapped[0])
+        lines += [" " * left + line for line in wrapped[1:]]
+    return [line.rstrip() for line in lines]
+
+
+def _width() -> int:
+    return max(40, min(shutil.get_terminal_size((100, 24)).columns, 100))
+
+
+def _bold(text: str) -> str:
+    plain = "NO_COLOR" in os.environ or not is_terminal(sys.stdout)
+    return text if plain else f"\033[1m{text}\033[0m"
+
+
+# Failing ----------------------------------------------------------------------------------------
+
+
+def _fail(failure: HeadstartError, error: BaseException, words: Sequence[str]) -> int:
+    """Print one sentence (or one for each bad option) to stderr and return the exit code."""
+    try:
+        if "--debug" in words:
+            traceback.print_exception(error)
+        every = isinstance(failure, OptionError)  # each of its lines is an error of its own
+        separator = "\nerror: " if every else "\n       "
+        print("error: " + str(failure).replace("\n", separator), file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        return _leave_pipe()
+    return failure.exit_code
+
+
+def _explain(error: OSError) -> HeadstartError:
+    """Return the sentence for a full disk or a missing permission."""
+    place = f"'{error.filename}'" if error.filename else "the run folder"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RunFolderError(
+            f"The disk is full: {place} could not be written. Free some space, or choose a folder "
+            f"on another disk with --out."
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return RunFolderError(
+            f"No permission to use {place} ({error.strerror}). Change its permissions, or choose "
+            f"another folder."
+        )
+    return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> HeadstartError:
+    said = " ".join(str(error).split())
+    return HeadstartError(
+        f"Something unexpected went wrong ({type(error).__name__}: {said}). "
+        f"Run again with --debug for the traceback."
+    )
+
+
+def _leave_pipe() -> int:
+    """Leave quietly when the reader of a pipe has gone, as ``headstart starts | head`` does."""
+    with open(os.devnull, "w") as nowhere:  # or flushing at exit would complain
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    return 141  # 128 + SIGPIPE, what a shell expects

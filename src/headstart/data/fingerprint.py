@@ -1,0 +1,133 @@
+"""Read every sample once: what it is (a digest), whether it can be an image, how large it is.
+
+From the digests come the sample ids and the fingerprint of the data set. Names count relative to
+the data's own folder, so a folder that moves keeps its fingerprint.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import numpy as np
+
+from headstart import events
+from headstart.data.images import read_header
+from headstart.data.samples import ArraySamples, UnreadableImage
+from headstart.types import Samples
+
+DIGEST_BYTES = 16
+CHUNK = 256
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What one pass over all samples found.
+
+    Attributes:
+        digests: uint8, shape (N, 16), a hash of each sample's content; zero where unreadable.
+        sizes: int64, shape (N, 2), height and width in pixels; zero where unreadable.
+        reasons: Index of each sample that cannot be used, with the reason.
+    """
+
+    digests: np.ndarray
+    sizes: np.ndarray
+    reasons: dict[int, str]
+
+
+def num_workers() -> int:
+    """Return how many threads may work: the cores this process is allowed to use."""
+    try:
+        return max(1, len(os.sched_getaffinity(0)))
+    except AttributeError:  # not on Linux
+        return os.cpu_count() or 1
+
+
+def inspect(samples: Samples, name: str) -> Inspection:
+    """Hash every sample and look at its header.
+
+    Args:
+        samples: The inputs; encoded bytes or uint8 arrays (H, W, C).
+        name: What progress is reported as.
+    """
+    total = len(samples)
+    digests = np.zeros((total, DIGEST_BYTES), np.uint8)
+    sizes = np.zeros((total, 2), np.int64)
+    reasons: dict[int, str] = {}
+
+    def look(start: int) -> None:
+        for i in range(start, min(start + CHUNK, total)):
+            try:
+                content = samples.read(i)
+                if isinstance(content, bytes):
+                    header = read_header(content)
+                    sizes[i] = header.height, header.width
+                else:
+                    sizes[i] = content.shape[:2]
+                    content = np.ascontiguousarray(content).tobytes()
+                digest = blake2b(content, digest_size=DIGEST_BYTES).digest()
+                digests[i] = np.frombuffer(digest, np.uint8)
+            except UnreadableImage as error:
+                reasons[i] = error.reason
+
+    # Threads help where reading waits for the disk; on small arrays they only wait for each other.
+    workers = 1 if isinstance(samples, ArraySamples) else num_workers()
+    with ThreadPoolExecutor(workers) as pool:
+        starts = range(0, total, CHUNK)
+        for start, _ in zip(starts, pool.map(look, starts), strict=True):
+            done = min(start + CHUNK, total)
+            if done == total or (start // CHUNK) % 8 == 7:
+                events.emit("task", name=name, done=done, total=total)
+    return Inspection(digests, sizes, dict(sorted(reasons.items())))
+
+
+def sample_ids(digests: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Return a number for each sample: 63 bits of a hash of its content and name.
+
+    The same file has the same id in every run and split. A sample listed twice under one name
+    gets a second number, so that ids are unique.
+
+    Args:
+        digests: uint8, shape (N, 16).
+        names: N names.
+
+    Returns:
+        int64, shape (N,), all different, none negative.
+    """
+    ids = np.empty(len(names), np.int64)
+    seen: dict[int, int] = {}
+    for i, (digest, name) in enumerate(zip(digests, names, strict=True)):
+        number = _number(digest.tobytes() + name.encode(errors="surrogateescape"))
+        while number in seen:
+            seen[number] += 1
+            number = _number(f"{number} {seen[number]}".encode())
+        seen[number] = 0
+        ids[i] = number
+    return ids
+
+
+def _number(data: bytes) -> int:
+    return int.from_bytes(blake2b(data, digest_size=8).digest(), "little") >> 1
+
+
+def fingerprint(
+    ids: np.ndarray, digests: np.ndarray, targets: np.ndarray, splits: np.ndarray, classes: object
+) -> str:
+    """Return 32 hexadecimal digits that change with any sample, target, class or split.
+
+    Args:
+        ids: int64, shape (N,).
+        digests: uint8, shape (N, 16).
+        targets: int64, shape (N,).
+        splits: int8, shape (N,).
+        classes: Class names, JSON-able.
+    """
+    state = blake2b(digest_size=16)
+    state.update(json.dumps(["headstart data 1", len(ids), classes]).encode())
+    for array, dtype in ((ids, "<i8"), (digests, "u1"), (targets, "<i8"), (splits, "i1")):
+        state.update(np.ascontiguousarray(array, dtype=dtype).tobytes())
+    return state.hexdigest()

@@ -1,0 +1,325 @@
+"""Decode a split once, into a memory-mapped array that every later run finds again.
+
+An entry of the store is a folder: ``pixels`` (raw uint8), ``entry.json`` (shape, the samples left
+out, a checksum for each chunk). It is written under a temporary name, flushed, and renamed, so a
+reader sees a whole entry or none, whoever else writes. Pixels are written with plain writes: a
+full disk is then an error, where a write through a memory map would kill the process. Memory stays
+bounded by a few chunks however large the data is.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import tempfile
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+
+from headstart import events
+from headstart.data.fingerprint import num_workers
+from headstart.data.images import decode_one
+from headstart.data.loading import check_bad_share
+from headstart.data.samples import ArraySamples, UnreadableImage
+from headstart.errors import DataError
+from headstart.types import BadSample, Dataset, ImageSpec, Samples, SplitName
+
+DECODER_VERSION = 1  # raise it when decode_one gives other pixels for the same image
+CHUNK_BYTES = 8 * 2**20
+CHECK_BYTES = 16 * 2**20
+SPARE_BYTES = 64 * 2**20
+STALE_SECONDS = 24 * 3600
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The decoded images of a split, without those that could not be decoded.
+
+    Attributes:
+        images: uint8, shape (N, S, S, C); memory-mapped copy-on-write, or the caller's own array.
+        targets: int64, shape (N,).
+        ids: int64, shape (N,).
+        names: N names.
+        bad_samples: Samples asked for that could not be decoded, each with its reason.
+    """
+
+    images: np.ndarray
+    targets: np.ndarray
+    ids: np.ndarray
+    names: Sequence[str]
+    bad_samples: Sequence[BadSample] = ()
+
+
+def decode(
+    dataset: Dataset,
+    split_name: SplitName,
+    spec: ImageSpec,
+    *,
+    indices: np.ndarray | None = None,
+) -> Pixels:
+    """Return the pixels of a split at the size that a start reads, decoding at most once.
+
+    Arrays in memory that have the right shape are passed through without a copy. Everything else
+    is kept on disk under ``HEADSTART_CACHE`` (``~/.cache/headstart`` when not set), checked when
+    it is opened, and decoded again when it is damaged.
+
+    Args:
+        dataset: The data.
+        split_name: Which split.
+        spec: The preprocessing; its decode size, decode channels and interpolation matter here.
+        indices: Positions in the split to decode, shape (N,), or None for all.
+
+    Raises:
+        DataError: More images than ``dataset.max_bad_fraction`` are unusable (those already left
+            out by ``load`` count too), or the cache cannot be written or is full.
+    """
+    split = dataset.split(split_name)
+    chosen = np.arange(len(split)) if indices is None else np.asarray(indices, np.int64)
+    samples, shape = split.samples, _shape(spec)
+    reasons: dict[int, str] = {}
+    if isinstance(samples, ArraySamples) and samples.images.shape[1:] == shape:
+        images = samples.images if indices is None else samples.images[chosen]
+        kept = chosen
+    else:
+        folder = _entry_folder(dataset, split_name, spec, chosen if indices is not None else None)
+        entry = _open_entry(folder, shape)
+        if entry is None:
+            entry = _make_entry(folder, samples, chosen, spec, dataset, split_name)
+        images, reasons = entry
+        kept = np.delete(chosen, list(reasons))
+    bad = [BadSample(samples.name(int(chosen[i])), why) for i, why in reasons.items()]
+    _check_bad(dataset, bad)
+    if len(kept) == 0:
+        raise DataError(f"No image of {dataset.name} ({split_name}) is left to decode.")
+    names = [samples.name(int(i)) for i in kept]
+    return Pixels(images, split.targets[kept], split.ids[kept], names, tuple(bad))
+
+
+def _check_bad(dataset: Dataset, bad: list[BadSample]) -> None:
+    if bad:
+        known = list(dataset.bad_samples)
+        total = len(known) + len(dataset.train) + len(dataset.val) + len(dataset.test)
+        check_bad_share(dataset.name, [*bad, *known], total, dataset.max_bad_fraction)
+
+
+def _shape(spec: ImageSpec) -> tuple[int, int, int]:
+    return spec.decode_size, spec.decode_size, spec.decode_channels
+
+
+def _entry_folder(
+    dataset: Dataset, split_name: str, spec: ImageSpec, indices: np.ndarray | None
+) -> Path:
+    """Return where the pixels of exactly these images under exactly this spec belong."""
+    root = os.environ.get("HEADSTART_CACHE") or "~/.cache/headstart"
+    what = [DECODER_VERSION, dataset.fingerprint, split_name, *_shape(spec), spec.interpolation]
+    state = blake2b(json.dumps(what).encode(), digest_size=16)
+    if indices is not None:
+        state.update(b"indices" + indices.astype("<i8").tobytes())
+    return Path(root).expanduser() / "pixels" / state.hexdigest()
+
+
+def _open_entry(
+    folder: Path, shape: tuple[int, int, int]
+) -> tuple[np.ndarray, dict[int, str]] | None:
+    """Return the images of an entry and the samples left out; None if missing or damaged."""
+    try:
+        entry = json.loads((folder / "entry.json").read_text())
+        num_images, checks = int(entry["num_images"]), entry["checks"]
+        reasons = {int(i): str(reason) for i, reason in entry["reasons"].items()}
+        path = folder / "pixels"
+        if path.stat().st_size != num_images * int(np.prod(shape)) or _checks(path) != checks:
+            return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    if num_images == 0:
+        return np.empty((0, *shape), np.uint8), reasons
+    # Copy-on-write: torch takes it as a writable array, and the file stays as it is.
+    return np.memmap(path, np.uint8, "c", shape=(num_images, *shape)), reasons
+
+
+def _checks(path: Path) -> list[int]:
+    """Return a CRC-32 for each 16 MiB of a file: it guards against damage, not against intent."""
+    size = path.stat().st_size
+
+    def check(start: int) -> int:
+        with open(path, "rb", buffering=0) as file:
+            file.seek(start)
+            return zlib.crc32(file.read(CHECK_BYTES))
+
+    with ThreadPoolExecutor(num_workers()) as pool:
+        return list(pool.map(check, range(0, size, CHECK_BYTES)))
+
+
+def _make_entry(
+    folder: Path,
+    samples: Samples,
+    chosen: np.ndarray,
+    spec: ImageSpec,
+    dataset: Dataset,
+    split_name: str,
+) -> tuple[np.ndarray, dict[int, str]]:
+    """Decode into a new entry, put it in place, and open it."""
+    shape = _shape(spec)
+    needed = len(chosen) * int(np.prod(shape))
+    what = f"{dataset.name} ({split_name})"
+    with _disk_errors(folder.parent, needed, what):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _remove_stale(folder.parent)
+        temporary = Path(tempfile.mkdtemp(prefix=f"{folder.name}.tmp-", dir=folder.parent))
+        try:
+            if shutil.disk_usage(temporary).free < needed + SPARE_BYTES:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            with open(temporary / "pixels", "wb+", buffering=0) as file:
+                reasons = _write_pixels(
+                    file.fileno(), samples, chosen, spec, f"decode {split_name}"
+                )
+                num_images = _close_gaps(file.fileno(), len(chosen), reasons, int(np.prod(shape)))
+                os.fsync(file.fileno())
+            # Too many bad images end the run here, before anything is kept.
+            bad = [BadSample(samples.name(int(chosen[i])), why) for i, why in reasons.items()]
+            _check_bad(dataset, bad)
+            entry = {
+                "num_images": num_images,
+                "reasons": reasons,
+                "checks": _checks(temporary / "pixels"),
+            }
+            with open(temporary / "entry.json", "w") as text:
+                json.dump(entry, text)
+                text.flush()
+                os.fsync(text.fileno())
+            _put_in_place(temporary, folder, shape)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    made = _open_entry(folder, shape)
+    if made is None:
+        raise DataError(
+            f"The decoded pixels of {what} changed on disk right after they were written to "
+            f"{folder}. Check the disk, or set HEADSTART_CACHE to another one."
+        )
+    return made
+
+
+def _write_pixels(
+    file: int, samples: Samples, chosen: np.ndarray, spec: ImageSpec, task: str
+) -> dict[int, str]:
+    """Decode in threads and write each image to its place; return what failed, by position."""
+    row_bytes = int(np.prod(_shape(spec)))
+    chunk = max(1, min(256, CHUNK_BYTES // row_bytes))
+    # In the order of the source, so that a Parquet row group is read once.
+    order = np.argsort(chosen, kind="stable")
+
+    def work(positions: np.ndarray) -> dict[int, str]:
+        failed = {}
+        rows = np.zeros((len(positions), *_shape(spec)), np.uint8)
+        for row, position in enumerate(positions):
+            try:
+                rows[row] = decode_one(samples.read(int(chosen[position])), spec)
+            except UnreadableImage as error:
+                failed[int(position)] = error.reason
+        if np.all(np.diff(positions) == 1):
+            _write_all(file, rows.data, int(positions[0]) * row_bytes)
+        else:
+            for position, pixels in zip(positions, rows, strict=True):
+                _write_all(file, pixels.data, int(position) * row_bytes)
+        return failed
+
+    reasons: dict[int, str] = {}
+    done, workers = 0, num_workers()
+    pending: dict[Future[dict[int, str]], int] = {}
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for start in range(0, len(order), chunk):
+                positions = order[start : start + chunk]
+                pending[pool.submit(work, positions)] = len(positions)
+                while len(pending) >= 2 * workers or (pending and start + chunk >= len(order)):
+                    for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                        done += pending.pop(future)
+                        reasons |= future.result()
+                        events.emit("task", name=task, done=done, total=len(order))
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    return dict(sorted(reasons.items()))
+
+
+def _write_all(file: int, data: memoryview, offset: int) -> None:
+    view = data.cast("B")
+    while len(view):
+        written = os.pwrite(file, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def _close_gaps(file: int, num_rows: int, reasons: dict[int, str], row_bytes: int) -> int:
+    """Move images down over those that failed, cut the file, and return how many are left."""
+    kept = np.delete(np.arange(num_rows), list(reasons))
+    if reasons:
+        for target, source in enumerate(kept.tolist()):
+            if target != source:
+                row = os.pread(file, row_bytes, source * row_bytes)
+                _write_all(file, memoryview(row), target * row_bytes)
+    os.ftruncate(file, len(kept) * row_bytes)
+    return len(kept)
+
+
+def _put_in_place(temporary: Path, folder: Path, shape: tuple[int, int, int]) -> None:
+    """Rename the new entry; if another process was first and its entry is whole, keep that."""
+    for _ in range(3):
+        try:
+            os.rename(temporary, folder)
+            break
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        if _open_entry(folder, shape) is not None:
+            return
+        aside = Path(tempfile.mkdtemp(prefix=f"{folder.name}.tmp-", dir=folder.parent))
+        try:
+            os.rename(folder, aside / "damaged")
+        except FileNotFoundError:
+            pass  # another process has just done the same
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    descriptor = os.open(folder.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_stale(root: Path) -> None:
+    """Remove what killed processes left behind, once it is a day old."""
+    for path in root.glob("*.tmp-*"):
+        try:
+            if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(path, ignore_errors=True)
+        except FileNotFoundError:
+            continue
+
+
+@contextmanager
+def _disk_errors(root: Path, needed: int, what: str) -> Iterator[None]:
+    """Say in a sentence why the store cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            while not root.exists():
+                root = root.parent
+            free = shutil.disk_usage(root).free
+            raise DataError(
+                f"The decoded pixels of {what} need {needed:,} bytes in {root}, where {free:,} "
+                "are free. Free some space, or set HEADSTART_CACHE to a folder on a larger disk."
+            ) from error
+        raise DataError(
+            f"The folder for decoded pixels cannot be written: {root} ({error.strerror}). "
+            "Set HEADSTART_CACHE to a folder that can."
+        ) from error

@@ -1,0 +1,256 @@
+"""Decide which samples are learned from, which chosen by, and which read once at the end.
+
+The data's own splits are kept. What is missing is taken from train: test first, then val, each
+stratified by class and drawn from the seed alone. With groups, whole groups move. The algorithms
+are written out here, and not taken from a library, so that a split never changes with a version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from headstart.data.records import SPLIT_CODES, SPLIT_NAMES, UNASSIGNED, Records
+from headstart.errors import DataError, quoted
+
+TRAIN, VAL, TEST = (SPLIT_CODES[name] for name in SPLIT_NAMES)
+FEW_PER_CLASS = 10
+FEW_IMAGES = 100
+IMBALANCE_RATIO = 10
+
+
+def assign_splits(
+    records: Records, *, val_fraction: float, test_fraction: float, seed: int
+) -> tuple[np.ndarray, dict[str, str]]:
+    """Return the split of each sample, and for each split how it came to be.
+
+    Args:
+        records: The usable samples.
+        val_fraction: Share of train that becomes val where the data brings none.
+        test_fraction: Share of train that becomes test where the data brings none.
+        seed: Of the draw.
+
+    Returns:
+        int8, shape (N,), 0 train, 1 val, 2 test; and one sentence part a split.
+
+    Raises:
+        DataError: One class only, a class too small to be on every side, a class that train
+            lacks, a group on two sides, or no train split.
+    """
+    splits = records.splits.copy()
+    if len(records.classes) < 2:
+        found = f"one class only ('{records.classes[0]}')" if records.classes else "no class"
+        raise DataError(
+            f"{records.name} has {found}; classification needs at least two. "
+            "Add samples of another class."
+        )
+    given = {name for name in SPLIT_NAMES if (splits == SPLIT_CODES[name]).any()}
+    if given and "train" not in given:
+        raise DataError(
+            f"{records.name} brings {' and '.join(sorted(given))} but no train samples; there is "
+            "nothing to learn from. Add a train split, or remove the split marks."
+        )
+    origin = dict.fromkeys(given, records.origin)
+    splits[splits == UNASSIGNED] = TRAIN
+    made = [name for name in ("test", "val") if name not in given]
+    _check_class_sizes(records, splits, made)
+    _check_groups(records, splits)
+    for name in made:
+        fraction = test_fraction if name == "test" else val_fraction
+        pool = np.flatnonzero(splits == TRAIN)
+        # One stream of numbers a split, so that neither draw depends on the other's.
+        rng = np.random.default_rng([seed, SPLIT_CODES[name]])
+        is_first = name == "test" and "val" in made
+        picked = _pick(records, pool, fraction, rng, keep=2 if is_first else 1)
+        splits[pool[picked]] = SPLIT_CODES[name]
+        whole = "all" if name == "test" and not given else "train"
+        how = "stratified" if records.groups is None else "stratified, whole groups"
+        origin[name] = f"{fraction:.4g} of {whole}, {how}, seed {seed}"
+    origin.setdefault("train", "what val and test left")
+    _check_unseen(records, splits)
+    return splits, {name: origin[name] for name in SPLIT_NAMES}
+
+
+def _pick(
+    records: Records, pool: np.ndarray, fraction: float, rng: np.random.Generator, *, keep: int
+) -> np.ndarray:
+    """Return which positions of the pool are drawn, in whole groups where there are groups."""
+    targets = records.targets[pool]
+    if records.groups is None:
+        return stratified_pick(targets, fraction, rng, keep=keep)
+    groups = np.asarray(records.groups)[pool]
+    return group_pick(targets, groups, fraction, rng, classes=records.classes, keep=keep)
+
+
+def stratified_pick(
+    targets: np.ndarray, fraction: float, rng: np.random.Generator, *, keep: int = 1
+) -> np.ndarray:
+    """Return ascending positions of a stratified draw: every class gives its share, at least one.
+
+    Args:
+        targets: int64, shape (N,).
+        fraction: Share to draw, in (0, 1).
+        rng: Source of the draw.
+        keep: How many of each class must be left over.
+    """
+    classes, counts = np.unique(targets, return_counts=True)
+    shares = counts * fraction
+    quota = np.floor(shares).astype(np.int64)
+    missing = round(len(targets) * fraction) - int(quota.sum())
+    # Largest remainder, so that the total is right too.
+    for i in np.argsort(-(shares - quota), kind="stable")[: max(0, missing)]:
+        quota[i] += 1
+    quota = np.minimum(np.maximum(quota, 1), np.maximum(counts - keep, 0))
+    picked = [
+        rng.permutation(np.flatnonzero(targets == value))[:number]
+        for value, number in zip(classes, quota, strict=True)
+    ]
+    return np.sort(np.concatenate(picked))
+
+
+def group_pick(
+    targets: np.ndarray,
+    groups: np.ndarray,
+    fraction: float,
+    rng: np.random.Generator,
+    *,
+    classes: Sequence[str],
+    keep: int,
+) -> np.ndarray:
+    """Return ascending positions of whole groups that come near the share of every class.
+
+    Greedy: large groups first, equal ones in random order; a group is taken when that brings the
+    counts of the classes nearer to their share. Then every class that is still absent gets the
+    smallest group that holds it.
+
+    Args:
+        targets: int64, shape (N,).
+        groups: str, shape (N,).
+        fraction: Share to draw, in (0, 1).
+        rng: Source of the draw.
+        classes: Names, for messages.
+        keep: How many groups of each class must be left over.
+
+    Raises:
+        DataError: A class is in too few groups to be on every side.
+    """
+    _, group_of = np.unique(groups, return_inverse=True)
+    num_groups = int(group_of.max()) + 1
+    counts = np.zeros((num_groups, len(classes)), np.int64)
+    np.add.at(counts, (group_of, targets), 1)
+    present = counts > 0
+    num_per_class = present.sum(axis=0)
+    for index in np.flatnonzero((num_per_class > 0) & (num_per_class < keep + 1)).tolist():
+        raise DataError(
+            f"Class '{classes[index]}' is in {num_per_class[index]} groups only; {keep + 1} are "
+            "needed to have it on every side of the split. Add groups, or leave out --group."
+        )
+    totals = np.maximum(counts.sum(axis=0), 1)
+    wanted = totals * fraction
+    taken = np.zeros(num_groups, bool)
+    have = np.zeros(len(classes))
+    shuffled = rng.permutation(num_groups)
+    order = shuffled[np.argsort(-counts[shuffled].sum(axis=1), kind="stable")]
+
+    def can_spare(group: int) -> bool:
+        left = present[~taken].sum(axis=0) - present[group]
+        return bool(np.all(left[present[group]] >= keep))
+
+    for group in order:
+        before = np.sum(((have - wanted) / totals) ** 2)
+        after = np.sum(((have + counts[group] - wanted) / totals) ** 2)
+        if after < before and can_spare(group):
+            taken[group] = True
+            have += counts[group]
+    for index in np.flatnonzero((have == 0) & (num_per_class > 0)).tolist():
+        if have[index] > 0:
+            continue  # a group taken for another class brought it
+        smallest = next(
+            (g for g in order[::-1] if present[g, index] and not taken[g] and can_spare(g)), None
+        )
+        if smallest is None:
+            raise DataError(
+                f"Class '{classes[index]}' cannot be on every side of the split without tearing "
+                "a group apart. Add groups that hold it, or leave out --group."
+            )
+        taken[smallest] = True
+        have += counts[smallest]
+    return np.flatnonzero(taken[group_of])
+
+
+def _check_class_sizes(records: Records, splits: np.ndarray, made: Sequence[str]) -> None:
+    """Refuse a class that is too small to give one sample to train and to each new split."""
+    counts = np.bincount(records.targets[splits == TRAIN], minlength=len(records.classes))
+    total = np.bincount(records.targets, minlength=len(records.classes))
+    sides = ["train", *reversed(made)]
+    small = [i for i in range(len(counts)) if counts[i] < len(sides) and (made or total[i] == 0)]
+    # A class that train lacks altogether but test has is named by _check_unseen, with its place.
+    small = [i for i in small if counts[i] > 0 or total[i] == 0]
+    if not small:
+        return
+    first = small[0]
+    inside = "" if len(made) == 2 else " in train"
+    number = f"{counts[first]} usable image{'' if counts[first] == 1 else 's'}{inside}"
+    more = f" ({len(small) - 1} more such classes)" if len(small) > 1 else ""
+    raise DataError(
+        f"Class '{records.classes[first]}' has {number}{more}; at least {len(sides)} are needed, "
+        f"one each for {', '.join(sides)}. Add images or remove the class."
+    )
+
+
+def _check_unseen(records: Records, splits: np.ndarray) -> None:
+    """Refuse a class that val or test holds and train does not."""
+    counts = [
+        np.bincount(records.targets[splits == code], minlength=len(records.classes))
+        for code in (TRAIN, VAL, TEST)
+    ]
+    for code in (VAL, TEST):
+        unseen = np.flatnonzero((counts[code] > 0) & (counts[TRAIN] == 0))
+        if len(unseen):
+            first = unseen[0]
+            where = np.flatnonzero((splits == code) & (records.targets == first))[0]
+            raise DataError(
+                f"Class '{records.classes[first]}' is in {SPLIT_NAMES[code]} "
+                f"({records.samples.name(int(where))}) but not in train (classes there: "
+                f"{quoted([records.classes[i] for i in np.flatnonzero(counts[TRAIN])])}). "
+                "Add training images of it, or remove it."
+            )
+
+
+def _check_groups(records: Records, splits: np.ndarray) -> None:
+    """Refuse a group that the data's own splits have torn apart."""
+    side: dict[str, int] = {}
+    for group, code in zip(records.groups or (), splits.tolist(), strict=False):
+        if side.setdefault(group, code) != code:
+            raise DataError(
+                f"Group '{group}' is in both {SPLIT_NAMES[side[group]]} and {SPLIT_NAMES[code]}; "
+                "a group has to stay on one side. Correct the splits that the data brings, or "
+                "leave out --group."
+            )
+
+
+def describe_splits(records: Records, splits: np.ndarray) -> list[str]:
+    """Return sentences about what a user should know of these splits."""
+    notes = []
+    names = records.classes
+    train = np.bincount(records.targets[splits == TRAIN], minlength=len(names))
+    test = np.bincount(records.targets[splits == TEST], minlength=len(names))
+    if (num_train := int(train.sum())) < FEW_IMAGES:
+        notes.append(f"Only {num_train} images to train on; figures will have wide intervals.")
+    tiny = [f"'{names[i]}' ({train[i]})" for i in np.flatnonzero(train < FEW_PER_CLASS)]
+    if tiny:
+        more = f" and {len(tiny) - 5} more" if len(tiny) > 5 else ""
+        notes.append(
+            f"Classes with fewer than {FEW_PER_CLASS} training images: {', '.join(tiny[:5])}{more}."
+        )
+    most, least = int(train.argmax()), int(train.argmin())
+    if train[least] and train[most] >= IMBALANCE_RATIO * train[least]:
+        notes.append(
+            f"Classes are imbalanced: '{names[most]}' has {train[most]} training images, "
+            f"'{names[least]}' {train[least]} ({train[most] / train[least]:.0f} times fewer)."
+        )
+    absent = [names[i] for i in np.flatnonzero(test == 0)]
+    if absent:
+        notes.append(f"Classes without test images, so without test figures: {quoted(absent)}.")
+    return notes

@@ -1,0 +1,93 @@
+"""The exception tree, and the one sentence pattern every message follows.
+
+A message says what is wrong (value and place), what was expected, and what to do:
+
+    Column 'label' is missing in reviews.csv (found: 'id', 'text', 'category'). Name the target
+    column, for example --label category.
+
+    HeadstartError            exit code 1
+    ├── OptionError           2    an option's value, or options that contradict each other
+    ├── DataError             3    the data cannot be read, or not be learned from
+    ├── StartError            4    a start is unknown, unreachable, or does not fit
+    ├── RunFolderError        5    a run folder is missing, occupied, damaged, or cannot be written
+    ├── DeviceError           6    a device is missing or out of memory
+    ├── ExportError           7    an export failed or is not faithful
+    ├── DivergenceError       8    the loss stopped being a number
+    └── Interrupted           130  Ctrl-C: the state is kept
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+
+class HeadstartError(Exception):
+    """Report a failure a user can act on; the command line prints it without a traceback."""
+
+    exit_code = 1
+
+
+class OptionError(HeadstartError):
+    """Refuse an option's value, or options that contradict each other."""
+
+    exit_code = 2
+
+
+class DataError(HeadstartError):
+    """Refuse data that cannot be read or cannot be learned from."""
+
+    exit_code = 3
+
+
+class StartError(HeadstartError):
+    """Refuse a start that is unknown, unreachable, or does not fit the data."""
+
+    exit_code = 4
+
+
+class RunFolderError(HeadstartError):
+    """Refuse a run folder that is missing, occupied, damaged, or cannot be written."""
+
+    exit_code = 5
+
+
+class DeviceError(HeadstartError):
+    """Report a device that is missing or out of memory."""
+
+    exit_code = 6
+
+
+class ExportError(HeadstartError):
+    """Report an export that failed or does not reproduce the model."""
+
+    exit_code = 7
+
+
+class DivergenceError(HeadstartError):
+    """Report a loss that stopped being a finite number."""
+
+    exit_code = 8
+
+
+class Interrupted(HeadstartError):
+    """Report Ctrl-C; the message says where the state is and how to go on."""
+
+    exit_code = 130
+
+
+def did_you_mean(value: str, known: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the nearest known name, or an empty string.
+
+    Args:
+        value: The name that was not found.
+        known: The names that exist.
+    """
+    close = get_close_matches(value, list(known), n=1, cutoff=0.6)
+    return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def quoted(names: Sequence[str], limit: int = 8) -> str:
+    """Return names in single quotes, comma separated, at most ``limit`` of them."""
+    shown = ", ".join(f"'{name}'" for name in names[:limit])
+    return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")

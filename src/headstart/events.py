@@ -1,0 +1,61 @@
+"""What happens while a verb works, as plain events that anyone may listen to.
+
+Rooms call ``emit``; the console, the log file and tests ``listen``. An event is a kind and flat
+JSON-able fields, so that the log is the same thing the terminal shows. There is no global logger
+and no print below the floor of the command line.
+
+Kinds: ``stage`` (text), ``note`` (text), ``choice`` (name, value, why), ``task`` (name, done,
+total, and fields such as loss, images_per_second), ``check`` (step, epoch, val figures),
+``table`` (title, columns, rows), ``next`` (command).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+Listener = Callable[[str, dict[str, object]], None]
+
+_listeners: ContextVar[tuple[Listener, ...]] = ContextVar("headstart_listeners", default=())
+
+
+def emit(kind: str, **fields: object) -> None:
+    """Tell every listener that something happened."""
+    for listener in _listeners.get():
+        listener(kind, fields)
+
+
+@contextmanager
+def listen(listener: Listener) -> Iterator[None]:
+    """Call ``listener(kind, fields)`` for every event emitted inside the block."""
+    token = _listeners.set((*_listeners.get(), listener))
+    try:
+        yield
+    finally:
+        _listeners.reset(token)
+
+
+_began: ContextVar[float | None] = ContextVar("headstart_began", default=None)
+
+
+@contextmanager
+def command_began(at: float) -> Iterator[None]:
+    """Say when the command of this block began (``time.monotonic()``): budgets count from there."""
+    token = _began.set(at)
+    try:
+        yield
+    finally:
+        _began.reset(token)
+
+
+def seconds_since_command_began() -> float | None:
+    """Return the seconds since the running command began, or None when called from a program."""
+    began = _began.get()
+    return None if began is None else time.monotonic() - began
+
+
+def is_heard() -> bool:
+    """Return whether anyone listens, so that a verb called from a program may attach a console."""
+    return bool(_listeners.get())

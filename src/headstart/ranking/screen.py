@@ -1,0 +1,225 @@
+"""Screen candidate starts on a sample: a quick score each, and what a pass costs.
+
+A pretrained start is scored by a linear probe on its frozen features; a start from scratch has no
+features worth probing, so it is scored by a short real training. Scores are validation accuracies
+on the same images, with intervals. Deliberately simple: no prior, no successive halving. The seam
+to a fuller search is ``screen``: data and starts in, scored candidates out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from headstart.data import Pixels, decode
+from headstart.errors import StartError
+from headstart.evaluation import accuracy
+from headstart.events import emit
+from headstart.model import run_batches
+from headstart.starts import find_start, list_starts
+from headstart.training.recipe import StrategyName, Wishes
+from headstart.tuning.bench import Bench, install, probe, seconds_per_image, set_up, subsample
+from headstart.tuning.clock import Clock
+from headstart.tuning.tune import tune
+from headstart.types import Dataset, Figure, Start
+
+_MAX_VAL = 1_000
+_SMALLEST_SIDE = 64
+_MIN_EPOCHS = 3.0
+_TRAIN_SHARE = 0.6  # of the budget; the rest is screening, evaluation and the report
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A start with its quick score.
+
+    Attributes:
+        start: The start.
+        size: Side of the network input in pixels.
+        strategy: How it would be fine-tuned.
+        score: Validation accuracy on the sample, or NaN where it was not tried.
+        seconds_per_image: One forward pass.
+        seconds: What screening it took.
+        note: What a reader should know: lower resolution, fewer samples, why it was left out.
+    """
+
+    start: Start
+    size: int
+    strategy: StrategyName
+    score: Figure
+    seconds_per_image: float
+    seconds: float
+    note: str
+
+
+def default_starts(dataset: Dataset) -> list[Start]:
+    """Return the candidates that need no network: local pretrained starts, then scratch.
+
+    At most three pretrained starts, smallest first; from scratch the textbook network for small
+    images, and a ResNet-18.
+    """
+    local = [s for s in list_starts("image") if s.is_local and s.pretrained_on is not None]
+    local.sort(key=lambda s: (s.image.size if s.image else 0, s.num_parameters))
+    side = min(dataset.image_size or (224, 224))
+    scratch = ["scratch/simple-cnn"] if side <= 64 else []
+    return [*local[:3], *(find_start(name) for name in [*scratch, "scratch/resnet18"])]
+
+
+def screen(
+    dataset: Dataset,
+    starts: list[Start],
+    *,
+    clock: Clock,
+    share: float,
+    seed: int,
+    device: torch.device,
+    on_better: Callable[[Bench, Pixels, np.ndarray], None],
+) -> list[Candidate]:
+    """Score candidates within a share of the budget, the best first.
+
+    Args:
+        dataset: Its test split is never touched.
+        starts: The candidates, tried in this order; what does not fit is left out, and says so.
+        clock: The budget.
+        share: Share of the whole budget that screening may take.
+        seed: Seed of the sample and of random weights.
+        device: Where to run.
+        on_better: Called with a usable model, its validation images and their logits whenever a
+            candidate beats those before it: a usable model exists early.
+
+    Raises:
+        StartError: If no candidate could be tried.
+    """
+    whole = clock.budget_seconds or 600.0
+    until = clock.spent + whole * share
+    candidates: list[Candidate] = []
+    best = float("-inf")
+    for index, start in enumerate(starts):
+        allowance = (until - clock.spent) / (len(starts) - index)
+        emit("task", name="screening", done=index, total=len(starts), start=start.address)
+        if allowance < 1.0:
+            candidates.append(_left_out(start, "left out: screening's share of the budget is spent"))
+            continue
+        try:
+            candidate, bench, val, logits = _try(
+                dataset, start, clock, allowance, seed=seed, device=device
+            )
+        except StartError as error:
+            candidates.append(_left_out(start, f"left out: {error}"))
+            continue
+        candidates.append(candidate)
+        if candidate.score.value > best:
+            best = candidate.score.value
+            on_better(bench, val, logits)
+    emit("task", name="screening", done=len(starts), total=len(starts))
+    if best == float("-inf"):
+        raise StartError(
+            f"None of {len(starts)} starts could be tried: {candidates[0].note}. Raise --budget, or "
+            f"name one with --starts."
+        )
+    return sorted(candidates, key=lambda c: -np.nan_to_num(c.score.value, nan=-1.0))
+
+
+def _left_out(start: Start, why: str) -> Candidate:
+    nothing = Figure(float("nan"), float("nan"), float("nan"))
+    return Candidate(start, 0, "full", nothing, float("nan"), 0.0, why)
+
+
+def _try(
+    dataset: Dataset,
+    start: Start,
+    clock: Clock,
+    allowance: float,
+    *,
+    seed: int,
+    device: torch.device,
+) -> tuple[Candidate, Bench, Pixels, np.ndarray]:
+    """Score one start within its allowance of seconds."""
+    began = time.monotonic()
+    pretrained = start.pretrained_on is not None
+    strategy: StrategyName = "lp-ft" if pretrained else "full"
+    bench, each, note = _fitting_size(dataset, start, strategy, clock, seed=seed, device=device)
+    num_classes = len(dataset.schema.classes)
+    wanted = int(np.clip(50 * num_classes, 1_000, 5_000))
+    limit = int(np.clip(0.6 * allowance / each, 10 * num_classes, wanted)) if pretrained else None
+    val = _sample(dataset, "val", bench, min(_MAX_VAL, limit or _MAX_VAL), seed)
+    train = _sample(dataset, "train", bench, limit, seed)
+    if limit is not None:
+        fitted = probe(
+            bench,
+            train.images,
+            train.targets,
+            val.images,
+            val.targets,
+            num_classes=num_classes,
+            imbalance="none",
+            limit=limit,
+            deadline=began + allowance,
+        )
+        install(bench.model, fitted)
+        note = f"probe on {len(train.targets)} images{note}"
+    else:
+        tune(
+            bench,
+            train,
+            val,
+            num_classes=num_classes,
+            checkpoints=None,
+            deadline=began + max(2.0, 0.9 * allowance),
+            stop_requested=lambda: False,
+        )
+        note = f"trained {time.monotonic() - began:.0f} s{note}"
+    logits = run_batches(bench.model, val.images, bench.model)
+    figure = accuracy(logits.argmax(axis=1), val.targets)
+    seconds = time.monotonic() - began
+    found = Candidate(start, bench.spec.size, strategy, figure, each, seconds, note)
+    return found, bench, val, logits
+
+
+def _fitting_size(
+    dataset: Dataset,
+    start: Start,
+    strategy: StrategyName,
+    clock: Clock,
+    *,
+    seed: int,
+    device: torch.device,
+) -> tuple[Bench, float, str]:
+    """Set a start up at the largest input size whose fine-tuning fits the budget.
+
+    Wanted are three epochs (a pass with gradients costs three without) and two passes over the test
+    split. A scratch start keeps the data's own size. Returns the bench, seconds an image, and a
+    note where the size was lowered.
+    """
+    wishes = Wishes()
+    own = min(dataset.image_size or (10_000, 10_000))
+    bench = set_up(dataset, start, strategy, wishes, size=None, device=device, seed=seed)
+    each = seconds_per_image(bench)
+    if start.pretrained_on is None:
+        return bench, each, ""
+    default = bench.spec.size
+    passes = 3 * _MIN_EPOCHS * len(dataset.train) + 2 * len(dataset.test) + 2 * len(dataset.val)
+    affordable = _TRAIN_SHARE * clock.left / passes if clock.budget_seconds else float("inf")
+    # pixels that the data does not have are worth little beyond four times its own side
+    ceiling = min(default, max(_SMALLEST_SIDE, 4 * own))
+    side = int(default * min(1.0, (affordable / each) ** 0.5))
+    size = int(np.clip(side // 32 * 32, min(_SMALLEST_SIDE, ceiling), ceiling))
+    if size == default:
+        return bench, each, ""
+    lowered = set_up(dataset, start, strategy, wishes, size=size, device=device, seed=seed)
+    return lowered, seconds_per_image(lowered), f", at {size} pixels instead of {default}"
+
+
+def _sample(
+    dataset: Dataset, name: str, bench: Bench, limit: int | None, seed: int
+) -> Pixels:
+    """Decode a stratified sample of a split; None takes all of it."""
+    split = dataset.split(name)  # type: ignore[arg-type]
+    if limit is None or len(split) <= limit:
+        return decode(dataset, name, bench.spec)  # type: ignore[arg-type]
+    places = subsample(split.targets, limit, seed=seed)
+    return decode(dataset, name, bench.spec, indices=places)  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""The verbs: each file assembles the rooms below into one public function."""

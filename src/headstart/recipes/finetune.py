@@ -1,0 +1,208 @@
+"""One start, one strategy: fine-tune, evaluate, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from headstart.errors import OptionError
+from headstart.events import emit
+from headstart.recipes.session import as_dataset, complete, session, spent_before
+from headstart.run import Run
+from headstart.types import Data, ImageSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from headstart.training.recipe import Wishes
+    from headstart.types import Dataset, Start
+
+
+def finetune(
+    data: Data,
+    *,
+    start: str | nn.Module,
+    strategy: Literal["auto", "head", "last-n", "lp-ft", "full"] = "auto",
+    out: str | None = None,
+    budget: str | None = None,
+    num_epochs: float | None = None,
+    num_steps: int | None = None,
+    batch_size: int | None = None,
+    micro_batch_size: int | None = None,
+    input_size: int | None = None,
+    num_last_layers: int | None = None,
+    optimizer: Literal["sgd", "adam", "adamw"] | None = None,
+    learning_rate: float | None = None,
+    head_multiplier: float | None = None,
+    bottom_multiplier: float | None = None,
+    weight_decay: float | None = None,
+    l1_penalty: float = 0.0,
+    schedule: Literal["constant", "cosine", "linear", "one-cycle"] | None = None,
+    warmup_fraction: float | None = None,
+    cooldown_fraction: float = 0.2,
+    label_smoothing: float | None = None,
+    dropout: float = 0.0,
+    drop_path: float | None = None,
+    mixup: float | None = None,
+    cutmix: float = 0.0,
+    augment: Literal["auto", "none", "digits", "light", "standard"] = "auto",
+    imbalance: Literal["auto", "none", "weights", "oversample"] = "auto",
+    clip: float = 1.0,
+    ema: bool | None = None,
+    patience: int = 6,
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+    channels_last: bool = True,
+    compile: bool = False,
+    device: str = "auto",
+    seed: int = 0,
+    resume: bool = False,
+    overwrite: bool = False,
+    spec: ImageSpec | None = None,
+) -> Run:
+    """Fine-tune one start on labelled data, evaluate it, and write a run folder.
+
+    Args:
+        data: A folder with a folder per class, a CSV, Parquet or JSONL file, a name such as
+            mnist, or (from Python) a Dataset, a DataFrame or (X, y) arrays.
+        start: Address of the start, for example timm/resnet18, scratch/simple-cnn,
+            pip/efficientnet-lite0, or a run folder; from Python also a module that maps images
+            (B, C, S, S) to features (B, D), with its spec.
+        strategy: What learns: head (a linear head on frozen features), last-n (also the last
+            layers), lp-ft (first the head, then everything), full (everything at once); auto is
+            lp-ft for a pretrained start and full for random weights.
+        out: Run folder to write; runs/<data> when not given.
+        budget: Hard limit of the whole command, for example 90s, 10m or 2h.
+        num_epochs: Passes over train.
+        num_steps: Optimizer steps, instead of num_epochs.
+        batch_size: Samples an optimizer step, over all devices.
+        micro_batch_size: Samples a forward pass; gradients accumulate up to batch_size.
+        input_size: Side of the network input in pixels.
+        num_last_layers: Layers that learn under last-n.
+        optimizer: Update rule; the family's own when not given.
+        learning_rate: Peak learning rate of the encoder's last layer.
+        head_multiplier: Learning rate of the head as a multiple of learning_rate.
+        bottom_multiplier: Learning rate of the first layer as a multiple of learning_rate; the
+            layers between decay geometrically.
+        weight_decay: L2 penalty, decoupled; none on biases and norms.
+        l1_penalty: Weight of the sum of absolute weights in the loss.
+        schedule: Shape of the learning rate over the run.
+        warmup_fraction: Share of the steps that warm up.
+        cooldown_fraction: Share of the steps that cool down under constant.
+        label_smoothing: Share of each target spread over all classes; 0.1 from five classes on.
+        dropout: Dropped share of the features before the head.
+        drop_path: Largest stochastic-depth rate of the encoder.
+        mixup: Alpha of mixup; 0 is off.
+        cutmix: Alpha of cutmix; 0 is off.
+        augment: Augmentation policy; auto looks at the images, and never mirrors small grey ones.
+        imbalance: What to do about rare classes; auto weighs the loss where the largest class has
+            more than ten times the samples of the smallest.
+        clip: Largest gradient norm; 0 is off.
+        ema: Whether to average the weights over the last steps; the family's own when not given.
+        patience: Checks without a gain of half a standard error before stopping; 0 never stops.
+        precision: Number format of the forward pass; auto is mixed on CUDA, fp32 elsewhere.
+        channels_last: Whether images lie in memory pixel by pixel, which is mostly faster.
+        compile: Whether to compile the model; pays off on long runs.
+        device: auto, cpu, cuda, cuda:1 or mps.
+        seed: Seed of everything.
+        resume: Go on with the unfinished run in out.
+        overwrite: Replace what stands in out.
+        spec: Preprocessing of a module given as start.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        OptionError: If options are out of range or contradict each other.
+        DataError: If the data cannot be learned from.
+        StartError: If the start is unknown, unreachable or does not fit.
+        RunFolderError: If the folder is occupied or cannot be written.
+        DivergenceError: If the loss stops being a number.
+        Interrupted: On Ctrl-C; the state is kept.
+
+    Example:
+        >>> import headstart as hs
+        >>> run = hs.finetune("digits-8x8", start="scratch/simple-cnn", num_epochs=2)  # doctest: +SKIP
+    """
+    said = {k: v for k, v in locals().items() if k not in _NOT_OPTIONS}
+    from headstart.training.device import choose_device
+    from headstart.tuning.bench import set_up
+    from headstart.tuning.clock import Clock, parse_budget
+
+    budget_seconds = parse_budget(budget)
+    found, module = _find(start, spec)
+    target = choose_device(device)
+    dataset = as_dataset(data)
+    said["start"] = found.address
+    with session(
+        "finetune", dataset, out, said, resume=resume, overwrite=overwrite
+    ) as current:
+        clock = Clock(budget_seconds, current.spent_before_resume + spent_before(dataset))
+        wishes = resolve_wishes(said, dataset, target)
+        chosen = strategy if strategy != "auto" else ("lp-ft" if found.pretrained_on else "full")
+        if strategy == "auto":
+            why = "the start is pretrained" if found.pretrained_on else "the weights are random"
+            emit("choice", name="strategy", value=chosen, why=why)
+        bench = set_up(
+            dataset,
+            found,
+            chosen,
+            wishes,
+            size=input_size,
+            device=target,
+            seed=seed,
+            module=module,
+            spec=spec,
+        )
+        complete(current, dataset, bench, clock, candidates=[])
+    path = current.folder.path
+    emit("next", command=f"headstart predict {path} FILE…")
+    return Run(path, module)
+
+
+_NOT_OPTIONS = ("data", "out", "resume", "overwrite", "spec")
+
+
+def _find(start: str | nn.Module, spec: ImageSpec | None) -> tuple[Start, nn.Module | None]:
+    """Return the start's record, and the module where the user brought one."""
+    if isinstance(start, str | Path):
+        from headstart.starts import find_start
+
+        return find_start(str(start)), None
+    from headstart.starts import wrap_module
+
+    if spec is None:
+        raise OptionError(
+            "start is a module and spec is missing; expected its preprocessing. Give spec=ImageSpec("
+            "size=…, channels=…, mean=…, std=…, …)."
+        )
+    return wrap_module(start, spec).start, start
+
+
+def resolve_wishes(said: dict[str, object], dataset: Dataset, device: object) -> Wishes:
+    """Turn the options of ``finetune`` into wishes: what is ``auto`` is decided here, and told.
+
+    Args:
+        said: Options by name.
+        dataset: Decides the augmentation and the imbalance.
+        device: Decides the precision.
+    """
+    import numpy as np
+
+    from headstart.training.augment import choose_policy
+    from headstart.training.device import choose_precision
+    from headstart.training.recipe import Wishes
+
+    fields = {k: v for k, v in said.items() if k in Wishes.__dataclass_fields__}
+    if fields["augment"] == "auto":
+        policy, why = choose_policy(dataset.image_size or (224, 224), dataset.image_channels or 3)
+        emit("choice", name="augment", value=policy, why=why)
+        fields["augment"] = policy
+    if fields["imbalance"] == "auto":
+        counts = np.bincount(dataset.train.targets, minlength=len(dataset.schema.classes))
+        ratio = counts.max() / max(1, counts.min())
+        fields["imbalance"] = "weights" if ratio > 10 else "none"
+        if ratio > 10:
+            why = f"the largest class has {ratio:.0f} times the samples of the smallest"
+            emit("choice", name="imbalance", value="weights", why=why)
+    fields["precision"] = choose_precision(str(fields["precision"]), device)  # type: ignore[arg-type]
+    return Wishes(**fields)  # type: ignore[arg-type]

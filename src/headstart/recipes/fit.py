@@ -1,0 +1,182 @@
+"""The main job: choose the start, fine-tune it inside the budget, say how good the result is.
+
+This is a first, simple search: a short list of candidates, a quick score each on a sample, then the
+fine-tuning of the best. The seam to a fuller one is ``ranking.screen``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from headstart.events import emit
+from headstart.recipes.finetune import resolve_wishes
+from headstart.recipes.session import Session, as_dataset, complete, session, spent_before
+from headstart.run import Run
+from headstart.types import Data
+
+if TYPE_CHECKING:
+    import torch
+
+    from headstart.ranking import Candidate
+    from headstart.tuning.clock import Clock
+    from headstart.types import Dataset
+
+_SCREEN_SHARE = 0.2  # of the budget
+
+
+def fit(
+    data: Data,
+    *,
+    budget: str = "10m",
+    out: str | None = None,
+    starts: Sequence[str] | None = None,
+    strategy: Literal["auto", "head", "last-n", "lp-ft", "full"] = "auto",
+    augment: Literal["auto", "none", "digits", "light", "standard"] = "auto",
+    imbalance: Literal["auto", "none", "weights", "oversample"] = "auto",
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+    device: str = "auto",
+    seed: int = 0,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> Run:
+    """Find the best start for the data, fine-tune it within the budget, and say how good it is.
+
+    Args:
+        data: A folder with a folder per class, a CSV, Parquet or JSONL file, a name such as digits
+            or mnist, or (from Python) a Dataset, a DataFrame or (X, y) arrays.
+        budget: Hard limit of the whole command, for example 90s, 10m or 2h.
+        out: Run folder to write; runs/<data> when not given.
+        starts: Addresses of the candidates; when not given, those that are on this machine.
+        strategy: What learns; auto is lp-ft for a pretrained start and full for random weights.
+        augment: Augmentation policy; auto looks at the images, and never mirrors small grey ones.
+        imbalance: What to do about rare classes; auto weighs the loss where the largest class has
+            more than ten times the samples of the smallest.
+        precision: Number format of the forward pass; auto is mixed on CUDA, fp32 elsewhere.
+        device: auto, cpu, cuda, cuda:1 or mps.
+        seed: Seed of everything.
+        resume: Go on with the unfinished run in out.
+        overwrite: Replace what stands in out.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        OptionError: If options are out of range.
+        DataError: If the data cannot be learned from.
+        StartError: If a start is unknown, or none can be tried.
+        RunFolderError: If the folder is occupied or cannot be written.
+        Interrupted: On Ctrl-C; the state is kept.
+
+    Example:
+        >>> import headstart as hs
+        >>> run = hs.fit("digits", budget="2m", out="runs/digits")  # doctest: +SKIP
+        >>> print(run.report())  # doctest: +SKIP
+    """
+    said: dict[str, Any] = {k: v for k, v in locals().items() if k not in _NOT_OPTIONS}
+    from headstart.starts import find_start
+    from headstart.training.device import choose_device
+    from headstart.tuning.bench import set_up
+    from headstart.tuning.clock import Clock, parse_budget
+
+    budget_seconds = parse_budget(budget)
+    named = [find_start(address) for address in starts or ()]
+    target = choose_device(device)
+    dataset = as_dataset(data)
+    said["starts"] = [s.address for s in named] or None
+    with session("fit", dataset, out, said, resume=resume, overwrite=overwrite) as current:
+        clock = Clock(budget_seconds, current.spent_before_resume + spent_before(dataset))
+        wishes = resolve_wishes(said, dataset, target)
+        if "chosen" not in current.plan:
+            _choose(current, dataset, named, clock, seed=seed, device=target)
+        chosen = current.plan["chosen"]
+        bench = set_up(
+            dataset,
+            find_start(chosen["start"]),
+            chosen["strategy"] if strategy == "auto" else strategy,
+            wishes,
+            size=chosen["size"],
+            device=target,
+            seed=seed,
+        )
+        complete(current, dataset, bench, clock, current.plan["candidates"])
+    path = current.folder.path
+    emit("next", command=f"headstart predict {path} FILE…")
+    return Run(path)
+
+
+_NOT_OPTIONS = ("data", "out", "resume", "overwrite")
+
+
+def _choose(
+    current: Session,
+    dataset: Dataset,
+    named: list[Any],
+    clock: Clock,
+    *,
+    seed: int,
+    device: torch.device,
+) -> None:
+    """Screen the candidates, tell the ranking, and put the choice into the plan."""
+    from headstart.ranking import default_starts, screen
+    from headstart.tuning.conclude import calibrate, save_model
+
+    emit("stage", text="Choosing the start")
+
+    def keep(bench: Any, val: Any, logits: Any) -> None:
+        calibrate(bench.model, logits, val.targets)
+        save_model(current.folder, dataset, bench)
+
+    candidates = screen(
+        dataset,
+        named or default_starts(dataset),
+        clock=clock,
+        share=_SCREEN_SHARE,
+        seed=seed,
+        device=device,
+        on_better=keep,
+    )
+    rows = [_row(c) for c in candidates]
+    emit(
+        "table",
+        title="Candidates, by validation accuracy on a sample",
+        columns=["start", "score", "95 % interval", "pixels", "seconds", "note"],
+        rows=[_shown(c) for c in candidates],
+    )
+    best = candidates[0]
+    why = f"validation accuracy {best.score.value:.3f} on a sample, the best of {len(rows)}"
+    emit("choice", name="start", value=best.start.address, why=why)
+    current.remember(
+        chosen={"start": best.start.address, "size": best.size, "strategy": best.strategy},
+        candidates=rows,
+    )
+
+
+def _row(candidate: Candidate) -> dict[str, Any]:
+    """Return a candidate as ``options.json`` keeps it."""
+    score = candidate.score
+    tried = score.value == score.value
+    return {
+        "start": candidate.start.address,
+        "score": score.value if tried else None,
+        "low": score.low if tried else None,
+        "high": score.high if tried else None,
+        "pixels": candidate.size or None,
+        "seconds": round(candidate.seconds, 2),
+        "note": candidate.note,
+    }
+
+
+def _shown(candidate: Candidate) -> list[str]:
+    """Return a candidate as the terminal shows it."""
+    score = candidate.score
+    if score.value != score.value:
+        return [candidate.start.address, "", "", "", "", candidate.note]
+    return [
+        candidate.start.address,
+        f"{score.value:.3f}",
+        f"{score.low:.3f} … {score.high:.3f}",
+        str(candidate.size),
+        f"{candidate.seconds:.1f}",
+        candidate.note,
+    ]

@@ -1,0 +1,145 @@
+"""Charts as inline SVG, written by hand: no library, no script, nothing fetched.
+
+Colours come from the page's style sheet through classes, so that a chart follows the light and the
+dark scheme. Deliberately left out: anything interactive; a ``<title>`` gives the exact value under
+the pointer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+
+Point = tuple[float, float]
+
+_WIDTH, _HEIGHT = 520.0, 240.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 12.0, 10.0, 34.0
+_MAX_POINTS = 300
+
+
+def line_chart(
+    series: Sequence[tuple[str, str, Sequence[Point]]], *, x_label: str, label: str
+) -> str:
+    """Draw lines over a common x axis.
+
+    Args:
+        series: For each line its name, CSS class (``line-a``, ``line-b``) and points (x, y), all
+            finite. Long lines are averaged down to 300 points.
+        x_label: What x counts.
+        label: What the chart shows, for those who cannot see it.
+
+    Returns:
+        An ``<svg>`` element, or an empty string where no line has a point.
+    """
+    lines = [(name, css, thin(points)) for name, css, points in series if points]
+    if not lines:
+        return ""
+    xs = [x for _, _, points in lines for x, _ in points]
+    x_low, x_high = min(xs), max(xs)
+    if x_low == x_high:
+        x_low, x_high = x_low - 1.0, x_high + 1.0
+    y_low, y_high = _range([y for _, _, points in lines for _, y in points])
+
+    def place(x: float, y: float) -> str:
+        across = _LEFT + (x - x_low) / (x_high - x_low) * (_WIDTH - _LEFT - _RIGHT)
+        # A loss that starts far off is cut at the top rather than flattening all the rest.
+        share = min(1.0, max(0.0, (y - y_low) / (y_high - y_low)))
+        return f"{across:.1f},{_HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM):.1f}"
+
+    parts = [_y_axis(y_low, y_high), _x_axis(x_low, x_high, x_label)]
+    for name, css, points in lines:
+        path = " ".join(place(x, y) for x, y in points)
+        parts.append(f'<polyline class="line {css}" points="{path}"><title>{escape(name)}</title>')
+        parts.append("</polyline>")
+        if len(points) <= 40:
+            for x, y in points:
+                left, top = place(x, y).split(",")
+                title = escape(f"{name} {y:.4g} at {x_label} {x:g}")
+                parts.append(f'<circle class="dot {css}" cx="{left}" cy="{top}" r="3">')
+                parts.append(f"<title>{title}</title></circle>")
+    return (
+        f'<svg class="chart" viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" role="img" '
+        f'aria-label="{escape(label)}">{"".join(parts)}</svg>'
+    )
+
+
+def interval_chart(value: float, low: float, high: float, axis: tuple[float, float]) -> str:
+    """Draw one interval as a whisker with a dot, for a row of a table.
+
+    Args:
+        value: The point estimate.
+        low: Lower end.
+        high: Upper end.
+        axis: Values at the left and right edge; the same for all rows of a table.
+    """
+    span = (axis[1] - axis[0]) or 1.0
+    start, end, dot = (
+        4.0 + min(1.0, max(0.0, (x - axis[0]) / span)) * 192.0 for x in (low, high, value)
+    )
+    return (
+        '<svg class="whisker" viewBox="0 0 200 16" role="img" '
+        f'aria-label="{value:.3f}, 95 % interval {low:.3f} to {high:.3f}">'
+        '<line class="track" x1="4" y1="8" x2="196" y2="8"/>'
+        f'<line class="span" x1="{start:.1f}" y1="8" x2="{end:.1f}" y2="8"/>'
+        f'<circle class="mark" cx="{dot:.1f}" cy="8" r="4.5"/></svg>'
+    )
+
+
+def thin(points: Sequence[Point], limit: int = _MAX_POINTS) -> list[Point]:
+    """Average neighbouring points until at most ``limit`` are left; the last is kept as it is."""
+    if len(points) <= limit:
+        return list(points)
+    size = math.ceil((len(points) - 1) / (limit - 1))
+    thinned = []
+    for start in range(0, len(points) - 1, size):
+        group = points[start : min(start + size, len(points) - 1)]
+        thinned.append((group[-1][0], sum(y for _, y in group) / len(group)))
+    return [*thinned, points[-1]]
+
+
+def ticks(low: float, high: float, count: int = 5) -> list[float]:
+    """Return round numbers (1, 2 or 5 times a power of ten) inside [low, high], about ``count``."""
+    if not high > low:
+        return [low]
+    rough = (high - low) / count
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1.0, 2.0, 5.0, 10.0) if factor * power >= rough)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [i * step for i in range(first, last + 1)]
+
+
+def _range(values: Sequence[float]) -> tuple[float, float]:
+    """Return the y range: all values, save for the highest 2 % where they lie far off."""
+    ordered = sorted(values)
+    low, high = ordered[0], ordered[math.ceil(0.98 * len(ordered)) - 1]
+    if ordered[-1] - low <= 1.5 * (high - low):
+        high = ordered[-1]
+    margin = 0.06 * (high - low) or 0.05 * abs(high) or 0.5
+    # A quantity that is never negative gets no axis below zero.
+    return (max(0.0, low - margin) if low >= 0 else low - margin), high + margin
+
+
+def _y_axis(low: float, high: float) -> str:
+    """Draw horizontal grid lines with their values."""
+    parts = []
+    for tick in ticks(low, high):
+        y = _HEIGHT - _BOTTOM - (tick - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
+        parts.append(f'<line class="grid" x1="{_LEFT}" y1="{y:.1f}"')
+        parts.append(f' x2="{_WIDTH - _RIGHT}" y2="{y:.1f}"/>')
+        parts.append(f'<text class="tick" x="{_LEFT - 7}" y="{y + 4:.1f}" text-anchor="end">')
+        parts.append(f"{tick:.6g}</text>")
+    return "".join(parts)
+
+
+def _x_axis(low: float, high: float, label: str) -> str:
+    """Write the x values and what they count."""
+    parts = []
+    for tick in ticks(low, high, 6):
+        x = _LEFT + (tick - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
+        parts.append(f'<text class="tick" x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 15}"')
+        parts.append(f' text-anchor="middle">{tick:,.6g}</text>')
+    middle = (_LEFT + _WIDTH - _RIGHT) / 2
+    parts.append(f'<text class="tick" x="{middle}" y="{_HEIGHT - 3}" text-anchor="middle">')
+    parts.append(f"{escape(label)}</text>")
+    return "".join(parts)

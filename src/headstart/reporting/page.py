@@ -1,0 +1,253 @@
+"""The report of a run as one HTML page that needs nothing else: no script, no request, no fonts.
+
+The page holds the full record: figures with intervals, the paired verdict, curves, confusion, every
+class, how the start was chosen, what the data was, every option, and the worst mistakes as
+pictures. All names come from users' files and are escaped; a content security policy in the page
+forbids scripts and requests in case one is missed. Wording that the text report shares lies in
+``wording.py``, charts in ``charts.py``, sections about the model's figures in ``page_figures.py``,
+the style sheet in ``page.html``.
+"""
+
+from __future__ import annotations
+
+import math
+from importlib import resources
+from string import Template
+
+from headstart.reporting.charts import Point, interval_chart, line_chart
+from headstart.reporting.page_figures import (
+    before_after_section,
+    classes_section,
+    confusion_section,
+    headline_section,
+)
+from headstart.reporting.page_parts import cell, paragraph, section, table, text
+from headstart.reporting.wording import (
+    Json,
+    describe_bad_samples,
+    describe_start,
+    format_count,
+    format_duration,
+    format_figure,
+    format_value,
+    start_address,
+)
+
+_MAX_BAD_SAMPLES = 100
+_MAX_MISTAKES = 48
+
+
+def render_page(
+    metrics: Json,
+    model: Json,
+    data: Json,
+    options: Json,
+    log_records: list[Json],
+    samples: list[Json] | None = None,
+) -> str:
+    """Return the report as a self-contained HTML page.
+
+    A key that is missing leaves its section out.
+
+    Args:
+        metrics: ``metrics.json``.
+        model: ``model.json``.
+        data: ``data.json``.
+        options: ``options.json``.
+        log_records: Lines of ``log.jsonl``; used are those of kind ``task`` with a ``loss`` and
+            those of kind ``check`` with ``val_loss`` or ``val_accuracy``.
+        samples: The worst mistakes: ``name``, ``target``, ``prediction``, ``probability`` (of the
+            prediction, in [0, 1]) and ``image_png_base64``. At most 48 are shown.
+    """
+    name = str(data.get("name") or model.get("data_name") or "run")
+    sections = [
+        headline_section(metrics),
+        before_after_section(metrics),
+        _mistakes(samples or []),
+        confusion_section(metrics.get("test") or {}),
+        classes_section(metrics.get("test") or {}),
+        _curves(log_records),
+        _choice(model, options),
+        _data(data),
+        _options(options, metrics),
+    ]
+    template = Template(resources.files(__package__).joinpath("page.html").read_text("utf-8"))
+    return template.substitute(
+        title=text(f"{name}: headstart report"),
+        heading=text(name),
+        subheading=_subheading(model, options),
+        sections="\n".join(part for part in sections if part),
+        footer=_footer(data, model),
+    )
+
+
+def _subheading(model: Json, options: Json) -> str:
+    """Say what was done from what, in one line."""
+    parts = [f"<code>{text(start_address(model))}</code>", text(describe_start(model))]
+    if model.get("strategy"):
+        parts.append(f"strategy <code>{text(model['strategy'])}</code>")
+    if options.get("verb"):
+        parts.insert(0, f"headstart {text(options['verb'])}")
+    return " · ".join(part for part in parts if part)
+
+
+def _mistakes(samples: list[Json]) -> str:
+    """Show the items that the model got wrong with most confidence."""
+    figures = []
+    for sample in samples[:_MAX_MISTAKES]:
+        image = sample.get("image_png_base64")
+        picture = f'<img alt="" src="data:image/png;base64,{text(image)}">' if image else ""
+        figures.append(
+            f"<figure>{picture}<b>{text(sample.get('prediction'))}</b> "
+            f"{sample.get('probability', math.nan):.2f}, is <b>{text(sample.get('target'))}</b>"
+            f'<br><span class="soft">{text(sample.get("name"))}</span></figure>'
+        )
+    lead = "Test items that were wrong with most confidence. Look for wrong labels among them."
+    body = f'<div class="photos">{"".join(figures)}</div>' if figures else ""
+    return section("Worst mistakes", lead, body)
+
+
+def _curves(log_records: list[Json]) -> str:
+    """Draw loss and val accuracy over the steps of the last training in the log."""
+    train = _points(log_records, "task", "done", "loss")
+    val_loss = _points(log_records, "check", "step", "val_loss")
+    accuracy = _points(log_records, "check", "step", "val_accuracy")
+    loss_chart = line_chart(
+        [("train loss", "line-a", train), ("val loss", "line-b", val_loss)],
+        x_label="step",
+        label="Loss over steps",
+    )
+    accuracy_chart = line_chart(
+        [("val accuracy", "line-b", accuracy)], x_label="step", label="Val accuracy over steps"
+    )
+    blocks = []
+    if loss_chart:
+        keys = [("line-a", "train loss", train), ("line-b", "val loss", val_loss)]
+        legend = "".join(f'<i class="{css}"></i>{name}' for css, name, points in keys if points)
+        blocks.append(f'<div><div class="legend">{legend}</div>{loss_chart}</div>')
+    if accuracy_chart:
+        legend = '<i class="line-b"></i>val accuracy'
+        blocks.append(f'<div><div class="legend">{legend}</div>{accuracy_chart}</div>')
+    lead = (
+        "Train loss is measured on augmented images and with the regularisation of training, so it "
+        "may lie above val loss."
+    )
+    body = f'<div class="charts">{"".join(blocks)}</div>' if blocks else ""
+    return section("Learning curves", lead, body)
+
+
+def _points(records: list[Json], kind: str, x_key: str, y_key: str) -> list[Point]:
+    """Return (x, y) of the last training in the log.
+
+    A task of another name starts a new line; a step that was already passed (another candidate, or
+    a run that was resumed) takes back the points from there on.
+    """
+    points: list[Point] = []
+    task: object = None
+    for record in records:
+        x, y = record.get(x_key), record.get(y_key)
+        if record.get("kind") != kind or not _is_finite(x) or not _is_finite(y):
+            continue
+        if record.get("name") != task:
+            points, task = [], record.get("name")
+        while points and points[-1][0] >= float(x):  # type: ignore[arg-type]
+            points.pop()
+        points.append((float(x), float(y)))  # type: ignore[arg-type]
+    return points
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _choice(model: Json, options: Json) -> str:
+    """Show which starts were tried, and what else was decided and why."""
+    candidates = options.get("candidates") or []
+    tried = [entry for entry in candidates if _is_finite(entry.get("score"))]
+    ends = [entry[key] for entry in tried for key in ("score", "low", "high") if entry.get(key)]
+    axis = (min(ends), max(ends)) if ends else (0.0, 1.0)
+    rows = []
+    for entry in candidates:
+        score, low, high = (entry.get(key) for key in ("score", "low", "high"))
+        figure = format_figure({"value": score, "low": low, "high": high})
+        has_interval = all(_is_finite(end) for end in (score, low, high))
+        seconds = entry.get("seconds")
+        rows.append(
+            [
+                cell(f"<code>{text(entry.get('start'))}</code>", "name"),
+                cell(figure if _is_finite(score) else "not tried", "number"),
+                cell(interval_chart(score, low, high, axis) if has_interval else "", "track-cell"),
+                cell("" if seconds is None else format_duration(seconds), "number"),
+                cell(text(entry.get("note") or ""), "soft"),
+            ]
+        )
+    head = [("start", ""), ("score on val", "number"), ("", ""), ("time", "number"), ("note", "")]
+    choices = [
+        [
+            cell(f"<code>{text(choice.get('name'))}</code>", "nowrap"),
+            cell(text(format_value(choice.get("value"))), "name"),
+            cell(text(choice.get("why") or ""), "soft"),
+        ]
+        for choice in options.get("choices") or []
+    ]
+    parts = [table(head, rows)] if rows else []
+    if choices:
+        parts.append("<h3>Choices and their reasons</h3>" if rows else "")
+        parts.append(table([("choice", ""), ("value", ""), ("why", "")], choices))
+    lead = f"Chosen: {start_address(model)}. Nothing here has seen the test set."
+    return section("How it was chosen", lead, "".join(parts))
+
+
+def _data(data: Json) -> str:
+    """Show splits, notes, and the samples that were left out."""
+    origins = data.get("split_origin") or {}
+    facts = [
+        (format_count(number), f"{name} · {origins[name]}" if origins.get(name) else name)
+        for name, number in (data.get("counts") or {}).items()
+    ]
+    bad = data.get("bad_samples") or []
+    if facts:
+        facts.append((format_count(len(bad)), "samples left out"))
+    boxes = "".join(f"<div><b>{text(n)}</b><span>{text(what)}</span></div>" for n, what in facts)
+    parts = [f'<div class="facts">{boxes}</div>'] if facts else []
+    notes = "".join(f"<li>{text(note)}</li>" for note in data.get("notes") or [])
+    parts.append(f"<ul>{notes}</ul>" if notes else "")
+    if bad:
+        rows = [
+            [cell(f"<code>{text(s.get('name'))}</code>", "name"), cell(text(s.get("reason")), "")]
+            for s in bad[:_MAX_BAD_SAMPLES]
+        ]
+        more = len(bad) - len(rows)
+        parts.append(f"<h3>{text(describe_bad_samples(data))}</h3>")
+        parts.append(table([("sample", ""), ("reason", "")], rows))
+        parts.append(paragraph(f"and {more:,} more, listed in data.json") if more else "")
+    return section("Data", "", "".join(parts))
+
+
+def _options(options: Json, metrics: Json) -> str:
+    """Show time, every resolved option, and the machine."""
+    seconds = metrics.get("seconds") or {}
+    boxes = "".join(
+        f"<div><b>{format_duration(value)}</b><span>{text(name.replace('_', ' '))}</span></div>"
+        for name, value in seconds.items()
+        if _is_finite(value)
+    )
+    parts = [f'<div class="facts">{boxes}</div>'] if boxes else []
+    for title, key in (("All options", "options"), ("Machine", "machine")):
+        rows = [
+            [cell(f"<code>{text(name)}</code>", "nowrap"), cell(text(format_value(value)), "name")]
+            for name, value in (options.get(key) or {}).items()
+        ]
+        if rows:
+            listed = table([(key.removesuffix("s"), ""), ("value", "")], rows)
+            parts.append(f"<details><summary>{title} ({len(rows)})</summary>{listed}</details>")
+    return section("Time, options and machine", "", "".join(parts))
+
+
+def _footer(data: Json, model: Json) -> str:
+    """Say what identifies the run."""
+    parts = [f"data fingerprint {data['fingerprint']}"] if data.get("fingerprint") else []
+    if _is_finite(model.get("temperature")):
+        parts.append(f"temperature {model['temperature']:.3f}")
+    parts.append("metrics.json, model.json, data.json and options.json hold the same as data")
+    return text(" · ".join(parts))

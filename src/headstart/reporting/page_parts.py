@@ -1,0 +1,53 @@
+"""The few HTML pieces that the sections of the page are built from; escaping happens here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+
+def text(value: object) -> str:
+    """Return a value as HTML text that is safe inside elements and quoted attributes."""
+    return escape(str(value), quote=True)
+
+
+def section(title: str, lead: str, body: str) -> str:
+    """Return a titled card; an empty string where there is no body.
+
+    Args:
+        title: Plain text.
+        lead: Plain text under the title, may be empty.
+        body: HTML.
+    """
+    if not body:
+        return ""
+    intro = f'<p class="lead">{text(lead)}</p>' if lead else ""
+    return f"<section><h2>{text(title)}</h2>{intro}{body}</section>"
+
+
+def paragraph(words: str) -> str:
+    """Return plain text as a paragraph."""
+    return f'<p class="soft small">{text(words)}</p>'
+
+
+def cell(html: str, css: str) -> str:
+    """Return a table cell around HTML."""
+    return f'<td class="{css}">{html}</td>' if css else f"<td>{html}</td>"
+
+
+def table(head: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table that scrolls sideways where it does not fit.
+
+    Args:
+        head: Title (plain text) and CSS class of each column.
+        rows: Cells as ``cell`` returns them.
+    """
+    titles = "".join(
+        f'<th class="{css}">{text(title)}</th>' if css else f"<th>{text(title)}</th>"
+        for title, css in head
+    )
+    body = "".join(f"<tr>{''.join(cells)}</tr>" for cells in rows)
+    return (
+        f'<div class="wide"><table><thead><tr>{titles}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )

@@ -1,0 +1,113 @@
+"""Print values and tables for a person: fitted to a terminal, never cut short in a pipe.
+
+One way to write a number, a duration and a table, shared by the progress console (stderr) and the
+command line's results (stdout). It knows nothing of what the tables hold.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from typing import TextIO
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Return whether a person watches the stream on a terminal that can redraw a line."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def format_value(value: object) -> str:
+    """Return a value as a table shows it: ``1,437``, ``0.9812``, ``yes``, and ``-`` for None."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return str(value)
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a duration: ``3.2 s`` below ten seconds, then ``0:42``, ``12:05``, ``1:02:05``."""
+    if not math.isfinite(seconds):
+        return "-"
+    if seconds < 10:
+        return f"{max(seconds, 0.0):.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def print_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    stream: TextIO,
+    *,
+    title: str | None = None,
+) -> None:
+    """Print a table: fitted to the terminal, or aligned and never cut short when piped.
+
+    Args:
+        columns: Headings.
+        rows: One cell a column; columns of numbers are aligned to the right.
+        stream: Where to.
+        title: A line above.
+    """
+    numeric = [
+        any(row[index] is not None for row in rows)
+        and all(row[index] is None or _is_number(row[index]) for row in rows)
+        for index in range(len(columns))
+    ]
+    cells = [[format_value(cell) for cell in row] for row in rows]
+    if is_terminal(stream):
+        _print_rich_table(columns, cells, numeric, stream, title)
+        return
+    widths = [
+        max(len(heading), *(len(row[index]) for row in cells)) if cells else len(heading)
+        for index, heading in enumerate(columns)
+    ]
+    if title:
+        stream.write(f"{title}\n")
+    for row in [list(columns), *cells]:
+        aligned = [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
+        ]
+        stream.write("  ".join(aligned).rstrip() + "\n")
+    stream.flush()
+
+
+def _print_rich_table(
+    columns: Sequence[str],
+    cells: Sequence[Sequence[str]],
+    numeric: Sequence[bool],
+    stream: TextIO,
+    title: str | None,
+) -> None:
+    from rich import box
+    from rich.console import Console as RichConsole
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    for heading, right in zip(columns, numeric, strict=True):
+        # The first column names the row: cutting it short would make the row useless.
+        table.add_column(
+            heading,
+            justify="right" if right else "left",
+            overflow="fold",
+            no_wrap=right or len(table.columns) == 0,
+        )
+    for row in cells:
+        table.add_row(*(Text(cell) for cell in row))
+    console = RichConsole(file=stream, highlight=False)
+    if title:
+        console.print(Text(title, style="bold"))
+    console.print(table)

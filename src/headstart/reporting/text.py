@@ -1,0 +1,209 @@
+"""The report of a run as plain text, at most 88 columns wide: what ``print(run.report())`` shows.
+
+It says what a person decides by: how good, how sure, better than what, where it fails, and what
+the tool chose and why. The full record (curves, matrix, every option) is the page's
+(``page.py``).
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from headstart.reporting.wording import (
+    FIGURE_NAMES,
+    Json,
+    describe_bad_samples,
+    describe_start,
+    format_duration,
+    format_figure,
+    format_items,
+    format_number,
+    format_value,
+    most_confused,
+    start_address,
+    verdict,
+    weakest_classes,
+)
+
+WIDTH = 88
+_MAX_NAME = 30  # longer names of classes and starts are cut in tables
+_NUM_WEAKEST = 5
+_NO_NUMBER = ("-", "unknown", "not tried")  # what stands in a column of numbers instead of one
+
+
+def render_text(metrics: Json, model: Json, data: Json, options: Json) -> str:
+    """Return the report as plain text.
+
+    Args:
+        metrics: ``metrics.json``; of its keys only ``test`` is needed.
+        model: ``model.json``.
+        data: ``data.json``.
+        options: ``options.json``.
+
+    Returns:
+        Lines of at most 88 columns, ending in a line break; the same for the same input.
+    """
+    name = str(data.get("name") or model.get("data_name") or "run")
+    title = f"headstart {options.get('verb', 'run')}: {name}"
+    sections = [
+        [_cut(title, WIDTH), "=" * min(len(title), WIDTH)],
+        _about(model, metrics),
+        _headline(metrics),
+        _before_after(metrics),
+        _classes(metrics),
+        _candidates(options),
+        _choices(options),
+        _data(data),
+        _time(metrics),
+    ]
+    return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
+
+
+def _about(model: Json, metrics: Json) -> list[str]:
+    """Say what was trained from what."""
+    rows = [("start", start_address(model)), ("", describe_start(model))]
+    rows.append(("strategy", str(model.get("strategy") or "unknown")))
+    scores = metrics.get("test") or {}
+    if scores:
+        classes = len(scores.get("per_class") or {})
+        rows.append(
+            ("test set", f"{format_items(scores['num_items'])}, {classes} classes, read once")
+        )
+    return [line for label, text in rows if text for line in _wrap(text, f"{label:<10}")]
+
+
+def _headline(metrics: Json) -> list[str]:
+    """List the figures of the test split, with those of val beside them if there are any."""
+    test = (metrics.get("test") or {}).get("figures") or {}
+    val = (metrics.get("val") or {}).get("figures") or {}
+    if not test:
+        return ["No test figures: the run has not been evaluated."]
+    rows = [["", "test", "val"] if val else ["", "test"]]
+    for key, name in FIGURE_NAMES.items():
+        if key in test:
+            row = [name, format_figure(test[key])]
+            rows.append([*row, format_figure(val.get(key))] if val else row)
+    note = "In brackets: 95 % interval."
+    if val:
+        note += " Val was used for choosing, so its figures flatter."
+    return ["How good", *_table(rows), *_wrap(note, "  ")]
+
+
+def _before_after(metrics: Json) -> list[str]:
+    """List the accuracies before and after, and the paired verdicts."""
+    compared = metrics.get("before_after") or {}
+    accuracies = compared.get("accuracy") or {}
+    if not accuracies:
+        return []
+    num_items = (metrics.get("test") or {}).get("num_items", 0)
+    lines = [f"Before and after: accuracy on the same {format_items(num_items)}"]
+    lines += _table([[name, format_figure(figure)] for name, figure in accuracies.items()])
+    for comparison in compared.get("comparisons") or []:
+        lines += _wrap(verdict(comparison, num_items), "  ", "    ")
+    return lines
+
+
+def _classes(metrics: Json) -> list[str]:
+    """List the classes with the lowest F1, and what they are mistaken for."""
+    scores = metrics.get("test") or {}
+    weakest = weakest_classes(scores, _NUM_WEAKEST)
+    if not weakest:
+        return []
+    rows = [["class", "items", "precision", "recall", "F1"]]
+    for name, found in weakest:
+        values = [
+            format_number((found.get(key) or {}).get("value")) for key in ("precision", "recall")
+        ]
+        rows.append([name, f"{found['support']:,}", *values, format_figure(found.get("f1"))])
+    total = len(scores["per_class"])
+    title = "Classes" if total <= _NUM_WEAKEST else f"Weakest {_NUM_WEAKEST} of {total} classes"
+    lines = [f"{title}, lowest F1 first", *_table(rows)]
+    for pair in most_confused(scores, 3):
+        text = f"{pair.count:,} of {pair.support:,} '{pair.target}' were called '{pair.prediction}'"
+        lines += _wrap(text, "  ", "    ")
+    return lines
+
+
+def _candidates(options: Json) -> list[str]:
+    """List the starts that were tried."""
+    candidates = options.get("candidates") or []
+    if not candidates:
+        return []
+    rows = [["start", "score", "time", "note"]]
+    for entry in candidates:
+        seconds = entry.get("seconds")
+        time = "-" if seconds is None else format_duration(seconds)
+        figure = {"value": entry.get("score"), "low": entry.get("low"), "high": entry.get("high")}
+        note = textwrap.shorten(str(entry.get("note") or ""), 24, placeholder="...")
+        shown = "not tried" if entry.get("score") is None else format_figure(figure)
+        rows.append([str(entry.get("start")), shown, time, note])
+    return ["Starts that were tried", *_table(rows)]
+
+
+def _choices(options: Json) -> list[str]:
+    """List what the tool decided, and why."""
+    lines: list[str] = []
+    for choice in options.get("choices") or []:
+        head = f"{choice.get('name')} = {format_value(choice.get('value'))}"
+        why = choice.get("why")
+        lines += _wrap(f"{head}: {why}" if why else head, "  ", "    ")
+    return ["What was chosen, and why", *lines] if lines else []
+
+
+def _data(data: Json) -> list[str]:
+    """Say what was learned from, what was left out, and what to know about it."""
+    lines: list[str] = []
+    origins = data.get("split_origin") or {}
+    for name, number in (data.get("counts") or {}).items():
+        origin = f" ({origins[name]})" if origins.get(name) else ""
+        lines += _wrap(f"{name}: {format_items(number)}{origin}", "  ")
+    bad = data.get("bad_samples") or []
+    if bad:
+        lines += _wrap(describe_bad_samples(data) + ":", "  ")
+        for sample in bad[:3]:
+            lines += _wrap(f"{sample.get('name')}: {sample.get('reason')}", "    ", "      ")
+        if len(bad) > 3:
+            lines.append(f"    and {len(bad) - 3:,} more, listed in data.json")
+    for note in data.get("notes") or []:
+        lines += _wrap(str(note), "  ", "    ")
+    return ["Data", *lines] if lines else []
+
+
+def _time(metrics: Json) -> list[str]:
+    """Say how long it took."""
+    seconds = metrics.get("seconds") or {}
+    parts = [
+        f"{name.replace('_', ' ')} {format_duration(value)}"
+        for name, value in seconds.items()
+        if isinstance(value, int | float)
+    ]
+    return _wrap(", ".join(parts), f"{'time':<10}") if parts else []
+
+
+def _wrap(text: str, first: str, following: str | None = None) -> list[str]:
+    """Break text into lines of at most 88 columns."""
+    indent = " " * len(first) if following is None else following
+    lines = textwrap.wrap(_one_line(text), WIDTH, initial_indent=first, subsequent_indent=indent)
+    return lines or [first.rstrip()]
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lay rows out in columns: the first is cut where too long, columns of numbers align right."""
+    cells = [[_cut(_one_line(row[0]), _MAX_NAME), *map(_one_line, row[1:])] for row in rows]
+    columns = []
+    for column in zip(*cells, strict=True):
+        width = max(map(len, column))
+        right = all(cell[:1].isdigit() or cell in _NO_NUMBER for cell in column[1:])
+        columns.append([cell.rjust(width) if right else cell.ljust(width) for cell in column])
+    return [_cut("  " + "  ".join(row).rstrip(), WIDTH) for row in zip(*columns, strict=True)]
+
+
+def _one_line(text: str) -> str:
+    """Replace line breaks and control characters, so that a name cannot draw on the terminal."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def _cut(text: str, width: int) -> str:
+    """Cut text to a width, with an ellipsis."""
+    return text if len(text) <= width else text[: width - 3] + "..."

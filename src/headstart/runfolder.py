@@ -1,0 +1,233 @@
+"""The run folder: claimed by one process, written atomically, never lost and never half-written.
+
+A new folder that ends in an error before anything usable stands in it is removed again. A folder
+that is not empty is refused, unless it holds the same unfinished run (``resume``) or ``overwrite``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from headstart.errors import RunFolderError
+
+_OWN_FILES = frozenset(
+    "model.safetensors model.json options.json data.json metrics.json predictions.parquet "
+    "log.jsonl report.html state".split()
+)
+
+
+class RunFolder:
+    """A folder being written; use it as a context manager.
+
+    Args:
+        path: The folder; made with its parents when it does not exist.
+        resume: Go on with the unfinished run in it.
+        overwrite: Remove what a former run left in it.
+
+    Raises:
+        RunFolderError: If it is occupied, in use, not writable, or there is nothing to resume.
+    """
+
+    def __init__(self, path: str | Path, *, resume: bool = False, overwrite: bool = False) -> None:
+        self.path = Path(path)
+        self.resume = resume
+        self.keep = False  # whether to keep the folder although it holds no model yet
+        self._log: IO[str] | None = None
+        self._lock: IO[str] | None = None
+        self._made: list[Path] = []
+        entries = self._entries()
+        if resume and "state" not in entries:
+            what = "holds a finished run" if "metrics.json" in entries else "holds no unfinished run"
+            raise RunFolderError(
+                f"{self.path} {what}; expected one that was interrupted. Leave --resume out."
+            )
+        if entries and not resume and not overwrite:
+            hint = "--resume to go on with it, or " if "state" in entries else ""
+            raise RunFolderError(
+                f"{self.path} is not empty ({', '.join(entries[:3])}); expected a new or empty "
+                f"folder. Add {hint}--overwrite to replace it, or choose another --out."
+            )
+        foreign = [e for e in entries if e not in _OWN_FILES]
+        if overwrite and foreign:
+            raise RunFolderError(
+                f"{self.path} holds files that headstart did not write ({', '.join(foreign[:3])}); "
+                f"expected a run folder. Choose another --out, or move these files away."
+            )
+        self._claim(overwrite=overwrite and not resume)
+
+    @property
+    def state(self) -> Path:
+        """The folder of the resume state."""
+        return self.path / "state"
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file atomically: temporary name, fsync, rename.
+
+        Raises:
+            RunFolderError: If the disk is full or the folder not writable.
+        """
+        with disk_errors(self.path, len(content)):
+            write_atomically(self.path / name, content)
+
+    def write_json(self, name: str, record: object) -> None:
+        """Write a record as indented JSON."""
+        self.write(name, json.dumps(record, indent=2, allow_nan=False).encode())
+
+    def read_json(self, name: str) -> dict[str, object] | None:
+        """Return a JSON file's record, or None where the file does not exist."""
+        try:
+            record = json.loads((self.path / name).read_text())
+        except FileNotFoundError:
+            return None
+        return record if isinstance(record, dict) else None
+
+    def log(self, record: Mapping[str, object]) -> None:
+        """Append one line to ``log.jsonl``."""
+        if self._log is not None:
+            with disk_errors(self.path, 0):
+                self._log.write(json.dumps(record, default=str) + "\n")
+                self._log.flush()
+
+    def read_log(self) -> list[dict[str, object]]:
+        """Return the records of ``log.jsonl``; a line that a crash cut short is left out."""
+        records = []
+        for line in (self.path / "log.jsonl").read_text().splitlines():
+            with contextlib.suppress(ValueError):
+                records.append(json.loads(line))
+        return records
+
+    def finish(self) -> None:
+        """Remove the resume state: the run is complete."""
+        self._release()
+        shutil.rmtree(self.state, ignore_errors=True)
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._release()
+        has_model = (self.path / "model.json").exists()
+        has_state = self.keep or self.resume or any(self.state.glob("step_*"))
+        if error is not None and not has_model and not has_state:
+            self._remove_own()
+
+    def _entries(self) -> list[str]:
+        try:
+            return sorted(os.listdir(self.path)) if self.path.exists() else []
+        except NotADirectoryError as error:
+            raise RunFolderError(
+                f"{self.path} is a file; expected a folder. Choose another --out."
+            ) from error
+        except PermissionError as error:
+            raise RunFolderError(
+                f"{self.path} cannot be read (permission denied); expected a folder of your own. "
+                f"Choose another --out."
+            ) from error
+
+    def _claim(self, *, overwrite: bool) -> None:
+        missing = [p for p in (self.path, *self.path.parents) if not p.exists()]
+        with disk_errors(self.path, 0):
+            self.state.mkdir(parents=True, exist_ok=True)
+            self._made = missing
+            self._lock = (self.state / "lock").open("a+")
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                self._lock.seek(0)
+                owner = self._lock.read().strip() or "unknown"
+                self._lock.close()
+                self._lock = None
+                raise RunFolderError(
+                    f"{self.path} is being written by process {owner}; expected one process a run "
+                    f"folder. Wait for it, or choose another --out."
+                ) from error
+            if overwrite:
+                for name in _OWN_FILES - {"state"}:
+                    (self.path / name).unlink(missing_ok=True)
+                for entry in self.state.iterdir():
+                    if entry.is_dir():
+                        shutil.rmtree(entry)
+                    elif entry.name != "lock":
+                        entry.unlink()
+            self._lock.truncate(0)
+            self._lock.write(str(os.getpid()))
+            self._lock.flush()
+            self._log = (self.path / "log.jsonl").open("a")
+
+    def _release(self) -> None:
+        for file in (self._log, self._lock):
+            if file is not None:
+                # a full disk may refuse the last flush; what was promised is already fsynced
+                with contextlib.suppress(OSError):
+                    file.close()
+        self._log = self._lock = None
+
+    def _remove_own(self) -> None:
+        """Remove what this process made, and nothing else."""
+        for name in _OWN_FILES - {"state"}:
+            (self.path / name).unlink(missing_ok=True)
+        shutil.rmtree(self.state, ignore_errors=True)
+        for made in self._made:
+            with contextlib.suppress(OSError):
+                made.rmdir()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it has either its old content or the whole new one."""
+    partial = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path, num_bytes: int) -> Iterator[None]:
+    """Turn a full disk or a refused permission inside the block into a sentence.
+
+    Args:
+        path: The run folder.
+        num_bytes: Bytes that were to be written; 0 if not known.
+
+    Raises:
+        RunFolderError: In place of the OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            need = f"{num_bytes / 1e6:.1f} MB are needed" if num_bytes else "more is needed"
+            raise RunFolderError(
+                f"The disk that holds {path} is full ({need}); what was saved before is intact. "
+                f"Free some space and go on with --resume."
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise RunFolderError(
+                f"{path} cannot be written ({os.strerror(error.errno)}); expected a folder that "
+                f"you may write. Choose another --out."
+            ) from error
+        raise

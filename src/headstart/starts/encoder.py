@@ -1,0 +1,212 @@
+"""The encoder: a network that turns normalised images into features, and what is known of it.
+
+It knows its start, its preprocessing, how many features it gives, and which parameters lie at
+which depth, so that strategies can freeze or slow down the first layers without knowing the
+network. It normalises nothing and has no head: ``model.py`` does that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from headstart.errors import StartError
+from headstart.starts.adapt import evaluating
+from headstart.starts.architecture import MODULE, write_architecture
+from headstart.types import Family, ImageSpec, Start
+
+
+class Encoder(nn.Module):
+    """A network from normalised images to features.
+
+    Args:
+        network: Takes (B, C, S, S), gives (B, D).
+        start: Where it comes from; its parameter count is set to the true one.
+        spec: Its preprocessing.
+        architecture: JSON-able; ``rebuild_encoder(architecture)`` gives the same module.
+
+    Attributes:
+        start: Where it comes from.
+        spec: Its preprocessing.
+        num_features: D.
+        layers: Names of parameters in forward order, stem first, a group a block; every parameter
+            of ``named_parameters()`` once. The final norm belongs to the last group.
+        architecture: See above.
+
+    Raises:
+        StartError: If the network fails on its own input size or gives something else.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        start: Start,
+        spec: ImageSpec,
+        architecture: Mapping[str, object],
+    ) -> None:
+        super().__init__()
+        self.network = network
+        num_parameters = sum(parameter.numel() for parameter in network.parameters())
+        self.start = replace(start, num_parameters=num_parameters)
+        self.spec = spec
+        self.num_features = measure_features(network, spec, start.address)
+        self.layers = [[f"network.{name}" for name in group] for group in group_layers(network)]
+        self.architecture = dict(architecture)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return features.
+
+        Args:
+            images: Float images, shape (B, C, S, S), normalised as ``spec`` says.
+
+        Returns:
+            Features, shape (B, D).
+        """
+        features: Tensor = self.network(images)
+        return features
+
+
+def measure_features(network: nn.Module, spec: ImageSpec, address: str) -> int:
+    """Return how many features a network gives, by one forward pass of a blank image.
+
+    Args:
+        network: Runs in eval mode; left as it was.
+        spec: Gives the size and channels of the input.
+        address: Names the start in a refusal.
+
+    Raises:
+        StartError: If the pass fails or its output is not (B, D).
+    """
+    first = next(network.parameters(), torch.empty(0))
+    images = torch.zeros(
+        2, spec.channels, spec.size, spec.size, device=first.device, dtype=first.dtype
+    )
+    try:
+        with evaluating(network):
+            features = network(images)
+    except Exception as error:
+        # Networks fail on sizes and channels they cannot take in every way Python knows.
+        reason = str(error).strip().splitlines()
+        raise StartError(
+            f"'{address}' fails on an input of shape {tuple(images.shape)} "
+            f"({reason[0] if reason else type(error).__name__}). Expected features of shape "
+            f"(2, D). Choose another size (size=…) or channels, or another start."
+        ) from error
+    if not isinstance(features, Tensor) or features.ndim != 2 or features.shape[0] != 2:
+        gives = (
+            f"a tensor of shape {tuple(features.shape)}"
+            if isinstance(features, Tensor)
+            else f"a {type(features).__name__}"
+        )
+        raise StartError(
+            f"'{address}' gives {gives} for 2 images. Expected pooled features of shape (2, D). "
+            f"Wrap it so that it pools, for example nn.Sequential(module, "
+            f"nn.AdaptiveAvgPool2d(1), nn.Flatten())."
+        )
+    return int(features.shape[1])
+
+
+def group_layers(network: nn.Module) -> list[list[str]]:
+    """Return the names of a network's parameters by depth, stem first.
+
+    timm networks tell their blocks (``group_matcher``); others are taken by their top-level
+    children in the order of registration, descending through a lone child.
+
+    Args:
+        network: Any module.
+    """
+    groups = _matched_groups(network) or _child_groups(network)
+    shapes = {name: parameter.ndim for name, parameter in network.named_parameters()}
+    while len(groups) > 1 and all(shapes[name] <= 1 for name in groups[-1]):
+        last = groups.pop()  # a final norm on its own: it belongs to the last block
+        groups[-1] += last
+    return groups
+
+
+def _matched_groups(network: nn.Module) -> list[list[str]]:
+    """Return timm's groups, empty where a network has none or they leave parameters out."""
+    matcher = getattr(network, "group_matcher", None)
+    if matcher is None or not type(network).__module__.startswith("timm."):
+        return []
+    from timm.models import group_parameters
+
+    by_depth = group_parameters(network, matcher(coarse=False))
+    groups = [list(by_depth[depth]) for depth in sorted(by_depth)]
+    found = [name for group in groups for name in group]
+    names = [name for name, _ in network.named_parameters()]
+    return [group for group in groups if group] if sorted(found) == sorted(names) else []
+
+
+def _child_groups(network: nn.Module) -> list[list[str]]:
+    """Return parameters by child, in the order of registration; direct ones go to the stem."""
+    names = [name for name, _ in network.named_parameters()]
+    prefix = ""
+    while True:
+        groups: dict[str, list[str]] = {}
+        for name in names:
+            head, dot, _ = name.removeprefix(prefix).partition(".")
+            groups.setdefault(head if dot else "", []).append(name)
+        if len(groups) == 1 and "" not in groups:
+            prefix += f"{next(iter(groups))}."
+            continue
+        break
+    direct = groups.pop("", [])
+    found = list(groups.values())
+    if direct and found:
+        found[0] = direct + found[0]
+    return found or ([direct] if direct else [])
+
+
+def wrap_module(
+    module: nn.Module,
+    spec: ImageSpec,
+    *,
+    name: str = "module",
+    family: Family | None = None,
+    pretrained_on: str | None = "unknown (own module)",
+) -> Encoder:
+    """Make an encoder of a module of one's own.
+
+    Args:
+        module: Takes normalised images (B, C, S, S), gives features (B, D).
+        spec: Its preprocessing.
+        name: What to call it; the address becomes ``module/<name>``.
+        family: Decides the default recipe; None to see by its layers.
+        pretrained_on: Name of the data it was trained on, or None for random weights.
+
+    Returns:
+        The encoder. Its architecture can be rebuilt only with the module at hand.
+
+    Raises:
+        StartError: If the module fails on the size of ``spec``, or does not give (B, D).
+
+    Example:
+        >>> from torch import nn
+        >>> spec = ImageSpec(8, 1, (0.5,), (0.25,), "bilinear", 8, 1)
+        >>> wrap_module(nn.Sequential(nn.Flatten(), nn.Linear(64, 5)), spec).num_features
+        5
+    """
+    start = Start(
+        address=f"module/{name}",
+        family=family or _family_of_module(module),
+        modality="image",
+        num_parameters=sum(parameter.numel() for parameter in module.parameters()),
+        licence="unknown",
+        pretrained_on=pretrained_on,
+        objective=None,
+        image=spec,
+        is_local=True,
+    )
+    architecture = write_architecture(MODULE, {}, start, spec)
+    return Encoder(module, start=start, spec=spec, architecture=architecture)
+
+
+def _family_of_module(module: nn.Module) -> Family:
+    kinds = {type(child).__name__.lower() for child in module.modules()}
+    if any("attention" in kind or "transformerencoder" in kind for kind in kinds):
+        return "vit"
+    return "convnet" if any("conv" in kind for kind in kinds) else "mlp"

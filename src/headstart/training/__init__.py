@@ -1,0 +1,1 @@
+"""Training: recipes, strategies, feeds, and the one loop."""

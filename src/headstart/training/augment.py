@@ -1,0 +1,190 @@
+"""Augment a batch on the device, each sample from its own counter-based numbers.
+
+All geometry of a policy is one affine map a sample, applied with one bilinear ``grid_sample``; then
+colour, then a cut-out square. Policies fit the data: digits and letters are never mirrored.
+
+Left out on purpose: policies that must be searched or tuned (AutoAugment), and anything that needs
+a decoded file. TrivialAugment's photometric range is what ``standard`` covers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from headstart.training.randomness import MIX, generator, uniform
+
+AugmentName = Literal["none", "digits", "light", "standard"]
+
+_NUM_DRAWS = 12
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Ranges of an augmentation; zero switches a part off.
+
+    Attributes:
+        flip: Whether to mirror left-right, half of the time.
+        rotate_degrees: Rotation drawn from ± this.
+        translate: Shift drawn from ± this share of the side.
+        crop_scale: Smallest share of the area kept by a random resized crop; 1 keeps all.
+        zoom: Scale drawn from 1 ± this.
+        colour: Brightness, contrast and saturation factors drawn from 1 ± this.
+        cutout: Side of a square set to the image's mean, as a share of the side.
+        padding: What lies outside the image.
+    """
+
+    flip: bool = False
+    rotate_degrees: float = 0.0
+    translate: float = 0.0
+    crop_scale: float = 1.0
+    zoom: float = 0.0
+    colour: float = 0.0
+    cutout: float = 0.0
+    padding: Literal["border", "reflection"] = "reflection"
+
+
+POLICIES: dict[str, Policy | None] = {
+    "none": None,
+    # strokes keep their meaning under small moves, never under mirroring
+    "digits": Policy(rotate_degrees=10, translate=0.07, zoom=0.1, padding="border"),
+    # pad-crop 4, flip and cutout, the usual choice at 32 pixels (DeVries and Taylor 2017)
+    "light": Policy(flip=True, translate=0.125, cutout=0.25),
+    # random resized crop, flip, colour: the common fine-tuning policy at 64 pixels and more
+    "standard": Policy(flip=True, crop_scale=0.4, colour=0.2),
+}
+
+
+def choose_policy(image_size: tuple[int, int], channels: int) -> tuple[AugmentName, str]:
+    """Return the policy that is safe for the data, and why.
+
+    Args:
+        image_size: Height and width of the data's images, in pixels.
+        channels: 1 or 3.
+    """
+    side = min(image_size)
+    if channels == 1 and side <= 64:
+        return "digits", "small grey images may be digits or letters, which a flip would change"
+    if side <= 40:
+        return "light", f"images of {side} pixels"
+    return "standard", f"images of {side} pixels"
+
+
+def augment(images: Tensor, ids: np.ndarray, policy: Policy, *, seed: int, epoch: int) -> Tensor:
+    """Return an augmented copy of a batch.
+
+    Args:
+        images: Float images, shape (B, C, H, W), in [0, 1].
+        ids: int64, shape (B,), the samples' ids; the result for a sample depends on its own id only.
+        policy: What to draw from.
+        seed: The run's seed.
+        epoch: Epoch or view number.
+
+    Returns:
+        Float images, shape (B, C, H, W), in [0, 1].
+    """
+    draws = torch.from_numpy(uniform(seed, epoch, ids, _NUM_DRAWS)).to(images.device)
+    theta = _affine(draws, policy, images.shape[-2], images.shape[-1])
+    if theta is not None:
+        grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
+        images = functional.grid_sample(
+            images, grid, mode="bilinear", padding_mode=policy.padding, align_corners=False
+        )
+    if policy.colour:
+        images = _jitter(images, draws[:, 7:10], policy.colour)
+    if policy.cutout:
+        images = _cut_out(images, draws[:, 10:12], policy.cutout)
+    return images
+
+
+def _affine(draws: Tensor, policy: Policy, height: int, width: int) -> Tensor | None:
+    """Return the maps from output to input coordinates, shape (B, 2, 3), or None for identity."""
+    geometric = policy.flip or policy.rotate_degrees or policy.translate or policy.zoom
+    if not geometric and policy.crop_scale >= 1:
+        return None
+    centred = draws * 2 - 1
+    angle = centred[:, 0] * (policy.rotate_degrees * np.pi / 180)
+    zoom = 1 + centred[:, 1] * policy.zoom
+    # a random resized crop is a scale a side and a shift that keeps the crop inside the image
+    area = 1 - draws[:, 2] * (1 - policy.crop_scale)
+    ratio = torch.exp(centred[:, 3] * float(np.log(4 / 3))) if policy.crop_scale < 1 else 1.0
+    scale_x = (torch.sqrt(area * ratio)).clamp(max=1.0) * zoom
+    scale_y = (torch.sqrt(area / ratio)).clamp(max=1.0) * zoom
+    shift_x, shift_y = centred[:, 4], centred[:, 5]
+    if policy.crop_scale < 1:
+        shift_x, shift_y = shift_x * (1 - scale_x), shift_y * (1 - scale_y)
+    else:
+        # whole pixels, so that an image that is only shifted stays as sharp as it was
+        shift_x = torch.round(shift_x * policy.translate * width) * (2 / width)
+        shift_y = torch.round(shift_y * policy.translate * height) * (2 / height)
+    if policy.flip:
+        scale_x = torch.where(draws[:, 6] < 0.5, -scale_x, scale_x)
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    rows = [cos * scale_x, -sin * scale_y, shift_x, sin * scale_x, cos * scale_y, shift_y]
+    return torch.stack(rows, dim=1).view(-1, 2, 3)
+
+
+def _jitter(images: Tensor, draws: Tensor, strength: float) -> Tensor:
+    """Scale brightness, contrast and saturation, each by its own factor in 1 ± strength."""
+    factors = (1 + (draws * 2 - 1) * strength).view(-1, 3, 1, 1, 1)
+    images = images * factors[:, 0]
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)
+    images = mean + (images - mean) * factors[:, 1]
+    if images.shape[1] == 3:
+        grey = images.mean(dim=1, keepdim=True)
+        images = grey + (images - grey) * factors[:, 2]
+    return images.clamp(0, 1)
+
+
+def _cut_out(images: Tensor, draws: Tensor, share: float) -> Tensor:
+    """Set a square at a random place to the mean of its image."""
+    height, width = images.shape[-2:]
+    rows = torch.arange(height, device=images.device)
+    columns = torch.arange(width, device=images.device)
+    inside_y = (rows - (draws[:, :1] * height)).abs() < share * height / 2
+    inside_x = (columns - (draws[:, 1:] * width)).abs() < share * width / 2
+    square = (inside_y[:, :, None] & inside_x[:, None, :])[:, None]
+    return torch.where(square, images.mean(dim=(2, 3), keepdim=True), images)
+
+
+def mix(
+    images: Tensor, *, mixup: float, cutmix: float, seed: int, step: int
+) -> tuple[Tensor, Tensor | None, float]:
+    """Mix each sample with its mirror in the batch (mixup or cutmix, drawn for the whole batch).
+
+    Args:
+        images: Float images, shape (B, C, H, W).
+        mixup: Alpha of the Beta distribution of mixup; 0 switches it off.
+        cutmix: Alpha of cutmix; 0 switches it off. With both, each is used half of the time.
+        seed: The run's seed.
+        step: Optimizer step.
+
+    Returns:
+        The images, the index of each sample's partner (None if nothing was mixed), and the share
+        of the sample itself, in (0, 1].
+
+    Source:
+        Zhang et al., ICLR 2018; Yun et al., ICCV 2019.
+    """
+    if not (mixup or cutmix):
+        return images, None, 1.0
+    draws = generator(MIX, seed, step)
+    use_cutmix = cutmix > 0 and (mixup == 0 or draws.random() < 0.5)
+    share = float(draws.beta(cutmix, cutmix) if use_cutmix else draws.beta(mixup, mixup))
+    partner = torch.arange(len(images) - 1, -1, -1, device=images.device)
+    if not use_cutmix:
+        return images * share + images[partner] * (1 - share), partner, share
+    height, width = images.shape[-2:]
+    cut = (1 - share) ** 0.5
+    half_h, half_w = int(height * cut / 2), int(width * cut / 2)
+    centre_y, centre_x = int(draws.integers(height)), int(draws.integers(width))
+    top, bottom = max(0, centre_y - half_h), min(height, centre_y + half_h)
+    left, right = max(0, centre_x - half_w), min(width, centre_x + half_w)
+    images = images.clone()
+    images[:, :, top:bottom, left:right] = images[partner][:, :, top:bottom, left:right]
+    return images, partner, 1 - (bottom - top) * (right - left) / (height * width)

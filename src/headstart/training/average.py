@@ -1,0 +1,65 @@
+"""An exponential moving average of the weights, bias-corrected.
+
+With decay d, the average after t steps is ``sum d^(t-i) (1-d) w_i / (1 - d^t)``; the correction is
+applied as a varying step size, so that the average equals the weights after the first step.
+Floating buffers (BatchNorm's statistics) are averaged alike; integer buffers are copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightAverage:
+    """Keep the average of a module's state.
+
+    Args:
+        module: Whose state is averaged.
+        half_life_steps: Steps after which a weight's share has halved.
+    """
+
+    def __init__(self, module: nn.Module, half_life_steps: float) -> None:
+        self.decay = 0.5 ** (1.0 / max(1.0, half_life_steps))
+        self.num_updates = 0
+        self._live = dict(_learned_state(module))
+        self.state = {name: value.detach().clone() for name, value in self._live.items()}
+        self._floats = [n for n, value in self._live.items() if value.is_floating_point()]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take the module's present weights into the average."""
+        self.num_updates += 1
+        share = (1 - self.decay) / (1 - self.decay**self.num_updates)
+        averages = [self.state[n] for n in self._floats]
+        torch._foreach_lerp_(averages, [self._live[n].detach() for n in self._floats], share)
+        for name, value in self._live.items():
+            if not value.is_floating_point():
+                self.state[name].copy_(value)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Swap the averaged weights into the module inside the block."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        for name, value in self._live.items():
+            kept = value.detach().clone()
+            value.copy_(self.state[name])
+            self.state[name].copy_(kept)
+
+
+def _learned_state(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield what training changes: parameters that learn, and buffers."""
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            yield name, parameter
+    yield from module.named_buffers()

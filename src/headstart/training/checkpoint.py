@@ -1,0 +1,148 @@
+"""Step checkpoints that survive anything: complete and verified, or not there at all.
+
+A checkpoint is a folder ``step_00000120`` with ``tensors.safetensors``, ``state.json`` and
+``MANIFEST.json`` (size and digest of each file). It is written under a temporary name, every file
+is fsynced, the folder is renamed and its parent fsynced. A step folder is never overwritten. The
+newest one whose manifest verifies is used; a damaged one is named and stepped over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from headstart.events import emit
+
+_KEPT = 2
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint read back: tensors by name, and JSON-able state."""
+
+    step: int
+    tensors: dict[str, Tensor]
+    state: dict[str, object]
+
+
+class CheckpointFolder:
+    """The checkpoints of one run.
+
+    Args:
+        path: The folder that holds the step folders; made when the first one is saved.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, object]) -> None:
+        """Write the checkpoint of one step, then remove all but the newest two.
+
+        Raises:
+            FileExistsError: If this step was saved before.
+            OSError: If the disk is full or not writable; older checkpoints are untouched.
+        """
+        final = self.path / f"step_{step:08d}"
+        if final.exists():
+            raise FileExistsError(f"Checkpoint {final} exists already; a step is saved once.")
+        self.path.mkdir(parents=True, exist_ok=True)
+        partial = self.path / f".tmp-{final.name}-{os.getpid()}"
+        partial.mkdir()
+        try:
+            # clones: safetensors refuses tensors that share memory
+            save_file(
+                {n: t.detach().cpu().contiguous().clone() for n, t in tensors.items()},
+                str(partial / "tensors.safetensors"),
+            )
+            (partial / "state.json").write_text(json.dumps(dict(state)))
+            manifest = {name: _describe(partial / name) for name in sorted(os.listdir(partial))}
+            (partial / "MANIFEST.json").write_text(json.dumps(manifest))
+            for entry in partial.iterdir():
+                _fsync(entry)
+            _fsync(partial)
+            partial.rename(final)
+            _fsync(self.path)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        for old in self._steps()[:-_KEPT]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def newest(self) -> Checkpoint | None:
+        """Return the newest checkpoint that verifies, or None; sweep up what a crash left."""
+        if not self.path.is_dir():
+            return None
+        for stale in self.path.glob(".tmp-*"):
+            shutil.rmtree(stale, ignore_errors=True)
+        for folder in reversed(self._steps()):
+            problem = _verify(folder)
+            if problem is None:
+                tensors = load_file(str(folder / "tensors.safetensors"))
+                state = json.loads((folder / "state.json").read_text())
+                return Checkpoint(int(folder.name.removeprefix("step_")), tensors, state)
+            emit("note", text=f"Checkpoint {folder} is damaged ({problem}) and was stepped over.")
+            folder.rename(folder.with_name(f".bad-{folder.name}-{os.getpid()}"))
+        return None
+
+    def _steps(self) -> list[Path]:
+        return sorted(p for p in self.path.glob("step_*") if p.is_dir())
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Flatten an optimizer's state to named tensors; pickle-free, unlike ``state_dict``."""
+    flat = {}
+    for index, entries in optimizer.state_dict()["state"].items():
+        for name, value in entries.items():
+            if value is not None:
+                flat[f"{index}.{name}"] = torch.as_tensor(value)
+    return flat
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, flat: Mapping[str, Tensor]) -> None:
+    """Load what ``optimizer_tensors`` gave."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in flat.items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = value
+    whole = optimizer.state_dict()
+    optimizer.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
+
+
+def _describe(path: Path) -> dict[str, object]:
+    return {"bytes": path.stat().st_size, "blake2b": _digest(path)}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).hexdigest()
+
+
+def _verify(folder: Path) -> str | None:
+    """Return what is wrong with a step folder, or None."""
+    try:
+        manifest = json.loads((folder / "MANIFEST.json").read_text())
+        for name, expected in manifest.items():
+            if (folder / name).stat().st_size != expected["bytes"]:
+                return f"{name} has the wrong size"
+            if _digest(folder / name) != expected["blake2b"]:
+                return f"{name} has the wrong digest"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"{type(error).__name__}: {error}"
+    return None if {"tensors.safetensors", "state.json"} <= manifest.keys() else "files are missing"
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

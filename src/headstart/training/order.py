@@ -1,0 +1,76 @@
+"""Which samples each optimizer step sees: a pure function of (seed, step).
+
+The data position is the step number itself, so nothing has to be saved or replayed on resume.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from headstart.training.randomness import ORDER, generator, permutation
+from headstart.training.recipe import Imbalance
+
+
+class Order:
+    """The order of samples over all epochs.
+
+    Each epoch is a fresh permutation; the remainder that does not fill a batch is left out (it
+    differs from epoch to epoch). With ``oversample`` each class is drawn equally often, with
+    replacement.
+
+    Args:
+        targets: int64, shape (N,).
+        batch_size: Samples a step; at most N.
+        imbalance: ``oversample`` draws classes equally often; anything else visits each sample.
+        seed: The run's seed.
+    """
+
+    def __init__(
+        self, targets: np.ndarray, *, batch_size: int, imbalance: Imbalance, seed: int
+    ) -> None:
+        self.num_samples = len(targets)
+        self.batch_size = min(batch_size, self.num_samples)
+        self.steps_per_epoch = max(1, self.num_samples // self.batch_size)
+        self._seed = seed
+        self._shares: np.ndarray | None = None
+        if imbalance == "oversample":
+            counts = np.bincount(targets)
+            weights = 1.0 / counts[targets]
+            self._shares = weights / weights.sum()
+        self._epoch = -1
+        self._indices = np.empty(0, dtype=np.int64)
+
+    def epoch(self, step: int) -> int:
+        """Return the epoch a step lies in."""
+        return step // self.steps_per_epoch
+
+    def indices(self, step: int) -> np.ndarray:
+        """Return the positions of the samples of one step, int64, shape (batch_size,)."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            self._indices = self._draw(epoch)
+            self._epoch = epoch
+        return self._indices[place * self.batch_size : (place + 1) * self.batch_size]
+
+    def _draw(self, epoch: int) -> np.ndarray:
+        if self._shares is None:
+            return permutation(self._seed, epoch, self.num_samples)
+        draws = generator(ORDER, self._seed, epoch)
+        return draws.choice(self.num_samples, size=self.num_samples, p=self._shares)
+
+
+def class_weights(targets: np.ndarray, num_classes: int) -> np.ndarray:
+    """Return one loss weight a class, inverse to its frequency, mean 1 over the samples.
+
+    Args:
+        targets: int64, shape (N,).
+        num_classes: K.
+
+    Returns:
+        float32, shape (K,); 0 for a class without samples.
+    """
+    counts = np.bincount(targets, minlength=num_classes).astype(np.float64)
+    weights = np.divide(
+        len(targets), counts * (counts > 0).sum(), out=np.zeros(num_classes), where=counts > 0
+    )
+    return weights.astype(np.float32)

@@ -1,0 +1,396 @@
+"""Every training option, resolved; and the one table of defaults, each with its source.
+
+``recipe_for`` is the only place where a default is chosen. What a user says wins over the table;
+what depends on the data (length, smoothing, policy) is resolved here too, so that a ``Recipe``
+holds no ``auto``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, TypeVar
+
+from headstart.errors import OptionError
+from headstart.training.augment import AugmentName
+from headstart.training.schedule import ScheduleName
+from headstart.types import Start
+
+StrategyName = Literal["head", "last-n", "lp-ft", "full"]
+OptimizerName = Literal["sgd", "adam", "adamw"]
+Precision = Literal["fp32", "bf16", "fp16"]
+Imbalance = Literal["none", "weights", "oversample"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Every option of one fine-tuning.
+
+    Attributes:
+        strategy: Which parameters learn, in which phases.
+        num_last_layers: Layers that learn under ``last-n``.
+        optimizer: Update rule.
+        learning_rate: Peak rate of the last encoder layer.
+        head_multiplier: Head's rate as a multiple of ``learning_rate``.
+        bottom_multiplier: First layer's rate as a multiple; layers between decay geometrically.
+        momentum: Momentum of SGD (Nesterov), or the first beta of Adam and AdamW.
+        beta2: Second beta of Adam and AdamW.
+        weight_decay: L2, decoupled for AdamW; none on biases and norms.
+        l1_penalty: Weight of the sum of absolute weights in the loss.
+        schedule: Shape of the learning rate.
+        warmup_fraction: Share of the steps that warm up.
+        cooldown_fraction: Share of the steps that cool down under ``constant``.
+        batch_size: Samples an optimizer step, over all devices.
+        micro_batch_size: Samples a forward pass; gradients accumulate up to ``batch_size``.
+        num_epochs: Passes over train (None where ``num_steps`` says it).
+        num_steps: Optimizer steps (None where ``num_epochs`` says it).
+        label_smoothing: Share of the target spread over all classes.
+        dropout: Dropped share of the features before the head.
+        drop_path: Largest stochastic-depth rate of the encoder.
+        mixup: Alpha of mixup; 0 is off.
+        cutmix: Alpha of cutmix; 0 is off.
+        augment: Name of the policy.
+        imbalance: What to do about rare classes.
+        clip: Largest gradient norm; 0 is off.
+        ema_half_life: Half-life of the weight average as a share of all steps; 0 is off.
+        patience: Checks without a gain of half a standard error before stopping; 0 never stops.
+        precision: Number format of the forward pass.
+        channels_last: Whether images lie in memory channel by channel or pixel by pixel.
+        compile: Whether to compile the model with ``torch.compile``.
+        seed: Seed of everything.
+    """
+
+    strategy: StrategyName
+    num_last_layers: int
+    optimizer: OptimizerName
+    learning_rate: float
+    head_multiplier: float
+    bottom_multiplier: float
+    momentum: float
+    beta2: float
+    weight_decay: float
+    l1_penalty: float
+    schedule: ScheduleName
+    warmup_fraction: float
+    cooldown_fraction: float
+    batch_size: int
+    micro_batch_size: int
+    num_epochs: float | None
+    num_steps: int | None
+    label_smoothing: float
+    dropout: float
+    drop_path: float
+    mixup: float
+    cutmix: float
+    augment: AugmentName
+    imbalance: Imbalance
+    clip: float
+    ema_half_life: float
+    patience: int
+    precision: Precision
+    channels_last: bool
+    compile: bool
+    seed: int
+
+    def length(self, num_train: int) -> tuple[int, int]:
+        """Return (optimizer steps of the whole run, steps of one epoch) for a training set."""
+        steps_per_epoch = max(1, num_train // self.batch_size)
+        if self.num_steps is not None:
+            return self.num_steps, steps_per_epoch
+        assert self.num_epochs is not None
+        return max(1, round(self.num_epochs * steps_per_epoch)), steps_per_epoch
+
+
+@dataclass(frozen=True)
+class FamilyDefaults:
+    """What a family's literature agrees on; the learning rate is per ``reference_batch`` samples."""
+
+    source: str
+    optimizer: OptimizerName
+    learning_rate: float
+    reference_batch: int
+    bottom_multiplier: float
+    momentum: float
+    beta2: float
+    weight_decay: float
+    schedule: ScheduleName
+    warmup_fraction: float
+    batch_size: int
+    drop_path: float
+    scratch_epochs: float | None = None
+    ema_half_life: float = 0.07
+
+
+# Key: a start's address, or (family, whether it is pretrained).
+DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
+    ("convnet", True): FamilyDefaults(
+        source="BiT-HyperRule (Kolesnikov et al., ECCV 2020), rate and decay as in TLL (Jiang 2022)",
+        optimizer="sgd",
+        learning_rate=0.01,
+        reference_batch=256,
+        bottom_multiplier=0.3,
+        momentum=0.9,
+        beta2=0.999,
+        weight_decay=1e-4,
+        schedule="constant",
+        warmup_fraction=0.05,
+        batch_size=64,
+        drop_path=0.0,
+    ),
+    ("vit", True): FamilyDefaults(
+        source="AdamW for ViT and ConvNeXt: Kumar et al., ICLR 2024; layer-wise decay: MAE, CVPR 2022",
+        optimizer="adamw",
+        learning_rate=1e-4,
+        reference_batch=128,
+        bottom_multiplier=0.05,
+        momentum=0.9,
+        beta2=0.999,
+        weight_decay=0.05,
+        schedule="constant",
+        warmup_fraction=0.1,
+        batch_size=64,
+        drop_path=0.1,
+    ),
+    ("convnet", False): FamilyDefaults(
+        source="He et al., CVPR 2016, with the triangular rate of airbench (Jordan 2024)",
+        optimizer="sgd",
+        learning_rate=0.1,
+        reference_batch=128,
+        bottom_multiplier=1.0,
+        momentum=0.9,
+        beta2=0.999,
+        weight_decay=5e-4,
+        schedule="one-cycle",
+        warmup_fraction=0.2,
+        batch_size=128,
+        drop_path=0.0,
+        scratch_epochs=30,
+        ema_half_life=0.0,
+    ),
+    ("vit", False): FamilyDefaults(
+        source="Compact transformers (Hassani et al., 2021): AdamW, long warm-up, cosine",
+        optimizer="adamw",
+        learning_rate=1e-3,
+        reference_batch=256,
+        bottom_multiplier=1.0,
+        momentum=0.9,
+        beta2=0.95,
+        weight_decay=0.05,
+        schedule="cosine",
+        warmup_fraction=0.1,
+        batch_size=128,
+        drop_path=0.0,
+        scratch_epochs=50,
+    ),
+    "scratch/simple-cnn": FamilyDefaults(
+        source="measured: docs/experiments.md, 'MNIST in one epoch'",
+        optimizer="adamw",
+        learning_rate=4e-3,
+        reference_batch=128,
+        bottom_multiplier=1.0,
+        momentum=0.9,
+        beta2=0.99,
+        weight_decay=0.01,
+        schedule="one-cycle",
+        warmup_fraction=0.2,
+        batch_size=128,
+        drop_path=0.0,
+        scratch_epochs=10,
+        ema_half_life=0.0,
+    ),
+}
+
+
+def defaults_for(start: Start) -> FamilyDefaults:
+    """Return the table's row for a start: by address, else by family and pretraining."""
+    if start.address in DEFAULTS:
+        return DEFAULTS[start.address]
+    key = (start.family, start.pretrained_on is not None)
+    if key not in DEFAULTS:
+        raise OptionError(
+            f"Family '{start.family}' of start '{start.address}' has no default recipe; expected "
+            f"'convnet' or 'vit'. Choose another start with 'headstart starts'."
+        )
+    return DEFAULTS[key]
+
+
+def default_length(num_train: int, row: FamilyDefaults) -> tuple[float | None, int | None]:
+    """Return (epochs, steps) for a training set, one of them None.
+
+    Source:
+        BiT-HyperRule for pretrained starts: 500 steps below 2,000 samples; 1,500 below 20,000;
+        ten epochs above.
+    """
+    if row.scratch_epochs is not None:
+        return row.scratch_epochs, None
+    if num_train < 2_000:
+        return None, 500
+    if num_train < 20_000:
+        return None, 1_500
+    return 10.0, None
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user said about training; None means: the table decides.
+
+    The meaning of each field is that of ``Recipe``, and of ``finetune``'s option of that name.
+    """
+
+    num_last_layers: int | None = None
+    optimizer: OptimizerName | None = None
+    learning_rate: float | None = None
+    head_multiplier: float | None = None
+    bottom_multiplier: float | None = None
+    weight_decay: float | None = None
+    l1_penalty: float = 0.0
+    schedule: ScheduleName | None = None
+    warmup_fraction: float | None = None
+    cooldown_fraction: float = 0.2
+    batch_size: int | None = None
+    micro_batch_size: int | None = None
+    num_epochs: float | None = None
+    num_steps: int | None = None
+    label_smoothing: float | None = None
+    dropout: float = 0.0
+    drop_path: float | None = None
+    mixup: float | None = None
+    cutmix: float = 0.0
+    augment: AugmentName = "none"
+    imbalance: Imbalance = "none"
+    clip: float = 1.0
+    ema: bool | None = None
+    patience: int = 6
+    precision: Precision = "fp32"
+    channels_last: bool = True
+    compile: bool = False
+
+
+def recipe_for(
+    start: Start,
+    strategy: StrategyName,
+    wishes: Wishes,
+    *,
+    num_train: int,
+    num_classes: int,
+    num_layers: int,
+    seed: int,
+) -> Recipe:
+    """Resolve every option for one start, strategy and data set.
+
+    Raises:
+        OptionError: Naming every option that is out of range, all at once.
+    """
+    row = defaults_for(start)
+    _check(wishes, num_layers)
+    chosen = _first
+    batch_size = min(chosen(wishes.batch_size, row.batch_size), num_train)
+    micro = min(chosen(wishes.micro_batch_size, batch_size), batch_size)
+    optimizer = chosen(wishes.optimizer, row.optimizer)
+    rate = row.learning_rate * batch_size / row.reference_batch
+    if optimizer != row.optimizer:
+        # the table's rate belongs to its optimizer; Adam's is about a thirtieth of SGD's
+        rate = rate / 30 if row.optimizer == "sgd" else rate * 30
+    epochs, steps = wishes.num_epochs, wishes.num_steps
+    if epochs is None and steps is None:
+        epochs, steps = default_length(num_train, row)
+    pretrained = start.pretrained_on is not None
+    ema = chosen(wishes.ema, row.ema_half_life > 0)
+    mixup_default = 0.1 if num_train > 20_000 and pretrained else 0.0
+    return Recipe(
+        strategy=strategy,
+        num_last_layers=chosen(wishes.num_last_layers, 1),
+        optimizer=optimizer,
+        learning_rate=chosen(wishes.learning_rate, rate),
+        head_multiplier=chosen(wishes.head_multiplier, 1.0 if _has_probe(strategy) else _head(pretrained)),
+        bottom_multiplier=chosen(wishes.bottom_multiplier, row.bottom_multiplier),
+        momentum=row.momentum,
+        beta2=row.beta2,
+        weight_decay=chosen(wishes.weight_decay, row.weight_decay),
+        l1_penalty=wishes.l1_penalty,
+        schedule=chosen(wishes.schedule, row.schedule),
+        warmup_fraction=chosen(wishes.warmup_fraction, row.warmup_fraction),
+        cooldown_fraction=wishes.cooldown_fraction,
+        batch_size=batch_size,
+        micro_batch_size=micro,
+        num_epochs=epochs,
+        num_steps=steps,
+        label_smoothing=chosen(wishes.label_smoothing, 0.1 if num_classes >= 5 else 0.0),
+        dropout=wishes.dropout,
+        drop_path=chosen(wishes.drop_path, row.drop_path),
+        mixup=chosen(wishes.mixup, mixup_default),
+        cutmix=wishes.cutmix,
+        augment=wishes.augment,
+        imbalance=wishes.imbalance,
+        clip=wishes.clip,
+        ema_half_life=(row.ema_half_life or 0.07) if ema else 0.0,
+        patience=wishes.patience,
+        precision=wishes.precision,
+        channels_last=wishes.channels_last,
+        compile=wishes.compile,
+        seed=seed,
+    )
+
+
+def with_length(recipe: Recipe, num_steps: int) -> Recipe:
+    """Return the recipe with a number of steps in place of its own length."""
+    return replace(recipe, num_steps=num_steps, num_epochs=None)
+
+
+def _first(said: T | None, default: T) -> T:
+    return default if said is None else said
+
+
+def _has_probe(strategy: StrategyName) -> bool:
+    return strategy in ("head", "last-n", "lp-ft")
+
+
+def _head(pretrained: bool) -> float:
+    """A random head on a pretrained encoder learns ten times faster than the encoder."""
+    return 10.0 if pretrained else 1.0
+
+
+# (option, lowest, highest): what a number may be; None is open.
+_RANGES: list[tuple[str, float, float | None]] = [
+    ("learning_rate", 0.0, None),
+    ("head_multiplier", 0.0, None),
+    ("bottom_multiplier", 0.0, 1.0),
+    ("weight_decay", 0.0, None),
+    ("l1_penalty", 0.0, None),
+    ("warmup_fraction", 0.0, 0.9),
+    ("cooldown_fraction", 0.0, 1.0),
+    ("batch_size", 1, None),
+    ("micro_batch_size", 1, None),
+    ("num_epochs", 1e-6, None),
+    ("num_steps", 1, None),
+    ("label_smoothing", 0.0, 0.99),
+    ("dropout", 0.0, 0.99),
+    ("drop_path", 0.0, 0.99),
+    ("mixup", 0.0, None),
+    ("cutmix", 0.0, None),
+    ("clip", 0.0, None),
+    ("patience", 0, None),
+]
+
+
+def _check(wishes: Wishes, num_layers: int) -> None:
+    """Raise one OptionError that names every value out of range."""
+    wrong = []
+    for name, low, high in _RANGES:
+        value = getattr(wishes, name)
+        if value is None or (value >= low and (high is None or value <= high)):
+            continue
+        limit = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"
+        wrong.append(f"{name} is {value:g}, expected {limit}")
+    if wishes.num_last_layers is not None and not 1 <= wishes.num_last_layers <= num_layers:
+        wrong.append(
+            f"num_last_layers is {wishes.num_last_layers}, expected 1 to {num_layers}, the layers "
+            f"of this encoder"
+        )
+    if wishes.num_epochs is not None and wishes.num_steps is not None:
+        wrong.append("num_epochs and num_steps are both set, expected one of them")
+    batch, micro = wishes.batch_size, wishes.micro_batch_size
+    if batch is not None and micro is not None and batch % micro:
+        wrong.append(f"batch_size {batch} is not divisible by micro_batch_size {micro}")
+    if wrong:
+        raise OptionError("; ".join(wrong) + ". Change these options.")

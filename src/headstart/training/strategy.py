@@ -1,0 +1,99 @@
+"""Strategies: which parameters learn, with which learning rates. A strategy never loops.
+
+``head`` trains a linear head on frozen features; ``last-n`` also the last n layers; ``full``
+everything at once; ``lp-ft`` first the head, then everything (Kumar et al., ICLR 2022).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from headstart.training.recipe import Recipe
+
+
+def trainable_layers(recipe: Recipe, num_layers: int) -> list[bool]:
+    """Return for each encoder layer, stem first, whether it learns in the fine-tuning phase."""
+    if recipe.strategy == "head":
+        return [False] * num_layers
+    if recipe.strategy == "last-n":
+        return [index >= num_layers - recipe.num_last_layers for index in range(num_layers)]
+    return [True] * num_layers
+
+
+def freeze(encoder: nn.Module, layers: Sequence[Sequence[str]], learns: Sequence[bool]) -> None:
+    """Set ``requires_grad`` of every encoder parameter, layer by layer."""
+    parameters = dict(encoder.named_parameters())
+    for names, learn in zip(layers, learns, strict=True):
+        for name in names:
+            parameters[name].requires_grad_(learn)
+
+
+def set_train_mode(module: nn.Module) -> None:
+    """Put a module in train mode, but every part whose parameters are all frozen in eval mode.
+
+    A frozen BatchNorm must neither use nor update batch statistics, and a frozen block must not
+    drop paths: what is frozen computes the same function at every step.
+    """
+    parameters = list(module.parameters())
+    if parameters and not any(p.requires_grad for p in parameters):
+        module.eval()
+        return
+    module.training = True
+    for child in module.children():
+        set_train_mode(child)
+
+
+def parameter_groups(
+    encoder: nn.Module, head: nn.Module, layers: Sequence[Sequence[str]], recipe: Recipe
+) -> list[dict[str, object]]:
+    """Build optimizer groups: one rate a layer, no weight decay on biases, norms and embeddings.
+
+    Layer l of L (stem 0) learns at ``learning_rate * bottom_multiplier ** ((L - 1 - l) / (L - 1))``,
+    so that the first layer's multiple does not depend on the depth.
+
+    Returns:
+        Groups with ``params``, ``weight_decay`` and ``peak`` (the peak learning rate).
+    """
+    parameters = dict(encoder.named_parameters())
+    groups: list[dict[str, object]] = []
+    last = max(1, len(layers) - 1)
+    for index, names in enumerate(layers):
+        peak = recipe.learning_rate * recipe.bottom_multiplier ** ((last - index) / last)
+        _add(groups, [(n, parameters[n]) for n in names], peak, recipe.weight_decay)
+    peak = recipe.learning_rate * recipe.head_multiplier
+    _add(groups, list(head.named_parameters()), peak, recipe.weight_decay)
+    return groups
+
+
+def _add(
+    groups: list[dict[str, object]],
+    named: Sequence[tuple[str, nn.Parameter]],
+    peak: float,
+    weight_decay: float,
+) -> None:
+    learning = [(name, p) for name, p in named if p.requires_grad]
+    for is_decayed in (True, False):
+        params = [p for name, p in learning if _decays(name, p) == is_decayed]
+        if params:
+            decay = weight_decay if is_decayed else 0.0
+            groups.append({"params": params, "lr": peak, "peak": peak, "weight_decay": decay})
+
+
+def _decays(name: str, parameter: nn.Parameter) -> bool:
+    return parameter.ndim >= 2 and not any(word in name for word in ("pos_embed", "cls_token"))
+
+
+def build_optimizer(groups: list[dict[str, object]], recipe: Recipe) -> torch.optim.Optimizer:
+    """Build the optimizer of a recipe; fused kernels, one pass over the parameters a step."""
+    rate = recipe.learning_rate
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(
+            groups, lr=rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0, fused=True
+        )
+    betas = (recipe.momentum, recipe.beta2)
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(groups, lr=rate, betas=betas, fused=True)
+    return torch.optim.AdamW(groups, lr=rate, betas=betas, fused=True)

@@ -1,0 +1,1 @@
+"""Assemble one fine-tuning: decode, probe, train, calibrate, conclude."""

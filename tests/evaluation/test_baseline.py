@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import doctest
+import importlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from headstart.errors import OptionError
+from headstart.evaluation import majority_baseline, score
+
+
+def test_majority_baseline_predicts_the_most_frequent_class_with_prior_probabilities():
+    predictions, probabilities = majority_baseline(
+        np.array([2, 2, 0, 2, 1]), num_items=3, num_classes=4
+    )
+    assert predictions.tolist() == [2, 2, 2]
+    assert probabilities.tolist() == [[0.2, 0.2, 0.6, 0.0]] * 3
+
+
+def test_majority_baseline_can_be_scored():
+    predictions, probabilities = majority_baseline(np.array([1, 1, 0]), num_items=10, num_classes=2)
+    targets = np.array([1] * 6 + [0] * 4)
+    assert (probabilities.argmax(axis=1) == predictions).all()
+    figures = score(probabilities, targets, classes=("a", "b")).figures
+    assert figures["accuracy"].value == 0.6
+    assert figures["roc_auc"].value == 0.5
+
+
+@pytest.mark.parametrize(("targets", "words"), [([], "is empty"), ([0, 5], r"lie in 0\.\.5")])
+def test_majority_baseline_refuses_bad_targets(targets, words):
+    with pytest.raises(OptionError, match=words):
+        majority_baseline(np.array(targets, dtype=int), num_items=3, num_classes=2)
+
+
+@pytest.mark.parametrize("name", ["baseline", "calibration", "comparison", "scores"])
+def test_docstring_examples_run(name):
+    module = importlib.import_module(f"headstart.evaluation.{name}")
+    result = doctest.testmod(module)
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+def test_importing_evaluation_is_cheap():
+    code = (
+        "import sys, headstart.evaluation;"
+        "print([m for m in ('torch', 'scipy', 'sklearn') if m in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+from scipy.special import softmax as reference_softmax
+
+from headstart.errors import OptionError
+from headstart.evaluation import fit_temperature, score, softmax
+
+
+def _logits(num_items: int, scale: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Draw targets from softmax(logits), then return the logits times ``scale``."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(num_items, 4)) * 2
+    probabilities = reference_softmax(logits, axis=1)
+    targets = (probabilities.cumsum(axis=1) > rng.random((num_items, 1))).argmax(axis=1)
+    return logits * scale, targets
+
+
+def test_softmax_agrees_with_scipy():
+    logits, _ = _logits(50, 3.0)
+    assert softmax(logits, 1.7) == pytest.approx(reference_softmax(logits / 1.7, axis=1))
+
+
+def test_softmax_does_not_overflow_and_is_float64():
+    found = softmax(np.array([[1e4, 0.0], [-1e4, -1e4]], dtype=np.float32))
+    assert found.dtype == np.float64
+    assert found.tolist() == [[1.0, 0.0], [0.5, 0.5]]
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf")])
+def test_softmax_refuses_a_bad_temperature(temperature):
+    with pytest.raises(OptionError, match="expected a positive number"):
+        softmax(np.zeros((1, 2)), temperature)
+
+
+@pytest.mark.parametrize("scale", [0.4, 1.0, 3.0])
+def test_fit_temperature_recovers_the_scale_of_the_logits(scale):
+    logits, targets = _logits(20_000, scale)
+    assert fit_temperature(logits, targets) == pytest.approx(scale, rel=0.05)
+
+
+def test_fit_temperature_minimises_the_loss():
+    logits, targets = _logits(300, 2.5)
+    found = fit_temperature(logits, targets)
+    items = np.arange(300)
+
+    def loss(temperature: float) -> float:
+        return -float(log_softmax(logits / temperature, axis=1)[items, targets].mean())
+
+    grid = np.geomspace(0.05, 20, 2000)
+    assert loss(found) <= min(loss(temperature) for temperature in grid) + 1e-9
+
+
+def test_fit_temperature_lowers_the_calibration_error():
+    logits, targets = _logits(4000, 3.0)
+    temperature = fit_temperature(logits[:2000], targets[:2000])
+    errors = [
+        score(softmax(logits[2000:], t), targets[2000:], classes="abcd", num_resamples=0)
+        .figures["ece"]
+        .value
+        for t in (1.0, temperature)
+    ]
+    assert errors[1] < errors[0] / 3
+
+
+def test_fit_temperature_stays_at_one_where_nothing_is_wrong():
+    targets = np.array([0, 1, 2, 3])
+    assert fit_temperature(np.eye(4)[targets] * 2.0, targets) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("logits", "targets", "words"),
+    [
+        (np.zeros((0, 3)), np.zeros(0, int), "N at least 1"),
+        (np.zeros((2, 3)), np.zeros(3, int), r"shape \(2,\)"),
+        (np.zeros((2, 3)), np.array([0, 3]), r"0\.\.3, expected 0\.\.2"),
+        (np.array([[0.0, np.inf]]), np.array([0]), r"logits\[0, 1\] is inf"),
+    ],
+)
+def test_fit_temperature_refuses_bad_input(logits, targets, words):
+    with pytest.raises(OptionError, match=words):
+        fit_temperature(logits, targets)

@@ -1,0 +1,95 @@
+"""The doctor: a real, short training run, and sentences for what it may find."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from headstart import events
+from headstart.errors import OptionError
+from headstart.recipes import doctor as doctor_module
+from headstart.recipes.doctor import Report, available_memory_bytes, doctor, usable_cpus
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return doctor(seconds=1.5)
+
+
+def test_training_run_learns_and_says_how_fast(report: Report) -> None:
+    assert report.accuracy > 0.6
+    assert report.images_per_second > 100
+    assert report.num_passes >= 1
+
+
+def test_report_names_versions_devices_and_data(report: Report) -> None:
+    text = report.report()
+    for word in ("torch", "timm", "cpu", "memory free", "digits-8x8", "not asked (--hub)"):
+        assert word in text
+    assert f"{report.images_per_second:,.0f} images/s on {report.device}" in text
+
+
+def test_nothing_is_sent_to_a_network_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("the network was used")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    doctor(seconds=0.1)
+
+
+def test_unreachable_hub_is_a_problem_with_its_own_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nothing listens on this port
+    report = doctor(seconds=0.1, hub=True)
+    assert report.exit_code == 1
+    assert "The model hub http://127.0.0.1:9 does not answer" in report.problems[0]
+    assert "headstart starts" in report.problems[0]
+    assert report.problems[0] in report.report()
+
+
+def test_little_memory_disk_and_a_wrong_folder_are_problems(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(doctor_module, "available_memory_bytes", lambda: 2**29)
+    monkeypatch.setattr(doctor_module, "MIN_FREE_BYTES", 2**60)
+    monkeypatch.setenv("HEADSTART_DATA", str(tmp_path / "nowhere"))
+    report = doctor(seconds=0.1)
+    text = "\n".join(report.problems)
+    assert "Only 0.5 GiB of memory are free" in text
+    assert "of disk are free at" in text
+    assert f"HEADSTART_DATA names '{tmp_path / 'nowhere'}', which is no folder" in text
+
+
+def test_training_that_does_not_learn_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor_module, "_train", lambda device, seconds: (900.0, 0.1, 50))
+    report = doctor(seconds=0.1)
+    assert report.exit_code == 1
+    assert "reached 10.0% where about 97% is normal" in report.problems[-1]
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 601, float("nan")])
+def test_seconds_out_of_range_are_refused(seconds: float) -> None:
+    with pytest.raises(OptionError, match="out of range; expected more than 0"):
+        doctor(seconds=seconds)
+
+
+def test_progress_is_told_as_a_task_that_ends() -> None:
+    tasks: list[dict[str, object]] = []
+
+    def listener(kind: str, fields: dict[str, object]) -> None:
+        if kind == "task":
+            tasks.append(fields)
+
+    with events.listen(listener):
+        doctor(seconds=0.2)
+    assert len(tasks) > 1
+    assert tasks[-1]["done"] == tasks[-1]["total"]
+    assert {"loss", "images_per_second", "eta_seconds"} <= tasks[0].keys()
+
+
+def test_machine_facts_are_plausible() -> None:
+    assert usable_cpus() >= 1
+    memory = available_memory_bytes()
+    assert memory is None or memory > 2**20

@@ -1,0 +1,342 @@
+"""The house itself: floors, rooms, circles, sizes, names, forbidden calls, docs that cannot drift.
+
+Everything is read from the sources with ``ast`` and ``tokenize``; nothing of headstart is imported
+except to see that its public names resolve.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import io
+import re
+import tokenize
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import docstring_parser
+import pytest
+
+import headstart
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "headstart"
+MAX_FILE_LINES = 400
+MAX_FUNCTION_LINES = 60
+
+# Floor of each room; the same table stands in docs/design.md.
+FLOORS = {
+    1: {"types", "errors", "events"},
+    2: {"data", "starts", "training", "objectives", "evaluation", "model", "runfolder"},
+    3: {"ranking", "reporting", "run"},
+    4: {"recipes"},
+    5: {"__init__"},
+    6: {"cli", "commands", "arguments", "__main__"},
+}
+FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
+# Floors whose files are one room: on these, files may import one another.
+ONE_ROOM_FLOORS = {6}
+EXCEPTIONS = {("model", "starts"), ("types", "errors")}
+VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "shared"}
+# Searched in the code with comments, texts and blanks taken out.
+FORBIDDEN = {
+    r"pickle\.loads?\(": "runs what is in the file",
+    r"weights_only=False": "runs what is in the file",
+    r"(?<![\w.])eval\(": "runs text",
+    r"(?<![\w.])exec\(": "runs text",
+    r"yaml\.load\(": "runs what is in the file",
+    r"shell=True": "runs text",
+    r"extractall\(": "may write outside its folder",
+    r"LOAD_TRUNCATED_IMAGES": "hides damaged images",
+    r"except:": "hides Ctrl-C and faults",
+}
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import of a module of headstart: by whom, of what, where, and when it runs."""
+
+    importer: str
+    imported: str
+    line: int
+    is_at_module_level: bool
+
+
+def _module_name(path: Path) -> str:
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+FILES = sorted(SOURCE.rglob("*.py"))
+MODULES = {_module_name(path): path for path in FILES}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+
+
+def _room(module: str) -> str:
+    return module.split(".")[0]
+
+
+def _walk(node: ast.AST, at_module_level: bool = True) -> Iterator[tuple[ast.AST, bool]]:
+    """Yield every node with whether it runs when the module is imported."""
+    for child in ast.iter_child_nodes(node):
+        is_function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        is_typing = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        level = at_module_level and not is_function and not is_typing
+        yield child, level
+        yield from _walk(child, level)
+
+
+def _read_imports(module: str) -> Iterator[Import]:
+    path = MODULES[module]
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    for node, level in _walk(TREES[module]):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                up = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join(["headstart", *filter(None, up), *filter(None, [base])])
+            names = [f"{base}.{alias.name}" for alias in node.names]
+        for name in names:
+            if name != "headstart" and not name.startswith("headstart."):
+                continue
+            inside = name.removeprefix("headstart").lstrip(".")
+            while inside and inside not in MODULES:
+                inside = inside.rpartition(".")[0]  # a function or class of that module
+            yield Import(module, inside or "__init__", node.lineno, level)
+
+
+IMPORTS = [found for module in MODULES for found in _read_imports(module)]
+
+
+def _said(found: Import) -> str:
+    path = MODULES[found.importer].relative_to(ROOT)
+    return f"{path}:{found.line} imports {found.imported}"
+
+
+def test_every_module_has_a_floor() -> None:
+    assert {_room(module) for module in MODULES} - set(FLOOR_OF) == set()
+
+
+def test_files_import_only_from_floors_below() -> None:
+    offenders = [
+        _said(found)
+        for found in IMPORTS
+        if FLOOR_OF[_room(found.imported)] > FLOOR_OF[_room(found.importer)]
+    ]
+    assert not offenders, "\n".join(offenders)
+
+
+def test_rooms_on_one_floor_do_not_import_one_another() -> None:
+    offenders = []
+    for found in IMPORTS:
+        room, other = _room(found.importer), _room(found.imported)
+        if room == other or FLOOR_OF[room] != FLOOR_OF[other]:
+            continue
+        if (room, other) not in EXCEPTIONS and FLOOR_OF[room] not in ONE_ROOM_FLOORS:
+            offenders.append(_said(found))
+    assert not offenders, "\n".join(offenders)
+
+
+def _find_circle(edges: dict[str, set[str]]) -> list[str]:
+    done: set[str] = set()
+
+    def visit(module: str, path: list[str]) -> list[str]:
+        if module in path:
+            return [*path[path.index(module) :], module]
+        if module in done:
+            return []
+        for other in sorted(edges.get(module, ())):
+            if circle := visit(other, [*path, module]):
+                return circle
+        done.add(module)
+        return []
+
+    return next((circle for module in sorted(edges) if (circle := visit(module, []))), [])
+
+
+def test_no_circles_at_module_level() -> None:
+    edges: dict[str, set[str]] = {}
+    for found in IMPORTS:
+        if found.is_at_module_level and found.importer != found.imported:
+            edges.setdefault(found.importer, set()).add(found.imported)
+    assert not (circle := _find_circle(edges)), " -> ".join(circle)
+
+
+def test_recipes_call_one_another_only_downward() -> None:
+    edges: dict[str, set[str]] = {}
+    for found in IMPORTS:
+        if _room(found.importer) == _room(found.imported) == "recipes":
+            edges.setdefault(found.importer, set()).add(found.imported)
+    assert not (circle := _find_circle(edges)), " -> ".join(circle)
+
+
+def test_circles_are_found() -> None:
+    assert _find_circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert _find_circle({"a": {"b", "c"}, "b": {"c"}}) == []
+
+
+def test_design_page_has_the_same_floors() -> None:
+    rows = re.findall(r"^\| (\d) \| (.+?) \|", (ROOT / "docs/design.md").read_text(), re.MULTILINE)
+    written = {
+        int(floor): {name.removesuffix(".py").rstrip("/") for name in re.findall("`(.+?)`", cell)}
+        for floor, cell in rows
+    }
+    assert written == FLOORS
+
+
+def test_files_and_functions_are_short() -> None:
+    offenders = []
+    for module, tree in TREES.items():
+        path = MODULES[module].relative_to(ROOT)
+        num_lines = len(MODULES[module].read_text(encoding="utf-8").splitlines())
+        if num_lines > MAX_FILE_LINES:
+            offenders.append(f"{path}: {num_lines} lines, at most {MAX_FILE_LINES}")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = (node.end_lineno or node.lineno) - node.lineno + 1
+                if length > MAX_FUNCTION_LINES:
+                    offenders.append(
+                        f"{path}:{node.lineno} {node.name}: {length} lines, "
+                        f"at most {MAX_FUNCTION_LINES}"
+                    )
+    assert not offenders, "\n".join(offenders)
+
+
+def test_modules_have_names_that_mean_something() -> None:
+    offenders = [module for module in MODULES if VAGUE_NAMES & set(module.split("."))]
+    assert not offenders
+
+
+def test_modules_have_docstrings() -> None:
+    offenders = [module for module, tree in TREES.items() if not ast.get_docstring(tree)]
+    assert not offenders
+
+
+def _bare_code(text: str) -> Iterator[tuple[int, str]]:
+    """Yield each logical line's number and its code without texts, comments and blanks."""
+    skipped = {tokenize.COMMENT, tokenize.STRING, tokenize.NL, tokenize.INDENT, tokenize.DEDENT}
+    line, parts = 0, []
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type in (tokenize.NEWLINE, tokenize.ENDMARKER):
+            yield line, "".join(parts)
+            line, parts = 0, []
+        elif token.type not in skipped:
+            line = line or token.start[0]
+            # Two names side by side stay two names.
+            apart = parts and parts[-1][-1:].isidentifier() and token.string[:1].isidentifier()
+            parts.append(f" {token.string}" if apart else token.string)
+
+
+def _find_forbidden(text: str) -> list[tuple[int, str]]:
+    return [
+        (line, f"{code.strip()}: {why}")
+        for line, code in _bare_code(text)
+        for pattern, why in FORBIDDEN.items()
+        if re.search(pattern, code)
+    ]
+
+
+def test_no_call_that_runs_or_trusts_what_it_reads() -> None:
+    folders = [SOURCE, ROOT / "benchmarks", ROOT / "examples"]
+    offenders = [
+        f"{path.relative_to(ROOT)}:{line} {what}"
+        for folder in folders
+        for path in sorted(folder.rglob("*.py"))
+        for line, what in _find_forbidden(path.read_text(encoding="utf-8"))
+    ]
+    assert not offenders, "\n".join(offenders)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x = pickle . load(f)",
+        "torch.load(p,\n    weights_only = False)",
+        "eval('1')",
+        "exec (code)",
+        "archive.extractall(folder)",
+        "subprocess.run(c, shell=True)",
+        "try:\n    pass\nexcept :\n    pass",
+    ],
+)
+def test_forbidden_calls_are_found(text: str) -> None:
+    assert _find_forbidden(text)
+
+
+def test_allowed_code_is_not_found() -> None:
+    assert not _find_forbidden("model.eval()  # eval(x)\nsay('exec(x)')\nretrieval(x)")
+
+
+# Public names -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", headstart.__all__)
+def test_public_name_can_be_imported(name: str) -> None:
+    assert getattr(headstart, name) is not None
+    assert name in dir(headstart)
+
+
+def test_public_names_and_places_agree() -> None:
+    assert set(headstart.__all__) == {*headstart.PLACES, "__version__"}
+
+
+def test_unknown_public_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'fti'"):
+        _ = headstart.fti
+
+
+def test_version_is_the_one_of_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert headstart.__version__ == project["version"]
+
+
+@pytest.mark.parametrize("name", headstart.PLACES)
+def test_public_function_documents_every_parameter(name: str) -> None:
+    function = getattr(headstart, name)
+    if not inspect.isfunction(function):
+        return
+    documented = docstring_parser.parse(inspect.getdoc(function) or "")
+    described = {param.arg_name for param in documented.params if param.description}
+    assert documented.short_description
+    assert documented.short_description.endswith(".")
+    assert described == set(inspect.signature(function).parameters)
+
+
+# Words that cannot drift ------------------------------------------------------------------------
+
+
+def _read_blocks(path: Path) -> list[str]:
+    """Return the commands of every shell block, without comments."""
+    blocks = re.findall(r"^```(?:bash|sh|console)\n(.*?)^```", path.read_text(), re.M | re.S)
+    return [
+        "\n".join(line for line in block.splitlines() if line and not line.startswith("#"))
+        for block in blocks
+    ]
+
+
+def test_readme_holds_the_test_command_that_ci_runs() -> None:
+    found = re.findall(
+        r"^<!-- test-command -->\n```(?:bash|sh)\n(.+?)\n```$",
+        (ROOT / "README.md").read_text(),
+        re.M | re.S,
+    )
+    assert len(found) == 1
+    assert "pip install -e '.[dev]'" in found[0]
+    assert "python -m pytest" in found[0]
+
+
+def test_both_readmes_give_the_same_commands() -> None:
+    assert _read_blocks(ROOT / "README.md")
+    assert _read_blocks(ROOT / "README.md") == _read_blocks(ROOT / "README.zh-CN.md")
+
+
+def test_makefile_and_ci_run_the_same_checks() -> None:
+    checks = ("ruff check .", "ruff format --check .", "mypy")
+    for path in ("Makefile", ".ci/run"):
+        text = (ROOT / path).read_text()
+        assert all(check in text for check in checks), path
