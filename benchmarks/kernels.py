@@ -20,8 +20,14 @@ from timing import markdown_table
 GROUPS: tuple[tuple[str, str], ...] = (
     (r"aten::(\w*conv\w*|addmm\w*|mm|bmm|baddbmm|addbmm|mkldnn_linear\w*|dot|mv|addmv)", "kernels"),
     (r"aten::\w*(pool|interpolate|upsample)\w*", "pooling and resizing"),
-    (r"aten::\w*(relu|threshold|clamp|hardtanh|sigmoid|silu|gelu|norm|softmax|nll|dropout)\w*", "norms"),
-    (r"(Optimizer\.\w+#.*|aten::_foreach\w*|aten::_fused\w*|aten::addcdiv_|aten::lerp_)", "updates"),
+    (
+        r"aten::\w*(relu|threshold|clamp|hardtanh|sigmoid|silu|gelu|norm|softmax|nll|dropout)\w*",
+        "norms",
+    ),
+    (
+        r"(Optimizer\.\w+#.*|aten::_foreach\w*|aten::_fused\w*|aten::addcdiv_|aten::lerp_)",
+        "updates",
+    ),
     (r"aten::\w*(copy|index|gather|stack|cat|empty|fill|zero|rand|clone|to|view)\w*", "copies"),
 )
 TITLES = {

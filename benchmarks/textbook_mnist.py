@@ -33,20 +33,22 @@ class Net(nn.Module):
         x = F.max_pool2d(F.relu(self.conv2(x)), 2)
         x = torch.flatten(x, 1)
         x = F.relu(self.fc1(x))
-        return self.fc2(x)
+        logits: torch.Tensor = self.fc2(x)
+
+    return logits
 
 
-def train_epoch(model: Net, loader: DataLoader, optimizer: torch.optim.Optimizer) -> None:
+def train_epoch(model: Net, loader: DataLoader[object], optimizer: torch.optim.Optimizer) -> None:
     """Go once over the training images."""
     model.train()
     for images, targets in loader:
         optimizer.zero_grad()
         loss = F.cross_entropy(model(images), targets)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
 
-def test_accuracy(model: Net, loader: DataLoader) -> float:
+def test_accuracy(model: Net, loader: DataLoader[object]) -> float:
     """Return the share of test images that the model names rightly."""
     model.eval()
     correct = 0

@@ -65,6 +65,7 @@ def fit(
     starts: Sequence[str] | None = None,
     model: nn.Module | None = None,
     ema: bool = False,
+    mirror: bool = True,
     seed: int = 0,
     resume: bool = False,
 ) -> Run:
@@ -82,10 +83,12 @@ def fit(
         starts: Candidates.
         model: Your own network.
         ema: Average the weights.
+        mirror: Mirror images.
         seed: Reaches everything.
         resume: Go on.
     """
     CALLS.append({name: value for name, value in locals().items() if value is not None})
+    CALLS[-1]["spent"] = events.seconds_since_command_began()
     events.emit("stage", text="working")
     events.emit("next", command="headstart predict runs/mine photo.jpg")
     return Run()
@@ -146,9 +149,10 @@ def run(*words: str) -> int:
 
 
 def test_fit_passes_what_was_written_and_loads_with_the_shared_seed() -> None:
-    line = "fit photos --budget=2m --out runs/a --epochs 3 --learning-rate 1e-3 --ema"
+    line = "fit photos --budget=2m --out runs/a --epochs 3 --learning-rate 1e-3 --ema --no-mirror"
     assert run(*shlex.split(f"{line} --starts a,b c --label kind --seed 7")) == 0
     assert CALLS[0] == {"load": "photos", "label": "kind", "val_fraction": 0.15, "seed": 7}
+    del CALLS[1]["spent"]
     assert CALLS[1] == {
         "data": "loaded photos",
         "budget": "2m",
@@ -158,6 +162,7 @@ def test_fit_passes_what_was_written_and_loads_with_the_shared_seed() -> None:
         "learning_rate": 1e-3,
         "starts": ["a", "b", "c"],
         "ema": True,
+        "mirror": False,
         "seed": 7,
         "resume": False,
     }
@@ -184,6 +189,14 @@ def test_result_goes_to_stdout_and_next_command_is_the_last_line(
     assert err.splitlines() == ["working", "next: headstart predict runs/mine photo.jpg"]
 
 
+def test_budget_counts_from_the_start_of_the_command() -> None:
+    assert events.seconds_since_command_began() is None
+    assert run("fit", "photos") == 0
+    began = CALLS[1]["spent"]
+    assert isinstance(began, float)
+    assert 0 <= began < 5
+
+
 def test_quiet_prints_the_result_only(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("fit", "photos", "--quiet") == 0
     out, err = capsys.readouterr()
@@ -196,7 +209,7 @@ def test_verbs_that_name_no_next_command_get_the_listed_one(
     assert run("starts") == 0
     out, err = capsys.readouterr()
     assert out.splitlines()[1].split() == [
-        *("scratch/x", "convnet", "1.5", "M", "-", "nothing", "-", "none", "yes")
+        *("scratch/x", "convnet", "1.5", "M", "-", "nothing", "none", "yes")
     ]
     assert err.splitlines()[-1] == f"next: {cli.NEXT['starts']}"
 
@@ -263,6 +276,19 @@ def test_failures_are_one_sentence_with_their_exit_code(
     assert out == ""
 
 
+def test_errors_break_between_words_on_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "is_terminal", lambda stream: True)
+    monkeypatch.setenv("COLUMNS", "50")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert run("fail", "data") == 3
+    assert capsys.readouterr().err.splitlines() == [
+        "error: No image in photos/ (expected .jpg). Give",
+        "  another folder.",
+    ]
+
+
 def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("fail", "bug", "--debug") == 1
     err = capsys.readouterr().err
@@ -274,9 +300,10 @@ def test_from_repeats_a_run_and_written_options_win(tmp_path: Path) -> None:
     saved = {
         "verb": "fit",
         "options": {"budget": "9m", "epochs": 4, "out": str(tmp_path), "resume": True, "seed": 3},
-        "data": {"source": "photos", "label": "kind", "val_fraction": 0.3, "seed": 3},
     }
     (tmp_path / "options.json").write_text(json.dumps(saved))
+    source = {"source": "photos", "label": "kind", "val_fraction": 0.3, "seed": 3}
+    (tmp_path / "data.json").write_text(json.dumps({"source": source}))
     assert run("fit", "--from", str(tmp_path), "--epochs", "5", "--val-fraction", "0.1") == 0
     loaded, fitted = CALLS
     assert loaded == {"load": "photos", "label": "kind", "val_fraction": 0.1, "seed": 3}
@@ -287,12 +314,24 @@ def test_from_repeats_a_run_and_written_options_win(tmp_path: Path) -> None:
     assert CALLS[0]["load"] == "other"
 
 
+def test_from_needs_the_data_where_the_run_was_made_from_memory(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "options.json").write_text('{"verb": "fit", "options": {"epochs": 4}}')
+    (tmp_path / "data.json").write_text('{"source": null}')
+    assert run("fit", "--from", str(tmp_path)) == 2
+    assert "'headstart fit' needs DATA" in capsys.readouterr().err
+    assert run("fit", "photos", "--from", str(tmp_path)) == 0
+    assert CALLS[1]["epochs"] == 4
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         (None, "holds no options.json"),
-        ("{", "is damaged"),
-        ("[]", "is damaged"),
+        ("{", "is damaged: Expecting property name"),
+        ("[]", "is damaged: it is no JSON object"),
+        ("{}", "is damaged: it has no 'options'"),
         ('{"verb": "finetune", "options": {}}', "Use 'headstart finetune --from"),
     ],
 )
@@ -301,6 +340,7 @@ def test_from_refuses_what_it_cannot_repeat(
 ) -> None:
     if text is not None:
         (tmp_path / "options.json").write_text(text)
+        (tmp_path / "data.json").write_text('{"source": null}')
     assert run("fit", "photos", "--from", str(tmp_path)) == 5
     assert said in capsys.readouterr().err
 
@@ -318,7 +358,8 @@ def test_help_states_every_option_once_with_its_default(
     flat = " ".join(text.split())
     assert "--strategy head|last-n|lp-ft|full Which parameters learn. (default: lp-ft)" in flat
     assert "--val-fraction FLOAT Share of train, in (0, 1). (default: 0.15)" in flat
-    assert "--ema/--no-ema Average the weights. (default: --no-ema)" in flat
+    assert "--ema Average the weights. --" in flat
+    assert "--mirror/--no-mirror Mirror images. (default: --mirror)" in flat
     assert flat.count("--seed INT") == 1
     assert "--from RUN" in flat
     assert "model" not in flat.replace("Fit a model", "")
@@ -347,9 +388,11 @@ def test_table_for_a_person_and_json_lines_for_a_program(
     }
     monkeypatch.setattr(cli, "is_terminal", lambda stream: True)
     assert run("predict", "runs/a", "x.jpg") == 0
-    heading, row = capsys.readouterr().out.splitlines()
+    out, err = capsys.readouterr()
+    assert err == "next: headstart evaluate runs/a\n"
+    heading, row = out.splitlines()
     assert heading.split() == ["file", "prediction", "probability"]
-    assert row.split() == ["x.jpg", "cat", "0.75"]
+    assert row.split() == ["x.jpg", "cat", "0.7500"]
 
 
 def test_kinds_are_read_from_annotations_even_when_names_are_for_type_checkers() -> None:

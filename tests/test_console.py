@@ -67,6 +67,15 @@ def test_task_that_is_cut_short_leaves_its_last_state(clock: Clock) -> None:
     assert stream.getvalue() == "  train  1/500  loss 0.2500  took 2.0 s\n"
 
 
+def test_stage_ends_the_tasks_of_the_one_before(clock: Clock) -> None:
+    stream = io.StringIO()
+    console = Console(stream, clock=clock)
+    _train(console, clock, 1, 500)
+    console("stage", {"text": "Evaluating"})
+    console.stop()
+    assert stream.getvalue() == "  train  1/500  took 2.0 s\nEvaluating\n"
+
+
 def test_task_that_ends_twice_is_shown_once_and_may_begin_again(clock: Clock) -> None:
     stream = io.StringIO()
     console = Console(stream, clock=clock)
@@ -110,10 +119,10 @@ def test_terminal_gets_a_bar_that_leaves_a_plain_line(clock: Clock, terminal: Te
     console("task", {"name": "train", "done": 30, "total": 100, "loss": 0.5, "eta_seconds": 12.0})
     assert "30%" in terminal.getvalue()
     assert "0:12 left" in terminal.getvalue()
-    console("stage", {"text": "A stage [with brackets]"})
+    console("note", {"text": "A note [with brackets]"})
     console("task", {"name": "train", "done": 100, "total": 100, "loss": 0.25})
     console.stop()
-    assert "A stage [with brackets]" in terminal.getvalue()
+    assert "A note [with brackets]" in terminal.getvalue()
     assert "train  100/100  loss 0.2500  took 0.0 s" in terminal.getvalue()
     assert terminal.getvalue().count("\033[?25l") == terminal.getvalue().count("\033[?25h") > 0
 

@@ -1,25 +1,28 @@
-"""The doctor: a real, short training run, and sentences for what it may find."""
+"""The doctor: a real, short training run, and sentences for what it may find; and ``starts``."""
 
 from __future__ import annotations
 
+import doctest
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from headstart import events
 from headstart.errors import OptionError
 from headstart.recipes import doctor as doctor_module
+from headstart.recipes import starts as starts_module
 from headstart.recipes.doctor import Report, available_memory_bytes, doctor, usable_cpus
 
 
 @pytest.fixture(scope="module")
 def report() -> Report:
-    return doctor(seconds=1.5)
+    return doctor(seconds=3)
 
 
 def test_training_run_learns_and_says_how_fast(report: Report) -> None:
-    assert report.accuracy > 0.6
-    assert report.images_per_second > 100
+    assert report.accuracy > 0.4  # a guess is right one time in ten
+    assert report.images_per_second > 50
     assert report.num_passes >= 1
 
 
@@ -93,3 +96,23 @@ def test_machine_facts_are_plausible() -> None:
     assert usable_cpus() >= 1
     memory = available_memory_bytes()
     assert memory is None or memory > 2**20
+
+
+@pytest.mark.parametrize("module", [doctor_module, starts_module])
+def test_examples_in_docstrings_run(module: ModuleType) -> None:
+    done = doctest.testmod(module)
+    assert done.attempted > 0
+    assert done.failed == 0
+
+
+def test_starts_that_match_nothing_are_an_empty_list_and_a_note(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert starts_module.starts(like="no-such-start") == []
+    assert "No start matches 'no-such-start'" in capsys.readouterr().err
+    assert any(start.address == "scratch/simple-cnn" for start in starts_module.starts())
+
+
+def test_starts_of_a_modality_that_is_not_there_yet_are_refused() -> None:
+    with pytest.raises(OptionError, match="modality 'text' has no starts yet; expected 'image'"):
+        starts_module.starts(modality="text")

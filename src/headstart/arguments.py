@@ -174,25 +174,19 @@ def _missing(command: Command, option: Option) -> str:
 
 
 def _read_run(command: Command, folder: Path) -> Values:
-    """Return the options that a run folder was made with.
+    """Return the options that a finished run was made with.
+
+    Those of the verb stand in ``options.json``; those of loading are ``source`` in ``data.json``,
+    which is null where the data was in memory: the data must be written then.
 
     Raises:
         RunFolderError: If there is none, it cannot be read, or another verb made it.
     """
-    path = folder / "options.json"
-    if not path.is_file():
-        raise RunFolderError(
-            f"'{folder}' holds no options.json, so {FROM} cannot repeat it. Give the folder of a "
-            f"run, for example {FROM} runs/digits."
-        )
-    try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        verb, options, data = saved["verb"], dict(saved["options"]), dict(saved.get("data") or {})
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunFolderError(
-            f"'{path}' is damaged ({error}); expected JSON with 'verb', 'options' and 'data'. "
-            f"Write the options out instead of {FROM}."
-        ) from error
+    saved = _read_json(folder / "options.json")
+    source = _read_json(folder / "data.json").get("source")
+    verb, options = saved.get("verb"), saved.get("options")
+    if not isinstance(options, dict):
+        raise RunFolderError(_damaged(folder / "options.json", "it has no 'options'"))
     if verb != command.verb:
         raise RunFolderError(
             f"'{folder}' was made by 'headstart {verb}', not 'headstart {command.verb}'. "
@@ -200,10 +194,29 @@ def _read_run(command: Command, folder: Path) -> Values:
         )
     values = Values()
     for option in command.options:
-        if option.for_load and option.name in data:
-            values.load[option.name] = data[option.name]
+        if isinstance(source, dict) and option.for_load and option.name in source:
+            values.load[option.name] = source[option.name]
         if option.for_verb and option.name in options and option.name not in _NOT_REPEATED:
             values.verb[option.name] = options[option.name]
-    if data.get("source") is not None:
-        values.verb["data"] = data["source"]
+    if isinstance(source, dict):
+        values.verb["data"] = source["source"]
     return values
+
+
+def _read_json(path: Path) -> dict[str, object]:
+    if not path.is_file():
+        raise RunFolderError(
+            f"'{path.parent}' holds no {path.name}, so {FROM} cannot repeat it. Give the folder of "
+            f"a finished run, for example {FROM} runs/digits."
+        )
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunFolderError(_damaged(path, str(error))) from error
+    if not isinstance(content, dict):
+        raise RunFolderError(_damaged(path, "it is no JSON object"))
+    return content
+
+
+def _damaged(path: Path, why: str) -> str:
+    return f"'{path}' is damaged: {why}. Write the options out instead of {FROM}."

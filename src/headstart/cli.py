@@ -16,6 +16,7 @@ import os
 import shutil
 import sys
 import textwrap
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -47,10 +48,12 @@ VERBS: dict[str, Place] = {
 }
 LOAD: Place = PLACES["load"]
 
-# What to type next after verbs that do not say it themselves by an event ``next``.
+# What to type next after verbs that do not say it themselves by an event ``next``; names in braces
+# are filled with the verb's own arguments.
 NEXT = {
     "doctor": "headstart fit digits --budget 2m --out runs/digits",
     "starts": "headstart fit DATA --budget 30m --out runs/mine",
+    "predict": "headstart evaluate {run}",
 }
 
 
@@ -67,11 +70,14 @@ def main(
         verbs: For each verb, the module and the function that does it.
         load: The module and the function that loads data.
     """
+    # A budget counts from the start of the program: what importing took is spent already.
+    began = time.monotonic() - (time.process_time() if argv is None else 0.0)
     words = list(sys.argv[1:] if argv is None else argv)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without Unicode must not end a run
     try:
-        return _dispatch(words, verbs, load)
+        with events.command_began(began):
+            return _dispatch(words, verbs, load)
     except HeadstartError as error:
         return _fail(error, error, words)
     except KeyboardInterrupt as error:
@@ -141,7 +147,7 @@ def _call(command: Command, words: Sequence[str], *, is_quiet: bool) -> int:
         sys.stdout.flush()
     except BrokenPipeError:
         return _leave_pipe()
-    console.say_next(NEXT.get(command.verb))
+    console.say_next(NEXT.get(command.verb, "").format_map(values.verb))
     code = getattr(result, "exit_code", 0)
     return code if isinstance(code, int) else 0
 
@@ -172,7 +178,7 @@ def _render(result: object, stream: TextIO) -> None:
 
 def _render_predictions(predictions: Sequence[Prediction], stream: TextIO) -> None:
     if is_terminal(stream):
-        rows = [[p.name, p.label, p.probability] for p in predictions]
+        rows = [[p.name, p.label, f"{p.probability:.4f}"] for p in predictions]
         print_table(["file", "prediction", "probability"], rows, stream)
         return
     for prediction in predictions:
@@ -180,21 +186,27 @@ def _render_predictions(predictions: Sequence[Prediction], stream: TextIO) -> No
 
 
 def _render_starts(starts: Sequence[Start], stream: TextIO) -> None:
-    columns = ["start", "family", "parameters", "pixels", "pretrained on", "by", "licence", "local"]
+    columns = ["start", "family", "size", "pixels", "pretrained on", "licence", "local"]
     rows = [
         [
             start.address,
             start.family,
             f"{start.num_parameters / 1e6:.1f} M" if start.num_parameters else None,
             start.image.size if start.image else None,
-            start.pretrained_on or "nothing",
-            start.objective,
+            _pretraining(start),
             start.licence,
             start.is_local,
         ]
         for start in starts
     ]
     print_table(columns, rows, stream)
+
+
+def _pretraining(start: Start) -> str:
+    if start.pretrained_on is None:
+        return "nothing"
+    is_usual = start.objective in (None, "supervised")
+    return start.pretrained_on + ("" if is_usual else f" ({start.objective})")
 
 
 # Help -------------------------------------------------------------------------------------------
@@ -251,11 +263,10 @@ def _describe(option: Option) -> str:
     default = option.default
     if default is REQUIRED:
         return option.description + ("" if option.is_positional else " (required)")
-    if isinstance(default, bool):
-        name = flag(option.name if default else f"no_{option.name}")
-        return f"{option.description} (default: {name})"
-    if default is None or default == () or default == []:
+    if default is None or default is False or default == () or default == []:
         return option.description
+    if default is True:
+        return f"{option.description} (default: {flag(option.name)})"
     if isinstance(default, list | tuple):
         return f"{option.description} (default: {','.join(str(item) for item in default)})"
     return f"{option.description} (default: {default})"
@@ -292,12 +303,27 @@ def _fail(failure: HeadstartError, error: BaseException, words: Sequence[str]) -
     try:
         if "--debug" in words:
             traceback.print_exception(error)
-        every = isinstance(failure, OptionError)  # each of its lines is an error of its own
-        separator = "\nerror: " if every else "\n       "
-        print("error: " + str(failure).replace("\n", separator), file=sys.stderr, flush=True)
+        # Each line of an OptionError is an error of its own; lines of others belong together.
+        told = str(failure).splitlines() or [type(failure).__name__]
+        for number, line in enumerate(told):
+            prefix = "error: " if number == 0 or isinstance(failure, OptionError) else "       "
+            print(_wrap_error(prefix, line), file=sys.stderr, flush=True)
     except BrokenPipeError:
         return _leave_pipe()
     return failure.exit_code
+
+
+def _wrap_error(prefix: str, line: str) -> str:
+    """Return a line of an error, broken between words where a person reads it on a terminal."""
+    if not is_terminal(sys.stderr):
+        return prefix + line
+    wrapped = textwrap.wrap(
+        line, _width(), initial_indent=prefix, subsequent_indent="  ", break_on_hyphens=False
+    )
+    text = "\n".join(wrapped)
+    return (
+        text if "NO_COLOR" in os.environ else text.replace("error:", "\033[1;31merror:\033[0m", 1)
+    )
 
 
 def _explain(error: OSError) -> HeadstartError:

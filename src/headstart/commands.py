@@ -136,9 +136,11 @@ class Option:
 
     @property
     def written(self) -> str:
-        """How help writes it: ``DATA``, ``--budget TEXT``, ``--ema/--no-ema``."""
+        """How help writes it: ``DATA``, ``--budget TEXT``, ``--resume``, ``--ema/--no-ema``."""
         if self.is_positional:
             return self.name.upper() + (" ..." if self.kind.is_list else "")
+        if self.kind.is_flag and self.default is False:
+            return flag(self.name)
         if self.kind.is_flag:
             return f"{flag(self.name)}/{flag('no_' + self.name)}"
         return f"{flag(self.name)} {self.kind.metavar}"
@@ -194,8 +196,8 @@ def read_command(
     Args:
         verb: Name of the command.
         function: A public function with a Google docstring.
-        load: Loads the ``data`` argument; its keyword options join those of the function. A name
-            that both have (``seed``) is stated by the function and passed to both.
+        load: Loads the ``data`` argument, as its ``source``; its other options join those of the
+            function. A name that both have (``seed``) is stated by the function, passed to both.
 
     Raises:
         TypeError: If a required parameter cannot be written on a command line.
@@ -203,7 +205,7 @@ def read_command(
     documented = docstring_parser.parse(inspect.getdoc(function) or "")
     options = _read_options(function)
     if load is not None:
-        loaded = {option.name: option for option in _read_options(load) if not option.is_positional}
+        loaded = {option.name: option for option in _read_options(load, skipped=("source",))}
         options = [_shared(option, option.name in loaded) for option in options]
         stated = {option.name for option in options}
         options += [
@@ -233,12 +235,14 @@ def _shared(option: Option, is_shared: bool) -> Option:
     )
 
 
-def _read_options(function: Callable[..., object]) -> list[Option]:
+def _read_options(function: Callable[..., object], skipped: Sequence[str] = ()) -> list[Option]:
     documented = docstring_parser.parse(inspect.getdoc(function) or "")
     described = {param.arg_name: _plain(param.description or "") for param in documented.params}
     scope = getattr(inspect.unwrap(function), "__globals__", {})
     options = []
     for name, parameter in inspect.signature(function).parameters.items():
+        if name in skipped:
+            continue
         is_source = name == "data"  # whatever a program may give, a command line gives a text
         kind = Kind((str,)) if is_source else read_kind(parameter.annotation, scope)
         if kind is None:

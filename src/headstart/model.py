@@ -194,7 +194,9 @@ def run_batches(
             floats = pixels.to(model.device).permute(0, 3, 1, 2).to(torch.float32).div_(255)
             rows.append(compute(floats).float().cpu().numpy())
             if name:
-                emit("task", name=name, done=min(start + batch_size, len(images)), total=len(images))
+                emit(
+                    "task", name=name, done=min(start + batch_size, len(images)), total=len(images)
+                )
     return np.concatenate(rows)
 
 

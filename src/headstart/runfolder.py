@@ -46,7 +46,9 @@ class RunFolder:
         self._made: list[Path] = []
         entries = self._entries()
         if resume and "state" not in entries:
-            what = "holds a finished run" if "metrics.json" in entries else "holds no unfinished run"
+            what = (
+                "holds a finished run" if "metrics.json" in entries else "holds no unfinished run"
+            )
             raise RunFolderError(
                 f"{self.path} {what}; expected one that was interrupted. Leave --resume out."
             )

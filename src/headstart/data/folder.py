@@ -165,7 +165,7 @@ def _notes(skipped: Counter[str], empty: list[str], ignored: list[str]) -> list[
     notes = []
     if skipped:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in skipped.most_common(5))
-        notes.append(f"Skipped {skipped.total()} files that are not images by their name: {kinds}.")
+        notes.append(f"Skipped files that are not images by their name: {kinds}.")
     if empty:
         notes.append(f"Skipped folders without images: {quoted(empty)}.")
     if ignored:

@@ -148,7 +148,9 @@ def _open(data: bytes) -> ImageFile.ImageFile:
         try:
             image = factory(io.BytesIO(data), "")
         except PILLOW_ERRORS as error:
-            raise UnreadableImage(f"the {name} header is damaged ({_words(error)})") from error
+            raise UnreadableImage(
+                f"the {name} file is truncated or damaged ({_words(error)})"
+            ) from error
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise UnreadableImage(

@@ -7,6 +7,7 @@ be used → split → fingerprint. A truncated image is found only when it is de
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -71,6 +72,7 @@ def load(
         >>> len(data.schema.classes), len(data.train) + len(data.val) + len(data.test)
         (10, 1797)
     """
+    began = time.monotonic()
     _check_options(val_fraction, test_fraction, max_bad_fraction, seed)
     records, address = _read(source, label=label, image_column=image_column, group=group)
     options: dict[str, object] = {
@@ -83,7 +85,11 @@ def load(
         "seed": seed,
     }
     dataset = _build(records, val_fraction, test_fraction, max_bad_fraction, seed)
-    return replace(dataset, source=None if address is None else {"source": address, **options})
+    return replace(
+        dataset,
+        source=None if address is None else {"source": address, **options},
+        load_seconds=time.monotonic() - began,
+    )
 
 
 def _build(

@@ -89,11 +89,15 @@ def all_names() -> list[str]:
 
 
 def local_names() -> list[str]:
-    """Return the names of the folders under ``HEADSTART_DATA``."""
+    """Return the names of the folders under ``HEADSTART_DATA`` that hold any file.
+
+    A download that failed leaves empty folders behind.
+    """
     root = _given_root()
     if root is None or not root.is_dir():
         return []
-    return sorted(e.name for e in root.iterdir() if e.is_dir() and not e.name.startswith("."))
+    folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    return sorted(path.name for path in folders if any(files for _, _, files in os.walk(path)))
 
 
 def read_named(

@@ -81,6 +81,12 @@ def decode(
     Raises:
         DataError: More images than ``dataset.max_bad_fraction`` are unusable (those already left
             out by ``load`` count too), or the cache cannot be written or is full.
+
+    Example:
+        >>> from headstart.data import load
+        >>> spec = ImageSpec(8, 1, (0.5,), (0.5,), "bilinear", 8, 1)
+        >>> decode(load("digits-8x8"), "test", spec).images.shape
+        (359, 8, 8, 1)
     """
     split = dataset.split(split_name)
     chosen = np.arange(len(split)) if indices is None else np.asarray(indices, np.int64)

@@ -289,4 +289,6 @@ def take(samples: Samples, indices: np.ndarray) -> Samples:
     """Return some of the samples; arrays stay arrays, everything else becomes a view."""
     if isinstance(samples, ArraySamples):
         return samples.take(indices)
+    if isinstance(samples, SubsetSamples):
+        return SubsetSamples(samples.samples, samples.indices[indices])
     return SubsetSamples(samples, indices)

@@ -60,38 +60,46 @@ def assign_splits(
         fraction = test_fraction if name == "test" else val_fraction
         pool = np.flatnonzero(splits == TRAIN)
         # One stream of numbers a split, so that neither draw depends on the other's.
-        rng = np.random.default_rng([seed, SPLIT_CODES[name]])
+        bits = np.random.PCG64([seed, SPLIT_CODES[name]])
         is_first = name == "test" and "val" in made
-        picked = _pick(records, pool, fraction, rng, keep=2 if is_first else 1)
+        picked = _pick(records, pool, fraction, bits, keep=2 if is_first else 1)
         splits[pool[picked]] = SPLIT_CODES[name]
         whole = "all" if name == "test" and not given else "train"
         how = "stratified" if records.groups is None else "stratified, whole groups"
-        origin[name] = f"{fraction:.4g} of {whole}, {how}, seed {seed}"
+        origin[name] = f"{fraction * 100:.4g} % of {whole}, {how}, seed {seed}"
     origin.setdefault("train", "what val and test left")
     _check_unseen(records, splits)
     return splits, {name: origin[name] for name in SPLIT_NAMES}
 
 
 def _pick(
-    records: Records, pool: np.ndarray, fraction: float, rng: np.random.Generator, *, keep: int
+    records: Records, pool: np.ndarray, fraction: float, bits: np.random.PCG64, *, keep: int
 ) -> np.ndarray:
     """Return which positions of the pool are drawn, in whole groups where there are groups."""
     targets = records.targets[pool]
     if records.groups is None:
-        return stratified_pick(targets, fraction, rng, keep=keep)
+        return stratified_pick(targets, fraction, bits, keep=keep)
     groups = np.asarray(records.groups)[pool]
-    return group_pick(targets, groups, fraction, rng, classes=records.classes, keep=keep)
+    return group_pick(targets, groups, fraction, bits, classes=records.classes, keep=keep)
+
+
+def _shuffled(number: int, bits: np.random.PCG64) -> np.ndarray:
+    """Return 0..number-1 in random order.
+
+    From the raw bits, which NumPy keeps the same in all versions; of ``permutation`` it does not.
+    """
+    return np.argsort(bits.random_raw(number), kind="stable")
 
 
 def stratified_pick(
-    targets: np.ndarray, fraction: float, rng: np.random.Generator, *, keep: int = 1
+    targets: np.ndarray, fraction: float, bits: np.random.PCG64, *, keep: int = 1
 ) -> np.ndarray:
     """Return ascending positions of a stratified draw: every class gives its share, at least one.
 
     Args:
         targets: int64, shape (N,).
         fraction: Share to draw, in (0, 1).
-        rng: Source of the draw.
+        bits: Source of the draw.
         keep: How many of each class must be left over.
     """
     classes, counts = np.unique(targets, return_counts=True)
@@ -103,8 +111,8 @@ def stratified_pick(
         quota[i] += 1
     quota = np.minimum(np.maximum(quota, 1), np.maximum(counts - keep, 0))
     picked = [
-        rng.permutation(np.flatnonzero(targets == value))[:number]
-        for value, number in zip(classes, quota, strict=True)
+        np.flatnonzero(targets == value)[_shuffled(count, bits)[:number]]
+        for value, count, number in zip(classes, counts, quota, strict=True)
     ]
     return np.sort(np.concatenate(picked))
 
@@ -113,7 +121,7 @@ def group_pick(
     targets: np.ndarray,
     groups: np.ndarray,
     fraction: float,
-    rng: np.random.Generator,
+    bits: np.random.PCG64,
     *,
     classes: Sequence[str],
     keep: int,
@@ -128,7 +136,7 @@ def group_pick(
         targets: int64, shape (N,).
         groups: str, shape (N,).
         fraction: Share to draw, in (0, 1).
-        rng: Source of the draw.
+        bits: Source of the draw.
         classes: Names, for messages.
         keep: How many groups of each class must be left over.
 
@@ -150,32 +158,31 @@ def group_pick(
     wanted = totals * fraction
     taken = np.zeros(num_groups, bool)
     have = np.zeros(len(classes))
-    shuffled = rng.permutation(num_groups)
+    shuffled = _shuffled(num_groups, bits)
     order = shuffled[np.argsort(-counts[shuffled].sum(axis=1), kind="stable")]
 
-    def can_spare(group: int) -> bool:
-        left = present[~taken].sum(axis=0) - present[group]
-        return bool(np.all(left[present[group]] >= keep))
+    left = num_per_class.copy()
+
+    def take_group(group: int) -> None:
+        taken[group] = True
+        have[:] += counts[group]
+        left[:] -= present[group]
 
     for group in order:
         before = np.sum(((have - wanted) / totals) ** 2)
         after = np.sum(((have + counts[group] - wanted) / totals) ** 2)
-        if after < before and can_spare(group):
-            taken[group] = True
-            have += counts[group]
+        if after < before and np.all(left[present[group]] > keep):
+            take_group(group)
     for index in np.flatnonzero((have == 0) & (num_per_class > 0)).tolist():
         if have[index] > 0:
             continue  # a group taken for another class brought it
-        smallest = next(
-            (g for g in order[::-1] if present[g, index] and not taken[g] and can_spare(g)), None
-        )
-        if smallest is None:
+        spare = [g for g in order[::-1] if present[g, index] and np.all(left[present[g]] > keep)]
+        if not spare:
             raise DataError(
                 f"Class '{classes[index]}' cannot be on every side of the split without tearing "
                 "a group apart. Add groups that hold it, or leave out --group."
             )
-        taken[smallest] = True
-        have += counts[smallest]
+        take_group(spare[0])
     return np.flatnonzero(taken[group_of])
 
 

@@ -57,16 +57,17 @@ class Candidate:
 
 
 def default_starts(dataset: Dataset) -> list[Start]:
-    """Return the candidates that need no network: local pretrained starts, then scratch.
+    """Return the candidates that need no network, in the order in which they are tried.
 
-    At most three pretrained starts, smallest first; from scratch the textbook network for small
-    images, and a ResNet-18.
+    The textbook network for small images, at most three pretrained starts that are on this
+    machine, smallest first, and a ResNet-18 from scratch.
     """
     local = [s for s in list_starts("image") if s.is_local and s.pretrained_on is not None]
     local.sort(key=lambda s: (s.image.size if s.image else 0, s.num_parameters))
     side = min(dataset.image_size or (224, 224))
-    scratch = ["scratch/simple-cnn"] if side <= 64 else []
-    return [*local[:3], *(find_start(name) for name in [*scratch, "scratch/resnet18"])]
+    # the quickest first: a usable model exists early
+    textbook = [find_start("scratch/simple-cnn")] if side <= 64 else []
+    return [*textbook, *local[:3], find_start("scratch/resnet18")]
 
 
 def screen(
@@ -102,7 +103,9 @@ def screen(
         allowance = (until - clock.spent) / (len(starts) - index)
         emit("task", name="screening", done=index, total=len(starts), start=start.address)
         if allowance < 1.0:
-            candidates.append(_left_out(start, "left out: screening's share of the budget is spent"))
+            candidates.append(
+                _left_out(start, "left out: screening's share of the budget is spent")
+            )
             continue
         try:
             candidate, bench, val, logits = _try(
@@ -197,26 +200,30 @@ def _fitting_size(
     """
     wishes = Wishes()
     own = min(dataset.image_size or (10_000, 10_000))
-    bench = set_up(dataset, start, strategy, wishes, size=None, device=device, seed=seed)
-    each = seconds_per_image(bench)
     if start.pretrained_on is None:
-        return bench, each, ""
-    default = bench.spec.size
-    passes = 3 * _MIN_EPOCHS * len(dataset.train) + 2 * len(dataset.test) + 2 * len(dataset.val)
-    affordable = _TRAIN_SHARE * clock.left / passes if clock.budget_seconds else float("inf")
+        bench = set_up(dataset, start, strategy, wishes, size=None, device=device, seed=seed)
+        return bench, seconds_per_image(bench), ""
+    default = start.image.size if start.image else _SMALLEST_SIDE
     # pixels that the data does not have are worth little beyond four times its own side
     ceiling = min(default, max(_SMALLEST_SIDE, 4 * own))
-    side = int(default * min(1.0, (affordable / each) ** 0.5))
-    size = int(np.clip(side // 32 * 32, min(_SMALLEST_SIDE, ceiling), ceiling))
-    if size == default:
-        return bench, each, ""
-    lowered = set_up(dataset, start, strategy, wishes, size=size, device=device, seed=seed)
-    return lowered, seconds_per_image(lowered), f", at {size} pixels instead of {default}"
+    smallest = min(_SMALLEST_SIDE, ceiling)
+    bench = set_up(dataset, start, strategy, wishes, size=smallest, device=device, seed=seed)
+    each = seconds_per_image(bench)
+    size = ceiling
+    if clock.budget_seconds is not None:
+        passes = 3 * _MIN_EPOCHS * len(dataset.train) + 2 * (len(dataset.test) + len(dataset.val))
+        affordable = _TRAIN_SHARE * clock.left / passes
+        # a pass costs in proportion to the pixels
+        side = int(smallest * max(0.0, affordable / each) ** 0.5)
+        size = int(np.clip(side // 32 * 32, smallest, ceiling))
+    note = "" if size == default else f", at {size} pixels instead of {default}"
+    if size == smallest:
+        return bench, each, note
+    bench = set_up(dataset, start, strategy, wishes, size=size, device=device, seed=seed)
+    return bench, seconds_per_image(bench), note
 
 
-def _sample(
-    dataset: Dataset, name: str, bench: Bench, limit: int | None, seed: int
-) -> Pixels:
+def _sample(dataset: Dataset, name: str, bench: Bench, limit: int | None, seed: int) -> Pixels:
     """Decode a stratified sample of a split; None takes all of it."""
     split = dataset.split(name)  # type: ignore[arg-type]
     if limit is None or len(split) <= limit:

@@ -95,7 +95,7 @@ def doctor(*, seconds: float = 10.0, hub: bool = False) -> Report:
 
     Example:
         >>> import headstart as hs
-        >>> hs.doctor(seconds=0.5).accuracy > 0.5
+        >>> hs.doctor(seconds=0.5).images_per_second > 0
         True
     """
     if not 0 < seconds <= 600:
@@ -348,6 +348,11 @@ def _train(device: str, seconds: float) -> tuple[float, float, int]:
     accuracy = float(right.float().mean())
     speed = num_images / elapsed
     events.emit(
-        "task", name="train, seconds", done=seconds, total=seconds, val=accuracy, images_per_second=speed
+        "task",
+        name="train, seconds",
+        done=seconds,
+        total=seconds,
+        val=accuracy,
+        images_per_second=speed,
     )
     return speed, accuracy, num_passes

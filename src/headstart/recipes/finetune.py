@@ -51,6 +51,7 @@ def finetune(
     ema: bool | None = None,
     patience: int = 6,
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+    batchnorm: Literal["frozen", "train"] | None = None,
     channels_last: bool = True,
     compile: bool = False,
     device: str = "auto",
@@ -100,6 +101,8 @@ def finetune(
         ema: Whether to average the weights over the last steps; the family's own when not given.
         patience: Checks without a gain of half a standard error before stopping; 0 never stops.
         precision: Number format of the forward pass; auto is mixed on CUDA, fp32 elsewhere.
+        batchnorm: frozen keeps the start's statistics, train uses and updates those of each batch;
+            frozen for a pretrained start, train for random weights when not given.
         channels_last: Whether images lie in memory pixel by pixel, which is mostly faster.
         compile: Whether to compile the model; pays off on long runs.
         device: auto, cpu, cuda, cuda:1 or mps.
@@ -133,9 +136,7 @@ def finetune(
     target = choose_device(device)
     dataset = as_dataset(data)
     said["start"] = found.address
-    with session(
-        "finetune", dataset, out, said, resume=resume, overwrite=overwrite
-    ) as current:
+    with session("finetune", dataset, out, said, resume=resume, overwrite=overwrite) as current:
         clock = Clock(budget_seconds, current.spent_before_resume + spent_before(dataset))
         wishes = resolve_wishes(said, dataset, target)
         chosen = strategy if strategy != "auto" else ("lp-ft" if found.pretrained_on else "full")

@@ -75,7 +75,9 @@ class Session:
             self.choices.append(fields)
         if kind == "checkpoint":
             self.remember()
-        self.folder.log({"seconds": round(time.monotonic() - self._started, 3), "kind": kind, **fields})
+        self.folder.log(
+            {"seconds": round(time.monotonic() - self._started, 3), "kind": kind, **fields}
+        )
 
 
 @contextmanager

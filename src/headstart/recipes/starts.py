@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+from headstart import events
+from headstart.errors import OptionError
+from headstart.reporting.console import attached
 from headstart.starts import list_starts
-from headstart.types import Modality, Start
+from headstart.types import Start
 
 
-def starts(*, like: str | None = None, modality: Modality = "image") -> list[Start]:
+def starts(*, like: str | None = None, modality: Literal["image"] = "image") -> list[Start]:
     """List starting points: what they are, how large, under which licence, and whether local.
 
     No network is used and no weights are loaded.
 
     Args:
-        like: Only addresses that contain this text, for example resnet; wildcards such as
-            timm/vit_*_224 work too.
+        like: Part of a name, or a pattern such as timm/vit_*_224, looked for in every start that
+            timm, pip and headstart have; a short list of proven ones when not given.
         modality: What the start reads.
 
     Returns:
-        The starts, local ones first.
+        Starts from pip, then random ones, then timm's; empty where nothing matches.
 
     Raises:
-        OptionError: If the modality is unknown.
+        OptionError: If there are no starts of that modality.
 
     Example:
         >>> import headstart as hs
         >>> [start.address for start in hs.list_starts(like="scratch/simple")]
         ['scratch/simple-cnn']
     """
-    return list_starts(modality=modality, like=like)
+    if modality != "image":
+        raise OptionError(
+            f"modality '{modality}' has no starts yet; expected 'image'. Leave --modality out."
+        )
+    found = list_starts(modality=modality, like=like)
+    with attached():
+        if not found:
+            events.emit(
+                "note",
+                text=f"No start matches '{like}'; without --like the proven ones are listed.",
+            )
+        elif like is None:
+            events.emit("note", text="A short list of proven ones; --like '*' lists all.")
+    return found

@@ -1,4 +1,4 @@
-"""Charts as inline SVG, written by hand: no library, no script, nothing fetched.
+"""Charts as inline SVG and styled elements, by hand: no library, no script, nothing fetched.
 
 Colours come from the page's style sheet through classes, so that a chart follows the light and the
 dark scheme. Deliberately left out: anything interactive; a ``<title>`` gives the exact value under
@@ -65,7 +65,7 @@ def line_chart(
 
 
 def interval_chart(value: float, low: float, high: float, axis: tuple[float, float]) -> str:
-    """Draw one interval as a whisker with a dot, for a row of a table.
+    """Draw one interval as a whisker with a dot, for a row of a table; it stretches to its cell.
 
     Args:
         value: The point estimate.
@@ -74,16 +74,24 @@ def interval_chart(value: float, low: float, high: float, axis: tuple[float, flo
         axis: Values at the left and right edge; the same for all rows of a table.
     """
     span = (axis[1] - axis[0]) or 1.0
-    start, end, dot = (
-        4.0 + min(1.0, max(0.0, (x - axis[0]) / span)) * 192.0 for x in (low, high, value)
-    )
+    start, end, dot = (100.0 * min(1.0, max(0.0, (x - axis[0]) / span)) for x in (low, high, value))
     return (
-        '<svg class="whisker" viewBox="0 0 200 16" role="img" '
+        '<div class="whisker" role="img" '
         f'aria-label="{value:.3f}, 95 % interval {low:.3f} to {high:.3f}">'
-        '<line class="track" x1="4" y1="8" x2="196" y2="8"/>'
-        f'<line class="span" x1="{start:.1f}" y1="8" x2="{end:.1f}" y2="8"/>'
-        f'<circle class="mark" cx="{dot:.1f}" cy="8" r="4.5"/></svg>'
+        f'<i class="span" style="left:{start:.1f}%;width:{end - start:.1f}%"></i>'
+        f'<i class="mark" style="left:{dot:.1f}%"></i></div>'
     )
+
+
+def axis_of(ends: Sequence[float]) -> tuple[float, float]:
+    """Return an axis with round ends that holds shares in [0, 1]; (0, 1) where there are none."""
+    if not ends:
+        return (0.0, 1.0)
+    step = 0.1 if max(ends) - min(ends) > 0.1 else 0.02
+    low, high = math.floor(min(ends) / step + 1e-9), math.ceil(max(ends) / step - 1e-9)
+    if low == high:  # one value, on a round end
+        low, high = (low - 1, high) if low > 0 else (0, 1)
+    return (low * step, high * step)
 
 
 def thin(points: Sequence[Point], limit: int = _MAX_POINTS) -> list[Point]:

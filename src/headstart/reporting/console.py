@@ -241,6 +241,7 @@ class Console:
         elif kind == "next":
             self.next_command = str(fields["command"])
         elif kind == "stage":
+            self._finish_all()  # a stage begins where the one before has ended
             self._screen.say(str(fields["text"]), "bold")
         elif kind == "note":
             self._screen.say(f"  note: {fields['text']}", "yellow")
@@ -269,6 +270,10 @@ class Console:
             # Read the clock again: a slow terminal must not make drawing take all the time.
             self._due = self._clock() + self._screen.seconds
 
+    def _finish_all(self) -> None:
+        for task in list(self._tasks.values()):
+            self._finish(task, self._clock())
+
     def _finish(self, task: _Task, now: float) -> None:
         del self._tasks[task.name]
         self._latest = None
@@ -284,8 +289,7 @@ class Console:
 
     def stop(self) -> None:
         """Take the bars away; a task that was cut short leaves its last state as a line."""
-        for task in list(self._tasks.values()):
-            self._finish(task, self._clock())
+        self._finish_all()
         self._screen.stop()
 
     def say_next(self, default: str | None = None) -> None:

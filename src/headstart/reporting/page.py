@@ -14,14 +14,14 @@ import math
 from importlib import resources
 from string import Template
 
-from headstart.reporting.charts import Point, interval_chart, line_chart
+from headstart.reporting.charts import Point, axis_of, interval_chart, line_chart
 from headstart.reporting.page_figures import (
     before_after_section,
     classes_section,
     confusion_section,
     headline_section,
 )
-from headstart.reporting.page_parts import cell, paragraph, section, table, text
+from headstart.reporting.page_parts import axis_ends, cell, paragraph, section, table, text
 from headstart.reporting.wording import (
     Json,
     describe_bad_samples,
@@ -29,12 +29,19 @@ from headstart.reporting.wording import (
     format_count,
     format_duration,
     format_figure,
+    format_number,
     format_value,
     start_address,
 )
 
 _MAX_BAD_SAMPLES = 100
 _MAX_MISTAKES = 48
+_TABLES = (  # title and key of the tables of options.json
+    ("Options", "options"),
+    ("Recipe that followed from them", "recipe"),
+    ("How training went", "training"),
+    ("Machine", "machine"),
+)
 
 
 def render_page(
@@ -97,9 +104,10 @@ def _mistakes(samples: list[Json]) -> str:
     for sample in samples[:_MAX_MISTAKES]:
         image = sample.get("image_png_base64")
         picture = f'<img alt="" src="data:image/png;base64,{text(image)}">' if image else ""
+        certainty = format_number(sample.get("probability"), 2)
         figures.append(
-            f"<figure>{picture}<b>{text(sample.get('prediction'))}</b> "
-            f"{sample.get('probability', math.nan):.2f}, is <b>{text(sample.get('target'))}</b>"
+            f"<figure>{picture}says <b>{text(sample.get('prediction'))}</b> "
+            f"{certainty}<br>is <b>{text(sample.get('target'))}</b>"
             f'<br><span class="soft">{text(sample.get("name"))}</span></figure>'
         )
     lead = "Test items that were wrong with most confidence. Look for wrong labels among them."
@@ -163,9 +171,13 @@ def _is_finite(value: object) -> bool:
 def _choice(model: Json, options: Json) -> str:
     """Show which starts were tried, and what else was decided and why."""
     candidates = options.get("candidates") or []
-    tried = [entry for entry in candidates if _is_finite(entry.get("score"))]
-    ends = [entry[key] for entry in tried for key in ("score", "low", "high") if entry.get(key)]
-    axis = (min(ends), max(ends)) if ends else (0.0, 1.0)
+    ends = [
+        entry[key]
+        for entry in candidates
+        for key in ("score", "low", "high")
+        if _is_finite(entry.get(key))
+    ]
+    axis = axis_of(ends)
     rows = []
     for entry in candidates:
         score, low, high = (entry.get(key) for key in ("score", "low", "high"))
@@ -174,14 +186,19 @@ def _choice(model: Json, options: Json) -> str:
         seconds = entry.get("seconds")
         rows.append(
             [
-                cell(f"<code>{text(entry.get('start'))}</code>", "name"),
+                cell(f"<code>{text(entry.get('start'))}</code>", "nowrap"),
                 cell(figure if _is_finite(score) else "not tried", "number"),
-                cell(interval_chart(score, low, high, axis) if has_interval else "", "track-cell"),
+                cell(
+                    interval_chart(score, low, high, axis) if has_interval else "",
+                    "track-cell hide-narrow",
+                ),
                 cell("" if seconds is None else format_duration(seconds), "number"),
+                cell(text(entry.get("pixels") or ""), "number"),
                 cell(text(entry.get("note") or ""), "soft"),
             ]
         )
-    head = [("start", ""), ("score on val", "number"), ("", ""), ("time", "number"), ("note", "")]
+    head = [("start", ""), ("score on val", "number"), (axis_ends(axis), "hide-narrow")]
+    head += [("time", "number"), ("pixels", "number"), ("note", "")]
     choices = [
         [
             cell(f"<code>{text(choice.get('name'))}</code>", "nowrap"),
@@ -233,13 +250,13 @@ def _options(options: Json, metrics: Json) -> str:
         if _is_finite(value)
     )
     parts = [f'<div class="facts">{boxes}</div>'] if boxes else []
-    for title, key in (("All options", "options"), ("Machine", "machine")):
+    for title, key in _TABLES:
         rows = [
             [cell(f"<code>{text(name)}</code>", "nowrap"), cell(text(format_value(value)), "name")]
             for name, value in (options.get(key) or {}).items()
         ]
         if rows:
-            listed = table([(key.removesuffix("s"), ""), ("value", "")], rows)
+            listed = table([("name", ""), ("value", "")], rows)
             parts.append(f"<details><summary>{title} ({len(rows)})</summary>{listed}</details>")
     return section("Time, options and machine", "", "".join(parts))
 

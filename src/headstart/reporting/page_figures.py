@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from headstart.reporting.charts import interval_chart
-from headstart.reporting.page_parts import cell, paragraph, section, table, text
+from headstart.reporting.charts import axis_of, interval_chart
+from headstart.reporting.page_parts import axis_ends, cell, paragraph, section, table, text
 from headstart.reporting.wording import (
     FIGURE_MEANINGS,
     FIGURE_NAMES,
@@ -20,6 +20,7 @@ from headstart.reporting.wording import (
 _MAX_MATRIX = 20  # classes; beyond, only the most confused pairs are shown
 _MAX_PAIRS = 20
 _MAX_OPEN_CLASSES = 25
+_VERDICT_STYLES = {True: "good", False: "bad", None: "open"}
 
 
 def headline_section(metrics: Json) -> str:
@@ -30,12 +31,13 @@ def headline_section(metrics: Json) -> str:
         return section("How good", "", paragraph("The run has not been evaluated."))
     val = (metrics.get("val") or {}).get("figures") or {}
     accuracy = figures.get("accuracy") or {}
-    last = ((metrics.get("before_after") or {}).get("comparisons") or [None])[-1]
+    comparisons = (metrics.get("before_after") or {}).get("comparisons") or []
+    verdicts = (_brief_verdict(comparison) for comparison in comparisons)
     big = (
         f'<div><div class="big">{_percent(accuracy.get("value"))}</div>'
         f'<div class="range">accuracy on {format_items(test["num_items"])} of the test set<br>'
         f"95 % interval {_percent(accuracy.get('low'))} to {_percent(accuracy.get('high'))}</div>"
-        f"{_verdict(last, test['num_items'], brief=True) if last else ''}</div>"
+        f"{''.join(verdicts)}</div>"
     )
     rows = []
     for key, name in FIGURE_NAMES.items():
@@ -72,7 +74,7 @@ def before_after_section(metrics: Json) -> str:
         f"Accuracy on the same {format_items(num_items)} of the test set. Gained: items that only "
         "the second has right; lost: items that only the first has right; p: McNemar, exact."
     )
-    head = [("", ""), (f"{axis[0]:.2f} to {axis[1]:.2f}", ""), ("accuracy [95 %]", "number")]
+    head = [("", ""), (axis_ends(axis), ""), ("accuracy [95 %]", "number")]
     return section("Before and after", lead, table(head, rows) + "".join(verdicts))
 
 
@@ -83,7 +85,8 @@ def confusion_section(scores: Json) -> str:
     if not matrix:
         return ""
     if len(matrix) > _MAX_MATRIX:
-        return _confused_pairs(scores, len(matrix))
+        lead = f"The pairs of {len(matrix)} classes that are mixed up most often."
+        return section("Most confused", lead, _confused_pairs(scores, _MAX_PAIRS))
     head = "".join(f'<th class="column" title="{text(n)}">{text(n)}</th>' for n in names)
     rows = []
     for i, counts in enumerate(matrix):
@@ -98,7 +101,12 @@ def confusion_section(scores: Json) -> str:
         f"<thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
     lead = "Rows: what it is. Columns: what the model says. Shade: share of the row."
-    return section("Confusion matrix", lead, body)
+    pairs = _confused_pairs(scores, min(8, max(4, len(matrix))))
+    return section(
+        "Confusion matrix",
+        lead,
+        f'<div class="beside">{body}<div class="pairs">{pairs}</div></div>',
+    )
 
 
 def classes_section(scores: Json) -> str:
@@ -120,7 +128,7 @@ def classes_section(scores: Json) -> str:
             ]
         )
     head = [("class", ""), ("items", "number"), ("precision", "number"), ("recall", "number")]
-    head += [(f"F1, {axis[0]:.2f} to {axis[1]:.2f}", "hide-narrow"), ("F1 [95 %]", "number")]
+    head += [(axis_ends(axis), "hide-narrow"), ("F1 [95 %]", "number")]
     body = table(head, rows[:_MAX_OPEN_CLASSES])
     if len(rows) > _MAX_OPEN_CLASSES:
         rest = table(head, rows[_MAX_OPEN_CLASSES:])
@@ -129,22 +137,24 @@ def classes_section(scores: Json) -> str:
     return section("Classes", "Lowest F1 first.", body)
 
 
-def _verdict(comparison: Json, num_items: int, *, brief: bool = False) -> str:
-    """Show a paired verdict, its words coloured by what they say."""
+def _verdict(comparison: Json, num_items: int) -> str:
+    """Show a paired verdict, its judgement coloured by what it says."""
+    start, _, judgement = verdict(comparison, num_items).rpartition(": ")
+    return (
+        f'<p class="verdict {_VERDICT_STYLES[is_better(comparison)]}">{text(start)}: '
+        f'<b class="word">{text(judgement)}</b></p>'
+    )
+
+
+def _brief_verdict(comparison: Json) -> str:
+    """Show a paired verdict in a few words."""
     better = is_better(comparison)
-    css = {True: "good", False: "bad", None: "open"}[better]
-    sentence = verdict(comparison, num_items)
-    if brief:
-        word = {True: "Better", False: "Worse", None: "No certain difference"}[better]
-        sentence = (
-            f"than {comparison['before']}: {comparison['gained']:,} gained, "
-            f"{comparison['lost']:,} lost"
-        )
-        if better is None:
-            sentence = sentence.replace("than ", "from ", 1)
-        return f'<p class="verdict {css}"><b class="word">{word}</b> {text(sentence)}</p>'
-    start, _, judgement = sentence.rpartition(": ")
-    return f'<p class="verdict {css}">{text(start)}: <b class="word">{text(judgement)}</b></p>'
+    words = {True: "Better than", False: "Worse than", None: "No certain difference from"}[better]
+    return (
+        f'<p class="verdict {_VERDICT_STYLES[better]}"><b class="word">{words}</b> '
+        f"{text(comparison['before'])}: {comparison['gained']:,} gained, "
+        f"{comparison['lost']:,} lost</p>"
+    )
 
 
 def _matrix_cell(target: str, prediction: str, count: int, support: int) -> str:
@@ -159,8 +169,8 @@ def _matrix_cell(target: str, prediction: str, count: int, support: int) -> str:
     return f'<td{css} style="--share:{strength:.0f}%" title="{title}">{shown}</td>'
 
 
-def _confused_pairs(scores: Json, num_classes: int) -> str:
-    """Show the pairs that are mixed up most often."""
+def _confused_pairs(scores: Json, limit: int) -> str:
+    """List the pairs that are mixed up most often; empty where nothing is."""
     rows = [
         [
             cell(text(pair.target), "name"),
@@ -168,26 +178,16 @@ def _confused_pairs(scores: Json, num_classes: int) -> str:
             cell(f"{pair.count:,} of {pair.support:,}", "number"),
             cell(f"{pair.count / pair.support:.1%}", "number"),
         ]
-        for pair in most_confused(scores, _MAX_PAIRS)
+        for pair in most_confused(scores, limit)
     ]
-    head = [("what it is", ""), ("what the model says", ""), ("items", "number"), ("", "number")]
-    lead = f"The pairs of {num_classes} classes that are mixed up most often."
-    return section("Most confused", lead, table(head, rows)) if rows else ""
+    head = [("what it is", ""), ("called", ""), ("items", "number"), ("", "number")]
+    return table(head, rows) if rows else ""
 
 
 def _axis(figures: list[Json]) -> tuple[float, float]:
-    """Return a common axis for intervals, at tenths, ending at 1 at most."""
-    ends = [
-        end
-        for figure in figures
-        for end in (figure.get("value"), figure.get("low"), figure.get("high"))
-        if end is not None
-    ]
-    if not ends:
-        return (0.0, 1.0)
-    step = 0.1 if max(ends) - min(ends) > 0.1 else 0.02
-    low = max(0.0, int(min(ends) / step + 1e-9) * step)
-    return (low, min(1.0, (int(max(ends) / step - 1e-9) + 1) * step))
+    """Return a common axis for figures."""
+    ends = [figure.get(name) for figure in figures for name in ("value", "low", "high")]
+    return axis_of([end for end in ends if end is not None])
 
 
 def _whisker(figure: Json, axis: tuple[float, float]) -> str:

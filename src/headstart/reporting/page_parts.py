@@ -35,16 +35,20 @@ def cell(html: str, css: str) -> str:
     return f'<td class="{css}">{html}</td>' if css else f"<td>{html}</td>"
 
 
+def axis_ends(axis: tuple[float, float]) -> str:
+    """Return the two ends of an axis, as the head of a column of ``interval_chart``."""
+    return f'<span class="ends"><span>{axis[0]:.2f}</span><span>{axis[1]:.2f}</span></span>'
+
+
 def table(head: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]]) -> str:
     """Return a table that scrolls sideways where it does not fit.
 
     Args:
-        head: Title (plain text) and CSS class of each column.
+        head: Title (HTML) and CSS class of each column.
         rows: Cells as ``cell`` returns them.
     """
     titles = "".join(
-        f'<th class="{css}">{text(title)}</th>' if css else f"<th>{text(title)}</th>"
-        for title, css in head
+        f'<th class="{css}">{title}</th>' if css else f"<th>{title}</th>" for title, css in head
     )
     body = "".join(f"<tr>{''.join(cells)}</tr>" for cells in rows)
     return (

@@ -28,6 +28,7 @@ from headstart.reporting.wording import (
 
 WIDTH = 88
 _MAX_NAME = 30  # longer names of classes and starts are cut in tables
+_MAX_NOTE = 16
 _NUM_WEAKEST = 5
 _NO_NUMBER = ("-", "unknown", "not tried")  # what stands in a column of numbers instead of one
 
@@ -45,7 +46,7 @@ def render_text(metrics: Json, model: Json, data: Json, options: Json) -> str:
         Lines of at most 88 columns, ending in a line break; the same for the same input.
     """
     name = str(data.get("name") or model.get("data_name") or "run")
-    title = f"headstart {options.get('verb', 'run')}: {name}"
+    title = _one_line(f"headstart {options.get('verb', 'run')}: {name}")
     sections = [
         [_cut(title, WIDTH), "=" * min(len(title), WIDTH)],
         _about(model, metrics),
@@ -120,6 +121,8 @@ def _classes(metrics: Json) -> list[str]:
     title = "Classes" if total <= _NUM_WEAKEST else f"Weakest {_NUM_WEAKEST} of {total} classes"
     lines = [f"{title}, lowest F1 first", *_table(rows)]
     for pair in most_confused(scores, 3):
+        if pair.count < 2:  # a single mix-up is no pattern
+            break
         text = f"{pair.count:,} of {pair.support:,} '{pair.target}' were called '{pair.prediction}'"
         lines += _wrap(text, "  ", "    ")
     return lines
@@ -130,15 +133,20 @@ def _candidates(options: Json) -> list[str]:
     candidates = options.get("candidates") or []
     if not candidates:
         return []
-    rows = [["start", "score", "time", "note"]]
+    rows = [["start", "score", "time", "pixels", "note"]]
+    remarks: list[str] = []  # notes too long for a column
     for entry in candidates:
         seconds = entry.get("seconds")
         time = "-" if seconds is None else format_duration(seconds)
         figure = {"value": entry.get("score"), "low": entry.get("low"), "high": entry.get("high")}
-        note = textwrap.shorten(str(entry.get("note") or ""), 24, placeholder="...")
+        note = str(entry.get("note") or "")
+        if len(note) > _MAX_NOTE:
+            remarks += _wrap(f"{entry.get('start')}: {note}", "  ", "    ")
+            note = ""
         shown = "not tried" if entry.get("score") is None else format_figure(figure)
-        rows.append([str(entry.get("start")), shown, time, note])
-    return ["Starts that were tried", *_table(rows)]
+        pixels = str(entry.get("pixels") or "-")
+        rows.append([str(entry.get("start")), shown, time, pixels, note])
+    return ["Starts that were tried", *_table(rows), *remarks]
 
 
 def _choices(options: Json) -> list[str]:

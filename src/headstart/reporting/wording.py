@@ -26,13 +26,13 @@ FIGURE_NAMES = {
 }
 FIGURE_MEANINGS = {
     "accuracy": "share of right predictions",
-    "precision_macro": "of what is called a class, the share that is; mean over classes",
-    "recall_macro": "of a class, the share that is found; mean over classes",
-    "f1_macro": "precision and recall in one; mean over classes",
-    "roc_auc": "chance that an item of a class scores above one that is not",
+    "precision_macro": "share of a class's predictions that are right",
+    "recall_macro": "share of a class's items that are found",
+    "f1_macro": "balance of precision and recall",
+    "roc_auc": "how well a class's items rank above the rest",
     "log_loss": "lower is better; punishes confident mistakes",
-    "brier": "lower is better; 0 to 2, summed over classes",
-    "ece": "lower is better; gap between stated and real certainty",
+    "brier": "lower is better; squared error, 0 to 2",
+    "ece": "lower is better; stated against real certainty",
 }
 _SIGNIFICANT = 0.05
 

@@ -19,7 +19,7 @@ from headstart.types import Family, ImageSpec, Start
 
 # Modules of timm whose networks are trained like vision transformers (AdamW, layer decay):
 # attention or token mixing with LayerNorm throughout. Everything else is a convnet.
-VIT_MODULES = frozenset(  # fmt: skip
+VIT_MODULES = frozenset(
     {
         "beit",
         "cait",
@@ -91,7 +91,7 @@ DATA_TOKENS = {
     "sa1b": "SA-1B",
     "inat21": "iNaturalist 2021",
 }
-CLIP_TOKENS = frozenset(  # fmt: skip
+CLIP_TOKENS = frozenset(
     {
         "laion2b",
         "laion400m",

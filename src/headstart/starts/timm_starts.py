@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,7 +68,12 @@ def resize_input(network: nn.Module, size: int, name: str) -> bool:
     if change is None:
         return False
     try:
-        change(img_size=(size, size))
+        with warnings.catch_warnings():
+            # timm's grid interpolator (windowed networks) searches in strided tensors, and indexes
+            # with a list, which torch reads as wanted; otherwise the shapes would not fit.
+            warnings.filterwarnings("ignore", message="Using a non-tuple sequence")
+            warnings.filterwarnings("ignore", message="torch.searchsorted")
+            change(img_size=(size, size))
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:
         raise StartError(
             f"'{name}' cannot take {size} x {size} pixels ({error}). Expected a size that its "

@@ -76,6 +76,7 @@ class LoopOptions:
     patience: int
     seed: int
     scale_loss: bool = False
+    check_first: bool = False
     checkpoint_seconds: float = 60.0
 
 
@@ -131,6 +132,8 @@ class Loop:
         state, options = self.state, self.options
         self.hooks.set_mode()
         ended = "finished"
+        if options.check_first and state.step == 0:
+            self._check()
         while state.step < state.num_steps:
             began = time.monotonic()
             loss = self._step()
@@ -258,8 +261,13 @@ class Loop:
             loss=float(loss),
             val=state.best_score if state.best_step >= 0 else None,
             images_per_second=self.options.batch_size / max(1e-9, self.pace.step_seconds),
-            eta_seconds=(state.num_steps - state.step) * self.pace.step_seconds,
+            eta_seconds=self._eta(now),
         )
+
+    def _eta(self, now: float) -> float:
+        """Return the seconds until the end: by the pace, and never past the deadline."""
+        eta = (self.state.num_steps - self.state.step) * self.pace.step_seconds
+        return eta if self.deadline is None else min(eta, max(0.0, self.deadline - now))
 
     def _learned(self) -> dict[str, Tensor]:
         """Return what training changes: parameters that learn, and buffers."""

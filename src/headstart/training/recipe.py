@@ -19,6 +19,7 @@ StrategyName = Literal["head", "last-n", "lp-ft", "full"]
 OptimizerName = Literal["sgd", "adam", "adamw"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Imbalance = Literal["none", "weights", "oversample"]
+Batchnorm = Literal["frozen", "train"]
 T = TypeVar("T")
 
 
@@ -55,6 +56,8 @@ class Recipe:
         ema_half_life: Half-life of the weight average as a share of all steps; 0 is off.
         patience: Checks without a gain of half a standard error before stopping; 0 never stops.
         precision: Number format of the forward pass.
+        batchnorm: Whether layers that learn use and update batch statistics (``train``), or keep
+            those of the start (``frozen``; scale and shift still learn).
         channels_last: Whether images lie in memory channel by channel or pixel by pixel.
         compile: Whether to compile the model with ``torch.compile``.
         seed: Seed of everything.
@@ -88,6 +91,7 @@ class Recipe:
     ema_half_life: float
     patience: int
     precision: Precision
+    batchnorm: Batchnorm
     channels_last: bool
     compile: bool
     seed: int
@@ -262,6 +266,7 @@ class Wishes:
     ema: bool | None = None
     patience: int = 6
     precision: Precision = "fp32"
+    batchnorm: Batchnorm | None = None
     channels_last: bool = True
     compile: bool = False
 
@@ -302,7 +307,9 @@ def recipe_for(
         num_last_layers=chosen(wishes.num_last_layers, 1),
         optimizer=optimizer,
         learning_rate=chosen(wishes.learning_rate, rate),
-        head_multiplier=chosen(wishes.head_multiplier, 1.0 if _has_probe(strategy) else _head(pretrained)),
+        head_multiplier=chosen(
+            wishes.head_multiplier, 1.0 if _has_probe(strategy) else _head(pretrained)
+        ),
         bottom_multiplier=chosen(wishes.bottom_multiplier, row.bottom_multiplier),
         momentum=row.momentum,
         beta2=row.beta2,
@@ -326,6 +333,8 @@ def recipe_for(
         ema_half_life=(row.ema_half_life or 0.07) if ema else 0.0,
         patience=wishes.patience,
         precision=wishes.precision,
+        # a head fitted on the frozen encoder fits only an encoder with the same statistics
+        batchnorm=chosen(wishes.batchnorm, "frozen" if pretrained else "train"),
         channels_last=wishes.channels_last,
         compile=wishes.compile,
         seed=seed,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from headstart.training.recipe import Recipe
+from headstart.training.recipe import Batchnorm, Recipe
 
 
 def trainable_layers(recipe: Recipe, num_layers: int) -> list[bool]:
@@ -31,19 +31,23 @@ def freeze(encoder: nn.Module, layers: Sequence[Sequence[str]], learns: Sequence
             parameters[name].requires_grad_(learn)
 
 
-def set_train_mode(module: nn.Module) -> None:
+def set_train_mode(module: nn.Module, batchnorm: Batchnorm = "train") -> None:
     """Put a module in train mode, but every part whose parameters are all frozen in eval mode.
 
     A frozen BatchNorm must neither use nor update batch statistics, and a frozen block must not
-    drop paths: what is frozen computes the same function at every step.
+    drop paths: what is frozen computes the same function at every step. Under ``frozen`` no
+    BatchNorm uses batch statistics, even where its scale and shift learn.
     """
+    if batchnorm == "frozen" and isinstance(module, nn.modules.batchnorm._BatchNorm):
+        module.eval()
+        return
     parameters = list(module.parameters())
     if parameters and not any(p.requires_grad for p in parameters):
         module.eval()
         return
     module.training = True
     for child in module.children():
-        set_train_mode(child)
+        set_train_mode(child, batchnorm)
 
 
 def parameter_groups(

@@ -204,7 +204,10 @@ def _before(
     if tuned.fitted is None:
         num += min(limit, len(train_pixels.images)) + len(val_pixels.images)
     if clock.left < each * num * 1.3 + 4.0:
-        emit("note", text="The baseline on the frozen start was left out: the budget is nearly spent.")
+        emit(
+            "note",
+            text="The baseline on the frozen start was left out: the budget is nearly spent.",
+        )
         return None
     after = {n: t.detach().clone() for n, t in model.state_dict().items()}
     model.encoder.load_state_dict({n: t.to(model.device) for n, t in bench.initial.items()})

@@ -147,7 +147,7 @@ def _run_loop(
             warmup_fraction=recipe.warmup_fraction,
             cooldown_fraction=recipe.cooldown_fraction,
         ),
-        set_mode=lambda: set_train_mode(model),
+        set_mode=lambda: set_train_mode(model, recipe.batchnorm),
         stop_requested=stop_requested,
     )
     options = LoopOptions(
@@ -161,6 +161,8 @@ def _run_loop(
         patience=recipe.patience,
         seed=recipe.seed,
         scale_loss=recipe.precision == "fp16",
+        # the probe is the first candidate for "best": fine-tuning never ends below it on val
+        check_first=recipe.strategy != "full",
     )
     return train(model, optimizer, hooks, options, checkpoints=checkpoints, deadline=deadline)
 

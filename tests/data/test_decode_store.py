@@ -1,0 +1,280 @@
+"""The decode store: right pixels, decoded once, safe against damage, full disks and rivals."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tracemalloc
+from collections import namedtuple
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from headstart import events
+from headstart.data import decode, decode_one, load
+from headstart.data import pixels as pixels_module
+from headstart.errors import DataError
+
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture
+def data(photos):
+    return load(photos(cat=30, dog=30))
+
+
+def entries(cache):
+    return sorted((cache / "pixels").iterdir())
+
+
+def forbid_decoding(monkeypatch):
+    def refuse(*arguments):
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr(pixels_module, "decode_one", refuse)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_decode_equals_decode_one_for_every_image(data, spec, channels):
+    for name in ("train", "val", "test"):
+        split = data.split(name)
+        decoded = decode(data, name, spec(12, channels))
+        expected = [
+            decode_one(split.samples.read(i), spec(12, channels)) for i in range(len(split))
+        ]
+        assert np.array_equal(decoded.images, np.stack(expected))
+        assert np.array_equal(decoded.targets, split.targets)
+        assert np.array_equal(decoded.ids, split.ids)
+        assert decoded.names == [split.samples.name(i) for i in range(len(split))]
+        assert isinstance(decoded.images, np.memmap)
+
+
+def test_decode_decodes_once(data, spec, cache, monkeypatch):
+    first = decode(data, "train", spec())
+    forbid_decoding(monkeypatch)
+    again = decode(data, "train", spec())
+    assert np.array_equal(again.images, first.images)
+    with pytest.raises(AssertionError, match="decoded again"):
+        decode(data, "train", spec(size=17))
+    with pytest.raises(AssertionError, match="decoded again"):
+        decode(data, "train", spec(interpolation="bicubic"))
+    with pytest.raises(AssertionError, match="decoded again"):
+        decode(data, "val", spec())
+    assert len(entries(cache)) == 1
+
+
+def test_decode_ignores_what_does_not_change_the_pixels(data, spec, monkeypatch):
+    decode(data, "train", spec())
+    forbid_decoding(monkeypatch)
+    decode(data, "train", replace(spec(), mean=(0.0,) * 3, std=(1.0,) * 3, size=224))
+
+
+def test_decode_some_indices_in_any_order(data, spec):
+    indices = np.array([7, 3, 20, 3])
+    some = decode(data, "train", spec(), indices=indices)
+    whole = decode(data, "train", spec())
+    assert np.array_equal(some.images, whole.images[indices])
+    assert np.array_equal(some.targets, whole.targets[indices])
+    assert some.names == [whole.names[i] for i in indices]
+    other = decode(data, "train", spec(), indices=indices[::-1])
+    assert np.array_equal(other.images, whole.images[indices[::-1]])
+
+
+def test_decode_gives_an_array_that_torch_takes_and_that_cannot_spoil_the_cache(data, spec):
+    images = decode(data, "train", spec()).images
+    before = images.copy()
+    torch.from_numpy(images).zero_()
+    assert np.array_equal(decode(data, "train", spec()).images, before)
+
+
+def test_decode_reports_progress(data, spec):
+    heard = []
+    with events.listen(lambda kind, fields: heard.append((kind, fields))):
+        decode(data, "train", spec())
+    kind, fields = heard[-1]
+    assert (kind, fields["name"]) == ("task", "decode train")
+    assert fields["done"] == fields["total"] == len(data.train)
+
+
+@pytest.mark.parametrize("damage", ["flip", "shorten", "empty entry", "no entry", "not json"])
+def test_decode_rebuilds_a_damaged_entry(data, spec, cache, monkeypatch, damage):
+    expected = decode(data, "train", spec()).images.copy()
+    (folder,) = entries(cache)
+    content = bytearray((folder / "pixels").read_bytes())
+    if damage == "flip":
+        content[1000] ^= 1
+        (folder / "pixels").write_bytes(content)
+    elif damage == "shorten":
+        (folder / "pixels").write_bytes(content[:-1])
+    elif damage == "empty entry":
+        (folder / "entry.json").write_text("{}")
+    elif damage == "no entry":
+        (folder / "entry.json").unlink()
+    else:
+        (folder / "entry.json").write_text("{")
+    assert np.array_equal(decode(data, "train", spec()).images, expected)
+    assert entries(cache) == [folder]
+    forbid_decoding(monkeypatch)
+    decode(data, "train", spec())
+
+
+def truncate(data, split_name, positions):
+    """Cut images of a split short, after load has seen them whole, and say which."""
+    split = data.split(split_name)
+    names = []
+    for i in positions:
+        path = Path(split.samples.samples.root) / split.samples.name(i)
+        path.write_bytes(path.read_bytes()[:-200])
+        names.append(split.samples.name(i))
+    return names
+
+
+def test_decode_leaves_out_truncated_images_with_their_reason(photos, spec, cache):
+    root = photos(cat=60, dog=60)
+    data = load(root, max_bad_fraction=0.05)
+    whole = decode(data, "train", spec()).images.copy()
+    shutil.rmtree(cache / "pixels")
+    bad = [0, 5, 6, len(data.train) - 1]
+    names = truncate(data, "train", bad)
+    kept = np.delete(np.arange(len(data.train)), bad)
+    for _ in range(2):  # decoded, then from the store
+        decoded = decode(data, "train", spec())
+        assert [sample.name for sample in decoded.bad_samples] == names
+        assert "truncated" in decoded.bad_samples[0].reason
+        assert np.array_equal(decoded.images, whole[kept])
+        assert np.array_equal(decoded.targets, data.train.targets[kept])
+        assert np.array_equal(decoded.ids, data.train.ids[kept])
+        assert not set(names) & set(decoded.names)
+
+
+def test_decode_stops_when_too_many_images_are_bad(photos, spec, cache):
+    root = photos(cat=60, dog=60)
+    (root / "cat" / "empty.jpg").write_bytes(b"")
+    data = load(root)
+    names = truncate(data, "train", [4])
+    with pytest.raises(DataError) as caught:  # one found by load, one now: 2 of 121
+        decode(data, "train", spec())
+    message = str(caught.value)
+    assert "2 of 121 images" in message
+    assert f"(1.7%) cannot be used, more than the limit of 0.01: {names[0]}: the image" in message
+    assert "cat/empty.jpg: the file is empty" in message
+    assert "--max-bad-fraction" in message
+    assert not entries(cache)
+    assert len(decode(load(root, max_bad_fraction=0.02), "train", spec()).bad_samples) == 1
+
+
+def test_decode_names_a_file_that_vanished(data, spec):
+    split = data.train
+    (Path(split.samples.samples.root) / split.samples.name(0)).unlink()
+    with pytest.raises(DataError, match=r"1 of 60 images .*: the image file is missing"):
+        decode(data, "train", spec())
+
+
+def test_decode_refuses_a_disk_that_is_too_small(data, spec, cache, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10, 9, 1))
+    with pytest.raises(DataError) as caught:
+        decode(data, "train", spec())
+    needed = len(data.train) * 16 * 16 * 3
+    assert f"need {needed:,} bytes in {cache}/pixels, where 1 are free" in str(caught.value)
+    assert "set HEADSTART_CACHE to a folder on a larger disk" in str(caught.value)
+    assert not entries(cache)
+
+
+def test_decode_leaves_nothing_half_written_when_the_disk_fills_up(data, spec, cache, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(DataError, match=r"The decoded pixels of .*photos \(train\) need"):
+        decode(data, "train", spec())
+    assert not entries(cache)
+
+
+def test_decode_leaves_nothing_half_written_on_ctrl_c(data, spec, cache, monkeypatch):
+    monkeypatch.setattr(pixels_module, "CHUNK_BYTES", 16 * 16 * 3)
+
+    def interrupt(kind, fields):
+        raise KeyboardInterrupt
+
+    with events.listen(interrupt), pytest.raises(KeyboardInterrupt):
+        decode(data, "train", spec())
+    assert not entries(cache)
+
+
+def test_decode_says_when_the_cache_cannot_be_written(data, spec, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "file"))
+    with pytest.raises(DataError, match=r"cannot be written: .*Set HEADSTART_CACHE to a folder"):
+        decode(data, "train", spec())
+
+
+def test_decode_removes_what_killed_processes_left(data, spec, cache):
+    old, new = cache / "pixels" / "a.tmp-1", cache / "pixels" / "b.tmp-1"
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    decode(data, "train", spec())
+    assert not old.exists()
+    assert new.exists()
+
+
+RIVAL = """
+import sys
+from headstart.data import decode, load
+from headstart.types import ImageSpec
+spec = ImageSpec(16, 3, (0.5,) * 3, (0.5,) * 3, "bilinear", 16, 3)
+print(decode(load(sys.argv[1]), "train", spec).images.astype(int).sum())
+"""
+
+
+def test_two_processes_may_decode_the_same(photos, spec, cache):
+    root = photos(cat=100, dog=100)
+    command = [sys.executable, "-c", RIVAL, str(root)]
+    rivals = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    sums = [int(rival.communicate(timeout=60)[0]) for rival in rivals]
+    expected = int(decode(load(root), "train", spec()).images.astype(int).sum())
+    assert sums == [expected, expected]
+    (folder,) = entries(cache)
+    assert json.loads((folder / "entry.json").read_text())["num_images"] == 136
+
+
+def test_an_entry_made_by_a_rival_in_the_meantime_is_kept(data, spec, cache, monkeypatch):
+    decode(data, "train", spec())
+    (folder,) = entries(cache)
+    inode = (folder / "pixels").stat().st_ino
+    opened = pixels_module._open_entry
+    calls = []
+
+    def miss_once(*arguments):
+        calls.append(arguments)
+        return None if len(calls) == 1 else opened(*arguments)
+
+    monkeypatch.setattr(pixels_module, "_open_entry", miss_once)
+    decode(data, "train", spec())
+    assert entries(cache) == [folder]
+    assert (folder / "pixels").stat().st_ino == inode
+
+
+def test_decode_memory_does_not_grow_with_the_number_of_images(tmp_path, spec, monkeypatch):
+    for label in ("a", "b"):
+        (tmp_path / label).mkdir()
+        Image.new("RGB", (8, 8), (10 * ord(label) % 256, 0, 0)).save(tmp_path / label / "0.png")
+        for i in range(1, 200):
+            os.link(tmp_path / label / "0.png", tmp_path / label / f"{i}.png")
+    data = load(tmp_path)
+    monkeypatch.setattr(pixels_module, "CHUNK_BYTES", 2**20)
+    tracemalloc.start()
+    decoded = decode(data, "train", spec(size=128))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # Eight chunks of 1 MiB and the check's 16 MiB a worker; the split has 13 MiB of pixels.
+    assert decoded.images.nbytes > 12 * 2**20
+    assert peak < decoded.images.nbytes * 2.5

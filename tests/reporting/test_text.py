@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from headstart.reporting import render_text
+from headstart.reporting.text import WIDTH
+from headstart.reporting.wording import format_figure
+
+
+def test_render_text_says_what_a_person_decides_by(make_run):
+    run = make_run()
+    report = render_text(**run)
+    accuracy = run["metrics"]["test"]["figures"]["accuracy"]
+    verdict = run["metrics"]["before_after"]["comparisons"][0]
+    words = " ".join(report.split())
+    for expected in (
+        "headstart fit: flowers",
+        "pip/efficientnet-lite0",
+        "3.4 million parameters, pretrained on ImageNet-1k, licence Apache-2.0",
+        f"accuracy {format_figure(accuracy)}",
+        f"gained {verdict['gained']}, lost {verdict['lost']}",
+        "better, beyond chance",
+        "size = 160: 224 pixels are too slow",
+        "scratch/resnet18: too slow for its share",
+        "val: 80 items (15 % of train)",
+        "5 samples could not be used and took no part: photos/0.jpg: truncated",
+        "and 2 more, listed in data.json",
+        "Class 'daisy' has 3 images.",
+        "total 2 min 5 s",
+    ):
+        assert expected in words, expected
+
+
+def test_render_text_is_narrow_and_deterministic(make_run):
+    run = make_run(tuple(f"a class with a very long name indeed, number {i}" for i in range(30)))
+    run["data"]["name"] = "x" * 200
+    run["options"]["choices"][0]["why"] = "because " * 40
+    report = render_text(**run)
+    assert max(map(len, report.splitlines())) <= WIDTH
+    assert report == render_text(**copy.deepcopy(run))
+    assert report.endswith("\n")
+    assert "Weakest 5 of 30 classes" in report
+
+
+def test_render_text_lists_the_weakest_class_first(make_run):
+    run = make_run()
+    values = {n: c["f1"]["value"] for n, c in run["metrics"]["test"]["per_class"].items()}
+    table = render_text(**run).split("Classes, lowest F1 first\n")[1].splitlines()[1:4]
+    assert [line.split()[0] for line in table] == sorted(values, key=values.__getitem__)
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "p_value", "words"),
+    [
+        (30, 5, 0.0001, "better, beyond chance"),
+        (5, 30, 0.0001, "WORSE, beyond chance"),
+        (9, 7, 0.8, "no difference that 200 items can show"),
+    ],
+)
+def test_render_text_judges_by_the_paired_test(make_run, gained, lost, p_value, words):
+    run = make_run()
+    comparison = run["metrics"]["before_after"]["comparisons"][0]
+    comparison.update(gained=gained, lost=lost, p_value=p_value)
+    run["metrics"]["before_after"]["comparisons"] = [comparison]
+    assert words in " ".join(render_text(**run).split())
+
+
+def test_render_text_survives_missing_parts(make_run):
+    run = make_run()
+    del run["metrics"]["val"], run["metrics"]["before_after"]
+    report = render_text(run["metrics"], {}, {}, {})
+    assert "Before and after" not in report
+    assert "unknown" in report
+    assert "not been evaluated" in render_text({}, {}, {}, {})
+
+
+def test_render_text_says_unknown_for_null_figures(make_run):
+    run = make_run()
+    run["metrics"]["test"]["figures"]["roc_auc"] = {"value": None, "low": None, "high": None}
+    line = next(line for line in render_text(**run).splitlines() if "ROC-AUC" in line)
+    assert line.split()[1] == "unknown"
+
+
+def test_render_text_keeps_control_characters_off_the_terminal(make_run):
+    run = make_run(("\x1b[31mred\n", "rose", "tulip"))
+    run["data"]["bad_samples"][0]["name"] = "\x1b]0;owned\x07.jpg"
+    run["data"]["name"] = "\x1b[2Jname"
+    report = render_text(**run)
+    assert "\x1b" not in report
+    assert "\x07" not in report
+
+
+@pytest.mark.parametrize(
+    ("figure", "expected"),
+    [
+        ({"value": 0.981, "low": 0.976, "high": 0.986}, "0.981 [0.976, 0.986]"),
+        ({"value": 0.9951, "low": 0.9935, "high": 0.9963}, "0.9951 [0.9935, 0.9963]"),
+        ({"value": 0.5, "low": None, "high": None}, "0.500 [unknown]"),
+        ({"value": None, "low": None, "high": None}, "unknown"),
+        (None, "unknown"),
+    ],
+)
+def test_format_figure(figure, expected):
+    assert format_figure(figure) == expected
