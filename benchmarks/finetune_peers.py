@@ -194,7 +194,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--data", help="folder with train/ and test/; default: flowers5")
     parser.add_argument("--limit", type=int, default=640, help="training images; 0 takes all")
     parser.add_argument("--limit-test", type=int, default=0, help="test images; 0 takes all")
-    parser.add_argument("--limit-val", type=int, default=64, help="images headstart validates with")
+    parser.add_argument("--limit-val", type=int, default=40, help="images headstart validates with")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--learning-rate", type=float, default=0.02)

@@ -34,8 +34,7 @@ class Net(nn.Module):
         x = torch.flatten(x, 1)
         x = F.relu(self.fc1(x))
         logits: torch.Tensor = self.fc2(x)
-
-    return logits
+        return logits
 
 
 def train_epoch(model: Net, loader: DataLoader[object], optimizer: torch.optim.Optimizer) -> None:

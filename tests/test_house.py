@@ -334,7 +334,7 @@ def test_readme_holds_the_test_command_that_ci_runs() -> None:
         re.M | re.S,
     )
     assert len(found) == 1
-    assert "pip install -e '.[dev]'" in found[0]
+    assert "install -e '.[dev]'" in found[0]
     assert "python -m pytest" in found[0]
 
 

@@ -10,6 +10,7 @@ import json
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -88,7 +89,8 @@ class Model(nn.Module):
             write: Writes a file of a name atomically.
             about: What a reader wants to know besides (strategy, data name …).
         """
-        state = {n: t.detach().cpu().contiguous() for n, t in self.state_dict().items()}
+        # clones: safetensors refuses tensors that share memory, as tied weights do
+        state = {n: t.detach().cpu().contiguous().clone() for n, t in self.state_dict().items()}
         write("model.safetensors", save(state))
         record = {
             "format": _FORMAT,
@@ -121,7 +123,8 @@ def open_model(path: Path, module: nn.Module | None = None) -> tuple[Model, dict
         schema = Schema(**{**record["schema"], "classes": tuple(record["schema"]["classes"])})
         spec = record["spec"]
         spec = ImageSpec(**{**spec, "mean": tuple(spec["mean"]), "std": tuple(spec["std"])})
-        encoder = rebuild_encoder(record["architecture"], module)
+        # a copy: two runs opened with the same module must not share its weights
+        encoder = rebuild_encoder(record["architecture"], deepcopy(module))
         encoder.spec = spec
         state = load_file(str(path / "model.safetensors"))
     except FileNotFoundError as error:
@@ -129,7 +132,8 @@ def open_model(path: Path, module: nn.Module | None = None) -> tuple[Model, dict
             f"{path} has no {Path(error.filename).name if error.filename else 'model'}; expected a "
             f"run folder with model.json and model.safetensors. Give the --out of a finished run."
         ) from error
-    except (ValueError, KeyError, TypeError, SafetensorError) as error:
+        temperature = float(record["temperature"])
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, SafetensorError) as error:
         raise RunFolderError(
             f"{path} is damaged ({type(error).__name__}: {error}); expected what headstart wrote. "
             f"Run the training again with --overwrite."
@@ -150,7 +154,7 @@ def open_model(path: Path, module: nn.Module | None = None) -> tuple[Model, dict
             f"expected finite weights. Run the training again."
         )
     model.load_state_dict(state, strict=True)
-    model.temperature = float(record["temperature"])
+    model.temperature = temperature
     return model.eval(), record
 
 

@@ -2,6 +2,8 @@
 
 A new folder that ends in an error before anything usable stands in it is removed again. A folder
 that is not empty is refused, unless it holds the same unfinished run (``resume``) or ``overwrite``.
+``overwrite`` sets the former run aside and deletes it only when a new model stands in its place: a
+run that fails early gives the former one back.
 """
 
 from __future__ import annotations
@@ -17,11 +19,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from headstart.errors import RunFolderError
+from headstart.errors import OptionError, RunFolderError
 
 _OWN_FILES = frozenset(
-    "model.safetensors model.json options.json data.json metrics.json predictions.parquet "
-    "log.jsonl report.html state".split()
+    (
+        "model.safetensors",
+        "model.json",
+        "options.json",
+        "data.json",
+        "metrics.json",
+        "predictions.parquet",
+        "log.jsonl",
+        "report.html",
+        "state",
+    )
 )
 
 
@@ -31,9 +42,10 @@ class RunFolder:
     Args:
         path: The folder; made with its parents when it does not exist.
         resume: Go on with the unfinished run in it.
-        overwrite: Remove what a former run left in it.
+        overwrite: Replace the former run in it.
 
     Raises:
+        OptionError: If ``resume`` and ``overwrite`` are both said.
         RunFolderError: If it is occupied, in use, not writable, or there is nothing to resume.
     """
 
@@ -44,6 +56,11 @@ class RunFolder:
         self._log: IO[str] | None = None
         self._lock: IO[str] | None = None
         self._made: list[Path] = []
+        if resume and overwrite:
+            raise OptionError(
+                "resume and overwrite are both set; expected one of them. Leave --overwrite out to "
+                "go on with the run, or --resume to replace it."
+            )
         entries = self._entries()
         if resume and "state" not in entries:
             what = (
@@ -58,18 +75,23 @@ class RunFolder:
                 f"{self.path} is not empty ({', '.join(entries[:3])}); expected a new or empty "
                 f"folder. Add {hint}--overwrite to replace it, or choose another --out."
             )
-        foreign = [e for e in entries if e not in _OWN_FILES]
+        foreign = [e for e in entries if e not in _OWN_FILES and not _is_partial(e)]
         if overwrite and foreign:
             raise RunFolderError(
                 f"{self.path} holds files that headstart did not write ({', '.join(foreign[:3])}); "
                 f"expected a run folder. Choose another --out, or move these files away."
             )
-        self._claim(overwrite=overwrite and not resume)
+        self._claim(overwrite=overwrite)
 
     @property
     def state(self) -> Path:
         """The folder of the resume state."""
         return self.path / "state"
+
+    @property
+    def _former(self) -> Path:
+        """Where ``overwrite`` sets the former run aside."""
+        return self.state / "former"
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file atomically: temporary name, fsync, rename.
@@ -79,17 +101,28 @@ class RunFolder:
         """
         with disk_errors(self.path, len(content)):
             write_atomically(self.path / name, content)
+        if name == "model.json":  # a usable model stands here: the one before has had its day
+            shutil.rmtree(self._former, ignore_errors=True)
 
     def write_json(self, name: str, record: object) -> None:
         """Write a record as indented JSON."""
         self.write(name, json.dumps(record, indent=2, allow_nan=False).encode())
 
     def read_json(self, name: str) -> dict[str, object] | None:
-        """Return a JSON file's record, or None where the file does not exist."""
+        """Return a JSON file's record, or None where the file does not exist.
+
+        Raises:
+            RunFolderError: If the file is damaged.
+        """
         try:
             record = json.loads((self.path / name).read_text())
         except FileNotFoundError:
             return None
+        except ValueError as error:
+            raise RunFolderError(
+                f"{self.path / name} is damaged ({error}); expected JSON that headstart wrote. "
+                f"Start anew with --overwrite."
+            ) from error
         return record if isinstance(record, dict) else None
 
     def log(self, record: Mapping[str, object]) -> None:
@@ -125,7 +158,7 @@ class RunFolder:
         has_model = (self.path / "model.json").exists()
         has_state = self.keep or self.resume or any(self.state.glob("step_*"))
         if error is not None and not has_model and not has_state:
-            self._remove_own()
+            self._undo()
 
     def _entries(self) -> list[str]:
         try:
@@ -134,41 +167,69 @@ class RunFolder:
             raise RunFolderError(
                 f"{self.path} is a file; expected a folder. Choose another --out."
             ) from error
-        except PermissionError as error:
+        except OSError as error:
             raise RunFolderError(
-                f"{self.path} cannot be read (permission denied); expected a folder of your own. "
+                f"{self.path} cannot be read ({error.strerror}); expected a folder of your own. "
                 f"Choose another --out."
             ) from error
 
     def _claim(self, *, overwrite: bool) -> None:
-        missing = [p for p in (self.path, *self.path.parents) if not p.exists()]
+        self._made = [p for p in (self.path, *self.path.parents) if not p.exists()]
         with disk_errors(self.path, 0):
-            self.state.mkdir(parents=True, exist_ok=True)
-            self._made = missing
-            self._lock = (self.state / "lock").open("a+")
             try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                self._lock.seek(0)
-                owner = self._lock.read().strip() or "unknown"
-                self._lock.close()
-                self._lock = None
-                raise RunFolderError(
-                    f"{self.path} is being written by process {owner}; expected one process a run "
-                    f"folder. Wait for it, or choose another --out."
-                ) from error
-            if overwrite:
-                for name in _OWN_FILES - {"state"}:
-                    (self.path / name).unlink(missing_ok=True)
-                for entry in self.state.iterdir():
-                    if entry.is_dir():
-                        shutil.rmtree(entry)
-                    elif entry.name != "lock":
-                        entry.unlink()
-            self._lock.truncate(0)
-            self._lock.write(str(os.getpid()))
-            self._lock.flush()
-            self._log = (self.path / "log.jsonl").open("a")
+                self.state.mkdir(parents=True, exist_ok=True)
+                self._lock = (self.state / "lock").open("a+")
+            except OSError:
+                self._release()
+                self._remove_empty()
+                raise
+            self._take_lock(self._lock)
+            try:
+                self._tidy(overwrite=overwrite)
+                self._lock.truncate(0)
+                self._lock.write(str(os.getpid()))
+                self._lock.flush()
+                self._log = (self.path / "log.jsonl").open("a")
+            except OSError:
+                self._release()
+                if not self.resume:
+                    self._undo()
+                raise
+
+    def _take_lock(self, lock: IO[str]) -> None:
+        """Lock the folder for this process, or say which process has it."""
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.seek(0)
+            owner = lock.read().strip() or "unknown"
+            lock.close()
+            self._lock = None
+            raise RunFolderError(
+                f"{self.path} is being written by process {owner}; expected one process a run "
+                f"folder. Wait for it, or choose another --out."
+            ) from error
+
+    def _tidy(self, *, overwrite: bool) -> None:
+        """Sweep up what a killed process left; under ``overwrite`` set the former run aside."""
+        for partial in filter(_is_partial, os.listdir(self.path)):
+            (self.path / partial).unlink(missing_ok=True)
+        if overwrite:
+            self._set_aside()
+
+    def _set_aside(self) -> None:
+        """Move the former run into the state; what a killed ``overwrite`` began is deleted."""
+        top = [self.path / name for name in _OWN_FILES - {"state"}]
+        inner = [e for e in self.state.iterdir() if e.name not in ("lock", "former")]
+        found = [e for e in (*top, *inner) if e.exists()]
+        is_begun = self._former.exists()
+        for entry in found:
+            if is_begun:
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            else:
+                place = self._former / entry.relative_to(self.path)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                entry.replace(place)
 
     def _release(self) -> None:
         for file in (self._log, self._lock):
@@ -178,14 +239,34 @@ class RunFolder:
                     file.close()
         self._log = self._lock = None
 
-    def _remove_own(self) -> None:
-        """Remove what this process made, and nothing else."""
+    def _undo(self) -> None:
+        """Remove what this process made, and nothing else; give a former run back."""
         for name in _OWN_FILES - {"state"}:
             (self.path / name).unlink(missing_ok=True)
-        shutil.rmtree(self.state, ignore_errors=True)
+        former = [e for e in self._former.rglob("*") if e.is_file()]
+        for entry in self.state.iterdir():
+            if entry.name not in ("lock", "former"):
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        for file in former:
+            place = self.path / file.relative_to(self._former)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            file.replace(place)
+        if {e.name for e in self.state.iterdir()} <= {"lock", "former"}:
+            shutil.rmtree(self.state, ignore_errors=True)
+        else:
+            shutil.rmtree(self._former, ignore_errors=True)
+        self._remove_empty()
+
+    def _remove_empty(self) -> None:
+        """Remove the folders that this process made, where they are empty."""
         for made in self._made:
             with contextlib.suppress(OSError):
                 made.rmdir()
+
+
+def _is_partial(name: str) -> bool:
+    """Return whether a file is what ``write_atomically`` leaves when it is killed."""
+    return any(name.startswith(f".{own}.tmp-") for own in _OWN_FILES)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -209,7 +290,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def disk_errors(path: Path, num_bytes: int) -> Iterator[None]:
-    """Turn a full disk or a refused permission inside the block into a sentence.
+    """Turn a full disk, a refused permission and the like inside the block into a sentence.
 
     Args:
         path: The run folder.
@@ -227,9 +308,7 @@ def disk_errors(path: Path, num_bytes: int) -> Iterator[None]:
                 f"The disk that holds {path} is full ({need}); what was saved before is intact. "
                 f"Free some space and go on with --resume."
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise RunFolderError(
-                f"{path} cannot be written ({os.strerror(error.errno)}); expected a folder that "
-                f"you may write. Choose another --out."
-            ) from error
-        raise
+        raise RunFolderError(
+            f"{path} cannot be written ({error.strerror or error}); expected a folder that you may "
+            f"write. Choose another --out."
+        ) from error

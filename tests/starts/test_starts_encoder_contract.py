@@ -10,6 +10,7 @@ from torch import nn
 
 from headstart.errors import StartError
 from headstart.starts import Encoder, build_encoder, find_start, rebuild_encoder, wrap_module
+from headstart.starts.encoder import group_layers
 from headstart.types import ImageSpec
 
 # name, size, drop_path it accepts, fewest groups of layers
@@ -28,7 +29,7 @@ NETWORKS = [
     ("mixer_s32_224", 64, 0.1, 8),
     ("edgenext_xx_small", 64, 0.1, 10),
     ("tinynet_e", 64, 0.1, 8),
-    ("levit_128s", 224, 0.1, 8),
+    ("levit_128s", 224, 0.1, 2),
     ("eva02_tiny_patch14_224", 56, 0.1, 12),
     ("poolformer_s12", 64, 0.1, 2),
     ("maxvit_pico_rw_256", 64, 0.1, 4),
@@ -83,6 +84,17 @@ def test_layers_start_at_the_stem_and_end_at_the_final_norm():
     vit = build("vit-tiny", 28)
     assert "network.pos_embed" in vit.layers[0]
     assert [name for name in vit.layers[5] if not name.startswith("network.blocks.4.")] == []
+
+
+def test_layers_of_a_network_that_matches_all_as_one_group_are_taken_by_its_children():
+    class Matched(nn.Sequential):
+        def group_matcher(self, coarse: bool) -> dict[str, str]:
+            del coarse
+            return {"stem": "^"}
+
+    Matched.__module__ = "timm.models.stand_in"
+    layers = group_layers(Matched(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4)))
+    assert layers == [["0.weight", "0.bias"], ["2.weight", "2.bias"]]
 
 
 def test_each_group_lies_after_the_one_before_in_the_forward_pass():

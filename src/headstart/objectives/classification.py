@@ -54,4 +54,4 @@ def classification_loss(
 def l1_penalty(parameters: Iterable[Tensor]) -> Tensor:
     """Return the sum of absolute values of all weights with two or more dimensions."""
     weights = [p.abs().sum() for p in parameters if p.ndim >= 2 and p.requires_grad]
-    return torch.stack(weights).sum()
+    return torch.stack(weights).sum() if weights else torch.zeros(())

@@ -128,11 +128,15 @@ def finetune(
     """
     said = {k: v for k, v in locals().items() if k not in _NOT_OPTIONS}
     from headstart.training.device import choose_device
+    from headstart.training.recipe import check_options
     from headstart.tuning.bench import set_up
     from headstart.tuning.clock import Clock, parse_budget
 
+    # what can be refused is refused before anything is loaded or overwritten
+    check_options(said)
     budget_seconds = parse_budget(budget)
     found, module = _find(start, spec)
+    _refuse_own_start(found.address, out)
     target = choose_device(device)
     dataset = as_dataset(data)
     said["start"] = found.address
@@ -169,6 +173,8 @@ def _find(start: str | nn.Module, spec: ImageSpec | None) -> tuple[Start, nn.Mod
         from headstart.starts import find_start
 
         return find_start(str(start)), None
+    from copy import deepcopy
+
     from headstart.starts import wrap_module
 
     if spec is None:
@@ -176,7 +182,21 @@ def _find(start: str | nn.Module, spec: ImageSpec | None) -> tuple[Start, nn.Mod
             "start is a module and spec is missing; expected its preprocessing. Give spec=ImageSpec("
             "size=…, channels=…, mean=…, std=…, …)."
         )
-    return wrap_module(start, spec).start, start
+    # a copy: the caller's module keeps its weights, and a second run starts where the first did
+    return wrap_module(start, spec).start, deepcopy(start)
+
+
+def _refuse_own_start(address: str, out: str | None) -> None:
+    """Refuse to write into the folder that is the start.
+
+    Raises:
+        OptionError: If ``out`` is the start.
+    """
+    if out is not None and Path(out).exists() and Path(out).resolve() == Path(address).resolve():
+        raise OptionError(
+            f"out '{out}' is the start itself; expected another folder, or the start would be "
+            f"overwritten. Choose another --out."
+        )
 
 
 def resolve_wishes(said: dict[str, object], dataset: Dataset, device: object) -> Wishes:

@@ -35,7 +35,7 @@ def predict(run: str, files: Sequence[str]) -> list[Prediction]:
     """
     opened = run if isinstance(run, Run) else Run(run)
     found: list[str] = []
-    for file in files:
+    for file in [files] if isinstance(files, str | Path) else files:
         path = Path(file)
         if path.is_dir():
             inside = sorted(

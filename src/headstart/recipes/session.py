@@ -13,15 +13,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.errors import Interrupted, RunFolderError
+from headstart.errors import DeviceError, Interrupted, RunFolderError
 from headstart.events import emit, listen, seconds_since_command_began
 from headstart.reporting.console import attached
 from headstart.runfolder import RunFolder
-from headstart.types import Data, Dataset
+from headstart.types import Data, Dataset, SplitName
 
 if TYPE_CHECKING:
     from headstart.tuning.bench import Bench
     from headstart.tuning.clock import Clock
+
+
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 
 def as_dataset(data: Data) -> Dataset:
@@ -94,6 +97,7 @@ def session(
 
     Raises:
         RunFolderError: If the folder is occupied, or the plan differs from the one to resume.
+        DeviceError: If memory runs out.
         Interrupted: On Ctrl-C.
     """
     path = Path(out) if out is not None else default_out(dataset)
@@ -121,6 +125,15 @@ def session(
             raise Interrupted(
                 f"Stopped by Ctrl-C; the state is kept in {path}. Go on with the same command and "
                 f"--resume, or start anew with --overwrite."
+            ) from error
+        except (MemoryError, RuntimeError) as error:
+            # by name: this file imports no torch
+            if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
+                raise
+            raise DeviceError(
+                f"Out of memory ({str(error).splitlines()[0] if str(error) else 'no details'}); "
+                f"expected room for one batch. Give a smaller --micro-batch-size or --input-size, "
+                f"a smaller start, or another --device."
             ) from error
 
 
@@ -171,7 +184,9 @@ def complete(
     from headstart.tuning.tune import tune
 
     folder = current.folder
-    train, val = (decode(dataset, name, bench.spec) for name in ("train", "val"))  # type: ignore[arg-type]
+    # test is decoded here too, but looked at by nobody before the end: a file that cannot be read
+    # should stop a run before its training, not after, and decoding is part of the budget
+    train, val, test = (decode(dataset, name, bench.spec) for name in SPLITS)
     each = seconds_per_image(bench)
     reserve = _reserve(dataset, each, clock)
     with graceful_stop() as stop:
@@ -186,7 +201,9 @@ def complete(
             on_probe=lambda model, fitted: save_model(folder, dataset, bench),
             seconds_per_image=each,
         )
-    if tuned.result is not None and tuned.result.ended == "interrupted":
+    # without a loop (strategy head) nobody has answered the request yet
+    ended = tuned.result.ended if tuned.result else "interrupted" if stop.requested else "finished"
+    if ended == "interrupted":
         calibrate(bench.model, tuned.val_logits, val.targets)
         save_model(folder, dataset, bench)
         raise KeyboardInterrupt
@@ -202,7 +219,7 @@ def complete(
         else None,
     }
     concluded = conclude(
-        folder, dataset, bench, tuned, train, val, clock=clock, options=_finite(record)
+        folder, dataset, bench, tuned, train, val, test, clock=clock, options=_finite(record)
     )
     page = render_page(
         concluded.metrics,

@@ -119,12 +119,17 @@ def group_layers(network: nn.Module) -> list[list[str]]:
     Args:
         network: Any module.
     """
-    groups = _matched_groups(network) or _child_groups(network)
+    groups = max(_matched_groups(network), _child_groups(network), key=_has_depth)
     shapes = {name: parameter.ndim for name, parameter in network.named_parameters()}
     while len(groups) > 1 and all(shapes[name] <= 1 for name in groups[-1]):
         last = groups.pop()  # a final norm on its own: it belongs to the last block
         groups[-1] += last
     return groups
+
+
+def _has_depth(groups: list[list[str]]) -> bool:
+    """Return whether there is more than one group; some timm releases match all as one."""
+    return len(groups) > 1
 
 
 def _matched_groups(network: nn.Module) -> list[list[str]]:

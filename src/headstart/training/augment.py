@@ -80,7 +80,7 @@ def augment(images: Tensor, ids: np.ndarray, policy: Policy, *, seed: int, epoch
 
     Args:
         images: Float images, shape (B, C, H, W), in [0, 1].
-        ids: int64, shape (B,), the samples' ids; the result for a sample depends on its own id only.
+        ids: int64, shape (B,), the samples' ids; a sample's result depends on its own id only.
         policy: What to draw from.
         seed: The run's seed.
         epoch: Epoch or view number.

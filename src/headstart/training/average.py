@@ -1,7 +1,8 @@
 """An exponential moving average of the weights, bias-corrected.
 
 With decay d, the average after t steps is ``sum d^(t-i) (1-d) w_i / (1 - d^t)``; the correction is
-applied as a varying step size, so that the average equals the weights after the first step.
+applied as a varying step size, so that the average equals the weights after the first step. The
+decay may change on the way: a run that a deadline shortens must forget faster.
 Floating buffers (BatchNorm's statistics) are averaged alike; integer buffers are copied.
 """
 
@@ -23,8 +24,8 @@ class WeightAverage:
     """
 
     def __init__(self, module: nn.Module, half_life_steps: float) -> None:
-        self.decay = 0.5 ** (1.0 / max(1.0, half_life_steps))
-        self.num_updates = 0
+        self.half_life_steps = half_life_steps
+        self.total_weight = 0.0  # sum of the shares before scaling: 1 + d + d² … for a constant d
         self._live = dict(_learned_state(module))
         self.state = {name: value.detach().clone() for name, value in self._live.items()}
         self._floats = [n for n, value in self._live.items() if value.is_floating_point()]
@@ -32,8 +33,9 @@ class WeightAverage:
     @torch.no_grad()
     def update(self) -> None:
         """Take the module's present weights into the average."""
-        self.num_updates += 1
-        share = (1 - self.decay) / (1 - self.decay**self.num_updates)
+        decay = 0.5 ** (1.0 / max(1.0, self.half_life_steps))
+        self.total_weight = decay * self.total_weight + 1.0
+        share = 1.0 / self.total_weight
         averages = [self.state[n] for n in self._floats]
         torch._foreach_lerp_(averages, [self._live[n].detach() for n in self._floats], share)
         for name, value in self._live.items():

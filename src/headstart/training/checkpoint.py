@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from headstart.errors import RunFolderError
 from headstart.events import emit
 
 _KEPT = 2
@@ -49,15 +51,14 @@ class CheckpointFolder:
 
         Raises:
             FileExistsError: If this step was saved before.
-            OSError: If the disk is full or not writable; older checkpoints are untouched.
+            RunFolderError: If the disk is full or not writable; older checkpoints are untouched.
         """
         final = self.path / f"step_{step:08d}"
         if final.exists():
             raise FileExistsError(f"Checkpoint {final} exists already; a step is saved once.")
-        self.path.mkdir(parents=True, exist_ok=True)
         partial = self.path / f".tmp-{final.name}-{os.getpid()}"
-        partial.mkdir()
         try:
+            partial.mkdir(parents=True)
             # clones: safetensors refuses tensors that share memory
             save_file(
                 {n: t.detach().cpu().contiguous().clone() for n, t in tensors.items()},
@@ -71,6 +72,13 @@ class CheckpointFolder:
             _fsync(partial)
             partial.rename(final)
             _fsync(self.path)
+        except (OSError, SafetensorError) as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise RunFolderError(
+                f"The checkpoint of step {step} cannot be written to {self.path} "
+                f"({getattr(error, 'strerror', None) or error}); earlier ones are intact. Free "
+                f"some space there, or make it writable, and go on with --resume."
+            ) from error
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
@@ -109,9 +117,15 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, flat: Mapping[str, Tensor]) -> None:
     """Load what ``optimizer_tensors`` gave."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in flat.items():
         index, name = key.split(".", 1)
+        parameter = parameters[int(index)]
+        if value.shape == parameter.shape:
+            # a file keeps no memory layout, and the fused kernels walk a parameter and its state
+            # element by element in memory: they must lie there in the same order
+            value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
         state.setdefault(int(index), {})[name] = value
     whole = optimizer.state_dict()
     optimizer.load_state_dict({"state": state, "param_groups": whole["param_groups"]})

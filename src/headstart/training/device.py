@@ -22,6 +22,8 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cpu")
     try:
         device = torch.device(name)
+        if device.type not in ("cpu", "cuda", "mps"):
+            raise RuntimeError(f"{device.type} devices are not supported")
     except RuntimeError as error:
         raise DeviceError(
             f"Unknown device '{name}'; expected 'auto', 'cpu', 'cuda', 'cuda:0' or 'mps'. "

@@ -10,6 +10,7 @@ steps do not fit, the remaining steps cover the remaining progress of the schedu
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -18,21 +19,26 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 
-from headstart.errors import DivergenceError
+from headstart.errors import DivergenceError, RunFolderError
 from headstart.events import emit
 from headstart.training.average import WeightAverage
-from headstart.training.checkpoint import CheckpointFolder, optimizer_tensors, restore_optimizer
+from headstart.training.checkpoint import (
+    Checkpoint,
+    CheckpointFolder,
+    optimizer_tensors,
+    restore_optimizer,
+)
 from headstart.training.feed import Batch
+from headstart.training.pace import Pace
 from headstart.training.randomness import seed_step
 
 _MAX_SKIPPED = 3
 _TELL_SECONDS = 0.25
-_WARMING_STEPS = 3
 
 
 @dataclass(frozen=True)
 class Check:
-    """What a look at the validation split found; higher ``score`` is better, then lower ``loss``."""
+    """What a look at the validation split found: a higher ``score`` wins, then a lower ``loss``."""
 
     score: float
     loss: float
@@ -65,7 +71,11 @@ class LoopResult:
 
 @dataclass(frozen=True)
 class LoopOptions:
-    """Numbers of the loop; see ``Recipe`` for their meaning."""
+    """Numbers of the loop; see ``Recipe`` for their meaning.
+
+    ``check_seconds`` is what a look at the validation split is expected to cost, until one was
+    measured; a deadline must leave room for the first.
+    """
 
     num_steps: int
     steps_per_check: int
@@ -78,6 +88,7 @@ class LoopOptions:
     scale_loss: bool = False
     check_first: bool = False
     checkpoint_seconds: float = 60.0
+    check_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -123,7 +134,7 @@ class Loop:
         # fp16 needs its loss scaled; otherwise the scaler passes everything through
         self.scaler = torch.amp.GradScaler("cuda", enabled=options.scale_loss)
         self.skipped = 0
-        self.pace = _Pace()
+        self.pace = Pace(options.check_seconds)
         self.told = self.saved = time.monotonic()
 
     def run(self) -> LoopResult:
@@ -146,7 +157,7 @@ class Loop:
                     ended = "early"
                     break
                 self._replan()
-            elif state.step % 8 == 0:
+            elif self.pace.is_slow or state.step % 8 == 0:
                 self._replan()
             state.seconds += time.monotonic() - began
             if self.hooks.stop_requested():
@@ -154,6 +165,11 @@ class Loop:
                 return LoopResult("interrupted", state)
             if time.monotonic() - self.saved > options.checkpoint_seconds:
                 self._save()
+        if self.best is None:
+            raise DivergenceError(
+                f"The validation loss was never a finite number in {state.step} steps; expected "
+                f"one. Lower --learning-rate, or choose another start."
+            )
         self._load_best()
         return LoopResult(ended, state)
 
@@ -177,15 +193,17 @@ class Loop:
         norm = nn.utils.clip_grad_norm_(
             self.parameters, self.options.clip or float("inf"), foreach=True
         )
-        # a scaled step that overflowed is the scaler's business: it skips and lowers its scale
-        if self.options.scale_loss or bool(torch.isfinite(norm + total)):
+        # scaled gradients that overflowed are the scaler's business: it skips and lowers its scale
+        if bool(torch.isfinite(total if self.options.scale_loss else norm + total)):
             self.scaler.step(self.optimizer)
-            self.scaler.update()
             self.skipped = 0
             if self.average:
+                # half a life is a share of the run as it is planned now
+                self.average.half_life_steps = self.options.ema_half_life * state.num_steps
                 self.average.update()
         else:
             self._skip(ids)
+        self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         state.progress += (1 - state.progress) / max(1, state.num_steps - state.step)
         return total
@@ -206,7 +224,11 @@ class Loop:
         state, began = self.state, time.monotonic()
         with self.average.applied() if self.average else nullcontext():
             found = self.hooks.check()
-            if (found.score, -found.loss) > (state.best_score, -state.best_loss):
+            # weights whose loss is not a number are never kept, whatever their score
+            if math.isfinite(found.loss) and (found.score, -found.loss) > (
+                state.best_score,
+                -state.best_loss,
+            ):
                 state.best_score, state.best_loss = found.score, found.loss
                 state.best_step = state.step
                 self.best = {n: v.detach().clone() for n, v in self._learned().items()}
@@ -292,7 +314,7 @@ class Loop:
             state["scaler"] = self.scaler.state_dict()
         if self.average:
             tensors |= {f"average.{n}": t for n, t in self.average.state.items()}
-            state["average_updates"] = self.average.num_updates
+            state["average_weight"] = self.average.total_weight
         self.checkpoints.save(self.state.step, tensors, state)
         self.saved = time.monotonic()
         emit("checkpoint", step=self.state.step)
@@ -302,6 +324,18 @@ class Loop:
         found = self.checkpoints.newest() if self.checkpoints else None
         if found is None:
             return
+        try:
+            self._take(found)
+        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+            raise RunFolderError(
+                f"The checkpoint of step {found.step} does not fit this model "
+                f"({type(error).__name__}: {error}); expected one of the same start and version. "
+                f"Start anew with --overwrite."
+            ) from error
+        emit("note", text=f"Resuming at step {self.state.step} of {self.state.num_steps}.")
+
+    def _take(self, found: Checkpoint) -> None:
+        """Go on from a checkpoint."""
         parts: dict[str, dict[str, Tensor]] = {}
         for key, value in found.tensors.items():
             kind, name = key.split(".", 1)
@@ -315,39 +349,12 @@ class Loop:
         if self.average:
             for name, value in self.average.state.items():
                 value.copy_(parts["average"][name])
-            self.average.num_updates = int(str(found.state["average_updates"]))
+            self.average.total_weight = float(str(found.state["average_weight"]))
         if self.options.scale_loss:
             self.scaler.load_state_dict(found.state["scaler"])  # type: ignore[arg-type]
         loop = found.state["loop"]
         assert isinstance(loop, dict)
         self.state = LoopState(**loop)
-        emit("note", text=f"Resuming at step {self.state.step} of {self.state.num_steps}.")
-
-
-class _Pace:
-    """What steps and checks cost, in seconds, as running averages."""
-
-    def __init__(self) -> None:
-        self.step_seconds = 0.0
-        self.check_seconds = 0.0
-        self._steps = 0
-
-    def took_step(self, seconds: float) -> None:
-        self._steps += 1
-        # the first steps pay for warming up and are forgotten
-        share = max(0.05, 1 / max(1, self._steps - _WARMING_STEPS))
-        self.step_seconds += (seconds - self.step_seconds) * share
-
-    def took_check(self, seconds: float) -> None:
-        self.check_seconds = max(seconds, 0.7 * self.check_seconds)
-
-    def affordable(self, seconds: float, planned: int, steps_per_check: int) -> int:
-        """Return how many of the planned steps fit into the time, the checks included."""
-        if self._steps < _WARMING_STEPS + 5:
-            # too early to tell, unless the time is up already
-            return planned if seconds > 0 else 0
-        each = self.step_seconds + self.check_seconds / steps_per_check
-        return int((seconds - self.check_seconds) / each)
 
 
 def train(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from headstart.errors import StartError
 from headstart.training.order import class_weights
 from headstart.training.recipe import Imbalance
 
@@ -66,11 +67,19 @@ def fit_probe(
         num_classes: K; classes that train lacks get a bias that never wins.
         imbalance: Anything but ``none`` weighs classes by inverse frequency.
         deadline: ``time.monotonic()`` value after which no further strength is tried.
+
+    Raises:
+        StartError: If a feature is not finite.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     began = time.monotonic()
+    if not (np.isfinite(features).all() and np.isfinite(val_features).all()):
+        raise StartError(
+            "The encoder gives features that are not finite numbers; expected finite ones for "
+            "every image. Choose another start, or another input size."
+        )
     mean, scale = features.mean(axis=0), features.std(axis=0)
     # features that hardly vary would be blown up to noise: they keep their own scale
     scale = np.where(scale > 1e-6 * max(1e-12, float(scale.max())), scale, 1.0)

@@ -7,11 +7,13 @@ holds no ``auto``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 from headstart.errors import OptionError
 from headstart.training.augment import AugmentName
+from headstart.training.limits import check_limits
 from headstart.training.schedule import ScheduleName
 from headstart.types import Start
 
@@ -107,7 +109,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class FamilyDefaults:
-    """What a family's literature agrees on; the learning rate is per ``reference_batch`` samples."""
+    """What a family's literature agrees on; the learning rate is at ``reference_batch`` samples."""
 
     source: str
     optimizer: OptimizerName
@@ -128,7 +130,7 @@ class FamilyDefaults:
 # Key: a start's address, or (family, whether it is pretrained).
 DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
     ("convnet", True): FamilyDefaults(
-        source="BiT-HyperRule (Kolesnikov et al., ECCV 2020), rate and decay as in TLL (Jiang 2022)",
+        source="BiT-HyperRule (Kolesnikov et al., ECCV 2020); rate and decay: TLL (Jiang 2022)",
         optimizer="sgd",
         learning_rate=0.01,
         reference_batch=256,
@@ -142,7 +144,7 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         drop_path=0.0,
     ),
     ("vit", True): FamilyDefaults(
-        source="AdamW for ViT and ConvNeXt: Kumar et al., ICLR 2024; layer-wise decay: MAE, CVPR 2022",
+        source="AdamW: Kumar et al., ICLR 2024; layer-wise decay: MAE (He et al., CVPR 2022)",
         optimizer="adamw",
         learning_rate=1e-4,
         reference_batch=128,
@@ -271,6 +273,32 @@ class Wishes:
     compile: bool = False
 
 
+# For each option that names something, the names there are.
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "strategy": get_args(StrategyName),
+    "optimizer": get_args(OptimizerName),
+    "schedule": get_args(ScheduleName),
+    "augment": get_args(AugmentName),
+    "imbalance": get_args(Imbalance),
+    "precision": get_args(Precision),
+    "batchnorm": get_args(Batchnorm),
+}
+
+
+def check_options(said: Mapping[str, object], *, num_layers: int | None = None) -> None:
+    """Check training options before anything is built, loaded or overwritten.
+
+    Args:
+        said: Options by name; None and ``auto`` are left to later.
+        num_layers: Layers of the encoder, where it is known already.
+
+    Raises:
+        OptionError: Naming everything that is wrong, all at once.
+    """
+    settled = {name: None if value == "auto" else value for name, value in said.items()}
+    check_limits(settled, _CHOICES, num_layers=num_layers)
+
+
 def recipe_for(
     start: Start,
     strategy: StrategyName,
@@ -284,16 +312,16 @@ def recipe_for(
     """Resolve every option for one start, strategy and data set.
 
     Raises:
-        OptionError: Naming every option that is out of range, all at once.
+        OptionError: Naming every option that is out of range or unknown, all at once.
     """
     row = defaults_for(start)
-    _check(wishes, num_layers)
+    check_options({**vars(wishes), "strategy": strategy}, num_layers=num_layers)
     chosen = _first
     batch_size = min(chosen(wishes.batch_size, row.batch_size), num_train)
     micro = min(chosen(wishes.micro_batch_size, batch_size), batch_size)
     optimizer = chosen(wishes.optimizer, row.optimizer)
     rate = row.learning_rate * batch_size / row.reference_batch
-    if optimizer != row.optimizer:
+    if (optimizer == "sgd") != (row.optimizer == "sgd"):
         # the table's rate belongs to its optimizer; Adam's is about a thirtieth of SGD's
         rate = rate / 30 if row.optimizer == "sgd" else rate * 30
     epochs, steps = wishes.num_epochs, wishes.num_steps
@@ -357,49 +385,3 @@ def _has_probe(strategy: StrategyName) -> bool:
 def _head(pretrained: bool) -> float:
     """A random head on a pretrained encoder learns ten times faster than the encoder."""
     return 10.0 if pretrained else 1.0
-
-
-# (option, lowest, highest): what a number may be; None is open.
-_RANGES: list[tuple[str, float, float | None]] = [
-    ("learning_rate", 0.0, None),
-    ("head_multiplier", 0.0, None),
-    ("bottom_multiplier", 0.0, 1.0),
-    ("weight_decay", 0.0, None),
-    ("l1_penalty", 0.0, None),
-    ("warmup_fraction", 0.0, 0.9),
-    ("cooldown_fraction", 0.0, 1.0),
-    ("batch_size", 1, None),
-    ("micro_batch_size", 1, None),
-    ("num_epochs", 1e-6, None),
-    ("num_steps", 1, None),
-    ("label_smoothing", 0.0, 0.99),
-    ("dropout", 0.0, 0.99),
-    ("drop_path", 0.0, 0.99),
-    ("mixup", 0.0, None),
-    ("cutmix", 0.0, None),
-    ("clip", 0.0, None),
-    ("patience", 0, None),
-]
-
-
-def _check(wishes: Wishes, num_layers: int) -> None:
-    """Raise one OptionError that names every value out of range."""
-    wrong = []
-    for name, low, high in _RANGES:
-        value = getattr(wishes, name)
-        if value is None or (value >= low and (high is None or value <= high)):
-            continue
-        limit = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"
-        wrong.append(f"{name} is {value:g}, expected {limit}")
-    if wishes.num_last_layers is not None and not 1 <= wishes.num_last_layers <= num_layers:
-        wrong.append(
-            f"num_last_layers is {wishes.num_last_layers}, expected 1 to {num_layers}, the layers "
-            f"of this encoder"
-        )
-    if wishes.num_epochs is not None and wishes.num_steps is not None:
-        wrong.append("num_epochs and num_steps are both set, expected one of them")
-    batch, micro = wishes.batch_size, wishes.micro_batch_size
-    if batch is not None and micro is not None and batch % micro:
-        wrong.append(f"batch_size {batch} is not divisible by micro_batch_size {micro}")
-    if wrong:
-        raise OptionError("; ".join(wrong) + ". Change these options.")

@@ -13,6 +13,9 @@ from torch import nn
 
 from headstart.training.recipe import Batchnorm, Recipe
 
+# Two-dimensional parameters that are no weight matrices, by timm's names.
+_EMBEDDINGS = ("pos_embed", "cls_token", "dist_token", "reg_token", "relative_position_bias")
+
 
 def trainable_layers(recipe: Recipe, num_layers: int) -> list[bool]:
     """Return for each encoder layer, stem first, whether it learns in the fine-tuning phase."""
@@ -55,8 +58,8 @@ def parameter_groups(
 ) -> list[dict[str, object]]:
     """Build optimizer groups: one rate a layer, no weight decay on biases, norms and embeddings.
 
-    Layer l of L (stem 0) learns at ``learning_rate * bottom_multiplier ** ((L - 1 - l) / (L - 1))``,
-    so that the first layer's multiple does not depend on the depth.
+    Layer l of L (stem 0) learns at ``learning_rate * bottom_multiplier ** ((L-1-l) / (L-1))``, so
+    that the first layer's multiple does not depend on the depth.
 
     Returns:
         Groups with ``params``, ``weight_decay`` and ``peak`` (the peak learning rate).
@@ -65,7 +68,8 @@ def parameter_groups(
     groups: list[dict[str, object]] = []
     last = max(1, len(layers) - 1)
     for index, names in enumerate(layers):
-        peak = recipe.learning_rate * recipe.bottom_multiplier ** ((last - index) / last)
+        depth = (len(layers) - 1 - index) / last  # from the head: 0 for the last layer
+        peak = recipe.learning_rate * recipe.bottom_multiplier**depth
         _add(groups, [(n, parameters[n]) for n in names], peak, recipe.weight_decay)
     peak = recipe.learning_rate * recipe.head_multiplier
     _add(groups, list(head.named_parameters()), peak, recipe.weight_decay)
@@ -87,7 +91,7 @@ def _add(
 
 
 def _decays(name: str, parameter: nn.Parameter) -> bool:
-    return parameter.ndim >= 2 and not any(word in name for word in ("pos_embed", "cls_token"))
+    return parameter.ndim >= 2 and not any(word in name for word in _EMBEDDINGS)
 
 
 def build_optimizer(groups: list[dict[str, object]], recipe: Recipe) -> torch.optim.Optimizer:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from headstart.data import Pixels, decode
+from headstart.data import Pixels
 from headstart.evaluation import (
     accuracy,
     compare,
@@ -62,6 +62,7 @@ def conclude(
     tuned: Tuned,
     train_pixels: Pixels,
     val_pixels: Pixels,
+    test: Pixels,
     *,
     clock: Clock,
     options: dict[str, object],
@@ -70,24 +71,24 @@ def conclude(
 
     Args:
         folder: Where to write.
-        dataset: The data; its test split is read here and nowhere else.
+        dataset: The data.
         bench: The fine-tuned model, and the encoder's state before.
         tuned: How the fine-tuning went.
         train_pixels: For the baseline's probe, where the strategy fitted none.
         val_pixels: For the temperature and the validation figures.
+        test: Looked at here and nowhere else.
         clock: Where the budget is nearly spent, the baseline's probe is left out, and said so.
         options: Content of ``options.json``.
     """
     model = bench.model
     classes = dataset.schema.classes
     emit("stage", text="Evaluating on the test split")
-    test = decode(dataset, "test", bench.spec)
     calibrate(model, tuned.val_logits, val_pixels.targets)
+    save_model(folder, dataset, bench)
     logits = run_batches(model, test.images, model, name="test")
     probabilities = softmax(logits, model.temperature)
     test_seconds = clock.spent
     predictions = probabilities.argmax(axis=1)
-    save_model(folder, dataset, bench)
     before = _before(bench, dataset, tuned, train_pixels, val_pixels, test, clock)
     seconds = {
         "tune": round(tuned.seconds, 3),

@@ -100,7 +100,14 @@ def tune(
     if recipe.strategy != "head":
         emit("stage", text=f"Fine-tuning ({recipe.strategy})")
         result = _run_loop(
-            bench, train_pixels, val_pixels, num_classes, checkpoints, deadline, stop_requested
+            bench,
+            train_pixels,
+            val_pixels,
+            num_classes,
+            checkpoints,
+            deadline,
+            stop_requested,
+            check_seconds=len(val_pixels.targets) * (seconds_per_image or 0.0),
         )
     val_logits = run_batches(model, val_pixels.images, model)
     return Tuned(fitted, result, val_logits, time.monotonic() - began)
@@ -126,6 +133,7 @@ def _run_loop(
     checkpoints: CheckpointFolder | None,
     deadline: float | None,
     stop_requested: Callable[[], bool],
+    check_seconds: float,
 ) -> LoopResult:
     """Wire the model, the feed and the loss into the loop's hooks, and run it."""
     model, recipe = bench.model, bench.recipe
@@ -161,6 +169,7 @@ def _run_loop(
         patience=recipe.patience,
         seed=recipe.seed,
         scale_loss=recipe.precision == "fp16",
+        check_seconds=check_seconds,
         # the probe is the first candidate for "best": fine-tuning never ends below it on val
         check_first=recipe.strategy != "full",
     )

@@ -1,0 +1,96 @@
+"""What the training options may be; everything that is wrong is told in one sentence.
+
+It knows names, ranges and contradictions, not what the options do: that is ``recipe.py``'s.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
+
+from headstart.errors import OptionError, did_you_mean, quoted
+
+# (option, lowest, highest): what a number may be; None is open.
+_RANGES: list[tuple[str, float, float | None]] = [
+    ("learning_rate", 0.0, None),
+    ("head_multiplier", 0.0, None),
+    ("bottom_multiplier", 0.0, 1.0),
+    ("weight_decay", 0.0, None),
+    ("l1_penalty", 0.0, None),
+    ("warmup_fraction", 0.0, 0.9),
+    ("cooldown_fraction", 0.0, 1.0),
+    ("batch_size", 1, None),
+    ("micro_batch_size", 1, None),
+    ("num_last_layers", 1, None),
+    ("num_epochs", 1e-6, None),
+    ("num_steps", 1, None),
+    ("label_smoothing", 0.0, 0.99),
+    ("dropout", 0.0, 0.99),
+    ("drop_path", 0.0, 0.99),
+    ("mixup", 0.0, None),
+    ("cutmix", 0.0, None),
+    ("clip", 0.0, None),
+    ("patience", 0, None),
+]
+
+
+def check_limits(
+    said: Mapping[str, object],
+    choices: Mapping[str, Sequence[str]],
+    *,
+    num_layers: int | None = None,
+) -> None:
+    """Refuse values out of range, unknown choices, and options that contradict each other.
+
+    Args:
+        said: Options by name; None means that nothing was said.
+        choices: For each option that names something, the names there are.
+        num_layers: Layers of the encoder, where it is known already.
+
+    Raises:
+        OptionError: Naming everything that is wrong, all at once.
+    """
+    wrong = [*_out_of_range(said), *_unknown(said, choices), *_contradictions(said)]
+    num_last = said.get("num_last_layers")
+    if isinstance(num_last, Integral) and num_layers is not None and num_last > num_layers:
+        wrong.append(
+            f"num_last_layers is {num_last}, expected 1 to {num_layers}, the layers of this encoder"
+        )
+    if wrong:
+        end = "" if wrong[-1].endswith("?") else "."
+        raise OptionError("; ".join(wrong) + f"{end} Change these options.")
+
+
+def _out_of_range(said: Mapping[str, object]) -> list[str]:
+    wrong = []
+    for name, low, high in _RANGES:
+        value = said.get(name)
+        if value is None:
+            continue
+        limit = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"
+        if isinstance(value, bool) or not isinstance(value, Real):
+            wrong.append(f"{name} is {value!r}, expected a number, {limit}")
+        elif not (math.isfinite(value) and low <= value <= (math.inf if high is None else high)):
+            wrong.append(f"{name} is {float(value):g}, expected {limit}")
+    return wrong
+
+
+def _unknown(said: Mapping[str, object], choices: Mapping[str, Sequence[str]]) -> list[str]:
+    wrong = []
+    for name, known in choices.items():
+        value = said.get(name)
+        if value is not None and value not in known:
+            hint = did_you_mean(str(value), known)
+            wrong.append(f"{name} is '{value}', expected {quoted(known)}.{hint}".rstrip("."))
+    return wrong
+
+
+def _contradictions(said: Mapping[str, object]) -> list[str]:
+    wrong = []
+    if said.get("num_epochs") is not None and said.get("num_steps") is not None:
+        wrong.append("num_epochs and num_steps are both set, expected one of them")
+    batch, micro = said.get("batch_size"), said.get("micro_batch_size")
+    if isinstance(batch, Integral) and isinstance(micro, Integral) and micro > 0 and batch % micro:
+        wrong.append(f"batch_size {batch} is not divisible by micro_batch_size {micro}")
+    return wrong
