@@ -39,12 +39,15 @@ class Model(nn.Module):
         dropout: Dropped share of the features while training.
     """
 
+    _mean: Tensor
+    _std: Tensor
+
     def __init__(self, encoder: Encoder, schema: Schema, *, dropout: float = 0.0) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = nn.Linear(encoder.num_features, len(schema.classes))
         self.schema = schema
-        self.temperature = 1.0
+        self.temperature: float = 1.0
         self._dropout = dropout
         spec = encoder.spec
         self.register_buffer("_mean", torch.tensor(spec.mean).view(1, -1, 1, 1), persistent=False)
@@ -132,7 +135,7 @@ def open_model(path: Path, module: nn.Module | None = None) -> tuple[Model, dict
             f"{path} has no {Path(error.filename).name if error.filename else 'model'}; expected a "
             f"run folder with model.json and model.safetensors. Give the --out of a finished run."
         ) from error
-        temperature = float(record["temperature"])
+        temperature: float = float(record["temperature"])
     except (ValueError, KeyError, TypeError, AttributeError, OSError, SafetensorError) as error:
         raise RunFolderError(
             f"{path} is damaged ({type(error).__name__}: {error}); expected what headstart wrote. "

@@ -91,8 +91,8 @@ def _own_data(run: Run) -> Dataset:
     source = run.data.get("source")
     if not source:
         raise DataError(
-            f"{run.path} was made from data in memory, which cannot be loaded again. Give the data: "
-            f"headstart evaluate {run.path} DATA."
+            f"{run.path} was made from data in memory, which cannot be loaded again. Give the "
+            f"data: headstart evaluate {run.path} DATA."
         )
     dataset = load(**source)
     if dataset.fingerprint != run.data["fingerprint"]:

@@ -124,7 +124,7 @@ def finetune(
 
     Example:
         >>> import headstart as hs
-        >>> run = hs.finetune("digits-8x8", start="scratch/simple-cnn", num_epochs=2)  # doctest: +SKIP
+        >>> run = hs.finetune("digits-8x8", start="scratch/simple-cnn")  # doctest: +SKIP
     """
     said = {k: v for k, v in locals().items() if k not in _NOT_OPTIONS}
     from headstart.training.device import choose_device
@@ -179,8 +179,8 @@ def _find(start: str | nn.Module, spec: ImageSpec | None) -> tuple[Start, nn.Mod
 
     if spec is None:
         raise OptionError(
-            "start is a module and spec is missing; expected its preprocessing. Give spec=ImageSpec("
-            "size=…, channels=…, mean=…, std=…, …)."
+            "start is a module and spec is missing; expected its preprocessing. Give "
+            "spec=ImageSpec(size=…, channels=…, mean=…, std=…, …)."
         )
     # a copy: the caller's module keeps its weights, and a second run starts where the first did
     return wrap_module(start, spec).start, deepcopy(start)

@@ -54,7 +54,8 @@ def predict(run: str, files: Sequence[str]) -> list[Prediction]:
             found.append(str(path))
         else:
             raise DataError(
-                f"{path} does not exist; expected an image file or a folder of them. Check the path."
+                f"{path} does not exist; expected an image file or a folder of them. Check the "
+                f"path."
             )
     with attached():
         return opened.predict(found)

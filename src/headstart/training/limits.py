@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from numbers import Integral, Real
+from numbers import Real
 
 from headstart.errors import OptionError, did_you_mean, quoted
 
@@ -52,10 +52,11 @@ def check_limits(
         OptionError: Naming everything that is wrong, all at once.
     """
     wrong = [*_out_of_range(said), *_unknown(said, choices), *_contradictions(said)]
-    num_last = said.get("num_last_layers")
-    if isinstance(num_last, Integral) and num_layers is not None and num_last > num_layers:
+    num_last = _number(said.get("num_last_layers"))
+    if num_last is not None and num_layers is not None and num_last > num_layers:
         wrong.append(
-            f"num_last_layers is {num_last}, expected 1 to {num_layers}, the layers of this encoder"
+            f"num_last_layers is {num_last:g}, expected 1 to {num_layers}, the layers of this "
+            f"encoder"
         )
     if wrong:
         end = "" if wrong[-1].endswith("?") else "."
@@ -69,10 +70,11 @@ def _out_of_range(said: Mapping[str, object]) -> list[str]:
         if value is None:
             continue
         limit = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"
-        if isinstance(value, bool) or not isinstance(value, Real):
+        number = _number(value)
+        if number is None:
             wrong.append(f"{name} is {value!r}, expected a number, {limit}")
-        elif not (math.isfinite(value) and low <= value <= (math.inf if high is None else high)):
-            wrong.append(f"{name} is {float(value):g}, expected {limit}")
+        elif not (math.isfinite(number) and low <= number <= (math.inf if high is None else high)):
+            wrong.append(f"{name} is {number:g}, expected {limit}")
     return wrong
 
 
@@ -90,7 +92,12 @@ def _contradictions(said: Mapping[str, object]) -> list[str]:
     wrong = []
     if said.get("num_epochs") is not None and said.get("num_steps") is not None:
         wrong.append("num_epochs and num_steps are both set, expected one of them")
-    batch, micro = said.get("batch_size"), said.get("micro_batch_size")
-    if isinstance(batch, Integral) and isinstance(micro, Integral) and micro > 0 and batch % micro:
-        wrong.append(f"batch_size {batch} is not divisible by micro_batch_size {micro}")
+    batch, micro = _number(said.get("batch_size")), _number(said.get("micro_batch_size"))
+    if batch is not None and micro is not None and micro > 0 and batch % micro:
+        wrong.append(f"batch_size {batch:g} is not divisible by micro_batch_size {micro:g}")
     return wrong
+
+
+def _number(value: object) -> float | None:
+    """Return a number of any library as a float, None for everything else."""
+    return float(value) if isinstance(value, Real) and not isinstance(value, bool) else None

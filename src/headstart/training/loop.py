@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -181,10 +182,11 @@ class Loop:
             group["lr"] = group["peak"] * factor
         seed_step(self.options.seed, state.step)
         total: Tensor | None = None
-        ids = []
+        ids: list[np.ndarray] = []
         for batch in self.hooks.batches(state.step):
             loss = self.hooks.compute_loss(batch)
-            self.scaler.scale(loss * batch.part if batch.part != 1 else loss).backward()
+            scaled = self.scaler.scale(loss * batch.part if batch.part != 1 else loss)
+            torch.autograd.backward(scaled)
             part = loss.detach() * batch.part
             total = part if total is None else total + part
             ids.append(batch.ids)
@@ -208,7 +210,7 @@ class Loop:
         state.progress += (1 - state.progress) / max(1, state.num_steps - state.step)
         return total
 
-    def _skip(self, ids: list[object]) -> None:
+    def _skip(self, ids: list[np.ndarray]) -> None:
         """Skip a step whose loss or gradient is not finite; stop after three in a row."""
         self.skipped += 1
         emit("note", text=f"Step {self.state.step} gave a loss that is not finite; skipped.")
@@ -216,7 +218,7 @@ class Loop:
             raise DivergenceError(
                 f"The loss was not finite at {_MAX_SKIPPED} steps in a row, the last is step "
                 f"{self.state.step}; expected a number. Lower --learning-rate, or look at the "
-                f"samples with ids {[int(i) for part in ids for i in part][:8]}."  # type: ignore[attr-defined]
+                f"samples with ids {np.concatenate(ids)[:8].tolist()}."
             )
 
     def _check(self) -> bool:

@@ -70,7 +70,7 @@ def class_weights(targets: np.ndarray, num_classes: int) -> np.ndarray:
         float32, shape (K,); 0 for a class without samples.
     """
     counts = np.bincount(targets, minlength=num_classes).astype(np.float64)
-    weights = np.divide(
+    weights: np.ndarray = np.divide(
         len(targets), counts * (counts > 0).sum(), out=np.zeros(num_classes), where=counts > 0
     )
     return weights.astype(np.float32)

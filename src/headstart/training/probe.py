@@ -44,7 +44,8 @@ class Probe:
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """Return logits, shape (N, K), of features, shape (N, D)."""
-        return features @ self.weight.T + self.bias
+        logits: np.ndarray = features @ self.weight.T + self.bias
+        return logits
 
 
 def fit_probe(

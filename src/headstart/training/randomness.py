@@ -25,15 +25,16 @@ def _mix(words: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):
         words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))
+    mixed: np.ndarray = words ^ (words >> np.uint64(31))
+    return mixed
 
 
 def hash_counters(*counters: int) -> int:
     """Return a 63-bit integer that depends on every counter and on their order."""
-    word = np.uint64(0)
+    word = np.zeros((), dtype=np.uint64)
     with np.errstate(over="ignore"):
         for counter in counters:
-            word = _mix(np.asarray((word + _GOLDEN) ^ np.uint64(counter & _MASK)))[()]
+            word = _mix(np.asarray((word + _GOLDEN) ^ np.uint64(counter & _MASK)))
     return int(word) >> 1
 
 
@@ -73,5 +74,5 @@ def seed_step(seed: int, step: int, rank: int = 0) -> None:
     """
     value = hash_counters(STEP, seed, step, rank)
     torch.default_generator.manual_seed(value)
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
+    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.default_generators[torch.cuda.current_device()].manual_seed(value)

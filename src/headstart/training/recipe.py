@@ -191,7 +191,7 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
     "scratch/simple-cnn": FamilyDefaults(
         source="measured: docs/experiments.md, 'MNIST in one epoch'",
         optimizer="adamw",
-        learning_rate=4e-3,
+        learning_rate=6e-3,
         reference_batch=128,
         bottom_multiplier=1.0,
         momentum=0.9,

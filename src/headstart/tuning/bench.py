@@ -98,7 +98,7 @@ def set_up(
         model = Model(encoder, dataset.schema, dropout=recipe.dropout)
     initial = {n: t.detach().clone() for n, t in encoder.state_dict().items()}
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
-    model = model.to(device).to(memory_format=layout)  # type: ignore[call-overload]
+    model = model.to(device).to(memory_format=layout)
     return Bench(model, recipe, initial)
 
 

@@ -228,7 +228,8 @@ def _before(
     install(model, fitted)
     logits = run_batches(model, test.images, model, name="test, before")
     model.load_state_dict(after)
-    return logits.argmax(axis=1)
+    predictions: np.ndarray = logits.argmax(axis=1)
+    return predictions
 
 
 def _seconds_per_image(model: Model, pixels: Pixels) -> float:

@@ -18,6 +18,7 @@ from headstart.objectives import classification_loss, l1_penalty
 from headstart.training.checkpoint import CheckpointFolder
 from headstart.training.feed import Batch, ImageFeed
 from headstart.training.loop import Check, Hooks, LoopOptions, LoopResult, train
+from headstart.training.memory import keep_freed_memory
 from headstart.training.order import class_weights
 from headstart.training.probe import Probe
 from headstart.training.recipe import Recipe
@@ -78,6 +79,8 @@ def tune(
     """
     began = time.monotonic()
     model, recipe = bench.model, bench.recipe
+    if model.device.type == "cpu":
+        keep_freed_memory()
     fitted = None
     if recipe.strategy != "full":
         emit("stage", text="Linear probe on the frozen encoder")

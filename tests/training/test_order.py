@@ -1,0 +1,52 @@
+"""Which samples a step sees is a function of the step number."""
+
+import numpy as np
+import pytest
+
+from headstart.training.order import Order, class_weights
+
+
+def test_each_epoch_visits_each_sample_at_most_once_and_leaves_out_less_than_a_batch():
+    order = Order(np.zeros(103, np.int64), batch_size=10, imbalance="none", seed=0)
+    assert order.steps_per_epoch == 10
+    left_out = []
+    for epoch in range(3):
+        steps = range(epoch * 10, epoch * 10 + 10)
+        seen = np.concatenate([order.indices(step) for step in steps])
+        assert all(order.epoch(step) == epoch for step in steps)
+        assert len(np.unique(seen)) == len(seen) == 100
+        left_out.append(tuple(np.setdiff1d(np.arange(103), seen)))
+    assert len(set(left_out)) == 3
+
+
+def test_steps_may_be_asked_for_in_any_order():
+    targets = np.zeros(40, np.int64)
+    forward = Order(targets, batch_size=8, imbalance="none", seed=3)
+    asked = {step: forward.indices(step).copy() for step in range(15)}
+    for step in (14, 0, 7, 3):
+        fresh = Order(targets, batch_size=8, imbalance="none", seed=3)
+        assert np.array_equal(fresh.indices(step), asked[step])
+
+
+def test_fewer_samples_than_a_batch_make_one_smaller_batch_an_epoch():
+    order = Order(np.array([0, 1, 0]), batch_size=64, imbalance="none", seed=0)
+    assert order.batch_size == 3
+    assert order.steps_per_epoch == 1
+    assert sorted(order.indices(0)) == sorted(order.indices(5)) == [0, 1, 2]
+
+
+def test_oversample_draws_every_class_equally_often():
+    targets = np.repeat([0, 1, 2], [900, 90, 10])
+    order = Order(targets, batch_size=100, imbalance="oversample", seed=0)
+    drawn = np.concatenate([targets[order.indices(step)] for step in range(100)])
+    shares = np.bincount(drawn) / len(drawn)
+    assert np.allclose(shares, 1 / 3, atol=6 * (2 / 9 / len(drawn)) ** 0.5)
+
+
+def test_class_weights_have_mean_one_over_the_samples():
+    targets = np.repeat([0, 1, 3], [700, 250, 50])
+    weights = class_weights(targets, 4)
+    assert weights[targets].mean() == pytest.approx(1.0)
+    assert weights[2] == 0  # a class without samples
+    assert weights[0] * 700 == pytest.approx(weights[3] * 50)
+    assert np.allclose(class_weights(np.array([0, 1, 2]), 3), 1)
