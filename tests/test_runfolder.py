@@ -36,6 +36,19 @@ class Failure(Exception):
     pass
 
 
+def fail_after(path: Path, *actions, **options) -> None:
+    """Open a run folder, do something in it, and fail."""
+
+    def work():
+        with RunFolder(path, **options) as folder:
+            for action in actions:
+                action(folder)
+            raise Failure
+
+    with pytest.raises(Failure):
+        work()
+
+
 def test_a_new_folder_is_made_with_its_parents_and_finished(tmp_path):
     with RunFolder(tmp_path / "a" / "b") as folder:
         folder.write("model.json", b"{}")
@@ -101,28 +114,28 @@ def test_overwrite_replaces_the_former_run_once_a_new_model_stands(tmp_path):
 
 def test_an_overwriting_run_that_fails_early_gives_the_former_one_back(tmp_path):
     make_finished(tmp_path)
-    with pytest.raises(Failure), RunFolder(tmp_path, overwrite=True) as folder:
-        folder.log({"kind": "note"})
-        raise Failure
+    fail_after(tmp_path, lambda folder: folder.log({"kind": "note"}), overwrite=True)
     assert names(tmp_path) == sorted(FINISHED)
     assert all((tmp_path / name).read_text() == f'"old {name}"' for name in FINISHED)
 
 
 def test_an_overwriting_run_that_fails_late_keeps_its_own_model(tmp_path):
     make_finished(tmp_path)
-    with pytest.raises(Failure), RunFolder(tmp_path, overwrite=True) as folder:
-        folder.write("model.safetensors", b"new")
-        folder.write("model.json", b'"new"')
-        raise Failure
+    fail_after(
+        tmp_path,
+        lambda folder: folder.write("model.safetensors", b"new"),
+        lambda folder: folder.write("model.json", b'"new"'),
+        overwrite=True,
+    )
     assert (tmp_path / "model.json").read_text() == '"new"'
     assert not (tmp_path / "metrics.json").exists()
 
 
 def test_overwriting_an_unfinished_run_gives_its_state_back_on_failure(tmp_path):
     make_unfinished(tmp_path)
-    with pytest.raises(Failure), RunFolder(tmp_path, overwrite=True) as folder:
-        assert not (folder.state / "step_00000003").exists()
-        raise Failure
+    seen = []
+    fail_after(tmp_path, lambda folder: seen.extend(folder.state.glob("step_*")), overwrite=True)
+    assert not seen
     assert (tmp_path / "state" / "step_00000003" / "state.json").exists()
     with RunFolder(tmp_path, resume=True) as folder:
         assert folder.read_json("state/plan.json") == {}
@@ -138,8 +151,7 @@ def test_overwriting_again_after_a_kill_keeps_the_first_run_until_a_model_stands
     )
     subprocess.run([sys.executable, "-c", program], check=False)
     assert not (tmp_path / "model.json").exists()
-    with pytest.raises(Failure), RunFolder(tmp_path, overwrite=True):
-        raise Failure
+    fail_after(tmp_path, overwrite=True)
     assert names(tmp_path) == sorted(FINISHED)
     assert (tmp_path / "model.safetensors").read_text() == '"old model.safetensors"'
 
@@ -181,28 +193,18 @@ def test_a_folder_in_use_is_refused_naming_the_process(tmp_path):
 
 def test_a_failing_run_removes_what_it_made_and_nothing_else(tmp_path):
     (tmp_path / "mine").mkdir()
-    with pytest.raises(Failure), RunFolder(tmp_path / "mine" / "x" / "y") as folder:
-        folder.write("data.json", b"{}")
-        raise Failure
+    fail_after(tmp_path / "mine" / "x" / "y", lambda folder: folder.write("data.json", b"{}"))
     assert names(tmp_path / "mine") == []
-    with pytest.raises(Failure), RunFolder(tmp_path / "mine") as folder:
-        (tmp_path / "mine" / "note.txt").write_text("written meanwhile by someone else")
-        raise Failure
+    fail_after(tmp_path / "mine", lambda folder: (folder.path / "note.txt").write_text("not ours"))
     assert names(tmp_path / "mine") == ["note.txt"]
 
 
 def test_a_failing_run_keeps_a_model_or_a_state(tmp_path):
-    with pytest.raises(Failure), RunFolder(tmp_path / "model") as folder:
-        folder.write("model.json", b"{}")
-        raise Failure
+    fail_after(tmp_path / "model", lambda folder: folder.write("model.json", b"{}"))
     assert "model.json" in names(tmp_path / "model")
-    with pytest.raises(Failure), RunFolder(tmp_path / "state") as folder:
-        (folder.state / "step_00000001").mkdir()
-        raise Failure
+    fail_after(tmp_path / "state", lambda folder: (folder.state / "step_00000001").mkdir())
     assert (tmp_path / "state" / "state" / "step_00000001").is_dir()
-    with pytest.raises(Failure), RunFolder(tmp_path / "kept") as folder:
-        folder.keep = True
-        raise Failure
+    fail_after(tmp_path / "kept", lambda folder: setattr(folder, "keep", True))
     assert (tmp_path / "kept").is_dir()
 
 
@@ -220,9 +222,11 @@ def test_a_name_that_no_disk_takes_is_refused(tmp_path):
 
 
 READ_ONLY = """
-import sys
+import os, sys
 from headstart.errors import RunFolderError
 from headstart.runfolder import RunFolder
+if os.geteuid() == 0:
+    os.setuid(65534)  # root may write everywhere: ask as a user who may not
 try:
     RunFolder(sys.argv[1])
 except RunFolderError as error:
@@ -234,15 +238,11 @@ def test_a_folder_without_permission_is_refused():
     folder = Path(tempfile.mkdtemp())
     try:
         folder.chmod(0o555)
-        is_root = os.geteuid() == 0
-        # root may write everywhere: the question is asked by a user who may not
         done = subprocess.run(
             [sys.executable, "-c", READ_ONLY, str(folder / "run")],
             capture_output=True,
             text=True,
             check=True,
-            user=65534 if is_root else None,
-            cwd="/",
         )
         assert "cannot be written (Permission denied)" in done.stdout
         assert names(folder) == []

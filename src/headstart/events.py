@@ -37,6 +37,16 @@ def listen(listener: Listener) -> Iterator[None]:
         _listeners.reset(token)
 
 
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Emit nothing inside the block: for work whose steps would drown what a person follows."""
+    token = _listeners.set(())
+    try:
+        yield
+    finally:
+        _listeners.reset(token)
+
+
 _began: ContextVar[float | None] = ContextVar("headstart_began", default=None)
 
 

@@ -123,19 +123,24 @@ def open_model(path: Path, module: nn.Module | None = None) -> tuple[Model, dict
     """
     try:
         record = json.loads((path / "model.json").read_text())
+        if record["format"] != _FORMAT:
+            raise ValueError(f"format {record['format']!r}, this headstart reads {_FORMAT}")
         schema = Schema(**{**record["schema"], "classes": tuple(record["schema"]["classes"])})
         spec = record["spec"]
         spec = ImageSpec(**{**spec, "mean": tuple(spec["mean"]), "std": tuple(spec["std"])})
         # a copy: two runs opened with the same module must not share its weights
         encoder = rebuild_encoder(record["architecture"], deepcopy(module))
-        encoder.spec = spec
+        if not schema.classes:
+            raise ValueError("no classes")
+        if spec != encoder.spec:
+            raise ValueError("spec and architecture tell two preprocessings")
         state = load_file(str(path / "model.safetensors"))
+        temperature: float = float(record["temperature"])
     except FileNotFoundError as error:
         raise RunFolderError(
             f"{path} has no {Path(error.filename).name if error.filename else 'model'}; expected a "
             f"run folder with model.json and model.safetensors. Give the --out of a finished run."
         ) from error
-        temperature: float = float(record["temperature"])
     except (ValueError, KeyError, TypeError, AttributeError, OSError, SafetensorError) as error:
         raise RunFolderError(
             f"{path} is damaged ({type(error).__name__}: {error}); expected what headstart wrote. "

@@ -146,3 +146,15 @@ def test_with_both_each_mix_is_used_about_half_of_the_time():
         is_pixel_of_one = (mixed == batch) | (mixed == batch[partner])
         is_blend.append(not bool(is_pixel_of_one.all()))
     assert 0.35 < np.mean(is_blend) < 0.65
+
+
+def test_a_rotation_is_one_and_is_drawn_from_the_whole_range():
+    draws = torch.from_numpy(uniform(0, 0, np.arange(3_000), 12))
+    theta = _affine(draws, Policy(rotate_degrees=20), 32, 32)
+    matrix = theta[:, :, :2]
+    assert torch.allclose(
+        matrix @ matrix.transpose(1, 2), torch.eye(2).expand_as(matrix), atol=1e-5
+    )
+    degrees = torch.rad2deg(torch.atan2(matrix[:, 1, 0], matrix[:, 0, 0]))
+    assert -20 <= degrees.min() < -19
+    assert 19 < degrees.max() <= 20

@@ -321,3 +321,23 @@ def test_progress_checks_and_checkpoints_are_told(tmp_path):
     task = [fields for kind, fields in kinds if kind == "task"][-1]
     assert (task["done"], task["total"]) == (20, 20)
     assert os.listdir(tmp_path)
+
+
+def test_a_shortened_run_averages_its_own_last_steps_only():
+    """The half-life is a share of the run as it became, not of the run that was planned."""
+
+    class Watched(Training):
+        def compute_loss(self, batch):
+            self.live.append(self.module.head.weight.detach().clone())
+            return super().compute_loss(batch)
+
+        def check(self):
+            self.averaged = self.module.head.weight.detach().clone()
+            return super().check()
+
+    training = Watched(short_recipe(num_steps=10_000, ema_half_life=0.05))
+    training.live, training.sleep_seconds = [], 0.01
+    training.run(deadline=time.monotonic() + 1.5, steps_per_check=10)
+    middle, last = training.live[len(training.live) // 2], training.live[-1]
+    to_middle = float((training.averaged - middle).norm())
+    assert float((training.averaged - last).norm()) < 0.3 * to_middle

@@ -18,7 +18,7 @@ import torch
 from headstart.data import Pixels, decode
 from headstart.errors import StartError
 from headstart.evaluation import accuracy
-from headstart.events import emit
+from headstart.events import emit, unheard
 from headstart.model import run_batches
 from headstart.starts import find_start, list_starts
 from headstart.training.recipe import StrategyName, Wishes
@@ -30,6 +30,8 @@ from headstart.types import Dataset, Figure, Start
 _MAX_VAL = 1_000
 _SMALLEST_SIDE = 64
 _MIN_EPOCHS = 3.0
+_SCRATCH_WEIGHT = 2.0
+_MIN_STEPS = 20
 _TRAIN_SHARE = 0.6  # of the budget; the rest is screening, evaluation and the report
 
 
@@ -56,18 +58,19 @@ class Candidate:
     note: str
 
 
-def default_starts(dataset: Dataset) -> list[Start]:
+def default_starts(dataset: Dataset, budget_seconds: float | None) -> list[Start]:
     """Return the candidates that need no network, in the order in which they are tried.
 
-    The textbook network for small images, at most three pretrained starts that are on this
-    machine, smallest first, and a ResNet-18 from scratch.
+    The textbook network for small images; the smallest pretrained start that is on this machine,
+    the three smallest from a budget of five minutes on; and a ResNet-18 from scratch.
     """
     local = [s for s in list_starts("image") if s.is_local and s.pretrained_on is not None]
     local.sort(key=lambda s: (s.image.size if s.image else 0, s.num_parameters))
     side = min(dataset.image_size or (224, 224))
     # the quickest first: a usable model exists early
     textbook = [find_start("scratch/simple-cnn")] if side <= 64 else []
-    return [*textbook, *local[:3], find_start("scratch/resnet18")]
+    num_local = 1 if budget_seconds is not None and budget_seconds < 300 else 3
+    return [*textbook, *local[:num_local], find_start("scratch/resnet18")]
 
 
 def screen(
@@ -100,9 +103,11 @@ def screen(
     candidates: list[Candidate] = []
     best = float("-inf")
     for index, start in enumerate(starts):
-        allowance = (until - clock.spent) / (len(starts) - index)
+        # what is trained needs more time to show what it can than what is only probed
+        weights = [1.0 if s.pretrained_on else _SCRATCH_WEIGHT for s in starts[index:]]
+        allowance = max(1.0, until - clock.spent) * weights[0] / sum(weights)
         emit("task", name="screening", done=index, total=len(starts), start=start.address)
-        if allowance < 1.0:
+        if candidates and clock.spent > until - 1.0:
             candidates.append(
                 _left_out(start, "left out: screening's share of the budget is spent")
             )
@@ -166,21 +171,36 @@ def _try(
         install(bench.model, fitted)
         note = f"probe on {len(train.targets)} images{note}"
     else:
-        tune(
-            bench,
-            train,
-            val,
-            num_classes=num_classes,
-            checkpoints=None,
-            deadline=began + max(2.0, 0.9 * allowance),
-            stop_requested=lambda: False,
-        )
+        _check_pace(bench, each, began + allowance - time.monotonic())
+        with unheard():
+            tune(
+                bench,
+                train,
+                val,
+                num_classes=num_classes,
+                checkpoints=None,
+                deadline=began + 0.9 * allowance,
+                stop_requested=lambda: False,
+            )
         note = f"trained {time.monotonic() - began:.0f} s{note}"
     logits = run_batches(bench.model, val.images, bench.model)
     figure = accuracy(logits.argmax(axis=1), val.targets)
     seconds = time.monotonic() - began
     found = Candidate(start, bench.spec.size, strategy, figure, each, seconds, note)
     return found, bench, val, logits
+
+
+def _check_pace(bench: Bench, seconds_per_image: float, seconds: float) -> None:
+    """Refuse a start that cannot take a few steps in the time it has.
+
+    Raises:
+        StartError: Saying how slow it is.
+    """
+    step_seconds = 3 * seconds_per_image * bench.recipe.batch_size
+    if step_seconds * _MIN_STEPS > seconds:
+        raise StartError(
+            f"a step takes about {step_seconds:.1f} s, too slow for its {seconds:.0f} s of screening"
+        )
 
 
 def _fitting_size(

@@ -129,7 +129,7 @@ def _choose(
 
     candidates = screen(
         dataset,
-        named or default_starts(dataset),
+        named or default_starts(dataset, clock.budget_seconds),
         clock=clock,
         share=_SCREEN_SHARE,
         seed=seed,

@@ -22,6 +22,7 @@ from headstart.types import Data, Dataset, SplitName
 if TYPE_CHECKING:
     from headstart.tuning.bench import Bench
     from headstart.tuning.clock import Clock
+    from headstart.tuning.tune import Tuned
 
 
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
@@ -168,18 +169,11 @@ def complete(
     Raises:
         KeyboardInterrupt: After the state was saved, if someone asked to stop.
     """
-    from dataclasses import asdict
-
     from headstart.data import decode
     from headstart.reporting import render_page
     from headstart.training.checkpoint import CheckpointFolder
     from headstart.tuning.bench import seconds_per_image
-    from headstart.tuning.conclude import (
-        calibrate,
-        conclude,
-        describe_machine,
-        save_model,
-    )
+    from headstart.tuning.conclude import calibrate, conclude, save_model
     from headstart.tuning.stop import graceful_stop
     from headstart.tuning.tune import tune
 
@@ -207,19 +201,16 @@ def complete(
         calibrate(bench.model, tuned.val_logits, val.targets)
         save_model(folder, dataset, bench)
         raise KeyboardInterrupt
-    record = {
-        "verb": current.plan["verb"],
-        "options": current.plan["options"],
-        "recipe": asdict(bench.recipe),
-        "choices": current.choices,
-        "candidates": candidates,
-        "machine": describe_machine(),
-        "training": asdict(tuned.result.state) | {"ended": tuned.result.ended}
-        if tuned.result
-        else None,
-    }
     concluded = conclude(
-        folder, dataset, bench, tuned, train, val, test, clock=clock, options=_finite(record)
+        folder,
+        dataset,
+        bench,
+        tuned,
+        train,
+        val,
+        test,
+        clock=clock,
+        options=_finite(_options(current, bench, tuned, candidates)),
     )
     page = render_page(
         concluded.metrics,
@@ -233,6 +224,26 @@ def complete(
     folder.finish()
 
 
+def _options(
+    current: Session, bench: Bench, tuned: Tuned, candidates: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return the content of ``options.json``."""
+    from dataclasses import asdict
+
+    from headstart.tuning.conclude import describe_machine
+
+    result = tuned.result
+    return {
+        "verb": current.plan["verb"],
+        "options": current.plan["options"],
+        "recipe": asdict(bench.recipe),
+        "choices": current.choices,
+        "candidates": candidates,
+        "machine": describe_machine(),
+        "training": asdict(result.state) | {"ended": result.ended} if result else None,
+    }
+
+
 def _reserve(dataset: Dataset, seconds_per_image: float, clock: Clock) -> float:
     """Return the seconds to keep for what follows training: two test passes, figures, the report.
 
@@ -240,8 +251,8 @@ def _reserve(dataset: Dataset, seconds_per_image: float, clock: Clock) -> float:
     not the fine-tuning.
     """
     passes = 2 * len(dataset.test) + len(dataset.val)
-    figures = 1.5 + 2e-5 * (len(dataset.test) + len(dataset.val)) * len(dataset.schema.classes)
-    return min(1.15 * passes * seconds_per_image + figures, max(0.0, 0.5 * clock.left))
+    figures = 2.5 + 2e-5 * (len(dataset.test) + len(dataset.val)) * len(dataset.schema.classes)
+    return min(1.3 * passes * seconds_per_image + figures, max(0.0, 0.5 * clock.left))
 
 
 def _finite(record: Any) -> Any:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from headstart.training.recipe import Imbalance
 
 _STRENGTHS = (0.003, 0.03, 0.3, 3.0)  # inverse L2 strength C, after scaling by N / 1000
 _MAX_ITERATIONS = 200
+_TRIAL_ITERATIONS = 5
 
 
 @dataclass(frozen=True)
@@ -67,14 +69,12 @@ def fit_probe(
         val_targets: int64, shape (M,).
         num_classes: K; classes that train lacks get a bias that never wins.
         imbalance: Anything but ``none`` weighs classes by inverse frequency.
-        deadline: ``time.monotonic()`` value after which no further strength is tried.
+        deadline: ``time.monotonic()`` value after which no further strength is tried; the solver's
+            iterations are counted out so that one fit ends about then.
 
     Raises:
         StartError: If a feature is not finite.
     """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
     began = time.monotonic()
     if not (np.isfinite(features).all() and np.isfinite(val_features).all()):
         raise StartError(
@@ -87,14 +87,17 @@ def fit_probe(
     standard = (features - mean) / scale
     sample_weights = None if imbalance == "none" else class_weights(targets, num_classes)[targets]
     best: Probe | None = None
+    each = 0.0  # seconds an iteration
+    if deadline is not None:
+        tried = time.monotonic()
+        solver = _solve(standard, targets, sample_weights, _STRENGTHS[0], _TRIAL_ITERATIONS)
+        each = (time.monotonic() - tried) / max(1, int(solver.n_iter_.max()))
     for strength in _STRENGTHS:
-        solver = LogisticRegression(
-            C=strength * 1000 / len(targets), max_iter=_MAX_ITERATIONS, tol=1e-3
-        )
-        with warnings.catch_warnings():
-            # an unconverged probe is still a valid linear layer; validation judges it
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            solver.fit(standard, targets, sample_weight=sample_weights)
+        iterations = _MAX_ITERATIONS
+        if deadline is not None:
+            affordable = int((deadline - time.monotonic()) / max(1e-9, each))
+            iterations = max(_TRIAL_ITERATIONS, min(_MAX_ITERATIONS, affordable))
+        solver = _solve(standard, targets, sample_weights, strength, iterations)
         weight, bias = _fold(solver, mean, scale, num_classes)
         loss, accuracy = _judge(val_features @ weight.T + bias, val_targets)
         if best is None or loss < best.val_loss:
@@ -108,13 +111,31 @@ def fit_probe(
     return best
 
 
+def _solve(
+    standard: np.ndarray,
+    targets: np.ndarray,
+    sample_weights: np.ndarray | None,
+    strength: float,
+    iterations: int,
+) -> Any:
+    """Return scikit-learn's solver after at most so many iterations."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    solver = LogisticRegression(C=strength * 1000 / len(targets), max_iter=iterations, tol=1e-3)
+    with warnings.catch_warnings():
+        # an unconverged probe is still a valid linear layer; validation judges it
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return solver.fit(standard, targets, sample_weight=sample_weights)
+
+
 def _fold(
-    solver: object, mean: np.ndarray, scale: np.ndarray, num_classes: int
+    solver: Any, mean: np.ndarray, scale: np.ndarray, num_classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Turn a solver on standardised features into weight (K, D) and bias (K,) on raw ones."""
-    coefficients = np.asarray(solver.coef_)  # type: ignore[attr-defined]
-    intercept = np.asarray(solver.intercept_)  # type: ignore[attr-defined]
-    seen = np.asarray(solver.classes_)  # type: ignore[attr-defined]
+    coefficients = np.asarray(solver.coef_)
+    intercept = np.asarray(solver.intercept_)
+    seen = np.asarray(solver.classes_)
     if len(seen) == 2 and len(coefficients) == 1:
         # scikit-learn keeps one row for two classes: sigmoid(z) = softmax(-z/2, z/2)
         coefficients = np.concatenate([-coefficients / 2, coefficients / 2])

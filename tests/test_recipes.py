@@ -1,0 +1,475 @@
+"""The verbs from Python, end to end, on real digits and with a network that trains in a second."""
+
+import json
+import os
+import re
+import signal
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import headstart as hs
+from headstart.errors import (
+    DataError,
+    DeviceError,
+    Interrupted,
+    OptionError,
+    RunFolderError,
+    StartError,
+)
+from headstart.events import listen
+from headstart.types import ImageSpec
+
+FILES = [
+    "data.json",
+    "log.jsonl",
+    "metrics.json",
+    "model.json",
+    "model.safetensors",
+    "options.json",
+    "predictions.parquet",
+    "report.html",
+]
+FIGURES = {
+    "accuracy",
+    "precision_macro",
+    "recall_macro",
+    "f1_macro",
+    "roc_auc",
+    "log_loss",
+    "brier",
+    "ece",
+}
+START = "scratch/simple-cnn"
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="module")
+def data():
+    return hs.load("digits-8x8")
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    """Return 200 images of two classes that a stroke tells apart."""
+    draws = np.random.default_rng(0)
+    targets = np.array(["rows", "columns"])[np.arange(200) % 2]
+    images = draws.integers(0, 90, size=(200, 10, 10, 3), dtype=np.uint8)
+    for image, target in zip(images, targets, strict=True):
+        place = draws.integers(1, 9)
+        if target == "rows":
+            image[place] += 150
+        else:
+            image[:, place] += 150
+    return images, targets
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    """Return a finished run of 120 steps on the digits."""
+    out = tmp_path_factory.mktemp("runs") / "digits"
+    return hs.finetune(data, start=START, num_steps=120, out=str(out))
+
+
+def digest(path) -> str:
+    return sha256((Path(path) / "model.safetensors").read_bytes()).hexdigest()
+
+
+def test_a_run_folder_holds_exactly_the_documented_files(run):
+    assert sorted(os.listdir(run.path)) == FILES
+
+
+def check_figure(figure, low=0.0, high=1.0):
+    assert figure.keys() == {"value", "low", "high"}
+    assert low <= figure["low"] <= figure["value"] <= figure["high"] <= high
+
+
+def test_metrics_have_the_documented_shape(run):
+    metrics = json.loads((run.path / "metrics.json").read_text())
+    assert {"test", "val", "before_after", "seconds"} <= metrics.keys()
+    for split, num in (("test", 359), ("val", 216)):
+        part = metrics[split]
+        assert part["num_items"] == num
+        assert part["figures"].keys() == FIGURES
+        for name, figure in part["figures"].items():
+            check_figure(figure, high=10.0 if name in ("log_loss", "brier") else 1.0)
+        assert list(part["per_class"]) == [str(k) for k in range(10)]
+        support = sum(row["support"] for row in part["per_class"].values())
+        matrix = np.array(part["confusion_matrix"])
+        assert support == matrix.sum() == num
+        accuracy = np.trace(matrix) / num
+        assert part["figures"]["accuracy"]["value"] == pytest.approx(accuracy)
+    ladder = metrics["before_after"]["accuracy"]
+    assert list(ladder) == ["majority class", "frozen start + linear probe", "fine-tuned"]
+    for figure in ladder.values():
+        check_figure(figure)
+    assert ladder["fine-tuned"]["value"] == metrics["test"]["figures"]["accuracy"]["value"] > 0.9
+    for verdict in metrics["before_after"]["comparisons"]:
+        assert verdict["after"] == "fine-tuned"
+        difference = (verdict["gained"] - verdict["lost"]) / 359
+        assert verdict["difference"]["value"] == pytest.approx(difference)
+        assert 0 <= verdict["p_value"] <= 1
+    assert 0 < metrics["seconds"]["total"] < 120
+
+
+def test_options_hold_everything_that_was_resolved(run):
+    options = json.loads((run.path / "options.json").read_text())
+    assert options["verb"] == "finetune"
+    assert options["options"]["start"] == START
+    assert options["options"]["num_steps"] == 120
+    recipe = options["recipe"]
+    assert recipe["strategy"] == "full"
+    assert "auto" not in recipe.values()
+    assert recipe["augment"] == "digits"
+    choices = {choice["name"]: choice["value"] for choice in options["choices"]}
+    assert choices["strategy"] == "full"
+    assert choices["augment"] == "digits"
+    assert options["training"]["ended"] in ("finished", "early")
+
+
+def test_data_json_tells_where_each_sample_went(run, data):
+    record = json.loads((run.path / "data.json").read_text())
+    assert record["fingerprint"] == data.fingerprint
+    assert record["counts"] == {"train": 1222, "val": 216, "test": 359}
+    ids = record["split_ids"]
+    assert {name: len(found) for name, found in ids.items()} == record["counts"]
+    assert len(set().union(*ids.values())) == 1797  # no sample stands on two sides
+    assert record["source"]["source"] == "digits-8x8"
+
+
+def test_predictions_are_the_test_split_and_give_the_accuracy(run, data):
+    table = pq.read_table(run.path / "predictions.parquet").to_pydict()
+    assert table.keys() == {"id", "name", "target", "prediction", "probability", "probabilities"}
+    assert table["id"] == data.test.ids.tolist()
+    right = np.mean([t == p for t, p in zip(table["target"], table["prediction"], strict=True)])
+    assert right == pytest.approx(run.metrics["test"]["figures"]["accuracy"]["value"])
+    probabilities = np.array(table["probabilities"])
+    assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    assert np.allclose(probabilities.max(axis=1), table["probability"])
+    best = [run.classes[k] for k in probabilities.argmax(axis=1)]
+    assert best == table["prediction"]
+
+
+def test_the_log_holds_events_as_json_lines(run):
+    lines = [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()]
+    assert {"stage", "choice", "check"} <= {line["kind"] for line in lines}
+    assert all(line["seconds"] >= 0 for line in lines)
+
+
+def test_evaluate_reproduces_the_figures(run, data):
+    own = hs.evaluate(str(run.path))
+    assert own.metrics["test"]["figures"] == run.metrics["test"]["figures"]
+    given = hs.evaluate(str(run.path), data)
+    assert given.metrics["test"] == own.metrics["test"]
+    assert "accuracy" in own.report()
+
+
+def test_evaluate_refuses_data_with_an_unknown_class(run, arrays):
+    with pytest.raises(DataError, match=r"Class 'columns' .*is unknown to"):
+        hs.evaluate(str(run.path), arrays)
+
+
+def test_evaluate_refuses_data_that_has_changed(tmp_path):
+    folder = tmp_path / "photos"
+    draws = np.random.default_rng(0)
+    for name in ("bright", "dark"):
+        (folder / name).mkdir(parents=True)
+        for number in range(20):
+            pixels = draws.integers(0, 100, size=(16, 16), dtype=np.uint8)
+            pixels += 120 if name == "bright" else 0
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+    run = hs.finetune(str(folder), start=START, num_steps=20, out=str(tmp_path / "run"))
+    assert hs.evaluate(str(run.path)).metrics["test"] == run.metrics["test"]
+    files = [folder / "dark" / "0.png", folder / "bright"]
+    found = hs.predict(str(run.path), [str(f) for f in files])
+    assert len(found) == 21
+    assert [p.name for p in found[:2]] == [str(files[0]), str(folder / "bright" / "0.png")]
+    assert found[0].probability == max(found[0].probabilities)
+    assert sum(found[0].probabilities) == pytest.approx(1, abs=1e-5)
+    Image.fromarray(np.full((16, 16), 30, np.uint8)).save(folder / "dark" / "0.png")
+    with pytest.raises(DataError, match=r"photos has changed since .*fingerprint"):
+        hs.evaluate(str(run.path))
+
+
+def test_predict_agrees_with_the_predictions_of_the_run(run, data, tmp_path):
+    table = pq.read_table(run.path / "predictions.parquet").to_pydict()
+    files = []
+    for place in range(5):
+        files.append(str(tmp_path / f"{place}.png"))
+        Image.fromarray(np.squeeze(data.test.samples.read(place))).save(files[-1])
+    found = hs.predict(str(run.path), files)
+    assert [p.label for p in found] == table["prediction"][:5]
+    assert [p.probability for p in found] == pytest.approx(table["probability"][:5], abs=1e-5)
+    (alone,) = hs.predict(str(run.path), files[0])  # one path will do
+    assert alone.label == found[0].label
+    assert alone.probabilities == pytest.approx(found[0].probabilities, abs=1e-6)
+
+
+def test_predict_names_the_file_that_cannot_be_used(run, tmp_path):
+    with pytest.raises(DataError, match=r"nowhere\.png does not exist"):
+        hs.predict(str(run.path), [str(tmp_path / "nowhere.png")])
+    (tmp_path / "page.jpg").write_text("<html>")
+    with pytest.raises(DataError, match=r"page\.jpg"):
+        hs.predict(str(run.path), [str(tmp_path / "page.jpg")])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="holds no image files"):
+        hs.predict(str(run.path), [str(tmp_path / "empty")])
+    with pytest.raises(RunFolderError, match="is not a run folder"):
+        hs.predict(str(tmp_path / "empty"), [])
+
+
+def test_a_run_is_opened_and_told(run):
+    opened = hs.open(run.path)
+    assert opened.metrics == run.metrics
+    assert opened.classes == tuple(str(k) for k in range(10))
+    assert "accuracy" in opened.report()
+
+
+@pytest.mark.parametrize("strategy", ["head", "last-n", "lp-ft", "full"])
+def test_a_run_folder_is_a_start_for_each_strategy(run, arrays, tmp_path, strategy):
+    """The second run has other classes, another size and three channels."""
+    second = hs.finetune(
+        arrays,
+        start=str(run.path),
+        strategy=strategy,
+        num_steps=10,
+        num_last_layers=1,
+        out=str(tmp_path / "second"),
+    )
+    assert sorted(os.listdir(second.path)) == FILES
+    assert second.classes == ("columns", "rows")
+    assert second.model_record["strategy"] == strategy
+    ladder = second.metrics["before_after"]["accuracy"]
+    # under head the fine-tuned model is the probe: there is nothing in between to compare
+    assert ("frozen start + linear probe" in ladder) == (strategy != "head")
+
+
+class OwnNetwork(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv2d(3, 12, 3)
+        self.norm = nn.BatchNorm2d(12)
+
+    def forward(self, images):
+        return torch.relu(self.norm(self.conv(images))).amax(dim=(2, 3))
+
+
+OWN_SPEC = ImageSpec(10, 3, (0.5,) * 3, (0.25,) * 3, "bilinear", 10, 3)
+
+
+def test_arrays_and_a_module_of_ones_own(arrays, tmp_path):
+    module = OwnNetwork()
+    before = {n: t.clone() for n, t in module.state_dict().items()}
+
+    def tune(name):
+        return hs.finetune(
+            arrays,
+            start=module,
+            spec=OWN_SPEC,
+            strategy="full",
+            num_steps=60,
+            batchnorm="train",
+            learning_rate=0.05,
+            out=str(tmp_path / name),
+        )
+
+    first, second = tune("a"), tune("b")
+    assert first.metrics["test"]["figures"]["accuracy"]["value"] > 0.8
+    # the caller's module is left alone, so that both runs began at the same place
+    assert all(torch.equal(t, before[n]) for n, t in module.state_dict().items())
+    assert digest(first.path) == digest(second.path)
+    images, _ = arrays
+    found = hs.open(first.path, module=module).predict(list(images[:4]))
+    assert found == first.predict(list(images[:4]))
+    assert hs.evaluate(first, arrays).metrics["test"] == first.metrics["test"]
+    with pytest.raises(DataError, match="made from data in memory"):
+        hs.evaluate(first)
+    with pytest.raises(StartError, match="a module of your own"):
+        hs.open(first.path).predict([images[0]])
+
+
+def test_a_module_without_its_preprocessing_is_refused(arrays, tmp_path):
+    with pytest.raises(OptionError, match="spec is missing"):
+        hs.finetune(arrays, start=OwnNetwork(), out=str(tmp_path / "x"))
+    assert not (tmp_path / "x").exists()
+
+
+def finetune_and_stop(data, out, at_check, **options):
+    """Fine-tune and press Ctrl-C at a check."""
+    seen = []
+
+    def press(kind, fields):
+        if kind == "check":
+            seen.append(fields["step"])
+            if len(seen) == at_check:
+                signal.raise_signal(signal.SIGINT)
+
+    with listen(press), pytest.raises(Interrupted) as caught:
+        hs.finetune(data, start=START, out=str(out), **options)
+    return str(caught.value), seen
+
+
+EVERYTHING = {
+    "num_steps": 170,
+    "ema": True,
+    "dropout": 0.2,
+    "mixup": 0.2,
+    "batch_size": 64,
+    "micro_batch_size": 32,
+    "patience": 0,
+}
+
+
+def test_stopped_and_resumed_it_writes_the_same_model_bit_for_bit(data, tmp_path):
+    whole = hs.finetune(data, start=START, out=str(tmp_path / "whole"), **EVERYTHING)
+    message, seen = finetune_and_stop(data, tmp_path / "parts", 2, **EVERYTHING)
+    assert seen == [50, 100]
+    assert "--resume" in message
+    left = sorted(os.listdir(tmp_path / "parts"))
+    assert left == ["log.jsonl", "model.json", "model.safetensors", "state"]
+    stopped = hs.open(tmp_path / "parts")  # usable already
+    assert stopped.predict([data.test.samples.read(0)])[0].label in stopped.classes
+    resumed = hs.finetune(data, start=START, out=str(tmp_path / "parts"), resume=True, **EVERYTHING)
+    assert digest(resumed.path) == digest(whole.path)
+    assert sorted(os.listdir(resumed.path)) == FILES
+    assert resumed.metrics["test"] == whole.metrics["test"]
+    assert resumed.model_record["temperature"] == whole.model_record["temperature"]
+
+
+def test_resuming_with_other_options_or_data_is_refused_with_the_difference(data, arrays, tmp_path):
+    out = tmp_path / "run"
+    finetune_and_stop(data, out, 1, num_steps=150)
+    before = sorted(os.listdir(out))
+    with pytest.raises(RunFolderError) as caught:
+        hs.finetune(data, start=START, out=str(out), num_steps=160, learning_rate=0.1, resume=True)
+    said = str(caught.value)
+    assert "num_steps: 150 → 160" in said
+    assert "learning_rate: None → 0.1" in said
+    assert "seed" not in said
+    with pytest.raises(RunFolderError, match=r"data: '.*' → '"):
+        hs.finetune(arrays, start=START, out=str(out), num_steps=150, resume=True)
+    assert sorted(os.listdir(out)) == before
+    with pytest.raises(RunFolderError, match="Add --resume to go on with it"):
+        hs.finetune(data, start=START, out=str(out), num_steps=150)
+
+
+def test_ctrl_c_is_not_lost_where_there_is_no_loop(data, tmp_path):
+    def press(kind, fields):
+        if kind == "stage" and "probe" in str(fields["text"]):
+            signal.raise_signal(signal.SIGINT)
+
+    out = tmp_path / "run"
+    with listen(press), pytest.raises(Interrupted, match="--resume"):
+        hs.finetune(data, start=START, strategy="head", out=str(out))
+    assert "metrics.json" not in os.listdir(out)
+    run = hs.finetune(data, start=START, strategy="head", out=str(out), resume=True)
+    assert sorted(os.listdir(run.path)) == FILES
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "sentence"),
+    [
+        ({"start": "scratch/simple-cn"}, StartError, "Did you mean 'scratch/simple-cnn'"),
+        ({"strategy": "ful"}, OptionError, "strategy is 'ful', expected 'head'"),
+        ({"augment": "digit"}, OptionError, "Did you mean 'digits'"),
+        ({"optimizer": "adamq"}, OptionError, "optimizer is 'adamq'"),
+        ({"batch_size": 10, "micro_batch_size": 3}, OptionError, "not divisible"),
+        ({"learning_rate": float("inf"), "clip": -1}, OptionError, r"learning_rate is inf.*clip"),
+        ({"budget": "soon"}, OptionError, "budget 'soon'"),
+        ({"device": "cuda:77"}, DeviceError, "is not on this machine"),
+        ({"precision": "fp16", "device": "cpu"}, DeviceError, "needs a CUDA device"),
+        ({"num_last_layers": 40, "strategy": "last-n"}, OptionError, "expected 1 to 3"),
+        ({"drop_path": 0.3}, StartError, "no stochastic depth"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_and_leaves_no_trace(
+    data, tmp_path, options, error, sentence
+):
+    with pytest.raises(error, match=sentence):
+        hs.finetune(data, **({"start": START, "out": str(tmp_path / "x")} | options))
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_run_that_cannot_begin_never_costs_the_one_it_should_replace(data, arrays, tmp_path):
+    out = tmp_path / "run"
+    run = hs.finetune(arrays, start=START, num_steps=5, out=str(out))
+    before = {name: (out / name).read_bytes() for name in FILES}
+    refused = [
+        ({"learning_rate": -1}, OptionError),
+        ({"num_last_layers": 40, "strategy": "last-n"}, OptionError),
+        ({"drop_path": 0.3}, StartError),
+        ({"start": str(out)}, OptionError),  # the start is what would be overwritten
+    ]
+    for options, error in refused:
+        with pytest.raises(error):
+            hs.finetune(data, **({"start": START, "out": str(out), "overwrite": True} | options))
+        assert {name: (out / name).read_bytes() for name in os.listdir(out)} == before
+    replaced = hs.finetune(arrays, start=START, num_steps=6, out=str(out), overwrite=True)
+    assert sorted(os.listdir(out)) == FILES
+    assert replaced.options["options"]["num_steps"] == 6
+    assert run.path == replaced.path
+
+
+def test_without_out_the_run_gets_a_name_of_its_own(arrays, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths = [hs.finetune(arrays, start=START, num_steps=2).path for _ in range(2)]
+    assert paths == [Path("runs/arrays"), Path("runs/arrays-2")]
+
+
+def test_a_loss_that_is_not_finite_ends_in_a_sentence_and_no_folder(arrays, tmp_path):
+    with pytest.raises(hs.DivergenceError, match="--learning-rate"):
+        hs.finetune(
+            arrays,
+            start=START,
+            learning_rate=1e30,
+            optimizer="sgd",
+            clip=0,
+            num_steps=60,
+            out=str(tmp_path / "x"),
+        )
+    assert os.listdir(tmp_path) == []
+
+
+def test_running_out_of_memory_is_a_sentence(arrays, tmp_path, monkeypatch):
+    def refuse(*args, **options):
+        raise torch.OutOfMemoryError("Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr("headstart.tuning.tune.tune", refuse)
+    with pytest.raises(DeviceError, match=r"Tried to allocate 2.00 GiB.*--micro-batch-size"):
+        hs.finetune(arrays, start=START, num_steps=5, out=str(tmp_path / "x"))
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_budget_is_kept_with_everything_in_it(data, tmp_path):
+    import time
+
+    began = time.monotonic()
+    run = hs.finetune(
+        data, start=START, num_epochs=100_000, patience=0, budget="10s", out=str(tmp_path / "run")
+    )
+    assert time.monotonic() - began < 10 * 1.05
+    assert run.metrics["test"]["figures"]["accuracy"]["value"] > 0.9
+    assert run.options["training"]["progress"] > 0.95
+
+
+def test_imbalance_is_seen_and_weighed(data, tmp_path):
+    images, targets = np.zeros((240, 8, 8), np.uint8), np.zeros(240, np.int64)
+    images[220:, 2:5] = 200
+    targets[220:] = 1
+    told = []
+    with listen(lambda kind, fields: told.append(fields) if kind == "choice" else None):
+        run = hs.finetune((images, targets), start=START, num_steps=3, out=str(tmp_path / "x"))
+    assert run.options["recipe"]["imbalance"] == "weights"
+    why = next(fields["why"] for fields in told if fields["name"] == "imbalance")
+    assert re.search(r"largest class has 1[12] times the samples of the smallest", str(why))

@@ -1,0 +1,52 @@
+"""The budget: what people write, and what is left of it."""
+
+import time
+
+import pytest
+
+from headstart.errors import OptionError
+from headstart.tuning.clock import Clock, parse_budget
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        (None, None),
+        ("90", 90),
+        (90, 90),
+        (12.5, 12.5),
+        ("90s", 90),
+        ("2m", 120),
+        ("1.5h", 5400),
+        ("1h30m", 5400),
+        ("1 h 30 m", 5400),
+        (" 2M ", 120),
+        ("1d", 86400),
+    ],
+)
+def test_a_budget_is_read(text, seconds):
+    assert parse_budget(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-5m", "2x", "m", "1h30x", "nan", "inf", "1,5h"])
+def test_what_is_no_length_of_time_is_refused(text):
+    with pytest.raises(OptionError, match=r"not a length of time; expected for example 90s"):
+        parse_budget(text)
+
+
+def test_a_budget_shorter_than_the_imports_is_refused():
+    with pytest.raises(OptionError, match="is 9 seconds; expected at least 10"):
+        parse_budget("9s")
+
+
+def test_a_clock_counts_what_was_spent_before_it():
+    clock = Clock(60.0, spent_seconds=20.0)
+    assert 39.5 < clock.left <= 40.0
+    assert 20.0 <= clock.spent < 20.5
+    assert clock.deadline(reserve_seconds=10.0) == pytest.approx(time.monotonic() + 30, abs=0.5)
+
+
+def test_without_a_budget_there_is_no_deadline():
+    clock = Clock(None)
+    assert clock.left == float("inf")
+    assert clock.deadline() is None

@@ -1,0 +1,172 @@
+"""One fine-tuning put together: bench, probe, loop, and the weights that are left at the end."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from headstart.data import Pixels, decode, load
+from headstart.errors import OptionError
+from headstart.events import listen
+from headstart.starts import find_start
+from headstart.training.recipe import Wishes
+from headstart.tuning.bench import install, probe, seconds_per_image, set_up, subsample
+from headstart.tuning.tune import check_accuracy, tune
+
+
+@pytest.fixture(scope="module")
+def data():
+    return load("digits-8x8")
+
+
+def set_up_bench(data, strategy="full", seed=0, **wishes):
+    return set_up(
+        data,
+        find_start("scratch/simple-cnn"),
+        strategy,
+        Wishes(**({"num_steps": 30} | wishes)),
+        size=None,
+        device=torch.device("cpu"),
+        seed=seed,
+    )
+
+
+def pixels_of(data, bench, num=300) -> tuple[Pixels, Pixels]:
+    train = decode(data, "train", bench.spec, indices=np.arange(num))
+    return train, decode(data, "val", bench.spec)
+
+
+def run(data, bench, **options):
+    train, val = pixels_of(data, bench)
+    values = {"checkpoints": None, "deadline": None, "stop_requested": lambda: False}
+    tuned = tune(bench, train, val, num_classes=10, **(values | options))
+    return tuned, val
+
+
+@pytest.mark.parametrize("strategy", ["head", "last-n", "lp-ft", "full"])
+def test_each_strategy_changes_what_it_says_and_nothing_else(data, strategy):
+    bench = set_up_bench(data, strategy)
+    tuned, val = run(data, bench)
+    after = bench.model.encoder.state_dict()
+    is_changed = {n: not torch.equal(t, after[n]) for n, t in bench.initial.items()}
+    layers = bench.model.encoder.layers
+    learns = {"head": [], "last-n": layers[-1:], "lp-ft": layers, "full": layers}[strategy]
+    free = {name for names in learns for name in names}
+    assert is_changed == {name: name in free for name in bench.initial}
+    assert (tuned.fitted is None) == (strategy == "full")
+    assert (tuned.result is None) == (strategy == "head")
+    assert tuned.val_logits.shape == (len(val.targets), 10)
+    if strategy != "full":  # the probe is the first candidate: it never ends below it
+        assert check_accuracy(bench.model, val).score >= tuned.fitted.val_accuracy
+
+
+def test_the_model_ends_with_the_best_weights_that_a_check_saw(data):
+    bench = set_up_bench(data, num_steps=120, learning_rate=0.02, patience=0)
+    found = []
+    with listen(lambda kind, fields: found.append(fields) if kind == "check" else None):
+        _, val = run(data, bench)
+    best = max(fields["val_accuracy"] for fields in found)
+    assert len(found) >= 2
+    assert check_accuracy(bench.model, val).score == best
+
+
+def test_equal_seeds_give_equal_weights_and_two_seeds_differ(data):
+    def weights(seed):
+        bench = set_up_bench(data, seed=seed, num_steps=5)
+        run(data, bench)
+        return bench.model.head.weight
+
+    assert torch.equal(weights(1), weights(1))
+    assert not torch.equal(weights(1), weights(2))
+
+
+def test_an_l1_penalty_makes_weights_smaller(data):
+    def size(**wishes):
+        bench = set_up_bench(data, **wishes)
+        run(data, bench)
+        return float(bench.model.head.weight.detach().abs().sum())
+
+    assert size(l1_penalty=0.01) < 0.8 * size()
+
+
+def test_bf16_trains_close_to_fp32(data):
+    losses = {}
+    for precision in ("fp32", "bf16"):
+        bench = set_up_bench(data, precision=precision, num_steps=40)
+        _, val = run(data, bench)
+        losses[precision] = check_accuracy(bench.model, val).loss
+        assert bench.model.head.weight.dtype == torch.float32
+    assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.1)
+
+
+def test_a_deadline_holds_for_probe_and_loop_together(data):
+    bench = set_up_bench(data, "lp-ft", num_steps=1_000_000, patience=0)
+    began = time.monotonic()
+    each = seconds_per_image(bench)
+    tuned, _ = run(data, bench, deadline=began + 3.0, seconds_per_image=each)
+    assert time.monotonic() - began < 3.0 * 1.05 + 0.1
+    assert tuned.fitted.seconds < 1.4
+    assert tuned.result.state.progress > 0.9
+
+
+def test_the_probe_is_told_before_the_loop_begins(data):
+    order = []
+    bench = set_up_bench(data, "lp-ft", num_steps=3)
+
+    def stop():
+        order.append("step")
+        return False
+
+    run(data, bench, stop_requested=stop, on_probe=lambda model, fitted: order.append("probe"))
+    assert order == ["probe", "step", "step", "step"]
+
+
+def test_check_accuracy_by_hand(data):
+    bench = set_up_bench(data)
+    _, val = pixels_of(data, bench)
+    images = torch.from_numpy(np.asarray(val.images)).permute(0, 3, 1, 2).float() / 255
+    bench.model.eval()
+    with torch.no_grad():
+        logits = bench.model(images)
+    targets = torch.from_numpy(val.targets)
+    found = check_accuracy(bench.model, val)
+    assert found.score == pytest.approx(float((logits.argmax(1) == targets).float().mean()))
+    assert found.loss == pytest.approx(float(torch.nn.functional.cross_entropy(logits, targets)))
+
+
+def test_a_probe_installed_is_the_head(data):
+    bench = set_up_bench(data, "head")
+    train, val = pixels_of(data, bench)
+    fitted = probe(
+        bench,
+        train.images,
+        train.targets,
+        val.images,
+        val.targets,
+        num_classes=10,
+        imbalance="none",
+        limit=200,
+        deadline=None,
+    )
+    install(bench.model, fitted)
+    assert check_accuracy(bench.model, val).score == pytest.approx(fitted.val_accuracy, abs=0.005)
+
+
+def test_a_subsample_keeps_shares_and_every_class():
+    targets = np.repeat(np.arange(4), [600, 300, 98, 2])
+    np.random.default_rng(0).shuffle(targets)
+    places = subsample(targets, 100, seed=0)
+    counts = np.bincount(targets[places], minlength=4)
+    assert np.array_equal(places, np.unique(places))
+    assert abs(counts[0] - 60) <= 2
+    assert abs(counts[1] - 30) <= 2
+    assert counts[3] >= 1
+    assert np.array_equal(subsample(targets, 100, seed=0), places)
+    assert not np.array_equal(subsample(targets, 100, seed=1), places)
+    assert np.array_equal(subsample(targets, 5_000, seed=0), np.arange(1_000))
+
+
+def test_more_last_layers_than_there_are_is_refused(data):
+    with pytest.raises(OptionError, match="num_last_layers is 9, expected 1 to 3"):
+        set_up_bench(data, "last-n", num_last_layers=9)
