@@ -322,7 +322,11 @@ def _read_blocks(path: Path) -> list[str]:
     """Return the commands of every shell block, without comments."""
     blocks = re.findall(r"^```(?:bash|sh|console)\n(.*?)^```", path.read_text(), re.M | re.S)
     return [
-        "\n".join(line for line in block.splitlines() if line and not line.startswith("#"))
+        "\n".join(
+            re.sub(r"\s+#.*", "", line)
+            for line in block.splitlines()
+            if line and not line.startswith("#")
+        )
         for block in blocks
     ]
 

@@ -55,8 +55,9 @@ def test_a_family_gets_its_row_of_the_table(start, key):
     assert resolve(start).batch_size == row.batch_size
 
 
-def test_pretrained_families_have_the_optimizers_of_the_literature():
-    assert DEFAULTS["convnet", True].optimizer == "sgd"
+def test_pretrained_families_have_the_measured_optimizers():
+    assert DEFAULTS["convnet", True].optimizer == "adamw"
+    assert DEFAULTS["convnet", False].optimizer == "sgd"
     assert DEFAULTS["vit", True].optimizer == "adamw"
     assert DEFAULTS["vit", True].bottom_multiplier < DEFAULTS["convnet", True].bottom_multiplier < 1
 
@@ -98,9 +99,10 @@ def test_the_learning_rate_scales_with_the_batch():
 
 
 def test_another_optimizer_rescales_the_tables_rate():
-    sgd = resolve().learning_rate
-    assert resolve(optimizer="adamw").learning_rate == pytest.approx(sgd / 30)
-    assert resolve(optimizer="adam").learning_rate == pytest.approx(sgd / 30)
+    scratch = make_start("convnet", None)
+    sgd = resolve(scratch).learning_rate
+    assert resolve(scratch, optimizer="adamw").learning_rate == pytest.approx(sgd / 30)
+    assert resolve(scratch, optimizer="adam").learning_rate == pytest.approx(sgd / 30)
     adamw = resolve(PRETRAINED_VIT).learning_rate
     assert resolve(PRETRAINED_VIT, optimizer="sgd").learning_rate == pytest.approx(adamw * 30)
     # Adam and AdamW take the same rates

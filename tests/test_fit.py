@@ -1,0 +1,132 @@
+"""The main job: the start is chosen, the budget kept, and the choice told."""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import headstart as hs
+from headstart.errors import StartError
+from headstart.events import listen
+from headstart.ranking import default_starts, screen
+from headstart.starts import find_start
+from headstart.tuning.clock import Clock
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="module")
+def data():
+    return hs.load("digits-8x8")
+
+
+@pytest.fixture(scope="module")
+def fitted(data, tmp_path_factory):
+    """Fit once with a real budget; return the run, its events and the seconds it took."""
+    out = tmp_path_factory.mktemp("fit") / "run"
+    heard: list[tuple[str, dict[str, object]]] = []
+    began = time.monotonic()
+    with listen(lambda kind, fields: heard.append((kind, fields))):
+        run = hs.fit(data, budget="20s", out=str(out), device="cpu")
+    return run, heard, time.monotonic() - began
+
+
+def test_fit_ends_within_its_budget_and_five_percent(fitted):
+    _, _, seconds = fitted
+    assert seconds < 20 * 1.05
+
+
+def test_fit_learns_digits(fitted):
+    run, _, _ = fitted
+    assert run.metrics["test"]["figures"]["accuracy"]["value"] > 0.9
+
+
+def test_fit_tells_its_candidates_and_why_it_chose(fitted):
+    run, heard, _ = fitted
+    candidates = run.options["candidates"]
+    assert {c["start"] for c in candidates} >= {"scratch/simple-cnn", "pip/efficientnet-lite0"}
+    scores = [c["score"] for c in candidates if c["score"] is not None]
+    assert scores == sorted(scores, reverse=True)
+    assert all(c["low"] <= c["score"] <= c["high"] for c in candidates if c["score"] is not None)
+    assert all(c["note"] for c in candidates)
+    chosen = [f for kind, f in heard if kind == "choice" and f["name"] == "start"]
+    assert chosen[0]["value"] == candidates[0]["start"]
+
+
+def test_a_usable_model_exists_before_the_fine_tuning(data, tmp_path):
+    out = tmp_path / "run"
+    found: list[bool] = []
+
+    def listener(kind: str, fields: dict[str, object]) -> None:
+        if kind == "stage" and str(fields["text"]).startswith("Fine-tuning"):
+            found.append((out / "model.safetensors").exists() and (out / "model.json").exists())
+
+    with listen(listener):
+        hs.fit(data, budget="12s", out=str(out), starts=["scratch/simple-cnn"], device="cpu")
+    assert found == [True]
+
+
+def test_candidates_that_need_no_network_the_quickest_first(data):
+    starts = default_starts(data, budget_seconds=60)
+    assert starts[0].address == "scratch/simple-cnn"
+    assert all(s.is_local for s in starts)
+    pretrained = [s for s in starts if s.pretrained_on]
+    assert len(pretrained) == 1
+    assert len(default_starts(data, budget_seconds=3600)) > len(starts)
+
+
+def test_a_start_too_slow_for_its_share_is_left_out_and_says_so(data):
+    starts = [find_start(a) for a in ("scratch/simple-cnn", "scratch/resnet50")]
+    candidates = screen(
+        data,
+        starts,
+        clock=Clock(12),
+        share=0.2,
+        seed=0,
+        device=torch.device("cpu"),
+        on_better=lambda bench, val, logits: None,
+    )
+    assert [c.start.address for c in candidates] == [s.address for s in starts]
+    assert np.isnan(candidates[1].score.value)
+    assert "left out" in candidates[1].note
+
+
+def test_when_nothing_can_be_tried_the_reason_is_told(data):
+    with pytest.raises(
+        StartError, match=r"None of 1 starts could be tried: left out: a step takes"
+    ):
+        screen(
+            data,
+            [find_start("scratch/resnet50")],
+            clock=Clock(11),
+            share=0.1,
+            seed=0,
+            device=torch.device("cpu"),
+            on_better=lambda bench, val, logits: None,
+        )
+
+
+def test_an_interrupted_fit_goes_on_with_its_choice(data, tmp_path):
+    out = tmp_path / "run"
+
+    def interrupt(kind: str, fields: dict[str, object]) -> None:
+        if kind == "stage" and str(fields["text"]).startswith("Fine-tuning"):
+            raise KeyboardInterrupt
+
+    words = {"budget": "30s", "out": str(out), "starts": ["scratch/simple-cnn"], "device": "cpu"}
+    with listen(interrupt), pytest.raises(hs.Interrupted, match="--resume"):
+        hs.fit(data, **words)
+    plan = json.loads(Path(out / "state" / "plan.json").read_text())
+    assert plan["chosen"]["start"] == "scratch/simple-cnn"
+    assert plan["spent_seconds"] > 0
+    stages: list[object] = []
+    with listen(lambda kind, f: stages.append(f.get("text")) if kind == "stage" else None):
+        run = hs.fit(data, **words, resume=True)
+    assert "Choosing the start" not in stages
+    assert run.metrics["test"]["figures"]["accuracy"]["value"] > 0.9
