@@ -29,7 +29,9 @@ class Samples(Protocol):
 
     def __len__(self) -> int: ...
 
-    def read(self, index: int) -> bytes | np.ndarray: ...
+    def read(self, index: int) -> bytes | np.ndarray:
+        """Return one sample as it was given."""
+        ...
 
     def name(self, index: int) -> str:
         """Return what a person calls this sample: its path, or ``row 17``."""

@@ -6,12 +6,10 @@ import pytest
 from tiny_training import make_start
 
 from headstart.errors import OptionError
+from headstart.training.defaults import DEFAULTS, default_length, defaults_for
 from headstart.training.recipe import (
-    DEFAULTS,
     Wishes,
     check_options,
-    default_length,
-    defaults_for,
     recipe_for,
     with_length,
 )

@@ -126,8 +126,8 @@ def screen(
     emit("task", name="screening", done=len(starts), total=len(starts))
     if best == float("-inf"):
         raise StartError(
-            f"None of {len(starts)} starts could be tried: {candidates[0].note}. Raise --budget, or "
-            f"name one with --starts."
+            f"None of {len(starts)} starts could be tried: {candidates[0].note}. Raise --budget, "
+            f"or name one with --starts."
         )
     return sorted(candidates, key=lambda c: -np.nan_to_num(c.score.value, nan=-1.0))
 
@@ -199,7 +199,7 @@ def _check_pace(bench: Bench, seconds_per_image: float, seconds: float) -> None:
     step_seconds = 3 * seconds_per_image * bench.recipe.batch_size
     if step_seconds * _MIN_STEPS > seconds:
         raise StartError(
-            f"a step takes about {step_seconds:.1f} s, too slow for its {seconds:.0f} s of screening"
+            f"a step takes about {step_seconds:.1f} s, too slow for its {seconds:.0f} s here"
         )
 
 

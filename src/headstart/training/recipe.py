@@ -1,6 +1,7 @@
-"""Every training option, resolved; and the one table of defaults, each with its source.
+"""Every training option, resolved.
 
-``recipe_for`` is the only place where a default is chosen. What a user says wins over the table;
+``recipe_for`` is the only place where a default is chosen. What a user says wins over the table of
+``defaults``;
 what depends on the data (length, smoothing, policy) is resolved here too, so that a ``Recipe``
 holds no ``auto``.
 """
@@ -11,14 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar, get_args
 
-from headstart.errors import OptionError
 from headstart.training.augment import AugmentName
+from headstart.training.defaults import OptimizerName, default_length, defaults_for
 from headstart.training.limits import check_limits
 from headstart.training.schedule import ScheduleName
 from headstart.types import Start
 
 StrategyName = Literal["head", "last-n", "lp-ft", "full"]
-OptimizerName = Literal["sgd", "adam", "adamw"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Imbalance = Literal["none", "weights", "oversample"]
 Batchnorm = Literal["frozen", "train"]
@@ -105,135 +105,6 @@ class Recipe:
             return self.num_steps, steps_per_epoch
         assert self.num_epochs is not None
         return max(1, round(self.num_epochs * steps_per_epoch)), steps_per_epoch
-
-
-@dataclass(frozen=True)
-class FamilyDefaults:
-    """What a family's literature agrees on; the learning rate is at ``reference_batch`` samples."""
-
-    source: str
-    optimizer: OptimizerName
-    learning_rate: float
-    reference_batch: int
-    bottom_multiplier: float
-    momentum: float
-    beta2: float
-    weight_decay: float
-    schedule: ScheduleName
-    warmup_fraction: float
-    batch_size: int
-    drop_path: float
-    scratch_epochs: float | None = None
-    ema_half_life: float = 0.07
-
-
-# Key: a start's address, or (family, whether it is pretrained).
-DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
-    ("convnet", True): FamilyDefaults(
-        source="measured: docs/experiments.md, 'SGD or AdamW for a pretrained ConvNet'",
-        optimizer="adamw",
-        learning_rate=5e-4,
-        reference_batch=64,
-        bottom_multiplier=0.3,
-        momentum=0.9,
-        beta2=0.999,
-        weight_decay=0.01,
-        schedule="constant",
-        warmup_fraction=0.05,
-        batch_size=64,
-        drop_path=0.0,
-    ),
-    ("vit", True): FamilyDefaults(
-        source="AdamW: Kumar et al., ICLR 2024; layer-wise decay: MAE (He et al., CVPR 2022)",
-        optimizer="adamw",
-        learning_rate=1e-4,
-        reference_batch=128,
-        bottom_multiplier=0.05,
-        momentum=0.9,
-        beta2=0.999,
-        weight_decay=0.05,
-        schedule="constant",
-        warmup_fraction=0.1,
-        batch_size=64,
-        drop_path=0.1,
-    ),
-    ("convnet", False): FamilyDefaults(
-        source="He et al., CVPR 2016, with the triangular rate of airbench (Jordan 2024)",
-        optimizer="sgd",
-        learning_rate=0.1,
-        reference_batch=128,
-        bottom_multiplier=1.0,
-        momentum=0.9,
-        beta2=0.999,
-        weight_decay=5e-4,
-        schedule="one-cycle",
-        warmup_fraction=0.2,
-        batch_size=128,
-        drop_path=0.0,
-        scratch_epochs=30,
-        ema_half_life=0.0,
-    ),
-    ("vit", False): FamilyDefaults(
-        source="Compact transformers (Hassani et al., 2021): AdamW, long warm-up, cosine",
-        optimizer="adamw",
-        learning_rate=1e-3,
-        reference_batch=256,
-        bottom_multiplier=1.0,
-        momentum=0.9,
-        beta2=0.95,
-        weight_decay=0.05,
-        schedule="cosine",
-        warmup_fraction=0.1,
-        batch_size=128,
-        drop_path=0.0,
-        scratch_epochs=50,
-    ),
-    "scratch/simple-cnn": FamilyDefaults(
-        source="measured: docs/experiments.md, 'MNIST in one epoch'",
-        optimizer="adamw",
-        learning_rate=6e-3,
-        reference_batch=128,
-        bottom_multiplier=1.0,
-        momentum=0.9,
-        beta2=0.99,
-        weight_decay=0.01,
-        schedule="one-cycle",
-        warmup_fraction=0.2,
-        batch_size=128,
-        drop_path=0.0,
-        scratch_epochs=10,
-        ema_half_life=0.0,
-    ),
-}
-
-
-def defaults_for(start: Start) -> FamilyDefaults:
-    """Return the table's row for a start: by address, else by family and pretraining."""
-    if start.address in DEFAULTS:
-        return DEFAULTS[start.address]
-    key = (start.family, start.pretrained_on is not None)
-    if key not in DEFAULTS:
-        raise OptionError(
-            f"Family '{start.family}' of start '{start.address}' has no default recipe; expected "
-            f"'convnet' or 'vit'. Choose another start with 'headstart starts'."
-        )
-    return DEFAULTS[key]
-
-
-def default_length(num_train: int, row: FamilyDefaults) -> tuple[float | None, int | None]:
-    """Return (epochs, steps) for a training set, one of them None.
-
-    Source:
-        BiT-HyperRule for pretrained starts: 500 steps below 2,000 samples; 1,500 below 20,000;
-        ten epochs above.
-    """
-    if row.scratch_epochs is not None:
-        return row.scratch_epochs, None
-    if num_train < 2_000:
-        return None, 500
-    if num_train < 20_000:
-        return None, 1_500
-    return 10.0, None
 
 
 @dataclass(frozen=True)

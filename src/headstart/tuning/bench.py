@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from headstart.model import Model, run_batches
 from headstart.starts import Encoder, build_encoder, wrap_module
+from headstart.training.defaults import defaults_for
 from headstart.training.probe import Probe, fit_probe
 from headstart.training.randomness import BOOTSTRAP, generator
 from headstart.training.recipe import (
@@ -21,7 +22,6 @@ from headstart.training.recipe import (
     Recipe,
     StrategyName,
     Wishes,
-    defaults_for,
     recipe_for,
 )
 from headstart.types import Dataset, ImageSpec, Start
