@@ -192,3 +192,12 @@ def test_ctrl_c_keeps_the_state_and_resume_goes_on(tmp_path):
     refusal = subprocess.run(other, capture_output=True, text=True, timeout=120)
     assert refusal.returncode == 5
     assert "seed" in refusal.stderr
+
+
+def test_options_are_checked_before_the_data_is_read(capsys):
+    words = ["finetune", "no-such-data", "--start", "scratch/simple-cnn", "--out", "run"]
+    assert "budget" in refused([*words, "--budget", "soon"], capsys, 2)
+    assert "Did you mean" in refused([*words[:3], "scratch/simple-cn", *words[4:]], capsys, 4)
+    Path("full").mkdir()
+    Path("full/thesis.txt").write_text("precious")
+    assert "is not empty" in refused([*words[:-1], "full"], capsys, 5)

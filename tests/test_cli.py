@@ -87,6 +87,7 @@ def fit(
         seed: Reaches everything.
         resume: Go on.
     """
+    data = data()  # the command line hands over what loads, so that options are checked first
     CALLS.append({name: value for name, value in locals().items() if value is not None})
     CALLS[-1]["spent"] = events.seconds_since_command_began()
     events.emit("stage", text="working")

@@ -473,3 +473,37 @@ def test_imbalance_is_seen_and_weighed(data, tmp_path):
     assert run.options["recipe"]["imbalance"] == "weights"
     why = next(fields["why"] for fields in told if fields["name"] == "imbalance")
     assert re.search(r"largest class has 1[12] times the samples of the smallest", str(why))
+
+
+def test_the_baseline_is_the_same_under_a_budget(data, tmp_path):
+    words = {"start": START, "num_steps": 30, "device": "cpu"}
+    free = hs.finetune(data, out=str(tmp_path / "free"), **words)
+    bound = hs.finetune(data, out=str(tmp_path / "bound"), budget="60s", **words)
+    before = "frozen start + linear probe"
+    accuracies = [run.metrics["before_after"]["accuracy"][before] for run in (free, bound)]
+    assert accuracies[0]["value"] == pytest.approx(accuracies[1]["value"], abs=0.01)
+    assert accuracies[0]["value"] > 0.8
+
+
+def test_resume_without_out_finds_the_interrupted_run(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def interrupt(kind, fields):
+        if kind == "stage" and str(fields["text"]).startswith("Fine-tuning"):
+            raise KeyboardInterrupt
+
+    words = {"start": START, "num_steps": 5, "device": "cpu"}
+    with listen(interrupt), pytest.raises(Interrupted, match=r"--out runs/digits-8x8 --resume"):
+        hs.finetune(data, **words)
+    run = hs.finetune(data, resume=True, **words)
+    assert run.path == Path("runs/digits-8x8")
+    assert run.metrics
+
+
+def test_a_module_of_linear_layers_has_a_recipe_too(arrays, tmp_path):
+    spec = ImageSpec(8, 1, (0.5,), (0.25,), "bilinear", 8, 1)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU())
+    run = hs.finetune(
+        arrays, start=module, spec=spec, strategy="full", num_steps=5, out=str(tmp_path / "run")
+    )
+    assert run.options["recipe"]["optimizer"] == "adamw"

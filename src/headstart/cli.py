@@ -19,6 +19,7 @@ import textwrap
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from typing import TextIO
 
@@ -138,7 +139,8 @@ def _call(command: Command, words: Sequence[str], *, is_quiet: bool) -> int:
     try:
         with events.listen(console):
             if command.load is not None and values.verb.get("data") is not None:
-                values.verb["data"] = command.load(values.verb["data"], **values.load)
+                # not loaded yet: the verb checks its options first
+                values.verb["data"] = partial(command.load, values.verb["data"], **values.load)
             result = command.function(**values.verb)
     finally:
         console.stop()

@@ -56,31 +56,7 @@ class RunFolder:
         self._log: IO[str] | None = None
         self._lock: IO[str] | None = None
         self._made: list[Path] = []
-        if resume and overwrite:
-            raise OptionError(
-                "resume and overwrite are both set; expected one of them. Leave --overwrite out to "
-                "go on with the run, or --resume to replace it."
-            )
-        entries = self._entries()
-        if resume and "state" not in entries:
-            what = (
-                "holds a finished run" if "metrics.json" in entries else "holds no unfinished run"
-            )
-            raise RunFolderError(
-                f"{self.path} {what}; expected one that was interrupted. Leave --resume out."
-            )
-        if entries and not resume and not overwrite:
-            hint = "--resume to go on with it, or " if "state" in entries else ""
-            raise RunFolderError(
-                f"{self.path} is not empty ({', '.join(entries[:3])}); expected a new or empty "
-                f"folder. Add {hint}--overwrite to replace it, or choose another --out."
-            )
-        foreign = [e for e in entries if e not in _OWN_FILES and not _is_partial(e)]
-        if overwrite and foreign:
-            raise RunFolderError(
-                f"{self.path} holds files that headstart did not write ({', '.join(foreign[:3])}); "
-                f"expected a run folder. Choose another --out, or move these files away."
-            )
+        refuse_occupied(self.path, resume=resume, overwrite=overwrite)
         self._claim(overwrite=overwrite)
 
     @property
@@ -159,19 +135,6 @@ class RunFolder:
         has_state = self.keep or self.resume or any(self.state.glob("step_*"))
         if error is not None and not has_model and not has_state:
             self._undo()
-
-    def _entries(self) -> list[str]:
-        try:
-            return sorted(os.listdir(self.path)) if self.path.exists() else []
-        except NotADirectoryError as error:
-            raise RunFolderError(
-                f"{self.path} is a file; expected a folder. Choose another --out."
-            ) from error
-        except OSError as error:
-            raise RunFolderError(
-                f"{self.path} cannot be read ({error.strerror}); expected a folder of your own. "
-                f"Choose another --out."
-            ) from error
 
     def _claim(self, *, overwrite: bool) -> None:
         self._made = [p for p in (self.path, *self.path.parents) if not p.exists()]
@@ -267,6 +230,60 @@ class RunFolder:
 def _is_partial(name: str) -> bool:
     """Return whether a file is what ``write_atomically`` leaves when it is killed."""
     return any(name.startswith(f".{own}.tmp-") for own in _OWN_FILES)
+
+
+def refuse_occupied(folder: str | Path | None, *, resume: bool, overwrite: bool) -> None:
+    """Refuse a folder that a run may not be written into; nothing is touched.
+
+    Args:
+        folder: The run folder; None is a name that does not exist yet.
+        resume: Go on with the unfinished run in it.
+        overwrite: Replace the former run in it.
+
+    Raises:
+        OptionError: If ``resume`` and ``overwrite`` are both said.
+        RunFolderError: If it is occupied, unreadable, or there is nothing to resume.
+    """
+    if resume and overwrite:
+        raise OptionError(
+            "resume and overwrite are both set; expected one of them. Leave --overwrite out to "
+            "go on with the run, or --resume to replace it."
+        )
+    if folder is None:
+        return
+    path = Path(folder)
+    entries = _entries(path)
+    if resume and "state" not in entries:
+        what = "holds a finished run" if "metrics.json" in entries else "holds no unfinished run"
+        raise RunFolderError(
+            f"{path} {what}; expected one that was interrupted. Leave --resume out."
+        )
+    if entries and not resume and not overwrite:
+        hint = "--resume to go on with it, or " if "state" in entries else ""
+        raise RunFolderError(
+            f"{path} is not empty ({', '.join(entries[:3])}); expected a new or empty "
+            f"folder. Add {hint}--overwrite to replace it, or choose another --out."
+        )
+    foreign = [e for e in entries if e not in _OWN_FILES and not _is_partial(e)]
+    if overwrite and foreign:
+        raise RunFolderError(
+            f"{path} holds files that headstart did not write ({', '.join(foreign[:3])}); "
+            f"expected a run folder. Choose another --out, or move these files away."
+        )
+
+
+def _entries(path: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(path)) if path.exists() else []
+    except NotADirectoryError as error:
+        raise RunFolderError(
+            f"{path} is a file; expected a folder. Choose another --out."
+        ) from error
+    except OSError as error:
+        raise RunFolderError(
+            f"{path} cannot be read ({error.strerror}); expected a folder of your own. "
+            f"Choose another --out."
+        ) from error
 
 
 def write_atomically(path: Path, content: bytes) -> None:

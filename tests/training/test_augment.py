@@ -158,3 +158,10 @@ def test_a_rotation_is_one_and_is_drawn_from_the_whole_range():
     degrees = torch.rad2deg(torch.atan2(matrix[:, 1, 0], matrix[:, 0, 0]))
     assert -20 <= degrees.min() < -19
     assert 19 < degrees.max() <= 20
+
+
+def test_classes_named_like_characters_are_never_mirrored():
+    digits = [str(k) for k in range(10)]
+    assert choose_policy((32, 32), 3, digits)[0] == "digits"  # street numbers, in colour
+    assert choose_policy((96, 96), 1, ["a", "b"])[0] == "digits"
+    assert choose_policy((32, 32), 3, ["cat", "dog"])[0] == "light"

@@ -12,7 +12,7 @@ from headstart.events import listen
 from headstart.starts import find_start
 from headstart.training.recipe import Wishes
 from headstart.tuning.bench import install, probe, seconds_per_image, set_up, subsample
-from headstart.tuning.tune import check_accuracy, tune
+from headstart.tuning.tune import better, check_accuracy, tune
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +118,25 @@ def test_the_probe_is_told_before_the_loop_begins(data):
         order.append("step")
         return False
 
-    run(data, bench, stop_requested=stop, on_probe=lambda model, fitted: order.append("probe"))
-    assert order == ["probe", "step", "step", "step"]
+    run(data, bench, stop_requested=stop, on_usable=lambda: order.append("usable"))
+    assert order == ["usable", "step", "step", "step"]
+
+
+def test_without_a_probe_the_model_is_usable_from_the_first_check(data):
+    told = []
+    run(data, set_up_bench(data, "full", num_steps=3), on_usable=lambda: told.append("usable"))
+    assert told == ["usable"]
+
+
+def test_the_better_of_the_fine_tuned_model_and_its_rival_is_kept(data):
+    bench, rival = set_up_bench(data, "full", num_steps=2), set_up_bench(data, "head")
+    _, val = pixels_of(data, bench)
+    tuned = run(data, bench)[0]
+    run(data, rival)
+    kept, shown = better(bench, tuned, rival, val)
+    assert kept is rival  # two steps from random weights are worth less than a probe
+    assert shown.val_logits.shape == tuned.val_logits.shape
+    assert better(rival, shown, bench, val)[0] is rival
 
 
 def test_check_accuracy_by_hand(data):

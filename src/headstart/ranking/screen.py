@@ -16,23 +16,27 @@ import numpy as np
 import torch
 
 from headstart.data import Pixels, decode
-from headstart.errors import StartError
+from headstart.errors import DivergenceError, StartError
 from headstart.evaluation import accuracy
 from headstart.events import emit, unheard
 from headstart.model import run_batches
 from headstart.starts import find_start, list_starts
 from headstart.training.recipe import StrategyName, Wishes
-from headstart.tuning.bench import Bench, install, probe, seconds_per_image, set_up, subsample
+from headstart.tuning.bench import (
+    Bench,
+    fitting_bench,
+    install,
+    probe,
+    subsample,
+    train_limit,
+)
 from headstart.tuning.clock import Clock
 from headstart.tuning.tune import tune
 from headstart.types import Dataset, Figure, Start
 
 _MAX_VAL = 1_000
-_SMALLEST_SIDE = 64
-_MIN_EPOCHS = 3.0
 _SCRATCH_WEIGHT = 2.0
 _MIN_STEPS = 20
-_TRAIN_SHARE = 0.6  # of the budget; the rest is screening, evaluation and the report
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,7 @@ def screen(
             candidate, bench, val, logits = _try(
                 dataset, start, clock, allowance, seed=seed, device=device
             )
-        except StartError as error:
+        except (StartError, DivergenceError, torch.OutOfMemoryError) as error:
             candidates.append(_left_out(start, f"left out: {error}"))
             continue
         candidates.append(candidate)
@@ -150,13 +154,22 @@ def _try(
     began = time.monotonic()
     pretrained = start.pretrained_on is not None
     strategy: StrategyName = "lp-ft" if pretrained else "full"
-    bench, each, note = _fitting_size(dataset, start, strategy, clock, seed=seed, device=device)
+    bench, each, note = fitting_bench(
+        dataset, start, strategy, Wishes(), clock, device=device, seed=seed
+    )
+    if not pretrained:
+        _check_pace(bench, each, began + allowance - time.monotonic())
     num_classes = len(dataset.schema.classes)
     wanted = int(np.clip(50 * num_classes, 1_000, 5_000))
-    limit = int(np.clip(0.6 * allowance / each, 10 * num_classes, wanted)) if pretrained else None
+    limit: int | None
+    if pretrained:
+        limit = int(np.clip(0.6 * allowance / each, 10 * num_classes, wanted))
+    else:
+        limit = train_limit(dataset, bench.spec, each, Clock(allowance))
     val = _sample(dataset, "val", bench, min(_MAX_VAL, limit or _MAX_VAL), seed)
     train = _sample(dataset, "train", bench, limit, seed)
-    if limit is not None:
+    if pretrained:
+        assert limit is not None
         fitted = probe(
             bench,
             train.images,
@@ -171,7 +184,6 @@ def _try(
         install(bench.model, fitted)
         note = f"probe on {len(train.targets)} images{note}"
     else:
-        _check_pace(bench, each, began + allowance - time.monotonic())
         with unheard():
             tune(
                 bench,
@@ -201,46 +213,6 @@ def _check_pace(bench: Bench, seconds_per_image: float, seconds: float) -> None:
         raise StartError(
             f"a step takes about {step_seconds:.1f} s, too slow for its {seconds:.0f} s here"
         )
-
-
-def _fitting_size(
-    dataset: Dataset,
-    start: Start,
-    strategy: StrategyName,
-    clock: Clock,
-    *,
-    seed: int,
-    device: torch.device,
-) -> tuple[Bench, float, str]:
-    """Set a start up at the largest input size whose fine-tuning fits the budget.
-
-    Wanted are three epochs (a pass with gradients costs three without) and two passes over the test
-    split. A scratch start keeps the data's own size. Returns the bench, seconds an image, and a
-    note where the size was lowered.
-    """
-    wishes = Wishes()
-    own = min(dataset.image_size or (10_000, 10_000))
-    if start.pretrained_on is None:
-        bench = set_up(dataset, start, strategy, wishes, size=None, device=device, seed=seed)
-        return bench, seconds_per_image(bench), ""
-    default = start.image.size if start.image else _SMALLEST_SIDE
-    # pixels that the data does not have are worth little beyond four times its own side
-    ceiling = min(default, max(_SMALLEST_SIDE, 4 * own))
-    smallest = min(_SMALLEST_SIDE, ceiling)
-    bench = set_up(dataset, start, strategy, wishes, size=smallest, device=device, seed=seed)
-    each = seconds_per_image(bench)
-    size = ceiling
-    if clock.budget_seconds is not None:
-        passes = 3 * _MIN_EPOCHS * len(dataset.train) + 2 * (len(dataset.test) + len(dataset.val))
-        affordable = _TRAIN_SHARE * clock.left / passes
-        # a pass costs in proportion to the pixels
-        side = int(smallest * max(0.0, affordable / each) ** 0.5)
-        size = int(np.clip(side // 32 * 32, smallest, ceiling))
-    note = "" if size == default else f", at {size} pixels instead of {default}"
-    if size == smallest:
-        return bench, each, note
-    bench = set_up(dataset, start, strategy, wishes, size=size, device=device, seed=seed)
-    return bench, seconds_per_image(bench), note
 
 
 def _sample(dataset: Dataset, name: str, bench: Bench, limit: int | None, seed: int) -> Pixels:

@@ -9,6 +9,7 @@ from headstart.errors import OptionError
 from headstart.events import emit
 from headstart.recipes.session import as_dataset, complete, session, spent_before
 from headstart.run import Run
+from headstart.runfolder import refuse_occupied
 from headstart.types import Data, ImageSpec
 
 if TYPE_CHECKING:
@@ -129,15 +130,21 @@ def finetune(
     said = {k: v for k, v in locals().items() if k not in _NOT_OPTIONS}
     from headstart.training.device import choose_device
     from headstart.training.recipe import check_options
-    from headstart.tuning.bench import set_up
+    from headstart.tuning.bench import (
+        fitting_bench,
+        refuse_too_slow,
+        seconds_per_image,
+        set_up,
+    )
     from headstart.tuning.clock import Clock, parse_budget
 
     # what can be refused is refused before anything is loaded or overwritten
     check_options(said)
     budget_seconds = parse_budget(budget)
     found, module = _find(start, spec)
-    _refuse_own_start(found.address, out)
+    refuse_own_start(found.address, out)
     target = choose_device(device)
+    refuse_occupied(out, resume=resume, overwrite=overwrite)
     dataset = as_dataset(data)
     said["start"] = found.address
     with session("finetune", dataset, out, said, resume=resume, overwrite=overwrite) as current:
@@ -147,17 +154,26 @@ def finetune(
         if strategy == "auto":
             why = "the start is pretrained" if found.pretrained_on else "the weights are random"
             emit("choice", name="strategy", value=chosen, why=why)
-        bench = set_up(
-            dataset,
-            found,
-            chosen,
-            wishes,
-            size=input_size,
-            device=target,
-            seed=seed,
-            module=module,
-            spec=spec,
-        )
+        if module is None and input_size is None:
+            bench, _, note = fitting_bench(
+                dataset, found, chosen, wishes, clock, device=target, seed=seed
+            )
+            if note:
+                why = f"a pass at {found.image.size if found.image else 0} does not fit the budget"
+                emit("choice", name="input_size", value=bench.spec.size, why=why)
+        else:
+            bench = set_up(
+                dataset,
+                found,
+                chosen,
+                wishes,
+                size=input_size,
+                device=target,
+                seed=seed,
+                module=module,
+                spec=spec,
+            )
+            refuse_too_slow(dataset, found, seconds_per_image(bench), clock)
         complete(current, dataset, bench, clock, candidates=[])
     path = current.folder.path
     emit("next", command=f"headstart predict {path} FILE…")
@@ -186,7 +202,7 @@ def _find(start: str | nn.Module, spec: ImageSpec | None) -> tuple[Start, nn.Mod
     return wrap_module(start, spec).start, deepcopy(start)
 
 
-def _refuse_own_start(address: str, out: str | None) -> None:
+def refuse_own_start(address: str, out: str | None) -> None:
     """Refuse to write into the folder that is the start.
 
     Raises:
@@ -215,7 +231,9 @@ def resolve_wishes(said: dict[str, object], dataset: Dataset, device: object) ->
 
     fields = {k: v for k, v in said.items() if k in Wishes.__dataclass_fields__}
     if fields["augment"] == "auto":
-        policy, why = choose_policy(dataset.image_size or (224, 224), dataset.image_channels or 3)
+        policy, why = choose_policy(
+            dataset.image_size or (224, 224), dataset.image_channels or 3, dataset.schema.classes
+        )
         emit("choice", name="augment", value=policy, why=why)
         fields["augment"] = policy
     if fields["imbalance"] == "auto":

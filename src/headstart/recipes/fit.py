@@ -10,15 +10,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.events import emit
-from headstart.recipes.finetune import resolve_wishes
+from headstart.recipes.finetune import refuse_own_start, resolve_wishes
 from headstart.recipes.session import Session, as_dataset, complete, session, spent_before
 from headstart.run import Run
+from headstart.runfolder import refuse_occupied
 from headstart.types import Data
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
+    from headstart.data import Pixels
     from headstart.ranking import Candidate
+    from headstart.tuning.bench import Bench
     from headstart.tuning.clock import Clock
     from headstart.types import Dataset
 
@@ -81,14 +85,18 @@ def fit(
 
     budget_seconds = parse_budget(budget)
     named = [find_start(address) for address in starts or ()]
+    for candidate in named:
+        refuse_own_start(candidate.address, out)
     target = choose_device(device)
+    refuse_occupied(out, resume=resume, overwrite=overwrite)
     dataset = as_dataset(data)
     said["starts"] = [s.address for s in named] or None
     with session("fit", dataset, out, said, resume=resume, overwrite=overwrite) as current:
         clock = Clock(budget_seconds, current.spent_before_resume + spent_before(dataset))
         wishes = resolve_wishes(said, dataset, target)
+        rival = None
         if "chosen" not in current.plan:
-            _choose(current, dataset, named, clock, seed=seed, device=target)
+            rival = _choose(current, dataset, named, clock, seed=seed, device=target)
         chosen = current.plan["chosen"]
         bench = set_up(
             dataset,
@@ -99,7 +107,7 @@ def fit(
             device=target,
             seed=seed,
         )
-        complete(current, dataset, bench, clock, current.plan["candidates"])
+        complete(current, dataset, bench, clock, current.plan["candidates"], rival)
     path = current.folder.path
     emit("next", command=f"headstart predict {path} FILE…")
     return Run(path)
@@ -116,14 +124,18 @@ def _choose(
     *,
     seed: int,
     device: torch.device,
-) -> None:
-    """Screen the candidates, tell the ranking, and put the choice into the plan."""
+) -> Bench | None:
+    """Screen the candidates, tell the ranking, put the choice into the plan, return its model."""
     from headstart.ranking import default_starts, screen
     from headstart.tuning.conclude import calibrate, save_model
 
     emit("stage", text="Choosing the start")
 
-    def keep(bench: Any, val: Any, logits: Any) -> None:
+    kept: Bench | None = None
+
+    def keep(bench: Bench, val: Pixels, logits: np.ndarray) -> None:
+        nonlocal kept
+        kept = bench
         calibrate(bench.model, logits, val.targets)
         save_model(current.folder, dataset, bench)
 
@@ -150,6 +162,7 @@ def _choose(
         chosen={"start": best.start.address, "size": best.size, "strategy": best.strategy},
         candidates=rows,
     )
+    return kept
 
 
 def _row(candidate: Candidate) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from headstart.runfolder import RunFolder
 from headstart.types import Data, Dataset, SplitName
 
 if TYPE_CHECKING:
+    from headstart.data import Pixels
     from headstart.tuning.bench import Bench
     from headstart.tuning.clock import Clock
     from headstart.tuning.tune import Tuned
@@ -29,21 +31,28 @@ SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 
 def as_dataset(data: Data) -> Dataset:
-    """Return a ``Dataset`` as it is, and load anything else with default options."""
+    """Return a ``Dataset`` as it is, call what loads one, and load anything else by default."""
     if isinstance(data, Dataset):
         return data
+    if isinstance(data, partial):  # the command line's: options are checked before data is read
+        loaded: Dataset = data()
+        return loaded
     from headstart.data import load
 
     return load(data)
 
 
-def default_out(dataset: Dataset) -> Path:
-    """Return the first of ``runs/<name>``, ``runs/<name>-2`` … that does not exist."""
+def default_out(dataset: Dataset, *, resume: bool = False) -> Path:
+    """Return the first of ``runs/<name>``, ``runs/<name>-2`` … that does not exist.
+
+    To resume, the last of those that do exist: the run that was interrupted.
+    """
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(dataset.name).stem).strip("-.") or "run"
-    path, number = Path("runs") / name, 2
+    path = former = Path("runs") / name
+    number = 2
     while path.exists():
-        path, number = Path("runs") / f"{name}-{number}", number + 1
-    return path
+        former, path, number = path, Path("runs") / f"{name}-{number}", number + 1
+    return former if resume else path
 
 
 def spent_before(dataset: Dataset) -> float:
@@ -101,7 +110,7 @@ def session(
         DeviceError: If memory runs out.
         Interrupted: On Ctrl-C.
     """
-    path = Path(out) if out is not None else default_out(dataset)
+    path = Path(out) if out is not None else default_out(dataset, resume=resume)
     with attached(), RunFolder(path, resume=resume, overwrite=overwrite) as folder:
         plan = {"verb": verb, "options": options, "fingerprint": dataset.fingerprint}
         if resume:
@@ -125,7 +134,7 @@ def session(
             folder.keep = True
             raise Interrupted(
                 f"Stopped by Ctrl-C; the state is kept in {path}. Go on with the same command and "
-                f"--resume, or start anew with --overwrite."
+                f"--out {path} --resume, or start anew with --overwrite."
             ) from error
         except (MemoryError, RuntimeError) as error:
             # by name: this file imports no torch
@@ -162,26 +171,36 @@ def _resumed_plan(folder: RunFolder, plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def complete(
-    current: Session, dataset: Dataset, bench: Bench, clock: Clock, candidates: list[dict[str, Any]]
+    current: Session,
+    dataset: Dataset,
+    bench: Bench,
+    clock: Clock,
+    candidates: list[dict[str, Any]],
+    rival: Bench | None = None,
 ) -> None:
     """Decode, fine-tune, evaluate, and write every file of the run folder.
+
+    Args:
+        current: The session.
+        dataset: The data.
+        bench: The model to fine-tune.
+        clock: The budget.
+        candidates: What screening found, for ``options.json``.
+        rival: The chosen candidate as screening left it; it is kept if it is the better one.
 
     Raises:
         KeyboardInterrupt: After the state was saved, if someone asked to stop.
     """
-    from headstart.data import decode
     from headstart.reporting import render_page
     from headstart.training.checkpoint import CheckpointFolder
     from headstart.tuning.bench import seconds_per_image
     from headstart.tuning.conclude import calibrate, conclude, save_model
     from headstart.tuning.stop import graceful_stop
-    from headstart.tuning.tune import tune
+    from headstart.tuning.tune import better, tune
 
     folder = current.folder
-    # test is decoded here too, but looked at by nobody before the end: a file that cannot be read
-    # should stop a run before its training, not after, and decoding is part of the budget
-    train, val, test = (decode(dataset, name, bench.spec) for name in SPLITS)
     each = seconds_per_image(bench)
+    train, val, test = _decode(dataset, bench, each, clock)
     reserve = _reserve(dataset, each, clock)
     with graceful_stop() as stop:
         tuned = tune(
@@ -192,7 +211,7 @@ def complete(
             checkpoints=CheckpointFolder(folder.state),
             deadline=clock.deadline(reserve),
             stop_requested=stop,
-            on_probe=lambda model, fitted: save_model(folder, dataset, bench),
+            on_usable=partial(save_model, folder, dataset, bench) if rival is None else _nothing,
             seconds_per_image=each,
         )
     # without a loop (strategy head) nobody has answered the request yet
@@ -201,6 +220,8 @@ def complete(
         calibrate(bench.model, tuned.val_logits, val.targets)
         save_model(folder, dataset, bench)
         raise KeyboardInterrupt
+    if rival is not None:
+        bench, tuned = better(bench, tuned, rival, val)
     concluded = conclude(
         folder,
         dataset,
@@ -222,6 +243,38 @@ def complete(
     )
     folder.write("report.html", page.encode())
     folder.finish()
+
+
+def _nothing() -> None:
+    """Keep the model that stands in the folder already."""
+
+
+def _decode(
+    dataset: Dataset, bench: Bench, seconds_per_image: float, clock: Clock
+) -> tuple[Pixels, Pixels, Pixels]:
+    """Decode train, val and test; under a budget no more of train and val than it can use.
+
+    Test is decoded here too, whole, but looked at by nobody before the end: a file that cannot be
+    read should stop a run before its training, and decoding is part of the budget.
+    """
+    from headstart.data import decode
+    from headstart.tuning.bench import look_limit, subsample, train_limit
+
+    limits = {
+        "test": None,
+        "val": look_limit(seconds_per_image, clock),
+        "train": train_limit(dataset, bench.spec, seconds_per_image, clock),
+    }
+    decoded: dict[str, Pixels] = {}
+    for name in ("test", "val", "train"):
+        split, limit = dataset.split(name), limits[name]
+        places = None
+        if limit is not None and limit < len(split):
+            places = subsample(split.targets, limit, seed=bench.recipe.seed)
+            why = "no more fit the budget"
+            emit("choice", name=f"{name} samples", value=f"{limit} of {len(split)}", why=why)
+        decoded[name] = decode(dataset, name, bench.spec, indices=places)
+    return decoded["train"], decoded["val"], decoded["test"]
 
 
 def _options(
@@ -250,9 +303,12 @@ def _reserve(dataset: Dataset, seconds_per_image: float, clock: Clock) -> float:
     Half of what is left at the most: a budget that cannot pay for the baseline loses the baseline,
     not the fine-tuning.
     """
-    passes = 2 * len(dataset.test) + len(dataset.val)
-    figures = 2.5 + 2e-5 * (len(dataset.test) + len(dataset.val)) * len(dataset.schema.classes)
-    return min(1.3 * passes * seconds_per_image + figures, max(0.0, 0.5 * clock.left))
+    from headstart.tuning.bench import look_limit
+    from headstart.tuning.conclude import figures_seconds
+
+    look = min(len(dataset.val), look_limit(seconds_per_image, clock) or len(dataset.val))
+    passes = 1.3 * (2 * len(dataset.test) + look) * seconds_per_image
+    return min(passes + figures_seconds(dataset), max(0.0, 0.5 * clock.left))
 
 
 def _finite(record: Any) -> Any:

@@ -9,6 +9,7 @@ a decoded file. TrivialAugment's photometric range is what ``standard`` covers.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +23,9 @@ from headstart.training.randomness import MIX, generator, uniform
 AugmentName = Literal["none", "digits", "light", "standard"]
 
 _NUM_DRAWS = 12
+_DIGIT_NAMES = frozenset(
+    ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+)
 
 
 @dataclass(frozen=True)
@@ -60,14 +64,19 @@ POLICIES: dict[str, Policy | None] = {
 }
 
 
-def choose_policy(image_size: tuple[int, int], channels: int) -> tuple[AugmentName, str]:
+def choose_policy(
+    image_size: tuple[int, int], channels: int, classes: Sequence[str] = ()
+) -> tuple[AugmentName, str]:
     """Return the policy that is safe for the data, and why.
 
     Args:
         image_size: Height and width of the data's images, in pixels.
         channels: 1 or 3.
+        classes: Class names; single characters mean that the images show characters.
     """
     side = min(image_size)
+    if classes and all(len(name) == 1 or name in _DIGIT_NAMES for name in classes):
+        return "digits", "the classes are named like digits or letters, which a flip would change"
     if channels == 1 and side <= 64:
         return "digits", "small grey images may be digits or letters, which a flip would change"
     if side <= 40:

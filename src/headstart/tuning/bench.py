@@ -5,6 +5,7 @@ Every candidate and every fine-tuning is prepared here, in one way.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from headstart.data import decode_one
+from headstart.errors import DataError, StartError
 from headstart.model import Model, run_batches
 from headstart.starts import Encoder, build_encoder, wrap_module
 from headstart.training.defaults import defaults_for
@@ -24,6 +27,7 @@ from headstart.training.recipe import (
     Wishes,
     recipe_for,
 )
+from headstart.tuning.clock import Clock
 from headstart.types import Dataset, ImageSpec, Start
 
 # A probe gains little from more samples than this, and its cost grows with them.
@@ -134,6 +138,107 @@ def seconds_per_image(bench: Bench, *, num_images: int = 8, seed: int = 0) -> fl
         run_batches(bench.model, noise, bench.model.features)
         best = min(best, (time.monotonic() - began) / num_images)
     return best
+
+
+SMALLEST_SIDE = 64
+_MIN_EPOCHS = 3.0
+_TRAIN_SHARE = 0.6  # of the budget; the rest is screening, evaluation and the report
+_TEST_SHARE = 0.4  # of what is left, that two passes over the test split may take
+_LOOK_SHARE = 0.04  # of what is left, that one look at the validation split may take
+_MIN_LOOK = 100
+
+
+def fitting_bench(
+    dataset: Dataset,
+    start: Start,
+    strategy: StrategyName,
+    wishes: Wishes,
+    clock: Clock,
+    *,
+    device: torch.device,
+    seed: int,
+) -> tuple[Bench, float, str]:
+    """Set a start up at the largest input size whose fine-tuning fits the budget.
+
+    Wanted are three epochs (a pass with gradients costs three without) and two passes over the test
+    split. A scratch start keeps the data's own size, and so does every start without a budget.
+
+    Returns:
+        The bench, seconds an image, and a note where the size was lowered.
+
+    Raises:
+        StartError: If the test split alone would take too much of what is left.
+    """
+
+    def at(size: int | None) -> tuple[Bench, float]:
+        bench = set_up(dataset, start, strategy, wishes, size=size, device=device, seed=seed)
+        return bench, seconds_per_image(bench)
+
+    note = ""
+    if start.pretrained_on is None or start.image is None or clock.budget_seconds is None:
+        bench, each = at(None)
+    else:
+        default = start.image.size
+        own = min(dataset.image_size or (10_000, 10_000))
+        # pixels that the data does not have are worth little beyond four times its own side
+        ceiling = min(default, max(SMALLEST_SIDE, 4 * own))
+        size = smallest = min(SMALLEST_SIDE, ceiling)
+        bench, each = at(smallest)
+        passes = 3 * _MIN_EPOCHS * len(dataset.train) + 2 * (len(dataset.test) + len(dataset.val))
+        affordable = _TRAIN_SHARE * clock.left / passes
+        # a pass costs in proportion to the pixels
+        side = int(smallest * max(0.0, affordable / each) ** 0.5)
+        size = int(np.clip(side // 32 * 32, smallest, ceiling))
+        if size != smallest:
+            bench, each = at(size)
+        note = "" if size == default else f", at {size} pixels instead of {default}"
+    refuse_too_slow(dataset, start, each, clock)
+    return bench, each, note
+
+
+def refuse_too_slow(dataset: Dataset, start: Start, seconds_per_image: float, clock: Clock) -> None:
+    """Refuse a start that cannot even be evaluated within the budget.
+
+    Raises:
+        StartError: Saying what the test split would take.
+    """
+    seconds = 2 * len(dataset.test) * seconds_per_image
+    if seconds > _TEST_SHARE * clock.left:
+        raise StartError(
+            f"Start '{start.address}' needs {seconds:.0f} s for two passes over the test split, "
+            f"and {max(0.0, clock.left):.0f} s of the budget are left; expected less than "
+            f"{_TEST_SHARE:.0%} of it. Raise --budget, or choose a smaller start."
+        )
+
+
+def look_limit(seconds_per_image: float, clock: Clock) -> int | None:
+    """Return how many validation images one look may take; None where there is no budget."""
+    if clock.budget_seconds is None:
+        return None
+    return max(_MIN_LOOK, int(_LOOK_SHARE * max(0.0, clock.left) / seconds_per_image))
+
+
+def train_limit(
+    dataset: Dataset, spec: ImageSpec, seconds_per_image: float, clock: Clock
+) -> int | None:
+    """Return how many training images are worth decoding; None for all of them.
+
+    No more than the budget lets the network see once, and no more than a quarter of what is left
+    lets us decode.
+    """
+    if clock.budget_seconds is None:
+        return None
+    samples = dataset.train.samples
+    num_tried = min(8, len(samples))
+    began = time.monotonic()
+    for index in range(num_tried):
+        # one that cannot be read costs next to nothing, and is named when it is decoded
+        with contextlib.suppress(DataError):
+            decode_one(samples.read(index), spec)
+    decode_seconds = (time.monotonic() - began) / num_tried
+    left = max(0.0, clock.left)
+    worth = min(left / (3 * seconds_per_image), 0.25 * left / max(1e-9, decode_seconds))
+    return max(int(worth), 20 * len(dataset.schema.classes))
 
 
 def probe(

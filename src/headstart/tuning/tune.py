@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -63,7 +64,7 @@ def tune(
     deadline: float | None,
     stop_requested: Callable[[], bool],
     seconds_per_image: float | None = None,
-    on_probe: Callable[[Model, Probe], None] | None = None,
+    on_usable: Callable[[], None] = lambda: None,
 ) -> Tuned:
     """Fine-tune a model by its recipe; afterwards it holds the best weights seen.
 
@@ -76,7 +77,8 @@ def tune(
         deadline: ``time.monotonic()`` value by which training has ended; None for no limit.
         stop_requested: Whether someone asked to stop.
         seconds_per_image: One forward pass; under a deadline it bounds the probe's sample.
-        on_probe: Called with the model after the probe phase: it is usable from then on.
+        on_usable: Called after the probe, or after the loop's first check: from then on the model
+            is worth keeping.
     """
     began = time.monotonic()
     model, recipe = bench.model, bench.recipe
@@ -98,8 +100,7 @@ def tune(
         )
         install(model, fitted)
         emit("note", text=f"Probe: val accuracy {fitted.val_accuracy:.4f} ({fitted.seconds:.1f} s)")
-        if on_probe:
-            on_probe(model, fitted)
+        on_usable()
     result = None
     if recipe.strategy != "head":
         emit("stage", text=f"Fine-tuning ({recipe.strategy})")
@@ -112,9 +113,29 @@ def tune(
             deadline,
             stop_requested,
             check_seconds=len(val_pixels.targets) * (seconds_per_image or 0.0),
+            on_usable=on_usable if fitted is None else lambda: None,
         )
     val_logits = run_batches(model, val_pixels.images, model)
     return Tuned(fitted, result, val_logits, time.monotonic() - began)
+
+
+def better(bench: Bench, tuned: Tuned, rival: Bench, val_pixels: Pixels) -> tuple[Bench, Tuned]:
+    """Return the better of a fine-tuned model and a rival, by accuracy on the same images.
+
+    Args:
+        bench: The fine-tuned model.
+        tuned: How its fine-tuning went.
+        rival: What screening left of the same start; it wins only where it is strictly better.
+        val_pixels: Decoded for both.
+    """
+    logits = run_batches(rival.model, val_pixels.images, rival.model)
+    targets = val_pixels.targets
+    own, other = ((x.argmax(axis=1) == targets).mean() for x in (tuned.val_logits, logits))
+    if other <= own:
+        return bench, tuned
+    why = f"val accuracy {other:.4f}, after the fine-tuning in the time left {own:.4f}"
+    emit("choice", name="model", value="as screening left it", why=why)
+    return rival, replace(tuned, fitted=None, val_logits=logits)
 
 
 def _probe_limit(
@@ -146,6 +167,7 @@ def _run_loop(
     deadline: float | None,
     stop_requested: Callable[[], bool],
     check_seconds: float,
+    on_usable: Callable[[], None],
 ) -> LoopResult:
     """Wire the model, the feed and the loss into the loop's hooks, and run it."""
     model, recipe = bench.model, bench.recipe
@@ -157,10 +179,18 @@ def _run_loop(
     )
     num_steps, _ = recipe.length(len(train_pixels.targets))
     steps_per_epoch = feed.order.steps_per_epoch
+    looks = itertools.count()
+
+    def look() -> Check:
+        found = check_accuracy(model, val_pixels)
+        if next(looks) == 0:
+            on_usable()
+        return found
+
     hooks = Hooks(
         batches=feed.batches,
         compute_loss=_loss(model, recipe, train_pixels.targets, num_classes),
-        check=lambda: check_accuracy(model, val_pixels),
+        check=look,
         learning_rate_factor=lambda progress: learning_rate_factor(
             recipe.schedule,
             progress,

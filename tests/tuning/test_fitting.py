@@ -1,0 +1,69 @@
+"""What a budget leaves room for: the input size, the samples, the looks at val."""
+
+import pytest
+import torch
+
+import headstart as hs
+from headstart.errors import StartError
+from headstart.starts import find_start
+from headstart.training.recipe import Wishes
+from headstart.tuning.bench import (
+    fitting_bench,
+    look_limit,
+    refuse_too_slow,
+    set_up,
+    train_limit,
+)
+from headstart.tuning.clock import Clock
+
+LITE = "pip/efficientnet-lite0"
+
+
+@pytest.fixture(scope="module")
+def data():
+    return hs.load("digits-8x8")
+
+
+def fitted(data, clock, address=LITE):
+    return fitting_bench(
+        data, find_start(address), "lp-ft", Wishes(), clock, device=torch.device("cpu"), seed=0
+    )
+
+
+def test_a_short_budget_lowers_the_input_size_and_says_so(data):
+    bench, each, note = fitted(data, Clock(60))
+    assert bench.spec.size == 64
+    assert each > 0
+    assert note == ", at 64 pixels instead of 224"
+
+
+def test_without_a_budget_a_start_keeps_its_own_size(data):
+    bench, _, note = fitted(data, Clock(None))
+    assert (bench.spec.size, note) == (224, "")
+
+
+def test_a_scratch_start_keeps_the_size_of_the_data(data):
+    bench, _, _ = fitted(data, Clock(60), "scratch/simple-cnn")
+    assert bench.spec.size == 8
+
+
+def test_a_start_whose_test_pass_does_not_fit_is_refused_with_the_figures(data):
+    start = find_start(LITE)
+    refuse_too_slow(data, start, 0.001, Clock(60))
+    with pytest.raises(StartError, match=r"needs 718 s for two passes .* 60 s of the budget"):
+        refuse_too_slow(data, start, 1.0, Clock(60))
+    refuse_too_slow(data, start, 1.0, Clock(None))
+
+
+def test_a_look_at_val_takes_a_small_share_of_what_is_left():
+    assert look_limit(0.01, Clock(100)) == pytest.approx(400, abs=1)
+    assert look_limit(1.0, Clock(100)) == 100
+    assert look_limit(1.0, Clock(None)) is None
+
+
+def test_no_more_is_decoded_than_the_budget_lets_the_network_see(data):
+    device = torch.device("cpu")
+    start = find_start("scratch/simple-cnn")
+    spec = set_up(data, start, "full", Wishes(), size=None, device=device, seed=0).spec
+    assert train_limit(data, spec, 0.1, Clock(300)) == pytest.approx(1000, abs=5)
+    assert train_limit(data, spec, 0.1, Clock(None)) is None
