@@ -507,3 +507,32 @@ def test_a_module_of_linear_layers_has_a_recipe_too(arrays, tmp_path):
         arrays, start=module, spec=spec, strategy="full", num_steps=5, out=str(tmp_path / "run")
     )
     assert run.options["recipe"]["optimizer"] == "adamw"
+
+
+def test_options_that_a_strategy_has_no_use_for_are_refused(data, tmp_path):
+    words = {"start": START, "out": str(tmp_path / "run")}
+    with pytest.raises(OptionError, match=r"'head' has no use for learning_rate, mixup"):
+        hs.finetune(data, strategy="head", learning_rate=0.1, mixup=0.2, **words)
+    with pytest.raises(OptionError, match=r"num_last_layers is for strategy 'last-n', not 'full'"):
+        hs.finetune(data, strategy="full", num_last_layers=2, **words)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_encoder_can_say_that_its_weights_are_random(arrays, tmp_path):
+    spec = ImageSpec(8, 1, (0.5,), (0.25,), "bilinear", 8, 1)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU())
+    encoder = hs.wrap_module(module, spec, pretrained_on=None)
+    run = hs.finetune(arrays, start=encoder, num_steps=5, out=str(tmp_path / "run"))
+    assert run.options["recipe"]["strategy"] == "full"
+    assert len(run.predict([np.zeros((8, 8), np.uint8)])) == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"mixup": 0.2, "cutmix": 1.0}, {"imbalance": "oversample"}, {"ema": True, "l1_penalty": 1e-5}],
+    ids=["mixup and cutmix", "oversample", "average and L1"],
+)
+def test_every_training_option_runs_to_the_end(data, tmp_path, options):
+    out = str(tmp_path / "run")
+    run = hs.finetune(data, start=START, num_steps=40, micro_batch_size=64, out=out, **options)
+    assert run.metrics["test"]["figures"]["accuracy"]["value"] > 0.5

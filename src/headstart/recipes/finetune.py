@@ -68,7 +68,8 @@ def finetune(
             mnist, or (from Python) a Dataset, a DataFrame or (X, y) arrays.
         start: Address of the start, for example timm/resnet18, scratch/simple-cnn,
             pip/efficientnet-lite0, or a run folder; from Python also a module that maps images
-            (B, C, S, S) to features (B, D), with its spec.
+            (B, C, S, S) to features (B, D), with its spec, or what wrap_module made of one (which can
+            say that its weights are random).
         strategy: What learns: head (a linear head on frozen features), last-n (also the last
             layers), lp-ft (first the head, then everything), full (everything at once); auto is
             lp-ft for a pretrained start and full for random weights.
@@ -177,7 +178,7 @@ def finetune(
         complete(current, dataset, bench, clock, candidates=[])
     path = current.folder.path
     emit("next", command=f"headstart predict {path} FILE…")
-    return Run(path, module)
+    return Run(path, _own_network(module))
 
 
 _NOT_OPTIONS = ("data", "out", "resume", "overwrite", "spec")
@@ -191,8 +192,15 @@ def _find(start: str | nn.Module, spec: ImageSpec | None) -> tuple[Start, nn.Mod
         return find_start(str(start)), None
     from copy import deepcopy
 
-    from headstart.starts import wrap_module
+    from headstart.starts import Encoder, wrap_module
 
+    if isinstance(start, Encoder):
+        if spec is not None:
+            raise OptionError(
+                "start is an encoder and spec is given too; expected one preprocessing. Leave spec "
+                "out, the encoder brings its own."
+            )
+        return start.start, deepcopy(start)
     if spec is None:
         raise OptionError(
             "start is a module and spec is missing; expected its preprocessing. Give "
@@ -200,6 +208,13 @@ def _find(start: str | nn.Module, spec: ImageSpec | None) -> tuple[Start, nn.Mod
         )
     # a copy: the caller's module keeps its weights, and a second run starts where the first did
     return wrap_module(start, spec).start, deepcopy(start)
+
+
+def _own_network(module: nn.Module | None) -> nn.Module | None:
+    """Return the user's module itself: opening a run wraps it again."""
+    from headstart.starts import Encoder
+
+    return module.network if isinstance(module, Encoder) else module
 
 
 def refuse_own_start(address: str, out: str | None) -> None:

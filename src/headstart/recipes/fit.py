@@ -97,6 +97,9 @@ def fit(
         rival = None
         if "chosen" not in current.plan:
             rival = _choose(current, dataset, named, clock, seed=seed, device=target)
+        else:
+            why = "chosen before the run was interrupted"
+            emit("choice", name="start", value=current.plan["chosen"]["start"], why=why)
         chosen = current.plan["chosen"]
         bench = set_up(
             dataset,

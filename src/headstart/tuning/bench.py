@@ -76,18 +76,19 @@ def set_up(
         size: Side of the network input in pixels; None lets the start decide.
         device: Where the model goes.
         seed: Seed of random weights.
-        module: The user's own module in place of a start's.
+        module: The user's own module in place of a start's, or an encoder wrapped from one.
         spec: The preprocessing of ``module``.
 
     Raises:
         StartError: If the start cannot be built for these images.
         OptionError: If an option is out of range.
     """
-    encoder = (
-        _encoder(dataset, start, wishes, size, seed)
-        if module is None or spec is None
-        else wrap_module(module, spec)
-    )
+    if isinstance(module, Encoder):
+        encoder = module
+    elif module is not None and spec is not None:
+        encoder = wrap_module(module, spec)
+    else:
+        encoder = _encoder(dataset, start, wishes, size, seed)
     recipe = recipe_for(
         start,
         strategy,
