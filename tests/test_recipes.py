@@ -242,8 +242,8 @@ def test_a_run_folder_is_a_start_for_each_strategy(run, arrays, tmp_path, strate
         arrays,
         start=str(run.path),
         strategy=strategy,
-        num_steps=10,
-        num_last_layers=1,
+        num_steps=None if strategy == "head" else 10,
+        num_last_layers=1 if strategy == "last-n" else None,
         out=str(tmp_path / "second"),
     )
     assert sorted(os.listdir(second.path)) == FILES
@@ -529,8 +529,13 @@ def test_an_encoder_can_say_that_its_weights_are_random(arrays, tmp_path):
 
 @pytest.mark.parametrize(
     "options",
-    [{"mixup": 0.2, "cutmix": 1.0}, {"imbalance": "oversample"}, {"ema": True, "l1_penalty": 1e-5}],
-    ids=["mixup and cutmix", "oversample", "average and L1"],
+    [
+        {"mixup": 0.2, "cutmix": 1.0},
+        {"imbalance": "oversample"},
+        {"ema": True, "l1_penalty": 1e-5},
+        {"schedule": "constant", "dropout": 0.1, "label_smoothing": 0.0},
+    ],
+    ids=["mixup and cutmix", "oversample", "average and L1", "constant and dropout"],
 )
 def test_every_training_option_runs_to_the_end(data, tmp_path, options):
     out = str(tmp_path / "run")

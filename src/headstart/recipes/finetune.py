@@ -68,8 +68,7 @@ def finetune(
             mnist, or (from Python) a Dataset, a DataFrame or (X, y) arrays.
         start: Address of the start, for example timm/resnet18, scratch/simple-cnn,
             pip/efficientnet-lite0, or a run folder; from Python also a module that maps images
-            (B, C, S, S) to features (B, D), with its spec, or what wrap_module made of one (which can
-            say that its weights are random).
+            (B, C, S, S) to features (B, D), with its spec, or what wrap_module made of one.
         strategy: What learns: head (a linear head on frozen features), last-n (also the last
             layers), lp-ft (first the head, then everything), full (everything at once); auto is
             lp-ft for a pretrained start and full for random weights.

@@ -122,7 +122,7 @@ def _contradictions(said: Mapping[str, object]) -> list[str]:
     wrong = []
     strategy = said.get("strategy")
     if strategy == "head":
-        # the head is solved for, on features computed once without augmentation: no loop reads these
+        # the head is solved for, on features computed once: no loop reads these
         ignored = [n for n, unsaid in _LOOP_ONLY.items() if said.get(n, unsaid) != unsaid]
         if ignored:
             wrong.append(f"strategy 'head' has no use for {', '.join(ignored)}")
