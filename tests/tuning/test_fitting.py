@@ -1,5 +1,9 @@
 """What a budget leaves room for: the input size, the samples, the looks at val."""
 
+import time
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
@@ -61,9 +65,30 @@ def test_a_look_at_val_takes_a_small_share_of_what_is_left():
     assert look_limit(1.0, Clock(None)) is None
 
 
+class _SlowSamples:
+    """Samples of one image each of which takes long to read."""
+
+    def __init__(self, num: int, seconds: float) -> None:
+        self.num, self.seconds = num, seconds
+
+    def __len__(self) -> int:
+        return self.num
+
+    def read(self, index: int) -> np.ndarray:
+        time.sleep(self.seconds)
+        return np.zeros((8, 8), np.uint8)
+
+    def name(self, index: int) -> str:
+        return str(index)
+
+
 def test_no_more_is_decoded_than_the_budget_lets_the_network_see(data):
     device = torch.device("cpu")
     start = find_start("scratch/simple-cnn")
     spec = set_up(data, start, "full", Wishes(), size=None, device=device, seed=0).spec
-    assert train_limit(data, spec, 0.1, Clock(300)) == pytest.approx(1000, abs=5)
-    assert train_limit(data, spec, 0.1, Clock(None)) is None
+    slow = replace(data, train=replace(data.train, samples=_SlowSamples(10_000, 0.01)))
+    # 100 s of decoding are too much for 300 s: the network sees 1,000 images, or a quarter decodes
+    assert train_limit(slow, spec, 0.1, Clock(300)) == pytest.approx(1000, abs=10)
+    assert train_limit(slow, spec, 0.001, Clock(300)) == pytest.approx(7_400, rel=0.1)
+    assert train_limit(slow, spec, 0.1, Clock(None)) is None
+    assert train_limit(data, spec, 0.1, Clock(300)) is None  # decoding them costs next to nothing

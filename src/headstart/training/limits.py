@@ -55,11 +55,11 @@ _LOOP_ONLY: dict[str, object] = {
     "drop_path": None,
     "mixup": None,
     "cutmix": 0.0,
-    "augment": "auto",
+    "augment": None,
     "clip": 1.0,
     "ema": None,
     "patience": 6,
-    "precision": "auto",
+    "precision": None,
     "batchnorm": None,
     "compile": False,
 }

@@ -186,7 +186,9 @@ def recipe_for(
         OptionError: Naming every option that is out of range or unknown, all at once.
     """
     row = defaults_for(start)
-    check_options({**vars(wishes), "strategy": strategy}, num_layers=num_layers)
+    # wishes are settled already; what a strategy has no use for is the user's to be told, earlier
+    check_options({"strategy": strategy})
+    check_options(vars(wishes), num_layers=num_layers)
     chosen = _first
     batch_size = min(chosen(wishes.batch_size, row.batch_size), num_train)
     micro = min(chosen(wishes.micro_batch_size, batch_size), batch_size)
