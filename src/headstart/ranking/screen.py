@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from headstart.data import Pixels, decode
+from headstart.data import Pixels
 from headstart.errors import DivergenceError, StartError
 from headstart.evaluation import accuracy
 from headstart.events import emit, unheard
@@ -24,10 +24,10 @@ from headstart.starts import find_start, list_starts
 from headstart.training.recipe import StrategyName, Wishes
 from headstart.tuning.bench import (
     Bench,
+    decode_sample,
     fitting_bench,
     install,
     probe,
-    subsample,
     train_limit,
 )
 from headstart.tuning.clock import Clock
@@ -166,8 +166,8 @@ def _try(
         limit = int(np.clip(0.6 * allowance / each, 10 * num_classes, wanted))
     else:
         limit = train_limit(dataset, bench.spec, each, Clock(allowance))
-    val = _sample(dataset, "val", bench, min(_MAX_VAL, limit or _MAX_VAL), seed)
-    train = _sample(dataset, "train", bench, limit, seed)
+    val = decode_sample(dataset, "val", bench.spec, min(_MAX_VAL, limit or _MAX_VAL), seed=seed)
+    train = decode_sample(dataset, "train", bench.spec, limit, seed=seed)
     if pretrained:
         assert limit is not None
         fitted = probe(
@@ -213,12 +213,3 @@ def _check_pace(bench: Bench, seconds_per_image: float, seconds: float) -> None:
         raise StartError(
             f"a step takes about {step_seconds:.1f} s, too slow for its {seconds:.0f} s here"
         )
-
-
-def _sample(dataset: Dataset, name: str, bench: Bench, limit: int | None, seed: int) -> Pixels:
-    """Decode a stratified sample of a split; None takes all of it."""
-    split = dataset.split(name)  # type: ignore[arg-type]
-    if limit is None or len(split) <= limit:
-        return decode(dataset, name, bench.spec)  # type: ignore[arg-type]
-    places = subsample(split.targets, limit, seed=seed)
-    return decode(dataset, name, bench.spec, indices=places)  # type: ignore[arg-type]

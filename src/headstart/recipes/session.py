@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from headstart.tuning.tune import Tuned
 
 
-SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
-
-
 def as_dataset(data: Data) -> Dataset:
     """Return a ``Dataset`` as it is, call what loads one, and load anything else by default."""
     if isinstance(data, Dataset):
@@ -257,24 +254,19 @@ def _decode(
     Test is decoded here too, whole, but looked at by nobody before the end: a file that cannot be
     read should stop a run before its training, and decoding is part of the budget.
     """
-    from headstart.data import decode
-    from headstart.tuning.bench import look_limit, subsample, train_limit
+    from headstart.tuning.bench import decode_sample, look_limit, train_limit
 
-    limits = {
-        "test": None,
-        "val": look_limit(seconds_per_image, clock),
-        "train": train_limit(dataset, bench.spec, seconds_per_image, clock),
-    }
-    decoded: dict[str, Pixels] = {}
-    for name in ("test", "val", "train"):
-        split, limit = dataset.split(name), limits[name]
-        places = None
-        if limit is not None and limit < len(split):
-            places = subsample(split.targets, limit, seed=bench.recipe.seed)
+    def part(name: SplitName, limit: int | None) -> Pixels:
+        num = len(dataset.split(name))
+        if limit is not None and limit < num:
             why = "no more fit the budget"
-            emit("choice", name=f"{name} samples", value=f"{limit} of {len(split)}", why=why)
-        decoded[name] = decode(dataset, name, bench.spec, indices=places)
-    return decoded["train"], decoded["val"], decoded["test"]
+            emit("choice", name=f"{name} samples", value=f"{limit} of {num}", why=why)
+        return decode_sample(dataset, name, bench.spec, limit, seed=bench.recipe.seed)
+
+    val_limit = look_limit(seconds_per_image, clock)
+    train_most = train_limit(dataset, bench.spec, seconds_per_image, clock)
+    test, val = part("test", None), part("val", val_limit)
+    return part("train", train_most), val, test
 
 
 def _options(

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headstart.data import decode_one
+from headstart.data import Pixels, decode, decode_one
 from headstart.errors import DataError, StartError
 from headstart.model import Model, run_batches
 from headstart.starts import Encoder, build_encoder, wrap_module
@@ -28,7 +28,7 @@ from headstart.training.recipe import (
     recipe_for,
 )
 from headstart.tuning.clock import Clock
-from headstart.types import Dataset, ImageSpec, Start
+from headstart.types import Dataset, ImageSpec, SplitName, Start
 
 # A probe gains little from more samples than this, and its cost grows with them.
 PROBE_SAMPLES = {"head": 200_000, "last-n": 20_000, "lp-ft": 20_000, "full": 5_000}
@@ -300,6 +300,24 @@ def subsample(targets: np.ndarray, limit: int, *, seed: int) -> np.ndarray:
     lost = np.setdiff1d(targets, targets[picks])
     first = [int(np.flatnonzero(targets == k)[0]) for k in lost]
     return np.unique(np.concatenate([picks, np.asarray(first, dtype=np.int64)]))
+
+
+def decode_sample(
+    dataset: Dataset, name: SplitName, spec: ImageSpec, limit: int | None, *, seed: int
+) -> Pixels:
+    """Decode at most ``limit`` samples of a split, each class keeping its share; None takes all.
+
+    Args:
+        dataset: The data.
+        name: The split.
+        spec: How to decode.
+        limit: Largest number of samples.
+        seed: Seed of the choice.
+    """
+    split = dataset.split(name)
+    if limit is None or len(split) <= limit:
+        return decode(dataset, name, spec)
+    return decode(dataset, name, spec, indices=subsample(split.targets, limit, seed=seed))
 
 
 def install(model: Model, fitted: Probe) -> None:

@@ -10,7 +10,6 @@ import base64
 import io
 import os
 import platform
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -34,7 +33,7 @@ from headstart.events import emit
 from headstart.model import Model, run_batches
 from headstart.runfolder import RunFolder
 from headstart.training.probe import Probe
-from headstart.tuning.bench import PROBE_SAMPLES, Bench, install, probe
+from headstart.tuning.bench import PROBE_SAMPLES, Bench, install, probe, seconds_per_image
 from headstart.tuning.clock import Clock
 from headstart.tuning.tune import Tuned
 from headstart.types import BadSample, Dataset
@@ -201,7 +200,7 @@ def _before(
     model = bench.model
     if bench.recipe.strategy == "head":
         return None
-    each = _seconds_per_image(model, val_pixels)
+    each = seconds_per_image(bench)
     limit = PROBE_SAMPLES["full"]
     needed = 1.3 * each * len(test.images) + figures_seconds(dataset)
     if tuned.fitted is None:
@@ -240,14 +239,6 @@ def figures_seconds(dataset: Dataset) -> float:
     """Return about what the figures, their intervals and the report take, in seconds."""
     num = len(dataset.test) + len(dataset.val)
     return 2.5 + 2e-5 * num * len(dataset.schema.classes)
-
-
-def _seconds_per_image(model: Model, pixels: Pixels) -> float:
-    """Measure one evaluation pass, in seconds an image."""
-    images = pixels.images[:64]
-    began = time.monotonic()
-    run_batches(model, images, model)
-    return (time.monotonic() - began) / max(1, len(images))
 
 
 def _before_after(
