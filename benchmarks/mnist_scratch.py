@@ -10,7 +10,7 @@ starts. What is counted:
 - textbook: from before the data set objects are built to the end of the evaluation that first shows
   the target. Its per-epoch test evaluations are part of the program and count.
 - headstart: from before ``hs.load``, with an empty cache, to the end of the test pass that first
-  shows the target: reading, training, its validation checks, the test. It plans three quarters of
+  shows the target: reading, training, its validation checks, the test. It plans 0.62 of
   an epoch (``--plan``, chosen on other seeds), with its learning rate annealed to zero over just
   that; a run that misses the target is charged in full (with the baseline, report and run folder
   that follow the test), and followed by runs planned for 1, 2 … epochs, until one reaches it.
@@ -296,7 +296,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--max-epochs", type=int, default=10, help="give up after so many")
     parser.add_argument("--equal-epochs", type=int, nargs="+", default=[1, 5])
-    parser.add_argument("--plan", type=float, default=0.75, help="headstart's first plan, epochs")
+    parser.add_argument("--plan", type=float, default=0.62, help="headstart's first plan, epochs")
     parser.add_argument("--target", type=float, default=0.99, help="test accuracy to reach")
     parser.add_argument("--quick", action="store_true", help="the first seed alone")
     parser.add_argument("--threads", type=int, default=min(2, count_cores()))

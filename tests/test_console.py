@@ -50,12 +50,12 @@ def _train(console: Console, clock: Clock, seconds: int, total: int, **more: obj
 def test_pipe_gets_a_line_every_three_seconds_and_the_last(clock: Clock) -> None:
     stream = io.StringIO()
     console = Console(stream, clock=clock)
-    _train(console, clock, 8, 8, loss=0.5, val=0.91, images_per_second=5210.4)
+    _train(console, clock, 8, 8, loss=0.5, val=0.91, samples_per_second=5210.4)
     console.stop()
     assert stream.getvalue().splitlines() == [
-        "  train  3/8  loss 0.5000  val 0.9100  5,210 images/s  5.0 s left",
-        "  train  6/8  loss 0.5000  val 0.9100  5,210 images/s  2.0 s left",
-        "  train  8/8  loss 0.5000  val 0.9100  5,210 images/s  took 8.0 s",
+        "  train  3/8  loss 0.5000  val 0.9100  5,210 samples/s  5.0 s left",
+        "  train  6/8  loss 0.5000  val 0.9100  5,210 samples/s  2.0 s left",
+        "  train  8/8  loss 0.5000  val 0.9100  5,210 samples/s  took 8.0 s",
     ]
 
 
@@ -91,6 +91,16 @@ def test_check_figures_are_folded_into_the_line_of_the_task(clock: Clock) -> Non
     console("check", {"step": 1, "epoch": 1, "accuracy": 0.875})
     console("task", {"name": "train", "done": 2, "total": 2})
     assert stream.getvalue() == "  train  2/2  accuracy 0.8750  took 0.0 s\n"
+
+
+def test_a_check_is_called_by_its_metric(clock: Clock) -> None:
+    stream = io.StringIO()
+    console = Console(stream, clock=clock)
+    console("task", {"name": "train", "done": 1, "total": 2})
+    console("check", {"step": 1, "metric": "f1_micro", "val_score": 0.875, "val_loss": 0.25})
+    console("task", {"name": "train", "done": 2, "total": 2})
+    expected = "  train  2/2  val f1 micro 0.8750  val loss 0.2500  took 0.0 s\n"
+    assert stream.getvalue() == expected
 
 
 def test_other_events_are_lines_and_next_waits_until_it_is_asked_for() -> None:

@@ -89,7 +89,7 @@ def test_progress_is_told_as_a_task_that_ends() -> None:
         doctor(seconds=0.2)
     assert len(tasks) > 1
     assert tasks[-1]["done"] == tasks[-1]["total"]
-    assert {"loss", "images_per_second", "eta_seconds"} <= tasks[0].keys()
+    assert {"loss", "samples_per_second", "eta_seconds"} <= tasks[0].keys()
 
 
 def test_machine_facts_are_plausible() -> None:
@@ -113,6 +113,10 @@ def test_starts_that_match_nothing_are_an_empty_list_and_a_note(
     assert any(start.address == "scratch/simple-cnn" for start in starts_module.starts())
 
 
-def test_starts_of_a_modality_that_is_not_there_yet_are_refused() -> None:
-    with pytest.raises(OptionError, match="modality 'text' has no starts yet; expected 'image'"):
-        starts_module.starts(modality="text")
+def test_starts_are_listed_by_modality() -> None:
+    from headstart.recipes.starts import starts
+
+    texts, tables = starts(modality="text"), starts(modality="table")
+    assert {start.modality for start in texts} == {"text"}
+    assert [start.address for start in tables] == ["scratch/linear", "scratch/mlp"]
+    assert len(starts()) > len(texts) + len(tables)

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from headstart.data import Pixels
 from headstart.errors import HeadstartError, RunFolderError
 from headstart.model import Model, open_model, run_batches
 from headstart.starts import build_encoder, find_start, wrap_module
@@ -30,19 +31,24 @@ def images(channels=1, num=5, size=8):
     return np.random.default_rng(0).integers(0, 256, size=shape, dtype=np.uint8)
 
 
+def pixels_of(images):
+    nothing = np.zeros(len(images), np.int64)
+    return Pixels(images, nothing, nothing, [""] * len(images))
+
+
 @pytest.fixture
 def saved(tmp_path):
     """Return a folder with a saved model, and the logits it gives."""
     model = make_model()
     model.temperature = 1.75
     model.save(lambda name, content: (tmp_path / name).write_bytes(content), {"strategy": "full"})
-    return tmp_path, run_batches(model, images(), model)
+    return tmp_path, run_batches(model, pixels_of(images()), model)
 
 
 def test_opening_gives_bit_equal_logits_and_keeps_the_temperature(saved):
     path, logits = saved
     model, record = open_model(path)
-    assert np.array_equal(run_batches(model, images(), model), logits)
+    assert np.array_equal(run_batches(model, pixels_of(images()), model), logits)
     assert model.temperature == 1.75
     assert model.schema == SCHEMA
     assert not model.training
@@ -65,21 +71,28 @@ def test_the_head_reads_normalised_pixels_by_hand():
     by_hand = (pixels / 255 - np.array(SPEC.mean)) / np.array(SPEC.std)
     features = by_hand.transpose(0, 3, 1, 2).reshape(5, -1)
     weight, bias = model.head.weight.detach().numpy(), model.head.bias.detach().numpy()
-    assert np.allclose(run_batches(model, pixels, model), features @ weight.T + bias, atol=1e-5)
+    assert np.allclose(
+        run_batches(model, pixels_of(pixels), model), features @ weight.T + bias, atol=1e-5
+    )
 
 
 def test_grey_images_are_repeated_to_three_channels():
     model = Model(wrap_module(nn.Flatten(), SPEC), SCHEMA).eval()
     grey = images(channels=1)
     colour = np.repeat(grey, 3, axis=3)
-    assert np.array_equal(run_batches(model, grey, model), run_batches(model, colour, model))
+    assert np.array_equal(
+        run_batches(model, pixels_of(grey), model), run_batches(model, pixels_of(colour), model)
+    )
 
 
 def test_images_of_another_size_are_resized_to_the_network():
     model = Model(wrap_module(nn.Flatten(), SPEC), SCHEMA).eval()
     even = np.full((2, 5, 5, 3), 100, np.uint8)
     large = np.full((2, 8, 8, 3), 100, np.uint8)
-    found, expected = run_batches(model, even, model), run_batches(model, large, model)
+    found, expected = (
+        run_batches(model, pixels_of(even), model),
+        run_batches(model, pixels_of(large), model),
+    )
     assert np.allclose(found, expected, atol=1e-5)
 
 
@@ -95,8 +108,8 @@ def test_dropout_works_in_training_only():
 def test_run_batches_restores_the_modes_and_does_not_depend_on_the_batch_size():
     model = make_model().train()
     model.encoder.eval()
-    many = run_batches(model, images(num=11), model, batch_size=3)
-    assert np.allclose(many, run_batches(model, images(num=11), model), atol=1e-6)
+    many = run_batches(model, pixels_of(images(num=11)), model, batch_size=3)
+    assert np.allclose(many, run_batches(model, pixels_of(images(num=11)), model), atol=1e-6)
     assert model.training
     assert not model.encoder.training
 
@@ -193,7 +206,9 @@ def test_tied_weights_of_an_own_module_are_saved(tmp_path):
     model.save(lambda name, content: (tmp_path / name).write_bytes(content), {})
     opened, _ = open_model(tmp_path, Tied())
     pixels = images(channels=3)
-    assert np.array_equal(run_batches(opened, pixels, opened), run_batches(model, pixels, model))
+    assert np.array_equal(
+        run_batches(opened, pixels_of(pixels), opened), run_batches(model, pixels_of(pixels), model)
+    )
 
 
 def test_two_models_opened_with_one_module_share_no_weights(tmp_path):

@@ -109,7 +109,7 @@ def test_metrics_have_the_documented_shape(run):
         assert support == matrix.sum() == num
         accuracy = np.trace(matrix) / num
         assert part["figures"]["accuracy"]["value"] == pytest.approx(accuracy)
-    ladder = metrics["before_after"]["accuracy"]
+    ladder = metrics["before_after"]["figures"]
     assert list(ladder) == ["majority class", "frozen start + linear probe", "fine-tuned"]
     for figure in ladder.values():
         check_figure(figure)
@@ -249,7 +249,7 @@ def test_a_run_folder_is_a_start_for_each_strategy(run, arrays, tmp_path, strate
     assert sorted(os.listdir(second.path)) == FILES
     assert second.classes == ("columns", "rows")
     assert second.model_record["strategy"] == strategy
-    ladder = second.metrics["before_after"]["accuracy"]
+    ladder = second.metrics["before_after"]["figures"]
     # under head the fine-tuned model is the probe: there is nothing in between to compare
     assert ("frozen start + linear probe" in ladder) == (strategy != "head")
 
@@ -480,7 +480,7 @@ def test_the_baseline_is_the_same_under_a_budget(data, tmp_path):
     free = hs.finetune(data, out=str(tmp_path / "free"), **words)
     bound = hs.finetune(data, out=str(tmp_path / "bound"), budget="60s", **words)
     before = "frozen start + linear probe"
-    accuracies = [run.metrics["before_after"]["accuracy"][before] for run in (free, bound)]
+    accuracies = [run.metrics["before_after"]["figures"][before] for run in (free, bound)]
     assert accuracies[0]["value"] == pytest.approx(accuracies[1]["value"], abs=0.01)
     assert accuracies[0]["value"] > 0.8
 

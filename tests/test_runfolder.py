@@ -333,3 +333,36 @@ def test_json_is_strict_and_a_damaged_record_is_named(tmp_path):
         (folder.path / "metrics.json").write_text("{")
         with pytest.raises(RunFolderError, match=r"metrics.json is damaged"):
             folder.read_json("metrics.json")
+
+
+def test_the_report_of_a_run_that_diverged_stays_and_is_in_nobodys_way(tmp_path):
+    def diverge(folder):
+        folder.write_json("data.json", {})
+        folder.write_json("nan_report.json", {"step": 8})
+
+    fail_after(tmp_path / "run", diverge)
+    assert names(tmp_path / "run") == ["nan_report.json"]
+    with RunFolder(tmp_path / "run") as folder:  # neither --resume nor --overwrite is asked for
+        assert names(tmp_path / "run") == ["log.jsonl", "state"]
+        folder.write("model.json", b"{}")
+        folder.finish()
+    fail_after(tmp_path / "run", diverge, overwrite=True)
+    assert names(tmp_path / "run") == ["log.jsonl", "model.json", "nan_report.json"]
+    assert json.loads((tmp_path / "run" / "nan_report.json").read_text()) == {"step": 8}
+
+
+def test_a_finished_run_is_claimed_until_its_state_is_gone(tmp_path, monkeypatch):
+    seen = []
+    rmtree = shutil.rmtree
+
+    def watched(path, **options):
+        with pytest.raises(RunFolderError, match=f"by process {os.getpid()};"):
+            RunFolder(tmp_path / "run", resume=True)
+        seen.append(path)
+        rmtree(path, **options)
+
+    with RunFolder(tmp_path / "run") as folder:
+        monkeypatch.setattr(shutil, "rmtree", watched)
+        folder.finish()
+    assert seen == [tmp_path / "run" / "state"]
+    assert names(tmp_path / "run") == ["log.jsonl"]

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from headstart.recipes.doctor import doctor
     from headstart.recipes.evaluate import evaluate
+    from headstart.recipes.export import export
     from headstart.recipes.finetune import finetune
     from headstart.recipes.fit import fit
     from headstart.recipes.predict import predict
@@ -50,6 +51,7 @@ PLACES: dict[str, tuple[str, str]] = {
     "finetune": ("headstart.recipes.finetune", "finetune"),
     "evaluate": ("headstart.recipes.evaluate", "evaluate"),
     "predict": ("headstart.recipes.predict", "predict"),
+    "export": ("headstart.recipes.export", "export"),
     "open": ("headstart.run", "open_run"),
     "ImageSpec": ("headstart.types", "ImageSpec"),
     "wrap_module": ("headstart.starts", "wrap_module"),
@@ -78,6 +80,7 @@ __all__ = [
     "__version__",
     "doctor",
     "evaluate",
+    "export",
     "finetune",
     "fit",
     "list_starts",

@@ -46,6 +46,7 @@ VERBS: dict[str, Place] = {
     "finetune": PLACES["finetune"],
     "evaluate": PLACES["evaluate"],
     "predict": PLACES["predict"],
+    "export": PLACES["export"],
 }
 LOAD: Place = PLACES["load"]
 
@@ -180,11 +181,19 @@ def _render(result: object, stream: TextIO) -> None:
 
 def _render_predictions(predictions: Sequence[Prediction], stream: TextIO) -> None:
     if is_terminal(stream):
-        rows = [[p.name, p.label, f"{p.probability:.4f}"] for p in predictions]
-        print_table(["file", "prediction", "probability"], rows, stream)
+        rows = [
+            [p.name, p.label, None if p.value is not None else f"{p.probability:.4f}"]
+            for p in predictions
+        ]
+        print_table(["sample", "prediction", "probability"], rows, stream)
         return
     for prediction in predictions:
-        stream.write(json.dumps(dataclasses.asdict(prediction), ensure_ascii=False) + "\n")
+        record = dataclasses.asdict(prediction)
+        if prediction.value is None:
+            del record["value"]
+        else:  # a number has no probabilities, and JSON has no NaN
+            record = {"name": prediction.name, "value": prediction.value}
+        stream.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
 def _render_starts(starts: Sequence[Start], stream: TextIO) -> None:

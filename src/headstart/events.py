@@ -5,7 +5,7 @@ JSON-able fields, so that the log is the same thing the terminal shows. There is
 and no print below the floor of the command line.
 
 Kinds: ``stage`` (text), ``note`` (text), ``choice`` (name, value, why), ``task`` (name, done,
-total, and fields such as loss, images_per_second), ``check`` (step, epoch, val figures),
+total, and fields such as loss, samples_per_second), ``check`` (step, epoch, val figures),
 ``table`` (title, columns, rows), ``next`` (command).
 """
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import asdict
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,8 @@ from torch.nn import functional
 from headstart.errors import RunFolderError
 from headstart.events import emit
 from headstart.starts import Encoder, rebuild_encoder
-from headstart.types import ImageSpec, Schema
+from headstart.tensors import to_tensors
+from headstart.types import ImageSpec, Inputs, Schema
 
 _FORMAT = 1
 
@@ -34,51 +35,58 @@ class Model(nn.Module):
     """An encoder with a linear head.
 
     Args:
-        encoder: Images (B, C, S, S) to features (B, D).
+        encoder: What ``Inputs.arrays`` gives, as tensors (images normalised), to features (B, D).
         schema: What is predicted.
         dropout: Dropped share of the features while training.
-    """
 
-    _mean: Tensor
-    _std: Tensor
+    Attributes:
+        temperature: Divides logits before they become probabilities; fitted on validation data.
+        target_mean: Under regression, the mean of train's targets.
+        target_scale: Under regression, their standard deviation: logits are in these units.
+    """
 
     def __init__(self, encoder: Encoder, schema: Schema, *, dropout: float = 0.0) -> None:
         super().__init__()
         self.encoder = encoder
-        self.head = nn.Linear(encoder.num_features, len(schema.classes))
+        self.head = nn.Linear(encoder.num_features, schema.num_outputs)
         self.schema = schema
         self.temperature: float = 1.0
+        self.target_mean: float = 0.0
+        self.target_scale: float = 1.0
         self._dropout = dropout
         spec = encoder.spec
-        self.register_buffer("_mean", torch.tensor(spec.mean).view(1, -1, 1, 1), persistent=False)
-        self.register_buffer("_std", torch.tensor(spec.std).view(1, -1, 1, 1), persistent=False)
+        self._normalise = _Normalise(spec) if isinstance(spec, ImageSpec) else None
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor) -> Tensor:
         """Return logits.
 
         Args:
-            images: Float images, shape (B, C, H, W), in [0, 1], C 1 or 3, of any size.
+            inputs: By modality. Images: floats (B, C, H, W) in [0, 1], C 1 or 3, of any size.
+                Texts: token ids and mask, int64 (B, T), or term weights (B, V). Tables: numbers
+                (B, F) and codes, int64 (B, G).
 
         Returns:
-            Shape (B, K).
+            Shape (B, K); (B, 1) under regression.
         """
-        features = self.features(images)
+        features = self.features(*inputs)
         if self._dropout and self.training:
             features = functional.dropout(features, self._dropout)
         logits: Tensor = self.head(features)
         return logits
 
-    def features(self, images: Tensor) -> Tensor:
-        """Return features, shape (B, D), of float images, shape (B, C, H, W), in [0, 1]."""
-        spec = self.encoder.spec
-        if images.shape[1] == 1 and spec.channels == 3:
-            images = images.expand(-1, 3, -1, -1)
-        if images.shape[-1] != spec.size or images.shape[-2] != spec.size:
-            images = functional.interpolate(
-                images, size=(spec.size, spec.size), mode=spec.interpolation, align_corners=False
-            )
-        features: Tensor = self.encoder((images - self._mean) / self._std)
+    def features(self, *inputs: Tensor) -> Tensor:
+        """Return features, shape (B, D), of the same inputs as ``forward`` takes."""
+        if self._normalise is not None:
+            inputs = (self._normalise(*inputs),)
+        features: Tensor = self.encoder(*inputs)
         return features
+
+    def standard_targets(self, targets: np.ndarray) -> np.ndarray:
+        """Return targets as the loss takes them: under regression float32 in standard units."""
+        if self.schema.task != "regression":
+            return targets
+        standard: np.ndarray = (targets - self.target_mean) / self.target_scale
+        return standard.astype(np.float32)
 
     @property
     def device(self) -> torch.device:
@@ -86,7 +94,7 @@ class Model(nn.Module):
         return self.head.weight.device
 
     def save(self, write: Callable[[str, bytes], None], about: Mapping[str, object]) -> None:
-        """Write ``model.safetensors`` and then ``model.json``.
+        """Write ``model.safetensors``, the encoder's own files, and then ``model.json``.
 
         Args:
             write: Writes a file of a name atomically.
@@ -95,6 +103,8 @@ class Model(nn.Module):
         # clones: safetensors refuses tensors that share memory, as tied weights do
         state = {n: t.detach().cpu().contiguous().clone() for n, t in self.state_dict().items()}
         write("model.safetensors", save(state))
+        for name, content in self.encoder.files().items():
+            write(name, content)
         record = {
             "format": _FORMAT,
             "start": asdict(self.encoder.start),
@@ -102,6 +112,8 @@ class Model(nn.Module):
             "spec": asdict(self.encoder.spec),
             "schema": asdict(self.schema),
             "temperature": self.temperature,
+            "target_mean": self.target_mean,
+            "target_scale": self.target_scale,
             "versions": library_versions(),
             **about,
         }
@@ -126,16 +138,14 @@ def open_model(path: Path, module: nn.Module | None = None) -> tuple[Model, dict
         if record["format"] != _FORMAT:
             raise ValueError(f"format {record['format']!r}, this headstart reads {_FORMAT}")
         schema = Schema(**{**record["schema"], "classes": tuple(record["schema"]["classes"])})
-        spec = record["spec"]
-        spec = ImageSpec(**{**spec, "mean": tuple(spec["mean"]), "std": tuple(spec["std"])})
         # a copy: two runs opened with the same module must not share its weights
-        encoder = rebuild_encoder(record["architecture"], deepcopy(module))
-        if not schema.classes:
+        encoder = rebuild_encoder(record["architecture"], deepcopy(module), folder=path)
+        if not schema.classes and schema.task != "regression":
             raise ValueError("no classes")
-        if spec != encoder.spec:
+        if json.loads(json.dumps(asdict(encoder.spec))) != record["spec"]:
             raise ValueError("spec and architecture tell two preprocessings")
         state = load_file(str(path / "model.safetensors"))
-        temperature: float = float(record["temperature"])
+        numbers = [float(record[n]) for n in ("temperature", "target_mean", "target_scale")]
     except FileNotFoundError as error:
         raise RunFolderError(
             f"{path} has no {Path(error.filename).name if error.filename else 'model'}; expected a "
@@ -162,7 +172,7 @@ def open_model(path: Path, module: nn.Module | None = None) -> tuple[Model, dict
             f"expected finite weights. Run the training again."
         )
     model.load_state_dict(state, strict=True)
-    model.temperature = temperature
+    model.temperature, model.target_mean, model.target_scale = numbers
     return model.eval(), record
 
 
@@ -181,38 +191,75 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 def run_batches(
     model: Model,
-    images: np.ndarray,
-    compute: Callable[[Tensor], Tensor],
+    inputs: Inputs,
+    compute: Callable[..., Tensor],
     *,
     name: str | None = None,
     batch_size: int = 128,
 ) -> np.ndarray:
-    """Compute something for every image, batch by batch, in eval mode.
+    """Compute something for every sample, batch by batch, in eval mode.
+
+    Samples of like length share a batch, so that little is computed on padding; the rows come back
+    in the order of the samples.
 
     Args:
         model: Gives the device.
-        images: uint8, shape (N, S, S, C).
-        compute: Float images (B, C, S, S) in [0, 1] to a tensor of B rows.
+        inputs: The samples.
+        compute: What a model's forward takes, B rows, to a tensor of B rows.
         name: Name of the progress line; None shows none.
-        batch_size: Images a pass.
+        batch_size: Samples a pass.
 
     Returns:
         float32, N rows.
     """
+    num = len(inputs)
+    lengths = inputs.lengths
+    order = np.arange(num) if lengths is None else np.argsort(lengths, kind="stable")
     rows = []
     with evaluating(model):
-        for start in range(0, len(images), batch_size):
-            pixels = torch.from_numpy(np.ascontiguousarray(images[start : start + batch_size]))
-            floats = pixels.to(model.device).permute(0, 3, 1, 2).to(torch.float32).div_(255)
-            rows.append(compute(floats).float().cpu().numpy())
+        for start in range(0, num, batch_size):
+            arrays = inputs.arrays(order[start : start + batch_size])
+            rows.append(compute(*to_tensors(arrays, model.device)).float().cpu().numpy())
             if name:
-                emit(
-                    "task", name=name, done=min(start + batch_size, len(images)), total=len(images)
-                )
-    return np.concatenate(rows)
+                emit("task", name=name, done=min(start + batch_size, num), total=num)
+    found = np.concatenate(rows)
+    if lengths is None:
+        return found
+    back = np.empty_like(found)
+    back[order] = found
+    return back
+
+
+class _Normalise(nn.Module):
+    """Bring float images (B, C, H, W) in [0, 1] to the channels, size and scale of a spec."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, spec: ImageSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.register_buffer("mean", torch.tensor(spec.mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(spec.std).view(1, -1, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return normalised images (B, C, S, S)."""
+        spec = self.spec
+        if images.shape[1] == 1 and spec.channels == 3:
+            images = images.expand(-1, 3, -1, -1)
+        if images.shape[-1] != spec.size or images.shape[-2] != spec.size:
+            images = functional.interpolate(
+                images, size=(spec.size, spec.size), mode=spec.interpolation, align_corners=False
+            )
+        normalised: Tensor = (images - self.mean) / self.std
+        return normalised
 
 
 def library_versions() -> dict[str, str]:
     """Return the versions that decide what a model computes."""
-    names = ("headstart", "torch", "torchvision", "timm", "numpy", "pillow")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+    names = ("headstart", "torch", "torchvision", "timm", "numpy", "pillow", "scikit-learn")
+    found = {name: version(name) for name in names}
+    for name in ("transformers", "tokenizers", "peft"):  # the extra for texts
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return {"python": platform.python_version(), **found}

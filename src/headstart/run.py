@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.errors import RunFolderError
-from headstart.types import Prediction
+from headstart.errors import DataError, OptionError, RunFolderError
+from headstart.events import emit
+from headstart.types import Prediction, Schema
 
 if TYPE_CHECKING:
     from torch import nn
@@ -83,41 +84,83 @@ class Run:
 
         return render_text(self.metrics, self.model_record, self.data, self.options)
 
-    def predict(self, files: Sequence[str | Path | bytes | np.ndarray]) -> list[Prediction]:
-        """Predict the class of images.
+    def predict(self, samples: Any) -> list[Prediction]:
+        """Predict new samples.
 
         Args:
-            files: Paths, encoded bytes, or uint8 arrays (H, W) or (H, W, C).
+            samples: Images: paths, encoded bytes, or uint8 arrays (H, W) or (H, W, C). Texts: str.
+                Tables: rows as dicts, a DataFrame, or a pyarrow Table.
 
         Returns:
-            One prediction a file, in order.
+            One prediction a sample, in order.
 
         Raises:
-            DataError: If a file cannot be read as an image.
+            DataError: If a sample cannot be read, or a column is missing.
 
         Example:
             >>> run.predict(["new.jpg"])[0].label  # doctest: +SKIP
             'rose'
         """
-        from headstart.data import decode_one
-        from headstart.evaluation import softmax
+        from headstart.data import prepare_values
+        from headstart.evaluation import outputs_of
         from headstart.model import run_batches
 
-        found = []
         model = self.model
-        for start in range(0, len(files), _CHUNK):
-            chunk = files[start : start + _CHUNK]
-            pixels = np.stack([decode_one(file, model.encoder.spec) for file in chunk])
-            probabilities = softmax(run_batches(model, pixels, model), model.temperature)
-            for place, (file, row) in enumerate(zip(chunk, probabilities, strict=True), start):
-                name = str(file) if isinstance(file, str | Path) else f"item {place}"
-                best = int(row.argmax())
-                found.append(
-                    Prediction(
-                        name, self.classes[best], float(row[best]), tuple(float(p) for p in row)
-                    )
+        encoder, schema = model.encoder, model.schema
+        found: list[Prediction] = []
+        # a sequence is read in parts, so that a folder of photos need not fit into memory
+        parts = [samples]
+        if isinstance(samples, list | tuple):
+            parts = [samples[i : i + _CHUNK] for i in range(0, len(samples), _CHUNK)]
+        for part in parts:
+            inputs = prepare_values(
+                part, encoder.spec, tokenizer=encoder.tokenizer, vectorizer=encoder.vectorizer
+            )
+            if inputs.bad_samples:
+                bad = inputs.bad_samples[0]
+                raise DataError(
+                    f"'{bad.name}' cannot be used: {bad.reason}. Expected a whole {schema.modality}; "
+                    f"replace it or leave it out."
                 )
+            for note in getattr(inputs, "notes", []):
+                emit("note", text=note)
+            outputs = outputs_of(
+                schema,
+                run_batches(model, inputs, model),
+                temperature=model.temperature,
+                target_mean=model.target_mean,
+                target_scale=model.target_scale,
+            )
+            names = [_name(part, place, len(found)) for place in range(len(inputs))]
+            found += _predictions(schema, names, outputs)
         return found
+
+    def coefficients(self) -> tuple[dict[str, float], float]:
+        """Return the weights of a linear regression in the columns' own units, and the intercept.
+
+        Raises:
+            OptionError: If the run is no linear regression on a table.
+
+        Example:
+            >>> run.coefficients()  # doctest: +SKIP
+            ({'x': 2.0}, 0.0)
+        """
+        from headstart.starts.table_starts import coefficients
+
+        model = self.model
+        is_linear = model.encoder.start.address == "scratch/linear"
+        if not is_linear or model.schema.task != "regression":
+            raise OptionError(
+                f"{self.path} is a {model.schema.task} run from '{model.encoder.start.address}'; "
+                f"coefficients are those of a regression from 'scratch/linear'. Fine-tune that."
+            )
+        return coefficients(
+            model.head.weight.detach().cpu().numpy(),
+            float(model.head.bias.detach()),
+            model.encoder.spec,
+            target_mean=model.target_mean,
+            target_scale=model.target_scale,
+        )
 
     def _read(self, name: str) -> dict[str, Any]:
         try:
@@ -130,6 +173,35 @@ class Run:
                 f"the training again with --overwrite."
             ) from error
         return record
+
+
+def _name(part: Any, place: int, before: int) -> str:
+    """Return what a person calls one sample: its path, or its number."""
+    if isinstance(part, list | tuple) and isinstance(part[place], Path):
+        return str(part[place])
+    return f"item {before + place + 1}"
+
+
+def _predictions(schema: Schema, names: Sequence[str], outputs: np.ndarray) -> list[Prediction]:
+    """Return what a person reads of a model's outputs, one record a sample."""
+    from headstart.evaluation import predictions_of
+
+    if schema.task == "regression":
+        nan = float("nan")
+        return [
+            Prediction(name, f"{value:.6g}", nan, (), float(value))
+            for name, value in zip(names, outputs, strict=True)
+        ]
+    found = []
+    rows = zip(names, outputs, predictions_of(schema, outputs), strict=True)
+    for name, probabilities, prediction in rows:
+        if schema.task == "multi-label":
+            label = ", ".join(schema.classes[k] for k in np.flatnonzero(prediction))
+        else:
+            label = schema.classes[int(prediction)]
+        each = tuple(float(p) for p in probabilities)
+        found.append(Prediction(name, label, max(each), each))
+    return found
 
 
 def open_run(path: str | Path, *, module: nn.Module | None = None) -> Run:

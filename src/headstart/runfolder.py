@@ -3,7 +3,8 @@
 A new folder that ends in an error before anything usable stands in it is removed again. A folder
 that is not empty is refused, unless it holds the same unfinished run (``resume``) or ``overwrite``.
 ``overwrite`` sets the former run aside and deletes it only when a new model stands in its place: a
-run that fails early gives the former one back.
+run that fails early gives the former one back. What stays of a run whose loss stopped being a
+number is ``nan_report.json``; it occupies nothing, the next run into the folder removes it.
 """
 
 from __future__ import annotations
@@ -25,15 +26,20 @@ _OWN_FILES = frozenset(
     (
         "model.safetensors",
         "model.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "vectorizer.json",
         "options.json",
         "data.json",
         "metrics.json",
         "predictions.parquet",
         "log.jsonl",
         "report.html",
+        "nan_report.json",
         "state",
     )
 )
+_REMAINS = frozenset(("nan_report.json",))  # of a failed run: neither undone nor in the way
 
 
 class RunFolder:
@@ -118,8 +124,8 @@ class RunFolder:
 
     def finish(self) -> None:
         """Remove the resume state: the run is complete."""
-        self._release()
         shutil.rmtree(self.state, ignore_errors=True)
+        self._release()  # last: nobody may claim a folder that is still being swept
 
     def __enter__(self) -> RunFolder:
         return self
@@ -179,10 +185,12 @@ class RunFolder:
             (self.path / partial).unlink(missing_ok=True)
         if overwrite:
             self._set_aside()
+        for remains in _REMAINS:
+            (self.path / remains).unlink(missing_ok=True)
 
     def _set_aside(self) -> None:
         """Move the former run into the state; what a killed ``overwrite`` began is deleted."""
-        top = [self.path / name for name in _OWN_FILES - {"state"}]
+        top = [self.path / name for name in _OWN_FILES - {"state"} - _REMAINS]
         inner = [e for e in self.state.iterdir() if e.name not in ("lock", "former")]
         found = [e for e in (*top, *inner) if e.exists()]
         is_begun = self._former.exists()
@@ -204,7 +212,7 @@ class RunFolder:
 
     def _undo(self) -> None:
         """Remove what this process made, and nothing else; give a former run back."""
-        for name in _OWN_FILES - {"state"}:
+        for name in _OWN_FILES - {"state"} - _REMAINS:
             (self.path / name).unlink(missing_ok=True)
         former = [e for e in self._former.rglob("*") if e.is_file()]
         for entry in self.state.iterdir():
@@ -258,7 +266,7 @@ def refuse_occupied(folder: str | Path | None, *, resume: bool, overwrite: bool)
         raise RunFolderError(
             f"{path} {what}; expected one that was interrupted. Leave --resume out."
         )
-    if entries and not resume and not overwrite:
+    if set(entries) - _REMAINS and not resume and not overwrite:
         hint = "--resume to go on with it, or " if "state" in entries else ""
         raise RunFolderError(
             f"{path} is not empty ({', '.join(entries[:3])}); expected a new or empty "

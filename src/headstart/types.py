@@ -13,23 +13,25 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 
 Modality = Literal["image", "text", "table"]
-Task = Literal["classification"]
+Task = Literal["classification", "multi-label", "regression"]
 SplitName = Literal["train", "val", "test"]
 Family = Literal["convnet", "vit", "bert", "linear", "mlp"]
+ColumnKind = Literal["numeric", "categorical", "boolean", "date"]
 # What every verb takes as data: a ``Dataset``, or anything that ``load`` reads.
 Data = Any
 
 
 @runtime_checkable
 class Samples(Protocol):
-    """Inputs of one split, read one at a time; what ``read`` returns depends on the modality.
+    """What one split holds, read one at a time; what ``read`` returns depends on the modality.
 
-    Images: ``read(i)`` returns encoded bytes or a uint8 array (H, W) or (H, W, C).
+    Images: encoded bytes or a uint8 array (H, W) or (H, W, C). Texts: a str. Tables: a row as a
+    dict from column name to value.
     """
 
     def __len__(self) -> int: ...
 
-    def read(self, index: int) -> bytes | np.ndarray:
+    def read(self, index: int) -> Any:
         """Return one sample as it was given."""
         ...
 
@@ -44,8 +46,9 @@ class Schema:
 
     Attributes:
         modality: What a sample is.
-        task: What is predicted.
-        classes: Class names, in the order of the target integers.
+        task: ``classification`` (one class a sample), ``multi-label`` (any number of them), or
+            ``regression`` (a number).
+        classes: Class names, in the order of the target integers; empty for regression.
         label: Name of the target column, or None where the layout gives the target.
     """
 
@@ -54,6 +57,11 @@ class Schema:
     classes: tuple[str, ...]
     label: str | None = None
 
+    @property
+    def num_outputs(self) -> int:
+        """How many numbers a model gives for a sample: K classes, or one."""
+        return 1 if self.task == "regression" else len(self.classes)
+
 
 @dataclass(frozen=True)
 class Split:
@@ -61,7 +69,8 @@ class Split:
 
     Attributes:
         samples: The inputs.
-        targets: int64, shape (N,), indices into ``Schema.classes``.
+        targets: By task: classification int64, shape (N,), indices into ``Schema.classes``;
+            multi-label uint8, shape (N, K), 1 where the class applies; regression float64, (N,).
         ids: int64, shape (N,), a number for each sample that is stable across splits and runs;
             it names the sample in logs and seeds its augmentation.
     """
@@ -82,6 +91,45 @@ class BadSample:
     reason: str
 
 
+@runtime_checkable
+class Inputs(Protocol):
+    """The samples of one split as a network takes them: pixels, token ids, terms, or cells.
+
+    Attributes:
+        targets: As in ``Split``.
+        ids: int64, shape (N,).
+        names: What a person calls each sample.
+        bad_samples: Samples left out while preparing, each with its reason.
+        lengths: int64, shape (N,), where samples differ in length and batches are padded; None
+            where all have one shape.
+    """
+
+    @property
+    def targets(self) -> np.ndarray: ...
+    @property
+    def ids(self) -> np.ndarray: ...
+    @property
+    def names(self) -> Sequence[str]: ...
+    @property
+    def bad_samples(self) -> Sequence[BadSample]: ...
+    @property
+    def lengths(self) -> np.ndarray | None: ...
+
+    def __len__(self) -> int: ...
+
+    def arrays(self, places: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return one batch as the arguments of a model's forward, each of B rows.
+
+        Images: (uint8 (B, S, S, C),). Tokens: (ids int64 (B, T), mask int64 (B, T)), padded to the
+        longest of the batch. Terms: (float32 (B, D),). Cells: (numbers float32 (B, F), codes int64
+        (B, G)).
+
+        Args:
+            places: int64, shape (B,), positions of the wanted samples.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A data set, split, and described well enough to be recognised again.
@@ -100,6 +148,7 @@ class Dataset:
             that live in memory only.
         image_size: Median (height, width) in pixels of the samples looked at; None if not images.
         image_channels: 1 if every sample looked at is grey, otherwise 3; None if not images.
+        column_kinds: For tables, what each input column holds; None otherwise.
         load_seconds: Time that loading took; a budget counts it.
         max_bad_fraction: Share of unusable samples above which reading stops.
     """
@@ -116,6 +165,7 @@ class Dataset:
     source: Mapping[str, object] | None = None
     image_size: tuple[int, int] | None = None
     image_channels: int | None = None
+    column_kinds: Mapping[str, ColumnKind] | None = None
     max_bad_fraction: float = 0.01
     load_seconds: float = 0.0
 
@@ -155,6 +205,87 @@ class ImageSpec:
 
 
 @dataclass(frozen=True)
+class TextSpec:
+    """The preprocessing of a text encoder; the tokenizer itself is a file beside the weights.
+
+    Attributes:
+        kind: ``tokens`` (ids of a tokenizer, padded) or ``terms`` (TF-IDF weights).
+        max_length: Tokens a text keeps at most, special ones included; 0 for terms, which keep all.
+    """
+
+    kind: Literal["tokens", "terms"]
+    max_length: int
+
+
+@dataclass(frozen=True)
+class Column:
+    """How one column of a table becomes numbers; fitted on train, JSON-able.
+
+    Attributes:
+        name: Its header.
+        kind: What it holds.
+        fill: What a missing number counts as (train's median); 0 for categories.
+        mean: Subtracted from numbers, one for each number the column gives (a date gives several).
+        scale: Divides what is left.
+        edges: Quantiles of train, ascending, for numeric embeddings; empty for categories.
+        categories: Known values; code 0 is everything else, category i has code i + 1.
+        has_missing: Whether train lacks values: then a number 0/1 says so beside the column.
+    """
+
+    name: str
+    kind: ColumnKind
+    fill: float = 0.0
+    mean: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+    edges: tuple[float, ...] = ()
+    categories: tuple[str, ...] = ()
+    has_missing: bool = False
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """The preprocessing of a table encoder: its columns in order.
+
+    Attributes:
+        columns: How each becomes numbers.
+    """
+
+    columns: tuple[Column, ...]
+
+
+Spec = ImageSpec | TextSpec | TableSpec
+
+
+class Tokenizer(Protocol):
+    """Turns texts into what a text encoder takes; travels in the run folder as files."""
+
+    def encode(self, texts: Sequence[str]) -> tuple[list[np.ndarray], np.ndarray]:
+        """Return token ids, int32 and cut at ``max_length``, and the full length of each text."""
+        ...
+
+    @property
+    def pad_id(self) -> int:
+        """Id that fills short texts up."""
+        ...
+
+    def files(self) -> dict[str, bytes]:
+        """Return the files that rebuild it, by name."""
+        ...
+
+
+class Vectorizer(Protocol):
+    """Turns texts into sparse term weights."""
+
+    def transform(self, texts: Sequence[str]) -> Any:
+        """Return a SciPy CSR matrix, float32, shape (N, D)."""
+        ...
+
+    def files(self) -> dict[str, bytes]:
+        """Return the files that rebuild it, by name."""
+        ...
+
+
+@dataclass(frozen=True)
 class Start:
     """A starting point.
 
@@ -167,7 +298,7 @@ class Start:
         licence: Licence of the weights; ``"none (random weights)"`` for scratch.
         pretrained_on: Name of the data, or None for random weights.
         objective: How it was pretrained (``"supervised"``, ``"mae"`` …), or None.
-        image: Preprocessing, for image starts.
+        image: Preprocessing, for image starts; the others' is known once they are built.
         is_local: Whether it can be used without network.
     """
 
@@ -204,10 +335,12 @@ class Comparison:
     Attributes:
         before: Name of the first.
         after: Name of the second.
-        gained: Items that only ``after`` has right.
-        lost: Items that only ``before`` has right.
-        difference: Accuracy after minus before, with its paired interval.
-        p_value: McNemar's exact two-sided p.
+        gained: Items that only ``after`` has right; under regression, those it is nearer to.
+        lost: The same the other way round.
+        difference: ``metric`` after minus before, with its paired interval.
+        p_value: Two-sided: McNemar's exact test, or Wilcoxon's signed-rank test on the absolute
+            errors under regression.
+        metric: What differs: ``accuracy``, ``exact_match`` (multi-label) or ``mae``.
     """
 
     before: str
@@ -216,6 +349,7 @@ class Comparison:
     lost: int
     difference: Figure
     p_value: float
+    metric: str = "accuracy"
 
 
 @dataclass(frozen=True)
@@ -224,12 +358,15 @@ class Prediction:
 
     Attributes:
         name: The sample's path or row.
-        label: The most probable class.
-        probability: Its probability.
-        probabilities: One a class, in the order of the classes.
+        label: The most probable class; under multi-label all that are more likely than not, joined
+            by ", "; under regression the value as text.
+        probability: Of the most probable class; NaN under regression.
+        probabilities: One a class, in the order of the classes; empty under regression.
+        value: The predicted number under regression, otherwise None.
     """
 
     name: str
     label: str
     probability: float
     probabilities: tuple[float, ...]
+    value: float | None = None

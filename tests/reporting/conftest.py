@@ -1,22 +1,26 @@
-"""The JSON of a run folder, with figures from real (simulated) predictions."""
+"""The JSON of a run folder of each task, with figures from real (simulated) predictions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pytest
 
 from headstart.evaluation import (
-    accuracy,
     compare,
     comparison_to_json,
     figure_to_json,
-    majority_baseline,
+    headline,
+    headline_figure,
+    naive_baseline,
+    predictions_of,
     score,
     softmax,
 )
+from headstart.types import Schema
 
 Record = dict[str, dict[str, Any]]
 
@@ -33,23 +37,27 @@ def make_run() -> Callable[..., Record]:
         probe = rng.normal(size=(num_items, num_classes))
         logits[np.arange(num_items), targets] += 2.5
         probe[np.arange(num_items), targets] += 1.2
-        majority, _ = majority_baseline(targets, num_items=num_items, num_classes=num_classes)
+        schema = Schema("image", "classification", names)
+        majority = naive_baseline(schema, targets, num_items=num_items)[1]
         predictions = {
             "majority class": majority,
             "frozen start + linear probe": probe.argmax(axis=1),
             "fine-tuned": logits.argmax(axis=1),
         }
         verdicts = [
-            compare(name, predictions[name], "fine-tuned", predictions["fine-tuned"], targets)
+            compare(
+                name, predictions[name], "fine-tuned", predictions["fine-tuned"], targets, schema
+            )
             for name in ("frozen start + linear probe", "majority class")
         ]
         return {
             "metrics": {
-                "test": score(softmax(logits), targets, classes=names).to_json(),
-                "val": score(softmax(logits[:80]), targets[:80], classes=names).to_json(),
+                "test": score(softmax(logits), targets, schema).to_json(),
+                "val": score(softmax(logits[:80]), targets[:80], schema).to_json(),
                 "before_after": {
-                    "accuracy": {
-                        name: figure_to_json(accuracy(made, targets))
+                    "metric": headline(schema),
+                    "figures": {
+                        name: figure_to_json(headline_figure(schema, made, targets))
                         for name, made in predictions.items()
                     },
                     "comparisons": [comparison_to_json(found) for found in verdicts],
@@ -65,7 +73,7 @@ def make_run() -> Callable[..., Record]:
                     "num_parameters": 3_413_024,
                 },
                 "strategy": "lp-ft",
-                "schema": {"classes": list(names)},
+                "schema": asdict(schema),
                 "temperature": 1.2,
                 "data_name": "flowers",
             },
@@ -99,3 +107,73 @@ def make_run() -> Callable[..., Record]:
         }
 
     return make
+
+
+@pytest.fixture
+def make_task_run() -> Callable[..., Record]:
+    """Return a function that makes the four records of a multi-label or a regression run."""
+
+    def make(schema: Schema, num_items: int = 200, *, unit: float = 1.0) -> Record:
+        rng = np.random.default_rng(0)
+        targets, own, controls = (_draw_labels if schema.classes else _draw_values)(
+            schema, num_items, rng, unit
+        )
+        name, naive = naive_baseline(schema, targets, num_items=num_items)
+        predictions = {name: naive, **controls, "fine-tuned": predictions_of(schema, own)}
+        verdicts = [
+            compare(before, made, "fine-tuned", predictions["fine-tuned"], targets, schema)
+            for before, made in predictions.items()
+            if before != "fine-tuned"
+        ]
+        return {
+            "metrics": {
+                "test": score(own, targets, schema).to_json(),
+                "val": score(own[:80], targets[:80], schema).to_json(),
+                "before_after": {
+                    "metric": headline(schema),
+                    "figures": {
+                        before: figure_to_json(headline_figure(schema, made, targets))
+                        for before, made in predictions.items()
+                    },
+                    "comparisons": [comparison_to_json(found) for found in verdicts],
+                },
+                "seconds": {"total": 42.0},
+            },
+            "model": {
+                "start": {"address": "scratch/mlp", "family": "mlp", "licence": "none"},
+                "strategy": "full",
+                "schema": asdict(schema),
+                "temperature": 1.0,
+                "data_name": "houses",
+            },
+            "data": {
+                "name": "houses",
+                "counts": {"train": 900, "val": 80, "test": num_items},
+                "column_kinds": {"rooms": "numeric", "age": "numeric", "street": "categorical"},
+                "notes": ["12 of 900 texts were cut at 128 tokens; 3 % of all tokens were lost."],
+            },
+            "options": {"verb": "fit", "options": {"seed": 0}},
+        }
+
+    return make
+
+
+def _draw_labels(
+    schema: Schema, num_items: int, rng: np.random.Generator, unit: float
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Return targets, probabilities, and the predictions of a control that is worse."""
+    logits = rng.normal(size=(num_items, len(schema.classes))) * 3 - 1
+    targets = (1 / (1 + np.exp(-logits)) > rng.random(logits.shape)).astype(np.uint8)
+    noisy = logits + rng.normal(size=logits.shape) * 3
+    control = {"TF-IDF + linear": (noisy >= 0).astype(np.uint8)}
+    return targets, 1 / (1 + np.exp(-logits)), control
+
+
+def _draw_values(
+    schema: Schema, num_items: int, rng: np.random.Generator, unit: float
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Return targets, values, and the predictions of a control that is better."""
+    targets = (rng.gamma(3.0, 1.0, num_items) + 1) * unit
+    values = targets + rng.normal(size=num_items) * unit * 0.8
+    control = {"gradient boosting": targets + rng.normal(size=num_items) * unit * 0.4}
+    return targets, values, control

@@ -49,7 +49,15 @@ def _log() -> list[dict[str, Any]]:
     for step in range(1, 101):
         log.append({"kind": "task", "name": "fine-tune", "done": step, "loss": 2.0 / step})
         if step % 20 == 0:
-            log.append({"kind": "check", "step": step, "val_loss": 1.0, "val_accuracy": 0.9})
+            log.append(
+                {
+                    "kind": "check",
+                    "step": step,
+                    "val_loss": 1.0,
+                    "metric": "accuracy",
+                    "val_score": 0.9,
+                }
+            )
     return log
 
 
@@ -105,7 +113,7 @@ def test_render_page_escapes_every_name(make_run):
         candidates=[{"start": evil, "score": 0.5, "low": 0.4, "high": 0.6, "note": evil}],
     )
     compared = run["metrics"]["before_after"]
-    compared["accuracy"][evil] = compared["accuracy"].pop("fine-tuned")
+    compared["figures"][evil] = compared["figures"].pop("fine-tuned")
     compared["comparisons"][0].update(before=evil, after=evil)
     run["metrics"]["seconds"][evil] = 3.0
     mistake = dict.fromkeys(("name", "target", "prediction", "image_png_base64"), evil)
@@ -136,7 +144,7 @@ def test_render_page_shows_null_figures_as_unknown(make_run):
     run["metrics"]["test"]["per_class"]["rose"].update(
         precision=nothing, recall=nothing, f1=nothing
     )
-    run["metrics"]["before_after"]["accuracy"]["fine-tuned"] = nothing
+    run["metrics"]["before_after"]["figures"]["fine-tuned"] = nothing
     html = render_page(**run, log_records=[])
     assert html.count("unknown") > 8
     assert "nan" not in html.lower().replace("unknown", "")
@@ -173,9 +181,9 @@ def test_render_page_shows_mistakes_as_pictures(make_run):
 
 def test_render_page_draws_only_the_last_training(make_run):
     log = [{"kind": "task", "name": "probe", "done": step, "loss": 9.0} for step in range(50)]
-    log += [{"kind": "check", "step": step, "val_accuracy": 0.1} for step in (10, 20, 30)]
+    log += [{"kind": "check", "step": step, "val_score": 0.1} for step in (10, 20, 30)]
     log += [{"kind": "task", "name": "fine-tune", "done": s, "loss": 1.0} for s in (1, 2, 3, 2, 3)]
-    log += [{"kind": "check", "step": step, "val_accuracy": 0.8} for step in (5, 15)]
+    log += [{"kind": "check", "step": step, "val_score": 0.8} for step in (5, 15)]
     html = render_page(**make_run(), log_records=log)
     train, val = re.findall(r'<polyline[^>]*points="([^"]*)"', html)
     assert len(train.split()) == 3

@@ -5,8 +5,8 @@ import copy
 import pytest
 
 from headstart.reporting import render_text
+from headstart.reporting.measures import format_figure
 from headstart.reporting.text import WIDTH
-from headstart.reporting.wording import format_figure
 
 
 def test_render_text_says_what_a_person_decides_by(make_run):

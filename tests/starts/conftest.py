@@ -1,4 +1,4 @@
-"""Tiny timm weights on disk, and the four small networks that timm keeps for tests."""
+"""Tiny weights on disk, of timm's networks and of transformers' encoders."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
+from tiny_text import TEXTS, tiny_record
 from torch import nn
 
 SaveTimm = Callable[..., tuple[Path, nn.Module]]
@@ -48,5 +49,35 @@ def save_timm(tmp_path: Path) -> SaveTimm:
         }
         (path / "config.json").write_text(json.dumps(record))
         return path, network
+
+    return save
+
+
+SaveText = Callable[..., Path]
+
+
+@pytest.fixture
+def save_text(tmp_path: Path) -> SaveText:
+    """Return a function that writes a random encoder with a tokenizer as transformers does.
+
+    ``auto`` names the class that is saved: a bare encoder, or one with a head of some task.
+    """
+
+    def save(kind: str, *, folder: str = "encoder", auto: str = "AutoModel") -> Path:
+        transformers = pytest.importorskip("transformers")
+        from headstart.starts.text_tokens import train_tokenizer
+
+        tokenizer = train_tokenizer(TEXTS, kind, vocab_size=200)
+        record = tiny_record(kind, tokenizer.vocab_size)
+        config = transformers.CONFIG_MAPPING[kind](
+            **{name: value for name, value in record.items() if name != "model_type"}
+        )
+        torch.manual_seed(3)
+        network = getattr(transformers, auto).from_config(config)
+        path = tmp_path / folder
+        network.save_pretrained(path)
+        for name, content in tokenizer.files().items():
+            (path / name).write_bytes(content)
+        return path
 
     return save

@@ -12,7 +12,12 @@ from torch import nn
 
 from headstart.errors import RunFolderError
 from headstart.events import listen
-from headstart.training.checkpoint import CheckpointFolder, optimizer_tensors, restore_optimizer
+from headstart.training.checkpoint import (
+    CheckpointFolder,
+    _verify,
+    optimizer_tensors,
+    restore_optimizer,
+)
 
 
 def save(folder, step):
@@ -196,3 +201,40 @@ def test_the_manifest_holds_size_and_digest_of_each_file(tmp_path):
     assert manifest.keys() == {"tensors.safetensors", "state.json"}
     size = (tmp_path / "step_00000001" / "state.json").stat().st_size
     assert manifest["state.json"]["bytes"] == size
+
+
+def test_the_step_decides_which_is_newest_whatever_the_clocks_say(tmp_path):
+    folder = CheckpointFolder(tmp_path)
+    save(folder, 99_999_999)
+    save(folder, 100_000_000)  # one digit more than the names are wide
+    os.utime(tmp_path / "step_99999999", (2e9, 2e9))
+    os.utime(tmp_path / "step_100000000", (0, 0))
+    assert folder.newest().step == 100_000_000
+    save(folder, 100_000_001)
+    assert sorted(os.listdir(tmp_path)) == ["step_100000000", "step_100000001"]
+
+
+def test_an_empty_step_folder_is_named_and_stepped_over(tmp_path):
+    folder = CheckpointFolder(tmp_path)
+    save(folder, 4)
+    (tmp_path / "step_00000009").mkdir()
+    (tmp_path / "step_of_someone_else").mkdir()
+    found, notes = notes_of(folder.newest)
+    assert found.step == 4
+    assert len(notes) == 1
+    assert "step_00000009 is damaged (FileNotFoundError" in notes[0]
+    assert (tmp_path / "step_of_someone_else").is_dir()
+
+
+def test_every_single_flipped_byte_is_found(tmp_path):
+    folder = CheckpointFolder(tmp_path)
+    folder.save(1, {"w": torch.arange(3.0)}, {"a": 1})
+    for path in sorted((tmp_path / "step_00000001").iterdir()):
+        if path.name == "MANIFEST.json":
+            continue
+        content = path.read_bytes()
+        for place in range(len(content)):
+            path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+            assert _verify(path.parent) == f"{path.name} has the wrong digest"
+        path.write_bytes(content)
+    assert _verify(tmp_path / "step_00000001") is None

@@ -7,12 +7,15 @@ import pytest
 import torch
 from tiny_training import blob_images, short_recipe
 
-from headstart.training.feed import ImageFeed, to_float
+from headstart.data import Pixels
+from headstart.tensors import to_float
+from headstart.training.feed import Feed
 
 
 def feed_of(recipe, images=None):
     made, targets, ids = blob_images()
-    return ImageFeed(made if images is None else images, targets, ids, recipe, torch.device("cpu"))
+    inputs = Pixels(made if images is None else images, targets, ids, [str(i) for i in ids])
+    return Feed(inputs, targets, recipe, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("channels_last", [True, False])
@@ -34,7 +37,7 @@ def test_a_step_gives_the_images_of_its_ids_with_their_targets():
         assert batch.part == 1
         assert np.array_equal(batch.targets.numpy(), targets[places])
         expected = torch.from_numpy(images[places]).permute(0, 3, 1, 2).float() / 255
-        assert torch.equal(batch.inputs, expected)
+        assert torch.equal(batch.inputs[0], expected)
 
 
 def test_micro_batches_are_the_batch_in_parts_however_they_are_cut():
@@ -43,7 +46,7 @@ def test_micro_batches_are_the_batch_in_parts_however_they_are_cut():
     parts = list(feed_of(replace(recipe, micro_batch_size=6)).batches(7))
     assert [len(p.targets) for p in parts] == [6, 6, 4]
     assert sum(p.part for p in parts) == pytest.approx(1)
-    assert torch.allclose(torch.cat([p.inputs for p in parts]), whole.inputs, atol=1e-6)
+    assert torch.allclose(torch.cat([p.inputs[0] for p in parts]), whole.inputs[0], atol=1e-6)
     assert np.array_equal(np.concatenate([p.ids for p in parts]), whole.ids)
 
 
@@ -55,13 +58,13 @@ def test_a_memory_map_feeds_the_same_batches_as_an_array(tmp_path):
         feed_of(short_recipe()).batches(2),
         feed_of(short_recipe(), mapped).batches(2),
     )
-    assert torch.equal(one.inputs, other.inputs)
+    assert torch.equal(one.inputs[0], other.inputs[0])
 
 
 def test_augmentation_differs_between_epochs_and_not_between_runs():
     recipe = short_recipe(augment="standard", batch_size=96, micro_batch_size=96)
     (first,), (again,) = feed_of(recipe).batches(0), feed_of(recipe).batches(0)
     (later,) = feed_of(recipe).batches(1)
-    assert torch.equal(first.inputs, again.inputs)
+    assert torch.equal(first.inputs[0], again.inputs[0])
     order, later_order = np.argsort(first.ids), np.argsort(later.ids)
-    assert not torch.allclose(first.inputs[order], later.inputs[later_order], atol=0.05)
+    assert not torch.allclose(first.inputs[0][order], later.inputs[0][later_order], atol=0.05)

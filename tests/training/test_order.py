@@ -50,3 +50,34 @@ def test_class_weights_have_mean_one_over_the_samples():
     assert weights[2] == 0  # a class without samples
     assert weights[0] * 700 == pytest.approx(weights[3] * 50)
     assert np.allclose(class_weights(np.array([0, 1, 2]), 3), 1)
+
+
+def test_samples_of_like_length_share_a_batch_and_none_is_lost():
+    lengths = np.random.default_rng(0).integers(5, 200, size=1_003)
+    targets = np.zeros(1_003, np.int64)
+    plain = Order(targets, batch_size=10, imbalance="none", seed=0)
+    order = Order(targets, batch_size=10, imbalance="none", seed=0, lengths=lengths)
+    waste = []
+    for either in (plain, order):
+        batches = [either.indices(step) for step in range(100)]
+        assert len(np.unique(np.concatenate(batches))) == 1_000
+        padded = sum(10 * lengths[batch].max() for batch in batches)
+        waste.append(padded / sum(lengths[batch].sum() for batch in batches) - 1)
+    assert waste[1] < 0.1 < 0.5 < waste[0]
+
+
+def test_batches_of_like_length_differ_between_epochs_and_come_in_random_order():
+    lengths = np.random.default_rng(0).integers(5, 200, size=400)
+    order = Order(np.zeros(400, np.int64), batch_size=10, imbalance="none", seed=0, lengths=lengths)
+    longest = [int(lengths[order.indices(step)].max()) for step in range(40)]
+    assert longest != sorted(longest)
+    first = {frozenset(order.indices(step).tolist()) for step in range(40)}
+    second = {frozenset(order.indices(step).tolist()) for step in range(40, 80)}
+    assert first != second
+    again = Order(np.zeros(400, np.int64), batch_size=10, imbalance="none", seed=0, lengths=lengths)
+    assert np.array_equal(again.indices(57), order.indices(57))
+
+
+def test_weights_of_labels_are_negatives_over_positives():
+    rows = np.array([[1, 0, 0], [1, 1, 0], [1, 0, 0], [0, 0, 0]], dtype=np.uint8)
+    assert class_weights(rows, 3).tolist() == pytest.approx([1 / 3, 3.0, 1.0])

@@ -13,6 +13,7 @@ from headstart.training.recipe import (
     recipe_for,
     with_length,
 )
+from headstart.types import Schema
 
 PRETRAINED_CONVNET = make_start("convnet", "imagenet", "timm/resnet18")
 PRETRAINED_VIT = make_start("vit", "imagenet", "timm/vit_tiny")
@@ -25,8 +26,8 @@ def resolve(start=PRETRAINED_CONVNET, strategy="full", num_train=5_000, num_clas
         start,
         strategy,
         Wishes(**wishes),
+        schema=Schema("image", "classification", tuple(map(str, range(num_classes)))),
         num_train=num_train,
-        num_classes=num_classes,
         num_layers=8,
         seed=3,
     )
@@ -61,8 +62,8 @@ def test_pretrained_families_have_the_measured_optimizers():
 
 
 def test_a_family_without_a_row_is_refused():
-    with pytest.raises(OptionError, match=r"Family 'bert' .*no default recipe"):
-        resolve(make_start("bert", "books"))
+    with pytest.raises(OptionError, match=r"Family 'linear' .*no default recipe"):
+        resolve(make_start("linear", "books"))
 
 
 def test_what_the_user_says_wins_over_the_table():
@@ -129,11 +130,11 @@ def test_smoothing_begins_at_five_classes_and_mixup_at_many_samples():
 
 def test_the_length_follows_the_size_of_the_data():
     row = DEFAULTS["convnet", True]
-    assert default_length(1_999, row) == (None, 500)
-    assert default_length(2_000, row) == (None, 1_500)
-    assert default_length(20_000, row) == (10.0, None)
+    assert default_length(1_999, row, 64) == (None, 500)
+    assert default_length(2_000, row, 64) == (None, 1_500)
+    assert default_length(20_000, row, 64) == (10.0, None)
     scratch = DEFAULTS["convnet", False]
-    assert default_length(50, scratch) == (scratch.scratch_epochs, None)
+    assert default_length(50, scratch, 50) == (scratch.scratch_epochs, None)
 
 
 def test_length_counts_whole_batches_of_an_epoch():
@@ -226,3 +227,17 @@ def test_the_ends_of_the_ranges(name, good, bad):
     check_options({name: good})
     with pytest.raises(OptionError, match=f"{name} is {bad:g}, expected"):
         check_options({name: bad})
+
+
+def test_a_small_text_set_is_passed_until_there_are_enough_updates():
+    row = DEFAULTS["bert", True]
+    assert default_length(100_000, row, 32) == (3, None)
+    assert default_length(6_400, row, 32) == (5.0, None)  # a thousand updates
+    assert default_length(100, row, 32) == (20.0, None)  # but no more than twenty passes
+
+
+def test_adapters_learn_faster_than_full_weights_and_alike_at_every_depth():
+    start = make_start("bert", "web", "pip/all-minilm-l6-v2")
+    full, adapters = resolve(start), resolve(start, "lora")
+    assert adapters.learning_rate == pytest.approx(10 * full.learning_rate)
+    assert (full.bottom_multiplier, adapters.bottom_multiplier) == (0.5, 1.0)

@@ -9,16 +9,19 @@ import torch
 from torch import nn
 
 from headstart.objectives import classification_loss
-from headstart.training.feed import ImageFeed
+from headstart.training.feed import Feed
 from headstart.training.loop import Check, Hooks, LoopOptions, train
 from headstart.training.recipe import Recipe, Wishes, recipe_for
 from headstart.training.schedule import learning_rate_factor
 from headstart.training.strategy import build_optimizer, set_train_mode
-from headstart.types import Start
+from headstart.types import Schema, Start
 
 
 def make_start(family="convnet", pretrained_on=None, address="scratch/resnet18") -> Start:
     return Start(address, family, "image", 1, "none", pretrained_on, None, None, True)
+
+
+SCHEMA = Schema("image", "classification", ("row", "column", "neither"))
 
 
 def short_recipe(**changes) -> Recipe:
@@ -26,8 +29,8 @@ def short_recipe(**changes) -> Recipe:
         make_start(),
         "full",
         Wishes(batch_size=16, num_steps=20, label_smoothing=0.0, ema=False, patience=0),
+        schema=SCHEMA,
         num_train=96,
-        num_classes=3,
         num_layers=3,
         seed=0,
     )
@@ -65,6 +68,23 @@ def blob_images(num=96, seed=0):
     return images, targets.astype(np.int64), np.arange(1_000, 1_000 + num)
 
 
+class PixelInputs:
+    """Images as the feed takes them."""
+
+    lengths = None
+    bad_samples = ()
+
+    def __init__(self, images, targets, ids):
+        self.images, self.targets, self.ids = images, targets, ids
+        self.names = [str(i) for i in ids]
+
+    def __len__(self):
+        return len(self.ids)
+
+    def arrays(self, places):
+        return (self.images[places],)
+
+
 class Training:
     """Everything the loop is handed, for a recipe, on the blobs.
 
@@ -85,7 +105,8 @@ class Training:
         ]
         self.optimizer = build_optimizer(groups, recipe)
         images, targets, ids = blob_images()
-        self.feed = ImageFeed(images, targets, ids, recipe, torch.device("cpu"))
+        self.inputs = PixelInputs(images, targets, ids)
+        self.feed = Feed(self.inputs, targets, recipe, torch.device("cpu"))
         self.val_images, self.val_targets, _ = blob_images(60, seed=9)
         self.losses: list[float] = []
         self.checks: list[Check] = []
@@ -93,10 +114,13 @@ class Training:
         self.sleep_seconds = 0.0
         self._asked = 0
 
+    def batches(self, step, micro_batch_size=None):
+        return self.feed.batches(step, micro_batch_size)
+
     def compute_loss(self, batch):
         time.sleep(self.sleep_seconds)
         loss = classification_loss(
-            self.module(batch.inputs),
+            self.module(*batch.inputs),
             batch.targets,
             partner=batch.partner,
             share=batch.share,
@@ -123,7 +147,7 @@ class Training:
     def run(self, checkpoints=None, deadline=None, **options):
         recipe = self.recipe
         hooks = Hooks(
-            batches=self.feed.batches,
+            batches=self.batches,
             compute_loss=self.compute_loss,
             check=self.check,
             learning_rate_factor=lambda progress: learning_rate_factor(

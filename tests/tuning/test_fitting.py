@@ -11,14 +11,14 @@ import headstart as hs
 from headstart.errors import StartError
 from headstart.starts import find_start
 from headstart.training.recipe import Wishes
-from headstart.tuning.bench import (
+from headstart.tuning.bench import set_up
+from headstart.tuning.clock import Clock
+from headstart.tuning.fitting import (
     fitting_bench,
     look_limit,
     refuse_too_slow,
-    set_up,
     train_limit,
 )
-from headstart.tuning.clock import Clock
 
 LITE = "pip/efficientnet-lite0"
 

@@ -11,8 +11,9 @@ from headstart.errors import OptionError
 from headstart.events import listen
 from headstart.starts import find_start
 from headstart.training.recipe import Wishes
-from headstart.tuning.bench import install, probe, seconds_per_image, set_up, subsample
-from headstart.tuning.tune import better, check_accuracy, tune
+from headstart.tuning.bench import install, probe, set_up, subsample
+from headstart.tuning.fitting import seconds_per_sample
+from headstart.tuning.tune import better, check, tune
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def pixels_of(data, bench, num=300) -> tuple[Pixels, Pixels]:
 def run(data, bench, **options):
     train, val = pixels_of(data, bench)
     values = {"checkpoints": None, "deadline": None, "stop_requested": lambda: False}
-    tuned = tune(bench, train, val, num_classes=10, **(values | options))
+    tuned = tune(bench, train, val, **(values | options))
     return tuned, val
 
 
@@ -58,7 +59,7 @@ def test_each_strategy_changes_what_it_says_and_nothing_else(data, strategy):
     assert (tuned.result is None) == (strategy == "head")
     assert tuned.val_logits.shape == (len(val.targets), 10)
     if strategy != "full":  # the probe is the first candidate: it never ends below it
-        assert check_accuracy(bench.model, val).score >= tuned.fitted.val_accuracy
+        assert check(bench.model, val).score >= tuned.fitted.val_score
 
 
 def test_the_model_ends_with_the_best_weights_that_a_check_saw(data):
@@ -66,9 +67,9 @@ def test_the_model_ends_with_the_best_weights_that_a_check_saw(data):
     found = []
     with listen(lambda kind, fields: found.append(fields) if kind == "check" else None):
         _, val = run(data, bench)
-    best = max(fields["val_accuracy"] for fields in found)
+    best = max(fields["val_score"] for fields in found)
     assert len(found) >= 2
-    assert check_accuracy(bench.model, val).score == best
+    assert check(bench.model, val).score == best
 
 
 def test_equal_seeds_give_equal_weights_and_two_seeds_differ(data):
@@ -95,7 +96,7 @@ def test_bf16_trains_close_to_fp32(data):
     for precision in ("fp32", "bf16"):
         bench = set_up_bench(data, precision=precision, num_steps=40)
         _, val = run(data, bench)
-        losses[precision] = check_accuracy(bench.model, val).loss
+        losses[precision] = check(bench.model, val).loss
         assert bench.model.head.weight.dtype == torch.float32
     assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.1)
 
@@ -103,8 +104,8 @@ def test_bf16_trains_close_to_fp32(data):
 def test_a_deadline_holds_for_probe_and_loop_together(data):
     bench = set_up_bench(data, "lp-ft", num_steps=1_000_000, patience=0)
     began = time.monotonic()
-    each = seconds_per_image(bench)
-    tuned, _ = run(data, bench, deadline=began + 3.0, seconds_per_image=each)
+    each = seconds_per_sample(bench, data)
+    tuned, _ = run(data, bench, deadline=began + 3.0, seconds_per_sample=each)
     assert time.monotonic() - began < 3.0 * 1.05 + 0.1
     assert tuned.fitted.seconds < 1.4
     assert tuned.result.state.progress > 0.9
@@ -139,7 +140,7 @@ def test_the_better_of_the_fine_tuned_model_and_its_rival_is_kept(data):
     assert better(rival, shown, bench, val)[0] is rival
 
 
-def test_check_accuracy_by_hand(data):
+def test_check_by_hand(data):
     bench = set_up_bench(data)
     _, val = pixels_of(data, bench)
     images = torch.from_numpy(np.asarray(val.images)).permute(0, 3, 1, 2).float() / 255
@@ -147,7 +148,7 @@ def test_check_accuracy_by_hand(data):
     with torch.no_grad():
         logits = bench.model(images)
     targets = torch.from_numpy(val.targets)
-    found = check_accuracy(bench.model, val)
+    found = check(bench.model, val)
     assert found.score == pytest.approx(float((logits.argmax(1) == targets).float().mean()))
     assert found.loss == pytest.approx(float(torch.nn.functional.cross_entropy(logits, targets)))
 
@@ -155,19 +156,9 @@ def test_check_accuracy_by_hand(data):
 def test_a_probe_installed_is_the_head(data):
     bench = set_up_bench(data, "head")
     train, val = pixels_of(data, bench)
-    fitted = probe(
-        bench,
-        train.images,
-        train.targets,
-        val.images,
-        val.targets,
-        num_classes=10,
-        imbalance="none",
-        limit=200,
-        deadline=None,
-    )
+    fitted = probe(bench, train, val, imbalance="none", limit=200, deadline=None)
     install(bench.model, fitted)
-    assert check_accuracy(bench.model, val).score == pytest.approx(fitted.val_accuracy, abs=0.005)
+    assert check(bench.model, val).score == pytest.approx(fitted.val_score, abs=0.005)
 
 
 def test_a_subsample_keeps_shares_and_every_class():
@@ -182,6 +173,13 @@ def test_a_subsample_keeps_shares_and_every_class():
     assert np.array_equal(subsample(targets, 100, seed=0), places)
     assert not np.array_equal(subsample(targets, 100, seed=1), places)
     assert np.array_equal(subsample(targets, 5_000, seed=0), np.arange(1_000))
+
+
+def test_a_subsample_of_numbers_or_label_rows_is_plain_random():
+    for targets in (np.linspace(0, 1, 1_000), np.eye(10, dtype=np.uint8).repeat(100, axis=0)):
+        places = subsample(targets, 50, seed=0)
+        assert len(np.unique(places)) == 50
+        assert np.array_equal(subsample(targets, 50, seed=0), places)
 
 
 def test_more_last_layers_than_there_are_is_refused(data):

@@ -1,58 +1,218 @@
-"""Read images that are arrays already: NumPy arrays, torch tensors, lists of them."""
+"""Read ``(X, y)``: images, texts or rows of numbers, as arrays, tensors, lists or a DataFrame.
+
+Images are arrays of three or four axes; texts are lists or arrays of str; everything of one or two
+axes is a table with the columns ``x0``, ``x1`` … Bytes (uint8) of two axes are refused: they are
+as likely flattened images as numbers.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from headstart.data.records import (
-    UNASSIGNED,
-    Records,
-    class_labels,
-    encode_targets,
-    order_classes,
-)
+from headstart.data.columns import FrameTable, as_arrow
+from headstart.data.kinds import recognise
+from headstart.data.options import ReadOptions
+from headstart.data.records import UNASSIGNED, Records, is_missing
+from headstart.data.rows import TableSamples, TextSamples
 from headstart.data.samples import ArraySamples
-from headstart.errors import DataError
+from headstart.data.tables import read_tables
+from headstart.data.targets import read_targets
+from headstart.errors import DataError, OptionError, did_you_mean, quoted
+from headstart.types import ColumnKind, Modality, Samples
 
 EXPECTED = (
     "Expected uint8 in 0..255, or floats in [0, 1], of shape (N, H, W), (N, H, W, C) or "
     "(N, C, H, W) with C 1 or 3."
 )
+MAX_ARRAY_COLUMNS = 1_000
+TARGET = "target"
 
 
-def read_arrays(images: object, targets: object, name: str = "arrays") -> Records:
-    """Return the records of ``(X, y)``.
+def read_pair(X: object, y: object, options: ReadOptions) -> Records:
+    """Return the records of ``(X, y)``, whatever X holds.
+
+    Args:
+        X: Images, texts, or rows: an array, tensor, list, or a DataFrame.
+        y: One target for each.
+        options: Task, separator and kinds of columns, where they were said.
+
+    Raises:
+        DataError: Shapes or values fit nothing.
+        OptionError: An option names a column that there is not.
+    """
+    if hasattr(X, "iloc") and hasattr(X, "columns"):
+        return _read_frame(X, y, options)
+    texts = _as_texts(X)
+    if texts is not None:
+        names = [f"X[{i}]" for i in range(len(texts))]
+        return _records("arrays", "text", TextSamples(texts, names), y, options)
+    array = _to_numpy(X, "X")
+    if array.ndim in (1, 2) and array.dtype != np.uint8 and array.size:
+        return _read_rows(array, y, options)
+    if array.ndim == 2 and array.size:
+        raise DataError(
+            f"X has shape {array.shape} and holds bytes, which can be flattened images or numbers "
+            f"of a table. For images reshape it to (N, H, W): {EXPECTED} For a table convert it: "
+            "X.astype(float)."
+        )
+    options.refuse("X holds images", "separator")
+    return read_arrays(array, y, options=options)
+
+
+def read_arrays(
+    images: object, targets: object, name: str = "arrays", options: ReadOptions | None = None
+) -> Records:
+    """Return the records of images with their targets.
 
     Args:
         images: uint8, or floats in [0, 1]; shape (N, H, W), (N, H, W, C) or (N, C, H, W) with C 1
             or 3; array or tensor.
-        targets: Integers or strings, shape (N,).
+        targets: Classes, shape (N,); or, where the task was said, several labels or numbers.
         name: What to call the source.
+        options: Task and separator, where they were said.
 
     Raises:
         DataError: The shapes or the values are others.
     """
     X = image_array(_to_numpy(images, "X"))
-    y = _to_numpy(targets, "y")
-    if y.ndim != 1:
-        raise DataError(
-            f"y has shape {y.shape}; expected one class per image, shape ({len(X)},). "
-            "For one-hot targets give y.argmax(axis=1)."
-        )
-    if len(X) != len(y):
-        raise DataError(f"X has {len(X)} images and y {len(y)} targets; expected as many.")
-    labels = class_labels(y.tolist(), "y", "y[{index}]")
-    classes = order_classes(set(labels))
+    samples = ArraySamples(X, [f"X[{i}]" for i in range(len(X))])
+    return _records(name, "image", samples, targets, options or ReadOptions())
+
+
+def _records(
+    name: str,
+    modality: Modality,
+    samples: Samples,
+    y: object,
+    options: ReadOptions,
+    kinds: dict[str, ColumnKind] | None = None,
+    notes: Sequence[str] = (),
+) -> Records:
+    values = _target_values(y, len(samples), modality, options)
+    targets = read_targets(values, options, modality, what="y", place=lambda i: f"y[{i}]")
     return Records(
         name=name,
-        samples=ArraySamples(X, [f"X[{i}]" for i in range(len(X))]),
-        targets=encode_targets(labels, classes),
-        classes=classes,
-        splits=np.full(len(X), UNASSIGNED, np.int8),
+        samples=samples,
+        targets=targets.values,
+        classes=targets.classes,
+        splits=np.full(len(samples), UNASSIGNED, np.int8),
         origin="arrays",
+        notes=[*targets.notes, *notes],
+        modality=modality,
+        task=targets.task,
+        column_kinds=kinds,
+        kept_columns=(*options.numeric, *options.categorical),
+        columns=list(kinds or ()),
     )
+
+
+def _target_values(
+    y: object, number: int, modality: Modality, options: ReadOptions
+) -> Sequence[object]:
+    """Return one target value for each of the N samples."""
+    if isinstance(y, (list, tuple)) and any(
+        isinstance(v, (set, list, tuple)) and any(isinstance(item, str) for item in v) for v in y
+    ):
+        values: Sequence[object] = y
+    else:
+        array = _to_numpy(y, "y")
+        if array.ndim == 2 and array.shape[1] == 1 and modality != "image":
+            array = array[:, 0]
+        if array.ndim == 2 and options.known_task == "multi-label":
+            values = _indicated(array)
+        elif array.ndim != 1:
+            noun = {"image": "image", "text": "text", "table": "row"}[modality]
+            raise DataError(
+                f"y has shape {array.shape}; expected one class per {noun}, shape ({number},). "
+                "For one-hot targets give y.argmax(axis=1); where several labels apply say "
+                "task='multi-label'."
+            )
+        else:
+            values = array.tolist()
+    if len(values) != number:
+        noun = {"image": "images", "text": "texts", "table": "rows"}[modality]
+        raise DataError(f"X has {number} {noun} and y {len(values)} targets; expected as many.")
+    return values
+
+
+def _indicated(array: np.ndarray) -> list[object]:
+    """Return the positions of the ones of each row, as label names."""
+    strange = np.argwhere((array != 0) & (array != 1))
+    if len(strange):
+        row, column = strange[0].tolist()
+        raise DataError(
+            f"y holds {array[row, column]} in y[{row}, {column}]; expected 0 or 1, whether a label "
+            "applies. Give lists of label names otherwise."
+        )
+    return [[str(place) for place in np.flatnonzero(row)] for row in array]
+
+
+def _as_texts(X: Any) -> list[Any] | None:
+    """Return X as a list where it holds texts: its first value that is not missing is a str."""
+    if isinstance(X, np.ndarray) and (X.ndim != 1 or X.dtype.kind not in "UTO"):
+        return None
+    if not isinstance(X, (list, tuple, np.ndarray)) and not hasattr(X, "to_numpy"):
+        return None
+    values = list(X)
+    scalars = (v for v in values if isinstance(v, (str, bytes)) or not hasattr(v, "__len__"))
+    first = next((v for v in scalars if isinstance(v, str) or not is_missing(v)), None)
+    return values if isinstance(first, str) else None
+
+
+def _read_rows(array: np.ndarray, y: object, options: ReadOptions) -> Records:
+    """Return the rows of an array of one or two axes as a table."""
+    import pyarrow as pa
+
+    if array.dtype.kind not in "biufOUM":
+        raise DataError(
+            f"X holds {array.dtype}; expected real numbers, words or dates. Convert it, for "
+            "example to its magnitude."
+        )
+    array = array.reshape(len(array), -1)
+    if array.shape[1] > MAX_ARRAY_COLUMNS:
+        raise DataError(
+            f"X has shape {array.shape}: more than {MAX_ARRAY_COLUMNS:,} columns are rather "
+            f"flattened images. For images reshape it: {EXPECTED} For a table give a DataFrame."
+        )
+    names = [f"x{i}" for i in range(array.shape[1])]
+    for option in ("numeric", "categorical", "drop"):
+        for column in getattr(options, option):
+            if column not in names:
+                raise OptionError(
+                    f"Column '{column}' of --{option} is missing in X (found: {quoted(names)})."
+                    f"{did_you_mean(column, names)} Correct it."
+                )
+    cells = {
+        name: as_arrow(array[:, i] if array.dtype != object else array[:, i].tolist())
+        for i, name in enumerate(names)
+        if name not in options.drop
+    }
+    table, kinds, notes = recognise([pa.table(cells)], options, lambda i: f"X[{i}]")
+    if not kinds:
+        raise DataError(
+            f"X holds a {type(array.flat[0]).__name__} in X[0]; expected numbers or words. Give "
+            "rows of several columns as a DataFrame or a pyarrow Table."
+        )
+    samples = TableSamples(table, [f"X[{i}]" for i in range(len(array))])
+    return _records("arrays", "table", samples, y, options, kinds, notes)
+
+
+def _read_frame(frame: Any, y: Any, options: ReadOptions) -> Records:
+    """Return a DataFrame of inputs with its targets, as one table."""
+    name = str(getattr(y, "name", None) or TARGET)
+    if name in [str(column) for column in frame.columns]:
+        raise DataError(
+            f"X has a column '{name}', which is also the name of y. Rename y, or drop the column."
+        )
+    values = _to_numpy(y, "y") if not isinstance(y, list) else y
+    if len(values) != len(frame):
+        raise DataError(f"X has {len(frame)} rows and y {len(values)} targets; expected as many.")
+    joined = frame.assign(**{name: list(values)})
+    return read_tables([(FrameTable(joined), None)], "DataFrame", replace(options, label=name))
 
 
 def image_array(X: np.ndarray) -> np.ndarray:

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from headstart.data.delimited import read_text_table, refuse_duplicates
+from headstart.data.options import ReadOptions
+from headstart.data.records import is_missing
 from headstart.data.samples import ParquetSamples, ValueSamples
 from headstart.errors import DataError
 from headstart.types import Samples
@@ -52,6 +55,10 @@ class Table(Protocol):
         """Return the names that the integers of a column stand for, where the table says so."""
         ...
 
+    def arrow(self, columns: Sequence[str]) -> Any:
+        """Return these columns as a pyarrow Table."""
+        ...
+
 
 class FrameTable:
     """A pandas DataFrame, known by its face only: pandas need not be installed."""
@@ -61,6 +68,7 @@ class FrameTable:
         self.where = "the DataFrame"
         self.root = Path.cwd()
         self.columns = [str(column) for column in frame.columns]
+        refuse_duplicates(self.columns, self.where)
         self._keys = dict(zip(self.columns, frame.columns, strict=True))
         self.num_rows = len(frame)
 
@@ -84,15 +92,25 @@ class FrameTable:
         """Return None: pandas categories are strings already."""
         return None
 
+    def arrow(self, columns: Sequence[str]) -> Any:
+        """Return these columns as a pyarrow Table; cells of several kinds become text."""
+        import pyarrow as pa
+
+        return pa.table({c: as_arrow(self._frame[self._keys[c]]) for c in columns})
+
 
 class ArrowTable:
     """A pyarrow Table in memory: CSV and JSONL files end up here too."""
 
-    def __init__(self, table: Any, where: str, root: Path) -> None:
+    def __init__(
+        self, table: Any, where: str, root: Path, names: dict[str, list[str]] | None = None
+    ) -> None:
         self._table = table
         self.where = where
         self.root = root
         self.columns = list(table.column_names)
+        refuse_duplicates(self.columns, where)
+        self._names = names or {}
         self.num_rows = table.num_rows
 
     def head(self, column: str) -> list[object]:
@@ -112,8 +130,12 @@ class ArrowTable:
         return [_path_of(value) for value in self.values(column)]
 
     def class_names(self, column: str) -> list[str] | None:
-        """Return the names a Hugging Face ``ClassLabel`` feature states in the metadata."""
-        return _class_label_names(self._table.schema.metadata, column)
+        """Return the names given, or those a Hugging Face ``ClassLabel`` states."""
+        return self._names.get(column) or _class_label_names(self._table.schema.metadata, column)
+
+    def arrow(self, columns: Sequence[str]) -> Any:
+        """Return these columns as a pyarrow Table."""
+        return self._table.select(list(columns))
 
 
 class ParquetTable:
@@ -129,6 +151,7 @@ class ParquetTable:
             self._schema = file.schema_arrow
             self.num_rows = file.metadata.num_rows
         self.columns = list(self._schema.names)
+        refuse_duplicates(self.columns, where)
 
     def head(self, column: str) -> list[object]:
         """Return the first values."""
@@ -170,6 +193,13 @@ class ParquetTable:
         """Return the names a Hugging Face ``ClassLabel`` feature states in the metadata."""
         return _class_label_names(self._schema.metadata, column)
 
+    def arrow(self, columns: Sequence[str]) -> Any:
+        """Return these columns as a pyarrow Table."""
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(self.path) as file:
+            return file.read(columns=list(columns)).select(list(columns))
+
     def _read(self, column: str) -> Any:
         import pyarrow.parquet as pq
 
@@ -177,30 +207,26 @@ class ParquetTable:
             return file.read(columns=[column]).column(0)
 
 
-def read_table(path: Path, where: str, text_columns: Sequence[str]) -> Table:
+def read_table(path: Path, where: str, options: ReadOptions) -> Table:
     """Open a CSV, TSV, JSONL or Parquet file.
 
     Args:
         path: The file.
         where: What to call it in messages.
-        text_columns: Columns of a CSV file that are read as text, so that the class ``01`` stays.
+        options: Header and encoding, where they were said.
 
     Raises:
         DataError: The file is empty, damaged, may not be read, or is of another kind.
     """
     import pyarrow as pa
 
-    kind = path.name.lower().removesuffix(".gz").rsplit(".", 1)[-1]
+    kind = path.name.lower().removesuffix(".gz").rpartition(".")[2]
     try:
         if path.stat().st_size == 0:
             raise DataError(f"{where} is empty (0 bytes). Expected a table with a header.")
         if kind == "parquet":
             return ParquetTable(path, where)
-        if kind in ("csv", "tsv"):
-            return ArrowTable(_read_csv(path, kind, text_columns), where, path.parent)
-        import pyarrow.json
-
-        return ArrowTable(pyarrow.json.read_json(path), where, path.parent)
+        return ArrowTable(read_text_table(path, where, kind, options), where, path.parent)
     except PermissionError:
         raise DataError(
             f"{where} cannot be read: permission denied. Give this user the right to read it."
@@ -213,21 +239,18 @@ def read_table(path: Path, where: str, text_columns: Sequence[str]) -> Table:
         ) from error
 
 
-def _read_csv(path: Path, kind: str, text_columns: Sequence[str]) -> Any:
-    import pyarrow as pa
-    import pyarrow.csv
+def as_arrow(values: Any) -> Any:
+    """Return values as a pyarrow array; where they are of several kinds, as text.
 
-    return pyarrow.csv.read_csv(
-        path,
-        parse_options=pyarrow.csv.ParseOptions(
-            delimiter="\t" if kind == "tsv" else ",", newlines_in_values=True
-        ),
-        convert_options=pyarrow.csv.ConvertOptions(
-            column_types={column: pa.string() for column in text_columns},
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
-        ),
-    )
+    Args:
+        values: A pandas column, or a list; NaN and None are missing.
+    """
+    import pyarrow as pa
+
+    try:
+        return pa.array(values, from_pandas=True)
+    except (pa.ArrowException, OverflowError):
+        return pa.array([None if is_missing(value) else str(value) for value in values])
 
 
 def _path_of(value: object) -> str | None:
@@ -243,7 +266,8 @@ def _class_label_names(metadata: dict[bytes, bytes] | None, column: str) -> list
 
     try:
         stated = json.loads((metadata or {})[b"huggingface"])
-        names = stated["info"]["features"][column]["names"]
-    except (KeyError, TypeError, ValueError):
+        feature = stated["info"]["features"][column]
+        names = feature.get("names") or feature["feature"]["names"]  # the latter of a list
+    except (KeyError, TypeError, ValueError, AttributeError):
         return None  # not written by Hugging Face datasets, or not a ClassLabel
     return [str(name) for name in names] if isinstance(names, list) else None

@@ -1,4 +1,4 @@
-"""Read every sample once: what it is (a digest), whether it can be an image, how large it is.
+"""Read every sample once: what it is (a digest), whether it can be used, how large an image is.
 
 From the digests come the sample ids and the fingerprint of the data set. Names count relative to
 the data's own folder, so a folder that moves keeps its fingerprint.
@@ -17,6 +17,7 @@ import numpy as np
 
 from headstart import events
 from headstart.data.images import read_header
+from headstart.data.rows import TableSamples, TextSamples, row_texts, text_fault
 from headstart.data.samples import ArraySamples, UnreadableImage
 from headstart.types import Samples
 
@@ -85,6 +86,41 @@ def inspect(samples: Samples, name: str) -> Inspection:
     return Inspection(digests, sizes, dict(sorted(reasons.items())))
 
 
+def inspect_texts(samples: TextSamples, name: str) -> Inspection:
+    """Hash every text, and find those that cannot be used.
+
+    Args:
+        samples: The texts.
+        name: What progress is reported as.
+    """
+    return _hash_all(samples.texts, [text_fault(text) for text in samples.texts], name)
+
+
+def inspect_rows(samples: TableSamples, name: str) -> Inspection:
+    """Hash every row in its canonical form; a row without any value cannot be used.
+
+    Args:
+        samples: The rows.
+        name: What progress is reported as.
+    """
+    empty = np.ones(len(samples), bool)
+    for column in samples.table.columns:
+        empty &= column.is_null().to_numpy()
+    faults = ["every cell of the row is empty" if is_empty else None for is_empty in empty]
+    return _hash_all(row_texts(samples.table), faults, name)
+
+
+def _hash_all(texts: Sequence[str], faults: Sequence[str | None], name: str) -> Inspection:
+    digests = np.zeros((len(texts), DIGEST_BYTES), np.uint8)
+    for i, (text, fault) in enumerate(zip(texts, faults, strict=True)):
+        if fault is None:
+            digest = blake2b(text.encode(errors="surrogatepass"), digest_size=DIGEST_BYTES).digest()
+            digests[i] = np.frombuffer(digest, np.uint8)
+    events.emit("task", name=name, done=len(texts), total=len(texts))
+    reasons = {i: fault for i, fault in enumerate(faults) if fault is not None}
+    return Inspection(digests, np.zeros((len(texts), 2), np.int64), reasons)
+
+
 def sample_ids(digests: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """Return a number for each sample: 63 bits of a hash of its content and name.
 
@@ -115,19 +151,26 @@ def _number(data: bytes) -> int:
 
 
 def fingerprint(
-    ids: np.ndarray, digests: np.ndarray, targets: np.ndarray, splits: np.ndarray, classes: object
+    ids: np.ndarray,
+    digests: np.ndarray,
+    targets: np.ndarray,
+    splits: np.ndarray,
+    classes: object,
+    kind: Sequence[str] = (),
 ) -> str:
     """Return 32 hexadecimal digits that change with any sample, target, class or split.
 
     Args:
         ids: int64, shape (N,).
         digests: uint8, shape (N, 16).
-        targets: int64, shape (N,).
+        targets: As in ``Split.targets``, for all samples.
         splits: int8, shape (N,).
         classes: Class names, JSON-able.
+        kind: Modality and task; empty for the classification of images, which came first.
     """
     state = blake2b(digest_size=16)
-    state.update(json.dumps(["headstart data 1", len(ids), classes]).encode())
-    for array, dtype in ((ids, "<i8"), (digests, "u1"), (targets, "<i8"), (splits, "i1")):
+    state.update(json.dumps(["headstart data 1", len(ids), classes, *kind]).encode())
+    of_targets = {"f": "<f8", "u": "u1"}.get(targets.dtype.kind, "<i8")
+    for array, dtype in ((ids, "<i8"), (digests, "u1"), (targets, of_targets), (splits, "i1")):
         state.update(np.ascontiguousarray(array, dtype=dtype).tobytes())
     return state.hexdigest()

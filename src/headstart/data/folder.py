@@ -1,14 +1,20 @@
-"""Read a folder with a folder per class, with or without train/val/test folders above."""
+"""Read a folder with a folder per class, with or without train/val/test folders above.
+
+The samples are images, or, where there are none, text files: the layout of aclImdb.
+"""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from headstart.data.delimited import read_text_bytes
+from headstart.data.options import ReadOptions
 from headstart.data.records import (
     SPLIT_CODES,
     SPLIT_WORDS,
@@ -17,31 +23,45 @@ from headstart.data.records import (
     encode_targets,
     order_classes,
 )
+from headstart.data.rows import TextSamples
 from headstart.data.samples import FileSamples
-from headstart.errors import DataError, quoted
+from headstart.errors import DataError, OptionError, quoted
 
 # Names that mean an image. Whether it can be read is found out from its bytes: a TIFF is listed
 # as a bad sample with its reason rather than left out without a word.
 READ_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".gif")
 OTHER_SUFFIXES = (".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".svg")
 IMAGE_SUFFIXES = frozenset(READ_SUFFIXES + OTHER_SUFFIXES)
-TABLE_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".jsonl", ".ndjson")
+TABLE_SUFFIXES = (
+    *(".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet"),
+    *(".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz"),
+)
+TEXT_SUFFIXES = frozenset({".txt"})
+NO_CLASSES = ("unsup",)  # aclImdb: reviews without a label
 
 
-def read_folder(root: Path, name: str) -> Records:
-    """Return the records of an image folder.
+def read_folder(root: Path, name: str, options: ReadOptions) -> Records:
+    """Return the records of a folder of images, or of text files.
 
     Files are read in sorted order. Names that start with a dot are skipped, and files whose
     suffix is not an image's are skipped and counted in a note. A class folder may have folders
-    inside.
+    inside. Where no class folder holds an image, but some hold ``.txt`` files, these are the
+    samples.
 
     Args:
         root: The folder.
         name: What the user called it.
+        options: Task, and encoding of text files, where they were said.
 
     Raises:
         DataError: The folder is empty, is not laid out in classes, or may not be read.
+        OptionError: A task other than classification was said.
     """
+    if options.task not in ("auto", "classification"):
+        raise OptionError(
+            f"task is '{options.task}', but the class folders of {name} give one class a sample. "
+            "Leave it out, or give a table."
+        )
     folders, files = _list(root)
     split_folders = _split_folders(root, folders)
     if split_folders:
@@ -52,31 +72,81 @@ def read_folder(root: Path, name: str) -> Records:
         }
     else:
         classes_of = {("", child): child for child in folders}
-    paths: list[str] = []
-    labels: list[str] = []
-    codes: list[int] = []
-    skipped: Counter[str] = Counter()
-    empty: list[str] = []
-    for (split, label), folder in classes_of.items():
-        found = list(_images_below(root, folder, skipped))
-        if not found:
-            empty.append(folder)
-        paths += found
-        labels += [label] * len(found)
-        codes += [SPLIT_CODES[split] if split else UNASSIGNED] * len(found)
-    if not paths:
+    every = list(classes_of)
+    listing = _list_samples(root, classes_of, IMAGE_SUFFIXES)
+    is_text = not listing.paths and any(suffix in TEXT_SUFFIXES for suffix in listing.skipped)
+    if is_text:
+        classes_of = {key: path for key, path in classes_of.items() if key[1] not in NO_CLASSES}
+        listing = _list_samples(root, classes_of, TEXT_SUFFIXES)
+    if not listing.paths:
         raise DataError(_no_images(name, root, folders, files))
-    notes = _notes(skipped, empty, [f for f in folders if split_folders and f not in split_folders])
-    classes = order_classes(set(labels))
+    notes = listing.notes("texts" if is_text else "images")
+    if is_text and (left := sorted({c for _, c in every if c in NO_CLASSES})):
+        notes.append(f"Skipped folders of samples without a label: {quoted(left)}.")
+    if ignored := [f for f in folders if split_folders and f not in split_folders]:
+        notes.append(f"Skipped folders beside the splits: {quoted(ignored)}.")
+    classes = order_classes(set(listing.labels))
+    samples = FileSamples(root, listing.paths)
     return Records(
         name=name,
-        samples=FileSamples(root, paths),
-        targets=encode_targets(labels, classes),
+        samples=_read_texts(samples, root, options.encoding) if is_text else samples,
+        targets=encode_targets(listing.labels, classes),
         classes=classes,
-        splits=np.array(codes, np.int8),
+        splits=np.array(listing.codes, np.int8),
         origin="folder",
         notes=notes,
+        modality="text" if is_text else "image",
     )
+
+
+@dataclass
+class _Listing:
+    """The sample files of class folders: paths, labels and split codes, and what was skipped."""
+
+    paths: list[str] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    codes: list[int] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
+    empty: list[str] = field(default_factory=list)
+
+    def notes(self, noun: str) -> list[str]:
+        """Return sentences about what was skipped."""
+        notes = []
+        if self.skipped:
+            kinds = ", ".join(f"{n} {suffix}" for suffix, n in self.skipped.most_common(5))
+            notes.append(f"Skipped files that are not {noun} by their name: {kinds}.")
+        if self.empty:
+            notes.append(f"Skipped folders without {noun}: {quoted(self.empty)}.")
+        return notes
+
+
+def _list_samples(
+    root: Path, classes_of: dict[tuple[str, str], str], suffixes: Collection[str]
+) -> _Listing:
+    """Return the files with these suffixes below the class folders."""
+    listing = _Listing()
+    for (split, label), folder in classes_of.items():
+        found = list(_files_below(root, folder, suffixes, listing.skipped))
+        if not found:
+            listing.empty.append(folder)
+        listing.paths += found
+        listing.labels += [label] * len(found)
+        listing.codes += [SPLIT_CODES[split] if split else UNASSIGNED] * len(found)
+    return listing
+
+
+def _read_texts(files: FileSamples, root: Path, encoding: str | None) -> TextSamples:
+    """Return the contents of text files; what is unusable among them is found out later."""
+    texts = []
+    for path in files.names:
+        try:
+            texts.append(read_text_bytes(root / path, path, encoding).decode())
+        except OSError as error:
+            raise DataError(
+                f"{root / path} cannot be read: {error.strerror}. Give this user the right to read "
+                "it, or remove it."
+            ) from error
+    return TextSamples(texts, files.names)
 
 
 def _split_folders(root: Path, folders: list[str]) -> dict[str, str]:
@@ -119,8 +189,10 @@ def _list(folder: Path) -> tuple[list[str], list[str]]:
     return folders, files
 
 
-def _images_below(root: Path, folder: str, skipped: Counter[str]) -> Iterator[str]:
-    """Yield image paths relative to ``root``; links are followed, each real folder once."""
+def _files_below(
+    root: Path, folder: str, suffixes: Collection[str], skipped: Counter[str]
+) -> Iterator[str]:
+    """Yield sample paths relative to ``root``; links are followed, each real folder once."""
     pending, seen = [folder], set()
     while pending:
         current = pending.pop()
@@ -130,10 +202,11 @@ def _images_below(root: Path, folder: str, skipped: Counter[str]) -> Iterator[st
         seen.add((state.st_dev, state.st_ino))
         folders, files = _list(root / current)
         for file in files:
-            if _is_image(file):
+            suffix = os.path.splitext(file)[1].lower()
+            if suffix in suffixes:
                 yield os.path.join(current, file)
             else:
-                skipped[os.path.splitext(file)[1].lower() or file] += 1
+                skipped[suffix or file] += 1
         pending += [os.path.join(current, child) for child in reversed(folders)]
 
 
@@ -143,14 +216,15 @@ def _is_image(file: str) -> bool:
 
 def _no_images(name: str, root: Path, folders: list[str], files: list[str]) -> str:
     """Say what is in a folder that holds no class folders with images."""
-    expected = "Expected a folder per class with images inside."
+    expected = "Expected a folder per class with images or .txt files inside."
     tables = [file for file in files if file.lower().endswith(TABLE_SUFFIXES)]
     num_images = sum(_is_image(file) for file in files)
     if not folders and not files:
         return f"Folder {name} is empty. {expected}"
     if tables:
         return f"Folder {name} holds no class folders with images, but a table. {expected} " + (
-            f"To read the table, give its path: {os.path.join(root, tables[0])}"
+            "Tables called train, val and test are read together. To read the table, give its "
+            f"path: {os.path.join(root, tables[0])}"
         )
     if num_images:
         return (
@@ -159,15 +233,3 @@ def _no_images(name: str, root: Path, folders: list[str], files: list[str]) -> s
         )
     found = quoted([*(f"{folder}/" for folder in folders), *files], limit=5)
     return f"Folder {name} holds no images (found: {found}). {expected}"
-
-
-def _notes(skipped: Counter[str], empty: list[str], ignored: list[str]) -> list[str]:
-    notes = []
-    if skipped:
-        kinds = ", ".join(f"{count} {suffix}" for suffix, count in skipped.most_common(5))
-        notes.append(f"Skipped files that are not images by their name: {kinds}.")
-    if empty:
-        notes.append(f"Skipped folders without images: {quoted(empty)}.")
-    if ignored:
-        notes.append(f"Skipped folders beside the splits: {quoted(ignored)}.")
-    return notes

@@ -23,6 +23,7 @@ import numpy as np
 from headstart.data.arrays import image_array
 from headstart.data.digits import read_digits, read_digits_8x8
 from headstart.data.folder import read_folder
+from headstart.data.options import ReadOptions
 from headstart.data.records import SPLIT_CODES, UNASSIGNED, Records
 from headstart.data.samples import ArraySamples, ChainSamples, FileSamples
 from headstart.data.tables import find_split_files, read_table_files
@@ -100,16 +101,12 @@ def local_names() -> list[str]:
     return sorted(path.name for path in folders if any(files for _, _, files in os.walk(path)))
 
 
-def read_named(
-    name: str, *, label: str | None, image_column: str | None, group: str | None
-) -> Records | None:
+def read_named(name: str, options: ReadOptions) -> Records | None:
     """Return the records of a named data set, or None when there is no such name.
 
     Args:
         name: One of ``all_names()``.
-        label: Target column, where the data set lies there as a table.
-        image_column: Image column, likewise.
-        group: Group column, likewise.
+        options: What the user said of its columns, where it lies there as a table.
 
     Raises:
         DataError: It is not on this machine and cannot be downloaded, or it is damaged.
@@ -120,7 +117,7 @@ def read_named(
     # A name is one folder below the root, never a path that leads out of it.
     folder = root / name if root is not None and Path(name).name == name else None
     if folder is not None and folder.is_dir() and name not in ("", ".", ".."):
-        records = _read_local(folder, name, label, image_column, group)
+        records = _read_local(folder, name, options)
         if records is not None:
             return records
     known = NAMED.get(name)
@@ -137,20 +134,16 @@ def _given_root() -> Path | None:
     return Path(given).expanduser() if given else None
 
 
-def _read_local(
-    folder: Path, name: str, label: str | None, image_column: str | None, group: str | None
-) -> Records | None:
+def _read_local(folder: Path, name: str, options: ReadOptions) -> Records | None:
     """Read a folder under ``HEADSTART_DATA``; None for torchvision's own folders."""
     if idx := _idx_files(folder):
         return _read_idx(idx, name, KNOWN_CLASSES.get(name, DIGITS))
     if files := find_split_files(folder):
-        names = KNOWN_CLASSES.get(name) if label is None else None
-        return read_table_files(
-            files, name, label=label, image_column=image_column, group=group, class_names=names
-        )
+        names = KNOWN_CLASSES.get(name) if options.label is None else None
+        return read_table_files(files, name, options, class_names=names)
     # A folder of a known name may also be torchvision's own (eurosat/, MNIST/ where case is one).
     is_ours = name not in NAMED or (folder / "train").is_dir()
-    return read_folder(folder, name) if is_ours else None
+    return read_folder(folder, name, options) if is_ours else None
 
 
 def _idx_files(folder: Path) -> dict[str, Path]:

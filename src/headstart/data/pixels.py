@@ -26,9 +26,9 @@ from pathlib import Path
 import numpy as np
 
 from headstart import events
+from headstart.data.assembly import check_bad_share
 from headstart.data.fingerprint import num_workers
 from headstart.data.images import decode_one
-from headstart.data.loading import check_bad_share
 from headstart.data.samples import ArraySamples, UnreadableImage
 from headstart.errors import DataError
 from headstart.types import BadSample, Dataset, ImageSpec, Samples, SplitName
@@ -50,6 +50,7 @@ class Pixels:
         ids: int64, shape (N,).
         names: N names.
         bad_samples: Samples asked for that could not be decoded, each with its reason.
+        notes: Sentences a user should read.
     """
 
     images: np.ndarray
@@ -57,6 +58,23 @@ class Pixels:
     ids: np.ndarray
     names: Sequence[str]
     bad_samples: Sequence[BadSample] = ()
+    notes: Sequence[str] = ()
+
+    @property
+    def lengths(self) -> None:
+        """None: all images have one shape."""
+        return None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def arrays(self, places: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return one batch, uint8 (B, S, S, C).
+
+        Args:
+            places: int64, shape (B,), positions of the wanted images.
+        """
+        return (self.images[places],)
 
 
 def decode(

@@ -7,13 +7,13 @@ source or a new modality adds a reader and changes nothing else.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from headstart.errors import DataError
-from headstart.types import Samples
+from headstart.types import ColumnKind, Modality, Samples, Task
 
 SPLIT_CODES = {"train": 0, "val": 1, "test": 2}
 SPLIT_NAMES = ("train", "val", "test")
@@ -26,7 +26,15 @@ SPLIT_WORDS = {
     "test": "test",
     "testing": "test",
 }
+# Files may also be called dev; a column of splits may not, where a typing error is likelier.
+FILE_SPLIT_WORDS = {**SPLIT_WORDS, "dev": "val"}
 UNASSIGNED = -1
+# What one sample is called in messages, and several.
+NOUNS: dict[Modality, tuple[str, str]] = {
+    "image": ("image", "images"),
+    "text": ("text", "texts"),
+    "table": ("row", "rows"),
+}
 
 
 @dataclass(frozen=True)
@@ -36,13 +44,18 @@ class Records:
     Attributes:
         name: What the user called the source.
         samples: The inputs, N of them.
-        targets: int64, shape (N,), indices into ``classes``.
-        classes: Class names in the order of the targets.
+        targets: As in ``Split.targets``, by task.
+        classes: Class names in the order of the targets; empty for regression.
         splits: int8, shape (N,): 0 train, 1 val, 2 test, -1 where the source brings none.
         origin: How the source's own splits are marked, for example ``"folder"``.
         label: Name of the target column, or None where the layout gives the target.
         groups: For each sample the group that must stay on one side, or None.
         notes: Sentences a user should read.
+        modality: What a sample is.
+        task: What the targets ask for.
+        column_kinds: For tables, what each input column holds.
+        kept_columns: For tables, columns the user has named, which are therefore never left out.
+        columns: For tables, all columns of the source, for messages.
     """
 
     name: str
@@ -54,6 +67,11 @@ class Records:
     label: str | None = None
     groups: Sequence[str] | None = None
     notes: list[str] = field(default_factory=list)
+    modality: Modality = "image"
+    task: Task = "classification"
+    column_kinds: dict[str, ColumnKind] | None = None
+    kept_columns: Sequence[str] = ()
+    columns: Sequence[str] = ()
 
 
 def order_classes(names: set[str]) -> tuple[str, ...]:
@@ -69,21 +87,23 @@ def encode_targets(labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
     return np.fromiter((index[label] for label in labels), np.int64, len(labels))
 
 
-def class_labels(values: Sequence[object], what: str, place: str) -> list[str]:
+def class_labels(
+    values: Sequence[object], what: str, place: Callable[[int], str], *, allow_real: bool = False
+) -> list[str]:
     """Return one class name for each value of a target column.
 
     Args:
         values: Strings, integers, booleans, or floats that are whole numbers.
         what: What the column is called in messages, for example ``"Column 'label'"``.
-        place: Format of one row in messages, for example ``"row {row} of reviews.csv"``; ``row``
-            counts from 1 and ``index`` from 0.
+        place: Says where the value of an index stands, for example ``row 3 of reviews.csv``.
+        allow_real: Whether real numbers may be classes: the user has said so.
 
     Raises:
         DataError: A value is missing, or the values are real numbers or no scalars.
     """
-    absent = [i for i, value in enumerate(values) if _is_missing(value)]
+    absent = [i for i, value in enumerate(values) if is_missing(value)]
     if absent:
-        first = place.format(row=absent[0] + 1, index=absent[0])
+        first = place(absent[0])
         more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
         raise DataError(
             f"{what} is empty or NaN in {first}{more}. Every sample needs a class; "
@@ -92,17 +112,19 @@ def class_labels(values: Sequence[object], what: str, place: str) -> list[str]:
     for i, value in enumerate(values):
         if not isinstance(value, (str, bool, int, float, np.generic)):
             raise DataError(
-                f"{what} holds a {type(value).__name__} in {place.format(row=i + 1, index=i)}; "
+                f"{what} holds a {type(value).__name__} in {place(i)}; "
                 "expected a class name or a whole number. Name another column with --label."
             )
     texts = [str(value.item() if isinstance(value, np.generic) else value) for value in values]
     if all(isinstance(value, (float, np.floating)) for value in values):
         texts = [text[:-2] if text.endswith(".0") else text for text in texts]
-    _refuse_real_numbers(texts, what)
+    if not allow_real:
+        _refuse_real_numbers(texts, what)
     return texts
 
 
-def _is_missing(value: object) -> bool:
+def is_missing(value: object) -> bool:
+    """Return whether a cell holds nothing: None, NaN, NA, or blanks."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     if isinstance(value, (float, np.floating)):
@@ -122,5 +144,6 @@ def _refuse_real_numbers(texts: Sequence[str], what: str) -> None:
     if real is not None:
         raise DataError(
             f"{what} holds real numbers such as {real}; expected class names or whole numbers, "
-            "because the task is classification. Name another column with --label."
+            "because the task is classification. Say --task regression to learn the numbers "
+            "themselves, or name another column with --label."
         )

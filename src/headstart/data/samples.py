@@ -255,7 +255,7 @@ class ChainSamples:
         part = int(np.searchsorted(self._starts, index, side="right")) - 1
         return self.parts[part], index - int(self._starts[part])
 
-    def read(self, index: int) -> bytes | np.ndarray:
+    def read(self, index: int) -> Any:
         """Return what the part that holds this sample reads."""
         part, position = self._find(index)
         return part.read(position)
@@ -276,7 +276,7 @@ class SubsetSamples:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def read(self, index: int) -> bytes | np.ndarray:
+    def read(self, index: int) -> Any:
         """Return what the source reads."""
         return self.samples.read(int(self.indices[index]))
 
@@ -286,9 +286,10 @@ class SubsetSamples:
 
 
 def take(samples: Samples, indices: np.ndarray) -> Samples:
-    """Return some of the samples; arrays stay arrays, everything else becomes a view."""
-    if isinstance(samples, ArraySamples):
-        return samples.take(indices)
+    """Return some of the samples; what lies in memory is taken, everything else becomes a view."""
+    if hasattr(samples, "take"):  # arrays, texts, rows
+        taken: Samples = samples.take(indices)
+        return taken
     if isinstance(samples, SubsetSamples):
         return SubsetSamples(samples.samples, samples.indices[indices])
     return SubsetSamples(samples, indices)

@@ -1,8 +1,11 @@
 """Decide which samples are learned from, which chosen by, and which read once at the end.
 
 The data's own splits are kept. What is missing is taken from train: test first, then val, each
-stratified by class and drawn from the seed alone. With groups, whole groups move. The algorithms
-are written out here, and not taken from a library, so that a split never changes with a version.
+stratified and drawn from the seed alone: by class; for regression by the target, cut into ten
+parts of equal size; for several labels by the rarest label of a sample. With groups, whole groups
+move, by the shares of the classes under classification and by their size alone otherwise. The
+algorithms are written out here, and not taken from a library, so that a split never changes with
+a version.
 """
 
 from __future__ import annotations
@@ -11,13 +14,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from headstart.data.records import SPLIT_CODES, SPLIT_NAMES, UNASSIGNED, Records
+from headstart.data.records import NOUNS, SPLIT_CODES, SPLIT_NAMES, UNASSIGNED, Records
 from headstart.errors import DataError, quoted
 
 TRAIN, VAL, TEST = (SPLIT_CODES[name] for name in SPLIT_NAMES)
 FEW_PER_CLASS = 10
 FEW_IMAGES = 100
 IMBALANCE_RATIO = 10
+NUM_QUANTILES = 10
+HOW = {
+    "classification": "stratified",
+    "multi-label": "stratified by the rarest label",
+    "regression": "stratified by the target",
+}
 
 
 def assign_splits(
@@ -39,12 +48,7 @@ def assign_splits(
             lacks, a group on two sides, or no train split.
     """
     splits = records.splits.copy()
-    if len(records.classes) < 2:
-        found = f"one class only ('{records.classes[0]}')" if records.classes else "no class"
-        raise DataError(
-            f"{records.name} has {found}; classification needs at least two. "
-            "Add samples of another class."
-        )
+    _check_targets(records)
     given = {name for name in SPLIT_NAMES if (splits == SPLIT_CODES[name]).any()}
     if given and "train" not in given:
         raise DataError(
@@ -54,7 +58,10 @@ def assign_splits(
     origin = dict.fromkeys(given, records.origin)
     splits[splits == UNASSIGNED] = TRAIN
     made = [name for name in ("test", "val") if name not in given]
-    _check_class_sizes(records, splits, made)
+    is_classes = records.task == "classification"
+    if is_classes:
+        _check_class_sizes(records, splits, made)
+    _check_number(records, splits, made)
     _check_groups(records, splits)
     for name in made:
         fraction = test_fraction if name == "test" else val_fraction
@@ -65,10 +72,13 @@ def assign_splits(
         picked = _pick(records, pool, fraction, bits, keep=2 if is_first else 1)
         splits[pool[picked]] = SPLIT_CODES[name]
         whole = "all" if name == "test" and not given else "train"
-        how = "stratified" if records.groups is None else "stratified, whole groups"
+        how = HOW[records.task]
+        if records.groups is not None:
+            how = f"{how}, whole groups" if is_classes else "whole groups"
         origin[name] = f"{fraction * 100:.4g} % of {whole}, {how}, seed {seed}"
     origin.setdefault("train", "what val and test left")
-    _check_unseen(records, splits)
+    if is_classes:
+        _check_unseen(records, splits)
     return splits, {name: origin[name] for name in SPLIT_NAMES}
 
 
@@ -76,11 +86,31 @@ def _pick(
     records: Records, pool: np.ndarray, fraction: float, bits: np.random.PCG64, *, keep: int
 ) -> np.ndarray:
     """Return which positions of the pool are drawn, in whole groups where there are groups."""
-    targets = records.targets[pool]
+    targets = strata(records)[pool]
     if records.groups is None:
         return stratified_pick(targets, fraction, bits, keep=keep)
     groups = np.asarray(records.groups)[pool]
-    return group_pick(targets, groups, fraction, bits, classes=records.classes, keep=keep)
+    classes = records.classes
+    if records.task != "classification":
+        targets, classes = np.zeros(len(pool), np.int64), ("any",)
+    return group_pick(targets, groups, fraction, bits, classes=classes, keep=keep)
+
+
+def strata(records: Records) -> np.ndarray:
+    """Return which stratum of the draw each sample is in, int64, shape (N,)."""
+    targets = records.targets
+    if records.task == "classification":
+        return targets
+    if records.task == "regression":
+        number = min(NUM_QUANTILES, len(targets) // NUM_QUANTILES)
+        cuts = np.arange(1, number) * len(targets) // max(1, number)
+        # Equal targets fall into one part, whatever their order.
+        return np.searchsorted(np.sort(targets)[cuts], targets, side="right")
+    counts = targets.sum(axis=0, dtype=np.int64)
+    rarest_first = np.argsort(counts, kind="stable")
+    has_label = targets.any(axis=1)
+    rarest = rarest_first[targets[:, rarest_first].argmax(axis=1)]
+    return np.where(has_label, rarest, len(counts)).astype(np.int64)
 
 
 def _shuffled(number: int, bits: np.random.PCG64) -> np.ndarray:
@@ -186,6 +216,36 @@ def group_pick(
     return np.flatnonzero(taken[group_of])
 
 
+def _check_targets(records: Records) -> None:
+    """Refuse targets from which nothing can be learned."""
+    if records.task == "regression":
+        if len(np.unique(records.targets)) < 2:
+            raise DataError(
+                f"{records.name} has the target {records.targets[0]:g} in every sample; there is "
+                "nothing to learn. Name another column with --label."
+            )
+    elif len(records.classes) < 2:
+        found = f"one class only ('{records.classes[0]}')" if records.classes else "no class"
+        raise DataError(
+            f"{records.name} has {found}; classification needs at least two. "
+            "Add samples of another class."
+        )
+
+
+def _check_number(records: Records, splits: np.ndarray, made: Sequence[str]) -> None:
+    """Refuse samples, or groups, that are too few to give one to each side."""
+    sides = ["train", *reversed(made)]
+    number, noun = int((splits == TRAIN).sum()), NOUNS[records.modality][1]
+    if records.groups is not None and records.task != "classification":
+        pool = np.flatnonzero(splits == TRAIN)
+        number, noun = len({records.groups[i] for i in pool.tolist()}), "groups"
+    if number < len(sides):
+        raise DataError(
+            f"{records.name} has {number} usable {noun}; at least {len(sides)} are needed, one "
+            f"each for {', '.join(sides)}. Add {noun}."
+        )
+
+
 def _check_class_sizes(records: Records, splits: np.ndarray, made: Sequence[str]) -> None:
     """Refuse a class that is too small to give one sample to train and to each new split."""
     counts = np.bincount(records.targets[splits == TRAIN], minlength=len(records.classes))
@@ -198,11 +258,12 @@ def _check_class_sizes(records: Records, splits: np.ndarray, made: Sequence[str]
         return
     first = small[0]
     inside = "" if len(made) == 2 else " in train"
-    number = f"{counts[first]} usable image{'' if counts[first] == 1 else 's'}{inside}"
+    one, several = NOUNS[records.modality]
+    number = f"{counts[first]} usable {one if counts[first] == 1 else several}{inside}"
     more = f" ({len(small) - 1} more such classes)" if len(small) > 1 else ""
     raise DataError(
         f"Class '{records.classes[first]}' has {number}{more}; at least {len(sides)} are needed, "
-        f"one each for {', '.join(sides)}. Add images or remove the class."
+        f"one each for {', '.join(sides)}. Add {several} or remove the class."
     )
 
 
@@ -221,7 +282,7 @@ def _check_unseen(records: Records, splits: np.ndarray) -> None:
                 f"Class '{records.classes[first]}' is in {SPLIT_NAMES[code]} "
                 f"({records.samples.name(int(where))}) but not in train (classes there: "
                 f"{quoted([records.classes[i] for i in np.flatnonzero(counts[TRAIN])])}). "
-                "Add training images of it, or remove it."
+                f"Add training {NOUNS[records.modality][1]} of it, or remove it."
             )
 
 
@@ -240,24 +301,37 @@ def _check_groups(records: Records, splits: np.ndarray) -> None:
 def describe_splits(records: Records, splits: np.ndarray) -> list[str]:
     """Return sentences about what a user should know of these splits."""
     notes = []
+    noun = NOUNS[records.modality][1]
+    num_train = int((splits == TRAIN).sum())
+    if num_train < FEW_IMAGES:
+        notes.append(f"Only {num_train} {noun} to train on; figures will have wide intervals.")
+    if records.task == "regression":
+        return notes
     names = records.classes
-    train = np.bincount(records.targets[splits == TRAIN], minlength=len(names))
-    test = np.bincount(records.targets[splits == TEST], minlength=len(names))
-    if (num_train := int(train.sum())) < FEW_IMAGES:
-        notes.append(f"Only {num_train} images to train on; figures will have wide intervals.")
+    train, test = (_counts(records, splits == code) for code in (TRAIN, TEST))
+    is_one = records.task == "classification"
+    what = "Classes" if is_one else "Labels"
     tiny = [f"'{names[i]}' ({train[i]})" for i in np.flatnonzero(train < FEW_PER_CLASS)]
     if tiny:
         more = f" and {len(tiny) - 5} more" if len(tiny) > 5 else ""
         notes.append(
-            f"Classes with fewer than {FEW_PER_CLASS} training images: {', '.join(tiny[:5])}{more}."
+            f"{what} with fewer than {FEW_PER_CLASS} training {noun}: {', '.join(tiny[:5])}{more}."
         )
     most, least = int(train.argmax()), int(train.argmin())
-    if train[least] and train[most] >= IMBALANCE_RATIO * train[least]:
+    if is_one and train[least] and train[most] >= IMBALANCE_RATIO * train[least]:
         notes.append(
-            f"Classes are imbalanced: '{names[most]}' has {train[most]} training images, "
+            f"Classes are imbalanced: '{names[most]}' has {train[most]} training {noun}, "
             f"'{names[least]}' {train[least]} ({train[most] / train[least]:.0f} times fewer)."
         )
     absent = [names[i] for i in np.flatnonzero(test == 0)]
     if absent:
-        notes.append(f"Classes without test images, so without test figures: {quoted(absent)}.")
+        notes.append(f"{what} without test {noun}, so without test figures: {quoted(absent)}.")
     return notes
+
+
+def _counts(records: Records, chosen: np.ndarray) -> np.ndarray:
+    """Return how many of the chosen samples each class has."""
+    targets = records.targets[chosen]
+    if records.task == "multi-label":
+        return np.asarray(targets.sum(axis=0, dtype=np.int64))
+    return np.bincount(targets, minlength=len(records.classes))

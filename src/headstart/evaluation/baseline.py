@@ -1,6 +1,7 @@
-"""The predictor that knows nothing but the class counts: what every model must beat.
+"""The predictor that knows nothing but train's targets: what every model must beat.
 
-Deliberately left out: uniform guessing, which is never better than the majority class.
+The majority class, the most frequent labels, or the mean. Deliberately left out: uniform guessing,
+which is never better.
 """
 
 from __future__ import annotations
@@ -8,6 +9,59 @@ from __future__ import annotations
 import numpy as np
 
 from headstart.errors import OptionError
+from headstart.types import Schema
+
+
+def naive_baseline(
+    schema: Schema, train_targets: np.ndarray, *, num_items: int
+) -> tuple[str, np.ndarray]:
+    """Predict the same for every item, as well as train's targets allow.
+
+    Classification: the majority class. Multi-label: the m most frequent labels, m being the number
+    that gives the best micro F1 on train. Regression: train's mean, which no other constant beats
+    in squared error.
+
+    Args:
+        schema: Task and classes.
+        train_targets: As in ``Split``, at least one. Never test's.
+        num_items: Number N of items to predict.
+
+    Returns:
+        The baseline's name and its predictions, as ``predictions_of`` returns them.
+
+    Raises:
+        OptionError: ``train_targets`` is empty or does not fit the schema.
+
+    Example:
+        >>> import numpy as np
+        >>> from headstart.types import Schema
+        >>> price = Schema("table", "regression", (), label="price")
+        >>> naive_baseline(price, np.array([1.0, 2.0, 6.0]), num_items=2)
+        ('mean of train', array([3., 3.]))
+    """
+    targets = np.asarray(train_targets)
+    if targets.size == 0:
+        raise OptionError("train_targets is empty. A baseline needs at least one training target.")
+    if schema.task == "classification":
+        predictions, _ = majority_baseline(
+            targets, num_items=num_items, num_classes=len(schema.classes)
+        )
+        return "majority class", predictions
+    if schema.task == "regression":
+        return "mean of train", np.full(num_items, targets.astype(np.float64).mean())
+    if targets.ndim != 2 or targets.shape[1] != len(schema.classes):
+        raise OptionError(
+            f"train_targets have shape {targets.shape}, expected (M, {len(schema.classes)}): one "
+            "column for each label. Pass the targets of the same schema."
+        )
+    counts = targets.sum(axis=0, dtype=np.int64)
+    order = np.argsort(-counts, kind="stable")
+    num_chosen = np.arange(1, len(counts) + 1)
+    # F1 = 2 hits / (predicted + targets), when the first m labels are predicted for every item
+    f1 = 2.0 * np.cumsum(counts[order]) / (num_chosen * len(targets) + counts.sum())
+    chosen = np.zeros(len(counts), dtype=np.uint8)
+    chosen[order[: int(f1.argmax()) + 1]] = 1
+    return "most frequent labels", np.tile(chosen, (num_items, 1))
 
 
 def majority_baseline(

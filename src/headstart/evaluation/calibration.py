@@ -1,4 +1,4 @@
-"""Logits to honest probabilities: softmax, and the one number that calibrates it.
+"""Logits to honest probabilities: softmax or sigmoid, and the one number that calibrates it.
 
 Temperature scaling changes no prediction, only how sure the model says it is. Deliberately left
 out: vector scaling and isotonic regression, which need more validation items than most users have.
@@ -11,6 +11,8 @@ import math
 import numpy as np
 
 from headstart.errors import OptionError
+from headstart.evaluation.label_scores import checked_labels
+from headstart.types import Task
 
 MIN_TEMPERATURE = 0.05
 MAX_TEMPERATURE = 20.0
@@ -31,22 +33,42 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
         >>> softmax(np.array([[1000.0, 1000.0]])).tolist()
         [[0.5, 0.5]]
     """
-    if not (math.isfinite(temperature) and temperature > 0):
-        raise OptionError(
-            f"temperature is {temperature}, expected a positive number. 1.0 changes nothing."
-        )
-    scaled = np.asarray(logits, dtype=np.float64) / temperature
+    scaled = np.asarray(logits, dtype=np.float64) / _checked_temperature(temperature)
     scaled = scaled - scaled.max(axis=-1, keepdims=True)
     exponentials: np.ndarray = np.exp(scaled)
     probabilities: np.ndarray = exponentials / exponentials.sum(axis=-1, keepdims=True)
     return probabilities
 
 
-def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
+def sigmoid(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Return the probability of each label by itself, in float64 and without overflow.
+
+    Args:
+        logits: Finite, any shape.
+        temperature: Positive; above 1 draws the probabilities towards 0.5.
+
+    Raises:
+        OptionError: The temperature is not a positive number.
+
+    Example:
+        >>> import numpy as np
+        >>> sigmoid(np.array([-1000.0, 0.0])).tolist()
+        [0.0, 0.5]
+    """
+    scaled = np.asarray(logits, dtype=np.float64) / _checked_temperature(temperature)
+    small = np.exp(-np.abs(scaled))
+    probabilities: np.ndarray = np.where(scaled >= 0, 1.0, small) / (1.0 + small)
+    return probabilities
+
+
+def fit_temperature(
+    logits: np.ndarray, targets: np.ndarray, task: Task = "classification"
+) -> float:
     """Find the temperature that gives the smallest mean negative log-likelihood.
 
     Fit it on val, never on test. The loss has one minimum (it is convex in 1 / T); it is searched
-    by bounded Brent over log T, T in [0.05, 20].
+    by bounded Brent over log T, T in [0.05, 20]. Multi-label has one temperature for all labels,
+    and every decision counts the same.
 
     Where every item is already right there is no finite minimum: the loss only falls as T goes to
     0, which would make a model that saw twenty easy val items claim certainty. Then 1.0 is
@@ -54,11 +76,12 @@ def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
 
     Args:
         logits: Finite, shape (N, K), N at least 1.
-        targets: Integers in [0, K), shape (N,).
+        targets: Integers in [0, K), shape (N,); under multi-label 0 or 1, shape (N, K).
+        task: What the logits are for; a regression has no probabilities to calibrate.
 
     Raises:
-        OptionError: Shapes do not fit, there are no items, a logit is not finite, or a target is
-            out of range.
+        OptionError: Shapes do not fit, there are no items, a logit is not finite, a target is
+            out of range, or the task is regression.
 
     Source:
         C. Guo et al., 2017, On Calibration of Modern Neural Networks, section 4.2. Deviations:
@@ -68,13 +91,8 @@ def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
 
     scores = np.asarray(logits, dtype=np.float64)
     wanted = np.asarray(targets)
-    _check(scores, wanted)
-    items = np.arange(len(scores))
-    # Every gap is the amount by which a class is above the target: loss = log(sum(exp(gap / T))).
-    gaps = scores - scores[items, wanted][:, None]
-    others = gaps.copy()
-    others[items, wanted] = -np.inf
-    if (others.max(axis=1) < 0).all():
+    gaps = _label_gaps(scores, wanted) if task == "multi-label" else _gaps(scores, wanted, task)
+    if gaps is None:
         return 1.0
 
     def loss(log_temperature: float) -> float:
@@ -85,6 +103,48 @@ def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
     bounds = (math.log(MIN_TEMPERATURE), math.log(MAX_TEMPERATURE))
     found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4})
     return float(math.exp(found.x))
+
+
+def _checked_temperature(temperature: float) -> float:
+    """Return the temperature, or say what is wrong with it."""
+    if not (math.isfinite(temperature) and temperature > 0):
+        raise OptionError(
+            f"temperature is {temperature}, expected a positive number. 1.0 changes nothing."
+        )
+    return temperature
+
+
+def _gaps(scores: np.ndarray, wanted: np.ndarray, task: Task) -> np.ndarray | None:
+    """Return by how much each class is above the target, (N, K); None where all are right.
+
+    The loss of an item is log(sum(exp(gap / T))).
+    """
+    if task == "regression":
+        raise OptionError(
+            "A regression was to be calibrated, expected classification or multi-label: numbers "
+            "have no temperature. Leave it at 1.0."
+        )
+    _check(scores, wanted)
+    items = np.arange(len(scores))
+    gaps: np.ndarray = scores - scores[items, wanted][:, None]
+    others = gaps.copy()
+    others[items, wanted] = -np.inf
+    return None if (others.max(axis=1) < 0).all() else gaps
+
+
+def _label_gaps(scores: np.ndarray, wanted: np.ndarray) -> np.ndarray | None:
+    """Return the gaps (0, -z) of every decision, (N K, 2), z above 0 where it is right, or None.
+
+    A sigmoid is a softmax over (z, 0), so the loss is the same function of the gaps.
+    """
+    _check_finite(scores)
+    right = np.where(checked_labels("targets", wanted, scores.shape), scores, -scores).ravel()
+    if right.size == 0:
+        raise OptionError(
+            f"logits have shape {scores.shape}, expected (N, K) with N and K at least 1. Pass the "
+            "logits of the val items."
+        )
+    return None if (right > 0).all() else np.stack((np.zeros_like(right), -right), axis=1)
 
 
 def _check(logits: np.ndarray, targets: np.ndarray) -> None:
@@ -104,6 +164,11 @@ def _check(logits: np.ndarray, targets: np.ndarray) -> None:
             f"targets lie in {targets.min()}..{targets.max()}, expected 0..{logits.shape[1] - 1}: "
             "logits and targets must have the same classes."
         )
+    _check_finite(logits)
+
+
+def _check_finite(logits: np.ndarray) -> None:
+    """Refuse logits that are not numbers."""
     if not np.isfinite(logits).all():
         row, column = np.argwhere(~np.isfinite(logits))[0]
         raise OptionError(

@@ -1,8 +1,9 @@
 """Did it get better? A paired verdict of two predictors on the same test items.
 
 Two accuracies whose intervals overlap may still differ for certain, because both were measured on
-the same items: what counts is the items on which they disagree. Deliberately left out: corrections
-for many comparisons; a run makes two or three.
+the same items: what counts is the items on which they disagree. Under multi-label an item is right
+when all its labels are; under regression the absolute errors are compared item by item.
+Deliberately left out: corrections for many comparisons; a run makes two to four.
 """
 
 from __future__ import annotations
@@ -13,9 +14,13 @@ import numpy as np
 
 from headstart.errors import OptionError
 from headstart.evaluation.intervals import is_degenerate, percentile_interval, wilson
-from headstart.types import Comparison, Figure
+from headstart.evaluation.label_scores import checked_labels
+from headstart.evaluation.resampling import bootstrap_weights
+from headstart.evaluation.value_scores import checked_values
+from headstart.types import Comparison, Figure, Schema
 
 _NUM_RESAMPLES = 10_000
+_NUM_ERROR_RESAMPLES = 2_000  # each costs N products, where one of counts costs three draws
 
 
 def compare(
@@ -24,50 +29,94 @@ def compare(
     after: str,
     after_predictions: np.ndarray,
     targets: np.ndarray,
+    schema: Schema,
     *,
     seed: int = 0,
 ) -> Comparison:
     """Compare two predictors on the same items.
 
-    The interval of the difference is a percentile bootstrap over items, each drawn with both its
+    Classification and multi-label: the interval of the difference (in accuracy, or in the share of
+    items with every label right) is a percentile bootstrap over items, each drawn with both its
     predictions. Every item counts -1, 0 or 1, so a resample is one multinomial draw of three
     counts. If all items count the same, resampling would give a width of zero; then the interval
     combines the Wilson intervals of the gained and lost shares (MOVER).
 
+    Regression: the difference is that of the mean absolute errors, below zero where ``after`` is
+    better, with a percentile bootstrap over items.
+
     Args:
         before: Name of the first predictor.
-        before_predictions: Class indices, shape (N,).
+        before_predictions: As ``predictions_of`` returns them.
         after: Name of the second predictor.
-        after_predictions: Class indices, shape (N,).
-        targets: Class indices, shape (N,), N at least 1.
+        after_predictions: The same of the second.
+        targets: As in ``Split``, N at least 1.
+        schema: Task and classes.
         seed: Seed of the bootstrap.
 
     Returns:
-        Gained and lost items, the difference in accuracy with its interval, and McNemar's p.
+        Gained and lost items, the difference with its interval, and the paired test's p.
 
     Raises:
-        OptionError: The three arrays are not integers of one shape (N,), or are empty.
+        OptionError: The three arrays have different shapes, other types than the task has, or are
+            empty.
 
     Source:
         Q. McNemar, 1947, Psychometrika 12, 153-157, in its exact binomial form: given
-        gained + lost disagreements, either direction has probability 1/2.
+        gained + lost disagreements, either direction has probability 1/2. F. Wilcoxon, 1945,
+        Biometrics Bulletin 1, 80-83, for the signed ranks of differences that are not zero.
 
     Example:
         >>> import numpy as np
+        >>> from headstart.types import Schema
+        >>> schema = Schema("image", "classification", ("cat", "dog"))
         >>> targets = np.array([0, 0, 1, 1])
-        >>> verdict = compare("majority", np.zeros(4, int), "tuned", targets, targets)
+        >>> verdict = compare("majority", np.zeros(4, int), "tuned", targets, targets, schema)
         >>> verdict.gained, verdict.lost, verdict.difference.value
         (2, 0, 0.5)
     """
     from scipy.stats import binomtest
 
-    right = _is_right(before, before_predictions, targets)
-    right_after = _is_right(after, after_predictions, targets)
+    if schema.task == "regression":
+        return _compare_errors(before, before_predictions, after, after_predictions, targets, seed)
+    is_right = _all_right if schema.task == "multi-label" else _is_right
+    right = is_right(before, before_predictions, targets)
+    right_after = is_right(after, after_predictions, targets)
     gained = int(np.count_nonzero(right_after & ~right))
     lost = int(np.count_nonzero(right & ~right_after))
     p_value = float(binomtest(gained, gained + lost, 0.5).pvalue) if gained + lost else 1.0
     difference = _difference(gained, lost, len(right), seed)
-    return Comparison(before, after, gained, lost, difference, p_value)
+    metric = "exact_match" if schema.task == "multi-label" else "accuracy"
+    return Comparison(before, after, gained, lost, difference, p_value, metric)
+
+
+def _compare_errors(
+    before: str,
+    before_values: np.ndarray,
+    after: str,
+    after_values: np.ndarray,
+    targets: np.ndarray,
+    seed: int,
+) -> Comparison:
+    """Compare the absolute errors of two regressions on the same items."""
+    from scipy.stats import wilcoxon
+
+    first, wanted = checked_values(f"Predictions of '{before}'", before_values, targets)
+    second, _ = checked_values(f"Predictions of '{after}'", after_values, targets)
+    changes = np.abs(second - wanted) - np.abs(first - wanted)
+    moved = changes[changes != 0]
+    p_value = float(wilcoxon(moved).pvalue) if moved.size else 1.0
+    resampled = np.concatenate(
+        [
+            changes @ weights / len(changes)
+            for weights in bootstrap_weights(len(changes), _NUM_ERROR_RESAMPLES, seed)
+        ]
+    )
+    value = float(changes.mean())
+    difference = percentile_interval(value, resampled)
+    if is_degenerate(difference):  # one item, or all changes alike: nothing is known of the spread
+        difference = Figure(value, math.nan, math.nan)
+    nearer, farther = int(np.count_nonzero(changes < 0)), int(np.count_nonzero(changes > 0))
+    return Comparison(before, after, nearer, farther, difference, p_value, "mae")
 
 
 def _difference(gained: int, lost: int, num_items: int, seed: int) -> Figure:
@@ -98,4 +147,18 @@ def _is_right(name: str, predictions: np.ndarray, targets: np.ndarray) -> np.nda
             f"class indices of shape {wanted.shape}, one for each target."
         )
     right: np.ndarray = predicted == wanted
+    return right
+
+
+def _all_right(name: str, predictions: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return which items have every label right, bool, shape (N,)."""
+    wanted = np.asarray(targets)
+    if wanted.ndim != 2 or wanted.size == 0:
+        raise OptionError(
+            f"targets have shape {wanted.shape}, expected (N, K) with N at least 1: 0 or 1 for "
+            "each item and label."
+        )
+    labels = checked_labels("targets", wanted, wanted.shape)
+    predicted = checked_labels(f"Predictions of '{name}'", predictions, wanted.shape)
+    right: np.ndarray = (predicted == labels).all(axis=1)
     return right

@@ -4,16 +4,17 @@ A bootstrap resample of N items is a vector of N counts. All figures here depend
 only through weighted sums, so a block of resamples is a weight matrix (N, R), and the work is
 sparse matrix times dense matrix: no resample is ever sorted or copied out. With all weights 1 the
 same code gives the point values. For ROC-AUC the scores are sorted once a class (see
-``_AreaTable``). Memory is bounded by the size of a block, whatever N, K and R are.
+``AreaTable``). Memory is bounded by the size of a block, whatever N, K and R are.
 
-Deliberately left out: intervals (``intervals.py``) and input checks (``scores.py``).
+This file holds the figures of a classification; those of several labels are in
+``label_resampling.py``. Deliberately left out: intervals (``intervals.py``) and input checks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -35,10 +36,13 @@ class WeightedFigures:
             measured from the gaps on all items instead of from zero: how much of an ECE a
             calibrated model would show by chance.
         class_areas: ROC-AUC of each class against the rest, shape (K, R); NaN where undefined.
+        class_precisions: Average precision of each label, shape (K, R); None where one item has
+            one class.
     """
 
     values: dict[str, np.ndarray]
     class_areas: np.ndarray
+    class_precisions: np.ndarray | None = None
 
 
 class FigureTable:
@@ -81,7 +85,7 @@ class FigureTable:
         # With two classes the second area repeats the first, so only one is computed.
         columns_of_area = [1] if K == 2 else range(K)
         self._areas = [
-            _AreaTable(probabilities[:, k], targets == k) if (targets == k).any() else None
+            AreaTable(probabilities[:, k], targets == k) if (targets == k).any() else None
             for k in columns_of_area
         ]
 
@@ -99,9 +103,9 @@ class FigureTable:
         seen = (support + predicted) > 0
         values = {
             "accuracy": hits.sum(axis=0) / self.num_items,
-            "precision_macro": _mean_where(_divide(hits, predicted), seen),
-            "recall_macro": _mean_where(_divide(hits, support), seen),
-            "f1_macro": _mean_where(_divide(2.0 * hits, support + predicted), seen),
+            "precision_macro": mean_where(divide(hits, predicted), seen),
+            "recall_macro": mean_where(divide(hits, support), seen),
+            "f1_macro": mean_where(divide(2.0 * hits, support + predicted), seen),
             "log_loss": losses[0],
             "brier": losses[1],
             "ece": np.abs(gaps).sum(axis=0) / self.num_items,
@@ -113,29 +117,49 @@ class FigureTable:
             for k, table in enumerate(self._areas):
                 if table is not None:
                     areas[k] = table.area(weights)
-        values["roc_auc"] = _mean_where(areas, np.isfinite(areas))
+        values["roc_auc"] = mean_where(areas, np.isfinite(areas))
         return WeightedFigures(values, areas)
 
     def resample(self, num_resamples: int, seed: int) -> dict[str, np.ndarray]:
         """Return every figure on bootstrap resamples of the items.
 
-        ROC-AUC is computed on the first ``_MAX_AREA_WORK / (N K)`` resamples, though never on fewer
-        than 200, and is NaN on the others.
-
         Returns:
-            Figure name to float64, shape (num_resamples,).
+            Figure name to float64, shape (num_resamples,); ROC-AUC NaN where it was left out.
         """
-        affordable = _MAX_AREA_WORK // (self.num_items * self.num_classes)
-        num_with_areas = max(_MIN_AREA_RESAMPLES, affordable)
-        blocks: list[dict[str, np.ndarray]] = []
-        done = 0
-        for weights in bootstrap_weights(self.num_items, num_resamples, seed):
-            blocks.append(self.figures(weights, with_areas=done < num_with_areas).values)
-            done += weights.shape[1]
-        return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+        return resample_figures(self, num_resamples, seed)
 
 
-class _AreaTable:
+class Figures(Protocol):
+    """A table of per-item terms that gives figures under any item weights."""
+
+    num_items: int
+    num_classes: int
+
+    def figures(self, weights: np.ndarray, *, with_areas: bool = True) -> WeightedFigures:
+        """Compute every figure under each weighting, shape (N, R)."""
+        ...
+
+
+def resample_figures(table: Figures, num_resamples: int, seed: int) -> dict[str, np.ndarray]:
+    """Return every figure of a table on bootstrap resamples of its items.
+
+    Ranked figures (ROC-AUC) are computed on the first ``_MAX_AREA_WORK / (N K)`` resamples, though
+    never on fewer than 200, and are NaN on the others.
+
+    Returns:
+        Figure name to float64, shape (num_resamples,).
+    """
+    affordable = _MAX_AREA_WORK // (table.num_items * table.num_classes)
+    num_with_areas = max(_MIN_AREA_RESAMPLES, affordable)
+    blocks: list[dict[str, np.ndarray]] = []
+    done = 0
+    for weights in bootstrap_weights(table.num_items, num_resamples, seed):
+        blocks.append(table.figures(weights, with_areas=done < num_with_areas).values)
+        done += weights.shape[1]
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+
+class AreaTable:
     """ROC-AUC of one class against the rest, from scores sorted once.
 
     With weights w, AUC = sum over positives i of w_i * (negative weight below s_i + half of the
@@ -173,9 +197,31 @@ class _AreaTable:
 
     def area(self, weights: np.ndarray) -> np.ndarray:
         """Return the area under each weighting, shape (R,); NaN without positives or negatives."""
+        return self._area(*self._sums(weights))
+
+    def area_and_precision(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the area and the average precision under each weighting, both of shape (R,).
+
+        Average precision is the sum over the positives' distinct scores s of the share of the
+        positives that are at s, times the precision of calling all from s upwards positive (as
+        scikit-learn); NaN without positives.
+        """
+        runs, positives, below = self._sums(weights)
+        above = below[-1] - below[0:-1:2]
+        positive_above = np.cumsum(positives[::-1], axis=0)[::-1]
+        found = np.einsum("mr,mr->r", positives, divide(positive_above, above))
+        num_positive = positives.sum(axis=0)
+        precision: np.ndarray = np.full_like(found, np.nan)
+        np.divide(found, num_positive, out=precision, where=num_positive > 0)
+        return self._area(runs, positives, below), precision
+
+    def _sums(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the weight of each run, of each distinct positive score, and up to each run."""
         runs = (self._runs @ weights).astype(np.float64)
         positives = (self._positives @ weights).astype(np.float64)
-        below = np.cumsum(runs, axis=0)
+        return runs, positives, np.cumsum(runs, axis=0)
+
+    def _area(self, runs: np.ndarray, positives: np.ndarray, below: np.ndarray) -> np.ndarray:
         ranked = below[0:-1:2] + 0.5 * runs[1::2]
         num_positive = positives.sum(axis=0)
         num_negative = below[-1] - num_positive
@@ -201,14 +247,14 @@ def bootstrap_weights(num_items: int, num_resamples: int, seed: int) -> Iterator
         yield counts.reshape(num_items, size).astype(np.float32)
 
 
-def _divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+def divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     """Divide, with 0 / 0 counting as 0 (scikit-learn's ``zero_division=0``)."""
     out = np.zeros_like(numerator)
     np.divide(numerator, denominator, out=out, where=denominator > 0)
     return out
 
 
-def _mean_where(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def mean_where(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return the mean over axis 0 of the values where the mask holds, NaN where it never does."""
     count = mask.sum(axis=0)
     total = np.where(mask, values, 0.0).sum(axis=0)

@@ -1,131 +1,71 @@
-"""All figures of one model on one split, each with a 95 % interval.
+"""All figures of one model on one split, each with a 95 % interval: the door to three tasks.
 
-Which interval: accuracy, and precision, recall and F1 of a class, are proportions and take
-Wilson's interval. Everything else takes the percentile bootstrap over items, except that ECE takes
-the reversed percentiles, because resampling inflates it. A macro figure or ROC-AUC that no
-resample moves, because all is right, takes its interval from its classes' (``intervals.py``).
-
-Deliberately left out: who made the probabilities (``score`` takes arrays), thresholds, and figures
-for several labels an item.
+The figures of a classification are computed in ``class_scores.py``, of several labels an item in
+``label_scores.py``, of numbers in ``value_scores.py``.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
 
-from headstart.errors import OptionError, quoted
-from headstart.evaluation.intervals import (
-    MIN_RESAMPLES,
-    f1_interval,
-    is_degenerate,
-    mean_interval,
-    percentile_interval,
-    wilson,
-)
-from headstart.evaluation.resampling import FigureTable, WeightedFigures
-from headstart.types import Comparison, Figure
+from headstart.errors import OptionError
+from headstart.evaluation.class_scores import score_classes
+from headstart.evaluation.intervals import MIN_RESAMPLES
+from headstart.evaluation.label_scores import score_labels
+from headstart.evaluation.records import Scores
+from headstart.evaluation.value_scores import score_values
+from headstart.types import Schema
 
-FIGURES = (
-    "accuracy",
-    "precision_macro",
-    "recall_macro",
-    "f1_macro",
-    "roc_auc",
-    "log_loss",
-    "brier",
-    "ece",
-)
-
-
-@dataclass(frozen=True)
-class ClassScores:
-    """What a model does with one class.
-
-    Attributes:
-        precision: Share of the items predicted as the class that are of it.
-        recall: Share of the items of the class that are predicted as it.
-        f1: Harmonic mean of the two.
-        support: Number of items of the class.
-    """
-
-    precision: Figure
-    recall: Figure
-    f1: Figure
-    support: int
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Figures with intervals, overall and per class.
-
-    Attributes:
-        num_items: Items they were measured on.
-        figures: One ``Figure`` for each name in ``FIGURES``, in that order.
-        per_class: Class name to its scores, in the order of the classes.
-        confusion_matrix: int64, shape (K, K); row = target, column = prediction.
-    """
-
-    num_items: int
-    figures: dict[str, Figure]
-    per_class: dict[str, ClassScores]
-    confusion_matrix: np.ndarray
-
-    def to_json(self) -> dict[str, object]:
-        """Return the shape of ``metrics.json["test"]``: JSON-able, NaN as None."""
-        return {
-            "num_items": self.num_items,
-            "figures": {name: figure_to_json(figure) for name, figure in self.figures.items()},
-            "per_class": {
-                name: {
-                    "precision": figure_to_json(scores.precision),
-                    "recall": figure_to_json(scores.recall),
-                    "f1": figure_to_json(scores.f1),
-                    "support": scores.support,
-                }
-                for name, scores in self.per_class.items()
-            },
-            "confusion_matrix": self.confusion_matrix.tolist(),
-        }
+NUM_RESAMPLES = 1000
 
 
 def score(
-    probabilities: np.ndarray,
+    outputs: np.ndarray,
     targets: np.ndarray,
+    schema: Schema,
     *,
-    classes: Sequence[str],
     seed: int = 0,
-    num_resamples: int = 1000,
+    num_resamples: int = NUM_RESAMPLES,
 ) -> Scores:
-    """Measure probabilities against targets.
+    """Measure what a model gives (``outputs_of``) against targets.
 
-    The figures: ``accuracy``; ``precision_macro``, ``recall_macro`` and ``f1_macro``, means over
+    Classification: ``accuracy``; ``precision_macro``, ``recall_macro`` and ``f1_macro``, means over
     the classes that occur among targets or predictions, 0 / 0 counting as 0 (both as
     scikit-learn); ``roc_auc``, one class against the rest, mean over the classes that occur among
     the targets, NaN if fewer than two do; ``log_loss``, mean -log p(target), p at least 2.2e-16;
     ``brier``, mean of the *sum* over classes of (p - one-hot)^2, in [0, 2], so that two classes
     give twice the binary form; ``ece``, expected calibration error of the top class, 15 bins of
-    equal width. A resample without a class leaves that class out by the same rules.
+    equal width.
 
-    Time grows with N K num_resamples; beyond 4e9 of these, ROC-AUC alone takes fewer resamples
-    (at least 200).
+    Multi-label, a label predicted where p >= 0.5: ``exact_match``, the share of items with every
+    label right; ``hamming_loss``, the share of wrong decisions; precision, recall and F1 ``_micro``
+    (over all decisions) and ``_macro`` (mean over the labels that occur among targets or
+    predictions); ``roc_auc`` and ``average_precision``, means over the labels that some items have
+    and others lack; ``log_loss`` and ``brier``, means over items *and* labels, the latter in
+    [0, 1].
+
+    Regression, in the units of the targets: ``rmse``, ``mse``, ``mae``, ``r2`` (NaN where all
+    targets are equal), ``median_absolute_error``, and ``bias``, mean of prediction - target.
+
+    A resample without a class leaves that class out by the same rules. Time grows with
+    N K num_resamples; beyond 4e9 of these, ROC-AUC and average precision take fewer resamples (at
+    least 200).
 
     Args:
-        probabilities: Shape (N, K), N at least 1, rows summing to 1.
-        targets: Integers in [0, K), shape (N,).
-        classes: K class names, all different.
+        outputs: Classification: probabilities, shape (N, K), N at least 1, rows summing to 1.
+            Multi-label: probabilities, shape (N, K). Regression: values, shape (N,).
+        targets: As in ``Split``: integers in [0, K), shape (N,); 0 or 1, shape (N, K); or numbers,
+            shape (N,).
+        schema: Task and class names, which must all differ.
         seed: Seed of the bootstrap.
         num_resamples: Bootstrap resamples, at least 40; or 0 for no bootstrap, which leaves NaN at
             the ends of every bootstrapped interval.
 
     Returns:
-        Figures, scores per class, and the confusion matrix.
+        Figures, scores per class, and by task the confusion matrix or residuals.
 
     Raises:
-        OptionError: A shape, a probability, a target, the class names or ``num_resamples`` is not
+        OptionError: A shape, an output, a target, the class names or ``num_resamples`` is not
             as described.
 
     Source:
@@ -134,193 +74,19 @@ def score(
 
     Example:
         >>> import numpy as np
+        >>> from headstart.types import Schema
+        >>> schema = Schema("image", "classification", ("cat", "dog"))
         >>> probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.3, 0.7]])
-        >>> scores = score(probabilities, np.array([0, 1, 1, 1]), classes=("cat", "dog"))
+        >>> scores = score(probabilities, np.array([0, 1, 1, 1]), schema)
         >>> scores.figures["accuracy"].value, scores.per_class["dog"].support
         (0.75, 3)
     """
-    checked = _checked_probabilities(probabilities, classes)
-    wanted = _checked_targets(targets, *checked.shape)
     if num_resamples != 0 and num_resamples < MIN_RESAMPLES:
         raise OptionError(
             f"num_resamples is {num_resamples}, expected at least {MIN_RESAMPLES} (fewer have no "
             "2.5 % quantile), or 0 for no bootstrap."
         )
-    num_items, K = checked.shape
-    predictions = checked.argmax(axis=1)
-    confusion = np.bincount(wanted * K + predictions, minlength=K * K).reshape(K, K)
-    per_class = {name: _class_scores(confusion, k) for k, name in enumerate(classes)}
-    table = FigureTable(checked, wanted)
-    point = table.figures(np.ones((num_items, 1)))
-    resampled = table.resample(num_resamples, seed) if num_resamples else {}
-    figures = {
-        name: _figure(name, point, resampled, per_class, confusion, num_items) for name in FIGURES
-    }
-    return Scores(num_items, figures, per_class, confusion)
-
-
-def accuracy(predictions: np.ndarray, targets: np.ndarray) -> Figure:
-    """Return the share of right predictions with its 95 % interval.
-
-    Args:
-        predictions: Class indices, shape (N,).
-        targets: Class indices, shape (N,), N at least 1.
-
-    Raises:
-        OptionError: The shapes differ, or there are no items.
-    """
-    predicted, wanted = np.asarray(predictions), np.asarray(targets)
-    if predicted.shape != wanted.shape or wanted.ndim != 1 or wanted.size == 0:
-        raise OptionError(
-            f"predictions have shape {predicted.shape} and targets {wanted.shape}, expected one "
-            "shape (N,) with N at least 1."
-        )
-    return wilson(int(np.count_nonzero(predicted == wanted)), wanted.size)
-
-
-def figure_to_json(figure: Figure) -> dict[str, float | None]:
-    """Return ``{"value", "low", "high"}`` with None for NaN, which JSON cannot say."""
-    ends = {"value": figure.value, "low": figure.low, "high": figure.high}
-    return {name: float(end) if math.isfinite(end) else None for name, end in ends.items()}
-
-
-def comparison_to_json(comparison: Comparison) -> dict[str, object]:
-    """Return one entry of ``metrics.json["before_after"]["comparisons"]``."""
-    return {
-        "before": comparison.before,
-        "after": comparison.after,
-        "gained": comparison.gained,
-        "lost": comparison.lost,
-        "difference": figure_to_json(comparison.difference),
-        "p_value": comparison.p_value,
-    }
-
-
-def _class_scores(confusion: np.ndarray, k: int) -> ClassScores:
-    """Return the scores of class k; NaN throughout if it is neither a target nor predicted.
-
-    A class that occurs but was never predicted (or is predicted but never occurs) has 0 / 0
-    precision (recall), which counts as 0, as in the macro figures; its interval is [0, 1], for
-    there is no item to learn it from.
-    """
-    hits, support = int(confusion[k, k]), int(confusion[k].sum())
-    predicted = int(confusion[:, k].sum())
-    nothing_known = Figure(0.0, 0.0, 1.0) if support + predicted else wilson(0, 0)
-    return ClassScores(
-        precision=wilson(hits, predicted) if predicted else nothing_known,
-        recall=wilson(hits, support) if support else nothing_known,
-        f1=f1_interval(hits, support + predicted - hits),
-        support=support,
-    )
-
-
-def _figure(
-    name: str,
-    point: WeightedFigures,
-    resampled: dict[str, np.ndarray],
-    per_class: dict[str, ClassScores],
-    confusion: np.ndarray,
-    num_items: int,
-) -> Figure:
-    """Return one figure with the interval that suits it."""
-    value = float(point.values[name][0])
-    if name == "accuracy":
-        return wilson(int(np.trace(confusion)), num_items)
-    figure = percentile_interval(value, resampled.get(name, np.empty(0)))
-    if name == "ece":
-        return _ece_interval(figure, resampled.get("ece_noise", np.empty(0)))
-    if not is_degenerate(figure):
-        return figure
-    if name in ("log_loss", "brier"):
-        # One item, or all items alike: the data holds no information on the spread.
-        return Figure(value, math.nan, math.nan)
-    if name == "roc_auc":
-        parts = _perfect_areas(point.class_areas[:, 0], confusion.sum(axis=1))
-        return mean_interval(parts)
-    known = [scores for scores in per_class.values() if not math.isnan(scores.f1.value)]
-    return mean_interval(getattr(scores, name.removesuffix("_macro")) for scores in known)
-
-
-def _ece_interval(figure: Figure, noise: np.ndarray) -> Figure:
-    """Turn the percentiles of the ECE into an interval that holds its true value.
-
-    ECE sums absolute values, so the noise of resampling only adds to it, and plain percentiles lie
-    too high: for a calibrated model they hold 0 never. So (1) the basic interval,
-    [2 v - high, 2 v - low]; and (2) a lower end of 0 where the ECE is not above the 97.5 % quantile
-    of what a calibrated model would show by chance. In simulations (five classes, 300 and 2,000
-    items) it covers 87 to 98 %, plain percentiles 0 % for a calibrated model.
-
-    Source:
-        A. Davison and D. Hinkley, 1997, Bootstrap Methods and their Application, equation 5.6, for
-        the basic interval; (2) inverts the bootstrap test of no gap in any bin.
-    """
-    value = figure.value
-    if not (math.isfinite(figure.low) and figure.high > figure.low):
-        return Figure(value, math.nan, math.nan)
-    low, high = 2.0 * value - figure.high, 2.0 * value - figure.low
-    if value <= np.quantile(noise, 0.975):
-        low = 0.0
-    return Figure(value, min(value, max(0.0, low)), max(value, min(1.0, high)))
-
-
-def _perfect_areas(areas: np.ndarray, support: np.ndarray) -> list[Figure]:
-    """Return the areas with intervals, for areas that no resample moves.
-
-    An area of 1 with P positives and M negatives holds min(P, M) pairs that share no item, each of
-    them ordered rightly: that many independent successes, hence Wilson's interval (conservative).
-    Any other area that stands still is the 0.5 of scores that are all equal, where it is certain.
-    """
-    num_items = int(support.sum())
-    smaller_sides = np.minimum(support, num_items - support)
-    if len(areas) == 1:  # two classes: one area
-        smaller_sides = smaller_sides[:1]
-    known = np.isfinite(areas)
-    return [
-        wilson(area * pairs, pairs) if area in (0.0, 1.0) else Figure(area, area, area)
-        for area, pairs in zip(areas[known].tolist(), smaller_sides[known].tolist(), strict=True)
-    ]
-
-
-def _checked_probabilities(probabilities: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-    """Return the probabilities as float64, shape (N, K), or say what is wrong with them."""
-    if len(set(classes)) != len(classes):
-        twice = [name for i, name in enumerate(classes) if name in classes[:i]]
-        raise OptionError(f"classes name {quoted(twice)} twice. Give every class its own name.")
-    checked = np.asarray(probabilities, dtype=np.float64)
-    K = len(classes)
-    if checked.ndim != 2 or checked.shape[1] != K or K < 2 or checked.shape[0] == 0:
-        raise OptionError(
-            f"probabilities have shape {checked.shape}, expected (N, {K}) with N at least 1: one "
-            f"row for each item and one column for each of {K} classes, at least 2."
-        )
-    bad = ~((checked >= -1e-6) & (checked <= 1.0 + 1e-6))
-    if bad.any():
-        row, column = np.argwhere(bad)[0]
-        raise OptionError(
-            f"probabilities[{row}, {column}] is {checked[row, column]}, expected a number in "
-            "[0, 1]. A NaN means that the model has diverged; logits need softmax first."
-        )
-    sums = checked.sum(axis=1)
-    if (np.abs(sums - 1.0) > 1e-2).any():
-        row = int(np.abs(sums - 1.0).argmax())
-        raise OptionError(
-            f"probabilities[{row}] sum to {sums[row]:.4f}, expected 1. Pass the softmax of the "
-            "logits over all classes."
-        )
-    return np.clip(checked, 0.0, 1.0)
-
-
-def _checked_targets(targets: np.ndarray, num_items: int, num_classes: int) -> np.ndarray:
-    """Return the targets as int64, shape (N,), or say what is wrong with them."""
-    wanted = np.asarray(targets)
-    if wanted.shape != (num_items,) or not np.issubdtype(wanted.dtype, np.integer):
-        raise OptionError(
-            f"targets are {wanted.dtype} of shape {wanted.shape}, expected integers of shape "
-            f"({num_items},), one for each row of probabilities."
-        )
-    if wanted.min() < 0 or wanted.max() >= num_classes:
-        raise OptionError(
-            f"targets lie in {wanted.min()}..{wanted.max()}, expected 0..{num_classes - 1} for "
-            f"{num_classes} classes: probabilities and targets must have the same classes."
-        )
-    return wanted.astype(np.int64)
+    if schema.task == "regression":
+        return score_values(outputs, targets, seed=seed, num_resamples=num_resamples)
+    measure = score_labels if schema.task == "multi-label" else score_classes
+    return measure(outputs, targets, schema.classes, seed=seed, num_resamples=num_resamples)

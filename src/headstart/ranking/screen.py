@@ -1,9 +1,10 @@
 """Screen candidate starts on a sample: a quick score each, and what a pass costs.
 
-A pretrained start is scored by a linear probe on its frozen features; a start from scratch has no
-features worth probing, so it is scored by a short real training. Scores are validation accuracies
-on the same images, with intervals. Deliberately simple: no prior, no successive halving. The seam
-to a fuller search is ``screen``: data and starts in, scored candidates out.
+A pretrained or linear start is scored by a linear probe on its frozen features; a start from
+scratch has no features worth probing, so it is scored by a short real training. Scores are the
+task's headline figure on the same validation samples, with intervals. Deliberately simple: no
+prior, no successive halving. The seam to a fuller search is ``screen``: data and starts in, scored
+candidates out.
 """
 
 from __future__ import annotations
@@ -11,28 +12,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import numpy as np
 import torch
 
-from headstart.data import Pixels
 from headstart.errors import DivergenceError, StartError
-from headstart.evaluation import accuracy
+from headstart.evaluation import headline, headline_figure, is_higher_better, predictions_of
 from headstart.events import emit, unheard
 from headstart.model import run_batches
 from headstart.starts import find_start, list_starts
 from headstart.training.recipe import StrategyName, Wishes
-from headstart.tuning.bench import (
-    Bench,
-    decode_sample,
-    fitting_bench,
-    install,
-    probe,
-    train_limit,
-)
+from headstart.tuning.bench import Bench, install, prepare_sample, probe
 from headstart.tuning.clock import Clock
+from headstart.tuning.conclude import model_outputs
+from headstart.tuning.fitting import fitting_bench, train_limit
 from headstart.tuning.tune import tune
-from headstart.types import Dataset, Figure, Start
+from headstart.types import Dataset, Figure, Inputs, Start
 
 _MAX_VAL = 1_000
 _SCRATCH_WEIGHT = 2.0
@@ -45,19 +41,21 @@ class Candidate:
 
     Attributes:
         start: The start.
-        size: Side of the network input in pixels.
+        size: Side of the network input in pixels; None where samples are no images.
         strategy: How it would be fine-tuned.
-        score: Validation accuracy on the sample, or NaN where it was not tried.
-        seconds_per_image: One forward pass.
+        metric: What the score is: the task's headline figure.
+        score: That figure on the validation sample, or NaN where it was not tried.
+        seconds_per_sample: One forward pass.
         seconds: What screening it took.
         note: What a reader should know: lower resolution, fewer samples, why it was left out.
     """
 
     start: Start
-    size: int
+    size: int | None
     strategy: StrategyName
+    metric: str
     score: Figure
-    seconds_per_image: float
+    seconds_per_sample: float
     seconds: float
     note: str
 
@@ -65,16 +63,31 @@ class Candidate:
 def default_starts(dataset: Dataset, budget_seconds: float | None) -> list[Start]:
     """Return the candidates that need no network, in the order in which they are tried.
 
-    The textbook network for small images; the smallest pretrained start that is on this machine,
-    the three smallest from a budget of five minutes on; and a ResNet-18 from scratch.
+    Images: the textbook network where they are small; the smallest pretrained start that is on this
+    machine, the three smallest from a budget of five minutes on; and a ResNet-18 from scratch.
+    Texts: TF-IDF, then the pretrained starts on this machine, or a small BERT from scratch where
+    there is none. Tables: the linear model and the MLP.
     """
-    local = [s for s in list_starts("image") if s.is_local and s.pretrained_on is not None]
+    modality = dataset.schema.modality
+    num_local = 1 if budget_seconds is not None and budget_seconds < 300 else 3
+    local = [s for s in list_starts(modality) if s.is_local and s.pretrained_on is not None]
+    if modality == "table":
+        return [find_start("scratch/linear"), find_start("scratch/mlp")]
+    if modality == "text":
+        local.sort(key=lambda s: s.num_parameters)
+        pretrained = local[:num_local] or _scratch_text()
+        return [find_start("scratch/tfidf"), *pretrained]
     local.sort(key=lambda s: (s.image.size if s.image else 0, s.num_parameters))
     side = min(dataset.image_size or (224, 224))
     # the quickest first: a usable model exists early
     textbook = [find_start("scratch/simple-cnn")] if side <= 64 else []
-    num_local = 1 if budget_seconds is not None and budget_seconds < 300 else 3
     return [*textbook, *local[:num_local], find_start("scratch/resnet18")]
+
+
+def _scratch_text() -> list[Start]:
+    """Return the small BERT where the extra for texts is installed."""
+    found = find_start("scratch/bert-tiny")
+    return [found] if found.is_local and find_spec("transformers") else []
 
 
 def screen(
@@ -85,7 +98,7 @@ def screen(
     share: float,
     seed: int,
     device: torch.device,
-    on_better: Callable[[Bench, Pixels, np.ndarray], None],
+    on_better: Callable[[Bench, Inputs, np.ndarray], None],
 ) -> list[Candidate]:
     """Score candidates within a share of the budget, the best first.
 
@@ -96,7 +109,7 @@ def screen(
         share: Share of the whole budget that screening may take.
         seed: Seed of the sample and of random weights.
         device: Where to run.
-        on_better: Called with a usable model, its validation images and their logits whenever a
+        on_better: Called with a usable model, its validation inputs and their logits whenever a
             candidate beats those before it: a usable model exists early.
 
     Raises:
@@ -104,6 +117,8 @@ def screen(
     """
     whole = clock.budget_seconds or 600.0
     until = clock.spent + whole * share
+    metric = headline(dataset.schema)
+    sign = 1.0 if is_higher_better(metric) else -1.0
     candidates: list[Candidate] = []
     best = float("-inf")
     for index, start in enumerate(starts):
@@ -113,7 +128,7 @@ def screen(
         emit("task", name="screening", done=index, total=len(starts), start=start.address)
         if candidates and clock.spent > until - 1.0:
             candidates.append(
-                _left_out(start, "left out: screening's share of the budget is spent")
+                _left_out(start, metric, "left out: screening's share of the budget is spent")
             )
             continue
         try:
@@ -121,11 +136,11 @@ def screen(
                 dataset, start, clock, allowance, seed=seed, device=device
             )
         except (StartError, DivergenceError, torch.OutOfMemoryError) as error:
-            candidates.append(_left_out(start, f"left out: {error}"))
+            candidates.append(_left_out(start, metric, f"left out: {error}"))
             continue
         candidates.append(candidate)
-        if candidate.score.value > best:
-            best = candidate.score.value
+        if sign * candidate.score.value > best:
+            best = sign * candidate.score.value
             on_better(bench, val, logits)
     emit("task", name="screening", done=len(starts), total=len(starts))
     if best == float("-inf"):
@@ -133,12 +148,12 @@ def screen(
             f"None of {len(starts)} starts could be tried: {candidates[0].note}. Raise --budget, "
             f"or name one with --starts."
         )
-    return sorted(candidates, key=lambda c: -np.nan_to_num(c.score.value, nan=-1.0))
+    return sorted(candidates, key=lambda c: -np.nan_to_num(sign * c.score.value, nan=-np.inf))
 
 
-def _left_out(start: Start, why: str) -> Candidate:
+def _left_out(start: Start, metric: str, why: str) -> Candidate:
     nothing = Figure(float("nan"), float("nan"), float("nan"))
-    return Candidate(start, 0, "full", nothing, float("nan"), 0.0, why)
+    return Candidate(start, None, "full", metric, nothing, float("nan"), 0.0, why)
 
 
 def _try(
@@ -149,66 +164,59 @@ def _try(
     *,
     seed: int,
     device: torch.device,
-) -> tuple[Candidate, Bench, Pixels, np.ndarray]:
+) -> tuple[Candidate, Bench, Inputs, np.ndarray]:
     """Score one start within its allowance of seconds."""
     began = time.monotonic()
-    pretrained = start.pretrained_on is not None
-    strategy: StrategyName = "lp-ft" if pretrained else "full"
+    is_probed = start.pretrained_on is not None or start.family == "linear"
+    strategy: StrategyName = "full"
+    if is_probed:
+        strategy = "head" if start.family == "linear" else "lp-ft"
     bench, each, note = fitting_bench(
         dataset, start, strategy, Wishes(), clock, device=device, seed=seed
     )
-    if not pretrained:
+    if not is_probed:
         _check_pace(bench, each, began + allowance - time.monotonic())
-    num_classes = len(dataset.schema.classes)
-    wanted = int(np.clip(50 * num_classes, 1_000, 5_000))
+    num_outputs = dataset.schema.num_outputs
+    wanted = int(np.clip(50 * num_outputs, 1_000, 5_000))
     limit: int | None
-    if pretrained:
-        limit = int(np.clip(0.6 * allowance / each, 10 * num_classes, wanted))
+    if is_probed:
+        limit = int(np.clip(0.6 * allowance / each, 10 * num_outputs, wanted))
     else:
         limit = train_limit(dataset, bench.spec, each, Clock(allowance))
-    val = decode_sample(dataset, "val", bench.spec, min(_MAX_VAL, limit or _MAX_VAL), seed=seed)
-    train = decode_sample(dataset, "train", bench.spec, limit, seed=seed)
-    if pretrained:
+    val = prepare_sample(dataset, "val", bench, min(_MAX_VAL, limit or _MAX_VAL), seed=seed)
+    train = prepare_sample(dataset, "train", bench, limit, seed=seed)
+    if is_probed:
         assert limit is not None
-        fitted = probe(
-            bench,
-            train.images,
-            train.targets,
-            val.images,
-            val.targets,
-            num_classes=num_classes,
-            imbalance="none",
-            limit=limit,
-            deadline=began + allowance,
-        )
+        fitted = probe(bench, train, val, imbalance="none", limit=limit, deadline=began + allowance)
         install(bench.model, fitted)
-        note = f"probe on {len(train.targets)} images{note}"
+        note = f"probe on {len(train):,} samples{note}"
     else:
         with unheard():
             tune(
                 bench,
                 train,
                 val,
-                num_classes=num_classes,
                 checkpoints=None,
                 deadline=began + 0.9 * allowance,
                 stop_requested=lambda: False,
             )
         note = f"trained {time.monotonic() - began:.0f} s{note}"
-    logits = run_batches(bench.model, val.images, bench.model)
-    figure = accuracy(logits.argmax(axis=1), val.targets)
+    logits = run_batches(bench.model, val, bench.model)
+    predictions = predictions_of(dataset.schema, model_outputs(bench.model, logits))
+    figure = headline_figure(dataset.schema, predictions, val.targets)
     seconds = time.monotonic() - began
-    found = Candidate(start, bench.spec.size, strategy, figure, each, seconds, note)
+    metric = headline(dataset.schema)
+    found = Candidate(start, bench.size, strategy, metric, figure, each, seconds, note)
     return found, bench, val, logits
 
 
-def _check_pace(bench: Bench, seconds_per_image: float, seconds: float) -> None:
+def _check_pace(bench: Bench, seconds_per_sample: float, seconds: float) -> None:
     """Refuse a start that cannot take a few steps in the time it has.
 
     Raises:
         StartError: Saying how slow it is.
     """
-    step_seconds = 3 * seconds_per_image * bench.recipe.batch_size
+    step_seconds = 3 * seconds_per_sample * bench.recipe.batch_size
     if step_seconds * _MIN_STEPS > seconds:
         raise StartError(
             f"a step takes about {step_seconds:.1f} s, too slow for its {seconds:.0f} s here"

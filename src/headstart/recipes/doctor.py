@@ -340,7 +340,7 @@ def _train(device: str, seconds: float) -> tuple[float, float, int]:
                 done=min(elapsed, seconds),
                 total=seconds,
                 loss=value,
-                images_per_second=num_images / elapsed,
+                samples_per_second=num_images / elapsed,
                 eta_seconds=seconds - elapsed,
             )
     with torch.no_grad():
@@ -353,6 +353,6 @@ def _train(device: str, seconds: float) -> tuple[float, float, int]:
         done=seconds,
         total=seconds,
         val=accuracy,
-        images_per_second=speed,
+        samples_per_second=speed,
     )
     return speed, accuracy, num_passes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headstart.errors import DataError
 from headstart.events import emit
@@ -11,6 +11,9 @@ from headstart.recipes.session import as_dataset
 from headstart.reporting.console import attached
 from headstart.run import Run
 from headstart.types import Data, Dataset
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,8 @@ def evaluate(run: str, data: Data = None, *, device: str = "auto", seed: int = 0
         >>> import headstart as hs
         >>> print(hs.evaluate("runs/digits").report())  # doctest: +SKIP
     """
-    import numpy as np
-
-    from headstart.data import decode
-    from headstart.evaluation import score, softmax
+    from headstart.data import prepare
+    from headstart.evaluation import outputs_of, score
     from headstart.model import run_batches
     from headstart.training.device import choose_device
 
@@ -66,22 +67,60 @@ def evaluate(run: str, data: Data = None, *, device: str = "auto", seed: int = 0
     with attached():
         dataset = as_dataset(data) if data is not None else _own_data(opened)
         model = opened.model.to(choose_device(device))
-        unknown = [c for c in dataset.schema.classes if c not in opened.classes]
-        if unknown:
-            raise DataError(
-                f"Class '{unknown[0]}' of {dataset.name} is unknown to {opened.path} (it knows "
-                f"{', '.join(opened.classes[:6])}). Evaluate on data with the same classes."
-            )
-        test = decode(dataset, "test", model.encoder.spec)
-        places = np.asarray([opened.classes.index(c) for c in dataset.schema.classes])
-        logits = run_batches(model, test.images, model, name="evaluate")
-        probabilities = softmax(logits, model.temperature)
-        scores = score(probabilities, places[test.targets], classes=opened.classes, seed=seed)
-        emit("next", command=f"headstart predict {opened.path} FILE…")
-    counts = {"test": len(test.targets)}
+        encoder, schema = model.encoder, model.schema
+        _check_schema(opened, dataset)
+        test = prepare(
+            dataset,
+            "test",
+            encoder.spec,
+            tokenizer=encoder.tokenizer,
+            vectorizer=encoder.vectorizer,
+        )
+        logits = run_batches(model, test, model, name="evaluate")
+        outputs = outputs_of(
+            schema,
+            logits,
+            temperature=model.temperature,
+            target_mean=model.target_mean,
+            target_scale=model.target_scale,
+        )
+        scores = score(outputs, _own_targets(opened, dataset, test.targets), schema, seed=seed)
+        emit("next", command=f"headstart predict {opened.path} …")
+    counts = {"test": len(test)}
     notes = [f"{len(test.bad_samples)} samples could not be read."] if test.bad_samples else []
+    notes += list(getattr(test, "notes", []))
     about = {"name": dataset.name, "counts": counts, "notes": notes}
     return Evaluation({"test": scores.to_json()}, opened.model_record, about)
+
+
+def _check_schema(run: Run, dataset: Dataset) -> None:
+    """Refuse data that the run's model cannot answer for."""
+    own, other = run.model.schema, dataset.schema
+    if (own.modality, own.task) != (other.modality, other.task):
+        raise DataError(
+            f"{dataset.name} is {other.modality} {other.task}, and {run.path} is {own.modality} "
+            f"{own.task}. Evaluate on data of the same kind."
+        )
+    unknown = [c for c in other.classes if c not in run.classes]
+    if unknown:
+        raise DataError(
+            f"Class '{unknown[0]}' of {dataset.name} is unknown to {run.path} (it knows "
+            f"{', '.join(run.classes[:6])}). Evaluate on data with the same classes."
+        )
+
+
+def _own_targets(run: Run, dataset: Dataset, targets: np.ndarray) -> np.ndarray:
+    """Return targets in the order of the run's own classes."""
+    import numpy as np
+
+    if dataset.schema.task == "regression":
+        return targets
+    places = np.asarray([run.classes.index(c) for c in dataset.schema.classes])
+    if dataset.schema.task == "classification":
+        return np.asarray(places[targets])
+    wide = np.zeros((len(targets), len(run.classes)), dtype=targets.dtype)
+    wide[:, places] = targets
+    return wide
 
 
 def _own_data(run: Run) -> Dataset:

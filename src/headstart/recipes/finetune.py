@@ -15,7 +15,7 @@ from headstart.types import Data, ImageSpec
 if TYPE_CHECKING:
     from torch import nn
 
-    from headstart.training.recipe import Wishes
+    from headstart.training.recipe import StrategyName, Wishes
     from headstart.types import Dataset, Start
 
 
@@ -23,7 +23,7 @@ def finetune(
     data: Data,
     *,
     start: str | nn.Module,
-    strategy: Literal["auto", "head", "last-n", "lp-ft", "full"] = "auto",
+    strategy: Literal["auto", "head", "last-n", "lp-ft", "full", "lora"] = "auto",
     out: str | None = None,
     budget: str | None = None,
     num_epochs: float | None = None,
@@ -50,7 +50,7 @@ def finetune(
     imbalance: Literal["auto", "none", "weights", "oversample"] = "auto",
     clip: float = 1.0,
     ema: bool | None = None,
-    patience: int = 6,
+    patience: int | None = None,
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
     batchnorm: Literal["frozen", "train"] | None = None,
     channels_last: bool = True,
@@ -64,21 +64,23 @@ def finetune(
     """Fine-tune one start on labelled data, evaluate it, and write a run folder.
 
     Args:
-        data: A folder with a folder per class, a CSV, Parquet or JSONL file, a name such as
-            mnist, or (from Python) a Dataset, a DataFrame or (X, y) arrays.
+        data: Images, texts or a table: a folder with a folder per class, a CSV, Parquet or JSONL
+            file, a name such as mnist, or (from Python) a Dataset, a DataFrame or (X, y) arrays.
         start: Address of the start, for example timm/resnet18, scratch/simple-cnn,
-            pip/efficientnet-lite0, or a run folder; from Python also a module that maps images
-            (B, C, S, S) to features (B, D), with its spec, or what wrap_module made of one.
+            pip/all-minilm-l6-v2, scratch/linear, or a run folder; from Python also a module that
+            maps images (B, C, S, S) to features (B, D), with its spec, or what wrap_module made of
+            one.
         strategy: What learns: head (a linear head on frozen features), last-n (also the last
-            layers), lp-ft (first the head, then everything), full (everything at once); auto is
-            lp-ft for a pretrained start and full for random weights.
+            layers), lp-ft (first the head, then everything), full (everything at once), lora
+            (first the head, then low-rank adapters beside frozen weights); auto is lp-ft for a
+            pretrained start, head for a linear one, and full for other random weights.
         out: Run folder to write; runs/<data> when not given.
         budget: Hard limit of the whole command, for example 90s, 10m or 2h.
         num_epochs: Passes over train.
         num_steps: Optimizer steps, instead of num_epochs.
         batch_size: Samples an optimizer step, over all devices.
         micro_batch_size: Samples a forward pass; gradients accumulate up to batch_size.
-        input_size: Side of the network input in pixels.
+        input_size: Side of the network input in pixels; for images.
         num_last_layers: Layers that learn under last-n.
         optimizer: Update rule; the family's own when not given.
         learning_rate: Peak learning rate of the encoder's last layer.
@@ -93,14 +95,16 @@ def finetune(
         label_smoothing: Share of each target spread over all classes; 0.1 from five classes on.
         dropout: Dropped share of the features before the head.
         drop_path: Largest stochastic-depth rate of the encoder.
-        mixup: Alpha of mixup; 0 is off.
-        cutmix: Alpha of cutmix; 0 is off.
+        mixup: Alpha of mixup; 0 is off. For images.
+        cutmix: Alpha of cutmix; 0 is off. For images.
         augment: Augmentation policy; auto looks at the images, and never mirrors small grey ones.
+            Texts and tables have none.
         imbalance: What to do about rare classes; auto weighs the loss where the largest class has
             more than ten times the samples of the smallest.
         clip: Largest gradient norm; 0 is off.
         ema: Whether to average the weights over the last steps; the family's own when not given.
-        patience: Checks without a gain of half a standard error before stopping; 0 never stops.
+        patience: Checks without a gain of half a standard error before stopping; 0 never stops. When
+            not given 6 under a constant rate, and 0 where the rate anneals to zero.
         precision: Number format of the forward pass; auto is mixed on CUDA, fp32 elsewhere.
         batchnorm: frozen keeps the start's statistics, train uses and updates those of each batch;
             frozen for a pretrained start, train for random weights when not given.
@@ -130,13 +134,9 @@ def finetune(
     said = {k: v for k, v in locals().items() if k not in _NOT_OPTIONS}
     from headstart.training.device import choose_device
     from headstart.training.recipe import check_options
-    from headstart.tuning.bench import (
-        fitting_bench,
-        refuse_too_slow,
-        seconds_per_image,
-        set_up,
-    )
+    from headstart.tuning.bench import set_up
     from headstart.tuning.clock import Clock, parse_budget
+    from headstart.tuning.fitting import fitting_bench, refuse_too_slow, seconds_per_sample
 
     # what can be refused is refused before anything is loaded or overwritten
     check_options(said)
@@ -150,9 +150,9 @@ def finetune(
     with session("finetune", dataset, out, said, resume=resume, overwrite=overwrite) as current:
         clock = Clock(budget_seconds, current.spent_before_resume + spent_before(dataset))
         wishes = resolve_wishes(said, dataset, target)
-        chosen = strategy if strategy != "auto" else ("lp-ft" if found.pretrained_on else "full")
-        if strategy == "auto":
-            why = "the start is pretrained" if found.pretrained_on else "the weights are random"
+        chosen = strategy
+        if chosen == "auto":
+            chosen, why = choose_strategy(found)
             emit("choice", name="strategy", value=chosen, why=why)
         if module is None and input_size is None:
             bench, _, note = fitting_bench(
@@ -160,7 +160,7 @@ def finetune(
             )
             if note:
                 why = f"a pass at {found.image.size if found.image else 0} does not fit the budget"
-                emit("choice", name="input_size", value=bench.spec.size, why=why)
+                emit("choice", name="input_size", value=bench.size, why=why)
         else:
             bench = set_up(
                 dataset,
@@ -173,10 +173,10 @@ def finetune(
                 module=module,
                 spec=spec,
             )
-            refuse_too_slow(dataset, found, seconds_per_image(bench), clock)
+            refuse_too_slow(dataset, found, seconds_per_sample(bench, dataset), clock)
         complete(current, dataset, bench, clock, candidates=[])
     path = current.folder.path
-    emit("next", command=f"headstart predict {path} FILE…")
+    emit("next", command=next_command(path, dataset))
     return Run(path, _own_network(module))
 
 
@@ -216,6 +216,21 @@ def _own_network(module: nn.Module | None) -> nn.Module | None:
     return module.network if isinstance(module, Encoder) else module
 
 
+def choose_strategy(start: Start) -> tuple[StrategyName, str]:
+    """Return what learns where nobody said it, and why."""
+    if start.family == "linear":
+        return "head", "the start is linear, and a linear model is solved for"
+    if start.pretrained_on is not None:
+        return "lp-ft", "the start is pretrained"
+    return "full", "the weights are random"
+
+
+def next_command(path: Path, dataset: Dataset) -> str:
+    """Return the command that comes after a run."""
+    what = {"image": "FILE…", "text": "'SOME TEXT'", "table": "FILE.csv"}
+    return f"headstart predict {path} {what[dataset.schema.modality]}"
+
+
 def refuse_own_start(address: str, out: str | None) -> None:
     """Refuse to write into the folder that is the start.
 
@@ -237,25 +252,43 @@ def resolve_wishes(said: dict[str, object], dataset: Dataset, device: object) ->
         dataset: Decides the augmentation and the imbalance.
         device: Decides the precision.
     """
-    import numpy as np
-
-    from headstart.training.augment import choose_policy
     from headstart.training.device import choose_precision
+    from headstart.training.limits import check_modality
     from headstart.training.recipe import Wishes
 
+    check_modality(said, dataset.schema)
     fields = {k: v for k, v in said.items() if k in Wishes.__dataclass_fields__}
     if fields["augment"] == "auto":
-        policy, why = choose_policy(
-            dataset.image_size or (224, 224), dataset.image_channels or 3, dataset.schema.classes
-        )
-        emit("choice", name="augment", value=policy, why=why)
-        fields["augment"] = policy
+        fields["augment"] = _choose_augmentation(dataset)
     if fields["imbalance"] == "auto":
-        counts = np.bincount(dataset.train.targets, minlength=len(dataset.schema.classes))
-        ratio = counts.max() / max(1, counts.min())
-        fields["imbalance"] = "weights" if ratio > 10 else "none"
-        if ratio > 10:
-            why = f"the largest class has {ratio:.0f} times the samples of the smallest"
-            emit("choice", name="imbalance", value="weights", why=why)
+        fields["imbalance"] = _choose_imbalance(dataset)
     fields["precision"] = choose_precision(str(fields["precision"]), device)  # type: ignore[arg-type]
     return Wishes(**fields)  # type: ignore[arg-type]
+
+
+def _choose_augmentation(dataset: Dataset) -> str:
+    """Return the augmentation policy for a data set, and tell why."""
+    from headstart.training.augment import choose_policy
+
+    if dataset.schema.modality != "image":
+        return "none"
+    policy, why = choose_policy(
+        dataset.image_size or (224, 224), dataset.image_channels or 3, dataset.schema.classes
+    )
+    emit("choice", name="augment", value=policy, why=why)
+    return policy
+
+
+def _choose_imbalance(dataset: Dataset) -> str:
+    """Return what to do about rare classes, and tell why."""
+    import numpy as np
+
+    if dataset.schema.task != "classification":
+        return "none"
+    counts = np.bincount(dataset.train.targets, minlength=len(dataset.schema.classes))
+    ratio = counts.max() / max(1, counts.min())
+    if ratio <= 10:
+        return "none"
+    why = f"the largest class has {ratio:.0f} times the samples of the smallest"
+    emit("choice", name="imbalance", value="weights", why=why)
+    return "weights"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.events import emit
-from headstart.recipes.finetune import refuse_own_start, resolve_wishes
+from headstart.recipes.finetune import next_command, refuse_own_start, resolve_wishes
 from headstart.recipes.session import Session, as_dataset, complete, session, spent_before
 from headstart.run import Run
 from headstart.runfolder import refuse_occupied
@@ -20,11 +20,10 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from headstart.data import Pixels
     from headstart.ranking import Candidate
     from headstart.tuning.bench import Bench
     from headstart.tuning.clock import Clock
-    from headstart.types import Dataset
+    from headstart.types import Dataset, Inputs
 
 _SCREEN_SHARE = 0.2  # of the budget
 
@@ -35,7 +34,7 @@ def fit(
     budget: str = "10m",
     out: str | None = None,
     starts: Sequence[str] | None = None,
-    strategy: Literal["auto", "head", "last-n", "lp-ft", "full"] = "auto",
+    strategy: Literal["auto", "head", "last-n", "lp-ft", "full", "lora"] = "auto",
     augment: Literal["auto", "none", "digits", "light", "standard"] = "auto",
     imbalance: Literal["auto", "none", "weights", "oversample"] = "auto",
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
@@ -47,12 +46,13 @@ def fit(
     """Find the best start for the data, fine-tune it within the budget, and say how good it is.
 
     Args:
-        data: A folder with a folder per class, a CSV, Parquet or JSONL file, a name such as digits
-            or mnist, or (from Python) a Dataset, a DataFrame or (X, y) arrays.
+        data: Images, texts or a table: a folder with a folder per class, a CSV, Parquet or JSONL
+            file, a name such as digits, or (from Python) a Dataset, a DataFrame or (X, y) arrays.
         budget: Hard limit of the whole command, for example 90s, 10m or 2h.
         out: Run folder to write; runs/<data> when not given.
         starts: Addresses of the candidates; when not given, those that are on this machine.
-        strategy: What learns; auto is lp-ft for a pretrained start and full for random weights.
+        strategy: What learns; auto is lp-ft for a pretrained start, head for a linear one, and
+            full for other random weights.
         augment: Augmentation policy; auto looks at the images, and never mirrors small grey ones.
         imbalance: What to do about rare classes; auto weighs the loss where the largest class has
             more than ten times the samples of the smallest.
@@ -112,7 +112,7 @@ def fit(
         )
         complete(current, dataset, bench, clock, current.plan["candidates"], rival)
     path = current.folder.path
-    emit("next", command=f"headstart predict {path} FILE…")
+    emit("next", command=next_command(path, dataset))
     return Run(path)
 
 
@@ -136,7 +136,7 @@ def _choose(
 
     kept: Bench | None = None
 
-    def keep(bench: Bench, val: Pixels, logits: np.ndarray) -> None:
+    def keep(bench: Bench, val: Inputs, logits: np.ndarray) -> None:
         nonlocal kept
         kept = bench
         calibrate(bench.model, logits, val.targets)
@@ -152,14 +152,14 @@ def _choose(
         on_better=keep,
     )
     rows = [_row(c) for c in candidates]
+    best = candidates[0]
     emit(
         "table",
-        title="Candidates, by validation accuracy on a sample",
-        columns=["start", "score", "95 % interval", "pixels", "seconds", "note"],
+        title=f"Candidates, by {best.metric} on a validation sample",
+        columns=["start", best.metric, "95 % interval", "pixels", "seconds", "note"],
         rows=[_shown(c) for c in candidates],
     )
-    best = candidates[0]
-    why = f"validation accuracy {best.score.value:.3f} on a sample, the best of {len(rows)}"
+    why = f"validation {best.metric} {best.score.value:.3f} on a sample, the best of {len(rows)}"
     emit("choice", name="start", value=best.start.address, why=why)
     current.remember(
         chosen={"start": best.start.address, "size": best.size, "strategy": best.strategy},
@@ -174,6 +174,7 @@ def _row(candidate: Candidate) -> dict[str, Any]:
     tried = score.value == score.value
     return {
         "start": candidate.start.address,
+        "metric": candidate.metric,
         "score": score.value if tried else None,
         "low": score.low if tried else None,
         "high": score.high if tried else None,
@@ -192,7 +193,7 @@ def _shown(candidate: Candidate) -> list[str]:
         candidate.start.address,
         f"{score.value:.3f}",
         f"{score.low:.3f} … {score.high:.3f}",
-        str(candidate.size),
+        str(candidate.size or ""),
         f"{candidate.seconds:.1f}",
         candidate.note,
     ]

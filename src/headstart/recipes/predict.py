@@ -1,4 +1,4 @@
-"""Predict new files with a finished run."""
+"""Predict new samples with a finished run: images, texts, or the rows of a table."""
 
 from __future__ import annotations
 
@@ -6,27 +6,31 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from headstart.errors import DataError
+from headstart.errors import DataError, quoted
 from headstart.reporting.console import attached
 from headstart.run import Run
 from headstart.types import Prediction
 
 _ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
+_TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".csv.gz", ".tsv.gz")
 
 
 def predict(run: str, files: Sequence[str]) -> list[Prediction]:
-    """Predict the class of image files.
+    """Predict new samples with a finished run.
 
     Args:
         run: A run folder.
-        files: Image files, or folders of image files.
+        files: Images: files, or folders of image files. Texts: the texts themselves, or .txt files.
+            Texts and tables: CSV, TSV, Parquet or JSONL files with the columns of the training
+            data.
 
     Returns:
-        One prediction a file: the class, its calibrated probability, and those of all classes.
+        One prediction a sample: the class with its calibrated probability and those of all
+        classes, or the value.
 
     Raises:
         RunFolderError: If the run folder holds no model.
-        DataError: If a file does not exist or is not an image.
+        DataError: If a file does not exist, or is not what the model reads.
 
     Example:
         >>> import headstart as hs
@@ -34,28 +38,86 @@ def predict(run: str, files: Sequence[str]) -> list[Prediction]:
         '7'
     """
     opened = run if isinstance(run, Run) else Run(run)
-    found: list[str] = []
-    for file in [files] if isinstance(files, str | Path) else files:
-        path = Path(file)
-        if path.is_dir():
-            inside = sorted(
-                os.path.join(folder, name)
-                for folder, _, names in os.walk(path)
-                for name in names
-                if name.lower().endswith(_ENDINGS)
-            )
-            if not inside:
-                raise DataError(
-                    f"{path} holds no image files; expected some that end in "
-                    f"{', '.join(_ENDINGS)}. Name the files themselves."
-                )
-            found += inside
-        elif path.is_file():
-            found.append(str(path))
-        else:
-            raise DataError(
-                f"{path} does not exist; expected an image file or a folder of them. Check the "
-                f"path."
-            )
+    given = [files] if isinstance(files, str | Path) else list(files)
+    modality = opened.model.schema.modality
     with attached():
-        return opened.predict(found)
+        if modality == "image":
+            return opened.predict([path for file in given for path in _images(Path(file))])
+        found: list[Prediction] = []
+        texts: list[str] = []
+        for word in given:
+            if word.lower().endswith(_TABLES):
+                found += opened.predict(_rows(opened, Path(word)))
+            elif modality == "table":
+                raise DataError(
+                    f"'{word}' is no table; expected a file that ends in {', '.join(_TABLES)}, with "
+                    f"the columns of the training data. Give such a file."
+                )
+            else:
+                texts.append(_text(word))
+        return found + (opened.predict(texts) if texts else [])
+
+
+def _images(path: Path) -> list[Path]:
+    """Return the image files that a path stands for."""
+    if path.is_dir():
+        inside = sorted(
+            Path(folder) / name
+            for folder, _, names in os.walk(path)
+            for name in names
+            if name.lower().endswith(_ENDINGS)
+        )
+        if not inside:
+            raise DataError(
+                f"{path} holds no image files; expected some that end in {', '.join(_ENDINGS)}. "
+                f"Name the files themselves."
+            )
+        return inside
+    if not path.is_file():
+        raise DataError(
+            f"{path} does not exist; expected an image file or a folder of them. Check the path."
+        )
+    return [path]
+
+
+def _text(word: str) -> str:
+    """Return a text: the content of a .txt file, or the word itself."""
+    if not word.lower().endswith(".txt"):
+        return word
+    try:
+        return Path(word).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise DataError(
+            f"{word} does not exist; expected a text file. Check the path, or give the text itself."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{word} cannot be read as UTF-8 text ({error}); expected a text file in UTF-8. Convert "
+            f"it first."
+        ) from error
+
+
+def _rows(run: Run, path: Path) -> object:
+    """Return the rows of a table file, or its texts where the run reads texts."""
+    import pyarrow as pa
+
+    from headstart.data.columns import read_table
+    from headstart.data.options import ReadOptions
+
+    if not path.is_file():
+        raise DataError(
+            f"{path} does not exist; expected a table that ends in {', '.join(_TABLES)}. Check the "
+            f"path."
+        )
+    source = run.data.get("source") or {}
+    said = {name: source.get(name) for name in ("header", "encoding")}
+    table = read_table(path, path.name, ReadOptions(**said))
+    if run.model.schema.modality == "table":
+        return pa.table({column: table.values(column) for column in table.columns})
+    column = source.get("text") or run.data.get("text_column") or "text"
+    if column not in table.columns:
+        raise DataError(
+            f"Column '{column}' is missing in {path} (found: {quoted(table.columns)}); expected the "
+            f"texts there, as in the training data. Rename the column."
+        )
+    return [str(value) for value in table.values(column)]

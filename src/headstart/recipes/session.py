@@ -18,10 +18,9 @@ from headstart.errors import DeviceError, Interrupted, RunFolderError
 from headstart.events import emit, listen, seconds_since_command_began
 from headstart.reporting.console import attached
 from headstart.runfolder import RunFolder
-from headstart.types import Data, Dataset, SplitName
+from headstart.types import Data, Dataset, Inputs, SplitName
 
 if TYPE_CHECKING:
-    from headstart.data import Pixels
     from headstart.tuning.bench import Bench
     from headstart.tuning.clock import Clock
     from headstart.tuning.tune import Tuned
@@ -175,7 +174,7 @@ def complete(
     candidates: list[dict[str, Any]],
     rival: Bench | None = None,
 ) -> None:
-    """Decode, fine-tune, evaluate, and write every file of the run folder.
+    """Prepare, fine-tune, evaluate, and write every file of the run folder.
 
     Args:
         current: The session.
@@ -190,26 +189,27 @@ def complete(
     """
     from headstart.reporting import render_page
     from headstart.training.checkpoint import CheckpointFolder
-    from headstart.tuning.bench import seconds_per_image
-    from headstart.tuning.conclude import calibrate, conclude, save_model
+    from headstart.tuning.conclude import calibrate, conclude, notes_of, save_model
+    from headstart.tuning.fitting import seconds_per_sample
     from headstart.tuning.stop import graceful_stop
     from headstart.tuning.tune import better, tune
 
     folder = current.folder
-    each = seconds_per_image(bench)
-    train, val, test = _decode(dataset, bench, each, clock)
+    each = seconds_per_sample(bench, dataset)
+    train, val, test = _prepare(dataset, bench, each, clock)
+    for note in notes_of(train):
+        emit("note", text=note)
     reserve = _reserve(dataset, each, clock)
     with graceful_stop() as stop:
         tuned = tune(
             bench,
             train,
             val,
-            num_classes=len(dataset.schema.classes),
             checkpoints=CheckpointFolder(folder.state),
             deadline=clock.deadline(reserve),
             stop_requested=stop,
             on_usable=partial(save_model, folder, dataset, bench) if rival is None else _nothing,
-            seconds_per_image=each,
+            seconds_per_sample=each,
         )
     # without a loop (strategy head) nobody has answered the request yet
     ended = tuned.result.ended if tuned.result else "interrupted" if stop.requested else "finished"
@@ -246,25 +246,26 @@ def _nothing() -> None:
     """Keep the model that stands in the folder already."""
 
 
-def _decode(
-    dataset: Dataset, bench: Bench, seconds_per_image: float, clock: Clock
-) -> tuple[Pixels, Pixels, Pixels]:
-    """Decode train, val and test; under a budget no more of train and val than it can use.
+def _prepare(
+    dataset: Dataset, bench: Bench, seconds_per_sample: float, clock: Clock
+) -> tuple[Inputs, Inputs, Inputs]:
+    """Prepare train, val and test; under a budget no more of train and val than it can use.
 
-    Test is decoded here too, whole, but looked at by nobody before the end: a file that cannot be
+    Test is prepared here too, whole, but looked at by nobody before the end: a file that cannot be
     read should stop a run before its training, and decoding is part of the budget.
     """
-    from headstart.tuning.bench import decode_sample, look_limit, train_limit
+    from headstart.tuning.bench import prepare_sample
+    from headstart.tuning.fitting import look_limit, train_limit
 
-    def part(name: SplitName, limit: int | None) -> Pixels:
+    def part(name: SplitName, limit: int | None) -> Inputs:
         num = len(dataset.split(name))
         if limit is not None and limit < num:
             why = "no more fit the budget"
             emit("choice", name=f"{name} samples", value=f"{limit} of {num}", why=why)
-        return decode_sample(dataset, name, bench.spec, limit, seed=bench.recipe.seed)
+        return prepare_sample(dataset, name, bench, limit, seed=bench.recipe.seed)
 
-    val_limit = look_limit(seconds_per_image, clock)
-    train_most = train_limit(dataset, bench.spec, seconds_per_image, clock)
+    val_limit = look_limit(seconds_per_sample, clock)
+    train_most = train_limit(dataset, bench.spec, seconds_per_sample, clock)
     test, val = part("test", None), part("val", val_limit)
     return part("train", train_most), val, test
 
@@ -289,17 +290,17 @@ def _options(
     }
 
 
-def _reserve(dataset: Dataset, seconds_per_image: float, clock: Clock) -> float:
+def _reserve(dataset: Dataset, seconds_per_sample: float, clock: Clock) -> float:
     """Return the seconds to keep for what follows training: two test passes, figures, the report.
 
     Half of what is left at the most: a budget that cannot pay for the baseline loses the baseline,
     not the fine-tuning.
     """
-    from headstart.tuning.bench import look_limit
     from headstart.tuning.conclude import figures_seconds
+    from headstart.tuning.fitting import look_limit
 
-    look = min(len(dataset.val), look_limit(seconds_per_image, clock) or len(dataset.val))
-    passes = 1.3 * (2 * len(dataset.test) + look) * seconds_per_image
+    look = min(len(dataset.val), look_limit(seconds_per_sample, clock) or len(dataset.val))
+    passes = 1.3 * (2 * len(dataset.test) + look) * seconds_per_sample
     return min(passes + figures_seconds(dataset), max(0.0, 0.5 * clock.left))
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Literal
 
 from headstart import events
-from headstart.errors import OptionError
 from headstart.reporting.console import attached
 from headstart.starts import list_starts
-from headstart.types import Start
+from headstart.types import Modality, Start
 
 
-def starts(*, like: str | None = None, modality: Literal["image"] = "image") -> list[Start]:
+def starts(
+    *, like: str | None = None, modality: Literal["all", "image", "text", "table"] = "all"
+) -> list[Start]:
     """List starting points: what they are, how large, under which licence, and whether local.
 
     No network is used and no weights are loaded.
@@ -22,21 +23,16 @@ def starts(*, like: str | None = None, modality: Literal["image"] = "image") -> 
         modality: What the start reads.
 
     Returns:
-        Starts from pip, then random ones, then timm's; empty where nothing matches.
-
-    Raises:
-        OptionError: If there are no starts of that modality.
+        By modality those from pip, then random ones, then timm's or the hub's; empty where nothing
+        matches.
 
     Example:
         >>> import headstart as hs
         >>> [start.address for start in hs.list_starts(like="scratch/simple")]
         ['scratch/simple-cnn']
     """
-    if modality != "image":
-        raise OptionError(
-            f"modality '{modality}' has no starts yet; expected 'image'. Leave --modality out."
-        )
-    found = list_starts(modality=modality, like=like)
+    kinds: tuple[Modality, ...] = ("image", "text", "table") if modality == "all" else (modality,)
+    found = [start for kind in kinds for start in list_starts(modality=kind, like=like)]
     with attached():
         if not found:
             events.emit(

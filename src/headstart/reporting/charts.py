@@ -10,10 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from html import escape
+from typing import Literal
 
 Point = tuple[float, float]
 
 _WIDTH, _HEIGHT = 520.0, 240.0
+_TALL = 400.0  # of a scatter chart
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 12.0, 10.0, 34.0
 _MAX_POINTS = 300
 
@@ -64,6 +66,59 @@ def line_chart(
     )
 
 
+def scatter_chart(
+    points: Sequence[Point],
+    *,
+    x_label: str,
+    y_label: str,
+    label: str,
+    reference: Literal["diagonal", "zero"],
+) -> str:
+    """Draw points beside the line on which they would lie if nothing were wrong.
+
+    Args:
+        points: (x, y), all finite.
+        x_label: What x is.
+        y_label: What y is.
+        label: What the chart shows, for those who cannot see it.
+        reference: ``diagonal``: both axes have one range, and y = x is drawn; ``zero``: y = 0.
+
+    Returns:
+        An ``<svg>`` element, or an empty string where there is no point.
+    """
+    if not points:
+        return ""
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    if reference == "diagonal":
+        x_range = y_range = _padded([*xs, *ys])
+        ends = ((x_range[0], x_range[0]), (x_range[1], x_range[1]))
+    else:
+        x_range, y_range = _padded(xs), _padded([*ys, 0.0])
+        ends = ((x_range[0], 0.0), (x_range[1], 0.0))
+
+    # targets may be prices: the widest number on the axis says how much room the left side needs
+    widest = max(len(_tick_text(tick)) for tick in ticks(*y_range))
+    left = max(_LEFT, 14 + 6.8 * widest)
+
+    def place(x: float, y: float) -> tuple[str, str]:
+        across = (x - x_range[0]) / (x_range[1] - x_range[0]) * (_WIDTH - left - _RIGHT)
+        up = (y - y_range[0]) / (y_range[1] - y_range[0]) * (_TALL - _TOP - _BOTTOM)
+        return f"{left + across:.1f}", f"{_TALL - _BOTTOM - up:.1f}"
+
+    parts = [_y_axis(*y_range, _TALL, left), _x_axis(*x_range, x_label, _TALL, left)]
+    (x1, y1), (x2, y2) = (place(*end) for end in ends)
+    parts.append(f'<line class="reference" x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}"/>')
+    for x, y in points:
+        across, down = place(x, y)
+        title = escape(f"{x_label} {x:.5g}, {y_label} {y:.5g}")
+        parts.append(f'<circle class="point" cx="{across}" cy="{down}" r="3">')
+        parts.append(f"<title>{title}</title></circle>")
+    return (
+        f'<svg class="chart" viewBox="0 0 {_WIDTH:g} {_TALL:g}" role="img" '
+        f'aria-label="{escape(label)}">{"".join(parts)}</svg>'
+    )
+
+
 def interval_chart(value: float, low: float, high: float, axis: tuple[float, float]) -> str:
     """Draw one interval as a whisker with a dot, for a row of a table; it stretches to its cell.
 
@@ -75,9 +130,10 @@ def interval_chart(value: float, low: float, high: float, axis: tuple[float, flo
     """
     span = (axis[1] - axis[0]) or 1.0
     start, end, dot = (100.0 * min(1.0, max(0.0, (x - axis[0]) / span)) for x in (low, high, value))
+    style = ".3f" if abs(value) < 1000 else ",.0f"
     return (
         '<div class="whisker" role="img" '
-        f'aria-label="{value:.3f}, 95 % interval {low:.3f} to {high:.3f}">'
+        f'aria-label="{value:{style}}, 95 % interval {low:{style}} to {high:{style}}">'
         f'<i class="span" style="left:{start:.1f}%;width:{end - start:.1f}%"></i>'
         f'<i class="mark" style="left:{dot:.1f}%"></i></div>'
     )
@@ -92,6 +148,17 @@ def axis_of(ends: Sequence[float]) -> tuple[float, float]:
     if low == high:  # one value, on a round end
         low, high = (low - 1, high) if low > 0 else (0, 1)
     return (low * step, high * step)
+
+
+def value_axis(ends: Sequence[float]) -> tuple[float, float]:
+    """Return an axis with round ends that holds numbers of any size; (0, 1) if there are none."""
+    if not ends:
+        return (0.0, 1.0)
+    low, high = min(ends), max(ends)
+    if low == high:
+        low, high = low - (0.1 * abs(low) or 0.5), high + (0.1 * abs(high) or 0.5)
+    step = _round_step(low, high, 4)
+    return (math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step)
 
 
 def thin(points: Sequence[Point], limit: int = _MAX_POINTS) -> list[Point]:
@@ -110,11 +177,23 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     """Return round numbers (1, 2 or 5 times a power of ten) inside [low, high], about ``count``."""
     if not high > low:
         return [low]
-    rough = (high - low) / count
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1.0, 2.0, 5.0, 10.0) if factor * power >= rough)
+    step = _round_step(low, high, count)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [i * step for i in range(first, last + 1)]
+
+
+def _round_step(low: float, high: float, count: int) -> float:
+    """Return 1, 2 or 5 times a power of ten that goes about ``count`` times into [low, high]."""
+    rough = (high - low) / count
+    power = 10.0 ** math.floor(math.log10(rough))
+    return next(factor * power for factor in (1.0, 2.0, 5.0, 10.0) if factor * power >= rough)
+
+
+def _padded(values: Sequence[float]) -> tuple[float, float]:
+    """Return a range that holds all values with a little room."""
+    low, high = min(values), max(values)
+    room = 0.04 * (high - low) or 0.05 * abs(high) or 0.5
+    return low - room, high + room
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:
@@ -128,26 +207,38 @@ def _range(values: Sequence[float]) -> tuple[float, float]:
     return (max(0.0, low - margin) if low >= 0 else low - margin), high + margin
 
 
-def _y_axis(low: float, high: float) -> str:
+def _tick_text(value: float) -> str:
+    """Return a tick's number, short enough for the margin."""
+    if abs(value) >= 1e12:
+        return f"{value:.2g}"
+    for size, sign in ((1e9, " G"), (1e6, " M")):
+        if abs(value) >= size:
+            return f"{value / size:.4g}{sign}"
+    return f"{value:,.6g}"
+
+
+def _y_axis(low: float, high: float, height: float = _HEIGHT, left: float = _LEFT) -> str:
     """Draw horizontal grid lines with their values."""
     parts = []
     for tick in ticks(low, high):
-        y = _HEIGHT - _BOTTOM - (tick - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
-        parts.append(f'<line class="grid" x1="{_LEFT}" y1="{y:.1f}"')
+        y = height - _BOTTOM - (tick - low) / (high - low) * (height - _TOP - _BOTTOM)
+        parts.append(f'<line class="grid" x1="{left}" y1="{y:.1f}"')
         parts.append(f' x2="{_WIDTH - _RIGHT}" y2="{y:.1f}"/>')
-        parts.append(f'<text class="tick" x="{_LEFT - 7}" y="{y + 4:.1f}" text-anchor="end">')
-        parts.append(f"{tick:.6g}</text>")
+        parts.append(f'<text class="tick" x="{left - 7}" y="{y + 4:.1f}" text-anchor="end">')
+        parts.append(f"{_tick_text(tick)}</text>")
     return "".join(parts)
 
 
-def _x_axis(low: float, high: float, label: str) -> str:
+def _x_axis(
+    low: float, high: float, label: str, height: float = _HEIGHT, left: float = _LEFT
+) -> str:
     """Write the x values and what they count."""
     parts = []
     for tick in ticks(low, high, 6):
-        x = _LEFT + (tick - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
-        parts.append(f'<text class="tick" x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 15}"')
-        parts.append(f' text-anchor="middle">{tick:,.6g}</text>')
-    middle = (_LEFT + _WIDTH - _RIGHT) / 2
-    parts.append(f'<text class="tick" x="{middle}" y="{_HEIGHT - 3}" text-anchor="middle">')
+        x = left + (tick - low) / (high - low) * (_WIDTH - left - _RIGHT)
+        parts.append(f'<text class="tick" x="{x:.1f}" y="{height - _BOTTOM + 15}"')
+        parts.append(f' text-anchor="middle">{_tick_text(tick)}</text>')
+    middle = (left + _WIDTH - _RIGHT) / 2
+    parts.append(f'<text class="tick" x="{middle}" y="{height - 3}" text-anchor="middle">')
     parts.append(f"{escape(label)}</text>")
     return "".join(parts)

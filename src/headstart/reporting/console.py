@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 BAR_SECONDS = 0.2  # between two drawings of a bar: five a second look alive and cost about 1 %
 LINE_SECONDS = 3.0  # between two lines of one task when piped
-_NOT_DETAILS = frozenset({"name", "done", "total", "eta_seconds", "images_per_second"})
+_NOT_DETAILS = frozenset({"name", "done", "total", "eta_seconds", "samples_per_second"})
 _COUNTS = frozenset({"step", "epoch", "done", "total"})
 
 
 def _details(fields: Mapping[str, object], check: Mapping[str, object]) -> str:
-    """Return what a task reports beside its progress: ``loss 0.1200  val 0.9840  512 images/s``."""
+    """Return what a task reports beside its progress: ``loss 0.12  val 0.9840  52 samples/s``."""
     shown = {**check, **fields} if "val" not in fields else dict(fields)
     parts = []
     for name, value in shown.items():
@@ -41,10 +41,19 @@ def _details(fields: Mapping[str, object], check: Mapping[str, object]) -> str:
         if isinstance(value, float) and abs(value) >= 10:
             text = format_value(value)
         parts.append(f"{name.replace('_', ' ')} {text}")
-    rate = fields.get("images_per_second")
+    rate = fields.get("samples_per_second")
     if isinstance(rate, int | float) and math.isfinite(rate):
-        parts.append(f"{rate:,.0f} images/s" if rate >= 10 else f"{rate:.1f} images/s")
+        parts.append(f"{rate:,.0f} samples/s" if rate >= 10 else f"{rate:.1f} samples/s")
     return "  ".join(parts)
+
+
+def _checked(fields: Mapping[str, object]) -> dict[str, object]:
+    """Return a check's figures under their names: ``val_score`` is called by its ``metric``."""
+    shown = {name: value for name, value in fields.items() if name not in _COUNTS}
+    metric = shown.pop("metric", None)
+    if metric is None or "val_score" not in shown:
+        return shown
+    return {f"val_{metric}" if n == "val_score" else n: value for n, value in shown.items()}
 
 
 def _amount(value: object) -> str:
@@ -237,7 +246,7 @@ class Console:
                 return
             self._task(fields)
         elif kind == "check":
-            self._check = {name: value for name, value in fields.items() if name not in _COUNTS}
+            self._check = _checked(fields)
         elif kind == "next":
             self.next_command = str(fields["command"])
         elif kind == "stage":

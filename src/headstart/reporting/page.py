@@ -1,11 +1,12 @@
 """The report of a run as one HTML page that needs nothing else: no script, no request, no fonts.
 
 The page holds the full record: figures with intervals, the paired verdict, curves, confusion, every
-class, how the start was chosen, what the data was, every option, and the worst mistakes as
-pictures. All names come from users' files and are escaped; a content security policy in the page
+class, residuals, how the start was chosen, what the data was, every option, and the worst
+mistakes. All names come from users' files and are escaped; a content security policy in the page
 forbids scripts and requests in case one is missed. Wording that the text report shares lies in
-``wording.py``, charts in ``charts.py``, sections about the model's figures in ``page_figures.py``,
-the style sheet in ``page.html``.
+``wording.py``, the figures of each task in ``measures.py``, charts in ``charts.py``, sections about
+the model's figures in ``page_figures.py``, single items in ``page_samples.py``, the style sheet in
+``page.html``.
 """
 
 from __future__ import annotations
@@ -15,27 +16,27 @@ from importlib import resources
 from string import Template
 
 from headstart.reporting.charts import Point, axis_of, interval_chart, line_chart
+from headstart.reporting.measures import Json, format_figure, measure_named
 from headstart.reporting.page_figures import (
     before_after_section,
     classes_section,
     confusion_section,
     headline_section,
+    residuals_section,
 )
 from headstart.reporting.page_parts import axis_ends, cell, paragraph, section, table, text
+from headstart.reporting.page_samples import mistakes_section
 from headstart.reporting.wording import (
-    Json,
     describe_bad_samples,
+    describe_columns,
     describe_start,
     format_count,
     format_duration,
-    format_figure,
-    format_number,
     format_value,
     start_address,
 )
 
 _MAX_BAD_SAMPLES = 100
-_MAX_MISTAKES = 48
 _TABLES = (  # title and key of the tables of options.json
     ("Options", "options"),
     ("Recipe that followed from them", "recipe"),
@@ -62,18 +63,21 @@ def render_page(
         data: ``data.json``.
         options: ``options.json``.
         log_records: Lines of ``log.jsonl``; used are those of kind ``task`` with a ``loss`` and
-            those of kind ``check`` with ``val_loss`` or ``val_accuracy``.
+            those of kind ``check`` with ``val_loss`` or ``val_score`` (of ``metric``).
         samples: The worst mistakes: ``name``, ``target``, ``prediction``, ``probability`` (of the
-            prediction, in [0, 1]) and ``image_png_base64``. At most 48 are shown.
+            prediction, in [0, 1]) and, by modality, ``image_png_base64``, ``text`` or ``row``
+            (column to value). Under regression target and prediction are numbers. At most 48
+            pictures or 24 others are shown.
     """
     name = str(data.get("name") or model.get("data_name") or "run")
     sections = [
-        headline_section(metrics),
+        headline_section(metrics, model),
         before_after_section(metrics),
-        _mistakes(samples or []),
+        residuals_section(metrics.get("test") or {}, model),
+        mistakes_section(samples or [], metrics),
         confusion_section(metrics.get("test") or {}),
-        classes_section(metrics.get("test") or {}),
-        _curves(log_records),
+        classes_section(metrics),
+        _curves(log_records, model),
         _choice(model, options),
         _data(data),
         _options(options, metrics),
@@ -98,50 +102,45 @@ def _subheading(model: Json, options: Json) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def _mistakes(samples: list[Json]) -> str:
-    """Show the items that the model got wrong with most confidence."""
-    figures = []
-    for sample in samples[:_MAX_MISTAKES]:
-        image = sample.get("image_png_base64")
-        picture = f'<img alt="" src="data:image/png;base64,{text(image)}">' if image else ""
-        certainty = format_number(sample.get("probability"), 2)
-        figures.append(
-            f"<figure>{picture}says <b>{text(sample.get('prediction'))}</b> "
-            f"{certainty}<br>is <b>{text(sample.get('target'))}</b>"
-            f'<br><span class="soft">{text(sample.get("name"))}</span></figure>'
-        )
-    lead = "Test items that were wrong with most confidence. Look for wrong labels among them."
-    body = f'<div class="photos">{"".join(figures)}</div>' if figures else ""
-    return section("Worst mistakes", lead, body)
-
-
-def _curves(log_records: list[Json]) -> str:
-    """Draw loss and val accuracy over the steps of the last training in the log."""
+def _curves(log_records: list[Json], model: Json) -> str:
+    """Draw loss and score on val over the steps of the last training in the log."""
     train = _points(log_records, "task", "done", "loss")
     val_loss = _points(log_records, "check", "step", "val_loss")
-    accuracy = _points(log_records, "check", "step", "val_accuracy")
+    scores = _points(log_records, "check", "step", "val_score")
+    name = f"val {_metric_name(log_records)}"
     loss_chart = line_chart(
         [("train loss", "line-a", train), ("val loss", "line-b", val_loss)],
         x_label="step",
         label="Loss over steps",
     )
-    accuracy_chart = line_chart(
-        [("val accuracy", "line-b", accuracy)], x_label="step", label="Val accuracy over steps"
+    score_chart = line_chart(
+        [(name, "line-b", scores)], x_label="step", label=f"{name.capitalize()} over steps"
     )
     blocks = []
     if loss_chart:
         keys = [("line-a", "train loss", train), ("line-b", "val loss", val_loss)]
         legend = "".join(f'<i class="{css}"></i>{name}' for css, name, points in keys if points)
         blocks.append(f'<div><div class="legend">{legend}</div>{loss_chart}</div>')
-    if accuracy_chart:
-        legend = '<i class="line-b"></i>val accuracy'
-        blocks.append(f'<div><div class="legend">{legend}</div>{accuracy_chart}</div>')
+    if score_chart:
+        legend = f'<i class="line-b"></i>{text(name)}'
+        blocks.append(f'<div><div class="legend">{legend}</div>{score_chart}</div>')
+    schema = model.get("schema") or {}
+    is_image = schema.get("modality", "image") == "image"
     lead = (
-        "Train loss is measured on augmented images and with the regularisation of training, so it "
-        "may lie above val loss."
+        f"Train loss is measured {'on augmented images and ' if is_image else ''}with the "
+        "regularisation of training, so it may lie above val loss."
     )
+    if schema.get("task") == "regression":
+        lead = f"Loss: squared error of standardised targets, 1 being that of their mean. {lead}"
     body = f'<div class="charts">{"".join(blocks)}</div>' if blocks else ""
     return section("Learning curves", lead, body)
+
+
+def _metric_name(log_records: list[Json]) -> str:
+    """Return what the checks of the last training were scored by."""
+    metrics = [r["metric"] for r in log_records if r.get("kind") == "check" and r.get("metric")]
+    measure = measure_named(str(metrics[-1])) if metrics else None
+    return measure.name if measure else str(metrics[-1]) if metrics else "score"
 
 
 def _points(records: list[Json], kind: str, x_key: str, y_key: str) -> list[Point]:
@@ -179,6 +178,7 @@ def _choice(model: Json, options: Json) -> str:
     ]
     axis = axis_of(ends)
     rows = []
+    has_pixels = any(entry.get("pixels") for entry in candidates)
     for entry in candidates:
         score, low, high = (entry.get(key) for key in ("score", "low", "high"))
         figure = format_figure({"value": score, "low": low, "high": high})
@@ -193,12 +193,12 @@ def _choice(model: Json, options: Json) -> str:
                     "track-cell hide-narrow",
                 ),
                 cell("" if seconds is None else format_duration(seconds), "number"),
-                cell(text(entry.get("pixels") or ""), "number"),
+                *([cell(text(entry.get("pixels") or ""), "number")] if has_pixels else []),
                 cell(text(entry.get("note") or ""), "soft"),
             ]
         )
     head = [("start", ""), ("score on val", "number"), (axis_ends(axis), "hide-narrow")]
-    head += [("time", "number"), ("pixels", "number"), ("note", "")]
+    head += [("time", "number"), *([("pixels", "number")] if has_pixels else []), ("note", "")]
     choices = [
         [
             cell(f"<code>{text(choice.get('name'))}</code>", "nowrap"),
@@ -227,8 +227,15 @@ def _data(data: Json) -> str:
         facts.append((format_count(len(bad)), "samples left out"))
     boxes = "".join(f"<div><b>{text(n)}</b><span>{text(what)}</span></div>" for n, what in facts)
     parts = [f'<div class="facts">{boxes}</div>'] if facts else []
+    if columns := describe_columns(data):
+        parts.append(paragraph(columns))
     notes = "".join(f"<li>{text(note)}</li>" for note in data.get("notes") or [])
     parts.append(f"<ul>{notes}</ul>" if notes else "")
+    kinds = data.get("column_kinds") or {}
+    if kinds:
+        rows = [[cell(f"<code>{text(n)}</code>", ""), cell(text(k), "")] for n, k in kinds.items()]
+        listed = table([("column", ""), ("kind", "")], rows)
+        parts.append(f"<details><summary>Columns ({len(kinds)})</summary>{listed}</details>")
     if bad:
         rows = [
             [cell(f"<code>{text(s.get('name'))}</code>", "name"), cell(text(s.get("reason")), "")]

@@ -1,51 +1,67 @@
-"""Sections of the page about the figures: headline, before and after, confusion, classes."""
+"""Sections of the page about figures: headline, before and after, confusion, residuals, classes."""
 
 from __future__ import annotations
 
-from headstart.reporting.charts import axis_of, interval_chart
-from headstart.reporting.page_parts import axis_ends, cell, paragraph, section, table, text
-from headstart.reporting.wording import (
-    FIGURE_MEANINGS,
-    FIGURE_NAMES,
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from headstart.reporting.charts import axis_of, interval_chart, scatter_chart, value_axis
+from headstart.reporting.measures import (
+    MEASURES,
     Json,
     format_figure,
+    format_measure,
+    format_value_alone,
+    headline_of,
+    ladder_of,
+    task_of,
+)
+from headstart.reporting.page_parts import axis_ends, cell, paragraph, section, table, text
+from headstart.reporting.wording import (
+    brief_verdict,
     format_items,
     format_number,
-    is_better,
+    judge,
     most_confused,
     verdict,
     weakest_classes,
 )
 
+if TYPE_CHECKING:
+    from headstart.types import Task
+
 _MAX_MATRIX = 20  # classes; beyond, only the most confused pairs are shown
 _MAX_PAIRS = 20
 _MAX_OPEN_CLASSES = 25
-_VERDICT_STYLES = {True: "good", False: "bad", None: "open"}
+_VERDICT_STYLES = {"better": "good", "worse": "bad", "mixed": "open", "open": "open"}
+_PAIRED_TESTS: dict[Task, str] = {
+    "classification": " Gained: items that only the second has right; lost: items that only the "
+    "first has right; p: McNemar, exact.",
+    "multi-label": " Gained: items that only the second has right in every label; lost: items that "
+    "only the first has; p: McNemar, exact, on whole items.",
+    "regression": " Nearer: items to which the second's prediction is nearer; the difference is "
+    "that of the mean absolute errors; p: Wilcoxon's signed ranks of the absolute errors.",
+}
 
 
-def headline_section(metrics: Json) -> str:
-    """Show accuracy large, and every figure with its interval."""
+def headline_section(metrics: Json, model: Json) -> str:
+    """Show the leading figure large, and every figure with its interval."""
     test = metrics.get("test") or {}
     figures = test.get("figures") or {}
     if not figures:
         return section("How good", "", paragraph("The run has not been evaluated."))
     val = (metrics.get("val") or {}).get("figures") or {}
-    accuracy = figures.get("accuracy") or {}
     comparisons = (metrics.get("before_after") or {}).get("comparisons") or []
     verdicts = (_brief_verdict(comparison) for comparison in comparisons)
-    big = (
-        f'<div><div class="big">{_percent(accuracy.get("value"))}</div>'
-        f'<div class="range">accuracy on {format_items(test["num_items"])} of the test set<br>'
-        f"95 % interval {_percent(accuracy.get('low'))} to {_percent(accuracy.get('high'))}</div>"
-        f"{''.join(verdicts)}</div>"
-    )
+    big = f"<div>{_leading_figure(metrics, model)}{''.join(verdicts)}</div>"
     rows = []
-    for key, name in FIGURE_NAMES.items():
+    for key, measure in MEASURES[task_of(metrics)].items():
         if key in figures:
-            meaning = f'<br><span class="soft small">{text(FIGURE_MEANINGS[key])}</span>'
-            row = [cell(text(name) + meaning, ""), cell(format_figure(figures[key]), "number")]
+            meaning = f'<br><span class="soft small">{text(measure.meaning)}</span>'
+            shown = format_measure(measure, figures[key])
+            row = [cell(text(measure.name) + meaning, ""), cell(shown, "number")]
             if val:
-                row.append(cell(format_figure(val.get(key)), "number soft hide-narrow"))
+                row.append(cell(format_measure(measure, val.get(key)), "number soft hide-narrow"))
             rows.append(row)
     head = [("figure", ""), ("test [95 %]", "number")]
     if val:
@@ -53,29 +69,84 @@ def headline_section(metrics: Json) -> str:
     return section("How good", "", f'<div class="hero">{big}<div>{table(head, rows)}</div></div>')
 
 
+def _leading_figure(metrics: Json, model: Json) -> str:
+    """Show the figure that leads: a share in percent, F1 as it is, an error in its units."""
+    key, measure = headline_of(metrics)
+    test = metrics["test"]
+    figure = test["figures"].get(key) or {}
+    show: Callable[[float | None], str] = format_number
+    if key == "accuracy":
+        show = _percent
+    elif measure.has_unit:
+        show = format_value_alone
+    about = f"{measure.name} on {format_items(test['num_items'])} of the test set"
+    if measure.has_unit:
+        label = (model.get("schema") or {}).get("label")
+        units = f", in units of '{label}'" if label else ", in units of the target"
+        about += f"{units}; lower is better"
+    return (
+        f'<div class="big">{show(figure.get("value"))}</div>'
+        f'<div class="range">{text(about)}<br>'
+        f"95 % interval {show(figure.get('low'))} to {show(figure.get('high'))}</div>"
+    )
+
+
 def before_after_section(metrics: Json) -> str:
-    """Show the accuracies before and after on one axis, and the paired verdicts."""
-    compared = metrics.get("before_after") or {}
-    accuracies = compared.get("accuracy") or {}
-    if not accuracies:
+    """Show the leading figure before and after on one axis, and the paired verdicts."""
+    measure, figures = ladder_of(metrics)
+    if not figures:
         return ""
     num_items = (metrics.get("test") or {}).get("num_items", 0)
-    axis = _axis(list(accuracies.values()))
+    axis = _axis(list(figures.values()), is_share=not measure.has_unit)
     rows = [
         [
             cell(text(name), "name"),
             cell(_whisker(figure, axis), "track-cell"),
-            cell(format_figure(figure), "number"),
+            cell(format_measure(measure, figure), "number"),
         ]
-        for name, figure in accuracies.items()
+        for name, figure in figures.items()
     ]
-    verdicts = [_verdict(found, num_items) for found in compared.get("comparisons") or []]
-    lead = (
-        f"Accuracy on the same {format_items(num_items)} of the test set. Gained: items that only "
-        "the second has right; lost: items that only the first has right; p: McNemar, exact."
-    )
-    head = [("", ""), (axis_ends(axis), ""), ("accuracy [95 %]", "number")]
+    comparisons = metrics["before_after"].get("comparisons") or []
+    verdicts = [_verdict(found, num_items) for found in comparisons]
+    name = measure.name[:1].upper() + measure.name[1:]
+    lower = "" if measure.is_higher_better else "; lower is better"
+    lead = f"{name} on the same {format_items(num_items)} of the test set{lower}."
+    lead += _PAIRED_TESTS[task_of(metrics)]
+    head = [("", ""), (axis_ends(axis), ""), (f"{text(measure.name)} [95 %]", "number")]
     return section("Before and after", lead, table(head, rows) + "".join(verdicts))
+
+
+def residuals_section(scores: Json, model: Json) -> str:
+    """Show predictions against targets, and what is left over against predictions."""
+    pairs = [(float(t), float(p)) for t, p in scores.get("residuals") or []]
+    if not pairs:
+        return ""
+    label = (model.get("schema") or {}).get("label") or "target"
+    against = scatter_chart(
+        pairs,
+        x_label=f"target: {label}",
+        y_label="prediction",
+        label="Predictions against targets",
+        reference="diagonal",
+    )
+    left_over = scatter_chart(
+        [(prediction, prediction - target) for target, prediction in pairs],
+        x_label=f"prediction: {label}",
+        y_label="prediction minus target",
+        label="Residuals against predictions",
+        reference="zero",
+    )
+    num_items = scores.get("num_items", len(pairs))
+    shown = format_items(num_items)
+    if len(pairs) < num_items:
+        shown = f"{len(pairs):,} of {num_items:,} items, drawn at random"
+    lead = (
+        f"{shown[:1].upper()}{shown[1:]}. On the line, nothing is wrong; a trend away from it in "
+        "the second chart is something that the model has not learned."
+    )
+    blocks = [("Prediction against target", against), ("Prediction minus target", left_over)]
+    body = "".join(f'<div><div class="legend">{t}</div>{chart}</div>' for t, chart in blocks)
+    return section("Residuals", lead, f'<div class="charts">{body}</div>')
 
 
 def confusion_section(scores: Json) -> str:
@@ -109,9 +180,11 @@ def confusion_section(scores: Json) -> str:
     )
 
 
-def classes_section(scores: Json) -> str:
-    """Show every class, lowest F1 first."""
-    classes = weakest_classes(scores)
+def classes_section(metrics: Json) -> str:
+    """Show every class or label, lowest F1 first."""
+    is_labels = task_of(metrics) == "multi-label"
+    one, many = ("label", "labels") if is_labels else ("class", "classes")
+    classes = weakest_classes(metrics.get("test") or {})
     if not classes:
         return ""
     axis = _axis([found["f1"] for _, found in classes if found.get("f1")])
@@ -127,33 +200,31 @@ def classes_section(scores: Json) -> str:
                 cell(format_figure(found.get("f1")), "number"),
             ]
         )
-    head = [("class", ""), ("items", "number"), ("precision", "number"), ("recall", "number")]
+    head = [(one, ""), ("items", "number"), ("precision", "number"), ("recall", "number")]
     head += [(axis_ends(axis), "hide-narrow"), ("F1 [95 %]", "number")]
     body = table(head, rows[:_MAX_OPEN_CLASSES])
     if len(rows) > _MAX_OPEN_CLASSES:
         rest = table(head, rows[_MAX_OPEN_CLASSES:])
         more = len(rows) - _MAX_OPEN_CLASSES
-        body += f"<details><summary>{more} more classes</summary>{rest}</details>"
-    return section("Classes", "Lowest F1 first.", body)
+        body += f"<details><summary>{more} more {many}</summary>{rest}</details>"
+    return section(many.capitalize(), "Lowest F1 first.", body)
 
 
 def _verdict(comparison: Json, num_items: int) -> str:
     """Show a paired verdict, its judgement coloured by what it says."""
     start, _, judgement = verdict(comparison, num_items).rpartition(": ")
     return (
-        f'<p class="verdict {_VERDICT_STYLES[is_better(comparison)]}">{text(start)}: '
+        f'<p class="verdict {_VERDICT_STYLES[judge(comparison)]}">{text(start)}: '
         f'<b class="word">{text(judgement)}</b></p>'
     )
 
 
 def _brief_verdict(comparison: Json) -> str:
     """Show a paired verdict in a few words."""
-    better = is_better(comparison)
-    words = {True: "Better than", False: "Worse than", None: "No certain difference from"}[better]
+    words, found = brief_verdict(comparison)
     return (
-        f'<p class="verdict {_VERDICT_STYLES[better]}"><b class="word">{words}</b> '
-        f"{text(comparison['before'])}: {comparison['gained']:,} gained, "
-        f"{comparison['lost']:,} lost</p>"
+        f'<p class="verdict {_VERDICT_STYLES[judge(comparison)]}"><b class="word">{words}</b> '
+        f"{text(found)}</p>"
     )
 
 
@@ -184,10 +255,11 @@ def _confused_pairs(scores: Json, limit: int) -> str:
     return table(head, rows) if rows else ""
 
 
-def _axis(figures: list[Json]) -> tuple[float, float]:
+def _axis(figures: list[Json], *, is_share: bool = True) -> tuple[float, float]:
     """Return a common axis for figures."""
     ends = [figure.get(name) for figure in figures for name in ("value", "low", "high")]
-    return axis_of([end for end in ends if end is not None])
+    known = [end for end in ends if end is not None]
+    return axis_of(known) if is_share else value_axis(known)
 
 
 def _whisker(figure: Json, axis: tuple[float, float]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 
@@ -37,7 +38,12 @@ def cell(html: str, css: str) -> str:
 
 def axis_ends(axis: tuple[float, float]) -> str:
     """Return the two ends of an axis, as the head of a column of ``interval_chart``."""
-    return f'<span class="ends"><span>{axis[0]:.2f}</span><span>{axis[1]:.2f}</span></span>'
+    span = axis[1] - axis[0]
+    # shares keep two decimals; quantities show what their span gives meaning to
+    is_share = axis[0] >= 0 and axis[1] <= 1
+    decimals = 2 if is_share or span <= 0 else min(6, max(0, 1 - math.floor(math.log10(span))))
+    low, high = (f"{end:,.{decimals}f}" for end in axis)
+    return f'<span class="ends"><span>{low}</span><span>{high}</span></span>'
 
 
 def table(head: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]]) -> str:

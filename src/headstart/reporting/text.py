@@ -10,17 +10,25 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from headstart.reporting.wording import (
-    FIGURE_NAMES,
+from headstart.reporting.measures import (
+    MEASURES,
     Json,
+    format_figure,
+    format_measure,
+    headline_of,
+    ladder_of,
+    task_of,
+)
+from headstart.reporting.wording import (
     describe_bad_samples,
+    describe_columns,
     describe_start,
     format_duration,
-    format_figure,
     format_items,
     format_number,
     format_value,
     most_confused,
+    outcome,
     start_address,
     verdict,
     weakest_classes,
@@ -67,11 +75,19 @@ def _about(model: Json, metrics: Json) -> list[str]:
     rows.append(("strategy", str(model.get("strategy") or "unknown")))
     scores = metrics.get("test") or {}
     if scores:
-        classes = len(scores.get("per_class") or {})
-        rows.append(
-            ("test set", f"{format_items(scores['num_items'])}, {classes} classes, read once")
-        )
+        asked = _asked(metrics, model)
+        rows.append(("test set", f"{format_items(scores['num_items'])}, {asked}read once"))
     return [line for label, text in rows if text for line in _wrap(text, f"{label:<10}")]
+
+
+def _asked(metrics: Json, model: Json) -> str:
+    """Say what is predicted: ``3 classes, ``, ``5 labels, `` or ``target 'price', ``."""
+    task = task_of(metrics)
+    if task == "regression":
+        label = (model.get("schema") or {}).get("label")
+        return f"target '{label}', " if label else ""
+    number = len(metrics["test"].get("per_class") or {})
+    return f"{number} {'labels' if task == 'multi-label' else 'classes'}, "
 
 
 def _headline(metrics: Json) -> list[str]:
@@ -81,26 +97,31 @@ def _headline(metrics: Json) -> list[str]:
     if not test:
         return ["No test figures: the run has not been evaluated."]
     rows = [["", "test", "val"] if val else ["", "test"]]
-    for key, name in FIGURE_NAMES.items():
+    for key, measure in MEASURES[task_of(metrics)].items():
         if key in test:
-            row = [name, format_figure(test[key])]
-            rows.append([*row, format_figure(val.get(key))] if val else row)
+            row = [measure.name, format_measure(measure, test[key])]
+            rows.append([*row, format_measure(measure, val.get(key))] if val else row)
+    key, leading = headline_of(metrics)
+    found = format_measure(leading, test.get(key))
+    items = format_items(metrics["test"]["num_items"])
+    name = leading.name[:1].upper() + leading.name[1:]
+    lead = f"{name} {found} on {items} of the test set. {outcome(metrics)}"
     note = "In brackets: 95 % interval."
     if val:
         note += " Val was used for choosing, so its figures flatter."
-    return ["How good", *_table(rows), *_wrap(note, "  ")]
+    return ["How good", *_wrap(lead, "  "), *_table(rows), *_wrap(note, "  ")]
 
 
 def _before_after(metrics: Json) -> list[str]:
-    """List the accuracies before and after, and the paired verdicts."""
-    compared = metrics.get("before_after") or {}
-    accuracies = compared.get("accuracy") or {}
-    if not accuracies:
+    """List the leading figure before and after, and the paired verdicts."""
+    measure, figures = ladder_of(metrics)
+    if not figures:
         return []
     num_items = (metrics.get("test") or {}).get("num_items", 0)
-    lines = [f"Before and after: accuracy on the same {format_items(num_items)}"]
-    lines += _table([[name, format_figure(figure)] for name, figure in accuracies.items()])
-    for comparison in compared.get("comparisons") or []:
+    lower = "" if measure.is_higher_better else ", lower is better"
+    lines = [f"Before and after: {measure.name} on the same {format_items(num_items)}{lower}"]
+    lines += _table([[name, format_measure(measure, found)] for name, found in figures.items()])
+    for comparison in metrics["before_after"].get("comparisons") or []:
         lines += _wrap(verdict(comparison, num_items), "  ", "    ")
     return lines
 
@@ -111,14 +132,15 @@ def _classes(metrics: Json) -> list[str]:
     weakest = weakest_classes(scores, _NUM_WEAKEST)
     if not weakest:
         return []
-    rows = [["class", "items", "precision", "recall", "F1"]]
+    one, many = ("label", "Labels") if task_of(metrics) == "multi-label" else ("class", "Classes")
+    rows = [[one, "items", "precision", "recall", "F1"]]
     for name, found in weakest:
         values = [
             format_number((found.get(key) or {}).get("value")) for key in ("precision", "recall")
         ]
         rows.append([name, f"{found['support']:,}", *values, format_figure(found.get("f1"))])
     total = len(scores["per_class"])
-    title = "Classes" if total <= _NUM_WEAKEST else f"Weakest {_NUM_WEAKEST} of {total} classes"
+    title = many if total <= _NUM_WEAKEST else f"Weakest {_NUM_WEAKEST} of {total} {many.lower()}"
     lines = [f"{title}, lowest F1 first", *_table(rows)]
     for pair in most_confused(scores, 3):
         if pair.count < 2:  # a single mix-up is no pattern
@@ -146,6 +168,8 @@ def _candidates(options: Json) -> list[str]:
         shown = "not tried" if entry.get("score") is None else format_figure(figure)
         pixels = str(entry.get("pixels") or "-")
         rows.append([str(entry.get("start")), shown, time, pixels, note])
+    if not any(entry.get("pixels") for entry in candidates):
+        rows = [[*row[:3], row[4]] for row in rows]
     return ["Starts that were tried", *_table(rows), *remarks]
 
 
@@ -166,6 +190,8 @@ def _data(data: Json) -> list[str]:
     for name, number in (data.get("counts") or {}).items():
         origin = f" ({origins[name]})" if origins.get(name) else ""
         lines += _wrap(f"{name}: {format_items(number)}{origin}", "  ")
+    if columns := describe_columns(data):
+        lines += _wrap(columns, "  ", "    ")
     bad = data.get("bad_samples") or []
     if bad:
         lines += _wrap(describe_bad_samples(data) + ":", "  ")
@@ -202,9 +228,14 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
     columns = []
     for column in zip(*cells, strict=True):
         width = max(map(len, column))
-        right = all(cell[:1].isdigit() or cell in _NO_NUMBER for cell in column[1:])
+        right = all(_is_number(cell) for cell in column[1:])
         columns.append([cell.rjust(width) if right else cell.ljust(width) for cell in column])
     return [_cut("  " + "  ".join(row).rstrip(), WIDTH) for row in zip(*columns, strict=True)]
+
+
+def _is_number(cell: str) -> bool:
+    """Return whether a cell begins with a number, or says that there is none."""
+    return cell.lstrip("+-")[:1].isdigit() or cell in _NO_NUMBER
 
 
 def _one_line(text: str) -> str:

@@ -10,31 +10,19 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
-Json = dict[str, Any]  # one parsed JSON object of the run folder
+from headstart.reporting.measures import Json, end_of, format_figure, format_quantity
 
-FIGURE_NAMES = {
-    "accuracy": "accuracy",
-    "precision_macro": "precision (macro)",
-    "recall_macro": "recall (macro)",
-    "f1_macro": "F1 (macro)",
-    "roc_auc": "ROC-AUC",
-    "log_loss": "log loss",
-    "brier": "Brier score",
-    "ece": "calibration error (ECE)",
-}
-FIGURE_MEANINGS = {
-    "accuracy": "share of right predictions",
-    "precision_macro": "share of a class's predictions that are right",
-    "recall_macro": "share of a class's items that are found",
-    "f1_macro": "balance of precision and recall",
-    "roc_auc": "how well a class's items rank above the rest",
-    "log_loss": "lower is better; punishes confident mistakes",
-    "brier": "lower is better; squared error, 0 to 2",
-    "ece": "lower is better; stated against real certainty",
-}
+Judgement = Literal["better", "worse", "mixed", "open"]
+
 _SIGNIFICANT = 0.05
+_OUTCOMES: dict[Judgement, str] = {  # what a reader must not miss comes first
+    "worse": "worse than",
+    "mixed": "mixed against",
+    "open": "not certainly different from",
+    "better": "better than",
+}
 
 
 def format_number(value: float | None, decimals: int = 3) -> str:
@@ -42,29 +30,6 @@ def format_number(value: float | None, decimals: int = 3) -> str:
     if value is None or not math.isfinite(value):
         return "unknown"
     return f"{value:.{decimals}f}"
-
-
-def format_figure(figure: Json | None, *, signed: bool = False) -> str:
-    """Return ``0.981 [0.976, 0.986]``; four decimals where the interval is narrower than 0.005.
-
-    Args:
-        figure: ``{"value", "low", "high"}``, each a number or None.
-        signed: Whether to write a plus before positive numbers (for differences).
-    """
-    value, low, high = (_end(figure, name) for name in ("value", "low", "high"))
-    if value is None:
-        return "unknown"
-    narrow = low is not None and high is not None and 0 < high - low < 0.005
-    style = f"{'+' if signed else ''}.{4 if narrow else 3}f"
-    if low is None or high is None:
-        return f"{value:{style}} [unknown]"
-    return f"{value:{style}} [{low:{style}}, {high:{style}}]"
-
-
-def _end(figure: Json | None, name: str) -> float | None:
-    """Return one of a figure's three numbers, None where it is missing or not finite."""
-    value = (figure or {}).get(name)
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def format_p(p_value: float) -> str:
@@ -105,11 +70,23 @@ def format_items(number: int) -> str:
     return f"{number:,} item{'' if number == 1 else 's'}"
 
 
-def is_better(comparison: Json) -> bool | None:
-    """Return whether ``after`` is better, by McNemar at 5 %; None where chance explains it."""
+def judge(comparison: Json) -> Judgement:
+    """Return what a paired comparison says of ``after``.
+
+    Classification and multi-label: McNemar's test at 5 %, and which way more items went.
+    Regression: ``better`` and ``worse`` need the signed-rank test at 5 %, the interval of the
+    difference on one side of zero, and more items on the same side; where they disagree (nearer on
+    most items, but far off on a few) it is ``mixed``.
+    """
     if comparison["p_value"] >= _SIGNIFICANT:
-        return None
-    return bool(comparison["gained"] > comparison["lost"])
+        return "open"
+    more_gained = comparison["gained"] > comparison["lost"]
+    if comparison.get("metric") != "mae":
+        return "better" if more_gained else "worse"
+    low, high = (end_of(comparison.get("difference"), name) for name in ("low", "high"))
+    if more_gained and high is not None and high < 0:
+        return "better"
+    return "worse" if not more_gained and low is not None and low > 0 else "mixed"
 
 
 def verdict(comparison: Json, num_items: int) -> str:
@@ -118,17 +95,76 @@ def verdict(comparison: Json, num_items: int) -> str:
     For example: ``fine-tuned against majority class: gained 60, lost 12, difference
     +0.054 [+0.036, +0.073], p < 1e-6: better, beyond chance.``
     """
-    better = is_better(comparison)
-    if better is None:
-        judgement = f"no difference that {format_items(num_items)} can show"
+    judgement = {
+        "better": "better, beyond chance",
+        "worse": "WORSE, beyond chance",
+        "mixed": "mixed, the items and their mean do not agree",
+        "open": f"no difference that {format_items(num_items)} can show",
+    }[judge(comparison)]
+    gained, lost = f"{comparison['gained']:,}", f"{comparison['lost']:,}"
+    difference = comparison.get("difference")
+    if comparison.get("metric") == "mae":
+        found = f"nearer on {gained}, farther on {lost}, difference in MAE "
+        found += format_quantity(difference, signed=True)
     else:
-        judgement = "better, beyond chance" if better else "WORSE, beyond chance"
+        of = " in exact match" if comparison.get("metric") == "exact_match" else ""
+        found = f"gained {gained}, lost {lost}, difference{of} "
+        found += format_figure(difference, signed=True)
     return (
-        f"{comparison['after']} against {comparison['before']}: gained {comparison['gained']:,}, "
-        f"lost {comparison['lost']:,}, difference "
-        f"{format_figure(comparison.get('difference'), signed=True)}, "
+        f"{comparison['after']} against {comparison['before']}: {found}, "
         f"{format_p(comparison['p_value'])}: {judgement}."
     )
+
+
+def brief_verdict(comparison: Json) -> tuple[str, str]:
+    """Return a paired verdict in a few words: ``Better than``, and ``probe: 60 gained, …``."""
+    words = {
+        "better": "Better than",
+        "worse": "Worse than",
+        "mixed": "Mixed against",
+        "open": "No certain difference from",
+    }[judge(comparison)]
+    if comparison.get("metric") == "mae":
+        counts = f"nearer on {comparison['gained']:,}, farther on {comparison['lost']:,}"
+    else:
+        counts = f"{comparison['gained']:,} gained, {comparison['lost']:,} lost"
+    return words, f"{comparison['before']}: {counts}, {format_p(comparison['p_value'])}"
+
+
+def outcome(metrics: Json) -> str:
+    """Return in one sentence what won, what lost, and how sure that is; empty if nothing compared.
+
+    For example: ``fine-tuned is worse than gradient boosting (p = 0.001) and better than mean of
+    train (p < 1e-6).``
+    """
+    comparisons = (metrics.get("before_after") or {}).get("comparisons") or []
+    sentences = []
+    for after in dict.fromkeys(found["after"] for found in comparisons):
+        parts = []
+        for judgement, words in _OUTCOMES.items():
+            rivals = [
+                f"{found['before']} ({format_p(found['p_value'])})"
+                for found in comparisons
+                if found["after"] == after and judge(found) == judgement
+            ]
+            if rivals:
+                parts.append(f"{words} {_listed(rivals)}")
+        sentences.append(f"{after} is {_listed(parts)}.")
+    return " ".join(sentences)
+
+
+def describe_columns(data: Json) -> str:
+    """Return how many columns of each kind a table has, as a sentence; empty if it is none."""
+    kinds = list((data.get("column_kinds") or {}).values())
+    if not kinds:
+        return ""
+    counts = [f"{kinds.count(kind):,} {kind}" for kind in dict.fromkeys(kinds)]
+    return f"{len(kinds):,} input column{'' if len(kinds) == 1 else 's'}: {', '.join(counts)}"
+
+
+def _listed(parts: list[str]) -> str:
+    """Return ``a``, ``a and b``, or ``a, b and c``."""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
 
 
 def describe_start(model: Json) -> str:
@@ -196,7 +232,7 @@ def weakest_classes(scores: Json, limit: int | None = None) -> list[tuple[str, J
     """Return (class, its scores), lowest F1 first; classes without items last."""
 
     def rank(entry: tuple[str, Json]) -> tuple[bool, float]:
-        value = _end(entry[1].get("f1"), "value")
+        value = end_of(entry[1].get("f1"), "value")
         return (value is None, value or 0.0)
 
     return sorted((scores.get("per_class") or {}).items(), key=rank)[:limit]

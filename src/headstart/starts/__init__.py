@@ -1,8 +1,10 @@
 """Starting points: the catalogue, and encoders built from it.
 
-``list_starts`` and ``find_start`` say what there is; ``build_encoder`` makes it ready for some
-data; ``rebuild_encoder`` makes the same module again from a run folder; ``wrap_module`` takes a
-module of one's own. Names are imported on first use, so that importing this room costs nothing.
+``list_starts`` and ``find_start`` say what there is; ``build_encoder`` makes an image start ready
+for some data, ``build_text_encoder`` one for texts, ``build_table_encoder`` one for tables;
+``rebuild_encoder`` makes the same module again from a run folder; ``wrap_module`` takes a module of
+one's own; ``add_lora`` and ``merge_lora`` put adapters in and take them out. Names are imported on
+first use, so that importing this room costs nothing.
 """
 
 from __future__ import annotations
@@ -13,21 +15,34 @@ if TYPE_CHECKING:
     from headstart.starts.builders import build_encoder, rebuild_encoder
     from headstart.starts.catalog import find_start, list_starts
     from headstart.starts.encoder import Encoder, wrap_module
+    from headstart.starts.lora import adapter_names, add_lora, merge_lora
+    from headstart.starts.table_starts import build_table_encoder
+    from headstart.starts.text_builders import build_text_encoder
 
 __all__ = [
     "Encoder",
+    "adapter_names",
+    "add_lora",
     "build_encoder",
+    "build_table_encoder",
+    "build_text_encoder",
     "find_start",
     "list_starts",
+    "merge_lora",
     "rebuild_encoder",
     "wrap_module",
 ]
 
 _HOMES = {
     "Encoder": "encoder",
+    "adapter_names": "lora",
+    "add_lora": "lora",
     "build_encoder": "builders",
+    "build_table_encoder": "table_starts",
+    "build_text_encoder": "text_builders",
     "find_start": "catalog",
     "list_starts": "catalog",
+    "merge_lora": "lora",
     "rebuild_encoder": "builders",
     "wrap_module": "encoder",
 }

@@ -7,22 +7,39 @@ disagree. Nothing here asks whether the thing exists in timm, and nothing touche
     timm/<name>:<file.safetensors> local weights for a timm architecture
     scratch/<name>                 random weights
     pip/<name>                     weights that a pip package brings
-    <folder> with config.json      timm's local-dir layout
+    <owner>/<name[@revision]>      a transformers encoder on the hub (or in its cache)
+    <folder> with config.json      timm's local-dir layout, or a transformers folder (model_type)
     <file.safetensors>             weights whose metadata or sibling config.json names the network
     <folder> with model.json       a headstart run
 """
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from headstart.errors import StartError
+from headstart.errors import StartError, did_you_mean
 
-Kind = Literal["timm", "timm-file", "scratch", "pip", "folder", "file", "run", "module", "unknown"]
+Kind = Literal[
+    "timm",
+    "timm-file",
+    "scratch",
+    "pip",
+    "hub",
+    "folder",
+    "transformers",
+    "file",
+    "run",
+    "module",
+    "unknown",
+]
 
+PREFIXES = ("timm", "scratch", "pip", "module")
 WEIGHTS_NAME = "model.safetensors"
+SHARDS_NAME = "model.safetensors.index.json"  # names the files of weights that come in parts
 PICKLE_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".tar")
 
 
@@ -55,7 +72,7 @@ def parse_address(text: str) -> Address:
 
     Raises:
         StartError: If the address names a pickle file, a missing weights file, or a folder that
-            is neither a timm folder nor a headstart run.
+            is neither a timm nor a transformers folder nor a headstart run.
 
     Example:
         >>> parse_address("timm/resnet18.a1_in1k").kind
@@ -80,7 +97,7 @@ def parse_address(text: str) -> Address:
         return _folder(text, path)
     if path.suffix == ".safetensors" or path.suffix in PICKLE_SUFFIXES or path.is_file():
         return Address(text, "file", path=_weights_file(path))
-    return Address(text, "unknown")
+    return Address(text, "hub", text) if _is_hub_id(text) else Address(text, "unknown")
 
 
 def refuse_pickle(path: Path) -> None:
@@ -113,6 +130,23 @@ def _weights_file(path: Path) -> Path:
     return path
 
 
+def _is_hub_id(text: str) -> bool:
+    """Return whether a text can be ``owner/name[@revision]``, and no prefix of ours mistyped."""
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?", text):
+        return False
+    owner = text.partition("/")[0]
+    return owner not in PREFIXES and not did_you_mean(owner, PREFIXES)
+
+
+def _is_transformers(config: Path) -> bool:
+    """Return whether a ``config.json`` is transformers' rather than timm's."""
+    try:
+        record = json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False  # timm's reader says what is wrong with it
+    return isinstance(record, dict) and "model_type" in record and "architecture" not in record
+
+
 def _folder(text: str, path: Path) -> Address:
     """Return the address of a folder, told apart by the files it holds."""
     has_run = (path / "model.json").is_file()
@@ -120,13 +154,15 @@ def _folder(text: str, path: Path) -> Address:
     if not has_run and not has_config:
         raise StartError(
             f"The folder '{path}' is not a start: it holds neither model.json (a run) nor "
-            f"config.json (a timm folder). Give a folder with config.json and {WEIGHTS_NAME}, or a "
-            f"finished run."
+            f"config.json (a timm or transformers folder). Give a folder with config.json and "
+            f"{WEIGHTS_NAME}, or a finished run."
         )
-    if not (path / WEIGHTS_NAME).is_file():
+    is_text = not has_run and _is_transformers(path / "config.json")
+    if not (path / WEIGHTS_NAME).is_file() and not (is_text and (path / SHARDS_NAME).is_file()):
         pickles = sorted(p for p in path.iterdir() if p.suffix in PICKLE_SUFFIXES)
         if pickles:
             refuse_pickle(pickles[0])
         hint = "Was the run finished?" if has_run else f"Save the weights as {WEIGHTS_NAME}."
         raise StartError(f"The folder '{path}' holds no {WEIGHTS_NAME}. {hint}")
-    return Address(text, "run" if has_run else "folder", path=path)
+    kind: Kind = "run" if has_run else "transformers" if is_text else "folder"
+    return Address(text, kind, path=path)

@@ -1,7 +1,8 @@
 """Architectures: the JSON that rebuilds an encoder, and the one table of builders.
 
 An architecture names a builder in ``BUILDERS`` and gives its options; start and preprocessing are
-in it too, so that it stands alone. It comes from files that strangers may have written: names are
+in it too, and LoRA adapters where it has some, so that it stands alone (but for a tokenizer's or
+vectorizer's files). It comes from files that strangers may have written: names are
 looked up in the table, options are compared with the builder's own signature, and nothing is
 imported by name or evaluated.
 """
@@ -10,27 +11,75 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from torch import nn
 
 from headstart.errors import StartError, did_you_mean, quoted
 from headstart.starts.scratch import build_resnet18, build_simple_cnn, build_vit_tiny
+from headstart.starts.specs import check_keys, read_record, spec_from_json, spec_to_json
+from headstart.starts.table_starts import build_table_linear, build_table_mlp
+from headstart.starts.text_networks import build_transformers
+from headstart.starts.text_terms import build_tfidf
 from headstart.starts.timm_starts import build_timm
-from headstart.types import ImageSpec, Start
+from headstart.types import ImageSpec, Modality, Spec, Start
 
-Option = int | float | str | bool
+Option = int | float | str | bool | dict[str, object]
 
-# Every builder takes channels, size and drop_path, and options of its own.
+# Builders for images take channels, size and drop_path, and options of their own; those for tables
+# also take the spec, which is in the architecture already.
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "timm": build_timm,
     "simple-cnn": build_simple_cnn,
     "resnet18": build_resnet18,
     "vit-tiny": build_vit_tiny,
+    "transformers": build_transformers,
+    "tfidf": build_tfidf,
+    "table-linear": build_table_linear,
+    "table-mlp": build_table_mlp,
+}
+_MODALITIES: dict[str, Modality] = {
+    "transformers": "text",
+    "tfidf": "text",
+    "table-linear": "table",
+    "table-mlp": "table",
 }
 MODULE = "module"  # a user's own module: cannot be built from JSON
-LIMITS = {"channels": (1, 3), "size": (1, 8192), "drop_path": (0, 0.99), "num_blocks": (1, 256)}
+LIMITS: dict[str, tuple[float, float]] = {
+    "channels": (1, 3),
+    "size": (1, 8192),
+    "drop_path": (0, 0.99),
+    "num_blocks": (1, 256),
+    "num_terms": (1, 10_000_000),
+    "width": (1, 65_536),
+    "embedding_size": (1, 4096),
+    "rank": (1, 1024),
+    "alpha": (0, 1_000_000),
+    "dropout": (0, 0.99),
+}
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "int": int,
+    "float": (int, float),
+    "str": str,
+    "bool": bool,
+    "dict[str, object]": dict,
+}
+
+
+@dataclass(frozen=True)
+class Lora:
+    """Low-rank adapters on the linear layers of an encoder's blocks.
+
+    Attributes:
+        rank: Columns of each adapter's first matrix.
+        alpha: The adapter's output is multiplied by ``alpha / rank``.
+        dropout: Dropped share of an adapter's input while training.
+    """
+
+    rank: int
+    alpha: float
+    dropout: float
 
 
 @dataclass(frozen=True)
@@ -40,19 +89,25 @@ class Architecture:
     builder: str
     options: dict[str, Option]
     start: Start
-    spec: ImageSpec
+    spec: Spec
+    lora: Lora | None = None
 
 
 def write_architecture(
-    builder: str, options: Mapping[str, Option], start: Start, spec: ImageSpec
+    builder: str,
+    options: Mapping[str, Option],
+    start: Start,
+    spec: Spec,
+    lora: Lora | None = None,
 ) -> dict[str, object]:
-    """Return the JSON-able form."""
-    return {
+    """Return the JSON-able form; without adapters it has no key for them."""
+    record: dict[str, object] = {
         "builder": builder,
         "options": dict(options),
         "start": start_to_json(start),
         "spec": spec_to_json(spec),
     }
+    return record if lora is None else {**record, "lora": asdict(lora)}
 
 
 def read_architecture(value: object) -> Architecture:
@@ -61,7 +116,9 @@ def read_architecture(value: object) -> Architecture:
     Raises:
         StartError: If a key, the builder, an option or a value is not known.
     """
-    record = _record(value, ("builder", "options", "start", "spec"), "architecture")
+    keys = ("builder", "options", "start", "spec")
+    has_lora = isinstance(value, dict) and value.get("lora") is not None
+    record = read_record(value, (*keys, "lora") if has_lora else keys, "architecture")
     builder, options = record["builder"], record["options"]
     if not isinstance(builder, str) or builder not in (*BUILDERS, MODULE):
         raise StartError(
@@ -71,33 +128,67 @@ def read_architecture(value: object) -> Architecture:
         )
     if not isinstance(options, dict):
         raise StartError(f"The architecture's options are {options!r}. Expected a JSON object.")
-    wanted = inspect.signature(BUILDERS[builder]).parameters if builder in BUILDERS else {}
-    _check_keys(options, tuple(wanted), f"options of builder '{builder}'")
-    kinds = {"int": int, "float": (int, float), "str": str, "bool": bool}
-    for name, parameter in wanted.items():
-        option = options[name]
-        allowed = kinds[str(parameter.annotation)]
+    wanted = _options_of(BUILDERS[builder]) if builder in BUILDERS else {}
+    _check_options(options, wanted, f"builder '{builder}'")
+    modality = _MODALITIES.get(builder, "image")
+    start = start_from_json(record["start"])
+    if start.modality != modality:
+        raise StartError(
+            f"The architecture's builder '{builder}' is for {modality}, its start '{start.address}'"
+            f" reads {start.modality}. Expected one modality. The file is damaged."
+        )
+    lora = _read_lora(record["lora"]) if has_lora else None
+    spec = spec_from_json(record["spec"], modality)
+    return Architecture(builder, dict(options), start, spec, lora)
+
+
+def _options_of(builder: Callable[..., nn.Module]) -> dict[str, str]:
+    """Return the options of a builder with their annotations."""
+    parameters = inspect.signature(builder).parameters
+    return {n: str(p.annotation) for n, p in parameters.items() if n != "spec"}
+
+
+def _check_options(options: Mapping[str, Any], wanted: Mapping[str, str], what: str) -> None:
+    """Compare options with a signature and with ``LIMITS``."""
+    check_keys(options, tuple(wanted), f"options of {what}")
+    for name, annotation in wanted.items():
+        option: Any = options[name]
         low, high = LIMITS.get(name, (None, None))
+        is_kind = isinstance(option, _KINDS[annotation])
         if (
-            not isinstance(option, allowed)  # type: ignore[arg-type]
-            or (isinstance(option, bool) and parameter.annotation != "bool")
+            not is_kind
+            or (isinstance(option, bool) and annotation != "bool")
             or (low is not None and high is not None and not low <= option <= high)
         ):
             raise StartError(
-                f"Option '{name}' of builder '{builder}' is {option!r}. Expected "
-                f"{parameter.annotation}{'' if low is None else f' from {low} to {high}'}. "
+                f"Option '{name}' of {what} is {option!r}. Expected "
+                f"{annotation}{'' if low is None else f' from {low} to {high}'}. "
                 f"The file is damaged."
             )
-    start, spec = start_from_json(record["start"]), spec_from_json(record["spec"])
-    return Architecture(builder, dict(options), start, spec)
 
 
-def build_network(builder: str, options: Mapping[str, Option]) -> nn.Module:
+def _read_lora(value: object) -> Lora:
+    wanted = {field.name: str(field.type) for field in fields(Lora)}
+    record = read_record(value, tuple(wanted), "lora")
+    _check_options(record, wanted, "the adapters")
+    return Lora(**record)
+
+
+def build_network(
+    builder: str, options: Mapping[str, Option], spec: Spec | None = None
+) -> nn.Module:
     """Build a network with random weights from the current random state.
+
+    Args:
+        builder: Name in ``BUILDERS``.
+        options: Its options.
+        spec: The preprocessing, which builders for tables need.
 
     Raises:
         StartError: If the builder refuses the options.
     """
+    if _MODALITIES.get(builder) == "table":
+        return BUILDERS[builder](spec, **options)
     return BUILDERS[builder](**options)
 
 
@@ -113,7 +204,7 @@ def start_from_json(value: object) -> Start:
     Raises:
         StartError: If keys or types differ.
     """
-    record = _record(value, _names(Start), "start")
+    record = read_record(value, tuple(field.name for field in fields(Start)), "start")
     texts = ("address", "family", "modality", "licence")
     bad = [name for name in texts if not isinstance(record[name], str)]
     if bad or not isinstance(record["num_parameters"], int):
@@ -121,58 +212,6 @@ def start_from_json(value: object) -> Start:
             f"The record 'start' has a wrong value in {quoted(bad or ['num_parameters'])}. "
             f"Expected text and a whole number. The file is damaged."
         )
-    image = None if record["image"] is None else spec_from_json(record["image"])
+    image = None if record["image"] is None else spec_from_json(record["image"], "image")
+    assert image is None or isinstance(image, ImageSpec)
     return Start(**{**record, "image": image})
-
-
-def spec_to_json(spec: ImageSpec) -> dict[str, object]:
-    """Return a preprocessing as JSON-able dict."""
-    return {**asdict(spec), "mean": list(spec.mean), "std": list(spec.std)}
-
-
-def spec_from_json(value: object) -> ImageSpec:
-    """Return the preprocessing that ``spec_to_json`` wrote.
-
-    Raises:
-        StartError: If keys, types or lengths differ.
-    """
-    record = _record(value, _names(ImageSpec), "spec")
-    whole = [record[n] for n in ("size", "channels", "decode_size", "decode_channels")]
-    lists = [record["mean"], record["std"]]
-    if (
-        not all(isinstance(n, int) and n > 0 for n in whole)
-        or not all(isinstance(n, list | tuple) and len(n) == record["channels"] for n in lists)
-        or not all(isinstance(x, int | float) for n in lists for x in n)
-        or record["interpolation"] not in ("bilinear", "bicubic")
-    ):
-        raise StartError(
-            f"The record 'spec' is {record!r}. Expected whole sizes and channels, one mean and std "
-            f"a channel, and 'bilinear' or 'bicubic'. The file is damaged."
-        )
-    mean, std = (tuple(float(x) for x in n) for n in lists)
-    return ImageSpec(**{**record, "mean": mean, "std": std})
-
-
-def _names(record_class: type) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(record_class) if field.default is MISSING)
-
-
-def _record(value: object, keys: tuple[str, ...], what: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise StartError(
-            f"The record '{what}' is {value!r}. Expected a JSON object. The file is damaged."
-        )
-    _check_keys(value, keys, f"record '{what}'")
-    return value
-
-
-def _check_keys(value: Mapping[str, object], keys: tuple[str, ...], what: str) -> None:
-    unknown = [str(key) for key in value if key not in keys]
-    missing = [key for key in keys if key not in value]
-    if unknown or missing:
-        parts = [f"unknown key {quoted(unknown)}"] if unknown else []
-        parts += [f"missing key {quoted(missing)}"] if missing else []
-        raise StartError(
-            f"The {what} has {' and '.join(parts)}. Expected {quoted(keys, 12)}. The file is from "
-            f"another version of headstart, or damaged."
-        )

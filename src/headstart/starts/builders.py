@@ -6,16 +6,15 @@ seed gives the same network. This file joins the others; what each kind of start
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from headstart.errors import StartError
 from headstart.starts.adapt import carry_over, fit_spec
-from headstart.starts.addresses import Address, parse_address
+from headstart.starts.addresses import WEIGHTS_NAME, Address, parse_address
 from headstart.starts.architecture import (
     MODULE,
     Option,
@@ -26,6 +25,7 @@ from headstart.starts.architecture import (
 from headstart.starts.encoder import Encoder
 from headstart.starts.lite import find_lite, lite_spec, read_lite_weights
 from headstart.starts.local import RUN_PREFIX, read_local, read_run
+from headstart.starts.randomness import seeded as seeded
 from headstart.starts.scratch import NAMED, scratch_options, scratch_spec
 from headstart.starts.timm_catalog import (
     TimmWeights,
@@ -98,6 +98,7 @@ def build_encoder(
     """
     _check_request(start, size, channels, image_channels, drop_path)
     address = parse_address(start.address)
+    own: Mapping[str, Option]
     if address.kind == "scratch":
         if address.name not in NAMED:
             require_architecture(address.name, address.text)
@@ -122,18 +123,22 @@ def build_encoder(
     return Encoder(network, start=start, spec=spec, architecture=architecture)
 
 
-def rebuild_encoder(architecture: object, module: nn.Module | None = None) -> Encoder:
+def rebuild_encoder(
+    architecture: object, module: nn.Module | None = None, *, folder: Path | None = None
+) -> Encoder:
     """Build the same module again, with random weights and without network.
 
     Args:
         architecture: ``Encoder.architecture``, perhaps read from JSON.
         module: The user's own module, where the encoder was made by ``wrap_module``.
+        folder: Where ``Encoder.files`` was written, which text encoders need.
 
     Returns:
         The encoder; its state dict has the same names and shapes.
 
     Raises:
-        StartError: If the architecture is not one that headstart writes, or needs a module.
+        StartError: If the architecture is not one that headstart writes, needs a module or a
+            folder, or a file in the folder is damaged.
     """
     parts = read_architecture(architecture)
     if (parts.builder == MODULE) != (module is not None):
@@ -143,11 +148,52 @@ def rebuild_encoder(architecture: object, module: nn.Module | None = None) -> En
             else f"is built by '{parts.builder}' and takes no module of your own. Leave module out"
         )
         raise StartError(f"The encoder '{parts.start.address}' {needs}.")
+    tokenizer, vectorizer = None, None
+    if parts.start.modality == "text":
+        from headstart.starts.text_builders import read_sources
+
+        tokenizer, vectorizer = read_sources(parts, folder)
     if module is None:
         with seeded(0):
-            module = build_network(parts.builder, parts.options)
-    stored = write_architecture(parts.builder, parts.options, parts.start, parts.spec)
-    return Encoder(module, start=parts.start, spec=parts.spec, architecture=stored)
+            module = build_network(parts.builder, parts.options, parts.spec)
+    # text and table networks know it; images are measured
+    num_features = None if parts.start.modality == "image" else int(str(module.num_features))
+    encoder = Encoder(
+        module,
+        start=parts.start,
+        spec=parts.spec,
+        architecture=write_architecture(parts.builder, parts.options, parts.start, parts.spec),
+        num_features=num_features,
+        tokenizer=tokenizer,
+        vectorizer=vectorizer,
+    )
+    if parts.lora is not None:
+        from headstart.starts.lora import add_lora
+
+        add_lora(encoder, **asdict(parts.lora))
+    return encoder
+
+
+def read_run_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the encoder's weights of a run under its network's names, adapters merged in.
+
+    Args:
+        path: The run folder.
+
+    Raises:
+        StartError: If the run is damaged, or was made from a module of the user's own.
+    """
+    parts, _ = read_run(path)
+    tensors = read_safetensors(path / WEIGHTS_NAME, RUN_PREFIX)
+    if parts.lora is None:
+        return tensors
+    from headstart.starts.lora import merge_lora
+
+    record = write_architecture(parts.builder, parts.options, parts.start, parts.spec, parts.lora)
+    encoder = rebuild_encoder(record, folder=path)
+    load_checked(encoder.network, tensors, str(path), "Train the run again.")
+    merge_lora(encoder)
+    return dict(encoder.network.state_dict())
 
 
 def read_origin(address: Address) -> Origin:
@@ -179,22 +225,13 @@ def read_origin(address: Address) -> Origin:
     if address.kind == "run" and address.path is not None:
         parts, _ = read_run(address.path)
         own = {name: value for name, value in parts.options.items() if name not in COMMON_OPTIONS}
-        tensors = read_safetensors(address.path / "model.safetensors", RUN_PREFIX)
-        return Origin(parts.builder, own, parts.spec, tensors, None)
+        assert isinstance(parts.spec, ImageSpec)
+        return Origin(parts.builder, own, parts.spec, read_run_tensors(address.path), None)
     what = "a module of your own" if address.kind == "module" else "no start that is known"
     raise StartError(
         f"'{address.text}' is {what}. Expected an address that 'headstart starts' lists, a folder "
         f"or a safetensors file. A module can be given from Python only."
     )
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Draw random numbers on the CPU from a seed; the caller's random state comes back after."""
-    # default_generator, not torch.manual_seed: that one would seed every GPU too.
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        yield
 
 
 def _fill(network: nn.Module, origin: Origin, spec: ImageSpec, address: str) -> None:
@@ -212,7 +249,7 @@ def _fill(network: nn.Module, origin: Origin, spec: ImageSpec, address: str) -> 
         carry_over(source, network, native, spec, address)
 
 
-def _all_options(own: dict[str, Option], spec: ImageSpec, drop_path: float) -> dict[str, Option]:
+def _all_options(own: Mapping[str, Option], spec: ImageSpec, drop_path: float) -> dict[str, Option]:
     return {**own, "channels": spec.channels, "size": spec.size, "drop_path": drop_path}
 
 

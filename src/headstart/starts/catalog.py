@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-from headstart.errors import StartError, did_you_mean
+from headstart.errors import StartError, did_you_mean, quoted
 from headstart.starts.addresses import Address, parse_address
 from headstart.types import Modality, Start
+
+MODALITIES = ("image", "text", "table")
 
 # Well-known starts over the range of size and kind, with parameters without classifier.
 CURATED = {
@@ -52,17 +54,18 @@ def list_starts(modality: Modality = "image", like: str | None = None) -> list[S
     Args:
         modality: What they read.
         like: None for a curated list; otherwise a glob or a part of a name, looked for in every
-            start that timm, pip and headstart have (``"resnet*"``).
+            start that timm, pip and headstart have (``"resnet*"``); of the hub's text encoders
+            only well-known ones can be listed.
 
     Returns:
-        Starts from pip, then random ones, then timm's; empty where nothing matches.
+        Starts from pip, then random ones, then timm's or the hub's; empty where nothing matches.
 
     Example:
         >>> list_starts(like="scratch/*")[0].address
         'scratch/simple-cnn'
     """
     if modality != "image":
-        return []
+        return _list_others(modality, like)
     from headstart.starts.lite import LITE_MODELS, describe_lite
     from headstart.starts.scratch import NAMED, describe_scratch
     from headstart.starts.timm_catalog import describe_start
@@ -91,7 +94,8 @@ def find_start(address: str) -> Start:
 
     Args:
         address: ``timm/<name[.tag]>``, ``timm/<name>:<file.safetensors>``, ``scratch/<name>``,
-            ``pip/<name>``, a folder, a safetensors file or a headstart run.
+            ``pip/<name>``, ``<owner>/<name>`` of the hub, a timm or transformers folder, a
+            safetensors file or a headstart run.
 
     Raises:
         StartError: If there is no such start (with the nearest match), or it is a pickle file.
@@ -107,7 +111,10 @@ def find_start(address: str) -> Start:
         return _find_scratch(parsed)
     if parsed.kind == "pip":
         from headstart.starts.lite import LITE_MODELS, describe_lite
+        from headstart.starts.text_catalog import PIP_NAMES, describe_pip
 
+        if parsed.name in PIP_NAMES:
+            return describe_pip(parsed.name)
         if parsed.name not in LITE_MODELS:
             raise _unknown(address)
         return describe_lite(parsed.name)
@@ -115,6 +122,11 @@ def find_start(address: str) -> Start:
         from headstart.starts.local import describe_local
 
         return describe_local(parsed)
+    if parsed.kind in ("hub", "transformers"):
+        from headstart.starts.text_catalog import describe_hub, describe_text_folder
+
+        is_hub = parsed.kind == "hub"
+        return describe_hub(parsed.name) if is_hub else describe_text_folder(parsed)
     if parsed.kind == "run" and parsed.path is not None:
         from headstart.starts.local import read_run
 
@@ -125,6 +137,22 @@ def find_start(address: str) -> Start:
             f"that 'headstart starts' lists. In Python, give the module itself (wrap_module)."
         )
     raise _unknown(address)
+
+
+def _list_others(modality: Modality, like: str | None) -> list[Start]:
+    """Return the starts for texts or tables that fit."""
+    if modality == "text":
+        from headstart.starts.text_catalog import list_text_starts
+
+        return [start for start in list_text_starts() if _matches(start.address, like)]
+    if modality == "table":
+        from headstart.starts.table_starts import describe_table_starts
+
+        return [start for start in describe_table_starts() if _matches(start.address, like)]
+    raise StartError(
+        f"Unknown modality {modality!r}.{did_you_mean(str(modality), MODALITIES)} Expected "
+        f"{quoted(MODALITIES)}. Choose one of them."
+    )
 
 
 def _find_timm(parsed: Address) -> Start:
@@ -147,13 +175,21 @@ def _find_timm(parsed: Address) -> Start:
 
 def _find_scratch(parsed: Address) -> Start:
     """Return the start with random weights, or refuse."""
-    import timm
-
     from headstart.starts.scratch import NAMED, describe_scratch
-    from headstart.starts.timm_catalog import family_of
+    from headstart.starts.table_starts import NAMED as TABLE_NAMED
+    from headstart.starts.table_starts import describe_table_starts
+    from headstart.starts.text_catalog import SCRATCH_NAMES, describe_text_scratch
 
+    if parsed.name in SCRATCH_NAMES:
+        return describe_text_scratch(parsed.name)
+    if parsed.name in TABLE_NAMED:
+        return next(s for s in describe_table_starts() if s.address == parsed.text)
     if parsed.name in NAMED:
         return describe_scratch(parsed.name, NAMED[parsed.name])
+    import timm
+
+    from headstart.starts.timm_catalog import family_of
+
     if timm.is_model(parsed.name):
         return describe_scratch(parsed.name, family_of(parsed.name))
     raise _unknown(parsed.text)
@@ -165,10 +201,14 @@ def _unknown(address: str) -> StartError:
 
     from headstart.starts.lite import LITE_MODELS
     from headstart.starts.scratch import NAMED
+    from headstart.starts.table_starts import NAMED as TABLE_NAMED
+    from headstart.starts.text_catalog import CURATED as HUB
+    from headstart.starts.text_catalog import PIP_NAMES, SCRATCH_NAMES
 
     pretrained = _pretrained_names()
-    known = [f"pip/{name}" for name in LITE_MODELS]
-    known += [f"scratch/{name}" for name in NAMED]
+    known = [f"pip/{name}" for name in (*LITE_MODELS, *PIP_NAMES)]
+    known += [f"scratch/{name}" for name in (*NAMED, *SCRATCH_NAMES, *TABLE_NAMED)]
+    known += HUB
     known += [f"timm/{name}" for name in dict.fromkeys(n.partition(".")[0] for n in pretrained)]
     if "." in address:
         known += [f"timm/{name}" for name in pretrained]

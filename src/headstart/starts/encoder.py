@@ -1,8 +1,9 @@
-"""The encoder: a network that turns normalised images into features, and what is known of it.
+"""The encoder: a network that turns prepared inputs into features, and what is known of it.
 
 It knows its start, its preprocessing, how many features it gives, and which parameters lie at
 which depth, so that strategies can freeze or slow down the first layers without knowing the
-network. It normalises nothing and has no head: ``model.py`` does that.
+network. It prepares nothing and has no head: the data room and ``model.py`` do that. What turns
+texts into its inputs, a tokenizer or a vectorizer, travels with it as files.
 """
 
 from __future__ import annotations
@@ -16,24 +17,32 @@ from torch import Tensor, nn
 from headstart.errors import StartError
 from headstart.starts.adapt import evaluating
 from headstart.starts.architecture import MODULE, write_architecture
-from headstart.types import Family, ImageSpec, Start
+from headstart.starts.text_networks import TextNetwork
+from headstart.types import Family, ImageSpec, Spec, Start, Tokenizer, Vectorizer
 
 
 class Encoder(nn.Module):
-    """A network from normalised images to features.
+    """A network from prepared inputs to features.
 
     Args:
-        network: Takes (B, C, S, S), gives (B, D).
+        network: Takes what ``Inputs.arrays`` gives, as tensors (images normalised, as floats
+            (B, C, S, S)), and gives (B, D).
         start: Where it comes from; its parameter count is set to the true one.
         spec: Its preprocessing.
         architecture: JSON-able; ``rebuild_encoder(architecture)`` gives the same module.
+        num_features: D; None measures it by a pass of blank images.
+        tokenizer: What gives a text encoder its token ids.
+        vectorizer: What gives a text encoder its terms.
 
     Attributes:
         start: Where it comes from.
         spec: Its preprocessing.
         num_features: D.
+        tokenizer: See above; None where there is none.
+        vectorizer: See above; None where there is none.
         layers: Names of parameters in forward order, stem first, a group a block; every parameter
-            of ``named_parameters()`` once. The final norm belongs to the last group.
+            of ``named_parameters()`` once. The final norm belongs to the last group, adapters to
+            the layer they adapt. Empty where the network has no parameters.
         architecture: See above.
 
     Raises:
@@ -45,29 +54,53 @@ class Encoder(nn.Module):
         network: nn.Module,
         *,
         start: Start,
-        spec: ImageSpec,
+        spec: Spec,
         architecture: Mapping[str, object],
+        num_features: int | None = None,
+        tokenizer: Tokenizer | None = None,
+        vectorizer: Vectorizer | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         num_parameters = sum(parameter.numel() for parameter in network.parameters())
         self.start = replace(start, num_parameters=num_parameters)
         self.spec = spec
-        self.num_features = measure_features(network, spec, start.address)
-        self.layers = [[f"network.{name}" for name in group] for group in group_layers(network)]
+        self.tokenizer = tokenizer
+        self.vectorizer = vectorizer
+        if num_features is None:
+            assert isinstance(spec, ImageSpec)
+            num_features = measure_features(network, spec, start.address)
+        self.num_features = num_features
+        self.layers: list[list[str]] = []
+        self.find_layers()
         self.architecture = dict(architecture)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor) -> Tensor:
         """Return features.
 
         Args:
-            images: Float images, shape (B, C, S, S), normalised as ``spec`` says.
+            *inputs: Images, float (B, C, S, S), normalised as ``spec`` says; or token ids and
+                mask, int64 (B, T) each; or terms, float (B, D); or numbers (B, F) and codes (B, G).
 
         Returns:
             Features, shape (B, D).
         """
-        features: Tensor = self.network(images)
+        features: Tensor = self.network(*inputs)
         return features
+
+    def find_layers(self) -> None:
+        """Set ``layers`` anew, after parameters have come or gone."""
+        self.layers = [
+            [f"network.{name}" for name in group] for group in group_layers(self.network)
+        ]
+
+    def files(self) -> dict[str, bytes]:
+        """Return the files that turn texts into its inputs, by name; none for images and tables.
+
+        Whoever saves the weights writes these beside them, for ``rebuild_encoder`` to read.
+        """
+        source = self.tokenizer or self.vectorizer
+        return source.files() if source is not None else {}
 
 
 def measure_features(network: nn.Module, spec: ImageSpec, address: str) -> int:
@@ -113,12 +146,15 @@ def measure_features(network: nn.Module, spec: ImageSpec, address: str) -> int:
 def group_layers(network: nn.Module) -> list[list[str]]:
     """Return the names of a network's parameters by depth, stem first.
 
-    timm networks tell their blocks (``group_matcher``); others are taken by their top-level
-    children in the order of registration, descending through a lone child.
+    Text networks tell their layers themselves (``layer_groups``), timm networks their blocks
+    (``group_matcher``); others are taken by their top-level children in the order of registration,
+    descending through a lone child.
 
     Args:
         network: Any module.
     """
+    if isinstance(network, TextNetwork):
+        return network.layer_groups()
     groups = max(_matched_groups(network), _child_groups(network), key=_has_depth)
     shapes = {name: parameter.ndim for name, parameter in network.named_parameters()}
     while len(groups) > 1 and all(shapes[name] <= 1 for name in groups[-1]):
@@ -174,7 +210,7 @@ def wrap_module(
     family: Family | None = None,
     pretrained_on: str | None = "unknown (own module)",
 ) -> Encoder:
-    """Make an encoder of a module of one's own.
+    """Make an encoder of a module of one's own that reads images.
 
     Args:
         module: Takes normalised images (B, C, S, S), gives features (B, D).

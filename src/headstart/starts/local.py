@@ -23,7 +23,7 @@ from headstart.starts.timm_catalog import (
     split_tag,
 )
 from headstart.starts.weights import read_metadata
-from headstart.types import Start
+from headstart.types import ImageSpec, Start
 
 KNOWN_MODEL_ARGS = ("img_size", "in_chans", "num_classes")
 RUN_PREFIX = "encoder.network."
@@ -169,6 +169,6 @@ def read_run(path: Path) -> tuple[Architecture, Start]:
         address=str(path),
         pretrained_on=name if isinstance(name, str) else f"the data of {path.name}",
         objective="supervised",
-        image=architecture.spec,
+        image=architecture.spec if isinstance(architecture.spec, ImageSpec) else None,
         is_local=True,
     )

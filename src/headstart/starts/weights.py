@@ -162,7 +162,7 @@ def fetch_hub_file(repo_id: str, address: str) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-    reason = _why_unreachable()
+    reason = why_unreachable()
     if reason is not None:
         raise _unreachable(address, reason)
     name, _, revision = repo_id.partition("@")
@@ -194,7 +194,7 @@ def _first_line(error: BaseException) -> str:
     return (text[0] if text else type(error).__name__).rstrip(".")
 
 
-def _why_unreachable() -> str | None:
+def why_unreachable() -> str | None:
     """Return why the hub cannot be reached, or None when it answers.
 
     The hub client retries a dead network for half a minute and name resolution has no time limit

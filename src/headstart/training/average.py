@@ -26,7 +26,7 @@ class WeightAverage:
     def __init__(self, module: nn.Module, half_life_steps: float) -> None:
         self.half_life_steps = half_life_steps
         self.total_weight = 0.0  # sum of the shares before scaling: 1 + d + d² … for a constant d
-        self._live = dict(_learned_state(module))
+        self._live = learned_state(module)
         self.state = {name: value.detach().clone() for name, value in self._live.items()}
         self._floats = [n for n, value in self._live.items() if value.is_floating_point()]
 
@@ -59,9 +59,7 @@ class WeightAverage:
             self.state[name].copy_(kept)
 
 
-def _learned_state(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Yield what training changes: parameters that learn, and buffers."""
-    for name, parameter in module.named_parameters():
-        if parameter.requires_grad:
-            yield name, parameter
-    yield from module.named_buffers()
+def learned_state(module: nn.Module) -> dict[str, Tensor]:
+    """Return what training changes, by name: parameters that learn, and buffers."""
+    learned = {n: p for n, p in module.named_parameters() if p.requires_grad}
+    return {**learned, **dict(module.named_buffers())}

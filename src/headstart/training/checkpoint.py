@@ -2,8 +2,11 @@
 
 A checkpoint is a folder ``step_00000120`` with ``tensors.safetensors``, ``state.json`` and
 ``MANIFEST.json`` (size and digest of each file). It is written under a temporary name, every file
-is fsynced, the folder is renamed and its parent fsynced. A step folder is never overwritten. The
-newest one whose manifest verifies is used; a damaged one is named and stepped over.
+is fsynced, then the folder; it is renamed and its parent fsynced. A step folder is never
+overwritten. The newest one (by its step, whatever the clocks say) whose manifest verifies is used;
+a damaged one is named and stepped over.
+
+Writing in the background is ``writer.py``'s business.
 """
 
 from __future__ import annotations
@@ -11,18 +14,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from headstart.errors import RunFolderError
 from headstart.events import emit
+from headstart.training.tensorfile import TensorFile
 
 _KEPT = 2
 
@@ -53,31 +57,39 @@ class CheckpointFolder:
             FileExistsError: If this step was saved before.
             RunFolderError: If the disk is full or not writable; older checkpoints are untouched.
         """
+        file = TensorFile()
+        file.fill(tensors)
+        self.write(step, file, json.dumps(dict(state)).encode())
+
+    def write(self, step: int, tensors: TensorFile, state: bytes) -> None:
+        """Write a checkpoint whose tensors were copied before; otherwise as ``save``.
+
+        Args:
+            step: The optimizer step.
+            tensors: Nobody may fill it again before this returns.
+            state: JSON.
+        """
         final = self.path / f"step_{step:08d}"
         if final.exists():
             raise FileExistsError(f"Checkpoint {final} exists already; a step is saved once.")
         partial = self.path / f".tmp-{final.name}-{os.getpid()}"
         try:
             partial.mkdir(parents=True)
-            # clones: safetensors refuses tensors that share memory
-            save_file(
-                {n: t.detach().cpu().contiguous().clone() for n, t in tensors.items()},
-                str(partial / "tensors.safetensors"),
-            )
-            (partial / "state.json").write_text(json.dumps(dict(state)))
-            manifest = {name: _describe(partial / name) for name in sorted(os.listdir(partial))}
-            (partial / "MANIFEST.json").write_text(json.dumps(manifest))
-            for entry in partial.iterdir():
-                _fsync(entry)
+            manifest = {
+                "tensors.safetensors": _write(partial / "tensors.safetensors", tensors.pieces()),
+                "state.json": _write(partial / "state.json", [state]),
+            }
+            _write(partial / "MANIFEST.json", [json.dumps(manifest).encode()])
             _fsync(partial)
             partial.rename(final)
             _fsync(self.path)
-        except (OSError, SafetensorError) as error:
+        except OSError as error:
             shutil.rmtree(partial, ignore_errors=True)
+            need = (tensors.num_bytes + len(state)) / 1e6
             raise RunFolderError(
                 f"The checkpoint of step {step} cannot be written to {self.path} "
-                f"({getattr(error, 'strerror', None) or error}); earlier ones are intact. Free "
-                f"some space there, or make it writable, and go on with --resume."
+                f"({error.strerror or error}; {need:.1f} MB are needed); earlier ones are intact. "
+                f"Free some space there, or make it writable, and go on with --resume."
             ) from error
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
@@ -96,13 +108,15 @@ class CheckpointFolder:
             if problem is None:
                 tensors = load_file(str(folder / "tensors.safetensors"))
                 state = json.loads((folder / "state.json").read_text())
-                return Checkpoint(int(folder.name.removeprefix("step_")), tensors, state)
+                return Checkpoint(_step_of(folder), tensors, state)
             emit("note", text=f"Checkpoint {folder} is damaged ({problem}) and was stepped over.")
             folder.rename(folder.with_name(f".bad-{folder.name}-{os.getpid()}"))
         return None
 
     def _steps(self) -> list[Path]:
-        return sorted(p for p in self.path.glob("step_*") if p.is_dir())
+        """Return the step folders, oldest step first."""
+        found = (p for p in self.path.glob("step_*") if re.fullmatch(r"step_\d+", p.name))
+        return sorted((p for p in found if p.is_dir()), key=_step_of)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -131,8 +145,21 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, flat: Mapping[str, Tenso
     optimizer.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
 
 
-def _describe(path: Path) -> dict[str, object]:
-    return {"bytes": path.stat().st_size, "blake2b": _digest(path)}
+def _step_of(folder: Path) -> int:
+    return int(folder.name.removeprefix("step_"))
+
+
+def _write(path: Path, pieces: Iterable[bytes | memoryview]) -> dict[str, object]:
+    """Write and fsync a new file; return its entry in the manifest."""
+    digest, num_bytes = hashlib.blake2b(digest_size=32), 0
+    with path.open("xb") as file:
+        for piece in pieces:
+            digest.update(piece)
+            file.write(piece)
+            num_bytes += len(piece)
+        file.flush()
+        os.fsync(file.fileno())
+    return {"bytes": num_bytes, "blake2b": digest.hexdigest()}
 
 
 def _digest(path: Path) -> str:
@@ -149,13 +176,13 @@ def _verify(folder: Path) -> str | None:
                 return f"{name} has the wrong size"
             if _digest(folder / name) != expected["blake2b"]:
                 return f"{name} has the wrong digest"
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return f"{type(error).__name__}: {error}"
     return None if {"tensors.safetensors", "state.json"} <= manifest.keys() else "files are missing"
 
 
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def _fsync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -1,8 +1,9 @@
-"""Turn step numbers into batches of images on the device.
+"""Turn step numbers into batches on the device.
 
-The whole data set stays uint8: on the device when that is a GPU with room for it, otherwise in
-memory or memory-mapped. A batch costs one gather; augmentation runs on the whole batch. There is no
-per-sample Python and no worker process, so nothing depends on a number of workers.
+The whole data set stays as it was prepared (uint8 pixels, token ids, cells): on the device when
+that is a GPU with room for it, otherwise in memory or memory-mapped. A batch costs one gather;
+augmentation runs on the whole batch. There is no per-sample Python and no worker process, so
+nothing depends on a number of workers.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from headstart.tensors import to_float, to_tensors
 from headstart.training.augment import POLICIES, augment, mix
 from headstart.training.order import Order
 from headstart.training.recipe import Recipe
+from headstart.types import Inputs
 
 _DEVICE_SHARE = 0.3  # of a GPU's free memory that the data may take
 
@@ -26,15 +29,15 @@ class Batch:
     """One micro-batch.
 
     Attributes:
-        inputs: Float images, shape (B, C, H, W), in [0, 1].
-        targets: int64, shape (B,).
+        inputs: What a model's forward takes; images are floats (B, C, H, W) in [0, 1].
+        targets: As the loss takes them, B rows.
         partner: Index of the sample each one is mixed with, shape (B,), or None.
         share: Share of the sample itself in the mix.
         ids: int64, shape (B,), the samples' ids.
         part: This micro-batch's share of the optimizer step.
     """
 
-    inputs: Tensor
+    inputs: tuple[Tensor, ...]
     targets: Tensor
     partner: Tensor | None
     share: float
@@ -42,69 +45,85 @@ class Batch:
     part: float
 
 
-def to_float(pixels: Tensor, *, channels_last: bool = True) -> Tensor:
-    """Turn uint8 pixels (B, H, W, C) into float images (B, C, H, W) in [0, 1]."""
-    images = pixels.permute(0, 3, 1, 2)
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    return images.to(torch.float32, memory_format=layout).div_(255)
-
-
-class ImageFeed:
+class Feed:
     """Batches of one training set.
 
     Args:
-        images: uint8, shape (N, S, S, C), in memory or memory-mapped.
-        targets: int64, shape (N,).
-        ids: int64, shape (N,).
+        inputs: The samples, in memory or memory-mapped.
+        targets: As the loss takes them: int64 (N,), uint8 (N, K) or float32 (N,).
         recipe: Batch sizes, augmentation, mixing, imbalance, seed.
         device: Where batches are wanted.
     """
 
     def __init__(
-        self,
-        images: np.ndarray,
-        targets: np.ndarray,
-        ids: np.ndarray,
-        recipe: Recipe,
-        device: torch.device,
+        self, inputs: Inputs, targets: np.ndarray, recipe: Recipe, device: torch.device
     ) -> None:
         self.order = Order(
-            targets, batch_size=recipe.batch_size, imbalance=recipe.imbalance, seed=recipe.seed
+            targets,
+            batch_size=recipe.batch_size,
+            imbalance=recipe.imbalance,
+            seed=recipe.seed,
+            lengths=inputs.lengths,
         )
-        self._images = images
-        self._ids = ids
+        self._inputs = inputs
+        self._ids = inputs.ids
         self._recipe = recipe
         self._device = device
         self._policy = POLICIES[recipe.augment]
         self._targets = torch.from_numpy(np.ascontiguousarray(targets)).to(device)
-        self._resident: Tensor | None = None
-        if device.type == "cuda":
-            free, _ = torch.cuda.mem_get_info(device)
-            if images.nbytes < _DEVICE_SHARE * free:
-                self._resident = torch.tensor(images, device=device)
+        self._resident = _resident(inputs, device) if device.type == "cuda" else None
 
-    def batches(self, step: int) -> Iterator[Batch]:
-        """Yield the micro-batches of one optimizer step."""
+    def batches(self, step: int, micro_batch_size: int | None = None, /) -> Iterator[Batch]:
+        """Yield the micro-batches of one optimizer step.
+
+        Args:
+            step: Its number.
+            micro_batch_size: Samples a pass, where memory allows fewer than the recipe's.
+        """
         indices = self.order.indices(step)
-        size = self._recipe.micro_batch_size
+        size = micro_batch_size or self._recipe.micro_batch_size
         for number, start in enumerate(range(0, len(indices), size)):
             yield self._batch(indices[start : start + size], step, number, len(indices))
 
     def _batch(self, indices: np.ndarray, step: int, number: int, whole: int) -> Batch:
+        recipe, seed = self._recipe, self._recipe.seed
         places = torch.from_numpy(indices).to(self._device)
         if self._resident is not None:
-            pixels = self._resident[places]
+            gathered = (tensor[places] for tensor in self._resident)
+            inputs = tuple(
+                to_float(t, channels_last=recipe.channels_last) if t.dtype == torch.uint8 else t
+                for t in gathered
+            )
         else:
-            pixels = torch.from_numpy(self._images[indices]).to(self._device, non_blocking=True)
-        inputs = to_float(pixels, channels_last=self._recipe.channels_last)
+            arrays = self._inputs.arrays(indices)
+            inputs = to_tensors(arrays, self._device, channels_last=recipe.channels_last)
         ids = self._ids[indices]
-        seed = self._recipe.seed
         if self._policy is not None:
-            inputs = augment(inputs, ids, self._policy, seed=seed, epoch=self.order.epoch(step))
-        # one draw a micro-batch: the pair (step, number) is its counter
-        counter = step * 1024 + number
-        inputs, partner, share = mix(
-            inputs, mixup=self._recipe.mixup, cutmix=self._recipe.cutmix, seed=seed, step=counter
-        )
+            epoch = self.order.epoch(step)
+            inputs = (augment(inputs[0], ids, self._policy, seed=seed, epoch=epoch),)
+        partner, share = None, 1.0
+        if recipe.mixup or recipe.cutmix:
+            # one draw a micro-batch: the pair (step, number) is its counter
+            mixed, partner, share = mix(
+                inputs[0],
+                mixup=recipe.mixup,
+                cutmix=recipe.cutmix,
+                seed=seed,
+                step=step * 1024 + number,
+            )
+            inputs = (mixed,)
         part = len(indices) / whole
         return Batch(inputs, self._targets[places], partner, share, ids, part)
+
+
+def _resident(inputs: Inputs, device: torch.device) -> tuple[Tensor, ...] | None:
+    """Return the whole data set on the GPU where it has one shape and there is room for it."""
+    if inputs.lengths is not None:
+        return None
+    first = inputs.arrays(np.arange(min(1, len(inputs))))
+    num_bytes = sum(array.nbytes for array in first) * len(inputs)
+    free, _ = torch.cuda.mem_get_info(device)
+    if num_bytes >= _DEVICE_SHARE * free:
+        return None
+    arrays = inputs.arrays(np.arange(len(inputs)))
+    return tuple(torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in arrays)

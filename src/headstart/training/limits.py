@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from numbers import Real
 
 from headstart.errors import OptionError, did_you_mean, quoted
+from headstart.types import Schema
 
 # (option, lowest, highest): what a number may be; None is open.
 _RANGES: list[tuple[str, float, float | None]] = [
@@ -58,7 +59,7 @@ _LOOP_ONLY: dict[str, object] = {
     "augment": None,
     "clip": 1.0,
     "ema": None,
-    "patience": 6,
+    "patience": None,
     "precision": None,
     "batchnorm": None,
     "compile": False,
@@ -91,6 +92,51 @@ def check_limits(
     if wrong:
         end = "" if wrong[-1].endswith("?") else "."
         raise OptionError("; ".join(wrong) + f"{end} Change these options.")
+
+
+# Options that only images know, with what each is when nothing was said.
+_IMAGE_ONLY: dict[str, object] = {
+    "mixup": None,
+    "cutmix": 0.0,
+    "augment": "auto",
+    "input_size": None,
+    "drop_path": None,
+}
+
+
+def check_modality(said: Mapping[str, object], schema: Schema) -> None:
+    """Refuse options that mean nothing for this kind of data.
+
+    Args:
+        said: Options by name.
+        schema: Modality and task.
+
+    Raises:
+        OptionError: Naming everything that is wrong, all at once.
+    """
+    wrong = []
+    if schema.modality != "image":
+        unsaid = {None, "none", 0.0}
+        used = [
+            name
+            for name, default in _IMAGE_ONLY.items()
+            if said.get(name, default) != default and said.get(name) not in unsaid
+        ]
+        if used:
+            wrong.append(
+                f"{', '.join(used)} are for images, and this data holds {schema.modality}s"
+            )
+    if schema.task != "classification" and said.get("imbalance") == "oversample":
+        wrong.append(
+            f"imbalance 'oversample' needs one class a sample, and this is {schema.task}; expected "
+            f"'weights' or 'none'"
+        )
+    if schema.task == "regression" and said.get("imbalance") == "weights":
+        wrong.append("imbalance 'weights' needs classes, and this is regression; expected 'none'")
+    if schema.task != "classification" and said.get("label_smoothing"):
+        wrong.append(f"label_smoothing needs one class a sample, and this is {schema.task}")
+    if wrong:
+        raise OptionError("; ".join(wrong) + ". Leave these options out.")
 
 
 def _out_of_range(said: Mapping[str, object]) -> list[str]:

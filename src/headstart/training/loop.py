@@ -2,19 +2,21 @@
 
 It knows neither models nor objectives nor data: it is handed callables. Its state is six things:
 weights (with their average and the best ones), optimizer, step, progress, best score, and how many
-checks went by since. Random numbers need no state: everything is a function of (seed, step).
+checks went by since. Random numbers need no state: everything is a function of (seed, step, rank).
 
-Under a deadline the loop shortens itself: it measures what a step costs, and where the planned
-steps do not fit, the remaining steps cover the remaining progress of the schedule.
+Killed at any moment and resumed, it ends in the same bits as if nothing had happened; where it is
+asked to stop it saves first, in the middle of a look at the validation split too. Under a deadline
+it shortens itself: it measures what a step costs, and where the planned steps do not fit, the
+remaining steps cover the remaining progress of the schedule.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -22,95 +24,27 @@ from torch import Tensor, nn
 
 from headstart.errors import DivergenceError, RunFolderError
 from headstart.events import emit
-from headstart.training.average import WeightAverage
-from headstart.training.checkpoint import (
-    Checkpoint,
-    CheckpointFolder,
-    optimizer_tensors,
-    restore_optimizer,
+from headstart.training.average import WeightAverage, learned_state
+from headstart.training.checkpoint import Checkpoint, CheckpointFolder
+from headstart.training.contract import (
+    Check,
+    Hooks,
+    LoopOptions,
+    LoopResult,
+    LoopState,
+    StopRequested,
 )
 from headstart.training.feed import Batch
+from headstart.training.finite import FiniteGuard, RunningStatistics
 from headstart.training.pace import Pace
 from headstart.training.randomness import seed_step
+from headstart.training.snapshot import gather, give_back
+from headstart.training.writer import CheckpointWriter
 
-_MAX_SKIPPED = 3
+# One door: who trains imports everything from here.
+__all__ = ["Check", "Hooks", "LoopOptions", "LoopResult", "LoopState", "StopRequested", "train"]
+
 _TELL_SECONDS = 0.25
-
-
-@dataclass(frozen=True)
-class Check:
-    """What a look at the validation split found: a higher ``score`` wins, then a lower ``loss``."""
-
-    score: float
-    loss: float
-    standard_error: float
-
-
-@dataclass
-class LoopState:
-    """The loop's own numbers; with the tensors, all that resuming needs."""
-
-    step: int
-    num_steps: int
-    progress: float = 0.0
-    best_score: float = float("-inf")
-    best_loss: float = float("inf")
-    best_step: int = -1
-    last_check_step: int = -1
-    reference_score: float = float("-inf")
-    checks_without_gain: int = 0
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class LoopResult:
-    """How a training ended: ``finished``, ``early`` (patience) or ``interrupted``."""
-
-    ended: str
-    state: LoopState
-
-
-@dataclass(frozen=True)
-class LoopOptions:
-    """Numbers of the loop; see ``Recipe`` for their meaning.
-
-    ``check_seconds`` is what a look at the validation split is expected to cost, until one was
-    measured; a deadline must leave room for the first.
-    """
-
-    num_steps: int
-    steps_per_check: int
-    steps_per_epoch: int
-    batch_size: int
-    clip: float
-    ema_half_life: float
-    patience: int
-    seed: int
-    scale_loss: bool = False
-    check_first: bool = False
-    checkpoint_seconds: float = 60.0
-    check_seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Hooks:
-    """What the loop is handed.
-
-    Attributes:
-        batches: Step number to the micro-batches of that step.
-        compute_loss: A micro-batch to its mean loss.
-        check: Look at the validation split, with the weights now in the module.
-        learning_rate_factor: Progress in [0, 1] to a factor on every group's ``peak``.
-        set_mode: Put the module in its training mode.
-        stop_requested: Whether someone asked to stop (a signal).
-    """
-
-    batches: Callable[[int], Iterator[Batch]]
-    compute_loss: Callable[[Batch], Tensor]
-    check: Callable[[], Check]
-    learning_rate_factor: Callable[[float], float]
-    set_mode: Callable[[], None]
-    stop_requested: Callable[[], bool]
 
 
 class Loop:
@@ -126,7 +60,8 @@ class Loop:
         deadline: float | None,
     ) -> None:
         self.module, self.optimizer, self.hooks, self.options = module, optimizer, hooks, options
-        self.checkpoints, self.deadline = checkpoints, deadline
+        self.deadline = deadline
+        self.writer = CheckpointWriter(checkpoints) if checkpoints else None
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self.state = LoopState(step=0, num_steps=options.num_steps)
         half_life = options.ema_half_life * options.num_steps
@@ -134,56 +69,145 @@ class Loop:
         self.best: dict[str, Tensor] | None = None
         # fp16 needs its loss scaled; otherwise the scaler passes everything through
         self.scaler = torch.amp.GradScaler("cuda", enabled=options.scale_loss)
-        self.skipped = 0
+        self.device = self.parameters[0].device
+        self.guard = FiniteGuard(optimizer, self.device, self._find_odd)
+        self.widest = 0  # samples of the widest micro-batch so far
         self.pace = Pace(options.check_seconds)
         self.told = self.saved = time.monotonic()
+        self.saved_step = -1
 
     def run(self) -> LoopResult:
-        """Train to the end; afterwards the module holds the best weights seen."""
+        """Train to the end; afterwards the module holds the best weights seen, if any were."""
         self._restore()
-        state, options = self.state, self.options
-        self.hooks.set_mode()
-        ended = "finished"
-        if options.check_first and state.step == 0:
-            self._check()
-        while state.step < state.num_steps:
-            began = time.monotonic()
-            loss = self._step()
-            state.step += 1
-            self.pace.took_step(time.monotonic() - began)
-            self._tell(loss)
-            is_last = state.step >= state.num_steps
-            if is_last or state.step % options.steps_per_check == 0:
-                if self._check():
-                    ended = "early"
-                    break
-                self._replan()
-            elif self.pace.is_slow or state.step % 8 == 0:
-                self._replan()
-            state.seconds += time.monotonic() - began
-            if self.hooks.stop_requested():
-                self._save()
-                return LoopResult("interrupted", state)
-            if time.monotonic() - self.saved > options.checkpoint_seconds:
-                self._save()
-        if self.best is None:
+        self._set_mode()
+        try:
+            ended = self._train()
+            self._tell_written(is_waiting=True)
+        except KeyboardInterrupt:  # the second signal: leave at once
+            raise
+        except BaseException:
+            if self.writer:
+                self.writer.settle()
+            raise
+        if self.best is None and ended != "interrupted":
             raise DivergenceError(
-                f"The validation loss was never a finite number in {state.step} steps; expected "
-                f"one. Lower --learning-rate, or choose another start."
+                f"The validation loss was never a finite number in {self.state.step} steps; "
+                f"expected one. Lower --learning-rate, or choose another start."
             )
         self._load_best()
-        return LoopResult(ended, state)
+        return LoopResult(ended, self.state)
+
+    def _train(self) -> str:
+        """Take the steps that are left; return how it ended."""
+        state = self.state
+        try:
+            if self._is_check_due() and self._check():
+                return "early"
+            while state.step < state.num_steps:
+                began = time.monotonic()
+                self._tell_written()
+                loss = self._step()
+                state.step += 1
+                since_told = time.monotonic() - self.told
+                is_telling = since_told > _TELL_SECONDS or state.step >= state.num_steps
+                # the one place where the host waits for a GPU; the pace must see it
+                told_loss = float(loss) if is_telling else math.nan
+                self.pace.took_step(time.monotonic() - began)
+                if is_telling:
+                    self._look_back()
+                    self._tell(told_loss)
+                if self._is_check_due():
+                    if self._check():
+                        return "early"
+                    self._replan()
+                elif self.pace.is_slow or state.step % 8 == 0:
+                    self._replan()
+                state.seconds += time.monotonic() - began
+                if self.hooks.stop_requested():
+                    raise StopRequested
+                self._keep_safe()
+        except StopRequested:
+            self._save()
+            return "interrupted"
+        return "finished"
+
+    def _is_check_due(self) -> bool:
+        """Return whether the validation split is to be looked at before the next step."""
+        state, options = self.state, self.options
+        if state.last_check_step == state.step:
+            return False
+        if state.step == 0:
+            return options.check_first
+        return state.step >= state.num_steps or state.step % options.steps_per_check == 0
+
+    def _keep_safe(self) -> None:
+        """Save when it is time; before the first time, have memory made ready."""
+        since_saved = time.monotonic() - self.saved
+        share = since_saved / max(1e-9, self.options.checkpoint_seconds)
+        if share <= 0.5 or self.writer is None or self.writer.is_busy:
+            return
+        # nobody needs a state that is written when the training is over already
+        left = math.inf if self.deadline is None else self.deadline - time.monotonic()
+        if share > 1 and left > 2 * self.writer.seconds:
+            self._save()
+        elif not self.writer.is_prepared and left > self.options.checkpoint_seconds:
+            best = self.best or learned_state(self.module)
+            self.writer.prepare(gather(self.module, self.optimizer, self.average, best))
+
+    def _look_back(self) -> None:
+        """Read from the device which steps were skipped since the last look."""
+        self.guard.look()
+        self.state.skipped_in_a_row = self.guard.skipped
+
+    def _set_mode(self) -> None:
+        self.hooks.set_mode()
+        self.statistics = RunningStatistics(self.module)
 
     def _step(self) -> Tensor:
         """Take one optimizer step; return its loss, not yet synchronised."""
-        state = self.state
+        state, options = self.state, self.options
         factor = self.hooks.learning_rate_factor(state.progress)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * factor
-        seed_step(self.options.seed, state.step)
+        self.statistics.keep()
+        total, ids = self._accumulate_within_memory()
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.parameters, options.clip or float("inf"), foreach=True)
+        # scaled gradients that overflowed are the scaler's business: it skips and lowers its scale
+        figures = (total,) if options.scale_loss else (total, norm)
+        if self.guard.passes(state.step, figures, ids, self.statistics):
+            self.scaler.step(self.optimizer)
+            if self.average:
+                # half a life is a share of the run as it is planned now
+                self.average.half_life_steps = options.ema_half_life * state.num_steps
+                self.average.update()
+        state.skipped_in_a_row = self.guard.skipped
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        state.progress += (1 - state.progress) / max(1, state.num_steps - state.step)
+        return total
+
+    def _accumulate_within_memory(self) -> tuple[Tensor, list[np.ndarray]]:
+        """Accumulate the gradients; where memory runs out, again in smaller micro-batches."""
+        while True:
+            try:
+                return self._accumulate()
+            except torch.OutOfMemoryError:
+                if not self._halve_micro_batch():
+                    raise
+            # only here has the error let go of the activations
+            self.optimizer.zero_grad(set_to_none=True)
+            self.statistics.put_back()
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _accumulate(self) -> tuple[Tensor, list[np.ndarray]]:
+        """Accumulate the gradients of one step; return its loss, shape (), and its sample ids."""
+        seed_step(self.options.seed, self.state.step, self.options.rank)
         total: Tensor | None = None
         ids: list[np.ndarray] = []
-        for batch in self.hooks.batches(state.step):
+        for batch in self._batches(self.state.step):
+            self.widest = max(self.widest, len(batch.ids))
             loss = self.hooks.compute_loss(batch)
             scaled = self.scaler.scale(loss * batch.part if batch.part != 1 else loss)
             torch.autograd.backward(scaled)
@@ -191,50 +215,47 @@ class Loop:
             total = part if total is None else total + part
             ids.append(batch.ids)
         assert total is not None
-        self.scaler.unscale_(self.optimizer)
-        norm = nn.utils.clip_grad_norm_(
-            self.parameters, self.options.clip or float("inf"), foreach=True
-        )
-        # scaled gradients that overflowed are the scaler's business: it skips and lowers its scale
-        if bool(torch.isfinite(total if self.options.scale_loss else norm + total)):
-            self.scaler.step(self.optimizer)
-            self.skipped = 0
-            if self.average:
-                # half a life is a share of the run as it is planned now
-                self.average.half_life_steps = self.options.ema_half_life * state.num_steps
-                self.average.update()
-        else:
-            self._skip(ids)
-        self.scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
-        state.progress += (1 - state.progress) / max(1, state.num_steps - state.step)
-        return total
+        return total, ids
 
-    def _skip(self, ids: list[np.ndarray]) -> None:
-        """Skip a step whose loss or gradient is not finite; stop after three in a row."""
-        self.skipped += 1
-        emit("note", text=f"Step {self.state.step} gave a loss that is not finite; skipped.")
-        if self.skipped >= _MAX_SKIPPED:
-            raise DivergenceError(
-                f"The loss was not finite at {_MAX_SKIPPED} steps in a row, the last is step "
-                f"{self.state.step}; expected a number. Lower --learning-rate, or look at the "
-                f"samples with ids {np.concatenate(ids)[:8].tolist()}."
-            )
+    def _batches(self, step: int) -> Iterator[Batch]:
+        size = self.state.micro_batch_size
+        return self.hooks.batches(step) if size is None else self.hooks.batches(step, size)
+
+    def _halve_micro_batch(self) -> bool:
+        """Halve the micro-batch, from now on and in later lives; return whether that can be."""
+        state = self.state
+        size = state.micro_batch_size or self.widest or self.options.batch_size
+        if size <= 1:
+            return False
+        state.micro_batch_size = (size + 1) // 2
+        why = f"out of memory with {size} at step {state.step}; the batch stays whole"
+        emit("choice", name="micro_batch_size", value=state.micro_batch_size, why=why)
+        return True
+
+    def _find_odd(self, step: int) -> list[int]:
+        """Return the ids of a step's samples whose inputs are not finite numbers."""
+        odd: list[int] = []
+        for batch in self._batches(step):
+            for values in batch.inputs:
+                if values.is_floating_point():
+                    is_odd = ~torch.isfinite(values).reshape(len(values), -1).all(dim=1)
+                    odd += batch.ids[is_odd.cpu().numpy()].tolist()
+        return sorted(set(odd))
 
     def _check(self) -> bool:
         """Look at the validation split; keep the best weights; return whether patience is out."""
+        self._look_back()
         state, began = self.state, time.monotonic()
         with self.average.applied() if self.average else nullcontext():
             found = self.hooks.check()
             # weights whose loss is not a number are never kept, whatever their score
-            if math.isfinite(found.loss) and (found.score, -found.loss) > (
-                state.best_score,
-                -state.best_loss,
-            ):
+            is_finite = math.isfinite(found.loss) and math.isfinite(found.score)
+            rank = (found.score, -found.loss)
+            if is_finite and rank > (state.best_score, -state.best_loss):
                 state.best_score, state.best_loss = found.score, found.loss
                 state.best_step = state.step
-                self.best = {n: v.detach().clone() for n, v in self._learned().items()}
-        self.hooks.set_mode()
+                self.best = {n: v.detach().clone() for n, v in learned_state(self.module).items()}
+        self._set_mode()
         state.last_check_step = state.step
         if found.score > state.reference_score + 0.5 * found.standard_error:
             state.reference_score, state.checks_without_gain = found.score, 0
@@ -246,7 +267,8 @@ class Loop:
             step=state.step,
             num_steps=state.num_steps,
             epoch=round(state.step / self.options.steps_per_epoch, 3),
-            val_accuracy=found.score,
+            metric=found.metric,
+            val_score=found.score,
             val_loss=found.loss,
         )
         patience = self.options.patience
@@ -271,21 +293,18 @@ class Loop:
         if affordable <= 0 and state.last_check_step != state.step:
             self._check()
 
-    def _tell(self, loss: Tensor) -> None:
-        now = time.monotonic()
+    def _tell(self, loss: float) -> None:
         state = self.state
-        if now - self.told < _TELL_SECONDS and state.step < state.num_steps:
-            return
-        self.told = now
+        self.told = time.monotonic()
         emit(
             "task",
             name="fine-tune",
             done=state.step,
             total=state.num_steps,
-            loss=float(loss),
+            loss=loss,
             val=state.best_score if state.best_step >= 0 else None,
-            images_per_second=self.options.batch_size / max(1e-9, self.pace.step_seconds),
-            eta_seconds=self._eta(now),
+            samples_per_second=self.options.batch_size / max(1e-9, self.pace.step_seconds),
+            eta_seconds=self._eta(self.told),
         )
 
     def _eta(self, now: float) -> float:
@@ -293,37 +312,35 @@ class Loop:
         eta = (self.state.num_steps - self.state.step) * self.pace.step_seconds
         return eta if self.deadline is None else min(eta, max(0.0, self.deadline - now))
 
-    def _learned(self) -> dict[str, Tensor]:
-        """Return what training changes: parameters that learn, and buffers."""
-        learned = {n: p for n, p in self.module.named_parameters() if p.requires_grad}
-        return {**learned, **dict(self.module.named_buffers())}
-
     @torch.no_grad()
     def _load_best(self) -> None:
         if self.best is not None:
-            for name, value in self._learned().items():
+            for name, value in learned_state(self.module).items():
                 value.copy_(self.best[name])
 
     def _save(self) -> None:
-        if self.checkpoints is None:
+        """Begin to save; what stands on the disk already is not saved again."""
+        self.saved = time.monotonic()
+        if self.writer is None or self.saved_step == self.state.step:
             return
-        tensors = {f"model.{n}": t for n, t in self._learned().items()}
-        tensors |= {f"optimizer.{n}": t for n, t in optimizer_tensors(self.optimizer).items()}
-        if self.best is not None:
-            tensors |= {f"best.{n}": t for n, t in self.best.items()}
+        self._look_back()
         state: dict[str, object] = {"loop": asdict(self.state)}
         if self.options.scale_loss:
             state["scaler"] = self.scaler.state_dict()
         if self.average:
-            tensors |= {f"average.{n}": t for n, t in self.average.state.items()}
             state["average_weight"] = self.average.total_weight
-        self.checkpoints.save(self.state.step, tensors, state)
-        self.saved = time.monotonic()
-        emit("checkpoint", step=self.state.step)
+        tensors = gather(self.module, self.optimizer, self.average, self.best)
+        self.writer.save(self.state.step, tensors, state)
+        self.saved_step = self.state.step
 
-    @torch.no_grad()
+    def _tell_written(self, *, is_waiting: bool = False) -> None:
+        """Tell which checkpoints have reached the disk; raise what went wrong on the way there."""
+        if self.writer:
+            for step in self.writer.wait() if is_waiting else self.writer.written():
+                emit("checkpoint", step=step)
+
     def _restore(self) -> None:
-        found = self.checkpoints.newest() if self.checkpoints else None
+        found = self.writer.folder.newest() if self.writer else None
         if found is None:
             return
         try:
@@ -338,25 +355,16 @@ class Loop:
 
     def _take(self, found: Checkpoint) -> None:
         """Go on from a checkpoint."""
-        parts: dict[str, dict[str, Tensor]] = {}
-        for key, value in found.tensors.items():
-            kind, name = key.split(".", 1)
-            parts.setdefault(kind, {})[name] = value
-        for name, value in self._learned().items():
-            value.copy_(parts["model"][name])
-        restore_optimizer(self.optimizer, parts.get("optimizer", {}))
-        if "best" in parts:
-            device = next(self.module.parameters()).device
-            self.best = {n: t.to(device) for n, t in parts["best"].items()}
+        self.best = give_back(found.tensors, self.module, self.optimizer, self.average)
         if self.average:
-            for name, value in self.average.state.items():
-                value.copy_(parts["average"][name])
             self.average.total_weight = float(str(found.state["average_weight"]))
         if self.options.scale_loss:
             self.scaler.load_state_dict(found.state["scaler"])  # type: ignore[arg-type]
         loop = found.state["loop"]
         assert isinstance(loop, dict)
         self.state = LoopState(**loop)
+        self.guard.skipped = self.state.skipped_in_a_row
+        self.saved_step = self.state.step
 
 
 def train(

@@ -10,28 +10,40 @@ import numpy as np
 from headstart.training.randomness import ORDER, generator, permutation
 from headstart.training.recipe import Imbalance
 
+_WINDOW_BATCHES = 50
+
 
 class Order:
     """The order of samples over all epochs.
 
     Each epoch is a fresh permutation; the remainder that does not fill a batch is left out (it
     differs from epoch to epoch). With ``oversample`` each class is drawn equally often, with
-    replacement.
+    replacement. With ``lengths`` samples of like length share a batch: the permutation is cut into
+    windows of fifty batches, each window is sorted by length, and the batches are shuffled again.
+    So batches still differ from epoch to epoch, and little of them is padding.
 
     Args:
         targets: int64, shape (N,).
         batch_size: Samples a step; at most N.
         imbalance: ``oversample`` draws classes equally often; anything else visits each sample.
         seed: The run's seed.
+        lengths: int64, shape (N,), or None where all samples have one shape.
     """
 
     def __init__(
-        self, targets: np.ndarray, *, batch_size: int, imbalance: Imbalance, seed: int
+        self,
+        targets: np.ndarray,
+        *,
+        batch_size: int,
+        imbalance: Imbalance,
+        seed: int,
+        lengths: np.ndarray | None = None,
     ) -> None:
         self.num_samples = len(targets)
         self.batch_size = min(batch_size, self.num_samples)
         self.steps_per_epoch = max(1, self.num_samples // self.batch_size)
         self._seed = seed
+        self._lengths = lengths
         self._shares: np.ndarray | None = None
         if imbalance == "oversample":
             counts = np.bincount(targets)
@@ -54,21 +66,40 @@ class Order:
 
     def _draw(self, epoch: int) -> np.ndarray:
         if self._shares is None:
-            return permutation(self._seed, epoch, self.num_samples)
-        draws = generator(ORDER, self._seed, epoch)
-        return draws.choice(self.num_samples, size=self.num_samples, p=self._shares)
+            drawn = permutation(self._seed, epoch, self.num_samples)
+        else:
+            draws = generator(ORDER, self._seed, epoch)
+            drawn = draws.choice(self.num_samples, size=self.num_samples, p=self._shares)
+        return drawn if self._lengths is None else self._by_length(drawn, self._lengths, epoch)
+
+    def _by_length(self, drawn: np.ndarray, lengths: np.ndarray, epoch: int) -> np.ndarray:
+        """Return one epoch's draw with samples of like length in the same batch."""
+        used = drawn[: self.steps_per_epoch * self.batch_size]
+        window = _WINDOW_BATCHES * self.batch_size
+        parts = [used[start : start + window] for start in range(0, len(used), window)]
+        sorted_parts = [part[np.argsort(lengths[part], kind="stable")] for part in parts]
+        batches = np.concatenate(sorted_parts).reshape(self.steps_per_epoch, self.batch_size)
+        shuffled = generator(ORDER, self._seed, epoch, 1).permutation(self.steps_per_epoch)
+        return batches[shuffled].reshape(-1)
 
 
 def class_weights(targets: np.ndarray, num_classes: int) -> np.ndarray:
     """Return one loss weight a class, inverse to its frequency, mean 1 over the samples.
 
     Args:
-        targets: int64, shape (N,).
+        targets: int64, shape (N,), or uint8, shape (N, K), for labels that do not exclude another.
         num_classes: K.
 
     Returns:
-        float32, shape (K,); 0 for a class without samples.
+        float32, shape (K,); 0 for a class without samples. For labels, how much more a positive
+        weighs than a negative: negatives over positives, 1 for a label that all samples have, or none.
     """
+    if targets.ndim == 2:
+        positives = targets.sum(axis=0, dtype=np.float64)
+        negatives = len(targets) - positives
+        has_both = (positives > 0) & (negatives > 0)
+        ratio = np.divide(negatives, positives, out=np.ones(num_classes), where=has_both)
+        return ratio.astype(np.float32)
     counts = np.bincount(targets, minlength=num_classes).astype(np.float64)
     weights: np.ndarray = np.divide(
         len(targets), counts * (counts > 0).sum(), out=np.zeros(num_classes), where=counts > 0

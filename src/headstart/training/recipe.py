@@ -13,16 +13,23 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeVar, get_args
 
 from headstart.training.augment import AugmentName
-from headstart.training.defaults import OptimizerName, default_length, defaults_for
+from headstart.training.defaults import (
+    LORA_RATE,
+    FamilyDefaults,
+    OptimizerName,
+    default_length,
+    defaults_for,
+)
 from headstart.training.limits import check_limits
 from headstart.training.schedule import ScheduleName
-from headstart.types import Start
+from headstart.types import Schema, Start
 
-StrategyName = Literal["head", "last-n", "lp-ft", "full"]
+StrategyName = Literal["head", "last-n", "lp-ft", "full", "lora"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Imbalance = Literal["none", "weights", "oversample"]
 Batchnorm = Literal["frozen", "train"]
 T = TypeVar("T")
+_PATIENCE = 6
 
 
 @dataclass(frozen=True)
@@ -137,7 +144,7 @@ class Wishes:
     imbalance: Imbalance = "none"
     clip: float = 1.0
     ema: bool | None = None
-    patience: int = 6
+    patience: int | None = None
     precision: Precision = "fp32"
     batchnorm: Batchnorm | None = None
     channels_last: bool = True
@@ -175,12 +182,21 @@ def recipe_for(
     strategy: StrategyName,
     wishes: Wishes,
     *,
+    schema: Schema,
     num_train: int,
-    num_classes: int,
     num_layers: int,
     seed: int,
 ) -> Recipe:
     """Resolve every option for one start, strategy and data set.
+
+    Args:
+        start: Decides the row of the table.
+        strategy: Which parameters learn.
+        wishes: What the user said.
+        schema: Decides the smoothing.
+        num_train: Training samples; they decide batch size and length.
+        num_layers: Layers of the encoder.
+        seed: Seed of everything.
 
     Raises:
         OptionError: Naming every option that is out of range or unknown, all at once.
@@ -193,37 +209,41 @@ def recipe_for(
     batch_size = min(chosen(wishes.batch_size, row.batch_size), num_train)
     micro = min(chosen(wishes.micro_batch_size, batch_size), batch_size)
     optimizer = chosen(wishes.optimizer, row.optimizer)
-    rate = row.learning_rate * batch_size / row.reference_batch
-    if (optimizer == "sgd") != (row.optimizer == "sgd"):
-        # the table's rate belongs to its optimizer; Adam's is about a thirtieth of SGD's
-        rate = rate / 30 if row.optimizer == "sgd" else rate * 30
     epochs, steps = wishes.num_epochs, wishes.num_steps
     if epochs is None and steps is None:
-        epochs, steps = default_length(num_train, row)
+        epochs, steps = default_length(num_train, row, batch_size)
     pretrained = start.pretrained_on is not None
+    schedule = chosen(wishes.schedule, row.schedule)
     ema = chosen(wishes.ema, row.ema_half_life > 0)
-    mixup_default = 0.1 if num_train > 20_000 and pretrained else 0.0
+    is_image = start.modality == "image"
+    mixup_default = 0.1 if num_train > 20_000 and pretrained and is_image else 0.0
+    is_smoothed = row.smooths and schema.task == "classification" and schema.num_outputs >= 5
     return Recipe(
         strategy=strategy,
         num_last_layers=chosen(wishes.num_last_layers, 1),
         optimizer=optimizer,
-        learning_rate=chosen(wishes.learning_rate, rate),
+        learning_rate=chosen(
+            wishes.learning_rate,
+            _rate(row, strategy, optimizer, wishes.batch_size or row.batch_size),
+        ),
         head_multiplier=chosen(
             wishes.head_multiplier, 1.0 if _has_probe(strategy) else _head(pretrained)
         ),
-        bottom_multiplier=chosen(wishes.bottom_multiplier, row.bottom_multiplier),
+        bottom_multiplier=chosen(
+            wishes.bottom_multiplier, 1.0 if strategy == "lora" else row.bottom_multiplier
+        ),
         momentum=row.momentum,
         beta2=row.beta2,
         weight_decay=chosen(wishes.weight_decay, row.weight_decay),
         l1_penalty=wishes.l1_penalty,
-        schedule=chosen(wishes.schedule, row.schedule),
+        schedule=schedule,
         warmup_fraction=chosen(wishes.warmup_fraction, row.warmup_fraction),
         cooldown_fraction=wishes.cooldown_fraction,
         batch_size=batch_size,
         micro_batch_size=micro,
         num_epochs=epochs,
         num_steps=steps,
-        label_smoothing=chosen(wishes.label_smoothing, 0.1 if num_classes >= 5 else 0.0),
+        label_smoothing=chosen(wishes.label_smoothing, 0.1 if is_smoothed else 0.0),
         dropout=wishes.dropout,
         drop_path=chosen(wishes.drop_path, row.drop_path),
         mixup=chosen(wishes.mixup, mixup_default),
@@ -232,7 +252,8 @@ def recipe_for(
         imbalance=wishes.imbalance,
         clip=wishes.clip,
         ema_half_life=(row.ema_half_life or 0.07) if ema else 0.0,
-        patience=wishes.patience,
+        # what anneals to zero gains most at its end, and must not be stopped before
+        patience=chosen(wishes.patience, _PATIENCE if schedule == "constant" else 0),
         precision=wishes.precision,
         # a head fitted on the frozen encoder fits only an encoder with the same statistics
         batchnorm=chosen(wishes.batchnorm, "frozen" if pretrained else "train"),
@@ -240,6 +261,17 @@ def recipe_for(
         compile=wishes.compile,
         seed=seed,
     )
+
+
+def _rate(
+    row: FamilyDefaults, strategy: StrategyName, optimizer: OptimizerName, batch_size: int
+) -> float:
+    """Return the family's learning rate at this batch size, for this optimizer and strategy."""
+    rate = row.learning_rate * batch_size / row.reference_batch
+    if (optimizer == "sgd") != (row.optimizer == "sgd"):
+        # the table's rate belongs to its optimizer; Adam's is about a thirtieth of SGD's
+        rate = rate / 30 if row.optimizer == "sgd" else rate * 30
+    return rate * LORA_RATE if strategy == "lora" else rate
 
 
 def with_length(recipe: Recipe, num_steps: int) -> Recipe:

@@ -1,7 +1,8 @@
 """Strategies: which parameters learn, with which learning rates. A strategy never loops.
 
 ``head`` trains a linear head on frozen features; ``last-n`` also the last n layers; ``full``
-everything at once; ``lp-ft`` first the head, then everything (Kumar et al., ICLR 2022).
+everything at once; ``lp-ft`` first the head, then everything (Kumar et al., ICLR 2022); ``lora``
+first the head, then low-rank adapters beside frozen weights (Hu et al., ICLR 2022).
 """
 
 from __future__ import annotations
@@ -26,12 +27,25 @@ def trainable_layers(recipe: Recipe, num_layers: int) -> list[bool]:
     return [True] * num_layers
 
 
-def freeze(encoder: nn.Module, layers: Sequence[Sequence[str]], learns: Sequence[bool]) -> None:
-    """Set ``requires_grad`` of every encoder parameter, layer by layer."""
+def freeze(
+    encoder: nn.Module,
+    layers: Sequence[Sequence[str]],
+    learns: Sequence[bool],
+    *,
+    adapters_only: bool = False,
+) -> None:
+    """Set ``requires_grad`` of every encoder parameter, layer by layer.
+
+    Args:
+        encoder: Where the parameters are.
+        layers: Names of parameters, a group a layer, stem first.
+        learns: For each layer whether it learns.
+        adapters_only: Whether only the adapters of these layers learn, by peft's names.
+    """
     parameters = dict(encoder.named_parameters())
     for names, learn in zip(layers, learns, strict=True):
         for name in names:
-            parameters[name].requires_grad_(learn)
+            parameters[name].requires_grad_(learn and (not adapters_only or "lora_" in name))
 
 
 def set_train_mode(module: nn.Module, batchnorm: Batchnorm = "train") -> None:

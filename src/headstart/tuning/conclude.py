@@ -6,46 +6,45 @@ linear probe on the start as it was. Then every file of the run folder that a re
 
 from __future__ import annotations
 
-import base64
-import io
 import os
 import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
-from headstart.data import Pixels
 from headstart.evaluation import (
-    accuracy,
     compare,
     comparison_to_json,
     figure_to_json,
     fit_temperature,
-    majority_baseline,
+    headline,
+    headline_figure,
+    naive_baseline,
+    outputs_of,
+    predictions_of,
     score,
-    softmax,
 )
 from headstart.events import emit
 from headstart.model import Model, run_batches
 from headstart.runfolder import RunFolder
 from headstart.training.probe import Probe
-from headstart.tuning.bench import PROBE_SAMPLES, Bench, install, probe, seconds_per_image
+from headstart.tuning.bench import PROBE_SAMPLES, Bench, install, probe
 from headstart.tuning.clock import Clock
+from headstart.tuning.controls import Rival, controls_seconds, run_controls
+from headstart.tuning.fitting import seconds_per_sample
+from headstart.tuning.items import worst_mistakes, write_predictions
 from headstart.tuning.tune import Tuned
-from headstart.types import BadSample, Dataset
+from headstart.types import BadSample, Dataset, Inputs
 
-MAJORITY, BEFORE, AFTER = "majority class", "frozen start + linear probe", "fine-tuned"
-_NUM_SHOWN = 12
+BEFORE, AFTER = "frozen start + linear probe", "fine-tuned"
 _PROBE_SECONDS = 3.0  # what the solver takes for 5,000 samples at the most, on one core
 
 
 @dataclass(frozen=True)
 class Conclusion:
-    """Content of ``metrics.json``, and the worst mistakes on the test split with their images."""
+    """Content of ``metrics.json``, and the worst mistakes on the test split with their samples."""
 
     metrics: dict[str, object]
     mistakes: list[dict[str, object]]
@@ -53,7 +52,19 @@ class Conclusion:
 
 def calibrate(model: Model, val_logits: np.ndarray, val_targets: np.ndarray) -> None:
     """Set the model's temperature so that its validation probabilities mean what they say."""
-    model.temperature = fit_temperature(val_logits, val_targets)
+    if model.schema.task != "regression":
+        model.temperature = fit_temperature(val_logits, val_targets, task=model.schema.task)
+
+
+def model_outputs(model: Model, logits: np.ndarray) -> np.ndarray:
+    """Return calibrated probabilities, or values in the targets' own unit."""
+    return outputs_of(
+        model.schema,
+        logits,
+        temperature=model.temperature,
+        target_mean=model.target_mean,
+        target_scale=model.target_scale,
+    )
 
 
 def conclude(
@@ -61,9 +72,9 @@ def conclude(
     dataset: Dataset,
     bench: Bench,
     tuned: Tuned,
-    train_pixels: Pixels,
-    val_pixels: Pixels,
-    test: Pixels,
+    train: Inputs,
+    val: Inputs,
+    test: Inputs,
     *,
     clock: Clock,
     options: dict[str, object],
@@ -75,70 +86,46 @@ def conclude(
         dataset: The data.
         bench: The fine-tuned model, and the encoder's state before.
         tuned: How the fine-tuning went.
-        train_pixels: For the baseline's probe, where the strategy fitted none.
-        val_pixels: For the temperature and the validation figures.
+        train: For the baseline's probe, where the strategy fitted none, and for the controls.
+        val: For the temperature and the validation figures.
         test: Looked at here and nowhere else.
-        clock: Where the budget is nearly spent, the baseline's probe is left out, and said so.
+        clock: Where the budget is nearly spent, baseline and controls are left out, and said so.
         options: Content of ``options.json``.
     """
-    model = bench.model
-    classes = dataset.schema.classes
+    model, schema = bench.model, dataset.schema
     emit("stage", text="Evaluating on the test split")
-    calibrate(model, tuned.val_logits, val_pixels.targets)
+    calibrate(model, tuned.val_logits, val.targets)
     save_model(folder, dataset, bench)
-    logits = run_batches(model, test.images, model, name="test")
-    probabilities = softmax(logits, model.temperature)
+    logits = run_batches(model, test, model, name="test")
+    outputs = model_outputs(model, logits)
     test_seconds = clock.spent
-    predictions = probabilities.argmax(axis=1)
-    before = _before(bench, dataset, tuned, train_pixels, val_pixels, test, clock)
+    before = _before(bench, dataset, tuned, train, val, test, clock)
+    rivals = [] if before is None else [Rival(BEFORE, before)]
+    rivals += run_controls(dataset, bench, train, val, test, clock)
     seconds = {
         "tune": round(tuned.seconds, 3),
         "until_test_figure": round(test_seconds, 3),
     }
+    val_outputs = model_outputs(model, tuned.val_logits)
     metrics: dict[str, object] = {
-        "test": score(probabilities, test.targets, classes=classes).to_json(),
-        "val": score(
-            softmax(tuned.val_logits, model.temperature), val_pixels.targets, classes=classes
-        ).to_json(),
-        "before_after": _before_after(
-            train_pixels.targets, before, predictions, test.targets, len(classes)
-        ),
+        "test": score(outputs, test.targets, schema).to_json(),
+        "val": score(val_outputs, val.targets, schema).to_json(),
+        "before_after": _before_after(dataset, train, rivals, outputs, test),
         "seconds": seconds,
     }
-    bad = [*dataset.bad_samples, *train_pixels.bad_samples, *val_pixels.bad_samples]
-    data_record = describe_data(dataset, [*bad, *test.bad_samples])
-    _write_predictions(folder, test, classes, probabilities)
+    bad = [*dataset.bad_samples, *train.bad_samples, *val.bad_samples, *test.bad_samples]
+    data_record = describe_data(dataset, bad, notes_of(train))
+    write_predictions(folder, test, schema, outputs)
     seconds["total"] = round(clock.spent, 3)
     folder.write_json("data.json", data_record)
     folder.write_json("options.json", options)
     folder.write_json("metrics.json", metrics)
-    return Conclusion(metrics, _worst_mistakes(test, classes, probabilities))
+    return Conclusion(metrics, worst_mistakes(dataset, test, outputs))
 
 
-def _worst_mistakes(
-    test: Pixels, classes: tuple[str, ...], probabilities: np.ndarray
-) -> list[dict[str, object]]:
-    """Return the test images that the model got wrong with most confidence, as PNG data."""
-    from PIL import Image
-
-    predictions = probabilities.argmax(axis=1)
-    confidence = probabilities.max(axis=1)
-    wrong = np.flatnonzero(predictions != test.targets)
-    shown = []
-    for place in wrong[np.argsort(-confidence[wrong], kind="stable")][:_NUM_SHOWN]:
-        pixels = np.asarray(test.images[place])
-        buffer = io.BytesIO()
-        Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(buffer, "PNG")
-        shown.append(
-            {
-                "name": test.names[place],
-                "target": classes[test.targets[place]],
-                "prediction": classes[predictions[place]],
-                "probability": float(confidence[place]),
-                "image_png_base64": base64.b64encode(buffer.getvalue()).decode(),
-            }
-        )
-    return shown
+def notes_of(inputs: Inputs) -> list[str]:
+    """Return what a reader should know of the preparation: texts that were cut, for example."""
+    return list(getattr(inputs, "notes", []))
 
 
 def save_model(folder: RunFolder, dataset: Dataset, bench: Bench) -> None:
@@ -147,8 +134,10 @@ def save_model(folder: RunFolder, dataset: Dataset, bench: Bench) -> None:
     bench.model.save(folder.write, about)
 
 
-def describe_data(dataset: Dataset, bad_samples: list[BadSample]) -> dict[str, object]:
-    """Return the content of ``data.json``."""
+def describe_data(
+    dataset: Dataset, bad_samples: list[BadSample], notes: list[str]
+) -> dict[str, object]:
+    """Return the content of ``data.json``; ``notes`` are those of the preparation."""
     seen = {(b.name, b.reason): b for b in bad_samples}
     splits = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
     return {
@@ -157,9 +146,10 @@ def describe_data(dataset: Dataset, bad_samples: list[BadSample]) -> dict[str, o
         "source": dict(dataset.source) if dataset.source else None,
         "counts": {name: len(split) for name, split in splits.items()},
         "split_origin": dict(dataset.split_origin),
+        "column_kinds": dict(dataset.column_kinds) if dataset.column_kinds else None,
         "split_ids": {name: [int(i) for i in split.ids] for name, split in splits.items()},
         "bad_samples": [asdict(b) for b in seen.values()],
-        "notes": list(dataset.notes),
+        "notes": [*dataset.notes, *notes],
     }
 
 
@@ -188,23 +178,25 @@ def _before(
     bench: Bench,
     dataset: Dataset,
     tuned: Tuned,
-    train_pixels: Pixels,
-    val_pixels: Pixels,
-    test: Pixels,
+    train: Inputs,
+    val: Inputs,
+    test: Inputs,
     clock: Clock,
 ) -> np.ndarray | None:
     """Return the test predictions of a linear probe on the start as it was, or None.
 
-    Under ``head`` the fine-tuned model is that probe. The fine-tuned weights are put back after.
+    Under ``head`` the fine-tuned model is that probe. Random weights of a text or table network
+    say nothing that a control does not say better. The fine-tuned weights are put back after.
     """
     model = bench.model
-    if bench.recipe.strategy == "head":
+    is_random = model.encoder.start.pretrained_on is None
+    if bench.recipe.strategy == "head" or (is_random and dataset.schema.modality != "image"):
         return None
-    each = seconds_per_image(bench)
+    each = seconds_per_sample(bench, dataset)
     limit = PROBE_SAMPLES["full"]
-    needed = 1.3 * each * len(test.images) + figures_seconds(dataset)
+    needed = 1.3 * each * len(test) + figures_seconds(dataset)
     if tuned.fitted is None:
-        needed += 1.3 * each * (min(limit, len(train_pixels.images)) + len(val_pixels.images))
+        needed += 1.3 * each * (min(limit, len(train)) + len(val))
         # a probe that is cut short would flatter the fine-tuning: all of its time, or none
         needed += _PROBE_SECONDS
     if clock.left < needed:
@@ -217,62 +209,38 @@ def _before(
     model.encoder.load_state_dict({n: t.to(model.device) for n, t in bench.initial.items()})
     fitted: Probe | None = tuned.fitted
     if fitted is None:
-        fitted = probe(
-            bench,
-            train_pixels.images,
-            train_pixels.targets,
-            val_pixels.images,
-            val_pixels.targets,
-            num_classes=len(dataset.schema.classes),
-            imbalance=bench.recipe.imbalance,
-            limit=limit,
-            deadline=None,
-        )
+        imbalance = bench.recipe.imbalance
+        fitted = probe(bench, train, val, imbalance=imbalance, limit=limit, deadline=None)
     install(model, fitted)
-    logits = run_batches(model, test.images, model, name="test, before")
+    logits = run_batches(model, test, model, name="test, before")
     model.load_state_dict(after)
-    predictions: np.ndarray = logits.argmax(axis=1)
-    return predictions
+    return predictions_of(dataset.schema, model_outputs(model, logits))
 
 
 def figures_seconds(dataset: Dataset) -> float:
-    """Return about what the figures, their intervals and the report take, in seconds."""
+    """Return about what controls, figures, their intervals and the report take, in seconds."""
     num = len(dataset.test) + len(dataset.val)
-    return 2.5 + 2e-5 * num * len(dataset.schema.classes)
+    return 2.5 + 2e-5 * num * dataset.schema.num_outputs + controls_seconds(dataset)
 
 
 def _before_after(
-    train_targets: np.ndarray,
-    before: np.ndarray | None,
-    after: np.ndarray,
-    targets: np.ndarray,
-    num_classes: int,
+    dataset: Dataset, train: Inputs, rivals: list[Rival], outputs: np.ndarray, test: Inputs
 ) -> dict[str, object]:
-    """Return the paired verdicts on the same test items."""
-    majority, _ = majority_baseline(train_targets, num_items=len(targets), num_classes=num_classes)
-    ladder = [(MAJORITY, majority), (AFTER, after)]
-    if before is not None:
-        ladder.insert(1, (BEFORE, before))
-    verdicts = [compare(name, p, AFTER, after, targets) for name, p in reversed(ladder[:-1])]
+    """Return the ladder of predictors and the paired verdicts, on the same test items."""
+    schema, targets = dataset.schema, test.targets
+    name, naive = naive_baseline(schema, train.targets, num_items=len(test))
+    after = predictions_of(schema, outputs)
+    ladder = [Rival(name, naive), *rivals]
+    verdicts = [
+        compare(rival.name, rival.predictions, AFTER, after, targets, schema)
+        for rival in [*rivals, ladder[0]]
+    ]
+    figures = {
+        rival.name: figure_to_json(headline_figure(schema, rival.predictions, targets))
+        for rival in [*ladder, Rival(AFTER, after)]
+    }
     return {
-        "accuracy": {name: figure_to_json(accuracy(p, targets)) for name, p in ladder},
+        "metric": headline(schema),
+        "figures": figures,
         "comparisons": [comparison_to_json(v) for v in verdicts],
     }
-
-
-def _write_predictions(
-    folder: RunFolder, test: Pixels, classes: tuple[str, ...], probabilities: np.ndarray
-) -> None:
-    """Write one row a test item: id, name, target, prediction, probability of every class."""
-    names = np.asarray(classes)
-    columns = {
-        "id": test.ids,
-        "name": list(test.names),
-        "target": names[test.targets],
-        "prediction": names[probabilities.argmax(axis=1)],
-        "probability": probabilities.max(axis=1).astype(np.float32),
-        "probabilities": list(probabilities.astype(np.float32)),
-    }
-    buffer = io.BytesIO()
-    pq.write_table(pa.table(columns), buffer, compression="zstd")
-    folder.write("predictions.parquet", buffer.getvalue())

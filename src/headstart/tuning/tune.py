@@ -12,12 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headstart.data import Pixels
 from headstart.events import emit
 from headstart.model import Model, run_batches
-from headstart.objectives import classification_loss, l1_penalty
+from headstart.objectives import check_score, l1_penalty, task_loss
 from headstart.training.checkpoint import CheckpointFolder
-from headstart.training.feed import Batch, ImageFeed
+from headstart.training.feed import Batch, Feed
 from headstart.training.loop import Check, Hooks, LoopOptions, LoopResult, train
 from headstart.training.memory import keep_freed_memory
 from headstart.training.order import class_weights
@@ -32,6 +31,7 @@ from headstart.training.strategy import (
     trainable_layers,
 )
 from headstart.tuning.bench import PROBE_SAMPLES, Bench, install, probe
+from headstart.types import Inputs
 
 _MIN_CHECK_STEPS = 50
 _PROBE_SHARE = 0.4  # of the time left, where the loop comes after the probe
@@ -44,7 +44,7 @@ class Tuned:
     Attributes:
         fitted: The probe of the first phase; None under ``full``.
         result: How the loop ended; None under ``head``, which needs no loop.
-        val_logits: Shape (M, K), of the model as it now stands.
+        val_logits: Shape (M, K), of the model as it now stands; (M, 1) under regression.
         seconds: Time of both phases.
     """
 
@@ -56,27 +56,25 @@ class Tuned:
 
 def tune(
     bench: Bench,
-    train_pixels: Pixels,
-    val_pixels: Pixels,
+    train_inputs: Inputs,
+    val_inputs: Inputs,
     *,
-    num_classes: int,
     checkpoints: CheckpointFolder | None,
     deadline: float | None,
     stop_requested: Callable[[], bool],
-    seconds_per_image: float | None = None,
+    seconds_per_sample: float | None = None,
     on_usable: Callable[[], None] = lambda: None,
 ) -> Tuned:
     """Fine-tune a model by its recipe; afterwards it holds the best weights seen.
 
     Args:
         bench: The model and its recipe.
-        train_pixels: Learned from.
-        val_pixels: Chosen by.
-        num_classes: K.
+        train_inputs: Learned from.
+        val_inputs: Chosen by.
         checkpoints: Where the state is kept and resumed from; None keeps none.
         deadline: ``time.monotonic()`` value by which training has ended; None for no limit.
         stop_requested: Whether someone asked to stop.
-        seconds_per_image: One forward pass; under a deadline it bounds the probe's sample.
+        seconds_per_sample: One forward pass; under a deadline it bounds the probe's sample.
         on_usable: Called after the probe, or after the loop's first check: from then on the model
             is worth keeping.
     """
@@ -89,65 +87,60 @@ def tune(
         emit("stage", text="Linear probe on the frozen encoder")
         fitted = probe(
             bench,
-            train_pixels.images,
-            train_pixels.targets,
-            val_pixels.images,
-            val_pixels.targets,
-            num_classes=num_classes,
+            train_inputs,
+            val_inputs,
             imbalance=recipe.imbalance,
-            limit=_probe_limit(recipe, num_classes, seconds_per_image, deadline),
+            limit=_probe_limit(bench, seconds_per_sample, deadline),
             deadline=_probe_deadline(recipe, deadline),
         )
         install(model, fitted)
-        emit("note", text=f"Probe: val accuracy {fitted.val_accuracy:.4f} ({fitted.seconds:.1f} s)")
+        told = f"val {fitted.metric} {fitted.val_score:.4f} ({fitted.seconds:.1f} s)"
+        emit("note", text=f"Probe: {told}")
         on_usable()
     result = None
     if recipe.strategy != "head":
         emit("stage", text=f"Fine-tuning ({recipe.strategy})")
         result = _run_loop(
             bench,
-            train_pixels,
-            val_pixels,
-            num_classes,
+            train_inputs,
+            val_inputs,
             checkpoints,
             deadline,
             stop_requested,
-            check_seconds=len(val_pixels.targets) * (seconds_per_image or 0.0),
+            check_seconds=len(val_inputs) * (seconds_per_sample or 0.0),
             on_usable=on_usable if fitted is None else lambda: None,
         )
-    val_logits = run_batches(model, val_pixels.images, model)
+    val_logits = run_batches(model, val_inputs, model)
     return Tuned(fitted, result, val_logits, time.monotonic() - began)
 
 
-def better(bench: Bench, tuned: Tuned, rival: Bench, val_pixels: Pixels) -> tuple[Bench, Tuned]:
-    """Return the better of a fine-tuned model and a rival, by accuracy on the same images.
+def better(bench: Bench, tuned: Tuned, rival: Bench, val_inputs: Inputs) -> tuple[Bench, Tuned]:
+    """Return the better of a fine-tuned model and a rival, by their score on the same samples.
 
     Args:
         bench: The fine-tuned model.
         tuned: How its fine-tuning went.
         rival: What screening left of the same start; it wins only where it is strictly better.
-        val_pixels: Decoded for both.
+        val_inputs: Prepared for both.
     """
-    logits = run_batches(rival.model, val_pixels.images, rival.model)
-    targets = val_pixels.targets
-    own, other = ((x.argmax(axis=1) == targets).mean() for x in (tuned.val_logits, logits))
-    if other <= own:
+    logits = run_batches(rival.model, val_inputs, rival.model)
+    own, other = (_judge(bench.model, x, val_inputs) for x in (tuned.val_logits, logits))
+    if other.score <= own.score:
         return bench, tuned
-    why = f"val accuracy {other:.4f}, after the fine-tuning in the time left {own:.4f}"
-    emit("choice", name="model", value="as screening left it", why=why)
+    why = f"val {own.metric} {other.score:.4f}, after the fine-tuning in the time left "
+    emit("choice", name="model", value="as screening left it", why=f"{why}{own.score:.4f}")
     return rival, replace(tuned, fitted=None, val_logits=logits)
 
 
-def _probe_limit(
-    recipe: Recipe, num_classes: int, seconds_per_image: float | None, deadline: float | None
-) -> int:
+def _probe_limit(bench: Bench, seconds_per_sample: float | None, deadline: float | None) -> int:
     """Return how many samples the probe may take: its features get a share of the time left."""
+    recipe = bench.recipe
     limit = PROBE_SAMPLES[recipe.strategy]
-    if deadline is None or seconds_per_image is None:
+    if deadline is None or seconds_per_sample is None:
         return limit
     share = 0.8 if recipe.strategy == "head" else 0.25
-    affordable = int(share * (deadline - time.monotonic()) / seconds_per_image)
-    return max(10 * num_classes, min(limit, affordable))
+    affordable = int(share * (deadline - time.monotonic()) / seconds_per_sample)
+    return max(10 * bench.model.schema.num_outputs, min(limit, affordable))
 
 
 def _probe_deadline(recipe: Recipe, deadline: float | None) -> float | None:
@@ -160,9 +153,8 @@ def _probe_deadline(recipe: Recipe, deadline: float | None) -> float | None:
 
 def _run_loop(
     bench: Bench,
-    train_pixels: Pixels,
-    val_pixels: Pixels,
-    num_classes: int,
+    train_inputs: Inputs,
+    val_inputs: Inputs,
     checkpoints: CheckpointFolder | None,
     deadline: float | None,
     stop_requested: Callable[[], bool],
@@ -172,24 +164,23 @@ def _run_loop(
     """Wire the model, the feed and the loss into the loop's hooks, and run it."""
     model, recipe = bench.model, bench.recipe
     layers = model.encoder.layers
-    freeze(model.encoder, layers, trainable_layers(recipe, len(layers)))
+    learns = trainable_layers(recipe, len(layers))
+    freeze(model.encoder, layers, learns, adapters_only=recipe.strategy == "lora")
     optimizer = build_optimizer(parameter_groups(model.encoder, model.head, layers, recipe), recipe)
-    feed = ImageFeed(
-        train_pixels.images, train_pixels.targets, train_pixels.ids, recipe, model.device
-    )
-    num_steps, _ = recipe.length(len(train_pixels.targets))
+    feed = Feed(train_inputs, model.standard_targets(train_inputs.targets), recipe, model.device)
+    num_steps, _ = recipe.length(len(train_inputs))
     steps_per_epoch = feed.order.steps_per_epoch
     looks = itertools.count()
 
     def look() -> Check:
-        found = check_accuracy(model, val_pixels)
+        found = check(model, val_inputs)
         if next(looks) == 0:
             on_usable()
         return found
 
     hooks = Hooks(
         batches=feed.batches,
-        compute_loss=_loss(model, recipe, train_pixels.targets, num_classes),
+        compute_loss=_loss(model, recipe, train_inputs.targets),
         check=look,
         learning_rate_factor=lambda progress: learning_rate_factor(
             recipe.schedule,
@@ -218,13 +209,12 @@ def _run_loop(
     return train(model, optimizer, hooks, options, checkpoints=checkpoints, deadline=deadline)
 
 
-def _loss(
-    model: Model, recipe: Recipe, targets: np.ndarray, num_classes: int
-) -> Callable[[Batch], Tensor]:
+def _loss(model: Model, recipe: Recipe, targets: np.ndarray) -> Callable[[Batch], Tensor]:
     """Return the function from a micro-batch to its loss."""
-    weights = None
-    if recipe.imbalance == "weights":
-        weights = torch.from_numpy(class_weights(targets, num_classes)).to(model.device)
+    weights, task = None, model.schema.task
+    if recipe.imbalance == "weights" and task != "regression":
+        balanced = class_weights(targets, model.schema.num_outputs)
+        weights = torch.from_numpy(balanced).to(model.device)
     forward = torch.compile(model) if recipe.compile else model
     device_type = model.device.type
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.precision)
@@ -232,8 +222,9 @@ def _loss(
     def compute(batch: Batch) -> Tensor:
         mixed = torch.autocast(device_type, dtype) if dtype else contextlib.nullcontext()
         with mixed:
-            logits = forward(batch.inputs)
-        loss = classification_loss(
+            logits = forward(*batch.inputs)
+        loss = task_loss(
+            task,
             logits,
             batch.targets,
             partner=batch.partner,
@@ -248,11 +239,13 @@ def _loss(
     return compute
 
 
-def check_accuracy(model: Model, val_pixels: Pixels) -> Check:
-    """Return accuracy and log loss on the validation split."""
-    logits = run_batches(model, val_pixels.images, model)
-    targets = torch.from_numpy(np.ascontiguousarray(val_pixels.targets))
-    loss = torch.nn.functional.cross_entropy(torch.from_numpy(logits), targets)
-    accuracy = float((logits.argmax(axis=1) == val_pixels.targets).mean())
-    error = float(np.sqrt(max(accuracy * (1 - accuracy), 1e-6) / len(val_pixels.targets)))
-    return Check(score=accuracy, loss=float(loss), standard_error=error)
+def check(model: Model, val_inputs: Inputs) -> Check:
+    """Return score and loss on the validation split."""
+    return _judge(model, run_batches(model, val_inputs, model), val_inputs)
+
+
+def _judge(model: Model, logits: np.ndarray, val_inputs: Inputs) -> Check:
+    """Return score and loss of logits."""
+    targets = model.standard_targets(val_inputs.targets)
+    metric, score, loss, error = check_score(model.schema.task, logits, targets)
+    return Check(score=score, loss=loss, standard_error=error, metric=metric)

@@ -1,0 +1,182 @@
+"""Make a ``Dataset`` of records: inspect every sample, leave out the unusable, split, hash.
+
+The same way for images, texts and tables; what differs is how a sample is inspected, and that the
+columns of a table are surveyed once it is known which rows are train's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from headstart.data.fingerprint import (
+    Inspection,
+    fingerprint,
+    inspect,
+    inspect_rows,
+    inspect_texts,
+    sample_ids,
+)
+from headstart.data.images import decode_one
+from headstart.data.records import NOUNS, SPLIT_CODES, Records
+from headstart.data.rows import TableSamples, TextSamples
+from headstart.data.samples import ArraySamples, UnreadableImage, take
+from headstart.data.split import assign_splits, describe_splits
+from headstart.data.survey import survey
+from headstart.errors import DataError
+from headstart.types import BadSample, Dataset, ImageSpec, Samples, Schema, Split
+
+SAMPLES_LOOKED_AT = 64
+
+
+def assemble(
+    records: Records,
+    val_fraction: float,
+    test_fraction: float,
+    max_bad_fraction: float,
+    seed: int,
+) -> Dataset:
+    """Return the data set that records make: inspected, without the unusable, split, hashed.
+
+    Args:
+        records: All samples of the source.
+        val_fraction: Share of train that becomes val where the data brings none.
+        test_fraction: Share that becomes test where the data brings none.
+        max_bad_fraction: Share of unusable samples above which this stops.
+        seed: Of the split.
+
+    Raises:
+        DataError: Too many samples are unusable, or the data cannot be split or learned from.
+    """
+    several = NOUNS[records.modality][1]
+    if len(records.targets) == 0:
+        raise DataError(f"{records.name} holds no samples. Expected labelled {several}.")
+    inspection = _inspect(records)
+    records, inspection, bad = _leave_out_bad(records, inspection, max_bad_fraction)
+    splits, origin = assign_splits(
+        records, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed
+    )
+    notes = [*records.notes, *describe_splits(records, splits)]
+    if bad:
+        total = len(bad) + len(splits)
+        notes.append(f"{len(bad)} of {total} {several} left out: {_first_few(bad)}.")
+    is_first_kind = (records.modality, records.task) == ("image", "classification")
+    names = [records.samples.name(i) for i in range(len(splits))]
+    ids = sample_ids(inspection.digests, names)
+    samples, kinds = records.samples, records.column_kinds
+    if isinstance(samples, TableSamples) and kinds is not None:
+        kept, said = survey(records, splits == SPLIT_CODES["train"])
+        samples, kinds = samples.select(kept), {name: kinds[name] for name in kept}
+        notes += said
+    is_image = records.modality == "image"
+
+    def part(code: int) -> Split:
+        chosen = np.flatnonzero(splits == code)
+        return Split(take(samples, chosen), records.targets[chosen], ids[chosen])
+
+    return Dataset(
+        name=records.name,
+        schema=Schema(records.modality, records.task, records.classes, records.label),
+        train=part(SPLIT_CODES["train"]),
+        val=part(SPLIT_CODES["val"]),
+        test=part(SPLIT_CODES["test"]),
+        fingerprint=fingerprint(
+            ids,
+            inspection.digests,
+            records.targets,
+            splits,
+            list(records.classes),
+            () if is_first_kind else (records.modality, records.task),
+        ),
+        split_origin=origin,
+        bad_samples=tuple(bad),
+        notes=tuple(notes),
+        image_size=_median_size(inspection.sizes) if is_image else None,
+        image_channels=_num_channels(samples) if is_image else None,
+        column_kinds=kinds,
+        max_bad_fraction=max_bad_fraction,
+    )
+
+
+def _inspect(records: Records) -> Inspection:
+    task = f"read {records.name}"
+    if isinstance(records.samples, TextSamples):
+        return inspect_texts(records.samples, task)
+    if isinstance(records.samples, TableSamples):
+        return inspect_rows(records.samples, task)
+    return inspect(records.samples, task)
+
+
+def check_bad_share(
+    name: str,
+    bad: Sequence[BadSample],
+    num_total: int,
+    max_bad_fraction: float,
+    noun: str = "images",
+) -> None:
+    """Stop when more samples are unusable than the user allows.
+
+    Args:
+        name: Of the data set.
+        bad: The unusable samples.
+        num_total: All samples, usable or not.
+        max_bad_fraction: The limit, a share.
+        noun: What several samples are called.
+
+    Raises:
+        DataError: The limit is exceeded.
+    """
+    if len(bad) > max_bad_fraction * num_total:
+        raise DataError(
+            f"{len(bad)} of {num_total} {noun} of {name} ({len(bad) / num_total:.1%}) cannot be "
+            f"used, more than the limit of {max_bad_fraction:.4g}: {_first_few(bad)}. Repair or "
+            "remove them, or allow more with --max-bad-fraction."
+        )
+
+
+def _first_few(bad: Sequence[BadSample]) -> str:
+    shown = "; ".join(f"{sample.name}: {sample.reason}" for sample in bad[:3])
+    return shown + (f"; and {len(bad) - 3} more" if len(bad) > 3 else "")
+
+
+def _leave_out_bad(
+    records: Records, inspection: Inspection, max_bad_fraction: float
+) -> tuple[Records, Inspection, list[BadSample]]:
+    """Return records and inspection of the usable samples, and the others with their reasons."""
+    bad = [BadSample(records.samples.name(i), reason) for i, reason in inspection.reasons.items()]
+    if not bad:
+        return records, inspection, []
+    noun = NOUNS[records.modality][1]
+    check_bad_share(records.name, bad, len(records.targets), max_bad_fraction, noun)
+    kept = np.setdiff1d(np.arange(len(records.targets)), list(inspection.reasons))
+    groups = records.groups
+    records = replace(
+        records,
+        samples=take(records.samples, kept),
+        targets=records.targets[kept],
+        splits=records.splits[kept],
+        groups=None if groups is None else [groups[i] for i in kept],
+    )
+    return records, Inspection(inspection.digests[kept], inspection.sizes[kept], {}), bad
+
+
+def _median_size(sizes: np.ndarray) -> tuple[int, int]:
+    height, width = np.median(sizes, axis=0)
+    return int(height), int(width)
+
+
+def _num_channels(samples: Samples) -> int:
+    """Return 1 when the samples looked at are all grey, also where they are stored as RGB."""
+    if isinstance(samples, ArraySamples) and samples.images.shape[3] == 1:
+        return 1
+    spec = ImageSpec(32, 3, (0.5,) * 3, (0.5,) * 3, "bilinear", 32, 3)
+    for i in np.unique(np.linspace(0, len(samples) - 1, SAMPLES_LOOKED_AT).astype(int)):
+        try:
+            pixels = decode_one(samples.read(int(i)), spec)
+        except UnreadableImage:
+            continue  # truncated: named when everything is decoded
+        if (pixels != pixels[..., :1]).any():
+            return 3
+    return 1

@@ -1,0 +1,188 @@
+"""Fit the preprocessing of a table on train, and apply it anywhere: rows → numbers and codes.
+
+scikit-learn does the fitting (median, mean and deviation, quantiles, categories); what it found
+goes into a ``TableSpec`` of plain values, and ``to_cells`` applies that in NumPy. So a run folder
+needs no pickled scikit-learn object, and training, evaluation and serving share one function. A
+test holds it equal to scikit-learn's own transform.
+
+What each kind of column becomes, in the order of the columns:
+
+- numeric: one number, a missing one replaced by train's median, then standardised;
+- boolean: 0 or 1, a missing one replaced by the more frequent, not standardised;
+- date: days since 1970-01-01, month (1 to 12), weekday (0 is Monday), standardised; a missing date
+  counts as train's median day;
+- each of these is followed by a 0/1 that says "missing" where train lacks values;
+- categorical: a code; category i has i + 1, and 0 is everything else: categories train has once or
+  not at all, and of more than 255 all but the 254 most frequent. A missing cell is the category
+  ``""``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from headstart.data.rows import TableSamples
+from headstart.errors import DataError
+from headstart.types import Column, ColumnKind, Dataset, TableSpec
+
+MAX_CATEGORIES = 255
+MIN_FREQUENCY = 2
+NUM_BINS = 32
+MISSING = ""
+DATE_PARTS = ("days", "month", "weekday")
+
+
+def fit_table_spec(dataset: Dataset) -> TableSpec:
+    """Return the preprocessing of a table, fitted on its train split alone.
+
+    Args:
+        dataset: A table.
+
+    Raises:
+        DataError: It is no table.
+
+    Example:
+        >>> from headstart.data import load
+        >>> data = load((np.arange(40.0), 2 * np.arange(40.0) + 0.5))
+        >>> fit_table_spec(data).columns[0].name
+        'x0'
+    """
+    samples = dataset.train.samples
+    if not isinstance(samples, TableSamples) or dataset.column_kinds is None:
+        raise DataError(
+            f"{dataset.name} holds {dataset.schema.modality} samples; expected a table. Only "
+            "tables have columns to prepare."
+        )
+    table = samples.columns()
+    columns = [_fit(name, kind, table.column(name)) for name, kind in dataset.column_kinds.items()]
+    return TableSpec(tuple(columns))
+
+
+def _fit(name: str, kind: ColumnKind, column: Any) -> Column:
+    has_missing = column.null_count > 0
+    if kind == "categorical":
+        return Column(name, kind, categories=_categories(column), has_missing=has_missing)
+    from sklearn.impute import SimpleImputer
+    from sklearn.preprocessing import QuantileTransformer, StandardScaler
+
+    values = _first_numbers(column, kind).reshape(-1, 1)
+    if np.isnan(values).all():
+        values = np.zeros_like(values)
+    if kind == "boolean":
+        fill = SimpleImputer(strategy="most_frequent").fit(values).statistics_[0]
+        return Column(name, kind, float(fill), (0.0,), (1.0,), has_missing=has_missing)
+    fill = float(SimpleImputer(strategy="median").fit(values).statistics_[0])
+    filled = np.where(np.isnan(values), fill, values)
+    parts = _date_parts(filled[:, 0]) if kind == "date" else filled
+    scaler = StandardScaler().fit(parts)
+    edges: tuple[float, ...] = ()
+    if kind == "numeric":
+        known = values[~np.isnan(values)].reshape(-1, 1)
+        number = min(NUM_BINS + 1, len(known))
+        quantiles = QuantileTransformer(n_quantiles=number, subsample=len(known)).fit(known)
+        edges = tuple(np.unique(quantiles.quantiles_[:, 0]).tolist())
+    return Column(
+        name,
+        kind,
+        fill,
+        tuple(scaler.mean_.tolist()),
+        tuple(scaler.scale_.tolist()),
+        edges if len(edges) > 1 else (),
+        has_missing=has_missing,
+    )
+
+
+def _categories(column: Any) -> tuple[str, ...]:
+    """Return the categories that have a code, sorted."""
+    from sklearn.preprocessing import OrdinalEncoder
+
+    words = _words(column)
+    encoder = OrdinalEncoder(
+        handle_unknown="use_encoded_value",
+        unknown_value=-1,
+        min_frequency=MIN_FREQUENCY,
+        max_categories=MAX_CATEGORIES,
+    ).fit(words)
+    rare = encoder.infrequent_categories_[0]
+    rare = set() if rare is None else set(rare.tolist())
+    frequent = [str(word) for word in encoder.categories_[0].tolist() if word not in rare]
+    return tuple(frequent)
+
+
+def _words(column: Any) -> np.ndarray:
+    """Return a categorical column as objects, shape (N, 1), the missing ones as ``""``."""
+    cells = [MISSING if word is None else word for word in column.to_pylist()]
+    return np.array(cells, dtype=object).reshape(-1, 1)
+
+
+def _first_numbers(column: Any, kind: ColumnKind) -> np.ndarray:
+    """Return float64, shape (N,): numbers, 0/1, or days since 1970-01-01; NaN where missing."""
+    import pyarrow as pa
+
+    if kind == "date":
+        micros = column.cast(pa.int64()).cast(pa.float64(), safe=False)
+        days = micros.to_numpy(zero_copy_only=False) / (24 * 3600 * 1e6)
+        return np.asarray(days, np.float64)
+    if kind == "boolean":
+        column = column.cast(pa.uint8())
+    return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
+
+
+def _date_parts(days: np.ndarray) -> np.ndarray:
+    """Return days, month and weekday, float64, shape (N, 3), of days since 1970-01-01."""
+    whole = np.floor(days).astype("datetime64[D]")
+    months = (whole.astype("datetime64[M]").astype(np.int64)) % 12 + 1
+    weekdays = (whole.astype(np.int64) + 3) % 7  # 1970-01-01 was a Thursday
+    return np.stack([days, months, weekdays], axis=1).astype(np.float64)
+
+
+def to_cells(spec: TableSpec, table: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers, float32 (N, F), and the codes, int64 (N, G), of rows.
+
+    Args:
+        spec: The fitted columns.
+        table: A pyarrow Table that holds them in the canonical form of their kinds.
+    """
+    numbers: list[np.ndarray] = []
+    codes: list[np.ndarray] = []
+    for column in spec.columns:
+        cells = table.column(column.name)
+        if column.kind == "categorical":
+            code = {word: i + 1 for i, word in enumerate(column.categories)}
+            words = _words(cells)[:, 0].tolist()
+            codes.append(np.fromiter((code.get(word, 0) for word in words), np.int64, len(words)))
+            continue
+        values = _first_numbers(cells, column.kind)
+        missing = np.isnan(values)
+        filled = np.where(missing, column.fill, values)
+        parts = _date_parts(filled) if column.kind == "date" else filled[:, None]
+        numbers.append((parts - np.asarray(column.mean)) / np.asarray(column.scale))
+        if column.has_missing:
+            numbers.append(missing[:, None])
+    N = table.num_rows
+    joined = np.concatenate(numbers, axis=1) if numbers else np.empty((N, 0))
+    stacked = np.stack(codes, axis=1) if codes else np.empty((N, 0), np.int64)
+    return joined.astype(np.float32), stacked
+
+
+def feature_names(spec: TableSpec) -> list[str]:
+    """Return a name for each of the F numbers, then one for each of the G codes.
+
+    Args:
+        spec: The fitted columns.
+
+    Example:
+        >>> feature_names(TableSpec((Column("born", "date"), Column("sex", "categorical"))))
+        ['born (days)', 'born (month)', 'born (weekday)', 'sex']
+    """
+    numbers: list[str] = []
+    for column in spec.columns:
+        if column.kind == "categorical":
+            continue
+        parts: Sequence[str] = DATE_PARTS if column.kind == "date" else ()
+        numbers += [f"{column.name} ({part})" for part in parts] or [column.name]
+        numbers += [f"{column.name} is missing"] if column.has_missing else []
+    return numbers + [column.name for column in spec.columns if column.kind == "categorical"]

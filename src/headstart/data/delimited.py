@@ -1,0 +1,272 @@
+"""Read CSV, TSV and JSONL files: bytes → characters → columns, with the place of every fault.
+
+Every cell of a CSV or TSV file arrives as text, or as nothing where it is empty (or reads ``NA``,
+``NaN``, ``null``): what a column holds is decided later and in one place, so that the class ``01``
+stays and a number is never guessed from the first rows. Bytes that are not UTF-8 are refused with
+their line; characters are never guessed.
+
+A tab-separated file with as many tabs in every line is read without regard to quotes, which texts
+of messages hold at will; quotes around a whole cell are taken off all the same.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import zlib
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from headstart.data.options import ReadOptions
+from headstart.errors import DataError, quoted
+
+DELIMITERS = {"csv": ",", "tsv": "\t"}
+MAX_BLOCK_BYTES = 2**31 - 2
+SNIFFED_CHARACTERS = 2**16
+CJK_RANGES = ((0x3400, 0x9FFF), (0x3000, 0x30FF), (0xFF00, 0xFFEF))
+
+
+def read_text_table(path: Path, where: str, kind: str, options: ReadOptions) -> Any:
+    """Return a CSV, TSV or JSONL file as a pyarrow Table.
+
+    Args:
+        path: The file; gzip is undone.
+        where: What to call it in messages.
+        kind: Its suffix: ``csv``, ``tsv``, ``jsonl``, ``ndjson``; anything else is delimited text
+            whose delimiter is looked for.
+        options: Header and encoding, where they were said.
+
+    Raises:
+        DataError: The bytes are no text of the encoding, or the rows do not fit.
+        pyarrow.ArrowInvalid: The content cannot be parsed for another reason.
+    """
+    content = read_text_bytes(path, where, options.encoding)
+    if not content.strip():
+        raise DataError(f"{where} is empty. Expected a table with a header.")
+    if kind in ("jsonl", "ndjson"):
+        if options.header:
+            raise DataError(
+                f"{where} names its columns in every row; --header {' '.join(options.header)} is "
+                "for files without a header. Leave it out."
+            )
+        return _parse(content, where, "", (), has_names=True)
+    head = content[:SNIFFED_CHARACTERS].decode(errors="ignore")
+    delimiter = _find_delimiter(head, kind, options)
+    names = options.header or _read_header(content, where, delimiter)
+    return _parse(content, where, delimiter, names, has_names=options.header is not None)
+
+
+def read_text_bytes(path: Path, where: str, encoding: str | None) -> bytes:
+    """Return a file as UTF-8 bytes without byte-order mark; gzip is undone.
+
+    Args:
+        path: The file.
+        where: What to call it in messages.
+        encoding: What the user said of its bytes, or None for UTF-8.
+
+    Raises:
+        DataError: The bytes are no text of that encoding.
+    """
+    content = path.read_bytes()
+    if content[:2] == b"\x1f\x8b":
+        try:
+            content = gzip.decompress(content)
+        except (EOFError, zlib.error) as error:
+            raise DataError(
+                f"{where} cannot be read: its gzip data is cut short or damaged ({error}). "
+                "Compress or download it again."
+            ) from error
+    if encoding is not None:
+        try:
+            return content.decode(encoding).removeprefix("\ufeff").encode()
+        except UnicodeError as error:
+            start = getattr(error, "start", 0)
+            raise DataError(
+                f"{where} is not {encoding}: byte {start:,} ({_around(content, start)}), line "
+                f"{_line(content, start):,}. Say another --encoding, or convert the file to UTF-8."
+            ) from error
+    content = content.removeprefix(b"\xef\xbb\xbf")
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff") or content[:200].count(0) > 50:
+        raise DataError(
+            f"{where} is not UTF-8 but looks like UTF-16. Say --encoding utf-16, or save the file "
+            "as UTF-8."
+        )
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{where} is not UTF-8: byte {error.start:,} ({_around(content, error.start)}), line "
+            f"{_line(content, error.start):,}. Say what it is, for example --encoding "
+            f"{_likely_encoding(content)}, or convert the file to UTF-8."
+        ) from error
+    return content
+
+
+def _line(content: bytes, offset: int) -> int:
+    return content.count(b"\n", 0, offset) + 1
+
+
+def _around(content: bytes, offset: int) -> str:
+    return f"0x{content[offset]:02x}" if offset < len(content) else "the end"
+
+
+def _likely_encoding(content: bytes) -> str:
+    """Return gb18030 where the bytes make sense as Chinese, otherwise latin-1."""
+    sample = content[:SNIFFED_CHARACTERS]
+    text = sample.decode("gb18030", errors="replace")
+    foreign = [character for character in text if ord(character) > 127]
+    num_cjk = sum(low <= ord(c) <= high for c in foreign for low, high in CJK_RANGES)
+    # Accented letters of latin-1 are lone bytes: read as GB18030, few of them make Chinese.
+    pairs = sum(a > 127 and b > 127 for a, b in pairwise(sample))
+    high = sum(byte > 127 for byte in sample)
+    is_chinese = num_cjk > 0.9 * max(1, len(foreign)) and pairs > 0.5 * max(1, high)
+    return "gb18030" if is_chinese else "latin-1"
+
+
+def _find_delimiter(head: str, kind: str, options: ReadOptions) -> str:
+    """Return what stands between cells: by the suffix, unless the first line tells otherwise."""
+    first = head.lstrip("\r\n").split("\n", 1)[0]
+    usual = DELIMITERS.get(kind)
+    if usual and usual in first:
+        return usual
+    # Spreadsheets of many countries write ';', where the comma is the decimal sign.
+    counts = {mark: first.count(mark) for mark in ("\t", ";", ",")}
+    if options.header and (usual is None or len(options.header) > 1):
+        fitting = [mark for mark, n in counts.items() if n >= len(options.header) - 1]
+        return fitting[0] if fitting else (usual or ",")
+    best = max(counts, key=lambda mark: counts[mark])
+    return best if counts[best] else (usual or ",")
+
+
+def _read_header(content: bytes, where: str, delimiter: str) -> tuple[str, ...]:
+    """Return the column names in the first row; a name that is empty becomes ``column 3``."""
+    lines = io.StringIO(content.decode(), newline="")
+    try:
+        row = next(row for row in csv.reader(lines, delimiter=delimiter) if row)
+    except (csv.Error, StopIteration) as error:
+        raise DataError(
+            f"{where} has no header that can be read ({error}). Expected column names in the first "
+            "row; if there is none, name the columns with --header."
+        ) from error
+    names = tuple(name.strip() or f"column {i + 1}" for i, name in enumerate(row))
+    if any("\0" in name for name in names):
+        raise DataError(f"{where} holds NUL bytes in its first row: it is no text table.")
+    refuse_duplicates(names, where)
+    return names
+
+
+def refuse_duplicates(names: tuple[str, ...] | list[str], where: str) -> None:
+    """Refuse two columns of one name.
+
+    Raises:
+        DataError: There are.
+    """
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        places = [str(i + 1) for i, name in enumerate(names) if name == twice[0]]
+        raise DataError(
+            f"{where} has {len(places)} columns called '{twice[0]}' (columns {', '.join(places)}). "
+            "Give each column a name of its own, or remove one."
+        )
+
+
+def _parse(
+    content: bytes, where: str, delimiter: str, names: tuple[str, ...], *, has_names: bool
+) -> Any:
+    """Return the table in the content; JSON where there is no delimiter."""
+    import pyarrow as pa
+
+    is_plain = delimiter == "\t" and _has_even_tabs(content, len(names) - 1)
+    block = 2**20
+    while True:
+        try:
+            if not delimiter:
+                return _parse_json(content, block)
+            table = _parse_csv(content, block, names, delimiter, is_plain)
+            table = table if has_names else table.slice(1)
+            return _unquote(table) if is_plain else table
+        except pa.ArrowInvalid as error:
+            # One row is longer than a block: read larger blocks.
+            is_long = "straddl" in str(error) or "try to increase block size" in str(error)
+            if is_long and block < min(len(content), MAX_BLOCK_BYTES):
+                block = min(block * 8, len(content) + 1, MAX_BLOCK_BYTES)
+                continue
+            if delimiter and (fault := _find_ragged(content, delimiter, names)):
+                raise DataError(f"{where} cannot be read as CSV: {fault}") from error
+            raise
+
+
+def _parse_json(content: bytes, block: int) -> Any:
+    import pyarrow as pa
+    import pyarrow.json
+
+    options = pyarrow.json.ReadOptions(block_size=block)
+    return pyarrow.json.read_json(pa.BufferReader(content), read_options=options)
+
+
+def _parse_csv(
+    content: bytes, block: int, names: tuple[str, ...], delimiter: str, is_plain: bool
+) -> Any:
+    """Return all rows, the header's too, as columns of text."""
+    import pyarrow as pa
+    import pyarrow.csv
+
+    return pyarrow.csv.read_csv(
+        pa.BufferReader(content),
+        pyarrow.csv.ReadOptions(block_size=block, column_names=list(names)),
+        pyarrow.csv.ParseOptions(
+            delimiter=delimiter,
+            quote_char=False if is_plain else '"',
+            newlines_in_values=not is_plain,
+        ),
+        pyarrow.csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()),
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    )
+
+
+def _has_even_tabs(content: bytes, number: int) -> bool:
+    """Return whether every line that is not empty holds this many tabs."""
+    return all(line.count(b"\t") == number for line in content.split(b"\n") if line.strip(b"\r"))
+
+
+def _unquote(table: Any) -> Any:
+    """Return a table without the quotes around whole cells that a writer has put there."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for i, name in enumerate(table.column_names):
+        column = table.column(i)
+        # Quotes inside are doubled by a writer that quotes; others belong to the text.
+        quoted_cells = pc.match_substring_regex(column, r'(?s)^"([^"]|"")*"$')
+        if pc.any(quoted_cells).as_py():
+            inner = pc.replace_substring(pc.utf8_slice_codeunits(column, 1, -1), '""', '"')
+            column = pc.if_else(pc.fill_null(quoted_cells, False), inner, column)
+            table = table.set_column(i, pa.field(name, pa.string()), column)
+    return table
+
+
+def _find_ragged(content: bytes, delimiter: str, names: tuple[str, ...]) -> str:
+    """Name the first line whose number of cells is not the header's; empty where none is."""
+    limit = csv.field_size_limit(max(csv.field_size_limit(), len(content) + 1))
+    try:
+        rows = csv.reader(io.StringIO(content.decode(), newline=""), delimiter=delimiter)
+        begins = 1
+        for row in rows:
+            if row and len(row) != len(names):
+                cells = "1 cell" if len(row) == 1 else f"{len(row)} cells"
+                return (
+                    f"line {begins:,} has {cells}, the header {len(names)} ({quoted(names)}). "
+                    f"Put quotes around cells that hold '{delimiter}' and correct the file."
+                )
+            begins = rows.line_num + 1
+    except csv.Error as error:
+        return f"{error}. Expected quotes in pairs; correct the file."
+    finally:
+        csv.field_size_limit(limit)
+    return ""

@@ -1,0 +1,292 @@
+"""Recognise what the columns of a table hold, and bring each into one canonical form.
+
+Kinds: ``numeric`` (float64, NaN and empty become null), ``boolean`` (true/false, yes/no, y/n),
+``date`` (ISO dates and times, as timestamps without zone), ``categorical`` (text, blanks around it
+taken off). What is recognised can be overridden with ``numeric`` and ``categorical``.
+
+A column is numeric when every cell that is not empty is a number; a lone ``?`` among numbers
+counts as empty. A column of many different numbers with a few words in it is refused by the first
+such word, because both readings of it lose something the user should know of; with few different
+numbers it is a column of codes, and said to be one. Numbers with leading zeros are codes.
+
+Dates written another way (``03/04/2024``) stay categories: which of the two is the month cannot
+be known. Left out: times of day alone, durations, lists, thousands separators.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from headstart.data.options import ReadOptions
+from headstart.data.targets import MANY_VALUES, MOSTLY, as_number
+from headstart.errors import DataError
+from headstart.types import ColumnKind
+
+TRUE_WORDS, FALSE_WORDS = ("true", "yes", "y", "t"), ("false", "no", "n", "f")
+UNKNOWN = "?"
+ISO_DATE = re.compile(
+    r"\d{4}[-/]\d{1,2}[-/]\d{1,2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?\s?(Z|[+-]\d{2}:?\d{2})?)?"
+)
+Place = Callable[[int], str]
+
+
+def recognise(
+    parts: Sequence[Any], options: ReadOptions, place: Place
+) -> tuple[Any, dict[str, ColumnKind], list[str]]:
+    """Return a table in canonical form, what each column holds, and notes.
+
+    Args:
+        parts: pyarrow Tables with the same columns, one after the other.
+        options: Columns whose kind the user has said.
+        place: Says where a row stands, counted over all parts.
+
+    Raises:
+        DataError: A cell does not fit its column, or is infinite.
+    """
+    import pyarrow as pa
+
+    columns: dict[str, Any] = {}
+    kinds: dict[str, ColumnKind] = {}
+    notes: list[str] = []
+    for name in parts[0].column_names:
+        values = _join([part.column(name) for part in parts])
+        kind, note = _kind_of(values, name, options, place)
+        notes += [note] if note else []
+        if kind is None:
+            continue
+        columns[name] = canonical(values, kind, name, place)
+        kinds[name] = kind
+    return pa.table(columns), kinds, notes
+
+
+def canonical(values: Any, kind: ColumnKind, name: str, place: Place) -> Any:
+    """Return a column in the canonical form of its kind, as a pyarrow array.
+
+    Args:
+        values: A pyarrow array or chunked array of any type.
+        kind: What it holds.
+        name: Its header, for messages.
+        place: Says where a row stands.
+
+    Raises:
+        DataError: A cell does not fit, or is infinite.
+    """
+    import pyarrow as pa
+
+    if kind == "categorical":
+        return pa.array([_category(value) for value in values.to_pylist()], pa.string())
+    if kind == "numeric":
+        return _numbers(values, name, place)
+    if kind == "date" and (pa.types.is_timestamp(values.type) or pa.types.is_date(values.type)):
+        return values.cast(pa.timestamp("us"), safe=False)  # a zone is turned into UTC
+    read = _as_boolean if kind == "boolean" else _as_date
+    expected = "true or false" if kind == "boolean" else "a date such as 2024-03-31"
+    cells = []
+    for i, value in enumerate(values.to_pylist()):
+        cell = None if _is_empty(value) else read(value)
+        if cell is None and not _is_empty(value):
+            raise DataError(
+                f"Column '{name}' holds '{value}' in {place(i)}; expected {expected}, or an empty "
+                "cell. Correct it."
+            )
+        cells.append(cell)
+    return pa.array(cells, pa.bool_() if kind == "boolean" else pa.timestamp("us"))
+
+
+def _join(columns: Sequence[Any]) -> Any:
+    """Return columns of several tables as one; as text where their types differ."""
+    import pyarrow as pa
+
+    columns = [_decoded(column) for column in columns]
+    types = {column.type for column in columns if not pa.types.is_null(column.type)}
+    if len(types) > 1:
+        is_number = all(pa.types.is_integer(t) or pa.types.is_floating(t) for t in types)
+        wanted = pa.float64() if is_number else pa.string()
+        columns = [column.cast(wanted) for column in columns]
+    elif types:
+        columns = [column.cast(next(iter(types))) for column in columns]
+    arrays = [a.chunks if isinstance(a, pa.ChunkedArray) else [a] for a in columns]
+    chunks = [chunk for part in arrays for chunk in part]
+    return pa.chunked_array(chunks, columns[0].type if columns else None)
+
+
+def _decoded(column: Any) -> Any:
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type):  # categories of pandas
+        return column.cast(column.type.value_type)
+    return column
+
+
+def _kind_of(
+    values: Any, name: str, options: ReadOptions, place: Place
+) -> tuple[ColumnKind | None, str | None]:
+    """Return what a column holds, None where it cannot be an input, and a note."""
+    import pyarrow as pa
+
+    t, kind = pa.types, values.type
+    if name in options.categorical:
+        return "categorical", None
+    if name in options.numeric:
+        return "numeric", None
+    if t.is_boolean(kind):
+        return "boolean", None
+    if t.is_integer(kind) or t.is_floating(kind) or t.is_decimal(kind):
+        return "numeric", None
+    if t.is_date(kind) or t.is_timestamp(kind):
+        return "date", None
+    if t.is_string(kind) or t.is_large_string(kind):
+        return _kind_of_words(values, name, place)
+    if t.is_null(kind):
+        return "categorical", None  # empty: left out later, by name
+    return None, f"Left out column '{name}': it holds {kind}, which a table cannot use."
+
+
+def _kind_of_words(values: Any, name: str, place: Place) -> tuple[ColumnKind, str | None]:
+    """Return what a column of text holds, from its different cells."""
+    import pyarrow.compute as pc
+
+    counted = [(pair["values"], pair["counts"]) for pair in pc.value_counts(values).to_pylist()]
+    counts = {str(word): count for word, count in counted if not _is_empty(word)}
+    if not counts:
+        return "categorical", None
+    words = {word.strip() for word in counts}
+    lower = {word.lower() for word in words}
+    if lower <= {*TRUE_WORDS, *FALSE_WORDS} and len(lower) == 2:
+        return "boolean", None
+    numbers = {word for word in counts if as_number(word) is not None}
+    strange = [word for word in counts if word not in numbers and word.strip() != UNKNOWN]
+    if numbers and not strange:
+        num_unknown = sum(count for word, count in counts.items() if word.strip() == UNKNOWN)
+        note = f"Column '{name}' holds '?' in {num_unknown:,} rows: they count as missing."
+        return "numeric", note if num_unknown else None
+    if all(_as_date(word) is not None for word in words):
+        return "date", None
+    total = sum(counts.values())
+    if sum(counts[word] for word in numbers) < MOSTLY * total:
+        return "categorical", None
+    first = next(i for i, value in enumerate(values.to_pylist()) if value in strange)
+    if len(numbers) > MANY_VALUES:
+        num_strange = sum(counts[word] for word in strange)
+        more = f" and {num_strange - 1:,} more rows" if num_strange > 1 else ""
+        raise DataError(
+            f"Column '{name}' holds '{strange[0]}' in {place(first)}{more}, where "
+            f"{total - num_strange:,} other cells are numbers. Correct it, leave the cell empty, "
+            f"or say --categorical {name} (or --drop {name})."
+        )
+    return "categorical", (
+        f"Column '{name}' holds {len(numbers)} different numbers and words such as "
+        f"'{strange[0]}' ({place(first)}): read as categories."
+    )
+
+
+def _is_empty(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isnan(value)
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _category(value: object) -> str | None:
+    """Return a cell as the name of a category; ``1.0`` and ``1`` are the same."""
+    if _is_empty(value):
+        return None
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return str(int(value))
+    return str(value).strip()
+
+
+def _numbers(values: Any, name: str, place: Place) -> Any:
+    """Return a float64 array, null where a cell is empty."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    t = pa.types
+    if t.is_integer(values.type) or t.is_floating(values.type) or t.is_boolean(values.type):
+        if t.is_boolean(values.type):
+            values = values.cast(pa.uint8())
+        # Not cast(float64) checked: whole numbers beyond 2^53 are rounded, as everywhere.
+        numbers = pc.cast(values, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    elif (fast := _cast_words(values)) is not None:
+        numbers = fast
+    else:
+        cells = values.to_pylist()
+        numbers = np.empty(len(cells), np.float64)
+        for i, value in enumerate(cells):
+            is_unknown = isinstance(value, str) and value.strip() == UNKNOWN
+            number = math.nan if is_unknown else _as_any_number(value)
+            if number is None:
+                raise DataError(
+                    f"Column '{name}' holds '{value}' in {place(i)}; expected a number or an empty "
+                    "cell. Correct it, or name the column with --categorical when training."
+                )
+            numbers[i] = number
+    infinite = np.flatnonzero(np.isinf(numbers))
+    if len(infinite):
+        more = f" and {len(infinite) - 1:,} more rows" if len(infinite) > 1 else ""
+        raise DataError(
+            f"Column '{name}' holds {numbers[infinite[0]]} in {place(int(infinite[0]))}{more}; "
+            "expected finite numbers. Correct it, or leave the cell empty where it is not known."
+        )
+    return pa.array(numbers, pa.float64(), from_pandas=True)
+
+
+def _cast_words(values: Any) -> np.ndarray | None:
+    """Return numbers written as text, by pyarrow; None where a cell is not plainly one."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+        return None
+    try:
+        numbers = pc.cast(pc.utf8_trim_whitespace(values), pa.float64())
+    except pa.ArrowInvalid:
+        return None
+    return np.asarray(numbers.to_numpy(zero_copy_only=False), np.float64)
+
+
+def _as_any_number(value: object) -> float | None:
+    """Return the number in a cell of a column known to be numeric: leading zeros are fine."""
+    if isinstance(value, bool):
+        return float(value)
+    if isinstance(value, str):
+        value = re.sub(r"^([-+]?)0+(?=\d)", r"\1", value.strip())
+    return as_number(value)
+
+
+def _as_boolean(value: object) -> bool | None:
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, (int, float)) and value in (0, 1):
+        return bool(value)
+    word = str(value).strip().lower()
+    if word in (*TRUE_WORDS, "1", "1.0"):
+        return True
+    return False if word in (*FALSE_WORDS, "0", "0.0") else None
+
+
+def _as_date(value: object) -> datetime.datetime | None:
+    """Return the point in time a cell names, in UTC and without zone; None where it is none."""
+    if isinstance(value, datetime.datetime):
+        moment = value
+    elif isinstance(value, datetime.date):
+        return datetime.datetime(value.year, value.month, value.day)
+    else:
+        word = str(value).strip()
+        if ISO_DATE.fullmatch(word) is None:
+            return None
+        day, _, clock = word.replace("/", "-").replace("T", " ").partition(" ")
+        year, month, number = (int(part) for part in day.split("-"))
+        try:
+            text = f"{year:04d}-{month:02d}-{number:02d}"
+            moment = datetime.datetime.fromisoformat(f"{text}T{clock.replace(' ', '') or '00:00'}")
+        except ValueError:  # the 31st of February
+            return None
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(datetime.UTC).replace(tzinfo=None)
+    return moment

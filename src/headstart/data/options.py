@@ -1,0 +1,139 @@
+"""What a user says about the columns of the data: one record that every reader takes.
+
+``load`` spells these options as keyword arguments; here they are checked, together, before any
+file is opened.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from headstart.errors import OptionError, did_you_mean, quoted
+from headstart.types import Task
+
+TaskOption = Literal["auto", "classification", "multi-label", "regression"]
+ENCODINGS = ("utf-8", "gb18030", "big5", "shift_jis", "euc-kr", "latin-1", "cp1252", "utf-16")
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What the user said of the columns; None and empty mean: find out.
+
+    Attributes:
+        label: Target column.
+        image_column: Column of images.
+        text: Column of texts.
+        group: Column whose equal values stay on one side of the split.
+        task: What to learn.
+        separator: What stands between the labels of one cell.
+        numeric: Columns that hold numbers.
+        categorical: Columns that hold categories.
+        drop: Columns that are not used.
+        header: Column names of a file without a header row.
+        encoding: How a file's bytes stand for characters.
+    """
+
+    label: str | None = None
+    image_column: str | None = None
+    text: str | None = None
+    group: str | None = None
+    task: TaskOption = "auto"
+    separator: str | None = None
+    numeric: tuple[str, ...] = ()
+    categorical: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    header: tuple[str, ...] | None = None
+    encoding: str | None = None
+
+    @property
+    def known_task(self) -> Task | None:
+        """The task where it was said, or follows from a separator; otherwise None."""
+        if self.task == "auto":
+            return "multi-label" if self.separator else None
+        return self.task
+
+    def refuse(self, why: str, *allowed: str) -> None:
+        """Refuse the options that do not apply to a kind of source.
+
+        Args:
+            why: What the source is.
+            allowed: Names of the options that do apply.
+
+        Raises:
+            OptionError: One of the others was said.
+        """
+        used = []
+        for name in ("label", "image_column", "text", "group", "separator", *TABLE_OPTIONS):
+            value = getattr(self, name)
+            if value and name not in allowed:
+                shown = value if isinstance(value, str) else " ".join(value)
+                used.append(f"--{name.replace('_', '-')} {shown}")
+        if used:
+            raise OptionError(
+                f"{' and '.join(used)} cannot be used: {why}. Leave it out, or give a table."
+            )
+
+
+TABLE_OPTIONS = ("numeric", "categorical", "drop", "header", "encoding")
+
+
+def names_of(value: Sequence[str] | str | None) -> tuple[str, ...]:
+    """Return column names as a tuple; one name may be given as it is."""
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else tuple(str(name) for name in value)
+
+
+def option_problems(options: ReadOptions) -> list[str]:
+    """Return a sentence for each option that is out of range or contradicts another."""
+    problems = []
+    if options.task not in get_args(TaskOption):
+        known = get_args(TaskOption)
+        problems.append(
+            f"task is '{options.task}'; expected one of {quoted(known)}."
+            f"{did_you_mean(str(options.task), known)}"
+        )
+    if options.separator == "":
+        problems.append("separator is empty; expected what stands between labels, such as ';'.")
+    elif options.separator and options.task not in ("auto", "multi-label"):
+        problems.append(
+            f"separator is '{options.separator}' but task is '{options.task}'; a separator is for "
+            "--task multi-label. Leave one of them out."
+        )
+    if options.image_column and options.text:
+        problems.append(
+            f"--image-column {options.image_column} and --text {options.text} contradict each "
+            "other; expected one kind of input. Leave one out."
+        )
+    problems += _list_problems(options)
+    try:
+        codecs.lookup(options.encoding or "utf-8")
+    except LookupError:
+        problems.append(
+            f"encoding is '{options.encoding}', which is unknown; expected one such as "
+            f"{quoted(ENCODINGS)}.{did_you_mean(str(options.encoding), ENCODINGS)}"
+        )
+    return problems
+
+
+def _list_problems(options: ReadOptions) -> list[str]:
+    problems = []
+    roles = {"label": options.label, "group": options.group}
+    roles |= {"text": options.text, "image_column": options.image_column}
+    lists = {"numeric": options.numeric, "categorical": options.categorical, "drop": options.drop}
+    seen: dict[str, str] = {column: role for role, column in roles.items() if column}
+    for name, columns in lists.items():
+        for column in dict.fromkeys(columns):
+            if column in seen:
+                problems.append(
+                    f"Column '{column}' is given as {seen[column]} and as {name}; expected one "
+                    "role a column. Leave one out."
+                )
+            seen[column] = name
+    repeated = [name for name in options.header or () if (options.header or ()).count(name) > 1]
+    if repeated:
+        problems.append(f"header names column '{repeated[0]}' twice. Give each column its own.")
+    return problems

@@ -1,0 +1,213 @@
+"""Decide what the inputs of a table file are: images, texts, or the rows themselves.
+
+What the user says counts. Otherwise: a column of image bytes or image paths makes images; one
+column of prose with at most two other usable columns makes texts; short words and numbers make a
+table. Prose is recognised without relying on blanks, which Chinese, Japanese or Thai do not write.
+When a table of several usable columns also holds long texts, both readings are sensible, so the
+question goes back to the user.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from headstart.data.columns import Table
+from headstart.data.folder import IMAGE_SUFFIXES
+from headstart.data.options import ReadOptions
+from headstart.data.records import is_missing
+from headstart.data.targets import as_number
+from headstart.errors import DataError, did_you_mean, quoted
+from headstart.types import Modality
+
+SPLIT_COLUMN = "split"
+# Mean of a column, a wide character (Chinese, Japanese, Korean) counting as two.
+PROSE_WIDTH, PROSE_WORDS = 25, 5
+LONG_WIDTH, LONG_WORDS = 60, 10
+MIN_WORDS = 3  # of a long cell in a script with blanks: fewer make it a path, a link, a code
+MOSTLY_DISTINCT = 0.5
+FEW_COLUMNS = 2
+Prose = Literal["", "short", "long"]
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What the inputs are.
+
+    Attributes:
+        modality: Of the inputs.
+        column: The column of images or texts; None for tables.
+        notes: Sentences a user should read.
+    """
+
+    modality: Modality
+    column: str | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def find_roles(table: Table, target: str, options: ReadOptions) -> Roles:
+    """Return what the inputs of a table are.
+
+    Args:
+        table: The table, of which the first rows are looked at.
+        target: The target column.
+        options: What the user said.
+
+    Raises:
+        DataError: A named column is missing, or several readings are possible.
+    """
+    if options.image_column:
+        need_column(table, options.image_column, "image", "--image-column")
+        return Roles("image", options.image_column)
+    taken = {target, options.group, SPLIT_COLUMN, *options.drop}
+    free = [column for column in table.columns if column not in taken]
+    if options.text:
+        need_column(table, options.text, "text", "--text")
+        return _texts(options.text, free, is_found=False)
+    if options.numeric or options.categorical:
+        return Roles("table")
+    heads = {column: table.head(column) for column in free}
+    images = [column for column in free if _looks_like_images(heads[column])]
+    if len(images) == 1:
+        return Roles("image", images[0])
+    if images:
+        raise DataError(
+            f"{table.where} has {len(images)} columns that could hold the images "
+            f"({quoted(images)}). Name one, for example --image-column {images[0]}."
+        )
+    prose = {column: how for column in free if (how := prose_kind(heads[column]))}
+    others = [c for c in free if c not in prose and is_cell_column(heads[c])]
+    if not prose:
+        return _only_words(table, free, heads)
+    long = [column for column, how in prose.items() if how == "long"]
+    if len(others) > FEW_COLUMNS:
+        if not long:
+            return Roles("table")
+        raise DataError(
+            f"{table.where} can be read as texts (column {quoted(long)}) or as a table (columns "
+            f"{quoted(others)}). Say which: --text {long[0]}, or --drop {' '.join(long)} for the "
+            "table without it."
+        )
+    if len(prose) > 1:
+        raise DataError(
+            f"{table.where} has {len(prose)} columns that could hold the texts "
+            f"({quoted(list(prose))}). Name one, for example --text {(long or list(prose))[0]}; "
+            "or leave them out with --drop to read a table."
+        )
+    return _texts(next(iter(prose)), free, is_found=True)
+
+
+def _only_words(table: Table, free: Sequence[str], heads: dict[str, list[object]]) -> Roles:
+    """Return texts where the only column holds different words, however short; else a table."""
+    if len(free) == 1:
+        words = [value for value in heads[free[0]] if not is_missing(value)]
+        is_text = bool(words) and all(isinstance(value, str) for value in words)
+        numbers = [as_number(value) for value in words]
+        distinct = len({str(value) for value in words})
+        if is_text and None in numbers and distinct > MOSTLY_DISTINCT * len(words):
+            return _texts(free[0], free, is_found=True)
+    if not free:
+        raise no_inputs(table.where, table.columns)
+    return Roles("table")
+
+
+def _texts(column: str, free: Sequence[str], *, is_found: bool) -> Roles:
+    notes = [f"Texts come from column '{column}'."] if is_found else []
+    if unused := [other for other in free if other != column]:
+        notes.append(f"Columns that are not used: {quoted(unused)}.")
+    return Roles("text", column, notes)
+
+
+def no_inputs(where: str, columns: Sequence[str]) -> DataError:
+    """Return the error for a table in which nothing can be learned from."""
+    return DataError(
+        f"{where} has no column of image bytes or of paths such as 'photos/1.jpg', none of texts, "
+        f"and none whose values differ, as a table needs (found: {quoted(columns)}). Name the "
+        "column with --image-column or --text, or add one."
+    )
+
+
+def need_column(table: Table, column: str, role: str, option: str) -> None:
+    """Refuse a column that a table lacks.
+
+    Raises:
+        DataError: It is missing.
+    """
+    if column in table.columns:
+        return
+    example = next((c for c in table.columns if c != "id"), column)
+    likely = {
+        "target": ("category", "class", "target", "y", "labels", "sentiment", "price"),
+        "image": ("image", "path", "file"),
+        "text": ("text", "review", "sentence", "content"),
+    }
+    example = next((c for c in likely.get(role, ()) if c in table.columns), example)
+    remedy = f"Name the {role} column, for example {option} {example}."
+    if any(as_number(name) is not None or len(name) > 40 for name in table.columns):
+        remedy = (
+            "If the first row is data and no header, name all columns with --header; otherwise "
+            f"name the {role} column with {option}."
+        )
+    shown = [name if len(name) <= 60 else f"{name[:57]}..." for name in table.columns]
+    raise DataError(
+        f"Column '{column}' is missing in {table.where} (found: {quoted(shown)})."
+        f"{did_you_mean(column, table.columns)} {remedy}"
+    )
+
+
+def prose_kind(values: Sequence[object]) -> Prose:
+    """Return whether values are texts: not, short ones (titles, names), or long ones.
+
+    Args:
+        values: The first values of a column.
+    """
+    texts = [value for value in values if not is_missing(value)]
+    if not texts or not all(isinstance(value, str) for value in texts):
+        return ""
+    words = [str(value).split() for value in texts]
+    num_words = sum(map(len, words)) / len(texts)
+    width = sum(_width(str(value)) for value in texts) / len(texts)
+    letters = [c for value in texts for c in str(value)[:200] if c.isalpha()]
+    foreign = sum(ord(c) > 0x2FF for c in letters) / max(1, len(letters))
+    if len(set(texts)) <= MOSTLY_DISTINCT * len(texts):
+        return ""
+    if num_words < MIN_WORDS and foreign < 0.3:  # one long word: a path, a link, a code
+        return ""
+    if width >= LONG_WIDTH or num_words >= LONG_WORDS:
+        return "long"
+    return "short" if width >= PROSE_WIDTH or num_words >= PROSE_WORDS else ""
+
+
+def _width(text: str) -> int:
+    return len(text) + sum(unicodedata.east_asian_width(c) in "WF" for c in text[:1000])
+
+
+def is_cell_column(values: Sequence[object]) -> bool:
+    """Return whether values are such as a table is made of: numbers or repeated words, no ids."""
+    present = [value for value in values if not is_missing(value)]
+    numbers = [as_number(value) for value in present]
+    distinct = len({str(value) for value in present})
+    if distinct < 2:
+        return False
+    if None in numbers:
+        return distinct <= MOSTLY_DISTINCT * len(present)
+    is_whole = all(n is not None and n == n // 1 for n in numbers)
+    return not (is_whole and distinct == len(present) and len(present) > FEW_COLUMNS)
+
+
+def _looks_like_images(values: Sequence[object]) -> bool:
+    present = [v for v in values if not is_missing(v)]
+    return bool(present) and all(_looks_like_image(value) for value in present)
+
+
+def _looks_like_image(value: object) -> bool:
+    if isinstance(value, dict):
+        return "bytes" in value or "path" in value
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return True
+    if not isinstance(value, (str, os.PathLike)):
+        return False
+    return os.path.splitext(str(value))[1].lower() in IMAGE_SUFFIXES

@@ -1,0 +1,125 @@
+"""Texts and table rows as samples: both live in memory, and stay whole when some are taken.
+
+What makes a text unusable is stated here, once, for ``load`` and for ``predict``: it is missing or
+blank, it holds NUL characters or half a surrogate pair (binary data, or a broken decoding), or it
+is larger than ``MAX_TEXT_BYTES``. A long text is not: it is cut when it becomes tokens.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from headstart.data.records import is_missing
+
+MAX_TEXT_BYTES = 64 * 2**20
+
+
+class TextSamples:
+    """Texts in memory.
+
+    Args:
+        texts: One str a sample; before the unusable ones are left out, anything.
+        names: What a person calls each of them.
+    """
+
+    def __init__(self, texts: Sequence[Any], names: Sequence[str]) -> None:
+        self.texts = texts
+        self.names = names
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def read(self, index: int) -> str:
+        """Return the text."""
+        text: str = self.texts[index]
+        return text
+
+    def name(self, index: int) -> str:
+        """Return the row, or the path of the file."""
+        return self.names[index]
+
+    def take(self, indices: np.ndarray) -> TextSamples:
+        """Return these samples alone."""
+        places = np.asarray(indices).tolist()
+        return TextSamples([self.texts[i] for i in places], [self.names[i] for i in places])
+
+
+def text_fault(value: object) -> str | None:
+    """Return why a value cannot be used as a text, or None when it can."""
+    if is_missing(value):
+        return "the text is empty" if isinstance(value, str) else "the text is missing (NaN)"
+    if not isinstance(value, str):
+        return f"it is a {type(value).__name__}, not a text"
+    if "\0" in value:
+        return f"the text holds a NUL character (position {value.index(chr(0)):,})"
+    try:
+        num_bytes = len(value.encode())
+    except UnicodeEncodeError as error:
+        return f"the text holds half a surrogate pair (position {error.start:,})"
+    if num_bytes > MAX_TEXT_BYTES:
+        return f"the text has {num_bytes / 2**20:.0f} MiB, the limit is {MAX_TEXT_BYTES // 2**20}"
+    return None
+
+
+class TableSamples:
+    """Rows of a table.
+
+    Args:
+        table: A pyarrow Table whose columns have the types of ``kinds.canonical``.
+        names: What a person calls each row.
+    """
+
+    def __init__(self, table: Any, names: Sequence[str]) -> None:
+        self.table = table.combine_chunks()
+        self.names = names
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def read(self, index: int) -> dict[str, Any]:
+        """Return the row as a dict from column name to value; None where a cell is empty."""
+        row: dict[str, Any] = self.table.slice(index, 1).to_pylist()[0]
+        return row
+
+    def name(self, index: int) -> str:
+        """Return the row's number, counted from 1."""
+        return self.names[index]
+
+    def columns(self, indices: np.ndarray | None = None) -> Any:
+        """Return a pyarrow Table of these rows, or of all."""
+        return self.table if indices is None else self.table.take(np.asarray(indices, np.int64))
+
+    def take(self, indices: np.ndarray) -> TableSamples:
+        """Return these samples alone."""
+        names = [self.names[i] for i in np.asarray(indices).tolist()]
+        return TableSamples(self.columns(indices), names)
+
+    def select(self, columns: Sequence[str]) -> TableSamples:
+        """Return the same rows with these columns alone."""
+        return TableSamples(self.table.select(list(columns)), self.names)
+
+
+def row_texts(table: Any) -> list[str]:
+    """Return each row as canonical JSON: keys sorted, no blanks, the same for equal rows.
+
+    Args:
+        table: As in ``TableSamples``.
+    """
+    names = sorted(table.column_names)
+    columns = [[_plain(value) for value in table.column(name).to_pylist()] for name in names]
+    return [
+        json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False, separators=(",", ":"))
+        for row in zip(*columns, strict=True)
+    ]
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime.datetime):
+        return value.isoformat()
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,199 @@
+"""Look over the columns of a table before anything is learned: what misleads, what is missing.
+
+All of it on train alone, except that nothing is left out that the user has named:
+
+- empty and constant columns are left out;
+- identifiers are left out: words of which at least 95 % are different; whole numbers that are all
+  different and either run on (the span is at most three times their number) or bear a name such
+  as ``id``. Whole numbers that merely differ, such as populations, stay;
+- a column that alone predicts the target almost perfectly is warned of, not left out: only the
+  user knows whether it will be known when the model is used. The check: a small decision tree on
+  that column (for words, the usual target of each word) is fitted on one half of train and judged
+  on the other; balanced accuracy or R² of at least 0.99 is almost perfect;
+- missing cells are counted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from headstart.data.records import Records
+from headstart.data.roles import no_inputs
+from headstart.data.rows import TableSamples
+from headstart.errors import quoted
+from headstart.types import ColumnKind
+
+ID_NAME = re.compile(
+    r"(.*[_\s-])?(id|ids|idx|index|key|uuid|guid|nr|rownames?|row)|.*(编号|序号|索引)"
+    r"|unnamed: ?\d+|column \d+",
+    re.IGNORECASE,
+)
+ID_NAME_CASED = re.compile(r".*[a-z](Id|ID)$")
+MIN_ROWS = 20
+MIN_RUN_ROWS = 50
+RUN_SPAN = 3
+DISTINCT_SHARE = 0.95
+ALMOST_PERFECT = 0.99
+MAX_CHECKED_ROWS = 5_000
+MIN_GUESSED = 0.8  # of the rows: a word of its own for every row tells nothing
+LISTED = 6
+
+
+def survey(records: Records, is_train: np.ndarray) -> tuple[list[str], list[str]]:
+    """Return the columns that stay, and sentences about the others and about those that stay.
+
+    Args:
+        records: Of a table.
+        is_train: bool, shape (N,).
+
+    Raises:
+        DataError: No column is left.
+    """
+    samples = records.samples
+    assert isinstance(samples, TableSamples)
+    kinds = records.column_kinds or {}
+    train = np.flatnonzero(is_train)
+    columns = {name: samples.columns(train).column(name) for name in kinds}
+    constant = [
+        n for n, c in columns.items() if _num_values(c) < 2 and n not in records.kept_columns
+    ]
+    varied = [name for name in kinds if name not in constant]
+    if not varied:
+        raise no_inputs(records.name, records.columns)
+    ids = [
+        name
+        for name in varied
+        if name not in records.kept_columns and _is_identifier(name, kinds[name], columns[name])
+    ]
+    if len(ids) == len(varied):
+        ids = []  # the only inputs there are
+    kept = [name for name in varied if name not in ids]
+    counts = Counter(kinds[name] for name in kept)
+    shown = ", ".join(f"{number} {kind}" for kind, number in counts.most_common())
+    notes = [f"Rows of a table: {len(kept)} input column{'' if len(kept) == 1 else 's'} ({shown})."]
+    if constant:
+        plural = "s" if len(constant) > 1 else ""
+        notes.append(
+            f"Left out column{plural} {quoted(constant)}: no two training rows differ there."
+        )
+    for name in ids:
+        notes.append(
+            f"Left out column '{name}': every row has its own value, as an identifier has (keep it "
+            f"with --{'numeric' if kinds[name] == 'numeric' else 'categorical'} {name})."
+        )
+    notes += _missing_notes({name: columns[name] for name in kept}, len(train))
+    notes += _leak_notes(records, {name: columns[name] for name in kept}, train)
+    return kept, notes
+
+
+def _num_values(column: Any) -> int:
+    """Return how many different values a column has; missing cells count as one."""
+    import pyarrow.compute as pc
+
+    return int(pc.count_distinct(column, mode="all").as_py())
+
+
+def _is_identifier(name: str, kind: ColumnKind, column: Any) -> bool:
+    import pyarrow.compute as pc
+
+    present = column.drop_null()
+    number = len(present)
+    if number < MIN_ROWS or kind not in ("numeric", "categorical"):
+        return False
+    distinct = pc.count_distinct(present).as_py()
+    if kind == "categorical":
+        return bool(distinct >= DISTINCT_SHARE * number)
+    values = present.to_numpy()
+    if distinct < number or (values != np.floor(values)).any():
+        return False
+    if ID_NAME.fullmatch(name) or ID_NAME_CASED.fullmatch(name):
+        return True
+    return bool(number >= MIN_RUN_ROWS and np.ptp(values) + 1 <= RUN_SPAN * number)
+
+
+def _missing_notes(columns: dict[str, Any], num_rows: int) -> list[str]:
+    counts = {name: column.null_count for name, column in columns.items() if column.null_count}
+    if not counts:
+        return []
+    most = sorted(counts, key=lambda name: -counts[name])
+    shown = ", ".join(f"'{n}' {counts[n]:,} ({counts[n] / num_rows:.1%})" for n in most[:LISTED])
+    more = f" and {len(most) - LISTED} more columns" if len(most) > LISTED else ""
+    return [
+        f"Missing cells in the {num_rows:,} training rows: {shown}{more}. A missing number counts "
+        "as the median of train, with a mark beside it; a missing category is one of its own."
+    ]
+
+
+def _leak_notes(records: Records, columns: dict[str, Any], train: np.ndarray) -> list[str]:
+    if len(columns) < 2 or len(train) < MIN_ROWS or records.task == "multi-label":
+        return []  # a lone column is what there is to learn from
+    train_targets = records.targets[train]
+    chosen = np.arange(len(train))
+    if len(chosen) > MAX_CHECKED_ROWS:
+        chosen = np.linspace(0, len(train) - 1, MAX_CHECKED_ROWS).astype(np.int64)
+    # Every second row of the order of targets, so that both halves hold all of them.
+    chosen = chosen[np.argsort(train_targets[chosen], kind="stable")]
+    targets = train_targets[chosen]
+    found = []
+    for name, column in columns.items():
+        kind = (records.column_kinds or {})[name]
+        values = column.take(chosen)
+        guess = _guess_words if kind == "categorical" else _guess_numbers
+        guessed = guess(values, targets, records.task == "regression")
+        if _fit_of(guessed, targets[1::2], records.task == "regression") >= ALMOST_PERFECT:
+            found.append(name)
+    target = f"'{records.label}'" if records.label else "the target"
+    return [
+        f"Column '{name}' alone predicts {target} almost perfectly. If it is not known when the "
+        f"model is used, it leaks the answer: leave it out with --drop {name}."
+        for name in found
+    ]
+
+
+def _guess_numbers(values: Any, targets: np.ndarray, is_regression: bool) -> np.ndarray:
+    """Return what a small tree on one column says of every second row."""
+    import pyarrow as pa
+    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+    if pa.types.is_timestamp(values.type):
+        values = values.cast(pa.int64())
+    cells = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    numbers = np.nan_to_num(cells, nan=-1e30).astype(np.float32).reshape(-1, 1)
+    if is_regression:
+        tree = DecisionTreeRegressor(max_leaf_nodes=64, random_state=0)
+    else:
+        num_leaves = max(2, 2 * len(np.unique(targets)))
+        tree = DecisionTreeClassifier(max_leaf_nodes=num_leaves, random_state=0)
+    guessed: np.ndarray = tree.fit(numbers[::2], targets[::2]).predict(numbers[1::2])
+    return guessed
+
+
+def _guess_words(values: Any, targets: np.ndarray, is_regression: bool) -> np.ndarray:
+    """Return, for every second row, the usual target of its word in the others; NaN if unseen."""
+    words: Sequence[str | None] = values.to_pylist()
+    known: dict[str | None, list[float]] = {}
+    for word, target in zip(words[::2], targets[::2].tolist(), strict=True):
+        known.setdefault(word, []).append(target)
+    if is_regression:
+        usual = {word: float(np.mean(seen)) for word, seen in known.items()}
+    else:
+        usual = {word: max(set(seen), key=seen.count) for word, seen in known.items()}
+    return np.array([usual.get(word, np.nan) for word in words[1::2]])
+
+
+def _fit_of(guessed: np.ndarray, targets: np.ndarray, is_regression: bool) -> float:
+    """Return R² or balanced accuracy of the rows with a guess; 0 where these are too few."""
+    is_guessed = ~np.isnan(guessed)
+    if is_guessed.mean() < MIN_GUESSED:
+        return 0.0
+    guessed, targets = guessed[is_guessed], targets[is_guessed]
+    if is_regression:
+        spread = float(((targets - targets.mean()) ** 2).sum())
+        return 1 - float(((targets - guessed) ** 2).sum()) / spread if spread > 0 else 0.0
+    shares = [float((guessed[targets == c] == c).mean()) for c in np.unique(targets)]
+    return float(np.mean(shares)) if len(shares) > 1 else 0.0

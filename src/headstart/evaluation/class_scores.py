@@ -1,0 +1,235 @@
+"""The figures of a classification on one split, each with a 95 % interval.
+
+Which interval: accuracy, and precision, recall and F1 of a class, are proportions and take
+Wilson's interval. Everything else takes the percentile bootstrap over items, except that ECE takes
+the reversed percentiles, because resampling inflates it. A macro figure or ROC-AUC that no
+resample moves, because all is right, takes its interval from its classes' (``intervals.py``).
+
+Deliberately left out: who made the probabilities (these are arrays), thresholds, and figures for
+several labels an item (``label_scores.py``) or for numbers (``value_scores.py``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from headstart.errors import OptionError, quoted
+from headstart.evaluation.intervals import (
+    f1_interval,
+    is_degenerate,
+    mean_interval,
+    percentile_interval,
+    wilson,
+)
+from headstart.evaluation.records import ClassScores, Scores
+from headstart.evaluation.resampling import FigureTable, WeightedFigures
+from headstart.types import Figure
+
+FIGURES = (
+    "accuracy",
+    "precision_macro",
+    "recall_macro",
+    "f1_macro",
+    "roc_auc",
+    "log_loss",
+    "brier",
+    "ece",
+)
+
+
+def score_classes(
+    probabilities: np.ndarray,
+    targets: np.ndarray,
+    classes: Sequence[str],
+    *,
+    seed: int,
+    num_resamples: int,
+) -> Scores:
+    """Measure probabilities against targets; ``scores.score`` says which figures and how.
+
+    Args:
+        probabilities: Shape (N, K), N at least 1, rows summing to 1.
+        targets: Integers in [0, K), shape (N,).
+        classes: K class names, all different.
+        seed: Seed of the bootstrap.
+        num_resamples: Bootstrap resamples; 0 for none.
+
+    Raises:
+        OptionError: A shape, a probability, a target or the class names are not as described.
+    """
+    checked = _checked_probabilities(probabilities, classes)
+    wanted = _checked_targets(targets, *checked.shape)
+    num_items, K = checked.shape
+    predictions = checked.argmax(axis=1)
+    confusion = np.bincount(wanted * K + predictions, minlength=K * K).reshape(K, K)
+    per_class = {name: _class_scores(confusion, k) for k, name in enumerate(classes)}
+    table = FigureTable(checked, wanted)
+    point = table.figures(np.ones((num_items, 1)))
+    resampled = table.resample(num_resamples, seed) if num_resamples else {}
+    figures = {
+        name: _figure(name, point, resampled, per_class, confusion, num_items) for name in FIGURES
+    }
+    return Scores(num_items, figures, per_class, confusion)
+
+
+def accuracy(predictions: np.ndarray, targets: np.ndarray) -> Figure:
+    """Return the share of right predictions with its 95 % interval.
+
+    Args:
+        predictions: Class indices, shape (N,).
+        targets: Class indices, shape (N,), N at least 1.
+
+    Raises:
+        OptionError: The shapes differ, or there are no items.
+    """
+    predicted, wanted = np.asarray(predictions), np.asarray(targets)
+    if predicted.shape != wanted.shape or wanted.ndim != 1 or wanted.size == 0:
+        raise OptionError(
+            f"predictions have shape {predicted.shape} and targets {wanted.shape}, expected one "
+            "shape (N,) with N at least 1."
+        )
+    return wilson(int(np.count_nonzero(predicted == wanted)), wanted.size)
+
+
+def _class_scores(confusion: np.ndarray, k: int) -> ClassScores:
+    """Return the scores of class k from the confusion matrix."""
+    return counted_scores(
+        int(confusion[k, k]), support=int(confusion[k].sum()), predicted=int(confusion[:, k].sum())
+    )
+
+
+def counted_scores(hits: int, *, support: int, predicted: int) -> ClassScores:
+    """Return a class's scores from counts; NaN throughout if it is neither a target nor predicted.
+
+    A class that occurs but was never predicted (or is predicted but never occurs) has 0 / 0
+    precision (recall), which counts as 0, as in the macro figures; its interval is [0, 1], for
+    there is no item to learn it from.
+
+    Args:
+        hits: Items of the class that were predicted as it.
+        support: Items of the class.
+        predicted: Items predicted as the class.
+    """
+    nothing_known = Figure(0.0, 0.0, 1.0) if support + predicted else wilson(0, 0)
+    return ClassScores(
+        precision=wilson(hits, predicted) if predicted else nothing_known,
+        recall=wilson(hits, support) if support else nothing_known,
+        f1=f1_interval(hits, support + predicted - hits),
+        support=support,
+    )
+
+
+def _figure(
+    name: str,
+    point: WeightedFigures,
+    resampled: dict[str, np.ndarray],
+    per_class: dict[str, ClassScores],
+    confusion: np.ndarray,
+    num_items: int,
+) -> Figure:
+    """Return one figure with the interval that suits it."""
+    value = float(point.values[name][0])
+    if name == "accuracy":
+        return wilson(int(np.trace(confusion)), num_items)
+    figure = percentile_interval(value, resampled.get(name, np.empty(0)))
+    if name == "ece":
+        return _ece_interval(figure, resampled.get("ece_noise", np.empty(0)))
+    if not is_degenerate(figure):
+        return figure
+    if name in ("log_loss", "brier"):
+        # One item, or all items alike: the data holds no information on the spread.
+        return Figure(value, math.nan, math.nan)
+    if name == "roc_auc":
+        return mean_interval(still_areas(point.class_areas[:, 0], confusion.sum(axis=1), num_items))
+    known = [scores for scores in per_class.values() if not math.isnan(scores.f1.value)]
+    return mean_interval(getattr(scores, name.removesuffix("_macro")) for scores in known)
+
+
+def _ece_interval(figure: Figure, noise: np.ndarray) -> Figure:
+    """Turn the percentiles of the ECE into an interval that holds its true value.
+
+    ECE sums absolute values, so the noise of resampling only adds to it, and plain percentiles lie
+    too high: for a calibrated model they hold 0 never. So (1) the basic interval,
+    [2 v - high, 2 v - low]; and (2) a lower end of 0 where the ECE is not above the 97.5 % quantile
+    of what a calibrated model would show by chance. In simulations (five classes, 300 and 2,000
+    items) it covers 87 to 98 %, plain percentiles 0 % for a calibrated model.
+
+    Source:
+        A. Davison and D. Hinkley, 1997, Bootstrap Methods and their Application, equation 5.6, for
+        the basic interval; (2) inverts the bootstrap test of no gap in any bin.
+    """
+    value = figure.value
+    if not (math.isfinite(figure.low) and figure.high > figure.low):
+        return Figure(value, math.nan, math.nan)
+    low, high = 2.0 * value - figure.high, 2.0 * value - figure.low
+    if value <= np.quantile(noise, 0.975):
+        low = 0.0
+    return Figure(value, min(value, max(0.0, low)), max(value, min(1.0, high)))
+
+
+def still_areas(areas: np.ndarray, support: np.ndarray, num_items: int) -> list[Figure]:
+    """Return the areas with intervals, for areas that no resample moves.
+
+    An area of 1 with P positives and M negatives holds min(P, M) pairs that share no item, each of
+    them ordered rightly: that many independent successes, hence Wilson's interval (conservative).
+    Any other area that stands still is the 0.5 of scores that are all equal, where it is certain.
+
+    Args:
+        areas: ROC-AUC of each class, NaN where undefined; one area where there are two classes.
+        support: Items of each class.
+        num_items: N.
+    """
+    smaller_sides = np.minimum(support, num_items - support)[: len(areas)]
+    known = np.isfinite(areas)
+    return [
+        wilson(area * pairs, pairs) if area in (0.0, 1.0) else Figure(area, area, area)
+        for area, pairs in zip(areas[known].tolist(), smaller_sides[known].tolist(), strict=True)
+    ]
+
+
+def _checked_probabilities(probabilities: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """Return the probabilities as float64, shape (N, K), or say what is wrong with them."""
+    if len(set(classes)) != len(classes):
+        twice = [name for i, name in enumerate(classes) if name in classes[:i]]
+        raise OptionError(f"classes name {quoted(twice)} twice. Give every class its own name.")
+    checked = np.asarray(probabilities, dtype=np.float64)
+    K = len(classes)
+    if checked.ndim != 2 or checked.shape[1] != K or K < 2 or checked.shape[0] == 0:
+        raise OptionError(
+            f"probabilities have shape {checked.shape}, expected (N, {K}) with N at least 1: one "
+            f"row for each item and one column for each of {K} classes, at least 2."
+        )
+    bad = ~((checked >= -1e-6) & (checked <= 1.0 + 1e-6))
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        raise OptionError(
+            f"probabilities[{row}, {column}] is {checked[row, column]}, expected a number in "
+            "[0, 1]. A NaN means that the model has diverged; logits need softmax first."
+        )
+    sums = checked.sum(axis=1)
+    if (np.abs(sums - 1.0) > 1e-2).any():
+        row = int(np.abs(sums - 1.0).argmax())
+        raise OptionError(
+            f"probabilities[{row}] sum to {sums[row]:.4f}, expected 1. Pass the softmax of the "
+            "logits over all classes."
+        )
+    return np.clip(checked, 0.0, 1.0)
+
+
+def _checked_targets(targets: np.ndarray, num_items: int, num_classes: int) -> np.ndarray:
+    """Return the targets as int64, shape (N,), or say what is wrong with them."""
+    wanted = np.asarray(targets)
+    if wanted.shape != (num_items,) or not np.issubdtype(wanted.dtype, np.integer):
+        raise OptionError(
+            f"targets are {wanted.dtype} of shape {wanted.shape}, expected integers of shape "
+            f"({num_items},), one for each row of probabilities."
+        )
+    if wanted.min() < 0 or wanted.max() >= num_classes:
+        raise OptionError(
+            f"targets lie in {wanted.min()}..{wanted.max()}, expected 0..{num_classes - 1} for "
+            f"{num_classes} classes: probabilities and targets must have the same classes."
+        )
+    return wanted.astype(np.int64)

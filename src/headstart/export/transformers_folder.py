@@ -1,0 +1,200 @@
+"""Text models as folders that transformers loads by itself.
+
+``AutoModelForSequenceClassification.from_pretrained(folder)`` and ``pipeline("text-classification",
+model=folder)`` give the model's logits: head and encoder become one sequence classifier, adapters
+are merged, the tokenizer lies beside it. Its ``model_max_length`` is the length that the model was
+trained with; transformers cuts texts only where it is told to (``truncation=True``).
+
+The logits are the model's own, before the temperature that calibrates its probabilities; that
+number is in ``config.json`` under ``headstart``. For a regression the scale of the targets is put
+into the last layer, so that the folder gives values in the targets' units.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from headstart.errors import ExportError
+from headstart.export.folder import building, check_same, refuse_occupied, unreadable
+from headstart.model import Model, evaluating
+from headstart.starts.extras import quiet_transformers, require_text_extra
+from headstart.starts.lora import merge_lora
+from headstart.starts.text_configs import classifier_name
+from headstart.starts.text_networks import TextNetwork, make_classifier
+from headstart.starts.text_tokens import CONFIG_NAME, TextTokenizer
+from headstart.types import Task
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+PROBLEM_TYPES: dict[Task, str] = {
+    "classification": "single_label_classification",
+    "multi-label": "multi_label_classification",
+    "regression": "regression",
+}
+# Compared when the caller gives no texts: short, long, empty, other scripts, odd characters.
+SAMPLE_TEXTS = (
+    "A warm, funny film that never talks down to its audience.",
+    "what is the capital of France ?",
+    "",
+    "NO!!! £5 for a txt? call 0800-123-456 now :-(",
+    "这家酒店的服务很好,房间也很干净。",
+    "Grüße aus Zürich – naïve café, ½ price\tand a\nnew line 🙂",
+    "one two three four five six seven eight nine ten " * 60,
+)
+
+
+def export_transformers(
+    model: Model, folder: str | Path, *, texts: Sequence[str] | None = None
+) -> Path:
+    """Write a text model as a folder that transformers loads.
+
+    Args:
+        model: A model with a transformers encoder; it is left as it is.
+        folder: A new or empty folder.
+        texts: Texts on which the folder has to give the model's logits; None takes a few of
+            headstart's own.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ExportError: If the model cannot be written in this form, the folder is occupied or not
+            writable, or what was written does not give the same token ids and logits; then
+            nothing is left behind.
+    """
+    target = Path(folder)
+    network, tokenizer = _require_native(model)
+    refuse_occupied(target)
+    require_text_extra("The export", "transformers", "tokenizers")
+    whole = _assemble(model, network)
+    with building(target) as partial, quiet_transformers():
+        whole.save_pretrained(str(partial))
+        for name, content in _tokenizer_files(tokenizer).items():
+            (partial / name).write_bytes(content)
+        _check(model, tokenizer, partial, target, list(texts or SAMPLE_TEXTS))
+    return target
+
+
+def _require_native(model: Model) -> tuple[TextNetwork, TextTokenizer]:
+    """Return the parts of a model that can be exported, or say why it cannot."""
+    encoder = model.encoder
+    address, network, tokenizer = encoder.start.address, encoder.network, encoder.tokenizer
+    if encoder.start.modality != "text":
+        raise ExportError(
+            f"The model from '{address}' reads {encoder.start.modality}. Expected a text model for "
+            f"transformers. Image models from timm can be exported for timm."
+        )
+    if encoder.vectorizer is not None:
+        raise ExportError(
+            f"The model from '{address}' is TF-IDF with a linear layer, which transformers has no "
+            f"class for. Expected a transformers encoder. Serve the run folder with headstart, or "
+            f"fine-tune from an encoder such as 'pip/all-minilm-l6-v2'."
+        )
+    if not isinstance(network, TextNetwork) or not isinstance(tokenizer, TextTokenizer):
+        raise ExportError(
+            f"The model from '{address}' has no transformers encoder. Expected one that headstart "
+            f"built. Serve the run folder with headstart."
+        )
+    if network.pooling != "native":
+        raise ExportError(
+            f"The model from '{address}' averages the last hidden states (pooling 'mean'), which "
+            f"its classifier in transformers does not do, so the logits would differ. Expected "
+            f"pooling 'native'. Fine-tune again with pooling 'native', or serve the run folder "
+            f"with headstart."
+        )
+    return network, tokenizer
+
+
+def _assemble(model: Model, network: TextNetwork) -> PreTrainedModel:
+    """Return transformers' sequence classifier with the model's weights, adapters merged."""
+    encoder = deepcopy(model.encoder).cpu()
+    merge_lora(encoder)
+    plain = encoder.network
+    assert isinstance(plain, TextNetwork)
+    config = deepcopy(network.model.config)
+    schema = model.schema
+    names = list(schema.classes) or [schema.label or "value"]
+    config.num_labels = schema.num_outputs
+    config.id2label = dict(enumerate(names))
+    config.label2id = {name: place for place, name in enumerate(names)}
+    config.problem_type = PROBLEM_TYPES[schema.task]
+    config.headstart = {"temperature": model.temperature, "max_length": _max_length(model)}
+    name = classifier_name(config)
+    whole = make_classifier(config)
+    weight, bias = _head_in_target_units(model)
+    state = dict(plain.model.state_dict())
+    state.update({f"{name}.weight": weight, f"{name}.bias": bias})
+    if not isinstance(whole.get_submodule(name), nn.Linear) or state.keys() != (
+        whole.state_dict().keys()
+    ):
+        wrong = sorted(state.keys() ^ whole.state_dict().keys())
+        raise ExportError(
+            f"The weights of '{model.encoder.start.address}' do not fit transformers' "
+            f"{type(whole).__name__} ('{wrong[0] if wrong else name}'). Expected the same names. "
+            f"Use the transformers release that the model was trained with."
+        )
+    whole.load_state_dict(state, strict=True)
+    return whole.eval()
+
+
+def _head_in_target_units(model: Model) -> tuple[Tensor, Tensor]:
+    """Return weight and bias of the head; under regression they give values, not standard units."""
+    weight = model.head.weight.detach().cpu().float()
+    bias = model.head.bias.detach().cpu().float()
+    if model.schema.task != "regression":
+        return weight, bias
+    return weight * model.target_scale, bias * model.target_scale + model.target_mean
+
+
+def _max_length(model: Model) -> int:
+    tokenizer = model.encoder.tokenizer
+    assert isinstance(tokenizer, TextTokenizer)
+    return tokenizer.max_length
+
+
+def _tokenizer_files(tokenizer: TextTokenizer) -> dict[str, bytes]:
+    """Return the tokenizer's files with the model's length as its limit."""
+    files = tokenizer.files()
+    config = {**json.loads(files[CONFIG_NAME]), "model_max_length": tokenizer.max_length}
+    return {**files, CONFIG_NAME: json.dumps(config, indent=2, ensure_ascii=False).encode()}
+
+
+def _check(
+    model: Model, tokenizer: TextTokenizer, partial: Path, target: Path, texts: list[str]
+) -> None:
+    """Load what was written as a user would, and compare ids and logits text by text."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    try:
+        loaded = AutoModelForSequenceClassification.from_pretrained(
+            str(partial), local_files_only=True, use_safetensors=True, dtype=torch.float32
+        ).eval()
+        reader = AutoTokenizer.from_pretrained(str(partial), local_files_only=True)
+    except Exception as error:
+        # transformers' readers fail in every way Python knows.
+        raise unreadable("transformers", target, error) from error
+    ids, _ = tokenizer.encode(texts)
+    found, expected = [], []
+    with evaluating(model), torch.inference_mode():
+        for text, own in zip(texts, ids, strict=True):
+            inputs = reader(text, truncation=True, return_tensors="pt")
+            if inputs["input_ids"][0].tolist() != own.tolist():
+                raise ExportError(
+                    f"The tokenizer exported to {target} gives other ids than the model's for "
+                    f"{text[:40]!r}. Nothing was kept. Please report this with the start's name."
+                )
+            found.append(loaded(**inputs).logits)
+            tokens = torch.from_numpy(own).to(torch.int64)[None].to(model.device)
+            logits = model(tokens, torch.ones_like(tokens)).cpu()
+            if model.schema.task == "regression":
+                logits = logits * model.target_scale + model.target_mean
+            expected.append(logits)
+    check_same(torch.cat(found), torch.cat(expected), target)

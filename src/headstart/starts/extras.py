@@ -1,0 +1,50 @@
+"""The extra ``text``: what is needed beyond the core, asked for where it is used.
+
+Transformers, tokenizers and peft are heavy, and images, tables and TF-IDF work without them. What
+needs one calls ``require_text_extra`` first, so that its absence is a sentence and no traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+
+from headstart.errors import StartError, quoted
+
+
+def require_text_extra(what: str, *packages: str) -> None:
+    """Refuse what needs packages that are not installed.
+
+    Args:
+        what: What needs them, as the sentence's subject (``'scratch/bert-tiny'``).
+        *packages: Import names.
+
+    Raises:
+        StartError: If one of them is missing.
+    """
+    missing = [name for name in packages if find_spec(name) is None]
+    if missing:
+        raise StartError(
+            f"{what} needs {quoted(missing)}, which {'is' if len(missing) == 1 else 'are'} not "
+            f"installed. Install it: pip install 'headstart[text]'."
+        )
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Let transformers print neither its load report nor progress bars inside the block.
+
+    What its report says is checked by the caller and told as an event or a refusal.
+    """
+    from transformers.utils import logging
+
+    verbosity, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if has_bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,170 @@
+"""LoRA: low-rank adapters on the linear layers of an encoder's blocks, put in and merged by peft.
+
+The base is frozen and only the adapters learn. Which layers get one follows from the network alone
+(every linear layer inside a list of blocks that a forward pass really calls; some of timm's read a
+layer's weight without calling it, where an adapter would do nothing), so the architecture records
+only rank, alpha and dropout, and rebuilding puts the same adapters in.
+
+Source: Hu et al. 2021 (arXiv 2106.09685); all linear layers as in Dettmers et al. 2023
+(arXiv 2305.14314), where attention alone fell short of full fine-tuning.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from headstart.errors import StartError
+from headstart.starts.adapt import evaluating
+from headstart.starts.architecture import Lora
+from headstart.starts.encoder import Encoder
+from headstart.starts.extras import require_text_extra
+from headstart.starts.randomness import seeded
+from headstart.starts.text_networks import TextNetwork, find_blocks
+from headstart.types import ImageSpec
+
+_ADAPTER = "default"  # peft's name for the one set of adapters
+_MAX_RANK = 1024
+
+
+def add_lora(
+    encoder: Encoder, *, rank: int = 8, alpha: float = 16, dropout: float = 0.0, seed: int = 0
+) -> None:
+    """Put adapters into an encoder in place, and freeze all else.
+
+    An encoder with new adapters gives the same features: each adapter starts at zero.
+
+    Args:
+        encoder: A text transformer or a vision transformer.
+        rank: Columns of each adapter's first matrix.
+        alpha: The adapter's output is multiplied by ``alpha / rank``.
+        dropout: Dropped share of an adapter's input while training.
+        seed: Seeds the adapters' random halves.
+
+    Raises:
+        StartError: If peft is missing, a value is not possible, there are adapters already, or the
+            network has no linear layers in blocks.
+    """
+    address = encoder.start.address
+    if not 1 <= rank <= _MAX_RANK or not alpha > 0 or not 0 <= dropout < 1:
+        raise StartError(
+            f"LoRA with rank {rank}, alpha {alpha} and dropout {dropout} is not possible for "
+            f"'{address}'. Expected rank 1 to {_MAX_RANK}, alpha above 0 and dropout from 0 to "
+            f"below 1. Common values are 8, 16 and 0."
+        )
+    if encoder.architecture.get("lora") is not None:
+        raise StartError(
+            f"'{address}' has adapters already. Expected an encoder without. Merge them first."
+        )
+    require_text_extra("LoRA", "peft")
+    from peft import LoraConfig, inject_adapter_in_model
+
+    targets = find_targets(encoder)
+    config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets)
+    with seeded(seed):
+        inject_adapter_in_model(config, encoder.network, adapter_name=_ADAPTER)
+    for module in _adapted(encoder).values():
+        # new parts come in train mode, which an encoder in eval mode must not have
+        module.train(module.get_base_layer().training)
+    learning = set(adapter_names(encoder))
+    for name, parameter in encoder.named_parameters():
+        parameter.requires_grad_(name in learning)
+    encoder.architecture["lora"] = asdict(Lora(rank, float(alpha), float(dropout)))
+    encoder.find_layers()
+
+
+def merge_lora(encoder: Encoder) -> None:
+    """Add the adapters into the weights they adapt, in place, and take them out.
+
+    The features stay the same, and the encoder is of the plain architecture again, all of it
+    ready to learn. An encoder without adapters is left as it is.
+    """
+    if encoder.architecture.get("lora") is None:
+        return
+    for name, module in _adapted(encoder).items():
+        module.merge(safe_merge=True)
+        encoder.network.set_submodule(name, module.get_base_layer())
+    if hasattr(encoder.network, "peft_config"):
+        del encoder.network.peft_config
+    encoder.requires_grad_(True)
+    del encoder.architecture["lora"]
+    encoder.find_layers()
+
+
+def adapter_names(encoder: Encoder) -> list[str]:
+    """Return the names of the adapters' parameters in ``named_parameters()``, none without."""
+    marks = (f".lora_A.{_ADAPTER}.", f".lora_B.{_ADAPTER}.")
+    return [name for name, _ in encoder.named_parameters() if any(mark in name for mark in marks)]
+
+
+def find_targets(encoder: Encoder) -> list[str]:
+    """Return the names in ``encoder.network`` of the linear layers that can have an adapter.
+
+    Raises:
+        StartError: If there is none, or the encoder is no transformer.
+    """
+    address, family = encoder.start.address, encoder.start.family
+    if family not in ("bert", "vit"):
+        raise StartError(
+            f"LoRA cannot be used with '{address}', a {family}: it adapts the linear layers of "
+            f"transformer blocks. Expected a text or vision transformer. Use strategy 'last-n' or "
+            f"'full' instead."
+        )
+    network = encoder.network
+    if isinstance(network, TextNetwork):
+        prefix = re.escape(find_blocks(network)[0])
+    else:
+        prefix = r"(?:.*\.)?[a-z_]*(?:blocks|layers|stages)[a-z_]*"
+    inside = re.compile(rf"{prefix}\.\d+\.")
+    called = _called_modules(encoder)
+    found = [
+        name
+        for name, module in network.named_modules()
+        if type(module) is nn.Linear and inside.match(name) and name in called
+    ]
+    if not found:
+        raise StartError(
+            f"LoRA finds no linear layers in the blocks of '{address}'. Expected a transformer "
+            f"that has some. Use strategy 'last-n' or 'full' instead."
+        )
+    return found
+
+
+def _adapted(encoder: Encoder) -> dict[str, Any]:
+    """Return the layers with an adapter, peft's ``LoraLayer``, by their names in the network."""
+    from peft.tuners.lora import LoraLayer
+
+    return {n: m for n, m in encoder.network.named_modules() if isinstance(m, LoraLayer)}
+
+
+def _called_modules(encoder: Encoder) -> set[str]:
+    """Return the names of the modules that a forward pass calls."""
+    called: set[str] = set()
+    hooks = [
+        module.register_forward_hook(lambda *_, name=name: called.add(name))
+        for name, module in encoder.network.named_modules()
+    ]
+    try:
+        with evaluating(encoder):
+            encoder(*_blank_inputs(encoder))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return called
+
+
+def _blank_inputs(encoder: Encoder) -> Iterator[Tensor]:
+    """Yield one blank sample as the encoder's inputs."""
+    first = next(encoder.parameters())
+    spec = encoder.spec
+    if isinstance(spec, ImageSpec):
+        shape = (1, spec.channels, spec.size, spec.size)
+        yield torch.zeros(shape, device=first.device, dtype=first.dtype)
+        return
+    for _ in ("ids", "mask"):
+        yield torch.ones(1, 4, dtype=torch.int64, device=first.device)

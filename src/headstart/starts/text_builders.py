@@ -1,0 +1,319 @@
+"""Building text encoders: a start and the texts of train give network, tokenizer and weights.
+
+The texts decide what no pretraining has decided: the vocabulary of random starts, the terms of
+TF-IDF, and how long an input may be. Runs as starts bring their own vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from headstart.errors import StartError, did_you_mean
+from headstart.starts.adapt import evaluating
+from headstart.starts.addresses import Address, parse_address
+from headstart.starts.architecture import Architecture, build_network, write_architecture
+from headstart.starts.encoder import Encoder
+from headstart.starts.extras import require_text_extra
+from headstart.starts.local import read_json, read_run
+from headstart.starts.randomness import seeded
+from headstart.starts.text_configs import Pooling, clean_config, set_dropout
+from headstart.starts.text_networks import TextNetwork
+from headstart.starts.text_terms import TermVectorizer, fit_vectorizer, read_vectorizer
+from headstart.starts.text_tokens import (
+    NO_LIMIT,
+    TextTokenizer,
+    load_tokenizer,
+    read_tokenizer,
+    train_tokenizer,
+)
+from headstart.types import Start, TextSpec
+
+MOST_TOKENS = 256  # a default never goes beyond this; attention grows with the square
+LEAST_TOKENS = 16
+LENGTH_QUANTILE = 0.99
+LENGTH_SAMPLE = 10_000  # texts looked at to find the default length
+TINY = {"hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 2}
+TINY_POSITIONS = 512
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What a start gives: configuration, pooling, tokenizer, and where the weights lie."""
+
+    config: dict[str, object]
+    pooling: Pooling
+    tokenizer: TextTokenizer
+    folder: Path | None = None  # transformers' folder with weights
+    run: Path | None = None  # run folder with weights
+
+
+def build_text_encoder(
+    start: Start,
+    texts: Sequence[str],
+    *,
+    max_length: int | None = None,
+    dropout: float | None = None,
+    pooling: Literal["auto", "native", "mean"] = "auto",
+    seed: int = 0,
+) -> Encoder:
+    """Build the encoder of a text start for some texts, with its weights.
+
+    Args:
+        start: From ``find_start`` or ``list_starts("text")``.
+        texts: Those of train: vocabularies and terms are learned from them, and the length.
+        max_length: Tokens a text keeps at most. None takes the length that 99 % of the texts do
+            not exceed (of 10,000 spread over them), rounded up to a multiple of 8, at least 16 and
+            at most 256 or what the encoder can take.
+        dropout: Every dropout rate of the network; None keeps the start's own.
+        pooling: How features come about: ``native``, what the architecture's own classification
+            head feeds its last layer, which can be exported exactly; ``mean``, the average of the
+            last hidden states, the better frozen features of sentence encoders; ``auto``,
+            ``native``, or for a run as a start the run's own.
+        seed: Seeds random weights.
+
+    Returns:
+        The encoder, in train mode.
+
+    Raises:
+        StartError: If weights or packages are missing, something does not fit, or the start does
+            not read texts.
+
+    Example:
+        >>> from headstart.starts import find_start
+        >>> build_text_encoder(find_start("scratch/tfidf"), ["good film", "bad film"]).num_features
+        5
+    """
+    _check_request(start, texts, pooling)
+    address = parse_address(start.address)
+    run = read_run(address.path)[0] if address.kind == "run" and address.path else None
+    if start.address == "scratch/tfidf" or (run is not None and run.builder == "tfidf"):
+        _refuse_token_options(start, max_length, dropout, pooling)
+        return _build_terms(start, texts, address, run)
+    require_text_extra(f"'{start.address}'", "transformers", "tokenizers")
+    parts = _read_parts(start, texts, address, run, pooling)
+    config = parts.config
+    if dropout is not None:
+        config = set_dropout(config, dropout, start.address)
+    with seeded(seed):
+        network = _make_network(parts, config, start.address)
+    limit = min(network.max_positions(), parts.tokenizer.own_limit)
+    length = _choose_length(parts.tokenizer, texts, max_length, limit, start.address)
+    tokenizer = parts.tokenizer.with_max_length(length)
+    _check_vocabulary(tokenizer, config, start.address)
+    spec = TextSpec("tokens", length)
+    options = {"config": config, "pooling": parts.pooling}
+    encoder = Encoder(
+        network,
+        start=start,
+        spec=spec,
+        architecture=write_architecture("transformers", options, start, spec),
+        num_features=network.num_features,
+        tokenizer=tokenizer,
+    )
+    _check_pass(encoder, length)
+    return encoder
+
+
+def read_sources(
+    parts: Architecture, folder: Path | None
+) -> tuple[TextTokenizer | None, TermVectorizer | None]:
+    """Read what turns texts into an encoder's inputs from the folder it was saved in.
+
+    Args:
+        parts: The architecture of a text encoder.
+        folder: Where ``Encoder.files`` was written.
+
+    Raises:
+        StartError: If there is no folder, or a file is missing or damaged.
+    """
+    address = parts.start.address
+    if folder is None:
+        raise StartError(
+            f"The text encoder '{address}' cannot be rebuilt from its architecture alone. Expected "
+            f"the folder that holds its tokenizer or terms. Give it: folder=…"
+        )
+    assert isinstance(parts.spec, TextSpec)
+    if parts.builder == "tfidf":
+        return None, read_vectorizer(folder, int(str(parts.options["num_terms"])), address)
+    tokenizer = read_tokenizer(folder, parts.spec.max_length, address)
+    config = parts.options["config"]
+    assert isinstance(config, dict)
+    _check_vocabulary(tokenizer, config, address)
+    return tokenizer, None
+
+
+def _build_terms(
+    start: Start, texts: Sequence[str], address: Address, run: Architecture | None
+) -> Encoder:
+    """Build the TF-IDF encoder; a run as a start keeps its terms."""
+    if run is not None and address.path is not None:
+        _, vectorizer = read_sources(run, address.path)
+        assert vectorizer is not None
+    else:
+        vectorizer = fit_vectorizer(texts, start.address)
+    spec, options = TextSpec("terms", 0), {"num_terms": vectorizer.num_terms}
+    return Encoder(
+        build_network("tfidf", options),
+        start=start,
+        spec=spec,
+        architecture=write_architecture("tfidf", options, start, spec),
+        num_features=vectorizer.num_terms,
+        vectorizer=vectorizer,
+    )
+
+
+def _read_parts(
+    start: Start,
+    texts: Sequence[str],
+    address: Address,
+    run: Architecture | None,
+    pooling: Literal["auto", "native", "mean"],
+) -> _Parts:
+    """Return configuration, pooling and tokenizer of a start."""
+    wanted: Pooling = "mean" if pooling == "mean" else "native"
+    if run is not None and address.path is not None:
+        tokenizer, _ = read_sources(run, address.path)
+        config, has = run.options["config"], run.options["pooling"]
+        if pooling not in ("auto", has):
+            raise StartError(
+                f"The run '{start.address}' has pooling '{has}', not '{pooling}'. Expected its "
+                f"own. Leave pooling out."
+            )
+        assert tokenizer is not None
+        assert isinstance(config, dict)
+        own: Pooling = "mean" if has == "mean" else "native"
+        return _Parts(config, own, tokenizer, run=address.path)
+    if address.kind == "scratch":
+        tokenizer = train_tokenizer(texts, start.address)
+        return _Parts(tiny_config(tokenizer, start.address), wanted, tokenizer)
+    from headstart.starts.text_weights import find_folder
+
+    folder = find_folder(address)
+    config = clean_config(read_json(folder / "config.json"), start.address)
+    return _Parts(config, wanted, load_tokenizer(folder, start.address), folder=folder)
+
+
+def tiny_config(tokenizer: TextTokenizer, origin: str) -> dict[str, object]:
+    """Return the configuration of ``scratch/bert-tiny`` for a vocabulary.
+
+    Four blocks of width 128: on two CPU cores a pass over 10,000 short texts takes seconds.
+    """
+    record = {
+        "model_type": "bert",
+        "vocab_size": tokenizer.vocab_size,
+        "pad_token_id": tokenizer.pad_id,
+        "intermediate_size": 4 * TINY["hidden_size"],
+        "max_position_embeddings": TINY_POSITIONS,
+        "type_vocab_size": 1,
+        **TINY,
+    }
+    return clean_config(record, origin)
+
+
+def _make_network(parts: _Parts, config: dict[str, object], origin: str) -> TextNetwork:
+    """Build the network and fill it from where the start's weights lie."""
+    if parts.folder is not None:
+        from headstart.starts.text_weights import load_network
+
+        return load_network(parts.folder, config, parts.pooling, origin)
+    network = build_network("transformers", {"config": config, "pooling": parts.pooling})
+    assert isinstance(network, TextNetwork)
+    if parts.run is not None:
+        from headstart.starts.builders import read_run_tensors
+        from headstart.starts.weights import load_checked
+
+        load_checked(network, read_run_tensors(parts.run), origin, "Train the run again.")
+    return network
+
+
+def _choose_length(
+    tokenizer: TextTokenizer,
+    texts: Sequence[str],
+    max_length: int | None,
+    limit: int,
+    origin: str,
+) -> int:
+    """Return the number of tokens that a text keeps at most."""
+    if max_length is not None:
+        if not 1 <= max_length <= limit:
+            raise StartError(
+                f"max_length {max_length} is not possible for '{origin}'. Expected 1 to {limit:,} "
+                f"tokens. Choose a length in that range, or leave it out."
+            )
+        return max_length
+    sample = texts[:: max(1, len(texts) // LENGTH_SAMPLE)]
+    _, lengths = tokenizer.with_max_length(NO_LIMIT).encode(sample)
+    usual = int(np.quantile(lengths, LENGTH_QUANTILE, method="higher"))
+    rounded = max(LEAST_TOKENS, -(-usual // 8) * 8)
+    return min(rounded, MOST_TOKENS, limit)
+
+
+def _check_vocabulary(tokenizer: TextTokenizer, config: Mapping[str, Any], origin: str) -> None:
+    """Refuse a tokenizer with ids that the network has no embedding for."""
+    size = config.get("vocab_size")
+    if isinstance(size, int) and tokenizer.vocab_size > size:
+        raise StartError(
+            f"The tokenizer of '{origin}' has {tokenizer.vocab_size:,} tokens, its network only "
+            f"{size:,}. Expected the tokenizer that the network was trained with. Restore the "
+            f"files, or choose another start."
+        )
+
+
+def _check_pass(encoder: Encoder, length: int) -> None:
+    """Refuse a network that fails on the longest input, or gives no features."""
+    assert encoder.tokenizer is not None
+    ids = torch.full((1, length), max(0, encoder.tokenizer.pad_id - 1), dtype=torch.int64)
+    if encoder.tokenizer.pad_id == 0:
+        ids += 1
+    try:
+        with evaluating(encoder):
+            features = encoder(ids, torch.ones_like(ids))
+    except Exception as error:
+        # Networks fail on lengths they cannot take in every way Python knows.
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise StartError(
+            f"'{encoder.start.address}' fails on a text of {length} tokens ({lines[0]}). Expected "
+            f"features of shape (1, D). Choose a smaller max_length, or another start."
+        ) from error
+    if features.shape != (1, encoder.num_features):
+        raise StartError(
+            f"'{encoder.start.address}' gives features of shape {tuple(features.shape)} for a "
+            f"text. Expected (1, {encoder.num_features}). Choose another start."
+        )
+
+
+def _check_request(start: Start, texts: Sequence[str], pooling: str) -> None:
+    """Refuse what no start can do."""
+    if start.modality != "text":
+        raise StartError(f"'{start.address}' reads {start.modality}. Expected a start for text.")
+    if not len(texts):
+        raise StartError(
+            f"'{start.address}' is built for the texts of train, and there are none. Expected at "
+            f"least one. Check the data."
+        )
+    known = ("auto", "native", "mean")
+    if pooling not in known:
+        raise StartError(
+            f"Unknown pooling '{pooling}'.{did_you_mean(pooling, known)} Expected 'auto', 'native' "
+            f"or 'mean'. Choose one of them."
+        )
+
+
+def _refuse_token_options(
+    start: Start, max_length: int | None, dropout: float | None, pooling: str
+) -> None:
+    """Refuse options that TF-IDF has no use for."""
+    said = {"max_length": max_length, "dropout": dropout or None}
+    wrong = [f"{name} {value}" for name, value in said.items() if value is not None]
+    wrong += [f"pooling '{pooling}'"] if pooling != "auto" else []
+    if wrong:
+        raise StartError(
+            f"'{start.address}' has no use for {' and '.join(wrong)}: it counts the terms of whole "
+            f"texts. Expected none of them. Leave them out."
+        )

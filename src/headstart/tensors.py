@@ -1,0 +1,38 @@
+"""From the arrays of prepared samples to tensors on a device: one rule for training and inference.
+
+Pixels (uint8) become floats in [0, 1]; everything else keeps its type. Nothing is normalised here:
+that belongs to the model, because it travels with its weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def to_float(pixels: Tensor, *, channels_last: bool = True) -> Tensor:
+    """Turn uint8 pixels (B, H, W, C) into float images (B, C, H, W) in [0, 1]."""
+    images = pixels.permute(0, 3, 1, 2)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    return images.to(torch.float32, memory_format=layout).div_(255)
+
+
+def to_tensors(
+    arrays: Iterable[np.ndarray], device: torch.device, *, channels_last: bool = True
+) -> tuple[Tensor, ...]:
+    """Return the arrays of one batch as what a model's forward takes.
+
+    Args:
+        arrays: As ``Inputs.arrays`` gives them; uint8 ones are pixels (B, H, W, C).
+        device: Where they are wanted.
+        channels_last: Whether images lie in memory pixel by pixel.
+    """
+    tensors = []
+    for array in arrays:
+        tensor = torch.from_numpy(np.ascontiguousarray(array)).to(device, non_blocking=True)
+        is_pixels = tensor.dtype == torch.uint8
+        tensors.append(to_float(tensor, channels_last=channels_last) if is_pixels else tensor)
+    return tuple(tensors)

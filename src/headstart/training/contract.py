@@ -1,0 +1,108 @@
+"""What the loop is handed, what it keeps, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from headstart.training.feed import Batch
+
+
+class StopRequested(Exception):
+    """Leave a hook that saw the request to stop midway; the loop saves and ends, interrupted."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a look at the validation split found: a higher ``score`` wins, then a lower ``loss``."""
+
+    score: float
+    loss: float
+    standard_error: float
+    metric: str = "accuracy"
+
+
+@dataclass
+class LoopState:
+    """The loop's own numbers; with the tensors, all that resuming needs.
+
+    ``micro_batch_size`` is what was left after memory had run out; None while it has not.
+    """
+
+    step: int
+    num_steps: int
+    progress: float = 0.0
+    best_score: float = float("-inf")
+    best_loss: float = float("inf")
+    best_step: int = -1
+    last_check_step: int = -1
+    reference_score: float = float("-inf")
+    checks_without_gain: int = 0
+    skipped_in_a_row: int = 0
+    micro_batch_size: int | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class LoopResult:
+    """How a training ended: ``finished``, ``early`` (patience) or ``interrupted``."""
+
+    ended: str
+    state: LoopState
+
+
+@dataclass(frozen=True)
+class LoopOptions:
+    """Numbers of the loop; see ``Recipe`` for their meaning.
+
+    ``check_seconds`` is what a look at the validation split is expected to cost, until one was
+    measured; a deadline must leave room for the first. ``rank`` is this process's number among
+    those that train together; ``checkpoint_seconds`` the time between two saves.
+    """
+
+    num_steps: int
+    steps_per_check: int
+    steps_per_epoch: int
+    batch_size: int
+    clip: float
+    ema_half_life: float
+    patience: int
+    seed: int
+    scale_loss: bool = False
+    check_first: bool = False
+    checkpoint_seconds: float = 60.0
+    check_seconds: float = 0.0
+    rank: int = 0
+
+
+class Batches(Protocol):
+    """Step number to the micro-batches of that step: a pure function, may be asked again."""
+
+    def __call__(self, step: int, micro_batch_size: int | None = None, /) -> Iterator[Batch]:
+        """Yield them, of the usual size or, where memory has run out, of at most the given one."""
+        ...
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What the loop is handed.
+
+    Attributes:
+        batches: Step number to the micro-batches of that step.
+        compute_loss: A micro-batch to its mean loss.
+        check: Look at the validation split, with the weights now in the module; may raise
+            ``StopRequested``, and is then asked again in the next life.
+        learning_rate_factor: Progress in [0, 1] to a factor on every group's ``peak``.
+        set_mode: Put the module in its training mode.
+        stop_requested: Whether someone asked to stop (a signal).
+    """
+
+    batches: Batches
+    compute_loss: Callable[[Batch], Tensor]
+    check: Callable[[], Check]
+    learning_rate_factor: Callable[[float], float]
+    set_mode: Callable[[], None]
+    stop_requested: Callable[[], bool]

@@ -1,0 +1,247 @@
+"""Solvers of linear models on features at hand, dense or sparse: what the probe is made of.
+
+Each returns coefficients on the features as given. scikit-learn where it has the solver. Two are
+written out: logistic regression of many labels at once, because one matrix product serves all of
+them where a fit a label would read the features again and again; and ridge, because the products of
+the features, its dear part, serve every strength.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+_MAX_BLOCK_NUMBERS = 2_000_000  # coefficients that L-BFGS learns at once: it keeps 25 copies
+_ROWS_A_CHUNK = 4096
+_NO_PENALTY = 1e-13  # of the summed squares of the features: less is lost in rounding
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A linear model.
+
+    Attributes:
+        rows: int64, shape (R,), the outputs that were learned; others are the same for all.
+        coefficients: Shape (R, D).
+        intercept: Shape (R,).
+        num_iterations: Steps of the solver; 1 for a closed form.
+    """
+
+    rows: np.ndarray
+    coefficients: np.ndarray
+    intercept: np.ndarray
+    num_iterations: int
+
+
+def solve_classes(
+    features: Any,
+    targets: np.ndarray,
+    sample_weights: np.ndarray | None,
+    strength: float,
+    iterations: int,
+    tolerance: float,
+) -> Solution:
+    """Fit multinomial logistic regression, a row for each class that occurs.
+
+    Args:
+        features: Shape (N, D), dense or CSR.
+        targets: int64, shape (N,).
+        sample_weights: Shape (N,), or None.
+        strength: Inverse L2 strength C of the summed loss.
+        iterations: The most steps of L-BFGS.
+        tolerance: Largest gradient, of the mean loss, that ends them.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    seen = np.unique(targets)
+    if len(seen) == 1:  # one class: it always wins, and there is nothing to separate
+        nothing = np.zeros((1, features.shape[1]), dtype=np.float32)
+        return Solution(seen, nothing, np.zeros(1, dtype=np.float32), 1)
+    solver = LogisticRegression(C=strength, max_iter=iterations, tol=tolerance)
+    with warnings.catch_warnings():
+        # an unconverged probe is still a valid linear layer; validation judges it
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        solver.fit(features, targets, sample_weight=sample_weights)
+    coefficients = np.asarray(solver.coef_)
+    intercept = np.asarray(solver.intercept_)
+    if len(seen) == 2 and len(coefficients) == 1:
+        # scikit-learn keeps one row for two classes: sigmoid(z) = softmax(-z/2, z/2)
+        coefficients = np.concatenate([-coefficients / 2, coefficients / 2])
+        intercept = np.concatenate([-intercept / 2, intercept / 2])
+    rows = np.asarray(solver.classes_)
+    return Solution(rows, coefficients, intercept, int(solver.n_iter_.max()))
+
+
+def solve_labels(
+    features: Any,
+    targets: np.ndarray,
+    weights: np.ndarray | None,
+    strength: float,
+    iterations: int,
+    tolerance: float,
+) -> Solution:
+    """Fit one logistic regression a label, a row for each that some items have and some lack.
+
+    The labels do not touch one another in the loss, so solving them together is exact; blocks of
+    them keep L-BFGS's memory in bounds.
+
+    Args:
+        features: float32, shape (N, D), dense or CSR.
+        targets: 0 or 1, shape (N, K).
+        weights: Shape (K,), how much more positives count, or None.
+        strength: Inverse L2 strength C of the summed loss.
+        iterations: The most steps of L-BFGS, a block.
+        tolerance: Largest gradient, of the mean loss, that ends them.
+    """
+    wanted = np.asarray(targets) != 0
+    rows = np.flatnonzero(wanted.any(axis=0) & ~wanted.all(axis=0))
+    num_features = features.shape[1]
+    block = max(1, _MAX_BLOCK_NUMBERS // (num_features + 1))
+    coefficients = np.zeros((len(rows), num_features), dtype=np.float32)
+    intercept = np.zeros(len(rows), dtype=np.float32)
+    most = 1
+    for start in range(0, len(rows), block):
+        part = rows[start : start + block]
+        found, taken = _solve_block(
+            features,
+            wanted[:, part],
+            np.ones(len(part)) if weights is None else weights[part].astype(np.float64),
+            strength,
+            iterations,
+            tolerance,
+        )
+        coefficients[start : start + block] = found[:-1].T
+        intercept[start : start + block] = found[-1]
+        most = max(most, taken)
+    return Solution(rows, coefficients, intercept, most)
+
+
+def _solve_block(
+    features: Any,
+    wanted: np.ndarray,
+    weights: np.ndarray,
+    strength: float,
+    iterations: int,
+    tolerance: float,
+) -> tuple[np.ndarray, int]:
+    """Return coefficients with the intercept below, shape (D + 1, R), and the steps taken."""
+    from scipy.optimize import minimize
+
+    num_items, num_features = features.shape
+    num_labels = wanted.shape[1]
+    each = np.where(wanted, weights, 1.0)
+    signs = np.where(wanted, -1.0, 1.0)
+    penalty = 1.0 / (strength * num_items)
+
+    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        layer = flat.reshape(num_features + 1, num_labels)
+        weight = layer[:-1]
+        logits = features @ weight.astype(features.dtype) + layer[-1]
+        against = signs * logits  # above 0 where the decision is wrong
+        total = float((each * np.logaddexp(0.0, against)).sum()) / num_items
+        # sigmoid(a) = exp(-log(1 + exp(-a))), which does not overflow
+        slopes = signs * each * np.exp(-np.logaddexp(0.0, -against)) / num_items
+        gradient = np.empty_like(layer)
+        gradient[:-1] = features.T @ slopes.astype(features.dtype)
+        gradient[:-1] += penalty * weight
+        gradient[-1] = slopes.sum(axis=0)
+        return total + 0.5 * penalty * float((weight**2).sum()), gradient.ravel()
+
+    found = minimize(
+        loss,
+        np.zeros((num_features + 1) * num_labels),
+        method="L-BFGS-B",
+        jac=True,
+        options={"maxiter": iterations, "gtol": tolerance, "ftol": 1e-9},
+    )
+    return found.x.reshape(num_features + 1, num_labels), max(1, int(found.nit))
+
+
+def prepare_ridge(features: np.ndarray, targets: np.ndarray) -> Callable[[float], Solution]:
+    """Multiply dense features out once; return the function from penalty to ridge solution.
+
+    The penalty is that on the summed squares, ||y - Xw||² + penalty ||w||², the intercept free.
+    A penalty of 0, or one that rounding would swallow, is ordinary least squares: by LAPACK on the
+    features themselves rather than on their products, so that an exact line is found exactly;
+    columns that depend on one another share their weight (least norm).
+
+    Args:
+        features: float32, shape (N, D), centred.
+        targets: Shape (N,).
+
+    Source:
+        A. E. Hoerl and R. W. Kennard, 1970, Technometrics 12, 55-67; for D > N its dual form,
+        w = Xᵀ (X Xᵀ + penalty I)⁻¹ y.
+    """
+    middle = float(np.asarray(targets, dtype=np.float64).mean())
+    wanted = np.asarray(targets, dtype=np.float64) - middle
+    is_dual = features.shape[1] > len(features)
+    parts: list[tuple[np.ndarray, np.ndarray]] = []  # filled where a penalty asks
+
+    def ridge(penalty: float) -> Solution:
+        if penalty > 0 and not parts:
+            parts.append(_multiply(features, wanted, is_dual))
+        if not parts or penalty <= _NO_PENALTY * np.trace(parts[0][0]):
+            found = np.linalg.lstsq(features.astype(np.float64), wanted, rcond=None)[0]
+        else:
+            inner = _solve_positive(*parts[0], penalty)
+            found = features.T.astype(np.float64) @ inner if is_dual else inner
+        return Solution(np.zeros(1, dtype=np.int64), found[None, :], np.array([middle]), 1)
+
+    return ridge
+
+
+def _multiply(
+    features: np.ndarray, wanted: np.ndarray, is_dual: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the smaller of XᵀX and X Xᵀ, in float64, and the right-hand side that goes with it."""
+    if is_dual:
+        rows = features.astype(np.float64)
+        return rows @ rows.T, wanted
+    num_features = features.shape[1]
+    products, right = np.zeros((num_features, num_features)), np.zeros(num_features)
+    for start in range(0, len(features), _ROWS_A_CHUNK):
+        rows = features[start : start + _ROWS_A_CHUNK].astype(np.float64)
+        products += rows.T @ rows
+        right += rows.T @ wanted[start : start + _ROWS_A_CHUNK]
+    return products, right
+
+
+def _solve_positive(products: np.ndarray, right: np.ndarray, penalty: float) -> np.ndarray:
+    """Return (products + penalty I)⁻¹ right by Cholesky's decomposition."""
+    from scipy.linalg import cho_factor, cho_solve
+
+    shifted = products.copy()
+    shifted[np.diag_indices_from(shifted)] += penalty
+    found: np.ndarray = cho_solve(cho_factor(shifted, overwrite_a=True), right)
+    return found
+
+
+def solve_sparse_ridge(
+    features: Any, targets: np.ndarray, strength: float, iterations: int
+) -> Solution:
+    """Fit ridge regression on CSR features; a strength of infinity is ordinary least squares.
+
+    Args:
+        features: float32, shape (N, D), CSR.
+        targets: Shape (N,).
+        strength: One over the penalty on the summed squares.
+        iterations: The most steps of LSQR.
+    """
+    from sklearn.linear_model import LinearRegression, Ridge
+
+    if math.isinf(strength):
+        solver = LinearRegression().fit(features, targets)
+        taken = 1
+    else:
+        solver = Ridge(alpha=1.0 / strength, solver="lsqr", max_iter=iterations, tol=1e-5)
+        solver.fit(features, targets)
+        taken = int(np.max(solver.n_iter_))
+    rows = np.zeros(1, dtype=np.int64)
+    return Solution(rows, solver.coef_.reshape(1, -1), np.array([solver.intercept_]), taken)

@@ -1,0 +1,115 @@
+"""The frozen part of a network: run it up to the cut, and keep what crosses.
+
+The network's own forward runs in eval mode and is left as soon as the last wanted value has arisen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from headstart.training.absent import CutError
+from headstart.training.trace import Frames, Place, forwards, function_name, tensor_leaves
+
+
+class _Enough(BaseException):
+    """Leave a forward pass once everything wanted has been seen."""
+
+
+class Prefix:
+    """The frozen part of a network, as a function of its inputs.
+
+    Args:
+        module: The network.
+        places: Where each crossing value arises; an int is the number of an input.
+    """
+
+    def __init__(self, module: nn.Module, places: Sequence[Place | int]) -> None:
+        self._module, self._places = module, places
+        self._paths = {path: child for child, path in Frames(module).paths.items()}
+
+    @torch.no_grad()
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return what crosses the cut, each of B rows, for a batch of inputs."""
+        found: dict[Place, Tensor] = {}
+        wanted = {place for place in self._places if isinstance(place, Place)}
+        modes = [(module, module.training) for module in self._module.modules()]
+        self._module.eval()
+        try:
+            with self._watching(wanted, found):
+                self._module(*inputs)
+        except _Enough:
+            pass
+        finally:
+            for module, mode in modes:
+                module.training = mode
+        if missing := wanted - found.keys():
+            raise CutError(f"The pass did not meet {next(iter(missing)).said()}.")
+        return tuple(
+            inputs[place].clone() if isinstance(place, int) else found[place]
+            for place in self._places
+        )
+
+    @contextmanager
+    def _watching(self, wanted: set[Place], found: dict[Place, Tensor]) -> Iterator[None]:
+        """Keep wanted values as they arise; the pass ends with the last of them."""
+
+        def keep(place: Place, output: object) -> None:
+            leaves = tensor_leaves(output)
+            for leaf in range(len(leaves)):
+                full = place._replace(leaf=leaf)
+                if full in wanted:
+                    # a copy, as what follows may work in place
+                    is_last = len(found) + 1 == len(wanted)
+                    found[full] = leaves[leaf] if is_last else leaves[leaf].clone()
+            if len(found) == len(wanted):
+                raise _Enough
+
+        if any(place.function for place in wanted):
+            finder = _Finder(self._module, keep)
+            with finder.watching(), finder:
+                yield
+            return
+        watched = {place.module: self._paths[place.module] for place in wanted}
+        with forwards({child: _watch(child, path, keep) for path, child in watched.items()}):
+            yield
+
+
+def _watch(
+    module: nn.Module, path: str, keep: Callable[[Place, object], None]
+) -> Callable[..., Any]:
+    """Return a module's forward that shows what it gives."""
+    original, calls = module.forward, -1
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        call = calls
+        output = original(*args, **kwargs)
+        keep(Place(path, call), output)
+        return output
+
+    return forward
+
+
+class _Finder(Frames, TorchFunctionMode):
+    """Follow a pass and show what every function and module gives."""
+
+    def __init__(self, root: nn.Module, keep: Callable[[Place, object], None]) -> None:
+        Frames.__init__(self, root)
+        TorchFunctionMode.__init__(self)
+        self._keep = keep
+
+    def left(self, path: str, call: int, output: object) -> None:
+        self._keep(Place(path, call), output)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        output = func(*args, **(kwargs or {}))
+        if tensor_leaves(output):
+            self._keep(self.place(function_name(func)), output)
+        return output

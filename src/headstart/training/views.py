@@ -1,0 +1,152 @@
+"""How many augmented views of each sample are kept, and which one an epoch uses.
+
+A frozen prefix can be computed once only for inputs that come again. So each sample has V fixed
+views, seeded by the data and not by the run, and epoch e uses view π(e mod V), where π is a
+permutation of the sample's own. V is chosen by arithmetic that the caller prints. Left out on
+purpose: augmenting what crosses the cut, which would be another algorithm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import numpy as np
+
+from headstart.training.randomness import uniform
+
+_VIEWS = 4  # recovers most of the benefit of augmentation
+_LEAST_GAIN = 1.1  # a speed-up below this is not worth the disk
+_MEMORY_SHARE = 0.25  # of the free memory: what is smaller stays in the system's file cache
+_MEMORY_SPEED = 2e9  # bytes a second that a batch is gathered with
+_DISK_SPEED = 4e8
+# An epoch number that no training reaches: the permutations have a stream of their own.
+_ORDER_OF_VIEWS = -1
+
+
+@dataclass(frozen=True)
+class Views:
+    """How many views are kept.
+
+    Attributes:
+        num: V; 0 where nothing is kept and the prefix runs in every step.
+        speedup: Expected time of the same strategy uncached, as a multiple of the cached time.
+        num_bytes: What all views take on disk.
+        why: A sentence with the arithmetic.
+    """
+
+    num: int
+    speedup: float
+    num_bytes: int
+    why: str
+
+
+def speedup(
+    flop_share: float, num_views: int, num_epochs: float, num_runs: int = 1, load: float = 0.0
+) -> float:
+    """Return how many times faster than uncached training with a cached prefix is.
+
+    A forward pass counts 1, a backward pass 2; of a frozen part there is no backward pass.
+
+    Args:
+        flop_share: f, the prefix's share of a forward pass, in [0, 1].
+        num_views: V.
+        num_epochs: E of one run.
+        num_runs: Runs that share the cache.
+        load: Seconds to read what crosses, as a multiple of a forward pass.
+
+    Example:
+        >>> round(speedup(11 / 12, 1, 10), 1)
+        3.4
+    """
+    uncached = 3 - 2 * flop_share
+    return uncached / (flop_share * num_views / (num_epochs * num_runs) + 3 * (1 - flop_share) + load)
+
+
+def choose_views(
+    *,
+    flop_share: float,
+    num_epochs: float,
+    is_augmented: bool,
+    sample_seconds: float,
+    sample_bytes: int,
+    num_samples: int,
+    limit_bytes: int,
+    free_memory_bytes: int,
+    num_runs: int = 1,
+    wanted: int | None = None,
+) -> Views:
+    """Choose how many views of each sample are kept.
+
+    Args:
+        flop_share: The prefix's share of a forward pass, in [0, 1].
+        num_epochs: Of one run.
+        is_augmented: Whether samples are augmented; otherwise one view is all there is.
+        sample_seconds: One forward pass of one sample.
+        sample_bytes: What crosses the cut for one sample.
+        num_samples: N.
+        limit_bytes: What the cache may take.
+        free_memory_bytes: What the machine has free.
+        num_runs: Runs that share the cache (candidates of a search).
+        wanted: What the user asked for; None chooses.
+    """
+    whole = max(1, int(num_epochs))
+    most = wanted if wanted is not None else (min(_VIEWS, whole) if is_augmented else 1)
+    if not is_augmented:
+        most = min(most, 1)
+    one_view = sample_bytes * num_samples
+    fitting = min(most, limit_bytes // max(1, one_view))
+    # fewer than two views of augmented data would be no augmentation: that is the user's to ask for
+    if fitting < (2 if is_augmented and wanted is None else min(1, most)):
+        needed = _size(one_view * most)
+        why = f"{most} views would take {needed}, the cache may take {_size(limit_bytes)}"
+        return Views(0, 1.0, 0, why)
+    num_bytes = one_view * fitting
+    is_in_memory = num_bytes <= _MEMORY_SHARE * free_memory_bytes
+    rate = _MEMORY_SPEED if is_in_memory else _DISK_SPEED
+    load = sample_bytes / rate / max(1e-9, sample_seconds)
+    gain = speedup(flop_share, fitting, num_epochs, num_runs, load)
+    runs = f" x {num_runs} runs" if num_runs > 1 else ""
+    sum_ = (
+        f"the frozen {flop_share:.0%} of a pass is computed {fitting} instead of "
+        f"{num_epochs:g}{runs} times a sample: (3 - 2f) / (V f / E + 3 (1 - f) + reading) = "
+        f"{gain:.1f}x the uncached speed, in {_size(num_bytes)}"
+    )
+    if gain < _LEAST_GAIN and wanted is None:
+        return Views(0, 1.0, 0, f"{sum_}; less than {_LEAST_GAIN:g}x is not worth it")
+    if fitting < most:
+        sum_ += f"; {most} views would not fit {_size(limit_bytes)}"
+    return Views(fitting, gain, num_bytes, sum_)
+
+
+def _size(num_bytes: int) -> str:
+    value, units = float(num_bytes), ["bytes", "kB", "MB", "GB", "TB"]
+    while value >= 1000 and len(units) > 1:
+        value, units = value / 1000, units[1:]
+    return f"{value:.3g} {units[0]}"
+
+
+def views_seed(fingerprint: str) -> int:
+    """Return the seed of all views of a data set, so that every run draws the same ones.
+
+    Args:
+        fingerprint: The data set's.
+    """
+    return int.from_bytes(blake2b(fingerprint.encode(), digest_size=7).digest(), "little")
+
+
+def views_at(epoch: int, ids: np.ndarray, num_views: int, *, seed: int) -> np.ndarray:
+    """Return which view each sample shows in an epoch, int64, shape (B,), in [0, num_views).
+
+    Every sample shows each of its views once in any ``num_views`` epochs that begin at a multiple
+    of it, in an order of its own.
+
+    Args:
+        epoch: From 0.
+        ids: int64, shape (B,), the samples' ids.
+        num_views: V, at least 1.
+        seed: The run's seed.
+    """
+    orders = np.argsort(uniform(seed, _ORDER_OF_VIEWS, ids, num_views), axis=1, kind="stable")
+    views: np.ndarray = orders[:, epoch % num_views].astype(np.int64)
+    return views

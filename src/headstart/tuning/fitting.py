@@ -1,0 +1,172 @@
+"""What a pass costs, and what therefore fits a budget: input size, samples, looks.
+
+Everything is measured on the start at hand; nothing is read from a table of speeds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+import numpy as np
+import torch
+
+from headstart.data import Pixels, decode_one
+from headstart.errors import DataError, StartError
+from headstart.model import evaluating
+from headstart.tensors import to_tensors
+from headstart.training.randomness import BOOTSTRAP, generator
+from headstart.training.recipe import StrategyName, Wishes
+from headstart.tuning.bench import Bench, prepare_sample, set_up
+from headstart.tuning.clock import Clock
+from headstart.types import Dataset, ImageSpec, Inputs, Spec, Start
+
+SMALLEST_SIDE = 64
+_LEAST_MEASURED, _MOST_MEASURED, _NUM_PASSES = 8, 64, 6
+_QUICK_SECONDS, _MEASURE_SECONDS = 0.02, 0.5
+_MIN_EPOCHS = 3.0
+_TRAIN_SHARE = 0.6  # of the budget; the rest is screening, evaluation and the report
+_TEST_SHARE = 0.4  # of what is left, that two passes over the test split may take
+_LOOK_SHARE = 0.04  # of what is left, that one look at the validation split may take
+_MIN_LOOK = 100
+
+
+def seconds_per_sample(bench: Bench, dataset: Dataset, *, seed: int = 0) -> float:
+    """Measure one forward pass, in seconds a sample.
+
+    Images are noise of the decoded size; texts and rows are some of train's own. The best of
+    several passes counts, since whatever else runs on the machine only slows one down; a quick
+    network gets larger batches, or the cost of the call would count and not the samples'.
+
+    Args:
+        bench: The model.
+        dataset: Gives texts and rows.
+        seed: Seed of the noise, or of the choice.
+    """
+    model, some = bench.model, _some_inputs(bench, dataset, seed)
+    most = len(some)
+    best, num_samples, started = float("inf"), min(2, most), time.monotonic()
+    with evaluating(model):
+        for number in range(1 + _NUM_PASSES):
+            began = time.monotonic()
+            arrays = some.arrays(np.arange(num_samples))
+            # the sum waits for the device
+            float(model.features(*to_tensors(arrays, model.device)).sum())
+            now = time.monotonic()
+            if number > 0:  # the first is a warm-up
+                best = min(best, (now - began) / num_samples)
+            is_quick = now - began < _QUICK_SECONDS and number > 0
+            num_samples = most if is_quick else min(most, max(num_samples, _LEAST_MEASURED))
+            if now - started > _MEASURE_SECONDS and number > 0:
+                break
+    return best
+
+
+def _some_inputs(bench: Bench, dataset: Dataset, seed: int) -> Inputs:
+    """Return a few samples to measure with."""
+    spec = bench.spec
+    if not isinstance(spec, ImageSpec):
+        return prepare_sample(dataset, "train", bench, _MOST_MEASURED, seed=seed)
+    shape = (_MOST_MEASURED, spec.decode_size, spec.decode_size, spec.decode_channels)
+    noise = generator(BOOTSTRAP, seed).integers(0, 256, size=shape, dtype=np.uint8)
+    nothing = np.zeros(_MOST_MEASURED, dtype=np.int64)
+    return Pixels(noise, nothing, nothing, [""] * _MOST_MEASURED)
+
+
+def fitting_bench(
+    dataset: Dataset,
+    start: Start,
+    strategy: StrategyName,
+    wishes: Wishes,
+    clock: Clock,
+    *,
+    device: torch.device,
+    seed: int,
+) -> tuple[Bench, float, str]:
+    """Set a start up at the largest input size whose fine-tuning fits the budget.
+
+    Wanted are three epochs (a pass with gradients costs three without) and two passes over the test
+    split. A scratch start keeps the data's own size, and so does every start without a budget.
+
+    Returns:
+        The bench, seconds an image, and a note where the size was lowered.
+
+    Raises:
+        StartError: If the test split alone would take too much of what is left.
+    """
+
+    def at(size: int | None) -> tuple[Bench, float]:
+        bench = set_up(dataset, start, strategy, wishes, size=size, device=device, seed=seed)
+        return bench, seconds_per_sample(bench, dataset)
+
+    note = ""
+    if start.pretrained_on is None or start.image is None or clock.budget_seconds is None:
+        bench, each = at(None)
+    else:
+        default = start.image.size
+        own = min(dataset.image_size or (10_000, 10_000))
+        # pixels that the data does not have are worth little beyond four times its own side
+        ceiling = min(default, max(SMALLEST_SIDE, 4 * own))
+        size = smallest = min(SMALLEST_SIDE, ceiling)
+        bench, each = at(smallest)
+        passes = 3 * _MIN_EPOCHS * len(dataset.train) + 2 * (len(dataset.test) + len(dataset.val))
+        affordable = _TRAIN_SHARE * clock.left / passes
+        # a pass costs in proportion to the pixels
+        side = int(smallest * max(0.0, affordable / each) ** 0.5)
+        size = int(np.clip(side // 32 * 32, smallest, ceiling))
+        if size != smallest:
+            bench, each = at(size)
+        note = "" if size == default else f", at {size} pixels instead of {default}"
+    refuse_too_slow(dataset, start, each, clock)
+    return bench, each, note
+
+
+def refuse_too_slow(
+    dataset: Dataset, start: Start, seconds_per_sample: float, clock: Clock
+) -> None:
+    """Refuse a start that cannot even be evaluated within the budget.
+
+    Raises:
+        StartError: Saying what the test split would take.
+    """
+    seconds = 2 * len(dataset.test) * seconds_per_sample
+    if seconds > _TEST_SHARE * clock.left:
+        raise StartError(
+            f"Start '{start.address}' needs {seconds:.0f} s for two passes over the test split, "
+            f"and {max(0.0, clock.left):.0f} s of the budget are left; expected less than "
+            f"{_TEST_SHARE:.0%} of it. Raise --budget, or choose a smaller start."
+        )
+
+
+def look_limit(seconds_per_sample: float, clock: Clock) -> int | None:
+    """Return how many validation images one look may take; None where there is no budget."""
+    if clock.budget_seconds is None:
+        return None
+    return max(_MIN_LOOK, int(_LOOK_SHARE * max(0.0, clock.left) / seconds_per_sample))
+
+
+def train_limit(
+    dataset: Dataset, spec: Spec, seconds_per_sample: float, clock: Clock
+) -> int | None:
+    """Return how many training samples are worth preparing; None for all of them.
+
+    Texts and rows cost next to nothing to prepare: all of them.
+
+    All of them where decoding takes less than a tenth of what is left. Otherwise no more than the
+    budget lets the network see once, and no more than a quarter of what is left lets us decode.
+    """
+    if clock.budget_seconds is None or not isinstance(spec, ImageSpec):
+        return None
+    samples = dataset.train.samples
+    num_tried = min(8, len(samples))
+    began = time.monotonic()
+    for index in range(num_tried):
+        # one that cannot be read costs next to nothing, and is named when it is decoded
+        with contextlib.suppress(DataError):
+            decode_one(samples.read(index), spec)
+    decode_seconds = (time.monotonic() - began) / num_tried
+    left = max(0.0, clock.left)
+    if decode_seconds * len(samples) < 0.1 * left:
+        return None
+    worth = min(left / (3 * seconds_per_sample), 0.25 * left / max(1e-9, decode_seconds))
+    return max(int(worth), 20 * len(dataset.schema.classes))

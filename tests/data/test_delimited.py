@@ -1,0 +1,100 @@
+"""CSV, TSV and JSONL as text: quotes, delimiters, headers, and the place of every fault."""
+
+from __future__ import annotations
+
+import gzip
+
+import pytest
+
+from headstart.data import load
+from headstart.data.delimited import read_text_table
+from headstart.data.options import ReadOptions
+from headstart.errors import DataError, OptionError
+
+
+def read(tmp_path, text, kind="csv", name=None, **options):
+    path = tmp_path / (name or f"data.{kind}")
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return read_text_table(path, path.name, kind, ReadOptions(**options)).to_pydict()
+
+
+def test_read_text_table_keeps_every_cell_as_it_is_written(tmp_path):
+    table = read(tmp_path, 'a,b\n01,"x, ""y""\nz"\n1e3,"NA"\nNA,\n')
+    assert table == {"a": ["01", "1e3", None], "b": ['x, "y"\nz', "NA", None]}
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_read_text_table_of_tabs_takes_stray_quotes_as_text(tmp_path, ending):
+    lines = ["label\ttext", 'ham\t"Oh" he said', 'spam\tend"', 'ham\t"open', 'ham\t"a ""b"""', ""]
+    table = read(tmp_path, ending.join(lines), "tsv")
+    assert table["text"] == ['"Oh" he said', 'end"', '"open', 'a "b"']
+
+
+def test_read_text_table_of_tabs_honours_quotes_around_line_breaks(tmp_path):
+    table = read(tmp_path, 'label\ttext\nham\t"two\nlines"\nspam\tone\n', "tsv")
+    assert table == {"label": ["ham", "spam"], "text": ["two\nlines", "one"]}
+
+
+@pytest.mark.parametrize("mark", [";", "\t", ","])
+def test_read_text_table_finds_another_delimiter(tmp_path, mark):
+    assert read(tmp_path, f"a{mark}b\n1{mark}2\n") == {"a": ["1"], "b": ["2"]}
+
+
+def test_read_text_table_takes_names_for_a_file_without_header(tmp_path):
+    rows = "5.1,Iris a\n4.9,Iris b\n"
+    table = read(tmp_path, rows, kind="data", name="iris.data", header=("width", "kind"))
+    assert table == {"width": ["5.1", "4.9"], "kind": ["Iris a", "Iris b"]}
+    table = read(tmp_path, "ham\ta, b\n", kind="collection", header=("label", "text"))
+    assert table == {"label": ["ham"], "text": ["a, b"]}
+    with pytest.raises(DataError, match=r"line 1 has 2 cells, the header 3 \('a', 'b', 'c'\)"):
+        read(tmp_path, rows, header=("a", "b", "c"))
+    with pytest.raises(DataError, match="names its columns in every row; --header a is for files"):
+        read(tmp_path, '{"a": 1}\n', "jsonl", header=("a",))
+    with pytest.raises(OptionError, match="header names column 'a' twice"):
+        load(tmp_path, header=["a", "b", "a"])
+
+
+def test_read_text_table_names_the_line_of_a_ragged_row(tmp_path):
+    text = 'text,label\n"two\nlines",a\n\nfine,b\na, comma,b\n'
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, text)
+    assert str(caught.value) == (
+        "data.csv cannot be read as CSV: line 6 has 3 cells, the header 2 ('text', 'label'). Put "
+        "quotes around cells that hold ',' and correct the file."
+    )
+    with pytest.raises(DataError, match="line 4 has 1 cell, the header 2"):
+        read(tmp_path, "a\tb\n1\t2\n1\t2\n1\n", "tsv")
+
+
+def test_read_text_table_names_columns_of_one_name(tmp_path):
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, "age,name,age\n1,b,2\n")
+    assert str(caught.value) == (
+        "data.csv has 2 columns called 'age' (columns 1, 3). Give each column a name of its own, "
+        "or remove one."
+    )
+
+
+def test_read_text_table_names_columns_without_a_name(tmp_path):
+    assert read(tmp_path, ",b\n1,2\n") == {"column 1": ["1"], "b": ["2"]}
+
+
+def test_read_text_table_refuses_what_is_no_text(tmp_path):
+    with pytest.raises(DataError, match=r"gzip data is cut short or damaged .*Compress or down"):
+        read(tmp_path, gzip.compress(b"a,b\n1,2\n" * 100)[:-20])
+    with pytest.raises(DataError, match=r"data.csv is empty. Expected a table with a header"):
+        read(tmp_path, "\n \n")
+    with pytest.raises(DataError, match="holds NUL bytes in its first row"):
+        read(tmp_path, b"a\0,b\n1,2\n")
+
+
+def test_load_names_the_row_of_damaged_json(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "a", "label": 1}\n{"text": "b", "label": \n')
+    with pytest.raises(DataError, match=r"a.jsonl cannot be read as JSONL: .*in row 1"):
+        load(tmp_path / "a.jsonl")
+
+
+def test_load_says_to_unpack_an_archive_and_to_name_columns(tmp_path):
+    (tmp_path / "a.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"Unpack it first. A text file without a header row"):
+        load(tmp_path / "a.zip", header=["a", "b"])

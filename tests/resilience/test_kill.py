@@ -1,0 +1,66 @@
+"""Killed with SIGKILL at any moment, resumed until done: the same bits as if nothing had happened.
+
+With augmentation, mixing, dropout, BatchNorm, accumulation, averaged weights, patience, and both
+optimizers. headstart has no worker processes, so there is no number of them to vary: a batch is one
+gather from memory. The number of threads is the user's, and belongs to the machine: it is the same
+in all lives here.
+"""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LIVES = Path(__file__).parent / "lives.py"
+
+
+def live(kind, folder, kills, in_save, threads=1):
+    seed = random.randrange(10_000)
+    print(f"seed {seed}")  # shown where the test fails
+    command = [sys.executable, str(LIVES), kind, str(folder), "--kills", str(kills)]
+    command += ["--in-save", str(in_save), "--seed", str(seed), "--threads", str(threads)]
+    threads_of = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+    environment = {**os.environ, **threads_of}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    chains = json.loads(done.stdout.splitlines()[-1])
+    killed = [chain["killed"] for chain in chains]
+    assert sum(k["killed"] for k in killed) == kills
+    assert sum(k["killed_in_save"] for k in killed) == in_save
+    return chains
+
+
+def assert_equal_bits(chains):
+    for chain in chains:
+        assert chain["killed"]["digest"] == chain["whole"]["digest"], chain
+        assert chain["whole"]["began"] == 0
+    # not one of them began anew after the last kill: they went on from a checkpoint
+    assert any(chain["killed"]["began"] > 0 for chain in chains)
+
+
+def test_twenty_kills_five_of_them_inside_a_save_change_no_bit(tmp_path):
+    chains = live("loop", tmp_path, kills=20, in_save=5)
+    assert_equal_bits(chains)
+
+
+def test_a_run_by_the_public_function_survives_kills_bit_for_bit(tmp_path):
+    assert_equal_bits(live("run", tmp_path, kills=4, in_save=2))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_hundred_kills_ten_of_them_inside_a_save_change_no_bit(tmp_path, threads):
+    chains = live("loop", tmp_path, kills=100, in_save=10, threads=threads)
+    assert_equal_bits(chains)
+    assert sum(chain["killed"]["half"] for chain in chains) >= 5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_twenty_kills_of_a_run_by_the_public_function_change_no_bit(tmp_path):
+    assert_equal_bits(live("run", tmp_path, kills=20, in_save=6))

