@@ -392,7 +392,7 @@ def test_table_for_a_person_and_json_lines_for_a_program(
     out, err = capsys.readouterr()
     assert err == "next: headstart evaluate runs/a\n"
     heading, row = out.splitlines()
-    assert heading.split() == ["file", "prediction", "probability"]
+    assert heading.split() == ["sample", "prediction", "probability"]
     assert row.split() == ["x.jpg", "cat", "0.7500"]
 
 

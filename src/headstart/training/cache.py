@@ -96,8 +96,8 @@ def list_cache(root: Path) -> list[CacheEntry]:
             about = json.loads(record.read_text()).get("about", "")
         except (OSError, ValueError, AttributeError):
             continue  # half removed, or not an entry
-        used = max(state.st_atime, state.st_mtime)
-        found.append(CacheEntry(folder.parent.name, folder, _size(folder), used, str(about)))
+        size, used = _size(folder), state.st_mtime
+        found.append(CacheEntry(folder.parent.name, folder, size, used, str(about)))
     return sorted(found, key=lambda entry: -entry.last_used)
 
 

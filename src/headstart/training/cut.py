@@ -23,26 +23,11 @@ from headstart.training.absent import CutError, StandIn, Suffix, locate
 from headstart.training.partition import Partition, divide, replaceable
 from headstart.training.prefix import Prefix
 from headstart.training.recipe import Batchnorm
+from headstart.training.slots import Slot, memory_order
 from headstart.training.strategy import set_train_mode
 from headstart.training.trace import Frames, Place, Trace, record, tensor_leaves
 
 _PROBE_ROWS = 2  # rows of the example that a cut is found with
-
-
-@dataclass(frozen=True)
-class Slot:
-    """One tensor that crosses a cut.
-
-    Attributes:
-        shape: Of one sample; None is the length, which varies.
-        dtype: Name of its type, as torch calls it (``float32``).
-        input: Which input of the network it is (a batch has it at hand, nothing has to keep it), or
-            None where the prefix computed it.
-    """
-
-    shape: tuple[int | None, ...]
-    dtype: str
-    input: int | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +54,26 @@ class Cut:
     bytes_per_sample: int
     silenced: tuple[str, ...]
     fingerprint: str
+
+    @property
+    def kept(self) -> tuple[Slot, ...]:
+        """The slots that the prefix computes: what a store keeps."""
+        return tuple(slot for slot in self.slots if slot.input is None)
+
+    def compute(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return the kept slots of a batch of inputs."""
+        handed = zip(self.slots, self.prefix(*inputs), strict=True)
+        return tuple(tensor for slot, tensor in handed if slot.input is None)
+
+    def merge(self, kept: Sequence[Tensor], inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Return the suffix's arguments, of kept slots and of the inputs that cross themselves.
+
+        Args:
+            kept: What ``compute`` gave, or a store.
+            inputs: The inputs of the same samples; only those that a slot names are read.
+        """
+        rest = iter(kept)
+        return tuple(next(rest) if s.input is None else inputs[s.input] for s in self.slots)
 
 
 @dataclass(frozen=True)
@@ -222,11 +227,17 @@ def _build(
         _sizes([patterns[value] for value in crossing]),
     )
     made = prefix(*search.first)
-    _prove(search, parts, prefix, suffix, wanted)
     described = tuple(
-        Slot(patterns[v], str(tensor.dtype).removeprefix("torch."), inputs.get(v))
+        Slot(
+            patterns[v],
+            str(tensor.dtype).removeprefix("torch."),
+            _order(patterns[v], tensor),
+            inputs.get(v),
+        )
         for v, tensor in zip(crossing, made, strict=True)
     )
+    prefix.orders = [slot.order for slot in described]
+    _prove(search, parts, prefix, suffix, wanted)
     return Cut(
         " + ".join(
             place.said() if isinstance(place, Place) else f"input {place}" for place in places
@@ -243,6 +254,12 @@ def _build(
         parts.silenced,
         _fingerprint(module, trace, parts.prefix, places),
     )
+
+
+def _order(pattern: tuple[int | None, ...], tensor: Tensor) -> tuple[int, ...]:
+    """Return the memory order of a slot; tokens always come first."""
+    order = memory_order(tensor)
+    return tuple(range(len(order))) if None in pattern and order[0] else order
 
 
 def _varying(search: _Search) -> list[dict[int, int]]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from headstart.training.absent import CutError
+from headstart.training.slots import in_order
 from headstart.training.trace import Frames, Place, forwards, function_name, tensor_leaves
 
 
@@ -27,10 +28,15 @@ class Prefix:
     Args:
         module: The network.
         places: Where each crossing value arises; an int is the number of an input.
+
+    Attributes:
+        orders: The memory order that each value is brought to, as a store keeps it; None for
+            whatever it has.
     """
 
     def __init__(self, module: nn.Module, places: Sequence[Place | int]) -> None:
         self._module, self._places = module, places
+        self.orders: Sequence[tuple[int, ...]] | None = None
         self._paths = {path: child for child, path in Frames(module).paths.items()}
 
     @torch.no_grad()
@@ -50,10 +56,10 @@ class Prefix:
                 module.training = mode
         if missing := wanted - found.keys():
             raise CutError(f"The pass did not meet {next(iter(missing)).said()}.")
-        return tuple(
-            inputs[place].clone() if isinstance(place, int) else found[place]
-            for place in self._places
-        )
+        given = [inputs[p].clone() if isinstance(p, int) else found[p] for p in self._places]
+        if self.orders is not None:
+            given = [in_order(t, order) for t, order in zip(given, self.orders, strict=True)]
+        return tuple(given)
 
     @contextmanager
     def _watching(self, wanted: set[Place], found: dict[Place, Tensor]) -> Iterator[None]:

@@ -60,7 +60,9 @@ def speedup(
         3.4
     """
     uncached = 3 - 2 * flop_share
-    return uncached / (flop_share * num_views / (num_epochs * num_runs) + 3 * (1 - flop_share) + load)
+    return uncached / (
+        flop_share * num_views / (num_epochs * num_runs) + 3 * (1 - flop_share) + load
+    )
 
 
 def choose_views(
