@@ -12,7 +12,7 @@ import numpy as np
 
 from headstart.errors import DataError, OptionError, RunFolderError
 from headstart.events import emit
-from headstart.types import Prediction, Schema
+from headstart.types import Prediction, Schema, TableSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -148,8 +148,9 @@ class Run:
         from headstart.starts.table_starts import coefficients
 
         model = self.model
+        spec = model.encoder.spec
         is_linear = model.encoder.start.address == "scratch/linear"
-        if not is_linear or model.schema.task != "regression":
+        if not isinstance(spec, TableSpec) or not is_linear or model.schema.task != "regression":
             raise OptionError(
                 f"{self.path} is a {model.schema.task} run from '{model.encoder.start.address}'; "
                 f"coefficients are those of a regression from 'scratch/linear'. Fine-tune that."
@@ -157,7 +158,7 @@ class Run:
         return coefficients(
             model.head.weight.detach().cpu().numpy(),
             float(model.head.bias.detach()),
-            model.encoder.spec,
+            spec,
             target_mean=model.target_mean,
             target_scale=model.target_scale,
         )

@@ -171,8 +171,15 @@ def _try(
     strategy: StrategyName = "full"
     if is_probed:
         strategy = "head" if start.family == "linear" else "lp-ft"
+    # what is only probed is set up as what it is for now: a head on frozen features
     bench, each, note = fitting_bench(
-        dataset, start, strategy, Wishes(), clock, device=device, seed=seed
+        dataset,
+        start,
+        "head" if is_probed else strategy,
+        Wishes(),
+        clock,
+        device=device,
+        seed=seed,
     )
     if not is_probed:
         _check_pace(bench, each, began + allowance - time.monotonic())

@@ -110,8 +110,9 @@ def _rows(run: Run, path: Path) -> object:
             f"path."
         )
     source = run.data.get("source") or {}
-    said = {name: source.get(name) for name in ("header", "encoding")}
-    table = read_table(path, path.name, ReadOptions(**said))
+    header = tuple(source["header"]) if source.get("header") else None
+    options = ReadOptions(header=header, encoding=source.get("encoding"))
+    table = read_table(path, path.name, options)
     if run.model.schema.modality == "table":
         return pa.table({column: table.values(column) for column in table.columns})
     column = source.get("text") or run.data.get("text_column") or "text"

@@ -6,6 +6,7 @@ needs one calls ``require_text_extra`` first, so that its absence is a sentence 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -35,7 +36,8 @@ def require_text_extra(what: str, *packages: str) -> None:
 def quiet_transformers() -> Iterator[None]:
     """Let transformers print neither its load report nor progress bars inside the block.
 
-    What its report says is checked by the caller and told as an event or a refusal.
+    What its report says is checked by the caller and told as an event or a refusal. Some releases
+    script a part of DeBERTa, which PyTorch calls deprecated: nothing a user could act on.
     """
     from transformers.utils import logging
 
@@ -43,7 +45,9 @@ def quiet_transformers() -> Iterator[None]:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=r"`torch\.jit\.script` is deprecated")
+            yield
     finally:
         logging.set_verbosity(verbosity)
         if has_bars:

@@ -191,7 +191,8 @@ def model_class_of(config: PretrainedConfig, pooling: Pooling) -> type[PreTraine
     from transformers import AutoModel, AutoModelForSequenceClassification
 
     auto = AutoModelForSequenceClassification if pooling == "native" else AutoModel
-    found: type[PreTrainedModel] = auto._model_mapping[type(config)]
+    with quiet_transformers():  # it imports the module of the class
+        found: type[PreTrainedModel] = auto._model_mapping[type(config)]
     return found
 
 

@@ -1,8 +1,8 @@
 """Keep what crosses a cut on disk, memory-mapped, one entry a view of a split.
 
 An entry is a folder: ``rows`` (what has one shape a sample, all slots of a sample together),
-``tokens`` (what is as long as the sample), ``entry.json`` (sizes, a checksum for each 16 MiB). It is
-written under a temporary name, flushed, and renamed, so a reader sees a whole entry or none,
+``tokens`` (what is as long as the sample), ``entry.json`` (sizes, a checksum for each 16 MiB). It
+is written under a temporary name, flushed, and renamed, so a reader sees a whole entry or none,
 whoever else writes; sizes and checksums are compared when it is opened, and what is damaged is
 computed again. Plain writes, not a memory map: a full disk is then an error. Left out on purpose:
 narrower types than the network computes in, which would be other numbers.
@@ -213,8 +213,8 @@ class ActivationCache:
                 if shutil.disk_usage(temporary).free < needed:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 _write(temporary, layout, batches, about)
-                record = {"about": about, "layout": _described(layout)}
-                record["checks"] = {name: _checks(temporary / name) for name in layout.sizes}
+                checks = {name: _checks(temporary / name) for name in layout.sizes}
+                record = {"about": about, "layout": _described(layout), "checks": checks}
                 with open(temporary / "entry.json", "w") as text:
                     json.dump(record, text)
                     text.flush()
@@ -324,7 +324,7 @@ def _write_rows(file: int, rows: np.ndarray, places: np.ndarray, row_bytes: int)
 
 
 def _write_all(file: int, rows: np.ndarray, offset: int) -> None:
-    view = memoryview(np.ascontiguousarray(rows)).cast("B") if rows.size else memoryview(b"")
+    view = np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data
     while len(view):
         written = os.pwrite(file, view, offset)
         view, offset = view[written:], offset + written

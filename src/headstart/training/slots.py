@@ -77,9 +77,9 @@ def memory_order(tensor: Tensor) -> tuple[int, ...]:
         tensor: Shape (B, …), B at least 2.
     """
     dims = range(1, tensor.ndim)
-    order = sorted(dims, key=lambda i: -tensor.stride(i) if tensor.shape[i] > 1 else 0)
+    strides = tensor.stride()
     # a dimension of size one may lie anywhere: leave those where they are
-    plain = [i for i in order if tensor.shape[i] > 1]
+    plain = sorted((i for i in dims if tensor.shape[i] > 1), key=lambda i: -strides[i])
     order = [plain.pop(0) if tensor.shape[i] > 1 else i for i in dims]
     is_dense = tensor.permute(0, *order).is_contiguous()
     return tuple(i - 1 for i in (order if is_dense else dims))

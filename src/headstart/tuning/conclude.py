@@ -30,7 +30,8 @@ from headstart.events import emit
 from headstart.model import Model, run_batches
 from headstart.runfolder import RunFolder
 from headstart.training.probe import Probe
-from headstart.tuning.bench import PROBE_SAMPLES, Bench, install, probe
+from headstart.training.recipe import Wishes
+from headstart.tuning.bench import PROBE_SAMPLES, Bench, install, probe, set_up
 from headstart.tuning.clock import Clock
 from headstart.tuning.controls import Rival, controls_seconds, run_controls
 from headstart.tuning.fitting import seconds_per_sample
@@ -205,16 +206,30 @@ def _before(
             text="The baseline on the frozen start was left out: the budget is nearly spent.",
         )
         return None
+    frozen, fitted = _frozen(bench, dataset, tuned)
     after = {n: t.detach().clone() for n, t in model.state_dict().items()}
     model.encoder.load_state_dict({n: t.to(model.device) for n, t in bench.initial.items()})
-    fitted: Probe | None = tuned.fitted
     if fitted is None:
         imbalance = bench.recipe.imbalance
-        fitted = probe(bench, train, val, imbalance=imbalance, limit=limit, deadline=None)
-    install(model, fitted)
-    logits = run_batches(model, test, model, name="test, before")
+        fitted = probe(frozen, train, val, imbalance=imbalance, limit=limit, deadline=None)
+    install(frozen.model, fitted)
+    logits = run_batches(frozen.model, test, frozen.model, name="test, before")
     model.load_state_dict(after)
-    return predictions_of(dataset.schema, model_outputs(model, logits))
+    return predictions_of(dataset.schema, model_outputs(frozen.model, logits))
+
+
+def _frozen(bench: Bench, dataset: Dataset, tuned: Tuned) -> tuple[Bench, Probe | None]:
+    """Return the start as it was, as good as it is without fine-tuning, and its probe if fitted.
+
+    A sentence encoder is made for the mean over its tokens; judged by the pooling that its
+    classification head uses, it would look worse than it is, and the fine-tuning better.
+    """
+    start = bench.model.encoder.start
+    if start.modality != "text" or start.objective != "contrastive":
+        return bench, tuned.fitted
+    recipe, device = bench.recipe, bench.model.device
+    frozen = set_up(dataset, start, "head", Wishes(), size=None, device=device, seed=recipe.seed)
+    return frozen, None
 
 
 def figures_seconds(dataset: Dataset) -> float:
