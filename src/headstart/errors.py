@@ -13,11 +13,13 @@ A message says what is wrong (value and place), what was expected, and what to d
     ├── DeviceError           6    a device is missing or out of memory
     ├── ExportError           7    an export failed or is not faithful
     ├── DivergenceError       8    the loss stopped being a number
-    └── Interrupted           130  Ctrl-C: the state is kept
+    └── Interrupted           128 + the signal's number: the state is kept
+                              (130 SIGINT, Ctrl-C; 143 SIGTERM; 138 SIGUSR1)
 """
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
@@ -71,9 +73,18 @@ class DivergenceError(HeadstartError):
 
 
 class Interrupted(HeadstartError):
-    """Report Ctrl-C; the message says where the state is and how to go on."""
+    """Report a signal; the message says where the state is and how to go on.
 
-    exit_code = 130
+    Args:
+        message: What to tell.
+        signal_number: SIGINT (Ctrl-C) when not given.
+    """
+
+    exit_code = 128 + signal.SIGINT
+
+    def __init__(self, message: str, signal_number: int = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
 
 
 def did_you_mean(value: str, known: Iterable[str]) -> str:

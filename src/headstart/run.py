@@ -119,8 +119,8 @@ class Run:
             if inputs.bad_samples:
                 bad = inputs.bad_samples[0]
                 raise DataError(
-                    f"'{bad.name}' cannot be used: {bad.reason}. Expected a whole {schema.modality}; "
-                    f"replace it or leave it out."
+                    f"'{bad.name}' cannot be used: {bad.reason}. Expected a whole "
+                    f"{schema.modality}; replace it or leave it out."
                 )
             for note in getattr(inputs, "notes", []):
                 emit("note", text=note)

@@ -28,6 +28,8 @@ _OWN_FILES = frozenset(
         "model.json",
         "tokenizer.json",
         "tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
         "vectorizer.json",
         "options.json",
         "data.json",

@@ -116,11 +116,13 @@ def test_the_probe_is_told_before_the_loop_begins(data):
     bench = set_up_bench(data, "lp-ft", num_steps=3)
 
     def stop():
-        order.append("step")
+        order.append("asked to stop")  # at every step and every batch of a check
         return False
 
     run(data, bench, stop_requested=stop, on_usable=lambda: order.append("usable"))
-    assert order == ["usable", "step", "step", "step"]
+    assert order[0] == "usable"
+    assert order.count("usable") == 1
+    assert len(order) > 3
 
 
 def test_without_a_probe_the_model_is_usable_from_the_first_check(data):

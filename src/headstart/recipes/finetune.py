@@ -55,6 +55,7 @@ def finetune(
     batchnorm: Literal["frozen", "train"] | None = None,
     channels_last: bool = True,
     compile: bool = False,
+    views: int | None = None,
     device: str = "auto",
     seed: int = 0,
     resume: bool = False,
@@ -103,13 +104,15 @@ def finetune(
             more than ten times the samples of the smallest.
         clip: Largest gradient norm; 0 is off.
         ema: Whether to average the weights over the last steps; the family's own when not given.
-        patience: Checks without a gain of half a standard error before stopping; 0 never stops. When
-            not given 6 under a constant rate, and 0 where the rate anneals to zero.
+        patience: Checks without a gain of half a standard error before stopping; 0 never stops.
+            When not given 6 under a constant rate, and 0 where the rate anneals to zero.
         precision: Number format of the forward pass; auto is mixed on CUDA, fp32 elsewhere.
         batchnorm: frozen keeps the start's statistics, train uses and updates those of each batch;
             frozen for a pretrained start, train for random weights when not given.
         channels_last: Whether images lie in memory pixel by pixel, which is mostly faster.
         compile: Whether to compile the model; pays off on long runs.
+        views: Augmented views of each sample for which the frozen first layers are computed, once;
+            0 computes them anew at every step. When not given, what pays is chosen and said.
         device: auto, cpu, cuda, cuda:1 or mps.
         seed: Seed of everything.
         resume: Go on with the unfinished run in out.

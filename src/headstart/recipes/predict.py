@@ -50,8 +50,8 @@ def predict(run: str, files: Sequence[str]) -> list[Prediction]:
                 found += opened.predict(_rows(opened, Path(word)))
             elif modality == "table":
                 raise DataError(
-                    f"'{word}' is no table; expected a file that ends in {', '.join(_TABLES)}, with "
-                    f"the columns of the training data. Give such a file."
+                    f"'{word}' is no table; expected a file that ends in {', '.join(_TABLES)}, "
+                    f"with the columns of the training data. Give such a file."
                 )
             else:
                 texts.append(_text(word))
@@ -92,8 +92,8 @@ def _text(word: str) -> str:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
-            f"{word} cannot be read as UTF-8 text ({error}); expected a text file in UTF-8. Convert "
-            f"it first."
+            f"{word} cannot be read as UTF-8 text ({error}); expected a text file in UTF-8. "
+            f"Convert it first."
         ) from error
 
 
@@ -118,7 +118,7 @@ def _rows(run: Run, path: Path) -> object:
     column = source.get("text") or run.data.get("text_column") or "text"
     if column not in table.columns:
         raise DataError(
-            f"Column '{column}' is missing in {path} (found: {quoted(table.columns)}); expected the "
-            f"texts there, as in the training data. Rename the column."
+            f"Column '{column}' is missing in {path} (found: {quoted(table.columns)}); expected "
+            f"the texts there, as in the training data. Rename the column."
         )
     return [str(value) for value in table.values(column)]

@@ -7,6 +7,7 @@ what changed is shown as a diff and refused.
 from __future__ import annotations
 
 import re
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,6 +85,8 @@ class Session:
             self.choices.append(fields)
         if kind == "checkpoint":
             self.remember()
+        if kind == "diverged":
+            self.folder.write_json("nan_report.json", fields)
         self.folder.log(
             {"seconds": round(time.monotonic() - self._started, 3), "kind": kind, **fields}
         )
@@ -106,8 +109,14 @@ def session(
         DeviceError: If memory runs out.
         Interrupted: On Ctrl-C.
     """
+    from headstart.tuning.stop import leaving_at_once
+
     path = Path(out) if out is not None else default_out(dataset, resume=resume)
-    with attached(), RunFolder(path, resume=resume, overwrite=overwrite) as folder:
+    with (
+        attached(),
+        leaving_at_once(),
+        RunFolder(path, resume=resume, overwrite=overwrite) as folder,
+    ):
         plan = {"verb": verb, "options": options, "fingerprint": dataset.fingerprint}
         if resume:
             plan = _resumed_plan(folder, plan)
@@ -128,9 +137,12 @@ def session(
         except KeyboardInterrupt as error:
             current.remember()
             folder.keep = True
+            number = signal.Signals(error.args[0] if error.args else signal.SIGINT)
+            told = "Ctrl-C" if number == signal.SIGINT else number.name
             raise Interrupted(
-                f"Stopped by Ctrl-C; the state is kept in {path}. Go on with the same command and "
-                f"--out {path} --resume, or start anew with --overwrite."
+                f"Stopped by {told}; the state is kept in {path}. Go on with the same command and "
+                f"--out {path} --resume, or start anew with --overwrite.",
+                number,
             ) from error
         except (MemoryError, RuntimeError) as error:
             # by name: this file imports no torch
@@ -187,6 +199,8 @@ def complete(
     Raises:
         KeyboardInterrupt: After the state was saved, if someone asked to stop.
     """
+    from dataclasses import replace
+
     from headstart.reporting import render_page
     from headstart.training.checkpoint import CheckpointFolder
     from headstart.tuning.conclude import calibrate, conclude, notes_of, save_model
@@ -195,6 +209,8 @@ def complete(
     from headstart.tuning.tune import better, tune
 
     folder = current.folder
+    if "views" in current.plan:  # chosen before the run was interrupted
+        bench.recipe = replace(bench.recipe, views=current.plan["views"])
     each = seconds_per_sample(bench, dataset)
     train, val, test = _prepare(dataset, bench, each, clock)
     for note in notes_of(train):
@@ -210,13 +226,14 @@ def complete(
             stop_requested=stop,
             on_usable=partial(save_model, folder, dataset, bench) if rival is None else _nothing,
             seconds_per_sample=each,
+            on_views=lambda views: current.remember(views=views),
         )
     # without a loop (strategy head) nobody has answered the request yet
     ended = tuned.result.ended if tuned.result else "interrupted" if stop.requested else "finished"
     if ended == "interrupted":
         calibrate(bench.model, tuned.val_logits, val.targets)
         save_model(folder, dataset, bench)
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(stop.signal_number)
     if rival is not None:
         bench, tuned = better(bench, tuned, rival, val)
     concluded = conclude(

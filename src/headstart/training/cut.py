@@ -170,7 +170,8 @@ def _find(search: _Search) -> Cut | Uncut:
         try:
             return _build(search, trace, parts, crossing, patterns)
         except (CutError, RuntimeError, TypeError, ValueError, NotImplementedError) as error:
-            failed = CutError(f"its parts do not fit ({(str(error).splitlines() or [''])[0]})")
+            said = (str(error).splitlines() or [""])[0].split(";")[0]
+            failed = CutError(f"its parts do not fit ({said})")
     raise failed
 
 
@@ -197,26 +198,25 @@ def _build(
     module = search.module
     slots = {value: slot for slot, value in enumerate(crossing)}
     inputs = {value: index for index, value in enumerate(trace.inputs)}
-    places: list[Place | int] = []
-    wanted: dict[Place, int] = {}
-    covered: set[int] = set()
     paths = {path: child for child, path in Frames(module).paths.items()}
+    at: dict[int, Place | int] = {}
     stand_ins: dict[nn.Module, StandIn] = {}
     for path, handed in replaceable(trace, parts, slots).items():
         stand_ins[paths[path]] = StandIn(paths[path], path, handed)
-        covered.update(slot for call in handed for slot in call.slots.values())
+        for call in handed:
+            for leaf, slot in call.slots.items():
+                at.setdefault(slot, Place(path, call.number, leaf=leaf))
+    wanted: dict[Place, int] = {}
     for value, slot in slots.items():
         if value in inputs:
-            places.append(inputs[value])
-            continue
-        names = trace.names.get(value, [])
-        modules = [place for place in names if not place.function]
-        functions = [place for place in names if place.function]
-        if not names or (slot not in covered and not functions):
-            raise CutError("a value that crosses has no name")
-        places.append((modules or functions)[0])
-        if slot not in covered:
+            at[slot] = inputs[value]
+        elif slot not in at:
+            functions = [place for place in trace.names.get(value, []) if place.function]
+            if not functions:
+                raise CutError("a value that crosses has no name")
+            at[slot] = functions[0]
             wanted[functions[0]] = slot
+    places = [at[slot] for slot in range(len(slots))]
     prefix = Prefix(module, places)
     suffix = Suffix(
         module,
@@ -239,9 +239,7 @@ def _build(
     prefix.orders = [slot.order for slot in described]
     _prove(search, parts, prefix, suffix, wanted)
     return Cut(
-        " + ".join(
-            place.said() if isinstance(place, Place) else f"input {place}" for place in places
-        ),
+        _said(places),
         prefix,
         suffix,
         described,
@@ -254,6 +252,11 @@ def _build(
         parts.silenced,
         _fingerprint(module, trace, parts.prefix, places),
     )
+
+
+def _said(places: Sequence[Place | int]) -> str:
+    names = [place.said() for place in places if isinstance(place, Place)]
+    return " + ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
 
 
 def _order(pattern: tuple[int | None, ...], tensor: Tensor) -> tuple[int, ...]:

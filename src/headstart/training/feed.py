@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from headstart.tensors import to_float, to_tensors
 from headstart.training.augment import POLICIES, augment, mix
 from headstart.training.order import Order
 from headstart.training.recipe import Recipe
+from headstart.training.views import views_at, views_seed
 from headstart.types import Inputs
 
 _DEVICE_SHARE = 0.3  # of a GPU's free memory that the data may take
@@ -71,6 +73,7 @@ class Feed:
         self._device = device
         self._policy = POLICIES[recipe.augment]
         self._targets = torch.from_numpy(np.ascontiguousarray(targets)).to(device)
+        self._views_seed = views_seed(ids_digest(inputs)) if recipe.views else 0
         self._resident = _resident(inputs, device) if device.type == "cuda" else None
 
     def batches(self, step: int, micro_batch_size: int | None = None, /) -> Iterator[Batch]:
@@ -99,8 +102,7 @@ class Feed:
             inputs = to_tensors(arrays, self._device, channels_last=recipe.channels_last)
         ids = self._ids[indices]
         if self._policy is not None:
-            epoch = self.order.epoch(step)
-            inputs = (augment(inputs[0], ids, self._policy, seed=seed, epoch=epoch),)
+            inputs = (self._augmented(inputs[0], ids, self.order.epoch(step)),)
         partner, share = None, 1.0
         if recipe.mixup or recipe.cutmix:
             # one draw a micro-batch: the pair (step, number) is its counter
@@ -114,6 +116,27 @@ class Feed:
             inputs = (mixed,)
         part = len(indices) / whole
         return Batch(inputs, self._targets[places], partner, share, ids, part)
+
+    def _augmented(self, images: Tensor, ids: np.ndarray, epoch: int) -> Tensor:
+        """Return images augmented anew, or in one of their fixed views."""
+        assert self._policy is not None
+        seed, num_views = self._recipe.seed, self._recipe.views
+        if not num_views:
+            return augment(images, ids, self._policy, seed=seed, epoch=epoch)
+        views = views_at(epoch, ids, num_views, seed=seed)
+        changed = torch.empty_like(images)
+        for view in np.unique(views):
+            chosen = np.flatnonzero(views == view)
+            part = torch.from_numpy(chosen).to(images.device)
+            changed[part] = augment(
+                images[part], ids[chosen], self._policy, seed=self._views_seed, epoch=int(view)
+            )
+        return changed
+
+
+def ids_digest(inputs: Inputs) -> str:
+    """Return a digest of the samples: an id is a digest of a sample's content and name."""
+    return blake2b(np.ascontiguousarray(inputs.ids).tobytes(), digest_size=16).hexdigest()
 
 
 def _resident(inputs: Inputs, device: torch.device) -> tuple[Tensor, ...] | None:

@@ -33,6 +33,7 @@ _RANGES: list[tuple[str, float, float | None]] = [
     ("cutmix", 0.0, None),
     ("clip", 0.0, None),
     ("patience", 0, None),
+    ("views", 0, 64),
 ]
 
 
@@ -63,6 +64,7 @@ _LOOP_ONLY: dict[str, object] = {
     "precision": None,
     "batchnorm": None,
     "compile": False,
+    "views": None,
 }
 
 

@@ -92,13 +92,15 @@ def class_weights(targets: np.ndarray, num_classes: int) -> np.ndarray:
 
     Returns:
         float32, shape (K,); 0 for a class without samples. For labels, how much more a positive
-        weighs than a negative: negatives over positives, 1 for a label that all samples have, or none.
+        weighs than a negative: negatives over positives, 1 for a label that all have, or none.
     """
     if targets.ndim == 2:
         positives = targets.sum(axis=0, dtype=np.float64)
         negatives = len(targets) - positives
         has_both = (positives > 0) & (negatives > 0)
-        ratio = np.divide(negatives, positives, out=np.ones(num_classes), where=has_both)
+        ratio: np.ndarray = np.divide(
+            negatives, positives, out=np.ones(num_classes), where=has_both
+        )
         return ratio.astype(np.float32)
     counts = np.bincount(targets, minlength=num_classes).astype(np.float64)
     weights: np.ndarray = np.divide(

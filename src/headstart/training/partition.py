@@ -47,10 +47,12 @@ class Handed:
 
     Attributes:
         slots: Which tensor of its output is which slot.
+        number: Which call of the module it was in the pass.
         spec: The structure of its output where it is nothing but slots, otherwise None.
     """
 
     slots: Mapping[int, int]
+    number: int
     spec: Any = None
 
 
@@ -150,7 +152,7 @@ def _minimal_cut(
         if value in trace.root.gives:
             edges[2 + steps + value, 1] = _ENDLESS
     for index, step in enumerate(trace.steps):
-        for value in made_by.keys() & set(step.takes) if index not in heavy else ():
+        for value in made_by.keys() & set(step.takes):
             edges[2 + steps + value, 2 + index if index in frozen else 1] = _ENDLESS
     size = 2 + steps + len(trace.values)
     ends = np.array(list(edges), dtype=np.int32)
@@ -225,5 +227,5 @@ def replaceable(
             leaf: slots[v] for leaf, v in enumerate(call.gives) if v is not None and v in slots
         }
         spec = call.spec if len(handed) == len(call.gives) else None
-        found.setdefault(call.module, []).append(Handed(handed, spec))
+        found.setdefault(call.module, []).append(Handed(handed, call.number, spec))
     return found

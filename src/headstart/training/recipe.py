@@ -69,6 +69,8 @@ class Recipe:
             those of the start (``frozen``; scale and shift still learn).
         channels_last: Whether images lie in memory channel by channel or pixel by pixel.
         compile: Whether to compile the model with ``torch.compile``.
+        views: Fixed augmented views of each sample; 0 augments anew in every epoch, None is settled
+            when the frozen part is known.
         seed: Seed of everything.
     """
 
@@ -103,6 +105,7 @@ class Recipe:
     batchnorm: Batchnorm
     channels_last: bool
     compile: bool
+    views: int | None
     seed: int
 
     def length(self, num_train: int) -> tuple[int, int]:
@@ -149,6 +152,7 @@ class Wishes:
     batchnorm: Batchnorm | None = None
     channels_last: bool = True
     compile: bool = False
+    views: int | None = None
 
 
 # For each option that names something, the names there are.
@@ -259,6 +263,7 @@ def recipe_for(
         batchnorm=chosen(wishes.batchnorm, "frozen" if pretrained else "train"),
         channels_last=wishes.channels_last,
         compile=wishes.compile,
+        views=wishes.views,
         seed=seed,
     )
 

@@ -218,6 +218,9 @@ class _FlopCount(TorchDispatchMode):  # type: ignore[no-untyped-call]
             query, key, value = args[:3]
             pairs = 2.0 * query.numel() * key.shape[-2]
             self.total += pairs + pairs * value.shape[-1] / query.shape[-1]
+        elif "rnn" in packet.__name__:  # fused kernels of recurrent layers
+            weights = sum(leaf.numel() for leaf in tensor_leaves(args) if leaf.ndim == 2)
+            self.total += 2.0 * weights * output[0].numel() / output[0].shape[-1]
         elif packet in flop_registry:
             self.total += flop_registry[packet](*args, **(kwargs or {}), out_val=output)
         return output

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from headstart.data import Terms, fit_table_spec, prepare
 from headstart.errors import StartError
-from headstart.model import Model, run_batches
+from headstart.model import Model
 from headstart.starts import (
     Encoder,
     add_lora,
@@ -33,6 +33,7 @@ from headstart.training.recipe import (
     Wishes,
     recipe_for,
 )
+from headstart.tuning.frozen import features_of
 from headstart.types import BadSample, Dataset, ImageSpec, Inputs, Spec, SplitName, Start
 
 Pooling = Literal["auto", "native", "mean"]
@@ -194,9 +195,8 @@ def probe(
     if isinstance(train, Terms) and isinstance(val, Terms):
         features, val_features = train.matrix[places], val.matrix
     else:
-        part = Part(train, places)
-        features = run_batches(model, part, model.features, name="probe features")
-        val_features = run_batches(model, val, model.features)
+        features = features_of(model, Part(train, places), name="probe features")
+        val_features = features_of(model, val)
     # a linear regression on columns is ordinary least squares; every other probe is shrunk
     is_ordinary = (model.schema.modality, model.schema.task) == ("table", "regression")
     is_ordinary = is_ordinary and model.encoder.start.family == "linear"

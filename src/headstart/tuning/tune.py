@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import time
 from collections.abc import Callable
@@ -15,9 +14,10 @@ from torch import Tensor
 from headstart.events import emit
 from headstart.model import Model, run_batches
 from headstart.objectives import check_score, l1_penalty, task_loss
+from headstart.training.cached_feed import CachedFeed
 from headstart.training.checkpoint import CheckpointFolder
 from headstart.training.feed import Batch, Feed
-from headstart.training.loop import Check, Hooks, LoopOptions, LoopResult, train
+from headstart.training.loop import Check, Hooks, LoopOptions, LoopResult, StopRequested, train
 from headstart.training.memory import keep_freed_memory
 from headstart.training.order import class_weights
 from headstart.training.probe import Probe
@@ -31,6 +31,7 @@ from headstart.training.strategy import (
     trainable_layers,
 )
 from headstart.tuning.bench import PROBE_SAMPLES, Bench, install, probe
+from headstart.tuning.frozen import autocast, freeze_prefix
 from headstart.types import Inputs
 
 _MIN_CHECK_STEPS = 50
@@ -64,6 +65,7 @@ def tune(
     stop_requested: Callable[[], bool],
     seconds_per_sample: float | None = None,
     on_usable: Callable[[], None] = lambda: None,
+    on_views: Callable[[int], None] = lambda views: None,
 ) -> Tuned:
     """Fine-tune a model by its recipe; afterwards it holds the best weights seen.
 
@@ -77,6 +79,8 @@ def tune(
         seconds_per_sample: One forward pass; under a deadline it bounds the probe's sample.
         on_usable: Called after the probe, or after the loop's first check: from then on the model
             is worth keeping.
+        on_views: Told how many views of a frozen part were chosen, so that a resumed run has the
+            same.
     """
     began = time.monotonic()
     model, recipe = bench.model, bench.recipe
@@ -107,8 +111,9 @@ def tune(
             checkpoints,
             deadline,
             stop_requested,
-            check_seconds=len(val_inputs) * (seconds_per_sample or 0.0),
+            seconds_per_sample or 0.0,
             on_usable=on_usable if fitted is None else lambda: None,
+            on_views=on_views,
         )
     val_logits = run_batches(model, val_inputs, model)
     return Tuned(fitted, result, val_logits, time.monotonic() - began)
@@ -158,8 +163,9 @@ def _run_loop(
     checkpoints: CheckpointFolder | None,
     deadline: float | None,
     stop_requested: Callable[[], bool],
-    check_seconds: float,
+    seconds_per_sample: float,
     on_usable: Callable[[], None],
+    on_views: Callable[[int], None],
 ) -> LoopResult:
     """Wire the model, the feed and the loss into the loop's hooks, and run it."""
     model, recipe = bench.model, bench.recipe
@@ -167,20 +173,41 @@ def _run_loop(
     learns = trainable_layers(recipe, len(layers))
     freeze(model.encoder, layers, learns, adapters_only=recipe.strategy == "lora")
     optimizer = build_optimizer(parameter_groups(model.encoder, model.head, layers, recipe), recipe)
-    feed = Feed(train_inputs, model.standard_targets(train_inputs.targets), recipe, model.device)
-    num_steps, _ = recipe.length(len(train_inputs))
-    steps_per_epoch = feed.order.steps_per_epoch
+    num_steps, steps_per_epoch = recipe.length(len(train_inputs))
+    prefix = freeze_prefix(
+        model,
+        recipe,
+        train_inputs,
+        val_inputs,
+        num_epochs=num_steps / steps_per_epoch,
+        seconds_per_sample=seconds_per_sample,
+        deadline=deadline,
+    )
+    on_views(prefix.views.num if prefix else recipe.views or 0)
+    targets = model.standard_targets(train_inputs.targets)
+    feed: Feed | CachedFeed = (
+        prefix.feed if prefix else Feed(train_inputs, targets, recipe, model.device)
+    )
     looks = itertools.count()
 
+    def compute(*inputs: Tensor) -> Tensor:
+        if stop_requested():
+            raise StopRequested
+        outputs: Tensor = (prefix.forward if prefix else model)(*inputs)
+        return outputs
+
     def look() -> Check:
-        found = check(model, val_inputs)
+        logits = prefix.check_logits(compute) if prefix else run_batches(model, val_inputs, compute)
+        found = _judge(model, logits, val_inputs)
         if next(looks) == 0:
             on_usable()
         return found
 
     hooks = Hooks(
         batches=feed.batches,
-        compute_loss=_loss(model, recipe, train_inputs.targets),
+        compute_loss=_loss(
+            model, recipe, train_inputs.targets, prefix.forward if prefix else model
+        ),
         check=look,
         learning_rate_factor=lambda progress: learning_rate_factor(
             recipe.schedule,
@@ -202,26 +229,32 @@ def _run_loop(
         patience=recipe.patience,
         seed=recipe.seed,
         scale_loss=recipe.precision == "fp16",
-        check_seconds=check_seconds,
+        check_seconds=len(val_inputs) * seconds_per_sample,
         # the probe is the first candidate for "best": fine-tuning never ends below it on val
         check_first=recipe.strategy != "full",
     )
     return train(model, optimizer, hooks, options, checkpoints=checkpoints, deadline=deadline)
 
 
-def _loss(model: Model, recipe: Recipe, targets: np.ndarray) -> Callable[[Batch], Tensor]:
-    """Return the function from a micro-batch to its loss."""
+def _loss(
+    model: Model, recipe: Recipe, targets: np.ndarray, network: Callable[..., Tensor]
+) -> Callable[[Batch], Tensor]:
+    """Return the function from a micro-batch to its loss.
+
+    Args:
+        model: Gives the task and the device.
+        recipe: Weights of classes, smoothing, precision.
+        targets: Train's, for the weights of classes.
+        network: The model, or what follows its frozen part.
+    """
     weights, task = None, model.schema.task
     if recipe.imbalance == "weights" and task != "regression":
         balanced = class_weights(targets, model.schema.num_outputs)
         weights = torch.from_numpy(balanced).to(model.device)
-    forward = torch.compile(model) if recipe.compile else model
-    device_type = model.device.type
-    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.precision)
+    forward = torch.compile(network) if recipe.compile else network
 
     def compute(batch: Batch) -> Tensor:
-        mixed = torch.autocast(device_type, dtype) if dtype else contextlib.nullcontext()
-        with mixed:
+        with autocast(recipe, model.device):
             logits = forward(*batch.inputs)
         loss = task_loss(
             task,

@@ -1,0 +1,283 @@
+"""What a frozen part of a network computes, computed once: for probes, and for the loop.
+
+``features_of`` keeps the pooled features of a frozen encoder; every probe of the same weights on
+the same samples reads them. ``freeze_prefix`` cuts a network whose first layers are frozen, runs
+the frozen part once per sample and view, and hands the loop batches, a forward and a check that
+run the rest alone. What cannot be cut, or does not pay, trains uncached, and that is said.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from hashlib import blake2b
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from headstart.events import emit
+from headstart.model import Model, evaluating, run_batches
+from headstart.tensors import to_tensors
+from headstart.training.activations import ActivationCache, ActivationStore, Layout, activation_key
+from headstart.training.augment import POLICIES, augment
+from headstart.training.cached_feed import CachedFeed
+from headstart.training.cut import Cut, Uncut, cut_network
+from headstart.training.feed import ids_digest
+from headstart.training.memory import free_memory_bytes
+from headstart.training.recipe import Recipe
+from headstart.training.slots import Slot
+from headstart.training.views import Views, choose_views, views_seed
+from headstart.types import Inputs
+
+_CHUNK = 64  # samples of one pass of the frozen part
+_WORTH_SECONDS = 0.5  # features that took less are not worth a place on disk
+_FILL_SHARE = 0.3  # of the time left, that computing the frozen part may take
+
+
+def autocast(recipe: Recipe, device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """Return the number format that a recipe's forward passes run in."""
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.precision)
+    return torch.autocast(device.type, dtype) if dtype else contextlib.nullcontext()
+
+
+def features_of(model: Model, inputs: Inputs, *, name: str | None = None) -> np.ndarray:
+    """Return features, float32, shape (N, D), of a model as it stands; computed once, then kept.
+
+    Args:
+        model: Its encoder's weights are part of the key.
+        inputs: The samples; their ids name their content.
+        name: Name of the progress line; None shows none.
+    """
+    slot = Slot((model.encoder.num_features,), "float32", (0,))
+    layout = Layout((slot,), len(inputs))
+    key = activation_key(
+        {
+            "features": _weights_digest(model),
+            "architecture": repr(model.encoder.architecture),
+            "ids": ids_digest(inputs),
+            "device": model.device.type,
+        }
+    )
+    cache = ActivationCache()
+    if (store := cache.open(key, layout)) is not None:
+        return store.rows(np.arange(len(inputs)))[0]
+    began = time.monotonic()
+    features = run_batches(model, inputs, model.features, name=name)
+    if time.monotonic() - began > _WORTH_SECONDS:
+        whole = np.arange(len(inputs))
+        about = f"features of {model.encoder.start.address}"
+        cache.fill(key, layout, [(whole, (torch.from_numpy(features),))], about=about)
+    return features
+
+
+@dataclass(frozen=True)
+class FrozenPrefix:
+    """A network whose frozen part has been computed.
+
+    Attributes:
+        feed: Batches of what crosses the cut.
+        forward: Those to logits, with gradients for what learns.
+        check_logits: Logits of the validation samples, shape (M, K), in eval mode, by a function
+            such as ``forward``.
+        views: How many views each sample has.
+    """
+
+    feed: CachedFeed
+    forward: Callable[..., Tensor]
+    check_logits: Callable[[Callable[..., Tensor]], np.ndarray]
+    views: Views
+
+
+def freeze_prefix(
+    model: Model,
+    recipe: Recipe,
+    train: Inputs,
+    val: Inputs,
+    *,
+    num_epochs: float,
+    seconds_per_sample: float,
+    deadline: float | None,
+) -> FrozenPrefix | None:
+    """Compute the frozen part of a network once; None where it trains uncached, which is said.
+
+    Args:
+        model: The parameters that learn require gradients, and no others.
+        recipe: Augmentation, precision, seed; ``views`` is what was asked for, 0 computes the
+            frozen part at every step, None chooses.
+        train: Learned from.
+        val: Chosen by.
+        num_epochs: Passes over train that are planned.
+        seconds_per_sample: One forward pass of one sample.
+        deadline: ``time.monotonic()`` value by which training has ended; None for no limit.
+    """
+    if recipe.views == 0:
+        return None
+    reason = _no_cut(model, recipe, train)
+    if reason is None:
+        found = _cut(model, recipe, train)
+        if isinstance(found, Cut):
+            job = _Job(model, recipe, found)
+            return _fill(job, train, val, num_epochs, seconds_per_sample, deadline)
+        reason = found.reason
+    if reason:
+        emit("note", text=f"It trains uncached: {reason}.")
+    return None
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What filling needs to know."""
+
+    model: Model
+    recipe: Recipe
+    cut: Cut
+
+
+def _no_cut(model: Model, recipe: Recipe, train: Inputs) -> str | None:
+    """Return why a network is not even tried, an empty text where nothing needs to be said."""
+    frozen = [p for p in model.encoder.parameters() if not p.requires_grad]
+    if not frozen or recipe.strategy == "lora":
+        return ""  # adapters learn from the first layer on
+    if recipe.mixup or recipe.cutmix:
+        return "mixup and cutmix mix images before the frozen part"
+    if recipe.compile:
+        return "a compiled network cannot be cut"
+    if len(train) < 2:
+        return "there are fewer than two samples"
+    return None
+
+
+def _cut(model: Model, recipe: Recipe, train: Inputs) -> Cut | Uncut:
+    """Cut a model at the last point that nothing that learns precedes."""
+    arrays = train.arrays(_longest(train)[:4])
+    example = to_tensors(arrays, model.device, channels_last=recipe.channels_last)
+    length_dim = None if train.lengths is None else 1
+    with autocast(recipe, model.device):
+        return cut_network(model, example, batchnorm=recipe.batchnorm, length_dim=length_dim)
+
+
+def _longest(inputs: Inputs) -> np.ndarray:
+    """Return places, the longest samples first."""
+    if inputs.lengths is None:
+        return np.arange(len(inputs))
+    return np.argsort(-inputs.lengths, kind="stable")
+
+
+def _fill(
+    job: _Job,
+    train: Inputs,
+    val: Inputs,
+    num_epochs: float,
+    seconds_per_sample: float,
+    deadline: float | None,
+) -> FrozenPrefix | None:
+    """Choose the views, compute them, and hand out what the loop needs."""
+    model, recipe, cut = job.model, job.recipe, job.cut
+    cache = ActivationCache()
+    policy = POLICIES[recipe.augment]
+    mean_length = 1.0 if train.lengths is None else float(train.lengths.mean())
+    layout = Layout(cut.kept, len(train), train.lengths)
+    row = layout.row_bytes + int(layout.token_bytes * mean_length)
+    views = choose_views(
+        flop_share=cut.flop_share,
+        num_epochs=num_epochs,
+        is_augmented=policy is not None,
+        sample_seconds=seconds_per_sample,
+        sample_bytes=row,
+        num_samples=len(train),
+        limit_bytes=cache.limit_bytes,
+        free_memory_bytes=free_memory_bytes(),
+        wanted=recipe.views,
+    )
+    if deadline is not None and views.num:
+        needed = views.num * len(train) * seconds_per_sample * cut.flop_share
+        left = deadline - time.monotonic()
+        if needed > _FILL_SHARE * left:
+            why = f"its frozen part would take {needed:.0f} of the {left:.0f} s left"
+            views = Views(0, 1.0, 0, why)
+    emit("choice", name="views", value=views.num, why=views.why)
+    if not views.num:
+        return None
+    stores = [_store(job, cache, train, view if policy else None) for view in range(views.num)]
+    val_store = _store(job, cache, val, None)
+    feed = CachedFeed(
+        train, model.standard_targets(train.targets), recipe, model.device, cut, stores
+    )
+    return FrozenPrefix(feed, cut.suffix, partial(_logits, job, val, val_store), views)
+
+
+def _store(job: _Job, cache: ActivationCache, inputs: Inputs, view: int | None) -> ActivationStore:
+    """Return the frozen part's outputs for one view of all samples, from the cache or computed."""
+    recipe, cut = job.recipe, job.cut
+    layout = Layout(cut.kept, len(inputs), inputs.lengths)
+    key = activation_key(
+        {
+            "cut": cut.fingerprint,
+            "name": cut.name,
+            "spec": repr(job.model.encoder.spec),
+            "ids": ids_digest(inputs),
+            "view": [recipe.augment, view] if view is not None else None,
+            "precision": recipe.precision,
+            "channels_last": recipe.channels_last,
+            "device": job.model.device.type,
+        }
+    )
+    store = cache.open(key, layout)
+    if store is None:
+        told = "" if view is None else f", view {view + 1}"
+        batches = _passes(job, inputs, view, f"frozen part{told}")
+        about = f"frozen part of {job.model.encoder.start.address}{told}"
+        store = cache.fill(key, layout, batches, about=about)
+    return store
+
+
+def _passes(
+    job: _Job, inputs: Inputs, view: int | None, name: str
+) -> Iterator[tuple[np.ndarray, Sequence[Tensor]]]:
+    """Run the frozen part over all samples, those of like length together."""
+    recipe, device = job.recipe, job.model.device
+    policy = POLICIES[recipe.augment]
+    seed = views_seed(ids_digest(inputs))
+    order = _longest(inputs)
+    ends = [*range(0, len(order), _CHUNK), len(order)]
+    for start, end in pairwise(ends):
+        places = order[start:end]
+        tensors = to_tensors(inputs.arrays(places), device, channels_last=recipe.channels_last)
+        if view is not None and policy is not None:
+            tensors = (augment(tensors[0], inputs.ids[places], policy, seed=seed, epoch=view),)
+        with autocast(recipe, device):
+            kept = job.cut.compute(*tensors)
+        emit("task", name=name, done=end, total=len(order))
+        yield places, kept
+
+
+def _logits(
+    job: _Job, inputs: Inputs, store: ActivationStore, compute: Callable[..., Tensor]
+) -> np.ndarray:
+    """Return logits of samples whose frozen part is kept, in eval mode."""
+    cut, device = job.cut, job.model.device
+    needs_inputs = any(slot.input is not None for slot in cut.slots)
+    order = _longest(inputs)
+    rows = np.empty((len(order), job.model.schema.num_outputs), np.float32)
+    with evaluating(job.model):
+        for start in range(0, len(order), 2 * _CHUNK):
+            places = order[start : start + 2 * _CHUNK]
+            kept = [tensor.to(device) for tensor in store.tensors(places)]
+            given = to_tensors(inputs.arrays(places), device) if needs_inputs else ()
+            rows[places] = compute(*cut.merge(kept, given)).float().cpu().numpy()
+    return rows
+
+
+def _weights_digest(model: Model) -> str:
+    """Return a digest of every tensor of the encoder."""
+    digest = blake2b(digest_size=16)
+    for name, tensor in model.encoder.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().data)
+    return digest.hexdigest()

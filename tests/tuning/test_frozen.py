@@ -1,0 +1,191 @@
+"""A frozen part is computed once, and the training that follows is the same bit for bit."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+
+import headstart as hs
+from headstart.data import load
+from headstart.events import listen
+from headstart.model import run_batches
+from headstart.starts import find_start
+from headstart.training.recipe import Wishes
+from headstart.tuning.bench import Part, prepare_sample, set_up
+from headstart.tuning.frozen import features_of
+from headstart.tuning.tune import tune
+
+VIT = "scratch/vit-tiny"
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def data():
+    return load("digits-8x8")
+
+
+def bench_of(data, address="scratch/simple-cnn", **wishes):
+    options = {"num_steps": 12, "batch_size": 16, "num_last_layers": 1} | wishes
+    return set_up(
+        data,
+        find_start(address),
+        "last-n",
+        Wishes(**options),
+        size=None,
+        device=torch.device("cpu"),
+        seed=0,
+    )
+
+
+def trained(data, address="scratch/simple-cnn", **wishes):
+    """Return the weights after a short training, and what was told."""
+    bench = bench_of(data, address, **wishes)
+    train = prepare_sample(data, "train", bench, 96, seed=0)
+    val = prepare_sample(data, "val", bench, 48, seed=0)
+    told = []
+    with listen(lambda kind, fields: told.append((kind, fields))):
+        tuned = tune(
+            bench,
+            train,
+            val,
+            checkpoints=None,
+            deadline=None,
+            stop_requested=lambda: False,
+            seconds_per_sample=1e-3,
+        )
+    state = {n: t.clone() for n, t in bench.model.state_dict().items()}
+    return state, tuned.val_logits, told
+
+
+def names_of(told, kind):
+    return [fields.get("name") for found, fields in told if found == kind]
+
+
+def are_equal(one, other):
+    return all(torch.equal(one[n], other[n]) for n in one)
+
+
+@pytest.mark.parametrize("address", ["scratch/simple-cnn", "scratch/resnet18", VIT])
+@pytest.mark.parametrize("views", [1, 3])
+def test_cached_training_equals_online_training_on_the_same_views(
+    data, address, views, monkeypatch
+):
+    options = {"views": views, "augment": "light", "dropout": 0.1, "num_steps": 8}
+    cached, logits, told = trained(data, address, **options)
+    assert any(str(name).startswith("frozen part") for name in names_of(told, "task"))
+    # the same views without a cache: the frozen part runs in every step
+    monkeypatch.setattr("headstart.tuning.tune.freeze_prefix", lambda *args, **options: None)
+    online, online_logits, told = trained(data, address, **options)
+    assert not any(str(name).startswith("frozen part") for name in names_of(told, "task"))
+    assert are_equal(cached, online)
+    assert np.array_equal(logits, online_logits)
+
+
+def test_without_augmentation_nothing_but_time_changes(data):
+    cached, _, told = trained(data)
+    online, _, _ = trained(data, views=0)
+    assert "views" in names_of(told, "choice")
+    assert are_equal(cached, online)
+
+
+def test_a_second_run_reads_what_the_first_computed(data):
+    _, _, first = trained(data)
+    _, _, second = trained(data, learning_rate=0.01)
+    assert any(str(n).startswith("frozen part") for n in names_of(first, "task"))
+    assert not any(str(n).startswith("frozen part") for n in names_of(second, "task"))
+
+
+def test_a_damaged_entry_is_computed_again(data, tmp_path):
+    first, _, _ = trained(data)
+    for rows in (tmp_path / "cache" / "activations").glob("*/rows"):
+        content = bytearray(rows.read_bytes())
+        content[len(content) // 2] ^= 1
+        rows.write_bytes(content)
+    again, _, told = trained(data)
+    assert any(str(n).startswith("frozen part") for n in names_of(told, "task"))
+    assert are_equal(first, again)
+
+
+def test_what_does_not_fit_the_time_trains_uncached_and_says_so(data):
+    bench = bench_of(data)
+    train = prepare_sample(data, "train", bench, 96, seed=0)
+    val = prepare_sample(data, "val", bench, 48, seed=0)
+    told = []
+    with listen(lambda kind, fields: told.append((kind, fields))):
+        tune(
+            bench,
+            train,
+            val,
+            checkpoints=None,
+            deadline=time.monotonic() + 20,
+            stop_requested=lambda: False,
+            seconds_per_sample=1.0,
+        )
+    (choice,) = [f for kind, f in told if kind == "choice" and f["name"] == "views"]
+    assert choice["value"] == 0
+    assert "s left" in choice["why"]
+
+
+def test_mixing_needs_whole_images(data):
+    _, _, told = trained(data, mixup=0.2, num_steps=2)
+    notes = [fields["text"] for kind, fields in told if kind == "note"]
+    assert "It trains uncached: mixup and cutmix mix images before the frozen part." in notes
+
+
+def test_full_training_has_nothing_frozen_and_says_nothing(data, tmp_path):
+    told = []
+    with listen(lambda kind, fields: told.append((kind, fields))):
+        hs.finetune(
+            data, start="scratch/simple-cnn", num_steps=2, out=str(tmp_path / "run"), device="cpu"
+        )
+    assert "views" not in names_of(told, "choice")
+
+
+def test_features_are_kept_where_they_took_long(data, monkeypatch):
+    bench = bench_of(data)
+    train = prepare_sample(data, "train", bench, 64, seed=0)
+    plain = run_batches(bench.model, train, bench.model.features)
+    monkeypatch.setattr("headstart.tuning.frozen._WORTH_SECONDS", 0.0)
+    assert np.array_equal(features_of(bench.model, train), plain)
+
+    def refuse(*args, **options):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr("headstart.tuning.frozen.run_batches", refuse)
+    assert np.array_equal(features_of(bench.model, train), plain)
+    with pytest.raises(AssertionError, match="computed again"):  # other samples, other features
+        features_of(bench.model, Part(train, np.arange(10)))
+    with torch.no_grad():
+        next(bench.model.encoder.parameters()).mul_(2)
+    with pytest.raises(AssertionError, match="computed again"):  # other weights
+        features_of(bench.model, train)
+
+
+def test_an_interrupted_run_goes_on_with_the_same_views(data, tmp_path):
+    import os
+    import signal
+
+    options = {
+        "start": "scratch/simple-cnn",
+        "strategy": "last-n",
+        "num_steps": 30,
+        "batch_size": 16,
+        "augment": "light",
+        "device": "cpu",
+    }
+    whole = hs.finetune(data, out=str(tmp_path / "whole"), **options)
+
+    def stop(kind, fields):
+        if kind == "task" and fields.get("name") == "fine-tune" and fields["done"] >= 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with listen(stop), pytest.raises(hs.Interrupted):
+        hs.finetune(data, out=str(tmp_path / "cut"), **options)
+    cut = hs.finetune(data, out=str(tmp_path / "cut"), resume=True, **options)
+    one, other = ((run.path / "model.safetensors").read_bytes() for run in (whole, cut))
+    assert one == other
