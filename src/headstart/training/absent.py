@@ -93,7 +93,8 @@ class Replay:
         if name in _DEVICES:
             return self.device.type == _DEVICES[name]
         learns = torch.is_grad_enabled()
-        with torch._C.DisableTorchFunctionSubclass(), torch.no_grad():
+        # tensors made under inference mode could not be worked on in place after it
+        with torch._C.DisableTorchFunctionSubclass(), torch.inference_mode(False), torch.no_grad():
             if func.__name__ == "__get__" and not isinstance(found := func(*args), Tensor):
                 return found
             leaves, spec = tree_flatten((args, kwargs))
@@ -158,7 +159,7 @@ class StandIn:
     def __init__(self, module: nn.Module, path: str, handed: Sequence[Handed]) -> None:
         self._forward: Callable[..., Any] = module.forward
         self._path, self._handed = path, handed
-        self._known: dict[object, tuple[list[Any], Any]] = {}
+        self._known: dict[object, Any] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return what the module would: what was handed in, and absent tensors."""
@@ -172,25 +173,29 @@ class StandIn:
         handed = self._handed[call]
         if handed.spec is not None:
             return tree_unflatten([replay.handed[s] for s in handed.slots.values()], handed.spec)
-        leaves, spec = tree_flatten((args, kwargs))
-        key = (call, spec, tuple(_describe(leaf) for leaf in leaves))
+        if kwargs or not all(isinstance(arg, Tensor) for arg in args):
+            leaves, spec = tree_flatten((args, kwargs))
+            key: object = (call, spec, tuple(map(_describe, leaves)))
+        else:  # the usual case, without the cost of flattening
+            key = (call, tuple(map(_describe, args)))
         known = self._known.get(key)
         if known is None:
-            known = self._known[key] = self._imitate(replay, leaves, spec)
-        given, given_spec = known
-        given = list(given)
+            known = self._known[key] = self._imitate(replay, args, kwargs)
+        if isinstance(known, Tensor) and not handed.slots:
+            return known
+        given, spec = tree_flatten(known)
         tensors = [place for place, leaf in enumerate(given) if isinstance(leaf, Tensor)]
         for leaf, slot in handed.slots.items():
             given[tensors[leaf]] = replay.handed[slot]
-        return tree_unflatten(given, given_spec)
+        return tree_unflatten(given, spec)
 
-    def _imitate(self, replay: Replay, leaves: list[Any], spec: Any) -> tuple[list[Any], Any]:
-        """Find the shapes of what the module gives, by running it on absent tensors once."""
-        absent = [replay.absent(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
-        args, kwargs = tree_unflatten(absent, spec)
+    def _imitate(self, replay: Replay, args: Any, kwargs: Any) -> Any:
+        """Return what the module gives but for its numbers, by running it on absent tensors."""
         replay.is_imitating = True
         try:
-            return tree_flatten(self._forward(*args, **kwargs))
+            with torch.inference_mode(False):
+                args, kwargs = tree_map_only(Tensor, replay.absent, (args, kwargs))
+                return self._forward(*args, **kwargs)
         finally:
             replay.is_imitating = False
 
@@ -264,8 +269,9 @@ class Suffix(nn.Module):
             layout = torch.contiguous_format
             if blank.ndim == 4 and blank.is_contiguous(memory_format=torch.channels_last):
                 layout = torch.channels_last
-            made = torch.empty(shape, dtype=blank.dtype, device="meta", memory_format=layout)
-            inputs.append(replay.absent(made))
+            with torch.inference_mode(False):
+                made = torch.empty(shape, dtype=blank.dtype, device="meta", memory_format=layout)
+                inputs.append(replay.absent(made))
         token = _replaying.set(replay)
         try:
             with forwards(self._stand_ins):

@@ -5,8 +5,9 @@ The network's own forward runs in eval mode and is left as soon as the last want
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import blake2b
 from typing import Any
 
 import torch
@@ -15,7 +16,14 @@ from torch.overrides import TorchFunctionMode
 
 from headstart.training.absent import CutError
 from headstart.training.slots import in_order
-from headstart.training.trace import Frames, Place, forwards, function_name, tensor_leaves
+from headstart.training.trace import (
+    Frames,
+    Place,
+    Trace,
+    forwards,
+    function_name,
+    tensor_leaves,
+)
 
 
 class _Enough(BaseException):
@@ -119,3 +127,32 @@ class _Finder(Frames, TorchFunctionMode):
         if tensor_leaves(output):
             self._keep(self.place(function_name(func)), output)
         return output
+
+
+def fingerprint(
+    module: nn.Module, trace: Trace, prefix: Collection[int], places: Sequence[Place | int]
+) -> str:
+    """Return a digest of a prefix: what it does, and with which weights.
+
+    Args:
+        module: The network.
+        trace: A pass through it.
+        prefix: Numbers of the prefix's steps.
+        places: Where what crosses arises.
+    """
+    digest = blake2b(repr([tuple(p) if isinstance(p, Place) else p for p in places]).encode())
+    used: set[str] = set()
+    for index in sorted(prefix):
+        step = trace.steps[index]
+        used.update(step.weights)
+        function = step.place.function
+        # sizes differ from example to example; strides and the like do not
+        keeps_ints = any(word in function for word in ("conv", "pool", "norm"))
+        plain = [c for c in step.constants if keeps_ints or type(c) is not int]
+        digest.update(repr((function, [] if "dropout" in function else plain)).encode())
+    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    for name in sorted(used):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:32]

@@ -230,9 +230,7 @@ def recipe_for(
             wishes.learning_rate,
             _rate(row, strategy, optimizer, wishes.batch_size or row.batch_size),
         ),
-        head_multiplier=chosen(
-            wishes.head_multiplier, 1.0 if _has_probe(strategy) else _head(pretrained)
-        ),
+        head_multiplier=chosen(wishes.head_multiplier, _head(strategy, pretrained)),
         bottom_multiplier=chosen(
             wishes.bottom_multiplier, 1.0 if strategy == "lora" else row.bottom_multiplier
         ),
@@ -288,10 +286,6 @@ def _first(said: T | None, default: T) -> T:
     return default if said is None else said
 
 
-def _has_probe(strategy: StrategyName) -> bool:
-    return strategy in ("head", "last-n", "lp-ft")
-
-
-def _head(pretrained: bool) -> float:
-    """A random head on a pretrained encoder learns ten times faster than the encoder."""
-    return 10.0 if pretrained else 1.0
+def _head(strategy: StrategyName, pretrained: bool) -> float:
+    """A random head on a pretrained encoder learns ten times faster; one from a probe does not."""
+    return 10.0 if pretrained and strategy == "full" else 1.0

@@ -19,7 +19,7 @@ from headstart.training.checkpoint import CheckpointFolder
 from headstart.training.feed import Batch, Feed
 from headstart.training.loop import Check, Hooks, LoopOptions, LoopResult, StopRequested, train
 from headstart.training.memory import keep_freed_memory
-from headstart.training.order import class_weights
+from headstart.training.order import Order, class_weights
 from headstart.training.probe import Probe
 from headstart.training.recipe import Recipe
 from headstart.training.schedule import learning_rate_factor
@@ -218,22 +218,31 @@ def _run_loop(
         set_mode=lambda: set_train_mode(model, recipe.batchnorm),
         stop_requested=stop_requested,
     )
-    options = LoopOptions(
+    options = _loop_options(
+        recipe, feed.order, num_steps, check_seconds=len(val_inputs) * seconds_per_sample
+    )
+    return train(model, optimizer, hooks, options, checkpoints=checkpoints, deadline=deadline)
+
+
+def _loop_options(
+    recipe: Recipe, order: Order, num_steps: int, *, check_seconds: float
+) -> LoopOptions:
+    """Return the loop's numbers for a recipe."""
+    return LoopOptions(
         num_steps=num_steps,
         # twice an epoch, but not more often than every 50 steps
-        steps_per_check=max(_MIN_CHECK_STEPS, steps_per_epoch // 2),
-        steps_per_epoch=steps_per_epoch,
-        batch_size=feed.order.batch_size,
+        steps_per_check=max(_MIN_CHECK_STEPS, order.steps_per_epoch // 2),
+        steps_per_epoch=order.steps_per_epoch,
+        batch_size=order.batch_size,
         clip=recipe.clip,
         ema_half_life=recipe.ema_half_life,
         patience=recipe.patience,
         seed=recipe.seed,
         scale_loss=recipe.precision == "fp16",
-        check_seconds=len(val_inputs) * seconds_per_sample,
+        check_seconds=check_seconds,
         # the probe is the first candidate for "best": fine-tuning never ends below it on val
         check_first=recipe.strategy != "full",
     )
-    return train(model, optimizer, hooks, options, checkpoints=checkpoints, deadline=deadline)
 
 
 def _loss(

@@ -1,0 +1,90 @@
+"""Show what the cache on this machine holds, and clear it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from headstart.training.cache import CacheEntry
+
+
+@dataclass(frozen=True)
+class CacheReport:
+    """What the cache holds.
+
+    Attributes:
+        root: Its folder.
+        entries: The one used last first.
+        limit_bytes: What it may hold; the entries used longest ago go first.
+        freed_bytes: What was removed just now.
+    """
+
+    root: Path
+    entries: tuple[CacheEntry, ...]
+    limit_bytes: int
+    freed_bytes: int
+
+    def report(self) -> str:
+        """Return what a person wants to know, as plain text."""
+        held = sum(entry.num_bytes for entry in self.entries)
+        lines = [f"{self.root}: {_size(held)} in {len(self.entries)} entries"]
+        lines[0] += f", at most {_size(self.limit_bytes)} (HEADSTART_CACHE_LIMIT)"
+        if self.freed_bytes:
+            lines.append(f"Removed {_size(self.freed_bytes)}.")
+        now = time.time()
+        for entry in self.entries:
+            age = _age(max(0.0, now - entry.last_used))
+            lines.append(
+                f"  {entry.kind:<12} {_size(entry.num_bytes):>9}  used {age:>8} ago  {entry.about}"
+            )
+        return "\n".join(lines)
+
+
+def cache(
+    *, clear: bool = False, kind: Literal["all", "pixels", "activations"] = "all"
+) -> CacheReport:
+    """Show what the cache holds: decoded images, and what frozen parts of networks computed.
+
+    Everything in it can be made again, and is when it is missing or damaged.
+
+    Args:
+        clear: Remove the entries; runs that are under way keep theirs until they end.
+        kind: Only entries of this kind.
+
+    Returns:
+        The entries, their sizes, and when each was used last.
+
+    Raises:
+        OptionError: If HEADSTART_CACHE_LIMIT is not a size.
+        DataError: If an entry cannot be removed.
+
+    Example:
+        >>> import headstart as hs
+        >>> print(hs.cache().report())  # doctest: +SKIP
+    """
+    from headstart.training.cache import cache_limit, cache_root, clear_cache, list_cache
+
+    root = cache_root()
+    wanted = None if kind == "all" else kind
+    freed = clear_cache(root, kind=wanted) if clear else 0
+    entries = tuple(entry for entry in list_cache(root) if wanted in (None, entry.kind))
+    return CacheReport(root, entries, cache_limit(root), freed)
+
+
+def _size(num_bytes: int) -> str:
+    """Return bytes as a person reads them."""
+    value, units = float(num_bytes), ["B", "kB", "MB", "GB", "TB"]
+    while value >= 1000 and len(units) > 1:
+        value, units = value / 1000, units[1:]
+    return f"{value:.3g} {units[0]}"
+
+
+def _age(seconds: float) -> str:
+    """Return a length of time in its largest unit."""
+    for name, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {name}"
+    return f"{seconds:.0f} s"
