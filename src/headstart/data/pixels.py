@@ -162,6 +162,7 @@ def _open_entry(
         path = folder / "pixels"
         if path.stat().st_size != num_images * int(np.prod(shape)) or _checks(path) != checks:
             return None
+        os.utime(folder / "entry.json")  # used now: what was not for longest is removed first
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     if num_images == 0:
@@ -212,6 +213,7 @@ def _make_entry(
             bad = [BadSample(samples.name(int(chosen[i])), why) for i, why in reasons.items()]
             _check_bad(dataset, bad)
             entry = {
+                "about": f"{what} at {spec.decode_size} pixels",
                 "num_images": num_images,
                 "reasons": reasons,
                 "checks": _checks(temporary / "pixels"),

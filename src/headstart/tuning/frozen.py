@@ -154,11 +154,16 @@ def _no_cut(model: Model, recipe: Recipe, train: Inputs) -> str | None:
 
 def _cut(model: Model, recipe: Recipe, train: Inputs) -> Cut | Uncut:
     """Cut a model at the last point that nothing that learns precedes."""
-    arrays = train.arrays(_longest(train)[:4])
-    example = to_tensors(arrays, model.device, channels_last=recipe.channels_last)
+    example = _example(model, recipe, train, 4)
     length_dim = None if train.lengths is None else 1
     with autocast(recipe, model.device):
         return cut_network(model, example, batchnorm=recipe.batchnorm, length_dim=length_dim)
+
+
+def _example(model: Model, recipe: Recipe, train: Inputs, num: int) -> tuple[Tensor, ...]:
+    """Return a batch as training has it, of the longest samples."""
+    arrays = train.arrays(_longest(train)[:num])
+    return to_tensors(arrays, model.device, channels_last=recipe.channels_last)
 
 
 def _longest(inputs: Inputs) -> np.ndarray:
@@ -184,6 +189,7 @@ def _fill(
     layout = Layout(cut.kept, len(train), train.lengths)
     row = layout.row_bytes + int(layout.token_bytes * mean_length)
     views = choose_views(
+        # arithmetic, not time: the same run must choose the same views again
         flop_share=cut.flop_share,
         num_epochs=num_epochs,
         is_augmented=policy is not None,
@@ -195,7 +201,8 @@ def _fill(
         wanted=recipe.views,
     )
     if deadline is not None and views.num:
-        needed = views.num * len(train) * seconds_per_sample * cut.flop_share
+        share = cut.time_share(*_example(job.model, recipe, train, _CHUNK))
+        needed = views.num * len(train) * seconds_per_sample * share
         left = deadline - time.monotonic()
         if needed > _FILL_SHARE * left:
             why = f"its frozen part would take {needed:.0f} of the {left:.0f} s left"
