@@ -19,6 +19,8 @@ from fastai.torch_core import set_seed
 from fastai.vision.augment import Flip, RandomResizedCrop, Resize
 from fastai.vision.data import ImageDataLoaders, Normalize
 from peer_task import CROP_SCALE, MEAN, STD, Settings, answer, build_start
+from photos import collate, read_photos
+from torch.utils.data import DataLoader
 
 
 class NoValidation(Callback):
@@ -29,15 +31,26 @@ class NoValidation(Callback):
         raise CancelValidException
 
 
-def build_loaders(settings: Settings) -> DataLoaders:
-    """Return loaders of train and, as fastai's "valid", of test."""
+def loaders_from_memory(settings: Settings) -> tuple[DataLoaders, int]:
+    """Return torch's loaders of images in memory, which fastai takes too, and how many classes."""
+    train_set, test_set = read_photos(settings, "train"), read_photos(settings, "test")
+    train_loader = DataLoader(
+        train_set, batch_size=settings.batch_size, shuffle=True, collate_fn=collate
+    )
+    return DataLoaders(train_loader, DataLoader(test_set, batch_size=64, collate_fn=collate)), len(
+        train_set.classes
+    )
+
+
+def loaders_from_files(settings: Settings) -> tuple[DataLoaders, int]:
+    """Return loaders of train and, as fastai's "valid", of test, and how many classes."""
     if settings.augment == "none":
         item, batch = [Resize(settings.size)], []
     else:
         # val_xtra=0: the test images keep their own size, as with the others
         item = [RandomResizedCrop(settings.size, min_scale=CROP_SCALE, val_xtra=0.0)]
         batch = [Flip()]
-    return ImageDataLoaders.from_folder(
+    loaders = ImageDataLoaders.from_folder(
         settings.folder,
         train="train",
         valid="test",
@@ -49,16 +62,18 @@ def build_loaders(settings: Settings) -> DataLoaders:
         device=torch.device("cpu"),
         drop_last=False,
     )
+    return loaders, len(loaders.vocab)
 
 
 def run(settings: Settings) -> dict[str, object]:
-    """Fine-tune all weights and answer for test."""
+    """Fine-tune what learns and answer for test."""
     began = time.perf_counter()
     set_seed(settings.seed)
-    loaders = build_loaders(settings)
+    build_loaders = loaders_from_memory if settings.in_memory else loaders_from_files
+    loaders, num_classes = build_loaders(settings)
     learner = Learner(
         loaders,
-        build_start(len(loaders.vocab)),
+        build_start(settings, num_classes),
         loss_func=CrossEntropyLossFlat(),
         opt_func=partial(
             OptimWrapper, opt=torch.optim.SGD, momentum=settings.momentum, nesterov=True
@@ -78,6 +93,7 @@ def run(settings: Settings) -> dict[str, object]:
         scores, targets = learner.get_preds(dl=loaders.valid)
     return answer(
         settings,
+        learner.model,
         train_seconds=train_seconds,
         num_correct=int((scores.argmax(dim=1) == targets).sum()),
         num_test=len(targets),

@@ -38,8 +38,15 @@ def decode_seconds(dataset: Dataset, settings: Settings) -> float:
     return time.perf_counter() - began
 
 
-def refuse_unequal(recipe: Mapping[str, object], settings: Settings) -> None:
+def refuse_unequal(
+    recipe: Mapping[str, object], settings: Settings, batchnorm: str = "train"
+) -> None:
     """Compare what headstart resolved with what the peers do, so that no default slips in.
+
+    Args:
+        recipe: What headstart resolved.
+        settings: What the peers were given.
+        batchnorm: What the peers' layers do.
 
     Raises:
         ValueError: Naming every option that differs.
@@ -64,7 +71,7 @@ def refuse_unequal(recipe: Mapping[str, object], settings: Settings) -> None:
         "cutmix": 0.0,
         "clip": 0.0,
         "ema_half_life": 0.0,
-        "batchnorm": "train",
+        "batchnorm": batchnorm,
         "imbalance": "none",
         "precision": "fp32",
         "compile": False,
@@ -112,6 +119,7 @@ def run(settings: Settings) -> dict[str, object]:
     num_test = int(metrics["test"]["num_items"])
     result = answer(
         settings,
+        None,
         # the loop's own time: its steps and the validation checks between them
         train_seconds=float(options["training"]["seconds"]),
         num_correct=round(float(metrics["test"]["figures"]["accuracy"]["value"]) * num_test),

@@ -1,8 +1,9 @@
 """The task that every fine-tuning peer is given: files, start, optimizer settings, the answer.
 
 One folder of JPEG files (``train/ val/ test/`` with a folder per class), one network with the same
-ImageNet weights, one record of settings. Each peer turns these into its own idiom; nothing of a
-peer's loop, loader or transform is shared.
+weights, one record of settings. Each peer turns these into its own idiom; nothing of a peer's loop,
+loader or transform is shared. Where only a part of the network learns, ``build_start`` freezes the
+rest for all of them in the same way.
 """
 
 from __future__ import annotations
@@ -21,10 +22,19 @@ if TYPE_CHECKING:
     from torch import nn
 
 AugmentName = Literal["none", "crop-flip"]
+NetworkName = Literal["efficientnet-lite0", "vit-tiny"]
+Trainable = Literal["all", "last", "head"]
 SPLITS = ("train", "val", "test")
 # EfficientNet-Lite reads (u8 − 127) / 128; the same in units of [0, 1].
 MEAN = (127 / 255,) * 3
 STD = (128 / 255,) * 3
+VIT = "vit_tiny_patch16_224"
+HEADS: dict[NetworkName, str] = {"efficientnet-lite0": "classifier", "vit-tiny": "head"}
+# The last layer group, as headstart divides these networks: the last block and what follows it.
+LAST_BLOCKS: dict[NetworkName, tuple[str, ...]] = {
+    "efficientnet-lite0": ("blocks.6.", "conv_head.", "bn2."),
+    "vit-tiny": ("blocks.11.", "norm."),
+}
 CROP_SCALE = 0.4  # smallest share of the area kept, as in headstart's policy "standard"
 
 
@@ -45,6 +55,12 @@ class Settings:
         num_workers: Loader processes, for the sides that have them.
         num_threads: Threads to compute with.
         seed: Seed of the side.
+        network: Which network.
+        weights: The ViT's weights, a safetensors file; the other network's come from a package.
+        trainable: What learns beside the head: everything, the last block, or nothing.
+        in_memory: Whether the images lie in memory, decoded and resized (``photos``), or are read
+            from JPEG files whenever they are needed.
+        num_views: Augmented copies of each image that lie in memory; epoch e reads copy e mod V.
     """
 
     folder: str
@@ -59,6 +75,11 @@ class Settings:
     num_workers: int
     num_threads: int
     seed: int
+    network: NetworkName = "efficientnet-lite0"
+    weights: str = ""
+    trainable: Trainable = "all"
+    in_memory: bool = False
+    num_views: int = 1
 
     @property
     def train_dir(self) -> Path:
@@ -70,13 +91,32 @@ class Settings:
         """Where the test images lie."""
         return Path(self.folder) / "test"
 
+    @property
+    def num_batches(self) -> int:
+        """Batches an epoch, the last one perhaps smaller."""
+        return -(-count_files(self.train_dir) // self.batch_size)
 
-def build_start(num_classes: int) -> nn.Module:
+
+def build_start(settings: Settings, num_classes: int) -> nn.Module:
+    """Return the network of the settings with a random head, its frozen part in eval mode.
+
+    The head is random as torch makes a linear layer: timm's own, for a new number of classes, draws
+    from ±1/√K, which is far too wide for 1,280 features (first loss 3.3 where ln 5 = 1.6).
+    """
+    import torch
+
+    is_lite = settings.network == "efficientnet-lite0"
+    model = load_lite0(num_classes) if is_lite else load_vit(settings, num_classes)
+    head = model.get_submodule(HEADS[settings.network])
+    assert isinstance(head, torch.nn.Linear)
+    head.reset_parameters()
+    return model if settings.trainable == "all" else freeze(model, settings)
+
+
+def load_lite0(num_classes: int) -> nn.Module:
     """Return timm's ``tf_efficientnet_lite0`` with the ImageNet weights from the pip package.
 
     The package's tensors lie in timm's order and shapes under other names, the classifier apart.
-    That is random as torch makes a linear layer: timm's own, for a new number of classes, draws
-    from ±1/√K, which is far too wide for 1,280 features (first loss 3.3 where ln 5 = 1.6).
 
     Raises:
         ValueError: If a tensor's shape does not fit the place it falls on.
@@ -100,10 +140,70 @@ def build_start(num_classes: int) -> nn.Module:
         renamed[name] = tensor
     missing = model.load_state_dict(renamed, strict=False).missing_keys
     assert missing == ["classifier.weight", "classifier.bias"], missing
-    classifier = model.get_submodule("classifier")
-    assert isinstance(classifier, torch.nn.Linear)
-    classifier.reset_parameters()
     return model
+
+
+def load_vit(settings: Settings, num_classes: int) -> nn.Module:
+    """Return timm's ``vit_tiny_patch16_224`` at the images' size with the weights of the file.
+
+    No pretrained ViT comes with a package, so these are random, the same for every side.
+    """
+    import timm
+    from safetensors.torch import load_file
+
+    model = timm.create_model(VIT, img_size=settings.size, num_classes=num_classes)
+    missing = model.load_state_dict(load_file(settings.weights), strict=False).missing_keys
+    assert missing == ["head.weight", "head.bias"], missing
+    return model
+
+
+def save_vit(path: str, size: int, seed: int) -> None:
+    """Write random weights of the ViT without its head, for all sides to start from."""
+    import timm
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(seed)
+    save_file(timm.create_model(VIT, img_size=size, num_classes=0).state_dict(), path)
+
+
+def freeze(model: nn.Module, settings: Settings) -> nn.Module:
+    """Freeze all but what the settings name; what is frozen, and every BatchNorm, stays in eval.
+
+    So it is in headstart: a frozen part computes the same function at every step, and BatchNorm
+    layers that learn keep the start's statistics.
+    """
+    from torch import nn
+
+    learns = (HEADS[settings.network] + ".",)
+    if settings.trainable == "last":
+        learns += LAST_BLOCKS[settings.network]
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith(learns))
+
+    class PartlyFrozen(nn.Module):
+        """The network with a train mode that leaves the frozen part alone."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = model
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            """Return logits (B, K)."""
+            logits: torch.Tensor = self.network(images)
+            return logits
+
+        def train(self, mode: bool = True) -> PartlyFrozen:
+            """Set the mode of what learns."""
+            super().train(mode)
+            for child in self.modules():
+                own = list(child.parameters())
+                is_frozen = bool(own) and not any(p.requires_grad for p in own)
+                if is_frozen or isinstance(child, nn.modules.batchnorm._BatchNorm):
+                    child.eval()
+            return self
+
+    return PartlyFrozen()
 
 
 def count_files(folder: Path) -> int:
@@ -113,6 +213,7 @@ def count_files(folder: Path) -> int:
 
 def answer(
     settings: Settings,
+    model: nn.Module | None,
     *,
     train_seconds: float,
     num_correct: int,
@@ -123,13 +224,16 @@ def answer(
 
     Args:
         settings: The side's settings.
+        model: Whose parameters that learn are counted; None counts nothing.
         train_seconds: From before the first batch is asked for to after the last step.
         num_correct: Test images named rightly.
         num_test: Test images.
         job_seconds: From the folder on disk (imports done) to the test figure: loaders, network,
             training, test.
     """
+    learning = [p.numel() for p in model.parameters() if p.requires_grad] if model else []
     return {
+        "num_learning": sum(learning),
         "train_seconds": train_seconds,
         "job_seconds": job_seconds,
         "images_seen": count_files(settings.train_dir) * settings.num_epochs,

@@ -10,6 +10,7 @@ import time
 
 import torch
 from peer_task import CROP_SCALE, MEAN, STD, Settings, answer, build_start
+from photos import MemoryPhotos, normalise, read_photos
 from torch import nn
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
@@ -41,10 +42,14 @@ def collate(samples: list[tuple[torch.Tensor, int]]) -> dict[str, torch.Tensor]:
     }
 
 
-def run(settings: Settings) -> dict[str, object]:
-    """Fine-tune all weights and answer for test."""
-    began = time.perf_counter()
-    torch.manual_seed(settings.seed)
+def collate_bytes(samples: list[tuple[torch.Tensor, int]]) -> dict[str, torch.Tensor]:
+    """Return a batch of images that lie in memory as bytes."""
+    batch = collate(samples)
+    return batch | {"pixel_values": normalise(batch["pixel_values"])}
+
+
+def find_images(settings: Settings) -> tuple[ImageFolder, ImageFolder]:
+    """Return train and test as folders of files with transforms."""
     tail = [transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
     plain = [transforms.Resize(settings.size), transforms.CenterCrop(settings.size)]
     varied = [
@@ -53,10 +58,23 @@ def run(settings: Settings) -> dict[str, object]:
     ]
     head = plain if settings.augment == "none" else varied
     train_set = ImageFolder(str(settings.train_dir), transforms.Compose(head + tail))
-    test_set = ImageFolder(str(settings.test_dir), transforms.Compose(plain + tail))
-    model = Classifier(build_start(len(train_set.classes)))
-    decayed = [weight for weight in model.parameters() if weight.ndim > 1]
-    free = [weight for weight in model.parameters() if weight.ndim <= 1]
+    return train_set, ImageFolder(str(settings.test_dir), transforms.Compose(plain + tail))
+
+
+def run(settings: Settings) -> dict[str, object]:
+    """Fine-tune what learns and answer for test."""
+    began = time.perf_counter()
+    torch.manual_seed(settings.seed)
+    train_set: MemoryPhotos | ImageFolder
+    test_set: MemoryPhotos | ImageFolder
+    if settings.in_memory:
+        train_set, test_set = read_photos(settings, "train"), read_photos(settings, "test")
+    else:
+        train_set, test_set = find_images(settings)
+    model = Classifier(build_start(settings, len(train_set.classes)))
+    learning = [weight for weight in model.parameters() if weight.requires_grad]
+    decayed = [weight for weight in learning if weight.ndim > 1]
+    free = [weight for weight in learning if weight.ndim <= 1]
     optimizer = torch.optim.SGD(
         [{"params": decayed}, {"params": free, "weight_decay": 0.0}],
         lr=settings.learning_rate,
@@ -64,7 +82,7 @@ def run(settings: Settings) -> dict[str, object]:
         nesterov=True,
         weight_decay=settings.weight_decay,
     )
-    num_steps = settings.num_epochs * -(-len(train_set) // settings.batch_size)
+    num_steps = settings.num_epochs * settings.num_batches
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
             model=model,
@@ -88,7 +106,7 @@ def run(settings: Settings) -> dict[str, object]:
             ),
             train_dataset=train_set,
             eval_dataset=test_set,
-            data_collator=collate,
+            data_collator=collate_bytes if settings.in_memory else collate,
             # its own optimizers know no Nesterov momentum; the schedule stays Trainer's
             optimizers=(optimizer, None),
         )
@@ -99,6 +117,7 @@ def run(settings: Settings) -> dict[str, object]:
         correct = int((output.predictions.argmax(axis=1) == output.label_ids).sum())
     return answer(
         settings,
+        model,
         train_seconds=train_seconds,
         num_correct=correct,
         num_test=len(test_set),
