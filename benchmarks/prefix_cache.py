@@ -1,6 +1,6 @@
 """A frozen part that runs once: headstart against Trainer, fastai and a plain uncached loop.
 
-    HEADSTART_DATA=… python benchmarks/prefix_cache.py            # ten to fifteen minutes, two cores
+    HEADSTART_DATA=… python benchmarks/prefix_cache.py            # ~12 minutes, two cores
     HEADSTART_DATA=… python benchmarks/prefix_cache.py --quick    # one network, two cases
 
 Two networks: EfficientNet-Lite0 with the ImageNet weights of its pip package, and timm's ViT-tiny
@@ -320,12 +320,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
     sides = [*MODULES, UNCACHED, OURS]
     parser = argparse.ArgumentParser(description="A frozen part that runs once, against peers.")
     parser.add_argument("--data", help="folder with train/ and test/; default: flowers5")
-    parser.add_argument("--limit", type=int, default=320, help="training images")
+    parser.add_argument("--limit", type=int, default=384, help="training images")
     parser.add_argument("--limit-test", type=int, default=250, help="test images; 0 takes all")
     parser.add_argument("--limit-val", type=int, default=32, help="images headstart validates with")
     parser.add_argument("--size", type=int, default=96, help="side of the images, in pixels")
     parser.add_argument("--epochs", type=int, default=10, help="epochs, but for the sweeps' 20")
-    parser.add_argument("--file-epochs", type=int, default=2, help="epochs from files; 0 for none")
+    parser.add_argument("--file-epochs", type=int, default=1, help="epochs from files; 0 for none")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--learning-rate", type=float, default=0.02)
     parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))

@@ -3,7 +3,7 @@
 ``last-n`` with the settings of the peers, as ``peer_headstart`` has them for ``full``; ``head`` has
 no settings: features are computed once and the head is solved for. The time is that of ``tune``:
 probe, cut, frozen part, loop with its validation checks, and the last look at the validation split.
-It is taken apart by headstart's own events.
+It is taken apart by headstart's own events, each of which ends a part.
 """
 
 from __future__ import annotations
@@ -41,39 +41,46 @@ class Trial:
 
 
 class Parts:
-    """Where the time of one run goes, heard from its events; seconds since the run began."""
+    """Where the time of one run goes, heard from its events."""
 
     def __init__(self) -> None:
-        self._moments: dict[str, float] = {}
+        self._ends: list[tuple[float, str]] = []
+        self._probe_began = self._featured = 0.0
         self.note = ""
 
     def hear(self, kind: str, fields: dict[str, object]) -> None:
-        """Take note of the moments at which a part begins or ends."""
-        name, text = fields.get("name"), str(fields.get("text", ""))
-        if kind == "stage":
-            self._moments[text.split(" (")[0]] = time.perf_counter()
+        """Take note of the moment at which a part ends."""
+        now, name, text = time.perf_counter(), fields.get("name"), str(fields.get("text", ""))
+        if kind == "stage" and text.startswith("Linear probe"):
+            self._probe_began = now
+        elif kind == "stage" and text == _TUNED:
+            self._ends.append((now, "loop"))
         elif kind == "choice" and name == "views":
-            self._moments["views"] = time.perf_counter()
+            self._ends.append((now, "cut"))
             self.note = str(fields["why"])
         elif kind == "note" and text.startswith("Probe:"):
-            self._moments["probed"] = time.perf_counter()
+            self._ends.append((now, "probe"))
         elif kind == "note" and text.startswith("It trains uncached"):
             self.note = text
         elif kind == "task" and fields.get("done") == fields.get("total"):
-            kept = "filled" if str(name).startswith("frozen part") else f"done {name}"
-            self._moments[kept] = time.perf_counter()
+            if str(name).startswith("frozen part"):
+                self._ends.append((now, "frozen"))
+            elif name == "probe features":
+                self._featured = now
 
-    def seconds(self) -> dict[str, float]:
-        """Return the seconds of each part that there was."""
-        at = self._moments
-        probe, loop = at["Linear probe on the frozen encoder"], at.get("Fine-tuning")
-        found = {"probe": at["probed"] - probe}
-        if "done probe features" in at:  # not where a former run has computed them
-            found["features"] = at["done probe features"] - probe
-        if loop is not None:
-            cut = at.get("views", loop)
-            filled = max(cut, at.get("filled", cut))
-            found |= {"cut": cut - loop, "frozen": filled - cut, "loop": at[_TUNED] - filled}
+    def seconds(self, tune_seconds: float) -> dict[str, float]:
+        """Return the seconds of each part that there was, and of the features within the probe.
+
+        Args:
+            tune_seconds: Of all parts together.
+        """
+        found: dict[str, float] = {}
+        before = self._ends[-1][0] - tune_seconds
+        for moment, part in self._ends:
+            found[part] = found.get(part, 0.0) + moment - before
+            before = moment
+        if self._featured:  # not where a former run has computed them
+            found["features"] = self._featured - self._probe_began
         return found
 
 
@@ -141,7 +148,6 @@ def finetune(dataset: Dataset, settings: Settings, out: Path, views: int) -> Run
             out=str(out),
             input_size=size,
             imbalance="none",
-            precision="fp32",
             device="cpu",
             seed=settings.seed,
         )
@@ -216,7 +222,7 @@ def _once(dataset: Dataset, settings: Settings, trial: Trial, views: int) -> dic
     accuracy = float(metrics["test"]["figures"]["accuracy"]["value"])
     return {
         "tune_seconds": float(metrics["seconds"]["tune"]),
-        "parts": parts.seconds(),
+        "parts": parts.seconds(float(metrics["seconds"]["tune"])),
         "why": parts.note,
         "num_correct": round(accuracy * num_test),
         "num_test": num_test,

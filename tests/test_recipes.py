@@ -427,7 +427,7 @@ def test_without_out_the_run_gets_a_name_of_its_own(arrays, tmp_path, monkeypatc
     assert paths == [Path("runs/arrays"), Path("runs/arrays-2")]
 
 
-def test_a_loss_that_is_not_finite_ends_in_a_sentence_and_no_folder(arrays, tmp_path):
+def test_a_loss_that_is_not_finite_ends_in_a_sentence_and_a_report_of_its_steps(arrays, tmp_path):
     with pytest.raises(hs.DivergenceError, match="--learning-rate"):
         hs.finetune(
             arrays,
@@ -438,7 +438,8 @@ def test_a_loss_that_is_not_finite_ends_in_a_sentence_and_no_folder(arrays, tmp_
             num_steps=60,
             out=str(tmp_path / "x"),
         )
-    assert os.listdir(tmp_path) == []
+    assert os.listdir(tmp_path / "x") == ["nan_report.json"]
+    assert "steps" in json.loads((tmp_path / "x" / "nan_report.json").read_text())
 
 
 def test_running_out_of_memory_is_a_sentence(arrays, tmp_path, monkeypatch):

@@ -37,7 +37,7 @@ def export(
         >>> import headstart as hs
         >>> hs.export("runs/reviews", to="transformers")  # doctest: +SKIP
     """
-    from headstart.export import export_timm, export_transformers
+    from headstart.exporting import export_timm, export_transformers
 
     opened = run if isinstance(run, Run) else Run(run)
     modality = opened.model.schema.modality

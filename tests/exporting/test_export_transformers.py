@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from headstart.errors import ExportError
-from headstart.export import export_transformers
+from headstart.exporting import export_transformers
 from headstart.model import Model
 from headstart.starts import (
     Encoder,
@@ -204,7 +204,7 @@ def test_an_occupied_target_is_refused_and_untouched(tokenizer, tmp_path: Path):
 
 def test_an_unfaithful_export_leaves_nothing_behind(tokenizer, tmp_path: Path, monkeypatch):
     model = build("bert", tokenizer)
-    from headstart.export import transformers_folder
+    from headstart.exporting import transformers_folder
 
     def shifted(model: Model) -> tuple[torch.Tensor, torch.Tensor]:
         return model.head.weight.detach(), model.head.bias.detach() + 1e-3

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from headstart.errors import ExportError
-from headstart.export import export_timm
+from headstart.exporting import export_timm
 from headstart.model import Model
 from headstart.starts import add_lora, build_encoder, build_text_encoder, find_start, wrap_module
 from headstart.types import ImageSpec, Schema
@@ -132,7 +132,7 @@ def test_other_models_are_refused(tmp_path: Path):
 
 
 def test_an_unfaithful_export_leaves_nothing_behind(tmp_path: Path, monkeypatch):
-    from headstart.export import timm_folder
+    from headstart.exporting import timm_folder
 
     model = build("scratch/resnet10t", 64)
     assemble = timm_folder._assemble

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from headstart.export.timm_folder import export_timm
-    from headstart.export.transformers_folder import export_transformers
+    from headstart.exporting.timm_folder import export_timm
+    from headstart.exporting.transformers_folder import export_transformers
 
 __all__ = ["export_timm", "export_transformers"]
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from headstart.errors import ExportError
-from headstart.export.folder import building, check_same, refuse_occupied, unreadable
+from headstart.exporting.folder import building, check_same, refuse_occupied, unreadable
 from headstart.model import Model, evaluating
 from headstart.starts.extras import quiet_transformers, require_text_extra
 from headstart.starts.lora import merge_lora

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from headstart.errors import ExportError, StartError
-from headstart.export.folder import building, check_same, refuse_occupied, unreadable
+from headstart.exporting.folder import building, check_same, refuse_occupied, unreadable
 from headstart.model import Model, evaluating
 from headstart.starts.architecture import read_architecture
 from headstart.starts.lora import merge_lora

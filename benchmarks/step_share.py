@@ -1,0 +1,143 @@
+"""How much of a training step is not the model's own forward and backward pass.
+
+    python benchmarks/step_share.py                      # about three minutes on two cores
+
+For each network headstart's own loop trains for some steps on random images (batches gathered and
+augmented, gradients clipped, AdamW, averages, finite check, reading the loss, no checkpoints and no
+looks at validation data inside the window). Then the same model does nothing but forward, loss and
+backward on one of these batches, as often. The share outside is what the loop adds: one minus the
+quotient of the two medians. Each figure is the median over rounds that alternate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+
+import numpy as np
+import torch
+from timing import count_cores, describe_machine, markdown_table
+
+from headstart.data import Pixels, load
+from headstart.model import Model
+from headstart.objectives import task_loss
+from headstart.starts import find_start
+from headstart.training.feed import Feed
+from headstart.training.loop import Check, Hooks, LoopOptions, train
+from headstart.training.memory import keep_freed_memory
+from headstart.training.recipe import Wishes
+from headstart.training.strategy import build_optimizer, parameter_groups, set_train_mode
+from headstart.tuning.bench import Bench, set_up
+
+CASES = (
+    ("scratch/simple-cnn", 28, 128),
+    ("scratch/resnet18", 32, 64),
+    ("pip/efficientnet-lite0", 96, 32),
+    ("scratch/vit-tiny", 32, 64),
+)
+
+
+def make(address: str, size: int, batch_size: int) -> tuple[Bench, Feed]:
+    """Return a model and a feed of random images of the size that it takes."""
+    data = load("digits-8x8")
+    wishes = Wishes(batch_size=batch_size, num_steps=10, augment="light", clip=1.0)
+    bench = set_up(
+        data, find_start(address), "full", wishes, size=size, device=torch.device("cpu"), seed=0
+    )
+    spec = bench.model.encoder.spec
+    draws = np.random.default_rng(0)
+    shape = (16 * batch_size, size, size, spec.decode_channels)
+    targets = draws.integers(0, 10, len_ := shape[0])
+    images = draws.integers(0, 256, shape, dtype=np.uint8)
+    inputs = Pixels(images, targets, np.arange(len_), [""] * len_)
+    return bench, Feed(inputs, targets, bench.recipe, bench.model.device)
+
+
+def loop_seconds(bench: Bench, feed: Feed, num_steps: int) -> float:
+    """Return the seconds of one step of headstart's loop."""
+    model, recipe = bench.model, bench.recipe
+    groups = parameter_groups(model.encoder, model.head, model.encoder.layers, recipe)
+    ends: list[float] = []
+
+    def stop() -> bool:
+        ends.append(time.perf_counter())
+        return False
+
+    hooks = Hooks(
+        batches=feed.batches,
+        compute_loss=lambda batch: loss_of(model, batch.inputs, batch.targets),
+        check=lambda: Check(0.0, 1.0, 0.1),
+        learning_rate_factor=lambda progress: 1e-6,
+        set_mode=lambda: set_train_mode(model, recipe.batchnorm),
+        stop_requested=stop,
+    )
+    options = LoopOptions(
+        num_steps=num_steps + 2,
+        steps_per_check=num_steps + 2,
+        steps_per_epoch=feed.order.steps_per_epoch,
+        batch_size=feed.order.batch_size,
+        clip=1.0,
+        ema_half_life=recipe.ema_half_life,
+        patience=0,
+        seed=0,
+    )
+    train(model, build_optimizer(groups, recipe), hooks, options)
+    steps = np.diff(ends[1 : num_steps + 1])
+    return float(np.median(steps))
+
+
+def model_seconds(bench: Bench, feed: Feed, num_steps: int) -> float:
+    """Return the seconds of one forward and backward pass of the model."""
+    model = bench.model
+    set_train_mode(model, bench.recipe.batchnorm)
+    (batch,) = feed.batches(0)
+    seconds = []
+    for _ in range(num_steps):
+        began = time.perf_counter()
+        loss_of(model, batch.inputs, batch.targets).backward()
+        seconds.append(time.perf_counter() - began)
+        model.zero_grad(set_to_none=True)
+    return statistics.median(seconds[1:])
+
+
+def loss_of(model: Model, inputs: tuple[torch.Tensor, ...], targets: torch.Tensor) -> torch.Tensor:
+    """Return the loss of a batch."""
+    return task_loss("classification", model(*inputs), targets)
+
+
+def main(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(description="Share of a step outside the model.")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=min(2, count_cores()))
+    arguments = parser.parse_args(argv)
+    if "--side" not in argv:
+        print(describe_machine(arguments.threads).sentence() + "\n")
+    torch.set_num_threads(arguments.threads)
+    keep_freed_memory()
+    rows: list[list[object]] = []
+    for address, size, batch_size in CASES:
+        bench, feed = make(address, size, batch_size)
+        whole, own = [], []
+        for _ in range(arguments.rounds):
+            whole.append(loop_seconds(bench, feed, arguments.steps))
+            own.append(model_seconds(bench, feed, arguments.steps))
+        shares = [1 - b / a for a, b in zip(whole, own, strict=True)]
+        share = statistics.median(shares)
+        rows.append(
+            [
+                f"`{address}`, {size} px, batch {batch_size}",
+                f"{statistics.median(whole) * 1000:.1f}",
+                f"{statistics.median(own) * 1000:.1f}",
+                f"{share:.1%} ({min(shares):.1%}–{max(shares):.1%})",
+            ]
+        )
+        print(rows[-1], flush=True)
+    columns = ["network", "step ms", "its forward and backward ms", "share outside"]
+    print("\n" + markdown_table(columns, rows))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
