@@ -85,10 +85,11 @@ def run(settings: Settings) -> dict[str, object]:
     peak = settings.learning_rate
     rates = combined_cos(settings.warmup_fraction, peak / 25, peak, 0.0)
     callbacks = [NoValidation(), ParamScheduler({"lr": rates})]
-    started = time.perf_counter()
+    started, processor_started = time.perf_counter(), time.process_time()
     with learner.no_bar(), learner.no_logging():
         learner.fit(settings.num_epochs, cbs=callbacks)
     train_seconds = time.perf_counter() - started
+    processor_seconds = time.process_time() - processor_started
     with learner.no_bar(), learner.no_logging():
         scores, targets = learner.get_preds(dl=loaders.valid)
     return answer(
@@ -98,4 +99,5 @@ def run(settings: Settings) -> dict[str, object]:
         num_correct=int((scores.argmax(dim=1) == targets).sum()),
         num_test=len(targets),
         job_seconds=time.perf_counter() - began,
+        processor_seconds=processor_seconds,
     )

@@ -93,7 +93,7 @@ def run(settings: Settings) -> dict[str, object]:
         warmup_lr_init=settings.learning_rate / max(1, num_warmup),
         t_in_epochs=False,
     )
-    started = time.perf_counter()
+    started, processor_started = time.perf_counter(), time.process_time()
     step = 0
     model.train()
     for epoch in range(settings.num_epochs):
@@ -105,6 +105,7 @@ def run(settings: Settings) -> dict[str, object]:
             step += 1
             scheduler.step_update(step)
     train_seconds = time.perf_counter() - started
+    processor_seconds = time.process_time() - processor_started
     correct = num_test = 0
     model.eval()
     with torch.inference_mode():
@@ -118,4 +119,5 @@ def run(settings: Settings) -> dict[str, object]:
         num_correct=correct,
         num_test=num_test,
         job_seconds=time.perf_counter() - began,
+        processor_seconds=processor_seconds,
     )

@@ -219,6 +219,7 @@ def answer(
     num_correct: int,
     num_test: int,
     job_seconds: float,
+    processor_seconds: float | None = None,
 ) -> dict[str, object]:
     """Return a side's result in the form the driver reads.
 
@@ -230,12 +231,14 @@ def answer(
         num_test: Test images.
         job_seconds: From the folder on disk (imports done) to the test figure: loaders, network,
             training, test.
+        processor_seconds: Processor time of the training, all threads together, where it was taken.
     """
     learning = [p.numel() for p in model.parameters() if p.requires_grad] if model else []
     return {
         "num_learning": sum(learning),
         "train_seconds": train_seconds,
         "job_seconds": job_seconds,
+        "processor_seconds": processor_seconds,
         "images_seen": count_files(settings.train_dir) * settings.num_epochs,
         "num_correct": num_correct,
         "num_test": num_test,

@@ -110,9 +110,10 @@ def run(settings: Settings) -> dict[str, object]:
             # its own optimizers know no Nesterov momentum; the schedule stays Trainer's
             optimizers=(optimizer, None),
         )
-        started = time.perf_counter()
+        started, processor_started = time.perf_counter(), time.process_time()
         trainer.train()
         train_seconds = time.perf_counter() - started
+        processor_seconds = time.process_time() - processor_started
         output = trainer.predict(test_set)
         correct = int((output.predictions.argmax(axis=1) == output.label_ids).sum())
     return answer(
@@ -122,4 +123,5 @@ def run(settings: Settings) -> dict[str, object]:
         num_correct=correct,
         num_test=len(test_set),
         job_seconds=time.perf_counter() - began,
+        processor_seconds=processor_seconds,
     )

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import torch
 from milestones import import_everything
@@ -26,6 +29,7 @@ from headstart.events import listen
 from headstart.run import Run
 from headstart.starts import Encoder, build_encoder, find_start, wrap_module
 from headstart.training.cut import Cut, cut_network
+from headstart.tuning import tune as tuning
 from headstart.types import Dataset, ImageSpec
 
 import_everything()
@@ -133,6 +137,23 @@ def measure_cut(settings: Settings, encoder: Encoder) -> dict[str, float]:
     }
 
 
+@contextmanager
+def processor_clock() -> Iterator[list[float]]:
+    """Take the processor time of every ``tune`` inside the block, all threads together."""
+    seconds: list[float] = []
+    whole = tuning.tune
+
+    def timed(*arguments: Any, **options: Any) -> tuning.Tuned:
+        began = time.process_time()
+        try:
+            return whole(*arguments, **options)
+        finally:
+            seconds.append(time.process_time() - began)
+
+    with patch.object(tuning, "tune", timed):
+        yield seconds
+
+
 def finetune(dataset: Dataset, settings: Settings, out: Path, views: int) -> Run:
     """Run headstart once, with every default that the peers do not share switched off."""
     is_vit = settings.network == "vit-tiny"
@@ -202,6 +223,7 @@ def run(settings: Settings, trials: Sequence[Trial], *, is_cached: bool) -> dict
         num_correct=int(best["num_correct"]),
         num_test=int(best["num_test"]),
         job_seconds=time.perf_counter() - began,
+        processor_seconds=sum(float(result["processor_seconds"]) for result in results),
     )
     cut = measure_cut(settings, encoder)
     return (
@@ -213,7 +235,11 @@ def _once(dataset: Dataset, settings: Settings, trial: Trial, views: int) -> dic
     """Run one configuration; return its times and figures."""
     mine = replace(settings, learning_rate=trial.learning_rate, weight_decay=trial.weight_decay)
     parts = Parts()
-    with tempfile.TemporaryDirectory() as folder, listen(parts.hear):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        listen(parts.hear),
+        processor_clock() as processor_seconds,
+    ):
         run = finetune(dataset, mine, Path(folder) / "run", views)
         metrics, recipe = run.metrics, run.options["recipe"]
     if settings.trainable == "last":
@@ -222,6 +248,7 @@ def _once(dataset: Dataset, settings: Settings, trial: Trial, views: int) -> dic
     accuracy = float(metrics["test"]["figures"]["accuracy"]["value"])
     return {
         "tune_seconds": float(metrics["seconds"]["tune"]),
+        "processor_seconds": sum(processor_seconds),
         "parts": parts.seconds(float(metrics["seconds"]["tune"])),
         "why": parts.note,
         "num_correct": round(accuracy * num_test),
