@@ -33,6 +33,7 @@ from headstart.errors import (
     RunFolderError,
     did_you_mean,
 )
+from headstart.recipes.together import is_follower
 from headstart.reporting.console import Console
 from headstart.reporting.terminal import is_terminal, print_table
 from headstart.types import Prediction, Start
@@ -138,7 +139,8 @@ def _call(command: Command, words: Sequence[str], *, is_quiet: bool) -> int:
     """Call the verb with a console listening, print its result and the next command."""
     values = read_arguments(command, words)
     silent = io.StringIO()
-    console = Console(silent if is_quiet or os.environ.get("HEADSTART_QUIET") == "1" else None)
+    is_quiet = is_quiet or os.environ.get("HEADSTART_QUIET") == "1" or is_follower()
+    console = Console(silent if is_quiet else None)
     try:
         with events.listen(console):
             if command.load is not None and values.verb.get("data") is not None:

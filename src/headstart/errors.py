@@ -13,6 +13,7 @@ A message says what is wrong (value and place), what was expected, and what to d
     ├── DeviceError           6    a device is missing or out of memory
     ├── ExportError           7    an export failed or is not faithful
     ├── DivergenceError       8    the loss stopped being a number
+    ├── ProcessLost           9    another process of the same training has left
     └── Interrupted           128 + the signal's number: the state is kept
                               (130 SIGINT, Ctrl-C; 143 SIGTERM; 138 SIGUSR1)
 """
@@ -70,6 +71,12 @@ class DivergenceError(HeadstartError):
     """Report a loss that stopped being a finite number."""
 
     exit_code = 8
+
+
+class ProcessLost(HeadstartError):
+    """Report that another process of the same training has left."""
+
+    exit_code = 9
 
 
 class Interrupted(HeadstartError):

@@ -237,6 +237,22 @@ class RunFolder:
                 made.rmdir()
 
 
+def planned_options(folder: Path) -> object:
+    """Return the options of the unfinished run in a folder, None where there is none."""
+    try:
+        plan = json.loads((folder / "state" / "plan.json").read_text())
+        return plan["options"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def is_claimed_only(folder: Path) -> bool:
+    """Return whether a process has claimed a folder and died before it wrote anything of use."""
+    state = folder / "state"
+    names = {*_entries(folder), *(f"state/{name}" for name in _entries(state))}
+    return "state/lock" in names and names <= {"state", "log.jsonl", "state/lock"}
+
+
 def _is_partial(name: str) -> bool:
     """Return whether a file is what ``write_atomically`` leaves when it is killed."""
     return any(name.startswith(f".{own}.tmp-") for own in _OWN_FILES)

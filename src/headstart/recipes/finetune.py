@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.errors import OptionError
 from headstart.events import emit
 from headstart.recipes.session import as_dataset, complete, session, spent_before
+from headstart.recipes.together import after_restart, follow, together
 from headstart.run import Run
 from headstart.runfolder import refuse_occupied
 from headstart.types import Data, ImageSpec
@@ -15,6 +17,7 @@ from headstart.types import Data, ImageSpec
 if TYPE_CHECKING:
     from torch import nn
 
+    from headstart.training.distributed import Team
     from headstart.training.recipe import StrategyName, Wishes
     from headstart.types import Dataset, Start
 
@@ -135,6 +138,27 @@ def finetune(
         >>> run = hs.finetune("digits-8x8", start="scratch/simple-cnn")  # doctest: +SKIP
     """
     said = {k: v for k, v in locals().items() if k not in _NOT_OPTIONS}
+    with together(device) as team:
+        if team and not team.leads:
+            return follow(team, partial(as_dataset, data), partial(_find, start, spec), spec)
+        return _finetune(data, start, spec, out, said, team, resume=resume, overwrite=overwrite)
+
+
+_NOT_OPTIONS = ("data", "out", "resume", "overwrite", "spec")
+
+
+def _finetune(
+    data: Data,
+    start: str | nn.Module,
+    spec: ImageSpec | None,
+    out: str | None,
+    said: dict[str, Any],
+    team: Team | None,
+    *,
+    resume: bool,
+    overwrite: bool,
+) -> Run:
+    """Fine-tune; the options are those of ``finetune``, by name."""
     from headstart.training.device import choose_device
     from headstart.training.recipe import check_options
     from headstart.tuning.bench import set_up
@@ -143,17 +167,20 @@ def finetune(
 
     # what can be refused is refused before anything is loaded or overwritten
     check_options(said)
-    budget_seconds = parse_budget(budget)
+    budget_seconds = parse_budget(said["budget"])
     found, module = _find(start, spec)
     refuse_own_start(found.address, out)
-    target = choose_device(device)
+    target = team.device if team else choose_device(said["device"])
+    said["start"] = found.address
+    resume, overwrite = after_restart(out, said, resume=resume, overwrite=overwrite)
     refuse_occupied(out, resume=resume, overwrite=overwrite)
     dataset = as_dataset(data)
-    said["start"] = found.address
+    if team:
+        team.say("data", fingerprint=dataset.fingerprint)
     with session("finetune", dataset, out, said, resume=resume, overwrite=overwrite) as current:
         clock = Clock(budget_seconds, current.spent_before_resume + spent_before(dataset))
         wishes = resolve_wishes(said, dataset, target)
-        chosen = strategy
+        chosen, input_size, seed = said["strategy"], said["input_size"], said["seed"]
         if chosen == "auto":
             chosen, why = choose_strategy(found)
             emit("choice", name="strategy", value=chosen, why=why)
@@ -177,13 +204,12 @@ def finetune(
                 spec=spec,
             )
             refuse_too_slow(dataset, found, seconds_per_sample(bench, dataset), clock)
-        complete(current, dataset, bench, clock, candidates=[])
+        complete(current, dataset, bench, clock, candidates=[], team=team)
     path = current.folder.path
+    if team:
+        team.say("done", path=str(path))
     emit("next", command=next_command(path, dataset))
     return Run(path, _own_network(module))
-
-
-_NOT_OPTIONS = ("data", "out", "resume", "overwrite", "spec")
 
 
 def _find(start: str | nn.Module, spec: ImageSpec | None) -> tuple[Start, nn.Module | None]:

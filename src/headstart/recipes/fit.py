@@ -7,11 +7,13 @@ fine-tuning of the best. The seam to a fuller one is ``ranking.screen``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.events import emit
 from headstart.recipes.finetune import next_command, refuse_own_start, resolve_wishes
 from headstart.recipes.session import Session, as_dataset, complete, session, spent_before
+from headstart.recipes.together import after_restart, follow, together
 from headstart.run import Run
 from headstart.runfolder import refuse_occupied
 from headstart.types import Data
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     import torch
 
     from headstart.ranking import Candidate
+    from headstart.training.distributed import Team
     from headstart.tuning.bench import Bench
     from headstart.tuning.clock import Clock
     from headstart.types import Dataset, Inputs
@@ -78,25 +81,47 @@ def fit(
         >>> print(run.report())  # doctest: +SKIP
     """
     said: dict[str, Any] = {k: v for k, v in locals().items() if k not in _NOT_OPTIONS}
+    with together(device) as team:
+        if team and not team.leads:
+            return follow(team, partial(as_dataset, data))
+        return _fit(data, out, said, team, resume=resume, overwrite=overwrite)
+
+
+_NOT_OPTIONS = ("data", "out", "resume", "overwrite")
+
+
+def _fit(
+    data: Data,
+    out: str | None,
+    said: dict[str, Any],
+    team: Team | None,
+    *,
+    resume: bool,
+    overwrite: bool,
+) -> Run:
+    """Search and fine-tune; the options are those of ``fit``, by name."""
     from headstart.starts import find_start
     from headstart.training.device import choose_device
     from headstart.tuning.bench import set_up
     from headstart.tuning.clock import Clock, parse_budget
 
-    budget_seconds = parse_budget(budget)
-    named = [find_start(address) for address in starts or ()]
+    budget_seconds = parse_budget(said["budget"])
+    named = [find_start(address) for address in said["starts"] or ()]
     for candidate in named:
         refuse_own_start(candidate.address, out)
-    target = choose_device(device)
+    target = team.device if team else choose_device(said["device"])
+    said["starts"] = [s.address for s in named] or None
+    resume, overwrite = after_restart(out, said, resume=resume, overwrite=overwrite)
     refuse_occupied(out, resume=resume, overwrite=overwrite)
     dataset = as_dataset(data)
-    said["starts"] = [s.address for s in named] or None
+    if team:
+        team.say("data", fingerprint=dataset.fingerprint)
     with session("fit", dataset, out, said, resume=resume, overwrite=overwrite) as current:
         clock = Clock(budget_seconds, current.spent_before_resume + spent_before(dataset))
         wishes = resolve_wishes(said, dataset, target)
         rival = None
         if "chosen" not in current.plan:
-            rival = _choose(current, dataset, named, clock, seed=seed, device=target)
+            rival = _choose(current, dataset, named, clock, seed=said["seed"], device=target)
         else:
             why = "chosen before the run was interrupted"
             emit("choice", name="start", value=current.plan["chosen"]["start"], why=why)
@@ -104,19 +129,18 @@ def fit(
         bench = set_up(
             dataset,
             find_start(chosen["start"]),
-            chosen["strategy"] if strategy == "auto" else strategy,
+            chosen["strategy"] if said["strategy"] == "auto" else said["strategy"],
             wishes,
             size=chosen["size"],
             device=target,
-            seed=seed,
+            seed=said["seed"],
         )
-        complete(current, dataset, bench, clock, current.plan["candidates"], rival)
+        complete(current, dataset, bench, clock, current.plan["candidates"], rival, team)
     path = current.folder.path
+    if team:
+        team.say("done", path=str(path))
     emit("next", command=next_command(path, dataset))
     return Run(path)
-
-
-_NOT_OPTIONS = ("data", "out", "resume", "overwrite")
 
 
 def _choose(

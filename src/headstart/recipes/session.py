@@ -17,13 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.errors import DeviceError, Interrupted, RunFolderError
 from headstart.events import emit, listen, seconds_since_command_began
+from headstart.recipes.together import after_restart
 from headstart.reporting.console import attached
 from headstart.runfolder import RunFolder
 from headstart.types import Data, Dataset, Inputs, SplitName
 
 if TYPE_CHECKING:
+    from headstart.training.distributed import Team
     from headstart.tuning.bench import Bench
     from headstart.tuning.clock import Clock
+    from headstart.tuning.stop import StopRequest
     from headstart.tuning.tune import Tuned
 
 
@@ -112,6 +115,10 @@ def session(
     from headstart.tuning.stop import leaving_at_once
 
     path = Path(out) if out is not None else default_out(dataset, resume=resume)
+    if out is None and not resume:  # a launcher may have started this again
+        former = default_out(dataset, resume=True)
+        resume, _ = after_restart(former, options, resume=False, overwrite=False)
+        path = former if resume else path
     with (
         attached(),
         leaving_at_once(),
@@ -185,6 +192,7 @@ def complete(
     clock: Clock,
     candidates: list[dict[str, Any]],
     rival: Bench | None = None,
+    team: Team | None = None,
 ) -> None:
     """Prepare, fine-tune, evaluate, and write every file of the run folder.
 
@@ -195,6 +203,7 @@ def complete(
         clock: The budget.
         candidates: What screening found, for ``options.json``.
         rival: The chosen candidate as screening left it; it is kept if it is the better one.
+        team: The processes that train together, of which this one leads; None where it is alone.
 
     Raises:
         KeyboardInterrupt: After the state was saved, if someone asked to stop.
@@ -211,8 +220,12 @@ def complete(
     folder = current.folder
     if "views" in current.plan:  # chosen before the run was interrupted
         bench.recipe = replace(bench.recipe, views=current.plan["views"])
+    if team:
+        from headstart.tuning.follow import tell_bench
+
+        tell_bench(team, bench)
     each = seconds_per_sample(bench, dataset)
-    train, val, test = _prepare(dataset, bench, each, clock)
+    train, val, test = _prepare(dataset, bench, each, clock, team)
     for note in notes_of(train):
         emit("note", text=note)
     reserve = _reserve(dataset, each, clock)
@@ -223,10 +236,11 @@ def complete(
             val,
             checkpoints=CheckpointFolder(folder.state),
             deadline=clock.deadline(reserve),
-            stop_requested=stop,
+            stop_requested=partial(_stop_requested, stop, team),
             on_usable=partial(save_model, folder, dataset, bench) if rival is None else _nothing,
             seconds_per_sample=each,
             on_views=lambda views: current.remember(views=views),
+            team=team,
         )
     # without a loop (strategy head) nobody has answered the request yet
     ended = tuned.result.ended if tuned.result else "interrupted" if stop.requested else "finished"
@@ -259,12 +273,19 @@ def complete(
     folder.finish()
 
 
+def _stop_requested(stop: StopRequest, team: Team | None) -> bool:
+    """Return whether someone asked this process to stop, or another that trains with it."""
+    if team and team.stop_number and not stop.requested:
+        stop.signal_number = team.stop_number
+    return stop()
+
+
 def _nothing() -> None:
     """Keep the model that stands in the folder already."""
 
 
 def _prepare(
-    dataset: Dataset, bench: Bench, seconds_per_sample: float, clock: Clock
+    dataset: Dataset, bench: Bench, seconds_per_sample: float, clock: Clock, team: Team | None
 ) -> tuple[Inputs, Inputs, Inputs]:
     """Prepare train, val and test; under a budget no more of train and val than it can use.
 
@@ -284,7 +305,10 @@ def _prepare(
     val_limit = look_limit(seconds_per_sample, clock)
     train_most = train_limit(dataset, bench.spec, seconds_per_sample, clock)
     test, val = part("test", None), part("val", val_limit)
-    return part("train", train_most), val, test
+    train = part("train", train_most)
+    if team:  # now its pixels lie decoded in the cache
+        team.say("train", limit=train_most)
+    return train, val, test
 
 
 def _options(

@@ -16,7 +16,7 @@ from headstart.tensors import to_tensors
 from headstart.training.activations import ActivationStore
 from headstart.training.cut import Cut
 from headstart.training.feed import Batch
-from headstart.training.order import Order
+from headstart.training.order import WHOLE, Order, Share
 from headstart.training.recipe import Recipe
 from headstart.training.views import views_at
 from headstart.types import Inputs
@@ -32,6 +32,7 @@ class CachedFeed:
         device: Where batches are wanted.
         cut: What crosses.
         stores: What the frozen part gave, one a view.
+        share: Which part of every step is wanted.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class CachedFeed:
         device: torch.device,
         cut: Cut,
         stores: Sequence[ActivationStore],
+        share: Share = WHOLE,
     ) -> None:
         self.order = Order(
             targets,
@@ -51,7 +53,7 @@ class CachedFeed:
             lengths=inputs.lengths,
         )
         self._inputs, self._recipe, self._device = inputs, recipe, device
-        self._cut, self._stores = cut, stores
+        self._cut, self._stores, self._share = cut, stores, share
         self._needs_inputs = any(slot.input is not None for slot in cut.slots)
         self._targets = torch.from_numpy(np.ascontiguousarray(targets)).to(device)
 
@@ -62,10 +64,23 @@ class CachedFeed:
             step: Its number.
             micro_batch_size: Samples a pass, where memory allows fewer than the recipe's.
         """
+        yield from self._batches(self._share, step, micro_batch_size)
+
+    def whole(self, step: int) -> Iterator[Batch]:
+        """Yield the micro-batches of one optimizer step, of all processes."""
+        yield from self._batches(WHOLE, step, None)
+
+    def step_ids(self, step: int) -> np.ndarray:
+        """Return the ids of all samples of one optimizer step, int64, shape (B,)."""
+        ids: np.ndarray = self._inputs.ids[self.order.indices(step)]
+        return ids
+
+    def _batches(self, share: Share, step: int, micro_batch_size: int | None) -> Iterator[Batch]:
         indices = self.order.indices(step)
+        own = share.of(indices)
         size = micro_batch_size or self._recipe.micro_batch_size
-        for start in range(0, len(indices), size):
-            some = indices[start : start + size]
+        for start in range(0, len(own), size):
+            some = own[start : start + size]
             kept = [tensor.to(self._device) for tensor in self._kept(some, self.order.epoch(step))]
             given: tuple[Tensor, ...] = ()
             if self._needs_inputs:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
 from torch import Tensor
 
 from headstart.training.feed import Batch
+
+if TYPE_CHECKING:
+    from headstart.training.distributed import Team
 
 
 class StopRequested(Exception):
@@ -48,7 +52,13 @@ class LoopState:
 
 @dataclass(frozen=True)
 class LoopResult:
-    """How a training ended: ``finished``, ``early`` (patience) or ``interrupted``."""
+    """How a training ended.
+
+    Attributes:
+        ended: ``finished``, ``early`` (patience) or ``interrupted``; ``followed`` in a process that
+            does not lead.
+        state: The loop's own numbers at the end.
+    """
 
     ended: str
     state: LoopState
@@ -98,6 +108,11 @@ class Hooks:
         learning_rate_factor: Progress in [0, 1] to a factor on every group's ``peak``.
         set_mode: Put the module in its training mode.
         stop_requested: Whether someone asked to stop (a signal).
+        team: The processes that train together; None where one trains alone. Then ``batches`` gives
+            this process's share, and the next two are there for the report of a loss that is not
+            finite.
+        step_ids: Step number to the ids of all samples of that step, int64, shape (B,).
+        whole: Step number to the micro-batches of all processes.
     """
 
     batches: Batches
@@ -106,3 +121,6 @@ class Hooks:
     learning_rate_factor: Callable[[float], float]
     set_mode: Callable[[], None]
     stop_requested: Callable[[], bool]
+    team: Team | None = None
+    step_ids: Callable[[int], np.ndarray] | None = None
+    whole: Callable[[int], Iterator[Batch]] | None = None

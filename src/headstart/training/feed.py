@@ -18,11 +18,12 @@ from torch import Tensor
 
 from headstart.tensors import to_float, to_tensors
 from headstart.training.augment import POLICIES, augment, mix
-from headstart.training.order import Order
+from headstart.training.order import WHOLE, Order, Share
 from headstart.training.recipe import Recipe
 from headstart.training.views import views_at, views_seed
 from headstart.types import Inputs
 
+_COUNTERS = 1024  # micro-batches of one step, over all processes
 _DEVICE_SHARE = 0.3  # of a GPU's free memory that the data may take
 
 
@@ -55,10 +56,16 @@ class Feed:
         targets: As the loss takes them: int64 (N,), uint8 (N, K) or float32 (N,).
         recipe: Batch sizes, augmentation, mixing, imbalance, seed.
         device: Where batches are wanted.
+        share: Which part of every step is wanted.
     """
 
     def __init__(
-        self, inputs: Inputs, targets: np.ndarray, recipe: Recipe, device: torch.device
+        self,
+        inputs: Inputs,
+        targets: np.ndarray,
+        recipe: Recipe,
+        device: torch.device,
+        share: Share = WHOLE,
     ) -> None:
         self.order = Order(
             targets,
@@ -71,6 +78,7 @@ class Feed:
         self._ids = inputs.ids
         self._recipe = recipe
         self._device = device
+        self._share = share
         self._policy = POLICIES[recipe.augment]
         self._targets = torch.from_numpy(np.ascontiguousarray(targets)).to(device)
         self._views_seed = views_seed(ids_digest(inputs)) if recipe.views else 0
@@ -83,10 +91,25 @@ class Feed:
             step: Its number.
             micro_batch_size: Samples a pass, where memory allows fewer than the recipe's.
         """
+        yield from self._batches(self._share, step, micro_batch_size)
+
+    def whole(self, step: int) -> Iterator[Batch]:
+        """Yield the micro-batches of one optimizer step, of all processes."""
+        yield from self._batches(WHOLE, step, None)
+
+    def step_ids(self, step: int) -> np.ndarray:
+        """Return the ids of all samples of one optimizer step, int64, shape (B,)."""
+        ids: np.ndarray = self._ids[self.order.indices(step)]
+        return ids
+
+    def _batches(self, share: Share, step: int, micro_batch_size: int | None) -> Iterator[Batch]:
         indices = self.order.indices(step)
+        own = share.of(indices)
         size = micro_batch_size or self._recipe.micro_batch_size
-        for number, start in enumerate(range(0, len(indices), size)):
-            yield self._batch(indices[start : start + size], step, number, len(indices))
+        # of the counters of one step each process has its own
+        first = share.rank * (_COUNTERS // share.num)
+        for number, start in enumerate(range(0, len(own), size)):
+            yield self._batch(own[start : start + size], step, first + number, len(indices))
 
     def _batch(self, indices: np.ndarray, step: int, number: int, whole: int) -> Batch:
         recipe, seed = self._recipe, self._recipe.seed
@@ -111,7 +134,7 @@ class Feed:
                 mixup=recipe.mixup,
                 cutmix=recipe.cutmix,
                 seed=seed,
-                step=step * 1024 + number,
+                step=step * _COUNTERS + number,
             )
             inputs = (mixed,)
         part = len(indices) / whole

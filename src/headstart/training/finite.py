@@ -11,7 +11,7 @@ average counts the weights before a skipped step once more on a GPU.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from headstart.errors import DivergenceError
 from headstart.events import emit
+from headstart.training.feed import Batch
 
 _MAX_SKIPPED = 3
 _MOST_PENDING = 256
@@ -36,6 +37,11 @@ class RunningStatistics:
         buffers = [b for m in module.modules() if m.training for b in m.buffers(recurse=False)]
         alike = groupby(sorted(buffers, key=_type), key=_type)
         self._kept = [_KeptBuffers(list(same)) for _, same in alike]
+
+    @property
+    def buffers(self) -> list[Tensor]:
+        """The buffers themselves."""
+        return [buffer for kept in self._kept for buffer in kept.buffers]
 
     def keep(self) -> None:
         """Remember the buffers as they are."""
@@ -171,6 +177,17 @@ class FiniteGuard:
             f"{step}; expected a number. Lower --learning-rate, or look at the samples {what}, "
             f"with ids {(odd or all_ids.tolist())[:8]}."
         )
+
+
+def odd_ids(batches: Iterable[Batch]) -> list[int]:
+    """Return the ids of the samples whose inputs are not finite numbers, sorted."""
+    odd: set[int] = set()
+    for batch in batches:
+        for values in batch.inputs:
+            if values.is_floating_point():
+                is_odd = ~torch.isfinite(values).reshape(len(values), -1).all(dim=1)
+                odd.update(batch.ids[is_odd.cpu().numpy()].tolist())
+    return sorted(odd)
 
 
 def _type(buffer: Tensor) -> tuple[str, str]:

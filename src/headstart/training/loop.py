@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -35,11 +36,14 @@ from headstart.training.contract import (
     StopRequested,
 )
 from headstart.training.feed import Batch
-from headstart.training.finite import FiniteGuard, RunningStatistics
+from headstart.training.finite import FiniteGuard, RunningStatistics, odd_ids
 from headstart.training.pace import Pace
 from headstart.training.randomness import seed_step
 from headstart.training.snapshot import gather, give_back
 from headstart.training.writer import CheckpointWriter
+
+if TYPE_CHECKING:
+    from headstart.training.following import Together
 
 # One door: who trains imports everything from here.
 __all__ = ["Check", "Hooks", "LoopOptions", "LoopResult", "LoopState", "StopRequested", "train"]
@@ -70,18 +74,28 @@ class Loop:
         # fp16 needs its loss scaled; otherwise the scaler passes everything through
         self.scaler = torch.amp.GradScaler("cuda", enabled=options.scale_loss)
         self.device = self.parameters[0].device
-        self.guard = FiniteGuard(optimizer, self.device, self._find_odd)
+        batches = hooks.whole or self._batches  # a report names the samples of all processes
+        self.guard = FiniteGuard(optimizer, self.device, lambda step: odd_ids(batches(step)))
         self.widest = 0  # samples of the widest micro-batch so far
         self.pace = Pace(options.check_seconds)
         self.told = self.saved = time.monotonic()
         self.saved_step = -1
+        self.together: Together | None = None
+        if hooks.team:
+            from headstart.training.following import Together
+
+            self.together = Together(self, hooks.team)
 
     def run(self) -> LoopResult:
         """Train to the end; afterwards the module holds the best weights seen, if any were."""
         self._restore()
+        if self.together:
+            self.together.align()
         self._set_mode()
         try:
             ended = self._train()
+            if self.together:
+                self.together.lead(is_step=False)
             self._tell_written(is_waiting=True)
         except KeyboardInterrupt:  # the second signal: leave at once
             raise
@@ -106,6 +120,8 @@ class Loop:
             while state.step < state.num_steps:
                 began = time.monotonic()
                 self._tell_written()
+                if self.together:
+                    self.together.lead(is_step=True)
                 loss = self._step()
                 state.step += 1
                 since_told = time.monotonic() - self.told
@@ -171,6 +187,8 @@ class Loop:
             group["lr"] = group["peak"] * factor
         self.statistics.keep()
         total, ids = self._accumulate_within_memory()
+        if self.together:
+            ids = self.together.add_up(total, ids)
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.parameters, options.clip or float("inf"), foreach=True)
         # scaled gradients that overflowed are the scaler's business: it skips and lowers its scale
@@ -231,16 +249,6 @@ class Loop:
         why = f"out of memory with {size} at step {state.step}; the batch stays whole"
         emit("choice", name="micro_batch_size", value=state.micro_batch_size, why=why)
         return True
-
-    def _find_odd(self, step: int) -> list[int]:
-        """Return the ids of a step's samples whose inputs are not finite numbers."""
-        odd: list[int] = []
-        for batch in self._batches(step):
-            for values in batch.inputs:
-                if values.is_floating_point():
-                    is_odd = ~torch.isfinite(values).reshape(len(values), -1).all(dim=1)
-                    odd += batch.ids[is_odd.cpu().numpy()].tolist()
-        return sorted(set(odd))
 
     def _check(self) -> bool:
         """Look at the validation split; keep the best weights; return whether patience is out."""

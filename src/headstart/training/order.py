@@ -5,12 +5,42 @@ The data position is the step number itself, so nothing has to be saved or repla
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from headstart.training.randomness import ORDER, generator, permutation
 from headstart.training.recipe import Imbalance
 
 _WINDOW_BATCHES = 50
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which part of every step's samples one of several processes takes.
+
+    The parts are neighbours, in the order of the ranks, and differ in length by one at most.
+
+    Attributes:
+        rank: The process's number.
+        num: How many there are.
+
+    Example:
+        >>> [Share(rank, 2).of(np.arange(5)).tolist() for rank in (0, 1)]
+        [[0, 1, 2], [3, 4]]
+    """
+
+    rank: int = 0
+    num: int = 1
+
+    def of(self, indices: np.ndarray) -> np.ndarray:
+        """Return this process's part of the samples of one step."""
+        each, more = divmod(len(indices), self.num)
+        start = self.rank * each + min(self.rank, more)
+        return indices[start : start + each + (self.rank < more)]
+
+
+WHOLE = Share()
 
 
 class Order:

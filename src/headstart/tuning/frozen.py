@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from headstart.errors import StartError
 from headstart.events import emit
 from headstart.model import Model, evaluating, run_batches
 from headstart.tensors import to_tensors
@@ -29,6 +30,7 @@ from headstart.training.cached_feed import CachedFeed
 from headstart.training.cut import Cut, Uncut, cut_network
 from headstart.training.feed import ids_digest
 from headstart.training.memory import free_memory_bytes
+from headstart.training.order import WHOLE, Share
 from headstart.training.recipe import Recipe
 from headstart.training.slots import Slot
 from headstart.training.views import Views, choose_views, views_seed
@@ -102,6 +104,7 @@ def freeze_prefix(
     num_epochs: float,
     seconds_per_sample: float,
     deadline: float | None,
+    share: Share = WHOLE,
 ) -> FrozenPrefix | None:
     """Compute the frozen part of a network once; None where it trains uncached, which is said.
 
@@ -114,6 +117,7 @@ def freeze_prefix(
         num_epochs: Passes over train that are planned.
         seconds_per_sample: One forward pass of one sample.
         deadline: ``time.monotonic()`` value by which training has ended; None for no limit.
+        share: Which part of every step is this process's.
     """
     if recipe.views == 0:
         return None
@@ -121,12 +125,36 @@ def freeze_prefix(
     if reason is None:
         found = _cut(model, recipe, train)
         if isinstance(found, Cut):
-            job = _Job(model, recipe, found)
+            job = _Job(model, recipe, found, share)
             return _fill(job, train, val, num_epochs, seconds_per_sample, deadline)
         reason = found.reason
     if reason:
         emit("note", text=f"It trains uncached: {reason}.")
     return None
+
+
+def share_prefix(
+    model: Model, recipe: Recipe, train: Inputs, share: Share
+) -> tuple[CachedFeed, Callable[..., Tensor]]:
+    """Return the feed and the forward of a process that follows one that has frozen a prefix.
+
+    Args:
+        model: As the leader's.
+        recipe: ``views`` is how many the leader has chosen.
+        train: Learned from.
+        share: Which part of every step is this process's.
+
+    Raises:
+        StartError: If the network cannot be cut here.
+    """
+    found = _cut(model, recipe, train)
+    if not isinstance(found, Cut):
+        raise StartError(
+            f"The leading process has cut the network and this one cannot ({found.reason}); "
+            f"expected the same everywhere. Give --views 0 to train uncached."
+        )
+    job = _Job(model, recipe, found, share)
+    return _feed(job, ActivationCache(), train, recipe.views or 1), found.suffix
 
 
 @dataclass(frozen=True)
@@ -136,6 +164,7 @@ class _Job:
     model: Model
     recipe: Recipe
     cut: Cut
+    share: Share
 
 
 def _no_cut(model: Model, recipe: Recipe, train: Inputs) -> str | None:
@@ -182,7 +211,7 @@ def _fill(
     deadline: float | None,
 ) -> FrozenPrefix | None:
     """Choose the views, compute them, and hand out what the loop needs."""
-    model, recipe, cut = job.model, job.recipe, job.cut
+    recipe, cut = job.recipe, job.cut
     cache = ActivationCache()
     policy = POLICIES[recipe.augment]
     mean_length = 1.0 if train.lengths is None else float(train.lengths.mean())
@@ -210,12 +239,18 @@ def _fill(
     emit("choice", name="views", value=views.num, why=views.why)
     if not views.num:
         return None
-    stores = [_store(job, cache, train, view if policy else None) for view in range(views.num)]
+    feed = _feed(job, cache, train, views.num)
     val_store = _store(job, cache, val, None)
-    feed = CachedFeed(
-        train, model.standard_targets(train.targets), recipe, model.device, cut, stores
-    )
     return FrozenPrefix(feed, cut.suffix, partial(_logits, job, val, val_store), views)
+
+
+def _feed(job: _Job, cache: ActivationCache, train: Inputs, num_views: int) -> CachedFeed:
+    """Return batches of what crosses the cut, from the cache or computed."""
+    model, recipe = job.model, job.recipe
+    is_augmented = POLICIES[recipe.augment] is not None
+    stores = [_store(job, cache, train, v if is_augmented else None) for v in range(num_views)]
+    targets = model.standard_targets(train.targets)
+    return CachedFeed(train, targets, recipe, model.device, job.cut, stores, job.share)
 
 
 def _store(job: _Job, cache: ActivationCache, inputs: Inputs, view: int | None) -> ActivationStore:

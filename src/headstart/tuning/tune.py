@@ -6,35 +6,27 @@ import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from headstart.events import emit
 from headstart.model import Model, run_batches
-from headstart.objectives import check_score, l1_penalty, task_loss
-from headstart.training.cached_feed import CachedFeed
+from headstart.objectives import check_score
 from headstart.training.checkpoint import CheckpointFolder
-from headstart.training.feed import Batch, Feed
-from headstart.training.loop import Check, Hooks, LoopOptions, LoopResult, StopRequested, train
+from headstart.training.loop import Check, LoopResult, StopRequested
 from headstart.training.memory import keep_freed_memory
-from headstart.training.order import Order, class_weights
 from headstart.training.probe import Probe
 from headstart.training.recipe import Recipe
-from headstart.training.schedule import learning_rate_factor
-from headstart.training.strategy import (
-    build_optimizer,
-    freeze,
-    parameter_groups,
-    set_train_mode,
-    trainable_layers,
-)
 from headstart.tuning.bench import PROBE_SAMPLES, Bench, install, probe
-from headstart.tuning.frozen import autocast, freeze_prefix
+from headstart.tuning.frozen import freeze_prefix
+from headstart.tuning.wiring import loop_options, plain_feed, share_of, unfreeze, wire
 from headstart.types import Inputs
 
-_MIN_CHECK_STEPS = 50
+if TYPE_CHECKING:
+    from headstart.training.distributed import Team
+
 _PROBE_SHARE = 0.4  # of the time left, where the loop comes after the probe
 
 
@@ -66,6 +58,7 @@ def tune(
     seconds_per_sample: float | None = None,
     on_usable: Callable[[], None] = lambda: None,
     on_views: Callable[[int], None] = lambda views: None,
+    team: Team | None = None,
 ) -> Tuned:
     """Fine-tune a model by its recipe; afterwards it holds the best weights seen.
 
@@ -81,6 +74,8 @@ def tune(
             is worth keeping.
         on_views: Told how many views of a frozen part were chosen, so that a resumed run has the
             same.
+        team: The processes that train together, of which this one leads; None where one trains
+            alone.
     """
     began = time.monotonic()
     model, recipe = bench.model, bench.recipe
@@ -114,6 +109,7 @@ def tune(
             seconds_per_sample or 0.0,
             on_usable=on_usable if fitted is None else lambda: None,
             on_views=on_views,
+            team=team,
         )
     val_logits = run_batches(model, val_inputs, model)
     return Tuned(fitted, result, val_logits, time.monotonic() - began)
@@ -166,13 +162,11 @@ def _run_loop(
     seconds_per_sample: float,
     on_usable: Callable[[], None],
     on_views: Callable[[int], None],
+    team: Team | None,
 ) -> LoopResult:
     """Wire the model, the feed and the loss into the loop's hooks, and run it."""
-    model, recipe = bench.model, bench.recipe
-    layers = model.encoder.layers
-    learns = trainable_layers(recipe, len(layers))
-    freeze(model.encoder, layers, learns, adapters_only=recipe.strategy == "lora")
-    optimizer = build_optimizer(parameter_groups(model.encoder, model.head, layers, recipe), recipe)
+    model, recipe, share = bench.model, bench.recipe, share_of(team)
+    optimizer = unfreeze(bench)
     num_steps, steps_per_epoch = recipe.length(len(train_inputs))
     prefix = freeze_prefix(
         model,
@@ -182,12 +176,15 @@ def _run_loop(
         num_epochs=num_steps / steps_per_epoch,
         seconds_per_sample=seconds_per_sample,
         deadline=deadline,
+        share=share,
     )
-    on_views(prefix.views.num if prefix else recipe.views or 0)
-    targets = model.standard_targets(train_inputs.targets)
-    feed: Feed | CachedFeed = (
-        prefix.feed if prefix else Feed(train_inputs, targets, recipe, model.device)
-    )
+    views = prefix.views.num if prefix else recipe.views or 0
+    on_views(views)
+    if team:
+        from headstart.tuning.follow import lead_into_loop
+
+        lead_into_loop(team, bench, views, is_cut=prefix is not None)
+    feed = prefix.feed if prefix else plain_feed(bench, train_inputs, share)
     looks = itertools.count()
 
     def compute(*inputs: Tensor) -> Tensor:
@@ -203,82 +200,19 @@ def _run_loop(
             on_usable()
         return found
 
-    hooks = Hooks(
-        batches=feed.batches,
-        compute_loss=_loss(
-            model, recipe, train_inputs.targets, prefix.forward if prefix else model
-        ),
-        check=look,
-        learning_rate_factor=lambda progress: learning_rate_factor(
-            recipe.schedule,
-            progress,
-            warmup_fraction=recipe.warmup_fraction,
-            cooldown_fraction=recipe.cooldown_fraction,
-        ),
-        set_mode=lambda: set_train_mode(model, recipe.batchnorm),
+    hooks = wire(
+        bench,
+        train_inputs,
+        feed,
+        prefix.forward if prefix else model,
+        look=look,
         stop_requested=stop_requested,
+        team=team,
     )
-    options = _loop_options(
-        recipe, feed.order, num_steps, check_seconds=len(val_inputs) * seconds_per_sample
+    options = loop_options(
+        recipe, feed.order, check_seconds=len(val_inputs) * seconds_per_sample, team=team
     )
     return train(model, optimizer, hooks, options, checkpoints=checkpoints, deadline=deadline)
-
-
-def _loop_options(
-    recipe: Recipe, order: Order, num_steps: int, *, check_seconds: float
-) -> LoopOptions:
-    """Return the loop's numbers for a recipe."""
-    return LoopOptions(
-        num_steps=num_steps,
-        # twice an epoch, but not more often than every 50 steps
-        steps_per_check=max(_MIN_CHECK_STEPS, order.steps_per_epoch // 2),
-        steps_per_epoch=order.steps_per_epoch,
-        batch_size=order.batch_size,
-        clip=recipe.clip,
-        ema_half_life=recipe.ema_half_life,
-        patience=recipe.patience,
-        seed=recipe.seed,
-        scale_loss=recipe.precision == "fp16",
-        check_seconds=check_seconds,
-        # the probe is the first candidate for "best": fine-tuning never ends below it on val
-        check_first=recipe.strategy != "full",
-    )
-
-
-def _loss(
-    model: Model, recipe: Recipe, targets: np.ndarray, network: Callable[..., Tensor]
-) -> Callable[[Batch], Tensor]:
-    """Return the function from a micro-batch to its loss.
-
-    Args:
-        model: Gives the task and the device.
-        recipe: Weights of classes, smoothing, precision.
-        targets: Train's, for the weights of classes.
-        network: The model, or what follows its frozen part.
-    """
-    weights, task = None, model.schema.task
-    if recipe.imbalance == "weights" and task != "regression":
-        balanced = class_weights(targets, model.schema.num_outputs)
-        weights = torch.from_numpy(balanced).to(model.device)
-    forward = torch.compile(network) if recipe.compile else network
-
-    def compute(batch: Batch) -> Tensor:
-        with autocast(recipe, model.device):
-            logits = forward(*batch.inputs)
-        loss = task_loss(
-            task,
-            logits,
-            batch.targets,
-            partner=batch.partner,
-            share=batch.share,
-            label_smoothing=recipe.label_smoothing,
-            class_weights=weights,
-        )
-        if recipe.l1_penalty:
-            loss = loss + recipe.l1_penalty * l1_penalty(model.parameters())
-        return loss
-
-    return compute
 
 
 def check(model: Model, val_inputs: Inputs) -> Check:

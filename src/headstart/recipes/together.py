@@ -1,0 +1,180 @@
+"""Several processes, one run: who leads does all that a process alone does, the others follow.
+
+``together`` joins what a launcher such as torchrun has started, and tells the followers how it
+ended. A follower says nothing, writes nothing, and leaves with the leader's exit code. After a
+restart by the launcher the run goes on by itself. A process alone passes through here and imports
+nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from headstart.errors import HeadstartError, ProcessLost
+from headstart.events import seconds_since_command_began
+from headstart.run import Run
+from headstart.runfolder import is_claimed_only, planned_options
+from headstart.types import Dataset, ImageSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from headstart.training.distributed import Team
+    from headstart.tuning.follow import Follower
+    from headstart.types import Start
+
+    Find = Callable[[], tuple[Start | None, nn.Module | None]]
+
+
+def is_follower() -> bool:
+    """Return whether a launcher has started this process as one of several, and not as the first.
+
+    Such a process shows nothing: the first one does.
+    """
+    return _variable("WORLD_SIZE", 1) > 1 and _variable("RANK", 0) > 0
+
+
+def _variable(name: str, default: int) -> int:
+    said = os.environ.get(name, "")
+    return int(said) if said.isdigit() else default
+
+
+@contextmanager
+def together(device: str) -> Iterator[Team | None]:
+    """Join the other processes inside the block; None where this process is alone.
+
+    Args:
+        device: The user's word for the device.
+
+    Raises:
+        OptionError: If the launcher's variables make no sense.
+        DeviceError: If there is no device for this process, or the others do not come.
+    """
+    if _variable("WORLD_SIZE", 1) < 2:
+        yield None
+        return
+    from headstart.training.distributed import join
+
+    team = join(device)
+    try:
+        yield team
+    except HeadstartError as error:
+        if team.leads:
+            _dismiss(team, error.exit_code)
+        else:
+            error.args = (f"Process {team.rank} of {team.num}: {error}", *error.args[1:])
+        raise
+    except BaseException:
+        if team.leads:
+            _dismiss(team, 1)
+        raise
+    finally:
+        team.leave()
+
+
+def _dismiss(team: Team, code: int) -> None:
+    """Tell the followers that it is over, if the store that carries words is still there."""
+    with suppress(RuntimeError):
+        team.say("ended", code=code)
+
+
+def after_restart(
+    out: str | Path | None, options: Mapping[str, Any], *, resume: bool, overwrite: bool
+) -> tuple[bool, bool]:
+    """Return what ``resume`` and ``overwrite`` mean in a life that a launcher has started again.
+
+    What the life before has left unfinished is gone on with, and what it had claimed without
+    writing a plan is replaced. In the first life both are what the user said.
+
+    Args:
+        out: The run folder; None for one that does not exist yet.
+        options: As the plan keeps them; a folder with another plan is none of ours.
+        resume: What the user said.
+        overwrite: What the user said.
+    """
+    if _variable("TORCHELASTIC_RESTART_COUNT", 0) == 0 or out is None:
+        return resume, overwrite
+    path = Path(out)
+    if planned_options(path) == dict(options):
+        return True, False
+    return False, overwrite or is_claimed_only(path)
+
+
+def follow(
+    team: Team,
+    load: Callable[[], Dataset],
+    find: Find = lambda: (None, None),
+    spec: ImageSpec | None = None,
+) -> Run:
+    """Do what the leader says until it says that the run is done.
+
+    Args:
+        team: The processes.
+        load: Loads the data; called when the leader has loaded them.
+        find: Gives the user's own start and module; a start that is None the leader has chosen.
+        spec: The preprocessing of the module.
+
+    Returns:
+        The finished run, where a program called; a command ends the process.
+
+    Raises:
+        SystemExit: Where the leader ended with an error, which it has told; or a command is done.
+        ProcessLost: If another process has left without a word.
+    """
+    from headstart.tuning.stop import leaving_at_once
+
+    try:
+        with leaving_at_once():
+            word = _obey(team, load, find, spec)
+    except ProcessLost:
+        last = team.last_word()
+        if last is None:
+            raise
+        word = last
+    except KeyboardInterrupt as error:
+        raise SystemExit(128 + (error.args[0] if error.args else 2)) from error
+    if word["kind"] == "ended":
+        raise SystemExit(word["code"])
+    if seconds_since_command_began() is not None:
+        raise SystemExit(0)
+    return Run(str(word["path"]), find()[1])
+
+
+def _obey(
+    team: Team, load: Callable[[], Dataset], find: Find, spec: ImageSpec | None
+) -> dict[str, Any]:
+    """Do what each word says; return the last one."""
+    from headstart.tuning.follow import Follower
+    from headstart.tuning.stop import graceful_stop
+
+    follower: Follower | None = None
+    while True:
+        word: dict[str, Any] = team.hear() or {}
+        if word["kind"] in ("done", "ended"):
+            return word
+        if word["kind"] == "data":
+            dataset = load()
+            if dataset.fingerprint != word["fingerprint"]:
+                _refuse(dataset.name)
+            follower = Follower(team, dataset, find, spec)
+            continue
+        assert follower is not None
+        if word["kind"] == "bench":
+            follower.build(word)
+        elif word["kind"] == "train":
+            follower.prepare(word)
+        elif word["kind"] == "loop":
+            with graceful_stop() as stop:
+                team.own_stop = lambda: stop.signal_number or 0
+                follower.learn(word)
+
+
+def _refuse(name: str) -> NoReturn:
+    raise HeadstartError(
+        f"{name} reads differently here than in the leading process; expected the same data "
+        f"everywhere. Put the same files on every machine."
+    )

@@ -1,0 +1,363 @@
+"""Several processes that train one model: who they are, what they agree on, what they add up.
+
+The first process leads: it alone looks at the clock, the validation split and the disk. The others
+follow: they compute their share of every step, and nothing else. Four things travel. Words (JSON,
+through the store that the launcher brings) say what to do next, and nobody waits to speak. Before
+every step all hand round one row of numbers: the leader's is the order, the others' say whether
+somebody asked to stop or had too little memory. Gradients are added up in flat buckets after all
+micro-batches. Buffers are the leader's.
+
+``DistributedDataParallel`` is left out on purpose: it begins to communicate in the middle of a
+backward pass, and a process that runs out of memory there could not try again in smaller pieces
+without leaving the others hanging. Nothing here is imported by a process that trains alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import groupby
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch._C._distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
+
+from headstart.errors import DeviceError, HeadstartError, OptionError, ProcessLost
+from headstart.training.device import choose_device
+
+_VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+_MEET = timedelta(minutes=10)
+# who waits here may wait for all that the leader does alone; a process that dies is seen at once
+_WAIT = timedelta(days=30)
+_FAREWELL_SECONDS = 20.0
+_LAST_WORD_SECONDS = 2.0
+_BUCKET_BYTES = 32 << 20
+_runs = itertools.count()
+
+
+@dataclass(frozen=True)
+class Order:
+    """What all processes do next.
+
+    Attributes:
+        is_step: Whether to take a step; otherwise the loop has ended.
+        num_steps: Steps of the run as it is planned now.
+        progress: Progress of the schedule, in [0, 1].
+        micro_batch_size: Samples a forward pass, where memory has run out somewhere.
+    """
+
+    is_step: bool
+    num_steps: int
+    progress: float
+    micro_batch_size: int | None
+
+
+class Team:
+    """This process among those that train together; ``join`` makes it.
+
+    Args:
+        store: Carries the words.
+        rank: This process's number; 0 leads.
+        num: How many there are.
+        device: Where this process trains.
+
+    Attributes:
+        stop_number: The signal with which another process was asked to stop; None while none was.
+        own_stop: Says which signal this process has received, 0 for none.
+    """
+
+    def __init__(self, store: Store, rank: int, num: int, device: torch.device) -> None:
+        self.rank, self.num, self.device = rank, num, device
+        self.stop_number: int | None = None
+        self.own_stop: Callable[[], int] = lambda: 0
+        self._store = store
+        self._num_words = 0
+        self._pattern = 0
+        # words about steps never wait for a GPU
+        made = dist.new_group(backend="gloo", timeout=_WAIT)
+        assert isinstance(made, dist.ProcessGroup)
+        self._host: dist.ProcessGroup = made
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process that decides, looks and writes."""
+        return self.rank == 0
+
+    # Words ----------------------------------------------------------------------------------
+
+    def say(self, kind: str, **fields: object) -> None:
+        """Tell the followers something; the leader does not wait for them."""
+        word = json.dumps({"kind": kind, **fields})
+        self._store.set(f"word/{self._num_words}", word)
+        self._num_words += 1
+
+    def hear(self, *, seconds: float | None = None) -> dict[str, object] | None:
+        """Return the leader's next word, or None where none came in time.
+
+        Args:
+            seconds: How long to wait; None waits for as long as the leader lives.
+
+        Raises:
+            ProcessLost: If the store has gone, and so the leader.
+        """
+        key, began = f"word/{self._num_words}", time.monotonic()
+        with self._together():
+            while not self._store.check([key]):
+                if seconds is not None and time.monotonic() - began > seconds:
+                    return None
+                time.sleep(0.02)
+            found: dict[str, object] = json.loads(self._store.get(key))
+        self._num_words += 1
+        return found
+
+    def last_word(self) -> dict[str, object] | None:
+        """Return the word with which the leader ended, or None where it could not say one."""
+        found = None
+        try:
+            while (word := self.hear(seconds=_LAST_WORD_SECONDS)) is not None:
+                found = word
+                if word["kind"] in ("done", "ended"):
+                    return found
+        except ProcessLost:
+            pass
+        return None
+
+    def leave(self) -> None:
+        """Take leave: followers say so, the leader waits a while until all have heard it."""
+        try:
+            if self.leads:
+                names = [f"left/{rank}" for rank in range(1, self.num)]
+                self._store.wait(names, timedelta(seconds=_FAREWELL_SECONDS))
+            else:
+                self._store.set(f"left/{self.rank}", "")
+        except RuntimeError:
+            pass  # somebody is gone already: whoever launched us knows
+        dist.destroy_process_group()
+
+    # Steps ----------------------------------------------------------------------------------
+
+    def agree(self, order: Order) -> Order:
+        """Hand round one row of numbers before a step; return what the leader wants.
+
+        Args:
+            order: The leader's order. Of a follower's only the micro-batch size counts.
+
+        Returns:
+            The leader's order, with the smallest micro-batch size of all.
+
+        Raises:
+            ProcessLost: If a process has left.
+            HeadstartError: If the processes train different networks.
+        """
+        row = [
+            float(order.is_step),
+            float(order.num_steps),
+            order.progress,
+            float(order.micro_batch_size or 0),
+            float(self.own_stop()),
+            float(self._pattern),
+        ]
+        own = torch.tensor(row, dtype=torch.float64)
+        rows = [torch.empty_like(own) for _ in range(self.num)]
+        with self._together():
+            work = dist.all_gather(rows, own, group=self._host, async_op=True)
+            _wait(work)
+        found = [each.tolist() for each in rows]
+        if len({each[5] for each in found}) > 1:
+            raise HeadstartError(
+                "The processes have gradients for different parameters; expected one network and "
+                "one data set everywhere. Start all of them with the same command."
+            )
+        self.stop_number = int(max(each[4] for each in found)) or None
+        sizes = [int(each[3]) for each in found if each[3]]
+        is_step, num_steps, progress = found[0][:3]
+        return Order(bool(is_step), int(num_steps), progress, min(sizes) if sizes else None)
+
+    @torch.no_grad()
+    def add_gradients(self, parameters: Sequence[Tensor], loss: Tensor) -> None:
+        """Add up the gradients and the loss over all processes, in place.
+
+        Each process has weighed its own by its share of the samples, so the sums are means. Where
+        a parameter has no gradient it has none in any process; the next ``agree`` makes sure.
+
+        Args:
+            parameters: What learns.
+            loss: Shape ().
+        """
+        self._pattern = zlib.crc32(bytes(p.grad is not None for p in parameters))
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        for bucket in _buckets([*gradients, loss]):
+            flat = _flatten(bucket)
+            with self._together():
+                dist.all_reduce(flat, group=self._group(flat))
+            _spread(flat, bucket)
+
+    @torch.no_grad()
+    def copy_from_leader(self, tensors: Sequence[Tensor]) -> None:
+        """Set tensors to what they are in the leading process.
+
+        Args:
+            tensors: As many, and of the same shapes and types, in every process.
+        """
+        for bucket in _buckets([tensor.detach() for tensor in tensors]):
+            flat = _flatten(bucket)
+            with self._together():
+                dist.broadcast(flat, 0, group=self._group(flat))
+            if not self.leads:
+                _spread(flat, bucket)
+
+    def _group(self, tensor: Tensor) -> dist.ProcessGroup | None:
+        return self._host if tensor.device.type == "cpu" else None
+
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """Say in a sentence that another process has gone.
+
+        Raises:
+            ProcessLost: In place of the RuntimeError.
+        """
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            said = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ProcessLost(
+                f"Another of the {self.num} processes that train together has left ({said}); "
+                f"expected all of them to stay. Its own message says why; the newest checkpoint is "
+                f"intact. Go on with --resume, or let torchrun --max-restarts do it."
+            ) from error
+
+
+def join(device: str) -> Team:
+    """Meet the other processes that the launcher has started.
+
+    Args:
+        device: The user's word for the device; with CUDA each process of a machine gets a GPU.
+
+    Raises:
+        OptionError: If the launcher's variables are missing or make no sense.
+        DeviceError: If there is no device for this process, or the others do not come.
+    """
+    missing = [name for name in _VARIABLES if not os.environ.get(name)]
+    if missing:
+        raise OptionError(
+            f"WORLD_SIZE is {os.environ.get('WORLD_SIZE')} and {', '.join(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} not set; expected all of "
+            f"{', '.join(_VARIABLES)}. Start with torchrun, which sets them."
+        )
+    rank, num = _number("RANK"), _number("WORLD_SIZE")
+    if rank >= num:
+        raise OptionError(
+            f"RANK is {rank} and WORLD_SIZE {num}; expected a rank from 0 to {num - 1}. Start with "
+            f"torchrun, which sets them."
+        )
+    target = own_device(device)
+    # every life and every run of a program meets under a name of its own
+    name = f"headstart/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{next(_runs)}"
+    try:
+        base, _, _ = next(rendezvous("env://", timeout=_MEET))
+        store = PrefixStore(name, base)
+        is_cuda = target.type == "cuda"
+        dist.init_process_group(
+            "nccl" if is_cuda else "gloo",
+            store=PrefixStore("group", store),
+            rank=rank,
+            world_size=num,
+            timeout=_MEET,
+            device_id=target if is_cuda else None,
+        )
+        return Team(store, rank, num, target)
+    except RuntimeError as error:
+        where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        raise DeviceError(
+            f"Process {rank} of {num} could not meet the others at {where} "
+            f"({str(error).splitlines()[0]}); expected {num} processes that can reach one another. "
+            f"Check the address, the port and the firewall; GLOO_SOCKET_IFNAME and "
+            f"NCCL_SOCKET_IFNAME name the network interface."
+        ) from error
+
+
+def own_device(name: str) -> torch.device:
+    """Return this process's device: with CUDA the GPU of its number on this machine.
+
+    Raises:
+        DeviceError: If it has none, or the name gives all processes the same one.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = choose_device(name)
+    if device.type == "cpu":
+        return device
+    if device.type != "cuda" or device.index is not None:
+        raise DeviceError(
+            f"device is '{name}' and several processes train together; expected auto, cuda or cpu: "
+            f"each process takes the GPU of its own number. Change --device."
+        )
+    local = _number("LOCAL_RANK") if os.environ.get("LOCAL_RANK") else _number("RANK")
+    if local >= torch.cuda.device_count():
+        raise DeviceError(
+            f"Process {local} of this machine has no GPU of its own ({torch.cuda.device_count()} "
+            f"found); expected one each. Start no more processes than GPUs, or use --device cpu."
+        )
+    device = torch.device("cuda", local)
+    torch.cuda.set_device(device)
+    return device
+
+
+def _number(name: str) -> int:
+    said = os.environ.get(name, "")
+    if not said.isdigit():
+        raise OptionError(
+            f"{name} is '{said}'; expected a whole number from 0 on. Start with torchrun, which "
+            f"sets it."
+        )
+    return int(said)
+
+
+def _wait(work: dist.Work | None) -> None:
+    """Wait so that signals are seen meanwhile; the pauses grow with the wait."""
+    assert work is not None
+    pause = 2e-5
+    while not work.is_completed():
+        time.sleep(pause)
+        pause = min(0.01, pause * 1.1)
+    work.wait()
+
+
+def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """Yield the tensors in groups of one type and device, and of a bounded size."""
+
+    def kind(tensor: Tensor) -> tuple[str, str]:
+        return str(tensor.dtype), str(tensor.device)
+
+    for _, alike in groupby(sorted(tensors, key=kind), key=kind):
+        bucket: list[Tensor] = []
+        num_bytes = 0
+        for tensor in alike:
+            if bucket and num_bytes + tensor.nbytes > _BUCKET_BYTES:
+                yield bucket
+                bucket, num_bytes = [], 0
+            bucket.append(tensor)
+            num_bytes += tensor.nbytes
+        yield bucket
+
+
+def _flatten(bucket: Sequence[Tensor]) -> Tensor:
+    return torch.cat([tensor.reshape(-1) for tensor in bucket])
+
+
+def _spread(flat: Tensor, bucket: Sequence[Tensor]) -> None:
+    """Copy a flat bucket back to where it came from."""
+    parts = torch.split(flat, [tensor.numel() for tensor in bucket])
+    for tensor, part in zip(bucket, parts, strict=True):
+        tensor.copy_(part.view(tensor.shape))

@@ -1,0 +1,128 @@
+"""Fine-tune in step with a process that leads: the same bench, and a share of every step.
+
+The leader screens, probes, looks, evaluates and writes; a follower hears from it, word by word,
+what to build and when to begin. Nothing of this file is imported by a process that trains alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from headstart.starts import find_start
+from headstart.training.distributed import Team
+from headstart.training.following import copy_module, follow
+from headstart.training.recipe import Recipe, Wishes
+from headstart.tuning.bench import Bench, prepare_sample, set_up
+from headstart.tuning.frozen import share_prefix
+from headstart.tuning.wiring import loop_options, plain_feed, share_of, unfreeze, wire
+from headstart.types import Dataset, ImageSpec, Inputs, Start
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from headstart.training.cached_feed import CachedFeed
+    from headstart.training.feed import Feed
+
+
+def lead_into_loop(team: Team, bench: Bench, views: int, *, is_cut: bool) -> None:
+    """Tell the followers that the loop begins, and give them the model as it stands.
+
+    Args:
+        team: The processes.
+        bench: The model and its recipe.
+        views: How many views of each sample there are; 0 augments anew in every epoch.
+        is_cut: Whether the network was cut and its frozen part computed.
+    """
+    team.say("loop", recipe=asdict(replace(bench.recipe, views=views)), is_cut=is_cut)
+    copy_module(bench.model, team)
+
+
+def tell_bench(team: Team, bench: Bench) -> None:
+    """Tell the followers which model to build."""
+    recipe = asdict(bench.recipe)
+    team.say("bench", start=bench.model.encoder.start.address, size=bench.size, recipe=recipe)
+
+
+class Follower:
+    """What a following process has built so far.
+
+    Args:
+        team: The processes.
+        dataset: The same as the leader's.
+        find: Gives the user's own start and module; a start that is None the leader has chosen.
+        spec: The preprocessing of the module.
+    """
+
+    def __init__(
+        self,
+        team: Team,
+        dataset: Dataset,
+        find: Callable[[], tuple[Start | None, nn.Module | None]],
+        spec: ImageSpec | None,
+    ) -> None:
+        self.team, self.dataset, self.find, self.spec = team, dataset, find, spec
+        self._bench: Bench | None = None
+        self._train: Inputs | None = None
+
+    def build(self, word: dict[str, Any]) -> None:
+        """Set up the model that the leader will fine-tune."""
+        recipe = Recipe(**word["recipe"])
+        start, module = self.find()
+        self._train = None
+        self._bench = set_up(
+            self.dataset,
+            start or find_start(word["start"]),
+            recipe.strategy,
+            Wishes(
+                drop_path=recipe.drop_path,
+                dropout=recipe.dropout,
+                channels_last=recipe.channels_last,
+                num_last_layers=recipe.num_last_layers,
+            ),
+            size=word["size"],
+            device=self.team.device,
+            seed=recipe.seed,
+            module=module,
+            spec=self.spec,
+        )
+        self._bench.recipe = recipe
+
+    def prepare(self, word: dict[str, Any]) -> None:
+        """Prepare the samples that the leader has prepared; pixels lie decoded in the cache."""
+        assert self._bench is not None
+        seed = self._bench.recipe.seed
+        self._train = prepare_sample(self.dataset, "train", self._bench, word["limit"], seed=seed)
+
+    def learn(self, word: dict[str, Any]) -> None:
+        """Take this process's share of all steps."""
+        bench, train, team = self._bench, self._train, self.team
+        assert bench is not None
+        assert train is not None
+        bench.recipe = Recipe(**word["recipe"])
+        # the head is the leader's probe, and a user's module may draw its own random weights
+        copy_module(bench.model, team)
+        optimizer = unfreeze(bench)
+        share = share_of(team)
+        forward: Callable[..., Tensor] = bench.model
+        feed: Feed | CachedFeed
+        if word["is_cut"]:
+            feed, forward = share_prefix(bench.model, bench.recipe, train, share)
+        else:
+            feed = plain_feed(bench, train, share)
+        hooks = wire(
+            bench,
+            train,
+            feed,
+            forward,
+            look=_no_look,
+            stop_requested=lambda: False,  # the leader stops for all
+            team=team,
+        )
+        options = loop_options(bench.recipe, feed.order, check_seconds=0.0, team=team)
+        follow(bench.model, optimizer, hooks, options)
+
+
+def _no_look() -> NoReturn:
+    raise AssertionError("a process that follows looks at no split")

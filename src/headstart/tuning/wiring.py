@@ -1,0 +1,174 @@
+"""Wire a bench into what the loop is handed; the same in a process that leads and one that follows.
+
+The look at the validation split is not here: only the process that leads has one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from headstart.errors import OptionError
+from headstart.model import Model
+from headstart.objectives import l1_penalty, task_loss
+from headstart.training.cached_feed import CachedFeed
+from headstart.training.feed import Batch, Feed
+from headstart.training.loop import Check, Hooks, LoopOptions
+from headstart.training.order import WHOLE, Order, Share, class_weights
+from headstart.training.recipe import Recipe
+from headstart.training.schedule import learning_rate_factor
+from headstart.training.strategy import (
+    build_optimizer,
+    freeze,
+    parameter_groups,
+    set_train_mode,
+    trainable_layers,
+)
+from headstart.tuning.bench import Bench
+from headstart.tuning.frozen import autocast
+from headstart.types import Inputs
+
+if TYPE_CHECKING:
+    from headstart.training.distributed import Team
+
+_MIN_CHECK_STEPS = 50
+
+
+def share_of(team: Team | None) -> Share:
+    """Return which part of every step is this process's."""
+    return Share(team.rank, team.num) if team else WHOLE
+
+
+def unfreeze(bench: Bench) -> torch.optim.Optimizer:
+    """Let learn what the strategy says; return the optimizer of that."""
+    model, recipe = bench.model, bench.recipe
+    layers = model.encoder.layers
+    learns = trainable_layers(recipe, len(layers))
+    freeze(model.encoder, layers, learns, adapters_only=recipe.strategy == "lora")
+    return build_optimizer(parameter_groups(model.encoder, model.head, layers, recipe), recipe)
+
+
+def plain_feed(bench: Bench, train: Inputs, share: Share) -> Feed:
+    """Return batches of samples, for a network that runs as a whole."""
+    targets = bench.model.standard_targets(train.targets)
+    return Feed(train, targets, bench.recipe, bench.model.device, share)
+
+
+def wire(
+    bench: Bench,
+    train: Inputs,
+    feed: Feed | CachedFeed,
+    forward: Callable[..., Tensor],
+    *,
+    look: Callable[[], Check],
+    stop_requested: Callable[[], bool],
+    team: Team | None,
+) -> Hooks:
+    """Return what the loop is handed.
+
+    Args:
+        bench: The model and its recipe.
+        train: Its targets give the weights of classes.
+        feed: Batches.
+        forward: The model, or what follows its frozen part.
+        look: Looks at the validation split.
+        stop_requested: Whether someone asked to stop.
+        team: The processes that train together; None where one trains alone.
+
+    Raises:
+        OptionError: If a step has fewer samples than there are processes.
+    """
+    model, recipe = bench.model, bench.recipe
+    if team and feed.order.batch_size < team.num:
+        raise OptionError(
+            f"batch_size is {feed.order.batch_size} and {team.num} processes train together; "
+            f"expected a sample for each. Raise --batch-size, or start fewer processes."
+        )
+    return Hooks(
+        batches=feed.batches,
+        compute_loss=_loss(model, recipe, train.targets, forward),
+        check=look,
+        learning_rate_factor=lambda progress: learning_rate_factor(
+            recipe.schedule,
+            progress,
+            warmup_fraction=recipe.warmup_fraction,
+            cooldown_fraction=recipe.cooldown_fraction,
+        ),
+        set_mode=partial(set_train_mode, model, recipe.batchnorm),
+        stop_requested=stop_requested,
+        team=team,
+        step_ids=feed.step_ids if team else None,
+        whole=feed.whole if team else None,
+    )
+
+
+def loop_options(
+    recipe: Recipe, order: Order, *, check_seconds: float, team: Team | None
+) -> LoopOptions:
+    """Return the numbers of the loop.
+
+    Args:
+        recipe: Every training option.
+        order: Which samples each step sees.
+        check_seconds: What a look at the validation split is expected to cost.
+        team: The processes that train together; None where one trains alone.
+    """
+    num_steps, _ = recipe.length(order.num_samples)
+    is_leader = team is None or team.leads
+    return LoopOptions(
+        num_steps=num_steps,
+        # twice an epoch, but not more often than every 50 steps
+        steps_per_check=max(_MIN_CHECK_STEPS, order.steps_per_epoch // 2),
+        steps_per_epoch=order.steps_per_epoch,
+        batch_size=order.batch_size,
+        clip=recipe.clip,
+        ema_half_life=recipe.ema_half_life if is_leader else 0.0,
+        patience=recipe.patience,
+        seed=recipe.seed,
+        scale_loss=recipe.precision == "fp16",
+        check_seconds=check_seconds,
+        # the probe is the first candidate for "best": fine-tuning never ends below it on val
+        check_first=recipe.strategy != "full",
+        rank=team.rank if team else 0,
+    )
+
+
+def _loss(
+    model: Model, recipe: Recipe, targets: np.ndarray, network: Callable[..., Tensor]
+) -> Callable[[Batch], Tensor]:
+    """Return the function from a micro-batch to its loss.
+
+    Args:
+        model: Gives the task and the device.
+        recipe: Weights of classes, smoothing, precision.
+        targets: Train's, for the weights of classes.
+        network: The model, or what follows its frozen part.
+    """
+    weights, task = None, model.schema.task
+    if recipe.imbalance == "weights" and task != "regression":
+        balanced = class_weights(targets, model.schema.num_outputs)
+        weights = torch.from_numpy(balanced).to(model.device)
+    forward = torch.compile(network) if recipe.compile else network
+
+    def compute(batch: Batch) -> Tensor:
+        with autocast(recipe, model.device):
+            logits = forward(*batch.inputs)
+        loss = task_loss(
+            task,
+            logits,
+            batch.targets,
+            partner=batch.partner,
+            share=batch.share,
+            label_smoothing=recipe.label_smoothing,
+            class_weights=weights,
+        )
+        if recipe.l1_penalty:
+            loss = loss + recipe.l1_penalty * l1_penalty(model.parameters())
+        return loss
+
+    return compute
