@@ -259,7 +259,7 @@ def complete(
         val,
         test,
         clock=clock,
-        options=_finite(_options(current, bench, tuned, candidates)),
+        options=_finite(_options(current, bench, tuned, candidates, team.num if team else 1)),
     )
     page = render_page(
         concluded.metrics,
@@ -312,7 +312,11 @@ def _prepare(
 
 
 def _options(
-    current: Session, bench: Bench, tuned: Tuned, candidates: list[dict[str, Any]]
+    current: Session,
+    bench: Bench,
+    tuned: Tuned,
+    candidates: list[dict[str, Any]],
+    num_processes: int,
 ) -> dict[str, Any]:
     """Return the content of ``options.json``."""
     from dataclasses import asdict
@@ -327,6 +331,7 @@ def _options(
         "choices": current.choices,
         "candidates": candidates,
         "machine": describe_machine(),
+        "processes": num_processes,
         "training": asdict(result.state) | {"ended": result.ended} if result else None,
     }
 

@@ -1,0 +1,146 @@
+"""One of several processes that fine-tune together; what befalls it is said on the command line.
+
+A program, not a test: the tests start it once or twice, with torchrun or by hand. Each process
+writes down which samples it saw at each step, its weights after the last step, and the leader all
+that it has learned.
+
+    python pair.py OUT '{"recipe": "plain", "killed": {"0": [1, 25]}}'
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from dataclasses import asdict, replace
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+
+import headstart
+from headstart.errors import HeadstartError
+from headstart.training import loop as loop_module
+from headstart.training.average import learned_state
+from headstart.training.checkpoint import optimizer_tensors
+
+RANK = int(os.environ.get("RANK", "0"))
+LIFE = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+OUT = Path(sys.argv[1])
+FATE = json.loads(sys.argv[2]) if len(sys.argv) > 2 else {}
+NUM_STEPS = 60
+RECIPES = {
+    # the same gradient however many processes there are; Adam would blow up its last bits
+    "plain": {
+        "batch_size": 63,
+        "augment": "digits",
+        "ema": False,
+        "optimizer": "sgd",
+        "learning_rate": 0.05,
+    },
+    # all that has a state or draws random numbers
+    "everything": {
+        "batch_size": 64,
+        "micro_batch_size": 16,
+        "augment": "digits",
+        "dropout": 0.2,
+        "mixup": 0.2,
+        "ema": True,
+        "optimizer": "adamw",
+    },
+}
+told = {"ids": {}, "micro": {}}
+
+
+def digest_of(parts):
+    found = sha256()
+    for name in sorted(parts):
+        found.update(name.encode())
+        found.update(parts[name].detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
+
+
+def write(name):
+    partial = OUT.with_name(f"{OUT.name}.{name}.partial")
+    partial.write_text(json.dumps(told))
+    partial.replace(OUT.with_name(f"{OUT.name}.{name}"))
+
+
+def befall(loop):
+    """Do to this process what is its fate at this step."""
+    step = loop.state.step
+    if FATE.get("killed", {}).get(LIFE) == [RANK, step]:
+        # the others go on until they miss this one; something to go back to is on the disk
+        while not any(OUT.glob("state/step_*")):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGKILL)
+    if step == FATE.get("slow_from"):
+        write(f"{RANK}.begun")
+    if step >= FATE.get("slow_from", NUM_STEPS):
+        time.sleep(0.05)
+
+
+init, step, run = loop_module.Loop.__init__, loop_module.Loop._step, loop_module.Loop.run
+
+
+def watched_init(self, module, optimizer, hooks, options, checkpoints, deadline):
+    seconds = FATE.get("checkpoint_seconds", 60.0)
+    options = replace(options, checkpoint_seconds=seconds)
+    compute = hooks.compute_loss
+
+    def compute_loss(batch):
+        seen = told["ids"].setdefault(str(self.state.step), [])
+        seen += batch.ids.tolist()
+        if FATE.get("memory") == [RANK, self.state.step] and len(batch.ids) > 8:
+            seen.clear()
+            raise torch.OutOfMemoryError("no room")
+        loss = compute(batch)
+        return loss * float("nan") if FATE.get("poison") == [RANK, self.state.step] else loss
+
+    hooks = replace(hooks, compute_loss=compute_loss)
+    init(self, module, optimizer, hooks, options, checkpoints, deadline)
+
+
+def watched_step(self):
+    befall(self)
+    told["ids"].pop(str(self.state.step), None)
+    loss = step(self)
+    told["micro"][str(self.state.step)] = self.state.micro_batch_size
+    if self.state.step == NUM_STEPS - 1:
+        told["last"] = digest_of(learned_state(self.module))
+        told["loss"] = float(loss)
+    return loss
+
+
+def watched_run(self):
+    result = run(self)
+    told["ended"], told["step"] = result.ended, self.state.step
+    parts = {f"model.{n}": t for n, t in self.module.state_dict().items()}
+    parts |= {f"optimizer.{n}": t for n, t in optimizer_tensors(self.optimizer).items()}
+    parts |= {f"average.{n}": t for n, t in self.average.state.items()} if self.average else {}
+    state = json.dumps(asdict(replace(self.state, seconds=0.0)), sort_keys=True)
+    told["digest"] = digest_of(parts) + sha256(state.encode()).hexdigest()
+    if RANK == 0:
+        write("learned")
+    return result
+
+
+loop_module.Loop.__init__ = watched_init
+loop_module.Loop._step = watched_step
+loop_module.Loop.run = watched_run
+
+try:
+    headstart.finetune(
+        "digits-8x8",
+        start="scratch/simple-cnn",
+        out=str(OUT),
+        num_steps=NUM_STEPS,
+        device="cpu",
+        resume=FATE.get("resume", False),
+        **RECIPES[FATE.get("recipe", "plain")],
+    )
+except HeadstartError as error:
+    print(error, file=sys.stderr)
+    sys.exit(error.exit_code)
+finally:
+    write(f"{RANK}.{LIFE}")

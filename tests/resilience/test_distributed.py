@@ -1,0 +1,182 @@
+"""Two processes on one machine: one result, whatever befalls one of them."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+pytestmark = pytest.mark.timeout(180)  # what hangs fails
+
+PAIR = str(Path(__file__).parent / "pair.py")
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+NUM_STEPS = 60
+OWN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """A cache for all runs of this file: the pixels are decoded once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+def environment(cache, **own):
+    quiet = {"HEADSTART_QUIET": "1", "OMP_NUM_THREADS": "1", "HEADSTART_CACHE": str(cache)}
+    kept = {name: value for name, value in os.environ.items() if name not in OWN}
+    return {**kept, **quiet, **own}
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def start(cache, out, num, **fate):
+    """Start so many processes by hand; their exit codes are their own."""
+    meet = {"WORLD_SIZE": str(num), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    started = []
+    for rank in range(num):
+        own = {**meet, "RANK": str(rank), "LOCAL_RANK": str(rank)} if num > 1 else {}
+        started.append(
+            subprocess.Popen(
+                [sys.executable, PAIR, str(out), json.dumps(fate)],
+                env=environment(cache, **own),
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    return started
+
+
+def end(started, seconds=90):
+    """Return the exit codes and what was said to stderr."""
+    until = time.monotonic() + seconds
+    try:
+        said = [each.communicate(timeout=until - time.monotonic())[1] for each in started]
+    finally:
+        for each in started:
+            each.kill()
+    return [each.returncode for each in started], said
+
+
+def elastic(cache, out, *, restarts, **fate):
+    """Let torchrun start two processes, and start them again when one dies."""
+    command = [*TORCHRUN, "--standalone", "--max-restarts", str(restarts), PAIR, str(out)]
+    return subprocess.run(
+        [*command, json.dumps(fate)],
+        env=environment(cache),
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+
+
+def told(out, name):
+    return json.loads(out.with_name(f"{out.name}.{name}").read_text())
+
+
+def assert_close(out, other):
+    weights, expected = (load_file(str(p / "model.safetensors")) for p in (out, other))
+    assert weights.keys() == expected.keys()
+    for name, value in expected.items():
+        assert abs(weights[name] - value).max() <= 1e-5 + 1e-5 * abs(value).max(), name
+
+
+@pytest.fixture(scope="module")
+def alone(cache, tmp_path_factory):
+    """A run of one process."""
+    out = tmp_path_factory.mktemp("alone") / "run"
+    codes, said = end(start(cache, out, 1))
+    assert codes == [0], said
+    return out
+
+
+def test_two_processes_share_the_samples_of_each_step_and_learn_what_one_learns(
+    cache, tmp_path, alone
+):
+    out = tmp_path / "run"
+    codes, said = end(start(cache, out, 2))
+    assert codes == [0, 0], said
+    one, first, second = told(alone, "0.0"), told(out, "0.0"), told(out, "1.0")
+    assert first["last"] == second["last"]  # the same bits in both
+    for step in map(str, range(NUM_STEPS)):
+        assert first["ids"][step] + second["ids"][step] == one["ids"][step]
+        assert (len(first["ids"][step]), len(second["ids"][step])) == (32, 31)
+    assert first["loss"] == pytest.approx(one["loss"], abs=1e-5)
+    assert_close(out, alone)
+    assert not (out / "state").exists()
+    assert json.loads((out / "options.json").read_text())["processes"] == 2
+
+
+def test_a_signal_to_one_process_stops_both_and_one_process_goes_on(cache, tmp_path, alone):
+    out = tmp_path / "run"
+    both = start(cache, out, 2, slow_from=10)
+    until = time.monotonic() + 60
+    while not (tmp_path / "run.1.begun").exists():
+        assert time.monotonic() < until
+        assert [each.poll() for each in both] == [None, None]
+        time.sleep(0.05)
+    both[1].send_signal(signal.SIGTERM)
+    codes, said = end(both, 30)
+    assert codes == [143, 143], said
+    assert "Stopped by SIGTERM" in said[0]
+    assert not said[1]  # the leader says it for all
+    saved = [int(p.name.removeprefix("step_")) for p in (out / "state").glob("step_*")]
+    assert len(saved) == 1
+    assert 10 <= saved[0] < NUM_STEPS
+    for rank in (0, 1):
+        assert sorted(map(int, told(out, f"{rank}.0")["ids"])) == list(range(saved[0]))
+    codes, said = end(start(cache, out, 1, resume=True))
+    assert codes == [0], said
+    one, resumed = told(alone, "0.0"), told(out, "0.0")
+    assert sorted(map(int, resumed["ids"])) == list(range(saved[0], NUM_STEPS))
+    for step, ids in resumed["ids"].items():
+        assert ids == one["ids"][step]
+    assert_close(out, alone)
+
+
+def test_too_little_memory_in_one_process_halves_in_both_and_changes_nothing(
+    cache, tmp_path, alone
+):
+    out = tmp_path / "run"
+    codes, said = end(start(cache, out, 2, memory=[1, 3]))
+    assert codes == [0, 0], said
+    first, second = told(out, "0.0"), told(out, "1.0")
+    assert first["last"] == second["last"]
+    assert (first["micro"]["2"], second["micro"]["2"]) == (None, None)
+    assert first["micro"]["4"] == second["micro"]["4"] == 8  # 31, 16, 8: at most eight had room
+    assert_close(out, alone)
+
+
+def test_a_process_killed_under_torchrun_changes_no_bit(cache, tmp_path):
+    """First the one that follows is killed, then the one that leads; nobody says --resume."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    fate = {"recipe": "everything", "poison": [1, 5], "checkpoint_seconds": 0.05}
+    done = elastic(cache, whole, restarts=0, **fate)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "Step 5 gave a loss that is not finite" in (whole / "log.jsonl").read_text()
+    done = elastic(cache, killed, restarts=2, killed={"0": [1, 25], "1": [0, 45]}, **fate)
+    assert done.returncode == 0, done.stderr[-3000:]
+    lives = [told(killed, f"{rank}.2") for rank in (0, 1)]
+    assert lives[0]["last"] == lives[1]["last"] == told(whole, "0.0")["last"]
+    # it did not begin anew: steps before the last checkpoint were not taken again
+    assert "0" not in lives[0]["ids"]
+    assert told(killed, "learned")["digest"] == told(whole, "learned")["digest"]
+
+
+def test_a_mistake_is_told_once_and_all_leave_with_its_code(cache, tmp_path):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "a letter").write_text("not a run")
+    codes, said = end(start(cache, out, 2))
+    assert codes == [5, 5], said
+    assert "is not empty" in said[0]
+    assert not said[1]
