@@ -156,16 +156,25 @@ def test_too_little_memory_in_one_process_halves_in_both_and_changes_nothing(
     assert_close(out, alone)
 
 
-def test_a_process_killed_under_torchrun_changes_no_bit(cache, tmp_path):
-    """First the one that follows is killed, then the one that leads; nobody says --resume."""
+@pytest.mark.parametrize(
+    "kills",
+    [
+        {"0": [1, 25]},
+        pytest.param({"0": [0, 25]}, marks=pytest.mark.slow),
+        pytest.param({"0": [1, 25], "1": [0, 45]}, marks=pytest.mark.slow),
+    ],
+    ids=["follower", "leader", "both"],
+)
+def test_a_process_killed_under_torchrun_changes_no_bit(cache, tmp_path, kills):
+    """torchrun starts both again, and nobody says --resume."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     fate = {"recipe": "everything", "poison": [1, 5], "checkpoint_seconds": 0.05}
     done = elastic(cache, whole, restarts=0, **fate)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "Step 5 gave a loss that is not finite" in (whole / "log.jsonl").read_text()
-    done = elastic(cache, killed, restarts=2, killed={"0": [1, 25], "1": [0, 45]}, **fate)
+    done = elastic(cache, killed, restarts=2, killed=kills, **fate)
     assert done.returncode == 0, done.stderr[-3000:]
-    lives = [told(killed, f"{rank}.2") for rank in (0, 1)]
+    lives = [told(killed, f"{rank}.{len(kills)}") for rank in (0, 1)]
     assert lives[0]["last"] == lives[1]["last"] == told(whole, "0.0")["last"]
     # it did not begin anew: steps before the last checkpoint were not taken again
     assert "0" not in lives[0]["ids"]

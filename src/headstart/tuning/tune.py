@@ -15,7 +15,7 @@ from headstart.events import emit
 from headstart.model import Model, run_batches
 from headstart.objectives import check_score
 from headstart.training.checkpoint import CheckpointFolder
-from headstart.training.loop import Check, LoopResult, StopRequested
+from headstart.training.loop import Check, LoopResult, StopRequested, train
 from headstart.training.memory import keep_freed_memory
 from headstart.training.probe import Probe
 from headstart.training.recipe import Recipe
