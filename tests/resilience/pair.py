@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 import headstart
-from headstart.errors import HeadstartError
+from headstart.errors import DeviceError, HeadstartError
 from headstart.training import loop as loop_module
 from headstart.training.average import learned_state
 from headstart.training.checkpoint import optimizer_tensors
@@ -37,6 +37,16 @@ RECIPES = {
         "ema": False,
         "optimizer": "sgd",
         "learning_rate": 0.05,
+    },
+    # the frozen part is computed once, by the process that leads
+    "frozen": {
+        "strategy": "last-n",
+        "views": 2,
+        "batch_size": 63,
+        "augment": "digits",
+        "ema": False,
+        "optimizer": "sgd",
+        "learning_rate": 0.005,
     },
     # all that has a state or draws random numbers
     "everything": {
@@ -94,6 +104,10 @@ def watched_init(self, module, optimizer, hooks, options, checkpoints, deadline)
         if FATE.get("memory") == [RANK, self.state.step] and len(batch.ids) > 8:
             seen.clear()
             raise torch.OutOfMemoryError("no room")
+        if FATE.get("broken") == [RANK, self.state.step]:
+            raise DeviceError("something broke in the middle of a step")
+        if FATE.get("gone") == [RANK, self.state.step]:
+            os.kill(os.getpid(), signal.SIGKILL)
         loss = compute(batch)
         return loss * float("nan") if FATE.get("poison") == [RANK, self.state.step] else loss
 

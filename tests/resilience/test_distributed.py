@@ -156,6 +156,21 @@ def test_too_little_memory_in_one_process_halves_in_both_and_changes_nothing(
     assert_close(out, alone)
 
 
+def test_a_frozen_part_is_computed_once_and_followed_by_both(cache, tmp_path):
+    one, out = tmp_path / "one", tmp_path / "run"
+    codes, said = end(start(cache, one, 1, recipe="frozen"))
+    assert codes == [0], said
+    entries = sorted((cache / "activations").iterdir())
+    codes, said = end(start(cache, out, 2, recipe="frozen"))
+    assert codes == [0, 0], said
+    assert sorted((cache / "activations").iterdir()) == entries  # nobody computed another
+    alone, first, second = told(one, "0.0"), told(out, "0.0"), told(out, "1.0")
+    assert first["last"] == second["last"] != alone["last"]
+    assert first["loss"] == pytest.approx(alone["loss"], abs=1e-5)
+    for step, ids in alone["ids"].items():
+        assert first["ids"][step] + second["ids"][step] == ids
+
+
 @pytest.mark.parametrize(
     "kills",
     [
@@ -189,3 +204,19 @@ def test_a_mistake_is_told_once_and_all_leave_with_its_code(cache, tmp_path):
     assert codes == [5, 5], said
     assert "is not empty" in said[0]
     assert not said[1]
+
+
+def test_an_error_of_the_leader_within_a_step_is_told_once_and_nobody_hangs(cache, tmp_path):
+    codes, said = end(start(cache, tmp_path / "run", 2, broken=[0, 12]), 40)
+    assert codes == [6, 6], said
+    assert "something broke" in said[0]
+    assert not said[1]
+
+
+@pytest.mark.parametrize("rank", [0, 1], ids=["leader", "follower"])
+def test_without_a_launcher_who_is_left_behind_leaves_too(cache, tmp_path, rank):
+    codes, said = end(start(cache, tmp_path / "run", 2, gone=[rank, 12]), 40)
+    assert codes[rank] == -signal.SIGKILL
+    assert codes[1 - rank] == 9
+    assert "2 processes that train together has left" in said[1 - rank]
+    assert ("Process 1 of 2: " in said[1]) == (rank == 0)

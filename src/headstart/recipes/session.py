@@ -220,10 +220,6 @@ def complete(
     folder = current.folder
     if "views" in current.plan:  # chosen before the run was interrupted
         bench.recipe = replace(bench.recipe, views=current.plan["views"])
-    if team:
-        from headstart.tuning.follow import tell_bench
-
-        tell_bench(team, bench)
     each = seconds_per_sample(bench, dataset)
     train, val, test = _prepare(dataset, bench, each, clock, team)
     for note in notes_of(train):
@@ -294,6 +290,11 @@ def _prepare(
     """
     from headstart.tuning.bench import prepare_sample
     from headstart.tuning.fitting import look_limit, train_limit
+
+    if team:
+        from headstart.tuning.follow import tell_bench
+
+        tell_bench(team, bench)
 
     def part(name: SplitName, limit: int | None) -> Inputs:
         num = len(dataset.split(name))

@@ -60,9 +60,11 @@ def together(device: str) -> Iterator[Team | None]:
     from headstart.training.distributed import join
 
     team = join(device)
+    is_broken = False
     try:
         yield team
     except HeadstartError as error:
+        is_broken = isinstance(error, ProcessLost)
         if team.leads:
             _dismiss(team, error.exit_code)
         else:
@@ -73,7 +75,7 @@ def together(device: str) -> Iterator[Team | None]:
             _dismiss(team, 1)
         raise
     finally:
-        team.leave()
+        team.leave(is_broken=is_broken)
 
 
 def _dismiss(team: Team, code: int) -> None:

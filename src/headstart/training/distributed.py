@@ -20,7 +20,7 @@ import os
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import groupby
@@ -131,19 +131,32 @@ class Team:
             pass
         return None
 
-    def leave(self) -> None:
-        """Take leave: followers say so, the leader waits a while until all have heard it."""
-        try:
-            if self.leads:
-                names = [f"left/{rank}" for rank in range(1, self.num)]
-                self._store.wait(names, timedelta(seconds=_FAREWELL_SECONDS))
-            else:
-                self._store.set(f"left/{self.rank}", "")
-        except RuntimeError:
-            pass  # somebody is gone already: whoever launched us knows
+    def leave(self, *, is_broken: bool = False) -> None:
+        """Take leave: followers say so, the leader waits a while until all have heard it.
+
+        Args:
+            is_broken: Whether somebody has left already, so that nobody is waited for.
+        """
+        # first: whoever waits in the middle of a step must notice
+        del self._host
         dist.destroy_process_group()
+        names = [f"left/{rank}" for rank in range(1, self.num)]
+        with suppress(RuntimeError):  # somebody is gone already: whoever launched us knows
+            if not self.leads:
+                self._store.set(f"left/{self.rank}", "")
+            elif not is_broken:
+                self._store.wait(names, timedelta(seconds=_FAREWELL_SECONDS))
 
     # Steps ----------------------------------------------------------------------------------
+
+    def meet(self) -> None:
+        """Wait until all processes have come so far, however long one may take.
+
+        Raises:
+            ProcessLost: If a process has left.
+        """
+        with self._together():
+            _wait(dist.barrier(group=self._host, async_op=True))
 
     def agree(self, order: Order) -> Order:
         """Hand round one row of numbers before a step; return what the leader wants.

@@ -135,7 +135,8 @@ def follow(
 
 
 def copy_module(module: nn.Module, team: Team) -> None:
-    """Set all parameters and buffers of a module to the leader's."""
+    """Set all parameters and buffers of a module to the leader's, when all have come so far."""
+    team.meet()
     team.copy_from_leader([t for _, t in _tensors(module)])
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from headstart.events import emit
 from headstart.starts import find_start
 from headstart.training.distributed import Team
 from headstart.training.following import copy_module, follow
@@ -41,6 +42,8 @@ def lead_into_loop(team: Team, bench: Bench, views: int, *, is_cut: bool) -> Non
 
 def tell_bench(team: Team, bench: Bench) -> None:
     """Tell the followers which model to build."""
+    why = "so many were started; each takes its share of every step"
+    emit("choice", name="processes", value=team.num, why=why)
     recipe = asdict(bench.recipe)
     team.say("bench", start=bench.model.encoder.start.address, size=bench.size, recipe=recipe)
 
