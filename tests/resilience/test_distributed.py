@@ -156,6 +156,7 @@ def test_too_little_memory_in_one_process_halves_in_both_and_changes_nothing(
     assert_close(out, alone)
 
 
+@pytest.mark.slow
 def test_a_frozen_part_is_computed_once_and_followed_by_both(cache, tmp_path):
     one, out = tmp_path / "one", tmp_path / "run"
     codes, said = end(start(cache, one, 1, recipe="frozen"))
@@ -213,6 +214,7 @@ def test_an_error_of_the_leader_within_a_step_is_told_once_and_nobody_hangs(cach
     assert not said[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1], ids=["leader", "follower"])
 def test_without_a_launcher_who_is_left_behind_leaves_too(cache, tmp_path, rank):
     codes, said = end(start(cache, tmp_path / "run", 2, gone=[rank, 12]), 40)

@@ -1,0 +1,93 @@
+"""Who takes part: what a launcher must say, and which device each process gets."""
+
+import numpy as np
+import pytest
+import torch
+
+from headstart.errors import DeviceError, OptionError
+from headstart.recipes.together import after_restart, is_follower, together
+from headstart.training.distributed import join, own_device
+from headstart.training.order import Share
+
+
+@pytest.fixture(autouse=True)
+def no_launcher(monkeypatch):
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("TORCHELASTIC_RESTART_COUNT", raising=False)
+
+
+@pytest.mark.parametrize(("num_samples", "num"), [(63, 2), (64, 4), (5, 5), (7, 3)])
+def test_shares_are_neighbours_that_differ_by_one_and_leave_nothing_out(num_samples, num):
+    indices = np.random.default_rng(0).permutation(num_samples)
+    shares = [Share(rank, num).of(indices) for rank in range(num)]
+    assert np.array_equal(np.concatenate(shares), indices)
+    sizes = [len(share) for share in shares]
+    assert max(sizes) - min(sizes) <= 1
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_a_process_alone_joins_nobody(monkeypatch):
+    with together("cpu") as team:
+        assert team is None
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    monkeypatch.setenv("RANK", "0")
+    with together("cpu") as team:
+        assert team is None
+    assert not is_follower()
+
+
+def test_a_launcher_that_says_too_little_is_told_what_is_missing(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(OptionError, match="MASTER_ADDR, MASTER_PORT are not set"):
+        join("cpu")
+
+
+@pytest.mark.parametrize(
+    ("rank", "said"), [("2", "RANK is 2 and WORLD_SIZE 2"), ("one", "RANK is 'one'")]
+)
+def test_a_rank_that_makes_no_sense_is_refused(monkeypatch, rank, said):
+    variables = {"WORLD_SIZE": "2", "RANK": rank, "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(OptionError, match=said):
+        join("cpu")
+
+
+def test_each_process_takes_the_gpu_of_its_number(monkeypatch):
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert own_device("auto") == own_device("cuda") == torch.device("cuda", 1)
+    assert chosen == [torch.device("cuda", 1)] * 2
+    assert own_device("cpu") == torch.device("cpu")
+    with pytest.raises(DeviceError, match="expected auto, cuda or cpu"):
+        own_device("cuda:1")
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(DeviceError, match=r"has no GPU of its own \(2 found\)"):
+        own_device("cuda")
+
+
+def test_the_first_life_does_what_the_user_said(tmp_path):
+    for said in ((False, False), (True, False), (False, True)):
+        found = after_restart(tmp_path, {"seed": 0}, resume=said[0], overwrite=said[1])
+        assert found == said
+
+
+def test_a_later_life_goes_on_with_the_same_plan_and_with_no_other(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+
+    def meant(**said):
+        return after_restart(tmp_path / "run", said, resume=False, overwrite=False)
+
+    state = tmp_path / "run" / "state"
+    assert meant(seed=0) == (False, False)  # nothing stands there
+    state.mkdir(parents=True)
+    (state / "lock").write_text("1")
+    assert meant(seed=0) == (False, True)  # claimed by the life before, and nothing more
+    (state / "plan.json").write_text('{"options": {"seed": 0}}')
+    assert meant(seed=0) == (True, False)
+    assert meant(seed=1) == (False, False)  # somebody else's: refused as in a first life
