@@ -102,8 +102,8 @@ class Run:
             'rose'
         """
         from headstart.data import prepare_values
-        from headstart.evaluation import outputs_of
         from headstart.model import run_batches
+        from headstart.tuning.outputs import model_outputs
 
         model = self.model
         encoder, schema = model.encoder, model.schema
@@ -124,13 +124,7 @@ class Run:
                 )
             for note in getattr(inputs, "notes", []):
                 emit("note", text=note)
-            outputs = outputs_of(
-                schema,
-                run_batches(model, inputs, model),
-                temperature=model.temperature,
-                target_mean=model.target_mean,
-                target_scale=model.target_scale,
-            )
+            outputs = model_outputs(model, run_batches(model, inputs, model))
             names = [_name(part, place, len(found)) for place in range(len(inputs))]
             found += _predictions(schema, names, outputs)
         return found
@@ -186,6 +180,7 @@ def _name(part: Any, place: int, before: int) -> str:
 def _predictions(schema: Schema, names: Sequence[str], outputs: np.ndarray) -> list[Prediction]:
     """Return what a person reads of a model's outputs, one record a sample."""
     from headstart.evaluation import predictions_of
+    from headstart.tuning.outputs import label_names
 
     if schema.task == "regression":
         nan = float("nan")
@@ -194,12 +189,8 @@ def _predictions(schema: Schema, names: Sequence[str], outputs: np.ndarray) -> l
             for name, value in zip(names, outputs, strict=True)
         ]
     found = []
-    rows = zip(names, outputs, predictions_of(schema, outputs), strict=True)
-    for name, probabilities, prediction in rows:
-        if schema.task == "multi-label":
-            label = ", ".join(schema.classes[k] for k in np.flatnonzero(prediction))
-        else:
-            label = schema.classes[int(prediction)]
+    labels = label_names(schema, predictions_of(schema, outputs))
+    for name, probabilities, label in zip(names, outputs, labels, strict=True):
         each = tuple(float(p) for p in probabilities)
         found.append(Prediction(name, label, max(each), each))
     return found

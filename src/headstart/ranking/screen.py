@@ -25,8 +25,8 @@ from headstart.starts import find_start, list_starts
 from headstart.training.recipe import StrategyName, Wishes
 from headstart.tuning.bench import Bench, install, prepare_sample, probe
 from headstart.tuning.clock import Clock
-from headstart.tuning.conclude import model_outputs
 from headstart.tuning.fitting import fitting_bench, train_limit
+from headstart.tuning.outputs import model_outputs
 from headstart.tuning.tune import tune
 from headstart.types import Dataset, Figure, Inputs, Start
 

@@ -59,9 +59,10 @@ def evaluate(run: str, data: Data = None, *, device: str = "auto", seed: int = 0
         >>> print(hs.evaluate("runs/digits").report())  # doctest: +SKIP
     """
     from headstart.data import prepare
-    from headstart.evaluation import outputs_of, score
+    from headstart.evaluation import score
     from headstart.model import run_batches
     from headstart.training.device import choose_device
+    from headstart.tuning.outputs import model_outputs
 
     opened = run if isinstance(run, Run) else Run(run)
     with attached():
@@ -77,13 +78,7 @@ def evaluate(run: str, data: Data = None, *, device: str = "auto", seed: int = 0
             vectorizer=encoder.vectorizer,
         )
         logits = run_batches(model, test, model, name="evaluate")
-        outputs = outputs_of(
-            schema,
-            logits,
-            temperature=model.temperature,
-            target_mean=model.target_mean,
-            target_scale=model.target_scale,
-        )
+        outputs = model_outputs(model, logits)
         scores = score(outputs, _own_targets(opened, dataset, test.targets), schema, seed=seed)
         emit("next", command=f"headstart predict {opened.path} …")
     counts = {"test": len(test)}

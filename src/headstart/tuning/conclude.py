@@ -22,7 +22,6 @@ from headstart.evaluation import (
     headline,
     headline_figure,
     naive_baseline,
-    outputs_of,
     predictions_of,
     score,
 )
@@ -36,6 +35,7 @@ from headstart.tuning.clock import Clock
 from headstart.tuning.controls import Rival, controls_seconds, run_controls
 from headstart.tuning.fitting import seconds_per_sample
 from headstart.tuning.items import worst_mistakes, write_predictions
+from headstart.tuning.outputs import model_outputs
 from headstart.tuning.tune import Tuned
 from headstart.types import BadSample, Dataset, Inputs
 
@@ -55,17 +55,6 @@ def calibrate(model: Model, val_logits: np.ndarray, val_targets: np.ndarray) -> 
     """Set the model's temperature so that its validation probabilities mean what they say."""
     if model.schema.task != "regression":
         model.temperature = fit_temperature(val_logits, val_targets, task=model.schema.task)
-
-
-def model_outputs(model: Model, logits: np.ndarray) -> np.ndarray:
-    """Return calibrated probabilities, or values in the targets' own unit."""
-    return outputs_of(
-        model.schema,
-        logits,
-        temperature=model.temperature,
-        target_mean=model.target_mean,
-        target_scale=model.target_scale,
-    )
 
 
 def conclude(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from headstart.evaluation import outputs_of, predictions_of
+from headstart.evaluation import predictions_of
 from headstart.events import emit, unheard
 from headstart.model import run_batches
 from headstart.starts import find_start
@@ -19,6 +19,7 @@ from headstart.training.recipe import Wishes
 from headstart.tuning.bench import PROBE_SAMPLES, Bench, install, prepare_sample, probe, set_up
 from headstart.tuning.boosting import boosting_control
 from headstart.tuning.clock import Clock
+from headstart.tuning.outputs import model_outputs
 from headstart.types import Dataset, Inputs
 
 TFIDF = "TF-IDF + linear"
@@ -97,8 +98,5 @@ def _tfidf(dataset: Dataset, seed: int, test: Inputs) -> Rival:
     # rows that the model's own preparation left out are no items of the comparison
     place_of = {int(i): place for place, i in enumerate(own_test.ids)}
     logits = logits[[place_of[int(i)] for i in test.ids]]
-    model = bench.model
-    outputs = outputs_of(
-        dataset.schema, logits, target_mean=model.target_mean, target_scale=model.target_scale
-    )
+    outputs = model_outputs(bench.model, logits)
     return Rival(TFIDF, predictions_of(dataset.schema, outputs))

@@ -12,21 +12,10 @@ import pyarrow.parquet as pq
 
 from headstart.evaluation import predictions_of
 from headstart.runfolder import RunFolder
+from headstart.tuning.outputs import label_names
 from headstart.types import Dataset, Inputs, Schema
 
 _NUM_SHOWN = 12
-
-
-def label_names(schema: Schema, rows: np.ndarray) -> list[str]:
-    """Return what a person calls targets or predictions of a task with classes.
-
-    Args:
-        schema: Gives task and classes.
-        rows: int64 (N,) class indices, or uint8 (N, K) labels.
-    """
-    if rows.ndim == 1:
-        return [schema.classes[int(row)] for row in rows]
-    return [", ".join(schema.classes[k] for k in np.flatnonzero(row)) for row in rows]
 
 
 def write_predictions(folder: RunFolder, test: Inputs, schema: Schema, outputs: np.ndarray) -> None:
