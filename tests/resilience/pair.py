@@ -59,6 +59,8 @@ RECIPES = {
         "optimizer": "adamw",
     },
 }
+# the same in several phases: the leader says how each is trained
+RECIPES["gradual"] = RECIPES["frozen"] | {"strategy": "gradual"}
 told = {"ids": {}, "micro": {}}
 
 

@@ -157,12 +157,13 @@ def test_too_little_memory_in_one_process_halves_in_both_and_changes_nothing(
 
 
 @pytest.mark.slow
-def test_a_frozen_part_is_computed_once_and_followed_by_both(cache, tmp_path):
+@pytest.mark.parametrize("recipe", ["frozen", "gradual"])
+def test_a_frozen_part_is_computed_once_and_followed_by_both(cache, tmp_path, recipe):
     one, out = tmp_path / "one", tmp_path / "run"
-    codes, said = end(start(cache, one, 1, recipe="frozen"))
+    codes, said = end(start(cache, one, 1, recipe=recipe))
     assert codes == [0], said
     entries = sorted((cache / "activations").iterdir())
-    codes, said = end(start(cache, out, 2, recipe="frozen"))
+    codes, said = end(start(cache, out, 2, recipe=recipe))
     assert codes == [0, 0], said
     assert sorted((cache / "activations").iterdir()) == entries  # nobody computed another
     alone, first, second = told(one, "0.0"), told(out, "0.0"), told(out, "1.0")

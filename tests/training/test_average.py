@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from headstart.training.average import WeightAverage
+from headstart.training.average import WeightAverage, learned_state
 
 
 def make():
@@ -22,7 +22,7 @@ def disturb(module, step):
 
 def test_the_first_average_equals_the_weights():
     module = make()
-    average = WeightAverage(module, half_life_steps=10)
+    average = WeightAverage(learned_state(module), half_life_steps=10)
     disturb(module, 5)
     average.update()
     for name, value in module.state_dict().items():
@@ -31,7 +31,11 @@ def test_the_first_average_equals_the_weights():
 
 def test_the_average_equals_the_bias_corrected_formula():
     module = make()
-    average, decay, weights = WeightAverage(module, half_life_steps=4), 0.5 ** (1 / 4), []
+    average, decay, weights = (
+        WeightAverage(learned_state(module), half_life_steps=4),
+        0.5 ** (1 / 4),
+        [],
+    )
     for step in range(12):
         disturb(module, step)
         average.update()
@@ -46,7 +50,7 @@ def test_the_average_equals_the_bias_corrected_formula():
 
 def test_after_a_half_life_an_old_weight_counts_half():
     module = nn.Linear(1, 1, bias=False)
-    average = WeightAverage(module, half_life_steps=20)
+    average = WeightAverage(learned_state(module), half_life_steps=20)
     with torch.no_grad():
         module.weight.fill_(1.0)
         for _ in range(2_000):
@@ -59,7 +63,7 @@ def test_after_a_half_life_an_old_weight_counts_half():
 
 def test_a_shorter_half_life_forgets_what_came_before():
     module = nn.Linear(1, 1, bias=False)
-    average = WeightAverage(module, half_life_steps=1_000)
+    average = WeightAverage(learned_state(module), half_life_steps=1_000)
     with torch.no_grad():
         module.weight.fill_(1.0)
         for _ in range(50):
@@ -73,7 +77,7 @@ def test_a_shorter_half_life_forgets_what_came_before():
 
 def test_applied_swaps_and_restores_even_after_an_error():
     module = make()
-    average = WeightAverage(module, half_life_steps=3)
+    average = WeightAverage(learned_state(module), half_life_steps=3)
     for step in range(5):
         disturb(module, step)
         average.update()
@@ -96,4 +100,4 @@ def test_applied_swaps_and_restores_even_after_an_error():
 def test_frozen_parameters_are_not_averaged():
     module = make()
     module[0].requires_grad_(False)
-    assert "0.weight" not in WeightAverage(module, 3).state
+    assert "0.weight" not in WeightAverage(learned_state(module), 3).state

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -10,8 +11,8 @@ from headstart.training.strategy import (
     build_optimizer,
     freeze,
     parameter_groups,
+    phases_of,
     set_train_mode,
-    trainable_layers,
 )
 
 
@@ -44,11 +45,26 @@ class Encoder(nn.Module):
 def test_each_strategy_frees_its_layers(recipe, strategy, num_last, learns):
     encoder = Encoder()
     recipe = replace(recipe, strategy=strategy, num_last_layers=num_last)
-    assert trainable_layers(recipe, 3) == learns
+    (phase,) = phases_of(recipe, 3)
+    assert (phase.start, phase.end, phase.learns) == (0.0, 1.0, tuple(learns))
     freeze(encoder, encoder.layers, learns)
     parameters = dict(encoder.named_parameters())
     for names, learn in zip(encoder.layers, learns, strict=True):
         assert all(parameters[n].requires_grad == learn for n in names)
+
+
+@pytest.mark.parametrize(
+    ("num_layers", "counts"), [(1, [1]), (3, [1, 2, 3]), (8, [1, 2, 4, 8]), (13, [1, 2, 4, 8, 13])]
+)
+def test_gradual_unfreezing_frees_layers_from_the_last_one_down(recipe, num_layers, counts):
+    phases = phases_of(replace(recipe, strategy="gradual"), num_layers)
+    assert [sum(phase.learns) for phase in phases] == counts
+    assert all(sorted(phase.learns) == list(phase.learns) for phase in phases)
+    assert phases[0].start == 0
+    assert [phase.end for phase in phases] == [*(phase.start for phase in phases[1:]), 1]
+    if len(counts) > 1:
+        assert phases[-1].start == pytest.approx(0.5)
+        assert np.ptp([phase.end - phase.start for phase in phases[:-1]]) < 1e-12
 
 
 def test_a_frozen_batchnorm_stays_as_it_is_while_the_rest_trains(recipe):

@@ -1,5 +1,7 @@
 """A frozen part is computed once, and the training that follows is the same bit for bit."""
 
+import os
+import signal
 import time
 
 import numpy as np
@@ -11,9 +13,11 @@ from headstart.data import load
 from headstart.events import listen
 from headstart.model import run_batches
 from headstart.starts import find_start
+from headstart.training.contract import StopRequested
+from headstart.training.probe import fit_probe
 from headstart.training.recipe import Wishes
 from headstart.tuning.bench import Part, prepare_sample, set_up
-from headstart.tuning.frozen import features_of
+from headstart.tuning.features import features_of
 from headstart.tuning.tune import tune
 
 VIT = "scratch/vit-tiny"
@@ -29,12 +33,12 @@ def data():
     return load("digits-8x8")
 
 
-def bench_of(data, address="scratch/simple-cnn", **wishes):
-    options = {"num_steps": 12, "batch_size": 16, "num_last_layers": 1} | wishes
+def bench_of(data, address="scratch/simple-cnn", strategy="last-n", **wishes):
+    options = {"num_steps": 12, "batch_size": 16} | wishes
     return set_up(
         data,
         find_start(address),
-        "last-n",
+        strategy,
         Wishes(**options),
         size=None,
         device=torch.device("cpu"),
@@ -91,6 +95,80 @@ def test_without_augmentation_nothing_but_time_changes(data):
     online, _, _ = trained(data, views=0)
     assert "views" in names_of(told, "choice")
     assert are_equal(cached, online)
+
+
+def probed(data, monkeypatch, **wishes):
+    """Return the features that a probe was fitted on, and on how many samples a pass was made."""
+    met, passed = [], []
+
+    def fit(features, targets, val_features, *rest, **options):
+        met.append((features, val_features))
+        return fit_probe(features, targets, val_features, *rest, **options)
+
+    def pass_over(model, inputs, **options):
+        passed.append(len(inputs))
+        return run_batches(model, inputs, model.features)
+
+    monkeypatch.setattr("headstart.tuning.bench.fit_probe", fit)
+    monkeypatch.setattr("headstart.tuning.bench.features_of", pass_over)
+    trained(data, VIT, **wishes)
+    return *met[0], passed
+
+
+def test_the_probe_reads_what_is_kept_and_sees_the_same_features(data, monkeypatch):
+    train, val, passed = probed(data, monkeypatch)
+    assert passed == []
+    plain, plain_val, passed = probed(data, monkeypatch, views=0)
+    assert passed == [96, 48]
+    assert np.array_equal(train, plain)
+    assert np.array_equal(val, plain_val)
+
+
+def test_the_probe_of_augmented_training_sees_samples_as_they_are(data, monkeypatch):
+    options = {"views": 2, "augment": "light"}
+    train, val, passed = probed(data, monkeypatch, **options)
+    assert passed == [96]  # views are kept; of the samples themselves only val's
+    plain, plain_val, _ = probed(data, monkeypatch, views=0)
+    assert np.array_equal(train, plain)
+    assert np.array_equal(val, plain_val)
+
+
+@pytest.mark.parametrize("address", ["scratch/simple-cnn", VIT])
+def test_gradual_unfreezing_computes_the_frozen_part_of_each_phase_once(data, address, monkeypatch):
+    # ten epochs of six steps: phases long enough for a kept part to pay
+    options = {"strategy": "gradual", "num_steps": 60, "augment": "light", "views": 2}
+    cached, logits, told = trained(data, address, **options)
+    filled = [str(n) for n in names_of(told, "task") if str(n).startswith("frozen part")]
+    chosen = [f["value"] for kind, f in told if kind == "choice" and f["name"] == "views"]
+    assert len(chosen) >= 2  # a phase each, but the last, which freezes nothing
+    assert set(chosen) == {2}
+    assert filled
+    monkeypatch.setattr("headstart.tuning.tune.freeze_prefix", lambda *args, **options: None)
+    online, online_logits, told = trained(data, address, **options)
+    assert not any(str(n).startswith("frozen part") for n in names_of(told, "task"))
+    assert are_equal(cached, online)
+    assert np.array_equal(logits, online_logits)
+
+
+def test_a_signal_stops_the_computing_of_a_frozen_part(data):
+    bench = bench_of(data)
+    train = prepare_sample(data, "train", bench, 600, seed=0)
+    val = prepare_sample(data, "val", bench, 48, seed=0)
+    told = []
+    with listen(lambda kind, fields: told.append(fields.get("done"))), pytest.raises(StopRequested):
+        tune(
+            bench,
+            train,
+            val,
+            checkpoints=None,
+            deadline=None,
+            stop_requested=lambda: 256 in told,
+            seconds_per_sample=1e-3,
+        )
+    assert max(done for done in told if done) == 256
+    # what was half computed is not taken for whole
+    _, _, told = trained(data)
+    assert any(str(n).startswith("frozen part") for n in names_of(told, "task"))
 
 
 def test_a_second_run_reads_what_the_first_computed(data):
@@ -150,13 +228,13 @@ def test_features_are_kept_where_they_took_long(data, monkeypatch):
     bench = bench_of(data)
     train = prepare_sample(data, "train", bench, 64, seed=0)
     plain = run_batches(bench.model, train, bench.model.features)
-    monkeypatch.setattr("headstart.tuning.frozen._WORTH_SECONDS", 0.0)
+    monkeypatch.setattr("headstart.tuning.features._WORTH_SECONDS", 0.0)
     assert np.array_equal(features_of(bench.model, train), plain)
 
     def refuse(*args, **options):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr("headstart.tuning.frozen.run_batches", refuse)
+    monkeypatch.setattr("headstart.tuning.features.run_batches", refuse)
     assert np.array_equal(features_of(bench.model, train), plain)
     with pytest.raises(AssertionError, match="computed again"):  # other samples, other features
         features_of(bench.model, Part(train, np.arange(10)))
@@ -166,14 +244,17 @@ def test_features_are_kept_where_they_took_long(data, monkeypatch):
         features_of(bench.model, train)
 
 
-def test_an_interrupted_run_goes_on_with_the_same_views(data, tmp_path):
-    import os
-    import signal
-
+@pytest.mark.parametrize(
+    ("strategy", "num_steps", "stop_at"),
+    [("last-n", 30, 5), ("gradual", 60, 3), ("gradual", 60, 40)],
+)
+def test_an_interrupted_run_goes_on_with_the_same_views(
+    data, tmp_path, strategy, num_steps, stop_at
+):
     options = {
         "start": "scratch/simple-cnn",
-        "strategy": "last-n",
-        "num_steps": 30,
+        "strategy": strategy,
+        "num_steps": num_steps,
         "batch_size": 16,
         "augment": "light",
         "device": "cpu",
@@ -181,7 +262,7 @@ def test_an_interrupted_run_goes_on_with_the_same_views(data, tmp_path):
     whole = hs.finetune(data, out=str(tmp_path / "whole"), **options)
 
     def stop(kind, fields):
-        if kind == "task" and fields.get("name") == "fine-tune" and fields["done"] >= 5:
+        if kind == "task" and fields.get("name") == "fine-tune" and fields["done"] >= stop_at:
             os.kill(os.getpid(), signal.SIGINT)
 
     with listen(stop), pytest.raises(hs.Interrupted):

@@ -26,7 +26,7 @@ def finetune(
     data: Data,
     *,
     start: str | nn.Module,
-    strategy: Literal["auto", "head", "last-n", "lp-ft", "full", "lora"] = "auto",
+    strategy: Literal["auto", "head", "last-n", "lp-ft", "gradual", "full", "lora"] = "auto",
     out: str | None = None,
     budget: str | None = None,
     num_epochs: float | None = None,
@@ -75,9 +75,10 @@ def finetune(
             maps images (B, C, S, S) to features (B, D), with its spec, or what wrap_module made of
             one.
         strategy: What learns: head (a linear head on frozen features), last-n (also the last
-            layers), lp-ft (first the head, then everything), full (everything at once), lora
-            (first the head, then low-rank adapters beside frozen weights); auto is lp-ft for a
-            pretrained start, head for a linear one, and full for other random weights.
+            layers), lp-ft (first the head, then everything), gradual (first the head, then layer
+            after layer from the last one down), full (everything at once), lora (first the head,
+            then low-rank adapters beside frozen weights); auto is lp-ft for a pretrained start,
+            head for a linear one, and full for other random weights.
         out: Run folder to write; runs/<data> when not given.
         budget: Hard limit of the whole command, for example 90s, 10m or 2h.
         num_epochs: Passes over train.

@@ -37,7 +37,7 @@ def fit(
     budget: str = "10m",
     out: str | None = None,
     starts: Sequence[str] | None = None,
-    strategy: Literal["auto", "head", "last-n", "lp-ft", "full", "lora"] = "auto",
+    strategy: Literal["auto", "head", "last-n", "lp-ft", "gradual", "full", "lora"] = "auto",
     augment: Literal["auto", "none", "digits", "light", "standard"] = "auto",
     imbalance: Literal["auto", "none", "weights", "oversample"] = "auto",
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",

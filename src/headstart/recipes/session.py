@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -211,11 +211,9 @@ def complete(
     from dataclasses import replace
 
     from headstart.reporting import render_page
-    from headstart.training.checkpoint import CheckpointFolder
-    from headstart.tuning.conclude import calibrate, conclude, notes_of, save_model
+    from headstart.tuning.conclude import conclude, notes_of, save_model
     from headstart.tuning.fitting import seconds_per_sample
-    from headstart.tuning.stop import graceful_stop
-    from headstart.tuning.tune import better, tune
+    from headstart.tuning.tune import better
 
     folder = current.folder
     if "views" in current.plan:  # chosen before the run was interrupted
@@ -224,26 +222,8 @@ def complete(
     train, val, test = _prepare(dataset, bench, each, clock, team)
     for note in notes_of(train):
         emit("note", text=note)
-    reserve = _reserve(dataset, each, clock)
-    with graceful_stop() as stop:
-        tuned = tune(
-            bench,
-            train,
-            val,
-            checkpoints=CheckpointFolder(folder.state),
-            deadline=clock.deadline(reserve),
-            stop_requested=partial(_stop_requested, stop, team),
-            on_usable=partial(save_model, folder, dataset, bench) if rival is None else _nothing,
-            seconds_per_sample=each,
-            on_views=lambda views: current.remember(views=views),
-            team=team,
-        )
-    # without a loop (strategy head) nobody has answered the request yet
-    ended = tuned.result.ended if tuned.result else "interrupted" if stop.requested else "finished"
-    if ended == "interrupted":
-        calibrate(bench.model, tuned.val_logits, val.targets)
-        save_model(folder, dataset, bench)
-        raise KeyboardInterrupt(stop.signal_number)
+    on_usable = partial(save_model, folder, dataset, bench) if rival is None else _nothing
+    tuned = _tune(current, dataset, bench, train, val, each, clock, on_usable, team)
     if rival is not None:
         bench, tuned = better(bench, tuned, rival, val)
     concluded = conclude(
@@ -267,6 +247,53 @@ def complete(
     )
     folder.write("report.html", page.encode())
     folder.finish()
+
+
+def _tune(
+    current: Session,
+    dataset: Dataset,
+    bench: Bench,
+    train: Inputs,
+    val: Inputs,
+    seconds_per_sample: float,
+    clock: Clock,
+    on_usable: Callable[[], None],
+    team: Team | None,
+) -> Tuned:
+    """Fine-tune; where someone asked to stop, keep what there is.
+
+    Raises:
+        KeyboardInterrupt: After that.
+    """
+    from headstart.training.checkpoint import CheckpointFolder
+    from headstart.training.contract import StopRequested
+    from headstart.tuning.conclude import calibrate, save_model
+    from headstart.tuning.stop import graceful_stop
+    from headstart.tuning.tune import tune
+
+    with graceful_stop() as stop:
+        try:
+            tuned = tune(
+                bench,
+                train,
+                val,
+                checkpoints=CheckpointFolder(current.folder.state),
+                deadline=clock.deadline(_reserve(dataset, seconds_per_sample, clock)),
+                stop_requested=partial(_stop_requested, stop, team),
+                on_usable=on_usable,
+                seconds_per_sample=seconds_per_sample,
+                on_views=lambda views: current.remember(views=views),
+                team=team,
+            )
+        except StopRequested as error:  # there is nothing to keep yet
+            raise KeyboardInterrupt(stop.signal_number) from error
+    # without a loop (strategy head) nobody has answered the request yet
+    ended = tuned.result.ended if tuned.result else "interrupted" if stop.requested else "finished"
+    if ended == "interrupted":
+        calibrate(bench.model, tuned.val_logits, val.targets)
+        save_model(current.folder, dataset, bench)
+        raise KeyboardInterrupt(stop.signal_number)
+    return tuned
 
 
 def _stop_requested(stop: StopRequest, team: Team | None) -> bool:

@@ -8,7 +8,7 @@ Floating buffers (BatchNorm's statistics) are averaged alike; integer buffers ar
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -16,23 +16,23 @@ from torch import Tensor, nn
 
 
 class WeightAverage:
-    """Keep the average of a module's state.
+    """Keep the average of what a module learns.
 
     Args:
-        module: Whose state is averaged.
+        learned: What is averaged, by name, as ``learned_state`` gives it.
         half_life_steps: Steps after which a weight's share has halved.
     """
 
-    def __init__(self, module: nn.Module, half_life_steps: float) -> None:
+    def __init__(self, learned: Mapping[str, Tensor], half_life_steps: float) -> None:
         self.half_life_steps = half_life_steps
         self.total_weight = 0.0  # sum of the shares before scaling: 1 + d + d² … for a constant d
-        self._live = learned_state(module)
+        self._live = learned
         self.state = {name: value.detach().clone() for name, value in self._live.items()}
         self._floats = [n for n, value in self._live.items() if value.is_floating_point()]
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take the module's present weights into the average."""
+        """Take the present weights into the average."""
         decay = 0.5 ** (1.0 / max(1.0, self.half_life_steps))
         self.total_weight = decay * self.total_weight + 1.0
         share = 1.0 / self.total_weight
@@ -60,6 +60,17 @@ class WeightAverage:
 
 
 def learned_state(module: nn.Module) -> dict[str, Tensor]:
-    """Return what training changes, by name: parameters that learn, and buffers."""
+    """Return what training changes, by name: parameters that learn now, and buffers."""
     learned = {n: p for n, p in module.named_parameters() if p.requires_grad}
     return {**learned, **dict(module.named_buffers())}
+
+
+@torch.no_grad()
+def set_tensors(tensors: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
+    """Copy values into tensors of the same names.
+
+    Raises:
+        KeyError: If a value is missing.
+    """
+    for name, tensor in tensors.items():
+        tensor.copy_(values[name])

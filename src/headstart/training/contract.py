@@ -19,6 +19,24 @@ class StopRequested(Exception):
     """Leave a hook that saw the request to stop midway; the loop saves and ends, interrupted."""
 
 
+def never() -> bool:
+    """Nobody asks to stop."""
+    return False
+
+
+def stoppable(
+    compute: Callable[..., Tensor], stop_requested: Callable[[], bool]
+) -> Callable[..., Tensor]:
+    """Return a function that raises ``StopRequested`` instead, once someone has asked to stop."""
+
+    def compute_or_stop(*inputs: Tensor) -> Tensor:
+        if stop_requested():
+            raise StopRequested
+        return compute(*inputs)
+
+    return compute_or_stop
+
+
 @dataclass(frozen=True)
 class Check:
     """What a look at the validation split found: a higher ``score`` wins, then a lower ``loss``."""
@@ -108,6 +126,7 @@ class Hooks:
         learning_rate_factor: Progress in [0, 1] to a factor on every group's ``peak``.
         set_mode: Put the module in its training mode.
         stop_requested: Whether someone asked to stop (a signal).
+        enter: Progress in [0, 1], before each step, to whether what learns has changed with it.
         team: The processes that train together; None where one trains alone. Then ``batches`` gives
             this process's share, and the next two are there for the report of a loss that is not
             finite.
@@ -121,6 +140,7 @@ class Hooks:
     learning_rate_factor: Callable[[float], float]
     set_mode: Callable[[], None]
     stop_requested: Callable[[], bool]
+    enter: Callable[[float], bool] = lambda progress: False
     team: Team | None = None
     step_ids: Callable[[int], np.ndarray] | None = None
     whole: Callable[[int], Iterator[Batch]] | None = None

@@ -111,6 +111,7 @@ class FollowingLoop(Loop):
         self.together.align()
         self._set_mode()
         while self.together.lead(is_step=False):
+            self.enter_phase()
             self._step()
             self.state.step += 1
         return LoopResult("followed", self.state)

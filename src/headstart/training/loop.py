@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from headstart.errors import DivergenceError, RunFolderError
 from headstart.events import emit
-from headstart.training.average import WeightAverage, learned_state
+from headstart.training.average import WeightAverage, learned_state, set_tensors
 from headstart.training.checkpoint import Checkpoint, CheckpointFolder
 from headstart.training.contract import (
     Check,
@@ -67,9 +67,11 @@ class Loop:
         self.deadline = deadline
         self.writer = CheckpointWriter(checkpoints) if checkpoints else None
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        # what learns later on, too: a phase of the run may hold some of it still
+        self.learned = learned_state(module)
         self.state = LoopState(step=0, num_steps=options.num_steps)
         half_life = options.ema_half_life * options.num_steps
-        self.average = WeightAverage(module, half_life) if options.ema_half_life else None
+        self.average = WeightAverage(self.learned, half_life) if options.ema_half_life else None
         self.best: dict[str, Tensor] | None = None
         # fp16 needs its loss scaled; otherwise the scaler passes everything through
         self.scaler = torch.amp.GradScaler("cuda", enabled=options.scale_loss)
@@ -108,7 +110,8 @@ class Loop:
                 f"The validation loss was never a finite number in {self.state.step} steps; "
                 f"expected one. Lower --learning-rate, or choose another start."
             )
-        self._load_best()
+        if self.best is not None:
+            set_tensors(self.learned, self.best)
         return LoopResult(ended, self.state)
 
     def _train(self) -> str:
@@ -118,6 +121,7 @@ class Loop:
             if self._is_check_due() and self._check():
                 return "early"
             while state.step < state.num_steps:
+                self.enter_phase()
                 began = time.monotonic()
                 self._tell_written()
                 if self.together:
@@ -167,13 +171,18 @@ class Loop:
         if share > 1 and left > 2 * self.writer.seconds:
             self._save()
         elif not self.writer.is_prepared and left > self.options.checkpoint_seconds:
-            best = self.best or learned_state(self.module)
-            self.writer.prepare(gather(self.module, self.optimizer, self.average, best))
+            best = self.best or self.learned
+            self.writer.prepare(gather(self.learned, self.optimizer, self.average, best))
 
     def _look_back(self) -> None:
         """Read from the device which steps were skipped since the last look."""
         self.guard.look()
         self.state.skipped_in_a_row = self.guard.skipped
+
+    def enter_phase(self) -> None:
+        """Let learn what learns from here on; not part of what a step costs."""
+        if self.hooks.enter(self.state.progress):
+            self._set_mode()
 
     def _set_mode(self) -> None:
         self.hooks.set_mode()
@@ -262,7 +271,7 @@ class Loop:
             if is_finite and rank > (state.best_score, -state.best_loss):
                 state.best_score, state.best_loss = found.score, found.loss
                 state.best_step = state.step
-                self.best = {n: v.detach().clone() for n, v in learned_state(self.module).items()}
+                self.best = {n: v.detach().clone() for n, v in self.learned.items()}
         self._set_mode()
         state.last_check_step = state.step
         if found.score > state.reference_score + 0.5 * found.standard_error:
@@ -302,8 +311,10 @@ class Loop:
             self._check()
 
     def _tell(self, loss: float) -> None:
-        state = self.state
-        self.told = time.monotonic()
+        state, self.told = self.state, time.monotonic()
+        eta = (state.num_steps - state.step) * self.pace.step_seconds
+        if self.deadline is not None:  # never past it
+            eta = min(eta, max(0.0, self.deadline - self.told))
         emit(
             "task",
             name="fine-tune",
@@ -312,19 +323,8 @@ class Loop:
             loss=loss,
             val=state.best_score if state.best_step >= 0 else None,
             samples_per_second=self.options.batch_size / max(1e-9, self.pace.step_seconds),
-            eta_seconds=self._eta(self.told),
+            eta_seconds=eta,
         )
-
-    def _eta(self, now: float) -> float:
-        """Return the seconds until the end: by the pace, and never past the deadline."""
-        eta = (self.state.num_steps - self.state.step) * self.pace.step_seconds
-        return eta if self.deadline is None else min(eta, max(0.0, self.deadline - now))
-
-    @torch.no_grad()
-    def _load_best(self) -> None:
-        if self.best is not None:
-            for name, value in learned_state(self.module).items():
-                value.copy_(self.best[name])
 
     def _save(self) -> None:
         """Begin to save; what stands on the disk already is not saved again."""
@@ -337,7 +337,7 @@ class Loop:
             state["scaler"] = self.scaler.state_dict()
         if self.average:
             state["average_weight"] = self.average.total_weight
-        tensors = gather(self.module, self.optimizer, self.average, self.best)
+        tensors = gather(self.learned, self.optimizer, self.average, self.best)
         self.writer.save(self.state.step, tensors, state)
         self.saved_step = self.state.step
 
@@ -363,7 +363,7 @@ class Loop:
 
     def _take(self, found: Checkpoint) -> None:
         """Go on from a checkpoint."""
-        self.best = give_back(found.tensors, self.module, self.optimizer, self.average)
+        self.best = give_back(found.tensors, self.learned, self.optimizer, self.average)
         if self.average:
             self.average.total_weight = float(str(found.state["average_weight"]))
         if self.options.scale_loss:

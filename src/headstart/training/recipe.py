@@ -24,7 +24,7 @@ from headstart.training.limits import check_limits
 from headstart.training.schedule import ScheduleName
 from headstart.types import Schema, Start
 
-StrategyName = Literal["head", "last-n", "lp-ft", "full", "lora"]
+StrategyName = Literal["head", "last-n", "lp-ft", "gradual", "full", "lora"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Imbalance = Literal["none", "weights", "oversample"]
 Batchnorm = Literal["frozen", "train"]

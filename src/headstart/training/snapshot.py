@@ -9,21 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from headstart.training.average import WeightAverage, learned_state
+from headstart.training.average import WeightAverage, set_tensors
 from headstart.training.checkpoint import optimizer_tensors, restore_optimizer
 
 
 def gather(
-    module: nn.Module,
+    learned: Mapping[str, Tensor],
     optimizer: torch.optim.Optimizer,
     average: WeightAverage | None,
     best: Mapping[str, Tensor] | None,
 ) -> dict[str, Tensor]:
     """Return the tensors themselves, not copies, by prefix and name."""
     parts: dict[str, Mapping[str, Tensor]] = {
-        "model": learned_state(module),
+        "model": learned,
         "optimizer": optimizer_tensors(optimizer),
         "average": average.state if average else {},
         "best": best or {},
@@ -31,14 +31,13 @@ def gather(
     return {f"{part}.{n}": t for part, tensors in parts.items() for n, t in tensors.items()}
 
 
-@torch.no_grad()
 def give_back(
     tensors: Mapping[str, Tensor],
-    module: nn.Module,
+    learned: Mapping[str, Tensor],
     optimizer: torch.optim.Optimizer,
     average: WeightAverage | None,
 ) -> dict[str, Tensor] | None:
-    """Set module, optimizer and average to what ``gather`` gave; return the best weights.
+    """Set what learns, optimizer and average to what ``gather`` gave; return the best weights.
 
     Raises:
         KeyError, RuntimeError, and their like: If the tensors are another model's.
@@ -47,13 +46,10 @@ def give_back(
     for key, value in tensors.items():
         part, name = key.split(".", 1)
         parts.setdefault(part, {})[name] = value
-    for name, value in learned_state(module).items():
-        value.copy_(parts["model"][name])
+    set_tensors(learned, parts["model"])
     restore_optimizer(optimizer, parts.get("optimizer", {}))
     if average:
-        for name, value in average.state.items():
-            value.copy_(parts["average"][name])
+        set_tensors(average.state, parts["average"])
     if "best" not in parts:
         return None
-    device = next(module.parameters()).device
-    return {name: value.to(device) for name, value in parts["best"].items()}
+    return {name: value.to(learned[name].device) for name, value in parts["best"].items()}

@@ -1,13 +1,15 @@
 """Strategies: which parameters learn, with which learning rates. A strategy never loops.
 
 ``head`` trains a linear head on frozen features; ``last-n`` also the last n layers; ``full``
-everything at once; ``lp-ft`` first the head, then everything (Kumar et al., ICLR 2022); ``lora``
+everything at once; ``lp-ft`` first the head, then everything (Kumar et al., ICLR 2022); ``gradual``
+first the head, then layer after layer from the last one down (Howard and Ruder, ACL 2018); ``lora``
 first the head, then low-rank adapters beside frozen weights (Hu et al., ICLR 2022).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -18,13 +20,48 @@ from headstart.training.recipe import Batchnorm, Recipe
 _EMBEDDINGS = ("pos_embed", "cls_token", "dist_token", "reg_token", "relative_position_bias")
 
 
-def trainable_layers(recipe: Recipe, num_layers: int) -> list[bool]:
-    """Return for each encoder layer, stem first, whether it learns in the fine-tuning phase."""
+_GRADUAL_SHARE = 0.5  # of the steps, until everything learns
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of the loop in which the same layers learn.
+
+    Attributes:
+        start: Progress in [0, 1) at which it begins.
+        end: Progress at which the next one begins; 1 for the last.
+        learns: For each encoder layer, stem first, whether it learns.
+    """
+
+    start: float
+    end: float
+    learns: tuple[bool, ...]
+
+
+def phases_of(recipe: Recipe, num_layers: int) -> list[Phase]:
+    """Return the phases of the loop; what has begun to learn goes on to the end.
+
+    Under ``gradual`` the last layer learns, then the last two, four, eight …, for equal shares of
+    the first half of the run, and everything in the second.
+
+    Args:
+        recipe: Says the strategy.
+        num_layers: Layers of the encoder.
+    """
+    counts = [num_layers]
     if recipe.strategy == "head":
-        return [False] * num_layers
-    if recipe.strategy == "last-n":
-        return [index >= num_layers - recipe.num_last_layers for index in range(num_layers)]
-    return [True] * num_layers
+        counts = [0]
+    elif recipe.strategy == "last-n":
+        counts = [recipe.num_last_layers]
+    elif recipe.strategy == "gradual":
+        partial = [2**i for i in range(num_layers) if 2**i < num_layers]
+        counts = [*partial, num_layers]
+    share = _GRADUAL_SHARE / max(1, len(counts) - 1)
+    starts = [share * index for index in range(len(counts))]
+    return [
+        Phase(start, end, tuple(index >= num_layers - count for index in range(num_layers)))
+        for count, start, end in zip(counts, starts, [*starts[1:], 1.0], strict=True)
+    ]
 
 
 def freeze(

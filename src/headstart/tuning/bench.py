@@ -5,6 +5,7 @@ Every candidate and every fine-tuning is prepared here, in one way.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +24,7 @@ from headstart.starts import (
     build_text_encoder,
     wrap_module,
 )
+from headstart.training.contract import never
 from headstart.training.defaults import defaults_for
 from headstart.training.probe import ORDINARY, Probe, fit_probe
 from headstart.training.randomness import BOOTSTRAP, generator
@@ -33,7 +35,8 @@ from headstart.training.recipe import (
     Wishes,
     recipe_for,
 )
-from headstart.tuning.frozen import features_of
+from headstart.tuning.features import features_of
+from headstart.tuning.frozen import FrozenPrefix
 from headstart.types import BadSample, Dataset, ImageSpec, Inputs, Spec, SplitName, Start
 
 Pooling = Literal["auto", "native", "mean"]
@@ -42,6 +45,7 @@ PROBE_SAMPLES = {
     "head": 200_000,
     "last-n": 20_000,
     "lp-ft": 20_000,
+    "gradual": 20_000,
     "lora": 20_000,
     "full": 5_000,
 }
@@ -184,19 +188,33 @@ def probe(
     imbalance: Imbalance,
     limit: int,
     deadline: float | None,
+    prefix: FrozenPrefix | None = None,
+    stop_requested: Callable[[], bool] = never,
 ) -> Probe:
     """Fit a linear probe on the features of at most ``limit`` training samples.
 
-    The features are computed once, by the model as it stands, in eval mode, without augmentation.
+    The features are computed once, by the model as it stands, in eval mode, without augmentation;
+    where ``prefix`` has kept the frozen part of a pass, only the rest of it is computed.
     Where the encoder learns nothing and only hands terms on, they stay sparse.
+
+    Raises:
+        StopRequested: If someone asked to stop before all features were there.
     """
     model = bench.model
     places = subsample(train.targets, limit, seed=bench.recipe.seed)
     if isinstance(train, Terms) and isinstance(val, Terms):
         features, val_features = train.matrix[places], val.matrix
     else:
-        features = features_of(model, Part(train, places), name="probe features")
-        val_features = features_of(model, val)
+        if prefix is not None and prefix.train_features is not None:
+            features = prefix.train_features(places)
+        else:
+            features = features_of(
+                model, Part(train, places), name="probe features", stop_requested=stop_requested
+            )
+        if prefix is not None and prefix.val_features is not None:
+            val_features = prefix.val_features()
+        else:
+            val_features = features_of(model, val, stop_requested=stop_requested)
     # a linear regression on columns is ordinary least squares; every other probe is shrunk
     is_ordinary = (model.schema.modality, model.schema.task) == ("table", "regression")
     is_ordinary = is_ordinary and model.encoder.start.family == "linear"

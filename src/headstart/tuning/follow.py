@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from headstart.events import emit
@@ -15,29 +16,26 @@ from headstart.starts import find_start
 from headstart.training.distributed import Team
 from headstart.training.following import copy_module, follow
 from headstart.training.recipe import Recipe, Wishes
+from headstart.training.strategy import Phase
 from headstart.tuning.bench import Bench, prepare_sample, set_up
 from headstart.tuning.frozen import share_prefix
-from headstart.tuning.wiring import loop_options, plain_feed, share_of, unfreeze, wire
+from headstart.tuning.phases import Opened, Phases
+from headstart.tuning.wiring import loop_options, share_of, uncut, unfreeze, wire
 from headstart.types import Dataset, ImageSpec, Inputs, Start
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from headstart.training.cached_feed import CachedFeed
-    from headstart.training.feed import Feed
+    from torch import nn
 
 
-def lead_into_loop(team: Team, bench: Bench, views: int, *, is_cut: bool) -> None:
-    """Tell the followers that the loop begins, and give them the model as it stands.
-
-    Args:
-        team: The processes.
-        bench: The model and its recipe.
-        views: How many views of each sample there are; 0 augments anew in every epoch.
-        is_cut: Whether the network was cut and its frozen part computed.
-    """
-    team.say("loop", recipe=asdict(replace(bench.recipe, views=views)), is_cut=is_cut)
+def lead_into_loop(team: Team, bench: Bench) -> None:
+    """Tell the followers that the loop begins, and give them the model as it stands."""
+    team.say("loop", recipe=asdict(bench.recipe))
     copy_module(bench.model, team)
+
+
+def tell_phase(team: Team, opened: Opened) -> None:
+    """Tell the followers how the phase is trained that the loop enters now."""
+    team.say("phase", views=opened.views, is_cut=opened.is_cut)
 
 
 def tell_bench(team: Team, bench: Bench) -> None:
@@ -107,24 +105,33 @@ class Follower:
         # the head is the leader's probe, and a user's module may draw its own random weights
         copy_module(bench.model, team)
         optimizer = unfreeze(bench)
-        share = share_of(team)
-        forward: Callable[..., Tensor] = bench.model
-        feed: Feed | CachedFeed
-        if word["is_cut"]:
-            feed, forward = share_prefix(bench.model, bench.recipe, train, share)
-        else:
-            feed = plain_feed(bench, train, share)
+        phases = Phases(bench, train, partial(self._open, bench, train))
         hooks = wire(
             bench,
             train,
-            feed,
-            forward,
+            phases,
             look=_no_look,
             stop_requested=lambda: False,  # the leader stops for all
             team=team,
         )
-        options = loop_options(bench.recipe, feed.order, check_seconds=0.0, team=team)
+        options = loop_options(bench.recipe, phases.order, check_seconds=0.0, team=team)
         follow(bench.model, optimizer, hooks, options)
+
+    def _open(self, bench: Bench, train: Inputs, phase: Phase) -> Opened:
+        """Make a phase ready as the leader has; it says so before the first step.
+
+        Raises:
+            SystemExit: If the leader has ended instead, which it has told.
+        """
+        word: dict[str, Any] = self.team.hear() or {}
+        if word["kind"] == "ended":
+            raise SystemExit(word["code"])
+        share, views = share_of(self.team), word["views"]
+        if not word["is_cut"]:
+            return uncut(bench, train, share, views)
+        recipe = replace(bench.recipe, views=views)
+        feed, forward = share_prefix(bench.model, recipe, train, share)
+        return Opened(feed, forward, is_cut=True, views=views)
 
 
 def _no_look() -> NoReturn:

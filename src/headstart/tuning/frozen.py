@@ -1,7 +1,6 @@
-"""What a frozen part of a network computes, computed once: for probes, and for the loop.
+"""The frozen first layers of a network, computed once.
 
-``features_of`` keeps the pooled features of a frozen encoder; every probe of the same weights on
-the same samples reads them. ``freeze_prefix`` cuts a network whose first layers are frozen, runs
+``freeze_prefix`` cuts a network whose first layers are frozen, runs
 the frozen part once per sample and view, and hands the loop batches, a forward and a check that
 run the rest alone. What cannot be cut, or does not pay, trains uncached, and that is said.
 """
@@ -13,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from hashlib import blake2b
 from itertools import pairwise
 
 import numpy as np
@@ -22,22 +20,23 @@ from torch import Tensor
 
 from headstart.errors import StartError
 from headstart.events import emit
-from headstart.model import Model, evaluating, run_batches
+from headstart.model import Model, evaluating
 from headstart.tensors import to_tensors
 from headstart.training.activations import ActivationCache, ActivationStore, Layout, activation_key
 from headstart.training.augment import POLICIES, augment
 from headstart.training.cached_feed import CachedFeed
+from headstart.training.contract import StopRequested, never
 from headstart.training.cut import Cut, Uncut, cut_network
 from headstart.training.feed import ids_digest
 from headstart.training.memory import free_memory_bytes
 from headstart.training.order import WHOLE, Share
 from headstart.training.recipe import Recipe
-from headstart.training.slots import Slot
 from headstart.training.views import Views, choose_views, views_seed
 from headstart.types import Inputs
 
-_CHUNK = 64  # samples of one pass of the frozen part
-_WORTH_SECONDS = 0.5  # features that took less are not worth a place on disk
+# samples of one pass of the frozen part: as many as ``run_batches`` takes, so that what is computed
+# from kept activations has the bits of what is computed from the samples
+_CHUNK = 128
 _FILL_SHARE = 0.3  # of the time left, that computing the frozen part may take
 
 
@@ -45,36 +44,6 @@ def autocast(recipe: Recipe, device: torch.device) -> contextlib.AbstractContext
     """Return the number format that a recipe's forward passes run in."""
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.precision)
     return torch.autocast(device.type, dtype) if dtype else contextlib.nullcontext()
-
-
-def features_of(model: Model, inputs: Inputs, *, name: str | None = None) -> np.ndarray:
-    """Return features, float32, shape (N, D), of a model as it stands; computed once, then kept.
-
-    Args:
-        model: Its encoder's weights are part of the key.
-        inputs: The samples; their ids name their content.
-        name: Name of the progress line; None shows none.
-    """
-    slot = Slot((model.encoder.num_features,), "float32", (0,))
-    layout = Layout((slot,), len(inputs))
-    key = activation_key(
-        {
-            "features": _weights_digest(model),
-            "architecture": repr(model.encoder.architecture),
-            "ids": ids_digest(inputs),
-            "device": model.device.type,
-        }
-    )
-    cache = ActivationCache()
-    if (store := cache.open(key, layout)) is not None:
-        return store.rows(np.arange(len(inputs)))[0]
-    began = time.monotonic()
-    features = run_batches(model, inputs, model.features, name=name)
-    if time.monotonic() - began > _WORTH_SECONDS:
-        whole = np.arange(len(inputs))
-        about = f"features of {model.encoder.start.address}"
-        cache.fill(key, layout, [(whole, (torch.from_numpy(features),))], about=about)
-    return features
 
 
 @dataclass(frozen=True)
@@ -87,12 +56,18 @@ class FrozenPrefix:
         check_logits: Logits of the validation samples, shape (M, K), in eval mode, by a function
             such as ``forward``.
         views: How many views each sample has.
+        train_features: Features, float32, shape (P, D), of training samples at places, shape (P,),
+            by the model as it stands; None where what is kept is not what ``features_of`` would
+            compute (augmented, or in a narrower type).
+        val_features: Those of all validation samples, shape (M, D); None likewise.
     """
 
     feed: CachedFeed
     forward: Callable[..., Tensor]
     check_logits: Callable[[Callable[..., Tensor]], np.ndarray]
     views: Views
+    train_features: Callable[[np.ndarray], np.ndarray] | None
+    val_features: Callable[[], np.ndarray] | None
 
 
 def freeze_prefix(
@@ -105,6 +80,7 @@ def freeze_prefix(
     seconds_per_sample: float,
     deadline: float | None,
     share: Share = WHOLE,
+    stop_requested: Callable[[], bool] = never,
 ) -> FrozenPrefix | None:
     """Compute the frozen part of a network once; None where it trains uncached, which is said.
 
@@ -118,6 +94,10 @@ def freeze_prefix(
         seconds_per_sample: One forward pass of one sample.
         deadline: ``time.monotonic()`` value by which training has ended; None for no limit.
         share: Which part of every step is this process's.
+        stop_requested: Whether someone asked to stop.
+
+    Raises:
+        StopRequested: Between two batches, if someone asked to stop.
     """
     if recipe.views == 0:
         return None
@@ -125,7 +105,7 @@ def freeze_prefix(
     if reason is None:
         found = _cut(model, recipe, train)
         if isinstance(found, Cut):
-            job = _Job(model, recipe, found, share)
+            job = _Job(model, recipe, found, share, stop_requested)
             return _fill(job, train, val, num_epochs, seconds_per_sample, deadline)
         reason = found.reason
     if reason:
@@ -154,7 +134,9 @@ def share_prefix(
             f"expected the same everywhere. Give --views 0 to train uncached."
         )
     job = _Job(model, recipe, found, share)
-    return _feed(job, ActivationCache(), train, recipe.views or 1), found.suffix
+    return _feed(
+        job, train, _stores(job, ActivationCache(), train, recipe.views or 1)
+    ), found.suffix
 
 
 @dataclass(frozen=True)
@@ -165,6 +147,7 @@ class _Job:
     recipe: Recipe
     cut: Cut
     share: Share
+    stop_requested: Callable[[], bool] = never
 
 
 def _no_cut(model: Model, recipe: Recipe, train: Inputs) -> str | None:
@@ -239,18 +222,32 @@ def _fill(
     emit("choice", name="views", value=views.num, why=views.why)
     if not views.num:
         return None
-    feed = _feed(job, cache, train, views.num)
+    stores = _stores(job, cache, train, views.num)
     val_store = _store(job, cache, val, None)
-    return FrozenPrefix(feed, cut.suffix, partial(_logits, job, val, val_store), views)
+    is_exact = recipe.precision == "fp32"
+    train_features = partial(_features, job, train, stores[0])
+    return FrozenPrefix(
+        _feed(job, train, stores),
+        cut.suffix,
+        partial(_logits, job, val, val_store),
+        views,
+        train_features if is_exact and policy is None else None,
+        partial(_features, job, val, val_store, np.arange(len(val))) if is_exact else None,
+    )
 
 
-def _feed(job: _Job, cache: ActivationCache, train: Inputs, num_views: int) -> CachedFeed:
-    """Return batches of what crosses the cut, from the cache or computed."""
-    model, recipe = job.model, job.recipe
-    is_augmented = POLICIES[recipe.augment] is not None
-    stores = [_store(job, cache, train, v if is_augmented else None) for v in range(num_views)]
-    targets = model.standard_targets(train.targets)
-    return CachedFeed(train, targets, recipe, model.device, job.cut, stores, job.share)
+def _stores(
+    job: _Job, cache: ActivationCache, train: Inputs, num_views: int
+) -> list[ActivationStore]:
+    """Return what crosses the cut in each view, from the cache or computed."""
+    is_augmented = POLICIES[job.recipe.augment] is not None
+    return [_store(job, cache, train, v if is_augmented else None) for v in range(num_views)]
+
+
+def _feed(job: _Job, train: Inputs, stores: Sequence[ActivationStore]) -> CachedFeed:
+    """Return batches of what crosses the cut."""
+    model, targets = job.model, job.model.standard_targets(train.targets)
+    return CachedFeed(train, targets, job.recipe, model.device, job.cut, stores, job.share)
 
 
 def _store(job: _Job, cache: ActivationCache, inputs: Inputs, view: int | None) -> ActivationStore:
@@ -292,6 +289,8 @@ def _passes(
         tensors = to_tensors(inputs.arrays(places), device, channels_last=recipe.channels_last)
         if view is not None and policy is not None:
             tensors = (augment(tensors[0], inputs.ids[places], policy, seed=seed, epoch=view),)
+        if job.stop_requested():
+            raise StopRequested
         with autocast(recipe, device):
             kept = job.cut.compute(*tensors)
         emit("task", name=name, done=end, total=len(order))
@@ -302,24 +301,46 @@ def _logits(
     job: _Job, inputs: Inputs, store: ActivationStore, compute: Callable[..., Tensor]
 ) -> np.ndarray:
     """Return logits of samples whose frozen part is kept, in eval mode."""
+    return _run_kept(job, inputs, store, compute, _longest(inputs))
+
+
+def _features(job: _Job, inputs: Inputs, store: ActivationStore, places: np.ndarray) -> np.ndarray:
+    """Return features, float32, shape (P, D), of samples whose frozen part is kept."""
+    caught: list[Tensor] = []
+
+    def compute(*crossing: Tensor) -> Tensor:
+        job.cut.suffix(*crossing)
+        return caught.pop()
+
+    hook = job.model.head.register_forward_pre_hook(lambda _, given: caught.append(given[0]))
+    try:
+        order = _longest(inputs)
+        rows = _run_kept(job, inputs, store, compute, order[np.isin(order, places)])
+    finally:
+        hook.remove()
+    found: np.ndarray = rows[places]
+    return found
+
+
+def _run_kept(
+    job: _Job,
+    inputs: Inputs,
+    store: ActivationStore,
+    compute: Callable[..., Tensor],
+    order: np.ndarray,
+) -> np.ndarray:
+    """Return what follows the frozen part, float32, a row a sample; only those in order are set."""
     cut, device = job.cut, job.model.device
     needs_inputs = any(slot.input is not None for slot in cut.slots)
-    order = _longest(inputs)
-    rows = np.empty((len(order), job.model.schema.num_outputs), np.float32)
+    found: np.ndarray | None = None
     with evaluating(job.model):
-        for start in range(0, len(order), 2 * _CHUNK):
-            places = order[start : start + 2 * _CHUNK]
+        for start in range(0, len(order), _CHUNK):
+            places = order[start : start + _CHUNK]
             kept = [tensor.to(device) for tensor in store.tensors(places)]
             given = to_tensors(inputs.arrays(places), device) if needs_inputs else ()
-            rows[places] = compute(*cut.merge(kept, given)).float().cpu().numpy()
-    return rows
-
-
-def _weights_digest(model: Model) -> str:
-    """Return a digest of every tensor of the encoder."""
-    digest = blake2b(digest_size=16)
-    for name, tensor in model.encoder.state_dict().items():
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        flat = tensor.detach().cpu().contiguous().reshape(-1)
-        digest.update(flat.view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+            rows = compute(*cut.merge(kept, given)).float().cpu().numpy()
+            if found is None:
+                found = np.zeros((len(inputs), *rows.shape[1:]), np.float32)
+            found[places] = rows
+    assert found is not None
+    return found

@@ -6,22 +6,26 @@ import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
 from headstart.events import emit
 from headstart.model import Model, run_batches
 from headstart.objectives import check_score
 from headstart.training.checkpoint import CheckpointFolder
-from headstart.training.loop import Check, LoopResult, StopRequested, train
+from headstart.training.contract import never, stoppable
+from headstart.training.loop import Check, LoopResult, train
 from headstart.training.memory import keep_freed_memory
+from headstart.training.order import Share
 from headstart.training.probe import Probe
 from headstart.training.recipe import Recipe
+from headstart.training.strategy import Phase
 from headstart.tuning.bench import PROBE_SAMPLES, Bench, install, probe
-from headstart.tuning.frozen import freeze_prefix
-from headstart.tuning.wiring import loop_options, plain_feed, share_of, unfreeze, wire
+from headstart.tuning.frozen import FrozenPrefix, freeze_prefix
+from headstart.tuning.phases import Opened, Phases
+from headstart.tuning.wiring import loop_options, share_of, uncut, unfreeze, wire
 from headstart.types import Inputs
 
 if TYPE_CHECKING:
@@ -72,15 +76,32 @@ def tune(
         seconds_per_sample: One forward pass; under a deadline it bounds the probe's sample.
         on_usable: Called after the probe, or after the loop's first check: from then on the model
             is worth keeping.
-        on_views: Told how many views of a frozen part were chosen, so that a resumed run has the
-            same.
+        on_views: Told how many views of the first phase's frozen part were chosen, so that a
+            resumed run has the same.
         team: The processes that train together, of which this one leads; None where one trains
             alone.
+
+    Raises:
+        StopRequested: If someone asked to stop before the loop had begun.
     """
     began = time.monotonic()
     model, recipe = bench.model, bench.recipe
     if model.device.type == "cpu":
         keep_freed_memory()
+    opener = _Opener(
+        bench,
+        train_inputs,
+        val_inputs,
+        seconds_per_sample or 0.0,
+        deadline,
+        share_of(team),
+        stop_requested,
+        on_views,
+    )
+    phases = Phases(bench, train_inputs, opener, partial(_tell_phase, team))
+    if recipe.strategy == "last-n":
+        # before the probe, which then computes only what follows the frozen part
+        phases.prepare(0.0)
     fitted = None
     if recipe.strategy != "full":
         emit("stage", text="Linear probe on the frozen encoder")
@@ -91,6 +112,8 @@ def tune(
             imbalance=recipe.imbalance,
             limit=_probe_limit(bench, seconds_per_sample, deadline),
             deadline=_probe_deadline(recipe, deadline),
+            prefix=opener.prefix,
+            stop_requested=stop_requested,
         )
         install(model, fitted)
         told = f"val {fitted.metric} {fitted.val_score:.4f} ({fitted.seconds:.1f} s)"
@@ -103,15 +126,15 @@ def tune(
             bench,
             train_inputs,
             val_inputs,
+            phases,
+            opener,
             checkpoints,
             deadline,
             stop_requested,
-            seconds_per_sample or 0.0,
             on_usable=on_usable if fitted is None else lambda: None,
-            on_views=on_views,
             team=team,
         )
-    val_logits = run_batches(model, val_inputs, model)
+    val_logits = opener.val_logits()
     return Tuned(fitted, result, val_logits, time.monotonic() - began)
 
 
@@ -152,65 +175,104 @@ def _probe_deadline(recipe: Recipe, deadline: float | None) -> float | None:
     return now + _PROBE_SHARE * (deadline - now)
 
 
+@dataclass
+class _Opener:
+    """Makes the phases of the process that leads ready: their frozen parts are computed here.
+
+    ``prefix`` is the frozen part of the present phase; None while none is kept.
+    """
+
+    bench: Bench
+    train: Inputs
+    val: Inputs
+    seconds_per_sample: float
+    deadline: float | None
+    share: Share
+    stop_requested: Callable[[], bool]
+    on_views: Callable[[int], None]
+    prefix: FrozenPrefix | None = None
+    views: int | None = None
+
+    def __call__(self, phase: Phase) -> Opened:
+        """Compute what a phase freezes, where that pays; the first one chooses the views."""
+        bench, is_first = self.bench, self.views is None
+        recipe = bench.recipe if is_first else replace(bench.recipe, views=self.views)
+        if not is_first and all(phase.learns):
+            # nothing is frozen any more: what varies most is best
+            self.prefix = None
+            return uncut(bench, self.train, self.share, 0)
+        num_steps, steps_per_epoch = recipe.length(len(self.train))
+        self.prefix = freeze_prefix(
+            bench.model,
+            recipe,
+            self.train,
+            self.val,
+            num_epochs=(phase.end - phase.start) * num_steps / steps_per_epoch,
+            seconds_per_sample=self.seconds_per_sample,
+            deadline=self.deadline,
+            share=self.share,
+            stop_requested=self.stop_requested,
+        )
+        views = self.prefix.views.num if self.prefix else recipe.views or 0
+        if is_first:
+            self.views = views
+            self.on_views(views)
+        if self.prefix is None:
+            return uncut(bench, self.train, self.share, views)
+        return Opened(self.prefix.feed, self.prefix.forward, is_cut=True, views=views)
+
+    def val_logits(self, stop_requested: Callable[[], bool] = never) -> np.ndarray:
+        """Return logits of the validation samples, shape (M, K), in eval mode.
+
+        Raises:
+            StopRequested: Between two batches, if someone asked to stop.
+        """
+        prefix, model = self.prefix, self.bench.model
+        if prefix is not None:
+            return prefix.check_logits(stoppable(prefix.forward, stop_requested))
+        return run_batches(model, self.val, stoppable(model, stop_requested))
+
+
+def _tell_phase(team: Team | None, opened: Opened) -> None:
+    if team:
+        from headstart.tuning.follow import tell_phase
+
+        tell_phase(team, opened)
+
+
 def _run_loop(
     bench: Bench,
     train_inputs: Inputs,
     val_inputs: Inputs,
+    phases: Phases,
+    opener: _Opener,
     checkpoints: CheckpointFolder | None,
     deadline: float | None,
     stop_requested: Callable[[], bool],
-    seconds_per_sample: float,
     on_usable: Callable[[], None],
-    on_views: Callable[[int], None],
     team: Team | None,
 ) -> LoopResult:
-    """Wire the model, the feed and the loss into the loop's hooks, and run it."""
-    model, recipe, share = bench.model, bench.recipe, share_of(team)
+    """Wire the model, its phases and the loss into the loop's hooks, and run it."""
+    model, recipe = bench.model, bench.recipe
     optimizer = unfreeze(bench)
-    num_steps, steps_per_epoch = recipe.length(len(train_inputs))
-    prefix = freeze_prefix(
-        model,
-        recipe,
-        train_inputs,
-        val_inputs,
-        num_epochs=num_steps / steps_per_epoch,
-        seconds_per_sample=seconds_per_sample,
-        deadline=deadline,
-        share=share,
-    )
-    views = prefix.views.num if prefix else recipe.views or 0
-    on_views(views)
     if team:
         from headstart.tuning.follow import lead_into_loop
 
-        lead_into_loop(team, bench, views, is_cut=prefix is not None)
-    feed = prefix.feed if prefix else plain_feed(bench, train_inputs, share)
+        lead_into_loop(team, bench)
     looks = itertools.count()
 
-    def compute(*inputs: Tensor) -> Tensor:
-        if stop_requested():
-            raise StopRequested
-        outputs: Tensor = (prefix.forward if prefix else model)(*inputs)
-        return outputs
-
     def look() -> Check:
-        logits = prefix.check_logits(compute) if prefix else run_batches(model, val_inputs, compute)
-        found = _judge(model, logits, val_inputs)
+        found = _judge(model, opener.val_logits(stop_requested), val_inputs)
         if next(looks) == 0:
             on_usable()
         return found
 
-    hooks = wire(
-        bench,
-        train_inputs,
-        feed,
-        prefix.forward if prefix else model,
-        look=look,
-        stop_requested=stop_requested,
-        team=team,
-    )
+    hooks = wire(bench, train_inputs, phases, look=look, stop_requested=stop_requested, team=team)
     options = loop_options(
-        recipe, feed.order, check_seconds=len(val_inputs) * seconds_per_sample, team=team
+        recipe,
+        phases.order,
+        check_seconds=len(val_inputs) * opener.seconds_per_sample,
+        team=team,
     )
     return train(model, optimizer, hooks, options, checkpoints=checkpoints, deadline=deadline)
 

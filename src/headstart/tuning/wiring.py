@@ -6,6 +6,7 @@ The look at the validation split is not here: only the process that leads has on
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,6 @@ from torch import Tensor
 from headstart.errors import OptionError
 from headstart.model import Model
 from headstart.objectives import l1_penalty, task_loss
-from headstart.training.cached_feed import CachedFeed
 from headstart.training.feed import Batch, Feed
 from headstart.training.loop import Check, Hooks, LoopOptions
 from headstart.training.order import WHOLE, Order, Share, class_weights
@@ -26,11 +26,12 @@ from headstart.training.strategy import (
     build_optimizer,
     freeze,
     parameter_groups,
+    phases_of,
     set_train_mode,
-    trainable_layers,
 )
 from headstart.tuning.bench import Bench
 from headstart.tuning.frozen import autocast
+from headstart.tuning.phases import Opened, Phases
 from headstart.types import Inputs
 
 if TYPE_CHECKING:
@@ -45,25 +46,25 @@ def share_of(team: Team | None) -> Share:
 
 
 def unfreeze(bench: Bench) -> torch.optim.Optimizer:
-    """Let learn what the strategy says; return the optimizer of that."""
+    """Let learn what learns in the end; return the optimizer of that."""
     model, recipe = bench.model, bench.recipe
     layers = model.encoder.layers
-    learns = trainable_layers(recipe, len(layers))
+    learns = phases_of(recipe, len(layers))[-1].learns
     freeze(model.encoder, layers, learns, adapters_only=recipe.strategy == "lora")
     return build_optimizer(parameter_groups(model.encoder, model.head, layers, recipe), recipe)
 
 
-def plain_feed(bench: Bench, train: Inputs, share: Share) -> Feed:
-    """Return batches of samples, for a network that runs as a whole."""
-    targets = bench.model.standard_targets(train.targets)
-    return Feed(train, targets, bench.recipe, bench.model.device, share)
+def uncut(bench: Bench, train: Inputs, share: Share, views: int) -> Opened:
+    """Return a phase in which the network runs as a whole."""
+    model, recipe = bench.model, replace(bench.recipe, views=views)
+    feed = Feed(train, model.standard_targets(train.targets), recipe, model.device, share)
+    return Opened(feed, model, is_cut=False, views=views)
 
 
 def wire(
     bench: Bench,
     train: Inputs,
-    feed: Feed | CachedFeed,
-    forward: Callable[..., Tensor],
+    phases: Phases,
     *,
     look: Callable[[], Check],
     stop_requested: Callable[[], bool],
@@ -74,8 +75,7 @@ def wire(
     Args:
         bench: The model and its recipe.
         train: Its targets give the weights of classes.
-        feed: Batches.
-        forward: The model, or what follows its frozen part.
+        phases: Batches, and what they pass through.
         look: Looks at the validation split.
         stop_requested: Whether someone asked to stop.
         team: The processes that train together; None where one trains alone.
@@ -84,14 +84,14 @@ def wire(
         OptionError: If a step has fewer samples than there are processes.
     """
     model, recipe = bench.model, bench.recipe
-    if team and feed.order.batch_size < team.num:
+    if team and phases.order.batch_size < team.num:
         raise OptionError(
-            f"batch_size is {feed.order.batch_size} and {team.num} processes train together; "
+            f"batch_size is {phases.order.batch_size} and {team.num} processes train together; "
             f"expected a sample for each. Raise --batch-size, or start fewer processes."
         )
     return Hooks(
-        batches=feed.batches,
-        compute_loss=_loss(model, recipe, train.targets, forward),
+        batches=phases.batches,
+        compute_loss=_loss(model, recipe, train.targets, phases.forward),
         check=look,
         learning_rate_factor=lambda progress: learning_rate_factor(
             recipe.schedule,
@@ -101,9 +101,10 @@ def wire(
         ),
         set_mode=partial(set_train_mode, model, recipe.batchnorm),
         stop_requested=stop_requested,
+        enter=phases.enter,
         team=team,
-        step_ids=feed.step_ids if team else None,
-        whole=feed.whole if team else None,
+        step_ids=phases.step_ids if team else None,
+        whole=phases.whole if team else None,
     )
 
 
@@ -147,13 +148,13 @@ def _loss(
         model: Gives the task and the device.
         recipe: Weights of classes, smoothing, precision.
         targets: Train's, for the weights of classes.
-        network: The model, or what follows its frozen part.
+        network: The model, or what follows its frozen part; what is compiled is never cut.
     """
     weights, task = None, model.schema.task
     if recipe.imbalance == "weights" and task != "regression":
         balanced = class_weights(targets, model.schema.num_outputs)
         weights = torch.from_numpy(balanced).to(model.device)
-    forward = torch.compile(network) if recipe.compile else network
+    forward = torch.compile(model) if recipe.compile else network
 
     def compute(batch: Batch) -> Tensor:
         with autocast(recipe, model.device):

@@ -1,0 +1,70 @@
+"""The pooled features of a frozen encoder, computed once: all probes of its weights read them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from hashlib import blake2b
+
+import numpy as np
+import torch
+
+from headstart.model import Model, run_batches
+from headstart.training.activations import ActivationCache, Layout, activation_key
+from headstart.training.contract import never, stoppable
+from headstart.training.feed import ids_digest
+from headstart.training.slots import Slot
+from headstart.types import Inputs
+
+_WORTH_SECONDS = 0.5  # features that took less are not worth a place on disk
+
+
+def features_of(
+    model: Model,
+    inputs: Inputs,
+    *,
+    name: str | None = None,
+    stop_requested: Callable[[], bool] = never,
+) -> np.ndarray:
+    """Return features, float32, shape (N, D), of a model as it stands; computed once, then kept.
+
+    Args:
+        model: Its encoder's weights are part of the key.
+        inputs: The samples; their ids name their content.
+        name: Name of the progress line; None shows none.
+        stop_requested: Whether someone asked to stop.
+
+    Raises:
+        StopRequested: Between two batches, if someone asked to stop.
+    """
+    slot = Slot((model.encoder.num_features,), "float32", (0,))
+    layout = Layout((slot,), len(inputs))
+    key = activation_key(
+        {
+            "features": _weights_digest(model),
+            "architecture": repr(model.encoder.architecture),
+            "ids": ids_digest(inputs),
+            "device": model.device.type,
+        }
+    )
+    cache = ActivationCache()
+    if (store := cache.open(key, layout)) is not None:
+        return store.rows(np.arange(len(inputs)))[0]
+    began = time.monotonic()
+    compute = stoppable(model.features, stop_requested)
+    features = run_batches(model, inputs, compute, name=name)
+    if time.monotonic() - began > _WORTH_SECONDS:
+        whole = np.arange(len(inputs))
+        about = f"features of {model.encoder.start.address}"
+        cache.fill(key, layout, [(whole, (torch.from_numpy(features),))], about=about)
+    return features
+
+
+def _weights_digest(model: Model) -> str:
+    """Return a digest of every tensor of the encoder."""
+    digest = blake2b(digest_size=16)
+    for name, tensor in model.encoder.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
