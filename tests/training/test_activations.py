@@ -12,10 +12,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from headstart.entries import cache_limit, clear_cache, list_cache, make_room
 from headstart.errors import DataError, OptionError
 from headstart.training.activations import ActivationCache, Layout, activation_key
 from headstart.training.augment import POLICIES, augment
-from headstart.training.cache import cache_limit, clear_cache, list_cache, make_room
 from headstart.training.cut import cut_network
 from headstart.training.order import Order
 from headstart.training.randomness import seed_step

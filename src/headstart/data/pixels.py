@@ -1,27 +1,20 @@
 """Decode a split once, into a memory-mapped array that every later run finds again.
 
-An entry of the store is a folder: ``pixels`` (raw uint8), ``entry.json`` (shape, the samples left
-out, a checksum for each chunk). It is written under a temporary name, flushed, and renamed, so a
-reader sees a whole entry or none, whoever else writes. Pixels are written with plain writes: a
-full disk is then an error, where a write through a memory map would kill the process. Memory stays
-bounded by a few chunks however large the data is.
+An entry of the cache (``entries``) holds ``pixels``, raw uint8, and in its record the samples that
+were left out. Memory stays bounded by a few chunks however large the data is.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import shutil
-import tempfile
-import time
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,14 +23,12 @@ from headstart.data.assembly import check_bad_share
 from headstart.data.fingerprint import num_workers
 from headstart.data.images import decode_one
 from headstart.data.samples import ArraySamples, UnreadableImage
+from headstart.entries import cache_root, new_entry, read_entry, remove_stale, write_all
 from headstart.errors import DataError
 from headstart.types import BadSample, Dataset, ImageSpec, Samples, SplitName
 
 DECODER_VERSION = 1  # raise it when decode_one gives other pixels for the same image
 CHUNK_BYTES = 8 * 2**20
-CHECK_BYTES = 16 * 2**20
-SPARE_BYTES = 64 * 2**20
-STALE_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -143,45 +134,29 @@ def _entry_folder(
     dataset: Dataset, split_name: str, spec: ImageSpec, indices: np.ndarray | None
 ) -> Path:
     """Return where the pixels of exactly these images under exactly this spec belong."""
-    root = os.environ.get("HEADSTART_CACHE") or "~/.cache/headstart"
     what = [DECODER_VERSION, dataset.fingerprint, split_name, *_shape(spec), spec.interpolation]
     state = blake2b(json.dumps(what).encode(), digest_size=16)
     if indices is not None:
         state.update(b"indices" + indices.astype("<i8").tobytes())
-    return Path(root).expanduser() / "pixels" / state.hexdigest()
+    return cache_root() / "pixels" / state.hexdigest()
 
 
 def _open_entry(
     folder: Path, shape: tuple[int, int, int]
 ) -> tuple[np.ndarray, dict[int, str]] | None:
     """Return the images of an entry and the samples left out; None if missing or damaged."""
+    record: Any = read_entry(folder)
     try:
-        entry = json.loads((folder / "entry.json").read_text())
-        num_images, checks = int(entry["num_images"]), entry["checks"]
-        reasons = {int(i): str(reason) for i, reason in entry["reasons"].items()}
-        path = folder / "pixels"
-        if path.stat().st_size != num_images * int(np.prod(shape)) or _checks(path) != checks:
+        num_images = int(record["num_images"])
+        reasons = {int(i): str(reason) for i, reason in record["reasons"].items()}
+        if record["files"]["pixels"]["bytes"] != num_images * int(np.prod(shape)):
             return None
-        os.utime(folder / "entry.json")  # used now: what was not for longest is removed first
+        if num_images == 0:
+            return np.empty((0, *shape), np.uint8), reasons
+        # Copy-on-write: torch takes it as a writable array, and the file stays as it is.
+        return np.memmap(folder / "pixels", np.uint8, "c", shape=(num_images, *shape)), reasons
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    if num_images == 0:
-        return np.empty((0, *shape), np.uint8), reasons
-    # Copy-on-write: torch takes it as a writable array, and the file stays as it is.
-    return np.memmap(path, np.uint8, "c", shape=(num_images, *shape)), reasons
-
-
-def _checks(path: Path) -> list[int]:
-    """Return a CRC-32 for each 16 MiB of a file: it guards against damage, not against intent."""
-    size = path.stat().st_size
-
-    def check(start: int) -> int:
-        with open(path, "rb", buffering=0) as file:
-            file.seek(start)
-            return zlib.crc32(file.read(CHECK_BYTES))
-
-    with ThreadPoolExecutor(num_workers()) as pool:
-        return list(pool.map(check, range(0, size, CHECK_BYTES)))
 
 
 def _make_entry(
@@ -194,37 +169,22 @@ def _make_entry(
 ) -> tuple[np.ndarray, dict[int, str]]:
     """Decode into a new entry, put it in place, and open it."""
     shape = _shape(spec)
-    needed = len(chosen) * int(np.prod(shape))
+    row_bytes = int(np.prod(shape))
     what = f"{dataset.name} ({split_name})"
-    with _disk_errors(folder.parent, needed, what):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _remove_stale(folder.parent)
-        temporary = Path(tempfile.mkdtemp(prefix=f"{folder.name}.tmp-", dir=folder.parent))
-        try:
-            if shutil.disk_usage(temporary).free < needed + SPARE_BYTES:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            with open(temporary / "pixels", "wb+", buffering=0) as file:
-                reasons = _write_pixels(
-                    file.fileno(), samples, chosen, spec, f"decode {split_name}"
-                )
-                num_images = _close_gaps(file.fileno(), len(chosen), reasons, int(np.prod(shape)))
-                os.fsync(file.fileno())
-            # Too many bad images end the run here, before anything is kept.
-            bad = [BadSample(samples.name(int(chosen[i])), why) for i, why in reasons.items()]
-            _check_bad(dataset, bad)
-            entry = {
-                "about": f"{what} at {spec.decode_size} pixels",
-                "num_images": num_images,
-                "reasons": reasons,
-                "checks": _checks(temporary / "pixels"),
-            }
-            with open(temporary / "entry.json", "w") as text:
-                json.dump(entry, text)
-                text.flush()
-                os.fsync(text.fileno())
-            _put_in_place(temporary, folder, shape)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    remove_stale(folder.parent.parent)
+    needed = len(chosen) * row_bytes
+    is_whole = partial(_is_whole, folder, shape)
+    told = f"the decoded pixels of {what}"
+    with new_entry(folder, needed, told, is_whole) as (temporary, record):
+        with open(temporary / "pixels", "wb+", buffering=0) as file:
+            reasons = _write_pixels(file.fileno(), samples, chosen, spec, f"decode {split_name}")
+            num_images = _close_gaps(file.fileno(), len(chosen), reasons, row_bytes)
+            os.fsync(file.fileno())
+        # Too many bad images end the run here, before anything is kept.
+        bad = [BadSample(samples.name(int(chosen[i])), why) for i, why in reasons.items()]
+        _check_bad(dataset, bad)
+        record["about"] = f"{what} at {spec.decode_size} pixels"
+        record["num_images"], record["reasons"] = num_images, reasons
     made = _open_entry(folder, shape)
     if made is None:
         raise DataError(
@@ -232,6 +192,10 @@ def _make_entry(
             f"{folder}. Check the disk, or set HEADSTART_CACHE to another one."
         )
     return made
+
+
+def _is_whole(folder: Path, shape: tuple[int, int, int]) -> bool:
+    return _open_entry(folder, shape) is not None
 
 
 def _write_pixels(
@@ -252,10 +216,10 @@ def _write_pixels(
             except UnreadableImage as error:
                 failed[int(position)] = error.reason
         if np.all(np.diff(positions) == 1):
-            _write_all(file, rows.data, int(positions[0]) * row_bytes)
+            write_all(file, rows.data, int(positions[0]) * row_bytes)
         else:
             for position, pixels in zip(positions, rows, strict=True):
-                _write_all(file, pixels.data, int(position) * row_bytes)
+                write_all(file, pixels.data, int(position) * row_bytes)
         return failed
 
     reasons: dict[int, str] = {}
@@ -277,13 +241,6 @@ def _write_pixels(
     return dict(sorted(reasons.items()))
 
 
-def _write_all(file: int, data: memoryview, offset: int) -> None:
-    view = data.cast("B")
-    while len(view):
-        written = os.pwrite(file, view, offset)
-        view, offset = view[written:], offset + written
-
-
 def _close_gaps(file: int, num_rows: int, reasons: dict[int, str], row_bytes: int) -> int:
     """Move images down over those that failed, cut the file, and return how many are left."""
     kept = np.delete(np.arange(num_rows), list(reasons))
@@ -291,61 +248,6 @@ def _close_gaps(file: int, num_rows: int, reasons: dict[int, str], row_bytes: in
         for target, source in enumerate(kept.tolist()):
             if target != source:
                 row = os.pread(file, row_bytes, source * row_bytes)
-                _write_all(file, memoryview(row), target * row_bytes)
+                write_all(file, memoryview(row), target * row_bytes)
     os.ftruncate(file, len(kept) * row_bytes)
     return len(kept)
-
-
-def _put_in_place(temporary: Path, folder: Path, shape: tuple[int, int, int]) -> None:
-    """Rename the new entry; if another process was first and its entry is whole, keep that."""
-    for _ in range(3):
-        try:
-            os.rename(temporary, folder)
-            break
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-        if _open_entry(folder, shape) is not None:
-            return
-        aside = Path(tempfile.mkdtemp(prefix=f"{folder.name}.tmp-", dir=folder.parent))
-        try:
-            os.rename(folder, aside / "damaged")
-        except FileNotFoundError:
-            pass  # another process has just done the same
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-    descriptor = os.open(folder.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _remove_stale(root: Path) -> None:
-    """Remove what killed processes left behind, once it is a day old."""
-    for path in root.glob("*.tmp-*"):
-        try:
-            if time.time() - path.stat().st_mtime > STALE_SECONDS:
-                shutil.rmtree(path, ignore_errors=True)
-        except FileNotFoundError:
-            continue
-
-
-@contextmanager
-def _disk_errors(root: Path, needed: int, what: str) -> Iterator[None]:
-    """Say in a sentence why the store cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            while not root.exists():
-                root = root.parent
-            free = shutil.disk_usage(root).free
-            raise DataError(
-                f"The decoded pixels of {what} need {needed:,} bytes in {root}, where {free:,} "
-                "are free. Free some space, or set HEADSTART_CACHE to a folder on a larger disk."
-            ) from error
-        raise DataError(
-            f"The folder for decoded pixels cannot be written: {root} ({error.strerror}). "
-            "Set HEADSTART_CACHE to a folder that can."
-        ) from error

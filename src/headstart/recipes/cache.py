@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from headstart.training.cache import CacheEntry
+    from headstart.entries import CacheEntry
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def cache(
         >>> import headstart as hs
         >>> print(hs.cache().report())  # doctest: +SKIP
     """
-    from headstart.training.cache import cache_limit, cache_root, clear_cache, list_cache
+    from headstart.entries import cache_limit, cache_root, clear_cache, list_cache
 
     root = cache_root()
     wanted = None if kind == "all" else kind

@@ -1,39 +1,38 @@
 """Keep what crosses a cut on disk, memory-mapped, one entry a view of a split.
 
-An entry is a folder: ``rows`` (what has one shape a sample, all slots of a sample together),
-``tokens`` (what is as long as the sample), ``entry.json`` (sizes, a checksum for each 16 MiB). It
-is written under a temporary name, flushed, and renamed, so a reader sees a whole entry or none,
-whoever else writes; sizes and checksums are compared when it is opened, and what is damaged is
-computed again. Plain writes, not a memory map: a full disk is then an error. Left out on purpose:
-narrower types than the network computes in, which would be other numbers.
+An entry of the cache (``entries``) holds ``rows`` (what has one shape a sample, all slots of a
+sample together) and ``tokens`` (what is as long as the sample). What is damaged is computed again.
+Left out on purpose: narrower types than the network computes in, which would be other numbers.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import shutil
-import tempfile
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from headstart.entries import (
+    cache_limit,
+    cache_root,
+    make_room,
+    new_entry,
+    read_entry,
+    write_all,
+)
 from headstart.errors import DataError
-from headstart.training.cache import cache_limit, cache_root, existing_parent, make_room
 from headstart.training.slots import Slot
 
 FORMAT = 1  # raise it when an entry of the same key would hold something else
 _KIND = "activations"
-_CHECK_BYTES = 16 * 2**20
 _ALIGN = 64  # bytes: a slot of a row begins where any type may
 
 
@@ -177,7 +176,6 @@ class ActivationCache:
         if not _is_whole(folder, layout):
             return None
         try:
-            os.utime(folder / "entry.json")
             store = ActivationStore(folder, layout)
         except OSError:
             return None  # another process has just removed it
@@ -205,30 +203,18 @@ class ActivationCache:
             DataError: If the cache cannot be written, is full, or a sample is missing.
         """
         folder, needed = self.root / _KIND / key, sum(layout.sizes.values())
-        with _disk_errors(self.root, needed, about):
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            make_room(self.root, needed, self.limit_bytes, self._in_use)
-            temporary = Path(tempfile.mkdtemp(prefix=f"{key}.tmp-", dir=folder.parent))
-            try:
-                if shutil.disk_usage(temporary).free < needed:
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                _write(temporary, layout, batches, about)
-                checks = {name: _checks(temporary / name) for name in layout.sizes}
-                record = {"about": about, "layout": _described(layout), "checks": checks}
-                with open(temporary / "entry.json", "w") as text:
-                    json.dump(record, text)
-                    text.flush()
-                    os.fsync(text.fileno())
-                _put_in_place(temporary, folder, layout)
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
-        made = self.open(key, layout)
-        if made is None:
+        told = f"the activations of {about}"
+        make_room(self.root, needed, self.limit_bytes, self._in_use)
+        with new_entry(folder, needed, told, partial(_is_whole, folder, layout)) as (made, record):
+            _write(made, layout, batches, about)
+            record["about"], record["layout"] = about, _described(layout)
+        store = self.open(key, layout)
+        if store is None:
             raise DataError(
                 f"The activations of {about} changed on disk right after they were written to "
                 f"{folder}. Check the disk, or set HEADSTART_CACHE to another one."
             )
-        return made
+        return store
 
 
 def _described(layout: Layout) -> list[object]:
@@ -240,29 +226,12 @@ def _described(layout: Layout) -> list[object]:
 
 def _is_whole(folder: Path, layout: Layout) -> bool:
     """Return whether an entry is there, of that layout, and as it was written."""
+    record: Any = read_entry(folder)
     try:
-        record = json.loads((folder / "entry.json").read_text())
-        if record["layout"] != _described(layout):
-            return False
-        for name, size in layout.sizes.items():
-            path = folder / name
-            if path.stat().st_size != size or _checks(path) != record["checks"][name]:
-                return False
-    except (OSError, ValueError, KeyError, TypeError):
+        sizes = {name: state["bytes"] for name, state in record["files"].items()}
+        return bool(record["layout"] == _described(layout) and sizes == layout.sizes)
+    except (KeyError, TypeError, AttributeError):
         return False
-    return True
-
-
-def _checks(path: Path) -> list[int]:
-    """Return a CRC-32 for each 16 MiB of a file: it guards against damage, not against intent."""
-
-    def check(start: int) -> int:
-        with open(path, "rb", buffering=0) as file:
-            file.seek(start)
-            return zlib.crc32(file.read(_CHECK_BYTES))
-
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        return list(pool.map(check, range(0, path.stat().st_size, _CHECK_BYTES)))
 
 
 def _write(
@@ -283,7 +252,7 @@ def _write(
             if layout.lengths is not None and layout.token_bytes:
                 starts = offsets[places] * layout.token_bytes
                 for row, start, length in zip(ragged, starts, layout.lengths[places], strict=True):
-                    _write_all(files["tokens"], row[:length], int(start))
+                    write_all(files["tokens"], _bytes(row[:length]), int(start))
             is_written[places] = True
         for file in files.values():
             os.fsync(file)
@@ -320,54 +289,9 @@ def _write_rows(file: int, rows: np.ndarray, places: np.ndarray, row_bytes: int)
     ends = np.flatnonzero(np.diff(places) != 1) + 1
     for run in np.split(np.arange(len(places)), ends):
         if len(run):
-            _write_all(file, rows[run[0] : run[-1] + 1], int(places[run[0]]) * row_bytes)
+            some = _bytes(rows[run[0] : run[-1] + 1])
+            write_all(file, some, int(places[run[0]]) * row_bytes)
 
 
-def _write_all(file: int, rows: np.ndarray, offset: int) -> None:
-    view = np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data
-    while len(view):
-        written = os.pwrite(file, view, offset)
-        view, offset = view[written:], offset + written
-
-
-def _put_in_place(temporary: Path, folder: Path, layout: Layout) -> None:
-    """Rename the new entry; if another process was first and its entry is whole, keep that."""
-    for _ in range(3):
-        try:
-            os.rename(temporary, folder)
-            break
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-        if _is_whole(folder, layout):
-            return
-        aside = Path(tempfile.mkdtemp(prefix=f"{folder.name}.tmp-", dir=folder.parent))
-        try:
-            os.rename(folder, aside / "damaged")
-        except FileNotFoundError:
-            pass  # another process has just done the same
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-    descriptor = os.open(folder.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _disk_errors(root: Path, needed: int, what: str) -> Iterator[None]:
-    """Say in a sentence why the cache cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            free = shutil.disk_usage(existing_parent(root)).free
-            raise DataError(
-                f"The activations of {what} need {needed:,} bytes in {root}, where {free:,} are "
-                "free. Free some space, or set HEADSTART_CACHE to a folder on a larger disk."
-            ) from error
-        raise DataError(
-            f"The folder for activations cannot be written: {root} ({error.strerror}). "
-            "Set HEADSTART_CACHE to a folder that can."
-        ) from error
+def _bytes(rows: np.ndarray) -> memoryview:
+    return np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data

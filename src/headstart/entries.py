@@ -1,27 +1,37 @@
-"""What the cache on disk holds: list it, clear it, and keep it within its size.
+"""The entries of the cache on disk: make one, open it, list and clear them, keep within a size.
 
 The cache is a folder, ``HEADSTART_CACHE`` or ``~/.cache/headstart``; a kind of entry is a folder in
-it (``pixels``, ``activations``), an entry a folder in that, with ``entry.json`` inside. Using an
-entry touches that file, so that what was not used for longest goes first. Removing an entry renames
-it before anything in it is deleted: whoever opens it sees all or nothing, and whoever has it mapped
-into memory keeps it.
+it (``pixels``, ``activations``), an entry a folder in that, with ``entry.json`` inside: what it is,
+and size and checksums of its files. An entry is written under a temporary name, flushed, and
+renamed, so that a reader sees a whole one or none, whoever else writes; what is damaged is not
+opened. Plain writes, not a memory map: a full disk is then an error, where a map would kill the
+process. Using an entry touches ``entry.json``, so that what was not used for longest goes first.
+Removing one renames it before anything in it is deleted: whoever has it mapped into memory keeps
+it.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import shutil
 import tempfile
 import time
-from collections.abc import Collection, Iterator
+import zlib
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from headstart.errors import DataError, OptionError
 
 _STALE_SECONDS = 24 * 3600
+_CHECK_BYTES = 16 * 2**20
+_SPARE_BYTES = 64 * 2**20  # left free on the disk, for the run folder
+_RECORD = "entry.json"
 _LIMIT = "HEADSTART_CACHE_LIMIT"
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
@@ -82,6 +92,117 @@ def existing_parent(path: Path) -> Path:
     return path
 
 
+@contextmanager
+def new_entry(
+    folder: Path, num_bytes: int, what: str, is_whole: Callable[[], bool]
+) -> Iterator[tuple[Path, dict[str, object]]]:
+    """Make an entry: fill a folder and a record inside the block, and it is there after it.
+
+    Size and checksums of all files are put into the record. Where another process was faster and
+    its entry is whole, that one is kept.
+
+    Args:
+        folder: Where the entry belongs.
+        num_bytes: What its files will take.
+        what: What it holds, for an error: "the decoded pixels of photos (train)".
+        is_whole: Whether there is a whole entry now.
+
+    Raises:
+        DataError: If the disk is full, or the folder cannot be written.
+    """
+    with _disk_errors(folder.parent, num_bytes, what):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f"{folder.name}.tmp-", dir=folder.parent))
+        try:
+            if shutil.disk_usage(temporary).free < num_bytes + _SPARE_BYTES:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            record: dict[str, object] = {}
+            yield temporary, record
+            record["files"] = {p.name: _state(p) for p in sorted(temporary.iterdir())}
+            with open(temporary / _RECORD, "w") as text:
+                json.dump(record, text)
+                text.flush()
+                os.fsync(text.fileno())
+            _put_in_place(temporary, folder, is_whole)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def read_entry(folder: Path) -> dict[str, object] | None:
+    """Return the record of an entry; None where it is missing or damaged. It counts as used now."""
+    try:
+        record: dict[str, object] = json.loads((folder / _RECORD).read_text())
+        files = record["files"]
+        assert isinstance(files, dict)
+        if any(_state(folder / name) != state for name, state in files.items()):
+            return None
+        os.utime(folder / _RECORD)
+    except (OSError, ValueError, KeyError, TypeError, AssertionError):
+        return None
+    return record
+
+
+def write_all(file: int, data: memoryview, offset: int) -> None:
+    """Write bytes to a place in an open file, however many calls that takes."""
+    view = data.cast("B")
+    while len(view):
+        written = os.pwrite(file, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def _state(path: Path) -> dict[str, object]:
+    """Return size and checksums of a file.
+
+    A CRC-32 for each 16 MiB guards against damage, not against intent.
+    """
+    size = path.stat().st_size
+
+    def check(start: int) -> int:
+        with open(path, "rb", buffering=0) as file:
+            file.seek(start)
+            return zlib.crc32(file.read(_CHECK_BYTES))
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        return {"bytes": size, "crc32": list(pool.map(check, range(0, size, _CHECK_BYTES)))}
+
+
+def _put_in_place(temporary: Path, folder: Path, is_whole: Callable[[], bool]) -> None:
+    """Rename a new entry; if another process was first and its entry is whole, keep that."""
+    for _ in range(3):
+        try:
+            os.rename(temporary, folder)
+            break
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        if is_whole():
+            return
+        _remove(folder)
+    descriptor = os.open(folder.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _disk_errors(root: Path, needed: int, what: str) -> Iterator[None]:
+    """Say in a sentence why an entry cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            free = shutil.disk_usage(existing_parent(root)).free
+            raise DataError(
+                f"{what[0].upper()}{what[1:]} need {needed:,} bytes in {root}, where {free:,} are "
+                f"free. Free some space, or set HEADSTART_CACHE to a folder on a larger disk."
+            ) from error
+        raise DataError(
+            f"The folder for {what} cannot be written: {root} ({error.strerror}). Set "
+            f"HEADSTART_CACHE to a folder that can."
+        ) from error
+
+
 def list_cache(root: Path) -> list[CacheEntry]:
     """Return every entry of the cache, the one used last first.
 
@@ -90,7 +211,7 @@ def list_cache(root: Path) -> list[CacheEntry]:
     """
     found = []
     for folder in _folders(root):
-        record = folder / "entry.json"
+        record = folder / _RECORD
         try:
             state = record.stat()
             about = json.loads(record.read_text()).get("about", "")
@@ -148,17 +269,22 @@ def make_room(root: Path, needed: int, limit: int, keep: Collection[Path] = ()) 
 def remove_entry(folder: Path) -> int:
     """Remove one entry; return the bytes that freed, 0 where another process was faster."""
     size = _size(folder)
+    return size if _remove(folder) else 0
+
+
+def _remove(folder: Path) -> bool:
+    """Rename a folder, then delete it; return whether it was there."""
     try:
         aside = Path(tempfile.mkdtemp(prefix=f"{folder.name}.tmp-", dir=folder.parent))
     except FileNotFoundError:
-        return 0
+        return False
     try:
         os.rename(folder, aside / "removed")
     except FileNotFoundError:
-        size = 0
+        return False  # another process has just done the same
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    return size
+    return True
 
 
 def remove_stale(root: Path) -> int:
@@ -177,7 +303,7 @@ def remove_stale(root: Path) -> int:
 
 def _folders(root: Path) -> Iterator[Path]:
     """Yield the folders of entries, those being written left out."""
-    for path in root.glob("*/*/entry.json"):
+    for path in root.glob(f"*/*/{_RECORD}"):
         if ".tmp-" not in path.parent.name:
             yield path.parent
 
