@@ -24,10 +24,10 @@ from headstart.data import Pixels, load
 from headstart.model import Model
 from headstart.objectives import task_loss
 from headstart.starts import find_start
-from headstart.training.feed import Feed
 from headstart.training.loop import Check, Hooks, LoopOptions, train
 from headstart.training.memory import keep_freed_memory
 from headstart.training.recipe import Wishes
+from headstart.training.sample_feed import SampleFeed
 from headstart.training.strategy import build_optimizer, parameter_groups, set_train_mode
 from headstart.tuning.bench import Bench, set_up
 
@@ -39,7 +39,7 @@ CASES = (
 )
 
 
-def make(address: str, size: int, batch_size: int) -> tuple[Bench, Feed]:
+def make(address: str, size: int, batch_size: int) -> tuple[Bench, SampleFeed]:
     """Return a model and a feed of random images of the size that it takes."""
     data = load("digits-8x8")
     wishes = Wishes(batch_size=batch_size, num_steps=10, augment="light", clip=1.0)
@@ -52,10 +52,10 @@ def make(address: str, size: int, batch_size: int) -> tuple[Bench, Feed]:
     targets = draws.integers(0, 10, len_ := shape[0])
     images = draws.integers(0, 256, shape, dtype=np.uint8)
     inputs = Pixels(images, targets, np.arange(len_), [""] * len_)
-    return bench, Feed(inputs, targets, bench.recipe, bench.model.device)
+    return bench, SampleFeed(inputs, targets, bench.recipe, bench.model.device)
 
 
-def loop_seconds(bench: Bench, feed: Feed, num_steps: int) -> float:
+def loop_seconds(bench: Bench, feed: SampleFeed, num_steps: int) -> float:
     """Return the seconds of one step of headstart's loop."""
     model, recipe = bench.model, bench.recipe
     groups = parameter_groups(model.encoder, model.head, model.encoder.layers, recipe)
@@ -88,7 +88,7 @@ def loop_seconds(bench: Bench, feed: Feed, num_steps: int) -> float:
     return float(np.median(steps))
 
 
-def model_seconds(bench: Bench, feed: Feed, num_steps: int) -> float:
+def model_seconds(bench: Bench, feed: SampleFeed, num_steps: int) -> float:
     """Return the seconds of one forward and backward pass of the model."""
     model = bench.model
     set_train_mode(model, bench.recipe.batchnorm)

@@ -13,6 +13,20 @@ import torch
 from torch import Tensor
 
 
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor of this machine's memory on a device; the host does not wait for a GPU.
+
+    From memory that is not page-locked the copy would wait for all that the GPU has yet to do.
+
+    Args:
+        tensor: On the CPU; its strides are kept.
+        device: Where it is wanted.
+    """
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
 def to_float(pixels: Tensor, *, channels_last: bool = True) -> Tensor:
     """Turn uint8 pixels (B, H, W, C) into float images (B, C, H, W) in [0, 1]."""
     images = pixels.permute(0, 3, 1, 2)
@@ -32,7 +46,7 @@ def to_tensors(
     """
     tensors = []
     for array in arrays:
-        tensor = torch.from_numpy(np.ascontiguousarray(array)).to(device, non_blocking=True)
+        tensor = to_device(torch.from_numpy(np.ascontiguousarray(array)), device)
         is_pixels = tensor.dtype == torch.uint8
         tensors.append(to_float(tensor, channels_last=channels_last) if is_pixels else tensor)
     return tuple(tensors)

@@ -2,10 +2,10 @@
 
 A program, not a test: the tests start it in a process of its own. It imports everything once and
 forks for each life, so that a life costs milliseconds, not an import of PyTorch. It runs the whole
-training once undisturbed, then again and again through kills, and prints both digests: sha256 over
+training once undisturbed and without workers, then again and again through kills, and prints both digests: sha256 over
 final weights, optimizer state, averaged weights and the loop's own numbers.
 
-    python lives.py loop FOLDER --kills 20 --in-save 5 --seed 7 --threads 1
+    python lives.py loop FOLDER --kills 20 --in-save 5 --seed 7 --threads 1 --workers 0,2
 """
 
 import argparse
@@ -38,7 +38,7 @@ CHECKPOINT_SECONDS = 0.03
 NUM_POINTS = 1 + 2 * 6
 
 
-def everything(seed):
+def everything(seed, num_workers):
     """Return a recipe with all that has a state or draws random numbers."""
     return short_recipe(
         optimizer="adamw" if seed % 2 else "sgd",
@@ -52,6 +52,7 @@ def everything(seed):
         patience=12,
         num_steps=160,
         seed=seed,
+        num_workers=num_workers,
     )
 
 
@@ -94,16 +95,16 @@ class WatchedLoop(loop_module.Loop):
         return result
 
 
-def train_tiny(folder, seed):
+def train_tiny(folder, seed, num_workers):
     """One life of a training by the bare loop."""
     # later lives begin with other weights: all must come from the checkpoint
     has_checkpoint = any(folder.glob("state/step_*"))
     init_seed = os.getpid() if has_checkpoint else seed
-    training = Training(everything(seed), dropout=0.3, init_seed=init_seed)
+    training = Training(everything(seed, num_workers), dropout=0.3, init_seed=init_seed)
     training.run(CheckpointFolder(folder / "state"), steps_per_check=6)
 
 
-def train_run(folder, seed):
+def train_run(folder, seed, num_workers):
     """One life of a fine-tuning by the public function, with run folder, plan and report."""
     import headstart
 
@@ -123,6 +124,7 @@ def train_run(folder, seed):
         ema=True,
         patience=20,
         seed=seed,
+        num_workers=num_workers,
         device="cpu",
         resume=resume,
     )
@@ -168,7 +170,7 @@ def dying_at(point, save):
     yield
 
 
-def live(kind, folder, seed, fault=None):
+def live(kind, folder, seed, num_workers, fault=None):
     """Fork a life; return its process id."""
     child = os.fork()
     if child:
@@ -177,10 +179,10 @@ def live(kind, folder, seed, fault=None):
         loop_module.Loop = WatchedLoop
         WatchedLoop.word = folder / "word.json"
         if fault is None:
-            TRAININGS[kind](folder, seed)
+            TRAININGS[kind](folder, seed, num_workers)
         else:
             with dying_at(*fault):
-                TRAININGS[kind](folder, seed)
+                TRAININGS[kind](folder, seed, num_workers)
         os._exit(0)
     except BaseException:
         traceback.print_exc()
@@ -202,22 +204,24 @@ def has_half_save(folder):
     return any(folder.glob("state/.tmp-*")) or any(folder.glob("run/state/.tmp-*"))
 
 
-def chain(kind, folder, seed, draws, plan, life_seconds):
+def chain(kind, folder, seed, draws, workers, plan, life_seconds):
     """Live, be killed as planned, live on until done; return how that went."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    killed, killed_in_save, half = 0, 0, 0
+    killed, killed_in_save, half, used = 0, 0, 0, []
     while True:
         fault = None
         if plan and plan[-1] == "save":
             fault = (draws.randrange(NUM_POINTS), draws.randrange(3))
-        child = live(kind, folder, seed, fault)
+        used.append(draws.choice(workers))
+        child = live(kind, folder, seed, used[-1], fault)
         if plan and fault is None:
             time.sleep(draws.uniform(*life_seconds))
             os.kill(child, signal.SIGKILL)
         if not await_end(child):
             word = json.loads((folder / "word.json").read_text())
-            return {**word, "killed": killed, "killed_in_save": killed_in_save, "half": half}
+            counts = {"killed": killed, "killed_in_save": killed_in_save, "half": half}
+            return {**word, **counts, "workers": used}
         plan.pop()
         killed += 1
         killed_in_save += fault is not None
@@ -232,9 +236,11 @@ def main():
     parser.add_argument("--in-save", type=int, required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", default="0", help="numbers that a life draws from")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     draws = random.Random(options.seed)
+    workers = [int(number) for number in options.workers.split(",")]
     plan = ["save"] * options.in_save + ["time"] * (options.kills - options.in_save)
     draws.shuffle(plan)
     chains = []
@@ -242,7 +248,7 @@ def main():
     while plan:
         seed = options.seed + number
         began = time.monotonic()
-        whole = chain(options.kind, options.folder / "whole", seed, draws, [], None)
+        whole = chain(options.kind, options.folder / "whole", seed, draws, [0], [], None)
         seconds = time.monotonic() - began
         # a life is a fraction of the run, so that a run takes many; a whole one now and then
         some = chain(
@@ -250,6 +256,7 @@ def main():
             options.folder / "killed",
             seed,
             draws,
+            workers,
             plan,
             (0.05 * seconds, 0.45 * seconds),
         )

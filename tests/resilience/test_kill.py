@@ -1,9 +1,9 @@
 """Killed with SIGKILL at any moment, resumed until done: the same bits as if nothing had happened.
 
 With augmentation, mixing, dropout, BatchNorm, accumulation, averaged weights, patience, and both
-optimizers. headstart has no worker processes, so there is no number of them to vary: a batch is one
-gather from memory. The number of threads is the user's, and belongs to the machine: it is the same
-in all lives here.
+optimizers; without workers that make batches ahead, with two, and with another number in each life.
+What they must equal ran without. The number of threads is the user's, and belongs to the machine:
+it is the same in all lives here.
 """
 
 import json
@@ -18,11 +18,12 @@ import pytest
 LIVES = Path(__file__).parent / "lives.py"
 
 
-def live(kind, folder, kills, in_save, threads=1):
+def live(kind, folder, kills, in_save, threads=1, workers="0,2"):
     seed = random.randrange(10_000)
     print(f"seed {seed}")  # shown where the test fails
     command = [sys.executable, str(LIVES), kind, str(folder), "--kills", str(kills)]
     command += ["--in-save", str(in_save), "--seed", str(seed), "--threads", str(threads)]
+    command += ["--workers", workers]
     threads_of = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
     # on a busy machine threads that wait must sleep, not spin
     environment = {**os.environ, **threads_of, "OMP_WAIT_POLICY": "passive"}
@@ -46,6 +47,9 @@ def assert_equal_bits(chains):
 def test_twenty_kills_five_of_them_inside_a_save_change_no_bit(tmp_path):
     chains = live("loop", tmp_path, kills=20, in_save=5)
     assert_equal_bits(chains)
+    # the same training went on with another number of workers
+    assert any(len(set(chain["killed"]["workers"])) > 1 for chain in chains)
+    assert all(chain["whole"]["workers"] == [0] for chain in chains)
 
 
 def test_a_run_by_the_public_function_survives_kills_bit_for_bit(tmp_path):
@@ -54,8 +58,9 @@ def test_a_run_by_the_public_function_survives_kills_bit_for_bit(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_a_hundred_kills_ten_of_them_inside_a_save_change_no_bit(tmp_path):
-    chains = live("loop", tmp_path, kills=100, in_save=10)
+@pytest.mark.parametrize("workers", ["0", "2", "0,1,2,4"])
+def test_a_hundred_kills_ten_of_them_inside_a_save_change_no_bit(tmp_path, workers):
+    chains = live("loop", tmp_path, kills=100, in_save=10, workers=workers)
     assert_equal_bits(chains)
     assert sum(chain["killed"]["half"] for chain in chains) >= 5
 

@@ -9,13 +9,13 @@ from tiny_training import blob_images, short_recipe
 
 from headstart.data import Pixels
 from headstart.tensors import to_float
-from headstart.training.feed import Feed
+from headstart.training.sample_feed import SampleFeed
 
 
 def feed_of(recipe, images=None):
     made, targets, ids = blob_images()
     inputs = Pixels(made if images is None else images, targets, ids, [str(i) for i in ids])
-    return Feed(inputs, targets, recipe, torch.device("cpu"))
+    return SampleFeed(inputs, targets, recipe, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("channels_last", [True, False])

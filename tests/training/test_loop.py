@@ -243,7 +243,7 @@ def test_three_bad_losses_in_a_row_end_the_run_naming_step_and_samples():
     training = Poisoned(short_recipe(), {6, 7, 8})
     with pytest.raises(DivergenceError) as caught:
         training.run()
-    ids = training.feed._ids[training.feed.order.indices(8)]
+    ids = training.feed.step_ids(8)
     assert "step 8" in str(caught.value)
     assert str(ids[:8].tolist()) in str(caught.value)
     assert "--learning-rate" in str(caught.value)

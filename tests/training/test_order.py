@@ -81,3 +81,19 @@ def test_batches_of_like_length_differ_between_epochs_and_come_in_random_order()
 def test_weights_of_labels_are_negatives_over_positives():
     rows = np.array([[1, 0, 0], [1, 1, 0], [1, 0, 0], [0, 0, 0]], dtype=np.uint8)
     assert class_weights(rows, 3).tolist() == pytest.approx([1 / 3, 3.0, 1.0])
+
+
+def test_steps_of_two_epochs_in_turn_draw_each_epoch_once():
+    class Counted(Order):
+        drawn = 0
+
+        def _draw(self, epoch):
+            self.drawn += 1
+            return super()._draw(epoch)
+
+    order = Counted(np.arange(32) % 2, batch_size=8, imbalance="none", seed=0)
+    seen = [order.indices(step) for step in (3, 4, 3, 5, 2, 4)]
+    assert order.drawn == 2
+    assert (seen[0] == seen[2]).all()
+    assert (order.indices(0) != order.indices(8)).any()
+    assert (order.indices(3) == seen[0]).all()

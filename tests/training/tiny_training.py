@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from headstart.objectives import classification_loss
-from headstart.training.feed import Feed
 from headstart.training.loop import Check, Hooks, LoopOptions, train
 from headstart.training.recipe import Recipe, Wishes, recipe_for
+from headstart.training.sample_feed import SampleFeed
 from headstart.training.schedule import learning_rate_factor
 from headstart.training.strategy import build_optimizer, set_train_mode
 from headstart.types import Schema, Start
@@ -106,7 +106,7 @@ class Training:
         self.optimizer = build_optimizer(groups, recipe)
         images, targets, ids = blob_images()
         self.inputs = PixelInputs(images, targets, ids)
-        self.feed = Feed(self.inputs, targets, recipe, torch.device("cpu"))
+        self.feed = SampleFeed(self.inputs, targets, recipe, torch.device("cpu"))
         self.val_images, self.val_targets, _ = blob_images(60, seed=9)
         self.losses: list[float] = []
         self.checks: list[Check] = []

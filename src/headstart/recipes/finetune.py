@@ -59,6 +59,7 @@ def finetune(
     channels_last: bool = True,
     compile: bool = False,
     views: int | None = None,
+    num_workers: int | None = None,
     device: str = "auto",
     seed: int = 0,
     resume: bool = False,
@@ -117,6 +118,9 @@ def finetune(
         compile: Whether to compile the model; pays off on long runs.
         views: Augmented views of each sample for which the frozen first layers are computed, once;
             0 computes them anew at every step. When not given, what pays is chosen and said.
+        num_workers: Threads that make the batches of coming steps while the present one runs;
+            changes no result, and may change when a run is resumed. When not given 2 where a GPU
+            has no room for the data, else 0: on a CPU they take their time from the training.
         device: auto, cpu, cuda, cuda:1 or mps.
         seed: Seed of everything.
         resume: Go on with the unfinished run in out.

@@ -41,6 +41,7 @@ def fit(
     augment: Literal["auto", "none", "digits", "light", "standard"] = "auto",
     imbalance: Literal["auto", "none", "weights", "oversample"] = "auto",
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+    num_workers: int | None = None,
     device: str = "auto",
     seed: int = 0,
     resume: bool = False,
@@ -60,6 +61,9 @@ def fit(
         imbalance: What to do about rare classes; auto weighs the loss where the largest class has
             more than ten times the samples of the smallest.
         precision: Number format of the forward pass; auto is mixed on CUDA, fp32 elsewhere.
+        num_workers: Threads that make the batches of coming steps while the present one runs;
+            changes no result, and may change when a run is resumed. When not given 2 where a GPU
+            has no room for the data, else 0: on a CPU they take their time from the training.
         device: auto, cpu, cuda, cuda:1 or mps.
         seed: Seed of everything.
         resume: Go on with the unfinished run in out.
@@ -102,9 +106,11 @@ def _fit(
     """Search and fine-tune; the options are those of ``fit``, by name."""
     from headstart.starts import find_start
     from headstart.training.device import choose_device
+    from headstart.training.recipe import check_options
     from headstart.tuning.bench import set_up
     from headstart.tuning.clock import Clock, parse_budget
 
+    check_options({"num_workers": said["num_workers"]})
     budget_seconds = parse_budget(said["budget"])
     named = [find_start(address) for address in said["starts"] or ()]
     for candidate in named:

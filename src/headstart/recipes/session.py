@@ -1,7 +1,7 @@
 """What ``finetune`` and ``fit`` share: the folder, the plan, the log, Ctrl-C, and the last stretch.
 
 A run's plan (verb, options, data fingerprint) is written first. ``resume`` demands the same plan:
-what changed is shown as a diff and refused.
+what changed is shown as a diff and refused, but for what changes no result.
 """
 
 from __future__ import annotations
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from headstart.tuning.clock import Clock
     from headstart.tuning.stop import StopRequest
     from headstart.tuning.tune import Tuned
+
+
+# a later life may have other means
+_CHANGE_NO_RESULT = ("num_workers",)
 
 
 def as_dataset(data: Data) -> Dataset:
@@ -175,14 +179,14 @@ def _resumed_plan(folder: RunFolder, plan: dict[str, Any]) -> dict[str, Any]:
     changed = [
         f"{name}: {told.get(name)!r} → {asked.get(name)!r}"
         for name in asked
-        if told.get(name) != asked.get(name)
+        if told.get(name) != asked.get(name) and name not in _CHANGE_NO_RESULT
     ]
     if changed:
         raise RunFolderError(
             f"{folder.path} holds a run with other options ({'; '.join(changed)}); expected the "
             f"same ones to resume. Give the former options, or start anew with --overwrite."
         )
-    return former
+    return former | {"options": plan["options"]}
 
 
 def complete(

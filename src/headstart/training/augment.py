@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from headstart.tensors import to_device
 from headstart.training.randomness import MIX, generator, uniform
 
 AugmentName = Literal["none", "digits", "light", "standard"]
@@ -97,7 +98,7 @@ def augment(images: Tensor, ids: np.ndarray, policy: Policy, *, seed: int, epoch
     Returns:
         Float images, shape (B, C, H, W), in [0, 1].
     """
-    draws = torch.from_numpy(uniform(seed, epoch, ids, _NUM_DRAWS)).to(images.device)
+    draws = to_device(torch.from_numpy(uniform(seed, epoch, ids, _NUM_DRAWS)), images.device)
     theta = _affine(draws, policy, images.shape[-2], images.shape[-1])
     if theta is not None:
         grid = functional.affine_grid(theta, list(images.shape), align_corners=False)

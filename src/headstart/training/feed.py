@@ -1,30 +1,33 @@
-"""Turn step numbers into batches on the device.
+"""Turn step numbers into batches on the device; what a batch is made of is for others to say.
 
-The whole data set stays as it was prepared (uint8 pixels, token ids, cells): on the device when
-that is a GPU with room for it, otherwise in memory or memory-mapped. A batch costs one gather;
-augmentation runs on the whole batch. There is no per-sample Python and no worker process, so
-nothing depends on a number of workers.
+The place in the data is the step number: which samples a step sees is ``Order``'s, which of them
+this process takes is ``Share``'s, and what a micro-batch holds is a function of its samples, epoch
+and counter. So a batch may be made at any time, by any thread, and asked for again:
+``num_workers`` threads make those of coming steps while the present one runs (``prefetch``), and
+no number of them changes a result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from headstart.tensors import to_float, to_tensors
-from headstart.training.augment import POLICIES, augment, mix
+from headstart.events import emit
+from headstart.tensors import to_device
 from headstart.training.order import WHOLE, Order, Share
+from headstart.training.prefetch import Prefetch
 from headstart.training.recipe import Recipe
-from headstart.training.views import views_at, views_seed
 from headstart.types import Inputs
 
 _COUNTERS = 1024  # micro-batches of one step, over all processes
-_DEVICE_SHARE = 0.3  # of a GPU's free memory that the data may take
+_DEVICE_WORKERS = 2  # one may wait for the disk while the other copies
 
 
 @dataclass(frozen=True)
@@ -47,16 +50,54 @@ class Batch:
     ids: np.ndarray
     part: float
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All that lies on the device."""
+        return [*self.inputs, self.targets, *([] if self.partner is None else [self.partner])]
 
-class Feed:
+
+@dataclass(frozen=True)
+class Piece:
+    """Which micro-batch is wanted.
+
+    Attributes:
+        places: int64, shape (B,), positions of its samples.
+        ids: int64, shape (B,), their ids.
+        epoch: The epoch it lies in.
+        counter: Its own among all micro-batches of all steps and processes.
+        part: Its share of the optimizer step.
+    """
+
+    places: np.ndarray
+    ids: np.ndarray
+    epoch: int
+    counter: int
+    part: float
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """The inputs of a micro-batch, and how its samples were mixed; see ``Batch``."""
+
+    inputs: tuple[Tensor, ...]
+    partner: Tensor | None = None
+    share: float = 1.0
+
+
+class Feed(ABC):
     """Batches of one training set.
 
     Args:
-        inputs: The samples, in memory or memory-mapped.
+        inputs: The samples.
         targets: As the loss takes them: int64 (N,), uint8 (N, K) or float32 (N,).
-        recipe: Batch sizes, augmentation, mixing, imbalance, seed.
+        recipe: Batch sizes, imbalance, seed, workers.
         device: Where batches are wanted.
         share: Which part of every step is wanted.
+        is_resident: Whether the samples lie on the device already.
+
+    Attributes:
+        order: Which samples each step sees.
+        num_workers: Threads that make batches ahead.
     """
 
     def __init__(
@@ -65,7 +106,9 @@ class Feed:
         targets: np.ndarray,
         recipe: Recipe,
         device: torch.device,
-        share: Share = WHOLE,
+        share: Share,
+        *,
+        is_resident: bool = False,
     ) -> None:
         self.order = Order(
             targets,
@@ -74,15 +117,15 @@ class Feed:
             seed=recipe.seed,
             lengths=inputs.lengths,
         )
-        self._inputs = inputs
-        self._ids = inputs.ids
-        self._recipe = recipe
-        self._device = device
-        self._share = share
-        self._policy = POLICIES[recipe.augment]
+        self.num_workers = _settled(recipe.num_workers, device, is_resident=is_resident)
+        self._inputs, self._ids = inputs, inputs.ids
+        self._recipe, self._device, self._share = recipe, device, share
         self._targets = torch.from_numpy(np.ascontiguousarray(targets)).to(device)
-        self._views_seed = views_seed(ids_digest(inputs)) if recipe.views else 0
-        self._resident = _resident(inputs, device) if device.type == "cuda" else None
+        self._prefetch: Prefetch[Batch] | None = None
+
+    @abstractmethod
+    def _made(self, piece: Piece) -> Mixed:
+        """Return the inputs of a micro-batch; may be called by several threads at once."""
 
     def batches(self, step: int, micro_batch_size: int | None = None, /) -> Iterator[Batch]:
         """Yield the micro-batches of one optimizer step.
@@ -91,70 +134,49 @@ class Feed:
             step: Its number.
             micro_batch_size: Samples a pass, where memory allows fewer than the recipe's.
         """
-        yield from self._batches(self._share, step, micro_batch_size)
+        size = micro_batch_size or self._recipe.micro_batch_size
+        if not self.num_workers:
+            return (make() for make in self._makers(self._share, step, size))
+        if self._prefetch is None:
+            makers = partial(self._makers, self._share)
+            workers = self.num_workers
+            self._prefetch = Prefetch(makers, lambda batch: batch.tensors, self._device, workers)
+        return self._prefetch.batches(step, size)
 
     def whole(self, step: int) -> Iterator[Batch]:
         """Yield the micro-batches of one optimizer step, of all processes."""
-        yield from self._batches(WHOLE, step, None)
+        return (make() for make in self._makers(WHOLE, step, self._recipe.micro_batch_size))
 
     def step_ids(self, step: int) -> np.ndarray:
         """Return the ids of all samples of one optimizer step, int64, shape (B,)."""
         ids: np.ndarray = self._ids[self.order.indices(step)]
         return ids
 
-    def _batches(self, share: Share, step: int, micro_batch_size: int | None) -> Iterator[Batch]:
-        indices = self.order.indices(step)
-        own = share.of(indices)
-        size = micro_batch_size or self._recipe.micro_batch_size
+    def close(self) -> None:
+        """End the workers and drop what they have made; batches may be asked for all the same."""
+        if self._prefetch is not None:
+            self._prefetch.close()
+            self._prefetch = None
+
+    def _makers(self, share: Share, step: int, size: int) -> list[Callable[[], Batch]]:
+        """Return one function for each micro-batch of a step; the order is drawn here."""
+        places, epoch = self.order.indices(step), self.order.epoch(step)
+        own = share.of(places)
         # of the counters of one step each process has its own
-        first = share.rank * (_COUNTERS // share.num)
+        first = step * _COUNTERS + share.rank * (_COUNTERS // share.num)
+        makers: list[Callable[[], Batch]] = []
         for number, start in enumerate(range(0, len(own), size)):
-            yield self._batch(own[start : start + size], step, first + number, len(indices))
+            some = own[start : start + size]
+            part = len(some) / len(places)
+            piece = Piece(some, self._ids[some], epoch, first + number, part)
+            makers.append(partial(self._batch, piece))
+        return makers
 
-    def _batch(self, indices: np.ndarray, step: int, number: int, whole: int) -> Batch:
-        recipe, seed = self._recipe, self._recipe.seed
-        places = torch.from_numpy(indices).to(self._device)
-        if self._resident is not None:
-            gathered = (tensor[places] for tensor in self._resident)
-            inputs = tuple(
-                to_float(t, channels_last=recipe.channels_last) if t.dtype == torch.uint8 else t
-                for t in gathered
-            )
-        else:
-            arrays = self._inputs.arrays(indices)
-            inputs = to_tensors(arrays, self._device, channels_last=recipe.channels_last)
-        ids = self._ids[indices]
-        if self._policy is not None:
-            inputs = (self._augmented(inputs[0], ids, self.order.epoch(step)),)
-        partner, share = None, 1.0
-        if recipe.mixup or recipe.cutmix:
-            # one draw a micro-batch: the pair (step, number) is its counter
-            mixed, partner, share = mix(
-                inputs[0],
-                mixup=recipe.mixup,
-                cutmix=recipe.cutmix,
-                seed=seed,
-                step=step * _COUNTERS + number,
-            )
-            inputs = (mixed,)
-        part = len(indices) / whole
-        return Batch(inputs, self._targets[places], partner, share, ids, part)
-
-    def _augmented(self, images: Tensor, ids: np.ndarray, epoch: int) -> Tensor:
-        """Return images augmented anew, or in one of their fixed views."""
-        assert self._policy is not None
-        seed, num_views = self._recipe.seed, self._recipe.views
-        if not num_views:
-            return augment(images, ids, self._policy, seed=seed, epoch=epoch)
-        views = views_at(epoch, ids, num_views, seed=seed)
-        changed = torch.empty_like(images)
-        for view in np.unique(views):
-            chosen = np.flatnonzero(views == view)
-            part = torch.from_numpy(chosen).to(images.device)
-            changed[part] = augment(
-                images[part], ids[chosen], self._policy, seed=self._views_seed, epoch=int(view)
-            )
-        return changed
+    def _batch(self, piece: Piece) -> Batch:
+        made = self._made(piece)
+        places = to_device(torch.from_numpy(piece.places), self._device)
+        targets = self._targets[places]
+        return Batch(made.inputs, targets, made.partner, made.share, piece.ids, piece.part)
 
 
 def ids_digest(inputs: Inputs) -> str:
@@ -162,14 +184,16 @@ def ids_digest(inputs: Inputs) -> str:
     return blake2b(np.ascontiguousarray(inputs.ids).tobytes(), digest_size=16).hexdigest()
 
 
-def _resident(inputs: Inputs, device: torch.device) -> tuple[Tensor, ...] | None:
-    """Return the whole data set on the GPU where it has one shape and there is room for it."""
-    if inputs.lengths is not None:
-        return None
-    first = inputs.arrays(np.arange(min(1, len(inputs))))
-    num_bytes = sum(array.nbytes for array in first) * len(inputs)
-    free, _ = torch.cuda.mem_get_info(device)
-    if num_bytes >= _DEVICE_SHARE * free:
-        return None
-    arrays = inputs.arrays(np.arange(len(inputs)))
-    return tuple(torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in arrays)
+def _settled(wanted: int | None, device: torch.device, *, is_resident: bool) -> int:
+    """Return the number of workers: what was asked for, else what gains on this device.
+
+    On a CPU a worker takes its time from the step's own threads; where the data lies on the GPU
+    there is nothing to copy.
+    """
+    if wanted is not None:
+        return wanted
+    if device.type != "cuda" or is_resident:
+        return 0
+    why = "the data does not lie on the GPU: batches are copied while the step before runs"
+    emit("choice", name="num_workers", value=_DEVICE_WORKERS, why=why)
+    return _DEVICE_WORKERS

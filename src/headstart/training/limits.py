@@ -34,6 +34,7 @@ _RANGES: list[tuple[str, float, float | None]] = [
     ("clip", 0.0, None),
     ("patience", 0, None),
     ("views", 0, 64),
+    ("num_workers", 0, 64),
 ]
 
 
@@ -65,6 +66,7 @@ _LOOP_ONLY: dict[str, object] = {
     "batchnorm": None,
     "compile": False,
     "views": None,
+    "num_workers": None,
 }
 
 

@@ -79,8 +79,7 @@ class Order:
             counts = np.bincount(targets)
             weights = 1.0 / counts[targets]
             self._shares = weights / weights.sum()
-        self._epoch = -1
-        self._indices = np.empty(0, dtype=np.int64)
+        self._drawn: dict[int, np.ndarray] = {}  # by epoch
 
     def epoch(self, step: int) -> int:
         """Return the epoch a step lies in."""
@@ -89,10 +88,11 @@ class Order:
     def indices(self, step: int) -> np.ndarray:
         """Return the positions of the samples of one step, int64, shape (batch_size,)."""
         epoch, place = divmod(step, self.steps_per_epoch)
-        if epoch != self._epoch:
-            self._indices = self._draw(epoch)
-            self._epoch = epoch
-        return self._indices[place * self.batch_size : (place + 1) * self.batch_size]
+        if epoch not in self._drawn:
+            # batches made ahead are of the next epoch while the last ones of this are asked for
+            self._drawn = dict([*self._drawn.items()][-1:])
+            self._drawn[epoch] = self._draw(epoch)
+        return self._drawn[epoch][place * self.batch_size : (place + 1) * self.batch_size]
 
     def _draw(self, epoch: int) -> np.ndarray:
         if self._shares is None:

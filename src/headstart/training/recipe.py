@@ -71,6 +71,8 @@ class Recipe:
         compile: Whether to compile the model with ``torch.compile``.
         views: Fixed augmented views of each sample; 0 augments anew in every epoch, None is settled
             when the frozen part is known.
+        num_workers: Threads that make the batches of coming steps ahead; None lets the feed choose,
+            where it is known where the data lies. Changes no result.
         seed: Seed of everything.
     """
 
@@ -106,6 +108,7 @@ class Recipe:
     channels_last: bool
     compile: bool
     views: int | None
+    num_workers: int | None
     seed: int
 
     def length(self, num_train: int) -> tuple[int, int]:
@@ -153,6 +156,7 @@ class Wishes:
     channels_last: bool = True
     compile: bool = False
     views: int | None = None
+    num_workers: int | None = None
 
 
 # For each option that names something, the names there are.
@@ -262,6 +266,7 @@ def recipe_for(
         channels_last=wishes.channels_last,
         compile=wishes.compile,
         views=wishes.views,
+        num_workers=wishes.num_workers,
         seed=seed,
     )
 

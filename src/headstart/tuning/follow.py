@@ -7,6 +7,7 @@ what to build and when to begin. Nothing of this file is imported by a process t
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -115,7 +116,8 @@ class Follower:
             team=team,
         )
         options = loop_options(bench.recipe, phases.order, check_seconds=0.0, team=team)
-        follow(bench.model, optimizer, hooks, options)
+        with closing(phases):
+            follow(bench.model, optimizer, hooks, options)
 
     def _open(self, bench: Bench, train: Inputs, phase: Phase) -> Opened:
         """Make a phase ready as the leader has; it says so before the first step.

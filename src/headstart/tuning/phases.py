@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from headstart.training.cached_feed import CachedFeed
 from headstart.training.feed import Batch, Feed
 from headstart.training.order import Order
 from headstart.training.strategy import Phase, freeze, phases_of
@@ -38,7 +37,7 @@ class Opened:
         views: Fixed augmented views of each sample; 0 augments anew in every epoch.
     """
 
-    feed: Feed | CachedFeed
+    feed: Feed
     forward: Callable[..., Tensor]
     is_cut: bool
     views: int
@@ -90,6 +89,7 @@ class Phases:
             phase = self._phases[number]
             layers = self._encoder.layers
             freeze(self._encoder, layers, phase.learns, adapters_only=self._is_lora)
+            self.close()
             self._opened = None  # its memory goes before the new one's comes
             self._opened = self._open(phase)
             self._number = number
@@ -102,6 +102,11 @@ class Phases:
         self._entered = self._number
         self._on_enter(self.present)
         return True
+
+    def close(self) -> None:
+        """End the workers of the present phase; batches may be asked for all the same."""
+        if self._opened is not None:
+            self._opened.feed.close()
 
     @property
     def present(self) -> Opened:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -274,7 +275,8 @@ def _run_loop(
         check_seconds=len(val_inputs) * opener.seconds_per_sample,
         team=team,
     )
-    return train(model, optimizer, hooks, options, checkpoints=checkpoints, deadline=deadline)
+    with closing(phases):
+        return train(model, optimizer, hooks, options, checkpoints=checkpoints, deadline=deadline)
 
 
 def check(model: Model, val_inputs: Inputs) -> Check:

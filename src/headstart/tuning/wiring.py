@@ -17,10 +17,11 @@ from torch import Tensor
 from headstart.errors import OptionError
 from headstart.model import Model
 from headstart.objectives import l1_penalty, task_loss
-from headstart.training.feed import Batch, Feed
+from headstart.training.feed import Batch
 from headstart.training.loop import Check, Hooks, LoopOptions
 from headstart.training.order import WHOLE, Order, Share, class_weights
 from headstart.training.recipe import Recipe
+from headstart.training.sample_feed import SampleFeed
 from headstart.training.schedule import learning_rate_factor
 from headstart.training.strategy import (
     build_optimizer,
@@ -57,7 +58,7 @@ def unfreeze(bench: Bench) -> torch.optim.Optimizer:
 def uncut(bench: Bench, train: Inputs, share: Share, views: int) -> Opened:
     """Return a phase in which the network runs as a whole."""
     model, recipe = bench.model, replace(bench.recipe, views=views)
-    feed = Feed(train, model.standard_targets(train.targets), recipe, model.device, share)
+    feed = SampleFeed(train, model.standard_targets(train.targets), recipe, model.device, share)
     return Opened(feed, model, is_cut=False, views=views)
 
 
