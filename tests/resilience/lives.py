@@ -2,8 +2,8 @@
 
 A program, not a test: the tests start it in a process of its own. It imports everything once and
 forks for each life, so that a life costs milliseconds, not an import of PyTorch. It runs the whole
-training once undisturbed and without workers, then again and again through kills, and prints both digests: sha256 over
-final weights, optimizer state, averaged weights and the loop's own numbers.
+training once undisturbed and without workers, then again and again through kills, and prints both
+digests: sha256 over final weights, optimizer state, averaged weights and the loop's own numbers.
 
     python lives.py loop FOLDER --kills 20 --in-save 5 --seed 7 --threads 1 --workers 0,2
 """
