@@ -192,11 +192,10 @@ def test_an_error_of_a_worker_is_raised_at_its_own_micro_batch_and_only_there(nu
     inputs.fails[broken] = OSError("a disk that went away")
     for step in (0, 1):
         assert len(list(feed.batches(step))) == 4
-    seen = []
+    batches = feed.batches(2)
+    assert len([next(batches), next(batches)]) == 2
     with pytest.raises(OSError, match="a disk that went away"):
-        for batch in feed.batches(2):
-            seen.append(batch)
-    assert len(seen) == 2
+        next(batches)
     # asked again it is made again
     assert content(feed.batches(2)) == content(image_feed(0, micro_batch_size=4).batches(2))
     feed.close()
@@ -207,23 +206,13 @@ def test_memory_that_runs_out_in_a_worker_halves_the_micro_batch_of_that_step():
     inputs = Watched()
     training.feed = SampleFeed(inputs, inputs.targets, training.recipe, CPU)
     broken = int(training.feed.order.indices(4)[3])
-    failing = torch.OutOfMemoryError("no room for what comes next")
-    choices, epoch_of = [], training.feed.order.epoch
-
-    def compute_loss(batch):
-        if len(training.losses) == 2:  # at step 2, whatever is made ahead
-            inputs.fails[broken] = failing
-        return Training.compute_loss(training, batch)
-
-    training.compute_loss = compute_loss
+    inputs.fails[broken] = torch.OutOfMemoryError("no room for what comes next")
+    choices = []
     with listen(lambda kind, fields: choices.append(fields) if kind == "choice" else None):
         result = training.run()
     training.feed.close()
-    assert epoch_of(4) == epoch_of(0)
     assert result.state.micro_batch_size == 8
-    assert [choice["why"].split(";")[0] for choice in choices] == [
-        "out of memory with 16 at step 4"
-    ]
+    assert ["out of memory with 16 at step 4" in choice["why"] for choice in choices] == [True]
     assert len(training.losses) == 4 + 2 * 16
     whole = Training(short_recipe(), norm=False)
     whole.run()
