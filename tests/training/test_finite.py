@@ -87,7 +87,7 @@ def test_three_in_a_row_end_the_run_with_a_report_of_steps_and_samples(is_deferr
     ):
         training.run(steps_per_check=10)
     (report,) = reports
-    ids = [training.feed._ids[training.feed.order.indices(step)].tolist() for step in (6, 7, 8)]
+    ids = [training.feed.step_ids(step).tolist() for step in (6, 7, 8)]
     assert report["step"] == 8
     assert [row["step"] for row in report["steps"]] == [6, 7, 8]
     assert [row["sample_ids"] for row in report["steps"]] == ids

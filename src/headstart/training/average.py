@@ -28,7 +28,11 @@ class WeightAverage:
         self.total_weight = 0.0  # sum of the shares before scaling: 1 + d + d² … for a constant d
         self._live = learned
         self.state = {name: value.detach().clone() for name, value in self._live.items()}
-        self._floats = [n for n, value in self._live.items() if value.is_floating_point()]
+        # as lists: looking every name up again costs as much as averaging a small network
+        floats = [name for name, value in self._live.items() if value.is_floating_point()]
+        self._weights, self._averages = ([s[n] for n in floats] for s in (self._live, self.state))
+        counters = [name for name in self._live if name not in set(floats)]
+        self._counts, self._counted = ([s[n] for n in counters] for s in (self._live, self.state))
 
     @torch.no_grad()
     def update(self) -> None:
@@ -36,11 +40,9 @@ class WeightAverage:
         decay = 0.5 ** (1.0 / max(1.0, self.half_life_steps))
         self.total_weight = decay * self.total_weight + 1.0
         share = 1.0 / self.total_weight
-        averages = [self.state[n] for n in self._floats]
-        torch._foreach_lerp_(averages, [self._live[n].detach() for n in self._floats], share)
-        for name, value in self._live.items():
-            if not value.is_floating_point():
-                self.state[name].copy_(value)
+        torch._foreach_lerp_(self._averages, self._weights, share)
+        if self._counts:
+            torch._foreach_copy_(self._counted, self._counts)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -88,6 +88,7 @@ class FiniteGuard:
 
     Attributes:
         skipped: Steps in a row that were skipped just before; part of the loop's state.
+        is_deferred: Whether the decision stays on the device: the host reads nothing in a step.
     """
 
     def __init__(
@@ -103,7 +104,7 @@ class FiniteGuard:
         self._find_odd = find_odd
         understands = bool(getattr(optimizer, "_step_supports_amp_scaling", False))
         on_device = device.type == "cuda" and understands
-        self._is_deferred = on_device if is_deferred is None else is_deferred
+        self.is_deferred = on_device if is_deferred is None else is_deferred
         self._has_passed = False
         self._pending: list[tuple[int, Sequence[np.ndarray], Tensor]] = []
         self._row: list[dict[str, object]] = []
@@ -129,7 +130,7 @@ class FiniteGuard:
         """
         both = torch.stack(figures)
         # the first step is looked at in any case: an optimizer makes its state there
-        if not self._is_deferred or not self._has_passed:
+        if not self.is_deferred or not self._has_passed:
             is_finite = self._count(step, both.tolist(), ids)
             if not is_finite:
                 statistics.put_back()

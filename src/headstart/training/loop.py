@@ -27,6 +27,7 @@ from headstart.errors import DivergenceError, RunFolderError
 from headstart.events import emit
 from headstart.training.average import WeightAverage, learned_state, set_tensors
 from headstart.training.checkpoint import Checkpoint, CheckpointFolder
+from headstart.training.clip import clip_gradients
 from headstart.training.contract import (
     Check,
     Hooks,
@@ -199,7 +200,7 @@ class Loop:
         if self.together:
             ids = self.together.add_up(total, ids)
         self.scaler.unscale_(self.optimizer)
-        norm = nn.utils.clip_grad_norm_(self.parameters, options.clip or float("inf"), foreach=True)
+        norm = clip_gradients(self.parameters, options.clip, may_read=not self.guard.is_deferred)
         # scaled gradients that overflowed are the scaler's business: it skips and lowers its scale
         figures = (total,) if options.scale_loss else (total, norm)
         if self.guard.passes(state.step, figures, ids, self.statistics):
@@ -368,9 +369,7 @@ class Loop:
             self.average.total_weight = float(str(found.state["average_weight"]))
         if self.options.scale_loss:
             self.scaler.load_state_dict(found.state["scaler"])  # type: ignore[arg-type]
-        loop = found.state["loop"]
-        assert isinstance(loop, dict)
-        self.state = LoopState(**loop)
+        self.state = LoopState(**found.state["loop"])  # type: ignore[arg-type]
         self.guard.skipped = self.state.skipped_in_a_row
         self.saved_step = self.state.step
 
