@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from headstart.training.augment import POLICIES, Policy, _affine, augment, choose_policy, mix
 from headstart.training.randomness import uniform
@@ -79,6 +80,26 @@ def test_a_shift_is_a_crop_of_the_padded_image():
         by_hand = padded[:, top : top + side, left : left + side]
         assert np.allclose(found, by_hand, atol=1e-4)
     assert len(set(shifts)) > 20
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_moving_whole_pixels_equals_resampling_at_them(channels, layout):
+    batch, ids = images(num=64, channels=channels, side=12).to(memory_format=layout), np.arange(64)
+    policy = Policy(flip=True, translate=0.3)
+    assert policy.moves_whole_pixels
+    seen = augment(batch, ids, policy, seed=3, epoch=0)
+    theta = _affine(torch.from_numpy(uniform(3, 0, ids, 12)), policy, 12, 12)
+    grid = functional.affine_grid(theta, list(batch.shape), align_corners=False)
+    expected = functional.grid_sample(batch, grid, padding_mode="reflection", align_corners=False)
+    assert torch.allclose(seen, expected, atol=1e-5)
+    assert torch.isin(seen, batch).all()  # not one pixel is new
+    assert seen.is_contiguous(memory_format=layout)
+
+
+def test_only_what_needs_no_pixel_between_two_moves_whole_pixels():
+    found = {name for name, policy in POLICIES.items() if policy and policy.moves_whole_pixels}
+    assert found == {"light"}
 
 
 def test_a_random_resized_crop_stays_inside_the_image():

@@ -31,7 +31,7 @@ from headstart.entries import (
 from headstart.errors import DataError
 from headstart.training.slots import Slot
 
-FORMAT = 1  # raise it when an entry of the same key would hold something else
+FORMAT = 2  # raise it when an entry of the same key would hold something else
 _KIND = "activations"
 _ALIGN = 64  # bytes: a slot of a row begins where any type may
 

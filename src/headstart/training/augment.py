@@ -1,7 +1,8 @@
 """Augment a batch on the device, each sample from its own counter-based numbers.
 
-All geometry of a policy is one affine map a sample, applied with one bilinear ``grid_sample``; then
-colour, then a cut-out square. Policies fit the data: digits and letters are never mirrored.
+All geometry of a policy is one affine map a sample, applied with one bilinear ``grid_sample``, or,
+where it only flips and shifts by whole pixels, one gather of pixels; then colour, then a cut-out
+square. Policies fit the data: digits and letters are never mirrored.
 
 Left out on purpose: policies that must be searched or tuned (AutoAugment), and anything that needs
 a decoded file. TrivialAugment's photometric range is what ``standard`` covers.
@@ -53,6 +54,12 @@ class Policy:
     cutout: float = 0.0
     padding: Literal["border", "reflection"] = "reflection"
 
+    @property
+    def moves_whole_pixels(self) -> bool:
+        """Whether every pixel of the result is one of the image's."""
+        resamples = self.rotate_degrees or self.zoom or self.crop_scale < 1
+        return bool(self.flip or self.translate) and not resamples and self.padding == "reflection"
+
 
 POLICIES: dict[str, Policy | None] = {
     "none": None,
@@ -99,8 +106,9 @@ def augment(images: Tensor, ids: np.ndarray, policy: Policy, *, seed: int, epoch
         Float images, shape (B, C, H, W), in [0, 1].
     """
     draws = to_device(torch.from_numpy(uniform(seed, epoch, ids, _NUM_DRAWS)), images.device)
-    theta = _affine(draws, policy, images.shape[-2], images.shape[-1])
-    if theta is not None:
+    if policy.moves_whole_pixels:
+        images = _moved(images, draws, policy)
+    elif (theta := _affine(draws, policy, images.shape[-2], images.shape[-1])) is not None:
         grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
         images = functional.grid_sample(
             images, grid, mode="bilinear", padding_mode=policy.padding, align_corners=False
@@ -137,6 +145,38 @@ def _affine(draws: Tensor, policy: Policy, height: int, width: int) -> Tensor | 
     cos, sin = torch.cos(angle), torch.sin(angle)
     rows = [cos * scale_x, -sin * scale_y, shift_x, sin * scale_x, cos * scale_y, shift_y]
     return torch.stack(rows, dim=1).view(-1, 2, 3)
+
+
+def _moved(images: Tensor, draws: Tensor, policy: Policy) -> Tensor:
+    """Return images flipped and shifted, mirrored at their edges; they lie in memory as before.
+
+    The same maps as ``_affine`` gives, without its rounding, in a fraction of the time.
+    """
+    num, channels, height, width = images.shape
+    device = images.device
+    shift = (draws[:, 4:6] * 2 - 1) * policy.translate
+    right, down = (shift[:, :1] * width).round().long(), (shift[:, 1:] * height).round().long()
+    columns = torch.arange(width, device=device).expand(num, -1)
+    if policy.flip:
+        columns = torch.where(draws[:, 6:7] < 0.5, width - 1 - columns, columns)
+    rows = _mirrored(torch.arange(height, device=device) + down, height)
+    first = torch.arange(num, device=device)[:, None] * height + rows
+    places = first[:, :, None] * width + _mirrored(columns + right, width)[:, None, :]
+    pixels = images.permute(0, 2, 3, 1).reshape(-1, channels)
+    found = pixels.index_select(0, places.view(-1))
+    is_last = images.is_contiguous(memory_format=torch.channels_last)
+    layout = torch.channels_last if is_last else torch.contiguous_format
+    return (
+        found.view(num, height, width, channels)
+        .permute(0, 3, 1, 2)
+        .contiguous(memory_format=layout)
+    )
+
+
+def _mirrored(places: Tensor, side: int) -> Tensor:
+    """Return places up to a side away brought back into the image; its edge is repeated."""
+    places = torch.where(places < 0, -1 - places, places)
+    return torch.where(places < side, places, 2 * side - 1 - places)
 
 
 def _jitter(images: Tensor, draws: Tensor, strength: float) -> Tensor:
