@@ -163,14 +163,10 @@ def _moved(images: Tensor, draws: Tensor, policy: Policy) -> Tensor:
     first = torch.arange(num, device=device)[:, None] * height + rows
     places = first[:, :, None] * width + _mirrored(columns + right, width)[:, None, :]
     pixels = images.permute(0, 2, 3, 1).reshape(-1, channels)
-    found = pixels.index_select(0, places.view(-1))
+    found = pixels.index_select(0, places.view(-1)).view(num, height, width, channels)
     is_last = images.is_contiguous(memory_format=torch.channels_last)
     layout = torch.channels_last if is_last else torch.contiguous_format
-    return (
-        found.view(num, height, width, channels)
-        .permute(0, 3, 1, 2)
-        .contiguous(memory_format=layout)
-    )
+    return found.permute(0, 3, 1, 2).contiguous(memory_format=layout)
 
 
 def _mirrored(places: Tensor, side: int) -> Tensor:
