@@ -10,6 +10,7 @@ a decoded file. TrivialAugment's photometric range is what ``standard`` covers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -56,9 +57,14 @@ class Policy:
 
     @property
     def moves_whole_pixels(self) -> bool:
-        """Whether every pixel of the result is one of the image's."""
-        resamples = self.rotate_degrees or self.zoom or self.crop_scale < 1
-        return bool(self.flip or self.translate) and not resamples and self.padding == "reflection"
+        """Whether every pixel of the geometry's result is one of the image's."""
+        return bool(self.flip or self.translate) and not self.resamples
+
+    @property
+    def resamples(self) -> bool:
+        """Whether the geometry needs pixels between those of the image."""
+        between = self.rotate_degrees or self.zoom or self.crop_scale < 1
+        return bool(between or (self.translate and self.padding != "reflection"))
 
 
 POLICIES: dict[str, Policy | None] = {
@@ -105,10 +111,12 @@ def augment(images: Tensor, ids: np.ndarray, policy: Policy, *, seed: int, epoch
     Returns:
         Float images, shape (B, C, H, W), in [0, 1].
     """
-    draws = to_device(torch.from_numpy(uniform(seed, epoch, ids, _NUM_DRAWS)), images.device)
+    draws, given = uniform(seed, epoch, ids, _NUM_DRAWS), images
+    height, width = images.shape[-2:]
     if policy.moves_whole_pixels:
         images = _moved(images, draws, policy)
-    elif (theta := _affine(draws, policy, images.shape[-2], images.shape[-1])) is not None:
+    elif policy.resamples:
+        theta = _affine(to_device(torch.from_numpy(draws), images.device), policy, height, width)
         grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
         images = functional.grid_sample(
             images, grid, mode="bilinear", padding_mode=policy.padding, align_corners=False
@@ -116,15 +124,12 @@ def augment(images: Tensor, ids: np.ndarray, policy: Policy, *, seed: int, epoch
     if policy.colour:
         images = _jitter(images, draws[:, 7:10], policy.colour)
     if policy.cutout:
-        images = _cut_out(images, draws[:, 10:12], policy.cutout)
+        images = _cut_out(images.clone() if images is given else images, draws, policy.cutout)
     return images
 
 
-def _affine(draws: Tensor, policy: Policy, height: int, width: int) -> Tensor | None:
-    """Return the maps from output to input coordinates, shape (B, 2, 3), or None for identity."""
-    geometric = policy.flip or policy.rotate_degrees or policy.translate or policy.zoom
-    if not geometric and policy.crop_scale >= 1:
-        return None
+def _affine(draws: Tensor, policy: Policy, height: int, width: int) -> Tensor:
+    """Return the maps from output to input coordinates, shape (B, 2, 3)."""
     centred = draws * 2 - 1
     angle = centred[:, 0] * (policy.rotate_degrees * np.pi / 180)
     zoom = 1 + centred[:, 1] * policy.zoom
@@ -147,37 +152,39 @@ def _affine(draws: Tensor, policy: Policy, height: int, width: int) -> Tensor | 
     return torch.stack(rows, dim=1).view(-1, 2, 3)
 
 
-def _moved(images: Tensor, draws: Tensor, policy: Policy) -> Tensor:
+def _moved(images: Tensor, draws: np.ndarray, policy: Policy) -> Tensor:
     """Return images flipped and shifted, mirrored at their edges; they lie in memory as before.
 
     The same maps as ``_affine`` gives, without its rounding, in a fraction of the time.
     """
     num, channels, height, width = images.shape
-    device = images.device
     shift = (draws[:, 4:6] * 2 - 1) * policy.translate
-    right, down = (shift[:, :1] * width).round().long(), (shift[:, 1:] * height).round().long()
-    columns = torch.arange(width, device=device).expand(num, -1)
+    columns = np.arange(width)
     if policy.flip:
-        columns = torch.where(draws[:, 6:7] < 0.5, width - 1 - columns, columns)
-    rows = _mirrored(torch.arange(height, device=device) + down, height)
-    first = torch.arange(num, device=device)[:, None] * height + rows
-    places = first[:, :, None] * width + _mirrored(columns + right, width)[:, None, :]
-    pixels = images.permute(0, 2, 3, 1).reshape(-1, channels)
-    found = pixels.index_select(0, places.view(-1)).view(num, height, width, channels)
+        columns = np.where(draws[:, 6:7] < 0.5, columns[::-1], columns)
+    columns = _mirrored(columns + np.round(shift[:, :1] * width).astype(np.int64), width)
+    rows = np.round(shift[:, 1:] * height).astype(np.int64) + np.arange(height)
+    rows = (_mirrored(rows, height) + np.arange(num)[:, None] * height) * width
+    across, down = (to_device(torch.from_numpy(p), images.device) for p in (columns, rows))
+    # a row of pixels is copied whole; where a pixel is one number, numbers are copied faster
+    pixels = images.permute(0, 2, 3, 1).reshape(-1, channels).squeeze(1)
+    found = pixels.index_select(0, (down[:, :, None] + across[:, None, :]).view(-1))
     is_last = images.is_contiguous(memory_format=torch.channels_last)
     layout = torch.channels_last if is_last else torch.contiguous_format
-    return found.permute(0, 3, 1, 2).contiguous(memory_format=layout)
+    moved = found.view(num, height, width, channels).permute(0, 3, 1, 2)
+    return moved.contiguous(memory_format=layout)
 
 
-def _mirrored(places: Tensor, side: int) -> Tensor:
+def _mirrored(places: np.ndarray, side: int) -> np.ndarray:
     """Return places up to a side away brought back into the image; its edge is repeated."""
-    places = torch.where(places < 0, -1 - places, places)
-    return torch.where(places < side, places, 2 * side - 1 - places)
+    places = np.where(places < 0, -1 - places, places)
+    return np.where(places < side, places, 2 * side - 1 - places)
 
 
-def _jitter(images: Tensor, draws: Tensor, strength: float) -> Tensor:
+def _jitter(images: Tensor, draws: np.ndarray, strength: float) -> Tensor:
     """Scale brightness, contrast and saturation, each by its own factor in 1 ± strength."""
-    factors = (1 + (draws * 2 - 1) * strength).view(-1, 3, 1, 1, 1)
+    drawn = to_device(torch.from_numpy(np.ascontiguousarray(draws)), images.device)
+    factors = (1 + (drawn * 2 - 1) * strength).view(-1, 3, 1, 1, 1)
     images = images * factors[:, 0]
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     images = mean + (images - mean) * factors[:, 1]
@@ -187,15 +194,27 @@ def _jitter(images: Tensor, draws: Tensor, strength: float) -> Tensor:
     return images.clamp(0, 1)
 
 
-def _cut_out(images: Tensor, draws: Tensor, share: float) -> Tensor:
-    """Set a square at a random place to the mean of its image."""
-    height, width = images.shape[-2:]
-    rows = torch.arange(height, device=images.device)
-    columns = torch.arange(width, device=images.device)
-    inside_y = (rows - (draws[:, :1] * height)).abs() < share * height / 2
-    inside_x = (columns - (draws[:, 1:] * width)).abs() < share * width / 2
-    square = (inside_y[:, :, None] & inside_x[:, None, :])[:, None]
-    return torch.where(square, images.mean(dim=(2, 3), keepdim=True), images)
+def _cut_out(images: Tensor, draws: np.ndarray, share: float) -> Tensor:
+    """Set a square at a random place, of a pixel at least, to the mean of its image; in place."""
+    means = images.mean(dim=(2, 3))
+    rows, columns = (
+        to_device(torch.from_numpy(_inside(draws[:, axis], share, side)), images.device)
+        for axis, side in zip((10, 11), images.shape[-2:], strict=True)
+    )
+    each = torch.arange(len(images), device=images.device)[:, None, None]
+    # in a view, so that images may lie in memory as they like
+    images.permute(0, 2, 3, 1)[each, rows[:, :, None], columns[:, None, :]] = means[:, None, None]
+    return images
+
+
+def _inside(draws: np.ndarray, share: float, side: int) -> np.ndarray:
+    """Return the places of a square on one axis, some of them twice; int64, shape (B, …)."""
+    centres, half = draws * side, share * side / 2
+    first = (np.floor(centres - half) + 1).clip(0, side - 1)
+    last = (np.ceil(centres + half) - 1).clip(first, side - 1)
+    places = first[:, None] + np.arange(math.ceil(2 * half))
+    inside: np.ndarray = np.minimum(places, last[:, None]).astype(np.int64)
+    return inside
 
 
 def mix(

@@ -109,6 +109,7 @@ def parameter_groups(
 ) -> list[dict[str, object]]:
     """Build optimizer groups: one rate a layer, no weight decay on biases, norms and embeddings.
 
+    What has the same rate and decay is one group: an optimizer takes its time for each group.
     Layer l of L (stem 0) learns at ``learning_rate * bottom_multiplier ** ((L-1-l) / (L-1))``, so
     that the first layer's multiple does not depend on the depth.
 
@@ -136,8 +137,14 @@ def _add(
     learning = [(name, p) for name, p in named if p.requires_grad]
     for is_decayed in (True, False):
         params = [p for name, p in learning if _decays(name, p) == is_decayed]
-        if params:
-            decay = weight_decay if is_decayed else 0.0
+        if not params:
+            continue
+        decay = weight_decay if is_decayed else 0.0
+        for group in groups:
+            if (group["peak"], group["weight_decay"]) == (peak, decay):
+                group["params"] += params  # type: ignore[operator]
+                break
+        else:
             groups.append({"params": params, "lr": peak, "peak": peak, "weight_decay": decay})
 
 
