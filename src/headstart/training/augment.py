@@ -10,7 +10,6 @@ a decoded file. TrivialAugment's photometric range is what ``standard`` covers.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -162,10 +161,15 @@ def _moved(images: Tensor, draws: np.ndarray, policy: Policy) -> Tensor:
     columns = np.arange(width)
     if policy.flip:
         columns = np.where(draws[:, 6:7] < 0.5, columns[::-1], columns)
-    columns = _mirrored(columns + np.round(shift[:, :1] * width).astype(np.int64), width)
-    rows = np.round(shift[:, 1:] * height).astype(np.int64) + np.arange(height)
-    rows = (_mirrored(rows, height) + np.arange(num)[:, None] * height) * width
-    across, down = (to_device(torch.from_numpy(p), images.device) for p in (columns, rows))
+    columns = _mirrored(columns + np.round(shift[:, :1] * width), width)
+    rows = _mirrored(np.arange(height) + np.round(shift[:, 1:] * height), height)
+    rows = (rows + np.arange(num)[:, None] * height) * width
+    # half the bytes, where they can count the pixels; the index is as large as the batch
+    index = np.int32 if num * height * width < 2**31 else np.int64
+    across, down = (
+        to_device(torch.from_numpy(places.astype(index)), images.device)
+        for places in (columns, rows)
+    )
     # a row of pixels is copied whole; where a pixel is one number, numbers are copied faster
     pixels = images.permute(0, 2, 3, 1).reshape(-1, channels).squeeze(1)
     found = pixels.index_select(0, (down[:, :, None] + across[:, None, :]).view(-1))
@@ -177,8 +181,10 @@ def _moved(images: Tensor, draws: np.ndarray, policy: Policy) -> Tensor:
 
 def _mirrored(places: np.ndarray, side: int) -> np.ndarray:
     """Return places up to a side away brought back into the image; its edge is repeated."""
-    places = np.where(places < 0, -1 - places, places)
-    return np.where(places < side, places, 2 * side - 1 - places)
+    around = np.arange(-side, 2 * side)
+    back = np.where(around < 0, -1 - around, np.where(around < side, around, 2 * side - 1 - around))
+    found: np.ndarray = back[places.astype(np.int64) + side]
+    return found
 
 
 def _jitter(images: Tensor, draws: np.ndarray, strength: float) -> Tensor:
@@ -196,25 +202,22 @@ def _jitter(images: Tensor, draws: np.ndarray, strength: float) -> Tensor:
 
 def _cut_out(images: Tensor, draws: np.ndarray, share: float) -> Tensor:
     """Set a square at a random place, of a pixel at least, to the mean of its image; in place."""
-    means = images.mean(dim=(2, 3))
-    rows, columns = (
-        to_device(torch.from_numpy(_inside(draws[:, axis], share, side)), images.device)
-        for axis, side in zip((10, 11), images.shape[-2:], strict=True)
-    )
-    each = torch.arange(len(images), device=images.device)[:, None, None]
-    # in a view, so that images may lie in memory as they like
-    images.permute(0, 2, 3, 1)[each, rows[:, :, None], columns[:, None, :]] = means[:, None, None]
+    sides = np.array(images.shape[-2:])
+    centres, half = draws[:, 10:12] * sides, share * sides / 2
+    # places nearer to the centre than half a side; some come twice, so that all images have as many
+    first = (np.floor(centres - half) + 1).clip(0, sides - 1)
+    last = (np.ceil(centres + half) - 1).clip(first, sides - 1)
+    inside = np.minimum(first[..., None] + np.arange(np.ceil(2 * half.max())), last[..., None])
+    inside, (num, channels, _, width) = inside.astype(np.int64), images.shape
+    square = (inside[:, 0, :, None] * width + inside[:, 1, None]).reshape(num, 1, -1)
+    places = to_device(torch.from_numpy(square), images.device).expand(-1, channels, -1)
+    if images.is_contiguous(memory_format=torch.channels_last):
+        pixels = images.permute(0, 2, 3, 1).view(num, -1, channels).transpose(1, 2)
+    else:
+        pixels = images.view(num, channels, -1)
+    means = images.mean(dim=(2, 3))[..., None]
+    pixels.scatter_(2, places, means.expand(places.shape))  # they are the images' own memory
     return images
-
-
-def _inside(draws: np.ndarray, share: float, side: int) -> np.ndarray:
-    """Return the places of a square on one axis, some of them twice; int64, shape (B, …)."""
-    centres, half = draws * side, share * side / 2
-    first = (np.floor(centres - half) + 1).clip(0, side - 1)
-    last = (np.ceil(centres + half) - 1).clip(first, side - 1)
-    places = first[:, None] + np.arange(math.ceil(2 * half))
-    inside: np.ndarray = np.minimum(places, last[:, None]).astype(np.int64)
-    return inside
 
 
 def mix(
