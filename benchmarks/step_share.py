@@ -1,12 +1,15 @@
 """How much of a training step is not the model's own forward and backward pass.
 
     python benchmarks/step_share.py                      # about three minutes on two cores
+    python benchmarks/step_share.py --num-workers 0 1 2  # the same with batches made ahead
 
 For each network headstart's own loop trains for some steps on random images (batches gathered and
 augmented, gradients clipped, AdamW, averages, finite check, reading the loss, no checkpoints and no
 looks at validation data inside the window). Then the same model does nothing but forward, loss and
-backward on one of these batches, as often. The share outside is what the loop adds: one minus the
-quotient of the two medians. Each figure is the median over rounds that alternate.
+backward on one of these batches, as often, and then its optimizer nothing but its update. The share
+outside is what the loop adds to forward and backward: one minus the quotient of the two medians.
+The update counts as outside; beside it stands the share outside of all three, which is what a
+plain loop of these passes would save. Each figure is the median over rounds that alternate.
 """
 
 from __future__ import annotations
@@ -15,6 +18,9 @@ import argparse
 import statistics
 import sys
 import time
+from collections.abc import Sequence
+from contextlib import closing
+from itertools import product
 
 import numpy as np
 import torch
@@ -39,10 +45,12 @@ CASES = (
 )
 
 
-def make(address: str, size: int, batch_size: int) -> tuple[Bench, SampleFeed]:
+def make(address: str, size: int, batch_size: int, num_workers: int) -> tuple[Bench, SampleFeed]:
     """Return a model and a feed of random images of the size that it takes."""
     data = load("digits-8x8")
-    wishes = Wishes(batch_size=batch_size, num_steps=10, augment="light", clip=1.0)
+    wishes = Wishes(
+        batch_size=batch_size, num_steps=10, augment="light", clip=1.0, num_workers=num_workers
+    )
     bench = set_up(
         data, find_start(address), "full", wishes, size=size, device=torch.device("cpu"), seed=0
     )
@@ -58,7 +66,6 @@ def make(address: str, size: int, batch_size: int) -> tuple[Bench, SampleFeed]:
 def loop_seconds(bench: Bench, feed: SampleFeed, num_steps: int) -> float:
     """Return the seconds of one step of headstart's loop."""
     model, recipe = bench.model, bench.recipe
-    groups = parameter_groups(model.encoder, model.head, model.encoder.layers, recipe)
     ends: list[float] = []
 
     def stop() -> bool:
@@ -83,7 +90,8 @@ def loop_seconds(bench: Bench, feed: SampleFeed, num_steps: int) -> float:
         patience=0,
         seed=0,
     )
-    train(model, build_optimizer(groups, recipe), hooks, options)
+    with closing(feed):
+        train(model, optimizer_of(bench), hooks, options)
     steps = np.diff(ends[1 : num_steps + 1])
     return float(np.median(steps))
 
@@ -102,6 +110,29 @@ def model_seconds(bench: Bench, feed: SampleFeed, num_steps: int) -> float:
     return statistics.median(seconds[1:])
 
 
+def update_seconds(bench: Bench, num_steps: int) -> float:
+    """Return the seconds of one update of the optimizer."""
+    optimizer = optimizer_of(bench)
+    for group in optimizer.param_groups:
+        group["lr"] = 1e-9
+        for parameter in group["params"]:
+            parameter.grad = torch.full_like(parameter, 1e-6)
+    seconds = []
+    for _ in range(num_steps):
+        began = time.perf_counter()
+        optimizer.step()
+        seconds.append(time.perf_counter() - began)
+    optimizer.zero_grad(set_to_none=True)
+    return statistics.median(seconds[1:])
+
+
+def optimizer_of(bench: Bench) -> torch.optim.Optimizer:
+    """Return the optimizer of a model, as a training builds it."""
+    model, recipe = bench.model, bench.recipe
+    groups = parameter_groups(model.encoder, model.head, model.encoder.layers, recipe)
+    return build_optimizer(groups, recipe)
+
+
 def loss_of(model: Model, inputs: tuple[torch.Tensor, ...], targets: torch.Tensor) -> torch.Tensor:
     """Return the loss of a batch."""
     return task_loss("classification", model(*inputs), targets)
@@ -111,6 +142,7 @@ def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(description="Share of a step outside the model.")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--num-workers", type=int, nargs="+", default=[0])
     parser.add_argument("--threads", type=int, default=min(2, count_cores()))
     arguments = parser.parse_args(argv)
     if "--side" not in argv:
@@ -118,25 +150,34 @@ def main(argv: list[str]) -> None:
     torch.set_num_threads(arguments.threads)
     keep_freed_memory()
     rows: list[list[object]] = []
-    for address, size, batch_size in CASES:
-        bench, feed = make(address, size, batch_size)
-        whole, own = [], []
+    for (address, size, batch_size), workers in product(CASES, arguments.num_workers):
+        bench, feed = make(address, size, batch_size, workers)
+        whole, own, update = [], [], []
         for _ in range(arguments.rounds):
             whole.append(loop_seconds(bench, feed, arguments.steps))
             own.append(model_seconds(bench, feed, arguments.steps))
-        shares = [1 - b / a for a, b in zip(whole, own, strict=True)]
-        share = statistics.median(shares)
+            update.append(update_seconds(bench, arguments.steps))
         rows.append(
             [
                 f"`{address}`, {size} px, batch {batch_size}",
+                workers,
                 f"{statistics.median(whole) * 1000:.1f}",
                 f"{statistics.median(own) * 1000:.1f}",
-                f"{share:.1%} ({min(shares):.1%}–{max(shares):.1%})",
+                share_of(own, whole),
+                f"{statistics.median(update) * 1000:.1f}",
+                share_of([sum(both) for both in zip(own, update, strict=True)], whole),
             ]
         )
         print(rows[-1], flush=True)
-    columns = ["network", "step ms", "its forward and backward ms", "share outside"]
+    columns = ["network", "workers", "step ms", "its forward and backward ms", "share outside"]
+    columns += ["its update ms", "share outside of all three"]
     print("\n" + markdown_table(columns, rows))
+
+
+def share_of(parts: Sequence[float], whole: Sequence[float]) -> str:
+    """Return the share of a whole that its part is not: median, smallest and largest round."""
+    shares = [1 - part / step for part, step in zip(parts, whole, strict=True)]
+    return f"{statistics.median(shares):.1%} ({min(shares):.1%}–{max(shares):.1%})"
 
 
 if __name__ == "__main__":
