@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from torch._dynamo.utils import counters
 
 import headstart as hs
 
@@ -9,6 +10,7 @@ import headstart as hs
 @pytest.mark.slow
 def test_a_compiled_training_equals_the_plain_one_up_to_rounding(tmp_path):
     """The compiler fuses kernels and so rounds otherwise; twenty steps keep that small."""
+    counters.clear()
     logits = []
     for compile in (False, True):
         run = hs.finetune(
@@ -24,6 +26,7 @@ def test_a_compiled_training_equals_the_plain_one_up_to_rounding(tmp_path):
             compile=compile,
         )
         assert run.options["recipe"]["compile"] is compile
+        assert bool(counters["stats"]["unique_graphs"]) is compile
         data = hs.load("digits-8x8")
         images = [data.test.samples.read(i) for i in range(20)]
         logits.append(np.array([p.probabilities for p in run.predict(images)]))
