@@ -19,7 +19,8 @@ from headstart.training.loop import Check, train
 from headstart.training.order import WHOLE
 from headstart.training.recipe import Wishes
 from headstart.tuning.bench import set_up
-from headstart.tuning.wiring import loop_options, plain_feed, unfreeze, wire
+from headstart.tuning.phases import Phases
+from headstart.tuning.wiring import loop_options, uncut, unfreeze, wire
 
 NUM_STEPS = 12
 READING = ("_local_scalar_dense", "nonzero", "masked_select", "_unique", "unique_dim", "equal")
@@ -58,7 +59,8 @@ def reads_of(monkeypatch, start, *, is_deferred=True, **wishes):
     wished = Wishes(num_steps=NUM_STEPS, batch_size=16, patience=0, **wishes)
     bench = set_up(dataset, find_start(start), "full", wished, size=None, device=device, seed=0)
     train_inputs = prepare(dataset, "train", bench.spec)
-    feed = plain_feed(bench, train_inputs, WHOLE)
+    views = bench.recipe.views or 0
+    phases = Phases(bench, train_inputs, lambda phase: uncut(bench, train_inputs, WHOLE, views))
     reads = Reads(monkeypatch)
 
     def stop_requested():
@@ -68,13 +70,12 @@ def reads_of(monkeypatch, start, *, is_deferred=True, **wishes):
     hooks = wire(
         bench,
         train_inputs,
-        feed,
-        bench.model,
+        phases,
         look=lambda: Check(1.0, 0.1, 0.1),
         stop_requested=stop_requested,
         team=None,
     )
-    options = loop_options(bench.recipe, feed.order, check_seconds=0.0, team=None)
+    options = loop_options(bench.recipe, phases.order, check_seconds=0.0, team=None)
     with reads:
         train(bench.model, unfreeze(bench), hooks, options)
     assert reads.step == NUM_STEPS

@@ -31,7 +31,7 @@ class WeightAverage:
         # as lists: looking every name up again costs as much as averaging a small network
         floats = [name for name, value in self._live.items() if value.is_floating_point()]
         self._weights, self._averages = ([s[n] for n in floats] for s in (self._live, self.state))
-        counters = [name for name in self._live if name not in set(floats)]
+        counters = [name for name, value in self._live.items() if not value.is_floating_point()]
         self._counts, self._counted = ([s[n] for n in counters] for s in (self._live, self.state))
 
     @torch.no_grad()
