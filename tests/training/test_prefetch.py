@@ -16,6 +16,7 @@ from torch import nn
 
 from headstart.data.inputs import Cells, Tokens
 from headstart.events import listen
+from headstart.training import prefetch, sample_feed
 from headstart.training.activations import ActivationCache, Layout, activation_key
 from headstart.training.cached_feed import CachedFeed
 from headstart.training.cut import cut_network
@@ -30,11 +31,19 @@ def threads():
     return [thread for thread in threading.enumerate() if thread.name == "feed"]
 
 
+def ended():
+    """Return whether no thread is left, after what is being made has let go of its feed."""
+    deadline = time.monotonic() + 5
+    while threads() and time.monotonic() < deadline:
+        gc.collect()
+        time.sleep(0.005)
+    return not threads()
+
+
 @pytest.fixture(autouse=True)
 def no_thread_is_left():
     yield
-    gc.collect()
-    assert not threads()
+    assert ended()
 
 
 def image_feed(num_workers, share=None, **changes):
@@ -234,14 +243,43 @@ def test_a_worker_leaves_random_state_gradient_mode_and_threads_as_they_are():
     feed.close()
 
 
+def test_a_worker_that_cannot_begin_says_so_instead_of_keeping_the_training_waiting(monkeypatch):
+    def refuse(here, device):
+        raise RuntimeError("no stream to be had")
+
+    monkeypatch.setattr(prefetch, "_own_stream", refuse)
+    feed = image_feed(2)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="no stream to be had"):
+            list(feed.batches(0))
+    feed.close()
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_copies_on_streams_of_their_own_arrive_before_they_are_used(monkeypatch):
+    monkeypatch.setattr(sample_feed, "_resident", lambda inputs, device: None)
+    images, targets, ids = blob_images()
+    inputs, found = PixelInputs(images, targets, ids), []
+    for num_workers in (0, 1, 2, 4):
+        recipe = short_recipe(num_workers=num_workers, **MIXED)
+        feed = SampleFeed(inputs, targets, recipe, torch.device("cuda"))
+        sums = []
+        for step in range(60):
+            for batch in feed.batches(step):
+                sums.append(batch.inputs[0].double().sum() + batch.targets.sum())
+                torch.randn(2000, 2000, device="cuda") @ torch.randn(2000, 2000, device="cuda")
+        feed.close()
+        found.append(torch.stack(sums).tolist())
+    assert found == [found[0]] * 4
+
+
 def test_what_nobody_closes_ends_with_its_feed():
     feed = image_feed(2)
     list(feed.batches(0))
     assert len(threads()) == 2
     assert all(thread.daemon for thread in threads())
     del feed
-    gc.collect()
-    assert not threads()
+    assert ended()
 
 
 PROGRAM = """

@@ -159,18 +159,29 @@ class Prefetch(Generic[B]):
 
 def _work(tasks: SimpleQueue[_Task[B] | None], device: torch.device) -> None:
     """Make what is asked for, until told to end."""
-    with ExitStack() as here:
-        here.enter_context(torch.no_grad())
-        stream: torch.cuda.Stream | None = None
-        if device.type == "cuda":
-            here.enter_context(torch.cuda.device(device))
-            stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-            # what lies on the device already was put there on the stream of the others
-            stream.wait_stream(torch.cuda.default_stream(device))
-            here.enter_context(torch.cuda.stream(stream))
+    try:
+        with ExitStack() as here:
+            stream = _own_stream(here, device)
+            while (task := tasks.get()) is not None:
+                _make(*task, stream)
+                del task  # nothing is kept while waiting
+    except BaseException as error:  # no stream could be had: whoever waits must hear of it
         while (task := tasks.get()) is not None:
-            _make(*task, stream)
-            del task  # nothing is kept while waiting
+            if task[0].set_running_or_notify_cancel():
+                task[0].set_exception(error)
+
+
+def _own_stream(here: ExitStack, device: torch.device) -> torch.cuda.Stream | None:
+    """Enter what this thread needs for itself; return the stream that it copies on."""
+    here.enter_context(torch.no_grad())
+    if device.type != "cuda":
+        return None
+    here.enter_context(torch.cuda.device(device))
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    # what lies on the device already was put there on the stream of the others
+    stream.wait_stream(torch.cuda.default_stream(device))
+    here.enter_context(torch.cuda.stream(stream))
+    return stream
 
 
 def _make(made: Future[_Made[B]], make: Callable[[], B], stream: torch.cuda.Stream | None) -> None:
