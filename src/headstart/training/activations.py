@@ -125,7 +125,8 @@ class ActivationStore:
         layout = self.layout
         whole: dict[bool, np.ndarray] = {}
         if layout.row_bytes:
-            whole[False] = self._files["rows"].reshape(-1, layout.row_bytes)[places]
+            # unlike an index, it lets other threads run meanwhile
+            whole[False] = self._files["rows"].reshape(-1, layout.row_bytes).take(places, axis=0)
         if layout.token_bytes:
             whole[True] = self._tokens(places, length)
         found = []
@@ -147,7 +148,7 @@ class ActivationStore:
         steps = np.arange(int(counts.max(initial=0)) if length is None else length)
         is_token = steps < counts
         tokens = self._files["tokens"].reshape(-1, self.layout.token_bytes)
-        found: np.ndarray = tokens[np.where(is_token, first + steps, 0)]
+        found: np.ndarray = tokens.take(np.where(is_token, first + steps, 0), axis=0)
         found[~is_token] = 0
         return found
 
