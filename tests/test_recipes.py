@@ -389,6 +389,8 @@ def test_ctrl_c_is_not_lost_where_there_is_no_loop(data, tmp_path):
         ({"optimizer": "adamq"}, OptionError, "optimizer is 'adamq'"),
         ({"batch_size": 10, "micro_batch_size": 3}, OptionError, "not divisible"),
         ({"learning_rate": float("inf"), "clip": -1}, OptionError, r"learning_rate is inf.*clip"),
+        ({"num_workers": -1}, OptionError, "num_workers is -1, expected between 0 and 64"),
+        ({"num_workers": 2, "strategy": "head"}, OptionError, "has no use for num_workers"),
         ({"budget": "soon"}, OptionError, "budget 'soon'"),
         ({"device": "cuda:77"}, DeviceError, "is not on this machine"),
         ({"precision": "fp16", "device": "cpu"}, DeviceError, "needs a CUDA device"),
@@ -401,6 +403,12 @@ def test_what_cannot_be_done_is_refused_and_leaves_no_trace(
 ):
     with pytest.raises(error, match=sentence):
         hs.finetune(data, **({"start": START, "out": str(tmp_path / "x")} | options))
+    assert os.listdir(tmp_path) == []
+
+
+def test_fit_refuses_a_number_of_workers_before_it_tries_a_start(data, tmp_path):
+    with pytest.raises(OptionError, match="num_workers is 65, expected between 0 and 64"):
+        hs.fit(data, num_workers=65, out=str(tmp_path / "x"))
     assert os.listdir(tmp_path) == []
 
 
