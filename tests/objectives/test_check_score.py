@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from headstart.objectives import check_score
+from headstart.objectives import check_score, item_losses
 
 
 def _draw(task, num_items=300, seed=0):
@@ -104,3 +104,12 @@ def test_r2_of_equal_targets_is_taken_against_a_variance_of_one():
     assert loss == pytest.approx((0.25 + 0.09) / 2)
     assert score == pytest.approx(1 - loss)
     assert error > 0
+
+
+@pytest.mark.parametrize("task", ["classification", "multi-label", "regression"])
+def test_the_losses_of_the_items_have_the_loss_as_their_mean(task):
+    logits, targets = _draw(task)
+    losses = item_losses(task, logits, targets)
+    assert losses.shape == (len(targets),)
+    assert losses.dtype == np.float64
+    assert losses.mean() == pytest.approx(check_score(task, logits, targets)[2], rel=1e-5)

@@ -49,6 +49,31 @@ def check_score(
     return "r2", *_r2(logits[:, 0].astype(np.float64), targets.astype(np.float64))
 
 
+def item_losses(task: Task, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return the loss of each item, for comparing two models item by item.
+
+    Args:
+        task: What the logits are for.
+        logits: float32, shape (N, K), or (N, 1) under regression.
+        targets: As ``check_score`` takes them.
+
+    Returns:
+        float64, shape (N,): log loss; under multi-label its mean over labels; the squared error
+        under regression.
+    """
+    if task == "classification":
+        losses = functional.cross_entropy(_tensor(logits), _tensor(targets), reduction="none")
+        return losses.double().numpy()
+    if task == "multi-label":
+        wanted = _tensor(targets).float()
+        losses = functional.binary_cross_entropy_with_logits(
+            _tensor(logits).float(), wanted, reduction="none"
+        )
+        return losses.double().mean(dim=1).numpy()
+    squares: np.ndarray = (logits[:, 0].astype(np.float64) - targets.astype(np.float64)) ** 2
+    return squares
+
+
 def _f1_micro(
     predictions: np.ndarray, targets: np.ndarray, loss: float
 ) -> tuple[float, float, float]:

@@ -36,7 +36,7 @@ def finetune(
     input_size: int | None = None,
     num_last_layers: int | None = None,
     optimizer: Literal["sgd", "adam", "adamw"] | None = None,
-    learning_rate: float | None = None,
+    learning_rate: float | Literal["grid"] | None = None,
     head_multiplier: float | None = None,
     bottom_multiplier: float | None = None,
     weight_decay: float | None = None,
@@ -89,7 +89,9 @@ def finetune(
         input_size: Side of the network input in pixels; for images.
         num_last_layers: Layers that learn under last-n.
         optimizer: Update rule; the family's own when not given.
-        learning_rate: Peak learning rate of the encoder's last layer.
+        learning_rate: Peak learning rate of the encoder's last layer; the family's own when not
+            given; grid tries the few that its literature names, in short trainings, and takes
+            another than the family's own where val prefers it beyond noise.
         head_multiplier: Learning rate of the head as a multiple of learning_rate.
         bottom_multiplier: Learning rate of the first layer as a multiple of learning_rate; the
             layers between decay geometrically.
@@ -173,6 +175,13 @@ def _finetune(
     # what can be refused is refused before anything is loaded or overwritten
     check_options(said)
     budget_seconds = parse_budget(said["budget"])
+    is_grid = said["learning_rate"] == "grid"
+    if team and is_grid:
+        raise OptionError(
+            f"learning_rate is 'grid' and {team.num} processes train together; expected a number, "
+            f"because a grid is tried by one process alone. Give --learning-rate a number, or "
+            f"start one process."
+        )
     found, module = _find(start, spec)
     refuse_own_start(found.address, out)
     target = team.device if team else choose_device(said["device"])
@@ -209,7 +218,8 @@ def _finetune(
                 spec=spec,
             )
             refuse_too_slow(dataset, found, seconds_per_sample(bench, dataset), clock)
-        complete(current, dataset, bench, clock, candidates=[], team=team)
+        grid: Literal["asked", "off"] = "asked" if is_grid else "off"
+        complete(current, dataset, bench, clock, candidates=[], team=team, grid=grid)
     path = current.folder.path
     if team:
         team.say("done", path=str(path))

@@ -49,6 +49,9 @@ def fit(
 ) -> Run:
     """Find the best start for the data, fine-tune it within the budget, and say how good it is.
 
+    Time that the training would leave unused goes to short trials of the few other learning rates
+    that the family's literature names.
+
     Args:
         data: Images, texts or a table: a folder with a folder per class, a CSV, Parquet or JSONL
             file, a name such as digits, or (from Python) a Dataset, a DataFrame or (X, y) arrays.
@@ -141,7 +144,16 @@ def _fit(
             device=target,
             seed=said["seed"],
         )
-        complete(current, dataset, bench, clock, current.plan["candidates"], rival, team)
+        complete(
+            current,
+            dataset,
+            bench,
+            clock,
+            current.plan["candidates"],
+            rival,
+            team,
+            grid="room",
+        )
     path = current.folder.path
     if team:
         team.say("done", path=str(path))

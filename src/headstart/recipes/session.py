@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.errors import DeviceError, Interrupted, RunFolderError
 from headstart.events import emit, listen, seconds_since_command_began
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from headstart.training.distributed import Team
     from headstart.tuning.bench import Bench
     from headstart.tuning.clock import Clock
+    from headstart.tuning.grid import Search
     from headstart.tuning.stop import StopRequest
     from headstart.tuning.tune import Tuned
 
@@ -197,6 +198,7 @@ def complete(
     candidates: list[dict[str, Any]],
     rival: Bench | None = None,
     team: Team | None = None,
+    grid: Literal["off", "room", "asked"] = "off",
 ) -> None:
     """Prepare, fine-tune, evaluate, and write every file of the run folder.
 
@@ -208,6 +210,7 @@ def complete(
         candidates: What screening found, for ``options.json``.
         rival: The chosen candidate as screening left it; it is kept if it is the better one.
         team: The processes that train together, of which this one leads; None where it is alone.
+        grid: Whether other learning rates are tried first, as ``search_for`` takes it.
 
     Raises:
         KeyboardInterrupt: After the state was saved, if someone asked to stop.
@@ -217,17 +220,19 @@ def complete(
     from headstart.reporting import render_page
     from headstart.tuning.conclude import conclude, notes_of, save_model
     from headstart.tuning.fitting import seconds_per_sample
+    from headstart.tuning.grid import search_for
     from headstart.tuning.tune import better
 
     folder = current.folder
     if "views" in current.plan:  # chosen before the run was interrupted
         bench.recipe = replace(bench.recipe, views=current.plan["views"])
+    search = search_for(bench, current.plan, current.remember, grid, team)
     each = seconds_per_sample(bench, dataset)
     train, val, test = _prepare(dataset, bench, each, clock, team)
     for note in notes_of(train):
         emit("note", text=note)
     on_usable = partial(save_model, folder, dataset, bench) if rival is None else _nothing
-    tuned = _tune(current, dataset, bench, train, val, each, clock, on_usable, team)
+    tuned = _tune(current, dataset, bench, train, val, each, clock, on_usable, search, team)
     if rival is not None:
         bench, tuned = better(bench, tuned, rival, val)
     concluded = conclude(
@@ -262,6 +267,7 @@ def _tune(
     seconds_per_sample: float,
     clock: Clock,
     on_usable: Callable[[], None],
+    search: Search | None,
     team: Team | None,
 ) -> Tuned:
     """Fine-tune; where someone asked to stop, keep what there is.
@@ -287,6 +293,7 @@ def _tune(
                 on_usable=on_usable,
                 seconds_per_sample=seconds_per_sample,
                 on_views=lambda views: current.remember(views=views),
+                search=search,
                 team=team,
             )
         except StopRequested as error:  # there is nothing to keep yet
@@ -362,6 +369,7 @@ def _options(
         "recipe": asdict(bench.recipe),
         "choices": current.choices,
         "candidates": candidates,
+        "trials": current.plan.get("trials", []),
         "machine": describe_machine(),
         "processes": num_processes,
         "training": asdict(result.state) | {"ended": result.ended} if result else None,

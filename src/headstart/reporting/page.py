@@ -12,8 +12,10 @@ the model's figures in ``page_figures.py``, single items in ``page_samples.py``,
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from importlib import resources
 from string import Template
+from typing import Any
 
 from headstart.reporting.charts import Point, axis_of, interval_chart, line_chart
 from headstart.reporting.measures import Json, format_figure, measure_named
@@ -27,6 +29,7 @@ from headstart.reporting.page_figures import (
 from headstart.reporting.page_parts import axis_ends, cell, paragraph, section, table, text
 from headstart.reporting.page_samples import mistakes_section
 from headstart.reporting.wording import (
+    NO_SCORE,
     describe_bad_samples,
     describe_columns,
     describe_start,
@@ -168,26 +171,50 @@ def _is_finite(value: object) -> bool:
 
 
 def _choice(model: Json, options: Json) -> str:
-    """Show which starts were tried, and what else was decided and why."""
-    candidates = options.get("candidates") or []
+    """Show which starts and learning rates were tried, and what else was decided and why."""
+    choices = [
+        [
+            cell(f"<code>{text(choice.get('name'))}</code>", "nowrap"),
+            cell(text(format_value(choice.get("value"))), "name"),
+            cell(text(choice.get("why") or ""), "soft"),
+        ]
+        for choice in options.get("choices") or []
+    ]
+    parts = [_tried(options.get("candidates") or [], "start")]
+    if trials := _tried(options.get("trials") or [], "learning_rate"):
+        parts.append(f"<h3>Learning rates, after a short training each</h3>{trials}")
+    if choices:
+        parts.append("<h3>Choices and their reasons</h3>" if any(parts) else "")
+        parts.append(table([("choice", ""), ("value", ""), ("why", "")], choices))
+    lead = f"Chosen: {start_address(model)}. Nothing here has seen the test set."
+    return section("How it was chosen", lead, "".join(parts))
+
+
+def _tried(entries: Sequence[Any], what: str) -> str:
+    """Show what was tried with its score on val; an empty string where nothing was.
+
+    Args:
+        entries: Candidates or trials of ``options.json``.
+        what: The key that names an entry.
+    """
     ends = [
         entry[key]
-        for entry in candidates
+        for entry in entries
         for key in ("score", "low", "high")
         if _is_finite(entry.get(key))
     ]
     axis = axis_of(ends)
     rows = []
-    has_pixels = any(entry.get("pixels") for entry in candidates)
-    for entry in candidates:
+    has_pixels = any(entry.get("pixels") for entry in entries)
+    for entry in entries:
         score, low, high = (entry.get(key) for key in ("score", "low", "high"))
         figure = format_figure({"value": score, "low": low, "high": high})
         has_interval = all(_is_finite(end) for end in (score, low, high))
         seconds = entry.get("seconds")
         rows.append(
             [
-                cell(f"<code>{text(entry.get('start'))}</code>", "nowrap"),
-                cell(figure if _is_finite(score) else "not tried", "number"),
+                cell(f"<code>{text(format_value(entry.get(what)))}</code>", "nowrap"),
+                cell(figure if _is_finite(score) else NO_SCORE[what], "number"),
                 cell(
                     interval_chart(score, low, high, axis) if has_interval else "",
                     "track-cell hide-narrow",
@@ -197,22 +224,10 @@ def _choice(model: Json, options: Json) -> str:
                 cell(text(entry.get("note") or ""), "soft"),
             ]
         )
-    head = [("start", ""), ("score on val", "number"), (axis_ends(axis), "hide-narrow")]
-    head += [("time", "number"), *([("pixels", "number")] if has_pixels else []), ("note", "")]
-    choices = [
-        [
-            cell(f"<code>{text(choice.get('name'))}</code>", "nowrap"),
-            cell(text(format_value(choice.get("value"))), "name"),
-            cell(text(choice.get("why") or ""), "soft"),
-        ]
-        for choice in options.get("choices") or []
-    ]
-    parts = [table(head, rows)] if rows else []
-    if choices:
-        parts.append("<h3>Choices and their reasons</h3>" if rows else "")
-        parts.append(table([("choice", ""), ("value", ""), ("why", "")], choices))
-    lead = f"Chosen: {start_address(model)}. Nothing here has seen the test set."
-    return section("How it was chosen", lead, "".join(parts))
+    head = [(what.replace("_", " "), ""), ("score on val", "number")]
+    head += [(axis_ends(axis), "hide-narrow"), ("time", "number")]
+    head += [*([("pixels", "number")] if has_pixels else []), ("note", "")]
+    return table(head, rows) if rows else ""
 
 
 def _data(data: Json) -> str:

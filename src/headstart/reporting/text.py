@@ -20,6 +20,7 @@ from headstart.reporting.measures import (
     task_of,
 )
 from headstart.reporting.wording import (
+    NO_SCORE,
     describe_bad_samples,
     describe_columns,
     describe_start,
@@ -38,7 +39,11 @@ WIDTH = 88
 _MAX_NAME = 30  # longer names of classes and starts are cut in tables
 _MAX_NOTE = 16
 _NUM_WEAKEST = 5
-_NO_NUMBER = ("-", "unknown", "not tried")  # what stands in a column of numbers instead of one
+_NO_NUMBER = (
+    "-",
+    "unknown",
+    *NO_SCORE.values(),
+)  # what stands in a column of numbers instead of one
 
 
 def render_text(metrics: Json, model: Json, data: Json, options: Json) -> str:
@@ -61,7 +66,12 @@ def render_text(metrics: Json, model: Json, data: Json, options: Json) -> str:
         _headline(metrics),
         _before_after(metrics),
         _classes(metrics),
-        _candidates(options),
+        _tried("Starts that were tried", options.get("candidates") or [], "start"),
+        _tried(
+            "Learning rates that were tried, by a short training each",
+            options.get("trials") or [],
+            "learning_rate",
+        ),
         _choices(options),
         _data(data),
         _time(metrics),
@@ -150,27 +160,33 @@ def _classes(metrics: Json) -> list[str]:
     return lines
 
 
-def _candidates(options: Json) -> list[str]:
-    """List the starts that were tried."""
-    candidates = options.get("candidates") or []
-    if not candidates:
+def _tried(title: str, entries: list[Json], what: str) -> list[str]:
+    """List what was tried, with its score.
+
+    Args:
+        title: Of the list.
+        entries: Candidates or trials of ``options.json``.
+        what: The key that names an entry.
+    """
+    if not entries:
         return []
-    rows = [["start", "score", "time", "pixels", "note"]]
+    rows = [[what.replace("_", " "), "score", "time", "pixels", "note"]]
     remarks: list[str] = []  # notes too long for a column
-    for entry in candidates:
+    for entry in entries:
+        name = format_value(entry.get(what))
         seconds = entry.get("seconds")
         time = "-" if seconds is None else format_duration(seconds)
         figure = {"value": entry.get("score"), "low": entry.get("low"), "high": entry.get("high")}
         note = str(entry.get("note") or "")
         if len(note) > _MAX_NOTE:
-            remarks += _wrap(f"{entry.get('start')}: {note}", "  ", "    ")
+            remarks += _wrap(f"{name}: {note}", "  ", "    ")
             note = ""
-        shown = "not tried" if entry.get("score") is None else format_figure(figure)
+        shown = NO_SCORE[what] if entry.get("score") is None else format_figure(figure)
         pixels = str(entry.get("pixels") or "-")
-        rows.append([str(entry.get("start")), shown, time, pixels, note])
-    if not any(entry.get("pixels") for entry in candidates):
+        rows.append([name, shown, time, pixels, note])
+    if not any(entry.get("pixels") for entry in entries):
         rows = [[*row[:3], row[4]] for row in rows]
-    return ["Starts that were tried", *_table(rows), *remarks]
+    return [title, *_table(rows), *remarks]
 
 
 def _choices(options: Json) -> list[str]:

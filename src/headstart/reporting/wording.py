@@ -16,6 +16,9 @@ from headstart.reporting.measures import Json, end_of, format_figure, format_qua
 
 Judgement = Literal["better", "worse", "mixed", "open"]
 
+# What stands in place of the score of a candidate or trial that has none, by what names it.
+NO_SCORE = {"start": "not tried", "learning_rate": "diverged"}
+
 _SIGNIFICANT = 0.05
 _OUTCOMES: dict[Judgement, str] = {  # what a reader must not miss comes first
     "worse": "worse than",

@@ -18,7 +18,11 @@ OptimizerName = Literal["sgd", "adam", "adamw"]
 
 @dataclass(frozen=True)
 class FamilyDefaults:
-    """What a family's literature agrees on; the learning rate is at ``reference_batch`` samples."""
+    """What a family's literature agrees on; the learning rate is at ``reference_batch`` samples.
+
+    ``grid`` holds the learning rates that are worth a try, as multiples of the family's own; empty
+    where nothing is known to be gained by others.
+    """
 
     source: str
     optimizer: OptimizerName
@@ -37,7 +41,11 @@ class FamilyDefaults:
     smooths: bool = True
     fewest_steps: int = 0  # a small data set is passed until there were so many …
     most_epochs: float = 20.0  # … but no more often than this
+    grid: tuple[float, ...] = ()
 
+
+# Steps of about three, as in the sweeps of ViT (Dosovitskiy et al., ICLR 2021, table 4).
+_AROUND = (0.3, 1.0, 3.0)
 
 # LoRA's rate as a multiple of the full one: Schulman et al., "LoRA Without Regret", 2025.
 LORA_RATE = 10.0
@@ -74,6 +82,7 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         warmup_fraction=0.05,
         batch_size=64,
         drop_path=0.0,
+        grid=_AROUND,
     ),
     ("vit", True): FamilyDefaults(
         source="AdamW: Kumar et al., ICLR 2024; layer-wise decay: MAE (He et al., CVPR 2022)",
@@ -88,6 +97,7 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         warmup_fraction=0.1,
         batch_size=64,
         drop_path=0.1,
+        grid=_AROUND,
     ),
     ("convnet", False): FamilyDefaults(
         source="He et al., CVPR 2016, with the triangular rate of airbench (Jordan 2024)",
@@ -138,6 +148,9 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         ema_half_life=0.0,
         smooths=False,
         fewest_steps=1_000,
+        # 1e-5, 3e-5, 5e-5: from the lowest of RoBERTa's grid (Liu et al. 2019) to the highest of
+        # BERT's
+        grid=(0.2, 0.6, 1.0),
     ),
     ("bert", False): FamilyDefaults(
         source="Cramming (Geiping and Goldstein, ICML 2023) for the rate of a small BERT",

@@ -38,6 +38,10 @@ _RANGES: list[tuple[str, float, float | None]] = [
 ]
 
 
+# A word that may stand in place of a number: what it means is settled before the training.
+_WORDS = {"learning_rate": "grid"}
+
+
 # What only the training loop reads, with what an option is when nothing was said.
 _LOOP_ONLY: dict[str, object] = {
     "num_epochs": None,
@@ -146,10 +150,11 @@ def check_modality(said: Mapping[str, object], schema: Schema) -> None:
 def _out_of_range(said: Mapping[str, object]) -> list[str]:
     wrong = []
     for name, low, high in _RANGES:
-        value = said.get(name)
-        if value is None:
+        value, word = said.get(name), _WORDS.get(name)
+        if value is None or (word is not None and value == word):
             continue
         limit = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"
+        limit += f", or '{word}'" if word else ""
         number = _number(value)
         if number is None:
             wrong.append(f"{name} is {value!r}, expected a number, {limit}")

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar, get_args
 
+from headstart.errors import OptionError
 from headstart.training.augment import AugmentName
 from headstart.training.defaults import (
     LORA_RATE,
@@ -124,12 +125,13 @@ class Recipe:
 class Wishes:
     """What the user said about training; None means: the table decides.
 
-    The meaning of each field is that of ``Recipe``, and of ``finetune``'s option of that name.
+    The meaning of each field is that of ``Recipe``, and of ``finetune``'s option of that name. A
+    ``learning_rate`` of ``grid`` is the table's until ``tuning.grid`` has tried the others.
     """
 
     num_last_layers: int | None = None
     optimizer: OptimizerName | None = None
-    learning_rate: float | None = None
+    learning_rate: float | Literal["grid"] | None = None
     head_multiplier: float | None = None
     bottom_multiplier: float | None = None
     weight_decay: float | None = None
@@ -207,7 +209,8 @@ def recipe_for(
         seed: Seed of everything.
 
     Raises:
-        OptionError: Naming every option that is out of range or unknown, all at once.
+        OptionError: Naming every option that is out of range or unknown, all at once; or if a grid
+            is asked for and the start's family has none.
     """
     row = defaults_for(start)
     # wishes are settled already; what a strategy has no use for is the user's to be told, earlier
@@ -231,7 +234,7 @@ def recipe_for(
         num_last_layers=chosen(wishes.num_last_layers, 1),
         optimizer=optimizer,
         learning_rate=chosen(
-            wishes.learning_rate,
+            _said_rate(wishes, start, row),
             _rate(row, strategy, optimizer, wishes.batch_size or row.batch_size),
         ),
         head_multiplier=chosen(wishes.head_multiplier, _head(strategy, pretrained)),
@@ -269,6 +272,25 @@ def recipe_for(
         num_workers=wishes.num_workers,
         seed=seed,
     )
+
+
+def _said_rate(wishes: Wishes, start: Start, row: FamilyDefaults) -> float | None:
+    """Return the learning rate that the user said; None where it is the table's, or to be tried.
+
+    Raises:
+        OptionError: If a grid is asked for and the table has none.
+    """
+    if wishes.learning_rate != "grid":
+        return wishes.learning_rate
+    if not row.grid:
+        trained = "pretrained" if start.pretrained_on is not None else "random"
+        raise OptionError(
+            f"learning_rate is 'grid', and the table of defaults has none for start "
+            f"'{start.address}' (family {start.family}, {trained} weights); expected a number. "
+            f"Leave --learning-rate out for the family's own, {row.learning_rate:g} at "
+            f"{row.reference_batch} samples a step."
+        )
+    return None
 
 
 def _rate(

@@ -94,6 +94,18 @@ class Phases:
             self._opened = self._open(phase)
             self._number = number
 
+    def restart(self) -> bool:
+        """Stand before the first phase again, for a loop that begins anew.
+
+        Returns:
+            Whether what was open is closed; a phase that is the only one stays as it is.
+        """
+        if len(self._phases) < 2:
+            return False
+        self._opened = None
+        self._number = self._entered = -1
+        return True
+
     def enter(self, progress: float) -> bool:
         """Go over to the phase that the run is in; return whether it is a new one."""
         self.prepare(progress)

@@ -25,7 +25,9 @@ from headstart.training.recipe import Recipe
 from headstart.training.strategy import Phase
 from headstart.tuning.bench import PROBE_SAMPLES, Bench, install, probe
 from headstart.tuning.frozen import FrozenPrefix, freeze_prefix
+from headstart.tuning.grid import Search, choose_rate
 from headstart.tuning.phases import Opened, Phases
+from headstart.tuning.trials import Trials
 from headstart.tuning.wiring import loop_options, share_of, uncut, unfreeze, wire
 from headstart.types import Inputs
 
@@ -63,6 +65,7 @@ def tune(
     seconds_per_sample: float | None = None,
     on_usable: Callable[[], None] = lambda: None,
     on_views: Callable[[int], None] = lambda views: None,
+    search: Search | None = None,
     team: Team | None = None,
 ) -> Tuned:
     """Fine-tune a model by its recipe; afterwards it holds the best weights seen.
@@ -79,11 +82,14 @@ def tune(
             is worth keeping.
         on_views: Told how many views of the first phase's frozen part were chosen, so that a
             resumed run has the same.
+        search: Whether other learning rates are tried before the loop, and who is told; None tries
+            none.
         team: The processes that train together, of which this one leads; None where one trains
-            alone.
+            alone, as a search does.
 
     Raises:
         StopRequested: If someone asked to stop before the loop had begun.
+        OptionError: If a search was asked for and the deadline leaves no room for it.
     """
     began = time.monotonic()
     model, recipe = bench.model, bench.recipe
@@ -133,6 +139,7 @@ def tune(
             deadline,
             stop_requested,
             on_usable=on_usable if fitted is None else lambda: None,
+            search=search,
             team=team,
         )
     val_logits = opener.val_logits()
@@ -251,15 +258,11 @@ def _run_loop(
     deadline: float | None,
     stop_requested: Callable[[], bool],
     on_usable: Callable[[], None],
+    search: Search | None,
     team: Team | None,
 ) -> LoopResult:
     """Wire the model, its phases and the loss into the loop's hooks, and run it."""
-    model, recipe = bench.model, bench.recipe
-    optimizer = unfreeze(bench)
-    if team:
-        from headstart.tuning.follow import lead_into_loop
-
-        lead_into_loop(team, bench)
+    model = bench.model
     looks = itertools.count()
 
     def look() -> Check:
@@ -269,8 +272,21 @@ def _run_loop(
         return found
 
     hooks = wire(bench, train_inputs, phases, look=look, stop_requested=stop_requested, team=team)
+    if search:
+        phases.prepare(0.0)  # what a trial does nobody hears
+        work = Trials(bench, phases, hooks, partial(opener.val_logits, stop_requested), val_inputs)
+        each = opener.seconds_per_sample
+        rate = choose_rate(work, search, seconds_per_sample=each, deadline=deadline)
+        bench.recipe = replace(bench.recipe, learning_rate=rate)
+        if phases.restart():
+            opener.prefix = None
+    optimizer = unfreeze(bench)
+    if team:
+        from headstart.tuning.follow import lead_into_loop
+
+        lead_into_loop(team, bench)
     options = loop_options(
-        recipe,
+        bench.recipe,
         phases.order,
         check_seconds=len(val_inputs) * opener.seconds_per_sample,
         team=team,

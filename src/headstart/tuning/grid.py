@@ -1,0 +1,278 @@
+"""The few learning rates of a family's grid: whether there is time to try them, and which to take.
+
+A rate is tried in a quarter of the training's steps (``trials``); another than the family's own is
+taken only where val prefers it beyond noise. Where nobody asked for it the trials may only take
+time that the training itself would leave unused, decided by arithmetic on what a pass was measured
+to cost, and again on what the first trial did cost. The choice is told with its reason, and kept
+in the plan, so that a resumed run has the same.
+
+Deliberately left out: rungs that drop the worse half (three arms leave nothing to halve), other
+options than the rate, and trials by several processes, which is said.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from headstart.errors import OptionError
+from headstart.evaluation import headline
+from headstart.events import emit
+from headstart.training.defaults import defaults_for
+from headstart.training.order import Order
+from headstart.training.recipe import Recipe
+from headstart.tuning.bench import Bench
+from headstart.tuning.trials import Trial, Trials, best_of, gain_over, try_rate
+from headstart.tuning.wiring import loop_options
+
+if TYPE_CHECKING:
+    from headstart.training.distributed import Team
+
+Row = dict[str, object]
+
+_TRIAL_SHARE = 0.25  # of the steps of the training
+_LEAST_STEPS = 50  # of a trial, where the training has as many
+_FEWEST_STEPS = 20  # of a trial that a short budget cuts down; fewer say nothing
+_PASSES = 3  # of one sample that a step costs: forward, and backward as two
+
+
+@dataclass(frozen=True)
+class Search:
+    """That the grid is wanted, and by whom.
+
+    Attributes:
+        is_asked: Whether the user asked for it: then the trials may take their share of the budget.
+            Otherwise only time that the training leaves unused.
+        on_chosen: Told the rate and a row a trial, before the training: a resumed run has the same.
+    """
+
+    is_asked: bool
+    on_chosen: Callable[[float, list[Row]], None]
+
+
+@dataclass(frozen=True)
+class _Cost:
+    """What one training step, and one look at the validation split, take in seconds."""
+
+    step: float
+    look: float
+
+    def of(self, recipe: Recipe, order: Order) -> float:
+        """Return the seconds of a whole training."""
+        options = loop_options(recipe, order, check_seconds=0.0, team=None)
+        looks = options.num_steps / options.steps_per_check + 1 + options.check_first
+        return options.num_steps * self.step + looks * self.look
+
+    def of_trial(self, num_steps: int) -> float:
+        """Return the seconds of a trial."""
+        return num_steps * self.step + self.look
+
+
+def rates_of(bench: Bench) -> list[float]:
+    """Return the rates to try, ascending, the recipe's own among them; that alone without a grid.
+
+    Args:
+        bench: Its recipe's rate is the family's own, as it is at this batch size and strategy.
+    """
+    own = bench.recipe.learning_rate
+    factors = defaults_for(bench.model.encoder.start).grid
+    return sorted({own, *(own * factor for factor in factors if factor != 1)})
+
+
+def search_for(
+    bench: Bench,
+    plan: Mapping[str, Any],
+    remember: Callable[..., None],
+    wanted: Literal["off", "room", "asked"],
+    team: Team | None,
+) -> Search | None:
+    """Return the search that a run still needs; what was chosen in a former life is taken up.
+
+    Args:
+        bench: Its recipe gets the rate that the plan holds.
+        plan: The run's plan.
+        remember: Adds fields to the plan.
+        wanted: ``room`` tries where the budget has room, ``asked`` because the user said so.
+        team: The processes that train together, which try none, and say so; None for one alone.
+    """
+    if wanted == "off" or bench.recipe.strategy == "head" or len(rates_of(bench)) < 2:
+        return None
+    if "learning_rate" in plan:
+        bench.recipe = replace(bench.recipe, learning_rate=plan["learning_rate"])
+        why = "chosen before the run was interrupted"
+        emit("choice", name="learning_rate", value=bench.recipe.learning_rate, why=why)
+        return None
+
+    def keep(rate: float, trials: list[Row]) -> None:
+        remember(learning_rate=rate, trials=trials)
+
+    if team:
+        why = f"{team.num} processes train together, and a grid is tried by one alone"
+        emit("choice", name="learning_rate", value=bench.recipe.learning_rate, why=why)
+        keep(bench.recipe.learning_rate, [])
+        return None
+    return Search(wanted == "asked", keep)
+
+
+def choose_rate(
+    work: Trials, search: Search, *, seconds_per_sample: float, deadline: float | None
+) -> float:
+    """Return the learning rate to train with, and tell why.
+
+    Args:
+        work: The model and all that a training needs; the weights are left exactly as they were.
+        search: Whether the user asked for it.
+        seconds_per_sample: One forward pass.
+        deadline: ``time.monotonic()`` value by which training has ended; None for no limit.
+
+    Raises:
+        StopRequested: If someone asked to stop.
+        OptionError: If the user asked for it and the budget has no room even for short trials.
+    """
+    own, rates = work.bench.recipe.learning_rate, rates_of(work.bench)
+    expected = _Cost(
+        step=_PASSES * seconds_per_sample * work.phases.order.batch_size,
+        look=seconds_per_sample * len(work.val),
+    )
+    num_steps, why = _length(work, search, expected, len(rates), _left(deadline))
+    rows: list[Row] = []
+    chosen = own
+    if num_steps:
+        emit("stage", text=f"Trying {len(rates)} learning rates, {num_steps} steps each")
+        ordered = [own, *(rate for rate in rates if rate != own)]
+        trials = _try_all(work, search, expected, ordered, num_steps, deadline)
+        best = best_of(trials)
+        chosen, why = best.learning_rate, _why(work, best, trials, len(rates))
+        ascending = sorted(trials, key=lambda trial: trial.learning_rate)
+        rows = [_row(work, trial, trials[0]) for trial in ascending]
+        _show(rows, ascending)
+    emit("choice", name="learning_rate", value=chosen, why=why)
+    search.on_chosen(chosen, rows)
+    return chosen
+
+
+def _left(deadline: float | None) -> float:
+    """Return the seconds until the deadline; infinite without one."""
+    return float("inf") if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+def _length(
+    work: Trials, search: Search, cost: _Cost, num_trials: int, left: float
+) -> tuple[int, str]:
+    """Return the steps of a trial; 0 and why where the budget has no room.
+
+    Raises:
+        OptionError: If the user asked for it and there is no room.
+    """
+    recipe, order = work.bench.recipe, work.phases.order
+    planned, _ = recipe.length(order.num_samples)
+    num_steps = min(planned, max(_LEAST_STEPS, round(_TRIAL_SHARE * planned)))
+    whole, each = cost.of(recipe, order), cost.of_trial(num_steps)
+    needed = whole + num_trials * each
+    if needed <= left:
+        return num_steps, ""
+    if search.is_asked:
+        # trials and training give way alike
+        num_steps = int(num_steps * left / needed)
+        if num_steps >= _FEWEST_STEPS:
+            return num_steps, ""
+        raise OptionError(
+            f"learning_rate is 'grid', and {left:.0f} s are left for {num_trials} trials and a "
+            f"training that would take {needed:.0f} s; expected time for {_FEWEST_STEPS} steps a "
+            f"trial. Raise --budget, or give --learning-rate a number."
+        )
+    return 0, (
+        f"the budget has no room for a grid: {num_trials} trials would take "
+        f"{num_trials * each:.0f} s beside {whole:.0f} s of training, and {left:.0f} s are left"
+    )
+
+
+def _try_all(
+    work: Trials,
+    search: Search,
+    cost: _Cost,
+    rates: Sequence[float],
+    num_steps: int,
+    deadline: float | None,
+) -> list[Trial]:
+    """Try each rate, the recipe's own first; that one alone comes back where time was misjudged.
+
+    Raises:
+        StopRequested: If someone asked to stop.
+    """
+    recipe, order = work.bench.recipe, work.phases.order
+    trials: list[Trial] = []
+    for number, rate in enumerate(rates):
+        emit("task", name="learning rates", done=number, total=len(rates))
+        rest, left = len(rates) - number, _left(deadline)
+        spare = left / 2 if search.is_asked else left - cost.of(recipe, order)
+        if trials and spare < rest * cost.of_trial(num_steps):
+            break
+        until = None if deadline is None else time.monotonic() + spare / rest
+        trial = try_rate(work, rate, num_steps, look_seconds=cost.look, deadline=until)
+        if trial.num_steps < num_steps and trial.figure is not None:
+            trials = trials or [trial]  # cut short by the clock: it compares with none
+            break
+        trials.append(trial)
+        # a small network's step is more than its passes: what was measured counts from now on
+        cost = _Cost(max(0.0, trial.seconds - cost.look) / max(1, trial.num_steps), cost.look)
+    emit("task", name="learning rates", done=len(rates), total=len(rates))
+    return trials if len(trials) == len(rates) else trials[:1]
+
+
+def _row(work: Trials, trial: Trial, default: Trial) -> Row:
+    """Return a trial as ``options.json`` keeps it: like a candidate."""
+    schema, figure = work.bench.model.schema, trial.figure
+    note = ""
+    if figure is None:
+        note = "the loss stopped being a number"
+    elif trial is default:
+        note = "the family's own"
+    elif default.figure is not None:
+        gain, error = gain_over(default, trial)
+        name = "squared error" if schema.task == "regression" else "log loss"
+        note = f"{name} {abs(gain):.4f} ± {error:.4f} {'lower' if gain >= 0 else 'higher'}"
+    return {
+        "learning_rate": trial.learning_rate,
+        "metric": headline(schema),
+        "score": figure.value if figure else None,
+        "low": figure.low if figure else None,
+        "high": figure.high if figure else None,
+        "num_steps": trial.num_steps,
+        "seconds": round(trial.seconds, 2),
+        "note": note,
+    }
+
+
+def _why(work: Trials, best: Trial, trials: Sequence[Trial], num_rates: int) -> str:
+    """Return why a rate was chosen."""
+    if len(trials) < num_rates:
+        return (
+            f"trials of {num_rates} take longer than expected ({trials[0].seconds:.0f} s the "
+            f"first), and the budget has no room for all"
+        )
+    figures = " / ".join(
+        f"{trial.figure.value:.3f}" if trial.figure else "diverged"
+        for trial in sorted(trials, key=lambda trial: trial.learning_rate)
+    )
+    told = f"{headline(work.bench.model.schema)} {figures}".replace("_", " ")
+    if best is not trials[0]:
+        return f"best of {num_rates} on val, {told}"
+    return f"the family's own; of {num_rates} none is better on val beyond noise, {told}"
+
+
+def _show(rows: Sequence[Row], trials: Sequence[Trial]) -> None:
+    """Tell the trials as a table."""
+    shown = []
+    for row, trial in zip(rows, trials, strict=True):
+        found = trial.figure
+        score = [f"{found.value:.3f}", f"{found.low:.3f} … {found.high:.3f}"] if found else ["", ""]
+        shown.append([f"{trial.learning_rate:g}", *score, f"{trial.seconds:.1f}", str(row["note"])])
+    emit(
+        "table",
+        title="Learning rates, on val after a short training",
+        columns=["learning rate", str(rows[0]["metric"]), "95 % interval", "seconds", "note"],
+        rows=shown,
+    )
