@@ -15,8 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from headstart.errors import DeviceError, Interrupted, RunFolderError
+from headstart.errors import DeviceError, Interrupted
 from headstart.events import emit, listen, seconds_since_command_began
+from headstart.recipes.plan import resumed_plan
 from headstart.recipes.together import after_restart
 from headstart.reporting.console import attached
 from headstart.runfolder import RunFolder
@@ -29,10 +30,6 @@ if TYPE_CHECKING:
     from headstart.tuning.grid import Search
     from headstart.tuning.stop import StopRequest
     from headstart.tuning.tune import Tuned
-
-
-# a later life may have other means
-_CHANGE_NO_RESULT = ("num_workers",)
 
 
 def as_dataset(data: Data) -> Dataset:
@@ -131,7 +128,7 @@ def session(
     ):
         plan = {"verb": verb, "options": options, "fingerprint": dataset.fingerprint}
         if resume:
-            plan = _resumed_plan(folder, plan)
+            plan = resumed_plan(folder, plan)
         current = Session(folder, plan)
         current.remember()
         if dataset.bad_samples:
@@ -165,29 +162,6 @@ def session(
                 f"expected room for one batch. Give a smaller --micro-batch-size or --input-size, "
                 f"a smaller start, or another --device."
             ) from error
-
-
-def _resumed_plan(folder: RunFolder, plan: dict[str, Any]) -> dict[str, Any]:
-    """Return the plan of the unfinished run, after checking that it is the same run."""
-    former = folder.read_json("state/plan.json")
-    if former is None:
-        raise RunFolderError(
-            f"{folder.path} holds no plan of an unfinished run; expected state/plan.json. Start "
-            f"anew with --overwrite."
-        )
-    told = {**former["options"], "data": former["fingerprint"], "verb": former["verb"]}  # type: ignore[dict-item]
-    asked = {**plan["options"], "data": plan["fingerprint"], "verb": plan["verb"]}
-    changed = [
-        f"{name}: {told.get(name)!r} → {asked.get(name)!r}"
-        for name in asked
-        if told.get(name) != asked.get(name) and name not in _CHANGE_NO_RESULT
-    ]
-    if changed:
-        raise RunFolderError(
-            f"{folder.path} holds a run with other options ({'; '.join(changed)}); expected the "
-            f"same ones to resume. Give the former options, or start anew with --overwrite."
-        )
-    return former | {"options": plan["options"]}
 
 
 def complete(

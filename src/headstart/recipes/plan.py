@@ -1,0 +1,44 @@
+"""Whether a life goes on with the run that a former life has left: same data, same options."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from headstart.errors import RunFolderError
+
+if TYPE_CHECKING:
+    from headstart.runfolder import RunFolder
+
+# a later life may have other means
+_CHANGE_NO_RESULT = ("num_workers",)
+
+
+def resumed_plan(folder: RunFolder, plan: dict[str, Any]) -> dict[str, Any]:
+    """Return the plan of an unfinished run, after checking that it is the same run.
+
+    Args:
+        folder: Holds the unfinished run.
+        plan: Of this life.
+
+    Raises:
+        RunFolderError: Naming every option that differs.
+    """
+    former = folder.read_json("state/plan.json")
+    if former is None:
+        raise RunFolderError(
+            f"{folder.path} holds no plan of an unfinished run; expected state/plan.json. Start "
+            f"anew with --overwrite."
+        )
+    told = {**former["options"], "data": former["fingerprint"], "verb": former["verb"]}  # type: ignore[dict-item]
+    asked = {**plan["options"], "data": plan["fingerprint"], "verb": plan["verb"]}
+    changed = [
+        f"{name}: {told.get(name)!r} → {asked.get(name)!r}"
+        for name in asked
+        if told.get(name) != asked.get(name) and name not in _CHANGE_NO_RESULT
+    ]
+    if changed:
+        raise RunFolderError(
+            f"{folder.path} holds a run with other options ({'; '.join(changed)}); expected the "
+            f"same ones to resume. Give the former options, or start anew with --overwrite."
+        )
+    return former | {"options": plan["options"]}
