@@ -115,20 +115,12 @@ def probed(data, monkeypatch, **wishes):
     return *met[0], passed
 
 
-def test_the_probe_reads_what_is_kept_and_sees_the_same_features(data, monkeypatch):
-    train, val, passed = probed(data, monkeypatch)
-    assert passed == []
+@pytest.mark.parametrize("options", [{}, {"views": 2, "augment": "light"}])
+def test_the_probe_reads_what_is_kept_and_sees_samples_as_they_are(data, monkeypatch, options):
+    train, val, passed = probed(data, monkeypatch, **options)
+    assert passed == []  # the first view is the sample as it is
     plain, plain_val, passed = probed(data, monkeypatch, views=0)
     assert passed == [96, 48]
-    assert np.array_equal(train, plain)
-    assert np.array_equal(val, plain_val)
-
-
-def test_the_probe_of_augmented_training_sees_samples_as_they_are(data, monkeypatch):
-    options = {"views": 2, "augment": "light"}
-    train, val, passed = probed(data, monkeypatch, **options)
-    assert passed == [96]  # views are kept; of the samples themselves only val's
-    plain, plain_val, _ = probed(data, monkeypatch, views=0)
     assert np.array_equal(train, plain)
     assert np.array_equal(val, plain_val)
 

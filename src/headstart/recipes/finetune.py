@@ -118,8 +118,9 @@ def finetune(
             frozen for a pretrained start, train for random weights when not given.
         channels_last: Whether images lie in memory pixel by pixel, which is mostly faster.
         compile: Whether to compile the model; pays off on long runs.
-        views: Augmented views of each sample for which the frozen first layers are computed, once;
-            0 computes them anew at every step. When not given, what pays is chosen and said.
+        views: Views of each sample for which the frozen first layers are computed, once: the sample
+            as it is, and augmented ones; 0 augments and computes anew at every step. When not
+            given, what pays is chosen and said.
         num_workers: Threads that make the batches of coming steps while the present one runs;
             changes no result, and may change when a run is resumed. When not given 2 where a GPU
             has no room for the data, else 0: on a CPU they take their time from the training.

@@ -84,8 +84,8 @@ class SampleFeed(Feed):
         if not num_views:
             return augment(images, ids, self._policy, seed=seed, epoch=epoch)
         views = views_at(epoch, ids, num_views, seed=seed)
-        changed = torch.empty_like(images)
-        for view in np.unique(views):
+        changed = images.clone()
+        for view in np.unique(views[views > 0]):  # the first is the sample as it is
             chosen = np.flatnonzero(views == view)
             part = to_device(torch.from_numpy(chosen), images.device)
             changed[part] = augment(

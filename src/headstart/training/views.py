@@ -2,8 +2,9 @@
 
 A frozen prefix can be computed once only for inputs that come again. So each sample has V fixed
 views, seeded by the data and not by the run, and epoch e uses view π(e mod V), where π is a
-permutation of the sample's own. V is chosen by arithmetic that the caller prints. Left out on
-purpose: augmenting what crosses the cut, which would be another algorithm.
+permutation of the sample's own. The first view is the sample as it is: a linear probe reads it, and
+what a run without augmentation has kept serves one with. V is chosen by arithmetic that the caller
+prints. Left out on purpose: augmenting what crosses the cut, which would be another algorithm.
 """
 
 from __future__ import annotations

@@ -57,8 +57,8 @@ class FrozenPrefix:
             such as ``forward``.
         views: How many views each sample has.
         train_features: Features, float32, shape (P, D), of training samples at places, shape (P,),
-            by the model as it stands; None where what is kept is not what ``features_of`` would
-            compute (augmented, or in a narrower type).
+            by the model as it stands; None where what is kept has a narrower type than what
+            ``features_of`` would compute.
         val_features: Those of all validation samples, shape (M, D); None likewise.
     """
 
@@ -225,13 +225,12 @@ def _fill(
     stores = _stores(job, cache, train, views.num)
     val_store = _store(job, cache, val, None)
     is_exact = recipe.precision == "fp32"
-    train_features = partial(_features, job, train, stores[0])
     return FrozenPrefix(
         _feed(job, train, stores),
         cut.suffix,
         partial(_logits, job, val, val_store),
         views,
-        train_features if is_exact and policy is None else None,
+        partial(_features, job, train, stores[0]) if is_exact else None,
         partial(_features, job, val, val_store, np.arange(len(val))) if is_exact else None,
     )
 
@@ -240,8 +239,8 @@ def _stores(
     job: _Job, cache: ActivationCache, train: Inputs, num_views: int
 ) -> list[ActivationStore]:
     """Return what crosses the cut in each view, from the cache or computed."""
-    is_augmented = POLICIES[job.recipe.augment] is not None
-    return [_store(job, cache, train, v if is_augmented else None) for v in range(num_views)]
+    # the first view is the sample as it is
+    return [_store(job, cache, train, view or None) for view in range(num_views)]
 
 
 def _feed(job: _Job, train: Inputs, stores: Sequence[ActivationStore]) -> CachedFeed:
