@@ -246,6 +246,17 @@ def planned_options(folder: Path) -> object:
         return None
 
 
+def finished_run(folder: Path) -> dict[str, object] | None:
+    """Return the options record of the finished run in a folder, None where there is none."""
+    if (folder / "state").exists() or not (folder / "report.html").exists():
+        return None
+    try:
+        record = json.loads((folder / "options.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
 def is_claimed_only(folder: Path) -> bool:
     """Return whether a process has claimed a folder and died before it wrote anything of use."""
     state = folder / "state"

@@ -17,11 +17,12 @@ from hashlib import sha256
 from pathlib import Path
 
 import torch
+from networks import NETWORKS
 
 import headstart
 from headstart.errors import DeviceError, HeadstartError
 from headstart.training import loop as loop_module
-from headstart.training.average import learned_state
+from headstart.training.average import learned_state, own_piece
 from headstart.training.checkpoint import optimizer_tensors
 
 RANK = int(os.environ.get("RANK", "0"))
@@ -57,6 +58,17 @@ RECIPES = {
         "mixup": 0.2,
         "ema": True,
         "optimizer": "adamw",
+    },
+    # the same gradient too, but in several passes, and with averaged weights
+    "averaged": {
+        "batch_size": 63,
+        "micro_batch_size": 9,
+        "augment": "digits",
+        "ema": True,
+        "optimizer": "sgd",
+        "learning_rate": 0.05,
+        "bottom_multiplier": 1.0,
+        "weight_decay": 0.01,
     },
 }
 # the same in several phases: the leader says how each is trained
@@ -106,6 +118,7 @@ def watched_init(self, module, optimizer, hooks, options, checkpoints, deadline)
         if FATE.get("memory") == [RANK, self.state.step] and len(batch.ids) > 8:
             seen.clear()
             raise torch.OutOfMemoryError("no room")
+        told.setdefault("means", {})[str(self.state.step)] = float(batch.inputs[0].float().mean())
         if FATE.get("broken") == [RANK, self.state.step]:
             raise DeviceError("something broke in the middle of a step")
         if FATE.get("gone") == [RANK, self.state.step]:
@@ -122,7 +135,15 @@ def watched_step(self):
     told["ids"].pop(str(self.state.step), None)
     loss = step(self)
     told["micro"][str(self.state.step)] = self.state.micro_batch_size
+    told.setdefault("losses", []).append(float(loss))
+    running = {n: b for n, b in self.module.named_buffers() if "running_mean" in n}
+    told.setdefault("running", []).append([float(b.sum()) for b in running.values()])
     if self.state.step == NUM_STEPS - 1:
+        told["bytes"] = {
+            "here": sum(p.nbytes for p in self.parameters),
+            "optimizer": sum(t.nbytes for t in optimizer_tensors(self.optimizer).values()),
+            "whole": sum(p.nbytes for p in self.module.parameters()),
+        }
         told["last"] = digest_of(learned_state(self.module))
         told["loss"] = float(loss)
     return loss
@@ -131,7 +152,7 @@ def watched_step(self):
 def watched_run(self):
     result = run(self)
     told["ended"], told["step"] = result.ended, self.state.step
-    parts = {f"model.{n}": t for n, t in self.module.state_dict().items()}
+    parts = {f"model.{n}": own_piece(t) for n, t in self.module.state_dict().items()}
     parts |= {f"optimizer.{n}": t for n, t in optimizer_tensors(self.optimizer).items()}
     parts |= {f"average.{n}": t for n, t in self.average.state.items()} if self.average else {}
     state = json.dumps(asdict(replace(self.state, seconds=0.0)), sort_keys=True)
@@ -147,16 +168,23 @@ loop_module.Loop.run = watched_run
 
 try:
     headstart.finetune(
-        "digits-8x8",
-        start="scratch/simple-cnn",
+        **{
+            "data": "digits-8x8",
+            **RECIPES[FATE.get("recipe", "plain")],
+            **NETWORKS[FATE.get("network", "cnn")](),
+            **FATE.get("options", {}),
+        },
         out=str(OUT),
         num_steps=NUM_STEPS,
         device="cpu",
         resume=FATE.get("resume", False),
-        **RECIPES[FATE.get("recipe", "plain")],
     )
 except HeadstartError as error:
     print(error, file=sys.stderr)
     sys.exit(error.exit_code)
 finally:
     write(f"{RANK}.{LIFE}")
+if FATE.get("gone_after") == RANK and LIFE == "0":
+    while (OUT / "state").exists():  # all has been written, and this process is missed still
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,93 +1,19 @@
 """Two processes on one machine: one result, whatever befalls one of them."""
 
 import json
-import os
 import signal
-import socket
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
-from safetensors.torch import load_file
+from processes import NUM_STEPS, assert_close, elastic, end, start, told
 
 pytestmark = pytest.mark.timeout(180)  # what hangs fails
-
-PAIR = str(Path(__file__).parent / "pair.py")
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-NUM_STEPS = 60
-OWN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
     """A cache for all runs of this file: the pixels are decoded once."""
     return tmp_path_factory.mktemp("cache")
-
-
-def environment(cache, **own):
-    quiet = {"HEADSTART_QUIET": "1", "OMP_NUM_THREADS": "1", "HEADSTART_CACHE": str(cache)}
-    kept = {name: value for name, value in os.environ.items() if name not in OWN}
-    return {**kept, **quiet, **own}
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
-def start(cache, out, num, **fate):
-    """Start so many processes by hand; their exit codes are their own."""
-    meet = {"WORLD_SIZE": str(num), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-    started = []
-    for rank in range(num):
-        own = {**meet, "RANK": str(rank), "LOCAL_RANK": str(rank)} if num > 1 else {}
-        started.append(
-            subprocess.Popen(
-                [sys.executable, PAIR, str(out), json.dumps(fate)],
-                env=environment(cache, **own),
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
-    return started
-
-
-def end(started, seconds=90):
-    """Return the exit codes and what was said to stderr."""
-    until = time.monotonic() + seconds
-    try:
-        said = [each.communicate(timeout=until - time.monotonic())[1] for each in started]
-    finally:
-        for each in started:
-            each.kill()
-    return [each.returncode for each in started], said
-
-
-def elastic(cache, out, *, restarts, **fate):
-    """Let torchrun start two processes, and start them again when one dies."""
-    command = [*TORCHRUN, "--standalone", "--max-restarts", str(restarts), PAIR, str(out)]
-    return subprocess.run(
-        [*command, json.dumps(fate)],
-        env=environment(cache),
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=False,
-    )
-
-
-def told(out, name):
-    return json.loads(out.with_name(f"{out.name}.{name}").read_text())
-
-
-def assert_close(out, other):
-    weights, expected = (load_file(str(p / "model.safetensors")) for p in (out, other))
-    assert weights.keys() == expected.keys()
-    for name, value in expected.items():
-        assert abs(weights[name] - value).max() <= 1e-5 + 1e-5 * abs(value).max(), name
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +122,29 @@ def test_a_process_killed_under_torchrun_changes_no_bit(cache, tmp_path, kills):
     # it did not begin anew: steps before the last checkpoint were not taken again
     assert "0" not in lives[0]["ids"]
     assert told(killed, "learned")["digest"] == told(whole, "learned")["digest"]
+
+
+def test_running_statistics_are_the_leaders_and_the_same_in_both(cache, tmp_path):
+    out = tmp_path / "run"
+    codes, said = end(start(cache, out, 2, network="normed"))
+    assert codes == [0, 0], said
+    first, second = told(out, "0.0"), told(out, "1.0")
+    assert first["means"]["0"] != second["means"]["0"]
+    # a tenth of the mean of what the leader saw, in the units of the network's input
+    expected = 0.1 * (first["means"]["0"] - 0.5) / 0.25
+    assert first["running"][0][0] == pytest.approx(expected, abs=1e-5)
+    assert first["running"] == second["running"]
+    assert first["last"] == second["last"]  # buffers are part of it
+
+
+@pytest.mark.slow
+def test_who_dies_when_the_run_is_complete_does_not_spoil_it(cache, tmp_path):
+    """torchrun starts all again; they find the finished run of the same plan and end well."""
+    out = tmp_path / "run"
+    done = elastic(cache, out, restarts=1, gone_after=1)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert told(out, "0.1")["ids"] == told(out, "1.1")["ids"] == {}
+    assert (out / "report.html").exists()
 
 
 def test_a_mistake_is_told_once_and_all_leave_with_its_code(cache, tmp_path):

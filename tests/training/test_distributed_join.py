@@ -1,12 +1,21 @@
 """Who takes part: what a launcher must say, and which device each process gets."""
 
+import json
+import os
+
 import numpy as np
 import pytest
 import torch
 
 from headstart.errors import DeviceError, OptionError
-from headstart.recipes.together import after_restart, is_follower, together
-from headstart.training.distributed import join, own_device
+from headstart.recipes.together import (
+    after_restart,
+    finished_before,
+    is_follower,
+    launch_name,
+    together,
+)
+from headstart.training.launch import join, own_device
 from headstart.training.order import Share
 
 
@@ -91,3 +100,36 @@ def test_a_later_life_goes_on_with_the_same_plan_and_with_no_other(tmp_path, mon
     (state / "plan.json").write_text('{"options": {"seed": 0}}')
     assert meant(seed=0) == (True, False)
     assert meant(seed=1) == (False, False)  # somebody else's: refused as in a first life
+
+
+def test_a_finished_run_is_found_again_by_the_launch_that_made_it_and_no_other(
+    tmp_path, monkeypatch
+):
+    out = tmp_path / "run"
+    out.mkdir()
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "mine")
+    record = {"verb": "finetune", "options": {"seed": 0}, "launch": launch_name()}
+    (out / "options.json").write_text(json.dumps(record))
+    (out / "report.html").write_text("")
+
+    def found(seed=0, verb="finetune"):
+        return finished_before(out, verb, {"seed": seed}, None)
+
+    assert found() is None  # a first life finds a folder that is occupied
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert found() == out
+    assert found(seed=1) is None
+    assert found(verb="fit") is None
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "another")
+    assert found() is None
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "mine")
+    (out / "state").mkdir()
+    assert found() is None  # unfinished: after_restart goes on with it
+
+
+def test_a_launch_without_a_name_is_named_by_its_launcher(monkeypatch):
+    assert launch_name() is None
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    assert str(os.getppid()) in str(launch_name())

@@ -8,8 +8,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.errors import OptionError
 from headstart.events import emit
-from headstart.recipes.session import as_dataset, complete, session, spent_before
-from headstart.recipes.together import after_restart, follow, together
+from headstart.recipes.session import (
+    as_dataset,
+    complete,
+    default_out,
+    session,
+    spent_before,
+)
+from headstart.recipes.together import (
+    after_restart,
+    check_together,
+    finished_before,
+    follow,
+    together,
+)
 from headstart.run import Run
 from headstart.runfolder import refuse_occupied
 from headstart.types import Data, ImageSpec
@@ -60,6 +72,8 @@ def finetune(
     compile: bool = False,
     views: int | None = None,
     num_workers: int | None = None,
+    fsdp: bool | None = None,
+    tensor_parallel_size: int = 1,
     device: str = "auto",
     seed: int = 0,
     resume: bool = False,
@@ -124,6 +138,10 @@ def finetune(
         num_workers: Threads that make the batches of coming steps while the present one runs;
             changes no result, and may change when a run is resumed. When not given 2 where a GPU
             has no room for the data, else 0: on a CPU they take their time from the training.
+        fsdp: Whether to split weights, gradients and optimizer over the processes that a launcher
+            has started; when not given, only where they do not fit one GPU.
+        tensor_parallel_size: Processes that compute each block of a transformer together, each
+            with a part of its weights; divides the number of processes.
         device: auto, cpu, cuda, cuda:1 or mps.
         seed: Seed of everything.
         resume: Go on with the unfinished run in out.
@@ -175,21 +193,21 @@ def _finetune(
 
     # what can be refused is refused before anything is loaded or overwritten
     check_options(said)
+    check_together(team, said, resume=resume)
     budget_seconds = parse_budget(said["budget"])
     is_grid = said["learning_rate"] == "grid"
-    if team and is_grid:
-        raise OptionError(
-            f"learning_rate is 'grid' and {team.num} processes train together; expected a number, "
-            f"because a grid is tried by one process alone. Give --learning-rate a number, or "
-            f"start one process."
-        )
     found, module = _find(start, spec)
     refuse_own_start(found.address, out)
     target = team.device if team else choose_device(said["device"])
     said["start"] = found.address
+    if done := finished_before(out, "finetune", said, team):
+        return Run(done, _own_network(module))
     resume, overwrite = after_restart(out, said, resume=resume, overwrite=overwrite)
     refuse_occupied(out, resume=resume, overwrite=overwrite)
     dataset = as_dataset(data)
+    former = None if out else default_out(dataset, resume=True)
+    if done := finished_before(former, "finetune", said, team):
+        return Run(done, _own_network(module))
     if team:
         team.say("data", fingerprint=dataset.fingerprint)
     with session("finetune", dataset, out, said, resume=resume, overwrite=overwrite) as current:

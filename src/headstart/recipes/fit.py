@@ -12,8 +12,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.events import emit
 from headstart.recipes.finetune import next_command, refuse_own_start, resolve_wishes
-from headstart.recipes.session import Session, as_dataset, complete, session, spent_before
-from headstart.recipes.together import after_restart, follow, together
+from headstart.recipes.session import (
+    Session,
+    as_dataset,
+    complete,
+    default_out,
+    session,
+    spent_before,
+)
+from headstart.recipes.together import after_restart, finished_before, follow, together
 from headstart.run import Run
 from headstart.runfolder import refuse_occupied
 from headstart.types import Data
@@ -120,9 +127,14 @@ def _fit(
         refuse_own_start(candidate.address, out)
     target = team.device if team else choose_device(said["device"])
     said["starts"] = [s.address for s in named] or None
+    if done := finished_before(out, "fit", said, team):
+        return Run(done)
     resume, overwrite = after_restart(out, said, resume=resume, overwrite=overwrite)
     refuse_occupied(out, resume=resume, overwrite=overwrite)
     dataset = as_dataset(data)
+    former = None if out else default_out(dataset, resume=True)
+    if done := finished_before(former, "fit", said, team):
+        return Run(done)
     if team:
         team.say("data", fingerprint=dataset.fingerprint)
     with session("fit", dataset, out, said, resume=resume, overwrite=overwrite) as current:

@@ -9,8 +9,8 @@ from headstart.errors import RunFolderError
 if TYPE_CHECKING:
     from headstart.runfolder import RunFolder
 
-# a later life may have other means
-_CHANGE_NO_RESULT = ("num_workers",)
+# a later life may have other means, and how a run lies on devices is like the number of processes
+_CHANGE_NO_RESULT = ("num_workers", "fsdp", "tensor_parallel_size")
 
 
 def resumed_plan(folder: RunFolder, plan: dict[str, Any]) -> dict[str, Any]:

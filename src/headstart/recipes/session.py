@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from headstart.errors import DeviceError, Interrupted
 from headstart.events import emit, listen, seconds_since_command_began
 from headstart.recipes.plan import resumed_plan
-from headstart.recipes.together import after_restart
+from headstart.recipes.together import after_restart, launch_name
 from headstart.reporting.console import attached
 from headstart.runfolder import RunFolder
 from headstart.types import Data, Dataset, Inputs, SplitName
@@ -346,6 +346,7 @@ def _options(
         "trials": current.plan.get("trials", []),
         "machine": describe_machine(),
         "processes": num_processes,
+        "launch": launch_name(),
         "training": asdict(result.state) | {"ended": result.ended} if result else None,
     }
 

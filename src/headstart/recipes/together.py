@@ -9,15 +9,17 @@ nothing.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from headstart.errors import HeadstartError, ProcessLost
-from headstart.events import seconds_since_command_began
+from headstart.errors import HeadstartError, OptionError, ProcessLost
+from headstart.events import emit, seconds_since_command_began
+from headstart.reporting.console import attached
 from headstart.run import Run
-from headstart.runfolder import is_claimed_only, planned_options
+from headstart.runfolder import finished_run, is_claimed_only, planned_options
 from headstart.types import Dataset, ImageSpec
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ def together(device: str) -> Iterator[Team | None]:
     if _variable("WORLD_SIZE", 1) < 2:
         yield None
         return
-    from headstart.training.distributed import join
+    from headstart.training.launch import join
 
     team = join(device)
     is_broken = False
@@ -104,6 +106,86 @@ def after_restart(
     if planned_options(path) == dict(options):
         return True, False
     return False, overwrite or is_claimed_only(path)
+
+
+def launch_name() -> str | None:
+    """Return what names this launch in every life of it; None where no launcher restarts it.
+
+    The launcher's own name for it (``--rdzv-id``), or, where nobody gave it one, the launcher
+    itself: the process on this machine that has started this one.
+    """
+    if "TORCHELASTIC_RESTART_COUNT" not in os.environ:
+        return None
+    said = os.environ.get("TORCHELASTIC_RUN_ID", "none")
+    return f"{socket.gethostname()}/{os.getppid()}" if said == "none" else said
+
+
+def finished_before(
+    out: str | Path | None, verb: str, options: Mapping[str, Any], team: Team | None
+) -> Path | None:
+    """Return the run folder where an earlier life of this launch has finished this very run.
+
+    A process that dies when the folder is complete already makes a launcher start all again: then
+    nothing is left to do, which is said to whoever reads it, and to the followers.
+
+    Args:
+        out: The run folder; None for one that does not exist yet.
+        verb: The verb that would write it.
+        options: As its plan would keep them.
+        team: The processes; None where one is alone.
+    """
+    if _variable("TORCHELASTIC_RESTART_COUNT", 0) == 0 or out is None:
+        return None
+    path = Path(out)
+    found = finished_run(path) or {}
+    wanted = {"verb": verb, "options": dict(options), "launch": launch_name()}
+    if any(found.get(name) != value for name, value in wanted.items()):
+        return None
+    with attached():
+        emit("note", text=f"{path} was finished before this restart; nothing is left to do.")
+    if team:
+        team.say("done", path=str(path))
+    return path
+
+
+def check_together(team: Team | None, options: Mapping[str, Any], *, resume: bool) -> None:
+    """Refuse to split weights over processes that are not there, and what several cannot do.
+
+    A process alone may resume what several began: how a run lies on devices is not part of its
+    plan.
+
+    Args:
+        team: The processes; None where one is alone.
+        options: Those of ``finetune``, by name.
+        resume: What the user said.
+
+    Raises:
+        OptionError: If weights are to be split and there are too few processes, or a number of
+            processes that cannot be divided; or several are to try a grid of learning rates.
+    """
+    if team and options["learning_rate"] == "grid":
+        raise OptionError(
+            f"learning_rate is 'grid' and {team.num} processes train together; expected a number, "
+            f"because a grid is tried by one process alone. Give --learning-rate a number, or "
+            f"start one process."
+        )
+    size, num = options["tensor_parallel_size"], team.num if team else 1
+    if team is None and not resume and (options["fsdp"] or size > 1):
+        which = "fsdp is on" if options["fsdp"] else f"tensor_parallel_size is {size}"
+        raise OptionError(
+            f"{which} and this process is alone; expected several to split the weights over. "
+            f"Start them with torchrun, as docs/distributed.md shows, or leave the option out."
+        )
+    if team and num % size:
+        raise OptionError(
+            f"tensor_parallel_size is {size} and {num} processes train together; expected a "
+            f"divisor of {num}. Change either."
+        )
+    if team and options["fsdp"] and num == size:
+        raise OptionError(
+            f"fsdp is on and tensor_parallel_size is {size}, all of the processes; expected fewer, "
+            f"so that something is left to split over. Leave one of the two out."
+        )
 
 
 def follow(

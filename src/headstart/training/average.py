@@ -62,9 +62,21 @@ class WeightAverage:
 
 
 def learned_state(module: nn.Module) -> dict[str, Tensor]:
-    """Return what training changes, by name: parameters that learn now, and buffers."""
-    learned = {n: p for n, p in module.named_parameters() if p.requires_grad}
+    """Return what training changes, by name: parameters that learn now, and buffers.
+
+    Of a parameter that is split over several processes it is the piece that lies in this one.
+    """
+    learned = {n: own_piece(p) for n, p in module.named_parameters() if p.requires_grad}
     return {**learned, **dict(module.named_buffers())}
+
+
+def own_piece(tensor: Tensor) -> Tensor:
+    """Return what lies in this process of a tensor that may be split over several."""
+    to_local = getattr(tensor, "to_local", None)
+    if to_local is None:
+        return tensor
+    piece: Tensor = to_local()
+    return piece.detach()
 
 
 @torch.no_grad()

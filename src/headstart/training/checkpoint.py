@@ -6,7 +6,8 @@ is fsynced, then the folder; it is renamed and its parent fsynced. A step folder
 overwritten. The newest one (by its step, whatever the clocks say) whose manifest verifies is used;
 a damaged one is named and stepped over.
 
-Writing in the background is ``writer.py``'s business.
+Writing in the background is ``writer.py``'s business; files in which several processes have put
+their pieces of split weights are ``shard_files.py``'s, and are read here as a whole.
 """
 
 from __future__ import annotations
@@ -69,36 +70,65 @@ class CheckpointFolder:
             tensors: Nobody may fill it again before this returns.
             state: JSON.
         """
-        final = self.path / f"step_{step:08d}"
-        if final.exists():
-            raise FileExistsError(f"Checkpoint {final} exists already; a step is saved once.")
+        final = self.final(step)
         partial = self.path / f".tmp-{final.name}-{os.getpid()}"
         try:
             partial.mkdir(parents=True)
-            manifest = {
-                "tensors.safetensors": _write(partial / "tensors.safetensors", tensors.pieces()),
-                "state.json": _write(partial / "state.json", [state]),
-            }
-            _write(partial / "MANIFEST.json", [json.dumps(manifest).encode()])
-            _fsync(partial)
-            partial.rename(final)
-            _fsync(self.path)
+            entry = write_file(partial / "tensors.safetensors", tensors.pieces())
+            self.seal(partial, final, {"tensors.safetensors": entry}, state)
         except OSError as error:
             shutil.rmtree(partial, ignore_errors=True)
-            need = (tensors.num_bytes + len(state)) / 1e6
-            raise RunFolderError(
-                f"The checkpoint of step {step} cannot be written to {self.path} "
-                f"({error.strerror or error}; {need:.1f} MB are needed); earlier ones are intact. "
-                f"Free some space there, or make it writable, and go on with --resume."
-            ) from error
+            num_bytes = tensors.num_bytes + len(state)
+            raise self.unwritten(step, error.strerror or str(error), num_bytes) from error
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
+
+    def final(self, step: int) -> Path:
+        """Return where the checkpoint of a step will stand.
+
+        Raises:
+            FileExistsError: If this step was saved before.
+        """
+        final = self.path / f"step_{step:08d}"
+        if final.exists():
+            raise FileExistsError(f"Checkpoint {final} exists already; a step is saved once.")
+        return final
+
+    def seal(
+        self, partial: Path, final: Path, files: Mapping[str, Mapping[str, object]], state: bytes
+    ) -> None:
+        """Add state and manifest to files that are on the disk; then it is a checkpoint.
+
+        Args:
+            partial: The folder under its temporary name.
+            final: Its name.
+            files: The entry of each file for the manifest.
+            state: JSON.
+        """
+        manifest = {**files, "state.json": write_file(partial / "state.json", [state])}
+        write_file(partial / "MANIFEST.json", [json.dumps(manifest).encode()])
+        _fsync(partial)
+        partial.rename(final)
+        _fsync(self.path)
         for old in self._steps()[:-_KEPT]:
             shutil.rmtree(old, ignore_errors=True)
 
+    def unwritten(self, step: int, why: str, num_bytes: int) -> RunFolderError:
+        """Return the error that says why a checkpoint cannot be written."""
+        return RunFolderError(
+            f"The checkpoint of step {step} cannot be written to {self.path} "
+            f"({why}; {num_bytes / 1e6:.1f} MB are needed); earlier ones are intact. "
+            f"Free some space there, or make it writable, and go on with --resume."
+        )
+
     def newest(self) -> Checkpoint | None:
         """Return the newest checkpoint that verifies, or None; sweep up what a crash left."""
+        step = self.newest_step()
+        return None if step is None else self.read(step)
+
+    def newest_step(self) -> int | None:
+        """Return the step of the newest checkpoint that verifies; otherwise as ``newest``."""
         if not self.path.is_dir():
             return None
         for stale in self.path.glob(".tmp-*"):
@@ -106,12 +136,25 @@ class CheckpointFolder:
         for folder in reversed(self._steps()):
             problem = _verify(folder)
             if problem is None:
-                tensors = load_file(str(folder / "tensors.safetensors"))
-                state = json.loads((folder / "state.json").read_text())
-                return Checkpoint(_step_of(folder), tensors, state)
+                return _step_of(folder)
             emit("note", text=f"Checkpoint {folder} is damaged ({problem}) and was stepped over.")
             folder.rename(folder.with_name(f".bad-{folder.name}-{os.getpid()}"))
         return None
+
+    def read(self, step: int) -> Checkpoint:
+        """Return the checkpoint of a step, which has been verified."""
+        folder = self.path / f"step_{step:08d}"
+        state = json.loads((folder / "state.json").read_text())
+        return Checkpoint(step, self.read_tensors(folder), state)
+
+    def read_tensors(self, folder: Path) -> dict[str, Tensor]:
+        """Return the tensors of a checkpoint, as a whole."""
+        file = folder / "tensors.safetensors"
+        if file.exists():
+            return load_file(str(file))
+        from headstart.training.shard_files import read_pieces
+
+        return read_pieces(folder, lambda name, size: None)
 
     def _steps(self) -> list[Path]:
         """Return the step folders, oldest step first."""
@@ -149,7 +192,7 @@ def _step_of(folder: Path) -> int:
     return int(folder.name.removeprefix("step_"))
 
 
-def _write(path: Path, pieces: Iterable[bytes | memoryview]) -> dict[str, object]:
+def write_file(path: Path, pieces: Iterable[bytes | memoryview]) -> dict[str, object]:
     """Write and fsync a new file; return its entry in the manifest."""
     digest, num_bytes = hashlib.blake2b(digest_size=32), 0
     with path.open("xb") as file:
@@ -162,9 +205,11 @@ def _write(path: Path, pieces: Iterable[bytes | memoryview]) -> dict[str, object
     return {"bytes": num_bytes, "blake2b": digest.hexdigest()}
 
 
-def _digest(path: Path) -> str:
+def digest_file(path: Path) -> dict[str, object]:
+    """Return the entry in the manifest of a file that is on the disk."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).hexdigest()
+        found = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).hexdigest()
+    return {"bytes": path.stat().st_size, "blake2b": found}
 
 
 def _verify(folder: Path) -> str | None:
@@ -174,11 +219,12 @@ def _verify(folder: Path) -> str | None:
         for name, expected in manifest.items():
             if (folder / name).stat().st_size != expected["bytes"]:
                 return f"{name} has the wrong size"
-            if _digest(folder / name) != expected["blake2b"]:
+            if digest_file(folder / name)["blake2b"] != expected["blake2b"]:
                 return f"{name} has the wrong digest"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return f"{type(error).__name__}: {error}"
-    return None if {"tensors.safetensors", "state.json"} <= manifest.keys() else "files are missing"
+    has_tensors = any(name.endswith(".safetensors") for name in manifest)
+    return None if has_tensors and "state.json" in manifest else "files are missing"
 
 
 def _fsync(folder: Path) -> None:

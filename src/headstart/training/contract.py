@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -13,6 +14,7 @@ from headstart.training.feed import Batch
 
 if TYPE_CHECKING:
     from headstart.training.distributed import Team
+    from headstart.training.sharding import Shards
 
 
 class StopRequested(Exception):
@@ -66,6 +68,25 @@ class LoopState:
     skipped_in_a_row: int = 0
     micro_batch_size: int | None = None
     seconds: float = 0.0
+
+    def is_best(self, found: Check) -> bool:
+        """Return whether a look found the best weights so far, and remember that.
+
+        Weights whose loss is not a number are never the best, whatever their score.
+        """
+        is_finite = math.isfinite(found.loss) and math.isfinite(found.score)
+        if not is_finite or (found.score, -found.loss) <= (self.best_score, -self.best_loss):
+            return False
+        self.best_score, self.best_loss, self.best_step = found.score, found.loss, self.step
+        return True
+
+    def count(self, found: Check) -> None:
+        """Count the looks since the last gain of more than half a standard error."""
+        self.last_check_step = self.step
+        if found.score > self.reference_score + 0.5 * found.standard_error:
+            self.reference_score, self.checks_without_gain = found.score, 0
+        else:
+            self.checks_without_gain += 1
 
 
 @dataclass(frozen=True)
@@ -132,6 +153,8 @@ class Hooks:
             finite.
         step_ids: Step number to the ids of all samples of that step, int64, shape (B,).
         whole: Step number to the micro-batches of all processes.
+        shards: The module in pieces, where the weights are split over the processes; each of them
+            then keeps an average, the best weights and checkpoints of its own pieces.
     """
 
     batches: Batches
@@ -144,3 +167,4 @@ class Hooks:
     team: Team | None = None
     step_ids: Callable[[int], np.ndarray] | None = None
     whole: Callable[[int], Iterator[Batch]] | None = None
+    shards: Shards | None = None

@@ -14,9 +14,7 @@ without leaving the others hanging. Nothing here is imported by a process that t
 
 from __future__ import annotations
 
-import itertools
 import json
-import os
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -24,24 +22,26 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import groupby
+from typing import Literal, get_args
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch._C._distributed_c10d import PrefixStore, Store
-from torch.distributed.rendezvous import rendezvous
+from torch._C._distributed_c10d import Store
 
-from headstart.errors import DeviceError, HeadstartError, OptionError, ProcessLost
-from headstart.training.device import choose_device
+from headstart.errors import HeadstartError, ProcessLost
 
-_VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-_MEET = timedelta(minutes=10)
 # who waits here may wait for all that the leader does alone; a process that dies is seen at once
 _WAIT = timedelta(days=30)
 _FAREWELL_SECONDS = 20.0
 _LAST_WORD_SECONDS = 2.0
 _BUCKET_BYTES = 32 << 20
-_runs = itertools.count()
+
+# The loop has ended, or takes a step. The others are for weights that are split, where whatever one
+# process does with a whole network needs the pieces of all: begin a look at the validation split,
+# run one batch of it, give all pieces to the leader, keep the weights looked at as the best, save.
+Act = Literal["end", "step", "look", "forward", "whole", "keep", "save"]
+_ACTS: tuple[Act, ...] = get_args(Act)
 
 
 @dataclass(frozen=True)
@@ -49,20 +49,20 @@ class Order:
     """What all processes do next.
 
     Attributes:
-        is_step: Whether to take a step; otherwise the loop has ended.
+        act: What to do.
         num_steps: Steps of the run as it is planned now.
         progress: Progress of the schedule, in [0, 1].
         micro_batch_size: Samples a forward pass, where memory has run out somewhere.
     """
 
-    is_step: bool
-    num_steps: int
-    progress: float
-    micro_batch_size: int | None
+    act: Act
+    num_steps: int = 0
+    progress: float = 0.0
+    micro_batch_size: int | None = None
 
 
 class Team:
-    """This process among those that train together; ``join`` makes it.
+    """This process among those that train together; ``launch.join`` makes it.
 
     Args:
         store: Carries the words.
@@ -83,9 +83,7 @@ class Team:
         self._num_words = 0
         self._pattern = 0
         # words about steps never wait for a GPU
-        made = dist.new_group(backend="gloo", timeout=_WAIT)
-        assert isinstance(made, dist.ProcessGroup)
-        self._host: dist.ProcessGroup = made
+        self._host: dist.ProcessGroup = self.new_group()
 
     @property
     def leads(self) -> bool:
@@ -110,7 +108,7 @@ class Team:
             ProcessLost: If the store has gone, and so the leader.
         """
         key, began = f"word/{self._num_words}", time.monotonic()
-        with self._together():
+        with self.noticing_loss():
             while not self._store.check([key]):
                 if seconds is not None and time.monotonic() - began > seconds:
                     return None
@@ -155,11 +153,11 @@ class Team:
         Raises:
             ProcessLost: If a process has left.
         """
-        with self._together():
+        with self.noticing_loss():
             _wait(dist.barrier(group=self._host, async_op=True))
 
     def agree(self, order: Order) -> Order:
-        """Hand round one row of numbers before a step; return what the leader wants.
+        """Hand round one row of numbers before a step or another act; return the leader's will.
 
         Args:
             order: The leader's order. Of a follower's only the micro-batch size counts.
@@ -172,7 +170,7 @@ class Team:
             HeadstartError: If the processes train different networks.
         """
         row = [
-            float(order.is_step),
+            float(_ACTS.index(order.act)),
             float(order.num_steps),
             order.progress,
             float(order.micro_batch_size or 0),
@@ -181,7 +179,7 @@ class Team:
         ]
         own = torch.tensor(row, dtype=torch.float64)
         rows = [torch.empty_like(own) for _ in range(self.num)]
-        with self._together():
+        with self.noticing_loss():
             work = dist.all_gather(rows, own, group=self._host, async_op=True)
             _wait(work)
         found = [each.tolist() for each in rows]
@@ -192,8 +190,9 @@ class Team:
             )
         self.stop_number = int(max(each[4] for each in found)) or None
         sizes = [int(each[3]) for each in found if each[3]]
-        is_step, num_steps, progress = found[0][:3]
-        return Order(bool(is_step), int(num_steps), progress, min(sizes) if sizes else None)
+        act, num_steps, progress = found[0][:3]
+        smallest = min(sizes) if sizes else None
+        return Order(_ACTS[int(act)], int(num_steps), progress, smallest)
 
     @torch.no_grad()
     def add_gradients(self, parameters: Sequence[Tensor], loss: Tensor) -> None:
@@ -206,13 +205,52 @@ class Team:
             parameters: What learns.
             loss: Shape ().
         """
-        self._pattern = zlib.crc32(bytes(p.grad is not None for p in parameters))
+        self.note_gradients(parameters)
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-        for bucket in _buckets([*gradients, loss]):
+        self.add_up([*gradients, loss])
+
+    def note_gradients(self, parameters: Sequence[Tensor]) -> None:
+        """Remember which parameters have a gradient, for the next ``agree`` to compare."""
+        self._pattern = zlib.crc32(bytes(p.grad is not None for p in parameters))
+
+    @torch.no_grad()
+    def add_up(self, tensors: Sequence[Tensor], group: dist.ProcessGroup | None = None) -> None:
+        """Add up tensors over the processes, in place.
+
+        Args:
+            tensors: As many, and of the same shapes and types, in every process.
+            group: Some of the processes; None for all.
+        """
+        for bucket in _buckets(tensors):
             flat = _flatten(bucket)
-            with self._together():
-                dist.all_reduce(flat, group=self._group(flat))
+            with self.noticing_loss():
+                dist.all_reduce(flat, group=group or self._group(flat))
             _spread(flat, bucket)
+
+    def send(self, tensors: Sequence[Tensor]) -> None:
+        """Give tensors to the followers, who know nothing of them; they call ``receive``."""
+        kinds = [[str(t.dtype).removeprefix("torch."), list(t.shape)] for t in tensors]
+        with self.noticing_loss():
+            dist.broadcast_object_list([kinds], 0, group=self._host)
+        self.copy_from_leader(tensors)
+
+    def receive(self) -> list[Tensor]:
+        """Return the tensors that the leader sends."""
+        told: list[list[tuple[str, list[int]]]] = [[]]
+        with self.noticing_loss():
+            dist.broadcast_object_list(told, 0, group=self._host)
+        tensors = [
+            torch.empty(shape, dtype=getattr(torch, dtype), device=self.device)
+            for dtype, shape in told[0]
+        ]
+        self.copy_from_leader(tensors)
+        return tensors
+
+    def new_group(self) -> dist.ProcessGroup:
+        """Return a group of all processes for work beside the training; all must ask for it."""
+        made = dist.new_group(backend="gloo", timeout=_WAIT)
+        assert isinstance(made, dist.ProcessGroup)
+        return made
 
     @torch.no_grad()
     def copy_from_leader(self, tensors: Sequence[Tensor]) -> None:
@@ -223,7 +261,7 @@ class Team:
         """
         for bucket in _buckets([tensor.detach() for tensor in tensors]):
             flat = _flatten(bucket)
-            with self._together():
+            with self.noticing_loss():
                 dist.broadcast(flat, 0, group=self._group(flat))
             if not self.leads:
                 _spread(flat, bucket)
@@ -232,8 +270,8 @@ class Team:
         return self._host if tensor.device.type == "cpu" else None
 
     @contextmanager
-    def _together(self) -> Iterator[None]:
-        """Say in a sentence that another process has gone.
+    def noticing_loss(self) -> Iterator[None]:
+        """Say in a sentence that another process has gone, where PyTorch fails inside the block.
 
         Raises:
             ProcessLost: In place of the RuntimeError.
@@ -249,92 +287,6 @@ class Team:
                 f"expected all of them to stay. Its own message says why; the newest checkpoint is "
                 f"intact. Go on with --resume, or let torchrun --max-restarts do it."
             ) from error
-
-
-def join(device: str) -> Team:
-    """Meet the other processes that the launcher has started.
-
-    Args:
-        device: The user's word for the device; with CUDA each process of a machine gets a GPU.
-
-    Raises:
-        OptionError: If the launcher's variables are missing or make no sense.
-        DeviceError: If there is no device for this process, or the others do not come.
-    """
-    missing = [name for name in _VARIABLES if not os.environ.get(name)]
-    if missing:
-        raise OptionError(
-            f"WORLD_SIZE is {os.environ.get('WORLD_SIZE')} and {', '.join(missing)} "
-            f"{'is' if len(missing) == 1 else 'are'} not set; expected all of "
-            f"{', '.join(_VARIABLES)}. Start with torchrun, which sets them."
-        )
-    rank, num = _number("RANK"), _number("WORLD_SIZE")
-    if rank >= num:
-        raise OptionError(
-            f"RANK is {rank} and WORLD_SIZE {num}; expected a rank from 0 to {num - 1}. Start with "
-            f"torchrun, which sets them."
-        )
-    target = own_device(device)
-    # every life and every run of a program meets under a name of its own
-    name = f"headstart/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{next(_runs)}"
-    try:
-        base, _, _ = next(rendezvous("env://", timeout=_MEET))
-        store = PrefixStore(name, base)
-        is_cuda = target.type == "cuda"
-        dist.init_process_group(
-            "nccl" if is_cuda else "gloo",
-            store=PrefixStore("group", store),
-            rank=rank,
-            world_size=num,
-            timeout=_MEET,
-            device_id=target if is_cuda else None,
-        )
-        return Team(store, rank, num, target)
-    except RuntimeError as error:
-        where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
-        raise DeviceError(
-            f"Process {rank} of {num} could not meet the others at {where} "
-            f"({str(error).splitlines()[0]}); expected {num} processes that can reach one another. "
-            f"Check the address, the port and the firewall; GLOO_SOCKET_IFNAME and "
-            f"NCCL_SOCKET_IFNAME name the network interface."
-        ) from error
-
-
-def own_device(name: str) -> torch.device:
-    """Return this process's device: with CUDA the GPU of its number on this machine.
-
-    Raises:
-        DeviceError: If it has none, or the name gives all processes the same one.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    device = choose_device(name)
-    if device.type == "cpu":
-        return device
-    if device.type != "cuda" or device.index is not None:
-        raise DeviceError(
-            f"device is '{name}' and several processes train together; expected auto, cuda or cpu: "
-            f"each process takes the GPU of its own number. Change --device."
-        )
-    local = _number("LOCAL_RANK") if os.environ.get("LOCAL_RANK") else _number("RANK")
-    if local >= torch.cuda.device_count():
-        raise DeviceError(
-            f"Process {local} of this machine has no GPU of its own ({torch.cuda.device_count()} "
-            f"found); expected one each. Start no more processes than GPUs, or use --device cpu."
-        )
-    device = torch.device("cuda", local)
-    torch.cuda.set_device(device)
-    return device
-
-
-def _number(name: str) -> int:
-    said = os.environ.get(name, "")
-    if not said.isdigit():
-        raise OptionError(
-            f"{name} is '{said}'; expected a whole number from 0 on. Start with torchrun, which "
-            f"sets it."
-        )
-    return int(said)
 
 
 def _wait(work: dist.Work | None) -> None:

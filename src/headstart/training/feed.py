@@ -170,6 +170,11 @@ class Feed(ABC):
             part = len(some) / len(places)
             piece = Piece(some, self._ids[some], epoch, first + number, part)
             makers.append(partial(self._batch, piece))
+        for _ in range(share.missing(places, size)):
+            # the others meet this process within each of their passes: one more, of no weight
+            some = own[-size:]
+            piece = Piece(some, self._ids[some], epoch, first, 0.0)
+            makers.append(partial(self._batch, piece))
         return makers
 
     def _batch(self, piece: Piece) -> Batch:

@@ -19,7 +19,7 @@ from headstart.errors import HeadstartError
 from headstart.events import emit
 from headstart.training.checkpoint import optimizer_tensors, restore_optimizer
 from headstart.training.contract import LoopResult, LoopState
-from headstart.training.distributed import Order, Team
+from headstart.training.distributed import Act, Order, Team
 from headstart.training.loop import Loop
 
 if TYPE_CHECKING:
@@ -37,21 +37,32 @@ class Together:
     def __init__(self, loop: Loop, team: Team) -> None:
         self.loop, self.team = loop, team
 
-    def lead(self, *, is_step: bool) -> bool:
-        """Agree on what comes next, and on the smallest micro-batch; return whether it is a step.
+    def lead(self, act: Act) -> Act:
+        """Agree on what comes next, and on the smallest micro-batch; return what it is.
+
+        Where every process has the whole network the followers need to hear of steps alone.
 
         Args:
-            is_step: What the leader wants; what a follower says does not count.
+            act: What the leader wants; what a follower says does not count.
         """
+        return self._agree(act) if act in ("end", "step") else act
+
+    def hear(self) -> Act:
+        """Return what the leader wants next."""
+        return self._agree("end")
+
+    def _agree(self, act: Act) -> Act:
         state = self.loop.state
         size = state.micro_batch_size
-        order = self.team.agree(Order(is_step, state.num_steps, state.progress, size))
+        order = self.team.agree(Order(act, state.num_steps, state.progress, size))
+        if order.act not in ("end", "step"):
+            return order.act
         state.num_steps, state.progress = order.num_steps, order.progress
         state.micro_batch_size = order.micro_batch_size
         if self.team.leads and state.micro_batch_size != size:
             why = f"out of memory in another process before step {state.step}"
             emit("choice", name="micro_batch_size", value=state.micro_batch_size, why=why)
-        return order.is_step
+        return order.act
 
     def add_up(self, loss: Tensor, ids: list[np.ndarray]) -> list[np.ndarray]:
         """Add up gradients and loss over all processes; buffers become the leader's.
@@ -75,7 +86,7 @@ class Together:
             told = optimizer_tensors(loop.optimizer)
             team.say(
                 "align",
-                network=_described(loop.module),
+                network=described(loop.module),
                 loop=asdict(loop.state),
                 scaler=loop.scaler.state_dict(),
                 optimizer=[[n, *_kind(t), list(t.shape)] for n, t in told.items()],
@@ -84,11 +95,7 @@ class Together:
             team.copy_from_leader(list(told.values()))
             return
         word: dict[str, Any] = team.hear() or {}
-        if word["network"] != _described(loop.module):
-            raise HeadstartError(
-                "This process has built another network than the leading one; expected the same "
-                "start, data and versions everywhere. Start all processes with the same command."
-            )
+        self.demand_same(word["network"])
         copy_module(loop.module, team)
         found = {
             name: torch.empty(shape, dtype=getattr(torch, dtype), device=_device(team, device))
@@ -101,6 +108,30 @@ class Together:
         loop.state = LoopState(**word["loop"])
         loop.guard.skipped = loop.state.skipped_in_a_row
 
+    def demand_same(self, network: str) -> None:
+        """Refuse to follow with another network.
+
+        Args:
+            network: The leader's, as ``described`` says it.
+
+        Raises:
+            HeadstartError: If this process has built another.
+        """
+        if network != described(self.loop.module):
+            raise HeadstartError(
+                "This process has built another network than the leading one; expected the same "
+                "start, data and versions everywhere. Start all processes with the same command."
+            )
+
+
+def join_in(loop: Loop, team: Team) -> Together:
+    """Return what a loop does with the other processes, by how its weights lie on them."""
+    if loop.hooks.shards is None:
+        return Together(loop, team)
+    from headstart.training.shard_loop import TogetherInShards
+
+    return TogetherInShards(loop, team, loop.hooks.shards)
+
 
 class FollowingLoop(Loop):
     """One training run, as a process sees it that does not lead; ``follow`` is the door."""
@@ -110,7 +141,7 @@ class FollowingLoop(Loop):
         assert self.together is not None
         self.together.align()
         self._set_mode()
-        while self.together.lead(is_step=False):
+        while self.together.hear() == "step":
             self.enter_phase()
             self._step()
             self.state.step += 1
@@ -146,7 +177,7 @@ def _tensors(module: nn.Module) -> Iterable[tuple[str, Tensor]]:
     yield from module.named_buffers()
 
 
-def _described(module: nn.Module) -> str:
+def described(module: nn.Module) -> str:
     """Return a digest of the names, types and shapes of all tensors."""
     said = [(n, str(t.dtype), tuple(t.shape)) for n, t in _tensors(module)]
     return blake2b(repr(said).encode(), digest_size=16).hexdigest()

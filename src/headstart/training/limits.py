@@ -35,6 +35,7 @@ _RANGES: list[tuple[str, float, float | None]] = [
     ("patience", 0, None),
     ("views", 0, 64),
     ("num_workers", 0, 64),
+    ("tensor_parallel_size", 1, None),
 ]
 
 
@@ -71,6 +72,8 @@ _LOOP_ONLY: dict[str, object] = {
     "compile": False,
     "views": None,
     "num_workers": None,
+    "fsdp": None,
+    "tensor_parallel_size": 1,
 }
 
 
@@ -192,7 +195,20 @@ def _contradictions(said: Mapping[str, object]) -> list[str]:
     batch, micro = _number(said.get("batch_size")), _number(said.get("micro_batch_size"))
     if batch is not None and micro is not None and micro > 0 and batch % micro:
         wrong.append(f"batch_size {batch:g} is not divisible by micro_batch_size {micro:g}")
-    return wrong
+    return wrong + _unsplittable(said)
+
+
+def _unsplittable(said: Mapping[str, object]) -> list[str]:
+    """Say what needs a whole network where the weights are split over the processes."""
+    is_tensor = (_number(said.get("tensor_parallel_size")) or 1) > 1
+    if not said.get("fsdp") and not is_tensor:
+        return []
+    unlike = {"compile": said.get("compile"), "l1_penalty": said.get("l1_penalty")}
+    needs_whole = [name for name, value in unlike.items() if value]
+    needs_whole += ["precision 'fp16'"] if said.get("precision") == "fp16" else []
+    needs_whole += ["strategy 'lora'"] if is_tensor and said.get("strategy") == "lora" else []
+    which = "tensor_parallel_size" if is_tensor else "fsdp"
+    return [f"{which} splits the weights, which {name} cannot do with" for name in needs_whole]
 
 
 def _number(value: object) -> float | None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -44,6 +44,7 @@ from headstart.training.snapshot import gather, give_back
 from headstart.training.writer import CheckpointWriter
 
 if TYPE_CHECKING:
+    from headstart.training.distributed import Act
     from headstart.training.following import Together
 
 # One door: who trains imports everything from here.
@@ -84,10 +85,12 @@ class Loop:
         self.told = self.saved = time.monotonic()
         self.saved_step = -1
         self.together: Together | None = None
+        self._lead: Callable[[Act], object] = lambda act: None  # tells the others what comes next
         if hooks.team:
-            from headstart.training.following import Together
+            from headstart.training.following import join_in
 
-            self.together = Together(self, hooks.team)
+            self.together = join_in(self, hooks.team)
+            self._lead = self.together.lead
 
     def run(self) -> LoopResult:
         """Train to the end; afterwards the module holds the best weights seen, if any were."""
@@ -97,8 +100,7 @@ class Loop:
         self._set_mode()
         try:
             ended = self._train()
-            if self.together:
-                self.together.lead(is_step=False)
+            self._lead("end")
             self._tell_written(is_waiting=True)
         except KeyboardInterrupt:  # the second signal: leave at once
             raise
@@ -125,8 +127,7 @@ class Loop:
                 self.enter_phase()
                 began = time.monotonic()
                 self._tell_written()
-                if self.together:
-                    self.together.lead(is_step=True)
+                self._lead("step")
                 loss = self._step()
                 state.step += 1
                 since_told = time.monotonic() - self.told
@@ -200,7 +201,11 @@ class Loop:
         if self.together:
             ids = self.together.add_up(total, ids)
         self.scaler.unscale_(self.optimizer)
-        norm = clip_gradients(self.parameters, options.clip, may_read=not self.guard.is_deferred)
+        shards, clip = self.hooks.shards, options.clip
+        if shards:
+            norm = shards.clip(clip)
+        else:
+            norm = clip_gradients(self.parameters, clip, may_read=not self.guard.is_deferred)
         # scaled gradients that overflowed are the scaler's business: it skips and lowers its scale
         figures = (total,) if options.scale_loss else (total, norm)
         if self.guard.passes(state.step, figures, ids, self.statistics):
@@ -219,7 +224,8 @@ class Loop:
         """Accumulate the gradients; where memory runs out, again in smaller micro-batches."""
         while True:
             try:
-                return self._accumulate()
+                with self.hooks.shards.in_step() if self.hooks.shards else nullcontext():
+                    return self._accumulate()
             except torch.OutOfMemoryError:
                 if not self._halve_micro_batch():
                     raise
@@ -265,20 +271,13 @@ class Loop:
         self._look_back()
         state, began = self.state, time.monotonic()
         with self.average.applied() if self.average else nullcontext():
+            self._lead("look")
             found = self.hooks.check()
-            # weights whose loss is not a number are never kept, whatever their score
-            is_finite = math.isfinite(found.loss) and math.isfinite(found.score)
-            rank = (found.score, -found.loss)
-            if is_finite and rank > (state.best_score, -state.best_loss):
-                state.best_score, state.best_loss = found.score, found.loss
-                state.best_step = state.step
-                self.best = {n: v.detach().clone() for n, v in self.learned.items()}
+            if state.is_best(found):
+                self.keep_best()
+                self._lead("keep")
         self._set_mode()
-        state.last_check_step = state.step
-        if found.score > state.reference_score + 0.5 * found.standard_error:
-            state.reference_score, state.checks_without_gain = found.score, 0
-        else:
-            state.checks_without_gain += 1
+        state.count(found)
         self.pace.took_check(time.monotonic() - began)
         emit(
             "check",
@@ -313,9 +312,6 @@ class Loop:
 
     def _tell(self, loss: float) -> None:
         state, self.told = self.state, time.monotonic()
-        eta = (state.num_steps - state.step) * self.pace.step_seconds
-        if self.deadline is not None:  # never past it
-            eta = min(eta, max(0.0, self.deadline - self.told))
         emit(
             "task",
             name="fine-tune",
@@ -324,14 +320,19 @@ class Loop:
             loss=loss,
             val=state.best_score if state.best_step >= 0 else None,
             samples_per_second=self.options.batch_size / max(1e-9, self.pace.step_seconds),
-            eta_seconds=eta,
+            eta_seconds=self.pace.eta(state.num_steps - state.step, self.deadline),
         )
+
+    def keep_best(self) -> None:
+        """Keep the weights that are in the module now."""
+        self.best = {n: v.detach().clone() for n, v in self.learned.items()}
 
     def _save(self) -> None:
         """Begin to save; what stands on the disk already is not saved again."""
         self.saved = time.monotonic()
         if self.writer is None or self.saved_step == self.state.step:
             return
+        self._lead("save")
         self._look_back()
         state: dict[str, object] = {"loop": asdict(self.state)}
         if self.options.scale_loss:

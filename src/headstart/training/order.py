@@ -24,6 +24,7 @@ class Share:
     Attributes:
         rank: The process's number.
         num: How many there are.
+        is_level: Whether all must run as many passes a step, because they meet within each pass.
 
     Example:
         >>> [Share(rank, 2).of(np.arange(5)).tolist() for rank in (0, 1)]
@@ -32,12 +33,23 @@ class Share:
 
     rank: int = 0
     num: int = 1
+    is_level: bool = False
 
     def of(self, indices: np.ndarray) -> np.ndarray:
         """Return this process's part of the samples of one step."""
         each, more = divmod(len(indices), self.num)
         start = self.rank * each + min(self.rank, more)
         return indices[start : start + each + (self.rank < more)]
+
+    def missing(self, indices: np.ndarray, size: int) -> int:
+        """Return how many passes of at most ``size`` samples this process runs too few of.
+
+        Example:
+            >>> Share(1, 2, is_level=True).missing(np.arange(5), 2)
+            1
+        """
+        own, most = len(self.of(indices)), -(-len(indices) // self.num)
+        return -(-most // size) - -(-own // size) if self.is_level else 0
 
 
 WHOLE = Share()

@@ -5,6 +5,8 @@ It only measures and divides; what to do about it is the loop's business.
 
 from __future__ import annotations
 
+import time
+
 _WARMING_STEPS = 3
 _SLOW_STEP_SECONDS = 0.05
 
@@ -54,3 +56,13 @@ class Pace:
             return planned if seconds > self._last_seconds else 0
         each = self.step_seconds + self.check_seconds / steps_per_check
         return int(seconds / each)
+
+    def eta(self, planned: int, deadline: float | None) -> float:
+        """Return the seconds until the end: by the pace, and never past the deadline.
+
+        Args:
+            planned: Steps that are still to be taken.
+            deadline: ``time.monotonic()`` value; None for no limit.
+        """
+        eta = planned * self.step_seconds
+        return eta if deadline is None else min(eta, max(0.0, deadline - time.monotonic()))

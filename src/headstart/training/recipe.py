@@ -74,6 +74,10 @@ class Recipe:
             when the frozen part is known.
         num_workers: Threads that make the batches of coming steps ahead; None lets the feed choose,
             where it is known where the data lies. Changes no result.
+        fsdp: Whether weights, gradients and optimizer are split over the processes; None is settled
+            before the loop, by what fits the device.
+        tensor_parallel_size: Processes over which each weight of a transformer's block is split,
+            and its computation with it; 1 splits none.
         seed: Seed of everything.
     """
 
@@ -110,7 +114,14 @@ class Recipe:
     compile: bool
     views: int | None
     num_workers: int | None
+    fsdp: bool | None
+    tensor_parallel_size: int
     seed: int
+
+    @property
+    def is_split(self) -> bool:
+        """Whether no process has the whole network while it learns."""
+        return bool(self.fsdp) or self.tensor_parallel_size > 1
 
     def length(self, num_train: int) -> tuple[int, int]:
         """Return (optimizer steps of the whole run, steps of one epoch) for a training set."""
@@ -159,6 +170,8 @@ class Wishes:
     compile: bool = False
     views: int | None = None
     num_workers: int | None = None
+    fsdp: bool | None = None
+    tensor_parallel_size: int = 1
 
 
 # For each option that names something, the names there are.
@@ -226,8 +239,7 @@ def recipe_for(
     pretrained = start.pretrained_on is not None
     schedule = chosen(wishes.schedule, row.schedule)
     ema = chosen(wishes.ema, row.ema_half_life > 0)
-    is_image = start.modality == "image"
-    mixup_default = 0.1 if num_train > 20_000 and pretrained and is_image else 0.0
+    bottom = 1.0 if strategy == "lora" else row.bottom_multiplier
     is_smoothed = row.smooths and schema.task == "classification" and schema.num_outputs >= 5
     return Recipe(
         strategy=strategy,
@@ -238,9 +250,7 @@ def recipe_for(
             _rate(row, strategy, optimizer, wishes.batch_size or row.batch_size),
         ),
         head_multiplier=chosen(wishes.head_multiplier, _head(strategy, pretrained)),
-        bottom_multiplier=chosen(
-            wishes.bottom_multiplier, 1.0 if strategy == "lora" else row.bottom_multiplier
-        ),
+        bottom_multiplier=chosen(wishes.bottom_multiplier, bottom),
         momentum=row.momentum,
         beta2=row.beta2,
         weight_decay=chosen(wishes.weight_decay, row.weight_decay),
@@ -255,7 +265,7 @@ def recipe_for(
         label_smoothing=chosen(wishes.label_smoothing, 0.1 if is_smoothed else 0.0),
         dropout=wishes.dropout,
         drop_path=chosen(wishes.drop_path, row.drop_path),
-        mixup=chosen(wishes.mixup, mixup_default),
+        mixup=chosen(wishes.mixup, _mixup(start, num_train)),
         cutmix=wishes.cutmix,
         augment=wishes.augment,
         imbalance=wishes.imbalance,
@@ -270,6 +280,8 @@ def recipe_for(
         compile=wishes.compile,
         views=wishes.views,
         num_workers=wishes.num_workers,
+        fsdp=wishes.fsdp,
+        tensor_parallel_size=wishes.tensor_parallel_size,
         seed=seed,
     )
 
@@ -302,6 +314,12 @@ def _rate(
         # the table's rate belongs to its optimizer; Adam's is about a thirtieth of SGD's
         rate = rate / 30 if row.optimizer == "sgd" else rate * 30
     return rate * LORA_RATE if strategy == "lora" else rate
+
+
+def _mixup(start: Start, num_train: int) -> float:
+    """Return the alpha of mixup: only much data of images has use for it in a fine-tuning."""
+    is_pretrained_on_images = start.modality == "image" and start.pretrained_on is not None
+    return 0.1 if num_train > 20_000 and is_pretrained_on_images else 0.0
 
 
 def with_length(recipe: Recipe, num_steps: int) -> Recipe:

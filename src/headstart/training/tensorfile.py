@@ -51,6 +51,11 @@ class TensorFile:
         """Size of the file."""
         return len(self._header) + self._num_data_bytes
 
+    @property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """The copies, by name, in the memory of the machine; they change when it is filled anew."""
+        return self._places
+
     def prepare(self, tensors: Mapping[str, Tensor]) -> None:
         """Take memory for such tensors, and touch it: the first touch is what costs.
 

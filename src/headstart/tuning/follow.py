@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from headstart.events import emit
@@ -21,16 +22,32 @@ from headstart.training.strategy import Phase
 from headstart.tuning.bench import Bench, prepare_sample, set_up
 from headstart.tuning.frozen import share_prefix
 from headstart.tuning.phases import Opened, Phases
-from headstart.tuning.wiring import loop_options, share_of, uncut, unfreeze, wire
+from headstart.tuning.wiring import (
+    let_learn,
+    loop_options,
+    optimizer_of,
+    share_of,
+    uncut,
+    wire,
+)
 from headstart.types import Dataset, ImageSpec, Inputs, Start
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from headstart.tuning.split import SplitBench
 
-def lead_into_loop(team: Team, bench: Bench) -> None:
-    """Tell the followers that the loop begins, and give them the model as it stands."""
-    team.say("loop", recipe=asdict(bench.recipe))
+
+def lead_into_loop(team: Team, bench: Bench, state: Path | None) -> None:
+    """Tell the followers that the loop begins, and give them the model as it stands.
+
+    Args:
+        team: The processes.
+        bench: The model and its recipe.
+        state: Where checkpoints are kept; None keeps none.
+    """
+    where = str(state.absolute()) if state else None
+    team.say("loop", recipe=asdict(bench.recipe), state=where)
     copy_module(bench.model, team)
 
 
@@ -90,6 +107,7 @@ class Follower:
             spec=self.spec,
         )
         self._bench.recipe = recipe
+        self._bench.initial = {}  # for the figure "before", which is the leader's
 
     def prepare(self, word: dict[str, Any]) -> None:
         """Prepare the samples that the leader has prepared; pixels lie decoded in the cache."""
@@ -105,7 +123,13 @@ class Follower:
         bench.recipe = Recipe(**word["recipe"])
         # the head is the leader's probe, and a user's module may draw its own random weights
         copy_module(bench.model, team)
-        optimizer = unfreeze(bench)
+        let_learn(bench)
+        split: SplitBench | None = None
+        if bench.recipe.is_split:
+            from headstart.tuning.split import SplitBench
+
+            split = SplitBench(bench, team, Path(word["state"]) if word["state"] else None, train)
+            bench = split.bench
         phases = Phases(bench, train, partial(self._open, bench, train))
         hooks = wire(
             bench,
@@ -114,10 +138,14 @@ class Follower:
             look=_no_look,
             stop_requested=lambda: False,  # the leader stops for all
             team=team,
+            shards=split.shards if split else None,
         )
         options = loop_options(bench.recipe, phases.order, check_seconds=0.0, team=team)
         with closing(phases):
-            follow(bench.model, optimizer, hooks, options)
+            if split:
+                split.follow(hooks, options)
+            else:
+                follow(bench.model, optimizer_of(bench), hooks, options)
 
     def _open(self, bench: Bench, train: Inputs, phase: Phase) -> Opened:
         """Make a phase ready as the leader has; it says so before the first step.
@@ -128,7 +156,7 @@ class Follower:
         word: dict[str, Any] = self.team.hear() or {}
         if word["kind"] == "ended":
             raise SystemExit(word["code"])
-        share, views = share_of(self.team), word["views"]
+        share, views = share_of(self.team, bench.recipe), word["views"]
         if not word["is_cut"]:
             return uncut(bench, train, share, views)
         recipe = replace(bench.recipe, views=views)

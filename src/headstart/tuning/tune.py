@@ -28,11 +28,19 @@ from headstart.tuning.frozen import FrozenPrefix, freeze_prefix
 from headstart.tuning.grid import Search, choose_rate
 from headstart.tuning.phases import Opened, Phases
 from headstart.tuning.trials import Trials
-from headstart.tuning.wiring import loop_options, share_of, uncut, unfreeze, wire
+from headstart.tuning.wiring import (
+    let_learn,
+    loop_options,
+    share_of,
+    uncut,
+    unfreeze,
+    wire,
+)
 from headstart.types import Inputs
 
 if TYPE_CHECKING:
     from headstart.training.distributed import Team
+    from headstart.tuning.split import SplitBench
 
 _PROBE_SHARE = 0.4  # of the time left, where the loop comes after the probe
 
@@ -92,6 +100,7 @@ def tune(
         OptionError: If a search was asked for and the deadline leaves no room for it.
     """
     began = time.monotonic()
+    _settle(bench, team)
     model, recipe = bench.model, bench.recipe
     if model.device.type == "cpu":
         keep_freed_memory()
@@ -101,12 +110,12 @@ def tune(
         val_inputs,
         seconds_per_sample or 0.0,
         deadline,
-        share_of(team),
+        share_of(team, recipe),
         stop_requested,
         on_views,
     )
     phases = Phases(bench, train_inputs, opener, partial(_tell_phase, team))
-    if recipe.strategy == "last-n":
+    if recipe.strategy == "last-n" and not recipe.is_split:
         # before the probe, which then computes only what follows the frozen part
         phases.prepare(0.0)
     fitted = None
@@ -138,7 +147,7 @@ def tune(
             checkpoints,
             deadline,
             stop_requested,
-            on_usable=on_usable if fitted is None else lambda: None,
+            on_usable=on_usable if fitted is None else None,
             search=search,
             team=team,
         )
@@ -187,7 +196,8 @@ def _probe_deadline(recipe: Recipe, deadline: float | None) -> float | None:
 class _Opener:
     """Makes the phases of the process that leads ready: their frozen parts are computed here.
 
-    ``prefix`` is the frozen part of the present phase; None while none is kept.
+    ``prefix`` is the frozen part of the present phase; None while none is kept. ``split`` is the
+    model in pieces while the loop runs, where it is split over the processes.
     """
 
     bench: Bench
@@ -200,27 +210,29 @@ class _Opener:
     on_views: Callable[[int], None]
     prefix: FrozenPrefix | None = None
     views: int | None = None
+    split: SplitBench | None = None
 
     def __call__(self, phase: Phase) -> Opened:
         """Compute what a phase freezes, where that pays; the first one chooses the views."""
-        bench, is_first = self.bench, self.views is None
+        bench, is_first = self.split.bench if self.split else self.bench, self.views is None
         recipe = bench.recipe if is_first else replace(bench.recipe, views=self.views)
         if not is_first and all(phase.learns):
             # nothing is frozen any more: what varies most is best
             self.prefix = None
             return uncut(bench, self.train, self.share, 0)
-        num_steps, steps_per_epoch = recipe.length(len(self.train))
-        self.prefix = freeze_prefix(
-            bench.model,
-            recipe,
-            self.train,
-            self.val,
-            num_epochs=(phase.end - phase.start) * num_steps / steps_per_epoch,
-            seconds_per_sample=self.seconds_per_sample,
-            deadline=self.deadline,
-            share=self.share,
-            stop_requested=self.stop_requested,
-        )
+        if not recipe.is_split:
+            num_steps, steps_per_epoch = recipe.length(len(self.train))
+            self.prefix = freeze_prefix(
+                bench.model,
+                recipe,
+                self.train,
+                self.val,
+                num_epochs=(phase.end - phase.start) * num_steps / steps_per_epoch,
+                seconds_per_sample=self.seconds_per_sample,
+                deadline=self.deadline,
+                share=self.share,
+                stop_requested=self.stop_requested,
+            )
         views = self.prefix.views.num if self.prefix else recipe.views or 0
         if is_first:
             self.views = views
@@ -238,6 +250,9 @@ class _Opener:
         prefix, model = self.prefix, self.bench.model
         if prefix is not None:
             return prefix.check_logits(stoppable(prefix.forward, stop_requested))
+        if self.split:
+            compute = stoppable(self.split.forward, stop_requested)
+            return run_batches(self.split.bench.model, self.val, compute)
         return run_batches(model, self.val, stoppable(model, stop_requested))
 
 
@@ -257,21 +272,37 @@ def _run_loop(
     checkpoints: CheckpointFolder | None,
     deadline: float | None,
     stop_requested: Callable[[], bool],
-    on_usable: Callable[[], None],
+    on_usable: Callable[[], None] | None,
     search: Search | None,
     team: Team | None,
 ) -> LoopResult:
     """Wire the model, its phases and the loss into the loop's hooks, and run it."""
-    model = bench.model
+    model, split = bench.model, None
+    if team:
+        let_learn(bench)
+        split = _lead(team, bench, checkpoints, train_inputs)
+    if split:
+        opener.split = split
+        phases = Phases(split.bench, train_inputs, opener, partial(_tell_phase, team))
     looks = itertools.count()
 
     def look() -> Check:
         found = _judge(model, opener.val_logits(stop_requested), val_inputs)
-        if next(looks) == 0:
+        if next(looks) == 0 and on_usable:
+            if split:
+                split.lend_whole()
             on_usable()
         return found
 
-    hooks = wire(bench, train_inputs, phases, look=look, stop_requested=stop_requested, team=team)
+    hooks = wire(
+        split.bench if split else bench,
+        train_inputs,
+        phases,
+        look=look,
+        stop_requested=stop_requested,
+        team=team,
+        shards=split.shards if split else None,
+    )
     if search:
         phases.prepare(0.0)  # what a trial does nobody hears
         work = Trials(bench, phases, hooks, partial(opener.val_logits, stop_requested), val_inputs)
@@ -280,11 +311,6 @@ def _run_loop(
         bench.recipe = replace(bench.recipe, learning_rate=rate)
         if phases.restart():
             opener.prefix = None
-    optimizer = unfreeze(bench)
-    if team:
-        from headstart.tuning.follow import lead_into_loop
-
-        lead_into_loop(team, bench)
     options = loop_options(
         bench.recipe,
         phases.order,
@@ -292,7 +318,41 @@ def _run_loop(
         team=team,
     )
     with closing(phases):
-        return train(model, optimizer, hooks, options, checkpoints=checkpoints, deadline=deadline)
+        if split is None:
+            optimizer = unfreeze(bench)
+            return train(
+                model, optimizer, hooks, options, checkpoints=checkpoints, deadline=deadline
+            )
+        result = split.train(hooks, options, deadline)
+    opener.split = None
+    return result
+
+
+def _settle(bench: Bench, team: Team | None) -> None:
+    """Settle whether the weights are split over the processes."""
+    if bench.recipe.strategy == "head":
+        return
+    if team:
+        from headstart.tuning.split import settle_split
+
+        settle_split(bench, team)
+    else:  # nothing to split over: a process that resumes alone what several began
+        bench.recipe = replace(bench.recipe, fsdp=False, tensor_parallel_size=1)
+
+
+def _lead(
+    team: Team, bench: Bench, checkpoints: CheckpointFolder | None, train: Inputs
+) -> SplitBench | None:
+    """Lead the followers into the loop; return the model in pieces where it is split."""
+    from headstart.tuning.follow import lead_into_loop
+
+    state = checkpoints.path if checkpoints else None
+    lead_into_loop(team, bench, state)
+    if not bench.recipe.is_split:
+        return None
+    from headstart.tuning.split import SplitBench
+
+    return SplitBench(bench, team, state, train)
 
 
 def check(model: Model, val_inputs: Inputs) -> Check:

@@ -37,22 +37,48 @@ from headstart.types import Inputs
 
 if TYPE_CHECKING:
     from headstart.training.distributed import Team
+    from headstart.training.sharding import Shards
 
 _MIN_CHECK_STEPS = 50
 
 
-def share_of(team: Team | None) -> Share:
-    """Return which part of every step is this process's."""
-    return Share(team.rank, team.num) if team else WHOLE
+def share_of(team: Team | None, recipe: Recipe) -> Share:
+    """Return which part of every step is this process's.
+
+    Processes that compute each block together see the same samples.
+    """
+    if team is None:
+        return WHOLE
+    size = recipe.tensor_parallel_size
+    return Share(team.rank // size, team.num // size, is_level=recipe.is_split)
 
 
 def unfreeze(bench: Bench) -> torch.optim.Optimizer:
     """Let learn what learns in the end; return the optimizer of that."""
+    let_learn(bench)
+    return optimizer_of(bench)
+
+
+def let_learn(bench: Bench) -> None:
+    """Let learn what learns in the end."""
     model, recipe = bench.model, bench.recipe
     layers = model.encoder.layers
     learns = phases_of(recipe, len(layers))[-1].learns
     freeze(model.encoder, layers, learns, adapters_only=recipe.strategy == "lora")
-    return build_optimizer(parameter_groups(model.encoder, model.head, layers, recipe), recipe)
+
+
+def optimizer_of(bench: Bench, shards: Shards | None = None) -> torch.optim.Optimizer:
+    """Return the optimizer of what learns.
+
+    Args:
+        bench: The model and its recipe.
+        shards: The model's pieces, where it is split over the processes.
+    """
+    model, recipe = bench.model, bench.recipe
+    groups = parameter_groups(model.encoder, model.head, model.encoder.layers, recipe)
+    if shards:
+        shards.localize(groups)
+    return build_optimizer(groups, recipe)
 
 
 def uncut(bench: Bench, train: Inputs, share: Share, views: int) -> Opened:
@@ -70,6 +96,7 @@ def wire(
     look: Callable[[], Check],
     stop_requested: Callable[[], bool],
     team: Team | None,
+    shards: Shards | None = None,
 ) -> Hooks:
     """Return what the loop is handed.
 
@@ -80,14 +107,16 @@ def wire(
         look: Looks at the validation split.
         stop_requested: Whether someone asked to stop.
         team: The processes that train together; None where one trains alone.
+        shards: The model's pieces, where it is split over the processes.
 
     Raises:
         OptionError: If a step has fewer samples than there are processes.
     """
     model, recipe = bench.model, bench.recipe
-    if team and phases.order.batch_size < team.num:
+    num = share_of(team, recipe).num
+    if phases.order.batch_size < num:
         raise OptionError(
-            f"batch_size is {phases.order.batch_size} and {team.num} processes train together; "
+            f"batch_size is {phases.order.batch_size} and {num} processes share it; "
             f"expected a sample for each. Raise --batch-size, or start fewer processes."
         )
     return Hooks(
@@ -106,6 +135,7 @@ def wire(
         team=team,
         step_ids=phases.step_ids if team else None,
         whole=phases.whole if team else None,
+        shards=shards,
     )
 
 
@@ -121,7 +151,7 @@ def loop_options(
         team: The processes that train together; None where one trains alone.
     """
     num_steps, _ = recipe.length(order.num_samples)
-    is_leader = team is None or team.leads
+    keeps_average = team is None or team.leads or recipe.is_split
     return LoopOptions(
         num_steps=num_steps,
         # twice an epoch, but not more often than every 50 steps
@@ -129,14 +159,14 @@ def loop_options(
         steps_per_epoch=order.steps_per_epoch,
         batch_size=order.batch_size,
         clip=recipe.clip,
-        ema_half_life=recipe.ema_half_life if is_leader else 0.0,
+        ema_half_life=recipe.ema_half_life if keeps_average else 0.0,
         patience=recipe.patience,
         seed=recipe.seed,
         scale_loss=recipe.precision == "fp16",
         check_seconds=check_seconds,
         # the probe is the first candidate for "best": fine-tuning never ends below it on val
         check_first=recipe.strategy != "full",
-        rank=team.rank if team else 0,
+        rank=share_of(team, recipe).rank,
     )
 
 

@@ -1,0 +1,80 @@
+"""Start the processes of ``pair.py``, wait for them, and read what they have written down."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from safetensors.torch import load_file
+
+PAIR = str(Path(__file__).parent / "pair.py")
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+NUM_STEPS = 60
+OWN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+def environment(cache, **own):
+    quiet = {"HEADSTART_QUIET": "1", "OMP_NUM_THREADS": "1", "HEADSTART_CACHE": str(cache)}
+    kept = {name: value for name, value in os.environ.items() if name not in OWN}
+    return {**kept, **quiet, **own}
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def start(cache, out, num, **fate):
+    """Start so many processes by hand; their exit codes are their own."""
+    meet = {"WORLD_SIZE": str(num), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    started = []
+    for rank in range(num):
+        own = {**meet, "RANK": str(rank), "LOCAL_RANK": str(rank)} if num > 1 else {}
+        started.append(
+            subprocess.Popen(
+                [sys.executable, PAIR, str(out), json.dumps(fate)],
+                env=environment(cache, **own),
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    return started
+
+
+def end(started, seconds=90):
+    """Return the exit codes and what was said to stderr."""
+    until = time.monotonic() + seconds
+    try:
+        said = [each.communicate(timeout=until - time.monotonic())[1] for each in started]
+    finally:
+        for each in started:
+            each.kill()
+    return [each.returncode for each in started], said
+
+
+def elastic(cache, out, *, restarts, **fate):
+    """Let torchrun start two processes, and start them again when one dies."""
+    command = [*TORCHRUN, "--standalone", "--max-restarts", str(restarts), PAIR, str(out)]
+    return subprocess.run(
+        [*command, json.dumps(fate)],
+        env=environment(cache),
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+
+
+def told(out, name):
+    return json.loads(out.with_name(f"{out.name}.{name}").read_text())
+
+
+def assert_close(out, other):
+    weights, expected = (load_file(str(p / "model.safetensors")) for p in (out, other))
+    assert weights.keys() == expected.keys()
+    for name, value in expected.items():
+        assert abs(weights[name] - value).max() <= 1e-5 + 1e-5 * abs(value).max(), name
