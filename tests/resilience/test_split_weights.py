@@ -97,6 +97,7 @@ def test_the_run_folder_of_split_weights_is_like_any_other(alone, split):
     assert recorded["processes"] == 2
 
 
+@pytest.mark.slow
 def test_a_signal_keeps_the_shards_and_one_process_goes_on_with_the_whole(cache, tmp_path, alone):
     out = tmp_path / "run"
     saved = stop_at(cache, out, SPLIT, signal.SIGTERM, rank=1)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 
 _MAX_BLOCK_NUMBERS = 2_000_000  # coefficients that L-BFGS learns at once: it keeps 25 copies
 _ROWS_A_CHUNK = 4096
+_MANY_OPERATIONS = 1e10  # of one step of a solver: from here on several threads are worth it
 _NO_PENALTY = 1e-13  # of the summed squares of the features: less is lost in rounding
 
 
@@ -36,6 +38,28 @@ class Solution:
     coefficients: np.ndarray
     intercept: np.ndarray
     num_iterations: int
+
+
+@contextmanager
+def few_threads(features: Any, width: int) -> Iterator[None]:
+    """Let BLAS take one thread inside the block, unless the matrices are large.
+
+    A solver asks for one small matrix product after another, and scikit-learn's loss and PyTorch
+    have threads of their own: those of BLAS and theirs wait for one another, awake, 50 ms a step
+    where the step takes half of one (docs/experiments.md, "Threads that wait awake").
+
+    Args:
+        features: Shape (N, D), dense or CSR.
+        width: Columns of what they are multiplied with.
+    """
+    numbers = features.size if isinstance(features, np.ndarray) else features.nnz
+    if 4.0 * numbers * width > _MANY_OPERATIONS:
+        yield
+        return
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield
 
 
 def solve_classes(

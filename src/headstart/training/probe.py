@@ -20,6 +20,7 @@ import numpy as np
 from headstart.errors import OptionError, StartError
 from headstart.training.linear import (
     Solution,
+    few_threads,
     prepare_ridge,
     solve_classes,
     solve_labels,
@@ -128,24 +129,27 @@ def fit_probe(
     tried = strengths or _default_strengths(features, task)
     best: Probe | None = None
     each = 0.0  # seconds an iteration
-    if deadline is not None:
-        trial_began = time.monotonic()
-        taken = solve(tried[0], _TRIAL_ITERATIONS).num_iterations
-        each = (time.monotonic() - trial_began) / max(1, taken)
-    for strength in tried:
-        iterations = _MAX_ITERATIONS
+    # ridge multiplies the features out with themselves
+    width = features.shape[1] if task == "regression" else num_outputs
+    with few_threads(features, width):
         if deadline is not None:
-            affordable = int((deadline - time.monotonic()) / max(1e-9, each))
-            iterations = max(_TRIAL_ITERATIONS, min(_MAX_ITERATIONS, affordable))
-        weight, bias = _fold(solve(strength, iterations), mean, scale, default)
-        loss, score = _judge(task, val_features @ weight.T + bias, val_targets)
-        if best is None or loss < best.val_loss:
-            seconds = time.monotonic() - began
-            best = Probe(weight, bias, score, loss, strength, seconds, _METRICS[task])
-        elif loss > best.val_loss * 1.02:
-            break  # the loss is convex enough in the strength: past the minimum it only grows
-        if deadline is not None and time.monotonic() > deadline:
-            break
+            trial_began = time.monotonic()
+            taken = solve(tried[0], _TRIAL_ITERATIONS).num_iterations
+            each = (time.monotonic() - trial_began) / max(1, taken)
+        for strength in tried:
+            iterations = _MAX_ITERATIONS
+            if deadline is not None:
+                affordable = int((deadline - time.monotonic()) / max(1e-9, each))
+                iterations = max(_TRIAL_ITERATIONS, min(_MAX_ITERATIONS, affordable))
+            weight, bias = _fold(solve(strength, iterations), mean, scale, default)
+            loss, score = _judge(task, val_features @ weight.T + bias, val_targets)
+            if best is None or loss < best.val_loss:
+                seconds = time.monotonic() - began
+                best = Probe(weight, bias, score, loss, strength, seconds, _METRICS[task])
+            elif loss > best.val_loss * 1.02:
+                break  # the loss is convex enough in the strength: past the minimum it only grows
+            if deadline is not None and time.monotonic() > deadline:
+                break
     assert best is not None
     return best
 

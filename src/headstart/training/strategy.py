@@ -8,7 +8,7 @@ first the head, then low-rank adapters beside frozen weights (Hu et al., ICLR 20
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -109,7 +109,9 @@ def parameter_groups(
 ) -> list[dict[str, object]]:
     """Build optimizer groups: one rate a layer, no weight decay on biases, norms and embeddings.
 
-    What has the same rate and decay is one group: an optimizer takes its time for each group.
+    What has the same rate and decay, and begins to learn in the same phase, is one group: an
+    optimizer takes its time for each group, and SGD's fused kernel wants a momentum of all in a
+    group or of none.
     Layer l of L (stem 0) learns at ``learning_rate * bottom_multiplier ** ((L-1-l) / (L-1))``, so
     that the first layer's multiple does not depend on the depth.
 
@@ -117,35 +119,26 @@ def parameter_groups(
         Groups with ``params``, ``weight_decay`` and ``peak`` (the peak learning rate).
     """
     parameters = dict(encoder.named_parameters())
-    groups: list[dict[str, object]] = []
+    phases = phases_of(recipe, len(layers))
     last = max(1, len(layers) - 1)
+    found: dict[tuple[int, float, float], list[nn.Parameter]] = {}
+
+    def add(first_phase: int, named: Iterable[tuple[str, nn.Parameter]], peak: float) -> None:
+        for name, parameter in named:
+            if parameter.requires_grad:
+                decay = recipe.weight_decay if _decays(name, parameter) else 0.0
+                found.setdefault((first_phase, peak, decay), []).append(parameter)
+
     for index, names in enumerate(layers):
         depth = (len(layers) - 1 - index) / last  # from the head: 0 for the last layer
         peak = recipe.learning_rate * recipe.bottom_multiplier**depth
-        _add(groups, [(n, parameters[n]) for n in names], peak, recipe.weight_decay)
-    peak = recipe.learning_rate * recipe.head_multiplier
-    _add(groups, list(head.named_parameters()), peak, recipe.weight_decay)
-    return groups
-
-
-def _add(
-    groups: list[dict[str, object]],
-    named: Sequence[tuple[str, nn.Parameter]],
-    peak: float,
-    weight_decay: float,
-) -> None:
-    learning = [(name, p) for name, p in named if p.requires_grad]
-    for is_decayed in (True, False):
-        params = [p for name, p in learning if _decays(name, p) == is_decayed]
-        if not params:
-            continue
-        decay = weight_decay if is_decayed else 0.0
-        for group in groups:
-            if (group["peak"], group["weight_decay"]) == (peak, decay):
-                group["params"] += params  # type: ignore[operator]
-                break
-        else:
-            groups.append({"params": params, "lr": peak, "peak": peak, "weight_decay": decay})
+        first_phase = sum(not phase.learns[index] for phase in phases)
+        add(first_phase, ((name, parameters[name]) for name in names), peak)
+    add(0, head.named_parameters(), recipe.learning_rate * recipe.head_multiplier)
+    return [
+        {"params": params, "lr": peak, "peak": peak, "weight_decay": decay}
+        for (_, peak, decay), params in found.items()
+    ]
 
 
 def _decays(name: str, parameter: nn.Parameter) -> bool:
