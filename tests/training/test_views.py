@@ -48,6 +48,11 @@ def test_the_sentence_holds_the_arithmetic():
     assert "80 MB" in found.why
 
 
+def test_a_run_too_short_to_show_a_view_again_keeps_none():
+    found = choose_views(**CASE | {"num_epochs": 1.5})
+    assert found == Views(0, 1.0, 0, "in 1.5 epochs no sample would show the same view again")
+
+
 def test_views_that_save_nothing_are_not_kept():
     # four epochs of four views compute the prefix as often as no cache does
     found = choose_views(**CASE | {"num_epochs": 4})

@@ -97,6 +97,9 @@ def choose_views(
     most = wanted if wanted is not None else (min(_VIEWS, whole) if is_augmented else 1)
     if not is_augmented:
         most = min(most, 1)
+    if is_augmented and wanted is None and most < 2:
+        why = f"in {num_epochs:.2g} epochs no sample would show the same view again"
+        return Views(0, 1.0, 0, why)
     one_view = sample_bytes * num_samples
     fitting = min(most, limit_bytes // max(1, one_view))
     # fewer than two views of augmented data would be no augmentation: that is the user's to ask for
