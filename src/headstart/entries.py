@@ -94,7 +94,13 @@ def existing_parent(path: Path) -> Path:
 
 @contextmanager
 def new_entry(
-    folder: Path, num_bytes: int, what: str, is_whole: Callable[[], bool]
+    folder: Path,
+    num_bytes: int,
+    what: str,
+    is_whole: Callable[[], bool],
+    *,
+    limit_bytes: int | None = None,
+    keep: Collection[Path] = (),
 ) -> Iterator[tuple[Path, dict[str, object]]]:
     """Make an entry: fill a folder and a record inside the block, and it is there after it.
 
@@ -106,12 +112,20 @@ def new_entry(
         num_bytes: What its files will take.
         what: What it holds, for an error: "the decoded pixels of photos (train)".
         is_whole: Whether there is a whole entry now.
+        limit_bytes: What the cache may hold: the least recently used entries make room. None for no
+            limit.
+        keep: Folders of entries that stay.
 
     Raises:
-        DataError: If the disk is full, or the folder cannot be written.
+        DataError: If the disk or the cache is full, or the folder cannot be written.
     """
     with _disk_errors(folder.parent, num_bytes, what):
         folder.parent.mkdir(parents=True, exist_ok=True)
+        root = folder.parent.parent
+        if limit_bytes is None:
+            remove_stale(root)
+        else:
+            make_room(root, num_bytes, limit_bytes, keep)
         temporary = Path(tempfile.mkdtemp(prefix=f"{folder.name}.tmp-", dir=folder.parent))
         try:
             if shutil.disk_usage(temporary).free < num_bytes + _SPARE_BYTES:

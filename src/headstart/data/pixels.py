@@ -23,7 +23,7 @@ from headstart.data.assembly import check_bad_share
 from headstart.data.fingerprint import num_workers
 from headstart.data.images import decode_one
 from headstart.data.samples import ArraySamples, UnreadableImage
-from headstart.entries import cache_root, new_entry, read_entry, remove_stale, write_all
+from headstart.entries import cache_root, new_entry, read_entry, write_all
 from headstart.errors import DataError
 from headstart.types import BadSample, Dataset, ImageSpec, Samples, SplitName
 
@@ -172,7 +172,6 @@ def _make_entry(
     shape = _shape(spec)
     row_bytes = int(np.prod(shape))
     what = f"{dataset.name} ({split_name})"
-    remove_stale(folder.parent.parent)
     needed = len(chosen) * row_bytes
     is_whole = partial(_is_whole, folder, shape)
     told = f"the decoded pixels of {what}"

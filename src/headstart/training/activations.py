@@ -23,7 +23,6 @@ from torch import Tensor
 from headstart.entries import (
     cache_limit,
     cache_root,
-    make_room,
     new_entry,
     read_entry,
     write_all,
@@ -205,8 +204,14 @@ class ActivationCache:
         """
         folder, needed = self.root / _KIND / key, sum(layout.sizes.values())
         told = f"the activations of {about}"
-        make_room(self.root, needed, self.limit_bytes, self._in_use)
-        with new_entry(folder, needed, told, partial(_is_whole, folder, layout)) as (made, record):
+        with new_entry(
+            folder,
+            needed,
+            told,
+            partial(_is_whole, folder, layout),
+            limit_bytes=self.limit_bytes,
+            keep=self._in_use,
+        ) as (made, record):
             _write(made, layout, batches, about)
             record["about"], record["layout"] = about, _described(layout)
         store = self.open(key, layout)

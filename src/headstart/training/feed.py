@@ -21,7 +21,7 @@ from torch import Tensor
 
 from headstart.events import emit
 from headstart.tensors import to_device
-from headstart.training.order import WHOLE, Order, Share
+from headstart.training.order import WHOLE, Share, order_of
 from headstart.training.prefetch import Prefetch
 from headstart.training.recipe import Recipe
 from headstart.types import Inputs
@@ -110,13 +110,7 @@ class Feed(ABC):
         *,
         is_resident: bool = False,
     ) -> None:
-        self.order = Order(
-            targets,
-            batch_size=recipe.batch_size,
-            imbalance=recipe.imbalance,
-            seed=recipe.seed,
-            lengths=inputs.lengths,
-        )
+        self.order = order_of(targets, inputs.lengths, recipe)
         self.num_workers = _settled(recipe.num_workers, device, is_resident=is_resident)
         self._inputs, self._ids = inputs, inputs.ids
         self._recipe, self._device, self._share = recipe, device, share

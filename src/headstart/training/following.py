@@ -75,9 +75,12 @@ class Together:
             The ids of all samples of the step.
         """
         loop = self.loop
-        self.team.add_gradients(loop.parameters, loss)
+        self._add_gradients(loss)
         self.team.copy_from_leader(loop.statistics.buffers)
         return [loop.hooks.step_ids(loop.state.step)] if loop.hooks.step_ids else ids
+
+    def _add_gradients(self, loss: Tensor) -> None:
+        self.team.add_gradients(self.loop.parameters, loss)
 
     def align(self) -> None:
         """Make weights, buffers, optimizer state and the loop's numbers the leader's everywhere."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from headstart.training.randomness import ORDER, generator, permutation
-from headstart.training.recipe import Imbalance
+from headstart.training.recipe import Imbalance, Recipe
 
 _WINDOW_BATCHES = 50
 
@@ -123,6 +123,17 @@ class Order:
         batches = np.concatenate(sorted_parts).reshape(self.steps_per_epoch, self.batch_size)
         shuffled = generator(ORDER, self._seed, epoch, 1).permutation(self.steps_per_epoch)
         return batches[shuffled].reshape(-1)
+
+
+def order_of(targets: np.ndarray, lengths: np.ndarray | None, recipe: Recipe) -> Order:
+    """Return the order of a recipe; arguments as for ``Order``."""
+    return Order(
+        targets,
+        batch_size=recipe.batch_size,
+        imbalance=recipe.imbalance,
+        seed=recipe.seed,
+        lengths=lengths,
+    )
 
 
 def class_weights(targets: np.ndarray, num_classes: int) -> np.ndarray:

@@ -11,7 +11,6 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -49,20 +48,8 @@ class TogetherInShards(Together):
             self.team.agree(Order(act))
         return act
 
-    def add_up(self, loss: Tensor, ids: list[np.ndarray]) -> list[np.ndarray]:
-        """Add up the loss over all processes, and of gradients what has not been added up yet.
-
-        Args:
-            loss: Of this process's share, shape (); afterwards of the whole step.
-            ids: Of the samples of this process's share.
-
-        Returns:
-            The ids of all samples of the step.
-        """
-        loop = self.loop
+    def _add_gradients(self, loss: Tensor) -> None:
         self.shards.add_up(loss)
-        self.team.copy_from_leader(loop.statistics.buffers)
-        return [loop.hooks.step_ids(loop.state.step)] if loop.hooks.step_ids else ids
 
     def align(self) -> None:
         """Make sure that all have the same network, and come to the same numbers of the loop.

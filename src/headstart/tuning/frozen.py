@@ -134,9 +134,8 @@ def share_prefix(
             f"expected the same everywhere. Give --views 0 to train uncached."
         )
     job = _Job(model, recipe, found, share)
-    return _feed(
-        job, train, _stores(job, ActivationCache(), train, recipe.views or 1)
-    ), found.suffix
+    stores = _stores(job, ActivationCache(), train, recipe.views or 1)
+    return _feed(job, train, stores), found.suffix
 
 
 @dataclass(frozen=True)

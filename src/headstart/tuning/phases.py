@@ -16,7 +16,7 @@ import numpy as np
 from torch import Tensor
 
 from headstart.training.feed import Batch, Feed
-from headstart.training.order import Order
+from headstart.training.order import order_of
 from headstart.training.strategy import Phase, freeze, phases_of
 from headstart.types import Inputs
 
@@ -63,13 +63,7 @@ class Phases:
         open_phase: Callable[[Phase], Opened],
         on_enter: Callable[[Opened], None] = lambda opened: None,
     ) -> None:
-        self.order = Order(
-            train.targets,
-            batch_size=bench.recipe.batch_size,
-            imbalance=bench.recipe.imbalance,
-            seed=bench.recipe.seed,
-            lengths=train.lengths,
-        )
+        self.order = order_of(train.targets, train.lengths, bench.recipe)
         self._encoder = bench.model.encoder
         self._is_lora = bench.recipe.strategy == "lora"
         self._phases = phases_of(bench.recipe, len(self._encoder.layers))
