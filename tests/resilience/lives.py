@@ -36,6 +36,8 @@ CHECKPOINT_SECONDS = 0.03
 # where a save may be hit: in the middle of the tensors, and before and after each of three files'
 # fsync, the folder's fsync, the rename, the parent's fsync
 NUM_POINTS = 1 + 2 * 6
+# ask whether a process has ended, and leave its status for who waits for it
+PEEK = os.WEXITED | os.WNOHANG | os.WNOWAIT
 
 
 def everything(seed, num_workers):
@@ -199,9 +201,20 @@ def await_end(child):
     return False
 
 
+def holds(folder, name):
+    """Return whether the training in this folder, of either kind, has left state of this name."""
+    return any(folder.glob(f"state/{name}")) or any(folder.glob(f"run/state/{name}"))
+
+
 def has_half_save(folder):
     """Return whether a kill has left a half-written checkpoint."""
-    return any(folder.glob("state/.tmp-*")) or any(folder.glob("run/state/.tmp-*"))
+    return holds(folder, ".tmp-*")
+
+
+def await_checkpoint(child, folder):
+    """Wait until there is something to go on from, or the life has ended."""
+    while not holds(folder, "step_*") and os.waitid(os.P_PID, child, PEEK) is None:
+        time.sleep(0.001)
 
 
 def chain(kind, folder, seed, draws, workers, plan, life_seconds):
@@ -211,11 +224,15 @@ def chain(kind, folder, seed, draws, workers, plan, life_seconds):
     killed, killed_in_save, half, used = 0, 0, 0, []
     while True:
         fault = None
+        # the last kill of all leaves a checkpoint, so that at least one life goes on from one
+        is_last = len(plan) == 1
         if plan and plan[-1] == "save":
-            fault = (draws.randrange(NUM_POINTS), draws.randrange(3))
+            fault = (draws.randrange(NUM_POINTS), draws.randrange(int(is_last), 3))
         used.append(draws.choice(workers))
         child = live(kind, folder, seed, used[-1], fault)
         if plan and fault is None:
+            if is_last:
+                await_checkpoint(child, folder)
             time.sleep(draws.uniform(*life_seconds))
             os.kill(child, signal.SIGKILL)
         if not await_end(child):

@@ -40,8 +40,8 @@ def assert_equal_bits(chains):
     for chain in chains:
         assert chain["killed"]["digest"] == chain["whole"]["digest"], chain
         assert chain["whole"]["began"] == 0
-    # not one of them began anew after the last kill: they went on from a checkpoint
-    assert any(chain["killed"]["began"] > 0 for chain in chains)
+    # the last kill left a checkpoint (others may come before the first one), and it was used
+    assert chains[-1]["killed"]["began"] > 0
 
 
 def test_twenty_kills_five_of_them_inside_a_save_change_no_bit(tmp_path):
