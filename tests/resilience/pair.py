@@ -104,6 +104,17 @@ def befall(loop):
         time.sleep(0.05)
 
 
+def fail_in_backward(loop):
+    """Let the next backward pass run out of memory when it comes to the first layer."""
+
+    def fail(gradient):
+        hook.remove()
+        told.setdefault("sent", []).append(loop.together._gradients._num_sent)
+        raise torch.OutOfMemoryError("no room")
+
+    hook = next(loop.module.parameters()).register_hook(fail)
+
+
 init, step, run = loop_module.Loop.__init__, loop_module.Loop._step, loop_module.Loop.run
 
 
@@ -115,8 +126,10 @@ def watched_init(self, module, optimizer, hooks, options, checkpoints, deadline)
     def compute_loss(batch):
         seen = told["ids"].setdefault(str(self.state.step), [])
         seen += batch.ids.tolist()
-        if FATE.get("memory") == [RANK, self.state.step] and len(batch.ids) > 8:
+        is_short = FATE.get("memory") == [RANK, self.state.step] and len(batch.ids) > 8
+        if is_short:
             seen.clear()
+        if is_short and not FATE.get("in_backward"):
             raise torch.OutOfMemoryError("no room")
         told.setdefault("means", {})[str(self.state.step)] = float(batch.inputs[0].float().mean())
         if FATE.get("broken") == [RANK, self.state.step]:
@@ -124,6 +137,8 @@ def watched_init(self, module, optimizer, hooks, options, checkpoints, deadline)
         if FATE.get("gone") == [RANK, self.state.step]:
             os.kill(os.getpid(), signal.SIGKILL)
         loss = compute(batch)
+        if is_short:
+            fail_in_backward(self)
         return loss * float("nan") if FATE.get("poison") == [RANK, self.state.step] else loss
 
     hooks = replace(hooks, compute_loss=compute_loss)
@@ -162,6 +177,10 @@ def watched_run(self):
     return result
 
 
+if FATE.get("in_backward"):
+    from headstart.training import gradients
+
+    gradients._FIRST_BYTES, gradients._BUCKET_BYTES = 1, 100_000  # several for a small network
 loop_module.Loop.__init__ = watched_init
 loop_module.Loop._step = watched_step
 loop_module.Loop.run = watched_run

@@ -69,16 +69,19 @@ def test_a_signal_to_one_process_stops_both_and_one_process_goes_on(cache, tmp_p
     assert_close(out, alone)
 
 
+@pytest.mark.parametrize("in_backward", [False, True], ids=["forward", "backward"])
 def test_too_little_memory_in_one_process_halves_in_both_and_changes_nothing(
-    cache, tmp_path, alone
+    cache, tmp_path, alone, in_backward
 ):
     out = tmp_path / "run"
-    codes, said = end(start(cache, out, 2, memory=[1, 3]))
+    codes, said = end(start(cache, out, 2, memory=[1, 3], in_backward=in_backward))
     assert codes == [0, 0], said
     first, second = told(out, "0.0"), told(out, "1.0")
     assert first["last"] == second["last"]
     assert (first["micro"]["2"], second["micro"]["2"]) == (None, None)
     assert first["micro"]["4"] == second["micro"]["4"] == 8  # 31, 16, 8: at most eight had room
+    if in_backward:  # gradients had travelled already, and nobody hung
+        assert all(num_sent > 0 for num_sent in second["sent"])
     assert_close(out, alone)
 
 

@@ -4,12 +4,10 @@ The first process leads: it alone looks at the clock, the validation split and t
 follow: they compute their share of every step, and nothing else. Four things travel. Words (JSON,
 through the store that the launcher brings) say what to do next, and nobody waits to speak. Before
 every step all hand round one row of numbers: the leader's is the order, the others' say whether
-somebody asked to stop or had too little memory. Gradients are added up in flat buckets after all
-micro-batches. Buffers are the leader's.
+somebody asked to stop or had too little memory. Gradients are added up while the last backward pass
+of a step still runs (``gradients``). Buffers are the leader's.
 
-``DistributedDataParallel`` is left out on purpose: it begins to communicate in the middle of a
-backward pass, and a process that runs out of memory there could not try again in smaller pieces
-without leaving the others hanging. Nothing here is imported by a process that trains alone.
+Nothing here is imported by a process that trains alone.
 """
 
 from __future__ import annotations
@@ -194,21 +192,6 @@ class Team:
         smallest = min(sizes) if sizes else None
         return Order(_ACTS[int(act)], int(num_steps), progress, smallest)
 
-    @torch.no_grad()
-    def add_gradients(self, parameters: Sequence[Tensor], loss: Tensor) -> None:
-        """Add up the gradients and the loss over all processes, in place.
-
-        Each process has weighed its own by its share of the samples, so the sums are means. Where
-        a parameter has no gradient it has none in any process; the next ``agree`` makes sure.
-
-        Args:
-            parameters: What learns.
-            loss: Shape ().
-        """
-        self.note_gradients(parameters)
-        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-        self.add_up([*gradients, loss])
-
     def note_gradients(self, parameters: Sequence[Tensor]) -> None:
         """Remember which parameters have a gradient, for the next ``agree`` to compare."""
         self._pattern = zlib.crc32(bytes(p.grad is not None for p in parameters))
@@ -226,6 +209,18 @@ class Team:
             with self.noticing_loss():
                 dist.all_reduce(flat, group=group or self._group(flat))
             _spread(flat, bucket)
+
+    def begin_sum(self, tensor: Tensor) -> dist.Work:
+        """Begin to add up a contiguous tensor over the processes, in place."""
+        with self.noticing_loss():
+            work = dist.all_reduce(tensor, group=self._group(tensor), async_op=True)
+        assert work is not None
+        return work
+
+    def finish_sum(self, work: dist.Work) -> None:
+        """Wait for a sum that was begun; on a GPU what is computed next waits, not the host."""
+        with self.noticing_loss():
+            work.wait()
 
     def send(self, tensors: Sequence[Tensor]) -> None:
         """Give tensors to the followers, who know nothing of them; they call ``receive``."""

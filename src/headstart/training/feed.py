@@ -41,6 +41,7 @@ class Batch:
         share: Share of the sample itself in the mix.
         ids: int64, shape (B,), the samples' ids.
         part: This micro-batch's share of the optimizer step.
+        is_last: Whether it is the last of the step in this process.
     """
 
     inputs: tuple[Tensor, ...]
@@ -49,6 +50,7 @@ class Batch:
     share: float
     ids: np.ndarray
     part: float
+    is_last: bool
 
     @property
     def tensors(self) -> list[Tensor]:
@@ -158,24 +160,24 @@ class Feed(ABC):
         own = share.of(places)
         # of the counters of one step each process has its own
         first = step * _COUNTERS + share.rank * (_COUNTERS // share.num)
-        makers: list[Callable[[], Batch]] = []
+        pieces = []
         for number, start in enumerate(range(0, len(own), size)):
             some = own[start : start + size]
             part = len(some) / len(places)
-            piece = Piece(some, self._ids[some], epoch, first + number, part)
-            makers.append(partial(self._batch, piece))
+            pieces.append(Piece(some, self._ids[some], epoch, first + number, part))
         for _ in range(share.missing(places, size)):
             # the others meet this process within each of their passes: one more, of no weight
             some = own[-size:]
-            piece = Piece(some, self._ids[some], epoch, first, 0.0)
-            makers.append(partial(self._batch, piece))
-        return makers
+            pieces.append(Piece(some, self._ids[some], epoch, first, 0.0))
+        is_last = [False] * (len(pieces) - 1) + [True]
+        return [partial(self._batch, *each) for each in zip(pieces, is_last, strict=True)]
 
-    def _batch(self, piece: Piece) -> Batch:
+    def _batch(self, piece: Piece, is_last: bool) -> Batch:
         made = self._made(piece)
         places = to_device(torch.from_numpy(piece.places), self._device)
         targets = self._targets[places]
-        return Batch(made.inputs, targets, made.partner, made.share, piece.ids, piece.part)
+        mixed = (made.inputs, targets, made.partner, made.share)
+        return Batch(*mixed, piece.ids, piece.part, is_last)
 
 
 def ids_digest(inputs: Inputs) -> str:

@@ -20,6 +20,7 @@ from headstart.events import emit
 from headstart.training.checkpoint import optimizer_tensors, restore_optimizer
 from headstart.training.contract import LoopResult, LoopState
 from headstart.training.distributed import Act, Order, Team
+from headstart.training.gradients import GradientSum
 from headstart.training.loop import Loop
 
 if TYPE_CHECKING:
@@ -36,6 +37,11 @@ class Together:
 
     def __init__(self, loop: Loop, team: Team) -> None:
         self.loop, self.team = loop, team
+        self._gradients = GradientSum(team, loop.module, loop.optimizer)
+
+    def expect_gradients(self, *, is_last: bool) -> None:
+        """Before a backward pass: let gradients travel while the last of a step still runs."""
+        self._gradients.expect(is_last=is_last)
 
     def lead(self, act: Act) -> Act:
         """Agree on what comes next, and on the smallest micro-batch; return what it is.
@@ -80,7 +86,7 @@ class Together:
         return [loop.hooks.step_ids(loop.state.step)] if loop.hooks.step_ids else ids
 
     def _add_gradients(self, loss: Tensor) -> None:
-        self.team.add_gradients(self.loop.parameters, loss)
+        self._gradients.finish(loss)
 
     def align(self) -> None:
         """Make weights, buffers, optimizer state and the loop's numbers the leader's everywhere."""

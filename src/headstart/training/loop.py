@@ -243,17 +243,17 @@ class Loop:
         for batch in self._batches(self.state.step):
             self.widest = max(self.widest, len(batch.ids))
             loss = self.hooks.compute_loss(batch)
-            scaled = self.scaler.scale(loss * batch.part if batch.part != 1 else loss)
-            torch.autograd.backward(scaled)
-            part = loss.detach() * batch.part
-            total = part if total is None else total + part
+            weighed = loss * batch.part if batch.part != 1 else loss
+            if self.together:
+                self.together.expect_gradients(is_last=batch.is_last)
+            torch.autograd.backward(self.scaler.scale(weighed))
+            total = weighed.detach() if total is None else total + weighed.detach()
             ids.append(batch.ids)
         assert total is not None
         return total, ids
 
     def _batches(self, step: int) -> Iterator[Batch]:
-        size = self.state.micro_batch_size
-        return self.hooks.batches(step) if size is None else self.hooks.batches(step, size)
+        return self.hooks.batches(step, self.state.micro_batch_size)
 
     def _halve_micro_batch(self) -> bool:
         """Halve the micro-batch, from now on and in later lives; return whether that can be."""
