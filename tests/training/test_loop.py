@@ -178,25 +178,24 @@ def run_with_deadline(seconds, sleep_seconds, **options):
     return training, result, time.monotonic() - began
 
 
-def test_under_a_deadline_it_ends_in_time_with_the_schedule_completed():
+def test_under_a_deadline_it_ends_in_time_with_the_schedule_completed(still_clock):
     training, result, seconds = run_with_deadline(2.0, 0.02, steps_per_check=20)
     assert result.ended == "finished"
-    assert seconds < 2.0 + 0.15
-    assert seconds > 1.5
+    assert 1.9 < seconds <= 2.0 + 1e-6
     assert result.state.progress > 0.95
-    assert result.state.step < 120
+    assert result.state.step <= 100
     assert training.checks
     assert training.optimizer.param_groups[0]["lr"] < 0.2 * 0.05  # it has cooled down
 
 
-def test_steps_so_slow_that_few_fit_still_end_in_time():
+def test_steps_so_slow_that_few_fit_still_end_in_time(still_clock):
     training, result, seconds = run_with_deadline(1.0, 0.3)
-    assert seconds < 1.0 + 0.15
+    assert seconds <= 1.0 + 1e-6
     assert 1 <= result.state.step <= 3
     assert len(training.checks) == 1  # a usable model was looked at
 
 
-def test_the_deadline_leaves_room_for_a_slow_first_check():
+def test_the_deadline_leaves_room_for_a_slow_first_check(still_clock):
     class SlowCheck(Training):
         def check(self):
             time.sleep(0.5)
@@ -206,13 +205,16 @@ def test_the_deadline_leaves_room_for_a_slow_first_check():
     training.sleep_seconds = 0.01
     began = time.monotonic()
     training.run(deadline=began + 1.5, steps_per_check=5_000, check_seconds=0.5)
-    assert time.monotonic() - began < 1.5 + 0.15
+    assert 1.3 < time.monotonic() - began <= 1.5 + 1e-6
 
 
-def test_a_deadline_that_has_passed_gives_one_step_and_one_check():
-    training, result, seconds = run_with_deadline(-1.0, 0.0)
-    assert seconds < 0.5
-    assert result.state.step <= 8
+# quick steps ask the clock at a check or at every eighth step
+@pytest.mark.parametrize(("step_seconds", "num_steps"), [(0.06, 1), (0.01, 5)])
+def test_a_deadline_that_has_passed_gives_one_step_and_one_check(
+    still_clock, step_seconds, num_steps
+):
+    training, result, _ = run_with_deadline(-1.0, step_seconds)
+    assert result.state.step == num_steps
     assert len(training.checks) == 1
 
 
@@ -289,7 +291,7 @@ def test_progress_checks_and_checkpoints_are_told(tmp_path):
     assert task["samples_per_second"] > 0
 
 
-def test_a_shortened_run_averages_its_own_last_steps_only():
+def test_a_shortened_run_averages_its_own_last_steps_only(still_clock):
     """The half-life is a share of the run as it became, not of the run that was planned."""
 
     class Watched(Training):

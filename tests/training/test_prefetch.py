@@ -33,7 +33,7 @@ def threads():
 
 def ended():
     """Return whether no thread is left, after what is being made has let go of its feed."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 100
     while threads() and time.monotonic() < deadline:
         gc.collect()
         time.sleep(0.005)
@@ -167,7 +167,7 @@ class Watched(PixelInputs):
 
     def arrays(self, places):
         self.reads.append((threading.current_thread().name, tuple(places)))
-        self.gate.wait(10)
+        assert self.gate.wait(200)
         for place in places:
             if (error := self.fails.pop(int(place), None)) is not None:
                 raise error
@@ -185,7 +185,7 @@ def test_no_more_is_made_ahead_than_a_batch_a_worker_and_one():
     batches = feed.batches(0)
     for used in range(1, 4):
         next(batches)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 100
         while len(inputs.reads) < used + 3 and time.monotonic() < deadline:
             time.sleep(0.001)
         time.sleep(0.02)
@@ -297,6 +297,7 @@ try:
     for step in range(1, 9):
         list(feed.batches(step))
 except KeyboardInterrupt:
+    assert not inputs.gate.is_set()  # it was left although no batch had come
     print("left after", time.monotonic() - began)
     inputs.gate.set()
 """
@@ -304,14 +305,13 @@ except KeyboardInterrupt:
 
 def test_a_signal_is_answered_while_a_batch_is_waited_for_and_the_process_ends(tmp_path):
     program = PROGRAM.format(path=str(Path(__file__).parent))
-    began = time.monotonic()
+    # what waits for a batch that does not come would wait for longer than this
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=60
+        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=150
     )
     assert done.returncode == 0, done.stderr
-    assert float(done.stdout.split()[-1]) < 1.0
+    assert done.stdout.startswith("left after")
     assert not done.stderr
-    assert time.monotonic() - began < 50
 
 
 def test_by_itself_a_cpu_gets_no_worker_and_what_is_asked_for_is_done():

@@ -11,6 +11,7 @@ from sklearn.metrics import f1_score, log_loss, r2_score
 
 from headstart.errors import OptionError, StartError
 from headstart.training import linear
+from headstart.training import probe as probe_module
 from headstart.training.probe import ORDINARY, fit_probe
 
 
@@ -88,14 +89,32 @@ def test_weights_help_the_rare_class():
     assert recall(weighted) > recall(plain) + 0.2
 
 
-def test_a_deadline_that_has_passed_still_gives_a_probe_and_soon():
+def test_a_deadline_that_has_passed_still_gives_a_probe_and_soon(monkeypatch):
     train, targets = features(num=3_000, classes=30, dimensions=200, spread=6.0)
-    began = time.monotonic()
-    probe = fit_probe(train, targets, train[:300], targets[:300], num_outputs=30, deadline=began)
-    hurried = time.monotonic() - began
+    build, taken = probe_module._solver, []
+
+    def counted(*args):
+        solve = build(*args)
+
+        def count(strength, iterations):
+            solved = solve(strength, iterations)
+            taken.append(solved.num_iterations)
+            return solved
+
+        return count
+
+    monkeypatch.setattr(probe_module, "_solver", counted)
+    now = time.monotonic()
+    probe = fit_probe(train, targets, train[:300], targets[:300], num_outputs=30, deadline=now)
     assert np.isfinite(probe.weight).all()
     assert probe.val_score > 3 / 30
-    assert hurried < 1.5
+    # one strength, and one more fit to measure what an iteration takes
+    assert len(taken) == 2
+    assert max(taken) <= 5
+    taken.clear()
+    fit_probe(train, targets, train[:300], targets[:300], num_outputs=30)
+    assert len(taken) > 2
+    assert max(taken) > 5
 
 
 def test_features_that_are_not_finite_are_refused():

@@ -59,8 +59,8 @@ def test_a_start_whose_test_pass_does_not_fit_is_refused_with_the_figures(data):
     refuse_too_slow(data, start, 1.0, Clock(None))
 
 
-def test_a_look_at_val_takes_a_small_share_of_what_is_left():
-    assert look_limit(0.01, Clock(100)) == pytest.approx(400, abs=1)
+def test_a_look_at_val_takes_a_small_share_of_what_is_left(still_clock):
+    assert look_limit(0.01, Clock(100)) == 400
     assert look_limit(1.0, Clock(100)) == 100
     assert look_limit(1.0, Clock(None)) is None
 
@@ -82,13 +82,13 @@ class _SlowSamples:
         return str(index)
 
 
-def test_no_more_is_decoded_than_the_budget_lets_the_network_see(data):
+def test_no_more_is_decoded_than_the_budget_lets_the_network_see(data, still_clock):
     device = torch.device("cpu")
     start = find_start("scratch/simple-cnn")
     spec = set_up(data, start, "full", Wishes(), size=None, device=device, seed=0).spec
     slow = replace(data, train=replace(data.train, samples=_SlowSamples(10_000, 0.01)))
     # 100 s of decoding are too much for 300 s: the network sees 1,000 images, or a quarter decodes
-    assert train_limit(slow, spec, 0.1, Clock(300)) == pytest.approx(1000, abs=10)
-    assert train_limit(slow, spec, 0.001, Clock(300)) == pytest.approx(7_400, rel=0.1)
+    assert train_limit(slow, spec, 0.1, Clock(300)) == pytest.approx(1000, abs=1)
+    assert train_limit(slow, spec, 0.001, Clock(300)) == pytest.approx(7_498, abs=1)
     assert train_limit(slow, spec, 0.1, Clock(None)) is None
     assert train_limit(data, spec, 0.1, Clock(300)) is None  # decoding them costs next to nothing

@@ -187,7 +187,7 @@ def bench_of(data, strategy, **wishes):
     )
 
 
-def test_where_there_is_no_room_the_phases_begin_as_without_a_search(data, grid):
+def test_where_there_is_no_room_the_phases_begin_as_without_a_search(data, grid, still_clock):
     grid((1.0, 3.0))
     with_search, without = bench_of(data, "gradual"), bench_of(data, "gradual")
     _, told, _ = tuned_with(data, False, deadline=150, seconds_per_sample=0.01, bench=with_search)
@@ -197,7 +197,7 @@ def test_where_there_is_no_room_the_phases_begin_as_without_a_search(data, grid)
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
-def test_a_grid_that_nobody_asked_for_never_costs_the_training_a_step(data, grid):
+def test_a_grid_that_nobody_asked_for_never_costs_the_training_a_step(data, grid, still_clock):
     grid((1.0, 5e4), rate=ABSURD)
     # one pass takes 10 ms a sample, says the measurement: 60 steps of 80 samples take 144 s
     recipe, told, remembered = tuned_with(data, False, deadline=150, seconds_per_sample=0.01)
@@ -210,7 +210,7 @@ def test_a_grid_that_nobody_asked_for_never_costs_the_training_a_step(data, grid
     assert len(remembered[0][1]) == 2
 
 
-def test_trials_that_take_longer_than_expected_are_given_up(data, grid, monkeypatch):
+def test_trials_that_take_longer_than_expected_are_given_up(data, grid, monkeypatch, still_clock):
     grid((1.0, 5e4), rate=ABSURD)
     real = trials.train
 
@@ -226,7 +226,7 @@ def test_trials_that_take_longer_than_expected_are_given_up(data, grid, monkeypa
     assert len(remembered[0][1]) == 1
 
 
-def test_trials_that_were_asked_for_shrink_with_the_budget_or_are_refused(data, grid):
+def test_trials_that_were_asked_for_shrink_with_the_budget_or_are_refused(data, grid, still_clock):
     grid((1.0, 5e4), rate=ABSURD)
     _, _, remembered = tuned_with(data, True, deadline=200, seconds_per_sample=0.01, num_steps=50)
     ((_, rows),) = remembered
@@ -247,7 +247,7 @@ def test_a_rate_whose_loss_is_no_number_loses_and_leaves_no_report(data, grid, t
     assert run.metrics["test"]["figures"]["accuracy"]["value"] > 0.9
 
 
-def test_fit_tries_the_grid_in_time_that_would_be_left(data, grid, tmp_path):
+def test_fit_tries_the_grid_in_time_that_would_be_left(data, grid, tmp_path, processor_clock):
     grid((1.0, 5e4), rate=ABSURD)
     run = hs.fit(data, budget="40s", out=str(tmp_path / "run"), starts=[CNN], device="cpu")
     assert len(run.options["trials"]) == 2

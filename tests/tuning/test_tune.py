@@ -101,7 +101,7 @@ def test_bf16_trains_close_to_fp32(data):
     assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.1)
 
 
-def test_a_deadline_holds_for_probe_and_loop_together(data):
+def test_a_deadline_holds_for_probe_and_loop_together(data, processor_clock):
     bench = set_up_bench(data, "lp-ft", num_steps=1_000_000, patience=0)
     began = time.monotonic()
     each = seconds_per_sample(bench, data)
