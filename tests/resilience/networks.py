@@ -21,6 +21,24 @@ def small_vit():
     )
 
 
+def smooth_cnn():
+    """Return a small convolutional network without a kink, with the same weights in each process.
+
+    Where one process adds up in another order than two, the last bits differ. A ReLU or a maximum
+    that lies within them of its kink sends the gradient another way, which is chance, and no matter
+    of this house.
+    """
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 3),
+        nn.Tanh(),
+        nn.Conv2d(16, 32, 3),
+        nn.Tanh(),
+        nn.AvgPool2d(2),
+        nn.Flatten(),
+    )
+
+
 def reviews():
     """Return made-up reviews and their labels, as arrays."""
     words = {"good": ["warm", "funny", "clever"], "bad": ["dull", "clumsy", "bland"]}
@@ -82,6 +100,7 @@ def normed():
 SPEC = ImageSpec(8, 1, (0.5,), (0.25,), "bilinear", 8, 1)
 NETWORKS = {
     "cnn": lambda: {"start": "scratch/simple-cnn"},
+    "smooth": lambda: {"start": smooth_cnn(), "spec": SPEC, "strategy": "full"},
     "bert": bert,
     "vit": lambda: {
         "start": small_vit(),

@@ -29,7 +29,7 @@ RANK = int(os.environ.get("RANK", "0"))
 LIFE = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
 OUT = Path(sys.argv[1])
 FATE = json.loads(sys.argv[2]) if len(sys.argv) > 2 else {}
-NUM_STEPS = 60
+NUM_STEPS = 36
 RECIPES = {
     # the same gradient however many processes there are; Adam would blow up its last bits
     "plain": {
@@ -62,7 +62,7 @@ RECIPES = {
     # the same gradient too, but in several passes, and with averaged weights
     "averaged": {
         "batch_size": 63,
-        "micro_batch_size": 9,
+        "micro_batch_size": 21,
         "augment": "digits",
         "ema": True,
         "optimizer": "sgd",
@@ -73,6 +73,7 @@ RECIPES = {
 }
 # the same in several phases: the leader says how each is trained
 RECIPES["gradual"] = RECIPES["frozen"] | {"strategy": "gradual"}
+RECIPE = FATE.get("recipe", "plain")
 told = {"ids": {}, "micro": {}}
 # a byte comes out for every signal that has come in
 SIGNALS, heard = os.pipe()
@@ -195,8 +196,8 @@ try:
     headstart.finetune(
         **{
             "data": "digits-8x8",
-            **RECIPES[FATE.get("recipe", "plain")],
-            **NETWORKS[FATE.get("network", "cnn")](),
+            **RECIPES[RECIPE],
+            **NETWORKS[FATE.get("network", "smooth" if RECIPE == "plain" else "cnn")](),
             **FATE.get("options", {}),
         },
         out=str(OUT),

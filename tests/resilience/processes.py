@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 PAIR = str(Path(__file__).parent / "pair.py")
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-NUM_STEPS = 60
+NUM_STEPS = 36
 OWN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 

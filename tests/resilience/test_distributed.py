@@ -103,9 +103,9 @@ def test_a_frozen_part_is_computed_once_and_followed_by_both(cache, tmp_path, re
 @pytest.mark.parametrize(
     "kills",
     [
-        {"0": [1, 25]},
-        pytest.param({"0": [0, 25]}, marks=pytest.mark.slow),
-        pytest.param({"0": [1, 25], "1": [0, 45]}, marks=pytest.mark.slow),
+        {"0": [1, 15]},
+        pytest.param({"0": [0, 15]}, marks=pytest.mark.slow),
+        pytest.param({"0": [1, 15], "1": [0, 27]}, marks=pytest.mark.slow),
     ],
     ids=["follower", "leader", "both"],
 )
@@ -113,8 +113,8 @@ def test_a_process_killed_under_torchrun_changes_no_bit(cache, tmp_path, kills):
     """torchrun starts both again, and nobody says --resume."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     fate = {"recipe": "everything", "poison": [1, 5], "checkpoint_seconds": 0.05}
-    done = elastic(cache, whole, restarts=0, **fate)
-    assert done.returncode == 0, done.stderr[-3000:]
+    codes, said = end(start(cache, whole, 2, **fate))
+    assert codes == [0, 0], said
     assert "Step 5 gave a loss that is not finite" in (whole / "log.jsonl").read_text()
     done = elastic(cache, killed, restarts=2, killed=kills, **fate)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -118,7 +118,7 @@ def test_a_signal_keeps_the_shards_and_one_process_goes_on_with_the_whole(cache,
 
 def test_a_process_killed_under_torchrun_changes_no_bit(cache, tmp_path, split):
     out = tmp_path / "run"
-    fate = {**SPLIT, "killed": {"0": [1, 25]}, "checkpoint_seconds": 0.05}
+    fate = {**SPLIT, "killed": {"0": [1, 15]}, "checkpoint_seconds": 0.05}
     done = elastic(cache, out, restarts=1, **fate)
     assert done.returncode == 0, done.stderr[-3000:]
     for rank in (0, 1):
@@ -225,7 +225,7 @@ def test_the_same_with_all_that_has_a_state_and_two_kills(cache, tmp_path):
     done = elastic(cache, whole, restarts=0, **fate)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "Step 5 gave a loss that is not finite" in (whole / "log.jsonl").read_text()
-    done = elastic(cache, killed, restarts=2, killed={"0": [1, 25], "1": [0, 45]}, **fate)
+    done = elastic(cache, killed, restarts=2, killed={"0": [1, 15], "1": [0, 27]}, **fate)
     assert done.returncode == 0, done.stderr[-3000:]
     for rank in (0, 1):
         assert told(killed, f"{rank}.2")["last"] == told(whole, f"{rank}.0")["last"]
