@@ -118,7 +118,7 @@ def train_run(folder, seed, num_workers):
         "digits-8x8",
         start="scratch/simple-cnn",
         out=str(run),
-        num_steps=120,
+        num_steps=80,
         batch_size=32,
         micro_batch_size=16,
         augment="digits",
