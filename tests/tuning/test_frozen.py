@@ -246,21 +246,24 @@ def test_features_are_kept_where_they_took_long(data, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("strategy", "num_steps", "stop_at"),
-    [("last-n", 30, 5), ("gradual", 60, 3), ("gradual", 60, 40)],
+    ("strategy", "num_steps", "views", "stop_at"),
+    [("last-n", 120, None, 25), ("gradual", 60, 2, 3), ("gradual", 60, 2, 40)],
 )
 def test_an_interrupted_run_goes_on_with_the_same_views(
-    data, tmp_path, strategy, num_steps, stop_at
+    data, tmp_path, known_speed, strategy, num_steps, views, stop_at
 ):
     options = {
         "start": "scratch/simple-cnn",
         "strategy": strategy,
         "num_steps": num_steps,
-        "batch_size": 16,
+        "batch_size": 64,
         "augment": "light",
+        "views": views,
         "device": "cpu",
     }
     whole = hs.finetune(data, out=str(tmp_path / "whole"), **options)
+    choices = {row["name"]: row["value"] for row in whole.options["choices"]}
+    assert choices["views"] >= 2
 
     def stop(kind, fields):
         if kind == "task" and fields.get("name") == "fine-tune" and fields["done"] >= stop_at:
