@@ -17,7 +17,7 @@ from importlib.util import find_spec
 import numpy as np
 import torch
 
-from headstart.errors import DivergenceError, StartError
+from headstart.errors import DeviceError, DivergenceError, StartError
 from headstart.evaluation import headline, headline_figure, is_higher_better, predictions_of
 from headstart.events import emit, unheard
 from headstart.model import run_batches
@@ -135,7 +135,7 @@ def screen(
             candidate, bench, val, logits = _try(
                 dataset, start, clock, allowance, seed=seed, device=device
             )
-        except (StartError, DivergenceError, torch.OutOfMemoryError) as error:
+        except (StartError, DivergenceError, DeviceError, torch.OutOfMemoryError) as error:
             candidates.append(_left_out(start, metric, f"left out: {error}"))
             continue
         candidates.append(candidate)

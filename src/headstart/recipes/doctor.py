@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from headstart import events
 from headstart.errors import OptionError
 from headstart.reporting.console import attached
+from headstart.training.memory import free_memory_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -172,33 +173,8 @@ def _devices() -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def available_memory_bytes() -> int | None:
-    """Return the memory this process may still take, in bytes; None where nothing tells.
-
-    The smallest of what the machine has left and what its container has left.
-    """
-    amounts = []
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        amounts += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvail")]
-    except OSError:
-        pass  # not Linux
-    for limit, used in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        (
-            "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-            "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-        ),
-    ):
-        try:
-            amounts.append(int(Path(limit).read_text()) - int(Path(used).read_text()))
-        except (OSError, ValueError):
-            continue  # no such cgroup, or "max": no limit
-    return min(amounts) if amounts else None
-
-
 def _space(problems: list[str]) -> tuple[Row, ...]:
-    memory = available_memory_bytes()
+    memory = free_memory_bytes()
     rows = [("memory free", f"{memory / GIB:.1f} GiB" if memory is not None else "unknown")]
     if memory is not None and memory < MIN_MEMORY_BYTES:
         problems.append(

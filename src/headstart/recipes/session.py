@@ -84,6 +84,10 @@ class Session:
         self.plan["spent_seconds"] = self.spent_before_resume + time.monotonic() - self._started
         self.folder.write_json("state/plan.json", self.plan)
 
+    def remember_room(self, **settled: object) -> None:
+        """Add to the plan what was settled about memory, so that a resumed run has the same."""
+        self.remember(room=settled)
+
     def listener(self, kind: str, fields: dict[str, object]) -> None:
         """Keep choices, log events, and keep count of the time spent."""
         if kind == "choice":
@@ -252,8 +256,11 @@ def _tune(
     from headstart.training.checkpoint import CheckpointFolder
     from headstart.training.contract import StopRequested
     from headstart.tuning.conclude import calibrate, save_model
+    from headstart.tuning.room import Room
     from headstart.tuning.stop import graceful_stop
     from headstart.tuning.tune import tune
+
+    said = current.plan["options"].get("micro_batch_size") is not None
 
     with graceful_stop() as stop:
         try:
@@ -268,6 +275,7 @@ def _tune(
                 seconds_per_sample=seconds_per_sample,
                 on_views=lambda views: current.remember(views=views),
                 search=search,
+                room=Room(said, True, current.plan.get("room"), current.remember_room),
                 team=team,
             )
         except StopRequested as error:  # there is nothing to keep yet

@@ -53,7 +53,7 @@ class Check:
 class LoopState:
     """The loop's own numbers; with the tensors, all that resuming needs.
 
-    ``micro_batch_size`` is what was left after memory had run out; None while it has not.
+    ``micro_batch_size`` is what memory has room for; None where it has room for the recipe's.
     """
 
     step: int
@@ -109,7 +109,8 @@ class LoopOptions:
 
     ``check_seconds`` is what a look at the validation split is expected to cost, until one was
     measured; a deadline must leave room for the first. ``rank`` is this process's number among
-    those that train together; ``checkpoint_seconds`` the time between two saves.
+    those that train together; ``checkpoint_seconds`` the time between two saves;
+    ``micro_batch_size`` the samples of a pass where memory has no room for the recipe's.
     """
 
     num_steps: int
@@ -125,6 +126,7 @@ class LoopOptions:
     checkpoint_seconds: float = 60.0
     check_seconds: float = 0.0
     rank: int = 0
+    micro_batch_size: int | None = None
 
 
 class Batches(Protocol):

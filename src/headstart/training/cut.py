@@ -152,7 +152,7 @@ def cut_network(
     second = tuple(torch.cat([tensor, tensor[:1]]) for tensor in first)
     if length_dim is not None:
         second = tuple(t.narrow(length_dim, 0, t.shape[length_dim] - 1) for t in second)
-    with _as_trained(module, names, batchnorm):
+    with as_trained(module, names, batchnorm):
         try:
             return _find(_Search(module, first, second, names, length_dim))
         except CutError as error:
@@ -360,8 +360,14 @@ def _are_equal(expected: Sequence[Tensor], found: Sequence[Tensor]) -> bool:
 
 
 @contextmanager
-def _as_trained(module: nn.Module, trainable: set[str], batchnorm: Batchnorm) -> Iterator[None]:
-    """Put a network in its training mode; flags, modes, buffers and random state come back."""
+def as_trained(module: nn.Module, trainable: set[str], batchnorm: Batchnorm) -> Iterator[None]:
+    """Put a network in its training mode; flags, modes, buffers and random state come back.
+
+    Args:
+        module: The network.
+        trainable: Names of the parameters that require gradients inside the block.
+        batchnorm: As in ``Recipe``.
+    """
     flags = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
     modes = [(child, child.training) for child in module.modules()]
     buffers = [(buffer, buffer.detach().clone()) for buffer in module.buffers()]

@@ -143,6 +143,14 @@ class Feed(ABC):
         """Yield the micro-batches of one optimizer step, of all processes."""
         return (make() for make in self._makers(WHOLE, step, self._recipe.micro_batch_size))
 
+    def batch_of(self, places: np.ndarray) -> Batch:
+        """Return a micro-batch of chosen samples as the first epoch has them; may repeat some.
+
+        Args:
+            places: int64, shape (B,), positions of the samples.
+        """
+        return self._batch(Piece(places, self._ids[places], 0, 0, 1.0))
+
     def step_ids(self, step: int) -> np.ndarray:
         """Return the ids of all samples of one optimizer step, int64, shape (B,)."""
         ids: np.ndarray = self._ids[self.order.indices(step)]

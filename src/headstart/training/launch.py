@@ -101,6 +101,15 @@ def own_device(name: str) -> torch.device:
     return device
 
 
+def num_local_processes(num: int) -> int:
+    """Return how many of the processes run on this machine.
+
+    Args:
+        num: How many there are; all of them where the launcher does not say.
+    """
+    return max(1, _number("LOCAL_WORLD_SIZE")) if os.environ.get("LOCAL_WORLD_SIZE") else num
+
+
 def _number(name: str) -> int:
     said = os.environ.get(name, "")
     if not said.isdigit():

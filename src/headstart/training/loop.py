@@ -71,7 +71,7 @@ class Loop:
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
         # what learns later on, too: a phase of the run may hold some of it still
         self.learned = learned_state(module)
-        self.state = LoopState(step=0, num_steps=options.num_steps)
+        self.state = LoopState(0, options.num_steps, micro_batch_size=options.micro_batch_size)
         half_life = options.ema_half_life * options.num_steps
         self.average = WeightAverage(self.learned, half_life) if options.ema_half_life else None
         self.best: dict[str, Tensor] | None = None

@@ -3,25 +3,40 @@
 glibc gives every large block back to the kernel when it is freed, and takes fresh pages for the
 next one: a training step that frees its activations then pays thousands of page faults, a third of
 a small network's time. Two ``mallopt`` calls end that; the price is that memory stays at its peak
-until the process ends. Other C libraries are left as they are.
+until the process ends, or until ``give_back_freed_memory``. Other C libraries are left as they are.
+
+What is free is the smallest of what the machine and each control group around this process have
+left: a container or a SLURM job is killed at its own limit, whatever the machine has. Left out:
+swap, in which no training gets on; and systems that do not tell without a package of their own
+(macOS, Windows).
 
 Measured: docs/experiments.md, "Page faults".
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import os
 import platform
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _NEVER_TRIM, _NEVER_MAP = 2**31 - 1, 2**30
+# limit, use, and the part of the use that is file cache: the kernel gives it back before it kills
+_GROUP_V2 = ("memory.max", "memory.current", ("inactive_file", "active_file"))
+_GROUP_V1 = (
+    "memory.limit_in_bytes",
+    "memory.usage_in_bytes",
+    ("total_inactive_file", "total_active_file"),
+)
 
 
 def keep_freed_memory() -> bool:
     """Tell glibc to keep freed blocks for reuse; return whether it agreed."""
-    if not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc":
+    if not _is_glibc():
         return False
     mallopt = ctypes.CDLL(None).mallopt
     mapped = mallopt(ctypes.c_int(_M_MMAP_THRESHOLD), ctypes.c_int(_NEVER_MAP))
@@ -29,11 +44,74 @@ def keep_freed_memory() -> bool:
     return bool(mapped and trimmed)
 
 
-def free_memory_bytes() -> int:
-    """Return about how much memory is free; one GiB where the system does not say."""
+def give_back_freed_memory() -> None:
+    """Have glibc give back what it keeps, once, so that what is free can be read."""
+    if _is_glibc():
+        ctypes.CDLL(None).malloc_trim(ctypes.c_size_t(0))
+
+
+def free_memory_bytes(root: Path = Path("/")) -> int | None:
+    """Return the bytes that this process may still take; None where the system does not tell.
+
+    Linux: what the kernel could give without swapping (MemAvailable), and what is left below the
+    limit of each control group around this process, versions 1 and 2, file cache not counted as
+    used. Elsewhere the free pages, where ``os.sysconf`` knows them.
+
+    Args:
+        root: Where ``proc`` and ``sys`` lie.
+    """
+    amounts = [*_machine(root / "proc/meminfo"), *_groups(root)]
+    if amounts:
+        return max(0, min(amounts))
+    with contextlib.suppress(AttributeError, ValueError, OSError):
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return None
+
+
+def free_swap_bytes(root: Path = Path("/")) -> int:
+    """Return the swap that is free, in bytes; 0 where the system does not tell."""
+    return sum(_machine(root / "proc/meminfo", "SwapFree:"))
+
+
+def _is_glibc() -> bool:
+    return sys.platform.startswith("linux") and platform.libc_ver()[0] == "glibc"
+
+
+def _machine(path: Path, name: str = "MemAvailable:") -> Iterator[int]:
+    """Yield what a line of the kernel's table says, in bytes."""
+    for line in _read(path).splitlines():
+        if line.startswith(name):
+            yield int(line.split()[1]) * 1024
+
+
+def _groups(root: Path) -> Iterator[int]:
+    """Yield what each control group around this process has left, in bytes."""
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        number, controllers, path = line.split(":", 2)
+        if number == "0":
+            top, names = root / "sys/fs/cgroup", _GROUP_V2
+        elif "memory" in controllers.split(","):
+            top, names = root / "sys/fs/cgroup/memory", _GROUP_V1
+        else:
+            continue
+        own = Path(path.lstrip("/"))
+        # a container may show only its own group, as the top, under a path of the world outside
+        for folder in (own, *own.parents):
+            yield from _left(top / folder, *names)
+
+
+def _left(folder: Path, limit: str, use: str, cache: tuple[str, ...]) -> Iterator[int]:
+    """Yield what one control group has left; nothing where it has no limit."""
+    said, used = _read(folder / limit).strip(), _read(folder / use).strip()
+    if not (said.isdigit() and used.isdigit()):
+        return  # no such group, or "max"
+    rows = (line.split() for line in _read(folder / "memory.stat").splitlines())
+    cached = sum(int(value) for name, value in rows if name in cache)
+    yield int(said) - int(used) + cached
+
+
+def _read(path: Path) -> str:
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        return path.read_text()
     except OSError:
-        return 2**30
-    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
-    return found[0] if found else 2**30
+        return ""

@@ -37,6 +37,7 @@ from headstart.types import Inputs
 # samples of one pass of the frozen part: as many as ``run_batches`` takes, so that what is computed
 # from kept activations has the bits of what is computed from the samples
 _CHUNK = 128
+_UNKNOWN_MEMORY = 2**30  # bytes that are taken to be free where the system does not tell
 _FILL_SHARE = 0.3  # of the time left, that computing the frozen part may take
 
 
@@ -208,7 +209,7 @@ def _fill(
         sample_bytes=row,
         num_samples=len(train),
         limit_bytes=cache.limit_bytes,
-        free_memory_bytes=free_memory_bytes(),
+        free_memory_bytes=free_memory_bytes() or _UNKNOWN_MEMORY,
         wanted=recipe.views,
     )
     if deadline is not None and views.num:

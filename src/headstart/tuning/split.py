@@ -21,11 +21,11 @@ from headstart.model import Model, evaluating
 from headstart.tensors import to_tensors
 from headstart.training.distributed import Order, Team
 from headstart.training.loop import Hooks, LoopOptions, LoopResult, train
-from headstart.training.recipe import Recipe
 from headstart.training.shard_files import ShardFolder
 from headstart.training.shard_loop import follow_in_shards, run_together
 from headstart.training.sharding import Plan, Shards
 from headstart.tuning.bench import Bench
+from headstart.tuning.room import learning_bytes
 from headstart.tuning.wiring import let_learn, optimizer_of
 from headstart.types import Inputs
 
@@ -165,13 +165,3 @@ def _is_too_large(bench: Bench, team: Team) -> bool:
     why = f"gradients and optimizer take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
     emit("choice", name="fsdp", value=True, why=why)
     return True
-
-
-def learning_bytes(model: torch.nn.Module, recipe: Recipe) -> int:
-    """Return the bytes that learning takes beside the weights: gradients, optimizer, averages.
-
-    Activations are not counted: they depend on the micro-batch, which can be made smaller.
-    """
-    moments = (1 if recipe.momentum else 0) if recipe.optimizer == "sgd" else 2
-    copies = 1 + moments + (1 if recipe.ema_half_life else 0) + 1  # the last: the best weights
-    return copies * sum(p.nbytes for p in model.parameters() if p.requires_grad)

@@ -47,6 +47,7 @@ class Trials:
         look: Logits of the validation samples, shape (M, K), with the weights now in the model; may
             raise ``StopRequested``.
         val: The validation samples.
+        micro_batch_size: Where memory has no room for the recipe's.
     """
 
     bench: Bench
@@ -54,6 +55,7 @@ class Trials:
     hooks: Hooks
     look: Callable[[], np.ndarray]
     val: Inputs
+    micro_batch_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,13 @@ def try_rate(
     recipe = with_length(replace(work.bench.recipe, learning_rate=rate), num_steps)
     work.phases.restart()
     optimizer = unfreeze(replace(work.bench, recipe=recipe))
-    options = loop_options(recipe, work.phases.order, check_seconds=look_seconds, team=None)
+    options = loop_options(
+        recipe,
+        work.phases.order,
+        check_seconds=look_seconds,
+        team=None,
+        micro_batch_size=work.micro_batch_size,
+    )
     options = replace(options, steps_per_check=num_steps, check_first=False, patience=0)
     targets = model.standard_targets(work.val.targets)
     seen: list[tuple[np.ndarray, Check]] = []

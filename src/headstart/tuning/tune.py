@@ -27,6 +27,7 @@ from headstart.tuning.bench import PROBE_SAMPLES, Bench, install, probe
 from headstart.tuning.frozen import FrozenPrefix, freeze_prefix
 from headstart.tuning.grid import Search, choose_rate
 from headstart.tuning.phases import Opened, Phases
+from headstart.tuning.room import Room, settle_micro_batch
 from headstart.tuning.trials import Trials
 from headstart.tuning.wiring import (
     let_learn,
@@ -74,6 +75,7 @@ def tune(
     on_usable: Callable[[], None] = lambda: None,
     on_views: Callable[[int], None] = lambda views: None,
     search: Search | None = None,
+    room: Room | None = None,
     team: Team | None = None,
 ) -> Tuned:
     """Fine-tune a model by its recipe; afterwards it holds the best weights seen.
@@ -92,12 +94,14 @@ def tune(
             resumed run has the same.
         search: Whether other learning rates are tried before the loop, and who is told; None tries
             none.
+        room: What is known of the micro-batch that fits memory; None where nothing is.
         team: The processes that train together, of which this one leads; None where one trains
             alone, as a search does.
 
     Raises:
         StopRequested: If someone asked to stop before the loop had begun.
         OptionError: If a search was asked for and the deadline leaves no room for it.
+        DeviceError: If learning takes more memory than there is, on a CPU.
     """
     began = time.monotonic()
     _settle(bench, team)
@@ -149,6 +153,7 @@ def tune(
             stop_requested,
             on_usable=on_usable if fitted is None else None,
             search=search,
+            room=room or Room(),
             team=team,
         )
     val_logits = opener.val_logits()
@@ -274,6 +279,7 @@ def _run_loop(
     stop_requested: Callable[[], bool],
     on_usable: Callable[[], None] | None,
     search: Search | None,
+    room: Room,
     team: Team | None,
 ) -> LoopResult:
     """Wire the model, its phases and the loss into the loop's hooks, and run it."""
@@ -303,9 +309,11 @@ def _run_loop(
         team=team,
         shards=split.shards if split else None,
     )
+    micro = settle_micro_batch(bench, train_inputs, phases, opener.share, room, team)
     if search:
         phases.prepare(0.0)  # what a trial does nobody hears
-        work = Trials(bench, phases, hooks, partial(opener.val_logits, stop_requested), val_inputs)
+        logits = partial(opener.val_logits, stop_requested)
+        work = Trials(bench, phases, hooks, logits, val_inputs, micro)
         each = opener.seconds_per_sample
         rate = choose_rate(work, search, seconds_per_sample=each, deadline=deadline)
         bench.recipe = replace(bench.recipe, learning_rate=rate)
@@ -316,6 +324,7 @@ def _run_loop(
         phases.order,
         check_seconds=len(val_inputs) * opener.seconds_per_sample,
         team=team,
+        micro_batch_size=micro,
     )
     with closing(phases):
         if split is None:

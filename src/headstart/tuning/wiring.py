@@ -140,7 +140,12 @@ def wire(
 
 
 def loop_options(
-    recipe: Recipe, order: Order, *, check_seconds: float, team: Team | None
+    recipe: Recipe,
+    order: Order,
+    *,
+    check_seconds: float,
+    team: Team | None,
+    micro_batch_size: int | None = None,
 ) -> LoopOptions:
     """Return the numbers of the loop.
 
@@ -149,6 +154,7 @@ def loop_options(
         order: Which samples each step sees.
         check_seconds: What a look at the validation split is expected to cost.
         team: The processes that train together; None where one trains alone.
+        micro_batch_size: Where memory has no room for the recipe's.
     """
     num_steps, _ = recipe.length(order.num_samples)
     keeps_average = team is None or team.leads or recipe.is_split
@@ -167,6 +173,7 @@ def loop_options(
         # the probe is the first candidate for "best": fine-tuning never ends below it on val
         check_first=recipe.strategy != "full",
         rank=share_of(team, recipe).rank,
+        micro_batch_size=micro_batch_size,
     )
 
 

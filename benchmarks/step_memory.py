@@ -1,0 +1,128 @@
+"""What a step was estimated to take of the memory, and what the process took.
+
+    python benchmarks/step_memory.py        # about five minutes on one core
+
+Each case runs in a process of its own: random images, or texts of random words as long as the
+network takes them; three steps of headstart's loop, without checkpoints. Just before the loop, when
+its need is settled, freed memory is given back and the resident size is read; the most that the
+process ever had (``ru_maxrss``) minus that is what the loop took. A frozen part is computed before
+and kept on disk, but where "uncached" stands.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from timing import describe_machine, markdown_table
+
+from headstart.data import Pixels, load
+from headstart.starts import find_start
+from headstart.training.memory import give_back_freed_memory
+from headstart.training.recipe import Wishes
+from headstart.tuning.bench import Bench, prepare_sample, set_up
+from headstart.tuning.room import Room
+from headstart.tuning.tune import tune
+from headstart.types import Inputs
+
+# start, tokens or pixels, batch
+NETWORKS = (
+    ("pip/all-minilm-l6-v2", 256, 32),
+    ("pip/efficientnet-lite0", 224, 32),
+    ("scratch/vit-tiny", 64, 32),
+    ("scratch/resnet18", 96, 32),
+    ("scratch/simple-cnn", 28, 128),
+)
+STRATEGIES = ("full", "last-n", "last-n, uncached")
+NUM_STEPS = 3
+
+
+def make(address: str, strategy: str, size: int, batch_size: int) -> tuple[Bench, Inputs, Inputs]:
+    """Return a model, and samples to learn from and to look at."""
+    start, num = find_start(address), 3 * batch_size
+    draws = np.random.default_rng(0)
+    name, _, word = strategy.partition(", ")
+    views = None if name == "full" else int(word != "uncached")
+    wishes = Wishes(batch_size=batch_size, num_steps=NUM_STEPS, views=views)
+    is_text = start.modality == "text"
+    if is_text:
+        words = np.array("cat dog house tree river stone light".split())
+        texts = [" ".join(draws.choice(words, 2 * size)) for _ in range(2 * num)]
+        data = load(pd.DataFrame({"text": texts, "label": ["a", "b"] * num}), label="label")
+    else:
+        data = load("digits-8x8")
+    bench = set_up(
+        data,
+        start,
+        name,
+        wishes,
+        size=None if is_text else size,
+        device=torch.device("cpu"),
+        seed=0,
+    )
+    if is_text:
+        samples = [prepare_sample(data, part, bench, most, seed=0) for part, most in SPLITS]
+        return bench, samples[0], samples[1]
+    shape = (num + 8, size, size, bench.spec.decode_channels)
+    pixels = draws.integers(0, 256, shape, dtype=np.uint8)
+    targets, ids = draws.integers(0, 10, len(pixels)), np.arange(len(pixels))
+    parts = (slice(0, num), slice(num, None))
+    train, val = (Pixels(pixels[p], targets[p], ids[p], [""] * len(ids[p])) for p in parts)
+    return bench, train, val
+
+
+SPLITS = (("train", None), ("val", 8))
+
+
+def run(address: str, strategy: str, size: int, batch_size: int) -> None:
+    """Train in this process; print what was estimated and what was taken, in bytes."""
+    seen: list[int] = []
+
+    def settled(**found: object) -> None:
+        give_back_freed_memory()
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        seen.extend([int(str(found["step_bytes"])), pages * resource.getpagesize()])
+
+    bench, train, val = make(address, strategy, size, batch_size)
+    values = {"checkpoints": None, "deadline": None, "stop_requested": lambda: False}
+    tune(bench, train, val, room=Room(is_said=True, on_settled=settled), **values)
+    estimated, before = seen
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(estimated, most - before)
+
+
+def main(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(description="Memory of a step: estimated and taken.")
+    parser.add_argument("--side", nargs=4, help=argparse.SUPPRESS)
+    arguments = parser.parse_args(argv)
+    if arguments.side:
+        address, strategy, size, batch_size = arguments.side
+        return run(address, strategy, int(size), int(batch_size))
+    print(describe_machine(torch.get_num_threads()).sentence() + "\n")
+    rows: list[list[object]] = []
+    for address, size, batch_size in NETWORKS:
+        for strategy in STRATEGIES:
+            with tempfile.TemporaryDirectory() as cache:
+                side = [address, strategy, str(size), str(batch_size)]
+                command = [sys.executable, __file__, "--side", *side]
+                kept = {**os.environ, "HEADSTART_CACHE": cache}
+                done = subprocess.run(command, env=kept, check=True, stdout=subprocess.PIPE)
+            estimated, taken = (int(word) for word in done.stdout.split()[-2:])
+            what = f"`{address}`, {size}, batch {batch_size}, {strategy}"
+            figures = f"{estimated / 1e6:,.0f}", f"{taken / 1e6:,.0f}", f"{estimated / taken:.2f}"
+            rows.append([what, *figures])
+            print(rows[-1], flush=True)
+    columns = ["network, pixels or tokens", "estimated MB", "taken MB", "estimated / taken"]
+    print("\n" + markdown_table(columns, rows))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
