@@ -4,9 +4,10 @@
 
 Each case runs in a process of its own: random images, or texts of random words as long as the
 network takes them; three steps of headstart's loop, without checkpoints. Just before the loop, when
-its need is settled, freed memory is given back and the resident size is read; the most that the
-process ever had (``ru_maxrss``) minus that is what the loop took. A frozen part is computed before
-and kept on disk, but where "uncached" stands.
+its need is settled, freed memory is given back, the resident size is read, and Linux is told to
+forget the most that it was (what fills the cache of a frozen part takes more); the most it then
+becomes (``ru_maxrss``) minus that is what the loop took. A frozen part is computed before and kept
+on disk, but where "uncached" stands.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ NETWORKS = (
 )
 STRATEGIES = ("full", "last-n", "last-n, uncached")
 NUM_STEPS = 3
+WORDS = ("cat", "dog", "house", "tree", "river", "stone", "light")
+SPLITS = (("train", None), ("val", 8))
 
 
 def make(address: str, strategy: str, size: int, batch_size: int) -> tuple[Bench, Inputs, Inputs]:
@@ -52,25 +55,14 @@ def make(address: str, strategy: str, size: int, batch_size: int) -> tuple[Bench
     name, _, word = strategy.partition(", ")
     views = None if name == "full" else int(word != "uncached")
     wishes = Wishes(batch_size=batch_size, num_steps=NUM_STEPS, views=views)
-    is_text = start.modality == "text"
-    if is_text:
-        words = np.array("cat dog house tree river stone light".split())
-        texts = [" ".join(draws.choice(words, 2 * size)) for _ in range(2 * num)]
+    cpu = torch.device("cpu")
+    if start.modality == "text":
+        texts = [" ".join(draws.choice(WORDS, 2 * size)) for _ in range(2 * num)]
         data = load(pd.DataFrame({"text": texts, "label": ["a", "b"] * num}), label="label")
-    else:
-        data = load("digits-8x8")
-    bench = set_up(
-        data,
-        start,
-        name,
-        wishes,
-        size=None if is_text else size,
-        device=torch.device("cpu"),
-        seed=0,
-    )
-    if is_text:
-        samples = [prepare_sample(data, part, bench, most, seed=0) for part, most in SPLITS]
-        return bench, samples[0], samples[1]
+        bench = set_up(data, start, name, wishes, size=None, device=cpu, seed=0)
+        train, val = (prepare_sample(data, part, bench, most, seed=0) for part, most in SPLITS)
+        return bench, train, val
+    bench = set_up(load("digits-8x8"), start, name, wishes, size=size, device=cpu, seed=0)
     shape = (num + 8, size, size, bench.spec.decode_channels)
     pixels = draws.integers(0, 256, shape, dtype=np.uint8)
     targets, ids = draws.integers(0, 10, len(pixels)), np.arange(len(pixels))
@@ -79,15 +71,13 @@ def make(address: str, strategy: str, size: int, batch_size: int) -> tuple[Bench
     return bench, train, val
 
 
-SPLITS = (("train", None), ("val", 8))
-
-
 def run(address: str, strategy: str, size: int, batch_size: int) -> None:
     """Train in this process; print what was estimated and what was taken, in bytes."""
     seen: list[int] = []
 
     def settled(**found: object) -> None:
         give_back_freed_memory()
+        Path("/proc/self/clear_refs").write_text("5")  # the kernel's word for: from here on
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         seen.extend([int(str(found["step_bytes"])), pages * resource.getpagesize()])
 

@@ -33,6 +33,7 @@ from headstart.training.checkpoint import CheckpointFolder, optimizer_tensors
 from headstart.training.tensorfile import TensorFile
 
 CHECKPOINT_SECONDS = 0.03
+TIGHT_BYTES = 3_300_000  # free memory that a step of train_run does not fit, a quarter of it does
 # where a save may be hit: in the middle of the tensors, and before and after each of three files'
 # fsync, the folder's fsync, the rename, the parent's fsync
 NUM_POINTS = 1 + 2 * 6
@@ -92,6 +93,7 @@ class WatchedLoop(loop_module.Loop):
             "ended": result.ended,
             "began": self.began,
             "steps": self.state.step,
+            "micro_batch_size": self.state.micro_batch_size,
         }
         self.word.write_text(json.dumps(told))
         return result
@@ -106,7 +108,7 @@ def train_tiny(folder, seed, num_workers):
     training.run(CheckpointFolder(folder / "state"), steps_per_check=6)
 
 
-def train_run(folder, seed, num_workers):
+def train_run(folder, seed, num_workers, micro_batch_size=16):
     """One life of a fine-tuning by the public function, with run folder, plan and report."""
     import headstart
 
@@ -120,7 +122,7 @@ def train_run(folder, seed, num_workers):
         out=str(run),
         num_steps=80,
         batch_size=32,
-        micro_batch_size=16,
+        micro_batch_size=micro_batch_size,
         augment="digits",
         dropout=0.2,
         ema=True,
@@ -132,7 +134,21 @@ def train_run(folder, seed, num_workers):
     )
 
 
-TRAININGS = {"loop": train_tiny, "run": train_run}
+def train_tight(folder, seed, num_workers):
+    """One life of that fine-tuning on a machine that has too little memory for a step.
+
+    Once the micro-batch is settled every life finds another amount free.
+    """
+    from headstart.training import memory
+
+    plan = folder / "run" / "state" / "plan.json"
+    is_settled = plan.exists() and "room" in json.loads(plan.read_text())
+    free = random.Random(os.getpid()).choice([2**20, 2**28, 2**40]) if is_settled else TIGHT_BYTES
+    memory.free_memory_bytes = lambda: free
+    train_run(folder, seed, num_workers, micro_batch_size=None)
+
+
+TRAININGS = {"loop": train_tiny, "run": train_run, "tight": train_tight}
 
 
 @contextmanager

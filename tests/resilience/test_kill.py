@@ -58,6 +58,13 @@ def test_a_run_by_the_public_function_survives_kills_bit_for_bit(tmp_path):
     assert_equal_bits(live("run", tmp_path, kills=4, in_save=2, seed=2))
 
 
+def test_a_micro_batch_that_memory_forced_outlives_kills_whatever_is_free_later(tmp_path):
+    chains = live("tight", tmp_path, kills=2, in_save=0)
+    assert_equal_bits(chains)
+    for chain in chains:
+        assert chain["killed"]["micro_batch_size"] == chain["whole"]["micro_batch_size"] == 8
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("workers", ["0", "2", "0,1,2,4"])

@@ -157,7 +157,7 @@ def _tell(step: _Step, size: int, fitting: int, free: int, room: Room) -> None:
     if fitting < size and not room.is_said:
         why = f"{found}; the batch stays whole"
         if step.is_mixed:
-            why += ", but what samples have to do with one another stays within a micro-batch"
+            why += ", but statistics of BatchNorm and mixing are those of a micro-batch"
         emit("choice", name="micro_batch_size", value=fitting, why=why)
     if not step.fits(fitting, free):
         needed = _told(step.footprint.of(fitting))

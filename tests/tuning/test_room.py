@@ -1,0 +1,268 @@
+"""A step that does not fit the memory of the machine begins in smaller micro-batches."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from headstart.data import decode, load
+from headstart.errors import DeviceError
+from headstart.events import listen
+from headstart.starts import find_start
+from headstart.training import memory
+from headstart.training.defaults import DEFAULTS
+from headstart.training.recipe import Wishes
+from headstart.tuning import room as room_module
+from headstart.tuning.bench import prepare_sample, set_up
+from headstart.tuning.grid import Search
+from headstart.tuning.room import Room, settle_micro_batch
+from headstart.tuning.tune import tune
+from headstart.tuning.wiring import share_of
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def data():
+    return load("digits-8x8")
+
+
+@pytest.fixture(autouse=True)
+def no_swap(monkeypatch):
+    monkeypatch.setattr(memory, "free_swap_bytes", lambda: 0)
+
+
+def make(data, strategy="full", start="scratch/simple-cnn", **wishes):
+    words = {"num_steps": 4, "batch_size": 64, "ema": False} | wishes
+    return set_up(data, find_start(start), strategy, Wishes(**words), size=None, device=CPU, seed=0)
+
+
+def samples(data, bench, num=200):
+    return decode(data, "train", bench.spec, indices=np.arange(num)), decode(
+        data, "val", bench.spec, indices=np.arange(40)
+    )
+
+
+def train(data, monkeypatch, free, bench=None, search=None, **room):
+    """Train with so many bytes free; return the bench, how it went, passes' sizes, and events."""
+    monkeypatch.setattr(memory, "free_memory_bytes", lambda: free)
+    bench = bench or make(data)
+    sizes, told, settled = [], [], {}
+    forward = bench.model.forward
+
+    def seen(*inputs):
+        if bench.model.training:
+            sizes.append(len(inputs[0]))
+        return forward(*inputs)
+
+    monkeypatch.setattr(bench.model, "forward", seen)
+    parts = samples(data, bench)
+    room = Room(on_settled=settled.update, **room)
+    with listen(lambda kind, fields: told.append((kind, fields))):
+        values = {"checkpoints": None, "deadline": None, "stop_requested": lambda: False}
+        tuned = tune(bench, *parts, room=room, search=search, **values)
+    state = tuned.result.state
+    words = [f for kind, f in told if kind in ("choice", "note")]
+    return SimpleNamespace(bench=bench, state=state, sizes=sizes, words=words, settled=settled)
+
+
+def weights(done):
+    return done.bench.model.state_dict()
+
+
+def step_bytes(data, monkeypatch, **words):
+    return train(data, monkeypatch, 2**40, make(data, **words)).settled["step_bytes"]
+
+
+def test_with_room_enough_nothing_changes_and_nothing_is_said(data, monkeypatch):
+    roomy, unknown = (train(data, monkeypatch, free) for free in (2**40, None))
+    assert roomy.sizes[-4:] == unknown.sizes == [64] * 4
+    assert roomy.words == unknown.words == []
+    assert roomy.state.micro_batch_size is None
+    assert roomy.settled["micro_batch_size"] is None
+    assert unknown.settled == {}  # nothing was measured
+    for name, value in weights(unknown).items():
+        assert torch.equal(value, weights(roomy)[name]), name
+
+
+def test_without_room_the_micro_batch_halves_and_the_batch_stays(data, monkeypatch):
+    whole = train(data, monkeypatch, None)
+    needed = step_bytes(data, monkeypatch)
+    tight = train(data, monkeypatch, needed)  # nine tenths of it may be taken
+    assert tight.sizes[-8:] == [32] * 8
+    assert tight.state.micro_batch_size == tight.settled["micro_batch_size"] == 32
+    assert tight.settled["step_bytes"] <= 0.9 * needed
+    (word,) = tight.words
+    assert (word["name"], word["value"]) == ("micro_batch_size", 32)
+    size = f"{needed / 1e6:.0f} MB"
+    why = f"a step of 64 samples needs about {size}, {size} are free; the batch stays whole"
+    assert word["why"] == why
+    for name, value in weights(whole).items():
+        assert torch.allclose(value, weights(tight)[name], atol=1e-4), name
+
+
+def test_short_trials_of_learning_rates_fit_too(data, monkeypatch):
+    needed = step_bytes(data, monkeypatch)
+    row = DEFAULTS["scratch/simple-cnn"]
+    monkeypatch.setitem(DEFAULTS, "scratch/simple-cnn", replace(row, grid=(1.0, 2.0)))
+    search = Search(is_asked=True, on_chosen=lambda rate, rows: None)
+    tight = train(data, monkeypatch, needed, search=search)
+    # two trials and the training; before them a pass of two and one of three samples
+    assert tight.sizes == [2, 3] + 3 * [32] * 8
+
+
+def test_what_the_user_said_stays_and_a_misfit_is_told(data, monkeypatch):
+    needed = step_bytes(data, monkeypatch)
+    said = train(data, monkeypatch, needed, is_said=True)
+    assert said.sizes[-4:] == [64] * 4
+    assert said.settled == {"micro_batch_size": None, "step_bytes": needed}
+    (word,) = said.words
+    assert word["text"].startswith("A step of 64 samples needs about ")
+    assert word["text"].endswith("--micro-batch-size 32 would fit.")
+    bench = make(data, micro_batch_size=16)
+    assert train(data, monkeypatch, needed, bench, is_said=True).words == []
+
+
+@pytest.mark.parametrize("free", [2**20, 2**40, None])
+def test_a_later_life_keeps_what_was_settled_whatever_is_free(data, monkeypatch, free):
+    former = {"micro_batch_size": 16, "step_bytes": 2**25}
+    later = train(data, monkeypatch, free, former=former)
+    assert later.sizes == [16] * 16
+    assert later.settled == {}
+    assert later.words[0]["why"] == "chosen before the run was interrupted"
+    warned = [word["text"] for word in later.words[1:]]
+    assert len(warned) == (free == 2**20)
+    assert all("A step needs about 34 MB, and 1 MB are free now" in text for text in warned)
+    whole = {"micro_batch_size": None, "step_bytes": 2**25}
+    assert train(data, monkeypatch, free, former=whole).sizes == [64] * 4
+
+
+def test_where_not_even_one_sample_fits_it_is_said_and_tried(data, monkeypatch):
+    whole = make(data)
+    learning = room_module.learning_bytes(whole.model, whole.recipe)
+    least = train(data, monkeypatch, learning)
+    assert least.state.micro_batch_size == 1
+    assert "Even micro-batches of 1 need about" in least.words[1]["text"]
+    alone = train(data, monkeypatch, learning, make(data, micro_batch_size=1))
+    assert [*alone.words[0]] == ["text"]
+
+
+def test_where_learning_alone_does_not_fit_it_is_refused(data, monkeypatch):
+    bench = make(data)
+    learning = room_module.learning_bytes(bench.model, bench.recipe)
+    with pytest.raises(DeviceError, match=r"take .* MB under strategy full, and .* are free"):
+        train(data, monkeypatch, learning - 1)
+    monkeypatch.setattr(memory, "free_swap_bytes", lambda: 2**20)  # slow, but not hopeless
+    assert train(data, monkeypatch, learning - 1).state.micro_batch_size == 1
+
+
+def test_freed_memory_is_given_back_before_a_step_is_said_not_to_fit(data, monkeypatch):
+    needed = step_bytes(data, monkeypatch)
+    amounts = iter([needed, 2 * needed])
+    given = []
+    monkeypatch.setattr(memory, "give_back_freed_memory", lambda: given.append(True))
+    bench = make(data)
+    monkeypatch.setattr(memory, "free_memory_bytes", lambda: next(amounts))
+    found = settle(data, bench)
+    assert (found, given) == (None, [True])
+
+
+def settle(data, bench, room=None, num=200):
+    """Settle the micro-batch of a bench that nothing else has touched."""
+    from headstart.tuning.phases import Phases
+    from headstart.tuning.wiring import uncut
+
+    inputs, _ = samples(data, bench, num)
+    share = share_of(None, bench.recipe)
+    phases = Phases(bench, inputs, lambda phase: uncut(bench, inputs, share, 0))
+    return settle_micro_batch(bench, inputs, phases, share, room or Room(), None)
+
+
+@pytest.mark.parametrize("start", ["scratch/resnet18", "scratch/simple-cnn"])
+def test_measuring_leaves_the_model_as_it_was(data, monkeypatch, start):
+    monkeypatch.setattr(memory, "free_memory_bytes", lambda: 2**40)
+    bench = make(data, start=start, dropout=0.2)
+    model = bench.model
+    before = {n: t.clone() for n, t in model.state_dict().items()}
+    modes, random = [m.training for m in model.modules()], torch.get_rng_state()
+    flags = [p.requires_grad for p in model.parameters()]
+    settle(data, bench)
+    assert all(torch.equal(t, before[n]) for n, t in model.state_dict().items())
+    assert [m.training for m in model.modules()] == modes
+    assert [p.requires_grad for p in model.parameters()] == flags
+    assert all(p.grad is None for p in model.parameters())
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+def test_statistics_of_a_micro_batch_want_two_samples_and_are_mentioned(data, monkeypatch):
+    bench = make(data, start="scratch/resnet18")
+    learning = room_module.learning_bytes(bench.model, bench.recipe)
+    monkeypatch.setattr(memory, "free_memory_bytes", lambda: learning)
+    told = []
+    with listen(lambda kind, fields: told.append(fields)):
+        assert settle(data, bench) == 2
+    assert "statistics of BatchNorm and mixing are those of a micro-batch" in told[0]["why"]
+
+
+def test_a_save_counts_for_a_copy_and_a_frozen_layer_for_nothing(data, monkeypatch):
+    monkeypatch.setattr(memory, "free_memory_bytes", lambda: 2**40)
+    found = {}
+    for name, strategy, saved in (
+        ("whole", "full", False),
+        ("saved", "full", True),
+        ("last", "last-n", False),
+        ("gradual", "gradual", False),
+    ):
+        told = {}
+        settle(data, make(data, strategy), Room(is_saved=saved, on_settled=told.update))
+        found[name] = told["step_bytes"]
+    bench = make(data)
+    learning = room_module.learning_bytes(bench.model, bench.recipe)
+    assert found["saved"] == found["whole"] + learning
+    assert found["last"] < found["whole"]
+    # in the end everything learns
+    assert found["gradual"] == pytest.approx(found["whole"], rel=0.01)
+
+
+def test_the_longest_text_decides_and_a_cut_network_takes_less(monkeypatch, tmp_path):
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path))
+    draws = np.random.default_rng(0)
+    words = np.array(["warm", "cold", "film", "plot", "cast", "joke"])
+    lengths = np.r_[np.full(58, 6), [60, 60]]
+    texts = [" ".join(draws.choice(words, num)) for num in lengths]
+    frame = pd.DataFrame({"text": texts, "label": ["a", "b"] * 30})
+    short = frame.assign(text=[" ".join(text.split()[:6]) for text in texts])
+    monkeypatch.setattr(memory, "free_memory_bytes", lambda: 2**40)
+
+    def needed(table, strategy, **wishes):
+        data = load(table, label="label", val_fraction=0.1, test_fraction=0.1, seed=1)
+        words = {"batch_size": 16, "num_steps": 4} | wishes
+        bench = set_up(
+            data, find_start("scratch/bert-tiny"), strategy, Wishes(**words), size=None,
+            device=CPU, seed=0,
+        )  # fmt: skip
+        parts = [prepare_sample(data, name, bench, None, seed=0) for name in ("train", "val")]
+        told = {}
+        tune(
+            bench, *parts, checkpoints=None, deadline=None, stop_requested=lambda: False,
+            room=Room(on_settled=told.update),
+        )  # fmt: skip
+        return told["step_bytes"]
+
+    long = needed(frame, "full")
+    assert long > 1.05 * needed(short, "full")
+    cut, uncut = (needed(frame, "last-n", views=views) for views in (1, 0))
+    assert cut <= uncut < long
+
+
+def test_processes_of_one_machine_share_what_is_free(monkeypatch):
+    monkeypatch.setattr(memory, "free_memory_bytes", lambda: 1_000)
+    team = SimpleNamespace(num=8)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    assert room_module._free_bytes(None) == 1_000
+    assert room_module._free_bytes(team) == 125
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert room_module._free_bytes(team) == 500
