@@ -33,7 +33,7 @@ from headstart.training.checkpoint import CheckpointFolder, optimizer_tensors
 from headstart.training.tensorfile import TensorFile
 
 CHECKPOINT_SECONDS = 0.03
-TIGHT_BYTES = 3_300_000  # free memory that a step of train_run does not fit, a quarter of it does
+TIGHT_BYTES = 3_600_000  # free memory that a step of train_run does not fit, a quarter of it does
 # where a save may be hit: in the middle of the tensors, and before and after each of three files'
 # fsync, the folder's fsync, the rename, the parent's fsync
 NUM_POINTS = 1 + 2 * 6

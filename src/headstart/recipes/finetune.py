@@ -99,7 +99,8 @@ def finetune(
         num_epochs: Passes over train.
         num_steps: Optimizer steps, instead of num_epochs.
         batch_size: Samples an optimizer step, over all devices.
-        micro_batch_size: Samples a forward pass; gradients accumulate up to batch_size.
+        micro_batch_size: Samples a forward pass; gradients accumulate up to batch_size. When not
+            given the whole batch, or what memory has room for.
         input_size: Side of the network input in pixels; for images.
         num_last_layers: Layers that learn under last-n.
         optimizer: Update rule; the family's own when not given.
