@@ -143,7 +143,7 @@ def train_tight(folder, seed, num_workers):
 
     plan = folder / "run" / "state" / "plan.json"
     is_settled = plan.exists() and "room" in json.loads(plan.read_text())
-    free = random.Random(os.getpid()).choice([2**20, 2**28, 2**40]) if is_settled else TIGHT_BYTES
+    free = random.Random(os.getpid()).choice([2**20, 2**40]) if is_settled else TIGHT_BYTES
     memory.free_memory_bytes = lambda: free
     train_run(folder, seed, num_workers, micro_batch_size=None)
 

@@ -149,7 +149,7 @@ class Feed(ABC):
         Args:
             places: int64, shape (B,), positions of the samples.
         """
-        return self._batch(Piece(places, self._ids[places], 0, 0, 1.0))
+        return self._batch(Piece(places, self._ids[places], 0, 0, 1.0), is_last=True)
 
     def step_ids(self, step: int) -> np.ndarray:
         """Return the ids of all samples of one optimizer step, int64, shape (B,)."""
