@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import sys
 
 import pytest
 
-from headstart.data import load
+from headstart.data import delimited, load
 from headstart.data.delimited import read_text_table
 from headstart.data.options import ReadOptions
 from headstart.errors import DataError, OptionError
@@ -98,3 +99,12 @@ def test_load_says_to_unpack_an_archive_and_to_name_columns(tmp_path):
     (tmp_path / "a.zip").write_bytes(b"PK")
     with pytest.raises(DataError, match=r"Unpack it first. A text file without a header row"):
         load(tmp_path / "a.zip", header=["a", "b"])
+
+
+def test_the_memory_that_pyarrow_reads_from_is_its_own():
+    # one of its threads lets go of it last, when Python may be ending: an abort, where Python owns it
+    content = b"a,b\n" + b"1,2\n" * 1000
+    before = sys.getrefcount(content)
+    reader = delimited._reader(content)
+    assert sys.getrefcount(content) == before
+    assert reader.read() == content

@@ -200,11 +200,24 @@ def _parse(
 
 
 def _parse_json(content: bytes, block: int) -> Any:
-    import pyarrow as pa
     import pyarrow.json
 
     options = pyarrow.json.ReadOptions(block_size=block)
-    return pyarrow.json.read_json(pa.BufferReader(content), read_options=options)
+    return pyarrow.json.read_json(_reader(content), read_options=options)
+
+
+def _reader(content: bytes) -> Any:
+    """Return content as a file in memory of pyarrow's own.
+
+    Not ``BufferReader(content)``: a thread of pyarrow's may let go of the content last, after the
+    table has been returned, and a thread that needs Python for that while Python ends aborts the
+    process: exit code 134 in place of the error's own.
+    """
+    import pyarrow as pa
+
+    copy = pa.BufferOutputStream()
+    copy.write(content)
+    return pa.BufferReader(copy.getvalue())
 
 
 def _parse_csv(
@@ -215,7 +228,7 @@ def _parse_csv(
     import pyarrow.csv
 
     return pyarrow.csv.read_csv(
-        pa.BufferReader(content),
+        _reader(content),
         pyarrow.csv.ReadOptions(block_size=block, column_names=list(names)),
         pyarrow.csv.ParseOptions(
             delimiter=delimiter,
