@@ -89,6 +89,9 @@ class Follower:
         """Set up the model that the leader will fine-tune."""
         recipe = Recipe(**word["recipe"])
         start, module = self.find()
+        # under other strategies it is a number that nobody has asked for: a start without layers
+        # (a linear one) would refuse it
+        num_last = recipe.num_last_layers if recipe.strategy == "last-n" else None
         self._train = None
         self._bench = set_up(
             self.dataset,
@@ -98,7 +101,7 @@ class Follower:
                 drop_path=recipe.drop_path,
                 dropout=recipe.dropout,
                 channels_last=recipe.channels_last,
-                num_last_layers=recipe.num_last_layers,
+                num_last_layers=num_last,
             ),
             size=word["size"],
             device=self.team.device,
