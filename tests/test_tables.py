@@ -57,6 +57,24 @@ def test_linear_regression_by_gradient_steps_when_asked(diabetes, tmp_path):
     assert rmse[1] == pytest.approx(rmse[0], rel=0.05)
 
 
+@pytest.mark.parametrize(
+    ("options", "strategy"),
+    [
+        ({"learning_rate": 0.03}, "full"),
+        ({"num_steps": 20, "optimizer": "sgd"}, "full"),
+        ({"num_workers": 1}, "head"),
+    ],
+)
+def test_what_only_steps_can_serve_leads_a_linear_start_to_steps(
+    diabetes, tmp_path, options, strategy
+):
+    run = finetune(diabetes, "scratch/linear", tmp_path / "run", **options)
+    assert run.model_record["strategy"] == strategy
+    asked = [name for name in options if name in ("learning_rate", "num_steps", "optimizer")]
+    for name in asked:
+        assert any(name in choice["why"] for choice in run.options["choices"])
+
+
 def test_trees_stand_beside_and_the_report_says_who_won(diabetes, tmp_path):
     run = finetune(diabetes, "scratch/mlp", tmp_path / "run", num_epochs=5)
     ladder = run.metrics["before_after"]["figures"]

@@ -93,7 +93,8 @@ def finetune(
             layers), lp-ft (first the head, then everything), gradual (first the head, then layer
             after layer from the last one down), full (everything at once), lora (first the head,
             then low-rank adapters beside frozen weights); auto is lp-ft for a pretrained start,
-            head for a linear one, and full for other random weights.
+            head for a linear one (it is solved for, unless an option such as learning_rate or
+            num_steps asks for gradient steps), and full for other random weights.
         out: Run folder to write; runs/<data> when not given.
         budget: Hard limit of the whole command, for example 90s, 10m or 2h.
         num_epochs: Passes over train.
@@ -216,7 +217,7 @@ def _finetune(
         wishes = resolve_wishes(said, dataset, target)
         chosen, input_size, seed = said["strategy"], said["input_size"], said["seed"]
         if chosen == "auto":
-            chosen, why = choose_strategy(found)
+            chosen, why = choose_strategy(found, said)
             emit("choice", name="strategy", value=chosen, why=why)
         if module is None and input_size is None:
             bench, _, note = fitting_bench(
@@ -280,9 +281,18 @@ def _own_network(module: nn.Module | None) -> nn.Module | None:
     return module.network if isinstance(module, Encoder) else module
 
 
-def choose_strategy(start: Start) -> tuple[StrategyName, str]:
-    """Return what learns where nobody said it, and why."""
+def choose_strategy(start: Start, said: dict[str, Any]) -> tuple[StrategyName, str]:
+    """Return what learns where nobody said it, and why.
+
+    Args:
+        start: Linear, pretrained, or neither.
+        said: Options by name; a linear start is solved for unless one of them asks for steps.
+    """
+    from headstart.training.limits import steps_asked
+
     if start.family == "linear":
+        if asked := steps_asked(said):
+            return "full", f"the start is linear, and {', '.join(asked)} asks for gradient steps"
         return "head", "the start is linear, and a linear model is solved for"
     if start.pretrained_on is not None:
         return "lp-ft", "the start is pretrained"

@@ -76,6 +76,24 @@ _LOOP_ONLY: dict[str, object] = {
     "tensor_parallel_size": 1,
 }
 
+# Of these, what says how the steps are computed and not what they learn.
+_HOW = {"micro_batch_size", "precision", "compile", "views", "num_workers", "fsdp"} | {
+    "tensor_parallel_size"
+}
+
+
+def steps_asked(said: Mapping[str, object]) -> list[str]:
+    """Return the options that were said and that only gradient steps can serve.
+
+    Args:
+        said: Options by name; None and ``auto`` are unsaid.
+    """
+    return [
+        name
+        for name, unsaid in _LOOP_ONLY.items()
+        if name not in _HOW and said.get(name, unsaid) not in (unsaid, "auto")
+    ]
+
 
 def check_limits(
     said: Mapping[str, object],
