@@ -100,6 +100,15 @@ def test_a_later_life_goes_on_with_the_same_plan_and_with_no_other(tmp_path, mon
     (state / "plan.json").write_text('{"options": {"seed": 0}}')
     assert meant(seed=0) == (True, False)
     assert meant(seed=1) == (False, False)  # somebody else's: refused as in a first life
+    assert meant(seed=0, num_workers=2) == (True, False)  # changes no result, as on a resume
+
+
+def test_a_resumed_run_that_dies_before_it_writes_its_plan_is_resumed_again(tmp_path, monkeypatch):
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "plan.json").write_text('{"options": {"seed": 1}}')
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    # what differs is for the session to name; to forget --resume would ask for it in vain
+    assert after_restart(tmp_path, {"seed": 0}, resume=True, overwrite=False) == (True, False)
 
 
 def test_a_finished_run_is_found_again_by_the_launch_that_made_it_and_no_other(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import RunFolderError
@@ -11,6 +12,19 @@ if TYPE_CHECKING:
 
 # a later life may have other means, and how a run lies on devices is like the number of processes
 _CHANGE_NO_RESULT = ("num_workers", "fsdp", "tensor_parallel_size")
+
+
+def is_same_run(former: object, options: Mapping[str, Any]) -> bool:
+    """Return whether options are those of an unfinished run, but for what changes no result.
+
+    Args:
+        former: What its plan holds; anything else than options is no run's.
+        options: Of this life.
+    """
+    if not isinstance(former, dict):
+        return False
+    names = {*former, *options} - {*_CHANGE_NO_RESULT}
+    return all(former.get(name) == options.get(name) for name in names)
 
 
 def resumed_plan(folder: RunFolder, plan: dict[str, Any]) -> dict[str, Any]:

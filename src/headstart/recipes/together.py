@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from headstart.errors import HeadstartError, OptionError, ProcessLost
 from headstart.events import emit, seconds_since_command_began
+from headstart.recipes.plan import is_same_run
 from headstart.reporting.console import attached
 from headstart.run import Run
 from headstart.runfolder import finished_run, is_claimed_only, planned_options
@@ -92,7 +93,8 @@ def after_restart(
     """Return what ``resume`` and ``overwrite`` mean in a life that a launcher has started again.
 
     What the life before has left unfinished is gone on with, and what it had claimed without
-    writing a plan is replaced. In the first life both are what the user said.
+    writing a plan is replaced. In the first life both are what the user said; and a ``--resume``
+    holds in every life, where the plan is compared as ever.
 
     Args:
         out: The run folder; None for one that does not exist yet.
@@ -103,7 +105,7 @@ def after_restart(
     if _variable("TORCHELASTIC_RESTART_COUNT", 0) == 0 or out is None:
         return resume, overwrite
     path = Path(out)
-    if planned_options(path) == dict(options):
+    if resume or is_same_run(planned_options(path), options):
         return True, False
     return False, overwrite or is_claimed_only(path)
 
