@@ -13,6 +13,7 @@ control beside it, and how many runs beat the control with p < 0.05.
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import math
 import os
@@ -32,6 +33,13 @@ MINILM, BERT, MLP, LINEAR = (
     "scratch/mlp",
     "scratch/linear",
 )
+
+# The columns of files without a header row, as their .names files give them.
+WINE = """fixed_acidity volatile_acidity citric_acid residual_sugar chlorides free_sulfur_dioxide
+    total_sulfur_dioxide density pH sulphates alcohol quality"""
+BOSTON = "crim zn indus chas nox rm age dis rad tax ptratio b lstat medv"
+ADULT = """age workclass fnlwgt education education_num marital_status occupation relationship race
+    sex capital_gain capital_loss hours_per_week native_country income"""
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,19 @@ def jobs(root: Path) -> list[Job]:
         "label": "median_house_value",
         "task": "regression",
     }
+    wine = {
+        "source": str(table / "winequality-red.csv"),
+        "header": WINE.split(),
+        "label": "quality",
+        "task": "regression",
+    }
+    boston = {
+        "source": str(table / "boston_housing.csv"),
+        "header": BOSTON.split(),
+        "label": "medv",
+        "task": "regression",
+    }
+    adult = {"source": adult_folder(table), "header": ADULT.split(), "label": "income"}
     ames = {"source": str(table / "ames.csv.gz"), "label": "Sale_Price", "task": "regression"}
     return [
         Job("trec", MINILM, 5, trec, {"num_steps": 300}),
@@ -71,6 +92,12 @@ def jobs(root: Path) -> list[Job]:
         Job("california", LINEAR, 5, homes),
         Job("ames", MLP, 5, ames),
         Job("ames", LINEAR, 5, ames),
+        Job("wine", MLP, 5, wine),
+        Job("wine", LINEAR, 5, wine),
+        Job("boston", MLP, 5, boston),
+        Job("boston", LINEAR, 5, boston),
+        Job("adult", MLP, 1, adult),
+        Job("adult", LINEAR, 1, adult),
     ]
 
 
@@ -85,6 +112,17 @@ def sms_file(text: Path) -> str:
 def chn_file(text: Path) -> str:
     """Return the file of the hotel reviews."""
     return str(sorted((text / "chnsenticorp").glob("*.csv*"))[0])
+
+
+def adult_folder(table: Path) -> str:
+    """Return a folder with both files of adult: in UCI's test file every class ends with a dot."""
+    folder = Path(tempfile.gettempdir()) / "headstart-adult"
+    folder.mkdir(exist_ok=True)
+    for split in ("train", "test"):
+        text = gzip.decompress((table / f"adult-{split}.csv.gz").read_bytes()).decode()
+        rows = [line.rstrip(".") for line in text.splitlines() if line.count(",") == 14]
+        (folder / f"{split}.csv").write_text("\n".join(rows) + "\n")
+    return str(folder)
 
 
 def run_job(job: Job, seed: int, out: Path) -> dict[str, Any]:

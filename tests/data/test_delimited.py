@@ -102,7 +102,7 @@ def test_load_says_to_unpack_an_archive_and_to_name_columns(tmp_path):
 
 
 def test_the_memory_that_pyarrow_reads_from_is_its_own():
-    # one of its threads lets go of it last, when Python may be ending: an abort, where Python owns it
+    # one of its threads lets go of it last, while Python may be ending: it aborts what needs Python
     content = b"a,b\n" + b"1,2\n" * 1000
     before = sys.getrefcount(content)
     reader = delimited._reader(content)

@@ -31,8 +31,9 @@ def read(values, modality="table", **options):
     ("values", "task", "note"),
     [
         (["a", "b"] * 9, "classification", None),
-        ([0.0, 1.0] * 9, "classification", None),
-        (["0.0", "1.0"] * 9, "classification", None),
+        ([0, 1] * 9, "classification", None),
+        ([0.0, 1.0] * 9, "classification", "Column 'y' has 2 distinct whole numbers: classif"),
+        (["1.0", "2.0"] * 9, "classification", "Column 'y' has 2 distinct whole numbers: classif"),
         ([True, False] * 9, "classification", None),
         (["01", "02"] * 9, "classification", None),
         ([3, 4, 5, 6, 7] * 9, "classification", "Column 'y' has 5 distinct whole numbers: classif"),
@@ -56,6 +57,21 @@ def test_read_targets_decides_the_task_and_says_so(values, task, note):
         assert targets.notes[0].startswith(note)
         other = "regression" if task == "classification" else "classification"
         assert targets.notes[0].endswith(f"(say --task {other} otherwise).")
+
+
+@pytest.mark.parametrize(
+    ("values", "mark"),
+    [
+        (["a", "b", "a;b", "a;c", "b;c", "a;b;c"] * 4, ";"),
+        (["red, blue", "red, green", "blue, green", "red", "green"] * 4, ","),
+        (["Bonn, DE", "Graz, AT", "Wien, AT"] * 4, None),
+        (["n/a", "yes", "no"] * 4, None),
+    ],
+)
+def test_read_targets_says_how_to_part_classes_that_look_like_several(values, mark):
+    for modality in ("text", "image"):
+        notes = read(values, modality).notes
+        assert (f"say --separator '{mark}'" in notes[0]) if mark else not notes
 
 
 def test_read_targets_does_what_is_said_without_a_note():

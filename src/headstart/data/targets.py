@@ -132,7 +132,7 @@ def _decide(
     if any(isinstance(value, (list, tuple, set, np.ndarray)) for value in values):
         return "multi-label", None
     if modality == "image":
-        return "classification", None
+        return "classification", _several_in_a_cell(values, what)
     found = [as_number(value) for value in values]
     numbers = [number for number in found if number is not None and not math.isnan(number)]
     distinct = set(numbers)
@@ -148,7 +148,7 @@ def _decide(
                 f"{len(numbers):,} other values are numbers. Correct it, or say "
                 "--task classification if all of them are classes."
             )
-        return "classification", None
+        return "classification", _several_in_a_cell(values, what)
     otherwise = "(say --task {} otherwise)."
     if real is not None:
         return "regression", (
@@ -160,12 +160,28 @@ def _decide(
             f"{what} has {len(distinct):,} distinct numbers: regression "
             + otherwise.format("classification")
         )
-    if len(distinct) >= FEW_VALUES:
+    # numbers with a decimal point could be measured ones as well, however few there are
+    has_point = any(isinstance(v, (float, np.floating)) or "." in str(v) for v in values)
+    if len(distinct) >= FEW_VALUES or (has_point and len(distinct) > 1):
         return "classification", (
             f"{what} has {len(distinct)} distinct whole numbers: classification "
             + otherwise.format("regression")
         )
     return "classification", None
+
+
+def _several_in_a_cell(values: Sequence[object], what: str) -> str | None:
+    """Return a note where classes look as if several stood in a cell: few parts, many mixtures."""
+    words = {value.strip() for value in values if isinstance(value, str)}
+    for mark in SEPARATORS:
+        mixed = sorted(word for word in words if mark in word)
+        parts = {part.strip() for word in words for part in word.split(mark)}
+        if mixed and len(parts - {""}) < len(words):
+            return (
+                f"{what} holds classes such as '{mixed[0]}', each read as one: if '{mark}' stands "
+                f"between several labels, say --separator '{mark}'."
+            )
+    return None
 
 
 def _read_numbers(values: Sequence[object], what: str, place: Place) -> np.ndarray:

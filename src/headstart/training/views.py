@@ -115,7 +115,7 @@ def choose_views(
     runs = f" x {num_runs} runs" if num_runs > 1 else ""
     sum_ = (
         f"the frozen {flop_share:.0%} of a pass is computed {fitting} instead of "
-        f"{num_epochs:g}{runs} times a sample: (3 - 2f) / (V f / E + 3 (1 - f) + reading) = "
+        f"{num_epochs:.3g}{runs} times a sample: (3 - 2f) / (V f / E + 3 (1 - f) + reading) = "
         f"{gain:.1f}x the uncached speed, in {_size(num_bytes)}"
     )
     if gain < _LEAST_GAIN and wanted is None:
