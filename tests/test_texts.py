@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import headstart as hs
-from headstart.errors import Interrupted, OptionError, StartError
+from headstart.errors import DataError, Interrupted, OptionError, StartError
 from headstart.events import listen
 
 GOOD = ["wonderful", "brilliant", "charming", "moving", "superb", "warm", "clever", "funny"]
@@ -176,13 +176,30 @@ def test_every_strategy_of_a_pretrained_encoder(few, minilm, tmp_path, strategy)
     assert ("frozen start + linear probe" in names) == (strategy != "head")
 
 
+def test_predict_reads_the_encoding_that_is_said_and_takes_no_gap_for_a_word(few, tmp_path):
+    run = str(finetune(few, "scratch/tfidf", tmp_path / "run").path)
+    rows, gap = tmp_path / "rows.csv", tmp_path / "gap.csv"
+    rows.write_bytes("text,id\n这家酒店的服务很好,1\nwarm and kind,2\n".encode("gb18030"))
+    assert len(hs.predict(run, [str(rows)], encoding="gb18030")) == 2
+    with pytest.raises(DataError, match=r"rows.csv is not UTF-8.*--encoding gb18030"):
+        hs.predict(run, [str(rows)])
+    with pytest.raises(OptionError, match="encoding is 'gb1803', which is unknown"):
+        hs.predict(run, [str(rows)], encoding="gb1803")
+    gap.write_text("text,id\nwarm and kind,1\n,2\n")
+    with pytest.raises(DataError, match="'text 2' cannot be used: the text is empty"):
+        hs.predict(run, [str(gap)])
+
+
 def test_exported_text_run_gives_the_same_logits(few, minilm, tmp_path):
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
     options = {"strategy": "full", "num_steps": 3, "batch_size": 8}
     run = finetune(few, minilm, tmp_path / "run", **options)
-    folder = hs.export(str(run.path), out=str(tmp_path / "exported"))
+    told = []
+    with listen(lambda kind, fields: told.append(fields.get("text", ""))):
+        folder = hs.export(str(run.path), out=str(tmp_path / "exported"))
+    assert any(f"divide the logits by {run.model.temperature:.4g}" in text for text in told)
     text = "The music is wonderful and the story stays warm."
     tokenizer = AutoTokenizer.from_pretrained(folder)
     with torch.inference_mode():

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from headstart.data.records import NOUNS, SPLIT_CODES, SPLIT_NAMES, UNASSIGNED, Records
-from headstart.errors import DataError, quoted
+from headstart.errors import DataError, did_you_mean, quoted
 
 TRAIN, VAL, TEST = (SPLIT_CODES[name] for name in SPLIT_NAMES)
 FEW_PER_CLASS = 10
@@ -278,11 +278,12 @@ def _check_unseen(records: Records, splits: np.ndarray) -> None:
         if len(unseen):
             first = unseen[0]
             where = np.flatnonzero((splits == code) & (records.targets == first))[0]
+            known = [records.classes[i] for i in np.flatnonzero(counts[TRAIN])]
             raise DataError(
                 f"Class '{records.classes[first]}' is in {SPLIT_NAMES[code]} "
                 f"({records.samples.name(int(where))}) but not in train (classes there: "
-                f"{quoted([records.classes[i] for i in np.flatnonzero(counts[TRAIN])])}). "
-                f"Add training {NOUNS[records.modality][1]} of it, or remove it."
+                f"{quoted(known)}).{did_you_mean(records.classes[first], known)} Write it "
+                f"alike, add training {NOUNS[records.modality][1]} of it, or remove it."
             )
 
 

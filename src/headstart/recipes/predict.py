@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from headstart.errors import DataError, quoted
+from headstart.errors import DataError, OptionError, quoted
 from headstart.reporting.console import attached
 from headstart.run import Run
 from headstart.types import Prediction
@@ -15,7 +15,7 @@ _ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 _TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".csv.gz", ".tsv.gz")
 
 
-def predict(run: str, files: Sequence[str]) -> list[Prediction]:
+def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> list[Prediction]:
     """Predict new samples with a finished run.
 
     Args:
@@ -23,12 +23,15 @@ def predict(run: str, files: Sequence[str]) -> list[Prediction]:
         files: Images: files, or folders of image files. Texts: the texts themselves, or .txt files.
             Texts and tables: CSV, TSV, Parquet or JSONL files with the columns of the training
             data.
+        encoding: How bytes of text files stand for characters, for example gb18030; as in the
+            training data when not given.
 
     Returns:
         One prediction a sample: the class with its calibrated probability and those of all
         classes, or the value.
 
     Raises:
+        OptionError: If the encoding is unknown.
         RunFolderError: If the run folder holds no model.
         DataError: If a file does not exist, or is not what the model reads.
 
@@ -37,6 +40,10 @@ def predict(run: str, files: Sequence[str]) -> list[Prediction]:
         >>> hs.predict("runs/digits", ["seven.png"])[0].label  # doctest: +SKIP
         '7'
     """
+    from headstart.data.options import ReadOptions, option_problems
+
+    if problems := option_problems(ReadOptions(encoding=encoding)):
+        raise OptionError(" ".join(problems))
     opened = run if isinstance(run, Run) else Run(run)
     given = [files] if isinstance(files, str | Path) else list(files)
     modality = opened.model.schema.modality
@@ -47,14 +54,14 @@ def predict(run: str, files: Sequence[str]) -> list[Prediction]:
         texts: list[str] = []
         for word in given:
             if word.lower().endswith(_TABLES):
-                found += opened.predict(_rows(opened, Path(word)))
+                found += opened.predict(_rows(opened, Path(word), encoding))
             elif modality == "table":
                 raise DataError(
                     f"'{word}' is no table; expected a file that ends in {', '.join(_TABLES)}, "
                     f"with the columns of the training data. Give such a file."
                 )
             else:
-                texts.append(_text(word))
+                texts.append(_text(word, encoding))
         return found + (opened.predict(texts) if texts else [])
 
 
@@ -80,24 +87,24 @@ def _images(path: Path) -> list[Path]:
     return [path]
 
 
-def _text(word: str) -> str:
+def _text(word: str, encoding: str | None) -> str:
     """Return a text: the content of a .txt file, or the word itself."""
     if not word.lower().endswith(".txt"):
         return word
     try:
-        return Path(word).read_text(encoding="utf-8-sig")
+        return Path(word).read_text(encoding=encoding or "utf-8-sig")
     except FileNotFoundError:
         raise DataError(
             f"{word} does not exist; expected a text file. Check the path, or give the text itself."
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeError) as error:
         raise DataError(
-            f"{word} cannot be read as UTF-8 text ({error}); expected a text file in UTF-8. "
-            f"Convert it first."
+            f"{word} cannot be read as {encoding or 'UTF-8'} text ({error}); expected a text file. "
+            f"Say its --encoding, or convert it to UTF-8."
         ) from error
 
 
-def _rows(run: Run, path: Path) -> object:
+def _rows(run: Run, path: Path, encoding: str | None) -> object:
     """Return the rows of a table file, or its texts where the run reads texts."""
     import pyarrow as pa
 
@@ -111,7 +118,7 @@ def _rows(run: Run, path: Path) -> object:
         )
     source = run.data.get("source") or {}
     header = tuple(source["header"]) if source.get("header") else None
-    options = ReadOptions(header=header, encoding=source.get("encoding"))
+    options = ReadOptions(header=header, encoding=encoding or source.get("encoding"))
     table = read_table(path, path.name, options)
     if run.model.schema.modality == "table":
         return pa.table({column: table.values(column) for column in table.columns})
@@ -121,4 +128,5 @@ def _rows(run: Run, path: Path) -> object:
             f"Column '{column}' is missing in {path} (found: {quoted(table.columns)}); expected "
             f"the texts there, as in the training data. Rename the column."
         )
-    return [str(value) for value in table.values(column)]
+    # a missing text is an empty one, which is refused by its number, and not the word "None"
+    return ["" if value is None else str(value) for value in table.values(column)]
