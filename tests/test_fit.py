@@ -1,8 +1,10 @@
 """The main job: the start is chosen, the budget kept, and the choice told."""
 
+import importlib
 import json
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from headstart.events import listen
 from headstart.ranking import default_starts, screen
 from headstart.starts import find_start
 from headstart.tuning.clock import Clock
+from headstart.types import Figure
 
 
 @pytest.fixture(autouse=True)
@@ -111,7 +114,8 @@ def test_a_start_too_slow_for_its_share_is_left_out_and_says_so(data, processor_
 
 def test_when_nothing_can_be_tried_the_reason_is_told(data, processor_clock):
     with pytest.raises(
-        StartError, match=r"None of 1 starts could be tried: left out: (a step takes|Start )"
+        StartError,
+        match=r"None of 1 starts could be tried: scratch.resnet50 left out: (a step|Start )",
     ):
         screen(
             data,
@@ -142,3 +146,36 @@ def test_an_interrupted_fit_goes_on_with_its_choice(data, tmp_path, processor_cl
         run = hs.fit(data, **words, resume=True)
     assert "Choosing the start" not in stages
     assert run.metrics["test"]["figures"]["accuracy"]["value"] > 0.9
+
+
+def test_a_start_that_is_refused_late_does_not_cost_the_others_their_turn(monkeypatch):
+    ranking = importlib.import_module("headstart.ranking.screen")
+    slow, quick, third = (
+        find_start(f"scratch/{n}") for n in ("resnet18", "simple-cnn", "vit-tiny")
+    )
+    clock = SimpleNamespace(budget_seconds=10.0, spent=0.0)
+
+    def attempt(dataset, start, clock, allowance, **_):
+        clock.spent += 5.0  # more than the whole share
+        if start is slow:
+            raise StartError("too slow.")
+        figure = Figure(0.9, 0.8, 1.0)
+        found = ranking.Candidate(start, 8, "full", "accuracy", figure, 0.1, 5.0, "")
+        return found, None, None, None
+
+    monkeypatch.setattr(ranking, "_try", attempt)
+    options = {
+        "clock": clock,
+        "share": 0.2,
+        "seed": 0,
+        "device": None,
+        "on_better": lambda *_: None,
+    }
+    data = hs.load("digits-8x8")
+    notes = [c.note for c in ranking.screen(data, [slow, quick, third], **options)]
+    spent = "left out: screening's share of the budget is spent"
+    assert sorted(notes) == ["", spent, "left out: too slow."]
+    with pytest.raises(
+        StartError, match=r"2 starts .*resnet18 left out: too slow; .*resnet18 left"
+    ):
+        ranking.screen(data, [slow, slow], **options)

@@ -126,7 +126,8 @@ def screen(
         weights = [1.0 if s.pretrained_on else _SCRATCH_WEIGHT for s in starts[index:]]
         allowance = max(1.0, until - clock.spent) * weights[0] / sum(weights)
         emit("task", name="screening", done=index, total=len(starts), start=start.address)
-        if candidates and clock.spent > until - 1.0:
+        # while none can be used the next is tried all the same: without one there is no run
+        if best > float("-inf") and clock.spent > until - 1.0:
             candidates.append(
                 _left_out(start, metric, "left out: screening's share of the budget is spent")
             )
@@ -144,9 +145,10 @@ def screen(
             on_better(bench, val, logits)
     emit("task", name="screening", done=len(starts), total=len(starts))
     if best == float("-inf"):
+        notes = "; ".join(f"{c.start.address} {c.note.rstrip('.')}" for c in candidates)
         raise StartError(
-            f"None of {len(starts)} starts could be tried: {candidates[0].note}. Raise --budget, "
-            f"or name one with --starts."
+            f"None of {len(starts)} starts could be tried: {notes}. Raise --budget, or name others "
+            f"with --starts."
         )
     return sorted(candidates, key=lambda c: -np.nan_to_num(sign * c.score.value, nan=-np.inf))
 
