@@ -105,7 +105,7 @@ def test_assign_splits_refuses_a_class_that_is_too_small():
 def test_assign_splits_refuses_a_class_that_train_lacks():
     with pytest.raises(
         DataError,
-        match=r"Class 'c' is in test \(X\[9\]\) but not in train .*'a', 'b'\)\. Write it alike, add",
+        match=r"Class 'c' is in test \(X\[9\]\) but not in train .*'a', 'b'\)\. Write it alike",
     ):
         assign(records([0, 0, 0, 1, 1, 1, 0, 1, 0, 2], [0] * 6 + [1, 1, 2, 2]))
 
