@@ -31,14 +31,6 @@ def still_clock(monkeypatch):
 
 
 @pytest.fixture
-def known_speed(monkeypatch):
-    """Let a pass be measured as a millisecond a sample: whether a cache pays rests on it."""
-    monkeypatch.setattr(
-        "headstart.tuning.fitting.seconds_per_sample", lambda *args, **options: 1e-3
-    )
-
-
-@pytest.fixture
 def processor_clock(monkeypatch):
     """Return a clock that counts the work of this process."""
     return set_clock(monkeypatch, ProcessorClock())

@@ -7,7 +7,7 @@ from headstart import cli
 
 
 @pytest.fixture
-def filled(tmp_path, monkeypatch, known_speed):
+def filled(tmp_path, monkeypatch):
     """Return a cache that one run has filled."""
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("HEADSTART_CACHE_LIMIT", raising=False)

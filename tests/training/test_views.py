@@ -7,7 +7,7 @@ CASE = {
     "flop_share": 0.917,
     "num_epochs": 20,
     "is_augmented": True,
-    "sample_seconds": 0.01,
+    "sample_flops": 3e8,
     "sample_bytes": 20_000,
     "num_samples": 1000,
     "limit_bytes": 10**9,
@@ -63,7 +63,7 @@ def test_views_that_save_nothing_are_not_kept():
 
 def test_reading_counts():
     # a huge map of a cheap prefix costs more to read than to compute again
-    slow = CASE | {"sample_bytes": 5_000_000, "sample_seconds": 0.001, "limit_bytes": 10**12}
+    slow = CASE | {"sample_bytes": 5_000_000, "sample_flops": 3e7, "limit_bytes": 10**12}
     assert choose_views(**slow).num == 0
 
 

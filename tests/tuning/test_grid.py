@@ -103,9 +103,7 @@ def test_a_default_that_does_not_learn_is_left_for_a_rate_that_does(data, grid, 
     ],
     ids=["full", "last-n, cached", "lp-ft", "gradual"],
 )
-def test_where_the_default_stays_the_run_is_the_same_bit_for_bit(
-    data, grid, tmp_path, known_speed, options
-):
+def test_where_the_default_stays_the_run_is_the_same_bit_for_bit(data, grid, tmp_path, options):
     plain = finetune(data, tmp_path / "plain", **options)
     grid((1.0, 1e3))
     run = finetune(data, tmp_path / "grid", learning_rate="grid", **options)

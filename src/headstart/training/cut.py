@@ -39,7 +39,9 @@ class Cut:
         prefix: Inputs to what crosses; eval mode, no gradients.
         suffix: What crosses to the network's output.
         slots: What crosses, in order.
-        flop_share: Share of a forward pass's arithmetic that lies in the prefix, in (0, 1].
+        flops: Multiplications and additions of a forward pass, for one sample of the example's
+            length.
+        flop_share: Share of them that lies in the prefix, in (0, 1].
         bytes_per_sample: Bytes that the prefix computes for one sample of the example's length.
         silenced: Modules that would draw random numbers inside the prefix (a dropout on the
             embeddings); the uncut network gives the same only where they are in eval mode.
@@ -50,6 +52,7 @@ class Cut:
     prefix: Prefix
     suffix: Suffix
     slots: tuple[Slot, ...]
+    flops: float
     flop_share: float
     bytes_per_sample: int
     silenced: tuple[str, ...]
@@ -277,6 +280,7 @@ def _build(
         prefix,
         suffix,
         described,
+        parts.flops / _PROBE_ROWS,
         parts.flop_share,
         sum(
             t.nbytes // len(t)

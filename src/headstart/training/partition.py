@@ -31,13 +31,15 @@ class Partition:
         crossing: Values that the prefix hands over, in the order they arise.
         silenced: Paths of modules that draw random numbers inside the prefix; they must be in eval
             mode wherever the uncut network is to give the same.
-        flop_share: Share of the arithmetic that lies in the prefix.
+        flops: Multiplications and additions of the whole pass.
+        flop_share: Share of them that lies in the prefix.
     """
 
     prefix: frozenset[int]
     suffix: frozenset[int]
     crossing: tuple[int, ...]
     silenced: tuple[str, ...]
+    flops: float
     flop_share: float
 
 
@@ -92,7 +94,7 @@ def divide(
     total = sum(step.flops for step in trace.steps)
     share = sum(trace.steps[index].flops for index in prefix) / total
     suffix = (depends | live) - prefix
-    return Partition(frozenset(prefix), frozenset(suffix), crossing, silenced, share)
+    return Partition(frozenset(prefix), frozenset(suffix), crossing, silenced, total, share)
 
 
 def _reached(trace: Trace, values: Collection[int], steps: Collection[int]) -> set[int]:

@@ -21,6 +21,9 @@ _LEAST_GAIN = 1.1  # a speed-up below this is not worth the disk
 _MEMORY_SHARE = 0.25  # of the free memory: what is smaller stays in the system's file cache
 _MEMORY_SPEED = 2e9  # bytes a second that a batch is gathered with
 _DISK_SPEED = 4e8
+# Multiplications and additions a second, about. Counted and not measured: a command that is given
+# twice must choose the same views twice, and so end with the same weights.
+_SPEED = {"cpu": 3e10, "cuda": 2e13}
 # An epoch number that no training reaches: the permutations have a stream of their own.
 _ORDER_OF_VIEWS = -1
 
@@ -71,13 +74,14 @@ def choose_views(
     flop_share: float,
     num_epochs: float,
     is_augmented: bool,
-    sample_seconds: float,
+    sample_flops: float,
     sample_bytes: int,
     num_samples: int,
     limit_bytes: int,
     free_memory_bytes: int,
     num_runs: int = 1,
     wanted: int | None = None,
+    device_type: str = "cpu",
 ) -> Views:
     """Choose how many views of each sample are kept.
 
@@ -85,13 +89,14 @@ def choose_views(
         flop_share: The prefix's share of a forward pass, in [0, 1].
         num_epochs: Of one run.
         is_augmented: Whether samples are augmented; otherwise one view is all there is.
-        sample_seconds: One forward pass of one sample.
+        sample_flops: Multiplications and additions of one forward pass of one sample.
         sample_bytes: What crosses the cut for one sample.
         num_samples: N.
         limit_bytes: What the cache may take.
         free_memory_bytes: What the machine has free.
         num_runs: Runs that share the cache (candidates of a search).
         wanted: What the user asked for; None chooses.
+        device_type: Where the network runs.
     """
     whole = max(1, int(num_epochs))
     most = wanted if wanted is not None else (min(_VIEWS, whole) if is_augmented else 1)
@@ -110,6 +115,7 @@ def choose_views(
     num_bytes = one_view * fitting
     is_in_memory = num_bytes <= _MEMORY_SHARE * free_memory_bytes
     rate = _MEMORY_SPEED if is_in_memory else _DISK_SPEED
+    sample_seconds = sample_flops / _SPEED.get(device_type, _SPEED["cpu"])
     load = sample_bytes / rate / max(1e-9, sample_seconds)
     gain = speedup(flop_share, fitting, num_epochs, num_runs, load)
     runs = f" x {num_runs} runs" if num_runs > 1 else ""

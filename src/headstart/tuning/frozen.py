@@ -197,20 +197,22 @@ def _fill(
     recipe, cut = job.recipe, job.cut
     cache = ActivationCache()
     policy = POLICIES[recipe.augment]
-    mean_length = 1.0 if train.lengths is None else float(train.lengths.mean())
+    lengths = train.lengths
+    mean_length = 1.0 if lengths is None else float(lengths.mean())
+    longest = 1.0 if lengths is None else float(lengths.max())
     layout = Layout(cut.kept, len(train), train.lengths)
     row = layout.row_bytes + int(layout.token_bytes * mean_length)
     views = choose_views(
-        # arithmetic, not time: the same run must choose the same views again
         flop_share=cut.flop_share,
         num_epochs=num_epochs,
         is_augmented=policy is not None,
-        sample_seconds=seconds_per_sample,
+        sample_flops=cut.flops * mean_length / longest,
         sample_bytes=row,
         num_samples=len(train),
         limit_bytes=cache.limit_bytes,
         free_memory_bytes=free_memory_bytes() or _UNKNOWN_MEMORY,
         wanted=recipe.views,
+        device_type=job.model.device.type,
     )
     if deadline is not None and views.num:
         share = cut.time_share(*_example(job.model, recipe, train, _CHUNK))
