@@ -482,16 +482,19 @@ def check_budget(data, out):
     assert run.options["training"]["progress"] > 0.95
 
 
-def test_imbalance_is_seen_and_weighed(data, tmp_path):
+def test_imbalance_is_seen_and_told_and_the_loss_stays_plain_unless_asked(data, tmp_path):
     images, targets = np.zeros((240, 8, 8), np.uint8), np.zeros(240, np.int64)
     images[220:, 2:5] = 200
     targets[220:] = 1
     told = []
+    words = {"start": START, "num_steps": 3}
     with listen(lambda kind, fields: told.append(fields) if kind == "choice" else None):
-        run = hs.finetune((images, targets), start=START, num_steps=3, out=str(tmp_path / "x"))
-    assert run.options["recipe"]["imbalance"] == "weights"
+        run = hs.finetune((images, targets), out=str(tmp_path / "x"), **words)
+    assert run.options["recipe"]["imbalance"] == "none"
     why = next(fields["why"] for fields in told if fields["name"] == "imbalance")
     assert re.search(r"largest class has 1[12] times the samples of the smallest", str(why))
+    asked = hs.finetune((images, targets), out=str(tmp_path / "y"), imbalance="weights", **words)
+    assert asked.options["recipe"]["imbalance"] == "weights"
 
 
 def test_the_baseline_is_the_same_under_a_budget(data, tmp_path, processor_clock):

@@ -123,8 +123,9 @@ def finetune(
         cutmix: Alpha of cutmix; 0 is off. For images.
         augment: Augmentation policy; auto looks at the images, and never mirrors small grey ones.
             Texts and tables have none.
-        imbalance: What to do about rare classes; auto weighs the loss where the largest class has
-            more than ten times the samples of the smallest.
+        imbalance: What to do about rare classes; auto does nothing, and says so where the largest
+            class has more than ten times the samples of the smallest: weights find more of the
+            rare ones and are wrong more often.
         clip: Largest gradient norm; 0 is off.
         ema: Whether to average the weights over the last steps; the family's own when not given.
         patience: Checks without a gain of half a standard error before stopping; 0 never stops.
@@ -354,15 +355,17 @@ def _choose_augmentation(dataset: Dataset) -> str:
 
 
 def _choose_imbalance(dataset: Dataset) -> str:
-    """Return what to do about rare classes, and tell why."""
+    """Return what to do about rare classes, which is nothing, and tell where that matters."""
     import numpy as np
 
     if dataset.schema.task != "classification":
         return "none"
     counts = np.bincount(dataset.train.targets, minlength=len(dataset.schema.classes))
     ratio = counts.max() / max(1, counts.min())
-    if ratio <= 10:
-        return "none"
-    why = f"the largest class has {ratio:.0f} times the samples of the smallest"
-    emit("choice", name="imbalance", value="weights", why=why)
-    return "weights"
+    if ratio > 10:
+        why = (
+            f"the largest class has {ratio:.0f} times the samples of the smallest; --imbalance "
+            f"weights finds more of the rare ones and is wrong more often (docs/experiments.md)"
+        )
+        emit("choice", name="imbalance", value="none", why=why)
+    return "none"
