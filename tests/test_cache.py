@@ -37,7 +37,13 @@ def test_command_shows_an_empty_cache(tmp_path, monkeypatch, capsys):
     assert (
         out == f"{tmp_path / 'nothing'}: 0 B in 0 entries, at most 3 GB (HEADSTART_CACHE_LIMIT)\n"
     )
-    assert "next: headstart cache --clear" in err
+    assert "next: headstart fit DATA --budget 30m" in err  # nothing to clear
+
+
+def test_what_comes_next_is_to_clear_what_is_there_and_to_work_afterwards(filled, capsys):
+    for words, following in (("cache", "cache --clear"), ("cache --clear", "fit DATA")):
+        assert cli.main(words.split()) == 0
+        assert f"next: headstart {following}" in capsys.readouterr().err
 
 
 def test_a_limit_that_is_no_size_is_refused(tmp_path, monkeypatch, capsys):

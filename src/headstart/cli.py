@@ -58,7 +58,6 @@ NEXT = {
     "doctor": "headstart fit digits --budget 2m --out runs/digits",
     "starts": "headstart fit DATA --budget 30m --out runs/mine",
     "predict": "headstart evaluate {run}",
-    "cache": "headstart cache --clear",
 }
 
 

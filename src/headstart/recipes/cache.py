@@ -66,11 +66,14 @@ def cache(
         >>> print(hs.cache().report())  # doctest: +SKIP
     """
     from headstart.entries import cache_limit, cache_root, clear_cache, list_cache
+    from headstart.events import emit
 
     root = cache_root()
     wanted = None if kind == "all" else kind
     freed = clear_cache(root, kind=wanted) if clear else 0
     entries = tuple(entry for entry in list_cache(root) if wanted in (None, entry.kind))
+    is_filled = bool(entries) and not clear
+    emit("next", command=f"headstart {'cache --clear' if is_filled else 'fit DATA --budget 30m'}")
     return CacheReport(root, entries, cache_limit(root), freed)
 
 
