@@ -17,6 +17,10 @@ Task = Literal["classification", "multi-label", "regression"]
 SplitName = Literal["train", "val", "test"]
 Family = Literal["convnet", "vit", "bert", "linear", "mlp"]
 ColumnKind = Literal["numeric", "categorical", "boolean", "date"]
+# How a column's days are written, as for strptime; "" is the year first, as in ISO 8601.
+DateFormat = Literal[
+    "", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d %b %Y", "%b %d %Y", "%Y%m%d"
+]
 # What every verb takes as data: a ``Dataset``, or anything that ``load`` reads.
 Data = Any
 
@@ -163,6 +167,7 @@ class Dataset:
         image_size: Median (height, width) in pixels of the samples looked at; None if not images.
         image_channels: 1 if every sample looked at is grey, otherwise 3; None if not images.
         column_kinds: For tables, what each input column holds; None otherwise.
+        date_formats: For tables, how the days of each date column are written.
         load_seconds: Time that loading took; a budget counts it.
         max_bad_fraction: Share of unusable samples above which reading stops.
     """
@@ -180,6 +185,7 @@ class Dataset:
     image_size: tuple[int, int] | None = None
     image_channels: int | None = None
     column_kinds: Mapping[str, ColumnKind] | None = None
+    date_formats: Mapping[str, DateFormat] = field(default_factory=dict)
     max_bad_fraction: float = 0.01
     load_seconds: float = 0.0
 
@@ -244,6 +250,7 @@ class Column:
         edges: Quantiles of train, ascending, for numeric embeddings; empty for categories.
         categories: Known values; code 0 is everything else, category i has code i + 1.
         has_missing: Whether train lacks values: then a number 0/1 says so beside the column.
+        date_format: How days are written, in new rows as in train; empty for other kinds, too.
     """
 
     name: str
@@ -254,6 +261,7 @@ class Column:
     edges: tuple[float, ...] = ()
     categories: tuple[str, ...] = ()
     has_missing: bool = False
+    date_format: DateFormat = ""
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 
 from headstart.data.columns import FrameTable, as_arrow
-from headstart.data.kinds import recognise
-from headstart.data.options import ReadOptions
+from headstart.data.kinds import Recognised, recognise
+from headstart.data.options import COLUMN_OPTIONS, ReadOptions
 from headstart.data.records import UNASSIGNED, Records, is_missing
 from headstart.data.rows import TableSamples, TextSamples
 from headstart.data.samples import ArraySamples
 from headstart.data.tables import read_tables
 from headstart.data.targets import read_targets
 from headstart.errors import DataError, OptionError, did_you_mean, quoted
-from headstart.types import ColumnKind, Modality, Samples
+from headstart.types import Modality, Samples
 
 EXPECTED = (
     "Expected uint8 in 0..255, or floats in [0, 1], of shape (N, H, W), (N, H, W, C) or "
@@ -89,8 +89,7 @@ def _records(
     samples: Samples,
     y: object,
     options: ReadOptions,
-    kinds: dict[str, ColumnKind] | None = None,
-    notes: Sequence[str] = (),
+    found: Recognised | None = None,
 ) -> Records:
     values = _target_values(y, len(samples), modality, options)
     targets = read_targets(values, options, modality, what="y", place=lambda i: f"y[{i}]")
@@ -101,12 +100,13 @@ def _records(
         classes=targets.classes,
         splits=np.full(len(samples), UNASSIGNED, np.int8),
         origin="arrays",
-        notes=[*targets.notes, *notes],
+        notes=[*targets.notes, *(found.notes if found else ())],
         modality=modality,
         task=targets.task,
-        column_kinds=kinds,
-        kept_columns=(*options.numeric, *options.categorical),
-        columns=list(kinds or ()),
+        column_kinds=found.kinds if found else None,
+        date_formats=found.date_formats if found else {},
+        kept_columns=options.kept_columns,
+        columns=list(found.kinds if found else ()),
     )
 
 
@@ -179,7 +179,7 @@ def _read_rows(array: np.ndarray, y: object, options: ReadOptions) -> Records:
             f"flattened images. For images reshape it: {EXPECTED} For a table give a DataFrame."
         )
     names = [f"x{i}" for i in range(array.shape[1])]
-    for option in ("numeric", "categorical", "drop"):
+    for option in COLUMN_OPTIONS:
         for column in getattr(options, option):
             if column not in names:
                 raise OptionError(
@@ -191,14 +191,14 @@ def _read_rows(array: np.ndarray, y: object, options: ReadOptions) -> Records:
         for i, name in enumerate(names)
         if name not in options.drop
     }
-    table, kinds, notes = recognise([pa.table(cells)], options, lambda i: f"X[{i}]")
-    if not kinds:
+    found = recognise([pa.table(cells)], options, lambda i: f"X[{i}]")
+    if not found.kinds:
         raise DataError(
             f"X holds a {type(array.flat[0]).__name__} in X[0]; expected numbers or words. Give "
             "rows of several columns as a DataFrame or a pyarrow Table."
         )
-    samples = TableSamples(table, [f"X[{i}]" for i in range(len(array))])
-    return _records("arrays", "table", samples, y, options, kinds, notes)
+    samples = TableSamples(found.table, [f"X[{i}]" for i in range(len(array))])
+    return _records("arrays", "table", samples, y, options, found)
 
 
 def _read_frame(frame: Any, y: Any, options: ReadOptions) -> Records:

@@ -20,6 +20,7 @@ What each kind of column becomes, in the order of the columns:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -56,8 +57,11 @@ def fit_table_spec(dataset: Dataset) -> TableSpec:
             f"{dataset.name} holds {dataset.schema.modality} samples; expected a table. Only "
             "tables have columns to prepare."
         )
-    table = samples.columns()
-    columns = [_fit(name, kind, table.column(name)) for name, kind in dataset.column_kinds.items()]
+    table, formats = samples.columns(), dataset.date_formats
+    columns = [
+        replace(_fit(name, kind, table.column(name)), date_format=formats.get(name, ""))
+        for name, kind in dataset.column_kinds.items()
+    ]
     return TableSpec(tuple(columns))
 
 

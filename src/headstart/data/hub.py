@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.data.columns import ArrowTable, Table
-from headstart.data.options import ReadOptions
+from headstart.data.options import COLUMN_OPTIONS, ReadOptions
 from headstart.data.records import FILE_SPLIT_WORDS, Records, is_missing
 from headstart.data.tables import DEFAULT_LABEL, read_tables
 from headstart.errors import DataError, quoted
@@ -35,7 +35,7 @@ def read_hub(address: str, options: ReadOptions) -> Records:
     """
     options.refuse(
         "data on the hub are no text files",
-        *("label", "image_column", "text", "group", "separator", "numeric", "categorical", "drop"),
+        *("label", "image_column", "text", "group", "separator", *COLUMN_OPTIONS),
     )
     prefix = next(p for p in PREFIXES if address.startswith(p))
     name, _, configuration = address.removeprefix(prefix).partition(":")

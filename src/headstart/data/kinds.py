@@ -1,45 +1,68 @@
 """Recognise what the columns of a table hold, and bring each into one canonical form.
 
 Kinds: ``numeric`` (float64, NaN and empty become null), ``boolean`` (true/false, yes/no, y/n),
-``date`` (ISO dates and times, as timestamps without zone), ``categorical`` (text, blanks around it
-taken off). What is recognised can be overridden with ``numeric`` and ``categorical``.
+``date`` (days, with or without a time, as timestamps without zone; ``dates`` says how they may be
+written), ``categorical`` (text, blanks around it taken off). What is recognised can be overridden
+with ``numeric``, ``categorical`` and ``date``; there is no ``boolean``, because a column of two
+values teaches the same as numbers 0 and 1, or as two categories.
 
 A column is numeric when every cell that is not empty is a number; a lone ``?`` among numbers
 counts as empty. A column of many different numbers with a few words in it is refused by the first
 such word, because both readings of it lose something the user should know of; with few different
 numbers it is a column of codes, and said to be one. Numbers with leading zeros are codes.
 
-Dates written another way (``03/04/2024``) stay categories: which of the two is the month cannot
-be known. Left out: times of day alone, durations, lists, thousands separators.
+Left out: times of day alone, durations, lists, thousands separators.
 """
 
 from __future__ import annotations
 
-import datetime
 import math
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from headstart.data.dates import example, find_format, look_like_dates, read_date
 from headstart.data.options import ReadOptions
 from headstart.data.targets import MANY_VALUES, MOSTLY, as_number
 from headstart.errors import DataError
-from headstart.types import ColumnKind
+from headstart.types import ColumnKind, DateFormat
 
 TRUE_WORDS, FALSE_WORDS = ("true", "yes", "y", "t"), ("false", "no", "n", "f")
 UNKNOWN = "?"
-ISO_DATE = re.compile(
-    r"\d{4}[-/]\d{1,2}[-/]\d{1,2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?\s?(Z|[+-]\d{2}:?\d{2})?)?"
-)
 Place = Callable[[int], str]
 
 
-def recognise(
-    parts: Sequence[Any], options: ReadOptions, place: Place
-) -> tuple[Any, dict[str, ColumnKind], list[str]]:
-    """Return a table in canonical form, what each column holds, and notes.
+@dataclass(frozen=True)
+class Recognised:
+    """A table in canonical form.
+
+    Attributes:
+        table: A pyarrow Table.
+        kinds: What each of its columns holds.
+        date_formats: How the days of each date column are written.
+        notes: Sentences a user should read.
+    """
+
+    table: Any
+    kinds: dict[str, ColumnKind]
+    date_formats: dict[str, DateFormat]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a column holds, None where it cannot be an input."""
+
+    kind: ColumnKind | None
+    note: str | None = None
+    date_format: DateFormat = ""
+
+
+def recognise(parts: Sequence[Any], options: ReadOptions, place: Place) -> Recognised:
+    """Return a table in canonical form, with what each column holds.
 
     Args:
         parts: pyarrow Tables with the same columns, one after the other.
@@ -53,19 +76,26 @@ def recognise(
 
     columns: dict[str, Any] = {}
     kinds: dict[str, ColumnKind] = {}
+    formats: dict[str, DateFormat] = {}
     notes: list[str] = []
     for name in parts[0].column_names:
         values = _join([part.column(name) for part in parts])
-        kind, note = _kind_of(values, name, options, place)
-        notes += [note] if note else []
-        if kind is None:
+        found = _kind_of(values, name, options, place)
+        notes += [found.note] if found.note else []
+        if found.kind is None:
             continue
-        columns[name] = canonical(values, kind, name, place)
-        kinds[name] = kind
-    return pa.table(columns), kinds, notes
+        columns[name] = canonical(values, found.kind, name, place, found.date_format)
+        kinds[name] = found.kind
+        if found.kind == "date":
+            formats[name] = found.date_format
+        elif found.kind == "numeric" and name not in options.numeric:
+            notes += _eight_digits_note(columns[name], name)
+    return Recognised(pa.table(columns), kinds, formats, notes)
 
 
-def canonical(values: Any, kind: ColumnKind, name: str, place: Place) -> Any:
+def canonical(
+    values: Any, kind: ColumnKind, name: str, place: Place, date_format: DateFormat = ""
+) -> Any:
     """Return a column in the canonical form of its kind, as a pyarrow array.
 
     Args:
@@ -73,6 +103,7 @@ def canonical(values: Any, kind: ColumnKind, name: str, place: Place) -> Any:
         kind: What it holds.
         name: Its header, for messages.
         place: Says where a row stands.
+        date_format: How days are written in it.
 
     Raises:
         DataError: A cell does not fit, or is infinite.
@@ -85,18 +116,22 @@ def canonical(values: Any, kind: ColumnKind, name: str, place: Place) -> Any:
         return _numbers(values, name, place)
     if kind == "date" and (pa.types.is_timestamp(values.type) or pa.types.is_date(values.type)):
         return values.cast(pa.timestamp("us"), safe=False)  # a zone is turned into UTC
-    read = _as_boolean if kind == "boolean" else _as_date
-    expected = "true or false" if kind == "boolean" else "a date such as 2024-03-31"
-    cells = []
+    is_boolean = kind == "boolean"
+    expected = "true or false" if is_boolean else f"a date such as {example(date_format)}"
+    remedy = "" if is_boolean else ", or name the column with --categorical when training"
+    cells: list[object] = []
     for i, value in enumerate(values.to_pylist()):
-        cell = None if _is_empty(value) else read(value)
-        if cell is None and not _is_empty(value):
+        if _is_empty(value):
+            cells.append(None)
+            continue
+        cell = _as_boolean(value) if is_boolean else read_date(value, date_format)
+        if cell is None:
             raise DataError(
                 f"Column '{name}' holds '{value}' in {place(i)}; expected {expected}, or an empty "
-                "cell. Correct it."
+                f"cell. Correct it{remedy}."
             )
         cells.append(cell)
-    return pa.array(cells, pa.bool_() if kind == "boolean" else pa.timestamp("us"))
+    return pa.array(cells, pa.bool_() if is_boolean else pa.timestamp("us"))
 
 
 def _join(columns: Sequence[Any]) -> Any:
@@ -124,53 +159,83 @@ def _decoded(column: Any) -> Any:
     return column
 
 
-def _kind_of(
-    values: Any, name: str, options: ReadOptions, place: Place
-) -> tuple[ColumnKind | None, str | None]:
-    """Return what a column holds, None where it cannot be an input, and a note."""
+def _kind_of(values: Any, name: str, options: ReadOptions, place: Place) -> _Found:
+    """Return what a column holds, and a note."""
     import pyarrow as pa
 
     t, kind = pa.types, values.type
     if name in options.categorical:
-        return "categorical", None
+        return _Found("categorical")
     if name in options.numeric:
-        return "numeric", None
-    if t.is_boolean(kind):
-        return "boolean", None
-    if t.is_integer(kind) or t.is_floating(kind) or t.is_decimal(kind):
-        return "numeric", None
+        return _Found("numeric")
     if t.is_date(kind) or t.is_timestamp(kind):
-        return "date", None
+        return _Found("date")
+    if name in options.date:
+        date_format, note = _find_dates(values, name, place, is_said=True)
+        return _Found("date", note, date_format or "")
+    if t.is_boolean(kind):
+        return _Found("boolean")
+    if t.is_integer(kind) or t.is_floating(kind) or t.is_decimal(kind):
+        return _Found("numeric")
     if t.is_string(kind) or t.is_large_string(kind):
         return _kind_of_words(values, name, place)
     if t.is_null(kind):
-        return "categorical", None  # empty: left out later, by name
-    return None, f"Left out column '{name}': it holds {kind}, which a table cannot use."
+        return _Found("categorical")  # empty: left out later, by name
+    return _Found(None, f"Left out column '{name}': it holds {kind}, which a table cannot use.")
 
 
-def _kind_of_words(values: Any, name: str, place: Place) -> tuple[ColumnKind, str | None]:
+def _find_dates(
+    values: Any, name: str, place: Place, *, is_said: bool
+) -> tuple[DateFormat | None, str | None]:
+    """Return how the dates of a column are written, None where it holds none, and a note."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    different = values if pa.types.is_nested(values.type) else pc.unique(values)
+    words = [word for word in map(_category, different.to_pylist()) if word is not None]
+
+    def where(word: str) -> str:
+        return place(
+            next(i for i, cell in enumerate(values.to_pylist()) if _category(cell) == word)
+        )
+
+    return find_format(list(dict.fromkeys(words)), name, where, is_said=is_said)
+
+
+def _eight_digits_note(values: Any, name: str) -> list[str]:
+    if not look_like_dates(values):
+        return []
+    first = int(values.drop_null()[0].as_py())
+    return [
+        f"Column '{name}' holds numbers that look like dates, such as {first}: read as numbers. "
+        f"--date {name} reads them as dates."
+    ]
+
+
+def _kind_of_words(values: Any, name: str, place: Place) -> _Found:
     """Return what a column of text holds, from its different cells."""
     import pyarrow.compute as pc
 
     counted = [(pair["values"], pair["counts"]) for pair in pc.value_counts(values).to_pylist()]
     counts = {str(word): count for word, count in counted if not _is_empty(word)}
     if not counts:
-        return "categorical", None
+        return _Found("categorical")
     words = {word.strip() for word in counts}
     lower = {word.lower() for word in words}
     if lower <= {*TRUE_WORDS, *FALSE_WORDS} and len(lower) == 2:
-        return "boolean", None
+        return _Found("boolean")
     numbers = {word for word in counts if as_number(word) is not None}
     strange = [word for word in counts if word not in numbers and word.strip() != UNKNOWN]
     if numbers and not strange:
         num_unknown = sum(count for word, count in counts.items() if word.strip() == UNKNOWN)
         note = f"Column '{name}' holds '?' in {num_unknown:,} rows: they count as missing."
-        return "numeric", note if num_unknown else None
-    if all(_as_date(word) is not None for word in words):
-        return "date", None
+        return _Found("numeric", note if num_unknown else None)
+    date_format, doubt = _find_dates(values, name, place, is_said=False)
+    if date_format is not None:
+        return _Found("date", doubt, date_format)
     total = sum(counts.values())
     if sum(counts[word] for word in numbers) < MOSTLY * total:
-        return "categorical", None
+        return _Found("categorical", doubt)
     first = next(i for i, value in enumerate(values.to_pylist()) if value in strange)
     if len(numbers) > MANY_VALUES:
         num_strange = sum(counts[word] for word in strange)
@@ -180,9 +245,10 @@ def _kind_of_words(values: Any, name: str, place: Place) -> tuple[ColumnKind, st
             f"{total - num_strange:,} other cells are numbers. Correct it, leave the cell empty, "
             f"or say --categorical {name} (or --drop {name})."
         )
-    return "categorical", (
+    return _Found(
+        "categorical",
         f"Column '{name}' holds {len(numbers)} different numbers and words such as "
-        f"'{strange[0]}' ({place(first)}): read as categories."
+        f"'{strange[0]}' ({place(first)}): read as categories.",
     )
 
 
@@ -268,25 +334,3 @@ def _as_boolean(value: object) -> bool | None:
     if word in (*TRUE_WORDS, "1", "1.0"):
         return True
     return False if word in (*FALSE_WORDS, "0", "0.0") else None
-
-
-def _as_date(value: object) -> datetime.datetime | None:
-    """Return the point in time a cell names, in UTC and without zone; None where it is none."""
-    if isinstance(value, datetime.datetime):
-        moment = value
-    elif isinstance(value, datetime.date):
-        return datetime.datetime(value.year, value.month, value.day)
-    else:
-        word = str(value).strip()
-        if ISO_DATE.fullmatch(word) is None:
-            return None
-        day, _, clock = word.replace("/", "-").replace("T", " ").partition(" ")
-        year, month, number = (int(part) for part in day.split("-"))
-        try:
-            text = f"{year:04d}-{month:02d}-{number:02d}"
-            moment = datetime.datetime.fromisoformat(f"{text}T{clock.replace(' ', '') or '00:00'}")
-        except ValueError:  # the 31st of February
-            return None
-    if moment.tzinfo is not None:
-        moment = moment.astimezone(datetime.UTC).replace(tzinfo=None)
-    return moment

@@ -19,7 +19,7 @@ from headstart.data.columns import ArrowTable, FrameTable
 from headstart.data.folder import TABLE_SUFFIXES, read_folder
 from headstart.data.hub import PREFIXES, read_hub
 from headstart.data.named import EMBEDDED, NAMED, read_named, unknown_source
-from headstart.data.options import ReadOptions, names_of, option_problems
+from headstart.data.options import COLUMN_OPTIONS, ReadOptions, names_of, option_problems
 from headstart.data.records import Records
 from headstart.data.tables import find_split_files, read_table_files, read_tables
 from headstart.errors import DataError, OptionError
@@ -36,6 +36,7 @@ def load(
     separator: str | None = None,
     numeric: Sequence[str] | None = None,
     categorical: Sequence[str] | None = None,
+    date: Sequence[str] | None = None,
     drop: Sequence[str] | None = None,
     header: Sequence[str] | None = None,
     encoding: str | None = None,
@@ -65,6 +66,8 @@ def load(
         separator: What stands between the labels of one cell, for example ``;``.
         numeric: Columns of a table to read as numbers.
         categorical: Columns of a table to read as categories.
+        date: Columns of a table to read as dates. Where no value shows whether the day or the month
+            stands first, it is the day, unless only the first of the two numbers changes.
         drop: Columns that are not used.
         header: Names of the columns of a file without a header row.
         encoding: Encoding of text files that are not UTF-8, for example ``gb18030``.
@@ -96,6 +99,7 @@ def load(
         separator=separator,
         numeric=names_of(numeric),
         categorical=names_of(categorical),
+        date=names_of(date),
         drop=names_of(drop),
         header=names_of(header) or None,
         encoding=encoding,
@@ -127,7 +131,7 @@ def _said(options: ReadOptions) -> dict[str, object]:
     for name in ("text", "separator", "encoding"):
         if getattr(options, name):
             said[name] = getattr(options, name)
-    for name in ("numeric", "categorical", "drop", "header"):
+    for name in (*COLUMN_OPTIONS, "header"):
         if getattr(options, name):
             said[name] = list(getattr(options, name))
     if options.task != "auto":
@@ -161,13 +165,11 @@ def _read(source: Any, options: ReadOptions) -> tuple[Records, str | None]:
     if isinstance(source, (str, os.PathLike)):
         return _read_address(os.fspath(source), options)
     if isinstance(source, tuple) and len(source) == 2:
-        options.refuse(
-            "(X, y) arrays have no columns", "separator", "numeric", "categorical", "drop"
-        )
+        options.refuse("(X, y) arrays have no columns", "separator", *COLUMN_OPTIONS)
         return read_pair(*source, options), None
     options.refuse(
         "data in memory is no file",
-        *("label", "image_column", "text", "group", "separator", "numeric", "categorical", "drop"),
+        *("label", "image_column", "text", "group", "separator", *COLUMN_OPTIONS),
     )
     if hasattr(source, "iloc") and hasattr(source, "columns"):
         table: FrameTable | ArrowTable = FrameTable(source)

@@ -31,6 +31,7 @@ class ReadOptions:
         separator: What stands between the labels of one cell.
         numeric: Columns that hold numbers.
         categorical: Columns that hold categories.
+        date: Columns that hold dates.
         drop: Columns that are not used.
         header: Column names of a file without a header row.
         encoding: How a file's bytes stand for characters.
@@ -44,6 +45,7 @@ class ReadOptions:
     separator: str | None = None
     numeric: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
+    date: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     header: tuple[str, ...] | None = None
     encoding: str | None = None
@@ -54,6 +56,11 @@ class ReadOptions:
         if self.task == "auto":
             return "multi-label" if self.separator else None
         return self.task
+
+    @property
+    def kept_columns(self) -> tuple[str, ...]:
+        """Columns the user has named as inputs of a table."""
+        return (*self.numeric, *self.categorical, *self.date)
 
     def refuse(self, why: str, *allowed: str) -> None:
         """Refuse the options that do not apply to a kind of source.
@@ -77,7 +84,8 @@ class ReadOptions:
             )
 
 
-TABLE_OPTIONS = ("numeric", "categorical", "drop", "header", "encoding")
+COLUMN_OPTIONS = ("numeric", "categorical", "date", "drop")
+TABLE_OPTIONS = (*COLUMN_OPTIONS, "header", "encoding")
 
 
 def names_of(value: Sequence[str] | str | None) -> tuple[str, ...]:
@@ -123,7 +131,7 @@ def _list_problems(options: ReadOptions) -> list[str]:
     problems = []
     roles = {"label": options.label, "group": options.group}
     roles |= {"text": options.text, "image_column": options.image_column}
-    lists = {"numeric": options.numeric, "categorical": options.categorical, "drop": options.drop}
+    lists: dict[str, tuple[str, ...]] = {name: getattr(options, name) for name in COLUMN_OPTIONS}
     seen: dict[str, str] = {column: role for role, column in roles.items() if column}
     for name, columns in lists.items():
         for column in dict.fromkeys(columns):

@@ -227,7 +227,10 @@ def _read_rows(values: Any, spec: TableSpec) -> Cells:
         )
     columns, notes = {}, []
     for column in spec.columns:
-        cells = canonical(read(column.name), column.kind, column.name, lambda i: f"row {i + 1}")
+        given = read(column.name)
+        cells = canonical(
+            given, column.kind, column.name, lambda i: f"row {i + 1}", column.date_format
+        )
         notes += _unseen_note(column, cells)
         columns[column.name] = cells
     extra = [name for name in found if name not in wanted]

@@ -7,13 +7,13 @@ source or a new modality adds a reader and changes nothing else.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from headstart.errors import DataError
-from headstart.types import ColumnKind, Modality, Samples, Task
+from headstart.types import ColumnKind, DateFormat, Modality, Samples, Task
 
 SPLIT_CODES = {"train": 0, "val": 1, "test": 2}
 SPLIT_NAMES = ("train", "val", "test")
@@ -54,6 +54,7 @@ class Records:
         modality: What a sample is.
         task: What the targets ask for.
         column_kinds: For tables, what each input column holds.
+        date_formats: For tables, how the days of each date column are written.
         kept_columns: For tables, columns the user has named, which are therefore never left out.
         columns: For tables, all columns of the source, for messages.
     """
@@ -70,6 +71,7 @@ class Records:
     modality: Modality = "image"
     task: Task = "classification"
     column_kinds: dict[str, ColumnKind] | None = None
+    date_formats: Mapping[str, DateFormat] = field(default_factory=dict)
     kept_columns: Sequence[str] = ()
     columns: Sequence[str] = ()
 

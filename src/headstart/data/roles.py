@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from headstart.data.columns import Table
+from headstart.data.dates import is_like_a_date
 from headstart.data.folder import IMAGE_SUFFIXES
 from headstart.data.options import ReadOptions
 from headstart.data.records import is_missing
@@ -67,7 +68,7 @@ def find_roles(table: Table, target: str, options: ReadOptions) -> Roles:
     if options.text:
         need_column(table, options.text, "text", "--text")
         return _texts(options.text, free, is_found=False)
-    if options.numeric or options.categorical:
+    if options.kept_columns:
         return Roles("table")
     heads = {column: table.head(column) for column in free}
     images = [column for column in free if _looks_like_images(heads[column])]
@@ -167,6 +168,8 @@ def prose_kind(values: Sequence[object]) -> Prose:
     texts = [value for value in values if not is_missing(value)]
     if not texts or not all(isinstance(value, str) for value in texts):
         return ""
+    if all(is_like_a_date(str(value)) for value in texts):
+        return ""  # 31 January 2024 at 10:00 has many words
     words = [str(value).split() for value in texts]
     num_words = sum(map(len, words)) / len(texts)
     width = sum(_width(str(value)) for value in texts) / len(texts)

@@ -5,7 +5,8 @@ All of it on train alone, except that nothing is left out that the user has name
 - empty and constant columns are left out;
 - identifiers are left out: words of which at least 95 % are different; whole numbers that are all
   different and either run on (the span is at most three times their number) or bear a name such
-  as ``id``. Whole numbers that merely differ, such as populations, stay;
+  as ``id``. Whole numbers that merely differ, such as populations, stay. Of one that looks like
+  dates, which were not read as such, the note says so;
 - a column that alone predicts the target almost perfectly is warned of, not left out: only the
   user knows whether it will be known when the model is used. The check: a small decision tree on
   that column (for words, the usual target of each word) is fitted on one half of train and judged
@@ -22,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.data.dates import look_like_dates
 from headstart.data.records import Records
 from headstart.data.roles import no_inputs
 from headstart.data.rows import TableSamples
@@ -82,9 +84,11 @@ def survey(records: Records, is_train: np.ndarray) -> tuple[list[str], list[str]
             f"Left out column{plural} {quoted(constant)}: no two training rows differ there."
         )
     for name in ids:
+        option = "numeric" if kinds[name] == "numeric" else "categorical"
+        doubt = f"though they look like dates; --date {name} reads them as dates, or "
         notes.append(
-            f"Left out column '{name}': every row has its own value, as an identifier has (keep it "
-            f"with --{'numeric' if kinds[name] == 'numeric' else 'categorical'} {name})."
+            f"Left out column '{name}': every row has its own value, as an identifier has "
+            f"({doubt if look_like_dates(columns[name]) else ''}keep it with --{option} {name})."
         )
     notes += _missing_notes({name: columns[name] for name in kept}, len(train))
     notes += _leak_notes(records, {name: columns[name] for name in kept}, train)

@@ -18,8 +18,8 @@ import numpy as np
 
 from headstart.data.columns import Table, read_table
 from headstart.data.folder import TABLE_SUFFIXES
-from headstart.data.kinds import recognise
-from headstart.data.options import ReadOptions
+from headstart.data.kinds import Recognised, recognise
+from headstart.data.options import COLUMN_OPTIONS, ReadOptions
 from headstart.data.records import (
     FILE_SPLIT_WORDS,
     SPLIT_CODES,
@@ -34,7 +34,7 @@ from headstart.data.rows import TableSamples, TextSamples
 from headstart.data.samples import ChainSamples
 from headstart.data.targets import read_targets
 from headstart.errors import DataError, OptionError, did_you_mean, quoted
-from headstart.types import ColumnKind, Samples
+from headstart.types import Samples
 
 DEFAULT_LABEL = "label"
 NAMING_COLUMNS = ("class", "class_name", "label_name", "label_text")
@@ -142,15 +142,14 @@ def read_tables(
     groups = None
     if options.group:
         groups = _texts(rows.values(options.group, "group", "--group"), options.group, rows)
-    kinds: dict[str, ColumnKind] | None = None
-    notes: list[str] = []
+    found: Recognised | None = None
     samples: Samples
     if roles.modality == "image":
         samples = _image_samples(rows, str(roles.column))
     elif roles.modality == "text":
         samples = TextSamples(rows.values(str(roles.column), "text", "--text"), rows.names())
     else:
-        samples, kinds, notes = _table_samples(rows, reference, [target, *naming], options)
+        samples, found = _table_samples(rows, reference, [target, *naming], options)
     codes = [code for table, split in tables for code in _split_codes(table, split, rows)]
     has_files = any(split for _, split in tables)
     return Records(
@@ -162,23 +161,24 @@ def read_tables(
         origin="one file a split" if has_files else f"column '{SPLIT_COLUMN}'",
         label=target,
         groups=groups,
-        notes=[*roles.notes, *targets.notes, *notes],
+        notes=[*roles.notes, *targets.notes, *(found.notes if found else ())],
         modality=roles.modality,
         task=targets.task,
-        column_kinds=kinds,
-        kept_columns=(*options.numeric, *options.categorical),
+        column_kinds=found.kinds if found else None,
+        date_formats=found.date_formats if found else {},
+        kept_columns=options.kept_columns,
         columns=reference.columns,
     )
 
 
 def _check_named_columns(table: Table, options: ReadOptions) -> None:
-    """Refuse names in --numeric, --categorical and --drop that the table lacks."""
+    """Refuse names in --numeric, --categorical, --date and --drop that the table lacks."""
     if options.text or options.image_column:
         options.refuse(
             "the inputs are not a table's columns",
             *("label", "image_column", "text", "group", "separator", "drop", "header", "encoding"),
         )
-    for option in ("numeric", "categorical", "drop"):
+    for option in COLUMN_OPTIONS:
         for column in getattr(options, option):
             if column not in table.columns:
                 raise OptionError(
@@ -201,8 +201,8 @@ def _image_samples(rows: Rows, column: str) -> Samples:
 
 def _table_samples(
     rows: Rows, reference: Table, targets: list[str], options: ReadOptions
-) -> tuple[TableSamples, dict[str, ColumnKind], list[str]]:
-    """Return the rows with all of train's columns that can be inputs, their kinds, and notes."""
+) -> tuple[TableSamples, Recognised]:
+    """Return the rows with all of train's columns that can be inputs, and what these hold."""
     taken = {*targets, options.group, SPLIT_COLUMN, *options.drop}
     columns = [column for column in reference.columns if column not in taken]
     parts: list[Any] = []
@@ -214,13 +214,13 @@ def _table_samples(
                     f"{quoted(table.columns)}). Add it, or leave it out with --drop {column}."
                 )
         parts.append(table.arrow(columns))
-    table, kinds, notes = recognise(parts, options, rows.place)
-    if not kinds:
+    found = recognise(parts, options, rows.place)
+    if not found.kinds:
         raise no_inputs(reference.where, reference.columns)
-    found = [column for table in rows.tables for column in table.columns]
-    if extra := [c for c in dict.fromkeys(found) if c not in {*reference.columns, *taken}]:
-        notes.append(f"Columns that {reference.where} lacks are not used: {quoted(extra)}.")
-    return TableSamples(table, rows.names()), kinds, notes
+    names = [column for table in rows.tables for column in table.columns]
+    if extra := [c for c in dict.fromkeys(names) if c not in {*reference.columns, *taken}]:
+        found.notes.append(f"Columns that {reference.where} lacks are not used: {quoted(extra)}.")
+    return TableSamples(found.table, rows.names()), found
 
 
 def _split_codes(table: Table, split: str | None, rows: Rows) -> list[int]:

@@ -14,6 +14,7 @@ from headstart.errors import StartError, quoted
 from headstart.types import (
     Column,
     ColumnKind,
+    DateFormat,
     ImageSpec,
     Modality,
     Spec,
@@ -87,6 +88,8 @@ def _read_text(value: object) -> TextSpec:
 
 
 def _read_column(value: object) -> Column:
+    if isinstance(value, dict):  # of a version that knew one way to write dates
+        value = {"date_format": "", **value}
     record = read_record(value, tuple(field.name for field in fields(Column)), "column")
     numbers = [record[name] for name in _COLUMN_NUMBERS]
     categories = record["categories"]
@@ -95,11 +98,12 @@ def _read_column(value: object) -> Column:
         or record["kind"] not in get_args(ColumnKind)
         or not isinstance(record["fill"], int | float)
         or not isinstance(record["has_missing"], bool)
+        or record["date_format"] not in get_args(DateFormat)
         or not all(isinstance(n, list | tuple) for n in (*numbers, categories))
         or not all(isinstance(x, int | float) for n in numbers for x in n)
         or not all(isinstance(category, str) for category in categories)
     ):
-        raise _damaged("column", record, "a name, a kind, and lists of numbers and categories")
+        raise _damaged("column", record, "a name, a kind, a known date_format, and lists")
     tuples = {name: tuple(float(x) for x in record[name]) for name in _COLUMN_NUMBERS}
     return Column(**{**record, **tuples, "categories": tuple(categories)})
 
