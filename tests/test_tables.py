@@ -9,6 +9,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.linear_model import LinearRegression
 
 import headstart as hs
+from headstart.cli import main
 from headstart.errors import DataError, OptionError
 
 
@@ -154,3 +155,30 @@ def test_export_of_a_table_is_refused(diabetes, tmp_path):
     run = finetune(diabetes, "scratch/linear", tmp_path / "run")
     with pytest.raises(OptionError, match="expected a run on texts or images"):
         hs.export(str(run.path))
+
+
+def test_a_run_reads_new_dates_by_the_format_of_its_training_data(tmp_path, capsys):
+    months = pd.date_range("2010-01-01", periods=120, freq="MS")
+    price = (months - months[0]).days.to_numpy() * 0.5 + 7
+    frame = pd.DataFrame({"sold": months.strftime("%m/%d/%Y"), "rooms": [2, 3] * 60})
+    path, new, folder = tmp_path / "sales.csv", tmp_path / "new.csv", tmp_path / "run"
+    frame.assign(price=price).to_csv(path, index=False)
+    words = ["finetune", str(path), "--label", "price", "--date", "sold", "--out", str(folder)]
+    assert main([*words, "--start", "scratch/linear", "--device", "cpu", "--quiet"]) == 0
+    notes = json.loads((folder / "data.json").read_text())["notes"]
+    assert any("read month first. If that is wrong, because the day stands" in n for n in notes)
+    # alone they would be read as the 13th of days, or not at all
+    days = ["06/13/2015", "02/03/2016", ""]
+    pd.DataFrame({"sold": days, "rooms": 2}).to_csv(new, index=False)
+    found = [p.value for p in hs.predict(str(folder), [str(new)])]
+    expected = (pd.to_datetime(days[:2], format="%m/%d/%Y") - months[0]).days * 0.5 + 7
+    assert found[:2] == pytest.approx(expected.tolist(), abs=0.5)
+    assert found[2] == pytest.approx(np.median(price), abs=60)  # a missing date is train's median
+    test = hs.evaluate(str(folder)).metrics["test"]["figures"]
+    assert test["rmse"]["value"] < 0.5
+    pd.DataFrame({"sold": ["06/13/2015", "13/06/2015"], "rooms": 2}).to_csv(new, index=False)
+    capsys.readouterr()
+    assert main(["predict", str(folder), str(new)]) == 3
+    assert (
+        "Column 'sold' holds '13/06/2015' in row 2; expected a date such as 03/31/2024, or an empty"
+    ) in " ".join(capsys.readouterr().err.split())

@@ -106,6 +106,7 @@ def _only_words(table: Table, free: Sequence[str], heads: dict[str, list[object]
     if len(free) == 1:
         words = [value for value in heads[free[0]] if not is_missing(value)]
         is_text = bool(words) and all(isinstance(value, str) for value in words)
+        is_text = is_text and not all(is_like_a_date(str(value)) for value in words)
         numbers = [as_number(value) for value in words]
         distinct = len({str(value) for value in words})
         if is_text and None in numbers and distinct > MOSTLY_DISTINCT * len(words):
