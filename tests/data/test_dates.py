@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from headstart.data import fit_table_spec, load, prepare_values
+from headstart.data import fit_table_spec, load, prepare, prepare_values
 from headstart.data.dates import find_format, read_date
 from headstart.data.options import ReadOptions
 from headstart.errors import DataError, OptionError
@@ -328,3 +328,30 @@ def test_every_option_that_names_columns_is_kept_and_refused_alike():
     assert options.kept_columns == ("a", "b", "c")
     with pytest.raises(OptionError, match="--numeric a and --categorical b and --date c and --dro"):
         options.refuse("this is no table")
+
+
+def test_prepare_refuses_columns_that_the_model_was_not_trained_on(tmp_path):
+    spec = fit_table_spec(load(table(DAYS.strftime("%m/%d/%Y"), tmp_path), label="price"))
+    other = table(EARLY_DAYS.strftime("%m/%d/%Y"), tmp_path)
+    with pytest.raises(DataError) as caught:
+        prepare(load(other, label="price"), "test", spec)
+    assert str(caught.value) == (
+        f"Column 'sold' of {other} is missing, or was left out; expected date, as in the model's "
+        "training data. Load the data with --date sold."
+    )
+    with pytest.raises(DataError, match=r"'sold' of .* was read as categorical; expected date, as"):
+        prepare(load(other, label="price", categorical="sold"), "test", spec)
+    with pytest.raises(DataError) as caught:  # day first, when nothing tells
+        prepare(load(other, label="price", date="sold"), "test", spec)
+    assert str(caught.value) == (
+        f"Column 'sold' of {other} was read as dates such as 31/03/2024; expected dates such as "
+        "03/31/2024, as in the model's training data. Write them as 2024-03-31."
+    )
+    other = table(EARLY_DAYS.strftime("%Y-%m-%d"), tmp_path)
+    data = load(other, label="price")
+    assert len(prepare(data, "test", spec)) == len(data.test)
+    flags = pd.read_csv(other).assign(rooms=["yes", "no"] * (len(EARLY_DAYS) // 2))
+    spec = fit_table_spec(load(flags, label="price"))
+    assert len(prepare(load(flags.replace({"yes": 1, "no": 0}), label="price"), "test", spec))
+    with pytest.raises(DataError, match=r"'rooms' .* Give data in which both of its values occur"):
+        prepare(load(flags.assign(rooms="yes"), label="price"), "test", spec)

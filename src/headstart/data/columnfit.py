@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.data.dates import example, swapped
 from headstart.data.rows import TableSamples
 from headstart.errors import DataError
 from headstart.types import Column, ColumnKind, Dataset, TableSpec
@@ -141,6 +142,38 @@ def _date_parts(days: np.ndarray) -> np.ndarray:
     months = (whole.astype("datetime64[M]").astype(np.int64)) % 12 + 1
     weekdays = (whole.astype(np.int64) + 3) % 7  # 1970-01-01 was a Thursday
     return np.stack([days, months, weekdays], axis=1).astype(np.float64)
+
+
+def check_columns(spec: TableSpec, dataset: Dataset) -> None:
+    """Refuse a table whose columns were read as something else than the model was trained on.
+
+    Args:
+        spec: The fitted columns.
+        dataset: A table, perhaps another than they were fitted on.
+
+    Raises:
+        DataError: One is not among the inputs, holds another kind, or writes days and months the
+            other way round, where one of the two readings may be mistaken.
+    """
+    kinds = dataset.column_kinds or {}
+    for column in spec.columns:
+        name, kind = column.name, kinds.get(column.name)
+        if kind is None or (kind != column.kind and {kind, column.kind} != {"numeric", "boolean"}):
+            found = f"was read as {kind}" if kind else "is missing, or was left out"
+            remedy = f"Load the data with --{column.kind} {name}."
+            if column.kind == "boolean":  # no option reads such a column
+                remedy = "Give data in which both of its values occur."
+            raise DataError(
+                f"Column '{name}' of {dataset.name} {found}; expected {column.kind}, as in the "
+                f"model's training data. {remedy}"
+            )
+        date_format = dataset.date_formats.get(name, "")
+        if date_format != column.date_format and date_format == swapped(column.date_format):
+            raise DataError(
+                f"Column '{name}' of {dataset.name} was read as dates such as "
+                f"{example(date_format)}; expected dates such as {example(column.date_format)}, as "
+                f"in the model's training data. Write them as {example('')}."
+            )
 
 
 def to_cells(spec: TableSpec, table: Any) -> tuple[np.ndarray, np.ndarray]:

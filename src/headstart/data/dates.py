@@ -125,6 +125,15 @@ def example(date_format: DateFormat) -> str:
     return EXAMPLES.get(date_format) or datetime.date(2024, 3, 31).strftime(date_format)
 
 
+def swapped(date_format: DateFormat) -> str:
+    """Return the format with day and month in each other's place.
+
+    Args:
+        date_format: How days are written.
+    """
+    return date_format.translate(str.maketrans("dm", "md"))
+
+
 def find_format(
     words: Sequence[str], name: str, where: Callable[[str], str], *, is_said: bool
 ) -> tuple[DateFormat | None, str | None]:
@@ -221,7 +230,7 @@ def _order_note(
     """Say that days or months come first, and which cell shows it; None where no one can doubt."""
     if date_format == "" or "%m" not in date_format or date_format == COMPACT:
         return None
-    other = date_format.translate(str.maketrans("dm", "md"))
+    other = swapped(date_format)
     telling = words[0]
     if other in FORMATS:
         telling = next(word for word in words if read_date(word, other) is None)

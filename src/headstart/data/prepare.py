@@ -14,7 +14,7 @@ import numpy as np
 
 from headstart import events
 from headstart.data.assembly import check_bad_share
-from headstart.data.columnfit import MISSING, to_cells
+from headstart.data.columnfit import MISSING, check_columns, to_cells
 from headstart.data.columns import as_arrow
 from headstart.data.images import decode_one
 from headstart.data.inputs import Cells, Terms, Tokens
@@ -62,7 +62,8 @@ def prepare(
         indices: Positions in the split, shape (N,), or None for all.
 
     Raises:
-        DataError: The spec is for another kind of data, or too many samples cannot be used.
+        DataError: The spec is for another kind of data or of columns, or too many samples cannot
+            be used.
 
     Example:
         >>> from headstart.data import load
@@ -79,6 +80,7 @@ def prepare(
     targets, ids = split.targets[chosen], split.ids[chosen]
     if isinstance(spec, TableSpec):
         assert isinstance(samples, TableSamples)
+        check_columns(spec, dataset)
         numbers, codes = to_cells(spec, samples.columns())
         return Cells(numbers, codes, targets, ids, samples.names)
     assert isinstance(samples, TextSamples)
