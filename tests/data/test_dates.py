@@ -163,8 +163,8 @@ def test_load_names_the_cell_that_keeps_a_column_from_being_dates(tmp_path):
         shown, left_out = said_of(load(path, label="price"))
         assert shown == (
             f"Column 'sold' looks like dates such as '03.01.2024', but holds '{odd}' (row 7 of "
-            "sales.csv): read as categories. Correct it or leave the cell empty, and they are "
-            "read as dates."
+            "sales.csv): read as categories. Correct it or leave the cell empty, or say "
+            "--categorical sold."
         )
         assert "though they look like dates; --date sold reads them as dates" in left_out
         with pytest.raises(DataError) as caught:

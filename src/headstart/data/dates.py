@@ -152,6 +152,8 @@ def find_format(
         return None, None  # a code of eight digits
     if len(fitting) == 1:
         return fitting[0], _order_note(words, fitting[0], name, where)
+    if not (fitting or is_said or _are_like_dates(words)):
+        return None, None
     shown = f"'{words[0]}' ({where(words[0])})"
     if fitting:
         chosen = _probable(words, fitting)
@@ -163,8 +165,6 @@ def find_format(
             f"{doubt}read as categories. --date {name} reads them {_order(chosen)}; if that is "
             f"wrong, {_rewrite(chosen)}."
         )
-    if not (is_said or _are_like_dates(words)):
-        return None, None
     fits = {f: [read_date(word, f) is not None for word in words] for f in FORMATS}
     best = max(FORMATS, key=lambda f: sum(fits[f]))
     if is_said:
@@ -178,7 +178,7 @@ def find_format(
     odd, usual = (words[fits[best].index(is_fit)] for is_fit in (False, True))
     return None, (
         f"Column '{name}' looks like dates such as '{usual}', but holds '{odd}' ({where(odd)}): "
-        "read as categories. Correct it or leave the cell empty, and they are read as dates."
+        f"read as categories. Correct it or leave the cell empty, or say --categorical {name}."
     )
 
 
