@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import cached_property
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,10 @@ class Together:
 
     def __init__(self, loop: Loop, team: Team) -> None:
         self.loop, self.team = loop, team
-        self._gradients = GradientSum(team, loop.module, loop.optimizer)
+
+    @cached_property
+    def _gradients(self) -> GradientSum:
+        return GradientSum(self.team, self.loop.module, self.loop.optimizer)
 
     def expect_gradients(self, *, is_last: bool) -> None:
         """Before a backward pass: let gradients travel while the last of a step still runs."""
@@ -61,6 +65,8 @@ class Together:
         state = self.loop.state
         size = state.micro_batch_size
         order = self.team.agree(Order(act, state.num_steps, state.progress, size))
+        if order.act == "end":
+            self._close()
         if order.act not in ("end", "step"):
             return order.act
         state.num_steps, state.progress = order.num_steps, order.progress
@@ -84,6 +90,9 @@ class Together:
         self._add_gradients(loss)
         self.team.copy_from_leader(loop.statistics.buffers)
         return [loop.hooks.step_ids(loop.state.step)] if loop.hooks.step_ids else ids
+
+    def _close(self) -> None:
+        self._gradients.close()
 
     def _add_gradients(self, loss: Tensor) -> None:
         self._gradients.finish(loss)

@@ -45,6 +45,7 @@ class GradientSum:
         self._bucket_of: dict[Tensor, _Bucket] = {}
         self._hooks: list[RemovableHandle] = []
         self._num_sent = 0
+        self._is_last = False
 
     def expect(self, *, is_last: bool) -> None:
         """Before a backward pass: if it is the last of a step, send each bucket once it is full.
@@ -54,15 +55,11 @@ class GradientSum:
         Args:
             is_last: Whether gradients are whole after this pass.
         """
-        self._forget()
-        if not is_last:
-            return
-        self._arrange()
-        for bucket in self._buckets:
-            bucket.num_missing = len(bucket.parameters)
-            for parameter in bucket.parameters:
-                hook = parameter.register_post_accumulate_grad_hook(self._took)  # type: ignore[no-untyped-call]
-                self._hooks.append(hook)
+        self._is_last = is_last
+        if is_last:
+            self._arrange()
+            for bucket in self._buckets:
+                bucket.num_missing = len(bucket.parameters)
 
     @torch.no_grad()
     def finish(self, loss: Tensor) -> None:
@@ -77,7 +74,8 @@ class GradientSum:
         Raises:
             ProcessLost: If a process has left.
         """
-        self._forget()
+        self._is_last = False
+        # what is filled only here finds room: the activations of the pass are gone
         while self._num_sent < len(self._buckets):
             self._send_next()
         told = self._team.begin_sum(loss)
@@ -87,13 +85,16 @@ class GradientSum:
         self._team.finish_sum(told)
         self._team.note_gradients(self._parameters)
 
-    def _forget(self) -> None:
+    def close(self) -> None:
+        """No longer listen to backward passes."""
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()
 
     def _took(self, parameter: Tensor) -> None:
-        """Send what is full now; called within the backward pass, when a gradient is whole."""
+        """Send what is full now; called within a backward pass, when a gradient is added up."""
+        if not self._is_last:
+            return
         self._bucket_of[parameter].num_missing -= 1
         # in their order, which is that of all processes
         while self._num_sent < len(self._buckets) and self._buckets[self._num_sent].is_full:
@@ -123,6 +124,10 @@ class GradientSum:
             for some in _divided([p for p, role in both if role == (True, is_waited)])
         ]
         self._bucket_of = {p: bucket for bucket in self._buckets for p in bucket.parameters}
+        self.close()
+        for parameter in self._bucket_of:
+            hook = parameter.register_post_accumulate_grad_hook(self._took)  # type: ignore[no-untyped-call]
+            self._hooks.append(hook)
 
 
 class _Bucket:
@@ -151,14 +156,19 @@ class _Bucket:
         first = self.parameters[0]
         size = sum(p.numel() for p in self.parameters)
         flat, offset = torch.empty(size, dtype=first.dtype, device=first.device), 0
+        gradients = []
         for parameter, stride in zip(self.parameters, self._strides, strict=True):
             place = flat.as_strided(parameter.shape, stride, offset)
             offset += parameter.numel()
             if parameter.grad is None:
                 place.zero_()
-                continue
-            parameter.grad = place.copy_(parameter.grad)
-            self._sums.append((parameter, place))
+            else:
+                gradients.append(parameter.grad)
+                self._sums.append((parameter, place))
+        if gradients:
+            torch._foreach_copy_([place for _, place in self._sums], gradients)
+        for parameter, place in self._sums:
+            parameter.grad = place
         self._work = team.begin_sum(flat)
 
     def finish(self, team: Team) -> None:

@@ -51,6 +51,9 @@ class TogetherInShards(Together):
     def expect_gradients(self, *, is_last: bool) -> None:
         """Nothing to prepare: the pieces' gradients travel by themselves after every pass."""
 
+    def _close(self) -> None:
+        """Nothing to end."""
+
     def _add_gradients(self, loss: Tensor) -> None:
         self.shards.add_up(loss)
 
