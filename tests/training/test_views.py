@@ -11,7 +11,6 @@ CASE = {
     "sample_bytes": 20_000,
     "num_samples": 1000,
     "limit_bytes": 10**9,
-    "free_memory_bytes": 10**10,
 }
 
 

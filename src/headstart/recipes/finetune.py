@@ -124,8 +124,8 @@ def finetune(
         augment: Augmentation policy; auto looks at the images, and never mirrors small grey ones.
             Texts and tables have none.
         imbalance: What to do about rare classes; auto does nothing, and says so where the largest
-            class has more than ten times the samples of the smallest: weights find more of the
-            rare ones and are wrong more often.
+            class has more than ten times the samples of the smallest: weights may find more of
+            the rare ones, and are wrong more often.
         clip: Largest gradient norm; 0 is off.
         ema: Whether to average the weights over the last steps; the family's own when not given.
         patience: Checks without a gain of half a standard error before stopping; 0 never stops.
@@ -365,7 +365,7 @@ def _choose_imbalance(dataset: Dataset) -> str:
     if ratio > 10:
         why = (
             f"the largest class has {ratio:.0f} times the samples of the smallest; --imbalance "
-            f"weights finds more of the rare ones and is wrong more often (docs/experiments.md)"
+            f"weights may find more of the rare ones, and is wrong more often (docs/experiments.md)"
         )
         emit("choice", name="imbalance", value="none", why=why)
     return "none"

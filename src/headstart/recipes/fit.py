@@ -69,8 +69,8 @@ def fit(
             full for other random weights.
         augment: Augmentation policy; auto looks at the images, and never mirrors small grey ones.
         imbalance: What to do about rare classes; auto does nothing, and says so where the largest
-            class has more than ten times the samples of the smallest: weights find more of the
-            rare ones and are wrong more often.
+            class has more than ten times the samples of the smallest: weights may find more of
+            the rare ones, and are wrong more often.
         precision: Number format of the forward pass; auto is mixed on CUDA, fp32 elsewhere.
         num_workers: Threads that make the batches of coming steps while the present one runs;
             changes no result, and may change when a run is resumed. When not given 2 where a GPU

@@ -18,12 +18,12 @@ from headstart.training.randomness import uniform
 
 _VIEWS = 4  # recovers most of the benefit of augmentation
 _LEAST_GAIN = 1.1  # a speed-up below this is not worth the disk
-_MEMORY_SHARE = 0.25  # of the free memory: what is smaller stays in the system's file cache
-_MEMORY_SPEED = 2e9  # bytes a second that a batch is gathered with
-_DISK_SPEED = 4e8
-# Multiplications and additions a second, about. Counted and not measured: a command that is given
-# twice must choose the same views twice, and so end with the same weights.
-_SPEED = {"cpu": 3e10, "cuda": 2e13}
+# Constants and not what a machine measures or has free: a command that is given twice must choose
+# the same views twice, and so end with the same weights (where the cache has room for them twice).
+_FILE_CACHE_BYTES = 4e9  # what is smaller is taken to stay in the system's file cache
+_MEMORY_BYTES_PER_SECOND = 2e9  # that a batch is gathered with
+_DISK_BYTES_PER_SECOND = 4e8
+_FLOPS_PER_SECOND = {"cpu": 3e10, "cuda": 2e13}
 # An epoch number that no training reaches: the permutations have a stream of their own.
 _ORDER_OF_VIEWS = -1
 
@@ -78,7 +78,6 @@ def choose_views(
     sample_bytes: int,
     num_samples: int,
     limit_bytes: int,
-    free_memory_bytes: int,
     num_runs: int = 1,
     wanted: int | None = None,
     device_type: str = "cpu",
@@ -93,7 +92,6 @@ def choose_views(
         sample_bytes: What crosses the cut for one sample.
         num_samples: N.
         limit_bytes: What the cache may take.
-        free_memory_bytes: What the machine has free.
         num_runs: Runs that share the cache (candidates of a search).
         wanted: What the user asked for; None chooses.
         device_type: Where the network runs.
@@ -113,9 +111,10 @@ def choose_views(
         why = f"{most} views would take {needed}, the cache may take {_size(limit_bytes)}"
         return Views(0, 1.0, 0, why)
     num_bytes = one_view * fitting
-    is_in_memory = num_bytes <= _MEMORY_SHARE * free_memory_bytes
-    rate = _MEMORY_SPEED if is_in_memory else _DISK_SPEED
-    sample_seconds = sample_flops / _SPEED.get(device_type, _SPEED["cpu"])
+    is_in_memory = num_bytes <= _FILE_CACHE_BYTES
+    rate = _MEMORY_BYTES_PER_SECOND if is_in_memory else _DISK_BYTES_PER_SECOND
+    speed = _FLOPS_PER_SECOND.get(device_type, _FLOPS_PER_SECOND["cpu"])
+    sample_seconds = sample_flops / speed
     load = sample_bytes / rate / max(1e-9, sample_seconds)
     gain = speedup(flop_share, fitting, num_epochs, num_runs, load)
     runs = f" x {num_runs} runs" if num_runs > 1 else ""

@@ -28,7 +28,6 @@ from headstart.training.cached_feed import CachedFeed
 from headstart.training.contract import StopRequested, never
 from headstart.training.cut import Cut, Uncut, cut_network
 from headstart.training.feed import ids_digest
-from headstart.training.memory import free_memory_bytes
 from headstart.training.order import WHOLE, Share
 from headstart.training.recipe import Recipe
 from headstart.training.views import Views, choose_views, views_seed
@@ -37,7 +36,6 @@ from headstart.types import Inputs
 # samples of one pass of the frozen part: as many as ``run_batches`` takes, so that what is computed
 # from kept activations has the bits of what is computed from the samples
 _CHUNK = 128
-_UNKNOWN_MEMORY = 2**30  # bytes that are taken to be free where the system does not tell
 _FILL_SHARE = 0.3  # of the time left, that computing the frozen part may take
 
 
@@ -210,7 +208,6 @@ def _fill(
         sample_bytes=row,
         num_samples=len(train),
         limit_bytes=cache.limit_bytes,
-        free_memory_bytes=free_memory_bytes() or _UNKNOWN_MEMORY,
         wanted=recipe.views,
         device_type=job.model.device.type,
     )
