@@ -85,10 +85,10 @@ class _SlowSamples:
 def test_no_more_is_decoded_than_the_budget_lets_the_network_see(data, still_clock):
     device = torch.device("cpu")
     start = find_start("scratch/simple-cnn")
-    spec = set_up(data, start, "full", Wishes(), size=None, device=device, seed=0).spec
+    bench = set_up(data, start, "full", Wishes(), size=None, device=device, seed=0)
     slow = replace(data, train=replace(data.train, samples=_SlowSamples(10_000, 0.01)))
     # 100 s of decoding are too much for 300 s: the network sees 1,000 images, or a quarter decodes
-    assert train_limit(slow, spec, 0.1, Clock(300)) == pytest.approx(1000, abs=1)
-    assert train_limit(slow, spec, 0.001, Clock(300)) == pytest.approx(7_498, abs=1)
-    assert train_limit(slow, spec, 0.1, Clock(None)) is None
-    assert train_limit(data, spec, 0.1, Clock(300)) is None  # decoding them costs next to nothing
+    assert train_limit(slow, bench, 0.1, Clock(300)) == pytest.approx(1000, abs=1)
+    assert train_limit(slow, bench, 0.001, Clock(300)) == pytest.approx(7_498, abs=1)
+    assert train_limit(slow, bench, 0.1, Clock(None)) is None
+    assert train_limit(data, bench, 0.1, Clock(300)) is None  # decoding them costs next to nothing

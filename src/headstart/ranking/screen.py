@@ -27,6 +27,7 @@ from headstart.tuning.bench import Bench, install, prepare_sample, probe
 from headstart.tuning.clock import Clock
 from headstart.tuning.fitting import fitting_bench, train_limit
 from headstart.tuning.outputs import model_outputs
+from headstart.tuning.texts import TextStock
 from headstart.tuning.tune import tune
 from headstart.types import Dataset, Figure, Inputs, Start
 
@@ -99,6 +100,7 @@ def screen(
     seed: int,
     device: torch.device,
     on_better: Callable[[Bench, Inputs, np.ndarray], None],
+    texts: TextStock | None = None,
 ) -> list[Candidate]:
     """Score candidates within a share of the budget, the best first.
 
@@ -111,6 +113,7 @@ def screen(
         device: Where to run.
         on_better: Called with a usable model, its validation inputs and their logits whenever a
             candidate beats those before it: a usable model exists early.
+        texts: What the run keeps of its texts; what is learned and prepared here stays in it.
 
     Raises:
         StartError: If no candidate could be tried.
@@ -134,7 +137,7 @@ def screen(
             continue
         try:
             candidate, bench, val, logits = _try(
-                dataset, start, clock, allowance, seed=seed, device=device
+                dataset, start, clock, allowance, seed=seed, device=device, texts=texts
             )
         except (StartError, DivergenceError, DeviceError, torch.OutOfMemoryError) as error:
             candidates.append(_left_out(start, metric, f"left out: {error}"))
@@ -166,6 +169,7 @@ def _try(
     *,
     seed: int,
     device: torch.device,
+    texts: TextStock | None,
 ) -> tuple[Candidate, Bench, Inputs, np.ndarray]:
     """Score one start within its allowance of seconds."""
     began = time.monotonic()
@@ -182,6 +186,7 @@ def _try(
         clock,
         device=device,
         seed=seed,
+        texts=texts,
     )
     if not is_probed:
         _check_pace(bench, each, began + allowance - time.monotonic())
@@ -191,7 +196,7 @@ def _try(
     if is_probed:
         limit = int(np.clip(0.6 * allowance / each, 10 * num_outputs, wanted))
     else:
-        limit = train_limit(dataset, bench.spec, each, Clock(allowance))
+        limit = train_limit(dataset, bench, each, Clock(allowance))
     val = prepare_sample(dataset, "val", bench, min(_MAX_VAL, limit or _MAX_VAL), seed=seed)
     train = prepare_sample(dataset, "train", bench, limit, seed=seed)
     if is_probed:

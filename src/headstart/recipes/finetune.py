@@ -217,14 +217,15 @@ def _finetune(
         clock = Clock(budget_seconds, current.spent_before_resume + spent_before(dataset))
         wishes = resolve_wishes(said, dataset, target)
         chosen, input_size, seed = said["strategy"], said["input_size"], said["seed"]
+        texts = current.text_stock(dataset, clock, seed)
         if chosen == "auto":
             chosen, why = choose_strategy(found, said)
             emit("choice", name="strategy", value=chosen, why=why)
         if module is None and input_size is None:
             bench, _, note = fitting_bench(
-                dataset, found, chosen, wishes, clock, device=target, seed=seed
+                dataset, found, chosen, wishes, clock, device=target, seed=seed, texts=texts
             )
-            if note:
+            if note and bench.size is not None:
                 why = f"a pass at {found.image.size if found.image else 0} does not fit the budget"
                 emit("choice", name="input_size", value=bench.size, why=why)
         else:
@@ -238,6 +239,7 @@ def _finetune(
                 seed=seed,
                 module=module,
                 spec=spec,
+                texts=texts,
             )
             refuse_too_slow(dataset, found, seconds_per_sample(bench, dataset), clock)
         grid: Literal["asked", "off"] = "asked" if is_grid else "off"

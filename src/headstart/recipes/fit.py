@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from headstart.training.distributed import Team
     from headstart.tuning.bench import Bench
     from headstart.tuning.clock import Clock
+    from headstart.tuning.texts import TextStock
     from headstart.types import Dataset, Inputs
 
 _SCREEN_SHARE = 0.2  # of the budget
@@ -140,10 +141,11 @@ def _fit(
         team.say("data", fingerprint=dataset.fingerprint)
     with session("fit", dataset, out, said, resume=resume, overwrite=overwrite) as current:
         clock = Clock(budget_seconds, current.spent_before_resume + spent_before(dataset))
+        texts = current.text_stock(dataset, clock, said["seed"])
         wishes = resolve_wishes(said, dataset, target)
         rival = None
         if "chosen" not in current.plan:
-            rival = _choose(current, dataset, named, clock, seed=said["seed"], device=target)
+            rival = _choose(current, dataset, named, clock, texts, seed=said["seed"], device=target)
         else:
             why = "chosen before the run was interrupted"
             emit("choice", name="start", value=current.plan["chosen"]["start"], why=why)
@@ -156,6 +158,7 @@ def _fit(
             size=chosen["size"],
             device=target,
             seed=said["seed"],
+            texts=texts,
         )
         complete(
             current,
@@ -179,6 +182,7 @@ def _choose(
     dataset: Dataset,
     named: list[Any],
     clock: Clock,
+    texts: TextStock | None,
     *,
     seed: int,
     device: torch.device,
@@ -205,6 +209,7 @@ def _choose(
         seed=seed,
         device=device,
         on_better=keep,
+        texts=texts,
     )
     rows = [_row(c) for c in candidates]
     best = candidates[0]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from headstart.tuning.clock import Clock
     from headstart.tuning.grid import Search
     from headstart.tuning.stop import StopRequest
+    from headstart.tuning.texts import TextStock
     from headstart.tuning.tune import Tuned
 
 
@@ -83,6 +84,21 @@ class Session:
         self.plan |= fields
         self.plan["spent_seconds"] = self.spent_before_resume + time.monotonic() - self._started
         self.folder.write_json("state/plan.json", self.plan)
+
+    def text_stock(self, dataset: Dataset, clock: Clock, seed: int) -> TextStock | None:
+        """Return what the run keeps of its texts; None where samples are none.
+
+        How many texts a start learns from is kept in the plan: a resumed run has the same words.
+        """
+        from headstart.tuning.texts import text_stock
+
+        return text_stock(
+            dataset,
+            clock,
+            seed=seed,
+            limits=self.plan.get("text_limits"),
+            on_limit=lambda limits: self.remember(text_limits=limits),
+        )
 
     def remember_room(self, **settled: object) -> None:
         """Add to the plan what was settled about memory, so that a resumed run has the same."""
@@ -324,7 +340,7 @@ def _prepare(
         return prepare_sample(dataset, name, bench, limit, seed=bench.recipe.seed)
 
     val_limit = look_limit(seconds_per_sample, clock)
-    train_most = train_limit(dataset, bench.spec, seconds_per_sample, clock)
+    train_most = train_limit(dataset, bench, seconds_per_sample, clock)
     test, val = part("test", None), part("val", val_limit)
     train = part("train", train_most)
     if team:  # now its pixels lie decoded in the cache

@@ -1,7 +1,8 @@
 """Starting points: the catalogue, and encoders built from it.
 
 ``list_starts`` and ``find_start`` say what there is; ``build_encoder`` makes an image start ready
-for some data, ``build_text_encoder`` one for texts, ``build_table_encoder`` one for tables;
+for some data, ``build_text_encoder`` one for texts (from what ``learn_source`` learned,
+where that is at hand), ``build_table_encoder`` one for tables;
 ``rebuild_encoder`` makes the same module again from a run folder; ``wrap_module`` takes a module of
 one's own; ``add_lora`` and ``merge_lora`` put adapters in and take them out. Names are imported on
 first use, so that importing this room costs nothing.
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
     from headstart.starts.encoder import Encoder, wrap_module
     from headstart.starts.lora import adapter_names, add_lora, merge_lora
     from headstart.starts.table_starts import build_table_encoder
-    from headstart.starts.text_builders import build_text_encoder
+    from headstart.starts.text_builders import (
+        build_text_encoder,
+        learn_source,
+        learns_from_texts,
+    )
 
 __all__ = [
     "Encoder",
@@ -27,6 +32,8 @@ __all__ = [
     "build_table_encoder",
     "build_text_encoder",
     "find_start",
+    "learn_source",
+    "learns_from_texts",
     "list_starts",
     "merge_lora",
     "rebuild_encoder",
@@ -41,6 +48,8 @@ _HOMES = {
     "build_table_encoder": "table_starts",
     "build_text_encoder": "text_builders",
     "find_start": "catalog",
+    "learn_source": "text_builders",
+    "learns_from_texts": "text_builders",
     "list_starts": "catalog",
     "merge_lora": "lora",
     "rebuild_encoder": "builders",

@@ -32,12 +32,13 @@ from headstart.starts.text_tokens import (
     read_tokenizer,
     train_tokenizer,
 )
-from headstart.types import Start, TextSpec
+from headstart.types import Start, TextSpec, Tokenizer, Vectorizer
 
 MOST_TOKENS = 256  # a default never goes beyond this; attention grows with the square
 LEAST_TOKENS = 16
 LENGTH_QUANTILE = 0.99
 LENGTH_SAMPLE = 10_000  # texts looked at to find the default length
+LENGTH_CHARACTERS = 2_000_000  # of them at the most: a second or two of any tokenizer
 TINY = {"hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 2}
 TINY_POSITIONS = 512
 
@@ -61,6 +62,7 @@ def build_text_encoder(
     dropout: float | None = None,
     pooling: Literal["auto", "native", "mean"] = "auto",
     seed: int = 0,
+    source: Tokenizer | Vectorizer | None = None,
 ) -> Encoder:
     """Build the encoder of a text start for some texts, with its weights.
 
@@ -68,14 +70,16 @@ def build_text_encoder(
         start: From ``find_start`` or ``list_starts("text")``.
         texts: Those of train: vocabularies and terms are learned from them, and the length.
         max_length: Tokens a text keeps at most. None takes the length that 99 % of the texts do
-            not exceed (of 10,000 spread over them), rounded up to a multiple of 8, at least 16 and
-            at most 256 or what the encoder can take.
+            not exceed (of 10,000 spread over them, fewer where they are long), rounded up to a
+            multiple of 8, at least 16 and at most 256 or what the encoder can take.
         dropout: Every dropout rate of the network; None keeps the start's own.
         pooling: How features come about: ``native``, what the architecture's own classification
             head feeds its last layer, which can be exported exactly; ``mean``, the average of the
             last hidden states, the better frozen features of sentence encoders; ``auto``,
             ``native``, or for a run as a start the run's own.
         seed: Seeds random weights.
+        source: What turns texts into inputs, as ``learn_source`` or an encoder of the same start
+            has it: nothing is learned or loaded again. None learns from the texts, or loads.
 
     Returns:
         The encoder, in train mode.
@@ -94,15 +98,19 @@ def build_text_encoder(
     run = read_run(address.path)[0] if address.kind == "run" and address.path else None
     if start.address == "scratch/tfidf" or (run is not None and run.builder == "tfidf"):
         _refuse_token_options(start, max_length, dropout, pooling)
-        return _build_terms(start, texts, address, run)
+        assert source is None or isinstance(source, TermVectorizer)
+        return _build_terms(start, texts, address, run, source)
     require_text_extra(f"'{start.address}'", "transformers", "tokenizers")
-    parts = _read_parts(start, texts, address, run, pooling)
+    assert source is None or isinstance(source, TextTokenizer)
+    parts = _read_parts(start, texts, address, run, pooling, source)
     config = parts.config
     if dropout is not None:
         config = set_dropout(config, dropout, start.address)
     with seeded(seed):
         network = _make_network(parts, config, start.address)
     limit = min(network.max_positions(), parts.tokenizer.own_limit)
+    if max_length is None and source is not None and source.max_length != NO_LIMIT:
+        max_length = min(source.max_length, limit)  # chosen when the source was made
     length = _choose_length(parts.tokenizer, texts, max_length, limit, start.address)
     tokenizer = parts.tokenizer.with_max_length(length)
     _check_vocabulary(tokenizer, config, start.address)
@@ -118,6 +126,26 @@ def build_text_encoder(
     )
     _check_pass(encoder, length)
     return encoder
+
+
+def learns_from_texts(start: Start) -> bool:
+    """Return whether a start learns its vocabulary or terms from the texts of train."""
+    return start.modality == "text" and parse_address(start.address).kind == "scratch"
+
+
+def learn_source(start: Start, texts: Sequence[str]) -> TextTokenizer | TermVectorizer:
+    """Learn what turns texts into the inputs of a start that brings nothing: the slow part.
+
+    Args:
+        start: One that ``learns_from_texts``.
+        texts: Those of train, or some of them.
+
+    Raises:
+        StartError: If there is nothing to learn in the texts.
+    """
+    if start.address == "scratch/tfidf":
+        return fit_vectorizer(texts, start.address)
+    return train_tokenizer(texts, start.address)
 
 
 def read_sources(
@@ -149,12 +177,19 @@ def read_sources(
 
 
 def _build_terms(
-    start: Start, texts: Sequence[str], address: Address, run: Architecture | None
+    start: Start,
+    texts: Sequence[str],
+    address: Address,
+    run: Architecture | None,
+    source: TermVectorizer | None,
 ) -> Encoder:
     """Build the TF-IDF encoder; a run as a start keeps its terms."""
-    if run is not None and address.path is not None:
-        _, vectorizer = read_sources(run, address.path)
-        assert vectorizer is not None
+    if source is not None:
+        vectorizer = source
+    elif run is not None and address.path is not None:
+        _, found = read_sources(run, address.path)
+        assert found is not None
+        vectorizer = found
     else:
         vectorizer = fit_vectorizer(texts, start.address)
     spec, options = TextSpec("terms", 0), {"num_terms": vectorizer.num_terms}
@@ -174,11 +209,12 @@ def _read_parts(
     address: Address,
     run: Architecture | None,
     pooling: Literal["auto", "native", "mean"],
+    source: TextTokenizer | None,
 ) -> _Parts:
-    """Return configuration, pooling and tokenizer of a start."""
+    """Return configuration, pooling and tokenizer of a start; ``source`` is one that is at hand."""
     wanted: Pooling = "mean" if pooling == "mean" else "native"
     if run is not None and address.path is not None:
-        tokenizer, _ = read_sources(run, address.path)
+        tokenizer = source or read_sources(run, address.path)[0]
         config, has = run.options["config"], run.options["pooling"]
         if pooling not in ("auto", has):
             raise StartError(
@@ -190,13 +226,14 @@ def _read_parts(
         own: Pooling = "mean" if has == "mean" else "native"
         return _Parts(config, own, tokenizer, run=address.path)
     if address.kind == "scratch":
-        tokenizer = train_tokenizer(texts, start.address)
+        tokenizer = source or train_tokenizer(texts, start.address)
         return _Parts(tiny_config(tokenizer, start.address), wanted, tokenizer)
     from headstart.starts.text_weights import find_folder
 
     folder = find_folder(address)
     config = clean_config(read_json(folder / "config.json"), start.address)
-    return _Parts(config, wanted, load_tokenizer(folder, start.address), folder=folder)
+    tokenizer = source or load_tokenizer(folder, start.address)
+    return _Parts(config, wanted, tokenizer, folder=folder)
 
 
 def tiny_config(tokenizer: TextTokenizer, origin: str) -> dict[str, object]:
@@ -248,6 +285,8 @@ def _choose_length(
             )
         return max_length
     sample = texts[:: max(1, len(texts) // LENGTH_SAMPLE)]
+    num_characters = sum(map(len, sample))
+    sample = sample[:: max(1, -(-num_characters // LENGTH_CHARACTERS))]
     _, lengths = tokenizer.with_max_length(NO_LIMIT).encode(sample)
     usual = int(np.quantile(lengths, LENGTH_QUANTILE, method="higher"))
     rounded = max(LEAST_TOKENS, -(-usual // 8) * 8)

@@ -118,6 +118,8 @@ class TextTokenizer:
         Raises:
             StartError: If there is no room for text.
         """
+        if max_length == self.max_length:
+            return self
         return TextTokenizer(self.files(), max_length, self._origin)
 
     def files(self) -> dict[str, bytes]:

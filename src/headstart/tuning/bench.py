@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -21,7 +20,6 @@ from headstart.starts import (
     add_lora,
     build_encoder,
     build_table_encoder,
-    build_text_encoder,
     wrap_module,
 )
 from headstart.training.contract import never
@@ -35,11 +33,12 @@ from headstart.training.recipe import (
     Wishes,
     recipe_for,
 )
+from headstart.tuning.clock import Clock
 from headstart.tuning.features import features_of
 from headstart.tuning.frozen import FrozenPrefix
+from headstart.tuning.texts import Pooling, TextStock, text_stock
 from headstart.types import BadSample, Dataset, ImageSpec, Inputs, Spec, SplitName, Start
 
-Pooling = Literal["auto", "native", "mean"]
 # A probe gains little from more samples than this, and its cost grows with them.
 PROBE_SAMPLES = {
     "head": 200_000,
@@ -59,11 +58,13 @@ class Bench:
         model: Encoder as the start gives it, head random.
         recipe: Every training option, resolved.
         initial: The encoder's state at the start, on the CPU, for the "before" figure.
+        texts: What the run keeps of its texts; None where samples are none.
     """
 
     model: Model
     recipe: Recipe
     initial: dict[str, Tensor]
+    texts: TextStock | None = None
 
     @property
     def spec(self) -> Spec:
@@ -87,6 +88,7 @@ def set_up(
     seed: int,
     module: nn.Module | None = None,
     spec: ImageSpec | None = None,
+    texts: TextStock | None = None,
 ) -> Bench:
     """Build a model from a start and resolve its recipe.
 
@@ -101,17 +103,20 @@ def set_up(
         seed: Seed of random weights.
         module: The user's own module in place of a start's, or an encoder wrapped from one.
         spec: The preprocessing of ``module``.
+        texts: What the run keeps of its texts, so that nothing is learned or prepared twice; None
+            begins anew, without a budget.
 
     Raises:
-        StartError: If the start cannot be built for these images.
+        StartError: If the start cannot be built for these data, or in the time that is left.
         OptionError: If an option is out of range.
     """
+    texts = texts or text_stock(dataset, Clock(None), seed=seed)
     if isinstance(module, Encoder):
         encoder = module
     elif module is not None and spec is not None:
         encoder = wrap_module(module, spec)
     else:
-        encoder = _encoder(dataset, start, strategy, wishes, size, seed)
+        encoder = _encoder(dataset, start, strategy, wishes, size, seed, texts)
     if strategy == "lora":
         add_lora(encoder)
     recipe = recipe_for(
@@ -132,7 +137,7 @@ def set_up(
     initial = {n: t.detach().clone() for n, t in encoder.state_dict().items()}
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
     model = model.to(device).to(memory_format=layout)
-    return Bench(model, recipe, initial)
+    return Bench(model, recipe, initial, texts)
 
 
 def _encoder(
@@ -142,6 +147,7 @@ def _encoder(
     wishes: Wishes,
     size: int | None,
     seed: int,
+    texts: TextStock | None,
 ) -> Encoder:
     """Build the encoder of a start for these data.
 
@@ -154,19 +160,13 @@ def _encoder(
             f"Start '{start.address}' reads {start.modality}s, and {dataset.name} holds "
             f"{modality}s. Choose one that 'headstart starts --modality {modality}' lists."
         )
-    if modality == "text":
-        samples = dataset.train.samples
+    if texts is not None:
         # what only the head reads should be good as it stands; what learns follows the
         # architecture's own head, so that the run exports to transformers
         pooling: Pooling = (
             "mean" if strategy == "head" and start.objective == "contrastive" else "auto"
         )
-        return build_text_encoder(
-            start,
-            [samples.read(i) for i in range(len(samples))],
-            pooling=pooling,
-            seed=seed,
-        )
+        return texts.build(start, pooling=pooling, seed=seed)
     if modality == "table":
         return build_table_encoder(start, fit_table_spec(dataset), seed=seed)
     drop_path = defaults_for(start).drop_path if wishes.drop_path is None else wishes.drop_path
@@ -268,14 +268,9 @@ def prepare_sample(
     indices = None
     if limit is not None and len(split) > limit:
         indices = subsample(split.targets, limit, seed=seed)
-    return prepare(
-        dataset,
-        name,
-        encoder.spec,
-        tokenizer=encoder.tokenizer,
-        vectorizer=encoder.vectorizer,
-        indices=indices,
-    )
+    if bench.texts is not None:
+        return bench.texts.prepare(name, encoder, indices)
+    return prepare(dataset, name, encoder.spec, indices=indices)
 
 
 @dataclass(frozen=True)

@@ -217,7 +217,16 @@ def _frozen(bench: Bench, dataset: Dataset, tuned: Tuned) -> tuple[Bench, Probe 
     if start.modality != "text" or start.objective != "contrastive":
         return bench, tuned.fitted
     recipe, device = bench.recipe, bench.model.device
-    frozen = set_up(dataset, start, "head", Wishes(), size=None, device=device, seed=recipe.seed)
+    frozen = set_up(
+        dataset,
+        start,
+        "head",
+        Wishes(),
+        size=None,
+        device=device,
+        seed=recipe.seed,
+        texts=bench.texts,
+    )
     return frozen, None
 
 

@@ -19,7 +19,8 @@ from headstart.training.randomness import BOOTSTRAP, generator
 from headstart.training.recipe import StrategyName, Wishes
 from headstart.tuning.bench import Bench, prepare_sample, set_up
 from headstart.tuning.clock import Clock
-from headstart.types import Dataset, ImageSpec, Inputs, Spec, Start
+from headstart.tuning.texts import TextStock
+from headstart.types import Dataset, ImageSpec, Inputs, Samples, Start, TextSpec
 
 SMALLEST_SIDE = 64
 _LEAST_MEASURED, _MOST_MEASURED, _NUM_PASSES = 8, 64, 6
@@ -91,26 +92,34 @@ def fitting_bench(
     *,
     device: torch.device,
     seed: int,
+    texts: TextStock | None = None,
 ) -> tuple[Bench, float, str]:
     """Set a start up at the largest input size whose fine-tuning fits the budget.
 
     Wanted are three epochs (a pass with gradients costs three without) and two passes over the test
     split. A scratch start keeps the data's own size, and so does every start without a budget.
+    What the run keeps of its ``texts`` bounds how many of them are learned from.
 
     Returns:
-        The bench, seconds an image, and a note where the size was lowered.
+        The bench, seconds a sample, and a note where the size was lowered or not all texts were
+        learned from.
 
     Raises:
-        StartError: If the test split alone would take too much of what is left.
+        StartError: If the test split alone would take too much of what is left, or learning from
+            the texts.
     """
 
     def at(size: int | None) -> tuple[Bench, float]:
-        bench = set_up(dataset, start, strategy, wishes, size=size, device=device, seed=seed)
+        bench = set_up(
+            dataset, start, strategy, wishes, size=size, device=device, seed=seed, texts=texts
+        )
         return bench, seconds_per_sample(bench, dataset)
 
-    note = ""
     if start.pretrained_on is None or start.image is None or clock.budget_seconds is None:
         bench, each = at(None)
+        total = len(dataset.train)
+        learned = texts.limits.get(start.address, total) if texts else total
+        note = "" if learned == total else f", vocabulary of {learned:,} of {total:,} texts"
     else:
         default = start.image.size
         own = min(dataset.image_size or (10_000, 10_000))
@@ -126,19 +135,38 @@ def fitting_bench(
         if size != smallest:
             bench, each = at(size)
         note = "" if size == default else f", at {size} pixels instead of {default}"
-    refuse_too_slow(dataset, start, each, clock)
+    if clock.budget_seconds is not None:
+        refuse_too_slow(dataset, start, each, clock, preparing=_preparing_seconds(bench))
     return bench, each, note
 
 
+def _preparing_seconds(bench: Bench) -> float:
+    """Return what preparing one sample takes, in seconds; 0 where it is no text."""
+    # an encoder of the user's own, too: it is measured with what it brings
+    return bench.texts.seconds_per_text(bench.model.encoder) if bench.texts else 0.0
+
+
 def refuse_too_slow(
-    dataset: Dataset, start: Start, seconds_per_sample: float, clock: Clock
+    dataset: Dataset,
+    start: Start,
+    seconds_per_sample: float,
+    clock: Clock,
+    *,
+    preparing: float = 0.0,
 ) -> None:
     """Refuse a start that cannot even be evaluated within the budget.
+
+    Args:
+        dataset: Gives the number of test samples.
+        start: Named in the refusal.
+        seconds_per_sample: One forward pass.
+        clock: The budget.
+        preparing: Seconds that preparing one sample takes before the first pass.
 
     Raises:
         StartError: Saying what the test split would take.
     """
-    seconds = 2 * len(dataset.test) * seconds_per_sample
+    seconds = len(dataset.test) * (2 * seconds_per_sample + preparing)
     if seconds > _TEST_SHARE * clock.left:
         raise StartError(
             f"Start '{start.address}' needs {seconds:.0f} s for two passes over the test split, "
@@ -148,34 +176,42 @@ def refuse_too_slow(
 
 
 def look_limit(seconds_per_sample: float, clock: Clock) -> int | None:
-    """Return how many validation images one look may take; None where there is no budget."""
+    """Return how many validation samples one look may take; None where there is no budget."""
     if clock.budget_seconds is None:
         return None
     return max(_MIN_LOOK, int(_LOOK_SHARE * max(0.0, clock.left) / seconds_per_sample))
 
 
 def train_limit(
-    dataset: Dataset, spec: Spec, seconds_per_sample: float, clock: Clock
+    dataset: Dataset, bench: Bench, seconds_per_sample: float, clock: Clock
 ) -> int | None:
     """Return how many training samples are worth preparing; None for all of them.
 
-    Texts and rows cost next to nothing to prepare: all of them.
-
-    All of them where decoding takes less than a tenth of what is left. Otherwise no more than the
-    budget lets the network see once, and no more than a quarter of what is left lets us decode.
+    Rows cost next to nothing to prepare: all of them. Images and texts too where preparing them
+    takes less than a tenth of what is left. Otherwise no more than the budget lets the network see
+    once, and no more than a quarter of what is left lets us prepare. Terms go to a solver, past the
+    network.
     """
-    if clock.budget_seconds is None or not isinstance(spec, ImageSpec):
+    if clock.budget_seconds is None or bench.model.schema.modality == "table":
         return None
-    samples = dataset.train.samples
+    samples, spec = dataset.train.samples, bench.spec
+    each = _decoding_seconds(samples, spec) if isinstance(spec, ImageSpec) else 0.0
+    each += _preparing_seconds(bench)
+    left = max(0.0, clock.left)
+    if each * len(samples) < 0.1 * left:
+        return None
+    worth = 0.25 * left / max(1e-9, each)
+    if not (isinstance(spec, TextSpec) and spec.kind == "terms"):
+        worth = min(left / (3 * seconds_per_sample), worth)
+    return max(int(worth), 20 * len(dataset.schema.classes))
+
+
+def _decoding_seconds(samples: Samples, spec: ImageSpec) -> float:
+    """Measure what decoding one image takes, in seconds."""
     num_tried = min(8, len(samples))
     began = time.monotonic()
     for index in range(num_tried):
         # one that cannot be read costs next to nothing, and is named when it is decoded
         with contextlib.suppress(DataError):
             decode_one(samples.read(index), spec)
-    decode_seconds = (time.monotonic() - began) / num_tried
-    left = max(0.0, clock.left)
-    if decode_seconds * len(samples) < 0.1 * left:
-        return None
-    worth = min(left / (3 * seconds_per_sample), 0.25 * left / max(1e-9, decode_seconds))
-    return max(int(worth), 20 * len(dataset.schema.classes))
+    return (time.monotonic() - began) / num_tried

@@ -20,8 +20,10 @@ from headstart.training.following import copy_module, follow
 from headstart.training.recipe import Recipe, Wishes
 from headstart.training.strategy import Phase
 from headstart.tuning.bench import Bench, prepare_sample, set_up
+from headstart.tuning.clock import Clock
 from headstart.tuning.frozen import share_prefix
 from headstart.tuning.phases import Opened, Phases
+from headstart.tuning.texts import text_stock
 from headstart.tuning.wiring import (
     let_learn,
     loop_options,
@@ -61,7 +63,13 @@ def tell_bench(team: Team, bench: Bench) -> None:
     why = "so many were started; each takes its share of every step"
     emit("choice", name="processes", value=team.num, why=why)
     recipe = asdict(bench.recipe)
-    team.say("bench", start=bench.model.encoder.start.address, size=bench.size, recipe=recipe)
+    team.say(
+        "bench",
+        start=bench.model.encoder.start.address,
+        size=bench.size,
+        recipe=recipe,
+        text_limits=bench.texts.limits if bench.texts else None,
+    )
 
 
 class Follower:
@@ -108,6 +116,9 @@ class Follower:
             seed=recipe.seed,
             module=module,
             spec=self.spec,
+            texts=text_stock(
+                self.dataset, Clock(None), seed=recipe.seed, limits=word["text_limits"]
+            ),
         )
         self._bench.recipe = recipe
         self._bench.initial = {}  # for the figure "before", which is the leader's

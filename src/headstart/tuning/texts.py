@@ -1,0 +1,244 @@
+"""What a run learns from its texts and makes of them: once, and inside the budget.
+
+One run asks for the same several times: screening builds a start that the fine-tuning builds again,
+and the control may be the start that was screened. A ``TextStock`` keeps what was learned
+(vocabulary, terms, length) and what texts became (token ids, term weights), and every bench of the
+run draws on it. It also keeps the clock: how long learning and preparing take is measured on a few
+texts before either begins, and where learning from all texts would take too much of the budget it
+learns from a seeded sample of them, and says so. Left out: anything on disk, and images and rows,
+whose preparation has caches and estimates of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from headstart.data import prepare
+from headstart.errors import StartError
+from headstart.events import emit, unheard
+from headstart.starts import Encoder, build_text_encoder, learn_source, learns_from_texts
+from headstart.training.randomness import BOOTSTRAP, generator
+from headstart.tuning.clock import Clock
+from headstart.types import Dataset, Inputs, SplitName, Start, Tokenizer, Vectorizer
+
+Pooling = Literal["auto", "native", "mean"]
+LEARN_SHARE = 0.1  # of what is left, that learning from texts may take
+_MOST_LEARN_SHARE = 0.3  # the same for the fewest texts that are worth it
+_LEAST_TEXTS, _LEAST_A_CLASS = 1_000, 20
+# a rehearsal takes more and more texts until it is long enough to be told from the clock's grain
+_FIRST_TEXTS, _GROWTH, _ENOUGH_SECONDS = 50, 4, 0.1
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """Samples of a split as a source of inputs makes them; ``indices`` None is all of them."""
+
+    source: Tokenizer | Vectorizer
+    indices: np.ndarray | None
+    inputs: Inputs
+
+
+class TextStock:
+    """What one run has learned from the texts of its data, and what they became.
+
+    Args:
+        dataset: The data; only train is learned from.
+        clock: The budget.
+        seed: Seed of the samples.
+        limits: How many texts a start learns from, by address, as an earlier life of the run or
+            the process that leads has settled it; for other starts it is settled here.
+        on_limit: Told ``limits`` whenever it has grown.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        clock: Clock,
+        *,
+        seed: int,
+        limits: Mapping[str, int] | None = None,
+        on_limit: Callable[[dict[str, int]], None] = lambda limits: None,
+    ) -> None:
+        self.dataset, self.clock, self.seed = dataset, clock, seed
+        self.limits, self.on_limit = dict(limits or {}), on_limit
+        self._sources: dict[str, Tokenizer | Vectorizer] = {}
+        self._prepared: dict[tuple[str, SplitName], _Prepared] = {}
+        self._seconds: dict[str, float] = {}
+        self._texts: list[str] = []
+
+    def unhurried(self) -> TextStock:
+        """Return a stock that holds the same, and takes its time over what it lacks."""
+        found = TextStock(self.dataset, Clock(None), seed=self.seed, limits=self.limits)
+        found._sources, found._prepared = self._sources, self._prepared
+        found._seconds, found._texts = self._seconds, self._texts
+        return found
+
+    def build(self, start: Start, *, pooling: Pooling, seed: int) -> Encoder:
+        """Build the encoder of a start from what was learned for it before, or is learned now.
+
+        Args:
+            start: The start.
+            pooling: As ``build_text_encoder`` takes it.
+            seed: Seed of random weights.
+
+        Raises:
+            StartError: If it cannot be built, or learning from the fewest texts that are worth it
+                would take too much of the budget.
+        """
+        source = self._sources.get(start.address)
+        texts = self._read()
+        if source is None and learns_from_texts(start):
+            texts = self._chosen(start)
+            source = learn_source(start, texts)
+        encoder = build_text_encoder(start, texts, pooling=pooling, seed=seed, source=source)
+        self._sources[start.address] = _source_of(encoder)
+        return encoder
+
+    def prepare(self, name: SplitName, encoder: Encoder, indices: np.ndarray | None) -> Inputs:
+        """Return samples of a split as an encoder takes them; the last ones asked for are kept.
+
+        Args:
+            name: The split.
+            encoder: Built by this stock.
+            indices: Positions in the split, or None for all.
+        """
+        key, source = (encoder.start.address, name), _source_of(encoder)
+        former = self._prepared.get(key)
+        if former and former.source is source and _is_same(former.indices, indices):
+            return former.inputs
+        inputs = _prepare(self.dataset, name, encoder, indices)
+        self._prepared[key] = _Prepared(source, indices, inputs)
+        return inputs
+
+    def seconds_per_text(self, encoder: Encoder) -> float:
+        """Return what preparing one text takes, in seconds, measured on a seeded sample of train.
+
+        Args:
+            encoder: Built by this stock.
+        """
+        address = encoder.start.address
+        if address not in self._seconds:
+            order = self._order()
+
+            def rehearse(num: int) -> None:
+                with unheard():
+                    _prepare(self.dataset, "train", encoder, order[:num])
+
+            seconds, num = _rehearse(rehearse, len(order))
+            self._seconds[address] = seconds / num
+        return self._seconds[address]
+
+    def _chosen(self, start: Start) -> list[str]:
+        """Return the texts that a start learns from."""
+        texts = self._read()
+        if start.address not in self.limits:
+            self.limits[start.address] = self._affordable(start, texts)
+            self.on_limit(self.limits)
+        limit = self.limits[start.address]
+        if limit >= len(texts):
+            return texts
+        return [texts[i] for i in np.sort(self._order()[:limit]).tolist()]
+
+    def _affordable(self, start: Start, texts: list[str]) -> int:
+        """Return how many texts a start can learn from within its share of the budget, and say so.
+
+        Raises:
+            StartError: If that is fewer than are worth it.
+        """
+        total, left = len(texts), self.clock.left
+        if self.clock.budget_seconds is None:
+            return total
+        order = self._order()
+        seconds, num = _rehearse(
+            lambda num: learn_source(start, [texts[i] for i in order[:num].tolist()]), total
+        )
+        each = seconds / num
+        if each * total <= LEARN_SHARE * left:
+            return total
+        num_classes = len(self.dataset.schema.classes)
+        least = min(total, max(_LEAST_TEXTS, _LEAST_A_CLASS * num_classes))
+        if each * least > _MOST_LEARN_SHARE * left:
+            raise StartError(
+                f"Start '{start.address}' needs {each * least:.0f} s to learn its vocabulary from "
+                f"{least:,} texts, and {max(0.0, left):.0f} s of the budget are left; expected "
+                f"less than {_MOST_LEARN_SHARE:.0%} of it. Raise --budget, or choose a pretrained "
+                f"start."
+            )
+        limit = max(least, int(LEARN_SHARE * left / each))
+        why = f"all would take {each * total:.0f} s of the {left:.0f} s left"
+        name = f"vocabulary of {start.address}"
+        emit("choice", name=name, value=f"learned from {limit:,} of {total:,} texts", why=why)
+        return limit
+
+    def _read(self) -> list[str]:
+        """Return the texts of train."""
+        if not self._texts:
+            samples = self.dataset.train.samples
+            self._texts += [samples.read(i) for i in range(len(samples))]
+        return self._texts
+
+    def _order(self) -> np.ndarray:
+        """Return the positions of train in a seeded order; whoever takes some takes the first."""
+        return generator(BOOTSTRAP, self.seed).permutation(len(self.dataset.train))
+
+
+def text_stock(
+    dataset: Dataset,
+    clock: Clock,
+    *,
+    seed: int,
+    limits: Mapping[str, int] | None = None,
+    on_limit: Callable[[dict[str, int]], None] = lambda limits: None,
+) -> TextStock | None:
+    """Return a ``TextStock`` where samples are texts, else None; the arguments are its own."""
+    if dataset.schema.modality != "text":
+        return None
+    return TextStock(dataset, clock, seed=seed, limits=limits, on_limit=on_limit)
+
+
+def _prepare(
+    dataset: Dataset, name: SplitName, encoder: Encoder, indices: np.ndarray | None
+) -> Inputs:
+    return prepare(
+        dataset,
+        name,
+        encoder.spec,
+        tokenizer=encoder.tokenizer,
+        vectorizer=encoder.vectorizer,
+        indices=indices,
+    )
+
+
+def _source_of(encoder: Encoder) -> Tokenizer | Vectorizer:
+    """Return what turns texts into an encoder's inputs."""
+    source = encoder.tokenizer or encoder.vectorizer
+    assert source is not None
+    return source
+
+
+def _is_same(former: np.ndarray | None, indices: np.ndarray | None) -> bool:
+    if former is None or indices is None:
+        return former is indices
+    return np.array_equal(former, indices)
+
+
+def _rehearse(work: Callable[[int], object], total: int) -> tuple[float, int]:
+    """Do some of a work until that takes long enough to measure.
+
+    Returns:
+        The seconds that it took the last time, and for how many texts.
+    """
+    num = min(_FIRST_TEXTS, total)
+    work(num)  # what is imported or made at the first call is no matter of the texts
+    while True:
+        began = time.monotonic()
+        work(num)
+        seconds = time.monotonic() - began
+        if seconds >= _ENOUGH_SECONDS or num == total:
+            return seconds, num
+        num = min(_GROWTH * num, total)
