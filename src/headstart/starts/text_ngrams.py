@@ -1,0 +1,140 @@
+"""N-grams of characters, counted by NumPy: what scikit-learn's character analyzer counts.
+
+scikit-learn cuts every n-gram out of a text as a Python str and looks it up in a dict; on Chinese,
+where TF-IDF has characters for words, that is most of what a run of TF-IDF takes. Here an n-gram is
+one number (21 bits a character, the first character highest, so that numbers sort as the n-grams
+do), and counting is sorting. The counts are the same, term for term; weights stay scikit-learn's
+business. Left out: words, whose number has no bound, and n-grams of more than three characters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+MOST_CHARACTERS = 3  # that one number holds
+_BITS = 21  # of a code point and one: zero is no character
+_CHUNK = 1_000_000  # characters counted at once
+_BLANKS = re.compile(r"\s\s+")
+
+
+def count_ngrams(
+    texts: Sequence[str], longest: int, *, least_texts: int, most: int
+) -> tuple[list[str], np.ndarray]:
+    """Count the n-grams of 1 to ``longest`` characters, lower case, runs of blanks as one.
+
+    Args:
+        texts: Any texts.
+        longest: Characters of the longest n-grams, 1 to 3.
+        least_texts: An n-gram of fewer texts is left out.
+        most: No more than so many n-grams are kept, those that occur most often; of equally
+            frequent ones the first in order.
+
+    Returns:
+        The n-grams that are kept, sorted, and in how many texts each occurs, int64, shape (D,).
+    """
+    keys = np.empty(0, np.uint64)
+    counts = np.empty((2, 0), np.int64)  # how often, and in how many texts
+    for _, rows, found in _numbered(texts, longest):
+        # stable, so that the rows of one n-gram ascend: a text is counted where it begins
+        order = np.argsort(found, kind="stable")
+        found, rows = found[order], rows[order]
+        begins = np.concatenate([[True], found[1:] != found[:-1]])[: len(found)]
+        is_first = begins | np.concatenate([[True], rows[1:] != rows[:-1]])[: len(found)]
+        starts = np.flatnonzero(begins)
+        how_often = np.diff(np.append(starts, len(found)))
+        num_texts = np.add.reduceat(is_first, starts, dtype=np.int64) if len(starts) else how_often
+        keys, counts = _merge(keys, counts, found[starts], np.stack([how_often, num_texts]))
+    kept = np.flatnonzero(counts[1] >= least_texts)
+    if len(kept) > most:
+        kept = np.sort(kept[np.argsort(-counts[0][kept], kind="stable")[:most]])
+    return [_spell(key) for key in keys[kept].tolist()], counts[1][kept]
+
+
+def ngram_matrix(texts: Sequence[str], terms: Sequence[str], longest: int) -> Any:
+    """Return how often each known n-gram occurs in each text.
+
+    Args:
+        texts: Any texts.
+        terms: N-grams of 1 to ``longest`` characters, each once, in any order.
+        longest: As in ``count_ngrams``.
+
+    Returns:
+        A SciPy CSR matrix, float32, shape (N, D), columns in the order of ``terms``.
+    """
+    from scipy.sparse import csr_matrix, vstack
+
+    known = np.array([_number(term) for term in terms], dtype=np.uint64)
+    columns = np.argsort(known)
+    known = known[columns]
+    parts = []
+    for num_rows, rows, found in _numbered(texts, longest):
+        places = np.minimum(np.searchsorted(known, found), len(known) - 1)
+        hits = known[places] == found
+        rows, places = rows[hits], columns[places[hits]]
+        ones = np.ones(len(rows), np.float32)
+        part = csr_matrix((ones, (rows, places)), shape=(num_rows, len(known)))
+        part.sum_duplicates()
+        parts.append(part)
+    if not parts:
+        return csr_matrix((len(texts), len(known)), dtype=np.float32)
+    return parts[0] if len(parts) == 1 else vstack(parts, format="csr")
+
+
+def _numbered(texts: Sequence[str], longest: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Yield, for some texts at a time: their number, and of each n-gram its row and its number."""
+    lot: list[str] = []
+    size = 0
+    for place, text in enumerate(texts):
+        lot.append(_BLANKS.sub(" ", text.lower()))
+        size += len(lot[-1])
+        if size >= _CHUNK or place == len(texts) - 1:
+            yield len(lot), *_number_lot(lot, longest)
+            lot, size = [], 0
+
+
+def _number_lot(lot: list[str], longest: int) -> tuple[np.ndarray, np.ndarray]:
+    joined = "".join(lot).encode("utf-32-le", "surrogatepass")
+    characters = np.frombuffer(joined, np.uint32).astype(np.uint64) + np.uint64(1)
+    owners = np.repeat(np.arange(len(lot)), [len(text) for text in lot])
+    rows, numbers = [], []
+    for length in range(1, min(longest, len(characters)) + 1):
+        num = len(characters) - length + 1
+        inside = owners[:num] == owners[length - 1 :]  # the last character is of the same text
+        number = np.zeros(num, np.uint64)
+        for place in range(length):
+            shift = np.uint64(_BITS * (MOST_CHARACTERS - 1 - place))
+            number |= characters[place : place + num] << shift
+        rows.append(owners[:num][inside])
+        numbers.append(number[inside])
+    nothing = np.empty(0, np.int64), np.empty(0, np.uint64)
+    if not rows:
+        return nothing
+    return np.concatenate(rows), np.concatenate(numbers)
+
+
+def _merge(
+    keys: np.ndarray, counts: np.ndarray, own: np.ndarray, both: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Add the counts (2, E) of some n-grams to those (2, D) of others."""
+    merged, places = np.unique(np.concatenate([keys, own]), return_inverse=True)
+    total = np.zeros((2, len(merged)), np.int64)
+    total[:, places[: len(keys)]] += counts
+    total[:, places[len(keys) :]] += both
+    return merged, total
+
+
+def _number(term: str) -> int:
+    number = 0
+    for place, character in enumerate(term):
+        number |= (ord(character) + 1) << (_BITS * (MOST_CHARACTERS - 1 - place))
+    return number
+
+
+def _spell(number: int) -> str:
+    shifts = (_BITS * place for place in reversed(range(MOST_CHARACTERS)))
+    codes = ((number >> shift) & ((1 << _BITS) - 1) for shift in shifts)
+    return "".join(chr(code - 1) for code in codes if code)
