@@ -285,7 +285,7 @@ def _tune(
                 train,
                 val,
                 checkpoints=CheckpointFolder(current.folder.state),
-                deadline=clock.deadline(_reserve(dataset, seconds_per_sample, clock)),
+                deadline=clock.deadline(_reserve(dataset, bench, seconds_per_sample, clock)),
                 stop_requested=partial(_stop_requested, stop, team),
                 on_usable=on_usable,
                 seconds_per_sample=seconds_per_sample,
@@ -375,7 +375,7 @@ def _options(
     }
 
 
-def _reserve(dataset: Dataset, seconds_per_sample: float, clock: Clock) -> float:
+def _reserve(dataset: Dataset, bench: Bench, seconds_per_sample: float, clock: Clock) -> float:
     """Return the seconds to keep for what follows training: two test passes, figures, the report.
 
     Half of what is left at the most: a budget that cannot pay for the baseline loses the baseline,
@@ -386,7 +386,7 @@ def _reserve(dataset: Dataset, seconds_per_sample: float, clock: Clock) -> float
 
     look = min(len(dataset.val), look_limit(seconds_per_sample, clock) or len(dataset.val))
     passes = 1.3 * (2 * len(dataset.test) + look) * seconds_per_sample
-    return min(passes + figures_seconds(dataset), max(0.0, 0.5 * clock.left))
+    return min(passes + figures_seconds(dataset, bench), max(0.0, 0.5 * clock.left))
 
 
 def _finite(record: Any) -> Any:

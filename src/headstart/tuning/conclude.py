@@ -184,7 +184,7 @@ def _before(
         return None
     each = seconds_per_sample(bench, dataset)
     limit = PROBE_SAMPLES["full"]
-    needed = 1.3 * each * len(test) + figures_seconds(dataset)
+    needed = 1.3 * each * len(test) + figures_seconds(dataset, bench)
     if tuned.fitted is None:
         needed += 1.3 * each * (min(limit, len(train)) + len(val))
         # a probe that is cut short would flatter the fine-tuning: all of its time, or none
@@ -230,10 +230,10 @@ def _frozen(bench: Bench, dataset: Dataset, tuned: Tuned) -> tuple[Bench, Probe 
     return frozen, None
 
 
-def figures_seconds(dataset: Dataset) -> float:
+def figures_seconds(dataset: Dataset, bench: Bench) -> float:
     """Return about what controls, figures, their intervals and the report take, in seconds."""
     num = len(dataset.test) + len(dataset.val)
-    return 2.5 + 2e-5 * num * dataset.schema.num_outputs + controls_seconds(dataset)
+    return 2.5 + 2e-5 * num * dataset.schema.num_outputs + controls_seconds(dataset, bench)
 
 
 def _before_after(
