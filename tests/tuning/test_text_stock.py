@@ -1,0 +1,141 @@
+"""What a run learns from its texts: once, in its share of the budget, and from how many it says."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import headstart as hs
+from headstart.errors import StartError
+from headstart.events import listen
+from headstart.starts import build_text_encoder, find_start, text_builders
+from headstart.starts.text_terms import TermVectorizer, fit_vectorizer
+from headstart.tuning.clock import Clock
+from headstart.tuning.texts import TextStock
+
+TFIDF = find_start("scratch/tfidf")
+WORDS = ["film", "book", "song", "plot", "cast", "scene", "voice", "light", "night", "day"]
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Return 5,000 short reviews: 3,400 to train, 600 to choose by, 1,000 to test."""
+    draw = np.random.default_rng(0)
+    rows = []
+    for number in range(5_000):
+        words = [*draw.choice(WORDS, 4), draw.choice(["good", "fine"] if number % 2 else ["bad"])]
+        rows.append({"text": f"{' '.join(words)} {number}", "label": number % 2})
+    return hs.load(pd.DataFrame(rows), label="label", text="text")
+
+
+@pytest.fixture
+def slow(monkeypatch, still_clock, known_speed):
+    """Let learning terms take 10 ms a text and weighing them 4 ms; return the texts learned from.
+
+    Only that takes time on the clock.
+    """
+    learned: list[int] = []
+    weigh = TermVectorizer.transform
+
+    def learn_slowly(texts, origin):
+        learned.append(len(texts))
+        time.sleep(0.01 * len(texts))
+        return fit_vectorizer(texts, origin)
+
+    def weigh_slowly(self, texts):
+        time.sleep(0.004 * len(texts))
+        return weigh(self, texts)
+
+    monkeypatch.setattr(text_builders, "fit_vectorizer", learn_slowly)
+    monkeypatch.setattr(TermVectorizer, "transform", weigh_slowly)
+    return learned
+
+
+def fit(data, out, budget):
+    """Fit TF-IDF; return the run, the choices by name, and the seconds on the clock."""
+    choices: dict[object, dict[str, object]] = {}
+
+    def listener(kind, fields):
+        if kind == "choice":
+            choices[fields["name"]] = fields
+
+    began = time.monotonic()
+    with listen(listener):
+        run = hs.fit(data, budget=budget, out=str(out), starts=["scratch/tfidf"], device="cpu")
+    return run, choices, time.monotonic() - began
+
+
+def test_a_slow_preparation_of_texts_ends_within_the_budget_and_says_what_it_left_out(
+    data, slow, tmp_path
+):
+    run, choices, seconds = fit(data, tmp_path / "run", "60s")
+    assert seconds < 60 * 1.05
+    assert slow[-1] == 1_000
+    assert choices["vocabulary of scratch/tfidf"]["value"] == "learned from 1,000 of 3,400 texts"
+    assert "all would take 34 s of the 60 s left" in choices["vocabulary of scratch/tfidf"]["why"]
+    assert "train samples" in choices
+    assert "vocabulary of 1,000 of 3,400 texts" in run.options["candidates"][0]["note"]
+    assert run.metrics["test"]["figures"]["accuracy"]["value"] > 0.95
+
+
+def test_a_start_is_learned_from_all_texts_once_where_there_is_time(data, slow, tmp_path):
+    _, choices, seconds = fit(data, tmp_path / "run", "10m")
+    assert slow.count(3_400) == 1
+    assert "vocabulary of scratch/tfidf" not in choices
+    # the terms once, and every text weighed once, but for rehearsals and screening's samples
+    assert seconds < 34 + 0.004 * 5_000 + 10
+
+
+def test_what_would_take_too_long_even_of_few_texts_is_refused_with_the_figures(data, slow):
+    stock = TextStock(data, Clock(20), seed=0)
+    with pytest.raises(
+        StartError, match=r"needs 10 s to learn .* from 1,000 texts, and 20 s of the budget are"
+    ):
+        stock.build(TFIDF, pooling="auto", seed=0)
+
+
+def test_another_life_learns_from_the_same_texts(data, slow):
+    told: list[dict[str, int]] = []
+    first = TextStock(data, Clock(60), seed=3, on_limit=lambda limits: told.append(dict(limits)))
+    source = first.build(TFIDF, pooling="auto", seed=0).vectorizer
+    assert told == [{"scratch/tfidf": 1_000}]
+    again = TextStock(data, Clock(1), seed=3, limits=told[0])
+    assert again.build(TFIDF, pooling="auto", seed=0).vectorizer.files() == source.files()
+    other = TextStock(data, Clock(1), seed=4, limits=told[0])
+    assert other.build(TFIDF, pooling="auto", seed=0).vectorizer.files() != source.files()
+
+
+def test_what_was_prepared_is_handed_out_again_to_the_same_encoder_alone(data):
+    stock = TextStock(data, Clock(None), seed=0)
+    encoder = stock.build(TFIDF, pooling="auto", seed=0)
+    some = np.arange(50)
+    first = stock.prepare("train", encoder, some)
+    assert stock.prepare("train", stock.build(TFIDF, pooling="auto", seed=1), some) is first
+    assert stock.prepare("val", encoder, some) is not first
+    assert len(stock.prepare("train", encoder, None)) == 3_400
+    assert stock.prepare("train", encoder, some) is not first
+    own = build_text_encoder(TFIDF, ["good film", "bad film"])
+    assert stock.prepare("train", own, some).matrix.shape == (50, own.num_features)
+
+
+@pytest.mark.parametrize("address", ["scratch/bert-tiny", "pip/all-minilm-l6-v2"])
+def test_a_tokenizer_and_its_length_are_handed_on(data, address, monkeypatch):
+    stock = TextStock(data, Clock(None), seed=0)
+    first = stock.build(find_start(address), pooling="auto", seed=0)
+
+    def never(*_):
+        raise AssertionError("learned or loaded again")
+
+    for name in ("train_tokenizer", "load_tokenizer", "learn_source"):
+        monkeypatch.setattr(text_builders, name, never)
+    second = stock.build(find_start(address), pooling="mean", seed=0)
+    assert second.tokenizer is first.tokenizer
+    assert second.spec == first.spec
