@@ -1,6 +1,5 @@
 """A process that follows builds the model that the leader has told it of."""
 
-from dataclasses import asdict
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +10,9 @@ from headstart.data import load
 from headstart.starts import find_start
 from headstart.training.recipe import Wishes
 from headstart.tuning.bench import set_up
-from headstart.tuning.follow import Follower
+from headstart.tuning.clock import Clock
+from headstart.tuning.follow import Follower, tell_bench
+from headstart.tuning.texts import TextStock
 
 CPU = torch.device("cpu")
 
@@ -26,6 +27,26 @@ def texts():
     return load((["good film", "bad film", "fine plot", "dull plot"] * 15, ["p", "n"] * 30))
 
 
+def told(bench):
+    """Return what the leader says of a bench."""
+    heard = []
+    team = SimpleNamespace(num=2, say=lambda kind, **word: heard.append(word))
+    tell_bench(team, bench)
+    return heard[0]
+
+
+def test_a_follower_learns_from_the_texts_that_the_leader_learned_from():
+    dataset, start = texts(), find_start("scratch/tfidf")
+    stock = TextStock(dataset, Clock(None), seed=0, limits={start.address: 20})
+    words = {"size": None, "device": CPU, "seed": 0}
+    bench = set_up(dataset, start, "head", Wishes(), texts=stock, **words)
+    whole = set_up(dataset, start, "head", Wishes(), **words)
+    follower = Follower(SimpleNamespace(device=CPU), dataset, lambda: (None, None), None)
+    follower.build(told(bench))
+    theirs, own, all_texts = (b.model.encoder.files() for b in (follower._bench, bench, whole))
+    assert theirs == own != all_texts
+
+
 @pytest.mark.parametrize(
     ("data", "start", "strategy"),
     [
@@ -38,7 +59,7 @@ def test_a_follower_builds_a_start_that_has_few_layers_or_none(data, start, stra
     dataset = data()
     bench = set_up(dataset, find_start(start), strategy, Wishes(), size=None, device=CPU, seed=0)
     follower = Follower(SimpleNamespace(device=CPU), dataset, lambda: (None, None), None)
-    follower.build({"recipe": asdict(bench.recipe), "start": start, "size": bench.size})
+    follower.build(told(bench))
     assert follower._bench.recipe == bench.recipe
     theirs = follower._bench.model.state_dict()
     assert {n: t.shape for n, t in theirs.items()} == {

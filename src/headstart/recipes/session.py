@@ -21,7 +21,7 @@ from headstart.recipes.plan import resumed_plan
 from headstart.recipes.together import after_restart, launch_name
 from headstart.reporting.console import attached
 from headstart.runfolder import RunFolder
-from headstart.types import Data, Dataset, Inputs, SplitName
+from headstart.types import Data, Dataset, Inputs
 
 if TYPE_CHECKING:
     from headstart.training.distributed import Team
@@ -213,7 +213,7 @@ def complete(
 
     from headstart.reporting import render_page
     from headstart.tuning.conclude import conclude, notes_of, save_model
-    from headstart.tuning.fitting import seconds_per_sample
+    from headstart.tuning.fitting import prepare_splits, sample_limits, seconds_per_sample
     from headstart.tuning.grid import search_for
     from headstart.tuning.tune import better
 
@@ -222,7 +222,15 @@ def complete(
         bench.recipe = replace(bench.recipe, views=current.plan["views"])
     search = search_for(bench, current.plan, current.remember, grid, team)
     each = seconds_per_sample(bench, dataset)
-    train, val, test = _prepare(dataset, bench, each, clock, team)
+    if team:
+        from headstart.tuning.follow import tell_bench
+
+        tell_bench(team, bench)
+    limits = current.plan.get("sample_limits") or sample_limits(dataset, bench, each, clock)
+    current.remember(sample_limits=limits)  # a resumed run has the same samples
+    train, val, test = prepare_splits(dataset, bench, limits)
+    if team:  # now its pixels lie decoded in the cache
+        team.say("train", limit=limits["train"])
     for note in notes_of(train):
         emit("note", text=note)
     on_usable = partial(save_model, folder, dataset, bench) if rival is None else _nothing
@@ -314,38 +322,6 @@ def _stop_requested(stop: StopRequest, team: Team | None) -> bool:
 
 def _nothing() -> None:
     """Keep the model that stands in the folder already."""
-
-
-def _prepare(
-    dataset: Dataset, bench: Bench, seconds_per_sample: float, clock: Clock, team: Team | None
-) -> tuple[Inputs, Inputs, Inputs]:
-    """Prepare train, val and test; under a budget no more of train and val than it can use.
-
-    Test is prepared here too, whole, but looked at by nobody before the end: a file that cannot be
-    read should stop a run before its training, and decoding is part of the budget.
-    """
-    from headstart.tuning.bench import prepare_sample
-    from headstart.tuning.fitting import look_limit, train_limit
-
-    if team:
-        from headstart.tuning.follow import tell_bench
-
-        tell_bench(team, bench)
-
-    def part(name: SplitName, limit: int | None) -> Inputs:
-        num = len(dataset.split(name))
-        if limit is not None and limit < num:
-            why = "no more fit the budget"
-            emit("choice", name=f"{name} samples", value=f"{limit} of {num}", why=why)
-        return prepare_sample(dataset, name, bench, limit, seed=bench.recipe.seed)
-
-    val_limit = look_limit(seconds_per_sample, clock)
-    train_most = train_limit(dataset, bench, seconds_per_sample, clock)
-    test, val = part("test", None), part("val", val_limit)
-    train = part("train", train_most)
-    if team:  # now its pixels lie decoded in the cache
-        team.say("train", limit=train_most)
-    return train, val, test
 
 
 def _options(

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 
 from headstart.data import Pixels, decode_one
 from headstart.errors import DataError, StartError
+from headstart.events import emit
 from headstart.model import evaluating
 from headstart.tensors import to_tensors
 from headstart.training.randomness import BOOTSTRAP, generator
@@ -20,7 +22,7 @@ from headstart.training.recipe import StrategyName, Wishes
 from headstart.tuning.bench import Bench, prepare_sample, set_up
 from headstart.tuning.clock import Clock
 from headstart.tuning.texts import TextStock
-from headstart.types import Dataset, ImageSpec, Inputs, Samples, Start, TextSpec
+from headstart.types import Dataset, ImageSpec, Inputs, Samples, SplitName, Start, TextSpec
 
 SMALLEST_SIDE = 64
 _LEAST_MEASURED, _MOST_MEASURED, _NUM_PASSES = 8, 64, 6
@@ -215,3 +217,33 @@ def _decoding_seconds(samples: Samples, spec: ImageSpec) -> float:
         with contextlib.suppress(DataError):
             decode_one(samples.read(index), spec)
     return (time.monotonic() - began) / num_tried
+
+
+def sample_limits(
+    dataset: Dataset, bench: Bench, seconds_per_sample: float, clock: Clock
+) -> dict[str, int | None]:
+    """Return how many samples of train and of val the budget can use; None for all of them."""
+    return {
+        "train": train_limit(dataset, bench, seconds_per_sample, clock),
+        "val": look_limit(seconds_per_sample, clock),
+    }
+
+
+def prepare_splits(
+    dataset: Dataset, bench: Bench, limits: Mapping[str, int | None]
+) -> tuple[Inputs, Inputs, Inputs]:
+    """Prepare train, val and test; no more of train and val than ``sample_limits`` says.
+
+    Test is prepared here too, whole, but looked at by nobody before the end: a file that cannot be
+    read should stop a run before its training, and decoding is part of the budget.
+    """
+
+    def part(name: SplitName) -> Inputs:
+        limit, num = limits.get(name), len(dataset.split(name))
+        if limit is not None and limit < num:
+            why = "no more fit the budget"
+            emit("choice", name=f"{name} samples", value=f"{limit} of {num}", why=why)
+        return prepare_sample(dataset, name, bench, limit, seed=bench.recipe.seed)
+
+    test, val = part("test"), part("val")
+    return part("train"), val, test
