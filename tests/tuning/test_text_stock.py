@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import headstart as hs
-from headstart.errors import StartError
+from headstart.errors import Interrupted, StartError
 from headstart.events import listen
 from headstart.starts import build_text_encoder, find_start, text_builders
 from headstart.starts.text_terms import TermVectorizer, fit_vectorizer
@@ -59,17 +60,21 @@ def slow(monkeypatch, still_clock, known_speed):
     return learned
 
 
-def fit(data, out, budget):
-    """Fit TF-IDF; return the run, the choices by name, and the seconds on the clock."""
+def fit(data, out, budget, *, until=None, resume=False):
+    """Fit TF-IDF until a stage; return the run, the choices by name, the seconds on the clock."""
     choices: dict[object, dict[str, object]] = {}
 
     def listener(kind, fields):
         if kind == "choice":
             choices[fields["name"]] = fields
+        if until and kind == "stage" and fields["text"].startswith(until):
+            raise KeyboardInterrupt
 
     began = time.monotonic()
-    with listen(listener):
-        run = hs.fit(data, budget=budget, out=str(out), starts=["scratch/tfidf"], device="cpu")
+    options = {"starts": ["scratch/tfidf"], "device": "cpu", "resume": resume}
+    with listen(listener), pytest.raises(Interrupted) if until else nullcontext():
+        run = hs.fit(data, budget=budget, out=str(out), **options)
+    run = None if until else run
     return run, choices, time.monotonic() - began
 
 
@@ -92,6 +97,14 @@ def test_a_start_is_learned_from_all_texts_once_where_there_is_time(data, slow, 
     assert "vocabulary of scratch/tfidf" not in choices
     # the terms once, and every text weighed once, but for rehearsals and screening's samples
     assert seconds < 34 + 0.004 * 5_000 + 10
+
+
+def test_a_resumed_run_has_the_texts_and_the_samples_of_its_first_life(data, slow, tmp_path):
+    _, first, _ = fit(data, tmp_path / "run", "60s", until="Linear probe")
+    slow.clear()
+    _, second, _ = fit(data, tmp_path / "run", "60s", resume=True)
+    assert slow == [1_000]
+    assert second["train samples"]["value"] == first["train samples"]["value"]
 
 
 def test_what_would_take_too_long_even_of_few_texts_is_refused_with_the_figures(data, slow):
