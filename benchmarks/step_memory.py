@@ -30,7 +30,7 @@ from headstart.starts import find_start
 from headstart.training.memory import give_back_freed_memory
 from headstart.training.recipe import Wishes
 from headstart.tuning.bench import Bench, prepare_sample, set_up
-from headstart.tuning.room import Room
+from headstart.tuning.memory_fit import MemoryPlan
 from headstart.tuning.tune import tune
 from headstart.types import Inputs
 
@@ -83,7 +83,7 @@ def run(address: str, strategy: str, size: int, batch_size: int) -> None:
 
     bench, train, val = make(address, strategy, size, batch_size)
     values = {"checkpoints": None, "deadline": None, "stop_requested": lambda: False}
-    tune(bench, train, val, room=Room(is_said=True, on_settled=settled), **values)
+    tune(bench, train, val, memory=MemoryPlan(is_said=True, on_settled=settled), **values)
     estimated, before = seen
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(estimated, most - before)

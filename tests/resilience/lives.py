@@ -142,7 +142,7 @@ def train_tight(folder, seed, num_workers):
     from headstart.training import memory
 
     plan = folder / "run" / "state" / "plan.json"
-    is_settled = plan.exists() and "room" in json.loads(plan.read_text())
+    is_settled = plan.exists() and "memory" in json.loads(plan.read_text())
     free = random.Random(os.getpid()).choice([2**20, 2**40]) if is_settled else TIGHT_BYTES
     memory.free_memory_bytes = lambda: free
     train_run(folder, seed, num_workers, micro_batch_size=None)

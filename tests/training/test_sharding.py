@@ -14,7 +14,7 @@ from headstart.training.average import learned_state
 from headstart.training.order import Share
 from headstart.training.recipe import check_options
 from headstart.training.sharding import find_blocks
-from headstart.tuning.room import learning_bytes
+from headstart.tuning.memory_fit import learning_bytes
 
 
 class FakeTeam:

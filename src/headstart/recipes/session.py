@@ -100,9 +100,9 @@ class Session:
             on_limit=lambda limits: self.remember(text_limits=limits),
         )
 
-    def remember_room(self, **settled: object) -> None:
+    def remember_memory(self, **settled: object) -> None:
         """Add to the plan what was settled about memory, so that a resumed run has the same."""
-        self.remember(room=settled)
+        self.remember(memory=settled)
 
     def listener(self, kind: str, fields: dict[str, object]) -> None:
         """Keep choices, log events, and keep count of the time spent."""
@@ -280,7 +280,7 @@ def _tune(
     from headstart.training.checkpoint import CheckpointFolder
     from headstart.training.contract import StopRequested
     from headstart.tuning.conclude import calibrate, save_model
-    from headstart.tuning.room import Room
+    from headstart.tuning.memory_fit import MemoryPlan
     from headstart.tuning.stop import graceful_stop
     from headstart.tuning.tune import tune
 
@@ -299,7 +299,7 @@ def _tune(
                 seconds_per_sample=seconds_per_sample,
                 on_views=lambda views: current.remember(views=views),
                 search=search,
-                room=Room(said, True, current.plan.get("room"), current.remember_room),
+                memory=MemoryPlan(said, True, current.plan.get("memory"), current.remember_memory),
                 team=team,
             )
         except StopRequested as error:  # there is nothing to keep yet

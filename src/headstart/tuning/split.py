@@ -25,7 +25,7 @@ from headstart.training.shard_files import ShardFolder
 from headstart.training.shard_loop import follow_in_shards, run_together
 from headstart.training.sharding import Plan, Shards
 from headstart.tuning.bench import Bench
-from headstart.tuning.room import learning_bytes
+from headstart.tuning.memory_fit import learning_bytes
 from headstart.tuning.wiring import let_learn, optimizer_of
 from headstart.types import Inputs
 

@@ -26,8 +26,8 @@ from headstart.training.strategy import Phase
 from headstart.tuning.bench import PROBE_SAMPLES, Bench, install, probe
 from headstart.tuning.frozen import FrozenPrefix, freeze_prefix
 from headstart.tuning.grid import Search, choose_rate
+from headstart.tuning.memory_fit import MemoryPlan, settle_micro_batch
 from headstart.tuning.phases import Opened, Phases
-from headstart.tuning.room import Room, settle_micro_batch
 from headstart.tuning.trials import Trials
 from headstart.tuning.wiring import (
     let_learn,
@@ -75,7 +75,7 @@ def tune(
     on_usable: Callable[[], None] = lambda: None,
     on_views: Callable[[int], None] = lambda views: None,
     search: Search | None = None,
-    room: Room | None = None,
+    memory: MemoryPlan | None = None,
     team: Team | None = None,
 ) -> Tuned:
     """Fine-tune a model by its recipe; afterwards it holds the best weights seen.
@@ -94,7 +94,7 @@ def tune(
             resumed run has the same.
         search: Whether other learning rates are tried before the loop, and who is told; None tries
             none.
-        room: What is known of the micro-batch that fits memory; None where nothing is.
+        memory: What is known of the micro-batch that fits memory; None where nothing is.
         team: The processes that train together, of which this one leads; None where one trains
             alone, as a search does.
 
@@ -153,7 +153,7 @@ def tune(
             stop_requested,
             on_usable=on_usable if fitted is None else None,
             search=search,
-            room=room or Room(),
+            memory=memory or MemoryPlan(),
             team=team,
         )
     val_logits = opener.val_logits()
@@ -279,7 +279,7 @@ def _run_loop(
     stop_requested: Callable[[], bool],
     on_usable: Callable[[], None] | None,
     search: Search | None,
-    room: Room,
+    memory: MemoryPlan,
     team: Team | None,
 ) -> LoopResult:
     """Wire the model, its phases and the loss into the loop's hooks, and run it."""
@@ -309,7 +309,7 @@ def _run_loop(
         team=team,
         shards=split.shards if split else None,
     )
-    micro = settle_micro_batch(bench, train_inputs, phases, opener.share, room, team)
+    micro = settle_micro_batch(bench, train_inputs, phases, opener.share, memory, team)
     if search:
         phases.prepare(0.0)  # what a trial does nobody hears
         logits = partial(opener.val_logits, stop_requested)

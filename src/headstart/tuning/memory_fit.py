@@ -46,7 +46,7 @@ def _nobody(**settled: object) -> None:
 
 
 @dataclass(frozen=True)
-class Room:
+class MemoryPlan:
     """What is known before a step is measured, and who is told what was settled.
 
     Attributes:
@@ -90,7 +90,7 @@ class _Step:
 
 
 def settle_micro_batch(
-    bench: Bench, train: Inputs, phases: Phases, share: Share, room: Room, team: Team | None
+    bench: Bench, train: Inputs, phases: Phases, share: Share, plan: MemoryPlan, team: Team | None
 ) -> int | None:
     """Return the micro-batch that the loop begins with where the recipe's does not fit, else None.
 
@@ -99,7 +99,7 @@ def settle_micro_batch(
         train: The longest of these is measured.
         phases: What the loop will run; where there is one phase, it is made ready.
         share: Which part of every step is this process's.
-        room: What the user said, and what a former life settled.
+        plan: What the user said, and what a former life settled.
         team: The processes that train together; None for one alone.
 
     Raises:
@@ -108,12 +108,12 @@ def settle_micro_batch(
     recipe = bench.recipe
     if bench.model.device.type != "cpu" or recipe.is_split:
         return None
-    if room.former is not None:
-        return _as_before(room.former, team)
+    if plan.former is not None:
+        return _as_before(plan.former, team)
     free = _free_bytes(team)
     if free is None:
         return None
-    step = _measure(bench, train, phases, share, is_saved=room.is_saved)
+    step = _measure(bench, train, phases, share, is_saved=plan.is_saved)
     size = min(recipe.micro_batch_size, -(-phases.order.batch_size // share.num))
     if not step.fits(size, free):
         memory.give_back_freed_memory()  # what earlier passes took and freed is a step's to take
@@ -127,9 +127,9 @@ def settle_micro_batch(
         )
     fitting = step.largest(size, free)
     if not step.fits(size, free):
-        _tell(step, size, fitting, free, room)
-    settled = None if room.is_said or fitting == size else fitting
-    room.on_settled(micro_batch_size=settled, step_bytes=step.footprint.of(settled or size))
+        _tell(step, size, fitting, free, plan)
+    settled = None if plan.is_said or fitting == size else fitting
+    plan.on_settled(micro_batch_size=settled, step_bytes=step.footprint.of(settled or size))
     return settled
 
 
@@ -150,11 +150,11 @@ def _as_before(former: Mapping[str, Any], team: Team | None) -> int | None:
     return settled
 
 
-def _tell(step: _Step, size: int, fitting: int, free: int, room: Room) -> None:
+def _tell(step: _Step, size: int, fitting: int, free: int, plan: MemoryPlan) -> None:
     """Tell that a step does not fit, and what is done about it."""
     found = f"a step of {size} samples needs about {_told(step.footprint.of(size))}, "
     found += f"{_told(free)} are free"
-    if fitting < size and not room.is_said:
+    if fitting < size and not plan.is_said:
         why = f"{found}; the batch stays whole"
         if step.is_mixed:
             why += ", but statistics of BatchNorm and mixing are those of a micro-batch"
@@ -164,7 +164,7 @@ def _tell(step: _Step, size: int, fitting: int, free: int, room: Room) -> None:
         text = f"Even micro-batches of {fitting} need about {needed}, and {_told(free)} are free: "
         text += "the system may end this run, or swap. Choose --strategy last-n, a smaller start"
         emit("note", text=f"{text} or --input-size, or close other programs.")
-    elif room.is_said:
+    elif plan.is_said:
         text = f"{found[0].upper()}{found[1:]}: the system may end this run, or swap. "
         emit("note", text=f"{text}--micro-batch-size {fitting} would fit.")
 

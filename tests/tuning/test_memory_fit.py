@@ -15,10 +15,10 @@ from headstart.starts import find_start
 from headstart.training import memory
 from headstart.training.defaults import DEFAULTS
 from headstart.training.recipe import Wishes
-from headstart.tuning import room as room_module
+from headstart.tuning import memory_fit
 from headstart.tuning.bench import prepare_sample, set_up
 from headstart.tuning.grid import Search
-from headstart.tuning.room import Room, settle_micro_batch
+from headstart.tuning.memory_fit import MemoryPlan, settle_micro_batch
 from headstart.tuning.tune import tune
 from headstart.tuning.wiring import share_of
 
@@ -46,7 +46,7 @@ def samples(data, bench, num=200):
     )
 
 
-def train(data, monkeypatch, free, bench=None, search=None, **room):
+def train(data, monkeypatch, free, bench=None, search=None, **known):
     """Train with so many bytes free; return the bench, how it went, passes' sizes, and events."""
     monkeypatch.setattr(memory, "free_memory_bytes", lambda: free)
     bench = bench or make(data)
@@ -60,10 +60,10 @@ def train(data, monkeypatch, free, bench=None, search=None, **room):
 
     monkeypatch.setattr(bench.model, "forward", seen)
     parts = samples(data, bench)
-    room = Room(on_settled=settled.update, **room)
+    plan = MemoryPlan(on_settled=settled.update, **known)
     with listen(lambda kind, fields: told.append((kind, fields))):
         values = {"checkpoints": None, "deadline": None, "stop_requested": lambda: False}
-        tuned = tune(bench, *parts, room=room, search=search, **values)
+        tuned = tune(bench, *parts, memory=plan, search=search, **values)
     state = tuned.result.state
     words = [f for kind, f in told if kind in ("choice", "note")]
     return SimpleNamespace(bench=bench, state=state, sizes=sizes, words=words, settled=settled)
@@ -142,7 +142,7 @@ def test_a_later_life_keeps_what_was_settled_whatever_is_free(data, monkeypatch,
 
 def test_where_not_even_one_sample_fits_it_is_said_and_tried(data, monkeypatch):
     whole = make(data)
-    learning = room_module.learning_bytes(whole.model, whole.recipe)
+    learning = memory_fit.learning_bytes(whole.model, whole.recipe)
     least = train(data, monkeypatch, learning)
     assert least.state.micro_batch_size == 1
     assert "Even micro-batches of 1 need about" in least.words[1]["text"]
@@ -152,7 +152,7 @@ def test_where_not_even_one_sample_fits_it_is_said_and_tried(data, monkeypatch):
 
 def test_where_learning_alone_does_not_fit_it_is_refused(data, monkeypatch):
     bench = make(data)
-    learning = room_module.learning_bytes(bench.model, bench.recipe)
+    learning = memory_fit.learning_bytes(bench.model, bench.recipe)
     with pytest.raises(DeviceError, match=r"take .* MB under strategy full, and .* are free"):
         train(data, monkeypatch, learning - 1)
     monkeypatch.setattr(memory, "free_swap_bytes", lambda: 2**20)  # slow, but not hopeless
@@ -170,7 +170,7 @@ def test_freed_memory_is_given_back_before_a_step_is_said_not_to_fit(data, monke
     assert (found, given) == (None, [True])
 
 
-def settle(data, bench, room=None, num=200):
+def settle(data, bench, plan=None, num=200):
     """Settle the micro-batch of a bench that nothing else has touched."""
     from headstart.tuning.phases import Phases
     from headstart.tuning.wiring import uncut
@@ -178,7 +178,7 @@ def settle(data, bench, room=None, num=200):
     inputs, _ = samples(data, bench, num)
     share = share_of(None, bench.recipe)
     phases = Phases(bench, inputs, lambda phase: uncut(bench, inputs, share, 0))
-    return settle_micro_batch(bench, inputs, phases, share, room or Room(), None)
+    return settle_micro_batch(bench, inputs, phases, share, plan or MemoryPlan(), None)
 
 
 @pytest.mark.parametrize("start", ["scratch/resnet18", "scratch/simple-cnn"])
@@ -199,7 +199,7 @@ def test_measuring_leaves_the_model_as_it_was(data, monkeypatch, start):
 
 def test_statistics_of_a_micro_batch_want_two_samples_and_are_mentioned(data, monkeypatch):
     bench = make(data, start="scratch/resnet18")
-    learning = room_module.learning_bytes(bench.model, bench.recipe)
+    learning = memory_fit.learning_bytes(bench.model, bench.recipe)
     monkeypatch.setattr(memory, "free_memory_bytes", lambda: learning)
     told = []
     with listen(lambda kind, fields: told.append(fields)):
@@ -217,10 +217,10 @@ def test_a_save_counts_for_a_copy_and_a_frozen_layer_for_nothing(data, monkeypat
         ("gradual", "gradual", False),
     ):
         told = {}
-        settle(data, make(data, strategy), Room(is_saved=saved, on_settled=told.update))
+        settle(data, make(data, strategy), MemoryPlan(is_saved=saved, on_settled=told.update))
         found[name] = told["step_bytes"]
     bench = make(data)
-    learning = room_module.learning_bytes(bench.model, bench.recipe)
+    learning = memory_fit.learning_bytes(bench.model, bench.recipe)
     assert found["saved"] == found["whole"] + learning
     assert found["last"] < found["whole"]
     # in the end everything learns
@@ -248,7 +248,7 @@ def test_the_longest_text_decides_and_a_cut_network_takes_less(monkeypatch, tmp_
         told = {}
         tune(
             bench, *parts, checkpoints=None, deadline=None, stop_requested=lambda: False,
-            room=Room(on_settled=told.update),
+            memory=MemoryPlan(on_settled=told.update),
         )  # fmt: skip
         return told["step_bytes"]
 
@@ -262,7 +262,7 @@ def test_processes_of_one_machine_share_what_is_free(monkeypatch):
     monkeypatch.setattr(memory, "free_memory_bytes", lambda: 1_000)
     team = SimpleNamespace(num=8)
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
-    assert room_module._free_bytes(None) == 1_000
-    assert room_module._free_bytes(team) == 125
+    assert memory_fit._free_bytes(None) == 1_000
+    assert memory_fit._free_bytes(team) == 125
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    assert room_module._free_bytes(team) == 500
+    assert memory_fit._free_bytes(team) == 500
