@@ -98,7 +98,11 @@ class Together:
         self._gradients.finish(loss)
 
     def align(self) -> None:
-        """Make weights, buffers, optimizer state and the loop's numbers the leader's everywhere."""
+        """Make weights, buffers, optimizer state and the loop's numbers the leader's everywhere.
+
+        Raises:
+            SystemExit: In a follower, if the leader has ended instead.
+        """
         loop, team = self.loop, self.team
         if team.leads:
             told = optimizer_tensors(loop.optimizer)
@@ -112,8 +116,7 @@ class Together:
             copy_module(loop.module, team)
             team.copy_from_leader(list(told.values()))
             return
-        word: dict[str, Any] = team.hear() or {}
-        self.demand_same(word["network"])
+        word = self._hear_alignment()
         copy_module(loop.module, team)
         found = {
             name: torch.empty(shape, dtype=getattr(torch, dtype), device=_device(team, device))
@@ -125,6 +128,19 @@ class Together:
             loop.scaler.load_state_dict(word["scaler"])
         loop.state = LoopState(**word["loop"])
         loop.guard.skipped = loop.state.skipped_in_a_row
+
+    def _hear_alignment(self) -> dict[str, Any]:
+        """Return what the leader says of its state, once the networks are known to be the same.
+
+        Raises:
+            SystemExit: If the leader has ended instead, which it has told.
+            HeadstartError: If this process has built another network.
+        """
+        word: dict[str, Any] = self.team.hear() or {}
+        if word["kind"] == "ended":  # its training was refused, by what was settled for it alone
+            raise SystemExit(word["code"])
+        self.demand_same(word["network"])
+        return word
 
     def demand_same(self, network: str) -> None:
         """Refuse to follow with another network.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -62,14 +62,15 @@ class TogetherInShards(Together):
 
         Weights and optimizer are what the leader's were before they were split, or what each
         process has read from the same checkpoint.
+
+        Raises:
+            SystemExit: In a follower, if the leader has ended instead.
         """
         loop, team = self.loop, self.team
         if team.leads:
             team.say("align", network=described(loop.module), loop=asdict(loop.state))
             return
-        word: dict[str, Any] = team.hear() or {}
-        self.demand_same(word["network"])
-        loop.state = LoopState(**word["loop"])
+        loop.state = LoopState(**self._hear_alignment()["loop"])
 
 
 class FollowingInShards(FollowingLoop):
