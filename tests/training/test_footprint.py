@@ -116,3 +116,23 @@ def test_views_parameters_and_what_is_gone_are_not_counted():
         weight.add_(1)
         del view
     assert (live.num_bytes, live.most_bytes, live.largest_bytes) == (0, 400, 400)
+
+
+class Graph(nn.Module):
+    """Mixes samples' features along the edges of a graph, whose matrix is sparse."""
+
+    def __init__(self, width=32):
+        super().__init__()
+        self.register_buffer("edges", torch.eye(width).to_sparse())
+        self.out = nn.Linear(width, 5)
+
+    def forward(self, x):
+        hidden = torch.sparse.mm(self.edges, x.T).T
+        again = torch.sparse.mm(hidden.detach().relu().to_sparse(), torch.eye(x.shape[1]))
+        return self.out(hidden + again + x.detach().to_mkldnn().to_dense())
+
+
+def test_tensors_without_a_storage_are_passed_over():
+    module = Graph()
+    found = measure_forward(module, lambda num: (torch.randn(num, 32),), module)
+    assert found.per_sample >= 4 * 32  # what is dense counts as ever

@@ -7,7 +7,8 @@ sample adds, since every activation has a row a sample; the rest is there whatev
 Counted: all that the pass makes and keeps for the backward pass, what is alive only for a moment,
 and the batch itself. Not counted, because no tensor shows it: the workspace of kernels, the
 gradients of activations (each takes the place of an activation, or nearly), and the holes of a heap
-that keeps what was freed. ``_BESIDE`` largest tensors stand for these; docs/benchmarks.md, "Memory
+that keeps what was freed; nor a sparse tensor or one in MKL-DNN's layout, which has no storage that
+can be asked. ``_BESIDE`` largest tensors stand for these; docs/benchmarks.md, "Memory
 of a step", holds the estimate against what processes took. A compiled network is measured as it
 would run uncompiled.
 """
@@ -97,14 +98,16 @@ class LiveTensors(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.num_bytes = self.most_bytes = self.largest_bytes = 0
         self._known: dict[int, weakref.ref[Any] | None] = {
-            tensor.untyped_storage()._cdata: None for tensor in own
+            tensor.untyped_storage()._cdata: None
+            for tensor in own
+            if tensor.layout is torch.strided
         }
 
     def note(self, tensor: Tensor) -> None:
-        """Count a tensor, unless it is a view of one that is known."""
+        """Count a tensor, unless it has no storage or is a view of one that is known."""
         # networks that run in part see to every question about a tensor
         with torch._C.DisableTorchFunction():
-            if tensor.device.type != "cpu":
+            if tensor.device.type != "cpu" or tensor.layout is not torch.strided:
                 return
             storage = tensor.untyped_storage()
         key, size = storage._cdata, storage.nbytes()
