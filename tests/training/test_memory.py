@@ -74,6 +74,21 @@ def test_a_group_named_by_the_world_outside_is_found_at_the_top(tmp_path):
     assert free_memory_bytes(tmp_path) == 500 * MB
 
 
+def test_the_tightest_limit_on_swap_counts(tmp_path):
+    machine(tmp_path, groups="0::/pod/one\n", swap_mb=900)
+    limits = {"": ("max", 500), "pod": (300, 100), "pod/one": (250, 20)}
+    for path, (limit, used) in limits.items():
+        group(tmp_path, path, "max", 0)
+        folder = tmp_path / "sys" / "fs" / "cgroup" / path
+        said = limit if isinstance(limit, str) else limit * MB
+        (folder / "memory.swap.max").write_text(f"{said}\n")
+        (folder / "memory.swap.current").write_text(f"{used * MB}\n")
+    assert free_swap_bytes(tmp_path) == 200 * MB
+    (folder / "memory.swap.max").write_text("0\n")  # as Kubernetes has it
+    assert free_swap_bytes(tmp_path) == 0
+    assert free_memory_bytes(tmp_path) == 4_000 * MB
+
+
 def test_what_is_used_beyond_the_limit_leaves_nothing(tmp_path):
     machine(tmp_path)
     group(tmp_path, "", 100, 130)

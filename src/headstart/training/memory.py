@@ -6,8 +6,9 @@ a small network's time. Two ``mallopt`` calls end that; the price is that memory
 until the process ends, or until ``give_back_freed_memory``. Other C libraries are left as they are.
 
 What is free is the smallest of what the machine and each control group around this process have
-left: a container or a SLURM job is killed at its own limit, whatever the machine has. Left out:
-swap, in which no training gets on; and systems that do not tell without a package of their own
+left: a container or a SLURM job is killed at its own limit, whatever the machine has. Swap, in
+which no training gets on, is told apart. Left out: limits on swap of control groups of version 1,
+which count it together with memory; and systems that do not tell without a package of their own
 (macOS, Windows).
 
 Measured: docs/experiments.md, "Page faults".
@@ -32,6 +33,8 @@ _GROUP_V1 = (
     "memory.usage_in_bytes",
     ("total_inactive_file", "total_active_file"),
 )
+_SWAP_V2 = ("memory.swap.max", "memory.swap.current", ())
+_Names = tuple[str, str, tuple[str, ...]]
 
 
 def keep_freed_memory() -> bool:
@@ -60,7 +63,7 @@ def free_memory_bytes(root: Path = Path("/")) -> int | None:
     Args:
         root: Where ``proc`` and ``sys`` lie.
     """
-    amounts = [*_machine(root / "proc/meminfo"), *_groups(root)]
+    amounts = [*_machine(root / "proc/meminfo"), *_groups(root, _GROUP_V2, _GROUP_V1)]
     if amounts:
         return max(0, min(amounts))
     with contextlib.suppress(AttributeError, ValueError, OSError):
@@ -69,8 +72,16 @@ def free_memory_bytes(root: Path = Path("/")) -> int | None:
 
 
 def free_swap_bytes(root: Path = Path("/")) -> int:
-    """Return the swap that is free, in bytes; 0 where the system does not tell."""
-    return sum(_machine(root / "proc/meminfo", "SwapFree:"))
+    """Return the bytes of swap that all processes of this machine may still take.
+
+    Linux: what is free, and what is left below the limit of each control group of version 2 around
+    this process; 0 where the system does not tell.
+
+    Args:
+        root: Where ``proc`` and ``sys`` lie.
+    """
+    found = [*_machine(root / "proc/meminfo", "SwapFree:")]
+    return max(0, min([*found, *_groups(root, _SWAP_V2, None)])) if found else 0
 
 
 def _is_glibc() -> bool:
@@ -84,14 +95,14 @@ def _machine(path: Path, name: str = "MemAvailable:") -> Iterator[int]:
             yield int(line.split()[1]) * 1024
 
 
-def _groups(root: Path) -> Iterator[int]:
+def _groups(root: Path, version_2: _Names, version_1: _Names | None) -> Iterator[int]:
     """Yield what each control group around this process has left, in bytes."""
     for line in _read(root / "proc/self/cgroup").splitlines():
         number, controllers, path = line.split(":", 2)
         if number == "0":
-            top, names = root / "sys/fs/cgroup", _GROUP_V2
-        elif "memory" in controllers.split(","):
-            top, names = root / "sys/fs/cgroup/memory", _GROUP_V1
+            top, names = root / "sys/fs/cgroup", version_2
+        elif version_1 and "memory" in controllers.split(","):
+            top, names = root / "sys/fs/cgroup/memory", version_1
         else:
             continue
         own = Path(path.lstrip("/"))
