@@ -76,6 +76,20 @@ def test_the_decision_is_remembered_in_the_checkpoint(tmp_path):
     assert later.digest() == whole.digest()
 
 
+@pytest.mark.parametrize(("holds", "settled", "size"), [(16, 8, 8), (5, 8, 4), (5, 2, 2)])
+def test_a_resumed_training_takes_the_smaller_of_what_was_found_and_what_is_settled(
+    tmp_path, holds, settled, size
+):
+    """Another number of processes has another share of the memory than the life before."""
+    first = Cramped(short_recipe(), holds=holds)
+    first.stop_at = 6
+    assert first.run(CheckpointFolder(tmp_path)).ended == "interrupted"
+    later = Cramped(short_recipe(), holds=holds)
+    result = later.run(CheckpointFolder(tmp_path), micro_batch_size=settled)
+    assert {found for _, found in later.sizes} == {size}
+    assert result.state.micro_batch_size == size
+
+
 def test_where_not_even_one_sample_fits_the_error_is_the_devices_own():
     with pytest.raises(torch.OutOfMemoryError, match="as told"):
         Cramped(short_recipe(), holds=0).run()

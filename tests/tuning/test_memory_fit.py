@@ -118,7 +118,7 @@ def test_what_the_user_said_stays_and_a_misfit_is_told(data, monkeypatch):
     needed = step_bytes(data, monkeypatch)
     said = train(data, monkeypatch, needed, is_said=True)
     assert said.sizes[-4:] == [64] * 4
-    assert said.settled == {"micro_batch_size": None, "step_bytes": needed}
+    assert said.settled == {"micro_batch_size": None, "step_bytes": needed, "processes": 1}
     (word,) = said.words
     assert word["text"].startswith("A step of 64 samples needs about ")
     assert word["text"].endswith("--micro-batch-size 32 would fit.")
@@ -128,15 +128,17 @@ def test_what_the_user_said_stays_and_a_misfit_is_told(data, monkeypatch):
 
 @pytest.mark.parametrize("free", [2**20, 2**40, None])
 def test_a_later_life_keeps_what_was_settled_whatever_is_free(data, monkeypatch, free):
-    former = {"micro_batch_size": 16, "step_bytes": 2**25}
+    former = {"micro_batch_size": 16, "step_bytes": 2**25, "processes": 1}
     later = train(data, monkeypatch, free, former=former)
     assert later.sizes == [16] * 16
     assert later.settled == {}
     assert later.words[0]["why"] == "chosen before the run was interrupted"
     warned = [word["text"] for word in later.words[1:]]
     assert len(warned) == (free == 2**20)
-    assert all("A step needs about 34 MB, and 1 MB are free now" in text for text in warned)
-    whole = {"micro_batch_size": None, "step_bytes": 2**25}
+    assert all(
+        "A step needs about 34 MB, more than 80% of the 1 MB that" in text for text in warned
+    )
+    whole = {"micro_batch_size": None, "step_bytes": 2**25, "processes": 1}
     assert train(data, monkeypatch, free, former=whole).sizes == [64] * 4
 
 
@@ -170,15 +172,18 @@ def test_freed_memory_is_given_back_before_a_step_is_said_not_to_fit(data, monke
     assert (found, given) == (None, [True])
 
 
-def settle(data, bench, plan=None, num=200):
+def settle(data, bench, plan=None, num=200, team=None):
     """Settle the micro-batch of a bench that nothing else has touched."""
     from headstart.tuning.phases import Phases
     from headstart.tuning.wiring import uncut
 
-    inputs, _ = samples(data, bench, num)
+    if bench.size is None:
+        inputs = prepare_sample(data, "train", bench, num, seed=0)
+    else:
+        inputs, _ = samples(data, bench, num)
     share = share_of(None, bench.recipe)
     phases = Phases(bench, inputs, lambda phase: uncut(bench, inputs, share, 0))
-    return settle_micro_batch(bench, inputs, phases, share, plan or MemoryPlan(), None)
+    return settle_micro_batch(bench, inputs, phases, share, plan or MemoryPlan(), team)
 
 
 @pytest.mark.parametrize("start", ["scratch/resnet18", "scratch/simple-cnn"])
@@ -266,3 +271,73 @@ def test_processes_of_one_machine_share_what_is_free(monkeypatch):
     assert memory_fit._free_bytes(team) == 125
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     assert memory_fit._free_bytes(team) == 500
+
+
+def test_swap_is_shared_among_the_processes_of_a_machine_too(data, monkeypatch):
+    bench = make(data)
+    learning = memory_fit.learning_bytes(bench.model, bench.recipe)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    monkeypatch.setattr(memory, "free_memory_bytes", lambda: learning)
+    monkeypatch.setattr(memory, "free_swap_bytes", lambda: learning - 2)
+    pair = SimpleNamespace(num=2)
+    with pytest.raises(DeviceError, match="are free; expected room"):
+        settle(data, bench, team=pair)
+    monkeypatch.setattr(memory, "free_swap_bytes", lambda: learning + 2)
+    assert settle(data, bench, team=pair) == 1
+
+
+def test_nothing_free_is_not_taken_for_unknown(data, monkeypatch):
+    amounts = iter([2**40, 2**20, 0])
+    bench = make(data)
+    learning = memory_fit.learning_bytes(bench.model, bench.recipe)
+    monkeypatch.setattr(memory, "free_memory_bytes", lambda: next(amounts))
+    assert settle(data, bench) is None
+    with pytest.raises(DeviceError, match=f"{learning / 1e6:.0f} MB .*, and 0 MB are free"):
+        settle(data, bench)
+
+
+def test_another_number_of_processes_settles_anew(data, monkeypatch):
+    needed = step_bytes(data, monkeypatch)
+    former = {"micro_batch_size": None, "step_bytes": needed // 2, "processes": 2}
+    alone = train(data, monkeypatch, needed, former=former)
+    assert alone.state.micro_batch_size == 32
+    assert alone.words[0]["why"].startswith("a step of 64 samples needs about ")
+    assert (alone.settled["micro_batch_size"], alone.settled["processes"]) == (32, 1)
+    told = {}
+    plan = MemoryPlan(former=alone.settled, on_settled=told.update)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    # with half of the memory each
+    assert settle(data, make(data), plan, team=SimpleNamespace(num=2)) == 16
+    assert (told["micro_batch_size"], told["processes"]) == (16, 2)
+    assert settle(data, make(data), MemoryPlan(former=alone.settled)) == 32
+
+
+@pytest.mark.parametrize(("later", "num_notes"), [(1_250, 0), (1_249, 1)])
+def test_a_later_life_gives_freed_memory_back_and_counts_the_same_share(
+    data, monkeypatch, later, num_notes
+):
+    amounts, given, told = iter([1_000, later * 10**6]), [], []
+    monkeypatch.setattr(memory, "free_memory_bytes", lambda: next(amounts))
+    monkeypatch.setattr(memory, "give_back_freed_memory", lambda: given.append(True))
+    former = {"micro_batch_size": None, "step_bytes": 10**9, "processes": 1}
+    with listen(lambda kind, fields: told.append(kind)):
+        assert settle(data, make(data), MemoryPlan(former=former)) is None
+    assert given == [True]
+    assert told == ["note"] * num_notes
+
+
+def test_a_smaller_input_is_offered_only_where_there_is_a_size(data, monkeypatch):
+    draws = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": draws.normal(size=60), "label": ["a", "b"] * 30})
+    table = load(frame, label="label", val_fraction=0.1, test_fraction=0.1, seed=1)
+    said = []
+    for source, start in ((data, "scratch/simple-cnn"), (table, "scratch/mlp")):
+        bench = make(source, start=start)
+        learning = memory_fit.learning_bytes(bench.model, bench.recipe)
+        monkeypatch.setattr(memory, "free_memory_bytes", lambda free=learning: free)
+        words = []
+        with listen(lambda kind, fields, words=words: words.append(fields.get("text", ""))):
+            settle(source, bench, num=40)
+        said.append(words[-1])
+    assert all(text.startswith("Even micro-batches of 1 need") for text in said)
+    assert ["--input-size" in text for text in said] == [True, False]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from torch import Tensor
@@ -68,6 +68,20 @@ class LoopState:
     skipped_in_a_row: int = 0
     micro_batch_size: int | None = None
     seconds: float = 0.0
+
+    @classmethod
+    def restored(cls, saved: Any, micro_batch_size: int | None) -> LoopState:
+        """Return what a checkpoint holds, in micro-batches no larger than memory has room for now.
+
+        Args:
+            saved: The fields by name.
+            micro_batch_size: What was settled for this life; None where the recipe's fits. It may
+                be another than the checkpoint's where another number of processes resumes.
+        """
+        state = cls(**saved)
+        sizes = [size for size in (state.micro_batch_size, micro_batch_size) if size is not None]
+        state.micro_batch_size = min(sizes, default=None)
+        return state
 
     def is_best(self, found: Check) -> bool:
         """Return whether a look found the best weights so far, and remember that.

@@ -370,7 +370,7 @@ class Loop:
             self.average.total_weight = float(str(found.state["average_weight"]))
         if self.options.scale_loss:
             self.scaler.load_state_dict(found.state["scaler"])  # type: ignore[arg-type]
-        self.state = LoopState(**found.state["loop"])  # type: ignore[arg-type]
+        self.state = LoopState.restored(found.state["loop"], self.options.micro_batch_size)
         self.guard.skipped = self.state.skipped_in_a_row
         self.saved_step = self.state.step
 

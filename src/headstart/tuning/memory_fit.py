@@ -4,7 +4,8 @@ On a GPU memory that runs out is an error, and the loop halves the micro-batch t
 here. On a CPU nothing is raised: the kernel kills the process, or the machine swaps to death. So
 there the first step waits for an estimate (``training.footprint``), and where the step does not fit
 the loop begins with the micro-batch that it would have ended with. What was settled once stands in
-the plan, so that a later life with more or less free memory trains to the same bits.
+the plan, so that a later life with more or less free memory trains to the same bits; with another
+number of processes, whose shares are others and whose bits are too, it is settled anew.
 
 Left out: weights that are split over processes; the memory of processes on other machines (the
 leader's estimate counts); passes without gradients, whose size does not depend on the micro-batch
@@ -33,7 +34,7 @@ from headstart.tuning.bench import Bench
 from headstart.tuning.frozen import autocast
 from headstart.tuning.phases import Opened, Phases
 from headstart.tuning.wiring import let_learn, uncut
-from headstart.types import Inputs
+from headstart.types import ImageSpec, Inputs
 
 if TYPE_CHECKING:
     from headstart.training.distributed import Team
@@ -53,7 +54,8 @@ class MemoryPlan:
         is_said: Whether the user named the micro-batch: then it stays, and a misfit is told.
         is_saved: Whether checkpoints are written, of which a copy lies in memory.
         former: What a former life settled, as ``on_settled`` was told it; None for a first life.
-        on_settled: Told ``micro_batch_size``, None where the recipe's stays, and ``step_bytes``.
+        on_settled: Told ``micro_batch_size``, None where the recipe's stays, ``step_bytes``, and
+            the number of ``processes`` for which that holds.
     """
 
     is_said: bool = False
@@ -71,16 +73,18 @@ class _Step:
         learning_bytes: Of that, what gradients, optimizer and averages take.
         smallest: 2 where a BatchNorm learns its statistics, else 1.
         is_mixed: Whether samples of a micro-batch have to do with one another.
+        is_sized: Whether they are images, whose size can be chosen.
     """
 
     footprint: Footprint
     learning_bytes: int
     smallest: int
     is_mixed: bool
+    is_sized: bool
 
     def fits(self, size: int, free_bytes: int) -> bool:
         """Return whether a step with such micro-batches fits."""
-        return self.footprint.of(size) <= _USABLE * free_bytes
+        return _fits(self.footprint.of(size), free_bytes)
 
     def largest(self, size: int, free_bytes: int) -> int:
         """Return the micro-batch, halved until it fits or is the smallest."""
@@ -108,17 +112,17 @@ def settle_micro_batch(
     recipe = bench.recipe
     if bench.model.device.type != "cpu" or recipe.is_split:
         return None
-    if plan.former is not None:
+    num = 1 if team is None else team.num
+    # a checkpoint's micro-batch, if it is the smaller one, holds all the same
+    if plan.former is not None and plan.former["processes"] == num:
         return _as_before(plan.former, team)
     free = _free_bytes(team)
     if free is None:
         return None
     step = _measure(bench, train, phases, share, is_saved=plan.is_saved)
     size = min(recipe.micro_batch_size, -(-phases.order.batch_size // share.num))
-    if not step.fits(size, free):
-        memory.give_back_freed_memory()  # what earlier passes took and freed is a step's to take
-        free = _free_bytes(team) or free
-    if step.learning_bytes > free + memory.free_swap_bytes():
+    free = _make_free(step.footprint.of(size), free, team)
+    if step.learning_bytes > free + _share_of(memory.free_swap_bytes(), team):
         raise DeviceError(
             f"Gradients, optimizer and averages of '{bench.model.encoder.start.address}' take "
             f"{_told(step.learning_bytes)} under strategy {recipe.strategy}, and {_told(free)} are "
@@ -129,7 +133,8 @@ def settle_micro_batch(
     if not step.fits(size, free):
         _tell(step, size, fitting, free, plan)
     settled = None if plan.is_said or fitting == size else fitting
-    plan.on_settled(micro_batch_size=settled, step_bytes=step.footprint.of(settled or size))
+    needed = step.footprint.of(settled or size)
+    plan.on_settled(micro_batch_size=settled, step_bytes=needed, processes=num)
     return settled
 
 
@@ -140,12 +145,15 @@ def _as_before(former: Mapping[str, Any], team: Team | None) -> int | None:
         why = "chosen before the run was interrupted"
         emit("choice", name="micro_batch_size", value=settled, why=why)
     needed, free = int(former["step_bytes"]), _free_bytes(team)
-    if free is not None and needed > free:
+    if free is None:
+        return settled
+    free = _make_free(needed, free, team)
+    if not _fits(needed, free):
         emit(
             "note",
-            text=f"A step needs about {_told(needed)}, and {_told(free)} are free now; the "
-            f"micro-batch stays, so that the result does. Close other programs, or start anew "
-            f"with --overwrite.",
+            text=f"A step needs about {_told(needed)}, more than {_USABLE:.0%} of the "
+            f"{_told(free)} that are free now; the micro-batch stays, so that the result does. "
+            f"Close other programs, or start anew with --overwrite.",
         )
     return settled
 
@@ -163,7 +171,8 @@ def _tell(step: _Step, size: int, fitting: int, free: int, plan: MemoryPlan) -> 
         needed = _told(step.footprint.of(fitting))
         text = f"Even micro-batches of {fitting} need about {needed}, and {_told(free)} are free: "
         text += "the system may end this run, or swap. Choose --strategy last-n, a smaller start"
-        emit("note", text=f"{text} or --input-size, or close other programs.")
+        smaller = " or --input-size" if step.is_sized else ""
+        emit("note", text=f"{text}{smaller}, or close other programs.")
     elif plan.is_said:
         text = f"{found[0].upper()}{found[1:]}: the system may end this run, or swap. "
         emit("note", text=f"{text}--micro-batch-size {fitting} would fit.")
@@ -192,7 +201,8 @@ def _measure(bench: Bench, train: Inputs, phases: Phases, share: Share, *, is_sa
     # a checkpoint holds the weights in place of the gradients
     fixed = found.fixed + learning * (2 if is_saved else 1)
     is_mixed = norms or bool(recipe.mixup or recipe.cutmix)
-    return _Step(Footprint(fixed, found.per_sample), learning, 2 if norms else 1, is_mixed)
+    footprint, smallest = Footprint(fixed, found.per_sample), 2 if norms else 1
+    return _Step(footprint, learning, smallest, is_mixed, isinstance(bench.spec, ImageSpec))
 
 
 def _largest_phase(bench: Bench, train: Inputs, phases: Phases, share: Share) -> Opened:
@@ -206,11 +216,30 @@ def _largest_phase(bench: Bench, train: Inputs, phases: Phases, share: Share) ->
 def _free_bytes(team: Team | None) -> int | None:
     """Return what this process may take of the free memory; None where that is not known."""
     free = memory.free_memory_bytes()
-    if free is None or team is None:
-        return free
+    return None if free is None else _share_of(free, team)
+
+
+def _share_of(num_bytes: int, team: Team | None) -> int:
+    """Return what this process may take of something that all of this machine share."""
+    if team is None:
+        return num_bytes
     from headstart.training.launch import num_local_processes
 
-    return free // num_local_processes(team.num)
+    return num_bytes // num_local_processes(team.num)
+
+
+def _fits(num_bytes: int, free_bytes: int) -> bool:
+    """Return whether a step that takes so much fits what is free."""
+    return num_bytes <= _USABLE * free_bytes
+
+
+def _make_free(needed: int, free: int, team: Team | None) -> int:
+    """Return what is free; where a step does not fit, what earlier passes have freed comes too."""
+    if _fits(needed, free):
+        return free
+    memory.give_back_freed_memory()
+    again = _free_bytes(team)
+    return free if again is None else again
 
 
 def _told(num_bytes: int) -> str:
