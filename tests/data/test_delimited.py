@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import sys
 
+import pyarrow as pa
 import pytest
 
 from headstart.data import delimited, load
@@ -108,3 +109,16 @@ def test_the_memory_that_pyarrow_reads_from_is_its_own():
     reader = delimited._reader(content)
     assert sys.getrefcount(content) == before
     assert reader.read() == content
+
+
+def test_the_copy_that_pyarrow_reads_from_is_as_large_as_the_content():
+    content = b"x" * (2**20 + 1)  # a buffer that doubles would take 2 MiB
+    standard = pa.default_memory_pool()
+    pool = pa.proxy_memory_pool(standard)
+    pa.set_memory_pool(pool)
+    try:
+        reader = delimited._reader(content)
+    finally:
+        pa.set_memory_pool(standard)
+    assert len(content) <= pool.max_memory() < len(content) + 2**12
+    del reader  # before its pool

@@ -215,9 +215,11 @@ def _reader(content: bytes) -> Any:
     """
     import pyarrow as pa
 
-    copy = pa.BufferOutputStream()
-    copy.write(content)
-    return pa.BufferReader(copy.getvalue())
+    # Of the right size at once: a stream that grows holds up to three times the content.
+    copy = pa.allocate_buffer(len(content))
+    with pa.FixedSizeBufferWriter(copy) as writer:
+        writer.write(content)
+    return pa.BufferReader(copy)
 
 
 def _parse_csv(
