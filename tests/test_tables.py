@@ -11,6 +11,9 @@ from sklearn.linear_model import LinearRegression
 import headstart as hs
 from headstart.cli import main
 from headstart.errors import DataError, OptionError
+from headstart.events import listen
+from headstart.recipes.finetune import choose_strategy
+from headstart.starts import find_start
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +77,30 @@ def test_what_only_steps_can_serve_leads_a_linear_start_to_steps(
     asked = [name for name in options if name in ("learning_rate", "num_steps", "optimizer")]
     for name in asked:
         assert any(name in choice["why"] for choice in run.options["choices"])
+
+
+def test_why_a_linear_start_takes_steps_is_a_sentence():
+    linear = find_start("scratch/linear")
+    for said, names in (
+        ({"num_steps": 20}, "num_steps asks for"),
+        ({"num_steps": 20, "batch_size": 8}, "num_steps and batch_size ask for"),
+        ({"num_steps": 9, "batch_size": 8, "ema": True}, "num_steps, batch_size and ema ask for"),
+    ):
+        assert choose_strategy(linear, said) == (
+            "full",
+            f"the start is linear, and {names} gradient steps",
+        )
+
+
+def test_a_grid_that_a_start_lacks_is_refused_before_anything_is_told(diabetes, tmp_path):
+    told = []
+    with (
+        listen(lambda kind, fields: told.append(kind)),
+        pytest.raises(OptionError, match=r"has none for start 'scratch/linear'.*a number"),
+    ):
+        finetune(diabetes, "scratch/linear", tmp_path / "run", learning_rate="grid")
+    assert "choice" not in told
+    assert not (tmp_path / "run").exists()
 
 
 def test_trees_stand_beside_and_the_report_says_who_won(diabetes, tmp_path):

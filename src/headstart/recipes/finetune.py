@@ -189,7 +189,7 @@ def _finetune(
 ) -> Run:
     """Fine-tune; the options are those of ``finetune``, by name."""
     from headstart.training.device import choose_device
-    from headstart.training.recipe import check_options
+    from headstart.training.recipe import check_options, refuse_without_grid
     from headstart.tuning.bench import set_up
     from headstart.tuning.clock import Clock, parse_budget
     from headstart.tuning.fitting import fitting_bench, refuse_too_slow, seconds_per_sample
@@ -199,6 +199,8 @@ def _finetune(
     check_together(team, said, resume=resume)
     budget_seconds = parse_budget(said["budget"])
     found, module = _find(start, spec)
+    if is_grid:
+        refuse_without_grid(found)
     refuse_own_start(found.address, out)
     target = team.device if team else choose_device(said["device"])
     said["start"] = found.address
@@ -294,7 +296,9 @@ def choose_strategy(start: Start, said: dict[str, Any]) -> tuple[StrategyName, s
 
     if start.family == "linear":
         if asked := steps_asked(said):
-            return "full", f"the start is linear, and {', '.join(asked)} asks for gradient steps"
+            *others, last = asked
+            names = f"{', '.join(others)} and {last} ask" if others else f"{last} asks"
+            return "full", f"the start is linear, and {names} for gradient steps"
         return "head", "the start is linear, and a linear model is solved for"
     if start.pretrained_on is not None:
         return "lp-ft", "the start is pretrained"

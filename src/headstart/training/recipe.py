@@ -246,7 +246,7 @@ def recipe_for(
         num_last_layers=chosen(wishes.num_last_layers, 1),
         optimizer=optimizer,
         learning_rate=chosen(
-            _said_rate(wishes, start, row),
+            _said_rate(wishes, start),
             _rate(row, strategy, optimizer, wishes.batch_size or row.batch_size),
         ),
         head_multiplier=chosen(wishes.head_multiplier, _head(strategy, pretrained)),
@@ -286,7 +286,7 @@ def recipe_for(
     )
 
 
-def _said_rate(wishes: Wishes, start: Start, row: FamilyDefaults) -> float | None:
+def _said_rate(wishes: Wishes, start: Start) -> float | None:
     """Return the learning rate that the user said; None where it is the table's, or to be tried.
 
     Raises:
@@ -294,6 +294,20 @@ def _said_rate(wishes: Wishes, start: Start, row: FamilyDefaults) -> float | Non
     """
     if wishes.learning_rate != "grid":
         return wishes.learning_rate
+    refuse_without_grid(start)
+    return None
+
+
+def refuse_without_grid(start: Start) -> None:
+    """Refuse to try the learning rates of a start whose family names none.
+
+    Args:
+        start: Decides the row of the table.
+
+    Raises:
+        OptionError: If the row has no grid.
+    """
+    row = defaults_for(start)
     if not row.grid:
         trained = "pretrained" if start.pretrained_on is not None else "random"
         raise OptionError(
@@ -302,7 +316,6 @@ def _said_rate(wishes: Wishes, start: Start, row: FamilyDefaults) -> float | Non
             f"Leave --learning-rate out for the family's own, {row.learning_rate:g} at "
             f"{row.reference_batch} samples a step."
         )
-    return None
 
 
 def _rate(
