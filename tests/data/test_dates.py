@@ -316,6 +316,29 @@ def test_month_names_do_not_depend_on_the_locale_of_the_program(monkeypatch):
     assert read_date("07 Mar 1999", "%d %b %Y") == datetime.datetime(1999, 3, 7)
 
 
+@pytest.mark.parametrize("date", [None, ["sold"]])
+def test_a_question_mark_among_dates_is_a_missing_one_and_said(tmp_path, date):
+    cells = [*DAYS.strftime("%d.%m.%Y")[:-3], "?", " ? ", ""]
+    data = load(table(cells, tmp_path), label="price", date=date)
+    assert data.column_kinds["sold"] == "date"
+    assert cells_of(data) == [*DAYS[:-3].to_pydatetime(), None, None, None]
+    assert "Column 'sold' holds '?' in 2 rows: they count as missing." in data.notes
+    spec = fit_table_spec(data)
+    rows = [{"sold": sold, "rooms": 2} for sold in ("?", None, "31.01.2024")]
+    marks, none, day = prepare_values(rows, spec).arrays(np.arange(3))[0]
+    assert np.array_equal(marks, none)
+    assert not np.array_equal(marks, day)
+
+
+def test_question_marks_alone_are_no_dates_unless_it_is_said(tmp_path):
+    path = table(["?"] * NUM_ROWS, tmp_path)
+    assert "sold" not in load(path, label="price").column_kinds
+    assert load(path, label="price", categorical="sold").column_kinds["sold"] == "categorical"
+    assert load(path, label="price", date="sold").column_kinds["sold"] == "date"
+    path = table(["?", "x"] * (NUM_ROWS // 2), tmp_path)
+    assert load(path, label="price").column_kinds["sold"] == "categorical"
+
+
 def test_find_format_says_nothing_of_words_and_codes():
     for words in (["1.10.12", "1.2.100"], ["12 Elm 2020", "7 Oak 1999"], ["00012345"], ["a"], []):
         assert find_format(words, "c", lambda word: "row 1", is_said=False)[1] is None

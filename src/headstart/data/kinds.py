@@ -6,10 +6,11 @@ written), ``categorical`` (text, blanks around it taken off). What is recognised
 with ``numeric``, ``categorical`` and ``date``; there is no ``boolean``, because a column of two
 values teaches the same as numbers 0 and 1, or as two categories.
 
-A column is numeric when every cell that is not empty is a number; a lone ``?`` among numbers
-counts as empty. A column of many different numbers with a few words in it is refused by the first
-such word, because both readings of it lose something the user should know of; with few different
-numbers it is a column of codes, and said to be one. Numbers with leading zeros are codes.
+A column is numeric when every cell that is not empty is a number; a lone ``?`` among numbers or
+dates counts as empty, and is said to. A column of many different numbers with a few words in it is
+refused by the first such word, because both readings of it lose something the user should know of;
+with few different numbers it is a column of codes, and said to be one. Numbers with leading zeros
+are codes.
 
 Left out: times of day alone, durations, lists, thousands separators.
 """
@@ -86,6 +87,8 @@ def recognise(parts: Sequence[Any], options: ReadOptions, place: Place) -> Recog
             continue
         columns[name] = canonical(values, found.kind, name, place, found.date_format)
         kinds[name] = found.kind
+        if found.kind in ("numeric", "date"):
+            notes += _unknown_note(values, name)
         if found.kind == "date":
             formats[name] = found.date_format
         elif found.kind == "numeric" and name not in options.numeric:
@@ -121,7 +124,7 @@ def canonical(
     remedy = "" if is_boolean else ", or name the column with --categorical when training"
     cells: list[object] = []
     for i, value in enumerate(values.to_pylist()):
-        if _is_empty(value):
+        if _is_empty(value) or (kind == "date" and _is_unknown(value)):
             cells.append(None)
             continue
         cell = _as_boolean(value) if is_boolean else read_date(value, date_format)
@@ -192,7 +195,10 @@ def _find_dates(
     import pyarrow.compute as pc
 
     different = values if pa.types.is_nested(values.type) else pc.unique(values)
-    words = [word for word in map(_category, different.to_pylist()) if word is not None]
+    found = [word for word in map(_category, different.to_pylist()) if word is not None]
+    words = [word for word in found if not _is_unknown(word)]
+    if found and not words:
+        return ("", None) if is_said else (None, None)
 
     def where(word: str) -> str:
         return place(
@@ -200,6 +206,16 @@ def _find_dates(
         )
 
     return find_format(list(dict.fromkeys(words)), name, where, is_said=is_said)
+
+
+def _unknown_note(values: Any, name: str) -> list[str]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+        return []
+    number = pc.sum(pc.equal(pc.utf8_trim_whitespace(values), UNKNOWN)).as_py()
+    return [f"Column '{name}' holds '?' in {number:,} rows: they count as missing."] * bool(number)
 
 
 def _eight_digits_note(values: Any, name: str) -> list[str]:
@@ -225,11 +241,9 @@ def _kind_of_words(values: Any, name: str, place: Place) -> _Found:
     if lower <= {*TRUE_WORDS, *FALSE_WORDS} and len(lower) == 2:
         return _Found("boolean")
     numbers = {word for word in counts if as_number(word) is not None}
-    strange = [word for word in counts if word not in numbers and word.strip() != UNKNOWN]
+    strange = [word for word in counts if word not in numbers and not _is_unknown(word)]
     if numbers and not strange:
-        num_unknown = sum(count for word, count in counts.items() if word.strip() == UNKNOWN)
-        note = f"Column '{name}' holds '?' in {num_unknown:,} rows: they count as missing."
-        return _Found("numeric", note if num_unknown else None)
+        return _Found("numeric")
     date_format, doubt = _find_dates(values, name, place, is_said=False)
     if date_format is not None:
         return _Found("date", doubt, date_format)
@@ -258,6 +272,10 @@ def _is_empty(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
+def _is_unknown(value: object) -> bool:
+    return isinstance(value, str) and value.strip() == UNKNOWN
+
+
 def _category(value: object) -> str | None:
     """Return a cell as the name of a category; ``1.0`` and ``1`` are the same."""
     if _is_empty(value):
@@ -284,8 +302,7 @@ def _numbers(values: Any, name: str, place: Place) -> Any:
         cells = values.to_pylist()
         numbers = np.empty(len(cells), np.float64)
         for i, value in enumerate(cells):
-            is_unknown = isinstance(value, str) and value.strip() == UNKNOWN
-            number = math.nan if is_unknown else _as_any_number(value)
+            number = math.nan if _is_unknown(value) else _as_any_number(value)
             if number is None:
                 raise DataError(
                     f"Column '{name}' holds '{value}' in {place(i)}; expected a number or an empty "
