@@ -189,7 +189,7 @@ def _finetune(
 ) -> Run:
     """Fine-tune; the options are those of ``finetune``, by name."""
     from headstart.training.device import choose_device
-    from headstart.training.recipe import check_options, refuse_without_grid
+    from headstart.training.recipe import check_grid, check_options
     from headstart.tuning.bench import set_up
     from headstart.tuning.clock import Clock, parse_budget
     from headstart.tuning.fitting import fitting_bench, refuse_too_slow, seconds_per_sample
@@ -199,8 +199,7 @@ def _finetune(
     check_together(team, said, resume=resume)
     budget_seconds = parse_budget(said["budget"])
     found, module = _find(start, spec)
-    if is_grid:
-        refuse_without_grid(found)
+    check_grid(said["learning_rate"], found)
     refuse_own_start(found.address, out)
     target = team.device if team else choose_device(said["device"])
     said["start"] = found.address

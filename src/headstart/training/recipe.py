@@ -292,23 +292,22 @@ def _said_rate(wishes: Wishes, start: Start) -> float | None:
     Raises:
         OptionError: If a grid is asked for and the table has none.
     """
-    if wishes.learning_rate != "grid":
-        return wishes.learning_rate
-    refuse_without_grid(start)
-    return None
+    check_grid(wishes.learning_rate, start)
+    return None if wishes.learning_rate == "grid" else wishes.learning_rate
 
 
-def refuse_without_grid(start: Start) -> None:
+def check_grid(learning_rate: float | str | None, start: Start) -> None:
     """Refuse to try the learning rates of a start whose family names none.
 
     Args:
+        learning_rate: What the user said; only ``grid`` asks to try them.
         start: Decides the row of the table.
 
     Raises:
-        OptionError: If the row has no grid.
+        OptionError: If a grid is asked for and the row has none.
     """
     row = defaults_for(start)
-    if not row.grid:
+    if learning_rate == "grid" and not row.grid:
         trained = "pretrained" if start.pretrained_on is not None else "random"
         raise OptionError(
             f"learning_rate is 'grid', and the table of defaults has none for start "
