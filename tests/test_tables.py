@@ -209,3 +209,25 @@ def test_a_run_reads_new_dates_by_the_format_of_its_training_data(tmp_path, caps
     assert (
         "Column 'sold' holds '13/06/2015' in row 2; expected a date such as 03/31/2024, or an empty"
     ) in " ".join(capsys.readouterr().err.split())
+
+
+def test_evaluate_reads_the_rows_that_predict_reads(tmp_path):
+    num = 120
+    days = pd.date_range("2010-01-01", periods=num, freq="11D")
+    smoker = np.resize(["yes", "no", "no"], num)
+    price = np.arange(num) * 0.5 + 7 + 3 * (smoker == "yes")
+    frame = pd.DataFrame({"sold": days.strftime("%m/%d/%Y"), "smoker": smoker, "price": price})
+    path, new, folder = tmp_path / "sales.csv", tmp_path / "new.csv", tmp_path / "run"
+    frame.to_csv(path, index=False)
+    run = finetune(hs.load(str(path), label="price"), "scratch/linear", folder)
+    kinds = {"sold": "date", "smoker": "boolean"}
+    assert run.data["column_kinds"] == kinds
+    # one value of the flag alone, and no day that shows which number is the month
+    part = frame[(smoker == "yes") & (days.day <= 12)]
+    part = part.assign(note=["x", *range(1, len(part))])  # a column that nobody asked for
+    part.to_csv(new, index=False)
+    expected = [p.value for p in hs.predict(str(folder), [str(new)])]
+    assert expected == pytest.approx(part["price"].tolist(), abs=0.01)
+    assert main(["evaluate", str(folder), str(new), "--label", "price", "--quiet"]) == 0
+    found = hs.evaluate(str(folder), part.rename(columns={"price": "label"}))
+    assert found.metrics["test"]["figures"]["rmse"]["value"] < 0.01

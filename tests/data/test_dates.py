@@ -360,7 +360,8 @@ def test_prepare_refuses_columns_that_the_model_was_not_trained_on(tmp_path):
         prepare(load(other, label="price"), "test", spec)
     assert str(caught.value) == (
         f"Column 'sold' of {other} is missing, or was left out; expected date, as in the model's "
-        "training data. Load the data with --date sold."
+        "training data. Add it, or load the data with columns=run.model.encoder.spec, as evaluate "
+        "does."
     )
     with pytest.raises(DataError, match=r"'sold' of .* was read as categorical; expected date, as"):
         prepare(load(other, label="price", categorical="sold"), "test", spec)
@@ -368,13 +369,31 @@ def test_prepare_refuses_columns_that_the_model_was_not_trained_on(tmp_path):
         prepare(load(other, label="price", date="sold"), "test", spec)
     assert str(caught.value) == (
         f"Column 'sold' of {other} was read as dates such as 31/03/2024; expected dates such as "
-        "03/31/2024, as in the model's training data. Write them as 2024-03-31."
+        "03/31/2024, as in the model's training data. Write them as 2024-03-31, or load the data "
+        "with columns=run.model.encoder.spec, as evaluate does."
     )
+    data = load(other, label="price", columns=spec)  # these dates alone would be categories
+    assert data.date_formats == {"sold": "%m/%d/%Y"}
+    assert cells_of(data) == EARLY_DAYS.to_pydatetime().tolist()
+    assert len(prepare(data, "test", spec)) == len(data.test)
     other = table(EARLY_DAYS.strftime("%Y-%m-%d"), tmp_path)
     data = load(other, label="price")
     assert len(prepare(data, "test", spec)) == len(data.test)
     flags = pd.read_csv(other).assign(rooms=["yes", "no"] * (len(EARLY_DAYS) // 2))
     spec = fit_table_spec(load(flags, label="price"))
     assert len(prepare(load(flags.replace({"yes": 1, "no": 0}), label="price"), "test", spec))
-    with pytest.raises(DataError, match=r"'rooms' .* Give data in which both of its values occur"):
-        prepare(load(flags.assign(rooms="yes"), label="price"), "test", spec)
+    flags = flags.assign(rooms="yes", more=["1", "2", "?", "x"] * (len(flags) // 4))
+    with pytest.raises(
+        DataError, match=r"'rooms' .* is missing, or was left out; expected boolean"
+    ):
+        prepare(load(flags, label="price"), "test", spec)
+    data = load(flags, label="price", columns=spec)
+    assert dict(data.column_kinds) == {"sold": "date", "rooms": "boolean"}
+    assert data.test.samples.read(0)["rooms"] is True
+    assert len(prepare(data, "test", spec)) == len(data.test)
+    with pytest.raises(DataError, match=r"'rooms' .* was read as categorical; expected boolean"):
+        prepare(load(flags, label="price", columns=spec, categorical="rooms"), "test", spec)
+    with pytest.raises(
+        DataError, match=r"'rooms' holds 'maybe' in row 1 .*; expected true or fals"
+    ):
+        load(flags.assign(rooms="maybe"), label="price", columns=spec)

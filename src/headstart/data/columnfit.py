@@ -160,9 +160,8 @@ def check_columns(spec: TableSpec, dataset: Dataset) -> None:
         name, kind = column.name, kinds.get(column.name)
         if kind is None or (kind != column.kind and {kind, column.kind} != {"numeric", "boolean"}):
             found = f"was read as {kind}" if kind else "is missing, or was left out"
-            remedy = f"Load the data with --{column.kind} {name}."
-            if column.kind == "boolean":  # no option reads such a column
-                remedy = "Give data in which both of its values occur."
+            remedy = "Leave its option out" if kind else "Add it"
+            remedy += ", or load the data with columns=run.model.encoder.spec, as evaluate does."
             raise DataError(
                 f"Column '{name}' of {dataset.name} {found}; expected {column.kind}, as in the "
                 f"model's training data. {remedy}"
@@ -172,7 +171,8 @@ def check_columns(spec: TableSpec, dataset: Dataset) -> None:
             raise DataError(
                 f"Column '{name}' of {dataset.name} was read as dates such as "
                 f"{example(date_format)}; expected dates such as {example(column.date_format)}, as "
-                f"in the model's training data. Write them as {example('')}."
+                f"in the model's training data. Write them as {example('')}, or load the data with "
+                "columns=run.model.encoder.spec, as evaluate does."
             )
 
 

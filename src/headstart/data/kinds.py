@@ -91,7 +91,7 @@ def recognise(parts: Sequence[Any], options: ReadOptions, place: Place) -> Recog
             notes += _unknown_note(values, name)
         if found.kind == "date":
             formats[name] = found.date_format
-        elif found.kind == "numeric" and name not in options.numeric:
+        elif found.kind == "numeric" and name not in options.kept_columns:
             notes += _eight_digits_note(columns[name], name)
     return Recognised(pa.table(columns), kinds, formats, notes)
 
@@ -167,6 +167,8 @@ def _kind_of(values: Any, name: str, options: ReadOptions, place: Place) -> _Fou
     import pyarrow as pa
 
     t, kind = pa.types, values.type
+    if trained := options.trained_column(name):
+        return _Found(trained.kind, None, trained.date_format)
     if name in options.categorical:
         return _Found("categorical")
     if name in options.numeric:

@@ -23,7 +23,7 @@ from headstart.data.options import COLUMN_OPTIONS, ReadOptions, names_of, option
 from headstart.data.records import Records
 from headstart.data.tables import find_split_files, read_table_files, read_tables
 from headstart.errors import DataError, OptionError
-from headstart.types import Dataset
+from headstart.types import Dataset, TableSpec
 
 
 def load(
@@ -45,6 +45,7 @@ def load(
     test_fraction: float = 0.2,
     max_bad_fraction: float = 0.01,
     seed: int = 0,
+    columns: TableSpec | None = None,
 ) -> Dataset:
     """Load labelled images, texts or table rows and split them into train, val and test.
 
@@ -76,6 +77,8 @@ def load(
         test_fraction: Share that becomes test when the data brings none, between 0 and 1.
         max_bad_fraction: Share of unusable samples above which loading stops, 0 to 1.
         seed: Seed of the split.
+        columns: Columns that a model was trained on (``run.model.encoder.spec``): rows are read as
+            it was trained, whatever these rows alone would make of them.
 
     Returns:
         The data set; ``prepare`` turns its samples into arrays later.
@@ -103,6 +106,7 @@ def load(
         drop=names_of(drop),
         header=names_of(header) or None,
         encoding=encoding,
+        columns=columns.columns if columns else (),
     )
     _check_options(options, val_fraction, test_fraction, max_bad_fraction, seed)
     records, address = _read(source, options)

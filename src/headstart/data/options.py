@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from headstart.errors import OptionError, did_you_mean, quoted
-from headstart.types import Task
+from headstart.types import Column, Task
 
 TaskOption = Literal["auto", "classification", "multi-label", "regression"]
 ENCODINGS = ("utf-8", "gb18030", "big5", "shift_jis", "euc-kr", "latin-1", "cp1252", "utf-16")
@@ -35,6 +35,7 @@ class ReadOptions:
         drop: Columns that are not used.
         header: Column names of a file without a header row.
         encoding: How a file's bytes stand for characters.
+        columns: The inputs of a model: read as it was trained, the others are not used.
     """
 
     label: str | None = None
@@ -49,6 +50,7 @@ class ReadOptions:
     drop: tuple[str, ...] = ()
     header: tuple[str, ...] | None = None
     encoding: str | None = None
+    columns: tuple[Column, ...] = ()
 
     @property
     def known_task(self) -> Task | None:
@@ -59,8 +61,14 @@ class ReadOptions:
 
     @property
     def kept_columns(self) -> tuple[str, ...]:
-        """Columns the user has named as inputs of a table."""
-        return (*self.numeric, *self.categorical, *self.date)
+        """Columns named as inputs of a table, by the user or by a model."""
+        return (*self.numeric, *self.categorical, *self.date, *(c.name for c in self.columns))
+
+    def trained_column(self, name: str) -> Column | None:
+        """Return how a model reads a column; None where it does not, or the user says otherwise."""
+        column = next((c for c in self.columns if c.name == name), None)
+        said = [k for k in ("numeric", "categorical", "date") if name in getattr(self, k)]
+        return None if column is None or said not in ([], [column.kind]) else column
 
     def refuse(self, why: str, *allowed: str) -> None:
         """Refuse the options that do not apply to a kind of source.

@@ -205,6 +205,8 @@ def _table_samples(
     """Return the rows with all of train's columns that can be inputs, and what these hold."""
     taken = {*targets, options.group, SPLIT_COLUMN, *options.drop}
     columns = [column for column in reference.columns if column not in taken]
+    if options.columns:  # what the model does not read need not be readable
+        columns = [column for column in columns if column in options.kept_columns]
     parts: list[Any] = []
     for table in rows.tables:
         for column in columns:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import DataError
@@ -10,7 +11,7 @@ from headstart.events import emit
 from headstart.recipes.session import as_dataset
 from headstart.reporting.console import attached
 from headstart.run import Run
-from headstart.types import Data, Dataset
+from headstart.types import Data, Dataset, TableSpec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,8 +43,9 @@ def evaluate(run: str, data: Data = None, *, device: str = "auto", seed: int = 0
 
     Args:
         run: A run folder.
-        data: Labelled data; its test split is used. When not given, the run's own data is loaded
-            again, and refused if it has changed.
+        data: Labelled data; its test split is used. Rows of a table are read as the run's own
+            were. When not given, the run's own data is loaded again, and refused if it has
+            changed.
         device: auto, cpu, cuda, cuda:1 or mps.
         seed: Seed of the intervals.
 
@@ -66,7 +68,7 @@ def evaluate(run: str, data: Data = None, *, device: str = "auto", seed: int = 0
 
     opened = run if isinstance(run, Run) else Run(run)
     with attached():
-        dataset = as_dataset(data) if data is not None else _own_data(opened)
+        dataset = _other_data(opened, data) if data is not None else _own_data(opened)
         model = opened.model.to(choose_device(device))
         encoder, schema = model.encoder, model.schema
         _check_schema(opened, dataset)
@@ -116,6 +118,18 @@ def _own_targets(run: Run, dataset: Dataset, targets: np.ndarray) -> np.ndarray:
     wide = np.zeros((len(targets), len(run.classes)), dtype=targets.dtype)
     wide[:, places] = targets
     return wide
+
+
+def _other_data(run: Run, data: Data) -> Dataset:
+    """Load other data than the run's; the rows of a table as the run's own were read."""
+    from headstart.data import load
+
+    spec = run.model.encoder.spec
+    if isinstance(data, Dataset) or not isinstance(spec, TableSpec):
+        return as_dataset(data)
+    # the command line's data brings its options, and is not loaded yet
+    later = data if isinstance(data, partial) else partial(load, data)
+    return as_dataset(partial(later, columns=spec))
 
 
 def _own_data(run: Run) -> Dataset:
