@@ -219,6 +219,8 @@ def test_predict_agrees_with_the_predictions_of_the_run(run, data, tmp_path):
 def test_predict_names_the_file_that_cannot_be_used(run, tmp_path):
     with pytest.raises(DataError, match=r"nowhere\.png does not exist"):
         hs.predict(str(run.path), [str(tmp_path / "nowhere.png")])
+    with pytest.raises(OptionError, match="--encoding utf-16 cannot be used: the model reads ima"):
+        hs.predict(str(run.path), ["seven.png"], encoding="utf-16")
     (tmp_path / "page.jpg").write_text("<html>")
     with pytest.raises(DataError, match=r"page\.jpg"):
         hs.predict(str(run.path), [str(tmp_path / "page.jpg")])

@@ -11,6 +11,7 @@ import pytest
 import headstart as hs
 from headstart.errors import DataError, Interrupted, OptionError, StartError
 from headstart.events import listen
+from headstart.recipes.predict import _text
 
 GOOD = ["wonderful", "brilliant", "charming", "moving", "superb", "warm", "clever", "funny"]
 BAD = ["dull", "clumsy", "boring", "tedious", "awful", "lifeless", "silly", "bland"]
@@ -188,6 +189,44 @@ def test_predict_reads_the_encoding_that_is_said_and_takes_no_gap_for_a_word(few
     gap.write_text("text,id\nwarm and kind,1\n,2\n")
     with pytest.raises(DataError, match="'text 2' cannot be used: the text is empty"):
         hs.predict(run, [str(gap)])
+
+
+def test_predict_reads_files_of_text_as_the_training_data_was_read(tmp_path):
+    table = make_reviews(60)[["review", "label"]]
+    table["review"] += np.where(table["label"] == "good", " 服务很好", " 服务很差")
+    path = tmp_path / "reviews.csv"
+    table.to_csv(path, index=False, encoding="gb18030")
+    data = hs.load(str(path), encoding="gb18030")
+    run = str(finetune(data, "scratch/tfidf", tmp_path / "run").path)
+    words = table["review"][:4].tolist()
+    expected = [p.probabilities for p in hs.predict(run, words)]
+    files = [tmp_path / f"{i}.txt" for i in range(4)]
+
+    def found(**options):
+        return [p.probabilities for p in hs.predict(run, [str(f) for f in files], **options)]
+
+    for file, text in zip(files, words, strict=True):
+        file.write_bytes(text.encode("gb18030"))
+    assert found() == expected
+    with pytest.raises(DataError, match=r"0.txt is not utf-8: byte .*line 1. Say another --enc"):
+        found(encoding="utf-8")
+    for file, text in zip(files, words, strict=True):
+        file.write_bytes(("\ufeff" + text).encode())
+    assert found(encoding="utf-8") == expected
+    assert _text(str(files[0]), "utf-8") == _text(str(files[0]), None) == words[0]
+    with pytest.raises(DataError, match=r"nowhere.txt does not exist; expected a text file"):
+        hs.predict(run, [str(tmp_path / "nowhere.txt")])
+
+
+def test_predict_refuses_an_encoding_where_nothing_is_decoded(few, tmp_path):
+    run = str(finetune(few, "scratch/tfidf", tmp_path / "run").path)
+    rows, file = tmp_path / "rows.parquet", tmp_path / "a.txt"
+    make_reviews(4)[["review"]].to_parquet(rows)
+    for given in (["Warm and kind."], [str(rows)], ["Warm and kind.", str(rows)]):
+        with pytest.raises(OptionError, match=r"--encoding gb18030 cannot be used: nothing given"):
+            hs.predict(run, given, encoding="gb18030")
+    file.write_text("warm and kind")
+    assert len(hs.predict(run, ["Warm and kind.", str(file)], encoding="gb18030")) == 2
 
 
 def test_exported_text_run_gives_the_same_logits(few, minilm, tmp_path):

@@ -13,6 +13,7 @@ from headstart.types import Prediction
 
 _ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 _TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".csv.gz", ".tsv.gz")
+_DECODED = (*(ending for ending in _TABLES if ending != ".parquet"), ".txt")
 
 
 def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> list[Prediction]:
@@ -23,15 +24,15 @@ def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> l
         files: Images: files, or folders of image files. Texts: the texts themselves, or .txt files.
             Texts and tables: CSV, TSV, Parquet or JSONL files with the columns of the training
             data.
-        encoding: How bytes of text files stand for characters, for example gb18030; as in the
-            training data when not given.
+        encoding: How bytes of text files stand for characters, for example gb18030; that of the
+            training data when not given. For CSV, TSV, JSONL and .txt files.
 
     Returns:
         One prediction a sample: the class with its calibrated probability and those of all
         classes, or the value.
 
     Raises:
-        OptionError: If the encoding is unknown.
+        OptionError: If the encoding is unknown, or nothing given is a file of text.
         RunFolderError: If the run folder holds no model.
         DataError: If a file does not exist, or is not what the model reads.
 
@@ -47,6 +48,8 @@ def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> l
     opened = run if isinstance(run, Run) else Run(run)
     given = [files] if isinstance(files, str | Path) else list(files)
     modality = opened.model.schema.modality
+    if encoding is not None:
+        _refuse_encoding(encoding, modality, given)
     with attached():
         if modality == "image":
             return opened.predict([path for file in given for path in _images(Path(file))])
@@ -61,8 +64,25 @@ def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> l
                     f"with the columns of the training data. Give such a file."
                 )
             else:
-                texts.append(_text(word, encoding))
+                texts.append(_text(word, encoding or _own_encoding(opened)))
         return found + (opened.predict(texts) if texts else [])
+
+
+def _refuse_encoding(encoding: str, modality: str, given: Sequence[str | Path]) -> None:
+    """Refuse an encoding where no bytes are read as characters."""
+    if modality == "image":
+        why = "the model reads images"
+    elif any(str(word).lower().endswith(_DECODED) for word in given):
+        return
+    else:
+        why = f"nothing given is a file that ends in {', '.join(_DECODED)}"
+    raise OptionError(f"--encoding {encoding} cannot be used: {why}. Leave it out.")
+
+
+def _own_encoding(run: Run) -> str | None:
+    """Return the encoding that was said of the training data, None where it was UTF-8."""
+    found: str | None = (run.data.get("source") or {}).get("encoding")
+    return found
 
 
 def _images(path: Path) -> list[Path]:
@@ -89,18 +109,20 @@ def _images(path: Path) -> list[Path]:
 
 def _text(word: str, encoding: str | None) -> str:
     """Return a text: the content of a .txt file, or the word itself."""
+    from headstart.data.delimited import read_text_bytes
+
     if not word.lower().endswith(".txt"):
         return word
     try:
-        return Path(word).read_text(encoding=encoding or "utf-8-sig")
+        return read_text_bytes(Path(word), word, encoding).decode()
     except FileNotFoundError:
         raise DataError(
             f"{word} does not exist; expected a text file. Check the path, or give the text itself."
         ) from None
-    except (OSError, UnicodeError) as error:
+    except OSError as error:
         raise DataError(
-            f"{word} cannot be read as {encoding or 'UTF-8'} text ({error}); expected a text file. "
-            f"Say its --encoding, or convert it to UTF-8."
+            f"{word} cannot be read ({error.strerror or error}); expected a text file. Check that "
+            f"it is one and that this user may read it."
         ) from error
 
 
@@ -118,7 +140,7 @@ def _rows(run: Run, path: Path, encoding: str | None) -> object:
         )
     source = run.data.get("source") or {}
     header = tuple(source["header"]) if source.get("header") else None
-    options = ReadOptions(header=header, encoding=encoding or source.get("encoding"))
+    options = ReadOptions(header=header, encoding=encoding or _own_encoding(run))
     table = read_table(path, path.name, options)
     if run.model.schema.modality == "table":
         return pa.table({column: table.values(column) for column in table.columns})
