@@ -242,13 +242,16 @@ def _finetune(
                 texts=texts,
             )
             refuse_too_slow(dataset, found, seconds_per_sample(bench, dataset), clock)
-        grid: Literal["asked", "off"] = "asked" if said["learning_rate"] == "grid" else "off"
-        complete(current, dataset, bench, clock, candidates=[], team=team, grid=grid)
+        complete(current, dataset, bench, clock, candidates=[], team=team, grid=_grid(said))
     path = current.folder.path
     if team:
         team.say("done", path=str(path))
     emit("next", command=next_command(path, dataset))
     return Run(path, _own_network(module))
+
+
+def _grid(said: dict[str, Any]) -> Literal["asked", "off"]:
+    return "asked" if said["learning_rate"] == "grid" else "off"
 
 
 def _find(start: str | nn.Module, spec: ImageSpec | None) -> tuple[Start, nn.Module | None]:
