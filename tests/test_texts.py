@@ -181,7 +181,7 @@ def test_predict_reads_the_encoding_that_is_said_and_takes_no_gap_for_a_word(few
     run = str(finetune(few, "scratch/tfidf", tmp_path / "run").path)
     rows, gap = tmp_path / "rows.csv", tmp_path / "gap.csv"
     rows.write_bytes("text,id\n这家酒店的服务很好,1\nwarm and kind,2\n".encode("gb18030"))
-    assert len(hs.predict(run, [str(rows)], encoding="gb18030")) == 2
+    assert len(hs.predict(run, [rows], encoding="gb18030")) == 2
     with pytest.raises(DataError, match=r"rows.csv is not UTF-8.*--encoding gb18030"):
         hs.predict(run, [str(rows)])
     with pytest.raises(OptionError, match="encoding is 'gb1803', which is unknown"):

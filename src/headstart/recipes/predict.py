@@ -46,7 +46,8 @@ def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> l
     if problems := option_problems(ReadOptions(encoding=encoding)):
         raise OptionError(" ".join(problems))
     opened = run if isinstance(run, Run) else Run(run)
-    given = [files] if isinstance(files, str | Path) else list(files)
+    several = [files] if isinstance(files, str | Path) else files
+    given = [str(file) for file in several]
     modality = opened.model.schema.modality
     if encoding is not None:
         _refuse_encoding(encoding, modality, given)
@@ -68,11 +69,11 @@ def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> l
         return found + (opened.predict(texts) if texts else [])
 
 
-def _refuse_encoding(encoding: str, modality: str, given: Sequence[str | Path]) -> None:
+def _refuse_encoding(encoding: str, modality: str, given: Sequence[str]) -> None:
     """Refuse an encoding where no bytes are read as characters."""
     if modality == "image":
         why = "the model reads images"
-    elif any(str(word).lower().endswith(_DECODED) for word in given):
+    elif any(word.lower().endswith(_DECODED) for word in given):
         return
     else:
         why = f"nothing given is a file that ends in {', '.join(_DECODED)}"
