@@ -185,9 +185,9 @@ def watched_run(self):
 
 
 if FATE.get("in_backward"):
-    from headstart.training import gradients
+    from headstart.training import distributed, gradients
 
-    gradients._FIRST_BYTES, gradients._BUCKET_BYTES = 1, 100_000  # several for a small network
+    gradients._FIRST_BYTES, distributed.BUCKET_BYTES = 1, 100_000  # several for a small network
 loop_module.Loop.__init__ = watched_init
 loop_module.Loop._step = watched_step
 loop_module.Loop.run = watched_run

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from headstart.training import gradients
+from headstart.training import distributed, gradients
 from headstart.training.gradients import GradientSum
 
 
@@ -31,7 +31,7 @@ class Twin:
 @pytest.fixture(autouse=True)
 def _small_buckets(monkeypatch):
     monkeypatch.setattr(gradients, "_FIRST_BYTES", 1)
-    monkeypatch.setattr(gradients, "_BUCKET_BYTES", 120)
+    monkeypatch.setattr(distributed, "BUCKET_BYTES", 120)
 
 
 def network():

@@ -21,10 +21,7 @@ def is_same_run(former: object, options: Mapping[str, Any]) -> bool:
         former: What its plan holds; anything else than options is no run's.
         options: Of this life.
     """
-    if not isinstance(former, dict):
-        return False
-    names = {*former, *options} - {*_CHANGE_NO_RESULT}
-    return all(former.get(name) == options.get(name) for name in names)
+    return isinstance(former, dict) and not (_changed(former, options) + _changed(options, former))
 
 
 def resumed_plan(folder: RunFolder, plan: dict[str, Any]) -> dict[str, Any]:
@@ -46,9 +43,7 @@ def resumed_plan(folder: RunFolder, plan: dict[str, Any]) -> dict[str, Any]:
     told = {**former["options"], "data": former["fingerprint"], "verb": former["verb"]}  # type: ignore[dict-item]
     asked = {**plan["options"], "data": plan["fingerprint"], "verb": plan["verb"]}
     changed = [
-        f"{name}: {told.get(name)!r} → {asked.get(name)!r}"
-        for name in asked
-        if told.get(name) != asked.get(name) and name not in _CHANGE_NO_RESULT
+        f"{name}: {told.get(name)!r} → {asked.get(name)!r}" for name in _changed(told, asked)
     ]
     if changed:
         raise RunFolderError(
@@ -56,3 +51,12 @@ def resumed_plan(folder: RunFolder, plan: dict[str, Any]) -> dict[str, Any]:
             f"same ones to resume. Give the former options, or start anew with --overwrite."
         )
     return former | {"options": plan["options"]}
+
+
+def _changed(told: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """Return what is asked now and was told otherwise, but for what changes no result."""
+    return [
+        name
+        for name in asked
+        if told.get(name) != asked.get(name) and name not in _CHANGE_NO_RESULT
+    ]

@@ -51,6 +51,8 @@ def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> l
     modality = opened.model.schema.modality
     if encoding is not None:
         _refuse_encoding(encoding, modality, given)
+    source = opened.data.get("source") or {}  # how the training data was read
+    encoding = encoding or source.get("encoding")
     with attached():
         if modality == "image":
             return opened.predict([path for file in given for path in _images(Path(file))])
@@ -65,7 +67,7 @@ def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> l
                     f"with the columns of the training data. Give such a file."
                 )
             else:
-                texts.append(_text(word, encoding or _own_encoding(opened)))
+                texts.append(_text(word, encoding))
         return found + (opened.predict(texts) if texts else [])
 
 
@@ -78,12 +80,6 @@ def _refuse_encoding(encoding: str, modality: str, given: Sequence[str]) -> None
     else:
         why = f"nothing given is a file that ends in {', '.join(_DECODED)}"
     raise OptionError(f"--encoding {encoding} cannot be used: {why}. Leave it out.")
-
-
-def _own_encoding(run: Run) -> str | None:
-    """Return the encoding that was said of the training data, None where it was UTF-8."""
-    found: str | None = (run.data.get("source") or {}).get("encoding")
-    return found
 
 
 def _images(path: Path) -> list[Path]:
@@ -141,7 +137,7 @@ def _rows(run: Run, path: Path, encoding: str | None) -> object:
         )
     source = run.data.get("source") or {}
     header = tuple(source["header"]) if source.get("header") else None
-    options = ReadOptions(header=header, encoding=encoding or _own_encoding(run))
+    options = ReadOptions(header=header, encoding=encoding)
     table = read_table(path, path.name, options)
     if run.model.schema.modality == "table":
         return pa.table({column: table.values(column) for column in table.columns})

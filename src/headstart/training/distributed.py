@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -33,7 +33,7 @@ from headstart.errors import HeadstartError, ProcessLost
 _WAIT = timedelta(days=30)
 _FAREWELL_SECONDS = 20.0
 _LAST_WORD_SECONDS = 2.0
-_BUCKET_BYTES = 32 << 20
+BUCKET_BYTES = 25 << 20  # DistributedDataParallel's
 
 # The loop has ended, or takes a step. The others are for weights that are split, where whatever one
 # process does with a whole network needs the pieces of all: begin a look at the validation split,
@@ -204,7 +204,7 @@ class Team:
             tensors: As many, and of the same shapes and types, in every process.
             group: Some of the processes; None for all.
         """
-        for bucket in _buckets(tensors):
+        for bucket in buckets(_alike(tensors)):
             flat = _flatten(bucket)
             with self.noticing_loss():
                 dist.all_reduce(flat, group=group or self._group(flat))
@@ -254,7 +254,7 @@ class Team:
         Args:
             tensors: As many, and of the same shapes and types, in every process.
         """
-        for bucket in _buckets([tensor.detach() for tensor in tensors]):
+        for bucket in buckets(_alike(tensor.detach() for tensor in tensors)):
             flat = _flatten(bucket)
             with self.noticing_loss():
                 dist.broadcast(flat, 0, group=self._group(flat))
@@ -294,22 +294,30 @@ def _wait(work: dist.Work | None) -> None:
     work.wait()
 
 
-def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    """Yield the tensors in groups of one type and device, and of a bounded size."""
+def buckets(tensors: Iterable[Tensor], first_bytes: int = BUCKET_BYTES) -> Iterator[list[Tensor]]:
+    """Yield neighbours of one type and device, closed when they have reached a size.
 
-    def kind(tensor: Tensor) -> tuple[str, str]:
-        return str(tensor.dtype), str(tensor.device)
-
-    for _, alike in groupby(sorted(tensors, key=kind), key=kind):
-        bucket: list[Tensor] = []
+    Args:
+        tensors: In the order in which they travel.
+        first_bytes: Size of the first one.
+    """
+    most = first_bytes
+    for _, alike in groupby(tensors, key=lambda tensor: (tensor.dtype, tensor.device)):
+        some: list[Tensor] = []
         num_bytes = 0
         for tensor in alike:
-            if bucket and num_bytes + tensor.nbytes > _BUCKET_BYTES:
-                yield bucket
-                bucket, num_bytes = [], 0
-            bucket.append(tensor)
+            some.append(tensor)
             num_bytes += tensor.nbytes
-        yield bucket
+            if num_bytes >= most:
+                yield some
+                some, num_bytes, most = [], 0, BUCKET_BYTES
+        if some:
+            yield some
+
+
+def _alike(tensors: Iterable[Tensor]) -> list[Tensor]:
+    """Return tensors with those of one type and device together."""
+    return sorted(tensors, key=lambda tensor: (str(tensor.dtype), str(tensor.device)))
 
 
 def _flatten(bucket: Sequence[Tensor]) -> Tensor:

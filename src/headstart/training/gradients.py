@@ -11,19 +11,14 @@ whatever befalls one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import groupby
-
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from headstart.training.distributed import Team
+from headstart.training.distributed import Team, buckets
 
-# DistributedDataParallel's: a small one first, so that something travels early
-_FIRST_BYTES = 1 << 20
-_BUCKET_BYTES = 25 << 20
+_FIRST_BYTES = 1 << 20  # DistributedDataParallel's: small, so that something travels early
 
 
 class GradientSum:
@@ -121,7 +116,7 @@ class GradientSum:
         self._buckets = [
             _Bucket(some, is_waited=is_waited)
             for is_waited in (True, False)
-            for some in _divided([p for p, role in both if role == (True, is_waited)])
+            for some in buckets((p for p, role in both if role == (True, is_waited)), _FIRST_BYTES)
         ]
         self._bucket_of = {p: bucket for bucket in self._buckets for p in bucket.parameters}
         self.close()
@@ -178,19 +173,3 @@ class _Bucket:
         for parameter, place in self._sums:
             parameter.grad = place
         self._sums, self._work = [], None
-
-
-def _divided(parameters: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    """Yield neighbours of one type and device, together of a bounded size."""
-    most = _FIRST_BYTES
-    for _, alike in groupby(parameters, key=lambda p: (p.dtype, p.device)):
-        some: list[Tensor] = []
-        num_bytes = 0
-        for parameter in alike:
-            some.append(parameter)
-            num_bytes += parameter.nbytes
-            if num_bytes >= most:
-                yield some
-                some, num_bytes, most = [], 0, _BUCKET_BYTES
-        if some:
-            yield some

@@ -77,8 +77,14 @@ _LOOP_ONLY: dict[str, object] = {
 }
 
 # Of these, what says how the steps are computed and not what they learn.
-_HOW = {"micro_batch_size", "precision", "compile", "views", "num_workers", "fsdp"} | {
-    "tensor_parallel_size"
+_HOW = {
+    "micro_batch_size",
+    "precision",
+    "compile",
+    "views",
+    "num_workers",
+    "fsdp",
+    "tensor_parallel_size",
 }
 
 
