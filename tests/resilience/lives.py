@@ -17,7 +17,7 @@ import signal
 import sys
 import time
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
@@ -37,8 +37,6 @@ TIGHT_BYTES = 3_600_000  # free memory that a step of train_run does not fit, a 
 # where a save may be hit: in the middle of the tensors, and before and after each of three files'
 # fsync, the folder's fsync, the rename, the parent's fsync
 NUM_POINTS = 1 + 2 * 6
-# ask whether a process has ended, and leave its status for who waits for it
-PEEK = os.WEXITED | os.WNOHANG | os.WNOWAIT
 
 
 def everything(seed, num_workers):
@@ -77,6 +75,7 @@ class WatchedLoop(loop_module.Loop):
     """The loop, saving all the time, and leaving word of where it began and what it ended with."""
 
     word = Path()
+    dying_after = None  # steps of this life: a checkpoint of the first stands, the second kills
 
     def __init__(self, module, optimizer, hooks, options, checkpoints, deadline):
         often = replace(options, checkpoint_seconds=CHECKPOINT_SECONDS)
@@ -85,6 +84,17 @@ class WatchedLoop(loop_module.Loop):
     def _train(self):
         self.began = self.state.step
         return super()._train()
+
+    def _keep_safe(self):
+        super()._keep_safe()
+        if self.dying_after is None:
+            return
+        safe, last = self.dying_after
+        if self.state.step == self.began + safe:
+            self._save()
+            self.writer.wait()
+        if self.state.step == self.began + last:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def run(self):
         result = super().run()
@@ -188,7 +198,7 @@ def dying_at(point, save):
     yield
 
 
-def live(kind, folder, seed, num_workers, fault=None):
+def live(kind, folder, seed, num_workers, *, in_save=None, after=None):
     """Fork a life; return its process id."""
     child = os.fork()
     if child:
@@ -196,11 +206,9 @@ def live(kind, folder, seed, num_workers, fault=None):
     try:
         loop_module.Loop = WatchedLoop
         WatchedLoop.word = folder / "word.json"
-        if fault is None:
+        WatchedLoop.dying_after = after
+        with dying_at(*in_save) if in_save else nullcontext():
             TRAININGS[kind](folder, seed, num_workers)
-        else:
-            with dying_at(*fault):
-                TRAININGS[kind](folder, seed, num_workers)
         os._exit(0)
     except BaseException:
         traceback.print_exc()
@@ -217,20 +225,9 @@ def await_end(child):
     return False
 
 
-def holds(folder, name):
-    """Return whether the training in this folder, of either kind, has left state of this name."""
-    return any(folder.glob(f"state/{name}")) or any(folder.glob(f"run/state/{name}"))
-
-
 def has_half_save(folder):
-    """Return whether a kill has left a half-written checkpoint."""
-    return holds(folder, ".tmp-*")
-
-
-def await_checkpoint(child, folder):
-    """Wait until there is something to go on from, or the life has ended."""
-    while not holds(folder, "step_*") and os.waitid(os.P_PID, child, PEEK) is None:
-        time.sleep(0.001)
+    """Return whether a kill has left a half-written checkpoint, of either kind of training."""
+    return any(folder.glob("state/.tmp-*")) or any(folder.glob("run/state/.tmp-*"))
 
 
 def chain(kind, folder, seed, draws, workers, plan, life_seconds):
@@ -239,16 +236,16 @@ def chain(kind, folder, seed, draws, workers, plan, life_seconds):
     folder.mkdir(parents=True)
     killed, killed_in_save, half, used = 0, 0, 0, []
     while True:
-        fault = None
-        # the last kill of all leaves a checkpoint, so that at least one life goes on from one
-        is_last = len(plan) == 1
-        if plan and plan[-1] == "save":
-            fault = (draws.randrange(NUM_POINTS), draws.randrange(int(is_last), 3))
+        how = plan[-1] if plan else None
+        in_save = after = None
+        if how == "save":
+            in_save = (draws.randrange(NUM_POINTS), draws.randrange(3))
+        elif how == "step":
+            safe = draws.randrange(1, 30)
+            after = (safe, safe + draws.randrange(5))
         used.append(draws.choice(workers))
-        child = live(kind, folder, seed, used[-1], fault)
-        if plan and fault is None:
-            if is_last:
-                await_checkpoint(child, folder)
+        child = live(kind, folder, seed, used[-1], in_save=in_save, after=after)
+        if how == "time":
             time.sleep(draws.uniform(*life_seconds))
             os.kill(child, signal.SIGKILL)
         if not await_end(child):
@@ -257,7 +254,7 @@ def chain(kind, folder, seed, draws, workers, plan, life_seconds):
             return {**word, **counts, "workers": used}
         plan.pop()
         killed += 1
-        killed_in_save += fault is not None
+        killed_in_save += how == "save"
         half += has_half_save(folder)
 
 
@@ -274,8 +271,11 @@ def main():
     torch.set_num_threads(options.threads)
     draws = random.Random(options.seed)
     workers = [int(number) for number in options.workers.split(",")]
-    plan = ["save"] * options.in_save + ["time"] * (options.kills - options.in_save)
+    plan = ["save"] * options.in_save + ["time"] * (options.kills - options.in_save - 1)
     draws.shuffle(plan)
+    # the last kill comes at a step, not at a moment: however busy the machine, a checkpoint stands
+    # by then, and at least one life goes on from one
+    plan.insert(0, "step")
     chains = []
     number = 0
     while plan:
