@@ -112,6 +112,33 @@ def test_a_start_too_slow_for_its_share_is_left_out_and_says_so(data, processor_
     assert "left out" in candidates[1].note
 
 
+def test_where_all_are_too_slow_to_be_scored_the_quickest_is_trained(data, monkeypatch):
+    set_clock(monkeypatch, ProcessorClock(slowness=40))
+    kept = []
+    candidates = screen(
+        data,
+        [find_start(a) for a in ("scratch/resnet18", "scratch/simple-cnn")],
+        clock=Clock(3600),
+        share=0.0001,
+        seed=0,
+        device=torch.device("cpu"),
+        on_better=lambda bench, val, logits: kept.append(bench),
+    )
+    assert [c.start.address for c in candidates] == ["scratch/simple-cnn", "scratch/resnet18"]
+    assert all(np.isnan(c.score.value) for c in candidates)
+    assert all(c.note.startswith("not scored: a step takes about") for c in candidates)
+    assert kept == []
+
+
+def test_a_fit_on_a_machine_too_slow_to_compare_ends_with_a_model(data, tmp_path, monkeypatch):
+    set_clock(monkeypatch, ProcessorClock(slowness=10))
+    module = importlib.import_module("headstart.recipes.fit")
+    monkeypatch.setattr(module, "_SCREEN_SHARE", 0.001)
+    run = hs.fit(data, budget="100s", out=str(tmp_path / "run"), starts=["scratch/simple-cnn"])
+    assert "none of 1 could be scored" in run.report()
+    assert run.predict(np.zeros((1, 8, 8), np.uint8))
+
+
 def test_when_nothing_can_be_tried_the_reason_is_told(data, processor_clock):
     with pytest.raises(
         StartError,

@@ -3,9 +3,10 @@
 import time
 
 import pytest
+from clocks import ProcessorClock, set_clock
 
 from headstart.errors import OptionError
-from headstart.tuning.clock import Clock, parse_budget
+from headstart.tuning.clock import Clock, parse_budget, slowness
 
 
 @pytest.mark.parametrize(
@@ -51,3 +52,10 @@ def test_without_a_budget_there_is_no_deadline():
     clock = Clock(None)
     assert clock.left == float("inf")
     assert clock.deadline() is None
+
+
+def test_slowness_follows_the_machine(monkeypatch):
+    set_clock(monkeypatch, ProcessorClock(slowness=50))
+    assert 10 < slowness() < 500
+    set_clock(monkeypatch, ProcessorClock(slowness=0.001))
+    assert slowness() == 1.0  # never less is kept than constants say

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -46,7 +46,7 @@ class Candidate:
         strategy: How it would be fine-tuned.
         metric: What the score is: the task's headline figure.
         score: That figure on the validation sample, or NaN where it was not tried.
-        seconds_per_sample: One forward pass.
+        seconds_per_sample: One forward pass, or NaN where nobody measured it.
         seconds: What screening it took.
         note: What a reader should know: lower resolution, fewer samples, why it was left out.
     """
@@ -115,6 +115,10 @@ def screen(
             candidate beats those before it: a usable model exists early.
         texts: What the run keeps of its texts; what is learned and prepared here stays in it.
 
+    Returns:
+        The best first. Where all were too slow to be scored within the share, the quickest of those
+        that the whole budget can train comes first, without a score.
+
     Raises:
         StartError: If no candidate could be tried.
     """
@@ -139,6 +143,10 @@ def screen(
             candidate, bench, val, logits = _try(
                 dataset, start, clock, allowance, seed=seed, device=device, texts=texts
             )
+        except _TooSlowError as error:
+            left_out = _left_out(start, metric, f"not scored: {error}")
+            candidates.append(replace(left_out, size=error.size, seconds_per_sample=error.each))
+            continue
         except (StartError, DivergenceError, DeviceError, torch.OutOfMemoryError) as error:
             candidates.append(_left_out(start, metric, f"left out: {error}"))
             continue
@@ -147,6 +155,9 @@ def screen(
             best = sign * candidate.score.value
             on_better(bench, val, logits)
     emit("task", name="screening", done=len(starts), total=len(starts))
+    slow = [c for c in candidates if c.seconds_per_sample == c.seconds_per_sample]
+    if best == float("-inf") and slow:
+        return sorted(candidates, key=lambda c: np.nan_to_num(c.seconds_per_sample, nan=np.inf))
     if best == float("-inf"):
         notes = "; ".join(f"{c.start.address} {c.note.rstrip('.')}" for c in candidates)
         raise StartError(
@@ -154,6 +165,14 @@ def screen(
             f"with --starts."
         )
     return sorted(candidates, key=lambda c: -np.nan_to_num(sign * c.score.value, nan=-np.inf))
+
+
+class _TooSlowError(StartError):
+    """A start cannot show in its share of screening what it can; a whole budget may train it."""
+
+    def __init__(self, message: str, size: int | None, seconds_per_sample: float) -> None:
+        super().__init__(message)
+        self.size, self.each = size, seconds_per_sample
 
 
 def _left_out(start: Start, metric: str, why: str) -> Candidate:
@@ -228,10 +247,12 @@ def _check_pace(bench: Bench, seconds_per_sample: float, seconds: float) -> None
     """Refuse a start that cannot take a few steps in the time it has.
 
     Raises:
-        StartError: Saying how slow it is.
+        _TooSlowError: Saying how slow it is.
     """
     step_seconds = 3 * seconds_per_sample * bench.recipe.batch_size
     if step_seconds * _MIN_STEPS > seconds:
-        raise StartError(
-            f"a step takes about {step_seconds:.1f} s, too slow for its {seconds:.0f} s here"
+        raise _TooSlowError(
+            f"a step takes about {step_seconds:.1f} s, too slow for its {seconds:.0f} s here",
+            bench.size,
+            seconds_per_sample,
         )

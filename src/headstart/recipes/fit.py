@@ -219,7 +219,10 @@ def _choose(
         columns=["start", best.metric, "95 % interval", "pixels", "seconds", "note"],
         rows=[_shown(c) for c in candidates],
     )
-    why = f"validation {best.metric} {best.score.value:.3f} on a sample, the best of {len(rows)}"
+    value = best.score.value
+    why = f"validation {best.metric} {value:.3f} on a sample, the best of {len(rows)}"
+    if value != value:
+        why = f"the quickest; none of {len(rows)} could be scored in the time for screening"
     emit("choice", name="start", value=best.start.address, why=why)
     current.remember(
         chosen={"start": best.start.address, "size": best.size, "strategy": best.strategy},

@@ -31,7 +31,7 @@ from headstart.runfolder import RunFolder
 from headstart.training.probe import Probe
 from headstart.training.recipe import Wishes
 from headstart.tuning.bench import PROBE_SAMPLES, Bench, install, probe, set_up
-from headstart.tuning.clock import Clock
+from headstart.tuning.clock import Clock, slowness
 from headstart.tuning.controls import Rival, controls_seconds, run_controls
 from headstart.tuning.fitting import seconds_per_sample
 from headstart.tuning.items import worst_mistakes, write_predictions
@@ -188,7 +188,7 @@ def _before(
     if tuned.fitted is None:
         needed += 1.3 * each * (min(limit, len(train)) + len(val))
         # a probe that is cut short would flatter the fine-tuning: all of its time, or none
-        needed += _PROBE_SECONDS
+        needed += _PROBE_SECONDS * slowness()
     if clock.left < needed:
         emit(
             "note",
@@ -233,7 +233,8 @@ def _frozen(bench: Bench, dataset: Dataset, tuned: Tuned) -> tuple[Bench, Probe 
 def figures_seconds(dataset: Dataset, bench: Bench) -> float:
     """Return about what controls, figures, their intervals and the report take, in seconds."""
     num = len(dataset.test) + len(dataset.val)
-    return 2.5 + 2e-5 * num * dataset.schema.num_outputs + controls_seconds(dataset, bench)
+    seconds = (2.5 + 2e-5 * num * dataset.schema.num_outputs) * slowness()
+    return seconds + controls_seconds(dataset, bench)
 
 
 def _before_after(

@@ -19,13 +19,13 @@ from headstart.starts.text_terms import writes_without_blanks
 from headstart.training.recipe import Wishes
 from headstart.tuning.bench import PROBE_SAMPLES, Bench, install, prepare_sample, probe, set_up
 from headstart.tuning.boosting import boosting_control
-from headstart.tuning.clock import Clock
+from headstart.tuning.clock import Clock, slowness
 from headstart.tuning.outputs import model_outputs
 from headstart.types import Dataset, Inputs
 
 TFIDF = "TF-IDF + linear"
 _TFIDF = "scratch/tfidf"
-# on one core, a character learned from or read; and the solver, a term of a text and an output
+# on one idle core, a character learned from or read; and the solver, a term of a text and an output
 _LEARN_SECONDS, _READ_SECONDS, _SOLVER_SECONDS = 0.8e-6, 0.3e-6, 1.7e-6
 _TERMS_A_CHARACTER = {False: 0.2, True: 1.8}  # by whether the script puts no blanks
 _BOOSTING_SHARE = 0.25  # of what is left of a budget
@@ -47,7 +47,7 @@ def controls_seconds(dataset: Dataset, bench: Bench) -> float:
         bench: The fine-tuned model; where it is the control itself there is none.
     """
     if dataset.schema.modality == "table":
-        return 3.0
+        return 3.0 * slowness()
     if dataset.schema.modality != "text" or bench.model.encoder.start.address == _TFIDF:
         return 0.0
     samples = dataset.train.samples
@@ -57,7 +57,8 @@ def controls_seconds(dataset: Dataset, bench: Bench) -> float:
     share_read = (len(samples) + len(dataset.val) + len(dataset.test)) / len(samples)
     terms = num_characters * _TERMS_A_CHARACTER[writes_without_blanks(texts)]
     reading = num_characters * (_LEARN_SECONDS + _READ_SECONDS * share_read)
-    return 1.0 + reading + terms * dataset.schema.num_outputs * _SOLVER_SECONDS
+    seconds = 1.0 + reading + terms * dataset.schema.num_outputs * _SOLVER_SECONDS
+    return seconds * slowness()
 
 
 def run_controls(
