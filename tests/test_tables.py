@@ -231,3 +231,23 @@ def test_evaluate_reads_the_rows_that_predict_reads(tmp_path):
     assert main(["evaluate", str(folder), str(new), "--label", "price", "--quiet"]) == 0
     found = hs.evaluate(str(folder), part.rename(columns={"price": "label"}))
     assert found.metrics["test"]["figures"]["rmse"]["value"] < 0.01
+
+
+def test_evaluate_tells_what_the_run_tells_without_being_told_again(tmp_path):
+    num = 120
+    rooms = np.resize(np.arange(2, 9), num)
+    frame = pd.DataFrame({"rooms": rooms, "noise": np.arange(num) % 11 / 7, "stars": rooms - 1})
+    path, new, folder = tmp_path / "homes.csv", tmp_path / "new.csv", tmp_path / "run"
+    frame.to_csv(path, index=False)
+    # whole numbers that repeat are classes, unless somebody knows better
+    finetune(hs.load(str(path), label="stars", task="regression"), "scratch/linear", folder)
+    frame.iloc[:40].to_csv(new, index=False)
+    assert main(["evaluate", str(folder), str(new), "--quiet"]) == 0
+    found = hs.evaluate(str(folder), frame.iloc[:40])
+    assert found.metrics["test"]["figures"]["rmse"]["value"] < 0.01
+    with pytest.raises(DataError, match=r"is table classification, and .* is table regression"):
+        hs.evaluate(str(folder), hs.load(frame.iloc[:40].rename(columns={"stars": "label"})))
+    # another name is said, or "label"
+    frame.iloc[:40].rename(columns={"stars": "grade"}).to_csv(new, index=False)
+    assert main(["evaluate", str(folder), str(new), "--label", "grade", "--quiet"]) == 0
+    assert main(["evaluate", str(folder), str(new), "--quiet"]) == 3

@@ -15,7 +15,7 @@ from typing import Any
 from headstart.data.columns import ArrowTable, Table
 from headstart.data.options import COLUMN_OPTIONS, ReadOptions
 from headstart.data.records import FILE_SPLIT_WORDS, Records, is_missing
-from headstart.data.tables import DEFAULT_LABEL, read_tables
+from headstart.data.tables import read_tables
 from headstart.errors import DataError, quoted
 
 PREFIXES = ("hf/", "hub:")
@@ -42,7 +42,6 @@ def read_hub(address: str, options: ReadOptions) -> Records:
     parts = _download(address, name, configuration)
     if not hasattr(parts, "keys"):
         raise DataError(f"'{address}' gave one table; expected its splits by name.")
-    target = options.label or DEFAULT_LABEL
     tables: list[tuple[Table, str | None]] = []
     notes = []
     for split, part in parts.items():
@@ -52,6 +51,7 @@ def read_hub(address: str, options: ReadOptions) -> Records:
             continue
         arrow = part.with_format("arrow")[:]
         table = ArrowTable(arrow, f"{address} ({split})", Path.cwd(), _class_names(part.features))
+        target = options.target_among(table.columns)
         if word != "train" and target in table.columns and _is_hidden(table.values(target)):
             notes.append(f"Split '{split}' is not used: its labels are hidden.")
             continue

@@ -23,7 +23,7 @@ from headstart.data.options import COLUMN_OPTIONS, ReadOptions, names_of, option
 from headstart.data.records import Records
 from headstart.data.tables import find_split_files, read_table_files, read_tables
 from headstart.errors import DataError, OptionError
-from headstart.types import Dataset, TableSpec
+from headstart.types import Dataset, Schema, TableSpec
 
 
 def load(
@@ -46,6 +46,7 @@ def load(
     max_bad_fraction: float = 0.01,
     seed: int = 0,
     columns: TableSpec | None = None,
+    schema: Schema | None = None,
 ) -> Dataset:
     """Load labelled images, texts or table rows and split them into train, val and test.
 
@@ -79,6 +80,8 @@ def load(
         seed: Seed of the split.
         columns: Columns that a model was trained on (``run.model.encoder.spec``): rows are read as
             it was trained, whatever these rows alone would make of them.
+        schema: What a model was trained to tell (``run.model.schema``): its task is taken, and its
+            label column where there is one of that name.
 
     Returns:
         The data set; ``prepare`` turns its samples into arrays later.
@@ -107,6 +110,7 @@ def load(
         header=names_of(header) or None,
         encoding=encoding,
         columns=columns.columns if columns else (),
+        schema=schema,
     )
     _check_options(options, val_fraction, test_fraction, max_bad_fraction, seed)
     records, address = _read(source, options)

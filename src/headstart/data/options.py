@@ -7,14 +7,15 @@ file is opened.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from headstart.errors import OptionError, did_you_mean, quoted
-from headstart.types import Column, Task
+from headstart.types import Column, Schema, Task
 
 TaskOption = Literal["auto", "classification", "multi-label", "regression"]
+DEFAULT_LABEL = "label"
 ENCODINGS = ("utf-8", "gb18030", "big5", "shift_jis", "euc-kr", "latin-1", "cp1252", "utf-16")
 
 
@@ -36,6 +37,8 @@ class ReadOptions:
         header: Column names of a file without a header row.
         encoding: How a file's bytes stand for characters.
         columns: The inputs of a model: read as it was trained, the others are not used.
+        schema: What a model was trained to tell: its label column where there is one of that name,
+            and its task.
     """
 
     label: str | None = None
@@ -51,13 +54,19 @@ class ReadOptions:
     header: tuple[str, ...] | None = None
     encoding: str | None = None
     columns: tuple[Column, ...] = ()
+    schema: Schema | None = None
 
     @property
     def known_task(self) -> Task | None:
-        """The task where it was said, or follows from a separator; otherwise None."""
-        if self.task == "auto":
-            return "multi-label" if self.separator else None
-        return self.task
+        """The task where it was said, or follows from separator or model; otherwise None."""
+        if self.task != "auto":
+            return self.task
+        return "multi-label" if self.separator else self.schema.task if self.schema else None
+
+    def target_among(self, columns: Collection[str]) -> str:
+        """Return the target column: what was said, else the model's own if it is there."""
+        trained = self.schema.label if self.schema else None
+        return self.label or (trained if trained in columns else None) or DEFAULT_LABEL
 
     @property
     def kept_columns(self) -> tuple[str, ...]:

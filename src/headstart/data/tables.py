@@ -36,7 +36,6 @@ from headstart.data.targets import read_targets
 from headstart.errors import DataError, OptionError, did_you_mean, quoted
 from headstart.types import Samples
 
-DEFAULT_LABEL = "label"
 NAMING_COLUMNS = ("class", "class_name", "label_name", "label_text")
 SPLIT_FILE = re.compile(
     rf"({'|'.join(FILE_SPLIT_WORDS)})(-\d+-of-\d+)?({'|'.join(map(re.escape, TABLE_SUFFIXES))})",
@@ -122,7 +121,7 @@ def read_tables(
 ) -> Records:
     """Return the records of open tables; arguments as in ``read_table_files``."""
     rows = Rows([table for table, _ in tables])
-    target = options.label or DEFAULT_LABEL
+    target = options.target_among(rows.tables[0].columns)
     for table in rows.tables:
         need_column(table, target, "target", "--label")
         if table.num_rows == 0:

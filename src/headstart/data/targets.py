@@ -86,7 +86,7 @@ def read_targets(
         return Targets(task, _read_numbers(values, what, place), (), notes)
     if task == "multi-label":
         return _read_label_sets(values, options, what, place, naming, notes)
-    is_said = options.task == "classification"
+    is_said = options.known_task == "classification"
     labels = class_labels(values, what, place, allow_real=is_said)
     if modality != "image":
         labels = _tidy(labels)

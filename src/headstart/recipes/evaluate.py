@@ -43,9 +43,9 @@ def evaluate(run: str, data: Data = None, *, device: str = "auto", seed: int = 0
 
     Args:
         run: A run folder.
-        data: Labelled data; its test split is used. Rows of a table are read as the run's own
-            were. When not given, the run's own data is loaded again, and refused if it has
-            changed.
+        data: Labelled data; its test split is used. Task and label column are the run's own where
+            nothing else is said, and rows of a table are read as the run's own were. When not
+            given, the run's own data is loaded again, and refused if it has changed.
         device: auto, cpu, cuda, cuda:1 or mps.
         seed: Seed of the intervals.
 
@@ -121,15 +121,20 @@ def _own_targets(run: Run, dataset: Dataset, targets: np.ndarray) -> np.ndarray:
 
 
 def _other_data(run: Run, data: Data) -> Dataset:
-    """Load other data than the run's; the rows of a table as the run's own were read."""
+    """Load other data than the run's: its target, and the rows of a table, as the run's own."""
     from headstart.data import load
 
-    spec = run.model.encoder.spec
-    if isinstance(data, Dataset) or not isinstance(spec, TableSpec):
-        return as_dataset(data)
+    if isinstance(data, Dataset):
+        return data
+    model = run.model
     # the command line's data brings its options, and is not loaded yet
     later = data if isinstance(data, partial) else partial(load, data)
-    return as_dataset(partial(later, columns=spec))
+    if isinstance(model.encoder.spec, TableSpec):
+        later = partial(later, columns=model.encoder.spec)
+    separator = (run.data.get("source") or {}).get("separator")
+    if model.schema.task == "multi-label" and separator:
+        later = partial(later, **{"separator": separator, **later.keywords})
+    return as_dataset(partial(later, schema=model.schema))
 
 
 def _own_data(run: Run) -> Dataset:
