@@ -456,9 +456,11 @@ def test_a_loss_that_is_not_finite_ends_in_a_sentence_and_a_report_of_its_steps(
     assert "steps" in json.loads((tmp_path / "x" / "nan_report.json").read_text())
 
 
-def test_running_out_of_memory_is_a_sentence(arrays, tmp_path, monkeypatch):
+@pytest.mark.parametrize("words", ["", "DefaultCPUAllocator: can't allocate memory: "])
+def test_running_out_of_memory_is_a_sentence(arrays, tmp_path, monkeypatch, words):
     def refuse(*args, **options):
-        raise torch.OutOfMemoryError("Tried to allocate 2.00 GiB")
+        error = RuntimeError if words else torch.OutOfMemoryError
+        raise error(f"{words}Tried to allocate 2.00 GiB")
 
     monkeypatch.setattr("headstart.tuning.tune.tune", refuse)
     with pytest.raises(DeviceError, match=r"Tried to allocate 2.00 GiB.*--micro-batch-size"):

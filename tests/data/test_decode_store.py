@@ -21,7 +21,7 @@ from PIL import Image
 from headstart import events
 from headstart.data import decode, decode_one, load
 from headstart.data import pixels as pixels_module
-from headstart.errors import DataError
+from headstart.errors import DataError, DeviceError
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -207,6 +207,17 @@ def test_decode_leaves_nothing_half_written_on_ctrl_c(data, spec, cache, monkeyp
     with events.listen(interrupt), pytest.raises(KeyboardInterrupt):
         decode(data, "train", spec())
     assert not entries(cache)
+
+
+def test_pixels_that_cannot_be_mapped_are_a_lack_of_memory_not_damage(data, spec, monkeypatch):
+    decode(data, "train", spec())
+
+    def refuse(*args, **options):
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    monkeypatch.setattr(pixels_module.np, "memmap", refuse)
+    with pytest.raises(DeviceError, match=r"pixels cannot be mapped into memory .*ulimit -v"):
+        decode(data, "train", spec())
 
 
 def test_decode_says_when_the_cache_cannot_be_written(data, spec, tmp_path, monkeypatch):

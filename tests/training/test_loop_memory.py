@@ -1,5 +1,6 @@
 """Memory runs out: the micro-batch halves, the batch and what is learned stay."""
 
+import numpy as np
 import pytest
 import torch
 from tiny_training import Training, short_recipe
@@ -23,9 +24,29 @@ class Cramped(Training):
     def compute_loss(self, batch):
         if len(batch.ids) > self.holds and self.step >= self.from_step:
             self.module(*batch.inputs[:1])  # BatchNorm has moved when memory runs out
-            raise torch.OutOfMemoryError("out of memory (as told)")
+            self.run_out()
         self.sizes.append((self.step, len(batch.ids)))
         return super().compute_loss(batch)
+
+    def run_out(self):
+        raise torch.OutOfMemoryError("out of memory (as told)")
+
+
+class CrampedProcessor(Cramped):
+    """The same on a processor: PyTorch's allocator and NumPy say it in other words."""
+
+    def run_out(self):
+        if self.sizes:
+            np.empty(2**60, np.uint8)
+        torch.empty(2**60, dtype=torch.uint8)
+
+
+def test_the_words_of_the_processors_allocators_halve_the_micro_batch_too():
+    cramped = CrampedProcessor(short_recipe(), holds=4)
+    result = cramped.run()
+    assert result.state.micro_batch_size == 4
+    cramped = CrampedProcessor(short_recipe(micro_batch_size=8), holds=4, from_step=3)
+    assert cramped.run().state.micro_batch_size == 4
 
 
 def test_the_micro_batch_halves_until_it_fits_and_the_result_stays():

@@ -6,6 +6,7 @@ were left out. Memory stays bounded by a few chunks however large the data is.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from headstart.data.fingerprint import num_workers
 from headstart.data.images import decode_one
 from headstart.data.samples import ArraySamples, UnreadableImage
 from headstart.entries import cache_root, new_entry, read_entry, write_all
-from headstart.errors import DataError
+from headstart.errors import DataError, DeviceError
 from headstart.types import BadSample, Dataset, ImageSpec, Samples, SplitName
 
 DECODER_VERSION = 1  # raise it when decode_one gives other pixels for the same image
@@ -156,7 +157,13 @@ def _open_entry(
             return np.empty((0, *shape), np.uint8), reasons
         # Copy-on-write: torch takes it as a writable array, and the file stays as it is.
         return np.memmap(folder / "pixels", np.uint8, "c", shape=(num_images, *shape)), reasons
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+            raise DeviceError(
+                f"{folder / 'pixels'} cannot be mapped into memory ({error.strerror}): "
+                f"{record['files']['pixels']['bytes']:,} bytes, more than this process may take. "
+                f"Raise its limit (ulimit -v), or give a smaller --input-size."
+            ) from error
         return None
 
 

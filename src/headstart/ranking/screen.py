@@ -17,11 +17,12 @@ from importlib.util import find_spec
 import numpy as np
 import torch
 
-from headstart.errors import DeviceError, DivergenceError, StartError
+from headstart.errors import DeviceError, DivergenceError, HeadstartError, StartError
 from headstart.evaluation import headline, headline_figure, is_higher_better, predictions_of
 from headstart.events import emit, unheard
 from headstart.model import run_batches
 from headstart.starts import find_start, list_starts
+from headstart.training.memory import is_out_of_memory
 from headstart.training.recipe import StrategyName, Wishes
 from headstart.tuning.bench import Bench, install, prepare_sample, probe
 from headstart.tuning.clock import Clock
@@ -147,7 +148,9 @@ def screen(
             left_out = _left_out(start, metric, f"not scored: {error}")
             candidates.append(replace(left_out, size=error.size, seconds_per_sample=error.each))
             continue
-        except (StartError, DivergenceError, DeviceError, torch.OutOfMemoryError) as error:
+        except (StartError, DivergenceError, DeviceError, RuntimeError, MemoryError) as error:
+            if not isinstance(error, HeadstartError) and not is_out_of_memory(error):
+                raise
             candidates.append(_left_out(start, metric, f"left out: {error}"))
             continue
         candidates.append(candidate)

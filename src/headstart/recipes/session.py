@@ -21,6 +21,7 @@ from headstart.recipes.plan import resumed_plan
 from headstart.recipes.together import after_restart, launch_name
 from headstart.reporting.console import attached
 from headstart.runfolder import RunFolder
+from headstart.training.memory import is_out_of_memory
 from headstart.types import Data, Dataset, Inputs
 
 if TYPE_CHECKING:
@@ -174,8 +175,7 @@ def session(
                 number,
             ) from error
         except (MemoryError, RuntimeError) as error:
-            # by name: this file imports no torch
-            if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
+            if not is_out_of_memory(error):
                 raise
             raise DeviceError(
                 f"Out of memory ({str(error).splitlines()[0] if str(error) else 'no details'}); "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from headstart.errors import DeviceError
+from headstart.training.memory import give_back_freed_memory
 from headstart.training.recipe import Precision
 
 
@@ -39,6 +40,14 @@ def choose_device(name: str) -> torch.device:
             f"cpu, or look at 'headstart doctor'."
         )
     return device
+
+
+def give_back_freed(device: torch.device) -> None:
+    """Have the device's allocator give back what it keeps: blocks of another size are to come."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "cpu":
+        give_back_freed_memory()
 
 
 def choose_precision(name: str, device: torch.device) -> Precision:

@@ -28,6 +28,7 @@ from torch import Tensor
 from torch._C._distributed_c10d import Store
 
 from headstart.errors import HeadstartError, ProcessLost
+from headstart.training.memory import is_out_of_memory
 
 # who waits here may wait for all that the leader does alone; a process that dies is seen at once
 _WAIT = timedelta(days=30)
@@ -273,9 +274,9 @@ class Team:
         """
         try:
             yield
-        except torch.OutOfMemoryError:
-            raise
         except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
             said = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ProcessLost(
                 f"Another of the {self.num} processes that train together has left ({said}); "

@@ -5,9 +5,8 @@ weights (with their average and the best ones), optimizer, step, progress, best 
 checks went by since. Random numbers need no state: everything is a function of (seed, step, rank).
 
 Killed at any moment and resumed, it ends in the same bits as if nothing had happened; where it is
-asked to stop it saves first, in the middle of a look at the validation split too. Under a deadline
-it shortens itself: it measures what a step costs, and where the planned steps do not fit, the
-remaining steps cover the remaining progress of the schedule.
+asked to stop it saves first, within a look at the validation split, too. Under a deadline it gets
+shorter: where the planned steps do not fit, the remaining ones cover the rest of the schedule.
 """
 
 from __future__ import annotations
@@ -36,8 +35,10 @@ from headstart.training.contract import (
     LoopState,
     StopRequested,
 )
+from headstart.training.device import give_back_freed
 from headstart.training.feed import Batch
 from headstart.training.finite import FiniteGuard, RunningStatistics, odd_ids
+from headstart.training.memory import is_out_of_memory
 from headstart.training.pace import Pace
 from headstart.training.randomness import seed_step
 from headstart.training.snapshot import gather, give_back
@@ -226,14 +227,13 @@ class Loop:
             try:
                 with self.hooks.shards.in_step() if self.hooks.shards else nullcontext():
                     return self._accumulate()
-            except torch.OutOfMemoryError:
-                if not self._halve_micro_batch():
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or not self._halve_micro_batch():
                     raise
             # only here has the error let go of the activations
             self.optimizer.zero_grad(set_to_none=True)
             self.statistics.put_back()
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
+            give_back_freed(self.device)
 
     def _accumulate(self) -> tuple[Tensor, list[np.ndarray]]:
         """Accumulate the gradients of one step; return its loss, shape (), and its sample ids."""

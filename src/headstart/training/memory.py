@@ -1,4 +1,4 @@
-"""Memory of the machine: keep freed blocks while training on a CPU; how much is free.
+"""Memory of the machine: keep freed blocks while training on a CPU; how much is free; run out.
 
 glibc gives every large block back to the kernel when it is freed, and takes fresh pages for the
 next one: a training step that frees its activations then pays thousands of page faults, a third of
@@ -51,6 +51,18 @@ def give_back_freed_memory() -> None:
     """Have glibc give back what it keeps, once, so that what is free can be read."""
     if _is_glibc():
         ctypes.CDLL(None).malloc_trim(ctypes.c_size_t(0))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out, on whatever device.
+
+    A GPU's has a type of its own; PyTorch's allocator on a CPU, at a limit such as ``ulimit -v``,
+    raises a plain ``RuntimeError``, known by its words; NumPy a ``MemoryError``.
+    """
+    # by name: this file imports no torch
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator: " in str(error)
 
 
 def free_memory_bytes(root: Path = Path("/")) -> int | None:

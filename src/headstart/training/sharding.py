@@ -33,6 +33,7 @@ from torch.distributed.tensor import DTensor
 from headstart.errors import DeviceError, StartError
 from headstart.training.average import own_piece
 from headstart.training.distributed import Team
+from headstart.training.memory import is_out_of_memory
 
 _STAGE_SHARE = 0.8  # of a layer's weights, in a list of layers within it: then those are the layers
 
@@ -116,14 +117,14 @@ class Shards:
         """
         try:
             yield
-        except torch.OutOfMemoryError as error:
-            raise DeviceError(
-                f"Out of memory ({str(error).splitlines()[0]}); expected room for one micro-batch "
-                f"in each of the {self.team.num} processes, whose weights are split so that none "
-                f"can try again alone. Start anew with a smaller --micro-batch-size, or go on with "
-                f"--resume and more processes."
-            ) from error
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                raise DeviceError(
+                    f"Out of memory ({str(error).splitlines()[0]}); expected room for one "
+                    f"micro-batch in each of the {self.team.num} processes, whose weights are "
+                    f"split so that none can try again alone. Start anew with a smaller "
+                    f"--micro-batch-size, or go on with --resume and more processes."
+                ) from error
             if not isinstance(error, dist.DistError) and "gloo" not in str(error).lower():
                 raise
             with self.team.noticing_loss():
