@@ -15,8 +15,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True)
-def _same_random_numbers():
+def _same_random_numbers(request):
     """Begin each test with the same random numbers, whichever tests ran before it."""
+    if hasattr(request.module, "RNG"):  # what a file's tests draw from
+        request.module.RNG = sys.modules["numpy"].random.default_rng(0)
     random.seed(0)
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed(0)

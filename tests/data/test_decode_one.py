@@ -45,7 +45,8 @@ def test_decode_one_agrees_for_path_bytes_and_array(spec, encode, tmp_path):
 @pytest.mark.parametrize(("width", "height"), [(64, 32), (32, 64), (32, 32), (96, 32)])
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 def test_decode_one_equals_resize_then_centre_crop(spec, width, height, interpolation):
-    image = Image.fromarray(RNG.integers(0, 256, (height, width, 3), np.uint8))
+    # no noise so loud that bicubic overshoots: Pillow clips between its two passes
+    image = Image.fromarray(RNG.integers(64, 192, (height, width, 3), np.uint8))
     resample = Image.Resampling[interpolation.upper()]
     whole = image.resize((width // 2, height // 2), resample)
     left, top = (whole.width - 16) // 2, (whole.height - 16) // 2

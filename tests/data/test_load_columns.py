@@ -163,7 +163,7 @@ def test_load_names_the_row_of_a_missing_or_infinite_target():
 
 
 def test_load_counts_missing_cells(tmp_path):
-    table = houses(odd=["?" if i % 10 == 0 else str(i) for i in range(NUM_ROWS)])
+    table = houses(odd=["?" if i % 10 == 0 else str(i * i) for i in range(NUM_ROWS)])
     table.loc[::4, "city"] = None
     table.loc[::8, "area"] = np.nan
     data = load(write(tmp_path, table), label="price")

@@ -63,9 +63,8 @@ def test_lite_stem_summed_is_the_same_function_with_its_own_normalisation():
     assert rgb.spec.mean[0] == pytest.approx(grey.spec.mean[0])  # equal in all channels
     images = torch.randn(2, 1, 64, 64)
     with torch.no_grad():
-        torch.testing.assert_close(
-            grey(images), rgb(images.expand(-1, 3, -1, -1)), atol=1e-5, rtol=1e-5
-        )
+        wide = images.expand(-1, 3, -1, -1)
+        torch.testing.assert_close(grey(images), rgb(wide), atol=1e-4, rtol=1e-4)
 
 
 def test_one_channel_weights_take_rgb_by_the_mean_of_the_channels(save_timm):

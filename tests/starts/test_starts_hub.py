@@ -25,6 +25,10 @@ COMMIT = "0" * 40
 @pytest.fixture(autouse=True)
 def empty_cache(tmp_path: Path, monkeypatch) -> Path:
     monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    # a busy machine may stand still for as long as a user would wait
+    monkeypatch.setattr("headstart.starts.weights.PROBE_SECONDS", 200.0)
+    monkeypatch.setattr(hub, "HF_HUB_ETAG_TIMEOUT", 200)
+    monkeypatch.setattr(hub, "HF_HUB_DOWNLOAD_TIMEOUT", 200)
     for name in ("NO_PROXY", "no_proxy"):  # whatever proxy this machine is behind
         monkeypatch.setenv(name, "127.0.0.1")
     return tmp_path / "cache"
