@@ -283,3 +283,20 @@ def test_frozen_layers_of_a_text_encoder_are_computed_once(few, start, tmp_path)
     assert choices["views"] == 1
     one, other = (run.model.state_dict() for run in runs)
     assert all(np.allclose(one[name], other[name], atol=1e-5) for name in one)
+
+
+def test_predict_and_evaluate_find_the_texts_in_the_column_that_the_run_learned_from(tmp_path):
+    frame, path, folder = make_reviews(), tmp_path / "reviews.csv", tmp_path / "run"
+    frame[["review", "label"]].rename(columns={"label": "verdict"}).to_csv(path, index=False)
+    run = finetune(hs.load(str(path), label="verdict"), "scratch/tfidf", folder)
+    expected = [p.label for p in run.predict(frame["review"].tolist()[:9])]
+    # which of two columns is the text, and which is the label? the run knows
+    other = frame.assign(summary=frame["review"].str.upper(), verdict=frame["label"])
+    other = other[["summary", "review", "verdict", "label"]]
+    for name in ("new.csv", "new.ndjson", "new.jsonl.gz"):
+        new, some = tmp_path / name, other.iloc[:9]
+        some.to_csv(new) if name == "new.csv" else some.to_json(new, orient="records", lines=True)
+        assert [p.label for p in hs.predict(str(folder), [str(new)])] == expected
+    found = hs.evaluate(str(folder), other).metrics["test"]
+    assert found["num_items"] == len(other) / 5
+    assert found["figures"]["accuracy"]["value"] > 0.9

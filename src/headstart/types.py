@@ -54,12 +54,14 @@ class Schema:
             ``regression`` (a number).
         classes: Class names, in the order of the target integers; empty for regression.
         label: Name of the target column, or None where the layout gives the target.
+        input_column: Name of the column of images or texts, or None where there is none.
     """
 
     modality: Modality
     task: Task
     classes: tuple[str, ...]
     label: str | None = None
+    input_column: str | None = None
 
     @property
     def num_outputs(self) -> int:

@@ -78,7 +78,9 @@ def assemble(
 
     return Dataset(
         name=records.name,
-        schema=Schema(records.modality, records.task, records.classes, records.label),
+        schema=Schema(
+            records.modality, records.task, records.classes, records.label, records.input_column
+        ),
         train=part(SPLIT_CODES["train"]),
         val=part(SPLIT_CODES["val"]),
         test=part(SPLIT_CODES["test"]),

@@ -80,8 +80,8 @@ def load(
         seed: Seed of the split.
         columns: Columns that a model was trained on (``run.model.encoder.spec``): rows are read as
             it was trained, whatever these rows alone would make of them.
-        schema: What a model was trained to tell (``run.model.schema``): its task is taken, and its
-            label column where there is one of that name.
+        schema: What a model was trained to tell, and from what (``run.model.schema``): its task is
+            taken, and its columns of labels and inputs where there are some of these names.
 
     Returns:
         The data set; ``prepare`` turns its samples into arrays later.

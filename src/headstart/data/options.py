@@ -37,8 +37,8 @@ class ReadOptions:
         header: Column names of a file without a header row.
         encoding: How a file's bytes stand for characters.
         columns: The inputs of a model: read as it was trained, the others are not used.
-        schema: What a model was trained to tell: its label column where there is one of that name,
-            and its task.
+        schema: What a model was trained to tell, and from what: its task, and its columns where
+            there are some of these names.
     """
 
     label: str | None = None

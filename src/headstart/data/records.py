@@ -49,6 +49,7 @@ class Records:
         splits: int8, shape (N,): 0 train, 1 val, 2 test, -1 where the source brings none.
         origin: How the source's own splits are marked, for example ``"folder"``.
         label: Name of the target column, or None where the layout gives the target.
+        input_column: Name of the column of images or texts, or None where there is none.
         groups: For each sample the group that must stay on one side, or None.
         notes: Sentences a user should read.
         modality: What a sample is.
@@ -66,6 +67,7 @@ class Records:
     splits: np.ndarray
     origin: str
     label: str | None = None
+    input_column: str | None = None
     groups: Sequence[str] | None = None
     notes: list[str] = field(default_factory=list)
     modality: Modality = "image"

@@ -70,6 +70,8 @@ def find_roles(table: Table, target: str, options: ReadOptions) -> Roles:
         return _texts(options.text, free, is_found=False)
     if options.kept_columns:
         return Roles("table")
+    if options.schema and options.schema.input_column in free:
+        return Roles(options.schema.modality, options.schema.input_column)
     heads = {column: table.head(column) for column in free}
     images = [column for column in free if _looks_like_images(heads[column])]
     if len(images) == 1:

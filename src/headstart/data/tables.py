@@ -159,6 +159,7 @@ def read_tables(
         splits=np.array(codes, np.int8),
         origin="one file a split" if has_files else f"column '{SPLIT_COLUMN}'",
         label=target,
+        input_column=roles.column,
         groups=groups,
         notes=[*roles.notes, *targets.notes, *(found.notes if found else ())],
         modality=roles.modality,

@@ -12,8 +12,6 @@ from headstart.run import Run
 from headstart.types import Prediction
 
 _ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
-_TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".csv.gz", ".tsv.gz")
-_DECODED = (*(ending for ending in _TABLES if ending != ".parquet"), ".txt")
 
 
 def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> list[Prediction]:
@@ -41,6 +39,7 @@ def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> l
         >>> hs.predict("runs/digits", ["seven.png"])[0].label  # doctest: +SKIP
         '7'
     """
+    from headstart.data.folder import TABLE_SUFFIXES
     from headstart.data.options import ReadOptions, option_problems
 
     if problems := option_problems(ReadOptions(encoding=encoding)):
@@ -59,12 +58,12 @@ def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> l
         found: list[Prediction] = []
         texts: list[str] = []
         for word in given:
-            if word.lower().endswith(_TABLES):
+            if word.lower().endswith(TABLE_SUFFIXES):
                 found += opened.predict(_rows(opened, Path(word), encoding))
             elif modality == "table":
                 raise DataError(
-                    f"'{word}' is no table; expected a file that ends in {', '.join(_TABLES)}, "
-                    f"with the columns of the training data. Give such a file."
+                    f"'{word}' is no table; expected a file with the columns of the training data, "
+                    f"whose name ends in {', '.join(TABLE_SUFFIXES)}. Give such a file."
                 )
             else:
                 texts.append(_text(word, encoding))
@@ -73,12 +72,15 @@ def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> l
 
 def _refuse_encoding(encoding: str, modality: str, given: Sequence[str]) -> None:
     """Refuse an encoding where no bytes are read as characters."""
+    from headstart.data.folder import TABLE_SUFFIXES
+
+    decoded = (*(ending for ending in TABLE_SUFFIXES if ending != ".parquet"), ".txt")
     if modality == "image":
         why = "the model reads images"
-    elif any(word.lower().endswith(_DECODED) for word in given):
+    elif any(word.lower().endswith(decoded) for word in given):
         return
     else:
-        why = f"nothing given is a file that ends in {', '.join(_DECODED)}"
+        why = f"nothing given is a file that ends in {', '.join(decoded)}"
     raise OptionError(f"--encoding {encoding} cannot be used: {why}. Leave it out.")
 
 
@@ -128,12 +130,13 @@ def _rows(run: Run, path: Path, encoding: str | None) -> object:
     import pyarrow as pa
 
     from headstart.data.columns import read_table
+    from headstart.data.folder import TABLE_SUFFIXES
     from headstart.data.options import ReadOptions
 
     if not path.is_file():
         raise DataError(
-            f"{path} does not exist; expected a table that ends in {', '.join(_TABLES)}. Check the "
-            f"path."
+            f"{path} does not exist; expected a table that ends in {', '.join(TABLE_SUFFIXES)}. "
+            f"Check the path."
         )
     source = run.data.get("source") or {}
     header = tuple(source["header"]) if source.get("header") else None
@@ -141,7 +144,7 @@ def _rows(run: Run, path: Path, encoding: str | None) -> object:
     table = read_table(path, path.name, options)
     if run.model.schema.modality == "table":
         return pa.table({column: table.values(column) for column in table.columns})
-    column = source.get("text") or run.data.get("text_column") or "text"
+    column = run.model.schema.input_column or "text"
     if column not in table.columns:
         raise DataError(
             f"Column '{column}' is missing in {path} (found: {quoted(table.columns)}); expected "
