@@ -85,7 +85,7 @@ def test_seconds_out_of_range_are_refused(seconds: float) -> None:
         doctor(seconds=seconds)
 
 
-def test_progress_is_told_as_a_task_that_ends() -> None:
+def test_progress_is_told_as_a_task_that_ends(processor_clock: ProcessorClock) -> None:
     tasks: list[dict[str, object]] = []
 
     def listener(kind: str, fields: dict[str, object]) -> None:
@@ -93,7 +93,7 @@ def test_progress_is_told_as_a_task_that_ends() -> None:
             tasks.append(fields)
 
     with events.listen(listener):
-        doctor(seconds=0.2)
+        doctor(seconds=1.0)
     assert len(tasks) > 1
     assert tasks[-1]["done"] == tasks[-1]["total"]
     assert {"loss", "samples_per_second", "eta_seconds"} <= tasks[0].keys()

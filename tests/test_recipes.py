@@ -468,13 +468,14 @@ def test_running_out_of_memory_is_a_sentence(arrays, tmp_path, monkeypatch, word
     assert os.listdir(tmp_path) == []
 
 
-def test_a_budget_is_kept_with_everything_in_it(data, tmp_path, processor_clock):
+def test_a_budget_is_kept_with_everything_in_it(run, data, tmp_path, processor_clock):
+    """After another run: what PyTorch imports with the first optimizer is no matter of a budget."""
     processor_clock.slowness = 2.0  # ten seconds pass in five
     check_budget(data, tmp_path / "run")
 
 
 @pytest.mark.slow
-def test_a_budget_is_kept_on_the_wall_too(data, tmp_path):
+def test_a_budget_is_kept_on_the_wall_too(run, data, tmp_path):
     check_budget(data, tmp_path / "run")
 
 
