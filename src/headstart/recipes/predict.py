@@ -144,11 +144,12 @@ def _rows(run: Run, path: Path, encoding: str | None) -> object:
     table = read_table(path, path.name, options)
     if run.model.schema.modality == "table":
         return pa.table({column: table.values(column) for column in table.columns})
-    column = run.model.schema.input_column or "text"
+    trained = run.model.schema.input_column or "text"
+    column = trained if trained in table.columns else "text"
     if column not in table.columns:
         raise DataError(
-            f"Column '{column}' is missing in {path} (found: {quoted(table.columns)}); expected "
-            f"the texts there, as in the training data. Rename the column."
+            f"Column '{trained}' is missing in {path} (found: {quoted(table.columns)}); expected "
+            f"the texts there, as in the training data, or in a column 'text'. Rename the column."
         )
     # a missing text is an empty one, which is refused by its number, and not the word "None"
     return ["" if value is None else str(value) for value in table.values(column)]
