@@ -23,6 +23,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
 from headstart.training.partition import Handed
+from headstart.training.slots import Slot
 from headstart.training.trace import (
     Frames,
     Place,
@@ -59,17 +60,23 @@ class Replay:
         handed: What crossed the cut.
         device: Where.
         ordinals: Which operations on absent tensors give which of them.
+        sizes: The batch and, where texts cross, the length.
     """
 
     def __init__(
-        self, handed: Sequence[Tensor], device: torch.device, ordinals: Mapping[Ordinal, int]
+        self,
+        handed: Sequence[Tensor],
+        device: torch.device,
+        ordinals: Mapping[Ordinal, int],
+        sizes: Sequence[int],
     ) -> None:
         self.handed, self.device, self.ordinals = handed, device, ordinals
+        self.sizes = tuple(sizes)
         self.calls: Counter[str] = Counter()
         self.is_imitating = False
         self.latest: tuple[str, int] | None = None
         self._counts: Counter[str] = Counter()
-        self._mixed = torch.is_autocast_enabled(device.type)
+        self.is_mixed = torch.is_autocast_enabled(device.type)
 
     def absent(self, like: Tensor) -> Absent:
         """Return an absent tensor of the same shape, strides and type."""
@@ -80,10 +87,22 @@ class Replay:
         if isinstance(tensor, Absent):
             plain: Tensor = tensor.as_subclass(Tensor)
             return plain
-        dtype = tensor.dtype
-        if self._mixed and dtype in (torch.float16, torch.bfloat16):
-            dtype = torch.float32  # meta tensors know no autocast: one type for all
-        return torch.empty_strided(tensor.shape, tensor.stride(), dtype=dtype, device="meta")
+        shape, stride = tensor.shape, tensor.stride()
+        return torch.empty_strided(shape, stride, dtype=self._type(tensor.dtype), device="meta")
+
+    def _type(self, dtype: torch.dtype) -> torch.dtype:
+        """Return the type of an absent tensor: they know no autocast, so one type for all."""
+        is_lower = self.is_mixed and dtype in (torch.float16, torch.bfloat16)
+        return torch.float32 if is_lower else dtype
+
+    def regular(self, like: Slot) -> Absent | None:
+        """Return an absent tensor of this pass' sizes; None where the length is not known."""
+        if like.is_ragged and len(self.sizes) < 2:
+            return None
+        with torch._C.DisableTorchFunctionSubclass(), torch.inference_mode(False):
+            blank = like.blank(self.sizes[0], self.sizes[-1])
+            made: Absent = blank.to(self._type(blank.dtype)).as_subclass(Absent)
+            return made
 
     def compute(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Compute the shape of what a function gives, or give what was handed in for it."""
@@ -171,8 +190,32 @@ class StandIn:
         if call >= len(self._handed):
             raise CutError(f"'{self._path}' was called {call + 1} times, expected {call}.")
         handed = self._handed[call]
-        if handed.spec is not None:
+        if handed.is_whole:
             return tree_unflatten([replay.handed[s] for s in handed.slots.values()], handed.spec)
+        known = self._regular(replay, call, handed)
+        if known is None:
+            known = self._imitated(replay, call, args, kwargs)
+        if isinstance(known, Tensor) and not handed.slots:
+            return known
+        given, spec = tree_flatten(known)
+        tensors = [place for place, leaf in enumerate(given) if isinstance(leaf, Tensor)]
+        for leaf, slot in handed.slots.items():
+            given[tensors[leaf]] = replay.handed[slot]
+        return tree_unflatten(given, spec)
+
+    def _regular(self, replay: Replay, call: int, handed: Handed) -> Any:
+        """Return what the module gives but for its numbers, where the sizes decide it."""
+        if handed.like is None:
+            return None
+        key = (call, replay.sizes, replay.is_mixed)
+        if key not in self._known:
+            made = [replay.regular(like) for like in handed.like]
+            is_known = all(leaf is not None for leaf in made)
+            self._known[key] = tree_unflatten(made, handed.spec) if is_known else None
+        return self._known[key]
+
+    def _imitated(self, replay: Replay, call: int, args: Any, kwargs: Any) -> Any:
+        """Return the same, found out once for all arguments of these shapes."""
         if kwargs or not all(isinstance(arg, Tensor) for arg in args):
             leaves, spec = tree_flatten((args, kwargs))
             key: object = (call, spec, tuple(map(_describe, leaves)))
@@ -181,13 +224,7 @@ class StandIn:
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = self._imitate(replay, args, kwargs)
-        if isinstance(known, Tensor) and not handed.slots:
-            return known
-        given, spec = tree_flatten(known)
-        tensors = [place for place, leaf in enumerate(given) if isinstance(leaf, Tensor)]
-        for leaf, slot in handed.slots.items():
-            given[tensors[leaf]] = replay.handed[slot]
-        return tree_unflatten(given, spec)
+        return known
 
     def _imitate(self, replay: Replay, args: Any, kwargs: Any) -> Any:
         """Return what the module gives but for its numbers, by running it on absent tensors."""
@@ -255,8 +292,8 @@ class Suffix(nn.Module):
     @contextmanager
     def replaying(self, handed: Sequence[Tensor]) -> Iterator[list[Tensor]]:
         """Put the stand-ins in place inside the block; gives the inputs to run the network on."""
-        replay = Replay(handed, handed[0].device, self.ordinals)
         now = [handed[slot].shape[dimension] for slot, dimension in self._sizes]
+        replay = Replay(handed, handed[0].device, self.ordinals, now)
         inputs: list[Tensor] = []
         for index, (blank, varying) in enumerate(zip(self._inputs, self._varying, strict=True)):
             if index in self._input_slots:

@@ -12,8 +12,7 @@ cut that needs other numbers, such as a narrower type.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,8 +22,8 @@ from headstart.training.absent import CutError, StandIn, Suffix, locate
 from headstart.training.partition import Partition, divide, replaceable
 from headstart.training.prefix import Prefix, fingerprint
 from headstart.training.recipe import Batchnorm
-from headstart.training.slots import Slot, memory_order
-from headstart.training.strategy import set_train_mode
+from headstart.training.slots import Slot, lies_in_order, memory_order
+from headstart.training.strategy import as_trained
 from headstart.training.trace import Frames, Place, Trace, record, tensor_leaves
 
 _PROBE_ROWS = 2  # rows of the example that a cut is found with
@@ -224,6 +223,22 @@ def _patterns(search: _Search, trace: Trace, other: Trace) -> dict[int, tuple[in
     return {value: pattern for value, pattern in found.items() if pattern is not None}
 
 
+def _regular(
+    search: _Search, trace: Trace, patterns: Mapping[int, tuple[int | None, ...]]
+) -> dict[int, Slot]:
+    """Return what each value is like that is the same for a sample whatever the batch is."""
+    found = {}
+    for value, pattern in patterns.items():
+        tensor = trace.values[value]
+        slot = _slot(pattern, tensor)
+        # a row of as many tokens as the inputs have, and no view of something larger
+        has_length = search.length_dim is None or None not in pattern
+        has_length = has_length or tensor.shape[1] == search.first[0].shape[search.length_dim or 1]
+        if has_length and lies_in_order(tensor, slot.order):
+            found[value] = slot
+    return found
+
+
 def _build(
     search: _Search,
     trace: Trace,
@@ -238,7 +253,7 @@ def _build(
     paths = {path: child for child, path in Frames(module).paths.items()}
     at: dict[int, Place | int] = {}
     stand_ins: dict[nn.Module, StandIn] = {}
-    for path, handed in replaceable(trace, parts, slots).items():
+    for path, handed in replaceable(trace, parts, slots, _regular(search, trace, patterns)).items():
         stand_ins[paths[path]] = StandIn(paths[path], path, handed)
         for call in handed:
             for leaf, slot in call.slots.items():
@@ -265,13 +280,7 @@ def _build(
     )
     made = prefix(*search.first)
     described = tuple(
-        Slot(
-            patterns[v],
-            str(tensor.dtype).removeprefix("torch."),
-            _order(patterns[v], tensor),
-            inputs.get(v),
-        )
-        for v, tensor in zip(crossing, made, strict=True)
+        _slot(patterns[v], tensor, inputs.get(v)) for v, tensor in zip(crossing, made, strict=True)
     )
     prefix.orders = [slot.order for slot in described]
     _prove(search, parts, prefix, suffix, wanted)
@@ -295,6 +304,11 @@ def _build(
 def _said(places: Sequence[Place | int]) -> str:
     names = [place.said() for place in places if isinstance(place, Place)]
     return " + ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
+
+
+def _slot(pattern: tuple[int | None, ...], tensor: Tensor, given: int | None = None) -> Slot:
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    return Slot(pattern, dtype, _order(pattern, tensor), given)
 
 
 def _order(pattern: tuple[int | None, ...], tensor: Tensor) -> tuple[int, ...]:
@@ -361,32 +375,3 @@ def _are_equal(expected: Sequence[Tensor], found: Sequence[Tensor]) -> bool:
         if not same:
             return False
     return True
-
-
-@contextmanager
-def as_trained(module: nn.Module, trainable: set[str], batchnorm: Batchnorm) -> Iterator[None]:
-    """Put a network in its training mode; flags, modes, buffers and random state come back.
-
-    Args:
-        module: The network.
-        trainable: Names of the parameters that require gradients inside the block.
-        batchnorm: As in ``Recipe``.
-    """
-    flags = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
-    modes = [(child, child.training) for child in module.modules()]
-    buffers = [(buffer, buffer.detach().clone()) for buffer in module.buffers()]
-    devices = {p.device for p in module.parameters() if p.device.type == "cuda"}
-    try:
-        for name, parameter in module.named_parameters():
-            parameter.requires_grad_(name in trainable)
-        set_train_mode(module, batchnorm)
-        with torch.random.fork_rng(devices=list(devices)), torch.enable_grad():
-            yield
-    finally:
-        for parameter, flag in flags:
-            parameter.requires_grad_(flag)
-        for child, mode in modes:
-            child.training = mode
-        with torch.no_grad():
-            for buffer, before in buffers:
-                buffer.copy_(before)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.training.slots import Slot
 from headstart.training.trace import Call, Trace
 
 _ENDLESS = 2**29  # bytes: more than any cut that is worth having
@@ -50,12 +51,19 @@ class Handed:
     Attributes:
         slots: Which tensor of its output is which slot.
         number: Which call of the module it was in the pass.
-        spec: The structure of its output where it is nothing but slots, otherwise None.
+        spec: The structure of its output where it holds tensors only, otherwise None.
+        like: What each of these is like for any batch, where that is known of all.
     """
 
     slots: Mapping[int, int]
     number: int
     spec: Any = None
+    like: tuple[Slot, ...] | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything that the module gives is a slot."""
+        return self.spec is not None and len(self.slots) == self.spec.num_leaves
 
 
 def divide(
@@ -179,7 +187,7 @@ def _minimal_cut(
 
 
 def replaceable(
-    trace: Trace, parts: Partition, slots: Mapping[int, int]
+    trace: Trace, parts: Partition, slots: Mapping[int, int], regular: Mapping[int, Slot]
 ) -> dict[str, list[Handed]]:
     """Return the outermost modules that need not be entered once the values of a cut are known.
 
@@ -187,6 +195,7 @@ def replaceable(
         trace: The pass.
         parts: Its two sides.
         slots: For each value that crosses, its number.
+        regular: What a value is like, where a sample's part is the same whatever the batch is.
 
     Returns:
         For each path, what each call that still happens is handed.
@@ -228,6 +237,8 @@ def replaceable(
         handed = {
             leaf: slots[v] for leaf, v in enumerate(call.gives) if v is not None and v in slots
         }
-        spec = call.spec if len(handed) == len(call.gives) else None
-        found.setdefault(call.module, []).append(Handed(handed, call.number, spec))
+        like = [regular[v] for v in call.gives if v is not None and v in regular]
+        is_regular = call.spec is not None and len(like) == len(call.gives)
+        known = tuple(like) if is_regular else None
+        found.setdefault(call.module, []).append(Handed(handed, call.number, call.spec, known))
     return found

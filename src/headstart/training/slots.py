@@ -59,6 +59,14 @@ class Slot:
         packed: np.ndarray = rows.numpy()
         return packed
 
+    def blank(self, batch_size: int, length: int) -> Tensor:
+        """Return a tensor on the ``meta`` device that is shaped like a batch, with its strides."""
+        shape = [length if size is None else size for size in self.shape]
+        laid = [shape[i] for i in self.order]
+        made = torch.empty((batch_size, *laid), dtype=getattr(torch, self.dtype), device="meta")
+        back = sorted(range(len(self.order)), key=lambda i: self.order[i])
+        return made.permute(0, *(i + 1 for i in back))
+
     def unpack(self, rows: np.ndarray) -> Tensor:
         """Return the batch that was packed, with the same strides."""
         tensor = torch.from_numpy(rows)
@@ -83,6 +91,11 @@ def memory_order(tensor: Tensor) -> tuple[int, ...]:
     order = [plain.pop(0) if tensor.shape[i] > 1 else i for i in dims]
     is_dense = tensor.permute(0, *order).is_contiguous()
     return tuple(i - 1 for i in (order if is_dense else dims))
+
+
+def lies_in_order(tensor: Tensor, order: Sequence[int]) -> bool:
+    """Return whether samples lie one after another without gaps, their dimensions in that order."""
+    return tensor.permute(0, *(i + 1 for i in order)).is_contiguous()
 
 
 def in_order(tensor: Tensor, order: Sequence[int]) -> Tensor:

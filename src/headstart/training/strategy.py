@@ -8,7 +8,8 @@ first the head, then low-rank adapters beside frozen weights (Hu et al., ICLR 20
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -156,3 +157,32 @@ def build_optimizer(groups: list[dict[str, object]], recipe: Recipe) -> torch.op
     if recipe.optimizer == "adam":
         return torch.optim.Adam(groups, lr=rate, betas=betas, fused=True)
     return torch.optim.AdamW(groups, lr=rate, betas=betas, fused=True)
+
+
+@contextmanager
+def as_trained(module: nn.Module, trainable: set[str], batchnorm: Batchnorm) -> Iterator[None]:
+    """Put a network in its training mode; flags, modes, buffers and random state come back.
+
+    Args:
+        module: The network.
+        trainable: Names of the parameters that require gradients inside the block.
+        batchnorm: As in ``Recipe``.
+    """
+    flags = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
+    modes = [(child, child.training) for child in module.modules()]
+    buffers = [(buffer, buffer.detach().clone()) for buffer in module.buffers()]
+    devices = {p.device for p in module.parameters() if p.device.type == "cuda"}
+    try:
+        for name, parameter in module.named_parameters():
+            parameter.requires_grad_(name in trainable)
+        set_train_mode(module, batchnorm)
+        with torch.random.fork_rng(devices=list(devices)), torch.enable_grad():
+            yield
+    finally:
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)
+        for child, mode in modes:
+            child.training = mode
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)

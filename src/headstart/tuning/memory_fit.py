@@ -25,11 +25,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from headstart.errors import DeviceError
 from headstart.events import emit
 from headstart.training import memory
-from headstart.training.cut import as_trained
 from headstart.training.footprint import Footprint, measure_forward
 from headstart.training.order import Share
 from headstart.training.recipe import Recipe
-from headstart.training.strategy import phases_of, set_train_mode
+from headstart.training.strategy import as_trained, phases_of, set_train_mode
 from headstart.tuning.bench import Bench
 from headstart.tuning.frozen import autocast
 from headstart.tuning.phases import Opened, Phases
