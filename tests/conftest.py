@@ -11,7 +11,7 @@ import sys
 import pytest
 from clocks import ProcessorClock, StillClock, set_clock
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,6 @@ import torch
 from headstart.errors import DeviceError, DivergenceError, HeadstartError, StartError
 from headstart.evaluation import headline, headline_figure, is_higher_better, predictions_of
 from headstart.events import emit, unheard
-from headstart.model import run_batches
 from headstart.starts import find_start, list_starts
 from headstart.training.memory import is_out_of_memory
 from headstart.training.recipe import StrategyName, Wishes
@@ -225,10 +224,11 @@ def _try(
         assert limit is not None
         fitted = probe(bench, train, val, imbalance="none", limit=limit, deadline=began + allowance)
         install(bench.model, fitted)
+        logits = fitted.val_logits
         note = f"probe on {len(train):,} samples{note}"
     else:
         with unheard():
-            tune(
+            tuned = tune(
                 bench,
                 train,
                 val,
@@ -236,8 +236,8 @@ def _try(
                 deadline=began + 0.9 * allowance,
                 stop_requested=lambda: False,
             )
+        logits = tuned.val_logits
         note = f"trained {time.monotonic() - began:.0f} s{note}"
-    logits = run_batches(bench.model, val, bench.model)
     predictions = predictions_of(dataset.schema, model_outputs(bench.model, logits))
     figure = headline_figure(dataset.schema, predictions, val.targets)
     seconds = time.monotonic() - began

@@ -56,6 +56,7 @@ class Probe:
     Attributes:
         weight: float32, shape (K, D); one row under regression.
         bias: float32, shape (K,).
+        val_logits: float32, shape (M, K), of the validation features.
         val_score: ``metric`` on the validation features; higher is better.
         val_loss: Log loss, binary log loss or mean squared error on the validation features.
         strength: The inverse L2 strength that was chosen.
@@ -65,6 +66,7 @@ class Probe:
 
     weight: np.ndarray
     bias: np.ndarray
+    val_logits: np.ndarray
     val_score: float
     val_loss: float
     strength: float
@@ -142,10 +144,12 @@ def fit_probe(
                 affordable = int((deadline - time.monotonic()) / max(1e-9, each))
                 iterations = max(_TRIAL_ITERATIONS, min(_MAX_ITERATIONS, affordable))
             weight, bias = _fold(solve(strength, iterations), mean, scale, default)
-            loss, score = _judge(task, val_features @ weight.T + bias, val_targets)
+            logits = val_features @ weight.T + bias
+            loss, score = _judge(task, logits, val_targets)
             if best is None or loss < best.val_loss:
                 seconds = time.monotonic() - began
-                best = Probe(weight, bias, score, loss, strength, seconds, _METRICS[task])
+                metric = _METRICS[task]
+                best = Probe(weight, bias, logits, score, loss, strength, seconds, metric)
             elif loss > best.val_loss * 1.02:
                 break  # the loss is convex enough in the strength: past the minimum it only grows
             if deadline is not None and time.monotonic() > deadline:

@@ -156,7 +156,8 @@ def tune(
             memory=memory or MemoryPlan(),
             team=team,
         )
-    val_logits = opener.val_logits()
+    # a head alone is the probe, and its features were there already
+    val_logits = fitted.val_logits if fitted and not result else opener.val_logits()
     return Tuned(fitted, result, val_logits, time.monotonic() - began)
 
 
