@@ -64,16 +64,14 @@ class Slot:
         shape = [length if size is None else size for size in self.shape]
         laid = [shape[i] for i in self.order]
         made = torch.empty((batch_size, *laid), dtype=getattr(torch, self.dtype), device="meta")
-        back = sorted(range(len(self.order)), key=lambda i: self.order[i])
-        return made.permute(0, *(i + 1 for i in back))
+        return _put_back(made, self.order)
 
     def unpack(self, rows: np.ndarray) -> Tensor:
         """Return the batch that was packed, with the same strides."""
         tensor = torch.from_numpy(rows)
         if self.dtype == "bfloat16":
             tensor = tensor.view(torch.bfloat16)
-        back = sorted(range(len(self.order)), key=lambda i: self.order[i])
-        return tensor.permute(0, *(i + 1 for i in back))
+        return _put_back(tensor, self.order)
 
 
 def memory_order(tensor: Tensor) -> tuple[int, ...]:
@@ -100,7 +98,9 @@ def lies_in_order(tensor: Tensor, order: Sequence[int]) -> bool:
 
 def in_order(tensor: Tensor, order: Sequence[int]) -> Tensor:
     """Return the tensor laid out in memory in that order."""
-    slot_order = tuple(order)
-    back = sorted(range(len(slot_order)), key=lambda i: slot_order[i])
-    laid = tensor.permute(0, *(i + 1 for i in slot_order)).contiguous()
-    return laid.permute(0, *(i + 1 for i in back))
+    return _put_back(tensor.permute(0, *(i + 1 for i in order)).contiguous(), order)
+
+
+def _put_back(laid: Tensor, order: Sequence[int]) -> Tensor:
+    """Return a tensor whose dimensions stand in that order with them in their own."""
+    return laid.permute(0, *(order.index(i) + 1 for i in range(len(order))))
