@@ -250,4 +250,5 @@ def test_evaluate_tells_what_the_run_tells_without_being_told_again(tmp_path):
     # another name is said, or "label"
     frame.iloc[:40].rename(columns={"stars": "grade"}).to_csv(new, index=False)
     assert main(["evaluate", str(folder), str(new), "--label", "grade", "--quiet"]) == 0
-    assert main(["evaluate", str(folder), str(new), "--quiet"]) == 3
+    with pytest.raises(DataError, match=r"Column 'stars' is missing in .*new.csv"):
+        hs.evaluate(str(folder), str(new))

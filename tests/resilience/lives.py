@@ -268,6 +268,8 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", default="0", help="numbers that a life draws from")
     options = parser.parse_args()
+    if options.in_save >= options.kills:
+        parser.error("the last kill comes at a step: expected --in-save below --kills")
     torch.set_num_threads(options.threads)
     draws = random.Random(options.seed)
     workers = [int(number) for number in options.workers.split(",")]

@@ -256,6 +256,48 @@ def test_texts_may_be_padded_where_those_that_the_cut_was_found_with_were_not():
         assert torch.equal(model(*inputs), cut.suffix(*handed))
 
 
+class EverySecond(nn.Module):
+    """Half as many tokens, rounded up: lengths 7 and 8 give four alike."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(8, 8)
+
+    def forward(self, tokens):
+        return {"half": self.linear(tokens[:, ::2]), "mean": tokens.mean(1)}
+
+
+class Strided(nn.Module):
+    """A frozen part whose sizes go by steps, and that a learning part asks for its size."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.second = nn.Embedding(50, 8), EverySecond()
+        self.mix, self.head = nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def forward(self, ids, mask):
+        tokens = self.embedding(ids)
+        half = self.second(tokens)["half"] + tokens[:, ::2]
+        tokens = self.mix(tokens) + half.mean(1, keepdim=True)
+        return (self.head(tokens) * mask[..., None]).mean(1) / half.shape[1]
+
+
+@pytest.mark.parametrize("length", [8, 9])
+def test_a_length_that_goes_by_steps_is_worked_out_for_every_length(length):
+    torch.manual_seed(0)
+    network = Strided()
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name.startswith("head"))
+    ids = torch.randint(50, (5, 12))
+    example = ids[:, :length]
+    cut = cut_network(network, (example, torch.ones_like(example)), length_dim=1)
+    assert isinstance(cut, Cut), cut
+    for rows, width in ((5, length), (4, 5), (1, 3), (3, 12)):
+        part = (ids[:rows, :width], torch.ones(rows, width, dtype=torch.long))
+        handed = cut.merge(cut.compute(*part), part)
+        assert torch.equal(network(*part), cut.suffix(*handed))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("num_learning", [0, 1, 2])
 @pytest.mark.parametrize("kind", ["roberta", "distilbert", "deberta", "modernbert"])

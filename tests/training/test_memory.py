@@ -2,12 +2,15 @@
 
 import os
 
+import numpy as np
 import pytest
+import torch
 
 from headstart.training.memory import (
     free_memory_bytes,
     free_swap_bytes,
     give_back_freed_memory,
+    is_out_of_memory,
     keep_freed_memory,
 )
 
@@ -125,3 +128,16 @@ def test_what_was_freed_is_given_back():
     before = resident()
     give_back_freed_memory()
     assert resident() < before - 100 * MB
+
+
+def test_a_lack_of_memory_is_known_by_type_or_by_words():
+    for allocate in (lambda: torch.empty(2**60, dtype=torch.uint8), lambda: np.empty(2**60, "u1")):
+        with pytest.raises((RuntimeError, MemoryError)) as caught:
+            allocate()
+        assert is_out_of_memory(caught.value)
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"))
+    assert is_out_of_memory(MemoryError())
+    for words in ("MPS backend out of memory (MPS allocated", "CUDA error: out of memory\nsome"):
+        assert is_out_of_memory(RuntimeError(words))
+    assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    assert not is_out_of_memory(ValueError("out of memory"))

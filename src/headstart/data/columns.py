@@ -14,7 +14,7 @@ from headstart.data.delimited import read_text_table, refuse_duplicates
 from headstart.data.options import ReadOptions
 from headstart.data.records import is_missing
 from headstart.data.samples import ParquetSamples, ValueSamples
-from headstart.errors import DataError
+from headstart.errors import DataError, first_line
 from headstart.types import Samples
 
 HEAD_ROWS = 100
@@ -232,9 +232,8 @@ def read_table(path: Path, where: str, options: ReadOptions) -> Table:
             f"{where} cannot be read: permission denied. Give this user the right to read it."
         ) from None
     except (pa.ArrowInvalid, pa.ArrowTypeError, OSError, UnicodeDecodeError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise DataError(
-            f"{where} cannot be read as {kind.upper()}: {reason} "
+            f"{where} cannot be read as {kind.upper()}: {first_line(error)} "
             "Expected one header and the same columns in every row; correct the file."
         ) from error
 

@@ -139,8 +139,7 @@ def _read_local(folder: Path, name: str, options: ReadOptions) -> Records | None
     if idx := _idx_files(folder):
         return _read_idx(idx, name, KNOWN_CLASSES.get(name, DIGITS))
     if files := find_split_files(folder):
-        names = KNOWN_CLASSES.get(name) if options.label is None else None
-        return read_table_files(files, name, options, class_names=names)
+        return read_table_files(files, name, options, class_names=KNOWN_CLASSES.get(name))
     # A folder of a known name may also be torchvision's own (eurosat/, MNIST/ where case is one).
     is_ours = name not in NAMED or (folder / "train").is_dir()
     return read_folder(folder, name, options) if is_ours else None

@@ -66,7 +66,8 @@ class ReadOptions:
     def target_among(self, columns: Collection[str]) -> str:
         """Return the target column: what was said, else the model's own if it is there."""
         trained = self.schema.label if self.schema else None
-        return self.label or (trained if trained in columns else None) or DEFAULT_LABEL
+        is_there = trained in columns or DEFAULT_LABEL not in columns
+        return self.label or (trained if is_there else None) or DEFAULT_LABEL
 
     @property
     def kept_columns(self) -> tuple[str, ...]:

@@ -162,7 +162,7 @@ def _open_entry(
             raise DeviceError(
                 f"{folder / 'pixels'} cannot be mapped into memory ({error.strerror}): "
                 f"{record['files']['pixels']['bytes']:,} bytes, more than this process may take. "
-                f"Raise its limit (ulimit -v), or give a smaller --input-size."
+                f"Raise its limit (ulimit -v), or choose a start that reads smaller images."
             ) from error
         return None
 

@@ -19,7 +19,7 @@ import numpy as np
 from headstart.data.columns import Table, read_table
 from headstart.data.folder import TABLE_SUFFIXES
 from headstart.data.kinds import Recognised, recognise
-from headstart.data.options import COLUMN_OPTIONS, ReadOptions
+from headstart.data.options import COLUMN_OPTIONS, DEFAULT_LABEL, ReadOptions
 from headstart.data.records import (
     FILE_SPLIT_WORDS,
     SPLIT_CODES,
@@ -129,6 +129,7 @@ def read_tables(
     reference = next((table for table, split in tables if split == "train"), rows.tables[0])
     _check_named_columns(reference, options)
     roles = find_roles(reference, target, options)
+    known = class_names if target == DEFAULT_LABEL else None
     naming: list[str] = []  # the column that names the classes is the target in other words
     targets = read_targets(
         rows.values(target, "target", "--label"),
@@ -136,7 +137,7 @@ def read_tables(
         roles.modality,
         what=f"Column '{target}'",
         place=rows.place,
-        naming=lambda labels: _name_classes(rows, target, labels, class_names, naming),
+        naming=lambda labels: _name_classes(rows, target, labels, known, naming),
     )
     groups = None
     if options.group:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from headstart.errors import ExportError
+from headstart.errors import ExportError, first_line
 
 TOLERANCE = 1e-5
 
@@ -89,10 +89,9 @@ def check_same(found: Tensor, expected: Tensor, folder: Path) -> None:
 
 def unreadable(library: str, folder: Path, error: Exception) -> ExportError:
     """Return the refusal of an export that the library it is for cannot load."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
     return ExportError(
         f"The export to {folder} cannot be loaded by {library} ({type(error).__name__}: "
-        f"{lines[0]}). Nothing was kept. Please report this with the start's name."
+        f"{first_line(error)}). Nothing was kept. Please report this with the start's name."
     )
 
 

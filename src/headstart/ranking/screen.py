@@ -127,6 +127,7 @@ def screen(
     metric = headline(dataset.schema)
     sign = 1.0 if is_higher_better(metric) else -1.0
     candidates: list[Candidate] = []
+    slow: list[Candidate] = []
     best = float("-inf")
     for index, start in enumerate(starts):
         # what is trained needs more time to show what it can than what is only probed
@@ -145,7 +146,8 @@ def screen(
             )
         except _TooSlowError as error:
             left_out = _left_out(start, metric, f"not scored: {error}")
-            candidates.append(replace(left_out, size=error.size, seconds_per_sample=error.each))
+            slow.append(replace(left_out, size=error.size, seconds_per_sample=error.each))
+            candidates.append(slow[-1])
             continue
         except (StartError, DivergenceError, DeviceError, RuntimeError, MemoryError) as error:
             if not isinstance(error, HeadstartError) and not is_out_of_memory(error):
@@ -157,9 +159,9 @@ def screen(
             best = sign * candidate.score.value
             on_better(bench, val, logits)
     emit("task", name="screening", done=len(starts), total=len(starts))
-    slow = [c for c in candidates if c.seconds_per_sample == c.seconds_per_sample]
     if best == float("-inf") and slow:
-        return sorted(candidates, key=lambda c: np.nan_to_num(c.seconds_per_sample, nan=np.inf))
+        slow.sort(key=lambda c: c.seconds_per_sample)
+        return [*slow, *(c for c in candidates if c not in slow)]
     if best == float("-inf"):
         notes = "; ".join(f"{c.start.address} {c.note.rstrip('.')}" for c in candidates)
         raise StartError(

@@ -132,7 +132,8 @@ def _other_data(run: Run, data: Data) -> Dataset:
     if isinstance(model.encoder.spec, TableSpec):
         later = partial(later, columns=model.encoder.spec)
     separator = (run.data.get("source") or {}).get("separator")
-    if model.schema.task == "multi-label" and separator:
+    asked = later.keywords.get("task", "auto")
+    if model.schema.task == "multi-label" and separator and asked in ("auto", "multi-label"):
         later = partial(later, **{"separator": separator, **later.keywords})
     return as_dataset(partial(later, schema=model.schema))
 

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from headstart.errors import DeviceError, Interrupted
+from headstart.errors import DeviceError, Interrupted, first_line
 from headstart.events import emit, listen, seconds_since_command_began
 from headstart.recipes.plan import resumed_plan
 from headstart.recipes.together import after_restart, launch_name
@@ -178,7 +178,7 @@ def session(
             if not is_out_of_memory(error):
                 raise
             raise DeviceError(
-                f"Out of memory ({str(error).splitlines()[0] if str(error) else 'no details'}); "
+                f"Out of memory ({first_line(error)}); "
                 f"expected room for one batch. Give a smaller --micro-batch-size or --input-size, "
                 f"a smaller start, or another --device."
             ) from error

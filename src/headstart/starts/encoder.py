@@ -14,7 +14,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from headstart.errors import StartError
+from headstart.errors import StartError, first_line
 from headstart.starts.adapt import evaluating
 from headstart.starts.architecture import MODULE, write_architecture
 from headstart.starts.text_networks import TextNetwork
@@ -123,10 +123,9 @@ def measure_features(network: nn.Module, spec: ImageSpec, address: str) -> int:
             features = network(images)
     except Exception as error:
         # Networks fail on sizes and channels they cannot take in every way Python knows.
-        reason = str(error).strip().splitlines()
         raise StartError(
             f"'{address}' fails on an input of shape {tuple(images.shape)} "
-            f"({reason[0] if reason else type(error).__name__}). Expected features of shape "
+            f"({first_line(error)}). Expected features of shape "
             f"(2, D). Choose another size (size=…) or channels, or another start."
         ) from error
     if not isinstance(features, Tensor) or features.ndim != 2 or features.shape[0] != 2:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from headstart.errors import StartError, did_you_mean
+from headstart.errors import StartError, did_you_mean, first_line
 from headstart.starts.adapt import evaluating
 from headstart.starts.addresses import Address, parse_address
 from headstart.starts.architecture import Architecture, build_network, write_architecture
@@ -315,10 +315,9 @@ def _check_pass(encoder: Encoder, length: int) -> None:
             features = encoder(ids, torch.ones_like(ids))
     except Exception as error:
         # Networks fail on lengths they cannot take in every way Python knows.
-        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise StartError(
-            f"'{encoder.start.address}' fails on a text of {length} tokens ({lines[0]}). Expected "
-            f"features of shape (1, D). Choose a smaller max_length, or another start."
+            f"'{encoder.start.address}' fails on a text of {length} tokens ({first_line(error)}). "
+            f"Expected features of shape (1, D). Choose a smaller max_length, or another start."
         ) from error
     if features.shape != (1, encoder.num_features):
         raise StartError(

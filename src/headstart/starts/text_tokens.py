@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headstart.errors import StartError
+from headstart.errors import StartError, first_line
 from headstart.starts.extras import quiet_transformers, require_text_extra
 
 if TYPE_CHECKING:
@@ -192,10 +192,9 @@ def load_tokenizer(folder: Path, origin: str) -> TextTokenizer:
             )
     except Exception as error:
         # Converters fail in every way Python knows: missing files, packages, unknown formats.
-        reason = str(error).strip().splitlines()
         raise StartError(
             f"The tokenizer of '{origin}' in '{folder}' cannot be loaded "
-            f"({reason[0] if reason else type(error).__name__}). Expected a tokenizer.json, or "
+            f"({first_line(error)}). Expected a tokenizer.json, or "
             f"files that transformers makes one of (that may need pip install sentencepiece "
             f"protobuf)."
         ) from error

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from headstart.errors import StartError, did_you_mean, quoted
+from headstart.errors import StartError, did_you_mean, first_line, quoted
 from headstart.events import emit
 from headstart.starts.addresses import PICKLE_SUFFIXES, WEIGHTS_NAME, Address
 from headstart.starts.extras import quiet_transformers
@@ -97,10 +97,9 @@ def load_network(
             )
     except Exception as error:
         # Readers fail in every way: missing files, damaged headers, errors of their own kinds.
-        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise StartError(
-            f"The weights of '{origin}' in '{folder}' cannot be loaded ({lines[0]}). Expected "
-            f"safetensors that fit config.json; pickles are not opened. Get them again."
+            f"The weights of '{origin}' in '{folder}' cannot be loaded ({first_line(error)}). "
+            f"Expected safetensors that fit config.json; pickles are not opened. Get them again."
         ) from error
     model.train()
     for parameter in model.parameters():
@@ -195,8 +194,7 @@ def _hub_folder(repo_id: str) -> Path:
         ) from error
     except Exception as error:
         # The hub client raises errors of whichever HTTP library its version uses.
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise _unreachable(repo_id, lines[0].rstrip(".")) from error
+        raise _unreachable(repo_id, first_line(error).rstrip(".")) from error
     if not any(folder.glob("model*.safetensors")) or not (folder / "config.json").is_file():
         raise StartError(
             f"The hub repository '{repo_id}' has no config.json with {WEIGHTS_NAME}, perhaps only "

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from headstart.errors import StartError, quoted
+from headstart.errors import StartError, first_line, quoted
 from headstart.events import emit
 from headstart.starts.addresses import WEIGHTS_NAME, refuse_pickle
 
@@ -170,7 +170,7 @@ def fetch_hub_file(repo_id: str, address: str) -> Path:
     try:
         return Path(hf_hub_download(name, WEIGHTS_NAME, revision=revision or None, etag_timeout=5))
     except LocalEntryNotFoundError as error:
-        raise _unreachable(address, _first_line(error)) from error
+        raise _unreachable(address, first_line(error).rstrip(".")) from error
     except EntryNotFoundError as error:
         raise StartError(
             f"The hub repository '{repo_id}' of '{address}' has no {WEIGHTS_NAME}, perhaps only a "
@@ -179,7 +179,7 @@ def fetch_hub_file(repo_id: str, address: str) -> Path:
         ) from error
     except Exception as error:
         # The hub client raises errors of whichever HTTP library its version uses.
-        raise _unreachable(address, _first_line(error)) from error
+        raise _unreachable(address, first_line(error).rstrip(".")) from error
 
 
 def _unreachable(address: str, reason: str) -> StartError:
@@ -187,11 +187,6 @@ def _unreachable(address: str, reason: str) -> StartError:
         f"The weights of '{address}' are not on this machine and the hub cannot be reached "
         f"({reason}). Usable offline: {quoted(OFFLINE_STARTS)}; 'headstart starts' lists more."
     )
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return (text[0] if text else type(error).__name__).rstrip(".")
 
 
 def why_unreachable() -> str | None:

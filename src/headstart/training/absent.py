@@ -73,10 +73,20 @@ class Replay:
         self.handed, self.device, self.ordinals = handed, device, ordinals
         self.sizes = tuple(sizes)
         self.calls: Counter[str] = Counter()
-        self.is_imitating = False
+        self.is_imitating = self.is_locating = False
         self.latest: tuple[str, int] | None = None
         self._counts: Counter[str] = Counter()
         self.is_mixed = torch.is_autocast_enabled(device.type)
+
+    @contextmanager
+    def imitating(self) -> Iterator[None]:
+        """Let nothing inside the block count as an operation of the network's own."""
+        self.is_imitating = True
+        try:
+            with torch.inference_mode(False):
+                yield
+        finally:
+            self.is_imitating = False
 
     def absent(self, like: Tensor) -> Absent:
         """Return an absent tensor of the same shape, strides and type."""
@@ -99,7 +109,7 @@ class Replay:
         """Return an absent tensor of this pass' sizes; None where the length is not known."""
         if like.is_ragged and len(self.sizes) < 2:
             return None
-        with torch._C.DisableTorchFunctionSubclass(), torch.inference_mode(False):
+        with torch._C.DisableTorchFunctionSubclass():
             blank = like.blank(self.sizes[0], self.sizes[-1])
             made: Absent = blank.to(self._type(blank.dtype)).as_subclass(Absent)
             return made
@@ -205,11 +215,12 @@ class StandIn:
 
     def _regular(self, replay: Replay, call: int, handed: Handed) -> Any:
         """Return what the module gives but for its numbers, where the sizes decide it."""
-        if handed.like is None:
-            return None
+        if handed.like is None or replay.is_locating:
+            return None  # who locates numbers the calls of modules inside, which may be shared
         key = (call, replay.sizes, replay.is_mixed)
         if key not in self._known:
-            made = [replay.regular(like) for like in handed.like]
+            with replay.imitating():
+                made = [replay.regular(like) for like in handed.like]
             is_known = all(leaf is not None for leaf in made)
             self._known[key] = tree_unflatten(made, handed.spec) if is_known else None
         return self._known[key]
@@ -228,13 +239,9 @@ class StandIn:
 
     def _imitate(self, replay: Replay, args: Any, kwargs: Any) -> Any:
         """Return what the module gives but for its numbers, by running it on absent tensors."""
-        replay.is_imitating = True
-        try:
-            with torch.inference_mode(False):
-                args, kwargs = tree_map_only(Tensor, replay.absent, (args, kwargs))
-                return self._forward(*args, **kwargs)
-        finally:
-            replay.is_imitating = False
+        with replay.imitating():
+            args, kwargs = tree_map_only(Tensor, replay.absent, (args, kwargs))
+            return self._forward(*args, **kwargs)
 
 
 def _describe(leaf: object) -> object:
@@ -367,6 +374,9 @@ def locate(suffix: Suffix, handed: Sequence[Tensor], wanted: Mapping[Place, int]
     """
     suffix.ordinals = {}
     with suffix.replaying(handed) as inputs:
+        replay = _replaying.get()
+        assert replay is not None
+        replay.is_locating = True
         locator = _Locator(suffix.module, wanted)
         with locator.watching(), locator:
             suffix.module(*inputs)

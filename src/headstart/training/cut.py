@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from headstart.errors import first_line
 from headstart.training.absent import CutError, StandIn, Suffix, locate
 from headstart.training.partition import Partition, divide, replaceable
 from headstart.training.prefix import Prefix, fingerprint
@@ -161,8 +162,8 @@ def cut_network(
             return Uncut(str(error))
         except Exception as error:
             # Networks do what they like in a forward pass, and fail in every way Python knows.
-            text = (str(error).strip().splitlines() or [""])[0]
-            return Uncut(f"its pass cannot be followed ({type(error).__name__}: {text})")
+            said = f"{type(error).__name__}: {first_line(error)}"
+            return Uncut(f"its pass cannot be followed ({said})")
 
 
 @dataclass(frozen=True)
@@ -206,8 +207,7 @@ def _find(search: _Search) -> Cut | Uncut:
         try:
             return _build(search, trace, parts, crossing, patterns)
         except (CutError, RuntimeError, TypeError, ValueError, NotImplementedError) as error:
-            said = (str(error).splitlines() or [""])[0].split(";")[0]
-            failed = CutError(f"its parts do not fit ({said})")
+            failed = CutError(f"its parts do not fit ({first_line(error).split(';')[0]})")
     raise failed
 
 
@@ -231,10 +231,12 @@ def _regular(
     for value, pattern in patterns.items():
         tensor = trace.values[value]
         slot = _slot(pattern, tensor)
-        # a row of as many tokens as the inputs have, and no view of something larger
-        has_length = search.length_dim is None or None not in pattern
-        has_length = has_length or tensor.shape[1] == search.first[0].shape[search.length_dim or 1]
-        if has_length and lies_in_order(tensor, slot.order):
+        if search.length_dim is not None:
+            # as many tokens as the inputs have; what two lengths have alike a third may not
+            length = search.first[0].shape[search.length_dim]
+            if None not in pattern or tensor.shape[1] != length:
+                continue
+        if lies_in_order(tensor, slot.order):  # no view of something larger
             found[value] = slot
     return found
 

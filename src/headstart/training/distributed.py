@@ -27,7 +27,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch._C._distributed_c10d import Store
 
-from headstart.errors import HeadstartError, ProcessLost
+from headstart.errors import HeadstartError, ProcessLost, first_line
 from headstart.training.memory import is_out_of_memory
 
 # who waits here may wait for all that the leader does alone; a process that dies is seen at once
@@ -277,11 +277,11 @@ class Team:
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise
-            said = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ProcessLost(
-                f"Another of the {self.num} processes that train together has left ({said}); "
-                f"expected all of them to stay. Its own message says why; the newest checkpoint is "
-                f"intact. Go on with --resume, or let torchrun --max-restarts do it."
+                f"Another of the {self.num} processes that train together has left "
+                f"({first_line(error)}); expected all of them to stay. Its own message says why; "
+                f"the newest checkpoint is intact. Go on with --resume, or let torchrun "
+                f"--max-restarts do it."
             ) from error
 
 

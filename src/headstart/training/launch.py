@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
-from headstart.errors import DeviceError, OptionError
+from headstart.errors import DeviceError, OptionError, first_line
 from headstart.training.device import choose_device
 from headstart.training.distributed import Team
 
@@ -68,7 +68,7 @@ def join(device: str) -> Team:
         where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise DeviceError(
             f"Process {rank} of {num} could not meet the others at {where} "
-            f"({str(error).splitlines()[0]}); expected {num} processes that can reach one another. "
+            f"({first_line(error)}); expected {num} processes that can reach one another. "
             f"Check the address, the port and the firewall; GLOO_SOCKET_IFNAME and "
             f"NCCL_SOCKET_IFNAME name the network interface."
         ) from error

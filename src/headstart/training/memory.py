@@ -34,6 +34,12 @@ _GROUP_V1 = (
     ("total_inactive_file", "total_active_file"),
 )
 _SWAP_V2 = ("memory.swap.max", "memory.swap.current", ())
+_NO_MEMORY = (
+    "DefaultCPUAllocator: ",
+    "MPS backend out of memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
 _Names = tuple[str, str, tuple[str, ...]]
 
 
@@ -48,7 +54,7 @@ def keep_freed_memory() -> bool:
 
 
 def give_back_freed_memory() -> None:
-    """Have glibc give back what it keeps, once, so that what is free can be read."""
+    """Have glibc give back, once, what it keeps: others may take it, and what is free is told."""
     if _is_glibc():
         ctypes.CDLL(None).malloc_trim(ctypes.c_size_t(0))
 
@@ -56,13 +62,15 @@ def give_back_freed_memory() -> None:
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error says that memory ran out, on whatever device.
 
-    A GPU's has a type of its own; PyTorch's allocator on a CPU, at a limit such as ``ulimit -v``,
-    raises a plain ``RuntimeError``, known by its words; NumPy a ``MemoryError``.
+    PyTorch's own type for it, NumPy's ``MemoryError``, and plain ``RuntimeError``s known by their
+    words: of the allocator of a CPU (at a limit such as ``ulimit -v``), of MPS and of CUDA's
+    libraries. oneDNN's "could not create a primitive" may mean this too, or something else: it is
+    left out.
     """
     # by name: this file imports no torch
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator: " in str(error)
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
 
 
 def free_memory_bytes(root: Path = Path("/")) -> int | None:

@@ -30,7 +30,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor
 
-from headstart.errors import DeviceError, StartError
+from headstart.errors import DeviceError, StartError, first_line
 from headstart.training.average import own_piece
 from headstart.training.distributed import Team
 from headstart.training.memory import is_out_of_memory
@@ -120,7 +120,7 @@ class Shards:
         except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):
                 raise DeviceError(
-                    f"Out of memory ({str(error).splitlines()[0]}); expected room for one "
+                    f"Out of memory ({first_line(error)}); expected room for one "
                     f"micro-batch in each of the {self.team.num} processes, whose weights are "
                     f"split so that none can try again alone. Start anew with a smaller "
                     f"--micro-batch-size, or go on with --resume and more processes."
@@ -237,7 +237,7 @@ class Shards:
         except (ValueError, NotImplementedError) as error:
             raise StartError(
                 f"The weights of this network cannot be split over processes "
-                f"({str(error).splitlines()[0]}); expected what PyTorch's fully_shard takes. Leave "
+                f"({first_line(error)}); expected what PyTorch's fully_shard takes. Leave "
                 f"--fsdp out, or choose another start."
             ) from error
         for module in self.module.modules():

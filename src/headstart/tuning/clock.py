@@ -9,7 +9,7 @@ import numpy as np
 
 from headstart.errors import OptionError
 
-_PIECE_SECONDS = 0.007  # a piece of work, where the seconds of other constants were measured
+_PIECE_SECONDS = 0.021  # a piece of work, where the seconds of other constants were measured
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -48,12 +48,12 @@ def slowness() -> float:
     """Return how many times slower this machine is now than the one that constants come from.
 
     By a small piece of work of the kind that figures and their intervals are made of; at least 1.
-    An old laptop is slower, and so is a machine whose cores are taken by others.
+    An old laptop is slower, and so, less surely, is a machine whose cores are taken by others.
     """
     began = time.monotonic()
     draws = np.arange(20_000)[::-1] % 7_919
     total = 0
-    for part in range(40):
+    for part in range(120):
         total += int(np.sort(draws, kind="stable")[part])
         total += sum(place % 7 for place in range(2_000))
     return max(1.0, (time.monotonic() - began) / _PIECE_SECONDS)
