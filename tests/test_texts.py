@@ -298,5 +298,37 @@ def test_predict_and_evaluate_find_the_texts_in_the_column_that_the_run_learned_
         some.to_csv(new) if name == "new.csv" else some.to_json(new, orient="records", lines=True)
         assert [p.label for p in hs.predict(str(folder), [str(new)])] == expected
     found = hs.evaluate(str(folder), other).metrics["test"]
-    assert found["num_items"] == len(other) / 5
+    assert found["num_items"] == len(other) / 5  # the run has learned from the rest
     assert found["figures"]["accuracy"]["value"] > 0.9
+
+
+def test_evaluate_never_answers_for_what_the_run_has_learned_from(tmp_path):
+    """Labels are drawn: nobody can tell them, but who has seen them can repeat them."""
+    frame = make_reviews(300)[["review"]]
+    frame["label"] = np.random.default_rng(0).choice(["a", "b"], len(frame))
+    path, copied, folder = tmp_path / "noise.csv", tmp_path / "copy.csv", tmp_path / "run"
+    frame.to_csv(path, index=False)
+    frame.to_csv(copied, index=False)
+    data = hs.load(str(path), seed=1, test_fraction=0.3)
+    run = finetune(data, "scratch/tfidf", folder)
+    own = run.metrics["test"]["figures"]["accuracy"]
+    assert own["value"] < 0.65
+    for given in (str(path), path, str(copied)):
+        found = hs.evaluate(str(folder), given)
+        assert found.metrics["test"]["figures"]["accuracy"] == own
+    assert "210 of 300 samples are left out: the run has learned from them." in found.report()
+    assert hs.evaluate(str(folder), str(path), seed=5).metrics["test"]["num_items"] == 90
+
+
+def test_all_of_new_data_is_evaluated_however_little_it_is(tmp_path):
+    run = finetune(make_reviews()[["review", "label"]], "scratch/tfidf", tmp_path / "run")
+    new = make_reviews(30, seed=9)[["review", "label"]]
+
+    def num_items(frame):
+        return hs.evaluate(str(run.path), frame).metrics["test"]["num_items"]
+
+    assert num_items(new) == 30
+    assert num_items(new.iloc[:3]) == 3
+    assert num_items(new[new["label"] == "good"]) == 15
+    assert num_items(new.assign(split=["test", "train"] * 15)) == 15
+    assert num_items(new.assign(split="test")) == 30

@@ -23,7 +23,7 @@ from headstart.data.images import decode_one
 from headstart.data.records import NOUNS, SPLIT_CODES, Records
 from headstart.data.rows import TableSamples, TextSamples
 from headstart.data.samples import ArraySamples, UnreadableImage, take
-from headstart.data.split import assign_splits, describe_splits
+from headstart.data.split import assign_splits, describe_splits, only_test
 from headstart.data.survey import survey
 from headstart.errors import DataError
 from headstart.types import BadSample, Dataset, ImageSpec, Samples, Schema, Split
@@ -37,6 +37,8 @@ def assemble(
     test_fraction: float,
     max_bad_fraction: float,
     seed: int,
+    *,
+    for_test: bool = False,
 ) -> Dataset:
     """Return the data set that records make: inspected, without the unusable, split, hashed.
 
@@ -46,6 +48,8 @@ def assemble(
         test_fraction: Share that becomes test where the data brings none.
         max_bad_fraction: Share of unusable samples above which this stops.
         seed: Of the split.
+        for_test: Whether a model is to be evaluated on it: then nothing is asked for that only
+            learning needs.
 
     Raises:
         DataError: Too many samples are unusable, or the data cannot be split or learned from.
@@ -55,10 +59,14 @@ def assemble(
         raise DataError(f"{records.name} holds no samples. Expected labelled {several}.")
     inspection = _inspect(records)
     records, inspection, bad = _leave_out_bad(records, inspection, max_bad_fraction)
-    splits, origin = assign_splits(
-        records, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed
-    )
-    notes = [*records.notes, *describe_splits(records, splits)]
+    notes = list(records.notes)
+    if for_test:
+        splits, origin = only_test(records)
+    else:
+        splits, origin = assign_splits(
+            records, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed
+        )
+        notes += describe_splits(records, splits)
     if bad:
         total = len(bad) + len(splits)
         notes.append(f"{len(bad)} of {total} {several} left out: {_first_few(bad)}.")
@@ -66,7 +74,7 @@ def assemble(
     names = [records.samples.name(i) for i in range(len(splits))]
     ids = sample_ids(inspection.digests, names)
     samples, kinds = records.samples, records.column_kinds
-    if isinstance(samples, TableSamples) and kinds is not None:
+    if isinstance(samples, TableSamples) and kinds is not None and not for_test:
         kept, said = survey(records, splits == SPLIT_CODES["train"])
         samples, kinds = samples.select(kept), {name: kinds[name] for name in kept}
         notes += said

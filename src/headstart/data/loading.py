@@ -80,8 +80,9 @@ def load(
         seed: Seed of the split.
         columns: Columns that a model was trained on (``run.model.encoder.spec``): rows are read as
             it was trained, whatever these rows alone would make of them.
-        schema: What a model was trained to tell, and from what (``run.model.schema``): its task is
-            taken, and its columns of labels and inputs where there are some of these names.
+        schema: What a model was trained to tell, and from what (``run.model.schema``), to evaluate
+            it: its task is taken, and its columns of labels and inputs where there are some of
+            these names; all samples are test, unless the data brings a test or val split.
 
     Returns:
         The data set; ``prepare`` turns its samples into arrays later.
@@ -114,7 +115,9 @@ def load(
     )
     _check_options(options, val_fraction, test_fraction, max_bad_fraction, seed)
     records, address = _read(source, options)
-    dataset = assemble(records, val_fraction, test_fraction, max_bad_fraction, seed)
+    dataset = assemble(
+        records, val_fraction, test_fraction, max_bad_fraction, seed, for_test=schema is not None
+    )
     again: dict[str, object] = {
         "source": address,
         "label": label,

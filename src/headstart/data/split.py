@@ -82,6 +82,21 @@ def assign_splits(
     return splits, {name: origin[name] for name in SPLIT_NAMES}
 
 
+def only_test(records: Records) -> tuple[np.ndarray, dict[str, str]]:
+    """Return the splits of data that nothing is to be learned from.
+
+    Its test split is test; without one its val split is, and without either all of it.
+
+    Returns:
+        As ``assign_splits``; neither classes nor numbers of samples are asked for.
+    """
+    for code in (SPLIT_CODES["test"], SPLIT_CODES["val"]):
+        chosen = records.splits == code
+        if chosen.any():
+            return np.where(chosen, TEST, TRAIN).astype(np.int8), {"test": records.origin}
+    return np.full(len(records.splits), TEST, np.int8), {"test": "all samples"}
+
+
 def _pick(
     records: Records, pool: np.ndarray, fraction: float, bits: np.random.PCG64, *, keep: int
 ) -> np.ndarray:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import DataError
@@ -43,7 +45,8 @@ def evaluate(run: str, data: Data = None, *, device: str = "auto", seed: int = 0
 
     Args:
         run: A run folder.
-        data: Labelled data; its test split is used. Task and label column are the run's own where
+        data: Labelled data: its test split, else its val split, else all of it, without the samples
+            that the run has learned from. Task, separator and columns are the run's own where
             nothing else is said, and rows of a table are read as the run's own were. When not
             given, the run's own data is loaded again, and refused if it has changed.
         device: auto, cpu, cuda, cuda:1 or mps.
@@ -72,12 +75,14 @@ def evaluate(run: str, data: Data = None, *, device: str = "auto", seed: int = 0
         model = opened.model.to(choose_device(device))
         encoder, schema = model.encoder, model.schema
         _check_schema(opened, dataset)
+        chosen, left_out = _not_learned_from(opened, dataset)
         test = prepare(
             dataset,
             "test",
             encoder.spec,
             tokenizer=encoder.tokenizer,
             vectorizer=encoder.vectorizer,
+            indices=chosen,
         )
         logits = run_batches(model, test, model, name="evaluate")
         outputs = model_outputs(model, logits)
@@ -85,7 +90,7 @@ def evaluate(run: str, data: Data = None, *, device: str = "auto", seed: int = 0
         emit("next", command=f"headstart predict {opened.path} …")
     counts = {"test": len(test)}
     notes = [f"{len(test.bad_samples)} samples could not be read."] if test.bad_samples else []
-    notes += list(getattr(test, "notes", []))
+    notes += [*dataset.notes, *left_out, *getattr(test, "notes", [])]
     about = {"name": dataset.name, "counts": counts, "notes": notes}
     return Evaluation({"test": scores.to_json()}, opened.model_record, about)
 
@@ -104,6 +109,29 @@ def _check_schema(run: Run, dataset: Dataset) -> None:
             f"Class '{unknown[0]}' of {dataset.name} is unknown to {run.path} (it knows "
             f"{', '.join(run.classes[:6])}). Evaluate on data with the same classes."
         )
+
+
+def _not_learned_from(run: Run, dataset: Dataset) -> tuple[np.ndarray, list[str]]:
+    """Return the places in the test split that the run has not seen, and what to say of the others.
+
+    A sample is known by its content and its name (its row, or its path within the folder).
+    """
+    import numpy as np
+
+    split_ids = run.data.get("split_ids", {})
+    learned = [number for name in ("train", "val") for number in split_ids.get(name, ())]
+    seen = np.isin(dataset.test.ids, np.asarray(learned, np.int64))
+    chosen = np.flatnonzero(~seen)
+    if not len(chosen):
+        raise DataError(
+            f"All {len(seen)} samples of {dataset.name} are among those that {run.path} has "
+            f"learned from; expected others. Give data that it has not seen."
+        )
+    if len(chosen) == len(seen):
+        return chosen, []
+    text = f"{int(seen.sum())} of {len(seen)} samples are left out: the run has learned from them."
+    emit("note", text=text)
+    return chosen, [text]
 
 
 def _own_targets(run: Run, dataset: Dataset, targets: np.ndarray) -> np.ndarray:
@@ -129,13 +157,42 @@ def _other_data(run: Run, data: Data) -> Dataset:
     model = run.model
     # the command line's data brings its options, and is not loaded yet
     later = data if isinstance(data, partial) else partial(load, data)
+    if own := _same_data(run, later):
+        return own
     if isinstance(model.encoder.spec, TableSpec):
         later = partial(later, columns=model.encoder.spec)
-    separator = (run.data.get("source") or {}).get("separator")
-    asked = later.keywords.get("task", "auto")
-    if model.schema.task == "multi-label" and separator and asked in ("auto", "multi-label"):
-        later = partial(later, **{"separator": separator, **later.keywords})
+    for name, value in _read_as(run, later).items():
+        later = partial(later, **{name: value, **later.keywords})
     return as_dataset(partial(later, schema=model.schema))
+
+
+def _read_as(run: Run, later: partial[Dataset]) -> dict[str, object]:
+    """Return how the run's data was read, as far as it goes for other data too."""
+    source = run.data.get("source") or {}
+    names = []
+    asked = later.keywords.get("task", "auto")
+    if run.model.schema.task == "multi-label" and asked in ("auto", "multi-label"):
+        names.append("separator")
+    named = later.args[0]
+    if isinstance(named, str | os.PathLike) and Path(named).is_file():
+        names += ["header", "encoding"]
+    return {name: source[name] for name in names if source.get(name)}
+
+
+def _same_data(run: Run, later: partial[Dataset]) -> Dataset | None:
+    """Return the run's own data with its own split, where that is what was named."""
+    source = run.data.get("source") or {}
+    named = later.args[0]
+    if not source or not isinstance(named, str | os.PathLike):
+        return None
+    names = {os.fspath(named), str(Path(named).expanduser().absolute())}
+    if source["source"] not in names:
+        return None
+    said = {name: value for name, value in later.keywords.items() if name != "seed"}
+    if any(source.get(name) != value for name, value in said.items()):
+        return None
+    dataset: Dataset = later.func(**source)
+    return dataset if dataset.fingerprint == run.data["fingerprint"] else None
 
 
 def _own_data(run: Run) -> Dataset:
