@@ -252,3 +252,54 @@ def test_evaluate_tells_what_the_run_tells_without_being_told_again(tmp_path):
     assert main(["evaluate", str(folder), str(new), "--label", "grade", "--quiet"]) == 0
     with pytest.raises(DataError, match=r"Column 'stars' is missing in .*new.csv"):
         hs.evaluate(str(folder), str(new))
+
+
+def test_codes_with_a_point_are_known_and_new_ones_get_the_mean(tmp_path):
+    """pandas writes whole numbers with a point as soon as a cell of the column is empty."""
+    draw = np.random.default_rng(0)
+    code = np.tile([1, 2, 3], 60)
+    frame = pd.DataFrame({"code": code, "x": draw.normal(size=180), "y": 30.0 * code})
+    frame["y"] += frame["x"]
+    data = hs.load(frame, label="y", task="regression", categorical=["code"])
+    run = finetune(data, "scratch/linear", tmp_path / "run")
+    weights, _ = run.coefficients()
+    assert sum(weights[f"code={i}"] for i in (1, 2, 3)) == pytest.approx(0, abs=3)
+    new = tmp_path / "new.csv"
+    new_rows = pd.DataFrame({"code": [1, np.nan, 3, 9, 9], "x": 0.0, "y": [30.0, 60, 90, 60, 60]})
+    new_rows.to_csv(new, index=False)
+    told = []
+    with listen(lambda kind, fields: told.append(fields["text"]) if kind == "note" else None):
+        found = [p.value for p in hs.predict(str(run.path), [str(new)])]
+    assert found[::2] == pytest.approx([30, 90, found[4]], abs=0.01)
+    mean = data.train.targets.mean()
+    assert [found[1], *found[3:]] == pytest.approx([mean] * 3, abs=2)
+    note = "Column 'code' holds categories unknown to the model in 2 rows: '9.0'."
+    assert note in told
+    pd.concat([new_rows.assign(split="test"), frame.assign(split="train")]).to_csv(new, index=False)
+    assert note in hs.evaluate(str(run.path), str(new)).report()
+
+
+def test_a_file_with_a_header_alone_is_refused_by_its_name(tmp_path):
+    frame = pd.DataFrame({"x": np.arange(40.0), "y": np.arange(40.0)})
+    run = finetune(hs.load(frame, label="y", task="regression"), "scratch/linear", tmp_path / "r")
+    empty = tmp_path / "empty.csv"
+    empty.write_text("x\n")
+    with pytest.raises(DataError, match=r"empty\.csv has a header and no rows; expected one row a"):
+        hs.predict(str(run.path), [str(empty)])
+
+
+def test_truth_values_are_the_same_in_any_case(tmp_path):
+    x = np.random.default_rng(0).normal(size=80)
+    frame = pd.DataFrame({"x": x, "y": x > 0})
+    run = finetune(hs.load(frame, label="y"), "scratch/linear", tmp_path / "run")
+    assert run.classes == ("False", "True")
+    path = tmp_path / "new.csv"
+    figures = []
+    for words in (("True", "False"), ("true", "false")):
+        pd.DataFrame({"x": x, "y": np.where(x > 0, *words)}).to_csv(path, index=False)
+        figures.append(hs.evaluate(str(run.path), str(path)).metrics["test"]["figures"])
+    assert figures[0] == figures[1]
+    assert figures[0]["accuracy"]["value"] > 0.9
+    pd.DataFrame({"x": x, "y": np.where(x > 0, "true", "no")}).to_csv(path, index=False)
+    with pytest.raises(DataError, match="is unknown to"):
+        hs.evaluate(str(run.path), str(path))

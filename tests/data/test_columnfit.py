@@ -147,3 +147,29 @@ def test_to_cells_fills_a_missing_number_that_train_never_lacked():
     spec = TableSpec((Column("a", "numeric", fill=7.0, mean=(5.0,), scale=(2.0,)),))
     numbers, _ = to_cells(spec, pa.table({"a": pa.array([None, 9.0])}))
     assert numbers.tolist() == [[1.0], [2.0]]
+
+
+@pytest.mark.parametrize(
+    ("known", "codes"),
+    [
+        (("1", "2"), [1, 1, 1, 2, 0, 0, 0]),
+        (("1.0", "2.0"), [1, 1, 1, 2, 0, 0, 0]),
+        (("1", "1.0"), [1, 2, 0, 0, 0, 0, 0]),  # train tells them apart, and lacks 1.00
+        (("001", "1.5", "one"), [0, 0, 0, 0, 1, 2, 0]),
+    ],
+)
+def test_to_cells_reads_a_whole_number_with_or_without_its_point(known, codes):
+    spec = TableSpec((Column("code", "categorical", categories=known),))
+    cells = pa.table({"code": ["1", "1.0", "1.00", "2.0", "001", "1.5", None]})
+    assert to_cells(spec, cells)[1][:, 0].tolist() == codes
+
+
+def test_prepare_says_which_categories_train_lacked_but_for_train_itself():
+    rows = pd.DataFrame({"w": ["a", "b"] * 30, "x": RNG.normal(size=60), "y": RNG.normal(size=60)})
+    spec = fit_table_spec(load(rows, label="y"))
+    other = load(rows.assign(w=["a", "c"] * 30), label="y", columns=spec)
+    num = (frame(other.test)["w"] == "c").sum()
+    assert prepare(other, "test", spec).notes == [
+        f"Column 'w' holds categories unknown to the model in {num} rows: 'c'."
+    ]
+    assert prepare(other, "train", spec).notes == []

@@ -219,6 +219,8 @@ def test_prepare_values_says_what_of_a_row_it_does_not_know(rows):
 
 def test_prepare_values_refuses_rows_that_do_not_fit(rows):
     table_spec = fit_table_spec(rows)
+    with pytest.raises(DataError, match=r"The table has no rows; expected one a sample\."):
+        prepare_values(pd.DataFrame({"a": [], "w": []}), table_spec)
     for values in ([{"aa": 1, "w": "x"}], pd.DataFrame({"aa": [1], "w": ["x"]})):
         with pytest.raises(DataError) as caught:
             prepare_values(values, table_spec)

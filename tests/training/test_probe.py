@@ -263,6 +263,37 @@ def test_ordinary_least_squares_is_numpys_and_shares_weight_among_copies():
     assert copies.weight[0, 7] == 0
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_one_hot_columns_beside_the_intercept_share_their_weight(seed):
+    """Their sum is the intercept's column: rounding must not choose how far it is shifted."""
+    draw = np.random.default_rng(seed)
+    group = np.tile(np.arange(3), 70)
+    x = draw.normal(size=210).astype(np.float32)
+    hot = np.eye(3, dtype=np.float32)[group]
+    train = np.concatenate([hot, x[:, None], (hot[:, :1] + x[:, None])], axis=1)
+    targets = (np.array([-1.0, 0.2, 0.8])[group] + x + draw.normal(0, 0.1, 210)).astype(np.float32)
+    probe = fit_probe(
+        train, targets, train, targets, task="regression", num_outputs=1, strengths=ORDINARY
+    )
+    assert np.abs(probe.weight).max() < 2
+    one_hot = fit_probe(
+        train[:, :4],
+        targets,
+        train[:, :4],
+        targets,
+        task="regression",
+        num_outputs=1,
+        strengths=ORDINARY,
+    )
+    assert one_hot.weight[0, :3].sum() == pytest.approx(0, abs=1e-5)
+    nothing = np.array([[0, 0, 0, x.mean()]], np.float32)
+    assert one_hot.logits(nothing)[0, 0] == pytest.approx(targets.mean(), abs=1e-5)
+    design = np.concatenate([hot, x[:, None]], axis=1).astype(float)
+    expected = design @ np.linalg.lstsq(design, targets.astype(float), rcond=None)[0]
+    for found in (one_hot.logits(train[:, :4]), probe.logits(train)):
+        assert np.allclose(found[:, 0], expected, atol=1e-5)
+
+
 def test_equal_targets_give_a_constant():
     train, _ = values()
     flat = np.zeros(300, dtype=np.float32)

@@ -14,11 +14,13 @@ What each kind of column becomes, in the order of the columns:
 - each of these is followed by a 0/1 that says "missing" where train lacks values;
 - categorical: a code; category i has i + 1, and 0 is everything else: categories train has once or
   not at all, and of more than 255 all but the 254 most frequent. A missing cell is the category
-  ``""``.
+  ``""``. ``1.0`` is category ``1`` where train has no other way to write it, and the other way
+  round: programs write whole numbers with a point as soon as a cell of their column is empty.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -27,7 +29,7 @@ import numpy as np
 
 from headstart.data.dates import example, swapped
 from headstart.data.rows import TableSamples
-from headstart.errors import DataError
+from headstart.errors import DataError, quoted
 from headstart.types import Column, ColumnKind, Dataset, TableSpec
 
 MAX_CATEGORIES = 255
@@ -35,6 +37,7 @@ MIN_FREQUENCY = 2
 NUM_BINS = 32
 MISSING = ""
 DATE_PARTS = ("days", "month", "weekday")
+_WHOLE = re.compile(r"(-?(?:0|[1-9]\d*))(?:\.0*)?")  # 007 is a code, not a number
 
 
 def fit_table_spec(dataset: Dataset) -> TableSpec:
@@ -123,6 +126,48 @@ def _words(column: Any) -> np.ndarray:
     return np.array(cells, dtype=object).reshape(-1, 1)
 
 
+def _codes(column: Column, words: Sequence[str]) -> np.ndarray:
+    """Return the code of each word, int64, shape (N,): 0 where it is no category of the column."""
+    code = {word: i + 1 for i, word in enumerate(column.categories)}
+    written: dict[str, list[int]] = {}  # whole number → the categories that write it
+    for word, number in code.items():
+        if whole := _WHOLE.fullmatch(word):
+            written.setdefault(whole[1], []).append(number)
+
+    def find(word: str) -> int:
+        if word in code:
+            return code[word]
+        whole = _WHOLE.fullmatch(word)
+        alike = written.get(whole[1], []) if whole else []
+        return alike[0] if len(alike) == 1 else 0
+
+    found = {word: find(word) for word in dict.fromkeys(words)}
+    return np.fromiter((found[word] for word in words), np.int64, len(words))
+
+
+def unseen_notes(spec: TableSpec, table: Any) -> list[str]:
+    """Return a sentence a column on the categories that train did not have, or too rarely to learn.
+
+    Args:
+        spec: The fitted columns.
+        table: As for ``to_cells``.
+    """
+    notes = []
+    for column in spec.columns:
+        if column.kind != "categorical":
+            continue
+        words = _words(table.column(column.name))[:, 0].tolist()
+        codes = _codes(column, words).tolist()
+        unseen = [w for w, code in zip(words, codes, strict=True) if code == 0 and w != MISSING]
+        if unseen:
+            shown = quoted(list(dict.fromkeys(unseen)), limit=4)
+            rows = "1 row" if len(unseen) == 1 else f"{len(unseen):,} rows"
+            notes.append(
+                f"Column '{column.name}' holds categories unknown to the model in {rows}: {shown}."
+            )
+    return notes
+
+
 def _first_numbers(column: Any, kind: ColumnKind) -> np.ndarray:
     """Return float64, shape (N,): numbers, 0/1, or days since 1970-01-01; NaN where missing."""
     import pyarrow as pa
@@ -160,8 +205,8 @@ def check_columns(spec: TableSpec, dataset: Dataset) -> None:
         name, kind = column.name, kinds.get(column.name)
         if kind is None or (kind != column.kind and {kind, column.kind} != {"numeric", "boolean"}):
             found = f"was read as {kind}" if kind else "is missing, or was left out"
-            remedy = "Leave its option out" if kind else "Add it"
-            remedy += ", or load the data with columns=run.model.encoder.spec, as evaluate does."
+            remedy = "Leave its option out; or" if kind else "Add it; if it is there,"
+            remedy += " load the data in Python with columns=run.model.encoder.spec."
             raise DataError(
                 f"Column '{name}' of {dataset.name} {found}; expected {column.kind}, as in the "
                 f"model's training data. {remedy}"
@@ -171,8 +216,8 @@ def check_columns(spec: TableSpec, dataset: Dataset) -> None:
             raise DataError(
                 f"Column '{name}' of {dataset.name} was read as dates such as "
                 f"{example(date_format)}; expected dates such as {example(column.date_format)}, as "
-                f"in the model's training data. Write them as {example('')}, or load the data with "
-                "columns=run.model.encoder.spec, as evaluate does."
+                f"in the model's training data. Write them as {example('')}, or load the data in "
+                "Python with columns=run.model.encoder.spec."
             )
 
 
@@ -188,9 +233,7 @@ def to_cells(spec: TableSpec, table: Any) -> tuple[np.ndarray, np.ndarray]:
     for column in spec.columns:
         cells = table.column(column.name)
         if column.kind == "categorical":
-            code = {word: i + 1 for i, word in enumerate(column.categories)}
-            words = _words(cells)[:, 0].tolist()
-            codes.append(np.fromiter((code.get(word, 0) for word in words), np.int64, len(words)))
+            codes.append(_codes(column, _words(cells)[:, 0].tolist()))
             continue
         values = _first_numbers(cells, column.kind)
         missing = np.isnan(values)

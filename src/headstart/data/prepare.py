@@ -14,7 +14,7 @@ import numpy as np
 
 from headstart import events
 from headstart.data.assembly import check_bad_share
-from headstart.data.columnfit import MISSING, check_columns, to_cells
+from headstart.data.columnfit import check_columns, to_cells, unseen_notes
 from headstart.data.columns import as_arrow
 from headstart.data.images import decode_one
 from headstart.data.inputs import Cells, Terms, Tokens
@@ -25,7 +25,6 @@ from headstart.data.samples import UnreadableImage, take
 from headstart.errors import DataError, did_you_mean, quoted
 from headstart.types import (
     BadSample,
-    Column,
     Dataset,
     ImageSpec,
     Inputs,
@@ -81,8 +80,10 @@ def prepare(
     if isinstance(spec, TableSpec):
         assert isinstance(samples, TableSamples)
         check_columns(spec, dataset)
-        numbers, codes = to_cells(spec, samples.columns())
-        return Cells(numbers, codes, targets, ids, samples.names)
+        table = samples.columns()
+        # what train has too rarely is no news: val and test may bring what it never had
+        notes = [] if split_name == "train" else unseen_notes(spec, table)
+        return Cells(*to_cells(spec, table), targets, ids, samples.names, (), notes)
     assert isinstance(samples, TextSamples)
     inputs = _read_texts(
         samples, targets, ids, spec, tokenizer, vectorizer, f"tokenize {split_name}"
@@ -118,6 +119,7 @@ def prepare_values(
         DataError: The values are of another kind, a column is missing, or a cell does not fit.
 
     Example:
+        >>> from headstart.types import Column
         >>> spec = TableSpec((Column("rooms", "numeric", mean=(5.0,), scale=(2.0,)),))
         >>> prepare_values([{"rooms": 9}], spec).arrays(np.array([0]))[0]
         array([[2.]], dtype=float32)
@@ -219,6 +221,8 @@ def _read_rows(values: Any, spec: TableSpec) -> Cells:
     import pyarrow as pa
 
     read, found, num_rows = _row_columns(values)
+    if num_rows == 0:
+        raise DataError("The table has no rows; expected one a sample. Give at least one row.")
     wanted = [column.name for column in spec.columns]
     missing = [name for name in wanted if name not in found]
     if missing:
@@ -227,18 +231,18 @@ def _read_rows(values: Any, spec: TableSpec) -> Cells:
             f"the rows (found: {quoted(found)}).{did_you_mean(missing[0], found)} The model was "
             "trained with it; add it. Single cells may be empty."
         )
-    columns, notes = {}, []
+    columns = {}
     for column in spec.columns:
         given = read(column.name)
-        cells = canonical(
+        columns[column.name] = canonical(
             given, column.kind, column.name, lambda i: f"row {i + 1}", column.date_format
         )
-        notes += _unseen_note(column, cells)
-        columns[column.name] = cells
+    table = pa.table(columns)
+    notes = unseen_notes(spec, table)
     extra = [name for name in found if name not in wanted]
     if extra:
         notes.append(f"Columns that the model does not know are ignored: {quoted(extra)}.")
-    numbers, codes = to_cells(spec, pa.table(columns))
+    numbers, codes = to_cells(spec, table)
     names = [f"row {i + 1}" for i in range(num_rows)]
     return Cells(numbers, codes, NO_TARGETS, np.arange(num_rows), names, (), notes)
 
@@ -275,16 +279,3 @@ def _row_columns(values: Any) -> tuple[Callable[[str], Any], list[str], int]:
         return as_arrow([row[name] for row in rows])
 
     return read, found, len(rows)
-
-
-def _unseen_note(column: Column, cells: Any) -> list[str]:
-    """Say which categories train did not have, or had too rarely to learn."""
-    if column.kind != "categorical":
-        return []
-    known = {*column.categories, MISSING}
-    unseen = [word for word in cells.to_pylist() if word is not None and word not in known]
-    if not unseen:
-        return []
-    shown = quoted(list(dict.fromkeys(unseen)), limit=4)
-    rows = "1 row" if len(unseen) == 1 else f"{len(unseen):,} rows"
-    return [f"Column '{column.name}' holds categories unknown to the model in {rows}: {shown}."]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,6 +74,7 @@ def evaluate(run: str, data: Data = None, *, device: str = "auto", seed: int = 0
         dataset = _other_data(opened, data) if data is not None else _own_data(opened)
         model = opened.model.to(choose_device(device))
         encoder, schema = model.encoder, model.schema
+        dataset = _as_own_truths(opened, dataset)
         _check_schema(opened, dataset)
         chosen, left_out = _not_learned_from(opened, dataset)
         test = prepare(
@@ -93,6 +94,17 @@ def evaluate(run: str, data: Data = None, *, device: str = "auto", seed: int = 0
     notes += [*dataset.notes, *left_out, *getattr(test, "notes", [])]
     about = {"name": dataset.name, "counts": counts, "notes": notes}
     return Evaluation({"test": scores.to_json()}, opened.model_record, about)
+
+
+def _as_own_truths(run: Run, dataset: Dataset) -> Dataset:
+    """Return the data with truth values written as the run's: programs differ in their case."""
+    own = {name.lower(): name for name in run.classes}
+    other = dataset.schema.classes
+    found = [own[name.lower()] for name in other if name.lower() in own]
+    is_truth = own.keys() == {"true", "false"} and len(own) == len(run.classes)
+    if not is_truth or not len(set(found)) == len(found) == len(other):
+        return dataset
+    return replace(dataset, schema=replace(dataset.schema, classes=tuple(found)))
 
 
 def _check_schema(run: Run, dataset: Dataset) -> None:

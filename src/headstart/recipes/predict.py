@@ -142,6 +142,8 @@ def _rows(run: Run, path: Path, encoding: str | None) -> object:
     header = tuple(source["header"]) if source.get("header") else None
     options = ReadOptions(header=header, encoding=encoding)
     table = read_table(path, path.name, options)
+    if table.num_rows == 0:
+        raise DataError(f"{path} has a header and no rows; expected one row a sample. Add them.")
     if run.model.schema.modality == "table":
         return pa.table({column: table.values(column) for column in table.columns})
     trained = run.model.schema.input_column or "text"

@@ -21,6 +21,9 @@ _MAX_BLOCK_NUMBERS = 2_000_000  # coefficients that L-BFGS learns at once: it ke
 _ROWS_A_CHUNK = 4096
 _MANY_OPERATIONS = 1e10  # of one step of a solver: from here on several threads are worth it
 _NO_PENALTY = 1e-13  # of the summed squares of the features: less is lost in rounding
+# What a feature is off by, at most, of its own size: rounded to float32 when it was made, when it
+# was centred and when it was scaled.
+_ROUNDING = 2.0 * float(np.finfo(np.float32).eps)
 
 
 @dataclass(frozen=True)
@@ -193,10 +196,11 @@ def prepare_ridge(features: np.ndarray, targets: np.ndarray) -> Callable[[float]
     The penalty is that on the summed squares, ||y - Xw||² + penalty ||w||², the intercept free.
     A penalty of 0, or one that rounding would swallow, is ordinary least squares: by LAPACK on the
     features themselves rather than on their products, so that an exact line is found exactly;
-    columns that depend on one another share their weight (least norm).
+    columns that depend on one another share their weight (least norm), as the one-hot columns of
+    a category do beside an intercept.
 
     Args:
-        features: float32, shape (N, D), centred.
+        features: float32, shape (N, D), centred to float32's precision.
         targets: Shape (N,).
 
     Source:
@@ -212,13 +216,31 @@ def prepare_ridge(features: np.ndarray, targets: np.ndarray) -> Callable[[float]
         if penalty > 0 and not parts:
             parts.append(_multiply(features, wanted, is_dual))
         if not parts or penalty <= _NO_PENALTY * np.trace(parts[0][0]):
-            found = np.linalg.lstsq(features.astype(np.float64), wanted, rcond=None)[0]
+            found, offset = _solve_ordinary(features, wanted)
         else:
             inner = _solve_positive(*parts[0], penalty)
-            found = features.T.astype(np.float64) @ inner if is_dual else inner
-        return Solution(np.zeros(1, dtype=np.int64), found[None, :], np.array([middle]), 1)
+            found, offset = (features.T.astype(np.float64) @ inner if is_dual else inner), 0.0
+        intercept = np.array([middle + offset])
+        return Solution(np.zeros(1, dtype=np.int64), found[None, :], intercept, 1)
 
     return ridge
+
+
+def _solve_ordinary(features: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return the least-squares coefficients of least norm, and what is added to the intercept.
+
+    A direction in which dependent columns differ by rounding alone would be fitted to the noise of
+    the targets with weights of any size. So the columns are centred again, in float64: the mean
+    that float32 gives them stays on all rows alike. And singular values are cut where rounding may
+    have made them: entries that are off by r of their own size move a singular value by at most
+    r times the Frobenius norm, which is at most sqrt(min(N, D)) times the largest of them.
+    """
+    exact = features.astype(np.float64)
+    left = exact.mean(axis=0)
+    exact -= left
+    cut = _ROUNDING * math.sqrt(min(exact.shape))
+    found: np.ndarray = np.linalg.lstsq(exact, wanted, rcond=cut)[0]
+    return found, -float(left @ found)
 
 
 def _multiply(
