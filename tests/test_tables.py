@@ -276,7 +276,10 @@ def test_codes_with_a_point_are_known_and_new_ones_get_the_mean(tmp_path):
     note = "Column 'code' holds categories unknown to the model in 2 rows: '9.0'."
     assert note in told
     pd.concat([new_rows.assign(split="test"), frame.assign(split="train")]).to_csv(new, index=False)
-    assert note in hs.evaluate(str(run.path), str(new)).report()
+    told.clear()
+    with listen(lambda kind, fields: told.append(fields["text"]) if kind == "note" else None):
+        assert note in hs.evaluate(str(run.path), str(new)).report()
+    assert told.count(note) == 1
 
 
 def test_a_file_with_a_header_alone_is_refused_by_its_name(tmp_path):

@@ -85,13 +85,16 @@ def evaluate(run: str, data: Data = None, *, device: str = "auto", seed: int = 0
             vectorizer=encoder.vectorizer,
             indices=chosen,
         )
+        said = list(getattr(test, "notes", []))
+        for note in said:
+            emit("note", text=note)
         logits = run_batches(model, test, model, name="evaluate")
         outputs = model_outputs(model, logits)
         scores = score(outputs, _own_targets(opened, dataset, test.targets), schema, seed=seed)
         emit("next", command=f"headstart predict {opened.path} …")
     counts = {"test": len(test)}
     notes = [f"{len(test.bad_samples)} samples could not be read."] if test.bad_samples else []
-    notes += [*dataset.notes, *left_out, *getattr(test, "notes", [])]
+    notes += [*dataset.notes, *left_out, *said]
     about = {"name": dataset.name, "counts": counts, "notes": notes}
     return Evaluation({"test": scores.to_json()}, opened.model_record, about)
 
