@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -229,6 +230,48 @@ def test_predict_names_the_file_that_cannot_be_used(run, tmp_path):
         hs.predict(str(run.path), [str(tmp_path / "empty")])
     with pytest.raises(RunFolderError, match="is not a run folder"):
         hs.predict(str(tmp_path / "empty"), [])
+
+
+def test_predict_takes_images_in_any_form_that_training_takes(run, data, tmp_path):
+    arrays = [np.squeeze(data.test.samples.read(place)) for place in range(140)]
+    stacked = np.stack(arrays)
+    expected = [p.probabilities for p in run.predict(arrays)]
+    Image.fromarray(arrays[0]).save(tmp_path / "0.png")
+    for given in (
+        stacked,
+        stacked[..., None],
+        stacked[:, None],
+        torch.from_numpy(stacked),
+        stacked / 255,
+        [Image.fromarray(array) for array in arrays],
+        [array / np.float32(255) for array in arrays],
+        [torch.from_numpy(array) for array in arrays],
+        [Image.open(tmp_path / "0.png"), str(tmp_path / "0.png"), *arrays[2:]],
+    ):
+        found = [p.probabilities for p in run.predict(given)]
+        assert found[0] == expected[0]
+        assert found[2:] == expected[2:]
+        assert len(found) == 140
+    found = run.predict([arrays[0], str(tmp_path / "0.png")])
+    assert [p.name for p in found] == ["image 1", str(tmp_path / "0.png")]
+    assert run.predict(stacked)[139].name == "image 140"
+
+
+def test_predict_says_what_images_it_takes(run):
+    image = Image.new("L", (8, 8))
+    for given, words in (
+        (image, "not one Image: paths, encoded bytes, PIL images"),
+        (5, "not one int"),
+        ([image, 5], "Image 2 is a int; expected paths"),
+        ([np.full((8, 8), 2.0)], r"Image 1 \(as one of N\) holds floats .* not in \[0, 1\]"),
+        (np.zeros((8, 8, 3), np.uint8), "looks like one image in colour"),
+        (np.zeros((8, 8), np.uint8), r"The array of images has shape \(8, 8\)"),
+        ([Image.new("F", (8, 8))], "'image 1' cannot be used: .*floating point"),
+        ([Image.new("L", (0, 8))], "'image 1' cannot be used: it has 0 x 8 pixels"),
+        (pa.table({"a": [1]}), "A Table was given to a model of images"),
+    ):
+        with pytest.raises(DataError, match=words):
+            run.predict(given)
 
 
 def test_a_run_is_opened_and_told(run):

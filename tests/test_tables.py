@@ -146,6 +146,7 @@ def test_reopened_run_predicts_the_same_from_a_file(tmp_path):
     run = finetune(hs.load(str(path), label="target"), "scratch/linear", tmp_path / "run")
     assert run.metrics["test"]["figures"]["accuracy"]["value"] > 0.93
     found = hs.predict(str(run.path), [str(path)])
+    assert [p.name for p in found[:2]] == [f"{path} row 1", f"{path} row 2"]
     assert len(found) == len(frame)
     assert np.mean([p.label == t for p, t in zip(found, frame["target"], strict=True)]) > 0.95
 

@@ -5,6 +5,7 @@ from hashlib import sha256
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -187,7 +188,7 @@ def test_predict_reads_the_encoding_that_is_said_and_takes_no_gap_for_a_word(few
     with pytest.raises(OptionError, match="encoding is 'gb1803', which is unknown"):
         hs.predict(run, [str(rows)], encoding="gb1803")
     gap.write_text("text,id\nwarm and kind,1\n,2\n")
-    with pytest.raises(DataError, match="'text 2' cannot be used: the text is empty"):
+    with pytest.raises(DataError, match=r"gap.csv row 2' cannot be used: the text is empty"):
         hs.predict(run, [str(gap)])
 
 
@@ -216,6 +217,100 @@ def test_predict_reads_files_of_text_as_the_training_data_was_read(tmp_path):
     assert _text(str(files[0]), "utf-8") == _text(str(files[0]), None) == words[0]
     with pytest.raises(DataError, match=r"nowhere.txt does not exist; expected a text file"):
         hs.predict(run, [str(tmp_path / "nowhere.txt")])
+
+
+@pytest.fixture(scope="module")
+def reviews_run(tmp_path_factory):
+    data = hs.load(make_reviews(60)[["review", "label"]])
+    return finetune(data, "scratch/tfidf", tmp_path_factory.mktemp("reviews") / "run")
+
+
+def test_predict_takes_the_text_column_of_tables_in_memory(reviews_run):
+    frame = make_reviews(140)[["label", "review"]]
+    texts = frame["review"].tolist()
+    expected = reviews_run.predict(texts)
+    assert [p.name for p in expected] == [f"text {i + 1}" for i in range(len(texts))]
+    table = pa.Table.from_pandas(frame)
+    for given in (frame, table, frame["review"], table["review"], np.array(texts), iter(texts)):
+        assert reviews_run.predict(given) == expected
+    renamed = frame.rename(columns={"review": "text"})
+    assert reviews_run.predict(renamed) == expected
+    assert reviews_run.predict(texts[:2], names=["a", "b"])[1].name == "b"
+    with pytest.raises(DataError, match="There are 1 names for 2 samples"):
+        reviews_run.predict(texts[:2], names=["a"])
+    body = frame.rename(columns={"review": "body"})
+    for given, where in ((body, "DataFrame"), (pa.Table.from_pandas(body), "pyarrow Table")):
+        with pytest.raises(
+            DataError, match=rf"'review' is missing in the {where} \(found: 'label'"
+        ):
+            reviews_run.predict(given)
+    frame.loc[130, "review"] = None
+    with pytest.raises(DataError, match="'text 131' cannot be used: the text is empty"):
+        reviews_run.predict(frame)
+
+
+@pytest.mark.parametrize("start", ["scratch/tfidf", "scratch/bert-tiny"])
+def test_predict_says_that_a_text_is_empty_however_few_there_are(few, reviews_run, tmp_path, start):
+    run = reviews_run
+    if start != "scratch/tfidf":
+        run = finetune(few, start, tmp_path / "run", num_steps=1, batch_size=4)
+    file = tmp_path / "empty.txt"
+    file.write_text("")
+    for given in ([""], ["good", ""], [" "]):
+        with pytest.raises(DataError, match=r"text .' cannot be used: the text is empty. Exp"):
+            run.predict(given)
+    with pytest.raises(DataError, match=r"empty.txt' cannot be used: the text is empty"):
+        hs.predict(str(run.path), [str(file)])
+    with pytest.raises(DataError, match="'text 1' cannot be used: the text is empty"):
+        hs.predict(str(run.path), [""])
+    assert run.predict([]) == []
+
+
+def test_predict_refuses_what_is_no_text(reviews_run, tmp_path):
+    for given, words in (
+        ([tmp_path / "t.txt"], r"The path .*t.txt' was given to a model of texts"),
+        (5, "not one int"),
+        ("good", "not one str"),
+        ([3.5], "it is a float, not a text"),
+        ([{"review": "good"}], "A dict was given to a model of texts"),
+    ):
+        with pytest.raises(DataError, match=words):
+            reviews_run.predict(given)
+
+
+def test_predict_names_and_orders_samples_as_they_were_given(reviews_run, tmp_path):
+    run, folder = str(reviews_run.path), tmp_path / "more"
+    (folder / "deep").mkdir(parents=True)
+    texts = make_reviews(6)["review"].tolist()
+    b, a, rows = folder / "deep" / "b.txt", folder / "a.txt", tmp_path / "rows.csv"
+    b.write_text(texts[1])
+    a.write_text(texts[0])
+    (folder / "note.md").write_text("no text")
+    make_reviews(6)[["review"]][2:4].to_csv(rows, index=False)
+    found = hs.predict(run, [texts[4], str(rows), str(folder), texts[5], b])
+    assert [p.name for p in found] == [
+        *("text 1", f"{rows} row 1", f"{rows} row 2", str(a), str(b), "text 2", str(b)),
+    ]
+    expected = reviews_run.predict([texts[i] for i in (4, 2, 3, 0, 1, 5, 1)])
+    assert [p.probabilities for p in found] == [p.probabilities for p in expected]
+
+
+def test_predict_takes_no_file_for_a_text_and_no_text_for_a_file(reviews_run, tmp_path):
+    run = str(reviews_run.path)
+    book, folder = tmp_path / "new.xlsx", tmp_path / "folder"
+    book.write_bytes(b"PK")
+    folder.mkdir()
+    with pytest.raises(DataError, match=r"new.xlsx is a file whose content is not known"):
+        hs.predict(run, [str(book)])
+    with pytest.raises(DataError, match=r"folder holds no text files; expected some .* in .txt"):
+        hs.predict(run, [str(folder)])
+    with pytest.raises(DataError, match=r"gone.md does not exist"):
+        hs.predict(run, [tmp_path / "gone.md"])
+    long = "warm and kind " * 1000
+    found = hs.predict(run, [long, long + "notes.txt", long + "rows.csv", "either/or", "a"])
+    assert [p.name for p in found] == [f"text {i}" for i in range(1, 6)]
+    with pytest.raises(DataError, match="'text 1' cannot be used: the text holds a NUL"):
+        hs.predict(run, ["warm\0.txt"])
 
 
 def test_predict_refuses_an_encoding_where_nothing_is_decoded(few, tmp_path):

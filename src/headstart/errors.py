@@ -3,7 +3,7 @@
 A message says what is wrong (value and place), what was expected, and what to do:
 
     Column 'label' is missing in reviews.csv (found: 'id', 'text', 'category'). Name the target
-    column, for example --label category.
+    column, for example --label category (label='category' of load).
 
     HeadstartError            exit code 1
     ├── OptionError           2    an option's value, or options that contradict each other

@@ -84,50 +84,71 @@ class Run:
 
         return render_text(self.metrics, self.model_record, self.data, self.options)
 
-    def predict(self, samples: Any) -> list[Prediction]:
+    def predict(self, samples: Any, *, names: Sequence[str] | None = None) -> list[Prediction]:
         """Predict new samples.
 
         Args:
-            samples: Images: paths, encoded bytes, or uint8 arrays (H, W) or (H, W, C). Texts: str.
-                Tables: rows as dicts, a DataFrame, or a pyarrow Table.
+            samples: Images: a list of paths, encoded bytes, PIL images, or arrays (H, W) or (H, W,
+                C) of uint8 or of floats in [0, 1]; or one array of all, as training takes it.
+                Texts: a list of str, a pandas column, or a DataFrame or pyarrow Table with the
+                column of the training data (or ``text``); no paths. Tables: rows as dicts, a
+                DataFrame, or a pyarrow Table.
+            names: What to call each sample in answers and errors; when not given, an image that is
+                a path has its path, everything else its kind and number: "text 1", "row 1".
 
         Returns:
             One prediction a sample, in order.
 
         Raises:
-            DataError: If a sample cannot be read, or a column is missing.
+            DataError: If a sample cannot be read, a column is missing, or names are not as many as
+                samples.
 
         Example:
             >>> run.predict(["new.jpg"])[0].label  # doctest: +SKIP
             'rose'
         """
+        from headstart.data.given import as_samples, sample_names
+
+        encoder, schema = self.model.encoder, self.model.schema
+        given = as_samples(samples, encoder.spec, schema.input_column)
+        if isinstance(encoder.spec, TableSpec):
+            return self._predict_part(given, names)
+        called = sample_names(given, encoder.spec) if names is None else list(names)
+        _check_names(called, len(given))
+        found: list[Prediction] = []
+        # images and texts are read in parts, so that a folder of photos need not fit into memory
+        for start in range(0, len(given), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            found += self._predict_part(given[part], called[part])
+        return found
+
+    def _predict_part(self, samples: Any, names: Sequence[str] | None) -> list[Prediction]:
+        """Return the predictions of so many samples as fit into memory."""
         from headstart.data import prepare_values
         from headstart.model import run_batches
         from headstart.tuning.outputs import model_outputs
 
         model = self.model
         encoder, schema = model.encoder, model.schema
-        found: list[Prediction] = []
-        # a sequence is read in parts, so that a folder of photos need not fit into memory
-        parts = [samples]
-        if isinstance(samples, list | tuple):
-            parts = [samples[i : i + _CHUNK] for i in range(0, len(samples), _CHUNK)]
-        for part in parts:
-            inputs = prepare_values(
-                part, encoder.spec, tokenizer=encoder.tokenizer, vectorizer=encoder.vectorizer
+        inputs = prepare_values(
+            samples,
+            encoder.spec,
+            tokenizer=encoder.tokenizer,
+            vectorizer=encoder.vectorizer,
+            names=names,
+        )
+        if inputs.bad_samples:
+            bad = inputs.bad_samples[0]
+            raise DataError(
+                f"'{bad.name}' cannot be used: {bad.reason}. Expected a whole "
+                f"{schema.modality}; replace it or leave it out."
             )
-            if inputs.bad_samples:
-                bad = inputs.bad_samples[0]
-                raise DataError(
-                    f"'{bad.name}' cannot be used: {bad.reason}. Expected a whole "
-                    f"{schema.modality}; replace it or leave it out."
-                )
-            for note in getattr(inputs, "notes", []):
-                emit("note", text=note)
-            outputs = model_outputs(model, run_batches(model, inputs, model))
-            names = [_name(part, place, len(found)) for place in range(len(inputs))]
-            found += _predictions(schema, names, outputs)
-        return found
+        for note in getattr(inputs, "notes", []):
+            emit("note", text=note)
+        called = inputs.names if names is None else names
+        _check_names(called, len(inputs))
+        outputs = model_outputs(model, run_batches(model, inputs, model))
+        return _predictions(schema, called, outputs)
 
     def coefficients(self) -> tuple[dict[str, float], float]:
         """Return the weights of a linear regression in the columns' own units, and the intercept.
@@ -170,11 +191,12 @@ class Run:
         return record
 
 
-def _name(part: Any, place: int, before: int) -> str:
-    """Return what a person calls one sample: its path, or its number."""
-    if isinstance(part, list | tuple) and isinstance(part[place], Path):
-        return str(part[place])
-    return f"item {before + place + 1}"
+def _check_names(names: Sequence[str], number: int) -> None:
+    if len(names) != number:
+        raise DataError(
+            f"There are {len(names):,} names for {number:,} samples; expected one for each. Give "
+            "as many names, or none."
+        )
 
 
 def _predictions(schema: Schema, names: Sequence[str], outputs: np.ndarray) -> list[Prediction]:

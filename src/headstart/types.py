@@ -381,7 +381,7 @@ class Prediction:
     """What a model says of one sample.
 
     Attributes:
-        name: The sample's path or row.
+        name: The sample's path, row or number; "reviews.csv row 3", "text 1".
         label: The most probable class; under multi-label all that are more likely than not, joined
             by ", "; under regression the value as text.
         probability: Of the most probable class; NaN under regression.

@@ -214,3 +214,19 @@ def test_damaged_bytes_end_in_one_kind_of_error(spec, encode):
                 outcomes.add("refused")
     assert outcomes == {"read", "refused"}
     assert OSError in PILLOW_ERRORS
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "P", "CMYK", "1", "I;16"])
+def test_decode_one_reads_a_pillow_image_as_its_file(spec, mode):
+    pixels = RNG.integers(0, 256, (20, 30, 3), np.uint8)
+    image = Image.fromarray(pixels)
+    image = Image.fromarray(pixels[..., 0].astype(np.uint16) * 257) if mode == "I;16" else image
+    image = image.convert(mode) if mode != "I;16" else image
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    file = io.BytesIO()
+    image.save(file, "JPEG" if mode == "CMYK" else "PNG", exif=exif)
+    opened = Image.open(io.BytesIO(file.getvalue()))
+    found = decode_one(opened, spec())
+    assert np.array_equal(found, decode_one(file.getvalue(), spec()))
+    assert opened.size == (30, 20)  # the caller's image stays as it was

@@ -80,7 +80,7 @@ def test_image_array_makes_no_copy_of_uint8():
         (X[:0], r"X has shape \(0, 9, 8\)"),
         (np.zeros((4, 2, 8, 8), np.uint8), "no axis of 1 or 3 channels"),
         (np.zeros((4, 3, 8, 3), np.uint8), "channels first or last"),
-        (X.astype(np.int64), r"X holds int64.*X.astype\('uint8'\)"),
+        (X.astype(np.int64), r"X holds int64.*example .astype\('uint8'\)"),
         (X.astype(bool), "X holds bool"),
         (X.astype(float), r"floats from 0 on that are not in \[0, 1\] \(0 to 255\)"),
         (X / 255 - 0.5, r"not in \[0, 1\] \(-0.5 to 0.5\)"),

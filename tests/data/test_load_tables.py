@@ -203,7 +203,7 @@ def test_load_says_the_label_column_is_missing(folder):
         load(path)
     assert str(caught.value) == (
         "Column 'label' is missing in data.csv (found: 'id', 'image', 'category'). "
-        "Name the target column, for example --label category."
+        "Name the target column, for example --label category (label='category' of load)."
     )
     with pytest.raises(DataError, match="Did you mean 'category'"):
         load(path, label="categroy")

@@ -50,7 +50,7 @@ def read_pair(X: object, y: object, options: ReadOptions) -> Records:
     if texts is not None:
         names = [f"X[{i}]" for i in range(len(texts))]
         return _records("arrays", "text", TextSamples(texts, names), y, options)
-    array = _to_numpy(X, "X")
+    array = to_numpy(X, "X")
     if array.ndim in (1, 2) and array.dtype != np.uint8 and array.size:
         return _read_rows(array, y, options)
     if array.ndim == 2 and array.size:
@@ -78,7 +78,7 @@ def read_arrays(
     Raises:
         DataError: The shapes or the values are others.
     """
-    X = image_array(_to_numpy(images, "X"))
+    X = image_array(to_numpy(images, "X"))
     samples = ArraySamples(X, [f"X[{i}]" for i in range(len(X))])
     return _records(name, "image", samples, targets, options or ReadOptions())
 
@@ -119,7 +119,7 @@ def _target_values(
     ):
         values: Sequence[object] = y
     else:
-        array = _to_numpy(y, "y")
+        array = to_numpy(y, "y")
         if array.ndim == 2 and array.shape[1] == 1 and modality != "image":
             array = array[:, 0]
         if array.ndim == 2 and options.known_task == "multi-label":
@@ -208,45 +208,50 @@ def _read_frame(frame: Any, y: Any, options: ReadOptions) -> Records:
         raise DataError(
             f"X has a column '{name}', which is also the name of y. Rename y, or drop the column."
         )
-    values = _to_numpy(y, "y") if not isinstance(y, list) else y
+    values = to_numpy(y, "y") if not isinstance(y, list) else y
     if len(values) != len(frame):
         raise DataError(f"X has {len(frame)} rows and y {len(values)} targets; expected as many.")
     joined = frame.assign(**{name: list(values)})
     return read_tables([(FrameTable(joined), None)], "DataFrame", replace(options, label=name))
 
 
-def image_array(X: np.ndarray) -> np.ndarray:
+def image_array(X: np.ndarray, what: str = "X") -> np.ndarray:
     """Return uint8 images, shape (N, H, W, C), without a copy where they are that already.
 
     Args:
         X: uint8, or floats in [0, 1]; shape (N, H, W), (N, H, W, C) or (N, C, H, W).
+        what: What to call X in messages.
 
     Raises:
         DataError: Shape, dtype or range are others.
     """
     if X.ndim not in (3, 4) or 0 in X.shape:
-        raise DataError(f"X has shape {X.shape}. {EXPECTED}")
+        raise DataError(f"{what} has shape {X.shape}. {EXPECTED}")
     if X.ndim == 3:
         X = X[..., None]
     else:
         is_last, is_first = X.shape[3] in (1, 3), X.shape[1] in (1, 3)
         if is_last and is_first:
             raise DataError(
-                f"X has shape {X.shape}, which can be read with the channels first or last. "
+                f"{what} has shape {X.shape}, which can be read with the channels first or last. "
                 "Give grey images as (N, H, W)."
             )
         if not (is_last or is_first):
-            raise DataError(f"X has shape {X.shape}, so no axis of 1 or 3 channels. {EXPECTED}")
+            raise DataError(
+                f"{what} has shape {X.shape}, so no axis of 1 or 3 channels. {EXPECTED}"
+            )
         if is_first:
             X = np.ascontiguousarray(X.transpose(0, 2, 3, 1))
     if X.dtype == np.uint8:
         return X
     if not np.issubdtype(X.dtype, np.floating):
-        raise DataError(f"X holds {X.dtype}. {EXPECTED} Convert it, for example X.astype('uint8').")
-    return _float_to_uint8(X)
+        raise DataError(
+            f"{what} holds {X.dtype}. {EXPECTED} Convert it, for example .astype('uint8')."
+        )
+    return _float_to_uint8(X, what)
 
 
-def _float_to_uint8(X: np.ndarray) -> np.ndarray:
+def _float_to_uint8(X: np.ndarray, what: str) -> np.ndarray:
     pixels = np.empty(X.shape, np.uint8)
     for start in range(0, len(X), 1024):  # so that no second float copy of everything exists
         part = X[start : start + 1024]
@@ -254,14 +259,14 @@ def _float_to_uint8(X: np.ndarray) -> np.ndarray:
         if not (low >= 0 and high <= 1):  # also NaN
             bad = "NaN" if np.isnan(low) or np.isnan(high) else f"{low:.4g} to {high:.4g}"
             raise DataError(
-                f"X holds floats from {start} on that are not in [0, 1] ({bad}). {EXPECTED} "
+                f"{what} holds floats from {start} on that are not in [0, 1] ({bad}). {EXPECTED} "
                 "Undo the normalisation, or convert to uint8."
             )
         pixels[start : start + 1024] = np.rint(part * 255).astype(np.uint8)
     return pixels
 
 
-def _to_numpy(values: Any, what: str) -> np.ndarray:
+def to_numpy(values: Any, what: str) -> np.ndarray:
     """Return an array of an array, a tensor on any device, a pandas column, or a list."""
     if hasattr(values, "detach") and hasattr(values, "cpu"):
         tensor = values.detach().cpu()

@@ -91,14 +91,17 @@ def read_header(data: bytes) -> Header:
     return Header(height, width)
 
 
-def decode_one(source: str | Path | bytes | np.ndarray, spec: ImageSpec) -> np.ndarray:
+def decode_one(
+    source: str | Path | bytes | np.ndarray | Image.Image, spec: ImageSpec
+) -> np.ndarray:
     """Return one image as the pixels a model with this preprocessing reads.
 
     Convert to ``spec.decode_channels`` channels, resize the shorter side to ``spec.decode_size``
     (antialiased), crop the centre square.
 
     Args:
-        source: Path, encoded bytes, or a uint8 array (H, W) or (H, W, C) with C 1, 3 or 4 (RGBA).
+        source: Path, encoded bytes, a uint8 array (H, W) or (H, W, C) with C 1, 3 or 4 (RGBA), or a
+            PIL image.
         spec: The preprocessing that belongs to the model.
 
     Returns:
@@ -115,6 +118,8 @@ def decode_one(source: str | Path | bytes | np.ndarray, spec: ImageSpec) -> np.n
     size = spec.decode_size
     if isinstance(source, np.ndarray):
         image = _from_array(source)
+    elif isinstance(source, Image.Image):
+        image = _from_pillow(source)
     else:
         name = None if isinstance(source, bytes) else str(source)
         try:
@@ -152,15 +157,19 @@ def _open(data: bytes) -> ImageFile.ImageFile:
                 f"the {name} file is truncated or damaged ({_words(error)})"
             ) from error
         width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise UnreadableImage(
-                f"{width} x {height} pixels are {width * height / 1e6:,.0f} megapixels, more than "
-                f"the limit of {MAX_PIXELS // 1_000_000}"
-            )
-        if width < 1 or height < 1:
-            raise UnreadableImage(f"it has {width} x {height} pixels")
+        _check_size(width, height)
         return image
     raise UnreadableImage(_foreign(data))
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise UnreadableImage(
+            f"{width} x {height} pixels are {width * height / 1e6:,.0f} megapixels, more than "
+            f"the limit of {MAX_PIXELS // 1_000_000}"
+        )
+    if width < 1 or height < 1:
+        raise UnreadableImage(f"it has {width} x {height} pixels")
 
 
 def _foreign(data: bytes) -> str:
@@ -182,17 +191,30 @@ def _foreign(data: bytes) -> str:
 def _load(data: bytes, size: int) -> Image.Image:
     """Return the decoded first frame, upright, 8 bits a channel, opaque; any of L, RGB, CMYK."""
     opened = _open(data)
+    # draft only ever reduces to at least the size asked for: twice what the resize needs.
+    return _upright(opened, (2 * size, 2 * size))
+
+
+def _from_pillow(image: Image.Image) -> Image.Image:
+    """Return what a file of this image would give; the caller's image is left as it is."""
+    width, height = image.size
+    _check_size(width, height)
+    return _upright(image, None)
+
+
+def _upright(image: Image.Image, draft: tuple[int, int] | None) -> Image.Image:
+    """Return the decoded image, upright and flattened; read at a reduced scale if asked to."""
     try:
-        # draft only ever reduces to at least the size asked for: twice what the resize needs.
-        opened.draft(None, (2 * size, 2 * size))
-        opened.load()
-        image = _flatten(opened)
+        if draft is not None:
+            image.draft(None, draft)
+        image.load()
+        flat = _flatten(image)
     except PILLOW_ERRORS as error:
         raise UnreadableImage(
             f"the image data is truncated or damaged ({_words(error)})"
         ) from error
-    transpose = TRANSPOSES.get(_orientation(opened))
-    return image if transpose is None else image.transpose(transpose)
+    transpose = TRANSPOSES.get(_orientation(image))
+    return flat if transpose is None else flat.transpose(transpose)
 
 
 def _flatten(image: Image.Image) -> Image.Image:

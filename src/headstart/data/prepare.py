@@ -6,7 +6,6 @@ use the same functions underneath, so that a sample looks the same to the model 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from headstart import events
 from headstart.data.assembly import check_bad_share
 from headstart.data.columnfit import check_columns, to_cells, unseen_notes
 from headstart.data.columns import as_arrow
+from headstart.data.given import as_samples, sample_names
 from headstart.data.images import decode_one
 from headstart.data.inputs import Cells, Terms, Tokens
 from headstart.data.kinds import canonical
@@ -102,15 +102,22 @@ def prepare_values(
     *,
     tokenizer: Tokenizer | None = None,
     vectorizer: Vectorizer | None = None,
+    input_column: str | None = None,
+    names: Sequence[str] | None = None,
 ) -> Inputs:
     """Return what a user hands to ``predict`` as the inputs of an encoder; without targets.
 
     Args:
-        values: Images (paths, encoded bytes or uint8 arrays), texts, or rows: a list of dicts, a
-            DataFrame or a pyarrow Table. Columns that the model does not know are ignored.
+        values: Images (paths, encoded bytes, PIL images, or arrays of uint8 or of floats in
+            [0, 1]), texts (a list, or a DataFrame or pyarrow Table with their column), or rows: a
+            list of dicts, a DataFrame or a pyarrow Table. Columns that the model does not know are
+            ignored.
         spec: The preprocessing of the encoder.
         tokenizer: Its tokenizer, where the spec asks for tokens.
         vectorizer: Its vectorizer, where the spec asks for terms.
+        input_column: The column of the training data that held the texts; ``text`` is taken, too.
+        names: What to call each image or text, N of them; paths and "text 1", "image 1" … when not
+            given.
 
     Returns:
         The inputs; what cannot be used is listed in ``bad_samples``.
@@ -126,22 +133,13 @@ def prepare_values(
     """
     if isinstance(spec, TableSpec):
         return _read_rows(values, spec)
-    if isinstance(values, (str, bytes, os.PathLike, Mapping)):
-        raise DataError(
-            f"Expected a list of samples, not one {type(values).__name__}. Put it into a list."
-        )
+    given = as_samples(values, spec, input_column)
+    called = sample_names(given, spec) if names is None else list(names)
     if isinstance(spec, TextSpec):
-        texts = list(values)
-        strange = next((v for v in texts if isinstance(v, (bytes, Mapping, np.ndarray))), None)
-        if strange is not None:
-            raise DataError(
-                f"A {type(strange).__name__} was given to a model of texts; expected str. Give a "
-                "list of texts."
-            )
-        samples = TextSamples(texts, [f"text {i + 1}" for i in range(len(texts))])
-        ids = np.arange(len(texts), dtype=np.int64)
+        ids = np.arange(len(given), dtype=np.int64)
+        samples = TextSamples(given, called)
         return _read_texts(samples, NO_TARGETS, ids, spec, tokenizer, vectorizer, "tokenize")
-    return _read_images(list(values), spec)
+    return _read_images(given, called, spec)
 
 
 def _check_modality(dataset: Dataset, spec: Spec) -> None:
@@ -153,10 +151,9 @@ def _check_modality(dataset: Dataset, spec: Spec) -> None:
         )
 
 
-def _read_images(values: list[Any], spec: ImageSpec) -> Pixels:
+def _read_images(values: list[Any], called: Sequence[str], spec: ImageSpec) -> Pixels:
     images, names, bad = [], [], []
-    for i, value in enumerate(values):
-        name = str(value) if isinstance(value, (str, os.PathLike)) else f"image {i + 1}"
+    for value, name in zip(values, called, strict=True):
         try:
             images.append(decode_one(value, spec))
             names.append(name)

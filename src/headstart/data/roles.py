@@ -149,7 +149,11 @@ def need_column(table: Table, column: str, role: str, option: str) -> None:
         "text": ("text", "review", "sentence", "content"),
     }
     example = next((c for c in likely.get(role, ()) if c in table.columns), example)
-    remedy = f"Name the {role} column, for example {option} {example}."
+    # the command line and Python come through here alike, and so the sentence serves both
+    keyword = option.removeprefix("--").replace("-", "_")
+    remedy = (
+        f"Name the {role} column, for example {option} {example} ({keyword}='{example}' of load)."
+    )
     if any(as_number(name) is not None or len(name) > 40 for name in table.columns):
         remedy = (
             "If the first row is data and no header, name all columns with --header; otherwise "

@@ -105,10 +105,10 @@ def _require_native(model: Model) -> tuple[TextNetwork, TextTokenizer]:
         )
     if network.pooling != "native":
         raise ExportError(
-            f"The model from '{address}' averages the last hidden states (pooling 'mean'), which "
-            f"its classifier in transformers does not do, so the logits would differ. Expected "
-            f"pooling 'native'. Fine-tune again with pooling 'native', or serve the run folder "
-            f"with headstart."
+            f"The model from '{address}' averages the last hidden states, as --strategy head does "
+            f"for sentence encoders, and its classifier in transformers does not, so the logits "
+            f"would differ. Expected a model trained with another strategy. Fine-tune again with "
+            f"--strategy lora, last-n, lp-ft or full, or serve the run folder with headstart."
         )
     return network, tokenizer
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from headstart.errors import DataError, OptionError, quoted
+from headstart.errors import DataError, OptionError
 from headstart.reporting.console import attached
 from headstart.run import Run
 from headstart.types import Prediction
+
+if TYPE_CHECKING:
+    from headstart.data.columns import Table
 
 _ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 
@@ -19,15 +24,16 @@ def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> l
 
     Args:
         run: A run folder.
-        files: Images: files, or folders of image files. Texts: the texts themselves, or .txt files.
-            Texts and tables: CSV, TSV, Parquet or JSONL files with the columns of the training
-            data.
+        files: Images: files, or folders of image files. Texts: the texts themselves, .txt files, or
+            folders of them. Texts and tables: CSV, TSV, Parquet or JSONL files with the columns of
+            the training data. What exists as a file or folder is never taken as a text itself.
         encoding: How bytes of text files stand for characters, for example gb18030; that of the
             training data when not given. For CSV, TSV, JSONL and .txt files.
 
     Returns:
-        One prediction a sample: the class with its calibrated probability and those of all
-        classes, or the value.
+        One prediction a sample, in the order given: the class with its calibrated probability and
+        those of all classes, or the value. Its name is the path of an image or .txt file, "FILE row
+        N" in a table, and "text N" for the Nth of the texts given themselves.
 
     Raises:
         OptionError: If the encoding is unknown, or nothing given is a file of text.
@@ -39,15 +45,20 @@ def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> l
         >>> hs.predict("runs/digits", ["seven.png"])[0].label  # doctest: +SKIP
         '7'
     """
+    import pyarrow as pa
+
     from headstart.data.folder import TABLE_SUFFIXES
     from headstart.data.options import ReadOptions, option_problems
 
     if problems := option_problems(ReadOptions(encoding=encoding)):
         raise OptionError(" ".join(problems))
     opened = run if isinstance(run, Run) else Run(run)
-    several = [files] if isinstance(files, str | Path) else files
-    given = [str(file) for file in several]
+    several = [files] if isinstance(files, str | os.PathLike) else files
     modality = opened.model.schema.modality
+    given = [str(file) for file in several]
+    if modality == "text":
+        # a path stays one: only a str can be a text itself
+        given = [w for file in several for w in _text_files(str(file), isinstance(file, str))]
     if encoding is not None:
         _refuse_encoding(encoding, modality, given)
     source = opened.data.get("source") or {}  # how the training data was read
@@ -55,19 +66,20 @@ def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> l
     with attached():
         if modality == "image":
             return opened.predict([path for file in given for path in _images(Path(file))])
+        if modality == "text":
+            texts, names = _texts(opened, given, encoding)
+            return opened.predict(texts, names=names)
         found: list[Prediction] = []
-        texts: list[str] = []
         for word in given:
-            if word.lower().endswith(TABLE_SUFFIXES):
-                found += opened.predict(_rows(opened, Path(word), encoding))
-            elif modality == "table":
+            if not word.lower().endswith(TABLE_SUFFIXES):
                 raise DataError(
                     f"'{word}' is no table; expected a file with the columns of the training data, "
                     f"whose name ends in {', '.join(TABLE_SUFFIXES)}. Give such a file."
                 )
-            else:
-                texts.append(_text(word, encoding))
-        return found + (opened.predict(texts) if texts else [])
+            table = _table(opened, word, encoding)
+            rows = pa.table({column: table.values(column) for column in table.columns})
+            found += opened.predict(rows, names=_row_names(word, table))
+        return found
 
 
 def _refuse_encoding(encoding: str, modality: str, given: Sequence[str]) -> None:
@@ -86,7 +98,7 @@ def _refuse_encoding(encoding: str, modality: str, given: Sequence[str]) -> None
 
 def _images(path: Path) -> list[Path]:
     """Return the image files that a path stands for."""
-    if path.is_dir():
+    if os.path.isdir(path):  # Path.is_dir raises where a name is too long
         inside = sorted(
             Path(folder) / name
             for folder, _, names in os.walk(path)
@@ -99,19 +111,89 @@ def _images(path: Path) -> list[Path]:
                 f"Name the files themselves."
             )
         return inside
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DataError(
             f"{path} does not exist; expected an image file or a folder of them. Check the path."
         )
     return [path]
 
 
+def _text_files(word: str, is_text: bool) -> list[str]:
+    """Return what a word stands for: the .txt files of a folder, a file, or the text itself.
+
+    Args:
+        word: A path, or a text.
+        is_text: Whether a word that is no path may be a text.
+    """
+    from headstart.data.folder import TABLE_SUFFIXES
+
+    if os.path.isdir(word):
+        inside = sorted(
+            str(Path(folder) / name)
+            for folder, _, names in os.walk(word)
+            for name in names
+            if name.lower().endswith(".txt")
+        )
+        if not inside:
+            raise DataError(
+                f"{word} holds no text files; expected some that end in .txt. Name the files "
+                f"themselves."
+            )
+        return inside
+    if word.lower().endswith((".txt", *TABLE_SUFFIXES)) and _can_be_path(word):
+        return [word]
+    if os.path.exists(word):
+        raise DataError(
+            f"{word} is a file whose content is not known; expected texts in .txt, or a table that "
+            f"ends in {', '.join(TABLE_SUFFIXES)}. Save it as one of these."
+        )
+    if not is_text:
+        raise DataError(
+            f"{word} does not exist; expected a text file. Check the path, or give the text itself "
+            f"as a str."
+        )
+    return [word]
+
+
+def _can_be_path(word: str) -> bool:
+    """Return whether the system takes a word for a path, of something that may be missing."""
+    try:
+        os.stat(word)
+    except ValueError:  # a NUL, or half a surrogate pair
+        return False
+    except OSError as error:
+        return error.errno != errno.ENAMETOOLONG
+    return True
+
+
+def _texts(run: Run, given: Sequence[str], encoding: str | None) -> tuple[list[str], list[str]]:
+    """Return the texts of files and words, in the order given, and what to call each of them."""
+    from headstart.data.folder import TABLE_SUFFIXES
+    from headstart.data.given import text_column
+
+    texts: list[str] = []
+    names: list[str] = []
+    num_words = 0
+    for word in given:
+        is_path = _can_be_path(word)
+        if is_path and word.lower().endswith(TABLE_SUFFIXES):
+            table = _table(run, word, encoding)
+            texts += text_column(table, run.model.schema.input_column)
+            names += _row_names(word, table)
+        elif is_path and word.lower().endswith(".txt"):
+            texts.append(_text(word, encoding))
+            names.append(word)
+        else:
+            num_words += 1
+            texts.append(word)
+            names.append(f"text {num_words}")
+    return texts, names
+
+
 def _text(word: str, encoding: str | None) -> str:
-    """Return a text: the content of a .txt file, or the word itself."""
+    """Return the content of a .txt file."""
     from headstart.data.delimited import read_text_bytes
 
-    if not word.lower().endswith(".txt"):
-        return word
     try:
         return read_text_bytes(Path(word), word, encoding).decode()
     except FileNotFoundError:
@@ -125,33 +207,24 @@ def _text(word: str, encoding: str | None) -> str:
         ) from error
 
 
-def _rows(run: Run, path: Path, encoding: str | None) -> object:
-    """Return the rows of a table file, or its texts where the run reads texts."""
-    import pyarrow as pa
-
+def _table(run: Run, word: str, encoding: str | None) -> Table:
+    """Return a table file, read as the training data was."""
     from headstart.data.columns import read_table
     from headstart.data.folder import TABLE_SUFFIXES
     from headstart.data.options import ReadOptions
 
-    if not path.is_file():
+    if not os.path.isfile(word):
         raise DataError(
-            f"{path} does not exist; expected a table that ends in {', '.join(TABLE_SUFFIXES)}. "
+            f"{word} does not exist; expected a table that ends in {', '.join(TABLE_SUFFIXES)}. "
             f"Check the path."
         )
     source = run.data.get("source") or {}
     header = tuple(source["header"]) if source.get("header") else None
-    options = ReadOptions(header=header, encoding=encoding)
-    table = read_table(path, path.name, options)
+    table = read_table(Path(word), word, ReadOptions(header=header, encoding=encoding))
     if table.num_rows == 0:
-        raise DataError(f"{path} has a header and no rows; expected one row a sample. Add them.")
-    if run.model.schema.modality == "table":
-        return pa.table({column: table.values(column) for column in table.columns})
-    trained = run.model.schema.input_column or "text"
-    column = trained if trained in table.columns else "text"
-    if column not in table.columns:
-        raise DataError(
-            f"Column '{trained}' is missing in {path} (found: {quoted(table.columns)}); expected "
-            f"the texts there, as in the training data, or in a column 'text'. Rename the column."
-        )
-    # a missing text is an empty one, which is refused by its number, and not the word "None"
-    return ["" if value is None else str(value) for value in table.values(column)]
+        raise DataError(f"{word} has a header and no rows; expected one row a sample. Add them.")
+    return table
+
+
+def _row_names(word: str, table: Table) -> list[str]:
+    return [f"{word} row {i + 1}" for i in range(table.num_rows)]

@@ -58,6 +58,10 @@ class TermVectorizer:
 
     def transform(self, texts: Sequence[str]) -> Any:
         """Return a SciPy CSR matrix, float32, shape (N, D)."""
+        if len(texts) == 0:  # scikit-learn refuses to weigh no text at all
+            from scipy.sparse import csr_matrix
+
+            return csr_matrix((0, self.num_terms), dtype=np.float32)
         if self.analyzer == "char":
             longest = ANALYZERS["char"][1]
             return self._weigher.transform(ngram_matrix(texts, self.terms, longest), copy=False)
