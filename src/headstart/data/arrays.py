@@ -266,9 +266,14 @@ def _float_to_uint8(X: np.ndarray, what: str) -> np.ndarray:
     return pixels
 
 
+def is_tensor(value: Any) -> bool:
+    """Return whether a value is a torch tensor, known by its face."""
+    return hasattr(value, "detach") and hasattr(value, "cpu")
+
+
 def to_numpy(values: Any, what: str) -> np.ndarray:
     """Return an array of an array, a tensor on any device, a pandas column, or a list."""
-    if hasattr(values, "detach") and hasattr(values, "cpu"):
+    if is_tensor(values):
         tensor = values.detach().cpu()
         return np.asarray(tensor.numpy())
     if hasattr(values, "to_numpy"):

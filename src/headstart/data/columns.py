@@ -207,6 +207,20 @@ class ParquetTable:
             return file.read(columns=[column]).column(0)
 
 
+def memory_table(values: Any, arrow: str = "the Table") -> FrameTable | ArrowTable | None:
+    """Return a pandas DataFrame or a pyarrow Table, known by its face; None for anything else.
+
+    Args:
+        values: What a user gave.
+        arrow: What to call a pyarrow Table in messages.
+    """
+    if hasattr(values, "iloc") and hasattr(values, "columns"):
+        return FrameTable(values)
+    if hasattr(values, "column_names") and hasattr(values, "schema"):
+        return ArrowTable(values, arrow, Path.cwd())
+    return None
+
+
 def read_table(path: Path, where: str, options: ReadOptions) -> Table:
     """Open a CSV, TSV, JSONL or Parquet file.
 

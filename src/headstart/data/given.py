@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from headstart.data.arrays import image_array, to_numpy
-from headstart.data.columns import ArrowTable, FrameTable, Table
+from headstart.data.arrays import image_array, is_tensor, to_numpy
+from headstart.data.columns import Table, memory_table
 from headstart.data.records import is_missing
 from headstart.errors import DataError, quoted
 from headstart.types import ImageSpec, Spec, TextSpec
@@ -77,7 +76,7 @@ def text_column(table: Table, input_column: str | None) -> list[str]:
 
 def _texts(values: Any, input_column: str | None) -> list[Any]:
     """Return texts as a list; what is no text but may be missing or empty is left to the reader."""
-    table = _as_table(values)
+    table = memory_table(values, "the pyarrow Table")
     if table is not None:
         return text_column(table, input_column)
     texts = _listed(values, "texts (str)")
@@ -99,12 +98,12 @@ def _texts(values: Any, input_column: str | None) -> list[Any]:
 
 def _images(values: Any) -> list[Any]:
     """Return images as a list of paths, bytes, PIL images and uint8 arrays (H, W[, C])."""
-    if _as_table(values) is not None:
+    if memory_table(values) is not None:
         raise DataError(
             f"A {type(values).__name__} was given to a model of images; expected a list of "
             f"{IMAGES}. Give the column that holds them."
         )
-    if (isinstance(values, np.ndarray) and values.dtype != object) or _is_tensor(values):
+    if (isinstance(values, np.ndarray) and values.dtype != object) or is_tensor(values):
         return _stacked(to_numpy(values, "The array of images"))
     return [_image(value, i) for i, value in enumerate(_listed(values, IMAGES))]
 
@@ -130,7 +129,7 @@ def _image(value: Any, place: int) -> Any:
         return value
     if isinstance(value, (bytearray, memoryview)):
         return bytes(value)
-    if _is_tensor(value):
+    if is_tensor(value):
         value = to_numpy(value, f"Image {place + 1}")
     if not isinstance(value, np.ndarray):
         raise DataError(
@@ -157,16 +156,3 @@ def _listed(values: Any, expected: str) -> list[Any]:
             f"Expected a list of samples, not one {type(values).__name__}: {expected}. Put it into "
             "a list."
         ) from None
-
-
-def _as_table(values: Any) -> Table | None:
-    """Return a DataFrame or a pyarrow Table, known by its face, with named columns."""
-    if hasattr(values, "iloc") and hasattr(values, "columns"):
-        return FrameTable(values)
-    if hasattr(values, "column_names") and hasattr(values, "schema"):
-        return ArrowTable(values, "the pyarrow Table", Path.cwd())
-    return None
-
-
-def _is_tensor(value: Any) -> bool:
-    return hasattr(value, "detach") and hasattr(value, "cpu")

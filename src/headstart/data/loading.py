@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from headstart.data.arrays import read_pair
 from headstart.data.assembly import assemble
-from headstart.data.columns import ArrowTable, FrameTable
+from headstart.data.columns import FrameTable, memory_table
 from headstart.data.folder import TABLE_SUFFIXES, read_folder
 from headstart.data.hub import PREFIXES, read_hub
 from headstart.data.named import EMBEDDED, NAMED, read_named, unknown_source
@@ -182,11 +182,8 @@ def _read(source: Any, options: ReadOptions) -> tuple[Records, str | None]:
         "data in memory is no file",
         *("label", "image_column", "text", "group", "separator", *COLUMN_OPTIONS),
     )
-    if hasattr(source, "iloc") and hasattr(source, "columns"):
-        table: FrameTable | ArrowTable = FrameTable(source)
-    elif hasattr(source, "column_names") and hasattr(source, "schema"):
-        table = ArrowTable(source, "the Table", Path.cwd())
-    else:
+    table = memory_table(source)
+    if table is None:
         raise DataError(
             f"Data of type {type(source).__name__} cannot be read; expected a path, a name such as "
             "'mnist', a DataFrame, a pyarrow Table, or a tuple (X, y) of arrays."
