@@ -65,8 +65,8 @@ def fsync(path: Path) -> None:
 
 
 def with_headstart(state: State, folder: Path) -> Save:
-    from headstart.training.checkpoint import CheckpointFolder
-    from headstart.training.writer import CheckpointWriter
+    from headstart.training.state.checkpoint import CheckpointFolder
+    from headstart.training.state.writer import CheckpointWriter
 
     writer = CheckpointWriter(CheckpointFolder(folder))
     writer.prepare(state)  # as the loop does, half a minute before its first save

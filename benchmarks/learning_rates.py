@@ -26,14 +26,13 @@ from timing import markdown_table
 
 import headstart as hs
 from headstart.evaluation import predictions_of
-from headstart.model import run_batches
+from headstart.model import model_outputs, run_batches
 from headstart.starts import find_start
-from headstart.training.defaults import DEFAULTS
-from headstart.training.recipe import StrategyName, Wishes
-from headstart.tuning.bench import Bench, prepare_sample, set_up
+from headstart.training.options.defaults import DEFAULTS
+from headstart.training.options.recipe import StrategyName, Wishes
 from headstart.tuning.fitting import seconds_per_sample
 from headstart.tuning.grid import Search, rates_of
-from headstart.tuning.outputs import model_outputs
+from headstart.tuning.setup import Bench, prepare_sample, set_up
 from headstart.tuning.tune import tune
 from headstart.types import Dataset, SplitName
 

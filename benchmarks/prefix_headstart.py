@@ -26,9 +26,9 @@ from torch import nn
 import headstart as hs
 from headstart.data import decode
 from headstart.events import listen
-from headstart.run import Run
+from headstart.recipes.run import Run
 from headstart.starts import Encoder, build_encoder, find_start, wrap_module
-from headstart.training.cut import Cut, cut_network
+from headstart.training.frozen.cut import Cut, cut_network
 from headstart.tuning import tune as tuning
 from headstart.types import Dataset, ImageSpec
 

@@ -39,11 +39,11 @@ from headstart.data import Pixels, load
 from headstart.objectives import task_loss
 from headstart.starts import find_start
 from headstart.training.loop import Check, Hooks, LoopOptions, train
-from headstart.training.memory import keep_freed_memory
-from headstart.training.recipe import Wishes
-from headstart.training.strategy import set_train_mode
-from headstart.tuning.bench import Bench, set_up
-from headstart.tuning.wiring import let_learn, optimizer_of, share_of, uncut
+from headstart.training.machine.memory import keep_freed_memory
+from headstart.training.options.recipe import Wishes
+from headstart.training.options.strategy import set_train_mode
+from headstart.tuning.hooks import let_learn, optimizer_of, share_of, uncut
+from headstart.tuning.setup import Bench, set_up
 from headstart.types import Inputs
 
 CASES = (("scratch/resnet18", 32), ("scratch/vit-tiny", 32))
@@ -81,14 +81,14 @@ def loop_seconds(bench: Bench, inputs: Inputs, num_steps: int, side: str) -> flo
 
     team = None
     if side not in ALONE:
-        from headstart.training.launch import join
+        from headstart.training.processes.launch import join
 
         team = join("cpu")
     bench.recipe = replace(bench.recipe, fsdp=side == "headstart, split")
     let_learn(bench)
     split = None
     if team and bench.recipe.fsdp:
-        from headstart.tuning.split import SplitBench
+        from headstart.tuning.sharded import SplitBench
 
         split = SplitBench(bench, team, None, inputs)
     feed = uncut(bench, inputs, share_of(team, bench.recipe), 0).feed
@@ -127,7 +127,7 @@ def loop_seconds(bench: Bench, inputs: Inputs, num_steps: int, side: str) -> flo
         else:
             split.follow(hooks, options)
     elif team and not team.leads:
-        from headstart.training.following import follow
+        from headstart.training.processes.worker import follow
 
         follow(model, optimizer_of(bench), hooks, options)
     else:

@@ -27,10 +27,10 @@ from timing import describe_machine, markdown_table
 
 from headstart.data import Pixels, load
 from headstart.starts import find_start
-from headstart.training.memory import give_back_freed_memory
-from headstart.training.recipe import Wishes
-from headstart.tuning.bench import Bench, prepare_sample, set_up
-from headstart.tuning.memory_fit import MemoryPlan
+from headstart.training.machine.memory import give_back_freed_memory
+from headstart.training.options.recipe import Wishes
+from headstart.tuning.memory import MemoryPlan
+from headstart.tuning.setup import Bench, prepare_sample, set_up
 from headstart.tuning.tune import tune
 from headstart.types import Inputs
 

@@ -30,12 +30,12 @@ from headstart.data import Pixels, load
 from headstart.model import Model
 from headstart.objectives import task_loss
 from headstart.starts import find_start
+from headstart.training.batches.sample_feed import SampleFeed
 from headstart.training.loop import Check, Hooks, LoopOptions, train
-from headstart.training.memory import keep_freed_memory
-from headstart.training.recipe import Wishes
-from headstart.training.sample_feed import SampleFeed
-from headstart.training.strategy import build_optimizer, parameter_groups, set_train_mode
-from headstart.tuning.bench import Bench, set_up
+from headstart.training.machine.memory import keep_freed_memory
+from headstart.training.options.recipe import Wishes
+from headstart.training.options.strategy import build_optimizer, parameter_groups, set_train_mode
+from headstart.tuning.setup import Bench, set_up
 
 CASES = (
     ("scratch/simple-cnn", 28, 128),

@@ -16,7 +16,7 @@ from headstart.errors import StartError
 from headstart.events import listen
 from headstart.ranking import default_starts, screen
 from headstart.starts import find_start
-from headstart.tuning.clock import Clock
+from headstart.tuning.budget import Clock
 from headstart.types import Figure
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from headstart.data import Pixels
 from headstart.errors import HeadstartError, RunFolderError
-from headstart.model import Model, open_model, run_batches
+from headstart.model import Model, open_model, run_batches, write_model
 from headstart.starts import build_encoder, find_start, wrap_module
 from headstart.types import ImageSpec, Schema
 
@@ -41,7 +41,9 @@ def saved(tmp_path):
     """Return a folder with a saved model, and the logits it gives."""
     model = make_model()
     model.temperature = 1.75
-    model.save(lambda name, content: (tmp_path / name).write_bytes(content), {"strategy": "full"})
+    write_model(
+        model, lambda name, content: (tmp_path / name).write_bytes(content), {"strategy": "full"}
+    )
     return tmp_path, run_batches(model, pixels_of(images()), model)
 
 
@@ -203,7 +205,7 @@ def test_tied_weights_of_an_own_module_are_saved(tmp_path):
             return self.second(self.first(x.flatten(1)))
 
     model = Model(wrap_module(Tied(), SPEC), SCHEMA).eval()
-    model.save(lambda name, content: (tmp_path / name).write_bytes(content), {})
+    write_model(model, lambda name, content: (tmp_path / name).write_bytes(content), {})
     opened, _ = open_model(tmp_path, Tied())
     pixels = images(channels=3)
     assert np.array_equal(
@@ -219,7 +221,7 @@ def test_two_models_opened_with_one_module_share_no_weights(tmp_path):
         with torch.no_grad():
             module[1].weight.fill_(1.0 if name == "a" else 2.0)
         model = Model(wrap_module(module, SPEC), SCHEMA)
-        model.save(lambda file, content, at=folder: (at / file).write_bytes(content), {})
+        write_model(model, lambda file, content, at=folder: (at / file).write_bytes(content), {})
     first, _ = open_model(tmp_path / "a", module)
     second, _ = open_model(tmp_path / "b", module)
     weights = [m.state_dict()["encoder.network.1.weight"][0, 0].item() for m in (first, second)]

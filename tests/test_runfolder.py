@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from headstart.errors import OptionError, RunFolderError
-from headstart.runfolder import RunFolder, write_atomically
+from headstart.storage.run_folder import RunFolder, write_atomically
 
 FINISHED = ("model.safetensors", "model.json", "metrics.json", "report.html", "log.jsonl")
 
@@ -144,7 +144,7 @@ def test_overwriting_an_unfinished_run_gives_its_state_back_on_failure(tmp_path)
 def test_overwriting_again_after_a_kill_keeps_the_first_run_until_a_model_stands(tmp_path):
     make_finished(tmp_path)
     program = (
-        "import os; from headstart.runfolder import RunFolder\n"
+        "import os; from headstart.storage.run_folder import RunFolder\n"
         f"folder = RunFolder({str(tmp_path)!r}, overwrite=True)\n"
         "folder.write('model.safetensors', b'half a run')\n"
         "os.kill(os.getpid(), 9)\n"
@@ -165,7 +165,7 @@ def test_what_a_killed_write_left_neither_blocks_nor_stays(tmp_path):
 
 HOLDER = """
 import sys
-from headstart.runfolder import RunFolder
+from headstart.storage.run_folder import RunFolder
 with RunFolder(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.read()
@@ -224,7 +224,7 @@ def test_a_name_that_no_disk_takes_is_refused(tmp_path):
 READ_ONLY = """
 import os, sys
 from headstart.errors import RunFolderError
-from headstart.runfolder import RunFolder
+from headstart.storage.run_folder import RunFolder
 if os.geteuid() == 0:
     os.setuid(65534)  # root may write everywhere: ask as a user who may not
 try:
@@ -269,7 +269,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_what_was_written(tmp_path, monkeyp
 FULL = """
 import sys
 from headstart.errors import RunFolderError
-from headstart.runfolder import RunFolder
+from headstart.storage.run_folder import RunFolder
 try:
     with RunFolder(sys.argv[1] + "/run") as folder:
         folder.write("model.json", b"{}")

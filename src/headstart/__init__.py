@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from headstart.recipes.finetune import finetune
     from headstart.recipes.fit import fit
     from headstart.recipes.predict import predict
+    from headstart.recipes.run import open_run as open
     from headstart.recipes.starts import starts as list_starts
-    from headstart.run import open_run as open
     from headstart.starts import wrap_module
     from headstart.types import ImageSpec
 
@@ -54,7 +54,7 @@ PLACES: dict[str, tuple[str, str]] = {
     "predict": ("headstart.recipes.predict", "predict"),
     "export": ("headstart.recipes.export", "export"),
     "cache": ("headstart.recipes.cache", "cache"),
-    "open": ("headstart.run", "open_run"),
+    "open": ("headstart.recipes.run", "open_run"),
     "ImageSpec": ("headstart.types", "ImageSpec"),
     "wrap_module": ("headstart.starts", "wrap_module"),
     "HeadstartError": ("headstart.errors", "HeadstartError"),

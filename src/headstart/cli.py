@@ -33,7 +33,7 @@ from headstart.errors import (
     RunFolderError,
     did_you_mean,
 )
-from headstart.recipes.together import is_follower
+from headstart.recipes.processes import is_follower
 from headstart.reporting.console import Console
 from headstart.reporting.terminal import is_terminal, print_table
 from headstart.types import Prediction, Start

@@ -1,4 +1,4 @@
-"""From the arrays of prepared samples to tensors on a device: one rule for training and inference.
+"""Tensors, in the ways that every room needs: from arrays, from a seed, and without gradients.
 
 Pixels (uint8) become floats in [0, 1]; everything else keeps its type. Nothing is normalised here:
 that belongs to the model, because it travels with its weights.
@@ -6,11 +6,12 @@ that belongs to the model, because it travels with its weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
@@ -50,3 +51,29 @@ def to_tensors(
         is_pixels = tensor.dtype == torch.uint8
         tensors.append(to_float(tensor, channels_last=channels_last) if is_pixels else tensor)
     return tuple(tensors)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw random numbers on the CPU from a seed; the caller's random state comes back after."""
+    # default_generator, not torch.manual_seed: that one would seed every GPU too.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Put a module in eval mode without gradients inside the block; modes are restored after.
+
+    So is the random state of the CPU. Not ``inference_mode``: what a network keeps of a pass (a
+    table of positions, say) could take no part in the training that follows.
+    """
+    modes = {child: child.training for child in module.modules()}
+    module.eval()
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        for child, mode in modes.items():
+            child.training = mode

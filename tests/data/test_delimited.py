@@ -8,9 +8,10 @@ import sys
 import pyarrow as pa
 import pytest
 
-from headstart.data import delimited, load
-from headstart.data.delimited import read_text_table
+from headstart.data import load
 from headstart.data.options import ReadOptions
+from headstart.data.sources import delimited
+from headstart.data.sources.delimited import read_text_table
 from headstart.errors import DataError, OptionError
 
 

@@ -21,7 +21,7 @@ from torchvision import datasets
 
 from headstart.data import digits, images, load, loading, named
 from headstart.data import pixels as pixels_module
-from headstart.data.named import read_idx
+from headstart.data.sources.named import read_idx
 from headstart.errors import DataError, OptionError
 
 RNG = np.random.default_rng(0)

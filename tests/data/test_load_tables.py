@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from headstart.data import load
-from headstart.data import samples as samples_module
+from headstart.data.sources import samples as samples_module
 from headstart.errors import DataError, OptionError
 
 RNG = np.random.default_rng(0)

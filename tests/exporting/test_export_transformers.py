@@ -21,10 +21,10 @@ from headstart.starts import (
     find_start,
 )
 from headstart.starts.architecture import write_architecture
-from headstart.starts.text_catalog import MINILM_IMPORT
-from headstart.starts.text_configs import clean_config
-from headstart.starts.text_networks import TextNetwork, build_transformers
-from headstart.starts.text_tokens import TextTokenizer, train_tokenizer
+from headstart.starts.texts.catalog import MINILM_IMPORT
+from headstart.starts.texts.configs import clean_config
+from headstart.starts.texts.networks import TextNetwork, build_transformers
+from headstart.starts.texts.tokens import TextTokenizer, train_tokenizer
 from headstart.types import Schema, TextSpec
 
 transformers = pytest.importorskip("transformers")

@@ -29,8 +29,8 @@ import torch._dynamo  # every optimizer imports it, two seconds: once here, not 
 from tiny_training import Training, short_recipe
 
 from headstart.training import loop as loop_module
-from headstart.training.checkpoint import CheckpointFolder, optimizer_tensors
-from headstart.training.tensorfile import TensorFile
+from headstart.training.state.checkpoint import CheckpointFolder, optimizer_tensors
+from headstart.training.state.tensor_file import TensorFile
 
 CHECKPOINT_SECONDS = 0.03
 TIGHT_BYTES = 3_600_000  # free memory that a step of train_run does not fit, a quarter of it does

@@ -22,8 +22,8 @@ from networks import NETWORKS
 import headstart
 from headstart.errors import DeviceError, HeadstartError
 from headstart.training import loop as loop_module
-from headstart.training.average import learned_state, own_piece
-from headstart.training.checkpoint import optimizer_tensors
+from headstart.training.state.average import learned_state, own_piece
+from headstart.training.state.checkpoint import optimizer_tensors
 
 RANK = int(os.environ.get("RANK", "0"))
 LIFE = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")

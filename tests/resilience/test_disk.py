@@ -12,7 +12,7 @@ import pytest
 SAVE = """
 from pathlib import Path
 import sys, torch
-from headstart.training.checkpoint import CheckpointFolder
+from headstart.training.state.checkpoint import CheckpointFolder
 folder = CheckpointFolder(Path(sys.argv[1]))
 print("saving", file=sys.stderr, flush=True)
 folder.save(7, {"w": torch.ones(1000)}, {"loop": {}})
@@ -58,7 +58,7 @@ sys.path.insert(0, sys.argv[2])
 import torch
 from tiny_training import Training, short_recipe
 from headstart.errors import RunFolderError
-from headstart.training.checkpoint import CheckpointFolder
+from headstart.training.state.checkpoint import CheckpointFolder
 
 class Wide(Training):
     def __init__(self, *args, **options):

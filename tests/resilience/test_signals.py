@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import torch._dynamo
 from tiny_training import Training, short_recipe
-from headstart.training.checkpoint import CheckpointFolder
+from headstart.training.state.checkpoint import CheckpointFolder
 from headstart.training.loop import StopRequested
 from headstart.tuning.stop import graceful_stop
 

@@ -10,7 +10,7 @@ import pytest
 from networks import save_bert, small_vit
 from processes import NUM_STEPS, assert_close, elastic, end, start, told
 
-from headstart.run import open_run
+from headstart.recipes.run import open_run
 
 SPLIT = {"network": "vit", "recipe": "averaged", "options": {"fsdp": True}}
 

@@ -24,8 +24,8 @@ from headstart.starts import (
 )
 from headstart.starts.architecture import write_architecture
 from headstart.starts.lora import find_targets
-from headstart.starts.text_configs import clean_config
-from headstart.starts.text_networks import TextNetwork, build_transformers
+from headstart.starts.texts.configs import clean_config
+from headstart.starts.texts.networks import TextNetwork, build_transformers
 from headstart.types import ImageSpec, TextSpec
 
 pytest.importorskip("peft")

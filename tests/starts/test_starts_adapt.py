@@ -12,7 +12,7 @@ from torch import nn
 
 from headstart.errors import StartError
 from headstart.starts import Encoder, build_encoder, find_start
-from headstart.starts.adapt import change_channels
+from headstart.starts.images.adapt import change_channels
 
 
 def build(path: Path | str, image_size=(200, 200), image_channels=3, **options) -> Encoder:

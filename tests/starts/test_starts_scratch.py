@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from headstart.starts import build_encoder, find_start
-from headstart.starts.scratch import SimpleCNN
+from headstart.starts.images.scratch import SimpleCNN
 
 
 def spec_of(name, image_size, image_channels=3, **options):

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from headstart.data.columnfit import feature_names
 from headstart.errors import StartError
 from headstart.starts import rebuild_encoder
-from headstart.starts.table_networks import category_sizes, num_numbers, number_names
-from headstart.starts.table_starts import (
+from headstart.starts.tables.builders import (
     MLP_OPTIONS,
     build_table_encoder,
     build_table_mlp,
     coefficients,
     describe_table_starts,
 )
+from headstart.starts.tables.networks import category_sizes, num_numbers, number_names
 from headstart.types import Column, TableSpec
 
 LINEAR, MLP = describe_table_starts()

@@ -11,7 +11,7 @@ from torch import nn
 
 from headstart.errors import StartError
 from headstart.starts.encoder import group_layers
-from headstart.starts.text_configs import (
+from headstart.starts.texts.configs import (
     ENCODER_TYPES,
     check_config,
     classifier_name,
@@ -19,7 +19,7 @@ from headstart.starts.text_configs import (
     read_config,
     set_dropout,
 )
-from headstart.starts.text_networks import (
+from headstart.starts.texts.networks import (
     TextNetwork,
     build_transformers,
     find_blocks,

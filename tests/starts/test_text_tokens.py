@@ -10,8 +10,8 @@ import pytest
 
 from headstart.errors import StartError
 from headstart.starts import text_tokens
-from headstart.starts.text_catalog import MINILM_IMPORT, pip_folder
-from headstart.starts.text_tokens import (
+from headstart.starts.texts.catalog import MINILM_IMPORT, pip_folder
+from headstart.starts.texts.tokens import (
     CONFIG_NAME,
     NO_LIMIT,
     TOKENIZER_NAME,

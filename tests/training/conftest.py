@@ -3,7 +3,7 @@
 import pytest
 from tiny_training import short_recipe
 
-from headstart.training.recipe import Recipe
+from headstart.training.options.recipe import Recipe
 
 
 @pytest.fixture

@@ -12,16 +12,16 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from headstart.entries import cache_limit, clear_cache, list_cache, make_room
 from headstart.errors import DataError, OptionError
-from headstart.training.activations import ActivationCache, Layout, activation_key
-from headstart.training.augment import POLICIES, augment
-from headstart.training.cut import cut_network
-from headstart.training.order import Order
+from headstart.storage.cache import cache_limit, clear_cache, list_cache, make_room
+from headstart.training.batches.augment import POLICIES, augment
+from headstart.training.batches.order import Order
+from headstart.training.frozen.activations import ActivationCache, Layout, activation_key
+from headstart.training.frozen.cut import cut_network
+from headstart.training.frozen.slots import Slot, in_order, memory_order
+from headstart.training.frozen.views import views_at, views_seed
+from headstart.training.options.strategy import set_train_mode
 from headstart.training.randomness import seed_step
-from headstart.training.slots import Slot, in_order, memory_order
-from headstart.training.strategy import set_train_mode
-from headstart.training.views import views_at, views_seed
 
 PLAIN = Slot((3, 2), "float32", (0, 1))
 MAP = Slot((4, 3, 2), "float32", (1, 2, 0))
@@ -166,7 +166,7 @@ import sys, time, numpy as np
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from test_activations import LAYOUT, in_batches, make_tensors
-from headstart.training.activations import ActivationCache
+from headstart.training.frozen.activations import ActivationCache
 cache = ActivationCache(Path({root!r}), limit_bytes=10**7)
 def slowly():
     for batch in in_batches(LAYOUT, make_tensors(LAYOUT, 11), size=1):

@@ -5,7 +5,14 @@ import pytest
 import torch
 from torch.nn import functional
 
-from headstart.training.augment import POLICIES, Policy, _affine, augment, choose_policy, mix
+from headstart.training.batches.augment import (
+    POLICIES,
+    Policy,
+    _affine,
+    augment,
+    choose_policy,
+    mix,
+)
 from headstart.training.randomness import uniform
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from headstart.training.average import WeightAverage, learned_state
+from headstart.training.state.average import WeightAverage, learned_state
 
 
 def make():

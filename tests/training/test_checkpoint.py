@@ -12,7 +12,7 @@ from torch import nn
 
 from headstart.errors import RunFolderError
 from headstart.events import listen
-from headstart.training.checkpoint import (
+from headstart.training.state.checkpoint import (
     CheckpointFolder,
     _verify,
     optimizer_tensors,
@@ -134,7 +134,7 @@ def test_a_disk_that_really_is_full_gives_the_same_sentence(tmp_path):
 import resource, signal, torch
 from pathlib import Path
 from headstart.errors import RunFolderError
-from headstart.training.checkpoint import CheckpointFolder
+from headstart.training.state.checkpoint import CheckpointFolder
 folder = CheckpointFolder(Path({str(tmp_path)!r}))
 folder.save(1, {{"w": torch.ones(10)}}, {{}})
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from headstart.errors import RunFolderError
-from headstart.training.checkpoint import CheckpointFolder
-from headstart.training.writer import CheckpointWriter
+from headstart.training.state.checkpoint import CheckpointFolder
+from headstart.training.state.writer import CheckpointWriter
 
 
 class Gate:

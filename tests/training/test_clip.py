@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from headstart.training.clip import clip_gradients
+from headstart.training.state.finite import clip_gradients
 
 
 def with_gradients(scale):

@@ -8,10 +8,10 @@ from torch import nn
 from torch.nn import functional
 
 from headstart.starts.encoder import group_layers
-from headstart.starts.scratch import SimpleCNN
-from headstart.training.absent import CutError
-from headstart.training.cut import Cut, Uncut, cut_network
-from headstart.training.strategy import set_train_mode
+from headstart.starts.images.scratch import SimpleCNN
+from headstart.training.frozen.cut import Cut, Uncut, cut_network
+from headstart.training.frozen.suffix import CutError
+from headstart.training.options.strategy import set_train_mode
 
 SMALL = {
     "resnet18": (64, {}),

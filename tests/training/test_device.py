@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from headstart.errors import DeviceError
-from headstart.training.device import choose_device, choose_precision
+from headstart.training.machine.device import choose_device, choose_precision
 
 
 def test_cpu_is_the_cpu():

@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from headstart.errors import DeviceError, OptionError
-from headstart.recipes.together import (
+from headstart.recipes.processes import (
     after_restart,
     finished_before,
     is_follower,
     launch_name,
     together,
 )
-from headstart.training.launch import join, own_device
-from headstart.training.order import Share
+from headstart.training.batches.order import Share
+from headstart.training.processes.launch import join, own_device
 
 
 @pytest.fixture(autouse=True)

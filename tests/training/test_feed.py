@@ -9,7 +9,7 @@ from tiny_training import blob_images, short_recipe
 
 from headstart.data import Pixels
 from headstart.tensors import to_float
-from headstart.training.sample_feed import SampleFeed
+from headstart.training.batches.sample_feed import SampleFeed
 
 
 def feed_of(recipe, images=None):

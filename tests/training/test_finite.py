@@ -11,8 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from headstart.errors import DivergenceError
 from headstart.events import listen
 from headstart.training import loop as loop_module
-from headstart.training.checkpoint import CheckpointFolder, optimizer_tensors
-from headstart.training.finite import FiniteGuard, RunningStatistics
+from headstart.training.state.checkpoint import CheckpointFolder, optimizer_tensors
+from headstart.training.state.finite import FiniteGuard, RunningStatistics
 
 
 @pytest.fixture(params=[False, True], ids=["host", "device"])

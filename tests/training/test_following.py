@@ -8,8 +8,8 @@ from torch import nn
 
 from headstart.errors import HeadstartError
 from headstart.training.contract import Check, Hooks, LoopOptions
-from headstart.training.following import FollowingLoop, follow
-from headstart.training.shard_loop import TogetherInShards
+from headstart.training.processes.shard_loop import TogetherInShards
+from headstart.training.processes.worker import FollowingLoop, follow
 
 OPTIONS = LoopOptions(
     num_steps=4,

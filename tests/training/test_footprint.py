@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from headstart.training.footprint import _BESIDE, LiveTensors, measure_forward
+from headstart.training.machine.footprint import _BESIDE, LiveTensors, measure_forward
 
 
 class Block(nn.Module):

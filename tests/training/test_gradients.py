@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from headstart.training import distributed, gradients
-from headstart.training.gradients import GradientSum
+from headstart.training.processes import company, gradients
+from headstart.training.processes.gradients import GradientSum
 
 
 class Twin:
@@ -31,7 +31,7 @@ class Twin:
 @pytest.fixture(autouse=True)
 def _small_buckets(monkeypatch):
     monkeypatch.setattr(gradients, "_FIRST_BYTES", 1)
-    monkeypatch.setattr(distributed, "BUCKET_BYTES", 120)
+    monkeypatch.setattr(company, "BUCKET_BYTES", 120)
 
 
 def network():

@@ -12,8 +12,8 @@ from tiny_training import Training, short_recipe
 
 from headstart.errors import DivergenceError, RunFolderError
 from headstart.events import listen
-from headstart.training.checkpoint import CheckpointFolder
 from headstart.training.loop import Check
+from headstart.training.state.checkpoint import CheckpointFolder
 
 # Losses of 20 steps on the CPU: a refactoring keeps them; a numeric change replaces them, and says
 # so.

@@ -6,7 +6,7 @@ import torch
 from tiny_training import Training, short_recipe
 
 from headstart.events import listen
-from headstart.training.checkpoint import CheckpointFolder
+from headstart.training.state.checkpoint import CheckpointFolder
 
 
 class Cramped(Training):

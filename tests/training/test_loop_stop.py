@@ -10,9 +10,9 @@ from tiny_training import Training, short_recipe
 
 from headstart.errors import RunFolderError
 from headstart.events import listen
-from headstart.training.checkpoint import CheckpointFolder
 from headstart.training.loop import StopRequested
-from headstart.training.writer import CheckpointWriter
+from headstart.training.state.checkpoint import CheckpointFolder
+from headstart.training.state.writer import CheckpointWriter
 
 
 class Hasty(Training):

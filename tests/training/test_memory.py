@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from headstart.training.memory import (
+from headstart.training.machine.memory import (
     free_memory_bytes,
     free_swap_bytes,
     give_back_freed_memory,

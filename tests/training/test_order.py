@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from headstart.training.order import Order, class_weights
+from headstart.training.batches.order import Order, class_weights
 
 
 def test_each_epoch_visits_each_sample_at_most_once_and_leaves_out_less_than_a_batch():

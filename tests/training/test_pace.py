@@ -1,6 +1,6 @@
 """How many steps fit before a deadline."""
 
-from headstart.training.pace import Pace
+from headstart.training.machine.pace import Pace
 
 
 def pace_of(*steps, check_seconds=0.0):

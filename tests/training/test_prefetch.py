@@ -16,12 +16,12 @@ from torch import nn
 
 from headstart.data.inputs import Cells, Tokens
 from headstart.events import listen
-from headstart.training import prefetch, sample_feed
-from headstart.training.activations import ActivationCache, Layout, activation_key
-from headstart.training.cached_feed import CachedFeed
-from headstart.training.cut import cut_network
-from headstart.training.order import Share
-from headstart.training.sample_feed import SampleFeed
+from headstart.training.batches import prefetch, sample_feed
+from headstart.training.batches.cached_feed import CachedFeed
+from headstart.training.batches.order import Share
+from headstart.training.batches.sample_feed import SampleFeed
+from headstart.training.frozen.activations import ActivationCache, Layout, activation_key
+from headstart.training.frozen.cut import cut_network
 
 CPU = torch.device("cpu")
 MIXED = {"augment": "light", "mixup": 0.2, "cutmix": 0.5, "micro_batch_size": 5}

@@ -10,9 +10,9 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import f1_score, log_loss, r2_score
 
 from headstart.errors import OptionError, StartError
-from headstart.training import linear
-from headstart.training import probe as probe_module
-from headstart.training.probe import ORDINARY, fit_probe
+from headstart.training.probing import linear
+from headstart.training.probing import probe as probe_module
+from headstart.training.probing.probe import ORDINARY, fit_probe
 
 
 def features(num=300, classes=3, dimensions=6, seed=0, spread=1.0):

@@ -6,8 +6,8 @@ import pytest
 from tiny_training import make_start
 
 from headstart.errors import OptionError
-from headstart.training.defaults import DEFAULTS, default_length, defaults_for
-from headstart.training.recipe import (
+from headstart.training.options.defaults import DEFAULTS, default_length, defaults_for
+from headstart.training.options.recipe import (
     Wishes,
     check_options,
     recipe_for,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from headstart.training.schedule import learning_rate_factor
+from headstart.training.options.schedule import learning_rate_factor
 
 NAMES = ("constant", "cosine", "linear", "one-cycle")
 

@@ -8,13 +8,13 @@ from tiny_training import short_recipe
 from torch import nn
 
 from headstart.errors import OptionError, StartError
-from headstart.recipes.together import check_together
-from headstart.training import tensor_parallel
-from headstart.training.average import learned_state
-from headstart.training.order import Share
-from headstart.training.recipe import check_options
-from headstart.training.sharding import find_blocks
-from headstart.tuning.memory_fit import learning_bytes
+from headstart.recipes.processes import check_together
+from headstart.training.batches.order import Share
+from headstart.training.options.recipe import check_options
+from headstart.training.processes import tensor_parallel
+from headstart.training.processes.sharding import find_blocks
+from headstart.training.state.average import learned_state
+from headstart.tuning.memory import learning_bytes
 
 
 class FakeTeam:

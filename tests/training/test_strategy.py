@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from headstart.training.strategy import (
+from headstart.training.options.strategy import (
     build_optimizer,
     freeze,
     parameter_groups,

@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from headstart.training.tensorfile import TensorFile
+from headstart.training.state.tensor_file import TensorFile
 
 TYPES = [
     torch.float64,

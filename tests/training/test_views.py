@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from headstart.training.views import Views, choose_views, speedup, views_at, views_seed
+from headstart.training.frozen.views import Views, choose_views, speedup, views_at, views_seed
 
 CASE = {
     "flop_share": 0.917,

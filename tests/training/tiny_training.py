@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from headstart.objectives import classification_loss
+from headstart.training.batches.sample_feed import SampleFeed
 from headstart.training.loop import Check, Hooks, LoopOptions, train
-from headstart.training.recipe import Recipe, Wishes, recipe_for
-from headstart.training.sample_feed import SampleFeed
-from headstart.training.schedule import learning_rate_factor
-from headstart.training.strategy import build_optimizer, set_train_mode
+from headstart.training.options.recipe import Recipe, Wishes, recipe_for
+from headstart.training.options.schedule import learning_rate_factor
+from headstart.training.options.strategy import build_optimizer, set_train_mode
 from headstart.types import Schema, Start
 
 

@@ -9,7 +9,7 @@ import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from headstart.events import listen
-from headstart.tuning.boosting import BOOSTING, MOST_TREES, Control, boosting_control
+from headstart.tuning.baselines.boosting import BOOSTING, MOST_TREES, Control, boosting_control
 from headstart.types import BadSample, Schema
 
 REGRESSION = Schema("table", "regression", (), "price")

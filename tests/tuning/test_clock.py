@@ -6,7 +6,7 @@ import pytest
 from clocks import ProcessorClock, set_clock
 
 from headstart.errors import OptionError
-from headstart.tuning.clock import Clock, parse_budget, slowness
+from headstart.tuning.budget import Clock, parse_budget, slowness
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,15 @@ import torch
 import headstart as hs
 from headstart.errors import StartError
 from headstart.starts import find_start
-from headstart.training.recipe import Wishes
-from headstart.tuning.bench import set_up
-from headstart.tuning.clock import Clock
+from headstart.training.options.recipe import Wishes
+from headstart.tuning.budget import Clock
 from headstart.tuning.fitting import (
     fitting_bench,
     look_limit,
     refuse_too_slow,
     train_limit,
 )
+from headstart.tuning.setup import set_up
 
 LITE = "pip/efficientnet-lite0"
 

@@ -8,11 +8,11 @@ import torch
 
 from headstart.data import load
 from headstart.starts import find_start
-from headstart.training.recipe import Wishes
-from headstart.tuning.bench import set_up
-from headstart.tuning.clock import Clock
-from headstart.tuning.follow import Follower, tell_bench
+from headstart.training.options.recipe import Wishes
+from headstart.tuning.budget import Clock
+from headstart.tuning.setup import set_up
 from headstart.tuning.texts import TextStock
+from headstart.tuning.worker import Follower, tell_bench
 
 CPU = torch.device("cpu")
 

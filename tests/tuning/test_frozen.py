@@ -14,10 +14,10 @@ from headstart.events import listen
 from headstart.model import run_batches
 from headstart.starts import find_start
 from headstart.training.contract import StopRequested
-from headstart.training.probe import fit_probe
-from headstart.training.recipe import Wishes
-from headstart.tuning.bench import Part, prepare_sample, set_up
+from headstart.training.options.recipe import Wishes
+from headstart.training.probing.probe import fit_probe
 from headstart.tuning.features import features_of
+from headstart.tuning.setup import Part, prepare_sample, set_up
 from headstart.tuning.tune import tune
 
 VIT = "scratch/vit-tiny"
@@ -109,8 +109,8 @@ def probed(data, monkeypatch, **wishes):
         passed.append(len(inputs))
         return run_batches(model, inputs, model.features)
 
-    monkeypatch.setattr("headstart.tuning.bench.fit_probe", fit)
-    monkeypatch.setattr("headstart.tuning.bench.features_of", pass_over)
+    monkeypatch.setattr("headstart.tuning.setup.fit_probe", fit)
+    monkeypatch.setattr("headstart.tuning.setup.features_of", pass_over)
     trained(data, VIT, **wishes)
     return *met[0], passed
 

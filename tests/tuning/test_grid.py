@@ -19,11 +19,11 @@ from headstart.errors import Interrupted, OptionError
 from headstart.events import listen
 from headstart.recipes.finetune import _finetune
 from headstart.starts import find_start
-from headstart.training.defaults import DEFAULTS
-from headstart.training.recipe import Wishes
+from headstart.training.options.defaults import DEFAULTS
+from headstart.training.options.recipe import Wishes
 from headstart.tuning import trials
-from headstart.tuning.bench import prepare_sample, set_up
 from headstart.tuning.grid import Search, rates_of, search_for
+from headstart.tuning.setup import prepare_sample, set_up
 from headstart.tuning.trials import Trial, best_of
 from headstart.tuning.tune import tune
 

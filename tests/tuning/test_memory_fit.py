@@ -12,15 +12,15 @@ from headstart.data import decode, load
 from headstart.errors import DeviceError
 from headstart.events import listen
 from headstart.starts import find_start
-from headstart.training import memory
-from headstart.training.defaults import DEFAULTS
-from headstart.training.recipe import Wishes
-from headstart.tuning import memory_fit
-from headstart.tuning.bench import prepare_sample, set_up
+from headstart.training.machine import memory
+from headstart.training.options.defaults import DEFAULTS
+from headstart.training.options.recipe import Wishes
+from headstart.tuning import memory as memory_fit
 from headstart.tuning.grid import Search
-from headstart.tuning.memory_fit import MemoryPlan, settle_micro_batch
+from headstart.tuning.hooks import share_of
+from headstart.tuning.memory import MemoryPlan, settle_micro_batch
+from headstart.tuning.setup import prepare_sample, set_up
 from headstart.tuning.tune import tune
-from headstart.tuning.wiring import share_of
 
 CPU = torch.device("cpu")
 
@@ -174,8 +174,8 @@ def test_freed_memory_is_given_back_before_a_step_is_said_not_to_fit(data, monke
 
 def settle(data, bench, plan=None, num=200, team=None):
     """Settle the micro-batch of a bench that nothing else has touched."""
+    from headstart.tuning.hooks import uncut
     from headstart.tuning.phases import Phases
-    from headstart.tuning.wiring import uncut
 
     if bench.size is None:
         inputs = prepare_sample(data, "train", bench, num, seed=0)

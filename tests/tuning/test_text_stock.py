@@ -12,9 +12,10 @@ import pytest
 import headstart as hs
 from headstart.errors import Interrupted, StartError
 from headstart.events import listen
-from headstart.starts import build_text_encoder, find_start, text_builders
-from headstart.starts.text_terms import TermVectorizer, fit_vectorizer
-from headstart.tuning.clock import Clock
+from headstart.starts import build_text_encoder, find_start
+from headstart.starts.texts import builders as text_builders
+from headstart.starts.texts.terms import TermVectorizer, fit_vectorizer
+from headstart.tuning.budget import Clock
 from headstart.tuning.texts import TextStock
 
 TFIDF = find_start("scratch/tfidf")

@@ -10,9 +10,9 @@ from headstart.data import Pixels, decode, load
 from headstart.errors import OptionError
 from headstart.events import listen
 from headstart.starts import find_start
-from headstart.training.recipe import Wishes
-from headstart.tuning.bench import install, probe, set_up, subsample
+from headstart.training.options.recipe import Wishes
 from headstart.tuning.fitting import seconds_per_sample
+from headstart.tuning.setup import install, probe, set_up, subsample
 from headstart.tuning.tune import better, check, tune
 
 

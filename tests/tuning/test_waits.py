@@ -14,13 +14,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from headstart.data import load, prepare
 from headstart.starts import find_start
 from headstart.training import loop as loop_module
-from headstart.training.finite import FiniteGuard
+from headstart.training.batches.order import WHOLE
 from headstart.training.loop import Check, train
-from headstart.training.order import WHOLE
-from headstart.training.recipe import Wishes
-from headstart.tuning.bench import set_up
+from headstart.training.options.recipe import Wishes
+from headstart.training.state.finite import FiniteGuard
+from headstart.tuning.hooks import loop_options, uncut, unfreeze, wire
 from headstart.tuning.phases import Phases
-from headstart.tuning.wiring import loop_options, uncut, unfreeze, wire
+from headstart.tuning.setup import set_up
 
 NUM_STEPS = 12
 READING = ("_local_scalar_dense", "nonzero", "masked_select", "_unique", "unique_dim", "equal")

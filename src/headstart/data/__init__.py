@@ -14,7 +14,7 @@ from headstart.data.inputs import Cells, Terms, Tokens
 from headstart.data.loading import load
 from headstart.data.pixels import Pixels, decode
 from headstart.data.prepare import prepare, prepare_values
-from headstart.data.samples import UnreadableImage
+from headstart.data.sources.samples import UnreadableImage
 
 __all__ = [
     "Cells",

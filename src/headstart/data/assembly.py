@@ -22,7 +22,7 @@ from headstart.data.fingerprint import (
 from headstart.data.images import decode_one
 from headstart.data.records import NOUNS, SPLIT_CODES, Records
 from headstart.data.rows import TableSamples, TextSamples
-from headstart.data.samples import ArraySamples, UnreadableImage, take
+from headstart.data.sources.samples import ArraySamples, UnreadableImage, take
 from headstart.data.split import assign_splits, describe_splits, only_test
 from headstart.data.survey import survey
 from headstart.errors import DataError

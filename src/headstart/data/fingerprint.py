@@ -18,7 +18,7 @@ import numpy as np
 from headstart import events
 from headstart.data.images import read_header
 from headstart.data.rows import TableSamples, TextSamples, row_texts, text_fault
-from headstart.data.samples import ArraySamples, UnreadableImage
+from headstart.data.sources.samples import ArraySamples, UnreadableImage
 from headstart.types import Samples
 
 DIGEST_BYTES = 16

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from headstart.data.arrays import image_array, is_tensor, to_numpy
-from headstart.data.columns import Table, memory_table
 from headstart.data.records import is_missing
+from headstart.data.sources.arrays import image_array, is_tensor, to_numpy
+from headstart.data.sources.columns import Table, memory_table
 from headstart.errors import DataError, quoted
 from headstart.types import ImageSpec, Spec, TextSpec
 

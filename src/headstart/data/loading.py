@@ -13,15 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from headstart.data.arrays import read_pair
 from headstart.data.assembly import assemble
-from headstart.data.columns import FrameTable, memory_table
-from headstart.data.folder import TABLE_SUFFIXES, read_folder
-from headstart.data.hub import PREFIXES, read_hub
-from headstart.data.named import EMBEDDED, NAMED, read_named, unknown_source
 from headstart.data.options import COLUMN_OPTIONS, ReadOptions, names_of, option_problems
 from headstart.data.records import Records
-from headstart.data.tables import find_split_files, read_table_files, read_tables
+from headstart.data.sources.arrays import read_pair
+from headstart.data.sources.columns import FrameTable, memory_table
+from headstart.data.sources.folder import TABLE_SUFFIXES, read_folder
+from headstart.data.sources.hub import PREFIXES, read_hub
+from headstart.data.sources.named import EMBEDDED, NAMED, read_named, unknown_source
+from headstart.data.sources.tables import find_split_files, read_table_files, read_tables
 from headstart.errors import DataError, OptionError
 from headstart.types import Dataset, Schema, TableSpec
 

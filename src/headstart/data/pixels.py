@@ -23,9 +23,9 @@ from headstart import events
 from headstart.data.assembly import check_bad_share
 from headstart.data.fingerprint import num_workers
 from headstart.data.images import decode_one
-from headstart.data.samples import ArraySamples, UnreadableImage
-from headstart.entries import cache_root, new_entry, read_entry, write_all
+from headstart.data.sources.samples import ArraySamples, UnreadableImage
 from headstart.errors import DataError, DeviceError
+from headstart.storage.cache import cache_root, new_entry, read_entry, write_all
 from headstart.types import BadSample, Dataset, ImageSpec, Samples, SplitName
 
 DECODER_VERSION = 1  # raise it when decode_one gives other pixels for the same image

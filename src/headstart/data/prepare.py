@@ -14,14 +14,14 @@ import numpy as np
 from headstart import events
 from headstart.data.assembly import check_bad_share
 from headstart.data.columnfit import check_columns, to_cells, unseen_notes
-from headstart.data.columns import as_arrow
 from headstart.data.given import as_samples, sample_names
 from headstart.data.images import decode_one
 from headstart.data.inputs import Cells, Terms, Tokens
 from headstart.data.kinds import canonical
 from headstart.data.pixels import Pixels, decode
 from headstart.data.rows import TableSamples, TextSamples, text_fault
-from headstart.data.samples import UnreadableImage, take
+from headstart.data.sources.columns import as_arrow
+from headstart.data.sources.samples import UnreadableImage, take
 from headstart.errors import DataError, did_you_mean, quoted
 from headstart.types import (
     BadSample,

@@ -22,9 +22,10 @@ from torch import Tensor, nn
 
 from headstart.errors import ExportError, StartError
 from headstart.exporting.folder import building, check_same, refuse_occupied, unreadable
-from headstart.model import Model, evaluating
+from headstart.model import Model
 from headstart.starts.architecture import read_architecture
 from headstart.starts.lora import merge_lora
+from headstart.tensors import evaluating
 from headstart.types import ImageSpec
 
 NUM_CHECKED = 4  # random images on which the export has to give the model's logits
@@ -219,6 +220,6 @@ def _check(model: Model, spec: ImageSpec, partial: Path, target: Path) -> None:
     except Exception as error:
         # timm's builders fail in every way Python knows.
         raise unreadable("timm", target, error) from error
-    with evaluating(model), torch.inference_mode():
+    with evaluating(model):
         features = model.encoder(images.to(model.device))
         check_same(loaded(images), model.head(features).cpu(), target)

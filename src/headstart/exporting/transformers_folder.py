@@ -23,12 +23,13 @@ from torch import Tensor, nn
 
 from headstart.errors import ExportError
 from headstart.exporting.folder import building, check_same, refuse_occupied, unreadable
-from headstart.model import Model, evaluating
-from headstart.starts.extras import quiet_transformers, require_text_extra
+from headstart.extras import quiet_transformers, require_text_extra
+from headstart.model import Model
 from headstart.starts.lora import merge_lora
-from headstart.starts.text_configs import classifier_name
-from headstart.starts.text_networks import TextNetwork, make_classifier
-from headstart.starts.text_tokens import CONFIG_NAME, TextTokenizer
+from headstart.starts.texts.configs import classifier_name
+from headstart.starts.texts.networks import TextNetwork, make_classifier
+from headstart.starts.texts.tokens import CONFIG_NAME, TextTokenizer
+from headstart.tensors import evaluating
 from headstart.types import Task
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ def _check(
         raise unreadable("transformers", target, error) from error
     ids, _ = tokenizer.encode(texts)
     found, expected = [], []
-    with evaluating(model), torch.inference_mode():
+    with evaluating(model):
         for text, own in zip(texts, ids, strict=True):
             inputs = reader(text, truncation=True, return_tensors="pt")
             if inputs["input_ids"][0].tolist() != own.tolist():

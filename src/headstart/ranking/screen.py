@@ -20,13 +20,13 @@ import torch
 from headstart.errors import DeviceError, DivergenceError, HeadstartError, StartError
 from headstart.evaluation import headline, headline_figure, is_higher_better, predictions_of
 from headstart.events import emit, unheard
+from headstart.model import model_outputs
 from headstart.starts import find_start, list_starts
-from headstart.training.memory import is_out_of_memory
-from headstart.training.recipe import StrategyName, Wishes
-from headstart.tuning.bench import Bench, install, prepare_sample, probe
-from headstart.tuning.clock import Clock
+from headstart.training.machine.memory import is_out_of_memory
+from headstart.training.options.recipe import StrategyName, Wishes
+from headstart.tuning.budget import Clock
 from headstart.tuning.fitting import fitting_bench, train_limit
-from headstart.tuning.outputs import model_outputs
+from headstart.tuning.setup import Bench, install, prepare_sample, probe
 from headstart.tuning.texts import TextStock
 from headstart.tuning.tune import tune
 from headstart.types import Dataset, Figure, Inputs, Start

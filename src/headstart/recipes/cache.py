@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from headstart.entries import CacheEntry
+    from headstart.storage.cache import CacheEntry
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ def cache(
         >>> import headstart as hs
         >>> print(hs.cache().report())  # doctest: +SKIP
     """
-    from headstart.entries import cache_limit, cache_root, clear_cache, list_cache
     from headstart.events import emit
+    from headstart.storage.cache import cache_limit, cache_root, clear_cache, list_cache
 
     root = cache_root()
     wanted = None if kind == "all" else kind

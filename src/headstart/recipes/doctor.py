@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from headstart import events
 from headstart.errors import OptionError
 from headstart.reporting.console import attached
-from headstart.training.memory import free_memory_bytes
+from headstart.training.machine.memory import free_memory_bytes
 
 if TYPE_CHECKING:
     import torch

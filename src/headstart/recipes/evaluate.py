@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.errors import DataError
 from headstart.events import emit
+from headstart.recipes.run import Run
 from headstart.recipes.session import as_dataset
 from headstart.reporting.console import attached
-from headstart.run import Run
 from headstart.types import Data, Dataset, TableSpec
 
 if TYPE_CHECKING:
@@ -65,9 +65,8 @@ def evaluate(run: str, data: Data = None, *, device: str = "auto", seed: int = 0
     """
     from headstart.data import prepare
     from headstart.evaluation import score
-    from headstart.model import run_batches
-    from headstart.training.device import choose_device
-    from headstart.tuning.outputs import model_outputs
+    from headstart.model import model_outputs, run_batches
+    from headstart.training.machine.device import choose_device
 
     opened = run if isinstance(run, Run) else Run(run)
     with attached():

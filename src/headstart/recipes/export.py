@@ -7,8 +7,8 @@ from typing import Literal
 
 from headstart.errors import OptionError
 from headstart.events import emit
+from headstart.recipes.run import Run
 from headstart.reporting.console import attached
-from headstart.run import Run
 
 
 def export(

@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.errors import OptionError
 from headstart.events import emit
+from headstart.recipes.processes import (
+    after_restart,
+    check_together,
+    finished_before,
+    follow,
+    together,
+)
+from headstart.recipes.run import Run
 from headstart.recipes.session import (
     as_dataset,
     complete,
@@ -15,22 +23,14 @@ from headstart.recipes.session import (
     session,
     spent_before,
 )
-from headstart.recipes.together import (
-    after_restart,
-    check_together,
-    finished_before,
-    follow,
-    together,
-)
-from headstart.run import Run
-from headstart.runfolder import refuse_occupied
+from headstart.storage.run_folder import refuse_occupied
 from headstart.types import Data, ImageSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from headstart.training.distributed import Team
-    from headstart.training.recipe import StrategyName, Wishes
+    from headstart.training.options.recipe import StrategyName, Wishes
+    from headstart.training.processes.company import Team
     from headstart.types import Dataset, Start
 
 
@@ -188,11 +188,11 @@ def _finetune(
     overwrite: bool,
 ) -> Run:
     """Fine-tune; the options are those of ``finetune``, by name."""
-    from headstart.training.device import choose_device
-    from headstart.training.recipe import check_grid, check_options
-    from headstart.tuning.bench import set_up
-    from headstart.tuning.clock import Clock, parse_budget
+    from headstart.training.machine.device import choose_device
+    from headstart.training.options.recipe import check_grid, check_options
+    from headstart.tuning.budget import Clock, parse_budget
     from headstart.tuning.fitting import fitting_bench, refuse_too_slow, seconds_per_sample
+    from headstart.tuning.setup import set_up
 
     # what can be refused is refused before anything is loaded or overwritten
     check_options(said)
@@ -294,7 +294,7 @@ def choose_strategy(start: Start, said: dict[str, Any]) -> tuple[StrategyName, s
         start: Linear, pretrained, or neither.
         said: Options by name; a linear start is solved for unless one of them asks for steps.
     """
-    from headstart.training.limits import steps_asked
+    from headstart.training.options.limits import steps_asked
 
     if start.family == "linear":
         if asked := steps_asked(said):
@@ -334,9 +334,9 @@ def resolve_wishes(said: dict[str, object], dataset: Dataset, device: object) ->
         dataset: Decides the augmentation and the imbalance.
         device: Decides the precision.
     """
-    from headstart.training.device import choose_precision
-    from headstart.training.limits import check_modality
-    from headstart.training.recipe import Wishes
+    from headstart.training.machine.device import choose_precision
+    from headstart.training.options.limits import check_modality
+    from headstart.training.options.recipe import Wishes
 
     check_modality(said, dataset.schema)
     fields = {k: v for k, v in said.items() if k in Wishes.__dataclass_fields__}
@@ -350,7 +350,7 @@ def resolve_wishes(said: dict[str, object], dataset: Dataset, device: object) ->
 
 def _choose_augmentation(dataset: Dataset) -> str:
     """Return the augmentation policy for a data set, and tell why."""
-    from headstart.training.augment import choose_policy
+    from headstart.training.batches.augment import choose_policy
 
     if dataset.schema.modality != "image":
         return "none"

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.events import emit
 from headstart.recipes.finetune import next_command, refuse_own_start, resolve_wishes
+from headstart.recipes.processes import after_restart, finished_before, follow, together
+from headstart.recipes.run import Run
 from headstart.recipes.session import (
     Session,
     as_dataset,
@@ -20,9 +22,7 @@ from headstart.recipes.session import (
     session,
     spent_before,
 )
-from headstart.recipes.together import after_restart, finished_before, follow, together
-from headstart.run import Run
-from headstart.runfolder import refuse_occupied
+from headstart.storage.run_folder import refuse_occupied
 from headstart.types import Data
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     import torch
 
     from headstart.ranking import Candidate
-    from headstart.training.distributed import Team
-    from headstart.tuning.bench import Bench
-    from headstart.tuning.clock import Clock
+    from headstart.training.processes.company import Team
+    from headstart.tuning.budget import Clock
+    from headstart.tuning.setup import Bench
     from headstart.tuning.texts import TextStock
     from headstart.types import Dataset, Inputs
 
@@ -117,10 +117,10 @@ def _fit(
 ) -> Run:
     """Search and fine-tune; the options are those of ``fit``, by name."""
     from headstart.starts import find_start
-    from headstart.training.device import choose_device
-    from headstart.training.recipe import check_options
-    from headstart.tuning.bench import set_up
-    from headstart.tuning.clock import Clock, parse_budget
+    from headstart.training.machine.device import choose_device
+    from headstart.training.options.recipe import check_options
+    from headstart.tuning.budget import Clock, parse_budget
+    from headstart.tuning.setup import set_up
 
     check_options({"num_workers": said["num_workers"]})
     budget_seconds = parse_budget(said["budget"])

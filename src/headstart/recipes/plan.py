@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from headstart.errors import RunFolderError
 
 if TYPE_CHECKING:
-    from headstart.runfolder import RunFolder
+    from headstart.storage.run_folder import RunFolder
 
 # a later life may have other means, and how a run lies on devices is like the number of processes
 _CHANGE_NO_RESULT = ("num_workers", "fsdp", "tensor_parallel_size")

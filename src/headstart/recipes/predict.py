@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart.errors import DataError, OptionError
+from headstart.recipes.run import Run
 from headstart.reporting.console import attached
-from headstart.run import Run
 from headstart.types import Prediction
 
 if TYPE_CHECKING:
-    from headstart.data.columns import Table
+    from headstart.data.sources.columns import Table
 
 _ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 
@@ -47,8 +47,8 @@ def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> l
     """
     import pyarrow as pa
 
-    from headstart.data.folder import TABLE_SUFFIXES
     from headstart.data.options import ReadOptions, option_problems
+    from headstart.data.sources.folder import TABLE_SUFFIXES
 
     if problems := option_problems(ReadOptions(encoding=encoding)):
         raise OptionError(" ".join(problems))
@@ -84,7 +84,7 @@ def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> l
 
 def _refuse_encoding(encoding: str, modality: str, given: Sequence[str]) -> None:
     """Refuse an encoding where no bytes are read as characters."""
-    from headstart.data.folder import TABLE_SUFFIXES
+    from headstart.data.sources.folder import TABLE_SUFFIXES
 
     decoded = (*(ending for ending in TABLE_SUFFIXES if ending != ".parquet"), ".txt")
     if modality == "image":
@@ -125,7 +125,7 @@ def _text_files(word: str, is_text: bool) -> list[str]:
         word: A path, or a text.
         is_text: Whether a word that is no path may be a text.
     """
-    from headstart.data.folder import TABLE_SUFFIXES
+    from headstart.data.sources.folder import TABLE_SUFFIXES
 
     if os.path.isdir(word):
         inside = sorted(
@@ -168,8 +168,8 @@ def _can_be_path(word: str) -> bool:
 
 def _texts(run: Run, given: Sequence[str], encoding: str | None) -> tuple[list[str], list[str]]:
     """Return the texts of files and words, in the order given, and what to call each of them."""
-    from headstart.data.folder import TABLE_SUFFIXES
     from headstart.data.given import text_column
+    from headstart.data.sources.folder import TABLE_SUFFIXES
 
     texts: list[str] = []
     names: list[str] = []
@@ -192,7 +192,7 @@ def _texts(run: Run, given: Sequence[str], encoding: str | None) -> tuple[list[s
 
 def _text(word: str, encoding: str | None) -> str:
     """Return the content of a .txt file."""
-    from headstart.data.delimited import read_text_bytes
+    from headstart.data.sources.delimited import read_text_bytes
 
     try:
         return read_text_bytes(Path(word), word, encoding).decode()
@@ -209,9 +209,9 @@ def _text(word: str, encoding: str | None) -> str:
 
 def _table(run: Run, word: str, encoding: str | None) -> Table:
     """Return a table file, read as the training data was."""
-    from headstart.data.columns import read_table
-    from headstart.data.folder import TABLE_SUFFIXES
     from headstart.data.options import ReadOptions
+    from headstart.data.sources.columns import read_table
+    from headstart.data.sources.folder import TABLE_SUFFIXES
 
     if not os.path.isfile(word):
         raise DataError(

@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, Any, Literal
 from headstart.errors import DeviceError, Interrupted, first_line
 from headstart.events import emit, listen, seconds_since_command_began
 from headstart.recipes.plan import resumed_plan
-from headstart.recipes.together import after_restart, launch_name
+from headstart.recipes.processes import after_restart, launch_name
 from headstart.reporting.console import attached
-from headstart.runfolder import RunFolder
-from headstart.training.memory import is_out_of_memory
+from headstart.storage.run_folder import RunFolder
+from headstart.training.machine.memory import is_out_of_memory
 from headstart.types import Data, Dataset, Inputs
 
 if TYPE_CHECKING:
-    from headstart.training.distributed import Team
-    from headstart.tuning.bench import Bench
-    from headstart.tuning.clock import Clock
+    from headstart.training.processes.company import Team
+    from headstart.tuning.budget import Clock
     from headstart.tuning.grid import Search
+    from headstart.tuning.setup import Bench
     from headstart.tuning.stop import StopRequest
     from headstart.tuning.texts import TextStock
     from headstart.tuning.tune import Tuned
@@ -223,7 +223,7 @@ def complete(
     search = search_for(bench, current.plan, current.remember, grid, team)
     each = seconds_per_sample(bench, dataset)
     if team:
-        from headstart.tuning.follow import tell_bench
+        from headstart.tuning.worker import tell_bench
 
         tell_bench(team, bench)
     limits = current.plan.get("sample_limits") or sample_limits(dataset, bench, each, clock)
@@ -277,10 +277,10 @@ def _tune(
     Raises:
         KeyboardInterrupt: After that.
     """
-    from headstart.training.checkpoint import CheckpointFolder
     from headstart.training.contract import StopRequested
+    from headstart.training.state.checkpoint import CheckpointFolder
     from headstart.tuning.conclude import calibrate, save_model
-    from headstart.tuning.memory_fit import MemoryPlan
+    from headstart.tuning.memory import MemoryPlan
     from headstart.tuning.stop import graceful_stop
     from headstart.tuning.tune import tune
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from headstart.starts.catalog import find_start, list_starts
     from headstart.starts.encoder import Encoder, wrap_module
     from headstart.starts.lora import adapter_names, add_lora, merge_lora
-    from headstart.starts.table_starts import build_table_encoder
-    from headstart.starts.text_builders import (
+    from headstart.starts.tables.builders import build_table_encoder
+    from headstart.starts.texts.builders import (
         build_text_encoder,
         learn_source,
         learns_from_texts,
@@ -45,11 +45,11 @@ _HOMES = {
     "adapter_names": "lora",
     "add_lora": "lora",
     "build_encoder": "builders",
-    "build_table_encoder": "table_starts",
-    "build_text_encoder": "text_builders",
+    "build_table_encoder": "tables.builders",
+    "build_text_encoder": "texts.builders",
     "find_start": "catalog",
-    "learn_source": "text_builders",
-    "learns_from_texts": "text_builders",
+    "learn_source": "texts.builders",
+    "learns_from_texts": "texts.builders",
     "list_starts": "catalog",
     "merge_lora": "lora",
     "rebuild_encoder": "builders",

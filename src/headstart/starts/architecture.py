@@ -17,12 +17,12 @@ from typing import Any
 from torch import nn
 
 from headstart.errors import StartError, did_you_mean, quoted
-from headstart.starts.scratch import build_resnet18, build_simple_cnn, build_vit_tiny
+from headstart.starts.images.scratch import build_resnet18, build_simple_cnn, build_vit_tiny
+from headstart.starts.images.timm_starts import build_timm
 from headstart.starts.specs import check_keys, read_record, spec_from_json, spec_to_json
-from headstart.starts.table_starts import build_table_linear, build_table_mlp
-from headstart.starts.text_networks import build_transformers
-from headstart.starts.text_terms import build_tfidf
-from headstart.starts.timm_starts import build_timm
+from headstart.starts.tables.builders import build_table_linear, build_table_mlp
+from headstart.starts.texts.networks import build_transformers
+from headstart.starts.texts.terms import build_tfidf
 from headstart.types import ImageSpec, Modality, Spec, Start
 
 Option = int | float | str | bool | dict[str, object]

@@ -13,7 +13,6 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from headstart.errors import StartError
-from headstart.starts.adapt import carry_over, fit_spec
 from headstart.starts.addresses import WEIGHTS_NAME, Address, parse_address
 from headstart.starts.architecture import (
     MODULE,
@@ -23,18 +22,19 @@ from headstart.starts.architecture import (
     write_architecture,
 )
 from headstart.starts.encoder import Encoder
-from headstart.starts.lite import find_lite, lite_spec, read_lite_weights
-from headstart.starts.local import RUN_PREFIX, read_local, read_run
-from headstart.starts.randomness import seeded as seeded
-from headstart.starts.scratch import NAMED, scratch_options, scratch_spec
-from headstart.starts.timm_catalog import (
+from headstart.starts.images.adapt import carry_over, fit_spec
+from headstart.starts.images.lite import find_lite, lite_spec, read_lite_weights
+from headstart.starts.images.scratch import NAMED, scratch_options, scratch_spec
+from headstart.starts.images.timm_catalog import (
     TimmWeights,
     describe_weights,
     require_architecture,
     split_tag,
 )
-from headstart.starts.timm_starts import to_current_layout
+from headstart.starts.images.timm_starts import to_current_layout
+from headstart.starts.local import RUN_PREFIX, read_local, read_run
 from headstart.starts.weights import fetch_hub_file, load_checked, read_safetensors
+from headstart.tensors import seeded
 from headstart.types import ImageSpec, Start
 
 COMMON_OPTIONS = ("channels", "size", "drop_path")
@@ -150,7 +150,7 @@ def rebuild_encoder(
         raise StartError(f"The encoder '{parts.start.address}' {needs}.")
     tokenizer, vectorizer = None, None
     if parts.start.modality == "text":
-        from headstart.starts.text_builders import read_sources
+        from headstart.starts.texts.builders import read_sources
 
         tokenizer, vectorizer = read_sources(parts, folder)
     if module is None:

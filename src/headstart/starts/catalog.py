@@ -66,9 +66,9 @@ def list_starts(modality: Modality = "image", like: str | None = None) -> list[S
     """
     if modality != "image":
         return _list_others(modality, like)
-    from headstart.starts.lite import LITE_MODELS, describe_lite
-    from headstart.starts.scratch import NAMED, describe_scratch
-    from headstart.starts.timm_catalog import describe_start
+    from headstart.starts.images.lite import LITE_MODELS, describe_lite
+    from headstart.starts.images.scratch import NAMED, describe_scratch
+    from headstart.starts.images.timm_catalog import describe_start
 
     pip = [f"pip/{name}" for name in LITE_MODELS]
     scratch = [f"scratch/{name}" for name in NAMED]
@@ -110,8 +110,8 @@ def find_start(address: str) -> Start:
     if parsed.kind == "scratch":
         return _find_scratch(parsed)
     if parsed.kind == "pip":
-        from headstart.starts.lite import LITE_MODELS, describe_lite
-        from headstart.starts.text_catalog import PIP_NAMES, describe_pip
+        from headstart.starts.images.lite import LITE_MODELS, describe_lite
+        from headstart.starts.texts.catalog import PIP_NAMES, describe_pip
 
         if parsed.name in PIP_NAMES:
             return describe_pip(parsed.name)
@@ -123,7 +123,7 @@ def find_start(address: str) -> Start:
 
         return describe_local(parsed)
     if parsed.kind in ("hub", "transformers"):
-        from headstart.starts.text_catalog import describe_hub, describe_text_folder
+        from headstart.starts.texts.catalog import describe_hub, describe_text_folder
 
         is_hub = parsed.kind == "hub"
         return describe_hub(parsed.name) if is_hub else describe_text_folder(parsed)
@@ -142,11 +142,11 @@ def find_start(address: str) -> Start:
 def _list_others(modality: Modality, like: str | None) -> list[Start]:
     """Return the starts for texts or tables that fit."""
     if modality == "text":
-        from headstart.starts.text_catalog import list_text_starts
+        from headstart.starts.texts.catalog import list_text_starts
 
         return [start for start in list_text_starts() if _matches(start.address, like)]
     if modality == "table":
-        from headstart.starts.table_starts import describe_table_starts
+        from headstart.starts.tables.builders import describe_table_starts
 
         return [start for start in describe_table_starts() if _matches(start.address, like)]
     raise StartError(
@@ -159,7 +159,7 @@ def _find_timm(parsed: Address) -> Start:
     """Return the pretrained timm start, or refuse."""
     import timm
 
-    from headstart.starts.timm_catalog import describe_start, split_tag
+    from headstart.starts.images.timm_catalog import describe_start, split_tag
 
     names = _pretrained_names()
     architecture, tag = split_tag(parsed.name)
@@ -175,10 +175,10 @@ def _find_timm(parsed: Address) -> Start:
 
 def _find_scratch(parsed: Address) -> Start:
     """Return the start with random weights, or refuse."""
-    from headstart.starts.scratch import NAMED, describe_scratch
-    from headstart.starts.table_starts import NAMED as TABLE_NAMED
-    from headstart.starts.table_starts import describe_table_starts
-    from headstart.starts.text_catalog import SCRATCH_NAMES, describe_text_scratch
+    from headstart.starts.images.scratch import NAMED, describe_scratch
+    from headstart.starts.tables.builders import NAMED as TABLE_NAMED
+    from headstart.starts.tables.builders import describe_table_starts
+    from headstart.starts.texts.catalog import SCRATCH_NAMES, describe_text_scratch
 
     if parsed.name in SCRATCH_NAMES:
         return describe_text_scratch(parsed.name)
@@ -188,7 +188,7 @@ def _find_scratch(parsed: Address) -> Start:
         return describe_scratch(parsed.name, NAMED[parsed.name])
     import timm
 
-    from headstart.starts.timm_catalog import family_of
+    from headstart.starts.images.timm_catalog import family_of
 
     if timm.is_model(parsed.name):
         return describe_scratch(parsed.name, family_of(parsed.name))
@@ -199,11 +199,11 @@ def _unknown(address: str) -> StartError:
     """Return the refusal of an address, with the nearest of all addresses."""
     import timm
 
-    from headstart.starts.lite import LITE_MODELS
-    from headstart.starts.scratch import NAMED
-    from headstart.starts.table_starts import NAMED as TABLE_NAMED
-    from headstart.starts.text_catalog import CURATED as HUB
-    from headstart.starts.text_catalog import PIP_NAMES, SCRATCH_NAMES
+    from headstart.starts.images.lite import LITE_MODELS
+    from headstart.starts.images.scratch import NAMED
+    from headstart.starts.tables.builders import NAMED as TABLE_NAMED
+    from headstart.starts.texts.catalog import CURATED as HUB
+    from headstart.starts.texts.catalog import PIP_NAMES, SCRATCH_NAMES
 
     pretrained = _pretrained_names()
     known = [f"pip/{name}" for name in (*LITE_MODELS, *PIP_NAMES)]

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from headstart.errors import StartError, first_line
-from headstart.starts.adapt import evaluating
 from headstart.starts.architecture import MODULE, write_architecture
-from headstart.starts.text_networks import TextNetwork
+from headstart.starts.texts.networks import TextNetwork
+from headstart.tensors import evaluating
 from headstart.types import Family, ImageSpec, Spec, Start, Tokenizer, Vectorizer
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from headstart.errors import StartError, quoted
 from headstart.starts.addresses import WEIGHTS_NAME, Address
 from headstart.starts.architecture import MODULE, Architecture, read_architecture
-from headstart.starts.timm_catalog import (
+from headstart.starts.images.timm_catalog import (
     TimmWeights,
     describe_weights,
     family_of,

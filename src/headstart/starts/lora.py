@@ -20,12 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from headstart.errors import StartError
-from headstart.starts.adapt import evaluating
+from headstart.extras import require_text_extra
 from headstart.starts.architecture import Lora
 from headstart.starts.encoder import Encoder
-from headstart.starts.extras import require_text_extra
-from headstart.starts.randomness import seeded
-from headstart.starts.text_networks import TextNetwork, find_blocks
+from headstart.starts.texts.networks import TextNetwork, find_blocks
+from headstart.tensors import evaluating, seeded
 from headstart.types import ImageSpec
 
 _ADAPTER = "default"  # peft's name for the one set of adapters

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from torch import Tensor
 
-from headstart.training.feed import Batch
+from headstart.training.batches.feed import Batch
 
 if TYPE_CHECKING:
-    from headstart.training.distributed import Team
-    from headstart.training.sharding import Shards
+    from headstart.training.processes.company import Team
+    from headstart.training.processes.sharding import Shards
 
 
 class StopRequested(Exception):

@@ -24,9 +24,7 @@ from torch import Tensor, nn
 
 from headstart.errors import DivergenceError, RunFolderError
 from headstart.events import emit
-from headstart.training.average import WeightAverage, learned_state, set_tensors
-from headstart.training.checkpoint import Checkpoint, CheckpointFolder
-from headstart.training.clip import clip_gradients
+from headstart.training.batches.feed import Batch
 from headstart.training.contract import (
     Check,
     Hooks,
@@ -35,18 +33,18 @@ from headstart.training.contract import (
     LoopState,
     StopRequested,
 )
-from headstart.training.device import give_back_freed
-from headstart.training.feed import Batch
-from headstart.training.finite import FiniteGuard, RunningStatistics, odd_ids
-from headstart.training.memory import is_out_of_memory
-from headstart.training.pace import Pace
+from headstart.training.machine.device import give_back_freed
+from headstart.training.machine.memory import is_out_of_memory
+from headstart.training.machine.pace import Pace
 from headstart.training.randomness import seed_step
-from headstart.training.snapshot import gather, give_back
-from headstart.training.writer import CheckpointWriter
+from headstart.training.state.average import WeightAverage, learned_state, set_tensors
+from headstart.training.state.checkpoint import Checkpoint, CheckpointFolder, gather, give_back
+from headstart.training.state.finite import FiniteGuard, RunningStatistics, clip_gradients, odd_ids
+from headstart.training.state.writer import CheckpointWriter
 
 if TYPE_CHECKING:
-    from headstart.training.distributed import Act
-    from headstart.training.following import Together
+    from headstart.training.processes.company import Act
+    from headstart.training.processes.worker import Together
 
 # One door: who trains imports everything from here.
 __all__ = ["Check", "Hooks", "LoopOptions", "LoopResult", "LoopState", "StopRequested", "train"]
@@ -88,7 +86,7 @@ class Loop:
         self.together: Together | None = None
         self._lead: Callable[[Act], object] = lambda act: None  # tells the others what comes next
         if hooks.team:
-            from headstart.training.following import join_in
+            from headstart.training.processes.worker import join_in
 
             self.together = join_in(self, hooks.team)
             self._lead = self.together.lead

@@ -26,16 +26,15 @@ from headstart.evaluation import (
     score,
 )
 from headstart.events import emit
-from headstart.model import Model, run_batches
-from headstart.runfolder import RunFolder
-from headstart.training.probe import Probe
-from headstart.training.recipe import Wishes
-from headstart.tuning.bench import PROBE_SAMPLES, Bench, install, probe, set_up
-from headstart.tuning.clock import Clock, slowness
-from headstart.tuning.controls import Rival, controls_seconds, run_controls
+from headstart.model import Model, model_outputs, run_batches, write_model
+from headstart.storage.run_folder import RunFolder
+from headstart.training.options.recipe import Wishes
+from headstart.training.probing.probe import Probe
+from headstart.tuning.baselines.runs import Rival, controls_seconds, run_controls
+from headstart.tuning.budget import Clock, slowness
 from headstart.tuning.fitting import seconds_per_sample
-from headstart.tuning.items import worst_mistakes, write_predictions
-from headstart.tuning.outputs import model_outputs
+from headstart.tuning.setup import PROBE_SAMPLES, Bench, install, probe, set_up
+from headstart.tuning.test_items import worst_mistakes, write_predictions
 from headstart.tuning.tune import Tuned
 from headstart.types import BadSample, Dataset, Inputs
 
@@ -121,7 +120,7 @@ def notes_of(inputs: Inputs) -> list[str]:
 def save_model(folder: RunFolder, dataset: Dataset, bench: Bench) -> None:
     """Write the model, so that the folder can be used from now on."""
     about = {"strategy": bench.recipe.strategy, "data_name": dataset.name}
-    bench.model.save(folder.write, about)
+    write_model(bench.model, folder.write, about)
 
 
 def describe_data(

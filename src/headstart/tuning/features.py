@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from headstart.model import Model, run_batches
-from headstart.training.activations import ActivationCache, Layout, activation_key
+from headstart.training.batches.feed import ids_digest
 from headstart.training.contract import never, stoppable
-from headstart.training.feed import ids_digest
-from headstart.training.slots import Slot
+from headstart.training.frozen.activations import ActivationCache, Layout, activation_key
+from headstart.training.frozen.slots import Slot
 from headstart.types import Inputs
 
 _WORTH_SECONDS = 0.5  # features that took less are not worth a place on disk

@@ -15,12 +15,11 @@ import torch
 from headstart.data import Pixels, decode_one
 from headstart.errors import DataError, StartError
 from headstart.events import emit
-from headstart.model import evaluating
-from headstart.tensors import to_tensors
+from headstart.tensors import evaluating, to_tensors
+from headstart.training.options.recipe import StrategyName, Wishes
 from headstart.training.randomness import BOOTSTRAP, generator
-from headstart.training.recipe import StrategyName, Wishes
-from headstart.tuning.bench import Bench, prepare_sample, set_up
-from headstart.tuning.clock import Clock
+from headstart.tuning.budget import Clock
+from headstart.tuning.setup import Bench, prepare_sample, set_up
 from headstart.tuning.texts import TextStock
 from headstart.types import Dataset, ImageSpec, Inputs, Samples, SplitName, Start, TextSpec
 

@@ -20,17 +20,22 @@ from torch import Tensor
 
 from headstart.errors import StartError
 from headstart.events import emit
-from headstart.model import Model, evaluating
-from headstart.tensors import to_tensors
-from headstart.training.activations import ActivationCache, ActivationStore, Layout, activation_key
-from headstart.training.augment import POLICIES, augment
-from headstart.training.cached_feed import CachedFeed
+from headstart.model import Model
+from headstart.tensors import evaluating, to_tensors
+from headstart.training.batches.augment import POLICIES, augment
+from headstart.training.batches.cached_feed import CachedFeed
+from headstart.training.batches.feed import ids_digest
+from headstart.training.batches.order import WHOLE, Share
 from headstart.training.contract import StopRequested, never
-from headstart.training.cut import Cut, Uncut, cut_network
-from headstart.training.feed import ids_digest
-from headstart.training.order import WHOLE, Share
-from headstart.training.recipe import Recipe
-from headstart.training.views import Views, choose_views, views_seed
+from headstart.training.frozen.activations import (
+    ActivationCache,
+    ActivationStore,
+    Layout,
+    activation_key,
+)
+from headstart.training.frozen.cut import Cut, Uncut, cut_network
+from headstart.training.frozen.views import Views, choose_views, views_seed
+from headstart.training.options.recipe import Recipe
 from headstart.types import Inputs
 
 # samples of one pass of the frozen part: as many as ``run_batches`` takes, so that what is computed

@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from headstart.errors import OptionError
 from headstart.evaluation import headline
 from headstart.events import emit
-from headstart.training.defaults import defaults_for
-from headstart.training.order import Order
-from headstart.training.recipe import Recipe
-from headstart.tuning.bench import Bench
+from headstart.training.batches.order import Order
+from headstart.training.options.defaults import defaults_for
+from headstart.training.options.recipe import Recipe
+from headstart.tuning.hooks import loop_options
+from headstart.tuning.setup import Bench
 from headstart.tuning.trials import Trial, Trials, best_of, gain_over, try_rate
-from headstart.tuning.wiring import loop_options
 
 if TYPE_CHECKING:
-    from headstart.training.distributed import Team
+    from headstart.training.processes.company import Team
 
 Row = dict[str, object]
 

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from headstart.training.feed import Batch, Feed
-from headstart.training.order import order_of
-from headstart.training.strategy import Phase, freeze, phases_of
+from headstart.training.batches.feed import Batch, Feed
+from headstart.training.batches.order import order_of
+from headstart.training.options.strategy import Phase, freeze, phases_of
 from headstart.types import Inputs
 
 if TYPE_CHECKING:
-    from headstart.tuning.bench import Bench
+    from headstart.tuning.setup import Bench
 
 _ROUNDING = 1e-9  # progress is a sum of many small shares
 

@@ -23,7 +23,7 @@ from headstart.errors import StartError
 from headstart.events import emit, unheard
 from headstart.starts import Encoder, build_text_encoder, learn_source, learns_from_texts
 from headstart.training.randomness import BOOTSTRAP, generator
-from headstart.tuning.clock import Clock
+from headstart.tuning.budget import Clock
 from headstart.types import Dataset, Inputs, SplitName, Start, Tokenizer, Vectorizer
 
 Pooling = Literal["auto", "native", "mean"]

@@ -23,14 +23,14 @@ import numpy as np
 from headstart.errors import DivergenceError
 from headstart.evaluation import fit_temperature, headline_figure, predictions_of
 from headstart.events import unheard
+from headstart.model import model_outputs
 from headstart.objectives import check_score, item_losses
-from headstart.training.average import learned_state, set_tensors
 from headstart.training.loop import Check, Hooks, StopRequested, train
-from headstart.training.recipe import with_length
-from headstart.tuning.bench import Bench
-from headstart.tuning.outputs import model_outputs
+from headstart.training.options.recipe import with_length
+from headstart.training.state.average import learned_state, set_tensors
+from headstart.tuning.hooks import loop_options, unfreeze
 from headstart.tuning.phases import Phases
-from headstart.tuning.wiring import loop_options, unfreeze
+from headstart.tuning.setup import Bench
 from headstart.types import Figure, Inputs
 
 _SURE = 2.0  # standard errors by which another rate than the family's own must be better

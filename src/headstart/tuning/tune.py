@@ -15,21 +15,17 @@ import numpy as np
 from headstart.events import emit
 from headstart.model import Model, run_batches
 from headstart.objectives import check_score
-from headstart.training.checkpoint import CheckpointFolder
+from headstart.training.batches.order import Share
 from headstart.training.contract import never, stoppable
 from headstart.training.loop import Check, LoopResult, train
-from headstart.training.memory import keep_freed_memory
-from headstart.training.order import Share
-from headstart.training.probe import Probe
-from headstart.training.recipe import Recipe
-from headstart.training.strategy import Phase
-from headstart.tuning.bench import PROBE_SAMPLES, Bench, install, probe
+from headstart.training.machine.memory import keep_freed_memory
+from headstart.training.options.recipe import Recipe
+from headstart.training.options.strategy import Phase
+from headstart.training.probing.probe import Probe
+from headstart.training.state.checkpoint import CheckpointFolder
 from headstart.tuning.frozen import FrozenPrefix, freeze_prefix
 from headstart.tuning.grid import Search, choose_rate
-from headstart.tuning.memory_fit import MemoryPlan, settle_micro_batch
-from headstart.tuning.phases import Opened, Phases
-from headstart.tuning.trials import Trials
-from headstart.tuning.wiring import (
+from headstart.tuning.hooks import (
     let_learn,
     loop_options,
     share_of,
@@ -37,11 +33,15 @@ from headstart.tuning.wiring import (
     unfreeze,
     wire,
 )
+from headstart.tuning.memory import MemoryPlan, settle_micro_batch
+from headstart.tuning.phases import Opened, Phases
+from headstart.tuning.setup import PROBE_SAMPLES, Bench, install, probe
+from headstart.tuning.trials import Trials
 from headstart.types import Inputs
 
 if TYPE_CHECKING:
-    from headstart.training.distributed import Team
-    from headstart.tuning.split import SplitBench
+    from headstart.training.processes.company import Team
+    from headstart.tuning.sharded import SplitBench
 
 _PROBE_SHARE = 0.4  # of the time left, where the loop comes after the probe
 
@@ -264,7 +264,7 @@ class _Opener:
 
 def _tell_phase(team: Team | None, opened: Opened) -> None:
     if team:
-        from headstart.tuning.follow import tell_phase
+        from headstart.tuning.worker import tell_phase
 
         tell_phase(team, opened)
 
@@ -343,7 +343,7 @@ def _settle(bench: Bench, team: Team | None) -> None:
     if bench.recipe.strategy == "head":
         return
     if team:
-        from headstart.tuning.split import settle_split
+        from headstart.tuning.sharded import settle_split
 
         settle_split(bench, team)
     else:  # nothing to split over: a process that resumes alone what several began
@@ -354,13 +354,13 @@ def _lead(
     team: Team, bench: Bench, checkpoints: CheckpointFolder | None, train: Inputs
 ) -> SplitBench | None:
     """Lead the followers into the loop; return the model in pieces where it is split."""
-    from headstart.tuning.follow import lead_into_loop
+    from headstart.tuning.worker import lead_into_loop
 
     state = checkpoints.path if checkpoints else None
     lead_into_loop(team, bench, state)
     if not bench.recipe.is_split:
         return None
-    from headstart.tuning.split import SplitBench
+    from headstart.tuning.sharded import SplitBench
 
     return SplitBench(bench, team, state, train)
 

@@ -1,0 +1,1 @@
+"""Where data comes from: folders, tables, arrays, named sets, the hub."""

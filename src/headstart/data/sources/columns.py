@@ -1,0 +1,286 @@
+"""Tables as named columns of plain Python values, wherever they are: files, pandas, pyarrow.
+
+Three small classes with one face, so that the reader of tables knows nothing of formats. Parquet
+is special in that its image column stays on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from headstart.data.options import ReadOptions
+from headstart.data.records import is_missing
+from headstart.data.sources.delimited import read_text_table, refuse_duplicates
+from headstart.data.sources.samples import ParquetSamples, ValueSamples
+from headstart.errors import DataError, first_line
+from headstart.types import Samples
+
+HEAD_ROWS = 100
+
+
+class Table(Protocol):
+    """Named columns.
+
+    Attributes:
+        where: What a person calls the table, for example ``reviews.csv``.
+        root: The folder that paths in the table start from.
+        columns: Column names.
+        num_rows: Number of rows.
+    """
+
+    where: str
+    root: Path
+    columns: list[str]
+    num_rows: int
+
+    def head(self, column: str) -> list[object]:
+        """Return the first values, at most ``HEAD_ROWS``."""
+        ...
+
+    def values(self, column: str) -> list[object]:
+        """Return all values."""
+        ...
+
+    def images(self, column: str, names: Sequence[str]) -> Samples:
+        """Return the images that the column holds or points to."""
+        ...
+
+    def image_names(self, column: str) -> list[str | None]:
+        """Return for each row the path of its image, or None where there is none."""
+        ...
+
+    def class_names(self, column: str) -> list[str] | None:
+        """Return the names that the integers of a column stand for, where the table says so."""
+        ...
+
+    def arrow(self, columns: Sequence[str]) -> Any:
+        """Return these columns as a pyarrow Table."""
+        ...
+
+
+class FrameTable:
+    """A pandas DataFrame, known by its face only: pandas need not be installed."""
+
+    def __init__(self, frame: Any) -> None:
+        self._frame = frame
+        self.where = "the DataFrame"
+        self.root = Path.cwd()
+        self.columns = [str(column) for column in frame.columns]
+        refuse_duplicates(self.columns, self.where)
+        self._keys = dict(zip(self.columns, frame.columns, strict=True))
+        self.num_rows = len(frame)
+
+    def head(self, column: str) -> list[object]:
+        """Return the first values."""
+        return list(self._frame[self._keys[column]].iloc[:HEAD_ROWS].tolist())
+
+    def values(self, column: str) -> list[object]:
+        """Return all values."""
+        return list(self._frame[self._keys[column]].tolist())
+
+    def images(self, column: str, names: Sequence[str]) -> Samples:
+        """Return the images of a column."""
+        return ValueSamples(self.values(column), names, self.root)
+
+    def image_names(self, column: str) -> list[str | None]:
+        """Return the paths of a column."""
+        return [_path_of(value) for value in self.values(column)]
+
+    def class_names(self, column: str) -> list[str] | None:
+        """Return None: pandas categories are strings already."""
+        return None
+
+    def arrow(self, columns: Sequence[str]) -> Any:
+        """Return these columns as a pyarrow Table; cells of several kinds become text."""
+        import pyarrow as pa
+
+        return pa.table({c: as_arrow(self._frame[self._keys[c]]) for c in columns})
+
+
+class ArrowTable:
+    """A pyarrow Table in memory: CSV and JSONL files end up here too."""
+
+    def __init__(
+        self, table: Any, where: str, root: Path, names: dict[str, list[str]] | None = None
+    ) -> None:
+        self._table = table
+        self.where = where
+        self.root = root
+        self.columns = list(table.column_names)
+        refuse_duplicates(self.columns, where)
+        self._names = names or {}
+        self.num_rows = table.num_rows
+
+    def head(self, column: str) -> list[object]:
+        """Return the first values."""
+        return list(self._table.column(column).slice(0, HEAD_ROWS).to_pylist())
+
+    def values(self, column: str) -> list[object]:
+        """Return all values."""
+        return list(self._table.column(column).to_pylist())
+
+    def images(self, column: str, names: Sequence[str]) -> Samples:
+        """Return the images of a column."""
+        return ValueSamples(self.values(column), names, self.root)
+
+    def image_names(self, column: str) -> list[str | None]:
+        """Return the paths of a column."""
+        return [_path_of(value) for value in self.values(column)]
+
+    def class_names(self, column: str) -> list[str] | None:
+        """Return the names given, or those a Hugging Face ``ClassLabel`` states."""
+        return self._names.get(column) or _class_label_names(self._table.schema.metadata, column)
+
+    def arrow(self, columns: Sequence[str]) -> Any:
+        """Return these columns as a pyarrow Table."""
+        return self._table.select(list(columns))
+
+
+class ParquetTable:
+    """A Parquet file; columns are read when asked for, images a row group at a time."""
+
+    def __init__(self, path: Path, where: str) -> None:
+        import pyarrow.parquet as pq
+
+        self.path = path
+        self.where = where
+        self.root = path.parent
+        with pq.ParquetFile(path) as file:
+            self._schema = file.schema_arrow
+            self.num_rows = file.metadata.num_rows
+        self.columns = list(self._schema.names)
+        refuse_duplicates(self.columns, where)
+
+    def head(self, column: str) -> list[object]:
+        """Return the first values."""
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(self.path) as file:
+            for batch in file.iter_batches(batch_size=HEAD_ROWS, columns=[column]):
+                return list(batch.column(0).to_pylist())
+        return []
+
+    def values(self, column: str) -> list[object]:
+        """Return all values."""
+        return list(self._read(column).to_pylist())
+
+    def images(self, column: str, names: Sequence[str]) -> Samples:
+        """Return the images of a column without reading them yet."""
+        import pyarrow as pa
+
+        kind = self._schema.field(column).type
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            return ValueSamples(self.values(column), names, self.root)
+        return ParquetSamples(self.path, column, names)
+
+    def image_names(self, column: str) -> list[str | None]:
+        """Return the paths of a column, without reading the bytes beside them."""
+        import pyarrow as pa
+
+        kind = self._schema.field(column).type
+        if pa.types.is_struct(kind):
+            if kind.get_field_index("path") < 0:
+                return [None] * self.num_rows
+            rows = self._read(f"{column}.path").to_pylist()
+            return [_path_of(row) for row in rows]
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            return [_path_of(value) for value in self.values(column)]
+        return [None] * self.num_rows
+
+    def class_names(self, column: str) -> list[str] | None:
+        """Return the names a Hugging Face ``ClassLabel`` feature states in the metadata."""
+        return _class_label_names(self._schema.metadata, column)
+
+    def arrow(self, columns: Sequence[str]) -> Any:
+        """Return these columns as a pyarrow Table."""
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(self.path) as file:
+            return file.read(columns=list(columns)).select(list(columns))
+
+    def _read(self, column: str) -> Any:
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(self.path) as file:
+            return file.read(columns=[column]).column(0)
+
+
+def memory_table(values: Any, arrow: str = "the Table") -> FrameTable | ArrowTable | None:
+    """Return a pandas DataFrame or a pyarrow Table, known by its face; None for anything else.
+
+    Args:
+        values: What a user gave.
+        arrow: What to call a pyarrow Table in messages.
+    """
+    if hasattr(values, "iloc") and hasattr(values, "columns"):
+        return FrameTable(values)
+    if hasattr(values, "column_names") and hasattr(values, "schema"):
+        return ArrowTable(values, arrow, Path.cwd())
+    return None
+
+
+def read_table(path: Path, where: str, options: ReadOptions) -> Table:
+    """Open a CSV, TSV, JSONL or Parquet file.
+
+    Args:
+        path: The file.
+        where: What to call it in messages.
+        options: Header and encoding, where they were said.
+
+    Raises:
+        DataError: The file is empty, damaged, may not be read, or is of another kind.
+    """
+    import pyarrow as pa
+
+    kind = path.name.lower().removesuffix(".gz").rpartition(".")[2]
+    try:
+        if path.stat().st_size == 0:
+            raise DataError(f"{where} is empty (0 bytes). Expected a table with a header.")
+        if kind == "parquet":
+            return ParquetTable(path, where)
+        return ArrowTable(read_text_table(path, where, kind, options), where, path.parent)
+    except PermissionError:
+        raise DataError(
+            f"{where} cannot be read: permission denied. Give this user the right to read it."
+        ) from None
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{where} cannot be read as {kind.upper()}: {first_line(error)} "
+            "Expected one header and the same columns in every row; correct the file."
+        ) from error
+
+
+def as_arrow(values: Any) -> Any:
+    """Return values as a pyarrow array; where they are of several kinds, as text.
+
+    Args:
+        values: A pandas column, or a list; NaN and None are missing.
+    """
+    import pyarrow as pa
+
+    try:
+        return pa.array(values, from_pandas=True)
+    except (pa.ArrowException, OverflowError):
+        return pa.array([None if is_missing(value) else str(value) for value in values])
+
+
+def _path_of(value: object) -> str | None:
+    if isinstance(value, dict):
+        value = value.get("path")
+    if isinstance(value, (bytes, bytearray, memoryview)) or value is None or value != value:
+        return None
+    return str(value) or None
+
+
+def _class_label_names(metadata: dict[bytes, bytes] | None, column: str) -> list[str] | None:
+    import json
+
+    try:
+        stated = json.loads((metadata or {})[b"huggingface"])
+        feature = stated["info"]["features"][column]
+        names = feature.get("names") or feature["feature"]["names"]  # the latter of a list
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None  # not written by Hugging Face datasets, or not a ClassLabel
+    return [str(name) for name in names] if isinstance(names, list) else None

@@ -1,0 +1,301 @@
+"""Read table files: which column is what, its targets and groups, one table or one file a split.
+
+Images, texts and table rows come out of the same files; ``roles`` decides which. Class names come
+from where the data states them: text labels, Hugging Face metadata, or a column that names each
+integer.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.data.kinds import Recognised, recognise
+from headstart.data.options import COLUMN_OPTIONS, DEFAULT_LABEL, ReadOptions
+from headstart.data.records import (
+    FILE_SPLIT_WORDS,
+    SPLIT_CODES,
+    SPLIT_WORDS,
+    UNASSIGNED,
+    Records,
+    is_missing,
+    order_classes,
+)
+from headstart.data.roles import SPLIT_COLUMN, find_roles, need_column, no_inputs
+from headstart.data.rows import TableSamples, TextSamples
+from headstart.data.sources.columns import Table, read_table
+from headstart.data.sources.folder import TABLE_SUFFIXES
+from headstart.data.sources.samples import ChainSamples
+from headstart.data.targets import read_targets
+from headstart.errors import DataError, OptionError, did_you_mean, quoted
+from headstart.types import Samples
+
+NAMING_COLUMNS = ("class", "class_name", "label_name", "label_text")
+SPLIT_FILE = re.compile(
+    rf"({'|'.join(FILE_SPLIT_WORDS)})(-\d+-of-\d+)?({'|'.join(map(re.escape, TABLE_SUFFIXES))})",
+    re.IGNORECASE,
+)
+
+
+def find_split_files(folder: Path) -> list[tuple[Path, str]]:
+    """Return the files ``train.parquet``, ``test.csv`` … of a folder, each with its split."""
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return []  # the folder reader says why
+    matches = [(name, SPLIT_FILE.fullmatch(name)) for name in names]
+    found = [
+        (folder / n, FILE_SPLIT_WORDS[m.group(1).lower()]) for n, m in matches if m is not None
+    ]
+    return found if any(split == "train" for _, split in found) else []
+
+
+@dataclass(frozen=True)
+class Rows:
+    """All rows of one or several tables, and where each of them stands.
+
+    Attributes:
+        tables: The tables, one after the other.
+    """
+
+    tables: Sequence[Table]
+
+    def place(self, index: int) -> str:
+        """Return where a row stands, for example ``row 3 of reviews.csv``."""
+        for table in self.tables:
+            if index < table.num_rows:
+                return f"row {index + 1} of {table.where}"
+            index -= table.num_rows
+        raise IndexError(index)
+
+    def names(self) -> list[str]:
+        """Return what a person calls each row."""
+        several = len(self.tables) > 1
+        return [
+            f"{table.where} row {i + 1}" if several else f"row {i + 1}"
+            for table in self.tables
+            for i in range(table.num_rows)
+        ]
+
+    def values(self, column: str, role: str, option: str) -> list[object]:
+        """Return a column of all tables; DataError where one lacks it."""
+        for table in self.tables:
+            need_column(table, column, role, option)
+        return [value for table in self.tables for value in table.values(column)]
+
+
+def read_table_files(
+    files: Sequence[tuple[Path, str | None]],
+    name: str,
+    options: ReadOptions,
+    *,
+    class_names: Sequence[str] | None = None,
+) -> Records:
+    """Return the records of table files.
+
+    Args:
+        files: Each file with the split it is, or None.
+        name: What the user called the source.
+        options: What the user said of the columns.
+        class_names: What integer labels stand for, where that is common knowledge.
+
+    Raises:
+        DataError: A file cannot be read, or a column is missing or holds what it should not.
+    """
+    tables = [(read_table(path, path.name, options), split) for path, split in files]
+    return read_tables(tables, name, options, class_names=class_names)
+
+
+def read_tables(
+    tables: Sequence[tuple[Table, str | None]],
+    name: str,
+    options: ReadOptions,
+    *,
+    class_names: Sequence[str] | None = None,
+) -> Records:
+    """Return the records of open tables; arguments as in ``read_table_files``."""
+    rows = Rows([table for table, _ in tables])
+    target = options.target_among(rows.tables[0].columns)
+    for table in rows.tables:
+        need_column(table, target, "target", "--label")
+        if table.num_rows == 0:
+            raise DataError(f"{table.where} has no rows. Expected one row a sample.")
+    reference = next((table for table, split in tables if split == "train"), rows.tables[0])
+    _check_named_columns(reference, options)
+    roles = find_roles(reference, target, options)
+    known = class_names if target == DEFAULT_LABEL else None
+    naming: list[str] = []  # the column that names the classes is the target in other words
+    targets = read_targets(
+        rows.values(target, "target", "--label"),
+        options,
+        roles.modality,
+        what=f"Column '{target}'",
+        place=rows.place,
+        naming=lambda labels: _name_classes(rows, target, labels, known, naming),
+    )
+    groups = None
+    if options.group:
+        groups = _texts(rows.values(options.group, "group", "--group"), options.group, rows)
+    found: Recognised | None = None
+    samples: Samples
+    if roles.modality == "image":
+        samples = _image_samples(rows, str(roles.column))
+    elif roles.modality == "text":
+        samples = TextSamples(rows.values(str(roles.column), "text", "--text"), rows.names())
+    else:
+        samples, found = _table_samples(rows, reference, [target, *naming], options)
+    codes = [code for table, split in tables for code in _split_codes(table, split, rows)]
+    has_files = any(split for _, split in tables)
+    return Records(
+        name=name,
+        samples=samples,
+        targets=targets.values,
+        classes=targets.classes,
+        splits=np.array(codes, np.int8),
+        origin="one file a split" if has_files else f"column '{SPLIT_COLUMN}'",
+        label=target,
+        input_column=roles.column,
+        groups=groups,
+        notes=[*roles.notes, *targets.notes, *(found.notes if found else ())],
+        modality=roles.modality,
+        task=targets.task,
+        column_kinds=found.kinds if found else None,
+        date_formats=found.date_formats if found else {},
+        kept_columns=options.kept_columns,
+        columns=reference.columns,
+    )
+
+
+def _check_named_columns(table: Table, options: ReadOptions) -> None:
+    """Refuse names in --numeric, --categorical, --date and --drop that the table lacks."""
+    if options.text or options.image_column:
+        options.refuse(
+            "the inputs are not a table's columns",
+            *("label", "image_column", "text", "group", "separator", "drop", "header", "encoding"),
+        )
+    for option in COLUMN_OPTIONS:
+        for column in getattr(options, option):
+            if column not in table.columns:
+                raise OptionError(
+                    f"Column '{column}' of --{option} is missing in {table.where} (found: "
+                    f"{quoted(table.columns)}).{did_you_mean(column, table.columns)} Correct it."
+                )
+
+
+def _image_samples(rows: Rows, column: str) -> Samples:
+    """Return the images that a column holds or points to."""
+    parts = []
+    for table in rows.tables:
+        need_column(table, column, "image", "--image-column")
+        paths = table.image_names(column)
+        several = f"{table.where} " if len(rows.tables) > 1 else ""
+        names = [path or f"{several}row {i + 1}" for i, path in enumerate(paths)]
+        parts.append(table.images(column, names))
+    return parts[0] if len(parts) == 1 else ChainSamples(parts)
+
+
+def _table_samples(
+    rows: Rows, reference: Table, targets: list[str], options: ReadOptions
+) -> tuple[TableSamples, Recognised]:
+    """Return the rows with all of train's columns that can be inputs, and what these hold."""
+    taken = {*targets, options.group, SPLIT_COLUMN, *options.drop}
+    columns = [column for column in reference.columns if column not in taken]
+    if options.columns:  # what the model does not read need not be readable
+        columns = [column for column in columns if column in options.kept_columns]
+    parts: list[Any] = []
+    for table in rows.tables:
+        for column in columns:
+            if column not in table.columns:
+                raise DataError(
+                    f"Column '{column}' of {reference.where} is missing in {table.where} (found: "
+                    f"{quoted(table.columns)}). Add it, or leave it out with --drop {column}."
+                )
+        parts.append(table.arrow(columns))
+    found = recognise(parts, options, rows.place)
+    if not found.kinds:
+        raise no_inputs(reference.where, reference.columns)
+    names = [column for table in rows.tables for column in table.columns]
+    if extra := [c for c in dict.fromkeys(names) if c not in {*reference.columns, *taken}]:
+        found.notes.append(f"Columns that {reference.where} lacks are not used: {quoted(extra)}.")
+    return TableSamples(found.table, rows.names()), found
+
+
+def _split_codes(table: Table, split: str | None, rows: Rows) -> list[int]:
+    """Return the split of each row: that of the file, of the column, or none."""
+    if split:
+        return [SPLIT_CODES[split]] * table.num_rows
+    if SPLIT_COLUMN not in table.columns:
+        return [UNASSIGNED] * table.num_rows
+    codes = []
+    for i, word in enumerate(_texts(table.values(SPLIT_COLUMN), SPLIT_COLUMN, rows)):
+        if word.strip().lower() not in SPLIT_WORDS:
+            raise DataError(
+                f"Column '{SPLIT_COLUMN}' holds '{word}' in {rows.place(i)}; expected train, val "
+                "or test. Correct it, or rename the column to have splits made."
+            )
+        codes.append(SPLIT_CODES[SPLIT_WORDS[word.strip().lower()]])
+    return codes
+
+
+def _texts(values: Sequence[object], column: str, rows: Rows) -> list[str]:
+    for i, value in enumerate(values):
+        if is_missing(value):
+            raise DataError(
+                f"Column '{column}' is empty in {rows.place(i)}. Fill it in for every row, or "
+                "leave the column out."
+            )
+    return [str(value) for value in values]
+
+
+def _name_classes(
+    rows: Rows,
+    target: str,
+    labels: list[str],
+    known: Sequence[str] | None,
+    naming: list[str],
+) -> tuple[list[str], tuple[str, ...], str | None]:
+    """Return labels and ordered classes under their names, and a note on where these come from.
+
+    The column that names them, if any, is added to ``naming``.
+    """
+    numbers = set(labels)
+    note = None
+    names = {str(i): name for i, name in enumerate(known)} if known else None
+    stated = None if names else rows.tables[0].class_names(target)
+    if stated is not None:
+        names = {str(i): name for i, name in enumerate(stated)}
+    if names is None and all(re.fullmatch(r"\d+", number) for number in numbers):
+        names, column = _naming_column(rows.tables, labels)
+        note = f"Class names come from column '{column}'." if names else None
+        naming += [column] if column else []
+    if names is None or not numbers <= names.keys():
+        return labels, order_classes(numbers), None
+    ordered = order_classes(numbers)
+    return [names[text] for text in labels], tuple(names[number] for number in ordered), note
+
+
+def _naming_column(
+    tables: Sequence[Table], labels: list[str]
+) -> tuple[dict[str, str] | None, str | None]:
+    """Return the names of integer labels where a column gives one name for each."""
+    for column in NAMING_COLUMNS:
+        if not all(column in table.columns for table in tables):
+            continue
+        values = [value for table in tables for value in table.values(column)]
+        if len(values) != len(labels) or all(re.fullmatch(r"\d*", str(v)) for v in values):
+            continue  # labels in lists; or numbers, which name nothing
+        pairs = {
+            (number, value)
+            for number, value in zip(labels, values, strict=True)
+            if isinstance(value, str) and value
+        }
+        names = {number: str(value) for number, value in pairs}
+        if len(pairs) == len(names) == len(set(names.values())) and set(labels) == names.keys():
+            return names, column
+    return None, None

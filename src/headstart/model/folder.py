@@ -1,0 +1,123 @@
+"""A model on disk: weights and record as one pickle-free pair.
+
+``model.safetensors`` holds the weights, ``model.json`` all the rest. Opening rebuilds the
+architecture with random weights and then demands exactly the tensors it expects.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from copy import deepcopy
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import nn
+
+from headstart.errors import RunFolderError
+from headstart.model.network import Model
+from headstart.starts import rebuild_encoder
+from headstart.types import Schema
+
+_FORMAT = 2
+
+
+def write_model(
+    model: Model, write: Callable[[str, bytes], None], about: Mapping[str, object]
+) -> None:
+    """Write ``model.safetensors``, the encoder's own files, and then ``model.json``.
+
+    Args:
+        model: What is written.
+        write: Writes a file of a name atomically.
+        about: What a reader wants to know besides (strategy, data name …).
+    """
+    # clones: safetensors refuses tensors that share memory, as tied weights do
+    state = {n: t.detach().cpu().contiguous().clone() for n, t in model.state_dict().items()}
+    write("model.safetensors", save(state))
+    for name, content in model.encoder.files().items():
+        write(name, content)
+    record = {
+        "format": _FORMAT,
+        "start": asdict(model.encoder.start),
+        "architecture": model.encoder.architecture,
+        "spec": asdict(model.encoder.spec),
+        "schema": asdict(model.schema),
+        "temperature": model.temperature,
+        "target_mean": model.target_mean,
+        "target_scale": model.target_scale,
+        "versions": library_versions(),
+        **about,
+    }
+    write("model.json", json.dumps(record, indent=2).encode())
+
+
+def open_model(path: Path, module: nn.Module | None = None) -> tuple[Model, dict[str, object]]:
+    """Open a saved model.
+
+    Args:
+        path: A run folder.
+        module: The user's own module, where the run was started from one.
+
+    Returns:
+        The model in eval mode, and the content of ``model.json``.
+
+    Raises:
+        RunFolderError: If a file is missing, damaged, or does not fit the other.
+    """
+    try:
+        record = json.loads((path / "model.json").read_text())
+        if record["format"] != _FORMAT:
+            raise ValueError(f"format {record['format']!r}, this headstart reads {_FORMAT}")
+        schema = Schema(**{**record["schema"], "classes": tuple(record["schema"]["classes"])})
+        # a copy: two runs opened with the same module must not share its weights
+        encoder = rebuild_encoder(record["architecture"], deepcopy(module), folder=path)
+        if not schema.classes and schema.task != "regression":
+            raise ValueError("no classes")
+        if json.loads(json.dumps(asdict(encoder.spec))) != record["spec"]:
+            raise ValueError("spec and architecture tell two preprocessings")
+        state = load_file(str(path / "model.safetensors"))
+        numbers = [float(record[n]) for n in ("temperature", "target_mean", "target_scale")]
+    except FileNotFoundError as error:
+        raise RunFolderError(
+            f"{path} has no {Path(error.filename).name if error.filename else 'model'}; expected a "
+            f"run folder with model.json and model.safetensors. Give the --out of a finished run."
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, SafetensorError) as error:
+        raise RunFolderError(
+            f"{path} is damaged ({type(error).__name__}: {error}); expected what headstart wrote. "
+            f"Run the training again with --overwrite."
+        ) from error
+    model = Model(encoder, schema)
+    expected = {n: tuple(t.shape) for n, t in model.state_dict().items()}
+    found = {n: tuple(t.shape) for n, t in state.items()}
+    if expected != found:
+        wrong = sorted(n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n))
+        raise RunFolderError(
+            f"{path}/model.safetensors does not fit model.json: '{wrong[0]}' has shape "
+            f"{found.get(wrong[0])}, expected {expected.get(wrong[0])}. Run the training again."
+        )
+    unfinite = [n for n, t in state.items() if t.is_floating_point() and not t.isfinite().all()]
+    if unfinite:
+        raise RunFolderError(
+            f"{path}/model.safetensors holds numbers that are not finite in '{unfinite[0]}'; "
+            f"expected finite weights. Run the training again."
+        )
+    model.load_state_dict(state, strict=True)
+    model.temperature, model.target_mean, model.target_scale = numbers
+    return model.eval(), record
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions that decide what a model computes."""
+    names = ("headstart", "torch", "torchvision", "timm", "numpy", "pillow", "scikit-learn")
+    found = {name: version(name) for name in names}
+    for name in ("transformers", "tokenizers", "peft"):  # the extra for texts
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return {"python": platform.python_version(), **found}

@@ -1,0 +1,99 @@
+"""A model: an encoder, a head, what it predicts, and its calibration."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from headstart.starts import Encoder
+from headstart.types import ImageSpec, Schema
+
+
+class Model(nn.Module):
+    """An encoder with a linear head.
+
+    Args:
+        encoder: What ``Inputs.arrays`` gives, as tensors (images normalised), to features (B, D).
+        schema: What is predicted.
+        dropout: Dropped share of the features while training.
+
+    Attributes:
+        temperature: Divides logits before they become probabilities; fitted on validation data.
+        target_mean: Under regression, the mean of train's targets.
+        target_scale: Under regression, their standard deviation: logits are in these units.
+    """
+
+    def __init__(self, encoder: Encoder, schema: Schema, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = nn.Linear(encoder.num_features, schema.num_outputs)
+        self.schema = schema
+        self.temperature: float = 1.0
+        self.target_mean: float = 0.0
+        self.target_scale: float = 1.0
+        self._dropout = dropout
+        spec = encoder.spec
+        self._normalise = _Normalise(spec) if isinstance(spec, ImageSpec) else None
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Return logits.
+
+        Args:
+            inputs: By modality. Images: floats (B, C, H, W) in [0, 1], C 1 or 3, of any size.
+                Texts: token ids and mask, int64 (B, T), or term weights (B, V). Tables: numbers
+                (B, F) and codes, int64 (B, G).
+
+        Returns:
+            Shape (B, K); (B, 1) under regression.
+        """
+        features = self.features(*inputs)
+        if self._dropout and self.training:
+            features = functional.dropout(features, self._dropout)
+        logits: Tensor = self.head(features)
+        return logits
+
+    def features(self, *inputs: Tensor) -> Tensor:
+        """Return features, shape (B, D), of the same inputs as ``forward`` takes."""
+        if self._normalise is not None:
+            inputs = (self._normalise(*inputs),)
+        features: Tensor = self.encoder(*inputs)
+        return features
+
+    def standard_targets(self, targets: np.ndarray) -> np.ndarray:
+        """Return targets as the loss takes them: under regression float32 in standard units."""
+        if self.schema.task != "regression":
+            return targets
+        standard: np.ndarray = (targets - self.target_mean) / self.target_scale
+        return standard.astype(np.float32)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return self.head.weight.device
+
+
+class _Normalise(nn.Module):
+    """Bring float images (B, C, H, W) in [0, 1] to the channels, size and scale of a spec."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, spec: ImageSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.register_buffer("mean", torch.tensor(spec.mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(spec.std).view(1, -1, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return normalised images (B, C, S, S)."""
+        spec = self.spec
+        if images.shape[1] == 1 and spec.channels == 3:
+            images = images.expand(-1, 3, -1, -1)
+        if images.shape[-1] != spec.size or images.shape[-2] != spec.size:
+            images = functional.interpolate(
+                images, size=(spec.size, spec.size), mode=spec.interpolation, align_corners=False
+            )
+        normalised: Tensor = (images - self.mean) / self.std
+        return normalised

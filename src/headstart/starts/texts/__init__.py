@@ -1,0 +1,1 @@
+"""Starts for texts: transformers encoders, a small BERT from scratch, TF-IDF."""

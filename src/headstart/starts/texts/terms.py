@@ -1,0 +1,222 @@
+"""Terms: TF-IDF weights of words, or of characters where a script puts no blanks between words.
+
+The control of every text run: what a linear model reads off word counts alone. scikit-learn counts
+words and weighs everything; characters are counted by ``text_ngrams``, in a quarter of the time.
+What was learned is one JSON file, so that nothing is pickled and a rebuilt vectorizer gives the
+same numbers bit for bit. Needs neither transformers nor tokenizers.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from headstart.errors import StartError
+from headstart.starts.texts.ngrams import count_ngrams, ngram_matrix
+
+FILE_NAME = "vectorizer.json"
+FORMAT = 1
+MAX_TERMS = 50_000
+SMALL = 200  # below this many texts a term may occur in one text only
+ANALYZERS = {"word": (1, 2), "char": (1, 3)}  # n-grams of each
+
+
+class TermVectorizer:
+    """Turns texts into sparse TF-IDF weights.
+
+    Sublinear term frequency (1 + log count), smoothed inverse document frequency, rows of length
+    one (a text without a known term: zeros). Lower case; words are runs of letters and digits.
+
+    Args:
+        terms: The vocabulary, in the order of the columns.
+        idf: Inverse document frequency of each term, float32, shape (D,).
+        analyzer: ``word`` (1-2-grams) or ``char`` (1-3-grams).
+    """
+
+    def __init__(self, terms: Sequence[str], idf: np.ndarray, analyzer: str) -> None:
+        self.terms = list(terms)
+        self.idf = np.asarray(idf, dtype=np.float32)
+        self.analyzer = analyzer
+        if analyzer == "char":
+            from sklearn.feature_extraction.text import TfidfTransformer
+
+            self._weigher = TfidfTransformer(sublinear_tf=True)
+        else:
+            self._weigher = _new_vectorizer(analyzer, vocabulary=self.terms)
+        self._weigher.idf_ = self.idf
+
+    @property
+    def num_terms(self) -> int:
+        """Number of columns, D."""
+        return len(self.terms)
+
+    def transform(self, texts: Sequence[str]) -> Any:
+        """Return a SciPy CSR matrix, float32, shape (N, D)."""
+        if len(texts) == 0:  # scikit-learn refuses to weigh no text at all
+            from scipy.sparse import csr_matrix
+
+            return csr_matrix((0, self.num_terms), dtype=np.float32)
+        if self.analyzer == "char":
+            longest = ANALYZERS["char"][1]
+            return self._weigher.transform(ngram_matrix(texts, self.terms, longest), copy=False)
+        return self._weigher.transform(texts)
+
+    def files(self) -> dict[str, bytes]:
+        """Return the file that rebuilds it, by name."""
+        record = {
+            "format": FORMAT,
+            "analyzer": self.analyzer,
+            "terms": self.terms,
+            # the shortest text of a float64 gives the float32 back exactly
+            "idf": [float(value) for value in self.idf],
+        }
+        return {FILE_NAME: json.dumps(record, ensure_ascii=False).encode()}
+
+
+def fit_vectorizer(texts: Sequence[str], origin: str) -> TermVectorizer:
+    """Learn terms and their weights from texts.
+
+    Args:
+        texts: Those of train.
+        origin: Names the start in a refusal.
+
+    Returns:
+        The vectorizer: terms of at least two texts (one, below 200 texts), at most 50,000, the
+        most frequent ones.
+
+    Raises:
+        StartError: If no term is left.
+    """
+    least_texts = 1 if len(texts) < SMALL else 2
+    try:
+        if writes_without_blanks(texts):
+            return _fit_characters(texts, least_texts)
+        vectorizer = _new_vectorizer("word", min_df=least_texts, max_features=MAX_TERMS)
+        vectorizer.fit(texts)
+    except ValueError as error:
+        raise StartError(
+            f"'{origin}' finds no terms in the {len(texts)} texts of train ({error}). Expected "
+            f"texts that share words. Check the text column."
+        ) from error
+    terms = [str(term) for term in vectorizer.get_feature_names_out()]
+    return TermVectorizer(terms, vectorizer.idf_, "word")
+
+
+def _fit_characters(texts: Sequence[str], least_texts: int) -> TermVectorizer:
+    """Learn n-grams of characters; their inverse document frequency is smoothed as for words."""
+    terms, num_texts = count_ngrams(
+        texts, ANALYZERS["char"][1], least_texts=least_texts, most=MAX_TERMS
+    )
+    if not terms:
+        raise ValueError(f"no characters that {least_texts} texts share")
+    smoothed = (num_texts + 1).astype(np.float32)
+    idf = np.log(np.float32(len(texts) + 1) / smoothed) + np.float32(1)
+    return TermVectorizer(terms, idf, "char")
+
+
+def read_vectorizer(folder: Path, num_terms: int, origin: str) -> TermVectorizer:
+    """Read the vectorizer that ``files`` gave, from the folder it was written into.
+
+    Args:
+        folder: Usually a run folder.
+        num_terms: How many terms the architecture says.
+        origin: Names the start in a refusal.
+
+    Raises:
+        StartError: If the file is missing or damaged.
+    """
+    path = folder / FILE_NAME
+    try:
+        return _parse(json.loads(path.read_bytes()), num_terms)
+    except FileNotFoundError as error:
+        raise StartError(
+            f"'{folder}' holds no {FILE_NAME}. Expected the terms of '{origin}' beside its "
+            f"weights. Restore the file, or train again."
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StartError(
+            f"'{path}' is damaged ({type(error).__name__}: {error}). Expected what headstart "
+            f"wrote. Restore the file, or train again."
+        ) from error
+
+
+def writes_without_blanks(texts: Sequence[str]) -> bool:
+    """Return whether texts are mostly in a script that puts no blanks between words.
+
+    Chinese, Japanese, Thai, Lao, Khmer and Burmese are such scripts; Korean is not. The first
+    1,000 characters of up to 1,000 texts spread over all of them are looked at.
+    """
+    step = max(1, len(texts) // 1000)
+    sample = [character for text in texts[::step] for character in text[:1000]]
+    letters = [character for character in sample if character.isalpha()]
+    count = sum(_is_unspaced(character) for character in letters)
+    # A Chinese character carries about as much as a word of five letters.
+    return count * 5 > len(letters) - count
+
+
+def build_tfidf(num_terms: int) -> nn.Module:
+    """Build the network of a TF-IDF start: it hands the terms on and has no parameters."""
+    return Terms(num_terms)
+
+
+class Terms(nn.Module):
+    """Features that are the dense term weights themselves.
+
+    Args:
+        num_terms: D.
+
+    Attributes:
+        num_features: D.
+    """
+
+    def __init__(self, num_terms: int) -> None:
+        super().__init__()
+        self.num_features = num_terms
+
+    def forward(self, terms: Tensor) -> Tensor:
+        """Return the features (B, D) of term weights (B, D)."""
+        return terms
+
+
+def _is_unspaced(letter: str) -> bool:
+    if letter < "\u0e00":
+        return False
+    name = unicodedata.name(letter, "")
+    return name.startswith(
+        ("CJK ", "HIRAGANA ", "KATAKANA ", "THAI ", "LAO ", "KHMER ", "MYANMAR ")
+    )
+
+
+def _parse(record: Mapping[str, Any], num_terms: int) -> TermVectorizer:
+    terms, idf, analyzer = record["terms"], record["idf"], record["analyzer"]
+    if record["format"] != FORMAT or analyzer not in ANALYZERS:
+        raise ValueError(f"format {record['format']!r}, analyzer {analyzer!r}")
+    if not isinstance(terms, list) or not all(isinstance(term, str) for term in terms):
+        raise ValueError("'terms' is no list of texts")
+    values = np.asarray(idf, dtype=np.float32)
+    if len(set(terms)) != len(terms) or values.shape != (len(terms),) or len(terms) != num_terms:
+        raise ValueError(f"{len(terms)} terms and {values.size} weights, expected {num_terms}")
+    if not (np.isfinite(values).all() and (values > 0).all()):
+        raise ValueError("'idf' holds numbers that are not above 0")
+    return TermVectorizer(terms, values, analyzer)
+
+
+def _new_vectorizer(analyzer: str, **options: Any) -> Any:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    words = {"token_pattern": r"(?u)\b\w+\b"} if analyzer == "word" else {}
+    return TfidfVectorizer(
+        analyzer=analyzer,
+        ngram_range=ANALYZERS[analyzer],
+        lowercase=True,
+        sublinear_tf=True,
+        dtype=np.float32,
+        **words,
+        **options,
+    )

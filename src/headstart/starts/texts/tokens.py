@@ -1,0 +1,365 @@
+"""Tokens: texts to ids with the fast tokenizers, loaded with a start or trained on the data.
+
+Only the Rust library ``tokenizers`` runs here. Texts are encoded whole and cut by us, so that the
+full length of every text is known and truncation can be counted; padding is the batch's business.
+A tokenizer travels as ``tokenizer.json`` and the small JSON files that transformers wants beside
+it. Left out: Python-only tokenizers, which would need code to come along.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headstart.errors import StartError, first_line
+from headstart.extras import quiet_transformers, require_text_extra
+
+if TYPE_CHECKING:
+    import tokenizers
+
+TOKENIZER_NAME, CONFIG_NAME = "tokenizer.json", "tokenizer_config.json"
+# What transformers may write beside the two; nothing else of a tokenizer's folder travels.
+FILE_NAMES = (TOKENIZER_NAME, CONFIG_NAME, "special_tokens_map.json", "added_tokens.json")
+VOCABULARIES = (TOKENIZER_NAME, "vocab.txt", "vocab.json", "*.model")
+# How it was loaded, which says nothing of what it does.
+_PASSING_KEYS = ("is_local", "local_files_only", "name_or_path", "_commit_hash")
+NO_LIMIT = 1 << 30
+PIECE_LENGTH = 50_000  # characters; longer texts are encoded in pieces to bound the memory
+BATCH_LENGTH = 2_000_000  # characters encoded at once
+
+VOCAB_SIZE = 8192
+MAX_ALPHABET = 6000  # characters of a trained vocabulary: enough for Chinese
+PAD, UNKNOWN, FIRST, LAST, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
+
+
+class TextTokenizer:
+    """A fast tokenizer that cuts at a length and tells how long the text was.
+
+    Args:
+        files: ``tokenizer.json``, ``tokenizer_config.json`` and what else transformers wrote.
+        max_length: Tokens a text keeps at most, special ones included.
+        origin: Names the start in a refusal.
+
+    Attributes:
+        max_length: See above.
+
+    Raises:
+        StartError: If a file is missing or damaged, there is no padding token, or the special
+            tokens do not simply stand before and after the text.
+    """
+
+    def __init__(self, files: Mapping[str, bytes], max_length: int, origin: str) -> None:
+        require_text_extra(f"'{origin}'", "tokenizers")
+        self._backend = _read_backend(files, origin)
+        self._config = _read_config(files, origin)
+        self._others = {n: files[n] for n in FILE_NAMES[2:] if n in files}
+        self._origin = origin
+        self._pad_id = _find_pad_id(self._backend, self._config, origin)
+        self._prefix, self._suffix = _find_frame(self._backend, origin)
+        least = len(self._prefix) + len(self._suffix) + 1
+        if max_length < least:
+            raise StartError(
+                f"max_length {max_length} leaves no room for text in '{origin}', whose special "
+                f"tokens alone are {least - 1}. Expected at least {least}. Choose a larger one."
+            )
+        self.max_length = max_length
+
+    def encode(self, texts: Sequence[str]) -> tuple[list[np.ndarray], np.ndarray]:
+        """Return token ids and the full lengths of texts.
+
+        A text of more than 50,000 characters is encoded in pieces cut at blanks, so its ids and
+        its length are exact but for the words at those cuts.
+
+        Args:
+            texts: Any texts, empty ones too.
+
+        Returns:
+            Ids of each text, int32, at most ``max_length``, special tokens at both ends; and the
+            lengths that the texts have uncut, int64, shape (N,).
+        """
+        room = self.max_length - len(self._prefix) - len(self._suffix)
+        bodies: list[list[int]] = [[] for _ in texts]
+        lengths = np.full(len(texts), len(self._prefix) + len(self._suffix), dtype=np.int64)
+        for owners, pieces in _batches(texts):
+            encodings = self._backend.encode_batch_fast(pieces, add_special_tokens=False)
+            for owner, encoding in zip(owners, encodings, strict=True):
+                lengths[owner] += len(encoding)
+                body = bodies[owner]
+                if len(body) < room:
+                    body += encoding.ids[: room - len(body)]
+        ids = [np.array([*self._prefix, *body, *self._suffix], dtype=np.int32) for body in bodies]
+        return ids, lengths
+
+    @property
+    def pad_id(self) -> int:
+        """Id that fills short texts up."""
+        return self._pad_id
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids, added tokens included."""
+        return int(self._backend.get_vocab_size())
+
+    @property
+    def own_limit(self) -> int:
+        """Longest input that the tokenizer's own configuration names; ``NO_LIMIT`` if none."""
+        limit = self._config.get("model_max_length")
+        return (
+            min(int(limit), NO_LIMIT) if isinstance(limit, int | float) and limit > 0 else NO_LIMIT
+        )
+
+    def with_max_length(self, max_length: int) -> TextTokenizer:
+        """Return the same tokenizer that cuts at another length.
+
+        Raises:
+            StartError: If there is no room for text.
+        """
+        if max_length == self.max_length:
+            return self
+        return TextTokenizer(self.files(), max_length, self._origin)
+
+    def files(self) -> dict[str, bytes]:
+        """Return the files that rebuild it, by name; ``max_length`` is not in them."""
+        return {
+            TOKENIZER_NAME: self._backend.to_str(pretty=False).encode(),
+            CONFIG_NAME: json.dumps(self._config, indent=2, ensure_ascii=False).encode(),
+            **self._others,
+        }
+
+
+def read_tokenizer(folder: Path, max_length: int, origin: str) -> TextTokenizer:
+    """Read a tokenizer that ``files`` gave, from the folder it was written into.
+
+    Args:
+        folder: Usually a run folder.
+        max_length: Tokens a text keeps at most.
+        origin: Names the start in a refusal.
+
+    Raises:
+        StartError: If a file is missing or damaged.
+    """
+    files = {}
+    for name in FILE_NAMES:
+        try:
+            files[name] = (folder / name).read_bytes()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise StartError(
+                f"'{folder / name}' cannot be read ({error.strerror}). Expected the tokenizer of "
+                f"'{origin}'. Check its permissions."
+            ) from error
+    if not {TOKENIZER_NAME, CONFIG_NAME} <= files.keys():
+        missing = next(n for n in (TOKENIZER_NAME, CONFIG_NAME) if n not in files)
+        raise StartError(
+            f"'{folder}' holds no {missing}. Expected the tokenizer of '{origin}' beside its "
+            f"weights. Restore the file, or train again."
+        )
+    return TextTokenizer(files, max_length, origin)
+
+
+def load_tokenizer(folder: Path, origin: str) -> TextTokenizer:
+    """Load the tokenizer of a transformers folder, as transformers itself reads it.
+
+    Args:
+        folder: Holds the tokenizer's files in any layout that transformers knows.
+        origin: Names the start in a refusal.
+
+    Returns:
+        The tokenizer without a limit of ours.
+
+    Raises:
+        StartError: If there is none, it needs code of its own, or only a Python version exists.
+    """
+    import tempfile
+
+    from transformers import AutoTokenizer
+
+    if not any(any(folder.glob(pattern)) for pattern in VOCABULARIES):
+        # transformers would make a tokenizer that knows its special tokens and nothing else
+        raise StartError(
+            f"'{folder}' holds no tokenizer for '{origin}'. Expected tokenizer.json, or a "
+            f"vocabulary ({', '.join(VOCABULARIES[1:])}). Put it beside the weights."
+        )
+    try:
+        with quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(
+                str(folder), local_files_only=True, trust_remote_code=False
+            )
+    except Exception as error:
+        # Converters fail in every way Python knows: missing files, packages, unknown formats.
+        raise StartError(
+            f"The tokenizer of '{origin}' in '{folder}' cannot be loaded "
+            f"({first_line(error)}). Expected a tokenizer.json, or "
+            f"files that transformers makes one of (that may need pip install sentencepiece "
+            f"protobuf)."
+        ) from error
+    if not getattr(tokenizer, "is_fast", False):
+        raise StartError(
+            f"'{origin}' has only a tokenizer written in Python ({type(tokenizer).__name__}). "
+            f"Expected a fast one (tokenizer.json), which travels with the run. Choose another "
+            f"start, or convert it with transformers."
+        )
+    with tempfile.TemporaryDirectory() as scratch, quiet_transformers():
+        tokenizer.save_pretrained(scratch)
+        files = {n: Path(scratch, n).read_bytes() for n in FILE_NAMES if Path(scratch, n).is_file()}
+    config = json.loads(files[CONFIG_NAME])
+    kept = {key: value for key, value in config.items() if key not in _PASSING_KEYS}
+    return TextTokenizer({**files, CONFIG_NAME: json.dumps(kept).encode()}, NO_LIMIT, origin)
+
+
+def train_tokenizer(
+    texts: Sequence[str], origin: str, *, vocab_size: int = VOCAB_SIZE
+) -> TextTokenizer:
+    """Train a lower-case BPE vocabulary on texts; the same texts always give the same one.
+
+    Words are split at blanks and punctuation, and every CJK character stands alone, as in BERT.
+    BPE rather than WordPiece, because the trainer of the latter numbers its pieces in the order of
+    a hash table, which differs from run to run.
+
+    Args:
+        texts: Those of train.
+        origin: Names the start in a refusal.
+        vocab_size: Most tokens; small data gives fewer.
+
+    Returns:
+        The tokenizer without a limit.
+
+    Raises:
+        StartError: If the texts hold no character that could be learned.
+    """
+    require_text_extra(f"'{origin}'", "tokenizers")
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+
+    backend = Tokenizer(models.BPE(unk_token=UNKNOWN))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True, handle_chinese_chars=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    special = [PAD, UNKNOWN, FIRST, LAST, MASK]
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        min_frequency=2,
+        limit_alphabet=min(MAX_ALPHABET, vocab_size // 2 + vocab_size // 4),
+        special_tokens=special,
+        show_progress=False,
+    )
+    backend.train_from_iterator(texts, trainer, length=len(texts))
+    if backend.get_vocab_size() <= len(special):
+        raise StartError(
+            f"No tokenizer can be trained for '{origin}': the {len(texts)} texts of train hold no "
+            f"characters. Expected texts. Check the text column."
+        )
+    backend.post_processor = processors.TemplateProcessing(
+        single=f"{FIRST} $A {LAST}",
+        pair=f"{FIRST} $A {LAST} $B:1 {LAST}:1",
+        special_tokens=[(t, backend.token_to_id(t)) for t in (FIRST, LAST)],
+    )
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "pad_token": PAD,
+        "unk_token": UNKNOWN,
+        "cls_token": FIRST,
+        "sep_token": LAST,
+        "mask_token": MASK,
+        "model_input_names": ["input_ids", "attention_mask"],
+        "clean_up_tokenization_spaces": False,
+    }
+    files = {
+        TOKENIZER_NAME: backend.to_str(pretty=False).encode(),
+        CONFIG_NAME: json.dumps(config).encode(),
+    }
+    return TextTokenizer(files, NO_LIMIT, origin)
+
+
+def _batches(texts: Sequence[str]) -> Iterator[tuple[list[int], list[str]]]:
+    """Yield pieces of texts with the place of the text each belongs to, a bounded lot at a time."""
+    owners: list[int] = []
+    pieces: list[str] = []
+    size = 0
+    for place, text in enumerate(texts):
+        for piece in _pieces(text):
+            owners.append(place)
+            pieces.append(piece)
+            size += len(piece) + 100  # an encoding costs something however short its text
+            if size >= BATCH_LENGTH:
+                yield owners, pieces
+                owners, pieces, size = [], [], 0
+    if pieces:
+        yield owners, pieces
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Yield a text in pieces of bounded length, cut before a blank where there is one."""
+    begin = 0
+    while len(text) - begin > PIECE_LENGTH:
+        end = begin + PIECE_LENGTH
+        blanks = (text.rfind(blank, begin + 1, end) for blank in (" ", "\n", "\t"))
+        cut = max(max(blanks), 0) or end
+        yield text[begin:cut]
+        begin = cut
+    yield text[begin:]
+
+
+def _read_backend(files: Mapping[str, bytes], origin: str) -> tokenizers.Tokenizer:
+    from tokenizers import Tokenizer
+
+    try:
+        backend = Tokenizer.from_str(files[TOKENIZER_NAME].decode("utf-8"))
+    except Exception as error:
+        # The Rust library raises plain Exception for everything it cannot parse.
+        raise StartError(
+            f"The {TOKENIZER_NAME} of '{origin}' cannot be read ({type(error).__name__}: {error})."
+            f" Expected what the tokenizers library writes. Restore the file."
+        ) from error
+    backend.no_truncation()
+    backend.no_padding()
+    return backend
+
+
+def _read_config(files: Mapping[str, bytes], origin: str) -> dict[str, object]:
+    try:
+        config = json.loads(files[CONFIG_NAME].decode("utf-8"))
+    except (KeyError, ValueError) as error:
+        raise StartError(
+            f"The {CONFIG_NAME} of '{origin}' cannot be read ({error}). Expected a JSON object. "
+            f"Restore the file."
+        ) from error
+    if not isinstance(config, dict) or "auto_map" in config:
+        found = (
+            "asks for code of its own (auto_map)" if isinstance(config, dict) else "is no object"
+        )
+        raise StartError(
+            f"The {CONFIG_NAME} of '{origin}' {found}. Expected a JSON object without code, which "
+            f"is never run. Choose another start."
+        )
+    return config
+
+
+def _find_pad_id(backend: tokenizers.Tokenizer, config: Mapping[str, object], origin: str) -> int:
+    token = config.get("pad_token")
+    if isinstance(token, dict):
+        token = token.get("content")
+    found = backend.token_to_id(token) if isinstance(token, str) else None
+    if found is None:
+        raise StartError(
+            f"The tokenizer of '{origin}' has pad_token {token!r}, which is not in its vocabulary. "
+            f"Expected a token that fills short texts up. Choose an encoder such as BERT."
+        )
+    return int(found)
+
+
+def _find_frame(backend: tokenizers.Tokenizer, origin: str) -> tuple[list[int], list[int]]:
+    """Return the ids that stand before and after every text."""
+    for text in ("a", "1", "的", "."):
+        body = backend.encode(text, add_special_tokens=False).ids
+        whole = backend.encode(text, add_special_tokens=True).ids
+        for place in range(len(whole) - len(body) + 1):
+            if body and whole[place : place + len(body)] == body:
+                return whole[:place], whole[place + len(body) :]
+    raise StartError(
+        f"The tokenizer of '{origin}' puts special tokens elsewhere than before and after a text. "
+        f"Expected a template such as [CLS] text [SEP]. Choose another start."
+    )

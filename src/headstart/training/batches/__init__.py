@@ -1,0 +1,1 @@
+"""The batches of a step: which samples, in what order, augmented how, made ahead."""

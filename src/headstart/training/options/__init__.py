@@ -1,0 +1,1 @@
+"""What a training does: every option, resolved, and which parameters learn."""

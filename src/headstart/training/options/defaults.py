@@ -1,0 +1,249 @@
+"""The one table of defaults: how each family of starts is fine-tuned, each row with its source.
+
+A row is looked up by a start's address, else by its family and whether it is pretrained. What
+depends on the data (smoothing, augmentation, batch) is resolved in ``recipe``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from headstart.errors import OptionError, quoted
+from headstart.training.options.schedule import ScheduleName
+from headstart.types import Start
+
+OptimizerName = Literal["sgd", "adam", "adamw"]
+
+
+@dataclass(frozen=True)
+class FamilyDefaults:
+    """What a family's literature agrees on; the learning rate is at ``reference_batch`` samples.
+
+    ``grid`` holds the learning rates that are worth a try, as multiples of the family's own; empty
+    where nothing is known to be gained by others.
+    """
+
+    source: str
+    optimizer: OptimizerName
+    learning_rate: float
+    reference_batch: int
+    bottom_multiplier: float
+    momentum: float
+    beta2: float
+    weight_decay: float
+    schedule: ScheduleName
+    warmup_fraction: float
+    batch_size: int
+    drop_path: float
+    scratch_epochs: float | None = None
+    ema_half_life: float = 0.07
+    smooths: bool = True
+    fewest_steps: int = 0  # a small data set is passed until there were so many …
+    most_epochs: float = 20.0  # … but no more often than this
+    grid: tuple[float, ...] = ()
+
+
+# Steps of about three, as in the sweeps of ViT (Dosovitskiy et al., ICLR 2021, table 4).
+_AROUND = (0.3, 1.0, 3.0)
+
+# LoRA's rate as a multiple of the full one: Schulman et al., "LoRA Without Regret", 2025.
+LORA_RATE = 10.0
+
+_MLP = FamilyDefaults(
+    source="AdamW at 1e-3, as in Gorishniy et al., NeurIPS 2021, and scikit-learn's MLPClassifier",
+    optimizer="adamw",
+    learning_rate=1e-3,
+    reference_batch=128,
+    bottom_multiplier=1.0,
+    momentum=0.9,
+    beta2=0.999,
+    weight_decay=0.01,
+    schedule="one-cycle",
+    warmup_fraction=0.1,
+    batch_size=128,
+    drop_path=0.0,
+    scratch_epochs=30,
+    ema_half_life=0.0,
+)
+
+# Key: a start's address, or (family, whether it is pretrained).
+DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
+    ("convnet", True): FamilyDefaults(
+        source="measured: docs/experiments.md, 'SGD or AdamW for a pretrained ConvNet'",
+        optimizer="adamw",
+        learning_rate=5e-4,
+        reference_batch=64,
+        bottom_multiplier=0.3,
+        momentum=0.9,
+        beta2=0.999,
+        weight_decay=0.01,
+        schedule="constant",
+        warmup_fraction=0.05,
+        batch_size=64,
+        drop_path=0.0,
+        grid=_AROUND,
+    ),
+    ("vit", True): FamilyDefaults(
+        source="AdamW: Kumar et al., ICLR 2024; layer-wise decay: MAE (He et al., CVPR 2022)",
+        optimizer="adamw",
+        learning_rate=1e-4,
+        reference_batch=128,
+        bottom_multiplier=0.05,
+        momentum=0.9,
+        beta2=0.999,
+        weight_decay=0.05,
+        schedule="constant",
+        warmup_fraction=0.1,
+        batch_size=64,
+        drop_path=0.1,
+        grid=_AROUND,
+    ),
+    ("convnet", False): FamilyDefaults(
+        source="He et al., CVPR 2016, with the triangular rate of airbench (Jordan 2024)",
+        optimizer="sgd",
+        learning_rate=0.1,
+        reference_batch=128,
+        bottom_multiplier=1.0,
+        momentum=0.9,
+        beta2=0.999,
+        weight_decay=5e-4,
+        schedule="one-cycle",
+        warmup_fraction=0.2,
+        batch_size=128,
+        drop_path=0.0,
+        scratch_epochs=30,
+        ema_half_life=0.0,
+    ),
+    ("vit", False): FamilyDefaults(
+        source="Compact transformers (Hassani et al., 2021): AdamW, long warm-up, cosine",
+        optimizer="adamw",
+        learning_rate=1e-3,
+        reference_batch=256,
+        bottom_multiplier=1.0,
+        momentum=0.9,
+        beta2=0.95,
+        weight_decay=0.05,
+        schedule="cosine",
+        warmup_fraction=0.1,
+        batch_size=128,
+        drop_path=0.0,
+        scratch_epochs=50,
+    ),
+    ("bert", True): FamilyDefaults(
+        source="Devlin et al. 2019; Mosbach et al. and Zhang et al., ICLR 2021: Adam with bias "
+        "correction, a tenth of warm-up, enough updates; decay 0.95 a layer: Sun et al. 2019",
+        optimizer="adamw",
+        learning_rate=5e-5,
+        reference_batch=32,
+        bottom_multiplier=0.5,
+        momentum=0.9,
+        beta2=0.999,
+        weight_decay=0.01,
+        schedule="linear",
+        warmup_fraction=0.1,
+        batch_size=32,
+        drop_path=0.0,
+        scratch_epochs=3,
+        ema_half_life=0.0,
+        smooths=False,
+        fewest_steps=1_000,
+        # 1e-5, 3e-5, 5e-5: from the lowest of RoBERTa's grid (Liu et al. 2019) to the highest of
+        # BERT's
+        grid=(0.2, 0.6, 1.0),
+    ),
+    ("bert", False): FamilyDefaults(
+        source="Cramming (Geiping and Goldstein, ICML 2023) for the rate of a small BERT",
+        optimizer="adamw",
+        learning_rate=5e-4,
+        reference_batch=32,
+        bottom_multiplier=1.0,
+        momentum=0.9,
+        beta2=0.98,
+        weight_decay=0.01,
+        schedule="linear",
+        warmup_fraction=0.1,
+        batch_size=32,
+        drop_path=0.0,
+        scratch_epochs=5,
+        ema_half_life=0.0,
+        smooths=False,
+        fewest_steps=1_000,
+    ),
+    ("linear", False): FamilyDefaults(
+        source="AdamW at 1e-2 on standardised columns, annealed to zero; scikit-learn's SGD "
+        "defaults anneal too",
+        optimizer="adamw",
+        learning_rate=1e-2,
+        reference_batch=128,
+        bottom_multiplier=1.0,
+        momentum=0.9,
+        beta2=0.999,
+        weight_decay=0.0,
+        schedule="linear",
+        warmup_fraction=0.05,
+        batch_size=128,
+        drop_path=0.0,
+        scratch_epochs=10,
+        ema_half_life=0.0,
+        smooths=False,
+        fewest_steps=1_000,
+        most_epochs=2_000.0,
+    ),
+    ("mlp", True): _MLP,
+    ("mlp", False): _MLP,
+    "scratch/simple-cnn": FamilyDefaults(
+        source="measured: docs/experiments.md, 'MNIST in one epoch'",
+        optimizer="adamw",
+        learning_rate=6e-3,
+        reference_batch=80,
+        bottom_multiplier=1.0,
+        momentum=0.8,
+        beta2=0.95,
+        weight_decay=0.01,
+        schedule="one-cycle",
+        warmup_fraction=0.2,
+        batch_size=80,
+        drop_path=0.0,
+        scratch_epochs=10,
+        ema_half_life=0.0,
+    ),
+}
+
+
+def defaults_for(start: Start) -> FamilyDefaults:
+    """Return the table's row for a start: by address, else by family and pretraining."""
+    if start.address in DEFAULTS:
+        return DEFAULTS[start.address]
+    key = (start.family, start.pretrained_on is not None)
+    if key not in DEFAULTS:
+        families = sorted({key[0] for key in DEFAULTS if isinstance(key, tuple)})
+        raise OptionError(
+            f"Family '{start.family}' of start '{start.address}' has no default recipe; expected "
+            f"{quoted(families)}. Choose another start with 'headstart starts'."
+        )
+    return DEFAULTS[key]
+
+
+def default_length(
+    num_train: int, row: FamilyDefaults, batch_size: int
+) -> tuple[float | None, int | None]:
+    """Return (epochs, steps) for a training set, one of them None.
+
+    Args:
+        num_train: Training samples.
+        row: The family's own length, and the fewest steps it needs.
+        batch_size: Samples a step.
+
+    Source:
+        BiT-HyperRule for pretrained starts: 500 steps below 2,000 samples; 1,500 below 20,000;
+        ten epochs above. "Hundreds of updates at least" for texts: Zhang et al., ICLR 2021.
+    """
+    if row.scratch_epochs is not None:
+        needed = row.fewest_steps / max(1, num_train // batch_size)
+        return min(max(row.scratch_epochs, needed), max(row.most_epochs, row.scratch_epochs)), None
+    if num_train < 2_000:
+        return None, 500
+    if num_train < 20_000:
+        return None, 1_500
+    return 10.0, None

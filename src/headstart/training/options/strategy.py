@@ -1,0 +1,188 @@
+"""Strategies: which parameters learn, with which learning rates. A strategy never loops.
+
+``head`` trains a linear head on frozen features; ``last-n`` also the last n layers; ``full``
+everything at once; ``lp-ft`` first the head, then everything (Kumar et al., ICLR 2022); ``gradual``
+first the head, then layer after layer from the last one down (Howard and Ruder, ACL 2018); ``lora``
+first the head, then low-rank adapters beside frozen weights (Hu et al., ICLR 2022).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from headstart.training.options.recipe import Batchnorm, Recipe
+
+# Two-dimensional parameters that are no weight matrices, by timm's names.
+_EMBEDDINGS = ("pos_embed", "cls_token", "dist_token", "reg_token", "relative_position_bias")
+
+
+_GRADUAL_SHARE = 0.5  # of the steps, until everything learns
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of the loop in which the same layers learn.
+
+    Attributes:
+        start: Progress in [0, 1) at which it begins.
+        end: Progress at which the next one begins; 1 for the last.
+        learns: For each encoder layer, stem first, whether it learns.
+    """
+
+    start: float
+    end: float
+    learns: tuple[bool, ...]
+
+
+def phases_of(recipe: Recipe, num_layers: int) -> list[Phase]:
+    """Return the phases of the loop; what has begun to learn goes on to the end.
+
+    Under ``gradual`` the last layer learns, then the last two, four, eight …, for equal shares of
+    the first half of the run, and everything in the second.
+
+    Args:
+        recipe: Says the strategy.
+        num_layers: Layers of the encoder.
+    """
+    counts = [num_layers]
+    if recipe.strategy == "head":
+        counts = [0]
+    elif recipe.strategy == "last-n":
+        counts = [recipe.num_last_layers]
+    elif recipe.strategy == "gradual":
+        partial = [2**i for i in range(num_layers) if 2**i < num_layers]
+        counts = [*partial, num_layers]
+    share = _GRADUAL_SHARE / max(1, len(counts) - 1)
+    starts = [share * index for index in range(len(counts))]
+    return [
+        Phase(start, end, tuple(index >= num_layers - count for index in range(num_layers)))
+        for count, start, end in zip(counts, starts, [*starts[1:], 1.0], strict=True)
+    ]
+
+
+def freeze(
+    encoder: nn.Module,
+    layers: Sequence[Sequence[str]],
+    learns: Sequence[bool],
+    *,
+    adapters_only: bool = False,
+) -> None:
+    """Set ``requires_grad`` of every encoder parameter, layer by layer.
+
+    Args:
+        encoder: Where the parameters are.
+        layers: Names of parameters, a group a layer, stem first.
+        learns: For each layer whether it learns.
+        adapters_only: Whether only the adapters of these layers learn, by peft's names.
+    """
+    parameters = dict(encoder.named_parameters())
+    for names, learn in zip(layers, learns, strict=True):
+        for name in names:
+            parameters[name].requires_grad_(learn and (not adapters_only or "lora_" in name))
+
+
+def set_train_mode(module: nn.Module, batchnorm: Batchnorm = "train") -> None:
+    """Put a module in train mode, but every part whose parameters are all frozen in eval mode.
+
+    A frozen BatchNorm must neither use nor update batch statistics, and a frozen block must not
+    drop paths: what is frozen computes the same function at every step. Under ``frozen`` no
+    BatchNorm uses batch statistics, even where its scale and shift learn.
+    """
+    if batchnorm == "frozen" and isinstance(module, nn.modules.batchnorm._BatchNorm):
+        module.eval()
+        return
+    parameters = list(module.parameters())
+    if parameters and not any(p.requires_grad for p in parameters):
+        module.eval()
+        return
+    module.training = True
+    for child in module.children():
+        set_train_mode(child, batchnorm)
+
+
+def parameter_groups(
+    encoder: nn.Module, head: nn.Module, layers: Sequence[Sequence[str]], recipe: Recipe
+) -> list[dict[str, object]]:
+    """Build optimizer groups: one rate a layer, no weight decay on biases, norms and embeddings.
+
+    What has the same rate and decay, and begins to learn in the same phase, is one group: an
+    optimizer takes its time for each group, and SGD's fused kernel wants a momentum of all in a
+    group or of none.
+    Layer l of L (stem 0) learns at ``learning_rate * bottom_multiplier ** ((L-1-l) / (L-1))``, so
+    that the first layer's multiple does not depend on the depth.
+
+    Returns:
+        Groups with ``params``, ``weight_decay`` and ``peak`` (the peak learning rate).
+    """
+    parameters = dict(encoder.named_parameters())
+    phases = phases_of(recipe, len(layers))
+    last = max(1, len(layers) - 1)
+    found: dict[tuple[int, float, float], list[nn.Parameter]] = {}
+
+    def add(first_phase: int, named: Iterable[tuple[str, nn.Parameter]], peak: float) -> None:
+        for name, parameter in named:
+            if parameter.requires_grad:
+                decay = recipe.weight_decay if _decays(name, parameter) else 0.0
+                found.setdefault((first_phase, peak, decay), []).append(parameter)
+
+    for index, names in enumerate(layers):
+        depth = (len(layers) - 1 - index) / last  # from the head: 0 for the last layer
+        peak = recipe.learning_rate * recipe.bottom_multiplier**depth
+        first_phase = sum(not phase.learns[index] for phase in phases)
+        add(first_phase, ((name, parameters[name]) for name in names), peak)
+    add(0, head.named_parameters(), recipe.learning_rate * recipe.head_multiplier)
+    return [
+        {"params": params, "lr": peak, "peak": peak, "weight_decay": decay}
+        for (_, peak, decay), params in found.items()
+    ]
+
+
+def _decays(name: str, parameter: nn.Parameter) -> bool:
+    return parameter.ndim >= 2 and not any(word in name for word in _EMBEDDINGS)
+
+
+def build_optimizer(groups: list[dict[str, object]], recipe: Recipe) -> torch.optim.Optimizer:
+    """Build the optimizer of a recipe; fused kernels, one pass over the parameters a step."""
+    rate = recipe.learning_rate
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(
+            groups, lr=rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0, fused=True
+        )
+    betas = (recipe.momentum, recipe.beta2)
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(groups, lr=rate, betas=betas, fused=True)
+    return torch.optim.AdamW(groups, lr=rate, betas=betas, fused=True)
+
+
+@contextmanager
+def as_trained(module: nn.Module, trainable: set[str], batchnorm: Batchnorm) -> Iterator[None]:
+    """Put a network in its training mode; flags, modes, buffers and random state come back.
+
+    Args:
+        module: The network.
+        trainable: Names of the parameters that require gradients inside the block.
+        batchnorm: As in ``Recipe``.
+    """
+    flags = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
+    modes = [(child, child.training) for child in module.modules()]
+    buffers = [(buffer, buffer.detach().clone()) for buffer in module.buffers()]
+    devices = {p.device for p in module.parameters() if p.device.type == "cuda"}
+    try:
+        for name, parameter in module.named_parameters():
+            parameter.requires_grad_(name in trainable)
+        set_train_mode(module, batchnorm)
+        with torch.random.fork_rng(devices=list(devices)), torch.enable_grad():
+            yield
+    finally:
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)
+        for child, mode in modes:
+            child.training = mode
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)

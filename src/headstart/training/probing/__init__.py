@@ -1,0 +1,1 @@
+"""A linear model on frozen features, solved for."""

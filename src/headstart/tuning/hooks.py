@@ -1,0 +1,213 @@
+"""Wire a bench into what the loop is handed; the same in a process that leads and one that follows.
+
+The look at the validation split is not here: only the process that leads has one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from headstart.errors import OptionError
+from headstart.model import Model
+from headstart.objectives import l1_penalty, task_loss
+from headstart.training.batches.feed import Batch
+from headstart.training.batches.order import WHOLE, Order, Share, class_weights
+from headstart.training.batches.sample_feed import SampleFeed
+from headstart.training.loop import Check, Hooks, LoopOptions
+from headstart.training.options.recipe import Recipe
+from headstart.training.options.schedule import learning_rate_factor
+from headstart.training.options.strategy import (
+    build_optimizer,
+    freeze,
+    parameter_groups,
+    phases_of,
+    set_train_mode,
+)
+from headstart.tuning.frozen import autocast
+from headstart.tuning.phases import Opened, Phases
+from headstart.tuning.setup import Bench
+from headstart.types import Inputs
+
+if TYPE_CHECKING:
+    from headstart.training.processes.company import Team
+    from headstart.training.processes.sharding import Shards
+
+_MIN_CHECK_STEPS = 50
+
+
+def share_of(team: Team | None, recipe: Recipe) -> Share:
+    """Return which part of every step is this process's.
+
+    Processes that compute each block together see the same samples.
+    """
+    if team is None:
+        return WHOLE
+    size = recipe.tensor_parallel_size
+    return Share(team.rank // size, team.num // size, is_level=recipe.is_split)
+
+
+def unfreeze(bench: Bench) -> torch.optim.Optimizer:
+    """Let learn what learns in the end; return the optimizer of that."""
+    let_learn(bench)
+    return optimizer_of(bench)
+
+
+def let_learn(bench: Bench) -> None:
+    """Let learn what learns in the end."""
+    model, recipe = bench.model, bench.recipe
+    layers = model.encoder.layers
+    learns = phases_of(recipe, len(layers))[-1].learns
+    freeze(model.encoder, layers, learns, adapters_only=recipe.strategy == "lora")
+
+
+def optimizer_of(bench: Bench, shards: Shards | None = None) -> torch.optim.Optimizer:
+    """Return the optimizer of what learns.
+
+    Args:
+        bench: The model and its recipe.
+        shards: The model's pieces, where it is split over the processes.
+    """
+    model, recipe = bench.model, bench.recipe
+    groups = parameter_groups(model.encoder, model.head, model.encoder.layers, recipe)
+    if shards:
+        shards.localize(groups)
+    return build_optimizer(groups, recipe)
+
+
+def uncut(bench: Bench, train: Inputs, share: Share, views: int) -> Opened:
+    """Return a phase in which the network runs as a whole."""
+    model, recipe = bench.model, replace(bench.recipe, views=views)
+    feed = SampleFeed(train, model.standard_targets(train.targets), recipe, model.device, share)
+    return Opened(feed, model, is_cut=False, views=views)
+
+
+def wire(
+    bench: Bench,
+    train: Inputs,
+    phases: Phases,
+    *,
+    look: Callable[[], Check],
+    stop_requested: Callable[[], bool],
+    team: Team | None,
+    shards: Shards | None = None,
+) -> Hooks:
+    """Return what the loop is handed.
+
+    Args:
+        bench: The model and its recipe.
+        train: Its targets give the weights of classes.
+        phases: Batches, and what they pass through.
+        look: Looks at the validation split.
+        stop_requested: Whether someone asked to stop.
+        team: The processes that train together; None where one trains alone.
+        shards: The model's pieces, where it is split over the processes.
+
+    Raises:
+        OptionError: If a step has fewer samples than there are processes.
+    """
+    model, recipe = bench.model, bench.recipe
+    num = share_of(team, recipe).num
+    if phases.order.batch_size < num:
+        raise OptionError(
+            f"batch_size is {phases.order.batch_size} and {num} processes share it; "
+            f"expected a sample for each. Raise --batch-size, or start fewer processes."
+        )
+    return Hooks(
+        batches=phases.batches,
+        compute_loss=_loss(model, recipe, train.targets, phases.forward),
+        check=look,
+        learning_rate_factor=lambda progress: learning_rate_factor(
+            recipe.schedule,
+            progress,
+            warmup_fraction=recipe.warmup_fraction,
+            cooldown_fraction=recipe.cooldown_fraction,
+        ),
+        set_mode=partial(set_train_mode, model, recipe.batchnorm),
+        stop_requested=stop_requested,
+        enter=phases.enter,
+        team=team,
+        step_ids=phases.step_ids if team else None,
+        whole=phases.whole if team else None,
+        shards=shards,
+    )
+
+
+def loop_options(
+    recipe: Recipe,
+    order: Order,
+    *,
+    check_seconds: float,
+    team: Team | None,
+    micro_batch_size: int | None = None,
+) -> LoopOptions:
+    """Return the numbers of the loop.
+
+    Args:
+        recipe: Every training option.
+        order: Which samples each step sees.
+        check_seconds: What a look at the validation split is expected to cost.
+        team: The processes that train together; None where one trains alone.
+        micro_batch_size: Where memory has no room for the recipe's.
+    """
+    num_steps, _ = recipe.length(order.num_samples)
+    keeps_average = team is None or team.leads or recipe.is_split
+    return LoopOptions(
+        num_steps=num_steps,
+        # twice an epoch, but not more often than every 50 steps
+        steps_per_check=max(_MIN_CHECK_STEPS, order.steps_per_epoch // 2),
+        steps_per_epoch=order.steps_per_epoch,
+        batch_size=order.batch_size,
+        clip=recipe.clip,
+        ema_half_life=recipe.ema_half_life if keeps_average else 0.0,
+        patience=recipe.patience,
+        seed=recipe.seed,
+        scale_loss=recipe.precision == "fp16",
+        check_seconds=check_seconds,
+        # the probe is the first candidate for "best": fine-tuning never ends below it on val
+        check_first=recipe.strategy != "full",
+        rank=share_of(team, recipe).rank,
+        micro_batch_size=micro_batch_size,
+    )
+
+
+def _loss(
+    model: Model, recipe: Recipe, targets: np.ndarray, network: Callable[..., Tensor]
+) -> Callable[[Batch], Tensor]:
+    """Return the function from a micro-batch to its loss.
+
+    Args:
+        model: Gives the task and the device.
+        recipe: Weights of classes, smoothing, precision.
+        targets: Train's, for the weights of classes.
+        network: The model, or what follows its frozen part; what is compiled is never cut.
+    """
+    weights, task = None, model.schema.task
+    if recipe.imbalance == "weights" and task != "regression":
+        balanced = class_weights(targets, model.schema.num_outputs)
+        weights = torch.from_numpy(balanced).to(model.device)
+    forward = torch.compile(model) if recipe.compile else network
+
+    def compute(batch: Batch) -> Tensor:
+        with autocast(recipe, model.device):
+            logits = forward(*batch.inputs)
+        loss = task_loss(
+            task,
+            logits,
+            batch.targets,
+            partner=batch.partner,
+            share=batch.share,
+            label_smoothing=recipe.label_smoothing,
+            class_weights=weights,
+        )
+        if recipe.l1_penalty:
+            loss = loss + recipe.l1_penalty * l1_penalty(model.parameters())
+        return loss
+
+    return compute

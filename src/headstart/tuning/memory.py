@@ -1,0 +1,257 @@
+"""Whether a training step fits the memory of the machine, and the micro-batch with which it does.
+
+On a GPU memory that runs out is an error, and the loop halves the micro-batch then: nothing is done
+here. On a CPU nothing is raised: the kernel kills the process, or the machine swaps to death. So
+there the first step waits for an estimate (``training.footprint``), and where the step does not fit
+the loop begins with the micro-batch that it would have ended with. What was settled once stands in
+the plan, so that a later life with more or less free memory trains to the same bits; with another
+number of processes, whose shares are others and whose bits are too, it is settled anew.
+
+Left out: weights that are split over processes; the memory of processes on other machines (the
+leader's estimate counts); passes without gradients, whose size does not depend on the micro-batch
+(docs/survival.md says what they take).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from headstart.errors import DeviceError
+from headstart.events import emit
+from headstart.training.batches.order import Share
+from headstart.training.machine import memory
+from headstart.training.machine.footprint import Footprint, measure_forward
+from headstart.training.options.recipe import Recipe
+from headstart.training.options.strategy import as_trained, phases_of, set_train_mode
+from headstart.tuning.frozen import autocast
+from headstart.tuning.hooks import let_learn, uncut
+from headstart.tuning.phases import Opened, Phases
+from headstart.tuning.setup import Bench
+from headstart.types import ImageSpec, Inputs
+
+if TYPE_CHECKING:
+    from headstart.training.processes.company import Team
+
+_USABLE = 0.8  # of the free memory: up to a fifth more than estimated was measured
+
+
+def _nobody(**settled: object) -> None:
+    """Nobody goes on with this training."""
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """What is known before a step is measured, and who is told what was settled.
+
+    Attributes:
+        is_said: Whether the user named the micro-batch: then it stays, and a misfit is told.
+        is_saved: Whether checkpoints are written, of which a copy lies in memory.
+        former: What a former life settled, as ``on_settled`` was told it; None for a first life.
+        on_settled: Told ``micro_batch_size``, None where the recipe's stays, ``step_bytes``, and
+            the number of ``processes`` for which that holds.
+    """
+
+    is_said: bool = False
+    is_saved: bool = False
+    former: Mapping[str, Any] | None = None
+    on_settled: Callable[..., None] = _nobody
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What a step takes, and how small its micro-batches may be.
+
+    Attributes:
+        footprint: By the size of its micro-batches.
+        learning_bytes: Of that, what gradients, optimizer and averages take.
+        smallest: 2 where a BatchNorm learns its statistics, else 1.
+        is_mixed: Whether samples of a micro-batch have to do with one another.
+        is_sized: Whether they are images, whose size can be chosen.
+    """
+
+    footprint: Footprint
+    learning_bytes: int
+    smallest: int
+    is_mixed: bool
+    is_sized: bool
+
+    def fits(self, size: int, free_bytes: int) -> bool:
+        """Return whether a step with such micro-batches fits."""
+        return _fits(self.footprint.of(size), free_bytes)
+
+    def largest(self, size: int, free_bytes: int) -> int:
+        """Return the micro-batch, halved until it fits or is the smallest."""
+        while size > self.smallest and not self.fits(size, free_bytes):
+            size = (size + 1) // 2  # as the loop does it where memory has run out
+        return size
+
+
+def settle_micro_batch(
+    bench: Bench, train: Inputs, phases: Phases, share: Share, plan: MemoryPlan, team: Team | None
+) -> int | None:
+    """Return the micro-batch that the loop begins with where the recipe's does not fit, else None.
+
+    Args:
+        bench: The model and its recipe; weights, buffers and modes are left as they are.
+        train: The longest of these is measured.
+        phases: What the loop will run; where there is one phase, it is made ready.
+        share: Which part of every step is this process's.
+        plan: What the user said, and what a former life settled.
+        team: The processes that train together; None for one alone.
+
+    Raises:
+        DeviceError: If gradients, optimizer and averages alone are more than memory and swap.
+    """
+    recipe = bench.recipe
+    if bench.model.device.type != "cpu" or recipe.is_split:
+        return None
+    num = 1 if team is None else team.num
+    # a checkpoint's micro-batch, if it is the smaller one, holds all the same
+    if plan.former is not None and plan.former["processes"] == num:
+        return _as_before(plan.former, team)
+    free = _free_bytes(team)
+    if free is None:
+        return None
+    step = _measure(bench, train, phases, share, is_saved=plan.is_saved)
+    size = min(recipe.micro_batch_size, -(-phases.order.batch_size // share.num))
+    free = _make_free(step.footprint.of(size), free, team)
+    if step.learning_bytes > free + _share_of(memory.free_swap_bytes(), team):
+        raise DeviceError(
+            f"Gradients, optimizer and averages of '{bench.model.encoder.start.address}' take "
+            f"{_told(step.learning_bytes)} under strategy {recipe.strategy}, and {_told(free)} are "
+            f"free; expected room for them. Choose --strategy last-n or lora, a smaller start, or "
+            f"a machine with more memory."
+        )
+    fitting = step.largest(size, free)
+    if not step.fits(size, free):
+        _tell(step, size, fitting, free, plan)
+    settled = None if plan.is_said or fitting == size else fitting
+    needed = step.footprint.of(settled or size)
+    plan.on_settled(micro_batch_size=settled, step_bytes=needed, processes=num)
+    return settled
+
+
+def _as_before(former: Mapping[str, Any], team: Team | None) -> int | None:
+    """Return what a former life settled; say where it would no longer fit."""
+    settled: int | None = former["micro_batch_size"]
+    if settled is not None:
+        why = "chosen before the run was interrupted"
+        emit("choice", name="micro_batch_size", value=settled, why=why)
+    needed, free = int(former["step_bytes"]), _free_bytes(team)
+    if free is None:
+        return settled
+    free = _make_free(needed, free, team)
+    if not _fits(needed, free):
+        emit(
+            "note",
+            text=f"A step needs about {_told(needed)}, more than {_USABLE:.0%} of the "
+            f"{_told(free)} that are free now; the micro-batch stays, so that the result does. "
+            f"Close other programs, or start anew with --overwrite.",
+        )
+    return settled
+
+
+def _tell(step: _Step, size: int, fitting: int, free: int, plan: MemoryPlan) -> None:
+    """Tell that a step does not fit, and what is done about it."""
+    found = f"a step of {size} samples needs about {_told(step.footprint.of(size))}, "
+    found += f"{_told(free)} are free"
+    if fitting < size and not plan.is_said:
+        why = f"{found}; the batch stays whole"
+        if step.is_mixed:
+            why += ", but statistics of BatchNorm and mixing are those of a micro-batch"
+        emit("choice", name="micro_batch_size", value=fitting, why=why)
+    if not step.fits(fitting, free):
+        needed = _told(step.footprint.of(fitting))
+        text = f"Even micro-batches of {fitting} need about {needed}, and {_told(free)} are free: "
+        text += "the system may end this run, or swap. Choose --strategy last-n, a smaller start"
+        smaller = " or --input-size" if step.is_sized else ""
+        emit("note", text=f"{text}{smaller}, or close other programs.")
+    elif plan.is_said:
+        text = f"{found[0].upper()}{found[1:]}: the system may end this run, or swap. "
+        emit("note", text=f"{text}--micro-batch-size {fitting} would fit.")
+
+
+def _measure(bench: Bench, train: Inputs, phases: Phases, share: Share, *, is_saved: bool) -> _Step:
+    """Measure the largest step of the training; the model is left as it was."""
+    model, recipe = bench.model, bench.recipe
+    longest = 0 if train.lengths is None else int(np.argmax(train.lengths))
+    opened = _largest_phase(bench, train, phases, share)
+
+    def inputs(num: int) -> tuple[Tensor, ...]:
+        return opened.feed.batch_of(np.full(num, longest)).inputs
+
+    def forward(*given: Tensor) -> Tensor:
+        with autocast(recipe, model.device):
+            return opened.forward(*given)
+
+    head = {name for name, _ in model.named_parameters() if name.startswith("head.")}
+    with as_trained(model, head, recipe.batchnorm):
+        let_learn(bench)
+        set_train_mode(model, recipe.batchnorm)
+        found = measure_forward(model, inputs, forward)
+        learning = learning_bytes(model, recipe)
+        norms = any(isinstance(m, _BatchNorm) and m.training for m in model.modules())
+    # a checkpoint holds the weights in place of the gradients
+    fixed = found.fixed + learning * (2 if is_saved else 1)
+    is_mixed = norms or bool(recipe.mixup or recipe.cutmix)
+    footprint, smallest = Footprint(fixed, found.per_sample), 2 if norms else 1
+    return _Step(footprint, learning, smallest, is_mixed, isinstance(bench.spec, ImageSpec))
+
+
+def _largest_phase(bench: Bench, train: Inputs, phases: Phases, share: Share) -> Opened:
+    """Return the phase in which most is kept for the backward pass."""
+    if len(phases_of(bench.recipe, len(bench.model.encoder.layers))) > 1:
+        return uncut(bench, train, share, 0)  # in the last one everything learns
+    phases.prepare(0.0)
+    return phases.present
+
+
+def _free_bytes(team: Team | None) -> int | None:
+    """Return what this process may take of the free memory; None where that is not known."""
+    free = memory.free_memory_bytes()
+    return None if free is None else _share_of(free, team)
+
+
+def _share_of(num_bytes: int, team: Team | None) -> int:
+    """Return what this process may take of something that all of this machine share."""
+    if team is None:
+        return num_bytes
+    from headstart.training.processes.launch import num_local_processes
+
+    return num_bytes // num_local_processes(team.num)
+
+
+def _fits(num_bytes: int, free_bytes: int) -> bool:
+    """Return whether a step that takes so much fits what is free."""
+    return num_bytes <= _USABLE * free_bytes
+
+
+def _make_free(needed: int, free: int, team: Team | None) -> int:
+    """Return what is free; where a step does not fit, what earlier passes have freed comes too."""
+    if _fits(needed, free):
+        return free
+    memory.give_back_freed_memory()
+    again = _free_bytes(team)
+    return free if again is None else again
+
+
+def _told(num_bytes: int) -> str:
+    if num_bytes < 1e9:
+        return f"{num_bytes / 1e6:.0f} MB"
+    return f"{num_bytes / 1e9:.1f} GB"
+
+
+def learning_bytes(model: nn.Module, recipe: Recipe) -> int:
+    """Return the bytes that learning takes beside the weights: gradients, optimizer, averages.
+
+    Activations are not counted: they depend on the micro-batch, which can be made smaller.
+    """
+    moments = (1 if recipe.momentum else 0) if recipe.optimizer == "sgd" else 2
+    copies = 1 + moments + (1 if recipe.ema_half_life else 0) + 1  # the last: the best weights
+    return copies * sum(p.nbytes for p in model.parameters() if p.requires_grad)

@@ -1,0 +1,323 @@
+"""One start on the workbench: its encoder with a fresh head, and its recipe.
+
+Every candidate and every fine-tuning is prepared here, in one way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from headstart.data import Terms, fit_table_spec, prepare
+from headstart.errors import StartError
+from headstart.model import Model
+from headstart.starts import (
+    Encoder,
+    add_lora,
+    build_encoder,
+    build_table_encoder,
+    wrap_module,
+)
+from headstart.training.contract import never
+from headstart.training.options.defaults import defaults_for
+from headstart.training.options.recipe import (
+    Imbalance,
+    Recipe,
+    StrategyName,
+    Wishes,
+    recipe_for,
+)
+from headstart.training.probing.probe import ORDINARY, Probe, fit_probe
+from headstart.training.randomness import BOOTSTRAP, generator
+from headstart.tuning.budget import Clock
+from headstart.tuning.features import features_of
+from headstart.tuning.frozen import FrozenPrefix
+from headstart.tuning.texts import Pooling, TextStock, text_stock
+from headstart.types import BadSample, Dataset, ImageSpec, Inputs, Spec, SplitName, Start
+
+# A probe gains little from more samples than this, and its cost grows with them.
+PROBE_SAMPLES = {
+    "head": 200_000,
+    "last-n": 20_000,
+    "lp-ft": 20_000,
+    "gradual": 20_000,
+    "lora": 20_000,
+    "full": 5_000,
+}
+
+
+@dataclass
+class Bench:
+    """A model ready to be trained.
+
+    Attributes:
+        model: Encoder as the start gives it, head random.
+        recipe: Every training option, resolved.
+        initial: The encoder's state at the start, on the CPU, for the "before" figure.
+        texts: What the run keeps of its texts; None where samples are none.
+    """
+
+    model: Model
+    recipe: Recipe
+    initial: dict[str, Tensor]
+    texts: TextStock | None = None
+
+    @property
+    def spec(self) -> Spec:
+        """The model's preprocessing."""
+        return self.model.encoder.spec
+
+    @property
+    def size(self) -> int | None:
+        """Side of the network input in pixels; None where samples are no images."""
+        return self.spec.size if isinstance(self.spec, ImageSpec) else None
+
+
+def set_up(
+    dataset: Dataset,
+    start: Start,
+    strategy: StrategyName,
+    wishes: Wishes,
+    *,
+    size: int | None,
+    device: torch.device,
+    seed: int,
+    module: nn.Module | None = None,
+    spec: ImageSpec | None = None,
+    texts: TextStock | None = None,
+) -> Bench:
+    """Build a model from a start and resolve its recipe.
+
+    Args:
+        dataset: Gives the schema, the number of samples, and by modality the image size, the texts
+            that a tokenizer is trained on, or the columns.
+        start: Where to start.
+        strategy: Which parameters learn.
+        wishes: What the user said about training.
+        size: Side of the network input in pixels; None lets the start decide.
+        device: Where the model goes.
+        seed: Seed of random weights.
+        module: The user's own module in place of a start's, or an encoder wrapped from one.
+        spec: The preprocessing of ``module``.
+        texts: What the run keeps of its texts, so that nothing is learned or prepared twice; None
+            begins anew, without a budget.
+
+    Raises:
+        StartError: If the start cannot be built for these data, or in the time that is left.
+        OptionError: If an option is out of range.
+    """
+    texts = texts or text_stock(dataset, Clock(None), seed=seed)
+    if isinstance(module, Encoder):
+        encoder = module
+    elif module is not None and spec is not None:
+        encoder = wrap_module(module, spec)
+    else:
+        encoder = _encoder(dataset, start, strategy, wishes, size, seed, texts)
+    if strategy == "lora":
+        add_lora(encoder)
+    recipe = recipe_for(
+        start,
+        strategy,
+        wishes,
+        schema=dataset.schema,
+        num_train=len(dataset.train),
+        num_layers=len(encoder.layers),
+        seed=seed,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Model(encoder, dataset.schema, dropout=recipe.dropout)
+    if dataset.schema.task == "regression":
+        targets = dataset.train.targets
+        model.target_mean, model.target_scale = float(targets.mean()), float(targets.std()) or 1.0
+    initial = {n: t.detach().clone() for n, t in encoder.state_dict().items()}
+    layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
+    model = model.to(device).to(memory_format=layout)
+    return Bench(model, recipe, initial, texts)
+
+
+def _encoder(
+    dataset: Dataset,
+    start: Start,
+    strategy: StrategyName,
+    wishes: Wishes,
+    size: int | None,
+    seed: int,
+    texts: TextStock | None,
+) -> Encoder:
+    """Build the encoder of a start for these data.
+
+    Raises:
+        StartError: If the start reads something else.
+    """
+    modality = dataset.schema.modality
+    if start.modality != modality:
+        raise StartError(
+            f"Start '{start.address}' reads {start.modality}s, and {dataset.name} holds "
+            f"{modality}s. Choose one that 'headstart starts --modality {modality}' lists."
+        )
+    if texts is not None:
+        # what only the head reads should be good as it stands; what learns follows the
+        # architecture's own head, so that the run exports to transformers
+        pooling: Pooling = (
+            "mean" if strategy == "head" and start.objective == "contrastive" else "auto"
+        )
+        return texts.build(start, pooling=pooling, seed=seed)
+    if modality == "table":
+        return build_table_encoder(start, fit_table_spec(dataset), seed=seed)
+    drop_path = defaults_for(start).drop_path if wishes.drop_path is None else wishes.drop_path
+    return build_encoder(
+        start,
+        image_size=dataset.image_size,
+        image_channels=dataset.image_channels,
+        size=size,
+        drop_path=drop_path,
+        seed=seed,
+    )
+
+
+def probe(
+    bench: Bench,
+    train: Inputs,
+    val: Inputs,
+    *,
+    imbalance: Imbalance,
+    limit: int,
+    deadline: float | None,
+    prefix: FrozenPrefix | None = None,
+    stop_requested: Callable[[], bool] = never,
+) -> Probe:
+    """Fit a linear probe on the features of at most ``limit`` training samples.
+
+    The features are computed once, by the model as it stands, in eval mode, without augmentation;
+    where ``prefix`` has kept the frozen part of a pass, only the rest of it is computed.
+    Where the encoder learns nothing and only hands terms on, they stay sparse.
+
+    Raises:
+        StopRequested: If someone asked to stop before all features were there.
+    """
+    model = bench.model
+    places = subsample(train.targets, limit, seed=bench.recipe.seed)
+    if isinstance(train, Terms) and isinstance(val, Terms):
+        features, val_features = train.matrix[places], val.matrix
+    else:
+        if prefix is not None and prefix.train_features is not None:
+            features = prefix.train_features(places)
+        else:
+            features = features_of(
+                model, Part(train, places), name="probe features", stop_requested=stop_requested
+            )
+        if prefix is not None and prefix.val_features is not None:
+            val_features = prefix.val_features()
+        else:
+            val_features = features_of(model, val, stop_requested=stop_requested)
+    # a linear regression on columns is ordinary least squares; every other probe is shrunk
+    is_ordinary = (model.schema.modality, model.schema.task) == ("table", "regression")
+    is_ordinary = is_ordinary and model.encoder.start.family == "linear"
+    return fit_probe(
+        features,
+        model.standard_targets(train.targets[places]),
+        val_features,
+        model.standard_targets(val.targets),
+        task=model.schema.task,
+        num_outputs=model.schema.num_outputs,
+        imbalance=imbalance,
+        deadline=deadline,
+        strengths=ORDINARY if is_ordinary else None,
+    )
+
+
+def subsample(targets: np.ndarray, limit: int, *, seed: int) -> np.ndarray:
+    """Return sorted positions of at most ``limit`` samples, each class keeping its share.
+
+    Args:
+        targets: As in ``Split``; only one class a sample (int64, shape (N,)) is stratified.
+        limit: Largest number of positions; every class keeps at least one.
+        seed: Seed of the choice.
+    """
+    if len(targets) <= limit:
+        return np.arange(len(targets))
+    order = generator(BOOTSTRAP, seed).permutation(len(targets))
+    if targets.ndim > 1 or not np.issubdtype(targets.dtype, np.integer):
+        return np.sort(order[:limit])
+    # stable sort by class after the shuffle, then take every k-th: shares are kept exactly
+    by_class = order[np.argsort(targets[order], kind="stable")]
+    picks = by_class[np.linspace(0, len(targets) - 1, limit).astype(np.int64)]
+    lost = np.setdiff1d(targets, targets[picks])
+    first = [int(np.flatnonzero(targets == k)[0]) for k in lost]
+    return np.unique(np.concatenate([picks, np.asarray(first, dtype=np.int64)]))
+
+
+def prepare_sample(
+    dataset: Dataset, name: SplitName, bench: Bench, limit: int | None, *, seed: int
+) -> Inputs:
+    """Prepare at most ``limit`` samples of a split, each class keeping its share; None takes all.
+
+    Args:
+        dataset: The data.
+        name: The split.
+        bench: Says how: its encoder's preprocessing and tokenizer.
+        limit: Largest number of samples.
+        seed: Seed of the choice.
+    """
+    encoder, split = bench.model.encoder, dataset.split(name)
+    indices = None
+    if limit is not None and len(split) > limit:
+        indices = subsample(split.targets, limit, seed=seed)
+    if bench.texts is not None:
+        return bench.texts.prepare(name, encoder, indices)
+    return prepare(dataset, name, encoder.spec, indices=indices)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of the samples of prepared inputs, without copying them."""
+
+    whole: Inputs
+    places: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @property
+    def targets(self) -> np.ndarray:
+        """Targets of the part."""
+        found: np.ndarray = self.whole.targets[self.places]
+        return found
+
+    @property
+    def ids(self) -> np.ndarray:
+        """Ids of the part."""
+        found: np.ndarray = self.whole.ids[self.places]
+        return found
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the part."""
+        return [self.whole.names[int(place)] for place in self.places]
+
+    @property
+    def bad_samples(self) -> tuple[BadSample, ...]:
+        """Nothing: the whole names them."""
+        return ()
+
+    @property
+    def lengths(self) -> np.ndarray | None:
+        """Lengths of the part."""
+        lengths = self.whole.lengths
+        return None if lengths is None else lengths[self.places]
+
+    def arrays(self, places: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return one batch of the part."""
+        return self.whole.arrays(self.places[places])
+
+
+def install(model: Model, fitted: Probe) -> None:
+    """Copy a probe's weights into the model's head."""
+    with torch.no_grad():
+        model.head.weight.copy_(torch.from_numpy(fitted.weight))
+        model.head.bias.copy_(torch.from_numpy(fitted.bias))

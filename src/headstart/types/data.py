@@ -1,0 +1,189 @@
+"""Data as the rooms hand it on: samples, splits, prepared inputs, and the set they make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from headstart.types.preprocessing import ColumnKind, DateFormat
+
+Modality = Literal["image", "text", "table"]
+Task = Literal["classification", "multi-label", "regression"]
+SplitName = Literal["train", "val", "test"]
+# What every verb takes as data: a ``Dataset``, or anything that ``load`` reads.
+Data = Any
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """What one split holds, read one at a time; what ``read`` returns depends on the modality.
+
+    Images: encoded bytes or a uint8 array (H, W) or (H, W, C). Texts: a str. Tables: a row as a
+    dict from column name to value.
+    """
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: int) -> Any:
+        """Return one sample as it was given."""
+        ...
+
+    def name(self, index: int) -> str:
+        """Return what a person calls this sample: its path, or ``row 17``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a data set asks of a model.
+
+    Attributes:
+        modality: What a sample is.
+        task: ``classification`` (one class a sample), ``multi-label`` (any number of them), or
+            ``regression`` (a number).
+        classes: Class names, in the order of the target integers; empty for regression.
+        label: Name of the target column, or None where the layout gives the target.
+        input_column: Name of the column of images or texts, or None where there is none.
+    """
+
+    modality: Modality
+    task: Task
+    classes: tuple[str, ...]
+    label: str | None = None
+    input_column: str | None = None
+
+    @property
+    def num_outputs(self) -> int:
+        """How many numbers a model gives for a sample: K classes, or one."""
+        return 1 if self.task == "regression" else len(self.classes)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Samples with their targets.
+
+    Attributes:
+        samples: The inputs.
+        targets: By task: classification int64, shape (N,), indices into ``Schema.classes``;
+            multi-label uint8, shape (N, K), 1 where the class applies; regression float64, (N,).
+        ids: int64, shape (N,), a number for each sample that is stable across splits and runs;
+            it names the sample in logs and seeds its augmentation.
+    """
+
+    samples: Samples
+    targets: np.ndarray
+    ids: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+@dataclass(frozen=True)
+class BadSample:
+    """A sample that could not be used: its name (path or row) and the reason."""
+
+    name: str
+    reason: str
+
+
+@runtime_checkable
+class Inputs(Protocol):
+    """The samples of one split as a network takes them: pixels, token ids, terms, or cells.
+
+    Attributes:
+        targets: As in ``Split``.
+        ids: int64, shape (N,).
+        names: What a person calls each sample.
+        bad_samples: Samples left out while preparing, each with its reason.
+        lengths: int64, shape (N,), where samples differ in length and batches are padded; None
+            where all have one shape.
+    """
+
+    @property
+    def targets(self) -> np.ndarray:
+        """As in ``Split``."""
+        ...
+
+    @property
+    def ids(self) -> np.ndarray:
+        """int64, shape (N,)."""
+        ...
+
+    @property
+    def names(self) -> Sequence[str]:
+        """What a person calls each sample."""
+        ...
+
+    @property
+    def bad_samples(self) -> Sequence[BadSample]:
+        """Samples left out, each with its reason."""
+        ...
+
+    @property
+    def lengths(self) -> np.ndarray | None:
+        """int64, shape (N,), or None where all have one shape."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def arrays(self, places: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return one batch as the arguments of a model's forward, each of B rows.
+
+        Images: (uint8 (B, S, S, C),). Tokens: (ids int64 (B, T), mask int64 (B, T)), padded to the
+        longest of the batch. Terms: (float32 (B, D),). Cells: (numbers float32 (B, F), codes int64
+        (B, G)).
+
+        Args:
+            places: int64, shape (B,), positions of the wanted samples.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set, split, and described well enough to be recognised again.
+
+    Attributes:
+        name: What the user called it (``photos/``, ``mnist``).
+        schema: Modality, task and classes.
+        train: Learned from.
+        val: Chosen by; stratified from train when the data brings none.
+        test: Read once, at the end.
+        fingerprint: Hash of the content, the targets and the split assignment.
+        split_origin: For each split, how it came to be, e.g. ``"folder"`` or ``"15 % of train"``.
+        bad_samples: Samples left out, each with its reason.
+        notes: Sentences a user should read, e.g. ``"Class 'x' has 3 images."``
+        source: What ``load`` needs to load the same data again (JSON-able), or None for arrays
+            that live in memory only.
+        image_size: Median (height, width) in pixels of the samples looked at; None if not images.
+        image_channels: 1 if every sample looked at is grey, otherwise 3; None if not images.
+        column_kinds: For tables, what each input column holds; None otherwise.
+        date_formats: For tables, how the days of each date column are written.
+        load_seconds: Time that loading took; a budget counts it.
+        max_bad_fraction: Share of unusable samples above which reading stops.
+    """
+
+    name: str
+    schema: Schema
+    train: Split
+    val: Split
+    test: Split
+    fingerprint: str
+    split_origin: Mapping[str, str] = field(default_factory=dict)
+    bad_samples: Sequence[BadSample] = ()
+    notes: Sequence[str] = ()
+    source: Mapping[str, object] | None = None
+    image_size: tuple[int, int] | None = None
+    image_channels: int | None = None
+    column_kinds: Mapping[str, ColumnKind] | None = None
+    date_formats: Mapping[str, DateFormat] = field(default_factory=dict)
+    max_bad_fraction: float = 0.01
+    load_seconds: float = 0.0
+
+    def split(self, name: SplitName) -> Split:
+        """Return the split of that name."""
+        return {"train": self.train, "val": self.val, "test": self.test}[name]

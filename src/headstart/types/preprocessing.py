@@ -1,0 +1,129 @@
+"""Preprocessings as records: what is done to an image, a text or a row, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+
+ColumnKind = Literal["numeric", "categorical", "boolean", "date"]
+# How a column's days are written, as for strptime; "" is the year first, as in ISO 8601.
+DateFormat = Literal[
+    "", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d %b %Y", "%b %d %Y", "%Y%m%d"
+]
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """The preprocessing that belongs to a set of image weights; it travels with them.
+
+    One rule everywhere (training, evaluation, ``predict``, serving). Decoding: convert to
+    ``decode_channels`` channels, resize the shorter side to ``decode_size`` (antialiased), crop the
+    centre square, keep uint8. In the network: repeat grey to ``channels``, resize to ``size`` if
+    that differs, divide by 255, subtract ``mean``, divide by ``std``. ``decode_size`` is smaller
+    than ``size`` where the data itself is smaller (CIFAR-10 into a 96-pixel network), so that a
+    large photo shown to such a model later passes through the same bottleneck as the training data.
+
+    Attributes:
+        size: Side of the square network input, in pixels.
+        channels: Channels of the network input, 1 or 3.
+        mean: One value a channel, in units of [0, 1].
+        std: One value a channel, in units of [0, 1].
+        interpolation: Filter of both resizes.
+        decode_size: Side of the square that is decoded and stored, in pixels, at most ``size``.
+        decode_channels: Channels that are decoded and stored, 1 or 3.
+    """
+
+    size: int
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: Literal["bilinear", "bicubic"]
+    decode_size: int
+    decode_channels: int
+
+
+@dataclass(frozen=True)
+class TextSpec:
+    """The preprocessing of a text encoder; the tokenizer itself is a file beside the weights.
+
+    Attributes:
+        kind: ``tokens`` (ids of a tokenizer, padded) or ``terms`` (TF-IDF weights).
+        max_length: Tokens a text keeps at most, special ones included; 0 for terms, which keep all.
+    """
+
+    kind: Literal["tokens", "terms"]
+    max_length: int
+
+
+@dataclass(frozen=True)
+class Column:
+    """How one column of a table becomes numbers; fitted on train, JSON-able.
+
+    Attributes:
+        name: Its header.
+        kind: What it holds.
+        fill: What a missing number counts as (train's median); 0 for categories.
+        mean: Subtracted from numbers, one for each number the column gives (a date gives several).
+        scale: Divides what is left.
+        edges: Quantiles of train, ascending, for numeric embeddings; empty for categories.
+        categories: Known values; code 0 is everything else, category i has code i + 1.
+        has_missing: Whether train lacks values: then a number 0/1 says so beside the column.
+        date_format: How days are written, in new rows as in train; empty for other kinds, too.
+    """
+
+    name: str
+    kind: ColumnKind
+    fill: float = 0.0
+    mean: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+    edges: tuple[float, ...] = ()
+    categories: tuple[str, ...] = ()
+    has_missing: bool = False
+    date_format: DateFormat = ""
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """The preprocessing of a table encoder: its columns in order.
+
+    Attributes:
+        columns: How each becomes numbers.
+    """
+
+    columns: tuple[Column, ...]
+
+
+Spec = ImageSpec | TextSpec | TableSpec
+
+
+class Tokenizer(Protocol):
+    """Turns texts into what a text encoder takes; travels in the run folder as files."""
+
+    def encode(self, texts: Sequence[str]) -> tuple[list[np.ndarray], np.ndarray]:
+        """Return token ids, int32 and cut at ``max_length``, and the full length of each text."""
+        ...
+
+    @property
+    def pad_id(self) -> int:
+        """Id that fills short texts up."""
+        ...
+
+    def files(self) -> dict[str, bytes]:
+        """Return the files that rebuild it, by name."""
+        ...
+
+
+class Vectorizer(Protocol):
+    """Turns texts into sparse term weights."""
+
+    def transform(self, texts: Sequence[str]) -> Any:
+        """Return a SciPy CSR matrix, float32, shape (N, D)."""
+        ...
+
+    def files(self) -> dict[str, bytes]:
+        """Return the files that rebuild it, by name."""
+        ...
