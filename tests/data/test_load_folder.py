@@ -11,7 +11,7 @@ from PIL import Image
 
 from headstart import events
 from headstart.data import load
-from headstart.data import samples as samples_module
+from headstart.data.sources import samples as samples_module
 from headstart.errors import DataError, OptionError
 
 RNG = np.random.default_rng(0)

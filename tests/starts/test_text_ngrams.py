@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
-from headstart.starts import text_ngrams
+from headstart.starts.texts import ngrams as text_ngrams
 from headstart.starts.texts.ngrams import count_ngrams, ngram_matrix
 from headstart.starts.texts.terms import fit_vectorizer
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from headstart.errors import StartError
-from headstart.starts import text_tokens
+from headstart.starts.texts import tokens as text_tokens
 from headstart.starts.texts.catalog import MINILM_IMPORT, pip_folder
 from headstart.starts.texts.tokens import (
     CONFIG_NAME,
