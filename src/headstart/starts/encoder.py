@@ -116,7 +116,7 @@ class Encoder(nn.Module):
             return found
         if not self.has_tokens:
             raise StartError(
-                f"'{self.start.address}' gives one vector a sample and none for its parts; expected a "
+                f"'{self.start.address}' gives one vector a sample, none for its parts; expected a "
                 f"text or vision transformer. Choose another start."
             )
         patches: Tensor = network.forward_features(*inputs)
