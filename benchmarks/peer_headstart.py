@@ -17,7 +17,7 @@ from peer_task import Settings, answer
 
 import headstart as hs
 from headstart.data import decode
-from headstart.starts import build_encoder, find_start
+from headstart.starts import BuildRequest, build_encoder, find_start
 from headstart.types import Dataset
 
 import_everything()
@@ -28,9 +28,9 @@ def decode_seconds(dataset: Dataset, settings: Settings) -> float:
     """Fill the cache that ``finetune`` will find; return the seconds train and val took."""
     encoder = build_encoder(
         find_start(START),
-        image_size=dataset.image_size,
-        image_channels=dataset.image_channels,
-        size=settings.size,
+        BuildRequest(
+            image_size=dataset.image_size, image_channels=dataset.image_channels, size=settings.size
+        ),
     )
     began = time.perf_counter()
     decode(dataset, "train", encoder.spec)

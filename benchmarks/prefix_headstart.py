@@ -27,7 +27,7 @@ import headstart as hs
 from headstart.data import decode
 from headstart.events import listen
 from headstart.recipes.run import Run
-from headstart.starts import Encoder, build_encoder, find_start, wrap_module
+from headstart.starts import BuildRequest, Encoder, build_encoder, find_start, wrap_module
 from headstart.training.frozen.cut import Cut, cut_network
 from headstart.tuning import tune as tuning
 from headstart.types import Dataset, ImageSpec
@@ -110,9 +110,9 @@ def build(settings: Settings, dataset: Dataset) -> Encoder:
         return wrap_module(build_module(settings), spec_of(settings))
     return build_encoder(
         find_start(START),
-        image_size=dataset.image_size,
-        image_channels=dataset.image_channels,
-        size=settings.size,
+        BuildRequest(
+            image_size=dataset.image_size, image_channels=dataset.image_channels, size=settings.size
+        ),
     )
 
 

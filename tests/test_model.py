@@ -12,7 +12,7 @@ from torch import nn
 from headstart.data import Pixels
 from headstart.errors import HeadstartError, RunFolderError
 from headstart.model import Model, open_model, run_batches, write_model
-from headstart.starts import build_encoder, find_start, wrap_module
+from headstart.starts import BuildRequest, build_encoder, find_start, wrap_module
 from headstart.types import ImageSpec, Schema
 
 SCHEMA = Schema("image", "classification", ("cat", "dog", "newt"))
@@ -21,7 +21,9 @@ SPEC = ImageSpec(8, 3, (0.1, 0.2, 0.3), (0.5, 0.6, 0.7), "bilinear", 8, 3)
 
 def make_model(channels=1, size=8) -> Model:
     start = find_start("scratch/simple-cnn")
-    encoder = build_encoder(start, image_size=(size, size), image_channels=channels, seed=0)
+    encoder = build_encoder(
+        start, BuildRequest(image_size=(size, size), image_channels=channels, seed=0)
+    )
     torch.manual_seed(0)
     return Model(encoder, SCHEMA).eval()
 
@@ -231,3 +233,27 @@ def test_two_models_opened_with_one_module_share_no_weights(tmp_path):
     shutil.rmtree(tmp_path / "a")
     with pytest.raises(RunFolderError, match=r"has no model\.json"):
         open_model(tmp_path / "a", module)
+
+
+def test_a_folder_of_an_older_format_says_so(tmp_path):
+    model = make_model()
+    write_model(model, lambda name, content: (tmp_path / name).write_bytes(content), {})
+    record = json.loads((tmp_path / "model.json").read_text())
+    record["format"], record["versions"]["headstart"] = 1, "0.0.9"
+    (tmp_path / "model.json").write_text(json.dumps(record))
+    with pytest.raises(RunFolderError, match=r"older version, headstart 0\.0\.9, in format 1"):
+        open_model(tmp_path)
+
+
+def test_a_head_of_tokens_gives_logits_for_each_token_and_is_rebuilt(tmp_path):
+    start = find_start("scratch/vit-tiny")
+    encoder = build_encoder(start, BuildRequest(image_size=(8, 8), image_channels=1))
+    model = Model(encoder, SCHEMA, head="token").eval()
+    images_ = torch.rand(2, 1, 8, 8)
+    logits = model(images_)
+    assert logits.ndim == 3
+    assert logits.shape[0] == 2
+    write_model(model, lambda name, content: (tmp_path / name).write_bytes(content), {})
+    again, record = open_model(tmp_path)
+    assert record["head"] == "token"
+    assert torch.equal(again(images_), logits)

@@ -6,7 +6,7 @@ that belongs to the model, because it travels with its weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -77,3 +77,42 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     finally:
         for child, mode in modes.items():
             child.training = mode
+
+
+_STAGE_SHARE = 0.8  # of an element's parameters, in a list within it: then those are the blocks
+
+
+def find_blocks(module: nn.Module, *, whole_stages: bool = False) -> list[str]:
+    """Return the names of a network's blocks of layers, in forward order.
+
+    They are the elements of its lists of layers. Where nearly all of an element is again a list, as
+    in a network of stages, that one's elements count. A single layer is no block.
+
+    Args:
+        module: Any network whose lists are registered in the order in which they run.
+        whole_stages: Whether an element counts as a whole, whatever it consists of.
+    """
+    found: list[str] = []
+    for name, child in module.named_children():
+        # a network may run one layer again and again: a list of one is a stage, but no blocks
+        is_stage = whole_stages and isinstance(child, nn.ModuleList) and len(child) > 0
+        if is_stage or (isinstance(child, nn.ModuleList | nn.Sequential) and len(child) > 1):
+            for place, element in child.named_children():
+                inner = [] if whole_stages else find_blocks(element)
+                found += [f"{name}.{place}{rest}" for rest in _parts(element, inner)]
+        else:
+            found += [f"{name}.{rest}" for rest in find_blocks(child, whole_stages=whole_stages)]
+    return found
+
+
+def _parts(element: nn.Module, inner: Sequence[str]) -> list[str]:
+    """Return what of an element of a list are blocks: its own, itself ("") or nothing."""
+    sizes = [_num_parameters(element.get_submodule(name)) for name in inner]
+    if len(inner) > 1 and sum(sizes) > _STAGE_SHARE * _num_parameters(element):
+        return [f".{name}" for name in inner]
+    is_block = _num_parameters(element) and any(True for _ in element.children())
+    return [""] if is_block else []
+
+
+def _num_parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

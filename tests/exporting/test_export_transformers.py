@@ -14,10 +14,10 @@ from headstart.errors import ExportError
 from headstart.exporting import export_transformers
 from headstart.model import Model
 from headstart.starts import (
+    BuildRequest,
     Encoder,
     add_lora,
     build_encoder,
-    build_text_encoder,
     find_start,
 )
 from headstart.starts.architecture import write_architecture
@@ -156,7 +156,7 @@ def test_adapters_are_merged_on_a_copy(tokenizer, tmp_path: Path):
 def test_export_is_a_start_again(tokenizer, tmp_path: Path):
     model = build("bert", tokenizer)
     folder = export_transformers(model, tmp_path / "out")
-    encoder = build_text_encoder(find_start(str(folder)), TEXTS)
+    encoder = build_encoder(find_start(str(folder)), BuildRequest(texts=TEXTS))
     tokens = torch.tensor([[2, 9, 10, 3]])
     with torch.no_grad():
         found = encoder.eval()(tokens, torch.ones_like(tokens))
@@ -166,7 +166,9 @@ def test_export_is_a_start_again(tokenizer, tmp_path: Path):
 
 def test_packaged_minilm_is_exported(tmp_path: Path):
     pytest.importorskip(MINILM_IMPORT)
-    encoder = build_text_encoder(find_start("pip/all-minilm-l6-v2"), TEXTS, max_length=32)
+    encoder = build_encoder(
+        find_start("pip/all-minilm-l6-v2"), BuildRequest(texts=TEXTS, max_length=32)
+    )
     model = Model(encoder, SCHEMAS["classification"])
     folder = export_transformers(model, tmp_path / "out")
     text = "The prices in Zürich are high, 这家酒店很好"
@@ -178,13 +180,15 @@ def test_packaged_minilm_is_exported(tmp_path: Path):
 
 def test_what_transformers_has_no_class_for_is_refused(tmp_path: Path):
     schema = SCHEMAS["classification"]
-    tfidf = Model(build_text_encoder(find_start("scratch/tfidf"), TEXTS), schema)
+    tfidf = Model(build_encoder(find_start("scratch/tfidf"), BuildRequest(texts=TEXTS)), schema)
     with pytest.raises(ExportError, match=r"TF-IDF with a linear layer.*headstart"):
         export_transformers(tfidf, tmp_path / "out")
-    mean = build_text_encoder(find_start("scratch/bert-tiny"), TEXTS, pooling="mean")
+    mean = build_encoder(find_start("scratch/bert-tiny"), BuildRequest(texts=TEXTS, pooling="mean"))
     with pytest.raises(ExportError, match=r"--strategy head does.*with --strategy lora"):
         export_transformers(Model(mean, schema), tmp_path / "out")
-    image = build_encoder(find_start("scratch/simple-cnn"), image_size=(28, 28), image_channels=1)
+    image = build_encoder(
+        find_start("scratch/simple-cnn"), BuildRequest(image_size=(28, 28), image_channels=1)
+    )
     with pytest.raises(ExportError, match=r"reads image. Expected a text model"):
         export_transformers(Model(image, Schema("image", "classification", ("a", "b"))), tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -12,11 +12,11 @@ from torch import nn
 
 from headstart.errors import StartError
 from headstart.starts import (
+    BuildRequest,
     Encoder,
     adapter_names,
     add_lora,
     build_encoder,
-    build_text_encoder,
     find_start,
     merge_lora,
     rebuild_encoder,
@@ -51,7 +51,9 @@ def text_encoder(kind: str) -> Encoder:
 
 def image_encoder(name: str, size: int) -> Encoder:
     start = find_start(f"scratch/{name}")
-    return build_encoder(start, image_size=(size, size), image_channels=3, size=size).eval()
+    return build_encoder(
+        start, BuildRequest(image_size=(size, size), image_channels=3, size=size)
+    ).eval()
 
 
 def build(name: str) -> Encoder:
@@ -152,7 +154,7 @@ def test_architecture_rebuilds_the_adapters(name: str):
 def test_a_saved_run_restores_head_and_adapters_and_is_a_start(save_text, tmp_path: Path):
     from safetensors.torch import save_file
 
-    encoder = build_text_encoder(find_start(str(save_text("bert"))), TEXTS).eval()
+    encoder = build_encoder(find_start(str(save_text("bert"))), BuildRequest(texts=TEXTS)).eval()
     add_lora(encoder, rank=4)
     learn(encoder)
     run = tmp_path / "run"
@@ -168,7 +170,7 @@ def test_a_saved_run_restores_head_and_adapters_and_is_a_start(save_text, tmp_pa
     again.load_state_dict(encoder.state_dict(), strict=True)
     assert torch.equal(features(again), features(encoder))
 
-    started = build_text_encoder(find_start(str(run)), TEXTS).eval()
+    started = build_encoder(find_start(str(run)), BuildRequest(texts=TEXTS)).eval()
     assert adapter_names(started) == []
     assert "lora" not in started.architecture
     torch.testing.assert_close(features(started), features(encoder), atol=1e-5, rtol=1e-5)
@@ -185,7 +187,9 @@ def test_an_image_run_with_adapters_is_a_start(tmp_path: Path):
     tensors = {f"encoder.{n}": t.clone() for n, t in encoder.state_dict().items()}
     save_file(tensors, run / "model.safetensors")
     (run / "model.json").write_text(json.dumps({"architecture": encoder.architecture}))
-    started = build_encoder(find_start(str(run)), image_size=(28, 28), image_channels=3).eval()
+    started = build_encoder(
+        find_start(str(run)), BuildRequest(image_size=(28, 28), image_channels=3)
+    ).eval()
     assert "lora" not in started.architecture
     torch.testing.assert_close(features(started), features(encoder), atol=1e-5, rtol=1e-5)
 

@@ -13,7 +13,7 @@ import timm
 
 from headstart.errors import StartError
 from headstart.starts import find_start, list_starts
-from headstart.starts.catalog import CURATED
+from headstart.starts.images.providers import CURATED
 
 
 def test_list_starts_offers_pip_scratch_and_curated_timm_starts():

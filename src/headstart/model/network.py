@@ -7,28 +7,35 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from headstart.model.heads import find_head
 from headstart.starts import Encoder
 from headstart.types import ImageSpec, Schema
 
 
 class Model(nn.Module):
-    """An encoder with a linear head.
+    """An encoder with a head.
 
     Args:
         encoder: What ``Inputs.arrays`` gives, as tensors (images normalised), to features (B, D).
         schema: What is predicted.
         dropout: Dropped share of the features while training.
+        head: Kind of the head, a name in ``HEADS``.
 
     Attributes:
+        head_name: See above.
         temperature: Divides logits before they become probabilities; fitted on validation data.
         target_mean: Under regression, the mean of train's targets.
         target_scale: Under regression, their standard deviation: logits are in these units.
     """
 
-    def __init__(self, encoder: Encoder, schema: Schema, *, dropout: float = 0.0) -> None:
+    def __init__(
+        self, encoder: Encoder, schema: Schema, *, dropout: float = 0.0, head: str = "linear"
+    ) -> None:
         super().__init__()
         self.encoder = encoder
-        self.head = nn.Linear(encoder.num_features, schema.num_outputs)
+        kind = find_head(head)
+        self.head = kind.build(encoder.num_features, schema.num_outputs)
+        self.head_name, self._reads_tokens = head, kind.reads_tokens
         self.schema = schema
         self.temperature: float = 1.0
         self.target_mean: float = 0.0
@@ -55,10 +62,12 @@ class Model(nn.Module):
         return logits
 
     def features(self, *inputs: Tensor) -> Tensor:
-        """Return features, shape (B, D), of the same inputs as ``forward`` takes."""
+        """Return features of what ``forward`` takes: (B, D), or (B, T, D) of tokens."""
         if self._normalise is not None:
             inputs = (self._normalise(*inputs),)
-        features: Tensor = self.encoder(*inputs)
+        features: Tensor = (
+            self.encoder.tokens(*inputs) if self._reads_tokens else self.encoder(*inputs)
+        )
         return features
 
     def standard_targets(self, targets: np.ndarray) -> np.ndarray:
@@ -71,7 +80,7 @@ class Model(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights lie."""
-        return self.head.weight.device
+        return next(self.head.parameters()).device
 
 
 class _Normalise(nn.Module):

@@ -1,8 +1,7 @@
 """Starting points: the catalogue, and encoders built from it.
 
-``list_starts`` and ``find_start`` say what there is; ``build_encoder`` makes an image start ready
-for some data, ``build_text_encoder`` one for texts (from what ``learn_source`` learned,
-where that is at hand), ``build_table_encoder`` one for tables;
+``list_starts`` and ``find_start`` say what there is; ``build_encoder`` makes a start ready for some
+data (a ``BuildRequest``), from what ``learn_source`` learned of its texts, where that is at hand;
 ``rebuild_encoder`` makes the same module again from a run folder; ``wrap_module`` takes a module of
 one's own; ``add_lora`` and ``merge_lora`` put adapters in and take them out. Names are imported on
 first use, so that importing this room costs nothing.
@@ -13,24 +12,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from headstart.starts.builders import build_encoder, rebuild_encoder
+    from headstart.starts.builders import build_encoder, learn_source, learns_from_texts
     from headstart.starts.catalog import find_start, list_starts
-    from headstart.starts.encoder import Encoder, wrap_module
+    from headstart.starts.encoder import Encoder
     from headstart.starts.lora import adapter_names, add_lora, merge_lora
-    from headstart.starts.tables.builders import build_table_encoder
-    from headstart.starts.texts.builders import (
-        build_text_encoder,
-        learn_source,
-        learns_from_texts,
-    )
+    from headstart.starts.own_module import wrap_module
+    from headstart.starts.provider import BuildRequest
+    from headstart.starts.rebuild import rebuild_encoder
 
 __all__ = [
+    "BuildRequest",
     "Encoder",
     "adapter_names",
     "add_lora",
     "build_encoder",
-    "build_table_encoder",
-    "build_text_encoder",
     "find_start",
     "learn_source",
     "learns_from_texts",
@@ -41,19 +36,18 @@ __all__ = [
 ]
 
 _HOMES = {
+    "BuildRequest": "provider",
     "Encoder": "encoder",
     "adapter_names": "lora",
     "add_lora": "lora",
     "build_encoder": "builders",
-    "build_table_encoder": "tables.builders",
-    "build_text_encoder": "texts.builders",
     "find_start": "catalog",
-    "learn_source": "texts.builders",
-    "learns_from_texts": "texts.builders",
+    "learn_source": "builders",
+    "learns_from_texts": "builders",
     "list_starts": "catalog",
     "merge_lora": "lora",
-    "rebuild_encoder": "builders",
-    "wrap_module": "encoder",
+    "rebuild_encoder": "rebuild",
+    "wrap_module": "own_module",
 }
 
 

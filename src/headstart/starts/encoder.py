@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from headstart.errors import StartError, first_line
-from headstart.starts.architecture import MODULE, write_architecture
 from headstart.starts.texts.networks import TextNetwork
-from headstart.tensors import evaluating
-from headstart.types import Family, ImageSpec, Spec, Start, Tokenizer, Vectorizer
+from headstart.tensors import evaluating, find_blocks
+from headstart.types import ImageSpec, Spec, Start, Tokenizer, Vectorizer
 
 
 class Encoder(nn.Module):
@@ -44,6 +44,8 @@ class Encoder(nn.Module):
             of ``named_parameters()`` once. The final norm belongs to the last group, adapters to
             the layer they adapt. Empty where the network has no parameters.
         architecture: See above.
+        blocks: Names of the blocks of layers (of a transformer, of a ConvNet's stages) in forward
+            order; empty where there are none. Found once, before adapters come or go.
 
     Raises:
         StartError: If the network fails on its own input size or gives something else.
@@ -72,6 +74,7 @@ class Encoder(nn.Module):
             num_features = measure_features(network, spec, start.address)
         self.num_features = num_features
         self.layers: list[list[str]] = []
+        self.blocks = [f"network.{name}" for name in find_blocks(network)]
         self.find_layers()
         self.architecture = dict(architecture)
 
@@ -87,6 +90,37 @@ class Encoder(nn.Module):
         """
         features: Tensor = self.network(*inputs)
         return features
+
+    def features(self, *inputs: Tensor) -> Tensor:
+        """Return features, shape (B, D), of what ``forward`` takes."""
+        features: Tensor = self(*inputs)
+        return features
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether the network gives features for each token or patch."""
+        return hasattr(self.network, "num_prefix_tokens") or hasattr(self.network, "tokens")
+
+    def tokens(self, *inputs: Tensor) -> Tensor:
+        """Return features of each token of a text, or each patch of an image, shape (B, T, D).
+
+        Args:
+            *inputs: As ``forward`` takes them. Where a text is padded its rows mean nothing.
+
+        Raises:
+            StartError: If the network has none.
+        """
+        network: Any = self.network
+        if hasattr(network, "tokens"):
+            found: Tensor = network.tokens(*inputs)
+            return found
+        if not self.has_tokens:
+            raise StartError(
+                f"'{self.start.address}' gives one vector a sample, none for its parts; expected a "
+                f"text or vision transformer. Choose another start."
+            )
+        patches: Tensor = network.forward_features(*inputs)
+        return patches[:, int(network.num_prefix_tokens) :]
 
     def find_layers(self) -> None:
         """Set ``layers`` anew, after parameters have come or gone."""
@@ -199,54 +233,3 @@ def _child_groups(network: nn.Module) -> list[list[str]]:
     if direct and found:
         found[0] = direct + found[0]
     return found or ([direct] if direct else [])
-
-
-def wrap_module(
-    module: nn.Module,
-    spec: ImageSpec,
-    *,
-    name: str = "module",
-    family: Family | None = None,
-    pretrained_on: str | None = "unknown (own module)",
-) -> Encoder:
-    """Make an encoder of a module of one's own that reads images.
-
-    Args:
-        module: Takes normalised images (B, C, S, S), gives features (B, D).
-        spec: Its preprocessing.
-        name: What to call it; the address becomes ``module/<name>``.
-        family: Decides the default recipe; None to see by its layers.
-        pretrained_on: Name of the data it was trained on, or None for random weights.
-
-    Returns:
-        The encoder. Its architecture can be rebuilt only with the module at hand.
-
-    Raises:
-        StartError: If the module fails on the size of ``spec``, or does not give (B, D).
-
-    Example:
-        >>> from torch import nn
-        >>> spec = ImageSpec(8, 1, (0.5,), (0.25,), "bilinear", 8, 1)
-        >>> wrap_module(nn.Sequential(nn.Flatten(), nn.Linear(64, 5)), spec).num_features
-        5
-    """
-    start = Start(
-        address=f"module/{name}",
-        family=family or _family_of_module(module),
-        modality="image",
-        num_parameters=sum(parameter.numel() for parameter in module.parameters()),
-        licence="unknown",
-        pretrained_on=pretrained_on,
-        objective=None,
-        image=spec,
-        is_local=True,
-    )
-    architecture = write_architecture(MODULE, {}, start, spec)
-    return Encoder(module, start=start, spec=spec, architecture=architecture)
-
-
-def _family_of_module(module: nn.Module) -> Family:
-    kinds = {type(child).__name__.lower() for child in module.modules()}
-    if any("attention" in kind or "transformerencoder" in kind for kind in kinds):
-        return "vit"
-    return "convnet" if any("conv" in kind for kind in kinds) else "mlp"

@@ -11,7 +11,6 @@ Source: Hu et al. 2021 (arXiv 2106.09685); all linear layers as in Dettmers et a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
@@ -23,8 +22,7 @@ from headstart.errors import StartError
 from headstart.extras import require_text_extra
 from headstart.starts.architecture import Lora
 from headstart.starts.encoder import Encoder
-from headstart.starts.texts.networks import TextNetwork, find_blocks
-from headstart.tensors import evaluating, seeded
+from headstart.tensors import evaluating, find_blocks, seeded
 from headstart.types import ImageSpec
 
 _ADAPTER = "default"  # peft's name for the one set of adapters
@@ -115,16 +113,12 @@ def find_targets(encoder: Encoder) -> list[str]:
             f"'full' instead."
         )
     network = encoder.network
-    if isinstance(network, TextNetwork):
-        prefix = re.escape(find_blocks(network)[0])
-    else:
-        prefix = r"(?:.*\.)?[a-z_]*(?:blocks|layers|stages)[a-z_]*"
-    inside = re.compile(rf"{prefix}\.\d+\.")
+    blocks = tuple(f"{name}." for name in find_blocks(network, whole_stages=True))
     called = _called_modules(encoder)
     found = [
         name
         for name, module in network.named_modules()
-        if type(module) is nn.Linear and inside.match(name) and name in called
+        if type(module) is nn.Linear and name.startswith(blocks) and name in called
     ]
     if not found:
         raise StartError(

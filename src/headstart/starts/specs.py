@@ -6,8 +6,10 @@ dataclass, and nothing more is done with it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields
+from pathlib import Path
 from typing import Any, get_args
 
 from headstart.errors import StartError, quoted
@@ -106,6 +108,23 @@ def _read_column(value: object) -> Column:
         raise _damaged("column", record, "a name, a kind, a known date_format, and lists")
     tuples = {name: tuple(float(x) for x in record[name]) for name in _COLUMN_NUMBERS}
     return Column(**{**record, **tuples, "categories": tuple(categories)})
+
+
+def read_json(path: Path) -> dict[str, object]:
+    """Return the object of a JSON file.
+
+    Raises:
+        StartError: If the file cannot be read or is no JSON object.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StartError(
+            f"'{path}' cannot be read ({error}). Expected a JSON file. Restore it."
+        ) from error
+    if not isinstance(record, dict):
+        raise StartError(f"'{path}' holds no JSON object. Expected one. Restore the file.")
+    return record
 
 
 def read_record(value: object, keys: tuple[str, ...], what: str) -> dict[str, Any]:

@@ -15,13 +15,7 @@ from torch import Tensor, nn
 from headstart.data import Terms, fit_table_spec, prepare
 from headstart.errors import StartError
 from headstart.model import Model
-from headstart.starts import (
-    Encoder,
-    add_lora,
-    build_encoder,
-    build_table_encoder,
-    wrap_module,
-)
+from headstart.starts import BuildRequest, Encoder, add_lora, build_encoder, wrap_module
 from headstart.training.contract import never
 from headstart.training.options.defaults import defaults_for
 from headstart.training.options.recipe import (
@@ -36,7 +30,7 @@ from headstart.training.randomness import BOOTSTRAP, generator
 from headstart.tuning.budget import Clock
 from headstart.tuning.features import features_of
 from headstart.tuning.frozen import FrozenPrefix
-from headstart.tuning.texts import Pooling, TextStock, text_stock
+from headstart.tuning.texts import TextStock, text_stock
 from headstart.types import BadSample, Dataset, ImageSpec, Inputs, Spec, SplitName, Start
 
 # A probe gains little from more samples than this, and its cost grows with them.
@@ -160,24 +154,20 @@ def _encoder(
             f"Start '{start.address}' reads {start.modality}s, and {dataset.name} holds "
             f"{modality}s. Choose one that 'headstart starts --modality {modality}' lists."
         )
-    if texts is not None:
-        # what only the head reads should be good as it stands; what learns follows the
-        # architecture's own head, so that the run exports to transformers
-        pooling: Pooling = (
-            "mean" if strategy == "head" and start.objective == "contrastive" else "auto"
-        )
-        return texts.build(start, pooling=pooling, seed=seed)
-    if modality == "table":
-        return build_table_encoder(start, fit_table_spec(dataset), seed=seed)
+    # what only the head reads should be good as it stands; what learns follows the architecture's
+    # own head, so that the run exports to transformers
+    is_contrastive = strategy == "head" and start.objective == "contrastive"
     drop_path = defaults_for(start).drop_path if wishes.drop_path is None else wishes.drop_path
-    return build_encoder(
-        start,
+    request = BuildRequest(
         image_size=dataset.image_size,
         image_channels=dataset.image_channels,
         size=size,
         drop_path=drop_path,
+        pooling="mean" if is_contrastive else "auto",
+        table=fit_table_spec(dataset) if dataset.column_kinds is not None else None,
         seed=seed,
     )
+    return build_encoder(start, request) if texts is None else texts.build(start, request)
 
 
 def probe(

@@ -13,20 +13,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from headstart.data import prepare
 from headstart.errors import StartError
 from headstart.events import emit, unheard
-from headstart.starts import Encoder, build_text_encoder, learn_source, learns_from_texts
+from headstart.starts import (
+    BuildRequest,
+    Encoder,
+    build_encoder,
+    learn_source,
+    learns_from_texts,
+)
 from headstart.training.randomness import BOOTSTRAP, generator
 from headstart.tuning.budget import Clock
 from headstart.types import Dataset, Inputs, SplitName, Start, Tokenizer, Vectorizer
 
-Pooling = Literal["auto", "native", "mean"]
 LEARN_SHARE = 0.1  # of what is left, that learning from texts may take
 _MOST_LEARN_SHARE = 0.3  # the same for the fewest texts that are worth it
 _LEAST_TEXTS, _LEAST_A_CLASS = 1_000, 20
@@ -78,13 +82,12 @@ class TextStock:
         found._seconds, found._texts = self._seconds, self._texts
         return found
 
-    def build(self, start: Start, *, pooling: Pooling, seed: int) -> Encoder:
+    def build(self, start: Start, request: BuildRequest) -> Encoder:
         """Build the encoder of a start from what was learned for it before, or is learned now.
 
         Args:
             start: The start.
-            pooling: As ``build_text_encoder`` takes it.
-            seed: Seed of random weights.
+            request: As ``build_encoder`` takes it; the texts are put in here.
 
         Raises:
             StartError: If it cannot be built, or learning from the fewest texts that are worth it
@@ -95,7 +98,7 @@ class TextStock:
         if source is None and learns_from_texts(start):
             texts = self._chosen(start)
             source = learn_source(start, texts)
-        encoder = build_text_encoder(start, texts, pooling=pooling, seed=seed, source=source)
+        encoder = build_encoder(start, replace(request, texts=texts, source=source))
         self._sources[start.address] = _source_of(encoder)
         return encoder
 

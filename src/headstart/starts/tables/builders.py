@@ -11,44 +11,24 @@ The networks themselves, and the arrays they take, are in ``table_networks``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
 
 import numpy as np
+from torch import nn
 
-from headstart.errors import StartError, did_you_mean, quoted
+from headstart.errors import StartError
+from headstart.starts.architecture import write_architecture
+from headstart.starts.encoder import Encoder
 from headstart.starts.tables.networks import LinearTable, TableMLP, number_names, scaling
 from headstart.tensors import seeded
-from headstart.types import Column, Family, Start, TableSpec
+from headstart.types import Column, Start, TableSpec
 
-if TYPE_CHECKING:
-    from headstart.starts.encoder import Encoder
-
-NAMED: Mapping[str, Family] = {"linear": "linear", "mlp": "mlp"}
 MLP_OPTIONS: Mapping[str, int | float] = {
     "width": 256,
     "num_blocks": 2,
     "embedding_size": 16,
     "dropout": 0.1,
 }
-
-
-def describe_table_starts() -> list[Start]:
-    """Return ``scratch/linear`` and ``scratch/mlp``; their sizes follow from the table later."""
-    return [
-        Start(
-            address=f"scratch/{name}",
-            family=family,
-            modality="table",
-            num_parameters=0,
-            licence="none (random weights)",
-            pretrained_on=None,
-            objective=None,
-            image=None,
-            is_local=True,
-        )
-        for name, family in NAMED.items()
-    ]
 
 
 def build_table_encoder(start: Start, spec: TableSpec, *, seed: int = 0) -> Encoder:
@@ -63,25 +43,9 @@ def build_table_encoder(start: Start, spec: TableSpec, *, seed: int = 0) -> Enco
         The encoder, in train mode; it takes numbers (B, F) and codes (B, G).
 
     Raises:
-        StartError: If the start is not one for tables, or a column cannot be what it says.
-
-    Example:
-        >>> from headstart.types import Column
-        >>> spec = TableSpec((Column("rooms", "numeric", mean=(5.0,), scale=(2.0,)),))
-        >>> build_table_encoder(describe_table_starts()[0], spec).num_features
-        1
+        StartError: If a column cannot be what it says.
     """
-    # the table of builders imports this file
-    from headstart.starts.architecture import write_architecture
-    from headstart.starts.encoder import Encoder
-
     name = start.address.removeprefix("scratch/")
-    if name not in NAMED or start.modality != "table":
-        raise StartError(
-            f"'{start.address}' reads {start.modality} and cannot be built for a table."
-            f"{did_you_mean(start.address, [f'scratch/{n}' for n in NAMED])} Expected "
-            f"{quoted([f'scratch/{n}' for n in NAMED])}. Choose one of them."
-        )
     options = dict(MLP_OPTIONS) if name == "mlp" else {}
     network: LinearTable | TableMLP
     with seeded(seed):
@@ -130,6 +94,12 @@ def build_table_mlp(
         StartError: If the spec has no columns, or a column contradicts itself.
     """
     return TableMLP(spec, width, num_blocks, embedding_size, dropout)
+
+
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "table-linear": build_table_linear,
+    "table-mlp": build_table_mlp,
+}
 
 
 def coefficients(

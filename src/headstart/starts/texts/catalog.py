@@ -84,15 +84,6 @@ SCRATCH_NAMES = ("bert-tiny", "tfidf")
 NO_LICENCE = "none (random weights)"
 
 
-def list_text_starts() -> list[Start]:
-    """Return the starts for text: from pip, random ones, then the curated ones of the hub."""
-    return [
-        *(describe_pip(name) for name in PIP_NAMES),
-        *(describe_text_scratch(name) for name in SCRATCH_NAMES),
-        *(describe_hub(repo_id) for repo_id in CURATED),
-    ]
-
-
 def describe_pip(name: str) -> Start:
     """Return the start ``pip/<name>``; it is local where the package is installed."""
     known = CURATED["sentence-transformers/all-MiniLM-L6-v2"]
@@ -133,7 +124,7 @@ def describe_hub(repo_id: str) -> Start:
     Raises:
         StartError: If the cache holds its configuration, and that is no text encoder's.
     """
-    from headstart.starts.local import read_json
+    from headstart.starts.specs import read_json
     from headstart.starts.texts.configs import check_config
     from headstart.starts.weights import cached_hub_file
 
@@ -160,7 +151,7 @@ def describe_text_folder(address: Address) -> Start:
     Raises:
         StartError: If its configuration is no text encoder's.
     """
-    from headstart.starts.local import read_json
+    from headstart.starts.specs import read_json
     from headstart.starts.texts.configs import check_config
 
     assert address.path is not None
@@ -225,7 +216,7 @@ def cached_folder(repo_id: str) -> Path | None:
 
 
 def _has_all_shards(index: Path) -> bool:
-    from headstart.starts.local import read_json
+    from headstart.starts.specs import read_json
 
     shards = read_json(index).get("weight_map")
     names = set(shards.values()) if isinstance(shards, dict) else {""}

@@ -67,6 +67,13 @@ class TextNetwork(nn.Module):
         mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
         return (hidden * mask).sum(1) / mask.sum(1).clamp_min(1.0)
 
+    def tokens(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return the last hidden states, shape (B, T, D), of what ``forward`` takes."""
+        base = self.model if self.pooling == "mean" else self.model.base_model
+        output = base(input_ids=input_ids, attention_mask=attention_mask)
+        hidden: Tensor = output.last_hidden_state
+        return hidden
+
     def layer_groups(self) -> list[list[str]]:
         """Return parameter names by depth: embeddings, each block, what follows with the last."""
         prefix, blocks = find_blocks(self)

@@ -1,4 +1,4 @@
-"""Starts on this machine's disk: timm folders, safetensors files and headstart runs.
+"""Starts on this machine's disk: timm folders and safetensors files.
 
 Reads their small JSON files and says what they hold; weights are opened elsewhere. Options that a
 timm folder may carry beyond channels, size and classes are refused rather than guessed at.
@@ -6,13 +6,11 @@ timm folder may carry beyond channels, size and classes are refused rather than 
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from headstart.errors import StartError, quoted
 from headstart.starts.addresses import WEIGHTS_NAME, Address
-from headstart.starts.architecture import MODULE, Architecture, read_architecture
 from headstart.starts.images.timm_catalog import (
     TimmWeights,
     describe_weights,
@@ -22,11 +20,11 @@ from headstart.starts.images.timm_catalog import (
     require_architecture,
     split_tag,
 )
+from headstart.starts.specs import read_json
 from headstart.starts.weights import read_metadata
-from headstart.types import ImageSpec, Start
+from headstart.types import Start
 
 KNOWN_MODEL_ARGS = ("img_size", "in_chans", "num_classes")
-RUN_PREFIX = "encoder.network."
 
 
 @dataclass(frozen=True)
@@ -121,54 +119,3 @@ def _read_config(path: Path) -> tuple[str, dict[str, object]]:
     sides = list(side) if isinstance(side, list | tuple) else [side, side]
     config["input_size"] = [args.get("in_chans", shape[0]), *sides]
     return architecture, config
-
-
-def read_json(path: Path) -> dict[str, object]:
-    """Return the object of a JSON file.
-
-    Raises:
-        StartError: If the file cannot be read or is no JSON object.
-    """
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StartError(
-            f"'{path}' cannot be read ({error}). Expected a JSON file. Restore it."
-        ) from error
-    if not isinstance(record, dict):
-        raise StartError(f"'{path}' holds no JSON object. Expected one. Restore the file.")
-    return record
-
-
-def read_run(path: Path) -> tuple[Architecture, Start]:
-    """Return the encoder's architecture of a headstart run, and the run as a start.
-
-    The run's data becomes the data the start was pretrained on.
-
-    Args:
-        path: The run folder.
-
-    Raises:
-        StartError: If its ``model.json`` is damaged, or its encoder was a user's own module.
-    """
-    record = read_json(path / "model.json")
-    if "architecture" not in record:
-        raise StartError(
-            f"'{path / 'model.json'}' has no 'architecture'. Expected that of a finished run. "
-            f"Give another run, or finish this one."
-        )
-    architecture = read_architecture(record["architecture"])
-    if architecture.builder == MODULE:
-        raise StartError(
-            f"The run '{path}' was made from a module of your own, which no file can rebuild. "
-            f"Open the run in Python with the module, and give that as the start."
-        )
-    name = record.get("data_name")
-    return architecture, replace(
-        architecture.start,
-        address=str(path),
-        pretrained_on=name if isinstance(name, str) else f"the data of {path.name}",
-        objective="supervised",
-        image=architecture.spec if isinstance(architecture.spec, ImageSpec) else None,
-        is_local=True,
-    )

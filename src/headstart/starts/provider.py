@@ -1,0 +1,166 @@
+"""A provider of starts: one object says what there is, and makes encoders of it.
+
+``providers.PROVIDERS`` is the table; a new kind of start is one such object and one row there.
+Describing starts imports no torch, building them does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from headstart.errors import StartError
+from headstart.starts.addresses import Address
+from headstart.starts.architecture import Architecture
+from headstart.types import Start, TableSpec, Tokenizer, Vectorizer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+    from headstart.starts.encoder import Encoder
+
+PoolingChoice = Literal["auto", "native", "mean"]
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """What the data and the user ask of an encoder; a start reads what concerns it.
+
+    Attributes:
+        image_size: Height and width of the images, in pixels; None if not known.
+        image_channels: 1 for grey images, otherwise 3; None if not known.
+        size: Side of the network input, in pixels; None for the start's own, or for random weights
+            the data's.
+        channels: Channels of the stem. None keeps a pretrained stem (grey images are repeated) and
+            gives random weights the channels of the data. 1 sums a pretrained stem.
+        drop_path: Rate of stochastic depth of an image network, in [0, 1).
+        texts: Those of train: vocabularies and terms are learned from them, and the length.
+        source: What turns texts into inputs, as ``learn_source`` or an encoder of the same start
+            has it: nothing is learned or loaded again. None learns from the texts, or loads.
+        max_length: Tokens a text keeps at most. None takes the length that 99 % of the texts do
+            not exceed (of 10,000 spread over them, fewer where they are long), rounded up to a
+            multiple of 8, at least 16 and at most 256 or what the encoder can take.
+        dropout: Every dropout rate of a text network; None keeps the start's own.
+        pooling: How the features of a text come about: ``native``, what the architecture's own
+            classification head feeds its last layer, which can be exported exactly; ``mean``, the
+            average of the last hidden states, the better frozen features of sentence encoders;
+            ``auto``, ``native``, or for a run as a start the run's own.
+        table: The columns of a table, fitted on train.
+        seed: Seeds random weights.
+    """
+
+    image_size: tuple[int, int] | None = None
+    image_channels: int | None = None
+    size: int | None = None
+    channels: int | None = None
+    drop_path: float = 0.0
+    texts: Sequence[str] = ()
+    source: Tokenizer | Vectorizer | None = None
+    max_length: int | None = None
+    dropout: float | None = None
+    pooling: PoolingChoice = "auto"
+    table: TableSpec | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class FormerRun:
+    """A run that is a start: what its encoder is, where it lies, and how its weights are read."""
+
+    architecture: Architecture
+    path: Path
+    read_tensors: Callable[[], dict[str, Tensor]]
+
+
+class Provider:
+    """Where starts come from.
+
+    Attributes:
+        modality: What its starts read.
+        prefixes: Beginnings of addresses that are asked of it before those without any.
+        builders: Names of its network builders, as architectures write them.
+    """
+
+    modality: ClassVar[str]
+    prefixes: ClassVar[tuple[str, ...]] = ()
+    builders: ClassVar[tuple[str, ...]] = ()
+
+    def owns(self, address: Address) -> bool:
+        """Return whether an address names one of its starts."""
+        raise NotImplementedError
+
+    def addresses(self, text: str) -> Sequence[str]:
+        """Return addresses that a mistyped one may have meant."""
+        del text
+        return ()
+
+    def list(self, like: str | None) -> Iterator[Start]:
+        """Yield its starts that fit; None yields a curated choice."""
+        del like
+        yield from ()
+
+    def find(self, address: Address) -> Start:
+        """Return the start of an address that it owns.
+
+        Raises:
+            StartError: If there is none, or it cannot be one.
+        """
+        raise NotImplementedError
+
+    def build(
+        self, start: Start, address: Address, request: BuildRequest, former: FormerRun | None
+    ) -> Encoder:
+        """Build the encoder of a start, with its weights, in train mode.
+
+        Args:
+            start: One of its own, or a run that was made from one.
+            address: Of the start.
+            request: What the data and the user ask for.
+            former: The run that is the start; None where it is none.
+
+        Raises:
+            StartError: If the weights are not to be had or do not fit what is asked for.
+        """
+        raise NotImplementedError
+
+    def network_builder(self, builder: str) -> Callable[..., nn.Module]:
+        """Return the function that builds a network by options, with random weights."""
+        raise NotImplementedError
+
+    def learns_from_texts(self, start: Start) -> bool:
+        """Return whether a start learns its vocabulary or terms from the texts of train."""
+        del start
+        return False
+
+    def learn_source(self, start: Start, texts: Sequence[str]) -> Tokenizer | Vectorizer:
+        """Learn what turns texts into the inputs of a start that brings nothing: the slow part.
+
+        Raises:
+            StartError: If there is nothing to learn in the texts.
+        """
+        raise StartError(f"'{start.address}' learns nothing from texts. Build it as it is.")
+
+    def read_source(
+        self, architecture: Architecture, folder: Path | None
+    ) -> tuple[Tokenizer | None, Vectorizer | None]:
+        """Return what turns texts into an encoder's inputs, read from where it was saved.
+
+        Raises:
+            StartError: If there is no folder, or a file is missing or damaged.
+        """
+        del architecture, folder
+        return None, None
+
+
+def matches(address: str, like: str | None) -> bool:
+    """Return whether an address, or its name after the slash, fits a glob or contains a text."""
+    if like is None:
+        return True
+    if any(sign in like for sign in "*?["):
+        name = address.partition("/")[2]
+        return any(fnmatchcase(text, like) for text in (address, name, name.partition(".")[0]))
+    return like in address

@@ -1,0 +1,17 @@
+"""The table of providers: where starts come from."""
+
+from __future__ import annotations
+
+from headstart.starts.images.providers import LiteProvider, ScratchProvider, TimmProvider
+from headstart.starts.provider import Provider
+from headstart.starts.tables.providers import TableProvider
+from headstart.starts.texts.providers import TermsProvider, TransformersProvider
+
+PROVIDERS: dict[str, Provider] = {
+    "table": TableProvider(),
+    "transformers": TransformersProvider(),
+    "terms": TermsProvider(),
+    "lite": LiteProvider(),
+    "scratch": ScratchProvider(),
+    "timm": TimmProvider(),
+}

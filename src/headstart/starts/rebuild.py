@@ -1,0 +1,240 @@
+"""Encoders again: from an architecture's JSON, and from the folder of a run.
+
+An architecture comes from files that strangers may have written: builders are looked up by name in
+the table of providers, options are compared with the builder's own signature, and nothing is
+imported by name or evaluated.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from headstart.errors import StartError, did_you_mean, quoted
+from headstart.starts.addresses import WEIGHTS_NAME
+from headstart.starts.architecture import (
+    MODULE,
+    Architecture,
+    Lora,
+    start_from_json,
+    write_architecture,
+)
+from headstart.starts.encoder import Encoder
+from headstart.starts.lora import add_lora, merge_lora
+from headstart.starts.provider import Provider
+from headstart.starts.providers import PROVIDERS
+from headstart.starts.specs import check_keys, read_json, read_record, spec_from_json
+from headstart.starts.weights import load_checked, read_safetensors
+from headstart.tensors import seeded
+from headstart.types import ImageSpec, Start
+
+RUN_PREFIX = "encoder.network."
+LIMITS: dict[str, tuple[float, float]] = {
+    "channels": (1, 3),
+    "size": (1, 8192),
+    "drop_path": (0, 0.99),
+    "num_blocks": (1, 256),
+    "num_terms": (1, 10_000_000),
+    "width": (1, 65_536),
+    "embedding_size": (1, 4096),
+    "rank": (1, 1024),
+    "alpha": (0, 1_000_000),
+    "dropout": (0, 0.99),
+}
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "int": int,
+    "float": (int, float),
+    "str": str,
+    "bool": bool,
+    "dict[str, object]": dict,
+}
+
+
+def provider_of_builder(builder: str) -> Provider:
+    """Return the provider whose starts are built by a builder.
+
+    Raises:
+        StartError: With the nearest match, if there is none.
+    """
+    for provider in PROVIDERS.values():
+        if builder in provider.builders:
+            return provider
+    known = list(dict.fromkeys(n for provider in PROVIDERS.values() for n in provider.builders))
+    raise StartError(
+        f"Unknown builder {builder!r} in the architecture."
+        f"{did_you_mean(builder, known)} Known: {quoted(known)}. The file is "
+        f"from another version of headstart, or damaged."
+    )
+
+
+def read_architecture(value: object) -> Architecture:
+    """Check the JSON form and return its parts.
+
+    Raises:
+        StartError: If a key, the builder, an option or a value is not known.
+    """
+    keys = ("builder", "options", "start", "spec")
+    has_lora = isinstance(value, dict) and value.get("lora") is not None
+    record = read_record(value, (*keys, "lora") if has_lora else keys, "architecture")
+    builder, options = record["builder"], record["options"]
+    if not isinstance(options, dict):
+        raise StartError(f"The architecture's options are {options!r}. Expected a JSON object.")
+    modality, wanted = "image", {}
+    if builder != MODULE:
+        provider = provider_of_builder(str(builder))
+        modality, wanted = provider.modality, _options_of(provider.network_builder(str(builder)))
+    _check_options(options, wanted, f"builder '{builder}'")
+    start = start_from_json(record["start"])
+    if start.modality != modality:
+        raise StartError(
+            f"The architecture's builder '{builder}' is for {modality}, its start '{start.address}'"
+            f" reads {start.modality}. Expected one modality. The file is damaged."
+        )
+    lora = _read_lora(record["lora"]) if has_lora else None
+    spec = spec_from_json(record["spec"], modality)
+    return Architecture(str(builder), dict(options), start, spec, lora)
+
+
+def _options_of(builder: Callable[..., nn.Module]) -> dict[str, str]:
+    """Return the options of a builder with their annotations."""
+    parameters = inspect.signature(builder).parameters
+    return {n: str(p.annotation) for n, p in parameters.items() if n != "spec"}
+
+
+def _check_options(options: Mapping[str, Any], wanted: Mapping[str, str], what: str) -> None:
+    """Compare options with a signature and with ``LIMITS``."""
+    check_keys(options, tuple(wanted), f"options of {what}")
+    for name, annotation in wanted.items():
+        option: Any = options[name]
+        low, high = LIMITS.get(name, (None, None))
+        is_kind = isinstance(option, _KINDS[annotation])
+        if (
+            not is_kind
+            or (isinstance(option, bool) and annotation != "bool")
+            or (low is not None and high is not None and not low <= option <= high)
+        ):
+            raise StartError(
+                f"Option '{name}' of {what} is {option!r}. Expected "
+                f"{annotation}{'' if low is None else f' from {low} to {high}'}. "
+                f"The file is damaged."
+            )
+
+
+def _read_lora(value: object) -> Lora:
+    wanted = {field.name: str(field.type) for field in fields(Lora)}
+    record = read_record(value, tuple(wanted), "lora")
+    _check_options(record, wanted, "the adapters")
+    return Lora(**record)
+
+
+def rebuild_encoder(
+    architecture: object, module: nn.Module | None = None, *, folder: Path | None = None
+) -> Encoder:
+    """Build the same module again, with random weights and without network.
+
+    Args:
+        architecture: ``Encoder.architecture``, perhaps read from JSON.
+        module: The user's own module, where the encoder was made by ``wrap_module``.
+        folder: Where ``Encoder.files`` was written, which text encoders need.
+
+    Returns:
+        The encoder; its state dict has the same names and shapes.
+
+    Raises:
+        StartError: If the architecture is not one that headstart writes, needs a module or a
+            folder, or a file in the folder is damaged.
+    """
+    parts = read_architecture(architecture)
+    if (parts.builder == MODULE) != (module is not None):
+        needs = (
+            "was made from a module of your own, which no file can rebuild. Give it again: module=…"
+            if module is None
+            else f"is built by '{parts.builder}' and takes no module of your own. Leave module out"
+        )
+        raise StartError(f"The encoder '{parts.start.address}' {needs}.")
+    tokenizer, vectorizer = None, None
+    if module is None:
+        provider = provider_of_builder(parts.builder)
+        tokenizer, vectorizer = provider.read_source(parts, folder)
+        with seeded(0):
+            module = _random_network(provider.network_builder(parts.builder), parts)
+    # text and table networks know it; images are measured
+    num_features = None if parts.start.modality == "image" else int(str(module.num_features))
+    encoder = Encoder(
+        module,
+        start=parts.start,
+        spec=parts.spec,
+        architecture=write_architecture(parts.builder, parts.options, parts.start, parts.spec),
+        num_features=num_features,
+        tokenizer=tokenizer,
+        vectorizer=vectorizer,
+    )
+    if parts.lora is not None:
+        add_lora(encoder, **asdict(parts.lora))
+    return encoder
+
+
+def _random_network(builder: Callable[..., nn.Module], parts: Architecture) -> nn.Module:
+    """Build a network from the current random state; some need the preprocessing, too."""
+    if "spec" in inspect.signature(builder).parameters:
+        return builder(parts.spec, **parts.options)
+    return builder(**parts.options)
+
+
+def read_run_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the encoder's weights of a run under its network's names, adapters merged in.
+
+    Args:
+        path: The run folder.
+
+    Raises:
+        StartError: If the run is damaged, or was made from a module of the user's own.
+    """
+    parts, _ = read_run(path)
+    tensors = read_safetensors(path / WEIGHTS_NAME, RUN_PREFIX)
+    if parts.lora is None:
+        return tensors
+    record = write_architecture(parts.builder, parts.options, parts.start, parts.spec, parts.lora)
+    encoder = rebuild_encoder(record, folder=path)
+    load_checked(encoder.network, tensors, str(path), "Train the run again.")
+    merge_lora(encoder)
+    return dict(encoder.network.state_dict())
+
+
+def read_run(path: Path) -> tuple[Architecture, Start]:
+    """Return the encoder's architecture of a headstart run, and the run as a start.
+
+    The run's data becomes the data the start was pretrained on.
+
+    Args:
+        path: The run folder.
+
+    Raises:
+        StartError: If its ``model.json`` is damaged, or its encoder was a user's own module.
+    """
+    record = read_json(path / "model.json")
+    if "architecture" not in record:
+        raise StartError(
+            f"'{path / 'model.json'}' has no 'architecture'. Expected that of a finished run. "
+            f"Give another run, or finish this one."
+        )
+    architecture = read_architecture(record["architecture"])
+    if architecture.builder == MODULE:
+        raise StartError(
+            f"The run '{path}' was made from a module of your own, which no file can rebuild. "
+            f"Open the run in Python with the module, and give that as the start."
+        )
+    name = record.get("data_name")
+    return architecture, replace(
+        architecture.start,
+        address=str(path),
+        pretrained_on=name if isinstance(name, str) else f"the data of {path.name}",
+        objective="supervised",
+        image=architecture.spec if isinstance(architecture.spec, ImageSpec) else None,
+        is_local=True,
+    )

@@ -1,0 +1,81 @@
+"""The provider of starts for tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from headstart.errors import StartError
+from headstart.starts.addresses import Address
+from headstart.starts.provider import BuildRequest, FormerRun, Provider, matches
+from headstart.types import Family, Start
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from headstart.starts.encoder import Encoder
+
+NAMED: Mapping[str, Family] = {"linear": "linear", "mlp": "mlp"}
+
+
+class TableProvider(Provider):
+    """``scratch/linear`` and ``scratch/mlp``; their sizes follow from the table."""
+
+    modality: ClassVar[str] = "table"
+    prefixes: ClassVar[tuple[str, ...]] = ("scratch/",)
+    builders: ClassVar[tuple[str, ...]] = ("table-linear", "table-mlp")
+
+    def owns(self, address: Address) -> bool:
+        """Return whether it is one of the two."""
+        return address.kind == "scratch" and address.name in NAMED
+
+    def addresses(self, text: str) -> Sequence[str]:
+        """Return both."""
+        return [f"scratch/{name}" for name in NAMED]
+
+    def list(self, like: str | None) -> Iterator[Start]:
+        """Yield those that fit."""
+        for name in NAMED:
+            if matches(f"scratch/{name}", like):
+                yield _describe(name)
+
+    def find(self, address: Address) -> Start:
+        """Return the start of that name."""
+        return _describe(address.name)
+
+    def build(
+        self, start: Start, address: Address, request: BuildRequest, former: FormerRun | None
+    ) -> Encoder:
+        """Build the encoder for the columns; a run of a table is no start.
+
+        Raises:
+            StartError: If the start is a run, or there are no columns.
+        """
+        from headstart.starts.tables.builders import build_table_encoder
+
+        if former is not None or request.table is None:
+            raise StartError(
+                f"'{start.address}' cannot be built for a table: its columns are those of the data "
+                f"it was made for. Expected scratch/linear or scratch/mlp. Choose one of them."
+            )
+        return build_table_encoder(start, request.table, seed=request.seed)
+
+    def network_builder(self, builder: str) -> Callable[..., nn.Module]:
+        """Return the builder of that name."""
+        from headstart.starts.tables.builders import NETWORKS
+
+        return NETWORKS[builder]
+
+
+def _describe(name: str) -> Start:
+    return Start(
+        address=f"scratch/{name}",
+        family=NAMED[name],
+        modality="table",
+        num_parameters=0,
+        licence="none (random weights)",
+        pretrained_on=None,
+        objective=None,
+        image=None,
+        is_local=True,
+    )

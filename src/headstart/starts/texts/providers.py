@@ -1,0 +1,153 @@
+"""The providers of starts for texts: transformers encoders, and TF-IDF."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from headstart.starts.addresses import Address
+from headstart.starts.architecture import Architecture
+from headstart.starts.provider import BuildRequest, FormerRun, Provider, matches
+from headstart.starts.texts.catalog import (
+    CURATED,
+    PIP_NAMES,
+    SCRATCH_NAMES,
+    describe_hub,
+    describe_pip,
+    describe_text_folder,
+    describe_text_scratch,
+)
+from headstart.types import Start, Tokenizer, Vectorizer
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from headstart.starts.encoder import Encoder
+
+_TERMS = "tfidf"
+_TRAINED = tuple(name for name in SCRATCH_NAMES if name != _TERMS)
+
+
+class TransformersProvider(Provider):
+    """Encoders of transformers: of the hub, a folder, a package, or a small one from scratch."""
+
+    modality: ClassVar[str] = "text"
+    prefixes: ClassVar[tuple[str, ...]] = ("pip/", "scratch/")
+    builders: ClassVar[tuple[str, ...]] = ("transformers",)
+
+    def owns(self, address: Address) -> bool:
+        """Return whether it names the hub, a transformers folder, or one of our own."""
+        names = {"pip": PIP_NAMES, "scratch": _TRAINED}.get(address.kind, ())
+        return address.kind in ("hub", "transformers") or address.name in names
+
+    def addresses(self, text: str) -> Sequence[str]:
+        """Return the curated ones."""
+        own = [f"pip/{name}" for name in PIP_NAMES] + [f"scratch/{name}" for name in _TRAINED]
+        return [*own, *CURATED]
+
+    def list(self, like: str | None) -> Iterator[Start]:
+        """Yield those that fit, of the hub's the well-known ones."""
+        found = [describe_pip(name) for name in PIP_NAMES]
+        found += [describe_text_scratch(name) for name in _TRAINED]
+        found += [describe_hub(repo_id) for repo_id in CURATED]
+        yield from (start for start in found if matches(start.address, like))
+
+    def find(self, address: Address) -> Start:
+        """Return the start of that address."""
+        if address.kind == "pip":
+            return describe_pip(address.name)
+        if address.kind == "scratch":
+            return describe_text_scratch(address.name)
+        return (
+            describe_hub(address.name) if address.kind == "hub" else describe_text_folder(address)
+        )
+
+    def build(
+        self, start: Start, address: Address, request: BuildRequest, former: FormerRun | None
+    ) -> Encoder:
+        """Build the network, with the tokenizer that was learned or that it brings."""
+        from headstart.starts.texts.builders import build_token_encoder
+
+        return build_token_encoder(start, address, request, former)
+
+    def network_builder(self, builder: str) -> Callable[..., nn.Module]:
+        """Return the one builder."""
+        from headstart.starts.texts.networks import build_transformers
+
+        return build_transformers
+
+    def learns_from_texts(self, start: Start) -> bool:
+        """Return whether the tokenizer is trained on the data."""
+        return start.address.startswith("scratch/")
+
+    def learn_source(self, start: Start, texts: Sequence[str]) -> Tokenizer:
+        """Train the tokenizer."""
+        from headstart.starts.texts.tokens import train_tokenizer
+
+        return train_tokenizer(texts, start.address)
+
+    def read_source(
+        self, architecture: Architecture, folder: Path | None
+    ) -> tuple[Tokenizer | None, Vectorizer | None]:
+        """Read the tokenizer."""
+        from headstart.starts.texts.sources import read_own_tokenizer
+
+        return read_own_tokenizer(architecture, folder), None
+
+
+class TermsProvider(Provider):
+    """``scratch/tfidf``: the weights of words or characters, for a linear model."""
+
+    modality: ClassVar[str] = "text"
+    prefixes: ClassVar[tuple[str, ...]] = ("scratch/",)
+    builders: ClassVar[tuple[str, ...]] = (_TERMS,)
+
+    def owns(self, address: Address) -> bool:
+        """Return whether it is that."""
+        return address.kind == "scratch" and address.name == _TERMS
+
+    def addresses(self, text: str) -> Sequence[str]:
+        """Return the one."""
+        return [f"scratch/{_TERMS}"]
+
+    def list(self, like: str | None) -> Iterator[Start]:
+        """Yield the one, if it fits."""
+        if matches(f"scratch/{_TERMS}", like):
+            yield describe_text_scratch(_TERMS)
+
+    def find(self, address: Address) -> Start:
+        """Return the one."""
+        return describe_text_scratch(address.name)
+
+    def build(
+        self, start: Start, address: Address, request: BuildRequest, former: FormerRun | None
+    ) -> Encoder:
+        """Build the encoder, with terms that were learned."""
+        from headstart.starts.texts.builders import build_term_encoder
+
+        return build_term_encoder(start, request, former)
+
+    def network_builder(self, builder: str) -> Callable[..., nn.Module]:
+        """Return the one builder."""
+        from headstart.starts.texts.terms import build_tfidf
+
+        return build_tfidf
+
+    def learns_from_texts(self, start: Start) -> bool:
+        """Return whether it is the start itself, and no run of it."""
+        return start.address == f"scratch/{_TERMS}"
+
+    def learn_source(self, start: Start, texts: Sequence[str]) -> Vectorizer:
+        """Learn the terms."""
+        from headstart.starts.texts.terms import fit_vectorizer
+
+        return fit_vectorizer(texts, start.address)
+
+    def read_source(
+        self, architecture: Architecture, folder: Path | None
+    ) -> tuple[Tokenizer | None, Vectorizer | None]:
+        """Read the terms."""
+        from headstart.starts.texts.sources import read_own_vectorizer
+
+        return None, read_own_vectorizer(architecture, folder)
