@@ -237,16 +237,7 @@ def _finetune(
                 texts=texts,
             )
             refuse_too_slow(dataset, found, seconds_per_sample(bench, dataset), clock)
-        complete(
-            current,
-            dataset,
-            bench,
-            clock,
-            candidates=[],
-            rival=None,
-            company=company,
-            grid=_grid(said),
-        )
+        complete(current, dataset, bench, clock, company, candidates=[], grid=_grid(said))
     path = current.folder.path
     company.send("done", path=str(path))
     emit("next", command=next_command(path, dataset))

@@ -161,9 +161,9 @@ def _fit(
             dataset,
             bench,
             clock,
+            company,
             current.plan["candidates"],
             rival,
-            company,
             grid="room",
         )
     path = current.folder.path

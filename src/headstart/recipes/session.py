@@ -189,9 +189,9 @@ def complete(
     dataset: Dataset,
     bench: Bench,
     clock: Clock,
-    candidates: list[dict[str, Any]],
-    rival: Bench | None,
     company: Company,
+    candidates: list[dict[str, Any]],
+    rival: Bench | None = None,
     grid: Literal["off", "room", "asked"] = "off",
 ) -> None:
     """Prepare, fine-tune, evaluate, and write every file of the run folder.
@@ -201,9 +201,9 @@ def complete(
         dataset: The data.
         bench: The model to fine-tune.
         clock: The budget.
+        company: The processes that train together, of which this is the main one.
         candidates: What screening found, for ``options.json``.
         rival: The chosen candidate as screening left it; it is kept if it is the better one.
-        company: The processes that train together, of which this is the main one.
         grid: Whether other learning rates are tried first, as ``search_for`` takes it.
 
     Raises:
