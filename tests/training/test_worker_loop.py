@@ -85,6 +85,11 @@ def test_a_worker_takes_over_what_the_main_process_has_decided():
     assert found == decided
 
 
+def test_a_main_process_that_is_elsewhere_is_not_misunderstood():
+    with pytest.raises(HeadstartError, match="says 'phase' and this one waits for 'value'"):
+        Told({"kind": "phase", "views": 0}).agree_on(lambda: None)
+
+
 def test_another_network_is_still_refused():
     with pytest.raises(HeadstartError, match="another network than the main one"):
         take_part({"kind": "align", "network": "unlike"})

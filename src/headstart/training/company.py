@@ -151,7 +151,7 @@ class Company(Protocol):
         ...
 
     def agree_on(self, compute: Callable[[], T]) -> T:
-        """Return what the main process computes, in every process.
+        """Return what the main process computes, in every process; all call it at the same place.
 
         Args:
             compute: Called in the main process alone; gives something that JSON can hold.

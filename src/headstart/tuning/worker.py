@@ -135,7 +135,7 @@ class Worker:
         Raises:
             SystemExit: If the main process has ended instead, which it has told.
         """
-        message = self.company.receive_or_leave()
+        message = self.company.await_message("phase")
         share, views = share_of(self.company, bench.recipe), message["views"]
         if not message["is_cut"]:
             return uncut(bench, train, share, views)

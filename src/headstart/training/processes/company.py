@@ -103,16 +103,26 @@ class Several:
         self._num_messages += 1
         return found
 
-    def receive_or_leave(self) -> dict[str, Any]:
+    def await_message(self, kind: str) -> dict[str, Any]:
         """Return the main process's next message, where this process has nothing to do without it.
+
+        Args:
+            kind: What it must be.
 
         Raises:
             SystemExit: If the main process has ended instead, which it has told.
             ProcessLost: If it has gone without a word.
+            HeadstartError: If it says something else: the two are at different places.
         """
         message = self.receive() or {}
         if message["kind"] == "ended":
             raise SystemExit(message["code"])
+        if message["kind"] != kind:
+            raise HeadstartError(
+                f"The main process says '{message['kind']}' and this one waits for '{kind}'; "
+                f"expected the same program everywhere. Start all processes with the same command "
+                f"and version."
+            )
         return message
 
     def last_message(self) -> dict[str, Any] | None:
@@ -137,7 +147,7 @@ class Several:
             SystemExit: In a worker, if the main process has ended instead.
         """
         if not self.is_main:
-            found: T = self.receive_or_leave()["value"]
+            found: T = self.await_message("value")["value"]
             return found
         value = compute()
         self.send("value", value=value)

@@ -148,7 +148,7 @@ class SharedExchange(NoExchange):
                 refused, by what was settled for it alone.
             HeadstartError: If this process has built another network.
         """
-        message = self.company.receive_or_leave()
+        message = self.company.await_message("align")
         if message["network"] != digest_module(self.loop.module):
             raise HeadstartError(
                 "This process has built another network than the main one; expected the same "
