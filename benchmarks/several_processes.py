@@ -37,12 +37,21 @@ from torch import Tensor, nn
 
 from headstart.data import Pixels, load
 from headstart.objectives import task_loss
+from headstart.recipes.processes import company_of
 from headstart.starts import find_start
+from headstart.training.company import Company
 from headstart.training.loop import Check, Hooks, LoopOptions, train
 from headstart.training.machine.memory import keep_freed_memory
 from headstart.training.options.recipe import Wishes
 from headstart.training.options.strategy import set_train_mode
-from headstart.tuning.hooks import let_learn, optimizer_of, share_of, uncut
+from headstart.tuning.hooks import (
+    let_learn,
+    optimizer_of,
+    place_bench,
+    placed_bench,
+    share_of,
+    uncut,
+)
 from headstart.tuning.setup import Bench, set_up
 from headstart.types import Inputs
 
@@ -79,20 +88,17 @@ def loop_seconds(bench: Bench, inputs: Inputs, num_steps: int, side: str) -> flo
     """Return the median seconds of a step of headstart's loop."""
     from dataclasses import replace
 
-    team = None
-    if side not in ALONE:
-        from headstart.training.processes.launch import join
-
-        team = join("cpu")
     bench.recipe = replace(bench.recipe, fsdp=side == "headstart, split")
     let_learn(bench)
-    split = None
-    if team and bench.recipe.fsdp:
-        from headstart.tuning.sharded import SplitBench
+    with company_of("cpu") as company:
+        return _seconds_in(company, bench, inputs, num_steps)
 
-        split = SplitBench(bench, team, None, inputs)
-    feed = uncut(bench, inputs, share_of(team, bench.recipe), 0).feed
-    model = split.bench.model if split else bench.model
+
+def _seconds_in(company: Company, bench: Bench, inputs: Inputs, num_steps: int) -> float:
+    """Return the median seconds of a step of headstart's loop, among so many processes."""
+    feed = uncut(bench, inputs, share_of(company, bench.recipe), 0).feed
+    placed = place_bench(bench, company, None, inputs)
+    model = placed.module
     ends: list[float] = []
 
     def compute_loss(batch: object) -> Tensor:
@@ -106,10 +112,9 @@ def loop_seconds(bench: Bench, inputs: Inputs, num_steps: int, side: str) -> flo
         learning_rate_factor=lambda progress: 1e-6,
         set_mode=lambda: set_train_mode(model, bench.recipe.batchnorm),
         stop_requested=lambda: False,
-        team=team,
-        step_ids=feed.step_ids if team else None,
-        whole=feed.whole if team else None,
-        shards=split.shards if split else None,
+        join=placed.join,
+        step_ids=feed.step_ids,
+        whole=feed.whole,
     )
     options = LoopOptions(
         num_steps=num_steps,
@@ -121,19 +126,12 @@ def loop_seconds(bench: Bench, inputs: Inputs, num_steps: int, side: str) -> flo
         patience=0,
         seed=0,
     )
-    if split and team:
-        if team.leads:
-            split.train(hooks, options, None)
-        else:
-            split.follow(hooks, options)
-    elif team and not team.leads:
-        from headstart.training.processes.worker import follow
-
-        follow(model, optimizer_of(bench), hooks, options)
+    optimizer = optimizer_of(placed_bench(bench, placed), placed)
+    if company.is_main:
+        train(model, optimizer, hooks, options)
     else:
-        train(model, optimizer_of(bench), hooks, options)
-    if team:
-        team.leave()
+        placed.take_part(optimizer, hooks, options)  # type: ignore[attr-defined]
+    placed.finish(optimizer)
     return float(np.median(np.diff(ends)[2:]))
 
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 import ast
 import inspect
 import io
+import os
 import re
+import subprocess
+import sys
 import tokenize
 import tomllib
 from collections.abc import Iterator
@@ -59,12 +62,12 @@ FORBIDDEN = {
 
 @dataclass(frozen=True)
 class Import:
-    """One import of a module of headstart: by whom, of what, where, and when it runs."""
+    """One import of a module of headstart: by whom, of what, where, and whether it ever runs."""
 
     importer: str
     imported: str
     line: int
-    is_at_module_level: bool
+    is_for_typing: bool
 
 
 def _module_name(path: Path) -> str:
@@ -81,20 +84,19 @@ def _room(module: str) -> str:
     return module.split(".")[0]
 
 
-def _walk(node: ast.AST, at_module_level: bool = True) -> Iterator[tuple[ast.AST, bool]]:
-    """Yield every node with whether it runs when the module is imported."""
+def _walk(node: ast.AST, is_for_typing: bool = False) -> Iterator[tuple[ast.AST, bool]]:
+    """Yield every node with whether only a type checker reads it."""
     for child in ast.iter_child_nodes(node):
-        is_function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        is_typing = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        level = at_module_level and not is_function and not is_typing
-        yield child, level
-        yield from _walk(child, level)
+        is_guard = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        is_typing = is_for_typing or is_guard
+        yield child, is_typing
+        yield from _walk(child, is_typing)
 
 
 def _read_imports(module: str) -> Iterator[Import]:
     path = MODULES[module]
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    for node, level in _walk(TREES[module]):
+    for node, is_for_typing in _walk(TREES[module]):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -110,7 +112,7 @@ def _read_imports(module: str) -> Iterator[Import]:
             inside = name.removeprefix("headstart").lstrip(".")
             while inside and inside not in MODULES:
                 inside = inside.rpartition(".")[0]  # a function or class of that module
-            yield Import(module, inside or "__init__", node.lineno, level)
+            yield Import(module, inside or "__init__", node.lineno, is_for_typing)
 
 
 IMPORTS = [
@@ -170,10 +172,10 @@ def _find_circle(edges: dict[str, set[str]]) -> list[str]:
     return next((circle for module in sorted(edges) if (circle := visit(module, []))), [])
 
 
-def test_no_circles_at_module_level() -> None:
+def test_no_circles_not_even_through_imports_inside_functions() -> None:
     edges: dict[str, set[str]] = {}
     for found in IMPORTS:
-        if found.is_at_module_level and found.importer != found.imported:
+        if not found.is_for_typing and found.importer != found.imported:
             edges.setdefault(found.importer, set()).add(found.imported)
     assert not (circle := _find_circle(edges)), " -> ".join(circle)
 
@@ -189,6 +191,113 @@ def test_recipes_call_one_another_only_downward() -> None:
 def test_circles_are_found() -> None:
     assert _find_circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
     assert _find_circle({"a": {"b", "c"}, "b": {"c"}}) == []
+
+
+# One process is a company of one -----------------------------------------------------------------
+
+ROOM_OF_SEVERAL = "training.processes"
+# Reads a checkpoint that several have written; imported where one is found, and not before.
+READS_PIECES = "training.state.pieces"
+MAX_QUESTIONS = 4  # whether a process is the main one, or one of several
+
+
+def _names_a_company(node: ast.AST) -> bool:
+    """Return whether an expression is a company itself."""
+    return (isinstance(node, ast.Name) and node.id == "company") or (
+        isinstance(node, ast.Attribute) and node.attr in ("company", "_company")
+    )
+
+
+def _find_company_questions(tree: ast.AST) -> list[int]:
+    """Return the lines that ask whether there is a company; there always is one."""
+    lines = []
+    for node in ast.walk(tree):
+        asked: list[ast.AST] = []
+        if isinstance(node, ast.If | ast.IfExp | ast.While | ast.Assert):
+            asked = [node.test]
+        elif isinstance(node, ast.BoolOp):
+            asked = [*node.values]
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            asked = [node.operand]
+        elif isinstance(node, ast.Compare) and any(
+            isinstance(each, ast.Constant) and each.value is None for each in node.comparators
+        ):
+            asked = [node.left]
+        lines += [each.lineno for each in asked if _names_a_company(each)]
+    return lines
+
+
+def test_nobody_asks_whether_there_is_a_company() -> None:
+    offenders = []
+    for module, tree in TREES.items():
+        path = MODULES[module].relative_to(ROOT)
+        if not module.startswith(ROOM_OF_SEVERAL):
+            offenders += [f"{path}:{line} asks" for line in _find_company_questions(tree)]
+        for node in ast.walk(tree):
+            named = getattr(node, "arg", None) or getattr(node, "id", getattr(node, "attr", ""))
+            if str(named).strip("_") == "team":
+                offenders.append(f"{path}:{node.lineno} names a team")
+    assert not offenders, "\n".join(offenders)
+
+
+def test_questions_whether_there_is_a_company_are_found() -> None:
+    for text in (
+        "if company: pass",
+        "x = 1 if company else 2",
+        "x = company and company.size",
+        "x = not self.company",
+        "x = company is None",
+    ):
+        assert _find_company_questions(ast.parse(text)), text
+    assert not _find_company_questions(ast.parse("if company.is_main: run(company)"))
+
+
+def test_few_ask_whether_a_process_is_one_of_several() -> None:
+    asked = []
+    for module, tree in TREES.items():
+        if module == "training.company" or module.startswith(ROOM_OF_SEVERAL):
+            continue
+        for node in ast.walk(tree):
+            is_asked = isinstance(node, ast.Attribute) and node.attr == "is_main"
+            if isinstance(node, ast.Compare) and ast.unparse(node).endswith("company.size > 1"):
+                is_asked = True
+            if is_asked:
+                path = MODULES[module].relative_to(ROOT)
+                asked.append(f"{path}:{node.lineno} {ast.unparse(node)}")
+    assert len(asked) <= MAX_QUESTIONS, "\n".join(asked)
+
+
+def test_only_the_room_of_several_knows_torch_distributed() -> None:
+    offenders = []
+    for module, tree in TREES.items():
+        if module == READS_PIECES or module.startswith(ROOM_OF_SEVERAL):
+            continue
+        for node, is_for_typing in _walk(tree):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            if not is_for_typing and any(name.startswith("torch.distributed") for name in names):
+                offenders.append(f"{MODULES[module].relative_to(ROOT)}:{node.lineno}")
+    assert not offenders, "\n".join(offenders)
+
+
+def test_a_process_that_trains_alone_never_enters_the_room_of_several(tmp_path: Path) -> None:
+    code = (
+        "import headstart, sys\n"
+        "headstart.finetune('digits-8x8', start='scratch/simple-cnn', num_steps=2, device='cpu',"
+        " out=sys.argv[1])\n"
+        "print([m for m in sys.modules if m.startswith('headstart.training.processes')"
+        " or m in ('headstart.training.state.pieces', 'headstart.tuning.worker')])"
+    )
+    alone = {n: v for n, v in os.environ.items() if n not in ("RANK", "WORLD_SIZE")}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "run")],
+        env={**alone, "HEADSTART_CACHE": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def _count_body_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:

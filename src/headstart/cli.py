@@ -33,7 +33,7 @@ from headstart.errors import (
     RunFolderError,
     did_you_mean,
 )
-from headstart.recipes.processes import is_follower
+from headstart.recipes.processes import is_worker
 from headstart.reporting.console import Console
 from headstart.reporting.terminal import is_terminal, print_table
 from headstart.types import Prediction, Start
@@ -138,7 +138,7 @@ def _call(command: Command, words: Sequence[str], *, is_quiet: bool) -> int:
     """Call the verb with a console listening, print its result and the next command."""
     values = read_arguments(command, words)
     silent = io.StringIO()
-    is_quiet = is_quiet or os.environ.get("HEADSTART_QUIET") == "1" or is_follower()
+    is_quiet = is_quiet or os.environ.get("HEADSTART_QUIET") == "1" or is_worker()
     console = Console(silent if is_quiet else None)
     try:
         with events.listen(console):

@@ -149,7 +149,7 @@ def train_tight(folder, seed, num_workers):
 
     Once the micro-batch is settled every life finds another amount free.
     """
-    from headstart.training import memory
+    from headstart.training.machine import memory
 
     plan = folder / "run" / "state" / "plan.json"
     is_settled = plan.exists() and "memory" in json.loads(plan.read_text())

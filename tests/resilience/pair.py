@@ -1,8 +1,8 @@
 """One of several processes that fine-tune together; what befalls it is said on the command line.
 
 A program, not a test: the tests start it once or twice, with torchrun or by hand. Each process
-writes down which samples it saw at each step, its weights after the last step, and the leader all
-that it has learned.
+writes down which samples it saw at each step, its weights after the last step, and the main process
+all that it has learned.
 
     python pair.py OUT '{"recipe": "plain", "killed": {"0": [1, 25]}}'
 """
@@ -39,7 +39,7 @@ RECIPES = {
         "optimizer": "sgd",
         "learning_rate": 0.05,
     },
-    # the frozen part is computed once, by the process that leads
+    # the frozen part is computed once, by the main process
     "frozen": {
         "strategy": "last-n",
         "views": 2,
@@ -71,7 +71,7 @@ RECIPES = {
         "weight_decay": 0.01,
     },
 }
-# the same in several phases: the leader says how each is trained
+# the same in several phases: the main process says how each is trained
 RECIPES["gradual"] = RECIPES["frozen"] | {"strategy": "gradual"}
 RECIPE = FATE.get("recipe", "plain")
 told = {"ids": {}, "micro": {}}
@@ -116,7 +116,7 @@ def fail_in_backward(loop):
 
     def fail(gradient):
         hook.remove()
-        told.setdefault("sent", []).append(loop.together._gradients._num_sent)
+        told.setdefault("sent", []).append(loop.exchange._gradients._num_sent)
         raise torch.OutOfMemoryError("no room")
 
     hook = next(loop.module.parameters()).register_hook(fail)
@@ -185,9 +185,9 @@ def watched_run(self):
 
 
 if FATE.get("in_backward"):
-    from headstart.training import distributed, gradients
+    from headstart.training.processes import buckets, gradients
 
-    gradients._FIRST_BYTES, distributed.BUCKET_BYTES = 1, 100_000  # several for a small network
+    gradients._FIRST_BYTES, buckets.BUCKET_BYTES = 1, 100_000  # several for a small network
 loop_module.Loop.__init__ = watched_init
 loop_module.Loop._step = watched_step
 loop_module.Loop.run = watched_run

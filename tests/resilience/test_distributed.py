@@ -52,7 +52,7 @@ def test_a_signal_to_one_process_stops_both_and_one_process_goes_on(cache, tmp_p
     codes, said = end(both)
     assert codes == [143, 143], said
     assert "Stopped by SIGTERM" in said[0]
-    assert not said[1]  # the leader says it for all
+    assert not said[1]  # the main process says it for all
     saved = [int(p.name.removeprefix("step_")) for p in (out / "state").glob("step_*")]
     assert len(saved) == 1
     assert 10 <= saved[0] < NUM_STEPS
@@ -85,7 +85,7 @@ def test_too_little_memory_in_one_process_halves_in_both_and_changes_nothing(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["frozen", "gradual"])
-def test_a_frozen_part_is_computed_once_and_followed_by_both(cache, tmp_path, recipe):
+def test_a_frozen_part_is_computed_once_and_used_by_both(cache, tmp_path, recipe):
     one, out = tmp_path / "one", tmp_path / "run"
     codes, said = end(start(cache, one, 1, recipe=recipe))
     assert codes == [0], said
@@ -107,7 +107,7 @@ def test_a_frozen_part_is_computed_once_and_followed_by_both(cache, tmp_path, re
         pytest.param({"0": [0, 15]}, marks=pytest.mark.slow),
         pytest.param({"0": [1, 15], "1": [0, 27]}, marks=pytest.mark.slow),
     ],
-    ids=["follower", "leader", "both"],
+    ids=["worker", "main", "both"],
 )
 def test_a_process_killed_under_torchrun_changes_no_bit(cache, tmp_path, kills):
     """torchrun starts both again, and nobody says --resume."""
@@ -125,13 +125,13 @@ def test_a_process_killed_under_torchrun_changes_no_bit(cache, tmp_path, kills):
     assert told(killed, "learned")["digest"] == told(whole, "learned")["digest"]
 
 
-def test_running_statistics_are_the_leaders_and_the_same_in_both(cache, tmp_path):
+def test_running_statistics_are_the_main_processes_and_the_same_in_both(cache, tmp_path):
     out = tmp_path / "run"
     codes, said = end(start(cache, out, 2, network="normed"))
     assert codes == [0, 0], said
     first, second = told(out, "0.0"), told(out, "1.0")
     assert first["means"]["0"] != second["means"]["0"]
-    # a tenth of the mean of what the leader saw, in the units of the network's input
+    # a tenth of the mean of what the main process saw, in the units of the network's input
     expected = 0.1 * (first["means"]["0"] - 0.5) / 0.25
     assert first["running"][0][0] == pytest.approx(expected, abs=1e-5)
     assert first["running"] == second["running"]
@@ -158,7 +158,7 @@ def test_a_mistake_is_told_once_and_all_leave_with_its_code(cache, tmp_path):
     assert not said[1]
 
 
-def test_an_error_of_the_leader_within_a_step_is_told_once_and_nobody_hangs(cache, tmp_path):
+def test_an_error_of_the_main_process_within_a_step_is_told_once_and_nobody_hangs(cache, tmp_path):
     codes, said = end(start(cache, tmp_path / "run", 2, broken=[0, 12]))
     assert codes == [6, 6], said
     assert "something broke" in said[0]
@@ -166,7 +166,7 @@ def test_an_error_of_the_leader_within_a_step_is_told_once_and_nobody_hangs(cach
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rank", [0, 1], ids=["leader", "follower"])
+@pytest.mark.parametrize("rank", [0, 1], ids=["main", "worker"])
 def test_without_a_launcher_who_is_left_behind_leaves_too(cache, tmp_path, rank):
     codes, said = end(start(cache, tmp_path / "run", 2, gone=[rank, 12]))
     assert codes[rank] == -signal.SIGKILL

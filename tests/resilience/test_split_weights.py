@@ -64,7 +64,7 @@ def stop_at(cache, out, fate, signal_number, *, rank, num=2):
     both[rank].send_signal(signal_number)
     codes, said = end(both)
     assert codes == [128 + signal_number] * num, said
-    assert not any(said[1:])  # the leader says it for all
+    assert not any(said[1:])  # the main process says it for all
     saved = sorted(out.glob("state/step_*"))
     return int(saved[-1].name.removeprefix("step_"))
 

@@ -10,12 +10,13 @@ import torch
 from headstart.errors import DeviceError, OptionError
 from headstart.recipes.processes import (
     after_restart,
+    company_of,
     finished_before,
-    is_follower,
+    is_worker,
     launch_name,
-    together,
 )
 from headstart.training.batches.order import Share
+from headstart.training.company import ALONE, Alone
 from headstart.training.processes.launch import join, own_device
 
 
@@ -37,13 +38,14 @@ def test_shares_are_neighbours_that_differ_by_one_and_leave_nothing_out(num_samp
 
 
 def test_a_process_alone_joins_nobody(monkeypatch):
-    with together("cpu") as team:
-        assert team is None
+    with company_of("cpu") as company:
+        assert isinstance(company, Alone)
     monkeypatch.setenv("WORLD_SIZE", "1")
     monkeypatch.setenv("RANK", "0")
-    with together("cpu") as team:
-        assert team is None
-    assert not is_follower()
+    with company_of("cpu") as company:
+        assert isinstance(company, Alone)
+        assert company.device == torch.device("cpu")
+    assert not is_worker()
 
 
 def test_a_launcher_that_says_too_little_is_told_what_is_missing(monkeypatch):
@@ -123,7 +125,7 @@ def test_a_finished_run_is_found_again_by_the_launch_that_made_it_and_no_other(
     (out / "report.html").write_text("")
 
     def found(seed=0, verb="finetune"):
-        return finished_before(out, verb, {"seed": seed}, None)
+        return finished_before(out, verb, {"seed": seed}, ALONE)
 
     assert found() is None  # a first life finds a folder that is occupied
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")

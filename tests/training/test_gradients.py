@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from headstart.training.processes import company, gradients
-from headstart.training.processes.gradients import GradientSum
+from headstart.training.processes import buckets, gradients
+from headstart.training.processes.gradients import GradientReducer
 
 
 class Twin:
@@ -16,12 +16,12 @@ class Twin:
         self.sent = []  # sizes, and how many gradients were there when each was sent
         self.pattern = None
 
-    def begin_sum(self, tensor):
+    def begin_all_reduce(self, tensor):
         present = sum(p.grad is not None for p in self.parameters)
         self.sent.append((tensor.numel(), present))
         return tensor
 
-    def finish_sum(self, tensor):
+    def finish_all_reduce(self, tensor):
         tensor.mul_(2)
 
     def note_gradients(self, parameters):
@@ -31,7 +31,7 @@ class Twin:
 @pytest.fixture(autouse=True)
 def _small_buckets(monkeypatch):
     monkeypatch.setattr(gradients, "_FIRST_BYTES", 1)
-    monkeypatch.setattr(company, "BUCKET_BYTES", 120)
+    monkeypatch.setattr(buckets, "BUCKET_BYTES", 120)
 
 
 def network():
@@ -51,7 +51,7 @@ def with_unused():
 def joined(module):
     twin = Twin(module.parameters())
     optimizer = torch.optim.AdamW(module.parameters())
-    return twin, GradientSum(twin, module, optimizer), optimizer
+    return twin, GradientReducer(twin, module, optimizer), optimizer
 
 
 def passes(module, total, inputs, num_passes=1):

@@ -1,5 +1,7 @@
 """Split weights, as far as one process can tell: blocks, plans, passes, refusals."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import timm
@@ -8,18 +10,14 @@ from tiny_training import short_recipe
 from torch import nn
 
 from headstart.errors import OptionError, StartError
-from headstart.recipes.processes import check_together
+from headstart.recipes.processes import check_company
 from headstart.training.batches.order import Share
+from headstart.training.company import ALONE
 from headstart.training.options.recipe import check_options
 from headstart.training.processes import tensor_parallel
-from headstart.training.processes.sharding import find_blocks
+from headstart.training.processes.blocks import find_blocks
 from headstart.training.state.average import learned_state
 from headstart.tuning.memory import learning_bytes
-
-
-class FakeTeam:
-    def __init__(self, num):
-        self.num = num
 
 
 def network(name, **options):
@@ -50,7 +48,7 @@ def test_all_run_as_many_passes_where_they_meet_within_each():
         shares = [Share(rank, 4, is_level=True) for rank in range(4)]
         passes = [-(-len(s.of(indices)) // size) + s.missing(indices, size) for s in shares]
         assert len(set(passes)) == 1
-        assert shares[0].missing(indices, size) == 0  # the leader, whose statistics count
+        assert shares[0].missing(indices, size) == 0  # the main process, whose statistics count
     assert Share(1, 2).missing(np.arange(5), 2) == 0
 
 
@@ -75,22 +73,22 @@ def test_an_unknown_layer_is_named():
 
 
 def test_splitting_needs_processes_that_it_divides():
-    def check(team, *, fsdp=None, size=1, resume=False):
+    def check(company, *, fsdp=None, size=1, resume=False):
         options = {"fsdp": fsdp, "tensor_parallel_size": size, "learning_rate": None}
-        check_together(team, options, resume=resume)
+        check_company(company, options, resume=resume)
 
-    check(None)
-    check(None, fsdp=False)
-    check(FakeTeam(4), fsdp=True, size=2)
-    check(None, fsdp=True, resume=True)  # goes on alone with what several began
+    check(ALONE)
+    check(ALONE, fsdp=False)
+    check(SimpleNamespace(size=4), fsdp=True, size=2)
+    check(ALONE, fsdp=True, resume=True)  # goes on alone with what several began
     with pytest.raises(OptionError, match=r"fsdp is on and this process is alone.*torchrun"):
-        check(None, fsdp=True)
+        check(ALONE, fsdp=True)
     with pytest.raises(OptionError, match="tensor_parallel_size is 2 and this process is alone"):
-        check(None, size=2)
+        check(ALONE, size=2)
     with pytest.raises(OptionError, match="tensor_parallel_size is 3 and 4 processes"):
-        check(FakeTeam(4), size=3)
+        check(SimpleNamespace(size=4), size=3)
     with pytest.raises(OptionError, match="all of the processes"):
-        check(FakeTeam(2), fsdp=True, size=2)
+        check(SimpleNamespace(size=2), fsdp=True, size=2)
 
 
 def test_what_needs_a_whole_network_is_refused_with_split_weights():

@@ -19,6 +19,7 @@ from headstart.errors import Interrupted, OptionError
 from headstart.events import listen
 from headstart.recipes.finetune import _finetune
 from headstart.starts import find_start
+from headstart.training.company import ALONE
 from headstart.training.options.defaults import DEFAULTS
 from headstart.training.options.recipe import Wishes
 from headstart.tuning import trials
@@ -326,15 +327,15 @@ def test_processes_that_train_together_try_none_and_say_so_or_refuse(data, grid)
     plan: dict[str, object] = {}
     told = []
     with listen(lambda kind, fields: told.append((kind, fields))):
-        found = search_for(bench, plan, lambda **f: plan.update(f), "room", SimpleNamespace(num=2))
+        found = search_for(bench, plan, lambda **f: plan.update(f), "room", SimpleNamespace(size=2))
     assert found is None
     assert "2 processes train together" in choice_of(told)["why"]
     assert plan == {"learning_rate": bench.recipe.learning_rate, "trials": []}
-    assert search_for(bench, {}, plan.update, "off", None) is None
+    assert search_for(bench, {}, plan.update, "off", ALONE) is None
     said = {"learning_rate": "grid", "budget": None}
     with pytest.raises(OptionError, match="'grid' and 2 processes train together; expected a numb"):
         _finetune(
-            data, CNN, None, None, said, SimpleNamespace(num=2), resume=False, overwrite=False
+            data, CNN, None, None, said, SimpleNamespace(size=2), resume=False, overwrite=False
         )
 
 

@@ -12,9 +12,11 @@ from headstart.data import decode, load
 from headstart.errors import DeviceError
 from headstart.events import listen
 from headstart.starts import find_start
+from headstart.training.company import ALONE
 from headstart.training.machine import memory
 from headstart.training.options.defaults import DEFAULTS
 from headstart.training.options.recipe import Wishes
+from headstart.training.processes.environment import num_local_processes
 from headstart.tuning import memory as memory_fit
 from headstart.tuning.grid import Search
 from headstart.tuning.hooks import share_of
@@ -172,7 +174,12 @@ def test_freed_memory_is_given_back_before_a_step_is_said_not_to_fit(data, monke
     assert (found, given) == (None, [True])
 
 
-def settle(data, bench, plan=None, num=200, team=None):
+def several(size):
+    """Return so many processes, on as many machines as the launcher says."""
+    return SimpleNamespace(size=size, num_local=num_local_processes(size))
+
+
+def settle(data, bench, plan=None, num=200, company=ALONE):
     """Settle the micro-batch of a bench that nothing else has touched."""
     from headstart.tuning.hooks import uncut
     from headstart.tuning.phases import Phases
@@ -181,9 +188,9 @@ def settle(data, bench, plan=None, num=200, team=None):
         inputs = prepare_sample(data, "train", bench, num, seed=0)
     else:
         inputs, _ = samples(data, bench, num)
-    share = share_of(None, bench.recipe)
+    share = share_of(ALONE, bench.recipe)
     phases = Phases(bench, inputs, lambda phase: uncut(bench, inputs, share, 0))
-    return settle_micro_batch(bench, inputs, phases, share, plan or MemoryPlan(), team)
+    return settle_micro_batch(bench, inputs, phases, share, plan or MemoryPlan(), company)
 
 
 @pytest.mark.parametrize("start", ["scratch/resnet18", "scratch/simple-cnn"])
@@ -265,12 +272,11 @@ def test_the_longest_text_decides_and_a_cut_network_takes_less(monkeypatch, tmp_
 
 def test_processes_of_one_machine_share_what_is_free(monkeypatch):
     monkeypatch.setattr(memory, "free_memory_bytes", lambda: 1_000)
-    team = SimpleNamespace(num=8)
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
-    assert memory_fit._free_bytes(None) == 1_000
-    assert memory_fit._free_bytes(team) == 125
+    assert memory_fit._free_bytes(ALONE) == 1_000
+    assert memory_fit._free_bytes(several(8)) == 125
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    assert memory_fit._free_bytes(team) == 500
+    assert memory_fit._free_bytes(several(8)) == 500
 
 
 def test_swap_is_shared_among_the_processes_of_a_machine_too(data, monkeypatch):
@@ -279,11 +285,11 @@ def test_swap_is_shared_among_the_processes_of_a_machine_too(data, monkeypatch):
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
     monkeypatch.setattr(memory, "free_memory_bytes", lambda: learning)
     monkeypatch.setattr(memory, "free_swap_bytes", lambda: learning - 2)
-    pair = SimpleNamespace(num=2)
+    pair = several(2)
     with pytest.raises(DeviceError, match="are free; expected room"):
-        settle(data, bench, team=pair)
+        settle(data, bench, company=pair)
     monkeypatch.setattr(memory, "free_swap_bytes", lambda: learning + 2)
-    assert settle(data, bench, team=pair) == 1
+    assert settle(data, bench, company=pair) == 1
 
 
 def test_nothing_free_is_not_taken_for_unknown(data, monkeypatch):
@@ -307,7 +313,7 @@ def test_another_number_of_processes_settles_anew(data, monkeypatch):
     plan = MemoryPlan(former=alone.settled, on_settled=told.update)
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
     # with half of the memory each
-    assert settle(data, make(data), plan, team=SimpleNamespace(num=2)) == 16
+    assert settle(data, make(data), plan, company=several(2)) == 16
     assert (told["micro_batch_size"], told["processes"]) == (16, 2)
     assert settle(data, make(data), MemoryPlan(former=alone.settled)) == 32
 

@@ -15,6 +15,7 @@ from headstart.data import load, prepare
 from headstart.starts import find_start
 from headstart.training import loop as loop_module
 from headstart.training.batches.order import WHOLE
+from headstart.training.company import ALONE
 from headstart.training.loop import Check, train
 from headstart.training.options.recipe import Wishes
 from headstart.training.state.finite import FiniteGuard
@@ -71,11 +72,11 @@ def reads_of(monkeypatch, start, *, is_deferred=True, **wishes):
         bench,
         train_inputs,
         phases,
+        ALONE.place(bench.model, bench.recipe, checkpoints=None, example=tuple, name=start),
         look=lambda: Check(1.0, 0.1, 0.1),
         stop_requested=stop_requested,
-        team=None,
     )
-    options = loop_options(bench.recipe, phases.order, check_seconds=0.0, team=None)
+    options = loop_options(bench.recipe, phases.order, check_seconds=0.0)
     with reads:
         train(bench.model, unfreeze(bench), hooks, options)
     assert reads.step == NUM_STEPS

@@ -10,10 +10,9 @@ from headstart.errors import OptionError
 from headstart.events import emit
 from headstart.recipes.processes import (
     after_restart,
-    check_together,
+    check_company,
     finished_before,
-    follow,
-    together,
+    run_in_company,
 )
 from headstart.recipes.run import Run
 from headstart.recipes.session import (
@@ -29,8 +28,8 @@ from headstart.types import Data, ImageSpec
 if TYPE_CHECKING:
     from torch import nn
 
+    from headstart.training.company import Company
     from headstart.training.options.recipe import StrategyName, Wishes
-    from headstart.training.processes.company import Team
     from headstart.types import Dataset, Start
 
 
@@ -167,10 +166,8 @@ def finetune(
         >>> run = hs.finetune("digits-8x8", start="scratch/simple-cnn")  # doctest: +SKIP
     """
     said = {k: v for k, v in locals().items() if k not in _NOT_OPTIONS}
-    with together(device) as team:
-        if team and not team.leads:
-            return follow(team, partial(as_dataset, data), partial(_find, start, spec), spec)
-        return _finetune(data, start, spec, out, said, team, resume=resume, overwrite=overwrite)
+    run = partial(_finetune, data, start, spec, out, said, resume=resume, overwrite=overwrite)
+    return run_in_company(device, run, partial(as_dataset, data), partial(_find, start, spec), spec)
 
 
 _NOT_OPTIONS = ("data", "out", "resume", "overwrite", "spec")
@@ -182,13 +179,12 @@ def _finetune(
     spec: ImageSpec | None,
     out: str | None,
     said: dict[str, Any],
-    team: Team | None,
+    company: Company,
     *,
     resume: bool,
     overwrite: bool,
 ) -> Run:
     """Fine-tune; the options are those of ``finetune``, by name."""
-    from headstart.training.machine.device import choose_device
     from headstart.training.options.recipe import check_grid, check_options
     from headstart.tuning.budget import Clock, parse_budget
     from headstart.tuning.fitting import fitting_bench, refuse_too_slow, seconds_per_sample
@@ -196,23 +192,22 @@ def _finetune(
 
     # what can be refused is refused before anything is loaded or overwritten
     check_options(said)
-    check_together(team, said, resume=resume)
+    check_company(company, said, resume=resume)
     budget_seconds = parse_budget(said["budget"])
     found, module = _find(start, spec)
     check_grid(said["learning_rate"], found)
     refuse_own_start(found.address, out)
-    target = team.device if team else choose_device(said["device"])
+    target = company.device
     said["start"] = found.address
-    if done := finished_before(out, "finetune", said, team):
+    if done := finished_before(out, "finetune", said, company):
         return Run(done, _own_network(module))
     resume, overwrite = after_restart(out, said, resume=resume, overwrite=overwrite)
     refuse_occupied(out, resume=resume, overwrite=overwrite)
     dataset = as_dataset(data)
     former = None if out else default_out(dataset, resume=True)
-    if done := finished_before(former, "finetune", said, team):
+    if done := finished_before(former, "finetune", said, company):
         return Run(done, _own_network(module))
-    if team:
-        team.say("data", fingerprint=dataset.fingerprint)
+    company.send("data", fingerprint=dataset.fingerprint)
     with session("finetune", dataset, out, said, resume=resume, overwrite=overwrite) as current:
         clock = Clock(budget_seconds, current.spent_before_resume + spent_before(dataset))
         wishes = resolve_wishes(said, dataset, target)
@@ -242,10 +237,9 @@ def _finetune(
                 texts=texts,
             )
             refuse_too_slow(dataset, found, seconds_per_sample(bench, dataset), clock)
-        complete(current, dataset, bench, clock, candidates=[], team=team, grid=_grid(said))
+        complete(current, dataset, bench, clock, company, candidates=[], grid=_grid(said))
     path = current.folder.path
-    if team:
-        team.say("done", path=str(path))
+    company.send("done", path=str(path))
     emit("next", command=next_command(path, dataset))
     return Run(path, _own_network(module))
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.events import emit
 from headstart.recipes.finetune import next_command, refuse_own_start, resolve_wishes
-from headstart.recipes.processes import after_restart, finished_before, follow, together
+from headstart.recipes.processes import after_restart, finished_before, run_in_company
 from headstart.recipes.run import Run
 from headstart.recipes.session import (
     Session,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import torch
 
     from headstart.ranking import Candidate
-    from headstart.training.processes.company import Team
+    from headstart.training.company import Company
     from headstart.tuning.budget import Clock
     from headstart.tuning.setup import Bench
     from headstart.tuning.texts import TextStock
@@ -97,10 +97,8 @@ def fit(
         >>> print(run.report())  # doctest: +SKIP
     """
     said: dict[str, Any] = {k: v for k, v in locals().items() if k not in _NOT_OPTIONS}
-    with together(device) as team:
-        if team and not team.leads:
-            return follow(team, partial(as_dataset, data))
-        return _fit(data, out, said, team, resume=resume, overwrite=overwrite)
+    run = partial(_fit, data, out, said, resume=resume, overwrite=overwrite)
+    return run_in_company(device, run, partial(as_dataset, data))
 
 
 _NOT_OPTIONS = ("data", "out", "resume", "overwrite")
@@ -110,14 +108,13 @@ def _fit(
     data: Data,
     out: str | None,
     said: dict[str, Any],
-    team: Team | None,
+    company: Company,
     *,
     resume: bool,
     overwrite: bool,
 ) -> Run:
     """Search and fine-tune; the options are those of ``fit``, by name."""
     from headstart.starts import find_start
-    from headstart.training.machine.device import choose_device
     from headstart.training.options.recipe import check_options
     from headstart.tuning.budget import Clock, parse_budget
     from headstart.tuning.setup import set_up
@@ -127,18 +124,17 @@ def _fit(
     named = [find_start(address) for address in said["starts"] or ()]
     for candidate in named:
         refuse_own_start(candidate.address, out)
-    target = team.device if team else choose_device(said["device"])
+    target = company.device
     said["starts"] = [s.address for s in named] or None
-    if done := finished_before(out, "fit", said, team):
+    if done := finished_before(out, "fit", said, company):
         return Run(done)
     resume, overwrite = after_restart(out, said, resume=resume, overwrite=overwrite)
     refuse_occupied(out, resume=resume, overwrite=overwrite)
     dataset = as_dataset(data)
     former = None if out else default_out(dataset, resume=True)
-    if done := finished_before(former, "fit", said, team):
+    if done := finished_before(former, "fit", said, company):
         return Run(done)
-    if team:
-        team.say("data", fingerprint=dataset.fingerprint)
+    company.send("data", fingerprint=dataset.fingerprint)
     with session("fit", dataset, out, said, resume=resume, overwrite=overwrite) as current:
         clock = Clock(budget_seconds, current.spent_before_resume + spent_before(dataset))
         texts = current.text_stock(dataset, clock, said["seed"])
@@ -165,14 +161,13 @@ def _fit(
             dataset,
             bench,
             clock,
+            company,
             current.plan["candidates"],
             rival,
-            team,
             grid="room",
         )
     path = current.folder.path
-    if team:
-        team.say("done", path=str(path))
+    company.send("done", path=str(path))
     emit("next", command=next_command(path, dataset))
     return Run(path)
 

@@ -1,17 +1,16 @@
-"""Several processes, one run: who leads does all that a process alone does, the others follow.
+"""Several processes, one run: the main one does all that a process alone does, the others help.
 
-``together`` joins what a launcher such as torchrun has started, and tells the followers how it
-ended. A follower says nothing, writes nothing, and leaves with the leader's exit code. After a
-restart by the launcher the run goes on by itself. A process alone passes through here and imports
-nothing.
+``company_of`` joins what a launcher such as torchrun has started. A worker says nothing, writes
+nothing, and leaves with the main process's exit code. After a restart by the launcher the run goes
+on by itself. A process alone passes through here and imports nothing of it.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -26,17 +25,17 @@ from headstart.types import Dataset, ImageSpec
 if TYPE_CHECKING:
     from torch import nn
 
-    from headstart.training.processes.company import Team
-    from headstart.tuning.worker import Follower
+    from headstart.training.company import Company
+    from headstart.training.processes.company import Several
     from headstart.types import Start
 
     Find = Callable[[], tuple[Start | None, nn.Module | None]]
 
 
-def is_follower() -> bool:
-    """Return whether a launcher has started this process as one of several, and not as the first.
+def is_worker() -> bool:
+    """Return whether a launcher has started this process as one of several, not as the main one.
 
-    Such a process shows nothing: the first one does.
+    Such a process shows nothing: the main one does.
     """
     return _variable("WORLD_SIZE", 1) > 1 and _variable("RANK", 0) > 0
 
@@ -46,45 +45,51 @@ def _variable(name: str, default: int) -> int:
     return int(said) if said.isdigit() else default
 
 
-@contextmanager
-def together(device: str) -> Iterator[Team | None]:
-    """Join the other processes inside the block; None where this process is alone.
+def run_in_company(
+    device: str,
+    run: Callable[[Company], Run],
+    load: Callable[[], Dataset],
+    find: Find = lambda: (None, None),
+    spec: ImageSpec | None = None,
+) -> Run:
+    """Run a verb in a process that is alone, or the main one of several; work for that in another.
 
     Args:
         device: The user's word for the device.
+        run: The verb.
+        load: Loads the data; a worker calls it when the main process has loaded them.
+        find: Gives the user's own start and module; a start that is None the main process chooses.
+        spec: The preprocessing of the module.
+
+    Returns:
+        The finished run; in a worker where a program called, since a command ends its process.
 
     Raises:
         OptionError: If the launcher's variables make no sense.
         DeviceError: If there is no device for this process, or the others do not come.
+        SystemExit: In a worker, where the main process has ended with an error, which it has told;
+            or a command is done.
+        ProcessLost: If another process has left without a word.
+    """
+    with company_of(device) as company:
+        if company.is_main:
+            return run(company)
+        return _work(company, load, find, spec)
+
+
+def company_of(device: str) -> AbstractContextManager[Company]:
+    """Return whom this process trains with inside the block: the one place that makes a company.
+
+    Args:
+        device: The user's word for the device.
     """
     if _variable("WORLD_SIZE", 1) < 2:
-        yield None
-        return
-    from headstart.training.processes.launch import join
+        from headstart.training.company import Alone
 
-    team = join(device)
-    is_broken = False
-    try:
-        yield team
-    except HeadstartError as error:
-        is_broken = isinstance(error, ProcessLost)
-        if team.leads:
-            _dismiss(team, error.exit_code)
-        else:
-            error.args = (f"Process {team.rank} of {team.num}: {error}", *error.args[1:])
-        raise
-    except BaseException:
-        if team.leads:
-            _dismiss(team, 1)
-        raise
-    finally:
-        team.leave(is_broken=is_broken)
+        return nullcontext(Alone(device))
+    from headstart.training.processes.launch import joined
 
-
-def _dismiss(team: Team, code: int) -> None:
-    """Tell the followers that it is over, if the store that carries words is still there."""
-    with suppress(RuntimeError):
-        team.say("ended", code=code)
+    return joined(device)
 
 
 def after_restart(
@@ -123,18 +128,18 @@ def launch_name() -> str | None:
 
 
 def finished_before(
-    out: str | Path | None, verb: str, options: Mapping[str, Any], team: Team | None
+    out: str | Path | None, verb: str, options: Mapping[str, Any], company: Company
 ) -> Path | None:
     """Return the run folder where an earlier life of this launch has finished this very run.
 
     A process that dies when the folder is complete already makes a launcher start all again: then
-    nothing is left to do, which is said to whoever reads it, and to the followers.
+    nothing is left to do, which is said to whoever reads it, and to the workers.
 
     Args:
         out: The run folder; None for one that does not exist yet.
         verb: The verb that would write it.
         options: As its plan would keep them.
-        team: The processes; None where one is alone.
+        company: The processes.
     """
     if _variable("TORCHELASTIC_RESTART_COUNT", 0) == 0 or out is None:
         return None
@@ -145,19 +150,18 @@ def finished_before(
         return None
     with attached():
         emit("note", text=f"{path} was finished before this restart; nothing is left to do.")
-    if team:
-        team.say("done", path=str(path))
+    company.send("done", path=str(path))
     return path
 
 
-def check_together(team: Team | None, options: Mapping[str, Any], *, resume: bool) -> None:
+def check_company(company: Company, options: Mapping[str, Any], *, resume: bool) -> None:
     """Refuse to split weights over processes that are not there, and what several cannot do.
 
     A process alone may resume what several began: how a run lies on devices is not part of its
     plan.
 
     Args:
-        team: The processes; None where one is alone.
+        company: The processes.
         options: Those of ``finetune``, by name.
         resume: What the user said.
 
@@ -165,102 +169,86 @@ def check_together(team: Team | None, options: Mapping[str, Any], *, resume: boo
         OptionError: If weights are to be split and there are too few processes, or a number of
             processes that cannot be divided; or several are to try a grid of learning rates.
     """
-    if team and options["learning_rate"] == "grid":
+    num = company.size
+    if num > 1 and options["learning_rate"] == "grid":
         raise OptionError(
-            f"learning_rate is 'grid' and {team.num} processes train together; expected a number, "
+            f"learning_rate is 'grid' and {num} processes train together; expected a number, "
             f"because a grid is tried by one process alone. Give --learning-rate a number, or "
             f"start one process."
         )
-    size, num = options["tensor_parallel_size"], team.num if team else 1
-    if team is None and not resume and (options["fsdp"] or size > 1):
+    size = options["tensor_parallel_size"]
+    if num == 1 and not resume and (options["fsdp"] or size > 1):
         which = "fsdp is on" if options["fsdp"] else f"tensor_parallel_size is {size}"
         raise OptionError(
             f"{which} and this process is alone; expected several to split the weights over. "
             f"Start them with torchrun, as docs/distributed.md shows, or leave the option out."
         )
-    if team and num % size:
+    if num > 1 and num % size:
         raise OptionError(
             f"tensor_parallel_size is {size} and {num} processes train together; expected a "
             f"divisor of {num}. Change either."
         )
-    if team and options["fsdp"] and num == size:
+    if num > 1 and options["fsdp"] and num == size:
         raise OptionError(
             f"fsdp is on and tensor_parallel_size is {size}, all of the processes; expected fewer, "
             f"so that something is left to split over. Leave one of the two out."
         )
 
 
-def follow(
-    team: Team,
-    load: Callable[[], Dataset],
-    find: Find = lambda: (None, None),
-    spec: ImageSpec | None = None,
-) -> Run:
-    """Do what the leader says until it says that the run is done.
-
-    Args:
-        team: The processes.
-        load: Loads the data; called when the leader has loaded them.
-        find: Gives the user's own start and module; a start that is None the leader has chosen.
-        spec: The preprocessing of the module.
-
-    Returns:
-        The finished run, where a program called; a command ends the process.
-
-    Raises:
-        SystemExit: Where the leader ended with an error, which it has told; or a command is done.
-        ProcessLost: If another process has left without a word.
-    """
+def _work(company: Company, load: Callable[[], Dataset], find: Find, spec: ImageSpec | None) -> Run:
+    """Do what the main process says until it says that the run is done; see ``run_in_company``."""
+    from headstart.training.processes.company import Several
     from headstart.tuning.stop import leaving_at_once
 
+    assert isinstance(company, Several)
     try:
         with leaving_at_once():
-            word = _obey(team, load, find, spec)
+            message = _obey(company, load, find, spec)
     except ProcessLost:
-        last = team.last_word()
+        last = company.last_message()
         if last is None:
             raise
-        word = last
+        message = last
     except KeyboardInterrupt as error:
         raise SystemExit(128 + (error.args[0] if error.args else 2)) from error
-    if word["kind"] == "ended":
-        raise SystemExit(word["code"])
+    if message["kind"] == "ended":
+        raise SystemExit(message["code"])
     if seconds_since_command_began() is not None:
         raise SystemExit(0)
-    return Run(str(word["path"]), find()[1])
+    return Run(str(message["path"]), find()[1])
 
 
 def _obey(
-    team: Team, load: Callable[[], Dataset], find: Find, spec: ImageSpec | None
+    company: Several, load: Callable[[], Dataset], find: Find, spec: ImageSpec | None
 ) -> dict[str, Any]:
-    """Do what each word says; return the last one."""
+    """Do what each message says; return the last one."""
     from headstart.tuning.stop import graceful_stop
-    from headstart.tuning.worker import Follower
+    from headstart.tuning.worker import Worker
 
-    follower: Follower | None = None
+    worker: Worker | None = None
     while True:
-        word: dict[str, Any] = team.hear() or {}
-        if word["kind"] in ("done", "ended"):
-            return word
-        if word["kind"] == "data":
+        message = company.receive() or {}
+        if message["kind"] in ("done", "ended"):
+            return message
+        if message["kind"] == "data":
             dataset = load()
-            if dataset.fingerprint != word["fingerprint"]:
+            if dataset.fingerprint != message["fingerprint"]:
                 _refuse(dataset.name)
-            follower = Follower(team, dataset, find, spec)
+            worker = Worker(company, dataset, find, spec)
             continue
-        assert follower is not None
-        if word["kind"] == "bench":
-            follower.build(word)
-        elif word["kind"] == "train":
-            follower.prepare(word)
-        elif word["kind"] == "loop":
+        assert worker is not None
+        if message["kind"] == "setup":
+            worker.build(message)
+        elif message["kind"] == "train":
+            worker.prepare(message)
+        elif message["kind"] == "loop":
             with graceful_stop() as stop:
-                team.own_stop = lambda: stop.signal_number or 0
-                follower.learn(word)
+                company.own_stop = lambda: stop.signal_number or 0
+                worker.learn(message)
 
 
 def _refuse(name: str) -> NoReturn:
     raise HeadstartError(
-        f"{name} reads differently here than in the leading process; expected the same data "
+        f"{name} reads differently here than in the main process; expected the same data "
         f"everywhere. Put the same files on every machine."
     )

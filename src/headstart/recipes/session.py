@@ -25,7 +25,7 @@ from headstart.training.machine.memory import is_out_of_memory
 from headstart.types import Data, Dataset, Inputs
 
 if TYPE_CHECKING:
-    from headstart.training.processes.company import Team
+    from headstart.training.company import Company
     from headstart.tuning.budget import Clock
     from headstart.tuning.grid import Search
     from headstart.tuning.setup import Bench
@@ -189,9 +189,9 @@ def complete(
     dataset: Dataset,
     bench: Bench,
     clock: Clock,
+    company: Company,
     candidates: list[dict[str, Any]],
     rival: Bench | None = None,
-    team: Team | None = None,
     grid: Literal["off", "room", "asked"] = "off",
 ) -> None:
     """Prepare, fine-tune, evaluate, and write every file of the run folder.
@@ -201,9 +201,9 @@ def complete(
         dataset: The data.
         bench: The model to fine-tune.
         clock: The budget.
+        company: The processes that train together, of which this is the main one.
         candidates: What screening found, for ``options.json``.
         rival: The chosen candidate as screening left it; it is kept if it is the better one.
-        team: The processes that train together, of which this one leads; None where it is alone.
         grid: Whether other learning rates are tried first, as ``search_for`` takes it.
 
     Raises:
@@ -215,26 +215,23 @@ def complete(
     from headstart.tuning.conclude import conclude, notes_of, save_model
     from headstart.tuning.fitting import prepare_splits, sample_limits, seconds_per_sample
     from headstart.tuning.grid import search_for
+    from headstart.tuning.messages import send_setup, send_train
     from headstart.tuning.tune import better
 
     folder = current.folder
     if "views" in current.plan:  # chosen before the run was interrupted
         bench.recipe = replace(bench.recipe, views=current.plan["views"])
-    search = search_for(bench, current.plan, current.remember, grid, team)
+    search = search_for(bench, current.plan, current.remember, grid, company)
     each = seconds_per_sample(bench, dataset)
-    if team:
-        from headstart.tuning.worker import tell_bench
-
-        tell_bench(team, bench)
+    send_setup(company, bench)
     limits = current.plan.get("sample_limits") or sample_limits(dataset, bench, each, clock)
     current.remember(sample_limits=limits)  # a resumed run has the same samples
     train, val, test = prepare_splits(dataset, bench, limits)
-    if team:  # now its pixels lie decoded in the cache
-        team.say("train", limit=limits["train"])
+    send_train(company, limits["train"])
     for note in notes_of(train):
         emit("note", text=note)
     on_usable = partial(save_model, folder, dataset, bench) if rival is None else _nothing
-    tuned = _tune(current, dataset, bench, train, val, each, clock, on_usable, search, team)
+    tuned = _tune(current, dataset, bench, train, val, each, clock, on_usable, search, company)
     if rival is not None:
         bench, tuned = better(bench, tuned, rival, val)
     concluded = conclude(
@@ -246,7 +243,7 @@ def complete(
         val,
         test,
         clock=clock,
-        options=_finite(_options(current, bench, tuned, candidates, team.num if team else 1)),
+        options=_finite(_options(current, bench, tuned, candidates, company.size)),
     )
     page = render_page(
         concluded.metrics,
@@ -270,7 +267,7 @@ def _tune(
     clock: Clock,
     on_usable: Callable[[], None],
     search: Search | None,
-    team: Team | None,
+    company: Company,
 ) -> Tuned:
     """Fine-tune; where someone asked to stop, keep what there is.
 
@@ -294,13 +291,13 @@ def _tune(
                 val,
                 checkpoints=CheckpointFolder(current.folder.state),
                 deadline=clock.deadline(_reserve(dataset, bench, seconds_per_sample, clock)),
-                stop_requested=partial(_stop_requested, stop, team),
+                stop_requested=partial(_stop_requested, stop, company),
                 on_usable=on_usable,
                 seconds_per_sample=seconds_per_sample,
                 on_views=lambda views: current.remember(views=views),
                 search=search,
                 memory=MemoryPlan(said, True, current.plan.get("memory"), current.remember_memory),
-                team=team,
+                company=company,
             )
         except StopRequested as error:  # there is nothing to keep yet
             raise KeyboardInterrupt(stop.signal_number) from error
@@ -313,10 +310,10 @@ def _tune(
     return tuned
 
 
-def _stop_requested(stop: StopRequest, team: Team | None) -> bool:
+def _stop_requested(stop: StopRequest, company: Company) -> bool:
     """Return whether someone asked this process to stop, or another that trains with it."""
-    if team and team.stop_number and not stop.requested:
-        stop.signal_number = team.stop_number
+    if company.stop_number and not stop.requested:
+        stop.signal_number = company.stop_number
     return stop()
 
 

@@ -11,10 +11,10 @@ import numpy as np
 from torch import Tensor
 
 from headstart.training.batches.feed import Batch
+from headstart.training.company import Exchange, NoExchange
 
 if TYPE_CHECKING:
-    from headstart.training.processes.company import Team
-    from headstart.training.processes.sharding import Shards
+    from headstart.training.loop import Loop
 
 
 class StopRequested(Exception):
@@ -108,8 +108,8 @@ class LoopResult:
     """How a training ended.
 
     Attributes:
-        ended: ``finished``, ``early`` (patience) or ``interrupted``; ``followed`` in a process that
-            does not lead.
+        ended: ``finished``, ``early`` (patience) or ``interrupted``; ``told`` in a worker, whose
+            main process knows which.
         state: The loop's own numbers at the end.
     """
 
@@ -164,13 +164,11 @@ class Hooks:
         set_mode: Put the module in its training mode.
         stop_requested: Whether someone asked to stop (a signal).
         enter: Progress in [0, 1], before each step, to whether what learns has changed with it.
-        team: The processes that train together; None where one trains alone. Then ``batches`` gives
-            this process's share, and the next two are there for the report of a loss that is not
-            finite.
+        join: The loop to what it exchanges with the loops of other processes. Where there are
+            some, ``batches`` gives this process's share, and the next two are there for the report
+            of a loss that is not finite.
         step_ids: Step number to the ids of all samples of that step, int64, shape (B,).
         whole: Step number to the micro-batches of all processes.
-        shards: The module in pieces, where the weights are split over the processes; each of them
-            then keeps an average, the best weights and checkpoints of its own pieces.
     """
 
     batches: Batches
@@ -180,7 +178,6 @@ class Hooks:
     set_mode: Callable[[], None]
     stop_requested: Callable[[], bool]
     enter: Callable[[float], bool] = lambda progress: False
-    team: Team | None = None
+    join: Callable[[Loop], Exchange] = NoExchange
     step_ids: Callable[[int], np.ndarray] | None = None
     whole: Callable[[int], Iterator[Batch]] | None = None
-    shards: Shards | None = None

@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -39,12 +38,8 @@ from headstart.training.machine.pace import Pace
 from headstart.training.randomness import seed_step
 from headstart.training.state.average import WeightAverage, learned_state, set_tensors
 from headstart.training.state.checkpoint import Checkpoint, CheckpointFolder, gather, give_back
-from headstart.training.state.finite import FiniteGuard, RunningStatistics, clip_gradients, odd_ids
+from headstart.training.state.finite import FiniteGuard, RunningStatistics, odd_ids
 from headstart.training.state.writer import CheckpointWriter
-
-if TYPE_CHECKING:
-    from headstart.training.processes.company import Act
-    from headstart.training.processes.worker import Together
 
 # One door: who trains imports everything from here.
 __all__ = ["Check", "Hooks", "LoopOptions", "LoopResult", "LoopState", "StopRequested", "train"]
@@ -77,29 +72,21 @@ class Loop:
         # fp16 needs its loss scaled; otherwise the scaler passes everything through
         self.scaler = torch.amp.GradScaler("cuda", enabled=options.scale_loss)
         self.device = self.parameters[0].device
-        batches = hooks.whole or self._batches  # a report names the samples of all processes
-        self.guard = FiniteGuard(optimizer, self.device, lambda step: odd_ids(batches(step)))
+        self.guard = FiniteGuard(optimizer, self.device, self._odd_ids)
         self.widest = 0  # samples of the widest micro-batch so far
         self.pace = Pace(options.check_seconds)
         self.told = self.saved = time.monotonic()
         self.saved_step = -1
-        self.together: Together | None = None
-        self._lead: Callable[[Act], object] = lambda act: None  # tells the others what comes next
-        if hooks.team:
-            from headstart.training.processes.worker import join_in
-
-            self.together = join_in(self, hooks.team)
-            self._lead = self.together.lead
+        self.exchange = hooks.join(self)
 
     def run(self) -> LoopResult:
         """Train to the end; afterwards the module holds the best weights seen, if any were."""
         self._restore()
-        if self.together:
-            self.together.align()
+        self.exchange.align()
         self._set_mode()
         try:
             ended = self._train()
-            self._lead("end")
+            self.exchange.announce("end")
             self._tell_written(is_waiting=True)
         except KeyboardInterrupt:  # the second signal: leave at once
             raise
@@ -126,7 +113,7 @@ class Loop:
                 self.enter_phase()
                 began = time.monotonic()
                 self._tell_written()
-                self._lead("step")
+                self.exchange.announce("step")
                 loss = self._step()
                 state.step += 1
                 since_told = time.monotonic() - self.told
@@ -197,14 +184,9 @@ class Loop:
             group["lr"] = group["peak"] * factor
         self.statistics.keep()
         total, ids = self._accumulate_within_memory()
-        if self.together:
-            ids = self.together.add_up(total, ids)
+        ids = self.exchange.all_reduce(total, ids)
         self.scaler.unscale_(self.optimizer)
-        shards, clip = self.hooks.shards, options.clip
-        if shards:
-            norm = shards.clip(clip)
-        else:
-            norm = clip_gradients(self.parameters, clip, may_read=not self.guard.is_deferred)
+        norm = self.exchange.clip(options.clip, may_read=not self.guard.is_deferred)
         # scaled gradients that overflowed are the scaler's business: it skips and lowers its scale
         figures = (total,) if options.scale_loss else (total, norm)
         if self.guard.passes(state.step, figures, ids, self.statistics):
@@ -223,7 +205,7 @@ class Loop:
         """Accumulate the gradients; where memory runs out, again in smaller micro-batches."""
         while True:
             try:
-                with self.hooks.shards.in_step() if self.hooks.shards else nullcontext():
+                with self.exchange.in_step():
                     return self._accumulate()
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error) or not self._halve_micro_batch():
@@ -242,13 +224,16 @@ class Loop:
             self.widest = max(self.widest, len(batch.ids))
             loss = self.hooks.compute_loss(batch)
             weighed = loss * batch.part if batch.part != 1 else loss
-            if self.together:
-                self.together.expect_gradients(is_last=batch.is_last)
+            self.exchange.expect_gradients(is_last=batch.is_last)
             torch.autograd.backward(self.scaler.scale(weighed))
             total = weighed.detach() if total is None else total + weighed.detach()
             ids.append(batch.ids)
         assert total is not None
         return total, ids
+
+    def _odd_ids(self, step: int) -> list[int]:
+        """Return the samples of a step whose inputs are not finite, of all processes."""
+        return odd_ids(self.exchange.batches(step))
 
     def _batches(self, step: int) -> Iterator[Batch]:
         return self.hooks.batches(step, self.state.micro_batch_size)
@@ -269,11 +254,11 @@ class Loop:
         self._look_back()
         state, began = self.state, time.monotonic()
         with self.average.applied() if self.average else nullcontext():
-            self._lead("look")
+            self.exchange.announce("validate")
             found = self.hooks.check()
             if state.is_best(found):
                 self.keep_best()
-                self._lead("keep")
+                self.exchange.announce("keep")
         self._set_mode()
         state.count(found)
         self.pace.took_check(time.monotonic() - began)
@@ -330,7 +315,7 @@ class Loop:
         self.saved = time.monotonic()
         if self.writer is None or self.saved_step == self.state.step:
             return
-        self._lead("save")
+        self.exchange.announce("save")
         self._look_back()
         state: dict[str, object] = {"loop": asdict(self.state)}
         if self.options.scale_loss:

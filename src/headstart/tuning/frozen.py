@@ -120,11 +120,11 @@ def freeze_prefix(
 def share_prefix(
     model: Model, recipe: Recipe, train: Inputs, share: Share
 ) -> tuple[CachedFeed, Callable[..., Tensor]]:
-    """Return the feed and the forward of a process that follows one that has frozen a prefix.
+    """Return the feed and the forward of a worker whose main process has frozen a prefix.
 
     Args:
-        model: As the leader's.
-        recipe: ``views`` is how many the leader has chosen.
+        model: As the main process's.
+        recipe: ``views`` is how many the main process has chosen.
         train: Learned from.
         share: Which part of every step is this process's.
 
@@ -134,7 +134,7 @@ def share_prefix(
     found = _cut(model, recipe, train)
     if not isinstance(found, Cut):
         raise StartError(
-            f"The leading process has cut the network and this one cannot ({found.reason}); "
+            f"The main process has cut the network and this one cannot ({found.reason}); "
             f"expected the same everywhere. Give --views 0 to train uncached."
         )
     job = _Job(model, recipe, found, share)

@@ -15,20 +15,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from headstart.errors import OptionError
 from headstart.evaluation import headline
 from headstart.events import emit
 from headstart.training.batches.order import Order
+from headstart.training.company import Company
 from headstart.training.options.defaults import defaults_for
 from headstart.training.options.recipe import Recipe
 from headstart.tuning.hooks import loop_options
 from headstart.tuning.setup import Bench
 from headstart.tuning.trials import Trial, Trials, best_of, gain_over, try_rate
-
-if TYPE_CHECKING:
-    from headstart.training.processes.company import Team
 
 Row = dict[str, object]
 
@@ -61,7 +59,7 @@ class _Cost:
 
     def of(self, recipe: Recipe, order: Order) -> float:
         """Return the seconds of a whole training."""
-        options = loop_options(recipe, order, check_seconds=0.0, team=None)
+        options = loop_options(recipe, order, check_seconds=0.0)
         looks = options.num_steps / options.steps_per_check + 1 + options.check_first
         return options.num_steps * self.step + looks * self.look
 
@@ -86,7 +84,7 @@ def search_for(
     plan: Mapping[str, Any],
     remember: Callable[..., None],
     wanted: Literal["off", "room", "asked"],
-    team: Team | None,
+    company: Company,
 ) -> Search | None:
     """Return the search that a run still needs; what was chosen in a former life is taken up.
 
@@ -95,7 +93,7 @@ def search_for(
         plan: The run's plan.
         remember: Adds fields to the plan.
         wanted: ``room`` tries where the budget has room, ``asked`` because the user said so.
-        team: The processes that train together, which try none, and say so; None for one alone.
+        company: The processes that train together; several try none, and say so.
     """
     if wanted == "off" or bench.recipe.strategy == "head" or len(rates_of(bench)) < 2:
         return None
@@ -108,8 +106,8 @@ def search_for(
     def keep(rate: float, trials: list[Row]) -> None:
         remember(learning_rate=rate, trials=trials)
 
-    if team:
-        why = f"{team.num} processes train together, and a grid is tried by one alone"
+    if company.size > 1:
+        why = f"{company.size} processes train together, and a grid is tried by one alone"
         emit("choice", name="learning_rate", value=bench.recipe.learning_rate, why=why)
         keep(bench.recipe.learning_rate, [])
         return None

@@ -1,6 +1,6 @@
-"""Wire a bench into what the loop is handed; the same in a process that leads and one that follows.
+"""Wire a bench into what the loop is handed; the same in the main process and in a worker.
 
-The look at the validation split is not here: only the process that leads has one.
+The look at the validation split is not here: only the main process has one.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,9 +16,11 @@ from torch import Tensor
 from headstart.errors import OptionError
 from headstart.model import Model
 from headstart.objectives import l1_penalty, task_loss
+from headstart.tensors import to_tensors
 from headstart.training.batches.feed import Batch
-from headstart.training.batches.order import WHOLE, Order, Share, class_weights
+from headstart.training.batches.order import Order, Share, class_weights
 from headstart.training.batches.sample_feed import SampleFeed
+from headstart.training.company import ALONE, Company, Placement
 from headstart.training.loop import Check, Hooks, LoopOptions
 from headstart.training.options.recipe import Recipe
 from headstart.training.options.schedule import learning_rate_factor
@@ -30,33 +31,28 @@ from headstart.training.options.strategy import (
     phases_of,
     set_train_mode,
 )
+from headstart.training.state.checkpoint import CheckpointFolder
 from headstart.tuning.frozen import autocast
 from headstart.tuning.phases import Opened, Phases
 from headstart.tuning.setup import Bench
 from headstart.types import Inputs
 
-if TYPE_CHECKING:
-    from headstart.training.processes.company import Team
-    from headstart.training.processes.sharding import Shards
-
 _MIN_CHECK_STEPS = 50
 
 
-def share_of(team: Team | None, recipe: Recipe) -> Share:
+def share_of(company: Company, recipe: Recipe) -> Share:
     """Return which part of every step is this process's.
 
     Processes that compute each block together see the same samples.
     """
-    if team is None:
-        return WHOLE
     size = recipe.tensor_parallel_size
-    return Share(team.rank // size, team.num // size, is_level=recipe.is_split)
+    return Share(company.rank // size, max(1, company.size // size), is_level=recipe.is_split)
 
 
-def unfreeze(bench: Bench) -> torch.optim.Optimizer:
-    """Let learn what learns in the end; return the optimizer of that."""
+def unfreeze(bench: Bench, placed: Placement | None = None) -> torch.optim.Optimizer:
+    """Let learn what learns in the end; return its optimizer, as ``optimizer_of`` does."""
     let_learn(bench)
-    return optimizer_of(bench)
+    return optimizer_of(bench, placed)
 
 
 def let_learn(bench: Bench) -> None:
@@ -67,18 +63,52 @@ def let_learn(bench: Bench) -> None:
     freeze(model.encoder, layers, learns, adapters_only=recipe.strategy == "lora")
 
 
-def optimizer_of(bench: Bench, shards: Shards | None = None) -> torch.optim.Optimizer:
+def optimizer_of(bench: Bench, placed: Placement | None = None) -> torch.optim.Optimizer:
     """Return the optimizer of what learns.
 
     Args:
         bench: The model and its recipe.
-        shards: The model's pieces, where it is split over the processes.
+        placed: How the model lies on the processes; None for one that lies here as a whole.
     """
     model, recipe = bench.model, bench.recipe
     groups = parameter_groups(model.encoder, model.head, model.encoder.layers, recipe)
-    if shards:
-        shards.localize(groups)
+    if placed is not None:
+        placed.localize(groups)
     return build_optimizer(groups, recipe)
+
+
+def place_bench(
+    bench: Bench, company: Company, checkpoints: CheckpointFolder | None, train: Inputs
+) -> Placement:
+    """Lay a bench's model on the processes, all of which call this at the same time.
+
+    Args:
+        bench: What learns requires gradients; the recipe says whether the weights are split.
+        company: The processes.
+        checkpoints: Where the loop's state is kept; None keeps none.
+        train: Some of it shows that a model in pieces computes what the whole does.
+
+    Raises:
+        StartError: If the model is to be split and cannot be.
+    """
+
+    def example() -> tuple[Tensor, ...]:
+        return to_tensors(train.arrays(np.arange(min(2, len(train)))), company.device)
+
+    return company.place(
+        bench.model,
+        bench.recipe,
+        checkpoints=checkpoints,
+        example=example,
+        name=bench.model.encoder.start.address,
+    )
+
+
+def placed_bench(bench: Bench, placed: Placement) -> Bench:
+    """Return a bench with its model as it lies on the processes."""
+    model = placed.module
+    assert isinstance(model, Model)
+    return replace(bench, model=model)
 
 
 def uncut(bench: Bench, train: Inputs, share: Share, views: int) -> Opened:
@@ -92,11 +122,10 @@ def wire(
     bench: Bench,
     train: Inputs,
     phases: Phases,
+    placed: Placement,
     *,
     look: Callable[[], Check],
     stop_requested: Callable[[], bool],
-    team: Team | None,
-    shards: Shards | None = None,
 ) -> Hooks:
     """Return what the loop is handed.
 
@@ -104,16 +133,15 @@ def wire(
         bench: The model and its recipe.
         train: Its targets give the weights of classes.
         phases: Batches, and what they pass through.
+        placed: How the model lies on the processes.
         look: Looks at the validation split.
         stop_requested: Whether someone asked to stop.
-        team: The processes that train together; None where one trains alone.
-        shards: The model's pieces, where it is split over the processes.
 
     Raises:
         OptionError: If a step has fewer samples than there are processes.
     """
     model, recipe = bench.model, bench.recipe
-    num = share_of(team, recipe).num
+    num = share_of(placed.company, recipe).num
     if phases.order.batch_size < num:
         raise OptionError(
             f"batch_size is {phases.order.batch_size} and {num} processes share it; "
@@ -132,10 +160,9 @@ def wire(
         set_mode=partial(set_train_mode, model, recipe.batchnorm),
         stop_requested=stop_requested,
         enter=phases.enter,
-        team=team,
-        step_ids=phases.step_ids if team else None,
-        whole=phases.whole if team else None,
-        shards=shards,
+        join=placed.join,
+        step_ids=phases.step_ids,
+        whole=phases.whole,
     )
 
 
@@ -144,7 +171,7 @@ def loop_options(
     order: Order,
     *,
     check_seconds: float,
-    team: Team | None,
+    company: Company = ALONE,
     micro_batch_size: int | None = None,
 ) -> LoopOptions:
     """Return the numbers of the loop.
@@ -153,11 +180,11 @@ def loop_options(
         recipe: Every training option.
         order: Which samples each step sees.
         check_seconds: What a look at the validation split is expected to cost.
-        team: The processes that train together; None where one trains alone.
+        company: The processes that train together.
         micro_batch_size: Where memory has no room for the recipe's.
     """
     num_steps, _ = recipe.length(order.num_samples)
-    keeps_average = team is None or team.leads or recipe.is_split
+    keeps_average = company.is_main or recipe.is_split
     return LoopOptions(
         num_steps=num_steps,
         # twice an epoch, but not more often than every 50 steps
@@ -172,7 +199,7 @@ def loop_options(
         check_seconds=check_seconds,
         # the probe is the first candidate for "best": fine-tuning never ends below it on val
         check_first=recipe.strategy != "full",
-        rank=share_of(team, recipe).rank,
+        rank=share_of(company, recipe).rank,
         micro_batch_size=micro_batch_size,
     )
 

@@ -8,15 +8,15 @@ the plan, so that a later life with more or less free memory trains to the same 
 number of processes, whose shares are others and whose bits are too, it is settled anew.
 
 Left out: weights that are split over processes; the memory of processes on other machines (the
-leader's estimate counts); passes without gradients, whose size does not depend on the micro-batch
-(docs/survival.md says what they take).
+main process's estimate counts); passes without gradients, whose size does not depend on the
+micro-batch (docs/survival.md says what they take).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from headstart.errors import DeviceError
 from headstart.events import emit
 from headstart.training.batches.order import Share
+from headstart.training.company import Company
 from headstart.training.machine import memory
 from headstart.training.machine.footprint import Footprint, measure_forward
 from headstart.training.options.recipe import Recipe
@@ -34,9 +35,6 @@ from headstart.tuning.hooks import let_learn, uncut
 from headstart.tuning.phases import Opened, Phases
 from headstart.tuning.setup import Bench
 from headstart.types import ImageSpec, Inputs
-
-if TYPE_CHECKING:
-    from headstart.training.processes.company import Team
 
 _USABLE = 0.8  # of the free memory: up to a fifth more than estimated was measured
 
@@ -93,7 +91,7 @@ class _Step:
 
 
 def settle_micro_batch(
-    bench: Bench, train: Inputs, phases: Phases, share: Share, plan: MemoryPlan, team: Team | None
+    bench: Bench, train: Inputs, phases: Phases, share: Share, plan: MemoryPlan, company: Company
 ) -> int | None:
     """Return the micro-batch that the loop begins with where the recipe's does not fit, else None.
 
@@ -103,7 +101,7 @@ def settle_micro_batch(
         phases: What the loop will run; where there is one phase, it is made ready.
         share: Which part of every step is this process's.
         plan: What the user said, and what a former life settled.
-        team: The processes that train together; None for one alone.
+        company: The processes that train together.
 
     Raises:
         DeviceError: If gradients, optimizer and averages alone are more than memory and swap.
@@ -111,17 +109,16 @@ def settle_micro_batch(
     recipe = bench.recipe
     if bench.model.device.type != "cpu" or recipe.is_split:
         return None
-    num = 1 if team is None else team.num
     # a checkpoint's micro-batch, if it is the smaller one, holds all the same
-    if plan.former is not None and plan.former["processes"] == num:
-        return _as_before(plan.former, team)
-    free = _free_bytes(team)
+    if plan.former is not None and plan.former["processes"] == company.size:
+        return _as_before(plan.former, company)
+    free = _free_bytes(company)
     if free is None:
         return None
     step = _measure(bench, train, phases, share, is_saved=plan.is_saved)
     size = min(recipe.micro_batch_size, -(-phases.order.batch_size // share.num))
-    free = _make_free(step.footprint.of(size), free, team)
-    if step.learning_bytes > free + _share_of(memory.free_swap_bytes(), team):
+    free = _make_free(step.footprint.of(size), free, company)
+    if step.learning_bytes > free + memory.free_swap_bytes() // company.num_local:
         raise DeviceError(
             f"Gradients, optimizer and averages of '{bench.model.encoder.start.address}' take "
             f"{_told(step.learning_bytes)} under strategy {recipe.strategy}, and {_told(free)} are "
@@ -133,20 +130,20 @@ def settle_micro_batch(
         _tell(step, size, fitting, free, plan)
     settled = None if plan.is_said or fitting == size else fitting
     needed = step.footprint.of(settled or size)
-    plan.on_settled(micro_batch_size=settled, step_bytes=needed, processes=num)
+    plan.on_settled(micro_batch_size=settled, step_bytes=needed, processes=company.size)
     return settled
 
 
-def _as_before(former: Mapping[str, Any], team: Team | None) -> int | None:
+def _as_before(former: Mapping[str, Any], company: Company) -> int | None:
     """Return what a former life settled; say where it would no longer fit."""
     settled: int | None = former["micro_batch_size"]
     if settled is not None:
         why = "chosen before the run was interrupted"
         emit("choice", name="micro_batch_size", value=settled, why=why)
-    needed, free = int(former["step_bytes"]), _free_bytes(team)
+    needed, free = int(former["step_bytes"]), _free_bytes(company)
     if free is None:
         return settled
-    free = _make_free(needed, free, team)
+    free = _make_free(needed, free, company)
     if not _fits(needed, free):
         emit(
             "note",
@@ -212,19 +209,10 @@ def _largest_phase(bench: Bench, train: Inputs, phases: Phases, share: Share) ->
     return phases.present
 
 
-def _free_bytes(team: Team | None) -> int | None:
+def _free_bytes(company: Company) -> int | None:
     """Return what this process may take of the free memory; None where that is not known."""
     free = memory.free_memory_bytes()
-    return None if free is None else _share_of(free, team)
-
-
-def _share_of(num_bytes: int, team: Team | None) -> int:
-    """Return what this process may take of something that all of this machine share."""
-    if team is None:
-        return num_bytes
-    from headstart.training.processes.launch import num_local_processes
-
-    return num_bytes // num_local_processes(team.num)
+    return None if free is None else free // company.num_local
 
 
 def _fits(num_bytes: int, free_bytes: int) -> bool:
@@ -232,12 +220,12 @@ def _fits(num_bytes: int, free_bytes: int) -> bool:
     return num_bytes <= _USABLE * free_bytes
 
 
-def _make_free(needed: int, free: int, team: Team | None) -> int:
+def _make_free(needed: int, free: int, company: Company) -> int:
     """Return what is free; where a step does not fit, what earlier passes have freed comes too."""
     if _fits(needed, free):
         return free
     memory.give_back_freed_memory()
-    again = _free_bytes(team)
+    again = _free_bytes(company)
     return free if again is None else again
 
 

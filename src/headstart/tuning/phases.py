@@ -54,6 +54,7 @@ class Phases:
 
     Attributes:
         order: Which samples each step sees, in every phase.
+        encoder: Frozen and freed; another one with the same layers may take its place.
     """
 
     def __init__(
@@ -64,9 +65,9 @@ class Phases:
         on_enter: Callable[[Opened], None] = lambda opened: None,
     ) -> None:
         self.order = order_of(train.targets, train.lengths, bench.recipe)
-        self._encoder = bench.model.encoder
+        self.encoder = bench.model.encoder
         self._is_lora = bench.recipe.strategy == "lora"
-        self._phases = phases_of(bench.recipe, len(self._encoder.layers))
+        self._phases = phases_of(bench.recipe, len(self.encoder.layers))
         self._open, self._on_enter = open_phase, on_enter
         self._opened: Opened | None = None
         self._number = self._entered = -1
@@ -81,8 +82,8 @@ class Phases:
         number = int(np.searchsorted(starts, progress + _ROUNDING, side="right")) - 1
         if number != self._number:
             phase = self._phases[number]
-            layers = self._encoder.layers
-            freeze(self._encoder, layers, phase.learns, adapters_only=self._is_lora)
+            layers = self.encoder.layers
+            freeze(self.encoder, layers, phase.learns, adapters_only=self._is_lora)
             self.close()
             self._opened = None  # its memory goes before the new one's comes
             self._opened = self._open(phase)

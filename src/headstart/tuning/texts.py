@@ -55,7 +55,7 @@ class TextStock:
         clock: The budget.
         seed: Seed of the samples.
         limits: How many texts a start learns from, by address, as an earlier life of the run or
-            the process that leads has settled it; for other starts it is settled here.
+            the main process has settled it; for other starts it is settled here.
         on_limit: Told ``limits`` whenever it has grown.
     """
 

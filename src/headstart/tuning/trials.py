@@ -103,7 +103,6 @@ def try_rate(
         recipe,
         work.phases.order,
         check_seconds=look_seconds,
-        team=None,
         micro_batch_size=work.micro_batch_size,
     )
     options = replace(options, steps_per_check=num_steps, check_first=False, patience=0)

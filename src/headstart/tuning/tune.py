@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from headstart.events import emit
 from headstart.model import Model, run_batches
 from headstart.objectives import check_score
 from headstart.training.batches.order import Share
+from headstart.training.company import ALONE, Company, Placement, WholePlacement
 from headstart.training.contract import never, stoppable
 from headstart.training.loop import Check, LoopResult, train
 from headstart.training.machine.memory import keep_freed_memory
@@ -28,20 +28,19 @@ from headstart.tuning.grid import Search, choose_rate
 from headstart.tuning.hooks import (
     let_learn,
     loop_options,
+    place_bench,
+    placed_bench,
     share_of,
     uncut,
     unfreeze,
     wire,
 )
-from headstart.tuning.memory import MemoryPlan, settle_micro_batch
+from headstart.tuning.memory import MemoryPlan, learning_bytes, settle_micro_batch
+from headstart.tuning.messages import send_loop, send_phase
 from headstart.tuning.phases import Opened, Phases
 from headstart.tuning.setup import PROBE_SAMPLES, Bench, install, probe
 from headstart.tuning.trials import Trials
 from headstart.types import Inputs
-
-if TYPE_CHECKING:
-    from headstart.training.processes.company import Team
-    from headstart.tuning.sharded import SplitBench
 
 _PROBE_SHARE = 0.4  # of the time left, where the loop comes after the probe
 
@@ -76,7 +75,7 @@ def tune(
     on_views: Callable[[int], None] = lambda views: None,
     search: Search | None = None,
     memory: MemoryPlan | None = None,
-    team: Team | None = None,
+    company: Company = ALONE,
 ) -> Tuned:
     """Fine-tune a model by its recipe; afterwards it holds the best weights seen.
 
@@ -95,8 +94,8 @@ def tune(
         search: Whether other learning rates are tried before the loop, and who is told; None tries
             none.
         memory: What is known of the micro-batch that fits memory; None where nothing is.
-        team: The processes that train together, of which this one leads; None where one trains
-            alone, as a search does.
+        company: The processes that train together, of which this is the main one; a search trains
+            alone.
 
     Raises:
         StopRequested: If someone asked to stop before the loop had begun.
@@ -104,7 +103,7 @@ def tune(
         DeviceError: If learning takes more memory than there is, on a CPU.
     """
     began = time.monotonic()
-    _settle(bench, team)
+    _settle_split(bench, company)
     model, recipe = bench.model, bench.recipe
     if model.device.type == "cpu":
         keep_freed_memory()
@@ -114,11 +113,12 @@ def tune(
         val_inputs,
         seconds_per_sample or 0.0,
         deadline,
-        share_of(team, recipe),
+        share_of(company, recipe),
         stop_requested,
         on_views,
+        WholePlacement(company, model),
     )
-    phases = Phases(bench, train_inputs, opener, partial(_tell_phase, team))
+    phases = Phases(bench, train_inputs, opener, partial(send_phase, company))
     if recipe.strategy == "last-n" and not recipe.is_split:
         # before the probe, which then computes only what follows the frozen part
         phases.prepare(0.0)
@@ -154,7 +154,7 @@ def tune(
             on_usable=on_usable if fitted is None else None,
             search=search,
             memory=memory or MemoryPlan(),
-            team=team,
+            company=company,
         )
     # a head alone is the probe, and its features were there already
     val_logits = fitted.val_logits if fitted and not result else opener.val_logits()
@@ -200,10 +200,10 @@ def _probe_deadline(recipe: Recipe, deadline: float | None) -> float | None:
 
 @dataclass
 class _Opener:
-    """Makes the phases of the process that leads ready: their frozen parts are computed here.
+    """Makes the phases of the main process ready: their frozen parts are computed here.
 
-    ``prefix`` is the frozen part of the present phase; None while none is kept. ``split`` is the
-    model in pieces while the loop runs, where it is split over the processes.
+    ``placed`` says how the model lies on the processes, which changes while the loop runs where it
+    is split over them. ``prefix`` is the frozen part of the present phase; None while none is kept.
     """
 
     bench: Bench
@@ -214,13 +214,13 @@ class _Opener:
     share: Share
     stop_requested: Callable[[], bool]
     on_views: Callable[[int], None]
+    placed: Placement
     prefix: FrozenPrefix | None = None
     views: int | None = None
-    split: SplitBench | None = None
 
     def __call__(self, phase: Phase) -> Opened:
         """Compute what a phase freezes, where that pays; the first one chooses the views."""
-        bench, is_first = self.split.bench if self.split else self.bench, self.views is None
+        bench, is_first = placed_bench(self.bench, self.placed), self.views is None
         recipe = bench.recipe if is_first else replace(bench.recipe, views=self.views)
         if not is_first and all(phase.learns):
             # nothing is frozen any more: what varies most is best
@@ -253,20 +253,11 @@ class _Opener:
         Raises:
             StopRequested: Between two batches, if someone asked to stop.
         """
-        prefix, model = self.prefix, self.bench.model
+        prefix, placed = self.prefix, self.placed
         if prefix is not None:
             return prefix.check_logits(stoppable(prefix.forward, stop_requested))
-        if self.split:
-            compute = stoppable(self.split.forward, stop_requested)
-            return run_batches(self.split.bench.model, self.val, compute)
-        return run_batches(model, self.val, stoppable(model, stop_requested))
-
-
-def _tell_phase(team: Team | None, opened: Opened) -> None:
-    if team:
-        from headstart.tuning.worker import tell_phase
-
-        tell_phase(team, opened)
+        model = placed_bench(self.bench, placed).model
+        return run_batches(model, self.val, stoppable(placed.run, stop_requested))
 
 
 def _run_loop(
@@ -281,36 +272,24 @@ def _run_loop(
     on_usable: Callable[[], None] | None,
     search: Search | None,
     memory: MemoryPlan,
-    team: Team | None,
+    company: Company,
 ) -> LoopResult:
     """Wire the model, its phases and the loss into the loop's hooks, and run it."""
-    model, split = bench.model, None
-    if team:
-        let_learn(bench)
-        split = _lead(team, bench, checkpoints, train_inputs)
-    if split:
-        opener.split = split
-        phases = Phases(split.bench, train_inputs, opener, partial(_tell_phase, team))
+    let_learn(bench)
+    placed = opener.placed = _place(company, bench, checkpoints, train_inputs)
+    laid = placed_bench(bench, placed)
+    phases.encoder = laid.model.encoder
     looks = itertools.count()
 
     def look() -> Check:
-        found = _judge(model, opener.val_logits(stop_requested), val_inputs)
+        found = _judge(bench.model, opener.val_logits(stop_requested), val_inputs)
         if next(looks) == 0 and on_usable:
-            if split:
-                split.lend_whole()
+            placed.lend_whole()
             on_usable()
         return found
 
-    hooks = wire(
-        split.bench if split else bench,
-        train_inputs,
-        phases,
-        look=look,
-        stop_requested=stop_requested,
-        team=team,
-        shards=split.shards if split else None,
-    )
-    micro = settle_micro_batch(bench, train_inputs, phases, opener.share, memory, team)
+    hooks = wire(laid, train_inputs, phases, placed, look=look, stop_requested=stop_requested)
+    micro = settle_micro_batch(bench, train_inputs, phases, opener.share, memory, company)
     if search:
         phases.prepare(0.0)  # what a trial does nobody hears
         logits = partial(opener.val_logits, stop_requested)
@@ -324,45 +303,37 @@ def _run_loop(
         bench.recipe,
         phases.order,
         check_seconds=len(val_inputs) * opener.seconds_per_sample,
-        team=team,
+        company=company,
         micro_batch_size=micro,
     )
     with closing(phases):
-        if split is None:
-            optimizer = unfreeze(bench)
-            return train(
-                model, optimizer, hooks, options, checkpoints=checkpoints, deadline=deadline
-            )
-        result = split.train(hooks, options, deadline)
-    opener.split = None
+        optimizer, folder = unfreeze(placed_bench(bench, placed), placed), placed.checkpoints
+        result = train(
+            placed.module, optimizer, hooks, options, checkpoints=folder, deadline=deadline
+        )
+        placed.finish(optimizer)
+    opener.placed = WholePlacement(company, bench.model)
     return result
 
 
-def _settle(bench: Bench, team: Team | None) -> None:
+def _settle_split(bench: Bench, company: Company) -> None:
     """Settle whether the weights are split over the processes."""
     if bench.recipe.strategy == "head":
         return
-    if team:
-        from headstart.tuning.sharded import settle_split
 
-        settle_split(bench, team)
-    else:  # nothing to split over: a process that resumes alone what several began
-        bench.recipe = replace(bench.recipe, fsdp=False, tensor_parallel_size=1)
+    def needed() -> int:
+        let_learn(bench)
+        return learning_bytes(bench.model, bench.recipe)
+
+    bench.recipe = company.settle_split(bench.recipe, needed)
 
 
-def _lead(
-    team: Team, bench: Bench, checkpoints: CheckpointFolder | None, train: Inputs
-) -> SplitBench | None:
-    """Lead the followers into the loop; return the model in pieces where it is split."""
-    from headstart.tuning.worker import lead_into_loop
-
-    state = checkpoints.path if checkpoints else None
-    lead_into_loop(team, bench, state)
-    if not bench.recipe.is_split:
-        return None
-    from headstart.tuning.sharded import SplitBench
-
-    return SplitBench(bench, team, state, train)
+def _place(
+    company: Company, bench: Bench, checkpoints: CheckpointFolder | None, train: Inputs
+) -> Placement:
+    """Call the workers into the loop, with the model as it stands, and lay it on the processes."""
+    send_loop(company, bench, checkpoints.path if checkpoints else None)
+    return place_bench(bench, company, checkpoints, train)
 
 
 def check(model: Model, val_inputs: Inputs) -> Check:

@@ -1,30 +1,33 @@
-"""Fine-tune in step with a process that leads: the same bench, and a share of every step.
+"""Fine-tune in step with a main process: the same bench, and a share of every step.
 
-The leader screens, probes, looks, evaluates and writes; a follower hears from it, word by word,
-what to build and when to begin. Nothing of this file is imported by a process that trains alone.
+The main process screens, probes, validates, evaluates and writes; a worker receives from it,
+message by message, what to build and when to begin. Nothing of this file is imported by a process
+that trains alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from headstart.events import emit
 from headstart.starts import find_start
 from headstart.training.options.recipe import Recipe, Wishes
 from headstart.training.options.strategy import Phase
-from headstart.training.processes.company import Team
-from headstart.training.processes.worker import copy_module, follow
+from headstart.training.processes.company import Several
+from headstart.training.processes.placement import SharedPlacement
+from headstart.training.state.checkpoint import CheckpointFolder
 from headstart.tuning.budget import Clock
 from headstart.tuning.frozen import share_prefix
 from headstart.tuning.hooks import (
     let_learn,
     loop_options,
     optimizer_of,
+    place_bench,
+    placed_bench,
     share_of,
     uncut,
     wire,
@@ -37,65 +40,32 @@ from headstart.types import Dataset, ImageSpec, Inputs, Start
 if TYPE_CHECKING:
     from torch import nn
 
-    from headstart.tuning.sharded import SplitBench
 
-
-def lead_into_loop(team: Team, bench: Bench, state: Path | None) -> None:
-    """Tell the followers that the loop begins, and give them the model as it stands.
+class Worker:
+    """What a worker has built so far.
 
     Args:
-        team: The processes.
-        bench: The model and its recipe.
-        state: Where checkpoints are kept; None keeps none.
-    """
-    where = str(state.absolute()) if state else None
-    team.say("loop", recipe=asdict(bench.recipe), state=where)
-    copy_module(bench.model, team)
-
-
-def tell_phase(team: Team, opened: Opened) -> None:
-    """Tell the followers how the phase is trained that the loop enters now."""
-    team.say("phase", views=opened.views, is_cut=opened.is_cut)
-
-
-def tell_bench(team: Team, bench: Bench) -> None:
-    """Tell the followers which model to build."""
-    why = "so many were started; each takes its share of every step"
-    emit("choice", name="processes", value=team.num, why=why)
-    recipe = asdict(bench.recipe)
-    team.say(
-        "bench",
-        start=bench.model.encoder.start.address,
-        size=bench.size,
-        recipe=recipe,
-        text_limits=bench.texts.limits if bench.texts else None,
-    )
-
-
-class Follower:
-    """What a following process has built so far.
-
-    Args:
-        team: The processes.
-        dataset: The same as the leader's.
-        find: Gives the user's own start and module; a start that is None the leader has chosen.
+        company: The processes.
+        dataset: The same as the main process's.
+        find: Gives the user's own start and module; a start that is None the main process has
+            chosen.
         spec: The preprocessing of the module.
     """
 
     def __init__(
         self,
-        team: Team,
+        company: Several,
         dataset: Dataset,
         find: Callable[[], tuple[Start | None, nn.Module | None]],
         spec: ImageSpec | None,
     ) -> None:
-        self.team, self.dataset, self.find, self.spec = team, dataset, find, spec
+        self.company, self.dataset, self.find, self.spec = company, dataset, find, spec
         self._bench: Bench | None = None
         self._train: Inputs | None = None
 
-    def build(self, word: dict[str, Any]) -> None:
-        """Set up the model that the leader will fine-tune."""
-        recipe = Recipe(**word["recipe"])
+    def build(self, message: dict[str, Any]) -> None:
+        """Set up the model that the main process will fine-tune."""
+        recipe = Recipe(**message["recipe"])
         start, module = self.find()
         # under other strategies it is a number that nobody has asked for: a start without layers
         # (a linear one) would refuse it
@@ -103,7 +73,7 @@ class Follower:
         self._train = None
         self._bench = set_up(
             self.dataset,
-            start or find_start(word["start"]),
+            start or find_start(message["start"]),
             recipe.strategy,
             Wishes(
                 drop_path=recipe.drop_path,
@@ -111,67 +81,63 @@ class Follower:
                 channels_last=recipe.channels_last,
                 num_last_layers=num_last,
             ),
-            size=word["size"],
-            device=self.team.device,
+            size=message["size"],
+            device=self.company.device,
             seed=recipe.seed,
             module=module,
             spec=self.spec,
             texts=text_stock(
-                self.dataset, Clock(None), seed=recipe.seed, limits=word["text_limits"]
+                self.dataset, Clock(None), seed=recipe.seed, limits=message["text_limits"]
             ),
         )
         self._bench.recipe = recipe
-        self._bench.initial = {}  # for the figure "before", which is the leader's
+        self._bench.initial = {}  # for the figure "before", which is the main process's
 
-    def prepare(self, word: dict[str, Any]) -> None:
-        """Prepare the samples that the leader has prepared; pixels lie decoded in the cache."""
+    def prepare(self, message: dict[str, Any]) -> None:
+        """Prepare the samples that the main process has prepared; pixels lie in the cache."""
         assert self._bench is not None
-        seed = self._bench.recipe.seed
-        self._train = prepare_sample(self.dataset, "train", self._bench, word["limit"], seed=seed)
+        bench, limit = self._bench, message["limit"]
+        self._train = prepare_sample(self.dataset, "train", bench, limit, seed=bench.recipe.seed)
 
-    def learn(self, word: dict[str, Any]) -> None:
+    def learn(self, message: dict[str, Any]) -> None:
         """Take this process's share of all steps."""
-        bench, train, team = self._bench, self._train, self.team
-        assert bench is not None
+        whole, train, company = self._bench, self._train, self.company
+        assert whole is not None
         assert train is not None
-        bench.recipe = Recipe(**word["recipe"])
-        # the head is the leader's probe, and a user's module may draw its own random weights
-        copy_module(bench.model, team)
-        let_learn(bench)
-        split: SplitBench | None = None
-        if bench.recipe.is_split:
-            from headstart.tuning.sharded import SplitBench
-
-            split = SplitBench(bench, team, Path(word["state"]) if word["state"] else None, train)
-            bench = split.bench
+        whole.recipe = Recipe(**message["recipe"])
+        # the head is the main process's probe, and a user's module may draw its own random weights
+        company.broadcast_module(whole.model)
+        let_learn(whole)
+        state = message["state"]
+        placed = place_bench(
+            whole, company, CheckpointFolder(Path(state)) if state else None, train
+        )
+        assert isinstance(placed, SharedPlacement)
+        bench = placed_bench(whole, placed)
         phases = Phases(bench, train, partial(self._open, bench, train))
         hooks = wire(
             bench,
             train,
             phases,
+            placed,
             look=_no_look,
-            stop_requested=lambda: False,  # the leader stops for all
-            team=team,
-            shards=split.shards if split else None,
+            stop_requested=lambda: False,  # the main process stops for all
         )
-        options = loop_options(bench.recipe, phases.order, check_seconds=0.0, team=team)
+        options = loop_options(bench.recipe, phases.order, check_seconds=0.0, company=company)
         with closing(phases):
-            if split:
-                split.follow(hooks, options)
-            else:
-                follow(bench.model, optimizer_of(bench), hooks, options)
+            optimizer = optimizer_of(bench, placed)
+            placed.take_part(optimizer, hooks, options)
+            placed.finish(optimizer)
 
     def _open(self, bench: Bench, train: Inputs, phase: Phase) -> Opened:
-        """Make a phase ready as the leader has; it says so before the first step.
+        """Make a phase ready as the main process has; it says so before the first step.
 
         Raises:
-            SystemExit: If the leader has ended instead, which it has told.
+            SystemExit: If the main process has ended instead, which it has told.
         """
-        word: dict[str, Any] = self.team.hear() or {}
-        if word["kind"] == "ended":
-            raise SystemExit(word["code"])
-        share, views = share_of(self.team, bench.recipe), word["views"]
-        if not word["is_cut"]:
+        message = self.company.await_message("phase")
+        share, views = share_of(self.company, bench.recipe), message["views"]
+        if not message["is_cut"]:
             return uncut(bench, train, share, views)
         recipe = replace(bench.recipe, views=views)
         feed, forward = share_prefix(bench.model, recipe, train, share)
@@ -179,4 +145,4 @@ class Follower:
 
 
 def _no_look() -> NoReturn:
-    raise AssertionError("a process that follows looks at no split")
+    raise AssertionError("a worker looks at no split")

@@ -1,13 +1,11 @@
 """Several processes that train one model: who they are, what they agree on, what they add up.
 
-The first process leads: it alone looks at the clock, the validation split and the disk. The others
-follow: they compute their share of every step, and nothing else. Four things travel. Words (JSON,
-through the store that the launcher brings) say what to do next, and nobody waits to speak. Before
-every step all hand round one row of numbers: the leader's is the order, the others' say whether
-somebody asked to stop or had too little memory. Gradients are added up while the last backward pass
-of a step still runs (``gradients``). Buffers are the leader's.
-
-Nothing here is imported by a process that trains alone.
+The main process alone looks at the clock, the validation split and the disk. The workers compute
+their share of every step, and nothing else. Four things travel. Messages (JSON, through the store
+that the launcher brings) say what to do next, and nobody waits to send one. Before every step all
+hand round one row of numbers: the main process's is the instruction, the workers' say whether
+somebody asked to stop or had too little memory. Gradients are all-reduced while the last backward
+pass of a step still runs (``gradients``). Buffers are broadcast by the main process.
 """
 
 from __future__ import annotations
@@ -15,58 +13,42 @@ from __future__ import annotations
 import json
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import timedelta
-from itertools import groupby
-from typing import Literal, get_args
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 from torch._C._distributed_c10d import Store
 
 from headstart.errors import HeadstartError, ProcessLost, first_line
+from headstart.training.company import Placement
 from headstart.training.machine.memory import is_out_of_memory
+from headstart.training.options.recipe import Recipe
+from headstart.training.processes.buckets import buckets, flatten, sort_alike, spread
+from headstart.training.processes.environment import num_local_processes
+from headstart.training.processes.instruction import ACTS, Instruction
+from headstart.training.processes.placement import SharedPlacement, settle_split
+from headstart.training.state.checkpoint import CheckpointFolder
 
-# who waits here may wait for all that the leader does alone; a process that dies is seen at once
+T = TypeVar("T")
+
+# who waits here may wait for all that the main process does alone; a process that dies is seen at
+# once
 _WAIT = timedelta(days=30)
 _FAREWELL_SECONDS = 20.0
-_LAST_WORD_SECONDS = 2.0
-BUCKET_BYTES = 25 << 20  # DistributedDataParallel's
-
-# The loop has ended, or takes a step. The others are for weights that are split, where whatever one
-# process does with a whole network needs the pieces of all: begin a look at the validation split,
-# run one batch of it, give all pieces to the leader, keep the weights looked at as the best, save.
-Act = Literal["end", "step", "look", "forward", "whole", "keep", "save"]
-_ACTS: tuple[Act, ...] = get_args(Act)
+_LAST_MESSAGE_SECONDS = 2.0
 
 
-@dataclass(frozen=True)
-class Order:
-    """What all processes do next.
-
-    Attributes:
-        act: What to do.
-        num_steps: Steps of the run as it is planned now.
-        progress: Progress of the schedule, in [0, 1].
-        micro_batch_size: Samples a forward pass, where memory has run out somewhere.
-    """
-
-    act: Act
-    num_steps: int = 0
-    progress: float = 0.0
-    micro_batch_size: int | None = None
-
-
-class Team:
-    """This process among those that train together; ``launch.join`` makes it.
+class Several:
+    """This process among those that train together; ``launch.joined`` makes it.
 
     Args:
-        store: Carries the words.
-        rank: This process's number; 0 leads.
-        num: How many there are.
+        store: Carries the messages.
+        rank: This process's number; 0 is the main process.
+        size: How many there are.
         device: Where this process trains.
 
     Attributes:
@@ -74,62 +56,105 @@ class Team:
         own_stop: Says which signal this process has received, 0 for none.
     """
 
-    def __init__(self, store: Store, rank: int, num: int, device: torch.device) -> None:
-        self.rank, self.num, self.device = rank, num, device
+    def __init__(self, store: Store, rank: int, size: int, device: torch.device) -> None:
+        self.rank, self.size, self.device = rank, size, device
         self.stop_number: int | None = None
         self.own_stop: Callable[[], int] = lambda: 0
         self._store = store
-        self._num_words = 0
+        self._num_messages = 0
         self._pattern = 0
-        # words about steps never wait for a GPU
+        # what is said about steps never waits for a GPU
         self._host: dist.ProcessGroup = self.new_group()
 
     @property
-    def leads(self) -> bool:
-        """Whether this is the process that decides, looks and writes."""
+    def is_main(self) -> bool:
+        """Whether this is the process that decides, validates and writes."""
         return self.rank == 0
 
-    # Words ----------------------------------------------------------------------------------
+    @property
+    def num_local(self) -> int:
+        """How many of the processes run on this machine."""
+        return num_local_processes(self.size)
 
-    def say(self, kind: str, **fields: object) -> None:
-        """Tell the followers something; the leader does not wait for them."""
-        word = json.dumps({"kind": kind, **fields})
-        self._store.set(f"word/{self._num_words}", word)
-        self._num_words += 1
+    # Messages -------------------------------------------------------------------------------
 
-    def hear(self, *, seconds: float | None = None) -> dict[str, object] | None:
-        """Return the leader's next word, or None where none came in time.
+    def send(self, kind: str, **fields: object) -> None:
+        """Send the workers a message; the main process does not wait for them."""
+        message = json.dumps({"kind": kind, **fields})
+        self._store.set(f"message/{self._num_messages}", message)
+        self._num_messages += 1
+
+    def receive(self, *, seconds: float | None = None) -> dict[str, Any] | None:
+        """Return the main process's next message, or None where none came in time.
 
         Args:
-            seconds: How long to wait; None waits for as long as the leader lives.
+            seconds: How long to wait; None waits for as long as the main process lives.
 
         Raises:
-            ProcessLost: If the store has gone, and so the leader.
+            ProcessLost: If the store has gone, and so the main process.
         """
-        key, began = f"word/{self._num_words}", time.monotonic()
+        key, began = f"message/{self._num_messages}", time.monotonic()
         with self.noticing_loss():
             while not self._store.check([key]):
                 if seconds is not None and time.monotonic() - began > seconds:
                     return None
                 time.sleep(0.02)
-            found: dict[str, object] = json.loads(self._store.get(key))
-        self._num_words += 1
+            found: dict[str, Any] = json.loads(self._store.get(key))
+        self._num_messages += 1
         return found
 
-    def last_word(self) -> dict[str, object] | None:
-        """Return the word with which the leader ended, or None where it could not say one."""
+    def await_message(self, kind: str) -> dict[str, Any]:
+        """Return the main process's next message, where this process has nothing to do without it.
+
+        Args:
+            kind: What it must be.
+
+        Raises:
+            SystemExit: If the main process has ended instead, which it has told.
+            ProcessLost: If it has gone without a word.
+            HeadstartError: If it says something else: the two are at different places.
+        """
+        message = self.receive() or {}
+        if message["kind"] == "ended":
+            raise SystemExit(message["code"])
+        if message["kind"] != kind:
+            raise HeadstartError(
+                f"The main process says '{message['kind']}' and this one waits for '{kind}'; "
+                f"expected the same program everywhere. Start all processes with the same command "
+                f"and version."
+            )
+        return message
+
+    def last_message(self) -> dict[str, Any] | None:
+        """Return the message with which the main process ended; None where it could not send it."""
         found = None
         try:
-            while (word := self.hear(seconds=_LAST_WORD_SECONDS)) is not None:
-                found = word
-                if word["kind"] in ("done", "ended"):
+            while (message := self.receive(seconds=_LAST_MESSAGE_SECONDS)) is not None:
+                found = message
+                if message["kind"] in ("done", "ended"):
                     return found
         except ProcessLost:
             pass
         return None
 
+    def agree_on(self, compute: Callable[[], T]) -> T:
+        """Return what the main process computes, in every process.
+
+        Args:
+            compute: Called in the main process alone; gives something that JSON can hold.
+
+        Raises:
+            SystemExit: In a worker, if the main process has ended instead.
+        """
+        if not self.is_main:
+            found: T = self.await_message("value")["value"]
+            return found
+        value = compute()
+        self.send("value", value=value)
+        return value
+
     def leave(self, *, is_broken: bool = False) -> None:
-        """Take leave: followers say so, the leader waits a while until all have heard it.
+        """Take leave: workers say so, the main process waits a while until all have.
 
         Args:
             is_broken: Whether somebody has left already, so that nobody is waited for.
@@ -137,16 +162,53 @@ class Team:
         # first: whoever waits in the middle of a step must notice
         del self._host
         dist.destroy_process_group()
-        names = [f"left/{rank}" for rank in range(1, self.num)]
+        names = [f"left/{rank}" for rank in range(1, self.size)]
         with suppress(RuntimeError):  # somebody is gone already: whoever launched us knows
-            if not self.leads:
+            if not self.is_main:
                 self._store.set(f"left/{self.rank}", "")
             elif not is_broken:
                 self._store.wait(names, timedelta(seconds=_FAREWELL_SECONDS))
 
+    # Training -------------------------------------------------------------------------------
+
+    def settle_split(self, recipe: Recipe, learning_bytes: Callable[[], int]) -> Recipe:
+        """Return the recipe with whether the weights are split; see ``Company``.
+
+        Raises:
+            OptionError: If what was settled elsewhere cannot be done with split weights.
+        """
+        return settle_split(recipe, self.device, learning_bytes)
+
+    def place(
+        self,
+        module: nn.Module,
+        recipe: Recipe,
+        *,
+        checkpoints: CheckpointFolder | None,
+        example: Callable[[], Sequence[Tensor]],
+        name: str,
+    ) -> Placement:
+        """Lay a network on the processes, all of which call this at the same time.
+
+        See ``Company`` for the arguments.
+
+        Raises:
+            StartError: If the network is to be split and cannot be.
+        """
+        if not recipe.is_split:
+            return SharedPlacement(self, module, checkpoints)
+        from headstart.training.processes.shard_placement import ShardPlacement
+
+        return ShardPlacement(self, module, recipe, checkpoints, example(), name)
+
+    def broadcast_module(self, module: nn.Module) -> None:
+        """Set all parameters and buffers to the main process's, when all have come so far."""
+        self.barrier()
+        self.broadcast([*module.parameters(), *module.buffers()])
+
     # Steps ----------------------------------------------------------------------------------
 
-    def meet(self) -> None:
+    def barrier(self) -> None:
         """Wait until all processes have come so far, however long one may take.
 
         Raises:
@@ -155,29 +217,29 @@ class Team:
         with self.noticing_loss():
             _wait(dist.barrier(group=self._host, async_op=True))
 
-    def agree(self, order: Order) -> Order:
-        """Hand round one row of numbers before a step or another act; return the leader's will.
+    def agree(self, instruction: Instruction) -> Instruction:
+        """Hand round one row of numbers before a step or another act; return what all do.
 
         Args:
-            order: The leader's order. Of a follower's only the micro-batch size counts.
+            instruction: The main process's. Of a worker's only the micro-batch size counts.
 
         Returns:
-            The leader's order, with the smallest micro-batch size of all.
+            The main process's instruction, with the smallest micro-batch size of all.
 
         Raises:
             ProcessLost: If a process has left.
             HeadstartError: If the processes train different networks.
         """
         row = [
-            float(_ACTS.index(order.act)),
-            float(order.num_steps),
-            order.progress,
-            float(order.micro_batch_size or 0),
+            float(ACTS.index(instruction.act)),
+            float(instruction.num_steps),
+            instruction.progress,
+            float(instruction.micro_batch_size or 0),
             float(self.own_stop()),
             float(self._pattern),
         ]
         own = torch.tensor(row, dtype=torch.float64)
-        rows = [torch.empty_like(own) for _ in range(self.num)]
+        rows = [torch.empty_like(own) for _ in range(self.size)]
         with self.noticing_loss():
             work = dist.all_gather(rows, own, group=self._host, async_op=True)
             _wait(work)
@@ -191,47 +253,61 @@ class Team:
         sizes = [int(each[3]) for each in found if each[3]]
         act, num_steps, progress = found[0][:3]
         smallest = min(sizes) if sizes else None
-        return Order(_ACTS[int(act)], int(num_steps), progress, smallest)
+        return Instruction(ACTS[int(act)], int(num_steps), progress, smallest)
 
     def note_gradients(self, parameters: Sequence[Tensor]) -> None:
         """Remember which parameters have a gradient, for the next ``agree`` to compare."""
         self._pattern = zlib.crc32(bytes(p.grad is not None for p in parameters))
 
     @torch.no_grad()
-    def add_up(self, tensors: Sequence[Tensor], group: dist.ProcessGroup | None = None) -> None:
+    def all_reduce(self, tensors: Sequence[Tensor], group: dist.ProcessGroup | None = None) -> None:
         """Add up tensors over the processes, in place.
 
         Args:
             tensors: As many, and of the same shapes and types, in every process.
             group: Some of the processes; None for all.
         """
-        for bucket in buckets(_alike(tensors)):
-            flat = _flatten(bucket)
+        for bucket in buckets(sort_alike(tensors)):
+            flat = flatten(bucket)
             with self.noticing_loss():
                 dist.all_reduce(flat, group=group or self._group(flat))
-            _spread(flat, bucket)
+            spread(flat, bucket)
 
-    def begin_sum(self, tensor: Tensor) -> dist.Work:
+    def begin_all_reduce(self, tensor: Tensor) -> dist.Work:
         """Begin to add up a contiguous tensor over the processes, in place."""
         with self.noticing_loss():
             work = dist.all_reduce(tensor, group=self._group(tensor), async_op=True)
         assert work is not None
         return work
 
-    def finish_sum(self, work: dist.Work) -> None:
-        """Wait for a sum that was begun; on a GPU what is computed next waits, not the host."""
+    def finish_all_reduce(self, work: dist.Work) -> None:
+        """Wait for one that was begun; on a GPU what is computed next waits, not the host."""
         with self.noticing_loss():
             work.wait()
 
-    def send(self, tensors: Sequence[Tensor]) -> None:
-        """Give tensors to the followers, who know nothing of them; they call ``receive``."""
+    @torch.no_grad()
+    def broadcast(self, tensors: Sequence[Tensor]) -> None:
+        """Set tensors to what they are in the main process.
+
+        Args:
+            tensors: As many, and of the same shapes and types, in every process.
+        """
+        for bucket in buckets(sort_alike(tensor.detach() for tensor in tensors)):
+            flat = flatten(bucket)
+            with self.noticing_loss():
+                dist.broadcast(flat, 0, group=self._group(flat))
+            if not self.is_main:
+                spread(flat, bucket)
+
+    def send_tensors(self, tensors: Sequence[Tensor]) -> None:
+        """Send tensors to the workers, who know nothing of them; they call ``receive_tensors``."""
         kinds = [[str(t.dtype).removeprefix("torch."), list(t.shape)] for t in tensors]
         with self.noticing_loss():
             dist.broadcast_object_list([kinds], 0, group=self._host)
-        self.copy_from_leader(tensors)
+        self.broadcast(tensors)
 
-    def receive(self) -> list[Tensor]:
-        """Return the tensors that the leader sends."""
+    def receive_tensors(self) -> list[Tensor]:
+        """Return the tensors that the main process sends."""
         told: list[list[tuple[str, list[int]]]] = [[]]
         with self.noticing_loss():
             dist.broadcast_object_list(told, 0, group=self._host)
@@ -239,7 +315,7 @@ class Team:
             torch.empty(shape, dtype=getattr(torch, dtype), device=self.device)
             for dtype, shape in told[0]
         ]
-        self.copy_from_leader(tensors)
+        self.broadcast(tensors)
         return tensors
 
     def new_group(self) -> dist.ProcessGroup:
@@ -247,20 +323,6 @@ class Team:
         made = dist.new_group(backend="gloo", timeout=_WAIT)
         assert isinstance(made, dist.ProcessGroup)
         return made
-
-    @torch.no_grad()
-    def copy_from_leader(self, tensors: Sequence[Tensor]) -> None:
-        """Set tensors to what they are in the leading process.
-
-        Args:
-            tensors: As many, and of the same shapes and types, in every process.
-        """
-        for bucket in buckets(_alike(tensor.detach() for tensor in tensors)):
-            flat = _flatten(bucket)
-            with self.noticing_loss():
-                dist.broadcast(flat, 0, group=self._group(flat))
-            if not self.leads:
-                _spread(flat, bucket)
 
     def _group(self, tensor: Tensor) -> dist.ProcessGroup | None:
         return self._host if tensor.device.type == "cpu" else None
@@ -278,7 +340,7 @@ class Team:
             if is_out_of_memory(error):
                 raise
             raise ProcessLost(
-                f"Another of the {self.num} processes that train together has left "
+                f"Another of the {self.size} processes that train together has left "
                 f"({first_line(error)}); expected all of them to stay. Its own message says why; "
                 f"the newest checkpoint is intact. Go on with --resume, or let torchrun "
                 f"--max-restarts do it."
@@ -293,40 +355,3 @@ def _wait(work: dist.Work | None) -> None:
         time.sleep(pause)
         pause = min(0.01, pause * 1.1)
     work.wait()
-
-
-def buckets(tensors: Iterable[Tensor], first_bytes: int = BUCKET_BYTES) -> Iterator[list[Tensor]]:
-    """Yield neighbours of one type and device, closed when they have reached a size.
-
-    Args:
-        tensors: In the order in which they travel.
-        first_bytes: Size of the first one.
-    """
-    most = first_bytes
-    for _, alike in groupby(tensors, key=lambda tensor: (tensor.dtype, tensor.device)):
-        some: list[Tensor] = []
-        num_bytes = 0
-        for tensor in alike:
-            some.append(tensor)
-            num_bytes += tensor.nbytes
-            if num_bytes >= most:
-                yield some
-                some, num_bytes, most = [], 0, BUCKET_BYTES
-        if some:
-            yield some
-
-
-def _alike(tensors: Iterable[Tensor]) -> list[Tensor]:
-    """Return tensors with those of one type and device together."""
-    return sorted(tensors, key=lambda tensor: (str(tensor.dtype), str(tensor.device)))
-
-
-def _flatten(bucket: Sequence[Tensor]) -> Tensor:
-    return torch.cat([tensor.reshape(-1) for tensor in bucket])
-
-
-def _spread(flat: Tensor, bucket: Sequence[Tensor]) -> None:
-    """Copy a flat bucket back to where it came from."""
-    parts = torch.split(flat, [tensor.numel() for tensor in bucket])
-    for tensor, part in zip(bucket, parts, strict=True):
-        tensor.copy_(part.view(tensor.shape))

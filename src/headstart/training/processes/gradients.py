@@ -1,4 +1,4 @@
-"""Gradients that are added up over processes while the backward pass is still at work.
+"""Gradients that are all-reduced over processes while the backward pass is still at work.
 
 As ``DistributedDataParallel`` does it (Li et al., VLDB 2020, section 3.2): gradients lie in flat
 buckets, in the order in which a backward pass is likely to finish them, and a bucket travels when
@@ -11,27 +11,34 @@ whatever befalls one.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from headstart.training.processes.company import Team, buckets
+from headstart.training.processes.buckets import buckets
+
+if TYPE_CHECKING:
+    from headstart.training.processes.company import Several
 
 _FIRST_BYTES = 1 << 20  # DistributedDataParallel's: small, so that something travels early
 
 
-class GradientSum:
-    """The sum of all processes' gradients, step by step.
+class GradientReducer:
+    """All-reduces the gradients of all processes, step by step.
 
     Args:
-        team: The processes.
+        company: The processes.
         module: What learns; the same in every process.
         optimizer: Over its parameters; what has no state in it has got no gradient so far.
     """
 
-    def __init__(self, team: Team, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        self._team, self._optimizer = team, optimizer
+    def __init__(
+        self, company: Several, module: nn.Module, optimizer: torch.optim.Optimizer
+    ) -> None:
+        self._company, self._optimizer = company, optimizer
         held = {p for group in optimizer.param_groups for p in group["params"]}
         # a backward pass ends where the forward pass began
         self._parameters = [p for p in reversed(list(module.parameters())) if p in held]
@@ -73,12 +80,12 @@ class GradientSum:
         # what is filled only here finds room: the activations of the pass are gone
         while self._num_sent < len(self._buckets):
             self._send_next()
-        told = self._team.begin_sum(loss)
+        told = self._company.begin_all_reduce(loss)
         for bucket in self._buckets:
-            bucket.finish(self._team)
+            bucket.finish(self._company)
         self._num_sent = 0
-        self._team.finish_sum(told)
-        self._team.note_gradients(self._parameters)
+        self._company.finish_all_reduce(told)
+        self._company.note_gradients(self._parameters)
 
     def close(self) -> None:
         """No longer listen to backward passes."""
@@ -97,7 +104,7 @@ class GradientSum:
 
     @torch.no_grad()
     def _send_next(self) -> None:
-        self._buckets[self._num_sent].send(self._team)
+        self._buckets[self._num_sent].send(self._company)
         self._num_sent += 1
 
     def _arrange(self) -> None:
@@ -146,7 +153,7 @@ class _Bucket:
         """Whether nothing is missing of what is waited for."""
         return self.is_waited and not self.num_missing
 
-    def send(self, team: Team) -> None:
+    def send(self, company: Several) -> None:
         """Put the gradients together, where they stay from now on, and begin to add them up."""
         first = self.parameters[0]
         size = sum(p.numel() for p in self.parameters)
@@ -164,12 +171,12 @@ class _Bucket:
             torch._foreach_copy_([place for _, place in self._sums], gradients)
         for parameter, place in self._sums:
             parameter.grad = place
-        self._work = team.begin_sum(flat)
+        self._work = company.begin_all_reduce(flat)
 
-    def finish(self, team: Team) -> None:
+    def finish(self, company: Several) -> None:
         """Wait for the sums; they are the gradients, whatever another backward pass has left."""
         assert self._work is not None
-        team.finish_sum(self._work)
+        company.finish_all_reduce(self._work)
         for parameter, place in self._sums:
             parameter.grad = place
         self._sums, self._work = [], None

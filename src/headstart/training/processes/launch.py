@@ -1,13 +1,15 @@
-"""How several processes meet: what a launcher has told each, and which device is its own.
+"""How several processes meet and part: what a launcher has told each, which device is its own.
 
 A launcher such as torchrun says it in the environment; nothing else is read. What the processes do
-once they have met is in ``distributed.py``.
+once they have met is in ``company.py``.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 import torch
@@ -15,16 +17,56 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
-from headstart.errors import DeviceError, OptionError, first_line
+from headstart.errors import DeviceError, HeadstartError, OptionError, ProcessLost, first_line
 from headstart.training.machine.device import choose_device
-from headstart.training.processes.company import Team
+from headstart.training.processes.company import Several
+from headstart.training.processes.environment import read_number
 
 _VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _MEET = timedelta(minutes=10)
 _runs = itertools.count()
 
 
-def join(device: str) -> Team:
+@contextmanager
+def joined(device: str) -> Iterator[Several]:
+    """Train with the other processes inside the block; an error ends all of them.
+
+    Where the main process has an error, the workers are told its exit code and say nothing; an
+    error of a worker says which one it is.
+
+    Args:
+        device: As for ``join``.
+
+    Raises:
+        OptionError: If the launcher's variables make no sense.
+        DeviceError: If there is no device for this process, or the others do not come.
+    """
+    company = join(device)
+    is_broken = False
+    try:
+        yield company
+    except HeadstartError as error:
+        is_broken = isinstance(error, ProcessLost)
+        if company.is_main:
+            _dismiss(company, error.exit_code)
+        else:
+            error.args = (f"Process {company.rank} of {company.size}: {error}", *error.args[1:])
+        raise
+    except BaseException:
+        if company.is_main:
+            _dismiss(company, 1)
+        raise
+    finally:
+        company.leave(is_broken=is_broken)
+
+
+def _dismiss(company: Several, code: int) -> None:
+    """Tell the workers that it is over, if the store that carries messages is still there."""
+    with suppress(RuntimeError):
+        company.send("ended", code=code)
+
+
+def join(device: str) -> Several:
     """Meet the other processes that the launcher has started.
 
     Args:
@@ -41,7 +83,7 @@ def join(device: str) -> Team:
             f"{'is' if len(missing) == 1 else 'are'} not set; expected all of "
             f"{', '.join(_VARIABLES)}. Start with torchrun, which sets them."
         )
-    rank, num = _number("RANK"), _number("WORLD_SIZE")
+    rank, num = read_number("RANK"), read_number("WORLD_SIZE")
     if rank >= num:
         raise OptionError(
             f"RANK is {rank} and WORLD_SIZE {num}; expected a rank from 0 to {num - 1}. Start with "
@@ -63,7 +105,7 @@ def join(device: str) -> Team:
             timeout=_MEET,
             device_id=target if is_cuda else None,
         )
-        return Team(store, rank, num, target)
+        return Several(store, rank, num, target)
     except RuntimeError as error:
         where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise DeviceError(
@@ -90,7 +132,7 @@ def own_device(name: str) -> torch.device:
             f"device is '{name}' and several processes train together; expected auto, cuda or cpu: "
             f"each process takes the GPU of its own number. Change --device."
         )
-    local = _number("LOCAL_RANK") if os.environ.get("LOCAL_RANK") else _number("RANK")
+    local = read_number("LOCAL_RANK" if os.environ.get("LOCAL_RANK") else "RANK")
     if local >= torch.cuda.device_count():
         raise DeviceError(
             f"Process {local} of this machine has no GPU of its own ({torch.cuda.device_count()} "
@@ -99,22 +141,3 @@ def own_device(name: str) -> torch.device:
     device = torch.device("cuda", local)
     torch.cuda.set_device(device)
     return device
-
-
-def num_local_processes(num: int) -> int:
-    """Return how many of the processes run on this machine.
-
-    Args:
-        num: How many there are; all of them where the launcher does not say.
-    """
-    return max(1, _number("LOCAL_WORLD_SIZE")) if os.environ.get("LOCAL_WORLD_SIZE") else num
-
-
-def _number(name: str) -> int:
-    said = os.environ.get(name, "")
-    if not said.isdigit():
-        raise OptionError(
-            f"{name} is '{said}'; expected a whole number from 0 on. Start with torchrun, which "
-            f"sets it."
-        )
-    return int(said)

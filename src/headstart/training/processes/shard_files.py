@@ -13,8 +13,7 @@ group of processes of its own. All must be able to write to, and read from, the 
 from __future__ import annotations
 
 import shutil
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,19 +21,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.hf_storage import (
-    HuggingFaceStorageReader,
-    HuggingFaceStorageWriter,
-)
-from torch.distributed.checkpoint.metadata import TensorStorageMetadata
-from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
 from torch.distributed.checkpoint.state_dict_saver import save
-from torch.distributed.tensor import DTensor
 
 from headstart.errors import RunFolderError
-from headstart.training.processes.sharding import Shards
+from headstart.training.processes.shards import Shards
 from headstart.training.state.average import own_piece
 from headstart.training.state.checkpoint import CheckpointFolder, digest_file
+from headstart.training.state.pieces import read_pieces
 from headstart.training.state.tensor_file import TensorFile
 
 
@@ -50,49 +44,42 @@ class ShardFolder(CheckpointFolder):
 
     def __init__(self, path: Path, shards: Shards) -> None:
         super().__init__(path)
-        self.shards, self.team = shards, shards.team
-        self._group = shards.team.new_group()
+        self.shards, self.company = shards, shards.company
+        self._group = shards.company.new_group()
 
     def write(self, step: int, tensors: TensorFile, state: bytes) -> None:
-        """Write this process's pieces; when all have, the leader makes it a checkpoint.
+        """Write this process's pieces; when all have, the main process makes it a checkpoint.
 
         Args:
             step: The optimizer step.
             tensors: Copies of the pieces; nobody may fill it again before this returns.
-            state: JSON; the leader's counts.
+            state: JSON; the main process's counts.
 
         Raises:
             FileExistsError: If this step was saved before.
             RunFolderError: If any process cannot write; older checkpoints are untouched.
             ProcessLost: If another process has left.
         """
-        team, final = self.team, self.final(step)
+        company, final = self.company, self.final(step)
         partial = self.path / f".tmp-{final.name}-shards"  # a name that all know
         try:
-            with self._telling(step, tensors.num_bytes * team.num):
+            with self._telling(step, tensors.num_bytes * company.size):
                 writer = HuggingFaceStorageWriter(str(partial), save_distributed=True)
                 pieces = self.shards.described(tensors.tensors)
                 save(pieces, storage_writer=writer, process_group=self._group)
-                names = partial.glob(f"shard-{team.rank + 1:05d}-*.safetensors")
+                names = partial.glob(f"shard-{company.rank + 1:05d}-*.safetensors")
                 own = {path.name: digest_file(path) for path in names}
                 all_files = self._gather(own)
-                if team.leads:
+                if company.is_main:
                     self.seal(partial, final, all_files, state)
         except BaseException:
-            if team.leads:
+            if company.is_main:
                 shutil.rmtree(partial, ignore_errors=True)
             raise
 
     def newest_step(self) -> int | None:
-        """Return the step of the newest checkpoint that the leader has verified, or None."""
-        if self.team.leads:
-            step = super().newest_step()
-            self.team.say("checkpoint", step=step)
-            return step
-        word = self.team.hear() or {}
-        found = word["step"]
-        assert found is None or isinstance(found, int)
-        return found
+        """Return the step of the newest checkpoint that the main process has verified, or None."""
+        return self.company.agree_on(super().newest_step)
 
     def read_tensors(self, folder: Path) -> dict[str, Tensor]:
         """Return this process's pieces, whoever wrote the checkpoint."""
@@ -112,10 +99,10 @@ class ShardFolder(CheckpointFolder):
             ) from error
 
     def _gather(self, own: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
-        """Return the entries of all processes' files, in the process that leads."""
+        """Return the entries of all processes' files, in the main process."""
         found: list[dict[str, dict[str, object]]] | None = None
-        if self.team.leads:
-            found = [{} for _ in range(self.team.num)]
+        if self.company.is_main:
+            found = [{} for _ in range(self.company.size)]
         dist.gather_object(own, found, 0, group=self._group)
         return {name: entry for each in found or [] for name, entry in each.items()}
 
@@ -128,7 +115,7 @@ class ShardFolder(CheckpointFolder):
             ProcessLost: If another process has left.
         """
         try:
-            with self.team.noticing_loss():
+            with self.company.noticing_loss():
                 yield
         except CheckpointException as error:
             rank, (first, _) = min(error.failures.items())
@@ -136,27 +123,3 @@ class ShardFolder(CheckpointFolder):
             raise self.unwritten(step, why, num_bytes) from error
         except OSError as error:
             raise self.unwritten(step, error.strerror or str(error), num_bytes) from error
-
-
-def read_pieces(
-    folder: Path, place: Callable[[str, torch.Size], Tensor | None]
-) -> dict[str, Tensor]:
-    """Return the tensors in the safetensors files of a folder, whole or what is wanted of them.
-
-    Args:
-        folder: The checkpoint of one step.
-        place: A tensor's name and shape to where its piece goes, a ``DTensor``; None for a tensor
-            that is wanted whole.
-    """
-    reader = HuggingFaceStorageReader(str(folder))
-    wanted: dict[str, Tensor] = {}
-    for key, about in reader.read_metadata().state_dict_metadata.items():
-        assert isinstance(about, TensorStorageMetadata)
-        found = place(key, about.size)
-        wanted[key] = torch.empty(about.size) if found is None else found
-        wanted[key] = wanted[key].to(about.properties.dtype)
-    with warnings.catch_warnings():
-        # it warns that it is alone where there is no group of processes: that is meant
-        warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)
-        load(wanted, storage_reader=reader, no_dist=True)
-    return {key: own_piece(t) if isinstance(t, DTensor) else t for key, t in wanted.items()}

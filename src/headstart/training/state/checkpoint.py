@@ -7,7 +7,7 @@ overwritten. The newest one (by its step, whatever the clocks say) whose manifes
 a damaged one is named and stepped over.
 
 Writing in the background is ``writer.py``'s business; files in which several processes have put
-their pieces of split weights are ``shard_files.py``'s, and are read here as a whole.
+their pieces of split weights are read here as a whole, by ``pieces.py``.
 
 All tensors that resuming needs lie in it under one name each. Prefixes: ``model`` (parameters that
 learn, and buffers), ``optimizer``, ``average``, ``best``. Frozen parameters are the start's and are
@@ -157,7 +157,7 @@ class CheckpointFolder:
         file = folder / "tensors.safetensors"
         if file.exists():
             return load_file(str(file))
-        from headstart.training.processes.shard_files import read_pieces
+        from headstart.training.state.pieces import read_pieces
 
         return read_pieces(folder, lambda name, size: None)
 

@@ -1,4 +1,4 @@
-"""A process that follows builds the model that the leader has told it of."""
+"""A worker builds the model that the main process has told it of."""
 
 from types import SimpleNamespace
 
@@ -10,9 +10,10 @@ from headstart.data import load
 from headstart.starts import find_start
 from headstart.training.options.recipe import Wishes
 from headstart.tuning.budget import Clock
+from headstart.tuning.messages import send_setup
 from headstart.tuning.setup import set_up
 from headstart.tuning.texts import TextStock
-from headstart.tuning.worker import Follower, tell_bench
+from headstart.tuning.worker import Worker
 
 CPU = torch.device("cpu")
 
@@ -28,22 +29,22 @@ def texts():
 
 
 def told(bench):
-    """Return what the leader says of a bench."""
-    heard = []
-    team = SimpleNamespace(num=2, say=lambda kind, **word: heard.append(word))
-    tell_bench(team, bench)
-    return heard[0]
+    """Return what the main process says of a bench."""
+    received = []
+    company = SimpleNamespace(size=2, send=lambda kind, **message: received.append(message))
+    send_setup(company, bench)
+    return received[0]
 
 
-def test_a_follower_learns_from_the_texts_that_the_leader_learned_from():
+def test_a_worker_learns_from_the_texts_that_the_main_process_learned_from():
     dataset, start = texts(), find_start("scratch/tfidf")
     stock = TextStock(dataset, Clock(None), seed=0, limits={start.address: 20})
     words = {"size": None, "device": CPU, "seed": 0}
     bench = set_up(dataset, start, "head", Wishes(), texts=stock, **words)
     whole = set_up(dataset, start, "head", Wishes(), **words)
-    follower = Follower(SimpleNamespace(device=CPU), dataset, lambda: (None, None), None)
-    follower.build(told(bench))
-    theirs, own, all_texts = (b.model.encoder.files() for b in (follower._bench, bench, whole))
+    worker = Worker(SimpleNamespace(device=CPU), dataset, lambda: (None, None), None)
+    worker.build(told(bench))
+    theirs, own, all_texts = (b.model.encoder.files() for b in (worker._bench, bench, whole))
     assert theirs == own != all_texts
 
 
@@ -55,13 +56,13 @@ def test_a_follower_learns_from_the_texts_that_the_leader_learned_from():
         (texts, "scratch/tfidf", "head"),
     ],
 )
-def test_a_follower_builds_a_start_that_has_few_layers_or_none(data, start, strategy):
+def test_a_worker_builds_a_start_that_has_few_layers_or_none(data, start, strategy):
     dataset = data()
     bench = set_up(dataset, find_start(start), strategy, Wishes(), size=None, device=CPU, seed=0)
-    follower = Follower(SimpleNamespace(device=CPU), dataset, lambda: (None, None), None)
-    follower.build(told(bench))
-    assert follower._bench.recipe == bench.recipe
-    theirs = follower._bench.model.state_dict()
+    worker = Worker(SimpleNamespace(device=CPU), dataset, lambda: (None, None), None)
+    worker.build(told(bench))
+    assert worker._bench.recipe == bench.recipe
+    theirs = worker._bench.model.state_dict()
     assert {n: t.shape for n, t in theirs.items()} == {
         n: t.shape for n, t in bench.model.state_dict().items()
     }

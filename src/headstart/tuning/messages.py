@@ -1,0 +1,54 @@
+"""What the main process tells the workers of a fine-tuning, in this order; ``worker`` receives it.
+
+Where a process is alone nobody receives any of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headstart.events import emit
+
+if TYPE_CHECKING:
+    from headstart.training.company import Company
+    from headstart.tuning.phases import Opened
+    from headstart.tuning.setup import Bench
+
+
+def send_setup(company: Company, bench: Bench) -> None:
+    """Tell the workers which model to build."""
+    if company.size > 1:
+        why = "so many were started; each takes its share of every step"
+        emit("choice", name="processes", value=company.size, why=why)
+    company.send(
+        "setup",
+        start=bench.model.encoder.start.address,
+        size=bench.size,
+        recipe=asdict(bench.recipe),
+        text_limits=bench.texts.limits if bench.texts else None,
+    )
+
+
+def send_train(company: Company, limit: int | None) -> None:
+    """Tell the workers how many samples to prepare, which lie in the cache now."""
+    company.send("train", limit=limit)
+
+
+def send_loop(company: Company, bench: Bench, state: Path | None) -> None:
+    """Tell the workers that the loop begins, and give them the model as it stands.
+
+    Args:
+        company: The processes.
+        bench: The model and its recipe.
+        state: Where checkpoints are kept; None keeps none.
+    """
+    where = str(state.absolute()) if state else None
+    company.send("loop", recipe=asdict(bench.recipe), state=where)
+    company.broadcast_module(bench.model)
+
+
+def send_phase(company: Company, opened: Opened) -> None:
+    """Tell the workers how the phase is trained that the loop enters now."""
+    company.send("phase", views=opened.views, is_cut=opened.is_cut)
