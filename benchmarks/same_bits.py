@@ -34,6 +34,8 @@ CASES = str(HERE / "same_bits_cases.py")
 SIDES = ("before", "after")
 SHOWN = 3  # differences of one kind that are printed of a case
 WIDTH = 70  # of a value that is printed
+TAIL = 8  # lines of a failed case's output that are printed
+TOLD = 60  # lines of information
 LIMIT_SECONDS = 300  # of one case
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 MISSING = "(missing)"
@@ -44,16 +46,19 @@ class Difference:
     """One value that is not the same.
 
     Attributes:
-        field: Where it stands in the record of the case: ``metrics.test.num_items``.
+        field: Where it stands in the record of the case: ``metrics.test.num_items``; or what went
+            wrong, where there are no values.
         before: What it was, as JSON.
         after: What it is.
     """
 
     field: str
-    before: str
-    after: str
+    before: str = ""
+    after: str = ""
 
     def __str__(self) -> str:
+        if not self.before and not self.after:
+            return self.field
         return f"{self.field}: {_short(self.before)} -> {_short(self.after)}"
 
 
@@ -120,30 +125,28 @@ def compare(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> V
     verdict = Verdict(name, note=before.get("note", ""))
     for side, record in zip(SIDES, (before, after), strict=True):
         if failed := record.get("failed"):
-            verdict.failures.append(Difference(f"{side} failed", "", failed))
+            verdict.failures.append(Difference(f"{side} failed: {failed}"))
         verdict.skipped = record.get("skipped", verdict.skipped)
         for claim, holds in record.get("must", {}).items():
             if not holds:
-                verdict.failures.append(Difference(f"{side}: {claim}", "true", "false"))
+                verdict.failures.append(Difference(f"{side}: not so: {claim}"))
     if verdict.failures or verdict.skipped:
         return verdict
     verdict.failures += _compare_weights(before, after)
     old, new = (dict(flatten(_without_weights(record))) for record in (before, after))
-    for place in old:
-        if old[place] == new.get(place):
+    for place in dict.fromkeys([*old, *new]):
+        found = Difference(place, old.get(place, MISSING), new.get(place, MISSING))
+        if found.before == found.after:
             verdict.num_equal += 1
-            continue
-        found = Difference(place, old[place], new.get(place, MISSING))
-        (verdict.told if place.startswith("told.") else verdict.failures).append(found)
-    for place in new.keys() - old.keys():
-        is_report = place.startswith("told.")
-        if is_report:
-            verdict.told.append(Difference(place, MISSING, new[place]))
+        elif place.startswith("told."):
+            verdict.told.append(found)
+        elif place in old:
+            verdict.failures.append(found)
         else:
             verdict.added.append(place)
     verdict.num_equal += len(before.get("weights", {}))
     if not verdict.num_equal:
-        verdict.failures.append(Difference("nothing was compared", "", ""))
+        verdict.failures.append(Difference("nothing was compared"))
     return verdict
 
 
@@ -226,8 +229,8 @@ def run_case(name: str, checkout: Path, folder: Path, data: Path) -> tuple[dict[
             code = f"nothing after {LIMIT_SECONDS} s"
     seconds = time.monotonic() - began
     if code != 0:
-        last = (folder / "said").read_text(errors="replace").strip().splitlines()[-1:]
-        return {"failed": f"{code}: {' '.join(last)} (all of it in {folder / 'said'})"}, seconds
+        last = (folder / "said").read_text(errors="replace").strip().splitlines()[-TAIL:]
+        return {"failed": "\n    ".join([f"exit code {code}", *last])}, seconds
     record: dict[str, Any] = json.loads((folder / "record.json").read_text())
     if not Path(record["headstart"]).is_relative_to(source):
         record["failed"] = f"ran {record['headstart']}, not what is in {source}"
@@ -281,24 +284,29 @@ def _first_of_each(differences: Iterable[Difference]) -> Iterator[str]:
 
 
 def tell_apart(verdicts: Sequence[Verdict]) -> None:
-    """Print what runs tell differently of themselves; the same of several cases is one line."""
+    """Print what runs tell differently of themselves; the same of several cases is one line.
+
+    Left out is what other figures bring with them.
+    """
     told: dict[str, list[str]] = {}
     for verdict in verdicts:
-        for found in verdict.told:
+        for found in verdict.told if verdict.word == "same" else ():
             told.setdefault(str(found).removeprefix("told."), []).append(verdict.name)
         for part in dict.fromkeys(place.split(".")[0] for place in verdict.added):
             number = sum(place.split(".")[0] == part for place in verdict.added)
             told.setdefault(f"{part}: {number} more fields", []).append(verdict.name)
     if told:
         print("\nFor information, what is told differently and fails nothing:")
-    for line, names in told.items():
+    for line, names in list(told.items())[:TOLD]:
         print(f"  {line}  ({names[0] if len(names) == 1 else f'{len(names)} cases'})")
+    if len(told) > TOLD:
+        print(f"  … and {len(told) - TOLD} more; both records lie in the folder of --keep")
 
 
 def main() -> int:
     options = _read_options()
     named = subprocess.run(
-        [sys.executable, CASES, "--names"],
+        [sys.executable, CASES],
         env={**os.environ, "PYTHONPATH": str(options.before.resolve() / "src")},
         check=True,
         capture_output=True,

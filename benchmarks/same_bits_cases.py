@@ -3,7 +3,7 @@
     python benchmarks/same_bits_cases.py CASE DATA_FOLDER
 
 runs one in the working folder, with whatever headstart PYTHONPATH names, and leaves ``record.json``
-there. ``--names`` lists them.
+there. Without a case it lists them.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def run_as_start(folder: Path) -> Record:
     """Fine-tune from a finished run, on other data."""
     options = {**STEPS, "device": "cpu"}
     hs.finetune("digits-8x8", start="scratch/simple-cnn", out="first", **options)
-    return trained(sources.two_digits, folder, start="first", strategy="lp-ft", **options)
+    return trained(sources.two_digits, folder, start="first", strategy="full", **options)
 
 
 def coefficients(folder: Path) -> Record:
@@ -259,15 +259,22 @@ CASES: dict[str, Case] = {
         cached, sources.photos, start=LITE, strategy="last-n", views=2, **STEPS, **SMALL
     ),
     "lite0-last-n-uncached": steps(sources.photos, LITE, "last-n", views=0, **SMALL),
+    "lite0-gradual": steps(sources.photos, LITE, "gradual", views=2, **SMALL),
     "lite0-lp-ft": steps(sources.photos, LITE, "lp-ft", exports=True, **SMALL),
     "lite0-flowers": steps(sources.flowers, LITE, "lp-ft", **SMALL),
     "minilm-head": solved(sources.topics, MINILM),
     "minilm-lp-ft": steps(sources.topics, MINILM, "lp-ft", exports=True, **SHORT),
     "minilm-lora": steps(sources.topics, MINILM, "lora", exports=True, **SHORT),
     "minilm-last-n": partial(
-        cached, sources.topics, start=MINILM, strategy="last-n", **STEPS, **SHORT
+        cached,
+        sources.topics,
+        start=MINILM,
+        strategy="last-n",
+        learning_rate=2e-5,
+        **STEPS,
+        **SHORT,
     ),
-    "minilm-reviews": steps(sources.reviews, MINILM, "lp-ft", **SHORT),
+    "minilm-reviews": steps(sources.reviews, MINILM, "lp-ft", learning_rate=2e-5, **SHORT),
     "bert-tiny-full": steps(sources.topics_file, BERT, **SHORT),
     "tfidf": solved(sources.topics_file, TFIDF),
     "linear-head": solved(sources.wines, LINEAR),
@@ -321,7 +328,7 @@ CASES: dict[str, Case] = {
 
 
 def main() -> None:
-    if sys.argv[1:] == ["--names"]:
+    if not sys.argv[1:]:
         print("\n".join(CASES))
         return
     name, folder = sys.argv[1], Path(sys.argv[2])

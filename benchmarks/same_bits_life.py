@@ -30,6 +30,9 @@ def _checkpoints(folder: Path) -> set[str]:
 
 
 def main() -> int:
+    if not sys.argv[1:]:
+        print(__doc__)
+        return 0
     fate = json.loads(sys.argv[1])
     state, number = Path(fate["state"]), fate["signal"]
     before, due = _checkpoints(state), None

@@ -83,12 +83,17 @@ def folder_record(run: Path) -> Record:
     read["data"]["split_ids"] = sha256(json.dumps(ids).encode()).hexdigest()[:16]
     for changing in ("machine", "launch"):
         read["options"].pop(changing, None)
-    return {
+    found = {
         "weights": weights(run),
         "metrics": without_seconds(read["metrics"]),
         "predictions": pq.read_table(run / "predictions.parquet").to_pydict(),
         "told": {name: without_seconds(read[name]) for name in ("options", "data", "model")},
     }
+    if (read["options"].get("training") or {}).get("best_step") == 0:
+        found["note"] = (
+            "the weights of step 0 were the best: the last ones show in the losses alone"
+        )
+    return found
 
 
 _JSON_FILES = ("metrics", "options", "data", "model")
