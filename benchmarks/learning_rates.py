@@ -25,7 +25,6 @@ import torch
 from timing import markdown_table
 
 import headstart as hs
-from headstart.evaluation import predictions_of
 from headstart.model import model_outputs, run_batches
 from headstart.starts import find_start
 from headstart.training.options.defaults import DEFAULTS
@@ -104,7 +103,7 @@ def measure(
     )
     seconds = time.perf_counter() - began
     scores = [
-        float((predictions_of(data.schema, model_outputs(bench.model, x)) == s.targets).mean())
+        float((bench.model.task.decisions(model_outputs(bench.model, x)) == s.targets).mean())
         for x, s in ((tuned.val_logits, val), (run_batches(bench.model, test, bench.model), test))
     ]
     return Measured(bench.recipe.learning_rate, *scores, seconds, chosen)

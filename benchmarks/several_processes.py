@@ -36,7 +36,7 @@ from timing import (
 from torch import Tensor, nn
 
 from headstart.data import Pixels, load
-from headstart.objectives import task_loss
+from headstart.objectives import Wanted, task_loss
 from headstart.recipes.processes import company_of
 from headstart.starts import find_start
 from headstart.training.company import Company
@@ -103,7 +103,7 @@ def _seconds_in(company: Company, bench: Bench, inputs: Inputs, num_steps: int) 
 
     def compute_loss(batch: object) -> Tensor:
         ends.append(time.perf_counter())
-        return task_loss("classification", model(*batch.inputs), batch.targets)  # type: ignore[attr-defined]
+        return task_loss("classification", model(*batch.inputs), Wanted(batch.targets))  # type: ignore[attr-defined]
 
     hooks = Hooks(
         batches=feed.batches,
@@ -157,7 +157,7 @@ def plain_seconds(bench: Bench, inputs: Inputs, num_steps: int, side: str) -> fl
         images = images.contiguous(memory_format=torch.channels_last).float() / 255
         targets = torch.from_numpy(inputs.targets[places])
         ends.append(time.perf_counter())
-        loss = task_loss("classification", model(images), targets)
+        loss = task_loss("classification", model(images), Wanted(targets))
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()

@@ -28,7 +28,7 @@ from timing import count_cores, describe_machine, markdown_table
 
 from headstart.data import Pixels, load
 from headstart.model import Model
-from headstart.objectives import task_loss
+from headstart.objectives import Wanted, task_loss
 from headstart.starts import find_start
 from headstart.training.batches.sample_feed import SampleFeed
 from headstart.training.loop import Check, Hooks, LoopOptions, train
@@ -135,7 +135,7 @@ def optimizer_of(bench: Bench) -> torch.optim.Optimizer:
 
 def loss_of(model: Model, inputs: tuple[torch.Tensor, ...], targets: torch.Tensor) -> torch.Tensor:
     """Return the loss of a batch."""
-    return task_loss("classification", model(*inputs), targets)
+    return task_loss("classification", model(*inputs), Wanted(targets))
 
 
 def main(argv: list[str]) -> None:

@@ -130,7 +130,7 @@ def _said(found: Import) -> str:
 
 def test_every_room_stands_in_the_table_of_floors_and_exists() -> None:
     assert {_room(module) for module in MODULES} == set(FLOOR_OF)
-    assert FLOORS[1] == {"types", "tensors", "errors", "events", "extras"}
+    assert FLOORS[1] == {"types", "tensors", "errors", "events", "extras", "cells"}
     assert FLOOR_OF["errors"] < FLOOR_OF["data"] < FLOOR_OF["ranking"] < FLOOR_OF["recipes"]
     assert FLOOR_OF["recipes"] < FLOOR_OF["__init__"] < FLOOR_OF["cli"]
 
@@ -387,6 +387,28 @@ def test_forbidden_calls_are_found(text: str) -> None:
 
 def test_allowed_code_is_not_found() -> None:
     assert not _find_forbidden("model.eval()  # eval(x)\nsay('exec(x)')\nretrieval(x)")
+
+
+# Words that are known in one room alone ---------------------------------------------------------
+
+# Who may name a task: its own room, the losses, and data, which decides what nobody has said.
+TASK_WORDS = {"classification", "multi-label", "regression"}
+TASK_OBJECTS = {"CLASSIFICATION", "MULTI_LABEL", "REGRESSION"}
+TASK_PLACES = {"objectives.supervised"}
+DECIDING_ROOM = "data"
+
+
+def test_tasks_are_named_in_their_room_alone() -> None:
+    offenders = []
+    for module, tree in TREES.items():
+        if _room(module) == "tasks" or module in TASK_PLACES:
+            continue
+        for node in ast.walk(tree):
+            is_word = isinstance(node, ast.Constant) and node.value in TASK_WORDS
+            is_object = isinstance(node, ast.Name) and node.id in TASK_OBJECTS
+            if is_word or (is_object and _room(module) != DECIDING_ROOM):
+                offenders.append(f"{MODULES[module].relative_to(ROOT)}:{node.lineno}")
+    assert not offenders, f"{offenders} name a task; ask it instead (headstart.tasks.Task)"
 
 
 # Public names -----------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ class Kind:
 
     Attributes:
         types: Of int, float, bool, str and Path, those the annotation names.
-        choices: Values of its ``Literal``.
+        choices: Values of its ``Literal``, or what the function says that it is ``Annotated`` with.
         is_list: Several values, separated by spaces or commas.
         allows_none: Whether ``none`` may be written.
     """
@@ -271,6 +271,8 @@ def read_kind(annotation: object, scope: Mapping[str, object]) -> Kind | None:
         origin, arguments = typing.get_origin(member), typing.get_args(member)
         if origin is typing.Literal:
             choices += arguments
+        elif origin is typing.Annotated:  # with the function that knows what there is
+            choices += arguments[1]()
         elif isinstance(origin, type) and issubclass(origin, Iterable) and arguments:
             elements = read_kind(arguments[0], scope)
     allows_none = type(None) in members
@@ -290,7 +292,8 @@ def _members(annotation: object, scope: Mapping[str, object]) -> list[typing.Any
             return [member for side in sides for member in _members(side, scope)]
         holder = types.SimpleNamespace(__annotations__={"value": annotation})
         try:
-            hints = typing.get_type_hints(holder, globalns={**_KNOWN_NAMES, **scope})
+            names = {**_KNOWN_NAMES, **scope}
+            hints = typing.get_type_hints(holder, globalns=names, include_extras=True)
         except NameError:
             return []  # imported for type checkers only, such as nn.Module
         return _members(hints["value"], scope)

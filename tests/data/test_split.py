@@ -23,6 +23,7 @@ def records(targets, splits=None, groups=None, classes=None):
         classes=classes or tuple("abcdefgh"[: targets.max() + 1]),
         splits=np.full(number, -1, np.int8) if splits is None else np.asarray(splits, np.int8),
         origin="folder",
+        task="classification",
         groups=groups,
     )
 

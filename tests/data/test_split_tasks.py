@@ -9,8 +9,9 @@ import pytest
 
 from headstart.data.records import Records
 from headstart.data.rows import TextSamples
-from headstart.data.split import assign_splits, describe_splits, strata
+from headstart.data.split import assign_splits, describe_splits
 from headstart.errors import DataError
+from headstart.tasks import MULTI_LABEL, REGRESSION
 
 RNG = np.random.default_rng(0)
 
@@ -71,7 +72,7 @@ def test_assign_splits_gives_each_side_one_of_three_numbers():
 
 def test_strata_keep_equal_numbers_together():
     targets = np.repeat([1.0, 2.0, 9.0], [50, 49, 1])
-    parts = strata(records(targets))
+    parts = REGRESSION.strata(targets)
     assert all(len(set(parts[targets == value])) == 1 for value in (1.0, 2.0, 9.0))
 
 
@@ -81,7 +82,7 @@ def test_assign_splits_puts_rare_labels_on_every_side():
     targets[100:250, 1] = 1
     targets[[5, 70, 120, 150, 260, 261], 2] = 1
     given = records(targets, "multi-label", ("a", "b", "c"))
-    assert strata(given)[[0, 120, 210, 150, 299]].tolist() == [0, 2, 1, 2, 3]
+    assert MULTI_LABEL.strata(targets)[[0, 120, 210, 150, 299]].tolist() == [0, 2, 1, 2, 3]
     splits, origin = assign(given)
     for code in range(3):
         assert (targets[splits == code].sum(axis=0) > 0).all()

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from headstart.errors import OptionError
-from headstart.evaluation import majority_baseline, score
-from headstart.types import Schema
+from headstart.evaluation import majority_baseline, score_classes
 
 
 def test_majority_baseline_predicts_the_most_frequent_class_with_prior_probabilities():
@@ -25,7 +24,7 @@ def test_majority_baseline_can_be_scored():
     predictions, probabilities = majority_baseline(np.array([1, 1, 0]), num_items=10, num_classes=2)
     targets = np.array([1] * 6 + [0] * 4)
     assert (probabilities.argmax(axis=1) == predictions).all()
-    figures = score(probabilities, targets, Schema("image", "classification", ("a", "b"))).figures
+    figures = score_classes(probabilities, targets, ("a", "b")).figures
     assert figures["accuracy"].value == 0.6
     assert figures["roc_auc"].value == 0.5
 
@@ -36,7 +35,7 @@ def test_majority_baseline_refuses_bad_targets(targets, words):
         majority_baseline(np.array(targets, dtype=int), num_items=3, num_classes=2)
 
 
-@pytest.mark.parametrize("name", ["baseline", "calibration", "comparison", "outputs", "scores"])
+@pytest.mark.parametrize("name", ["baseline", "calibration", "class_scores", "comparison"])
 def test_docstring_examples_run(name):
     module = importlib.import_module(f"headstart.evaluation.{name}")
     result = doctest.testmod(module)

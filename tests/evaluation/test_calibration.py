@@ -6,8 +6,13 @@ from scipy.special import expit, log_softmax
 from scipy.special import softmax as reference_softmax
 
 from headstart.errors import OptionError
-from headstart.evaluation import fit_temperature, score, sigmoid, softmax
-from headstart.types import Schema
+from headstart.evaluation import (
+    fit_label_temperature,
+    fit_temperature,
+    score_classes,
+    sigmoid,
+    softmax,
+)
 
 
 def _logits(num_items: int, scale: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -57,9 +62,8 @@ def test_fit_temperature_minimises_the_loss():
 def test_fit_temperature_lowers_the_calibration_error():
     logits, targets = _logits(4000, 3.0)
     temperature = fit_temperature(logits[:2000], targets[:2000])
-    schema = Schema("image", "classification", tuple("abcd"))
     errors = [
-        score(softmax(logits[2000:], t), targets[2000:], schema, num_resamples=0)
+        score_classes(softmax(logits[2000:], t), targets[2000:], "abcd", num_resamples=0)
         .figures["ece"]
         .value
         for t in (1.0, temperature)
@@ -77,31 +81,26 @@ def test_fit_temperature_of_labels_recovers_the_scale_of_the_logits(scale):
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(10_000, 3)) * 2
     targets = (sigmoid(logits) > rng.random(logits.shape)).astype(np.uint8)
-    assert fit_temperature(logits * scale, targets, "multi-label") == pytest.approx(scale, rel=0.05)
+    assert fit_label_temperature(logits * scale, targets) == pytest.approx(scale, rel=0.05)
 
 
 def test_fit_temperature_of_one_label_is_that_of_two_classes():
     logits, _ = _logits(400, 2.0)
     margin = logits[:, 1] - logits[:, 0]
     targets = (sigmoid(margin / 1.5) > np.random.default_rng(1).random(400)).astype(np.int64)
-    one = fit_temperature(margin[:, None], targets[:, None], "multi-label")
+    one = fit_label_temperature(margin[:, None], targets[:, None])
     assert one == pytest.approx(fit_temperature(logits[:, :2], targets), abs=1e-3)
 
 
 def test_fit_temperature_of_labels_stays_at_one_where_nothing_is_wrong():
     targets = np.array([[0, 1], [1, 1]])
-    assert fit_temperature(targets * 4.0 - 2.0, targets, "multi-label") == 1.0
+    assert fit_label_temperature(targets * 4.0 - 2.0, targets) == 1.0
 
 
 def test_sigmoid_agrees_with_scipy_and_does_not_overflow():
     logits, _ = _logits(50, 3.0)
     assert sigmoid(logits, 1.7) == pytest.approx(expit(logits / 1.7))
     assert sigmoid(np.array([1e4, -1e4])).tolist() == [1.0, 0.0]
-
-
-def test_fit_temperature_refuses_a_regression():
-    with pytest.raises(OptionError, match="regression was to be calibrated"):
-        fit_temperature(np.zeros((2, 1)), np.zeros(2), "regression")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +113,7 @@ def test_fit_temperature_refuses_a_regression():
 )
 def test_fit_temperature_of_labels_refuses_bad_input(logits, targets, words):
     with pytest.raises(OptionError, match=words):
-        fit_temperature(logits, targets, "multi-label")
+        fit_label_temperature(logits, targets)
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,7 @@ import numpy as np
 import pytest
 
 from headstart.errors import OptionError
-from headstart.evaluation import compare, comparison_to_json
-from headstart.types import Schema
-
-CLASSES = Schema("image", "classification", ("a", "b"))
+from headstart.evaluation import compare_classes, comparison_to_json
 
 
 def _predictions(gained: int, lost: int, both: int, neither: int) -> tuple[np.ndarray, ...]:
@@ -20,7 +17,7 @@ def _predictions(gained: int, lost: int, both: int, neither: int) -> tuple[np.nd
 
 def test_compare_counts_and_p_by_hand():
     before, after, targets = _predictions(gained=9, lost=2, both=70, neither=19)
-    verdict = compare("probe", before, "tuned", after, targets, CLASSES)
+    verdict = compare_classes("probe", before, "tuned", after, targets)
     assert (verdict.before, verdict.after) == ("probe", "tuned")
     assert (verdict.gained, verdict.lost) == (9, 2)
     assert verdict.difference.value == pytest.approx(0.07)
@@ -30,7 +27,7 @@ def test_compare_counts_and_p_by_hand():
 
 def test_compare_interval_agrees_with_the_normal_approximation():
     before, after, targets = _predictions(gained=300, lost=200, both=1200, neither=300)
-    difference = compare("a", before, "b", after, targets, CLASSES).difference
+    difference = compare_classes("a", before, "b", after, targets).difference
     spread = 1.96 * math.sqrt((500 - 100**2 / 2000) / 2000**2)
     assert difference.low == pytest.approx(0.05 - spread, abs=0.001)
     assert difference.high == pytest.approx(0.05 + spread, abs=0.001)
@@ -39,14 +36,14 @@ def test_compare_interval_agrees_with_the_normal_approximation():
 def test_compare_is_paired():
     """Two predictors with 70 % each differ for certain where one only adds right answers."""
     before, after, targets = _predictions(gained=8, lost=0, both=60, neither=32)
-    verdict = compare("a", before, "b", after, targets, CLASSES)
+    verdict = compare_classes("a", before, "b", after, targets)
     assert verdict.p_value < 0.01
     assert verdict.difference.low > 0
 
 
 def test_compare_of_equal_predictors_does_not_claim_certainty():
     before, after, targets = _predictions(gained=0, lost=0, both=30, neither=10)
-    verdict = compare("a", before, "b", after, targets, CLASSES)
+    verdict = compare_classes("a", before, "b", after, targets)
     assert verdict.p_value == 1.0
     assert verdict.difference.value == 0.0
     assert -0.1 < verdict.difference.low < -0.05
@@ -56,8 +53,8 @@ def test_compare_of_equal_predictors_does_not_claim_certainty():
 def test_compare_swapped_is_the_mirror_image():
     before, after, targets = _predictions(gained=9, lost=2, both=70, neither=19)
     there, back = (
-        compare("a", before, "b", after, targets, CLASSES),
-        compare("b", after, "a", before, targets, CLASSES),
+        compare_classes("a", before, "b", after, targets),
+        compare_classes("b", after, "a", before, targets),
     )
     assert (back.gained, back.lost, back.p_value) == (there.lost, there.gained, there.p_value)
     assert back.difference.value == -there.difference.value
@@ -68,24 +65,24 @@ def test_compare_interval_covers_the_truth():
     covered = 0
     for seed in range(300):
         gained, lost, same = rng.multinomial(200, (0.12, 0.06, 0.82))
-        verdict = compare("a", *_reorder(_predictions(gained, lost, same, 0)), seed=seed)
+        verdict = compare_classes("a", *_reorder(_predictions(gained, lost, same, 0)), seed=seed)
         covered += verdict.difference.low <= 0.06 <= verdict.difference.high
     assert 0.92 <= covered / 300 <= 0.98
 
 
 def _reorder(
     made: tuple[np.ndarray, ...],
-) -> tuple[np.ndarray, str, np.ndarray, np.ndarray, Schema]:
-    return made[0], "b", made[1], made[2], CLASSES
+) -> tuple[np.ndarray, str, np.ndarray, np.ndarray]:
+    return made[0], "b", made[1], made[2]
 
 
 def test_compare_is_the_same_with_the_same_seed():
     made = _reorder(_predictions(gained=9, lost=5, both=70, neither=19))
-    assert compare("a", *made, seed=1) == compare("a", *made, seed=1)
+    assert compare_classes("a", *made, seed=1) == compare_classes("a", *made, seed=1)
 
 
 def test_comparison_to_json_has_the_shape_of_metrics_json():
-    found = comparison_to_json(compare("a", *_reorder(_predictions(3, 1, 5, 1))))
+    found = comparison_to_json(compare_classes("a", *_reorder(_predictions(3, 1, 5, 1))))
     assert set(found) == {"before", "after", "gained", "lost", "difference", "p_value", "metric"}
     assert found["metric"] == "accuracy"
     assert found["difference"]["value"] == pytest.approx(0.2)
@@ -101,4 +98,4 @@ def test_comparison_to_json_has_the_shape_of_metrics_json():
 )
 def test_compare_refuses_bad_input(before, targets, words):
     with pytest.raises(OptionError, match=words):
-        compare("a", before, "b", np.zeros(3, int), targets, CLASSES)
+        compare_classes("a", before, "b", np.zeros(3, int), targets)

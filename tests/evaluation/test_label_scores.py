@@ -10,15 +10,15 @@ import pytest
 from sklearn import metrics as reference
 
 from headstart.errors import OptionError
-from headstart.evaluation import score
+from headstart.evaluation import score_labels
 from headstart.evaluation.label_resampling import LabelTable
 from headstart.evaluation.label_scores import FIGURES
 from headstart.evaluation.resampling import bootstrap_weights
-from headstart.types import Figure, Schema
+from headstart.types import Figure
 
 
-def _schema(num_labels: int) -> Schema:
-    return Schema("text", "multi-label", tuple("abcdefgh"[:num_labels]))
+def _labels(num_labels: int) -> tuple[str, ...]:
+    return tuple("abcdefgh"[:num_labels])
 
 
 def _draw(
@@ -59,14 +59,14 @@ def _reference(probabilities: np.ndarray, targets: np.ndarray) -> dict[str, floa
 @pytest.mark.parametrize("num_labels", [1, 3, 8])
 def test_score_agrees_with_scikit_learn(num_labels, coarse):
     probabilities, targets = _draw(300, num_labels, coarse=coarse)
-    scores = score(probabilities, targets, _schema(num_labels), num_resamples=0)
+    scores = score_labels(probabilities, targets, _labels(num_labels), num_resamples=0)
     assert tuple(scores.figures) == FIGURES
     if num_labels == 1:  # scikit-learn takes one column for a binary task; repeating it changes
         probabilities, targets = np.tile(probabilities, (1, 2)), np.tile(targets, (1, 2))  # nothing
     for name, value in _reference(probabilities, targets).items():
         assert scores.figures[name].value == pytest.approx(value, abs=1e-9), name
     predictions = probabilities >= 0.5
-    for k, name in enumerate(_schema(num_labels).classes):
+    for k, name in enumerate(_labels(num_labels)):
         expected = reference.precision_recall_fscore_support(
             targets[:, k], predictions[:, k], average="binary", zero_division=0
         )
@@ -90,7 +90,7 @@ def test_weighted_figures_agree_with_scikit_learn_on_the_repeated_items():
 def test_score_by_hand():
     probabilities = np.array([[0.9, 0.2], [0.6, 0.7], [0.4, 0.5]])
     targets = np.array([[1, 0], [0, 1], [1, 1]])
-    figures = score(probabilities, targets, _schema(2)).figures
+    figures = score_labels(probabilities, targets, _labels(2)).figures
     # decisions: 1 0 / 1 1 / 0 1; one false positive, one miss, three hits
     assert figures["exact_match"].value == pytest.approx(1 / 3)
     assert figures["hamming_loss"].value == pytest.approx(2 / 6)
@@ -106,7 +106,8 @@ def test_a_label_that_never_occurs_and_is_never_given_is_left_out():
     wide = np.concatenate([probabilities, np.full((200, 1), 0.1)], axis=1)
     wanted = np.concatenate([targets, np.zeros((200, 1), np.uint8)], axis=1)
     with_it, without = (
-        score(p, t, _schema(p.shape[1])) for p, t in ((wide, wanted), (probabilities, targets))
+        score_labels(p, t, _labels(p.shape[1]))
+        for p, t in ((wide, wanted), (probabilities, targets))
     )
     for name in ("f1_macro", "precision_macro", "roc_auc", "average_precision", "f1_micro"):
         assert with_it.figures[name].value == pytest.approx(without.figures[name].value), name
@@ -116,7 +117,7 @@ def test_a_label_that_never_occurs_and_is_never_given_is_left_out():
 
 def test_all_right_does_not_claim_certainty():
     targets = np.tile(np.array([[1, 0], [0, 1]], np.uint8), (30, 1))
-    figures = score(targets * 0.9 + 0.05, targets, _schema(2)).figures
+    figures = score_labels(targets * 0.9 + 0.05, targets, _labels(2)).figures
     for name in FIGURES:
         if name in ("hamming_loss", "log_loss", "brier"):
             continue
@@ -129,7 +130,7 @@ def test_all_right_does_not_claim_certainty():
 
 def test_all_wrong_does_not_claim_certainty():
     targets = np.tile(np.array([[1, 0], [0, 1]], np.uint8), (30, 1))
-    figures = score(1.0 - targets * 1.0, targets, _schema(2)).figures
+    figures = score_labels(1.0 - targets * 1.0, targets, _labels(2)).figures
     assert figures["f1_micro"] == Figure(0.0, 0.0, pytest.approx(figures["f1_micro"].high))
     assert 0.03 < figures["f1_micro"].high < 0.2
     assert figures["hamming_loss"].value == 1.0
@@ -137,7 +138,7 @@ def test_all_wrong_does_not_claim_certainty():
 
 
 def test_nothing_to_find_and_nothing_given_is_not_an_error():
-    found = score(np.full((5, 2), 0.2), np.zeros((5, 2), np.uint8), _schema(2))
+    found = score_labels(np.full((5, 2), 0.2), np.zeros((5, 2), np.uint8), _labels(2))
     assert found.figures["f1_micro"].value == 0.0
     assert found.figures["exact_match"].value == 1.0
     assert math.isnan(found.figures["roc_auc"].value)
@@ -146,10 +147,10 @@ def test_nothing_to_find_and_nothing_given_is_not_an_error():
 
 
 def test_intervals_hold_their_value_and_cover_the_truth():
-    truth = score(*_draw(100_000, 3, seed=9999), _schema(3), num_resamples=0).figures
+    truth = score_labels(*_draw(100_000, 3, seed=9999), _labels(3), num_resamples=0).figures
     covered = dict.fromkeys(FIGURES, 0)
     for seed in range(120):
-        figures = score(*_draw(250, 3, seed=seed), _schema(3), num_resamples=200).figures
+        figures = score_labels(*_draw(250, 3, seed=seed), _labels(3), num_resamples=200).figures
         for name, figure in figures.items():
             assert figure.low < figure.value < figure.high, name
             covered[name] += figure.low <= truth[name].value <= figure.high
@@ -160,22 +161,24 @@ def test_intervals_hold_their_value_and_cover_the_truth():
 def test_labels_of_one_item_are_drawn_together():
     """Ten copies of one label hold no more than one: the interval must not shrink."""
     probabilities, targets = _draw(150, 1)
-    one = score(probabilities, targets, _schema(1)).figures["f1_micro"]
-    copies = score(np.tile(probabilities, 8), np.tile(targets, 8), _schema(8)).figures["f1_micro"]
+    one = score_labels(probabilities, targets, _labels(1)).figures["f1_micro"]
+    copies = score_labels(np.tile(probabilities, 8), np.tile(targets, 8), _labels(8)).figures[
+        "f1_micro"
+    ]
     assert (copies.value, copies.low, copies.high) == pytest.approx((one.value, one.low, one.high))
 
 
 def test_the_same_seed_gives_the_same_intervals_and_another_does_not():
     probabilities, targets = _draw(100, 3)
     first, again, other = (
-        score(probabilities, targets, _schema(3), seed=s).to_json() for s in (1, 1, 2)
+        score_labels(probabilities, targets, _labels(3), seed=s).to_json() for s in (1, 1, 2)
     )
     assert first == again
     assert first["figures"]["f1_micro"]["low"] != other["figures"]["f1_micro"]["low"]
 
 
 def test_to_json_has_no_confusion_matrix():
-    found = score(*_draw(60, 3), _schema(3)).to_json()
+    found = score_labels(*_draw(60, 3), _labels(3)).to_json()
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert list(found) == ["num_items", "figures", "per_class"]
 
@@ -195,11 +198,9 @@ def test_to_json_has_no_confusion_matrix():
 )
 def test_score_refuses_bad_input(probabilities, targets, words):
     with pytest.raises(OptionError, match=words):
-        score(probabilities, targets, _schema(2))
+        score_labels(probabilities, targets, _labels(2))
 
 
 def test_score_refuses_a_label_named_twice():
     with pytest.raises(OptionError, match="'a' twice"):
-        score(
-            np.full((1, 2), 0.5), np.zeros((1, 2), int), Schema("text", "multi-label", ("a",) * 2)
-        )
+        score_labels(np.full((1, 2), 0.5), np.zeros((1, 2), int), ("a",) * 2)

@@ -10,12 +10,9 @@ import pytest
 from sklearn import metrics as reference
 
 from headstart.errors import OptionError
-from headstart.evaluation import score
+from headstart.evaluation import score_values
 from headstart.evaluation.resampling import bootstrap_weights
 from headstart.evaluation.value_scores import FIGURES, MAX_RESIDUALS, _ValueTable
-from headstart.types import Schema
-
-PRICE = Schema("table", "regression", (), label="price")
 
 
 def _draw(num_items: int, *, seed: int = 0, offset: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -39,7 +36,7 @@ def _reference(values: np.ndarray, targets: np.ndarray) -> dict[str, float]:
 @pytest.mark.parametrize("offset", [0.0, 1e6])
 def test_score_agrees_with_scikit_learn(num_items, offset):
     values, targets = _draw(num_items, offset=offset)
-    scores = score(values, targets, PRICE, num_resamples=0)
+    scores = score_values(values, targets, num_resamples=0)
     assert tuple(scores.figures) == FIGURES
     for name, value in _reference(values, targets).items():
         assert scores.figures[name].value == pytest.approx(value, rel=1e-7), name
@@ -58,7 +55,7 @@ def test_weighted_figures_agree_with_scikit_learn_on_the_repeated_items(num_item
 
 
 def test_score_by_hand():
-    figures = score(np.array([1.0, 2.0, 6.0]), np.array([1.0, 3.0, 2.0]), PRICE).figures
+    figures = score_values(np.array([1.0, 2.0, 6.0]), np.array([1.0, 3.0, 2.0])).figures
     assert figures["mse"].value == pytest.approx((0 + 1 + 16) / 3)
     assert figures["rmse"].value == pytest.approx(math.sqrt(17 / 3))
     assert figures["mae"].value == pytest.approx(5 / 3)
@@ -68,10 +65,10 @@ def test_score_by_hand():
 
 
 def test_intervals_hold_their_value_and_cover_the_truth():
-    truth = score(*_draw(200_000, seed=99), PRICE, num_resamples=0).figures
+    truth = score_values(*_draw(200_000, seed=99), num_resamples=0).figures
     covered = dict.fromkeys(FIGURES, 0)
     for seed in range(100):
-        figures = score(*_draw(200, seed=seed), PRICE, num_resamples=200).figures
+        figures = score_values(*_draw(200, seed=seed), num_resamples=200).figures
         for name, figure in figures.items():
             assert figure.low <= figure.value <= figure.high, name
             covered[name] += figure.low <= truth[name].value <= figure.high
@@ -81,7 +78,7 @@ def test_intervals_hold_their_value_and_cover_the_truth():
 
 def test_a_perfect_fit_does_not_claim_certainty():
     targets = np.arange(5.0)
-    figures = score(targets, targets, PRICE).figures
+    figures = score_values(targets, targets).figures
     assert figures["rmse"].value == 0.0
     assert figures["r2"].value == 1.0
     assert math.isnan(figures["rmse"].low)
@@ -89,14 +86,14 @@ def test_a_perfect_fit_does_not_claim_certainty():
 
 
 def test_r2_of_equal_targets_is_unknown():
-    scores = score(np.array([0.1, 0.2, 0.4]), np.full(3, 0.1), PRICE)
+    scores = score_values(np.array([0.1, 0.2, 0.4]), np.full(3, 0.1))
     assert math.isnan(scores.figures["r2"].value)
     assert scores.figures["rmse"].value > 0
     assert scores.to_json()["figures"]["r2"] == {"value": None, "low": None, "high": None}
 
 
 def test_one_item_has_unknown_spread():
-    figures = score(np.array([1.0]), np.array([2.0]), PRICE).figures
+    figures = score_values(np.array([1.0]), np.array([2.0])).figures
     assert figures["mae"].value == 1.0
     assert math.isnan(figures["mae"].low)
 
@@ -104,19 +101,19 @@ def test_one_item_has_unknown_spread():
 def test_residuals_are_a_seeded_sample_of_the_pairs():
     values, targets = _draw(2000)
     first, again, other = (
-        score(values, targets, PRICE, seed=s, num_resamples=0).residuals for s in (1, 1, 2)
+        score_values(values, targets, seed=s, num_resamples=0).residuals for s in (1, 1, 2)
     )
     assert first.shape == (MAX_RESIDUALS, 2)
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
     pairs = set(zip(targets.tolist(), values.tolist(), strict=True))
     assert {tuple(pair) for pair in first.tolist()} <= pairs
-    few = score(values[:7], targets[:7], PRICE).residuals
+    few = score_values(values[:7], targets[:7]).residuals
     assert np.array_equal(few, np.stack((targets[:7], values[:7]), axis=1))
 
 
 def test_to_json_has_residuals_and_no_classes():
-    found = score(*_draw(60), PRICE).to_json()
+    found = score_values(*_draw(60)).to_json()
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert list(found) == ["num_items", "figures", "residuals"]
 
@@ -133,4 +130,4 @@ def test_to_json_has_residuals_and_no_classes():
 )
 def test_score_refuses_bad_input(values, targets, words):
     with pytest.raises(OptionError, match=words):
-        score(values, targets, PRICE)
+        score_values(values, targets)

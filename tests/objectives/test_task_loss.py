@@ -1,12 +1,16 @@
 """Losses of labels and numbers against torch and by hand; the door chooses among them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
 from headstart.errors import OptionError
-from headstart.objectives import classification_loss, multi_label_loss, regression_loss, task_loss
+from headstart.objectives import LOSSES, Wanted, check_score, find_loss, item_losses, task_loss
+from headstart.objectives.supervised import binary_cross_entropy, cross_entropy, squared_error
+from headstart.tasks import REGRESSION, TASKS, find_task
 
 
 @pytest.fixture
@@ -26,26 +30,30 @@ def test_labels_by_hand(labels):
     logits, targets = labels
     p = logits.double().sigmoid()
     by_hand = -(targets * p.log() + (1 - targets) * (1 - p).log()).mean()
-    assert multi_label_loss(logits, targets).item() == pytest.approx(by_hand.item(), rel=1e-6)
+    assert binary_cross_entropy(logits, Wanted(targets)).item() == pytest.approx(
+        by_hand.item(), rel=1e-6
+    )
 
 
 def test_smoothing_moves_labels_towards_one_half(labels):
     logits, targets = labels
     soft = torch.where(targets == 1, 0.9, 0.1)
     expected = functional.binary_cross_entropy_with_logits(logits, soft)
-    assert torch.allclose(multi_label_loss(logits, targets, label_smoothing=0.2), expected)
+    assert torch.allclose(
+        binary_cross_entropy(logits, Wanted(targets, label_smoothing=0.2)), expected
+    )
 
 
-def test_positive_weights_weigh_positives_alone(labels):
+def test_class_weights_weigh_positives_alone(labels):
     logits, targets = labels
     weights = torch.tensor([1.0, 3.0, 0.5, 10.0])
     each = functional.binary_cross_entropy_with_logits(logits, targets.float(), reduction="none")
     by_hand = (each * torch.where(targets == 1, weights, 1.0)).mean()
-    found = multi_label_loss(logits, targets, positive_weights=weights)
+    found = binary_cross_entropy(logits, Wanted(targets, class_weights=weights))
     assert torch.allclose(found, by_hand)
     # so that the parts of a step add up to the whole
     parts = [
-        multi_label_loss(logits[cut], targets[cut], positive_weights=weights) * share
+        binary_cross_entropy(logits[cut], Wanted(targets[cut], class_weights=weights)) * share
         for cut, share in ((slice(0, 9), 9 / 12), (slice(9, 12), 3 / 12))
     ]
     assert torch.allclose(sum(parts), found)
@@ -54,10 +62,10 @@ def test_positive_weights_weigh_positives_alone(labels):
 def test_mixed_labels_share_the_loss(labels):
     logits, targets = labels
     partner = torch.arange(11, -1, -1)
-    options = {"label_smoothing": 0.1, "positive_weights": torch.tensor([1.0, 3.0, 0.5, 10.0])}
-    found = multi_label_loss(logits, targets, partner=partner, share=0.7, **options)
-    own = multi_label_loss(logits, targets, **options)
-    other = multi_label_loss(logits, targets[partner], **options)
+    options = {"label_smoothing": 0.1, "class_weights": torch.tensor([1.0, 3.0, 0.5, 10.0])}
+    found = binary_cross_entropy(logits, Wanted(targets, partner=partner, share=0.7, **options))
+    own = binary_cross_entropy(logits, Wanted(targets, **options))
+    other = binary_cross_entropy(logits, Wanted(targets[partner], **options))
     assert torch.allclose(found, 0.7 * own + 0.3 * other)
 
 
@@ -66,23 +74,23 @@ def test_values_by_hand(values):
     expected = sum(
         (a - b) ** 2 for a, b in zip(logits[:, 0].tolist(), targets.tolist(), strict=True)
     )
-    assert regression_loss(logits, targets).item() == pytest.approx(expected / 12)
+    assert squared_error(logits, Wanted(targets)).item() == pytest.approx(expected / 12)
 
 
 def test_mixed_values_have_mixed_targets(values):
     logits, targets = values
     partner = torch.arange(11, -1, -1)
     mixed = 0.7 * targets + 0.3 * targets[partner]
-    found = regression_loss(logits, targets, partner=partner, share=0.7)
+    found = squared_error(logits, Wanted(targets, partner=partner, share=0.7))
     assert torch.allclose(found, functional.mse_loss(logits[:, 0], mixed))
 
 
-@pytest.mark.parametrize("loss", [multi_label_loss, regression_loss])
+@pytest.mark.parametrize("loss", [binary_cross_entropy, squared_error])
 def test_half_precision_logits_are_summed_in_full(labels, values, loss):
-    logits, targets = labels if loss is multi_label_loss else values
-    found = loss(logits.bfloat16(), targets)
+    logits, targets = labels if loss is binary_cross_entropy else values
+    found = loss(logits.bfloat16(), Wanted(targets))
     assert found.dtype == torch.float32
-    assert torch.allclose(found, loss(logits.bfloat16().float(), targets))
+    assert torch.allclose(found, loss(logits.bfloat16().float(), Wanted(targets)))
 
 
 def test_the_door_leads_to_each_loss(labels, values):
@@ -91,19 +99,15 @@ def test_the_door_leads_to_each_loss(labels, values):
     partner = torch.arange(11, -1, -1)
     weights = torch.tensor([1.0, 3.0, 0.5, 10.0])
     mix = {"partner": partner, "share": 0.7}
-    assert torch.equal(
-        task_loss(
-            "classification", logits, classes, label_smoothing=0.1, class_weights=weights, **mix
-        ),
-        classification_loss(logits, classes, label_smoothing=0.1, class_weights=weights, **mix),
-    )
-    assert torch.equal(
-        task_loss(
-            "multi-label", logits, targets, label_smoothing=0.1, class_weights=weights, **mix
-        ),
-        multi_label_loss(logits, targets, label_smoothing=0.1, positive_weights=weights, **mix),
-    )
-    assert torch.equal(task_loss("regression", *values, **mix), regression_loss(*values, **mix))
+    classed = Wanted(classes, label_smoothing=0.1, class_weights=weights, **mix)
+    labelled = Wanted(targets, label_smoothing=0.1, class_weights=weights, **mix)
+    valued = Wanted(values[1], **mix)
+    for task, given, wanted, loss in (
+        ("classification", logits, classed, cross_entropy),
+        ("multi-label", logits, labelled, binary_cross_entropy),
+        ("regression", values[0], valued, squared_error),
+    ):
+        assert torch.equal(task_loss(task, given, wanted), loss(given, wanted))
 
 
 @pytest.mark.parametrize(
@@ -115,4 +119,41 @@ def test_the_door_leads_to_each_loss(labels, values):
 )
 def test_a_regression_refuses_what_only_classes_have(values, options, words):
     with pytest.raises(OptionError, match=words):
-        task_loss("regression", *values, **options)
+        task_loss("regression", values[0], Wanted(values[1], **options))
+
+
+@pytest.mark.parametrize("task", LOSSES)
+def test_a_loss_that_says_it_is_a_mean_over_samples_is_one(labels, values, task):
+    """Accumulation, several processes and a frozen part that is computed alone rely on it."""
+    logits, targets = {
+        "classification": (labels[0], torch.arange(12) % 4),
+        "multi-label": labels,
+        "regression": values,
+    }[task]
+    assert LOSSES[task].is_sample_mean
+    weights = torch.tensor([1.0, 3.0, 0.5, 10.0]) if find_task(task).has_classes else None
+    parts = [
+        task_loss(task, logits[cut], Wanted(targets[cut], class_weights=weights)) * share
+        for cut, share in ((slice(0, 9), 9 / 12), (slice(9, 12), 3 / 12))
+    ]
+    assert torch.allclose(
+        sum(parts), task_loss(task, logits, Wanted(targets, None, 1.0, 0.0, weights))
+    )
+
+
+def test_an_unknown_task_has_no_loss_and_no_score(labels):
+    logits, targets = labels
+    for refused in (
+        lambda: find_loss("token-classification"),
+        lambda: task_loss("token-classification", logits, Wanted(targets)),
+        lambda: check_score("token-classification", logits.numpy(), targets.numpy()),
+        lambda: item_losses("token-classification", logits.numpy(), targets.numpy()),
+    ):
+        with pytest.raises(OptionError, match=r"'token-classification'.*'classification'"):
+            refused()
+
+
+def test_a_task_without_a_loss_is_refused(monkeypatch):
+    monkeypatch.setitem(TASKS, "ranking", replace(REGRESSION, name="ranking"))
+    with pytest.raises(OptionError, match="Task 'ranking' has no loss"):
+        find_loss("ranking")

@@ -9,17 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headstart.evaluation import (
-    compare,
-    comparison_to_json,
-    figure_to_json,
-    headline,
-    headline_figure,
-    naive_baseline,
-    predictions_of,
-    score,
-    softmax,
-)
+from headstart.evaluation import comparison_to_json, figure_to_json, softmax
+from headstart.tasks import CLASSIFICATION, find_task
 from headstart.types import Schema
 
 Record = dict[str, dict[str, Any]]
@@ -38,26 +29,26 @@ def make_run() -> Callable[..., Record]:
         logits[np.arange(num_items), targets] += 2.5
         probe[np.arange(num_items), targets] += 1.2
         schema = Schema("image", "classification", names)
-        majority = naive_baseline(schema, targets, num_items=num_items)[1]
+        task = CLASSIFICATION
+        majority = task.baseline(targets, schema, num_items=num_items)[1]
         predictions = {
             "majority class": majority,
             "frozen start + linear probe": probe.argmax(axis=1),
             "fine-tuned": logits.argmax(axis=1),
         }
         verdicts = [
-            compare(
-                name, predictions[name], "fine-tuned", predictions["fine-tuned"], targets, schema
-            )
+            task.compare(name, predictions[name], "fine-tuned", predictions["fine-tuned"], targets)
             for name in ("frozen start + linear probe", "majority class")
         ]
         return {
             "metrics": {
-                "test": score(softmax(logits), targets, schema).to_json(),
-                "val": score(softmax(logits[:80]), targets[:80], schema).to_json(),
+                "task": task.name,
+                "test": task.scores(softmax(logits), targets, schema).to_json(),
+                "val": task.scores(softmax(logits[:80]), targets[:80], schema).to_json(),
                 "before_after": {
-                    "metric": headline(schema),
+                    "metric": task.headline,
                     "figures": {
-                        name: figure_to_json(headline_figure(schema, made, targets))
+                        name: figure_to_json(task.headline_figure(made, targets))
                         for name, made in predictions.items()
                     },
                     "comparisons": [comparison_to_json(found) for found in verdicts],
@@ -118,21 +109,23 @@ def make_task_run() -> Callable[..., Record]:
         targets, own, controls = (_draw_labels if schema.classes else _draw_values)(
             schema, num_items, rng, unit
         )
-        name, naive = naive_baseline(schema, targets, num_items=num_items)
-        predictions = {name: naive, **controls, "fine-tuned": predictions_of(schema, own)}
+        task = find_task(schema.task)
+        name, naive = task.baseline(targets, schema, num_items=num_items)
+        predictions = {name: naive, **controls, "fine-tuned": task.decisions(own)}
         verdicts = [
-            compare(before, made, "fine-tuned", predictions["fine-tuned"], targets, schema)
+            task.compare(before, made, "fine-tuned", predictions["fine-tuned"], targets)
             for before, made in predictions.items()
             if before != "fine-tuned"
         ]
         return {
             "metrics": {
-                "test": score(own, targets, schema).to_json(),
-                "val": score(own[:80], targets[:80], schema).to_json(),
+                "task": task.name,
+                "test": task.scores(own, targets, schema).to_json(),
+                "val": task.scores(own[:80], targets[:80], schema).to_json(),
                 "before_after": {
-                    "metric": headline(schema),
+                    "metric": task.headline,
                     "figures": {
-                        before: figure_to_json(headline_figure(schema, made, targets))
+                        before: figure_to_json(task.headline_figure(made, targets))
                         for before, made in predictions.items()
                     },
                     "comparisons": [comparison_to_json(found) for found in verdicts],

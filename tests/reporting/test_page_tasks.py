@@ -8,14 +8,12 @@ from typing import Any
 
 import pytest
 
-from headstart.evaluation import is_higher_better
-from headstart.evaluation.class_scores import FIGURES as CLASS_FIGURES
-from headstart.evaluation.label_scores import FIGURES as LABEL_FIGURES
-from headstart.evaluation.value_scores import FIGURES as VALUE_FIGURES
+from headstart.errors import OptionError
 from headstart.reporting import render_page
 from headstart.reporting.charts import scatter_chart, value_axis
-from headstart.reporting.measures import MEASURES, format_quantity, format_value_alone, task_of
+from headstart.reporting.measures import format_quantity, format_value_alone, task_of
 from headstart.reporting.page_parts import axis_ends
+from headstart.tasks import MULTI_LABEL
 from headstart.types import Schema
 
 LABELS = Schema("text", "multi-label", ("toxic", "insult", "threat"), label="labels")
@@ -44,20 +42,6 @@ class _Nesting(HTMLParser):
 
 def _words(html: str) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", html).split())
-
-
-def test_every_figure_is_named_and_points_the_right_way():
-    figures = {
-        "classification": CLASS_FIGURES,
-        "multi-label": LABEL_FIGURES,
-        "regression": VALUE_FIGURES,
-    }
-    for task, names in figures.items():
-        assert set(MEASURES[task]) == set(names)
-        for name, measure in MEASURES[task].items():
-            assert measure.is_higher_better == is_higher_better(name), name
-            said = "lower is better" in measure.meaning or "best at zero" in measure.meaning
-            assert said != measure.is_higher_better, name
 
 
 def test_page_of_a_regression(make_task_run):
@@ -186,13 +170,22 @@ def test_null_figures_and_missing_parts_are_survived(make_task_run):
         html = render_page(**run, log_records=[], samples=[{"name": "a", "target": None}])
         assert _Nesting(html).open == []
         assert "unknown" in html
-        assert _Nesting(render_page({"test": test}, {}, {}, {}, [])).open == []
+        alone = {"task": schema.task, "test": test}
+        assert _Nesting(render_page(alone, {}, {}, {}, [])).open == []
 
 
-def test_the_task_is_told_by_the_figures(make_run, make_task_run):
-    assert task_of(make_run()["metrics"]) == "classification"
-    assert task_of(make_task_run(LABELS)["metrics"]) == "multi-label"
-    assert task_of(make_task_run(PRICE)["metrics"]) == "regression"
+def test_the_task_is_the_one_that_the_metrics_name():
+    assert task_of({"task": "multi-label"}) is MULTI_LABEL
+    assert task_of({}) is None
+    html = render_page({"test": {"num_items": 3, "figures": {}}}, {}, {}, {}, [])
+    assert "has not been evaluated" in html
+
+
+def test_metrics_of_an_unknown_task_are_refused_with_the_nearest(make_run):
+    run = make_run()
+    run["metrics"]["task"] = "token-classification"
+    with pytest.raises(OptionError, match=r"'token-classification'.*'classification'"):
+        render_page(**run, log_records=[])
 
 
 @pytest.mark.parametrize("reference", ["diagonal", "zero"])

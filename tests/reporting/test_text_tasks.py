@@ -8,6 +8,7 @@ from headstart.reporting import render_text
 from headstart.reporting.measures import format_figure, format_quantity
 from headstart.reporting.text import WIDTH
 from headstart.reporting.wording import judge, outcome
+from headstart.tasks import REGRESSION, TASKS
 from headstart.types import Schema
 
 LABELS = Schema("text", "multi-label", ("toxic", "insult", "threat"), label="labels")
@@ -89,13 +90,16 @@ def _comparison(gained, lost, p_value, low, high, *, metric="mae", before="a"):
     ],
 )
 def test_judge(comparison, expected):
-    assert judge(comparison) == expected
+    pairing = next(
+        task.words.pairing for task in TASKS.values() if comparison["metric"] in task.figures
+    )
+    assert judge(comparison, pairing) == expected
 
 
 def test_judge_without_an_interval_does_not_claim():
     comparison = _comparison(80, 20, 1e-4, 1.0, 2.0)
     comparison["difference"] = {"value": 1.0, "low": None, "high": None}
-    assert judge(comparison) == "mixed"
+    assert judge(comparison, REGRESSION.words.pairing) == "mixed"
 
 
 def test_outcome_names_the_losses_first():
@@ -104,7 +108,7 @@ def test_outcome_names_the_losses_first():
         _comparison(20, 80, 0.002, 1.0, 2.0, before="gradient boosting"),
         _comparison(60, 40, 0.3, -1.0, 1.0, before="linear"),
     ]
-    found = outcome({"before_after": {"comparisons": comparisons}})
+    found = outcome({"task": "regression", "before_after": {"comparisons": comparisons}})
     assert found == (
         "fine-tuned is worse than gradient boosting (p = 0.002), not certainly different from "
         "linear (p = 0.300) and better than mean of train (p < 1e-6)."

@@ -7,9 +7,11 @@ import pytest
 import torch
 from tiny_training import blob_images, short_recipe
 
-from headstart.data import Pixels
+from headstart.data import Pixels, Tokens
 from headstart.tensors import to_float
+from headstart.training.batches.feed import IGNORED
 from headstart.training.batches.sample_feed import SampleFeed
+from headstart.types import Ragged
 
 
 def feed_of(recipe, images=None):
@@ -68,3 +70,18 @@ def test_augmentation_differs_between_epochs_and_not_between_runs():
     assert torch.equal(first.inputs[0], again.inputs[0])
     order, later_order = np.argsort(first.ids), np.argsort(later.ids)
     assert not torch.allclose(first.inputs[0][order], later.inputs[0][later_order], atol=0.05)
+
+
+def test_ragged_targets_come_padded_with_what_a_loss_ignores():
+    targets = Ragged.of([[k] * (1 + k % 4) for k in range(96)])
+    flat = np.ones(int(targets.offsets[-1]), np.int32)
+    tokens = Tokens(flat, targets.offsets, 0, 9, targets, np.arange(96), [""] * 96)
+    recipe = short_recipe(micro_batch_size=8, augment="none")
+    feed = SampleFeed(tokens, targets, recipe, torch.device("cpu"))
+    for step in range(3):
+        for batch in feed.batches(step):
+            ids, mask = batch.inputs
+            assert batch.targets.shape == ids.shape
+            assert ((batch.targets != IGNORED) == (mask == 1)).all()
+            for row, number in zip(batch.targets, batch.ids, strict=True):
+                assert row[row != IGNORED].tolist() == targets[int(number)].tolist()

@@ -1,9 +1,8 @@
 """Which samples a step sees is a function of the step number."""
 
 import numpy as np
-import pytest
 
-from headstart.training.batches.order import Order, class_weights
+from headstart.training.batches.order import Order
 
 
 def test_each_epoch_visits_each_sample_at_most_once_and_leaves_out_less_than_a_batch():
@@ -43,15 +42,6 @@ def test_oversample_draws_every_class_equally_often():
     assert np.allclose(shares, 1 / 3, atol=6 * (2 / 9 / len(drawn)) ** 0.5)
 
 
-def test_class_weights_have_mean_one_over_the_samples():
-    targets = np.repeat([0, 1, 3], [700, 250, 50])
-    weights = class_weights(targets, 4)
-    assert weights[targets].mean() == pytest.approx(1.0)
-    assert weights[2] == 0  # a class without samples
-    assert weights[0] * 700 == pytest.approx(weights[3] * 50)
-    assert np.allclose(class_weights(np.array([0, 1, 2]), 3), 1)
-
-
 def test_samples_of_like_length_share_a_batch_and_none_is_lost():
     lengths = np.random.default_rng(0).integers(5, 200, size=1_003)
     targets = np.zeros(1_003, np.int64)
@@ -76,11 +66,6 @@ def test_batches_of_like_length_differ_between_epochs_and_come_in_random_order()
     assert first != second
     again = Order(np.zeros(400, np.int64), batch_size=10, imbalance="none", seed=0, lengths=lengths)
     assert np.array_equal(again.indices(57), order.indices(57))
-
-
-def test_weights_of_labels_are_negatives_over_positives():
-    rows = np.array([[1, 0, 0], [1, 1, 0], [1, 0, 0], [0, 0, 0]], dtype=np.uint8)
-    assert class_weights(rows, 3).tolist() == pytest.approx([1 / 3, 3.0, 1.0])
 
 
 def test_steps_of_two_epochs_in_turn_draw_each_epoch_once():

@@ -29,7 +29,7 @@ def features(num=300, classes=3, dimensions=6, seed=0, spread=1.0):
 def test_it_decides_like_scikit_learn_on_standardised_features(classes):
     train, targets = features(classes=classes, spread=2.0)
     val, val_targets = features(150, classes=classes, seed=1, spread=2.0)
-    probe = fit_probe(train, targets, val, val_targets, num_outputs=classes)
+    probe = fit_probe(train, targets, val, val_targets, task="classification", num_outputs=classes)
     mean, scale = train.mean(axis=0), train.std(axis=0)
     # L2 needs a strength, so the reference takes the one that was chosen
     reference = LogisticRegression(C=probe.strength * 1000 / len(train), max_iter=200, tol=1e-3)
@@ -46,7 +46,7 @@ def test_it_decides_like_scikit_learn_on_standardised_features(classes):
 def test_separable_classes_are_separated():
     train, targets = features(spread=0.1)
     val, val_targets = features(90, seed=1, spread=0.1)
-    probe = fit_probe(train, targets, val, val_targets, num_outputs=3)
+    probe = fit_probe(train, targets, val, val_targets, task="classification", num_outputs=3)
     assert probe.val_score == 1.0
     assert probe.weight.shape == (3, 6)
     assert probe.bias.shape == (3,)
@@ -56,7 +56,9 @@ def test_separable_classes_are_separated():
 def test_a_class_that_train_lacks_never_wins():
     train, targets = features()
     keep = targets != 1
-    probe = fit_probe(train[keep], targets[keep], train, targets, num_outputs=4)
+    probe = fit_probe(
+        train[keep], targets[keep], train, targets, task="classification", num_outputs=4
+    )
     predictions = probe.logits(train).argmax(axis=1)
     assert set(predictions) == {0, 2}
     assert np.isfinite(probe.val_loss)
@@ -70,7 +72,7 @@ def test_constant_and_nearly_constant_features_do_no_harm():
     val = np.concatenate([val, np.full((len(val), 2), 7.0)], axis=1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        probe = fit_probe(train, targets, val, val_targets, num_outputs=3)
+        probe = fit_probe(train, targets, val, val_targets, task="classification", num_outputs=3)
     assert np.isfinite(probe.weight).all()
     assert probe.val_score == 1.0
 
@@ -80,8 +82,10 @@ def test_weights_help_the_rare_class():
     targets = (np.arange(1_000) % 20 == 0).astype(np.int64)
     train = draws.normal(size=(1_000, 2)).astype(np.float32)
     train[:, 0] += targets * 1.5
-    plain = fit_probe(train, targets, train, targets, num_outputs=2)
-    weighted = fit_probe(train, targets, train, targets, num_outputs=2, imbalance="weights")
+    plain = fit_probe(train, targets, train, targets, task="classification", num_outputs=2)
+    weighted = fit_probe(
+        train, targets, train, targets, task="classification", num_outputs=2, imbalance="weights"
+    )
 
     def recall(probe):
         return (probe.logits(train).argmax(axis=1) == 1)[targets == 1].mean()
@@ -105,14 +109,22 @@ def test_a_deadline_that_has_passed_still_gives_a_probe_and_soon(monkeypatch):
 
     monkeypatch.setattr(probe_module, "_solver", counted)
     now = time.monotonic()
-    probe = fit_probe(train, targets, train[:300], targets[:300], num_outputs=30, deadline=now)
+    probe = fit_probe(
+        train,
+        targets,
+        train[:300],
+        targets[:300],
+        task="classification",
+        num_outputs=30,
+        deadline=now,
+    )
     assert np.isfinite(probe.weight).all()
     assert probe.val_score > 3 / 30
     # one strength, and one more fit to measure what an iteration takes
     assert len(taken) == 2
     assert max(taken) <= 5
     taken.clear()
-    fit_probe(train, targets, train[:300], targets[:300], num_outputs=30)
+    fit_probe(train, targets, train[:300], targets[:300], task="classification", num_outputs=30)
     assert len(taken) > 2
     assert max(taken) > 5
 
@@ -121,7 +133,7 @@ def test_features_that_are_not_finite_are_refused():
     train, targets = features()
     train[3, 2] = np.nan
     with pytest.raises(StartError, match="not finite numbers"):
-        fit_probe(train, targets, train, targets, num_outputs=3)
+        fit_probe(train, targets, train, targets, task="classification", num_outputs=3)
 
 
 # Labels, numbers, and sparse features ------------------------------------------------------------
@@ -306,7 +318,7 @@ def test_equal_targets_give_a_constant():
 def test_sparse_terms_are_scikit_learns_logistic_regression(classes):
     train, targets = terms(classes=classes)
     val, val_targets = terms(150, classes=classes, seed=1)
-    probe = fit_probe(train, targets, val, val_targets, num_outputs=classes)
+    probe = fit_probe(train, targets, val, val_targets, task="classification", num_outputs=classes)
     reference = LogisticRegression(C=probe.strength, tol=1e-6).fit(train, targets)
     logits = probe.logits(val)
     assert isinstance(logits, np.ndarray)
@@ -351,7 +363,9 @@ def test_sparse_least_squares_is_ordinary():
 
 def test_logistic_regression_without_a_penalty_is_allowed():
     train, targets = features(spread=4.0)
-    probe = fit_probe(train, targets, train, targets, num_outputs=3, strengths=ORDINARY)
+    probe = fit_probe(
+        train, targets, train, targets, task="classification", num_outputs=3, strengths=ORDINARY
+    )
     assert probe.strength == np.inf
     assert probe.val_score > 0.5
 
@@ -359,7 +373,7 @@ def test_logistic_regression_without_a_penalty_is_allowed():
 def test_one_class_always_wins():
     train, _ = features()
     targets = np.ones(len(train), dtype=np.int64)
-    probe = fit_probe(train, targets, train, targets, num_outputs=3)
+    probe = fit_probe(train, targets, train, targets, task="classification", num_outputs=3)
     assert (probe.logits(train).argmax(axis=1) == 1).all()
 
 
@@ -384,7 +398,7 @@ def test_sparse_features_that_are_not_finite_are_refused():
     train, targets = terms()
     train.data[5] = np.inf
     with pytest.raises(StartError, match="not finite numbers"):
-        fit_probe(train, targets, train, targets, num_outputs=3)
+        fit_probe(train, targets, train, targets, task="classification", num_outputs=3)
 
 
 def test_a_regression_cannot_be_weighed_by_class():

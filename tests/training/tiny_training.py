@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from headstart.objectives import classification_loss
+from headstart.objectives import Wanted
+from headstart.objectives.supervised import cross_entropy
 from headstart.training.batches.sample_feed import SampleFeed
 from headstart.training.loop import Check, Hooks, LoopOptions, train
 from headstart.training.options.recipe import Recipe, Wishes, recipe_for
@@ -119,13 +120,9 @@ class Training:
 
     def compute_loss(self, batch):
         time.sleep(self.sleep_seconds)
-        loss = classification_loss(
-            self.module(*batch.inputs),
-            batch.targets,
-            partner=batch.partner,
-            share=batch.share,
-            label_smoothing=self.recipe.label_smoothing,
-        )
+        mix = (batch.partner, batch.share)
+        wanted = Wanted(batch.targets, *mix, self.recipe.label_smoothing)
+        loss = cross_entropy(self.module(*batch.inputs), wanted)
         self.losses.append(float(loss.detach()))
         return loss
 

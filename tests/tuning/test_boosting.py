@@ -1,15 +1,18 @@
-"""The boosting control: parity with scikit-learn, classes that are missing, and a short time."""
+"""The boosting baseline: parity with scikit-learn, classes that are missing, and a short time."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from headstart.events import listen
-from headstart.tuning.baselines.boosting import BOOSTING, MOST_TREES, Control, boosting_control
+from headstart.tasks import CLASSIFICATION, TASKS
+from headstart.tuning.baselines import BASELINES
+from headstart.tuning.baselines.boosting import MOST_TREES, BoostedTrees, boost_trees
 from headstart.types import BadSample, Schema
 
 REGRESSION = Schema("table", "regression", (), "price")
@@ -48,10 +51,9 @@ def _rows(num: int, num_categories: int = 3) -> tuple[np.ndarray, np.ndarray]:
     return generator.normal(size=(num, 2)), generator.integers(1, num_categories + 1, (num, 1))
 
 
-def _control(splits: list[Cells], schema: Schema, seconds: float | None = None) -> Control:
-    control = boosting_control(*splits, schema, seed=0, seconds=seconds)
+def _control(splits: list[Cells], schema: Schema, seconds: float | None = None) -> BoostedTrees:
+    control = boost_trees(*splits, schema, seed=0, seconds=seconds)
     assert control is not None
-    assert control.name == BOOSTING
     assert control.seconds > 0
     return control
 
@@ -152,7 +154,7 @@ def test_short_time_leaves_it_out_and_says_so() -> None:
     numbers, codes = _rows(200)
     told: list[str] = []
     with listen(lambda kind, fields: told.append(f"{kind}: {fields.get('text')}")):
-        found = boosting_control(
+        found = boost_trees(
             *_split(numbers, codes, numbers[:, 0]), REGRESSION, seed=0, seconds=1e-6
         )
     assert found is None
@@ -166,3 +168,20 @@ def test_enough_time_changes_nothing() -> None:
     splits = _split(numbers, codes, numbers[:, 0] * numbers[:, 1])
     free, limited = _control(splits, REGRESSION), _control(splits, REGRESSION, seconds=300.0)
     assert np.array_equal(free.outputs, limited.outputs)
+
+
+def test_trees_stand_beside_tables_whose_task_is_a_plain_problem(monkeypatch):
+    class Tags(type(CLASSIFICATION)):
+        def plain_problems(self, targets, num_classes):
+            return ()
+
+    monkeypatch.setitem(TASKS, "tags", Tags(**{**vars(CLASSIFICATION), "name": "tags"}))
+    applies = BASELINES["gradient boosting"].applies
+    val = SimpleNamespace(targets=np.arange(4) % 2)
+    for modality, task, expected in (
+        ("table", "classification", True),
+        ("table", "tags", False),
+        ("image", "classification", False),
+    ):
+        schema = Schema(modality, task, ("a", "b"))
+        assert applies(SimpleNamespace(schema=schema, val=val), None) == expected

@@ -26,6 +26,7 @@ from headstart.data.sources.samples import ArraySamples, UnreadableImage, take
 from headstart.data.split import assign_splits, describe_splits, only_test
 from headstart.data.survey import survey
 from headstart.errors import DataError
+from headstart.tasks import CLASSIFICATION
 from headstart.types import BadSample, Dataset, ImageSpec, Samples, Schema, Split
 
 SAMPLES_LOOKED_AT = 64
@@ -70,7 +71,7 @@ def assemble(
     if bad:
         total = len(bad) + len(splits)
         notes.append(f"{len(bad)} of {total} {several} left out: {_first_few(bad)}.")
-    is_first_kind = (records.modality, records.task) == ("image", "classification")
+    is_first_kind = (records.modality, records.task) == ("image", CLASSIFICATION.name)
     names = [records.samples.name(i) for i in range(len(splits))]
     ids = sample_ids(inspection.digests, names)
     samples, kinds = records.samples, records.column_kinds

@@ -19,7 +19,7 @@ from headstart import events
 from headstart.data.images import read_header
 from headstart.data.rows import TableSamples, TextSamples, row_texts, text_fault
 from headstart.data.sources.samples import ArraySamples, UnreadableImage
-from headstart.types import Samples
+from headstart.types import Ragged, Rows, Samples
 
 DIGEST_BYTES = 16
 CHUNK = 256
@@ -153,7 +153,7 @@ def _number(data: bytes) -> int:
 def fingerprint(
     ids: np.ndarray,
     digests: np.ndarray,
-    targets: np.ndarray,
+    targets: Rows,
     splits: np.ndarray,
     classes: object,
     kind: Sequence[str] = (),
@@ -171,6 +171,11 @@ def fingerprint(
     state = blake2b(digest_size=16)
     state.update(json.dumps(["headstart data 1", len(ids), classes, *kind]).encode())
     of_targets = {"f": "<f8", "u": "u1"}.get(targets.dtype.kind, "<i8")
-    for array, dtype in ((ids, "<i8"), (digests, "u1"), (targets, of_targets), (splits, "i1")):
+    told: list[tuple[np.ndarray, str]] = [(ids, "<i8"), (digests, "u1")]
+    if isinstance(targets, Ragged):
+        told += [(targets.lengths, "<i8"), (targets.whole, of_targets)]
+    else:
+        told.append((targets, of_targets))
+    for array, dtype in (*told, (splits, "i1")):
         state.update(np.ascontiguousarray(array, dtype=dtype).tobytes())
     return state.hexdigest()

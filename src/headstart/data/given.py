@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from headstart.data.records import is_missing
+from headstart.cells import is_missing
 from headstart.data.sources.arrays import image_array, is_tensor, to_numpy
 from headstart.data.sources.columns import Table, memory_table
 from headstart.errors import DataError, quoted

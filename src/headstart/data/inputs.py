@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.types import BadSample
+from headstart.types import BadSample, Rows
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Tokens:
     offsets: np.ndarray
     pad_id: int
     max_length: int
-    targets: np.ndarray
+    targets: Rows
     ids: np.ndarray
     names: Sequence[str]
     bad_samples: Sequence[BadSample] = ()
@@ -93,7 +93,7 @@ class Terms:
     """
 
     matrix: Any
-    targets: np.ndarray
+    targets: Rows
     ids: np.ndarray
     names: Sequence[str]
     bad_samples: Sequence[BadSample] = ()
@@ -132,7 +132,7 @@ class Cells:
 
     numbers: np.ndarray
     codes: np.ndarray
-    targets: np.ndarray
+    targets: Rows
     ids: np.ndarray
     names: Sequence[str]
     bad_samples: Sequence[BadSample] = ()

@@ -25,9 +25,10 @@ from typing import Any
 
 import numpy as np
 
+from headstart.cells import as_number
 from headstart.data.dates import example, find_format, look_like_dates, read_date
 from headstart.data.options import ReadOptions
-from headstart.data.targets import MANY_VALUES, MOSTLY, as_number
+from headstart.data.targets import MANY_VALUES, MOSTLY
 from headstart.errors import DataError
 from headstart.types import ColumnKind, DateFormat
 

@@ -11,10 +11,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from headstart.data.assembly import assemble
-from headstart.data.options import COLUMN_OPTIONS, ReadOptions, names_of, option_problems
+from headstart.data.options import (
+    COLUMN_OPTIONS,
+    ReadOptions,
+    TaskOption,
+    names_of,
+    option_problems,
+)
 from headstart.data.records import Records
 from headstart.data.sources.arrays import read_pair
 from headstart.data.sources.columns import FrameTable, memory_table
@@ -32,7 +38,7 @@ def load(
     label: str | None = None,
     image_column: str | None = None,
     text: str | None = None,
-    task: Literal["auto", "classification", "multi-label", "regression"] = "auto",
+    task: TaskOption = "auto",
     separator: str | None = None,
     numeric: Sequence[str] | None = None,
     categorical: Sequence[str] | None = None,

@@ -9,13 +9,22 @@ from __future__ import annotations
 import codecs
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated
 
 from headstart.errors import OptionError, did_you_mean, quoted
-from headstart.types import Column, Schema, Task
+from headstart.tasks import MULTI_LABEL, TASKS, find_task
+from headstart.types import Column, Schema, TaskName
 
-TaskOption = Literal["auto", "classification", "multi-label", "regression"]
 DEFAULT_LABEL = "label"
+
+
+def task_choices() -> tuple[str, ...]:
+    """Return what may be said of the task, as the table of tasks now is."""
+    return ("auto", *TASKS)
+
+
+# What a command line may give for it is asked of the function.
+TaskOption = Annotated[str, task_choices]
 ENCODINGS = ("utf-8", "gb18030", "big5", "shift_jis", "euc-kr", "latin-1", "cp1252", "utf-16")
 
 
@@ -28,7 +37,7 @@ class ReadOptions:
         image_column: Column of images.
         text: Column of texts.
         group: Column whose equal values stay on one side of the split.
-        task: What to learn.
+        task: What to learn: the name of a task, or ``auto``.
         separator: What stands between the labels of one cell.
         numeric: Columns that hold numbers.
         categorical: Columns that hold categories.
@@ -45,7 +54,7 @@ class ReadOptions:
     image_column: str | None = None
     text: str | None = None
     group: str | None = None
-    task: TaskOption = "auto"
+    task: str = "auto"
     separator: str | None = None
     numeric: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
@@ -57,11 +66,19 @@ class ReadOptions:
     schema: Schema | None = None
 
     @property
-    def known_task(self) -> Task | None:
+    def known_task(self) -> TaskName | None:
         """The task where it was said, or follows from separator or model; otherwise None."""
         if self.task != "auto":
             return self.task
-        return "multi-label" if self.separator else self.schema.task if self.schema else None
+        if self.separator:
+            return MULTI_LABEL.name
+        return self.schema.task if self.schema else None
+
+    @property
+    def has_label_sets(self) -> bool:
+        """Whether it is known that a sample has any number of classes."""
+        known = self.known_task
+        return known is not None and find_task(known).has_label_sets
 
     def target_among(self, columns: Collection[str]) -> str:
         """Return the target column: what was said, else the model's own if it is there."""
@@ -116,15 +133,15 @@ def names_of(value: Sequence[str] | str | None) -> tuple[str, ...]:
 def option_problems(options: ReadOptions) -> list[str]:
     """Return a sentence for each option that is out of range or contradicts another."""
     problems = []
-    if options.task not in get_args(TaskOption):
-        known = get_args(TaskOption)
+    known = task_choices()
+    if options.task not in known:
         problems.append(
             f"task is '{options.task}'; expected one of {quoted(known)}."
             f"{did_you_mean(str(options.task), known)}"
         )
     if options.separator == "":
         problems.append("separator is empty; expected what stands between labels, such as ';'.")
-    elif options.separator and options.task not in ("auto", "multi-label"):
+    elif options.separator and options.task in TASKS and not options.has_label_sets:
         problems.append(
             f"separator is '{options.separator}' but task is '{options.task}'; a separator is for "
             "--task multi-label. Leave one of them out."

@@ -26,7 +26,7 @@ from headstart.data.images import decode_one
 from headstart.data.sources.samples import ArraySamples, UnreadableImage
 from headstart.errors import DataError, DeviceError
 from headstart.storage.cache import cache_root, new_entry, read_entry, write_all
-from headstart.types import BadSample, Dataset, ImageSpec, Samples, SplitName
+from headstart.types import BadSample, Dataset, ImageSpec, Rows, Samples, SplitName
 
 DECODER_VERSION = 1  # raise it when decode_one gives other pixels for the same image
 CHUNK_BYTES = 8 * 2**20
@@ -46,7 +46,7 @@ class Pixels:
     """
 
     images: np.ndarray
-    targets: np.ndarray
+    targets: Rows
     ids: np.ndarray
     names: Sequence[str]
     bad_samples: Sequence[BadSample] = ()

@@ -28,6 +28,7 @@ from headstart.types import (
     Dataset,
     ImageSpec,
     Inputs,
+    Rows,
     Spec,
     SplitName,
     TableSpec,
@@ -166,7 +167,7 @@ def _read_images(values: list[Any], called: Sequence[str], spec: ImageSpec) -> P
 
 def _read_texts(
     samples: TextSamples,
-    targets: np.ndarray,
+    targets: Rows,
     ids: np.ndarray,
     spec: TextSpec,
     tokenizer: Tokenizer | None,
@@ -178,7 +179,7 @@ def _read_texts(
     good = np.delete(np.arange(len(samples)), list(faults))
     texts = [samples.texts[i] for i in good.tolist()]
 
-    def keep(chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str], list[BadSample]]:
+    def keep(chosen: np.ndarray) -> tuple[Rows, np.ndarray, list[str], list[BadSample]]:
         bad = [BadSample(samples.names[i], faults[i]) for i in sorted(faults)]
         kept_targets = targets if len(targets) == 0 else targets[chosen]
         return kept_targets, ids[chosen], [samples.names[i] for i in chosen], bad

@@ -15,12 +15,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from headstart.cells import as_number, is_missing
 from headstart.data.dates import is_like_a_date
 from headstart.data.options import ReadOptions
-from headstart.data.records import is_missing
 from headstart.data.sources.columns import Table
 from headstart.data.sources.folder import IMAGE_SUFFIXES
-from headstart.data.targets import as_number
 from headstart.errors import DataError, did_you_mean, quoted
 from headstart.types import Modality
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.data.records import is_missing
+from headstart.cells import is_missing
 
 MAX_TEXT_BYTES = 64 * 2**20
 

@@ -1,11 +1,10 @@
 """Decide which samples are learned from, which chosen by, and which read once at the end.
 
 The data's own splits are kept. What is missing is taken from train: test first, then val, each
-stratified and drawn from the seed alone: by class; for regression by the target, cut into ten
-parts of equal size; for several labels by the rarest label of a sample. With groups, whole groups
-move, by the shares of the classes under classification and by their size alone otherwise. The
-algorithms are written out here, and not taken from a library, so that a split never changes with
-a version.
+stratified and drawn from the seed alone; what the strata are is the task's. With groups, whole
+groups move, by the shares of the classes where a sample has one, and by their size alone otherwise.
+The algorithms are written out here, and not taken from a library, so that a split never changes
+with a version.
 """
 
 from __future__ import annotations
@@ -16,17 +15,12 @@ import numpy as np
 
 from headstart.data.records import NOUNS, SPLIT_CODES, SPLIT_NAMES, UNASSIGNED, Records
 from headstart.errors import DataError, did_you_mean, quoted
+from headstart.tasks import array_of
 
 TRAIN, VAL, TEST = (SPLIT_CODES[name] for name in SPLIT_NAMES)
 FEW_PER_CLASS = 10
 FEW_IMAGES = 100
 IMBALANCE_RATIO = 10
-NUM_QUANTILES = 10
-HOW = {
-    "classification": "stratified",
-    "multi-label": "stratified by the rarest label",
-    "regression": "stratified by the target",
-}
 
 
 def assign_splits(
@@ -47,8 +41,8 @@ def assign_splits(
         DataError: One class only, a class too small to be on every side, a class that train
             lacks, a group on two sides, or no train split.
     """
-    splits = records.splits.copy()
-    _check_targets(records)
+    splits, task = records.splits.copy(), records.asks
+    task.check_learnable(records.name, records.targets, records.classes)
     given = {name for name in SPLIT_NAMES if (splits == SPLIT_CODES[name]).any()}
     if given and "train" not in given:
         raise DataError(
@@ -58,8 +52,7 @@ def assign_splits(
     origin = dict.fromkeys(given, records.origin)
     splits[splits == UNASSIGNED] = TRAIN
     made = [name for name in ("test", "val") if name not in given]
-    is_classes = records.task == "classification"
-    if is_classes:
+    if task.is_exclusive:
         _check_class_sizes(records, splits, made)
     _check_number(records, splits, made)
     _check_groups(records, splits)
@@ -72,12 +65,12 @@ def assign_splits(
         picked = _pick(records, pool, fraction, bits, keep=2 if is_first else 1)
         splits[pool[picked]] = SPLIT_CODES[name]
         whole = "all" if name == "test" and not given else "train"
-        how = HOW[records.task]
+        how = task.stratified
         if records.groups is not None:
-            how = f"{how}, whole groups" if is_classes else "whole groups"
+            how = f"{how}, whole groups" if task.is_exclusive else "whole groups"
         origin[name] = f"{fraction * 100:.4g} % of {whole}, {how}, seed {seed}"
     origin.setdefault("train", "what val and test left")
-    if is_classes:
+    if task.is_exclusive:
         _check_unseen(records, splits)
     return splits, {name: origin[name] for name in SPLIT_NAMES}
 
@@ -101,31 +94,14 @@ def _pick(
     records: Records, pool: np.ndarray, fraction: float, bits: np.random.PCG64, *, keep: int
 ) -> np.ndarray:
     """Return which positions of the pool are drawn, in whole groups where there are groups."""
-    targets = strata(records)[pool]
+    targets = records.asks.strata(records.targets)[pool]
     if records.groups is None:
         return stratified_pick(targets, fraction, bits, keep=keep)
     groups = np.asarray(records.groups)[pool]
     classes = records.classes
-    if records.task != "classification":
+    if not records.asks.is_exclusive:
         targets, classes = np.zeros(len(pool), np.int64), ("any",)
     return group_pick(targets, groups, fraction, bits, classes=classes, keep=keep)
-
-
-def strata(records: Records) -> np.ndarray:
-    """Return which stratum of the draw each sample is in, int64, shape (N,)."""
-    targets = records.targets
-    if records.task == "classification":
-        return targets
-    if records.task == "regression":
-        number = min(NUM_QUANTILES, len(targets) // NUM_QUANTILES)
-        cuts = np.arange(1, number) * len(targets) // max(1, number)
-        # Equal targets fall into one part, whatever their order.
-        return np.searchsorted(np.sort(targets)[cuts], targets, side="right")
-    counts = targets.sum(axis=0, dtype=np.int64)
-    rarest_first = np.argsort(counts, kind="stable")
-    has_label = targets.any(axis=1)
-    rarest = rarest_first[targets[:, rarest_first].argmax(axis=1)]
-    return np.where(has_label, rarest, len(counts)).astype(np.int64)
 
 
 def _shuffled(number: int, bits: np.random.PCG64) -> np.ndarray:
@@ -231,27 +207,11 @@ def group_pick(
     return np.flatnonzero(taken[group_of])
 
 
-def _check_targets(records: Records) -> None:
-    """Refuse targets from which nothing can be learned."""
-    if records.task == "regression":
-        if len(np.unique(records.targets)) < 2:
-            raise DataError(
-                f"{records.name} has the target {records.targets[0]:g} in every sample; there is "
-                "nothing to learn. Name another column with --label."
-            )
-    elif len(records.classes) < 2:
-        found = f"one class only ('{records.classes[0]}')" if records.classes else "no class"
-        raise DataError(
-            f"{records.name} has {found}; classification needs at least two. "
-            "Add samples of another class."
-        )
-
-
 def _check_number(records: Records, splits: np.ndarray, made: Sequence[str]) -> None:
     """Refuse samples, or groups, that are too few to give one to each side."""
     sides = ["train", *reversed(made)]
     number, noun = int((splits == TRAIN).sum()), NOUNS[records.modality][1]
-    if records.groups is not None and records.task != "classification":
+    if records.groups is not None and not records.asks.is_exclusive:
         pool = np.flatnonzero(splits == TRAIN)
         number, noun = len({records.groups[i] for i in pool.tolist()}), "groups"
     if number < len(sides):
@@ -263,8 +223,7 @@ def _check_number(records: Records, splits: np.ndarray, made: Sequence[str]) -> 
 
 def _check_class_sizes(records: Records, splits: np.ndarray, made: Sequence[str]) -> None:
     """Refuse a class that is too small to give one sample to train and to each new split."""
-    counts = np.bincount(records.targets[splits == TRAIN], minlength=len(records.classes))
-    total = np.bincount(records.targets, minlength=len(records.classes))
+    counts, total = (_counts(records, chosen) for chosen in (splits == TRAIN, splits >= TRAIN))
     sides = ["train", *reversed(made)]
     small = [i for i in range(len(counts)) if counts[i] < len(sides) and (made or total[i] == 0)]
     # A class that train lacks altogether but test has is named by _check_unseen, with its place.
@@ -284,15 +243,13 @@ def _check_class_sizes(records: Records, splits: np.ndarray, made: Sequence[str]
 
 def _check_unseen(records: Records, splits: np.ndarray) -> None:
     """Refuse a class that val or test holds and train does not."""
-    counts = [
-        np.bincount(records.targets[splits == code], minlength=len(records.classes))
-        for code in (TRAIN, VAL, TEST)
-    ]
+    targets = array_of(records.targets)
+    counts = [_counts(records, splits == code) for code in (TRAIN, VAL, TEST)]
     for code in (VAL, TEST):
         unseen = np.flatnonzero((counts[code] > 0) & (counts[TRAIN] == 0))
         if len(unseen):
             first = unseen[0]
-            where = np.flatnonzero((splits == code) & (records.targets == first))[0]
+            where = np.flatnonzero((splits == code) & (targets == first))[0]
             known = [records.classes[i] for i in np.flatnonzero(counts[TRAIN])]
             raise DataError(
                 f"Class '{records.classes[first]}' is in {SPLIT_NAMES[code]} "
@@ -321,12 +278,11 @@ def describe_splits(records: Records, splits: np.ndarray) -> list[str]:
     num_train = int((splits == TRAIN).sum())
     if num_train < FEW_IMAGES:
         notes.append(f"Only {num_train} {noun} to train on; figures will have wide intervals.")
-    if records.task == "regression":
+    task, names = records.asks, records.classes
+    if not task.has_classes:
         return notes
-    names = records.classes
     train, test = (_counts(records, splits == code) for code in (TRAIN, TEST))
-    is_one = records.task == "classification"
-    what = "Classes" if is_one else "Labels"
+    what = task.words.several.capitalize()
     tiny = [f"'{names[i]}' ({train[i]})" for i in np.flatnonzero(train < FEW_PER_CLASS)]
     if tiny:
         more = f" and {len(tiny) - 5} more" if len(tiny) > 5 else ""
@@ -334,7 +290,7 @@ def describe_splits(records: Records, splits: np.ndarray) -> list[str]:
             f"{what} with fewer than {FEW_PER_CLASS} training {noun}: {', '.join(tiny[:5])}{more}."
         )
     most, least = int(train.argmax()), int(train.argmin())
-    if is_one and train[least] and train[most] >= IMBALANCE_RATIO * train[least]:
+    if task.is_exclusive and train[least] and train[most] >= IMBALANCE_RATIO * train[least]:
         notes.append(
             f"Classes are imbalanced: '{names[most]}' has {train[most]} training {noun}, "
             f"'{names[least]}' {train[least]} ({train[most] / train[least]:.0f} times fewer)."
@@ -346,8 +302,5 @@ def describe_splits(records: Records, splits: np.ndarray) -> list[str]:
 
 
 def _counts(records: Records, chosen: np.ndarray) -> np.ndarray:
-    """Return how many of the chosen samples each class has."""
-    targets = records.targets[chosen]
-    if records.task == "multi-label":
-        return np.asarray(targets.sum(axis=0, dtype=np.int64))
-    return np.bincount(targets, minlength=len(records.classes))
+    """Return how many of the chosen samples, a mask, each class has."""
+    return records.asks.class_counts(records.targets[chosen], len(records.classes))

@@ -134,9 +134,10 @@ def _missing_notes(columns: dict[str, Any], num_rows: int) -> list[str]:
 
 
 def _leak_notes(records: Records, columns: dict[str, Any], train: np.ndarray) -> list[str]:
-    if len(columns) < 2 or len(train) < MIN_ROWS or records.task == "multi-label":
+    problems = records.asks.plain_problems(records.targets[train], len(records.classes))
+    if len(columns) < 2 or len(train) < MIN_ROWS or len(problems) != 1:
         return []  # a lone column is what there is to learn from
-    train_targets = records.targets[train]
+    train_targets, is_number = problems[0].targets, problems[0].num_classes == 0
     chosen = np.arange(len(train))
     if len(chosen) > MAX_CHECKED_ROWS:
         chosen = np.linspace(0, len(train) - 1, MAX_CHECKED_ROWS).astype(np.int64)
@@ -148,8 +149,8 @@ def _leak_notes(records: Records, columns: dict[str, Any], train: np.ndarray) ->
         kind = (records.column_kinds or {})[name]
         values = column.take(chosen)
         guess = _guess_words if kind == "categorical" else _guess_numbers
-        guessed = guess(values, targets, records.task == "regression")
-        if _fit_of(guessed, targets[1::2], records.task == "regression") >= ALMOST_PERFECT:
+        guessed = guess(values, targets, is_number)
+        if _fit_of(guessed, targets[1::2], is_number) >= ALMOST_PERFECT:
             found.append(name)
     target = f"'{records.label}'" if records.label else "the target"
     return [
@@ -159,7 +160,7 @@ def _leak_notes(records: Records, columns: dict[str, Any], train: np.ndarray) ->
     ]
 
 
-def _guess_numbers(values: Any, targets: np.ndarray, is_regression: bool) -> np.ndarray:
+def _guess_numbers(values: Any, targets: np.ndarray, is_number: bool) -> np.ndarray:
     """Return what a small tree on one column says of every second row."""
     import pyarrow as pa
     from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
@@ -168,7 +169,7 @@ def _guess_numbers(values: Any, targets: np.ndarray, is_regression: bool) -> np.
         values = values.cast(pa.int64())
     cells = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     numbers = np.nan_to_num(cells, nan=-1e30).astype(np.float32).reshape(-1, 1)
-    if is_regression:
+    if is_number:
         tree = DecisionTreeRegressor(max_leaf_nodes=64, random_state=0)
     else:
         num_leaves = max(2, 2 * len(np.unique(targets)))
@@ -177,26 +178,26 @@ def _guess_numbers(values: Any, targets: np.ndarray, is_regression: bool) -> np.
     return guessed
 
 
-def _guess_words(values: Any, targets: np.ndarray, is_regression: bool) -> np.ndarray:
+def _guess_words(values: Any, targets: np.ndarray, is_number: bool) -> np.ndarray:
     """Return, for every second row, the usual target of its word in the others; NaN if unseen."""
     words: Sequence[str | None] = values.to_pylist()
     known: dict[str | None, list[float]] = {}
     for word, target in zip(words[::2], targets[::2].tolist(), strict=True):
         known.setdefault(word, []).append(target)
-    if is_regression:
+    if is_number:
         usual = {word: float(np.mean(seen)) for word, seen in known.items()}
     else:
         usual = {word: max(set(seen), key=seen.count) for word, seen in known.items()}
     return np.array([usual.get(word, np.nan) for word in words[1::2]])
 
 
-def _fit_of(guessed: np.ndarray, targets: np.ndarray, is_regression: bool) -> float:
+def _fit_of(guessed: np.ndarray, targets: np.ndarray, is_number: bool) -> float:
     """Return R² or balanced accuracy of the rows with a guess; 0 where these are too few."""
     is_guessed = ~np.isnan(guessed)
     if is_guessed.mean() < MIN_GUESSED:
         return 0.0
     guessed, targets = guessed[is_guessed], targets[is_guessed]
-    if is_regression:
+    if is_number:
         spread = float(((targets - targets.mean()) ** 2).sum())
         return 1 - float(((targets - guessed) ** 2).sum()) / spread if spread > 0 else 0.0
     shares = [float((guessed[targets == c] == c).mean()) for c in np.unique(targets)]

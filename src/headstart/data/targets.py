@@ -9,50 +9,35 @@ The task is decided when the user has not said it, and the decision is said in a
 - whole numbers: classification, unless there are many different ones (more than 20, and more than
   5 % of the samples), or most occur once: then regression.
 
-Left out: ordinal targets, several targets, weights.
+How a column is read is the task's (``tasks``). Left out: ordinal targets, several targets, weights.
 """
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from headstart.cells import as_number
 from headstart.data.options import ReadOptions
-from headstart.data.records import class_labels, encode_targets, is_missing, order_classes
-from headstart.errors import DataError, OptionError
-from headstart.types import Modality, Task
+from headstart.errors import DataError
+from headstart.tasks import (
+    CLASSIFICATION,
+    MULTI_LABEL,
+    REGRESSION,
+    TargetColumn,
+    Targets,
+    Task,
+    find_task,
+)
+from headstart.tasks.reading import SEPARATORS, Naming, Place
+from headstart.types import Modality
 
-NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
-INFINITE = ("inf", "infinity", "+inf", "-inf", "+infinity", "-infinity")
 MANY_VALUES, MANY_SHARE = 20, 0.05
 FEW_VALUES = 5
 MOSTLY = 0.9
-SEPARATORS = (";", "|", ",", "/")
-Place = Callable[[int], str]
-# Gives numbered labels their names: labels → labels, classes, note.
-Naming = Callable[[list[str]], tuple[list[str], tuple[str, ...], str | None]]
-
-
-@dataclass(frozen=True)
-class Targets:
-    """A target column, read.
-
-    Attributes:
-        task: What it asks for.
-        values: As ``Split.targets``.
-        classes: Class names in order; empty for regression.
-        notes: Sentences a user should read.
-    """
-
-    task: Task
-    values: np.ndarray
-    classes: tuple[str, ...]
-    notes: list[str] = field(default_factory=list)
 
 
 def read_targets(
@@ -78,51 +63,23 @@ def read_targets(
         DataError: A value is missing, or none that the task can use.
         OptionError: The task was said and the column cannot serve it.
     """
-    task, note = options.known_task, None
-    if task is None:
-        task, note = _decide(values, modality, what, place)
-    notes = [note] if note else []
-    if task == "regression":
-        return Targets(task, _read_numbers(values, what, place), (), notes)
-    if task == "multi-label":
-        return _read_label_sets(values, options, what, place, naming, notes)
-    is_said = options.known_task == "classification"
-    labels = class_labels(values, what, place, allow_real=is_said)
-    if modality != "image":
-        labels = _tidy(labels)
-    if naming is None:
-        named, classes, naming_note = labels, order_classes(set(labels)), None
+    known, note = options.known_task, None
+    if known is not None:
+        task = find_task(known)
     else:
-        named, classes, naming_note = naming(labels)
-    notes += [naming_note] if naming_note else []
-    return Targets(task, encode_targets(named, classes), classes, notes)
-
-
-def as_number(value: object) -> float | None:
-    """Return the number that a cell holds, NaN for none; None where it holds something else.
-
-    Words with leading zeros (``007``) are codes, not numbers.
-    """
-    if is_missing(value):
-        return math.nan
-    if isinstance(value, (bool, np.bool_)):
-        return None
-    if isinstance(value, (int, float, np.integer, np.floating, Decimal)):
-        return float(value)
-    if not isinstance(value, str):
-        return None
-    word = value.strip()
-    if NUMBER.fullmatch(word):
-        return None if re.match(r"[-+]?0\d", word) else float(word)
-    return float(word) if word.lower() in INFINITE else None
-
-
-def _tidy(labels: list[str]) -> list[str]:
-    """Return labels without blanks around them, and ``1`` for the ``1.0`` of a CSV file."""
-    labels = [label.strip() for label in labels]
-    if all(re.fullmatch(r"-?\d+\.0+", label) for label in labels):
-        return [label.split(".")[0] for label in labels]
-    return labels
+        task, note = _decide(values, modality, what, place)
+    column = TargetColumn(
+        values,
+        what,
+        place,
+        is_said=known is not None,
+        # the names of class folders and of image labels are taken letter by letter
+        is_tidied=modality != "image",
+        separator=options.separator,
+        naming=naming,
+    )
+    found = task.read(column)
+    return replace(found, notes=[*([note] if note else []), *found.notes])
 
 
 def _decide(
@@ -130,9 +87,9 @@ def _decide(
 ) -> tuple[Task, str | None]:
     """Return the task that the values ask for, and a note where another was thinkable."""
     if any(isinstance(value, (list, tuple, set, np.ndarray)) for value in values):
-        return "multi-label", None
+        return MULTI_LABEL, None
     if modality == "image":
-        return "classification", _several_in_a_cell(values, what)
+        return CLASSIFICATION, _several_in_a_cell(values, what)
     found = [as_number(value) for value in values]
     numbers = [number for number in found if number is not None and not math.isnan(number)]
     distinct = set(numbers)
@@ -148,26 +105,25 @@ def _decide(
                 f"{len(numbers):,} other values are numbers. Correct it, or say "
                 "--task classification if all of them are classes."
             )
-        return "classification", _several_in_a_cell(values, what)
-    otherwise = "(say --task {} otherwise)."
+        return CLASSIFICATION, _several_in_a_cell(values, what)
     if real is not None:
-        return "regression", (
-            f"{what} holds numbers such as {real:g}: regression "
-            + otherwise.format("classification")
+        return REGRESSION, (
+            f"{what} holds numbers such as {real:g}: regression (say "
+            "--task classification otherwise)."
         )
     if is_many:
-        return "regression", (
-            f"{what} has {len(distinct):,} distinct numbers: regression "
-            + otherwise.format("classification")
+        return REGRESSION, (
+            f"{what} has {len(distinct):,} distinct numbers: regression (say "
+            "--task classification otherwise)."
         )
     # numbers with a decimal point could be measured ones as well, however few there are
     has_point = any(isinstance(v, (float, np.floating)) or "." in str(v) for v in values)
     if len(distinct) >= FEW_VALUES or (has_point and len(distinct) > 1):
-        return "classification", (
-            f"{what} has {len(distinct)} distinct whole numbers: classification "
-            + otherwise.format("regression")
+        return CLASSIFICATION, (
+            f"{what} has {len(distinct)} distinct whole numbers: classification (say "
+            "--task regression otherwise)."
         )
-    return "classification", None
+    return CLASSIFICATION, None
 
 
 def _several_in_a_cell(values: Sequence[object], what: str) -> str | None:
@@ -182,85 +138,3 @@ def _several_in_a_cell(values: Sequence[object], what: str) -> str | None:
                 f"between several labels, say --separator '{mark}'."
             )
     return None
-
-
-def _read_numbers(values: Sequence[object], what: str, place: Place) -> np.ndarray:
-    """Return float64 targets, shape (N,), all finite."""
-    numbers = np.empty(len(values), np.float64)
-    for i, value in enumerate(values):
-        number = as_number(value)
-        if isinstance(value, (bool, np.bool_)):
-            number = float(value)
-        if number is None:
-            raise DataError(
-                f"{what} holds '{value}' in {place(i)}; regression expects a number. Correct it, "
-                "name another column with --label, or say --task classification."
-            )
-        if not math.isfinite(number):
-            found = "is empty or NaN" if math.isnan(number) else f"holds {number}"
-            raise DataError(
-                f"{what} {found} in {place(i)}; regression expects a finite number for every "
-                "sample. Fill it in or remove the sample."
-            )
-        numbers[i] = number
-    return numbers
-
-
-def _read_label_sets(
-    values: Sequence[object],
-    options: ReadOptions,
-    what: str,
-    place: Place,
-    naming: Naming | None,
-    notes: list[str],
-) -> Targets:
-    """Return multi-label targets, uint8, shape (N, K)."""
-    if not options.separator and any(isinstance(value, str) for value in values):
-        shown = next(str(value) for value in values if isinstance(value, str))
-        used = [s for s in SEPARATORS if any(s in str(value) for value in values)]
-        example = used[0] if used else SEPARATORS[0]
-        raise OptionError(
-            f"{what} holds texts such as '{shown[:60]}', and task is multi-label; what stands "
-            f"between the labels is not known. Say it, for example --separator '{example}'."
-        )
-    sets = [_label_set(value, options.separator, what, place(i)) for i, value in enumerate(values)]
-    flat = [label for labels in sets for label in labels]
-    if len(set(flat)) < 2:
-        found = f"all of them hold '{flat[0]}' alone" if flat else "all of them are empty"
-        kind = type(values[0]).__name__ if options.separator is None else "text of labels"
-        raise DataError(
-            f"{what} holds a {kind} in {place(0)}, so the task is multi-label, but {found}; "
-            "expected at least two classes. Name another column with --label."
-        )
-    if naming is None:
-        named, classes = flat, order_classes(set(flat))
-    else:
-        named, classes, note = naming(flat)
-        notes = [*notes, note] if note else notes
-    index = {name: position for position, name in enumerate(classes)}
-    targets = np.zeros((len(values), len(classes)), np.uint8)
-    rows = np.repeat(np.arange(len(sets)), [len(labels) for labels in sets])
-    targets[rows, [index[name] for name in named]] = 1
-    if num_bare := int((targets.sum(axis=1) == 0).sum()):
-        notes = [*notes, f"{num_bare:,} of {len(values):,} samples have no label: none applies."]
-    return Targets("multi-label", targets, classes, notes)
-
-
-def _label_set(value: object, separator: str | None, what: str, where: str) -> list[str]:
-    """Return the labels of one cell; an empty cell has none."""
-    if isinstance(value, (list, tuple, set, np.ndarray)):
-        items = sorted(value) if isinstance(value, set) else list(value)
-        if any(isinstance(item, (list, tuple, set, dict, np.ndarray)) for item in items):
-            raise DataError(
-                f"{what} holds lists inside a list in {where}; expected a list of class names. "
-                "Name another column with --label."
-            )
-        return [str(item).strip() for item in items if not is_missing(item)]
-    if is_missing(value):
-        return []
-    if separator is None:
-        raise DataError(
-            f"{what} holds '{value}' in {where}, where other rows hold lists of labels. Make it a "
-            "list too."
-        )
-    return [label.strip() for label in str(value).split(separator) if label.strip()]

@@ -1,35 +1,54 @@
-"""How good is it: figures with intervals, paired verdicts, calibration, and the floor to beat."""
+"""Statistics that know no task: figures with intervals, paired verdicts, calibration, baselines.
 
-from headstart.evaluation.baseline import majority_baseline, naive_baseline
-from headstart.evaluation.calibration import fit_temperature, sigmoid, softmax
-from headstart.evaluation.class_scores import accuracy
-from headstart.evaluation.comparison import compare
-from headstart.evaluation.outputs import (
-    headline,
-    headline_figure,
-    is_higher_better,
-    outputs_of,
-    predictions_of,
+Everything takes arrays and returns records; which of it a task is measured by is said in ``tasks``.
+"""
+
+from headstart.evaluation.baseline import (
+    frequent_labels_baseline,
+    majority_baseline,
+    mean_baseline,
 )
+from headstart.evaluation.calibration import (
+    fit_label_temperature,
+    fit_temperature,
+    sigmoid,
+    softmax,
+)
+from headstart.evaluation.class_scores import accuracy, score_classes
+from headstart.evaluation.comparison import compare_classes, compare_labels, compare_values
+from headstart.evaluation.label_scores import f1_micro, score_labels
 from headstart.evaluation.records import ClassScores, Scores, comparison_to_json, figure_to_json
-from headstart.evaluation.scores import score
+from headstart.evaluation.resampling import NUM_RESAMPLES
+from headstart.evaluation.validation import (
+    accuracy_and_error,
+    f1_micro_and_error,
+    r2_and_error,
+)
+from headstart.evaluation.value_scores import rmse, score_values
 
 __all__ = [
+    "NUM_RESAMPLES",
     "ClassScores",
     "Scores",
     "accuracy",
-    "compare",
+    "accuracy_and_error",
+    "compare_classes",
+    "compare_labels",
+    "compare_values",
     "comparison_to_json",
+    "f1_micro",
+    "f1_micro_and_error",
     "figure_to_json",
+    "fit_label_temperature",
     "fit_temperature",
-    "headline",
-    "headline_figure",
-    "is_higher_better",
+    "frequent_labels_baseline",
     "majority_baseline",
-    "naive_baseline",
-    "outputs_of",
-    "predictions_of",
-    "score",
+    "mean_baseline",
+    "r2_and_error",
+    "rmse",
+    "score_classes",
+    "score_labels",
+    "score_values",
     "sigmoid",
     "softmax",
 ]

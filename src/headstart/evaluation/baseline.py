@@ -9,50 +9,51 @@ from __future__ import annotations
 import numpy as np
 
 from headstart.errors import OptionError
-from headstart.types import Schema
 
 
-def naive_baseline(
-    schema: Schema, train_targets: np.ndarray, *, num_items: int
-) -> tuple[str, np.ndarray]:
-    """Predict the same for every item, as well as train's targets allow.
-
-    Classification: the majority class. Multi-label: the m most frequent labels, m being the number
-    that gives the best micro F1 on train. Regression: train's mean, which no other constant beats
-    in squared error.
+def mean_baseline(train_targets: np.ndarray, *, num_items: int) -> np.ndarray:
+    """Predict train's mean, which no other constant beats in squared error.
 
     Args:
-        schema: Task and classes.
-        train_targets: As in ``Split``, at least one. Never test's.
+        train_targets: Numbers, shape (M,), M at least 1. Never test's.
         num_items: Number N of items to predict.
 
     Returns:
-        The baseline's name and its predictions, as ``predictions_of`` returns them.
+        float64, shape (N,).
 
     Raises:
-        OptionError: ``train_targets`` is empty or does not fit the schema.
+        OptionError: ``train_targets`` is empty.
 
     Example:
         >>> import numpy as np
-        >>> from headstart.types import Schema
-        >>> price = Schema("table", "regression", (), label="price")
-        >>> naive_baseline(price, np.array([1.0, 2.0, 6.0]), num_items=2)
-        ('mean of train', array([3., 3.]))
+        >>> mean_baseline(np.array([1.0, 2.0, 6.0]), num_items=2).tolist()
+        [3.0, 3.0]
     """
-    targets = np.asarray(train_targets)
-    if targets.size == 0:
-        raise OptionError("train_targets is empty. A baseline needs at least one training target.")
-    if schema.task == "classification":
-        predictions, _ = majority_baseline(
-            targets, num_items=num_items, num_classes=len(schema.classes)
-        )
-        return "majority class", predictions
-    if schema.task == "regression":
-        return "mean of train", np.full(num_items, targets.astype(np.float64).mean())
-    if targets.ndim != 2 or targets.shape[1] != len(schema.classes):
+    targets = _some(train_targets)
+    return np.full(num_items, targets.astype(np.float64).mean())
+
+
+def frequent_labels_baseline(
+    train_targets: np.ndarray, *, num_items: int, num_labels: int
+) -> np.ndarray:
+    """Predict the m most frequent labels, m being the number with the best micro F1 on train.
+
+    Args:
+        train_targets: 0 or 1, shape (M, K), M at least 1. Never test's.
+        num_items: Number N of items to predict.
+        num_labels: Number K of labels.
+
+    Returns:
+        uint8, shape (N, K).
+
+    Raises:
+        OptionError: ``train_targets`` is empty or has another number of labels.
+    """
+    targets = _some(train_targets)
+    if targets.ndim != 2 or targets.shape[1] != num_labels:
         raise OptionError(
-            f"train_targets have shape {targets.shape}, expected (M, {len(schema.classes)}): one "
-            "column for each label. Pass the targets of the same schema."
+            f"train_targets have shape {targets.shape}, expected (M, {num_labels}): one column for "
+            "each label. Pass the targets of the same schema."
         )
     counts = targets.sum(axis=0, dtype=np.int64)
     order = np.argsort(-counts, kind="stable")
@@ -61,7 +62,7 @@ def naive_baseline(
     f1 = 2.0 * np.cumsum(counts[order]) / (num_chosen * len(targets) + counts.sum())
     chosen = np.zeros(len(counts), dtype=np.uint8)
     chosen[order[: int(f1.argmax()) + 1]] = 1
-    return "most frequent labels", np.tile(chosen, (num_items, 1))
+    return np.tile(chosen, (num_items, 1))
 
 
 def majority_baseline(
@@ -90,11 +91,7 @@ def majority_baseline(
         >>> predictions.tolist(), probabilities[0].tolist()
         ([1, 1], [0.25, 0.75])
     """
-    targets = np.asarray(train_targets, dtype=np.int64)
-    if targets.size == 0:
-        raise OptionError(
-            "train_targets is empty. The majority class needs at least one training target."
-        )
+    targets = _some(train_targets).astype(np.int64)
     if targets.min() < 0 or targets.max() >= num_classes:
         raise OptionError(
             f"train_targets lie in {targets.min()}..{targets.max()}, expected 0..{num_classes - 1} "
@@ -103,3 +100,11 @@ def majority_baseline(
     shares = np.bincount(targets, minlength=num_classes) / targets.size
     predictions = np.full(num_items, int(shares.argmax()), dtype=np.int64)
     return predictions, np.tile(shares, (num_items, 1))
+
+
+def _some(train_targets: np.ndarray) -> np.ndarray:
+    """Return targets as an array, or say that there are none."""
+    targets = np.asarray(train_targets)
+    if targets.size == 0:
+        raise OptionError("train_targets is empty. A baseline needs at least one training target.")
+    return targets

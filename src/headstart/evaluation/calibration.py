@@ -12,7 +12,6 @@ import numpy as np
 
 from headstart.errors import OptionError
 from headstart.evaluation.label_scores import checked_labels
-from headstart.types import Task
 
 MIN_TEMPERATURE = 0.05
 MAX_TEMPERATURE = 20.0
@@ -61,14 +60,11 @@ def sigmoid(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     return probabilities
 
 
-def fit_temperature(
-    logits: np.ndarray, targets: np.ndarray, task: Task = "classification"
-) -> float:
-    """Find the temperature that gives the smallest mean negative log-likelihood.
+def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
+    """Find the temperature of a softmax that gives the smallest mean negative log-likelihood.
 
     Fit it on val, never on test. The loss has one minimum (it is convex in 1 / T); it is searched
-    by bounded Brent over log T, T in [0.05, 20]. Multi-label has one temperature for all labels,
-    and every decision counts the same.
+    by bounded Brent over log T, T in [0.05, 20].
 
     Where every item is already right there is no finite minimum: the loss only falls as T goes to
     0, which would make a model that saw twenty easy val items claim certainty. Then 1.0 is
@@ -76,22 +72,42 @@ def fit_temperature(
 
     Args:
         logits: Finite, shape (N, K), N at least 1.
-        targets: Integers in [0, K), shape (N,); under multi-label 0 or 1, shape (N, K).
-        task: What the logits are for; a regression has no probabilities to calibrate.
+        targets: Integers in [0, K), shape (N,).
 
     Raises:
-        OptionError: Shapes do not fit, there are no items, a logit is not finite, a target is
-            out of range, or the task is regression.
+        OptionError: Shapes do not fit, there are no items, a logit is not finite, or a target is
+            out of range.
 
     Source:
         C. Guo et al., 2017, On Calibration of Modern Neural Networks, section 4.2. Deviations:
         Brent instead of L-BFGS, and the rule for data without an error.
     """
+    return _likeliest(_gaps(np.asarray(logits, dtype=np.float64), np.asarray(targets)))
+
+
+def fit_label_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
+    """Find the one temperature of all labels' sigmoids, as ``fit_temperature``.
+
+    Every decision counts the same.
+
+    Args:
+        logits: Finite, shape (N, K), N and K at least 1.
+        targets: 0 or 1, shape (N, K).
+
+    Raises:
+        OptionError: As ``fit_temperature``.
+    """
+    return _likeliest(_label_gaps(np.asarray(logits, dtype=np.float64), np.asarray(targets)))
+
+
+def _likeliest(gaps: np.ndarray | None) -> float:
+    """Return the temperature with the smallest mean loss; 1.0 where nothing is wrong.
+
+    Args:
+        gaps: By how much each choice is above the right one; None where all are right.
+    """
     from scipy.optimize import minimize_scalar
 
-    scores = np.asarray(logits, dtype=np.float64)
-    wanted = np.asarray(targets)
-    gaps = _label_gaps(scores, wanted) if task == "multi-label" else _gaps(scores, wanted, task)
     if gaps is None:
         return 1.0
 
@@ -114,16 +130,11 @@ def _checked_temperature(temperature: float) -> float:
     return temperature
 
 
-def _gaps(scores: np.ndarray, wanted: np.ndarray, task: Task) -> np.ndarray | None:
+def _gaps(scores: np.ndarray, wanted: np.ndarray) -> np.ndarray | None:
     """Return by how much each class is above the target, (N, K); None where all are right.
 
     The loss of an item is log(sum(exp(gap / T))).
     """
-    if task == "regression":
-        raise OptionError(
-            "A regression was to be calibrated, expected classification or multi-label: numbers "
-            "have no temperature. Leave it at 1.0."
-        )
     _check(scores, wanted)
     items = np.arange(len(scores))
     gaps: np.ndarray = scores - scores[items, wanted][:, None]

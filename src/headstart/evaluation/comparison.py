@@ -1,9 +1,9 @@
 """Did it get better? A paired verdict of two predictors on the same test items.
 
 Two accuracies whose intervals overlap may still differ for certain, because both were measured on
-the same items: what counts is the items on which they disagree. Under multi-label an item is right
-when all its labels are; under regression the absolute errors are compared item by item.
-Deliberately left out: corrections for many comparisons; a run makes two to four.
+the same items: what counts is the items on which they disagree. An item of several labels is right
+when all of them are; of numbers the absolute errors are compared item by item. Deliberately left
+out: corrections for many comparisons; a run makes two to four.
 """
 
 from __future__ import annotations
@@ -17,87 +17,116 @@ from headstart.evaluation.intervals import is_degenerate, percentile_interval, w
 from headstart.evaluation.label_scores import checked_labels
 from headstart.evaluation.resampling import bootstrap_weights
 from headstart.evaluation.value_scores import checked_values
-from headstart.types import Comparison, Figure, Schema
+from headstart.types import Comparison, Figure
 
 _NUM_RESAMPLES = 10_000
 _NUM_ERROR_RESAMPLES = 2_000  # each costs N products, where one of counts costs three draws
 
 
-def compare(
+def compare_classes(
     before: str,
     before_predictions: np.ndarray,
     after: str,
     after_predictions: np.ndarray,
     targets: np.ndarray,
-    schema: Schema,
     *,
     seed: int = 0,
 ) -> Comparison:
-    """Compare two predictors on the same items.
+    """Compare two predictors of classes on the same items, by the items that each has right.
 
-    Classification and multi-label: the interval of the difference (in accuracy, or in the share of
-    items with every label right) is a percentile bootstrap over items, each drawn with both its
-    predictions. Every item counts -1, 0 or 1, so a resample is one multinomial draw of three
-    counts. If all items count the same, resampling would give a width of zero; then the interval
-    combines the Wilson intervals of the gained and lost shares (MOVER).
-
-    Regression: the difference is that of the mean absolute errors, below zero where ``after`` is
-    better, with a percentile bootstrap over items.
+    The interval of the difference in accuracy is a percentile bootstrap over items, each drawn with
+    both its predictions. Every item counts -1, 0 or 1, so a resample is one multinomial draw of
+    three counts. If all items count the same, resampling would give a width of zero; then the
+    interval combines the Wilson intervals of the gained and lost shares (MOVER).
 
     Args:
         before: Name of the first predictor.
-        before_predictions: As ``predictions_of`` returns them.
+        before_predictions: Class indices, int64, shape (N,), N at least 1.
         after: Name of the second predictor.
         after_predictions: The same of the second.
-        targets: As in ``Split``, N at least 1.
-        schema: Task and classes.
+        targets: Class indices, shape (N,).
         seed: Seed of the bootstrap.
 
     Returns:
         Gained and lost items, the difference with its interval, and the paired test's p.
 
     Raises:
-        OptionError: The three arrays have different shapes, other types than the task has, or are
-            empty.
+        OptionError: The three arrays have different shapes, are no class indices, or are empty.
 
     Source:
         Q. McNemar, 1947, Psychometrika 12, 153-157, in its exact binomial form: given
-        gained + lost disagreements, either direction has probability 1/2. F. Wilcoxon, 1945,
-        Biometrics Bulletin 1, 80-83, for the signed ranks of differences that are not zero.
+        gained + lost disagreements, either direction has probability 1/2.
 
     Example:
         >>> import numpy as np
-        >>> from headstart.types import Schema
-        >>> schema = Schema("image", "classification", ("cat", "dog"))
         >>> targets = np.array([0, 0, 1, 1])
-        >>> verdict = compare("majority", np.zeros(4, int), "tuned", targets, targets, schema)
+        >>> verdict = compare_classes("majority", np.zeros(4, int), "tuned", targets, targets)
         >>> verdict.gained, verdict.lost, verdict.difference.value
         (2, 0, 0.5)
     """
-    from scipy.stats import binomtest
-
-    if schema.task == "regression":
-        return _compare_errors(before, before_predictions, after, after_predictions, targets, seed)
-    is_right = _all_right if schema.task == "multi-label" else _is_right
-    right = is_right(before, before_predictions, targets)
-    right_after = is_right(after, after_predictions, targets)
-    gained = int(np.count_nonzero(right_after & ~right))
-    lost = int(np.count_nonzero(right & ~right_after))
-    p_value = float(binomtest(gained, gained + lost, 0.5).pvalue) if gained + lost else 1.0
-    difference = _difference(gained, lost, len(right), seed)
-    metric = "exact_match" if schema.task == "multi-label" else "accuracy"
-    return Comparison(before, after, gained, lost, difference, p_value, metric)
+    right = _is_right(before, before_predictions, targets)
+    right_after = _is_right(after, after_predictions, targets)
+    return _compare_right(before, right, after, right_after, "accuracy", seed)
 
 
-def _compare_errors(
+def compare_labels(
+    before: str,
+    before_predictions: np.ndarray,
+    after: str,
+    after_predictions: np.ndarray,
+    targets: np.ndarray,
+    *,
+    seed: int = 0,
+) -> Comparison:
+    """Compare two predictors of several labels an item, by the items with every label right.
+
+    As ``compare_classes``, the difference being in the share of such items.
+
+    Args:
+        before: Name of the first predictor.
+        before_predictions: 0 or 1, shape (N, K), N at least 1.
+        after: Name of the second predictor.
+        after_predictions: The same of the second.
+        targets: 0 or 1, shape (N, K).
+        seed: Seed of the bootstrap.
+
+    Raises:
+        OptionError: The three arrays have different shapes, hold something else, or are empty.
+    """
+    right = _all_right(before, before_predictions, targets)
+    right_after = _all_right(after, after_predictions, targets)
+    return _compare_right(before, right, after, right_after, "exact_match", seed)
+
+
+def compare_values(
     before: str,
     before_values: np.ndarray,
     after: str,
     after_values: np.ndarray,
     targets: np.ndarray,
-    seed: int,
+    *,
+    seed: int = 0,
 ) -> Comparison:
-    """Compare the absolute errors of two regressions on the same items."""
+    """Compare two predictors of numbers on the same items, by their absolute errors.
+
+    The difference is that of the mean absolute errors, below zero where ``after`` is better, with a
+    percentile bootstrap over items.
+
+    Args:
+        before: Name of the first predictor.
+        before_values: Shape (N,), N at least 1.
+        after: Name of the second predictor.
+        after_values: The same of the second.
+        targets: Shape (N,).
+        seed: Seed of the bootstrap.
+
+    Raises:
+        OptionError: The three arrays have different shapes, are not finite, or are empty.
+
+    Source:
+        F. Wilcoxon, 1945, Biometrics Bulletin 1, 80-83, for the signed ranks of differences that
+        are not zero.
+    """
     from scipy.stats import wilcoxon
 
     first, wanted = checked_values(f"Predictions of '{before}'", before_values, targets)
@@ -117,6 +146,19 @@ def _compare_errors(
         difference = Figure(value, math.nan, math.nan)
     nearer, farther = int(np.count_nonzero(changes < 0)), int(np.count_nonzero(changes > 0))
     return Comparison(before, after, nearer, farther, difference, p_value, "mae")
+
+
+def _compare_right(
+    before: str, right: np.ndarray, after: str, right_after: np.ndarray, metric: str, seed: int
+) -> Comparison:
+    """Compare two predictors by which items each has right, bool, shape (N,)."""
+    from scipy.stats import binomtest
+
+    gained = int(np.count_nonzero(right_after & ~right))
+    lost = int(np.count_nonzero(right & ~right_after))
+    p_value = float(binomtest(gained, gained + lost, 0.5).pvalue) if gained + lost else 1.0
+    difference = _difference(gained, lost, len(right), seed)
+    return Comparison(before, after, gained, lost, difference, p_value, metric)
 
 
 def _difference(gained: int, lost: int, num_items: int, seed: int) -> Figure:

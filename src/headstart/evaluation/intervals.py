@@ -14,10 +14,24 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from headstart.errors import OptionError
 from headstart.types import Figure
 
 Z95 = 1.959963984540054  # the 97.5 % point of the standard normal distribution
 MIN_RESAMPLES = 40  # below, no resample at all lies outside the 2.5 % quantile
+
+
+def check_resamples(num_resamples: int) -> None:
+    """Refuse a number of bootstrap resamples that gives no interval; 0 asks for none.
+
+    Raises:
+        OptionError: It is below 40 and not 0.
+    """
+    if num_resamples != 0 and num_resamples < MIN_RESAMPLES:
+        raise OptionError(
+            f"num_resamples is {num_resamples}, expected at least {MIN_RESAMPLES} (fewer have no "
+            "2.5 % quantile), or 0 for no bootstrap."
+        )
 
 
 def wilson(successes: float, trials: float) -> Figure:

@@ -19,6 +19,7 @@ import numpy as np
 from headstart.errors import OptionError, quoted
 from headstart.evaluation.class_scores import counted_scores, still_areas
 from headstart.evaluation.intervals import (
+    check_resamples,
     f1_interval,
     is_degenerate,
     mean_interval,
@@ -27,7 +28,12 @@ from headstart.evaluation.intervals import (
 )
 from headstart.evaluation.label_resampling import LabelTable
 from headstart.evaluation.records import ClassScores, Scores
-from headstart.evaluation.resampling import WeightedFigures
+from headstart.evaluation.resampling import (
+    NUM_RESAMPLES,
+    WeightedFigures,
+    bootstrap_weights,
+    divide,
+)
 from headstart.types import Figure
 
 FIGURES = (
@@ -51,21 +57,32 @@ def score_labels(
     targets: np.ndarray,
     labels: Sequence[str],
     *,
-    seed: int,
-    num_resamples: int,
+    seed: int = 0,
+    num_resamples: int = NUM_RESAMPLES,
 ) -> Scores:
-    """Measure probabilities against targets; ``scores.score`` says which figures and how.
+    """Measure probabilities against targets of several labels an item.
+
+    A label is predicted where p >= 0.5. ``exact_match``, the share of items with every label right;
+    ``hamming_loss``, the share of wrong decisions; precision, recall and F1 ``_micro`` (over all
+    decisions) and ``_macro`` (mean over the labels that occur among targets or predictions);
+    ``roc_auc`` and ``average_precision``, means over the labels that some items have and others
+    lack; ``log_loss`` and ``brier``, means over items *and* labels, the latter in [0, 1].
 
     Args:
         probabilities: Shape (N, K), N at least 1, each in [0, 1].
         targets: 0 or 1, shape (N, K).
         labels: K names, all different.
         seed: Seed of the bootstrap.
-        num_resamples: Bootstrap resamples; 0 for none.
+        num_resamples: Bootstrap resamples, at least 40; or 0 for none, as ``score_classes``.
+
+    Returns:
+        Figures, and scores per label.
 
     Raises:
-        OptionError: A shape, a probability, a target or the names are not as described.
+        OptionError: A shape, a probability, a target, the names or ``num_resamples`` is not as
+            described.
     """
+    check_resamples(num_resamples)
     checked = _checked_probabilities(probabilities, labels)
     wanted = checked_labels("targets", targets, checked.shape)
     table = LabelTable(checked, wanted)
@@ -86,17 +103,30 @@ def score_labels(
     return Scores(len(checked), figures, per_class)
 
 
-def f1_micro(predictions: np.ndarray, targets: np.ndarray, resampled: np.ndarray) -> Figure:
-    """Return F1 over all decisions with its interval.
+def f1_micro(predictions: np.ndarray, targets: np.ndarray, *, seed: int = 0) -> Figure:
+    """Return F1 over all decisions with its interval, as ``score_labels`` gives it.
 
     Args:
-        predictions: bool, shape (N, K).
-        targets: bool, shape (N, K).
-        resampled: F1 on each resample, shape (R,).
+        predictions: 0 or 1, shape (N, K), N at least 1.
+        targets: 0 or 1, shape (N, K).
+        seed: Seed of the bootstrap.
+
+    Raises:
+        OptionError: The shapes differ, there are no items, or a value is neither 0 nor 1.
     """
-    hits = int((predictions & targets).sum())
-    decided = int(predictions.sum() + targets.sum())
-    return _over_all("f1_micro", 2.0 * hits / decided if decided else 0.0, resampled, len(targets))
+    wanted = checked_labels("targets", targets, np.shape(targets))
+    predicted = checked_labels("predictions", predictions, wanted.shape)
+    if not len(wanted):
+        raise OptionError("targets are empty, expected at least one item.")
+    hits = (predicted & wanted).sum(axis=1)
+    decided = predicted.sum(axis=1) + wanted.sum(axis=1)
+    resampled = [
+        divide(2.0 * (hits @ weights), decided @ weights)
+        for weights in bootstrap_weights(len(wanted), NUM_RESAMPLES, seed)
+    ]
+    all_hits, all_decided = int(hits.sum()), int(decided.sum())
+    value = 2.0 * all_hits / all_decided if all_decided else 0.0
+    return _over_all("f1_micro", value, np.concatenate(resampled), len(wanted))
 
 
 def checked_labels(what: str, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -1,7 +1,7 @@
 """What scoring hands over: figures overall and per class, and their JSON.
 
-One record serves the three tasks; what a task does not have (a confusion matrix under regression)
-is None and is left out of the JSON. Deliberately left out: how any figure is computed.
+One record serves every task; what a task does not have (a confusion matrix of numbers) is None and
+is left out of the JSON. Deliberately left out: how any figure is computed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from headstart.types import Comparison, Figure
 
 @dataclass(frozen=True)
 class ClassScores:
-    """What a model does with one class, or with one label under multi-label.
+    """What a model does with one class, or with one label of several.
 
     Attributes:
         precision: Share of the items predicted as the class that are of it.
@@ -38,12 +38,12 @@ class Scores:
 
     Attributes:
         num_items: Items they were measured on.
-        figures: One ``Figure`` for each figure of the task, in the order of its ``FIGURES``.
-        per_class: Class name to its scores, in the order of the classes; empty under regression.
-        confusion_matrix: int64, shape (K, K), row = target, column = prediction; None unless the
-            task is classification.
+        figures: One ``Figure`` for each figure of the task, by name.
+        per_class: Class name to its scores, in the order of the classes; empty without classes.
+        confusion_matrix: int64, shape (K, K), row = target, column = prediction; None unless an
+            item has one class.
         residuals: float64, shape (M, 2), target and prediction of at most 500 items; None unless
-            the task is regression.
+            numbers are predicted.
     """
 
     num_items: int

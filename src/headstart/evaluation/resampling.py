@@ -21,6 +21,7 @@ import numpy as np
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
+NUM_RESAMPLES = 1000
 NUM_BINS = 15
 _BLOCK_NUMBERS = 1_000_000  # weights in one block: 4 MB of float32, near a core's cache
 _MAX_AREA_WORK = 4_000_000_000  # items x classes x resamples before ROC-AUC takes fewer of them

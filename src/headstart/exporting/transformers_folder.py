@@ -30,16 +30,10 @@ from headstart.starts.texts.configs import classifier_name
 from headstart.starts.texts.networks import TextNetwork, make_classifier
 from headstart.starts.texts.tokens import CONFIG_NAME, TextTokenizer
 from headstart.tensors import evaluating
-from headstart.types import Task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-PROBLEM_TYPES: dict[Task, str] = {
-    "classification": "single_label_classification",
-    "multi-label": "multi_label_classification",
-    "regression": "regression",
-}
 # Compared when the caller gives no texts: short, long, empty, other scripts, odd characters.
 SAMPLE_TEXTS = (
     "A warm, funny film that never talks down to its audience.",
@@ -99,6 +93,11 @@ def _require_native(model: Model) -> tuple[TextNetwork, TextTokenizer]:
             f"class for. Expected a transformers encoder. Serve the run folder with headstart, or "
             f"fine-tune from an encoder such as 'pip/all-minilm-l6-v2'."
         )
+    if not model.task.transformers_problem:
+        raise ExportError(
+            f"The model from '{address}' is a {model.task.name}, which transformers' sequence "
+            f"classifiers cannot say. Serve the run folder with headstart."
+        )
     if not isinstance(network, TextNetwork) or not isinstance(tokenizer, TextTokenizer):
         raise ExportError(
             f"The model from '{address}' has no transformers encoder. Expected one that headstart "
@@ -123,10 +122,10 @@ def _assemble(model: Model, network: TextNetwork) -> PreTrainedModel:
     config = deepcopy(network.model.config)
     schema = model.schema
     names = list(schema.classes) or [schema.label or "value"]
-    config.num_labels = schema.num_outputs
+    config.num_labels = model.num_outputs
     config.id2label = dict(enumerate(names))
     config.label2id = {name: place for place, name in enumerate(names)}
-    config.problem_type = PROBLEM_TYPES[schema.task]
+    config.problem_type = model.task.transformers_problem
     config.headstart = {"temperature": model.temperature, "max_length": _max_length(model)}
     name = classifier_name(config)
     whole = make_classifier(config)
@@ -147,11 +146,9 @@ def _assemble(model: Model, network: TextNetwork) -> PreTrainedModel:
 
 
 def _head_in_target_units(model: Model) -> tuple[Tensor, Tensor]:
-    """Return weight and bias of the head; under regression they give values, not standard units."""
+    """Return weight and bias of the head; of numbers they give values, not standard units."""
     weight = model.head.weight.detach().cpu().float()
     bias = model.head.bias.detach().cpu().float()
-    if model.schema.task != "regression":
-        return weight, bias
     return weight * model.target_scale, bias * model.target_scale + model.target_mean
 
 
@@ -195,7 +192,5 @@ def _check(
             found.append(loaded(**inputs).logits)
             tokens = torch.from_numpy(own).to(torch.int64)[None].to(model.device)
             logits = model(tokens, torch.ones_like(tokens)).cpu()
-            if model.schema.task == "regression":
-                logits = logits * model.target_scale + model.target_mean
-            expected.append(logits)
+            expected.append(logits * model.target_scale + model.target_mean)
     check_same(torch.cat(found), torch.cat(expected), target)

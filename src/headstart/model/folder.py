@@ -19,13 +19,24 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
-from headstart.errors import RunFolderError
+from headstart.errors import OptionError, RunFolderError
 from headstart.model.heads import find_head
 from headstart.model.network import Model
 from headstart.starts import rebuild_encoder
+from headstart.tasks import find_task
 from headstart.types import Schema
 
 _FORMAT = 2
+# What reading a record may raise that is not as it was written; an unknown task is an option's.
+_DAMAGE = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OSError,
+    SafetensorError,
+    OptionError,
+)
 
 
 def write_model(
@@ -78,7 +89,7 @@ def open_model(path: Path, module: nn.Module | None = None) -> tuple[Model, dict
         schema = Schema(**{**record["schema"], "classes": tuple(record["schema"]["classes"])})
         # a copy: two runs opened with the same module must not share its weights
         encoder = rebuild_encoder(record["architecture"], deepcopy(module), folder=path)
-        if not schema.classes and schema.task != "regression":
+        if not schema.classes and find_task(schema.task).has_classes:
             raise ValueError("no classes")
         if json.loads(json.dumps(asdict(encoder.spec))) != record["spec"]:
             raise ValueError("spec and architecture tell two preprocessings")
@@ -91,7 +102,7 @@ def open_model(path: Path, module: nn.Module | None = None) -> tuple[Model, dict
             f"{path} has no {Path(error.filename).name if error.filename else 'model'}; expected a "
             f"run folder with model.json and model.safetensors. Give the --out of a finished run."
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError, OSError, SafetensorError) as error:
+    except _DAMAGE as error:
         raise RunFolderError(
             f"{path} is damaged ({type(error).__name__}: {error}); expected what headstart wrote. "
             f"Run the training again with --overwrite."

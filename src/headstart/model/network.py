@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from headstart.model.heads import find_head
 from headstart.starts import Encoder
-from headstart.types import ImageSpec, Schema
+from headstart.tasks import Task, find_task
+from headstart.types import ImageSpec, Rows, Schema
 
 
 class Model(nn.Module):
@@ -24,8 +24,8 @@ class Model(nn.Module):
     Attributes:
         head_name: See above.
         temperature: Divides logits before they become probabilities; fitted on validation data.
-        target_mean: Under regression, the mean of train's targets.
-        target_scale: Under regression, their standard deviation: logits are in these units.
+        target_mean: Where numbers are predicted, the mean of train's targets.
+        target_scale: Their standard deviation: logits are in these units.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Model(nn.Module):
         super().__init__()
         self.encoder = encoder
         kind = find_head(head)
-        self.head = kind.build(encoder.num_features, schema.num_outputs)
+        self.head = kind.build(encoder.num_features, find_task(schema.task).num_outputs(schema))
         self.head_name, self._reads_tokens = head, kind.reads_tokens
         self.schema = schema
         self.temperature: float = 1.0
@@ -53,7 +53,7 @@ class Model(nn.Module):
                 (B, F) and codes, int64 (B, G).
 
         Returns:
-            Shape (B, K); (B, 1) under regression.
+            Shape (B, K), K being the task's number of outputs.
         """
         features = self.features(*inputs)
         if self._dropout and self.training:
@@ -70,12 +70,19 @@ class Model(nn.Module):
         )
         return features
 
-    def standard_targets(self, targets: np.ndarray) -> np.ndarray:
-        """Return targets as the loss takes them: under regression float32 in standard units."""
-        if self.schema.task != "regression":
-            return targets
-        standard: np.ndarray = (targets - self.target_mean) / self.target_scale
-        return standard.astype(np.float32)
+    def standard_targets(self, targets: Rows) -> Rows:
+        """Return targets as the loss takes them: numbers float32 in standard units."""
+        return self.task.standard(targets, self.target_mean, self.target_scale)
+
+    @property
+    def task(self) -> Task:
+        """What is predicted, as the task itself."""
+        return find_task(self.schema.task)
+
+    @property
+    def num_outputs(self) -> int:
+        """How many numbers the head gives for a sample."""
+        return self.task.num_outputs(self.schema)
 
     @property
     def device(self) -> torch.device:

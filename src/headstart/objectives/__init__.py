@@ -1,17 +1,23 @@
-"""Losses: what a fine-tuning minimises, and the score it is chosen by."""
+"""Losses: what a training minimises, and what it is chosen by."""
 
-from headstart.objectives.check import check_score, item_losses
-from headstart.objectives.classification import classification_loss, l1_penalty
-from headstart.objectives.labels import multi_label_loss
-from headstart.objectives.task import task_loss
-from headstart.objectives.values import regression_loss
+from headstart.objectives.supervised import (
+    LOSSES,
+    Loss,
+    Wanted,
+    check_score,
+    find_loss,
+    item_losses,
+    l1_penalty,
+    task_loss,
+)
 
 __all__ = [
+    "LOSSES",
+    "Loss",
+    "Wanted",
     "check_score",
-    "classification_loss",
+    "find_loss",
     "item_losses",
     "l1_penalty",
-    "multi_label_loss",
-    "regression_loss",
     "task_loss",
 ]

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 
 from headstart.errors import DeviceError, DivergenceError, HeadstartError, StartError
-from headstart.evaluation import headline, headline_figure, is_higher_better, predictions_of
 from headstart.events import emit, unheard
 from headstart.model import model_outputs
 from headstart.starts import find_start, list_starts
+from headstart.tasks import find_task
 from headstart.training.machine.memory import is_out_of_memory
 from headstart.training.options.recipe import StrategyName, Wishes
 from headstart.tuning.budget import Clock
@@ -29,7 +29,7 @@ from headstart.tuning.fitting import fitting_bench, train_limit
 from headstart.tuning.setup import Bench, install, prepare_sample, probe
 from headstart.tuning.texts import TextStock
 from headstart.tuning.tune import tune
-from headstart.types import Dataset, Figure, Inputs, Start
+from headstart.types import Dataset, Figure, Inputs, Rows, Start
 
 _MAX_VAL = 1_000
 _SCRATCH_WEIGHT = 2.0
@@ -99,7 +99,7 @@ def screen(
     share: float,
     seed: int,
     device: torch.device,
-    on_better: Callable[[Bench, Inputs, np.ndarray], None],
+    on_better: Callable[[Bench, Inputs, Rows], None],
     texts: TextStock | None = None,
 ) -> list[Candidate]:
     """Score candidates within a share of the budget, the best first.
@@ -124,8 +124,9 @@ def screen(
     """
     whole = clock.budget_seconds or 600.0
     until = clock.spent + whole * share
-    metric = headline(dataset.schema)
-    sign = 1.0 if is_higher_better(metric) else -1.0
+    task = find_task(dataset.schema.task)
+    metric = task.headline
+    sign = 1.0 if task.figures[metric].is_higher_better else -1.0
     candidates: list[Candidate] = []
     slow: list[Candidate] = []
     best = float("-inf")
@@ -193,7 +194,7 @@ def _try(
     seed: int,
     device: torch.device,
     texts: TextStock | None,
-) -> tuple[Candidate, Bench, Inputs, np.ndarray]:
+) -> tuple[Candidate, Bench, Inputs, Rows]:
     """Score one start within its allowance of seconds."""
     began = time.monotonic()
     is_probed = start.pretrained_on is not None or start.family == "linear"
@@ -213,7 +214,8 @@ def _try(
     )
     if not is_probed:
         _check_pace(bench, each, began + allowance - time.monotonic())
-    num_outputs = dataset.schema.num_outputs
+    task = bench.model.task
+    num_outputs = bench.model.num_outputs
     wanted = int(np.clip(50 * num_outputs, 1_000, 5_000))
     limit: int | None
     if is_probed:
@@ -226,7 +228,7 @@ def _try(
         assert limit is not None
         fitted = probe(bench, train, val, imbalance="none", limit=limit, deadline=began + allowance)
         install(bench.model, fitted)
-        logits = fitted.val_logits
+        logits: Rows = fitted.val_logits
         note = f"probe on {len(train):,} samples{note}"
     else:
         with unheard():
@@ -240,11 +242,9 @@ def _try(
             )
         logits = tuned.val_logits
         note = f"trained {time.monotonic() - began:.0f} s{note}"
-    predictions = predictions_of(dataset.schema, model_outputs(bench.model, logits))
-    figure = headline_figure(dataset.schema, predictions, val.targets)
+    figure = task.headline_figure(task.decisions(model_outputs(bench.model, logits)), val.targets)
     seconds = time.monotonic() - began
-    metric = headline(dataset.schema)
-    found = Candidate(start, bench.size, strategy, metric, figure, each, seconds, note)
+    found = Candidate(start, bench.size, strategy, task.headline, figure, each, seconds, note)
     return found, bench, val, logits
 
 

@@ -18,13 +18,15 @@ from headstart.types import Data, Dataset, TableSpec
 if TYPE_CHECKING:
     import numpy as np
 
+    from headstart.types import Rows
+
 
 @dataclass(frozen=True)
 class Evaluation:
     """Figures of a run on labelled data.
 
     Attributes:
-        metrics: ``{"test": …}`` in the shape of ``metrics.json``.
+        metrics: ``{"task": …, "test": …}`` in the shape of ``metrics.json``.
         model: Content of the run's ``model.json``.
         data: Name and counts of the data.
     """
@@ -64,7 +66,6 @@ def evaluate(run: str, data: Data = None, *, device: str = "auto", seed: int = 0
         >>> print(hs.evaluate("runs/digits").report())  # doctest: +SKIP
     """
     from headstart.data import prepare
-    from headstart.evaluation import score
     from headstart.model import model_outputs, run_batches
     from headstart.training.machine.device import choose_device
 
@@ -89,13 +90,15 @@ def evaluate(run: str, data: Data = None, *, device: str = "auto", seed: int = 0
             emit("note", text=note)
         logits = run_batches(model, test, model, name="evaluate")
         outputs = model_outputs(model, logits)
-        scores = score(outputs, _own_targets(opened, dataset, test.targets), schema, seed=seed)
+        targets = _own_targets(opened, dataset, test.targets)
+        scores = model.task.scores(outputs, targets, schema, seed=seed)
         emit("next", command=f"headstart predict {opened.path} …")
     counts = {"test": len(test)}
     notes = [f"{len(test.bad_samples)} samples could not be read."] if test.bad_samples else []
     notes += [*dataset.notes, *left_out, *said]
     about = {"name": dataset.name, "counts": counts, "notes": notes}
-    return Evaluation({"test": scores.to_json()}, opened.model_record, about)
+    metrics = {"task": schema.task, "test": scores.to_json()}
+    return Evaluation(metrics, opened.model_record, about)
 
 
 def _as_own_truths(run: Run, dataset: Dataset) -> Dataset:
@@ -148,18 +151,12 @@ def _not_learned_from(run: Run, dataset: Dataset) -> tuple[np.ndarray, list[str]
     return chosen, [text]
 
 
-def _own_targets(run: Run, dataset: Dataset, targets: np.ndarray) -> np.ndarray:
+def _own_targets(run: Run, dataset: Dataset, targets: Rows) -> Rows:
     """Return targets in the order of the run's own classes."""
     import numpy as np
 
-    if dataset.schema.task == "regression":
-        return targets
-    places = np.asarray([run.classes.index(c) for c in dataset.schema.classes])
-    if dataset.schema.task == "classification":
-        return np.asarray(places[targets])
-    wide = np.zeros((len(targets), len(run.classes)), dtype=targets.dtype)
-    wide[:, places] = targets
-    return wide
+    places = np.asarray([run.classes.index(c) for c in dataset.schema.classes], np.int64)
+    return run.model.task.align(targets, places, len(run.classes))
 
 
 def _other_data(run: Run, data: Data) -> Dataset:
@@ -184,8 +181,8 @@ def _read_as(run: Run, later: partial[Dataset]) -> dict[str, object]:
     """Return how the run's data was read, as far as it goes for other data too."""
     source = run.data.get("source") or {}
     names = []
-    asked = later.keywords.get("task", "auto")
-    if run.model.schema.task == "multi-label" and asked in ("auto", "multi-label"):
+    task, asked = run.model.task, later.keywords.get("task", "auto")
+    if task.has_label_sets and asked in ("auto", task.name):
         names.append("separator")
     named = later.args[0]
     if isinstance(named, str | os.PathLike) and Path(named).is_file():

@@ -55,7 +55,7 @@ def export(
         write(opened.model, folder)
         emit("note", text=f"Loaded again with {fitting}: same logits to 1e-5. Written to {folder}.")
         scale = opened.model.temperature
-        if scale != 1 and opened.model.schema.task != "regression":
+        if scale != 1:
             text = (
                 f"Probabilities there are uncalibrated: {fitting} knows no temperature. For those "
                 f"of headstart divide the logits by {scale:.4g} (config.json holds it)."

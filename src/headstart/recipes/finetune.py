@@ -357,11 +357,12 @@ def _choose_augmentation(dataset: Dataset) -> str:
 
 def _choose_imbalance(dataset: Dataset) -> str:
     """Return what to do about rare classes, which is nothing, and tell where that matters."""
-    import numpy as np
+    from headstart.tasks import find_task
 
-    if dataset.schema.task != "classification":
+    task = find_task(dataset.schema.task)
+    if not task.is_exclusive:
         return "none"
-    counts = np.bincount(dataset.train.targets, minlength=len(dataset.schema.classes))
+    counts = task.class_counts(dataset.train.targets, len(dataset.schema.classes))
     ratio = counts.max() / max(1, counts.min())
     if ratio > 10:
         why = (

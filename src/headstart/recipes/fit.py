@@ -26,7 +26,6 @@ from headstart.storage.run_folder import refuse_occupied
 from headstart.types import Data
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
 
     from headstart.ranking import Candidate
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from headstart.tuning.budget import Clock
     from headstart.tuning.setup import Bench
     from headstart.tuning.texts import TextStock
-    from headstart.types import Dataset, Inputs
+    from headstart.types import Dataset, Inputs, Rows
 
 _SCREEN_SHARE = 0.2  # of the budget
 
@@ -190,7 +189,7 @@ def _choose(
 
     kept: Bench | None = None
 
-    def keep(bench: Bench, val: Inputs, logits: np.ndarray) -> None:
+    def keep(bench: Bench, val: Inputs, logits: Rows) -> None:
         nonlocal kept
         kept = bench
         calibrate(bench.model, logits, val.targets)

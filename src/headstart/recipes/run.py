@@ -8,11 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from headstart.errors import DataError, OptionError, RunFolderError
 from headstart.events import emit
-from headstart.types import Prediction, Schema, TableSpec
+from headstart.types import Prediction, TableSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -147,7 +145,7 @@ class Run:
         called = inputs.names if names is None else names
         _check_names(called, len(inputs))
         outputs = model_outputs(model, run_batches(model, inputs, model))
-        return _predictions(schema, called, outputs)
+        return model.task.predictions(called, outputs, schema)
 
     def coefficients(self) -> tuple[dict[str, float], float]:
         """Return the weights of a linear regression in the columns' own units, and the intercept.
@@ -164,7 +162,7 @@ class Run:
         model = self.model
         spec = model.encoder.spec
         is_linear = model.encoder.start.address == "scratch/linear"
-        if not isinstance(spec, TableSpec) or not is_linear or model.schema.task != "regression":
+        if not isinstance(spec, TableSpec) or not is_linear or not model.task.is_linear:
             raise OptionError(
                 f"{self.path} is a {model.schema.task} run from '{model.encoder.start.address}'; "
                 f"coefficients are those of a regression from 'scratch/linear'. Fine-tune that."
@@ -196,25 +194,6 @@ def _check_names(names: Sequence[str], number: int) -> None:
             f"There are {len(names):,} names for {number:,} samples; expected one for each. Give "
             "as many names, or none."
         )
-
-
-def _predictions(schema: Schema, names: Sequence[str], outputs: np.ndarray) -> list[Prediction]:
-    """Return what a person reads of a model's outputs, one record a sample."""
-    from headstart.evaluation import predictions_of
-    from headstart.model import label_names
-
-    if schema.task == "regression":
-        nan = float("nan")
-        return [
-            Prediction(name, f"{value:.6g}", nan, (), float(value))
-            for name, value in zip(names, outputs, strict=True)
-        ]
-    found = []
-    labels = label_names(schema, predictions_of(schema, outputs))
-    for name, probabilities, label in zip(names, outputs, labels, strict=True):
-        each = tuple(float(p) for p in probabilities)
-        found.append(Prediction(name, label, max(each), each))
-    return found
 
 
 def open_run(path: str | Path, *, module: nn.Module | None = None) -> Run:

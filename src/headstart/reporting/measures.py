@@ -1,126 +1,53 @@
-"""What each task is measured by: names, meanings, and which way is better.
+"""A run's task and its figures as a report writes them: with as many digits as mean something.
 
-One table for the text report and the page. It reads ``metrics.json`` alone and tells the task by
-the figures in it, so that the report of an evaluation elsewhere needs no more. Deliberately left
-out: computing figures (``evaluation`` does; a test holds the two lists to the same names).
+What a figure is called, what it means and which way is better is the task's; ``metrics.json`` names
+the task. It is imported when asked for, so that the console starts without NumPy.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # types.py loads numpy, and a report is read without it
-    from headstart.types import Task
-
+if TYPE_CHECKING:
+    from headstart.tasks import Task
+    from headstart.types import Measure
 
 Json = dict[str, Any]  # one parsed JSON object of the run folder
 
 
-@dataclass(frozen=True)
-class Measure:
-    """One figure.
+def task_of(metrics: Json) -> Task | None:
+    """Return the task that ``metrics.json`` is of; None for a run that has not been evaluated.
 
-    Attributes:
-        name: What a person calls it.
-        meaning: What it says, in a few words.
-        is_higher_better: False also where zero is best.
-        has_unit: Whether it is a quantity in the units of the target, not a share or ratio.
+    Raises:
+        OptionError: No task has that name.
     """
+    from headstart.tasks import find_task
 
-    name: str
-    meaning: str
-    is_higher_better: bool = True
-    has_unit: bool = False
-
-
-_CLASS_MEASURES = {
-    "accuracy": Measure("accuracy", "share of right predictions"),
-    "precision_macro": Measure(
-        "precision (macro)", "share of a class's predictions that are right"
-    ),
-    "recall_macro": Measure("recall (macro)", "share of a class's items that are found"),
-    "f1_macro": Measure("F1 (macro)", "balance of precision and recall"),
-    "roc_auc": Measure("ROC-AUC", "how well a class's items rank above the rest"),
-    "log_loss": Measure("log loss", "lower is better; punishes confident mistakes", False),
-    "brier": Measure("Brier score", "lower is better; squared error, 0 to 2", False),
-    "ece": Measure(
-        "calibration error (ECE)", "lower is better; stated against real certainty", False
-    ),
-}
-_LABEL_MEASURES = {
-    "f1_micro": Measure("F1 (micro)", "balance of precision and recall over all labels given"),
-    "precision_micro": Measure("precision (micro)", "share of the labels given that are right"),
-    "recall_micro": Measure("recall (micro)", "share of the true labels that are given"),
-    "f1_macro": Measure("F1 (macro)", "mean F1 of the labels, rare ones counting the same"),
-    "precision_macro": Measure("precision (macro)", "mean precision of the labels"),
-    "recall_macro": Measure("recall (macro)", "mean recall of the labels"),
-    "exact_match": Measure("exact match", "share of items with every label right"),
-    "hamming_loss": Measure(
-        "Hamming loss", "lower is better; share of wrong yes-or-no decisions", False
-    ),
-    "roc_auc": Measure("ROC-AUC (macro)", "how well a label's items rank above the rest"),
-    "average_precision": Measure(
-        "average precision (macro)", "precision along that ranking, mean of the labels"
-    ),
-    "log_loss": Measure("log loss", "lower is better; punishes confident mistakes", False),
-    "brier": Measure("Brier score", "lower is better; squared error, 0 to 1", False),
-}
-_VALUE_MEASURES = {
-    "rmse": Measure("RMSE", "lower is better; root of the mean squared error", False, True),
-    "mae": Measure("MAE", "lower is better; mean absolute error", False, True),
-    "median_absolute_error": Measure(
-        "median absolute error", "lower is better; half of the items are off by less", False, True
-    ),
-    "r2": Measure("R²", "share of the variance explained; 0 is as good as the mean"),
-    "bias": Measure("bias", "best at zero; mean of prediction minus target", False, True),
-    "mse": Measure("MSE", "lower is better; mean squared error, in squared units", False, True),
-}
-MEASURES: dict[Task, dict[str, Measure]] = {
-    "classification": _CLASS_MEASURES,
-    "multi-label": _LABEL_MEASURES,
-    "regression": _VALUE_MEASURES,
-}
-_HEADLINES: dict[Task, str] = {
-    "classification": "accuracy",
-    "multi-label": "f1_micro",
-    "regression": "rmse",
-}
+    name = metrics.get("task")
+    return find_task(name) if name else None
 
 
-def task_of(metrics: Json) -> Task:
-    """Return the task by the figures that ``metrics.json`` holds."""
-    figures = (metrics.get("test") or {}).get("figures") or {}
-    if "rmse" in figures:
-        return "regression"
-    return "multi-label" if "exact_match" in figures else "classification"
-
-
-def headline_of(metrics: Json) -> tuple[str, Measure]:
-    """Return the key of the leading figure, and what it is."""
-    task = task_of(metrics)
-    return _HEADLINES[task], MEASURES[task][_HEADLINES[task]]
-
-
-def ladder_of(metrics: Json) -> tuple[Measure, dict[str, Json]]:
+def ladder_of(metrics: Json) -> tuple[Measure | None, dict[str, Json]]:
     """Return what ``before_after`` compares the predictors by, and the figure of each."""
-    compared = metrics.get("before_after") or {}
-    key, measure = headline_of(metrics)
+    compared, task = metrics.get("before_after") or {}, task_of(metrics)
+    if task is None:
+        return None, {}
     figures: dict[str, Json] = compared.get("figures") or {}
-    return measure_named(str(compared.get("metric") or key), task_of(metrics)) or measure, figures
+    return task.figures.get(str(compared.get("metric")), task.figures[task.headline]), figures
 
 
-def measure_named(key: str, task: Task | None = None) -> Measure | None:
-    """Return a figure by its key, of a task or of any; None where it is unknown."""
-    tables = [MEASURES[task]] if task else list(MEASURES.values())
-    return next((table[key] for table in tables if key in table), None)
+def measure_named(key: str) -> Measure | None:
+    """Return a figure of any task by its key; None where it is unknown."""
+    from headstart.tasks import TASKS
+
+    return next((task.figures[key] for task in TASKS.values() if key in task.figures), None)
 
 
 def format_measure(measure: Measure, figure: Json | None, *, signed: bool = False) -> str:
     """Return a figure with its interval, as fits what it measures."""
-    style = format_quantity if measure.has_unit else format_figure
+    style = format_quantity if measure.unit == "target" else format_figure
     return style(figure, signed=signed)
 
 

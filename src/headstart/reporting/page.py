@@ -18,7 +18,7 @@ from string import Template
 from typing import Any
 
 from headstart.reporting.charts import Point, axis_of, interval_chart, line_chart
-from headstart.reporting.measures import Json, format_figure, measure_named
+from headstart.reporting.measures import Json, format_figure, measure_named, task_of
 from headstart.reporting.page_figures import (
     before_after_section,
     classes_section,
@@ -69,7 +69,7 @@ def render_page(
             those of kind ``check`` with ``val_loss`` or ``val_score`` (of ``metric``).
         samples: The worst mistakes: ``name``, ``target``, ``prediction``, ``probability`` (of the
             prediction, in [0, 1]) and, by modality, ``image_png_base64``, ``text`` or ``row``
-            (column to value). Under regression target and prediction are numbers. At most 48
+            (column to value). Without classes target and prediction are numbers. At most 48
             pictures or 24 others are shown.
     """
     name = str(data.get("name") or model.get("data_name") or "run")
@@ -80,7 +80,7 @@ def render_page(
         mistakes_section(samples or [], metrics),
         confusion_section(metrics.get("test") or {}),
         classes_section(metrics),
-        _curves(log_records, model),
+        _curves(log_records, metrics, model),
         _choice(model, options),
         _data(data),
         _options(options, metrics),
@@ -105,7 +105,7 @@ def _subheading(model: Json, options: Json) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def _curves(log_records: list[Json], model: Json) -> str:
+def _curves(log_records: list[Json], metrics: Json, model: Json) -> str:
     """Draw loss and score on val over the steps of the last training in the log."""
     train = _points(log_records, "task", "done", "loss")
     val_loss = _points(log_records, "check", "step", "val_loss")
@@ -127,14 +127,14 @@ def _curves(log_records: list[Json], model: Json) -> str:
     if score_chart:
         legend = f'<i class="line-b"></i>{text(name)}'
         blocks.append(f'<div><div class="legend">{legend}</div>{score_chart}</div>')
-    schema = model.get("schema") or {}
-    is_image = schema.get("modality", "image") == "image"
+    is_image = (model.get("schema") or {}).get("modality", "image") == "image"
     lead = (
         f"Train loss is measured {'on augmented images and ' if is_image else ''}with the "
         "regularisation of training, so it may lie above val loss."
     )
-    if schema.get("task") == "regression":
-        lead = f"Loss: squared error of standardised targets, 1 being that of their mean. {lead}"
+    task = task_of(metrics)
+    if task is not None and task.words.loss_note:
+        lead = f"{task.words.loss_note} {lead}"
     body = f'<div class="charts">{"".join(blocks)}</div>' if blocks else ""
     return section("Learning curves", lead, body)
 

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 
 from headstart.reporting.charts import axis_of, interval_chart, scatter_chart, value_axis
 from headstart.reporting.measures import (
-    MEASURES,
     Json,
     format_figure,
     format_measure,
     format_value_alone,
-    headline_of,
     ladder_of,
     task_of,
 )
@@ -28,34 +26,26 @@ from headstart.reporting.wording import (
 )
 
 if TYPE_CHECKING:
-    from headstart.types import Task
+    from headstart.tasks import Pairing, Task
 
 _MAX_MATRIX = 20  # classes; beyond, only the most confused pairs are shown
 _MAX_PAIRS = 20
 _MAX_OPEN_CLASSES = 25
 _VERDICT_STYLES = {"better": "good", "worse": "bad", "mixed": "open", "open": "open"}
-_PAIRED_TESTS: dict[Task, str] = {
-    "classification": " Gained: items that only the second has right; lost: items that only the "
-    "first has right; p: McNemar, exact.",
-    "multi-label": " Gained: items that only the second has right in every label; lost: items that "
-    "only the first has; p: McNemar, exact, on whole items.",
-    "regression": " Nearer: items to which the second's prediction is nearer; the difference is "
-    "that of the mean absolute errors; p: Wilcoxon's signed ranks of the absolute errors.",
-}
 
 
 def headline_section(metrics: Json, model: Json) -> str:
     """Show the leading figure large, and every figure with its interval."""
     test = metrics.get("test") or {}
-    figures = test.get("figures") or {}
-    if not figures:
+    figures, task = test.get("figures") or {}, task_of(metrics)
+    if not figures or task is None:
         return section("How good", "", paragraph("The run has not been evaluated."))
     val = (metrics.get("val") or {}).get("figures") or {}
     comparisons = (metrics.get("before_after") or {}).get("comparisons") or []
-    verdicts = (_brief_verdict(comparison) for comparison in comparisons)
-    big = f"<div>{_leading_figure(metrics, model)}{''.join(verdicts)}</div>"
+    verdicts = (_brief_verdict(comparison, task.words.pairing) for comparison in comparisons)
+    big = f"<div>{_leading_figure(task, test, model)}{''.join(verdicts)}</div>"
     rows = []
-    for key, measure in MEASURES[task_of(metrics)].items():
+    for key, measure in task.figures.items():
         if key in figures:
             meaning = f'<br><span class="soft small">{text(measure.meaning)}</span>'
             shown = format_measure(measure, figures[key])
@@ -69,18 +59,17 @@ def headline_section(metrics: Json, model: Json) -> str:
     return section("How good", "", f'<div class="hero">{big}<div>{table(head, rows)}</div></div>')
 
 
-def _leading_figure(metrics: Json, model: Json) -> str:
+def _leading_figure(task: Task, test: Json, model: Json) -> str:
     """Show the figure that leads: a share in percent, F1 as it is, an error in its units."""
-    key, measure = headline_of(metrics)
-    test = metrics["test"]
-    figure = test["figures"].get(key) or {}
+    measure = task.figures[task.headline]
+    figure = test["figures"].get(task.headline) or {}
     show: Callable[[float | None], str] = format_number
-    if key == "accuracy":
+    if measure.unit == "percent":
         show = _percent
-    elif measure.has_unit:
+    elif measure.unit == "target":
         show = format_value_alone
     about = f"{measure.name} on {format_items(test['num_items'])} of the test set"
-    if measure.has_unit:
+    if measure.unit == "target":
         label = (model.get("schema") or {}).get("label")
         units = f", in units of '{label}'" if label else ", in units of the target"
         about += f"{units}; lower is better"
@@ -93,11 +82,11 @@ def _leading_figure(metrics: Json, model: Json) -> str:
 
 def before_after_section(metrics: Json) -> str:
     """Show the leading figure before and after on one axis, and the paired verdicts."""
-    measure, figures = ladder_of(metrics)
-    if not figures:
+    (measure, figures), task = ladder_of(metrics), task_of(metrics)
+    if not figures or measure is None or task is None:
         return ""
     num_items = (metrics.get("test") or {}).get("num_items", 0)
-    axis = _axis(list(figures.values()), is_share=not measure.has_unit)
+    axis = _axis(list(figures.values()), is_share=measure.unit != "target")
     rows = [
         [
             cell(text(name), "name"),
@@ -107,11 +96,11 @@ def before_after_section(metrics: Json) -> str:
         for name, figure in figures.items()
     ]
     comparisons = metrics["before_after"].get("comparisons") or []
-    verdicts = [_verdict(found, num_items) for found in comparisons]
+    verdicts = [_verdict(found, num_items, task.words.pairing) for found in comparisons]
     name = measure.name[:1].upper() + measure.name[1:]
     lower = "" if measure.is_higher_better else "; lower is better"
     lead = f"{name} on the same {format_items(num_items)} of the test set{lower}."
-    lead += _PAIRED_TESTS[task_of(metrics)]
+    lead += f" {task.words.pairing.explanation}"
     head = [("", ""), (axis_ends(axis), ""), (f"{text(measure.name)} [95 %]", "number")]
     return section("Before and after", lead, table(head, rows) + "".join(verdicts))
 
@@ -182,11 +171,10 @@ def confusion_section(scores: Json) -> str:
 
 def classes_section(metrics: Json) -> str:
     """Show every class or label, lowest F1 first."""
-    is_labels = task_of(metrics) == "multi-label"
-    one, many = ("label", "labels") if is_labels else ("class", "classes")
-    classes = weakest_classes(metrics.get("test") or {})
-    if not classes:
+    classes, task = weakest_classes(metrics.get("test") or {}), task_of(metrics)
+    if not classes or task is None:
         return ""
+    one, many = task.words.one, task.words.several
     axis = _axis([found["f1"] for _, found in classes if found.get("f1")])
     rows = []
     for name, found in classes:
@@ -210,22 +198,20 @@ def classes_section(metrics: Json) -> str:
     return section(many.capitalize(), "Lowest F1 first.", body)
 
 
-def _verdict(comparison: Json, num_items: int) -> str:
+def _verdict(comparison: Json, num_items: int, pairing: Pairing) -> str:
     """Show a paired verdict, its judgement coloured by what it says."""
-    start, _, judgement = verdict(comparison, num_items).rpartition(": ")
+    start, _, judgement = verdict(comparison, num_items, pairing).rpartition(": ")
     return (
-        f'<p class="verdict {_VERDICT_STYLES[judge(comparison)]}">{text(start)}: '
+        f'<p class="verdict {_VERDICT_STYLES[judge(comparison, pairing)]}">{text(start)}: '
         f'<b class="word">{text(judgement)}</b></p>'
     )
 
 
-def _brief_verdict(comparison: Json) -> str:
+def _brief_verdict(comparison: Json, pairing: Pairing) -> str:
     """Show a paired verdict in a few words."""
-    words, found = brief_verdict(comparison)
-    return (
-        f'<p class="verdict {_VERDICT_STYLES[judge(comparison)]}"><b class="word">{words}</b> '
-        f"{text(found)}</p>"
-    )
+    words, found = brief_verdict(comparison, pairing)
+    style = _VERDICT_STYLES[judge(comparison, pairing)]
+    return f'<p class="verdict {style}"><b class="word">{words}</b> {text(found)}</p>'
 
 
 def _matrix_cell(target: str, prediction: str, count: int, support: int) -> str:

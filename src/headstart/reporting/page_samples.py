@@ -27,20 +27,20 @@ def mistakes_section(samples: list[Json], metrics: Json) -> str:
             prediction, where there is one) and one of ``image_png_base64``, ``text`` or ``row``.
         metrics: ``metrics.json``, which tells the task.
     """
-    if not samples:
+    task = task_of(metrics)
+    if not samples or task is None:
         return ""
-    if task_of(metrics) == "regression":
-        lead = "Test items whose prediction is farthest off. Look for wrong targets among them."
+    title, lead = task.words.mistakes, task.words.mistakes_lead
+    if not task.has_classes:
         head = [("target", "number"), ("prediction", "number"), ("off by", "number"), ("item", "")]
         rows = [[*_numbers(sample), _item(sample)] for sample in samples[:_MAX_ROWS]]
-        return section("Largest errors", lead, table(head, rows))
-    lead = "Test items that were wrong with most confidence. Look for wrong labels among them."
+        return section(title, lead, table(head, rows))
     if any(sample.get("text") is not None or sample.get("row") for sample in samples):
         rows = [[*_labels(sample), _item(sample)] for sample in samples[:_MAX_ROWS]]
         head = [("it is", ""), ("the model says", ""), ("item", "")]
-        return section("Worst mistakes", lead, table(head, rows))
+        return section(title, lead, table(head, rows))
     pictures = "".join(_picture(sample) for sample in samples[:_MAX_PICTURES])
-    return section("Worst mistakes", lead, f'<div class="photos">{pictures}</div>')
+    return section(title, lead, f'<div class="photos">{pictures}</div>')
 
 
 def _picture(sample: Json) -> str:

@@ -11,11 +11,9 @@ import textwrap
 from collections.abc import Sequence
 
 from headstart.reporting.measures import (
-    MEASURES,
     Json,
     format_figure,
     format_measure,
-    headline_of,
     ladder_of,
     task_of,
 )
@@ -50,7 +48,7 @@ def render_text(metrics: Json, model: Json, data: Json, options: Json) -> str:
     """Return the report as plain text.
 
     Args:
-        metrics: ``metrics.json``; of its keys only ``test`` is needed.
+        metrics: ``metrics.json``; of its keys only ``task`` and ``test`` are needed.
         model: ``model.json``.
         data: ``data.json``.
         options: ``options.json``.
@@ -93,26 +91,25 @@ def _about(model: Json, metrics: Json) -> list[str]:
 def _asked(metrics: Json, model: Json) -> str:
     """Say what is predicted: ``3 classes, ``, ``5 labels, `` or ``target 'price', ``."""
     task = task_of(metrics)
-    if task == "regression":
-        label = (model.get("schema") or {}).get("label")
-        return f"target '{label}', " if label else ""
-    number = len(metrics["test"].get("per_class") or {})
-    return f"{number} {'labels' if task == 'multi-label' else 'classes'}, "
+    label = (model.get("schema") or {}).get("label")
+    asked = task.asked(label, len(metrics["test"].get("per_class") or {})) if task else ""
+    return f"{asked}, " if asked else ""
 
 
 def _headline(metrics: Json) -> list[str]:
     """List the figures of the test split, with those of val beside them if there are any."""
     test = (metrics.get("test") or {}).get("figures") or {}
     val = (metrics.get("val") or {}).get("figures") or {}
-    if not test:
+    task = task_of(metrics)
+    if not test or task is None:
         return ["No test figures: the run has not been evaluated."]
     rows = [["", "test", "val"] if val else ["", "test"]]
-    for key, measure in MEASURES[task_of(metrics)].items():
+    for key, measure in task.figures.items():
         if key in test:
             row = [measure.name, format_measure(measure, test[key])]
             rows.append([*row, format_measure(measure, val.get(key))] if val else row)
-    key, leading = headline_of(metrics)
-    found = format_measure(leading, test.get(key))
+    leading = task.figures[task.headline]
+    found = format_measure(leading, test.get(task.headline))
     items = format_items(metrics["test"]["num_items"])
     name = leading.name[:1].upper() + leading.name[1:]
     lead = f"{name} {found} on {items} of the test set. {outcome(metrics)}"
@@ -124,25 +121,25 @@ def _headline(metrics: Json) -> list[str]:
 
 def _before_after(metrics: Json) -> list[str]:
     """List the leading figure before and after, and the paired verdicts."""
-    measure, figures = ladder_of(metrics)
-    if not figures:
+    (measure, figures), task = ladder_of(metrics), task_of(metrics)
+    if not figures or measure is None or task is None:
         return []
     num_items = (metrics.get("test") or {}).get("num_items", 0)
     lower = "" if measure.is_higher_better else ", lower is better"
     lines = [f"Before and after: {measure.name} on the same {format_items(num_items)}{lower}"]
     lines += _table([[name, format_measure(measure, found)] for name, found in figures.items()])
     for comparison in metrics["before_after"].get("comparisons") or []:
-        lines += _wrap(verdict(comparison, num_items), "  ", "    ")
+        lines += _wrap(verdict(comparison, num_items, task.words.pairing), "  ", "    ")
     return lines
 
 
 def _classes(metrics: Json) -> list[str]:
     """List the classes with the lowest F1, and what they are mistaken for."""
-    scores = metrics.get("test") or {}
+    scores, task = metrics.get("test") or {}, task_of(metrics)
     weakest = weakest_classes(scores, _NUM_WEAKEST)
-    if not weakest:
+    if not weakest or task is None:
         return []
-    one, many = ("label", "Labels") if task_of(metrics) == "multi-label" else ("class", "Classes")
+    one, many = task.words.one, task.words.several.capitalize()
     rows = [[one, "items", "precision", "recall", "F1"]]
     for name, found in weakest:
         values = [

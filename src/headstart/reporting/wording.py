@@ -10,9 +10,12 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from headstart.reporting.measures import Json, end_of, format_figure, format_quantity
+from headstart.reporting.measures import Json, end_of, format_figure, format_quantity, task_of
+
+if TYPE_CHECKING:
+    from headstart.tasks import Pairing
 
 Judgement = Literal["better", "worse", "mixed", "open"]
 
@@ -73,18 +76,22 @@ def format_items(number: int) -> str:
     return f"{number:,} item{'' if number == 1 else 's'}"
 
 
-def judge(comparison: Json) -> Judgement:
+def judge(comparison: Json, pairing: Pairing) -> Judgement:
     """Return what a paired comparison says of ``after``.
 
-    Classification and multi-label: McNemar's test at 5 %, and which way more items went.
-    Regression: ``better`` and ``worse`` need the signed-rank test at 5 %, the interval of the
-    difference on one side of zero, and more items on the same side; where they disagree (nearer on
-    most items, but far off on a few) it is ``mixed``.
+    The paired test at 5 %, and which way more items went. Where that says nothing of how far off
+    an item is, ``better`` and ``worse`` also need the interval of the difference, an error, on the
+    same side of zero; where they disagree (nearer on most items, but far off on a few) it is
+    ``mixed``.
+
+    Args:
+        comparison: One of ``metrics.json["before_after"]["comparisons"]``.
+        pairing: How the task compares.
     """
     if comparison["p_value"] >= _SIGNIFICANT:
         return "open"
     more_gained = comparison["gained"] > comparison["lost"]
-    if comparison.get("metric") != "mae":
+    if not pairing.needs_mean:
         return "better" if more_gained else "worse"
     low, high = (end_of(comparison.get("difference"), name) for name in ("low", "high"))
     if more_gained and high is not None and high < 0:
@@ -92,7 +99,7 @@ def judge(comparison: Json) -> Judgement:
     return "worse" if not more_gained and low is not None and low > 0 else "mixed"
 
 
-def verdict(comparison: Json, num_items: int) -> str:
+def verdict(comparison: Json, num_items: int, pairing: Pairing) -> str:
     """Return one sentence on a paired comparison.
 
     For example: ``fine-tuned against majority class: gained 60, lost 12, difference
@@ -103,34 +110,29 @@ def verdict(comparison: Json, num_items: int) -> str:
         "worse": "WORSE, beyond chance",
         "mixed": "mixed, the items and their mean do not agree",
         "open": f"no difference that {format_items(num_items)} can show",
-    }[judge(comparison)]
-    gained, lost = f"{comparison['gained']:,}", f"{comparison['lost']:,}"
-    difference = comparison.get("difference")
-    if comparison.get("metric") == "mae":
-        found = f"nearer on {gained}, farther on {lost}, difference in MAE "
-        found += format_quantity(difference, signed=True)
-    else:
-        of = " in exact match" if comparison.get("metric") == "exact_match" else ""
-        found = f"gained {gained}, lost {lost}, difference{of} "
-        found += format_figure(difference, signed=True)
+    }[judge(comparison, pairing)]
+    style = format_quantity if pairing.has_unit else format_figure
+    difference = style(comparison.get("difference"), signed=True)
     return (
-        f"{comparison['after']} against {comparison['before']}: {found}, "
+        f"{comparison['after']} against {comparison['before']}: "
+        f"{_counts(comparison, pairing.counts)}, {pairing.difference} {difference}, "
         f"{format_p(comparison['p_value'])}: {judgement}."
     )
 
 
-def brief_verdict(comparison: Json) -> tuple[str, str]:
+def _counts(comparison: Json, template: str) -> str:
+    return template.format(gained=f"{comparison['gained']:,}", lost=f"{comparison['lost']:,}")
+
+
+def brief_verdict(comparison: Json, pairing: Pairing) -> tuple[str, str]:
     """Return a paired verdict in a few words: ``Better than``, and ``probe: 60 gained, …``."""
     words = {
         "better": "Better than",
         "worse": "Worse than",
         "mixed": "Mixed against",
         "open": "No certain difference from",
-    }[judge(comparison)]
-    if comparison.get("metric") == "mae":
-        counts = f"nearer on {comparison['gained']:,}, farther on {comparison['lost']:,}"
-    else:
-        counts = f"{comparison['gained']:,} gained, {comparison['lost']:,} lost"
+    }[judge(comparison, pairing)]
+    counts = _counts(comparison, pairing.brief)
     return words, f"{comparison['before']}: {counts}, {format_p(comparison['p_value'])}"
 
 
@@ -140,7 +142,9 @@ def outcome(metrics: Json) -> str:
     For example: ``fine-tuned is worse than gradient boosting (p = 0.001) and better than mean of
     train (p < 1e-6).``
     """
-    comparisons = (metrics.get("before_after") or {}).get("comparisons") or []
+    comparisons, task = (metrics.get("before_after") or {}).get("comparisons"), task_of(metrics)
+    if task is None or not comparisons:
+        return ""
     sentences = []
     for after in dict.fromkeys(found["after"] for found in comparisons):
         parts = []
@@ -148,7 +152,7 @@ def outcome(metrics: Json) -> str:
             rivals = [
                 f"{found['before']} ({format_p(found['p_value'])})"
                 for found in comparisons
-                if found["after"] == after and judge(found) == judgement
+                if found["after"] == after and judge(found, task.words.pairing) == judgement
             ]
             if rivals:
                 parts.append(f"{words} {_listed(rivals)}")

@@ -11,32 +11,22 @@ import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from headstart.evaluation import (
-    compare,
-    comparison_to_json,
-    figure_to_json,
-    fit_temperature,
-    headline,
-    headline_figure,
-    naive_baseline,
-    predictions_of,
-    score,
-)
+from headstart.evaluation import comparison_to_json, figure_to_json
 from headstart.events import emit
 from headstart.model import Model, model_outputs, run_batches, write_model
 from headstart.storage.run_folder import RunFolder
+from headstart.tasks import find_task
 from headstart.training.options.recipe import Wishes
 from headstart.training.probing.probe import Probe
-from headstart.tuning.baselines.runs import Rival, controls_seconds, run_controls
+from headstart.tuning.baselines import Items, Rival, baselines_seconds, run_baselines
 from headstart.tuning.budget import Clock, slowness
 from headstart.tuning.fitting import seconds_per_sample
 from headstart.tuning.setup import PROBE_SAMPLES, Bench, install, probe, set_up
 from headstart.tuning.test_items import worst_mistakes, write_predictions
 from headstart.tuning.tune import Tuned
-from headstart.types import BadSample, Dataset, Inputs
+from headstart.types import BadSample, Dataset, Inputs, Rows
 
 BEFORE, AFTER = "frozen start + linear probe", "fine-tuned"
 _PROBE_SECONDS = 3.0  # what the solver takes for 5,000 samples at the most, on one core
@@ -50,10 +40,9 @@ class Conclusion:
     mistakes: list[dict[str, object]]
 
 
-def calibrate(model: Model, val_logits: np.ndarray, val_targets: np.ndarray) -> None:
+def calibrate(model: Model, val_logits: Rows, val_targets: Rows) -> None:
     """Set the model's temperature so that its validation probabilities mean what they say."""
-    if model.schema.task != "regression":
-        model.temperature = fit_temperature(val_logits, val_targets, task=model.schema.task)
+    model.temperature = model.task.fit_temperature(val_logits, val_targets)
 
 
 def conclude(
@@ -81,7 +70,7 @@ def conclude(
         clock: Where the budget is nearly spent, baseline and controls are left out, and said so.
         options: Content of ``options.json``.
     """
-    model, schema = bench.model, dataset.schema
+    model, schema, task = bench.model, dataset.schema, bench.model.task
     emit("stage", text="Evaluating on the test split")
     calibrate(model, tuned.val_logits, val.targets)
     save_model(folder, dataset, bench)
@@ -90,15 +79,16 @@ def conclude(
     test_seconds = clock.spent
     before = _before(bench, dataset, tuned, train, val, test, clock)
     rivals = [] if before is None else [Rival(BEFORE, before)]
-    rivals += run_controls(dataset, bench, train, val, test, clock)
+    rivals += run_baselines(Items(dataset, train, val, test), bench, clock)
     seconds = {
         "tune": round(tuned.seconds, 3),
         "until_test_figure": round(test_seconds, 3),
     }
     val_outputs = model_outputs(model, tuned.val_logits)
     metrics: dict[str, object] = {
-        "test": score(outputs, test.targets, schema).to_json(),
-        "val": score(val_outputs, val.targets, schema).to_json(),
+        "task": schema.task,
+        "test": task.scores(outputs, test.targets, schema).to_json(),
+        "val": task.scores(val_outputs, val.targets, schema).to_json(),
         "before_after": _before_after(dataset, train, rivals, outputs, test),
         "seconds": seconds,
     }
@@ -171,7 +161,7 @@ def _before(
     val: Inputs,
     test: Inputs,
     clock: Clock,
-) -> np.ndarray | None:
+) -> Rows | None:
     """Return the test predictions of a linear probe on the start as it was, or None.
 
     Under ``head`` the fine-tuned model is that probe. Random weights of a text or table network
@@ -203,7 +193,7 @@ def _before(
     install(frozen.model, fitted)
     logits = run_batches(frozen.model, test, frozen.model, name="test, before")
     model.load_state_dict(after)
-    return predictions_of(dataset.schema, model_outputs(frozen.model, logits))
+    return frozen.model.task.decisions(model_outputs(frozen.model, logits))
 
 
 def _frozen(bench: Bench, dataset: Dataset, tuned: Tuned) -> tuple[Bench, Probe | None]:
@@ -232,28 +222,28 @@ def _frozen(bench: Bench, dataset: Dataset, tuned: Tuned) -> tuple[Bench, Probe 
 def figures_seconds(dataset: Dataset, bench: Bench) -> float:
     """Return about what controls, figures, their intervals and the report take, in seconds."""
     num = len(dataset.test) + len(dataset.val)
-    seconds = (2.5 + 2e-5 * num * dataset.schema.num_outputs) * slowness()
-    return seconds + controls_seconds(dataset, bench)
+    seconds = (2.5 + 2e-5 * num * bench.model.num_outputs) * slowness()
+    return seconds + baselines_seconds(dataset, bench)
 
 
 def _before_after(
-    dataset: Dataset, train: Inputs, rivals: list[Rival], outputs: np.ndarray, test: Inputs
+    dataset: Dataset, train: Inputs, rivals: list[Rival], outputs: Rows, test: Inputs
 ) -> dict[str, object]:
     """Return the ladder of predictors and the paired verdicts, on the same test items."""
-    schema, targets = dataset.schema, test.targets
-    name, naive = naive_baseline(schema, train.targets, num_items=len(test))
-    after = predictions_of(schema, outputs)
-    ladder = [Rival(name, naive), *rivals]
+    schema, targets, task = dataset.schema, test.targets, find_task(dataset.schema.task)
+    naive = Rival(*task.baseline(train.targets, schema, num_items=len(test)))
+    after = task.decisions(outputs)
+    ladder = [naive, *rivals]
     verdicts = [
-        compare(rival.name, rival.predictions, AFTER, after, targets, schema)
-        for rival in [*rivals, ladder[0]]
+        task.compare(rival.name, rival.predictions, AFTER, after, targets)
+        for rival in [*rivals, naive]
     ]
     figures = {
-        rival.name: figure_to_json(headline_figure(schema, rival.predictions, targets))
+        rival.name: figure_to_json(task.headline_figure(rival.predictions, targets))
         for rival in [*ladder, Rival(AFTER, after)]
     }
     return {
-        "metric": headline(schema),
+        "metric": task.headline,
         "figures": figures,
         "comparisons": [comparison_to_json(v) for v in verdicts],
     }

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from headstart.model import Model, run_batches
+from headstart.tasks import array_of
 from headstart.training.batches.feed import ids_digest
 from headstart.training.contract import never, stoppable
 from headstart.training.frozen.activations import ActivationCache, Layout, activation_key
@@ -52,7 +53,7 @@ def features_of(
         return store.rows(np.arange(len(inputs)))[0]
     began = time.monotonic()
     compute = stoppable(model.features, stop_requested)
-    features = run_batches(model, inputs, compute, name=name)
+    features = array_of(run_batches(model, inputs, compute, name=name))
     if time.monotonic() - began > _WORTH_SECONDS:
         whole = np.arange(len(inputs))
         about = f"features of {model.encoder.start.address}"

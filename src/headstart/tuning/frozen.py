@@ -20,7 +20,8 @@ from torch import Tensor
 
 from headstart.errors import StartError
 from headstart.events import emit
-from headstart.model import Model
+from headstart.model import Model, without_padding
+from headstart.tasks import array_of
 from headstart.tensors import evaluating, to_tensors
 from headstart.training.batches.augment import POLICIES, augment
 from headstart.training.batches.cached_feed import CachedFeed
@@ -36,7 +37,7 @@ from headstart.training.frozen.activations import (
 from headstart.training.frozen.cut import Cut, Uncut, cut_network
 from headstart.training.frozen.views import Views, choose_views, views_seed
 from headstart.training.options.recipe import Recipe
-from headstart.types import Inputs
+from headstart.types import Inputs, Rows
 
 # samples of one pass of the frozen part: as many as ``run_batches`` takes, so that what is computed
 # from kept activations has the bits of what is computed from the samples
@@ -68,7 +69,7 @@ class FrozenPrefix:
 
     feed: CachedFeed
     forward: Callable[..., Tensor]
-    check_logits: Callable[[Callable[..., Tensor]], np.ndarray]
+    check_logits: Callable[[Callable[..., Tensor]], Rows]
     views: Views
     train_features: Callable[[np.ndarray], np.ndarray] | None
     val_features: Callable[[], np.ndarray] | None
@@ -302,7 +303,7 @@ def _passes(
 
 def _logits(
     job: _Job, inputs: Inputs, store: ActivationStore, compute: Callable[..., Tensor]
-) -> np.ndarray:
+) -> Rows:
     """Return logits of samples whose frozen part is kept, in eval mode."""
     return _run_kept(job, inputs, store, compute, _longest(inputs))
 
@@ -321,7 +322,7 @@ def _features(job: _Job, inputs: Inputs, store: ActivationStore, places: np.ndar
         rows = _run_kept(job, inputs, store, compute, order[np.isin(order, places)])
     finally:
         hook.remove()
-    found: np.ndarray = rows[places]
+    found: np.ndarray = array_of(rows)[places]
     return found
 
 
@@ -331,19 +332,29 @@ def _run_kept(
     store: ActivationStore,
     compute: Callable[..., Tensor],
     order: np.ndarray,
-) -> np.ndarray:
-    """Return what follows the frozen part, float32, a row a sample; only those in order are set."""
+) -> Rows:
+    """Return what follows the frozen part, float32, a row a sample; only those in order are set.
+
+    What is computed for each element of samples that differ in length comes back ragged; then all
+    samples are in order.
+    """
     cut, device = job.cut, job.model.device
     needs_inputs = any(slot.input is not None for slot in cut.slots)
     found: np.ndarray | None = None
+    padded: list[np.ndarray] = []
     with evaluating(job.model):
         for start in range(0, len(order), _CHUNK):
             places = order[start : start + _CHUNK]
             kept = [tensor.to(device) for tensor in store.tensors(places)]
             given = to_tensors(inputs.arrays(places), device) if needs_inputs else ()
             rows = compute(*cut.merge(kept, given)).float().cpu().numpy()
+            if rows.ndim > 2 and inputs.lengths is not None:
+                padded.append(rows)
+                continue
             if found is None:
                 found = np.zeros((len(inputs), *rows.shape[1:]), np.float32)
             found[places] = rows
+    if padded and inputs.lengths is not None:
+        return without_padding(padded, inputs.lengths, order)
     assert found is not None
     return found

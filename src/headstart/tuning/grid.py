@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from headstart.errors import OptionError
-from headstart.evaluation import headline
 from headstart.events import emit
 from headstart.training.batches.order import Order
 from headstart.training.company import Company
@@ -222,7 +221,7 @@ def _try_all(
 
 def _row(work: Trials, trial: Trial, default: Trial) -> Row:
     """Return a trial as ``options.json`` keeps it: like a candidate."""
-    schema, figure = work.bench.model.schema, trial.figure
+    task, figure = work.bench.model.task, trial.figure
     note = ""
     if figure is None:
         note = "the loss stopped being a number"
@@ -230,11 +229,12 @@ def _row(work: Trials, trial: Trial, default: Trial) -> Row:
         note = "the family's own"
     elif default.figure is not None:
         gain, error = gain_over(default, trial)
-        name = "squared error" if schema.task == "regression" else "log loss"
-        note = f"{name} {abs(gain):.4f} ± {error:.4f} {'lower' if gain >= 0 else 'higher'}"
+        note = (
+            f"{task.item_loss} {abs(gain):.4f} ± {error:.4f} {'lower' if gain >= 0 else 'higher'}"
+        )
     return {
         "learning_rate": trial.learning_rate,
-        "metric": headline(schema),
+        "metric": task.headline,
         "score": figure.value if figure else None,
         "low": figure.low if figure else None,
         "high": figure.high if figure else None,
@@ -255,7 +255,7 @@ def _why(work: Trials, best: Trial, trials: Sequence[Trial], num_rates: int) -> 
         f"{trial.figure.value:.3f}" if trial.figure else "diverged"
         for trial in sorted(trials, key=lambda trial: trial.learning_rate)
     )
-    told = f"{headline(work.bench.model.schema)} {figures}".replace("_", " ")
+    told = f"{work.bench.model.task.headline} {figures}".replace("_", " ")
     if best is not trials[0]:
         return f"best of {num_rates} on val, {told}"
     return f"the family's own; of {num_rates} none is better on val beyond noise, {told}"

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from headstart.errors import OptionError
 from headstart.model import Model
-from headstart.objectives import l1_penalty, task_loss
+from headstart.objectives import Wanted, find_loss, l1_penalty
 from headstart.tensors import to_tensors
 from headstart.training.batches.feed import Batch
-from headstart.training.batches.order import Order, Share, class_weights
+from headstart.training.batches.order import Order, Share
 from headstart.training.batches.sample_feed import SampleFeed
 from headstart.training.company import ALONE, Company, Placement
 from headstart.training.loop import Check, Hooks, LoopOptions
@@ -35,7 +35,7 @@ from headstart.training.state.checkpoint import CheckpointFolder
 from headstart.tuning.frozen import autocast
 from headstart.tuning.phases import Opened, Phases
 from headstart.tuning.setup import Bench
-from headstart.types import Inputs
+from headstart.types import Inputs, Rows, TaskName
 
 _MIN_CHECK_STEPS = 50
 
@@ -138,10 +138,13 @@ def wire(
         stop_requested: Whether someone asked to stop.
 
     Raises:
-        OptionError: If a step has fewer samples than there are processes.
+        OptionError: If a step has fewer samples than there are processes, or is to be taken in
+            parts whose losses do not add up.
     """
     model, recipe = bench.model, bench.recipe
     num = share_of(placed.company, recipe).num
+    in_parts = num > 1 or recipe.micro_batch_size < phases.order.batch_size
+    refuse_parts(model.schema.task, in_parts=in_parts)
     if phases.order.batch_size < num:
         raise OptionError(
             f"batch_size is {phases.order.batch_size} and {num} processes share it; "
@@ -164,6 +167,24 @@ def wire(
         step_ids=phases.step_ids,
         whole=phases.whole,
     )
+
+
+def refuse_parts(task: TaskName, *, in_parts: bool) -> None:
+    """Refuse to take a step in parts where the losses of the parts do not add up to the whole's.
+
+    Args:
+        task: Its loss says whether they do.
+        in_parts: Whether a step is taken in micro-batches, or by several processes.
+
+    Raises:
+        OptionError: If so.
+    """
+    if in_parts and not find_loss(task).is_sample_mean:
+        raise OptionError(
+            f"A step is to be taken in parts, and the loss of {task} is no mean over samples, so "
+            "that the parts do not add up to the whole; expected one part. Leave out "
+            "--micro-batch-size, and train in one process."
+        )
 
 
 def loop_options(
@@ -205,7 +226,7 @@ def loop_options(
 
 
 def _loss(
-    model: Model, recipe: Recipe, targets: np.ndarray, network: Callable[..., Tensor]
+    model: Model, recipe: Recipe, targets: Rows, network: Callable[..., Tensor]
 ) -> Callable[[Batch], Tensor]:
     """Return the function from a micro-batch to its loss.
 
@@ -215,24 +236,17 @@ def _loss(
         targets: Train's, for the weights of classes.
         network: The model, or what follows its frozen part; what is compiled is never cut.
     """
-    weights, task = None, model.schema.task
-    if recipe.imbalance == "weights" and task != "regression":
-        balanced = class_weights(targets, model.schema.num_outputs)
-        weights = torch.from_numpy(balanced).to(model.device)
+    weights, loss_of = None, find_loss(model.schema.task).of_batch
+    if recipe.imbalance == "weights":
+        balanced = model.task.class_weights(targets, model.num_outputs)
+        weights = None if balanced is None else torch.from_numpy(balanced).to(model.device)
     forward = torch.compile(model) if recipe.compile else network
 
     def compute(batch: Batch) -> Tensor:
         with autocast(recipe, model.device):
             logits = forward(*batch.inputs)
-        loss = task_loss(
-            task,
-            logits,
-            batch.targets,
-            partner=batch.partner,
-            share=batch.share,
-            label_smoothing=recipe.label_smoothing,
-            class_weights=weights,
-        )
+        mix = (batch.partner, batch.share)
+        loss = loss_of(logits, Wanted(batch.targets, *mix, recipe.label_smoothing, weights))
         if recipe.l1_penalty:
             loss = loss + recipe.l1_penalty * l1_penalty(model.parameters())
         return loss

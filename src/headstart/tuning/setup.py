@@ -16,6 +16,7 @@ from headstart.data import Terms, fit_table_spec, prepare
 from headstart.errors import StartError
 from headstart.model import Model
 from headstart.starts import BuildRequest, Encoder, add_lora, build_encoder, wrap_module
+from headstart.tasks import find_task
 from headstart.training.contract import never
 from headstart.training.options.defaults import defaults_for
 from headstart.training.options.recipe import (
@@ -25,13 +26,23 @@ from headstart.training.options.recipe import (
     Wishes,
     recipe_for,
 )
-from headstart.training.probing.probe import ORDINARY, Probe, fit_probe
+from headstart.training.probing.probe import ORDINARY, PROBES, Probe, fit_probe
 from headstart.training.randomness import BOOTSTRAP, generator
 from headstart.tuning.budget import Clock
 from headstart.tuning.features import features_of
 from headstart.tuning.frozen import FrozenPrefix
 from headstart.tuning.texts import TextStock, text_stock
-from headstart.types import BadSample, Dataset, ImageSpec, Inputs, Spec, SplitName, Start
+from headstart.types import (
+    BadSample,
+    Dataset,
+    ImageSpec,
+    Inputs,
+    Ragged,
+    Rows,
+    Spec,
+    SplitName,
+    Start,
+)
 
 # A probe gains little from more samples than this, and its cost grows with them.
 PROBE_SAMPLES = {
@@ -124,10 +135,9 @@ def set_up(
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Model(encoder, dataset.schema, dropout=recipe.dropout)
-    if dataset.schema.task == "regression":
-        targets = dataset.train.targets
-        model.target_mean, model.target_scale = float(targets.mean()), float(targets.std()) or 1.0
+        head = find_task(dataset.schema.task).head
+        model = Model(encoder, dataset.schema, dropout=recipe.dropout, head=head)
+    model.target_mean, model.target_scale = model.task.scaling(dataset.train.targets)
     initial = {n: t.detach().clone() for n, t in encoder.state_dict().items()}
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
     model = model.to(device).to(memory_format=layout)
@@ -206,22 +216,22 @@ def probe(
         else:
             val_features = features_of(model, val, stop_requested=stop_requested)
     # a linear regression on columns is ordinary least squares; every other probe is shrunk
-    is_ordinary = (model.schema.modality, model.schema.task) == ("table", "regression")
-    is_ordinary = is_ordinary and model.encoder.start.family == "linear"
+    is_linear = model.schema.modality == "table" and model.encoder.start.family == "linear"
+    is_ordinary = is_linear and PROBES[model.task.probe].has_ordinary
     return fit_probe(
         features,
         model.standard_targets(train.targets[places]),
         val_features,
         model.standard_targets(val.targets),
         task=model.schema.task,
-        num_outputs=model.schema.num_outputs,
+        num_outputs=model.num_outputs,
         imbalance=imbalance,
         deadline=deadline,
         strengths=ORDINARY if is_ordinary else None,
     )
 
 
-def subsample(targets: np.ndarray, limit: int, *, seed: int) -> np.ndarray:
+def subsample(targets: Rows, limit: int, *, seed: int) -> np.ndarray:
     """Return sorted positions of at most ``limit`` samples, each class keeping its share.
 
     Args:
@@ -232,7 +242,11 @@ def subsample(targets: np.ndarray, limit: int, *, seed: int) -> np.ndarray:
     if len(targets) <= limit:
         return np.arange(len(targets))
     order = generator(BOOTSTRAP, seed).permutation(len(targets))
-    if targets.ndim > 1 or not np.issubdtype(targets.dtype, np.integer):
+    if (
+        isinstance(targets, Ragged)
+        or targets.ndim > 1
+        or not np.issubdtype(targets.dtype, np.integer)
+    ):
         return np.sort(order[:limit])
     # stable sort by class after the shuffle, then take every k-th: shares are kept exactly
     by_class = order[np.argsort(targets[order], kind="stable")]
@@ -274,10 +288,9 @@ class Part:
         return len(self.places)
 
     @property
-    def targets(self) -> np.ndarray:
+    def targets(self) -> Rows:
         """Targets of the part."""
-        found: np.ndarray = self.whole.targets[self.places]
-        return found
+        return self.whole.targets[self.places]
 
     @property
     def ids(self) -> np.ndarray:

@@ -10,75 +10,47 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headstart.evaluation import predictions_of
-from headstart.model import label_names
 from headstart.storage.run_folder import RunFolder
-from headstart.types import Dataset, Inputs, Schema
+from headstart.tasks import find_task
+from headstart.types import Dataset, Inputs, Rows, Schema
 
 _NUM_SHOWN = 12
 
 
-def write_predictions(folder: RunFolder, test: Inputs, schema: Schema, outputs: np.ndarray) -> None:
-    """Write one row a test item: id, name, target, prediction, probability of every class.
+def write_predictions(folder: RunFolder, test: Inputs, schema: Schema, outputs: Rows) -> None:
+    """Write one row a test item: id, name, and what the task says of it.
 
     Args:
         folder: Where ``predictions.parquet`` goes.
         test: The items.
         schema: Task and classes.
-        outputs: Probabilities (N, K), or values (N,) under regression.
+        outputs: What the model says of each.
     """
-    predictions = predictions_of(schema, outputs)
     columns: dict[str, Any] = {"id": test.ids, "name": list(test.names)}
-    if schema.task == "regression":
-        columns |= {"target": test.targets, "prediction": predictions}
-    else:
-        columns |= {
-            "target": label_names(schema, test.targets),
-            "prediction": label_names(schema, predictions),
-            "probability": outputs.max(axis=1).astype(np.float32),
-            "probabilities": list(outputs.astype(np.float32)),
-        }
+    columns |= find_task(schema.task).item_columns(test.targets, outputs, schema)
     buffer = io.BytesIO()
     pq.write_table(pa.table(columns), buffer, compression="zstd")
     folder.write("predictions.parquet", buffer.getvalue())
 
 
-def worst_mistakes(dataset: Dataset, test: Inputs, outputs: np.ndarray) -> list[dict[str, object]]:
+def worst_mistakes(dataset: Dataset, test: Inputs, outputs: Rows) -> list[dict[str, object]]:
     """Return the test items that the model got wrong with most confidence, or by most.
 
     Args:
         dataset: Gives the samples themselves.
         test: The items.
-        outputs: Probabilities (N, K), or values (N,) under regression.
+        outputs: What the model says of each.
     """
-    schema = dataset.schema
-    predictions = predictions_of(schema, outputs)
-    if schema.task == "regression":
-        badness = np.abs(predictions - test.targets)
-    elif schema.task == "multi-label":
-        # how sure the model is of the label it is most wrong about
-        badness = np.abs(outputs - test.targets).max(axis=1)
-        badness[(predictions == test.targets).all(axis=1)] = 0.0
-    else:
-        badness = np.where(predictions != test.targets, outputs.max(axis=1), 0.0)
+    schema, task = dataset.schema, find_task(dataset.schema.task)
+    badness = task.badness(test.targets, outputs)
     shown = []
     place_of = {int(i): place for place, i in enumerate(dataset.test.ids)}
     for place in np.argsort(-badness, kind="stable")[:_NUM_SHOWN]:
         if badness[place] <= 0:
             break
         record: dict[str, object] = {"name": test.names[int(place)]}
-        if schema.task == "regression":
-            record |= {
-                "target": float(test.targets[place]),
-                "prediction": float(predictions[place]),
-            }
-        else:
-            one = slice(int(place), int(place) + 1)
-            record |= {
-                "target": label_names(schema, test.targets[one])[0],
-                "prediction": label_names(schema, predictions[one])[0],
-                "probability": float(badness[place]),
-            }
+        one = slice(int(place), int(place) + 1)
+        record |= task.mistake(test.targets[one], outputs[one], schema)
         sample = dataset.test.samples.read(place_of[int(test.ids[place])])
         shown.append(record | _shown(sample, test, int(place)))
     return shown

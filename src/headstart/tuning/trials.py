@@ -5,8 +5,8 @@ the same samples in the same order, through its whole schedule in fewer steps: a
 looks good before it is annealed would mislead. After each the weights are put back bit for bit, so
 that the training that follows knows nothing of it.
 
-The items of the validation split are the same for all, so the difference of two calibrated log
-losses (squared errors under regression) has a far smaller error than either score. Calibrated,
+The items of the validation split are the same for all, so the difference of two calibrated losses
+has a far smaller error than either score. Calibrated,
 because the finished model is: a rate should not win by being less sure of itself.
 
 Left out: which rates, how long, and whether there is time (``grid``); trials by several processes.
@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from headstart.errors import DivergenceError
-from headstart.evaluation import fit_temperature, headline_figure, predictions_of
 from headstart.events import unheard
 from headstart.model import model_outputs
 from headstart.objectives import check_score, item_losses
@@ -31,7 +30,7 @@ from headstart.training.state.average import learned_state, set_tensors
 from headstart.tuning.hooks import loop_options, unfreeze
 from headstart.tuning.phases import Phases
 from headstart.tuning.setup import Bench
-from headstart.types import Figure, Inputs
+from headstart.types import Figure, Inputs, Rows
 
 _SURE = 2.0  # standard errors by which another rate than the family's own must be better
 
@@ -53,7 +52,7 @@ class Trials:
     bench: Bench
     phases: Phases
     hooks: Hooks
-    look: Callable[[], np.ndarray]
+    look: Callable[[], Rows]
     val: Inputs
     micro_batch_size: int | None = None
 
@@ -107,7 +106,7 @@ def try_rate(
     )
     options = replace(options, steps_per_check=num_steps, check_first=False, patience=0)
     targets = model.standard_targets(work.val.targets)
-    seen: list[tuple[np.ndarray, Check]] = []
+    seen: list[tuple[Rows, Check]] = []
 
     def look() -> Check:
         logits = work.look()
@@ -134,12 +133,10 @@ def try_rate(
     if not seen:
         return Trial(rate, seconds, steps, float("-inf"), np.empty(0), None)
     logits, found = seen[-1]
-    scale = 1.0
-    if schema.task != "regression":
-        scale = fit_temperature(logits, targets, schema.task)
-    losses = item_losses(schema.task, logits / np.float32(scale), targets)
-    predictions = predictions_of(schema, model_outputs(model, logits))
-    figure = headline_figure(schema, predictions, work.val.targets)
+    temperature = model.task.fit_temperature(logits, targets)
+    losses = item_losses(schema.task, logits, targets, temperature=temperature)
+    decisions = model.task.decisions(model_outputs(model, logits))
+    figure = model.task.headline_figure(decisions, work.val.targets)
     return Trial(rate, seconds, steps, found.score, losses, figure)
 
 

@@ -9,8 +9,6 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 
-import numpy as np
-
 from headstart.events import emit
 from headstart.model import Model, run_batches
 from headstart.objectives import check_score
@@ -40,7 +38,7 @@ from headstart.tuning.messages import send_loop, send_phase
 from headstart.tuning.phases import Opened, Phases
 from headstart.tuning.setup import PROBE_SAMPLES, Bench, install, probe
 from headstart.tuning.trials import Trials
-from headstart.types import Inputs
+from headstart.types import Inputs, Rows
 
 _PROBE_SHARE = 0.4  # of the time left, where the loop comes after the probe
 
@@ -52,13 +50,13 @@ class Tuned:
     Attributes:
         fitted: The probe of the first phase; None under ``full``.
         result: How the loop ended; None under ``head``, which needs no loop.
-        val_logits: Shape (M, K), of the model as it now stands; (M, 1) under regression.
+        val_logits: M rows, of the model as it now stands.
         seconds: Time of both phases.
     """
 
     fitted: Probe | None
     result: LoopResult | None
-    val_logits: np.ndarray
+    val_logits: Rows
     seconds: float
 
 
@@ -187,7 +185,7 @@ def _probe_limit(bench: Bench, seconds_per_sample: float | None, deadline: float
         return limit
     share = 0.8 if recipe.strategy == "head" else 0.25
     affordable = int(share * (deadline - time.monotonic()) / seconds_per_sample)
-    return max(10 * bench.model.schema.num_outputs, min(limit, affordable))
+    return max(10 * bench.model.num_outputs, min(limit, affordable))
 
 
 def _probe_deadline(recipe: Recipe, deadline: float | None) -> float | None:
@@ -247,7 +245,7 @@ class _Opener:
             return uncut(bench, self.train, self.share, views)
         return Opened(self.prefix.feed, self.prefix.forward, is_cut=True, views=views)
 
-    def val_logits(self, stop_requested: Callable[[], bool] = never) -> np.ndarray:
+    def val_logits(self, stop_requested: Callable[[], bool] = never) -> Rows:
         """Return logits of the validation samples, shape (M, K), in eval mode.
 
         Raises:
@@ -341,7 +339,7 @@ def check(model: Model, val_inputs: Inputs) -> Check:
     return _judge(model, run_batches(model, val_inputs, model), val_inputs)
 
 
-def _judge(model: Model, logits: np.ndarray, val_inputs: Inputs) -> Check:
+def _judge(model: Model, logits: Rows, val_inputs: Inputs) -> Check:
     """Return score and loss of logits."""
     targets = model.standard_targets(val_inputs.targets)
     metric, score, loss, error = check_score(model.schema.task, logits, targets)

@@ -1,7 +1,8 @@
 """The nouns: frozen records that the rooms hand to one another, and the tensor legend.
 
 Tensor legend: B batch, C channels, H height, W width, T tokens, D features, K classes.
-Nothing here computes or touches the disk; floor 1 imports nothing of headstart but errors.
+Nothing here computes (``Ragged`` only finds its rows) or touches the disk; floor 1 imports nothing
+of headstart but errors.
 """
 
 from headstart.types.data import (
@@ -14,11 +15,12 @@ from headstart.types.data import (
     Schema,
     Split,
     SplitName,
-    Task,
+    TaskName,
 )
 from headstart.types.figures import (
     Comparison,
     Figure,
+    Measure,
     Prediction,
 )
 from headstart.types.preprocessing import (
@@ -32,6 +34,7 @@ from headstart.types.preprocessing import (
     Tokenizer,
     Vectorizer,
 )
+from headstart.types.ragged import Ragged, Rows
 from headstart.types.starts import (
     Family,
     Start,
@@ -49,8 +52,11 @@ __all__ = [
     "Figure",
     "ImageSpec",
     "Inputs",
+    "Measure",
     "Modality",
     "Prediction",
+    "Ragged",
+    "Rows",
     "Samples",
     "Schema",
     "Spec",
@@ -58,7 +64,7 @@ __all__ = [
     "SplitName",
     "Start",
     "TableSpec",
-    "Task",
+    "TaskName",
     "TextSpec",
     "Tokenizer",
     "Vectorizer",

@@ -10,9 +10,11 @@ if TYPE_CHECKING:
     import numpy as np
 
     from headstart.types.preprocessing import ColumnKind, DateFormat
+    from headstart.types.ragged import Rows
 
 Modality = Literal["image", "text", "table"]
-Task = Literal["classification", "multi-label", "regression"]
+# Names a row of ``headstart.tasks.TASKS``.
+TaskName = str
 SplitName = Literal["train", "val", "test"]
 # What every verb takes as data: a ``Dataset``, or anything that ``load`` reads.
 Data = Any
@@ -43,23 +45,17 @@ class Schema:
 
     Attributes:
         modality: What a sample is.
-        task: ``classification`` (one class a sample), ``multi-label`` (any number of them), or
-            ``regression`` (a number).
-        classes: Class names, in the order of the target integers; empty for regression.
+        task: What is to be told of a sample: the name of a row of ``headstart.tasks.TASKS``.
+        classes: Class names, in the order of the target integers; empty where the task has none.
         label: Name of the target column, or None where the layout gives the target.
         input_column: Name of the column of images or texts, or None where there is none.
     """
 
     modality: Modality
-    task: Task
+    task: TaskName
     classes: tuple[str, ...]
     label: str | None = None
     input_column: str | None = None
-
-    @property
-    def num_outputs(self) -> int:
-        """How many numbers a model gives for a sample: K classes, or one."""
-        return 1 if self.task == "regression" else len(self.classes)
 
 
 @dataclass(frozen=True)
@@ -68,14 +64,15 @@ class Split:
 
     Attributes:
         samples: The inputs.
-        targets: By task: classification int64, shape (N,), indices into ``Schema.classes``;
-            multi-label uint8, shape (N, K), 1 where the class applies; regression float64, (N,).
+        targets: As the task reads them, one row a sample; rows of different lengths are ``Ragged``.
+            One class a sample: int64, shape (N,), indices into ``Schema.classes``; several: uint8,
+            shape (N, K), 1 where the class applies; a number: float64, (N,).
         ids: int64, shape (N,), a number for each sample that is stable across splits and runs;
             it names the sample in logs and seeds its augmentation.
     """
 
     samples: Samples
-    targets: np.ndarray
+    targets: Rows
     ids: np.ndarray
 
     def __len__(self) -> int:
@@ -104,7 +101,7 @@ class Inputs(Protocol):
     """
 
     @property
-    def targets(self) -> np.ndarray:
+    def targets(self) -> Rows:
         """As in ``Split``."""
         ...
 

@@ -1,8 +1,27 @@
-"""Figures with intervals, paired verdicts, and predictions."""
+"""Figures with intervals, what they measure, paired verdicts, and predictions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What a figure measures, and how a person reads it.
+
+    Attributes:
+        name: What a person calls it.
+        meaning: What it says, in a few words.
+        is_higher_better: False also where zero is best.
+        unit: ``percent``: a share that is read in percent where it stands alone; ``target``: a
+            quantity in the units of the target; empty: another share or ratio.
+    """
+
+    name: str
+    meaning: str
+    is_higher_better: bool = True
+    unit: Literal["", "percent", "target"] = ""
 
 
 @dataclass(frozen=True)
@@ -27,12 +46,12 @@ class Comparison:
     Attributes:
         before: Name of the first.
         after: Name of the second.
-        gained: Items that only ``after`` has right; under regression, those it is nearer to.
+        gained: Items that only ``after`` has right; of numbers, those it is nearer to.
         lost: The same the other way round.
         difference: ``metric`` after minus before, with its paired interval.
         p_value: Two-sided: McNemar's exact test, or Wilcoxon's signed-rank test on the absolute
-            errors under regression.
-        metric: What differs: ``accuracy``, ``exact_match`` (multi-label) or ``mae``.
+            errors of numbers.
+        metric: What differs: ``accuracy``, ``exact_match`` or ``mae``.
     """
 
     before: str
@@ -50,11 +69,11 @@ class Prediction:
 
     Attributes:
         name: The sample's path, row or number; "reviews.csv row 3", "text 1".
-        label: The most probable class; under multi-label all that are more likely than not, joined
-            by ", "; under regression the value as text.
-        probability: Of the most probable class; NaN under regression.
-        probabilities: One a class, in the order of the classes; empty under regression.
-        value: The predicted number under regression, otherwise None.
+        label: What is said, as text: the most probable class; of several labels all that are more
+            likely than not, joined by ", "; a number.
+        probability: Of the most probable class; NaN where there are no classes.
+        probabilities: One a class, in the order of the classes; empty where there are none.
+        value: The predicted number, None where classes are predicted.
     """
 
     name: str

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from headstart.cells import is_missing
 from headstart.data.kinds import Recognised, recognise
 from headstart.data.options import COLUMN_OPTIONS, ReadOptions
-from headstart.data.records import UNASSIGNED, Records, is_missing
+from headstart.data.records import UNASSIGNED, Records
 from headstart.data.rows import TableSamples, TextSamples
 from headstart.data.sources.columns import FrameTable, as_arrow
 from headstart.data.sources.samples import ArraySamples
@@ -122,7 +123,7 @@ def _target_values(
         array = to_numpy(y, "y")
         if array.ndim == 2 and array.shape[1] == 1 and modality != "image":
             array = array[:, 0]
-        if array.ndim == 2 and options.known_task == "multi-label":
+        if array.ndim == 2 and options.has_label_sets:
             values = _indicated(array)
         elif array.ndim != 1:
             noun = {"image": "image", "text": "text", "table": "row"}[modality]

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from headstart.cells import is_missing
 from headstart.data.options import ReadOptions
-from headstart.data.records import is_missing
 from headstart.data.sources.delimited import read_text_table, refuse_duplicates
 from headstart.data.sources.samples import ParquetSamples, ValueSamples
 from headstart.errors import DataError, first_line

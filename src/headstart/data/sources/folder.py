@@ -19,13 +19,12 @@ from headstart.data.records import (
     SPLIT_WORDS,
     UNASSIGNED,
     Records,
-    encode_targets,
-    order_classes,
 )
 from headstart.data.rows import TextSamples
 from headstart.data.sources.delimited import read_text_bytes
 from headstart.data.sources.samples import FileSamples
 from headstart.errors import DataError, OptionError, quoted
+from headstart.tasks import CLASSIFICATION, encode_targets, find_task, order_classes
 
 # Names that mean an image. Whether it can be read is found out from its bytes: a TIFF is listed
 # as a bad sample with its reason rather than left out without a word.
@@ -55,9 +54,10 @@ def read_folder(root: Path, name: str, options: ReadOptions) -> Records:
 
     Raises:
         DataError: The folder is empty, is not laid out in classes, or may not be read.
-        OptionError: A task other than classification was said.
+        OptionError: A task was said that does not take one class a sample.
     """
-    if options.task not in ("auto", "classification"):
+    task = CLASSIFICATION if options.task == "auto" else find_task(options.task)
+    if not task.is_exclusive:
         raise OptionError(
             f"task is '{options.task}', but the class folders of {name} give one class a sample. "
             "Leave it out, or give a table."
@@ -94,6 +94,7 @@ def read_folder(root: Path, name: str, options: ReadOptions) -> Records:
         classes=classes,
         splits=np.array(listing.codes, np.int8),
         origin="folder",
+        task=task.name,
         notes=notes,
         modality="text" if is_text else "image",
     )

@@ -12,8 +12,9 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+from headstart.cells import is_missing
 from headstart.data.options import COLUMN_OPTIONS, ReadOptions
-from headstart.data.records import FILE_SPLIT_WORDS, Records, is_missing
+from headstart.data.records import FILE_SPLIT_WORDS, Records
 from headstart.data.sources.columns import ArrowTable, Table
 from headstart.data.sources.tables import read_tables
 from headstart.errors import DataError, quoted

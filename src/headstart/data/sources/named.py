@@ -30,6 +30,7 @@ from headstart.data.sources.folder import read_folder
 from headstart.data.sources.samples import ArraySamples, ChainSamples, FileSamples
 from headstart.data.sources.tables import find_split_files, read_table_files
 from headstart.errors import DataError, did_you_mean, quoted
+from headstart.tasks import CLASSIFICATION
 from headstart.types import Samples
 
 MNIST_5K = "data/data/mnist_5k.csv.gz"
@@ -320,6 +321,7 @@ def _join(
         classes=tuple(classes),
         splits=np.concatenate(codes),
         origin=f"{name}'s own",
+        task=CLASSIFICATION.name,
     )
 
 

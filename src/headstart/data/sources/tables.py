@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.cells import is_missing
 from headstart.data.kinds import Recognised, recognise
 from headstart.data.options import COLUMN_OPTIONS, DEFAULT_LABEL, ReadOptions
 from headstart.data.records import (
@@ -24,8 +25,6 @@ from headstart.data.records import (
     SPLIT_WORDS,
     UNASSIGNED,
     Records,
-    is_missing,
-    order_classes,
 )
 from headstart.data.roles import SPLIT_COLUMN, find_roles, need_column, no_inputs
 from headstart.data.rows import TableSamples, TextSamples
@@ -34,6 +33,7 @@ from headstart.data.sources.folder import TABLE_SUFFIXES
 from headstart.data.sources.samples import ChainSamples
 from headstart.data.targets import read_targets
 from headstart.errors import DataError, OptionError, did_you_mean, quoted
+from headstart.tasks import order_classes
 from headstart.types import Samples
 
 NAMING_COLUMNS = ("class", "class_name", "label_name", "label_text")

@@ -19,7 +19,7 @@ from headstart.training.frozen.activations import ActivationStore
 from headstart.training.frozen.cut import Cut
 from headstart.training.frozen.views import views_at
 from headstart.training.options.recipe import Recipe
-from headstart.types import Inputs
+from headstart.types import Inputs, Rows
 
 
 class CachedFeed(Feed):
@@ -38,7 +38,7 @@ class CachedFeed(Feed):
     def __init__(
         self,
         inputs: Inputs,
-        targets: np.ndarray,
+        targets: Rows,
         recipe: Recipe,
         device: torch.device,
         cut: Cut,

@@ -24,8 +24,10 @@ from headstart.tensors import to_device
 from headstart.training.batches.order import WHOLE, Share, order_of
 from headstart.training.batches.prefetch import Prefetch
 from headstart.training.options.recipe import Recipe
-from headstart.types import Inputs
+from headstart.types import Inputs, Ragged, Rows
 
+# What fills ragged targets up; torch's losses ignore it.
+IGNORED = -100
 _COUNTERS = 1024  # micro-batches of one step, over all processes
 _DEVICE_WORKERS = 2  # one may wait for the disk while the other copies
 
@@ -36,7 +38,7 @@ class Batch:
 
     Attributes:
         inputs: What a model's forward takes; images are floats (B, C, H, W) in [0, 1].
-        targets: As the loss takes them, B rows.
+        targets: As the loss takes them, B rows; ragged ones filled up with ``IGNORED``.
         partner: Index of the sample each one is mixed with, shape (B,), or None.
         share: Share of the sample itself in the mix.
         ids: int64, shape (B,), the samples' ids.
@@ -91,7 +93,8 @@ class Feed(ABC):
 
     Args:
         inputs: The samples.
-        targets: As the loss takes them: int64 (N,), uint8 (N, K) or float32 (N,).
+        targets: As the loss takes them: int64 (N,), uint8 (N, K) or float32 (N,); ragged ones are
+            padded a batch.
         recipe: Batch sizes, imbalance, seed, workers.
         device: Where batches are wanted.
         share: Which part of every step is wanted.
@@ -105,7 +108,7 @@ class Feed(ABC):
     def __init__(
         self,
         inputs: Inputs,
-        targets: np.ndarray,
+        targets: Rows,
         recipe: Recipe,
         device: torch.device,
         share: Share,
@@ -116,7 +119,11 @@ class Feed(ABC):
         self.num_workers = _settled(recipe.num_workers, device, is_resident=is_resident)
         self._inputs, self._ids = inputs, inputs.ids
         self._recipe, self._device, self._share = recipe, device, share
-        self._targets = torch.from_numpy(np.ascontiguousarray(targets)).to(device)
+        self._targets = (
+            targets
+            if isinstance(targets, Ragged)
+            else torch.from_numpy(np.ascontiguousarray(targets)).to(device)
+        )
         self._prefetch: Prefetch[Batch] | None = None
 
     @abstractmethod
@@ -182,10 +189,15 @@ class Feed(ABC):
 
     def _batch(self, piece: Piece, is_last: bool) -> Batch:
         made = self._made(piece)
-        places = to_device(torch.from_numpy(piece.places), self._device)
-        targets = self._targets[places]
-        mixed = (made.inputs, targets, made.partner, made.share)
+        mixed = (made.inputs, self._targets_of(piece.places), made.partner, made.share)
         return Batch(*mixed, piece.ids, piece.part, is_last)
+
+    def _targets_of(self, places: np.ndarray) -> Tensor:
+        """Return the targets of some samples, on the device."""
+        if isinstance(self._targets, Ragged):
+            padded = self._targets[places].padded(IGNORED)
+            return to_device(torch.from_numpy(padded), self._device)
+        return self._targets[to_device(torch.from_numpy(places), self._device)]
 
 
 def ids_digest(inputs: Inputs) -> str:

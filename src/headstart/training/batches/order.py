@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from headstart.tasks import array_of
 from headstart.training.options.recipe import Imbalance, Recipe
 from headstart.training.randomness import ORDER, generator, permutation
+from headstart.types import Rows
 
 _WINDOW_BATCHES = 50
 
@@ -65,7 +67,7 @@ class Order:
     So batches still differ from epoch to epoch, and little of them is padding.
 
     Args:
-        targets: int64, shape (N,).
+        targets: N rows; int64, shape (N,), where classes are to be drawn equally often.
         batch_size: Samples a step; at most N.
         imbalance: ``oversample`` draws classes equally often; anything else visits each sample.
         seed: The run's seed.
@@ -74,7 +76,7 @@ class Order:
 
     def __init__(
         self,
-        targets: np.ndarray,
+        targets: Rows,
         *,
         batch_size: int,
         imbalance: Imbalance,
@@ -88,8 +90,8 @@ class Order:
         self._lengths = lengths
         self._shares: np.ndarray | None = None
         if imbalance == "oversample":
-            counts = np.bincount(targets)
-            weights = 1.0 / counts[targets]
+            classes = array_of(targets)
+            weights = 1.0 / np.bincount(classes)[classes]
             self._shares = weights / weights.sum()
         self._drawn: dict[int, np.ndarray] = {}  # by epoch
 
@@ -125,7 +127,7 @@ class Order:
         return batches[shuffled].reshape(-1)
 
 
-def order_of(targets: np.ndarray, lengths: np.ndarray | None, recipe: Recipe) -> Order:
+def order_of(targets: Rows, lengths: np.ndarray | None, recipe: Recipe) -> Order:
     """Return the order of a recipe; arguments as for ``Order``."""
     return Order(
         targets,
@@ -134,29 +136,3 @@ def order_of(targets: np.ndarray, lengths: np.ndarray | None, recipe: Recipe) ->
         seed=recipe.seed,
         lengths=lengths,
     )
-
-
-def class_weights(targets: np.ndarray, num_classes: int) -> np.ndarray:
-    """Return one loss weight a class, inverse to its frequency, mean 1 over the samples.
-
-    Args:
-        targets: int64, shape (N,), or uint8, shape (N, K), for labels that do not exclude another.
-        num_classes: K.
-
-    Returns:
-        float32, shape (K,); 0 for a class without samples. For labels, how much more a positive
-        weighs than a negative: negatives over positives, 1 for a label that all have, or none.
-    """
-    if targets.ndim == 2:
-        positives = targets.sum(axis=0, dtype=np.float64)
-        negatives = len(targets) - positives
-        has_both = (positives > 0) & (negatives > 0)
-        ratio: np.ndarray = np.divide(
-            negatives, positives, out=np.ones(num_classes), where=has_both
-        )
-        return ratio.astype(np.float32)
-    counts = np.bincount(targets, minlength=num_classes).astype(np.float64)
-    weights: np.ndarray = np.divide(
-        len(targets), counts * (counts > 0).sum(), out=np.zeros(num_classes), where=counts > 0
-    )
-    return weights.astype(np.float32)

@@ -17,7 +17,7 @@ from headstart.training.batches.feed import Feed, Mixed, Piece, ids_digest
 from headstart.training.batches.order import WHOLE, Share
 from headstart.training.frozen.views import views_at, views_seed
 from headstart.training.options.recipe import Recipe
-from headstart.types import Inputs
+from headstart.types import Inputs, Rows
 
 _DEVICE_SHARE = 0.3  # of a GPU's free memory that the data may take
 
@@ -27,7 +27,7 @@ class SampleFeed(Feed):
 
     Args:
         inputs: The samples, in memory or memory-mapped.
-        targets: As the loss takes them: int64 (N,), uint8 (N, K) or float32 (N,).
+        targets: As the loss takes them.
         recipe: Batch sizes, augmentation, mixing, imbalance, seed, workers.
         device: Where batches are wanted.
         share: Which part of every step is wanted.
@@ -36,7 +36,7 @@ class SampleFeed(Feed):
     def __init__(
         self,
         inputs: Inputs,
-        targets: np.ndarray,
+        targets: Rows,
         recipe: Recipe,
         device: torch.device,
         share: Share = WHOLE,

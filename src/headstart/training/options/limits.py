@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from numbers import Real
 
 from headstart.errors import OptionError, did_you_mean, quoted
+from headstart.tasks import find_task
 from headstart.types import Schema
 
 # (option, lowest, highest): what a number may be; None is open.
@@ -147,7 +148,7 @@ def check_modality(said: Mapping[str, object], schema: Schema) -> None:
         schema: Modality and task.
 
     Raises:
-        OptionError: Naming everything that is wrong, all at once.
+        OptionError: Naming everything that is wrong, all at once; or if the task is unknown.
     """
     wrong = []
     if schema.modality != "image":
@@ -161,15 +162,7 @@ def check_modality(said: Mapping[str, object], schema: Schema) -> None:
             wrong.append(
                 f"{', '.join(used)} are for images, and this data holds {schema.modality}s"
             )
-    if schema.task != "classification" and said.get("imbalance") == "oversample":
-        wrong.append(
-            f"imbalance 'oversample' needs one class a sample, and this is {schema.task}; expected "
-            f"'weights' or 'none'"
-        )
-    if schema.task == "regression" and said.get("imbalance") == "weights":
-        wrong.append("imbalance 'weights' needs classes, and this is regression; expected 'none'")
-    if schema.task != "classification" and said.get("label_smoothing"):
-        wrong.append(f"label_smoothing needs one class a sample, and this is {schema.task}")
+    wrong += find_task(schema.task).option_problems(said)
     if wrong:
         raise OptionError("; ".join(wrong) + ". Leave these options out.")
 

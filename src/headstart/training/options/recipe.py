@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeVar, get_args
 
 from headstart.errors import OptionError
+from headstart.tasks import find_task
 from headstart.training.batches.augment import AugmentName
 from headstart.training.options.defaults import (
     LORA_RATE,
@@ -240,7 +241,7 @@ def recipe_for(
     schedule = chosen(wishes.schedule, row.schedule)
     ema = chosen(wishes.ema, row.ema_half_life > 0)
     bottom = 1.0 if strategy == "lora" else row.bottom_multiplier
-    is_smoothed = row.smooths and schema.task == "classification" and schema.num_outputs >= 5
+    is_smoothed = row.smooths and find_task(schema.task).is_smoothed and len(schema.classes) >= 5
     return Recipe(
         strategy=strategy,
         num_last_layers=chosen(wishes.num_last_layers, 1),

@@ -1,4 +1,4 @@
-"""The control of every table run: gradient-boosted trees from scikit-learn on the same cells.
+"""The baseline of every table run: gradient-boosted trees from scikit-learn on the same cells.
 
 Trees are hard to beat on tables, so a figure for a network means little without theirs beside it.
 The trees see what the network sees (the prepared numbers and codes), learn from train, stop by val,
@@ -21,10 +21,15 @@ from typing import Any
 import numpy as np
 
 from headstart.events import emit
-from headstart.types import Inputs, Schema
+from headstart.tasks import PlainProblem, find_task
+from headstart.tuning.baselines.baseline import Baseline, Items, Rival
+from headstart.tuning.budget import Clock, slowness
+from headstart.tuning.setup import Bench
+from headstart.types import Dataset, Inputs, Rows, Schema
 
 BOOSTING = "gradient boosting"
-DEFAULT_TREES = 100  # scikit-learn's own number: fewer would be a weak control
+_SHARE = 0.25  # of what is left of a budget
+DEFAULT_TREES = 100  # scikit-learn's own number: fewer would be a weak baseline
 MOST_TREES = 500
 _TREES_A_STEP = 25
 _PATIENCE = 10  # scikit-learn's n_iter_no_change
@@ -34,19 +39,16 @@ _TINY = 1e-15
 
 
 @dataclass(frozen=True)
-class Control:
-    """What another method says of the test items.
+class BoostedTrees:
+    """What the trees say of the test items.
 
     Attributes:
-        name: What the report calls it.
-        outputs: float64. Classification: probabilities, shape (N, K), in the order of the classes;
-            multi-label: the probability of each label, shape (N, K); regression: values, (N,).
+        outputs: As ``Task.outputs`` gives them.
         num_trees: Boosting steps that val chose, the most of all labels.
         seconds: Time of fitting and answering.
     """
 
-    name: str
-    outputs: np.ndarray
+    outputs: Rows
     num_trees: int
     seconds: float
 
@@ -55,7 +57,7 @@ class _TimeIsShort(Exception):
     """The trees cannot be finished in the time left."""
 
 
-def boosting_control(
+def boost_trees(
     train: Inputs,
     val: Inputs,
     test: Inputs,
@@ -63,7 +65,7 @@ def boosting_control(
     *,
     seed: int,
     seconds: float | None,
-) -> Control | None:
+) -> BoostedTrees | None:
     """Fit gradient-boosted trees on a table, and return what they say of the test items.
 
     Args:
@@ -75,37 +77,54 @@ def boosting_control(
         seconds: Time left for it; None has no limit.
 
     Returns:
-        The control; None, and a note, where the time would end it before scikit-learn's own 100
-        trees, since a control cut short would flatter the fine-tuning.
+        The trees' answers; None, and a note, where the time would end them before scikit-learn's
+        own 100 trees, since a baseline cut short would flatter the fine-tuning.
     """
     began = time.monotonic()
     deadline = None if seconds is None else began + seconds
     tables, is_categorical = _tables(train, val, test)
-    targets, val_targets = np.asarray(train.targets), np.asarray(val.targets)
+    task = find_task(schema.task)
+    problems, val_problems = (
+        task.plain_problems(split.targets, len(schema.classes)) for split in (train, val)
+    )
+    found = []
     try:
-        if schema.task == "multi-label":
-            answers = []
-            for k in range(schema.num_outputs):
-                # each label may take its share of what is left
-                now = time.monotonic()
-                end = (
-                    None if deadline is None else now + (deadline - now) / (schema.num_outputs - k)
-                )
-                answers.append(
-                    _fit(tables, is_categorical, targets[:, k], val_targets[:, k], 2, seed, end)
-                )
-            outputs = np.stack([found[:, 1] for found, _ in answers], axis=1)
-            num_trees = max(num for _, num in answers)
-        else:
-            num_classes = 0 if schema.task == "regression" else len(schema.classes)
-            outputs, num_trees = _fit(
-                tables, is_categorical, targets, val_targets, num_classes, seed, deadline
-            )
+        for k, (problem, val_problem) in enumerate(zip(problems, val_problems, strict=True)):
+            # each may take its share of what is left
+            now = time.monotonic()
+            end = None if deadline is None else now + (deadline - now) / (len(problems) - k)
+            found.append(_fit(tables, is_categorical, problem, val_problem.targets, seed, end))
     except _TimeIsShort:
         text = "Gradient boosting was left out of the comparison: the budget is nearly spent."
         emit("note", text=text)
         return None
-    return Control(BOOSTING, outputs, num_trees, time.monotonic() - began)
+    outputs = task.joined_answers([answers for answers, _ in found])
+    num_trees = max(num for _, num in found)
+    return BoostedTrees(outputs, num_trees, time.monotonic() - began)
+
+
+def _applies(dataset: Dataset, bench: Bench) -> bool:
+    schema = dataset.schema
+    problems = find_task(schema.task).plain_problems(dataset.val.targets, len(schema.classes))
+    return schema.modality == "table" and bool(problems)
+
+
+def _seconds(dataset: Dataset, bench: Bench) -> float:
+    return 3.0 * slowness()
+
+
+def _run(items: Items, bench: Bench, clock: Clock) -> Rival | None:
+    seconds = None if clock.budget_seconds is None else _SHARE * max(0.0, clock.left)
+    schema = items.dataset.schema
+    found = boost_trees(
+        items.train, items.val, items.test, schema, seed=bench.recipe.seed, seconds=seconds
+    )
+    if found is None:
+        return None
+    return Rival(BOOSTING, find_task(schema.task).decisions(found.outputs))
+
+
+BOOSTING_BASELINE = Baseline(applies=_applies, seconds=_seconds, run=_run)
 
 
 def _tables(*splits: Inputs) -> tuple[list[np.ndarray], np.ndarray]:
@@ -137,27 +156,26 @@ def _tables(*splits: Inputs) -> tuple[list[np.ndarray], np.ndarray]:
 def _fit(
     tables: list[np.ndarray],
     is_categorical: np.ndarray,
-    targets: np.ndarray,
+    problem: PlainProblem,
     val_targets: np.ndarray,
-    num_classes: int,
     seed: int,
     deadline: float | None,
 ) -> tuple[np.ndarray, int]:
-    """Fit trees for one target; return its test answers, and the number of trees.
+    """Fit trees for one problem; return its test answers, and the number of trees.
 
     Args:
         tables: Cells of train, val and test.
         is_categorical: Which columns hold codes.
-        targets: Classes as integers, or numbers, shape (N,).
+        problem: Train's targets.
         val_targets: The same for val.
-        num_classes: K; 0 under regression.
-        seed: See ``boosting_control``.
+        seed: See ``boost_trees``.
         deadline: ``time.monotonic()`` value, or None.
 
     Raises:
         _TimeIsShort: If the deadline would come before ``DEFAULT_TREES`` trees.
     """
     train, val, test = tables
+    targets, num_classes = problem.targets, problem.num_classes
     seen = np.unique(targets) if num_classes else np.empty(0)
     if num_classes and len(seen) == 1:  # nothing to tell apart
         return _widen(np.ones((len(test), 1)), seen, num_classes), 0
@@ -220,7 +238,7 @@ def _stages(booster: Any, table: np.ndarray, num_classes: int) -> Iterator[np.nd
 
 
 def _loss(answers: np.ndarray, targets: np.ndarray, seen: np.ndarray, num_classes: int) -> float:
-    """Return the mean log loss, or the mean squared error under regression."""
+    """Return the mean log loss, or of numbers the mean squared error."""
     if not num_classes:
         return float(np.mean((answers - targets) ** 2))
     right = _widen(answers, seen, num_classes)[np.arange(len(targets)), targets]

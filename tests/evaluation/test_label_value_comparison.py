@@ -9,11 +9,7 @@ import pytest
 from scipy.stats import wilcoxon
 
 from headstart.errors import OptionError
-from headstart.evaluation import compare, comparison_to_json
-from headstart.types import Schema
-
-LABELS = Schema("text", "multi-label", ("a", "b"))
-VALUES = Schema("table", "regression", (), label="price")
+from headstart.evaluation import compare_labels, compare_values, comparison_to_json
 
 
 def test_labels_are_compared_by_whole_items():
@@ -22,7 +18,7 @@ def test_labels_are_compared_by_whole_items():
     before[:9, 1] = 1  # one label wrong is an item wrong
     after = targets.copy()
     after[12:, 0] = 0
-    verdict = compare("a", before, "b", after, targets, LABELS)
+    verdict = compare_labels("a", before, "b", after, targets)
     assert verdict.metric == "exact_match"
     assert (verdict.gained, verdict.lost) == (9, 2)
     assert verdict.difference.value == pytest.approx(7 / 14)
@@ -39,7 +35,7 @@ def _errors(num_items: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.n
 
 def test_values_are_compared_by_absolute_errors():
     before, after, targets = _errors(200)
-    verdict = compare("mean", before, "tuned", after, targets, VALUES)
+    verdict = compare_values("mean", before, "tuned", after, targets)
     first, second = np.abs(before - targets), np.abs(after - targets)
     assert verdict.metric == "mae"
     assert verdict.difference.value == pytest.approx(second.mean() - first.mean())
@@ -54,8 +50,8 @@ def test_values_are_compared_by_absolute_errors():
 
 def test_swapped_values_are_the_mirror_image():
     before, after, targets = _errors(60)
-    there = compare("a", before, "b", after, targets, VALUES)
-    back = compare("b", after, "a", before, targets, VALUES)
+    there = compare_values("a", before, "b", after, targets)
+    back = compare_values("b", after, "a", before, targets)
     assert (back.gained, back.lost) == (there.lost, there.gained)
     assert back.p_value == pytest.approx(there.p_value)
     assert back.difference.value == pytest.approx(-there.difference.value)
@@ -64,7 +60,7 @@ def test_swapped_values_are_the_mirror_image():
 
 def test_equal_values_claim_nothing():
     _, after, targets = _errors(30)
-    verdict = compare("a", after, "b", after, targets, VALUES)
+    verdict = compare_values("a", after, "b", after, targets)
     assert (verdict.gained, verdict.lost, verdict.p_value) == (0, 0, 1.0)
     assert verdict.difference.value == 0.0
     assert math.isnan(verdict.difference.low)
@@ -77,7 +73,7 @@ def test_few_tied_or_unmoved_items_give_a_p_without_warnings(num_items, num_same
     before = np.full(num_items + num_same, 2.0)
     after = before.copy()
     after[:num_items] = 1.0
-    verdict = compare("a", before, "b", after, targets, VALUES)
+    verdict = compare_values("a", before, "b", after, targets)
     assert 0.0 <= verdict.p_value <= 1.0
     assert (verdict.p_value < 0.05) == (num_items >= 9)
 
@@ -88,21 +84,26 @@ def test_interval_of_values_covers_the_truth():
     covered = 0
     for seed in range(100):
         before, after, targets = _errors(150, seed=seed)
-        found = compare("a", before, "b", after, targets, VALUES, seed=seed).difference
+        found = compare_values("a", before, "b", after, targets, seed=seed).difference
         covered += found.low <= truth <= found.high
     assert covered >= 88  # a true 95 % falls below with a chance of 1 in 200
 
 
 @pytest.mark.parametrize(
-    ("schema", "before", "targets", "words"),
+    ("compare", "before", "targets", "words"),
     [
-        (LABELS, np.zeros((2, 3), int), np.zeros((2, 2), int), r"'a' are int64 of shape \(2, 3\)"),
-        (LABELS, np.zeros((2, 2)), np.zeros((2, 2), int), "'a' are float64"),
-        (LABELS, np.zeros((0, 2), int), np.zeros((0, 2), int), "N at least 1"),
-        (VALUES, np.zeros(3), np.zeros(2), r"'a' have shape \(3,\)"),
-        (VALUES, np.array([np.nan, 0]), np.zeros(2), r"Predictions of 'a'\[0\] is nan"),
+        (
+            compare_labels,
+            np.zeros((2, 3), int),
+            np.zeros((2, 2), int),
+            r"'a' are int64 of shape \(2, 3\)",
+        ),
+        (compare_labels, np.zeros((2, 2)), np.zeros((2, 2), int), "'a' are float64"),
+        (compare_labels, np.zeros((0, 2), int), np.zeros((0, 2), int), "N at least 1"),
+        (compare_values, np.zeros(3), np.zeros(2), r"'a' have shape \(3,\)"),
+        (compare_values, np.array([np.nan, 0]), np.zeros(2), r"Predictions of 'a'\[0\] is nan"),
     ],
 )
-def test_compare_refuses_bad_input(schema, before, targets, words):
+def test_compare_refuses_bad_input(compare, before, targets, words):
     with pytest.raises(OptionError, match=words):
-        compare("a", before, "b", targets, targets, schema)
+        compare("a", before, "b", targets, targets)

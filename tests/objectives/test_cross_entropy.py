@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from headstart.objectives import classification_loss, l1_penalty
+from headstart.objectives import Wanted, l1_penalty
+from headstart.objectives.supervised import cross_entropy
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def batch():
 def test_it_equals_torch(batch, smoothing):
     logits, targets = batch
     expected = functional.cross_entropy(logits, targets, label_smoothing=smoothing)
-    found = classification_loss(logits, targets, label_smoothing=smoothing)
+    found = cross_entropy(logits, Wanted(targets, label_smoothing=smoothing))
     assert torch.allclose(found, expected)
 
 
@@ -26,7 +27,7 @@ def test_smoothing_by_hand(batch):
     logits, targets = batch
     soft = functional.one_hot(targets, 5) * 0.8 + 0.2 / 5
     by_hand = -(soft * logits.log_softmax(dim=1)).sum(dim=1).mean()
-    assert torch.allclose(classification_loss(logits, targets, label_smoothing=0.2), by_hand)
+    assert torch.allclose(cross_entropy(logits, Wanted(targets, label_smoothing=0.2)), by_hand)
 
 
 def test_class_weights_are_divided_by_the_number_of_samples(batch):
@@ -34,11 +35,11 @@ def test_class_weights_are_divided_by_the_number_of_samples(batch):
     weights = torch.tensor([0.1, 2.0, 1.0, 0.5, 3.0])
     each = functional.cross_entropy(logits, targets, reduction="none")
     by_hand = (weights[targets] * each).mean()
-    found = classification_loss(logits, targets, class_weights=weights)
+    found = cross_entropy(logits, Wanted(targets, class_weights=weights))
     assert torch.allclose(found, by_hand)
     # so that the parts of a step add up to the whole
     parts = [
-        classification_loss(logits[cut], targets[cut], class_weights=weights) * share
+        cross_entropy(logits[cut], Wanted(targets[cut], class_weights=weights)) * share
         for cut, share in ((slice(0, 9), 9 / 12), (slice(9, 12), 3 / 12))
     ]
     assert torch.allclose(sum(parts), found)
@@ -47,7 +48,7 @@ def test_class_weights_are_divided_by_the_number_of_samples(batch):
 def test_mixed_targets_share_the_loss(batch):
     logits, targets = batch
     partner = torch.arange(11, -1, -1)
-    found = classification_loss(logits, targets, partner=partner, share=0.7, label_smoothing=0.1)
+    found = cross_entropy(logits, Wanted(targets, partner=partner, share=0.7, label_smoothing=0.1))
     soft = 0.7 * functional.one_hot(targets, 5) + 0.3 * functional.one_hot(targets[partner], 5)
     soft = soft * 0.9 + 0.1 / 5
     assert torch.allclose(found, -(soft * logits.log_softmax(dim=1)).sum(dim=1).mean())
@@ -55,9 +56,9 @@ def test_mixed_targets_share_the_loss(batch):
 
 def test_half_precision_logits_are_summed_in_full(batch):
     logits, targets = batch
-    found = classification_loss(logits.bfloat16(), targets)
+    found = cross_entropy(logits.bfloat16(), Wanted(targets))
     assert found.dtype == torch.float32
-    assert torch.allclose(found, classification_loss(logits.bfloat16().float(), targets))
+    assert torch.allclose(found, cross_entropy(logits.bfloat16().float(), Wanted(targets)))
 
 
 def test_l1_is_the_sum_of_absolute_weights_that_learn():

@@ -1,0 +1,240 @@
+"""One class a sample: class names or whole numbers in a column, a softmax over them.
+
+Split by class, scored by accuracy, compared by which items each predictor has right (McNemar).
+Left out: an order among the classes, and costs of mistakes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from headstart.cells import NUMBER, is_missing
+from headstart.errors import DataError
+from headstart.evaluation import (
+    NUM_RESAMPLES,
+    Scores,
+    accuracy,
+    accuracy_and_error,
+    compare_classes,
+    fit_temperature,
+    majority_baseline,
+    score_classes,
+    softmax,
+)
+from headstart.tasks.classes import ClassTask
+from headstart.tasks.reading import Place, TargetColumn, Targets, encode_targets
+from headstart.tasks.task import PlainProblem, array_of
+from headstart.tasks.words import Pairing, TaskWords
+from headstart.types import Comparison, Figure, Measure, Rows, Schema
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Classification(ClassTask):
+    """One class a sample: targets int64, shape (N,), outputs probabilities that sum to 1."""
+
+    def read(self, column: TargetColumn) -> Targets:
+        """Return class indices."""
+        labels = class_labels(column.values, column.what, column.place, allow_real=column.is_said)
+        if column.is_tidied:
+            labels = _tidy(labels)
+        named, classes, notes = column.named(labels)
+        return Targets(self.name, encode_targets(named, classes), classes, notes)
+
+    def strata(self, targets: Rows) -> np.ndarray:
+        """Return the class of each sample."""
+        return array_of(targets)
+
+    def class_counts(self, targets: Rows, num_classes: int) -> np.ndarray:
+        """Return how many samples each class has."""
+        return np.bincount(array_of(targets), minlength=num_classes)
+
+    def align(self, targets: Rows, places: np.ndarray, num_classes: int) -> Rows:
+        """Return the indices of the same classes among the model's own."""
+        return np.asarray(places[array_of(targets)])
+
+    def plain_problems(self, targets: Rows, num_classes: int) -> Sequence[PlainProblem]:
+        """Return the task itself."""
+        return (PlainProblem(array_of(targets), num_classes),)
+
+    def class_weights(self, targets: Rows, num_classes: int) -> np.ndarray:
+        """Return weights inverse to the classes' frequency, mean 1 over the samples.
+
+        A class without samples has 0.
+        """
+        counts = self.class_counts(targets, num_classes).astype(np.float64)
+        num_seen = (counts > 0).sum()
+        weights: np.ndarray = np.divide(
+            len(targets), counts * num_seen, out=np.zeros(num_classes), where=counts > 0
+        )
+        return weights.astype(np.float32)
+
+    def validation_score(self, logits: Rows, targets: Rows) -> tuple[float, float]:
+        """Return the accuracy of float32 logits, shape (N, K)."""
+        return accuracy_and_error(array_of(logits).argmax(axis=1), array_of(targets))
+
+    def fit_temperature(self, logits: Rows, targets: Rows) -> float:
+        """Return the temperature with the smallest log loss."""
+        return fit_temperature(array_of(logits), array_of(targets))
+
+    def _calibrated(
+        self, logits: np.ndarray, temperature: float, mean: float, scale: float
+    ) -> np.ndarray:
+        return softmax(logits, temperature)
+
+    def decisions(self, outputs: Rows) -> np.ndarray:
+        """Return the most probable class, int64, shape (N,)."""
+        decided: np.ndarray = array_of(outputs).argmax(axis=1).astype(np.int64)
+        return decided
+
+    def scores(
+        self,
+        outputs: Rows,
+        targets: Rows,
+        schema: Schema,
+        *,
+        seed: int = 0,
+        num_resamples: int = NUM_RESAMPLES,
+    ) -> Scores:
+        """Measure as ``score_classes``."""
+        return score_classes(
+            array_of(outputs),
+            array_of(targets),
+            schema.classes,
+            seed=seed,
+            num_resamples=num_resamples,
+        )
+
+    def headline_figure(self, decisions: Rows, targets: Rows, *, seed: int = 0) -> Figure:
+        """Return the accuracy."""
+        return accuracy(array_of(decisions), array_of(targets))
+
+    def compare(
+        self,
+        before: str,
+        before_decisions: Rows,
+        after: str,
+        after_decisions: Rows,
+        targets: Rows,
+        *,
+        seed: int = 0,
+    ) -> Comparison:
+        """Compare as ``compare_classes``."""
+        first, second, wanted = map(array_of, (before_decisions, after_decisions, targets))
+        return compare_classes(before, first, after, second, wanted, seed=seed)
+
+    def baseline(
+        self, train_targets: Rows, schema: Schema, *, num_items: int
+    ) -> tuple[str, np.ndarray]:
+        """Predict train's most frequent class."""
+        found, _ = majority_baseline(
+            array_of(train_targets), num_items=num_items, num_classes=len(schema.classes)
+        )
+        return "majority class", found
+
+    def class_names(self, rows: Rows, schema: Schema) -> list[str]:
+        """Return the name of each class index."""
+        return [schema.classes[int(row)] for row in array_of(rows)]
+
+    def badness(self, targets: Rows, outputs: Rows) -> np.ndarray:
+        """Return how sure the model was of a wrong class."""
+        wrong = self.decisions(outputs) != array_of(targets)
+        return np.where(wrong, array_of(outputs).max(axis=1), 0.0)
+
+
+CLASSIFICATION = Classification(
+    name="classification",
+    figures={
+        "accuracy": Measure("accuracy", "share of right predictions", unit="percent"),
+        "precision_macro": Measure(
+            "precision (macro)", "share of a class's predictions that are right"
+        ),
+        "recall_macro": Measure("recall (macro)", "share of a class's items that are found"),
+        "f1_macro": Measure("F1 (macro)", "balance of precision and recall"),
+        "roc_auc": Measure("ROC-AUC", "how well a class's items rank above the rest"),
+        "log_loss": Measure("log loss", "lower is better; punishes confident mistakes", False),
+        "brier": Measure("Brier score", "lower is better; squared error, 0 to 2", False),
+        "ece": Measure(
+            "calibration error (ECE)", "lower is better; stated against real certainty", False
+        ),
+    },
+    headline="accuracy",
+    validation_metric="accuracy",
+    item_loss="log loss",
+    probe="logistic",
+    stratified="stratified",
+    is_exclusive=True,
+    is_smoothed=True,
+    transformers_problem="single_label_classification",
+    words=TaskWords(
+        one="class",
+        several="classes",
+        pairing=Pairing(
+            "Gained: items that only the second has right; lost: items that only the first has "
+            "right; p: McNemar, exact."
+        ),
+    ),
+)
+
+
+def class_labels(
+    values: Sequence[object], what: str, place: Place, *, allow_real: bool = False
+) -> list[str]:
+    """Return one class name for each value of a target column.
+
+    Args:
+        values: Strings, integers, booleans, or floats that are whole numbers.
+        what: What the column is called in messages, for example ``"Column 'label'"``.
+        place: Says where the value of an index stands, for example ``row 3 of reviews.csv``.
+        allow_real: Whether real numbers may be classes: the user has said so.
+
+    Raises:
+        DataError: A value is missing, or the values are real numbers or no scalars.
+    """
+    absent = [i for i, value in enumerate(values) if is_missing(value)]
+    if absent:
+        first = place(absent[0])
+        more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+        raise DataError(
+            f"{what} is empty or NaN in {first}{more}. Every sample needs a class; "
+            "fill it in or remove the sample."
+        )
+    for i, value in enumerate(values):
+        if not isinstance(value, (str, bool, int, float, np.generic)):
+            raise DataError(
+                f"{what} holds a {type(value).__name__} in {place(i)}; "
+                "expected a class name or a whole number. Name another column with --label."
+            )
+    texts = [str(value.item() if isinstance(value, np.generic) else value) for value in values]
+    if all(isinstance(value, (float, np.floating)) for value in values):
+        texts = [text[:-2] if text.endswith(".0") else text for text in texts]
+    if not allow_real:
+        _refuse_real_numbers(texts, what)
+    return texts
+
+
+def _refuse_real_numbers(texts: Sequence[str], what: str) -> None:
+    """Refuse a target that is a measurement: all numbers, and not all of them whole."""
+    real = None
+    for text in texts:
+        if NUMBER.fullmatch(text.strip()) is None:
+            return
+        if real is None and float(text) != int(float(text)):
+            real = text
+    if real is not None:
+        raise DataError(
+            f"{what} holds real numbers such as {real}; expected class names or whole numbers, "
+            "because the task is classification. Say --task regression to learn the numbers "
+            "themselves, or name another column with --label."
+        )
+
+
+def _tidy(labels: list[str]) -> list[str]:
+    """Return labels without blanks around them, and ``1`` for the ``1.0`` of a CSV file."""
+    labels = [label.strip() for label in labels]
+    if all(re.fullmatch(r"-?\d+\.0+", label) for label in labels):
+        return [label.split(".")[0] for label in labels]
+    return labels

@@ -1,0 +1,382 @@
+"""What is to be told of a sample: the one interface that every room asks about it.
+
+A task is a frozen object, one file in this room and one row of ``TASKS``. It is asked how a target
+column is read, how a split is stratified, what a model's logits say, how good that is, and in which
+words it is reported; nobody else compares the names of tasks. NumPy only: the loss, which needs
+torch, is a row of the same name in ``objectives.supervised.LOSSES``.
+
+N is the number of samples, K that of classes or outputs. Targets and outputs have one row a sample;
+a task whose rows differ in length takes and gives ``Ragged``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from headstart.errors import OptionError
+from headstart.evaluation import NUM_RESAMPLES, Scores
+from headstart.tasks.reading import TargetColumn, Targets
+from headstart.tasks.words import TaskWords
+from headstart.types import Comparison, Figure, Measure, Prediction, Ragged, Rows, Schema
+
+
+@dataclass(frozen=True)
+class PlainProblem:
+    """A task, or a part of it, as any estimator for tables takes it.
+
+    Attributes:
+        targets: Class integers below ``num_classes``, or numbers; shape (N,).
+        num_classes: 0 for numbers.
+    """
+
+    targets: np.ndarray
+    num_classes: int
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Task(ABC):
+    """What is to be told of a sample.
+
+    Attributes:
+        name: What ``Schema.task`` and a user call it.
+        figures: What each figure of ``scores`` measures, in the order in which a report lists them.
+        headline: The figure that leads, and that candidates are ranked by.
+        validation_metric: The figure that ``validation_score`` gives; higher is better.
+        item_loss: What the loss of one item is called.
+        probe: Which solver fits a linear model, a row of ``training.probing.probe.PROBES``.
+        head: Which head gives the logits.
+        words: The words of reports.
+        stratified: How a split is drawn, in words.
+        has_classes: Whether targets are among named classes.
+        is_exclusive: Whether a sample has exactly one of the classes. Then each must be on every
+            side of a split, and samples can be drawn by class.
+        has_label_sets: Whether a sample has any number of the classes: a cell may hold a list, or
+            text with a separator, and an array zeros and ones.
+        is_smoothed: Whether smoothing targets over classes makes sense.
+        is_linear: Whether outputs are logits, scaled and shifted, so that a linear model has
+            coefficients in the units of the data.
+        transformers_problem: What transformers' sequence classifiers call it; empty where they
+            have no such thing.
+    """
+
+    name: str
+    figures: Mapping[str, Measure]
+    headline: str
+    validation_metric: str
+    item_loss: str
+    probe: str
+    words: TaskWords
+    stratified: str
+    head: str = "linear"
+    has_classes: bool = False
+    is_exclusive: bool = False
+    has_label_sets: bool = False
+    is_smoothed: bool = False
+    is_linear: bool = False
+    transformers_problem: str = ""
+
+    # Data ---------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def read(self, column: TargetColumn) -> Targets:
+        """Return the targets in a column.
+
+        Raises:
+            DataError: A value is missing, or none that the task can use.
+            OptionError: What is needed to read the column was not said.
+        """
+
+    @abstractmethod
+    def check_learnable(self, name: str, targets: Rows, classes: Sequence[str]) -> None:
+        """Refuse targets from which nothing can be learned.
+
+        Args:
+            name: Of the data set, for the message.
+            targets: Of all samples.
+            classes: All classes.
+
+        Raises:
+            DataError: If so.
+        """
+
+    @abstractmethod
+    def strata(self, targets: Rows) -> np.ndarray:
+        """Return which stratum of a draw each sample is in, int64, shape (N,)."""
+
+    @abstractmethod
+    def class_counts(self, targets: Rows, num_classes: int) -> np.ndarray:
+        """Return how many samples have each class, int64, shape (K,); empty without classes."""
+
+    def align(self, targets: Rows, places: np.ndarray, num_classes: int) -> Rows:
+        """Return targets of another data set in the order of a model's own classes.
+
+        Args:
+            targets: By the other set's classes.
+            places: Where each of these stands among the model's own, int64.
+            num_classes: Of the model.
+        """
+        return targets
+
+    def plain_problems(self, targets: Rows, num_classes: int) -> Sequence[PlainProblem]:
+        """Return the task as problems of one column each; none where it cannot be said so."""
+        return ()
+
+    def joined_answers(self, answers: Sequence[np.ndarray]) -> Rows:
+        """Return outputs, as ``outputs`` gives them, from the answers to ``plain_problems``.
+
+        Args:
+            answers: One a problem: probabilities (N, K) by class, or values (N,).
+        """
+        return answers[0]
+
+    # Learning -----------------------------------------------------------------------------------
+
+    def num_outputs(self, schema: Schema) -> int:
+        """Return how many numbers a model gives for a sample (or an element of a ragged one)."""
+        return len(schema.classes)
+
+    def scaling(self, train_targets: Rows) -> tuple[float, float]:
+        """Return mean and scale of the targets, by which a loss sees them standardised."""
+        return 0.0, 1.0
+
+    def standard(self, targets: Rows, mean: float, scale: float) -> Rows:
+        """Return targets as a loss takes them.
+
+        Args:
+            targets: As in ``Split``.
+            mean: As ``scaling`` gave it.
+            scale: The same.
+        """
+        return targets
+
+    def class_weights(self, targets: Rows, num_classes: int) -> np.ndarray | None:
+        """Return a loss weight for each class, float32, shape (K,); None without classes."""
+        return None
+
+    def option_problems(self, said: Mapping[str, object]) -> list[str]:
+        """Return in words which of the training options mean nothing here.
+
+        Args:
+            said: Options by name.
+        """
+        wrong, imbalance = [], said.get("imbalance")
+        if imbalance == "oversample" and not self.is_exclusive:
+            wrong.append(
+                f"imbalance 'oversample' needs one class a sample, and this is {self.name}; "
+                f"expected 'weights' or 'none'"
+            )
+        if imbalance == "weights" and not self.has_classes:
+            wrong.append(
+                f"imbalance 'weights' needs classes, and this is {self.name}; expected 'none'"
+            )
+        if said.get("label_smoothing") and not self.is_smoothed:
+            wrong.append(f"label_smoothing needs one class a sample, and this is {self.name}")
+        return wrong
+
+    @abstractmethod
+    def validation_score(self, logits: Rows, targets: Rows) -> tuple[float, float]:
+        """Return the score that a training is chosen by, and its standard error.
+
+        Args:
+            logits: Of a model.
+            targets: As ``standard`` gives them.
+
+        Returns:
+            ``validation_metric``, and what patience takes for noise. Not finite where a logit is
+            not.
+        """
+
+    # What logits say ----------------------------------------------------------------------------
+
+    def fit_temperature(self, logits: Rows, targets: Rows) -> float:
+        """Return what the logits of val are to be divided by, so that probabilities mean it.
+
+        Args:
+            logits: Of val.
+            targets: As in ``Split``; not test's.
+        """
+        return 1.0
+
+    def outputs(
+        self,
+        logits: Rows,
+        schema: Schema,
+        *,
+        temperature: float = 1.0,
+        target_mean: float = 0.0,
+        target_scale: float = 1.0,
+    ) -> Rows:
+        """Return what a model says: probabilities, or values in the units of the data.
+
+        Args:
+            logits: Shape (N, K).
+            schema: Gives the classes.
+            temperature: Divides the logits of classes; positive.
+            target_mean: Mean of the targets that a model of numbers was trained on.
+            target_scale: Their standard deviation: predictions are logit * scale + mean.
+
+        Raises:
+            OptionError: The logits have another number of columns than there are outputs, or the
+                temperature is not a positive number.
+        """
+        found, expected = array_of(logits), self.num_outputs(schema)
+        if found.ndim != 2 or found.shape[1] != expected:
+            raise OptionError(
+                f"logits have shape {found.shape}, expected (N, {expected}) for a {self.name} with "
+                f"{expected} outputs. Pass the model's own logits."
+            )
+        return self._calibrated(found, temperature, target_mean, target_scale)
+
+    @abstractmethod
+    def _calibrated(
+        self, logits: np.ndarray, temperature: float, mean: float, scale: float
+    ) -> Rows:
+        """Return outputs of logits of the right shape."""
+
+    @abstractmethod
+    def decisions(self, outputs: Rows) -> Rows:
+        """Return what outputs decide, in the form of targets: classes, labels or numbers."""
+
+    # How good that is ---------------------------------------------------------------------------
+
+    @abstractmethod
+    def scores(
+        self,
+        outputs: Rows,
+        targets: Rows,
+        schema: Schema,
+        *,
+        seed: int = 0,
+        num_resamples: int = NUM_RESAMPLES,
+    ) -> Scores:
+        """Measure outputs against targets, every figure with its 95 % interval.
+
+        Args:
+            outputs: As ``outputs`` gives them, N at least 1.
+            targets: As in ``Split``.
+            schema: Gives the class names, which must all differ.
+            seed: Seed of the bootstrap.
+            num_resamples: At least 40, or 0 for no bootstrap.
+
+        Raises:
+            OptionError: Something is not as described.
+        """
+
+    @abstractmethod
+    def headline_figure(self, decisions: Rows, targets: Rows, *, seed: int = 0) -> Figure:
+        """Return the leading figure of decisions, as ``scores`` gives it of their outputs.
+
+        Args:
+            decisions: As ``decisions`` gives them, N at least 1.
+            targets: As in ``Split``.
+            seed: Seed of the bootstrap.
+
+        Raises:
+            OptionError: The shapes differ, or there are no items.
+        """
+
+    @abstractmethod
+    def compare(
+        self,
+        before: str,
+        before_decisions: Rows,
+        after: str,
+        after_decisions: Rows,
+        targets: Rows,
+        *,
+        seed: int = 0,
+    ) -> Comparison:
+        """Compare two predictors on the same items.
+
+        Args:
+            before: Name of the first.
+            before_decisions: As ``decisions`` gives them.
+            after: Name of the second.
+            after_decisions: The same of the second.
+            targets: As in ``Split``, N at least 1.
+            seed: Seed of the bootstrap.
+
+        Raises:
+            OptionError: The three have different shapes, other types than the task has, or are
+                empty.
+        """
+
+    @abstractmethod
+    def baseline(self, train_targets: Rows, schema: Schema, *, num_items: int) -> tuple[str, Rows]:
+        """Predict the same for every item, as well as train's targets allow.
+
+        Args:
+            train_targets: As in ``Split``, at least one. Never test's.
+            schema: Gives the classes.
+            num_items: Number N of items to predict.
+
+        Returns:
+            The baseline's name, and its decisions.
+
+        Raises:
+            OptionError: ``train_targets`` is empty or does not fit the schema.
+        """
+
+    # What a person reads ------------------------------------------------------------------------
+
+    @abstractmethod
+    def predictions(self, names: Sequence[str], outputs: Rows, schema: Schema) -> list[Prediction]:
+        """Return what ``predict`` gives, one record a sample.
+
+        Args:
+            names: What a person calls each sample.
+            outputs: As ``outputs`` gives them.
+            schema: Gives the classes.
+        """
+
+    @abstractmethod
+    def item_columns(self, targets: Rows, outputs: Rows, schema: Schema) -> dict[str, Any]:
+        """Return the columns of ``predictions.parquet`` beside id and name, by their names."""
+
+    @abstractmethod
+    def badness(self, targets: Rows, outputs: Rows) -> np.ndarray:
+        """Return how wrong each item is, float64, shape (N,); 0 where it is right."""
+
+    @abstractmethod
+    def mistake(self, targets: Rows, outputs: Rows, schema: Schema) -> dict[str, object]:
+        """Return target and prediction of one wrong item, as a report shows them.
+
+        Args:
+            targets: One row.
+            outputs: One row.
+            schema: Gives the classes.
+
+        Returns:
+            ``target`` and ``prediction``, both texts or both numbers, and with texts
+            ``probability``; JSON-able.
+        """
+
+    def asked(self, label: str | None, num_classes: int) -> str:
+        """Return what is predicted, in words: ``3 classes``, ``target 'price'``.
+
+        Args:
+            label: Name of the target column, where there is one.
+            num_classes: Number of classes.
+        """
+        if self.has_classes:
+            return f"{num_classes} {self.words.several}"
+        return f"target '{label}'" if label else ""
+
+
+def array_of(rows: Rows) -> np.ndarray:
+    """Return rows that all have one length as the array they are.
+
+    Raises:
+        OptionError: They are ragged.
+    """
+    if isinstance(rows, Ragged):
+        raise OptionError(
+            f"There are {len(rows):,} rows of different lengths, expected an array with one row "
+            "for each item. Give what this task's model gives."
+        )
+    return np.asarray(rows)

@@ -1,0 +1,50 @@
+"""The words in which a report speaks of a task; its figures bring their own (``types.Measure``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """How a paired comparison of two predictors is told.
+
+    Attributes:
+        explanation: What is counted and which test gives p, in a sentence.
+        counts: Both counts, as a template with ``gained`` and ``lost``.
+        brief: The same in fewer words.
+        difference: What differs.
+        has_unit: Whether the difference is in the units of the target.
+        needs_mean: Whether ``better`` needs the items and their mean to agree: where a test on the
+            items says nothing of how far off the few others are.
+    """
+
+    explanation: str
+    counts: str = "gained {gained}, lost {lost}"
+    brief: str = "{gained} gained, {lost} lost"
+    difference: str = "difference"
+    has_unit: bool = False
+    needs_mean: bool = False
+
+
+@dataclass(frozen=True)
+class TaskWords:
+    """What a report calls things.
+
+    Attributes:
+        pairing: How comparisons are told.
+        one: What one of the classes is called; empty where there are none.
+        several: Several of them.
+        mistakes: Title of the list of the worst test items.
+        mistakes_lead: What they are, and what to look for.
+        loss_note: What the loss is, where its size is not plain by itself; a sentence.
+    """
+
+    pairing: Pairing
+    one: str = ""
+    several: str = ""
+    mistakes: str = "Worst mistakes"
+    mistakes_lead: str = (
+        "Test items that were wrong with most confidence. Look for wrong labels among them."
+    )
+    loss_note: str = ""

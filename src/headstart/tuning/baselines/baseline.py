@@ -1,0 +1,43 @@
+"""What every baseline is: when it applies, about how long it takes, and how it is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from headstart.tuning.budget import Clock
+from headstart.tuning.setup import Bench
+from headstart.types import Dataset, Inputs, Rows
+
+
+@dataclass(frozen=True)
+class Items:
+    """The data, and its splits as they were prepared for the fine-tuned model."""
+
+    dataset: Dataset
+    train: Inputs
+    val: Inputs
+    test: Inputs
+
+
+@dataclass(frozen=True)
+class Rival:
+    """What another method decides for the test items, under its name."""
+
+    name: str
+    predictions: Rows
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A simple, quick method that is shown beside a run; a row of ``BASELINES``.
+
+    Attributes:
+        applies: Whether it says anything beside a fine-tuned model.
+        seconds: About what it takes.
+        run: Its answers for the test items; None, and a note, where the clock leaves it no time.
+    """
+
+    applies: Callable[[Dataset, Bench], bool]
+    seconds: Callable[[Dataset, Bench], float]
+    run: Callable[[Items, Bench, Clock], Rival | None]

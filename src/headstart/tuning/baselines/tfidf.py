@@ -1,0 +1,87 @@
+"""The baseline of every text run: TF-IDF and a linear model, on the same texts.
+
+It learns from all of them, on the CPU, and is not tuned beyond the strength of its penalty.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from headstart.events import emit, unheard
+from headstart.model import model_outputs, run_batches
+from headstart.starts import find_start
+from headstart.starts.texts.terms import writes_without_blanks
+from headstart.training.options.recipe import Wishes
+from headstart.tuning.baselines.baseline import Baseline, Items, Rival
+from headstart.tuning.budget import Clock, slowness
+from headstart.tuning.setup import PROBE_SAMPLES, Bench, install, prepare_sample, probe, set_up
+from headstart.types import Dataset
+
+TFIDF = "TF-IDF + linear"
+_START = "scratch/tfidf"
+# on one idle core, a character learned from or read; and the solver, a term of a text and an output
+_LEARN_SECONDS, _READ_SECONDS, _SOLVER_SECONDS = 0.8e-6, 0.3e-6, 1.7e-6
+_TERMS_A_CHARACTER = {False: 0.2, True: 1.8}  # by whether the script puts no blanks
+
+
+def _applies(dataset: Dataset, bench: Bench) -> bool:
+    is_itself = bench.model.encoder.start.address == _START
+    return dataset.schema.modality == "text" and not is_itself and bench.model.task.head == "linear"
+
+
+def _seconds(dataset: Dataset, bench: Bench) -> float:
+    samples = dataset.train.samples
+    places = np.unique(np.linspace(0, len(samples) - 1, 100).astype(int))
+    texts = [samples.read(int(place)) for place in places]
+    num_characters = len(samples) * sum(map(len, texts)) / len(texts)
+    share_read = (len(samples) + len(dataset.val) + len(dataset.test)) / len(samples)
+    terms = num_characters * _TERMS_A_CHARACTER[writes_without_blanks(texts)]
+    reading = num_characters * (_LEARN_SECONDS + _READ_SECONDS * share_read)
+    seconds = 1.0 + reading + terms * bench.model.num_outputs * _SOLVER_SECONDS
+    return seconds * slowness()
+
+
+def _run(items: Items, bench: Bench, clock: Clock) -> Rival | None:
+    if clock.left < _seconds(items.dataset, bench) + 2.0:
+        emit("note", text=f"The control ({TFIDF}) was left out: the budget is nearly spent.")
+        return None
+    return _fit(items, bench)
+
+
+def _fit(items: Items, tuned: Bench) -> Rival:
+    """Fit TF-IDF and a linear model, and decide for the same test items as were prepared.
+
+    What screening has learned is taken as it is; what is learned here is learned from all texts.
+    """
+    device, seed = torch.device("cpu"), tuned.recipe.seed
+    texts = tuned.texts.unhurried() if tuned.texts else None
+    emit("task", name=TFIDF, done=0, total=1)
+    with unheard():
+        bench = set_up(
+            items.dataset,
+            find_start(_START),
+            "head",
+            Wishes(),
+            size=None,
+            device=device,
+            seed=seed,
+            texts=texts,
+        )
+        train, val, test = (
+            prepare_sample(items.dataset, n, bench, None, seed=seed)
+            for n in ("train", "val", "test")
+        )
+        fitted = probe(
+            bench, train, val, imbalance="none", limit=PROBE_SAMPLES["head"], deadline=None
+        )
+        install(bench.model, fitted)
+        logits = run_batches(bench.model, test, bench.model)
+    emit("task", name=TFIDF, done=1, total=1)
+    # rows that the model's own preparation left out are no items of the comparison
+    place_of = {int(i): place for place, i in enumerate(test.ids)}
+    logits = logits[[place_of[int(i)] for i in items.test.ids]]
+    return Rival(TFIDF, bench.model.task.decisions(model_outputs(bench.model, logits)))
+
+
+TFIDF_BASELINE = Baseline(applies=_applies, seconds=_seconds, run=_run)
