@@ -18,7 +18,7 @@ from headstart.starts import find_start
 from headstart.starts.texts.terms import writes_without_blanks
 from headstart.training.options.recipe import Wishes
 from headstart.tuning.baselines.boosting import boosting_control
-from headstart.tuning.budget import Clock, slowness
+from headstart.tuning.budget import Budget, slowness
 from headstart.tuning.setup import PROBE_SAMPLES, Bench, install, prepare_sample, probe, set_up
 from headstart.types import Dataset, Inputs
 
@@ -27,7 +27,6 @@ _TFIDF = "scratch/tfidf"
 # on one idle core, a character learned from or read; and the solver, a term of a text and an output
 _LEARN_SECONDS, _READ_SECONDS, _SOLVER_SECONDS = 0.8e-6, 0.3e-6, 1.7e-6
 _TERMS_A_CHARACTER = {False: 0.2, True: 1.8}  # by whether the script puts no blanks
-_BOOSTING_SHARE = 0.25  # of what is left of a budget
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def controls_seconds(dataset: Dataset, bench: Bench) -> float:
 
 
 def run_controls(
-    dataset: Dataset, bench: Bench, train: Inputs, val: Inputs, test: Inputs, clock: Clock
+    dataset: Dataset, bench: Bench, train: Inputs, val: Inputs, test: Inputs, budget: Budget
 ) -> list[Rival]:
     """Train the controls of a modality and return what they predict for the test items.
 
@@ -72,17 +71,17 @@ def run_controls(
         train: Prepared for ``bench``.
         val: Prepared for ``bench``.
         test: Prepared for ``bench``.
-        clock: A control that does not fit what is left is not run, and that is said.
+        budget: A control that does not fit what is left is not run, and that is said.
     """
     if dataset.schema.modality == "text":
         if bench.model.encoder.start.address == _TFIDF:
             return []
-        if clock.left < controls_seconds(dataset, bench) + 2.0:
+        if budget.left < controls_seconds(dataset, bench) + 2.0:
             emit("note", text=f"The control ({TFIDF}) was left out: the budget is nearly spent.")
             return []
         return [_tfidf(dataset, bench, test)]
     if dataset.schema.modality == "table":
-        seconds = None if clock.budget_seconds is None else _BOOSTING_SHARE * max(0.0, clock.left)
+        seconds = None if budget.limit_seconds is None else budget.may_take("boosting")
         found = boosting_control(
             train, val, test, dataset.schema, seed=bench.recipe.seed, seconds=seconds
         )

@@ -6,7 +6,7 @@ import pytest
 from clocks import ProcessorClock, set_clock
 
 from headstart.errors import OptionError
-from headstart.tuning.budget import Clock, parse_budget, slowness
+from headstart.tuning.budget import Budget, parse_budget, slowness
 
 
 @pytest.mark.parametrize(
@@ -41,17 +41,17 @@ def test_a_budget_shorter_than_the_imports_is_refused():
 
 
 def test_a_clock_counts_what_was_spent_before_it(still_clock):
-    clock = Clock(60.0, spent_seconds=20.0)
-    assert (clock.spent, clock.left) == (20.0, 40.0)
+    budget = Budget(60.0, spent_seconds=20.0)
+    assert (budget.spent, budget.left) == (20.0, 40.0)
     time.sleep(3.0)
-    assert (clock.spent, clock.left) == (23.0, 37.0)
-    assert clock.deadline(reserve_seconds=10.0) == time.monotonic() + 27
+    assert (budget.spent, budget.left) == (23.0, 37.0)
+    assert budget.deadline(reserve_seconds=10.0) == time.monotonic() + 27
 
 
 def test_without_a_budget_there_is_no_deadline():
-    clock = Clock(None)
-    assert clock.left == float("inf")
-    assert clock.deadline() is None
+    budget = Budget(None)
+    assert budget.left == float("inf")
+    assert budget.deadline() is None
 
 
 def test_slowness_follows_the_machine(monkeypatch):
