@@ -103,8 +103,7 @@ def passes_take(monkeypatch, **seconds):
         name = bench.model.encoder.start.address.removeprefix("scratch/")
         return seconds[name.replace("-", "_")]
 
-    importlib.import_module("headstart.tuning.conclude")  # not to keep this for good
-    monkeypatch.setattr("headstart.tuning.fitting.seconds_per_sample", said)
+    monkeypatch.setattr("headstart.tuning.cost.measure_pass", said)
 
 
 def test_a_start_too_slow_for_its_share_is_left_out_and_says_so(data, monkeypatch, processor_clock):

@@ -58,7 +58,7 @@ def slow(monkeypatch, still_clock):
 
     monkeypatch.setattr(text_builders, "fit_vectorizer", learn_slowly)
     monkeypatch.setattr(TermVectorizer, "transform", weigh_slowly)
-    speed = "headstart.tuning.fitting.seconds_per_sample"
+    speed = "headstart.tuning.cost.measure_pass"
     monkeypatch.setattr(speed, lambda *_, **__: 1e-3)  # on a still clock a pass takes no time
     return learned
 

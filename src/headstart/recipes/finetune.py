@@ -187,7 +187,8 @@ def _finetune(
     """Fine-tune; the options are those of ``finetune``, by name."""
     from headstart.training.options.recipe import check_grid, check_options
     from headstart.tuning.budget import Budget, parse_budget
-    from headstart.tuning.fitting import fitting_bench, refuse_too_slow, seconds_per_sample
+    from headstart.tuning.cost import seconds_per_sample
+    from headstart.tuning.fitting import fitting_bench, refuse_too_slow
     from headstart.tuning.setup import set_up
 
     # what can be refused is refused before anything is loaded or overwritten
@@ -211,11 +212,8 @@ def _finetune(
     with session("finetune", dataset, out, said, resume=resume, overwrite=overwrite) as current:
         budget = Budget(budget_seconds, current.spent_before_resume + spent_before(dataset))
         wishes = resolve_wishes(said, dataset, target)
-        chosen, input_size, seed = said["strategy"], said["input_size"], said["seed"]
+        chosen, input_size, seed = _strategy(found, said), said["input_size"], said["seed"]
         texts = current.text_stock(dataset, budget, seed)
-        if chosen == "auto":
-            chosen, why = choose_strategy(found, said)
-            emit("choice", name="strategy", value=chosen, why=why)
         if module is None and input_size is None:
             bench, _, note = fitting_bench(
                 dataset, found, chosen, wishes, budget, device=target, seed=seed, texts=texts
@@ -236,7 +234,7 @@ def _finetune(
                 spec=spec,
                 texts=texts,
             )
-            refuse_too_slow(dataset, found, seconds_per_sample(bench, dataset), budget)
+            refuse_too_slow(dataset, found, seconds_per_sample(bench, dataset, budget), budget)
         complete(current, dataset, bench, budget, company, candidates=[], grid=_grid(said))
     path = current.folder.path
     company.send("done", path=str(path))
@@ -279,6 +277,16 @@ def _own_network(module: nn.Module | None) -> nn.Module | None:
     from headstart.starts import Encoder
 
     return module.network if isinstance(module, Encoder) else module
+
+
+def _strategy(start: Start, said: dict[str, Any]) -> StrategyName:
+    """Return what learns; where nobody said it, it is chosen and told."""
+    asked: Literal["auto"] | StrategyName = said["strategy"]
+    if asked != "auto":
+        return asked
+    chosen, why = choose_strategy(start, said)
+    emit("choice", name="strategy", value=chosen, why=why)
+    return chosen
 
 
 def choose_strategy(start: Start, said: dict[str, Any]) -> tuple[StrategyName, str]:

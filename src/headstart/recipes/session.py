@@ -213,7 +213,8 @@ def complete(
 
     from headstart.reporting import render_page
     from headstart.tuning.conclude import conclude, notes_of, save_model
-    from headstart.tuning.fitting import prepare_splits, sample_limits, seconds_per_sample
+    from headstart.tuning.cost import seconds_per_sample
+    from headstart.tuning.fitting import prepare_splits, sample_limits
     from headstart.tuning.grid import search_for
     from headstart.tuning.messages import send_setup, send_train
     from headstart.tuning.tune import better
@@ -222,7 +223,7 @@ def complete(
     if "views" in current.plan:  # chosen before the run was interrupted
         bench.recipe = replace(bench.recipe, views=current.plan["views"])
     search = search_for(bench, current.plan, current.remember, grid, company)
-    each = seconds_per_sample(bench, dataset)
+    each = seconds_per_sample(bench, dataset, budget)
     send_setup(company, bench)
     limits = current.plan.get("sample_limits") or sample_limits(dataset, bench, each, budget)
     current.remember(sample_limits=limits)  # a resumed run has the same samples

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -156,6 +156,7 @@ class Budget:
     def __init__(self, limit_seconds: float | None, spent_seconds: float = 0.0) -> None:
         self.started = time.monotonic() - spent_seconds
         self.limit_seconds = limit_seconds
+        self._measured: dict[Hashable, float] = {}
 
     @property
     def spent(self) -> float:
@@ -174,6 +175,17 @@ class Budget:
         if self.limit_seconds is None:
             return None
         return self.started + self.limit_seconds - reserve_seconds
+
+    def measured(self, what: Hashable, measure: Callable[[], float]) -> float:
+        """Return what something takes, in seconds: as measured before, or now.
+
+        Args:
+            what: Names it.
+            measure: Called for what has no figure yet.
+        """
+        if what not in self._measured:
+            self._measured[what] = measure()
+        return self._measured[what]
 
     def may_take(self, name: str) -> float:
         """Return the seconds that something may take at the most if it begins now.

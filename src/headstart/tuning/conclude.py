@@ -32,7 +32,7 @@ from headstart.training.options.recipe import Wishes
 from headstart.training.probing.probe import Probe
 from headstart.tuning.baselines.runs import Rival, controls_seconds, run_controls
 from headstart.tuning.budget import PASS_MARGIN, Budget, slowness
-from headstart.tuning.fitting import seconds_per_sample
+from headstart.tuning.cost import seconds_per_sample
 from headstart.tuning.setup import PROBE_SAMPLES, Bench, install, probe, set_up
 from headstart.tuning.test_items import worst_mistakes, write_predictions
 from headstart.tuning.tune import Tuned
@@ -181,7 +181,7 @@ def _before(
     is_random = model.encoder.start.pretrained_on is None
     if bench.recipe.strategy == "head" or (is_random and dataset.schema.modality != "image"):
         return None
-    each = seconds_per_sample(bench, dataset)
+    each = seconds_per_sample(bench, dataset, budget)
     limit = PROBE_SAMPLES["full"]
     needed = PASS_MARGIN * each * len(test) + figures_seconds(dataset, bench)
     if tuned.fitted is None:

@@ -12,73 +12,19 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from headstart.data import Pixels, decode_one
+from headstart.data import decode_one
 from headstart.errors import DataError, StartError
 from headstart.events import emit
-from headstart.tensors import evaluating, to_tensors
 from headstart.training.options.recipe import StrategyName, Wishes
-from headstart.training.randomness import BOOTSTRAP, generator
 from headstart.tuning.budget import SHARES, STEP_PASSES, Budget
+from headstart.tuning.cost import seconds_per_sample
 from headstart.tuning.setup import Bench, prepare_sample, set_up
 from headstart.tuning.texts import TextStock
 from headstart.types import Dataset, ImageSpec, Inputs, Samples, SplitName, Start, TextSpec
 
 SMALLEST_SIDE = 64
-_LEAST_MEASURED, _MOST_MEASURED, _NUM_PASSES = 8, 64, 6
-_QUICK_SECONDS, _MEASURE_SECONDS = 0.02, 0.5
 _MIN_EPOCHS = 3.0
 _MIN_LOOK = 100
-
-
-def seconds_per_sample(bench: Bench, dataset: Dataset, *, seed: int = 0) -> float:
-    """Measure one forward pass, in seconds a sample.
-
-    Images are noise of the decoded size; texts and rows are some of train's own. The best of
-    several passes counts, since whatever else runs on the machine only slows one down; a quick
-    network gets larger batches, or the cost of the call would count and not the samples'.
-
-    Args:
-        bench: The model.
-        dataset: Gives texts and rows.
-        seed: Seed of the noise, or of the choice.
-    """
-    model, some = bench.model, _some_inputs(bench, dataset, seed)
-    most = len(some)
-    best, num_samples, started = float("inf"), min(2, most), time.monotonic()
-    with evaluating(model):
-        for number in range(1 + _NUM_PASSES):
-            began = time.monotonic()
-            for places in _batches(some, num_samples):
-                features = model.features(*to_tensors(some.arrays(places), model.device))
-                float(features.sum())  # waits for the device
-            now = time.monotonic()
-            if number > 0:  # the first is a warm-up
-                best = min(best, (now - began) / num_samples)
-            is_quick = now - began < _QUICK_SECONDS and number > 0
-            num_samples = most if is_quick else min(most, max(num_samples, _LEAST_MEASURED))
-            if now - started > _MEASURE_SECONDS and number > 0:
-                break
-    return best
-
-
-def _batches(inputs: Inputs, num_samples: int) -> list[np.ndarray]:
-    """Return places of so many samples as a pass has them: those of like length together."""
-    if inputs.lengths is None:
-        return [np.arange(num_samples)]
-    spread = np.linspace(0, len(inputs) - 1, num_samples).astype(np.int64)
-    order = np.argsort(inputs.lengths, kind="stable")[spread]
-    return np.array_split(order, max(1, num_samples // _LEAST_MEASURED))
-
-
-def _some_inputs(bench: Bench, dataset: Dataset, seed: int) -> Inputs:
-    """Return a few samples to measure with."""
-    spec = bench.spec
-    if not isinstance(spec, ImageSpec):
-        return prepare_sample(dataset, "train", bench, _MOST_MEASURED, seed=seed)
-    shape = (_MOST_MEASURED, spec.decode_size, spec.decode_size, spec.decode_channels)
-    noise = generator(BOOTSTRAP, seed).integers(0, 256, size=shape, dtype=np.uint8)
-    nothing = np.zeros(_MOST_MEASURED, dtype=np.int64)
-    return Pixels(noise, nothing, nothing, [""] * _MOST_MEASURED)
 
 
 def fitting_bench(
@@ -111,7 +57,7 @@ def fitting_bench(
         bench = set_up(
             dataset, start, strategy, wishes, size=size, device=device, seed=seed, texts=texts
         )
-        return bench, seconds_per_sample(bench, dataset)
+        return bench, seconds_per_sample(bench, dataset, budget)
 
     if start.pretrained_on is None or start.image is None or budget.limit_seconds is None:
         bench, each = at(None)

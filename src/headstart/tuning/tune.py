@@ -44,7 +44,6 @@ from headstart.tuning.trials import Trials
 from headstart.types import Inputs
 
 
-
 @dataclass(frozen=True)
 class Tuned:
     """How a fine-tuning went.
