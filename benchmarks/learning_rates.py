@@ -29,7 +29,7 @@ from headstart.model import model_outputs, run_batches
 from headstart.starts import find_start
 from headstart.training.options.defaults import DEFAULTS
 from headstart.training.options.recipe import StrategyName, Wishes
-from headstart.tuning.fitting import seconds_per_sample
+from headstart.tuning.cost import measure_pass
 from headstart.tuning.grid import Search, rates_of
 from headstart.tuning.setup import Bench, prepare_sample, set_up
 from headstart.tuning.tune import tune
@@ -98,7 +98,7 @@ def measure(
         checkpoints=None,
         deadline=None,
         stop_requested=lambda: False,
-        seconds_per_sample=seconds_per_sample(bench, data),
+        seconds_per_sample=measure_pass(bench, data),
         search=search if is_grid else None,
     )
     seconds = time.perf_counter() - began

@@ -16,7 +16,7 @@ from headstart.errors import StartError
 from headstart.events import listen
 from headstart.ranking import default_starts, screen
 from headstart.starts import find_start
-from headstart.tuning.budget import Clock
+from headstart.tuning.budget import Budget
 from headstart.types import Figure
 
 
@@ -103,8 +103,7 @@ def passes_take(monkeypatch, **seconds):
         name = bench.model.encoder.start.address.removeprefix("scratch/")
         return seconds[name.replace("-", "_")]
 
-    importlib.import_module("headstart.tuning.conclude")  # not to keep this for good
-    monkeypatch.setattr("headstart.tuning.fitting.seconds_per_sample", said)
+    monkeypatch.setattr("headstart.tuning.cost.measure_pass", said)
 
 
 def test_a_start_too_slow_for_its_share_is_left_out_and_says_so(data, monkeypatch, processor_clock):
@@ -113,8 +112,8 @@ def test_a_start_too_slow_for_its_share_is_left_out_and_says_so(data, monkeypatc
     candidates = screen(
         data,
         starts,
-        clock=Clock(12),
-        share=0.2,
+        budget=Budget(12),
+        seconds=2.4,
         seed=0,
         device=torch.device("cpu"),
         on_better=lambda bench, val, logits: None,
@@ -132,8 +131,8 @@ def test_where_all_are_too_slow_to_be_scored_the_quickest_is_trained(
     candidates = screen(
         data,
         [find_start(a) for a in ("scratch/resnet18", "scratch/simple-cnn")],
-        clock=Clock(3600),
-        share=0.0001,
+        budget=Budget(3600),
+        seconds=0.36,
         seed=0,
         device=torch.device("cpu"),
         on_better=lambda bench, val, logits: kept.append(bench),
@@ -161,8 +160,8 @@ def test_when_nothing_can_be_tried_the_reason_is_told(data, monkeypatch, process
         screen(
             data,
             [find_start("scratch/resnet50")],
-            clock=Clock(11),
-            share=0.1,
+            budget=Budget(11),
+            seconds=1.1,
             seed=0,
             device=torch.device("cpu"),
             on_better=lambda bench, val, logits: None,
@@ -194,10 +193,10 @@ def test_a_start_that_is_refused_late_does_not_cost_the_others_their_turn(monkey
     slow, quick, third = (
         find_start(f"scratch/{n}") for n in ("resnet18", "simple-cnn", "vit-tiny")
     )
-    clock = SimpleNamespace(budget_seconds=10.0, spent=0.0)
+    budget = SimpleNamespace(limit_seconds=10.0, spent=0.0)
 
-    def attempt(dataset, start, clock, allowance, **_):
-        clock.spent += 5.0  # more than the whole share
+    def attempt(dataset, start, budget, allowance, **_):
+        budget.spent += 5.0  # more than the whole share
         if start is slow:
             raise StartError("too slow.")
         figure = Figure(0.9, 0.8, 1.0)
@@ -206,8 +205,8 @@ def test_a_start_that_is_refused_late_does_not_cost_the_others_their_turn(monkey
 
     monkeypatch.setattr(ranking, "_try", attempt)
     options = {
-        "clock": clock,
-        "share": 0.2,
+        "budget": budget,
+        "seconds": 2.0,
         "seed": 0,
         "device": None,
         "on_better": lambda *_: None,

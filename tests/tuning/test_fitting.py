@@ -11,7 +11,7 @@ import headstart as hs
 from headstart.errors import StartError
 from headstart.starts import find_start
 from headstart.training.options.recipe import Wishes
-from headstart.tuning.budget import Clock
+from headstart.tuning.budget import Budget
 from headstart.tuning.fitting import (
     fitting_bench,
     look_limit,
@@ -28,41 +28,41 @@ def data():
     return hs.load("digits-8x8")
 
 
-def fitted(data, clock, address=LITE):
+def fitted(data, budget, address=LITE):
     return fitting_bench(
-        data, find_start(address), "lp-ft", Wishes(), clock, device=torch.device("cpu"), seed=0
+        data, find_start(address), "lp-ft", Wishes(), budget, device=torch.device("cpu"), seed=0
     )
 
 
 def test_a_short_budget_lowers_the_input_size_and_says_so(data):
-    bench, each, note = fitted(data, Clock(60))
+    bench, each, note = fitted(data, Budget(60))
     assert bench.spec.size == 64
     assert each > 0
     assert note == ", at 64 pixels instead of 224"
 
 
 def test_without_a_budget_a_start_keeps_its_own_size(data):
-    bench, _, note = fitted(data, Clock(None))
+    bench, _, note = fitted(data, Budget(None))
     assert (bench.spec.size, note) == (224, "")
 
 
 def test_a_scratch_start_keeps_the_size_of_the_data(data):
-    bench, _, _ = fitted(data, Clock(60), "scratch/simple-cnn")
+    bench, _, _ = fitted(data, Budget(60), "scratch/simple-cnn")
     assert bench.spec.size == 8
 
 
 def test_a_start_whose_test_pass_does_not_fit_is_refused_with_the_figures(data):
     start = find_start(LITE)
-    refuse_too_slow(data, start, 0.001, Clock(60))
+    refuse_too_slow(data, start, 0.001, Budget(60))
     with pytest.raises(StartError, match=r"needs 718 s for two passes .* 60 s of the budget"):
-        refuse_too_slow(data, start, 1.0, Clock(60))
-    refuse_too_slow(data, start, 1.0, Clock(None))
+        refuse_too_slow(data, start, 1.0, Budget(60))
+    refuse_too_slow(data, start, 1.0, Budget(None))
 
 
 def test_a_look_at_val_takes_a_small_share_of_what_is_left(still_clock):
-    assert look_limit(0.01, Clock(100)) == 400
-    assert look_limit(1.0, Clock(100)) == 100
-    assert look_limit(1.0, Clock(None)) is None
+    assert look_limit(0.01, Budget(100)) == 400
+    assert look_limit(1.0, Budget(100)) == 100
+    assert look_limit(1.0, Budget(None)) is None
 
 
 class _SlowSamples:
@@ -88,7 +88,7 @@ def test_no_more_is_decoded_than_the_budget_lets_the_network_see(data, still_clo
     bench = set_up(data, start, "full", Wishes(), size=None, device=device, seed=0)
     slow = replace(data, train=replace(data.train, samples=_SlowSamples(10_000, 0.01)))
     # 100 s of decoding are too much for 300 s: the network sees 1,000 images, or a quarter decodes
-    assert train_limit(slow, bench, 0.1, Clock(300)) == pytest.approx(1000, abs=1)
-    assert train_limit(slow, bench, 0.001, Clock(300)) == pytest.approx(7_498, abs=1)
-    assert train_limit(slow, bench, 0.1, Clock(None)) is None
-    assert train_limit(data, bench, 0.1, Clock(300)) is None  # decoding them costs next to nothing
+    assert train_limit(slow, bench, 0.1, Budget(300)) == pytest.approx(1000, abs=1)
+    assert train_limit(slow, bench, 0.001, Budget(300)) == pytest.approx(7_498, abs=1)
+    assert train_limit(slow, bench, 0.1, Budget(None)) is None
+    assert train_limit(data, bench, 0.1, Budget(300)) is None  # decoding them costs next to nothing

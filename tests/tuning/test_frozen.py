@@ -258,7 +258,7 @@ def test_a_faster_or_slower_moment_changes_neither_views_nor_weights(
         "device": "cpu",
     }
     usual = hs.finetune(data, out=str(tmp_path / "usual"), **options)
-    monkeypatch.setattr("headstart.tuning.fitting.seconds_per_sample", lambda *_, **__: seconds)
+    monkeypatch.setattr("headstart.tuning.cost.measure_pass", lambda *_, **__: seconds)
     other = hs.finetune(data, out=str(tmp_path / "other"), **options)
     found = [
         {row["name"]: row for row in run.options["choices"]}["views"] for run in (usual, other)

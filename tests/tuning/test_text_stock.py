@@ -15,7 +15,7 @@ from headstart.events import listen
 from headstart.starts import BuildRequest, build_encoder, find_start
 from headstart.starts.texts import builders, terms, tokens
 from headstart.starts.texts.terms import TermVectorizer, fit_vectorizer
-from headstart.tuning.budget import Clock
+from headstart.tuning.budget import Budget
 from headstart.tuning.texts import TextStock
 
 TFIDF = find_start("scratch/tfidf")
@@ -58,7 +58,7 @@ def slow(monkeypatch, still_clock):
 
     monkeypatch.setattr(terms, "fit_vectorizer", learn_slowly)
     monkeypatch.setattr(TermVectorizer, "transform", weigh_slowly)
-    speed = "headstart.tuning.fitting.seconds_per_sample"
+    speed = "headstart.tuning.cost.measure_pass"
     monkeypatch.setattr(speed, lambda *_, **__: 1e-3)  # on a still clock a pass takes no time
     return learned
 
@@ -111,7 +111,7 @@ def test_a_resumed_run_has_the_texts_and_the_samples_of_its_first_life(data, slo
 
 
 def test_what_would_take_too_long_even_of_few_texts_is_refused_with_the_figures(data, slow):
-    stock = TextStock(data, Clock(20), seed=0)
+    stock = TextStock(data, Budget(20), seed=0)
     with pytest.raises(
         StartError, match=r"needs 10 s to learn .* from 1,000 texts, and 20 s of the budget are"
     ):
@@ -120,17 +120,17 @@ def test_what_would_take_too_long_even_of_few_texts_is_refused_with_the_figures(
 
 def test_another_life_learns_from_the_same_texts(data, slow):
     told: list[dict[str, int]] = []
-    first = TextStock(data, Clock(60), seed=3, on_limit=lambda limits: told.append(dict(limits)))
+    first = TextStock(data, Budget(60), seed=3, on_limit=lambda limits: told.append(dict(limits)))
     source = first.build(TFIDF, BuildRequest()).vectorizer
     assert told == [{"scratch/tfidf": 1_000}]
-    again = TextStock(data, Clock(1), seed=3, limits=told[0])
+    again = TextStock(data, Budget(1), seed=3, limits=told[0])
     assert again.build(TFIDF, BuildRequest()).vectorizer.files() == source.files()
-    other = TextStock(data, Clock(1), seed=4, limits=told[0])
+    other = TextStock(data, Budget(1), seed=4, limits=told[0])
     assert other.build(TFIDF, BuildRequest()).vectorizer.files() != source.files()
 
 
 def test_what_was_prepared_is_handed_out_again_to_the_same_encoder_alone(data):
-    stock = TextStock(data, Clock(None), seed=0)
+    stock = TextStock(data, Budget(None), seed=0)
     encoder = stock.build(TFIDF, BuildRequest())
     some = np.arange(50)
     first = stock.prepare("train", encoder, some)
@@ -144,7 +144,7 @@ def test_what_was_prepared_is_handed_out_again_to_the_same_encoder_alone(data):
 
 @pytest.mark.parametrize("address", ["scratch/bert-tiny", "pip/all-minilm-l6-v2"])
 def test_a_tokenizer_and_its_length_are_handed_on(data, address, monkeypatch):
-    stock = TextStock(data, Clock(None), seed=0)
+    stock = TextStock(data, Budget(None), seed=0)
     first = stock.build(find_start(address), BuildRequest())
 
     def never(*_):

@@ -11,7 +11,7 @@ from headstart.errors import OptionError
 from headstart.events import listen
 from headstart.starts import find_start
 from headstart.training.options.recipe import Wishes
-from headstart.tuning.fitting import seconds_per_sample
+from headstart.tuning.cost import measure_pass
 from headstart.tuning.setup import install, probe, set_up, subsample
 from headstart.tuning.tune import better, check, tune
 
@@ -104,7 +104,7 @@ def test_bf16_trains_close_to_fp32(data):
 def test_a_deadline_holds_for_probe_and_loop_together(data, processor_clock):
     bench = set_up_bench(data, "lp-ft", num_steps=1_000_000, patience=0)
     began = time.monotonic()
-    each = seconds_per_sample(bench, data)
+    each = measure_pass(bench, data)
     tuned, _ = run(data, bench, deadline=began + 3.0, seconds_per_sample=each)
     assert time.monotonic() - began < 3.0 * 1.05 + 0.1
     assert tuned.fitted.seconds < 1.4

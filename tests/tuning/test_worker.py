@@ -9,7 +9,7 @@ import torch
 from headstart.data import load
 from headstart.starts import find_start
 from headstart.training.options.recipe import Wishes
-from headstart.tuning.budget import Clock
+from headstart.tuning.budget import Budget
 from headstart.tuning.messages import send_setup
 from headstart.tuning.setup import set_up
 from headstart.tuning.texts import TextStock
@@ -38,7 +38,7 @@ def told(bench):
 
 def test_a_worker_learns_from_the_texts_that_the_main_process_learned_from():
     dataset, start = texts(), find_start("scratch/tfidf")
-    stock = TextStock(dataset, Clock(None), seed=0, limits={start.address: 20})
+    stock = TextStock(dataset, Budget(None), seed=0, limits={start.address: 20})
     words = {"size": None, "device": CPU, "seed": 0}
     bench = set_up(dataset, start, "head", Wishes(), texts=stock, **words)
     whole = set_up(dataset, start, "head", Wishes(), **words)

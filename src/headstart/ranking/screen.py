@@ -24,7 +24,7 @@ from headstart.starts import find_start, list_starts
 from headstart.tasks import find_task
 from headstart.training.machine.memory import is_out_of_memory
 from headstart.training.options.recipe import StrategyName, Wishes
-from headstart.tuning.budget import Clock
+from headstart.tuning.budget import SHARES, STEP_PASSES, Budget
 from headstart.tuning.fitting import fitting_bench, train_limit
 from headstart.tuning.setup import Bench, install, prepare_sample, probe
 from headstart.tuning.texts import TextStock
@@ -95,8 +95,8 @@ def screen(
     dataset: Dataset,
     starts: list[Start],
     *,
-    clock: Clock,
-    share: float,
+    budget: Budget,
+    seconds: float,
     seed: int,
     device: torch.device,
     on_better: Callable[[Bench, Inputs, Rows], None],
@@ -107,8 +107,8 @@ def screen(
     Args:
         dataset: Its test split is never touched.
         starts: The candidates, tried in this order; what does not fit is left out, and says so.
-        clock: The budget.
-        share: Share of the whole budget that screening may take.
+        budget: The budget.
+        seconds: What screening may take.
         seed: Seed of the sample and of random weights.
         device: Where to run.
         on_better: Called with a usable model, its validation inputs and their logits whenever a
@@ -122,8 +122,7 @@ def screen(
     Raises:
         StartError: If no candidate could be tried.
     """
-    whole = clock.budget_seconds or 600.0
-    until = clock.spent + whole * share
+    until = budget.spent + seconds
     task = find_task(dataset.schema.task)
     metric = task.headline
     sign = 1.0 if task.figures[metric].is_higher_better else -1.0
@@ -133,17 +132,17 @@ def screen(
     for index, start in enumerate(starts):
         # what is trained needs more time to show what it can than what is only probed
         weights = [1.0 if s.pretrained_on else _SCRATCH_WEIGHT for s in starts[index:]]
-        allowance = max(1.0, until - clock.spent) * weights[0] / sum(weights)
+        allowance = max(1.0, until - budget.spent) * weights[0] / sum(weights)
         emit("task", name="screening", done=index, total=len(starts), start=start.address)
         # while none can be used the next is tried all the same: without one there is no run
-        if best > float("-inf") and clock.spent > until - 1.0:
+        if best > float("-inf") and budget.spent > until - 1.0:
             candidates.append(
                 _left_out(start, metric, "left out: screening's share of the budget is spent")
             )
             continue
         try:
             candidate, bench, val, logits = _try(
-                dataset, start, clock, allowance, seed=seed, device=device, texts=texts
+                dataset, start, budget, allowance, seed=seed, device=device, texts=texts
             )
         except _TooSlowError as error:
             left_out = _left_out(start, metric, f"not scored: {error}")
@@ -188,7 +187,7 @@ def _left_out(start: Start, metric: str, why: str) -> Candidate:
 def _try(
     dataset: Dataset,
     start: Start,
-    clock: Clock,
+    budget: Budget,
     allowance: float,
     *,
     seed: int,
@@ -207,7 +206,7 @@ def _try(
         start,
         "head" if is_probed else strategy,
         Wishes(),
-        clock,
+        budget,
         device=device,
         seed=seed,
         texts=texts,
@@ -219,9 +218,10 @@ def _try(
     wanted = int(np.clip(50 * num_outputs, 1_000, 5_000))
     limit: int | None
     if is_probed:
-        limit = int(np.clip(0.6 * allowance / each, 10 * num_outputs, wanted))
+        affordable = SHARES["screened features"].share * allowance / each
+        limit = int(np.clip(affordable, 10 * num_outputs, wanted))
     else:
-        limit = train_limit(dataset, bench, each, Clock(allowance))
+        limit = train_limit(dataset, bench, each, Budget(allowance))
     val = prepare_sample(dataset, "val", bench, min(_MAX_VAL, limit or _MAX_VAL), seed=seed)
     train = prepare_sample(dataset, "train", bench, limit, seed=seed)
     if is_probed:
@@ -237,7 +237,7 @@ def _try(
                 train,
                 val,
                 checkpoints=None,
-                deadline=began + 0.9 * allowance,
+                deadline=began + SHARES["screened training"].share * allowance,
                 stop_requested=lambda: False,
             )
         logits = tuned.val_logits
@@ -254,7 +254,7 @@ def _check_pace(bench: Bench, seconds_per_sample: float, seconds: float) -> None
     Raises:
         _TooSlowError: Saying how slow it is.
     """
-    step_seconds = 3 * seconds_per_sample * bench.recipe.batch_size
+    step_seconds = STEP_PASSES * seconds_per_sample * bench.recipe.batch_size
     if step_seconds * _MIN_STEPS > seconds:
         raise _TooSlowError(
             f"a step takes about {step_seconds:.1f} s, too slow for its {seconds:.0f} s here",

@@ -186,8 +186,9 @@ def _finetune(
 ) -> Run:
     """Fine-tune; the options are those of ``finetune``, by name."""
     from headstart.training.options.recipe import check_grid, check_options
-    from headstart.tuning.budget import Clock, parse_budget
-    from headstart.tuning.fitting import fitting_bench, refuse_too_slow, seconds_per_sample
+    from headstart.tuning.budget import Budget, parse_budget
+    from headstart.tuning.cost import seconds_per_sample
+    from headstart.tuning.fitting import fitting_bench, refuse_too_slow
     from headstart.tuning.setup import set_up
 
     # what can be refused is refused before anything is loaded or overwritten
@@ -209,16 +210,13 @@ def _finetune(
         return Run(done, _own_network(module))
     company.send("data", fingerprint=dataset.fingerprint)
     with session("finetune", dataset, out, said, resume=resume, overwrite=overwrite) as current:
-        clock = Clock(budget_seconds, current.spent_before_resume + spent_before(dataset))
+        budget = Budget(budget_seconds, current.spent_before_resume + spent_before(dataset))
         wishes = resolve_wishes(said, dataset, target)
-        chosen, input_size, seed = said["strategy"], said["input_size"], said["seed"]
-        texts = current.text_stock(dataset, clock, seed)
-        if chosen == "auto":
-            chosen, why = choose_strategy(found, said)
-            emit("choice", name="strategy", value=chosen, why=why)
+        chosen, input_size, seed = _strategy(found, said), said["input_size"], said["seed"]
+        texts = current.text_stock(dataset, budget, seed)
         if module is None and input_size is None:
             bench, _, note = fitting_bench(
-                dataset, found, chosen, wishes, clock, device=target, seed=seed, texts=texts
+                dataset, found, chosen, wishes, budget, device=target, seed=seed, texts=texts
             )
             if note and bench.size is not None:
                 why = f"a pass at {found.image.size if found.image else 0} does not fit the budget"
@@ -236,8 +234,8 @@ def _finetune(
                 spec=spec,
                 texts=texts,
             )
-            refuse_too_slow(dataset, found, seconds_per_sample(bench, dataset), clock)
-        complete(current, dataset, bench, clock, company, candidates=[], grid=_grid(said))
+            refuse_too_slow(dataset, found, seconds_per_sample(bench, dataset, budget), budget)
+        complete(current, dataset, bench, budget, company, candidates=[], grid=_grid(said))
     path = current.folder.path
     company.send("done", path=str(path))
     emit("next", command=next_command(path, dataset))
@@ -279,6 +277,16 @@ def _own_network(module: nn.Module | None) -> nn.Module | None:
     from headstart.starts import Encoder
 
     return module.network if isinstance(module, Encoder) else module
+
+
+def _strategy(start: Start, said: dict[str, Any]) -> StrategyName:
+    """Return what learns; where nobody said it, it is chosen and told."""
+    asked: Literal["auto"] | StrategyName = said["strategy"]
+    if asked != "auto":
+        return asked
+    chosen, why = choose_strategy(start, said)
+    emit("choice", name="strategy", value=chosen, why=why)
+    return chosen
 
 
 def choose_strategy(start: Start, said: dict[str, Any]) -> tuple[StrategyName, str]:

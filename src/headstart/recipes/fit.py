@@ -30,12 +30,10 @@ if TYPE_CHECKING:
 
     from headstart.ranking import Candidate
     from headstart.training.company import Company
-    from headstart.tuning.budget import Clock
+    from headstart.tuning.budget import Budget
     from headstart.tuning.setup import Bench
     from headstart.tuning.texts import TextStock
     from headstart.types import Dataset, Inputs, Rows
-
-_SCREEN_SHARE = 0.2  # of the budget
 
 
 def fit(
@@ -115,7 +113,7 @@ def _fit(
     """Search and fine-tune; the options are those of ``fit``, by name."""
     from headstart.starts import find_start
     from headstart.training.options.recipe import check_options
-    from headstart.tuning.budget import Clock, parse_budget
+    from headstart.tuning.budget import Budget, parse_budget
     from headstart.tuning.setup import set_up
 
     check_options({"num_workers": said["num_workers"]})
@@ -135,12 +133,12 @@ def _fit(
         return Run(done)
     company.send("data", fingerprint=dataset.fingerprint)
     with session("fit", dataset, out, said, resume=resume, overwrite=overwrite) as current:
-        clock = Clock(budget_seconds, current.spent_before_resume + spent_before(dataset))
-        texts = current.text_stock(dataset, clock, said["seed"])
+        budget = Budget(budget_seconds, current.spent_before_resume + spent_before(dataset))
+        texts = current.text_stock(dataset, budget, said["seed"])
         wishes = resolve_wishes(said, dataset, target)
         rival = None
         if "chosen" not in current.plan:
-            rival = _choose(current, dataset, named, clock, texts, seed=said["seed"], device=target)
+            rival = _choose(current, dataset, named, budget, texts, said["seed"], target)
         else:
             why = "chosen before the run was interrupted"
             emit("choice", name="start", value=current.plan["chosen"]["start"], why=why)
@@ -159,7 +157,7 @@ def _fit(
             current,
             dataset,
             bench,
-            clock,
+            budget,
             company,
             current.plan["candidates"],
             rival,
@@ -175,9 +173,8 @@ def _choose(
     current: Session,
     dataset: Dataset,
     named: list[Any],
-    clock: Clock,
+    budget: Budget,
     texts: TextStock | None,
-    *,
     seed: int,
     device: torch.device,
 ) -> Bench | None:
@@ -197,9 +194,9 @@ def _choose(
 
     candidates = screen(
         dataset,
-        named or default_starts(dataset, clock.budget_seconds),
-        clock=clock,
-        share=_SCREEN_SHARE,
+        named or default_starts(dataset, budget.limit_seconds),
+        budget=budget,
+        seconds=budget.may_take("screening"),
         seed=seed,
         device=device,
         on_better=keep,

@@ -26,7 +26,7 @@ from headstart.types import Data, Dataset, Inputs
 
 if TYPE_CHECKING:
     from headstart.training.company import Company
-    from headstart.tuning.budget import Clock
+    from headstart.tuning.budget import Budget
     from headstart.tuning.grid import Search
     from headstart.tuning.setup import Bench
     from headstart.tuning.stop import StopRequest
@@ -86,7 +86,7 @@ class Session:
         self.plan["spent_seconds"] = self.spent_before_resume + time.monotonic() - self._started
         self.folder.write_json("state/plan.json", self.plan)
 
-    def text_stock(self, dataset: Dataset, clock: Clock, seed: int) -> TextStock | None:
+    def text_stock(self, dataset: Dataset, budget: Budget, seed: int) -> TextStock | None:
         """Return what the run keeps of its texts; None where samples are none.
 
         How many texts a start learns from is kept in the plan: a resumed run has the same words.
@@ -95,7 +95,7 @@ class Session:
 
         return text_stock(
             dataset,
-            clock,
+            budget,
             seed=seed,
             limits=self.plan.get("text_limits"),
             on_limit=lambda limits: self.remember(text_limits=limits),
@@ -188,7 +188,7 @@ def complete(
     current: Session,
     dataset: Dataset,
     bench: Bench,
-    clock: Clock,
+    budget: Budget,
     company: Company,
     candidates: list[dict[str, Any]],
     rival: Bench | None = None,
@@ -200,7 +200,7 @@ def complete(
         current: The session.
         dataset: The data.
         bench: The model to fine-tune.
-        clock: The budget.
+        budget: The budget.
         company: The processes that train together, of which this is the main one.
         candidates: What screening found, for ``options.json``.
         rival: The chosen candidate as screening left it; it is kept if it is the better one.
@@ -213,7 +213,8 @@ def complete(
 
     from headstart.reporting import render_page
     from headstart.tuning.conclude import conclude, notes_of, save_model
-    from headstart.tuning.fitting import prepare_splits, sample_limits, seconds_per_sample
+    from headstart.tuning.cost import seconds_per_sample
+    from headstart.tuning.fitting import prepare_splits, sample_limits
     from headstart.tuning.grid import search_for
     from headstart.tuning.messages import send_setup, send_train
     from headstart.tuning.tune import better
@@ -222,16 +223,16 @@ def complete(
     if "views" in current.plan:  # chosen before the run was interrupted
         bench.recipe = replace(bench.recipe, views=current.plan["views"])
     search = search_for(bench, current.plan, current.remember, grid, company)
-    each = seconds_per_sample(bench, dataset)
+    each = seconds_per_sample(bench, dataset, budget)
     send_setup(company, bench)
-    limits = current.plan.get("sample_limits") or sample_limits(dataset, bench, each, clock)
+    limits = current.plan.get("sample_limits") or sample_limits(dataset, bench, each, budget)
     current.remember(sample_limits=limits)  # a resumed run has the same samples
     train, val, test = prepare_splits(dataset, bench, limits)
     send_train(company, limits["train"])
     for note in notes_of(train):
         emit("note", text=note)
     on_usable = partial(save_model, folder, dataset, bench) if rival is None else _nothing
-    tuned = _tune(current, dataset, bench, train, val, each, clock, on_usable, search, company)
+    tuned = _tune(current, dataset, bench, train, val, each, budget, on_usable, search, company)
     if rival is not None:
         bench, tuned = better(bench, tuned, rival, val)
     concluded = conclude(
@@ -242,7 +243,7 @@ def complete(
         train,
         val,
         test,
-        clock=clock,
+        budget=budget,
         options=_finite(_options(current, bench, tuned, candidates, company.size)),
     )
     page = render_page(
@@ -264,7 +265,7 @@ def _tune(
     train: Inputs,
     val: Inputs,
     seconds_per_sample: float,
-    clock: Clock,
+    budget: Budget,
     on_usable: Callable[[], None],
     search: Search | None,
     company: Company,
@@ -290,7 +291,7 @@ def _tune(
                 train,
                 val,
                 checkpoints=CheckpointFolder(current.folder.state),
-                deadline=clock.deadline(_reserve(dataset, bench, seconds_per_sample, clock)),
+                deadline=budget.deadline(_reserve(dataset, bench, seconds_per_sample, budget)),
                 stop_requested=partial(_stop_requested, stop, company),
                 on_usable=on_usable,
                 seconds_per_sample=seconds_per_sample,
@@ -348,18 +349,19 @@ def _options(
     }
 
 
-def _reserve(dataset: Dataset, bench: Bench, seconds_per_sample: float, clock: Clock) -> float:
+def _reserve(dataset: Dataset, bench: Bench, seconds_per_sample: float, budget: Budget) -> float:
     """Return the seconds to keep for what follows training: two test passes, figures, the report.
 
     Half of what is left at the most: a budget that cannot pay for the baseline loses the baseline,
     not the fine-tuning.
     """
+    from headstart.tuning.budget import PASS_MARGIN
     from headstart.tuning.conclude import figures_seconds
     from headstart.tuning.fitting import look_limit
 
-    look = min(len(dataset.val), look_limit(seconds_per_sample, clock) or len(dataset.val))
-    passes = 1.3 * (2 * len(dataset.test) + look) * seconds_per_sample
-    return min(passes + figures_seconds(dataset, bench), max(0.0, 0.5 * clock.left))
+    look = min(len(dataset.val), look_limit(seconds_per_sample, budget) or len(dataset.val))
+    passes = PASS_MARGIN * (2 * len(dataset.test) + look) * seconds_per_sample
+    return min(passes + figures_seconds(dataset, bench), budget.may_take("conclusion"))
 
 
 def _finite(record: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -108,13 +109,35 @@ class LoopResult:
     """How a training ended.
 
     Attributes:
-        ended: ``finished``, ``early`` (patience) or ``interrupted``; ``told`` in a worker, whose
-            main process knows which.
+        ended: ``finished``, ``early`` (patience), ``paused`` or ``interrupted``; ``told`` in a
+            worker, whose main process knows which.
         state: The loop's own numbers at the end.
+        found: What the last validation of this call found; None where there was none.
     """
 
     ended: str
     state: LoopState
+    found: Check | None = None
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Where a loop pauses before its end, whichever comes first.
+
+    Its state is saved there, and the next call goes on with the bits of one that never paused.
+
+    Attributes:
+        num_steps: After so many steps of this call; None for no such number.
+        time: At the first step that ends at this ``time.monotonic()`` value or later; None never.
+    """
+
+    num_steps: int | None = None
+    time: float | None = None
+
+    def is_due(self, num_steps: int) -> bool:
+        """Return whether to pause after so many steps of this call."""
+        is_far = self.num_steps is not None and num_steps >= self.num_steps
+        return is_far or (self.time is not None and time.monotonic() >= self.time)
 
 
 @dataclass(frozen=True)
@@ -124,7 +147,8 @@ class LoopOptions:
     ``check_seconds`` is what a look at the validation split is expected to cost, until one was
     measured; a deadline must leave room for the first. ``rank`` is this process's number among
     those that train together; ``checkpoint_seconds`` the time between two saves;
-    ``micro_batch_size`` the samples of a pass where memory has no room for the recipe's.
+    ``micro_batch_size`` the samples of a pass where memory has no room for the recipe's; ``pause``
+    where this call ends before the training does.
     """
 
     num_steps: int
@@ -141,6 +165,7 @@ class LoopOptions:
     check_seconds: float = 0.0
     rank: int = 0
     micro_batch_size: int | None = None
+    pause: Pause = Pause()
 
 
 class Batches(Protocol):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict
 
@@ -69,6 +69,7 @@ class Loop:
         half_life = options.ema_half_life * options.num_steps
         self.average = WeightAverage(self.learned, half_life) if options.ema_half_life else None
         self.best: dict[str, Tensor] | None = None
+        self.found: Check | None = None  # by the last validation of this call
         # fp16 needs its loss scaled; otherwise the scaler passes everything through
         self.scaler = torch.amp.GradScaler("cuda", enabled=options.scale_loss)
         self.device = self.parameters[0].device
@@ -94,18 +95,18 @@ class Loop:
             if self.writer:
                 self.writer.settle()
             raise
-        if self.best is None and ended != "interrupted":
+        if self.best is None and ended not in ("interrupted", "paused"):
             raise DivergenceError(
                 f"The validation loss was never a finite number in {self.state.step} steps; "
                 f"expected one. Lower --learning-rate, or choose another start."
             )
         if self.best is not None:
             set_tensors(self.learned, self.best)
-        return LoopResult(ended, self.state)
+        return LoopResult(ended, self.state, self.found)
 
     def _train(self) -> str:
         """Take the steps that are left; return how it ended."""
-        state = self.state
+        state, first = self.state, self.state.step
         try:
             if self._is_check_due() and self._check():
                 return "early"
@@ -133,11 +134,20 @@ class Loop:
                 state.seconds += time.monotonic() - began
                 if self.hooks.stop_requested():
                     raise StopRequested
+                if state.step < state.num_steps and self.options.pause.is_due(state.step - first):
+                    self._pause()
+                    return "paused"
                 self._keep_safe()
         except StopRequested:
             self._save()
             return "interrupted"
         return "finished"
+
+    def _pause(self) -> None:
+        """Save, then validate: that comes after, or a run that has paused would be another."""
+        self._save()
+        if self.state.last_check_step != self.state.step:
+            self._validate(lambda found: self.best is None and math.isfinite(found.loss))
 
     def _is_check_due(self) -> bool:
         """Return whether the validation split is to be looked at before the next step."""
@@ -253,12 +263,7 @@ class Loop:
         """Look at the validation split; keep the best weights; return whether patience is out."""
         self._look_back()
         state, began = self.state, time.monotonic()
-        with self.average.applied() if self.average else nullcontext():
-            self.exchange.announce("validate")
-            found = self.hooks.check()
-            if state.is_best(found):
-                self.keep_best()
-                self.exchange.announce("keep")
+        found = self._validate(state.is_best)
         self._set_mode()
         state.count(found)
         self.pace.took_check(time.monotonic() - began)
@@ -273,6 +278,16 @@ class Loop:
         )
         patience = self.options.patience
         return bool(patience) and state.checks_without_gain >= patience
+
+    def _validate(self, is_kept: Callable[[Check], bool]) -> Check:
+        """Look at the validation split; keep the weights, or their average, if that is wanted."""
+        with self.average.applied() if self.average else nullcontext():
+            self.exchange.announce("validate")
+            found = self.found = self.hooks.check()
+            if is_kept(found):
+                self.keep_best()
+                self.exchange.announce("keep")
+        return found
 
     def _replan(self) -> None:
         """Shorten the run where the planned steps do not fit before the deadline."""

@@ -1,9 +1,17 @@
-"""The budget: a hard wall-clock limit that counts from the first moment of the command."""
+"""The budget: a hard wall-clock limit, and the one table of what may take which share of it.
+
+The limit counts from the first moment of the command. Whoever spends time asks ``Budget.may_take``
+how much; the shares, with what they are shares of and why, stand in ``SHARES`` and nowhere else.
+``Budget.plan`` lays them end to end: that is what ``--dry-run`` prints, and what a run obeys.
+"""
 
 from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -12,18 +20,143 @@ from headstart.errors import OptionError
 _PIECE_SECONDS = 0.021  # a piece of work, where the seconds of other constants were measured
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
+Whole = Literal["budget", "left", "start's part", "training", "steps"]
 
-class Clock:
-    """What is left of a budget.
 
-    Args:
-        budget_seconds: The limit, or None for no limit.
-        spent_seconds: What was spent before this object was made (imports, loading, a former life).
+@dataclass(frozen=True)
+class BudgetShare:
+    """What one thing may take at the most.
+
+    Attributes:
+        share: In (0, 1].
+        whole: Of what. ``budget``: the limit. ``left``: what is left of it when the thing begins.
+            ``start's part``: what screening gives the start at hand. ``training``: what is left
+            until training must have ended. ``steps``: of the training, and no time.
+        reason: Why so much.
     """
 
-    def __init__(self, budget_seconds: float | None, spent_seconds: float = 0.0) -> None:
+    share: float
+    whole: Whole
+    reason: str
+
+
+SHARES: dict[str, BudgetShare] = {
+    "screening": BudgetShare(
+        0.2, "budget", "all candidates together; a choice is worth no more than a fifth"
+    ),
+    "screened features": BudgetShare(
+        0.6, "start's part", "features of a start that is probed; the solver takes the rest"
+    ),
+    "screened training": BudgetShare(
+        0.9, "start's part", "a start from scratch; then it is validated once more"
+    ),
+    "input size": BudgetShare(
+        0.6, "left", "three epochs and two test passes; preparing and figures take the rest"
+    ),
+    "test": BudgetShare(
+        0.4, "left", "two passes over the test split; a start that takes more is refused"
+    ),
+    "validation": BudgetShare(0.04, "left", "one validation; the loop has many of them"),
+    "vocabulary": BudgetShare(
+        0.1, "left", "learning words from texts; from more it learns from a sample"
+    ),
+    "least vocabulary": BudgetShare(
+        0.3, "left", "the same from the fewest texts that are worth it; else it is refused"
+    ),
+    "all samples": BudgetShare(
+        0.1, "left", "preparing all of train; where it takes less nobody counts samples"
+    ),
+    "samples": BudgetShare(0.25, "left", "preparing as many samples of train as are worth it"),
+    "frozen part": BudgetShare(
+        0.3, "training", "computing the frozen layers once; else they run in every step"
+    ),
+    "head features": BudgetShare(
+        0.8, "training", "the features of a head alone; the solver takes the rest"
+    ),
+    "probe features": BudgetShare(0.25, "training", "the features of a probe that a loop follows"),
+    "probe": BudgetShare(0.4, "training", "that probe as a whole; the loop needs most of the time"),
+    "trial": BudgetShare(
+        0.25, "steps", "each learning rate that is tried; shorter schedules mislead"
+    ),
+    "conclusion": BudgetShare(
+        0.5, "left", "test passes, baselines, figures, page; it loses its baselines first"
+    ),
+    "boosting": BudgetShare(0.25, "left", "the boosted trees beside a table; cut short they lie"),
+    "training": BudgetShare(1.0, "training", "all that the others leave"),
+}
+# A pass over a whole split takes at most so many times what was measured on some samples.
+PASS_MARGIN = 1.3
+STEP_PASSES = 3  # what a training step costs: a pass forward, and one back that counts two
+# Screening takes its share of this where there is no limit.
+_UNLIMITED_SECONDS = 600.0
+_NEVER = float("inf")
+# passes over a whole split take at most so many times what some samples took
+PASS_MARGIN = 1.3
+_UNLIMITED_SECONDS = 600.0  # what screening takes its share of where there is no limit
+_NEVER = float("inf")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stretch of a plan.
+
+    Attributes:
+        name: In ``SHARES``; or ``loading``, which is over.
+        seconds: At the most; infinite without a limit.
+        expected: What it takes by measurement; None where nobody knows before.
+        reason: Why it may take so much.
+    """
+
+    name: str
+    seconds: float
+    expected: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class BudgetPlan:
+    """What every stage of a run may take, in order.
+
+    Attributes:
+        title: What is planned.
+        limit_seconds: The budget, or None for no limit.
+        stages: One after the other they end with the budget.
+        notes: What a reader should know: the candidates, a lowered size.
+    """
+
+    title: str
+    limit_seconds: float | None
+    stages: tuple[Stage, ...]
+    notes: tuple[str, ...] = ()
+
+    def seconds(self, name: str) -> float:
+        """Return what a stage may take at the most."""
+        return next(stage.seconds for stage in self.stages if stage.name == name)
+
+    def report(self) -> str:
+        """Return the plan as plain text."""
+        lines = [f"{self.title}, {_told(self.limit_seconds or _NEVER)}", ""]
+        width = max(len(stage.name) for stage in self.stages)
+        for stage in self.stages:
+            about = "" if stage.expected is None else f"about {_told(stage.expected)}; "
+            most = _told(stage.seconds)
+            lines.append(f"  {stage.name:<{width}}  {most:>8}  {about}{stage.reason}")
+        return "\n".join([*lines, *(["", *self.notes] if self.notes else [])])
+
+
+class Budget:
+    """What is left of a budget, and who may take how much of it.
+
+    Args:
+        limit_seconds: The limit, or None for no limit.
+        spent_seconds: What was spent before this object was made (imports, loading, a former
+            attempt).
+    """
+
+    def __init__(self, limit_seconds: float | None, spent_seconds: float = 0.0) -> None:
         self.started = time.monotonic() - spent_seconds
-        self.budget_seconds = budget_seconds
+        self.limit_seconds = limit_seconds
+        self._measured: dict[Hashable, float] = {}
 
     @property
     def spent(self) -> float:
@@ -33,15 +166,99 @@ class Clock:
     @property
     def left(self) -> float:
         """Seconds until the limit; infinite without one, negative past it."""
-        if self.budget_seconds is None:
-            return float("inf")
-        return self.budget_seconds - self.spent
+        if self.limit_seconds is None:
+            return _NEVER
+        return self.limit_seconds - self.spent
 
     def deadline(self, reserve_seconds: float = 0.0) -> float | None:
         """Return the ``time.monotonic()`` value at which only the reserve is left."""
-        if self.budget_seconds is None:
+        if self.limit_seconds is None:
             return None
-        return self.started + self.budget_seconds - reserve_seconds
+        return self.started + self.limit_seconds - reserve_seconds
+
+    def measured(self, what: Hashable, measure: Callable[[], float]) -> float:
+        """Return what something takes, in seconds: as measured before, or now.
+
+        Args:
+            what: Names it.
+            measure: Called for what has no figure yet.
+        """
+        if what not in self._measured:
+            self._measured[what] = measure()
+        return self._measured[what]
+
+    def may_take(self, name: str) -> float:
+        """Return the seconds that something may take at the most if it begins now.
+
+        Args:
+            name: In ``SHARES``, a share of the budget or of what is left of it.
+        """
+        return self._most(name, max(0.0, self.left))
+
+    def plan(
+        self,
+        title: str,
+        names: Sequence[str],
+        *,
+        expected: Mapping[str, float] | None = None,
+        notes: Sequence[str] = (),
+    ) -> BudgetPlan:
+        """Return what each stage may take if all before it take what they may.
+
+        What comes after training is put by before, so training has at least what stands there.
+
+        Args:
+            title: What is planned.
+            names: Of the stages in order, in ``SHARES``.
+            expected: Seconds that stages take by measurement; one that takes less than its share
+                leaves the rest to others.
+            notes: What a reader should know.
+        """
+        known, left, seconds = expected or {}, max(0.0, self.left), {}
+        # parts of training share what the others leave, and its loop comes last
+        for name in sorted(names, key=lambda name: (_is_part(name), name == "training")):
+            most = self._most(name, left)
+            seconds[name] = min(most, known.get(name, most))
+            left = left if left == _NEVER else left - seconds[name]
+        stages = [
+            Stage(name, seconds[name], known.get(name), SHARES[name].reason) for name in names
+        ]
+        loading = Stage("loading", self.spent, None, "spent already")
+        return BudgetPlan(title, self.limit_seconds, (loading, *stages), tuple(notes))
+
+    def _most(self, name: str, left: float) -> float:
+        found = SHARES[name]
+        is_of_all = found.whole == "budget"
+        return found.share * ((self.limit_seconds or _UNLIMITED_SECONDS) if is_of_all else left)
+
+
+def _is_part(name: str) -> bool:
+    return SHARES[name].whole == "training"
+
+
+def share_until(name: str, deadline: float | None) -> float:
+    """Return the seconds that a part of training may take if it begins now; infinite without end.
+
+    Args:
+        name: In ``SHARES``, a share of what is left until training must have ended.
+        deadline: ``time.monotonic()`` value by which it must; None for no limit.
+    """
+    assert _is_part(name), f"'{name}' is a share of something else"
+    return _NEVER if deadline is None else SHARES[name].share * (deadline - time.monotonic())
+
+
+def _told(seconds: float) -> str:
+    """Return a length of time as people write it."""
+    if seconds == _NEVER:
+        return "no limit"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 120:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} m" if hours else f"{minutes} m {rest:02d} s"
 
 
 def slowness() -> float:

@@ -21,8 +21,8 @@ from headstart.tasks import find_task
 from headstart.training.options.recipe import Wishes
 from headstart.training.probing.probe import Probe
 from headstart.tuning.baselines import Items, Rival, baselines_seconds, run_baselines
-from headstart.tuning.budget import Clock, slowness
-from headstart.tuning.fitting import seconds_per_sample
+from headstart.tuning.budget import PASS_MARGIN, Budget, slowness
+from headstart.tuning.cost import seconds_per_sample
 from headstart.tuning.setup import PROBE_SAMPLES, Bench, install, probe, set_up
 from headstart.tuning.test_items import worst_mistakes, write_predictions
 from headstart.tuning.tune import Tuned
@@ -54,7 +54,7 @@ def conclude(
     val: Inputs,
     test: Inputs,
     *,
-    clock: Clock,
+    budget: Budget,
     options: dict[str, object],
 ) -> Conclusion:
     """Evaluate on the test split and write the run folder's files, but for the report page.
@@ -67,7 +67,7 @@ def conclude(
         train: For the baseline's probe, where the strategy fitted none, and for the controls.
         val: For the temperature and the validation figures.
         test: Looked at here and nowhere else.
-        clock: Where the budget is nearly spent, baseline and controls are left out, and said so.
+        budget: Where the budget is nearly spent, baseline and controls are left out, and said so.
         options: Content of ``options.json``.
     """
     model, schema, task = bench.model, dataset.schema, bench.model.task
@@ -76,10 +76,10 @@ def conclude(
     save_model(folder, dataset, bench)
     logits = run_batches(model, test, model, name="test")
     outputs = model_outputs(model, logits)
-    test_seconds = clock.spent
-    before = _before(bench, dataset, tuned, train, val, test, clock)
+    test_seconds = budget.spent
+    before = _before(bench, dataset, tuned, train, val, test, budget)
     rivals = [] if before is None else [Rival(BEFORE, before)]
-    rivals += run_baselines(Items(dataset, train, val, test), bench, clock)
+    rivals += run_baselines(Items(dataset, train, val, test), bench, budget)
     seconds = {
         "tune": round(tuned.seconds, 3),
         "until_test_figure": round(test_seconds, 3),
@@ -95,7 +95,7 @@ def conclude(
     bad = [*dataset.bad_samples, *train.bad_samples, *val.bad_samples, *test.bad_samples]
     data_record = describe_data(dataset, bad, notes_of(train))
     write_predictions(folder, test, schema, outputs)
-    seconds["total"] = round(clock.spent, 3)
+    seconds["total"] = round(budget.spent, 3)
     folder.write_json("data.json", data_record)
     folder.write_json("options.json", options)
     folder.write_json("metrics.json", metrics)
@@ -160,7 +160,7 @@ def _before(
     train: Inputs,
     val: Inputs,
     test: Inputs,
-    clock: Clock,
+    budget: Budget,
 ) -> Rows | None:
     """Return the test predictions of a linear probe on the start as it was, or None.
 
@@ -171,14 +171,14 @@ def _before(
     is_random = model.encoder.start.pretrained_on is None
     if bench.recipe.strategy == "head" or (is_random and dataset.schema.modality != "image"):
         return None
-    each = seconds_per_sample(bench, dataset)
+    each = seconds_per_sample(bench, dataset, budget)
     limit = PROBE_SAMPLES["full"]
-    needed = 1.3 * each * len(test) + figures_seconds(dataset, bench)
+    needed = PASS_MARGIN * each * len(test) + figures_seconds(dataset, bench)
     if tuned.fitted is None:
-        needed += 1.3 * each * (min(limit, len(train)) + len(val))
+        needed += PASS_MARGIN * each * (min(limit, len(train)) + len(val))
         # a probe that is cut short would flatter the fine-tuning: all of its time, or none
         needed += _PROBE_SECONDS * slowness()
-    if clock.left < needed:
+    if budget.left < needed:
         emit(
             "note",
             text="The baseline on the frozen start was left out: the budget is nearly spent.",

@@ -12,76 +12,19 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from headstart.data import Pixels, decode_one
+from headstart.data import decode_one
 from headstart.errors import DataError, StartError
 from headstart.events import emit
-from headstart.tensors import evaluating, to_tensors
 from headstart.training.options.recipe import StrategyName, Wishes
-from headstart.training.randomness import BOOTSTRAP, generator
-from headstart.tuning.budget import Clock
+from headstart.tuning.budget import SHARES, STEP_PASSES, Budget
+from headstart.tuning.cost import seconds_per_sample
 from headstart.tuning.setup import Bench, prepare_sample, set_up
 from headstart.tuning.texts import TextStock
 from headstart.types import Dataset, ImageSpec, Inputs, Samples, SplitName, Start, TextSpec
 
 SMALLEST_SIDE = 64
-_LEAST_MEASURED, _MOST_MEASURED, _NUM_PASSES = 8, 64, 6
-_QUICK_SECONDS, _MEASURE_SECONDS = 0.02, 0.5
 _MIN_EPOCHS = 3.0
-_TRAIN_SHARE = 0.6  # of the budget; the rest is screening, evaluation and the report
-_TEST_SHARE = 0.4  # of what is left, that two passes over the test split may take
-_LOOK_SHARE = 0.04  # of what is left, that one look at the validation split may take
 _MIN_LOOK = 100
-
-
-def seconds_per_sample(bench: Bench, dataset: Dataset, *, seed: int = 0) -> float:
-    """Measure one forward pass, in seconds a sample.
-
-    Images are noise of the decoded size; texts and rows are some of train's own. The best of
-    several passes counts, since whatever else runs on the machine only slows one down; a quick
-    network gets larger batches, or the cost of the call would count and not the samples'.
-
-    Args:
-        bench: The model.
-        dataset: Gives texts and rows.
-        seed: Seed of the noise, or of the choice.
-    """
-    model, some = bench.model, _some_inputs(bench, dataset, seed)
-    most = len(some)
-    best, num_samples, started = float("inf"), min(2, most), time.monotonic()
-    with evaluating(model):
-        for number in range(1 + _NUM_PASSES):
-            began = time.monotonic()
-            for places in _batches(some, num_samples):
-                features = model.features(*to_tensors(some.arrays(places), model.device))
-                float(features.sum())  # waits for the device
-            now = time.monotonic()
-            if number > 0:  # the first is a warm-up
-                best = min(best, (now - began) / num_samples)
-            is_quick = now - began < _QUICK_SECONDS and number > 0
-            num_samples = most if is_quick else min(most, max(num_samples, _LEAST_MEASURED))
-            if now - started > _MEASURE_SECONDS and number > 0:
-                break
-    return best
-
-
-def _batches(inputs: Inputs, num_samples: int) -> list[np.ndarray]:
-    """Return places of so many samples as a pass has them: those of like length together."""
-    if inputs.lengths is None:
-        return [np.arange(num_samples)]
-    spread = np.linspace(0, len(inputs) - 1, num_samples).astype(np.int64)
-    order = np.argsort(inputs.lengths, kind="stable")[spread]
-    return np.array_split(order, max(1, num_samples // _LEAST_MEASURED))
-
-
-def _some_inputs(bench: Bench, dataset: Dataset, seed: int) -> Inputs:
-    """Return a few samples to measure with."""
-    spec = bench.spec
-    if not isinstance(spec, ImageSpec):
-        return prepare_sample(dataset, "train", bench, _MOST_MEASURED, seed=seed)
-    shape = (_MOST_MEASURED, spec.decode_size, spec.decode_size, spec.decode_channels)
-    noise = generator(BOOTSTRAP, seed).integers(0, 256, size=shape, dtype=np.uint8)
-    nothing = np.zeros(_MOST_MEASURED, dtype=np.int64)
-    return Pixels(noise, nothing, nothing, [""] * _MOST_MEASURED)
 
 
 def fitting_bench(
@@ -89,7 +32,7 @@ def fitting_bench(
     start: Start,
     strategy: StrategyName,
     wishes: Wishes,
-    clock: Clock,
+    budget: Budget,
     *,
     device: torch.device,
     seed: int,
@@ -114,9 +57,9 @@ def fitting_bench(
         bench = set_up(
             dataset, start, strategy, wishes, size=size, device=device, seed=seed, texts=texts
         )
-        return bench, seconds_per_sample(bench, dataset)
+        return bench, seconds_per_sample(bench, dataset, budget)
 
-    if start.pretrained_on is None or start.image is None or clock.budget_seconds is None:
+    if start.pretrained_on is None or start.image is None or budget.limit_seconds is None:
         bench, each = at(None)
         total = len(dataset.train)
         learned = texts.limits.get(start.address, total) if texts else total
@@ -128,16 +71,17 @@ def fitting_bench(
         ceiling = min(default, max(SMALLEST_SIDE, 4 * own))
         size = smallest = min(SMALLEST_SIDE, ceiling)
         bench, each = at(smallest)
-        passes = 3 * _MIN_EPOCHS * len(dataset.train) + 2 * (len(dataset.test) + len(dataset.val))
-        affordable = _TRAIN_SHARE * clock.left / passes
+        passes = STEP_PASSES * _MIN_EPOCHS * len(dataset.train)
+        passes += 2 * (len(dataset.test) + len(dataset.val))
+        affordable = budget.may_take("input size") / passes
         # a pass costs in proportion to the pixels
-        side = int(smallest * max(0.0, affordable / each) ** 0.5)
+        side = int(smallest * (affordable / each) ** 0.5)
         size = int(np.clip(side // 32 * 32, smallest, ceiling))
         if size != smallest:
             bench, each = at(size)
         note = "" if size == default else f", at {size} pixels instead of {default}"
-    if clock.budget_seconds is not None:
-        refuse_too_slow(dataset, start, each, clock, preparing=_preparing_seconds(bench))
+    if budget.limit_seconds is not None:
+        refuse_too_slow(dataset, start, each, budget, preparing=_preparing_seconds(bench))
     return bench, each, note
 
 
@@ -151,7 +95,7 @@ def refuse_too_slow(
     dataset: Dataset,
     start: Start,
     seconds_per_sample: float,
-    clock: Clock,
+    budget: Budget,
     *,
     preparing: float = 0.0,
 ) -> None:
@@ -161,30 +105,30 @@ def refuse_too_slow(
         dataset: Gives the number of test samples.
         start: Named in the refusal.
         seconds_per_sample: One forward pass.
-        clock: The budget.
+        budget: The budget.
         preparing: Seconds that preparing one sample takes before the first pass.
 
     Raises:
         StartError: Saying what the test split would take.
     """
     seconds = len(dataset.test) * (2 * seconds_per_sample + preparing)
-    if seconds > _TEST_SHARE * clock.left:
+    if seconds > budget.may_take("test"):
         raise StartError(
             f"Start '{start.address}' needs {seconds:.0f} s for two passes over the test split, "
-            f"and {max(0.0, clock.left):.0f} s of the budget are left; expected less than "
-            f"{_TEST_SHARE:.0%} of it. Raise --budget, or choose a smaller start."
+            f"and {max(0.0, budget.left):.0f} s of the budget are left; expected less than "
+            f"{SHARES['test'].share:.0%} of it. Raise --budget, or choose a smaller start."
         )
 
 
-def look_limit(seconds_per_sample: float, clock: Clock) -> int | None:
+def look_limit(seconds_per_sample: float, budget: Budget) -> int | None:
     """Return how many validation samples one look may take; None where there is no budget."""
-    if clock.budget_seconds is None:
+    if budget.limit_seconds is None:
         return None
-    return max(_MIN_LOOK, int(_LOOK_SHARE * max(0.0, clock.left) / seconds_per_sample))
+    return max(_MIN_LOOK, int(budget.may_take("validation") / seconds_per_sample))
 
 
 def train_limit(
-    dataset: Dataset, bench: Bench, seconds_per_sample: float, clock: Clock
+    dataset: Dataset, bench: Bench, seconds_per_sample: float, budget: Budget
 ) -> int | None:
     """Return how many training samples are worth preparing; None for all of them.
 
@@ -193,17 +137,16 @@ def train_limit(
     once, and no more than a quarter of what is left lets us prepare. Terms go to a solver, past the
     network.
     """
-    if clock.budget_seconds is None or bench.model.schema.modality == "table":
+    if budget.limit_seconds is None or bench.model.schema.modality == "table":
         return None
     samples, spec = dataset.train.samples, bench.spec
     each = _decoding_seconds(samples, spec) if isinstance(spec, ImageSpec) else 0.0
     each += _preparing_seconds(bench)
-    left = max(0.0, clock.left)
-    if each * len(samples) < 0.1 * left:
+    if each * len(samples) < budget.may_take("all samples"):
         return None
-    worth = 0.25 * left / max(1e-9, each)
+    worth = budget.may_take("samples") / max(1e-9, each)
     if not (isinstance(spec, TextSpec) and spec.kind == "terms"):
-        worth = min(left / (3 * seconds_per_sample), worth)
+        worth = min(max(0.0, budget.left) / (STEP_PASSES * seconds_per_sample), worth)
     return max(int(worth), 20 * len(dataset.schema.classes))
 
 
@@ -219,12 +162,12 @@ def _decoding_seconds(samples: Samples, spec: ImageSpec) -> float:
 
 
 def sample_limits(
-    dataset: Dataset, bench: Bench, seconds_per_sample: float, clock: Clock
+    dataset: Dataset, bench: Bench, seconds_per_sample: float, budget: Budget
 ) -> dict[str, int | None]:
     """Return how many samples of train and of val the budget can use; None for all of them."""
     return {
-        "train": train_limit(dataset, bench, seconds_per_sample, clock),
-        "val": look_limit(seconds_per_sample, clock),
+        "train": train_limit(dataset, bench, seconds_per_sample, budget),
+        "val": look_limit(seconds_per_sample, budget),
     }
 
 

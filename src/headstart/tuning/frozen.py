@@ -37,12 +37,12 @@ from headstart.training.frozen.activations import (
 from headstart.training.frozen.cut import Cut, Uncut, cut_network
 from headstart.training.frozen.views import Views, choose_views, views_seed
 from headstart.training.options.recipe import Recipe
+from headstart.tuning.budget import share_until
 from headstart.types import Inputs, Rows
 
 # samples of one pass of the frozen part: as many as ``run_batches`` takes, so that what is computed
 # from kept activations has the bits of what is computed from the samples
 _CHUNK = 128
-_FILL_SHARE = 0.3  # of the time left, that computing the frozen part may take
 
 
 def autocast(recipe: Recipe, device: torch.device) -> contextlib.AbstractContextManager[object]:
@@ -220,8 +220,8 @@ def _fill(
     if deadline is not None and views.num:
         share = cut.time_share(*_example(job.model, recipe, train, _CHUNK))
         needed = views.num * len(train) * seconds_per_sample * share
-        left = deadline - time.monotonic()
-        if needed > _FILL_SHARE * left:
+        if needed > share_until("frozen part", deadline):
+            left = deadline - time.monotonic()
             why = f"its frozen part would take {needed:.0f} of the {left:.0f} s left"
             views = Views(0, 1.0, 0, why)
     emit("choice", name="views", value=views.num, why=views.why)

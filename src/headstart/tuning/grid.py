@@ -23,16 +23,15 @@ from headstart.training.batches.order import Order
 from headstart.training.company import Company
 from headstart.training.options.defaults import defaults_for
 from headstart.training.options.recipe import Recipe
+from headstart.tuning.budget import SHARES, STEP_PASSES
 from headstart.tuning.hooks import loop_options
 from headstart.tuning.setup import Bench
 from headstart.tuning.trials import Trial, Trials, best_of, gain_over, try_rate
 
 Row = dict[str, object]
 
-_TRIAL_SHARE = 0.25  # of the steps of the training
 _LEAST_STEPS = 50  # of a trial, where the training has as many
 _FEWEST_STEPS = 20  # of a trial that a short budget cuts down; fewer say nothing
-_PASSES = 3  # of one sample that a step costs: forward, and backward as two
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,7 @@ def choose_rate(
     """
     own, rates = work.bench.recipe.learning_rate, rates_of(work.bench)
     expected = _Cost(
-        step=_PASSES * seconds_per_sample * work.phases.order.batch_size,
+        step=STEP_PASSES * seconds_per_sample * work.phases.order.batch_size,
         look=seconds_per_sample * len(work.val),
     )
     num_steps, why = _length(work, search, expected, len(rates), _left(deadline))
@@ -165,7 +164,7 @@ def _length(
     """
     recipe, order = work.bench.recipe, work.phases.order
     planned, _ = recipe.length(order.num_samples)
-    num_steps = min(planned, max(_LEAST_STEPS, round(_TRIAL_SHARE * planned)))
+    num_steps = min(planned, max(_LEAST_STEPS, round(SHARES["trial"].share * planned)))
     whole, each = cost.of(recipe, order), cost.of_trial(num_steps)
     needed = whole + num_trials * each
     if needed <= left:

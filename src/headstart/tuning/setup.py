@@ -28,7 +28,7 @@ from headstart.training.options.recipe import (
 )
 from headstart.training.probing.probe import ORDINARY, PROBES, Probe, fit_probe
 from headstart.training.randomness import BOOTSTRAP, generator
-from headstart.tuning.budget import Clock
+from headstart.tuning.budget import Budget
 from headstart.tuning.features import features_of
 from headstart.tuning.frozen import FrozenPrefix
 from headstart.tuning.texts import TextStock, text_stock
@@ -115,7 +115,7 @@ def set_up(
         StartError: If the start cannot be built for these data, or in the time that is left.
         OptionError: If an option is out of range.
     """
-    texts = texts or text_stock(dataset, Clock(None), seed=seed)
+    texts = texts or text_stock(dataset, Budget(None), seed=seed)
     if isinstance(module, Encoder):
         encoder = module
     elif module is not None and spec is not None:

@@ -28,11 +28,9 @@ from headstart.starts import (
     learns_from_texts,
 )
 from headstart.training.randomness import BOOTSTRAP, generator
-from headstart.tuning.budget import Clock
+from headstart.tuning.budget import SHARES, Budget
 from headstart.types import Dataset, Inputs, SplitName, Start, Tokenizer, Vectorizer
 
-LEARN_SHARE = 0.1  # of what is left, that learning from texts may take
-_MOST_LEARN_SHARE = 0.3  # the same for the fewest texts that are worth it
 _LEAST_TEXTS, _LEAST_A_CLASS = 1_000, 20
 # a rehearsal takes more and more texts until it is long enough to be told from the clock's grain
 _FIRST_TEXTS, _GROWTH, _ENOUGH_SECONDS = 50, 4, 0.1
@@ -52,7 +50,7 @@ class TextStock:
 
     Args:
         dataset: The data; only train is learned from.
-        clock: The budget.
+        budget: The budget.
         seed: Seed of the samples.
         limits: How many texts a start learns from, by address, as an earlier life of the run or
             the main process has settled it; for other starts it is settled here.
@@ -62,13 +60,13 @@ class TextStock:
     def __init__(
         self,
         dataset: Dataset,
-        clock: Clock,
+        budget: Budget,
         *,
         seed: int,
         limits: Mapping[str, int] | None = None,
         on_limit: Callable[[dict[str, int]], None] = lambda limits: None,
     ) -> None:
-        self.dataset, self.clock, self.seed = dataset, clock, seed
+        self.dataset, self.budget, self.seed = dataset, budget, seed
         self.limits, self.on_limit = dict(limits or {}), on_limit
         self._sources: dict[str, Tokenizer | Vectorizer] = {}
         self._prepared: dict[tuple[str, SplitName], _Prepared] = {}
@@ -77,7 +75,7 @@ class TextStock:
 
     def unhurried(self) -> TextStock:
         """Return a stock that holds the same, and takes its time over what it lacks."""
-        found = TextStock(self.dataset, Clock(None), seed=self.seed, limits=self.limits)
+        found = TextStock(self.dataset, Budget(None), seed=self.seed, limits=self.limits)
         found._sources, found._prepared = self._sources, self._prepared
         found._seconds, found._texts = self._seconds, self._texts
         return found
@@ -153,26 +151,26 @@ class TextStock:
         Raises:
             StartError: If that is fewer than are worth it.
         """
-        total, left = len(texts), self.clock.left
-        if self.clock.budget_seconds is None:
+        total, left = len(texts), self.budget.left
+        if self.budget.limit_seconds is None:
             return total
         order = self._order()
         seconds, num = _rehearse(
             lambda num: learn_source(start, [texts[i] for i in order[:num].tolist()]), total
         )
         each = seconds / num
-        if each * total <= LEARN_SHARE * left:
+        if each * total <= SHARES["vocabulary"].share * left:
             return total
         num_classes = len(self.dataset.schema.classes)
         least = min(total, max(_LEAST_TEXTS, _LEAST_A_CLASS * num_classes))
-        if each * least > _MOST_LEARN_SHARE * left:
+        most = SHARES["least vocabulary"].share
+        if each * least > most * left:
             raise StartError(
                 f"Start '{start.address}' needs {each * least:.0f} s to learn its vocabulary from "
                 f"{least:,} texts, and {max(0.0, left):.0f} s of the budget are left; expected "
-                f"less than {_MOST_LEARN_SHARE:.0%} of it. Raise --budget, or choose a pretrained "
-                f"start."
+                f"less than {most:.0%} of it. Raise --budget, or choose a pretrained start."
             )
-        limit = max(least, int(LEARN_SHARE * left / each))
+        limit = max(least, int(SHARES["vocabulary"].share * left / each))
         why = f"all would take {each * total:.0f} s of the {left:.0f} s left"
         name = f"vocabulary of {start.address}"
         emit("choice", name=name, value=f"learned from {limit:,} of {total:,} texts", why=why)
@@ -192,7 +190,7 @@ class TextStock:
 
 def text_stock(
     dataset: Dataset,
-    clock: Clock,
+    budget: Budget,
     *,
     seed: int,
     limits: Mapping[str, int] | None = None,
@@ -201,7 +199,7 @@ def text_stock(
     """Return a ``TextStock`` where samples are texts, else None; the arguments are its own."""
     if dataset.schema.modality != "text":
         return None
-    return TextStock(dataset, clock, seed=seed, limits=limits, on_limit=on_limit)
+    return TextStock(dataset, budget, seed=seed, limits=limits, on_limit=on_limit)
 
 
 def _prepare(

@@ -21,6 +21,7 @@ from headstart.training.options.recipe import Recipe
 from headstart.training.options.strategy import Phase
 from headstart.training.probing.probe import Probe
 from headstart.training.state.checkpoint import CheckpointFolder
+from headstart.tuning.budget import share_until
 from headstart.tuning.frozen import FrozenPrefix, freeze_prefix
 from headstart.tuning.grid import Search, choose_rate
 from headstart.tuning.hooks import (
@@ -39,8 +40,6 @@ from headstart.tuning.phases import Opened, Phases
 from headstart.tuning.setup import PROBE_SAMPLES, Bench, install, probe
 from headstart.tuning.trials import Trials
 from headstart.types import Inputs, Rows
-
-_PROBE_SHARE = 0.4  # of the time left, where the loop comes after the probe
 
 
 @dataclass(frozen=True)
@@ -183,8 +182,8 @@ def _probe_limit(bench: Bench, seconds_per_sample: float | None, deadline: float
     limit = PROBE_SAMPLES[recipe.strategy]
     if deadline is None or seconds_per_sample is None:
         return limit
-    share = 0.8 if recipe.strategy == "head" else 0.25
-    affordable = int(share * (deadline - time.monotonic()) / seconds_per_sample)
+    name = "head features" if recipe.strategy == "head" else "probe features"
+    affordable = int(share_until(name, deadline) / seconds_per_sample)
     return max(10 * bench.model.num_outputs, min(limit, affordable))
 
 
@@ -192,8 +191,7 @@ def _probe_deadline(recipe: Recipe, deadline: float | None) -> float | None:
     """Return until when the probe may take: a loop that follows needs most of the time."""
     if deadline is None or recipe.strategy == "head":
         return deadline
-    now = time.monotonic()
-    return now + _PROBE_SHARE * (deadline - now)
+    return time.monotonic() + share_until("probe", deadline)
 
 
 @dataclass

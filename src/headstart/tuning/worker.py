@@ -20,7 +20,7 @@ from headstart.training.options.strategy import Phase
 from headstart.training.processes.company import Several
 from headstart.training.processes.placement import SharedPlacement
 from headstart.training.state.checkpoint import CheckpointFolder
-from headstart.tuning.budget import Clock
+from headstart.tuning.budget import Budget
 from headstart.tuning.frozen import share_prefix
 from headstart.tuning.hooks import (
     let_learn,
@@ -87,7 +87,7 @@ class Worker:
             module=module,
             spec=self.spec,
             texts=text_stock(
-                self.dataset, Clock(None), seed=recipe.seed, limits=message["text_limits"]
+                self.dataset, Budget(None), seed=recipe.seed, limits=message["text_limits"]
             ),
         )
         self._bench.recipe = recipe

@@ -10,7 +10,7 @@ from __future__ import annotations
 from headstart.tuning.baselines.baseline import Baseline, Items, Rival
 from headstart.tuning.baselines.boosting import BOOSTING_BASELINE
 from headstart.tuning.baselines.tfidf import TFIDF_BASELINE
-from headstart.tuning.budget import Clock
+from headstart.tuning.budget import Budget
 from headstart.tuning.setup import Bench
 from headstart.types import Dataset
 
@@ -34,17 +34,17 @@ def baselines_seconds(dataset: Dataset, bench: Bench) -> float:
     )
 
 
-def run_baselines(items: Items, bench: Bench, clock: Clock) -> list[Rival]:
+def run_baselines(items: Items, bench: Bench, budget: Budget) -> list[Rival]:
     """Train the baselines that apply, and return what they decide for the test items.
 
     Args:
         items: The data, and its splits prepared for ``bench``.
         bench: The fine-tuned model: its cells are what trees see; its start is no baseline of
             itself.
-        clock: A baseline that does not fit what is left is not run, and that is said.
+        budget: A baseline that does not fit what is left is not run, and that is said.
     """
     tried = (
-        baseline.run(items, bench, clock)
+        baseline.run(items, bench, budget)
         for baseline in BASELINES.values()
         if baseline.applies(items.dataset, bench)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from headstart.tuning.budget import Clock
+from headstart.tuning.budget import Budget
 from headstart.tuning.setup import Bench
 from headstart.types import Dataset, Inputs, Rows
 
@@ -35,9 +35,9 @@ class Baseline:
     Attributes:
         applies: Whether it says anything beside a fine-tuned model.
         seconds: About what it takes.
-        run: Its answers for the test items; None, and a note, where the clock leaves it no time.
+        run: Its answers for the test items; None, and a note, where the budget leaves it no time.
     """
 
     applies: Callable[[Dataset, Bench], bool]
     seconds: Callable[[Dataset, Bench], float]
-    run: Callable[[Items, Bench, Clock], Rival | None]
+    run: Callable[[Items, Bench, Budget], Rival | None]

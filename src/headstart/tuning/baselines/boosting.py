@@ -23,12 +23,11 @@ import numpy as np
 from headstart.events import emit
 from headstart.tasks import PlainProblem, find_task
 from headstart.tuning.baselines.baseline import Baseline, Items, Rival
-from headstart.tuning.budget import Clock, slowness
+from headstart.tuning.budget import Budget, slowness
 from headstart.tuning.setup import Bench
 from headstart.types import Dataset, Inputs, Rows, Schema
 
 BOOSTING = "gradient boosting"
-_SHARE = 0.25  # of what is left of a budget
 DEFAULT_TREES = 100  # scikit-learn's own number: fewer would be a weak baseline
 MOST_TREES = 500
 _TREES_A_STEP = 25
@@ -113,8 +112,8 @@ def _seconds(dataset: Dataset, bench: Bench) -> float:
     return 3.0 * slowness()
 
 
-def _run(items: Items, bench: Bench, clock: Clock) -> Rival | None:
-    seconds = None if clock.budget_seconds is None else _SHARE * max(0.0, clock.left)
+def _run(items: Items, bench: Bench, budget: Budget) -> Rival | None:
+    seconds = None if budget.limit_seconds is None else budget.may_take("boosting")
     schema = items.dataset.schema
     found = boost_trees(
         items.train, items.val, items.test, schema, seed=bench.recipe.seed, seconds=seconds

@@ -14,7 +14,7 @@ from headstart.starts import find_start
 from headstart.starts.texts.terms import writes_without_blanks
 from headstart.training.options.recipe import Wishes
 from headstart.tuning.baselines.baseline import Baseline, Items, Rival
-from headstart.tuning.budget import Clock, slowness
+from headstart.tuning.budget import Budget, slowness
 from headstart.tuning.setup import PROBE_SAMPLES, Bench, install, prepare_sample, probe, set_up
 from headstart.types import Dataset
 
@@ -42,8 +42,8 @@ def _seconds(dataset: Dataset, bench: Bench) -> float:
     return seconds * slowness()
 
 
-def _run(items: Items, bench: Bench, clock: Clock) -> Rival | None:
-    if clock.left < _seconds(items.dataset, bench) + 2.0:
+def _run(items: Items, bench: Bench, budget: Budget) -> Rival | None:
+    if budget.left < _seconds(items.dataset, bench) + 2.0:
         emit("note", text=f"The control ({TFIDF}) was left out: the budget is nearly spent.")
         return None
     return _fit(items, bench)

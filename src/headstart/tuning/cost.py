@@ -1,0 +1,87 @@
+"""What one forward pass of a model costs: measured once a start and input size, kept, used again.
+
+A run asks for it several times (to choose a size, to bound samples, to put time by for the end).
+Two measurements on a busy machine differ, and what is decided by them would not fit together.
+Nothing is read from a table of speeds. Left out: backward passes (a step counts as three passes),
+and what a pass costs on another device.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+import numpy as np
+
+from headstart.data import Pixels
+from headstart.tensors import evaluating, to_tensors
+from headstart.training.randomness import BOOTSTRAP, generator
+from headstart.tuning.budget import Budget
+from headstart.tuning.setup import Bench, prepare_sample
+from headstart.types import Dataset, ImageSpec, Inputs
+
+_LEAST_MEASURED, _MOST_MEASURED, _NUM_PASSES = 8, 64, 6
+_QUICK_SECONDS, _MEASURE_SECONDS = 0.02, 0.5
+
+
+def seconds_per_sample(bench: Bench, dataset: Dataset, budget: Budget) -> float:
+    """Return what one forward pass takes, in seconds a sample: as measured before, or now.
+
+    Args:
+        bench: The model. What it has learned does not change what a pass costs; adapters do.
+        dataset: As ``measure_pass`` takes it.
+        budget: Keeps what the run has measured.
+    """
+    key = (bench.model.encoder.start.address, bench.size, bench.recipe.strategy == "lora")
+    return budget.measured(key, partial(measure_pass, bench, dataset))
+
+
+def measure_pass(bench: Bench, dataset: Dataset, *, seed: int = 0) -> float:
+    """Measure one forward pass, in seconds a sample.
+
+    Images are noise of the decoded size; texts and rows are some of train's own. The best of
+    several passes counts, since whatever else runs on the machine only slows one down; a quick
+    network gets larger batches, or the cost of the call would count and not the samples'.
+
+    Args:
+        bench: The model.
+        dataset: Gives texts and rows.
+        seed: Seed of the noise, or of the choice.
+    """
+    model, some = bench.model, _some_inputs(bench, dataset, seed)
+    most = len(some)
+    best, num_samples, started = float("inf"), min(2, most), time.monotonic()
+    with evaluating(model):
+        for number in range(1 + _NUM_PASSES):
+            began = time.monotonic()
+            for places in _batches(some, num_samples):
+                features = model.features(*to_tensors(some.arrays(places), model.device))
+                float(features.sum())  # waits for the device
+            now = time.monotonic()
+            if number > 0:  # the first is a warm-up
+                best = min(best, (now - began) / num_samples)
+            is_quick = now - began < _QUICK_SECONDS and number > 0
+            num_samples = most if is_quick else min(most, max(num_samples, _LEAST_MEASURED))
+            if now - started > _MEASURE_SECONDS and number > 0:
+                break
+    return best
+
+
+def _batches(inputs: Inputs, num_samples: int) -> list[np.ndarray]:
+    """Return places of so many samples as a pass has them: those of like length together."""
+    if inputs.lengths is None:
+        return [np.arange(num_samples)]
+    spread = np.linspace(0, len(inputs) - 1, num_samples).astype(np.int64)
+    order = np.argsort(inputs.lengths, kind="stable")[spread]
+    return np.array_split(order, max(1, num_samples // _LEAST_MEASURED))
+
+
+def _some_inputs(bench: Bench, dataset: Dataset, seed: int) -> Inputs:
+    """Return a few samples to measure with."""
+    spec = bench.spec
+    if not isinstance(spec, ImageSpec):
+        return prepare_sample(dataset, "train", bench, _MOST_MEASURED, seed=seed)
+    shape = (_MOST_MEASURED, spec.decode_size, spec.decode_size, spec.decode_channels)
+    noise = generator(BOOTSTRAP, seed).integers(0, 256, size=shape, dtype=np.uint8)
+    nothing = np.zeros(_MOST_MEASURED, dtype=np.int64)
+    return Pixels(noise, nothing, nothing, [""] * _MOST_MEASURED)
