@@ -17,12 +17,13 @@ import importlib.util
 import io
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
 from headstart.errors import StartError, did_you_mean
 from headstart.types import ImageSpec, Start
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,8 @@ def read_pinned(path: Path, sha256: str) -> dict[str, Tensor]:
     Raises:
         StartError: If the file is missing or is another one.
     """
+    import torch
+
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -204,6 +207,8 @@ def load_imagenet_classifier(name: str) -> nn.Module:
         StartError: If the package is missing, or its file is not the pinned one.
     """
     import timm
+    import torch
+    from torch import nn
 
     with torch.random.fork_rng(devices=[]):
         network = timm.create_model(find_lite(name).architecture, pretrained=False)
