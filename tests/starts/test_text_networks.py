@@ -22,7 +22,7 @@ from headstart.starts.texts.configs import (
 from headstart.starts.texts.networks import (
     TextNetwork,
     build_transformers,
-    find_blocks,
+    largest_list,
     make_classifier,
 )
 
@@ -47,7 +47,7 @@ def test_encoder_keeps_the_contract(kind: str):
     layers = group_layers(network)
     names = [name for name, _ in network.named_parameters()]
     assert sorted(name for group in layers for name in group) == sorted(names)
-    prefix, blocks = find_blocks(network)
+    prefix, blocks = largest_list(network)
     assert len(layers) == len(blocks) + 1
     for place, group in enumerate(layers[1:]):
         inside = [name for name in group if name.startswith(f"{prefix}.")]

@@ -11,11 +11,11 @@ from torch import nn
 
 from headstart.errors import OptionError, StartError
 from headstart.recipes.processes import check_company
+from headstart.tensors import find_blocks
 from headstart.training.batches.order import Share
 from headstart.training.company import ALONE
 from headstart.training.options.recipe import check_options
 from headstart.training.processes import tensor_parallel
-from headstart.training.processes.blocks import find_blocks
 from headstart.training.state.average import learned_state
 from headstart.tuning.memory import learning_bytes
 
@@ -34,7 +34,8 @@ def network(name, **options):
     ],
 )
 def test_blocks_of_layers_are_found_within_stages_too(name, num, kind):
-    blocks = find_blocks(network(name))
+    whole = network(name)
+    blocks = [whole.get_submodule(found) for found in find_blocks(whole)]
     assert [type(block).__name__ for block in blocks] == [kind] * num
 
 
@@ -61,7 +62,8 @@ def test_all_run_as_many_passes_where_they_meet_within_each():
     ],
 )
 def test_what_has_no_plan_is_refused_naming_what_has(name, options, said):
-    blocks = find_blocks(network(name, **options))
+    whole = network(name, **options)
+    blocks = [whole.get_submodule(found) for found in find_blocks(whole)]
     with pytest.raises(StartError, match=said):
         tensor_parallel._plan(blocks[0], 2)
 

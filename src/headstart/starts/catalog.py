@@ -79,7 +79,7 @@ def find_start(address: str) -> Start:
 
 def find_provider(address: Address) -> Provider | None:
     """Return the provider that owns an address, None where none does."""
-    named = [p for p in PROVIDERS.values() if address.text.startswith(p.prefixes or ("\0",))]
+    named = [p for p in PROVIDERS.values() if address.text.startswith(p.prefixes)]
     others = [p for p in PROVIDERS.values() if p not in named]
     return next((p for p in [*named, *others] if p.owns(address)), None)
 

@@ -76,7 +76,7 @@ class TextNetwork(nn.Module):
 
     def layer_groups(self) -> list[list[str]]:
         """Return parameter names by depth: embeddings, each block, what follows with the last."""
-        prefix, blocks = find_blocks(self)
+        prefix, blocks = largest_list(self)
         names = [name for name, _ in self.named_parameters()]
         groups: list[list[str]] = [[] for _ in range(len(blocks) + 1)]
         container = prefix.rpartition(".")[0]
@@ -119,7 +119,7 @@ class TextNetwork(nn.Module):
         return limit
 
 
-def find_blocks(network: nn.Module) -> tuple[str, nn.ModuleList]:
+def largest_list(network: nn.Module) -> tuple[str, nn.ModuleList]:
     """Return the name of the list of transformer blocks, and the list.
 
     It is the list that holds the most parameters, the outermost of equals.

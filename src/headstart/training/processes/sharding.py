@@ -20,7 +20,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 
 from headstart.errors import StartError, first_line
-from headstart.training.processes.blocks import find_blocks
+from headstart.tensors import find_blocks
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def split_network(
     mesh = host_mesh = init_device_mesh(device.type, shape, mesh_dim_names=names)
     if device.type != "cpu":
         host_mesh = init_device_mesh("cpu", shape, mesh_dim_names=names)
-    blocks = find_blocks(module)
+    blocks = [module.get_submodule(name) for name in find_blocks(module)]
     if plan.num_tensor > 1:
         from headstart.training.processes.tensor_parallel import parallelize
 
