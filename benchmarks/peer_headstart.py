@@ -16,7 +16,6 @@ from milestones import import_everything, stopwatch
 from peer_task import Settings, answer
 
 import headstart as hs
-from headstart.data import decode
 from headstart.starts import BuildRequest, build_encoder, find_start
 from headstart.types import Dataset
 
@@ -33,8 +32,8 @@ def decode_seconds(dataset: Dataset, settings: Settings) -> float:
         ),
     )
     began = time.perf_counter()
-    decode(dataset, "train", encoder.spec)
-    decode(dataset, "val", encoder.spec)
+    encoder.preprocess.prepare(dataset, "train")
+    encoder.preprocess.prepare(dataset, "val")
     return time.perf_counter() - began
 
 

@@ -24,7 +24,6 @@ from peer_task import MEAN, STD, VIT, Settings, answer
 from torch import nn
 
 import headstart as hs
-from headstart.data import decode
 from headstart.events import listen
 from headstart.recipes.run import Run
 from headstart.starts import BuildRequest, Encoder, build_encoder, find_start, wrap_module
@@ -210,8 +209,8 @@ def run(settings: Settings, trials: Sequence[Trial], *, is_cached: bool) -> dict
     dataset = hs.load(settings.folder)
     encoder = build(settings, dataset)
     began = time.perf_counter()
-    decode(dataset, "train", encoder.spec)
-    decode(dataset, "val", encoder.spec)
+    encoder.preprocess.prepare(dataset, "train")
+    encoder.preprocess.prepare(dataset, "val")
     decoding = time.perf_counter() - began
     views = settings.num_views if is_cached else 0
     results = [_once(dataset, settings, trial, views) for trial in trials]

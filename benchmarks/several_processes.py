@@ -78,7 +78,7 @@ def make(address: str, size: int, batch_size: int) -> tuple[Bench, Inputs]:
         seed=0,
     )
     draws = np.random.default_rng(0)
-    shape = (16 * batch_size, size, size, bench.model.encoder.spec.decode_channels)
+    shape = (16 * batch_size, size, size, bench.model.encoder.preprocess.spec.decode_channels)
     targets = draws.integers(0, 10, shape[0])
     images = draws.integers(0, 256, shape, dtype=np.uint8)
     return bench, Pixels(images, targets, np.arange(shape[0]), [""] * shape[0])

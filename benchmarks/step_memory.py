@@ -63,7 +63,7 @@ def make(address: str, strategy: str, size: int, batch_size: int) -> tuple[Bench
         train, val = (prepare_sample(data, part, bench, most, seed=0) for part, most in SPLITS)
         return bench, train, val
     bench = set_up(load("digits-8x8"), start, name, wishes, size=size, device=cpu, seed=0)
-    shape = (num + 8, size, size, bench.spec.decode_channels)
+    shape = (num + 8, size, size, bench.preprocess.spec.decode_channels)
     pixels = draws.integers(0, 256, shape, dtype=np.uint8)
     targets, ids = draws.integers(0, 10, len(pixels)), np.arange(len(pixels))
     parts = (slice(0, num), slice(num, None))

@@ -54,7 +54,7 @@ def make(address: str, size: int, batch_size: int, num_workers: int) -> tuple[Be
     bench = set_up(
         data, find_start(address), "full", wishes, size=size, device=torch.device("cpu"), seed=0
     )
-    spec = bench.model.encoder.spec
+    spec = bench.model.encoder.preprocess.spec
     draws = np.random.default_rng(0)
     shape = (16 * batch_size, size, size, spec.decode_channels)
     targets = draws.integers(0, 10, len_ := shape[0])

@@ -9,6 +9,7 @@ from decimal import Decimal
 import numpy as np
 
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+MOSTLY = 0.9  # share of the cells of a column that says what it holds
 INFINITE = ("inf", "infinity", "+inf", "-inf", "+infinity", "-infinity")
 
 

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
 from headstart.data import feature_names, fit_table_spec, load, prepare
-from headstart.data.columnfit import to_cells
+from headstart.preprocessing.columns import to_cells
 from headstart.errors import DataError
 from headstart.types import Column, TableSpec
 

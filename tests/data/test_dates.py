@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 
 from headstart.data import fit_table_spec, load, prepare, prepare_values
-from headstart.data.dates import find_format, read_date
+from headstart.preprocessing.dates import find_format, read_date
 from headstart.data.options import ReadOptions
 from headstart.errors import DataError, OptionError
-from headstart.starts.specs import spec_from_json, spec_to_json
+from headstart.preprocessing.json_records import spec_from_json, spec_to_json
 
 NUM_ROWS = 60
 DAYS = pd.date_range("2024-01-03", periods=NUM_ROWS, freq="5D")  # all different, beyond the 12th

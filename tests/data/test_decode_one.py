@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from headstart.data import UnreadableImage, decode_one
-from headstart.data.images import PILLOW_ERRORS, read_header
+from headstart.preprocessing.images import PILLOW_ERRORS, read_header
 
 RNG = np.random.default_rng(0)
 COLOURS = RNG.integers(0, 256, (16, 16, 3), np.uint8)

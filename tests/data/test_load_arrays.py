@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from headstart.data import decode, load
-from headstart.data.sources.arrays import image_array
+from headstart.preprocessing.arrays import image_array
 from headstart.errors import DataError
 
 RNG = np.random.default_rng(0)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from headstart.data import load
-from headstart.data.rows import TableSamples
+from headstart.preprocessing.rows import TableSamples
 from headstart.errors import DataError, OptionError
 
 RNG = np.random.default_rng(0)

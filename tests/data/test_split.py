@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from headstart.data.records import Records
-from headstart.data.sources.samples import ArraySamples
+from headstart.preprocessing.samples import ArraySamples
 from headstart.data.split import assign_splits, describe_splits, group_pick, stratified_pick
 from headstart.errors import DataError
 

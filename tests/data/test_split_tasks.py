@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from headstart.data.records import Records
-from headstart.data.rows import TextSamples
+from headstart.preprocessing.rows import TextSamples
 from headstart.data.split import assign_splits, describe_splits
 from headstart.errors import DataError
 from headstart.tasks import MULTI_LABEL, REGRESSION

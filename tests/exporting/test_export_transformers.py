@@ -24,7 +24,8 @@ from headstart.starts.architecture import write_architecture
 from headstart.starts.texts.catalog import MINILM_IMPORT
 from headstart.starts.texts.configs import clean_config
 from headstart.starts.texts.networks import TextNetwork, build_transformers
-from headstart.starts.texts.tokens import TextTokenizer, train_tokenizer
+from headstart.preprocessing.tokens import TextTokenizer
+from headstart.preprocessing.vocabulary import train_tokenizer
 from headstart.types import Schema, TextSpec
 
 transformers = pytest.importorskip("transformers")

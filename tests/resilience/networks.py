@@ -55,7 +55,7 @@ def save_bert(folder):
     """Write a small BERT without dropout as transformers does; its folder is a start."""
     from transformers import BertConfig, BertForMaskedLM
 
-    from headstart.starts.texts.tokens import train_tokenizer
+    from headstart.preprocessing.vocabulary import train_tokenizer
 
     tokenizer = train_tokenizer(list(reviews()[0]), "bert", vocab_size=200)
     torch.manual_seed(0)

@@ -65,7 +65,7 @@ def save_text(tmp_path: Path) -> SaveText:
 
     def save(kind: str, *, folder: str = "encoder", auto: str = "AutoModel") -> Path:
         transformers = pytest.importorskip("transformers")
-        from headstart.starts.texts.tokens import train_tokenizer
+        from headstart.preprocessing.vocabulary import train_tokenizer
 
         tokenizer = train_tokenizer(TEXTS, kind, vocab_size=200)
         record = tiny_record(kind, tokenizer.vocab_size)

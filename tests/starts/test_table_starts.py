@@ -11,7 +11,7 @@ import torch
 from sklearn.linear_model import LinearRegression
 from torch import Tensor, nn
 
-from headstart.data.columnfit import feature_names
+from headstart.preprocessing.columns import feature_names
 from headstart.errors import StartError
 from headstart.starts import BuildRequest, build_encoder, list_starts, rebuild_encoder
 from headstart.starts.tables.builders import (

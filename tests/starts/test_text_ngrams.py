@@ -9,8 +9,8 @@ import pytest
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
 from headstart.starts.texts import ngrams as text_ngrams
-from headstart.starts.texts.ngrams import count_ngrams, ngram_matrix
-from headstart.starts.texts.terms import fit_vectorizer
+from headstart.preprocessing.ngrams import count_ngrams, ngram_matrix
+from headstart.preprocessing.terms import fit_vectorizer
 
 STRANGE = [
     "", "a", "好", "ab",

@@ -14,7 +14,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from headstart.errors import StartError
 from headstart.starts import BuildRequest, build_encoder, find_start, rebuild_encoder
-from headstart.starts.texts.terms import FILE_NAME, fit_vectorizer, writes_without_blanks
+from headstart.preprocessing.terms import FILE_NAME, fit_vectorizer, writes_without_blanks
 from headstart.types import TextSpec
 
 TEXTS = [f"word{i % 37} and word{i % 11} in text number {i}" for i in range(400)]

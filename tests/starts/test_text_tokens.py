@@ -11,15 +11,14 @@ import pytest
 from headstart.errors import StartError
 from headstart.starts.texts import tokens as text_tokens
 from headstart.starts.texts.catalog import MINILM_IMPORT, pip_folder
-from headstart.starts.texts.tokens import (
+from headstart.preprocessing.tokens import (
     CONFIG_NAME,
     NO_LIMIT,
     TOKENIZER_NAME,
     TextTokenizer,
-    load_tokenizer,
     read_tokenizer,
-    train_tokenizer,
 )
+from headstart.preprocessing.vocabulary import load_tokenizer, train_tokenizer
 
 pytest.importorskip("tokenizers")
 

@@ -18,7 +18,7 @@ from torch import nn
 import headstart as hs
 from headstart.data import load
 from headstart.data.records import Records
-from headstart.data.rows import TextSamples
+from headstart.preprocessing.rows import TextSamples
 from headstart.data.split import assign_splits
 from headstart.errors import OptionError
 from headstart.evaluation.class_scores import FIGURES as CLASS_FIGURES

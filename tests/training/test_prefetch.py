@@ -14,7 +14,7 @@ import torch
 from tiny_training import PixelInputs, Training, blob_images, short_recipe
 from torch import nn
 
-from headstart.data.inputs import Cells, Tokens
+from headstart.preprocessing.inputs import Cells, Tokens
 from headstart.events import listen
 from headstart.training.batches import prefetch, sample_feed
 from headstart.training.batches.cached_feed import CachedFeed

@@ -14,7 +14,7 @@ from headstart.errors import Interrupted, StartError
 from headstart.events import listen
 from headstart.starts import BuildRequest, build_encoder, find_start
 from headstart.starts.texts import builders, terms, tokens
-from headstart.starts.texts.terms import TermVectorizer, fit_vectorizer
+from headstart.preprocessing.terms import TermVectorizer, fit_vectorizer
 from headstart.tuning.budget import Budget
 from headstart.tuning.texts import TextStock
 

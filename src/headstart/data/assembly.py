@@ -6,7 +6,6 @@ columns of a table are surveyed once it is known which rows are train's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,13 +18,14 @@ from headstart.data.fingerprint import (
     inspect_texts,
     sample_ids,
 )
-from headstart.data.images import decode_one
 from headstart.data.records import NOUNS, SPLIT_CODES, Records
-from headstart.data.rows import TableSamples, TextSamples
-from headstart.data.sources.samples import ArraySamples, UnreadableImage, take
 from headstart.data.split import assign_splits, describe_splits, only_test
 from headstart.data.survey import survey
 from headstart.errors import DataError
+from headstart.preprocessing.bad_samples import check_bad_share, first_few
+from headstart.preprocessing.images import decode_one
+from headstart.preprocessing.rows import TableSamples, TextSamples
+from headstart.preprocessing.samples import ArraySamples, UnreadableImage, take
 from headstart.tasks import CLASSIFICATION
 from headstart.types import BadSample, Dataset, ImageSpec, Samples, Schema, Split
 
@@ -70,7 +70,7 @@ def assemble(
         notes += describe_splits(records, splits)
     if bad:
         total = len(bad) + len(splits)
-        notes.append(f"{len(bad)} of {total} {several} left out: {_first_few(bad)}.")
+        notes.append(f"{len(bad)} of {total} {several} left out: {first_few(bad)}.")
     is_first_kind = (records.modality, records.task) == ("image", CLASSIFICATION.name)
     names = [records.samples.name(i) for i in range(len(splits))]
     ids = sample_ids(inspection.digests, names)
@@ -87,9 +87,7 @@ def assemble(
 
     return Dataset(
         name=records.name,
-        schema=Schema(
-            records.modality, records.task, records.classes, records.label, records.input_column
-        ),
+        schema=Schema(records.modality, records.task, records.classes, records.label),
         train=part(SPLIT_CODES["train"]),
         val=part(SPLIT_CODES["val"]),
         test=part(SPLIT_CODES["test"]),
@@ -104,6 +102,7 @@ def assemble(
         split_origin=origin,
         bad_samples=tuple(bad),
         notes=tuple(notes),
+        input_column=records.input_column,
         image_size=_median_size(inspection.sizes) if is_image else None,
         image_channels=_num_channels(samples) if is_image else None,
         column_kinds=kinds,
@@ -119,38 +118,6 @@ def _inspect(records: Records) -> Inspection:
     if isinstance(records.samples, TableSamples):
         return inspect_rows(records.samples, task)
     return inspect(records.samples, task)
-
-
-def check_bad_share(
-    name: str,
-    bad: Sequence[BadSample],
-    num_total: int,
-    max_bad_fraction: float,
-    noun: str = "images",
-) -> None:
-    """Stop when more samples are unusable than the user allows.
-
-    Args:
-        name: Of the data set.
-        bad: The unusable samples.
-        num_total: All samples, usable or not.
-        max_bad_fraction: The limit, a share.
-        noun: What several samples are called.
-
-    Raises:
-        DataError: The limit is exceeded.
-    """
-    if len(bad) > max_bad_fraction * num_total:
-        raise DataError(
-            f"{len(bad)} of {num_total} {noun} of {name} ({len(bad) / num_total:.1%}) cannot be "
-            f"used, more than the limit of {max_bad_fraction:.4g}: {_first_few(bad)}. Repair or "
-            "remove them, or allow more with --max-bad-fraction."
-        )
-
-
-def _first_few(bad: Sequence[BadSample]) -> str:
-    shown = "; ".join(f"{sample.name}: {sample.reason}" for sample in bad[:3])
-    return shown + (f"; and {len(bad) - 3} more" if len(bad) > 3 else "")
 
 
 def _leave_out_bad(

@@ -17,24 +17,26 @@ Left out: times of day alone, durations, lists, thousands separators.
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from headstart.cells import as_number
-from headstart.data.dates import example, find_format, look_like_dates, read_date
+from headstart.cells import MOSTLY, as_number
 from headstart.data.options import ReadOptions
-from headstart.data.targets import MANY_VALUES, MOSTLY
+from headstart.data.targets import MANY_VALUES
 from headstart.errors import DataError
+from headstart.preprocessing.canonical import (
+    FALSE_WORDS,
+    TRUE_WORDS,
+    UNKNOWN,
+    Place,
+    canonical,
+    category,
+    is_empty,
+    is_unknown,
+)
+from headstart.preprocessing.dates import find_format, look_like_dates
 from headstart.types import ColumnKind, DateFormat
-
-TRUE_WORDS, FALSE_WORDS = ("true", "yes", "y", "t"), ("false", "no", "n", "f")
-UNKNOWN = "?"
-Place = Callable[[int], str]
 
 
 @dataclass(frozen=True)
@@ -97,47 +99,6 @@ def recognise(parts: Sequence[Any], options: ReadOptions, place: Place) -> Recog
     return Recognised(pa.table(columns), kinds, formats, notes)
 
 
-def canonical(
-    values: Any, kind: ColumnKind, name: str, place: Place, date_format: DateFormat = ""
-) -> Any:
-    """Return a column in the canonical form of its kind, as a pyarrow array.
-
-    Args:
-        values: A pyarrow array or chunked array of any type.
-        kind: What it holds.
-        name: Its header, for messages.
-        place: Says where a row stands.
-        date_format: How days are written in it.
-
-    Raises:
-        DataError: A cell does not fit, or is infinite.
-    """
-    import pyarrow as pa
-
-    if kind == "categorical":
-        return pa.array([_category(value) for value in values.to_pylist()], pa.string())
-    if kind == "numeric":
-        return _numbers(values, name, place)
-    if kind == "date" and (pa.types.is_timestamp(values.type) or pa.types.is_date(values.type)):
-        return values.cast(pa.timestamp("us"), safe=False)  # a zone is turned into UTC
-    is_boolean = kind == "boolean"
-    expected = "true or false" if is_boolean else f"a date such as {example(date_format)}"
-    remedy = "" if is_boolean else ", or name the column with --categorical when training"
-    cells: list[object] = []
-    for i, value in enumerate(values.to_pylist()):
-        if _is_empty(value) or (kind == "date" and _is_unknown(value)):
-            cells.append(None)
-            continue
-        cell = _as_boolean(value) if is_boolean else read_date(value, date_format)
-        if cell is None:
-            raise DataError(
-                f"Column '{name}' holds '{value}' in {place(i)}; expected {expected}, or an empty "
-                f"cell. Correct it{remedy}."
-            )
-        cells.append(cell)
-    return pa.array(cells, pa.bool_() if is_boolean else pa.timestamp("us"))
-
-
 def _join(columns: Sequence[Any]) -> Any:
     """Return columns of several tables as one; as text where their types differ."""
     import pyarrow as pa
@@ -198,15 +159,13 @@ def _find_dates(
     import pyarrow.compute as pc
 
     different = values if pa.types.is_nested(values.type) else pc.unique(values)
-    found = [word for word in map(_category, different.to_pylist()) if word is not None]
-    words = [word for word in found if not _is_unknown(word)]
+    found = [word for word in map(category, different.to_pylist()) if word is not None]
+    words = [word for word in found if not is_unknown(word)]
     if found and not words:
         return ("", None) if is_said else (None, None)
 
     def where(word: str) -> str:
-        return place(
-            next(i for i, cell in enumerate(values.to_pylist()) if _category(cell) == word)
-        )
+        return place(next(i for i, cell in enumerate(values.to_pylist()) if category(cell) == word))
 
     return find_format(list(dict.fromkeys(words)), name, where, is_said=is_said)
 
@@ -236,7 +195,7 @@ def _kind_of_words(values: Any, name: str, place: Place) -> _Found:
     import pyarrow.compute as pc
 
     counted = [(pair["values"], pair["counts"]) for pair in pc.value_counts(values).to_pylist()]
-    counts = {str(word): count for word, count in counted if not _is_empty(word)}
+    counts = {str(word): count for word, count in counted if not is_empty(word)}
     if not counts:
         return _Found("categorical")
     words = {word.strip() for word in counts}
@@ -244,7 +203,7 @@ def _kind_of_words(values: Any, name: str, place: Place) -> _Found:
     if lower <= {*TRUE_WORDS, *FALSE_WORDS} and len(lower) == 2:
         return _Found("boolean")
     numbers = {word for word in counts if as_number(word) is not None}
-    strange = [word for word in counts if word not in numbers and not _is_unknown(word)]
+    strange = [word for word in counts if word not in numbers and not is_unknown(word)]
     if numbers and not strange:
         return _Found("numeric")
     date_format, doubt = _find_dates(values, name, place, is_said=False)
@@ -267,90 +226,3 @@ def _kind_of_words(values: Any, name: str, place: Place) -> _Found:
         f"Column '{name}' holds {len(numbers)} different numbers and words such as "
         f"'{strange[0]}' ({place(first)}): read as categories.",
     )
-
-
-def _is_empty(value: object) -> bool:
-    if isinstance(value, float):
-        return math.isnan(value)
-    return value is None or (isinstance(value, str) and not value.strip())
-
-
-def _is_unknown(value: object) -> bool:
-    return isinstance(value, str) and value.strip() == UNKNOWN
-
-
-def _category(value: object) -> str | None:
-    """Return a cell as the name of a category; ``1.0`` and ``1`` are the same."""
-    if _is_empty(value):
-        return None
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        return str(int(value))
-    return str(value).strip()
-
-
-def _numbers(values: Any, name: str, place: Place) -> Any:
-    """Return a float64 array, null where a cell is empty."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    t = pa.types
-    if t.is_integer(values.type) or t.is_floating(values.type) or t.is_boolean(values.type):
-        if t.is_boolean(values.type):
-            values = values.cast(pa.uint8())
-        # Not cast(float64) checked: whole numbers beyond 2^53 are rounded, as everywhere.
-        numbers = pc.cast(values, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    elif (fast := _cast_words(values)) is not None:
-        numbers = fast
-    else:
-        cells = values.to_pylist()
-        numbers = np.empty(len(cells), np.float64)
-        for i, value in enumerate(cells):
-            number = math.nan if _is_unknown(value) else _as_any_number(value)
-            if number is None:
-                raise DataError(
-                    f"Column '{name}' holds '{value}' in {place(i)}; expected a number or an empty "
-                    "cell. Correct it, or name the column with --categorical when training."
-                )
-            numbers[i] = number
-    infinite = np.flatnonzero(np.isinf(numbers))
-    if len(infinite):
-        more = f" and {len(infinite) - 1:,} more rows" if len(infinite) > 1 else ""
-        raise DataError(
-            f"Column '{name}' holds {numbers[infinite[0]]} in {place(int(infinite[0]))}{more}; "
-            "expected finite numbers. Correct it, or leave the cell empty where it is not known."
-        )
-    return pa.array(numbers, pa.float64(), from_pandas=True)
-
-
-def _cast_words(values: Any) -> np.ndarray | None:
-    """Return numbers written as text, by pyarrow; None where a cell is not plainly one."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
-        return None
-    try:
-        numbers = pc.cast(pc.utf8_trim_whitespace(values), pa.float64())
-    except pa.ArrowInvalid:
-        return None
-    return np.asarray(numbers.to_numpy(zero_copy_only=False), np.float64)
-
-
-def _as_any_number(value: object) -> float | None:
-    """Return the number in a cell of a column known to be numeric: leading zeros are fine."""
-    if isinstance(value, bool):
-        return float(value)
-    if isinstance(value, str):
-        value = re.sub(r"^([-+]?)0+(?=\d)", r"\1", value.strip())
-    return as_number(value)
-
-
-def _as_boolean(value: object) -> bool | None:
-    if isinstance(value, (bool, np.bool_)):
-        return bool(value)
-    if isinstance(value, (int, float)) and value in (0, 1):
-        return bool(value)
-    word = str(value).strip().lower()
-    if word in (*TRUE_WORDS, "1", "1.0"):
-        return True
-    return False if word in (*FALSE_WORDS, "0", "0.0") else None

@@ -23,13 +23,14 @@ from headstart.data.options import (
 )
 from headstart.data.records import Records
 from headstart.data.sources.arrays import read_pair
-from headstart.data.sources.columns import FrameTable, memory_table
+from headstart.data.sources.columns import FrameTable, source_table
 from headstart.data.sources.folder import TABLE_SUFFIXES, read_folder
 from headstart.data.sources.hub import PREFIXES, read_hub
 from headstart.data.sources.named import EMBEDDED, NAMED, read_named, unknown_source
 from headstart.data.sources.tables import find_split_files, read_table_files, read_tables
 from headstart.errors import DataError, OptionError
-from headstart.types import Dataset, Schema, TableSpec
+from headstart.preprocessing import Preprocess
+from headstart.types import Dataset, Schema
 
 
 def load(
@@ -51,7 +52,7 @@ def load(
     test_fraction: float = 0.2,
     max_bad_fraction: float = 0.01,
     seed: int = 0,
-    columns: TableSpec | None = None,
+    preprocess: Preprocess | None = None,
     schema: Schema | None = None,
 ) -> Dataset:
     """Load labelled images, texts or table rows and split them into train, val and test.
@@ -84,14 +85,15 @@ def load(
         test_fraction: Share that becomes test when the data brings none, between 0 and 1.
         max_bad_fraction: Share of unusable samples above which loading stops, 0 to 1.
         seed: Seed of the split.
-        columns: Columns that a model was trained on (``run.model.encoder.spec``): rows are read as
-            it was trained, whatever these rows alone would make of them.
-        schema: What a model was trained to tell, and from what (``run.model.schema``), to evaluate
-            it: its task is taken, and its columns of labels and inputs where there are some of
-            these names; all samples are test, unless the data brings a test or val split.
+        preprocess: How a model reads samples (``run.model.encoder.preprocess``): the columns that
+            it was trained on are read as they were then, whatever these rows alone would make of
+            them.
+        schema: What a model was trained to tell (``run.model.schema``), to evaluate it: its task is
+            taken, and its column of labels where there is one of this name; all samples are test,
+            unless the data brings a test or val split.
 
     Returns:
-        The data set; ``prepare`` turns its samples into arrays later.
+        The data set; a ``Preprocess`` turns its samples into arrays later.
 
     Raises:
         DataError: The source does not exist, cannot be read, or cannot be learned from.
@@ -116,7 +118,7 @@ def load(
         drop=names_of(drop),
         header=names_of(header) or None,
         encoding=encoding,
-        columns=columns.columns if columns else (),
+        preprocess=preprocess,
         schema=schema,
     )
     _check_options(options, val_fraction, test_fraction, max_bad_fraction, seed)
@@ -188,7 +190,7 @@ def _read(source: Any, options: ReadOptions) -> tuple[Records, str | None]:
         "data in memory is no file",
         *("label", "image_column", "text", "group", "separator", *COLUMN_OPTIONS),
     )
-    table = memory_table(source)
+    table = source_table(source)
     if table is None:
         raise DataError(
             f"Data of type {type(source).__name__} cannot be read; expected a path, a name such as "

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from headstart.errors import OptionError, did_you_mean, quoted
+from headstart.preprocessing import Preprocess, TablePreprocess
 from headstart.tasks import MULTI_LABEL, TASKS, find_task
 from headstart.types import Column, Schema, TaskName
 
@@ -45,9 +46,10 @@ class ReadOptions:
         drop: Columns that are not used.
         header: Column names of a file without a header row.
         encoding: How a file's bytes stand for characters.
-        columns: The inputs of a model: read as it was trained, the others are not used.
-        schema: What a model was trained to tell, and from what: its task, and its columns where
-            there are some of these names.
+        preprocess: How a model reads samples: its columns are read as it was trained, the others
+            are not used.
+        schema: What a model was trained to tell: its task, and its column of labels where there is
+            one of this name.
     """
 
     label: str | None = None
@@ -62,8 +64,14 @@ class ReadOptions:
     drop: tuple[str, ...] = ()
     header: tuple[str, ...] | None = None
     encoding: str | None = None
-    columns: tuple[Column, ...] = ()
+    preprocess: Preprocess | None = None
     schema: Schema | None = None
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of a table that a model reads; none where there is no model of a table."""
+        read = self.preprocess
+        return read.spec.columns if isinstance(read, TablePreprocess) else ()
 
     @property
     def known_task(self) -> TaskName | None:

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from headstart.cells import as_number, is_missing
-from headstart.data.dates import is_like_a_date
 from headstart.data.options import ReadOptions
 from headstart.data.sources.columns import Table
 from headstart.data.sources.folder import IMAGE_SUFFIXES
 from headstart.errors import DataError, did_you_mean, quoted
+from headstart.preprocessing.dates import is_like_a_date
 from headstart.types import Modality
 
 SPLIT_COLUMN = "split"
@@ -69,8 +69,9 @@ def find_roles(table: Table, target: str, options: ReadOptions) -> Roles:
         return _texts(options.text, free, is_found=False)
     if options.kept_columns:
         return Roles("table")
-    if options.schema and options.schema.input_column in free:
-        return Roles(options.schema.modality, options.schema.input_column)
+    trained = options.preprocess
+    if trained and len(trained.columns) == 1 and trained.columns[0] in free:
+        return Roles(trained.modality, trained.columns[0])
     heads = {column: table.head(column) for column in free}
     images = [column for column in free if _looks_like_images(heads[column])]
     if len(images) == 1:

@@ -23,11 +23,11 @@ from typing import Any
 
 import numpy as np
 
-from headstart.data.dates import look_like_dates
 from headstart.data.records import Records
 from headstart.data.roles import no_inputs
-from headstart.data.rows import TableSamples
 from headstart.errors import quoted
+from headstart.preprocessing.dates import look_like_dates
+from headstart.preprocessing.rows import TableSamples
 from headstart.types import ColumnKind
 
 ID_NAME = re.compile(

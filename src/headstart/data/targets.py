@@ -20,7 +20,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from headstart.cells import as_number
+from headstart.cells import MOSTLY, as_number
 from headstart.data.options import ReadOptions
 from headstart.errors import DataError
 from headstart.tasks import (
@@ -37,7 +37,6 @@ from headstart.types import Modality
 
 MANY_VALUES, MANY_SHARE = 20, 0.05
 FEW_VALUES = 5
-MOSTLY = 0.9
 
 
 def read_targets(

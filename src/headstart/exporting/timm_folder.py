@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from headstart.errors import ExportError, StartError
 from headstart.exporting.folder import building, check_same, refuse_occupied, unreadable
 from headstart.model import Model
+from headstart.preprocessing import ImagePreprocess
 from headstart.starts.lora import merge_lora
 from headstart.starts.rebuild import read_architecture
 from headstart.tensors import evaluating
@@ -76,8 +77,8 @@ def export_timm(model: Model, folder: str | Path) -> Path:
 def _require_timm(model: Model) -> tuple[_Recipe, ImageSpec]:
     """Return how timm builds a model's network, or say why it cannot."""
     encoder = model.encoder
-    address, spec = encoder.start.address, encoder.spec
-    if not isinstance(spec, ImageSpec):
+    address, preprocess = encoder.start.address, encoder.preprocess
+    if not isinstance(preprocess, ImagePreprocess):
         raise ExportError(
             f"The model from '{address}' reads {encoder.start.modality}. Expected an image model "
             f"for timm. Text models can be exported for transformers."
@@ -98,7 +99,7 @@ def _require_timm(model: Model) -> tuple[_Recipe, ImageSpec]:
             f"The model from '{address}' is a {model.task.name}, which timm's folders cannot say. "
             f"Expected classes. Serve the run folder with headstart."
         )
-    return recipe, spec
+    return recipe, preprocess.spec
 
 
 def _recipe(builder: str, options: Mapping[str, Any]) -> _Recipe | None:

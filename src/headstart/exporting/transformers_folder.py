@@ -25,10 +25,11 @@ from headstart.errors import ExportError
 from headstart.exporting.folder import building, check_same, refuse_occupied, unreadable
 from headstart.extras import quiet_transformers, require_text_extra
 from headstart.model import Model
+from headstart.preprocessing import TermPreprocess, TokenPreprocess
+from headstart.preprocessing.tokens import CONFIG_NAME, TextTokenizer
 from headstart.starts.lora import merge_lora
 from headstart.starts.texts.configs import classifier_name
 from headstart.starts.texts.networks import TextNetwork, make_classifier
-from headstart.starts.texts.tokens import CONFIG_NAME, TextTokenizer
 from headstart.tensors import evaluating
 
 if TYPE_CHECKING:
@@ -81,13 +82,13 @@ def export_transformers(
 def _require_native(model: Model) -> tuple[TextNetwork, TextTokenizer]:
     """Return the parts of a model that can be exported, or say why it cannot."""
     encoder = model.encoder
-    address, network, tokenizer = encoder.start.address, encoder.network, encoder.tokenizer
+    address, network, preprocess = encoder.start.address, encoder.network, encoder.preprocess
     if encoder.start.modality != "text":
         raise ExportError(
             f"The model from '{address}' reads {encoder.start.modality}. Expected a text model for "
             f"transformers. Image models from timm can be exported for timm."
         )
-    if encoder.vectorizer is not None:
+    if isinstance(preprocess, TermPreprocess):
         raise ExportError(
             f"The model from '{address}' is TF-IDF with a linear layer, which transformers has no "
             f"class for. Expected a transformers encoder. Serve the run folder with headstart, or "
@@ -98,7 +99,7 @@ def _require_native(model: Model) -> tuple[TextNetwork, TextTokenizer]:
             f"The model from '{address}' is a {model.task.name}, which transformers' sequence "
             f"classifiers cannot say. Serve the run folder with headstart."
         )
-    if not isinstance(network, TextNetwork) or not isinstance(tokenizer, TextTokenizer):
+    if not isinstance(network, TextNetwork) or not isinstance(preprocess, TokenPreprocess):
         raise ExportError(
             f"The model from '{address}' has no transformers encoder. Expected one that headstart "
             f"built. Serve the run folder with headstart."
@@ -110,7 +111,7 @@ def _require_native(model: Model) -> tuple[TextNetwork, TextTokenizer]:
             f"would differ. Expected a model trained with another strategy. Fine-tune again with "
             f"--strategy lora, last-n, lp-ft or full, or serve the run folder with headstart."
         )
-    return network, tokenizer
+    return network, preprocess.tokenizer
 
 
 def _assemble(model: Model, network: TextNetwork) -> PreTrainedModel:
@@ -153,9 +154,9 @@ def _head_in_target_units(model: Model) -> tuple[Tensor, Tensor]:
 
 
 def _max_length(model: Model) -> int:
-    tokenizer = model.encoder.tokenizer
-    assert isinstance(tokenizer, TextTokenizer)
-    return tokenizer.max_length
+    preprocess = model.encoder.preprocess
+    assert isinstance(preprocess, TokenPreprocess)
+    return preprocess.max_length
 
 
 def _tokenizer_files(tokenizer: TextTokenizer) -> dict[str, bytes]:

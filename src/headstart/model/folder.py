@@ -26,7 +26,7 @@ from headstart.starts import rebuild_encoder
 from headstart.tasks import find_task
 from headstart.types import Schema
 
-_FORMAT = 2
+_FORMAT = 3
 # What reading a record may raise that is not as it was written; an unknown task is an option's.
 _DAMAGE = (
     ValueError,
@@ -42,7 +42,7 @@ _DAMAGE = (
 def write_model(
     model: Model, write: Callable[[str, bytes], None], about: Mapping[str, object]
 ) -> None:
-    """Write ``model.safetensors``, the encoder's own files, and then ``model.json``.
+    """Write ``model.safetensors``, the files of the preprocessing, and then ``model.json``.
 
     Args:
         model: What is written.
@@ -52,13 +52,12 @@ def write_model(
     # clones: safetensors refuses tensors that share memory, as tied weights do
     state = {n: t.detach().cpu().contiguous().clone() for n, t in model.state_dict().items()}
     write("model.safetensors", save(state))
-    for name, content in model.encoder.files().items():
+    for name, content in model.encoder.preprocess.files().items():
         write(name, content)
     record = {
         "format": _FORMAT,
         "start": asdict(model.encoder.start),
         "architecture": model.encoder.architecture,
-        "spec": asdict(model.encoder.spec),
         "schema": asdict(model.schema),
         "head": model.head_name,
         "temperature": model.temperature,
@@ -91,8 +90,6 @@ def open_model(path: Path, module: nn.Module | None = None) -> tuple[Model, dict
         encoder = rebuild_encoder(record["architecture"], deepcopy(module), folder=path)
         if not schema.classes and find_task(schema.task).has_classes:
             raise ValueError("no classes")
-        if json.loads(json.dumps(asdict(encoder.spec))) != record["spec"]:
-            raise ValueError("spec and architecture tell two preprocessings")
         head = str(record["head"])
         find_head(head)
         state = load_file(str(path / "model.safetensors"))

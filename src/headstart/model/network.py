@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from headstart.model.heads import find_head
+from headstart.preprocessing import ImagePreprocess
 from headstart.starts import Encoder
 from headstart.tasks import Task, find_task
 from headstart.types import ImageSpec, Rows, Schema
@@ -41,8 +42,8 @@ class Model(nn.Module):
         self.target_mean: float = 0.0
         self.target_scale: float = 1.0
         self._dropout = dropout
-        spec = encoder.spec
-        self._normalise = _Normalise(spec) if isinstance(spec, ImageSpec) else None
+        own = encoder.preprocess
+        self._normalise = _Normalise(own.spec) if isinstance(own, ImagePreprocess) else None
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Return logits.

@@ -13,7 +13,7 @@ from headstart.events import emit
 from headstart.recipes.run import Run
 from headstart.recipes.session import as_dataset
 from headstart.reporting.console import attached
-from headstart.types import Data, Dataset, TableSpec
+from headstart.types import Data, Dataset
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,7 +65,6 @@ def evaluate(run: str, data: Data = None, *, device: str = "auto", seed: int = 0
         >>> import headstart as hs
         >>> print(hs.evaluate("runs/digits").report())  # doctest: +SKIP
     """
-    from headstart.data import prepare
     from headstart.model import model_outputs, run_batches
     from headstart.training.machine.device import choose_device
 
@@ -73,18 +72,11 @@ def evaluate(run: str, data: Data = None, *, device: str = "auto", seed: int = 0
     with attached():
         dataset = _other_data(opened, data) if data is not None else _own_data(opened)
         model = opened.model.to(choose_device(device))
-        encoder, schema = model.encoder, model.schema
+        schema = model.schema
         dataset = _as_own_truths(opened, dataset)
         _check_schema(opened, dataset)
         chosen, left_out = _not_learned_from(opened, dataset)
-        test = prepare(
-            dataset,
-            "test",
-            encoder.spec,
-            tokenizer=encoder.tokenizer,
-            vectorizer=encoder.vectorizer,
-            indices=chosen,
-        )
+        test = model.encoder.preprocess.prepare(dataset, "test", chosen)
         said = list(getattr(test, "notes", []))
         for note in said:
             emit("note", text=note)
@@ -170,8 +162,7 @@ def _other_data(run: Run, data: Data) -> Dataset:
     later = data if isinstance(data, partial) else partial(load, data)
     if own := _same_data(run, later):
         return own
-    if isinstance(model.encoder.spec, TableSpec):
-        later = partial(later, columns=model.encoder.spec)
+    later = partial(later, preprocess=model.encoder.preprocess)
     for name, value in _read_as(run, later).items():
         later = partial(later, **{name: value, **later.keywords})
     return as_dataset(partial(later, schema=model.schema))

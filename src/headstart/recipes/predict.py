@@ -168,8 +168,8 @@ def _can_be_path(word: str) -> bool:
 
 def _texts(run: Run, given: Sequence[str], encoding: str | None) -> tuple[list[str], list[str]]:
     """Return the texts of files and words, in the order given, and what to call each of them."""
-    from headstart.data.given import text_column
     from headstart.data.sources.folder import TABLE_SUFFIXES
+    from headstart.preprocessing.incoming import text_column
 
     texts: list[str] = []
     names: list[str] = []
@@ -178,7 +178,7 @@ def _texts(run: Run, given: Sequence[str], encoding: str | None) -> tuple[list[s
         is_path = _can_be_path(word)
         if is_path and word.lower().endswith(TABLE_SUFFIXES):
             table = _table(run, word, encoding)
-            texts += text_column(table, run.model.schema.input_column)
+            texts += text_column(table, next(iter(run.model.encoder.preprocess.columns), None))
             names += _row_names(word, table)
         elif is_path and word.lower().endswith(".txt"):
             texts.append(_text(word, encoding))

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.errors import DataError, OptionError, RunFolderError
 from headstart.events import emit
-from headstart.types import Prediction, TableSpec
+from headstart.types import Prediction
 
 if TYPE_CHECKING:
     from torch import nn
 
     from headstart.model import Model
-
-_CHUNK = 128
 
 
 class Run:
@@ -105,47 +103,21 @@ class Run:
             >>> run.predict(["new.jpg"])[0].label  # doctest: +SKIP
             'rose'
         """
-        from headstart.data.given import as_samples, sample_names
-
-        encoder, schema = self.model.encoder, self.model.schema
-        given = as_samples(samples, encoder.spec, schema.input_column)
-        if isinstance(encoder.spec, TableSpec):
-            return self._predict_part(given, names)
-        called = sample_names(given, encoder.spec) if names is None else list(names)
-        _check_names(called, len(given))
-        found: list[Prediction] = []
-        # images and texts are read in parts, so that a folder of photos need not fit into memory
-        for start in range(0, len(given), _CHUNK):
-            part = slice(start, start + _CHUNK)
-            found += self._predict_part(given[part], called[part])
-        return found
-
-    def _predict_part(self, samples: Any, names: Sequence[str] | None) -> list[Prediction]:
-        """Return the predictions of so many samples as fit into memory."""
-        from headstart.data import prepare_values
         from headstart.model import model_outputs, run_batches
 
-        model = self.model
-        encoder, schema = model.encoder, model.schema
-        inputs = prepare_values(
-            samples,
-            encoder.spec,
-            tokenizer=encoder.tokenizer,
-            vectorizer=encoder.vectorizer,
-            names=names,
-        )
-        if inputs.bad_samples:
-            bad = inputs.bad_samples[0]
-            raise DataError(
-                f"'{bad.name}' cannot be used: {bad.reason}. Expected a whole "
-                f"{schema.modality}; replace it or leave it out."
-            )
-        for note in getattr(inputs, "notes", []):
-            emit("note", text=note)
-        called = inputs.names if names is None else names
-        _check_names(called, len(inputs))
-        outputs = model_outputs(model, run_batches(model, inputs, model))
-        return model.task.predictions(called, outputs, schema)
+        model, found = self.model, list[Prediction]()
+        for inputs in model.encoder.preprocess.incoming(samples, names):
+            if inputs.bad_samples:
+                bad = inputs.bad_samples[0]
+                raise DataError(
+                    f"'{bad.name}' cannot be used: {bad.reason}. Expected a whole "
+                    f"{model.schema.modality}; replace it or leave it out."
+                )
+            for note in getattr(inputs, "notes", []):
+                emit("note", text=note)
+            outputs = model_outputs(model, run_batches(model, inputs, model))
+            found += model.task.predictions(inputs.names, outputs, model.schema)
+        return found
 
     def coefficients(self) -> tuple[dict[str, float], float]:
         """Return the weights of a linear regression in the columns' own units, and the intercept.
@@ -157,12 +129,13 @@ class Run:
             >>> run.coefficients()  # doctest: +SKIP
             ({'x': 2.0}, 0.0)
         """
+        from headstart.preprocessing import TablePreprocess
         from headstart.starts.tables.builders import coefficients
 
         model = self.model
-        spec = model.encoder.spec
+        read = model.encoder.preprocess
         is_linear = model.encoder.start.address == "scratch/linear"
-        if not isinstance(spec, TableSpec) or not is_linear or not model.task.is_linear:
+        if not isinstance(read, TablePreprocess) or not is_linear or not model.task.is_linear:
             raise OptionError(
                 f"{self.path} is a {model.schema.task} run from '{model.encoder.start.address}'; "
                 f"coefficients are those of a regression from 'scratch/linear'. Fine-tune that."
@@ -170,7 +143,7 @@ class Run:
         return coefficients(
             model.head.weight.detach().cpu().numpy(),
             float(model.head.bias.detach()),
-            spec,
+            read.spec,
             target_mean=model.target_mean,
             target_scale=model.target_scale,
         )
@@ -186,14 +159,6 @@ class Run:
                 f"the training again with --overwrite."
             ) from error
         return record
-
-
-def _check_names(names: Sequence[str], number: int) -> None:
-    if len(names) != number:
-        raise DataError(
-            f"There are {len(names):,} names for {number:,} samples; expected one for each. Give "
-            "as many names, or none."
-        )
 
 
 def open_run(path: str | Path, *, module: nn.Module | None = None) -> Run:

@@ -1,7 +1,7 @@
 """Starting points: the catalogue, and encoders built from it.
 
 ``list_starts`` and ``find_start`` say what there is; ``build_encoder`` makes a start ready for some
-data (a ``BuildRequest``), from what ``learn_source`` learned of its texts, where that is at hand;
+data (a ``BuildRequest``), from what ``learn_preprocess`` learned of its texts where it is at hand;
 ``rebuild_encoder`` makes the same module again from a run folder; ``wrap_module`` takes a module of
 one's own; ``add_lora`` and ``merge_lora`` put adapters in and take them out. Names are imported on
 first use, so that importing this room costs nothing.
@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from headstart.starts.builders import build_encoder, learn_source, learns_from_texts
+    from headstart.starts.builders import build_encoder, learn_preprocess, learns_from_texts
     from headstart.starts.catalog import find_start, list_starts
     from headstart.starts.encoder import Encoder
     from headstart.starts.lora import adapter_names, add_lora, merge_lora
@@ -27,7 +27,7 @@ __all__ = [
     "add_lora",
     "build_encoder",
     "find_start",
-    "learn_source",
+    "learn_preprocess",
     "learns_from_texts",
     "list_starts",
     "merge_lora",
@@ -42,7 +42,7 @@ _HOMES = {
     "add_lora": "lora",
     "build_encoder": "builders",
     "find_start": "catalog",
-    "learn_source": "builders",
+    "learn_preprocess": "builders",
     "learns_from_texts": "builders",
     "list_starts": "catalog",
     "merge_lora": "lora",

@@ -1,18 +1,22 @@
 """Architectures: the JSON that rebuilds an encoder, as records.
 
 An architecture names the builder of a network and gives its options; start and preprocessing are in
-it too, and LoRA adapters where it has some, so that it stands alone (but for a tokenizer's or
-vectorizer's files). Reading one back, which may be a stranger's, is ``rebuild``'s.
+it too, and LoRA adapters where it has some, so that it stands alone (but for the files of a
+preprocessing). Reading one back, which may be a stranger's, is ``rebuild``'s.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
 
 from headstart.errors import StartError, quoted
-from headstart.starts.specs import read_record, spec_from_json, spec_to_json
-from headstart.types import ImageSpec, Spec, Start
+from headstart.preprocessing import Preprocess, read_preprocess
+from headstart.preprocessing.for_images import image_from_json, image_to_json
+from headstart.preprocessing.json_records import read_record
+from headstart.types import Start
 
 Option = int | float | str | bool | dict[str, object]
 
@@ -36,35 +40,62 @@ class Lora:
 
 @dataclass(frozen=True)
 class Architecture:
-    """An architecture after its JSON has been checked."""
+    """An architecture after its JSON has been checked.
+
+    Attributes:
+        builder: Name of the network's builder.
+        options: Its options.
+        start: Where the encoder comes from.
+        preprocess: The preprocessing as JSON; ``read_preprocess`` makes it.
+        lora: Its adapters, or None.
+    """
 
     builder: str
     options: dict[str, Option]
     start: Start
-    spec: Spec
+    preprocess: dict[str, Any]
     lora: Lora | None = None
+
+    def read_preprocess(self, folder: Path | None) -> Preprocess:
+        """Return the preprocessing.
+
+        Args:
+            folder: Where ``Preprocess.files`` was written; None where there are none.
+
+        Raises:
+            StartError: If a file is missing or damaged.
+        """
+        return read_preprocess(self.preprocess, folder, self.start.address)
 
 
 def write_architecture(
     builder: str,
     options: Mapping[str, Option],
     start: Start,
-    spec: Spec,
+    preprocess: Mapping[str, object],
     lora: Lora | None = None,
 ) -> dict[str, object]:
-    """Return the JSON-able form; without adapters it has no key for them."""
+    """Return the JSON-able form; without adapters it has no key for them.
+
+    Args:
+        builder: Name of the network's builder.
+        options: Its options.
+        start: Where the encoder comes from.
+        preprocess: Its preprocessing, as ``Preprocess.to_json`` gives it.
+        lora: Its adapters.
+    """
     record: dict[str, object] = {
         "builder": builder,
         "options": dict(options),
         "start": start_to_json(start),
-        "spec": spec_to_json(spec),
+        "preprocess": dict(preprocess),
     }
     return record if lora is None else {**record, "lora": asdict(lora)}
 
 
 def start_to_json(start: Start) -> dict[str, object]:
     """Return a start as JSON-able dict."""
-    image = None if start.image is None else spec_to_json(start.image)
+    image = None if start.image is None else image_to_json(start.image)
     return {**asdict(start), "image": image}
 
 
@@ -82,6 +113,5 @@ def start_from_json(value: object) -> Start:
             f"The record 'start' has a wrong value in {quoted(bad or ['num_parameters'])}. "
             f"Expected text and a whole number. The file is damaged."
         )
-    image = None if record["image"] is None else spec_from_json(record["image"], "image")
-    assert image is None or isinstance(image, ImageSpec)
+    image = None if record["image"] is None else image_from_json(record["image"], "image")
     return Start(**{**record, "image": image})

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from functools import partial
 
 from headstart.errors import StartError
+from headstart.preprocessing import Preprocess
 from headstart.starts.addresses import parse_address
 from headstart.starts.catalog import find_provider
 from headstart.starts.encoder import Encoder
 from headstart.starts.provider import BuildRequest, FormerRun, Provider
 from headstart.starts.rebuild import provider_of_builder, read_run, read_run_tensors
-from headstart.types import Start, Tokenizer, Vectorizer
+from headstart.types import Start
 
 
 def build_encoder(start: Start, request: BuildRequest) -> Encoder:
@@ -51,7 +52,7 @@ def learns_from_texts(start: Start) -> bool:
     return former is None and provider.learns_from_texts(start)
 
 
-def learn_source(start: Start, texts: Sequence[str]) -> Tokenizer | Vectorizer:
+def learn_preprocess(start: Start, texts: Sequence[str]) -> Preprocess:
     """Learn what turns texts into the inputs of a start that brings nothing: the slow part.
 
     Args:
@@ -61,7 +62,7 @@ def learn_source(start: Start, texts: Sequence[str]) -> Tokenizer | Vectorizer:
     Raises:
         StartError: If there is nothing to learn in the texts, or the start learns nothing.
     """
-    return _provider(start)[0].learn_source(start, texts)
+    return _provider(start)[0].learn_preprocess(start, texts)
 
 
 def _given(request: BuildRequest) -> dict[str, bool]:

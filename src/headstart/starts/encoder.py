@@ -2,8 +2,7 @@
 
 It knows its start, its preprocessing, how many features it gives, and which parameters lie at
 which depth, so that strategies can freeze or slow down the first layers without knowing the
-network. It prepares nothing and has no head: the data room and ``model.py`` do that. What turns
-texts into its inputs, a tokenizer or a vectorizer, travels with it as files.
+network. It has no head. What turns samples into its inputs travels with it: its preprocessing.
 """
 
 from __future__ import annotations
@@ -16,9 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from headstart.errors import StartError, first_line
+from headstart.preprocessing import ImagePreprocess, Preprocess
 from headstart.starts.texts.networks import TextNetwork
 from headstart.tensors import evaluating, find_blocks
-from headstart.types import ImageSpec, Spec, Start, Tokenizer, Vectorizer
+from headstart.types import ImageSpec, Start
 
 
 class Encoder(nn.Module):
@@ -28,18 +28,14 @@ class Encoder(nn.Module):
         network: Takes what ``Inputs.arrays`` gives, as tensors (images normalised, as floats
             (B, C, S, S)), and gives (B, D).
         start: Where it comes from; its parameter count is set to the true one.
-        spec: Its preprocessing.
+        preprocess: What turns samples into its inputs.
         architecture: JSON-able; ``rebuild_encoder(architecture)`` gives the same module.
         num_features: D; None measures it by a pass of blank images.
-        tokenizer: What gives a text encoder its token ids.
-        vectorizer: What gives a text encoder its terms.
 
     Attributes:
         start: Where it comes from.
-        spec: Its preprocessing.
+        preprocess: See above.
         num_features: D.
-        tokenizer: See above; None where there is none.
-        vectorizer: See above; None where there is none.
         layers: Names of parameters in forward order, stem first, a group a block; every parameter
             of ``named_parameters()`` once. The final norm belongs to the last group, adapters to
             the layer they adapt. Empty where the network has no parameters.
@@ -56,22 +52,18 @@ class Encoder(nn.Module):
         network: nn.Module,
         *,
         start: Start,
-        spec: Spec,
+        preprocess: Preprocess,
         architecture: Mapping[str, object],
         num_features: int | None = None,
-        tokenizer: Tokenizer | None = None,
-        vectorizer: Vectorizer | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         num_parameters = sum(parameter.numel() for parameter in network.parameters())
         self.start = replace(start, num_parameters=num_parameters)
-        self.spec = spec
-        self.tokenizer = tokenizer
-        self.vectorizer = vectorizer
+        self.preprocess = preprocess
         if num_features is None:
-            assert isinstance(spec, ImageSpec)
-            num_features = measure_features(network, spec, start.address)
+            assert isinstance(preprocess, ImagePreprocess)
+            num_features = measure_features(network, preprocess.spec, start.address)
         self.num_features = num_features
         self.layers: list[list[str]] = []
         self.blocks = [f"network.{name}" for name in find_blocks(network)]
@@ -82,8 +74,8 @@ class Encoder(nn.Module):
         """Return features.
 
         Args:
-            *inputs: Images, float (B, C, S, S), normalised as ``spec`` says; or token ids and
-                mask, int64 (B, T) each; or terms, float (B, D); or numbers (B, F) and codes (B, G).
+            *inputs: Images, float (B, C, S, S), normalised; or token ids and mask, int64 (B, T)
+                each; or terms, float (B, D); or numbers (B, F) and codes (B, G).
 
         Returns:
             Features, shape (B, D).
@@ -127,14 +119,6 @@ class Encoder(nn.Module):
         self.layers = [
             [f"network.{name}" for name in group] for group in group_layers(self.network)
         ]
-
-    def files(self) -> dict[str, bytes]:
-        """Return the files that turn texts into its inputs, by name; none for images and tables.
-
-        Whoever saves the weights writes these beside them, for ``rebuild_encoder`` to read.
-        """
-        source = self.tokenizer or self.vectorizer
-        return source.files() if source is not None else {}
 
 
 def measure_features(network: nn.Module, spec: ImageSpec, address: str) -> int:

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from headstart.errors import StartError
 from headstart.extras import require_text_extra
+from headstart.preprocessing import ImagePreprocess
 from headstart.starts.architecture import Lora
 from headstart.starts.encoder import Encoder
 from headstart.tensors import evaluating, find_blocks, seeded
-from headstart.types import ImageSpec
 
 _ADAPTER = "default"  # peft's name for the one set of adapters
 _MAX_RANK = 1024
@@ -154,8 +154,9 @@ def _called_modules(encoder: Encoder) -> set[str]:
 def _blank_inputs(encoder: Encoder) -> Iterator[Tensor]:
     """Yield one blank sample as the encoder's inputs."""
     first = next(encoder.parameters())
-    spec = encoder.spec
-    if isinstance(spec, ImageSpec):
+    preprocess = encoder.preprocess
+    if isinstance(preprocess, ImagePreprocess):
+        spec = preprocess.spec
         shape = (1, spec.channels, spec.size, spec.size)
         yield torch.zeros(shape, device=first.device, dtype=first.dtype)
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from headstart.preprocessing import ImagePreprocess
 from headstart.starts.architecture import MODULE, write_architecture
 from headstart.starts.encoder import Encoder
 from headstart.types import Family, ImageSpec, Start
@@ -49,8 +50,9 @@ def wrap_module(
         image=spec,
         is_local=True,
     )
-    architecture = write_architecture(MODULE, {}, start, spec)
-    return Encoder(module, start=start, spec=spec, architecture=architecture)
+    preprocess = ImagePreprocess(spec)
+    architecture = write_architecture(MODULE, {}, start, preprocess.to_json())
+    return Encoder(module, start=start, preprocess=preprocess, architecture=architecture)
 
 
 def _family_of_module(module: nn.Module) -> Family:

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from headstart.errors import StartError
 from headstart.starts.addresses import Address
 from headstart.starts.architecture import Architecture
-from headstart.types import Start, TableSpec, Tokenizer, Vectorizer
+from headstart.types import Start
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor, nn
 
+    from headstart.preprocessing import Preprocess, TablePreprocess
     from headstart.starts.encoder import Encoder
 
 PoolingChoice = Literal["auto", "native", "mean"]
@@ -39,8 +40,9 @@ class BuildRequest:
             gives random weights the channels of the data. 1 sums a pretrained stem.
         drop_path: Rate of stochastic depth of an image network, in [0, 1).
         texts: Those of train: vocabularies and terms are learned from them, and the length.
-        source: What turns texts into inputs, as ``learn_source`` or an encoder of the same start
-            has it: nothing is learned or loaded again. None learns from the texts, or loads.
+        preprocess: What turns texts into inputs, as ``learn_preprocess`` or an encoder of the same
+            start has it: nothing is learned or loaded again. None learns from the texts, or loads.
+        column: Column of the data that holds the images or texts, or None.
         max_length: Tokens a text keeps at most. None takes the length that 99 % of the texts do
             not exceed (of 10,000 spread over them, fewer where they are long), rounded up to a
             multiple of 8, at least 16 and at most 256 or what the encoder can take.
@@ -49,7 +51,7 @@ class BuildRequest:
             classification head feeds its last layer, which can be exported exactly; ``mean``, the
             average of the last hidden states, the better frozen features of sentence encoders;
             ``auto``, ``native``, or for a run as a start the run's own.
-        table: The columns of a table, fitted on train.
+        table: The preprocessing of a table, fitted on train.
         seed: Seeds random weights.
     """
 
@@ -59,11 +61,12 @@ class BuildRequest:
     channels: int | None = None
     drop_path: float = 0.0
     texts: Sequence[str] = ()
-    source: Tokenizer | Vectorizer | None = None
+    preprocess: Preprocess | None = None
+    column: str | None = None
     max_length: int | None = None
     dropout: float | None = None
     pooling: PoolingChoice = "auto"
-    table: TableSpec | None = None
+    table: TablePreprocess | None = None
     seed: int = 0
 
 
@@ -136,7 +139,7 @@ class Provider:
         del start
         return False
 
-    def learn_source(self, start: Start, texts: Sequence[str]) -> Tokenizer | Vectorizer:
+    def learn_preprocess(self, start: Start, texts: Sequence[str]) -> Preprocess:
         """Learn what turns texts into the inputs of a start that brings nothing: the slow part.
 
         Raises:
@@ -144,16 +147,17 @@ class Provider:
         """
         raise StartError(f"'{start.address}' learns nothing from texts. Build it as it is.")
 
-    def read_source(
-        self, architecture: Architecture, folder: Path | None
-    ) -> tuple[Tokenizer | None, Vectorizer | None]:
-        """Return what turns texts into an encoder's inputs, read from where it was saved.
+    def check_preprocess(self, architecture: Architecture, preprocess: Preprocess) -> None:
+        """Refuse a preprocessing that its network cannot take.
+
+        Args:
+            architecture: What the network is.
+            preprocess: Read from where the encoder was saved.
 
         Raises:
-            StartError: If there is no folder, or a file is missing or damaged.
+            StartError: Saying what does not fit.
         """
-        del architecture, folder
-        return None, None
+        del architecture, preprocess
 
 
 def matches(address: str, like: str | None) -> bool:

@@ -16,6 +16,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from headstart.errors import StartError, did_you_mean, quoted
+from headstart.preprocessing import (
+    ImagePreprocess,
+    Preprocess,
+    TablePreprocess,
+    check_preprocess,
+)
+from headstart.preprocessing.json_records import check_keys, read_json, read_record
 from headstart.starts.addresses import WEIGHTS_NAME
 from headstart.starts.architecture import (
     MODULE,
@@ -28,10 +35,9 @@ from headstart.starts.encoder import Encoder
 from headstart.starts.lora import add_lora, merge_lora
 from headstart.starts.provider import Provider
 from headstart.starts.providers import PROVIDERS
-from headstart.starts.specs import check_keys, read_json, read_record, spec_from_json
 from headstart.starts.weights import load_checked, read_safetensors
 from headstart.tensors import seeded
-from headstart.types import ImageSpec, Start
+from headstart.types import Start
 
 RUN_PREFIX = "encoder.network."
 LIMITS: dict[str, tuple[float, float]] = {
@@ -78,7 +84,7 @@ def read_architecture(value: object) -> Architecture:
     Raises:
         StartError: If a key, the builder, an option or a value is not known.
     """
-    keys = ("builder", "options", "start", "spec")
+    keys = ("builder", "options", "start", "preprocess")
     has_lora = isinstance(value, dict) and value.get("lora") is not None
     record = read_record(value, (*keys, "lora") if has_lora else keys, "architecture")
     builder, options = record["builder"], record["options"]
@@ -96,8 +102,8 @@ def read_architecture(value: object) -> Architecture:
             f" reads {start.modality}. Expected one modality. The file is damaged."
         )
     lora = _read_lora(record["lora"]) if has_lora else None
-    spec = spec_from_json(record["spec"], modality)
-    return Architecture(str(builder), dict(options), start, spec, lora)
+    preprocess = check_preprocess(record["preprocess"], modality)
+    return Architecture(str(builder), dict(options), start, preprocess, lora)
 
 
 def _options_of(builder: Callable[..., nn.Module]) -> dict[str, str]:
@@ -140,7 +146,7 @@ def rebuild_encoder(
     Args:
         architecture: ``Encoder.architecture``, perhaps read from JSON.
         module: The user's own module, where the encoder was made by ``wrap_module``.
-        folder: Where ``Encoder.files`` was written, which text encoders need.
+        folder: Where the files of its preprocessing were written; texts have some.
 
     Returns:
         The encoder; its state dict has the same names and shapes.
@@ -157,32 +163,34 @@ def rebuild_encoder(
             else f"is built by '{parts.builder}' and takes no module of your own. Leave module out"
         )
         raise StartError(f"The encoder '{parts.start.address}' {needs}.")
-    tokenizer, vectorizer = None, None
+    preprocess = parts.read_preprocess(folder)
     if module is None:
         provider = provider_of_builder(parts.builder)
-        tokenizer, vectorizer = provider.read_source(parts, folder)
+        provider.check_preprocess(parts, preprocess)
         with seeded(0):
-            module = _random_network(provider.network_builder(parts.builder), parts)
+            module = _random_network(provider.network_builder(parts.builder), parts, preprocess)
     # text and table networks know it; images are measured
     num_features = None if parts.start.modality == "image" else int(str(module.num_features))
     encoder = Encoder(
         module,
         start=parts.start,
-        spec=parts.spec,
-        architecture=write_architecture(parts.builder, parts.options, parts.start, parts.spec),
+        preprocess=preprocess,
+        architecture=write_architecture(
+            parts.builder, parts.options, parts.start, parts.preprocess
+        ),
         num_features=num_features,
-        tokenizer=tokenizer,
-        vectorizer=vectorizer,
     )
     if parts.lora is not None:
         add_lora(encoder, **asdict(parts.lora))
     return encoder
 
 
-def _random_network(builder: Callable[..., nn.Module], parts: Architecture) -> nn.Module:
-    """Build a network from the current random state; some need the preprocessing, too."""
-    if "spec" in inspect.signature(builder).parameters:
-        return builder(parts.spec, **parts.options)
+def _random_network(
+    builder: Callable[..., nn.Module], parts: Architecture, preprocess: Preprocess
+) -> nn.Module:
+    """Build a network from the current random state; those of tables need the columns, too."""
+    if isinstance(preprocess, TablePreprocess):
+        return builder(preprocess.spec, **parts.options)
     return builder(**parts.options)
 
 
@@ -199,7 +207,9 @@ def read_run_tensors(path: Path) -> dict[str, Tensor]:
     tensors = read_safetensors(path / WEIGHTS_NAME, RUN_PREFIX)
     if parts.lora is None:
         return tensors
-    record = write_architecture(parts.builder, parts.options, parts.start, parts.spec, parts.lora)
+    record = write_architecture(
+        parts.builder, parts.options, parts.start, parts.preprocess, parts.lora
+    )
     encoder = rebuild_encoder(record, folder=path)
     load_checked(encoder.network, tensors, str(path), "Train the run again.")
     merge_lora(encoder)
@@ -230,11 +240,13 @@ def read_run(path: Path) -> tuple[Architecture, Start]:
             f"Open the run in Python with the module, and give that as the start."
         )
     name = record.get("data_name")
+    is_image = architecture.start.modality == "image"
+    preprocess = architecture.read_preprocess(None) if is_image else None
     return architecture, replace(
         architecture.start,
         address=str(path),
         pretrained_on=name if isinstance(name, str) else f"the data of {path.name}",
         objective="supervised",
-        image=architecture.spec if isinstance(architecture.spec, ImageSpec) else None,
+        image=preprocess.spec if isinstance(preprocess, ImagePreprocess) else None,
         is_local=True,
     )

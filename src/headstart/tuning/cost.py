@@ -13,12 +13,11 @@ from functools import partial
 
 import numpy as np
 
-from headstart.data import Pixels
 from headstart.tensors import evaluating, to_tensors
 from headstart.training.randomness import BOOTSTRAP, generator
 from headstart.tuning.budget import Budget
 from headstart.tuning.setup import Bench, prepare_sample
-from headstart.types import Dataset, ImageSpec, Inputs
+from headstart.types import Dataset, Inputs
 
 _LEAST_MEASURED, _MOST_MEASURED, _NUM_PASSES = 8, 64, 6
 _QUICK_SECONDS, _MEASURE_SECONDS = 0.02, 0.5
@@ -78,10 +77,5 @@ def _batches(inputs: Inputs, num_samples: int) -> list[np.ndarray]:
 
 def _some_inputs(bench: Bench, dataset: Dataset, seed: int) -> Inputs:
     """Return a few samples to measure with."""
-    spec = bench.spec
-    if not isinstance(spec, ImageSpec):
-        return prepare_sample(dataset, "train", bench, _MOST_MEASURED, seed=seed)
-    shape = (_MOST_MEASURED, spec.decode_size, spec.decode_size, spec.decode_channels)
-    noise = generator(BOOTSTRAP, seed).integers(0, 256, size=shape, dtype=np.uint8)
-    nothing = np.zeros(_MOST_MEASURED, dtype=np.int64)
-    return Pixels(noise, nothing, nothing, [""] * _MOST_MEASURED)
+    noise = bench.preprocess.noise(_MOST_MEASURED, generator(BOOTSTRAP, seed))
+    return noise or prepare_sample(dataset, "train", bench, _MOST_MEASURED, seed=seed)

@@ -44,6 +44,7 @@ def features_of(
         {
             "features": _weights_digest(model),
             "architecture": repr(model.encoder.architecture),
+            "preprocess": model.encoder.preprocess.digest(),
             "ids": ids_digest(inputs),
             "device": model.device.type,
         }

@@ -5,22 +5,20 @@ Everything is measured on the start at hand; nothing is read from a table of spe
 
 from __future__ import annotations
 
-import contextlib
-import time
 from collections.abc import Mapping
 
 import numpy as np
 import torch
 
-from headstart.data import decode_one
-from headstart.errors import DataError, StartError
+from headstart.errors import StartError
 from headstart.events import emit
+from headstart.preprocessing import TermPreprocess
 from headstart.training.options.recipe import StrategyName, Wishes
 from headstart.tuning.budget import SHARES, STEP_PASSES, Budget
 from headstart.tuning.cost import seconds_per_sample
 from headstart.tuning.setup import Bench, prepare_sample, set_up
 from headstart.tuning.texts import TextStock
-from headstart.types import Dataset, ImageSpec, Inputs, Samples, SplitName, Start, TextSpec
+from headstart.types import Dataset, Inputs, SplitName, Start
 
 SMALLEST_SIDE = 64
 _MIN_EPOCHS = 3.0
@@ -137,28 +135,16 @@ def train_limit(
     once, and no more than a quarter of what is left lets us prepare. Terms go to a solver, past the
     network.
     """
-    if budget.limit_seconds is None or bench.model.schema.modality == "table":
+    if budget.limit_seconds is None or bench.preprocess.is_instant:
         return None
-    samples, spec = dataset.train.samples, bench.spec
-    each = _decoding_seconds(samples, spec) if isinstance(spec, ImageSpec) else 0.0
-    each += _preparing_seconds(bench)
+    samples = dataset.train.samples
+    each = bench.preprocess.seconds_per_sample(samples) + _preparing_seconds(bench)
     if each * len(samples) < budget.may_take("all samples"):
         return None
     worth = budget.may_take("samples") / max(1e-9, each)
-    if not (isinstance(spec, TextSpec) and spec.kind == "terms"):
+    if not isinstance(bench.preprocess, TermPreprocess):
         worth = min(max(0.0, budget.left) / (STEP_PASSES * seconds_per_sample), worth)
     return max(int(worth), 20 * len(dataset.schema.classes))
-
-
-def _decoding_seconds(samples: Samples, spec: ImageSpec) -> float:
-    """Measure what decoding one image takes, in seconds."""
-    num_tried = min(8, len(samples))
-    began = time.monotonic()
-    for index in range(num_tried):
-        # one that cannot be read costs next to nothing, and is named when it is decoded
-        with contextlib.suppress(DataError):
-            decode_one(samples.read(index), spec)
-    return (time.monotonic() - began) / num_tried
 
 
 def sample_limits(

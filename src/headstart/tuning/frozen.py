@@ -262,7 +262,7 @@ def _store(job: _Job, cache: ActivationCache, inputs: Inputs, view: int | None) 
         {
             "cut": cut.fingerprint,
             "name": cut.name,
-            "spec": repr(job.model.encoder.spec),
+            "preprocess": job.model.encoder.preprocess.digest(),
             "ids": ids_digest(inputs),
             "view": [recipe.augment, view] if view is not None else None,
             "precision": recipe.precision,

@@ -34,7 +34,7 @@ from headstart.tuning.frozen import autocast
 from headstart.tuning.hooks import let_learn, uncut
 from headstart.tuning.phases import Opened, Phases
 from headstart.tuning.setup import Bench
-from headstart.types import ImageSpec, Inputs
+from headstart.types import Inputs
 
 _USABLE = 0.8  # of the free memory: up to a fifth more than estimated was measured
 
@@ -198,7 +198,7 @@ def _measure(bench: Bench, train: Inputs, phases: Phases, share: Share, *, is_sa
     fixed = found.fixed + learning * (2 if is_saved else 1)
     is_mixed = norms or bool(recipe.mixup or recipe.cutmix)
     footprint, smallest = Footprint(fixed, found.per_sample), 2 if norms else 1
-    return _Step(footprint, learning, smallest, is_mixed, isinstance(bench.spec, ImageSpec))
+    return _Step(footprint, learning, smallest, is_mixed, bench.size is not None)
 
 
 def _largest_phase(bench: Bench, train: Inputs, phases: Phases, share: Share) -> Opened:

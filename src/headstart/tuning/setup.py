@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headstart.data import Terms, fit_table_spec, prepare
 from headstart.errors import StartError
 from headstart.model import Model
+from headstart.preprocessing import Preprocess, Terms, fit_table
 from headstart.starts import BuildRequest, Encoder, add_lora, build_encoder, wrap_module
 from headstart.tasks import find_task
 from headstart.training.contract import never
@@ -39,7 +39,6 @@ from headstart.types import (
     Inputs,
     Ragged,
     Rows,
-    Spec,
     SplitName,
     Start,
 )
@@ -72,14 +71,14 @@ class Bench:
     texts: TextStock | None = None
 
     @property
-    def spec(self) -> Spec:
-        """The model's preprocessing."""
-        return self.model.encoder.spec
+    def preprocess(self) -> Preprocess:
+        """What turns samples into the model's inputs."""
+        return self.model.encoder.preprocess
 
     @property
     def size(self) -> int | None:
         """Side of the network input in pixels; None where samples are no images."""
-        return self.spec.size if isinstance(self.spec, ImageSpec) else None
+        return self.preprocess.size
 
 
 def set_up(
@@ -174,7 +173,8 @@ def _encoder(
         size=size,
         drop_path=drop_path,
         pooling="mean" if is_contrastive else "auto",
-        table=fit_table_spec(dataset) if dataset.column_kinds is not None else None,
+        table=fit_table(dataset) if dataset.column_kinds is not None else None,
+        column=dataset.input_column,
         seed=seed,
     )
     return build_encoder(start, request) if texts is None else texts.build(start, request)
@@ -264,7 +264,7 @@ def prepare_sample(
     Args:
         dataset: The data.
         name: The split.
-        bench: Says how: its encoder's preprocessing and tokenizer.
+        bench: Says how: its encoder's preprocessing.
         limit: Largest number of samples.
         seed: Seed of the choice.
     """
@@ -274,7 +274,7 @@ def prepare_sample(
         indices = subsample(split.targets, limit, seed=seed)
     if bench.texts is not None:
         return bench.texts.prepare(name, encoder, indices)
-    return prepare(dataset, name, encoder.spec, indices=indices)
+    return encoder.preprocess.prepare(dataset, name, indices)
 
 
 @dataclass(frozen=True)

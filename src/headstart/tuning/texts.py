@@ -17,19 +17,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from headstart.data import prepare
 from headstart.errors import StartError
 from headstart.events import emit, unheard
+from headstart.preprocessing import Preprocess
 from headstart.starts import (
     BuildRequest,
     Encoder,
     build_encoder,
-    learn_source,
+    learn_preprocess,
     learns_from_texts,
 )
 from headstart.training.randomness import BOOTSTRAP, generator
 from headstart.tuning.budget import SHARES, Budget
-from headstart.types import Dataset, Inputs, SplitName, Start, Tokenizer, Vectorizer
+from headstart.types import Dataset, Inputs, SplitName, Start
 
 _LEAST_TEXTS, _LEAST_A_CLASS = 1_000, 20
 # a rehearsal takes more and more texts until it is long enough to be told from the clock's grain
@@ -38,9 +38,9 @@ _FIRST_TEXTS, _GROWTH, _ENOUGH_SECONDS = 50, 4, 0.1
 
 @dataclass(frozen=True)
 class _Prepared:
-    """Samples of a split as a source of inputs makes them; ``indices`` None is all of them."""
+    """Samples of a split as a preprocessing makes them; ``indices`` None is all of them."""
 
-    source: Tokenizer | Vectorizer
+    preprocess: Preprocess
     indices: np.ndarray | None
     inputs: Inputs
 
@@ -68,7 +68,7 @@ class TextStock:
     ) -> None:
         self.dataset, self.budget, self.seed = dataset, budget, seed
         self.limits, self.on_limit = dict(limits or {}), on_limit
-        self._sources: dict[str, Tokenizer | Vectorizer] = {}
+        self._learned: dict[str, Preprocess] = {}
         self._prepared: dict[tuple[str, SplitName], _Prepared] = {}
         self._seconds: dict[str, float] = {}
         self._texts: list[str] = []
@@ -76,7 +76,7 @@ class TextStock:
     def unhurried(self) -> TextStock:
         """Return a stock that holds the same, and takes its time over what it lacks."""
         found = TextStock(self.dataset, Budget(None), seed=self.seed, limits=self.limits)
-        found._sources, found._prepared = self._sources, self._prepared
+        found._learned, found._prepared = self._learned, self._prepared
         found._seconds, found._texts = self._seconds, self._texts
         return found
 
@@ -91,13 +91,13 @@ class TextStock:
             StartError: If it cannot be built, or learning from the fewest texts that are worth it
                 would take too much of the budget.
         """
-        source = self._sources.get(start.address)
+        learned = self._learned.get(start.address)
         texts = self._read()
-        if source is None and learns_from_texts(start):
+        if learned is None and learns_from_texts(start):
             texts = self._chosen(start)
-            source = learn_source(start, texts)
-        encoder = build_encoder(start, replace(request, texts=texts, source=source))
-        self._sources[start.address] = _source_of(encoder)
+            learned = learn_preprocess(start, texts)
+        encoder = build_encoder(start, replace(request, texts=texts, preprocess=learned))
+        self._learned[start.address] = encoder.preprocess
         return encoder
 
     def prepare(self, name: SplitName, encoder: Encoder, indices: np.ndarray | None) -> Inputs:
@@ -108,12 +108,12 @@ class TextStock:
             encoder: Built by this stock.
             indices: Positions in the split, or None for all.
         """
-        key, source = (encoder.start.address, name), _source_of(encoder)
+        key, own = (encoder.start.address, name), encoder.preprocess
         former = self._prepared.get(key)
-        if former and former.source is source and _is_same(former.indices, indices):
+        if former and former.preprocess == own and _is_same(former.indices, indices):
             return former.inputs
-        inputs = _prepare(self.dataset, name, encoder, indices)
-        self._prepared[key] = _Prepared(source, indices, inputs)
+        inputs = own.prepare(self.dataset, name, indices)
+        self._prepared[key] = _Prepared(own, indices, inputs)
         return inputs
 
     def seconds_per_text(self, encoder: Encoder) -> float:
@@ -128,7 +128,7 @@ class TextStock:
 
             def rehearse(num: int) -> None:
                 with unheard():
-                    _prepare(self.dataset, "train", encoder, order[:num])
+                    encoder.preprocess.prepare(self.dataset, "train", order[:num])
 
             seconds, num = _rehearse(rehearse, len(order))
             self._seconds[address] = seconds / num
@@ -156,7 +156,7 @@ class TextStock:
             return total
         order = self._order()
         seconds, num = _rehearse(
-            lambda num: learn_source(start, [texts[i] for i in order[:num].tolist()]), total
+            lambda num: learn_preprocess(start, [texts[i] for i in order[:num].tolist()]), total
         )
         each = seconds / num
         if each * total <= SHARES["vocabulary"].share * left:
@@ -200,26 +200,6 @@ def text_stock(
     if dataset.schema.modality != "text":
         return None
     return TextStock(dataset, budget, seed=seed, limits=limits, on_limit=on_limit)
-
-
-def _prepare(
-    dataset: Dataset, name: SplitName, encoder: Encoder, indices: np.ndarray | None
-) -> Inputs:
-    return prepare(
-        dataset,
-        name,
-        encoder.spec,
-        tokenizer=encoder.tokenizer,
-        vectorizer=encoder.vectorizer,
-        indices=indices,
-    )
-
-
-def _source_of(encoder: Encoder) -> Tokenizer | Vectorizer:
-    """Return what turns texts into an encoder's inputs."""
-    source = encoder.tokenizer or encoder.vectorizer
-    assert source is not None
-    return source
 
 
 def _is_same(former: np.ndarray | None, indices: np.ndarray | None) -> bool:

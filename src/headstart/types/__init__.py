@@ -28,11 +28,7 @@ from headstart.types.preprocessing import (
     ColumnKind,
     DateFormat,
     ImageSpec,
-    Spec,
     TableSpec,
-    TextSpec,
-    Tokenizer,
-    Vectorizer,
 )
 from headstart.types.ragged import Ragged, Rows
 from headstart.types.starts import (
@@ -59,13 +55,9 @@ __all__ = [
     "Rows",
     "Samples",
     "Schema",
-    "Spec",
     "Split",
     "SplitName",
     "Start",
     "TableSpec",
     "TaskName",
-    "TextSpec",
-    "Tokenizer",
-    "Vectorizer",
 ]

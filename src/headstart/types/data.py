@@ -48,14 +48,12 @@ class Schema:
         task: What is to be told of a sample: the name of a row of ``headstart.tasks.TASKS``.
         classes: Class names, in the order of the target integers; empty where the task has none.
         label: Name of the target column, or None where the layout gives the target.
-        input_column: Name of the column of images or texts, or None where there is none.
     """
 
     modality: Modality
     task: TaskName
     classes: tuple[str, ...]
     label: str | None = None
-    input_column: str | None = None
 
 
 @dataclass(frozen=True)
@@ -156,6 +154,7 @@ class Dataset:
         notes: Sentences a user should read, e.g. ``"Class 'x' has 3 images."``
         source: What ``load`` needs to load the same data again (JSON-able), or None for arrays
             that live in memory only.
+        input_column: Name of the column of images or texts, or None where there is none.
         image_size: Median (height, width) in pixels of the samples looked at; None if not images.
         image_channels: 1 if every sample looked at is grey, otherwise 3; None if not images.
         column_kinds: For tables, what each input column holds; None otherwise.
@@ -174,6 +173,7 @@ class Dataset:
     bad_samples: Sequence[BadSample] = ()
     notes: Sequence[str] = ()
     source: Mapping[str, object] | None = None
+    input_column: str | None = None
     image_size: tuple[int, int] | None = None
     image_channels: int | None = None
     column_kinds: Mapping[str, ColumnKind] | None = None

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
-
-if TYPE_CHECKING:
-    import numpy as np
+from typing import Literal
 
 ColumnKind = Literal["numeric", "categorical", "boolean", "date"]
 # How a column's days are written, as for strptime; "" is the year first, as in ISO 8601.
@@ -47,19 +43,6 @@ class ImageSpec:
 
 
 @dataclass(frozen=True)
-class TextSpec:
-    """The preprocessing of a text encoder; the tokenizer itself is a file beside the weights.
-
-    Attributes:
-        kind: ``tokens`` (ids of a tokenizer, padded) or ``terms`` (TF-IDF weights).
-        max_length: Tokens a text keeps at most, special ones included; 0 for terms, which keep all.
-    """
-
-    kind: Literal["tokens", "terms"]
-    max_length: int
-
-
-@dataclass(frozen=True)
 class Column:
     """How one column of a table becomes numbers; fitted on train, JSON-able.
 
@@ -95,35 +78,3 @@ class TableSpec:
     """
 
     columns: tuple[Column, ...]
-
-
-Spec = ImageSpec | TextSpec | TableSpec
-
-
-class Tokenizer(Protocol):
-    """Turns texts into what a text encoder takes; travels in the run folder as files."""
-
-    def encode(self, texts: Sequence[str]) -> tuple[list[np.ndarray], np.ndarray]:
-        """Return token ids, int32 and cut at ``max_length``, and the full length of each text."""
-        ...
-
-    @property
-    def pad_id(self) -> int:
-        """Id that fills short texts up."""
-        ...
-
-    def files(self) -> dict[str, bytes]:
-        """Return the files that rebuild it, by name."""
-        ...
-
-
-class Vectorizer(Protocol):
-    """Turns texts into sparse term weights."""
-
-    def transform(self, texts: Sequence[str]) -> Any:
-        """Return a SciPy CSR matrix, float32, shape (N, D)."""
-        ...
-
-    def files(self) -> dict[str, bytes]:
-        """Return the files that rebuild it, by name."""
-        ...

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from headstart.cells import is_missing
 from headstart.data.options import ReadOptions
-from headstart.data.sources.delimited import read_text_table, refuse_duplicates
+from headstart.data.sources.delimited import read_text_table
 from headstart.data.sources.samples import ParquetSamples, ValueSamples
 from headstart.errors import DataError, first_line
+from headstart.preprocessing.memory import as_arrow, is_arrow_table, is_frame, refuse_duplicates
 from headstart.types import Samples
 
 HEAD_ROWS = 100
@@ -207,18 +207,11 @@ class ParquetTable:
             return file.read(columns=[column]).column(0)
 
 
-def memory_table(values: Any, arrow: str = "the Table") -> FrameTable | ArrowTable | None:
-    """Return a pandas DataFrame or a pyarrow Table, known by its face; None for anything else.
-
-    Args:
-        values: What a user gave.
-        arrow: What to call a pyarrow Table in messages.
-    """
-    if hasattr(values, "iloc") and hasattr(values, "columns"):
+def source_table(values: Any) -> FrameTable | ArrowTable | None:
+    """Return a pandas DataFrame or a pyarrow Table as a table to read; None for anything else."""
+    if is_frame(values):
         return FrameTable(values)
-    if hasattr(values, "column_names") and hasattr(values, "schema"):
-        return ArrowTable(values, arrow, Path.cwd())
-    return None
+    return ArrowTable(values, "the Table", Path.cwd()) if is_arrow_table(values) else None
 
 
 def read_table(path: Path, where: str, options: ReadOptions) -> Table:
@@ -250,20 +243,6 @@ def read_table(path: Path, where: str, options: ReadOptions) -> Table:
             f"{where} cannot be read as {kind.upper()}: {first_line(error)} "
             "Expected one header and the same columns in every row; correct the file."
         ) from error
-
-
-def as_arrow(values: Any) -> Any:
-    """Return values as a pyarrow array; where they are of several kinds, as text.
-
-    Args:
-        values: A pandas column, or a list; NaN and None are missing.
-    """
-    import pyarrow as pa
-
-    try:
-        return pa.array(values, from_pandas=True)
-    except (pa.ArrowException, OverflowError):
-        return pa.array([None if is_missing(value) else str(value) for value in values])
 
 
 def _path_of(value: object) -> str | None:

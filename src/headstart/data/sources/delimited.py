@@ -15,13 +15,13 @@ import csv
 import gzip
 import io
 import zlib
-from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from headstart.data.options import ReadOptions
 from headstart.errors import DataError, quoted
+from headstart.preprocessing.memory import refuse_duplicates
 
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 MAX_BLOCK_BYTES = 2**31 - 2
@@ -156,21 +156,6 @@ def _read_header(content: bytes, where: str, delimiter: str) -> tuple[str, ...]:
         raise DataError(f"{where} holds NUL bytes in its first row: it is no text table.")
     refuse_duplicates(names, where)
     return names
-
-
-def refuse_duplicates(names: tuple[str, ...] | list[str], where: str) -> None:
-    """Refuse two columns of one name.
-
-    Raises:
-        DataError: There are.
-    """
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        places = [str(i + 1) for i, name in enumerate(names) if name == twice[0]]
-        raise DataError(
-            f"{where} has {len(places)} columns called '{twice[0]}' (columns {', '.join(places)}). "
-            "Give each column a name of its own, or remove one."
-        )
 
 
 def _parse(

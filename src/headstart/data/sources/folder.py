@@ -20,10 +20,10 @@ from headstart.data.records import (
     UNASSIGNED,
     Records,
 )
-from headstart.data.rows import TextSamples
 from headstart.data.sources.delimited import read_text_bytes
 from headstart.data.sources.samples import FileSamples
 from headstart.errors import DataError, OptionError, quoted
+from headstart.preprocessing.rows import TextSamples
 from headstart.tasks import CLASSIFICATION, encode_targets, find_task, order_classes
 
 # Names that mean an image. Whether it can be read is found out from its bytes: a TIFF is listed

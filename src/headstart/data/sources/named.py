@@ -25,11 +25,13 @@ import numpy as np
 
 from headstart.data.options import ReadOptions
 from headstart.data.records import SPLIT_CODES, UNASSIGNED, Records
-from headstart.data.sources.arrays import image_array, read_arrays
+from headstart.data.sources.arrays import read_arrays
 from headstart.data.sources.folder import read_folder
-from headstart.data.sources.samples import ArraySamples, ChainSamples, FileSamples
+from headstart.data.sources.samples import ChainSamples, FileSamples
 from headstart.data.sources.tables import find_split_files, read_table_files
 from headstart.errors import DataError, did_you_mean, quoted
+from headstart.preprocessing.arrays import image_array
+from headstart.preprocessing.samples import ArraySamples
 from headstart.tasks import CLASSIFICATION
 from headstart.types import Samples
 

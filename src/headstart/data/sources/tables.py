@@ -27,12 +27,12 @@ from headstart.data.records import (
     Records,
 )
 from headstart.data.roles import SPLIT_COLUMN, find_roles, need_column, no_inputs
-from headstart.data.rows import TableSamples, TextSamples
 from headstart.data.sources.columns import Table, read_table
 from headstart.data.sources.folder import TABLE_SUFFIXES
 from headstart.data.sources.samples import ChainSamples
 from headstart.data.targets import read_targets
 from headstart.errors import DataError, OptionError, did_you_mean, quoted
+from headstart.preprocessing.rows import TableSamples, TextSamples
 from headstart.tasks import order_classes
 from headstart.types import Samples
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from headstart.errors import StartError
+from headstart.preprocessing import ImagePreprocess
 from headstart.starts.addresses import Address
 from headstart.starts.architecture import Option, write_architecture
 from headstart.starts.encoder import Encoder
@@ -111,8 +112,9 @@ def build_image_encoder(
         network = NETWORKS[builder](**options)
         if origin is not None:
             _fill(network, origin, spec, address.text)
-    architecture = write_architecture(builder, options, start, spec)
-    return Encoder(network, start=start, spec=spec, architecture=architecture)
+    preprocess = ImagePreprocess(spec, request.column)
+    architecture = write_architecture(builder, options, start, preprocess.to_json())
+    return Encoder(network, start=start, preprocess=preprocess, architecture=architecture)
 
 
 def read_origin(address: Address, former: FormerRun | None) -> Origin:
@@ -144,8 +146,9 @@ def read_origin(address: Address, former: FormerRun | None) -> Origin:
     if former is not None:
         parts = former.architecture
         own = {name: value for name, value in parts.options.items() if name not in COMMON_OPTIONS}
-        assert isinstance(parts.spec, ImageSpec)
-        return Origin(parts.builder, own, parts.spec, former.read_tensors(), None)
+        preprocess = parts.read_preprocess(former.path)
+        assert isinstance(preprocess, ImagePreprocess)
+        return Origin(parts.builder, own, preprocess.spec, former.read_tensors(), None)
     raise StartError(
         f"'{address.text}' holds no weights of an image network. Choose another start."
     )

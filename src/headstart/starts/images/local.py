@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headstart.errors import StartError, quoted
+from headstart.preprocessing.json_records import read_json
 from headstart.starts.addresses import WEIGHTS_NAME, Address
 from headstart.starts.images.timm_catalog import (
     TimmWeights,
@@ -20,7 +21,6 @@ from headstart.starts.images.timm_catalog import (
     require_architecture,
     split_tag,
 )
-from headstart.starts.specs import read_json
 from headstart.starts.weights import read_metadata
 from headstart.types import Start
 

@@ -17,6 +17,7 @@ import numpy as np
 from torch import nn
 
 from headstart.errors import StartError
+from headstart.preprocessing import TablePreprocess
 from headstart.starts.architecture import write_architecture
 from headstart.starts.encoder import Encoder
 from headstart.starts.tables.networks import LinearTable, TableMLP, number_names, scaling
@@ -31,12 +32,12 @@ MLP_OPTIONS: Mapping[str, int | float] = {
 }
 
 
-def build_table_encoder(start: Start, spec: TableSpec, *, seed: int = 0) -> Encoder:
+def build_table_encoder(start: Start, preprocess: TablePreprocess, *, seed: int = 0) -> Encoder:
     """Build the encoder of a table start for some columns.
 
     Args:
         start: ``scratch/linear`` or ``scratch/mlp``.
-        spec: The columns, fitted on train.
+        preprocess: The columns, fitted on train.
         seed: Seeds the random weights.
 
     Returns:
@@ -45,7 +46,7 @@ def build_table_encoder(start: Start, spec: TableSpec, *, seed: int = 0) -> Enco
     Raises:
         StartError: If a column cannot be what it says.
     """
-    name = start.address.removeprefix("scratch/")
+    spec, name = preprocess.spec, start.address.removeprefix("scratch/")
     options = dict(MLP_OPTIONS) if name == "mlp" else {}
     network: LinearTable | TableMLP
     with seeded(seed):
@@ -59,11 +60,11 @@ def build_table_encoder(start: Start, spec: TableSpec, *, seed: int = 0) -> Enco
                 embedding_size=int(options["embedding_size"]),
                 dropout=float(options["dropout"]),
             )
-    architecture = write_architecture(f"table-{name}", options, start, spec)
+    architecture = write_architecture(f"table-{name}", options, start, preprocess.to_json())
     return Encoder(
         network,
         start=start,
-        spec=spec,
+        preprocess=preprocess,
         architecture=architecture,
         num_features=network.num_features,
     )

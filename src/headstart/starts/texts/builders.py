@@ -15,29 +15,23 @@ import torch
 
 from headstart.errors import StartError, did_you_mean, first_line
 from headstart.extras import require_text_extra
+from headstart.preprocessing import TermPreprocess, TokenPreprocess
+from headstart.preprocessing.json_records import read_json
+from headstart.preprocessing.terms import fit_vectorizer
+from headstart.preprocessing.tokens import NO_LIMIT, TextTokenizer
+from headstart.preprocessing.vocabulary import load_tokenizer, train_tokenizer
 from headstart.starts.addresses import Address
 from headstart.starts.architecture import write_architecture
 from headstart.starts.encoder import Encoder
 from headstart.starts.provider import BuildRequest, FormerRun
-from headstart.starts.specs import read_json
 from headstart.starts.texts.configs import Pooling, clean_config, set_dropout
 from headstart.starts.texts.networks import TextNetwork, build_transformers
-from headstart.starts.texts.sources import (
-    check_vocabulary,
-    read_own_tokenizer,
-    read_own_vectorizer,
-)
-from headstart.starts.texts.terms import TermVectorizer, build_tfidf, fit_vectorizer
-from headstart.starts.texts.tokens import (
-    NO_LIMIT,
-    TextTokenizer,
-    load_tokenizer,
-    train_tokenizer,
-)
+from headstart.starts.texts.term_network import build_tfidf
+from headstart.starts.texts.vocabulary_check import check_vocabulary
 from headstart.starts.texts.weights import find_folder, load_network
 from headstart.starts.weights import load_checked
 from headstart.tensors import evaluating, seeded
-from headstart.types import Start, TextSpec
+from headstart.types import Start
 
 MOST_TOKENS = 256  # a default never goes beyond this; attention grows with the square
 LEAST_TOKENS = 16
@@ -75,8 +69,9 @@ def build_token_encoder(
     """
     check_request(start, request)
     require_text_extra(f"'{start.address}'", "transformers", "tokenizers")
-    source, max_length = request.source, request.max_length
-    assert source is None or isinstance(source, TextTokenizer)
+    learned, max_length = request.preprocess, request.max_length
+    assert learned is None or isinstance(learned, TokenPreprocess)
+    source = learned.tokenizer if learned else None
     parts = _read_parts(start, address, request, former, source)
     config = parts.config
     if request.dropout is not None:
@@ -89,17 +84,16 @@ def build_token_encoder(
     length = _choose_length(parts.tokenizer, request.texts, max_length, limit, start.address)
     tokenizer = parts.tokenizer.with_max_length(length)
     check_vocabulary(tokenizer, config, start.address)
-    spec = TextSpec("tokens", length)
+    preprocess = TokenPreprocess(tokenizer, request.column)
     options = {"config": config, "pooling": parts.pooling}
     encoder = Encoder(
         network,
         start=start,
-        spec=spec,
-        architecture=write_architecture("transformers", options, start, spec),
+        preprocess=preprocess,
+        architecture=write_architecture("transformers", options, start, preprocess.to_json()),
         num_features=network.num_features,
-        tokenizer=tokenizer,
     )
-    _check_pass(encoder, length)
+    _check_pass(encoder, tokenizer)
     return encoder
 
 
@@ -116,22 +110,21 @@ def build_term_encoder(start: Start, request: BuildRequest, former: FormerRun | 
     """
     check_request(start, request)
     _refuse_token_options(start, request)
-    source = request.source
-    assert source is None or isinstance(source, TermVectorizer)
-    if source is not None:
-        vectorizer = source
-    elif former is not None:
-        vectorizer = read_own_vectorizer(former.architecture, former.path)
-    else:
-        vectorizer = fit_vectorizer(request.texts, start.address)
-    spec, options = TextSpec("terms", 0), {"num_terms": vectorizer.num_terms}
+    learned = request.preprocess
+    if learned is None and former is not None:
+        learned = former.architecture.read_preprocess(former.path)
+    elif learned is None:
+        learned = TermPreprocess(fit_vectorizer(request.texts, start.address))
+    assert isinstance(learned, TermPreprocess)
+    vectorizer = learned.vectorizer
+    preprocess = TermPreprocess(vectorizer, request.column)
+    options = {"num_terms": vectorizer.num_terms}
     return Encoder(
         build_tfidf(vectorizer.num_terms),
         start=start,
-        spec=spec,
-        architecture=write_architecture("tfidf", options, start, spec),
+        preprocess=preprocess,
+        architecture=write_architecture("tfidf", options, start, preprocess.to_json()),
         num_features=vectorizer.num_terms,
-        vectorizer=vectorizer,
     )
 
 
@@ -147,7 +140,7 @@ def _read_parts(
     wanted: Pooling = "mean" if pooling == "mean" else "native"
     if former is not None:
         run = former.architecture
-        tokenizer = source or read_own_tokenizer(run, former.path)
+        tokenizer = source or _own_tokenizer(former)
         config, has = run.options["config"], run.options["pooling"]
         if pooling not in ("auto", has):
             raise StartError(
@@ -164,6 +157,16 @@ def _read_parts(
     config = clean_config(read_json(folder / "config.json"), start.address)
     tokenizer = source or load_tokenizer(folder, start.address)
     return _Parts(config, wanted, tokenizer, folder=folder)
+
+
+def _own_tokenizer(former: FormerRun) -> TextTokenizer:
+    """Return the tokenizer of a run."""
+    preprocess = former.architecture.read_preprocess(former.path)
+    assert isinstance(preprocess, TokenPreprocess)
+    config = former.architecture.options["config"]
+    assert isinstance(config, dict)
+    check_vocabulary(preprocess.tokenizer, config, former.architecture.start.address)
+    return preprocess.tokenizer
 
 
 def tiny_config(tokenizer: TextTokenizer, origin: str) -> dict[str, object]:
@@ -218,11 +221,11 @@ def _choose_length(
     return min(rounded, MOST_TOKENS, limit)
 
 
-def _check_pass(encoder: Encoder, length: int) -> None:
+def _check_pass(encoder: Encoder, tokenizer: TextTokenizer) -> None:
     """Refuse a network that fails on the longest input, or gives no features."""
-    assert encoder.tokenizer is not None
-    ids = torch.full((1, length), max(0, encoder.tokenizer.pad_id - 1), dtype=torch.int64)
-    if encoder.tokenizer.pad_id == 0:
+    length, pad_id = tokenizer.max_length, tokenizer.pad_id
+    ids = torch.full((1, length), max(0, pad_id - 1), dtype=torch.int64)
+    if pad_id == 0:
         ids += 1
     try:
         with evaluating(encoder):

@@ -124,7 +124,7 @@ def describe_hub(repo_id: str) -> Start:
     Raises:
         StartError: If the cache holds its configuration, and that is no text encoder's.
     """
-    from headstart.starts.specs import read_json
+    from headstart.preprocessing.json_records import read_json
     from headstart.starts.texts.configs import check_config
     from headstart.starts.weights import cached_hub_file
 
@@ -151,7 +151,7 @@ def describe_text_folder(address: Address) -> Start:
     Raises:
         StartError: If its configuration is no text encoder's.
     """
-    from headstart.starts.specs import read_json
+    from headstart.preprocessing.json_records import read_json
     from headstart.starts.texts.configs import check_config
 
     assert address.path is not None
@@ -216,7 +216,7 @@ def cached_folder(repo_id: str) -> Path | None:
 
 
 def _has_all_shards(index: Path) -> bool:
-    from headstart.starts.specs import read_json
+    from headstart.preprocessing.json_records import read_json
 
     shards = read_json(index).get("weight_map")
     names = set(shards.values()) if isinstance(shards, dict) else {""}

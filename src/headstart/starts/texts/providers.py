@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from headstart.starts.addresses import Address
@@ -18,11 +17,12 @@ from headstart.starts.texts.catalog import (
     describe_text_folder,
     describe_text_scratch,
 )
-from headstart.types import Start, Tokenizer, Vectorizer
+from headstart.types import Start
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from headstart.preprocessing import Preprocess
     from headstart.starts.encoder import Encoder
 
 _TERMS = "tfidf"
@@ -81,19 +81,22 @@ class TransformersProvider(Provider):
         """Return whether the tokenizer is trained on the data."""
         return start.address.startswith("scratch/")
 
-    def learn_source(self, start: Start, texts: Sequence[str]) -> Tokenizer:
+    def learn_preprocess(self, start: Start, texts: Sequence[str]) -> Preprocess:
         """Train the tokenizer."""
-        from headstart.starts.texts.tokens import train_tokenizer
+        from headstart.preprocessing import TokenPreprocess
+        from headstart.preprocessing.vocabulary import train_tokenizer
 
-        return train_tokenizer(texts, start.address)
+        return TokenPreprocess(train_tokenizer(texts, start.address))
 
-    def read_source(
-        self, architecture: Architecture, folder: Path | None
-    ) -> tuple[Tokenizer | None, Vectorizer | None]:
-        """Read the tokenizer."""
-        from headstart.starts.texts.sources import read_own_tokenizer
+    def check_preprocess(self, architecture: Architecture, preprocess: Preprocess) -> None:
+        """Refuse a tokenizer with more tokens than the network."""
+        from headstart.preprocessing import TokenPreprocess
+        from headstart.starts.texts.vocabulary_check import check_vocabulary
 
-        return read_own_tokenizer(architecture, folder), None
+        config = architecture.options["config"]
+        assert isinstance(preprocess, TokenPreprocess)
+        assert isinstance(config, dict)
+        check_vocabulary(preprocess.tokenizer, config, architecture.start.address)
 
 
 class TermsProvider(Provider):
@@ -130,7 +133,7 @@ class TermsProvider(Provider):
 
     def network_builder(self, builder: str) -> Callable[..., nn.Module]:
         """Return the one builder."""
-        from headstart.starts.texts.terms import build_tfidf
+        from headstart.starts.texts.term_network import build_tfidf
 
         return build_tfidf
 
@@ -138,16 +141,9 @@ class TermsProvider(Provider):
         """Return whether it is the start itself, and no run of it."""
         return start.address == f"scratch/{_TERMS}"
 
-    def learn_source(self, start: Start, texts: Sequence[str]) -> Vectorizer:
+    def learn_preprocess(self, start: Start, texts: Sequence[str]) -> Preprocess:
         """Learn the terms."""
-        from headstart.starts.texts.terms import fit_vectorizer
+        from headstart.preprocessing import TermPreprocess
+        from headstart.preprocessing.terms import fit_vectorizer
 
-        return fit_vectorizer(texts, start.address)
-
-    def read_source(
-        self, architecture: Architecture, folder: Path | None
-    ) -> tuple[Tokenizer | None, Vectorizer | None]:
-        """Read the terms."""
-        from headstart.starts.texts.sources import read_own_vectorizer
-
-        return None, read_own_vectorizer(architecture, folder)
+        return TermPreprocess(fit_vectorizer(texts, start.address))

@@ -10,8 +10,8 @@ import torch
 
 from headstart.events import emit, unheard
 from headstart.model import model_outputs, run_batches
+from headstart.preprocessing.terms import writes_without_blanks
 from headstart.starts import find_start
-from headstart.starts.texts.terms import writes_without_blanks
 from headstart.training.options.recipe import Wishes
 from headstart.tuning.baselines.baseline import Baseline, Items, Rival
 from headstart.tuning.budget import Budget, slowness

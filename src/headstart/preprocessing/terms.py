@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
 
 from headstart.errors import StartError
-from headstart.starts.texts.ngrams import count_ngrams, ngram_matrix
+from headstart.preprocessing.ngrams import count_ngrams, ngram_matrix
 
 FILE_NAME = "vectorizer.json"
 FORMAT = 1
@@ -158,30 +157,6 @@ def writes_without_blanks(texts: Sequence[str]) -> bool:
     count = sum(_is_unspaced(character) for character in letters)
     # A Chinese character carries about as much as a word of five letters.
     return count * 5 > len(letters) - count
-
-
-def build_tfidf(num_terms: int) -> nn.Module:
-    """Build the network of a TF-IDF start: it hands the terms on and has no parameters."""
-    return Terms(num_terms)
-
-
-class Terms(nn.Module):
-    """Features that are the dense term weights themselves.
-
-    Args:
-        num_terms: D.
-
-    Attributes:
-        num_features: D.
-    """
-
-    def __init__(self, num_terms: int) -> None:
-        super().__init__()
-        self.num_features = num_terms
-
-    def forward(self, terms: Tensor) -> Tensor:
-        """Return the features (B, D) of term weights (B, D)."""
-        return terms
 
 
 def _is_unspaced(letter: str) -> bool:

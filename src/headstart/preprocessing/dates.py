@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, get_args
 
-from headstart.data.targets import MOSTLY
+from headstart.cells import MOSTLY
 from headstart.types import DateFormat
 
 FORMATS: tuple[DateFormat, ...] = get_args(DateFormat)

@@ -27,9 +27,9 @@ from typing import Any
 
 import numpy as np
 
-from headstart.data.dates import example, swapped
-from headstart.data.rows import TableSamples
 from headstart.errors import DataError, quoted
+from headstart.preprocessing.dates import example, swapped
+from headstart.preprocessing.rows import TableSamples
 from headstart.types import Column, ColumnKind, Dataset, TableSpec
 
 MAX_CATEGORIES = 255
@@ -40,7 +40,7 @@ DATE_PARTS = ("days", "month", "weekday")
 _WHOLE = re.compile(r"(-?(?:0|[1-9]\d*))(?:\.0*)?")  # 007 is a code, not a number
 
 
-def fit_table_spec(dataset: Dataset) -> TableSpec:
+def fit_columns(dataset: Dataset) -> TableSpec:
     """Return the preprocessing of a table, fitted on its train split alone.
 
     Args:
@@ -48,12 +48,6 @@ def fit_table_spec(dataset: Dataset) -> TableSpec:
 
     Raises:
         DataError: It is no table.
-
-    Example:
-        >>> from headstart.data import load
-        >>> data = load((np.arange(40.0), 2 * np.arange(40.0) + 0.5))
-        >>> fit_table_spec(data).columns[0].name
-        'x0'
     """
     samples = dataset.train.samples
     if not isinstance(samples, TableSamples) or dataset.column_kinds is None:
@@ -206,7 +200,7 @@ def check_columns(spec: TableSpec, dataset: Dataset) -> None:
         if kind is None or (kind != column.kind and {kind, column.kind} != {"numeric", "boolean"}):
             found = f"was read as {kind}" if kind else "is missing, or was left out"
             remedy = "Leave its option out; or" if kind else "Add it; if it is there,"
-            remedy += " load the data in Python with columns=run.model.encoder.spec."
+            remedy += " load the data in Python with preprocess=run.model.encoder.preprocess."
             raise DataError(
                 f"Column '{name}' of {dataset.name} {found}; expected {column.kind}, as in the "
                 f"model's training data. {remedy}"
@@ -217,7 +211,7 @@ def check_columns(spec: TableSpec, dataset: Dataset) -> None:
                 f"Column '{name}' of {dataset.name} was read as dates such as "
                 f"{example(date_format)}; expected dates such as {example(column.date_format)}, as "
                 f"in the model's training data. Write them as {example('')}, or load the data in "
-                "Python with columns=run.model.encoder.spec."
+                "Python with preprocess=run.model.encoder.preprocess."
             )
 
 

@@ -3,7 +3,7 @@
 People hand over what they have: a DataFrame that training took, a pandas column, PIL images, an
 array of floats. Each becomes what training makes of it, or is refused with a sentence; nothing is
 iterated blindly, because iterating a DataFrame gives the names of its columns. Rows of a table are
-not read here but in ``prepare``, which needs their columns. Files are read by ``recipes.predict``.
+read in ``for_tables``, which knows their columns. Files are read by ``recipes.predict``.
 """
 
 from __future__ import annotations
@@ -16,43 +16,43 @@ import numpy as np
 from PIL import Image
 
 from headstart.cells import is_missing
-from headstart.data.sources.arrays import image_array, is_tensor, to_numpy
-from headstart.data.sources.columns import Table, memory_table
 from headstart.errors import DataError, quoted
-from headstart.types import ImageSpec, Spec, TextSpec
+from headstart.preprocessing.arrays import image_array, is_tensor, to_numpy
+from headstart.preprocessing.memory import NamedColumns, memory_table
 
 IMAGES = "paths, encoded bytes, PIL images, or arrays of uint8 or of floats in [0, 1]"
 
 
-def as_samples(values: Any, spec: Spec, input_column: str | None = None) -> Any:
-    """Return texts or images as a list, one a sample; rows of a table as they are.
-
-    What is such a list already stays as it is, so that asking twice changes nothing.
+def listed_texts(values: Any, column: str | None) -> list[Any]:
+    """Return texts as a list; what is no text but may be missing or empty is left to the reader.
 
     Args:
-        values: As ``prepare_values`` takes them.
-        spec: The preprocessing of the encoder.
-        input_column: The column of the training data that held the texts, or None.
+        values: A list, a pandas column, or a table.
+        column: The column of the training data that held the texts, or None.
 
     Raises:
         DataError: The values are of another kind, or a table lacks the column.
     """
-    if isinstance(spec, TextSpec):
-        return _texts(values, input_column)
-    return _images(values) if isinstance(spec, ImageSpec) else values
+    if (table := memory_table(values, "the pyarrow Table")) is not None:
+        return text_column(table, column)
+    texts = _listed(values, "texts (str)")
+    wrong = (bytes, Mapping, np.ndarray, os.PathLike)
+    strange = next((value for value in texts if isinstance(value, wrong)), None)
+    if isinstance(strange, os.PathLike):
+        raise DataError(
+            f"The path '{strange}' was given to a model of texts; expected str. Give what is in "
+            "the file, Path(…).read_text(), or let 'headstart predict' or headstart.predict read "
+            "it."
+        )
+    if strange is not None:
+        raise DataError(
+            f"A {type(strange).__name__} was given to a model of texts; expected str. Give a "
+            "list of texts."
+        )
+    return texts
 
 
-def sample_names(samples: list[Any], spec: Spec) -> list[str]:
-    """Return what a person calls each sample of a list: its path, or its kind and number from 1."""
-    kind = "image" if isinstance(spec, ImageSpec) else "text"
-    paths = (str, os.PathLike) if kind == "image" else ()
-    return [
-        str(value) if isinstance(value, paths) else f"{kind} {i + 1}"
-        for i, value in enumerate(samples)
-    ]
-
-
-def text_column(table: Table, input_column: str | None) -> list[str]:
+def text_column(table: NamedColumns, input_column: str | None) -> list[str]:
     """Return the texts of a table: the column that the model was trained on, else ``text``.
 
     Args:
@@ -74,29 +74,7 @@ def text_column(table: Table, input_column: str | None) -> list[str]:
     return ["" if is_missing(value) else str(value) for value in table.values(column)]
 
 
-def _texts(values: Any, input_column: str | None) -> list[Any]:
-    """Return texts as a list; what is no text but may be missing or empty is left to the reader."""
-    table = memory_table(values, "the pyarrow Table")
-    if table is not None:
-        return text_column(table, input_column)
-    texts = _listed(values, "texts (str)")
-    wrong = (bytes, Mapping, np.ndarray, os.PathLike)
-    strange = next((value for value in texts if isinstance(value, wrong)), None)
-    if isinstance(strange, os.PathLike):
-        raise DataError(
-            f"The path '{strange}' was given to a model of texts; expected str. Give what is in "
-            "the file, Path(…).read_text(), or let 'headstart predict' or headstart.predict read "
-            "it."
-        )
-    if strange is not None:
-        raise DataError(
-            f"A {type(strange).__name__} was given to a model of texts; expected str. Give a "
-            "list of texts."
-        )
-    return texts
-
-
-def _images(values: Any) -> list[Any]:
+def listed_images(values: Any) -> list[Any]:
     """Return images as a list of paths, bytes, PIL images and uint8 arrays (H, W[, C])."""
     if memory_table(values) is not None:
         raise DataError(
@@ -106,6 +84,14 @@ def _images(values: Any) -> list[Any]:
     if (isinstance(values, np.ndarray) and values.dtype != object) or is_tensor(values):
         return _stacked(to_numpy(values, "The array of images"))
     return [_image(value, i) for i, value in enumerate(_listed(values, IMAGES))]
+
+
+def image_names(images: list[Any]) -> list[str]:
+    """Return the path of each image, or its number from 1 where it has none."""
+    return [
+        str(value) if isinstance(value, (str, os.PathLike)) else f"image {i + 1}"
+        for i, value in enumerate(images)
+    ]
 
 
 def _stacked(array: np.ndarray) -> list[np.ndarray]:

@@ -1,7 +1,9 @@
-"""Decode a split once, into a memory-mapped array that every later run finds again.
+"""Decode each image once, into a memory-mapped array that every later run finds again.
 
-An entry of the cache (``entries``) holds ``pixels``, raw uint8, and in its record the samples that
-were left out. Memory stays bounded by a few chunks however large the data is.
+An entry of the cache (``storage.cache``) holds ``pixels``, raw uint8, and in its record the samples
+that were left out. What is asked of a split in part (a sample to screen starts with) is an entry of
+its own until the whole is asked for: then its rows are taken over instead of being decoded again,
+and it goes. Memory stays bounded by a few chunks however large the data is.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
@@ -20,13 +22,13 @@ from typing import Any
 import numpy as np
 
 from headstart import events
-from headstart.data.assembly import check_bad_share
-from headstart.data.fingerprint import num_workers
-from headstart.data.images import decode_one
-from headstart.data.sources.samples import ArraySamples, UnreadableImage
+from headstart.cores import usable_cores
 from headstart.errors import DataError, DeviceError
-from headstart.storage.cache import cache_root, new_entry, read_entry, write_all
-from headstart.types import BadSample, Dataset, ImageSpec, Rows, Samples, SplitName
+from headstart.preprocessing.bad_samples import check_prepared
+from headstart.preprocessing.images import decode_one
+from headstart.preprocessing.samples import ArraySamples, UnreadableImage
+from headstart.storage.cache import cache_root, new_entry, read_entry, remove_entry, write_all
+from headstart.types import BadSample, Dataset, ImageSpec, Rows, SplitName
 
 DECODER_VERSION = 1  # raise it when decode_one gives other pixels for the same image
 CHUNK_BYTES = 8 * 2**20
@@ -37,12 +39,14 @@ class Pixels:
     """The decoded images of a split, without those that could not be decoded.
 
     Attributes:
-        images: uint8, shape (N, S, S, C); memory-mapped copy-on-write, or the caller's own array.
+        images: uint8, shape (M, S, S, C); memory-mapped copy-on-write, or the caller's own array.
         targets: int64, shape (N,).
         ids: int64, shape (N,).
         names: N names.
         bad_samples: Samples asked for that could not be decoded, each with its reason.
         notes: Sentences a user should read.
+        rows: int64, shape (N,), where in ``images`` each sample stands; None where they are the
+            same in number and order.
     """
 
     images: np.ndarray
@@ -51,6 +55,7 @@ class Pixels:
     names: Sequence[str]
     bad_samples: Sequence[BadSample] = ()
     notes: Sequence[str] = ()
+    rows: np.ndarray | None = None
 
     @property
     def lengths(self) -> None:
@@ -58,7 +63,7 @@ class Pixels:
         return None
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.ids)
 
     def arrays(self, places: np.ndarray) -> tuple[np.ndarray, ...]:
         """Return one batch, uint8 (B, S, S, C).
@@ -66,8 +71,9 @@ class Pixels:
         Args:
             places: int64, shape (B,), positions of the wanted images.
         """
+        rows = places if self.rows is None else self.rows[places]
         # unlike an index, it lets other threads run meanwhile; the copy is plain memory
-        return (np.asarray(self.images).take(places, axis=0),)
+        return (np.asarray(self.images).take(rows, axis=0),)
 
 
 def decode(
@@ -102,45 +108,129 @@ def decode(
     split = dataset.split(split_name)
     chosen = np.arange(len(split)) if indices is None else np.asarray(indices, np.int64)
     samples, shape = split.samples, _shape(spec)
-    reasons: dict[int, str] = {}
     if isinstance(samples, ArraySamples) and samples.images.shape[1:] == shape:
         images = samples.images if indices is None else samples.images[chosen]
-        kept = chosen
+        found = _Found(images, None, {})
     else:
-        folder = _entry_folder(dataset, split_name, spec, chosen if indices is not None else None)
-        entry = _open_entry(folder, shape)
-        if entry is None:
-            entry = _make_entry(folder, samples, chosen, spec, dataset, split_name)
-        images, reasons = entry
-        kept = np.delete(chosen, list(reasons))
-    bad = [BadSample(samples.name(int(chosen[i])), why) for i, why in reasons.items()]
-    _check_bad(dataset, bad)
+        found = _find(dataset, split_name, spec, chosen, is_whole=indices is None)
+    kept = np.delete(chosen, list(found.reasons))
+    bad = [BadSample(samples.name(int(chosen[i])), why) for i, why in found.reasons.items()]
+    check_prepared(dataset, bad)
     if len(kept) == 0:
         raise DataError(f"No image of {dataset.name} ({split_name}) is left to decode.")
     names = [samples.name(int(i)) for i in kept]
-    return Pixels(images, split.targets[kept], split.ids[kept], names, tuple(bad))
+    targets, ids = split.targets[kept], split.ids[kept]
+    return Pixels(found.images, targets, ids, names, tuple(bad), rows=found.rows)
 
 
-def _check_bad(dataset: Dataset, bad: list[BadSample]) -> None:
-    if bad:
-        known = list(dataset.bad_samples)
-        total = len(known) + len(dataset.train) + len(dataset.val) + len(dataset.test)
-        check_bad_share(dataset.name, [*bad, *known], total, dataset.max_bad_fraction)
+@dataclass(frozen=True)
+class _Found:
+    """Decoded samples.
+
+    Attributes:
+        images: uint8, shape (M, S, S, C).
+        rows: Where each sample stands in them, the failed ones left out; None for one by one.
+        reasons: Why some could not be decoded, by their place among those that were asked for.
+    """
+
+    images: np.ndarray
+    rows: np.ndarray | None
+    reasons: dict[int, str]
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is decoded: which samples of which split, and how."""
+
+    dataset: Dataset
+    split_name: SplitName
+    spec: ImageSpec
+    chosen: np.ndarray
+
+
+def _find(
+    dataset: Dataset, split_name: SplitName, spec: ImageSpec, chosen: np.ndarray, *, is_whole: bool
+) -> _Found:
+    """Return samples from what was decoded before; what was not is decoded now."""
+    whole, shape = _entry_folder(dataset, split_name, spec), _shape(spec)
+    if (entry := _open_entry(whole, shape)) is not None:
+        return _Found(*_some_of(entry, None if is_whole else chosen))
+    folder = whole if is_whole else whole.with_name(f"{whole.name}-{_digest(chosen)}")
+    entry = None if is_whole else _open_entry(folder, shape)
+    if entry is None:
+        parts = _parts_of(whole, shape)
+        entry = _make_entry(folder, _Work(dataset, split_name, spec, chosen), parts)
+        if is_whole:
+            for path in parts:
+                remove_entry(path)
+    images, reasons = entry
+    return _Found(images, None, reasons)
+
+
+def _some_of(
+    entry: tuple[np.ndarray, dict[int, str]], chosen: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray | None, dict[int, str]]:
+    """Return some samples of a whole split.
+
+    Args:
+        entry: Its images, and why some could not be decoded, by position in the split.
+        chosen: Positions in the split; None for all.
+
+    Returns:
+        The images, where in them each of the wanted samples stands, and why some are missing.
+    """
+    images, reasons = entry
+    if chosen is None:
+        return images, None, reasons
+    failed = {i: reasons[place] for i, place in enumerate(chosen.tolist()) if place in reasons}
+    good = np.delete(chosen, list(failed))
+    return images, good - np.searchsorted(np.array(sorted(reasons), np.int64), good), failed
+
+
+def _parts_of(whole: Path, shape: tuple[int, int, int]) -> dict[Path, _Part]:
+    """Return the entries that hold some samples of a split."""
+    found = {}
+    for path in sorted(whole.parent.glob(f"{whole.name}-*")):
+        entry = None if ".tmp-" in path.name else _open_entry(path, shape)
+        if entry is not None:
+            chosen = np.asarray((read_entry(path) or {}).get("chosen", []), np.int64)
+            found[path] = _Part(*entry, chosen)
+    return found
+
+
+class _Part:
+    """Some decoded samples of a split, by their position in it."""
+
+    def __init__(self, images: np.ndarray, reasons: dict[int, str], chosen: np.ndarray) -> None:
+        self.images = images
+        self.reasons = {int(chosen[i]): why for i, why in reasons.items()}
+        self.row_of = {p: row for row, p in enumerate(np.delete(chosen, list(reasons)).tolist())}
+
+    def read(self, position: int) -> np.ndarray | None:
+        """Return a sample's pixels, or None where it is not among these.
+
+        Raises:
+            UnreadableImage: It was tried, and could not be decoded.
+        """
+        if position in self.reasons:
+            raise UnreadableImage(self.reasons[position])
+        row = self.row_of.get(position)
+        pixels: np.ndarray | None = None if row is None else self.images[row]
+        return pixels
 
 
 def _shape(spec: ImageSpec) -> tuple[int, int, int]:
     return spec.decode_size, spec.decode_size, spec.decode_channels
 
 
-def _entry_folder(
-    dataset: Dataset, split_name: str, spec: ImageSpec, indices: np.ndarray | None
-) -> Path:
-    """Return where the pixels of exactly these images under exactly this spec belong."""
+def _entry_folder(dataset: Dataset, split_name: str, spec: ImageSpec) -> Path:
+    """Return where the pixels of a split under exactly this preprocessing belong."""
     what = [DECODER_VERSION, dataset.fingerprint, split_name, *_shape(spec), spec.interpolation]
-    state = blake2b(json.dumps(what).encode(), digest_size=16)
-    if indices is not None:
-        state.update(b"indices" + indices.astype("<i8").tobytes())
-    return cache_root() / "pixels" / state.hexdigest()
+    return cache_root() / "pixels" / blake2b(json.dumps(what).encode(), digest_size=16).hexdigest()
+
+
+def _digest(indices: np.ndarray) -> str:
+    return blake2b(indices.astype("<i8").tobytes(), digest_size=8).hexdigest()
 
 
 def _open_entry(
@@ -168,30 +258,28 @@ def _open_entry(
 
 
 def _make_entry(
-    folder: Path,
-    samples: Samples,
-    chosen: np.ndarray,
-    spec: ImageSpec,
-    dataset: Dataset,
-    split_name: str,
+    folder: Path, work: _Work, parts: Mapping[Path, _Part]
 ) -> tuple[np.ndarray, dict[int, str]]:
     """Decode into a new entry, put it in place, and open it."""
+    dataset, chosen, spec = work.dataset, work.chosen, work.spec
     shape = _shape(spec)
     row_bytes = int(np.prod(shape))
-    what = f"{dataset.name} ({split_name})"
+    what = f"{dataset.name} ({work.split_name})"
     needed = len(chosen) * row_bytes
     is_whole = partial(_is_whole, folder, shape)
     told = f"the decoded pixels of {what}"
     with new_entry(folder, needed, told, is_whole) as (temporary, record):
         with open(temporary / "pixels", "wb+", buffering=0) as file:
-            reasons = _write_pixels(file.fileno(), samples, chosen, spec, f"decode {split_name}")
+            reasons = _write_pixels(file.fileno(), work, list(parts.values()))
             num_images = _close_gaps(file.fileno(), len(chosen), reasons, row_bytes)
             os.fsync(file.fileno())
         # Too many bad images end the run here, before anything is kept.
+        samples = dataset.split(work.split_name).samples
         bad = [BadSample(samples.name(int(chosen[i])), why) for i, why in reasons.items()]
-        _check_bad(dataset, bad)
+        check_prepared(dataset, bad)
         record["about"] = f"{what} at {spec.decode_size} pixels"
         record["num_images"], record["reasons"] = num_images, reasons
+        record["chosen"] = chosen.tolist() if "-" in folder.name else None
     made = _open_entry(folder, shape)
     if made is None:
         raise DataError(
@@ -205,21 +293,26 @@ def _is_whole(folder: Path, shape: tuple[int, int, int]) -> bool:
     return _open_entry(folder, shape) is not None
 
 
-def _write_pixels(
-    file: int, samples: Samples, chosen: np.ndarray, spec: ImageSpec, task: str
-) -> dict[int, str]:
+def _write_pixels(file: int, work: _Work, parts: Sequence[_Part]) -> dict[int, str]:
     """Decode in threads and write each image to its place; return what failed, by position."""
-    row_bytes = int(np.prod(_shape(spec)))
+    samples, spec, chosen = work.dataset.split(work.split_name).samples, work.spec, work.chosen
+    task, row_bytes = f"decode {work.split_name}", int(np.prod(_shape(spec)))
     chunk = max(1, min(256, CHUNK_BYTES // row_bytes))
     # In the order of the source, so that a Parquet row group is read once.
     order = np.argsort(chosen, kind="stable")
 
-    def work(positions: np.ndarray) -> dict[int, str]:
+    def read(place: int) -> np.ndarray:
+        for part in parts:
+            if (known := part.read(place)) is not None:
+                return known
+        return decode_one(samples.read(place), spec)
+
+    def decode_chunk(positions: np.ndarray) -> dict[int, str]:
         failed = {}
         rows = np.zeros((len(positions), *_shape(spec)), np.uint8)
         for row, position in enumerate(positions):
             try:
-                rows[row] = decode_one(samples.read(int(chosen[position])), spec)
+                rows[row] = read(int(chosen[position]))
             except UnreadableImage as error:
                 failed[int(position)] = error.reason
         if np.all(np.diff(positions) == 1):
@@ -230,13 +323,13 @@ def _write_pixels(
         return failed
 
     reasons: dict[int, str] = {}
-    done, workers = 0, num_workers()
+    done, workers = 0, usable_cores()
     pending: dict[Future[dict[int, str]], int] = {}
     with ThreadPoolExecutor(workers) as pool:
         try:
             for start in range(0, len(order), chunk):
                 positions = order[start : start + chunk]
-                pending[pool.submit(work, positions)] = len(positions)
+                pending[pool.submit(decode_chunk, positions)] = len(positions)
                 while len(pending) >= 2 * workers or (pending and start + chunk >= len(order)):
                     for future in wait(pending, return_when=FIRST_COMPLETED).done:
                         done += pending.pop(future)

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFile
 
-from headstart.data.sources.samples import UnreadableImage, read_file
+from headstart.preprocessing.samples import UnreadableImage, read_file
 from headstart.types import ImageSpec
 
 MAX_PIXELS = 50_000_000

@@ -1,0 +1,39 @@
+"""Preprocessing: how samples become what a network takes, as one object that travels with it.
+
+``Preprocess`` is the contract, ``KINDS`` the table of those there are; each prepares the splits of
+a data set and what a user hands to ``predict``. ``decode_one`` is the one way from an image to
+pixels, and ``fit_table`` learns from train how the columns of a table become numbers. Nothing here
+imports torch. Left out: augmentation, which happens on the device, and what is in the data.
+"""
+
+from headstart.preprocessing.base import NamedInput, Preprocess
+from headstart.preprocessing.columns import feature_names
+from headstart.preprocessing.decoded import Pixels, decode
+from headstart.preprocessing.for_images import ImagePreprocess
+from headstart.preprocessing.for_tables import TablePreprocess, fit_table
+from headstart.preprocessing.for_texts import TermPreprocess, TokenPreprocess
+from headstart.preprocessing.images import decode_one
+from headstart.preprocessing.inputs import Cells, Terms, Tokens
+from headstart.preprocessing.kinds import KINDS, check_preprocess, read_preprocess
+from headstart.preprocessing.samples import UnreadableImage
+
+__all__ = [
+    "KINDS",
+    "Cells",
+    "ImagePreprocess",
+    "NamedInput",
+    "Pixels",
+    "Preprocess",
+    "TablePreprocess",
+    "TermPreprocess",
+    "Terms",
+    "TokenPreprocess",
+    "Tokens",
+    "UnreadableImage",
+    "check_preprocess",
+    "decode",
+    "decode_one",
+    "feature_names",
+    "fit_table",
+    "read_preprocess",
+]

@@ -1,0 +1,235 @@
+"""Rows of a table: numbers and codes, by what was learned of its columns from train."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, get_args
+
+import numpy as np
+
+from headstart.errors import DataError, did_you_mean, quoted
+from headstart.preprocessing.base import NamedInput, Preprocess
+from headstart.preprocessing.canonical import canonical
+from headstart.preprocessing.columns import (
+    check_columns,
+    feature_names,
+    fit_columns,
+    to_cells,
+    unseen_notes,
+)
+from headstart.preprocessing.inputs import Cells
+from headstart.preprocessing.json_records import damaged, read_record
+from headstart.preprocessing.memory import as_arrow, memory_table
+from headstart.preprocessing.rows import TableSamples
+from headstart.preprocessing.samples import take
+from headstart.types import (
+    Column,
+    ColumnKind,
+    Dataset,
+    DateFormat,
+    Inputs,
+    Modality,
+    SplitName,
+    TableSpec,
+)
+
+_COLUMN_NUMBERS = ("mean", "scale", "edges")
+
+
+@dataclass(frozen=True)
+class TablePreprocess(Preprocess):
+    """The preprocessing of a network for tables.
+
+    Attributes:
+        spec: Its columns, fitted on train.
+    """
+
+    spec: TableSpec
+    kind: ClassVar[str] = "table"
+    modality: ClassVar[Modality] = "table"
+    is_instant: ClassVar[bool] = True
+
+    @property
+    def inputs(self) -> tuple[NamedInput, ...]:
+        """Numbers, and codes of categories."""
+        num_codes = sum(column.kind == "categorical" for column in self.spec.columns)
+        num_numbers = len(feature_names(self.spec)) - num_codes
+        return (
+            NamedInput("numbers", "float32", (num_numbers,)),
+            NamedInput("codes", "int64", (num_codes,)),
+        )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that a row needs."""
+        return tuple(column.name for column in self.spec.columns)
+
+    def _prepare(
+        self, dataset: Dataset, split_name: SplitName, indices: np.ndarray | None
+    ) -> Cells:
+        split = dataset.split(split_name)
+        chosen = np.arange(len(split)) if indices is None else np.asarray(indices, np.int64)
+        samples = split.samples if indices is None else take(split.samples, chosen)
+        assert isinstance(samples, TableSamples)
+        check_columns(self.spec, dataset)
+        table = samples.columns()
+        # what train has too rarely is no news: val and test may bring what it never had
+        notes = [] if split_name == "train" else unseen_notes(self.spec, table)
+        targets, ids = split.targets[chosen], split.ids[chosen]
+        return Cells(*to_cells(self.spec, table), targets, ids, samples.names, (), notes)
+
+    def listed(self, values: Any) -> IncomingRows:
+        """Return the columns of rows in any form: dicts, a DataFrame, a pyarrow Table."""
+        return values if isinstance(values, IncomingRows) else IncomingRows.of(values)
+
+    def names_of(self, listed: IncomingRows) -> list[str]:
+        """Return "row 1", "row 2" and so on."""
+        return [f"row {i + 1}" for i in range(len(listed))]
+
+    def _read(self, listed: IncomingRows, names: list[str]) -> Cells:
+        import pyarrow as pa
+
+        if len(listed) == 0:
+            raise DataError("The table has no rows; expected one a sample. Give at least one row.")
+        missing = [name for name in self.columns if name not in listed.columns]
+        if missing:
+            many = len(missing) > 1
+            raise DataError(
+                f"Column{'s' if many else ''} {quoted(missing)} {'are' if many else 'is'} missing "
+                f"in the rows (found: {quoted(listed.columns)})."
+                f"{did_you_mean(missing[0], listed.columns)} The model was trained with it; add "
+                "it. Single cells may be empty."
+            )
+        table = pa.table(
+            {
+                c.name: canonical(
+                    listed.read(c.name), c.kind, c.name, lambda i: f"row {i + 1}", c.date_format
+                )
+                for c in self.spec.columns
+            }
+        )
+        notes = unseen_notes(self.spec, table)
+        if extra := [name for name in listed.columns if name not in self.columns]:
+            notes.append(f"Columns that the model does not know are ignored: {quoted(extra)}.")
+        numbers, codes = to_cells(self.spec, table)
+        nothing = np.empty(0, np.int64)
+        return Cells(numbers, codes, nothing, np.arange(len(listed)), names, (), notes)
+
+    def incoming(self, values: Any, names: Sequence[str] | None = None) -> Iterator[Inputs]:
+        """Yield all rows at once: a table in memory is prepared column by column."""
+        yield self.read(values, names)
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as JSON-able dict; tuples become lists."""
+        columns = []
+        for column in self.spec.columns:
+            record = asdict(column)
+            columns.append({n: list(v) if isinstance(v, tuple) else v for n, v in record.items()})
+        return {"kind": self.kind, "columns": columns}
+
+    @classmethod
+    def check_json(cls, record: Mapping[str, Any]) -> None:
+        """Refuse a record that ``to_json`` did not write."""
+        _read_spec(record)
+
+    @classmethod
+    def from_json(
+        cls, record: Mapping[str, Any], folder: Path | None, origin: str
+    ) -> TablePreprocess:
+        """Return what ``to_json`` wrote; there are no files."""
+        del folder, origin
+        return cls(_read_spec(record))
+
+
+def fit_table(dataset: Dataset) -> TablePreprocess:
+    """Return the preprocessing of a table, fitted on its train split alone.
+
+    Args:
+        dataset: A table.
+
+    Raises:
+        DataError: It is no table.
+
+    Example:
+        >>> from headstart.data import load
+        >>> data = load((np.arange(40.0), 2 * np.arange(40.0) + 0.5))
+        >>> fit_table(data).columns
+        ('x0',)
+    """
+    return TablePreprocess(fit_columns(dataset))
+
+
+@dataclass(frozen=True)
+class IncomingRows:
+    """Rows that a user gives, by columns.
+
+    Attributes:
+        columns: Their names.
+        read: Returns one as a pyarrow array.
+        num_rows: N.
+    """
+
+    columns: list[str]
+    read: Callable[[str], Any]
+    num_rows: int
+
+    def __len__(self) -> int:
+        return self.num_rows
+
+    @classmethod
+    def of(cls, values: Any) -> IncomingRows:
+        """Return the rows of a DataFrame, a pyarrow Table, or a list of dicts.
+
+        Raises:
+            DataError: It is something else, or two columns have one name.
+        """
+        if (table := memory_table(values)) is not None:
+            return cls(table.columns, table.arrow, table.num_rows)
+        if isinstance(values, Mapping):
+            raise DataError("Expected a list of rows, not one row. Put it into a list.")
+        rows = list(values)
+        for i, row in enumerate(rows):
+            if not isinstance(row, Mapping):
+                raise DataError(
+                    f"Row {i + 1} is a {type(row).__name__}; expected a dict from column name to "
+                    "value (or give a DataFrame or a pyarrow Table)."
+                )
+
+        def read(name: str) -> Any:
+            for i, row in enumerate(rows):
+                if name not in row:
+                    raise DataError(
+                        f"Column '{name}' is missing in row {i + 1} (found: {quoted(list(row))}). "
+                        "Give every row the same columns; a cell that is not known may be None."
+                    )
+            return as_arrow([row[name] for row in rows])
+
+        return cls(list(dict.fromkeys(name for row in rows for name in row)), read, len(rows))
+
+
+def _read_spec(value: Mapping[str, Any]) -> TableSpec:
+    record = read_record(value, ("kind", "columns"), "preprocess")
+    if not isinstance(record["columns"], list):
+        raise damaged("preprocess", record, "a list of columns")
+    return TableSpec(tuple(_read_column(column) for column in record["columns"]))
+
+
+def _read_column(value: object) -> Column:
+    record = read_record(value, tuple(field.name for field in fields(Column)), "column")
+    numbers = [record[name] for name in _COLUMN_NUMBERS]
+    categories = record["categories"]
+    if (
+        not isinstance(record["name"], str)
+        or record["kind"] not in get_args(ColumnKind)
+        or not isinstance(record["fill"], int | float)
+        or not isinstance(record["has_missing"], bool)
+        or record["date_format"] not in get_args(DateFormat)
+        or not all(isinstance(n, list | tuple) for n in (*numbers, categories))
+        or not all(isinstance(x, int | float) for n in numbers for x in n)
+        or not all(isinstance(category, str) for category in categories)
+    ):
+        raise damaged("column", record, "a name, a kind, a known date_format, and lists")
+    tuples = {name: tuple(float(x) for x in record[name]) for name in _COLUMN_NUMBERS}
+    return Column(**{**record, **tuples, "categories": tuple(categories)})

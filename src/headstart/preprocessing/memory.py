@@ -1,0 +1,122 @@
+"""Tables in memory, known by their faces: a pandas DataFrame, a pyarrow Table.
+
+Neither library need be the one that made them, and pandas need not be installed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Protocol
+
+from headstart.cells import is_missing
+from headstart.errors import DataError
+
+
+class NamedColumns(Protocol):
+    """Columns by name, of a file or in memory.
+
+    Attributes:
+        where: What a person calls the table.
+        columns: Column names.
+    """
+
+    where: str
+    columns: list[str]
+
+    def values(self, column: str) -> list[object]:
+        """Return all values of a column."""
+        ...
+
+
+class MemoryTable:
+    """A DataFrame or a pyarrow Table.
+
+    Args:
+        values: What a user gave.
+        where: What to call it in messages.
+
+    Attributes:
+        where: See above.
+        columns: Column names.
+        num_rows: Number of rows.
+
+    Raises:
+        DataError: Two columns have one name.
+    """
+
+    def __init__(self, values: Any, where: str) -> None:
+        self.where = where
+        self._is_frame = is_frame(values)
+        self._values = values
+        keys = list(values.columns if self._is_frame else values.column_names)
+        self.columns = [str(key) for key in keys]
+        refuse_duplicates(self.columns, where)
+        self._keys = dict(zip(self.columns, keys, strict=True))
+        self.num_rows = len(values) if self._is_frame else int(values.num_rows)
+
+    def values(self, column: str) -> list[object]:
+        """Return all values of a column."""
+        found = self._column(column)
+        return list(found.tolist() if self._is_frame else found.to_pylist())
+
+    def arrow(self, column: str) -> Any:
+        """Return a column as a pyarrow array."""
+        return as_arrow(self._column(column)) if self._is_frame else self._column(column)
+
+    def _column(self, column: str) -> Any:
+        key = self._keys[column]
+        return self._values[key] if self._is_frame else self._values.column(key)
+
+
+def is_frame(values: Any) -> bool:
+    """Return whether something is a pandas DataFrame."""
+    return hasattr(values, "iloc") and hasattr(values, "columns")
+
+
+def is_arrow_table(values: Any) -> bool:
+    """Return whether something is a pyarrow Table."""
+    return hasattr(values, "column_names") and hasattr(values, "schema")
+
+
+def memory_table(values: Any, arrow: str = "the Table") -> MemoryTable | None:
+    """Return a DataFrame or a pyarrow Table as named columns; None for anything else.
+
+    Args:
+        values: What a user gave.
+        arrow: What to call a pyarrow Table in messages.
+
+    Raises:
+        DataError: Two columns have one name.
+    """
+    if is_frame(values):
+        return MemoryTable(values, "the DataFrame")
+    return MemoryTable(values, arrow) if is_arrow_table(values) else None
+
+
+def as_arrow(values: Any) -> Any:
+    """Return values as a pyarrow array; where they are of several kinds, as text.
+
+    Args:
+        values: A pandas column, or a list; NaN and None are missing.
+    """
+    import pyarrow as pa
+
+    try:
+        return pa.array(values, from_pandas=True)
+    except (pa.ArrowException, OverflowError):
+        return pa.array([None if is_missing(value) else str(value) for value in values])
+
+
+def refuse_duplicates(names: tuple[str, ...] | list[str], where: str) -> None:
+    """Refuse two columns of one name.
+
+    Raises:
+        DataError: There are.
+    """
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        places = [str(i + 1) for i, name in enumerate(names) if name == twice[0]]
+        raise DataError(
+            f"{where} has {len(places)} columns called '{twice[0]}' (columns {', '.join(places)}). "
+            "Give each column a name of its own, or remove one."
+        )
