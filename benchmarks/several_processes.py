@@ -35,7 +35,8 @@ from timing import (
 )
 from torch import Tensor, nn
 
-from headstart.data import Pixels, load
+from headstart.data import load
+from headstart.preprocessing import Pixels
 from headstart.objectives import Wanted, task_loss
 from headstart.recipes.processes import company_of
 from headstart.starts import find_start

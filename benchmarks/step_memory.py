@@ -25,7 +25,8 @@ import pandas as pd
 import torch
 from timing import describe_machine, markdown_table
 
-from headstart.data import Pixels, load
+from headstart.data import load
+from headstart.preprocessing import Pixels
 from headstart.starts import find_start
 from headstart.training.machine.memory import give_back_freed_memory
 from headstart.training.options.recipe import Wishes

@@ -26,7 +26,8 @@ import numpy as np
 import torch
 from timing import count_cores, describe_machine, markdown_table
 
-from headstart.data import Pixels, load
+from headstart.data import load
+from headstart.preprocessing import Pixels
 from headstart.model import Model
 from headstart.objectives import Wanted, task_loss
 from headstart.starts import find_start

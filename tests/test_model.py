@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from headstart.data import Pixels
 from headstart.errors import HeadstartError, RunFolderError
 from headstart.model import Model, open_model, run_batches, write_model
+from headstart.preprocessing import Pixels
 from headstart.starts import BuildRequest, build_encoder, find_start, wrap_module
 from headstart.types import ImageSpec, Schema
 
@@ -239,9 +239,9 @@ def test_a_folder_of_an_older_format_says_so(tmp_path):
     model = make_model()
     write_model(model, lambda name, content: (tmp_path / name).write_bytes(content), {})
     record = json.loads((tmp_path / "model.json").read_text())
-    record["format"], record["versions"]["headstart"] = 1, "0.0.9"
+    record["format"], record["versions"]["headstart"] = 2, "0.0.9"
     (tmp_path / "model.json").write_text(json.dumps(record))
-    with pytest.raises(RunFolderError, match=r"older version, headstart 0\.0\.9, in format 1"):
+    with pytest.raises(RunFolderError, match=r"older version, headstart 0\.0\.9, in format 2"):
         open_model(tmp_path)
 
 

@@ -340,7 +340,7 @@ def test_exported_text_run_gives_the_same_logits(few, minilm, tmp_path):
         theirs = AutoModelForSequenceClassification.from_pretrained(folder)(
             **tokenizer(text, return_tensors="pt")
         ).logits
-        pieces, _ = run.model.encoder.tokenizer.encode([text])
+        pieces, _ = run.model.encoder.preprocess.tokenizer.encode([text])
         ids = torch.from_numpy(pieces[0][None].astype(np.int64))
         ours = run.model(ids, torch.ones_like(ids))
     assert torch.allclose(theirs, ours, atol=1e-5)

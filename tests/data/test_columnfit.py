@@ -13,9 +13,10 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
-from headstart.data import feature_names, fit_table_spec, load, prepare
-from headstart.preprocessing.columns import to_cells
+from headstart.data import load
 from headstart.errors import DataError
+from headstart.preprocessing import TablePreprocess, feature_names, fit_table
+from headstart.preprocessing.columns import fit_columns, to_cells
 from headstart.types import Column, TableSpec
 
 RNG = np.random.default_rng(0)
@@ -50,7 +51,7 @@ def frame(split):
 
 def test_to_cells_equals_scikit_learn(data):
     """Parity with SimpleImputer, StandardScaler and OrdinalEncoder, fitted on train."""
-    spec = fit_table_spec(data)
+    spec = fit_columns(data)
     train, test = frame(data.train), frame(data.test)
     numbers, codes = to_cells(spec, data.test.samples.columns())
     scaled = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
@@ -70,7 +71,7 @@ def test_to_cells_equals_scikit_learn(data):
 
 
 def test_to_cells_gives_days_months_and_weekdays(data):
-    spec = fit_table_spec(data)
+    spec = fit_columns(data)
     numbers, _ = to_cells(spec, data.val.samples.columns())
     day = next(column for column in spec.columns if column.name == "day")
     raw = numbers[:, 4:7] * np.asarray(day.scale) + np.asarray(day.mean)
@@ -79,8 +80,8 @@ def test_to_cells_gives_days_months_and_weekdays(data):
     np.testing.assert_allclose(raw, np.stack(expected, axis=1), atol=2e-3)
 
 
-def test_fit_table_spec_learns_from_train_alone(data):
-    spec = fit_table_spec(data)
+def test_fit_table_learns_from_train_alone(data):
+    spec = fit_columns(data)
     train = frame(data.train)
     a, b = spec.columns[:2]
     assert a.mean == (pytest.approx(train["a"].mean()),)
@@ -88,27 +89,27 @@ def test_fit_table_spec_learns_from_train_alone(data):
     assert (a.has_missing, b.has_missing) == (False, True)
     assert a.edges == pytest.approx(np.quantile(train["a"], np.linspace(0, 1, 33)))
     assert (a.edges[0], a.edges[-1]) == (train["a"].min(), train["a"].max())
-    again = fit_table_spec(data)
+    again = fit_columns(data)
     assert again == spec
     assert json.loads(json.dumps(asdict(spec)))["columns"][0]["name"] == "a"
 
 
-def test_fit_table_spec_puts_rare_and_surplus_categories_into_one():
+def test_fit_table_puts_rare_and_surplus_categories_into_one():
     words = [f"w{i:03d}" for i in range(300) for _ in range(3 if i < 280 else 1)] * 2
     rows = pd.DataFrame(
         {"w": words, "x": RNG.normal(size=len(words)), "y": RNG.normal(size=len(words))}
     )
-    spec = fit_table_spec(load(rows, label="y", categorical="w"))
+    spec = fit_columns(load(rows, label="y", categorical="w"))
     assert len(spec.columns[0].categories) == 254
     _, codes = to_cells(spec, load(rows, label="y", categorical="w").train.samples.columns())
     assert (codes.min(), codes.max()) == (0, 254)
     once = [*["a", "b"] * 40, *[f"only {i}" for i in range(5)]]
     rows = pd.DataFrame({"w": once, "x": RNG.normal(size=85), "y": RNG.normal(size=85)})
-    assert fit_table_spec(load(rows, label="y")).columns[0].categories == ("a", "b")
+    assert fit_columns(load(rows, label="y")).columns[0].categories == ("a", "b")
 
 
 def test_to_cells_counts_a_missing_category_as_one_of_its_own(data):
-    spec = fit_table_spec(data)
+    spec = fit_columns(data)
     colour = next(column for column in spec.columns if column.name == "colour")
     assert colour.has_missing
     assert colour.categories[0] == ""
@@ -119,28 +120,28 @@ def test_to_cells_counts_a_missing_category_as_one_of_its_own(data):
 def test_to_cells_of_one_kind_alone_keeps_empty_arrays():
     rows = pd.DataFrame({"x": RNG.normal(size=50), "y": RNG.normal(size=50)})
     one = load(rows, label="y")
-    numbers, codes = to_cells(fit_table_spec(one), one.test.samples.columns())
+    numbers, codes = to_cells(fit_columns(one), one.test.samples.columns())
     assert (numbers.shape, codes.shape) == ((10, 1), (10, 0))
     words = load(rows.assign(x=["a", "b"] * 25), label="y")
-    numbers, codes = to_cells(fit_table_spec(words), words.test.samples.columns())
+    numbers, codes = to_cells(fit_columns(words), words.test.samples.columns())
     assert (numbers.shape, codes.shape) == ((10, 0), (10, 1))
 
 
 def test_feature_names_follow_the_arrays(data):
-    spec = fit_table_spec(data)
+    spec = fit_columns(data)
     names = feature_names(spec)
     assert names == [
         *("a", "b", "b is missing", "ok", "day (days)", "day (month)", "day (weekday)"),
         "colour",
     ]
-    cells = prepare(data, "test", spec)
+    cells = TablePreprocess(spec).prepare(data, "test")
     numbers, codes = cells.arrays(np.array([0, 1]))
     assert numbers.shape[1] + codes.shape[1] == len(names)
 
 
-def test_fit_table_spec_refuses_what_is_no_table():
+def test_fit_table_refuses_what_is_no_table():
     with pytest.raises(DataError, match="digits-8x8 holds image samples; expected a table"):
-        fit_table_spec(load("digits-8x8"))
+        fit_table(load("digits-8x8"))
 
 
 def test_to_cells_fills_a_missing_number_that_train_never_lacked():
@@ -166,10 +167,10 @@ def test_to_cells_reads_a_whole_number_with_or_without_its_point(known, codes):
 
 def test_prepare_says_which_categories_train_lacked_but_for_train_itself():
     rows = pd.DataFrame({"w": ["a", "b"] * 30, "x": RNG.normal(size=60), "y": RNG.normal(size=60)})
-    spec = fit_table_spec(load(rows, label="y"))
-    other = load(rows.assign(w=["a", "c"] * 30), label="y", columns=spec)
+    own = fit_table(load(rows, label="y"))
+    other = load(rows.assign(w=["a", "c"] * 30), label="y", preprocess=own)
     num = (frame(other.test)["w"] == "c").sum()
-    assert prepare(other, "test", spec).notes == [
+    assert own.prepare(other, "test").notes == [
         f"Column 'w' holds categories unknown to the model in {num} rows: 'c'."
     ]
-    assert prepare(other, "train", spec).notes == []
+    assert own.prepare(other, "train").notes == []

@@ -10,11 +10,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from headstart.data import fit_table_spec, load, prepare, prepare_values
-from headstart.preprocessing.dates import find_format, read_date
+from headstart.data import load
 from headstart.data.options import ReadOptions
 from headstart.errors import DataError, OptionError
-from headstart.preprocessing.json_records import spec_from_json, spec_to_json
+from headstart.preprocessing import check_preprocess, fit_table, read_preprocess
+from headstart.preprocessing.dates import find_format, read_date
 
 NUM_ROWS = 60
 DAYS = pd.date_range("2024-01-03", periods=NUM_ROWS, freq="5D")  # all different, beyond the 12th
@@ -237,13 +237,14 @@ def test_load_reads_long_dates_as_cells_and_not_as_texts(tmp_path):
 
 def test_new_rows_are_read_by_the_format_of_train(tmp_path):
     path = table(DAYS.strftime("%m/%d/%Y"), tmp_path)
-    spec = fit_table_spec(load(path, label="price"))
-    kept = spec_from_json(json.loads(json.dumps(spec_to_json(spec))), "table")
+    spec = fit_table(load(path, label="price"))
+    record = check_preprocess(json.loads(json.dumps(spec.to_json())), "table")
+    kept = read_preprocess(record, None, "x")
     assert kept == spec
-    assert [column.date_format for column in kept.columns] == ["%m/%d/%Y", ""]
+    assert [column.date_format for column in kept.spec.columns] == ["%m/%d/%Y", ""]
 
     def numbers(cell):
-        return prepare_values([{"sold": cell, "rooms": 3}], kept).numbers.tolist()
+        return kept.read([{"sold": cell, "rooms": 3}]).numbers.tolist()
 
     # whatever the new rows alone would suggest
     expected = numbers(datetime.datetime(2024, 3, 4))
@@ -264,15 +265,11 @@ def test_new_rows_are_read_by_the_format_of_train(tmp_path):
 def test_records_of_columns_from_before_are_read_and_odd_formats_refused(tmp_path):
     from headstart.errors import StartError
 
-    record = spec_to_json(
-        fit_table_spec(load(table(DAYS.strftime("%Y-%m-%d"), tmp_path), label="price"))
-    )
-    for column in record["columns"]:
-        del column["date_format"]
-    assert spec_from_json(record, "table").columns[0].date_format == ""
+    data = load(table(DAYS.strftime("%Y-%m-%d"), tmp_path), label="price")
+    record = fit_table(data).to_json()
     record["columns"][0]["date_format"] = "%c"
     with pytest.raises(StartError, match="Expected a name, a kind, a known date_format"):
-        spec_from_json(record, "table")
+        check_preprocess(record, "table")
 
 
 @pytest.mark.parametrize(
@@ -323,9 +320,9 @@ def test_a_question_mark_among_dates_is_a_missing_one_and_said(tmp_path, date):
     assert data.column_kinds["sold"] == "date"
     assert cells_of(data) == [*DAYS[:-3].to_pydatetime(), None, None, None]
     assert "Column 'sold' holds '?' in 2 rows: they count as missing." in data.notes
-    spec = fit_table_spec(data)
+    spec = fit_table(data)
     rows = [{"sold": sold, "rooms": 2} for sold in ("?", None, "31.01.2024")]
-    marks, none, day = prepare_values(rows, spec).arrays(np.arange(3))[0]
+    marks, none, day = spec.read(rows).arrays(np.arange(3))[0]
     assert np.array_equal(marks, none)
     assert not np.array_equal(marks, day)
 
@@ -354,46 +351,46 @@ def test_every_option_that_names_columns_is_kept_and_refused_alike():
 
 
 def test_prepare_refuses_columns_that_the_model_was_not_trained_on(tmp_path):
-    spec = fit_table_spec(load(table(DAYS.strftime("%m/%d/%Y"), tmp_path), label="price"))
+    spec = fit_table(load(table(DAYS.strftime("%m/%d/%Y"), tmp_path), label="price"))
     other = table(EARLY_DAYS.strftime("%m/%d/%Y"), tmp_path)
     with pytest.raises(DataError) as caught:
-        prepare(load(other, label="price"), "test", spec)
+        spec.prepare(load(other, label="price"), "test")
     assert str(caught.value) == (
         f"Column 'sold' of {other} is missing, or was left out; expected date, as in the model's "
         "training data. Add it; if it is there, load the data in Python with "
-        "columns=run.model.encoder.spec."
+        "preprocess=run.model.encoder.preprocess."
     )
     with pytest.raises(DataError, match=r"'sold' of .* was read as categorical; expected date, as"):
-        prepare(load(other, label="price", categorical="sold"), "test", spec)
+        spec.prepare(load(other, label="price", categorical="sold"), "test")
     with pytest.raises(DataError) as caught:  # day first, when nothing tells
-        prepare(load(other, label="price", date="sold"), "test", spec)
+        spec.prepare(load(other, label="price", date="sold"), "test")
     assert str(caught.value) == (
         f"Column 'sold' of {other} was read as dates such as 31/03/2024; expected dates such as "
         "03/31/2024, as in the model's training data. Write them as 2024-03-31, or load the data "
-        "in Python with columns=run.model.encoder.spec."
+        "in Python with preprocess=run.model.encoder.preprocess."
     )
-    data = load(other, label="price", columns=spec)  # these dates alone would be categories
+    data = load(other, label="price", preprocess=spec)  # these dates alone would be categories
     assert data.date_formats == {"sold": "%m/%d/%Y"}
     assert cells_of(data) == EARLY_DAYS.to_pydatetime().tolist()
-    assert len(prepare(data, "test", spec)) == len(data.test)
+    assert len(spec.prepare(data, "test")) == len(data.test)
     other = table(EARLY_DAYS.strftime("%Y-%m-%d"), tmp_path)
     data = load(other, label="price")
-    assert len(prepare(data, "test", spec)) == len(data.test)
+    assert len(spec.prepare(data, "test")) == len(data.test)
     flags = pd.read_csv(other).assign(rooms=["yes", "no"] * (len(EARLY_DAYS) // 2))
-    spec = fit_table_spec(load(flags, label="price"))
-    assert len(prepare(load(flags.replace({"yes": 1, "no": 0}), label="price"), "test", spec))
+    spec = fit_table(load(flags, label="price"))
+    assert len(spec.prepare(load(flags.replace({"yes": 1, "no": 0}), label="price"), "test"))
     flags = flags.assign(rooms="yes", more=["1", "2", "?", "x"] * (len(flags) // 4))
     with pytest.raises(
         DataError, match=r"'rooms' .* is missing, or was left out; expected boolean"
     ):
-        prepare(load(flags, label="price"), "test", spec)
-    data = load(flags, label="price", columns=spec)
+        spec.prepare(load(flags, label="price"), "test")
+    data = load(flags, label="price", preprocess=spec)
     assert dict(data.column_kinds) == {"sold": "date", "rooms": "boolean"}
     assert data.test.samples.read(0)["rooms"] is True
-    assert len(prepare(data, "test", spec)) == len(data.test)
+    assert len(spec.prepare(data, "test")) == len(data.test)
     with pytest.raises(DataError, match=r"'rooms' .* was read as categorical; expected boolean"):
-        prepare(load(flags, label="price", columns=spec, categorical="rooms"), "test", spec)
+        spec.prepare(load(flags, label="price", preprocess=spec, categorical="rooms"), "test")
     with pytest.raises(
         DataError, match=r"'rooms' holds 'maybe' in row 1 .*; expected true or fals"
     ):
-        load(flags.assign(rooms="maybe"), label="price", columns=spec)
+        load(flags.assign(rooms="maybe"), label="price", preprocess=spec)

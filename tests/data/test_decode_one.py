@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from headstart.data import UnreadableImage, decode_one
+from headstart.preprocessing import UnreadableImage, decode_one
 from headstart.preprocessing.images import PILLOW_ERRORS, read_header
 
 RNG = np.random.default_rng(0)

@@ -19,9 +19,10 @@ import torch
 from PIL import Image
 
 from headstart import events
-from headstart.data import decode, decode_one, load
-from headstart.data import pixels as pixels_module
+from headstart.data import load
 from headstart.errors import DataError, DeviceError
+from headstart.preprocessing import decode, decode_one
+from headstart.preprocessing import decoded as pixels_module
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -85,7 +86,67 @@ def test_decode_some_indices_in_any_order(data, spec):
     assert np.array_equal(some.targets, whole.targets[indices])
     assert some.names == [whole.names[i] for i in indices]
     other = decode(data, "train", spec(), indices=indices[::-1])
-    assert np.array_equal(other.images, whole.images[indices[::-1]])
+    assert np.array_equal(other.arrays(np.arange(4))[0], whole.images[indices[::-1]])
+    assert len(other) == 4
+
+
+def count_decoding(monkeypatch):
+    """Return a list that grows by one entry for each image that is decoded."""
+    decoded = []
+
+    def count(*arguments):
+        decoded.append(1)
+        return decode_one(*arguments)
+
+    monkeypatch.setattr(pixels_module, "decode_one", count)
+    return decoded
+
+
+def test_no_image_of_a_split_is_decoded_twice_whatever_was_asked_for_first(
+    data, spec, cache, monkeypatch
+):
+    decoded = count_decoding(monkeypatch)
+    sample = np.array([9, 2, 30, 11])
+    first = decode(data, "train", spec(), indices=sample)
+    again = decode(data, "train", spec(), indices=sample)
+    more = decode(data, "train", spec(), indices=np.array([2, 4]))
+    assert len(decoded) == 5
+    whole = decode(data, "train", spec())
+    assert len(decoded) == len(data.train)
+    part = decode(data, "train", spec(), indices=sample)
+    assert len(decoded) == len(data.train)
+    assert [folder.name.count("-") for folder in entries(cache)] == [0]  # the parts are gone
+    expected = [decode_one(data.train.samples.read(i), spec()) for i in range(len(data.train))]
+    assert np.array_equal(whole.images, expected)
+    for found, places in ((first, sample), (again, sample), (more, [2, 4]), (part, sample)):
+        assert np.array_equal(found.arrays(np.arange(len(places)))[0], whole.images[places])
+
+
+def test_a_damaged_part_is_decoded_again(data, spec, cache, monkeypatch):
+    expected = decode(data, "train", spec()).images.copy()
+    shutil.rmtree(cache / "pixels")
+    decode(data, "train", spec(), indices=np.arange(10))
+    (folder,) = entries(cache)
+    content = bytearray((folder / "pixels").read_bytes())
+    content[5] ^= 1
+    (folder / "pixels").write_bytes(content)
+    decoded = count_decoding(monkeypatch)
+    assert np.array_equal(decode(data, "train", spec()).images, expected)
+    assert len(decoded) == len(data.train)
+
+
+def test_what_cannot_be_decoded_is_said_of_the_part_and_of_the_whole(photos, spec):
+    data = load(photos(cat=60, dog=60), max_bad_fraction=0.05)
+    names = truncate(data, "train", [3, 7])
+    sample = np.array([7, 1, 3, 8])
+    part = decode(data, "train", spec(), indices=sample)
+    whole = decode(data, "train", spec())
+    later = decode(data, "train", spec(), indices=sample)
+    for found in (part, later):
+        assert [bad.name for bad in found.bad_samples] == [names[1], names[0]]
+        assert found.ids.tolist() == data.train.ids[[1, 8]].tolist()
+        assert np.array_equal(found.arrays(np.arange(2))[0], whole.images[[1, 6]])
+    assert [bad.name for bad in whole.bad_samples] == names
 
 
 def test_decode_gives_an_array_that_torch_takes_and_that_cannot_spoil_the_cache(data, spec):
@@ -239,7 +300,8 @@ def test_decode_removes_what_killed_processes_left(data, spec, cache):
 
 RIVAL = """
 import sys
-from headstart.data import decode, load
+from headstart.data import load
+from headstart.preprocessing import decode
 from headstart.types import ImageSpec
 spec = ImageSpec(16, 3, (0.5,) * 3, (0.5,) * 3, "bilinear", 16, 3)
 print(decode(load(sys.argv[1]), "train", spec).images.astype(int).sum())
@@ -282,7 +344,7 @@ def test_decode_memory_does_not_grow_with_the_number_of_images(tmp_path, spec, m
             os.link(tmp_path / label / "0.png", tmp_path / label / f"{i}.png")
     data = load(tmp_path)
     monkeypatch.setattr(pixels_module, "CHUNK_BYTES", 2**20)
-    monkeypatch.setattr(pixels_module, "num_workers", lambda: 2)  # however many cores there are
+    monkeypatch.setattr(pixels_module, "usable_cores", lambda: 2)  # however many cores there are
     tracemalloc.start()
     decoded = decode(data, "train", spec(size=128))
     peak = tracemalloc.get_traced_memory()[1]

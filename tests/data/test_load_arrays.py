@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from headstart.data import decode, load
-from headstart.preprocessing.arrays import image_array
+from headstart.data import load
 from headstart.errors import DataError
+from headstart.preprocessing import decode
+from headstart.preprocessing.arrays import image_array
 
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 256, (40, 9, 8), np.uint8)

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from headstart.data import load
-from headstart.preprocessing.rows import TableSamples
 from headstart.errors import DataError, OptionError
+from headstart.preprocessing.rows import TableSamples
 
 RNG = np.random.default_rng(0)
 NUM_ROWS = 80

@@ -11,8 +11,8 @@ from PIL import Image
 
 from headstart import events
 from headstart.data import load
-from headstart.data.sources import samples as samples_module
 from headstart.errors import DataError, OptionError
+from headstart.preprocessing import samples as samples_module
 
 RNG = np.random.default_rng(0)
 

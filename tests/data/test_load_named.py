@@ -19,11 +19,12 @@ import pytest
 from PIL import Image
 from torchvision import datasets
 
-from headstart.data import images, load, loading
-from headstart.data import pixels as pixels_module
+from headstart.data import load, loading
 from headstart.data.sources import named
 from headstart.data.sources.named import read_idx
 from headstart.errors import DataError, OptionError
+from headstart.preprocessing import decoded as pixels_module
+from headstart.preprocessing import images
 
 RNG = np.random.default_rng(0)
 

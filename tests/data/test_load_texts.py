@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 
 from headstart.data import load
-from headstart.data import rows as rows_module
 from headstart.data.roles import prose_kind
 from headstart.errors import DataError, OptionError
+from headstart.preprocessing import rows as rows_module
 
 NUM_ROWS = 40
 WORDS = ["plot", "actor", "scene", "music", "camera", "ending", "story", "pace"]

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from headstart.data import fit_table_spec, load, prepare
+from headstart.data import load
+from headstart.preprocessing import fit_table
 
 pytestmark = pytest.mark.slow
 WINE = [*(f"measure {i}" for i in range(11)), "quality"]
@@ -44,5 +45,5 @@ def test_load_reads_real_tables(real_data, name):
         pytest.skip(f"HEADSTART_DATA holds no {name}")
     data = load(path, **options)
     assert (data.schema.modality, data.schema.task) == ("table", task)
-    cells = prepare(data, "test", fit_table_spec(data))
+    cells = fit_table(data).prepare(data, "test")
     assert (cells.numbers.shape[1], cells.codes.shape[1]) == (num_numbers, num_codes)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from headstart.data.records import Records
-from headstart.preprocessing.samples import ArraySamples
 from headstart.data.split import assign_splits, describe_splits, group_pick, stratified_pick
 from headstart.errors import DataError
+from headstart.preprocessing.samples import ArraySamples
 
 
 def records(targets, splits=None, groups=None, classes=None):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from headstart.data.records import Records
-from headstart.preprocessing.rows import TextSamples
 from headstart.data.split import assign_splits, describe_splits
 from headstart.errors import DataError
+from headstart.preprocessing.rows import TextSamples
 from headstart.tasks import MULTI_LABEL, REGRESSION
 
 RNG = np.random.default_rng(0)

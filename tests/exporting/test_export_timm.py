@@ -83,7 +83,7 @@ def test_packaged_lite_start_is_exported_and_is_a_start_again(tmp_path: Path):
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(again(images), model.eval().encoder(images))
-    assert again.spec == model.encoder.spec
+    assert again.preprocess == model.encoder.preprocess
 
 
 def test_adapters_are_merged_on_a_copy(tmp_path: Path):

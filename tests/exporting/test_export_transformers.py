@@ -13,6 +13,9 @@ from torch import nn
 from headstart.errors import ExportError
 from headstart.exporting import export_transformers
 from headstart.model import Model
+from headstart.preprocessing import TokenPreprocess
+from headstart.preprocessing.tokens import TextTokenizer
+from headstart.preprocessing.vocabulary import train_tokenizer
 from headstart.starts import (
     BuildRequest,
     Encoder,
@@ -24,9 +27,7 @@ from headstart.starts.architecture import write_architecture
 from headstart.starts.texts.catalog import MINILM_IMPORT
 from headstart.starts.texts.configs import clean_config
 from headstart.starts.texts.networks import TextNetwork, build_transformers
-from headstart.preprocessing.tokens import TextTokenizer
-from headstart.preprocessing.vocabulary import train_tokenizer
-from headstart.types import Schema, TextSpec
+from headstart.types import Schema
 
 transformers = pytest.importorskip("transformers")
 
@@ -59,13 +60,13 @@ def build(kind: str, tokenizer: TextTokenizer, task: str = "classification") -> 
         **KINDS[kind],
     }  # fmt: skip
     options = {"config": clean_config(record, kind), "pooling": "native"}
-    start, spec = find_start("somebody/tiny"), TextSpec("tokens", 24)
+    start, preprocess = find_start("somebody/tiny"), TokenPreprocess(tokenizer)
     torch.manual_seed(1)
     network = build_transformers(**options)  # type: ignore[arg-type]
     assert isinstance(network, TextNetwork)
     encoder = Encoder(
-        network, start=start, spec=spec, num_features=32, tokenizer=tokenizer,
-        architecture=write_architecture("transformers", options, start, spec),
+        network, start=start, preprocess=preprocess, num_features=32,
+        architecture=write_architecture("transformers", options, start, preprocess.to_json()),
     )  # fmt: skip
     model = Model(encoder, SCHEMAS[task])
     with torch.no_grad():
@@ -74,8 +75,7 @@ def build(kind: str, tokenizer: TextTokenizer, task: str = "classification") -> 
 
 
 def logits_of(model: Model, text: str) -> torch.Tensor:
-    assert model.encoder.tokenizer is not None
-    (ids,), _ = model.encoder.tokenizer.encode([text])
+    (ids,), _ = model.encoder.preprocess.tokenizer.encode([text])
     tokens = torch.from_numpy(ids).long()[None]
     with torch.no_grad():
         return model.eval()(tokens, torch.ones_like(tokens))
@@ -228,7 +228,7 @@ def test_a_tokenizer_that_reads_back_otherwise_leaves_nothing_behind(
     def other(texts: list[str]) -> tuple[list[np.ndarray], np.ndarray]:
         return [np.array([2, 5, 3], dtype=np.int32) for _ in texts], np.full(len(texts), 3)
 
-    monkeypatch.setattr(model.encoder.tokenizer, "encode", other)
+    monkeypatch.setattr(model.encoder.preprocess.tokenizer, "encode", other)
     with pytest.raises(ExportError, match=r"gives other ids than the model's for 'A warm"):
         export_transformers(model, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

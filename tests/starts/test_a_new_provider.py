@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import headstart as hs
+from headstart.preprocessing import ImagePreprocess
 from headstart.starts import BuildRequest, Encoder, build_encoder, find_start, list_starts
 from headstart.starts.architecture import write_architecture
 from headstart.starts.provider import Provider, matches
@@ -53,8 +54,9 @@ class ToyProvider(Provider):
         with seeded(request.seed):
             network = build_flat(side, width)
         options = {"size": side, "width": width}
-        architecture = write_architecture("toy-flat", options, start, spec)
-        return Encoder(network, start=start, spec=spec, architecture=architecture)
+        preprocess = ImagePreprocess(spec)
+        architecture = write_architecture("toy-flat", options, start, preprocess.to_json())
+        return Encoder(network, start=start, preprocess=preprocess, architecture=architecture)
 
     def network_builder(self, builder):
         return build_flat

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from tiny_text import TEXTS, tiny_record
 from torch import nn
 
 from headstart.errors import StartError
+from headstart.preprocessing import TokenPreprocess
 from headstart.starts import (
     BuildRequest,
     Encoder,
@@ -26,24 +28,25 @@ from headstart.starts.architecture import write_architecture
 from headstart.starts.lora import find_targets
 from headstart.starts.texts.configs import clean_config
 from headstart.starts.texts.networks import TextNetwork, build_transformers
-from headstart.types import ImageSpec, TextSpec
+from headstart.types import ImageSpec
 
 pytest.importorskip("peft")
 pytest.importorskip("transformers")
 
 
 def text_encoder(kind: str) -> Encoder:
-    """An encoder without a tokenizer: adapters need none."""
-    start, spec = find_start("somebody/tiny"), TextSpec("tokens", 16)
+    """An encoder with a stand-in for a tokenizer: adapters need none."""
+    start = find_start("somebody/tiny")
+    preprocess = TokenPreprocess(SimpleNamespace(max_length=16, files=dict))
     options = {"config": clean_config(tiny_record(kind), kind), "pooling": "native"}
     torch.manual_seed(2)
     network = build_transformers(**options)  # type: ignore[arg-type]
     assert isinstance(network, TextNetwork)
-    architecture = write_architecture("transformers", options, start, spec)
+    architecture = write_architecture("transformers", options, start, preprocess.to_json())
     return Encoder(
         network,
         start=start,
-        spec=spec,
+        preprocess=preprocess,
         architecture=architecture,
         num_features=network.num_features,
     ).eval()
@@ -63,9 +66,8 @@ def build(name: str) -> Encoder:
 
 def inputs_of(encoder: Encoder) -> tuple[torch.Tensor, ...]:
     generator = torch.Generator().manual_seed(0)
-    spec = encoder.spec
-    if isinstance(spec, ImageSpec):
-        return (torch.randn(2, 3, spec.size, spec.size, generator=generator),)
+    if (size := encoder.preprocess.size) is not None:
+        return (torch.randn(2, 3, size, size, generator=generator),)
     ids = torch.randint(5, 40, (2, 9), generator=generator)
     return ids, torch.ones_like(ids)
 

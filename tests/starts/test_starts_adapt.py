@@ -30,15 +30,15 @@ def test_folder_gives_the_features_of_the_saved_network(name, save_timm):
     with torch.no_grad():
         expected = network.forward_head(network.forward_features(images), pre_logits=True)
         torch.testing.assert_close(encoder(images), expected)
-    assert encoder.spec.mean == (0.4, 0.5, 0.6)
-    assert encoder.spec.interpolation == "bilinear"
-    assert encoder.spec.size == 160
+    assert encoder.preprocess.spec.mean == (0.4, 0.5, 0.6)
+    assert encoder.preprocess.spec.interpolation == "bilinear"
+    assert encoder.preprocess.spec.size == 160
 
 
 def test_grey_data_keeps_an_rgb_stem_and_decodes_one_channel(save_timm):
     path, _ = save_timm("test_resnet")
     encoder = build(path, image_channels=1, image_size=(28, 30))
-    spec = encoder.spec
+    spec = encoder.preprocess.spec
     assert (spec.channels, spec.decode_channels, spec.size, spec.decode_size) == (3, 1, 160, 28)
     assert encoder.network.conv1[0].weight.shape[1] == 3
 
@@ -53,15 +53,17 @@ def test_summed_stem_is_the_same_function_of_a_grey_image(name, save_timm):
         normalised = (images - 0.5) / 0.25
         wanted = rgb(normalised.expand(-1, 3, -1, -1))
         torch.testing.assert_close(grey(normalised), wanted, atol=1e-5, rtol=1e-5)
-    assert grey.spec.mean == pytest.approx((0.5,))
-    assert grey.spec.std == pytest.approx((0.25,))
-    assert (grey.spec.channels, grey.spec.decode_channels) == (1, 1)
+    assert grey.preprocess.spec.mean == pytest.approx((0.5,))
+    assert grey.preprocess.spec.std == pytest.approx((0.25,))
+    assert (grey.preprocess.spec.channels, grey.preprocess.spec.decode_channels) == (1, 1)
 
 
 def test_lite_stem_summed_is_the_same_function_with_its_own_normalisation():
     rgb = build("pip/efficientnet-lite0", size=64)
     grey = build("pip/efficientnet-lite0", size=64, channels=1, image_channels=1)
-    assert rgb.spec.mean[0] == pytest.approx(grey.spec.mean[0])  # equal in all channels
+    assert rgb.preprocess.spec.mean[0] == pytest.approx(
+        grey.preprocess.spec.mean[0]
+    )  # equal in all channels
     images = torch.randn(2, 1, 64, 64)
     with torch.no_grad():
         wide = images.expand(-1, 3, -1, -1)
@@ -71,7 +73,11 @@ def test_lite_stem_summed_is_the_same_function_with_its_own_normalisation():
 def test_one_channel_weights_take_rgb_by_the_mean_of_the_channels(save_timm):
     path, network = save_timm("test_resnet", in_chans=1)
     grey, rgb = build(path), build(path, channels=3)
-    assert (grey.spec.channels, grey.spec.decode_channels, rgb.spec.channels) == (1, 1, 3)
+    assert (
+        grey.preprocess.spec.channels,
+        grey.preprocess.spec.decode_channels,
+        rgb.preprocess.spec.channels,
+    ) == (1, 1, 3)
     images = torch.randn(2, 3, 160, 160)
     with torch.no_grad():
         expected = network.forward_features(images.mean(1, keepdim=True)).mean((2, 3))

@@ -75,7 +75,8 @@ def test_network_keeps_the_contract(name, size, drop_path, num_groups):
     again = rebuild_encoder(json.loads(json.dumps(encoder.architecture)))
     again.load_state_dict(encoder.state_dict(), strict=True)
     assert again.architecture == encoder.architecture
-    assert (again.start, again.spec) == (encoder.start, encoder.spec) or again.start.image is None
+    assert again.preprocess.digest() == encoder.preprocess.digest()
+    assert again.start == encoder.start or again.start.image is None
     assert again.layers == encoder.layers
     with torch.no_grad():
         torch.testing.assert_close(again.eval()(images), features)
@@ -177,7 +178,7 @@ def test_sizes_that_would_be_cut_off_or_fail_are_refused():
         ({"options": {"channels": "1", "size": 28, "drop_path": 0.0}}, "Option 'channels'.*'1'"),
         ({"options": {"channels": 1, "size": 10**9, "drop_path": 0.0}}, "Option 'size'"),
         ({"options": {"channels": True, "size": 28, "drop_path": 0.0}}, "Option 'channels'"),
-        ({"spec": {"size": 28}}, "missing key"),
+        ({"preprocess": {"kind": "image", "size": 28}}, "missing key"),
         ({"start": None}, "Expected a JSON object"),
     ],
 )

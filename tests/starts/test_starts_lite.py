@@ -86,7 +86,7 @@ def test_mapping_equals_an_independent_forward_pass(name):
         features, logits = original_forward(read_lite_file(name), images)
         torch.testing.assert_close(encoder.eval()(images), features, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(classifier(images), logits, atol=1e-4, rtol=1e-4)
-    assert encoder.spec.size == size
+    assert encoder.preprocess.spec.size == size
     assert encoder.num_features == 1280
 
 
@@ -133,7 +133,7 @@ def test_layers_run_from_stem_to_head():
     ]  # fmt: skip
     assert len(encoder.layers) == 17
     assert "network.conv_head.weight" in encoder.layers[-1]
-    assert (encoder.spec.size, encoder.spec.decode_size) == (64, 32)
+    assert (encoder.preprocess.spec.size, encoder.preprocess.spec.decode_size) == (64, 32)
 
 
 def test_a_file_that_is_not_the_pinned_one_is_refused(tmp_path: Path):

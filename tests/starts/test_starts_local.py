@@ -32,7 +32,6 @@ def save_run(path: Path, encoder: Encoder, data_name: str = "shapes") -> None:
     record = {
         "start": asdict(encoder.start),
         "architecture": encoder.architecture,
-        "spec": asdict(encoder.spec),
         "data_name": data_name,
     }
     (path / "model.json").write_text(json.dumps(record))
@@ -52,10 +51,14 @@ def test_a_run_is_a_start(name, tmp_path: Path):
     images = torch.randn(2, 1, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(encoder(images), made(images))
-    assert encoder.spec == made.spec
+    assert encoder.preprocess.spec == made.preprocess.spec
     # data of another look: the size stays, what is decoded follows the data
     other = build(tmp_path / "run", (500, 400), 3)
-    assert (other.spec.size, other.spec.decode_size, other.spec.decode_channels) == (32, 32, 1)
+    assert (
+        other.preprocess.spec.size,
+        other.preprocess.spec.decode_size,
+        other.preprocess.spec.decode_channels,
+    ) == (32, 32, 1)
     rgb = build(tmp_path / "run", (500, 400), 3, channels=3)
     with torch.no_grad():
         torch.testing.assert_close(

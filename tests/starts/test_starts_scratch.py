@@ -16,7 +16,7 @@ def spec_of(name, image_size, image_channels=3, **options):
         find_start(f"scratch/{name}"),
         BuildRequest(image_size=image_size, image_channels=image_channels, **options),
     )
-    return encoder, encoder.spec
+    return encoder, encoder.preprocess.spec
 
 
 def test_simple_cnn_is_the_textbook_network_at_28_pixels():

@@ -11,8 +11,9 @@ import torch
 from sklearn.linear_model import LinearRegression
 from torch import Tensor, nn
 
-from headstart.preprocessing.columns import feature_names
 from headstart.errors import StartError
+from headstart.preprocessing import TablePreprocess
+from headstart.preprocessing.columns import feature_names
 from headstart.starts import BuildRequest, build_encoder, list_starts, rebuild_encoder
 from headstart.starts.tables.builders import (
     MLP_OPTIONS,
@@ -39,6 +40,10 @@ COLOUR = Column("colour", "categorical", categories=("red", "green", "blue"))
 SPEC = TableSpec((AGE, CITY, MEMBER, JOINED, COLOUR))
 NUMBERS = torch.randn(5, 6, generator=torch.Generator().manual_seed(1))
 CODES = torch.tensor([[1, 3], [2, 1], [0, 2], [1, 0], [0, 0]])
+
+
+def _request(spec: TableSpec, *, seed: int = 0) -> BuildRequest:
+    return BuildRequest(table=TablePreprocess(spec), seed=seed)
 
 
 def _numeric(name: str, values: np.ndarray, *, has_missing: bool = False) -> Column:
@@ -68,7 +73,7 @@ def test_names_are_those_of_the_data_room() -> None:
 
 
 def test_linear_hands_numbers_on_beside_one_hot_codes() -> None:
-    encoder = build_encoder(LINEAR, BuildRequest(table=SPEC))
+    encoder = build_encoder(LINEAR, _request(SPEC))
     features = encoder(NUMBERS, CODES)
     hot = [[1, 0, 0, 0, 1], [0, 1, 1, 0, 0], [0, 0, 0, 1, 0], [1, 0, 0, 0, 0], [0, 0, 0, 0, 0]]
     assert encoder.num_features == 11
@@ -78,7 +83,7 @@ def test_linear_hands_numbers_on_beside_one_hot_codes() -> None:
 
 
 def test_linear_has_nothing_to_learn() -> None:
-    encoder = build_encoder(LINEAR, BuildRequest(table=SPEC))
+    encoder = build_encoder(LINEAR, _request(SPEC))
     assert not encoder.state_dict()
     assert encoder.layers == []
     assert encoder.start.num_parameters == 0
@@ -86,8 +91,8 @@ def test_linear_has_nothing_to_learn() -> None:
 
 def test_numbers_alone_and_codes_alone_are_tables_too() -> None:
     for start in (LINEAR, MLP):
-        numbers_only = build_encoder(start, BuildRequest(table=TableSpec((AGE,)))).eval()
-        codes_only = build_encoder(start, BuildRequest(table=TableSpec((CITY, COLOUR)))).eval()
+        numbers_only = build_encoder(start, _request(TableSpec((AGE,)))).eval()
+        codes_only = build_encoder(start, _request(TableSpec((CITY, COLOUR)))).eval()
         assert numbers_only(NUMBERS[:, :2], CODES[:, :0]).shape == (5, numbers_only.num_features)
         assert codes_only(NUMBERS[:, :0], CODES).shape == (5, codes_only.num_features)
 
@@ -129,7 +134,7 @@ def test_mlp_embeds_numbers_as_the_equation_says() -> None:
 def test_mlp_is_random_by_its_seed_alone() -> None:
     before = torch.random.get_rng_state()
     first, same, other = (
-        build_encoder(MLP, BuildRequest(table=SPEC, seed=seed)).eval() for seed in (3, 3, 4)
+        build_encoder(MLP, _request(SPEC, seed=seed)).eval() for seed in (3, 3, 4)
     )
     assert torch.equal(torch.random.get_rng_state(), before)
     assert torch.equal(first(NUMBERS, CODES), same(NUMBERS, CODES))
@@ -138,7 +143,7 @@ def test_mlp_is_random_by_its_seed_alone() -> None:
 
 
 def test_mlp_drops_features_in_training_only() -> None:
-    encoder = build_encoder(MLP, BuildRequest(table=SPEC))
+    encoder = build_encoder(MLP, _request(SPEC))
     assert not torch.equal(encoder(NUMBERS, CODES), encoder(NUMBERS, CODES))
     encoder.eval()
     assert torch.equal(encoder(NUMBERS, CODES), encoder(NUMBERS, CODES))
@@ -154,7 +159,7 @@ def test_mlp_gives_an_unknown_category_no_noise() -> None:
 
 
 def test_mlp_names_every_parameter_once_in_forward_order() -> None:
-    encoder = build_encoder(MLP, BuildRequest(table=SPEC))
+    encoder = build_encoder(MLP, _request(SPEC))
     names = [name for layer in encoder.layers for name in layer]
     assert sorted(names) == sorted(name for name, _ in encoder.named_parameters())
     firsts = [layer[0].split(".")[1] for layer in encoder.layers]
@@ -163,11 +168,11 @@ def test_mlp_names_every_parameter_once_in_forward_order() -> None:
 
 @pytest.mark.parametrize("start", [LINEAR, MLP], ids=lambda start: start.address)
 def test_architecture_rebuilds_the_same_module(start) -> None:
-    encoder = build_encoder(start, BuildRequest(table=SPEC, seed=7)).eval()
+    encoder = build_encoder(start, _request(SPEC, seed=7)).eval()
     architecture = json.loads(json.dumps(encoder.architecture))
     again = rebuild_encoder(architecture).eval()
     again.load_state_dict(encoder.state_dict(), strict=True)
-    assert (again.spec, again.layers) == (SPEC, encoder.layers)
+    assert (again.preprocess, again.layers) == (TablePreprocess(SPEC), encoder.layers)
     assert torch.equal(again(NUMBERS, CODES), encoder(NUMBERS, CODES))
 
 
@@ -191,7 +196,7 @@ def test_mlp_learns_what_a_line_cannot() -> None:
     spec = TableSpec((Column("x", "numeric", mean=(0.0,), scale=(1.0,), edges=edges),))
     inputs = torch.from_numpy(values).float().unsqueeze(1)
     targets = torch.sin(inputs[:, 0] * 4)
-    line, mlp = (build_encoder(start, BuildRequest(table=spec)) for start in (LINEAR, MLP))
+    line, mlp = (build_encoder(start, _request(spec)) for start in (LINEAR, MLP))
     assert _fit(line, inputs, targets, line.num_features) > 0.3
     assert _fit(mlp.eval(), inputs, targets, mlp.num_features) < 0.01
 
@@ -208,7 +213,7 @@ def test_coefficients_are_those_of_least_squares_on_the_raw_columns() -> None:
         (x - c.mean[0]) / c.scale[0] for x, c in ((rooms, spec.columns[0]), (area, spec.columns[2]))
     ]
     numbers = np.stack([*scaled, area_is_missing], axis=1).astype(np.float32)
-    encoder = build_encoder(LINEAR, BuildRequest(table=spec))
+    encoder = build_encoder(LINEAR, _request(spec))
     features = encoder(torch.from_numpy(numbers), torch.from_numpy(city[:, None])).numpy()
     mean, scale = float(price.mean()), float(price.std())
     fitted = LinearRegression().fit(features.astype(np.float64), (price - mean) / scale)
@@ -230,7 +235,7 @@ def test_coefficients_refuse_weights_of_another_model() -> None:
 def test_table_without_columns_is_refused() -> None:
     for start in (LINEAR, MLP):
         with pytest.raises(StartError, match="no columns beside its target"):
-            build_encoder(start, BuildRequest(table=TableSpec(())))
+            build_encoder(start, _request(TableSpec(())))
 
 
 @pytest.mark.parametrize(
@@ -246,10 +251,10 @@ def test_table_without_columns_is_refused() -> None:
 def test_column_that_contradicts_itself_is_named(column: Column) -> None:
     for start in (LINEAR, MLP):
         with pytest.raises(StartError, match=f"Column '{column.name}'"):
-            build_encoder(start, BuildRequest(table=TableSpec((MEMBER, column))))
+            build_encoder(start, _request(TableSpec((MEMBER, column))))
 
 
 def test_start_of_another_modality_is_refused() -> None:
     image = replace(LINEAR, address="scratch/resnet18", modality="image")
     with pytest.raises(StartError, match="'scratch/resnet18' reads image"):
-        build_encoder(image, BuildRequest(table=SPEC))
+        build_encoder(image, _request(SPEC))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
-from headstart.starts.texts import ngrams as text_ngrams
+from headstart.preprocessing import ngrams as text_ngrams
 from headstart.preprocessing.ngrams import count_ngrams, ngram_matrix
 from headstart.preprocessing.terms import fit_vectorizer
 

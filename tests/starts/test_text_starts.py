@@ -15,6 +15,7 @@ from torch import nn
 
 from headstart.errors import StartError
 from headstart.events import listen
+from headstart.preprocessing import TablePreprocess, TokenPreprocess
 from headstart.starts import (
     BuildRequest,
     Encoder,
@@ -24,7 +25,6 @@ from headstart.starts import (
     rebuild_encoder,
 )
 from headstart.starts.texts.catalog import CURATED, MINILM_IMPORT
-from headstart.types import TextSpec
 
 COMMIT = "0" * 40
 
@@ -43,10 +43,10 @@ def needs_transformers() -> None:
 
 def features(encoder: Encoder, texts: list[str]) -> torch.Tensor:
     """Features of texts, one at a time, so that no padding is involved."""
-    assert encoder.tokenizer is not None
+    assert encoder.preprocess.tokenizer is not None
     rows = []
     with torch.no_grad():
-        for ids in encoder.tokenizer.encode(texts)[0]:
+        for ids in encoder.preprocess.tokenizer.encode(texts)[0]:
             tokens = torch.from_numpy(ids).long()[None]
             rows.append(encoder.eval()(tokens, torch.ones_like(tokens)))
     return torch.cat(rows)
@@ -206,7 +206,8 @@ def test_encoder_is_rebuilt_from_its_architecture_and_files(save_text, tmp_path,
     again = rebuild_encoder(json.loads(json.dumps(encoder.architecture)), folder=folder)
     again.load_state_dict(encoder.state_dict(), strict=True)
     assert again.architecture == encoder.architecture
-    assert (again.start, again.spec, again.layers) == (encoder.start, encoder.spec, encoder.layers)
+    assert (again.start, again.layers) == (encoder.start, encoder.layers)
+    assert again.preprocess.digest() == encoder.preprocess.digest()
     assert again.num_features == encoder.num_features == 32
     assert again.files() == encoder.files()
     assert torch.equal(features(again, TEXTS), features(encoder, TEXTS))
@@ -316,10 +317,9 @@ def test_length_follows_from_the_texts(save_text):
     start = find_start(str(save_text("bert")))
 
     def length(texts: list[str], **options: int) -> int:
-        spec = build_encoder(start, BuildRequest(texts=texts, **options)).spec
-        assert isinstance(spec, TextSpec)
-        assert spec.kind == "tokens"
-        return spec.max_length
+        preprocess = build_encoder(start, BuildRequest(texts=texts, **options)).preprocess
+        assert isinstance(preprocess, TokenPreprocess)
+        return preprocess.max_length
 
     assert length(["film"]) == 16
     assert length(["film " * 25]) == 32  # 27 with the special tokens
@@ -336,7 +336,7 @@ def test_length_knows_that_roberta_counts_from_behind_the_padding(save_text):
     encoder = build_encoder(
         find_start(str(save_text("roberta"))), BuildRequest(texts=["film " * 500])
     )
-    assert encoder.spec == TextSpec("tokens", 79)
+    assert encoder.preprocess.max_length == 79
     assert features(encoder, ["film " * 500]).isfinite().all()
 
 
@@ -355,7 +355,8 @@ def test_bert_tiny_learns_its_vocabulary_from_the_texts():
     assert len(first.layers) == 5
     assert first.num_features == 128
     assert first.start.pretrained_on is None
-    assert build_encoder(start, BuildRequest(texts=["film " * 900])).spec == TextSpec("tokens", 256)
+    built = build_encoder(start, BuildRequest(texts=["film " * 900]))
+    assert built.preprocess.max_length == 256
 
 
 def test_minilm_package_gives_sentence_vectors():
@@ -431,7 +432,7 @@ def test_a_text_run_is_a_start(save_text, tmp_path: Path, pooling):
     assert (start.address, start.pretrained_on, start.family) == (str(run), "films", "bert")
     assert (start.modality, start.image, start.objective) == ("text", None, "supervised")
     encoder = build_encoder(start, BuildRequest(texts=["film " * 40], dropout=0.0))
-    assert encoder.spec == TextSpec("tokens", 48)  # chosen anew
+    assert encoder.preprocess.max_length == 48  # chosen anew
     assert torch.equal(features(encoder, TEXTS), features(source, TEXTS))
     other = "mean" if pooling == "native" else "native"
     with pytest.raises(StartError, match=f"has pooling '{pooling}', not '{other}'"):
@@ -475,8 +476,12 @@ def test_impossible_requests_are_refused():
     [
         ({"options": {"num_terms": 0}}, "Option 'num_terms'"),
         ({"options": {"config": {}, "pooling": "native"}}, "unknown key"),
-        ({"spec": {"kind": "terms", "max_length": 5}}, "The record 'spec'"),
-        ({"spec": {"kind": "tokens", "max_length": 0}}, "The record 'spec'"),
+        ({"preprocess": {"kind": "terms", "column": None}}, "missing key"),
+        (
+            {"preprocess": {"kind": "tokens", "column": None, "max_length": 0}},
+            "The record 'preprocess'",
+        ),
+        ({"preprocess": {"kind": "image"}}, "Expected 'tokens', 'terms' for text"),
         ({"builder": "table-linear", "options": {}}, "is for table, its start .* reads text"),
         ({"builder": "resnet18"}, "unknown key 'num_terms'"),
         ({"lora": {"rank": 8}}, "missing key 'alpha', 'dropout'"),
@@ -502,10 +507,12 @@ def test_table_encoders_are_rebuilt_from_their_architecture():
     )
     inputs = torch.randn(3, 1), torch.tensor([[0], [1], [2]])
     for address in ("scratch/linear", "scratch/mlp"):
-        encoder = build_encoder(find_start(address), BuildRequest(table=spec)).eval()
+        encoder = build_encoder(
+            find_start(address), BuildRequest(table=TablePreprocess(spec))
+        ).eval()
         again = rebuild_encoder(json.loads(json.dumps(encoder.architecture))).eval()
         again.load_state_dict(encoder.state_dict(), strict=True)
-        assert (again.spec, again.layers) == (spec, encoder.layers)
+        assert (again.preprocess, again.layers) == (TablePreprocess(spec), encoder.layers)
         assert again.architecture == encoder.architecture
         assert torch.equal(again(*inputs), encoder(*inputs))
         assert encoder.files() == {}

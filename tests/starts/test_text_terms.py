@@ -13,9 +13,8 @@ import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from headstart.errors import StartError
-from headstart.starts import BuildRequest, build_encoder, find_start, rebuild_encoder
 from headstart.preprocessing.terms import FILE_NAME, fit_vectorizer, writes_without_blanks
-from headstart.types import TextSpec
+from headstart.starts import BuildRequest, build_encoder, find_start, rebuild_encoder
 
 TEXTS = [f"word{i % 37} and word{i % 11} in text number {i}" for i in range(400)]
 CHINESE = ["这家酒店的服务很好", "房间不干净，不好", "服务很好，房间干净"] * 3
@@ -40,30 +39,26 @@ def test_weights_are_those_of_scikit_learn():
 @pytest.mark.parametrize("texts", [TEXTS, CHINESE], ids=["words", "characters"])
 def test_encoder_rebuilds_with_exactly_the_same_transform(texts, tmp_path: Path):
     encoder = build_encoder(find_start("scratch/tfidf"), BuildRequest(texts=texts))
-    assert encoder.vectorizer is not None
     (name, content), = encoder.files().items()  # fmt: skip
     assert name == FILE_NAME
     (tmp_path / name).write_bytes(content)
     again = rebuild_encoder(json.loads(json.dumps(encoder.architecture)), folder=tmp_path)
-    assert again.vectorizer is not None
     assert again.files() == encoder.files()
     everything = [*texts, *UNSEEN]
-    first, second = (e.vectorizer.transform(everything) for e in (encoder, again))
+    first, second = (e.preprocess.vectorizer.transform(everything) for e in (encoder, again))
     assert same(first, second)
     assert first.nnz > 0
-    assert (again.spec, again.num_features) == (TextSpec("terms", 0), encoder.num_features)
+    assert (again.preprocess.kind, again.num_features) == ("terms", encoder.num_features)
 
 
 def test_network_hands_the_terms_on_and_has_nothing_to_learn():
     encoder = build_encoder(find_start("scratch/tfidf"), BuildRequest(texts=TEXTS))
-    assert encoder.vectorizer is not None
-    terms = torch.from_numpy(encoder.vectorizer.transform(TEXTS[:3]).toarray())
+    terms = torch.from_numpy(encoder.preprocess.vectorizer.transform(TEXTS[:3]).toarray())
     assert torch.equal(encoder(terms), terms)
     assert terms.shape == (3, encoder.num_features)
     assert encoder.layers == []
     assert list(encoder.parameters()) == []
     assert (encoder.start.family, encoder.start.num_parameters) == ("linear", 0)
-    assert encoder.tokenizer is None
 
 
 def test_terms_of_chinese_are_characters_and_of_other_scripts_words():

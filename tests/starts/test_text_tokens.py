@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from headstart.errors import StartError
-from headstart.starts.texts import tokens as text_tokens
-from headstart.starts.texts.catalog import MINILM_IMPORT, pip_folder
+from headstart.preprocessing import tokens as text_tokens
 from headstart.preprocessing.tokens import (
     CONFIG_NAME,
     NO_LIMIT,
@@ -19,6 +18,7 @@ from headstart.preprocessing.tokens import (
     read_tokenizer,
 )
 from headstart.preprocessing.vocabulary import load_tokenizer, train_tokenizer
+from headstart.starts.texts.catalog import MINILM_IMPORT, pip_folder
 
 pytest.importorskip("tokenizers")
 

@@ -15,11 +15,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from headstart.data import load, prepare
+from headstart.data import load
 from headstart.errors import OptionError
 from headstart.evaluation import softmax
 from headstart.model import run_batches
 from headstart.objectives import LOSSES, Loss, check_score, item_losses
+from headstart.preprocessing import TokenPreprocess
 from headstart.storage.run_folder import RunFolder
 from headstart.tasks import CLASSIFICATION, TASKS, Targets, order_classes
 from headstart.tasks.classification import Classification
@@ -27,7 +28,7 @@ from headstart.training.batches.feed import IGNORED
 from headstart.tuning.hooks import refuse_parts
 from headstart.tuning.setup import Part, subsample
 from headstart.tuning.test_items import write_predictions
-from headstart.types import Ragged, TextSpec
+from headstart.types import Ragged
 
 WORDS = {"red": 1, "blue": 2, "dog": 3, "cat": 4, "runs": 5, "sleeps": 6}
 TAG_OF = {"red": "ADJ", "blue": "ADJ", "dog": "NOUN", "cat": "NOUN", "runs": "VERB"}
@@ -95,7 +96,7 @@ def _tag_losses(logits, targets):
 class Tokenizer:
     """One id a word."""
 
-    pad_id = 0
+    pad_id, max_length = 0, 16
 
     def encode(self, texts):
         rows = [np.array([WORDS[word] for word in text.split()], np.int32) for text in texts]
@@ -139,7 +140,7 @@ def _tagged(texts, task="tags"):
 
 
 def _inputs(data, name):
-    return prepare(data, name, TextSpec("tokens", 16), tokenizer=Tokenizer())
+    return TokenPreprocess(Tokenizer()).prepare(data, name)
 
 
 def _is_of(text, row, data):
@@ -180,7 +181,7 @@ def test_prepared_texts_parts_and_samples_of_them_keep_their_tags(texts):
     places = subsample(train.targets, 10, seed=0)
     assert len(places) == 10
     part = Part(train, places)
-    chosen = prepare(data, "train", TextSpec("tokens", 16), tokenizer=Tokenizer(), indices=places)
+    chosen = TokenPreprocess(Tokenizer()).prepare(data, "train", places)
     assert part.targets == chosen.targets == train.targets[places]
     assert part.targets != train.targets[places + 1 - places % 2]
     assert (part.targets.lengths == part.lengths).all()

@@ -18,7 +18,6 @@ from torch import nn
 import headstart as hs
 from headstart.data import load
 from headstart.data.records import Records
-from headstart.preprocessing.rows import TextSamples
 from headstart.data.split import assign_splits
 from headstart.errors import OptionError
 from headstart.evaluation.class_scores import FIGURES as CLASS_FIGURES
@@ -26,6 +25,7 @@ from headstart.evaluation.label_scores import FIGURES as LABEL_FIGURES
 from headstart.evaluation.value_scores import FIGURES as VALUE_FIGURES
 from headstart.model import Model
 from headstart.objectives import LOSSES, Wanted, check_score, item_losses, task_loss
+from headstart.preprocessing.rows import TextSamples
 from headstart.reporting import render_text
 from headstart.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION, TASKS, find_task
 from headstart.training.options.limits import check_modality

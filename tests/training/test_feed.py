@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny_training import blob_images, short_recipe
 
-from headstart.data import Pixels, Tokens
+from headstart.preprocessing import Pixels, Tokens
 from headstart.tensors import to_float
 from headstart.training.batches.feed import IGNORED
 from headstart.training.batches.sample_feed import SampleFeed

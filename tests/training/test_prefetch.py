@@ -14,8 +14,8 @@ import torch
 from tiny_training import PixelInputs, Training, blob_images, short_recipe
 from torch import nn
 
-from headstart.preprocessing.inputs import Cells, Tokens
 from headstart.events import listen
+from headstart.preprocessing.inputs import Cells, Tokens
 from headstart.training.batches import prefetch, sample_feed
 from headstart.training.batches.cached_feed import CachedFeed
 from headstart.training.batches.order import Share

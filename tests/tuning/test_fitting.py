@@ -36,19 +36,19 @@ def fitted(data, budget, address=LITE):
 
 def test_a_short_budget_lowers_the_input_size_and_says_so(data):
     bench, each, note = fitted(data, Budget(60))
-    assert bench.spec.size == 64
+    assert bench.size == 64
     assert each > 0
     assert note == ", at 64 pixels instead of 224"
 
 
 def test_without_a_budget_a_start_keeps_its_own_size(data):
     bench, _, note = fitted(data, Budget(None))
-    assert (bench.spec.size, note) == (224, "")
+    assert (bench.size, note) == (224, "")
 
 
 def test_a_scratch_start_keeps_the_size_of_the_data(data):
     bench, _, _ = fitted(data, Budget(60), "scratch/simple-cnn")
-    assert bench.spec.size == 8
+    assert bench.size == 8
 
 
 def test_a_start_whose_test_pass_does_not_fit_is_refused_with_the_figures(data):

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from headstart.data import decode, load
+from headstart.data import load
 from headstart.errors import DeviceError
 from headstart.events import listen
 from headstart.starts import find_start
@@ -43,9 +43,8 @@ def make(data, strategy="full", start="scratch/simple-cnn", **wishes):
 
 
 def samples(data, bench, num=200):
-    return decode(data, "train", bench.spec, indices=np.arange(num)), decode(
-        data, "val", bench.spec, indices=np.arange(40)
-    )
+    prepare = bench.preprocess.prepare
+    return prepare(data, "train", np.arange(num)), prepare(data, "val", np.arange(40))
 
 
 def train(data, monkeypatch, free, bench=None, search=None, **known):

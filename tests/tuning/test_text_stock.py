@@ -12,9 +12,10 @@ import pytest
 import headstart as hs
 from headstart.errors import Interrupted, StartError
 from headstart.events import listen
-from headstart.starts import BuildRequest, build_encoder, find_start
-from headstart.starts.texts import builders, terms, tokens
+from headstart.preprocessing import terms, vocabulary
 from headstart.preprocessing.terms import TermVectorizer, fit_vectorizer
+from headstart.starts import BuildRequest, build_encoder, find_start
+from headstart.starts.texts import builders
 from headstart.tuning.budget import Budget
 from headstart.tuning.texts import TextStock
 
@@ -121,12 +122,12 @@ def test_what_would_take_too_long_even_of_few_texts_is_refused_with_the_figures(
 def test_another_life_learns_from_the_same_texts(data, slow):
     told: list[dict[str, int]] = []
     first = TextStock(data, Budget(60), seed=3, on_limit=lambda limits: told.append(dict(limits)))
-    source = first.build(TFIDF, BuildRequest()).vectorizer
+    source = first.build(TFIDF, BuildRequest()).preprocess
     assert told == [{"scratch/tfidf": 1_000}]
     again = TextStock(data, Budget(1), seed=3, limits=told[0])
-    assert again.build(TFIDF, BuildRequest()).vectorizer.files() == source.files()
+    assert again.build(TFIDF, BuildRequest()).preprocess.files() == source.files()
     other = TextStock(data, Budget(1), seed=4, limits=told[0])
-    assert other.build(TFIDF, BuildRequest()).vectorizer.files() != source.files()
+    assert other.build(TFIDF, BuildRequest()).preprocess.files() != source.files()
 
 
 def test_what_was_prepared_is_handed_out_again_to_the_same_encoder_alone(data):
@@ -150,9 +151,8 @@ def test_a_tokenizer_and_its_length_are_handed_on(data, address, monkeypatch):
     def never(*_):
         raise AssertionError("learned or loaded again")
 
-    for module in (builders, tokens):
+    for module in (builders, vocabulary):
         for name in ("train_tokenizer", "load_tokenizer"):
             monkeypatch.setattr(module, name, never)
     second = stock.build(find_start(address), BuildRequest(pooling="mean"))
-    assert second.tokenizer is first.tokenizer
-    assert second.spec == first.spec
+    assert second.preprocess == first.preprocess

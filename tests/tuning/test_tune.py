@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from headstart.data import Pixels, decode, load
+from headstart.data import load
 from headstart.errors import OptionError
 from headstart.events import listen
+from headstart.preprocessing import Pixels
 from headstart.starts import find_start
 from headstart.training.options.recipe import Wishes
 from headstart.tuning.cost import measure_pass
@@ -34,8 +35,8 @@ def set_up_bench(data, strategy="full", seed=0, **wishes):
 
 
 def pixels_of(data, bench, num=300) -> tuple[Pixels, Pixels]:
-    train = decode(data, "train", bench.spec, indices=np.arange(num))
-    return train, decode(data, "val", bench.spec)
+    train = bench.preprocess.prepare(data, "train", np.arange(num))
+    return train, bench.preprocess.prepare(data, "val")
 
 
 def run(data, bench, **options):

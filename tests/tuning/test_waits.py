@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from headstart.data import load, prepare
+from headstart.data import load
 from headstart.starts import find_start
 from headstart.training import loop as loop_module
 from headstart.training.batches.order import WHOLE
@@ -59,7 +59,7 @@ def reads_of(monkeypatch, start, *, is_deferred=True, **wishes):
     dataset, device = load("digits-8x8"), torch.device("cpu")
     wished = Wishes(num_steps=NUM_STEPS, batch_size=16, patience=0, **wishes)
     bench = set_up(dataset, find_start(start), "full", wished, size=None, device=device, seed=0)
-    train_inputs = prepare(dataset, "train", bench.spec)
+    train_inputs = bench.preprocess.prepare(dataset, "train")
     views = bench.recipe.views or 0
     phases = Phases(bench, train_inputs, lambda phase: uncut(bench, train_inputs, WHOLE, views))
     reads = Reads(monkeypatch)
