@@ -165,7 +165,7 @@ def test_a_saved_run_restores_head_and_adapters_and_is_a_start(save_text, tmp_pa
     tensors = {f"encoder.{n}": t.clone() for n, t in encoder.state_dict().items()}
     save_file({**tensors, "head.weight": head}, run / "model.safetensors")
     (run / "model.json").write_text(json.dumps({"architecture": encoder.architecture}))
-    for name, content in encoder.files().items():
+    for name, content in encoder.preprocess.files().items():
         (run / name).write_bytes(content)
 
     again = rebuild_encoder(encoder.architecture, folder=run).eval()

@@ -60,7 +60,7 @@ def save_run(path: Path, encoder: Encoder, data_name: str = "films") -> Path:
     save_file({**state, **{f"head.{n}": t for n, t in head.items()}}, path / "model.safetensors")
     record = {"architecture": encoder.architecture, "data_name": data_name}
     (path / "model.json").write_text(json.dumps(record))
-    for name, content in encoder.files().items():
+    for name, content in encoder.preprocess.files().items():
         (path / name).write_bytes(content)
     return path
 
@@ -201,7 +201,7 @@ def test_encoder_is_rebuilt_from_its_architecture_and_files(save_text, tmp_path,
     )
     folder = tmp_path / "run"
     folder.mkdir()
-    for name, content in encoder.files().items():
+    for name, content in encoder.preprocess.files().items():
         (folder / name).write_bytes(content)
     again = rebuild_encoder(json.loads(json.dumps(encoder.architecture)), folder=folder)
     again.load_state_dict(encoder.state_dict(), strict=True)
@@ -209,7 +209,7 @@ def test_encoder_is_rebuilt_from_its_architecture_and_files(save_text, tmp_path,
     assert (again.start, again.layers) == (encoder.start, encoder.layers)
     assert again.preprocess.digest() == encoder.preprocess.digest()
     assert again.num_features == encoder.num_features == 32
-    assert again.files() == encoder.files()
+    assert again.preprocess.files() == encoder.preprocess.files()
     assert torch.equal(features(again, TEXTS), features(encoder, TEXTS))
     with pytest.raises(StartError, match=r"cannot be rebuilt from its architecture alone.*folder="):
         rebuild_encoder(encoder.architecture)
@@ -349,7 +349,7 @@ def test_bert_tiny_learns_its_vocabulary_from_the_texts():
     first, second, other = (
         build_encoder(start, BuildRequest(texts=TEXTS, seed=s)) for s in (0, 0, 1)
     )
-    assert first.files() == second.files() == other.files()
+    assert first.preprocess.files() == second.preprocess.files() == other.preprocess.files()
     assert torch.equal(features(first, TEXTS), features(second, TEXTS))
     assert not torch.equal(features(first, TEXTS), features(other, TEXTS))
     assert len(first.layers) == 5
@@ -444,7 +444,7 @@ def test_a_tfidf_run_is_a_start(tmp_path: Path):
     start = find_start(str(save_run(tmp_path / "run", source)))
     assert start.family == "linear"
     encoder = build_encoder(start, BuildRequest(texts=["something else entirely"]))
-    assert encoder.files() == source.files()
+    assert encoder.preprocess.files() == source.preprocess.files()
     assert encoder.num_features == source.num_features
 
 
@@ -490,7 +490,7 @@ def test_impossible_requests_are_refused():
 )
 def test_architectures_that_headstart_did_not_write_are_refused(change, words, tmp_path: Path):
     encoder = build_encoder(find_start("scratch/tfidf"), BuildRequest(texts=TEXTS))
-    for name, content in encoder.files().items():
+    for name, content in encoder.preprocess.files().items():
         (tmp_path / name).write_bytes(content)
     with pytest.raises(StartError, match=words):
         rebuild_encoder({**encoder.architecture, **change}, folder=tmp_path)
@@ -515,4 +515,4 @@ def test_table_encoders_are_rebuilt_from_their_architecture():
         assert (again.preprocess, again.layers) == (TablePreprocess(spec), encoder.layers)
         assert again.architecture == encoder.architecture
         assert torch.equal(again(*inputs), encoder(*inputs))
-        assert encoder.files() == {}
+        assert encoder.preprocess.files() == {}

@@ -39,11 +39,11 @@ def test_weights_are_those_of_scikit_learn():
 @pytest.mark.parametrize("texts", [TEXTS, CHINESE], ids=["words", "characters"])
 def test_encoder_rebuilds_with_exactly_the_same_transform(texts, tmp_path: Path):
     encoder = build_encoder(find_start("scratch/tfidf"), BuildRequest(texts=texts))
-    (name, content), = encoder.files().items()  # fmt: skip
+    (name, content), = encoder.preprocess.files().items()  # fmt: skip
     assert name == FILE_NAME
     (tmp_path / name).write_bytes(content)
     again = rebuild_encoder(json.loads(json.dumps(encoder.architecture)), folder=tmp_path)
-    assert again.files() == encoder.files()
+    assert again.preprocess.files() == encoder.preprocess.files()
     everything = [*texts, *UNSEEN]
     first, second = (e.preprocess.vectorizer.transform(everything) for e in (encoder, again))
     assert same(first, second)
@@ -115,7 +115,7 @@ def test_damaged_terms_are_refused(change, words, tmp_path: Path):
     encoder = build_encoder(
         find_start("scratch/tfidf"), BuildRequest(texts=["good film", "bad film"])
     )
-    record = {**json.loads(encoder.files()[FILE_NAME]), **change}
+    record = {**json.loads(encoder.preprocess.files()[FILE_NAME]), **change}
     (tmp_path / FILE_NAME).write_text(json.dumps(record))
     with pytest.raises(StartError, match=rf"damaged.*({words})"):
         rebuild_encoder(encoder.architecture, folder=tmp_path)
@@ -143,7 +143,7 @@ from headstart.starts import (
 )
 assert len(list_starts("text")) > 5
 encoder = build_encoder(find_start("scratch/tfidf"), BuildRequest(texts=["good film", "bad film"]))
-for name, content in encoder.files().items():
+for name, content in encoder.preprocess.files().items():
     Path(sys.argv[1], name).write_bytes(content)
 assert rebuild_encoder(encoder.architecture, folder=Path(sys.argv[1])).num_features == 5
 for address in ("scratch/bert-tiny", "pip/all-minilm-l6-v2", "google-bert/bert-base-uncased"):
