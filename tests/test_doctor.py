@@ -67,7 +67,7 @@ def test_little_memory_disk_and_a_wrong_folder_are_problems(
     monkeypatch.setenv("HEADSTART_DATA", str(tmp_path / "nowhere"))
     report = doctor(seconds=0.1)
     text = "\n".join(report.problems)
-    assert "Only 0.5 GiB of memory are free" in text
+    assert "Only 536.9 MB of memory are free" in text
     assert "of disk are free at" in text
     assert f"HEADSTART_DATA names '{tmp_path / 'nowhere'}', which is no folder" in text
 

@@ -314,7 +314,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_what_was_written(tmp_path, monkeyp
         with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", refuse)
             for name in ("model.json", "metrics.json"):
-                with pytest.raises(RunFolderError, match=r"is full \(0.0 MB are needed\).*intact"):
+                with pytest.raises(RunFolderError, match=r"is full \(6 bytes are needed\).*intact"):
                     folder.write(name, b"second")
     assert (tmp_path / "run" / "model.json").read_bytes() == b"first"
     assert names(tmp_path / "run") == ["log.jsonl", "model.json", "state"]

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import IO
 
 from filelock import FileLock, Timeout
+from rich.filesize import decimal
 
 from headstart.errors import OptionError, RunFolderError
 
@@ -367,7 +368,7 @@ def disk_errors(path: Path, num_bytes: int) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            need = f"{num_bytes / 1e6:.1f} MB are needed" if num_bytes else "more is needed"
+            need = f"{decimal(num_bytes)} are needed" if num_bytes else "more is needed"
             raise RunFolderError(
                 f"The disk that holds {path} is full ({need}); what was saved before is intact. "
                 f"Free some space and go on with --resume."

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rich.filesize import decimal
 
 from headstart.errors import DataError
 from headstart.types import Samples
@@ -53,9 +54,9 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
         with open(path, "rb", buffering=0) as file:
             num_bytes = os.fstat(file.fileno()).st_size
             if num_bytes > MAX_FILE_BYTES:
-                limit = MAX_FILE_BYTES // 2**20
                 raise UnreadableImage(
-                    f"the file has {num_bytes // 2**20} MiB, the limit is {limit}", str(path)
+                    f"the file has {decimal(num_bytes)}, the limit is {decimal(MAX_FILE_BYTES)}",
+                    str(path),
                 )
             return file.readall()
     except FileNotFoundError:
@@ -163,8 +164,8 @@ class ParquetSamples:
         largest = max((group.total_byte_size for group in groups), default=0)
         if largest > MAX_ROW_GROUP_BYTES:
             raise DataError(
-                f"A row group of {path} has {largest / 2**30:.1f} GiB uncompressed; at most "
-                f"{MAX_ROW_GROUP_BYTES // 2**30} GiB are read at once. Write the file again with "
+                f"A row group of {path} has {decimal(largest)} uncompressed; at most "
+                f"{decimal(MAX_ROW_GROUP_BYTES)} are read at once. Write the file again with "
                 "smaller row groups, for example row_group_size=1000."
             )
         self._starts = np.cumsum([0, *(group.num_rows for group in groups)])
