@@ -282,7 +282,7 @@ def test_decode_memory_does_not_grow_with_the_number_of_images(tmp_path, spec, m
             os.link(tmp_path / label / "0.png", tmp_path / label / f"{i}.png")
     data = load(tmp_path)
     monkeypatch.setattr(pixels_module, "CHUNK_BYTES", 2**20)
-    monkeypatch.setattr(pixels_module, "num_workers", lambda: 2)  # however many cores there are
+    monkeypatch.setattr(pixels_module, "usable_cores", lambda: 2)  # however many cores there are
     tracemalloc.start()
     decoded = decode(data, "train", spec(size=128))
     peak = tracemalloc.get_traced_memory()[1]

@@ -7,7 +7,6 @@ the data's own folder, so a folder that moves keeps its fingerprint.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from hashlib import blake2b
 import numpy as np
 
 from headstart import events
+from headstart.cores import usable_cores
 from headstart.data.images import read_header
 from headstart.data.rows import TableSamples, TextSamples, row_texts, text_fault
 from headstart.data.sources.samples import ArraySamples, UnreadableImage
@@ -38,14 +38,6 @@ class Inspection:
     digests: np.ndarray
     sizes: np.ndarray
     reasons: dict[int, str]
-
-
-def num_workers() -> int:
-    """Return how many threads may work: the cores this process is allowed to use."""
-    try:
-        return max(1, len(os.sched_getaffinity(0)))
-    except AttributeError:  # not on Linux
-        return os.cpu_count() or 1
 
 
 def inspect(samples: Samples, name: str) -> Inspection:
@@ -76,7 +68,7 @@ def inspect(samples: Samples, name: str) -> Inspection:
                 reasons[i] = error.reason
 
     # Threads help where reading waits for the disk; on small arrays they only wait for each other.
-    workers = 1 if isinstance(samples, ArraySamples) else num_workers()
+    workers = 1 if isinstance(samples, ArraySamples) else usable_cores()
     with ThreadPoolExecutor(workers) as pool:
         starts = range(0, total, CHUNK)
         for start, _ in zip(starts, pool.map(look, starts), strict=True):

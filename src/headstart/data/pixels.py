@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from headstart import events
+from headstart.cores import usable_cores
 from headstart.data.assembly import check_bad_share
-from headstart.data.fingerprint import num_workers
 from headstart.data.images import decode_one
 from headstart.data.sources.samples import ArraySamples, UnreadableImage
 from headstart.errors import DataError, DeviceError
@@ -230,7 +230,7 @@ def _write_pixels(
         return failed
 
     reasons: dict[int, str] = {}
-    done, workers = 0, num_workers()
+    done, workers = 0, usable_cores()
     pending: dict[Future[dict[int, str]], int] = {}
     with ThreadPoolExecutor(workers) as pool:
         try:

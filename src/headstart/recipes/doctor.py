@@ -15,7 +15,6 @@ import shutil
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING
 from rich.filesize import decimal
 
 from headstart import events
+from headstart.cores import usable_cores
 from headstart.errors import OptionError
 from headstart.reporting.console import attached
 from headstart.training.machine.memory import free_memory_bytes
@@ -142,27 +142,11 @@ def _version(name: str) -> str:
         return "not installed as a package"
 
 
-def usable_cpus() -> int:
-    """Return how many CPU cores this process may use, in whole cores, at least 1.
-
-    The smallest of the affinity mask and the container's quota.
-    """
-    affinity: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
-    count = len(affinity(0)) if affinity else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        if quota != "max":
-            count = min(count, max(1, round(int(quota) / int(period))))
-    except (OSError, ValueError):
-        pass  # no cgroup v2 here: the affinity mask is all there is
-    return count
-
-
 def _devices() -> tuple[Row, ...]:
     import torch
 
     threads = torch.get_num_threads()
-    rows = [("cpu", f"{usable_cpus()} of {os.cpu_count()} cores usable, {threads} torch threads")]
+    rows = [("cpu", f"{usable_cores()} of {os.cpu_count()} cores usable, {threads} torch threads")]
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
         rows.append((f"cuda:{index}", f"{properties.name}, {decimal(properties.total_memory)}"))
