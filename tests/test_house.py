@@ -389,6 +389,29 @@ def test_allowed_code_is_not_found() -> None:
     assert not _find_forbidden("model.eval()  # eval(x)\nsay('exec(x)')\nretrieval(x)")
 
 
+def _find_twice(trees: dict[str, ast.Module]) -> dict[str, list[str]]:
+    """Return the classes of one name, private ones left out: these are known in one file alone."""
+    places: dict[str, list[str]] = {}
+    for module, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(f"{module}:{node.lineno}")
+    return {name: found for name, found in places.items() if len(found) > 1}
+
+
+def test_no_two_classes_have_one_name() -> None:
+    assert not (twice := _find_twice(TREES)), twice
+
+
+def test_classes_of_one_name_are_found() -> None:
+    trees = {
+        "a": ast.parse("class A: pass\nclass _B: pass"),
+        "b": ast.parse("def f():\n class A: 1"),
+    }
+    trees["c"] = ast.parse("class _B: pass\nclass C: pass")
+    assert _find_twice(trees) == {"A": ["a:1", "b:2"]}
+
+
 # Words that are known in one room alone ---------------------------------------------------------
 
 # Who may name a task: its own room, the losses, and data, which decides what nobody has said.

@@ -162,10 +162,10 @@ def writes_without_blanks(texts: Sequence[str]) -> bool:
 
 def build_tfidf(num_terms: int) -> nn.Module:
     """Build the network of a TF-IDF start: it hands the terms on and has no parameters."""
-    return Terms(num_terms)
+    return TermFeatures(num_terms)
 
 
-class Terms(nn.Module):
+class TermFeatures(nn.Module):
     """Features that are the dense term weights themselves.
 
     Args:
