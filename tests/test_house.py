@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import inspect
 import io
+import json
 import os
 import re
 import subprocess
@@ -387,6 +388,27 @@ def test_forbidden_calls_are_found(text: str) -> None:
 
 def test_allowed_code_is_not_found() -> None:
     assert not _find_forbidden("model.eval()  # eval(x)\nsay('exec(x)')\nretrieval(x)")
+
+
+# Rooms for whoever has no second to spare for torch: every file of theirs, where there is one.
+WITHOUT_TORCH = ("evaluation", "monitoring", "preprocessing", "reporting", "serving", "tasks")
+
+
+def test_rooms_that_need_no_torch_load_none() -> None:
+    rooms = {room: sorted(m for m in MODULES if _room(m) == room) for room in WITHOUT_TORCH}
+    assert rooms["reporting"]
+    assert rooms["tasks"]
+    code = (
+        "import json, sys\n"
+        "from importlib import import_module\n"
+        "for room, modules in json.loads(sys.argv[1]).items():\n"
+        "    for name in modules:\n"
+        "        import_module(f'headstart.{name}')\n"
+        "        assert 'torch' not in sys.modules, f'headstart.{name} loads torch'\n"
+    )
+    command = [sys.executable, "-c", code, json.dumps(rooms)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def _find_twice(trees: dict[str, ast.Module]) -> dict[str, list[str]]:
