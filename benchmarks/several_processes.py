@@ -36,8 +36,8 @@ from timing import (
 from torch import Tensor, nn
 
 from headstart.data import load
-from headstart.preprocessing import Pixels
 from headstart.objectives import Wanted, task_loss
+from headstart.preprocessing import Pixels
 from headstart.recipes.processes import company_of
 from headstart.starts import find_start
 from headstart.training.company import Company

@@ -27,9 +27,9 @@ import torch
 from timing import count_cores, describe_machine, markdown_table
 
 from headstart.data import load
-from headstart.preprocessing import Pixels
 from headstart.model import Model
 from headstart.objectives import Wanted, task_loss
+from headstart.preprocessing import Pixels
 from headstart.starts import find_start
 from headstart.training.batches.sample_feed import SampleFeed
 from headstart.training.loop import Check, Hooks, LoopOptions, train

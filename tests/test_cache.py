@@ -34,9 +34,8 @@ def test_command_shows_an_empty_cache(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HEADSTART_CACHE_LIMIT", "3GB")
     assert cli.main(["cache"]) == 0
     out, err = capsys.readouterr()
-    assert (
-        out == f"{tmp_path / 'nothing'}: 0 B in 0 entries, at most 3 GB (HEADSTART_CACHE_LIMIT)\n"
-    )
+    held = f"{tmp_path / 'nothing'}: 0 bytes in 0 entries"
+    assert out == f"{held}, at most 3.0 GB (HEADSTART_CACHE_LIMIT)\n"
     assert "next: headstart fit DATA --budget 30m" in err  # nothing to clear
 
 

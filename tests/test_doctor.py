@@ -13,7 +13,7 @@ from headstart import events
 from headstart.errors import OptionError
 from headstart.recipes import doctor as doctor_module
 from headstart.recipes import starts as starts_module
-from headstart.recipes.doctor import Report, doctor, usable_cpus
+from headstart.recipes.doctor import Report, doctor
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_little_memory_disk_and_a_wrong_folder_are_problems(
     monkeypatch.setenv("HEADSTART_DATA", str(tmp_path / "nowhere"))
     report = doctor(seconds=0.1)
     text = "\n".join(report.problems)
-    assert "Only 0.5 GiB of memory are free" in text
+    assert "Only 536.9 MB of memory are free" in text
     assert "of disk are free at" in text
     assert f"HEADSTART_DATA names '{tmp_path / 'nowhere'}', which is no folder" in text
 
@@ -97,10 +97,6 @@ def test_progress_is_told_as_a_task_that_ends(processor_clock: ProcessorClock) -
     assert len(tasks) > 1
     assert tasks[-1]["done"] == tasks[-1]["total"]
     assert {"loss", "samples_per_second", "eta_seconds"} <= tasks[0].keys()
-
-
-def test_machine_facts_are_plausible() -> None:
-    assert usable_cpus() >= 1
 
 
 @pytest.mark.parametrize("module", [doctor_module, starts_module])

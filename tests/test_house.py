@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import inspect
 import io
+import json
 import os
 import re
 import subprocess
@@ -387,6 +388,50 @@ def test_forbidden_calls_are_found(text: str) -> None:
 
 def test_allowed_code_is_not_found() -> None:
     assert not _find_forbidden("model.eval()  # eval(x)\nsay('exec(x)')\nretrieval(x)")
+
+
+# Rooms for whoever has no second to spare for torch: every file of theirs, where there is one.
+WITHOUT_TORCH = ("evaluation", "monitoring", "preprocessing", "reporting", "serving", "tasks")
+
+
+def test_rooms_that_need_no_torch_load_none() -> None:
+    rooms = {room: sorted(m for m in MODULES if _room(m) == room) for room in WITHOUT_TORCH}
+    assert rooms["reporting"]
+    assert rooms["tasks"]
+    code = (
+        "import json, sys\n"
+        "from importlib import import_module\n"
+        "for room, modules in json.loads(sys.argv[1]).items():\n"
+        "    for name in modules:\n"
+        "        import_module(f'headstart.{name}')\n"
+        "        assert 'torch' not in sys.modules, f'headstart.{name} loads torch'\n"
+    )
+    command = [sys.executable, "-c", code, json.dumps(rooms)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def _find_twice(trees: dict[str, ast.Module]) -> dict[str, list[str]]:
+    """Return the classes of one name, private ones left out: these are known in one file alone."""
+    places: dict[str, list[str]] = {}
+    for module, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(f"{module}:{node.lineno}")
+    return {name: found for name, found in places.items() if len(found) > 1}
+
+
+def test_no_two_classes_have_one_name() -> None:
+    assert not (twice := _find_twice(TREES)), twice
+
+
+def test_classes_of_one_name_are_found() -> None:
+    trees = {
+        "a": ast.parse("class A: pass\nclass _B: pass"),
+        "b": ast.parse("def f():\n class A: 1"),
+    }
+    trees["c"] = ast.parse("class _B: pass\nclass C: pass")
+    assert _find_twice(trees) == {"A": ["a:1", "b:2"]}
 
 
 # Words that are known in one room alone ---------------------------------------------------------

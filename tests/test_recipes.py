@@ -232,6 +232,33 @@ def test_predict_names_the_file_that_cannot_be_used(run, tmp_path):
         hs.predict(str(tmp_path / "empty"), [])
 
 
+@pytest.mark.parametrize("name", ["a.jfif", "b.JPEG", "c.webp", "d.tif"])
+def test_predict_takes_the_files_of_a_folder_that_training_takes(run, tmp_path, name):
+    for label in ("dark", "light"):
+        (tmp_path / label).mkdir()
+    for number in range(10):
+        pixels = np.full((16, 16), 20 * number, np.uint8)
+        kind = {".jfif": "JPEG", ".tif": "TIFF"}.get(Path(name).suffix)
+        path = tmp_path / ("dark" if number < 5 else "light") / f"{number}{name}"
+        Image.fromarray(pixels).save(path, kind)
+        path.with_name(f"{number}.png.txt").write_text("no image by its name")
+    if name.endswith(".tif"):  # taken for an image, too, and not left out without a word
+        with pytest.raises(DataError, match=r"0d\.tif: it is a TIFF image, which is not read"):
+            hs.load(tmp_path)
+        with pytest.raises(DataError, match=r"'.*0d\.tif' cannot be used: it is a TIFF"):
+            hs.predict(str(run.path), [str(tmp_path)])
+        return
+    data = hs.load(tmp_path)
+    taken = [
+        split.samples.name(i)
+        for split in (data.train, data.val, data.test)
+        for i in range(len(split))
+    ]
+    found = hs.predict(str(run.path), [str(tmp_path)])
+    assert [p.name for p in found] == sorted(str(tmp_path / each) for each in taken)
+    assert len(found) == 10
+
+
 def test_predict_takes_images_in_any_form_that_training_takes(run, data, tmp_path):
     arrays = [np.squeeze(data.test.samples.read(place)) for place in range(140)]
     stacked = np.stack(arrays)

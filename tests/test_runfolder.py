@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from headstart.errors import OptionError, RunFolderError
-from headstart.storage.run_folder import RunFolder, write_atomically
+from headstart.storage.run_folder import RunFolder, is_claimed_only, write_atomically
 
 FINISHED = ("model.safetensors", "model.json", "metrics.json", "report.html", "log.jsonl")
 
@@ -191,6 +191,60 @@ def test_a_folder_in_use_is_refused_naming_the_process(tmp_path):
         pass
 
 
+MEETING = """
+import sys
+from headstart.errors import RunFolderError
+from headstart.storage.run_folder import RunFolder
+sys.stdin.readline()
+try:
+    with RunFolder(sys.argv[1]):
+        print("has it", flush=True)
+        sys.stdin.readline()
+except RunFolderError as error:
+    print(error, flush=True)
+"""
+
+
+def test_of_two_processes_that_meet_one_gets_the_folder_and_the_other_a_sentence(tmp_path):
+    path = tmp_path / "a run of two"
+    command = [sys.executable, "-c", MEETING, str(path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as one, subprocess.Popen(command, **pipes) as other:
+        for process in (one, other):  # both have imported what they need
+            process.stdin.write("go\n")
+        for process in (one, other):
+            process.stdin.flush()
+        said = {process: process.stdout.readline() for process in (one, other)}
+        for process in (one, other):
+            process.stdin.close()
+    first, refused = sorted(said.values(), key=lambda line: line != "has it\n")
+    assert first == "has it\n"
+    # the later one finds a folder that is being written, or already one with something in it
+    assert "expected one process a run folder" in refused or "is not empty" in refused
+
+
+def test_a_killed_process_holds_nothing_and_its_number_is_not_taken_for_a_holders(tmp_path):
+    path = tmp_path / "run"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], **pipes) as holder:
+        assert holder.stdout.readline() == "held\n"
+        holder.kill()
+    assert is_claimed_only(path)
+    with RunFolder(path, overwrite=True):
+        with pytest.raises(RunFolderError, match=f"written by process {os.getpid()};"):
+            RunFolder(path, resume=True)
+        assert names(path) == ["log.jsonl", "state"]
+
+
+def test_what_cannot_be_locked_is_said_as_that_and_not_as_in_use(tmp_path):
+    path = tmp_path / "run"
+    make_unfinished(path)
+    (path / "state" / "lock").mkdir()
+    with pytest.raises(RunFolderError, match=r"run cannot be written \(Is a directory\)"):
+        RunFolder(path, resume=True)
+    assert (path / "state" / "plan.json").exists()
+
+
 def test_a_failing_run_removes_what_it_made_and_nothing_else(tmp_path):
     (tmp_path / "mine").mkdir()
     fail_after(tmp_path / "mine" / "x" / "y", lambda folder: folder.write("data.json", b"{}"))
@@ -260,7 +314,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_what_was_written(tmp_path, monkeyp
         with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", refuse)
             for name in ("model.json", "metrics.json"):
-                with pytest.raises(RunFolderError, match=r"is full \(0.0 MB are needed\).*intact"):
+                with pytest.raises(RunFolderError, match=r"is full \(6 bytes are needed\).*intact"):
                     folder.write(name, b"second")
     assert (tmp_path / "run" / "model.json").read_bytes() == b"first"
     assert names(tmp_path / "run") == ["log.jsonl", "model.json", "state"]

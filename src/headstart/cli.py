@@ -26,6 +26,7 @@ from typing import TextIO
 from headstart import PLACES, __version__, events
 from headstart.arguments import FROM, FROM_HELP, GENERAL, read_arguments
 from headstart.commands import REQUIRED, Command, Option, flag, has_data, read_command
+from headstart.cores import limit_threads
 from headstart.errors import (
     HeadstartError,
     Interrupted,
@@ -77,6 +78,7 @@ def main(
     # A budget counts from the start of the program: what importing took is spent already.
     began = time.monotonic() - (time.process_time() if argv is None else 0.0)
     words = list(sys.argv[1:] if argv is None else argv)
+    limit_threads()  # before a verb imports what counts its threads only once
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without Unicode must not end a run
     try:

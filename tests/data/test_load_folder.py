@@ -248,7 +248,7 @@ def test_load_lists_a_file_that_is_too_large(photos, monkeypatch):
     (root / "cat" / "000.jpg").write_bytes(b"\xff" * 3 * 2**20)
     monkeypatch.setattr(samples_module, "MAX_FILE_BYTES", 2 * 2**20)
     data = load(root, max_bad_fraction=0.5)
-    assert data.bad_samples[0].reason == "the file has 3 MiB, the limit is 2"
+    assert data.bad_samples[0].reason == "the file has 3.1 MB, the limit is 2.1 MB"
 
 
 def test_load_refuses_column_options_for_a_folder(photos):

@@ -244,7 +244,7 @@ def test_load_leaves_out_a_text_beyond_the_limit(monkeypatch):
     table = frame()
     table.loc[11, "review"] = "x y " * 2**19
     data = load(table, max_bad_fraction=0.1)
-    assert data.bad_samples[0].reason == "the text has 2 MiB, the limit is 1"
+    assert data.bad_samples[0].reason == "the text has 2.1 MB, the limit is 1.0 MB"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])

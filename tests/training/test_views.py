@@ -44,7 +44,7 @@ def test_the_sentence_holds_the_arithmetic():
     assert found.speedup == pytest.approx((3 - 2 * 0.917) / (0.917 / 5 + 3 * 0.083 + load))
     assert f"{found.speedup:.1f}x" in found.why
     assert "computed 4 instead of 20 times" in found.why
-    assert "80 MB" in found.why
+    assert "80.0 MB" in found.why
 
 
 def test_a_run_too_short_to_show_a_view_again_keeps_none():
@@ -69,9 +69,9 @@ def test_reading_counts():
 def test_fewer_views_are_kept_where_four_do_not_fit():
     found = choose_views(**CASE | {"limit_bytes": 50_000_000})
     assert found.num == 2
-    assert "4 views would not fit 50 MB" in found.why
+    assert "4 views would not fit 50.0 MB" in found.why
     assert choose_views(**CASE | {"limit_bytes": 30_000_000}) == Views(
-        0, 1.0, 0, "4 views would take 80 MB, the cache may take 30 MB"
+        0, 1.0, 0, "4 views would take 80.0 MB, the cache may take 30.0 MB"
     )
 
 

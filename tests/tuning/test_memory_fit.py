@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from rich.filesize import decimal
 
 from headstart.data import load
 from headstart.errors import DeviceError
@@ -98,7 +99,7 @@ def test_without_room_the_micro_batch_halves_and_the_batch_stays(data, monkeypat
     assert tight.settled["step_bytes"] <= 0.8 * needed
     (word,) = tight.words
     assert (word["name"], word["value"]) == ("micro_batch_size", 32)
-    size = f"{needed / 1e6:.0f} MB"
+    size = decimal(needed)
     why = f"a step of 64 samples needs about {size}, {size} are free; the batch stays whole"
     assert word["why"] == why
     for name, value in weights(whole).items():
@@ -137,7 +138,7 @@ def test_a_later_life_keeps_what_was_settled_whatever_is_free(data, monkeypatch,
     warned = [word["text"] for word in later.words[1:]]
     assert len(warned) == (free == 2**20)
     assert all(
-        "A step needs about 34 MB, more than 80% of the 1 MB that" in text for text in warned
+        "A step needs about 33.6 MB, more than 80% of the 1.0 MB that" in text for text in warned
     )
     whole = {"micro_batch_size": None, "step_bytes": 2**25, "processes": 1}
     assert train(data, monkeypatch, free, former=whole).sizes == [64] * 4
@@ -156,7 +157,7 @@ def test_where_not_even_one_sample_fits_it_is_said_and_tried(data, monkeypatch):
 def test_where_learning_alone_does_not_fit_it_is_refused(data, monkeypatch):
     bench = make(data)
     learning = memory_fit.learning_bytes(bench.model, bench.recipe)
-    with pytest.raises(DeviceError, match=r"take .* MB under strategy full, and .* are free"):
+    with pytest.raises(DeviceError, match=r"take .* kB under strategy full, and .* are free"):
         train(data, monkeypatch, learning - 1)
     monkeypatch.setattr(memory, "free_swap_bytes", lambda: 2**20)  # slow, but not hopeless
     assert train(data, monkeypatch, learning - 1).state.micro_batch_size == 1
@@ -297,7 +298,7 @@ def test_nothing_free_is_not_taken_for_unknown(data, monkeypatch):
     learning = memory_fit.learning_bytes(bench.model, bench.recipe)
     monkeypatch.setattr(memory, "free_memory_bytes", lambda: next(amounts))
     assert settle(data, bench) is None
-    with pytest.raises(DeviceError, match=f"{learning / 1e6:.0f} MB .*, and 0 MB are free"):
+    with pytest.raises(DeviceError, match=f"{decimal(learning)} .*, and 0 bytes are free"):
         settle(data, bench)
 
 

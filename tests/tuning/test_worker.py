@@ -44,7 +44,9 @@ def test_a_worker_learns_from_the_texts_that_the_main_process_learned_from():
     whole = set_up(dataset, start, "head", Wishes(), **words)
     worker = Worker(SimpleNamespace(device=CPU), dataset, lambda: (None, None), None)
     worker.build(told(bench))
-    theirs, own, all_texts = (b.model.encoder.preprocess.files() for b in (worker._bench, bench, whole))
+    theirs, own, all_texts = (
+        b.model.encoder.preprocess.files() for b in (worker._bench, bench, whole)
+    )
     assert theirs == own != all_texts
 
 

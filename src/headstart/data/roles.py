@@ -18,7 +18,7 @@ from typing import Literal
 from headstart.cells import as_number, is_missing
 from headstart.data.options import ReadOptions
 from headstart.data.sources.columns import Table
-from headstart.data.sources.folder import IMAGE_SUFFIXES
+from headstart.data.sources.folder import is_image
 from headstart.errors import DataError, did_you_mean, quoted
 from headstart.preprocessing.dates import is_like_a_date
 from headstart.types import Modality
@@ -220,4 +220,4 @@ def _looks_like_image(value: object) -> bool:
         return True
     if not isinstance(value, (str, os.PathLike)):
         return False
-    return os.path.splitext(str(value))[1].lower() in IMAGE_SUFFIXES
+    return is_image(str(value))

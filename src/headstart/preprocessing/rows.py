@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from rich.filesize import decimal
 
 from headstart.cells import is_missing
 
@@ -63,7 +64,7 @@ def text_fault(value: object) -> str | None:
     except UnicodeEncodeError as error:
         return f"the text holds half a surrogate pair (position {error.start:,})"
     if num_bytes > MAX_TEXT_BYTES:
-        return f"the text has {num_bytes / 2**20:.0f} MiB, the limit is {MAX_TEXT_BYTES // 2**20}"
+        return f"the text has {decimal(num_bytes)}, the limit is {decimal(MAX_TEXT_BYTES)}"
     return None
 
 

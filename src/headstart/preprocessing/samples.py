@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from rich.filesize import decimal
 
 from headstart.errors import DataError
 from headstart.types import Samples
@@ -43,9 +44,9 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
         with open(path, "rb", buffering=0) as file:
             num_bytes = os.fstat(file.fileno()).st_size
             if num_bytes > MAX_FILE_BYTES:
-                limit = MAX_FILE_BYTES // 2**20
                 raise UnreadableImage(
-                    f"the file has {num_bytes // 2**20} MiB, the limit is {limit}", str(path)
+                    f"the file has {decimal(num_bytes)}, the limit is {decimal(MAX_FILE_BYTES)}",
+                    str(path),
                 )
             return file.readall()
     except FileNotFoundError:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from rich.filesize import decimal
+
 if TYPE_CHECKING:
     from headstart.storage.cache import CacheEntry
 
@@ -30,16 +32,15 @@ class CacheReport:
     def report(self) -> str:
         """Return what a person wants to know, as plain text."""
         held = sum(entry.num_bytes for entry in self.entries)
-        lines = [f"{self.root}: {_size(held)} in {len(self.entries)} entries"]
-        lines[0] += f", at most {_size(self.limit_bytes)} (HEADSTART_CACHE_LIMIT)"
+        lines = [f"{self.root}: {decimal(held)} in {len(self.entries)} entries"]
+        lines[0] += f", at most {decimal(self.limit_bytes)} (HEADSTART_CACHE_LIMIT)"
         if self.freed_bytes:
-            lines.append(f"Removed {_size(self.freed_bytes)}.")
+            lines.append(f"Removed {decimal(self.freed_bytes)}.")
         now = time.time()
         for entry in self.entries:
             age = _age(max(0.0, now - entry.last_used))
-            lines.append(
-                f"  {entry.kind:<12} {_size(entry.num_bytes):>9}  used {age:>8} ago  {entry.about}"
-            )
+            size = decimal(entry.num_bytes)
+            lines.append(f"  {entry.kind:<12} {size:>9}  used {age:>8} ago  {entry.about}")
         return "\n".join(lines)
 
 
@@ -75,14 +76,6 @@ def cache(
     is_filled = bool(entries) and not clear
     emit("next", command=f"headstart {'cache --clear' if is_filled else 'fit DATA --budget 30m'}")
     return CacheReport(root, entries, cache_limit(root), freed)
-
-
-def _size(num_bytes: int) -> str:
-    """Return bytes as a person reads them."""
-    value, units = float(num_bytes), ["B", "kB", "MB", "GB", "TB"]
-    while value >= 1000 and len(units) > 1:
-        value, units = value / 1000, units[1:]
-    return f"{value:.3g} {units[0]}"
 
 
 def _age(seconds: float) -> str:

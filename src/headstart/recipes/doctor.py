@@ -15,13 +15,15 @@ import shutil
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.filesize import decimal
+
 from headstart import events
+from headstart.cores import usable_cores
 from headstart.errors import OptionError
 from headstart.reporting.console import attached
 from headstart.training.machine.memory import free_memory_bytes
@@ -31,9 +33,8 @@ if TYPE_CHECKING:
 
 Row = tuple[str, str]
 
-GIB = 2**30
-MIN_FREE_BYTES = 2 * GIB  # a decoded data set and a run folder need about that much
-MIN_MEMORY_BYTES = 2 * GIB
+MIN_FREE_BYTES = 2 * 10**9  # a decoded data set and a run folder need about that much
+MIN_MEMORY_BYTES = 2 * 10**9
 GOOD_ACCURACY = 0.9  # ten passes over the 8x8 digits give about 0.97 on any sound installation
 PASSES_FOR_VERDICT = 10
 BATCH_SIZE = 64
@@ -141,31 +142,14 @@ def _version(name: str) -> str:
         return "not installed as a package"
 
 
-def usable_cpus() -> int:
-    """Return how many CPU cores this process may use, in whole cores, at least 1.
-
-    The smallest of the affinity mask and the container's quota.
-    """
-    affinity: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
-    count = len(affinity(0)) if affinity else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        if quota != "max":
-            count = min(count, max(1, round(int(quota) / int(period))))
-    except (OSError, ValueError):
-        pass  # no cgroup v2 here: the affinity mask is all there is
-    return count
-
-
 def _devices() -> tuple[Row, ...]:
     import torch
 
     threads = torch.get_num_threads()
-    rows = [("cpu", f"{usable_cpus()} of {os.cpu_count()} cores usable, {threads} torch threads")]
+    rows = [("cpu", f"{usable_cores()} of {os.cpu_count()} cores usable, {threads} torch threads")]
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
-        memory = properties.total_memory / GIB
-        rows.append((f"cuda:{index}", f"{properties.name}, {memory:.1f} GiB"))
+        rows.append((f"cuda:{index}", f"{properties.name}, {decimal(properties.total_memory)}"))
     if not torch.cuda.is_available():
         rows.append(("cuda", "none"))
     if torch.backends.mps.is_available():
@@ -175,21 +159,21 @@ def _devices() -> tuple[Row, ...]:
 
 def _space(problems: list[str]) -> tuple[Row, ...]:
     memory = free_memory_bytes()
-    rows = [("memory free", f"{memory / GIB:.1f} GiB" if memory is not None else "unknown")]
+    rows = [("memory free", decimal(memory) if memory is not None else "unknown")]
     if memory is not None and memory < MIN_MEMORY_BYTES:
         problems.append(
-            f"Only {memory / GIB:.1f} GiB of memory are free; 2 GiB or more are expected. Close "
-            f"other programs, or choose small starts such as scratch/simple-cnn."
+            f"Only {decimal(memory)} of memory are free; {decimal(MIN_MEMORY_BYTES)} or more are "
+            f"expected. Close other programs, or choose small starts such as scratch/simple-cnn."
         )
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     for name, folder in (("disk free here", Path.cwd()), ("disk free for the cache", cache)):
         existing = next(path for path in (folder, *folder.parents) if path.exists())
         free = shutil.disk_usage(existing).free
-        rows.append((name, f"{free / GIB:.1f} GiB ({folder})"))
+        rows.append((name, f"{decimal(free)} ({folder})"))
         if free < MIN_FREE_BYTES:
             problems.append(
-                f"Only {free / GIB:.1f} GiB of disk are free at {folder}; 2 GiB or more are "
-                f"expected. Free some, or work in a folder on another disk."
+                f"Only {decimal(free)} of disk are free at {folder}; {decimal(MIN_FREE_BYTES)} or "
+                f"more are expected. Free some, or work in a folder on another disk."
             )
         if not os.access(existing, os.W_OK):
             problems.append(

@@ -16,8 +16,6 @@ from headstart.types import Prediction
 if TYPE_CHECKING:
     from headstart.data.sources.columns import Table
 
-_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
-
 
 def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> list[Prediction]:
     """Predict new samples with a finished run.
@@ -97,18 +95,20 @@ def _refuse_encoding(encoding: str, modality: str, given: Sequence[str]) -> None
 
 
 def _images(path: Path) -> list[Path]:
-    """Return the image files that a path stands for."""
+    """Return the images that a path stands for: of a folder, what training takes for images."""
+    from headstart.data.sources.folder import READ_SUFFIXES, is_image
+
     if os.path.isdir(path):  # Path.is_dir raises where a name is too long
         inside = sorted(
             Path(folder) / name
             for folder, _, names in os.walk(path)
             for name in names
-            if name.lower().endswith(_ENDINGS)
+            if is_image(name)
         )
         if not inside:
             raise DataError(
-                f"{path} holds no image files; expected some that end in {', '.join(_ENDINGS)}. "
-                f"Name the files themselves."
+                f"{path} holds no image files; expected some that end in "
+                f"{', '.join(READ_SUFFIXES)}. Name the files themselves."
             )
         return inside
     if not os.path.isfile(path):

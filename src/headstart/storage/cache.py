@@ -26,6 +26,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from headstart.cores import usable_cores
 from headstart.errors import DataError, OptionError
 
 _STALE_SECONDS = 24 * 3600
@@ -176,7 +177,7 @@ def _state(path: Path) -> dict[str, object]:
             file.seek(start)
             return zlib.crc32(file.read(_CHECK_BYTES))
 
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(8, usable_cores())) as pool:
         return {"bytes": size, "crc32": list(pool.map(check, range(0, size, _CHECK_BYTES)))}
 
 

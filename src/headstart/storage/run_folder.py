@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -19,6 +18,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO
+
+from filelock import FileLock, Timeout
+from rich.filesize import decimal
 
 from headstart.errors import OptionError, RunFolderError
 
@@ -41,6 +43,7 @@ _OWN_FILES = frozenset(
         "state",
     )
 )
+_CLAIM = frozenset(("lock", "owner"))  # in the state: the lock, and who holds it
 _REMAINS = frozenset(("nan_report.json",))  # of a failed run: neither undone nor in the way
 
 
@@ -62,7 +65,7 @@ class RunFolder:
         self.resume = resume
         self.keep = False  # whether to keep the folder although it holds no model yet
         self._log: IO[str] | None = None
-        self._lock: IO[str] | None = None
+        self._lock: FileLock | None = None
         self._made: list[Path] = []
         refuse_occupied(self.path, resume=resume, overwrite=overwrite)
         self._claim(overwrite=overwrite)
@@ -149,17 +152,14 @@ class RunFolder:
         with disk_errors(self.path, 0):
             try:
                 self.state.mkdir(parents=True, exist_ok=True)
-                self._lock = (self.state / "lock").open("a+")
+                self._take_lock()
             except OSError:
                 self._release()
                 self._remove_empty()
                 raise
-            self._take_lock(self._lock)
             try:
                 self._tidy(overwrite=overwrite)
-                self._lock.truncate(0)
-                self._lock.write(str(os.getpid()))
-                self._lock.flush()
+                (self.state / "owner").write_text(str(os.getpid()))
                 self._log = (self.path / "log.jsonl").open("a")
             except OSError:
                 self._release()
@@ -167,19 +167,28 @@ class RunFolder:
                     self._undo()
                 raise
 
-    def _take_lock(self, lock: IO[str]) -> None:
-        """Lock the folder for this process, or say which process has it."""
+    def _take_lock(self) -> None:
+        """Lock the folder for this process, or say which process has it.
+
+        Its number stands in a file of its own: filelock may empty the one that it locks, and on
+        Windows nobody else can read that.
+        """
+        lock = FileLock(self.state / "lock", thread_local=False)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.seek(0)
-            owner = lock.read().strip() or "unknown"
-            lock.close()
-            self._lock = None
+            lock.acquire(timeout=0)
+        except Timeout as error:
             raise RunFolderError(
-                f"{self.path} is being written by process {owner}; expected one process a run "
-                f"folder. Wait for it, or choose another --out."
+                f"{self.path} is being written by process {self._read_owner()}; expected one "
+                f"process a run folder. Wait for it, or choose another --out."
             ) from error
+        self._lock = lock
+
+    def _read_owner(self) -> str:
+        """Return the number of the process that has claimed the folder, where it can be read."""
+        try:
+            return (self.state / "owner").read_text().strip() or "unknown"
+        except OSError:
+            return "unknown"
 
     def _tidy(self, *, overwrite: bool) -> None:
         """Sweep up what a killed process left; under ``overwrite`` set the former run aside."""
@@ -193,7 +202,7 @@ class RunFolder:
     def _set_aside(self) -> None:
         """Move the former run into the state; what a killed ``overwrite`` began is deleted."""
         top = [self.path / name for name in _OWN_FILES - {"state"} - _REMAINS]
-        inner = [e for e in self.state.iterdir() if e.name not in ("lock", "former")]
+        inner = [e for e in self.state.iterdir() if e.name not in _CLAIM | {"former"}]
         found = [e for e in (*top, *inner) if e.exists()]
         is_begun = self._former.exists()
         for entry in found:
@@ -205,11 +214,12 @@ class RunFolder:
                 entry.replace(place)
 
     def _release(self) -> None:
-        for file in (self._log, self._lock):
-            if file is not None:
-                # a full disk may refuse the last flush; what was promised is already fsynced
-                with contextlib.suppress(OSError):
-                    file.close()
+        if self._log is not None:
+            # a full disk may refuse the last flush; what was promised is already fsynced
+            with contextlib.suppress(OSError):
+                self._log.close()
+        if self._lock is not None:
+            self._lock.release()
         self._log = self._lock = None
 
     def _undo(self) -> None:
@@ -218,13 +228,13 @@ class RunFolder:
             (self.path / name).unlink(missing_ok=True)
         former = [e for e in self._former.rglob("*") if e.is_file()]
         for entry in self.state.iterdir():
-            if entry.name not in ("lock", "former"):
+            if entry.name not in _CLAIM | {"former"}:
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         for file in former:
             place = self.path / file.relative_to(self._former)
             place.parent.mkdir(parents=True, exist_ok=True)
             file.replace(place)
-        if {e.name for e in self.state.iterdir()} <= {"lock", "former"}:
+        if {e.name for e in self.state.iterdir()} <= _CLAIM | {"former"}:
             shutil.rmtree(self.state, ignore_errors=True)
         else:
             shutil.rmtree(self._former, ignore_errors=True)
@@ -261,7 +271,8 @@ def is_claimed_only(folder: Path) -> bool:
     """Return whether a process has claimed a folder and died before it wrote anything of use."""
     state = folder / "state"
     names = {*_entries(folder), *(f"state/{name}" for name in _entries(state))}
-    return "state/lock" in names and names <= {"state", "log.jsonl", "state/lock"}
+    claim = {f"state/{name}" for name in _CLAIM}
+    return "state/lock" in names and names <= {"state", "log.jsonl", *claim}
 
 
 def _is_partial(name: str) -> bool:
@@ -357,7 +368,7 @@ def disk_errors(path: Path, num_bytes: int) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            need = f"{num_bytes / 1e6:.1f} MB are needed" if num_bytes else "more is needed"
+            need = f"{decimal(num_bytes)} are needed" if num_bytes else "more is needed"
             raise RunFolderError(
                 f"The disk that holds {path} is full ({need}); what was saved before is intact. "
                 f"Free some space and go on with --resume."

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from rich.filesize import decimal
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -121,9 +122,9 @@ def settle_micro_batch(
     if step.learning_bytes > free + memory.free_swap_bytes() // company.num_local:
         raise DeviceError(
             f"Gradients, optimizer and averages of '{bench.model.encoder.start.address}' take "
-            f"{_told(step.learning_bytes)} under strategy {recipe.strategy}, and {_told(free)} are "
-            f"free; expected room for them. Choose --strategy last-n or lora, a smaller start, or "
-            f"a machine with more memory."
+            f"{decimal(step.learning_bytes)} under strategy {recipe.strategy}, and {decimal(free)} "
+            f"are free; expected room for them. Choose --strategy last-n or lora, a smaller start, "
+            f"or a machine with more memory."
         )
     fitting = step.largest(size, free)
     if not step.fits(size, free):
@@ -147,8 +148,8 @@ def _as_before(former: Mapping[str, Any], company: Company) -> int | None:
     if not _fits(needed, free):
         emit(
             "note",
-            text=f"A step needs about {_told(needed)}, more than {_USABLE:.0%} of the "
-            f"{_told(free)} that are free now; the micro-batch stays, so that the result does. "
+            text=f"A step needs about {decimal(needed)}, more than {_USABLE:.0%} of the "
+            f"{decimal(free)} that are free now; the micro-batch stays, so that the result does. "
             f"Close other programs, or start anew with --overwrite.",
         )
     return settled
@@ -156,17 +157,18 @@ def _as_before(former: Mapping[str, Any], company: Company) -> int | None:
 
 def _tell(step: _Step, size: int, fitting: int, free: int, plan: MemoryPlan) -> None:
     """Tell that a step does not fit, and what is done about it."""
-    found = f"a step of {size} samples needs about {_told(step.footprint.of(size))}, "
-    found += f"{_told(free)} are free"
+    found = f"a step of {size} samples needs about {decimal(step.footprint.of(size))}, "
+    found += f"{decimal(free)} are free"
     if fitting < size and not plan.is_said:
         why = f"{found}; the batch stays whole"
         if step.is_mixed:
             why += ", but statistics of BatchNorm and mixing are those of a micro-batch"
         emit("choice", name="micro_batch_size", value=fitting, why=why)
     if not step.fits(fitting, free):
-        needed = _told(step.footprint.of(fitting))
-        text = f"Even micro-batches of {fitting} need about {needed}, and {_told(free)} are free: "
-        text += "the system may end this run, or swap. Choose --strategy last-n, a smaller start"
+        needed = decimal(step.footprint.of(fitting))
+        text = f"Even micro-batches of {fitting} need about {needed}, and {decimal(free)} are "
+        text += "free: the system may end this run, or swap. Choose --strategy last-n, a "
+        text += "smaller start"
         smaller = " or --input-size" if step.is_sized else ""
         emit("note", text=f"{text}{smaller}, or close other programs.")
     elif plan.is_said:
@@ -227,12 +229,6 @@ def _make_free(needed: int, free: int, company: Company) -> int:
     memory.give_back_freed_memory()
     again = _free_bytes(company)
     return free if again is None else again
-
-
-def _told(num_bytes: int) -> str:
-    if num_bytes < 1e9:
-        return f"{num_bytes / 1e6:.0f} MB"
-    return f"{num_bytes / 1e9:.1f} GB"
 
 
 def learning_bytes(model: nn.Module, recipe: Recipe) -> int:

@@ -163,7 +163,7 @@ def _split_folders(root: Path, folders: list[str]) -> dict[str, str]:
     if not train or (len(splits) == 1 and len(folders) > 1):
         return {}
     inside, files = _list(root / train[0])
-    if not inside or any(_is_image(file) for file in files):
+    if not inside or any(is_image(file) for file in files):
         return {}
     if len(set(splits.values())) < len(splits):
         raise DataError(
@@ -211,7 +211,8 @@ def _files_below(
         pending += [os.path.join(current, child) for child in reversed(folders)]
 
 
-def _is_image(file: str) -> bool:
+def is_image(file: str) -> bool:
+    """Return whether a file is an image by its name; whether it can be read its bytes tell."""
     return os.path.splitext(file)[1].lower() in IMAGE_SUFFIXES
 
 
@@ -219,7 +220,7 @@ def _no_images(name: str, root: Path, folders: list[str], files: list[str]) -> s
     """Say what is in a folder that holds no class folders with images."""
     expected = "Expected a folder per class with images or .txt files inside."
     tables = [file for file in files if file.lower().endswith(TABLE_SUFFIXES)]
-    num_images = sum(_is_image(file) for file in files)
+    num_images = sum(is_image(file) for file in files)
     if not folders and not files:
         return f"Folder {name} is empty. {expected}"
     if tables:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rich.filesize import decimal
 
 from headstart.errors import DataError
 from headstart.preprocessing.samples import UnreadableImage, read_file
@@ -122,8 +123,8 @@ class ParquetSamples:
         largest = max((group.total_byte_size for group in groups), default=0)
         if largest > MAX_ROW_GROUP_BYTES:
             raise DataError(
-                f"A row group of {path} has {largest / 2**30:.1f} GiB uncompressed; at most "
-                f"{MAX_ROW_GROUP_BYTES // 2**30} GiB are read at once. Write the file again with "
+                f"A row group of {path} has {decimal(largest)} uncompressed; at most "
+                f"{decimal(MAX_ROW_GROUP_BYTES)} are read at once. Write the file again with "
                 "smaller row groups, for example row_group_size=1000."
             )
         self._starts = np.cumsum([0, *(group.num_rows for group in groups)])

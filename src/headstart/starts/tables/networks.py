@@ -114,7 +114,7 @@ class NumericEmbedding(nn.Module):
         return F.relu(embedded + self.bias)
 
 
-class Cells(nn.Module):
+class CellEmbedding(nn.Module):
     """Turn numbers and codes into one vector: numeric embeddings, plain numbers, embedded codes.
 
     Args:
@@ -184,7 +184,7 @@ class TableMLP(nn.Module):
     ) -> None:
         super().__init__()
         num_numbers(spec)  # refuses columns that contradict themselves
-        self.cells = Cells(spec, embedding_size)
+        self.cells = CellEmbedding(spec, embedding_size)
         self.num_features = width
         self._blocks = [f"block{number}" for number in range(1, num_blocks + 1)]
         num_inputs = self.cells.num_features

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 import numpy as np
+from rich.filesize import decimal
 
 from headstart.training.randomness import uniform
 
@@ -107,8 +108,8 @@ def choose_views(
     fitting = min(most, limit_bytes // max(1, one_view))
     # fewer than two views of augmented data would be no augmentation: that is the user's to ask for
     if fitting < (2 if is_augmented and wanted is None else min(1, most)):
-        needed = _size(one_view * most)
-        why = f"{most} views would take {needed}, the cache may take {_size(limit_bytes)}"
+        needed = decimal(one_view * most)
+        why = f"{most} views would take {needed}, the cache may take {decimal(limit_bytes)}"
         return Views(0, 1.0, 0, why)
     num_bytes = one_view * fitting
     is_in_memory = num_bytes <= _FILE_CACHE_BYTES
@@ -121,20 +122,13 @@ def choose_views(
     sum_ = (
         f"the frozen {flop_share:.0%} of a pass is computed {fitting} instead of "
         f"{num_epochs:.3g}{runs} times a sample: (3 - 2f) / (V f / E + 3 (1 - f) + reading) = "
-        f"{gain:.1f}x the uncached speed, in {_size(num_bytes)}"
+        f"{gain:.1f}x the uncached speed, in {decimal(num_bytes)}"
     )
     if gain < _LEAST_GAIN and wanted is None:
         return Views(0, 1.0, 0, f"{sum_}; less than {_LEAST_GAIN:g}x is not worth it")
     if fitting < most:
-        sum_ += f"; {most} views would not fit {_size(limit_bytes)}"
+        sum_ += f"; {most} views would not fit {decimal(limit_bytes)}"
     return Views(fitting, gain, num_bytes, sum_)
-
-
-def _size(num_bytes: int) -> str:
-    value, units = float(num_bytes), ["bytes", "kB", "MB", "GB", "TB"]
-    while value >= 1000 and len(units) > 1:
-        value, units = value / 1000, units[1:]
-    return f"{value:.3g} {units[0]}"
 
 
 def views_seed(fingerprint: str) -> int:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
+from rich.filesize import decimal
 from torch import nn
 
 from headstart.errors import OptionError
@@ -104,6 +105,6 @@ def _is_too_large(recipe: Recipe, device: torch.device, learning_bytes: Callable
     free, _ = torch.cuda.mem_get_info(device)
     if needed <= _DEVICE_SHARE * free:
         return False
-    why = f"gradients and optimizer take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
+    why = f"gradients and optimizer take {decimal(needed)}, and {decimal(free)} are free"
     emit("choice", name="fsdp", value=True, why=why)
     return True

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from rich.filesize import decimal
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -123,7 +124,7 @@ class CheckpointFolder:
         """Return the error that says why a checkpoint cannot be written."""
         return RunFolderError(
             f"The checkpoint of step {step} cannot be written to {self.path} "
-            f"({why}; {num_bytes / 1e6:.1f} MB are needed); earlier ones are intact. "
+            f"({why}; {decimal(num_bytes)} are needed); earlier ones are intact. "
             f"Free some space there, or make it writable, and go on with --resume."
         )
 
