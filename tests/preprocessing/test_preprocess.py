@@ -1,0 +1,152 @@
+"""One object says how samples become inputs: for a split, for predict, in JSON, and by name."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import headstart as hs
+from headstart.data import load
+from headstart.errors import DataError, StartError
+from headstart.preprocessing import (
+    KINDS,
+    ImagePreprocess,
+    Preprocess,
+    TermPreprocess,
+    TokenPreprocess,
+    check_preprocess,
+    fit_table,
+    read_preprocess,
+)
+from headstart.preprocessing.base import AT_ONCE
+from headstart.preprocessing.terms import fit_vectorizer
+from headstart.types import Dataset, ImageSpec
+
+WORDS = ["good", "bad", "film", "book", "song", "plot"]
+TEXTS = [f"a {WORDS[i % 6]} {WORDS[(i * 5) % 6]} number {i}" for i in range(300)]
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def texts() -> Dataset:
+    return load(pd.DataFrame({"review": TEXTS, "label": [i % 2 for i in range(300)]}))
+
+
+def rows() -> Dataset:
+    draw = np.random.default_rng(0)
+    table = {"a": draw.normal(size=300), "w": ["x", "y", "z"] * 100, "y": draw.normal(size=300)}
+    return load(pd.DataFrame(table), label="y")
+
+
+def make(kind: str) -> tuple[Preprocess, Dataset]:
+    """Return a preprocessing of each kind, and data that it reads."""
+    if kind == "image":
+        spec = ImageSpec(16, 1, (0.5,), (0.25,), "bilinear", 8, 1)
+        return ImagePreprocess(spec), load("digits-8x8")
+    if kind == "tokens":
+        pytest.importorskip("tokenizers")
+        from headstart.preprocessing.vocabulary import train_tokenizer
+
+        tokenizer = train_tokenizer(TEXTS, "x", vocab_size=100).with_max_length(12)
+        return TokenPreprocess(tokenizer, "review"), texts()
+    if kind == "terms":
+        return TermPreprocess(fit_vectorizer(TEXTS, "x"), "review"), texts()
+    data = rows()
+    return fit_table(data), data
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_named_inputs_are_what_a_batch_holds(kind):
+    preprocess, data = make(kind)
+    arrays = preprocess.prepare(data, "test").arrays(np.arange(3))
+    assert len(arrays) == len(preprocess.inputs)
+    for array, named in zip(arrays, preprocess.inputs, strict=True):
+        assert (array.dtype.name, array.ndim) == (named.dtype, 1 + len(named.shape))
+        for found, told in zip(array.shape[1:], named.shape, strict=True):
+            assert told in (found, "length")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_the_same_after_a_way_through_json_and_files(kind, tmp_path):
+    preprocess, data = make(kind)
+    for name, content in preprocess.files().items():
+        (tmp_path / name).write_bytes(content)
+    record = check_preprocess(json.loads(json.dumps(preprocess.to_json())), preprocess.modality)
+    again = read_preprocess(record, tmp_path, "x")
+    assert type(again) is type(preprocess) is KINDS[kind]
+    assert (again.digest(), again.columns) == (preprocess.digest(), preprocess.columns)
+    places = np.arange(5)
+    for a, b in zip(
+        again.prepare(data, "test").arrays(places),
+        preprocess.prepare(data, "test").arrays(places),
+        strict=True,
+    ):
+        assert np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_new_samples_are_read_as_those_of_a_split_are(kind):
+    preprocess, data = make(kind)
+    split = data.test
+    given = [split.samples.read(i) for i in range(len(split))]
+    expected = preprocess.prepare(data, "test")
+    parts = list(preprocess.incoming(given))
+    most = len(split) if kind == "table" else AT_ONCE
+    assert max(map(len, parts)) <= most
+    assert sum(map(len, parts)) == len(split)
+    place = 0
+    for part in parts:
+        some = np.arange(len(part))
+        # a batch is padded to its own longest: compare batch with batch
+        for a, b in zip(part.arrays(some), expected.arrays(place + some), strict=True):
+            assert np.array_equal(a, b)
+        place += len(part)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_another_modality_is_refused_and_so_are_names_of_another_number(kind):
+    preprocess, data = make(kind)
+    other = rows() if preprocess.modality != "table" else texts()
+    with pytest.raises(DataError, match=f"but the model reads {preprocess.modality} samples"):
+        preprocess.prepare(other, "test")
+    given = [data.test.samples.read(i) for i in range(2)]
+    for call in (preprocess.read, lambda *a: list(preprocess.incoming(*a))):
+        with pytest.raises(DataError, match="There are 3 names for 2 samples"):
+            call(given, ["a", "b", "c"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_record_that_nobody_wrote_is_refused(kind):
+    preprocess, _ = make(kind)
+    record = preprocess.to_json()
+    wrong = [
+        None,
+        {**record, "kind": "sound"},
+        {**record, "more": 1},
+        {name: value for name, value in record.items() if name == "kind"},
+    ]
+    if "column" in record:
+        wrong.append({**record, "column": 3})
+    for value in wrong:
+        with pytest.raises(StartError):
+            check_preprocess(value, preprocess.modality)
+    others = [m for m in ("image", "text", "table") if m != preprocess.modality]
+    for modality in others:
+        with pytest.raises(StartError, match=f"is of kind '{kind}'"):
+            check_preprocess(record, modality)
+
+
+def test_a_run_keeps_the_column_that_its_texts_came_from(tmp_path):
+    frame = pd.DataFrame({"review": TEXTS, "label": [i % 2 for i in range(300)]})
+    run = hs.finetune(
+        hs.load(frame, text="review"), start="scratch/tfidf", device="cpu", out=str(tmp_path / "r")
+    )
+    assert hs.open(run.path).model.encoder.preprocess.columns == ("review",)
+    found = run.predict(frame[["review"]].rename(columns={"review": "text"}).head(3))
+    assert [p.label for p in found] == [p.label for p in run.predict(frame.head(3))]
