@@ -2,13 +2,16 @@
 
 import json
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from torch.distributed import HashStore
 
-from headstart.errors import DeviceError, OptionError
+from headstart.errors import DeviceError, HeadstartError, OptionError
 from headstart.recipes.processes import (
+    _obey,
     after_restart,
     company_of,
     finished_before,
@@ -17,7 +20,9 @@ from headstart.recipes.processes import (
 )
 from headstart.training.batches.order import Share
 from headstart.training.company import ALONE, Alone
+from headstart.training.processes.company import Several
 from headstart.training.processes.launch import join, own_device
+from headstart.tuning.worker import Worker
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +30,47 @@ def no_launcher(monkeypatch):
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("TORCHELASTIC_RESTART_COUNT", raising=False)
+
+
+def member(store, rank):
+    """Return a process of two as far as its messages go."""
+    company = object.__new__(Several)
+    company.rank, company.size, company._store, company._num_messages = rank, 2, store, 0
+    return company
+
+
+def test_what_the_main_process_says_alone_is_an_error_in_a_worker_and_not_dropped(monkeypatch):
+    did = []
+    monkeypatch.setattr(Worker, "__init__", lambda self, *args: did.append("data"))
+    monkeypatch.setattr(Worker, "build", lambda self, message: did.append(message["start"]))
+    store = HashStore()
+    main, worker = member(store, 0), member(store, 1)
+    main.send("data", fingerprint="abc")
+    main.send("setup", start="scratch/linear")
+    assert main.agree_on(lambda: 3) == 3  # nobody else is at that place
+    main.send("done", path="run")
+    data = SimpleNamespace(name="photos", fingerprint="abc")
+    with pytest.raises(HeadstartError) as caught:
+        _obey(worker, lambda: data, lambda: (None, None), None)
+    assert did == ["data", "scratch/linear"]
+    assert "says 'value' and this one waits for what to do next; expected" in str(caught.value)
+    assert "Start all processes with the same command and version" in str(caught.value)
+
+
+def test_a_worker_that_has_no_data_yet_is_not_told_to_train():
+    store = HashStore()
+    main, worker = member(store, 0), member(store, 1)
+    main.send("train", limit=None)
+    with pytest.raises(HeadstartError, match="says 'train' and this one waits for what"):
+        _obey(worker, lambda: None, lambda: (None, None), None)
+
+
+@pytest.mark.parametrize("last", [{"kind": "done", "path": "run"}, {"kind": "ended", "code": 3}])
+def test_the_last_message_ends_a_worker(last):
+    store = HashStore()
+    main, worker = member(store, 0), member(store, 1)
+    main.send(**last)
+    assert _obey(worker, lambda: None, lambda: (None, None), None) == last
 
 
 @pytest.mark.parametrize(("num_samples", "num"), [(63, 2), (64, 4), (5, 5), (7, 3)])

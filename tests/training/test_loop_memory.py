@@ -5,6 +5,7 @@ import pytest
 import torch
 from tiny_training import Training, short_recipe
 
+from headstart.errors import DeviceError
 from headstart.events import listen
 from headstart.training.state.checkpoint import CheckpointFolder
 
@@ -67,6 +68,43 @@ def test_the_micro_batch_halves_until_it_fits_and_the_result_stays():
     assert len(cramped.sizes) == 20 * 4  # the whole batch at every step
     for name, value in roomy.module.state_dict().items():
         assert torch.allclose(value, cramped.module.state_dict()[name], atol=1e-5), name
+
+
+class OfClasses(Cramped):
+    """A mean over the classes of a batch, and so none over its samples."""
+
+    def __init__(self, recipe, holds, **options):
+        super().__init__(recipe, holds, **options)
+        self.is_sample_mean = False
+
+    def compute_loss(self, batch):
+        super().compute_loss(batch)
+        logits = self.module(*batch.inputs)
+        each = torch.nn.functional.cross_entropy(logits, batch.targets, reduction="none")
+        loss = torch.stack([each[batch.targets == c].mean() for c in batch.targets.unique()]).mean()
+        self.losses[-1] = float(loss.detach())
+        return loss
+
+
+def test_a_loss_that_is_no_mean_over_samples_is_not_halved_but_refused():
+    roomy = OfClasses(short_recipe(), holds=16)
+    assert roomy.run().state.micro_batch_size is None
+    cramped = OfClasses(short_recipe(), holds=15, from_step=3)
+    choices = []
+    with (
+        listen(lambda kind, fields: choices.append(kind) if kind == "choice" else None),
+        pytest.raises(DeviceError, match="no mean over samples") as caught,
+    ):
+        cramped.run()
+    said = str(caught.value)
+    assert said.startswith("Out of memory with 16 at step 3, and the loss")
+    assert "Choose a smaller --batch-size" in said
+    assert cramped.losses == roomy.losses[:3]
+    assert not choices
+    # its parts learn something else indeed
+    halves = [OfClasses(short_recipe(micro_batch_size=8), holds=16), roomy]
+    halves[0].run()
+    assert halves[0].digest() != roomy.digest()
 
 
 def test_running_out_in_the_middle_leaves_no_half_step():

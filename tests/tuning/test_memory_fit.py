@@ -12,6 +12,7 @@ from rich.filesize import decimal
 from headstart.data import load
 from headstart.errors import DeviceError
 from headstart.events import listen
+from headstart.objectives.supervised import LOSSES
 from headstart.starts import find_start
 from headstart.training.company import ALONE
 from headstart.training.machine import memory
@@ -152,6 +153,19 @@ def test_where_not_even_one_sample_fits_it_is_said_and_tried(data, monkeypatch):
     assert "Even micro-batches of 1 need about" in least.words[1]["text"]
     alone = train(data, monkeypatch, learning, make(data, micro_batch_size=1))
     assert [*alone.words[0]] == ["text"]
+
+
+def test_a_loss_that_is_no_mean_over_samples_is_refused_where_it_would_be_halved(data, monkeypatch):
+    needed = train(data, monkeypatch, 2**40).settled["step_bytes"]
+    task = data.schema.task
+    monkeypatch.setitem(LOSSES, task, replace(LOSSES[task], is_sample_mean=False))
+    assert train(data, monkeypatch, 2 * needed).settled["micro_batch_size"] is None
+    with pytest.raises(DeviceError, match=r"no mean over samples.*smaller --batch") as caught:
+        train(data, monkeypatch, needed)
+    size = decimal(needed)
+    assert str(caught.value).startswith(
+        f"A step of 64 samples needs about {size}, {size} are free, and the loss"
+    )
 
 
 def test_where_learning_alone_does_not_fit_it_is_refused(data, monkeypatch):

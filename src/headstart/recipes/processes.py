@@ -221,7 +221,12 @@ def _work(company: Company, load: Callable[[], Dataset], find: Find, spec: Image
 def _obey(
     company: Several, load: Callable[[], Dataset], find: Find, spec: ImageSpec | None
 ) -> dict[str, Any]:
-    """Do what each message says; return the last one."""
+    """Do what each message says; return the last one.
+
+    Raises:
+        HeadstartError: If one says what nobody does here: the processes are at different places,
+            and would learn different things.
+    """
     from headstart.tuning.stop import graceful_stop
     from headstart.tuning.worker import Worker
 
@@ -236,7 +241,8 @@ def _obey(
                 _refuse(dataset.name)
             worker = Worker(company, dataset, find, spec)
             continue
-        assert worker is not None
+        if worker is None:
+            raise _astray(message)
         if message["kind"] == "setup":
             worker.build(message)
         elif message["kind"] == "train":
@@ -245,6 +251,16 @@ def _obey(
             with graceful_stop() as stop:
                 company.own_stop = lambda: stop.signal_number or 0
                 worker.learn(message)
+        else:
+            raise _astray(message)
+
+
+def _astray(message: dict[str, Any]) -> HeadstartError:
+    return HeadstartError(
+        f"The main process says '{message['kind']}' and this one waits for what to do next; "
+        f"expected the same program everywhere. Start all processes with the same command and "
+        f"version."
+    )
 
 
 def _refuse(name: str) -> NoReturn:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from torch import Tensor
 
+from headstart.errors import DeviceError
 from headstart.training.batches.feed import Batch
 from headstart.training.company import Exchange, NoExchange
 
@@ -38,6 +39,25 @@ def stoppable(
         return compute(*inputs)
 
     return compute_or_stop
+
+
+def refuse_halving(found: str, *, is_sample_mean: bool) -> None:
+    """Refuse smaller micro-batches where the losses of parts do not add up to the whole's.
+
+    Args:
+        found: Why they would be smaller: how many samples had no room.
+        is_sample_mean: Whether the loss is a mean over samples, so that they do add up.
+
+    Raises:
+        DeviceError: If it is none.
+    """
+    if not is_sample_mean:
+        raise DeviceError(
+            f"{found[0].upper()}{found[1:]}, and the loss is no mean over samples: a step in "
+            f"smaller micro-batches would learn something else. Expected room for a whole step. "
+            f"Choose a smaller --batch-size or start, --strategy last-n, or a machine with more "
+            f"memory."
+        )
 
 
 @dataclass(frozen=True)
@@ -194,6 +214,9 @@ class Hooks:
             of a loss that is not finite.
         step_ids: Step number to the ids of all samples of that step, int64, shape (B,).
         whole: Step number to the micro-batches of all processes.
+        is_sample_mean: Whether the losses of parts of a step, weighed by their samples, add up to
+            that of the whole; where they do not, the loop takes no step in smaller parts than it
+            is told to.
     """
 
     batches: Batches
@@ -206,3 +229,4 @@ class Hooks:
     join: Callable[[Loop], Exchange] = NoExchange
     step_ids: Callable[[int], np.ndarray] | None = None
     whole: Callable[[int], Iterator[Batch]] | None = None
+    is_sample_mean: bool = True

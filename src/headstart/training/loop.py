@@ -31,6 +31,7 @@ from headstart.training.contract import (
     LoopResult,
     LoopState,
     StopRequested,
+    refuse_halving,
 )
 from headstart.training.machine.device import give_back_freed
 from headstart.training.machine.memory import is_out_of_memory
@@ -254,9 +255,10 @@ class Loop:
         size = state.micro_batch_size or self.widest or self.options.batch_size
         if size <= 1:
             return False
-        state.micro_batch_size = (size + 1) // 2
-        why = f"out of memory with {size} at step {state.step}; the batch stays whole"
-        emit("choice", name="micro_batch_size", value=state.micro_batch_size, why=why)
+        why = f"out of memory with {size} at step {state.step}"
+        refuse_halving(why, is_sample_mean=self.hooks.is_sample_mean)
+        state.micro_batch_size = half = (size + 1) // 2
+        emit("choice", name="micro_batch_size", value=half, why=f"{why}; the batch stays whole")
         return True
 
     def _check(self) -> bool:

@@ -166,6 +166,7 @@ def wire(
         join=placed.join,
         step_ids=phases.step_ids,
         whole=phases.whole,
+        is_sample_mean=find_loss(model.schema.task).is_sample_mean,
     )
 
 

@@ -25,8 +25,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from headstart.errors import DeviceError
 from headstart.events import emit
+from headstart.objectives.supervised import find_loss
 from headstart.training.batches.order import Share
 from headstart.training.company import Company
+from headstart.training.contract import refuse_halving
 from headstart.training.machine import memory
 from headstart.training.machine.footprint import Footprint, measure_forward
 from headstart.training.options.recipe import Recipe
@@ -105,7 +107,8 @@ def settle_micro_batch(
         company: The processes that train together.
 
     Raises:
-        DeviceError: If gradients, optimizer and averages alone are more than memory and swap.
+        DeviceError: If gradients, optimizer and averages alone are more than memory and swap, or
+            the loss does not allow smaller micro-batches.
     """
     recipe = bench.recipe
     if bench.model.device.type != "cpu" or recipe.is_split:
@@ -127,6 +130,9 @@ def settle_micro_batch(
             f"or a machine with more memory."
         )
     fitting = step.largest(size, free)
+    if fitting < size and not plan.is_said:
+        is_mean = find_loss(bench.model.schema.task).is_sample_mean
+        refuse_halving(_found(step, size, free), is_sample_mean=is_mean)
     if not step.fits(size, free):
         _tell(step, size, fitting, free, plan)
     settled = None if plan.is_said or fitting == size else fitting
@@ -155,10 +161,14 @@ def _as_before(former: Mapping[str, Any], company: Company) -> int | None:
     return settled
 
 
+def _found(step: _Step, size: int, free: int) -> str:
+    needed = decimal(step.footprint.of(size))
+    return f"a step of {size} samples needs about {needed}, {decimal(free)} are free"
+
+
 def _tell(step: _Step, size: int, fitting: int, free: int, plan: MemoryPlan) -> None:
     """Tell that a step does not fit, and what is done about it."""
-    found = f"a step of {size} samples needs about {decimal(step.footprint.of(size))}, "
-    found += f"{decimal(free)} are free"
+    found = _found(step, size, free)
     if fitting < size and not plan.is_said:
         why = f"{found}; the batch stays whole"
         if step.is_mixed:
