@@ -211,7 +211,7 @@ def complete(
     """
     from dataclasses import replace
 
-    from headstart.reporting import render_page
+    from headstart.reporting import render_folder
     from headstart.tuning.conclude import conclude, notes_of, save_model
     from headstart.tuning.cost import seconds_per_sample
     from headstart.tuning.fitting import prepare_splits, sample_limits
@@ -235,7 +235,7 @@ def complete(
     tuned = _tune(current, dataset, bench, train, val, each, budget, on_usable, search, company)
     if rival is not None:
         bench, tuned = better(bench, tuned, rival, val)
-    concluded = conclude(
+    conclude(
         folder,
         dataset,
         bench,
@@ -246,15 +246,7 @@ def complete(
         budget=budget,
         options=_finite(_options(current, bench, tuned, candidates, company.size)),
     )
-    page = render_page(
-        concluded.metrics,
-        folder.read_json("model.json") or {},
-        folder.read_json("data.json") or {},
-        folder.read_json("options.json") or {},
-        folder.read_log(),
-        concluded.mistakes,
-    )
-    folder.write("report.html", page.encode())
+    folder.write("report.html", render_folder(folder.path).encode())
     folder.finish()
 
 

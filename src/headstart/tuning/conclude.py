@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -24,20 +24,12 @@ from headstart.tuning.baselines import Items, Rival, baselines_seconds, run_base
 from headstart.tuning.budget import PASS_MARGIN, Budget, slowness
 from headstart.tuning.cost import seconds_per_sample
 from headstart.tuning.setup import PROBE_SAMPLES, Bench, install, probe, set_up
-from headstart.tuning.test_items import worst_mistakes, write_predictions
+from headstart.tuning.test_items import losses_of, worst_mistakes, write_predictions
 from headstart.tuning.tune import Tuned
 from headstart.types import BadSample, Dataset, Inputs, Rows
 
 BEFORE, AFTER = "frozen start + linear probe", "fine-tuned"
 _PROBE_SECONDS = 3.0  # what the solver takes for 5,000 samples at the most, on one core
-
-
-@dataclass(frozen=True)
-class Conclusion:
-    """Content of ``metrics.json``, and the worst mistakes on the test split with their samples."""
-
-    metrics: dict[str, object]
-    mistakes: list[dict[str, object]]
 
 
 def calibrate(model: Model, val_logits: Rows, val_targets: Rows) -> None:
@@ -56,7 +48,7 @@ def conclude(
     *,
     budget: Budget,
     options: dict[str, object],
-) -> Conclusion:
+) -> None:
     """Evaluate on the test split and write the run folder's files, but for the report page.
 
     Args:
@@ -94,12 +86,13 @@ def conclude(
     }
     bad = [*dataset.bad_samples, *train.bad_samples, *val.bad_samples, *test.bad_samples]
     data_record = describe_data(dataset, bad, notes_of(train))
-    write_predictions(folder, test, schema, outputs)
+    losses = losses_of(model, logits, test.targets)
+    write_predictions(folder, test, schema, outputs, losses)
+    folder.write_json("mistakes.json", {"items": worst_mistakes(dataset, test, outputs, losses)})
     seconds["total"] = round(budget.spent, 3)
     folder.write_json("data.json", data_record)
     folder.write_json("options.json", options)
     folder.write_json("metrics.json", metrics)
-    return Conclusion(metrics, worst_mistakes(dataset, test, outputs))
 
 
 def notes_of(inputs: Inputs) -> list[str]:
