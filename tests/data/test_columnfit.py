@@ -16,7 +16,7 @@ from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 from headstart.data import feature_names, fit_table_spec, load, prepare
 from headstart.data.columnfit import to_cells
 from headstart.errors import DataError
-from headstart.types import Column, TableSpec
+from headstart.types import Column, Finding, TableSpec
 
 RNG = np.random.default_rng(0)
 NUM_ROWS = 400
@@ -169,7 +169,8 @@ def test_prepare_says_which_categories_train_lacked_but_for_train_itself():
     spec = fit_table_spec(load(rows, label="y"))
     other = load(rows.assign(w=["a", "c"] * 30), label="y", columns=spec)
     num = (frame(other.test)["w"] == "c").sum()
-    assert prepare(other, "test", spec).notes == [
-        f"Column 'w' holds categories unknown to the model in {num} rows: 'c'."
-    ]
-    assert prepare(other, "train", spec).notes == []
+    names = [other.test.samples.name(i) for i in np.flatnonzero(frame(other.test)["w"] == "c")]
+    sentence = f"Column 'w' holds categories unknown to the model in {num} rows: 'c'."
+    found = prepare(other, "test", spec).findings
+    assert found == [Finding("unseen", "warning", names, sentence)]
+    assert prepare(other, "train", spec).findings == []

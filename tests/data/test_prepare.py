@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 from headstart import events
 from headstart.data import decode_one, fit_table_spec, load, prepare, prepare_values
 from headstart.errors import DataError
-from headstart.types import Column, Inputs, TableSpec, TextSpec
+from headstart.types import Column, Finding, Inputs, TableSpec, TextSpec
 
 RNG = np.random.default_rng(0)
 TEXTS = [" ".join(["word"] * (4 + i % 9)) + f" number {i} of them" for i in range(60)]
@@ -78,12 +78,13 @@ def test_prepare_says_how_much_was_cut(texts):
     assert tokens.num_truncated == sum(n > 8 for n in full)
     assert tokens.num_tokens_cut == sum(max(0, n - 8) for n in full)
     share = 100 * tokens.num_tokens_cut / sum(full)
-    assert tokens.notes == [
+    sentence = (
         f"{tokens.num_truncated} of {len(full)} texts were cut at 8 tokens; {share:.1f} % of all "
         "tokens were lost."
-    ]
+    )
+    assert tokens.findings == [Finding("truncated", "warning", (), sentence)]
     short = prepare_values(["one two"], TOKENS, tokenizer=Lengths())
-    assert (short.num_truncated, short.notes) == (0, [])
+    assert (short.num_truncated, short.findings) == (0, [])
 
 
 def test_prepare_takes_some_indices_in_any_order(texts, rows, spec):
@@ -101,7 +102,7 @@ def test_prepare_takes_some_indices_in_any_order(texts, rows, spec):
     digits = load("digits-8x8")
     pixels = prepare(digits, "test", spec(8, 1), indices=chosen)
     assert np.array_equal(pixels.arrays(np.array([1]))[0], digits.test.samples.images[[1]])
-    assert (len(pixels), pixels.lengths, list(pixels.notes)) == (3, None, [])
+    assert (len(pixels), pixels.lengths, list(pixels.findings)) == (3, None, [])
     assert isinstance(pixels, Inputs)
 
 
@@ -201,7 +202,7 @@ def test_prepare_values_gives_rows_in_any_form_the_same_cells(rows):
             assert np.array_equal(a, b)
     found = prepare_values(pa.Table.from_pylist(given), table_spec)
     assert np.array_equal(found.numbers, expected[0])
-    assert (list(found.names), found.notes) == (["row 1", "row 2", "row 3", "row 4"], [])
+    assert (list(found.names), found.findings) == (["row 1", "row 2", "row 3", "row 4"], [])
 
 
 def test_prepare_values_says_what_of_a_row_it_does_not_know(rows):
@@ -210,11 +211,13 @@ def test_prepare_values_says_what_of_a_row_it_does_not_know(rows):
     cells = prepare_values(given, table_spec)
     assert cells.codes[:, 0].tolist() == [0, 1]
     assert np.isfinite(cells.numbers).all()
-    assert cells.notes == [
-        "Column 'w' holds categories unknown to the model in 1 row: 'new'.",
-        "Columns that the model does not know are ignored: 'b'.",
+    unseen = "Column 'w' holds categories unknown to the model in 1 row: 'new'."
+    ignored = "Columns that the model does not know are ignored: 'b'."
+    assert cells.findings == [
+        Finding("unseen", "warning", ("row 1",), unseen),
+        Finding("unused", "note", (), ignored),
     ]
-    assert prepare_values([{"a": 1.0, "w": None}], table_spec).notes == []
+    assert prepare_values([{"a": 1.0, "w": None}], table_spec).findings == []
 
 
 def test_prepare_values_refuses_rows_that_do_not_fit(rows):

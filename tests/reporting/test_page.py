@@ -98,7 +98,7 @@ def test_render_page_escapes_every_name(make_run):
     run = make_run((evil, "rose", "tulip"))
     run["data"].update(
         name=evil,
-        notes=[evil],
+        findings=[{"sentence": evil}],
         bad_samples=[{"name": evil, "reason": evil}],
         split_origin={"val": evil},
         fingerprint=evil,

@@ -26,7 +26,7 @@ from headstart.data.images import decode_one
 from headstart.data.sources.samples import ArraySamples, UnreadableImage
 from headstart.errors import DataError, DeviceError
 from headstart.storage.cache import cache_root, new_entry, read_entry, write_all
-from headstart.types import BadSample, Dataset, ImageSpec, Rows, Samples, SplitName
+from headstart.types import BadSample, Dataset, Finding, ImageSpec, Rows, Samples, SplitName
 
 DECODER_VERSION = 1  # raise it when decode_one gives other pixels for the same image
 CHUNK_BYTES = 8 * 2**20
@@ -42,7 +42,7 @@ class Pixels:
         ids: int64, shape (N,).
         names: N names.
         bad_samples: Samples asked for that could not be decoded, each with its reason.
-        notes: Sentences a user should read.
+        findings: What a user should know of the preparation.
     """
 
     images: np.ndarray
@@ -50,7 +50,7 @@ class Pixels:
     ids: np.ndarray
     names: Sequence[str]
     bad_samples: Sequence[BadSample] = ()
-    notes: Sequence[str] = ()
+    findings: Sequence[Finding] = ()
 
     @property
     def lengths(self) -> None:

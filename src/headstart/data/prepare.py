@@ -13,7 +13,7 @@ import numpy as np
 
 from headstart import events
 from headstart.data.assembly import check_bad_share
-from headstart.data.columnfit import check_columns, to_cells, unseen_notes
+from headstart.data.columnfit import check_columns, to_cells, unseen_categories
 from headstart.data.given import as_samples, sample_names
 from headstart.data.images import decode_one
 from headstart.data.inputs import Cells, Terms, Tokens
@@ -26,6 +26,7 @@ from headstart.errors import DataError, did_you_mean, quoted
 from headstart.types import (
     BadSample,
     Dataset,
+    Finding,
     ImageSpec,
     Inputs,
     Rows,
@@ -83,8 +84,8 @@ def prepare(
         check_columns(spec, dataset)
         table = samples.columns()
         # what train has too rarely is no news: val and test may bring what it never had
-        notes = [] if split_name == "train" else unseen_notes(spec, table)
-        return Cells(*to_cells(spec, table), targets, ids, samples.names, (), notes)
+        findings = [] if split_name == "train" else unseen_categories(spec, table, samples.names)
+        return Cells(*to_cells(spec, table), targets, ids, samples.names, (), findings)
     assert isinstance(samples, TextSamples)
     inputs = _read_texts(
         samples, targets, ids, spec, tokenizer, vectorizer, f"tokenize {split_name}"
@@ -236,13 +237,14 @@ def _read_rows(values: Any, spec: TableSpec) -> Cells:
             given, column.kind, column.name, lambda i: f"row {i + 1}", column.date_format
         )
     table = pa.table(columns)
-    notes = unseen_notes(spec, table)
+    names = [f"row {i + 1}" for i in range(num_rows)]
+    findings = unseen_categories(spec, table, names)
     extra = [name for name in found if name not in wanted]
     if extra:
-        notes.append(f"Columns that the model does not know are ignored: {quoted(extra)}.")
+        sentence = f"Columns that the model does not know are ignored: {quoted(extra)}."
+        findings.append(Finding("unused", "note", (), sentence))
     numbers, codes = to_cells(spec, table)
-    names = [f"row {i + 1}" for i in range(num_rows)]
-    return Cells(numbers, codes, NO_TARGETS, np.arange(num_rows), names, (), notes)
+    return Cells(numbers, codes, NO_TARGETS, np.arange(num_rows), names, (), findings)
 
 
 def _are(names: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import DataError, OptionError, RunFolderError
-from headstart.events import emit
+from headstart.recipes.findings import tell_findings
 from headstart.types import Prediction, TableSpec
 
 if TYPE_CHECKING:
@@ -140,8 +140,7 @@ class Run:
                 f"'{bad.name}' cannot be used: {bad.reason}. Expected a whole "
                 f"{schema.modality}; replace it or leave it out."
             )
-        for note in getattr(inputs, "notes", []):
-            emit("note", text=note)
+        tell_findings(inputs.findings)
         called = inputs.names if names is None else names
         _check_names(called, len(inputs))
         outputs = model_outputs(model, run_batches(model, inputs, model))

@@ -36,6 +36,7 @@ from headstart.reporting.wording import (
     format_count,
     format_duration,
     format_value,
+    notes_of,
     start_address,
 )
 
@@ -244,7 +245,7 @@ def _data(data: Json) -> str:
     parts = [f'<div class="facts">{boxes}</div>'] if facts else []
     if columns := describe_columns(data):
         parts.append(paragraph(columns))
-    notes = "".join(f"<li>{text(note)}</li>" for note in data.get("notes") or [])
+    notes = "".join(f"<li>{text(note)}</li>" for note in notes_of(data))
     parts.append(f"<ul>{notes}</ul>" if notes else "")
     kinds = data.get("column_kinds") or {}
     if kinds:

@@ -23,6 +23,11 @@ from headstart.types.figures import (
     Measure,
     Prediction,
 )
+from headstart.types.findings import (
+    Finding,
+    FindingKind,
+    Severity,
+)
 from headstart.types.preprocessing import (
     Column,
     ColumnKind,
@@ -50,6 +55,8 @@ __all__ = [
     "DateFormat",
     "Family",
     "Figure",
+    "Finding",
+    "FindingKind",
     "ImageSpec",
     "Inputs",
     "Measure",
@@ -59,6 +66,7 @@ __all__ = [
     "Rows",
     "Samples",
     "Schema",
+    "Severity",
     "Spec",
     "Split",
     "SplitName",
