@@ -32,6 +32,7 @@ FILES = [
     "data.json",
     "log.jsonl",
     "metrics.json",
+    "mistakes.json",
     "model.json",
     "model.safetensors",
     "options.json",
@@ -151,7 +152,8 @@ def test_data_json_tells_where_each_sample_went(run, data):
 
 def test_predictions_are_the_test_split_and_give_the_accuracy(run, data):
     table = pq.read_table(run.path / "predictions.parquet").to_pydict()
-    assert table.keys() == {"id", "name", "target", "prediction", "probability", "probabilities"}
+    columns = ["id", "name", "target", "prediction", "probability", "probabilities", "loss"]
+    assert list(table) == columns
     assert table["id"] == data.test.ids.tolist()
     right = np.mean([t == p for t, p in zip(table["target"], table["prediction"], strict=True)])
     assert right == pytest.approx(run.metrics["test"]["figures"]["accuracy"]["value"])

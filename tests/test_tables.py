@@ -193,7 +193,8 @@ def test_a_run_reads_new_dates_by_the_format_of_its_training_data(tmp_path, caps
     frame.assign(price=price).to_csv(path, index=False)
     words = ["finetune", str(path), "--label", "price", "--date", "sold", "--out", str(folder)]
     assert main([*words, "--start", "scratch/linear", "--device", "cpu", "--quiet"]) == 0
-    notes = json.loads((folder / "data.json").read_text())["notes"]
+    findings = json.loads((folder / "data.json").read_text())["findings"]
+    notes = [found["sentence"] for found in findings]
     assert any("read month first. If that is wrong, because the day stands" in n for n in notes)
     # alone they would be read as the 13th of days, or not at all
     days = ["06/13/2015", "02/03/2016", ""]

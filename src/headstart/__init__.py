@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from headstart.recipes.finetune import finetune
     from headstart.recipes.fit import fit
     from headstart.recipes.predict import predict
+    from headstart.recipes.report import report
     from headstart.recipes.run import open_run as open
     from headstart.recipes.starts import starts as list_starts
     from headstart.starts import wrap_module
@@ -52,6 +53,7 @@ PLACES: dict[str, tuple[str, str]] = {
     "finetune": ("headstart.recipes.finetune", "finetune"),
     "evaluate": ("headstart.recipes.evaluate", "evaluate"),
     "predict": ("headstart.recipes.predict", "predict"),
+    "report": ("headstart.recipes.report", "report"),
     "export": ("headstart.recipes.export", "export"),
     "cache": ("headstart.recipes.cache", "cache"),
     "open": ("headstart.recipes.run", "open_run"),
@@ -90,6 +92,7 @@ __all__ = [
     "load",
     "open",
     "predict",
+    "report",
     "wrap_module",
 ]
 

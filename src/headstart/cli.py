@@ -48,6 +48,7 @@ VERBS: dict[str, Place] = {
     "finetune": PLACES["finetune"],
     "evaluate": PLACES["evaluate"],
     "predict": PLACES["predict"],
+    "report": PLACES["report"],
     "export": PLACES["export"],
     "cache": PLACES["cache"],
 }

@@ -4,9 +4,9 @@ Rooms call ``emit``; the console, the log file and tests ``listen``. An event is
 JSON-able fields, so that the log is the same thing the terminal shows. There is no global logger
 and no print below the floor of the command line.
 
-Kinds: ``stage`` (text), ``note`` (text), ``choice`` (name, value, why), ``task`` (name, done,
-total, and fields such as loss, samples_per_second), ``check`` (step, epoch, val figures),
-``table`` (title, columns, rows), ``next`` (command).
+Kinds: ``stage`` (text), ``note`` (text; of a finding also about, severity, items), ``choice``
+(name, value, why), ``task`` (name, done, total, and fields such as loss, samples_per_second),
+``check`` (step, epoch, val figures), ``table`` (title, columns, rows), ``next`` (command).
 """
 
 from __future__ import annotations

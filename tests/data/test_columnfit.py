@@ -17,7 +17,7 @@ from headstart.data import load
 from headstart.errors import DataError
 from headstart.preprocessing import TablePreprocess, feature_names, fit_table
 from headstart.preprocessing.columns import fit_columns, to_cells
-from headstart.types import Column, TableSpec
+from headstart.types import Column, Finding, TableSpec
 
 RNG = np.random.default_rng(0)
 NUM_ROWS = 400
@@ -170,7 +170,8 @@ def test_prepare_says_which_categories_train_lacked_but_for_train_itself():
     own = fit_table(load(rows, label="y"))
     other = load(rows.assign(w=["a", "c"] * 30), label="y", preprocess=own)
     num = (frame(other.test)["w"] == "c").sum()
-    assert own.prepare(other, "test").notes == [
-        f"Column 'w' holds categories unknown to the model in {num} rows: 'c'."
-    ]
-    assert own.prepare(other, "train").notes == []
+    names = [other.test.samples.name(i) for i in np.flatnonzero(frame(other.test)["w"] == "c")]
+    sentence = f"Column 'w' holds categories unknown to the model in {num} rows: 'c'."
+    found = own.prepare(other, "test").findings
+    assert found == [Finding("unseen", "warning", names, sentence)]
+    assert own.prepare(other, "train").findings == []

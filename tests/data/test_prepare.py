@@ -19,7 +19,7 @@ from headstart.preprocessing import (
     decode_one,
     fit_table,
 )
-from headstart.types import Column, Inputs, TableSpec
+from headstart.types import Column, Finding, Inputs, TableSpec
 
 RNG = np.random.default_rng(0)
 TEXTS = [" ".join(["word"] * (4 + i % 9)) + f" number {i} of them" for i in range(60)]
@@ -88,12 +88,13 @@ def test_prepare_says_how_much_was_cut(texts):
     assert tokens.num_truncated == sum(n > 8 for n in full)
     assert tokens.num_tokens_cut == sum(max(0, n - 8) for n in full)
     share = 100 * tokens.num_tokens_cut / sum(full)
-    assert tokens.notes == [
+    sentence = (
         f"{tokens.num_truncated} of {len(full)} texts were cut at 8 tokens; {share:.1f} % of all "
         "tokens were lost."
-    ]
+    )
+    assert tokens.findings == [Finding("truncated", "warning", (), sentence)]
     short = TOKENS.read(["one two"])
-    assert (short.num_truncated, short.notes) == (0, [])
+    assert (short.num_truncated, short.findings) == (0, [])
 
 
 def test_prepare_takes_some_indices_in_any_order(texts, rows, spec):
@@ -111,7 +112,7 @@ def test_prepare_takes_some_indices_in_any_order(texts, rows, spec):
     digits = load("digits-8x8")
     pixels = ImagePreprocess(spec(8, 1)).prepare(digits, "test", chosen)
     assert np.array_equal(pixels.arrays(np.array([1]))[0], digits.test.samples.images[[1]])
-    assert (len(pixels), pixels.lengths, list(pixels.notes)) == (3, None, [])
+    assert (len(pixels), pixels.lengths, list(pixels.findings)) == (3, None, [])
     assert isinstance(pixels, Inputs)
 
 
@@ -207,7 +208,7 @@ def test_prepare_values_gives_rows_in_any_form_the_same_cells(rows):
             assert np.array_equal(a, b)
     found = table.read(pa.Table.from_pylist(given))
     assert np.array_equal(found.numbers, expected[0])
-    assert (list(found.names), found.notes) == (["row 1", "row 2", "row 3", "row 4"], [])
+    assert (list(found.names), found.findings) == (["row 1", "row 2", "row 3", "row 4"], [])
 
 
 def test_prepare_values_says_what_of_a_row_it_does_not_know(rows):
@@ -216,11 +217,13 @@ def test_prepare_values_says_what_of_a_row_it_does_not_know(rows):
     cells = table.read(given)
     assert cells.codes[:, 0].tolist() == [0, 1]
     assert np.isfinite(cells.numbers).all()
-    assert cells.notes == [
-        "Column 'w' holds categories unknown to the model in 1 row: 'new'.",
-        "Columns that the model does not know are ignored: 'b'.",
+    unseen = "Column 'w' holds categories unknown to the model in 1 row: 'new'."
+    ignored = "Columns that the model does not know are ignored: 'b'."
+    assert cells.findings == [
+        Finding("unseen", "warning", ("row 1",), unseen),
+        Finding("unused", "note", (), ignored),
     ]
-    assert table.read([{"a": 1.0, "w": None}]).notes == []
+    assert table.read([{"a": 1.0, "w": None}]).findings == []
 
 
 def test_prepare_values_refuses_rows_that_do_not_fit(rows):

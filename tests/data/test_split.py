@@ -159,11 +159,11 @@ def test_stratified_pick_takes_and_leaves_at_least_one():
 
 def test_describe_splits_notes_what_a_user_should_know():
     given = records([0] * 200 + [1] * 9 + [0, 0], [0] * 209 + [2, 2])
-    notes = describe_splits(given, given.splits)
+    notes = [found.sentence for found in describe_splits(given, given.splits)]
     assert notes == [
         "Classes with fewer than 10 training images: 'b' (9).",
         "Classes are imbalanced: 'a' has 200 training images, 'b' 9 (22 times fewer).",
         "Classes without test images, so without test figures: 'b'.",
     ]
     few = records([0, 1] * 20, [0, 2] * 20)
-    assert describe_splits(few, few.splits)[0].startswith("Only 20 images to train on")
+    assert str(describe_splits(few, few.splits)[0]).startswith("Only 20 images to train on")

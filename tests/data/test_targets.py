@@ -14,6 +14,7 @@ from headstart.data.options import ReadOptions
 from headstart.data.targets import read_targets
 from headstart.errors import DataError, OptionError
 from headstart.tasks import find_task
+from headstart.types import Finding
 
 RNG = np.random.default_rng(0)
 PRICES = [1000 + 7 * i for i in range(60)]
@@ -54,11 +55,11 @@ def test_read_targets_decides_the_task_and_says_so(values, task, note):
     targets = read(values)
     assert targets.task == task
     if note is None:
-        assert not targets.notes
+        assert not targets.findings
     else:
-        assert targets.notes[0].startswith(note)
+        assert targets.findings[0].sentence.startswith(note)
         other = "regression" if task == "classification" else "classification"
-        assert targets.notes[0].endswith(f"(say --task {other} otherwise).")
+        assert targets.findings[0].sentence.endswith(f"(say --task {other} otherwise).")
 
 
 @pytest.mark.parametrize(
@@ -72,16 +73,16 @@ def test_read_targets_decides_the_task_and_says_so(values, task, note):
 )
 def test_read_targets_says_how_to_part_classes_that_look_like_several(values, mark):
     for modality in ("text", "image"):
-        notes = read(values, modality).notes
+        notes = [found.sentence for found in read(values, modality).findings]
         assert (f"say --separator '{mark}'" in notes[0]) if mark else not notes
 
 
 def test_read_targets_does_what_is_said_without_a_note():
     targets = read(PRICES, task="classification")
-    assert (len(targets.classes), targets.notes) == (60, [])
+    assert (len(targets.classes), targets.findings) == (60, [])
     targets = read([0, 1] * 5, task="regression")
     assert targets.values.dtype == np.float64
-    assert (targets.classes, targets.notes) == ((), [])
+    assert (targets.classes, targets.findings) == ((), [])
     assert read([0.5, 1.0, 0.5], task="classification").classes == ("0.5", "1")
     assert read(PRICES, "image").task == "classification"
 
@@ -138,7 +139,8 @@ def test_read_targets_reads_several_labels(values, options):
     assert (targets.task, targets.classes) == ("multi-label", ("a", "b", "c"))
     assert targets.values.dtype == np.uint8
     assert targets.values.tolist() == [[1, 1, 0], [1, 0, 0], [0, 0, 0], [0, 1, 1]]
-    assert targets.notes == ["1 of 4 samples have no label: none applies."]
+    sentence = "1 of 4 samples have no label: none applies."
+    assert targets.findings == [Finding("unlabelled", "note", (), sentence)]
 
 
 def test_read_targets_asks_for_the_separator():

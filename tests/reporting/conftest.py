@@ -11,9 +11,13 @@ import pytest
 
 from headstart.evaluation import comparison_to_json, figure_to_json, softmax
 from headstart.tasks import CLASSIFICATION, find_task
-from headstart.types import Schema
+from headstart.types import Finding, Schema
 
 Record = dict[str, dict[str, Any]]
+
+
+def _few(sentence: str) -> dict[str, object]:
+    return Finding("few", "warning", (), sentence).to_json()
 
 
 @pytest.fixture
@@ -76,7 +80,7 @@ def make_run() -> Callable[..., Record]:
                 "bad_samples": [
                     {"name": f"photos/{i}.jpg", "reason": "truncated"} for i in range(5)
                 ],
-                "notes": ["Class 'daisy' has 3 images."],
+                "findings": [_few("Class 'daisy' has 3 images.")],
             },
             "options": {
                 "verb": "fit",
@@ -143,7 +147,7 @@ def make_task_run() -> Callable[..., Record]:
                 "name": "houses",
                 "counts": {"train": 900, "val": 80, "test": num_items},
                 "column_kinds": {"rooms": "numeric", "age": "numeric", "street": "categorical"},
-                "notes": ["12 of 900 texts were cut at 128 tokens; 3 % of all tokens were lost."],
+                "findings": [_few("12 of 900 texts were cut at 128 tokens.")],
             },
             "options": {"verb": "fit", "options": {"seed": 0}},
         }

@@ -3,11 +3,16 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
+from fnmatch import fnmatch
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
+from jinja2 import UndefinedError
 
+from headstart.reporting import page as page_module
 from headstart.reporting import render_page
 from headstart.reporting.charts import axis_of, interval_chart, line_chart, thin, ticks
 
@@ -98,7 +103,7 @@ def test_render_page_escapes_every_name(make_run):
     run = make_run((evil, "rose", "tulip"))
     run["data"].update(
         name=evil,
-        notes=[evil],
+        findings=[{"sentence": evil}],
         bad_samples=[{"name": evil, "reason": evil}],
         split_origin={"val": evil},
         fingerprint=evil,
@@ -245,7 +250,33 @@ def test_interval_chart_places_the_dot():
 def test_importing_reporting_is_cheap():
     code = (
         "import sys, headstart.reporting;"
-        "print([m for m in ('torch', 'rich', 'numpy', 'sklearn') if m in sys.modules])"
+        "print([m for m in ('torch', 'rich', 'numpy', 'sklearn', 'jinja2') if m in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+TEMPLATES = sorted((Path(page_module.__file__).parent / "templates").iterdir())
+
+
+def test_templates_are_shipped_with_the_package():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    patterns = project["tool"]["setuptools"]["package-data"]["headstart"]
+    assert TEMPLATES
+    for path in TEMPLATES:
+        assert any(fnmatch(f"reporting/templates/{path.name}", pattern) for pattern in patterns)
+
+
+def test_only_charts_enter_the_page_unescaped():
+    marked = [m for path in TEMPLATES for m in re.findall(r"(\w+) \| safe", path.read_text())]
+    assert set(marked) == {"chart"}
+    for path in TEMPLATES:
+        assert len(re.findall(r"\bsafe\b|autoescape", path.read_text())) == len(
+            re.findall(r"chart \| safe", path.read_text())
+        )
+
+
+def test_a_template_that_asks_for_what_is_not_there_fails(make_run, monkeypatch):
+    monkeypatch.setattr(page_module, "choice_view", lambda *_: {"lead": "Chosen."})
+    with pytest.raises(UndefinedError, match="starts"):
+        render_page(**make_run(), log_records=[])

@@ -214,7 +214,7 @@ def test_decisions_scores_and_losses_of_ragged_logits(texts, tmp_path):
     assert losses.mean() == pytest.approx(loss)
     assert (item_losses("tags", logits, test.targets, temperature=5.0) > losses).all()
     with RunFolder(tmp_path / "run") as folder:
-        write_predictions(folder, test, data.schema, outputs)
+        write_predictions(folder, test, data.schema, outputs, losses.astype(np.float32))
     table = pq.read_table(tmp_path / "run" / "predictions.parquet").to_pylist()
     assert len(table) == len(test)
     assert all(row["target"] == row["prediction"] for row in table)

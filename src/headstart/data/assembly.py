@@ -27,7 +27,7 @@ from headstart.preprocessing.images import decode_one
 from headstart.preprocessing.rows import TableSamples, TextSamples
 from headstart.preprocessing.samples import ArraySamples, UnreadableImage, take
 from headstart.tasks import CLASSIFICATION
-from headstart.types import BadSample, Dataset, ImageSpec, Samples, Schema, Split
+from headstart.types import BadSample, Dataset, Finding, ImageSpec, Samples, Schema, Split
 
 SAMPLES_LOOKED_AT = 64
 
@@ -60,25 +60,26 @@ def assemble(
         raise DataError(f"{records.name} holds no samples. Expected labelled {several}.")
     inspection = _inspect(records)
     records, inspection, bad = _leave_out_bad(records, inspection, max_bad_fraction)
-    notes = list(records.notes)
+    findings = list(records.findings)
     if for_test:
         splits, origin = only_test(records)
     else:
         splits, origin = assign_splits(
             records, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed
         )
-        notes += describe_splits(records, splits)
+        findings += describe_splits(records, splits)
     if bad:
         total = len(bad) + len(splits)
-        notes.append(f"{len(bad)} of {total} {several} left out: {first_few(bad)}.")
+        sentence = f"{len(bad)} of {total} {several} left out: {first_few(bad)}."
+        findings.append(Finding("unreadable", "warning", [b.name for b in bad], sentence))
     is_first_kind = (records.modality, records.task) == ("image", CLASSIFICATION.name)
     names = [records.samples.name(i) for i in range(len(splits))]
     ids = sample_ids(inspection.digests, names)
     samples, kinds = records.samples, records.column_kinds
     if isinstance(samples, TableSamples) and kinds is not None and not for_test:
-        kept, said = survey(records, splits == SPLIT_CODES["train"])
+        kept, found = survey(records, splits == SPLIT_CODES["train"])
         samples, kinds = samples.select(kept), {name: kinds[name] for name in kept}
-        notes += said
+        findings += found
     is_image = records.modality == "image"
 
     def part(code: int) -> Split:
@@ -101,7 +102,7 @@ def assemble(
         ),
         split_origin=origin,
         bad_samples=tuple(bad),
-        notes=tuple(notes),
+        findings=tuple(findings),
         input_column=records.input_column,
         image_size=_median_size(inspection.sizes) if is_image else None,
         image_channels=_num_channels(samples) if is_image else None,

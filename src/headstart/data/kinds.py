@@ -36,7 +36,7 @@ from headstart.preprocessing.canonical import (
     is_unknown,
 )
 from headstart.preprocessing.dates import find_format, look_like_dates
-from headstart.types import ColumnKind, DateFormat
+from headstart.types import ColumnKind, DateFormat, Finding, FindingKind
 
 
 @dataclass(frozen=True)
@@ -47,22 +47,29 @@ class Recognised:
         table: A pyarrow Table.
         kinds: What each of its columns holds.
         date_formats: How the days of each date column are written.
-        notes: Sentences a user should read.
+        findings: What a user should know of them.
     """
 
     table: Any
     kinds: dict[str, ColumnKind]
     date_formats: dict[str, DateFormat]
-    notes: list[str]
+    findings: list[Finding]
 
 
 @dataclass(frozen=True)
 class _Found:
-    """What a column holds, None where it cannot be an input."""
+    """What a column holds, None where it cannot be an input, and a sentence on it."""
 
     kind: ColumnKind | None
     note: str | None = None
     date_format: DateFormat = ""
+
+    def findings(self) -> list[Finding]:
+        """Return what to know of it; that days and months were told apart is no warning."""
+        if self.note is None:
+            return []
+        about: FindingKind = "unused" if self.kind is None else "reading"
+        return [Finding(about, "note" if self.kind == "date" else "warning", (), self.note)]
 
 
 def recognise(parts: Sequence[Any], options: ReadOptions, place: Place) -> Recognised:
@@ -81,22 +88,22 @@ def recognise(parts: Sequence[Any], options: ReadOptions, place: Place) -> Recog
     columns: dict[str, Any] = {}
     kinds: dict[str, ColumnKind] = {}
     formats: dict[str, DateFormat] = {}
-    notes: list[str] = []
+    findings: list[Finding] = []
     for name in parts[0].column_names:
         values = _join([part.column(name) for part in parts])
         found = _kind_of(values, name, options, place)
-        notes += [found.note] if found.note else []
+        findings += found.findings()
         if found.kind is None:
             continue
         columns[name] = canonical(values, found.kind, name, place, found.date_format)
         kinds[name] = found.kind
         if found.kind in ("numeric", "date"):
-            notes += _unknown_note(values, name)
+            findings += _unknown_cells(values, name)
         if found.kind == "date":
             formats[name] = found.date_format
         elif found.kind == "numeric" and name not in options.kept_columns:
-            notes += _eight_digits_note(columns[name], name)
-    return Recognised(pa.table(columns), kinds, formats, notes)
+            findings += _eight_digits(columns[name], name)
+    return Recognised(pa.table(columns), kinds, formats, findings)
 
 
 def _join(columns: Sequence[Any]) -> Any:
@@ -170,24 +177,26 @@ def _find_dates(
     return find_format(list(dict.fromkeys(words)), name, where, is_said=is_said)
 
 
-def _unknown_note(values: Any, name: str) -> list[str]:
+def _unknown_cells(values: Any, name: str) -> list[Finding]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
         return []
     number = pc.sum(pc.equal(pc.utf8_trim_whitespace(values), UNKNOWN)).as_py()
-    return [f"Column '{name}' holds '?' in {number:,} rows: they count as missing."] * bool(number)
+    sentence = f"Column '{name}' holds '?' in {number or 0:,} rows: they count as missing."
+    return [Finding("missing", "note", (), sentence)] if number else []
 
 
-def _eight_digits_note(values: Any, name: str) -> list[str]:
+def _eight_digits(values: Any, name: str) -> list[Finding]:
     if not look_like_dates(values):
         return []
     first = int(values.drop_null()[0].as_py())
-    return [
+    sentence = (
         f"Column '{name}' holds numbers that look like dates, such as {first}: read as numbers. "
         f"--date {name} reads them as dates."
-    ]
+    )
+    return [Finding("reading", "warning", (), sentence)]
 
 
 def _kind_of_words(values: Any, name: str, place: Place) -> _Found:

@@ -30,7 +30,7 @@ from headstart.data.sources.named import EMBEDDED, NAMED, read_named, unknown_so
 from headstart.data.sources.tables import find_split_files, read_table_files, read_tables
 from headstart.errors import DataError, OptionError
 from headstart.preprocessing import Preprocess
-from headstart.types import Dataset, Schema
+from headstart.types import Dataset, Finding, Schema
 
 
 def load(
@@ -215,9 +215,10 @@ def _read_address(address: str, options: ReadOptions) -> tuple[Records, str]:
         if records is None:
             raise unknown_source(address, _siblings(path))
         if exists:
-            records.notes.append(
+            sentence = (
                 f"'{address}' is the data set of that name; for the folder here write ./{address}."
             )
+            records.findings.append(Finding("reading", "warning", (), sentence))
         if records.label is None:
             options.refuse(f"'{address}' has no columns", "encoding")
         return records, address

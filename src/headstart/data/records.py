@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from headstart.tasks import Task, find_task
-from headstart.types import ColumnKind, DateFormat, Modality, Rows, Samples, TaskName
+from headstart.types import ColumnKind, DateFormat, Finding, Modality, Rows, Samples, TaskName
 
 SPLIT_CODES = {"train": 0, "val": 1, "test": 2}
 SPLIT_NAMES = ("train", "val", "test")
@@ -51,7 +51,7 @@ class Records:
         label: Name of the target column, or None where the layout gives the target.
         input_column: Name of the column of images or texts, or None where there is none.
         groups: For each sample the group that must stay on one side, or None.
-        notes: Sentences a user should read.
+        findings: What a user should know of it.
         modality: What a sample is.
         column_kinds: For tables, what each input column holds.
         date_formats: For tables, how the days of each date column are written.
@@ -69,7 +69,7 @@ class Records:
     label: str | None = None
     input_column: str | None = None
     groups: Sequence[str] | None = None
-    notes: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
     modality: Modality = "image"
     column_kinds: dict[str, ColumnKind] | None = None
     date_formats: Mapping[str, DateFormat] = field(default_factory=dict)

@@ -21,7 +21,7 @@ from headstart.data.sources.columns import Table
 from headstart.data.sources.folder import is_image
 from headstart.errors import DataError, did_you_mean, quoted
 from headstart.preprocessing.dates import is_like_a_date
-from headstart.types import Modality
+from headstart.types import Finding, Modality
 
 SPLIT_COLUMN = "split"
 # Mean of a column, a wide character (Chinese, Japanese, Korean) counting as two.
@@ -40,12 +40,12 @@ class Roles:
     Attributes:
         modality: Of the inputs.
         column: The column of images or texts; None for tables.
-        notes: Sentences a user should read.
+        findings: What a user should know of it.
     """
 
     modality: Modality
     column: str | None = None
-    notes: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
 
 def find_roles(table: Table, target: str, options: ReadOptions) -> Roles:
@@ -119,10 +119,13 @@ def _only_words(table: Table, free: Sequence[str], heads: dict[str, list[object]
 
 
 def _texts(column: str, free: Sequence[str], *, is_found: bool) -> Roles:
-    notes = [f"Texts come from column '{column}'."] if is_found else []
+    findings = []
+    if is_found:
+        findings.append(Finding("reading", "note", (), f"Texts come from column '{column}'."))
     if unused := [other for other in free if other != column]:
-        notes.append(f"Columns that are not used: {quoted(unused)}.")
-    return Roles("text", column, notes)
+        sentence = f"Columns that are not used: {quoted(unused)}."
+        findings.append(Finding("unused", "note", (), sentence))
+    return Roles("text", column, findings)
 
 
 def no_inputs(where: str, columns: Sequence[str]) -> DataError:

@@ -16,6 +16,7 @@ import numpy as np
 from headstart.data.records import NOUNS, SPLIT_CODES, SPLIT_NAMES, UNASSIGNED, Records
 from headstart.errors import DataError, did_you_mean, quoted
 from headstart.tasks import array_of
+from headstart.types import Finding
 
 TRAIN, VAL, TEST = (SPLIT_CODES[name] for name in SPLIT_NAMES)
 FEW_PER_CLASS = 10
@@ -271,34 +272,38 @@ def _check_groups(records: Records, splits: np.ndarray) -> None:
             )
 
 
-def describe_splits(records: Records, splits: np.ndarray) -> list[str]:
-    """Return sentences about what a user should know of these splits."""
-    notes = []
+def describe_splits(records: Records, splits: np.ndarray) -> list[Finding]:
+    """Return what a user should know of these splits."""
+    findings = []
     noun = NOUNS[records.modality][1]
     num_train = int((splits == TRAIN).sum())
     if num_train < FEW_IMAGES:
-        notes.append(f"Only {num_train} {noun} to train on; figures will have wide intervals.")
+        sentence = f"Only {num_train} {noun} to train on; figures will have wide intervals."
+        findings.append(Finding("few", "warning", (), sentence))
     task, names = records.asks, records.classes
     if not task.has_classes:
-        return notes
+        return findings
     train, test = (_counts(records, splits == code) for code in (TRAIN, TEST))
     what = task.words.several.capitalize()
     tiny = [f"'{names[i]}' ({train[i]})" for i in np.flatnonzero(train < FEW_PER_CLASS)]
     if tiny:
         more = f" and {len(tiny) - 5} more" if len(tiny) > 5 else ""
-        notes.append(
+        sentence = (
             f"{what} with fewer than {FEW_PER_CLASS} training {noun}: {', '.join(tiny[:5])}{more}."
         )
+        findings.append(Finding("few", "warning", (), sentence))
     most, least = int(train.argmax()), int(train.argmin())
     if task.is_exclusive and train[least] and train[most] >= IMBALANCE_RATIO * train[least]:
-        notes.append(
+        sentence = (
             f"Classes are imbalanced: '{names[most]}' has {train[most]} training {noun}, "
             f"'{names[least]}' {train[least]} ({train[most] / train[least]:.0f} times fewer)."
         )
+        findings.append(Finding("imbalance", "warning", (), sentence))
     absent = [names[i] for i in np.flatnonzero(test == 0)]
     if absent:
-        notes.append(f"{what} without test {noun}, so without test figures: {quoted(absent)}.")
-    return notes
+        sentence = f"{what} without test {noun}, so without test figures: {quoted(absent)}."
+        findings.append(Finding("untested", "warning", (), sentence))
+    return findings
 
 
 def _counts(records: Records, chosen: np.ndarray) -> np.ndarray:

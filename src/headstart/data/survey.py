@@ -28,7 +28,7 @@ from headstart.data.roles import no_inputs
 from headstart.errors import quoted
 from headstart.preprocessing.dates import look_like_dates
 from headstart.preprocessing.rows import TableSamples
-from headstart.types import ColumnKind
+from headstart.types import ColumnKind, Finding
 
 ID_NAME = re.compile(
     r"(.*[_\s-])?(id|ids|idx|index|key|uuid|guid|nr|rownames?|row)|.*(编号|序号|索引)"
@@ -46,8 +46,8 @@ MIN_GUESSED = 0.8  # of the rows: a word of its own for every row tells nothing
 LISTED = 6
 
 
-def survey(records: Records, is_train: np.ndarray) -> tuple[list[str], list[str]]:
-    """Return the columns that stay, and sentences about the others and about those that stay.
+def survey(records: Records, is_train: np.ndarray) -> tuple[list[str], list[Finding]]:
+    """Return the columns that stay, and findings about the others and about those that stay.
 
     Args:
         records: Of a table.
@@ -77,22 +77,24 @@ def survey(records: Records, is_train: np.ndarray) -> tuple[list[str], list[str]
     kept = [name for name in varied if name not in ids]
     counts = Counter(kinds[name] for name in kept)
     shown = ", ".join(f"{number} {kind}" for kind, number in counts.most_common())
-    notes = [f"Rows of a table: {len(kept)} input column{'' if len(kept) == 1 else 's'} ({shown})."]
+    plural = "" if len(kept) == 1 else "s"
+    sentence = f"Rows of a table: {len(kept)} input column{plural} ({shown})."
+    findings = [Finding("reading", "note", (), sentence)]
     if constant:
         plural = "s" if len(constant) > 1 else ""
-        notes.append(
-            f"Left out column{plural} {quoted(constant)}: no two training rows differ there."
-        )
+        sentence = f"Left out column{plural} {quoted(constant)}: no two training rows differ there."
+        findings.append(Finding("constant", "note", (), sentence))
     for name in ids:
         option = "numeric" if kinds[name] == "numeric" else "categorical"
         doubt = f"though they look like dates; --date {name} reads them as dates, or "
-        notes.append(
+        sentence = (
             f"Left out column '{name}': every row has its own value, as an identifier has "
             f"({doubt if look_like_dates(columns[name]) else ''}keep it with --{option} {name})."
         )
-    notes += _missing_notes({name: columns[name] for name in kept}, len(train))
-    notes += _leak_notes(records, {name: columns[name] for name in kept}, train)
-    return kept, notes
+        findings.append(Finding("identifier", "warning", (), sentence))
+    findings += _missing_cells({name: columns[name] for name in kept}, len(train))
+    findings += _leaks(records, {name: columns[name] for name in kept}, train)
+    return kept, findings
 
 
 def _num_values(column: Any) -> int:
@@ -120,20 +122,21 @@ def _is_identifier(name: str, kind: ColumnKind, column: Any) -> bool:
     return bool(number >= MIN_RUN_ROWS and np.ptp(values) + 1 <= RUN_SPAN * number)
 
 
-def _missing_notes(columns: dict[str, Any], num_rows: int) -> list[str]:
+def _missing_cells(columns: dict[str, Any], num_rows: int) -> list[Finding]:
     counts = {name: column.null_count for name, column in columns.items() if column.null_count}
     if not counts:
         return []
     most = sorted(counts, key=lambda name: -counts[name])
     shown = ", ".join(f"'{n}' {counts[n]:,} ({counts[n] / num_rows:.1%})" for n in most[:LISTED])
     more = f" and {len(most) - LISTED} more columns" if len(most) > LISTED else ""
-    return [
+    sentence = (
         f"Missing cells in the {num_rows:,} training rows: {shown}{more}. A missing number counts "
         "as the median of train, with a mark beside it; a missing category is one of its own."
-    ]
+    )
+    return [Finding("missing", "note", (), sentence)]
 
 
-def _leak_notes(records: Records, columns: dict[str, Any], train: np.ndarray) -> list[str]:
+def _leaks(records: Records, columns: dict[str, Any], train: np.ndarray) -> list[Finding]:
     problems = records.asks.plain_problems(records.targets[train], len(records.classes))
     if len(columns) < 2 or len(train) < MIN_ROWS or len(problems) != 1:
         return []  # a lone column is what there is to learn from
@@ -153,11 +156,12 @@ def _leak_notes(records: Records, columns: dict[str, Any], train: np.ndarray) ->
         if _fit_of(guessed, targets[1::2], is_number) >= ALMOST_PERFECT:
             found.append(name)
     target = f"'{records.label}'" if records.label else "the target"
-    return [
+    sentences = [
         f"Column '{name}' alone predicts {target} almost perfectly. If it is not known when the "
         f"model is used, it leaks the answer: leave it out with --drop {name}."
         for name in found
     ]
+    return [Finding("leak", "warning", (), sentence) for sentence in sentences]
 
 
 def _guess_numbers(values: Any, targets: np.ndarray, is_number: bool) -> np.ndarray:

@@ -33,7 +33,7 @@ from headstart.tasks import (
     find_task,
 )
 from headstart.tasks.reading import SEPARATORS, Naming, Place
-from headstart.types import Modality
+from headstart.types import Finding, Modality
 
 MANY_VALUES, MANY_SHARE = 20, 0.05
 FEW_VALUES = 5
@@ -78,7 +78,8 @@ def read_targets(
         naming=naming,
     )
     found = task.read(column)
-    return replace(found, notes=[*([note] if note else []), *found.notes])
+    decided = [Finding("task", "note", (), note)] if note else []
+    return replace(found, findings=[*decided, *found.findings])
 
 
 def _decide(

@@ -23,10 +23,10 @@ from headstart.errors import OptionError, RunFolderError
 from headstart.model.heads import find_head
 from headstart.model.network import Model
 from headstart.starts import rebuild_encoder
+from headstart.storage.records import FORMAT, refuse_other_format
 from headstart.tasks import find_task
 from headstart.types import Schema
 
-_FORMAT = 3
 # What reading a record may raise that is not as it was written; an unknown task is an option's.
 _DAMAGE = (
     ValueError,
@@ -55,7 +55,7 @@ def write_model(
     for name, content in model.encoder.preprocess.files().items():
         write(name, content)
     record = {
-        "format": _FORMAT,
+        "format": FORMAT,
         "start": asdict(model.encoder.start),
         "architecture": model.encoder.architecture,
         "schema": asdict(model.schema),
@@ -84,7 +84,7 @@ def open_model(path: Path, module: nn.Module | None = None) -> tuple[Model, dict
     """
     try:
         record = json.loads((path / "model.json").read_text())
-        _refuse_other_format(path, record["format"], record.get("versions"))
+        refuse_other_format(path, record["format"], record.get("versions"))
         schema = Schema(**{**record["schema"], "classes": tuple(record["schema"]["classes"])})
         # a copy: two runs opened with the same module must not share its weights
         encoder = rebuild_encoder(record["architecture"], deepcopy(module), folder=path)
@@ -122,23 +122,6 @@ def open_model(path: Path, module: nn.Module | None = None) -> tuple[Model, dict
     model.load_state_dict(state, strict=True)
     model.temperature, model.target_mean, model.target_scale = numbers
     return model.eval(), record
-
-
-def _refuse_other_format(path: Path, found: object, versions: object) -> None:
-    """Refuse a folder that another version has written in another way.
-
-    Raises:
-        RunFolderError: Naming the version, where the folder does.
-    """
-    if found == _FORMAT:
-        return
-    age = "an older" if isinstance(found, int) and found < _FORMAT else "another"
-    named = versions.get("headstart") if isinstance(versions, dict) else None
-    which = f", headstart {named}," if named else ""
-    raise RunFolderError(
-        f"{path} was written by {age} version{which} in format {found!r}; expected format "
-        f"{_FORMAT}. Train again with --overwrite, or open it with the version that wrote it."
-    )
 
 
 def library_versions() -> dict[str, str]:

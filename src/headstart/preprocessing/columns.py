@@ -30,7 +30,7 @@ import numpy as np
 from headstart.errors import DataError, quoted
 from headstart.preprocessing.dates import example, swapped
 from headstart.preprocessing.rows import TableSamples
-from headstart.types import Column, ColumnKind, Dataset, TableSpec
+from headstart.types import Column, ColumnKind, Dataset, Finding, TableSpec
 
 MAX_CATEGORIES = 255
 MIN_FREQUENCY = 2
@@ -139,27 +139,30 @@ def _codes(column: Column, words: Sequence[str]) -> np.ndarray:
     return np.fromiter((found[word] for word in words), np.int64, len(words))
 
 
-def unseen_notes(spec: TableSpec, table: Any) -> list[str]:
-    """Return a sentence a column on the categories that train did not have, or too rarely to learn.
+def unseen_categories(spec: TableSpec, table: Any, names: Sequence[str]) -> list[Finding]:
+    """Return a finding a column on the categories that train did not have, or too rarely to learn.
 
     Args:
         spec: The fitted columns.
         table: As for ``to_cells``.
+        names: Of its rows.
     """
-    notes = []
+    findings = []
     for column in spec.columns:
         if column.kind != "categorical":
             continue
         words = _words(table.column(column.name))[:, 0].tolist()
         codes = _codes(column, words).tolist()
-        unseen = [w for w, code in zip(words, codes, strict=True) if code == 0 and w != MISSING]
-        if unseen:
-            shown = quoted(list(dict.fromkeys(unseen)), limit=4)
-            rows = "1 row" if len(unseen) == 1 else f"{len(unseen):,} rows"
-            notes.append(
+        places = [i for i, w in enumerate(words) if codes[i] == 0 and w != MISSING]
+        if places:
+            shown = quoted(list(dict.fromkeys(words[i] for i in places)), limit=4)
+            rows = "1 row" if len(places) == 1 else f"{len(places):,} rows"
+            sentence = (
                 f"Column '{column.name}' holds categories unknown to the model in {rows}: {shown}."
             )
-    return notes
+            items = [names[i] for i in places]
+            findings.append(Finding("unseen", "warning", items, sentence))
+    return findings
 
 
 def _first_numbers(column: Any, kind: ColumnKind) -> np.ndarray:

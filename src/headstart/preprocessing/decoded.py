@@ -28,7 +28,7 @@ from headstart.preprocessing.bad_samples import check_prepared
 from headstart.preprocessing.images import decode_one
 from headstart.preprocessing.samples import ArraySamples, UnreadableImage
 from headstart.storage.cache import cache_root, new_entry, read_entry, remove_entry, write_all
-from headstart.types import BadSample, Dataset, ImageSpec, Rows, SplitName
+from headstart.types import BadSample, Dataset, Finding, ImageSpec, Rows, SplitName
 
 DECODER_VERSION = 1  # raise it when decode_one gives other pixels for the same image
 CHUNK_BYTES = 8 * 2**20
@@ -44,7 +44,7 @@ class Pixels:
         ids: int64, shape (N,).
         names: N names.
         bad_samples: Samples asked for that could not be decoded, each with its reason.
-        notes: Sentences a user should read.
+        findings: What a user should know of the preparation.
         rows: int64, shape (N,), where in ``images`` each sample stands; None where they are the
             same in number and order.
     """
@@ -54,7 +54,7 @@ class Pixels:
     ids: np.ndarray
     names: Sequence[str]
     bad_samples: Sequence[BadSample] = ()
-    notes: Sequence[str] = ()
+    findings: Sequence[Finding] = ()
     rows: np.ndarray | None = None
 
     @property

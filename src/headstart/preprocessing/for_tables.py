@@ -17,7 +17,7 @@ from headstart.preprocessing.columns import (
     feature_names,
     fit_columns,
     to_cells,
-    unseen_notes,
+    unseen_categories,
 )
 from headstart.preprocessing.inputs import Cells
 from headstart.preprocessing.json_records import damaged, read_record
@@ -29,6 +29,7 @@ from headstart.types import (
     ColumnKind,
     Dataset,
     DateFormat,
+    Finding,
     Inputs,
     Modality,
     SplitName,
@@ -76,9 +77,10 @@ class TablePreprocess(Preprocess):
         check_columns(self.spec, dataset)
         table = samples.columns()
         # what train has too rarely is no news: val and test may bring what it never had
-        notes = [] if split_name == "train" else unseen_notes(self.spec, table)
+        is_train = split_name == "train"
+        findings = [] if is_train else unseen_categories(self.spec, table, samples.names)
         targets, ids = split.targets[chosen], split.ids[chosen]
-        return Cells(*to_cells(self.spec, table), targets, ids, samples.names, (), notes)
+        return Cells(*to_cells(self.spec, table), targets, ids, samples.names, (), findings)
 
     def listed(self, values: Any) -> IncomingRows:
         """Return the columns of rows in any form: dicts, a DataFrame, a pyarrow Table."""
@@ -110,12 +112,13 @@ class TablePreprocess(Preprocess):
                 for c in self.spec.columns
             }
         )
-        notes = unseen_notes(self.spec, table)
+        findings = unseen_categories(self.spec, table, names)
         if extra := [name for name in listed.columns if name not in self.columns]:
-            notes.append(f"Columns that the model does not know are ignored: {quoted(extra)}.")
+            sentence = f"Columns that the model does not know are ignored: {quoted(extra)}."
+            findings.append(Finding("unused", "note", (), sentence))
         numbers, codes = to_cells(self.spec, table)
         nothing = np.empty(0, np.int64)
-        return Cells(numbers, codes, nothing, np.arange(len(listed)), names, (), notes)
+        return Cells(numbers, codes, nothing, np.arange(len(listed)), names, (), findings)
 
     def incoming(self, values: Any, names: Sequence[str] | None = None) -> Iterator[Inputs]:
         """Yield all rows at once: a table in memory is prepared column by column."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.types import BadSample, Rows
+from headstart.types import BadSample, Finding, Rows
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,17 @@ class Tokens:
         return np.diff(self.offsets)
 
     @property
-    def notes(self) -> list[str]:
-        """Say what was cut, in a sentence; empty where nothing was."""
+    def findings(self) -> list[Finding]:
+        """Say what was cut; empty where nothing was."""
         if not self.num_truncated:
             return []
         share = self.num_tokens_cut / (self.num_tokens_cut + len(self.flat))
         were = "text was" if self.num_truncated == 1 else "texts were"
-        return [
+        sentence = (
             f"{self.num_truncated:,} of {len(self):,} {were} cut at {self.max_length:,} tokens; "
             f"{share * 100:.1f} % of all tokens were lost."
-        ]
+        )
+        return [Finding("truncated", "warning", (), sentence)]
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -89,7 +90,7 @@ class Terms:
         ids: int64, shape (N,).
         names: N names.
         bad_samples: Texts left out, each with its reason.
-        notes: Sentences a user should read.
+        findings: What a user should know of the preparation.
     """
 
     matrix: Any
@@ -97,7 +98,7 @@ class Terms:
     ids: np.ndarray
     names: Sequence[str]
     bad_samples: Sequence[BadSample] = ()
-    notes: Sequence[str] = ()
+    findings: Sequence[Finding] = ()
 
     @property
     def lengths(self) -> None:
@@ -127,7 +128,7 @@ class Cells:
         ids: int64, shape (N,).
         names: N names.
         bad_samples: Rows left out, each with its reason.
-        notes: Sentences a user should read.
+        findings: What a user should know of the preparation.
     """
 
     numbers: np.ndarray
@@ -136,7 +137,7 @@ class Cells:
     ids: np.ndarray
     names: Sequence[str]
     bad_samples: Sequence[BadSample] = ()
-    notes: Sequence[str] = ()
+    findings: Sequence[Finding] = ()
 
     @property
     def lengths(self) -> None:

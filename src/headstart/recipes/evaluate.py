@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.errors import DataError
 from headstart.events import emit
+from headstart.recipes.findings import tell_findings
 from headstart.recipes.run import Run
 from headstart.recipes.session import as_dataset
 from headstart.reporting.console import attached
-from headstart.types import Data, Dataset
+from headstart.types import Data, Dataset, Finding
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from headstart.types import Rows
+    from headstart.types import Inputs, Rows
 
 
 @dataclass(frozen=True)
@@ -77,20 +78,27 @@ def evaluate(run: str, data: Data = None, *, device: str = "auto", seed: int = 0
         _check_schema(opened, dataset)
         chosen, left_out = _not_learned_from(opened, dataset)
         test = model.encoder.preprocess.prepare(dataset, "test", chosen)
-        said = list(getattr(test, "notes", []))
-        for note in said:
-            emit("note", text=note)
+        tell_findings(test.findings)
         logits = run_batches(model, test, model, name="evaluate")
         outputs = model_outputs(model, logits)
         targets = _own_targets(opened, dataset, test.targets)
         scores = model.task.scores(outputs, targets, schema, seed=seed)
         emit("next", command=f"headstart predict {opened.path} …")
     counts = {"test": len(test)}
-    notes = [f"{len(test.bad_samples)} samples could not be read."] if test.bad_samples else []
-    notes += [*dataset.notes, *left_out, *said]
-    about = {"name": dataset.name, "counts": counts, "notes": notes}
+    findings = [*_unread(test), *dataset.findings, *left_out, *test.findings]
+    told = [found.to_json() for found in findings]
+    about = {"name": dataset.name, "counts": counts, "findings": told}
     metrics = {"task": schema.task, "test": scores.to_json()}
     return Evaluation(metrics, opened.model_record, about)
+
+
+def _unread(test: Inputs) -> list[Finding]:
+    """Return how many samples could not be read; empty where all could."""
+    if not test.bad_samples:
+        return []
+    names = [bad.name for bad in test.bad_samples]
+    sentence = f"{len(names)} samples could not be read."
+    return [Finding("unreadable", "warning", names, sentence)]
 
 
 def _as_own_truths(run: Run, dataset: Dataset) -> Dataset:
@@ -120,8 +128,8 @@ def _check_schema(run: Run, dataset: Dataset) -> None:
         )
 
 
-def _not_learned_from(run: Run, dataset: Dataset) -> tuple[np.ndarray, list[str]]:
-    """Return the places in the test split that the run has not seen, and what to say of the others.
+def _not_learned_from(run: Run, dataset: Dataset) -> tuple[np.ndarray, list[Finding]]:
+    """Return the places in the test split that the run has not seen, and a finding on the others.
 
     A sample is known by its content and its name (its row, or its path within the folder).
     """
@@ -138,9 +146,12 @@ def _not_learned_from(run: Run, dataset: Dataset) -> tuple[np.ndarray, list[str]
         )
     if len(chosen) == len(seen):
         return chosen, []
-    text = f"{int(seen.sum())} of {len(seen)} samples are left out: the run has learned from them."
-    emit("note", text=text)
-    return chosen, [text]
+    places = np.flatnonzero(seen)
+    sentence = f"{len(places)} of {len(seen)} samples are left out: the run has learned from them."
+    names = [dataset.test.samples.name(int(place)) for place in places]
+    found = [Finding("learned", "note", names, sentence)]
+    tell_findings(found)
+    return chosen, found
 
 
 def _own_targets(run: Run, dataset: Dataset, targets: Rows) -> Rows:

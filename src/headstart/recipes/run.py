@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import DataError, OptionError, RunFolderError
-from headstart.events import emit
+from headstart.recipes.findings import tell_findings
 from headstart.types import Prediction
 
 if TYPE_CHECKING:
@@ -113,8 +113,7 @@ class Run:
                     f"'{bad.name}' cannot be used: {bad.reason}. Expected a whole "
                     f"{model.schema.modality}; replace it or leave it out."
                 )
-            for note in getattr(inputs, "notes", []):
-                emit("note", text=note)
+            tell_findings(inputs.findings)
             outputs = model_outputs(model, run_batches(model, inputs, model))
             found += model.task.predictions(inputs.names, outputs, model.schema)
         return found

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.errors import DeviceError, Interrupted, first_line
 from headstart.events import emit, listen, seconds_since_command_began
+from headstart.recipes.findings import tell_findings
 from headstart.recipes.plan import resumed_plan
 from headstart.recipes.processes import after_restart, launch_name
 from headstart.reporting.console import attached
@@ -159,8 +160,7 @@ def session(
                 text=f"{len(dataset.bad_samples)} samples cannot be used, the first is "
                 f"{first.name} ({first.reason}); all are listed in data.json.",
             )
-        for note in dataset.notes:
-            emit("note", text=note)
+        tell_findings(dataset.findings)
         try:
             with listen(current.listener):
                 yield current
@@ -211,8 +211,8 @@ def complete(
     """
     from dataclasses import replace
 
-    from headstart.reporting import render_page
-    from headstart.tuning.conclude import conclude, notes_of, save_model
+    from headstart.reporting import render_folder
+    from headstart.tuning.conclude import conclude, save_model
     from headstart.tuning.cost import seconds_per_sample
     from headstart.tuning.fitting import prepare_splits, sample_limits
     from headstart.tuning.grid import search_for
@@ -229,13 +229,12 @@ def complete(
     current.remember(sample_limits=limits)  # a resumed run has the same samples
     train, val, test = prepare_splits(dataset, bench, limits)
     send_train(company, limits["train"])
-    for note in notes_of(train):
-        emit("note", text=note)
+    tell_findings(train.findings)
     on_usable = partial(save_model, folder, dataset, bench) if rival is None else _nothing
     tuned = _tune(current, dataset, bench, train, val, each, budget, on_usable, search, company)
     if rival is not None:
         bench, tuned = better(bench, tuned, rival, val)
-    concluded = conclude(
+    conclude(
         folder,
         dataset,
         bench,
@@ -246,15 +245,7 @@ def complete(
         budget=budget,
         options=_finite(_options(current, bench, tuned, candidates, company.size)),
     )
-    page = render_page(
-        concluded.metrics,
-        folder.read_json("model.json") or {},
-        folder.read_json("data.json") or {},
-        folder.read_json("options.json") or {},
-        folder.read_log(),
-        concluded.mistakes,
-    )
-    folder.write("report.html", page.encode())
+    folder.write("report.html", render_folder(folder.path).encode())
     folder.finish()
 
 

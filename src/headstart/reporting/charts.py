@@ -139,6 +139,15 @@ def interval_chart(value: float, low: float, high: float, axis: tuple[float, flo
     )
 
 
+def axis_labels(axis: tuple[float, float]) -> tuple[str, str]:
+    """Return the two ends of an axis as texts, for the head of a column of ``interval_chart``."""
+    span = axis[1] - axis[0]
+    # shares keep two decimals; quantities show what their span gives meaning to
+    is_share = axis[0] >= 0 and axis[1] <= 1
+    decimals = 2 if is_share or span <= 0 else min(6, max(0, 1 - math.floor(math.log10(span))))
+    return f"{axis[0]:,.{decimals}f}", f"{axis[1]:,.{decimals}f}"
+
+
 def axis_of(ends: Sequence[float]) -> tuple[float, float]:
     """Return an axis with round ends that holds shares in [0, 1]; (0, 1) where there are none."""
     if not ends:

@@ -27,6 +27,7 @@ from headstart.reporting.wording import (
     format_number,
     format_value,
     most_confused,
+    notes_of,
     outcome,
     start_address,
     verdict,
@@ -212,8 +213,8 @@ def _data(data: Json) -> list[str]:
             lines += _wrap(f"{sample.get('name')}: {sample.get('reason')}", "    ", "      ")
         if len(bad) > 3:
             lines.append(f"    and {len(bad) - 3:,} more, listed in data.json")
-    for note in data.get("notes") or []:
-        lines += _wrap(str(note), "  ", "    ")
+    for note in notes_of(data):
+        lines += _wrap(note, "  ", "    ")
     return ["Data", *lines] if lines else []
 
 

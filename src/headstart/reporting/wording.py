@@ -201,6 +201,11 @@ def describe_bad_samples(data: Json) -> str:
     return f"{number:,} sample{'' if number == 1 else 's'} could not be used and took no part"
 
 
+def notes_of(data: Json) -> list[str]:
+    """Return the sentences of the findings of ``data.json``, in order."""
+    return [str(found["sentence"]) for found in data.get("findings") or []]
+
+
 @dataclass(frozen=True)
 class Confusion:
     """A pair of classes that the model mixes up.

@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 from rich.filesize import decimal
 
 from headstart.errors import OptionError, RunFolderError
+from headstart.storage.records import find_record
 
 _OWN_FILES = frozenset(
     (
@@ -37,6 +38,7 @@ _OWN_FILES = frozenset(
         "data.json",
         "metrics.json",
         "predictions.parquet",
+        "mistakes.json",
         "log.jsonl",
         "report.html",
         "nan_report.json",
@@ -101,16 +103,7 @@ class RunFolder:
         Raises:
             RunFolderError: If the file is damaged.
         """
-        try:
-            record = json.loads((self.path / name).read_text())
-        except FileNotFoundError:
-            return None
-        except ValueError as error:
-            raise RunFolderError(
-                f"{self.path / name} is damaged ({error}); expected JSON that headstart wrote. "
-                f"Start anew with --overwrite."
-            ) from error
-        return record if isinstance(record, dict) else None
+        return find_record(self.path, name)
 
     def log(self, record: Mapping[str, object]) -> None:
         """Append one line to ``log.jsonl``."""
@@ -118,14 +111,6 @@ class RunFolder:
             with disk_errors(self.path, 0):
                 self._log.write(json.dumps(record, default=str) + "\n")
                 self._log.flush()
-
-    def read_log(self) -> list[dict[str, object]]:
-        """Return the records of ``log.jsonl``; a line that a crash cut short is left out."""
-        records = []
-        for line in (self.path / "log.jsonl").read_text().splitlines():
-            with contextlib.suppress(ValueError):
-                records.append(json.loads(line))
-        return records
 
     def finish(self) -> None:
         """Remove the resume state: the run is complete."""

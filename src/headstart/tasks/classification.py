@@ -41,8 +41,8 @@ class Classification(ClassTask):
         labels = class_labels(column.values, column.what, column.place, allow_real=column.is_said)
         if column.is_tidied:
             labels = _tidy(labels)
-        named, classes, notes = column.named(labels)
-        return Targets(self.name, encode_targets(named, classes), classes, notes)
+        named, classes, findings = column.named(labels)
+        return Targets(self.name, encode_targets(named, classes), classes, findings)
 
     def strata(self, targets: Rows) -> np.ndarray:
         """Return the class of each sample."""

@@ -28,7 +28,7 @@ from headstart.tasks.classes import ClassTask
 from headstart.tasks.reading import SEPARATORS, TargetColumn, Targets
 from headstart.tasks.task import PlainProblem, array_of
 from headstart.tasks.words import Pairing, TaskWords
-from headstart.types import Comparison, Figure, Measure, Rows, Schema
+from headstart.types import Comparison, Figure, Finding, Measure, Rows, Schema
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -59,14 +59,15 @@ class MultiLabel(ClassTask):
                 f"{what} holds a {kind} in {column.place(0)}, so the task is multi-label, but "
                 f"{found}; expected at least two classes. Name another column with --label."
             )
-        named, classes, notes = column.named(flat)
+        named, classes, findings = column.named(flat)
         index = {name: position for position, name in enumerate(classes)}
         targets = np.zeros((len(values), len(classes)), np.uint8)
         rows = np.repeat(np.arange(len(sets)), [len(labels) for labels in sets])
         targets[rows, [index[name] for name in named]] = 1
         if num_bare := int((targets.sum(axis=1) == 0).sum()):
-            notes.append(f"{num_bare:,} of {len(values):,} samples have no label: none applies.")
-        return Targets(self.name, targets, classes, notes)
+            sentence = f"{num_bare:,} of {len(values):,} samples have no label: none applies."
+            findings.append(Finding("unlabelled", "note", (), sentence))
+        return Targets(self.name, targets, classes, findings)
 
     def strata(self, targets: Rows) -> np.ndarray:
         """Return the rarest label of each sample; those without one are a stratum of their own."""

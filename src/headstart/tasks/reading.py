@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from headstart.types import Rows, TaskName
+from headstart.types import Finding, Rows, TaskName
 
 # What may stand between the labels of one cell, likeliest first.
 SEPARATORS = (";", "|", ",", "/")
@@ -40,12 +40,12 @@ class TargetColumn:
     separator: str | None = None
     naming: Naming | None = None
 
-    def named(self, labels: list[str]) -> tuple[list[str], tuple[str, ...], list[str]]:
-        """Return labels under the names of their classes, all classes in order, and notes."""
+    def named(self, labels: list[str]) -> tuple[list[str], tuple[str, ...], list[Finding]]:
+        """Return labels under the names of their classes, all classes in order, and findings."""
         if self.naming is None:
             return labels, order_classes(set(labels)), []
         found, classes, note = self.naming(labels)
-        return found, classes, [note] if note else []
+        return found, classes, [Finding("classes", "note", (), note)] if note else []
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,13 @@ class Targets:
         task: What it asks for.
         values: As ``Split.targets``.
         classes: Class names in order; empty where the task has none.
-        notes: Sentences a user should read.
+        findings: What a user should know of it.
     """
 
     task: TaskName
     values: Rows
     classes: tuple[str, ...]
-    notes: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
 
 def order_classes(names: set[str]) -> tuple[str, ...]:

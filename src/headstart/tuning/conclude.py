@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -24,20 +25,12 @@ from headstart.tuning.baselines import Items, Rival, baselines_seconds, run_base
 from headstart.tuning.budget import PASS_MARGIN, Budget, slowness
 from headstart.tuning.cost import seconds_per_sample
 from headstart.tuning.setup import PROBE_SAMPLES, Bench, install, probe, set_up
-from headstart.tuning.test_items import worst_mistakes, write_predictions
+from headstart.tuning.test_items import losses_of, worst_mistakes, write_predictions
 from headstart.tuning.tune import Tuned
-from headstart.types import BadSample, Dataset, Inputs, Rows
+from headstart.types import BadSample, Dataset, Finding, Inputs, Rows
 
 BEFORE, AFTER = "frozen start + linear probe", "fine-tuned"
 _PROBE_SECONDS = 3.0  # what the solver takes for 5,000 samples at the most, on one core
-
-
-@dataclass(frozen=True)
-class Conclusion:
-    """Content of ``metrics.json``, and the worst mistakes on the test split with their samples."""
-
-    metrics: dict[str, object]
-    mistakes: list[dict[str, object]]
 
 
 def calibrate(model: Model, val_logits: Rows, val_targets: Rows) -> None:
@@ -56,7 +49,7 @@ def conclude(
     *,
     budget: Budget,
     options: dict[str, object],
-) -> Conclusion:
+) -> None:
     """Evaluate on the test split and write the run folder's files, but for the report page.
 
     Args:
@@ -93,18 +86,14 @@ def conclude(
         "seconds": seconds,
     }
     bad = [*dataset.bad_samples, *train.bad_samples, *val.bad_samples, *test.bad_samples]
-    data_record = describe_data(dataset, bad, notes_of(train))
-    write_predictions(folder, test, schema, outputs)
+    data_record = describe_data(dataset, bad, train.findings)
+    losses = losses_of(model, logits, test.targets)
+    write_predictions(folder, test, schema, outputs, losses)
+    folder.write_json("mistakes.json", {"items": worst_mistakes(dataset, test, outputs, losses)})
     seconds["total"] = round(budget.spent, 3)
     folder.write_json("data.json", data_record)
     folder.write_json("options.json", options)
     folder.write_json("metrics.json", metrics)
-    return Conclusion(metrics, worst_mistakes(dataset, test, outputs))
-
-
-def notes_of(inputs: Inputs) -> list[str]:
-    """Return what a reader should know of the preparation: texts that were cut, for example."""
-    return list(getattr(inputs, "notes", []))
 
 
 def save_model(folder: RunFolder, dataset: Dataset, bench: Bench) -> None:
@@ -114,9 +103,9 @@ def save_model(folder: RunFolder, dataset: Dataset, bench: Bench) -> None:
 
 
 def describe_data(
-    dataset: Dataset, bad_samples: list[BadSample], notes: list[str]
+    dataset: Dataset, bad_samples: list[BadSample], findings: Sequence[Finding]
 ) -> dict[str, object]:
-    """Return the content of ``data.json``; ``notes`` are those of the preparation."""
+    """Return the content of ``data.json``; ``findings`` are those of the preparation."""
     seen = {(b.name, b.reason): b for b in bad_samples}
     splits = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
     return {
@@ -128,7 +117,7 @@ def describe_data(
         "column_kinds": dict(dataset.column_kinds) if dataset.column_kinds else None,
         "split_ids": {name: [int(i) for i in split.ids] for name, split in splits.items()},
         "bad_samples": [asdict(b) for b in seen.values()],
-        "notes": [*dataset.notes, *notes],
+        "findings": [found.to_json() for found in (*dataset.findings, *findings)],
     }
 
 

@@ -35,6 +35,7 @@ from headstart.tuning.texts import TextStock, text_stock
 from headstart.types import (
     BadSample,
     Dataset,
+    Finding,
     ImageSpec,
     Inputs,
     Ragged,
@@ -306,6 +307,11 @@ class Part:
     @property
     def bad_samples(self) -> tuple[BadSample, ...]:
         """Nothing: the whole names them."""
+        return ()
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Nothing: the whole says them."""
         return ()
 
     @property

@@ -1,65 +1,107 @@
-"""The test items one by one: the table of predictions, and the worst mistakes for the report."""
+"""The test items one by one: what the model says of each and its loss, and the worst mistakes.
+
+``predictions.parquet`` has a row for each item, ``mistakes.json`` the few that the report page
+shows, each with the sample itself: a picture as the network takes it (PNG), a text, or a row. So
+the page can be made again from the folder alone, and later verbs find hard items without a model.
+"""
 
 from __future__ import annotations
 
 import base64
 import io
+import math
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from headstart.model import Model
+from headstart.objectives import item_losses
 from headstart.storage.run_folder import RunFolder
 from headstart.tasks import find_task
 from headstart.types import Dataset, Inputs, Rows, Schema
 
-_NUM_SHOWN = 12
+_NUM_SHOWN = 12  # worst mistakes that the page shows
+_MAX_CHARACTERS = 2_000  # of the text of one
 
 
-def write_predictions(folder: RunFolder, test: Inputs, schema: Schema, outputs: Rows) -> None:
-    """Write one row a test item: id, name, and what the task says of it.
+def losses_of(model: Model, logits: Rows, targets: Rows) -> np.ndarray:
+    """Return the loss of each item, of what the model says of it after calibration.
+
+    It is the task's own loss without smoothing and weights, on logits divided by the temperature,
+    so that the mean of log losses is the ``log_loss`` of ``metrics.json``. That of a number is the
+    squared error in standard deviations of train's targets.
+
+    Args:
+        model: Gives the task, the temperature, and the scale of the targets.
+        logits: float32, shape (N, K).
+        targets: As in ``Split``.
+
+    Returns:
+        float32, shape (N,).
+    """
+    wanted = model.standard_targets(targets)
+    found = item_losses(model.task.name, logits, wanted, temperature=model.temperature)
+    return found.astype(np.float32)
+
+
+def write_predictions(
+    folder: RunFolder, test: Inputs, schema: Schema, outputs: Rows, losses: np.ndarray
+) -> None:
+    """Write one row a test item: id, name, what the task says of it, and its loss.
 
     Args:
         folder: Where ``predictions.parquet`` goes.
         test: The items.
         schema: Task and classes.
         outputs: What the model says of each.
+        losses: Of each, float32, shape (N,).
     """
     columns: dict[str, Any] = {"id": test.ids, "name": list(test.names)}
     columns |= find_task(schema.task).item_columns(test.targets, outputs, schema)
+    columns["loss"] = losses
     buffer = io.BytesIO()
     pq.write_table(pa.table(columns), buffer, compression="zstd")
     folder.write("predictions.parquet", buffer.getvalue())
 
 
-def worst_mistakes(dataset: Dataset, test: Inputs, outputs: Rows) -> list[dict[str, object]]:
+def worst_mistakes(
+    dataset: Dataset, test: Inputs, outputs: Rows, losses: np.ndarray
+) -> list[dict[str, object]]:
     """Return the test items that the model got wrong with most confidence, or by most.
 
     Args:
         dataset: Gives the samples themselves.
         test: The items.
         outputs: What the model says of each.
+        losses: Of each, float32, shape (N,).
+
+    Returns:
+        At most twelve, the worst first: ``id``, ``name``, ``target``, ``prediction``, with classes
+        ``probability``, ``loss``, and one of ``image_png_base64``, ``text`` and ``row``; JSON-able,
+        a number that is missing or not finite being None.
     """
     schema, task = dataset.schema, find_task(dataset.schema.task)
     badness = task.badness(test.targets, outputs)
     shown = []
     place_of = {int(i): place for place, i in enumerate(dataset.test.ids)}
-    for place in np.argsort(-badness, kind="stable")[:_NUM_SHOWN]:
+    for place in np.argsort(-badness, kind="stable")[:_NUM_SHOWN].tolist():
         if badness[place] <= 0:
             break
-        record: dict[str, object] = {"name": test.names[int(place)]}
-        one = slice(int(place), int(place) + 1)
-        record |= task.mistake(test.targets[one], outputs[one], schema)
+        found = task.mistake(test.targets[place : place + 1], outputs[place : place + 1], schema)
+        record = {"id": int(test.ids[place]), "name": test.names[place], **found}
+        record["loss"] = float(losses[place])
         sample = dataset.test.samples.read(place_of[int(test.ids[place])])
-        shown.append(record | _shown(sample, test, int(place)))
+        plain = {name: _plain(value) for name, value in record.items()}
+        shown.append(plain | _shown(sample, test, place))
     return shown
 
 
 def _shown(sample: Any, test: Inputs, place: int) -> dict[str, object]:
     """Return a sample as the report shows it: an image, a text, or a row."""
     if isinstance(sample, str):
-        return {"text": sample[:2_000]}
+        return {"text": sample[:_MAX_CHARACTERS]}
     if isinstance(sample, dict):
         return {"row": {str(name): _plain(value) for name, value in sample.items()}}
     from PIL import Image
@@ -71,5 +113,7 @@ def _shown(sample: Any, test: Inputs, place: int) -> dict[str, object]:
 
 
 def _plain(value: object) -> object:
-    """Return a cell as JSON can hold it."""
+    """Return a value as JSON can hold it; None for a number that is not finite."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     return value if isinstance(value, str | int | float | bool) or value is None else str(value)

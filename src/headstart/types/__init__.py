@@ -23,6 +23,11 @@ from headstart.types.figures import (
     Measure,
     Prediction,
 )
+from headstart.types.findings import (
+    Finding,
+    FindingKind,
+    Severity,
+)
 from headstart.types.preprocessing import (
     Column,
     ColumnKind,
@@ -46,6 +51,8 @@ __all__ = [
     "DateFormat",
     "Family",
     "Figure",
+    "Finding",
+    "FindingKind",
     "ImageSpec",
     "Inputs",
     "Measure",
@@ -55,6 +62,7 @@ __all__ = [
     "Rows",
     "Samples",
     "Schema",
+    "Severity",
     "Split",
     "SplitName",
     "Start",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 if TYPE_CHECKING:
     import numpy as np
 
+    from headstart.types.findings import Finding
     from headstart.types.preprocessing import ColumnKind, DateFormat
     from headstart.types.ragged import Rows
 
@@ -94,6 +95,7 @@ class Inputs(Protocol):
         ids: int64, shape (N,).
         names: What a person calls each sample.
         bad_samples: Samples left out while preparing, each with its reason.
+        findings: What a user should know of the preparation.
         lengths: int64, shape (N,), where samples differ in length and batches are padded; None
             where all have one shape.
     """
@@ -116,6 +118,11 @@ class Inputs(Protocol):
     @property
     def bad_samples(self) -> Sequence[BadSample]:
         """Samples left out, each with its reason."""
+        ...
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """What a user should know of the preparation."""
         ...
 
     @property
@@ -151,7 +158,7 @@ class Dataset:
         fingerprint: Hash of the content, the targets and the split assignment.
         split_origin: For each split, how it came to be, e.g. ``"folder"`` or ``"15 % of train"``.
         bad_samples: Samples left out, each with its reason.
-        notes: Sentences a user should read, e.g. ``"Class 'x' has 3 images."``
+        findings: What a user should know of it; their sentences are the ``notes``.
         source: What ``load`` needs to load the same data again (JSON-able), or None for arrays
             that live in memory only.
         input_column: Name of the column of images or texts, or None where there is none.
@@ -171,7 +178,7 @@ class Dataset:
     fingerprint: str
     split_origin: Mapping[str, str] = field(default_factory=dict)
     bad_samples: Sequence[BadSample] = ()
-    notes: Sequence[str] = ()
+    findings: Sequence[Finding] = ()
     source: Mapping[str, object] | None = None
     input_column: str | None = None
     image_size: tuple[int, int] | None = None
@@ -180,6 +187,11 @@ class Dataset:
     date_formats: Mapping[str, DateFormat] = field(default_factory=dict)
     max_bad_fraction: float = 0.01
     load_seconds: float = 0.0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The sentences of the findings, e.g. ``"Class 'x' has 3 images."``."""
+        return tuple(found.sentence for found in self.findings)
 
     def split(self, name: SplitName) -> Split:
         """Return the split of that name."""

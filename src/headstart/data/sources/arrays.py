@@ -99,7 +99,7 @@ def _records(
         classes=targets.classes,
         splits=np.full(len(samples), UNASSIGNED, np.int8),
         origin="arrays",
-        notes=[*targets.notes, *(found.notes if found else ())],
+        findings=[*targets.findings, *(found.findings if found else ())],
         modality=modality,
         task=targets.task,
         column_kinds=found.kinds if found else None,

@@ -25,6 +25,7 @@ from headstart.data.sources.samples import FileSamples
 from headstart.errors import DataError, OptionError, quoted
 from headstart.preprocessing.rows import TextSamples
 from headstart.tasks import CLASSIFICATION, encode_targets, find_task, order_classes
+from headstart.types import Finding
 
 # Names that mean an image. Whether it can be read is found out from its bytes: a TIFF is listed
 # as a bad sample with its reason rather than left out without a word.
@@ -80,11 +81,13 @@ def read_folder(root: Path, name: str, options: ReadOptions) -> Records:
         listing = _list_samples(root, classes_of, TEXT_SUFFIXES)
     if not listing.paths:
         raise DataError(_no_images(name, root, folders, files))
-    notes = listing.notes("texts" if is_text else "images")
+    findings = listing.findings("texts" if is_text else "images")
     if is_text and (left := sorted({c for _, c in every if c in NO_CLASSES})):
-        notes.append(f"Skipped folders of samples without a label: {quoted(left)}.")
+        sentence = f"Skipped folders of samples without a label: {quoted(left)}."
+        findings.append(Finding("unused", "note", (), sentence))
     if ignored := [f for f in folders if split_folders and f not in split_folders]:
-        notes.append(f"Skipped folders beside the splits: {quoted(ignored)}.")
+        sentence = f"Skipped folders beside the splits: {quoted(ignored)}."
+        findings.append(Finding("unused", "warning", (), sentence))
     classes = order_classes(set(listing.labels))
     samples = FileSamples(root, listing.paths)
     return Records(
@@ -95,7 +98,7 @@ def read_folder(root: Path, name: str, options: ReadOptions) -> Records:
         splits=np.array(listing.codes, np.int8),
         origin="folder",
         task=task.name,
-        notes=notes,
+        findings=findings,
         modality="text" if is_text else "image",
     )
 
@@ -110,15 +113,15 @@ class _Listing:
     skipped: Counter[str] = field(default_factory=Counter)
     empty: list[str] = field(default_factory=list)
 
-    def notes(self, noun: str) -> list[str]:
-        """Return sentences about what was skipped."""
-        notes = []
+    def findings(self, noun: str) -> list[Finding]:
+        """Return what was skipped."""
+        sentences = []
         if self.skipped:
             kinds = ", ".join(f"{n} {suffix}" for suffix, n in self.skipped.most_common(5))
-            notes.append(f"Skipped files that are not {noun} by their name: {kinds}.")
+            sentences.append(f"Skipped files that are not {noun} by their name: {kinds}.")
         if self.empty:
-            notes.append(f"Skipped folders without {noun}: {quoted(self.empty)}.")
-        return notes
+            sentences.append(f"Skipped folders without {noun}: {quoted(self.empty)}.")
+        return [Finding("unused", "note", (), sentence) for sentence in sentences]
 
 
 def _list_samples(

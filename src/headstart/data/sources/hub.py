@@ -18,6 +18,7 @@ from headstart.data.records import FILE_SPLIT_WORDS, Records
 from headstart.data.sources.columns import ArrowTable, Table
 from headstart.data.sources.tables import read_tables
 from headstart.errors import DataError, quoted
+from headstart.types import Finding
 
 PREFIXES = ("hf/", "hub:")
 HIDDEN = -1
@@ -44,17 +45,18 @@ def read_hub(address: str, options: ReadOptions) -> Records:
     if not hasattr(parts, "keys"):
         raise DataError(f"'{address}' gave one table; expected its splits by name.")
     tables: list[tuple[Table, str | None]] = []
-    notes = []
+    findings = []
     for split, part in parts.items():
         word = FILE_SPLIT_WORDS.get(split.lower())
         if word is None:
-            notes.append(f"Split '{split}' is not used.")
+            findings.append(Finding("unused", "note", (), f"Split '{split}' is not used."))
             continue
         arrow = part.with_format("arrow")[:]
         table = ArrowTable(arrow, f"{address} ({split})", Path.cwd(), _class_names(part.features))
         target = options.target_among(table.columns)
         if word != "train" and target in table.columns and _is_hidden(table.values(target)):
-            notes.append(f"Split '{split}' is not used: its labels are hidden.")
+            sentence = f"Split '{split}' is not used: its labels are hidden."
+            findings.append(Finding("unused", "note", (), sentence))
             continue
         tables.append((table, word))
     if not any(word == "train" for _, word in tables):
@@ -63,7 +65,7 @@ def read_hub(address: str, options: ReadOptions) -> Records:
             "data set, or download it and name its files train, val and test."
         )
     records = read_tables(tables, address, options)
-    records.notes.extend(notes)
+    records.findings.extend(findings)
     return records
 
 

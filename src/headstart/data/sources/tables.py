@@ -34,7 +34,7 @@ from headstart.data.targets import read_targets
 from headstart.errors import DataError, OptionError, did_you_mean, quoted
 from headstart.preprocessing.rows import TableSamples, TextSamples
 from headstart.tasks import order_classes
-from headstart.types import Samples
+from headstart.types import Finding, Samples
 
 NAMING_COLUMNS = ("class", "class_name", "label_name", "label_text")
 SPLIT_FILE = re.compile(
@@ -162,7 +162,7 @@ def read_tables(
         label=target,
         input_column=roles.column,
         groups=groups,
-        notes=[*roles.notes, *targets.notes, *(found.notes if found else ())],
+        findings=[*roles.findings, *targets.findings, *(found.findings if found else ())],
         modality=roles.modality,
         task=targets.task,
         column_kinds=found.kinds if found else None,
@@ -222,7 +222,8 @@ def _table_samples(
         raise no_inputs(reference.where, reference.columns)
     names = [column for table in rows.tables for column in table.columns]
     if extra := [c for c in dict.fromkeys(names) if c not in {*reference.columns, *taken}]:
-        found.notes.append(f"Columns that {reference.where} lacks are not used: {quoted(extra)}.")
+        sentence = f"Columns that {reference.where} lacks are not used: {quoted(extra)}."
+        found.findings.append(Finding("unused", "note", (), sentence))
     return TableSamples(found.table, rows.names()), found
 
 

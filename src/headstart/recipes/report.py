@@ -1,0 +1,68 @@
+"""Make the report page of a finished run again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headstart.errors import OptionError, RunFolderError
+from headstart.events import emit
+from headstart.recipes.run import Run
+from headstart.reporting import render_folder
+from headstart.reporting.console import attached
+from headstart.storage.run_folder import disk_errors, write_atomically
+
+# What a record may raise that is JSON, but not as headstart wrote it; an unknown task, an option's.
+_DAMAGE = (ArithmeticError, AttributeError, LookupError, OptionError, TypeError, ValueError)
+
+
+def report(run: str, *, out: str | None = None) -> Path:
+    """Make the report page of a finished run again, from its folder alone.
+
+    Neither the data nor the model is read: figures, worst mistakes with their samples, curves and
+    options all stand in the folder's own files. The page is the one that the run itself has
+    written, byte for byte, as long as the same version of headstart makes it.
+
+    Args:
+        run: A run folder.
+        out: File to write; report.html in the run folder when not given.
+
+    Returns:
+        The page.
+
+    Raises:
+        RunFolderError: If the folder holds no finished run, a file of it is missing or damaged, or
+            the page cannot be written.
+
+    Example:
+        >>> import headstart as hs
+        >>> hs.report("runs/photos", out="photos.html")  # doctest: +SKIP
+    """
+    opened = run if isinstance(run, Run) else Run(run)
+    _refuse_unfinished(opened.path)
+    try:
+        page = render_folder(opened.path).encode()
+    except _DAMAGE as error:
+        raise RunFolderError(
+            f"{opened.path} is damaged ({type(error).__name__}: {error}); expected the files as "
+            f"headstart wrote them. Run the training again with --overwrite."
+        ) from error
+    path = opened.path / "report.html" if out is None else Path(out)
+    with attached():
+        with disk_errors(path, len(page)):
+            write_atomically(path, page)
+        emit("next", command=f"headstart evaluate {opened.path}")
+    return path
+
+
+def _refuse_unfinished(folder: Path) -> None:
+    """Refuse a run that is being made, was interrupted, or has left no figures."""
+    if (folder / "state").exists():
+        raise RunFolderError(
+            f"{folder} holds an unfinished run; expected a finished one, whose figures stand. Wait "
+            f"for it, or go on with the same command and --out {folder} --resume."
+        )
+    if not (folder / "metrics.json").is_file():
+        raise RunFolderError(
+            f"{folder} has no metrics.json; expected a finished run, whose figures stand. Run the "
+            f"training again with --overwrite."
+        )

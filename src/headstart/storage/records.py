@@ -1,0 +1,63 @@
+"""What the files of a run folder say, read without claiming the folder; no model, no torch."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+from headstart.errors import RunFolderError
+
+FORMAT = 3  # of the run folder; model.json keeps it
+
+
+def find_record(folder: Path, name: str) -> dict[str, Any] | None:
+    """Return the record of a JSON file in a run folder, or None where the file does not exist.
+
+    Raises:
+        RunFolderError: If the file is damaged.
+    """
+    try:
+        record = json.loads((folder / name).read_text("utf-8"))
+        if not isinstance(record, dict):
+            raise ValueError("it is no JSON object")
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise RunFolderError(
+            f"{folder / name} is damaged ({error}); expected JSON that headstart wrote. "
+            f"Start anew with --overwrite."
+        ) from error
+    return record
+
+
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """Return the records of ``log.jsonl``; a line that a crash cut short is left out."""
+    records = []
+    for line in (folder / "log.jsonl").read_text("utf-8", errors="replace").splitlines():
+        with contextlib.suppress(ValueError):
+            records.append(json.loads(line))
+    return [record for record in records if isinstance(record, dict)]
+
+
+def refuse_other_format(path: Path, found: object, versions: object) -> None:
+    """Refuse a folder that another version has written in another way.
+
+    Args:
+        path: The folder, for the message.
+        found: The format that its ``model.json`` names.
+        versions: The library versions that it names.
+
+    Raises:
+        RunFolderError: Naming the version, where the folder does.
+    """
+    if found == FORMAT:
+        return
+    age = "an older" if isinstance(found, int) and found < FORMAT else "another"
+    named = versions.get("headstart") if isinstance(versions, dict) else None
+    which = f", headstart {named}," if named else ""
+    raise RunFolderError(
+        f"{path} was written by {age} version{which} in format {found!r}; expected format "
+        f"{FORMAT}. Train again with --overwrite, or open it with the version that wrote it."
+    )
