@@ -1,8 +1,16 @@
-"""Passes without gradients: something computed for every sample, batch by batch."""
+"""Passes without gradients: something computed for every sample, batch by batch.
+
+Nothing is kept of such a pass, yet one layer of 128 photos is a gigabyte. So on a CPU photos go
+through a network in passes of a few hundred megabytes, by what two of them were seen to take: a
+function of the network and of their size, never of what happens to be free, so that every machine
+computes the same. Left out: texts, where other batches are padded to other lengths and add in
+another order (docs/survival.md says what they take); GPUs, whose allocator raises an error.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from torch import Tensor
@@ -10,7 +18,13 @@ from torch import Tensor
 from headstart.events import emit
 from headstart.model.network import Model
 from headstart.tensors import evaluating, to_tensors
+from headstart.training.machine.footprint import LiveTensors
 from headstart.types import Inputs, Ragged, Rows
+
+MOST_SAMPLES = 128  # of one pass
+_PASS_BYTES = 320 * 10**6  # EfficientNet-Lite0 to 2 at their own sizes: sixteen photos
+_MEASURED = 2  # samples
+_pass_sizes: WeakKeyDictionary[Model, dict[tuple[int, ...], int]] = WeakKeyDictionary()
 
 
 def run_batches(
@@ -19,7 +33,8 @@ def run_batches(
     compute: Callable[..., Tensor],
     *,
     name: str | None = None,
-    batch_size: int = 128,
+    batch_size: int = MOST_SAMPLES,
+    is_bounded: bool = True,
 ) -> Rows:
     """Compute something for every sample, batch by batch, in eval mode.
 
@@ -33,7 +48,9 @@ def run_batches(
         compute: What a model's forward takes, B rows, to a tensor of B rows: one row of numbers a
             sample, or T of them.
         name: Name of the progress line; None shows none.
-        batch_size: Samples a pass.
+        batch_size: Samples a pass, at the most.
+        is_bounded: Whether passes are made smaller where these would take much memory; not where
+            the weights are split over processes, since one of them cannot measure alone.
 
     Returns:
         float32, N rows; ``Ragged`` where they are as long as the samples.
@@ -42,12 +59,14 @@ def run_batches(
     lengths = inputs.lengths
     order = np.arange(num) if lengths is None else np.argsort(lengths, kind="stable")
     rows: list[np.ndarray] = []
+    done, size = 0, pass_size(model, inputs) if is_bounded else batch_size
     with evaluating(model):
-        for start in range(0, num, batch_size):
-            arrays = inputs.arrays(order[start : start + batch_size])
+        for places in split_passes(order, size, batch_size):
+            arrays = inputs.arrays(places)
             rows.append(compute(*to_tensors(arrays, model.device)).float().cpu().numpy())
+            done += len(places)
             if name:
-                emit("task", name=name, done=min(start + batch_size, num), total=num)
+                emit("task", name=name, done=done, total=num)
     if lengths is not None and rows and rows[0].ndim > 2:
         return without_padding(rows, lengths, order)
     found = np.concatenate(rows)
@@ -56,6 +75,54 @@ def run_batches(
     back = np.empty_like(found)
     back[order] = found
     return back
+
+
+def pass_size(model: Model, inputs: Inputs) -> int:
+    """Return how many samples a pass without gradients has at the least: a power of two.
+
+    ``MOST_SAMPLES``, but for images on a CPU that would take more than some hundred megabytes.
+
+    Args:
+        model: Whole, on one device; a pass of two samples measures it, once a model and size.
+        inputs: The samples.
+    """
+    if (
+        model.encoder.preprocess.size is None
+        or model.device.type != "cpu"
+        or len(inputs) < _MEASURED
+    ):
+        return MOST_SAMPLES
+    tensors = to_tensors(inputs.arrays(np.arange(_MEASURED)), model.device)
+    shape, known = tuple(tensors[0].shape), _pass_sizes.setdefault(model, {})
+    if shape not in known:
+        live = LiveTensors([*model.parameters(), *model.buffers()])
+        with evaluating(model), live:
+            for tensor in tensors:
+                live.note(tensor)
+            model.features(*tensors)
+        size = MOST_SAMPLES
+        while size > 1 and size * live.most_bytes > _MEASURED * _PASS_BYTES:
+            size //= 2
+        known[shape] = size
+    return known[shape]
+
+
+def split_passes(
+    order: np.ndarray, size: int, most_samples: int = MOST_SAMPLES
+) -> Iterator[np.ndarray]:
+    """Yield the places of each pass: ``size`` of them or more, fewer than twice as many.
+
+    Never less than a size, which a short rest would be: kernels add a few rows in another order
+    than many. So whatever the size, no pass is short that would not be short in one piece.
+
+    Args:
+        order: Places of the samples, int64, shape (N,).
+        size: As ``pass_size`` gives it.
+        most_samples: Of a pass.
+    """
+    for start in range(0, len(order), most_samples):
+        piece = order[start : start + most_samples]
+        yield from np.array_split(piece, max(1, len(piece) // min(size, most_samples)))
 
 
 def without_padding(

@@ -86,8 +86,12 @@ def evaluate(run: str, data: Data = None, *, device: str = "auto", seed: int = 0
         emit("next", command=f"headstart predict {opened.path} …")
     counts = {"test": len(test)}
     findings = [*_unread(test), *dataset.findings, *left_out, *test.findings]
-    told = [found.to_json() for found in findings]
-    about = {"name": dataset.name, "counts": counts, "findings": told}
+    about = {
+        "name": dataset.name,
+        "counts": counts,
+        "notes": [found.sentence for found in findings],
+        "findings": [found.to_json() for found in findings],
+    }
     metrics = {"task": schema.task, "test": scores.to_json()}
     return Evaluation(metrics, opened.model_record, about)
 

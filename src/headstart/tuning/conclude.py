@@ -107,6 +107,7 @@ def describe_data(
 ) -> dict[str, object]:
     """Return the content of ``data.json``; ``findings`` are those of the preparation."""
     seen = {(b.name, b.reason): b for b in bad_samples}
+    told = (*dataset.findings, *findings)
     splits = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
     return {
         "name": dataset.name,
@@ -117,7 +118,8 @@ def describe_data(
         "column_kinds": dict(dataset.column_kinds) if dataset.column_kinds else None,
         "split_ids": {name: [int(i) for i in split.ids] for name, split in splits.items()},
         "bad_samples": [asdict(b) for b in seen.values()],
-        "findings": [found.to_json() for found in (*dataset.findings, *findings)],
+        "notes": [found.sentence for found in told],
+        "findings": [found.to_json() for found in told],
     }
 
 

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from torch import Tensor
 
 from headstart.errors import StartError
 from headstart.events import emit
-from headstart.model import Model, without_padding
+from headstart.model import Model, pass_size, split_passes, without_padding
 from headstart.tasks import array_of
 from headstart.tensors import evaluating, to_tensors
 from headstart.training.batches.augment import POLICIES, augment
@@ -39,10 +38,6 @@ from headstart.training.frozen.views import Views, choose_views, views_seed
 from headstart.training.options.recipe import Recipe
 from headstart.tuning.budget import share_until
 from headstart.types import Inputs, Rows
-
-# samples of one pass of the frozen part: as many as ``run_batches`` takes, so that what is computed
-# from kept activations has the bits of what is computed from the samples
-_CHUNK = 128
 
 
 def autocast(recipe: Recipe, device: torch.device) -> contextlib.AbstractContextManager[object]:
@@ -218,7 +213,8 @@ def _fill(
         device_type=job.model.device.type,
     )
     if deadline is not None and views.num:
-        share = cut.time_share(*_example(job.model, recipe, train, _CHUNK))
+        example = _example(job.model, recipe, train, pass_size(job.model, train))
+        share = cut.time_share(*example)
         needed = views.num * len(train) * seconds_per_sample * share
         if needed > share_until("frozen part", deadline):
             left = deadline - time.monotonic()
@@ -286,10 +282,10 @@ def _passes(
     recipe, device = job.recipe, job.model.device
     policy = POLICIES[recipe.augment]
     seed = views_seed(ids_digest(inputs))
-    order = _longest(inputs)
-    ends = [*range(0, len(order), _CHUNK), len(order)]
-    for start, end in pairwise(ends):
-        places = order[start:end]
+    order, done = _longest(inputs), 0
+    # passes as ``run_batches`` has them, so that what is computed from kept activations has the
+    # bits of what is computed from the samples
+    for places in split_passes(order, pass_size(job.model, inputs)):
         tensors = to_tensors(inputs.arrays(places), device, channels_last=recipe.channels_last)
         if view is not None and policy is not None:
             tensors = (augment(tensors[0], inputs.ids[places], policy, seed=seed, epoch=view),)
@@ -297,7 +293,8 @@ def _passes(
             raise StopRequested
         with autocast(recipe, device):
             kept = job.cut.compute(*tensors)
-        emit("task", name=name, done=end, total=len(order))
+        done += len(places)
+        emit("task", name=name, done=done, total=len(order))
         yield places, kept
 
 
@@ -342,9 +339,9 @@ def _run_kept(
     needs_inputs = any(slot.input is not None for slot in cut.slots)
     found: np.ndarray | None = None
     padded: list[np.ndarray] = []
+    size = pass_size(job.model, inputs)
     with evaluating(job.model):
-        for start in range(0, len(order), _CHUNK):
-            places = order[start : start + _CHUNK]
+        for places in split_passes(order, size):
             kept = [tensor.to(device) for tensor in store.tensors(places)]
             given = to_tensors(inputs.arrays(places), device) if needs_inputs else ()
             rows = compute(*cut.merge(kept, given)).float().cpu().numpy()

@@ -7,6 +7,10 @@ the loop begins with the micro-batch that it would have ended with. What was set
 the plan, so that a later life with more or less free memory trains to the same bits; with another
 number of processes, whose shares are others and whose bits are too, it is settled anew.
 
+Nor does a step take gigabytes because they are free: where smaller micro-batches give the same
+gradient up to rounding (no statistics of BatchNorm, no mixing, no random numbers), activations are
+kept below ``_ENOUGH``. That costs a CPU no time, and is the same on every machine.
+
 Left out: weights that are split over processes; the memory of processes on other machines (the
 main process's estimate counts); passes without gradients, whose size does not depend on the
 micro-batch (docs/survival.md says what they take).
@@ -19,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from rich.filesize import decimal
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -40,6 +45,9 @@ from headstart.tuning.setup import Bench
 from headstart.types import Inputs
 
 _USABLE = 0.8  # of the free memory: up to a fifth more than estimated was measured
+# Bytes of activations with which a CPU is as quick as with more: docs/experiments.md, "Memory of a
+# whole fit". EfficientNet-Lite2 at its own size takes as much for four photos.
+_ENOUGH = 800 * 10**6
 
 
 def _nobody(**settled: object) -> None:
@@ -73,6 +81,7 @@ class _Step:
         learning_bytes: Of that, what gradients, optimizer and averages take.
         smallest: 2 where a BatchNorm learns its statistics, else 1.
         is_mixed: Whether samples of a micro-batch have to do with one another.
+        is_random: Whether the network draws random numbers, others in other micro-batches.
         is_sized: Whether they are images, whose size can be chosen.
     """
 
@@ -80,11 +89,23 @@ class _Step:
     learning_bytes: int
     smallest: int
     is_mixed: bool
+    is_random: bool
     is_sized: bool
 
     def fits(self, size: int, free_bytes: int) -> bool:
         """Return whether a step with such micro-batches fits."""
         return _fits(self.footprint.of(size), free_bytes)
+
+    def sparing(self, size: int) -> int:
+        """Return the micro-batch, halved while its activations are more than enough.
+
+        As it is where another one would give another gradient, not only other rounding.
+        """
+        if self.is_mixed or self.is_random:
+            return size
+        while size > self.smallest and self.footprint.per_sample * size > _ENOUGH:
+            size = (size + 1) // 2
+        return size
 
     def largest(self, size: int, free_bytes: int) -> int:
         """Return the micro-batch, halved until it fits or is the smallest."""
@@ -96,7 +117,7 @@ class _Step:
 def settle_micro_batch(
     bench: Bench, train: Inputs, phases: Phases, share: Share, plan: MemoryPlan, company: Company
 ) -> int | None:
-    """Return the micro-batch that the loop begins with where the recipe's does not fit, else None.
+    """Return the micro-batch that the loop begins with; None for the recipe's.
 
     Args:
         bench: The model and its recipe; weights, buffers and modes are left as they are.
@@ -116,18 +137,38 @@ def settle_micro_batch(
     # a checkpoint's micro-batch, if it is the smaller one, holds all the same
     if plan.former is not None and plan.former["processes"] == company.size:
         return _as_before(plan.former, company)
+    step = _measure(bench, train, phases, share, is_saved=plan.is_saved)
+    whole = min(recipe.micro_batch_size, -(-phases.order.batch_size // share.num))
+    is_mean = find_loss(bench.model.schema.task).is_sample_mean
+    size = step.sparing(whole) if is_mean and not plan.is_said else whole
+    fitting = _fitting(bench, step, size, plan, company)
+    if fitting == size < whole:
+        taken = (decimal(step.footprint.of(num)) for num in (whole, size))
+        why = "a step of {} samples needs about {}, in parts {}; the batch stays whole"
+        why = why.format(whole, *taken)
+        emit("choice", name="micro_batch_size", value=size, why=why)
+    settled = None if plan.is_said or fitting == whole else fitting
+    needed = step.footprint.of(settled or whole)
+    plan.on_settled(micro_batch_size=settled, step_bytes=needed, processes=company.size)
+    return settled
+
+
+def _fitting(bench: Bench, step: _Step, size: int, plan: MemoryPlan, company: Company) -> int:
+    """Return the micro-batch, made smaller where it does not fit what is free; say so then.
+
+    Raises:
+        DeviceError: If gradients, optimizer and averages alone are more than memory and swap.
+    """
     free = _free_bytes(company)
     if free is None:
-        return None
-    step = _measure(bench, train, phases, share, is_saved=plan.is_saved)
-    size = min(recipe.micro_batch_size, -(-phases.order.batch_size // share.num))
+        return size
     free = _make_free(step.footprint.of(size), free, company)
     if step.learning_bytes > free + memory.free_swap_bytes() // company.num_local:
         raise DeviceError(
             f"Gradients, optimizer and averages of '{bench.model.encoder.start.address}' take "
-            f"{decimal(step.learning_bytes)} under strategy {recipe.strategy}, and {decimal(free)} "
-            f"are free; expected room for them. Choose --strategy last-n or lora, a smaller start, "
-            f"or a machine with more memory."
+            f"{decimal(step.learning_bytes)} under strategy {bench.recipe.strategy}, and "
+            f"{decimal(free)} are free; expected room for them. Choose --strategy last-n or lora, "
+            f"a smaller start, or a machine with more memory."
         )
     fitting = step.largest(size, free)
     if fitting < size and not plan.is_said:
@@ -135,10 +176,7 @@ def settle_micro_batch(
         refuse_halving(_found(step, size, free), is_sample_mean=is_mean)
     if not step.fits(size, free):
         _tell(step, size, fitting, free, plan)
-    settled = None if plan.is_said or fitting == size else fitting
-    needed = step.footprint.of(settled or size)
-    plan.on_settled(micro_batch_size=settled, step_bytes=needed, processes=company.size)
-    return settled
+    return fitting
 
 
 def _as_before(former: Mapping[str, Any], company: Company) -> int | None:
@@ -195,9 +233,14 @@ def _measure(bench: Bench, train: Inputs, phases: Phases, share: Share, *, is_sa
     def inputs(num: int) -> tuple[Tensor, ...]:
         return opened.feed.batch_of(np.full(num, longest)).inputs
 
+    draws: list[bool] = []
+
     def forward(*given: Tensor) -> Tensor:
+        before = torch.get_rng_state()
         with autocast(recipe, model.device):
-            return opened.forward(*given)
+            output = opened.forward(*given)
+        draws.append(not torch.equal(before, torch.get_rng_state()))
+        return output
 
     head = {name for name, _ in model.named_parameters() if name.startswith("head.")}
     with as_trained(model, head, recipe.batchnorm):
@@ -210,7 +253,8 @@ def _measure(bench: Bench, train: Inputs, phases: Phases, share: Share, *, is_sa
     fixed = found.fixed + learning * (2 if is_saved else 1)
     is_mixed = norms or bool(recipe.mixup or recipe.cutmix)
     footprint, smallest = Footprint(fixed, found.per_sample), 2 if norms else 1
-    return _Step(footprint, learning, smallest, is_mixed, bench.size is not None)
+    is_image = bench.size is not None
+    return _Step(footprint, learning, smallest, is_mixed, any(draws), is_image)
 
 
 def _largest_phase(bench: Bench, train: Inputs, phases: Phases, share: Share) -> Opened:

@@ -253,7 +253,8 @@ class _Opener:
         if prefix is not None:
             return prefix.check_logits(stoppable(prefix.forward, stop_requested))
         model = placed_bench(self.bench, placed).model
-        return run_batches(model, self.val, stoppable(placed.run, stop_requested))
+        run, is_whole = stoppable(placed.run, stop_requested), not self.bench.recipe.is_split
+        return run_batches(model, self.val, run, is_bounded=is_whole)
 
 
 def _run_loop(
