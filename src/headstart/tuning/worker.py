@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from headstart.starts import find_start
-from headstart.training.options.recipe import Recipe, Wishes
+from headstart.training.options.recipe import Recipe
+from headstart.training.options.strategies import find_strategy
 from headstart.training.options.strategy import Phase
+from headstart.training.options.training_options import TrainingOptions
 from headstart.training.processes.company import Several
 from headstart.training.processes.placement import SharedPlacement
 from headstart.training.state.checkpoint import CheckpointFolder
@@ -69,21 +71,25 @@ class Worker:
         start, module = self.find()
         # under other strategies it is a number that nobody has asked for: a start without layers
         # (a linear one) would refuse it
-        num_last = recipe.num_last_layers if recipe.strategy == "last-n" else None
+        counts_layers = find_strategy(recipe.strategy).counts_layers
         self._train = None
         self._bench = set_up(
             self.dataset,
             start or find_start(message["start"]),
-            recipe.strategy,
-            Wishes(
-                drop_path=recipe.drop_path,
+            TrainingOptions(
+                strategy=recipe.strategy,
+                input_size=message["size"],
+                max_length=recipe.max_length,
+                num_last_layers=recipe.num_last_layers if counts_layers else None,
+                lora_rank=recipe.lora_rank,
+                lora_alpha=recipe.lora_alpha,
                 dropout=recipe.dropout,
+                encoder_dropout=recipe.encoder_dropout,
+                drop_path=recipe.drop_path,
                 channels_last=recipe.channels_last,
-                num_last_layers=num_last,
+                seed=recipe.seed,
             ),
-            size=message["size"],
             device=self.company.device,
-            seed=recipe.seed,
             module=module,
             spec=self.spec,
             texts=text_stock(
