@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from headstart.errors import HeadstartError, OptionError, ProcessLost
 from headstart.events import emit, seconds_since_command_began
@@ -223,6 +223,7 @@ def _obey(
     company: Several, load: Callable[[], Dataset], find: Find, spec: ImageSpec | None
 ) -> dict[str, Any]:
     """Do what each message says; return the last one."""
+    from headstart.tuning.messages import LoopMessage, SetupMessage, TrainMessage
     from headstart.tuning.stop import graceful_stop
     from headstart.tuning.worker import Worker
 
@@ -239,13 +240,13 @@ def _obey(
             continue
         assert worker is not None
         if message["kind"] == "setup":
-            worker.build(message)
+            worker.build(cast(SetupMessage, message))
         elif message["kind"] == "train":
-            worker.prepare(message)
+            worker.prepare(cast(TrainMessage, message))
         elif message["kind"] == "loop":
             with graceful_stop() as stop:
                 company.own_stop = lambda: stop.signal_number or 0
-                worker.learn(message)
+                worker.learn(cast(LoopMessage, message))
 
 
 def _refuse(name: str) -> NoReturn:

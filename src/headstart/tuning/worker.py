@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from headstart.starts import find_start
 from headstart.training.options.recipe import Recipe
@@ -34,6 +34,7 @@ from headstart.tuning.hooks import (
     uncut,
     wire,
 )
+from headstart.tuning.messages import LoopMessage, SetupMessage, TrainMessage
 from headstart.tuning.phases import Opened, Phases
 from headstart.tuning.setup import Bench, prepare_sample, set_up
 from headstart.tuning.texts import text_stock
@@ -65,7 +66,7 @@ class Worker:
         self._bench: Bench | None = None
         self._train: Inputs | None = None
 
-    def build(self, message: dict[str, Any]) -> None:
+    def build(self, message: SetupMessage) -> None:
         """Set up the model that the main process will fine-tune."""
         recipe = Recipe(**message["recipe"])
         start, module = self.find()
@@ -99,13 +100,13 @@ class Worker:
         self._bench.recipe = recipe
         self._bench.initial = {}  # for the figure "before", which is the main process's
 
-    def prepare(self, message: dict[str, Any]) -> None:
+    def prepare(self, message: TrainMessage) -> None:
         """Prepare the samples that the main process has prepared; pixels lie in the cache."""
         assert self._bench is not None
         bench, limit = self._bench, message["limit"]
         self._train = prepare_sample(self.dataset, "train", bench, limit, seed=bench.recipe.seed)
 
-    def learn(self, message: dict[str, Any]) -> None:
+    def learn(self, message: LoopMessage) -> None:
         """Take this process's share of all steps."""
         whole, train, company = self._bench, self._train, self.company
         assert whole is not None

@@ -99,6 +99,8 @@ def stated(record: type) -> dict[str, Stated]:
     """
     found = {}
     for field in fields(record):
+        text = f"{record.__name__} postpones its annotations, in which its options are stated"
+        assert not isinstance(field.type, str), text
         of_type, *said = typing.get_args(field.type)
         annotation = of_type.__forward_arg__ if isinstance(of_type, typing.ForwardRef) else of_type
         (option,) = (each for each in said if isinstance(each, Option))
