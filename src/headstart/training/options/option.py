@@ -11,7 +11,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 
 from headstart.types import Modality
 
@@ -88,6 +88,8 @@ class Stated:
 
     def is_said(self, value: object) -> bool:
         """Return whether a value asks for something that the default does not."""
+        if self.default is MISSING:
+            return True  # a table or a module may not even be compared
         return value != self.default and (self.option.off is None or value != self.option.off)
 
 
