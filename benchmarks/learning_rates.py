@@ -28,7 +28,7 @@ import headstart as hs
 from headstart.model import model_outputs, run_batches
 from headstart.starts import find_start
 from headstart.training.options.defaults import DEFAULTS
-from headstart.training.options.recipe import StrategyName, Wishes
+from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.cost import measure_pass
 from headstart.tuning.grid import Search, rates_of
 from headstart.tuning.setup import Bench, prepare_sample, set_up
@@ -46,7 +46,7 @@ class Job:
     num_steps: int
     load: dict[str, Any]
     size: int | None = None
-    strategy: StrategyName = "lp-ft"
+    strategy: str = "lp-ft"
 
 
 def jobs(root: Path) -> dict[str, Job]:
@@ -114,11 +114,14 @@ def bench_of(job: Job, data: Dataset, seed: int, num_steps: int, rate: float | N
     return set_up(
         data,
         find_start(job.start),
-        job.strategy,
-        Wishes(num_steps=num_steps, learning_rate=rate),
-        size=job.size,
+        TrainingOptions(
+            strategy=job.strategy,
+            input_size=job.size,
+            num_steps=num_steps,
+            learning_rate=rate,
+            seed=seed,
+        ),
         device=torch.device("cpu"),
-        seed=seed,
     )
 
 

@@ -8,6 +8,7 @@ there. Without a case it lists them.
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import signal
@@ -247,6 +248,9 @@ LINEAR, MLP = "scratch/linear", "scratch/mlp"
 SMALL = {"input_size": 64, "batch_size": 16}  # photos on one core
 SHORT = {"batch_size": 8}  # texts on one core
 GREY = {"batch_size": 32}
+# by the name that the build has for it
+_FLAG = "learning_rate_search" in inspect.signature(hs.finetune).parameters
+SEARCHED = {"learning_rate_search": True} if _FLAG else {"learning_rate": "grid"}
 
 CASES: dict[str, Case] = {
     "cnn-full": steps(sources.digits, CNN),
@@ -310,7 +314,7 @@ CASES: dict[str, Case] = {
         schedule="constant",
     ),
     "early-stop": steps(sources.digits, CNN, num_steps=None, num_epochs=12, patience=1, **GREY),
-    "learning-rate-grid": steps(sources.photos, LITE, "lp-ft", learning_rate="grid", **SMALL),
+    "learning-rate-grid": steps(sources.photos, LITE, "lp-ft", **SEARCHED, **SMALL),
     "own-module": own_module,
     "run-as-start": run_as_start,
     "photo-list": solved(sources.photo_list, LITE, input_size=64),

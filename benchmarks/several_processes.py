@@ -43,8 +43,8 @@ from headstart.starts import find_start
 from headstart.training.company import Company
 from headstart.training.loop import Check, Hooks, LoopOptions, train
 from headstart.training.machine.memory import keep_freed_memory
-from headstart.training.options.recipe import Wishes
 from headstart.training.options.strategy import set_train_mode
+from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.hooks import (
     let_learn,
     optimizer_of,
@@ -68,16 +68,15 @@ COMPARED = {
 
 def make(address: str, size: int, batch_size: int) -> tuple[Bench, Inputs]:
     """Return a model and random images of the size that it takes."""
-    wishes = Wishes(batch_size=batch_size, num_steps=10, clip=1.0, ema=False, optimizer="adamw")
-    bench = set_up(
-        load("digits-8x8"),
-        find_start(address),
-        "full",
-        wishes,
-        size=size,
-        device=torch.device("cpu"),
-        seed=0,
+    options = TrainingOptions(
+        strategy="full",
+        input_size=size,
+        batch_size=batch_size,
+        num_steps=10,
+        ema=False,
+        optimizer="adamw",
     )
+    bench = set_up(load("digits-8x8"), find_start(address), options, device=torch.device("cpu"))
     draws = np.random.default_rng(0)
     shape = (16 * batch_size, size, size, bench.model.encoder.preprocess.spec.decode_channels)
     targets = draws.integers(0, 10, shape[0])

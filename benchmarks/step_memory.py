@@ -18,6 +18,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from headstart.data import load
 from headstart.preprocessing import Pixels
 from headstart.starts import find_start
 from headstart.training.machine.memory import give_back_freed_memory
-from headstart.training.options.recipe import Wishes
+from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.memory import MemoryPlan
 from headstart.tuning.setup import Bench, prepare_sample, set_up
 from headstart.tuning.tune import tune
@@ -55,15 +56,18 @@ def make(address: str, strategy: str, size: int, batch_size: int) -> tuple[Bench
     draws = np.random.default_rng(0)
     name, _, word = strategy.partition(", ")
     views = None if name == "full" else int(word != "uncached")
-    wishes = Wishes(batch_size=batch_size, num_steps=NUM_STEPS, views=views)
+    options = TrainingOptions(
+        strategy=name, batch_size=batch_size, num_steps=NUM_STEPS, views=views
+    )
     cpu = torch.device("cpu")
     if start.modality == "text":
         texts = [" ".join(draws.choice(WORDS, 2 * size)) for _ in range(2 * num)]
         data = load(pd.DataFrame({"text": texts, "label": ["a", "b"] * num}), label="label")
-        bench = set_up(data, start, name, wishes, size=None, device=cpu, seed=0)
+        bench = set_up(data, start, options, device=cpu)
         train, val = (prepare_sample(data, part, bench, most, seed=0) for part, most in SPLITS)
         return bench, train, val
-    bench = set_up(load("digits-8x8"), start, name, wishes, size=size, device=cpu, seed=0)
+    options = replace(options, input_size=size)
+    bench = set_up(load("digits-8x8"), start, options, device=cpu)
     shape = (num + 8, size, size, bench.preprocess.spec.decode_channels)
     pixels = draws.integers(0, 256, shape, dtype=np.uint8)
     targets, ids = draws.integers(0, 10, len(pixels)), np.arange(len(pixels))

@@ -34,8 +34,8 @@ from headstart.starts import find_start
 from headstart.training.batches.sample_feed import SampleFeed
 from headstart.training.loop import Check, Hooks, LoopOptions, train
 from headstart.training.machine.memory import keep_freed_memory
-from headstart.training.options.recipe import Wishes
 from headstart.training.options.strategy import build_optimizer, parameter_groups, set_train_mode
+from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.setup import Bench, set_up
 
 CASES = (
@@ -49,13 +49,16 @@ CASES = (
 def make(address: str, size: int, batch_size: int, num_workers: int) -> tuple[Bench, SampleFeed]:
     """Return a model and a feed of random images of the size that it takes."""
     data = load("digits-8x8")
-    wishes = Wishes(
-        batch_size=batch_size, num_steps=10, augment="light", clip=1.0, num_workers=num_workers
+    options = TrainingOptions(
+        strategy="full",
+        input_size=size,
+        batch_size=batch_size,
+        num_steps=10,
+        augment="light",
+        num_workers=num_workers,
     )
-    bench = set_up(
-        data, find_start(address), "full", wishes, size=size, device=torch.device("cpu"), seed=0
-    )
-    spec = bench.model.encoder.preprocess.spec
+    bench = set_up(data, find_start(address), options, device=torch.device("cpu"))
+    spec = bench.preprocess.spec
     draws = np.random.default_rng(0)
     shape = (16 * batch_size, size, size, spec.decode_channels)
     targets = draws.integers(0, 10, len_ := shape[0])

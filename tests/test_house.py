@@ -456,6 +456,106 @@ def test_tasks_are_named_in_their_room_alone() -> None:
     assert not offenders, f"{offenders} name a task; ask it instead (headstart.tasks.Task)"
 
 
+# Who may name a strategy: the table of their records, and nobody else.
+STRATEGY_WORDS = {"head", "last-n", "lp-ft", "gradual", "full", "lora"}
+STRATEGY_ROOM = "training.options.strategies"
+# Words that mean nothing else: not even a key of a record has them.
+UNMISTAKABLE = {"last-n", "lp-ft", "gradual"}
+
+
+def _find_strategy_words(tree: ast.AST) -> list[int]:
+    """Return the lines that compare a strategy's name, look something up by it, or write it."""
+    lines = set()
+    for node in ast.walk(tree):
+        asked: list[ast.AST] = []
+        if isinstance(node, ast.Compare):
+            asked = [node.left, *node.comparators]
+        elif isinstance(node, ast.MatchValue):
+            asked = [node.value]
+        elif isinstance(node, ast.Constant) and node.value in UNMISTAKABLE:
+            asked = [node]
+        for one in asked:
+            each = one.elts if isinstance(one, ast.Tuple | ast.List | ast.Set) else [one]
+            words = [word for word in each if isinstance(word, ast.Constant)]
+            lines |= {word.lineno for word in words if word.value in STRATEGY_WORDS}
+    return sorted(lines)
+
+
+def test_strategies_are_named_in_their_table_alone() -> None:
+    offenders = [
+        f"{MODULES[module].relative_to(ROOT)}:{line}"
+        for module, tree in TREES.items()
+        if module != STRATEGY_ROOM
+        for line in _find_strategy_words(tree)
+    ]
+    assert not offenders, f"{offenders} name a strategy; ask its record (find_strategy)"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "if recipe.strategy == 'head': pass",
+        "x = strategy in ('full', 'lora')",
+        "x = {'lp-ft': 3}[strategy]",
+        "match strategy:\n    case 'lora': pass",
+    ],
+)
+def test_names_of_strategies_are_found(text: str) -> None:
+    assert _find_strategy_words(ast.parse(text))
+
+
+def test_other_uses_of_these_words_are_not_found() -> None:
+    assert not _find_strategy_words(ast.parse("x = record['head']; y = f('lora', full=True)"))
+
+
+# How much a function is told ----------------------------------------------------------------------
+
+MAX_ARGUMENTS = 8
+# More than that, and why. What takes options takes them as one record (recipes.options).
+LONG_LISTS = {
+    "data.loading.load": "the public way to data: every option of reading is one of its own",
+    "recipes.session._tune": "hands a run's things to ``tune``; goes with arms that hold them",
+    "training.frozen.views.choose_views": "a formula, each of whose terms is an argument",
+    "training.probing.probe.fit_probe": "two splits of features and targets are four already",
+    "tuning.conclude.conclude": "three splits, and what was trained on them",
+    "tuning.frozen.freeze_prefix": "two splits, a recipe, and what bounds the time",
+    "tuning.tune.tune": "goes with arms that hold what a training needs",
+    "tuning.tune._run_loop": "goes with arms that hold what a training needs",
+}
+
+
+def _functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """Yield every function with the name of its module before its own."""
+    for module, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield f"{module}.{node.name}", node
+
+
+def _parameters(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.arg]:
+    given = node.args
+    found = [*given.posonlyargs, *given.args, *given.kwonlyargs]
+    return [each for each in found if each.arg not in ("self", "cls")]
+
+
+def test_a_function_is_told_eight_things_at_most() -> None:
+    found = {name: len(_parameters(node)) for name, node in _functions()}
+    many = {name for name, number in found.items() if number > MAX_ARGUMENTS}
+    assert many - set(LONG_LISTS) == set(), "more than 8 arguments; hand over one record"
+    assert set(LONG_LISTS) - many == set(), "no exception any more; take the name out of the list"
+
+
+def test_recipes_and_tuning_take_no_dict_of_anything() -> None:
+    offenders = [
+        f"{name}: {each.arg}"
+        for name, node in _functions()
+        if name.split(".")[0] in ("recipes", "tuning")
+        for each in _parameters(node)
+        if each.annotation is not None and "dict[str, Any]" in ast.unparse(each.annotation)
+    ]
+    assert not offenders, f"{offenders} take anything by any name; take a record"
+
+
 # Public names -----------------------------------------------------------------------------------
 
 

@@ -12,8 +12,10 @@ import headstart as hs
 from headstart.cli import main
 from headstart.errors import DataError, OptionError
 from headstart.events import listen
-from headstart.recipes.finetune import choose_strategy
 from headstart.starts import find_start
+from headstart.training.options.limits import steps_asked
+from headstart.training.options.strategies import default_strategy
+from headstart.training.options.training_options import TrainingOptions
 
 
 @pytest.fixture(autouse=True)
@@ -86,19 +88,18 @@ def test_why_a_linear_start_takes_steps_is_a_sentence():
         ({"num_steps": 20, "batch_size": 8}, "num_steps and batch_size ask for"),
         ({"num_steps": 9, "batch_size": 8, "ema": True}, "num_steps, batch_size and ema ask for"),
     ):
-        assert choose_strategy(linear, said) == (
-            "full",
-            f"the start is linear, and {names} gradient steps",
-        )
+        strategy, why = default_strategy(linear, steps_asked(TrainingOptions(**said)))
+        assert strategy.name == "full"
+        assert why == f"the start is linear, and {names} gradient steps"
 
 
 def test_a_grid_that_a_start_lacks_is_refused_before_anything_is_told(diabetes, tmp_path):
     told = []
     with (
         listen(lambda kind, fields: told.append(kind)),
-        pytest.raises(OptionError, match=r"has none for start 'scratch/linear'.*a number"),
+        pytest.raises(OptionError, match=r"no rates to try for start 'scratch/linear'.*a number"),
     ):
-        finetune(diabetes, "scratch/linear", tmp_path / "run", learning_rate="grid")
+        finetune(diabetes, "scratch/linear", tmp_path / "run", learning_rate_search=True)
     assert "choice" not in told
     assert not (tmp_path / "run").exists()
 

@@ -348,7 +348,7 @@ def test_exported_text_run_gives_the_same_logits(few, minilm, tmp_path):
 
 
 def test_options_of_images_are_refused(reviews, tmp_path):
-    with pytest.raises(OptionError, match="mixup, augment are for images, and this data holds"):
+    with pytest.raises(OptionError, match="augment, mixup are for images, and this data holds"):
         finetune(reviews, "scratch/tfidf", tmp_path / "run", mixup=0.2, augment="light")
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
-from headstart.commands import REQUIRED, Command, Option, flag
+from headstart.commands import REQUIRED, Argument, Command, flag
 from headstart.errors import OptionError, RunFolderError, did_you_mean
 
 GENERAL = {
@@ -126,7 +126,7 @@ def _split(
 
 
 def _convert(
-    option: Option, texts: Sequence[object], written: dict[str, object], problems: list[str]
+    option: Argument, texts: Sequence[object], written: dict[str, object], problems: list[str]
 ) -> None:
     """Put the value of an option into ``written``, or what is wrong with it into ``problems``."""
     if _NOTHING in texts:
@@ -167,7 +167,7 @@ def _usage(command: Command) -> str:
     return f"Usage: headstart {command.verb} {arguments}".rstrip() + " [options]."
 
 
-def _missing(command: Command, option: Option) -> str:
+def _missing(command: Command, option: Argument) -> str:
     name = option.written if option.is_positional else flag(option.name)
     described = f" {option.description}" if option.description else ""
     return f"'headstart {command.verb}' needs {name}.{described} {_usage(command)}"

@@ -25,7 +25,7 @@ from typing import TextIO
 
 from headstart import PLACES, __version__, events
 from headstart.arguments import FROM, FROM_HELP, GENERAL, read_arguments
-from headstart.commands import REQUIRED, Command, Option, flag, has_data, read_command
+from headstart.commands import REQUIRED, Argument, Command, flag, has_data, read_command
 from headstart.cores import limit_threads
 from headstart.errors import (
     HeadstartError,
@@ -276,7 +276,7 @@ def help_text(command: Command) -> str:
     return "\n".join(lines).rstrip()
 
 
-def _describe(option: Option) -> str:
+def _describe(option: Argument) -> str:
     default = option.default
     if default is REQUIRED:
         return option.description + ("" if option.is_positional else " (required)")

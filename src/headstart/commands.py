@@ -113,7 +113,7 @@ class Kind:
 
 
 @dataclass(frozen=True)
-class Option:
+class Argument:
     """One argument or option of a command.
 
     Attributes:
@@ -163,11 +163,11 @@ class Command:
     function: Callable[..., object]
     summary: str
     description: str
-    options: tuple[Option, ...]
+    options: tuple[Argument, ...]
     load: Callable[..., object] | None = None
 
     @property
-    def positionals(self) -> tuple[Option, ...]:
+    def positionals(self) -> tuple[Argument, ...]:
         """The arguments written without a name."""
         return tuple(option for option in self.options if option.is_positional)
 
@@ -209,7 +209,7 @@ def read_command(
         options = [_shared(option, option.name in loaded) for option in options]
         stated = {option.name for option in options}
         options += [
-            Option(o.name, o.kind, o.default, o.description, False, for_verb=False, for_load=True)
+            Argument(o.name, o.kind, o.default, o.description, False, for_verb=False, for_load=True)
             for o in loaded.values()
             if o.name not in stated
         ]
@@ -223,8 +223,8 @@ def read_command(
     )
 
 
-def _shared(option: Option, is_shared: bool) -> Option:
-    return Option(
+def _shared(option: Argument, is_shared: bool) -> Argument:
+    return Argument(
         option.name,
         option.kind,
         option.default,
@@ -235,7 +235,7 @@ def _shared(option: Option, is_shared: bool) -> Option:
     )
 
 
-def _read_options(function: Callable[..., object], skipped: Sequence[str] = ()) -> list[Option]:
+def _read_options(function: Callable[..., object], skipped: Sequence[str] = ()) -> list[Argument]:
     documented = docstring_parser.parse(inspect.getdoc(function) or "")
     described = {param.arg_name: _plain(param.description or "") for param in documented.params}
     scope = getattr(inspect.unwrap(function), "__globals__", {})
@@ -251,7 +251,7 @@ def _read_options(function: Callable[..., object], skipped: Sequence[str] = ()) 
             continue
         is_positional = parameter.kind is not inspect.Parameter.KEYWORD_ONLY
         options.append(
-            Option(name, kind, parameter.default, described.get(name, ""), is_positional)
+            Argument(name, kind, parameter.default, described.get(name, ""), is_positional)
         )
     return options
 

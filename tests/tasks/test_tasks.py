@@ -28,7 +28,8 @@ from headstart.objectives import LOSSES, Wanted, check_score, item_losses, task_
 from headstart.preprocessing.rows import TextSamples
 from headstart.reporting import render_text
 from headstart.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION, TASKS, find_task
-from headstart.training.options.limits import check_modality
+from headstart.training.options.limits import check_applies
+from headstart.training.options.training_options import TrainingOptions
 from headstart.training.probing.probe import PROBES, fit_probe
 from headstart.types import Ragged, Schema
 
@@ -351,7 +352,7 @@ def _records():
         lambda: find_task(UNKNOWN.task),
         lambda: load((np.eye(9), np.arange(9) % 2), schema=UNKNOWN),
         lambda: assign_splits(_records(), val_fraction=0.2, test_fraction=0.2, seed=0),
-        lambda: check_modality({}, UNKNOWN),
+        lambda: check_applies(TrainingOptions(), UNKNOWN),
         lambda: fit_probe(*[np.eye(4), np.arange(4)] * 2, task=UNKNOWN.task, num_outputs=2),
         lambda: Model(_Encoder(), UNKNOWN),
         lambda: task_loss(UNKNOWN.task, torch.zeros(2, 2), Wanted(torch.zeros(2))),

@@ -7,12 +7,9 @@ from tiny_training import make_start
 
 from headstart.errors import OptionError
 from headstart.training.options.defaults import DEFAULTS, default_length, defaults_for
-from headstart.training.options.recipe import (
-    Wishes,
-    check_options,
-    recipe_for,
-    with_length,
-)
+from headstart.training.options.limits import check_options
+from headstart.training.options.recipe import recipe_for, with_length
+from headstart.training.options.training_options import TrainingOptions
 from headstart.types import Schema
 
 PRETRAINED_CONVNET = make_start("convnet", "imagenet", "timm/resnet18")
@@ -21,15 +18,13 @@ SCRATCH_CONVNET = make_start("convnet", None, "scratch/resnet18")
 SIMPLE = make_start("convnet", None, "scratch/simple-cnn")
 
 
-def resolve(start=PRETRAINED_CONVNET, strategy="full", num_train=5_000, num_classes=10, **wishes):
+def resolve(start=PRETRAINED_CONVNET, strategy="full", num_train=5_000, num_classes=10, **options):
     return recipe_for(
         start,
-        strategy,
-        Wishes(**wishes),
+        TrainingOptions(strategy=strategy, seed=3, **options),
         schema=Schema("image", "classification", tuple(map(str, range(num_classes)))),
         num_train=num_train,
         num_layers=8,
-        seed=3,
     )
 
 
@@ -50,7 +45,8 @@ def test_a_family_gets_its_row_of_the_table(start, key):
     recipe = resolve(start, batch_size=row.reference_batch)
     for name in ("optimizer", "learning_rate", "bottom_multiplier", "weight_decay", "schedule"):
         assert getattr(recipe, name) == getattr(row, name), name
-    assert (recipe.momentum, recipe.beta2) == (row.momentum, row.beta2)
+    betas = (recipe.momentum, recipe.beta1, recipe.beta2)
+    assert betas == (row.momentum, row.beta1, row.beta2)
     assert resolve(start).batch_size == row.batch_size
 
 
@@ -200,15 +196,14 @@ def test_everything_wrong_is_told_at_once():
 )
 def test_a_choice_that_does_not_exist_is_refused_and_never_replaced(name, value):
     with pytest.raises(OptionError, match=f"{name} is '{value}', expected '"):
-        check_options({name: value})
-    check_options({name: "auto"})
-    check_options({name: None})
+        check_options(TrainingOptions(**{name: value}))
+    check_options(TrainingOptions())
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan"), -0.1, "0.1", True])
 def test_a_rate_must_be_a_finite_number(value):
     with pytest.raises(OptionError, match="learning_rate is"):
-        check_options({"learning_rate": value})
+        check_options(TrainingOptions(learning_rate=value))
 
 
 @pytest.mark.parametrize(
@@ -224,9 +219,9 @@ def test_a_rate_must_be_a_finite_number(value):
     ],
 )
 def test_the_ends_of_the_ranges(name, good, bad):
-    check_options({name: good})
+    check_options(TrainingOptions(**{name: good}))
     with pytest.raises(OptionError, match=f"{name} is {bad:g}, expected"):
-        check_options({name: bad})
+        check_options(TrainingOptions(**{name: bad}))
 
 
 def test_a_small_text_set_is_passed_until_there_are_enough_updates():

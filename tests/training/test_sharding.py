@@ -14,7 +14,8 @@ from headstart.recipes.processes import check_company
 from headstart.tensors import find_blocks
 from headstart.training.batches.order import Share
 from headstart.training.company import ALONE
-from headstart.training.options.recipe import check_options
+from headstart.training.options.limits import check_options
+from headstart.training.options.training_options import TrainingOptions
 from headstart.training.processes import tensor_parallel
 from headstart.training.state.average import learned_state
 from headstart.tuning.memory import learning_bytes
@@ -76,7 +77,7 @@ def test_an_unknown_layer_is_named():
 
 def test_splitting_needs_processes_that_it_divides():
     def check(company, *, fsdp=None, size=1, resume=False):
-        options = {"fsdp": fsdp, "tensor_parallel_size": size, "learning_rate": None}
+        options = TrainingOptions(fsdp=fsdp, tensor_parallel_size=size)
         check_company(company, options, resume=resume)
 
     check(ALONE)
@@ -95,12 +96,12 @@ def test_splitting_needs_processes_that_it_divides():
 
 def test_what_needs_a_whole_network_is_refused_with_split_weights():
     with pytest.raises(OptionError, match="compile cannot do with; fsdp splits the weights"):
-        check_options({"fsdp": True, "compile": True, "l1_penalty": 0.1})
+        check_options(TrainingOptions(fsdp=True, compile=True, l1_penalty=0.1))
     with pytest.raises(OptionError, match="strategy 'lora'"):
-        check_options({"tensor_parallel_size": 2, "strategy": "lora"})
+        check_options(TrainingOptions(tensor_parallel_size=2, strategy="lora"))
     with pytest.raises(OptionError, match="no use for fsdp"):
-        check_options({"fsdp": True, "strategy": "head"})
-    check_options({"fsdp": True, "strategy": "lora"})
+        check_options(TrainingOptions(fsdp=True, strategy="head"))
+    check_options(TrainingOptions(fsdp=True, strategy="lora"))
 
 
 def test_the_estimate_counts_gradients_moments_and_copies():

@@ -144,11 +144,11 @@ def test_groups_hold_every_parameter_that_learns_exactly_once(recipe, learns):
 )
 def test_the_optimizer_is_the_one_asked_for(recipe, name, kind):
     encoder, head = Encoder(), nn.Linear(4, 2)
-    recipe = replace(recipe, optimizer=name, momentum=0.8, beta2=0.95)
+    recipe = replace(recipe, optimizer=name, momentum=0.7, beta1=0.8, beta2=0.95)
     optimizer = build_optimizer(parameter_groups(encoder, head, encoder.layers, recipe), recipe)
     assert type(optimizer) is kind
     if name == "sgd":
-        assert optimizer.defaults["momentum"] == 0.8
+        assert optimizer.defaults["momentum"] == 0.7
         assert optimizer.defaults["nesterov"]
     else:
         assert optimizer.defaults["betas"] == (0.8, 0.95)

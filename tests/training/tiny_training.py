@@ -12,9 +12,10 @@ from headstart.objectives import Wanted
 from headstart.objectives.supervised import cross_entropy
 from headstart.training.batches.sample_feed import SampleFeed
 from headstart.training.loop import Check, Hooks, LoopOptions, train
-from headstart.training.options.recipe import Recipe, Wishes, recipe_for
+from headstart.training.options.recipe import Recipe, recipe_for
 from headstart.training.options.schedule import learning_rate_factor
 from headstart.training.options.strategy import build_optimizer, set_train_mode
+from headstart.training.options.training_options import TrainingOptions
 from headstart.types import Schema, Start
 
 
@@ -28,12 +29,17 @@ SCHEMA = Schema("image", "classification", ("row", "column", "neither"))
 def short_recipe(**changes) -> Recipe:
     made = recipe_for(
         make_start(),
-        "full",
-        Wishes(batch_size=16, num_steps=20, label_smoothing=0.0, ema=False, patience=0),
+        TrainingOptions(
+            strategy="full",
+            batch_size=16,
+            num_steps=20,
+            label_smoothing=0.0,
+            ema=False,
+            patience=0,
+        ),
         schema=SCHEMA,
         num_train=96,
         num_layers=3,
-        seed=0,
     )
     return replace(made, learning_rate=0.05, schedule="constant", **changes)
 

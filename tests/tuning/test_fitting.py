@@ -10,7 +10,7 @@ import torch
 import headstart as hs
 from headstart.errors import StartError
 from headstart.starts import find_start
-from headstart.training.options.recipe import Wishes
+from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.budget import Budget
 from headstart.tuning.fitting import (
     fitting_bench,
@@ -30,7 +30,11 @@ def data():
 
 def fitted(data, budget, address=LITE):
     return fitting_bench(
-        data, find_start(address), "lp-ft", Wishes(), budget, device=torch.device("cpu"), seed=0
+        data,
+        find_start(address),
+        TrainingOptions(strategy="lp-ft"),
+        budget,
+        device=torch.device("cpu"),
     )
 
 
@@ -85,7 +89,7 @@ class _SlowSamples:
 def test_no_more_is_decoded_than_the_budget_lets_the_network_see(data, still_clock):
     device = torch.device("cpu")
     start = find_start("scratch/simple-cnn")
-    bench = set_up(data, start, "full", Wishes(), size=None, device=device, seed=0)
+    bench = set_up(data, start, TrainingOptions(strategy="full"), device=device)
     slow = replace(data, train=replace(data.train, samples=_SlowSamples(10_000, 0.01)))
     # 100 s of decoding are too much for 300 s: the network sees 1,000 images, or a quarter decodes
     assert train_limit(slow, bench, 0.1, Budget(300)) == pytest.approx(1000, abs=1)

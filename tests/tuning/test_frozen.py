@@ -14,7 +14,7 @@ from headstart.events import listen
 from headstart.model import run_batches
 from headstart.starts import find_start
 from headstart.training.contract import StopRequested
-from headstart.training.options.recipe import Wishes
+from headstart.training.options.training_options import TrainingOptions
 from headstart.training.probing.probe import fit_probe
 from headstart.tuning.features import features_of
 from headstart.tuning.setup import Part, prepare_sample, set_up
@@ -38,11 +38,8 @@ def bench_of(data, address="scratch/simple-cnn", strategy="last-n", **wishes):
     return set_up(
         data,
         find_start(address),
-        strategy,
-        Wishes(**options),
-        size=None,
+        TrainingOptions(strategy=strategy, **options),
         device=torch.device("cpu"),
-        seed=0,
     )
 
 

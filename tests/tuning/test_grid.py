@@ -18,10 +18,11 @@ from headstart.commands import read_command
 from headstart.errors import Interrupted, OptionError
 from headstart.events import listen
 from headstart.recipes.finetune import _finetune
+from headstart.recipes.options import FinetuneOptions
 from headstart.starts import find_start
 from headstart.training.company import ALONE
 from headstart.training.options.defaults import DEFAULTS
-from headstart.training.options.recipe import Wishes
+from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning import trials
 from headstart.tuning.grid import Search, rates_of, search_for
 from headstart.tuning.setup import prepare_sample, set_up
@@ -72,7 +73,7 @@ def test_a_default_that_does_not_learn_is_left_for_a_rate_that_does(data, grid, 
     grid((0.1, 1.0, 5e4), rate=ABSURD)
     told = []
     with listen(lambda kind, fields: told.append((kind, fields))):
-        run = finetune(data, tmp_path / "grid", learning_rate="grid")
+        run = finetune(data, tmp_path / "grid", learning_rate_search=True)
     rate = run.options["recipe"]["learning_rate"]
     assert rate == pytest.approx(5e-3)
     found = choice_of(told)
@@ -107,7 +108,7 @@ def test_a_default_that_does_not_learn_is_left_for_a_rate_that_does(data, grid, 
 def test_where_the_default_stays_the_run_is_the_same_bit_for_bit(data, grid, tmp_path, options):
     plain = finetune(data, tmp_path / "plain", **options)
     grid((1.0, 1e3))
-    run = finetune(data, tmp_path / "grid", learning_rate="grid", **options)
+    run = finetune(data, tmp_path / "grid", learning_rate_search=True, **options)
     assert len(run.options["trials"]) == 2
     assert run.options["recipe"] == plain.options["recipe"]
     assert digest(run) == digest(plain)
@@ -124,21 +125,21 @@ def stopped(data, out, when, **options):
             signal.raise_signal(signal.SIGTERM)
 
     with listen(press), pytest.raises(Interrupted):
-        finetune(data, out, learning_rate="grid", **options)
+        finetune(data, out, learning_rate_search=True, **options)
     return json.loads((out / "state" / "plan.json").read_text())
 
 
 def test_stopped_in_a_trial_or_after_it_and_resumed_it_ends_in_the_same_bits(data, grid, tmp_path):
     grid((1.0, 5e4), rate=ABSURD)
     options = {"num_steps": 60, "dropout": 0.1}
-    whole = finetune(data, tmp_path / "whole", learning_rate="grid", **options)
+    whole = finetune(data, tmp_path / "whole", learning_rate_search=True, **options)
 
     out = tmp_path / "in-trial"
     second = ("task", "learning rates", 1)
     plan = stopped(data, out, lambda k, f: (k, f.get("name"), f.get("done")) == second, **options)
     assert "learning_rate" not in plan
     assert not list((out / "state").glob("step_*"))  # no step of the training was taken
-    run = finetune(data, out, learning_rate="grid", resume=True, **options)
+    run = finetune(data, out, learning_rate_search=True, resume=True, **options)
     assert digest(run) == digest(whole)
     assert [t["learning_rate"] for t in run.options["trials"]] == pytest.approx([1e-7, 5e-3])
 
@@ -147,7 +148,7 @@ def test_stopped_in_a_trial_or_after_it_and_resumed_it_ends_in_the_same_bits(dat
     assert plan["learning_rate"] == whole.options["recipe"]["learning_rate"]
     told = []
     with listen(lambda kind, fields: told.append((kind, fields))):
-        run = finetune(data, out, learning_rate="grid", resume=True, **options)
+        run = finetune(data, out, learning_rate_search=True, resume=True, **options)
     assert not [f for k, f in told if k == "stage" and "learning rates" in str(f["text"])]
     assert choice_of(told)["why"] == "chosen before the run was interrupted"
     assert digest(run) == digest(whole)
@@ -180,11 +181,8 @@ def bench_of(data, strategy, **wishes):
     return set_up(
         data,
         find_start(CNN),
-        strategy,
-        Wishes(**({"num_steps": 60} | wishes)),
-        size=None,
+        TrainingOptions(strategy=strategy, seed=0, **({"num_steps": 60} | wishes)),
         device=torch.device("cpu"),
-        seed=0,
     )
 
 
@@ -232,13 +230,13 @@ def test_trials_that_were_asked_for_shrink_with_the_budget_or_are_refused(data, 
     _, _, remembered = tuned_with(data, True, deadline=200, seconds_per_sample=0.01, num_steps=50)
     ((_, rows),) = remembered
     assert [row["num_steps"] for row in rows] == [27, 27]  # 200 of the 368 s that it would take
-    with pytest.raises(OptionError, match=r"'grid', and \d+ s are left for 2 trials.*--budget"):
+    with pytest.raises(OptionError, match=r"search is on, and \d+ s are left for 2 trials"):
         tuned_with(data, True, deadline=20, seconds_per_sample=0.01)
 
 
 def test_a_rate_whose_loss_is_no_number_loses_and_leaves_no_report(data, grid, tmp_path):
     grid((1.0, 1e38))
-    run = finetune(data, tmp_path / "run", learning_rate="grid")
+    run = finetune(data, tmp_path / "run", learning_rate_search=True)
     own, wild = run.options["trials"]
     assert wild["score"] is None
     assert wild["note"] == "the loss stopped being a number"
@@ -265,7 +263,7 @@ def test_texts_and_numbers_are_tried_alike(grid, tmp_path):
     table = pd.DataFrame({"text": texts, "label": ["good", "bad"] * 80})
     grid((1.0, 1e4), rate=ABSURD, key=("bert", False))
     options = {
-        "learning_rate": "grid",
+        "learning_rate_search": True,
         "start": "scratch/bert-tiny",
         "batch_size": 16,
         "num_steps": 25,
@@ -277,7 +275,7 @@ def test_texts_and_numbers_are_tried_alike(grid, tmp_path):
     table = pd.DataFrame(numbers, columns=list("abc"))
     table["y"] = numbers[:, 0] * 3 - numbers[:, 1] ** 2
     grid((1.0, 1e4), rate=ABSURD, key=("mlp", False))
-    options = {"learning_rate": "grid", "start": "scratch/mlp"}
+    options = {"learning_rate_search": True, "start": "scratch/mlp"}
     run = finetune(hs.load(table, label="y", task="regression"), tmp_path / "table", **options)
     assert run.options["recipe"]["learning_rate"] == pytest.approx(1e-3)
     assert "squared error" in run.options["trials"][1]["note"]
@@ -307,17 +305,17 @@ def test_another_rate_must_be_better_beyond_noise_and_no_worse_in_score():
 
 def test_rates_are_multiples_of_what_the_recipe_resolved(data, grid):
     grid((0.3, 1.0, 3.0))
-    bench = bench_of(data, "full", learning_rate="grid", batch_size=40)
+    bench = bench_of(data, "full", learning_rate_search=True, batch_size=40)
     assert rates_of(bench) == pytest.approx([0.9e-3, 3e-3, 9e-3])
 
 
 def test_a_grid_is_refused_where_it_means_nothing(data, tmp_path):
-    with pytest.raises(OptionError, match="'head' has no use for learning_rate"):
-        finetune(data, tmp_path / "x", strategy="head", num_steps=None, learning_rate="grid")
-    with pytest.raises(OptionError, match=r"has none for start 'scratch/simple-cnn'.*a number"):
-        finetune(data, tmp_path / "x", learning_rate="grid")
-    with pytest.raises(OptionError, match=r"learning_rate is 'gird', expected a number.*or 'grid'"):
-        finetune(data, tmp_path / "x", learning_rate="gird")
+    with pytest.raises(OptionError, match="'head' has no use for learning_rate_search"):
+        finetune(data, tmp_path / "x", strategy="head", num_steps=None, learning_rate_search=True)
+    with pytest.raises(OptionError, match=r"no rates to try for start 'scratch/simple-cnn'"):
+        finetune(data, tmp_path / "x", learning_rate_search=True)
+    with pytest.raises(OptionError, match="learning_rate and learning_rate_search are both set"):
+        finetune(data, tmp_path / "x", learning_rate_search=True, learning_rate=0.1)
     assert not (tmp_path / "x").exists()
 
 
@@ -332,18 +330,13 @@ def test_processes_that_train_together_try_none_and_say_so_or_refuse(data, grid)
     assert "2 processes train together" in choice_of(told)["why"]
     assert plan == {"learning_rate": bench.recipe.learning_rate, "trials": []}
     assert search_for(bench, {}, plan.update, "off", ALONE) is None
-    said = {"learning_rate": "grid", "budget": None}
-    with pytest.raises(OptionError, match="'grid' and 2 processes train together; expected a numb"):
-        _finetune(
-            data, CNN, None, None, said, SimpleNamespace(size=2), resume=False, overwrite=False
-        )
+    options = FinetuneOptions(data, start=CNN, learning_rate_search=True)
+    with pytest.raises(OptionError, match="search is on and 2 processes train together"):
+        _finetune(options, SimpleNamespace(size=2))
 
 
-def test_the_command_line_takes_a_number_or_the_word():
+def test_on_the_command_line_a_rate_is_a_number_and_the_search_a_flag():
     options = {option.name: option for option in read_command("finetune", hs.finetune).options}
-    kind = options["learning_rate"].kind
-    assert options["learning_rate"].written == "--learning-rate grid|FLOAT"
-    assert kind.convert("learning_rate", "grid") == "grid"
-    assert kind.convert("learning_rate", "3e-5") == 3e-5
-    with pytest.raises(OptionError, match=r"'gird' is not 'grid' or a number. Did you mean 'grid'"):
-        kind.convert("learning_rate", "gird")
+    assert options["learning_rate"].written == "--learning-rate FLOAT"
+    assert options["learning_rate"].kind.convert("learning_rate", "3e-5") == 3e-5
+    assert options["learning_rate_search"].written == "--learning-rate-search"

@@ -17,7 +17,7 @@ from headstart.starts import find_start
 from headstart.training.company import ALONE
 from headstart.training.machine import memory
 from headstart.training.options.defaults import DEFAULTS
-from headstart.training.options.recipe import Wishes
+from headstart.training.options.training_options import TrainingOptions
 from headstart.training.processes.environment import num_local_processes
 from headstart.tuning import memory as memory_fit
 from headstart.tuning.grid import Search
@@ -41,7 +41,7 @@ def no_swap(monkeypatch):
 
 def make(data, strategy="full", start="scratch/simple-cnn", **wishes):
     words = {"num_steps": 4, "batch_size": 64, "ema": False} | wishes
-    return set_up(data, find_start(start), strategy, Wishes(**words), size=None, device=CPU, seed=0)
+    return set_up(data, find_start(start), TrainingOptions(strategy=strategy, **words), device=CPU)
 
 
 def samples(data, bench, num=200):
@@ -266,10 +266,8 @@ def test_the_longest_text_decides_and_a_cut_network_takes_less(monkeypatch, tmp_
     def needed(table, strategy, **wishes):
         data = load(table, label="label", val_fraction=0.1, test_fraction=0.1, seed=1)
         words = {"batch_size": 16, "num_steps": 4} | wishes
-        bench = set_up(
-            data, find_start("scratch/bert-tiny"), strategy, Wishes(**words), size=None,
-            device=CPU, seed=0,
-        )  # fmt: skip
+        options = TrainingOptions(strategy=strategy, **words)
+        bench = set_up(data, find_start("scratch/bert-tiny"), options, device=CPU)
         parts = [prepare_sample(data, name, bench, None, seed=0) for name in ("train", "val")]
         told = {}
         tune(

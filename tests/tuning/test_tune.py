@@ -11,7 +11,7 @@ from headstart.errors import OptionError
 from headstart.events import listen
 from headstart.preprocessing import Pixels
 from headstart.starts import find_start
-from headstart.training.options.recipe import Wishes
+from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.cost import measure_pass
 from headstart.tuning.setup import install, probe, set_up, subsample
 from headstart.tuning.tune import better, check, tune
@@ -26,11 +26,8 @@ def set_up_bench(data, strategy="full", seed=0, **wishes):
     return set_up(
         data,
         find_start("scratch/simple-cnn"),
-        strategy,
-        Wishes(**({"num_steps": 30} | wishes)),
-        size=None,
+        TrainingOptions(strategy=strategy, seed=seed, **({"num_steps": 30} | wishes)),
         device=torch.device("cpu"),
-        seed=seed,
     )
 
 

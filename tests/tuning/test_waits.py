@@ -17,7 +17,7 @@ from headstart.training import loop as loop_module
 from headstart.training.batches.order import WHOLE
 from headstart.training.company import ALONE
 from headstart.training.loop import Check, train
-from headstart.training.options.recipe import Wishes
+from headstart.training.options.training_options import TrainingOptions
 from headstart.training.state.finite import FiniteGuard
 from headstart.tuning.hooks import loop_options, uncut, unfreeze, wire
 from headstart.tuning.phases import Phases
@@ -57,8 +57,10 @@ def reads_of(monkeypatch, start, *, is_deferred=True, **wishes):
     monkeypatch.setattr(loop_module, "FiniteGuard", partial(FiniteGuard, is_deferred=is_deferred))
     monkeypatch.setattr(loop_module, "_TELL_SECONDS", 1e9)
     dataset, device = load("digits-8x8"), torch.device("cpu")
-    wished = Wishes(num_steps=NUM_STEPS, batch_size=16, patience=0, **wishes)
-    bench = set_up(dataset, find_start(start), "full", wished, size=None, device=device, seed=0)
+    options = TrainingOptions(
+        strategy="full", num_steps=NUM_STEPS, batch_size=16, patience=0, **wishes
+    )
+    bench = set_up(dataset, find_start(start), options, device=device)
     train_inputs = bench.preprocess.prepare(dataset, "train")
     views = bench.recipe.views or 0
     phases = Phases(bench, train_inputs, lambda phase: uncut(bench, train_inputs, WHOLE, views))

@@ -8,7 +8,7 @@ import torch
 
 from headstart.data import load
 from headstart.starts import find_start
-from headstart.training.options.recipe import Wishes
+from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.budget import Budget
 from headstart.tuning.messages import send_setup
 from headstart.tuning.setup import set_up
@@ -39,9 +39,9 @@ def told(bench):
 def test_a_worker_learns_from_the_texts_that_the_main_process_learned_from():
     dataset, start = texts(), find_start("scratch/tfidf")
     stock = TextStock(dataset, Budget(None), seed=0, limits={start.address: 20})
-    words = {"size": None, "device": CPU, "seed": 0}
-    bench = set_up(dataset, start, "head", Wishes(), texts=stock, **words)
-    whole = set_up(dataset, start, "head", Wishes(), **words)
+    options = TrainingOptions(strategy="head")
+    bench = set_up(dataset, start, options, device=CPU, texts=stock)
+    whole = set_up(dataset, start, options, device=CPU)
     worker = Worker(SimpleNamespace(device=CPU), dataset, lambda: (None, None), None)
     worker.build(told(bench))
     theirs, own, all_texts = (
@@ -60,7 +60,8 @@ def test_a_worker_learns_from_the_texts_that_the_main_process_learned_from():
 )
 def test_a_worker_builds_a_start_that_has_few_layers_or_none(data, start, strategy):
     dataset = data()
-    bench = set_up(dataset, find_start(start), strategy, Wishes(), size=None, device=CPU, seed=0)
+    options = TrainingOptions(strategy=strategy)
+    bench = set_up(dataset, find_start(start), options, device=CPU)
     worker = Worker(SimpleNamespace(device=CPU), dataset, lambda: (None, None), None)
     worker.build(told(bench))
     assert worker._bench.recipe == bench.recipe

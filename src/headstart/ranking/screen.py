@@ -23,7 +23,8 @@ from headstart.model import model_outputs
 from headstart.starts import find_start, list_starts
 from headstart.tasks import find_task
 from headstart.training.machine.memory import is_out_of_memory
-from headstart.training.options.recipe import StrategyName, Wishes
+from headstart.training.options.strategies import FULL, HEAD, default_strategy
+from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.budget import SHARES, STEP_PASSES, Budget
 from headstart.tuning.fitting import fitting_bench, train_limit
 from headstart.tuning.setup import Bench, install, prepare_sample, probe
@@ -43,7 +44,7 @@ class Candidate:
     Attributes:
         start: The start.
         size: Side of the network input in pixels; None where samples are no images.
-        strategy: How it would be fine-tuned.
+        strategy: Name of how it would be fine-tuned.
         metric: What the score is: the task's headline figure.
         score: That figure on the validation sample, or NaN where it was not tried.
         seconds_per_sample: One forward pass, or NaN where nobody measured it.
@@ -53,7 +54,7 @@ class Candidate:
 
     start: Start
     size: int | None
-    strategy: StrategyName
+    strategy: str
     metric: str
     score: Figure
     seconds_per_sample: float
@@ -181,7 +182,7 @@ class _TooSlowError(StartError):
 
 def _left_out(start: Start, metric: str, why: str) -> Candidate:
     nothing = Figure(float("nan"), float("nan"), float("nan"))
-    return Candidate(start, None, "full", metric, nothing, float("nan"), 0.0, why)
+    return Candidate(start, None, FULL.name, metric, nothing, float("nan"), 0.0, why)
 
 
 def _try(
@@ -196,21 +197,11 @@ def _try(
 ) -> tuple[Candidate, Bench, Inputs, Rows]:
     """Score one start within its allowance of seconds."""
     began = time.monotonic()
-    is_probed = start.pretrained_on is not None or start.family == "linear"
-    strategy: StrategyName = "full"
-    if is_probed:
-        strategy = "head" if start.family == "linear" else "lp-ft"
+    strategy, _ = default_strategy(start)
+    is_probed = strategy.probes
     # what is only probed is set up as what it is for now: a head on frozen features
-    bench, each, note = fitting_bench(
-        dataset,
-        start,
-        "head" if is_probed else strategy,
-        Wishes(),
-        budget,
-        device=device,
-        seed=seed,
-        texts=texts,
-    )
+    options = TrainingOptions(strategy=HEAD.name if is_probed else strategy.name, seed=seed)
+    bench, each, note = fitting_bench(dataset, start, options, budget, device=device, texts=texts)
     if not is_probed:
         _check_pace(bench, each, began + allowance - time.monotonic())
     task = bench.model.task
@@ -244,7 +235,7 @@ def _try(
         note = f"trained {time.monotonic() - began:.0f} s{note}"
     figure = task.headline_figure(task.decisions(model_outputs(bench.model, logits)), val.targets)
     seconds = time.monotonic() - began
-    found = Candidate(start, bench.size, strategy, task.headline, figure, each, seconds, note)
+    found = Candidate(start, bench.size, strategy.name, task.headline, figure, each, seconds, note)
     return found, bench, val, logits
 
 

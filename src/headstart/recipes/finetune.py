@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from headstart.errors import OptionError
 from headstart.events import emit
+from headstart.recipes.options import FinetuneOptions, takes
 from headstart.recipes.processes import (
     after_restart,
     check_company,
@@ -23,132 +25,30 @@ from headstart.recipes.session import (
     spent_before,
 )
 from headstart.storage.run_folder import refuse_occupied
-from headstart.types import Data, ImageSpec
+from headstart.training.options.strategies import AUTO, default_strategy, find_strategy
+from headstart.training.options.training_options import (
+    AugmentName,
+    CommonOptions,
+    Imbalance,
+)
+from headstart.types import ImageSpec
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from headstart.training.company import Company
-    from headstart.training.options.recipe import StrategyName, Wishes
+    from headstart.tuning.budget import Budget
+    from headstart.tuning.setup import Bench
+    from headstart.tuning.texts import TextStock
     from headstart.types import Dataset, Start
 
+Settling = TypeVar("Settling", bound=CommonOptions)
 
-def finetune(
-    data: Data,
-    *,
-    start: str | nn.Module,
-    strategy: Literal["auto", "head", "last-n", "lp-ft", "gradual", "full", "lora"] = "auto",
-    out: str | None = None,
-    budget: str | None = None,
-    num_epochs: float | None = None,
-    num_steps: int | None = None,
-    batch_size: int | None = None,
-    micro_batch_size: int | None = None,
-    input_size: int | None = None,
-    num_last_layers: int | None = None,
-    optimizer: Literal["sgd", "adam", "adamw"] | None = None,
-    learning_rate: float | Literal["grid"] | None = None,
-    head_multiplier: float | None = None,
-    bottom_multiplier: float | None = None,
-    weight_decay: float | None = None,
-    l1_penalty: float = 0.0,
-    schedule: Literal["constant", "cosine", "linear", "one-cycle"] | None = None,
-    warmup_fraction: float | None = None,
-    cooldown_fraction: float = 0.2,
-    label_smoothing: float | None = None,
-    dropout: float = 0.0,
-    drop_path: float | None = None,
-    mixup: float | None = None,
-    cutmix: float = 0.0,
-    augment: Literal["auto", "none", "digits", "light", "standard"] = "auto",
-    imbalance: Literal["auto", "none", "weights", "oversample"] = "auto",
-    clip: float = 1.0,
-    ema: bool | None = None,
-    patience: int | None = None,
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
-    batchnorm: Literal["frozen", "train"] | None = None,
-    channels_last: bool = True,
-    compile: bool = False,
-    views: int | None = None,
-    num_workers: int | None = None,
-    fsdp: bool | None = None,
-    tensor_parallel_size: int = 1,
-    device: str = "auto",
-    seed: int = 0,
-    resume: bool = False,
-    overwrite: bool = False,
-    spec: ImageSpec | None = None,
-) -> Run:
+
+@takes(FinetuneOptions)
+def finetune(options: FinetuneOptions) -> Run:
     """Fine-tune one start on labelled data, evaluate it, and write a run folder.
-
-    Args:
-        data: Images, texts or a table: a folder with a folder per class, a CSV, Parquet or JSONL
-            file, a name such as mnist, or (from Python) a Dataset, a DataFrame or (X, y) arrays.
-        start: Address of the start, for example timm/resnet18, scratch/simple-cnn,
-            pip/all-minilm-l6-v2, scratch/linear, or a run folder; from Python also a module that
-            maps images (B, C, S, S) to features (B, D), with its spec, or what wrap_module made of
-            one.
-        strategy: What learns: head (a linear head on frozen features), last-n (also the last
-            layers), lp-ft (first the head, then everything), gradual (first the head, then layer
-            after layer from the last one down), full (everything at once), lora (first the head,
-            then low-rank adapters beside frozen weights); auto is lp-ft for a pretrained start,
-            head for a linear one (it is solved for, unless an option such as learning_rate or
-            num_steps asks for gradient steps), and full for other random weights.
-        out: Run folder to write; runs/<data> when not given.
-        budget: Hard limit of the whole command, for example 90s, 10m or 2h.
-        num_epochs: Passes over train.
-        num_steps: Optimizer steps, instead of num_epochs.
-        batch_size: Samples an optimizer step, over all devices.
-        micro_batch_size: Samples a forward pass; gradients accumulate up to batch_size. When not
-            given the whole batch, or what memory has room for.
-        input_size: Side of the network input in pixels; for images.
-        num_last_layers: Layers that learn under last-n.
-        optimizer: Update rule; the family's own when not given.
-        learning_rate: Peak learning rate of the encoder's last layer; the family's own when not
-            given; grid tries the few that its literature names, in short trainings, and takes
-            another than the family's own where val prefers it beyond noise.
-        head_multiplier: Learning rate of the head as a multiple of learning_rate.
-        bottom_multiplier: Learning rate of the first layer as a multiple of learning_rate; the
-            layers between decay geometrically.
-        weight_decay: L2 penalty, decoupled; none on biases and norms.
-        l1_penalty: Weight of the sum of absolute weights in the loss.
-        schedule: Shape of the learning rate over the run.
-        warmup_fraction: Share of the steps that warm up.
-        cooldown_fraction: Share of the steps that cool down under constant.
-        label_smoothing: Share of each target spread over all classes; 0.1 from five classes on.
-        dropout: Dropped share of the features before the head.
-        drop_path: Largest stochastic-depth rate of the encoder.
-        mixup: Alpha of mixup; 0 is off. For images.
-        cutmix: Alpha of cutmix; 0 is off. For images.
-        augment: Augmentation policy; auto looks at the images, and never mirrors small grey ones.
-            Texts and tables have none.
-        imbalance: What to do about rare classes; auto does nothing, and says so where the largest
-            class has more than ten times the samples of the smallest: weights may find more of
-            the rare ones, and are wrong more often.
-        clip: Largest gradient norm; 0 is off.
-        ema: Whether to average the weights over the last steps; the family's own when not given.
-        patience: Checks without a gain of half a standard error before stopping; 0 never stops.
-            When not given 6 under a constant rate, and 0 where the rate anneals to zero.
-        precision: Number format of the forward pass; auto is mixed on CUDA, fp32 elsewhere.
-        batchnorm: frozen keeps the start's statistics, train uses and updates those of each batch;
-            frozen for a pretrained start, train for random weights when not given.
-        channels_last: Whether images lie in memory pixel by pixel, which is mostly faster.
-        compile: Whether to compile the model; pays off on long runs.
-        views: Views of each sample for which the frozen first layers are computed, once: the sample
-            as it is, and augmented ones; 0 augments and computes anew at every step. When not
-            given, what pays is chosen and said.
-        num_workers: Threads that make the batches of coming steps while the present one runs;
-            changes no result, and may change when a run is resumed. When not given 2 where a GPU
-            has no room for the data, else 0: on a CPU they take their time from the training.
-        fsdp: Whether to split weights, gradients and optimizer over the processes that a launcher
-            has started; when not given, only where they do not fit one GPU.
-        tensor_parallel_size: Processes that compute each block of a transformer together, each
-            with a part of its weights; divides the number of processes.
-        device: auto, cpu, cuda, cuda:1 or mps.
-        seed: Seed of everything.
-        resume: Go on with the unfinished run in out.
-        overwrite: Replace what stands in out.
-        spec: Preprocessing of a module given as start.
 
     Returns:
         The finished run.
@@ -165,85 +65,73 @@ def finetune(
         >>> import headstart as hs
         >>> run = hs.finetune("digits-8x8", start="scratch/simple-cnn")  # doctest: +SKIP
     """
-    said = {k: v for k, v in locals().items() if k not in _NOT_OPTIONS}
-    run = partial(_finetune, data, start, spec, out, said, resume=resume, overwrite=overwrite)
-    return run_in_company(device, run, partial(as_dataset, data), partial(_find, start, spec), spec)
+    load, find = partial(as_dataset, options.data), partial(_find, options.start, options.spec)
+    return run_in_company(options.device, partial(_finetune, options), load, find, options.spec)
 
 
-_NOT_OPTIONS = ("data", "out", "resume", "overwrite", "spec")
-
-
-def _finetune(
-    data: Data,
-    start: str | nn.Module,
-    spec: ImageSpec | None,
-    out: str | None,
-    said: dict[str, Any],
-    company: Company,
-    *,
-    resume: bool,
-    overwrite: bool,
-) -> Run:
-    """Fine-tune; the options are those of ``finetune``, by name."""
-    from headstart.training.options.recipe import check_grid, check_options
+def _finetune(options: FinetuneOptions, company: Company) -> Run:
+    """Fine-tune in the main process."""
+    from headstart.training.options.limits import check_options
+    from headstart.training.options.recipe import check_search
     from headstart.tuning.budget import Budget, parse_budget
-    from headstart.tuning.cost import seconds_per_sample
-    from headstart.tuning.fitting import fitting_bench, refuse_too_slow
-    from headstart.tuning.setup import set_up
 
     # what can be refused is refused before anything is loaded or overwritten
-    check_options(said)
-    check_company(company, said, resume=resume)
-    budget_seconds = parse_budget(said["budget"])
-    found, module = _find(start, spec)
-    check_grid(said["learning_rate"], found)
+    check_options(options)
+    check_company(company, options, resume=options.resume)
+    budget_seconds = parse_budget(options.budget)
+    found, module = _find(options.start, options.spec)
+    check_search(options, found)
+    out = options.out
     refuse_own_start(found.address, out)
-    target = company.device
-    said["start"] = found.address
-    if done := finished_before(out, "finetune", said, company):
+    options = replace(options, start=found.address)
+    kept = options.to_json()
+    if done := finished_before(out, "finetune", kept, company):
         return Run(done, _own_network(module))
-    resume, overwrite = after_restart(out, said, resume=resume, overwrite=overwrite)
+    resume, overwrite = after_restart(out, kept, resume=options.resume, overwrite=options.overwrite)
     refuse_occupied(out, resume=resume, overwrite=overwrite)
-    dataset = as_dataset(data)
+    dataset = as_dataset(options.data)
     former = None if out else default_out(dataset, resume=True)
-    if done := finished_before(former, "finetune", said, company):
+    if done := finished_before(former, "finetune", kept, company):
         return Run(done, _own_network(module))
     company.send("data", fingerprint=dataset.fingerprint)
-    with session("finetune", dataset, out, said, resume=resume, overwrite=overwrite) as current:
+    with session("finetune", dataset, out, kept, resume=resume, overwrite=overwrite) as current:
         budget = Budget(budget_seconds, current.spent_before_resume + spent_before(dataset))
-        wishes = resolve_wishes(said, dataset, target)
-        chosen, input_size, seed = _strategy(found, said), said["input_size"], said["seed"]
-        texts = current.text_stock(dataset, budget, seed)
-        if module is None and input_size is None:
-            bench, _, note = fitting_bench(
-                dataset, found, chosen, wishes, budget, device=target, seed=seed, texts=texts
-            )
-            if note and bench.size is not None:
-                why = f"a pass at {found.image.size if found.image else 0} does not fit the budget"
-                emit("choice", name="input_size", value=bench.size, why=why)
-        else:
-            bench = set_up(
-                dataset,
-                found,
-                chosen,
-                wishes,
-                size=input_size,
-                device=target,
-                seed=seed,
-                module=module,
-                spec=spec,
-                texts=texts,
-            )
-            refuse_too_slow(dataset, found, seconds_per_sample(bench, dataset, budget), budget)
-        complete(current, dataset, bench, budget, company, candidates=[], grid=_grid(said))
+        settled = _settled(options, found, dataset, company.device, is_built=module is not None)
+        texts = current.text_stock(dataset, budget, options.seed)
+        bench = _bench(settled, found, module, dataset, budget, company.device, texts)
+        grid: Literal["asked", "off"] = "asked" if options.learning_rate_search else "off"
+        complete(current, dataset, bench, budget, company, candidates=[], grid=grid)
     path = current.folder.path
     company.send("done", path=str(path))
     emit("next", command=next_command(path, dataset))
     return Run(path, _own_network(module))
 
 
-def _grid(said: dict[str, Any]) -> Literal["asked", "off"]:
-    return "asked" if said["learning_rate"] == "grid" else "off"
+def _bench(
+    options: FinetuneOptions,
+    start: Start,
+    module: nn.Module | None,
+    dataset: Dataset,
+    budget: Budget,
+    device: torch.device,
+    texts: TextStock | None,
+) -> Bench:
+    """Return the model to fine-tune; where nobody said its input size, one that fits the budget."""
+    from headstart.tuning.cost import seconds_per_sample
+    from headstart.tuning.fitting import fitting_bench, refuse_too_slow
+    from headstart.tuning.setup import set_up
+
+    if module is None and options.input_size is None:
+        bench, _, note = fitting_bench(dataset, start, options, budget, device=device, texts=texts)
+        if note and bench.size is not None:
+            why = f"a pass at {start.image.size if start.image else 0} does not fit the budget"
+            emit("choice", name="input_size", value=bench.size, why=why)
+        return bench
+    bench = set_up(
+        dataset, start, options, device=device, module=module, spec=options.spec, texts=texts
+    )
+    refuse_too_slow(dataset, start, seconds_per_sample(bench, dataset, budget), budget)
+    return bench
 
 
 def _find(start: str | nn.Module, spec: ImageSpec | None) -> tuple[Start, nn.Module | None]:
@@ -279,34 +167,30 @@ def _own_network(module: nn.Module | None) -> nn.Module | None:
     return module.network if isinstance(module, Encoder) else module
 
 
-def _strategy(start: Start, said: dict[str, Any]) -> StrategyName:
-    """Return what learns; where nobody said it, it is chosen and told."""
-    asked: Literal["auto"] | StrategyName = said["strategy"]
-    if asked != "auto":
-        return asked
-    chosen, why = choose_strategy(start, said)
-    emit("choice", name="strategy", value=chosen, why=why)
-    return chosen
+def _settled(
+    options: FinetuneOptions,
+    start: Start,
+    dataset: Dataset,
+    device: torch.device,
+    *,
+    is_built: bool,
+) -> FinetuneOptions:
+    """Return the options without an ``auto``: what nobody has said is chosen, and told.
 
-
-def choose_strategy(start: Start, said: dict[str, Any]) -> tuple[StrategyName, str]:
-    """Return what learns where nobody said it, and why.
-
-    Args:
-        start: Linear, pretrained, or neither.
-        said: Options by name; a linear start is solved for unless one of them asks for steps.
+    Raises:
+        OptionError: If an option means nothing for these data, this start or this strategy.
     """
-    from headstart.training.options.limits import steps_asked
+    from headstart.training.options.limits import check_applies, steps_asked
 
-    if start.family == "linear":
-        if asked := steps_asked(said):
-            *others, last = asked
-            names = f"{', '.join(others)} and {last} ask" if others else f"{last} asks"
-            return "full", f"the start is linear, and {names} for gradient steps"
-        return "head", "the start is linear, and a linear model is solved for"
-    if start.pretrained_on is not None:
-        return "lp-ft", "the start is pretrained"
-    return "full", "the weights are random"
+    strategy, why = default_strategy(start, steps_asked(options))
+    is_chosen = options.strategy == AUTO
+    if not is_chosen:
+        strategy = find_strategy(options.strategy)
+    check_applies(options, dataset.schema, start, strategy=strategy, is_built=is_built)
+    settled = settle_auto(options, dataset, device)
+    if is_chosen:
+        emit("choice", name="strategy", value=strategy.name, why=why)
+    return replace(settled, strategy=strategy.name)
 
 
 def next_command(path: Path, dataset: Dataset) -> str:
@@ -328,29 +212,26 @@ def refuse_own_start(address: str, out: str | None) -> None:
         )
 
 
-def resolve_wishes(said: dict[str, object], dataset: Dataset, device: object) -> Wishes:
-    """Turn the options of ``finetune`` into wishes: what is ``auto`` is decided here, and told.
+def settle_auto(options: Settling, dataset: Dataset, device: torch.device) -> Settling:
+    """Return options in which what is ``auto`` is decided, but for the strategy; it is told.
 
     Args:
-        said: Options by name.
+        options: What the user said.
         dataset: Decides the augmentation and the imbalance.
         device: Decides the precision.
     """
     from headstart.training.machine.device import choose_precision
-    from headstart.training.options.limits import check_modality
-    from headstart.training.options.recipe import Wishes
 
-    check_modality(said, dataset.schema)
-    fields = {k: v for k, v in said.items() if k in Wishes.__dataclass_fields__}
-    if fields["augment"] == "auto":
-        fields["augment"] = _choose_augmentation(dataset)
-    if fields["imbalance"] == "auto":
-        fields["imbalance"] = _choose_imbalance(dataset)
-    fields["precision"] = choose_precision(str(fields["precision"]), device)  # type: ignore[arg-type]
-    return Wishes(**fields)  # type: ignore[arg-type]
+    augment, imbalance = options.augment, options.imbalance
+    if augment == "auto":
+        augment = _choose_augmentation(dataset)
+    if imbalance == "auto":
+        imbalance = _choose_imbalance(dataset)
+    precision = choose_precision(options.precision, device)
+    return replace(options, augment=augment, imbalance=imbalance, precision=precision)
 
 
-def _choose_augmentation(dataset: Dataset) -> str:
+def _choose_augmentation(dataset: Dataset) -> AugmentName:
     """Return the augmentation policy for a data set, and tell why."""
     from headstart.training.batches.augment import choose_policy
 
@@ -363,7 +244,7 @@ def _choose_augmentation(dataset: Dataset) -> str:
     return policy
 
 
-def _choose_imbalance(dataset: Dataset) -> str:
+def _choose_imbalance(dataset: Dataset) -> Imbalance:
     """Return what to do about rare classes, which is nothing, and tell where that matters."""
     from headstart.tasks import find_task
 

@@ -6,12 +6,13 @@ fine-tuning of the best. The seam to a fuller one is ``ranking.screen``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from headstart.events import emit
-from headstart.recipes.finetune import next_command, refuse_own_start, resolve_wishes
+from headstart.recipes.finetune import next_command, refuse_own_start, settle_auto
+from headstart.recipes.options import FitOptions, takes
 from headstart.recipes.processes import after_restart, finished_before, run_in_company
 from headstart.recipes.run import Run
 from headstart.recipes.session import (
@@ -23,7 +24,8 @@ from headstart.recipes.session import (
     spent_before,
 )
 from headstart.storage.run_folder import refuse_occupied
-from headstart.types import Data
+from headstart.training.options.strategies import AUTO
+from headstart.training.options.training_options import training_options
 
 if TYPE_CHECKING:
     import torch
@@ -33,50 +35,15 @@ if TYPE_CHECKING:
     from headstart.tuning.budget import Budget
     from headstart.tuning.setup import Bench
     from headstart.tuning.texts import TextStock
-    from headstart.types import Dataset, Inputs, Rows
+    from headstart.types import Dataset, Inputs, Rows, Start
 
 
-def fit(
-    data: Data,
-    *,
-    budget: str = "10m",
-    out: str | None = None,
-    starts: Sequence[str] | None = None,
-    strategy: Literal["auto", "head", "last-n", "lp-ft", "gradual", "full", "lora"] = "auto",
-    augment: Literal["auto", "none", "digits", "light", "standard"] = "auto",
-    imbalance: Literal["auto", "none", "weights", "oversample"] = "auto",
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
-    num_workers: int | None = None,
-    device: str = "auto",
-    seed: int = 0,
-    resume: bool = False,
-    overwrite: bool = False,
-) -> Run:
+@takes(FitOptions)
+def fit(options: FitOptions) -> Run:
     """Find the best start for the data, fine-tune it within the budget, and say how good it is.
 
     Time that the training would leave unused goes to short trials of the few other learning rates
     that the family's literature names.
-
-    Args:
-        data: Images, texts or a table: a folder with a folder per class, a CSV, Parquet or JSONL
-            file, a name such as digits, or (from Python) a Dataset, a DataFrame or (X, y) arrays.
-        budget: Hard limit of the whole command, for example 90s, 10m or 2h.
-        out: Run folder to write; runs/<data> when not given.
-        starts: Addresses of the candidates; when not given, those that are on this machine.
-        strategy: What learns; auto is lp-ft for a pretrained start, head for a linear one, and
-            full for other random weights.
-        augment: Augmentation policy; auto looks at the images, and never mirrors small grey ones.
-        imbalance: What to do about rare classes; auto does nothing, and says so where the largest
-            class has more than ten times the samples of the smallest: weights may find more of
-            the rare ones, and are wrong more often.
-        precision: Number format of the forward pass; auto is mixed on CUDA, fp32 elsewhere.
-        num_workers: Threads that make the batches of coming steps while the present one runs;
-            changes no result, and may change when a run is resumed. When not given 2 where a GPU
-            has no room for the data, else 0: on a CPU they take their time from the training.
-        device: auto, cpu, cuda, cuda:1 or mps.
-        seed: Seed of everything.
-        resume: Go on with the unfinished run in out.
-        overwrite: Replace what stands in out.
 
     Returns:
         The finished run.
@@ -93,76 +60,52 @@ def fit(
         >>> run = hs.fit("digits", budget="2m", out="runs/digits")  # doctest: +SKIP
         >>> print(run.report())  # doctest: +SKIP
     """
-    said: dict[str, Any] = {k: v for k, v in locals().items() if k not in _NOT_OPTIONS}
-    run = partial(_fit, data, out, said, resume=resume, overwrite=overwrite)
-    return run_in_company(device, run, partial(as_dataset, data))
+    load = partial(as_dataset, options.data)
+    return run_in_company(options.device, partial(_fit, options), load)
 
 
-_NOT_OPTIONS = ("data", "out", "resume", "overwrite")
-
-
-def _fit(
-    data: Data,
-    out: str | None,
-    said: dict[str, Any],
-    company: Company,
-    *,
-    resume: bool,
-    overwrite: bool,
-) -> Run:
-    """Search and fine-tune; the options are those of ``fit``, by name."""
+def _fit(options: FitOptions, company: Company) -> Run:
+    """Search and fine-tune in the main process."""
     from headstart.starts import find_start
-    from headstart.training.options.recipe import check_options
+    from headstart.training.options.limits import check_applies, check_options
     from headstart.tuning.budget import Budget, parse_budget
     from headstart.tuning.setup import set_up
 
-    check_options({"num_workers": said["num_workers"]})
-    budget_seconds = parse_budget(said["budget"])
-    named = [find_start(address) for address in said["starts"] or ()]
+    check_options(options)
+    budget_seconds = parse_budget(options.budget)
+    out, target = options.out, company.device
+    named = [find_start(address) for address in options.starts or ()]
     for candidate in named:
         refuse_own_start(candidate.address, out)
-    target = company.device
-    said["starts"] = [s.address for s in named] or None
-    if done := finished_before(out, "fit", said, company):
+    options = replace(options, starts=[s.address for s in named] or None)
+    kept = options.to_json()
+    if done := finished_before(out, "fit", kept, company):
         return Run(done)
-    resume, overwrite = after_restart(out, said, resume=resume, overwrite=overwrite)
+    resume, overwrite = after_restart(out, kept, resume=options.resume, overwrite=options.overwrite)
     refuse_occupied(out, resume=resume, overwrite=overwrite)
-    dataset = as_dataset(data)
+    dataset = as_dataset(options.data)
     former = None if out else default_out(dataset, resume=True)
-    if done := finished_before(former, "fit", said, company):
+    if done := finished_before(former, "fit", kept, company):
         return Run(done)
     company.send("data", fingerprint=dataset.fingerprint)
-    with session("fit", dataset, out, said, resume=resume, overwrite=overwrite) as current:
+    with session("fit", dataset, out, kept, resume=resume, overwrite=overwrite) as current:
         budget = Budget(budget_seconds, current.spent_before_resume + spent_before(dataset))
-        texts = current.text_stock(dataset, budget, said["seed"])
-        wishes = resolve_wishes(said, dataset, target)
+        texts = current.text_stock(dataset, budget, options.seed)
+        check_applies(options, dataset.schema)
+        settled = training_options(settle_auto(options, dataset, target))
         rival = None
         if "chosen" not in current.plan:
-            rival = _choose(current, dataset, named, budget, texts, said["seed"], target)
+            rival = _choose(current, dataset, named, budget, texts, options.seed, target)
         else:
             why = "chosen before the run was interrupted"
             emit("choice", name="start", value=current.plan["chosen"]["start"], why=why)
         chosen = current.plan["chosen"]
-        bench = set_up(
-            dataset,
-            find_start(chosen["start"]),
-            chosen["strategy"] if said["strategy"] == "auto" else said["strategy"],
-            wishes,
-            size=chosen["size"],
-            device=target,
-            seed=said["seed"],
-            texts=texts,
-        )
-        complete(
-            current,
-            dataset,
-            bench,
-            budget,
-            company,
-            current.plan["candidates"],
-            rival,
-            grid="room",
-        )
+        strategy = chosen["strategy"] if options.strategy == AUTO else options.strategy
+        settled = replace(settled, strategy=strategy, input_size=chosen["size"])
+        start = find_start(chosen["start"])
+        bench = set_up(dataset, start, settled, device=target, texts=texts)
+        candidates = current.plan["candidates"]
+        complete(current, dataset, bench, budget, company, candidates, rival, grid="room")
     path = current.folder.path
     company.send("done", path=str(path))
     emit("next", command=next_command(path, dataset))
@@ -172,7 +115,7 @@ def _fit(
 def _choose(
     current: Session,
     dataset: Dataset,
-    named: list[Any],
+    named: list[Start],
     budget: Budget,
     texts: TextStock | None,
     seed: int,
@@ -222,7 +165,7 @@ def _choose(
     return kept
 
 
-def _row(candidate: Candidate) -> dict[str, Any]:
+def _row(candidate: Candidate) -> dict[str, object]:
     """Return a candidate as ``options.json`` keeps it."""
     score = candidate.score
     tried = score.value == score.value

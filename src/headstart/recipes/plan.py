@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import RunFolderError
+from headstart.training.options.training_options import changing_no_result
 
 if TYPE_CHECKING:
     from headstart.storage.run_folder import RunFolder
-
-# a later life may have other means, and how a run lies on devices is like the number of processes
-_CHANGE_NO_RESULT = ("num_workers", "fsdp", "tensor_parallel_size")
 
 
 def is_same_run(former: object, options: Mapping[str, Any]) -> bool:
@@ -24,7 +22,7 @@ def is_same_run(former: object, options: Mapping[str, Any]) -> bool:
     return isinstance(former, dict) and not (_changed(former, options) + _changed(options, former))
 
 
-def resumed_plan(folder: RunFolder, plan: dict[str, Any]) -> dict[str, Any]:
+def resumed_plan(folder: RunFolder, plan: Mapping[str, Any]) -> dict[str, Any]:
     """Return the plan of an unfinished run, after checking that it is the same run.
 
     Args:
@@ -54,9 +52,9 @@ def resumed_plan(folder: RunFolder, plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def _changed(told: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    """Return what is asked now and was told otherwise, but for what changes no result."""
-    return [
-        name
-        for name in asked
-        if told.get(name) != asked.get(name) and name not in _CHANGE_NO_RESULT
-    ]
+    """Return what is asked now and was told otherwise, but for what changes no result.
+
+    A later life may have other means: how a run lies on devices is like the number of processes.
+    """
+    free = changing_no_result()
+    return [name for name in asked if told.get(name) != asked.get(name) and name not in free]

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from headstart.errors import HeadstartError, OptionError, ProcessLost
 from headstart.events import emit, seconds_since_command_began
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from headstart.training.company import Company
+    from headstart.training.options.training_options import TrainingOptions
     from headstart.training.processes.company import Several
     from headstart.types import Start
 
@@ -154,7 +155,7 @@ def finished_before(
     return path
 
 
-def check_company(company: Company, options: Mapping[str, Any], *, resume: bool) -> None:
+def check_company(company: Company, options: TrainingOptions, *, resume: bool) -> None:
     """Refuse to split weights over processes that are not there, and what several cannot do.
 
     A process alone may resume what several began: how a run lies on devices is not part of its
@@ -162,23 +163,23 @@ def check_company(company: Company, options: Mapping[str, Any], *, resume: bool)
 
     Args:
         company: The processes.
-        options: Those of ``finetune``, by name.
+        options: What the user said.
         resume: What the user said.
 
     Raises:
         OptionError: If weights are to be split and there are too few processes, or a number of
-            processes that cannot be divided; or several are to try a grid of learning rates.
+            processes that cannot be divided; or several are to search a learning rate.
     """
     num = company.size
-    if num > 1 and options["learning_rate"] == "grid":
+    if num > 1 and options.learning_rate_search:
         raise OptionError(
-            f"learning_rate is 'grid' and {num} processes train together; expected a number, "
-            f"because a grid is tried by one process alone. Give --learning-rate a number, or "
-            f"start one process."
+            f"learning_rate_search is on and {num} processes train together; expected one, because "
+            f"rates are tried by one process alone. Give --learning-rate a number, or start one "
+            f"process."
         )
-    size = options["tensor_parallel_size"]
-    if num == 1 and not resume and (options["fsdp"] or size > 1):
-        which = "fsdp is on" if options["fsdp"] else f"tensor_parallel_size is {size}"
+    size = options.tensor_parallel_size
+    if num == 1 and not resume and (options.fsdp or size > 1):
+        which = "fsdp is on" if options.fsdp else f"tensor_parallel_size is {size}"
         raise OptionError(
             f"{which} and this process is alone; expected several to split the weights over. "
             f"Start them with torchrun, as docs/distributed.md shows, or leave the option out."
@@ -188,7 +189,7 @@ def check_company(company: Company, options: Mapping[str, Any], *, resume: bool)
             f"tensor_parallel_size is {size} and {num} processes train together; expected a "
             f"divisor of {num}. Change either."
         )
-    if num > 1 and options["fsdp"] and num == size:
+    if num > 1 and options.fsdp and num == size:
         raise OptionError(
             f"fsdp is on and tensor_parallel_size is {size}, all of the processes; expected fewer, "
             f"so that something is left to split over. Leave one of the two out."
@@ -227,6 +228,7 @@ def _obey(
         HeadstartError: If one says what nobody does here: the processes are at different places,
             and would learn different things.
     """
+    from headstart.tuning.messages import LoopMessage, SetupMessage, TrainMessage
     from headstart.tuning.stop import graceful_stop
     from headstart.tuning.worker import Worker
 
@@ -244,13 +246,13 @@ def _obey(
         if worker is None:
             raise _astray(message)
         if message["kind"] == "setup":
-            worker.build(message)
+            worker.build(cast(SetupMessage, message))
         elif message["kind"] == "train":
-            worker.prepare(message)
+            worker.prepare(cast(TrainMessage, message))
         elif message["kind"] == "loop":
             with graceful_stop() as stop:
                 company.own_stop = lambda: stop.signal_number or 0
-                worker.learn(message)
+                worker.learn(cast(LoopMessage, message))
         else:
             raise _astray(message)
 

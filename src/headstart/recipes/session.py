@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -74,9 +74,9 @@ class Session:
         choices: What was decided for the user, each with why; for ``options.json``.
     """
 
-    def __init__(self, folder: RunFolder, plan: dict[str, Any]) -> None:
+    def __init__(self, folder: RunFolder, plan: Mapping[str, Any]) -> None:
         self.folder = folder
-        self.plan = plan
+        self.plan = dict(plan)
         self.choices: list[dict[str, object]] = []
         self._started = time.monotonic()
         self.spent_before_resume = float(plan.get("spent_seconds", 0.0))
@@ -124,7 +124,7 @@ def session(
     verb: str,
     dataset: Dataset,
     out: str | Path | None,
-    options: dict[str, Any],
+    options: Mapping[str, object],
     *,
     resume: bool,
     overwrite: bool,
@@ -190,7 +190,7 @@ def complete(
     bench: Bench,
     budget: Budget,
     company: Company,
-    candidates: list[dict[str, Any]],
+    candidates: Sequence[Mapping[str, object]],
     rival: Bench | None = None,
     grid: Literal["off", "room", "asked"] = "off",
 ) -> None:
@@ -317,7 +317,7 @@ def _options(
     current: Session,
     bench: Bench,
     tuned: Tuned,
-    candidates: list[dict[str, Any]],
+    candidates: Sequence[Mapping[str, object]],
     num_processes: int,
 ) -> dict[str, Any]:
     """Return the content of ``options.json``."""

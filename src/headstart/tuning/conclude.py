@@ -19,18 +19,20 @@ from headstart.events import emit
 from headstart.model import Model, model_outputs, run_batches, write_model
 from headstart.storage.run_folder import RunFolder
 from headstart.tasks import find_task
-from headstart.training.options.recipe import Wishes
+from headstart.training.options.strategies import HEAD
+from headstart.training.options.training_options import TrainingOptions
 from headstart.training.probing.probe import Probe
 from headstart.tuning.baselines import Items, Rival, baselines_seconds, run_baselines
 from headstart.tuning.budget import PASS_MARGIN, Budget, slowness
 from headstart.tuning.cost import seconds_per_sample
-from headstart.tuning.setup import PROBE_SAMPLES, Bench, install, probe, set_up
+from headstart.tuning.setup import Bench, install, probe, set_up
 from headstart.tuning.test_items import losses_of, worst_mistakes, write_predictions
 from headstart.tuning.tune import Tuned
 from headstart.types import BadSample, Dataset, Finding, Inputs, Rows
 
 BEFORE, AFTER = "frozen start + linear probe", "fine-tuned"
-_PROBE_SECONDS = 3.0  # what the solver takes for 5,000 samples at the most, on one core
+_PROBE_SAMPLES = 5_000  # of the baseline's probe, where the strategy has fitted none
+_PROBE_SECONDS = 3.0  # what the solver takes for these at the most, on one core
 
 
 def calibrate(model: Model, val_logits: Rows, val_targets: Rows) -> None:
@@ -155,15 +157,15 @@ def _before(
 ) -> Rows | None:
     """Return the test predictions of a linear probe on the start as it was, or None.
 
-    Under ``head`` the fine-tuned model is that probe. Random weights of a text or table network
+    Without a loop the fine-tuned model is that probe. Random weights of a text or table network
     say nothing that a control does not say better. The fine-tuned weights are put back after.
     """
     model = bench.model
     is_random = model.encoder.start.pretrained_on is None
-    if bench.recipe.strategy == "head" or (is_random and dataset.schema.modality != "image"):
+    if not bench.strategy.loops or (is_random and dataset.schema.modality != "image"):
         return None
     each = seconds_per_sample(bench, dataset, budget)
-    limit = PROBE_SAMPLES["full"]
+    limit = _PROBE_SAMPLES
     needed = PASS_MARGIN * each * len(test) + figures_seconds(dataset, bench)
     if tuned.fitted is None:
         needed += PASS_MARGIN * each * (min(limit, len(train)) + len(val))
@@ -197,16 +199,8 @@ def _frozen(bench: Bench, dataset: Dataset, tuned: Tuned) -> tuple[Bench, Probe 
     if start.modality != "text" or start.objective != "contrastive":
         return bench, tuned.fitted
     recipe, device = bench.recipe, bench.model.device
-    frozen = set_up(
-        dataset,
-        start,
-        "head",
-        Wishes(),
-        size=None,
-        device=device,
-        seed=recipe.seed,
-        texts=bench.texts,
-    )
+    options = TrainingOptions(strategy=HEAD.name, max_length=recipe.max_length, seed=recipe.seed)
+    frozen = set_up(dataset, start, options, device=device, texts=bench.texts)
     return frozen, None
 
 

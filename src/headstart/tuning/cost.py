@@ -31,7 +31,7 @@ def seconds_per_sample(bench: Bench, dataset: Dataset, budget: Budget) -> float:
         dataset: As ``measure_pass`` takes it.
         budget: Keeps what the run has measured.
     """
-    key = (bench.model.encoder.start.address, bench.size, bench.recipe.strategy == "lora")
+    key = (bench.model.encoder.start.address, bench.size, bench.strategy.adapters)
     return budget.measured(key, partial(measure_pass, bench, dataset))
 
 

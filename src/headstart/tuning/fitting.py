@@ -6,6 +6,7 @@ Everything is measured on the start at hand; nothing is read from a table of spe
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ import torch
 from headstart.errors import StartError
 from headstart.events import emit
 from headstart.preprocessing import TermPreprocess
-from headstart.training.options.recipe import StrategyName, Wishes
+from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.budget import SHARES, STEP_PASSES, Budget
 from headstart.tuning.cost import seconds_per_sample
 from headstart.tuning.setup import Bench, prepare_sample, set_up
@@ -28,12 +29,10 @@ _MIN_LOOK = 100
 def fitting_bench(
     dataset: Dataset,
     start: Start,
-    strategy: StrategyName,
-    wishes: Wishes,
+    options: TrainingOptions,
     budget: Budget,
     *,
     device: torch.device,
-    seed: int,
     texts: TextStock | None = None,
 ) -> tuple[Bench, float, str]:
     """Set a start up at the largest input size whose fine-tuning fits the budget.
@@ -52,9 +51,8 @@ def fitting_bench(
     """
 
     def at(size: int | None) -> tuple[Bench, float]:
-        bench = set_up(
-            dataset, start, strategy, wishes, size=size, device=device, seed=seed, texts=texts
-        )
+        sized = replace(options, input_size=size)
+        bench = set_up(dataset, start, sized, device=device, texts=texts)
         return bench, seconds_per_sample(bench, dataset, budget)
 
     if start.pretrained_on is None or start.image is None or budget.limit_seconds is None:

@@ -36,6 +36,7 @@ from headstart.training.frozen.activations import (
 from headstart.training.frozen.cut import Cut, Uncut, cut_network
 from headstart.training.frozen.views import Views, choose_views, views_seed
 from headstart.training.options.recipe import Recipe
+from headstart.training.options.strategies import find_strategy
 from headstart.tuning.budget import share_until
 from headstart.types import Inputs, Rows
 
@@ -152,7 +153,7 @@ class _Job:
 def _no_cut(model: Model, recipe: Recipe, train: Inputs) -> str | None:
     """Return why a network is not even tried, an empty text where nothing needs to be said."""
     frozen = [p for p in model.encoder.parameters() if not p.requires_grad]
-    if not frozen or recipe.strategy == "lora":
+    if not frozen or not find_strategy(recipe.strategy).is_cacheable:
         return ""  # adapters learn from the first layer on
     if recipe.mixup or recipe.cutmix:
         return "mixup and cutmix mix images before the frozen part"

@@ -93,7 +93,7 @@ def search_for(
         wanted: ``room`` tries where the budget has room, ``asked`` because the user said so.
         company: The processes that train together; several try none, and say so.
     """
-    if wanted == "off" or bench.recipe.strategy == "head" or len(rates_of(bench)) < 2:
+    if wanted == "off" or not bench.strategy.loops or len(rates_of(bench)) < 2:
         return None
     if "learning_rate" in plan:
         bench.recipe = replace(bench.recipe, learning_rate=plan["learning_rate"])
@@ -175,7 +175,7 @@ def _length(
         if num_steps >= _FEWEST_STEPS:
             return num_steps, ""
         raise OptionError(
-            f"learning_rate is 'grid', and {left:.0f} s are left for {num_trials} trials and a "
+            f"learning_rate_search is on, and {left:.0f} s are left for {num_trials} trials and a "
             f"training that would take {needed:.0f} s; expected time for {_FEWEST_STEPS} steps a "
             f"trial. Raise --budget, or give --learning-rate a number."
         )

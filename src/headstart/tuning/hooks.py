@@ -24,6 +24,7 @@ from headstart.training.company import ALONE, Company, Placement
 from headstart.training.loop import Check, Hooks, LoopOptions
 from headstart.training.options.recipe import Recipe
 from headstart.training.options.schedule import learning_rate_factor
+from headstart.training.options.strategies import find_strategy
 from headstart.training.options.strategy import (
     build_optimizer,
     freeze,
@@ -60,7 +61,7 @@ def let_learn(bench: Bench) -> None:
     model, recipe = bench.model, bench.recipe
     layers = model.encoder.layers
     learns = phases_of(recipe, len(layers))[-1].learns
-    freeze(model.encoder, layers, learns, adapters_only=recipe.strategy == "lora")
+    freeze(model.encoder, layers, learns, adapters_only=bench.strategy.adapters)
 
 
 def optimizer_of(bench: Bench, placed: Placement | None = None) -> torch.optim.Optimizer:
@@ -220,7 +221,7 @@ def loop_options(
         scale_loss=recipe.precision == "fp16",
         check_seconds=check_seconds,
         # the probe is the first candidate for "best": fine-tuning never ends below it on val
-        check_first=recipe.strategy != "full",
+        check_first=find_strategy(recipe.strategy).probes,
         rank=share_of(company, recipe).rank,
         micro_batch_size=micro_batch_size,
     )

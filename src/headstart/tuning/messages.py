@@ -5,9 +5,10 @@ Where a process is alone nobody receives any of it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from headstart.events import emit
 
@@ -17,23 +18,45 @@ if TYPE_CHECKING:
     from headstart.tuning.setup import Bench
 
 
+class SetupMessage(TypedDict):
+    """Which model to build, and how many texts each start learns from."""
+
+    start: str
+    size: int | None
+    recipe: Mapping[str, Any]
+    text_limits: Mapping[str, int] | None
+
+
+class TrainMessage(TypedDict):
+    """How many samples to prepare; None for all."""
+
+    limit: int | None
+
+
+class LoopMessage(TypedDict):
+    """That the loop begins: its recipe, and where checkpoints are kept; None keeps none."""
+
+    recipe: Mapping[str, Any]
+    state: str | None
+
+
 def send_setup(company: Company, bench: Bench) -> None:
     """Tell the workers which model to build."""
     if company.size > 1:
         why = "so many were started; each takes its share of every step"
         emit("choice", name="processes", value=company.size, why=why)
-    company.send(
-        "setup",
+    message = SetupMessage(
         start=bench.model.encoder.start.address,
         size=bench.size,
         recipe=asdict(bench.recipe),
         text_limits=bench.texts.limits if bench.texts else None,
     )
+    company.send("setup", **message)
 
 
 def send_train(company: Company, limit: int | None) -> None:
     """Tell the workers how many samples to prepare, which lie in the cache now."""
-    company.send("train", limit=limit)
+    company.send("train", **TrainMessage(limit=limit))
 
 
 def send_loop(company: Company, bench: Bench, state: Path | None) -> None:
@@ -45,7 +68,7 @@ def send_loop(company: Company, bench: Bench, state: Path | None) -> None:
         state: Where checkpoints are kept; None keeps none.
     """
     where = str(state.absolute()) if state else None
-    company.send("loop", recipe=asdict(bench.recipe), state=where)
+    company.send("loop", **LoopMessage(recipe=asdict(bench.recipe), state=where))
     company.broadcast_module(bench.model)
 
 

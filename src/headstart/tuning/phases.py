@@ -66,7 +66,7 @@ class Phases:
     ) -> None:
         self.order = order_of(train.targets, train.lengths, bench.recipe)
         self.encoder = bench.model.encoder
-        self._is_lora = bench.recipe.strategy == "lora"
+        self._has_adapters = bench.strategy.adapters
         self._phases = phases_of(bench.recipe, len(self.encoder.layers))
         self._open, self._on_enter = open_phase, on_enter
         self._opened: Opened | None = None
@@ -83,7 +83,7 @@ class Phases:
         if number != self._number:
             phase = self._phases[number]
             layers = self.encoder.layers
-            freeze(self.encoder, layers, phase.learns, adapters_only=self._is_lora)
+            freeze(self.encoder, layers, phase.learns, adapters_only=self._has_adapters)
             self.close()
             self._opened = None  # its memory goes before the new one's comes
             self._opened = self._open(phase)
@@ -95,7 +95,7 @@ class Phases:
         Returns:
             Whether what was open is closed; a phase that is the only one stays as it is.
         """
-        if len(self._phases) < 2:
+        if self.is_one:
             return False
         self._opened = None
         self._number = self._entered = -1
@@ -114,6 +114,11 @@ class Phases:
         """End the workers of the present phase; batches may be asked for all the same."""
         if self._opened is not None:
             self._opened.feed.close()
+
+    @property
+    def is_one(self) -> bool:
+        """Whether the same layers learn from the first step to the last."""
+        return len(self._phases) < 2
 
     @property
     def present(self) -> Opened:

@@ -19,13 +19,9 @@ from headstart.starts import BuildRequest, Encoder, add_lora, build_encoder, wra
 from headstart.tasks import find_task
 from headstart.training.contract import never
 from headstart.training.options.defaults import defaults_for
-from headstart.training.options.recipe import (
-    Imbalance,
-    Recipe,
-    StrategyName,
-    Wishes,
-    recipe_for,
-)
+from headstart.training.options.recipe import Recipe, recipe_for
+from headstart.training.options.strategies import Strategy, find_strategy
+from headstart.training.options.training_options import Imbalance, TrainingOptions
 from headstart.training.probing.probe import ORDINARY, PROBES, Probe, fit_probe
 from headstart.training.randomness import BOOTSTRAP, generator
 from headstart.tuning.budget import Budget
@@ -43,16 +39,6 @@ from headstart.types import (
     SplitName,
     Start,
 )
-
-# A probe gains little from more samples than this, and its cost grows with them.
-PROBE_SAMPLES = {
-    "head": 200_000,
-    "last-n": 20_000,
-    "lp-ft": 20_000,
-    "gradual": 20_000,
-    "lora": 20_000,
-    "full": 5_000,
-}
 
 
 @dataclass
@@ -72,6 +58,11 @@ class Bench:
     texts: TextStock | None = None
 
     @property
+    def strategy(self) -> Strategy:
+        """What learns, in which phases."""
+        return find_strategy(self.recipe.strategy)
+
+    @property
     def preprocess(self) -> Preprocess:
         """What turns samples into the model's inputs."""
         return self.model.encoder.preprocess
@@ -85,12 +76,9 @@ class Bench:
 def set_up(
     dataset: Dataset,
     start: Start,
-    strategy: StrategyName,
-    wishes: Wishes,
+    options: TrainingOptions,
     *,
-    size: int | None,
     device: torch.device,
-    seed: int,
     module: nn.Module | None = None,
     spec: ImageSpec | None = None,
     texts: TextStock | None = None,
@@ -101,11 +89,8 @@ def set_up(
         dataset: Gives the schema, the number of samples, and by modality the image size, the texts
             that a tokenizer is trained on, or the columns.
         start: Where to start.
-        strategy: Which parameters learn.
-        wishes: What the user said about training.
-        size: Side of the network input in pixels; None lets the start decide.
+        options: With the strategy that was settled.
         device: Where the model goes.
-        seed: Seed of random weights.
         module: The user's own module in place of a start's, or an encoder wrapped from one.
         spec: The preprocessing of ``module``.
         texts: What the run keeps of its texts, so that nothing is learned or prepared twice; None
@@ -115,23 +100,22 @@ def set_up(
         StartError: If the start cannot be built for these data, or in the time that is left.
         OptionError: If an option is out of range.
     """
+    seed = options.seed
     texts = texts or text_stock(dataset, Budget(None), seed=seed)
     if isinstance(module, Encoder):
         encoder = module
     elif module is not None and spec is not None:
         encoder = wrap_module(module, spec)
     else:
-        encoder = _encoder(dataset, start, strategy, wishes, size, seed, texts)
-    if strategy == "lora":
-        add_lora(encoder)
+        encoder = _encoder(dataset, start, options, texts)
+    if find_strategy(options.strategy).adapters:
+        add_lora(encoder, rank=options.lora_rank, alpha=options.lora_alpha)
     recipe = recipe_for(
         start,
-        strategy,
-        wishes,
+        options,
         schema=dataset.schema,
         num_train=len(dataset.train),
         num_layers=len(encoder.layers),
-        seed=seed,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -145,13 +129,7 @@ def set_up(
 
 
 def _encoder(
-    dataset: Dataset,
-    start: Start,
-    strategy: StrategyName,
-    wishes: Wishes,
-    size: int | None,
-    seed: int,
-    texts: TextStock | None,
+    dataset: Dataset, start: Start, options: TrainingOptions, texts: TextStock | None
 ) -> Encoder:
     """Build the encoder of a start for these data.
 
@@ -166,17 +144,20 @@ def _encoder(
         )
     # what only the head reads should be good as it stands; what learns follows the architecture's
     # own head, so that the run exports to transformers
-    is_contrastive = strategy == "head" and start.objective == "contrastive"
-    drop_path = defaults_for(start).drop_path if wishes.drop_path is None else wishes.drop_path
+    is_frozen = not find_strategy(options.strategy).loops
+    is_contrastive = is_frozen and start.objective == "contrastive"
+    drop_path = defaults_for(start).drop_path if options.drop_path is None else options.drop_path
     request = BuildRequest(
         image_size=dataset.image_size,
         image_channels=dataset.image_channels,
-        size=size,
+        size=options.input_size,
         drop_path=drop_path,
+        max_length=options.max_length,
+        dropout=options.encoder_dropout,
         pooling="mean" if is_contrastive else "auto",
         table=fit_table(dataset) if dataset.column_kinds is not None else None,
         column=dataset.input_column,
-        seed=seed,
+        seed=options.seed,
     )
     return build_encoder(start, request) if texts is None else texts.build(start, request)
 

@@ -17,7 +17,7 @@ from headstart.training.company import ALONE, Company, Placement, WholePlacement
 from headstart.training.contract import never, stoppable
 from headstart.training.loop import Check, LoopResult, train
 from headstart.training.machine.memory import keep_freed_memory
-from headstart.training.options.recipe import Recipe
+from headstart.training.options.strategies import Strategy
 from headstart.training.options.strategy import Phase
 from headstart.training.probing.probe import Probe
 from headstart.training.state.checkpoint import CheckpointFolder
@@ -37,7 +37,7 @@ from headstart.tuning.hooks import (
 from headstart.tuning.memory import MemoryPlan, learning_bytes, settle_micro_batch
 from headstart.tuning.messages import send_loop, send_phase
 from headstart.tuning.phases import Opened, Phases
-from headstart.tuning.setup import PROBE_SAMPLES, Bench, install, probe
+from headstart.tuning.setup import Bench, install, probe
 from headstart.tuning.trials import Trials
 from headstart.types import Inputs, Rows
 
@@ -47,8 +47,8 @@ class Tuned:
     """How a fine-tuning went.
 
     Attributes:
-        fitted: The probe of the first phase; None under ``full``.
-        result: How the loop ended; None under ``head``, which needs no loop.
+        fitted: The probe of the first phase; None where the strategy fits none.
+        result: How the loop ended; None where the strategy needs no loop.
         val_logits: M rows, of the model as it now stands.
         seconds: Time of both phases.
     """
@@ -116,11 +116,12 @@ def tune(
         WholePlacement(company, model),
     )
     phases = Phases(bench, train_inputs, opener, partial(send_phase, company))
-    if recipe.strategy == "last-n" and not recipe.is_split:
+    strategy = bench.strategy
+    if strategy.is_cacheable and phases.is_one and not recipe.is_split:
         # before the probe, which then computes only what follows the frozen part
         phases.prepare(0.0)
     fitted = None
-    if recipe.strategy != "full":
+    if strategy.probes:
         emit("stage", text="Linear probe on the frozen encoder")
         fitted = probe(
             bench,
@@ -128,7 +129,7 @@ def tune(
             val_inputs,
             imbalance=recipe.imbalance,
             limit=_probe_limit(bench, seconds_per_sample, deadline),
-            deadline=_probe_deadline(recipe, deadline),
+            deadline=_probe_deadline(strategy, deadline),
             prefix=opener.prefix,
             stop_requested=stop_requested,
         )
@@ -137,8 +138,8 @@ def tune(
         emit("note", text=f"Probe: {told}")
         on_usable()
     result = None
-    if recipe.strategy != "head":
-        emit("stage", text=f"Fine-tuning ({recipe.strategy})")
+    if strategy.loops:
+        emit("stage", text=f"Fine-tuning ({strategy.name})")
         result = _run_loop(
             bench,
             train_inputs,
@@ -178,18 +179,17 @@ def better(bench: Bench, tuned: Tuned, rival: Bench, val_inputs: Inputs) -> tupl
 
 def _probe_limit(bench: Bench, seconds_per_sample: float | None, deadline: float | None) -> int:
     """Return how many samples the probe may take: its features get a share of the time left."""
-    recipe = bench.recipe
-    limit = PROBE_SAMPLES[recipe.strategy]
+    limit = bench.strategy.num_probe_samples
     if deadline is None or seconds_per_sample is None:
         return limit
-    name = "head features" if recipe.strategy == "head" else "probe features"
+    name = "probe features" if bench.strategy.loops else "head features"
     affordable = int(share_until(name, deadline) / seconds_per_sample)
     return max(10 * bench.model.num_outputs, min(limit, affordable))
 
 
-def _probe_deadline(recipe: Recipe, deadline: float | None) -> float | None:
+def _probe_deadline(strategy: Strategy, deadline: float | None) -> float | None:
     """Return until when the probe may take: a loop that follows needs most of the time."""
-    if deadline is None or recipe.strategy == "head":
+    if deadline is None or not strategy.loops:
         return deadline
     return time.monotonic() + share_until("probe", deadline)
 
@@ -315,7 +315,7 @@ def _run_loop(
 
 def _settle_split(bench: Bench, company: Company) -> None:
     """Settle whether the weights are split over the processes."""
-    if bench.recipe.strategy == "head":
+    if not bench.strategy.loops:
         return
 
     def needed() -> int:

@@ -12,11 +12,13 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from headstart.starts import find_start
-from headstart.training.options.recipe import Recipe, Wishes
+from headstart.training.options.recipe import Recipe
+from headstart.training.options.strategies import find_strategy
 from headstart.training.options.strategy import Phase
+from headstart.training.options.training_options import TrainingOptions
 from headstart.training.processes.company import Several
 from headstart.training.processes.placement import SharedPlacement
 from headstart.training.state.checkpoint import CheckpointFolder
@@ -32,6 +34,7 @@ from headstart.tuning.hooks import (
     uncut,
     wire,
 )
+from headstart.tuning.messages import LoopMessage, SetupMessage, TrainMessage
 from headstart.tuning.phases import Opened, Phases
 from headstart.tuning.setup import Bench, prepare_sample, set_up
 from headstart.tuning.texts import text_stock
@@ -63,27 +66,31 @@ class Worker:
         self._bench: Bench | None = None
         self._train: Inputs | None = None
 
-    def build(self, message: dict[str, Any]) -> None:
+    def build(self, message: SetupMessage) -> None:
         """Set up the model that the main process will fine-tune."""
         recipe = Recipe(**message["recipe"])
         start, module = self.find()
         # under other strategies it is a number that nobody has asked for: a start without layers
         # (a linear one) would refuse it
-        num_last = recipe.num_last_layers if recipe.strategy == "last-n" else None
+        counts_layers = find_strategy(recipe.strategy).counts_layers
         self._train = None
         self._bench = set_up(
             self.dataset,
             start or find_start(message["start"]),
-            recipe.strategy,
-            Wishes(
-                drop_path=recipe.drop_path,
+            TrainingOptions(
+                strategy=recipe.strategy,
+                input_size=message["size"],
+                max_length=recipe.max_length,
+                num_last_layers=recipe.num_last_layers if counts_layers else None,
+                lora_rank=recipe.lora_rank,
+                lora_alpha=recipe.lora_alpha,
                 dropout=recipe.dropout,
+                encoder_dropout=recipe.encoder_dropout,
+                drop_path=recipe.drop_path,
                 channels_last=recipe.channels_last,
-                num_last_layers=num_last,
+                seed=recipe.seed,
             ),
-            size=message["size"],
             device=self.company.device,
-            seed=recipe.seed,
             module=module,
             spec=self.spec,
             texts=text_stock(
@@ -93,13 +100,13 @@ class Worker:
         self._bench.recipe = recipe
         self._bench.initial = {}  # for the figure "before", which is the main process's
 
-    def prepare(self, message: dict[str, Any]) -> None:
+    def prepare(self, message: TrainMessage) -> None:
         """Prepare the samples that the main process has prepared; pixels lie in the cache."""
         assert self._bench is not None
         bench, limit = self._bench, message["limit"]
         self._train = prepare_sample(self.dataset, "train", bench, limit, seed=bench.recipe.seed)
 
-    def learn(self, message: dict[str, Any]) -> None:
+    def learn(self, message: LoopMessage) -> None:
         """Take this process's share of all steps."""
         whole, train, company = self._bench, self._train, self.company
         assert whole is not None

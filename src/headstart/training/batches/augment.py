@@ -20,9 +20,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from headstart.tensors import to_device
+from headstart.training.options.training_options import AugmentName
 from headstart.training.randomness import MIX, generator, uniform
-
-AugmentName = Literal["none", "digits", "light", "standard"]
 
 _NUM_DRAWS = 12
 _DIGIT_NAMES = frozenset(

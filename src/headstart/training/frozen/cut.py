@@ -24,8 +24,8 @@ from headstart.training.frozen.prefix import Prefix, fingerprint
 from headstart.training.frozen.recording import Frames, Place, Trace, record, tensor_leaves
 from headstart.training.frozen.slots import Slot, lies_in_order, memory_order
 from headstart.training.frozen.suffix import CutError, StandIn, Suffix, locate
-from headstart.training.options.recipe import Batchnorm
 from headstart.training.options.strategy import as_trained
+from headstart.training.options.training_options import Batchnorm
 
 _PROBE_ROWS = 2  # rows of the example that a cut is found with
 

@@ -29,13 +29,14 @@ class FamilyDefaults:
     learning_rate: float
     reference_batch: int
     bottom_multiplier: float
-    momentum: float
     beta2: float
     weight_decay: float
     schedule: ScheduleName
     warmup_fraction: float
     batch_size: int
     drop_path: float
+    momentum: float = 0.9  # of SGD
+    beta1: float = 0.9  # of Adam and AdamW
     scratch_epochs: float | None = None
     ema_half_life: float = 0.07
     smooths: bool = True
@@ -47,16 +48,12 @@ class FamilyDefaults:
 # Steps of about three, as in the sweeps of ViT (Dosovitskiy et al., ICLR 2021, table 4).
 _AROUND = (0.3, 1.0, 3.0)
 
-# LoRA's rate as a multiple of the full one: Schulman et al., "LoRA Without Regret", 2025.
-LORA_RATE = 10.0
-
 _MLP = FamilyDefaults(
     source="AdamW at 1e-3, as in Gorishniy et al., NeurIPS 2021, and scikit-learn's MLPClassifier",
     optimizer="adamw",
     learning_rate=1e-3,
     reference_batch=128,
     bottom_multiplier=1.0,
-    momentum=0.9,
     beta2=0.999,
     weight_decay=0.01,
     schedule="one-cycle",
@@ -75,7 +72,6 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         learning_rate=5e-4,
         reference_batch=64,
         bottom_multiplier=0.3,
-        momentum=0.9,
         beta2=0.999,
         weight_decay=0.01,
         schedule="constant",
@@ -90,7 +86,6 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         learning_rate=1e-4,
         reference_batch=128,
         bottom_multiplier=0.05,
-        momentum=0.9,
         beta2=0.999,
         weight_decay=0.05,
         schedule="constant",
@@ -105,7 +100,6 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         learning_rate=0.1,
         reference_batch=128,
         bottom_multiplier=1.0,
-        momentum=0.9,
         beta2=0.999,
         weight_decay=5e-4,
         schedule="one-cycle",
@@ -121,7 +115,6 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         learning_rate=1e-3,
         reference_batch=256,
         bottom_multiplier=1.0,
-        momentum=0.9,
         beta2=0.95,
         weight_decay=0.05,
         schedule="cosine",
@@ -137,7 +130,6 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         learning_rate=5e-5,
         reference_batch=32,
         bottom_multiplier=0.5,
-        momentum=0.9,
         beta2=0.999,
         weight_decay=0.01,
         schedule="linear",
@@ -158,7 +150,6 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         learning_rate=5e-4,
         reference_batch=32,
         bottom_multiplier=1.0,
-        momentum=0.9,
         beta2=0.98,
         weight_decay=0.01,
         schedule="linear",
@@ -177,7 +168,6 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         learning_rate=1e-2,
         reference_batch=128,
         bottom_multiplier=1.0,
-        momentum=0.9,
         beta2=0.999,
         weight_decay=0.0,
         schedule="linear",
@@ -199,6 +189,7 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         reference_batch=80,
         bottom_multiplier=1.0,
         momentum=0.8,
+        beta1=0.8,
         beta2=0.95,
         weight_decay=0.01,
         schedule="one-cycle",

@@ -1,229 +1,235 @@
 """What the training options may be; everything that is wrong is told in one sentence.
 
-It knows names, ranges and contradictions, not what the options do: that is ``recipe.py``'s.
+Ranges, choices and what an option applies to are read from where it is stated
+(``training_options``); here is what no option can say alone: which of them contradict each other.
+What the options do is ``recipe``'s.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from numbers import Real
+from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
 
 from headstart.errors import OptionError, did_you_mean, quoted
 from headstart.tasks import find_task
-from headstart.types import Schema
-
-# (option, lowest, highest): what a number may be; None is open.
-_RANGES: list[tuple[str, float, float | None]] = [
-    ("learning_rate", 0.0, None),
-    ("head_multiplier", 0.0, None),
-    ("bottom_multiplier", 0.0, 1.0),
-    ("weight_decay", 0.0, None),
-    ("l1_penalty", 0.0, None),
-    ("warmup_fraction", 0.0, 0.9),
-    ("cooldown_fraction", 0.0, 1.0),
-    ("batch_size", 1, None),
-    ("micro_batch_size", 1, None),
-    ("num_last_layers", 1, None),
-    ("num_epochs", 1e-6, None),
-    ("num_steps", 1, None),
-    ("label_smoothing", 0.0, 0.99),
-    ("dropout", 0.0, 0.99),
-    ("drop_path", 0.0, 0.99),
-    ("mixup", 0.0, None),
-    ("cutmix", 0.0, None),
-    ("clip", 0.0, None),
-    ("patience", 0, None),
-    ("views", 0, 64),
-    ("num_workers", 0, 64),
-    ("tensor_parallel_size", 1, None),
-]
+from headstart.training.options.option import Stated, stated
+from headstart.training.options.strategies import AUTO, STRATEGIES, Strategy
+from headstart.training.options.training_options import (
+    CommonOptions,
+    TrainingOptions,
+    said_options,
+    training_options,
+)
+from headstart.types import Schema, Start
 
 
-# A word that may stand in place of a number: what it means is settled before the training.
-_WORDS = {"learning_rate": "grid"}
-
-
-# What only the training loop reads, with what an option is when nothing was said.
-_LOOP_ONLY: dict[str, object] = {
-    "num_epochs": None,
-    "num_steps": None,
-    "batch_size": None,
-    "micro_batch_size": None,
-    "optimizer": None,
-    "learning_rate": None,
-    "head_multiplier": None,
-    "bottom_multiplier": None,
-    "weight_decay": None,
-    "l1_penalty": 0.0,
-    "schedule": None,
-    "warmup_fraction": None,
-    "cooldown_fraction": 0.2,
-    "label_smoothing": None,
-    "dropout": 0.0,
-    "drop_path": None,
-    "mixup": None,
-    "cutmix": 0.0,
-    "augment": None,
-    "clip": 1.0,
-    "ema": None,
-    "patience": None,
-    "precision": None,
-    "batchnorm": None,
-    "compile": False,
-    "views": None,
-    "num_workers": None,
-    "fsdp": None,
-    "tensor_parallel_size": 1,
-}
-
-# Of these, what says how the steps are computed and not what they learn.
-_HOW = {
-    "micro_batch_size",
-    "precision",
-    "compile",
-    "views",
-    "num_workers",
-    "fsdp",
-    "tensor_parallel_size",
-}
-
-
-def steps_asked(said: Mapping[str, object]) -> list[str]:
-    """Return the options that were said and that only gradient steps can serve.
+def check_options(options: CommonOptions) -> None:
+    """Refuse what can be refused before data and start are known.
 
     Args:
-        said: Options by name; None and ``auto`` are unsaid.
+        options: As the user said them; ``auto`` is left to later.
+
+    Raises:
+        OptionError: Naming everything that is wrong, all at once: values out of range, unknown
+            choices, options that contradict each other or that the strategy has no use for.
     """
-    return [
-        name
-        for name, unsaid in _LOOP_ONLY.items()
-        if name not in _HOW and said.get(name, unsaid) not in (unsaid, "auto")
-    ]
+    wrong = _values(options)
+    strategy = STRATEGIES.get(options.strategy)
+    if strategy is not None:
+        wrong += _of_strategy(options, strategy)
+    _refuse(wrong, "Change these options.")
 
 
-def check_limits(
-    said: Mapping[str, object],
-    choices: Mapping[str, Sequence[str]],
-    *,
-    num_layers: int | None = None,
-) -> None:
+def check_values(options: TrainingOptions, *, num_layers: int) -> None:
     """Refuse values out of range, unknown choices, and options that contradict each other.
 
+    What a strategy has no use for passes: whoever tries one for another may have said it.
+
     Args:
-        said: Options by name; None means that nothing was said.
-        choices: For each option that names something, the names there are.
-        num_layers: Layers of the encoder, where it is known already.
+        options: With the strategy that was settled.
+        num_layers: Layers of the encoder.
 
     Raises:
         OptionError: Naming everything that is wrong, all at once.
     """
-    wrong = [*_out_of_range(said), *_unknown(said, choices), *_contradictions(said)]
-    num_last = _number(said.get("num_last_layers"))
-    if num_last is not None and num_layers is not None and num_last > num_layers:
+    wrong = _values(options)
+    num_last = _number(options.num_last_layers)
+    if num_last is not None and num_last > num_layers:
         wrong.append(
             f"num_last_layers is {num_last:g}, expected 1 to {num_layers}, the layers of this "
             f"encoder"
         )
-    if wrong:
-        end = "" if wrong[-1].endswith("?") else "."
-        raise OptionError("; ".join(wrong) + f"{end} Change these options.")
+    _refuse(wrong, "Change these options.")
 
 
-# Options that only images know, with what each is when nothing was said.
-_IMAGE_ONLY: dict[str, object] = {
-    "mixup": None,
-    "cutmix": 0.0,
-    "augment": "auto",
-    "input_size": None,
-    "drop_path": None,
-}
-
-
-def check_modality(said: Mapping[str, object], schema: Schema) -> None:
-    """Refuse options that mean nothing for this kind of data.
+def check_applies(
+    options: CommonOptions,
+    schema: Schema,
+    start: Start | None = None,
+    *,
+    strategy: Strategy | None = None,
+    is_built: bool = False,
+) -> None:
+    """Refuse options that mean nothing for these data, this start or this strategy.
 
     Args:
-        said: Options by name.
+        options: As the user said them.
         schema: Modality and task.
+        start: The start; None where it is still to be chosen.
+        strategy: What learns; None where it is still to be chosen.
+        is_built: Whether the start is a module of the user's own, which is there already.
 
     Raises:
         OptionError: Naming everything that is wrong, all at once; or if the task is unknown.
     """
-    wrong = []
-    if schema.modality != "image":
-        unsaid = {None, "none", 0.0}
-        used = [
-            name
-            for name, default in _IMAGE_ONLY.items()
-            if said.get(name, default) != default and said.get(name) not in unsaid
+    of = _said(options)
+    modality = schema.modality
+    wrong = [
+        f"{_are(names)} for {' and '.join(f'{each}s' for each in place)}, and this data holds "
+        f"{modality}s"
+        for place, names in _grouped((one.option.modalities, one) for one in of)
+        if modality not in place
+    ]
+    if start is not None and not wrong:
+        wrong += [
+            f"{_are(names)} for starts of family {quoted(place)}, and '{start.address}' is of "
+            f"family '{start.family}'"
+            for place, names in _grouped((one.option.families, one) for one in of)
+            if start.family not in place
         ]
-        if used:
-            wrong.append(
-                f"{', '.join(used)} are for images, and this data holds {schema.modality}s"
-            )
-    wrong += find_task(schema.task).option_problems(said)
+    if names := [one.name for one in of if one.option.builds and is_built]:
+        word = "say" if len(names) > 1 else "says"
+        wrong.append(f"{', '.join(names)} {word} how a start is built, and yours is built already")
+    wrong += find_task(schema.task).option_problems(vars(options))
+    if strategy is not None:
+        wrong += _of_strategy(options, strategy)
+    _refuse(wrong, "Leave these options out.")
+
+
+def steps_asked(options: CommonOptions) -> list[str]:
+    """Return the options that were said and that only gradient steps can serve."""
+    return [
+        one.name for one in _said(options) if one.option.needs == "loops" and one.option.teaches
+    ]
+
+
+def _refuse(wrong: Sequence[str], advice: str) -> None:
     if wrong:
-        raise OptionError("; ".join(wrong) + ". Leave these options out.")
+        end = "" if wrong[-1].endswith("?") else "."
+        raise OptionError("; ".join(wrong) + f"{end} {advice}")
 
 
-def _out_of_range(said: Mapping[str, object]) -> list[str]:
+# What an option says of itself ------------------------------------------------------------------
+
+
+def _said(options: CommonOptions) -> list[Stated]:
+    of = stated(type(options))
+    return [of[name] for name in said_options(options)]
+
+
+def _values(options: CommonOptions) -> list[str]:
+    of = stated(type(options)).values()
+    values = [(one, getattr(options, one.name)) for one in of]
+    wrong = [problem for one, value in values if (problem := _out_of_range(one, value))]
+    wrong += [problem for one, value in values if (problem := _unknown(one, value))]
+    return wrong + _contradictions(training_options(options))
+
+
+def _out_of_range(one: Stated, value: object) -> str | None:
+    """Return why a number is none that the option takes; None where it is, or takes no number."""
+    low, high = one.option.low, one.option.high
+    if low is None or (value is None and type(None) in one.members):
+        return None
+    limit = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"
+    kind = "a number" if float in one.members else "a whole number"
+    number = _number(value)
+    if number is None or (float not in one.members and not isinstance(value, Integral)):
+        return f"{one.name} is {value!r}, expected {kind}, {limit}"
+    if not (math.isfinite(number) and low <= number <= (math.inf if high is None else high)):
+        return f"{one.name} is {number:g}, expected {limit}"
+    return None
+
+
+def _unknown(one: Stated, value: object) -> str | None:
+    """Return that a choice is none of those there are; None where it is, or is no choice."""
+    known = [str(choice) for choice in one.choices if choice != AUTO]
+    if not known or value in one.choices or (value is None and type(None) in one.members):
+        return None
+    hint = did_you_mean(str(value), known)
+    return f"{one.name} is '{value}', expected {quoted(known)}.{hint}".rstrip(".")
+
+
+def _grouped(
+    places: Iterable[tuple[tuple[str, ...], Stated]],
+) -> list[tuple[tuple[str, ...], list[str]]]:
+    """Return the names of the options for each place that some of them are for."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for place, one in places:
+        if place:
+            found.setdefault(place, []).append(one.name)
+    return list(found.items())
+
+
+def _of_strategy(options: CommonOptions, strategy: Strategy) -> list[str]:
+    """Say which options a strategy has no use for, and who has.
+
+    One that says only how steps are computed asks for none: where the strategy was not the user's
+    own choice it passes.
+    """
+    is_chosen = options.strategy == AUTO
+    needed = [
+        ((one.option.needs,), one)
+        for one in _said(options)
+        if one.option.needs and (one.option.teaches or not is_chosen)
+    ]
     wrong = []
-    for name, low, high in _RANGES:
-        value, word = said.get(name), _WORDS.get(name)
-        if value is None or (word is not None and value == word):
+    for (trait,), names in _grouped(needed):
+        if getattr(strategy, trait):
             continue
-        limit = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"
-        limit += f", or '{word}'" if word else ""
-        number = _number(value)
-        if number is None:
-            wrong.append(f"{name} is {value!r}, expected a number, {limit}")
-        elif not (math.isfinite(number) and low <= number <= (math.inf if high is None else high)):
-            wrong.append(f"{name} is {number:g}, expected {limit}")
+        able = [name for name, other in STRATEGIES.items() if getattr(other, trait)]
+        if len(able) > len(STRATEGIES) // 2:
+            wrong.append(f"strategy '{strategy.name}' has no use for {', '.join(names)}")
+        else:
+            wrong.append(f"{_are(names)} for strategy {quoted(able)}, not '{strategy.name}'")
+    if options.imbalance == "oversample" and not strategy.loops:
+        wrong.append(
+            f"strategy '{strategy.name}' cannot oversample, expected imbalance 'weights' or 'none'"
+        )
     return wrong
 
 
-def _unknown(said: Mapping[str, object], choices: Mapping[str, Sequence[str]]) -> list[str]:
-    wrong = []
-    for name, known in choices.items():
-        value = said.get(name)
-        if value is not None and value not in known:
-            hint = did_you_mean(str(value), known)
-            wrong.append(f"{name} is '{value}', expected {quoted(known)}.{hint}".rstrip("."))
-    return wrong
+def _are(names: Sequence[str]) -> str:
+    return f"{', '.join(names)} {'are' if len(names) > 1 else 'is'}"
 
 
-def _contradictions(said: Mapping[str, object]) -> list[str]:
+# What options say together ----------------------------------------------------------------------
+
+
+def _contradictions(options: TrainingOptions) -> list[str]:
     wrong = []
-    strategy = said.get("strategy")
-    if strategy == "head":
-        # the head is solved for, on features computed once: no loop reads these
-        ignored = [n for n, unsaid in _LOOP_ONLY.items() if said.get(n, unsaid) != unsaid]
-        if ignored:
-            wrong.append(f"strategy 'head' has no use for {', '.join(ignored)}")
-        if said.get("imbalance") == "oversample":
-            wrong.append(
-                "strategy 'head' cannot oversample, expected imbalance 'weights' or 'none'"
-            )
-    if strategy is not None and strategy != "last-n" and said.get("num_last_layers") is not None:
-        wrong.append(f"num_last_layers is for strategy 'last-n', not '{strategy}'")
-    if said.get("num_epochs") is not None and said.get("num_steps") is not None:
-        wrong.append("num_epochs and num_steps are both set, expected one of them")
-    batch, micro = _number(said.get("batch_size")), _number(said.get("micro_batch_size"))
+    for one, other in (
+        ("num_epochs", "num_steps"),
+        ("learning_rate", "learning_rate_search"),
+    ):
+        if {one, other} <= set(said_options(options)):
+            wrong.append(f"{one} and {other} are both set, expected one of them")
+    batch, micro = _number(options.batch_size), _number(options.micro_batch_size)
     if batch is not None and micro is not None and micro > 0 and batch % micro:
         wrong.append(f"batch_size {batch:g} is not divisible by micro_batch_size {micro:g}")
-    return wrong + _unsplittable(said)
+    return wrong + _unsplittable(options)
 
 
-def _unsplittable(said: Mapping[str, object]) -> list[str]:
+def _unsplittable(options: TrainingOptions) -> list[str]:
     """Say what needs a whole network where the weights are split over the processes."""
-    is_tensor = (_number(said.get("tensor_parallel_size")) or 1) > 1
-    if not said.get("fsdp") and not is_tensor:
+    is_tensor = (_number(options.tensor_parallel_size) or 1) > 1
+    if not options.fsdp and not is_tensor:
         return []
-    unlike = {"compile": said.get("compile"), "l1_penalty": said.get("l1_penalty")}
-    needs_whole = [name for name, value in unlike.items() if value]
-    needs_whole += ["precision 'fp16'"] if said.get("precision") == "fp16" else []
-    needs_whole += ["strategy 'lora'"] if is_tensor and said.get("strategy") == "lora" else []
+    needs_whole = [name for name in ("compile", "l1_penalty") if getattr(options, name)]
+    needs_whole += ["precision 'fp16'"] if options.precision == "fp16" else []
+    strategy = STRATEGIES.get(options.strategy)
+    if is_tensor and strategy is not None and strategy.adapters:
+        needs_whole.append(f"strategy '{strategy.name}'")
     which = "tensor_parallel_size" if is_tensor else "fsdp"
     return [f"{which} splits the weights, which {name} cannot do with" for name in needs_whole]
 

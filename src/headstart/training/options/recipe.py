@@ -8,28 +8,29 @@ holds no ``auto``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar, get_args
+from typing import TypeVar
 
 from headstart.errors import OptionError
 from headstart.tasks import find_task
-from headstart.training.batches.augment import AugmentName
 from headstart.training.options.defaults import (
-    LORA_RATE,
     FamilyDefaults,
     OptimizerName,
     default_length,
     defaults_for,
 )
-from headstart.training.options.limits import check_limits
+from headstart.training.options.limits import check_values
 from headstart.training.options.schedule import ScheduleName
+from headstart.training.options.strategies import Strategy, find_strategy
+from headstart.training.options.training_options import (
+    AugmentName,
+    Batchnorm,
+    Imbalance,
+    Precision,
+    TrainingOptions,
+)
 from headstart.types import Schema, Start
 
-StrategyName = Literal["head", "last-n", "lp-ft", "gradual", "full", "lora"]
-Precision = Literal["fp32", "bf16", "fp16"]
-Imbalance = Literal["none", "weights", "oversample"]
-Batchnorm = Literal["frozen", "train"]
 T = TypeVar("T")
 _PATIENCE = 6
 
@@ -39,13 +40,18 @@ class Recipe:
     """Every option of one fine-tuning.
 
     Attributes:
-        strategy: Which parameters learn, in which phases.
+        strategy: Name of what learns, in which phases: a row of ``STRATEGIES``.
         num_last_layers: Layers that learn under ``last-n``.
+        lora_rank: Columns of each adapter's first matrix, where adapters learn.
+        lora_alpha: What adapters add is multiplied by ``lora_alpha / lora_rank``.
+        max_length: Tokens that the user lets a text keep at most; None where the start decides.
+        encoder_dropout: Every dropout rate inside the encoder; None for the start's own.
         optimizer: Update rule.
         learning_rate: Peak rate of the last encoder layer.
         head_multiplier: Head's rate as a multiple of ``learning_rate``.
         bottom_multiplier: First layer's rate as a multiple; layers between decay geometrically.
-        momentum: Momentum of SGD (Nesterov), or the first beta of Adam and AdamW.
+        momentum: Momentum of SGD (Nesterov).
+        beta1: First beta of Adam and AdamW.
         beta2: Second beta of Adam and AdamW.
         weight_decay: L2, decoupled for AdamW; none on biases and norms.
         l1_penalty: Weight of the sum of absolute weights in the loss.
@@ -82,13 +88,18 @@ class Recipe:
         seed: Seed of everything.
     """
 
-    strategy: StrategyName
+    strategy: str
     num_last_layers: int
+    lora_rank: int
+    lora_alpha: float
+    max_length: int | None
+    encoder_dropout: float | None
     optimizer: OptimizerName
     learning_rate: float
     head_multiplier: float
     bottom_multiplier: float
     momentum: float
+    beta1: float
     beta2: float
     weight_decay: float
     l1_penalty: float
@@ -133,200 +144,125 @@ class Recipe:
         return max(1, round(self.num_epochs * steps_per_epoch)), steps_per_epoch
 
 
-@dataclass(frozen=True)
-class Wishes:
-    """What the user said about training; None means: the table decides.
-
-    The meaning of each field is that of ``Recipe``, and of ``finetune``'s option of that name. A
-    ``learning_rate`` of ``grid`` is the table's until ``tuning.grid`` has tried the others.
-    """
-
-    num_last_layers: int | None = None
-    optimizer: OptimizerName | None = None
-    learning_rate: float | Literal["grid"] | None = None
-    head_multiplier: float | None = None
-    bottom_multiplier: float | None = None
-    weight_decay: float | None = None
-    l1_penalty: float = 0.0
-    schedule: ScheduleName | None = None
-    warmup_fraction: float | None = None
-    cooldown_fraction: float = 0.2
-    batch_size: int | None = None
-    micro_batch_size: int | None = None
-    num_epochs: float | None = None
-    num_steps: int | None = None
-    label_smoothing: float | None = None
-    dropout: float = 0.0
-    drop_path: float | None = None
-    mixup: float | None = None
-    cutmix: float = 0.0
-    augment: AugmentName = "none"
-    imbalance: Imbalance = "none"
-    clip: float = 1.0
-    ema: bool | None = None
-    patience: int | None = None
-    precision: Precision = "fp32"
-    batchnorm: Batchnorm | None = None
-    channels_last: bool = True
-    compile: bool = False
-    views: int | None = None
-    num_workers: int | None = None
-    fsdp: bool | None = None
-    tensor_parallel_size: int = 1
-
-
-# For each option that names something, the names there are.
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "strategy": get_args(StrategyName),
-    "optimizer": get_args(OptimizerName),
-    "schedule": get_args(ScheduleName),
-    "augment": get_args(AugmentName),
-    "imbalance": get_args(Imbalance),
-    "precision": get_args(Precision),
-    "batchnorm": get_args(Batchnorm),
-}
-
-
-def check_options(said: Mapping[str, object], *, num_layers: int | None = None) -> None:
-    """Check training options before anything is built, loaded or overwritten.
-
-    Args:
-        said: Options by name; None and ``auto`` are left to later.
-        num_layers: Layers of the encoder, where it is known already.
-
-    Raises:
-        OptionError: Naming everything that is wrong, all at once.
-    """
-    settled = {name: None if value == "auto" else value for name, value in said.items()}
-    check_limits(settled, _CHOICES, num_layers=num_layers)
-
-
 def recipe_for(
     start: Start,
-    strategy: StrategyName,
-    wishes: Wishes,
+    options: TrainingOptions,
     *,
     schema: Schema,
     num_train: int,
     num_layers: int,
-    seed: int,
 ) -> Recipe:
-    """Resolve every option for one start, strategy and data set.
+    """Resolve every option for one start and data set.
 
     Args:
         start: Decides the row of the table.
-        strategy: Which parameters learn.
-        wishes: What the user said.
+        options: What the user said. The strategy is settled; what else is still ``auto`` is the
+            plain thing: no augmentation, no weights, fp32.
         schema: Decides the smoothing.
         num_train: Training samples; they decide batch size and length.
         num_layers: Layers of the encoder.
-        seed: Seed of everything.
 
     Raises:
-        OptionError: Naming every option that is out of range or unknown, all at once; or if a grid
-            is asked for and the start's family has none.
+        OptionError: Naming every option that is out of range or unknown, all at once; or if a
+            search is asked for and the start's family has no other rates.
     """
     row = defaults_for(start)
-    # wishes are settled already; what a strategy has no use for is the user's to be told, earlier
-    check_options({"strategy": strategy})
-    check_options(vars(wishes), num_layers=num_layers)
+    # what a strategy has no use for is the user's to be told, earlier
+    check_values(options, num_layers=num_layers)
+    check_search(options, start)
+    strategy = find_strategy(options.strategy)
     chosen = _first
-    batch_size = min(chosen(wishes.batch_size, row.batch_size), num_train)
-    micro = min(chosen(wishes.micro_batch_size, batch_size), batch_size)
-    optimizer = chosen(wishes.optimizer, row.optimizer)
-    epochs, steps = wishes.num_epochs, wishes.num_steps
+    batch_size = min(chosen(options.batch_size, row.batch_size), num_train)
+    micro = min(chosen(options.micro_batch_size, batch_size), batch_size)
+    epochs, steps = options.num_epochs, options.num_steps
     if epochs is None and steps is None:
         epochs, steps = default_length(num_train, row, batch_size)
     pretrained = start.pretrained_on is not None
-    schedule = chosen(wishes.schedule, row.schedule)
-    ema = chosen(wishes.ema, row.ema_half_life > 0)
-    bottom = 1.0 if strategy == "lora" else row.bottom_multiplier
-    is_smoothed = row.smooths and find_task(schema.task).is_smoothed and len(schema.classes) >= 5
+    schedule = chosen(options.schedule, row.schedule)
+    ema = chosen(options.ema, row.ema_half_life > 0)
+    bottom = chosen(strategy.bottom_multiplier, row.bottom_multiplier)
     return Recipe(
-        strategy=strategy,
-        num_last_layers=chosen(wishes.num_last_layers, 1),
-        optimizer=optimizer,
-        learning_rate=chosen(
-            _said_rate(wishes, start),
-            _rate(row, strategy, optimizer, wishes.batch_size or row.batch_size),
-        ),
-        head_multiplier=chosen(wishes.head_multiplier, _head(strategy, pretrained)),
-        bottom_multiplier=chosen(wishes.bottom_multiplier, bottom),
+        strategy=strategy.name,
+        num_last_layers=chosen(options.num_last_layers, 1),
+        lora_rank=options.lora_rank,
+        lora_alpha=options.lora_alpha,
+        max_length=options.max_length,
+        encoder_dropout=options.encoder_dropout,
+        optimizer=chosen(options.optimizer, row.optimizer),
+        learning_rate=chosen(options.learning_rate, _rate(row, strategy, options)),
+        head_multiplier=chosen(options.head_multiplier, _head(strategy, pretrained)),
+        bottom_multiplier=chosen(options.bottom_multiplier, bottom),
         momentum=row.momentum,
+        beta1=row.beta1,
         beta2=row.beta2,
-        weight_decay=chosen(wishes.weight_decay, row.weight_decay),
-        l1_penalty=wishes.l1_penalty,
+        weight_decay=chosen(options.weight_decay, row.weight_decay),
+        l1_penalty=options.l1_penalty,
         schedule=schedule,
-        warmup_fraction=chosen(wishes.warmup_fraction, row.warmup_fraction),
-        cooldown_fraction=wishes.cooldown_fraction,
+        warmup_fraction=chosen(options.warmup_fraction, row.warmup_fraction),
+        cooldown_fraction=options.cooldown_fraction,
         batch_size=batch_size,
         micro_batch_size=micro,
         num_epochs=epochs,
         num_steps=steps,
-        label_smoothing=chosen(wishes.label_smoothing, 0.1 if is_smoothed else 0.0),
-        dropout=wishes.dropout,
-        drop_path=chosen(wishes.drop_path, row.drop_path),
-        mixup=chosen(wishes.mixup, _mixup(start, num_train)),
-        cutmix=wishes.cutmix,
-        augment=wishes.augment,
-        imbalance=wishes.imbalance,
-        clip=wishes.clip,
+        label_smoothing=chosen(options.label_smoothing, _smoothing(row, schema)),
+        dropout=options.dropout,
+        drop_path=chosen(options.drop_path, row.drop_path),
+        mixup=chosen(options.mixup, _mixup(start, num_train)),
+        cutmix=options.cutmix,
+        augment="none" if options.augment == "auto" else options.augment,
+        imbalance="none" if options.imbalance == "auto" else options.imbalance,
+        clip=options.clip,
         ema_half_life=(row.ema_half_life or 0.07) if ema else 0.0,
         # what anneals to zero gains most at its end, and must not be stopped before
-        patience=chosen(wishes.patience, _PATIENCE if schedule == "constant" else 0),
-        precision=wishes.precision,
+        patience=chosen(options.patience, _PATIENCE if schedule == "constant" else 0),
+        precision="fp32" if options.precision == "auto" else options.precision,
         # a head fitted on the frozen encoder fits only an encoder with the same statistics
-        batchnorm=chosen(wishes.batchnorm, "frozen" if pretrained else "train"),
-        channels_last=wishes.channels_last,
-        compile=wishes.compile,
-        views=wishes.views,
-        num_workers=wishes.num_workers,
-        fsdp=wishes.fsdp,
-        tensor_parallel_size=wishes.tensor_parallel_size,
-        seed=seed,
+        batchnorm=chosen(options.batchnorm, "frozen" if pretrained else "train"),
+        channels_last=options.channels_last,
+        compile=options.compile,
+        views=options.views,
+        num_workers=options.num_workers,
+        fsdp=options.fsdp,
+        tensor_parallel_size=options.tensor_parallel_size,
+        seed=options.seed,
     )
 
 
-def _said_rate(wishes: Wishes, start: Start) -> float | None:
-    """Return the learning rate that the user said; None where it is the table's, or to be tried.
-
-    Raises:
-        OptionError: If a grid is asked for and the table has none.
-    """
-    check_grid(wishes.learning_rate, start)
-    return None if wishes.learning_rate == "grid" else wishes.learning_rate
-
-
-def check_grid(learning_rate: float | str | None, start: Start) -> None:
+def check_search(options: TrainingOptions, start: Start) -> None:
     """Refuse to try the learning rates of a start whose family names none.
 
     Args:
-        learning_rate: What the user said; only ``grid`` asks to try them.
+        options: Whether the user asked for it.
         start: Decides the row of the table.
 
     Raises:
-        OptionError: If a grid is asked for and the row has none.
+        OptionError: If a search is asked for and the row names no other rates.
     """
     row = defaults_for(start)
-    if learning_rate == "grid" and not row.grid:
+    if options.learning_rate_search and not row.grid:
         trained = "pretrained" if start.pretrained_on is not None else "random"
         raise OptionError(
-            f"learning_rate is 'grid', and the table of defaults has none for start "
-            f"'{start.address}' (family {start.family}, {trained} weights); expected a number. "
-            f"Leave --learning-rate out for the family's own, {row.learning_rate:g} at "
-            f"{row.reference_batch} samples a step."
+            f"learning_rate_search is on, and the table of defaults has no rates to try for start "
+            f"'{start.address}' (family {start.family}, {trained} weights); expected a start whose "
+            f"family has. Leave it out for the family's own, {row.learning_rate:g} at "
+            f"{row.reference_batch} samples a step, or give --learning-rate a number."
         )
 
 
-def _rate(
-    row: FamilyDefaults, strategy: StrategyName, optimizer: OptimizerName, batch_size: int
-) -> float:
+def _rate(row: FamilyDefaults, strategy: Strategy, options: TrainingOptions) -> float:
     """Return the family's learning rate at this batch size, for this optimizer and strategy."""
-    rate = row.learning_rate * batch_size / row.reference_batch
+    rate = row.learning_rate * (options.batch_size or row.batch_size) / row.reference_batch
+    optimizer = options.optimizer or row.optimizer
     if (optimizer == "sgd") != (row.optimizer == "sgd"):
         # the table's rate belongs to its optimizer; Adam's is about a thirtieth of SGD's
         rate = rate / 30 if row.optimizer == "sgd" else rate * 30
-    return rate * LORA_RATE if strategy == "lora" else rate
+    return rate * strategy.rate
+
+
+def _smoothing(row: FamilyDefaults, schema: Schema) -> float:
+    """Return the share of a target that is spread: few classes have little use for it."""
+    is_smoothed = row.smooths and find_task(schema.task).is_smoothed
+    return 0.1 if is_smoothed and len(schema.classes) >= 5 else 0.0
 
 
 def _mixup(start: Start, num_train: int) -> float:
@@ -344,6 +280,6 @@ def _first(said: T | None, default: T) -> T:
     return default if said is None else said
 
 
-def _head(strategy: StrategyName, pretrained: bool) -> float:
+def _head(strategy: Strategy, pretrained: bool) -> float:
     """A random head on a pretrained encoder learns ten times faster; one from a probe does not."""
-    return 10.0 if pretrained and strategy == "full" else 1.0
+    return 10.0 if pretrained and not strategy.probes else 1.0

@@ -1,9 +1,6 @@
-"""Strategies: which parameters learn, with which learning rates. A strategy never loops.
+"""What a strategy's record says, in torch: which parameters learn, with which learning rates.
 
-``head`` trains a linear head on frozen features; ``last-n`` also the last n layers; ``full``
-everything at once; ``lp-ft`` first the head, then everything (Kumar et al., ICLR 2022); ``gradual``
-first the head, then layer after layer from the last one down (Howard and Ruder, ACL 2018); ``lora``
-first the head, then low-rank adapters beside frozen weights (Hu et al., ICLR 2022).
+The records are in ``strategies``; here they become phases, flags of parameters, and an optimizer.
 """
 
 from __future__ import annotations
@@ -15,13 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from headstart.training.options.recipe import Batchnorm, Recipe
+from headstart.training.options.recipe import Recipe
+from headstart.training.options.strategies import find_strategy
+from headstart.training.options.training_options import Batchnorm
 
 # Two-dimensional parameters that are no weight matrices, by timm's names.
 _EMBEDDINGS = ("pos_embed", "cls_token", "dist_token", "reg_token", "relative_position_bias")
-
-
-_GRADUAL_SHARE = 0.5  # of the steps, until everything learns
 
 
 @dataclass(frozen=True)
@@ -42,26 +38,15 @@ class Phase:
 def phases_of(recipe: Recipe, num_layers: int) -> list[Phase]:
     """Return the phases of the loop; what has begun to learn goes on to the end.
 
-    Under ``gradual`` the last layer learns, then the last two, four, eight …, for equal shares of
-    the first half of the run, and everything in the second.
-
     Args:
         recipe: Says the strategy.
         num_layers: Layers of the encoder.
     """
-    counts = [num_layers]
-    if recipe.strategy == "head":
-        counts = [0]
-    elif recipe.strategy == "last-n":
-        counts = [recipe.num_last_layers]
-    elif recipe.strategy == "gradual":
-        partial = [2**i for i in range(num_layers) if 2**i < num_layers]
-        counts = [*partial, num_layers]
-    share = _GRADUAL_SHARE / max(1, len(counts) - 1)
-    starts = [share * index for index in range(len(counts))]
+    stages = find_strategy(recipe.strategy).stages(num_layers, recipe.num_last_layers)
+    ends = [*(start for start, _ in stages[1:]), 1.0]
     return [
         Phase(start, end, tuple(index >= num_layers - count for index in range(num_layers)))
-        for count, start, end in zip(counts, starts, [*starts[1:], 1.0], strict=True)
+        for (start, count), end in zip(stages, ends, strict=True)
     ]
 
 
@@ -153,7 +138,7 @@ def build_optimizer(groups: list[dict[str, object]], recipe: Recipe) -> torch.op
         return torch.optim.SGD(
             groups, lr=rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0, fused=True
         )
-    betas = (recipe.momentum, recipe.beta2)
+    betas = (recipe.beta1, recipe.beta2)
     if recipe.optimizer == "adam":
         return torch.optim.Adam(groups, lr=rate, betas=betas, fused=True)
     return torch.optim.AdamW(groups, lr=rate, betas=betas, fused=True)

@@ -17,6 +17,7 @@ from headstart.errors import OptionError
 from headstart.events import emit
 from headstart.training.company import Exchange, WholePlacement
 from headstart.training.options.recipe import Recipe
+from headstart.training.options.strategies import find_strategy
 from headstart.training.processes.exchange import SharedExchange
 from headstart.training.processes.worker import WorkerLoop
 from headstart.training.state.checkpoint import CheckpointFolder
@@ -90,7 +91,7 @@ def settle_split(recipe: Recipe, device: torch.device, learning_bytes: Callable[
             "The weights are to be split over the processes, and precision is 'fp16', whose scaled "
             "loss each process would scale by itself; expected bf16 or fp32. Give --precision bf16."
         )
-    if recipe.strategy in ("last-n", "gradual"):
+    if find_strategy(recipe.strategy).is_cacheable:
         emit("note", text="It trains uncached: its weights are split over the processes.")
     return recipe
 

@@ -12,10 +12,11 @@ from headstart.events import emit, unheard
 from headstart.model import model_outputs, run_batches
 from headstart.preprocessing.terms import writes_without_blanks
 from headstart.starts import find_start
-from headstart.training.options.recipe import Wishes
+from headstart.training.options.strategies import HEAD
+from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.baselines.baseline import Baseline, Items, Rival
 from headstart.tuning.budget import Budget, slowness
-from headstart.tuning.setup import PROBE_SAMPLES, Bench, install, prepare_sample, probe, set_up
+from headstart.tuning.setup import Bench, install, prepare_sample, probe, set_up
 from headstart.types import Dataset
 
 TFIDF = "TF-IDF + linear"
@@ -58,23 +59,15 @@ def _fit(items: Items, tuned: Bench) -> Rival:
     texts = tuned.texts.unhurried() if tuned.texts else None
     emit("task", name=TFIDF, done=0, total=1)
     with unheard():
-        bench = set_up(
-            items.dataset,
-            find_start(_START),
-            "head",
-            Wishes(),
-            size=None,
-            device=device,
-            seed=seed,
-            texts=texts,
-        )
+        options = TrainingOptions(strategy=HEAD.name, seed=seed)
+        start = find_start(_START)
+        bench = set_up(items.dataset, start, options, device=device, texts=texts)
         train, val, test = (
             prepare_sample(items.dataset, n, bench, None, seed=seed)
             for n in ("train", "val", "test")
         )
-        fitted = probe(
-            bench, train, val, imbalance="none", limit=PROBE_SAMPLES["head"], deadline=None
-        )
+        limit = HEAD.num_probe_samples
+        fitted = probe(bench, train, val, imbalance="none", limit=limit, deadline=None)
         install(bench.model, fitted)
         logits = run_batches(bench.model, test, bench.model)
     emit("task", name=TFIDF, done=1, total=1)

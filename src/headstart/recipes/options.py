@@ -1,0 +1,156 @@
+"""How a verb takes its options: a record states them, and the verb's signature and help follow.
+
+``RunOptions`` are those of every verb that makes a run, beside what a training takes; each verb's
+own record adds what is its own. ``takes`` makes the public function of a record and a body: for a
+type checker and an editor it has the record's own signature, with types and defaults; for
+``inspect.signature``, ``help`` and the command line too, with a sentence for each. No torch.
+"""
+
+# Annotations are read when the module is: ``option.stated`` wants the ``Option`` in them.
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, dataclass, field
+from functools import wraps
+from textwrap import fill, indent
+from typing import TYPE_CHECKING, Annotated, ParamSpec, TypeVar
+
+from headstart.training.options.option import Option, Stated, stated
+from headstart.training.options.training_options import CommonOptions, TrainingOptions
+from headstart.types import Data, ImageSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+P = ParamSpec("P")
+Stating = TypeVar("Stating")
+R = TypeVar("R")
+_WIDTH = 88  # of the lines of a docstring, after its indentation
+_LAST = ("device", "seed", "resume", "overwrite", "spec")  # at the end of a help
+
+_BUDGET = Option(sentence="Hard limit of the whole command, for example 90s, 10m or 2h.")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RunOptions:
+    """What every verb that makes a run takes, beside what a training takes."""
+
+    data: Annotated[
+        Data,
+        Option(
+            sentence="Images, texts or a table: a folder with a folder per class, a CSV, Parquet "
+            "or JSONL file, a name such as digits, or (from Python) a Dataset, a DataFrame or "
+            "(X, y) arrays.",
+            is_kept=False,
+        ),
+    ] = field(kw_only=False)
+    out: Annotated[
+        str | None,
+        Option(sentence="Run folder to write; runs/<data> when not given.", is_kept=False),
+    ] = None
+    resume: Annotated[
+        bool, Option(sentence="Go on with the unfinished run in out.", is_kept=False)
+    ] = False
+    overwrite: Annotated[bool, Option(sentence="Replace what stands in out.", is_kept=False)] = (
+        False
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FinetuneOptions(RunOptions, TrainingOptions):
+    """What ``finetune`` takes."""
+
+    start: Annotated[
+        "str | nn.Module",
+        Option(
+            sentence="Address of the start, for example timm/resnet18, scratch/simple-cnn, "
+            "pip/all-minilm-l6-v2, scratch/linear, or a run folder; from Python also a module that "
+            "maps images (B, C, S, S) to features (B, D), with its spec, or what wrap_module made "
+            "of one."
+        ),
+    ]
+    budget: Annotated[str | None, _BUDGET] = None
+    spec: Annotated[
+        ImageSpec | None,
+        Option(sentence="Preprocessing of a module given as start.", is_kept=False),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FitOptions(RunOptions, CommonOptions):
+    """What ``fit`` takes."""
+
+    budget: Annotated[str, _BUDGET] = "10m"
+    starts: Annotated[
+        Sequence[str] | None,
+        Option(
+            sentence="Addresses of the candidates; when not given, those that are on this machine."
+        ),
+    ] = None
+
+
+def takes(record: Callable[P, Stating]) -> Callable[[Callable[[Stating], R]], Callable[P, R]]:
+    """Return a decorator that makes a public function of a body that takes a record of options.
+
+    Args:
+        record: A dataclass of options; what it takes the function takes.
+    """
+    assert isinstance(record, type)
+    options = _in_order(record)
+
+    def decorate(body: Callable[[Stating], R]) -> Callable[P, R]:
+        @wraps(body)
+        def verb(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{verb.__name__}(): {error}") from None
+            return body(record(*args, **kwargs))
+
+        returned = inspect.signature(body).return_annotation
+        signature = inspect.Signature(
+            [_parameter(one) for one in options], return_annotation=returned
+        )
+        verb.__signature__ = signature  # type: ignore[attr-defined]
+        verb.__doc__ = _documented(inspect.getdoc(body) or "", options)
+        return verb
+
+    return decorate
+
+
+def _in_order(record: type) -> list[Stated]:
+    """Return what a record states: the data, what is the verb's own, then what a training takes."""
+    of = stated(record)
+    training = stated(TrainingOptions)
+    own = [name for name in [*record.__annotations__, *of] if name not in training]
+    names = [name for name in dict.fromkeys([*own, *of]) if name not in _LAST]
+    names.sort(key=lambda name: not of[name].is_positional)
+    return [of[name] for name in [*names, *(name for name in _LAST if name in of)]]
+
+
+def _parameter(one: Stated) -> inspect.Parameter:
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    return inspect.Parameter(
+        one.name,
+        kind if one.is_positional else inspect.Parameter.KEYWORD_ONLY,
+        default=inspect.Parameter.empty if one.default is MISSING else one.default,
+        annotation=one.annotation,
+    )
+
+
+def _documented(text: str, options: list[Stated]) -> str:
+    """Return a docstring with the arguments in front of what it says of what is returned."""
+    told = [
+        fill(
+            f"{one.name}: {one.option.sentence}",
+            _WIDTH,
+            subsequent_indent="    ",
+            break_on_hyphens=False,
+            break_long_words=False,
+        )
+        for one in options
+    ]
+    arguments = "Args:\n" + indent("\n".join(told), "    ")
+    before, returns, after = text.partition("Returns:\n")
+    assert returns, "a verb says what it returns"
+    return f"{before}{arguments}\n\n{returns}{after}"
