@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from headstart.tuning.grid import Search, rates_of
 from timing import markdown_table
 
 import headstart as hs
@@ -30,7 +31,6 @@ from headstart.starts import find_start
 from headstart.training.options.defaults import DEFAULTS
 from headstart.training.options.recipe import StrategyName, Wishes
 from headstart.tuning.cost import measure_pass
-from headstart.tuning.grid import Search, rates_of
 from headstart.tuning.setup import Bench, prepare_sample, set_up
 from headstart.tuning.tune import tune
 from headstart.types import Dataset, SplitName

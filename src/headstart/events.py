@@ -6,7 +6,8 @@ and no print below the floor of the command line.
 
 Kinds: ``stage`` (text), ``note`` (text), ``choice`` (name, value, why), ``task`` (name, done,
 total, and fields such as loss, samples_per_second), ``check`` (step, epoch, val figures),
-``table`` (title, columns, rows), ``next`` (command).
+``table`` (title, columns, rows), ``spent`` (stage, seconds, at, by: the budget spent and planned
+when a stage has ended), ``next`` (command).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from headstart.errors import DataError
 from headstart.events import emit
 from headstart.recipes.run import Run
-from headstart.recipes.session import as_dataset
+from headstart.recipes.source import as_dataset
 from headstart.reporting.console import attached
 from headstart.types import Data, Dataset, TableSpec
 

@@ -6,8 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from headstart.errors import OptionError
 from headstart.events import emit
+from headstart.recipes.complete import complete
+from headstart.recipes.own_start import GivenStart, find_given, own_network, refuse_own_start
 from headstart.recipes.processes import (
     after_restart,
     check_company,
@@ -15,21 +16,22 @@ from headstart.recipes.processes import (
     run_in_company,
 )
 from headstart.recipes.run import Run
-from headstart.recipes.session import (
-    as_dataset,
-    complete,
-    default_out,
-    session,
-    spent_before,
-)
+from headstart.recipes.session import session
+from headstart.recipes.source import as_dataset, default_out, refuse_resume, spent_before
+from headstart.reporting.console import attached
 from headstart.storage.run_folder import refuse_occupied
 from headstart.types import Data, ImageSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import nn
 
     from headstart.training.company import Company
     from headstart.training.options.recipe import StrategyName, Wishes
+    from headstart.tuning.budget import Budget, BudgetPlan
+    from headstart.tuning.decisions import Decided, Decisions
+    from headstart.tuning.setup import Bench
     from headstart.types import Dataset, Start
 
 
@@ -77,8 +79,9 @@ def finetune(
     seed: int = 0,
     resume: bool = False,
     overwrite: bool = False,
+    dry_run: bool = False,
     spec: ImageSpec | None = None,
-) -> Run:
+) -> Run | BudgetPlan:
     """Fine-tune one start on labelled data, evaluate it, and write a run folder.
 
     Args:
@@ -148,10 +151,12 @@ def finetune(
         seed: Seed of everything.
         resume: Go on with the unfinished run in out.
         overwrite: Replace what stands in out.
+        dry_run: Show what every stage may take of the budget, and end: nothing is trained or
+            written.
         spec: Preprocessing of a module given as start.
 
     Returns:
-        The finished run.
+        The finished run; under dry_run the plan that it would obey.
 
     Raises:
         OptionError: If options are out of range or contradict each other.
@@ -166,11 +171,17 @@ def finetune(
         >>> run = hs.finetune("digits-8x8", start="scratch/simple-cnn")  # doctest: +SKIP
     """
     said = {k: v for k, v in locals().items() if k not in _NOT_OPTIONS}
-    run = partial(_finetune, data, start, spec, out, said, resume=resume, overwrite=overwrite)
-    return run_in_company(device, run, partial(as_dataset, data), partial(_find, start, spec), spec)
+    run: Callable[[Company], Run | BudgetPlan]
+    if dry_run:
+        refuse_resume(resume=resume)
+        run = partial(_plan, data, start, spec, out, said, overwrite=overwrite)
+    else:
+        run = partial(_finetune, data, start, spec, out, said, resume=resume, overwrite=overwrite)
+    find = partial(find_given, start, spec)
+    return run_in_company(device, run, partial(as_dataset, data), find, spec)
 
 
-_NOT_OPTIONS = ("data", "out", "resume", "overwrite", "spec")
+_NOT_OPTIONS = ("data", "out", "resume", "overwrite", "dry_run", "spec")
 
 
 def _finetune(
@@ -185,108 +196,143 @@ def _finetune(
     overwrite: bool,
 ) -> Run:
     """Fine-tune; the options are those of ``finetune``, by name."""
-    from headstart.training.options.recipe import check_grid, check_options
-    from headstart.tuning.budget import Budget, parse_budget
-    from headstart.tuning.cost import seconds_per_sample
-    from headstart.tuning.fitting import fitting_bench, refuse_too_slow
-    from headstart.tuning.setup import set_up
+    from headstart.tuning.budget import Budget
 
     # what can be refused is refused before anything is loaded or overwritten
-    check_options(said)
-    check_company(company, said, resume=resume)
-    budget_seconds = parse_budget(said["budget"])
-    found, module = _find(start, spec)
-    check_grid(said["learning_rate"], found)
-    refuse_own_start(found.address, out)
-    target = company.device
-    said["start"] = found.address
+    given, budget_seconds = _checked(start, spec, out, said, company, resume=resume)
+    own = own_network(given.module)
     if done := finished_before(out, "finetune", said, company):
-        return Run(done, _own_network(module))
+        return Run(done, own)
     resume, overwrite = after_restart(out, said, resume=resume, overwrite=overwrite)
     refuse_occupied(out, resume=resume, overwrite=overwrite)
     dataset = as_dataset(data)
     former = None if out else default_out(dataset, resume=True)
     if done := finished_before(former, "finetune", said, company):
-        return Run(done, _own_network(module))
+        return Run(done, own)
     company.send("data", fingerprint=dataset.fingerprint)
-    with session("finetune", dataset, out, said, resume=resume, overwrite=overwrite) as current:
+    with session(
+        "finetune", dataset, out, said, company, resume=resume, overwrite=overwrite
+    ) as current:
         budget = Budget(budget_seconds, current.spent_before_resume + spent_before(dataset))
-        wishes = resolve_wishes(said, dataset, target)
-        chosen, input_size, seed = _strategy(found, said), said["input_size"], said["seed"]
-        texts = current.text_stock(dataset, budget, seed)
-        if module is None and input_size is None:
-            bench, _, note = fitting_bench(
-                dataset, found, chosen, wishes, budget, device=target, seed=seed, texts=texts
-            )
-            if note and bench.size is not None:
-                why = f"a pass at {found.image.size if found.image else 0} does not fit the budget"
-                emit("choice", name="input_size", value=bench.size, why=why)
-        else:
-            bench = set_up(
-                dataset,
-                found,
-                chosen,
-                wishes,
-                size=input_size,
-                device=target,
-                seed=seed,
-                module=module,
-                spec=spec,
-                texts=texts,
-            )
-            refuse_too_slow(dataset, found, seconds_per_sample(bench, dataset, budget), budget)
-        complete(current, dataset, bench, budget, company, candidates=[], grid=_grid(said))
+        bench = _settle_bench(dataset, given, said, budget, company, current.decisions)
+        complete(current, dataset, bench, budget, candidates=[], grid=_grid(said))
     path = current.folder.path
     company.send("done", path=str(path))
     emit("next", command=next_command(path, dataset))
-    return Run(path, _own_network(module))
+    return Run(path, own)
+
+
+def _plan(
+    data: Data,
+    start: str | nn.Module,
+    spec: ImageSpec | None,
+    out: str | None,
+    said: dict[str, Any],
+    company: Company,
+    *,
+    overwrite: bool,
+) -> BudgetPlan:
+    """Return the plan that ``_finetune`` would obey; the model is built and measured, no more."""
+    from headstart.tuning.budget import Budget
+    from headstart.tuning.decisions import Decisions
+    from headstart.tuning.planning import plan_tuning
+
+    given, budget_seconds = _checked(start, spec, out, said, company, resume=False)
+    refuse_occupied(out, resume=False, overwrite=overwrite)
+    dataset = as_dataset(data)
+    with attached():
+        budget = Budget(budget_seconds, spent_before(dataset))
+        bench = _settle_bench(dataset, given, said, budget, company, Decisions())
+        plan = plan_tuning(dataset, bench, budget)
+    company.send("ended", code=0)
+    return plan
+
+
+def _checked(
+    start: str | nn.Module,
+    spec: ImageSpec | None,
+    out: str | None,
+    said: dict[str, Any],
+    company: Company,
+    *,
+    resume: bool,
+) -> tuple[GivenStart, float | None]:
+    """Return the start and the seconds of the budget, after refusing what can be refused."""
+    from headstart.training.options.recipe import check_grid, check_options
+    from headstart.tuning.budget import parse_budget
+
+    check_options(said)
+    check_company(company, said, resume=resume)
+    budget_seconds = parse_budget(said["budget"])
+    found, module = find_given(start, spec)
+    check_grid(said["learning_rate"], found)
+    refuse_own_start(found.address, out)
+    said["start"] = found.address
+    return GivenStart(found, module, spec), budget_seconds
+
+
+def _settle_bench(
+    dataset: Dataset,
+    given: GivenStart,
+    said: dict[str, Any],
+    budget: Budget,
+    company: Company,
+    decisions: Decisions,
+) -> Bench:
+    """Settle strategy and input size, and build the model."""
+    from headstart.tuning.cost import seconds_per_sample
+    from headstart.tuning.decisions import Decided
+    from headstart.tuning.fitting import fitting_bench, refuse_too_slow
+    from headstart.tuning.setup import set_up
+    from headstart.tuning.texts import text_stock
+
+    start, device, seed = given.start, company.device, said["seed"]
+    wishes = resolve_wishes(said, dataset, device)
+    strategy = _settle_strategy(start, said, decisions)
+    texts = text_stock(dataset, budget, seed=seed, decisions=decisions)
+    built: list[Bench] = []
+
+    def decide() -> Decided[int | None]:
+        bench, _, note = fitting_bench(
+            dataset, start, strategy, wishes, budget, device=device, seed=seed, texts=texts
+        )
+        built.append(bench)
+        why = f"a pass at {start.image.size if start.image else 0} does not fit the budget"
+        return Decided(bench.size, why if note and bench.size is not None else "")
+
+    size = said["input_size"]
+    if given.module is None and size is None:
+        size = decisions.settle("input_size", decide)
+    if built:
+        return built[0]
+    bench = set_up(
+        dataset,
+        start,
+        strategy,
+        wishes,
+        size=size,
+        device=device,
+        seed=seed,
+        module=given.module,
+        spec=given.spec,
+        texts=texts,
+    )
+    refuse_too_slow(dataset, start, seconds_per_sample(bench, dataset, budget), budget)
+    return bench
 
 
 def _grid(said: dict[str, Any]) -> Literal["asked", "off"]:
     return "asked" if said["learning_rate"] == "grid" else "off"
 
 
-def _find(start: str | nn.Module, spec: ImageSpec | None) -> tuple[Start, nn.Module | None]:
-    """Return the start's record, and the module where the user brought one."""
-    if isinstance(start, str | Path):
-        from headstart.starts import find_start
-
-        return find_start(str(start)), None
-    from copy import deepcopy
-
-    from headstart.starts import Encoder, wrap_module
-
-    if isinstance(start, Encoder):
-        if spec is not None:
-            raise OptionError(
-                "start is an encoder and spec is given too; expected one preprocessing. Leave spec "
-                "out, the encoder brings its own."
-            )
-        return start.start, deepcopy(start)
-    if spec is None:
-        raise OptionError(
-            "start is a module and spec is missing; expected its preprocessing. Give "
-            "spec=ImageSpec(size=…, channels=…, mean=…, std=…, …)."
-        )
-    # a copy: the caller's module keeps its weights, and a second run starts where the first did
-    return wrap_module(start, spec).start, deepcopy(start)
-
-
-def _own_network(module: nn.Module | None) -> nn.Module | None:
-    """Return the user's module itself: opening a run wraps it again."""
-    from headstart.starts import Encoder
-
-    return module.network if isinstance(module, Encoder) else module
-
-
-def _strategy(start: Start, said: dict[str, Any]) -> StrategyName:
+def _settle_strategy(start: Start, said: dict[str, Any], decisions: Decisions) -> StrategyName:
     """Return what learns; where nobody said it, it is chosen and told."""
+    from headstart.tuning.decisions import Decided
+
     asked: Literal["auto"] | StrategyName = said["strategy"]
     if asked != "auto":
         return asked
-    chosen, why = choose_strategy(start, said)
-    emit("choice", name="strategy", value=chosen, why=why)
-    return chosen
+    return decisions.settle("strategy", lambda: Decided(*choose_strategy(start, said)))
 
 
 def choose_strategy(start: Start, said: dict[str, Any]) -> tuple[StrategyName, str]:
@@ -313,19 +359,6 @@ def next_command(path: Path, dataset: Dataset) -> str:
     """Return the command that comes after a run."""
     what = {"image": "FILE…", "text": "'SOME TEXT'", "table": "FILE.csv"}
     return f"headstart predict {path} {what[dataset.schema.modality]}"
-
-
-def refuse_own_start(address: str, out: str | None) -> None:
-    """Refuse to write into the folder that is the start.
-
-    Raises:
-        OptionError: If ``out`` is the start.
-    """
-    if out is not None and Path(out).exists() and Path(out).resolve() == Path(address).resolve():
-        raise OptionError(
-            f"out '{out}' is the start itself; expected another folder, or the start would be "
-            f"overwritten. Choose another --out."
-        )
 
 
 def resolve_wishes(said: dict[str, object], dataset: Dataset, device: object) -> Wishes:

@@ -8,32 +8,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from headstart.events import emit
-from headstart.recipes.finetune import next_command, refuse_own_start, resolve_wishes
+from headstart.recipes.complete import complete
+from headstart.recipes.finetune import next_command, resolve_wishes
+from headstart.recipes.own_start import refuse_own_start
 from headstart.recipes.processes import after_restart, finished_before, run_in_company
 from headstart.recipes.run import Run
-from headstart.recipes.session import (
-    Session,
-    as_dataset,
-    complete,
-    default_out,
-    session,
-    spent_before,
-)
+from headstart.recipes.session import Session, session
+from headstart.recipes.source import as_dataset, default_out, refuse_resume, spent_before
+from headstart.reporting.console import attached
 from headstart.storage.run_folder import refuse_occupied
 from headstart.types import Data
 
 if TYPE_CHECKING:
-    import torch
+    from collections.abc import Callable
 
     from headstart.ranking import Candidate
     from headstart.training.company import Company
-    from headstart.tuning.budget import Budget
+    from headstart.training.options.recipe import StrategyName, Wishes
+    from headstart.tuning.budget import Budget, BudgetPlan
+    from headstart.tuning.decisions import Decided
     from headstart.tuning.setup import Bench
     from headstart.tuning.texts import TextStock
-    from headstart.types import Dataset, Inputs, Rows
+    from headstart.types import Dataset, Inputs, Rows, Start
+
+
+class Chosen(TypedDict):
+    """The start that screening has chosen, and what it found of all of them."""
+
+    start: str
+    size: int | None
+    strategy: StrategyName
+    candidates: list[dict[str, Any]]
 
 
 def fit(
@@ -51,7 +59,8 @@ def fit(
     seed: int = 0,
     resume: bool = False,
     overwrite: bool = False,
-) -> Run:
+    dry_run: bool = False,
+) -> Run | BudgetPlan:
     """Find the best start for the data, fine-tune it within the budget, and say how good it is.
 
     Time that the training would leave unused goes to short trials of the few other learning rates
@@ -77,9 +86,11 @@ def fit(
         seed: Seed of everything.
         resume: Go on with the unfinished run in out.
         overwrite: Replace what stands in out.
+        dry_run: Show what every stage may take of the budget, and end: nothing is trained or
+            written.
 
     Returns:
-        The finished run.
+        The finished run; under dry_run the plan that it would obey.
 
     Raises:
         OptionError: If options are out of range.
@@ -94,11 +105,16 @@ def fit(
         >>> print(run.report())  # doctest: +SKIP
     """
     said: dict[str, Any] = {k: v for k, v in locals().items() if k not in _NOT_OPTIONS}
-    run = partial(_fit, data, out, said, resume=resume, overwrite=overwrite)
+    run: Callable[[Company], Run | BudgetPlan]
+    if dry_run:
+        refuse_resume(resume=resume)
+        run = partial(_plan, data, out, said, overwrite=overwrite)
+    else:
+        run = partial(_fit, data, out, said, resume=resume, overwrite=overwrite)
     return run_in_company(device, run, partial(as_dataset, data))
 
 
-_NOT_OPTIONS = ("data", "out", "resume", "overwrite")
+_NOT_OPTIONS = ("data", "out", "resume", "overwrite", "dry_run")
 
 
 def _fit(
@@ -111,18 +127,10 @@ def _fit(
     overwrite: bool,
 ) -> Run:
     """Search and fine-tune; the options are those of ``fit``, by name."""
-    from headstart.starts import find_start
-    from headstart.training.options.recipe import check_options
-    from headstart.tuning.budget import Budget, parse_budget
-    from headstart.tuning.setup import set_up
+    from headstart.tuning.budget import Budget
+    from headstart.tuning.texts import text_stock
 
-    check_options({"num_workers": said["num_workers"]})
-    budget_seconds = parse_budget(said["budget"])
-    named = [find_start(address) for address in said["starts"] or ()]
-    for candidate in named:
-        refuse_own_start(candidate.address, out)
-    target = company.device
-    said["starts"] = [s.address for s in named] or None
+    named, budget_seconds = _checked(out, said)
     if done := finished_before(out, "fit", said, company):
         return Run(done)
     resume, overwrite = after_restart(out, said, resume=resume, overwrite=overwrite)
@@ -132,57 +140,90 @@ def _fit(
     if done := finished_before(former, "fit", said, company):
         return Run(done)
     company.send("data", fingerprint=dataset.fingerprint)
-    with session("fit", dataset, out, said, resume=resume, overwrite=overwrite) as current:
+    with session("fit", dataset, out, said, company, resume=resume, overwrite=overwrite) as current:
         budget = Budget(budget_seconds, current.spent_before_resume + spent_before(dataset))
-        texts = current.text_stock(dataset, budget, said["seed"])
-        wishes = resolve_wishes(said, dataset, target)
-        rival = None
-        if "chosen" not in current.plan:
-            rival = _choose(current, dataset, named, budget, texts, said["seed"], target)
-        else:
-            why = "chosen before the run was interrupted"
-            emit("choice", name="start", value=current.plan["chosen"]["start"], why=why)
-        chosen = current.plan["chosen"]
-        bench = set_up(
-            dataset,
-            find_start(chosen["start"]),
-            chosen["strategy"] if said["strategy"] == "auto" else said["strategy"],
-            wishes,
-            size=chosen["size"],
-            device=target,
-            seed=said["seed"],
-            texts=texts,
-        )
-        complete(
-            current,
-            dataset,
-            bench,
-            budget,
-            company,
-            current.plan["candidates"],
-            rival,
-            grid="room",
-        )
+        seed = said["seed"]
+        texts = text_stock(dataset, budget, seed=seed, decisions=current.decisions)
+        wishes = resolve_wishes(said, dataset, company.device)
+        chosen, rival = _settle_start(current, dataset, named, budget, texts, seed)
+        bench = _build(chosen, dataset, said, wishes, company, texts)
+        candidates = chosen["candidates"]
+        complete(current, dataset, bench, budget, candidates=candidates, rival=rival, grid="room")
     path = current.folder.path
     company.send("done", path=str(path))
     emit("next", command=next_command(path, dataset))
     return Run(path)
 
 
-def _choose(
+def _plan(
+    data: Data, out: str | None, said: dict[str, Any], company: Company, *, overwrite: bool
+) -> BudgetPlan:
+    """Return the plan that ``_fit`` would obey; no model is built."""
+    from headstart.ranking import default_starts
+    from headstart.tuning.budget import Budget
+    from headstart.tuning.planning import plan_search
+
+    named, budget_seconds = _checked(out, said)
+    refuse_occupied(out, resume=False, overwrite=overwrite)
+    dataset = as_dataset(data)
+    with attached():
+        budget = Budget(budget_seconds, spent_before(dataset))
+        plan = plan_search(dataset, named or default_starts(dataset, budget_seconds), budget)
+    company.send("ended", code=0)
+    return plan
+
+
+def _checked(out: str | None, said: dict[str, Any]) -> tuple[list[Start], float | None]:
+    """Return the named starts and the seconds of the budget, after refusing what can be refused."""
+    from headstart.starts import find_start
+    from headstart.training.options.recipe import check_options
+    from headstart.tuning.budget import parse_budget
+
+    check_options({"num_workers": said["num_workers"]})
+    budget_seconds = parse_budget(said["budget"])
+    named = [find_start(address) for address in said["starts"] or ()]
+    for candidate in named:
+        refuse_own_start(candidate.address, out)
+    said["starts"] = [s.address for s in named] or None
+    return named, budget_seconds
+
+
+def _build(
+    chosen: Chosen,
+    dataset: Dataset,
+    said: dict[str, Any],
+    wishes: Wishes,
+    company: Company,
+    texts: TextStock | None,
+) -> Bench:
+    """Build the model of the chosen start."""
+    from headstart.starts import find_start
+    from headstart.tuning.setup import set_up
+
+    return set_up(
+        dataset,
+        find_start(chosen["start"]),
+        chosen["strategy"] if said["strategy"] == "auto" else said["strategy"],
+        wishes,
+        size=chosen["size"],
+        device=company.device,
+        seed=said["seed"],
+        texts=texts,
+    )
+
+
+def _settle_start(
     current: Session,
     dataset: Dataset,
-    named: list[Any],
+    named: list[Start],
     budget: Budget,
     texts: TextStock | None,
     seed: int,
-    device: torch.device,
-) -> Bench | None:
-    """Screen the candidates, tell the ranking, put the choice into the plan, return its model."""
+) -> tuple[Chosen, Bench | None]:
+    """Settle the start; return it with its model, where screening has left one just now."""
     from headstart.ranking import default_starts, screen
     from headstart.tuning.conclude import calibrate, save_model
-
-    emit("stage", text="Choosing the start")
+    from headstart.tuning.planning import plan_search
 
     kept: Bench | None = None
 
@@ -192,16 +233,30 @@ def _choose(
         calibrate(bench.model, logits, val.targets)
         save_model(current.folder, dataset, bench)
 
-    candidates = screen(
-        dataset,
-        named or default_starts(dataset, budget.limit_seconds),
-        budget=budget,
-        seconds=budget.may_take("screening"),
-        seed=seed,
-        device=device,
-        on_better=keep,
-        texts=texts,
-    )
+    def decide() -> Decided[Chosen]:
+        emit("stage", text="Choosing the start")
+        starts = named or default_starts(dataset, budget.limit_seconds)
+        plan = plan_search(dataset, starts, budget)
+        with plan.stage("screening", budget):
+            candidates = screen(
+                dataset,
+                starts,
+                budget=budget,
+                seconds=plan.seconds("screening"),
+                seed=seed,
+                device=current.company.device,
+                on_better=keep,
+                texts=texts,
+            )
+        return _choose(candidates)
+
+    return current.decisions.settle("start", decide), kept
+
+
+def _choose(candidates: list[Candidate]) -> Decided[Chosen]:
+    """Tell the ranking, and decide for the best."""
+    from headstart.tuning.decisions import Decided
+
     rows = [_row(c) for c in candidates]
     best = candidates[0]
     emit(
@@ -214,12 +269,14 @@ def _choose(
     why = f"validation {best.metric} {value:.3f} on a sample, the best of {len(rows)}"
     if value != value:
         why = f"the quickest; none of {len(rows)} could be scored in the time for screening"
-    emit("choice", name="start", value=best.start.address, why=why)
-    current.remember(
-        chosen={"start": best.start.address, "size": best.size, "strategy": best.strategy},
-        candidates=rows,
-    )
-    return kept
+    address = best.start.address
+    chosen: Chosen = {
+        "start": address,
+        "size": best.size,
+        "strategy": best.strategy,
+        "candidates": rows,
+    }
+    return Decided(chosen, why, address)
 
 
 def _row(candidate: Candidate) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from headstart.errors import HeadstartError, OptionError, ProcessLost
 from headstart.events import emit, seconds_since_command_began
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     Find = Callable[[], tuple[Start | None, nn.Module | None]]
 
+T = TypeVar("T")
+
 
 def is_worker() -> bool:
     """Return whether a launcher has started this process as one of several, not as the main one.
@@ -47,11 +49,11 @@ def _variable(name: str, default: int) -> int:
 
 def run_in_company(
     device: str,
-    run: Callable[[Company], Run],
+    run: Callable[[Company], T],
     load: Callable[[], Dataset],
     find: Find = lambda: (None, None),
     spec: ImageSpec | None = None,
-) -> Run:
+) -> T | Run:
     """Run a verb in a process that is alone, or the main one of several; work for that in another.
 
     Args:
@@ -237,10 +239,12 @@ def _obey(
             worker = Worker(company, dataset, find, spec)
             continue
         assert worker is not None
-        if message["kind"] == "setup":
+        if message["kind"] == "settled":
+            worker.decisions.receive(message)
+        elif message["kind"] == "setup":
             worker.build(message)
         elif message["kind"] == "train":
-            worker.prepare(message)
+            worker.prepare()
         elif message["kind"] == "loop":
             with graceful_stop() as stop:
                 company.own_stop = lambda: stop.signal_number or 0

@@ -18,6 +18,7 @@ from headstart.events import emit
 from headstart.training.options.recipe import StrategyName, Wishes
 from headstart.tuning.budget import SHARES, STEP_PASSES, Budget
 from headstart.tuning.cost import seconds_per_sample
+from headstart.tuning.decisions import Decided, Decisions
 from headstart.tuning.setup import Bench, prepare_sample, set_up
 from headstart.tuning.texts import TextStock
 from headstart.types import Dataset, ImageSpec, Inputs, Samples, SplitName, Start, TextSpec
@@ -62,7 +63,7 @@ def fitting_bench(
     if start.pretrained_on is None or start.image is None or budget.limit_seconds is None:
         bench, each = at(None)
         total = len(dataset.train)
-        learned = texts.limits.get(start.address, total) if texts else total
+        learned = texts.num_learned(start) if texts else total
         note = "" if learned == total else f", vocabulary of {learned:,} of {total:,} texts"
     else:
         default = start.image.size
@@ -140,14 +141,28 @@ def train_limit(
     if budget.limit_seconds is None or bench.model.schema.modality == "table":
         return None
     samples, spec = dataset.train.samples, bench.spec
-    each = _decoding_seconds(samples, spec) if isinstance(spec, ImageSpec) else 0.0
-    each += _preparing_seconds(bench)
+    each = preparing_seconds(dataset, bench, budget)
     if each * len(samples) < budget.may_take("all samples"):
         return None
     worth = budget.may_take("samples") / max(1e-9, each)
     if not (isinstance(spec, TextSpec) and spec.kind == "terms"):
         worth = min(max(0.0, budget.left) / (STEP_PASSES * seconds_per_sample), worth)
     return max(int(worth), 20 * len(dataset.schema.classes))
+
+
+def preparing_seconds(dataset: Dataset, bench: Bench, budget: Budget) -> float:
+    """Return what preparing one sample takes, in seconds: as measured before, or now.
+
+    Args:
+        dataset: The data; rows cost next to nothing.
+        bench: Says how samples are prepared.
+        budget: Keeps what the run has measured.
+    """
+    spec = bench.spec
+    if not isinstance(spec, ImageSpec):
+        return _preparing_seconds(bench)
+    key = ("preparing", bench.model.encoder.start.address, bench.size)
+    return budget.measured(key, lambda: _decoding_seconds(dataset.train.samples, spec))
 
 
 def _decoding_seconds(samples: Samples, spec: ImageSpec) -> float:
@@ -161,20 +176,22 @@ def _decoding_seconds(samples: Samples, spec: ImageSpec) -> float:
     return (time.monotonic() - began) / num_tried
 
 
-def sample_limits(
-    dataset: Dataset, bench: Bench, seconds_per_sample: float, budget: Budget
+def settle_limits(
+    decisions: Decisions, dataset: Dataset, bench: Bench, seconds_per_sample: float, budget: Budget
 ) -> dict[str, int | None]:
-    """Return how many samples of train and of val the budget can use; None for all of them."""
-    return {
-        "train": train_limit(dataset, bench, seconds_per_sample, budget),
-        "val": look_limit(seconds_per_sample, budget),
-    }
+    """Settle how many samples of train and of val the budget can use; None for all of them."""
+
+    def decide() -> Decided[dict[str, int | None]]:
+        train = train_limit(dataset, bench, seconds_per_sample, budget)
+        return Decided({"train": train, "val": look_limit(seconds_per_sample, budget)})
+
+    return decisions.settle("sample_limits", decide)
 
 
 def prepare_splits(
     dataset: Dataset, bench: Bench, limits: Mapping[str, int | None]
 ) -> tuple[Inputs, Inputs, Inputs]:
-    """Prepare train, val and test; no more of train and val than ``sample_limits`` says.
+    """Prepare train, val and test; no more of train and val than ``settle_limits`` says.
 
     Test is prepared here too, whole, but looked at by nobody before the end: a file that cannot be
     read should stop a run before its training, and decoding is part of the budget.

@@ -1,6 +1,7 @@
 """What the main process tells the workers of a fine-tuning, in this order; ``worker`` receives it.
 
-Where a process is alone nobody receives any of it.
+What a run settles it tells them besides, whenever that is (``decisions``). Where a process is alone
+nobody receives any of it.
 """
 
 from __future__ import annotations
@@ -27,13 +28,12 @@ def send_setup(company: Company, bench: Bench) -> None:
         start=bench.model.encoder.start.address,
         size=bench.size,
         recipe=asdict(bench.recipe),
-        text_limits=bench.texts.limits if bench.texts else None,
     )
 
 
-def send_train(company: Company, limit: int | None) -> None:
-    """Tell the workers how many samples to prepare, which lie in the cache now."""
-    company.send("train", limit=limit)
+def send_train(company: Company) -> None:
+    """Tell the workers to prepare the samples, which lie in the cache now."""
+    company.send("train")
 
 
 def send_loop(company: Company, bench: Bench, state: Path | None) -> None:

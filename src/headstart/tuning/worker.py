@@ -21,6 +21,8 @@ from headstart.training.processes.company import Several
 from headstart.training.processes.placement import SharedPlacement
 from headstart.training.state.checkpoint import CheckpointFolder
 from headstart.tuning.budget import Budget
+from headstart.tuning.decisions import Decisions
+from headstart.tuning.fitting import settle_limits
 from headstart.tuning.frozen import share_prefix
 from headstart.tuning.hooks import (
     let_learn,
@@ -60,6 +62,7 @@ class Worker:
         spec: ImageSpec | None,
     ) -> None:
         self.company, self.dataset, self.find, self.spec = company, dataset, find, spec
+        self.decisions = Decisions()  # what the main process has settled
         self._bench: Bench | None = None
         self._train: Inputs | None = None
 
@@ -87,17 +90,20 @@ class Worker:
             module=module,
             spec=self.spec,
             texts=text_stock(
-                self.dataset, Budget(None), seed=recipe.seed, limits=message["text_limits"]
+                self.dataset, Budget(None), seed=recipe.seed, decisions=self.decisions
             ),
         )
         self._bench.recipe = recipe
         self._bench.initial = {}  # for the figure "before", which is the main process's
 
-    def prepare(self, message: dict[str, Any]) -> None:
+    def prepare(self) -> None:
         """Prepare the samples that the main process has prepared; pixels lie in the cache."""
         assert self._bench is not None
-        bench, limit = self._bench, message["limit"]
-        self._train = prepare_sample(self.dataset, "train", bench, limit, seed=bench.recipe.seed)
+        bench, dataset = self._bench, self.dataset
+        limits = settle_limits(self.decisions, dataset, bench, 0.0, Budget(None))
+        self._train = prepare_sample(
+            dataset, "train", bench, limits["train"], seed=bench.recipe.seed
+        )
 
     def learn(self, message: dict[str, Any]) -> None:
         """Take this process's share of all steps."""
@@ -135,7 +141,8 @@ class Worker:
         Raises:
             SystemExit: If the main process has ended instead, which it has told.
         """
-        message = self.company.await_message("phase")
+        while (message := self.company.await_message("phase", "settled"))["kind"] == "settled":
+            self.decisions.receive(message)
         share, views = share_of(self.company, bench.recipe), message["views"]
         if not message["is_cut"]:
             return uncut(bench, train, share, views)
