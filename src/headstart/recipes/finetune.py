@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.events import emit
 from headstart.recipes.complete import complete
+from headstart.recipes.dry_run import refuse_resume, say_real_run
 from headstart.recipes.own_start import GivenStart, find_given, own_network, refuse_own_start
 from headstart.recipes.processes import (
     after_restart,
@@ -17,7 +18,8 @@ from headstart.recipes.processes import (
 )
 from headstart.recipes.run import Run
 from headstart.recipes.session import session
-from headstart.recipes.source import as_dataset, default_out, refuse_resume, spent_before
+from headstart.recipes.settle import Means, settle_bench
+from headstart.recipes.source import as_dataset, default_out, spent_before
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import refuse_occupied
 from headstart.types import Data, ImageSpec
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from headstart.training.company import Company
     from headstart.training.options.recipe import StrategyName, Wishes
     from headstart.tuning.budget import Budget, BudgetPlan
-    from headstart.tuning.decisions import Decided, Decisions
+    from headstart.tuning.decisions import Decisions
     from headstart.tuning.setup import Bench
     from headstart.types import Dataset, Start
 
@@ -214,7 +216,7 @@ def _finetune(
         "finetune", dataset, out, said, company, resume=resume, overwrite=overwrite
     ) as current:
         budget = Budget(budget_seconds, current.spent_before_resume + spent_before(dataset))
-        bench = _settle_bench(dataset, given, said, budget, company, current.decisions)
+        bench = _settled(dataset, given, said, budget, company, current.decisions)
         complete(current, dataset, bench, budget, candidates=[], grid=_grid(said))
     path = current.folder.path
     company.send("done", path=str(path))
@@ -242,9 +244,10 @@ def _plan(
     dataset = as_dataset(data)
     with attached():
         budget = Budget(budget_seconds, spent_before(dataset))
-        bench = _settle_bench(dataset, given, said, budget, company, Decisions())
+        bench = _settled(dataset, given, said, budget, company, Decisions())
         plan = plan_tuning(dataset, bench, budget)
     company.send("ended", code=0)
+    say_real_run()
     return plan
 
 
@@ -271,7 +274,7 @@ def _checked(
     return GivenStart(found, module, spec), budget_seconds
 
 
-def _settle_bench(
+def _settled(
     dataset: Dataset,
     given: GivenStart,
     said: dict[str, Any],
@@ -279,46 +282,12 @@ def _settle_bench(
     company: Company,
     decisions: Decisions,
 ) -> Bench:
-    """Settle strategy and input size, and build the model."""
-    from headstart.tuning.cost import seconds_per_sample
-    from headstart.tuning.decisions import Decided
-    from headstart.tuning.fitting import fitting_bench, refuse_too_slow
-    from headstart.tuning.setup import set_up
-    from headstart.tuning.texts import text_stock
-
-    start, device, seed = given.start, company.device, said["seed"]
-    wishes = resolve_wishes(said, dataset, device)
-    strategy = _settle_strategy(start, said, decisions)
-    texts = text_stock(dataset, budget, seed=seed, decisions=decisions)
-    built: list[Bench] = []
-
-    def decide() -> Decided[int | None]:
-        bench, _, note = fitting_bench(
-            dataset, start, strategy, wishes, budget, device=device, seed=seed, texts=texts
-        )
-        built.append(bench)
-        why = f"a pass at {start.image.size if start.image else 0} does not fit the budget"
-        return Decided(bench.size, why if note and bench.size is not None else "")
-
-    size = said["input_size"]
-    if given.module is None and size is None:
-        size = decisions.settle("input_size", decide)
-    if built:
-        return built[0]
-    bench = set_up(
-        dataset,
-        start,
-        strategy,
-        wishes,
-        size=size,
-        device=device,
-        seed=seed,
-        module=given.module,
-        spec=given.spec,
-        texts=texts,
-    )
-    refuse_too_slow(dataset, start, seconds_per_sample(bench, dataset, budget), budget)
-    return bench
+    """Settle what the options leave open, and build the model."""
+    wishes = resolve_wishes(said, dataset, company.device)
+    strategy = _settle_strategy(given.start, said, decisions)
+    size, seed = said["input_size"], said["seed"]
+    means = Means(budget, company, decisions, seed)
+    return settle_bench(dataset, given, strategy, wishes, size, means)
 
 
 def _grid(said: dict[str, Any]) -> Literal["asked", "off"]:

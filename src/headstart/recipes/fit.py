@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from headstart.events import emit
 from headstart.recipes.complete import complete
+from headstart.recipes.dry_run import refuse_resume, say_real_run
 from headstart.recipes.finetune import next_command, resolve_wishes
 from headstart.recipes.own_start import refuse_own_start
 from headstart.recipes.processes import after_restart, finished_before, run_in_company
 from headstart.recipes.run import Run
 from headstart.recipes.session import Session, session
-from headstart.recipes.source import as_dataset, default_out, refuse_resume, spent_before
+from headstart.recipes.source import as_dataset, default_out, spent_before
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import refuse_occupied
 from headstart.types import Data
@@ -170,6 +171,7 @@ def _plan(
         budget = Budget(budget_seconds, spent_before(dataset))
         plan = plan_search(dataset, named or default_starts(dataset, budget_seconds), budget)
     company.send("ended", code=0)
+    say_real_run()
     return plan
 
 

@@ -6,7 +6,6 @@ import re
 from functools import partial
 from pathlib import Path
 
-from headstart.errors import OptionError
 from headstart.events import seconds_since_command_began
 from headstart.types import Data, Dataset
 
@@ -39,16 +38,3 @@ def default_out(dataset: Dataset, *, resume: bool = False) -> Path:
 def spent_before(dataset: Dataset) -> float:
     """Return the seconds that the budget has already lost: the command's start, or the loading."""
     return seconds_since_command_began() or dataset.load_seconds
-
-
-def refuse_resume(*, resume: bool) -> None:
-    """Refuse to plan what is half done: what is left of its budget only the run itself knows.
-
-    Raises:
-        OptionError: If ``resume`` is said.
-    """
-    if resume:
-        raise OptionError(
-            "resume and dry_run are both set; expected one of them. Leave --resume out to see the "
-            "plan of a new run, or --dry-run to go on with the former one."
-        )

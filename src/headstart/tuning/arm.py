@@ -130,21 +130,21 @@ class Arm:
             until: ``time.monotonic()`` value: the step that reaches it is the last; None never.
 
         Returns:
-            What the last validation found: at a pause that of the step where it paused.
+            What the last validation found: at a pause that of the weights of that step. Where the
+            arm had ended before, what it ended with.
 
         Raises:
             DivergenceError: If the loss is not finite at three steps in a row.
             OptionError: If a step cannot be divided as the recipe, or the processes, want it.
         """
         pause = Pause(steps, until)
-        if pause != Pause():
-            assert self.conditions.checkpoints, "an arm that pauses needs a folder for its state"
         if not self.is_ended:
+            can_pause = self.conditions.checkpoints is not None
+            assert can_pause or pause == Pause(), "an arm that pauses needs a folder for its state"
             self._val_logits = None
             self.result = self._run_loop(pause)
-            if self.result.found is not None:
-                return self.result.found
-        return self._judge(self._present_logits())
+        found = self.result.found if self.result else None
+        return found or self._judge(self._present_logits())
 
     def finish(self) -> Tuned:
         """Return how it went; the model is left with the best weights seen so far."""

@@ -154,7 +154,7 @@ class BudgetPlan:
         width = max(len(stage.name) for stage in self.stages)
         for stage in self.stages:
             about = "" if stage.expected is None else f"about {told_seconds(stage.expected)}; "
-            first = f"  {stage.name:<{width}}  {told_seconds(stage.seconds):>10}  "
+            first = f"  {stage.name:<{width}}  {told_seconds(stage.seconds):>9}  "
             lines += _wrapped(f"{about}{stage.reason}", first)
         if self.notes:
             lines += ["", *(line for note in self.notes for line in _wrapped(note, ""))]
