@@ -26,13 +26,14 @@ from timing import markdown_table
 
 import headstart as hs
 from headstart.model import model_outputs, run_batches
+from headstart.searching.learning_rates import rates_of, settle_learning_rate
 from headstart.starts import find_start
 from headstart.training.options.defaults import DEFAULTS
 from headstart.training.options.training_options import TrainingOptions
+from headstart.tuning.arm import Arm
+from headstart.tuning.conditions import Conditions
 from headstart.tuning.cost import measure_pass
-from headstart.tuning.grid import Search, rates_of
 from headstart.tuning.setup import Bench, prepare_sample, set_up
-from headstart.tuning.tune import tune
 from headstart.types import Dataset, SplitName
 
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
@@ -88,19 +89,12 @@ def measure(
     """
     bench = bench_of(job, data, seed, num_steps, rate)
     train, val, test = (prepare_sample(data, n, bench, None, seed=seed) for n in SPLITS)
-    chosen: list[dict[str, Any]] = []
-    search = Search(is_asked=True, on_chosen=lambda _, rows: chosen.extend(rows))
     began = time.perf_counter()
-    tuned = tune(
-        bench,
-        train,
-        val,
-        checkpoints=None,
-        deadline=None,
-        stop_requested=lambda: False,
-        seconds_per_sample=measure_pass(bench, data),
-        search=search if is_grid else None,
-    )
+    arm = Arm(bench, train, val, Conditions(seconds_per_sample=measure_pass(bench, data)))
+    arm.start()
+    chosen = settle_learning_rate(arm, "asked" if is_grid else "off")
+    arm.advance()
+    tuned = arm.finish()
     seconds = time.perf_counter() - began
     scores = [
         float((bench.model.task.decisions(model_outputs(bench.model, x)) == s.targets).mean())

@@ -20,6 +20,7 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,7 +32,8 @@ from headstart.preprocessing import Pixels
 from headstart.starts import find_start
 from headstart.training.machine.memory import give_back_freed_memory
 from headstart.training.options.training_options import TrainingOptions
-from headstart.tuning.memory import MemoryPlan
+from headstart.tuning.conditions import Conditions
+from headstart.tuning.decisions import Decisions
 from headstart.tuning.setup import Bench, prepare_sample, set_up
 from headstart.tuning.tune import tune
 from headstart.types import Inputs
@@ -80,15 +82,20 @@ def run(address: str, strategy: str, size: int, batch_size: int) -> None:
     """Train in this process; print what was estimated and what was taken, in bytes."""
     seen: list[int] = []
 
-    def settled(**found: object) -> None:
+    decisions = Decisions(keep=lambda: note(decisions.records))
+
+    def note(settled: dict[str, Any]) -> None:
+        """Note the memory in use when the step has been measured, before it is taken."""
+        if "micro_batch_size" not in settled or seen:
+            return
         give_back_freed_memory()
         Path("/proc/self/clear_refs").write_text("5")  # the kernel's word for: from here on
         pages = int(Path("/proc/self/statm").read_text().split()[1])
-        seen.extend([int(str(found["step_bytes"])), pages * resource.getpagesize()])
+        estimated = settled["micro_batch_size"]["value"]["step_bytes"]
+        seen.extend([estimated, pages * resource.getpagesize()])
 
     bench, train, val = make(address, strategy, size, batch_size)
-    values = {"checkpoints": None, "deadline": None, "stop_requested": lambda: False}
-    tune(bench, train, val, memory=MemoryPlan(is_said=True, on_settled=settled), **values)
+    tune(bench, train, val, Conditions(decisions=decisions, is_micro_batch_said=True))
     estimated, before = seen
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(estimated, most - before)

@@ -179,7 +179,7 @@ def test_an_interrupted_fit_goes_on_with_its_choice(data, tmp_path, processor_cl
     with listen(interrupt), pytest.raises(hs.Interrupted, match="--resume"):
         hs.fit(data, **words)
     plan = json.loads(Path(out / "state" / "plan.json").read_text())
-    assert plan["chosen"]["start"] == "scratch/simple-cnn"
+    assert plan["decisions"]["start"]["value"]["start"] == "scratch/simple-cnn"
     assert plan["spent_seconds"] > 0
     stages: list[object] = []
     with listen(lambda kind, f: stages.append(f.get("text")) if kind == "stage" else None):

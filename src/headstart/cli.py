@@ -83,7 +83,7 @@ def main(
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without Unicode must not end a run
     try:
-        with events.command_began(began):
+        with events.command_began(began, words):
             return _dispatch(words, verbs, load)
     except HeadstartError as error:
         return _fail(error, error, words)

@@ -6,13 +6,14 @@ and no print below the floor of the command line.
 
 Kinds: ``stage`` (text), ``note`` (text; of a finding also about, severity, items), ``choice``
 (name, value, why), ``task`` (name, done, total, and fields such as loss, samples_per_second),
-``check`` (step, epoch, val figures), ``table`` (title, columns, rows), ``next`` (command).
+``check`` (step, epoch, val figures), ``table`` (title, columns, rows), ``spent`` (stage, seconds,
+at, by: the budget spent and planned when a stage has ended), ``next`` (command).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -48,22 +49,34 @@ def unheard() -> Iterator[None]:
 
 
 _began: ContextVar[float | None] = ContextVar("headstart_began", default=None)
+_words: ContextVar[tuple[str, ...]] = ContextVar("headstart_words", default=())
 
 
 @contextmanager
-def command_began(at: float) -> Iterator[None]:
-    """Say when the command of this block began (``time.monotonic()``): budgets count from there."""
-    token = _began.set(at)
+def command_began(at: float, words: Sequence[str] = ()) -> Iterator[None]:
+    """Say when the command of this block began (``time.monotonic()``): budgets count from there.
+
+    Args:
+        at: When it was.
+        words: What was typed after ``headstart``.
+    """
+    began, typed = _began.set(at), _words.set(tuple(words))
     try:
         yield
     finally:
-        _began.reset(token)
+        _began.reset(began)
+        _words.reset(typed)
 
 
 def seconds_since_command_began() -> float | None:
     """Return the seconds since the running command began, or None when called from a program."""
     began = _began.get()
     return None if began is None else time.monotonic() - began
+
+
+def command_words() -> tuple[str, ...]:
+    """Return what was typed after ``headstart``; nothing when called from a program."""
+    return _words.get()
 
 
 def is_heard() -> bool:

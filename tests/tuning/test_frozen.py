@@ -16,6 +16,7 @@ from headstart.starts import find_start
 from headstart.training.contract import StopRequested
 from headstart.training.options.training_options import TrainingOptions
 from headstart.training.probing.probe import fit_probe
+from headstart.tuning.conditions import Conditions
 from headstart.tuning.features import features_of
 from headstart.tuning.setup import Part, prepare_sample, set_up
 from headstart.tuning.tune import tune
@@ -50,15 +51,7 @@ def trained(data, address="scratch/simple-cnn", **wishes):
     val = prepare_sample(data, "val", bench, 48, seed=0)
     told = []
     with listen(lambda kind, fields: told.append((kind, fields))):
-        tuned = tune(
-            bench,
-            train,
-            val,
-            checkpoints=None,
-            deadline=None,
-            stop_requested=lambda: False,
-            seconds_per_sample=1e-3,
-        )
+        tuned = tune(bench, train, val, Conditions(seconds_per_sample=1e-3))
     state = {n: t.clone() for n, t in bench.model.state_dict().items()}
     return state, tuned.val_logits, told
 
@@ -80,7 +73,7 @@ def test_cached_training_equals_online_training_on_the_same_views(
     cached, logits, told = trained(data, address, **options)
     assert any(str(name).startswith("frozen part") for name in names_of(told, "task"))
     # the same views without a cache: the frozen part runs in every step
-    monkeypatch.setattr("headstart.tuning.tune.freeze_prefix", lambda *args, **options: None)
+    monkeypatch.setattr("headstart.tuning.opening.freeze_prefix", lambda *args, **options: None)
     online, online_logits, told = trained(data, address, **options)
     assert not any(str(name).startswith("frozen part") for name in names_of(told, "task"))
     assert are_equal(cached, online)
@@ -132,7 +125,7 @@ def test_gradual_unfreezing_computes_the_frozen_part_of_each_phase_once(data, ad
     assert len(chosen) >= 2  # a phase each, but the last, which freezes nothing
     assert set(chosen) == {2}
     assert filled
-    monkeypatch.setattr("headstart.tuning.tune.freeze_prefix", lambda *args, **options: None)
+    monkeypatch.setattr("headstart.tuning.opening.freeze_prefix", lambda *args, **options: None)
     online, online_logits, told = trained(data, address, **options)
     assert not any(str(n).startswith("frozen part") for n in names_of(told, "task"))
     assert are_equal(cached, online)
@@ -153,16 +146,9 @@ def test_a_signal_stops_the_computing_of_a_frozen_part(data):
     train = prepare_sample(data, "train", bench, 600, seed=0)
     val = prepare_sample(data, "val", bench, 48, seed=0)
     told = []
+    stop = Conditions(stop_requested=lambda: 256 in told, seconds_per_sample=1e-3)
     with listen(lambda kind, fields: told.append(fields.get("done"))), pytest.raises(StopRequested):
-        tune(
-            bench,
-            train,
-            val,
-            checkpoints=None,
-            deadline=None,
-            stop_requested=lambda: 256 in told,
-            seconds_per_sample=1e-3,
-        )
+        tune(bench, train, val, stop)
     assert max(done for done in told if done) == 256
     # what was half computed is not taken for whole
     _, _, told = trained(data)
@@ -193,15 +179,8 @@ def test_what_does_not_fit_the_time_trains_uncached_and_says_so(data):
     val = prepare_sample(data, "val", bench, 48, seed=0)
     told = []
     with listen(lambda kind, fields: told.append((kind, fields))):
-        tune(
-            bench,
-            train,
-            val,
-            checkpoints=None,
-            deadline=time.monotonic() + 20,
-            stop_requested=lambda: False,
-            seconds_per_sample=1.0,
-        )
+        slow = Conditions(deadline=time.monotonic() + 20, seconds_per_sample=1.0)
+        tune(bench, train, val, slow)
     (choice,) = [f for kind, f in told if kind == "choice" and f["name"] == "views"]
     assert choice["value"] == 0
     assert "s left" in choice["why"]

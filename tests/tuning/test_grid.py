@@ -19,15 +19,16 @@ from headstart.errors import Interrupted, OptionError
 from headstart.events import listen
 from headstart.recipes.finetune import _finetune
 from headstart.recipes.options import FinetuneOptions
+from headstart.searching.learning_rates import rates_of, settle_learning_rate
+from headstart.searching.trials import Trial, best_of
 from headstart.starts import find_start
-from headstart.training.company import ALONE
 from headstart.training.options.defaults import DEFAULTS
 from headstart.training.options.training_options import TrainingOptions
-from headstart.tuning import trials
-from headstart.tuning.grid import Search, rates_of, search_for
+from headstart.tuning import arm as arms
+from headstart.tuning.arm import Arm
+from headstart.tuning.conditions import Conditions
+from headstart.tuning.decisions import Decisions
 from headstart.tuning.setup import prepare_sample, set_up
-from headstart.tuning.trials import Trial, best_of
-from headstart.tuning.tune import tune
 
 CNN = "scratch/simple-cnn"
 ABSURD = 1e-7
@@ -137,7 +138,7 @@ def test_stopped_in_a_trial_or_after_it_and_resumed_it_ends_in_the_same_bits(dat
     out = tmp_path / "in-trial"
     second = ("task", "learning rates", 1)
     plan = stopped(data, out, lambda k, f: (k, f.get("name"), f.get("done")) == second, **options)
-    assert "learning_rate" not in plan
+    assert "learning_rate" not in plan["decisions"]
     assert not list((out / "state").glob("step_*"))  # no step of the training was taken
     run = finetune(data, out, learning_rate_search=True, resume=True, **options)
     assert digest(run) == digest(whole)
@@ -145,7 +146,8 @@ def test_stopped_in_a_trial_or_after_it_and_resumed_it_ends_in_the_same_bits(dat
 
     out = tmp_path / "after"
     plan = stopped(data, out, lambda k, f: k == "check", **options)
-    assert plan["learning_rate"] == whole.options["recipe"]["learning_rate"]
+    settled = plan["decisions"]["learning_rate"]["value"]
+    assert settled["learning_rate"] == whole.options["recipe"]["learning_rate"]
     told = []
     with listen(lambda kind, fields: told.append((kind, fields))):
         run = finetune(data, out, learning_rate_search=True, resume=True, **options)
@@ -157,24 +159,21 @@ def test_stopped_in_a_trial_or_after_it_and_resumed_it_ends_in_the_same_bits(dat
     assert not os.path.exists(out / "nan_report.json")
 
 
-def tuned_with(data, is_asked, *, deadline=None, seconds_per_sample=1e-5, bench=None, **wishes):
-    """Tune with a search; return the recipe, what was told, and what was to be remembered."""
+def tuned_with(data, wanted, *, deadline=None, seconds_per_sample=1e-5, bench=None, **wishes):
+    """Tune with a search; return the recipe, what was told, and the trials."""
     bench = bench or bench_of(data, "full", **wishes)
     train, val = (prepare_sample(data, name, bench, 200, seed=0) for name in ("train", "val"))
-    told, remembered = [], []
-    search = Search(is_asked, lambda rate, rows: remembered.append((rate, rows)))
+    told = []
+    conditions = Conditions(
+        deadline=None if deadline is None else time.monotonic() + deadline,
+        seconds_per_sample=seconds_per_sample,
+    )
     with listen(lambda kind, fields: told.append((kind, fields))):
-        tune(
-            bench,
-            train,
-            val,
-            checkpoints=None,
-            deadline=None if deadline is None else time.monotonic() + deadline,
-            stop_requested=lambda: False,
-            seconds_per_sample=seconds_per_sample,
-            search=search if is_asked is not None else None,
-        )
-    return bench.recipe, told, remembered
+        arm = Arm(bench, train, val, conditions)
+        arm.start()
+        rows = settle_learning_rate(arm, wanted)
+        arm.advance()
+    return bench.recipe, told, rows
 
 
 def bench_of(data, strategy, **wishes):
@@ -189,8 +188,8 @@ def bench_of(data, strategy, **wishes):
 def test_where_there_is_no_room_the_phases_begin_as_without_a_search(data, grid, still_clock):
     grid((1.0, 3.0))
     with_search, without = bench_of(data, "gradual"), bench_of(data, "gradual")
-    _, told, _ = tuned_with(data, False, deadline=150, seconds_per_sample=0.01, bench=with_search)
-    tuned_with(data, None, deadline=150, seconds_per_sample=0.01, bench=without)
+    _, told, _ = tuned_with(data, "room", deadline=150, seconds_per_sample=0.01, bench=with_search)
+    tuned_with(data, "off", deadline=150, seconds_per_sample=0.01, bench=without)
     assert "no room" in choice_of(told)["why"]
     states = [bench.model.state_dict() for bench in (with_search, without)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
@@ -199,39 +198,40 @@ def test_where_there_is_no_room_the_phases_begin_as_without_a_search(data, grid,
 def test_a_grid_that_nobody_asked_for_never_costs_the_training_a_step(data, grid, still_clock):
     grid((1.0, 5e4), rate=ABSURD)
     # one pass takes 10 ms a sample, says the measurement: 60 steps of 80 samples take 144 s
-    recipe, told, remembered = tuned_with(data, False, deadline=150, seconds_per_sample=0.01)
+    recipe, told, rows = tuned_with(data, "room", deadline=150, seconds_per_sample=0.01)
     assert recipe.learning_rate == ABSURD
-    assert remembered == [(ABSURD, [])]
+    assert rows == []
     why = choice_of(told)["why"]
     assert why.startswith("the budget has no room for a grid: 2 trials would take 24")
-    recipe, told, remembered = tuned_with(data, False, deadline=1_500, seconds_per_sample=0.01)
+    recipe, told, rows = tuned_with(data, "room", deadline=1_500, seconds_per_sample=0.01)
     assert recipe.learning_rate == pytest.approx(5e-3)
-    assert len(remembered[0][1]) == 2
+    assert len(rows) == 2
 
 
 def test_trials_that_take_longer_than_expected_are_given_up(data, grid, monkeypatch, still_clock):
     grid((1.0, 5e4), rate=ABSURD)
-    real = trials.train
+    real = arms.train
 
     def slow(*words, **options):
         result = real(*words, **options)
         time.sleep(1.5)
         return result
 
-    monkeypatch.setattr(trials, "train", slow)
-    recipe, told, remembered = tuned_with(data, False, deadline=3.0)
+    monkeypatch.setattr(arms, "train", slow)
+    recipe, told, rows = tuned_with(data, "room", deadline=3.0)
     assert recipe.learning_rate == ABSURD
     assert "take longer than expected" in choice_of(told)["why"]
-    assert len(remembered[0][1]) == 1
+    assert len(rows) == 1
 
 
 def test_trials_that_were_asked_for_shrink_with_the_budget_or_are_refused(data, grid, still_clock):
     grid((1.0, 5e4), rate=ABSURD)
-    _, _, remembered = tuned_with(data, True, deadline=200, seconds_per_sample=0.01, num_steps=50)
-    ((_, rows),) = remembered
+    _, _, rows = tuned_with(data, "asked", deadline=200, seconds_per_sample=0.01, num_steps=50)
     assert [row["num_steps"] for row in rows] == [27, 27]  # 200 of the 368 s that it would take
-    with pytest.raises(OptionError, match=r"search is on, and \d+ s are left for 2 trials"):
-        tuned_with(data, True, deadline=20, seconds_per_sample=0.01)
+    with pytest.raises(
+        OptionError, match=r"search is on, and \d+ s are left for 2 trials.*--budget"
+    ):
+        tuned_with(data, "asked", deadline=20, seconds_per_sample=0.01)
 
 
 def test_a_rate_whose_loss_is_no_number_loses_and_leaves_no_report(data, grid, tmp_path):
@@ -321,15 +321,20 @@ def test_a_grid_is_refused_where_it_means_nothing(data, tmp_path):
 
 def test_processes_that_train_together_try_none_and_say_so_or_refuse(data, grid):
     grid((1.0, 3.0))
-    bench = bench_of(data, "full")
-    plan: dict[str, object] = {}
-    told = []
+    told, sent = [], []
+    pair = SimpleNamespace(size=2, send=lambda kind, **fields: sent.append(fields))
+    arm = SimpleNamespace(
+        bench=bench_of(data, "full"),
+        conditions=Conditions(company=pair, decisions=Decisions(company=pair)),
+    )
     with listen(lambda kind, fields: told.append((kind, fields))):
-        found = search_for(bench, plan, lambda **f: plan.update(f), "room", SimpleNamespace(size=2))
-    assert found is None
+        assert settle_learning_rate(arm, "room") == []
     assert "2 processes train together" in choice_of(told)["why"]
-    assert plan == {"learning_rate": bench.recipe.learning_rate, "trials": []}
-    assert search_for(bench, {}, plan.update, "off", ALONE) is None
+    rate = arm.bench.recipe.learning_rate
+    (message,) = sent  # the workers know it too
+    assert message["name"] == "learning_rate"
+    assert message["record"]["value"] == {"learning_rate": rate, "trials": []}
+    assert settle_learning_rate(arm, "off") == []
     options = FinetuneOptions(data, start=CNN, learning_rate_search=True)
     with pytest.raises(OptionError, match="search is on and 2 processes train together"):
         _finetune(options, SimpleNamespace(size=2))

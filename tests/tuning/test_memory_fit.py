@@ -13,16 +13,20 @@ from headstart.data import load
 from headstart.errors import DeviceError
 from headstart.events import listen
 from headstart.objectives.supervised import LOSSES
+from headstart.searching.learning_rates import settle_learning_rate
 from headstart.starts import find_start
 from headstart.training.company import ALONE
 from headstart.training.machine import memory
 from headstart.training.options.defaults import DEFAULTS
 from headstart.training.options.training_options import TrainingOptions
 from headstart.training.processes.environment import num_local_processes
+from headstart.training.state.checkpoint import CheckpointFolder
 from headstart.tuning import memory as memory_fit
-from headstart.tuning.grid import Search
+from headstart.tuning.arm import Arm
+from headstart.tuning.conditions import Conditions
+from headstart.tuning.decisions import Decisions
 from headstart.tuning.hooks import share_of
-from headstart.tuning.memory import MemoryPlan, settle_micro_batch
+from headstart.tuning.memory import settle_micro_batch
 from headstart.tuning.setup import prepare_sample, set_up
 from headstart.tuning.tune import tune
 
@@ -49,11 +53,30 @@ def samples(data, bench, num=200):
     return prepare(data, "train", np.arange(num)), prepare(data, "val", np.arange(40))
 
 
-def train(data, monkeypatch, free, bench=None, search=None, **known):
+def settled_in(decisions):
+    """Return what was settled about memory, and for how many processes."""
+    record = decisions.records.get("micro_batch_size")
+    return {} if record is None else {**record["value"], "processes": record["given"]}
+
+
+def settled_before(former):
+    """Return the decisions of a run that has settled this before."""
+    if former is None:
+        return Decisions()
+    record = {
+        "value": {name: former[name] for name in ("micro_batch_size", "step_bytes")},
+        "told": former["micro_batch_size"],
+        "why": "" if former["micro_batch_size"] is None else "a step needs more than is free",
+        "given": former["processes"],
+    }
+    return Decisions({"micro_batch_size": record})
+
+
+def train(data, monkeypatch, free, bench=None, grid="off", former=None, **known):
     """Train with so many bytes free; return the bench, how it went, passes' sizes, and events."""
     monkeypatch.setattr(memory, "free_memory_bytes", lambda: free)
     bench = bench or make(data)
-    sizes, told, settled = [], [], {}
+    sizes, told = [], []
     forward = bench.model.forward
 
     def seen(*inputs):
@@ -63,11 +86,16 @@ def train(data, monkeypatch, free, bench=None, search=None, **known):
 
     monkeypatch.setattr(bench.model, "forward", seen)
     parts = samples(data, bench)
-    plan = MemoryPlan(on_settled=settled.update, **known)
+    decisions = settled_before(former)
+    kept = dict(decisions.records)
     with listen(lambda kind, fields: told.append((kind, fields))):
-        values = {"checkpoints": None, "deadline": None, "stop_requested": lambda: False}
-        tuned = tune(bench, *parts, memory=plan, search=search, **values)
-    state = tuned.result.state
+        arm = Arm(bench, *parts, Conditions(decisions=decisions, **known))
+        arm.start()
+        settle_learning_rate(arm, grid)
+        arm.advance()
+        state = arm.finish().result.state
+    is_anew = decisions.records.get("micro_batch_size") is not kept.get("micro_batch_size")
+    settled = settled_in(decisions) if is_anew else {}
     words = [f for kind, f in told if kind in ("choice", "note")]
     return SimpleNamespace(bench=bench, state=state, sizes=sizes, words=words, settled=settled)
 
@@ -111,22 +139,21 @@ def test_short_trials_of_learning_rates_fit_too(data, monkeypatch):
     needed = step_bytes(data, monkeypatch)
     row = DEFAULTS["scratch/simple-cnn"]
     monkeypatch.setitem(DEFAULTS, "scratch/simple-cnn", replace(row, grid=(1.0, 2.0)))
-    search = Search(is_asked=True, on_chosen=lambda rate, rows: None)
-    tight = train(data, monkeypatch, needed, search=search)
+    tight = train(data, monkeypatch, needed, grid="asked")
     # two trials and the training; before them a pass of two and one of three samples
     assert tight.sizes == [2, 3] + 3 * [32] * 8
 
 
 def test_what_the_user_said_stays_and_a_misfit_is_told(data, monkeypatch):
     needed = step_bytes(data, monkeypatch)
-    said = train(data, monkeypatch, needed, is_said=True)
+    said = train(data, monkeypatch, needed, is_micro_batch_said=True)
     assert said.sizes[-4:] == [64] * 4
     assert said.settled == {"micro_batch_size": None, "step_bytes": needed, "processes": 1}
     (word,) = said.words
     assert word["text"].startswith("A step of 64 samples needs about ")
     assert word["text"].endswith("--micro-batch-size 32 would fit.")
     bench = make(data, micro_batch_size=16)
-    assert train(data, monkeypatch, needed, bench, is_said=True).words == []
+    assert train(data, monkeypatch, needed, bench, is_micro_batch_said=True).words == []
 
 
 @pytest.mark.parametrize("free", [2**20, 2**40, None])
@@ -193,7 +220,7 @@ def several(size):
     return SimpleNamespace(size=size, num_local=num_local_processes(size))
 
 
-def settle(data, bench, plan=None, num=200, company=ALONE):
+def settle(data, bench, num=200, **known):
     """Settle the micro-batch of a bench that nothing else has touched."""
     from headstart.tuning.hooks import uncut
     from headstart.tuning.phases import Phases
@@ -204,7 +231,7 @@ def settle(data, bench, plan=None, num=200, company=ALONE):
         inputs, _ = samples(data, bench, num)
     share = share_of(ALONE, bench.recipe)
     phases = Phases(bench, inputs, lambda phase: uncut(bench, inputs, share, 0))
-    return settle_micro_batch(bench, inputs, phases, share, plan or MemoryPlan(), company)
+    return settle_micro_batch(bench, inputs, phases, share, Conditions(**known))
 
 
 @pytest.mark.parametrize("start", ["scratch/resnet18", "scratch/simple-cnn"])
@@ -233,7 +260,7 @@ def test_statistics_of_a_micro_batch_want_two_samples_and_are_mentioned(data, mo
     assert "statistics of BatchNorm and mixing are those of a micro-batch" in told[0]["why"]
 
 
-def test_a_save_counts_for_a_copy_and_a_frozen_layer_for_nothing(data, monkeypatch):
+def test_a_save_counts_for_a_copy_and_a_frozen_layer_for_nothing(data, monkeypatch, tmp_path):
     monkeypatch.setattr(memory, "free_memory_bytes", lambda: 2**40)
     found = {}
     for name, strategy, saved in (
@@ -242,9 +269,10 @@ def test_a_save_counts_for_a_copy_and_a_frozen_layer_for_nothing(data, monkeypat
         ("last", "last-n", False),
         ("gradual", "gradual", False),
     ):
-        told = {}
-        settle(data, make(data, strategy), MemoryPlan(is_saved=saved, on_settled=told.update))
-        found[name] = told["step_bytes"]
+        decisions = Decisions()
+        checkpoints = CheckpointFolder(tmp_path) if saved else None
+        settle(data, make(data, strategy), decisions=decisions, checkpoints=checkpoints)
+        found[name] = settled_in(decisions)["step_bytes"]
     bench = make(data)
     learning = memory_fit.learning_bytes(bench.model, bench.recipe)
     assert found["saved"] == found["whole"] + learning
@@ -269,12 +297,9 @@ def test_the_longest_text_decides_and_a_cut_network_takes_less(monkeypatch, tmp_
         options = TrainingOptions(strategy=strategy, **words)
         bench = set_up(data, find_start("scratch/bert-tiny"), options, device=CPU)
         parts = [prepare_sample(data, name, bench, None, seed=0) for name in ("train", "val")]
-        told = {}
-        tune(
-            bench, *parts, checkpoints=None, deadline=None, stop_requested=lambda: False,
-            memory=MemoryPlan(on_settled=told.update),
-        )  # fmt: skip
-        return told["step_bytes"]
+        decisions = Decisions()
+        tune(bench, *parts, Conditions(decisions=decisions))
+        return settled_in(decisions)["step_bytes"]
 
     long = needed(frame, "full")
     assert long > 1.05 * needed(short, "full")
@@ -321,13 +346,13 @@ def test_another_number_of_processes_settles_anew(data, monkeypatch):
     assert alone.state.micro_batch_size == 32
     assert alone.words[0]["why"].startswith("a step of 64 samples needs about ")
     assert (alone.settled["micro_batch_size"], alone.settled["processes"]) == (32, 1)
-    told = {}
-    plan = MemoryPlan(former=alone.settled, on_settled=told.update)
+    decisions = settled_before(alone.settled)
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
     # with half of the memory each
-    assert settle(data, make(data), plan, company=several(2)) == 16
+    assert settle(data, make(data), decisions=decisions, company=several(2)) == 16
+    told = settled_in(decisions)
     assert (told["micro_batch_size"], told["processes"]) == (16, 2)
-    assert settle(data, make(data), MemoryPlan(former=alone.settled)) == 32
+    assert settle(data, make(data), decisions=settled_before(alone.settled)) == 32
 
 
 @pytest.mark.parametrize(("later", "num_notes"), [(1_250, 0), (1_249, 1)])
@@ -339,7 +364,7 @@ def test_a_later_life_gives_freed_memory_back_and_counts_the_same_share(
     monkeypatch.setattr(memory, "give_back_freed_memory", lambda: given.append(True))
     former = {"micro_batch_size": None, "step_bytes": 10**9, "processes": 1}
     with listen(lambda kind, fields: told.append(kind)):
-        assert settle(data, make(data), MemoryPlan(former=former)) is None
+        assert settle(data, make(data), decisions=settled_before(former)) is None
     assert given == [True]
     assert told == ["note"] * num_notes
 

@@ -17,6 +17,7 @@ from headstart.preprocessing.terms import TermVectorizer, fit_vectorizer
 from headstart.starts import BuildRequest, build_encoder, find_start
 from headstart.starts.texts import builders
 from headstart.tuning.budget import Budget
+from headstart.tuning.decisions import Decisions
 from headstart.tuning.texts import TextStock
 
 TFIDF = find_start("scratch/tfidf")
@@ -120,13 +121,13 @@ def test_what_would_take_too_long_even_of_few_texts_is_refused_with_the_figures(
 
 
 def test_another_life_learns_from_the_same_texts(data, slow):
-    told: list[dict[str, int]] = []
-    first = TextStock(data, Budget(60), seed=3, on_limit=lambda limits: told.append(dict(limits)))
+    decisions = Decisions()
+    first = TextStock(data, Budget(60), seed=3, decisions=decisions)
     source = first.build(TFIDF, BuildRequest()).preprocess
-    assert told == [{"scratch/tfidf": 1_000}]
-    again = TextStock(data, Budget(1), seed=3, limits=told[0])
+    assert first.num_learned(TFIDF) == 1_000
+    again = TextStock(data, Budget(1), seed=3, decisions=Decisions(decisions.records))
     assert again.build(TFIDF, BuildRequest()).preprocess.files() == source.files()
-    other = TextStock(data, Budget(1), seed=4, limits=told[0])
+    other = TextStock(data, Budget(1), seed=4, decisions=Decisions(decisions.records))
     assert other.build(TFIDF, BuildRequest()).preprocess.files() != source.files()
 
 

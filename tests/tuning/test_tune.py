@@ -12,6 +12,7 @@ from headstart.events import listen
 from headstart.preprocessing import Pixels
 from headstart.starts import find_start
 from headstart.training.options.training_options import TrainingOptions
+from headstart.tuning.conditions import Conditions
 from headstart.tuning.cost import measure_pass
 from headstart.tuning.setup import install, probe, set_up, subsample
 from headstart.tuning.tune import better, check, tune
@@ -38,8 +39,7 @@ def pixels_of(data, bench, num=300) -> tuple[Pixels, Pixels]:
 
 def run(data, bench, **options):
     train, val = pixels_of(data, bench)
-    values = {"checkpoints": None, "deadline": None, "stop_requested": lambda: False}
-    tuned = tune(bench, train, val, **(values | options))
+    tuned = tune(bench, train, val, Conditions(**options))
     return tuned, val
 
 

@@ -10,6 +10,7 @@ from headstart.data import load
 from headstart.starts import find_start
 from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.budget import Budget
+from headstart.tuning.decisions import Decided, Decisions
 from headstart.tuning.messages import send_setup
 from headstart.tuning.setup import set_up
 from headstart.tuning.texts import TextStock
@@ -38,11 +39,17 @@ def told(bench):
 
 def test_a_worker_learns_from_the_texts_that_the_main_process_learned_from():
     dataset, start = texts(), find_start("scratch/tfidf")
-    stock = TextStock(dataset, Budget(None), seed=0, limits={start.address: 20})
+    sent = []
+    company = SimpleNamespace(send=lambda kind, **message: sent.append(message))
+    decisions = Decisions(company=company)
+    decisions.settle(f"vocabulary of {start.address}", lambda: Decided(20))
+    stock = TextStock(dataset, Budget(None), seed=0, decisions=decisions)
     options = TrainingOptions(strategy="head")
     bench = set_up(dataset, start, options, device=CPU, texts=stock)
     whole = set_up(dataset, start, options, device=CPU)
     worker = Worker(SimpleNamespace(device=CPU), dataset, lambda: (None, None), None)
+    for message in sent:
+        worker.decisions.receive(message)
     worker.build(told(bench))
     theirs, own, all_texts = (
         b.model.encoder.preprocess.files() for b in (worker._bench, bench, whole)

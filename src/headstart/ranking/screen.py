@@ -26,6 +26,7 @@ from headstart.training.machine.memory import is_out_of_memory
 from headstart.training.options.strategies import FULL, HEAD, default_strategy
 from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.budget import SHARES, STEP_PASSES, Budget
+from headstart.tuning.conditions import Conditions
 from headstart.tuning.fitting import fitting_bench, train_limit
 from headstart.tuning.setup import Bench, install, prepare_sample, probe
 from headstart.tuning.texts import TextStock
@@ -223,14 +224,8 @@ def _try(
         note = f"probe on {len(train):,} samples{note}"
     else:
         with unheard():
-            tuned = tune(
-                bench,
-                train,
-                val,
-                checkpoints=None,
-                deadline=began + SHARES["screened training"].share * allowance,
-                stop_requested=lambda: False,
-            )
+            deadline = began + SHARES["screened training"].share * allowance
+            tuned = tune(bench, train, val, Conditions(deadline=deadline))
         logits = tuned.val_logits
         note = f"trained {time.monotonic() - began:.0f} s{note}"
     figure = task.headline_figure(task.decisions(model_outputs(bench.model, logits)), val.targets)

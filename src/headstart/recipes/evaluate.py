@@ -12,7 +12,7 @@ from headstart.errors import DataError
 from headstart.events import emit
 from headstart.recipes.findings import tell_findings
 from headstart.recipes.run import Run
-from headstart.recipes.session import as_dataset
+from headstart.recipes.source import as_dataset
 from headstart.reporting.console import attached
 from headstart.types import Data, Dataset, Finding
 

@@ -7,9 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from headstart.errors import OptionError
 from headstart.events import emit
+from headstart.recipes.complete import complete
+from headstart.recipes.dry_run import refuse_resume, say_real_run
 from headstart.recipes.options import FinetuneOptions, takes
+from headstart.recipes.own_start import GivenStart, find_given, own_network, refuse_own_start
 from headstart.recipes.processes import (
     after_restart,
     check_company,
@@ -17,13 +19,10 @@ from headstart.recipes.processes import (
     run_in_company,
 )
 from headstart.recipes.run import Run
-from headstart.recipes.session import (
-    as_dataset,
-    complete,
-    default_out,
-    session,
-    spent_before,
-)
+from headstart.recipes.session import session
+from headstart.recipes.settle import Means, settle_bench
+from headstart.recipes.source import as_dataset, default_out, spent_before
+from headstart.reporting.console import attached
 from headstart.storage.run_folder import refuse_occupied
 from headstart.training.options.strategies import AUTO, default_strategy, find_strategy
 from headstart.training.options.training_options import (
@@ -31,27 +30,26 @@ from headstart.training.options.training_options import (
     CommonOptions,
     Imbalance,
 )
-from headstart.types import ImageSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
-    from torch import nn
 
     from headstart.training.company import Company
-    from headstart.tuning.budget import Budget
+    from headstart.tuning.budget import BudgetPlan
     from headstart.tuning.setup import Bench
-    from headstart.tuning.texts import TextStock
-    from headstart.types import Dataset, Start
+    from headstart.types import Dataset
 
 Settling = TypeVar("Settling", bound=CommonOptions)
 
 
 @takes(FinetuneOptions)
-def finetune(options: FinetuneOptions) -> Run:
+def finetune(options: FinetuneOptions) -> Run | BudgetPlan:
     """Fine-tune one start on labelled data, evaluate it, and write a run folder.
 
     Returns:
-        The finished run.
+        The finished run; under dry_run the plan that it would obey.
 
     Raises:
         OptionError: If options are out of range or contradict each other.
@@ -65,151 +63,109 @@ def finetune(options: FinetuneOptions) -> Run:
         >>> import headstart as hs
         >>> run = hs.finetune("digits-8x8", start="scratch/simple-cnn")  # doctest: +SKIP
     """
-    load, find = partial(as_dataset, options.data), partial(_find, options.start, options.spec)
-    return run_in_company(options.device, partial(_finetune, options), load, find, options.spec)
+    refuse_resume(options)
+    load, find = partial(as_dataset, options.data), partial(find_given, options.start, options.spec)
+    run: Callable[[Company], Run | BudgetPlan] = partial(
+        _plan if options.dry_run else _finetune, options
+    )
+    return run_in_company(options.device, run, load, find, options.spec)
 
 
 def _finetune(options: FinetuneOptions, company: Company) -> Run:
     """Fine-tune in the main process."""
-    from headstart.training.options.limits import check_options
-    from headstart.training.options.recipe import check_search
-    from headstart.tuning.budget import Budget, parse_budget
+    from headstart.tuning.budget import Budget
 
     # what can be refused is refused before anything is loaded or overwritten
-    check_options(options)
-    check_company(company, options, resume=options.resume)
-    budget_seconds = parse_budget(options.budget)
-    found, module = _find(options.start, options.spec)
-    check_search(options, found)
-    out = options.out
-    refuse_own_start(found.address, out)
-    options = replace(options, start=found.address)
-    kept = options.to_json()
+    options, given, budget_seconds = _checked(options, company)
+    own, out, kept = own_network(given.module), options.out, options.to_json()
     if done := finished_before(out, "finetune", kept, company):
-        return Run(done, _own_network(module))
+        return Run(done, own)
     resume, overwrite = after_restart(out, kept, resume=options.resume, overwrite=options.overwrite)
     refuse_occupied(out, resume=resume, overwrite=overwrite)
     dataset = as_dataset(options.data)
     former = None if out else default_out(dataset, resume=True)
     if done := finished_before(former, "finetune", kept, company):
-        return Run(done, _own_network(module))
+        return Run(done, own)
     company.send("data", fingerprint=dataset.fingerprint)
-    with session("finetune", dataset, out, kept, resume=resume, overwrite=overwrite) as current:
+    with session(
+        "finetune", dataset, out, kept, company, resume=resume, overwrite=overwrite
+    ) as current:
         budget = Budget(budget_seconds, current.spent_before_resume + spent_before(dataset))
-        settled = _settled(options, found, dataset, company.device, is_built=module is not None)
-        texts = current.text_stock(dataset, budget, options.seed)
-        bench = _bench(settled, found, module, dataset, budget, company.device, texts)
+        bench = _settled(options, given, dataset, Means(budget, company, current.decisions))
         grid: Literal["asked", "off"] = "asked" if options.learning_rate_search else "off"
-        complete(current, dataset, bench, budget, company, candidates=[], grid=grid)
+        complete(current, dataset, bench, budget, candidates=[], grid=grid)
     path = current.folder.path
     company.send("done", path=str(path))
     emit("next", command=next_command(path, dataset))
-    return Run(path, _own_network(module))
+    return Run(path, own)
 
 
-def _bench(
-    options: FinetuneOptions,
-    start: Start,
-    module: nn.Module | None,
-    dataset: Dataset,
-    budget: Budget,
-    device: torch.device,
-    texts: TextStock | None,
-) -> Bench:
-    """Return the model to fine-tune; where nobody said its input size, one that fits the budget."""
-    from headstart.tuning.cost import seconds_per_sample
-    from headstart.tuning.fitting import fitting_bench, refuse_too_slow
-    from headstart.tuning.setup import set_up
+def _plan(options: FinetuneOptions, company: Company) -> BudgetPlan:
+    """Return the plan that ``_finetune`` would obey; the model is built and measured, no more."""
+    from headstart.tuning.budget import Budget
+    from headstart.tuning.decisions import Decisions
+    from headstart.tuning.planning import plan_tuning
 
-    if module is None and options.input_size is None:
-        bench, _, note = fitting_bench(dataset, start, options, budget, device=device, texts=texts)
-        if note and bench.size is not None:
-            why = f"a pass at {start.image.size if start.image else 0} does not fit the budget"
-            emit("choice", name="input_size", value=bench.size, why=why)
-        return bench
-    bench = set_up(
-        dataset, start, options, device=device, module=module, spec=options.spec, texts=texts
-    )
-    refuse_too_slow(dataset, start, seconds_per_sample(bench, dataset, budget), budget)
-    return bench
+    options, given, budget_seconds = _checked(options, company)
+    refuse_occupied(options.out, resume=False, overwrite=options.overwrite)
+    dataset = as_dataset(options.data)
+    with attached():
+        budget = Budget(budget_seconds, spent_before(dataset))
+        bench = _settled(options, given, dataset, Means(budget, company, Decisions()))
+        plan = plan_tuning(dataset, bench, budget)
+    company.send("ended", code=0)
+    say_real_run()
+    return plan
 
 
-def _find(start: str | nn.Module, spec: ImageSpec | None) -> tuple[Start, nn.Module | None]:
-    """Return the start's record, and the module where the user brought one."""
-    if isinstance(start, str | Path):
-        from headstart.starts import find_start
+def _checked(
+    options: FinetuneOptions, company: Company
+) -> tuple[FinetuneOptions, GivenStart, float | None]:
+    """Return options with the start's address, the start, and the seconds of the budget.
 
-        return find_start(str(start)), None
-    from copy import deepcopy
+    What can be refused without the data is refused here.
+    """
+    from headstart.training.options.limits import check_options
+    from headstart.training.options.recipe import check_search
+    from headstart.tuning.budget import parse_budget
 
-    from headstart.starts import Encoder, wrap_module
-
-    if isinstance(start, Encoder):
-        if spec is not None:
-            raise OptionError(
-                "start is an encoder and spec is given too; expected one preprocessing. Leave spec "
-                "out, the encoder brings its own."
-            )
-        return start.start, deepcopy(start)
-    if spec is None:
-        raise OptionError(
-            "start is a module and spec is missing; expected its preprocessing. Give "
-            "spec=ImageSpec(size=…, channels=…, mean=…, std=…, …)."
-        )
-    # a copy: the caller's module keeps its weights, and a second run starts where the first did
-    return wrap_module(start, spec).start, deepcopy(start)
+    check_options(options)
+    check_company(company, options, resume=options.resume)
+    budget_seconds = parse_budget(options.budget)
+    found, module = find_given(options.start, options.spec)
+    check_search(options, found)
+    refuse_own_start(found.address, options.out)
+    given = GivenStart(found, module, options.spec)
+    return replace(options, start=found.address), given, budget_seconds
 
 
-def _own_network(module: nn.Module | None) -> nn.Module | None:
-    """Return the user's module itself: opening a run wraps it again."""
-    from headstart.starts import Encoder
-
-    return module.network if isinstance(module, Encoder) else module
-
-
-def _settled(
-    options: FinetuneOptions,
-    start: Start,
-    dataset: Dataset,
-    device: torch.device,
-    *,
-    is_built: bool,
-) -> FinetuneOptions:
-    """Return the options without an ``auto``: what nobody has said is chosen, and told.
+def _settled(options: FinetuneOptions, given: GivenStart, dataset: Dataset, means: Means) -> Bench:
+    """Settle what the options leave open, and build the model.
 
     Raises:
         OptionError: If an option means nothing for these data, this start or this strategy.
     """
     from headstart.training.options.limits import check_applies, steps_asked
+    from headstart.tuning.decisions import Decided
 
+    start = given.start
     strategy, why = default_strategy(start, steps_asked(options))
     is_chosen = options.strategy == AUTO
     if not is_chosen:
         strategy = find_strategy(options.strategy)
+    is_built = given.module is not None
     check_applies(options, dataset.schema, start, strategy=strategy, is_built=is_built)
-    settled = settle_auto(options, dataset, device)
+    settled = settle_auto(options, dataset, means.company.device)
+    name = strategy.name
     if is_chosen:
-        emit("choice", name="strategy", value=strategy.name, why=why)
-    return replace(settled, strategy=strategy.name)
+        name = means.decisions.settle("strategy", lambda: Decided(strategy.name, why))
+    return settle_bench(dataset, given, replace(settled, strategy=name), means)
 
 
 def next_command(path: Path, dataset: Dataset) -> str:
     """Return the command that comes after a run."""
     what = {"image": "FILE…", "text": "'SOME TEXT'", "table": "FILE.csv"}
     return f"headstart predict {path} {what[dataset.schema.modality]}"
-
-
-def refuse_own_start(address: str, out: str | None) -> None:
-    """Refuse to write into the folder that is the start.
-
-    Raises:
-        OptionError: If ``out`` is the start.
-    """
-    if out is not None and Path(out).exists() and Path(out).resolve() == Path(address).resolve():
-        raise OptionError(
-            f"out '{out}' is the start itself; expected another folder, or the start would be "
-            f"overwritten. Choose another --out."
-        )
 
 
 def settle_auto(options: Settling, dataset: Dataset, device: torch.device) -> Settling:

@@ -8,45 +8,53 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from headstart.events import emit
-from headstart.recipes.finetune import next_command, refuse_own_start, settle_auto
+from headstart.recipes.complete import complete
+from headstart.recipes.dry_run import refuse_resume, say_real_run
+from headstart.recipes.finetune import next_command, settle_auto
 from headstart.recipes.options import FitOptions, takes
+from headstart.recipes.own_start import refuse_own_start
 from headstart.recipes.processes import after_restart, finished_before, run_in_company
 from headstart.recipes.run import Run
-from headstart.recipes.session import (
-    Session,
-    as_dataset,
-    complete,
-    default_out,
-    session,
-    spent_before,
-)
+from headstart.recipes.session import Session, session
+from headstart.recipes.source import as_dataset, default_out, spent_before
+from headstart.reporting.console import attached
 from headstart.storage.run_folder import refuse_occupied
 from headstart.training.options.strategies import AUTO
 from headstart.training.options.training_options import training_options
 
 if TYPE_CHECKING:
-    import torch
+    from collections.abc import Callable
 
     from headstart.ranking import Candidate
     from headstart.training.company import Company
-    from headstart.tuning.budget import Budget
+    from headstart.tuning.budget import Budget, BudgetPlan
+    from headstart.tuning.decisions import Decided
     from headstart.tuning.setup import Bench
     from headstart.tuning.texts import TextStock
     from headstart.types import Dataset, Inputs, Rows, Start
 
 
+class Chosen(TypedDict):
+    """The start that screening has chosen, and what it found of all of them."""
+
+    start: str
+    size: int | None
+    strategy: str
+    candidates: list[dict[str, object]]
+
+
 @takes(FitOptions)
-def fit(options: FitOptions) -> Run:
+def fit(options: FitOptions) -> Run | BudgetPlan:
     """Find the best start for the data, fine-tune it within the budget, and say how good it is.
 
     Time that the training would leave unused goes to short trials of the few other learning rates
     that the family's literature names.
 
     Returns:
-        The finished run.
+        The finished run; under dry_run the plan that it would obey.
 
     Raises:
         OptionError: If options are out of range.
@@ -60,25 +68,20 @@ def fit(options: FitOptions) -> Run:
         >>> run = hs.fit("digits", budget="2m", out="runs/digits")  # doctest: +SKIP
         >>> print(run.report())  # doctest: +SKIP
     """
-    load = partial(as_dataset, options.data)
-    return run_in_company(options.device, partial(_fit, options), load)
+    refuse_resume(options)
+    run: Callable[[Company], Run | BudgetPlan] = partial(
+        _plan if options.dry_run else _fit, options
+    )
+    return run_in_company(options.device, run, partial(as_dataset, options.data))
 
 
 def _fit(options: FitOptions, company: Company) -> Run:
     """Search and fine-tune in the main process."""
-    from headstart.starts import find_start
-    from headstart.training.options.limits import check_applies, check_options
-    from headstart.tuning.budget import Budget, parse_budget
-    from headstart.tuning.setup import set_up
+    from headstart.tuning.budget import Budget
+    from headstart.tuning.texts import text_stock
 
-    check_options(options)
-    budget_seconds = parse_budget(options.budget)
-    out, target = options.out, company.device
-    named = [find_start(address) for address in options.starts or ()]
-    for candidate in named:
-        refuse_own_start(candidate.address, out)
-    options = replace(options, starts=[s.address for s in named] or None)
-    kept = options.to_json()
+    options, named, budget_seconds = _checked(options)
+    out, kept = options.out, options.to_json()
     if done := finished_before(out, "fit", kept, company):
         return Run(done)
     resume, overwrite = after_restart(out, kept, resume=options.resume, overwrite=options.overwrite)
@@ -88,44 +91,93 @@ def _fit(options: FitOptions, company: Company) -> Run:
     if done := finished_before(former, "fit", kept, company):
         return Run(done)
     company.send("data", fingerprint=dataset.fingerprint)
-    with session("fit", dataset, out, kept, resume=resume, overwrite=overwrite) as current:
+    with session("fit", dataset, out, kept, company, resume=resume, overwrite=overwrite) as current:
         budget = Budget(budget_seconds, current.spent_before_resume + spent_before(dataset))
-        texts = current.text_stock(dataset, budget, options.seed)
-        check_applies(options, dataset.schema)
-        settled = training_options(settle_auto(options, dataset, target))
-        rival = None
-        if "chosen" not in current.plan:
-            rival = _choose(current, dataset, named, budget, texts, options.seed, target)
-        else:
-            why = "chosen before the run was interrupted"
-            emit("choice", name="start", value=current.plan["chosen"]["start"], why=why)
-        chosen = current.plan["chosen"]
-        strategy = chosen["strategy"] if options.strategy == AUTO else options.strategy
-        settled = replace(settled, strategy=strategy, input_size=chosen["size"])
-        start = find_start(chosen["start"])
-        bench = set_up(dataset, start, settled, device=target, texts=texts)
-        candidates = current.plan["candidates"]
-        complete(current, dataset, bench, budget, company, candidates, rival, grid="room")
+        texts = text_stock(dataset, budget, seed=options.seed, decisions=current.decisions)
+        settled = _settled(options, dataset, company)
+        chosen, rival = _settle_start(current, dataset, named, budget, texts, options.seed)
+        bench = _build(chosen, dataset, settled, company, texts)
+        candidates = chosen["candidates"]
+        complete(current, dataset, bench, budget, candidates=candidates, rival=rival, grid="room")
     path = current.folder.path
     company.send("done", path=str(path))
     emit("next", command=next_command(path, dataset))
     return Run(path)
 
 
-def _choose(
+def _plan(options: FitOptions, company: Company) -> BudgetPlan:
+    """Return the plan that ``_fit`` would obey; no model is built."""
+    from headstart.ranking import default_starts
+    from headstart.training.options.limits import check_applies
+    from headstart.tuning.budget import Budget
+    from headstart.tuning.planning import plan_search
+
+    options, named, budget_seconds = _checked(options)
+    refuse_occupied(options.out, resume=False, overwrite=options.overwrite)
+    dataset = as_dataset(options.data)
+    check_applies(options, dataset.schema)
+    with attached():
+        budget = Budget(budget_seconds, spent_before(dataset))
+        plan = plan_search(dataset, named or default_starts(dataset, budget_seconds), budget)
+    company.send("ended", code=0)
+    say_real_run()
+    return plan
+
+
+def _checked(options: FitOptions) -> tuple[FitOptions, list[Start], float | None]:
+    """Return options with addresses, the named starts, and the seconds of the budget.
+
+    What can be refused without the data is refused here.
+    """
+    from headstart.starts import find_start
+    from headstart.training.options.limits import check_options
+    from headstart.tuning.budget import parse_budget
+
+    check_options(options)
+    budget_seconds = parse_budget(options.budget)
+    named = [find_start(address) for address in options.starts or ()]
+    for candidate in named:
+        refuse_own_start(candidate.address, options.out)
+    return replace(options, starts=[s.address for s in named] or None), named, budget_seconds
+
+
+def _settled(options: FitOptions, dataset: Dataset, company: Company) -> FitOptions:
+    """Return the options without an ``auto`` but that of the strategy, which the start decides."""
+    from headstart.training.options.limits import check_applies
+
+    check_applies(options, dataset.schema)
+    return settle_auto(options, dataset, company.device)
+
+
+def _build(
+    chosen: Chosen,
+    dataset: Dataset,
+    options: FitOptions,
+    company: Company,
+    texts: TextStock | None,
+) -> Bench:
+    """Build the model of the chosen start."""
+    from headstart.starts import find_start
+    from headstart.tuning.setup import set_up
+
+    strategy = chosen["strategy"] if options.strategy == AUTO else options.strategy
+    settled = replace(training_options(options), strategy=strategy, input_size=chosen["size"])
+    start = find_start(chosen["start"])
+    return set_up(dataset, start, settled, device=company.device, texts=texts)
+
+
+def _settle_start(
     current: Session,
     dataset: Dataset,
     named: list[Start],
     budget: Budget,
     texts: TextStock | None,
     seed: int,
-    device: torch.device,
-) -> Bench | None:
-    """Screen the candidates, tell the ranking, put the choice into the plan, return its model."""
+) -> tuple[Chosen, Bench | None]:
+    """Settle the start; return it with its model, where screening has left one just now."""
     from headstart.ranking import default_starts, screen
     from headstart.tuning.conclude import calibrate, save_model
-
-    emit("stage", text="Choosing the start")
+    from headstart.tuning.planning import plan_search
 
     kept: Bench | None = None
 
@@ -135,16 +187,30 @@ def _choose(
         calibrate(bench.model, logits, val.targets)
         save_model(current.folder, dataset, bench)
 
-    candidates = screen(
-        dataset,
-        named or default_starts(dataset, budget.limit_seconds),
-        budget=budget,
-        seconds=budget.may_take("screening"),
-        seed=seed,
-        device=device,
-        on_better=keep,
-        texts=texts,
-    )
+    def decide() -> Decided[Chosen]:
+        emit("stage", text="Choosing the start")
+        starts = named or default_starts(dataset, budget.limit_seconds)
+        plan = plan_search(dataset, starts, budget)
+        with plan.stage("screening", budget):
+            candidates = screen(
+                dataset,
+                starts,
+                budget=budget,
+                seconds=plan.seconds("screening"),
+                seed=seed,
+                device=current.company.device,
+                on_better=keep,
+                texts=texts,
+            )
+        return _choose(candidates)
+
+    return current.decisions.settle("start", decide), kept
+
+
+def _choose(candidates: list[Candidate]) -> Decided[Chosen]:
+    """Tell the ranking, and decide for the best."""
+    from headstart.tuning.decisions import Decided
+
     rows = [_row(c) for c in candidates]
     best = candidates[0]
     emit(
@@ -157,12 +223,14 @@ def _choose(
     why = f"validation {best.metric} {value:.3f} on a sample, the best of {len(rows)}"
     if value != value:
         why = f"the quickest; none of {len(rows)} could be scored in the time for screening"
-    emit("choice", name="start", value=best.start.address, why=why)
-    current.remember(
-        chosen={"start": best.start.address, "size": best.size, "strategy": best.strategy},
-        candidates=rows,
-    )
-    return kept
+    address = best.start.address
+    chosen: Chosen = {
+        "start": address,
+        "size": best.size,
+        "strategy": best.strategy,
+        "candidates": rows,
+    }
+    return Decided(chosen, why, address)
 
 
 def _row(candidate: Candidate) -> dict[str, object]:

@@ -26,7 +26,7 @@ P = ParamSpec("P")
 Stating = TypeVar("Stating")
 R = TypeVar("R")
 _WIDTH = 88  # of the lines of a docstring, after its indentation
-_LAST = ("device", "seed", "resume", "overwrite", "spec")  # at the end of a help
+_LAST = ("device", "seed", "resume", "overwrite", "dry_run", "spec")  # at the end of a help
 
 _BUDGET = Option(sentence="Hard limit of the whole command, for example 90s, 10m or 2h.")
 
@@ -54,6 +54,14 @@ class RunOptions:
     overwrite: Annotated[bool, Option(sentence="Replace what stands in out.", is_kept=False)] = (
         False
     )
+    dry_run: Annotated[
+        bool,
+        Option(
+            sentence="Show what every stage may take of the budget, and end: nothing is trained or "
+            "written.",
+            is_kept=False,
+        ),
+    ] = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

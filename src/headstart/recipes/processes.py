@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from headstart.errors import HeadstartError, OptionError, ProcessLost
 from headstart.events import emit, seconds_since_command_began
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     Find = Callable[[], tuple[Start | None, nn.Module | None]]
 
+T = TypeVar("T")
+
 
 def is_worker() -> bool:
     """Return whether a launcher has started this process as one of several, not as the main one.
@@ -48,11 +50,11 @@ def _variable(name: str, default: int) -> int:
 
 def run_in_company(
     device: str,
-    run: Callable[[Company], Run],
+    run: Callable[[Company], T],
     load: Callable[[], Dataset],
     find: Find = lambda: (None, None),
     spec: ImageSpec | None = None,
-) -> Run:
+) -> T | Run:
     """Run a verb in a process that is alone, or the main one of several; work for that in another.
 
     Args:
@@ -228,7 +230,7 @@ def _obey(
         HeadstartError: If one says what nobody does here: the processes are at different places,
             and would learn different things.
     """
-    from headstart.tuning.messages import LoopMessage, SetupMessage, TrainMessage
+    from headstart.tuning.messages import LoopMessage, SetupMessage
     from headstart.tuning.stop import graceful_stop
     from headstart.tuning.worker import Worker
 
@@ -245,10 +247,12 @@ def _obey(
             continue
         if worker is None:
             raise _astray(message)
-        if message["kind"] == "setup":
+        if message["kind"] == "settled":
+            worker.decisions.receive(message)
+        elif message["kind"] == "setup":
             worker.build(cast(SetupMessage, message))
         elif message["kind"] == "train":
-            worker.prepare(cast(TrainMessage, message))
+            worker.prepare()
         elif message["kind"] == "loop":
             with graceful_stop() as stop:
                 company.own_stop = lambda: stop.signal_number or 0

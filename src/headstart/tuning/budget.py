@@ -8,14 +8,17 @@ how much; the shares, with what they are shares of and why, stand in ``SHARES`` 
 from __future__ import annotations
 
 import re
+import textwrap
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from headstart.errors import OptionError
+from headstart.events import emit
 
 _PIECE_SECONDS = 0.021  # a piece of work, where the seconds of other constants were measured
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -90,10 +93,7 @@ STEP_PASSES = 3  # what a training step costs: a pass forward, and one back that
 # Screening takes its share of this where there is no limit.
 _UNLIMITED_SECONDS = 600.0
 _NEVER = float("inf")
-# passes over a whole split take at most so many times what some samples took
-PASS_MARGIN = 1.3
-_UNLIMITED_SECONDS = 600.0  # what screening takes its share of where there is no limit
-_NEVER = float("inf")
+_WIDTH = 80  # columns of a plan that is printed
 
 
 @dataclass(frozen=True)
@@ -133,15 +133,32 @@ class BudgetPlan:
         """Return what a stage may take at the most."""
         return next(stage.seconds for stage in self.stages if stage.name == name)
 
+    def end(self, name: str) -> float:
+        """Return the seconds of the budget that are spent at the most when a stage has ended."""
+        names = [stage.name for stage in self.stages]
+        return sum(stage.seconds for stage in self.stages[: names.index(name) + 1])
+
+    @contextmanager
+    def stage(self, name: str, budget: Budget) -> Iterator[None]:
+        """Surround a stage of the run that obeys this plan: what it takes is told (``spent``)."""
+        began = budget.spent
+        yield
+        if any(stage.name == name for stage in self.stages):
+            spent, end = budget.spent, self.end(name)
+            by = None if end == _NEVER else round(end, 3)
+            emit("spent", stage=name, seconds=round(spent - began, 3), at=round(spent, 3), by=by)
+
     def report(self) -> str:
-        """Return the plan as plain text."""
-        lines = [f"{self.title}, {_told(self.limit_seconds or _NEVER)}", ""]
+        """Return the plan as plain text, in 80 columns."""
+        lines = [f"{self.title}, {told_seconds(self.limit_seconds or _NEVER)}", ""]
         width = max(len(stage.name) for stage in self.stages)
         for stage in self.stages:
-            about = "" if stage.expected is None else f"about {_told(stage.expected)}; "
-            most = _told(stage.seconds)
-            lines.append(f"  {stage.name:<{width}}  {most:>8}  {about}{stage.reason}")
-        return "\n".join([*lines, *(["", *self.notes] if self.notes else [])])
+            about = "" if stage.expected is None else f"about {told_seconds(stage.expected)}; "
+            first = f"  {stage.name:<{width}}  {told_seconds(stage.seconds):>9}  "
+            lines += _wrapped(f"{about}{stage.reason}", first)
+        if self.notes:
+            lines += ["", *(line for note in self.notes for line in _wrapped(note, ""))]
+        return "\n".join(lines)
 
 
 class Budget:
@@ -232,6 +249,12 @@ class Budget:
         return found.share * ((self.limit_seconds or _UNLIMITED_SECONDS) if is_of_all else left)
 
 
+def _wrapped(text: str, first: str) -> list[str]:
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent=first, subsequent_indent=" " * len(first) or "  "
+    )
+
+
 def _is_part(name: str) -> bool:
     return SHARES[name].whole == "training"
 
@@ -247,7 +270,7 @@ def share_until(name: str, deadline: float | None) -> float:
     return _NEVER if deadline is None else SHARES[name].share * (deadline - time.monotonic())
 
 
-def _told(seconds: float) -> str:
+def told_seconds(seconds: float) -> str:
     """Return a length of time as people write it."""
     if seconds == _NEVER:
         return "no limit"

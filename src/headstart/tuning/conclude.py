@@ -22,12 +22,12 @@ from headstart.tasks import find_task
 from headstart.training.options.strategies import HEAD
 from headstart.training.options.training_options import TrainingOptions
 from headstart.training.probing.probe import Probe
+from headstart.tuning.arm import Tuned
 from headstart.tuning.baselines import Items, Rival, baselines_seconds, run_baselines
 from headstart.tuning.budget import PASS_MARGIN, Budget, slowness
 from headstart.tuning.cost import seconds_per_sample
 from headstart.tuning.setup import Bench, install, probe, set_up
 from headstart.tuning.test_items import losses_of, worst_mistakes, write_predictions
-from headstart.tuning.tune import Tuned
 from headstart.types import BadSample, Dataset, Finding, Inputs, Rows
 
 BEFORE, AFTER = "frozen start + linear probe", "fine-tuned"
@@ -42,12 +42,9 @@ def calibrate(model: Model, val_logits: Rows, val_targets: Rows) -> None:
 
 def conclude(
     folder: RunFolder,
-    dataset: Dataset,
+    items: Items,
     bench: Bench,
     tuned: Tuned,
-    train: Inputs,
-    val: Inputs,
-    test: Inputs,
     *,
     budget: Budget,
     options: dict[str, object],
@@ -56,15 +53,15 @@ def conclude(
 
     Args:
         folder: Where to write.
-        dataset: The data.
+        items: The data. Train is for the baseline's probe, where the strategy fitted none, and for
+            the controls; val for the temperature and the validation figures; test is looked at
+            here and nowhere else.
         bench: The fine-tuned model, and the encoder's state before.
         tuned: How the fine-tuning went.
-        train: For the baseline's probe, where the strategy fitted none, and for the controls.
-        val: For the temperature and the validation figures.
-        test: Looked at here and nowhere else.
         budget: Where the budget is nearly spent, baseline and controls are left out, and said so.
         options: Content of ``options.json``.
     """
+    dataset, train, val, test = items.dataset, items.train, items.val, items.test
     model, schema, task = bench.model, dataset.schema, bench.model.task
     emit("stage", text="Evaluating on the test split")
     calibrate(model, tuned.val_logits, val.targets)
@@ -72,9 +69,9 @@ def conclude(
     logits = run_batches(model, test, model, name="test")
     outputs = model_outputs(model, logits)
     test_seconds = budget.spent
-    before = _before(bench, dataset, tuned, train, val, test, budget)
+    before = _before(items, bench, tuned, budget)
     rivals = [] if before is None else [Rival(BEFORE, before)]
-    rivals += run_baselines(Items(dataset, train, val, test), bench, budget)
+    rivals += run_baselines(items, bench, budget)
     seconds = {
         "tune": round(tuned.seconds, 3),
         "until_test_figure": round(test_seconds, 3),
@@ -146,21 +143,14 @@ def _processor() -> str:
     return names[0] if names else platform.processor()
 
 
-def _before(
-    bench: Bench,
-    dataset: Dataset,
-    tuned: Tuned,
-    train: Inputs,
-    val: Inputs,
-    test: Inputs,
-    budget: Budget,
-) -> Rows | None:
+def _before(items: Items, bench: Bench, tuned: Tuned, budget: Budget) -> Rows | None:
     """Return the test predictions of a linear probe on the start as it was, or None.
 
     Without a loop the fine-tuned model is that probe. Random weights of a text or table network
     say nothing that a control does not say better. The fine-tuned weights are put back after.
     """
-    model = bench.model
+    model, dataset = bench.model, items.dataset
+    train, val, test = items.train, items.val, items.test
     is_random = model.encoder.start.pretrained_on is None
     if not bench.strategy.loops or (is_random and dataset.schema.modality != "image"):
         return None

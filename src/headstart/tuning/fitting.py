@@ -17,6 +17,7 @@ from headstart.preprocessing import TermPreprocess
 from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.budget import SHARES, STEP_PASSES, Budget
 from headstart.tuning.cost import seconds_per_sample
+from headstart.tuning.decisions import Decided, Decisions
 from headstart.tuning.setup import Bench, prepare_sample, set_up
 from headstart.tuning.texts import TextStock
 from headstart.types import Dataset, Inputs, SplitName, Start
@@ -58,7 +59,7 @@ def fitting_bench(
     if start.pretrained_on is None or start.image is None or budget.limit_seconds is None:
         bench, each = at(None)
         total = len(dataset.train)
-        learned = texts.limits.get(start.address, total) if texts else total
+        learned = texts.num_learned(start) if texts else total
         note = "" if learned == total else f", vocabulary of {learned:,} of {total:,} texts"
     else:
         default = start.image.size
@@ -135,8 +136,8 @@ def train_limit(
     """
     if budget.limit_seconds is None or bench.preprocess.is_instant:
         return None
+    each = preparing_seconds(dataset, bench, budget)
     samples = dataset.train.samples
-    each = bench.preprocess.seconds_per_sample(samples) + _preparing_seconds(bench)
     if each * len(samples) < budget.may_take("all samples"):
         return None
     worth = budget.may_take("samples") / max(1e-9, each)
@@ -145,20 +146,36 @@ def train_limit(
     return max(int(worth), 20 * len(dataset.schema.classes))
 
 
-def sample_limits(
-    dataset: Dataset, bench: Bench, seconds_per_sample: float, budget: Budget
+def preparing_seconds(dataset: Dataset, bench: Bench, budget: Budget) -> float:
+    """Return what preparing one sample takes, in seconds: as measured before, or now.
+
+    Args:
+        dataset: The data; rows cost next to nothing.
+        bench: Says how samples are prepared.
+        budget: Keeps what the run has measured.
+    """
+    key = ("preparing", bench.model.encoder.start.address, bench.size)
+    samples, preprocess = dataset.train.samples, bench.preprocess
+    reading = budget.measured(key, lambda: preprocess.seconds_per_sample(samples))
+    return reading + _preparing_seconds(bench)
+
+
+def settle_limits(
+    decisions: Decisions, dataset: Dataset, bench: Bench, seconds_per_sample: float, budget: Budget
 ) -> dict[str, int | None]:
-    """Return how many samples of train and of val the budget can use; None for all of them."""
-    return {
-        "train": train_limit(dataset, bench, seconds_per_sample, budget),
-        "val": look_limit(seconds_per_sample, budget),
-    }
+    """Settle how many samples of train and of val the budget can use; None for all of them."""
+
+    def decide() -> Decided[dict[str, int | None]]:
+        train = train_limit(dataset, bench, seconds_per_sample, budget)
+        return Decided({"train": train, "val": look_limit(seconds_per_sample, budget)})
+
+    return decisions.settle("sample_limits", decide)
 
 
 def prepare_splits(
     dataset: Dataset, bench: Bench, limits: Mapping[str, int | None]
 ) -> tuple[Inputs, Inputs, Inputs]:
-    """Prepare train, val and test; no more of train and val than ``sample_limits`` says.
+    """Prepare train, val and test; no more of train and val than ``settle_limits`` says.
 
     Test is prepared here too, whole, but looked at by nobody before the end: a file that cannot be
     read should stop a run before its training, and decoding is part of the budget.

@@ -38,6 +38,8 @@ from headstart.training.frozen.views import Views, choose_views, views_seed
 from headstart.training.options.recipe import Recipe
 from headstart.training.options.strategies import find_strategy
 from headstart.tuning.budget import share_until
+from headstart.tuning.conditions import Conditions
+from headstart.tuning.decisions import Decided, Decisions
 from headstart.types import Inputs, Rows
 
 
@@ -56,7 +58,7 @@ class FrozenPrefix:
         forward: Those to logits, with gradients for what learns.
         check_logits: Logits of the validation samples, shape (M, K), in eval mode, by a function
             such as ``forward``.
-        views: How many views each sample has.
+        num_views: Views of each sample.
         train_features: Features, float32, shape (P, D), of training samples at places, shape (P,),
             by the model as it stands; None where what is kept has a narrower type than what
             ``features_of`` would compute.
@@ -66,7 +68,7 @@ class FrozenPrefix:
     feed: CachedFeed
     forward: Callable[..., Tensor]
     check_logits: Callable[[Callable[..., Tensor]], Rows]
-    views: Views
+    num_views: int
     train_features: Callable[[np.ndarray], np.ndarray] | None
     val_features: Callable[[], np.ndarray] | None
 
@@ -76,26 +78,22 @@ def freeze_prefix(
     recipe: Recipe,
     train: Inputs,
     val: Inputs,
+    conditions: Conditions,
     *,
     num_epochs: float,
-    seconds_per_sample: float,
-    deadline: float | None,
     share: Share = WHOLE,
-    stop_requested: Callable[[], bool] = never,
 ) -> FrozenPrefix | None:
     """Compute the frozen part of a network once; None where it trains uncached, which is said.
 
     Args:
         model: The parameters that learn require gradients, and no others.
-        recipe: Augmentation, precision, seed; ``views`` is what was asked for, 0 computes the
-            frozen part at every step, None chooses.
+        recipe: Augmentation, precision, seed; ``views`` is what was asked for, or settled before:
+            0 computes the frozen part at every step, None chooses.
         train: Learned from.
         val: Chosen by.
+        conditions: How many views there are is settled for the whole run.
         num_epochs: Passes over train that are planned.
-        seconds_per_sample: One forward pass of one sample.
-        deadline: ``time.monotonic()`` value by which training has ended; None for no limit.
         share: Which part of every step is this process's.
-        stop_requested: Whether someone asked to stop.
 
     Raises:
         StopRequested: Between two batches, if someone asked to stop.
@@ -106,8 +104,10 @@ def freeze_prefix(
     if reason is None:
         found = _cut(model, recipe, train)
         if isinstance(found, Cut):
-            job = _Job(model, recipe, found, share, stop_requested)
-            return _fill(job, train, val, num_epochs, seconds_per_sample, deadline)
+            job = _Job(model, recipe, found, share, conditions.stop_requested)
+            choose = partial(_choose_views, job, train, num_epochs, conditions)
+            num_views = _settle_views(conditions.decisions, recipe, choose)
+            return _fill(job, train, val, num_views) if num_views else None
         reason = found.reason
     if reason:
         emit("note", text=f"It trains uncached: {reason}.")
@@ -185,18 +185,9 @@ def _longest(inputs: Inputs) -> np.ndarray:
     return np.argsort(-inputs.lengths, kind="stable")
 
 
-def _fill(
-    job: _Job,
-    train: Inputs,
-    val: Inputs,
-    num_epochs: float,
-    seconds_per_sample: float,
-    deadline: float | None,
-) -> FrozenPrefix | None:
-    """Choose the views, compute them, and hand out what the loop needs."""
-    recipe, cut = job.recipe, job.cut
-    cache = ActivationCache()
-    policy = POLICIES[recipe.augment]
+def _choose_views(job: _Job, train: Inputs, num_epochs: float, conditions: Conditions) -> Views:
+    """Choose how many views pay, and fit the cache and the time that is left."""
+    recipe, cut, deadline = job.recipe, job.cut, conditions.deadline
     lengths = train.lengths
     mean_length = 1.0 if lengths is None else float(lengths.mean())
     longest = 1.0 if lengths is None else float(lengths.max())
@@ -205,33 +196,57 @@ def _fill(
     views = choose_views(
         flop_share=cut.flop_share,
         num_epochs=num_epochs,
-        is_augmented=policy is not None,
+        is_augmented=POLICIES[recipe.augment] is not None,
         sample_flops=cut.flops * mean_length / longest,
         sample_bytes=row,
         num_samples=len(train),
-        limit_bytes=cache.limit_bytes,
+        limit_bytes=ActivationCache().limit_bytes,
         wanted=recipe.views,
         device_type=job.model.device.type,
     )
     if deadline is not None and views.num:
         example = _example(job.model, recipe, train, pass_size(job.model, train))
         share = cut.time_share(*example)
-        needed = views.num * len(train) * seconds_per_sample * share
+        needed = views.num * len(train) * (conditions.seconds_per_sample or 0.0) * share
         if needed > share_until("frozen part", deadline):
             left = deadline - time.monotonic()
             why = f"its frozen part would take {needed:.0f} of the {left:.0f} s left"
-            views = Views(0, 1.0, 0, why)
+            return Views(0, 1.0, 0, why)
+    return views
+
+
+def _settle_views(decisions: Decisions, recipe: Recipe, choose: Callable[[], Views]) -> int:
+    """Return how many views are kept; 0 where keeping none is better, or all that is possible.
+
+    What is settled is how many are wanted: a later phase, or a later attempt at the same run, keeps
+    as many where it can, and tells its own arithmetic.
+    """
+    chosen: list[Views] = []
+
+    def decide() -> Decided[int]:
+        chosen.append(choose())
+        num, why = chosen[0].num, chosen[0].why
+        return Decided(num or recipe.views or 0, why, num)
+
+    decisions.settle("views", decide)
+    if chosen:
+        return chosen[0].num
+    views = choose()
     emit("choice", name="views", value=views.num, why=views.why)
-    if not views.num:
-        return None
-    stores = _stores(job, cache, train, views.num)
+    return views.num
+
+
+def _fill(job: _Job, train: Inputs, val: Inputs, num_views: int) -> FrozenPrefix:
+    """Compute the views, and hand out what the loop needs."""
+    cache = ActivationCache()
+    stores = _stores(job, cache, train, num_views)
     val_store = _store(job, cache, val, None)
-    is_exact = recipe.precision == "fp32"
+    is_exact = job.recipe.precision == "fp32"
     return FrozenPrefix(
         _feed(job, train, stores),
-        cut.suffix,
+        job.cut.suffix,
         partial(_logits, job, val, val_store),
-        views,
+        num_views,
         partial(_features, job, train, stores[0]) if is_exact else None,
         partial(_features, job, val, val_store, np.arange(len(val))) if is_exact else None,
     )

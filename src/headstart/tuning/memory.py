@@ -3,9 +3,9 @@
 On a GPU memory that runs out is an error, and the loop halves the micro-batch then: nothing is done
 here. On a CPU nothing is raised: the kernel kills the process, or the machine swaps to death. So
 there the first step waits for an estimate (``training.footprint``), and where the step does not fit
-the loop begins with the micro-batch that it would have ended with. What was settled once stands in
-the plan, so that a later life with more or less free memory trains to the same bits; with another
-number of processes, whose shares are others and whose bits are too, it is settled anew.
+the loop begins with the micro-batch that it would have ended with. It is settled once a run
+(``decisions``), so that a later attempt with more or less free memory trains to the same bits; with
+another number of processes, whose shares are others and whose bits are too, it is settled anew.
 
 Nor does a step take gigabytes because they are free: where smaller micro-batches give the same
 gradient up to rounding (no statistics of BatchNorm, no mixing, no random numbers), activations are
@@ -18,9 +18,8 @@ micro-batch (docs/survival.md says what they take).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -38,6 +37,8 @@ from headstart.training.machine import memory
 from headstart.training.machine.footprint import Footprint, measure_forward
 from headstart.training.options.recipe import Recipe
 from headstart.training.options.strategy import as_trained, phases_of, set_train_mode
+from headstart.tuning.conditions import Conditions
+from headstart.tuning.decisions import Decided
 from headstart.tuning.frozen import autocast
 from headstart.tuning.hooks import let_learn, uncut
 from headstart.tuning.phases import Opened, Phases
@@ -48,28 +49,14 @@ _USABLE = 0.8  # of the free memory: up to a fifth more than estimated was measu
 # Bytes of activations with which a CPU is as quick as with more: docs/experiments.md, "Memory of a
 # whole fit". EfficientNet-Lite2 at its own size takes as much for four photos.
 _ENOUGH = 800 * 10**6
+_DECISION = "micro_batch_size"
 
 
-def _nobody(**settled: object) -> None:
-    """Nobody goes on with this training."""
+class _Settled(TypedDict):
+    """None where the recipe's micro-batch stays; and what a step takes."""
 
-
-@dataclass(frozen=True)
-class MemoryPlan:
-    """What is known before a step is measured, and who is told what was settled.
-
-    Attributes:
-        is_said: Whether the user named the micro-batch: then it stays, and a misfit is told.
-        is_saved: Whether checkpoints are written, of which a copy lies in memory.
-        former: What a former life settled, as ``on_settled`` was told it; None for a first life.
-        on_settled: Told ``micro_batch_size``, None where the recipe's stays, ``step_bytes``, and
-            the number of ``processes`` for which that holds.
-    """
-
-    is_said: bool = False
-    is_saved: bool = False
-    former: Mapping[str, Any] | None = None
-    on_settled: Callable[..., None] = _nobody
+    micro_batch_size: int | None
+    step_bytes: int
 
 
 @dataclass(frozen=True)
@@ -115,7 +102,7 @@ class _Step:
 
 
 def settle_micro_batch(
-    bench: Bench, train: Inputs, phases: Phases, share: Share, plan: MemoryPlan, company: Company
+    bench: Bench, train: Inputs, phases: Phases, share: Share, conditions: Conditions
 ) -> int | None:
     """Return the micro-batch that the loop begins with; None for the recipe's.
 
@@ -124,44 +111,76 @@ def settle_micro_batch(
         train: The longest of these is measured.
         phases: What the loop will run; where there is one phase, it is made ready.
         share: Which part of every step is this process's.
-        plan: What the user said, and what a former life settled.
-        company: The processes that train together.
+        conditions: Whether the user named a micro-batch, and what was settled before for as many
+            processes.
 
     Raises:
         DeviceError: If gradients, optimizer and averages alone are more than memory and swap, or
             the loss does not allow smaller micro-batches.
     """
-    recipe = bench.recipe
-    if bench.model.device.type != "cpu" or recipe.is_split:
+    company, decisions = conditions.company, conditions.decisions
+    if bench.model.device.type != "cpu" or bench.recipe.is_split:
         return None
     # a checkpoint's micro-batch, if it is the smaller one, holds all the same
-    if plan.former is not None and plan.former["processes"] == company.size:
-        return _as_before(plan.former, company)
-    step = _measure(bench, train, phases, share, is_saved=plan.is_saved)
-    whole = min(recipe.micro_batch_size, -(-phases.order.batch_size // share.num))
+    is_known = decisions.holds(_DECISION, company.size)
+    free = _free_bytes(company)
+    notes: list[str] = []
+
+    def decide() -> Decided[_Settled]:
+        step = _measure(bench, train, phases, share, is_saved=conditions.checkpoints is not None)
+        whole = min(bench.recipe.micro_batch_size, -(-phases.order.batch_size // share.num))
+        decided, note = _decide(bench, step, whole, free, conditions)
+        notes.append(note)
+        return decided
+
+    settled = decisions.settle(_DECISION, decide, given=company.size)
+    for text in filter(None, notes):
+        emit("note", text=text)
+    if is_known and free is not None:
+        _tell_misfit(settled["step_bytes"], free, company)
+    return settled["micro_batch_size"]
+
+
+def _decide(
+    bench: Bench, step: _Step, whole: int, free: int | None, conditions: Conditions
+) -> tuple[Decided[_Settled], str]:
+    """Decide in which micro-batches a step begins; with a note where it does not fit all the same.
+
+    Args:
+        bench: Named where it is refused.
+        step: As measured.
+        whole: The micro-batch of the recipe.
+        free: Bytes that are free; None where nobody knows.
+        conditions: The processes, and what the user said.
+
+    Raises:
+        DeviceError: As ``settle_micro_batch``.
+    """
+    is_said = conditions.is_micro_batch_said
     is_mean = find_loss(bench.model.schema.task).is_sample_mean
-    size = step.sparing(whole) if is_mean and not plan.is_said else whole
-    fitting = _fitting(bench, step, size, plan, company)
+    size = step.sparing(whole) if is_mean and not is_said else whole
+    fitting, why, note = size, "", ""
+    if free is not None:
+        fitting, why, note = _fitting(bench, step, size, free, conditions)
     if fitting == size < whole:
         taken = (decimal(step.footprint.of(num)) for num in (whole, size))
         why = "a step of {} samples needs about {}, in parts {}; the batch stays whole"
         why = why.format(whole, *taken)
-        emit("choice", name="micro_batch_size", value=size, why=why)
-    settled = None if plan.is_said or fitting == whole else fitting
+    settled = None if is_said or fitting == whole else fitting
     needed = step.footprint.of(settled or whole)
-    plan.on_settled(micro_batch_size=settled, step_bytes=needed, processes=company.size)
-    return settled
+    found: _Settled = {"micro_batch_size": settled, "step_bytes": needed}
+    return Decided(found, why if settled else "", settled), note
 
 
-def _fitting(bench: Bench, step: _Step, size: int, plan: MemoryPlan, company: Company) -> int:
-    """Return the micro-batch, made smaller where it does not fit what is free; say so then.
+def _fitting(
+    bench: Bench, step: _Step, size: int, free: int, conditions: Conditions
+) -> tuple[int, str, str]:
+    """Return the micro-batch, smaller where it does not fit; why, and what to say all the same.
 
     Raises:
-        DeviceError: If gradients, optimizer and averages alone are more than memory and swap.
+        DeviceError: As ``settle_micro_batch``.
     """
-    free = _free_bytes(company)
-    if free is None:
-        return size
+    company, is_said = conditions.company, conditions.is_micro_batch_said
     free = _make_free(step.footprint.of(size), free, company)
     if step.learning_bytes > free + memory.free_swap_bytes() // company.num_local:
         raise DeviceError(
@@ -171,23 +190,17 @@ def _fitting(bench: Bench, step: _Step, size: int, plan: MemoryPlan, company: Co
             f"a smaller start, or a machine with more memory."
         )
     fitting = step.largest(size, free)
-    if fitting < size and not plan.is_said:
+    if fitting < size and not is_said:
         is_mean = find_loss(bench.model.schema.task).is_sample_mean
         refuse_halving(_found(step, size, free), is_sample_mean=is_mean)
-    if not step.fits(size, free):
-        _tell(step, size, fitting, free, plan)
-    return fitting
+    if step.fits(size, free):
+        return fitting, "", ""
+    why = "" if is_said or fitting == size else _why(step, size, free)
+    return fitting, why, _misfit(step, size, fitting, free, is_said=is_said)
 
 
-def _as_before(former: Mapping[str, Any], company: Company) -> int | None:
-    """Return what a former life settled; say where it would no longer fit."""
-    settled: int | None = former["micro_batch_size"]
-    if settled is not None:
-        why = "chosen before the run was interrupted"
-        emit("choice", name="micro_batch_size", value=settled, why=why)
-    needed, free = int(former["step_bytes"]), _free_bytes(company)
-    if free is None:
-        return settled
+def _tell_misfit(needed: int, free: int, company: Company) -> None:
+    """Say where what was settled before would no longer fit."""
     free = _make_free(needed, free, company)
     if not _fits(needed, free):
         emit(
@@ -196,7 +209,14 @@ def _as_before(former: Mapping[str, Any], company: Company) -> int | None:
             f"{decimal(free)} that are free now; the micro-batch stays, so that the result does. "
             f"Close other programs, or start anew with --overwrite.",
         )
-    return settled
+
+
+def _why(step: _Step, size: int, free: int) -> str:
+    """Return why the micro-batch is smaller."""
+    why = f"{_found(step, size, free)}; the batch stays whole"
+    if step.is_mixed:
+        why += ", but statistics of BatchNorm and mixing are those of a micro-batch"
+    return why
 
 
 def _found(step: _Step, size: int, free: int) -> str:
@@ -204,24 +224,20 @@ def _found(step: _Step, size: int, free: int) -> str:
     return f"a step of {size} samples needs about {needed}, {decimal(free)} are free"
 
 
-def _tell(step: _Step, size: int, fitting: int, free: int, plan: MemoryPlan) -> None:
-    """Tell that a step does not fit, and what is done about it."""
-    found = _found(step, size, free)
-    if fitting < size and not plan.is_said:
-        why = f"{found}; the batch stays whole"
-        if step.is_mixed:
-            why += ", but statistics of BatchNorm and mixing are those of a micro-batch"
-        emit("choice", name="micro_batch_size", value=fitting, why=why)
+def _misfit(step: _Step, size: int, fitting: int, free: int, *, is_said: bool) -> str:
+    """Return what to say where nothing can be done about a misfit, or nothing may be."""
     if not step.fits(fitting, free):
         needed = decimal(step.footprint.of(fitting))
         text = f"Even micro-batches of {fitting} need about {needed}, and {decimal(free)} are "
         text += "free: the system may end this run, or swap. Choose --strategy last-n, a "
         text += "smaller start"
         smaller = " or --input-size" if step.is_sized else ""
-        emit("note", text=f"{text}{smaller}, or close other programs.")
-    elif plan.is_said:
+        return f"{text}{smaller}, or close other programs."
+    if is_said:
+        found = _found(step, size, free)
         text = f"{found[0].upper()}{found[1:]}: the system may end this run, or swap. "
-        emit("note", text=f"{text}--micro-batch-size {fitting} would fit.")
+        return f"{text}--micro-batch-size {fitting} would fit."
+    return ""
 
 
 def _measure(bench: Bench, train: Inputs, phases: Phases, share: Share, *, is_saved: bool) -> _Step:

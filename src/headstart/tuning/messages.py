@@ -1,6 +1,7 @@
 """What the main process tells the workers of a fine-tuning, in this order; ``worker`` receives it.
 
-Where a process is alone nobody receives any of it.
+What a run settles it tells them besides, whenever that is (``decisions``). Where a process is alone
+nobody receives any of it.
 """
 
 from __future__ import annotations
@@ -19,18 +20,11 @@ if TYPE_CHECKING:
 
 
 class SetupMessage(TypedDict):
-    """Which model to build, and how many texts each start learns from."""
+    """Which model to build."""
 
     start: str
     size: int | None
     recipe: Mapping[str, Any]
-    text_limits: Mapping[str, int] | None
-
-
-class TrainMessage(TypedDict):
-    """How many samples to prepare; None for all."""
-
-    limit: int | None
 
 
 class LoopMessage(TypedDict):
@@ -49,14 +43,13 @@ def send_setup(company: Company, bench: Bench) -> None:
         start=bench.model.encoder.start.address,
         size=bench.size,
         recipe=asdict(bench.recipe),
-        text_limits=bench.texts.limits if bench.texts else None,
     )
     company.send("setup", **message)
 
 
-def send_train(company: Company, limit: int | None) -> None:
-    """Tell the workers how many samples to prepare, which lie in the cache now."""
-    company.send("train", **TrainMessage(limit=limit))
+def send_train(company: Company) -> None:
+    """Tell the workers to prepare the samples, which lie in the cache now."""
+    company.send("train")
 
 
 def send_loop(company: Company, bench: Bench, state: Path | None) -> None:

@@ -90,15 +90,17 @@ class Phases:
             self._number = number
 
     def restart(self) -> bool:
-        """Stand before the first phase again, for a loop that begins anew.
+        """Stand before every phase again, for a loop that begins, or goes on after a pause.
 
         Returns:
             Whether what was open is closed; a phase that is the only one stays as it is.
         """
+        self._entered = -1
         if self.is_one:
             return False
+        self.close()
         self._opened = None
-        self._number = self._entered = -1
+        self._number = -1
         return True
 
     def enter(self, progress: float) -> bool:

@@ -12,13 +12,13 @@ whose preparation has caches and estimates of its own.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from headstart.errors import StartError
-from headstart.events import emit, unheard
+from headstart.events import unheard
 from headstart.preprocessing import Preprocess
 from headstart.starts import (
     BuildRequest,
@@ -29,6 +29,7 @@ from headstart.starts import (
 )
 from headstart.training.randomness import BOOTSTRAP, generator
 from headstart.tuning.budget import SHARES, Budget
+from headstart.tuning.decisions import Decided, Decisions
 from headstart.types import Dataset, Inputs, SplitName, Start
 
 _LEAST_TEXTS, _LEAST_A_CLASS = 1_000, 20
@@ -52,9 +53,7 @@ class TextStock:
         dataset: The data; only train is learned from.
         budget: The budget.
         seed: Seed of the samples.
-        limits: How many texts a start learns from, by address, as an earlier life of the run or
-            the main process has settled it; for other starts it is settled here.
-        on_limit: Told ``limits`` whenever it has grown.
+        decisions: What the run has settled; how many texts a start learns from is settled here.
     """
 
     def __init__(
@@ -63,11 +62,11 @@ class TextStock:
         budget: Budget,
         *,
         seed: int,
-        limits: Mapping[str, int] | None = None,
-        on_limit: Callable[[dict[str, int]], None] = lambda limits: None,
+        decisions: Decisions | None = None,
     ) -> None:
         self.dataset, self.budget, self.seed = dataset, budget, seed
-        self.limits, self.on_limit = dict(limits or {}), on_limit
+        self.decisions = decisions or Decisions()
+        self._limits: dict[str, int] = {}
         self._learned: dict[str, Preprocess] = {}
         self._prepared: dict[tuple[str, SplitName], _Prepared] = {}
         self._seconds: dict[str, float] = {}
@@ -75,7 +74,8 @@ class TextStock:
 
     def unhurried(self) -> TextStock:
         """Return a stock that holds the same, and takes its time over what it lacks."""
-        found = TextStock(self.dataset, Budget(None), seed=self.seed, limits=self.limits)
+        decisions = self.decisions.apart()
+        found = TextStock(self.dataset, Budget(None), seed=self.seed, decisions=decisions)
         found._learned, found._prepared = self._learned, self._prepared
         found._seconds, found._texts = self._seconds, self._texts
         return found
@@ -134,33 +134,37 @@ class TextStock:
             self._seconds[address] = seconds / num
         return self._seconds[address]
 
+    def num_learned(self, start: Start) -> int:
+        """Return from how many texts a start has learned, of those that it could learn from."""
+        return self._limits.get(start.address, len(self.dataset.train))
+
     def _chosen(self, start: Start) -> list[str]:
         """Return the texts that a start learns from."""
         texts = self._read()
-        if start.address not in self.limits:
-            self.limits[start.address] = self._affordable(start, texts)
-            self.on_limit(self.limits)
-        limit = self.limits[start.address]
+        limit = self.decisions.settle(
+            f"vocabulary of {start.address}", lambda: self._affordable(start, texts)
+        )
+        self._limits[start.address] = limit
         if limit >= len(texts):
             return texts
         return [texts[i] for i in np.sort(self._order()[:limit]).tolist()]
 
-    def _affordable(self, start: Start, texts: list[str]) -> int:
-        """Return how many texts a start can learn from within its share of the budget, and say so.
+    def _affordable(self, start: Start, texts: list[str]) -> Decided[int]:
+        """Return how many texts a start can learn from within its share of the budget.
 
         Raises:
             StartError: If that is fewer than are worth it.
         """
         total, left = len(texts), self.budget.left
         if self.budget.limit_seconds is None:
-            return total
+            return Decided(total)
         order = self._order()
         seconds, num = _rehearse(
             lambda num: learn_preprocess(start, [texts[i] for i in order[:num].tolist()]), total
         )
         each = seconds / num
         if each * total <= SHARES["vocabulary"].share * left:
-            return total
+            return Decided(total)
         num_classes = len(self.dataset.schema.classes)
         least = min(total, max(_LEAST_TEXTS, _LEAST_A_CLASS * num_classes))
         most = SHARES["least vocabulary"].share
@@ -172,9 +176,7 @@ class TextStock:
             )
         limit = max(least, int(SHARES["vocabulary"].share * left / each))
         why = f"all would take {each * total:.0f} s of the {left:.0f} s left"
-        name = f"vocabulary of {start.address}"
-        emit("choice", name=name, value=f"learned from {limit:,} of {total:,} texts", why=why)
-        return limit
+        return Decided(limit, why, f"learned from {limit:,} of {total:,} texts")
 
     def _read(self) -> list[str]:
         """Return the texts of train."""
@@ -193,13 +195,12 @@ def text_stock(
     budget: Budget,
     *,
     seed: int,
-    limits: Mapping[str, int] | None = None,
-    on_limit: Callable[[dict[str, int]], None] = lambda limits: None,
+    decisions: Decisions | None = None,
 ) -> TextStock | None:
     """Return a ``TextStock`` where samples are texts, else None; the arguments are its own."""
     if dataset.schema.modality != "text":
         return None
-    return TextStock(dataset, budget, seed=seed, limits=limits, on_limit=on_limit)
+    return TextStock(dataset, budget, seed=seed, decisions=decisions)
 
 
 def _is_same(former: np.ndarray | None, indices: np.ndarray | None) -> bool:

@@ -23,6 +23,8 @@ from headstart.training.processes.company import Several
 from headstart.training.processes.placement import SharedPlacement
 from headstart.training.state.checkpoint import CheckpointFolder
 from headstart.tuning.budget import Budget
+from headstart.tuning.decisions import Decisions
+from headstart.tuning.fitting import settle_limits
 from headstart.tuning.frozen import share_prefix
 from headstart.tuning.hooks import (
     let_learn,
@@ -34,7 +36,7 @@ from headstart.tuning.hooks import (
     uncut,
     wire,
 )
-from headstart.tuning.messages import LoopMessage, SetupMessage, TrainMessage
+from headstart.tuning.messages import LoopMessage, SetupMessage
 from headstart.tuning.phases import Opened, Phases
 from headstart.tuning.setup import Bench, prepare_sample, set_up
 from headstart.tuning.texts import text_stock
@@ -63,6 +65,7 @@ class Worker:
         spec: ImageSpec | None,
     ) -> None:
         self.company, self.dataset, self.find, self.spec = company, dataset, find, spec
+        self.decisions = Decisions()  # what the main process has settled
         self._bench: Bench | None = None
         self._train: Inputs | None = None
 
@@ -94,17 +97,20 @@ class Worker:
             module=module,
             spec=self.spec,
             texts=text_stock(
-                self.dataset, Budget(None), seed=recipe.seed, limits=message["text_limits"]
+                self.dataset, Budget(None), seed=recipe.seed, decisions=self.decisions
             ),
         )
         self._bench.recipe = recipe
         self._bench.initial = {}  # for the figure "before", which is the main process's
 
-    def prepare(self, message: TrainMessage) -> None:
+    def prepare(self) -> None:
         """Prepare the samples that the main process has prepared; pixels lie in the cache."""
         assert self._bench is not None
-        bench, limit = self._bench, message["limit"]
-        self._train = prepare_sample(self.dataset, "train", bench, limit, seed=bench.recipe.seed)
+        bench, dataset = self._bench, self.dataset
+        limits = settle_limits(self.decisions, dataset, bench, 0.0, Budget(None))
+        self._train = prepare_sample(
+            dataset, "train", bench, limits["train"], seed=bench.recipe.seed
+        )
 
     def learn(self, message: LoopMessage) -> None:
         """Take this process's share of all steps."""
@@ -142,7 +148,8 @@ class Worker:
         Raises:
             SystemExit: If the main process has ended instead, which it has told.
         """
-        message = self.company.await_message("phase")
+        while (message := self.company.await_message("phase", "settled"))["kind"] == "settled":
+            self.decisions.receive(message)
         share, views = share_of(self.company, bench.recipe), message["views"]
         if not message["is_cut"]:
             return uncut(bench, train, share, views)

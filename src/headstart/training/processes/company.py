@@ -103,11 +103,11 @@ class Several:
         self._num_messages += 1
         return found
 
-    def await_message(self, kind: str) -> dict[str, Any]:
+    def await_message(self, *kinds: str) -> dict[str, Any]:
         """Return the main process's next message, where this process has nothing to do without it.
 
         Args:
-            kind: What it must be.
+            kinds: One of them it must be.
 
         Raises:
             SystemExit: If the main process has ended instead, which it has told.
@@ -117,9 +117,10 @@ class Several:
         message = self.receive() or {}
         if message["kind"] == "ended":
             raise SystemExit(message["code"])
-        if message["kind"] != kind:
+        if message["kind"] not in kinds:
+            waited = "' or '".join(kinds)
             raise HeadstartError(
-                f"The main process says '{message['kind']}' and this one waits for '{kind}'; "
+                f"The main process says '{message['kind']}' and this one waits for '{waited}'; "
                 f"expected the same program everywhere. Start all processes with the same command "
                 f"and version."
             )

@@ -3,8 +3,8 @@
 A rate is tried in a quarter of the training's steps (``trials``); another than the family's own is
 taken only where val prefers it beyond noise. Where nobody asked for it the trials may only take
 time that the training itself would leave unused, decided by arithmetic on what a pass was measured
-to cost, and again on what the first trial did cost. The choice is told with its reason, and kept
-in the plan, so that a resumed run has the same.
+to cost, and again on what the first trial did cost. The choice is a decision of the run, told with
+its reason, and the same when the run is resumed.
 
 Deliberately left out: rungs that drop the worse half (three arms leave nothing to halve), other
 options than the rate, and trials by several processes, which is said.
@@ -13,20 +13,21 @@ options than the rate, and trials by several processes, which is said.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
 from headstart.errors import OptionError
 from headstart.events import emit
+from headstart.searching.trials import Trial, best_of, gain_over, try_rate
 from headstart.training.batches.order import Order
-from headstart.training.company import Company
 from headstart.training.options.defaults import defaults_for
 from headstart.training.options.recipe import Recipe
+from headstart.tuning.arm import Arm
 from headstart.tuning.budget import SHARES, STEP_PASSES
+from headstart.tuning.decisions import Decided
 from headstart.tuning.hooks import loop_options
 from headstart.tuning.setup import Bench
-from headstart.tuning.trials import Trial, Trials, best_of, gain_over, try_rate
 
 Row = dict[str, object]
 
@@ -34,18 +35,11 @@ _LEAST_STEPS = 50  # of a trial, where the training has as many
 _FEWEST_STEPS = 20  # of a trial that a short budget cuts down; fewer say nothing
 
 
-@dataclass(frozen=True)
-class Search:
-    """That the grid is wanted, and by whom.
+class _Chosen(TypedDict):
+    """The rate to train with, and a row a trial."""
 
-    Attributes:
-        is_asked: Whether the user asked for it: then the trials may take their share of the budget.
-            Otherwise only time that the training leaves unused.
-        on_chosen: Told the rate and a row a trial, before the training: a resumed run has the same.
-    """
-
-    is_asked: bool
-    on_chosen: Callable[[float, list[Row]], None]
+    learning_rate: float
+    trials: list[Row]
 
 
 @dataclass(frozen=True)
@@ -77,76 +71,55 @@ def rates_of(bench: Bench) -> list[float]:
     return sorted({own, *(own * factor for factor in factors if factor != 1)})
 
 
-def search_for(
-    bench: Bench,
-    plan: Mapping[str, Any],
-    remember: Callable[..., None],
-    wanted: Literal["off", "room", "asked"],
-    company: Company,
-) -> Search | None:
-    """Return the search that a run still needs; what was chosen in a former life is taken up.
+def settle_learning_rate(arm: Arm, wanted: Literal["off", "room", "asked"]) -> list[Row]:
+    """Settle the learning rate of an arm, and put it into its recipe; return a row a trial.
 
     Args:
-        bench: Its recipe gets the rate that the plan holds.
-        plan: The run's plan.
-        remember: Adds fields to the plan.
-        wanted: ``room`` tries where the budget has room, ``asked`` because the user said so.
-        company: The processes that train together; several try none, and say so.
-    """
-    if wanted == "off" or not bench.strategy.loops or len(rates_of(bench)) < 2:
-        return None
-    if "learning_rate" in plan:
-        bench.recipe = replace(bench.recipe, learning_rate=plan["learning_rate"])
-        why = "chosen before the run was interrupted"
-        emit("choice", name="learning_rate", value=bench.recipe.learning_rate, why=why)
-        return None
-
-    def keep(rate: float, trials: list[Row]) -> None:
-        remember(learning_rate=rate, trials=trials)
-
-    if company.size > 1:
-        why = f"{company.size} processes train together, and a grid is tried by one alone"
-        emit("choice", name="learning_rate", value=bench.recipe.learning_rate, why=why)
-        keep(bench.recipe.learning_rate, [])
-        return None
-    return Search(wanted == "asked", keep)
-
-
-def choose_rate(
-    work: Trials, search: Search, *, seconds_per_sample: float, deadline: float | None
-) -> float:
-    """Return the learning rate to train with, and tell why.
-
-    Args:
-        work: The model and all that a training needs; the weights are left exactly as they were.
-        search: Whether the user asked for it.
-        seconds_per_sample: One forward pass.
-        deadline: ``time.monotonic()`` value by which training has ended; None for no limit.
+        arm: Started and not advanced yet; the weights are left exactly as they were.
+        wanted: ``room`` tries where the budget has room, ``asked`` because the user said so:
+            then the trials may take their share of the budget.
 
     Raises:
         StopRequested: If someone asked to stop.
         OptionError: If the user asked for it and the budget has no room even for short trials.
     """
-    own, rates = work.bench.recipe.learning_rate, rates_of(work.bench)
-    expected = _Cost(
-        step=STEP_PASSES * seconds_per_sample * work.phases.order.batch_size,
-        look=seconds_per_sample * len(work.val),
-    )
-    num_steps, why = _length(work, search, expected, len(rates), _left(deadline))
-    rows: list[Row] = []
-    chosen = own
-    if num_steps:
-        emit("stage", text=f"Trying {len(rates)} learning rates, {num_steps} steps each")
-        ordered = [own, *(rate for rate in rates if rate != own)]
-        trials = _try_all(work, search, expected, ordered, num_steps, deadline)
-        best = best_of(trials)
-        chosen, why = best.learning_rate, _why(work, best, trials, len(rates))
-        ascending = sorted(trials, key=lambda trial: trial.learning_rate)
-        rows = [_row(work, trial, trials[0]) for trial in ascending]
-        _show(rows, ascending)
-    emit("choice", name="learning_rate", value=chosen, why=why)
-    search.on_chosen(chosen, rows)
-    return chosen
+    bench, conditions = arm.bench, arm.conditions
+    if wanted == "off" or bench.recipe.strategy == "head" or len(rates_of(bench)) < 2:
+        return []
+    size = conditions.company.size
+
+    def decide() -> Decided[_Chosen]:
+        if size > 1:
+            why = f"{size} processes train together, and a grid is tried by one alone"
+            return _decided(bench.recipe.learning_rate, [], why)
+        return _try_rates(arm, is_asked=wanted == "asked")
+
+    chosen = conditions.decisions.settle("learning_rate", decide)
+    bench.recipe = replace(bench.recipe, learning_rate=chosen["learning_rate"])
+    return chosen["trials"]
+
+
+def _decided(rate: float, trials: list[Row], why: str) -> Decided[_Chosen]:
+    return Decided({"learning_rate": rate, "trials": trials}, why, rate)
+
+
+def _try_rates(arm: Arm, *, is_asked: bool) -> Decided[_Chosen]:
+    """Try the rates where there is time, and choose one."""
+    own, rates = arm.bench.recipe.learning_rate, rates_of(arm.bench)
+    deadline, each = arm.conditions.deadline, arm.conditions.seconds_per_sample or 0.0
+    expected = _Cost(step=STEP_PASSES * each * arm.order.batch_size, look=each * len(arm.val))
+    num_steps, why = _length(arm, expected, len(rates), _left(deadline), is_asked=is_asked)
+    if not num_steps:
+        return _decided(own, [], why)
+    emit("stage", text=f"Trying {len(rates)} learning rates, {num_steps} steps each")
+    ordered = [own, *(rate for rate in rates if rate != own)]
+    trials = _try_all(arm, expected, ordered, num_steps, is_asked=is_asked)
+    best = best_of(trials)
+    why = _why(arm, best, trials, len(rates))
+    ascending = sorted(trials, key=lambda trial: trial.learning_rate)
+    rows = [_row(arm, trial, trials[0]) for trial in ascending]
+    _show(rows, ascending)
+    return _decided(best.learning_rate, rows, why)
 
 
 def _left(deadline: float | None) -> float:
@@ -155,21 +128,21 @@ def _left(deadline: float | None) -> float:
 
 
 def _length(
-    work: Trials, search: Search, cost: _Cost, num_trials: int, left: float
+    arm: Arm, cost: _Cost, num_trials: int, left: float, *, is_asked: bool
 ) -> tuple[int, str]:
     """Return the steps of a trial; 0 and why where the budget has no room.
 
     Raises:
         OptionError: If the user asked for it and there is no room.
     """
-    recipe, order = work.bench.recipe, work.phases.order
+    recipe, order = arm.bench.recipe, arm.order
     planned, _ = recipe.length(order.num_samples)
     num_steps = min(planned, max(_LEAST_STEPS, round(SHARES["trial"].share * planned)))
     whole, each = cost.of(recipe, order), cost.of_trial(num_steps)
     needed = whole + num_trials * each
     if needed <= left:
         return num_steps, ""
-    if search.is_asked:
+    if is_asked:
         # trials and training give way alike
         num_steps = int(num_steps * left / needed)
         if num_steps >= _FEWEST_STEPS:
@@ -186,28 +159,23 @@ def _length(
 
 
 def _try_all(
-    work: Trials,
-    search: Search,
-    cost: _Cost,
-    rates: Sequence[float],
-    num_steps: int,
-    deadline: float | None,
+    arm: Arm, cost: _Cost, rates: Sequence[float], num_steps: int, *, is_asked: bool
 ) -> list[Trial]:
     """Try each rate, the recipe's own first; that one alone comes back where time was misjudged.
 
     Raises:
         StopRequested: If someone asked to stop.
     """
-    recipe, order = work.bench.recipe, work.phases.order
+    recipe, order, deadline = arm.bench.recipe, arm.order, arm.conditions.deadline
     trials: list[Trial] = []
     for number, rate in enumerate(rates):
         emit("task", name="learning rates", done=number, total=len(rates))
         rest, left = len(rates) - number, _left(deadline)
-        spare = left / 2 if search.is_asked else left - cost.of(recipe, order)
+        spare = left / 2 if is_asked else left - cost.of(recipe, order)
         if trials and spare < rest * cost.of_trial(num_steps):
             break
         until = None if deadline is None else time.monotonic() + spare / rest
-        trial = try_rate(work, rate, num_steps, look_seconds=cost.look, deadline=until)
+        trial = try_rate(arm, rate, num_steps, deadline=until)
         if trial.num_steps < num_steps and trial.figure is not None:
             trials = trials or [trial]  # cut short by the clock: it compares with none
             break
@@ -218,9 +186,9 @@ def _try_all(
     return trials if len(trials) == len(rates) else trials[:1]
 
 
-def _row(work: Trials, trial: Trial, default: Trial) -> Row:
+def _row(arm: Arm, trial: Trial, default: Trial) -> Row:
     """Return a trial as ``options.json`` keeps it: like a candidate."""
-    task, figure = work.bench.model.task, trial.figure
+    task, figure = arm.bench.model.task, trial.figure
     note = ""
     if figure is None:
         note = "the loss stopped being a number"
@@ -243,7 +211,7 @@ def _row(work: Trials, trial: Trial, default: Trial) -> Row:
     }
 
 
-def _why(work: Trials, best: Trial, trials: Sequence[Trial], num_rates: int) -> str:
+def _why(arm: Arm, best: Trial, trials: Sequence[Trial], num_rates: int) -> str:
     """Return why a rate was chosen."""
     if len(trials) < num_rates:
         return (
@@ -254,7 +222,7 @@ def _why(work: Trials, best: Trial, trials: Sequence[Trial], num_rates: int) -> 
         f"{trial.figure.value:.3f}" if trial.figure else "diverged"
         for trial in sorted(trials, key=lambda trial: trial.learning_rate)
     )
-    told = f"{work.bench.model.task.headline} {figures}".replace("_", " ")
+    told = f"{arm.bench.model.task.headline} {figures}".replace("_", " ")
     if best is not trials[0]:
         return f"best of {num_rates} on val, {told}"
     return f"the family's own; of {num_rates} none is better on val beyond noise, {told}"

@@ -1,0 +1,196 @@
+"""The last stretch of ``finetune`` and ``fit``: prepare, train, read the test split, write it down.
+
+Everything that is chosen on the way is settled before the training (``tuning.decisions``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+from headstart.recipes.findings import tell_findings
+from headstart.recipes.processes import launch_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from headstart.recipes.session import Session
+    from headstart.storage.run_folder import RunFolder
+    from headstart.training.company import Company
+    from headstart.tuning.arm import Tuned
+    from headstart.tuning.baselines import Items
+    from headstart.tuning.budget import Budget, BudgetPlan
+    from headstart.tuning.setup import Bench
+    from headstart.tuning.stop import StopRequest
+    from headstart.types import Dataset
+
+    Wanted = Literal["off", "room", "asked"]
+
+
+def complete(
+    current: Session,
+    dataset: Dataset,
+    bench: Bench,
+    budget: Budget,
+    *,
+    candidates: Sequence[Mapping[str, object]],
+    rival: Bench | None = None,
+    grid: Wanted = "off",
+) -> None:
+    """Prepare, fine-tune, evaluate, and write every file of the run folder.
+
+    Args:
+        current: The session.
+        dataset: The data.
+        bench: The model to fine-tune.
+        budget: The budget.
+        candidates: What screening found, for ``options.json``.
+        rival: The chosen candidate as screening left it; it is kept if it is the better one.
+        grid: Whether other learning rates are tried first, as ``settle_learning_rate`` takes it.
+
+    Raises:
+        KeyboardInterrupt: After the state was saved, if someone asked to stop.
+    """
+    from headstart.tuning.baselines import Items
+    from headstart.tuning.conclude import save_model
+    from headstart.tuning.cost import seconds_per_sample
+    from headstart.tuning.fitting import prepare_splits, settle_limits
+    from headstart.tuning.messages import send_setup, send_train
+    from headstart.tuning.planning import plan_tuning
+    from headstart.tuning.tune import better
+
+    folder, company = current.folder, current.company
+    plan = plan_tuning(dataset, bench, budget)
+    each = seconds_per_sample(bench, dataset, budget)
+    send_setup(company, bench)
+    with plan.stage("samples", budget):
+        limits = settle_limits(current.decisions, dataset, bench, each, budget)
+        items = Items(dataset, *prepare_splits(dataset, bench, limits))
+    send_train(company)
+    tell_findings(items.train.findings)
+    on_usable = partial(save_model, folder, dataset, bench) if rival is None else _nothing
+    with plan.stage("training", budget):
+        tuned, trials = _tune(current, items, bench, budget, plan, grid, on_usable)
+    if rival is not None:
+        bench, tuned = better(bench, tuned, rival, items.val)
+    options = _options(current, bench, tuned, candidates, trials)
+    with plan.stage("conclusion", budget):
+        _conclude(folder, items, bench, tuned, budget, _finite(options))
+    folder.finish()
+
+
+def _conclude(
+    folder: RunFolder,
+    items: Items,
+    bench: Bench,
+    tuned: Tuned,
+    budget: Budget,
+    options: dict[str, object],
+) -> None:
+    """Read the test split and write what a reader looks at."""
+    from headstart.reporting import render_folder
+    from headstart.tuning.conclude import conclude
+
+    conclude(folder, items, bench, tuned, budget=budget, options=options)
+    folder.write("report.html", render_folder(folder.path).encode())
+
+
+def _nothing() -> None:
+    """Keep the model that stands in the folder already."""
+
+
+def _tune(
+    current: Session,
+    items: Items,
+    bench: Bench,
+    budget: Budget,
+    plan: BudgetPlan,
+    grid: Wanted,
+    on_usable: Callable[[], None],
+) -> tuple[Tuned, Sequence[Mapping[str, object]]]:
+    """Fine-tune; where someone asked to stop, keep what there is. Return the trials, too.
+
+    Raises:
+        KeyboardInterrupt: After that.
+    """
+    from headstart.searching.learning_rates import settle_learning_rate
+    from headstart.training.contract import StopRequested
+    from headstart.training.state.checkpoint import CheckpointFolder
+    from headstart.tuning.arm import Arm
+    from headstart.tuning.conclude import calibrate, save_model
+    from headstart.tuning.conditions import Conditions
+    from headstart.tuning.cost import seconds_per_sample
+    from headstart.tuning.stop import graceful_stop
+
+    # what planning left is less where preparing has taken longer than it may
+    reserve = min(plan.seconds("conclusion"), budget.may_take("conclusion"))
+    with graceful_stop() as stop:
+        conditions = Conditions(
+            checkpoints=CheckpointFolder(current.folder.state),
+            deadline=budget.deadline(reserve),
+            seconds_per_sample=seconds_per_sample(bench, items.dataset, budget),
+            stop_requested=partial(_stop_requested, stop, current.company),
+            on_usable=on_usable,
+            decisions=current.decisions,
+            company=current.company,
+            is_micro_batch_said=current.plan["options"].get("micro_batch_size") is not None,
+        )
+        arm = Arm(bench, items.train, items.val, conditions)
+        try:
+            arm.start()
+            trials = settle_learning_rate(arm, grid)
+            arm.advance()
+        except StopRequested as error:  # there is nothing to keep yet
+            raise KeyboardInterrupt(stop.signal_number) from error
+        tuned = arm.finish()
+    # without a loop (strategy head) nobody has answered the request yet
+    ended = tuned.result.ended if tuned.result else "interrupted" if stop.requested else "finished"
+    if ended == "interrupted":
+        calibrate(bench.model, tuned.val_logits, items.val.targets)
+        save_model(current.folder, items.dataset, bench)
+        raise KeyboardInterrupt(stop.signal_number)
+    return tuned, trials
+
+
+def _stop_requested(stop: StopRequest, company: Company) -> bool:
+    """Return whether someone asked this process to stop, or another that trains with it."""
+    if company.stop_number and not stop.requested:
+        stop.signal_number = company.stop_number
+    return stop()
+
+
+def _options(
+    current: Session,
+    bench: Bench,
+    tuned: Tuned,
+    candidates: Sequence[Mapping[str, object]],
+    trials: Sequence[Mapping[str, object]],
+) -> dict[str, object]:
+    """Return the content of ``options.json``."""
+    from headstart.tuning.conclude import describe_machine
+
+    result = tuned.result
+    return {
+        "verb": current.plan["verb"],
+        "options": current.plan["options"],
+        "recipe": asdict(bench.recipe),
+        "choices": current.choices,
+        "candidates": candidates,
+        "trials": trials,
+        "machine": describe_machine(),
+        "processes": current.company.size,
+        "launch": launch_name(),
+        "training": asdict(result.state) | {"ended": result.ended} if result else None,
+    }
+
+
+def _finite(record: Any) -> Any:
+    """Return a JSON-able copy in which what is not finite is None."""
+    if isinstance(record, dict):
+        return {key: _finite(value) for key, value in record.items()}
+    if isinstance(record, list | tuple):
+        return [_finite(value) for value in record]
+    if isinstance(record, float) and (record != record or abs(record) == float("inf")):
+        return None
+    return record

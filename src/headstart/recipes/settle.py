@@ -1,0 +1,74 @@
+"""Settle what the options of a fine-tuning leave open, and build its model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from headstart.recipes.own_start import GivenStart
+    from headstart.training.company import Company
+    from headstart.training.options.training_options import TrainingOptions
+    from headstart.tuning.budget import Budget
+    from headstart.tuning.decisions import Decided, Decisions
+    from headstart.tuning.setup import Bench
+    from headstart.types import Dataset
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a run has: its budget, its processes, and what it has settled."""
+
+    budget: Budget
+    company: Company
+    decisions: Decisions
+
+
+def settle_bench(
+    dataset: Dataset, given: GivenStart, options: TrainingOptions, means: Means
+) -> Bench:
+    """Settle the input size where nobody said it, and build the model.
+
+    Args:
+        dataset: The data.
+        given: Where to start.
+        options: With the strategy that was settled; an input size of None settles the largest that
+            fits the budget.
+        means: Of the run.
+
+    Raises:
+        StartError: If the start cannot be built for these data, or in the time that is left.
+        OptionError: If an option is out of range.
+    """
+    from headstart.tuning.cost import seconds_per_sample
+    from headstart.tuning.decisions import Decided
+    from headstart.tuning.fitting import fitting_bench, refuse_too_slow
+    from headstart.tuning.setup import set_up
+    from headstart.tuning.texts import text_stock
+
+    start, budget, device = given.start, means.budget, means.company.device
+    texts = text_stock(dataset, budget, seed=options.seed, decisions=means.decisions)
+    built: list[Bench] = []
+
+    def decide() -> Decided[int | None]:
+        bench, _, note = fitting_bench(dataset, start, options, budget, device=device, texts=texts)
+        built.append(bench)
+        why = f"a pass at {start.image.size if start.image else 0} does not fit the budget"
+        return Decided(bench.size, why if note and bench.size is not None else "")
+
+    size = options.input_size
+    if given.module is None and size is None:
+        size = means.decisions.settle("input_size", decide)
+    if built:
+        return built[0]
+    bench = set_up(
+        dataset,
+        start,
+        replace(options, input_size=size),
+        device=device,
+        module=given.module,
+        spec=given.spec,
+        texts=texts,
+    )
+    refuse_too_slow(dataset, start, seconds_per_sample(bench, dataset, budget), budget)
+    return bench

@@ -1,0 +1,40 @@
+"""The data that a verb is given: loaded when it is needed, and what a run of it is called."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+
+from headstart.events import seconds_since_command_began
+from headstart.types import Data, Dataset
+
+
+def as_dataset(data: Data) -> Dataset:
+    """Return a ``Dataset`` as it is, call what loads one, and load anything else by default."""
+    if isinstance(data, Dataset):
+        return data
+    if isinstance(data, partial):  # the command line's: options are checked before data is read
+        loaded: Dataset = data()
+        return loaded
+    from headstart.data import load
+
+    return load(data)
+
+
+def default_out(dataset: Dataset, *, resume: bool = False) -> Path:
+    """Return the first of ``runs/<name>``, ``runs/<name>-2`` … that does not exist.
+
+    To resume, the last of those that do exist: the run that was interrupted.
+    """
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(dataset.name).stem).strip("-.") or "run"
+    path = former = Path("runs") / name
+    number = 2
+    while path.exists():
+        former, path, number = path, Path("runs") / f"{name}-{number}", number + 1
+    return former if resume else path
+
+
+def spent_before(dataset: Dataset) -> float:
+    """Return the seconds that the budget has already lost: the command's start, or the loading."""
+    return seconds_since_command_began() or dataset.load_seconds

@@ -1,0 +1,323 @@
+"""One fine-tuning that can be advanced: begun, carried on as far as somebody wants, and finished.
+
+Whoever drives it from above (a recipe, a grid of learning rates, a search that drops the worse
+half) decides how far. An arm that advances in several pieces ends with the bits of one that runs
+through, in one process or in several after one another: all that it needs lies in the folder of its
+checkpoints, and in the decisions of its run. Without such a folder it runs through, or not at all.
+
+Left out: which arms there are, and which to go on with.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+
+from headstart.events import emit
+from headstart.model import Model
+from headstart.objectives import check_score
+from headstart.training.batches.order import Order
+from headstart.training.company import Placement, WholePlacement
+from headstart.training.contract import Pause
+from headstart.training.loop import Check, LoopOptions, LoopResult, train
+from headstart.training.machine.memory import keep_freed_memory
+from headstart.training.options.recipe import Recipe
+from headstart.training.probing.probe import Probe
+from headstart.training.state.average import learned_state, set_tensors
+from headstart.tuning.budget import share_until
+from headstart.tuning.conditions import Conditions
+from headstart.tuning.hooks import (
+    let_learn,
+    loop_options,
+    place_bench,
+    placed_bench,
+    share_of,
+    unfreeze,
+    wire,
+)
+from headstart.tuning.memory import learning_bytes, settle_micro_batch
+from headstart.tuning.messages import send_loop, send_phase
+from headstart.tuning.opening import Opener
+from headstart.tuning.phases import Phases
+from headstart.tuning.setup import Bench, install, probe
+from headstart.types import Inputs, Rows
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """How a fine-tuning went.
+
+    Attributes:
+        fitted: The probe of the first phase; None where the strategy fits none.
+        result: How the loop ended; None where the strategy needs no loop.
+        val_logits: M rows, of the model as it now stands.
+        seconds: From the start of the arm to its end.
+    """
+
+    fitted: Probe | None
+    result: LoopResult | None
+    val_logits: Rows
+    seconds: float
+
+
+class Arm:
+    """A fine-tuning of one model by one recipe; the model is left with the best weights seen.
+
+    Args:
+        bench: The model and its recipe; settled options are put into the recipe.
+        train: Learned from.
+        val: Chosen by.
+        conditions: Clock, state folder, processes, decisions.
+
+    Attributes:
+        fitted: The probe of the first phase; None before it, and where the strategy fits none.
+        result: How the loop ended the last time; None before that, and without a loop.
+        last_logits: Of the validation samples, shape (M, K), as the loop has seen them last; None
+            before that.
+    """
+
+    def __init__(self, bench: Bench, train: Inputs, val: Inputs, conditions: Conditions) -> None:
+        self.bench, self.train, self.val, self.conditions = bench, train, val, conditions
+        self.fitted: Probe | None = None
+        self.result: LoopResult | None = None
+        self.last_logits: Rows | None = None
+        self._began = time.monotonic()
+        self._micro_batch_size: int | None = None
+        self._is_usable = self._validates_once = False
+        self._val_logits: Rows | None = None  # of the model as it stands
+        self._opener: Opener
+        self._phases: Phases
+
+    def start(self) -> None:
+        """Fit the probe where the strategy has one, and settle what the loop begins with.
+
+        Raises:
+            StopRequested: If someone asked to stop.
+            DeviceError: If learning takes more memory than there is, on a CPU.
+        """
+        bench, conditions = self.bench, self.conditions
+        company = conditions.company
+        self._settle_split()
+        model, recipe = bench.model, bench.recipe
+        if model.device.type == "cpu":
+            keep_freed_memory()
+        share = share_of(company, recipe)
+        whole = WholePlacement(company, model)
+        self._opener = Opener(bench, self.train, self.val, conditions, share, whole)
+        self._phases = Phases(bench, self.train, self._opener, partial(send_phase, company))
+        strategy = bench.strategy
+        if strategy.is_cacheable and self._phases.is_one and not recipe.is_split:
+            # before the probe, which then computes only what follows the frozen part
+            self._phases.prepare(0.0)
+        if strategy.probes:
+            self._fit_probe()
+        if strategy.loops:
+            emit("stage", text=f"Fine-tuning ({strategy.name})")
+            self._micro_batch_size = settle_micro_batch(
+                bench, self.train, self._phases, share, conditions
+            )
+
+    def advance(self, *, steps: int | None = None, until: float | None = None) -> Check:
+        """Train on, to the end or to a pause, whichever comes first.
+
+        At a pause the state lies on the disk, and the model holds the best weights so far.
+
+        Args:
+            steps: Optimizer steps at the most; None for no such number.
+            until: ``time.monotonic()`` value: the step that reaches it is the last; None never.
+
+        Returns:
+            What the last validation found: at a pause that of the weights of that step. Where the
+            arm had ended before, what it ended with.
+
+        Raises:
+            DivergenceError: If the loss is not finite at three steps in a row.
+            OptionError: If a step cannot be divided as the recipe, or the processes, want it.
+        """
+        pause = Pause(steps, until)
+        if not self.is_ended:
+            can_pause = self.conditions.checkpoints is not None
+            assert can_pause or pause == Pause(), "an arm that pauses needs a folder for its state"
+            self._val_logits = None
+            self.result = self._run_loop(pause)
+        found = self.result.found if self.result else None
+        return found or self._judge(self._present_logits())
+
+    def finish(self) -> Tuned:
+        """Return how it went; the model is left with the best weights seen so far."""
+        seconds = time.monotonic() - self._began
+        return Tuned(self.fitted, self.result, self._present_logits(), seconds)
+
+    @contextmanager
+    def branch(self, recipe: Recipe, *, deadline: float | None) -> Iterator[Arm]:
+        """Lend the model to another training from the weights as they stand, and take it back.
+
+        The branch has the samples, the frozen part and the micro-batches of this arm, keeps
+        nothing on the disk, runs through and validates once, at its end. Afterwards the weights
+        are put back bit for bit, so that the training that follows knows nothing of it.
+
+        Args:
+            recipe: Of the branch; the strategy is this arm's.
+            deadline: ``time.monotonic()`` value by which it has ended; None for no limit.
+        """
+        self._phases.prepare(0.0)  # what a branch does nobody needs to hear
+        let_learn(self.bench)
+        model = self.bench.model
+        live = learned_state(model)
+        kept = {name: value.detach().clone() for name, value in live.items()}
+        found = copy.copy(self)
+        found.bench = replace(self.bench, recipe=recipe)
+        found.conditions = replace(self.conditions, checkpoints=None, deadline=deadline)
+        found._is_usable = found._validates_once = True
+        try:
+            yield found
+        finally:
+            model.zero_grad(set_to_none=True)  # a step that was left midway leaves some
+            set_tensors(live, kept)
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether there is nothing left to advance."""
+        if not self.bench.strategy.loops:
+            return self.fitted is not None
+        return self.result is not None and self.result.ended != "paused"
+
+    @property
+    def order(self) -> Order:
+        """Which samples each step sees."""
+        return self._phases.order
+
+    def _loop_options(self, pause: Pause) -> LoopOptions:
+        """Return the numbers of the loop."""
+        options = loop_options(
+            self.bench.recipe,
+            self.order,
+            check_seconds=len(self.val) * (self.conditions.seconds_per_sample or 0.0),
+            company=self.conditions.company,
+            micro_batch_size=self._micro_batch_size,
+        )
+        options = replace(options, pause=pause)
+        if self._validates_once:
+            end = options.num_steps
+            options = replace(options, steps_per_check=end, check_first=False, patience=0)
+        return options
+
+    def _settle_split(self) -> None:
+        """Settle whether the weights are split over the processes."""
+        bench = self.bench
+        if not bench.strategy.loops:
+            return
+
+        def needed() -> int:
+            let_learn(bench)
+            return learning_bytes(bench.model, bench.recipe)
+
+        bench.recipe = self.conditions.company.settle_split(bench.recipe, needed)
+
+    def _fit_probe(self) -> None:
+        """Fit the probe, and put it into the head."""
+        bench, conditions = self.bench, self.conditions
+        emit("stage", text="Linear probe on the frozen encoder")
+        fitted = self.fitted = probe(
+            bench,
+            self.train,
+            self.val,
+            imbalance=bench.recipe.imbalance,
+            limit=_probe_limit(bench, conditions),
+            deadline=_probe_deadline(bench, conditions.deadline),
+            prefix=self._opener.prefix,
+            stop_requested=conditions.stop_requested,
+        )
+        install(bench.model, fitted)
+        # a head alone is the probe, and its features were there already
+        self._val_logits = fitted.val_logits
+        told = f"val {fitted.metric} {fitted.val_score:.4f} ({fitted.seconds:.1f} s)"
+        emit("note", text=f"Probe: {told}")
+        self._is_usable = True
+        conditions.on_usable()
+
+    def _run_loop(self, pause: Pause) -> LoopResult:
+        """Wire the model, its phases and the loss into the loop's hooks, and run it."""
+        bench, conditions, phases = self.bench, self.conditions, self._phases
+        company, opener = conditions.company, self._opener
+        if phases.restart():
+            opener.prefix = None
+        let_learn(bench)
+        checkpoints = conditions.checkpoints
+        # the workers come into the loop, with the model as it stands
+        send_loop(company, bench, checkpoints.path if checkpoints else None)
+        placed = opener.placed = place_bench(bench, company, checkpoints, self.train)
+        laid = placed_bench(bench, placed)
+        phases.encoder = laid.model.encoder
+        hooks = wire(
+            laid,
+            self.train,
+            phases,
+            placed,
+            look=partial(self._validate, placed),
+            stop_requested=conditions.stop_requested,
+        )
+        with closing(phases):
+            optimizer = unfreeze(laid, placed)
+            result = train(
+                placed.module,
+                optimizer,
+                hooks,
+                self._loop_options(pause),
+                checkpoints=placed.checkpoints,
+                deadline=conditions.deadline,
+            )
+            placed.finish(optimizer)
+        opener.placed = WholePlacement(company, bench.model)
+        return result
+
+    def _validate(self, placed: Placement) -> Check:
+        """Validate the weights that are in the model now.
+
+        Raises:
+            StopRequested: If someone asked to stop.
+        """
+        self.last_logits = self._opener.val_logits(self.conditions.stop_requested)
+        found = self._judge(self.last_logits)
+        if not self._is_usable:
+            self._is_usable = True
+            placed.lend_whole()
+            self.conditions.on_usable()
+        return found
+
+    def _present_logits(self) -> Rows:
+        """Return the validation logits of the model as it stands, shape (M, K)."""
+        if self._val_logits is None:
+            self._val_logits = self._opener.val_logits()
+        return self._val_logits
+
+    def _judge(self, logits: Rows) -> Check:
+        return judge(self.bench.model, logits, self.val)
+
+
+def judge(model: Model, logits: Rows, val: Inputs) -> Check:
+    """Return score and loss of logits of the validation samples."""
+    targets = model.standard_targets(val.targets)
+    metric, score, loss, error = check_score(model.schema.task, logits, targets)
+    return Check(score=score, loss=loss, standard_error=error, metric=metric)
+
+
+def _probe_limit(bench: Bench, conditions: Conditions) -> int:
+    """Return how many samples the probe may take: its features get a share of the time left."""
+    limit, each = bench.strategy.num_probe_samples, conditions.seconds_per_sample
+    if conditions.deadline is None or each is None:
+        return limit
+    name = "probe features" if bench.strategy.loops else "head features"
+    affordable = int(share_until(name, conditions.deadline) / each)
+    return max(10 * bench.model.num_outputs, min(limit, affordable))
+
+
+def _probe_deadline(bench: Bench, deadline: float | None) -> float | None:
+    """Return until when the probe may take: a loop that follows needs most of the time."""
+    if deadline is None or not bench.strategy.loops:
+        return deadline
+    return time.monotonic() + share_until("probe", deadline)

@@ -1,0 +1,41 @@
+"""Under what a fine-tuning takes place: the clock, the disk, the others, and what is settled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from headstart.training.company import ALONE, Company
+from headstart.training.contract import never
+from headstart.training.state.checkpoint import CheckpointFolder
+from headstart.tuning.decisions import Decisions
+
+
+def _nothing() -> None:
+    """Nobody waits for a usable model."""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Under what a fine-tuning takes place.
+
+    Attributes:
+        checkpoints: Where the state is kept and resumed from; None keeps none.
+        deadline: ``time.monotonic()`` value by which training has ended; None for no limit.
+        seconds_per_sample: One forward pass; None where nobody has measured it.
+        stop_requested: Whether someone asked to stop.
+        on_usable: Called when the model is worth keeping for the first time: after the probe, or
+            after the loop's first validation.
+        decisions: What the run has settled.
+        company: The processes that train together, of which this is the main one.
+        is_micro_batch_said: Whether the user named the micro-batch: then it stays.
+    """
+
+    checkpoints: CheckpointFolder | None = None
+    deadline: float | None = None
+    seconds_per_sample: float | None = None
+    stop_requested: Callable[[], bool] = never
+    on_usable: Callable[[], None] = _nothing
+    decisions: Decisions = field(default_factory=Decisions)
+    company: Company = ALONE
+    is_micro_batch_said: bool = False

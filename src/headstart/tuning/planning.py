@@ -1,0 +1,107 @@
+"""What every stage of a run may take, before it begins: what ``--dry-run`` shows and a run obeys.
+
+There is one source, the table of shares in ``budget``; here stands which stages a run has, and what
+of them is known by measurement. Left out: how a stage uses its time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headstart.training.options.strategies import Strategy
+from headstart.tuning.budget import PASS_MARGIN, STEP_PASSES, Budget, BudgetPlan, told_seconds
+from headstart.tuning.conclude import figures_seconds
+from headstart.tuning.cost import seconds_per_sample
+from headstart.tuning.fitting import look_limit, preparing_seconds, train_limit
+from headstart.tuning.setup import Bench
+from headstart.types import Dataset, Start
+
+
+def plan_search(dataset: Dataset, starts: Sequence[Start], budget: Budget) -> BudgetPlan:
+    """Return the plan of a run that chooses its start; nothing is measured.
+
+    Args:
+        dataset: The data.
+        starts: The candidates.
+        budget: The budget.
+    """
+    addresses = ", ".join(start.address for start in starts)
+    is_one = len(starts) == 1
+    notes = [
+        f"{len(starts)} candidate{'' if is_one else 's'}: {addresses}",
+        _counts(dataset),
+        "While it screens, the run measures what a pass of each candidate takes; from that follow "
+        "the input size, the samples and the steps that fit.",
+    ]
+    names = ["screening", *_samples(dataset), "training", "conclusion"]
+    return budget.plan(f"fit on {dataset.name}", names, notes=notes)
+
+
+def plan_tuning(dataset: Dataset, bench: Bench, budget: Budget) -> BudgetPlan:
+    """Return the plan of a fine-tuning, with what a pass and preparing a sample were measured at.
+
+    Args:
+        dataset: The data.
+        bench: The model and its recipe.
+        budget: The budget; it keeps what is measured.
+    """
+    each, recipe = seconds_per_sample(bench, dataset, budget), bench.recipe
+    # without a limit nobody needs to know
+    is_limited = budget.limit_seconds is not None
+    preparing = preparing_seconds(dataset, bench, budget) if is_limited else 0.0
+    num_train = train_limit(dataset, bench, each, budget) or len(dataset.train)
+    num_steps, _ = recipe.length(num_train)
+    steps_seconds = STEP_PASSES * each * recipe.batch_size * num_steps
+    samples = _samples(dataset)
+    expected = {"conclusion": conclusion_seconds(dataset, bench, budget)}
+    if is_limited:
+        expected |= dict.fromkeys(samples, preparing * num_train)
+    pixels = "" if bench.size is None else f", at {bench.size} pixels"
+    notes = [
+        f"{bench.model.encoder.start.address}, strategy {recipe.strategy}{pixels}",
+        _counts(dataset),
+        f"Measured: a pass takes {_told_each(each)} a sample"
+        + (f", preparing {_told_each(preparing)}." if preparing else "."),
+    ]
+    if bench.strategy.loops:
+        notes.append(
+            f"{num_steps:,} steps of {recipe.batch_size} samples would take about "
+            f"{told_seconds(steps_seconds)}; where that is more than is left there are fewer."
+        )
+    names = [*samples, *_parts(bench.strategy), "training", "conclusion"]
+    title = f"finetune on {dataset.name}"
+    return budget.plan(title, names, expected=expected, notes=notes)
+
+
+def conclusion_seconds(dataset: Dataset, bench: Bench, budget: Budget) -> float:
+    """Return what follows training takes by measurement: two test passes, figures, the report.
+
+    Its share of the budget is the most: a budget that cannot pay for the baseline loses the
+    baseline, not the fine-tuning.
+    """
+    each = seconds_per_sample(bench, dataset, budget)
+    look = min(len(dataset.val), look_limit(each, budget) or len(dataset.val))
+    passes = PASS_MARGIN * (2 * len(dataset.test) + look) * each
+    return passes + figures_seconds(dataset, bench)
+
+
+def _parts(strategy: Strategy) -> list[str]:
+    """Return what of the training comes before its loop."""
+    if not strategy.loops:
+        return ["head features"]
+    frozen = ["frozen part"] if strategy.is_cacheable else []
+    return [*frozen, *(["probe"] if strategy.probes else [])]
+
+
+def _samples(dataset: Dataset) -> list[str]:
+    """Return the stage in which samples are prepared; rows take next to nothing."""
+    return [] if dataset.schema.modality == "table" else ["samples"]
+
+
+def _counts(dataset: Dataset) -> str:
+    counts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
+    return "Samples: " + ", ".join(f"{name} {len(split):,}" for name, split in counts.items())
+
+
+def _told_each(seconds: float) -> str:
+    return f"{seconds * 1e6:,.0f} µs" if seconds < 1e-3 else f"{seconds * 1e3:,.1f} ms"

@@ -1,0 +1,142 @@
+"""An arm is advanced in pieces, and ends as if it had run through."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from piece import NUM_STEPS, OPTIONS, digest, make_arm, told
+
+from headstart.training.options.recipe import with_length
+from headstart.training.state.checkpoint import CheckpointFolder
+from headstart.tuning.tune import check
+
+PIECE = str(Path(__file__).parent / "piece.py")
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def run_through(strategy, **known):
+    """Return an arm that has run to its end, and what is told of it."""
+    arm = make_arm(strategy, **known)
+    arm.start()
+    found = told(arm, arm.advance()) if not known.get("folder") else None
+    arm.finish()
+    return arm, found
+
+
+def same_end(found, whole):
+    assert found["step"] == whole["step"] == NUM_STEPS
+    assert found["is_ended"]
+    assert found["best"] == whole["best"]
+
+
+@pytest.mark.parametrize("strategy", list(OPTIONS))
+def test_pieces_end_in_the_bits_of_the_whole(tmp_path, strategy):
+    whole, expected = run_through(strategy)
+    arm = make_arm(strategy, folder=tmp_path)
+    arm.start()
+    taken = 0
+    for steps in (1, 12, 3, 17):
+        score = arm.advance(steps=steps)
+        taken += steps
+        assert told(arm, score)["step"] == taken
+        assert not arm.is_ended
+    score = arm.advance()
+    same_end(told(arm, score), expected)
+    assert digest(arm) == digest(whole)
+    tuned, reference = arm.finish(), whole.finish()
+    assert (tuned.val_logits == reference.val_logits).all()
+    assert arm.advance() == score  # nothing is left to advance
+    assert tuned.result.state.step == NUM_STEPS
+
+
+def test_pieces_in_two_processes_end_in_the_bits_of_the_whole(tmp_path):
+    strategy = "gradual"
+    whole, expected = run_through(strategy)
+    for steps in (22, 0):
+        words = [sys.executable, PIECE, str(tmp_path), strategy, str(steps)]
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        found = json.loads(done.stdout.splitlines()[-1])
+        assert found["is_ended"] == (steps == 0)
+    same_end(found, expected)
+    assert found["digest"] == digest(whole)
+
+
+def test_arms_that_are_advanced_in_turn_know_nothing_of_one_another(tmp_path):
+    arms = [make_arm("full", folder=tmp_path / str(seed), seed=seed) for seed in (0, 1, 2)]
+    scores = {}
+    for arm in arms:
+        arm.start()
+        scores[arm] = arm.advance(steps=10)
+    # as a search would: the worst is dropped after each rung
+    while len(arms) > 1:
+        arms.remove(min(arms, key=lambda arm: (scores[arm].score, -scores[arm].loss)))
+        for arm in arms:
+            scores[arm] = arm.advance(steps=15)
+    (last,) = arms
+    last.advance()
+    whole, _ = run_through("full", seed=last.bench.recipe.seed)
+    assert digest(last) == digest(whole)
+
+
+def test_a_score_is_that_of_the_weights_at_hand(tmp_path):
+    arm = make_arm("lp-ft", folder=tmp_path)
+    arm.start()
+    probed = arm.fitted.val_score
+    arm.advance(steps=5)
+    assert check(arm.bench.model, arm.val).score >= probed  # the best so far, not the last
+    arm = make_arm("full", folder=tmp_path / "full")
+    arm.start()
+    score = arm.advance(steps=5)
+    assert score == check(arm.bench.model, arm.val)
+
+
+def test_an_arm_pauses_when_its_time_has_come(tmp_path, still_clock):
+    arm = make_arm("full", folder=tmp_path, stop_requested=lambda: bool(time.sleep(1.0)))
+    arm.start()
+    arm.advance(until=time.monotonic() + 6.5)  # a step takes a second here
+    assert arm.result.ended == "paused"
+    assert 6 <= arm.result.state.step <= 7
+
+
+def test_without_a_folder_for_its_state_an_arm_runs_through_or_not_at_all():
+    arm = make_arm("full")
+    arm.start()
+    with pytest.raises(AssertionError, match="needs a folder for its state"):
+        arm.advance(steps=5)
+    arm.advance()
+    assert arm.is_ended
+
+
+def test_a_head_alone_has_ended_when_it_has_begun():
+    arm = make_arm("head")
+    assert not arm.is_ended
+    arm.start()
+    assert arm.is_ended
+    assert arm.advance(steps=1) == check(arm.bench.model, arm.val)
+    assert arm.finish().result is None
+
+
+def test_a_branch_leaves_the_arm_as_it_was(tmp_path):
+    for strategy in ("last-n", "gradual"):
+        whole, _ = run_through(strategy)
+        arm = make_arm(strategy, folder=tmp_path / strategy)
+        arm.start()
+        before = {n: t.clone() for n, t in arm.bench.model.state_dict().items()}
+        with arm.branch(with_length(arm.bench.recipe, 10), deadline=None) as branch:
+            branch.advance()
+            now = arm.bench.model.state_dict()
+            assert any(not torch.equal(now[n], before[n]) for n in now)
+        assert all(torch.equal(now[n], before[n]) for n in now)
+        assert branch.result.state.step == 10
+        assert len(branch.last_logits) == len(arm.val)
+        assert CheckpointFolder(tmp_path / strategy).newest_step() is None
+        arm.advance()
+        assert digest(arm) == digest(whole)
