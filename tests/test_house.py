@@ -514,13 +514,8 @@ MAX_ARGUMENTS = 8
 # More than that, and why. What takes options takes them as one record (recipes.options).
 LONG_LISTS = {
     "data.loading.load": "the public way to data: every option of reading is one of its own",
-    "recipes.session._tune": "hands a run's things to ``tune``; goes with arms that hold them",
     "training.frozen.views.choose_views": "a formula, each of whose terms is an argument",
     "training.probing.probe.fit_probe": "two splits of features and targets are four already",
-    "tuning.conclude.conclude": "three splits, and what was trained on them",
-    "tuning.frozen.freeze_prefix": "two splits, a recipe, and what bounds the time",
-    "tuning.tune.tune": "goes with arms that hold what a training needs",
-    "tuning.tune._run_loop": "goes with arms that hold what a training needs",
 }
 
 

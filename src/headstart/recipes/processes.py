@@ -261,7 +261,7 @@ def _obey(
             raise _astray(message)
 
 
-def _astray(message: dict[str, Any]) -> HeadstartError:
+def _astray(message: Mapping[str, object]) -> HeadstartError:
     return HeadstartError(
         f"The main process says '{message['kind']}' and this one waits for what to do next; "
         f"expected the same program everywhere. Start all processes with the same command and "

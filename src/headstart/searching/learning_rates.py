@@ -84,7 +84,7 @@ def settle_learning_rate(arm: Arm, wanted: Literal["off", "room", "asked"]) -> l
         OptionError: If the user asked for it and the budget has no room even for short trials.
     """
     bench, conditions = arm.bench, arm.conditions
-    if wanted == "off" or bench.recipe.strategy == "head" or len(rates_of(bench)) < 2:
+    if wanted == "off" or not bench.strategy.loops or len(rates_of(bench)) < 2:
         return []
     size = conditions.company.size
 

@@ -11,12 +11,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypedDict, TypeVar
 
 from headstart.events import emit
 from headstart.training.company import ALONE, Company
 
 T = TypeVar("T")
+
+
+class Record(TypedDict):
+    """A decision as the plan keeps it: its value, how it is told, why, and what it holds for."""
+
+    value: Any
+    told: object
+    why: str
+    given: object
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,7 @@ class Decisions:
 
     def __init__(
         self,
-        records: dict[str, Any] | None = None,
+        records: dict[str, Record] | None = None,
         keep: Callable[[], None] = _nowhere,
         company: Company = ALONE,
     ) -> None:
