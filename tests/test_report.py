@@ -22,6 +22,11 @@ from headstart.errors import RunFolderError
 NEEDED = {"metrics.json", "model.json", "data.json", "options.json", "mistakes.json", "log.jsonl"}
 
 
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """Return a finished run a modality and task, each with mistakes, and its data."""
@@ -116,6 +121,14 @@ def test_the_worst_mistakes_are_kept_with_their_samples(runs, name):
     else:
         sure = [item["probability"] for item in items]
         assert sure == sorted(sure, reverse=True)
+
+
+def test_a_long_text_is_kept_in_part(tmp_path):
+    words = ["long " * 1_000 + str(number) for number in range(60)]
+    frame = pd.DataFrame({"words": words, "x": np.arange(60.0) % 7, "y": np.arange(60.0) ** 2})
+    data = hs.load(frame, label="y", categorical=["words"], numeric=["x"], task="regression")
+    run = hs.finetune(data, start="scratch/linear", out=str(tmp_path / "run"))
+    assert {len(item["row"]["words"]) for item in items_of(run)} == {2_000}
 
 
 @pytest.mark.parametrize("name", ["images", "texts", "tags", "rows"])
