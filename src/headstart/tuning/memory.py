@@ -43,8 +43,8 @@ from headstart.types import ImageSpec, Inputs
 
 _USABLE = 0.8  # of the free memory: up to a fifth more than estimated was measured
 # Bytes of activations with which a CPU is as quick as with more: docs/experiments.md, "Memory of a
-# whole fit". EfficientNet-Lite2 at its own size takes as much for four photos.
-_ENOUGH = 800 * 10**6
+# whole fit". EfficientNet-Lite0 at its own size takes 440 MB for four photos, Lite2 385 MB for two.
+_ENOUGH = 600 * 10**6
 
 
 def _nobody(**settled: object) -> None:
@@ -136,6 +136,8 @@ def settle_micro_batch(
     step = _measure(bench, train, phases, share, is_saved=plan.is_saved)
     whole = min(recipe.micro_batch_size, -(-phases.order.batch_size // share.num))
     size = whole if plan.is_said else step.sparing(whole)
+    if size < whole:
+        memory.give_back_freed_memory()  # what earlier passes have left is not taken beside it
     fitting = _fitting(bench, step, size, plan, company)
     if fitting == size < whole:
         taken = (_told(step.footprint.of(num)) for num in (whole, size))
