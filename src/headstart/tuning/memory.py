@@ -47,8 +47,8 @@ from headstart.types import Inputs
 
 _USABLE = 0.8  # of the free memory: up to a fifth more than estimated was measured
 # Bytes of activations with which a CPU is as quick as with more: docs/experiments.md, "Memory of a
-# whole fit". EfficientNet-Lite2 at its own size takes as much for four photos.
-_ENOUGH = 800 * 10**6
+# whole fit". EfficientNet-Lite0 at its own size takes 440 MB for four photos, Lite2 385 MB for two.
+_ENOUGH = 600 * 10**6
 _DECISION = "micro_batch_size"
 
 
@@ -160,6 +160,8 @@ def _decide(
     is_mean = find_loss(bench.model.schema.task).is_sample_mean
     size = step.sparing(whole) if is_mean and not is_said else whole
     fitting, why, note = size, "", ""
+    if size < whole:
+        memory.give_back_freed_memory()  # what earlier passes have left is not taken beside it
     if free is not None:
         fitting, why, note = _fitting(bench, step, size, free, conditions)
     if fitting == size < whole:
