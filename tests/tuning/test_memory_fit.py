@@ -46,8 +46,8 @@ def no_swap(monkeypatch):
     monkeypatch.setattr(memory, "free_swap_bytes", lambda: 0)
 
 
-def make(data, strategy="full", start="scratch/simple-cnn", **wishes):
-    words = {"num_steps": 4, "batch_size": 64, "ema": False} | wishes
+def make(data, strategy="full", start="scratch/simple-cnn", **changes):
+    words = {"num_steps": 4, "batch_size": 64, "ema": False} | changes
     return set_up(data, find_start(start), TrainingOptions(strategy=strategy, **words), device=CPU)
 
 
@@ -343,9 +343,9 @@ def test_the_longest_text_decides_and_a_cut_network_takes_less(monkeypatch, tmp_
     short = frame.assign(text=[" ".join(text.split()[:6]) for text in texts])
     monkeypatch.setattr(memory, "free_memory_bytes", lambda: 2**40)
 
-    def needed(table, strategy, **wishes):
+    def needed(table, strategy, **changes):
         data = load(table, label="label", val_fraction=0.1, test_fraction=0.1, seed=1)
-        words = {"batch_size": 16, "num_steps": 4} | wishes
+        words = {"batch_size": 16, "num_steps": 4} | changes
         options = TrainingOptions(strategy=strategy, **words)
         bench = set_up(data, find_start("scratch/bert-tiny"), options, device=CPU)
         parts = [prepare_sample(data, name, bench, None, seed=0) for name in ("train", "val")]
