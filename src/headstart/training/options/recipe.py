@@ -138,7 +138,7 @@ class Wishes:
     """What the user said about training; None means: the table decides.
 
     The meaning of each field is that of ``Recipe``, and of ``finetune``'s option of that name. A
-    ``learning_rate`` of ``grid`` is the table's until ``tuning.grid`` has tried the others.
+    ``learning_rate`` of ``grid`` is the table's until ``searching`` has tried the others.
     """
 
     num_last_layers: int | None = None
