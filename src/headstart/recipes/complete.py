@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from headstart.tuning.stop import StopRequest
     from headstart.types import Dataset
 
-    Wanted = Literal["off", "room", "asked"]
+    Grid = Literal["off", "room", "asked"]
     Row = dict[str, Any]
 
 
@@ -37,7 +37,7 @@ def complete(
     *,
     candidates: list[Row],
     rival: Bench | None = None,
-    grid: Wanted = "off",
+    grid: Grid = "off",
 ) -> None:
     """Prepare, fine-tune, evaluate, and write every file of the run folder.
 
@@ -111,7 +111,7 @@ def _tune(
     bench: Bench,
     budget: Budget,
     plan: BudgetPlan,
-    grid: Wanted,
+    grid: Grid,
     on_usable: Callable[[], None],
 ) -> tuple[Tuned, list[Row]]:
     """Fine-tune; where someone asked to stop, keep what there is. Return the trials, too.
