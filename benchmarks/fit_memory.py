@@ -210,7 +210,8 @@ def run_parts() -> dict[str, object]:
     encoder = build_encoder(find_start(STARTS[-1]), request).eval()
     encoder = encoder.to(memory_format=torch.channels_last)
     note("Lite2: its weights, read and checked")
-    images = torch.randn(4, 3, encoder.spec.size, encoder.spec.size)
+    side = encoder.preprocess.size
+    images = torch.randn(4, 3, side, side)
     images = images.to(memory_format=torch.channels_last)
     with torch.no_grad():
         encoder(images[:1])

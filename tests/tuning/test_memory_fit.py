@@ -158,7 +158,7 @@ def test_a_step_takes_no_gigabytes_because_they_are_free(data, monkeypatch):
         ("scratch/simple-cnn", {"dropout": 0.2}, {}),
         ("scratch/simple-cnn", {"mixup": 0.2}, {}),
         ("scratch/resnet18", {}, {}),  # its BatchNorm learns statistics
-        ("scratch/simple-cnn", {}, {"is_said": True}),
+        ("scratch/simple-cnn", {}, {"is_micro_batch_said": True}),
     ],
 )
 def test_a_step_stays_whole_where_parts_would_learn_something_else(
@@ -166,7 +166,7 @@ def test_a_step_stays_whole_where_parts_would_learn_something_else(
 ):
     monkeypatch.setattr(memory, "free_memory_bytes", lambda: 2**40)
     monkeypatch.setattr(memory_fit, "_ENOUGH", 1)
-    assert settle(data, make(data, start=start, **words), MemoryPlan(**known)) is None
+    assert settle(data, make(data, start=start, **words), Conditions(**known)) is None
 
 
 @pytest.mark.slow

@@ -86,11 +86,10 @@ def pass_size(model: Model, inputs: Inputs) -> int:
         model: Whole, on one device; a pass of two samples measures it, once a model and size.
         inputs: The samples.
     """
-    if (
-        model.encoder.preprocess.size is None
-        or model.device.type != "cpu"
-        or len(inputs) < _MEASURED
-    ):
+    is_padded = inputs.lengths is not None
+    if is_padded or model.device.type != "cpu" or len(inputs) < _MEASURED:
+        return MOST_SAMPLES
+    if model.encoder.preprocess.size is None:
         return MOST_SAMPLES
     tensors = to_tensors(inputs.arrays(np.arange(_MEASURED)), model.device)
     shape, known = tuple(tensors[0].shape), _pass_sizes.setdefault(model, {})
