@@ -48,7 +48,8 @@ def read(values, modality="table", **options):
         ([0.5, 1.0] * 9, "regression", "Column 'y' holds numbers such as 0.5: regression"),
         (["0.5", "1"] * 9, "regression", "Column 'y' holds numbers such as 0.5: regression"),
         ([["a"], ["b", "a"]], "multi-label", None),
-        ([np.array(["a"]), np.array(["b"])], "multi-label", None),
+        ([np.array(["a"]), np.array(["b"])], "classification", "Column 'y' holds lists of one label"),
+        ([np.array(["a", "b"]), np.array(["b"])], "multi-label", None),
     ],
 )
 def test_read_targets_decides_the_task_and_says_so(values, task, note):
