@@ -77,7 +77,9 @@ def as_list(value: object) -> list[Any] | None:
         if isinstance(found, (list, tuple, set)):
             # 'a' 'b' is one text to Python, and two elements of an array to NumPy
             is_glued = len(found) == 1 and word.count("'") > 2 and "' '" in word
-            return None if is_glued else list(found)
+            if is_glued:
+                break
+            return list(found)
     return _array_text(word[1:-1]) if word[0] == "[" else None
 
 

@@ -48,7 +48,11 @@ def read(values, modality="table", **options):
         ([0.5, 1.0] * 9, "regression", "Column 'y' holds numbers such as 0.5: regression"),
         (["0.5", "1"] * 9, "regression", "Column 'y' holds numbers such as 0.5: regression"),
         ([["a"], ["b", "a"]], "multi-label", None),
-        ([np.array(["a"]), np.array(["b"])], "classification", "Column 'y' holds lists of one label"),
+        (
+            [np.array(["a"]), np.array(["b"])],
+            "classification",
+            "Column 'y' holds lists of one label",
+        ),
         ([np.array(["a", "b"]), np.array(["b"])], "multi-label", None),
     ],
 )

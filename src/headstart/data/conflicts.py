@@ -1,4 +1,4 @@
-"""The same sample under several labels: said, since it cannot be learned and tells against figures."""
+"""The same sample under several labels: said, since no model can have them all right."""
 
 from __future__ import annotations
 

@@ -91,9 +91,11 @@ def _is_table(table: Table, options: ReadOptions) -> bool:
 def _without_unlabelled(
     parts: Parts, target: str, options: ReadOptions, findings: list[Finding]
 ) -> Parts:
-    """Leave out rows whose label is -1 beside numbered classes, or an empty list beside single ones."""
+    """Leave out rows whose label is -1 beside numbers, or an empty list beside single labels."""
     values = [table.values(target) for table, _ in parts]
-    marks = _unlabelled(values, [table.class_names(target) for table, _ in parts], options, findings)
+    marks = _unlabelled(
+        values, [table.class_names(target) for table, _ in parts], options, findings
+    )
     kept: Parts = []
     for (table, split), cells, is_bare in zip(parts, values, marks, strict=True):
         number = sum(is_bare)
@@ -164,11 +166,15 @@ def _without_strangers(parts: Parts, target: str, findings: list[Finding]) -> Pa
     for (table, split), (names, _) in zip(parts, named, strict=True):
         cells = table.values(target) if known and names and split != "train" else []
         labels = [_by_name(cell, names or (), set()) for cell in cells]
-        strange = [isinstance(one, str) and one in (names or ()) and one not in known for one in labels]
+        strange = [
+            isinstance(one, str) and one in (names or ()) and one not in known for one in labels
+        ]
         if not any(strange) or all(strange):
             made.append((table, split))
             continue
-        classes = quoted(sorted({str(one) for one, is_so in zip(labels, strange, strict=True) if is_so}))
+        classes = quoted(
+            sorted({str(one) for one, is_so in zip(labels, strange, strict=True) if is_so})
+        )
         sentence = (
             f"{sum(strange):,} of {len(cells):,} rows of {table.where} are of the class {classes}, "
             "which the training file does not know, and are left out: the figures say nothing of "
@@ -185,7 +191,7 @@ def _without_strangers(parts: Parts, target: str, findings: list[Finding]) -> Pa
 
 
 def _renumbered(parts: Parts, target: str, findings: list[Finding]) -> Parts:
-    """Give all tables one numbering, where the names that they state differ or leave numbers out."""
+    """Give all tables one numbering, where the names they state differ or leave numbers out."""
     stated = [table.class_names(target) for table, _ in parts]
     if not any(stated):
         return parts
@@ -225,8 +231,10 @@ def _renumbered(parts: Parts, target: str, findings: list[Finding]) -> Parts:
 def _are_vectors(cells: Sequence[Any], length: int) -> bool:
     """Return whether cells are lists of 0 and 1 that have one place for each name."""
     lists = [cell for cell in cells if isinstance(cell, (list, tuple))]
-    return length > 1 and bool(lists) and all(
-        len(cell) == length and {*cell} <= {0, 1} for cell in lists
+    return (
+        length > 1
+        and bool(lists)
+        and all(len(cell) == length and {*cell} <= {0, 1} for cell in lists)
     )
 
 

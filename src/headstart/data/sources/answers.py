@@ -1,8 +1,8 @@
 """What annotators have answered: which answers count, what several say together, what is told.
 
-Tools write a line or record for each answer, with its state beside it: submitted, rejected, ignored,
-cancelled. An answer that was not given is no label, and a sample that several people have labelled
-is one sample: what most of them say, or, where as many say one thing as another, nothing.
+Tools write a line or record for each answer, with its state beside it: submitted, rejected,
+ignored, cancelled. An answer that was not given is no label, and a sample that several people have
+labelled is one sample: what most of them say, or, where as many say one thing as another, nothing.
 """
 
 from __future__ import annotations
@@ -18,14 +18,48 @@ from headstart.data.sources.listed import ListTable, from_rows
 from headstart.types import Finding
 
 COUNTED = frozenset(
-    "accept accepted approve approved submitted complete completed validated reviewed done "
-    "confirmed ok correct valid labeled labelled annotated".split()
+    [
+        "accept",
+        "accepted",
+        "approve",
+        "approved",
+        "submitted",
+        "complete",
+        "completed",
+        "validated",
+        "reviewed",
+        "done",
+        "confirmed",
+        "ok",
+        "correct",
+        "valid",
+        "labeled",
+        "labelled",
+        "annotated",
+    ]
 )
 REJECTED = frozenset(
-    "reject rejected ignore ignored discard discarded skip skipped cancel cancelled canceled "
-    "declined invalid deleted flagged".split()
+    [
+        "reject",
+        "rejected",
+        "ignore",
+        "ignored",
+        "discard",
+        "discarded",
+        "skip",
+        "skipped",
+        "cancel",
+        "cancelled",
+        "canceled",
+        "declined",
+        "invalid",
+        "deleted",
+        "flagged",
+    ]
 )
-UNDECIDED = frozenset("pending draft default in_progress open todo unlabeled unlabelled new".split())
+UNDECIDED = frozenset(
+    ["pending", "draft", "default", "in_progress", "open", "todo", "unlabeled", "unlabelled", "new"]
+)
 
 
 def is_true(value: object) -> bool:

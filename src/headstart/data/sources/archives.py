@@ -147,7 +147,9 @@ def read_shards(folder: Path, where: str) -> ListTable | None:
             return None
         if has_label is None or (label := _label_of(Path(files_of[has_label]), has_label)) is None:
             return None
-        text = None if image else Path(files_of["txt"]).read_text(encoding="utf-8", errors="replace")
+        text = (
+            None if image else Path(files_of["txt"]).read_text(encoding="utf-8", errors="replace")
+        )
         rows.append({"image" if image else "text": image or text, "label": label, "key": key})
     if not rows:
         return None
@@ -167,4 +169,6 @@ def _label_of(path: Path, kind: str) -> object:
         raise DataError(f"{path.name} is no JSON: {error}. Correct it.") from error
     if not isinstance(value, dict):
         return value if isinstance(value, (str, int, list)) else None
-    return next((value[k] for k in ("label", "cls", "class", "class_name", "target") if k in value), None)
+    return next(
+        (value[k] for k in ("label", "cls", "class", "class_name", "target") if k in value), None
+    )

@@ -17,8 +17,23 @@ if TYPE_CHECKING:
     from headstart.data.sources.columns import Table
 
 OF_TOOL = frozenset(
-    "id _server_id status prediction prediction_agent annotation annotation_agent multi_label "
-    "explanation event_timestamp metrics vectors search_keywords metadata external_id".split()
+    [
+        "id",
+        "_server_id",
+        "status",
+        "prediction",
+        "prediction_agent",
+        "annotation",
+        "annotation_agent",
+        "multi_label",
+        "explanation",
+        "event_timestamp",
+        "metrics",
+        "vectors",
+        "search_keywords",
+        "metadata",
+        "external_id",
+    ]
 )
 SUBMITTED = ("submitted", "validated", "completed")
 
@@ -33,7 +48,9 @@ def read_responses(table: Table, options: ReadOptions) -> tuple[Table, list[Find
     ]
     if questions:
         return _flattened(table, questions, options)
-    if {"annotation", "status"} <= set(columns) and {"prediction", "annotation_agent"} & set(columns):
+    if {"annotation", "status"} <= set(columns) and {"prediction", "annotation_agent"} & set(
+        columns
+    ):
         return _classified(table, options)
     feedback = [c for c in columns if _is_feedback(table.head(c))]
     return _feedback(table, feedback, options) if feedback else None
@@ -108,7 +125,9 @@ def _classified(table: Table, options: ReadOptions) -> tuple[Table, list[Finding
 
 def _is_feedback(values: list[Any]) -> bool:
     found = [v for cell in values if isinstance(cell, list) for v in cell]
-    return bool(found) and all(isinstance(v, dict) and {"value", "status"} <= v.keys() for v in found)
+    return bool(found) and all(
+        isinstance(v, dict) and {"value", "status"} <= v.keys() for v in found
+    )
 
 
 def _feedback(

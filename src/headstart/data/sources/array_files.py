@@ -16,6 +16,7 @@ from headstart.data.options import ReadOptions
 from headstart.data.records import SPLIT_CODES, UNASSIGNED, Records
 from headstart.data.sources.arrays import read_pair
 from headstart.errors import DataError, first_line, quoted
+from headstart.tasks import MULTI_LABEL
 
 INPUTS = ("images", "x", "X", "data", "features", "image")
 TARGETS = ("labels", "y", "Y", "targets", "target", "label")
@@ -33,7 +34,9 @@ def read_arrays_file(path: Path, where: str, options: ReadOptions) -> Records:
             arrays = {name: file[name] for name in file.files}
     except ValueError as error:
         if "pickle" not in str(error).lower():
-            raise DataError(f"{where} cannot be read: {first_line(error)}. Save it again.") from error
+            raise DataError(
+                f"{where} cannot be read: {first_line(error)}. Save it again."
+            ) from error
         raise DataError(
             f"{where} holds Python objects, which may run code when they are read, and is not. "
             "Save plain arrays, for example numpy.savez(path, images=…, labels=…)."
@@ -57,9 +60,14 @@ def read_arrays_file(path: Path, where: str, options: ReadOptions) -> Records:
     y = np.concatenate([np.asarray(arrays[t]) for _, t, _ in pairs])
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     targets = [row.tolist() for row in y] if y.ndim == 2 else y
+    if y.ndim == 2 and options.task == "auto" and set(np.unique(y).tolist()) <= {0, 1}:
+        options = replace(options, task=MULTI_LABEL.name)  # ChestMNIST: 14 findings an image
     records = read_pair(X, targets, options)
     records.splits[:] = np.concatenate(
-        [np.full(len(arrays[t]), SPLIT_CODES.get(split, UNASSIGNED), np.int8) for _, t, split in pairs]
+        [
+            np.full(len(arrays[t]), SPLIT_CODES.get(split, UNASSIGNED), np.int8)
+            for _, t, split in pairs
+        ]
     )
     return replace(records, name=where, origin="the file's own")
 
@@ -70,13 +78,16 @@ def _pairs(arrays: dict[str, np.ndarray], where: str) -> list[tuple[str, str, st
     for word, split in SPLITS:
         for x in INPUTS:
             for y in TARGETS:
-                for first, second in ((f"{word}_{x}", f"{word}_{y}"), (f"{x}_{word}", f"{y}_{word}")):
+                for first, second in (
+                    (f"{word}_{x}", f"{word}_{y}"),
+                    (f"{x}_{word}", f"{y}_{word}"),
+                ):
                     if first in arrays and second in arrays:
                         found.append((first, second, split))
     if not found:
-        x = next((name for name in INPUTS if name in arrays), None)
-        y = next((name for name in TARGETS if name in arrays), None)
-        found = [(x, y, "")] if x and y else []
+        lone_x = next((name for name in INPUTS if name in arrays), None)
+        lone_y = next((name for name in TARGETS if name in arrays), None)
+        found = [(lone_x, lone_y, "")] if lone_x and lone_y else []
     if not found:
         shown = quoted([f"{name} {array.shape}" for name, array in arrays.items()], limit=8)
         raise DataError(

@@ -39,7 +39,7 @@ class Table(Protocol):
         """Return the first values, at most ``HEAD_ROWS``."""
         ...
 
-    def values(self, column: str) -> list[object]:
+    def values(self, column: str) -> list[Any]:
         """Return all values."""
         ...
 

@@ -1,4 +1,4 @@
-"""Exports of further tools, known by their columns: spaCy, doccano, Vertex AI, Ground Truth, COCO-like.
+"""Exports of further tools, known by their columns: spaCy, doccano, Vertex AI, Ground Truth.
 
 Each function takes an open table and returns what it means, or None where it is no such export.
 """
@@ -75,7 +75,9 @@ def read_vertex(table: Table, options: ReadOptions) -> Read:
     """Read the JSONL of Vertex AI: a classification annotation beside an address or a text."""
     single, several = "classificationAnnotation", "classificationAnnotations"
     name = next((c for c in (single, several) if c in table.columns), None)
-    where = next((c for c in ("imageGcsUri", "textContent", "textGcsUri") if c in table.columns), "")
+    where = next(
+        (c for c in ("imageGcsUri", "textContent", "textGcsUri") if c in table.columns), ""
+    )
     if name is None or not where:
         return None
     labels = []

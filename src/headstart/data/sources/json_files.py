@@ -15,7 +15,17 @@ from headstart.data.sources.delimited import read_text_bytes
 from headstart.data.sources.listed import ListTable, from_rows
 from headstart.errors import DataError, quoted
 
-LISTS = ("data", "records", "rows", "items", "samples", "examples", "tasks", "results", "annotations")
+LISTS = (
+    "data",
+    "records",
+    "rows",
+    "items",
+    "samples",
+    "examples",
+    "tasks",
+    "results",
+    "annotations",
+)
 
 
 def read_json(path: Path, where: str, encoding: str | None) -> ListTable:
@@ -31,7 +41,8 @@ def read_json(path: Path, where: str, encoding: str | None) -> ListTable:
         lines = [line for line in text.split("\n") if line.strip()]
         if len(lines) < 2 or not lines[0].strip().endswith("}"):
             raise DataError(
-                f"{where} is no JSON: {error}. Expected a list of objects, one a sample; correct it."
+                f"{where} is no JSON: {error}. Expected a list of objects, one a "
+                "sample; correct it."
             ) from error
         value = read_json_lines(text, where)
     if isinstance(value, dict) and set(value) > {"text"} and not _is_nested(value):

@@ -20,16 +20,28 @@ if TYPE_CHECKING:
     from headstart.data.sources.columns import Table
 
 OF_TOOL = frozenset(
-    "id annotation_id annotator created_at updated_at lead_time was_cancelled ground_truth "
-    "agreement comments total_annotations inner_id file_upload meta".split()
+    [
+        "id",
+        "annotation_id",
+        "annotator",
+        "created_at",
+        "updated_at",
+        "lead_time",
+        "was_cancelled",
+        "ground_truth",
+        "agreement",
+        "comments",
+        "total_annotations",
+        "inner_id",
+        "file_upload",
+        "meta",
+    ]
 )
 VALUES = ("choices", "rating", "number", "taxonomy")
 
 
-def read_tasks(
-    table: Table, options: ReadOptions
-) -> tuple[Table, list[Finding]] | None:
-    """Read the JSON of Label Studio: columns ``data`` and ``annotations``; None for other tables."""
+def read_tasks(table: Table, options: ReadOptions) -> tuple[Table, list[Finding]] | None:
+    """Read Label Studio's JSON: columns ``data`` and ``annotations``; None for other tables."""
     name = next((c for c in ("annotations", "completions") if c in table.columns), None)
     if name is None or "data" not in table.columns:
         return None
@@ -95,16 +107,15 @@ def _labels_of(result: Sequence[Any], control: str) -> list[str] | None:
     return found or None
 
 
-def read_rows(
-    table: Table, options: ReadOptions
-) -> tuple[Table, list[Finding]] | None:
+def read_rows(table: Table, options: ReadOptions) -> tuple[Table, list[Finding]] | None:
     """Read JSON-MIN, CSV or TSV of Label Studio: a row an annotation; None for other tables."""
     marks = {"annotation_id", "annotator", "lead_time", "created_at", "updated_at"}
     if len(marks & set(table.columns)) < 3 or "annotation_id" not in table.columns:
         return None
     columns = {name: table.values(name) for name in table.columns}
     target = _choice_column(table, columns, options)
-    tally, samples = Tally(), {}
+    tally = Tally()
+    samples: dict[str, Sample] = {}
     data = [name for name in columns if name not in OF_TOOL and name != target]
     for number in range(table.num_rows):
         item = f"row {number + 1}"
@@ -133,7 +144,8 @@ def _choice_column(table: Table, columns: dict[str, list[Any]], options: ReadOpt
         present = [str(value) for value in columns[name] if not is_missing(value)]
         if present and 2 * len(set(present)) <= len(present):
             few.append(name)
-    few = [c for c in ("choice", "choices", "sentiment", "class") if c in few][:1] or few
+    usual: list[str] = [c for c in ("choice", "choices", "sentiment", "class") if c in few]
+    few = usual[:1] or few
     if options.label is None and len(few) == 1:
         return few[0]
     raise DataError(

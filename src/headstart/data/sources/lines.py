@@ -1,4 +1,4 @@
-"""Lines that are no delimited table: fastText (``__label__x text``) and LIBSVM (``1 3:0.5 7:1``)."""
+"""Lines of fastText (``__label__x text``) and of LIBSVM (``1 3:0.5 7:1``)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _fasttext(rows: list[tuple[int, str]], where: str, root: Path) -> ListTable:
         labels.append([word.removeprefix("__label__") for word in match[1].split()])
         texts.append(match[2] or "")
     numbers = [number for number, _ in rows]
-    columns = {"text": texts, "label": labels}
+    columns: dict[str, list[object]] = {"text": [*texts], "label": [*labels]}
     return ListTable(columns, where, root, target="label", numbers=numbers)
 
 

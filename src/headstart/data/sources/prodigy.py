@@ -18,8 +18,27 @@ if TYPE_CHECKING:
     from headstart.data.sources.columns import Table
 
 OF_TOOL = frozenset(
-    "_input_hash _task_hash _view_id _session_id _annotator_id _timestamp _is_binary answer accept "
-    "options label meta config style tokens priority score _session _task".split()
+    [
+        "_input_hash",
+        "_task_hash",
+        "_view_id",
+        "_session_id",
+        "_annotator_id",
+        "_timestamp",
+        "_is_binary",
+        "answer",
+        "accept",
+        "options",
+        "label",
+        "meta",
+        "config",
+        "style",
+        "tokens",
+        "priority",
+        "score",
+        "_session",
+        "_task",
+    ]
 )
 ANSWERS = frozenset({"accept", "reject", "ignore"})
 

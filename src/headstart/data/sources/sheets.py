@@ -66,7 +66,9 @@ def read_sheet(path: Path, where: str) -> ListTable:
 def _with_header(rows: list[list[Any]], where: str, root: Path) -> ListTable:
     width = max(i + 1 for row in rows for i, cell in enumerate(row) if not is_missing(cell))
     header = [*rows[0], *[None] * width][:width]
-    names = [str(n).strip() if not is_missing(n) else f"column {i + 1}" for i, n in enumerate(header)]
+    names = [
+        str(n).strip() if not is_missing(n) else f"column {i + 1}" for i, n in enumerate(header)
+    ]
     made = [name for name, cell in zip(names, header, strict=True) if is_missing(cell)]
     body = [[*row, *[None] * width][:width] for row in rows[1:]]
     columns = {name: [row[i] for row in body] for i, name in enumerate(names)}

@@ -28,8 +28,9 @@ from headstart.data.records import (
 )
 from headstart.data.roles import SPLIT_COLUMN, find_roles, need_column, no_inputs
 from headstart.data.sources.annotations import settle
-from headstart.data.sources.columns import Table, read_table
+from headstart.data.sources.columns import Table
 from headstart.data.sources.folder import TABLE_SUFFIXES
+from headstart.data.sources.formats import open_table
 from headstart.data.sources.listed import row_number
 from headstart.data.sources.samples import ChainSamples
 from headstart.data.targets import read_targets
@@ -80,7 +81,9 @@ class Rows:
         """Return what a person calls each row."""
         several = len(self.tables) > 1
         return [
-            f"{table.where} row {row_number(table, i)}" if several else f"row {row_number(table, i)}"
+            f"{table.where} row {row_number(table, i)}"
+            if several
+            else f"row {row_number(table, i)}"
             for table in self.tables
             for i in range(table.num_rows)
         ]
@@ -110,7 +113,7 @@ def read_table_files(
     Raises:
         DataError: A file cannot be read, or a column is missing or holds what it should not.
     """
-    tables = [(read_table(path, path.name, options), split) for path, split in files]
+    tables = [(open_table(path, path.name, options), split) for path, split in files]
     return read_tables(tables, name, options, class_names=class_names)
 
 
