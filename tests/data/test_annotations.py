@@ -471,3 +471,73 @@ def test_one_text_under_two_labels_is_said(tmp_path):
     labels = [CLASSES[i % 2] for i in range(N)] + [CLASSES[(i + 1) % 2] for i in range(4)]
     data = load(pd.DataFrame({"text": texts, "label": labels}))
     assert said(data, "4 texts stand under several labels")
+
+
+SPARK = {
+    "type": "struct",
+    "fields": [{"name": "label", "metadata": {"ml_attr": {"vals": CLASSES, "type": "nominal"}}}],
+}
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"org.apache.spark.sql.parquet.row.metadata": json.dumps(SPARK)},
+        {"id2label": json.dumps({"0": "neg", "1": "pos"})},
+        {"label_names": json.dumps(CLASSES)},
+        {"huggingface": json.dumps({"info": {"features": {"label": {"names": CLASSES}}}})},
+    ],
+)
+def test_names_in_the_metadata_of_a_file(tmp_path, about):
+    numbers = pa.array([float(i % 2) for i in range(N)])
+    table = pa.table({"text": TEXTS, "label": numbers}).replace_schema_metadata(about)
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert truth(load(tmp_path / "a.parquet", task="classification")) == wanted()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("labels.txt", "neg\npos\n"),
+        ("classes.txt", "neg\r\npos"),
+        ("id2label.json", '{"0": "neg", "1": "pos"}'),
+        ("label_map.json", '{"neg": 0, "pos": 1}'),
+        ("config.json", '{"id2label": {"0": "neg", "1": "pos"}, "model_type": "bert"}'),
+    ],
+)
+def test_names_in_a_file_beside_the_table(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    frame = pd.DataFrame({"text": TEXTS, "label": [i % 2 for i in range(N)]})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    assert truth(load(tmp_path / "a.csv")) == wanted()
+    frame["label"] = [CLASSES[i % 2] for i in range(N)]
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    assert truth(load(tmp_path / "a.csv")) == wanted()
+
+
+def test_pictures_at_addresses_are_found_beside_the_table_or_asked_for(tmp_path, encode):
+    rows = [
+        {"image_url": f"azureml://store/paths/{i}.png", "label": CLASSES[i % 2]} for i in range(N)
+    ]
+    path = jsonl(tmp_path / "azure.jsonl", rows)
+    with pytest.raises(DataError, match=r"addresses such as azureml://.*Download the pictures"):
+        load(path)
+    (tmp_path / "images").mkdir()
+    for i in range(N):  # as advised
+        content = encode(np.full((5, 5, 3), i, np.uint8))
+        (tmp_path / "images" / f"{i}.png").write_bytes(content)
+    data = load(path)
+    assert len(data.train) + len(data.val) + len(data.test) == N
+    assert not data.bad_samples
+
+
+def test_columns_of_zero_and_one_are_labels(tmp_path, encode):
+    rng = np.random.default_rng(0)
+    names = [f"{i}.png" for i in range(N)]
+    for name in names:
+        (tmp_path / name).write_bytes(encode(rng.integers(0, 256, (5, 5, 3), np.uint8)))
+    columns = {" cat": rng.integers(0, 2, N), " dog": rng.integers(0, 2, N)}
+    frame = pd.DataFrame({"filename": names, **columns})
+    frame.to_csv(tmp_path / "_classes.csv", index=False)
+    data = load(tmp_path / "_classes.csv")
+    assert (data.schema.task, data.schema.classes) == ("multi-label", ("cat", "dog"))

@@ -64,6 +64,7 @@ def test_read_targets_decides_the_task_and_says_so(values, task, note):
     else:
         assert targets.findings[0].sentence.startswith(note)
         other = "regression" if task == "classification" else "classification"
+        other = "multi-label" if "lists" in note else other
         assert targets.findings[0].sentence.endswith(f"(say --task {other} otherwise).")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from headstart.cells import as_list, as_number, is_missing
 from headstart.data.options import ReadOptions
 from headstart.data.roles import is_image_column, prose_kind
+from headstart.data.sources.addresses import find_pictures, read_indicators
 from headstart.data.sources.argilla import read_responses
 from headstart.data.sources.columns import Table
 from headstart.data.sources.exports import (
@@ -27,6 +28,7 @@ from headstart.data.sources.label_studio import read_rows, read_tasks
 from headstart.data.sources.listed import EditedTable, row_number
 from headstart.data.sources.prodigy import read_answers
 from headstart.errors import quoted
+from headstart.tasks import CLASSIFICATION
 from headstart.types import Finding
 
 Reader = Callable[[Table, ReadOptions], tuple[Table, list[Finding]] | None]
@@ -39,6 +41,7 @@ READERS: tuple[Reader, ...] = (
     read_doccano,
     read_vertex,
     read_ground_truth,
+    read_indicators,
 )
 Parts = list[tuple[Table, str | None]]
 NO_LABEL = -1
@@ -65,7 +68,7 @@ def settle(
         if found is not None:
             table, said = found
             findings += said
-        parts.append((table, split))
+        parts.append((find_pictures(table, options, findings), split))
     first = parts[0][0]
     target = options.target_among(first.columns)
     stated = getattr(first, "target", None)
@@ -133,10 +136,12 @@ def _unlabelled(
         lists and all(found is not None for found in lists)
     ):
         sizes = {len(found) for found in lists if found is not None}
-        if known in (None, "classification") and sizes == {0, 1}:
+        if known in (None, CLASSIFICATION.name) and sizes == {0, 1}:
             return [[as_list(cell) == [] for cell in cells] for cells in values]
         return none
-    if known not in (None, "classification") or (options.schema and "-1" in options.schema.classes):
+    if known not in (None, CLASSIFICATION.name) or (
+        options.schema and "-1" in options.schema.classes
+    ):
         return none
     numbers = [[as_number(cell) for cell in cells] for cells in values]
     if not any(NO_LABEL in found for found in numbers):
