@@ -103,6 +103,8 @@ def resident_bytes() -> tuple[int, int]:
         except OSError:
             continue  # it has ended, or a thread of it
         sizes = {line.split(":")[0]: line.split()[1:2] for line in lines}
+        if "RssAnon" not in sizes:
+            continue  # it has ended and waits for its parent
         anonymous += 1024 * int(sizes["RssAnon"][0])
         mapped += 1024 * sum(int(sizes[name][0]) for name in ("RssFile", "RssShmem"))
     return anonymous, mapped

@@ -193,12 +193,12 @@ def test_screening_keeps_no_model_but_the_best(monkeypatch):
     ranking = importlib.import_module("headstart.ranking.screen")
     starts = [find_start(f"scratch/{n}") for n in ("simple-cnn", "resnet18", "vit-tiny")]
     scores = dict(zip((s.address for s in starts), (0.8, 0.9, 0.7), strict=True))
-    alive: weakref.WeakSet[SimpleNamespace] = weakref.WeakSet()
+    alive: weakref.WeakSet[torch.nn.Module] = weakref.WeakSet()
     met, kept = [], []
 
     def attempt(dataset, start, *_, **__):
         met.append(len(alive))
-        bench, value = SimpleNamespace(), scores[start.address]
+        bench, value = torch.nn.Identity(), scores[start.address]
         alive.add(bench)
         figure = Figure(value, value, value)
         return ranking.Candidate(start, 8, "full", "accuracy", figure, 0.1, 1.0, ""), bench, 0, 0

@@ -325,24 +325,6 @@ def test_files_and_functions_are_short() -> None:
     assert not offenders, "\n".join(offenders)
 
 
-MAX_ARGUMENTS = 8
-ROOMS_OF_FEW_ARGUMENTS = {"recipes", "searching", "tuning"}
-# The verbs' arguments are the user's options.
-MANY_ARGUMENTS = {"recipes.finetune.finetune", "recipes.fit.fit", "tuning.setup.set_up"}
-
-
-def test_functions_of_recipes_and_tuning_take_few_arguments() -> None:
-    found = {}
-    for module, tree in TREES.items():
-        for node in ast.walk(tree) if _room(module) in ROOMS_OF_FEW_ARGUMENTS else ():
-            if isinstance(node, ast.FunctionDef):
-                every = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-                number = sum(each.arg not in ("self", "cls") for each in every)
-                if number > MAX_ARGUMENTS:
-                    found[f"{module}.{node.name}"] = number
-    assert found.keys() == MANY_ARGUMENTS, found
-
-
 def test_modules_have_names_that_mean_something() -> None:
     offenders = [module for module in MODULES if VAGUE_NAMES & set(module.split("."))]
     assert not offenders

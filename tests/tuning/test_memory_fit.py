@@ -166,7 +166,7 @@ def test_a_step_stays_whole_where_parts_would_learn_something_else(
 ):
     monkeypatch.setattr(memory, "free_memory_bytes", lambda: 2**40)
     monkeypatch.setattr(memory_fit, "_ENOUGH", 1)
-    assert settle(data, make(data, start=start, **words), Conditions(**known)) is None
+    assert settle(data, make(data, start=start, **words), **known) is None
 
 
 @pytest.mark.slow

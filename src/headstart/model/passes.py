@@ -10,6 +10,7 @@ another order (docs/survival.md says what they take); GPUs, whose allocator rais
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -19,6 +20,7 @@ from headstart.events import emit
 from headstart.model.network import Model
 from headstart.tensors import evaluating, to_tensors
 from headstart.training.machine.footprint import LiveTensors
+from headstart.training.machine.memory import give_back_freed_memory
 from headstart.types import Inputs, Ragged, Rows
 
 MOST_SAMPLES = 128  # of one pass
@@ -60,7 +62,7 @@ def run_batches(
     order = np.arange(num) if lengths is None else np.argsort(lengths, kind="stable")
     rows: list[np.ndarray] = []
     done, size = 0, pass_size(model, inputs) if is_bounded else batch_size
-    with evaluating(model):
+    with evaluating(model), _tidied(is_large=size < batch_size):
         for places in split_passes(order, size, batch_size):
             arrays = inputs.arrays(places)
             rows.append(compute(*to_tensors(arrays, model.device)).float().cpu().numpy())
@@ -75,6 +77,20 @@ def run_batches(
     back = np.empty_like(found)
     back[order] = found
     return back
+
+
+@contextmanager
+def _tidied(*, is_large: bool) -> Iterator[None]:
+    """Give freed memory back before large passes and after them.
+
+    A training keeps freed blocks, and those of a step and of a pass do not fit into one another:
+    the holes would stay, as many bytes again as the larger of both.
+    """
+    if is_large:
+        give_back_freed_memory()
+    yield
+    if is_large:
+        give_back_freed_memory()
 
 
 def pass_size(model: Model, inputs: Inputs) -> int:
