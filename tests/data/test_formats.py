@@ -92,6 +92,7 @@ def test_fiftyone_datumaro_and_cvat(tmp_path, encode):
     fiftyone = {"classes": ["neg", "pos"], "labels": {n[:-4]: i % 2 for i, n in enumerate(names)}}
     (tmp_path / "labels.json").write_text(json.dumps(fiftyone))
     data = load(tmp_path / "labels.json")
+    assert load(tmp_path).fingerprint == data.fingerprint  # the folder as FiftyOne writes it
     assert data.schema.classes == ("neg", "pos")
     assert size(data) == N
     assert all(
@@ -111,6 +112,20 @@ def test_fiftyone_datumaro_and_cvat(tmp_path, encode):
     text = json.dumps({"categories": categories, "items": items})
     (tmp_path / "datumaro.json").write_text(text)
     assert size(load(tmp_path / "datumaro.json")) == N - 4
+    project = tmp_path / "project"
+    for split in ("train", "test"):  # the folder as datumaro writes it
+        (project / "images" / split).mkdir(parents=True)
+        (project / "annotations").mkdir(exist_ok=True)
+        chosen = [dict(item) for i, item in enumerate(items) if (i >= 30) == (split == "test")]
+        for item in chosen:
+            name = f"{item['id']}.png"
+            content = (tmp_path / "data" / name).read_bytes()
+            (project / "images" / split / name).write_bytes(content)
+            item["image"] = {"path": name}
+        text = json.dumps({"categories": categories, "items": chosen})
+        (project / "annotations" / f"{split}.json").write_text(text)
+    data = load(project)
+    assert (size(data), len(data.test), len(data.bad_samples)) == (N - 4, 10, 0)
     xml = "".join(
         f'<image id="{i}" name="{n}"><tag label="{LABELS[i]}"/></image>'
         for i, n in enumerate(names)

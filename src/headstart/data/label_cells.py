@@ -12,7 +12,7 @@ from typing import Any
 
 from headstart.cells import as_list, is_missing
 from headstart.errors import DataError
-from headstart.tasks import CLASSIFICATION
+from headstart.tasks import CLASSIFICATION, find_task
 from headstart.tasks.reading import Place
 from headstart.types import Finding, TaskName
 
@@ -34,6 +34,9 @@ def read_cells(
     is_native = any(_is_list(value) for value in values)
     if not is_native and not any(isinstance(value, (str, dict)) for value in values):
         return values, []
+    first = next((value for value in values if not is_missing_cell(value)), None)
+    if isinstance(first, str) and not is_native and first.lstrip()[:1] not in tuple("[({"):
+        return values, []
     found = [None if is_missing_cell(value) else as_list(value) for value in values]
     present = [cells for cells in found if cells is not None]
     absent = [i for i, cells in enumerate(found) if cells is None]
@@ -43,11 +46,12 @@ def read_cells(
         isinstance(one, (list, tuple, dict)) for cells in present for one in cells
     ):
         return values, []  # said where the task reads them
-    _refuse_shares(found, what, place)
+    is_one = all(len(cells) == 1 for cells in present) and not absent
+    if not is_one:
+        _refuse_shares(found, what, place)
     if length := _vector_length(present):
         return _read_vectors(found, length, known, what)
-    is_one = all(len(cells) == 1 for cells in present) and not absent
-    if is_one and known in (None, CLASSIFICATION.name):
+    if is_one and (known is None or not find_task(known).has_label_sets):
         findings = []
         if known is None:
             sentence = (

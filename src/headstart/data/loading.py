@@ -30,6 +30,7 @@ from headstart.data.sources.columns import FrameTable, source_table
 from headstart.data.sources.folder import TABLE_SUFFIXES, read_folder
 from headstart.data.sources.formats import (
     UNREAD,
+    find_export,
     find_shards,
     open_lines,
     open_shard,
@@ -239,7 +240,7 @@ def _read_address(address: str, options: ReadOptions) -> tuple[Records, str]:
 def _read_path(path: Path, name: str, options: ReadOptions) -> Records:
     """Read a folder or file that is there, whatever its form."""
     if path.is_dir():
-        if files := find_split_files(path):
+        if files := find_split_files(path) or find_export(path):
             return read_table_files(list(files), name, options)
         if parts := find_saved(path):
             saved, findings = read_saved(parts, name)

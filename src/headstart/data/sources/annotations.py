@@ -45,6 +45,7 @@ READERS: tuple[Reader, ...] = (
 )
 Parts = list[tuple[Table, str | None]]
 NO_LABEL = -1
+MINUS_ONES = frozenset({-1, "-1", "-1.0"})
 FEW_LABELS = 2
 
 
@@ -131,10 +132,9 @@ def _unlabelled(
     known = options.known_task
     none = [[False] * len(cells) for cells in values]
     every = [cell for cells in values for cell in cells]
-    lists = [as_list(cell) for cell in every]
-    if any(isinstance(cell, (list, tuple)) for cell in every) or (
-        lists and all(found is not None for found in lists)
-    ):
+    is_native = any(isinstance(cell, (list, tuple)) for cell in every)
+    lists = [as_list(cell) for cell in every] if is_native or _opens_a_list(every) else []
+    if is_native or (lists and all(found is not None for found in lists)):
         sizes = {len(found) for found in lists if found is not None}
         if known in (None, CLASSIFICATION.name) and sizes == {0, 1}:
             return [[as_list(cell) == [] for cell in cells] for cells in values]
@@ -143,9 +143,9 @@ def _unlabelled(
         options.schema and "-1" in options.schema.classes
     ):
         return none
-    numbers = [[as_number(cell) for cell in cells] for cells in values]
-    if not any(NO_LABEL in found for found in numbers):
+    if not any(cell in MINUS_ONES for cell in every if isinstance(cell, (str, int, float))):
         return none
+    numbers = [[as_number(cell) for cell in cells] for cells in values]
     others = {n for found in numbers for n in found if n is not None and n == n} - {NO_LABEL}
     if any(names):
         return [[n == NO_LABEL for n in found] for found in numbers]
@@ -161,6 +161,12 @@ def _unlabelled(
         )
         findings.append(Finding("classes", "note", (), sentence))
     return none
+
+
+def _opens_a_list(cells: Sequence[Any]) -> bool:
+    """Return whether the first cell that holds anything begins like a list."""
+    first = next((cell for cell in cells if not is_missing(cell)), None)
+    return isinstance(first, dict) or str(first).lstrip()[:1] in tuple("[({")
 
 
 def _without_strangers(parts: Parts, target: str, findings: list[Finding]) -> Parts:

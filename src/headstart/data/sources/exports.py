@@ -50,7 +50,12 @@ def read_spacy(table: Table, options: ReadOptions) -> Read:
         places.append(number)
     target = options.label or "label"
     findings = tally.findings(table.where)
-    return EditedTable(table, places, {target: labels, "cats": labels}, target=target), findings
+    others = [name for name in table.columns if name not in ("cats", target)]
+    columns = {name: table.values(name) for name in others}
+    cells = {name: [values[i] for i in places] for name, values in columns.items()}
+    cells[target] = labels
+    made = ListTable(cells, table.where, table.root, target=target, numbers=places)
+    return made, findings
 
 
 def read_doccano(table: Table, options: ReadOptions) -> Read:

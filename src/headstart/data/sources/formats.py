@@ -111,6 +111,21 @@ def open_lines(path: Path, where: str, options: ReadOptions) -> Table | None:
     return read_lines(path, where, options.encoding)
 
 
+def find_export(folder: Path) -> list[tuple[Path, str | None]]:
+    """Return the annotation files of a folder as FiftyOne and datumaro write it; empty for others.
+
+    FiftyOne: ``labels.json`` beside ``data``; datumaro: a file a split in ``annotations``.
+    """
+    if (folder / "labels.json").is_file() and (folder / "data").is_dir():
+        return [(folder / "labels.json", None)]
+    inside = folder / "annotations"
+    if not inside.is_dir() or not (folder / "images").is_dir():
+        return []
+    files = sorted(path for path in inside.iterdir() if suffix_of(path) == ".json")
+    words = [FILE_SPLIT_WORDS.get(path.stem.lower()) for path in files]
+    return list(zip(files, words, strict=True)) if "train" in words or len(files) == 1 else []
+
+
 def find_shards(folder: Path) -> list[tuple[Path, str | None]]:
     """Return the tars of a folder that holds nothing else but their index, each with its split."""
     files = [p for p in sorted(folder.iterdir()) if not p.name.startswith((".", "_"))]

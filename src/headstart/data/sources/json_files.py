@@ -7,6 +7,7 @@ and the classification exports of FiftyOne and datumaro. Left out: COCO and othe
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,8 @@ def _table_of(value: Any, where: str, root: Path) -> ListTable:
         for read in (_fiftyone, _datumaro, _in_list, _columns, _by_key):
             if (table := read(value, where, root)) is not None:
                 return table
+    if not value and isinstance(value, (list, dict)):
+        raise DataError(f"{where} holds nothing but brackets. Expected one object a sample.")
     shown = type(value).__name__ if not isinstance(value, dict) else quoted(list(value), limit=6)
     raise DataError(
         f"{where} is JSON of a form that is not known (found: {shown}). Expected a list of objects "
@@ -114,7 +117,7 @@ def _fiftyone(value: dict[str, Any], where: str, root: Path) -> ListTable | None
             for one in (label if isinstance(label, list) else [label])
         ]
         file = files.get(str(key), root / str(key))
-        rows.append({"image": str(file), "label": each})
+        rows.append({"image": os.path.relpath(file, root), "label": each})
     return from_rows(rows, where, root, target="label")
 
 
@@ -138,7 +141,7 @@ def _datumaro(value: dict[str, Any], where: str, root: Path) -> ListTable | None
         near = (base / "images" / Path(where).stem / image, base / "images" / image, base / image)
         file = next((path for path in near if path.is_file()), near[-1])
         labels = [names[a["label_id"]] for a in found if 0 <= a["label_id"] < len(names)]
-        rows.append({"image": str(file), "label": labels})
+        rows.append({"image": os.path.relpath(file, root), "label": labels})
     return from_rows(rows, where, root, target="label")
 
 

@@ -59,7 +59,8 @@ def read_tasks(table: Table, options: ReadOptions) -> tuple[Table, list[Finding]
         truths = [a for a in given if is_true(a.get("ground_truth"))]
         labels = [_labels_of(a.get("result") or (), target) for a in truths or given]
         sample.answers = [found for found in labels if found is not None]
-        samples.append(sample)
+        if given or not answers:  # what was cancelled has been counted
+            samples.append(sample)
     return settled(samples, table.where, table.root, target, tally)
 
 
