@@ -541,3 +541,26 @@ def test_columns_of_zero_and_one_are_labels(tmp_path, encode):
     frame.to_csv(tmp_path / "_classes.csv", index=False)
     data = load(tmp_path / "_classes.csv")
     assert (data.schema.task, data.schema.classes) == ("multi-label", ("cat", "dog"))
+
+
+@pytest.mark.parametrize("column", ["annotator", "rater_id", "worker id", "Coder"])
+def test_rows_of_several_annotators_are_one_sample(tmp_path, column):
+    rows = [
+        {
+            "text": TEXTS[i],
+            column: f"person {k}",
+            "label": CLASSES[(i + (k == 2) + (i < 4 and k == 1)) % 2] if k < 2 or i >= 4 else None,
+        }
+        for i in range(N)
+        for k in range(3)
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "a.csv", index=False)
+    data = load(tmp_path / "a.csv")
+    assert truth(data) == wanted(range(4, N))
+    assert said(data, "4 whose annotators disagree as often as they agree")
+    assert said(data, "60 samples of a.csv were labelled more than once")
+
+
+def test_lists_of_one_number_are_numbers():
+    frame = pd.DataFrame({"text": TEXTS, "label": [[i + 0.5] for i in range(N)]})
+    assert load(frame).schema.task == "regression"

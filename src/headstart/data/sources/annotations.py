@@ -27,6 +27,7 @@ from headstart.data.sources.exports import (
 from headstart.data.sources.label_studio import read_rows, read_tasks
 from headstart.data.sources.listed import EditedTable, row_number
 from headstart.data.sources.prodigy import read_answers
+from headstart.data.sources.raters import read_raters
 from headstart.errors import quoted
 from headstart.tasks import CLASSIFICATION
 from headstart.types import Finding
@@ -68,6 +69,9 @@ def settle(
         found = found or read_states(table, options, _is_table(table, options))
         if found is not None:
             table, said = found
+            findings += said
+        elif (joined := read_raters(table, options)) is not None:
+            table, said = joined
             findings += said
         parts.append((find_pictures(table, options, findings), split))
     first = parts[0][0]

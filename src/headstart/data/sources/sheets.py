@@ -49,8 +49,8 @@ def read_sheet(path: Path, where: str) -> ListTable:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
     except Exception as error:  # BadZipFile, KeyError, InvalidFileException: as the damage is
         raise DataError(
-            f"{where} cannot be read as an Excel workbook: {first_line(error)} Save it again as "
-            ".xlsx without a password, or as CSV."
+            f"{where} cannot be read as an Excel workbook: {first_line(error).rstrip('.')}. "
+            "Save it again as .xlsx without a password, or as CSV."
         ) from error
     try:
         for sheet in book.worksheets:
@@ -133,8 +133,8 @@ def read_arff(path: Path, where: str) -> ListTable:
         found = arff.loads(text, return_type=arff.LOD if is_sparse else arff.DENSE)
     except (arff.ArffException, ValueError, OSError) as error:
         raise DataError(
-            f"{where} cannot be read as ARFF: {first_line(error)} Expected attributes, then @DATA "
-            "and a line a row, in UTF-8; correct the file."
+            f"{where} cannot be read as ARFF: {first_line(error).rstrip('.')}. Expected "
+            "attributes, then @DATA and a line a row, in UTF-8; correct the file."
         ) from error
     names = [str(name) for name, _ in found["attributes"]]
     nominal = [str(name) for name, kind in found["attributes"] if isinstance(kind, list)]
