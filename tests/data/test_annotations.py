@@ -531,6 +531,18 @@ def test_pictures_at_addresses_are_found_beside_the_table_or_asked_for(tmp_path,
     assert not data.bad_samples
 
 
+def test_addresses_that_are_not_the_inputs_are_left_alone(tmp_path):
+    rows = [
+        {"text": t, "thumb": f"https://a.b/{i}.jpg", "label": CLASSES[i % 2]}
+        for i, t in enumerate(TEXTS)
+    ]
+    path = jsonl(tmp_path / "a.jsonl", rows)
+    with pytest.raises(DataError, match=r"If they are not the inputs, say --drop thumb"):
+        load(path)
+    assert truth(load(path, drop=["thumb"])) == wanted()
+    assert truth(load(path, text="text")) == wanted()
+
+
 def test_columns_of_zero_and_one_are_labels(tmp_path, encode):
     rng = np.random.default_rng(0)
     names = [f"{i}.png" for i in range(N)]

@@ -55,6 +55,7 @@ def test_json_as_pandas_writes_it(tmp_path, orient):
         FRAME.to_dict("list"),
         WANTED,
         [[text, label] for text, label in WANTED.items()],
+        [FRAME[:30].to_dict("records"), FRAME[30:].to_dict("records")],
     ],
 )
 def test_json_of_other_forms(tmp_path, value):
@@ -395,3 +396,24 @@ def test_what_is_not_read_says_the_one_next_step(tmp_path, name, step):
     (tmp_path / name).write_bytes(b"\0\1\2\3 nothing")
     with pytest.raises(DataError, match=step):
         load(tmp_path / name)
+
+
+@pytest.mark.parametrize("kind", ["xlsx", "feather", "json", "jsonl"])
+def test_predict_reads_the_formats_that_training_reads(tmp_path, kind):
+    import headstart as hs
+
+    if kind == "xlsx":
+        pytest.importorskip("openpyxl")
+    path = tmp_path / f"new.{kind}"
+    write = {
+        "xlsx": lambda frame: frame.to_excel(path, index=False),
+        "feather": lambda frame: feather.write_feather(frame, path),
+        "json": lambda frame: frame.to_json(path, orient="records"),
+        "jsonl": lambda frame: frame.to_json(path, orient="records", lines=True),
+    }[kind]
+    write(FRAME)
+    run = hs.finetune(path, start="scratch/tfidf", out=tmp_path / "run", device="cpu")
+    write(FRAME[["text"]])
+    assert len(hs.predict(run, path)) == N
+    write(FRAME)
+    assert hs.evaluate(run, path).metrics["test"]["num_items"] > 0

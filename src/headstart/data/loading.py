@@ -74,10 +74,11 @@ def load(
 
     Args:
         source: A folder with a folder per class (of images or .txt files, with or without train,
-            val and test above), a CSV, TSV, Parquet or JSONL file, a folder of such files named
-            train, val and test, a name such as ``digits`` or ``mnist``, ``hf/NAME`` for a data set
-            on the Hugging Face hub, a pandas DataFrame, a pyarrow Table, or ``(X, y)``: arrays or
-            tensors of images or numbers, or texts.
+            val and test above), a CSV, TSV, Parquet, JSONL or JSON file, the export of an
+            annotation tool, an archive, a sheet or one of the other forms that docs/data.md names,
+            a folder of such files named train, val and test, a name such as ``digits`` or
+            ``mnist``, ``hf/NAME`` for a data set on the Hugging Face hub, a pandas DataFrame, a
+            pyarrow Table, or ``(X, y)``: arrays or tensors of images or numbers, or texts.
         label: Column with the targets; ``label`` when not given.
         image_column: Column with image paths or bytes; found by itself when only one fits.
         text: Column with texts; found by itself when only one fits.

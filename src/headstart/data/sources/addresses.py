@@ -26,8 +26,11 @@ def find_pictures(table: Table, options: ReadOptions, findings: list[Finding]) -
     Raises:
         DataError: None of the files lies near the table.
     """
+    is_other = options.schema is not None and options.schema.modality != "image"
+    if options.text or options.kept_columns or is_other:
+        return table
     for column in table.columns:
-        if column in options.drop:
+        if column in options.drop or options.image_column not in (None, column):
             continue
         head = [value for value in table.head(column) if not is_missing(value)]
         if not head or not all(isinstance(v, str) and ADDRESS.match(v) for v in head):
@@ -41,7 +44,8 @@ def find_pictures(table: Table, options: ReadOptions, findings: list[Finding]) -
             raise DataError(
                 f"Column '{column}' of {table.where} holds addresses such as {head[0]}, and no "
                 f"such file lies beside the table. Download the pictures into {table.root} or a "
-                "folder 'images' in it; they are found by their names."
+                "folder 'images' in it; they are found by their names. If they are not the inputs, "
+                f"say --drop {column}."
             )
         sentence = f"Column '{column}' holds addresses; the files are taken from beside the table."
         findings.append(Finding("reading", "note", (), sentence))

@@ -77,6 +77,8 @@ def _is_nested(value: Mapping[str, Any]) -> bool:
 
 def _table_of(value: Any, where: str, root: Path) -> ListTable:
     if isinstance(value, list) and value:
+        if all(isinstance(part, list) and part and isinstance(part[0], dict) for part in value):
+            value = [row for part in value for row in part]  # Label Studio: a list a file
         if all(isinstance(row, dict) for row in value):
             return from_rows(value, where, root)
         if all(isinstance(row, list) and len(row) == 2 for row in value):
