@@ -70,7 +70,7 @@ def survey(records: Records, is_train: np.ndarray) -> tuple[list[str], list[Find
     ids = [
         name
         for name in varied
-        if name not in records.kept_columns and _is_identifier(name, kinds[name], columns[name])
+        if name not in records.kept_columns and is_identifier(name, kinds[name], columns[name])
     ]
     if len(ids) == len(varied):
         ids = []  # the only inputs there are
@@ -104,7 +104,8 @@ def _num_values(column: Any) -> int:
     return int(pc.count_distinct(column, mode="all").as_py())
 
 
-def _is_identifier(name: str, kind: ColumnKind, column: Any) -> bool:
+def is_identifier(name: str, kind: ColumnKind, column: Any) -> bool:
+    """Return whether a column numbers or names the rows, each with a value of its own."""
     import pyarrow.compute as pc
 
     present = column.drop_null()

@@ -7,9 +7,6 @@ is larger than ``MAX_TEXT_BYTES``. A long text is not: it is cut when it becomes
 
 from __future__ import annotations
 
-import datetime
-import json
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -104,23 +101,3 @@ class TableSamples:
     def select(self, columns: Sequence[str]) -> TableSamples:
         """Return the same rows with these columns alone."""
         return TableSamples(self.table.select(list(columns)), self.names)
-
-
-def row_texts(table: Any) -> list[str]:
-    """Return each row as canonical JSON: keys sorted, no blanks, the same for equal rows.
-
-    Args:
-        table: As in ``TableSamples``.
-    """
-    names = sorted(table.column_names)
-    columns = [[_plain(value) for value in table.column(name).to_pylist()] for name in names]
-    return [
-        json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False, separators=(",", ":"))
-        for row in zip(*columns, strict=True)
-    ]
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, datetime.datetime):
-        return value.isoformat()
-    return None if isinstance(value, float) and math.isnan(value) else value
