@@ -23,6 +23,7 @@ from typing import Any
 
 from headstart.cells import MOSTLY, as_number
 from headstart.data.options import ReadOptions
+from headstart.data.quick import plain_kind
 from headstart.data.targets import MANY_VALUES
 from headstart.errors import DataError
 from headstart.preprocessing.canonical import (
@@ -203,6 +204,8 @@ def _kind_of_words(values: Any, name: str, place: Place) -> _Found:
     """Return what a column of text holds, from its different cells."""
     import pyarrow.compute as pc
 
+    if plain := plain_kind(values):
+        return _Found(plain)
     counted = [(pair["values"], pair["counts"]) for pair in pc.value_counts(values).to_pylist()]
     counts = {str(word): count for word, count in counted if not is_empty(word)}
     if not counts:
