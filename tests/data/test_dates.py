@@ -54,7 +54,6 @@ def said_of(data):
     return [one.sentence for one in found if "'sold'" in one.sentence]
 
 
-
 @pytest.mark.parametrize(
     ("written", "date_format", "order"),
     [

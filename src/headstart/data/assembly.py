@@ -18,7 +18,7 @@ from headstart.data.fingerprint import (
     inspect_rows,
     inspect_texts,
 )
-from headstart.data.identity import Identity, row_identity, sample_ids
+from headstart.data.identity import Identity, sample_ids, without
 from headstart.data.records import NOUNS, SPLIT_CODES, Records
 from headstart.data.split import assign_splits, describe_splits, only_test
 from headstart.data.survey import is_identifier, survey
@@ -32,6 +32,7 @@ from headstart.tasks import CLASSIFICATION
 from headstart.types import BadSample, Dataset, Finding, ImageSpec, Samples, Schema, Split
 
 SAMPLES_LOOKED_AT = 64
+ROWS_LOOKED_AT = 50_000
 
 
 def assemble(
@@ -94,8 +95,9 @@ def assemble(
         samples, kinds = samples.select(kept), {name: kinds[name] for name in kept}
         findings += found
     contents = identity.content
-    if isinstance(samples, TableSamples) and kinds != records.column_kinds:
-        contents = row_identity(samples.table).content
+    if isinstance(records.samples, TableSamples) and kinds != records.column_kinds:
+        gone = [name for name in records.column_kinds or () if name not in (kinds or ())]
+        contents = without(identity, records.samples.table, gone).content
     is_image = records.modality == "image"
 
     def part(code: int) -> Split:
@@ -145,15 +147,18 @@ def _compared(records: Records, identity: Identity) -> tuple[Samples, Identity, 
     if not isinstance(samples, TableSamples) or kinds is None:
         return samples, identity, []
     names = list(kinds)
-    kept = [
-        name
-        for name in names
-        if name in records.kept_columns
-        or not is_identifier(name, kinds[name], samples.table.column(name))
-    ]
-    if not kept or len(kept) == len(names):
+    looked_at = np.linspace(0, len(samples) - 1, min(len(samples), ROWS_LOOKED_AT)).astype(np.int64)
+    numbering = []
+    for name in names:
+        column = samples.table.column(name)
+        if kinds[name] == "categorical":  # a share of different words: a part of the rows tells it
+            column = column.take(looked_at)
+        if name not in records.kept_columns and is_identifier(name, kinds[name], column):
+            numbering.append(name)
+    if not numbering or len(numbering) == len(names):
         return samples, identity, names
-    return samples, row_identity(samples.table, kept), kept
+    kept = [name for name in names if name not in numbering]
+    return samples, without(identity, samples.table, numbering), kept
 
 
 def _leave_out_bad(

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.data.identity import Identity, column_identity, fold, ordinals
+from headstart.data.identity import Identity, column_identity, fold, has_equal, ordinals
 from headstart.data.records import NOUNS, SPLIT_CODES, UNASSIGNED, Records
 from headstart.preprocessing.rows import TableSamples, TextSamples
 from headstart.tasks import array_of
@@ -64,10 +64,10 @@ def find_copies(samples: Samples, identity: Identity, columns: Sequence[str] = (
     """
     contents = identity.content
     own = np.arange(len(contents))
+    if not has_equal(contents):
+        return Copies(contents, own)
     _, groups = np.unique(contents, return_inverse=True)
     groups = groups.reshape(-1)
-    if not len(groups) or int(groups.max()) + 1 == len(groups):
-        return Copies(contents, own)
     if isinstance(samples, TableSamples):
         table, sampled = _fewer(samples.table, contents)
         pairs = num_pairs(sampled)
@@ -186,8 +186,6 @@ def describe_copies(records: Records, copies: Copies, splits: np.ndarray) -> lis
     """
     one, several = NOUNS[records.modality]
     number = len(copies.groups)
-    nth = ordinals(copies.groups)
-    num_copies = int((nth > 0).sum())
     if copies.by_chance:
         alike = int((ordinals(copies.contents) > 0).sum())
         sentence = (
@@ -195,8 +193,10 @@ def describe_copies(records: Records, copies: Copies, splits: np.ndarray) -> lis
             "makes of so few different cells: they count as rows of their own."
         )
         return [Finding("copies", "note", (), sentence)]
-    if not num_copies:
+    if not copies.any:
         return []
+    nth = ordinals(copies.groups)
+    num_copies = int((nth > 0).sum())
     is_own = records.splits != UNASSIGNED
     findings = _across(records, copies, splits) if is_own.any() else []
     first = _firsts(copies.groups)

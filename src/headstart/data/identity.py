@@ -98,6 +98,18 @@ def row_identity(table: Any, columns: Sequence[str] | None = None) -> Identity:
     return Identity(exact, content)
 
 
+def without(identity: Identity, table: Any, columns: Sequence[str]) -> Identity:
+    """Return what rows are without these of their columns.
+
+    Args:
+        identity: Of the rows, by these columns and others.
+        table: The rows.
+        columns: Names.
+    """
+    taken = row_identity(table, columns)
+    return Identity(identity.exact - taken.exact, identity.content - taken.content)
+
+
 def column_identity(column: Any, name: str) -> Identity:
     """Return what a column adds to the numbers of its rows.
 
@@ -200,7 +212,7 @@ def fold(words: Any, *, is_category: bool = False) -> Any:
 
 def _may_hold_odd_blanks(words: Any) -> bool:
     """Return whether other blanks than single spaces may be there: quick, not exact."""
-    first, last, data, _ = _bytes_of(words)
+    first, last, data, _ = bytes_of(words)
     if not last - first:
         return False
     letters = np.frombuffer(data, np.uint8, last - first, first)
@@ -210,7 +222,7 @@ def _may_hold_odd_blanks(words: Any) -> bool:
     )
 
 
-def _bytes_of(words: Any) -> tuple[int, int, Any, np.ndarray]:
+def bytes_of(words: Any) -> tuple[int, int, Any, np.ndarray]:
     """Return where the bytes of a pyarrow array begin and end, their buffer, and N + 1 offsets."""
     import pyarrow as pa
 
@@ -227,7 +239,7 @@ def hash_strings(words: Any) -> np.ndarray:
 
     Eight bytes of all strings at a time; the few long ones one by one.
     """
-    first, last, data, ends = _bytes_of(words)
+    first, last, data, ends = bytes_of(words)
     padded = np.zeros(last - first + 8, np.uint8)
     if last > first:
         padded[: last - first] = np.frombuffer(data, np.uint8, last - first, first)
@@ -253,8 +265,16 @@ def hash_strings(words: Any) -> np.ndarray:
     return hashed
 
 
+def has_equal(numbers: np.ndarray) -> bool:
+    """Return whether a number stands there twice."""
+    ordered = np.sort(numbers)
+    return bool((ordered[1:] == ordered[:-1]).any())
+
+
 def ordinals(contents: np.ndarray) -> np.ndarray:
     """Return of each sample how many of the same content stand before it: int64, shape (N,)."""
+    if not has_equal(contents):
+        return np.zeros(len(contents), np.int64)
     order = np.argsort(contents, kind="stable")
     ordered = contents[order]
     begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(order)])

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import numpy as np
+
+from headstart.cells import INFINITE
+from headstart.data.identity import bytes_of
 from headstart.preprocessing.canonical import FALSE_WORDS, TRUE_WORDS
 from headstart.preprocessing.dates import is_like_a_date
 
 HEAD = 1_000
-MANY_WORDS = 10_000
-# Digits, and what may stand among them; no words for infinity, no zero before another digit.
-_PLAIN = r"^\s*[-+]?(0|[1-9][0-9]*|[0-9]?)(\.[0-9]*)?([eE][-+]?[0-9]+)?\s*$"
-_HAS_NUMBER = r"^\s*[-+$€£(]*\.?[0-9]"
+_ZERO, _NINE, _PLUS, _MINUS, _SLASH = 48, 57, 43, 45, 47
 
 
 def plain_kind(values: Any) -> Literal["numeric", "categorical"] | None:
@@ -24,41 +25,62 @@ def plain_kind(values: Any) -> Literal["numeric", "categorical"] | None:
     Args:
         values: A pyarrow array or chunked array of strings.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if len(values) <= HEAD:
+    chunks = [chunk for chunk in getattr(values, "chunks", [values]) if len(chunk)]
+    if sum(map(len, chunks)) <= HEAD:
         return None
     head = [word for word in values.slice(0, HEAD).to_pylist() if word and word.strip()]
     if not head:
         return None
-    if pc.all(pc.match_substring_regex(pa.array(head), _PLAIN)).as_py():
-        return "numeric" if _are_plain_numbers(values) else None
-    return "categorical" if _are_plain_words(values, head) else None
+    if head[0][0].isalpha():
+        is_plain = _head_is_words(head) and all(map(_begin_with_letters, chunks))
+        return "categorical" if is_plain else None
+    return "numeric" if all(map(_are_plain_numbers, chunks)) else None
 
 
-def _are_plain_numbers(values: Any) -> bool:
+def _are_plain_numbers(words: Any) -> bool:
+    """Return whether all words are such as 12, -3.5 and 1e-7; not 007, inf, 1,000 or " 1"."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    trimmed = values
+    first, last, data, ends = bytes_of(words)
+    if first == last:
+        return bool(words.null_count == len(words))
+    letters = np.frombuffer(data, np.uint8, last - first, first)
+    is_letter = letters > _NINE
+    if is_letter.any() and not np.isin(letters[is_letter], np.frombuffer(b"eE", np.uint8)).all():
+        return False
+    if (letters < _PLUS).any() or (letters == _SLASH).any():
+        return False
+    starts, lengths = ends[:-1] - first, np.diff(ends)
+    if not lengths[words.is_valid().to_numpy(zero_copy_only=False)].all():
+        return False
+    padded = np.append(letters, np.zeros(3, np.uint8))
+    is_signed = np.isin(padded[starts], (_PLUS, _MINUS))
+    starts = starts + is_signed
+    is_code = (padded[starts] == _ZERO) & (lengths - is_signed > 1)
+    after = padded[starts + 1]
+    if (is_code & (after >= _ZERO) & (after <= _NINE)).any():
+        return False
     try:
-        pc.cast(values, pa.float64())
+        numbers = pc.cast(words, pa.float64())
     except pa.ArrowInvalid:
         return False
-    # What pyarrow takes for a number and the product does not, or not without a word: 007, inf, nan
-    odd = r"^[-+]?0[0-9]|[a-df-zA-DF-Z_]"
-    return not pc.any(pc.match_substring_regex(trimmed, odd)).as_py()
+    return bool(pc.all(pc.is_finite(numbers)).as_py() is not False)
 
 
-def _are_plain_words(values: Any, head: list[str]) -> bool:
-    """Return whether there are very many different words, none of them with a number in front."""
-    import pyarrow.compute as pc
+def _head_is_words(head: list[str]) -> bool:
+    lower = {word.strip().lower() for word in head}
+    if lower <= {*TRUE_WORDS, *FALSE_WORDS} or lower & {*INFINITE}:
+        return False
+    return not any(is_like_a_date(word) for word in lower)
 
-    if len(set(head)) < len(head) / 2 or any(is_like_a_date(word) for word in head[:20]):
-        return False
-    if {word.strip().lower() for word in head} <= {*TRUE_WORDS, *FALSE_WORDS}:
-        return False
-    if pc.any(pc.match_substring_regex(values, _HAS_NUMBER)).as_py():
-        return False
-    return int(pc.count_distinct(values).as_py()) > MANY_WORDS
+
+def _begin_with_letters(words: Any) -> bool:
+    """Return whether each word begins with a letter, as neither a number nor most dates do."""
+    first, last, data, ends = bytes_of(words)
+    if first == last:
+        return bool(words.null_count == len(words))
+    letters = np.frombuffer(data, np.uint8, last - first, first)
+    starts, lengths = ends[:-1] - first, np.diff(ends)
+    begin = letters[starts[lengths > 0]] | 32
+    return bool(((begin >= ord("a")) & (begin <= ord("z"))).all())

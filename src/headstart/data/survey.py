@@ -44,6 +44,7 @@ ALMOST_PERFECT = 0.99
 MAX_CHECKED_ROWS = 5_000
 MIN_GUESSED = 0.8  # of the rows: a word of its own for every row tells nothing
 LISTED = 6
+HEAD_ROWS = 1_000
 
 
 def survey(records: Records, is_train: np.ndarray) -> tuple[list[str], list[Finding]]:
@@ -60,7 +61,8 @@ def survey(records: Records, is_train: np.ndarray) -> tuple[list[str], list[Find
     assert isinstance(samples, TableSamples)
     kinds = records.column_kinds or {}
     train = np.flatnonzero(is_train)
-    columns = {name: samples.columns(train).column(name) for name in kinds}
+    of_train = samples.columns(train)
+    columns = {name: of_train.column(name) for name in kinds}
     constant = [
         n for n, c in columns.items() if _num_values(c) < 2 and n not in records.kept_columns
     ]
@@ -98,10 +100,12 @@ def survey(records: Records, is_train: np.ndarray) -> tuple[list[str], list[Find
 
 
 def _num_values(column: Any) -> int:
-    """Return how many different values a column has; missing cells count as one."""
+    """Return how many values a column has, missing as one; right at least up to two."""
     import pyarrow.compute as pc
 
-    return int(pc.count_distinct(column, mode="all").as_py())
+    head = column.slice(0, HEAD_ROWS)  # what differs mostly does so from the first
+    number = int(pc.count_distinct(head, mode="all").as_py())
+    return number if number > 1 else int(pc.count_distinct(column, mode="all").as_py())
 
 
 def is_identifier(name: str, kind: ColumnKind, column: Any) -> bool:
@@ -112,11 +116,10 @@ def is_identifier(name: str, kind: ColumnKind, column: Any) -> bool:
     number = len(present)
     if number < MIN_ROWS or kind not in ("numeric", "categorical"):
         return False
-    distinct = pc.count_distinct(present).as_py()
     if kind == "categorical":
-        return bool(distinct >= DISTINCT_SHARE * number)
+        return bool(pc.count_distinct(present).as_py() >= DISTINCT_SHARE * number)
     values = present.to_numpy()
-    if distinct < number or (values != np.floor(values)).any():
+    if (values != np.floor(values)).any() or len(np.unique(values)) < number:
         return False
     if ID_NAME.fullmatch(name) or ID_NAME_CASED.fullmatch(name):
         return True

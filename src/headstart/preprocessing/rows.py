@@ -18,6 +18,53 @@ from headstart.cells import is_missing
 MAX_TEXT_BYTES = 64 * 2**20
 
 
+class RowNames(Sequence[str]):
+    """What a person calls the rows of tables, made when asked for: ``row 17``.
+
+    Args:
+        wheres: Of each table, what stands before: ``""``, or ``"test.csv "``.
+        num_rows: Of each table.
+        places: int64, the rows that these names are of; all when None.
+    """
+
+    def __init__(
+        self, wheres: Sequence[str], num_rows: Sequence[int], places: np.ndarray | None = None
+    ) -> None:
+        self._wheres, self._num_rows, self._places = wheres, num_rows, places
+        self._starts = np.cumsum([0, *num_rows])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1]) if self._places is None else len(self._places)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        index = index % len(self)
+        place = index if self._places is None else int(self._places[index])
+        table = int(np.searchsorted(self._starts, place, side="right")) - 1
+        return f"{self._wheres[table]}row {place - int(self._starts[table]) + 1}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def take(self, indices: np.ndarray) -> RowNames:
+        """Return the names of these alone."""
+        indices = np.asarray(indices, np.int64)
+        places = indices if self._places is None else self._places[indices]
+        return RowNames(self._wheres, self._num_rows, places)
+
+
+def take_names(names: Sequence[str], indices: np.ndarray) -> Sequence[str]:
+    """Return the names of these samples alone."""
+    if isinstance(names, RowNames):
+        return names.take(indices)
+    return [names[i] for i in np.asarray(indices).tolist()]
+
+
 class TextSamples:
     """Texts in memory.
 
@@ -45,7 +92,7 @@ class TextSamples:
     def take(self, indices: np.ndarray) -> TextSamples:
         """Return these samples alone."""
         places = np.asarray(indices).tolist()
-        return TextSamples([self.texts[i] for i in places], [self.names[i] for i in places])
+        return TextSamples([self.texts[i] for i in places], take_names(self.names, indices))
 
 
 def text_fault(value: object) -> str | None:
@@ -95,8 +142,7 @@ class TableSamples:
 
     def take(self, indices: np.ndarray) -> TableSamples:
         """Return these samples alone."""
-        names = [self.names[i] for i in np.asarray(indices).tolist()]
-        return TableSamples(self.columns(indices), names)
+        return TableSamples(self.columns(indices), take_names(self.names, indices))
 
     def select(self, columns: Sequence[str]) -> TableSamples:
         """Return the same rows with these columns alone."""

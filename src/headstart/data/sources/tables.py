@@ -32,7 +32,7 @@ from headstart.data.sources.folder import TABLE_SUFFIXES
 from headstart.data.sources.samples import ChainSamples
 from headstart.data.targets import read_targets
 from headstart.errors import DataError, OptionError, did_you_mean, quoted
-from headstart.preprocessing.rows import TableSamples, TextSamples
+from headstart.preprocessing.rows import RowNames, TableSamples, TextSamples
 from headstart.tasks import order_classes
 from headstart.types import Finding, Samples
 
@@ -74,14 +74,11 @@ class Rows:
             index -= table.num_rows
         raise IndexError(index)
 
-    def names(self) -> list[str]:
+    def names(self) -> RowNames:
         """Return what a person calls each row."""
         several = len(self.tables) > 1
-        return [
-            f"{table.where} row {i + 1}" if several else f"row {i + 1}"
-            for table in self.tables
-            for i in range(table.num_rows)
-        ]
+        wheres = [f"{table.where} " if several else "" for table in self.tables]
+        return RowNames(wheres, [table.num_rows for table in self.tables])
 
     def values(self, column: str, role: str, option: str) -> list[object]:
         """Return a column of all tables; DataError where one lacks it."""
