@@ -23,7 +23,7 @@ from typing import Any
 
 from headstart.cells import MOSTLY, as_number
 from headstart.data.options import ReadOptions
-from headstart.data.quick import plain_kind
+from headstart.data.quick import may_hold, plain_kind
 from headstart.data.targets import MANY_VALUES
 from headstart.errors import DataError
 from headstart.preprocessing.canonical import (
@@ -183,6 +183,8 @@ def _unknown_cells(values: Any, name: str) -> list[Finding]:
     import pyarrow.compute as pc
 
     if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+        return []
+    if not may_hold(values, UNKNOWN):
         return []
     number = pc.sum(pc.equal(pc.utf8_trim_whitespace(values), UNKNOWN)).as_py()
     sentence = f"Column '{name}' holds '?' in {number or 0:,} rows: they count as missing."

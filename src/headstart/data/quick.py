@@ -37,6 +37,16 @@ def plain_kind(values: Any) -> Literal["numeric", "categorical"] | None:
     return "numeric" if all(map(_are_plain_numbers, chunks)) else None
 
 
+def may_hold(values: Any, character: str) -> bool:
+    """Return whether an ASCII character may be in a column of text; where not, it is nowhere."""
+    for chunk in getattr(values, "chunks", [values]):
+        first, last, data, _ = bytes_of(chunk)
+        letters = np.frombuffer(data, np.uint8, last - first, first) if last > first else None
+        if letters is not None and (letters == ord(character)).any():
+            return True
+    return False
+
+
 def _are_plain_numbers(words: Any) -> bool:
     """Return whether all words are such as 12, -3.5 and 1e-7; not 007, inf, 1,000 or " 1"."""
     import pyarrow as pa
@@ -55,7 +65,8 @@ def _are_plain_numbers(words: Any) -> bool:
     if not lengths[words.is_valid().to_numpy(zero_copy_only=False)].all():
         return False
     padded = np.append(letters, np.zeros(3, np.uint8))
-    is_signed = np.isin(padded[starts], (_PLUS, _MINUS))
+    begin = padded[starts]
+    is_signed = (begin == _PLUS) | (begin == _MINUS)
     starts = starts + is_signed
     is_code = (padded[starts] == _ZERO) & (lengths - is_signed > 1)
     after = padded[starts + 1]

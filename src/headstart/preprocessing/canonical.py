@@ -147,9 +147,12 @@ def _cast_words(values: Any) -> np.ndarray | None:
     if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
         return None
     try:
-        numbers = pc.cast(pc.utf8_trim_whitespace(values), pa.float64())
+        numbers = pc.cast(values, pa.float64())
     except pa.ArrowInvalid:
-        return None
+        try:
+            numbers = pc.cast(pc.utf8_trim_whitespace(values), pa.float64())
+        except pa.ArrowInvalid:
+            return None
     return np.asarray(numbers.to_numpy(zero_copy_only=False), np.float64)
 
 

@@ -44,7 +44,7 @@ def read_text_table(path: Path, where: str, kind: str, options: ReadOptions) -> 
         pyarrow.ArrowInvalid: The content cannot be parsed for another reason.
     """
     content = read_text_bytes(path, where, options.encoding)
-    if not content.strip():
+    if not content[:SNIFFED_CHARACTERS].strip() and not content.strip():
         raise DataError(f"{where} is empty. Expected a table with a header.")
     if kind in ("jsonl", "ndjson"):
         if options.header:
@@ -59,10 +59,13 @@ def read_text_table(path: Path, where: str, kind: str, options: ReadOptions) -> 
     delimiter = _find_delimiter(head, kind, options)
     names = options.header or _read_header(content, where, delimiter)
     is_plain = delimiter == "\t" and _has_even_tabs(content, len(names) - 1)
+    has_quotes = b'"' in content
     buffer = _buffer_of(content)
     del content  # a table of text has the size of its file: not a third time
     has_names = options.header is not None
-    return _parse(buffer, where, delimiter, names, has_names=has_names, is_plain=is_plain)
+    is_plain = is_plain or not has_quotes
+    table = _parse(buffer, where, delimiter, names, has_names=has_names, is_plain=is_plain)
+    return _unquote(table) if is_plain and has_quotes else table
 
 
 def read_text_bytes(path: Path, where: str, encoding: str | None) -> bytes:
@@ -101,7 +104,8 @@ def read_text_bytes(path: Path, where: str, encoding: str | None) -> bytes:
             "as UTF-8."
         )
     try:
-        content.decode()
+        if not content.isascii():
+            content.decode()
     except UnicodeDecodeError as error:
         raise DataError(
             f"{where} is not UTF-8: byte {error.start:,} ({_around(content, error.start)}), line "
@@ -176,14 +180,13 @@ def _parse(
     """Return the table in the content; JSON where there is no delimiter."""
     import pyarrow as pa
 
-    block = 2**20
+    block = max(2**20, min(content.size // 32, 2**23))
     while True:
         try:
             if not delimiter:
                 return _parse_json(content, block)
             table = _parse_csv(content, block, names, delimiter, is_plain)
-            table = table if has_names else table.slice(1)
-            return _unquote(table) if is_plain else table
+            return table if has_names else table.slice(1)
         except pa.ArrowInvalid as error:
             # One row is longer than a block: read larger blocks.
             is_long = "straddl" in str(error) or "try to increase block size" in str(error)
