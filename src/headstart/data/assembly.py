@@ -6,6 +6,7 @@ columns of a table are surveyed once it is known which rows are train's.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -29,7 +30,16 @@ from headstart.preprocessing.images import decode_one
 from headstart.preprocessing.rows import TableSamples, TextSamples
 from headstart.preprocessing.samples import ArraySamples, UnreadableImage, take
 from headstart.tasks import CLASSIFICATION
-from headstart.types import BadSample, Dataset, Finding, ImageSpec, Samples, Schema, Split
+from headstart.types import (
+    BadSample,
+    ColumnKind,
+    Dataset,
+    Finding,
+    ImageSpec,
+    Samples,
+    Schema,
+    Split,
+)
 
 SAMPLES_LOOKED_AT = 64
 ROWS_LOOKED_AT = 50_000
@@ -72,14 +82,9 @@ def assemble(
     if for_test:
         splits, origin = only_test(records)
     else:
-        splits, origin = assign_splits(
-            records,
-            val_fraction=val_fraction,
-            test_fraction=test_fraction,
-            seed=seed,
-            copies=copies,
-            times=time_of(records, dates) if split == "time" else None,
-        )
+        times = time_of(records, dates) if split == "time" else None
+        shares = {"val_fraction": val_fraction, "test_fraction": test_fraction}
+        splits, origin = assign_splits(records, **shares, seed=seed, copies=copies, times=times)
         findings += describe_copies(records, copies, splits)
         findings += describe_times(records, splits, split)
         findings += describe_splits(records, splits)
@@ -94,10 +99,7 @@ def assemble(
         kept, found = survey(records, splits == SPLIT_CODES["train"])
         samples, kinds = samples.select(kept), {name: kinds[name] for name in kept}
         findings += found
-    contents = identity.content
-    if isinstance(records.samples, TableSamples) and kinds != records.column_kinds:
-        gone = [name for name in records.column_kinds or () if name not in (kinds or ())]
-        contents = without(identity, records.samples.table, gone).content
+    contents = _contents(records, identity, kinds)
     is_image = records.modality == "image"
 
     def part(code: int) -> Split:
@@ -159,6 +161,17 @@ def _compared(records: Records, identity: Identity) -> tuple[Samples, Identity, 
         return samples, identity, names
     kept = [name for name in names if name not in numbering]
     return samples, without(identity, samples.table, numbering), kept
+
+
+def _contents(
+    records: Records, identity: Identity, kinds: Mapping[str, ColumnKind] | None
+) -> np.ndarray:
+    """Return what each sample is: of rows, by the columns that stay."""
+    samples, former = records.samples, records.column_kinds
+    if not isinstance(samples, TableSamples) or former is None or kinds == former:
+        return identity.content
+    gone = [name for name in former if name not in (kinds or ())]
+    return without(identity, samples.table, gone).content
 
 
 def _leave_out_bad(

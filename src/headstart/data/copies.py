@@ -197,8 +197,7 @@ def describe_copies(records: Records, copies: Copies, splits: np.ndarray) -> lis
         return []
     nth = ordinals(copies.groups)
     num_copies = int((nth > 0).sum())
-    is_own = records.splits != UNASSIGNED
-    findings = _across(records, copies, splits) if is_own.any() else []
+    findings = _across(records, copies, splits)
     first = _firsts(copies.groups)
     places = np.flatnonzero(nth > 0)
     name = records.samples.name
@@ -206,7 +205,7 @@ def describe_copies(records: Records, copies: Copies, splits: np.ndarray) -> lis
     same = {"image": "the same bytes", "text": "the same text but for case and blanks"}
     how = same.get(records.modality, "the same in every column but those that number the rows")
     verb = "is a copy" if num_copies == 1 else "are copies"
-    kept = "A split that is drawn keeps them on one side." if not is_own.all() else ""
+    kept = "A split that is drawn keeps them on one side." if not findings else ""
     sentence = (
         f"{num_copies:,} of {number:,} {several} {verb} of another {one} ({how}), such as "
         f"{shown}. {kept}"
@@ -242,10 +241,15 @@ def _across(records: Records, copies: Copies, splits: np.ndarray) -> list[Findin
         shown = ", ".join(f"{name(a)} = {name(b)}" for a, b in pairs)
         is_grave = codes != (VAL, TRAIN) and len(found) >= GRAVE_SHARE * len(here)
         tells = "its figure flatters" if held == "test" else "what is chosen by it is chosen badly"
+        remedy = (
+            f"Remove them from {held}, or put all {several} together without marks of a split: one "
+            "that is drawn keeps copies on one side."
+        )
+        if (records.splits == UNASSIGNED).all():
+            remedy = f"Their class has too few different {several} for every side. Add others."
         sentence = (
             f"{len(found):,} of {len(here):,} {held} {several} are also in {other} ({shown}): "
-            f"{tells}. Remove them from {held}, or remove the split marks to have splits drawn, "
-            "which keep copies on one side."
+            f"{tells}. {remedy}"
         )
         items = [name(int(i)) for i in found[:100]]
         findings.append(Finding("leak", "error" if is_grave else "warning", items, sentence))

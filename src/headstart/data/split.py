@@ -172,7 +172,8 @@ def whole_pick(
 ) -> np.ndarray:
     """Return ascending positions of a stratified draw in which copies stay together.
 
-    Without copies it is the draw of ``stratified_pick``. Copies count to the class of the first.
+    Without copies it is the draw of ``stratified_pick``. Copies count to the class of the first. Of
+    a class with too few different samples for every side, single samples are drawn.
 
     Args:
         targets: int64, shape (N,).
@@ -195,15 +196,21 @@ def whole_pick(
     missing = round(len(targets) * fraction) - int(quota.sum())
     for i in np.argsort(-(shares - quota), kind="stable")[: max(0, missing)]:
         quota[i] += 1
-    taken = np.zeros(len(first), bool)
+    taken = np.zeros(len(targets), bool)
     for value, count, number in zip(classes, counts, np.maximum(quota, 1), strict=True):
-        members = np.flatnonzero(targets[first] == value)[_shuffled(count, bits)]
+        members = np.flatnonzero(targets[first] == value)
+        if count <= keep:  # too few different ones to be on every side: single samples are drawn
+            torn = np.flatnonzero(np.isin(group_of, members))
+            torn = torn[_shuffled(len(torn), bits)]
+            taken[torn[: max(0, min(number, len(torn) - keep))]] = True
+            continue
+        members = members[_shuffled(count, bits)]
         light = members[sizes[members] <= number]
         light = light if len(light) else members[np.argsort(sizes[members], kind="stable")[:1]]
         fitting = light[np.cumsum(sizes[light]) <= number]
         fitting = fitting if len(fitting) else light[:1]
-        taken[fitting[: max(0, count - keep)]] = True
-    return np.flatnonzero(taken[group_of])
+        taken |= np.isin(group_of, fitting[: count - keep])
+    return np.flatnonzero(taken)
 
 
 def _give_back(records: Records, splits: np.ndarray, pool: np.ndarray, groups: np.ndarray) -> None:
