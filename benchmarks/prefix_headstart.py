@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 import torch
@@ -28,7 +27,7 @@ from headstart.events import listen
 from headstart.recipes.run import Run
 from headstart.starts import BuildRequest, Encoder, build_encoder, find_start, wrap_module
 from headstart.training.frozen.cut import Cut, cut_network
-from headstart.tuning import tune as tuning
+from headstart.tuning.arm import Arm, Tuned
 from headstart.types import Dataset, ImageSpec
 
 import_everything()
@@ -138,18 +137,21 @@ def measure_cut(settings: Settings, encoder: Encoder) -> dict[str, float]:
 
 @contextmanager
 def processor_clock() -> Iterator[list[float]]:
-    """Take the processor time of every ``tune`` inside the block, all threads together."""
+    """Take the processor time of every arm inside the block, all threads together."""
     seconds: list[float] = []
-    whole = tuning.tune
+    start, finish = Arm.start, Arm.finish
+    began: list[float] = []
 
-    def timed(*arguments: Any, **options: Any) -> tuning.Tuned:
-        began = time.process_time()
-        try:
-            return whole(*arguments, **options)
-        finally:
-            seconds.append(time.process_time() - began)
+    def started(arm: Arm) -> None:
+        began.append(time.process_time())
+        start(arm)
 
-    with patch.object(tuning, "tune", timed):
+    def finished(arm: Arm) -> Tuned:
+        tuned = finish(arm)
+        seconds.append(time.process_time() - began.pop())
+        return tuned
+
+    with patch.object(Arm, "start", started), patch.object(Arm, "finish", finished):
         yield seconds
 
 

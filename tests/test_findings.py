@@ -107,7 +107,7 @@ def test_a_run_keeps_its_findings_as_records_and_says_each_once(photos, tmp_path
             out=str(tmp_path / "run"),
         )
     records = run.data["findings"]
-    assert "notes" not in run.data
+    assert run.data["notes"] == [record["sentence"] for record in records]
     unreadable = next(record for record in records if record["kind"] == "unreadable")
     assert unreadable["severity"] == "warning"
     assert unreadable["items"] == ["dark/03.png", "dark/07.png"]

@@ -3,6 +3,7 @@
 import importlib
 import json
 import time
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -186,6 +187,34 @@ def test_an_interrupted_fit_goes_on_with_its_choice(data, tmp_path, processor_cl
         run = hs.fit(data, **words, resume=True)
     assert "Choosing the start" not in stages
     assert run.metrics["test"]["figures"]["accuracy"]["value"] > 0.9
+
+
+def test_screening_keeps_no_model_but_the_best(monkeypatch):
+    ranking = importlib.import_module("headstart.ranking.screen")
+    starts = [find_start(f"scratch/{n}") for n in ("simple-cnn", "resnet18", "vit-tiny")]
+    scores = dict(zip((s.address for s in starts), (0.8, 0.9, 0.7), strict=True))
+    alive: weakref.WeakSet[torch.nn.Module] = weakref.WeakSet()
+    met, kept = [], []
+
+    def attempt(dataset, start, *_, **__):
+        met.append(len(alive))
+        bench, value = torch.nn.Identity(), scores[start.address]
+        alive.add(bench)
+        figure = Figure(value, value, value)
+        return ranking.Candidate(start, 8, "full", "accuracy", figure, 0.1, 1.0, ""), bench, 0, 0
+
+    monkeypatch.setattr(ranking, "_try", attempt)
+    ranking.screen(
+        hs.load("digits-8x8"),
+        starts,
+        budget=Budget(None),
+        seconds=60.0,
+        seed=0,
+        device=None,
+        on_better=lambda bench, *_: kept.__setitem__(slice(None), [bench]),
+    )
+    assert met == [0, 1, 1]
+    assert list(alive) == kept
 
 
 def test_a_start_that_is_refused_late_does_not_cost_the_others_their_turn(monkeypatch):

@@ -10,9 +10,18 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from headstart.errors import HeadstartError, RunFolderError
-from headstart.model import Model, open_model, run_batches, write_model
+from headstart.model import (
+    Model,
+    open_model,
+    pass_size,
+    passes,
+    run_batches,
+    split_passes,
+    write_model,
+)
 from headstart.preprocessing import Pixels
 from headstart.starts import BuildRequest, build_encoder, find_start, wrap_module
+from headstart.training.machine.footprint import LiveTensors
 from headstart.types import ImageSpec, Schema
 
 SCHEMA = Schema("image", "classification", ("cat", "dog", "newt"))
@@ -116,6 +125,55 @@ def test_run_batches_restores_the_modes_and_does_not_depend_on_the_batch_size():
     assert np.allclose(many, run_batches(model, pixels_of(images(num=11)), model), atol=1e-6)
     assert model.training
     assert not model.encoder.training
+
+
+def sizes_of_passes(model, num):
+    """Return how many samples each pass has, and what they compute."""
+    sizes = []
+
+    def compute(batch):
+        sizes.append(len(batch))
+        return model(batch)
+
+    return sizes, run_batches(model, pixels_of(images(num=num)), compute)
+
+
+def test_passes_of_photos_are_bounded_by_bytes_and_compute_the_same(monkeypatch):
+    sizes, whole = sizes_of_passes(make_model(), 150)
+    assert sizes == [128, 22]
+    live = LiveTensors([])
+    model = make_model()
+    with torch.no_grad(), live:
+        model(torch.rand(16, 1, 8, 8))
+    monkeypatch.setattr(passes, "_PASS_BYTES", 2 * live.most_bytes)
+    sizes, parts = sizes_of_passes(model, 150)
+    assert pass_size(model, pixels_of(images())) in (16, 32)
+    assert sum(sizes) == 150
+    assert len(sizes) >= 5
+    assert max(sizes) < 64
+    assert np.allclose(parts, whole, atol=1e-6)
+
+
+def test_a_model_is_measured_once_a_size_and_left_as_it_was(monkeypatch):
+    model, measured = make_model().train(), []
+    features = model.features
+    monkeypatch.setattr(model, "features", lambda *x: measured.append(len(x[0])) or features(*x))
+    random = torch.get_rng_state()
+    for size in (8, 8, 12):
+        pass_size(model, pixels_of(images(size=size)))
+    assert measured == [2, 2]
+    assert model.training
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+@pytest.mark.parametrize("num", [1, 15, 16, 17, 47, 128, 129, 300])
+@pytest.mark.parametrize("size", [1, 16, 128])
+def test_no_pass_is_short_but_where_the_whole_would_be(num, size):
+    order = np.random.default_rng(0).permutation(num)
+    parts = list(split_passes(order, size))
+    assert np.array_equal(np.concatenate(parts), order)
+    shortest = min(size, num % 128 or 128)
+    assert all(shortest <= len(part) < 2 * size for part in parts)
 
 
 def edit(path, **fields):

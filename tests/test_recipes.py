@@ -536,7 +536,7 @@ def test_running_out_of_memory_is_a_sentence(arrays, tmp_path, monkeypatch, word
         error = RuntimeError if words else torch.OutOfMemoryError
         raise error(f"{words}Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr("headstart.tuning.tune.tune", refuse)
+    monkeypatch.setattr("headstart.tuning.arm.Arm.advance", refuse)
     with pytest.raises(DeviceError, match=r"Tried to allocate 2.00 GiB.*--micro-batch-size"):
         hs.finetune(arrays, start=START, num_steps=5, out=str(tmp_path / "x"))
     assert os.listdir(tmp_path) == []

@@ -22,6 +22,11 @@ from headstart.errors import RunFolderError
 NEEDED = {"metrics.json", "model.json", "data.json", "options.json", "mistakes.json", "log.jsonl"}
 
 
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """Return a finished run a modality and task, each with mistakes, and its data."""
@@ -118,6 +123,14 @@ def test_the_worst_mistakes_are_kept_with_their_samples(runs, name):
         assert sure == sorted(sure, reverse=True)
 
 
+def test_a_long_text_is_kept_in_part(tmp_path):
+    words = ["long " * 1_000 + str(number) for number in range(60)]
+    frame = pd.DataFrame({"words": words, "x": np.arange(60.0) % 7, "y": np.arange(60.0) ** 2})
+    data = hs.load(frame, label="y", categorical=["words"], numeric=["x"], task="regression")
+    run = hs.finetune(data, start="scratch/linear", out=str(tmp_path / "run"))
+    assert {len(item["row"]["words"]) for item in items_of(run)} == {2_000}
+
+
 @pytest.mark.parametrize("name", ["images", "texts", "tags", "rows"])
 def test_a_page_made_again_is_the_page_of_the_run(runs, name, tmp_path):
     run, _ = runs[name]
@@ -201,7 +214,7 @@ def test_a_file_that_is_missing_is_named(runs, tmp_path, name):
         ("mistakes.json", "[]", r"mistakes\.json is damaged \(it is no JSON object"),
         ("data.json", '{"counts": 3}', r"is damaged \(AttributeError"),
         ("metrics.json", '{"task": "chess", "test": {}}', r"is damaged .*Unknown task 'chess'"),
-        ("model.json", '{"format": 1}', r"by an older version in format 1; expected format 2"),
+        ("model.json", '{"format": 1}', r"by an older version in format 1; expected format 3"),
         ("model.json", '{"model_type": "bert"}', r"another version in format None"),
     ],
 )

@@ -108,7 +108,7 @@ def test_a_disk_that_fills_up_keeps_the_checkpoint_before_and_the_run_goes_on_fr
     assert done.returncode == 0, done.stderr
     sentence, kept, resumed, whole = done.stdout.splitlines()
     assert re.search(
-        r"step 4 cannot be written to .*state \(No space left on device; 0\.\d MB are needed\); "
+        r"step 4 cannot be written to .*state \(No space left on device; [\d.]+ kB are needed\); "
         r"earlier ones are intact.*--resume",
         sentence,
     )

@@ -36,7 +36,7 @@ def rates_of(bench):
 
 
 def test_texts_are_cut_at_the_length_that_was_said(data):
-    assert bench_of(data).spec.max_length > 12
+    assert bench_of(data).preprocess.max_length > 12
     bench = bench_of(data, max_length=12)
     assert (bench.preprocess.max_length, bench.recipe.max_length) == (12, 12)
     inputs = prepare_sample(data, "train", bench, None, seed=0)

@@ -34,8 +34,8 @@ def data():
     return load("digits-8x8")
 
 
-def bench_of(data, address="scratch/simple-cnn", strategy="last-n", **wishes):
-    options = {"num_steps": 12, "batch_size": 16} | wishes
+def bench_of(data, address="scratch/simple-cnn", strategy="last-n", **changes):
+    options = {"num_steps": 12, "batch_size": 16} | changes
     return set_up(
         data,
         find_start(address),
@@ -44,9 +44,9 @@ def bench_of(data, address="scratch/simple-cnn", strategy="last-n", **wishes):
     )
 
 
-def trained(data, address="scratch/simple-cnn", **wishes):
+def trained(data, address="scratch/simple-cnn", **changes):
     """Return the weights after a short training, and what was told."""
-    bench = bench_of(data, address, **wishes)
+    bench = bench_of(data, address, **changes)
     train = prepare_sample(data, "train", bench, 96, seed=0)
     val = prepare_sample(data, "val", bench, 48, seed=0)
     told = []
@@ -87,7 +87,7 @@ def test_without_augmentation_nothing_but_time_changes(data):
     assert are_equal(cached, online)
 
 
-def probed(data, monkeypatch, **wishes):
+def probed(data, monkeypatch, **changes):
     """Return the features that a probe was fitted on, and on how many samples a pass was made."""
     met, passed = [], []
 
@@ -101,7 +101,7 @@ def probed(data, monkeypatch, **wishes):
 
     monkeypatch.setattr("headstart.tuning.setup.fit_probe", fit)
     monkeypatch.setattr("headstart.tuning.setup.features_of", pass_over)
-    trained(data, VIT, **wishes)
+    trained(data, VIT, **changes)
     return *met[0], passed
 
 

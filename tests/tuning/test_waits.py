@@ -52,13 +52,13 @@ class Reads(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-def reads_of(monkeypatch, start, *, is_deferred=True, **wishes):
+def reads_of(monkeypatch, start, *, is_deferred=True, **changes):
     """Return what is read at which step of a training."""
     monkeypatch.setattr(loop_module, "FiniteGuard", partial(FiniteGuard, is_deferred=is_deferred))
     monkeypatch.setattr(loop_module, "_TELL_SECONDS", 1e9)
     dataset, device = load("digits-8x8"), torch.device("cpu")
     options = TrainingOptions(
-        strategy="full", num_steps=NUM_STEPS, batch_size=16, patience=0, **wishes
+        strategy="full", num_steps=NUM_STEPS, batch_size=16, patience=0, **changes
     )
     bench = set_up(dataset, find_start(start), options, device=device)
     train_inputs = bench.preprocess.prepare(dataset, "train")
@@ -107,8 +107,8 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_host_reads_nothing_between_the_first_step_and_the_last(monkeypatch, case):
-    start, wishes = CASES[case]
-    found = reads_of(monkeypatch, start, **wishes)
+    start, changes = CASES[case]
+    found = reads_of(monkeypatch, start, **changes)
     # the first step is looked at, and the last one is told and looked at
     assert {step for step, _ in found} <= {0, NUM_STEPS - 1}
     assert found

@@ -10,6 +10,7 @@ another order (docs/survival.md says what they take); GPUs, whose allocator rais
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -19,6 +20,7 @@ from headstart.events import emit
 from headstart.model.network import Model
 from headstart.tensors import evaluating, to_tensors
 from headstart.training.machine.footprint import LiveTensors
+from headstart.training.machine.memory import give_back_freed_memory
 from headstart.types import Inputs, Ragged, Rows
 
 MOST_SAMPLES = 128  # of one pass
@@ -60,7 +62,7 @@ def run_batches(
     order = np.arange(num) if lengths is None else np.argsort(lengths, kind="stable")
     rows: list[np.ndarray] = []
     done, size = 0, pass_size(model, inputs) if is_bounded else batch_size
-    with evaluating(model):
+    with evaluating(model), _tidied(is_large=size < batch_size):
         for places in split_passes(order, size, batch_size):
             arrays = inputs.arrays(places)
             rows.append(compute(*to_tensors(arrays, model.device)).float().cpu().numpy())
@@ -77,6 +79,20 @@ def run_batches(
     return back
 
 
+@contextmanager
+def _tidied(*, is_large: bool) -> Iterator[None]:
+    """Give freed memory back before large passes and after them.
+
+    A training keeps freed blocks, and those of a step and of a pass do not fit into one another:
+    the holes would stay, as many bytes again as the larger of both.
+    """
+    if is_large:
+        give_back_freed_memory()
+    yield
+    if is_large:
+        give_back_freed_memory()
+
+
 def pass_size(model: Model, inputs: Inputs) -> int:
     """Return how many samples a pass without gradients has at the least: a power of two.
 
@@ -86,11 +102,10 @@ def pass_size(model: Model, inputs: Inputs) -> int:
         model: Whole, on one device; a pass of two samples measures it, once a model and size.
         inputs: The samples.
     """
-    if (
-        model.encoder.preprocess.size is None
-        or model.device.type != "cpu"
-        or len(inputs) < _MEASURED
-    ):
+    is_padded = inputs.lengths is not None
+    if is_padded or model.device.type != "cpu" or len(inputs) < _MEASURED:
+        return MOST_SAMPLES
+    if model.encoder.preprocess.size is None:
         return MOST_SAMPLES
     tensors = to_tensors(inputs.arrays(np.arange(_MEASURED)), model.device)
     shape, known = tuple(tensors[0].shape), _pass_sizes.setdefault(model, {})

@@ -160,6 +160,7 @@ def screen(
         if sign * candidate.score.value > best:
             best = sign * candidate.score.value
             on_better(bench, val, logits)
+        del bench, val, logits  # not beside the next one's
     emit("task", name="screening", done=len(starts), total=len(starts))
     if best == float("-inf") and slow:
         slow.sort(key=lambda c: c.seconds_per_sample)

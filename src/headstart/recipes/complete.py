@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from headstart.tuning.stop import StopRequest
     from headstart.types import Dataset
 
-    Wanted = Literal["off", "room", "asked"]
+    Grid = Literal["off", "room", "asked"]
 
 
 def complete(
@@ -36,7 +36,7 @@ def complete(
     *,
     candidates: Sequence[Mapping[str, object]],
     rival: Bench | None = None,
-    grid: Wanted = "off",
+    grid: Grid = "off",
 ) -> None:
     """Prepare, fine-tune, evaluate, and write every file of the run folder.
 
@@ -106,7 +106,7 @@ def _tune(
     bench: Bench,
     budget: Budget,
     plan: BudgetPlan,
-    grid: Wanted,
+    grid: Grid,
     on_usable: Callable[[], None],
 ) -> tuple[Tuned, Sequence[Mapping[str, object]]]:
     """Fine-tune; where someone asked to stop, keep what there is. Return the trials, too.

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated
 
-from headstart.errors import OptionError
+from headstart.errors import OptionError, did_you_mean, quoted
 from headstart.events import emit
+from headstart.exporting.exporters import EXPORTERS, export_choices
 from headstart.recipes.run import Run
 from headstart.reporting.console import attached
 
+# What a command line may give for it is asked of the function.
+Library = Annotated[str, export_choices]
 
-def export(
-    run: str, *, out: str | None = None, to: Literal["auto", "transformers", "timm"] = "auto"
-) -> Path:
+
+def export(run: str, *, out: str | None = None, to: Library = "auto") -> Path:
     """Export a run to a folder that transformers or timm loads, and check that it answers the same.
 
     A text run becomes a folder for transformers' AutoModelForSequenceClassification and
@@ -31,28 +33,19 @@ def export(
 
     Raises:
         RunFolderError: If the run folder holds no model.
+        OptionError: If the library is unknown, or does not fit what the run reads.
         ExportError: If the library has no such model, or the exported one answers otherwise.
 
     Example:
         >>> import headstart as hs
         >>> hs.export("runs/reviews", to="transformers")  # doctest: +SKIP
     """
-    from headstart.exporting import export_timm, export_transformers
-
     opened = run if isinstance(run, Run) else Run(run)
-    modality = opened.model.schema.modality
-    fitting = {"text": "transformers", "image": "timm"}.get(modality)
-    if fitting is None or to not in ("auto", fitting):
-        wanted = f"'{fitting}'" if fitting else "a run on texts or images"
-        raise OptionError(
-            f"to '{to}' does not fit {opened.path}, which reads {modality}s; expected {wanted}. "
-            f"Tables are served from the run folder itself."
-        )
+    fitting = _fitting(opened, to)
     beside = opened.path.with_name(f"{opened.path.resolve().name}-{fitting}")
     folder = Path(out) if out is not None else beside
-    write = export_transformers if fitting == "transformers" else export_timm
     with attached():
-        write(opened.model, folder)
+        EXPORTERS[fitting].write(opened.model, folder)
         emit("note", text=f"Loaded again with {fitting}: same logits to 1e-5. Written to {folder}.")
         scale = opened.model.temperature
         if scale != 1:
@@ -63,3 +56,25 @@ def export(
             emit("note", text=text)
         emit("next", command=f"headstart evaluate {opened.path}")
     return folder
+
+
+def _fitting(run: Run, to: str) -> str:
+    """Return the library that is asked for, or the one that fits.
+
+    Raises:
+        OptionError: If it is unknown, or none fits.
+    """
+    known = export_choices()
+    if to not in known:
+        raise OptionError(
+            f"to is '{to}'; expected one of {quoted(known)}.{did_you_mean(to, known)}"
+        )
+    modality = run.model.schema.modality
+    fitting = [name for name, one in EXPORTERS.items() if one.modality == modality]
+    if not fitting or to not in ("auto", *fitting):
+        wanted = quoted(fitting) if fitting else "a run on texts or images"
+        raise OptionError(
+            f"to '{to}' does not fit {run.path}, which reads {modality}s; expected {wanted}. "
+            f"Tables are served from the run folder itself."
+        )
+    return fitting[0] if to == "auto" else to

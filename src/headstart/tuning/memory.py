@@ -9,7 +9,7 @@ another number of processes, whose shares are others and whose bits are too, it 
 
 Nor does a step take gigabytes because they are free: where smaller micro-batches give the same
 gradient up to rounding (no statistics of BatchNorm, no mixing, no random numbers), activations are
-kept below ``_ENOUGH``. That costs a CPU no time, and is the same on every machine.
+kept below ``_ENOUGH``, the same on every machine.
 
 Left out: weights that are split over processes; the memory of processes on other machines (the
 main process's estimate counts); passes without gradients, whose size does not depend on the
@@ -46,9 +46,9 @@ from headstart.tuning.setup import Bench
 from headstart.types import Inputs
 
 _USABLE = 0.8  # of the free memory: up to a fifth more than estimated was measured
-# Bytes of activations with which a CPU is as quick as with more: docs/experiments.md, "Memory of a
-# whole fit". EfficientNet-Lite2 at its own size takes as much for four photos.
-_ENOUGH = 800 * 10**6
+# Bytes of activations; what fewer cost in time is not settled: docs/experiments.md, "Memory of a
+# whole fit". EfficientNet-Lite0 at its own size takes 440 MB for four photos, Lite2 385 MB for two.
+_ENOUGH = 600 * 10**6
 _DECISION = "micro_batch_size"
 
 
@@ -160,6 +160,8 @@ def _decide(
     is_mean = find_loss(bench.model.schema.task).is_sample_mean
     size = step.sparing(whole) if is_mean and not is_said else whole
     fitting, why, note = size, "", ""
+    if size < whole:
+        memory.give_back_freed_memory()  # what earlier passes have left is not taken beside it
     if free is not None:
         fitting, why, note = _fitting(bench, step, size, free, conditions)
     if fitting == size < whole:

@@ -55,7 +55,8 @@ def plan_tuning(dataset: Dataset, bench: Bench, budget: Budget) -> BudgetPlan:
     samples = _samples(dataset)
     expected = {"conclusion": conclusion_seconds(dataset, bench, budget)}
     if is_limited:
-        expected |= dict.fromkeys(samples, preparing * num_train)
+        num_samples = num_train + len(dataset.val) + len(dataset.test)
+        expected |= dict.fromkeys(samples, preparing * num_samples)
     pixels = "" if bench.size is None else f", at {bench.size} pixels"
     notes = [
         f"{bench.model.encoder.start.address}, strategy {recipe.strategy}{pixels}",

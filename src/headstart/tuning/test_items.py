@@ -23,7 +23,7 @@ from headstart.tasks import find_task
 from headstart.types import Dataset, Inputs, Rows, Schema
 
 _NUM_SHOWN = 12  # worst mistakes that the page shows
-_MAX_CHARACTERS = 2_000  # of the text of one
+_MAX_CHARACTERS = 2_000  # of the text of one, or of a cell of its row
 
 
 def losses_of(model: Model, logits: Rows, targets: Rows) -> np.ndarray:
@@ -103,7 +103,9 @@ def _shown(sample: Any, test: Inputs, place: int) -> dict[str, object]:
     if isinstance(sample, str):
         return {"text": sample[:_MAX_CHARACTERS]}
     if isinstance(sample, dict):
-        return {"row": {str(name): _plain(value) for name, value in sample.items()}}
+        row = {str(name): _plain(value) for name, value in sample.items()}
+        cut = {n: v[:_MAX_CHARACTERS] if isinstance(v, str) else v for n, v in row.items()}
+        return {"row": cut}
     from PIL import Image
 
     pixels = np.asarray(test.arrays(np.array([place]))[0][0])

@@ -15,12 +15,7 @@ from headstart.errors import OptionError, did_you_mean, quoted
 from headstart.tasks import find_task
 from headstart.training.options.option import Stated, stated
 from headstart.training.options.strategies import AUTO, STRATEGIES, Strategy
-from headstart.training.options.training_options import (
-    CommonOptions,
-    TrainingOptions,
-    said_options,
-    training_options,
-)
+from headstart.training.options.training_options import CommonOptions, TrainingOptions
 from headstart.types import Schema, Start
 
 
@@ -124,8 +119,9 @@ def _refuse(wrong: Sequence[str], advice: str) -> None:
 
 
 def _said(options: CommonOptions) -> list[Stated]:
+    """Return the options that ask for something, in the order they are stated in."""
     of = stated(type(options))
-    return [of[name] for name in said_options(options)]
+    return [one for name, one in of.items() if one.is_said(getattr(options, name))]
 
 
 def _values(options: CommonOptions) -> list[str]:
@@ -133,7 +129,7 @@ def _values(options: CommonOptions) -> list[str]:
     values = [(one, getattr(options, one.name)) for one in of]
     wrong = [problem for one, value in values if (problem := _out_of_range(one, value))]
     wrong += [problem for one, value in values if (problem := _unknown(one, value))]
-    return wrong + _contradictions(training_options(options))
+    return wrong + (_contradictions(options) if isinstance(options, TrainingOptions) else [])
 
 
 def _out_of_range(one: Stated, value: object) -> str | None:
@@ -206,14 +202,16 @@ def _are(names: Sequence[str]) -> str:
 # What options say together ----------------------------------------------------------------------
 
 
+_EXCLUSIVE = (("num_epochs", "num_steps"), ("learning_rate", "learning_rate_search"))
+
+
 def _contradictions(options: TrainingOptions) -> list[str]:
-    wrong = []
-    for one, other in (
-        ("num_epochs", "num_steps"),
-        ("learning_rate", "learning_rate_search"),
-    ):
-        if {one, other} <= set(said_options(options)):
-            wrong.append(f"{one} and {other} are both set, expected one of them")
+    names = {one.name for one in _said(options)}
+    wrong = [
+        f"{first} and {second} are both set, expected one of them"
+        for first, second in _EXCLUSIVE
+        if {first, second} <= names
+    ]
     batch, micro = _number(options.batch_size), _number(options.micro_batch_size)
     if batch is not None and micro is not None and micro > 0 and batch % micro:
         wrong.append(f"batch_size {batch:g} is not divisible by micro_batch_size {micro:g}")

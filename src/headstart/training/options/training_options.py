@@ -374,12 +374,6 @@ def training_options(options: CommonOptions) -> TrainingOptions:
     return TrainingOptions(**{n: getattr(options, n) for n in names if hasattr(options, n)})
 
 
-def said_options(options: CommonOptions) -> list[str]:
-    """Return the names of the options that ask for something, in the order they are stated in."""
-    of = stated(type(options))
-    return [name for name, one in of.items() if one.is_said(getattr(options, name))]
-
-
 def changing_no_result() -> frozenset[str]:
     """Return the options that may change when a run is resumed."""
     of = stated(TrainingOptions)

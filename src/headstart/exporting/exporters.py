@@ -1,0 +1,50 @@
+"""The libraries that a run can be handed to, a row each. Nothing is imported before it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headstart.types import Modality
+
+if TYPE_CHECKING:
+    from headstart.model import Model
+
+
+@dataclass(frozen=True)
+class Exporter:
+    """A library that loads what headstart writes.
+
+    Attributes:
+        modality: What its models read.
+        write: Writes a model into a new folder, and returns it after a check that the library's
+            own logits are the model's.
+    """
+
+    modality: Modality
+    write: Callable[[Model, str | Path], Path]
+
+
+def _transformers(model: Model, folder: str | Path) -> Path:
+    from headstart.exporting.transformers_folder import export_transformers
+
+    return export_transformers(model, folder)
+
+
+def _timm(model: Model, folder: str | Path) -> Path:
+    from headstart.exporting.timm_folder import export_timm
+
+    return export_timm(model, folder)
+
+
+EXPORTERS: dict[str, Exporter] = {
+    "transformers": Exporter("text", _transformers),
+    "timm": Exporter("image", _timm),
+}
+
+
+def export_choices() -> tuple[str, ...]:
+    """Return what may be said of where a run goes, as the table now is."""
+    return ("auto", *EXPORTERS)
