@@ -96,7 +96,7 @@ def assemble(
     ids = sample_ids(identity.exact)
     samples, kinds = records.samples, records.column_kinds
     if isinstance(samples, TableSamples) and kinds is not None and not for_test:
-        kept, found = survey(records, splits == SPLIT_CODES["train"])
+        kept, found = survey(records, splits == SPLIT_CODES["train"], copies.is_copy)
         samples, kinds = samples.select(kept), {name: kinds[name] for name in kept}
         findings += found
     contents = _contents(records, identity, kinds)

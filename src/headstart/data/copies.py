@@ -49,6 +49,11 @@ class Copies:
     by_chance: bool = False
 
     @property
+    def is_copy(self) -> np.ndarray:
+        """bool, shape (N,), whether the same sample stands before."""
+        return ordinals(self.groups) > 0
+
+    @property
     def any(self) -> bool:
         """Whether two samples are copies."""
         return len(self.groups) > 0 and int(self.groups.max()) + 1 < len(self.groups)

@@ -47,12 +47,15 @@ LISTED = 6
 HEAD_ROWS = 1_000
 
 
-def survey(records: Records, is_train: np.ndarray) -> tuple[list[str], list[Finding]]:
+def survey(
+    records: Records, is_train: np.ndarray, is_copy: np.ndarray | None = None
+) -> tuple[list[str], list[Finding]]:
     """Return the columns that stay, and findings about the others and about those that stay.
 
     Args:
         records: Of a table.
         is_train: bool, shape (N,).
+        is_copy: bool, shape (N,), of which rows another is the same: these prove nothing.
 
     Raises:
         DataError: No column is left.
@@ -95,7 +98,11 @@ def survey(records: Records, is_train: np.ndarray) -> tuple[list[str], list[Find
         )
         findings.append(Finding("identifier", "warning", (), sentence))
     findings += _missing_cells({name: columns[name] for name in kept}, len(train))
-    findings += _leaks(records, {name: columns[name] for name in kept}, train)
+    different = np.arange(len(train)) if is_copy is None else np.flatnonzero(~is_copy[train])
+    alone = {name: columns[name] for name in kept}
+    if len(different) < len(train):
+        alone = {name: column.take(different) for name, column in alone.items()}
+    findings += _leaks(records, alone, train[different])
     return kept, findings
 
 
