@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from headstart.data.copies import describe_copies, find_copies
+from headstart.data.copies import Copies, describe_copies, find_copies
 from headstart.data.fingerprint import (
     Inspection,
     fingerprint,
@@ -99,7 +99,7 @@ def assemble(
         kept, found = survey(records, splits == SPLIT_CODES["train"], copies.is_copy)
         samples, kinds = samples.select(kept), {name: kinds[name] for name in kept}
         findings += found
-    contents = _contents(records, identity, kinds)
+    contents = _contents(records, identity, copies, kinds)
     is_image = records.modality == "image"
 
     def part(code: int) -> Split:
@@ -164,12 +164,17 @@ def _compared(records: Records, identity: Identity) -> tuple[Samples, Identity, 
 
 
 def _contents(
-    records: Records, identity: Identity, kinds: Mapping[str, ColumnKind] | None
+    records: Records,
+    identity: Identity,
+    copies: Copies,
+    kinds: Mapping[str, ColumnKind] | None,
 ) -> np.ndarray:
     """Return what each sample is: of rows, by the columns that stay."""
     samples, former = records.samples, records.column_kinds
     if not isinstance(samples, TableSamples) or former is None or kinds == former:
         return identity.content
+    if set(copies.columns) == set(kinds or ()):
+        return copies.contents
     gone = [name for name in former if name not in (kinds or ())]
     return without(identity, samples.table, gone).content
 

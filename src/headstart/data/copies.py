@@ -42,16 +42,18 @@ class Copies:
         contents: uint64, shape (N,).
         groups: int64, shape (N,), the same for copies; all different where likeness is chance.
         by_chance: Whether rows of this table are alike by chance.
+        columns: Of a table, those that were compared.
     """
 
     contents: np.ndarray
     groups: np.ndarray
     by_chance: bool = False
+    columns: Sequence[str] = ()
 
     @property
     def is_copy(self) -> np.ndarray:
         """bool, shape (N,), whether the same sample stands before."""
-        return ordinals(self.groups) > 0
+        return ordinals(self.groups) > 0 if self.any else np.zeros(len(self.groups), bool)
 
     @property
     def any(self) -> bool:
@@ -70,7 +72,7 @@ def find_copies(samples: Samples, identity: Identity, columns: Sequence[str] = (
     contents = identity.content
     own = np.arange(len(contents))
     if not has_equal(contents):
-        return Copies(contents, own)
+        return Copies(contents, own, columns=columns)
     _, groups = np.unique(contents, return_inverse=True)
     groups = groups.reshape(-1)
     if isinstance(samples, TableSamples):
@@ -78,14 +80,14 @@ def find_copies(samples: Samples, identity: Identity, columns: Sequence[str] = (
         pairs = num_pairs(sampled)
         expected = likeness(table, sampled, columns) * len(sampled) * (len(sampled) - 1) / 2
         if 0 < pairs <= MUCH_MORE * expected:
-            return Copies(contents, own, by_chance=True)
+            return Copies(contents, own, by_chance=True, columns=columns)
     elif isinstance(samples, TextSamples):
         repeated = np.flatnonzero(np.bincount(groups)[groups] > 1)
         chance = repeated[texts_by_chance(samples.texts, repeated)]
         groups = groups.copy()
         groups[chance] = len(groups) + chance
         _, groups = np.unique(groups, return_inverse=True)
-    return Copies(contents, groups.reshape(-1))
+    return Copies(contents, groups.reshape(-1), columns=columns)
 
 
 def likeness(table: Any, contents: np.ndarray, columns: Sequence[str]) -> float:
