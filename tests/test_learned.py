@@ -159,6 +159,19 @@ def test_what_has_changed_is_named_with_the_way_on(photos, tmp_path):
     assert scored(made, str(tmp_path / "Photos")) == made.metrics["test"]["num_items"]
 
 
+@pytest.mark.parametrize("name", ["PHOTOS", "photos/CAT"])
+def test_another_case_of_a_name_is_said(photos, tmp_path, name):
+    made = hs.finetune(hs.load(photos), out=str(tmp_path / "run"), **CNN)
+    with pytest.raises(DataError, match=r"does not exist.*the case of its name differs"):
+        hs.evaluate(str(made.path), str(tmp_path / name))
+
+
+def test_another_case_of_a_known_name_is_said(tmp_path):
+    made = hs.finetune(hs.load("digits-8x8"), out=str(tmp_path / "run"), **CNN)
+    with pytest.raises(DataError, match=r"'digits-8x8': the case of its name differs"):
+        hs.evaluate(str(made.path), "DIGITS-8x8")
+
+
 def test_an_unfinished_run_is_said_to_be_one(photos, tmp_path):
     made = hs.finetune(hs.load(photos), out=str(tmp_path / "run"), **CNN)
     (made.path / "metrics.json").unlink()

@@ -67,6 +67,8 @@ def test_a_split_by_time_needs_dates_and_knows_which():
         load(frame.drop(columns="date"), label="sales", split="time")
     with pytest.raises(OptionError, match="expected random, or time"):
         load(frame, label="sales", split="tiem")
+    with pytest.raises(OptionError, match="Leave out --split"):
+        load(frame, label="sales", split="time", schema=load(frame, label="sales").schema)
     with pytest.raises(OptionError, match="Leave out --group"):
         load(frame.assign(store=["a", "b"] * 60), label="sales", split="time", group="store")
     draw = np.random.default_rng(0)

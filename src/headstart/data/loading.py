@@ -126,7 +126,7 @@ def load(
         schema=schema,
     )
     _check_options(options, val_fraction, test_fraction, max_bad_fraction, seed)
-    if problems := check_way(split):
+    if problems := check_way(split, for_test=schema is not None):
         raise OptionError(" ".join(problems))
     records, address = _read(source, options)
     dataset = assemble(

@@ -138,8 +138,10 @@ def describe_times(records: Records, splits: np.ndarray, way: SplitWay) -> list[
     return [Finding("time", "warning", (), sentence)]
 
 
-def check_way(way: Any) -> list[str]:
+def check_way(way: Any, *, for_test: bool = False) -> list[str]:
     """Return what is wrong with how a split is to be drawn: nothing, or one sentence."""
+    if way == "time" and for_test:
+        return ["split is time, and nothing is split where a run is evaluated. Leave out --split."]
     if way in ("random", "time"):
         return []
     return [f"split is '{way}'; expected random, or time."]

@@ -30,13 +30,18 @@ def check_finished(run: Run) -> None:
 
 
 def same_data(run: Run, later: partial[Dataset]) -> Dataset | None:
-    """Return the run's own data with its own split, where that is what was named."""
+    """Return the run's own data with its own split, where that is what was named.
+
+    Raises:
+        DataError: What was named does not exist, and differs from what does in its case alone.
+    """
     source = run.data.get("source") or {}
     named = later.args[0]
     if not source or not isinstance(named, str | os.PathLike):
         return None
     names = {os.fspath(named), str(Path(named).expanduser().absolute())}
     if source["source"] not in names:
+        _refuse_other_case(run, os.fspath(named))
         return None
     said = {name: value for name, value in later.keywords.items() if name != "seed"}
     if any(source.get(name) != value for name, value in said.items()):
@@ -84,6 +89,18 @@ def own_data(run: Run) -> Dataset:
             f"test split may now hold what was learned from. Put it back; or {way}."
         )
     return dataset
+
+
+def _refuse_other_case(run: Run, named: str) -> None:
+    """Refuse a name that is the run's own, or that of a file, but for its case."""
+    path = Path(named).expanduser()
+    if path.exists():
+        return
+    own = str(run.data["source"]["source"])
+    there = f" The data of {run.path} is '{own}': the case of its name differs. Write it so."
+    hint = there if named.casefold() == own.casefold() else _other_case(path.absolute())
+    if hint:
+        raise DataError(f"'{named}' does not exist.{hint}")
 
 
 def _other_case(path: Path) -> str:
