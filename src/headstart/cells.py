@@ -7,6 +7,7 @@ import json
 import math
 import re
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,13 @@ def as_number(value: object) -> float | None:
         return float(value)
     if not isinstance(value, str):
         return None
-    word = value.strip()
+    return _number_of(value)
+
+
+@lru_cache(maxsize=2**14)
+def _number_of(word: str) -> float | None:
+    """Return the number that a word is; columns repeat their words."""
+    word = word.strip()
     if NUMBER.fullmatch(word):
         return None if re.match(r"[-+]?0\d", word) else float(word)
     return float(word) if word.lower() in INFINITE else None

@@ -39,6 +39,7 @@ from headstart.data.sources.formats import (
 from headstart.data.sources.hub import PREFIXES, read_hub
 from headstart.data.sources.named import EMBEDDED, NAMED, read_named, unknown_source
 from headstart.data.sources.tables import find_split_files, read_table_files, read_tables
+from headstart.data.times import SplitWay, check_way
 from headstart.errors import DataError, OptionError
 from headstart.preprocessing import Preprocess
 from headstart.types import Dataset, Finding, Schema
@@ -61,6 +62,7 @@ def load(
     group: str | None = None,
     val_fraction: float = 0.15,
     test_fraction: float = 0.2,
+    split: SplitWay = "random",
     max_bad_fraction: float = 0.01,
     seed: int = 0,
     preprocess: Preprocess | None = None,
@@ -95,6 +97,8 @@ def load(
         group: Column whose equal values stay on one side of the split, for example ``patient``.
         val_fraction: Share of train that becomes val when the data brings none, between 0 and 1.
         test_fraction: Share that becomes test when the data brings none, between 0 and 1.
+        split: How splits that the data does not bring are drawn: at random, or by time, the latest
+            rows as test, where a table has a column of dates.
         max_bad_fraction: Share of unusable samples above which loading stops, 0 to 1.
         seed: Seed of the split.
         preprocess: How a model reads samples (``run.model.encoder.preprocess``): the columns that
@@ -134,9 +138,18 @@ def load(
         schema=schema,
     )
     _check_options(options, val_fraction, test_fraction, max_bad_fraction, seed)
+    if problems := check_way(split, for_test=schema is not None):
+        raise OptionError(" ".join(problems))
     records, address = _read(source, options)
     dataset = assemble(
-        records, val_fraction, test_fraction, max_bad_fraction, seed, for_test=schema is not None
+        records,
+        val_fraction,
+        test_fraction,
+        max_bad_fraction,
+        seed,
+        for_test=schema is not None,
+        split=split,
+        dates=options.date,
     )
     again: dict[str, object] = {
         "source": address,
@@ -148,6 +161,7 @@ def load(
         "max_bad_fraction": max_bad_fraction,
         "seed": seed,
         **_said(options),
+        **({"split": split} if split != "random" else {}),
     }
     return replace(
         dataset,

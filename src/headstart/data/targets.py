@@ -90,11 +90,11 @@ def _decide(
     values: Sequence[object], modality: Modality, what: str, place: Place
 ) -> tuple[Task, str | None]:
     """Return the task that the values ask for, and a note where another was thinkable."""
-    if any(isinstance(value, (list, tuple, set, np.ndarray)) for value in values):
+    if any(issubclass(kind, (list, tuple, set, np.ndarray)) for kind in set(map(type, values))):
         return MULTI_LABEL, None
     if modality == "image":
         return CLASSIFICATION, _several_in_a_cell(values, what)
-    found = [as_number(value) for value in values]
+    found = _numbers_of(values)
     numbers = [number for number in found if number is not None and not math.isnan(number)]
     distinct = set(numbers)
     real = next((n for n in numbers if not math.isfinite(n) or n != int(n)), None)
@@ -130,9 +130,18 @@ def _decide(
     return CLASSIFICATION, None
 
 
+def _numbers_of(values: Sequence[object]) -> list[float | None]:
+    """Return ``as_number`` of each value; of words that repeat, once."""
+    if set(map(type, values)) != {str}:
+        return [as_number(value) for value in values]
+    known = {word: as_number(word) for word in set(values)}
+    return [known[word] for word in values]
+
+
 def _several_in_a_cell(values: Sequence[object], what: str) -> str | None:
     """Return a note where classes look as if several stood in a cell: few parts, many mixtures."""
-    words = {value.strip() for value in values if isinstance(value, str)}
+    is_text = set(map(type, values)) == {str}
+    words = {str(v).strip() for v in (set(values) if is_text else values) if isinstance(v, str)}
     for mark in SEPARATORS:
         mixed = sorted(word for word in words if mark in word)
         parts = {part.strip() for word in words for part in word.split(mark)}

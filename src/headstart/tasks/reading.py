@@ -75,4 +75,4 @@ def order_classes(names: set[str]) -> tuple[str, ...]:
 def encode_targets(labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
     """Return int64 targets, shape (N,), for class names."""
     index = {name: position for position, name in enumerate(classes)}
-    return np.fromiter((index[label] for label in labels), np.int64, len(labels))
+    return np.fromiter(map(index.__getitem__, labels), np.int64, len(labels))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from headstart.data.copies import contents_record
 from headstart.evaluation import comparison_to_json, figure_to_json
 from headstart.events import emit
 from headstart.model import Model, model_outputs, run_batches, write_model
@@ -115,7 +116,9 @@ def describe_data(
         "counts": {name: len(split) for name, split in splits.items()},
         "split_origin": dict(dataset.split_origin),
         "column_kinds": dict(dataset.column_kinds) if dataset.column_kinds else None,
-        "split_ids": {name: [int(i) for i in split.ids] for name, split in splits.items()},
+        "split_ids": {name: split.ids.tolist() for name, split in splits.items()},
+        "split_contents": contents_record({n: split.contents for n, split in splits.items()}),
+        "alike_by_chance": dataset.alike_by_chance,
         "bad_samples": [asdict(b) for b in seen.values()],
         "notes": [found.sentence for found in told],
         "findings": [found.to_json() for found in told],

@@ -120,7 +120,7 @@ class ArrowTable:
 
     def values(self, column: str) -> list[object]:
         """Return all values."""
-        return list(self._table.column(column).to_pylist())
+        return _values_of(self._table.column(column))
 
     def images(self, column: str, names: Sequence[str]) -> Samples:
         """Return the images of a column."""
@@ -169,7 +169,7 @@ class ParquetTable:
 
     def values(self, column: str) -> list[object]:
         """Return all values."""
-        return list(self._read(column).to_pylist())
+        return _values_of(self._read(column))
 
     def images(self, column: str, names: Sequence[str]) -> Samples:
         """Return the images of a column without reading them yet."""
@@ -249,6 +249,20 @@ def read_table(path: Path, where: str, options: ReadOptions) -> Table:
             f"{where} cannot be read as {kind.upper()}: {first_line(error)} "
             "Expected one header and the same columns in every row; correct the file."
         ) from error
+
+
+def _values_of(column: Any) -> list[object]:
+    """Return the cells of a column; where words repeat, each word is one object."""
+    import pyarrow as pa
+
+    is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    head = column.slice(0, 10 * HEAD_ROWS).to_pylist()
+    if not is_text or 2 * len(set(head)) > len(head):
+        return list(column.to_pylist())
+    encoded = column.combine_chunks().dictionary_encode()
+    words = [*encoded.dictionary.to_pylist(), None]
+    codes = encoded.indices.fill_null(len(words) - 1).to_pylist()
+    return [words[code] for code in codes]
 
 
 def _path_of(value: object) -> str | None:

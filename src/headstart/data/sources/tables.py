@@ -35,7 +35,7 @@ from headstart.data.sources.listed import row_number
 from headstart.data.sources.samples import ChainSamples
 from headstart.data.targets import read_targets
 from headstart.errors import DataError, OptionError, did_you_mean, quoted
-from headstart.preprocessing.rows import TableSamples, TextSamples
+from headstart.preprocessing.rows import RowNames, TableSamples, TextSamples
 from headstart.tasks import order_classes
 from headstart.types import Finding, Samples
 
@@ -77,16 +77,12 @@ class Rows:
             index -= table.num_rows
         raise IndexError(index)
 
-    def names(self) -> list[str]:
+    def names(self) -> RowNames:
         """Return what a person calls each row."""
         several = len(self.tables) > 1
-        return [
-            f"{table.where} row {row_number(table, i)}"
-            if several
-            else f"row {row_number(table, i)}"
-            for table in self.tables
-            for i in range(table.num_rows)
-        ]
+        wheres = [f"{table.where} " if several else "" for table in self.tables]
+        counts = [table.num_rows for table in self.tables]
+        return RowNames(wheres, counts, numbers=[getattr(t, "numbers", None) for t in self.tables])
 
     def values(self, column: str, role: str, option: str) -> list[object]:
         """Return a column of all tables; DataError where one lacks it."""
