@@ -26,6 +26,7 @@ from headstart.data.sources.arrays import read_pair
 from headstart.data.sources.columns import FrameTable, source_table
 from headstart.data.sources.folder import TABLE_SUFFIXES, read_folder
 from headstart.data.sources.hub import PREFIXES, read_hub
+from headstart.data.sources.image_labels import read_stated
 from headstart.data.sources.named import EMBEDDED, NAMED, read_named, unknown_source
 from headstart.data.sources.tables import find_split_files, read_table_files, read_tables
 from headstart.errors import DataError, OptionError
@@ -226,6 +227,8 @@ def _read_address(address: str, options: ReadOptions) -> tuple[Records, str]:
     if path.is_dir():
         if files := find_split_files(path):
             return read_table_files(list(files), address, options), absolute
+        if (stated := read_stated(path, address, options)) is not None:
+            return stated, absolute
         why = f"{address} is a folder, whose class folders are the labels"
         options.refuse(why, "encoding")
         return read_folder(path, address, options), absolute

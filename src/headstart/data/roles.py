@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -19,11 +19,11 @@ from headstart.cells import as_number, is_missing
 from headstart.data.options import ReadOptions
 from headstart.data.sources.columns import Table
 from headstart.data.sources.folder import is_image
+from headstart.data.sources.images_beside import ImagesBeside
 from headstart.errors import DataError, did_you_mean, quoted
 from headstart.preprocessing.dates import is_like_a_date
 from headstart.types import Finding, Modality
 
-SPLIT_COLUMN = "split"
 # Mean of a column, a wide character (Chinese, Japanese, Korean) counting as two.
 PROSE_WIDTH, PROSE_WORDS = 25, 5
 LONG_WIDTH, LONG_WORDS = 60, 10
@@ -48,13 +48,21 @@ class Roles:
     findings: list[Finding] = field(default_factory=list)
 
 
-def find_roles(table: Table, target: str, options: ReadOptions) -> Roles:
+def find_roles(
+    table: Table,
+    target: str,
+    options: ReadOptions,
+    taken: Collection[str] = (),
+    beside: ImagesBeside | None = None,
+) -> Roles:
     """Return what the inputs of a table are.
 
     Args:
         table: The table, of which the first rows are looked at.
         target: The target column.
         options: What the user said.
+        taken: Columns that are no inputs, such as that of the splits.
+        beside: The images in the table's folder, which a column of ids may name.
 
     Raises:
         DataError: A named column is missing, or several readings are possible.
@@ -62,8 +70,8 @@ def find_roles(table: Table, target: str, options: ReadOptions) -> Roles:
     if options.image_column:
         need_column(table, options.image_column, "image", "--image-column")
         return Roles("image", options.image_column)
-    taken = {target, options.group, SPLIT_COLUMN, *options.drop}
-    free = [column for column in table.columns if column not in taken]
+    others_taken = {target, options.group, *taken, *options.drop}
+    free = [column for column in table.columns if column not in others_taken]
     if options.text:
         need_column(table, options.text, "text", "--text")
         return _texts(options.text, free, is_found=False)
@@ -73,7 +81,13 @@ def find_roles(table: Table, target: str, options: ReadOptions) -> Roles:
     if trained and len(trained.columns) == 1 and trained.columns[0] in free:
         return Roles(trained.modality, trained.columns[0])
     heads = {column: table.head(column) for column in free}
-    images = [column for column in free if _looks_like_images(heads[column])]
+    images = [column for column in free if looks_like_images(heads[column])]
+    if not images and beside is not None and not options.text:
+        ids = [column for column in free if beside.names_images(heads[column])]
+        if ids:
+            found = next((beside.find(v) for v in heads[ids[0]] if beside.find(v)), "")
+            sentence = f"Column '{ids[0]}' names the images beside {table.where}, such as {found}."
+            return Roles("image", ids[0], [Finding("reading", "note", (), sentence)])
     if len(images) == 1:
         return Roles("image", images[0])
     if images:
@@ -146,6 +160,9 @@ def need_column(table: Table, column: str, role: str, option: str) -> None:
     if column in table.columns:
         return
     example = next((c for c in table.columns if c != "id"), column)
+    if role == "target":  # an id or a file name is no target; the target often stands last
+        no_input = [c for c in table.columns if not looks_like_images(table.head(c))]
+        example = next((c for c in reversed(no_input) if c.lower() != "id"), example)
     likely = {
         "target": ("category", "class", "target", "y", "labels", "sentiment", "price"),
         "image": ("image", "path", "file"),
@@ -211,7 +228,7 @@ def is_cell_column(values: Sequence[object]) -> bool:
     return not (is_whole and distinct == len(present) and len(present) > FEW_COLUMNS)
 
 
-def _looks_like_images(values: Sequence[object]) -> bool:
+def looks_like_images(values: Sequence[object]) -> bool:
     present = [v for v in values if not is_missing(v)]
     return bool(present) and all(_looks_like_image(value) for value in present)
 
@@ -223,4 +240,4 @@ def _looks_like_image(value: object) -> bool:
         return True
     if not isinstance(value, (str, os.PathLike)):
         return False
-    return is_image(str(value))
+    return is_image(str(value).strip())
