@@ -10,9 +10,10 @@ question goes back to the user.
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from headstart.cells import as_number, is_missing
@@ -30,6 +31,7 @@ LONG_WIDTH, LONG_WORDS = 60, 10
 MIN_WORDS = 3  # of a long cell in a script with blanks: fewer make it a path, a link, a code
 MOSTLY_DISTINCT = 0.5
 FEW_COLUMNS = 2
+IDENTIFIER = re.compile(r"(.*[_ ])?(id|uuid|guid|key|index|number|no)|id[_ ].*|.*[a-z]I[dD]|Id|ID")
 Prose = Literal["", "short", "long"]
 
 
@@ -125,11 +127,25 @@ def _only_words(table: Table, free: Sequence[str], heads: dict[str, list[object]
         is_text = is_text and not all(is_like_a_date(str(value)) for value in words)
         numbers = [as_number(value) for value in words]
         distinct = len({str(value) for value in words})
+        differ = distinct == len(words) and IDENTIFIER.fullmatch(free[0]) is not None
+        identifier = [_identifier(free[0], table.where)] if differ else []
         if is_text and None in numbers and distinct > MOSTLY_DISTINCT * len(words):
-            return _texts(free[0], free, is_found=True)
+            texts = _texts(free[0], free, is_found=True)
+            return replace(texts, findings=[*texts.findings, *identifier])
+        return Roles("table", findings=identifier)
     if not free:
         raise no_inputs(table.where, table.columns)
     return Roles("table")
+
+
+def _identifier(column: str, where: str) -> Finding:
+    """Return the warning that the only input is a name of the sample."""
+    sentence = (
+        f"Column '{column}', the only input, looks like an identifier: its values all differ and "
+        "name samples, from which nothing can be learned. If they name images, put these into the "
+        f"folder of {where}, or below it."
+    )
+    return Finding("identifier", "warning", (), sentence)
 
 
 def _texts(column: str, free: Sequence[str], *, is_found: bool) -> Roles:
@@ -229,6 +245,7 @@ def is_cell_column(values: Sequence[object]) -> bool:
 
 
 def looks_like_images(values: Sequence[object]) -> bool:
+    """Return whether values are images, or paths whose suffix is an image's."""
     present = [v for v in values if not is_missing(v)]
     return bool(present) and all(_looks_like_image(value) for value in present)
 

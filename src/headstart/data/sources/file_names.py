@@ -13,42 +13,16 @@ from collections.abc import Sequence
 NUMBERED = re.compile(r"(.*?[^\W\d_])[\W_]*\(?\d+\)?(?:[\W_]\d+)*\)?")
 MIN_FILES = 3  # of a class
 # What cameras, programs and people call a file whatever it shows.
+# fmt: off
 MEANINGLESS = frozenset(
-    [
-        "img",
-        "image",
-        "images",
-        "photo",
-        "pic",
-        "picture",
-        "dsc",
-        "dscn",
-        "dscf",
-        "dcim",
-        "frame",
-        "file",
-        "sample",
-        "scan",
-        "screenshot",
-        "thumb",
-        "page",
-        "train",
-        "test",
-        "val",
-        "valid",
-        "x",
-        "a",
-        "p",
-        "im",
-        "item",
-        "data",
-        "id",
-        "text",
-        "doc",
-        "document",
+    (
+        "img", "image", "images", "photo", "pic", "picture", "dsc", "dscn", "dscf", "dcim",
+        "frame", "file", "sample", "scan", "screenshot", "thumb", "page", "train", "test",
+        "val", "valid", "x", "a", "p", "im", "item", "data", "id", "text", "doc", "document",
         "review",
-    ]
+    )
 )
+# fmt: on
 
 
 def class_in_name(path: str) -> str | None:

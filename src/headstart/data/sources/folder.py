@@ -14,11 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.data.options import ReadOptions
-from headstart.data.records import (
-    SPLIT_CODES,
-    UNASSIGNED,
-    Records,
-)
+from headstart.data.records import NOUNS, SPLIT_CODES, UNASSIGNED, Records
 from headstart.data.sources.delimited import read_text_bytes
 from headstart.data.sources.file_names import class_in_name, classes_in_names
 from headstart.data.sources.layouts import (
@@ -73,11 +69,13 @@ def read_folder(root: Path, name: str, options: ReadOptions) -> Records:
     if not layout.flat and not has_samples(root, "", IMAGE_SUFFIXES):
         is_text = has_samples(root, "", TEXT_SUFFIXES)
         layout = find_layout(root, TEXT_SUFFIXES) if is_text else layout
-    noun = "texts" if is_text else "images"
+    noun = NOUNS["text" if is_text else "image"][1]
     suffixes = TEXT_SUFFIXES if is_text else IMAGE_SUFFIXES
     listing = _list_samples(root, layout.classes, suffixes)
     stated: list[Finding] = []
     if not listing.paths:
+        if is_text and layout.flat.keys() <= {layout.top}:
+            layout.flat.clear()  # a readme is no sample
         listing, stated = _read_names(root, name, layout, suffixes)
     findings = [*layout.findings, *stated, *listing.findings(noun)]
     findings += _unlabelled(root, layout, suffixes, noun, is_named=bool(stated))
@@ -149,7 +147,7 @@ def _read_names(
     Raises:
         DataError: They do not; it says what was seen, and how labels can be given.
     """
-    listing = _Listing()
+    listing, noun = _Listing(), "texts" if suffixes is TEXT_SUFFIXES else "images"
     found = {
         folder: list(_files_below(root, folder, suffixes, listing.skipped))
         for folder in layout.flat
@@ -159,7 +157,7 @@ def _read_names(
     ]
     classes = classes_in_names(learned)
     if not classes:
-        raise DataError(_no_classes(name, root, layout, {k: len(v) for k, v in found.items()}))
+        raise DataError(_no_classes(name, root, {k: len(v) for k, v in found.items()}, noun))
     for folder, files in found.items():
         labels = [class_in_name(file) for file in files]
         if set(labels) <= classes:
@@ -183,12 +181,11 @@ def _unlabelled(
         findings.append(Finding("unlabelled", "note", (), sentence))
     for folder, split in layout.flat.items():
         files = list(_files_below(root, folder, suffixes, Counter()))
-        how = f"the {split} split has" if split else "they have"
+        lacks = "no class in their names" if is_named else "no class folders inside"
         sentence = (
-            f"Folder '{folder}/' is not used: its {len(files)} {noun} have no labels, "
-            f"{'neither folders per class nor a class in their names' if is_named else how + ' no class folders'}"
-            ". To use them, make a folder per class inside; to have them labelled by the model, "
-            "predict them."
+            f"Folder '{folder}/' is not used: its {len(files)} {noun} have no labels ({lacks}"
+            f"{f'; it is the {split} split' if split else ''}). To use them, make a folder per "
+            "class inside; what a model makes of them, predict says."
         )
         findings.append(Finding("unlabelled", "warning", files, sentence))
     return findings
@@ -234,7 +231,7 @@ def is_image(file: str) -> bool:
     return os.path.splitext(file)[1].lower() in IMAGE_SUFFIXES
 
 
-def _no_classes(name: str, root: Path, layout: Layout, counts: dict[str, int]) -> str:
+def _no_classes(name: str, root: Path, counts: dict[str, int], noun: str) -> str:
     """Say what is in a folder of which nothing says the classes."""
     folders, files = list_folder(root)
     expected = "Expected a folder per class with images or .txt files inside."
@@ -250,7 +247,7 @@ def _no_classes(name: str, root: Path, layout: Layout, counts: dict[str, int]) -
         where = ", ".join(f"{n} in '{folder}/'" for folder, n in counts.items() if folder and n)
         number = sum(counts.values())
         return (
-            f"Folder {name} holds {number} images but no class folders"
+            f"Folder {name} holds {number} {noun} but no class folders"
             f"{f' ({where})' if where else ''}, and no file that says their classes. {expected} "
             "Move them, or give a CSV with the columns image and label."
         )

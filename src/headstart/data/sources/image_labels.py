@@ -32,6 +32,7 @@ from headstart.types import Finding
 PREFERRED = ("metadata.", "_classes.", "labels.", "label.", "annotations.", "train.")
 NO_LABELS = ("sample_submission", "samplesubmission", "submission")
 IMAGE = "image"
+_LEARNED = ("train", None)  # splits that must have labels
 
 
 @dataclass
@@ -103,35 +104,37 @@ def _from_tables(
     """Return the tables in the flat folders, or the one beside them."""
     found: list[tuple[Table, str | None]] = []
     for folder, split in layout.flat.items():
-        if path := _pick_table(root, folder):
+        above = os.path.dirname(folder) if split else folder  # train/labels.csv of train/images
+        above = folder if above in ("", layout.top) else above
+        if path := _pick_table(root, folder) or _pick_table(root, above):
             table = read_table(path, os.path.relpath(path, root), options)
             found.append((table, split or None))
     if not found or not any(split in ("train", None) for _, split in found):
-        path = _pick_table(root, layout.top)
+        path = _pick_table(root, layout.top) or _pick_table(root, "")
         if path is None:
             return None
         found = [(read_table(path, os.path.relpath(path, root), options), None)]
-    resolved, reading, findings = [], options, []
-    for table, split in found:
-        image = options.image_column or _image_column(table, options, beside)
-        if image is None:
-            raise DataError(
-                f"{table.where} lies beside images, but none of its columns names them (found: "
-                f"{quoted(table.columns)}). Expected a column of file names or of ids. Name it "
-                "with --image-column, or make a folder per class and move the table elsewhere."
-            )
-        label, values, said = _labels(table, image, options)
+    resolved: list[tuple[Table, str | None]] = []
+    reading, findings = options, []
+    read = [_labels(table, _image_column(table, options, beside), options) for table, _ in found]
+    label = next(n for (_, split), (n, *_) in zip(found, read, strict=True) if split in _LEARNED)
+    several = any(isinstance(value, list) for _, values, _ in read for value in values)
+    for (table, split), (_, values, said) in zip(found, read, strict=True):
+        image = _image_column(table, options, beside)
+        if split not in _LEARNED and not values and _is_blank(table, label):
+            continue  # a test to be submitted
+        if several and values:
+            values = [value if isinstance(value, list) else [value] for value in values]
         findings += [] if said is None else [said]
         below = os.path.dirname(table.where)
         paths = [_path(value, root, beside, below) for value in table.values(image)]
-        given = split if split is not None else None
         every = _with_columns(table, {image: paths} | ({label: values} if values else {}))
-        if given is None:
+        if split is None:
             every = _with_folder_splits(every, paths, layout)
         names = _class_names(root, layout, table, label)
-        resolved.append((ArrowTable(every, table.where, root, names), given))
+        resolved.append((ArrowTable(every, table.where, root, names), split))
         reading = replace(options, image_column=image, label=label)
-    where = quoted([table.where for table, _ in found])
+    where = quoted([table.where for table, _ in resolved])
     sentence = f"The classes come from {where}, column '{reading.label}'."
     return Stated(resolved, reading, [Finding("classes", "note", (), sentence), *findings])
 
@@ -152,13 +155,26 @@ def _pick_table(root: Path, folder: str) -> Path | None:
     return root / folder / files[0] if files else None
 
 
-def _image_column(table: Table, options: ReadOptions, beside: ImagesBeside) -> str | None:
-    """Return the column whose cells name images."""
+def _is_blank(table: Table, label: str) -> bool:
+    return label not in table.columns or all(map(is_missing, table.values(label)))
+
+
+def _image_column(table: Table, options: ReadOptions, beside: ImagesBeside) -> str:
+    """Return the column whose cells name images; DataError where there is none."""
+    if options.image_column:
+        need_column(table, options.image_column, "image", "--image-column")
+        return options.image_column
     free = [c for c in table.columns if c not in (options.label, options.group, *options.drop)]
     heads = {column: table.head(column) for column in free}
     likely = [column for column in free if looks_like_images(heads[column])]
     likely += [column for column in free if beside.names_images(heads[column])]
-    return likely[0] if likely else None
+    if not likely:
+        raise DataError(
+            f"{table.where} lies beside images, but none of its columns names them (found: "
+            f"{quoted(table.columns)}). Expected a column of file names or of ids. Name it "
+            "with --image-column, or make a folder per class and move the table elsewhere."
+        )
+    return likely[0]
 
 
 def _labels(
@@ -172,8 +188,8 @@ def _labels(
     splits = find_split_column(table.columns, table.values, (image, options.group, *options.drop))
     taken = {image, options.group, *splits.taken, *options.drop}
     free = [column for column in table.columns if column not in taken]
-    if len(free) == 1:
-        return free[0], [], None
+    if len(free) < 2:
+        return (free or [DEFAULT_LABEL])[0], [], None
     if (hot := read_one_hot(table, free, options)) is not None:
         return DEFAULT_LABEL, hot.values, hot.finding
     need_column(table, DEFAULT_LABEL, "target", "--label")

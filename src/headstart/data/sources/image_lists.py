@@ -16,14 +16,8 @@ from headstart.data.sources.layouts import Layout, list_folder
 from headstart.data.sources.split_words import split_of, splits_among
 from headstart.errors import DataError, quoted
 
-NAME_FILES = (
-    "classes.txt",
-    "labels.txt",
-    "synsets.txt",
-    "class_names.txt",
-    "names.txt",
-    "obj.names",
-)
+NAME_FILES = ("classes.txt", "labels.txt", "synsets.txt", "class_names.txt", "obj.names")
+YAML_FILES = ("data.yaml", "data.yml", "dataset.yaml")
 NUMBERED_LINE = re.compile(r"(\d+)[\s,:;]+(\S.*)")
 WORDNET_LINE = re.compile(r"n\d{8}[\s,]+(\S.*)")
 WHOLE = 0.98  # sides of a box that is the whole image
@@ -114,9 +108,9 @@ def read_class_names(root: Path, folders: Sequence[str]) -> ClassNames | None:
                 lines = [line.strip() for line in _lines(path, where) if line.strip()]
                 if lines and not any(is_image(line.split()[0]) for line in lines):
                     return ClassNames(_names_of(lines), where)
-            if file.lower() in ("data.yaml", "data.yml", "dataset.yaml"):
-                if found := _yaml_names("\n".join(_lines(path, where))):
-                    return ClassNames(found, where)
+            is_yaml = file.lower() in YAML_FILES
+            if is_yaml and (found := _yaml_names("\n".join(_lines(path, where)))):
+                return ClassNames(found, where)
     return None
 
 

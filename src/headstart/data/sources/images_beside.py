@@ -8,6 +8,7 @@ one directly.
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from headstart.data.sources.layouts import list_folder
 from headstart.errors import DataError
 
 MAX_DEPTH, MAX_FOLDERS, MAX_FILES = 4, 500, 2_000_000
+MIN_BEGINNING = 6  # characters of an id with which the name of a file begins
 MOST = 0.9  # of the first cells must name a file, for a column of ids to name images
 
 
@@ -31,6 +33,7 @@ class ImagesBeside:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._places: dict[str, list[str]] | None = None
+        self._stems: list[tuple[str, str]] | None = None
 
     def find(self, value: object, *, below: str = "") -> str | None:
         """Return the path, relative to the root, of the one image that a cell names.
@@ -44,12 +47,24 @@ class ImagesBeside:
         word = os.path.normpath(_word(value).replace("\\", "/").lstrip("/"))
         places = self._listed()
         found = places.get(word) or places.get(os.path.basename(word)) or []
+        found = found or self._beginning(word)
         if len(found) > 1:
             ending = [path for path in found if path == word or path.endswith("/" + word)]
             found = ending or found
         if len(found) > 1 and below:
             found = [path for path in found if path.startswith(below + "/")]
         return found[0] if len(found) == 1 else None
+
+    def _beginning(self, word: str) -> list[str]:
+        """Return the images whose names begin with an id: ``0a1b2c`` of ``0a1b2c_jpg.rf.9.jpg``."""
+        if len(word) < MIN_BEGINNING or is_image(word):
+            return []
+        if self._stems is None:
+            every = {path for paths in self._listed().values() for path in paths}
+            self._stems = sorted((os.path.basename(path), path) for path in every)
+        at = bisect_left(self._stems, (word, ""))
+        near = self._stems[at : at + 2]
+        return [path for name, path in near if name.startswith(word)]
 
     def names_images(self, values: Sequence[object]) -> bool:
         """Return whether most of the values name an image each."""

@@ -24,6 +24,7 @@ from headstart.errors import DataError, quoted
 from headstart.types import Finding
 
 MIN_GROUPS = 3
+TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 CONTAINER = re.compile(
     r"(jpeg|jpg|png)?(image|img|photo|pic|picture|jpg|jpeg|png|file|text|txt)s?|data|all"
 )
@@ -107,10 +108,16 @@ def find_layout(root: Path, suffixes: Collection[str]) -> Layout:
         layout.flat[os.path.join(layout.top, others[0])] = ""
     else:
         _read_classes(root, layout, layout.top, "", suffixes, folders)
-    if loose := sum(_is_sample(file, suffixes) for file in files if layout.classes):
-        if ".txt" not in suffixes:  # a readme
-            sentence = f"Skipped {loose} files beside the folders, which have no class."
-            layout.say(sentence, is_warning=True, is_unused=True)
+    loose = sum(_is_sample(file, suffixes) for file in files if not file.endswith(".txt"))
+    if loose and layout.classes:
+        sentence = f"Skipped {loose} images beside the folders, which have no class."
+        layout.say(sentence, is_warning=True, is_unused=True)
+    if layout.classes and (tables := [file for file in files if file.endswith(TABLES)]):
+        layout.say(
+            f"The classes are the folders; tables beside them are not read: {quoted(tables)}. "
+            "To learn what such a table says, give its path.",
+            is_unused=True,
+        )
     return layout
 
 
@@ -119,6 +126,10 @@ def _unwrap(root: Path, folder: str, suffixes: Collection[str]) -> str:
     while True:
         folders, files = list_folder(root / folder)
         is_bare = not any(_is_sample(f, suffixes) for f in files if not f.endswith(".txt"))
+        if len(folders) > 1:
+            held_in = [f for f in folders if has_samples(root, os.path.join(folder, f), suffixes)]
+            folders = [f for f in held_in if CONTAINER.fullmatch(_plain(f))]
+            is_bare = is_bare and len(held_in) == 1
         if len(folders) != 1 or not is_bare:
             return folder
         inner = folders[0]
@@ -128,6 +139,7 @@ def _unwrap(root: Path, folder: str, suffixes: Collection[str]) -> str:
         below = os.path.join(folder, inner)
         inside, held = list_folder(root / below)
         is_stated = any(_is_statement(file) for file in files)
+        is_stated = is_stated and not any(map(split_of, inside))
         if is_stated or not (inside or (same and any(_is_sample(f, suffixes) for f in held))):
             return folder
         folder = below
@@ -146,7 +158,7 @@ def _plain(name: str) -> str:
 
 def _is_statement(file: str) -> bool:
     """Return whether a file may say what the samples are."""
-    return file.lower().endswith((".csv", ".tsv", ".jsonl", ".parquet", ".json"))
+    return file.lower().endswith((*TABLES, ".json"))
 
 
 def _labelled(layout: Layout, folders: list[str], above: str) -> list[str]:
@@ -185,13 +197,17 @@ def _read_classes(
         folders = _labelled(layout, list_folder(root / above)[0], above)
     inside = {folder: _children(root, os.path.join(above, folder), suffixes) for folder in folders}
     folders = [f for f in folders if not _is_copy(layout, f, inside)]
-    if not any(has_samples(root, os.path.join(above, f), suffixes) for f in folders):
+    holding = [f for f in folders if has_samples(root, os.path.join(above, f), suffixes)]
+    if len(holding) == 1 and split and _is_container(root, above, holding[0], []):
+        layout.flat[os.path.join(above, holding[0])] = split
+        return
+    if not holding:
         if has_samples(root, above, suffixes) and not (folders and not above and not split):
             layout.flat[above] = split
         elif folders:
             layout.classes += [ClassFolder(os.path.join(above, f), f, split) for f in folders]
         return
-    tops = {f: inside[f] for f in folders if has_samples(root, os.path.join(above, f), suffixes)}
+    tops = {folder: inside[folder] for folder in holding}
     if all(children and all(map(split_of, children)) for children in tops.values()):
         layout.say("Each class folder holds its splits inside; the upper folders are the classes.")
         for label, children in tops.items():
@@ -259,7 +275,7 @@ def _are_groups(layout: Layout, tops: dict[str, list[str]]) -> bool:
 
 
 def _are_identifiers(names: Collection[str]) -> bool:
-    """Return whether most names hold numbers, and are neither ``class1`` nor counted from 0 or 1."""
+    """Return whether most names hold numbers, neither ``class1`` nor counted from 0 or 1."""
     counted = [sorted(map(str, range(first, first + len(names)))) for first in (0, 1)]
     if sorted(name.lstrip("0") or "0" for name in names) in counted:
         return False

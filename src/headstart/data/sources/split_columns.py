@@ -12,30 +12,22 @@ from dataclasses import dataclass, field
 
 from headstart.cells import is_missing
 from headstart.data.records import SPLIT_CODES, UNASSIGNED
-from headstart.data.sources.split_words import is_left_open, is_unsure, split_of, splits_among
+from headstart.data.sources.split_words import PLAIN, is_left_open, splits_among
 from headstart.errors import DataError, quoted
 from headstart.types import Finding
 
 SPLIT_COLUMN = "split"
+# fmt: off
 OTHER_NAMES = frozenset(
-    [
-        "split",
-        "splits",
-        "subset",
-        "mluse",
-        "partition",
-        "set",
-        "usage",
-        "datasplit",
-        "datasetsplit",
-        "phase",
-        "settype",
-        "splitname",
-        "datasettype",
+    (
+        "split", "splits", "subset", "mluse", "partition", "set", "usage", "datasplit",
+        "datasetsplit", "phase", "settype", "splitname", "datasettype",
         "aiplatformgoogleapiscommluse",
-    ]
+    )
 )
+# fmt: on
 FOLD_NAMES = frozenset(["fold", "folds", "kfold", "foldid", "cvfold"])
+MAX_FOLDS = 20
 NUMBERED = ("partition", "split")  # CelebA: 0 train, 1 val, 2 test
 NUMBERS = {"0": "train", "1": "val", "2": "test"}
 
@@ -105,17 +97,11 @@ def find_split_column(
     folds = tuple(c for c in free if _plain(c) in FOLD_NAMES and _are_folds(values_of(c)))
     findings = []
     if folds:
-        findings.append(
-            Finding(
-                "unused",
-                "note",
-                (),
-                (
-                    f"Columns that number folds are not used: {quoted(folds)}. To keep one fold for "
-                    "the test, add a column split with train and test."
-                ),
-            )
+        sentence = (
+            f"Columns that number folds are not used: {quoted(folds)}. To keep one fold for the "
+            "test, add a column split with train and test."
         )
+        findings.append(Finding("unused", "note", (), sentence))
     usual = [column for column in free if _plain(column) in OTHER_NAMES]
     for column in sorted(usual, key=lambda name: name != SPLIT_COLUMN):
         words = list(dict.fromkeys(map(_word, filter(_is_there, values_of(column)))))
@@ -123,9 +109,9 @@ def find_split_column(
         known = [word for word in words if word in splits]
         if column != SPLIT_COLUMN and (len(known) < len(words) or not words):
             continue
-        if column != SPLIT_COLUMN and "train" not in splits.values() and any(splits.values()):
-            if len(set(splits.values())) < 2:
-                continue
+        is_lone = len(set(splits.values())) < 2 and None not in splits.values()
+        if column != SPLIT_COLUMN and is_lone and "train" not in splits.values():
+            continue
         if sentence := _say(column, words, splits):
             findings.append(Finding("reading", "note", (), sentence))
         return SplitColumn(column, splits, folds, findings)
@@ -142,11 +128,7 @@ def _read_words(name: str, words: Sequence[str]) -> dict[str, str | None]:
 
 def _say(column: str, words: Sequence[str], splits: dict[str, str | None]) -> str:
     """Return a sentence where name or words are not the plain ones."""
-    is_plain = all(
-        word.lower() == split or (split_of(word) and not is_unsure(word) and len(word) > 3)
-        for word, split in splits.items()
-        if split
-    )
+    is_plain = all(word.lower() in PLAIN for word, split in splits.items() if split)
     if column == SPLIT_COLUMN and is_plain and all(splits.values()):
         return ""
     shown = ", ".join(

@@ -26,26 +26,16 @@ NAME = re.compile(
     rf"(?: ?(?:{AFTER}|samples|subset|jpg|jpeg|png|txt|texts|sub))*(?: ?\d+)?"
 )
 FOLD = re.compile(r"(?:(?:cv|k|cross validation) ?)?folds?(?: ?\d+)")
+# fmt: off
 UNLABELLED = frozenset(
-    [
-        "nolabel",
-        "nolabels",
-        "nolabeled",
-        "unlabeled",
-        "unlabelled",
-        "notlabeled",
-        "notlabelled",
-        "unsup",
-        "unsupervised",
-        "unannotated",
-        "notannotated",
-        "segpred",
-        "topredict",
-        "withoutlabel",
-        "withoutlabels",
-        "unassigned",
-    ]
+    (
+        "nolabel", "nolabels", "nolabeled", "unlabeled", "unlabelled",
+        "notlabeled", "notlabelled", "unsup", "unsupervised", "unannotated",
+        "notannotated", "segpred", "topredict", "withoutlabel",
+        "withoutlabels", "unassigned",
+    )
 )
+# fmt: on
 ANY_SPLIT = frozenset(("unassigned", "unsplit", "none", "auto"))
 
 
