@@ -139,7 +139,7 @@ def test_classes_in_file_names_are_read_and_said(tmp_path, mark):
 def test_flat_splits_that_nothing_labels_are_refused_and_the_advice_works(tmp_path, word):
     for split in ("train", "test"):
         names = paint(tmp_path / split, [f"{word}_{i:03d}.png" for i in range(30)])
-    with pytest.raises(DataError, match="a folder per class .* or give a CSV with the columns"):
+    with pytest.raises(DataError, match=r"a folder per class .* or give a CSV with the columns"):
         load(tmp_path)
     for split in ("train", "test"):
         csv(tmp_path / split / "labels.csv", names, "image")

@@ -19,7 +19,7 @@ from headstart.data.sources.delimited import read_text_bytes
 from headstart.data.sources.file_names import class_in_name, classes_in_names
 from headstart.data.sources.layouts import (
     ClassFolder,
-    Layout,
+    FolderLayout,
     find_layout,
     has_samples,
     list_folder,
@@ -140,7 +140,7 @@ def _list_samples(
 
 
 def _read_names(
-    root: Path, name: str, layout: Layout, suffixes: Collection[str]
+    root: Path, name: str, layout: FolderLayout, suffixes: Collection[str]
 ) -> tuple[_Listing, list[Finding]]:
     """Return the samples of flat folders whose file names begin with their class.
 
@@ -172,7 +172,7 @@ def _read_names(
 
 
 def _unlabelled(
-    root: Path, layout: Layout, suffixes: Collection[str], noun: str, *, is_named: bool
+    root: Path, layout: FolderLayout, suffixes: Collection[str], noun: str, *, is_named: bool
 ) -> list[Finding]:
     """Return which folders hold samples that are not used because nothing says their class."""
     findings = []

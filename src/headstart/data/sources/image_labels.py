@@ -21,7 +21,7 @@ from headstart.data.sources.columns import ArrowTable, Table, read_table
 from headstart.data.sources.folder import IMAGE_SUFFIXES, TABLE_SUFFIXES, is_image
 from headstart.data.sources.image_lists import ClassNames, Labelled, find_lists, read_class_names
 from headstart.data.sources.images_beside import ImagesBeside
-from headstart.data.sources.layouts import Layout, find_layout, list_folder
+from headstart.data.sources.layouts import FolderLayout, find_layout, list_folder
 from headstart.data.sources.one_hot import read_one_hot
 from headstart.data.sources.split_columns import find_split_column
 from headstart.data.sources.split_words import split_of
@@ -36,7 +36,7 @@ _LEARNED = ("train", None)  # splits that must have labels
 
 
 @dataclass
-class Stated:
+class LabelTables:
     """What files say of the images of a folder.
 
     Attributes:
@@ -81,7 +81,7 @@ def read_stated(root: Path, name: str, options: ReadOptions) -> Records | None:
     return replace(records, findings=findings, origin=origin)
 
 
-def _not_named(root: Path, layout: Layout, used: set[str]) -> list[Finding]:
+def _not_named(root: Path, layout: FolderLayout, used: set[str]) -> list[Finding]:
     """Return which images no file names."""
     findings = []
     for folder in layout.flat:
@@ -99,8 +99,8 @@ def _not_named(root: Path, layout: Layout, used: set[str]) -> list[Finding]:
 
 
 def _from_tables(
-    root: Path, layout: Layout, options: ReadOptions, beside: ImagesBeside
-) -> Stated | None:
+    root: Path, layout: FolderLayout, options: ReadOptions, beside: ImagesBeside
+) -> LabelTables | None:
     """Return the tables in the flat folders, or the one beside them."""
     found: list[tuple[Table, str | None]] = []
     for folder, split in layout.flat.items():
@@ -119,9 +119,9 @@ def _from_tables(
     read = [_labels(table, _image_column(table, options, beside), options) for table, _ in found]
     label = next(n for (_, split), (n, *_) in zip(found, read, strict=True) if split in _LEARNED)
     several = any(isinstance(value, list) for _, values, _ in read for value in values)
-    for (table, split), (_, values, said) in zip(found, read, strict=True):
+    for (table, part), (_, values, said) in zip(found, read, strict=True):
         image = _image_column(table, options, beside)
-        if split not in _LEARNED and not values and _is_blank(table, label):
+        if part not in _LEARNED and not values and _is_blank(table, label):
             continue  # a test to be submitted
         if several and values:
             values = [value if isinstance(value, list) else [value] for value in values]
@@ -129,14 +129,14 @@ def _from_tables(
         below = os.path.dirname(table.where)
         paths = [_path(value, root, beside, below) for value in table.values(image)]
         every = _with_columns(table, {image: paths} | ({label: values} if values else {}))
-        if split is None:
+        if part is None:
             every = _with_folder_splits(every, paths, layout)
         names = _class_names(root, layout, table, label)
-        resolved.append((ArrowTable(every, table.where, root, names), split))
+        resolved.append((ArrowTable(every, table.where, root, names), part))
         reading = replace(options, image_column=image, label=label)
     where = quoted([table.where for table, _ in resolved])
     sentence = f"The classes come from {where}, column '{reading.label}'."
-    return Stated(resolved, reading, [Finding("classes", "note", (), sentence), *findings])
+    return LabelTables(resolved, reading, [Finding("classes", "note", (), sentence), *findings])
 
 
 def _pick_table(root: Path, folder: str) -> Path | None:
@@ -219,7 +219,7 @@ def _with_columns(table: Table, columns: dict[str, list[Any]]) -> Any:
     return every
 
 
-def _with_folder_splits(every: Any, paths: Sequence[str | None], layout: Layout) -> Any:
+def _with_folder_splits(every: Any, paths: Sequence[str | None], layout: FolderLayout) -> Any:
     """Return a table with the split of each path's folder, where its folders are splits."""
     import pyarrow as pa
 
@@ -237,7 +237,7 @@ def _with_folder_splits(every: Any, paths: Sequence[str | None], layout: Layout)
 
 
 def _class_names(
-    root: Path, layout: Layout, table: Table, label: str
+    root: Path, layout: FolderLayout, table: Table, label: str
 ) -> dict[str, list[str]] | None:
     """Return the names of numbered classes: the table's own, or those in a list beside it."""
     if own := table.class_names(label):
@@ -252,8 +252,8 @@ def _class_names(
 
 
 def _from_lists(
-    root: Path, layout: Layout, options: ReadOptions, beside: ImagesBeside
-) -> Stated | None:
+    root: Path, layout: FolderLayout, options: ReadOptions, beside: ImagesBeside
+) -> LabelTables | None:
     """Return what JSON files, lists and files beside each image say."""
     lists = find_lists(root, layout)
     if lists is None:
@@ -263,7 +263,7 @@ def _from_lists(
         tables.append((_table_of(root, labelled, lists.names, beside), labelled.split))
     reading = replace(options, image_column=IMAGE, label=DEFAULT_LABEL)
     finding = Finding("classes", "note", (), lists.sentence)
-    return Stated(tables, reading, [finding])
+    return LabelTables(tables, reading, [finding])
 
 
 def _table_of(

@@ -12,7 +12,7 @@ from typing import Any
 
 from headstart.data.sources.delimited import read_text_bytes
 from headstart.data.sources.folder import is_image
-from headstart.data.sources.layouts import Layout, list_folder
+from headstart.data.sources.layouts import FolderLayout, list_folder
 from headstart.data.sources.split_words import split_of, splits_among
 from headstart.errors import DataError, quoted
 
@@ -66,7 +66,7 @@ class Lists:
     sentence: str
 
 
-def find_lists(root: Path, layout: Layout) -> Lists | None:
+def find_lists(root: Path, layout: FolderLayout) -> Lists | None:
     """Return the labels that files other than tables state; None where none does.
 
     Raises:
@@ -136,7 +136,7 @@ def _yaml_names(text: str) -> list[str]:
     return [re.sub(r"^\s*(-|\d+:)\s*", "", line).strip().strip("'\"") for line in lines]
 
 
-def _text_parts(root: Path, layout: Layout, places: Sequence[str]) -> list[Labelled]:
+def _text_parts(root: Path, layout: FolderLayout, places: Sequence[str]) -> list[Labelled]:
     """Return the lists ``train.txt``, ``val.txt``, … whose lines are a path and a label."""
     parts = []
     for place in places:
@@ -168,7 +168,7 @@ def _pairs(lines: Sequence[str]) -> list[tuple[str, str]] | None:
     return pairs
 
 
-def _json_parts(root: Path, layout: Layout, places: Sequence[str]) -> list[Labelled]:
+def _json_parts(root: Path, layout: FolderLayout, places: Sequence[str]) -> list[Labelled]:
     """Return the JSON files that say the class of each image."""
     parts: list[Labelled] = []
     for place in places:
@@ -228,7 +228,7 @@ def _label_of(value: Any) -> Any:
     return str(value) if isinstance(value, (str, int)) else None
 
 
-def _yolo_parts(root: Path, layout: Layout) -> list[Labelled]:
+def _yolo_parts(root: Path, layout: FolderLayout) -> list[Labelled]:
     """Return the classes in the ``.txt`` of YOLO that stands for each image.
 
     Raises:

@@ -49,7 +49,7 @@ class ClassFolder:
 
 
 @dataclass
-class Layout:
+class FolderLayout:
     """What the folders below a root mean.
 
     Attributes:
@@ -72,7 +72,7 @@ class Layout:
         self.findings.append(Finding(kind, how, (), sentence))  # type: ignore[arg-type]
 
 
-def find_layout(root: Path, suffixes: Collection[str]) -> Layout:
+def find_layout(root: Path, suffixes: Collection[str]) -> FolderLayout:
     """Return what the folders below a root mean.
 
     Args:
@@ -82,7 +82,7 @@ def find_layout(root: Path, suffixes: Collection[str]) -> Layout:
     Raises:
         DataError: Two folders are one split, or a folder may not be read.
     """
-    layout = Layout(_unwrap(root, "", suffixes))
+    layout = FolderLayout(_unwrap(root, "", suffixes))
     if layout.top:
         layout.say(f"The data is read from the folder '{layout.top}' inside.")
     folders, files = list_folder(root / layout.top)
@@ -161,14 +161,14 @@ def _is_statement(file: str) -> bool:
     return file.lower().endswith((*TABLES, ".json"))
 
 
-def _labelled(layout: Layout, folders: list[str], above: str) -> list[str]:
+def _labelled(layout: FolderLayout, folders: list[str], above: str) -> list[str]:
     """Return the folders whose name does not say that they hold no labels; note the others."""
     layout.unlabelled += [os.path.join(above, f) for f in folders if is_unlabelled(f)]
     return [folder for folder in folders if not is_unlabelled(folder)]
 
 
 def _read_splits(
-    root: Path, layout: Layout, splits: dict[str, str], suffixes: Collection[str]
+    root: Path, layout: FolderLayout, splits: dict[str, str], suffixes: Collection[str]
 ) -> None:
     """Add the class folders of all splits, and the splits that have none."""
     if len(set(splits.values())) < len(splits):
@@ -185,7 +185,7 @@ def _read_splits(
 
 def _read_classes(
     root: Path,
-    layout: Layout,
+    layout: FolderLayout,
     above: str,
     split: str,
     suffixes: Collection[str],
@@ -231,7 +231,7 @@ def _children(root: Path, folder: str, suffixes: Collection[str]) -> list[str]:
     return [child for child in folders if has_samples(root, os.path.join(folder, child), suffixes)]
 
 
-def _is_copy(layout: Layout, folder: str, inside: dict[str, list[str]]) -> bool:
+def _is_copy(layout: FolderLayout, folder: str, inside: dict[str, list[str]]) -> bool:
     """Return whether a folder holds the class folders beside it once more, and say so."""
     beside = set(inside) - {folder}
     if len(inside[folder]) < 2 or not set(inside[folder]) <= beside:
@@ -246,7 +246,7 @@ def _is_copy(layout: Layout, folder: str, inside: dict[str, list[str]]) -> bool:
     return True
 
 
-def _are_groups(layout: Layout, tops: dict[str, list[str]]) -> bool:
+def _are_groups(layout: FolderLayout, tops: dict[str, list[str]]) -> bool:
     """Return whether the upper folders are patients or the like, and the classes are below.
 
     They are where their names hold numbers and the folders inside have the same few names. Where
