@@ -105,6 +105,16 @@ def test_patients_above_classes_are_groups(photos):
     assert any("stays on one side" in note for note in data.notes)
 
 
+def test_patients_in_two_splits_are_said(photos):
+    for split in ("train", "test"):
+        for patient in ("p11", "p17", "p23", "p31"):
+            root = photos(below=f"{split}/{patient}", benign=4, malignant=4)
+    data = load(root)
+    assert data.schema.classes == ("benign", "malignant")
+    assert len(data.test) == 32
+    assert [f.kind for f in data.findings if "'p11'" in f.sentence][-1] == "leak"
+
+
 def test_classes_above_like_folders_stay_classes_and_the_doubt_is_said(photos):
     photos(below="cat", indoor=8, outdoor=8)
     data = load(photos(below="dog", indoor=8, outdoor=8))

@@ -86,6 +86,7 @@ def test_one_hot_columns_are_classes_or_label_sets(tmp_path, blank):
     head = f",{blank}".join(["filename", *CLASSES])
     (tmp_path / "train" / "_classes.csv").write_text("\n".join([head, *rows]))
     assert truth(load(tmp_path)) == expected(names)
+    assert truth(load(tmp_path / "train" / "_classes.csv")) == expected(names)
     rows[0] = f",{blank}".join([names[0], "1", "1", "0"])
     (tmp_path / "train" / "_classes.csv").write_text("\n".join([head, *rows]))
     data = load(tmp_path)

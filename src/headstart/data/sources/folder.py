@@ -166,7 +166,7 @@ def _read_names(
     sentence = (
         f"The classes come from the file names, such as '{example}' → '{class_in_name(example)}': "
         f"{quoted(sorted(classes))}. If these are none, make a folder per class, or give a CSV "
-        "with the columns image and label."
+        f"with the columns {noun[:-1]} and label."
     )
     return listing, [Finding("classes", "warning", (), sentence)]
 
@@ -249,7 +249,7 @@ def _no_classes(name: str, root: Path, counts: dict[str, int], noun: str) -> str
         return (
             f"Folder {name} holds {number} {noun} but no class folders"
             f"{f' ({where})' if where else ''}, and no file that says their classes. {expected} "
-            "Move them, or give a CSV with the columns image and label."
+            f"Move them, or give a CSV with the columns {noun[:-1]} and label."
         )
     found = quoted([*(f"{folder}/" for folder in folders), *files], limit=5)
     return f"Folder {name} holds no images (found: {found}). {expected}"

@@ -147,8 +147,9 @@ def _unwrap(root: Path, folder: str, suffixes: Collection[str]) -> str:
 
 def _is_container(root: Path, above: str, folder: str, files: list[str]) -> bool:
     """Return whether a lone folder holds all files, of all classes: ``images`` beside a table."""
-    is_flat = not list_folder(root / above / folder)[0]
+    inside = list_folder(root / above / folder)[0]
     is_stated = any(_is_statement(file) for file in files)
+    is_flat = not inside or (is_stated and len(inside) == 1)
     return is_flat and (is_stated or CONTAINER.fullmatch(_plain(folder)) is not None)
 
 
@@ -181,6 +182,15 @@ def _read_splits(
         layout.say(f"Folders are read as splits: {said}.")
     for folder, split in splits.items():
         _read_classes(root, layout, os.path.join(layout.top, folder), split, suffixes)
+    groups = {part.group for part in layout.classes if part.group}
+    names = [os.path.basename(group) for group in groups]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        sentence = (
+            f"{len(twice)} groups are in more than one split ({quoted(twice, limit=3)}): if they "
+            "are the same patients or the like, the figures promise too much. Move each to one "
+            "side."
+        )
+        layout.findings.append(Finding("leak", "warning", twice, sentence))
 
 
 def _read_classes(
@@ -218,7 +228,8 @@ def _read_classes(
         for group, children in tops.items():
             for label in children:
                 folder = os.path.join(above, group, label)
-                layout.classes.append(ClassFolder(folder, label, split, group))
+                kept = os.path.join(split, group)  # the data's own splits are kept as they are
+                layout.classes.append(ClassFolder(folder, label, split, kept))
     else:
         layout.classes += [ClassFolder(os.path.join(above, f), f, split) for f in folders]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,11 @@ from headstart.cells import is_missing
 from headstart.data.kinds import Recognised, recognise
 from headstart.data.options import COLUMN_OPTIONS, DEFAULT_LABEL, ReadOptions
 from headstart.data.records import SPLIT_CODES, UNASSIGNED, Records
-from headstart.data.roles import find_roles, need_column, no_inputs
+from headstart.data.roles import find_roles, looks_like_images, need_column, no_inputs
 from headstart.data.sources.columns import Table, read_table
 from headstart.data.sources.folder import TABLE_SUFFIXES
 from headstart.data.sources.images_beside import ImagesBeside
+from headstart.data.sources.one_hot import with_one_hot
 from headstart.data.sources.samples import ChainSamples, ValueSamples
 from headstart.data.sources.split_columns import SplitColumn, find_split_column
 from headstart.data.sources.split_words import splits_among
@@ -105,7 +106,16 @@ def read_table_files(
         DataError: A file cannot be read, or a column is missing or holds what it should not.
     """
     tables = [(read_table(path, path.name, options), split) for path, split in files]
-    return read_tables(tables, name, options, class_names=class_names, are_files=True)
+    findings: list[Finding] = []
+    only = tables[0][0]
+    if len(tables) == 1 and options.target_among(only.columns) not in only.columns:
+        images = [c for c in only.columns if looks_like_images(only.head(c))]
+        others = [column for column in only.columns if column not in images]
+        if images and not options.label:
+            only, findings = with_one_hot(only, others, options)
+            tables = [(only, tables[0][1])]
+    records = read_tables(tables, name, options, class_names=class_names, are_files=True)
+    return replace(records, findings=[*findings, *records.findings])
 
 
 def read_tables(
