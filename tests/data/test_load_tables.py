@@ -129,8 +129,8 @@ def test_load_honours_a_split_column(folder):
     data = load(write(folder, rows(split=split)))
     assert [len(part) for part in (data.train, data.val, data.test)] == [16, 4, 4]
     assert data.split_origin["test"] == "column 'split'"
-    with pytest.raises(DataError, match=r"holds 'dev' in row 24 of data.csv; expected train, val"):
-        load(write(folder, rows(split=[*split[:-1], "dev"])))
+    with pytest.raises(DataError, match=r"holds 'tset' in row 24 of data.csv; expected train, val"):
+        load(write(folder, rows(split=[*split[:-1], "tset"])))
 
 
 def test_load_keeps_groups_on_one_side(folder):

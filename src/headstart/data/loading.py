@@ -37,6 +37,7 @@ from headstart.data.sources.formats import (
     unread,
 )
 from headstart.data.sources.hub import PREFIXES, read_hub
+from headstart.data.sources.image_labels import read_stated
 from headstart.data.sources.named import EMBEDDED, NAMED, read_named, unknown_source
 from headstart.data.sources.tables import find_split_files, read_table_files, read_tables
 from headstart.data.times import SplitWay, check_way
@@ -267,6 +268,8 @@ def _read_path(path: Path, name: str, options: ReadOptions) -> Records:
             opened = [(table, split) for table, split in tables if table is not None]
             if len(opened) == len(tables):
                 return read_tables(opened, name, options)
+        if (stated := read_stated(path, name, options)) is not None:
+            return stated
         options.refuse(f"{name} is a folder, whose class folders are the labels", "encoding")
         return read_folder(path, name, options)
     low = path.name.lower()

@@ -1,11 +1,11 @@
-"""Tables of pictures: those at addresses of a store, and columns that say which labels apply."""
+"""Tables of pictures at addresses of a store, whose files lie near the table."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from headstart.cells import as_number, is_missing
+from headstart.cells import is_missing
 from headstart.data.options import ReadOptions
 from headstart.data.sources.answers import near
 from headstart.data.sources.folder import is_image
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from headstart.data.sources.columns import Table
 
 ADDRESS = re.compile(r"(s3|gs|gcs|az|azureml|abfss?|wasbs?|https?|AmlDatastore|hdfs)://", re.I)
-FIRST = ("filename", "file_name", "image", "image_path", "path")
 
 
 def find_pictures(table: Table, options: ReadOptions, findings: list[Finding]) -> Table:
@@ -52,24 +51,3 @@ def find_pictures(table: Table, options: ReadOptions, findings: list[Finding]) -
         target = getattr(table, "target", None)
         table = EditedTable(table, None, {column: paths}, target=target)
     return table
-
-
-def read_indicators(table: Table, options: ReadOptions) -> tuple[Table, list[Finding]] | None:
-    """Read a column of file names and one of 0 or 1 a class, as Roboflow's ``_classes.csv``."""
-    first = table.columns[0] if table.columns else ""
-    if options.label is not None or first not in FIRST or "label" in table.columns:
-        return None
-    names = [name for name in table.columns[1:] if name not in ("split", *options.drop)]
-    if len(names) < 2:
-        return None
-    columns = [[as_number(value) for value in table.values(name)] for name in names]
-    if not all(set(column) <= {0.0, 1.0} for column in columns):
-        return None
-    if options.schema is not None and options.schema.modality == "table":
-        return None
-    tidy = [name.strip() for name in names]
-    rows = zip(*columns, strict=True)
-    labels = [[n for n, v in zip(tidy, row, strict=True) if v == 1] for row in rows]
-    sentence = f"Columns of 0 and 1 are read as labels: {', '.join(tidy[:10])}."
-    edited = EditedTable(table, None, {"label": labels}, target="label")
-    return edited, [Finding("task", "note", (), sentence)]

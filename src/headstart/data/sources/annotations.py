@@ -14,7 +14,7 @@ from typing import Any
 from headstart.cells import as_list, as_number, is_missing
 from headstart.data.options import ReadOptions
 from headstart.data.roles import is_image_column, prose_kind
-from headstart.data.sources.addresses import find_pictures, read_indicators
+from headstart.data.sources.addresses import find_pictures
 from headstart.data.sources.argilla import read_responses
 from headstart.data.sources.columns import Table
 from headstart.data.sources.exports import (
@@ -26,6 +26,7 @@ from headstart.data.sources.exports import (
 )
 from headstart.data.sources.label_studio import read_rows, read_tasks
 from headstart.data.sources.listed import EditedTable, row_number
+from headstart.data.sources.one_hot import read_indicators
 from headstart.data.sources.prodigy import read_answers
 from headstart.data.sources.raters import read_raters
 from headstart.errors import quoted

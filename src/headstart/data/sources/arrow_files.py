@@ -9,8 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from headstart.data.records import FILE_SPLIT_WORDS
 from headstart.data.sources.columns import ArrowTable, Table
+from headstart.data.sources.split_words import split_of
 from headstart.errors import DataError, first_line, quoted
 from headstart.types import Finding
 
@@ -70,7 +70,7 @@ def read_saved(
     tables: list[tuple[Table, str | None]] = []
     findings = []
     for folder, split in parts:
-        word = FILE_SPLIT_WORDS.get(split.lower()) if split else None
+        word = split_of(split) if split else None
         if split and word is None:
             findings.append(Finding("unused", "note", (), f"Split '{split}' is not used."))
             continue

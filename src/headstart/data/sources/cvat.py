@@ -6,9 +6,9 @@ import importlib
 from pathlib import Path
 from xml.etree import ElementTree
 
-from headstart.data.records import FILE_SPLIT_WORDS
 from headstart.data.sources.answers import near
 from headstart.data.sources.listed import ListTable, from_rows
+from headstart.data.sources.split_words import split_of
 from headstart.errors import DataError, first_line
 
 
@@ -29,7 +29,7 @@ def read_cvat(path: Path, where: str) -> ListTable:
     for image in root.iter("image"):
         labels = [str(tag.get("label")) for tag in image.findall("tag")]
         row = {"image": near(image.get("name"), path.parent), "label": labels}
-        split = FILE_SPLIT_WORDS.get((image.get("subset") or "").lower())
+        split = split_of(image.get("subset") or "")
         rows.append({**row, "split": split} if split else row)
     if not any(row["label"] for row in rows):
         raise DataError(

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from headstart.data.options import ReadOptions
-from headstart.data.records import FILE_SPLIT_WORDS
 from headstart.data.sources.archives import read_shards, unpack
 from headstart.data.sources.arrow_files import ARROW_SUFFIXES, read_arrow
 from headstart.data.sources.columns import Table, read_table
@@ -24,6 +23,7 @@ from headstart.data.sources.sheets import (
     read_sheet,
     read_statistics,
 )
+from headstart.data.sources.split_words import split_of
 from headstart.errors import DataError
 
 Open = Callable[[Path, str, ReadOptions], Table]
@@ -122,7 +122,7 @@ def find_export(folder: Path) -> list[tuple[Path, str | None]]:
     if not inside.is_dir() or not (folder / "images").is_dir():
         return []
     files = sorted(path for path in inside.iterdir() if suffix_of(path) == ".json")
-    words = [FILE_SPLIT_WORDS.get(path.stem.lower()) for path in files]
+    words = [split_of(path.stem) for path in files]
     return list(zip(files, words, strict=True)) if "train" in words or len(files) == 1 else []
 
 
@@ -138,7 +138,7 @@ def find_shards(folder: Path) -> list[tuple[Path, str | None]]:
     found = []
     for path in tars:
         word = re.match(r"(?:.*[-_.])?([a-z]+)[-_.]?[\d-]*\.tar$", path.name.lower())
-        found.append((path, FILE_SPLIT_WORDS.get(word[1]) if word else None))
+        found.append((path, split_of(word[1]) if word else None))
     return found
 
 
