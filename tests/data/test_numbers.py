@@ -264,3 +264,19 @@ def test_what_is_missing_new_or_out_of_range_is_said(change, said):
     found = [f for name in ("val", "test") for f in read.prepare(again, name).findings]
     if said.startswith("has its unit"):
         assert found
+
+
+@pytest.mark.parametrize("trained", WRITTEN)
+@pytest.mark.parametrize("given", WRITTEN)
+def test_a_column_that_speaks_clearly_is_read_though_train_wrote_it_otherwise(trained, given):
+    read = fit_table(load(frame_of(WRITTEN[trained]), label="label"))
+    rows = [{"x": x, "other": 1.5} for x in WRITTEN[given]]
+    plain = [{"x": x, "other": 1.5} for x in AMOUNTS]
+    assert (read.read(rows).numbers == read.read(plain).numbers).all()
+
+
+def test_one_number_that_may_be_read_two_ways_is_refused_with_what_was_expected():
+    read = fit_table(load(frame_of(AMOUNTS), label="label"))
+    with pytest.raises(DataError, match=r"holds '1,234' in row 1; expected a number written as 12"):
+        read.read([{"x": "1,234", "other": 1.5}])
+    assert len(read.read([{"x": "1234.5", "other": 1.5}]).numbers) == 1

@@ -23,7 +23,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from headstart.cells import MOSTLY, is_gap
+from headstart.cells import GAPS, MOSTLY, is_gap
 from headstart.data.options import ReadOptions
 from headstart.data.targets import MANY_VALUES
 from headstart.errors import DataError, quoted
@@ -228,13 +228,13 @@ def _gap_cells(values: Any, name: str) -> list[Finding]:
 
     if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
         return []
-    counted = {pair["values"]: pair["counts"] for pair in pc.value_counts(values).to_pylist()}
-    gaps = {word: count for word, count in counted.items() if is_gap(word)}
-    if not gaps:
+    trimmed = pc.utf8_trim_whitespace(values)
+    gaps = trimmed.filter(pc.is_in(pc.utf8_lower(trimmed), value_set=pa.array(sorted(GAPS))))
+    if not len(gaps):
         return []
-    shown = quoted(list(dict.fromkeys(word.strip() for word in gaps)), limit=3)
+    shown = quoted(pc.unique(gaps).to_pylist(), limit=SHOWN)
     sentence = (
-        f"Column '{name}' holds {shown} in {sum(gaps.values()):,} rows: they count as missing. If "
+        f"Column '{name}' holds {shown} in {len(gaps):,} rows: they count as missing. If "
         f"they mean something, --categorical {name} keeps them as categories."
     )
     return [Finding("missing", "note", (), sentence)]

@@ -18,7 +18,13 @@ import numpy as np
 from headstart.cells import as_number, is_gap
 from headstart.errors import DataError
 from headstart.preprocessing.dates import example, read_date
-from headstart.preprocessing.numbers import FORMATS, example_of, read_number
+from headstart.preprocessing.numbers import (
+    CLOCK,
+    FORMATS,
+    example_of,
+    fitting_formats,
+    read_number,
+)
 from headstart.types import ColumnKind, DateFormat, NumberFormat
 
 TRUE_WORDS, FALSE_WORDS = ("true", "yes", "y", "t"), ("false", "no", "n", "f")
@@ -146,6 +152,7 @@ def _numbers(values: Any, name: str, place: Place, number_format: NumberFormat) 
         numbers = fast
     else:
         cells = values.to_pylist()
+        number_format = _format_of(cells, number_format)
         numbers = np.empty(len(cells), np.float64)
         for i, value in enumerate(cells):
             number = _as_any_number(value, number_format)
@@ -187,6 +194,21 @@ def _as_any_number(value: object, number_format: NumberFormat) -> float | None:
     if isinstance(value, str) and value.strip():
         return read_number(value, number_format)
     return as_number(value)
+
+
+def _format_of(cells: list[object], number_format: NumberFormat) -> NumberFormat:
+    """Return the format, or the only other one that all cells of the column fit where it fits not.
+
+    Those who learned from a file of one country may predict from one of another.
+    """
+    words = [cell for cell in dict.fromkeys(cells) if isinstance(cell, str) and cell.strip()]
+    if number_format == CLOCK or all(read_number(w, number_format) is not None for w in words):
+        return number_format
+    fitting = fitting_formats(words)
+    is_unclear = {"1,234.5", "1.234,5"} <= set(fitting) and "" not in fitting
+    if not fitting or fitting == [CLOCK] or is_unclear:
+        return number_format
+    return "" if "" in fitting else fitting[0]
 
 
 def _as_written(value: object, number_format: NumberFormat) -> str:

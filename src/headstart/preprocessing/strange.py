@@ -65,7 +65,7 @@ def _missing(column: Column, places: np.ndarray, names: Sequence[str]) -> list[F
         f"Column '{column.name}' is empty in {_rows(len(places))}, such as {first}, and "
         f"was never empty in training: {counts}. Check where the cells were lost."
     )
-    return [Finding("missing", "warning", [names[i] for i in places], sentence)]
+    return [Finding("missing", "warning", [names[i] for i in places.tolist()], sentence)]
 
 
 def _strange_words(column: Column, words: list[str], names: Sequence[str]) -> list[Finding]:
@@ -124,7 +124,7 @@ def _strange_numbers(column: Column, values: np.ndarray, names: Sequence[str]) -
             f"Column '{column.name}' {changed} ({_rows(len(known))}, such as {example}; {range_}): "
             "has its unit changed?"
         )
-        return [Finding("unseen", "warning", [names[i] for i in present], sentence)]
+        return [Finding("unseen", "warning", [names[i] for i in present.tolist()], sentence)]
     if not len(far):
         return []
     example = f"{_shown(column, values[far[0]])} in {names[int(far[0])]}"
@@ -132,7 +132,7 @@ def _strange_numbers(column: Column, values: np.ndarray, names: Sequence[str]) -
         f"Column '{column.name}' is far outside what the model was trained on in "
         f"{_rows(len(far))}, such as {example}; {range_}. What it says of them is a guess."
     )
-    return [Finding("unseen", "warning", [names[i] for i in far], sentence)]
+    return [Finding("unseen", "warning", [names[i] for i in far.tolist()], sentence)]
 
 
 def _change(column: Column, known: np.ndarray) -> str:
