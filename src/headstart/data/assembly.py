@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from headstart.data.conflicts import find_conflicts
 from headstart.data.fingerprint import (
     Inspection,
     fingerprint,
@@ -60,7 +61,7 @@ def assemble(
         raise DataError(f"{records.name} holds no samples. Expected labelled {several}.")
     inspection = _inspect(records)
     records, inspection, bad = _leave_out_bad(records, inspection, max_bad_fraction)
-    findings = list(records.findings)
+    findings = [*records.findings, *find_conflicts(records, inspection.digests)]
     if for_test:
         splits, origin = only_test(records)
     else:

@@ -73,7 +73,7 @@ def find_roles(table: Table, target: str, options: ReadOptions) -> Roles:
     if trained and len(trained.columns) == 1 and trained.columns[0] in free:
         return Roles(trained.modality, trained.columns[0])
     heads = {column: table.head(column) for column in free}
-    images = [column for column in free if _looks_like_images(heads[column])]
+    images = [column for column in free if is_image_column(heads[column])]
     if len(images) == 1:
         return Roles("image", images[0])
     if images:
@@ -211,7 +211,8 @@ def is_cell_column(values: Sequence[object]) -> bool:
     return not (is_whole and distinct == len(present) and len(present) > FEW_COLUMNS)
 
 
-def _looks_like_images(values: Sequence[object]) -> bool:
+def is_image_column(values: Sequence[object]) -> bool:
+    """Return whether all values that are there are images, or paths of some."""
     present = [v for v in values if not is_missing(v)]
     return bool(present) and all(_looks_like_image(value) for value in present)
 

@@ -2,7 +2,7 @@
 
 The task is decided when the user has not said it, and the decision is said in a note:
 
-- lists, or a separator: multi-label;
+- lists, or a separator: multi-label; where each list has one label, classification;
 - words: classification;
 - numbers that are not all whole: regression (for images it must be said, since a measured label
   beside a photo is more often a mistaken column);
@@ -21,6 +21,7 @@ from dataclasses import replace
 import numpy as np
 
 from headstart.cells import MOSTLY, as_number, is_gap, is_missing
+from headstart.data.label_cells import read_cells
 from headstart.data.options import ReadOptions
 from headstart.errors import DataError, quoted
 from headstart.preprocessing.numbers import find_number_format, is_code, read_number
@@ -64,6 +65,9 @@ def read_targets(
         OptionError: The task was said and the column cannot serve it.
     """
     known, note = options.known_task, None
+    found_lists: list[Finding] = []
+    if not options.separator:
+        values, found_lists = read_cells(values, known, what, place)
     values, read = _as_numbers(values, modality, known, what)
     if known is not None:
         task = find_task(known)
@@ -81,7 +85,7 @@ def read_targets(
     )
     found = task.read(column)
     decided = [*read, *([Finding("task", "note", (), note)] if note else [])]
-    return replace(found, findings=[*decided, *found.findings])
+    return replace(found, findings=[*found_lists, *decided, *found.findings])
 
 
 def _as_numbers(

@@ -12,7 +12,7 @@ import numpy as np
 from headstart.types import Finding, Rows, TaskName
 
 # What may stand between the labels of one cell, likeliest first.
-SEPARATORS = (";", "|", ",", "/")
+SEPARATORS = (";", "|", ",", "/", "#")
 Place: TypeAlias = Callable[[int], str]
 # Gives numbered labels their names: labels → labels, classes, note.
 Naming: TypeAlias = Callable[[list[str]], tuple[list[str], tuple[str, ...], str | None]]

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from headstart.data.options import ReadOptions
 from headstart.data.sources.delimited import read_text_table
+from headstart.data.sources.label_names import names_beside, names_in
 from headstart.data.sources.samples import ParquetSamples, ValueSamples
 from headstart.errors import DataError, first_line
 from headstart.preprocessing.memory import as_arrow, is_arrow_table, is_frame, refuse_duplicates
@@ -39,7 +40,7 @@ class Table(Protocol):
         """Return the first values, at most ``HEAD_ROWS``."""
         ...
 
-    def values(self, column: str) -> list[object]:
+    def values(self, column: str) -> list[Any]:
         """Return all values."""
         ...
 
@@ -131,7 +132,11 @@ class ArrowTable:
 
     def class_names(self, column: str) -> list[str] | None:
         """Return the names given, or those a Hugging Face ``ClassLabel`` states."""
-        return self._names.get(column) or _class_label_names(self._table.schema.metadata, column)
+        return (
+            self._names.get(column)
+            or names_in(self._table.schema.metadata, column)
+            or names_beside(self.root, self.where, column)
+        )
 
     def arrow(self, columns: Sequence[str]) -> Any:
         """Return these columns as a pyarrow Table."""
@@ -191,7 +196,8 @@ class ParquetTable:
 
     def class_names(self, column: str) -> list[str] | None:
         """Return the names a Hugging Face ``ClassLabel`` feature states in the metadata."""
-        return _class_label_names(self._schema.metadata, column)
+        stated = names_in(self._schema.metadata, column)
+        return stated or names_beside(self.root, self.where, column)
 
     def arrow(self, columns: Sequence[str]) -> Any:
         """Return these columns as a pyarrow Table."""
@@ -251,15 +257,3 @@ def _path_of(value: object) -> str | None:
     if isinstance(value, (bytes, bytearray, memoryview)) or value is None or value != value:
         return None
     return str(value) or None
-
-
-def _class_label_names(metadata: dict[bytes, bytes] | None, column: str) -> list[str] | None:
-    import json
-
-    try:
-        stated = json.loads((metadata or {})[b"huggingface"])
-        feature = stated["info"]["features"][column]
-        names = feature.get("names") or feature["feature"]["names"]  # the latter of a list
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None  # not written by Hugging Face datasets, or not a ClassLabel
-    return [str(name) for name in names] if isinstance(names, list) else None

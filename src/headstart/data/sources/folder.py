@@ -6,6 +6,7 @@ The samples are images, or, where there are none, text files: the layout of aclI
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -32,12 +33,20 @@ from headstart.types import Finding
 READ_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".gif")
 OTHER_SUFFIXES = (".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".svg")
 IMAGE_SUFFIXES = frozenset(READ_SUFFIXES + OTHER_SUFFIXES)
+# Formats with a reader of their own, a row each in ``formats``.
+BINARY_SUFFIXES = (
+    *(".arrow", ".feather", ".ipc", ".xlsx", ".xlsm", ".spacy"),
+    *(".sav", ".zsav", ".por", ".dta", ".xpt", ".sas7bdat"),
+)
+FORMAT_SUFFIXES = (".json", ".arff", ".xml", *BINARY_SUFFIXES)
 TABLE_SUFFIXES = (
     *(".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet"),
     *(".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz"),
+    *FORMAT_SUFFIXES,
 )
 TEXT_SUFFIXES = frozenset({".txt"})
-NO_CLASSES = ("unsup",)  # aclImdb: reviews without a label
+# Folders of samples without a label, as aclImdb, datumaro, FiftyOne and others call them.
+NO_CLASSES = frozenset({"unsup", "nolabel", "nolabels", "unlabeled", "unlabelled", "unannotated"})
 
 
 def read_folder(root: Path, name: str, options: ReadOptions) -> Records:
@@ -73,17 +82,17 @@ def read_folder(root: Path, name: str, options: ReadOptions) -> Records:
         }
     else:
         classes_of = {("", child): child for child in folders}
-    every = list(classes_of)
+    bare = sorted({name for _, name in classes_of if _has_no_class(name)})
+    classes_of = {key: path for key, path in classes_of.items() if key[1] not in bare}
     listing = _list_samples(root, classes_of, IMAGE_SUFFIXES)
     is_text = not listing.paths and any(suffix in TEXT_SUFFIXES for suffix in listing.skipped)
     if is_text:
-        classes_of = {key: path for key, path in classes_of.items() if key[1] not in NO_CLASSES}
         listing = _list_samples(root, classes_of, TEXT_SUFFIXES)
     if not listing.paths:
         raise DataError(_no_images(name, root, folders, files))
     findings = listing.findings("texts" if is_text else "images")
-    if is_text and (left := sorted({c for _, c in every if c in NO_CLASSES})):
-        sentence = f"Skipped folders of samples without a label: {quoted(left)}."
+    if bare:
+        sentence = f"Skipped folders of samples without a label: {quoted(bare)}."
         findings.append(Finding("unused", "note", (), sentence))
     if ignored := [f for f in folders if split_folders and f not in split_folders]:
         sentence = f"Skipped folders beside the splits: {quoted(ignored)}."
@@ -101,6 +110,11 @@ def read_folder(root: Path, name: str, options: ReadOptions) -> Records:
         findings=findings,
         modality="text" if is_text else "image",
     )
+
+
+def _has_no_class(folder: str) -> bool:
+    """Return whether a folder's name says that what is in it has no label."""
+    return re.sub(r"[\W_]", "", folder.lower()) in NO_CLASSES
 
 
 @dataclass

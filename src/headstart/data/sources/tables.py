@@ -27,8 +27,11 @@ from headstart.data.records import (
     Records,
 )
 from headstart.data.roles import SPLIT_COLUMN, find_roles, need_column, no_inputs
-from headstart.data.sources.columns import Table, read_table
+from headstart.data.sources.annotations import settle
+from headstart.data.sources.columns import Table
 from headstart.data.sources.folder import TABLE_SUFFIXES
+from headstart.data.sources.formats import open_table
+from headstart.data.sources.listed import row_number
 from headstart.data.sources.samples import ChainSamples
 from headstart.data.targets import read_targets
 from headstart.errors import DataError, OptionError, did_you_mean, quoted
@@ -70,7 +73,7 @@ class Rows:
         """Return where a row stands, for example ``row 3 of reviews.csv``."""
         for table in self.tables:
             if index < table.num_rows:
-                return f"row {index + 1} of {table.where}"
+                return f"row {row_number(table, index)} of {table.where}"
             index -= table.num_rows
         raise IndexError(index)
 
@@ -78,7 +81,9 @@ class Rows:
         """Return what a person calls each row."""
         several = len(self.tables) > 1
         return [
-            f"{table.where} row {i + 1}" if several else f"row {i + 1}"
+            f"{table.where} row {row_number(table, i)}"
+            if several
+            else f"row {row_number(table, i)}"
             for table in self.tables
             for i in range(table.num_rows)
         ]
@@ -108,7 +113,7 @@ def read_table_files(
     Raises:
         DataError: A file cannot be read, or a column is missing or holds what it should not.
     """
-    tables = [(read_table(path, path.name, options), split) for path, split in files]
+    tables = [(open_table(path, path.name, options), split) for path, split in files]
     return read_tables(tables, name, options, class_names=class_names)
 
 
@@ -120,6 +125,7 @@ def read_tables(
     class_names: Sequence[str] | None = None,
 ) -> Records:
     """Return the records of open tables; arguments as in ``read_table_files``."""
+    tables, options, said = settle(tables, options)
     rows = Rows([table for table, _ in tables])
     target = options.target_among(rows.tables[0].columns)
     for table in rows.tables:
@@ -162,7 +168,7 @@ def read_tables(
         label=target,
         input_column=roles.column,
         groups=groups,
-        findings=[*roles.findings, *targets.findings, *(found.findings if found else ())],
+        findings=[*said, *roles.findings, *targets.findings, *(found.findings if found else ())],
         modality=roles.modality,
         task=targets.task,
         column_kinds=found.kinds if found else None,
@@ -196,7 +202,7 @@ def _image_samples(rows: Rows, column: str) -> Samples:
         need_column(table, column, "image", "--image-column")
         paths = table.image_names(column)
         several = f"{table.where} " if len(rows.tables) > 1 else ""
-        names = [path or f"{several}row {i + 1}" for i, path in enumerate(paths)]
+        names = [p or f"{several}row {row_number(table, i)}" for i, p in enumerate(paths)]
         parts.append(table.images(column, names))
     return parts[0] if len(parts) == 1 else ChainSamples(parts)
 
