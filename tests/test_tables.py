@@ -309,3 +309,32 @@ def test_truth_values_are_the_same_in_any_case(tmp_path):
     pd.DataFrame({"x": x, "y": np.where(x > 0, "true", "no")}).to_csv(path, index=False)
     with pytest.raises(DataError, match="is unknown to"):
         hs.evaluate(str(run.path), str(path))
+
+
+def test_predict_and_evaluate_tell_alike_what_training_did_not_have(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"area": rng.uniform(50, 150, 200), "way": ["Gravel", "None"] * 100})
+    frame["price"] = 10 * frame.area + 300 * (frame.way == "None") + 0.5
+    german = frame.round(2).astype({"area": str, "price": str})
+    german[["area", "price"]] = german[["area", "price"]].map(lambda x: x.replace(".", ","))
+    german.to_csv(tmp_path / "train.csv", index=False, sep=";")
+    data = hs.load(str(tmp_path / "train.csv"), label="price", task="regression")
+    folder = tmp_path / "run"
+    run = finetune(data, "scratch/linear", folder)
+    new = frame.assign(area=1000 * frame.area + 7).astype({"way": object})
+    new.loc[new.way == "None", "way"] = None
+    new.to_csv(tmp_path / "new.csv", index=False)
+    expected = ("Column 'area' is about", "has its unit changed", "as its category 'None'")
+    for answer in (
+        lambda: run.predict(new.drop(columns="price")),
+        lambda: run.predict(new.drop(columns="price").to_dict("records")),
+        lambda: hs.predict(str(folder), [str(tmp_path / "new.csv")]),
+        lambda: hs.evaluate(str(folder), new),
+        lambda: hs.evaluate(str(folder), str(tmp_path / "new.csv")),
+    ):
+        told = []
+        with listen(lambda _, fields, told=told: told.append(str(fields.get("text")))):
+            answer()
+        assert all(part in " ".join(told) for part in expected), told
+    plain = run.predict(frame.drop(columns="price"))
+    assert np.allclose([p.value for p in plain], frame.price, atol=0.1)

@@ -14,6 +14,17 @@ import numpy as np
 
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 MOSTLY = 0.9  # share of the cells of a column that says what it holds
+# What people and programs write where a number or a date is not known.
+# fmt: off
+GAPS = frozenset((
+    "?", "??", "???", "-", "--", "---", "\u2013", "\u2014", ".", "..", "...", "*", "n/a", "n.a.",
+    "na", "n.a", "nan", "none", "null", "nil", "#n/a", "#na", "#div/0!", "#value!", "#ref!",
+    "#name?", "#num!", "#null!", "#error!", "<na>", "nat", "unknown", "unk", "missing",
+    "undefined", "\\n", "k.a.", "s/d", "s.o.", "(null)", "(none)", "(blank)", "(missing)", "tbd",
+    "not available", "not applicable", "not known", "no data", "keine angabe", "non disponible",
+    "未知", "不明",
+))
+# fmt: on
 INFINITE = ("inf", "infinity", "+inf", "-inf", "+infinity", "-infinity")
 
 
@@ -24,6 +35,11 @@ def is_missing(value: object) -> bool:
     if isinstance(value, (float, np.floating)):
         return bool(np.isnan(value))
     return isinstance(value, str) and not value.strip()
+
+
+def is_gap(value: object) -> bool:
+    """Return whether a cell of a column of numbers or dates says that there is none."""
+    return isinstance(value, str) and value.strip().lower() in GAPS
 
 
 def as_number(value: object) -> float | None:

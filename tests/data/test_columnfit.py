@@ -156,7 +156,7 @@ def test_to_cells_fills_a_missing_number_that_train_never_lacked():
         (("1", "2"), [1, 1, 1, 2, 0, 0, 0]),
         (("1.0", "2.0"), [1, 1, 1, 2, 0, 0, 0]),
         (("1", "1.0"), [1, 2, 0, 0, 0, 0, 0]),  # train tells them apart, and lacks 1.00
-        (("001", "1.5", "one"), [0, 0, 0, 0, 1, 2, 0]),
+        (("001", "1.5", "one"), [1, 1, 1, 0, 1, 2, 0]),  # programs lose leading zeros
     ],
 )
 def test_to_cells_reads_a_whole_number_with_or_without_its_point(known, codes):

@@ -159,7 +159,7 @@ def test_load_reads_eight_digits_as_dates_only_when_asked(tmp_path):
 
 def test_load_names_the_cell_that_keeps_a_column_from_being_dates(tmp_path):
     written = DAYS.strftime("%d.%m.%Y").tolist()
-    for odd in ("31.02.2024", "2024-03-31", "unknown"):
+    for odd in ("31.02.2024", "2024-03-31", "someday"):
         path = table([*written[:6], odd, *written[7:]], tmp_path)
         shown, left_out = said_of(load(path, label="price"))
         assert shown == (
@@ -269,7 +269,7 @@ def test_records_of_columns_from_before_are_read_and_odd_formats_refused(tmp_pat
     data = load(table(DAYS.strftime("%Y-%m-%d"), tmp_path), label="price")
     record = fit_table(data).to_json()
     record["columns"][0]["date_format"] = "%c"
-    with pytest.raises(StartError, match="Expected a name, a kind, a known date_format"):
+    with pytest.raises(StartError, match="Expected a name, a kind, known formats"):
         check_preprocess(record, "table")
 
 
@@ -290,9 +290,9 @@ def test_records_of_columns_from_before_are_read_and_odd_formats_refused(tmp_pat
         ("2024-03-31 12:30 pm", "", "2024-03-31T12:30"),
         ("2024-03-31 13:30 pm", "", None),
         ("2024-03-31 24:00", "", None),
-        ("2024-03-31T23:30:01.25-02:00", "", "2024-04-01T01:30:01.250"),
+        ("2024-03-31T23:30:01.25-02:00", "", "2024-03-31T23:30:01.250"),  # as written
         ("31/03/2024, 9:05", "%d/%m/%Y", "2024-03-31T09:05"),
-        ("0001-01-01T00:00+05:00", "", None),
+        ("0001-01-01T00:00+05:00", "", "0001-01-01"),
         (datetime.date(2024, 3, 31), "%d.%m.%Y", "2024-03-31"),
     ],
 )
@@ -320,7 +320,8 @@ def test_a_question_mark_among_dates_is_a_missing_one_and_said(tmp_path, date):
     data = load(table(cells, tmp_path), label="price", date=date)
     assert data.column_kinds["sold"] == "date"
     assert cells_of(data) == [*DAYS[:-3].to_pydatetime(), None, None, None]
-    assert "Column 'sold' holds '?' in 2 rows: they count as missing." in data.notes
+    said = "Column 'sold' holds '?' in 2 rows: they count as missing."
+    assert any(note.startswith(said) for note in data.notes)
     spec = fit_table(data)
     rows = [{"sold": sold, "rooms": 2} for sold in ("?", None, "31.01.2024")]
     marks, none, day = spec.read(rows).arrays(np.arange(3))[0]

@@ -219,11 +219,15 @@ def test_prepare_values_says_what_of_a_row_it_does_not_know(rows):
     assert np.isfinite(cells.numbers).all()
     unseen = "Column 'w' holds categories unknown to the model in 1 row: 'new'."
     ignored = "Columns that the model does not know are ignored: 'b'."
-    assert cells.findings == [
+    empty, *others = cells.findings  # train lacks no number
+    assert (empty.kind, empty.items) == ("missing", ("row 2",))
+    assert "Column 'a' is empty in 1 row" in empty.sentence
+    assert others == [
         Finding("unseen", "warning", ("row 1",), unseen),
         Finding("unused", "note", (), ignored),
     ]
-    assert table.read([{"a": 1.0, "w": None}]).findings == []
+    (gone,) = table.read([{"a": 1.0, "w": None}]).findings
+    assert "Column 'w' is empty in 1 row" in gone.sentence
 
 
 def test_prepare_values_refuses_rows_that_do_not_fit(rows):

@@ -129,6 +129,7 @@ def assemble(
         image_channels=_num_channels(samples) if is_image else None,
         column_kinds=kinds,
         date_formats={n: f for n, f in records.date_formats.items() if n in (kinds or ())},
+        number_formats={n: f for n, f in records.number_formats.items() if n in (kinds or ())},
         max_bad_fraction=max_bad_fraction,
         alike_by_chance=copies.by_chance,
     )

@@ -6,38 +6,51 @@ written), ``categorical`` (text, blanks around it taken off). What is recognised
 with ``numeric``, ``categorical`` and ``date``; there is no ``boolean``, because a column of two
 values teaches the same as numbers 0 and 1, or as two categories.
 
-A column is numeric when every cell that is not empty is a number; a lone ``?`` among numbers or
-dates counts as empty, and is said to. A column of many different numbers with a few words in it is
-refused by the first such word, because both readings of it lose something the user should know of;
-with few different numbers it is a column of codes, and said to be one. Numbers with leading zeros
-are codes.
+A column is numeric when every cell that is not empty is a number, written in one of the ways of
+``preprocessing.numbers``; cells such as ``?``, ``-``, ``None`` or ``#DIV/0!`` among numbers or
+dates count as empty, however many, and are said to. A column of many different numbers with a few
+other words in it is refused by the first such word, because both readings of it lose something the
+user should know of; with few different numbers it is a column of codes, and said to be one. Numbers
+with leading zeros are codes, and what pandas calls a category is one, whatever its values are.
 
-Left out: times of day alone, durations, lists, thousands separators.
+Left out: lists.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from headstart.cells import MOSTLY, as_number
+from headstart.cells import GAPS, MOSTLY, is_gap
 from headstart.data.options import ReadOptions
-from headstart.data.quick import may_hold, plain_kind
+from headstart.data.quick import plain_kind
 from headstart.data.targets import MANY_VALUES
-from headstart.errors import DataError
+from headstart.errors import DataError, quoted
 from headstart.preprocessing.canonical import (
     FALSE_WORDS,
     TRUE_WORDS,
-    UNKNOWN,
     Place,
     canonical,
     category,
-    is_empty,
-    is_unknown,
+    plain_values,
 )
 from headstart.preprocessing.dates import find_format, look_like_dates
-from headstart.types import ColumnKind, DateFormat, Finding, FindingKind
+from headstart.preprocessing.numbers import (
+    CLOCK,
+    COMMAS,
+    best_format,
+    find_number_format,
+    fitting_formats,
+    is_code,
+    read_number,
+)
+from headstart.types import ColumnKind, DateFormat, Finding, FindingKind, NumberFormat
+
+SAMPLED = 1_000
+SOME = 0.3  # share of numbers from which words among them are told
+SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -48,29 +61,33 @@ class Recognised:
         table: A pyarrow Table.
         kinds: What each of its columns holds.
         date_formats: How the days of each date column are written.
+        number_formats: How the numbers of a column are written, where not plainly.
         findings: What a user should know of them.
     """
 
     table: Any
     kinds: dict[str, ColumnKind]
     date_formats: dict[str, DateFormat]
+    number_formats: dict[str, NumberFormat]
     findings: list[Finding]
 
 
 @dataclass(frozen=True)
 class _Found:
-    """What a column holds, None where it cannot be an input, and a sentence on it."""
+    """What a column holds (None: no input), a sentence on it, and how it is written."""
 
     kind: ColumnKind | None
     note: str | None = None
     date_format: DateFormat = ""
+    number_format: NumberFormat = ""
 
     def findings(self) -> list[Finding]:
-        """Return what to know of it; that days and months were told apart is no warning."""
+        """Return what to know of it; how numbers and days are written is no warning."""
         if self.note is None:
             return []
         about: FindingKind = "unused" if self.kind is None else "reading"
-        return [Finding(about, "note" if self.kind == "date" else "warning", (), self.note)]
+        is_read = self.kind in ("date", "numeric")
+        return [Finding(about, "note" if is_read else "warning", (), self.note)]
 
 
 def recognise(parts: Sequence[Any], options: ReadOptions, place: Place) -> Recognised:
@@ -88,30 +105,41 @@ def recognise(parts: Sequence[Any], options: ReadOptions, place: Place) -> Recog
 
     columns: dict[str, Any] = {}
     kinds: dict[str, ColumnKind] = {}
-    formats: dict[str, DateFormat] = {}
+    dates: dict[str, DateFormat] = {}
+    numbers: dict[str, NumberFormat] = {}
     findings: list[Finding] = []
+    said = _pandas_categories(parts[0])
+    has_commas = any(_has_decimal_commas(column) for part in parts for column in part.columns)
     for name in parts[0].column_names:
-        values = _join([part.column(name) for part in parts])
-        found = _kind_of(values, name, options, place)
+        raw = [part.column(name) for part in parts]
+        values = _join([plain_values(column) for column in raw])
+        is_category = name in said or any(pa.types.is_dictionary(c.type) for c in raw)
+        if is_category and not options.trained_column(name):
+            said.add(name)
+        is_clock = any(pa.types.is_duration(c.type) or pa.types.is_time(c.type) for c in raw)
+        found = _kind_of(values, name, options, place, said=said, has_commas=has_commas)
         findings += found.findings()
         if found.kind is None:
             continue
-        columns[name] = canonical(values, found.kind, name, place, found.date_format)
+        written: NumberFormat = CLOCK if is_clock else found.number_format
+        columns[name] = canonical(values, found.kind, name, place, found.date_format, written)
         kinds[name] = found.kind
         if found.kind in ("numeric", "date"):
-            findings += _unknown_cells(values, name)
+            findings += _gap_cells(values, name)
         if found.kind == "date":
-            formats[name] = found.date_format
-        elif found.kind == "numeric" and name not in options.kept_columns:
-            findings += _eight_digits(columns[name], name)
-    return Recognised(pa.table(columns), kinds, formats, findings)
+            dates[name] = found.date_format
+        elif found.kind == "numeric":
+            if written:
+                numbers[name] = written
+            if name not in options.kept_columns:
+                findings += _eight_digits(columns[name], name)
+    return Recognised(pa.table(columns), kinds, dates, numbers, findings)
 
 
 def _join(columns: Sequence[Any]) -> Any:
     """Return columns of several tables as one; as text where their types differ."""
     import pyarrow as pa
 
-    columns = [_decoded(column) for column in columns]
     types = {column.type for column in columns if not pa.types.is_null(column.type)}
     if len(types) > 1:
         is_number = all(pa.types.is_integer(t) or pa.types.is_floating(t) for t in types)
@@ -124,39 +152,55 @@ def _join(columns: Sequence[Any]) -> Any:
     return pa.chunked_array(chunks, columns[0].type if columns else None)
 
 
-def _decoded(column: Any) -> Any:
-    import pyarrow as pa
-
-    if pa.types.is_dictionary(column.type):  # categories of pandas
-        return column.cast(column.type.value_type)
-    return column
-
-
-def _kind_of(values: Any, name: str, options: ReadOptions, place: Place) -> _Found:
-    """Return what a column holds, and a note."""
+def _kind_of(
+    values: Any,
+    name: str,
+    options: ReadOptions,
+    place: Place,
+    *,
+    said: Collection[str],
+    has_commas: bool,
+) -> _Found:
+    """Return what a column holds, and a note; ``said`` are the categories of pandas."""
     import pyarrow as pa
 
     t, kind = pa.types, values.type
     if trained := options.trained_column(name):
-        return _Found(trained.kind, None, trained.date_format)
+        return _Found(trained.kind, None, trained.date_format, trained.number_format)
     if name in options.categorical:
         return _Found("categorical")
     if name in options.numeric:
-        return _Found("numeric")
+        return _said_numbers(values, name, has_commas=has_commas)
     if t.is_date(kind) or t.is_timestamp(kind):
         return _Found("date")
     if name in options.date:
         date_format, note = _find_dates(values, name, place, is_said=True)
         return _Found("date", note, date_format or "")
+    if name in said:
+        return _Found("categorical")
     if t.is_boolean(kind):
         return _Found("boolean")
     if t.is_integer(kind) or t.is_floating(kind) or t.is_decimal(kind):
         return _Found("numeric")
     if t.is_string(kind) or t.is_large_string(kind):
-        return _kind_of_words(values, name, place)
+        return _kind_of_words(values, name, place, has_commas=has_commas)
     if t.is_null(kind):
         return _Found("categorical")  # empty: left out later, by name
     return _Found(None, f"Left out column '{name}': it holds {kind}, which a table cannot use.")
+
+
+def _said_numbers(values: Any, name: str, *, has_commas: bool) -> _Found:
+    """Return how the numbers of a column are written that the user calls numeric."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+        return _Found("numeric")
+    words = [word for word in pc.unique(values).to_pylist() if category(word) and not is_gap(word)]
+    number_format, note = find_number_format(words, name, has_commas=has_commas)
+    if number_format is None:  # the cell that does not fit is refused where all are read
+        number_format, note = best_format(words[:SAMPLED]), None
+    return _Found("numeric", note, number_format=number_format)
 
 
 def _find_dates(
@@ -168,7 +212,7 @@ def _find_dates(
 
     different = values if pa.types.is_nested(values.type) else pc.unique(values)
     found = [word for word in map(category, different.to_pylist()) if word is not None]
-    words = [word for word in found if not is_unknown(word)]
+    words = [word for word in found if not is_gap(word)]
     if found and not words:
         return ("", None) if is_said else (None, None)
 
@@ -178,17 +222,23 @@ def _find_dates(
     return find_format(list(dict.fromkeys(words)), name, where, is_said=is_said)
 
 
-def _unknown_cells(values: Any, name: str) -> list[Finding]:
+def _gap_cells(values: Any, name: str) -> list[Finding]:
+    """Return a finding on the words of a column of numbers or dates that say there is none."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
         return []
-    if not may_hold(values, UNKNOWN):
+    trimmed = pc.utf8_trim_whitespace(values)
+    gaps = trimmed.filter(pc.is_in(pc.utf8_lower(trimmed), value_set=pa.array(sorted(GAPS))))
+    if not len(gaps):
         return []
-    number = pc.sum(pc.equal(pc.utf8_trim_whitespace(values), UNKNOWN)).as_py()
-    sentence = f"Column '{name}' holds '?' in {number or 0:,} rows: they count as missing."
-    return [Finding("missing", "note", (), sentence)] if number else []
+    shown = quoted(pc.unique(gaps).to_pylist(), limit=SHOWN)
+    sentence = (
+        f"Column '{name}' holds {shown} in {len(gaps):,} rows: they count as missing. If "
+        f"they mean something, --categorical {name} keeps them as categories."
+    )
+    return [Finding("missing", "note", (), sentence)]
 
 
 def _eight_digits(values: Any, name: str) -> list[Finding]:
@@ -202,34 +252,70 @@ def _eight_digits(values: Any, name: str) -> list[Finding]:
     return [Finding("reading", "warning", (), sentence)]
 
 
-def _kind_of_words(values: Any, name: str, place: Place) -> _Found:
+def _kind_of_words(values: Any, name: str, place: Place, *, has_commas: bool) -> _Found:
     """Return what a column of text holds, from its different cells."""
     import pyarrow.compute as pc
 
-    if plain := plain_kind(values):
+    if not has_commas and (plain := plain_kind(values)):
         return _Found(plain)
     counted = [(pair["values"], pair["counts"]) for pair in pc.value_counts(values).to_pylist()]
-    counts = {str(word): count for word, count in counted if not is_empty(word)}
+    counts = {str(word): count for word, count in counted if category(word) is not None}
     if not counts:
         return _Found("categorical")
-    words = {word.strip() for word in counts}
-    lower = {word.lower() for word in words}
+    lower = {word.strip().lower() for word in counts}
     if lower <= {*TRUE_WORDS, *FALSE_WORDS} and len(lower) == 2:
         return _Found("boolean")
-    numbers = {word for word in counts if as_number(word) is not None}
-    strange = [word for word in counts if word not in numbers and not is_unknown(word)]
-    if numbers and not strange:
-        return _Found("numeric")
+    present = [word for word in counts if not is_gap(word)]
+    if codes := [word for word in present if is_code(word)]:
+        return _Found("categorical", _codes_note(codes, present, name))
+    number_format, note = find_number_format(present, name, has_commas=has_commas)
+    if number_format is not None:
+        return _Found("numeric", note, number_format=number_format)
     date_format, doubt = _find_dates(values, name, place, is_said=False)
     if date_format is not None:
         return _Found("date", doubt, date_format)
-    total = sum(counts.values())
-    if sum(counts[word] for word in numbers) < MOSTLY * total:
-        return _Found("categorical", doubt)
+    return _mixed(values, {word: counts[word] for word in present}, name, place, note or doubt)
+
+
+def _codes_note(codes: list[str], present: list[str], name: str) -> str | None:
+    """Return a note on leading zeros where someone may have meant numbers."""
+    if not all(word.strip().isdigit() for word in present):
+        return None
+    return (
+        f"Column '{name}' holds digits after a leading zero, such as {quoted(codes, limit=3)}: "
+        f"codes, read as categories. --numeric {name} reads them as numbers."
+    )
+
+
+def _mixed(
+    values: Any, counts: dict[str, int], name: str, place: Place, note: str | None
+) -> _Found:
+    """Return what a column holds whose words are neither all numbers nor all dates.
+
+    Raises:
+        DataError: It is a column of numbers but for a few words.
+    """
+    number_format = best_format(list(counts)[:SAMPLED])
+    numbers = {word for word in counts if read_number(word, number_format) is not None}
+    strange = [word for word in counts if word not in numbers]
+    total, num_strange = sum(counts.values()), sum(counts[word] for word in strange)
+    if note or not strange or not numbers:
+        return _Found("categorical", note)
+    shown = quoted([word.strip() for word in strange], limit=SHOWN)
+    is_many = len(numbers) > MANY_VALUES
+    if total - num_strange < MOSTLY * total:
+        if not is_many or total - num_strange < SOME * total:
+            return _Found("categorical")
+        return _Found(
+            "categorical",
+            f"Column '{name}' holds {total - num_strange:,} numbers and {num_strange:,} other "
+            f"cells, such as {shown}: read as categories. If it holds numbers, leave the other "
+            f"cells empty; if not, say --categorical {name}.",
+        )
     first = next(i for i, value in enumerate(values.to_pylist()) if value in strange)
-    if len(numbers) > MANY_VALUES:
-        num_strange = sum(counts[word] for word in strange)
+    if is_many:
         more = f" and {num_strange - 1:,} more rows" if num_strange > 1 else ""
+        more += f" (such cells: {shown})" if len(strange) > 1 else ""
         raise DataError(
             f"Column '{name}' holds '{strange[0]}' in {place(first)}{more}, where "
             f"{total - num_strange:,} other cells are numbers. Correct it, leave the cell empty, "
@@ -240,3 +326,24 @@ def _kind_of_words(values: Any, name: str, place: Place) -> _Found:
         f"Column '{name}' holds {len(numbers)} different numbers and words such as "
         f"'{strange[0]}' ({place(first)}): read as categories.",
     )
+
+
+def _has_decimal_commas(column: Any) -> bool:
+    """Return whether the numbers of a column can only have been written with a decimal comma."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return False
+    words = pc.unique(column.filter(pc.match_substring(column, ","))).to_pylist()[:SAMPLED]
+    fitting = fitting_formats([word for word in words if word and not is_gap(word)])
+    return bool(words and fitting) and set(fitting) <= set(COMMAS)
+
+
+def _pandas_categories(table: Any) -> set[str]:
+    """Return the columns that were categories of pandas when it wrote a Parquet file."""
+    try:
+        stated = json.loads((table.schema.metadata or {})[b"pandas"])["columns"]
+        return {str(c["name"]) for c in stated if c["pandas_type"] == "categorical"}
+    except (KeyError, TypeError, ValueError):
+        return set()

@@ -6,6 +6,7 @@ found, and every cell is looked at.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from headstart.preprocessing.canonical import FALSE_WORDS, TRUE_WORDS
 from headstart.preprocessing.dates import is_like_a_date
 
 HEAD = 1_000
+UNIT_FIRST = re.compile(r"[a-z]{1,3}\.?\s?[-+(]?\d")  # eur 1,200
 _ZERO, _NINE, _PLUS, _MINUS, _SLASH = 48, 57, 43, 45, 47
 
 
@@ -83,7 +85,7 @@ def _head_is_words(head: list[str]) -> bool:
     lower = {word.strip().lower() for word in head}
     if lower <= {*TRUE_WORDS, *FALSE_WORDS} or lower & {*INFINITE}:
         return False
-    return not any(is_like_a_date(word) for word in lower)
+    return not any(is_like_a_date(word) or UNIT_FIRST.match(word) for word in lower)
 
 
 def _begin_with_letters(words: Any) -> bool:

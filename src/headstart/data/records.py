@@ -12,7 +12,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from headstart.tasks import Task, find_task
-from headstart.types import ColumnKind, DateFormat, Finding, Modality, Rows, Samples, TaskName
+from headstart.types import (
+    ColumnKind,
+    DateFormat,
+    Finding,
+    Modality,
+    NumberFormat,
+    Rows,
+    Samples,
+    TaskName,
+)
 
 SPLIT_CODES = {"train": 0, "val": 1, "test": 2}
 SPLIT_NAMES = ("train", "val", "test")
@@ -44,6 +53,7 @@ class Records:
         modality: What a sample is.
         column_kinds: For tables, what each input column holds.
         date_formats: For tables, how the days of each date column are written.
+        number_formats: For tables, how the numbers of a column are written, where not plainly.
         kept_columns: For tables, columns the user has named, which are therefore never left out.
         columns: For tables, all columns of the source, for messages.
     """
@@ -62,6 +72,7 @@ class Records:
     modality: Modality = "image"
     column_kinds: dict[str, ColumnKind] | None = None
     date_formats: Mapping[str, DateFormat] = field(default_factory=dict)
+    number_formats: Mapping[str, NumberFormat] = field(default_factory=dict)
     kept_columns: Sequence[str] = ()
     columns: Sequence[str] = ()
 

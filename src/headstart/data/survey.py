@@ -7,6 +7,8 @@ All of it on train alone, except that nothing is left out that the user has name
   different and either run on (the span is at most three times their number) or bear a name such
   as ``id``. Whole numbers that merely differ, such as populations, stay. Of one that looks like
   dates, which were not read as such, the note says so;
+- what pandas calls the rows' index is left out (``__index_level_0__``, ``Unnamed: 0``, a header
+  without a name before whole numbers);
 - a column that alone predicts the target almost perfectly is warned of, not left out: only the
   user knows whether it will be known when the model is used. The check: a small decision tree on
   that column (for words, the usual target of each word) is fitted on one half of train and judged
@@ -32,9 +34,10 @@ from headstart.types import ColumnKind, Finding
 
 ID_NAME = re.compile(
     r"(.*[_\s-])?(id|ids|idx|index|key|uuid|guid|nr|rownames?|row)|.*(编号|序号|索引)"
-    r"|unnamed: ?\d+|column \d+",
+    r"|unnamed: ?\d+|column \d+|__index_level_\d+__",
     re.IGNORECASE,
 )
+INDEX_NAME = re.compile(r"__index_level_\d+__|unnamed: ?0(_level_\d+)?|column 1", re.IGNORECASE)
 ID_NAME_CASED = re.compile(r".*[a-z](Id|ID)$")
 MIN_ROWS = 20
 MIN_RUN_ROWS = 50
@@ -92,6 +95,13 @@ def survey(
     for name in ids:
         option = "numeric" if kinds[name] == "numeric" else "categorical"
         doubt = f"though they look like dates; --date {name} reads them as dates, or "
+        if _is_index(name, kinds[name], columns[name]):
+            sentence = (
+                f"Left out column '{name}': it numbers the rows, as the index of a DataFrame does "
+                f"(keep it with --{option} {name})."
+            )
+            findings.append(Finding("identifier", "warning", (), sentence))
+            continue
         sentence = (
             f"Left out column '{name}': every row has its own value, as an identifier has "
             f"({doubt if look_like_dates(columns[name]) else ''}keep it with --{option} {name})."
@@ -121,6 +131,8 @@ def is_identifier(name: str, kind: ColumnKind, column: Any) -> bool:
 
     present = column.drop_null()
     number = len(present)
+    if _is_index(name, kind, column):
+        return True
     if number < MIN_ROWS or kind not in ("numeric", "categorical"):
         return False
     if kind == "categorical":
@@ -131,6 +143,16 @@ def is_identifier(name: str, kind: ColumnKind, column: Any) -> bool:
     if ID_NAME.fullmatch(name) or ID_NAME_CASED.fullmatch(name):
         return True
     return bool(number >= MIN_RUN_ROWS and np.ptp(values) + 1 <= RUN_SPAN * number)
+
+
+def _is_index(name: str, kind: ColumnKind, column: Any) -> bool:
+    """Return whether a column bears an index's name and holds whole numbers."""
+    if INDEX_NAME.fullmatch(name) is None or kind != "numeric":
+        return False
+    values = column.drop_null().to_numpy()
+    if name.startswith("__"):
+        return True
+    return bool((values == np.floor(values)).all() and len(np.unique(values)) > len(values) / 2)
 
 
 def _missing_cells(columns: dict[str, Any], num_rows: int) -> list[Finding]:

@@ -20,10 +20,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from headstart.cells import MOSTLY, as_number
+from headstart.cells import MOSTLY, as_number, is_gap, is_missing
 from headstart.data.label_cells import read_cells
 from headstart.data.options import ReadOptions
-from headstart.errors import DataError
+from headstart.errors import DataError, quoted
+from headstart.preprocessing.numbers import find_number_format, is_code, read_number
 from headstart.tasks import (
     CLASSIFICATION,
     MULTI_LABEL,
@@ -67,6 +68,7 @@ def read_targets(
     found_lists: list[Finding] = []
     if not options.separator:
         values, found_lists = read_cells(values, known, what, place)
+    values, read = _as_numbers(values, modality, known, what)
     if known is not None:
         task = find_task(known)
     else:
@@ -80,8 +82,32 @@ def read_targets(
         naming=naming,
     )
     found = task.read(column)
-    decided = [Finding("task", "note", (), note)] if note else []
+    decided = [*read, *([Finding("task", "note", (), note)] if note else [])]
     return replace(found, findings=[*found_lists, *decided, *found.findings])
+
+
+def _as_numbers(
+    values: Sequence[object], modality: Modality, known: str | None, what: str
+) -> tuple[Sequence[object], list[Finding]]:
+    """Return targets such as ``1.200,50`` or ``$5`` as numbers, and a finding that says so."""
+    is_asked = known == REGRESSION.name or (known is None and modality != "image")
+    if not is_asked or not all(isinstance(v, str) or is_missing(v) for v in values):
+        return values, []
+    words = [v for v in dict.fromkeys(values) if isinstance(v, str) and v.strip()]
+    words = [word for word in words if not is_gap(word)]
+    if len(words) <= (0 if known else MANY_VALUES) or any(map(is_code, words)):
+        return values, []
+    odd = [word for word in words if as_number(word) is None]
+    written, _ = find_number_format(words, what, has_commas=False)
+    if written is None or not odd:
+        return values, []
+    read = {word: read_number(word, written) for word in words}
+    sentence = (
+        f"{what} holds numbers such as {quoted(odd, limit=3)}: '{odd[0]}' is read as "
+        f"{read[odd[0]]:.12g}. If that is wrong, write them plainly, or say --task classification."
+    )
+    plain = [math.nan if is_missing(v) or is_gap(v) else read[str(v)] for v in values]
+    return plain, [Finding("reading", "note", (), sentence)]
 
 
 def _decide(

@@ -1,35 +1,48 @@
 """Columns of a table in the one form that each kind has, whatever type they come in.
 
-``numeric``: float64, NaN and empty become null. ``boolean``: true/false, yes/no, y/n. ``date``:
-timestamps without zone. ``categorical``: text, blanks around it taken off. What kind a column is of
+``numeric``: float64, NaN and empty become null; times and durations are hours. ``boolean``:
+true/false, yes/no, y/n. ``date``: timestamps as the clocks of their place showed them, without
+zone. ``categorical``: text, blanks around it taken off; ``nan`` and ``<NA>``, which programs write
+for nothing, are empty, while ``NA`` and ``None`` may be names. What kind a column is of
 is not decided here but in ``data.kinds``, from train; new rows are read as train was.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from headstart.cells import as_number
+from headstart.cells import as_number, is_gap
 from headstart.errors import DataError
 from headstart.preprocessing.dates import example, read_date
-from headstart.types import ColumnKind, DateFormat
+from headstart.preprocessing.numbers import (
+    CLOCK,
+    FORMATS,
+    example_of,
+    fitting_formats,
+    read_number,
+)
+from headstart.types import ColumnKind, DateFormat, NumberFormat
 
 TRUE_WORDS, FALSE_WORDS = ("true", "yes", "y", "t"), ("false", "no", "n", "f")
 
-
-UNKNOWN = "?"
-
+# What pandas and others write for nothing; no person names a category so.
+PROGRAM_GAPS = ("nan", "NaN", "-nan", "-NaN", "<NA>", "NaT", "#N/A")
+MICROSECONDS_AN_HOUR = 3600 * 1e6
 
 Place = Callable[[int], str]
 
 
 def canonical(
-    values: Any, kind: ColumnKind, name: str, place: Place, date_format: DateFormat = ""
+    values: Any,
+    kind: ColumnKind,
+    name: str,
+    place: Place,
+    date_format: DateFormat = "",
+    number_format: NumberFormat = "",
 ) -> Any:
     """Return a column in the canonical form of its kind, as a pyarrow array.
 
@@ -39,24 +52,29 @@ def canonical(
         name: Its header, for messages.
         place: Says where a row stands.
         date_format: How days are written in it.
+        number_format: How numbers are written in it.
 
     Raises:
         DataError: A cell does not fit, or is infinite.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
 
+    values = plain_values(values)
     if kind == "categorical":
         return _categories(values)
     if kind == "numeric":
-        return _numbers(values, name, place)
+        return _numbers(values, name, place, number_format)
     if kind == "date" and (pa.types.is_timestamp(values.type) or pa.types.is_date(values.type)):
-        return values.cast(pa.timestamp("us"), safe=False)  # a zone is turned into UTC
+        if pa.types.is_timestamp(values.type) and values.type.tz is not None:
+            values = pc.local_timestamp(values)
+        return values.cast(pa.timestamp("us"), safe=False)
     is_boolean = kind == "boolean"
     expected = "true or false" if is_boolean else f"a date such as {example(date_format)}"
     remedy = "" if is_boolean else ", or name the column with --categorical when training"
     cells: list[object] = []
     for i, value in enumerate(values.to_pylist()):
-        if is_empty(value) or (kind == "date" and is_unknown(value)):
+        if is_empty(value) or is_gap(value):
             cells.append(None)
             continue
         cell = _as_boolean(value) if is_boolean else read_date(value, date_format)
@@ -76,14 +94,9 @@ def is_empty(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def is_unknown(value: object) -> bool:
-    """Return whether a cell holds a lone question mark."""
-    return isinstance(value, str) and value.strip() == UNKNOWN
-
-
 def category(value: object) -> str | None:
     """Return a cell as the name of a category; ``1.0`` and ``1`` are the same."""
-    if is_empty(value):
+    if is_empty(value) or (isinstance(value, str) and value.strip() in PROGRAM_GAPS):
         return None
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return str(int(value))
@@ -102,10 +115,45 @@ def _categories(values: Any) -> Any:
     if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
         return pa.array([category(value) for value in values.to_pylist()], pa.string())
     words = pc.utf8_trim_whitespace(values.cast(pa.string()))
-    return pc.if_else(pc.equal(pc.binary_length(words), 0), None, words)
+    gaps = pa.array(["", *PROGRAM_GAPS], pa.string())
+    return pc.if_else(pc.is_in(words, value_set=gaps), None, words)
 
 
-def _numbers(values: Any, name: str, place: Place) -> Any:
+def plain_values(values: Any) -> Any:
+    """Return a column without what pandas puts around its values.
+
+    Categories become their values; intervals and periods their names (``(0, 30]``, ``2024-03``);
+    times of day and durations hours.
+
+    Args:
+        values: A pyarrow array or chunked array.
+    """
+    import pyarrow as pa
+
+    kind, t = values.type, pa.types
+    if isinstance(values, pa.ChunkedArray) and (
+        t.is_dictionary(kind) or isinstance(kind, pa.BaseExtensionType)
+    ):
+        chunks = [plain_values(chunk) for chunk in values.chunks]
+        return pa.chunked_array(chunks) if chunks else pa.chunked_array([], pa.string())
+    if t.is_dictionary(kind):
+        return plain_values(values.dictionary).take(values.indices)
+    if isinstance(kind, pa.BaseExtensionType):
+        if not getattr(kind, "extension_name", "").startswith("pandas."):
+            return values.storage
+        cells = zip(values.to_pandas(), values.is_valid().to_pylist(), strict=True)
+        return pa.array([str(cell) if is_valid else None for cell, is_valid in cells], pa.string())
+    if t.is_duration(kind) or t.is_time(kind):
+        if t.is_duration(kind):
+            counted = values.cast(pa.duration("us"), safe=False)
+        else:
+            counted = values.cast(pa.time64("us"), safe=False)
+        hours = counted.cast(pa.int64()).to_numpy(zero_copy_only=False) / MICROSECONDS_AN_HOUR
+        return pa.array(hours, pa.float64(), from_pandas=True)
+    return values
+
+
+def _numbers(values: Any, name: str, place: Place, number_format: NumberFormat) -> Any:
     """Return a float64 array, null where a cell is empty."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -116,17 +164,19 @@ def _numbers(values: Any, name: str, place: Place) -> Any:
             values = values.cast(pa.uint8())
         # Not cast(float64) checked: whole numbers beyond 2^53 are rounded, as everywhere.
         numbers = pc.cast(values, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    elif (fast := _cast_words(values)) is not None:
+    elif not number_format and (fast := _cast_words(values)) is not None:
         numbers = fast
     else:
         cells = values.to_pylist()
+        number_format = _format_of(cells, number_format)
         numbers = np.empty(len(cells), np.float64)
         for i, value in enumerate(cells):
-            number = math.nan if is_unknown(value) else _as_any_number(value)
+            number = _as_any_number(value, number_format)
             if number is None:
                 raise DataError(
-                    f"Column '{name}' holds '{value}' in {place(i)}; expected a number or an empty "
-                    "cell. Correct it, or name the column with --categorical when training."
+                    f"Column '{name}' holds '{value}' in {place(i)}; expected a number"
+                    f"{_as_written(value, number_format)} or an empty cell. Correct it, or name "
+                    "the column with --categorical when training."
                 )
             numbers[i] = number
     infinite = np.flatnonzero(np.isinf(numbers))
@@ -156,13 +206,35 @@ def _cast_words(values: Any) -> np.ndarray | None:
     return np.asarray(numbers.to_numpy(zero_copy_only=False), np.float64)
 
 
-def _as_any_number(value: object) -> float | None:
+def _as_any_number(value: object, number_format: NumberFormat) -> float | None:
     """Return the number in a cell of a column known to be numeric: leading zeros are fine."""
     if isinstance(value, bool):
         return float(value)
-    if isinstance(value, str):
-        value = re.sub(r"^([-+]?)0+(?=\d)", r"\1", value.strip())
+    if isinstance(value, str) and value.strip():
+        return read_number(value, number_format)
     return as_number(value)
+
+
+def _format_of(cells: list[object], number_format: NumberFormat) -> NumberFormat:
+    """Return the format, or the only other one that all cells of the column fit where it fits not.
+
+    Those who learned from a file of one country may predict from one of another.
+    """
+    words = [cell for cell in dict.fromkeys(cells) if isinstance(cell, str) and cell.strip()]
+    if number_format == CLOCK or all(read_number(w, number_format) is not None for w in words):
+        return number_format
+    fitting = fitting_formats(words)
+    is_unclear = {"1,234.5", "1.234,5"} <= set(fitting) and "" not in fitting
+    if not fitting or fitting == [CLOCK] or is_unclear:
+        return number_format
+    return "" if "" in fitting else fitting[0]
+
+
+def _as_written(value: object, number_format: NumberFormat) -> str:
+    """Return how a number should be written, where a cell holds one in another way."""
+    others = (written for written in FORMATS if written != number_format)
+    is_other = isinstance(value, str) and any(read_number(value, o) is not None for o in others)
+    return f" written as {example_of(number_format)}" if number_format or is_other else ""
 
 
 def _as_boolean(value: object) -> bool | None:

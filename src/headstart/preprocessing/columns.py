@@ -9,34 +9,41 @@ What each kind of column becomes, in the order of the columns:
 
 - numeric: one number, a missing one replaced by train's median, then standardised;
 - boolean: 0 or 1, a missing one replaced by the more frequent, not standardised;
-- date: days since 1970-01-01, month (1 to 12), weekday (0 is Monday), standardised; a missing date
-  counts as train's median day;
+- date: days since 1970-01-01, month (1 to 12), weekday (0 is Monday), and the hour where train has
+  times of day, standardised; a missing date counts as train's median day;
 - each of these is followed by a 0/1 that says "missing" where train lacks values;
 - categorical: a code; category i has i + 1, and 0 is everything else: categories train has once or
   not at all, and of more than 255 all but the 254 most frequent. A missing cell is the category
-  ``""``. ``1.0`` is category ``1`` where train has no other way to write it, and the other way
-  round: programs write whole numbers with a point as soon as a cell of their column is empty.
+  ``""``. A category by another spelling is the one that train spells so, where there is one only:
+  ``1.0`` is ``1`` (programs write whole numbers with a point as soon as a cell of their column is
+  empty), ``BERLIN`` is ``Berlin``, ``1067`` is ``01067``.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from headstart.errors import DataError, quoted
+from headstart.errors import DataError
 from headstart.preprocessing.dates import example, swapped
 from headstart.preprocessing.rows import TableSamples
-from headstart.types import Column, ColumnKind, Dataset, Finding, TableSpec
+from headstart.types import Column, ColumnKind, Dataset, TableSpec
 
 MAX_CATEGORIES = 255
 MIN_FREQUENCY = 2
 NUM_BINS = 32
+NUM_DATE_PARTS = 3  # and the hour, where train has times
 MISSING = ""
-DATE_PARTS = ("days", "month", "weekday")
+# Words that pandas reads as missing unless told otherwise.
+READ_AS_MISSING = ("NA", "N/A", "n/a", "NULL", "null", "None", "#N/A N/A", "#NA")
+SEEN = (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1)
+DATE_PARTS = ("days", "month", "weekday", "hour")
 _WHOLE = re.compile(r"(-?(?:0|[1-9]\d*))(?:\.0*)?")  # 007 is a code, not a number
 
 
@@ -57,7 +64,11 @@ def fit_columns(dataset: Dataset) -> TableSpec:
         )
     table, formats = samples.columns(), dataset.date_formats
     columns = [
-        replace(_fit(name, kind, table.column(name)), date_format=formats.get(name, ""))
+        replace(
+            _fit(name, kind, table.column(name)),
+            date_format=formats.get(name, ""),
+            number_format=dataset.number_formats.get(name, ""),
+        )
         for name, kind in dataset.column_kinds.items()
     ]
     return TableSpec(tuple(columns))
@@ -70,7 +81,7 @@ def _fit(name: str, kind: ColumnKind, column: Any) -> Column:
     from sklearn.impute import SimpleImputer
     from sklearn.preprocessing import QuantileTransformer, StandardScaler
 
-    values = _first_numbers(column, kind).reshape(-1, 1)
+    values = first_numbers(column, kind).reshape(-1, 1)
     if np.isnan(values).all():
         values = np.zeros_like(values)
     if kind == "boolean":
@@ -78,7 +89,10 @@ def _fit(name: str, kind: ColumnKind, column: Any) -> Column:
         return Column(name, kind, float(fill), (0.0,), (1.0,), has_missing=has_missing)
     fill = float(SimpleImputer(strategy="median").fit(values).statistics_[0])
     filled = np.where(np.isnan(values), fill, values)
-    parts = _date_parts(filled[:, 0]) if kind == "date" else filled
+    parts = filled
+    if kind == "date":
+        has_hours = bool((filled != np.floor(filled)).any())
+        parts = _date_parts(filled[:, 0], NUM_DATE_PARTS + has_hours)
     scaler = StandardScaler().fit(parts)
     edges: tuple[float, ...] = ()
     if kind == "numeric":
@@ -94,6 +108,7 @@ def _fit(name: str, kind: ColumnKind, column: Any) -> Column:
         tuple(scaler.scale_.tolist()),
         edges if len(edges) > 1 else (),
         has_missing=has_missing,
+        seen=tuple(np.nanquantile(values[:, 0], SEEN).tolist()),
     )
 
 
@@ -101,7 +116,7 @@ def _categories(column: Any) -> tuple[str, ...]:
     """Return the categories that have a code, sorted."""
     from sklearn.preprocessing import OrdinalEncoder
 
-    words = _words(column)
+    words = words_of(column)
     encoder = OrdinalEncoder(
         handle_unknown="use_encoded_value",
         unknown_value=-1,
@@ -114,58 +129,70 @@ def _categories(column: Any) -> tuple[str, ...]:
     return tuple(frequent)
 
 
-def _words(column: Any) -> np.ndarray:
+def words_of(column: Any) -> np.ndarray:
     """Return a categorical column as objects, shape (N, 1), the missing ones as ``""``."""
     cells = [MISSING if word is None else word for word in column.to_pylist()]
     return np.array(cells, dtype=object).reshape(-1, 1)
 
 
-def _codes(column: Column, words: Sequence[str]) -> np.ndarray:
-    """Return the code of each word, int64, shape (N,): 0 where it is no category of the column."""
+def codes_of(column: Column, words: Sequence[str]) -> np.ndarray:
+    """Return the code of each word, int64, shape (N,): 0 where it is no category of the column.
+
+    Args:
+        column: A categorical one.
+        words: Cells, the missing ones as ``""``.
+    """
     code = {word: i + 1 for i, word in enumerate(column.categories)}
-    written: dict[str, list[int]] = {}  # whole number → the categories that write it
-    for word, number in code.items():
-        if whole := _WHOLE.fullmatch(word):
-            written.setdefault(whole[1], []).append(number)
-
-    def find(word: str) -> int:
-        if word in code:
-            return code[word]
-        whole = _WHOLE.fullmatch(word)
-        alike = written.get(whole[1], []) if whole else []
-        return alike[0] if len(alike) == 1 else 0
-
-    found = {word: find(word) for word in dict.fromkeys(words)}
+    found = {word: code.get(other_spelling(column, word), 0) for word in dict.fromkeys(words)}
     return np.fromiter((found[word] for word in words), np.int64, len(words))
 
 
-def unseen_categories(spec: TableSpec, table: Any, names: Sequence[str]) -> list[Finding]:
-    """Return a finding a column on the categories that train did not have, or too rarely to learn.
+def other_spelling(column: Column, word: str) -> str:
+    """Return the one category that a word writes in another way; else the word itself.
+
+    A cell that programs take for missing (``None``, ``NA``) is train's one such category, and the
+    other way round: pandas reads the category ``None`` of a CSV file as nothing.
 
     Args:
-        spec: The fitted columns.
-        table: As for ``to_cells``.
-        names: Of its rows.
+        column: A categorical one.
+        word: A cell, ``""`` where it is missing.
     """
-    findings = []
-    for column in spec.columns:
-        if column.kind != "categorical":
-            continue
-        words = _words(table.column(column.name))[:, 0].tolist()
-        codes = _codes(column, words).tolist()
-        places = [i for i, w in enumerate(words) if codes[i] == 0 and w != MISSING]
-        if places:
-            shown = quoted(list(dict.fromkeys(words[i] for i in places)), limit=4)
-            rows = "1 row" if len(places) == 1 else f"{len(places):,} rows"
-            sentence = (
-                f"Column '{column.name}' holds categories unknown to the model in {rows}: {shown}."
-            )
-            items = [names[i] for i in places]
-            findings.append(Finding("unseen", "warning", items, sentence))
-    return findings
+    if word in column.categories:
+        return word
+    alike = _spellings(column.categories)
+    for spelled in _foldings(word, is_known=False):
+        if len(known := alike.get(spelled, [])) == 1:
+            return known[0]
+    return word
 
 
-def _first_numbers(column: Any, kind: ColumnKind) -> np.ndarray:
+@lru_cache(maxsize=64)
+def _spellings(categories: tuple[str, ...]) -> dict[str, list[str]]:
+    """Return for each folded form the categories that have it."""
+    alike: dict[str, list[str]] = {}
+    for word in categories:
+        for spelled in dict.fromkeys(_foldings(word, is_known=True)):
+            alike.setdefault(spelled, []).append(word)
+    return alike
+
+
+def _foldings(word: str, *, is_known: bool) -> list[str]:
+    """Return what stays of a word without case, width, blanks; of a known code without zeros.
+
+    Programs lose leading zeros, none puts them there.
+    """
+    if word == MISSING or word in READ_AS_MISSING:
+        return ["missing cell"]
+    folded = " ".join(unicodedata.normalize("NFKC", word).casefold().split())
+    foldings = [f"word {folded}", f"word {re.sub(r'[ _-]+', ' ', folded).strip()}"]
+    if whole := _WHOLE.fullmatch(folded):
+        return [f"number {whole[1]}", *(() if is_known else (f"zeros {whole[1]}",))]
+    if is_known and folded.isascii() and folded.isdigit():
+        return [*foldings, f"zeros {folded.lstrip('0') or '0'}"]
+    return foldings
+
+
+def first_numbers(column: Any, kind: ColumnKind) -> np.ndarray:
     """Return float64, shape (N,): numbers, 0/1, or days since 1970-01-01; NaN where missing."""
     import pyarrow as pa
 
@@ -178,12 +205,13 @@ def _first_numbers(column: Any, kind: ColumnKind) -> np.ndarray:
     return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
 
 
-def _date_parts(days: np.ndarray) -> np.ndarray:
-    """Return days, month and weekday, float64, shape (N, 3), of days since 1970-01-01."""
+def _date_parts(days: np.ndarray, number: int) -> np.ndarray:
+    """Return the first parts of a date, float64, shape (N, number), of days since 1970-01-01."""
     whole = np.floor(days).astype("datetime64[D]")
     months = (whole.astype("datetime64[M]").astype(np.int64)) % 12 + 1
     weekdays = (whole.astype(np.int64) + 3) % 7  # 1970-01-01 was a Thursday
-    return np.stack([days, months, weekdays], axis=1).astype(np.float64)
+    hours = 24 * (days - np.floor(days))
+    return np.stack([days, months, weekdays, hours][:number], axis=1).astype(np.float64)
 
 
 def check_columns(spec: TableSpec, dataset: Dataset) -> None:
@@ -230,12 +258,13 @@ def to_cells(spec: TableSpec, table: Any) -> tuple[np.ndarray, np.ndarray]:
     for column in spec.columns:
         cells = table.column(column.name)
         if column.kind == "categorical":
-            codes.append(_codes(column, _words(cells)[:, 0].tolist()))
+            codes.append(codes_of(column, words_of(cells)[:, 0].tolist()))
             continue
-        values = _first_numbers(cells, column.kind)
+        values = first_numbers(cells, column.kind)
         missing = np.isnan(values)
         filled = np.where(missing, column.fill, values)
-        parts = _date_parts(filled) if column.kind == "date" else filled[:, None]
+        is_date = column.kind == "date"
+        parts = _date_parts(filled, len(column.mean)) if is_date else filled[:, None]
         numbers.append((parts - np.asarray(column.mean)) / np.asarray(column.scale))
         if column.has_missing:
             numbers.append(missing[:, None])
@@ -259,7 +288,8 @@ def feature_names(spec: TableSpec) -> list[str]:
     for column in spec.columns:
         if column.kind == "categorical":
             continue
-        parts: Sequence[str] = DATE_PARTS if column.kind == "date" else ()
+        is_date, number = column.kind == "date", len(column.mean) or NUM_DATE_PARTS
+        parts: Sequence[str] = DATE_PARTS[:number] if is_date else ()
         numbers += [f"{column.name} ({part})" for part in parts] or [column.name]
         numbers += [f"{column.name} is missing"] if column.has_missing else []
     return numbers + [column.name for column in spec.columns if column.kind == "categorical"]

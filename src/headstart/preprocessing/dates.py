@@ -52,7 +52,7 @@ _WRITTEN = re.compile(rf"(?P<day>{_DAY})(?:(?:T|,?\s+){_CLOCK})?", re.IGNORECASE
 
 
 def read_date(value: object, date_format: DateFormat = "") -> datetime.datetime | None:
-    """Return the point in time a cell names, in UTC and without zone; None where it is none.
+    """Return the point in time a cell names, as written and without zone; None where it is none.
 
     Args:
         value: A date, a text, or a number whose digits are one.
@@ -69,8 +69,7 @@ def read_date(value: object, date_format: DateFormat = "") -> datetime.datetime 
             return datetime.datetime(value.year, value.month, value.day)
         else:
             moment = _read_word(_as_written(value), date_format)
-        if moment.tzinfo is not None:
-            moment = moment.astimezone(datetime.UTC).replace(tzinfo=None)
+        moment = moment.replace(tzinfo=None)
     except (ValueError, OverflowError):  # the 31st of February, another format
         return None
     return moment

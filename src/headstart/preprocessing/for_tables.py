@@ -17,13 +17,13 @@ from headstart.preprocessing.columns import (
     feature_names,
     fit_columns,
     to_cells,
-    unseen_categories,
 )
 from headstart.preprocessing.inputs import Cells
 from headstart.preprocessing.json_records import damaged, read_record
 from headstart.preprocessing.memory import as_arrow, memory_table
 from headstart.preprocessing.rows import TableSamples
 from headstart.preprocessing.samples import take
+from headstart.preprocessing.strange import strange_cells
 from headstart.types import (
     Column,
     ColumnKind,
@@ -32,11 +32,12 @@ from headstart.types import (
     Finding,
     Inputs,
     Modality,
+    NumberFormat,
     SplitName,
     TableSpec,
 )
 
-_COLUMN_NUMBERS = ("mean", "scale", "edges")
+_COLUMN_NUMBERS = ("mean", "scale", "edges", "seen")
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class TablePreprocess(Preprocess):
         table = samples.columns()
         # what train has too rarely is no news: val and test may bring what it never had
         is_train = split_name == "train"
-        findings = [] if is_train else unseen_categories(self.spec, table, samples.names)
+        findings = [] if is_train else strange_cells(self.spec, table, samples.names)
         targets, ids = split.targets[chosen], split.ids[chosen]
         return Cells(*to_cells(self.spec, table), targets, ids, samples.names, (), findings)
 
@@ -107,12 +108,17 @@ class TablePreprocess(Preprocess):
         table = pa.table(
             {
                 c.name: canonical(
-                    listed.read(c.name), c.kind, c.name, lambda i: f"row {i + 1}", c.date_format
+                    listed.read(c.name),
+                    c.kind,
+                    c.name,
+                    lambda i: f"row {i + 1}",
+                    c.date_format,
+                    c.number_format,
                 )
                 for c in self.spec.columns
             }
         )
-        findings = unseen_categories(self.spec, table, names)
+        findings = strange_cells(self.spec, table, names)
         if extra := [name for name in listed.columns if name not in self.columns]:
             sentence = f"Columns that the model does not know are ignored: {quoted(extra)}."
             findings.append(Finding("unused", "note", (), sentence))
@@ -192,13 +198,14 @@ class IncomingRows:
             return cls(table.columns, table.arrow, table.num_rows)
         if isinstance(values, Mapping):
             raise DataError("Expected a list of rows, not one row. Put it into a list.")
-        rows = list(values)
+        rows: list[Any] = list(values)
         for i, row in enumerate(rows):
             if not isinstance(row, Mapping):
                 raise DataError(
                     f"Row {i + 1} is a {type(row).__name__}; expected a dict from column name to "
                     "value (or give a DataFrame or a pyarrow Table)."
                 )
+            rows[i] = {str(name): value for name, value in row.items()}
 
         def read(name: str) -> Any:
             for i, row in enumerate(rows):
@@ -229,10 +236,11 @@ def _read_column(value: object) -> Column:
         or not isinstance(record["fill"], int | float)
         or not isinstance(record["has_missing"], bool)
         or record["date_format"] not in get_args(DateFormat)
+        or record["number_format"] not in get_args(NumberFormat)
         or not all(isinstance(n, list | tuple) for n in (*numbers, categories))
         or not all(isinstance(x, int | float) for n in numbers for x in n)
         or not all(isinstance(category, str) for category in categories)
     ):
-        raise damaged("column", record, "a name, a kind, a known date_format, and lists")
+        raise damaged("column", record, "a name, a kind, known formats, and lists")
     tuples = {name: tuple(float(x) for x in record[name]) for name in _COLUMN_NUMBERS}
     return Column(**{**record, **tuples, "categories": tuple(categories)})

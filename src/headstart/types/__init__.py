@@ -33,6 +33,7 @@ from headstart.types.preprocessing import (
     ColumnKind,
     DateFormat,
     ImageSpec,
+    NumberFormat,
     TableSpec,
 )
 from headstart.types.ragged import Ragged, Rows
@@ -57,6 +58,7 @@ __all__ = [
     "Inputs",
     "Measure",
     "Modality",
+    "NumberFormat",
     "Prediction",
     "Ragged",
     "Rows",

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from headstart.types.findings import Finding
-    from headstart.types.preprocessing import ColumnKind, DateFormat
+    from headstart.types.preprocessing import ColumnKind, DateFormat, NumberFormat
     from headstart.types.ragged import Rows
 
 Modality = Literal["image", "text", "table"]
@@ -169,6 +169,7 @@ class Dataset:
         image_channels: 1 if every sample looked at is grey, otherwise 3; None if not images.
         column_kinds: For tables, what each input column holds; None otherwise.
         date_formats: For tables, how the days of each date column are written.
+        number_formats: For tables, how the numbers of a column are written, where not plainly.
         load_seconds: Time that loading took; a budget counts it.
         max_bad_fraction: Share of unusable samples above which reading stops.
         alike_by_chance: Whether rows of this table are alike because they have few different cells,
@@ -190,6 +191,7 @@ class Dataset:
     image_channels: int | None = None
     column_kinds: Mapping[str, ColumnKind] | None = None
     date_formats: Mapping[str, DateFormat] = field(default_factory=dict)
+    number_formats: Mapping[str, NumberFormat] = field(default_factory=dict)
     max_bad_fraction: float = 0.01
     load_seconds: float = 0.0
     alike_by_chance: bool = False

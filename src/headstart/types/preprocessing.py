@@ -11,6 +11,11 @@ DateFormat = Literal[
     "", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d %b %Y", "%b %d %Y", "%Y%m%d"
 ]
 
+# How a column's numbers are written, by an example; "" is plain, "12:30" is read as hours.
+NumberFormat = Literal[
+    "", "1,234.5", "1.234,5", "1 234.5", "1 234,5", "1'234.5", "1'234,5", "12:30"
+]
+
 
 @dataclass(frozen=True)
 class ImageSpec:
@@ -56,6 +61,9 @@ class Column:
         categories: Known values; code 0 is everything else, category i has code i + 1.
         has_missing: Whether train lacks values: then a number 0/1 says so beside the column.
         date_format: How days are written, in new rows as in train; empty for other kinds, too.
+        number_format: How numbers are written, in new rows as in train.
+        seen: Train's least value, its 5 %, 25 %, 50 %, 75 % and 95 % quantiles and its greatest, in
+            the column's own units (days of a date); empty for other kinds.
     """
 
     name: str
@@ -67,6 +75,8 @@ class Column:
     categories: tuple[str, ...] = ()
     has_missing: bool = False
     date_format: DateFormat = ""
+    number_format: NumberFormat = ""
+    seen: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

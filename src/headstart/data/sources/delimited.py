@@ -1,9 +1,9 @@
 """Read CSV, TSV and JSONL files: bytes → characters → columns, with the place of every fault.
 
-Every cell of a CSV or TSV file arrives as text, or as nothing where it is empty (or reads ``NA``,
-``NaN``, ``null``): what a column holds is decided later and in one place, so that the class ``01``
-stays and a number is never guessed from the first rows. Bytes that are not UTF-8 are refused with
-their line; characters are never guessed.
+Every cell of a CSV or TSV file arrives as text, or as nothing where it is empty (or reads ``NaN``
+or ``<NA>``, as programs write; among numbers ``NA`` and ``null``, too): what a column holds is
+decided later and in one place, so that the class ``01`` stays and a number is never guessed from
+the first rows. Bytes that are not UTF-8 are refused with their line; characters are never guessed.
 
 A tab-separated file with as many tabs in every line is read without regard to quotes, which texts
 of messages hold at will; quotes around a whole cell are taken off all the same.
@@ -11,14 +11,17 @@ of messages hold at will; quotes around a whole cell are taken off all the same.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import io
+import re
 import zlib
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from headstart.cells import as_number
 from headstart.data.options import ReadOptions
 from headstart.errors import DataError, quoted
 from headstart.preprocessing.memory import refuse_duplicates
@@ -26,6 +29,9 @@ from headstart.preprocessing.memory import refuse_duplicates
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 MAX_BLOCK_BYTES = 2**31 - 2
 SNIFFED_CHARACTERS = 2**16
+SNIFFED_LINES = 20
+NO_VALUES = ("", "NaN", "nan", "-NaN", "-nan", "<NA>", "NaT", "#N/A")
+MAYBE_WORDS = ("NA", "N/A", "n/a", "NULL", "null", "#NA", "#N/A N/A")  # missing among numbers
 CJK_RANGES = ((0x3400, 0x9FFF), (0x3000, 0x30FF), (0xFF00, 0xFFEF))
 
 
@@ -55,8 +61,9 @@ def read_text_table(path: Path, where: str, kind: str, options: ReadOptions) -> 
         buffer = _buffer_of(content)
         del content
         return _parse(buffer, where, "", (), has_names=True)
+    said, content = _said_delimiter(content)
     head = content[:SNIFFED_CHARACTERS].decode(errors="ignore")
-    delimiter = _find_delimiter(head, kind, options)
+    delimiter = said or _find_delimiter(head, kind, options)
     names = options.header or _read_header(content, where, delimiter)
     is_plain = delimiter == "\t" and _has_even_tabs(content, len(names) - 1)
     has_quotes = b'"' in content
@@ -65,7 +72,7 @@ def read_text_table(path: Path, where: str, kind: str, options: ReadOptions) -> 
     has_names = options.header is not None
     is_plain = is_plain or not has_quotes
     table = _parse(buffer, where, delimiter, names, has_names=has_names, is_plain=is_plain)
-    return _unquote(table) if is_plain and has_quotes else table
+    return _without_gaps(_unquote(table) if is_plain and has_quotes else table)
 
 
 def read_text_bytes(path: Path, where: str, encoding: str | None) -> bytes:
@@ -136,12 +143,22 @@ def _likely_encoding(content: bytes) -> str:
     return "gb18030" if is_chinese else "latin-1"
 
 
+def _said_delimiter(content: bytes) -> tuple[str, bytes]:
+    """Return the delimiter in a first line such as ``sep=;``, as Excel takes it, and the rest.
+
+    The line stays as an empty one, so that messages count lines as an editor does.
+    """
+    match = re.match(rb'"?sep=([^\r\n"])"?[ \t,;]*(?=\r?\n)', content, re.IGNORECASE)
+    return ("", content) if match is None else (match[1].decode(), content[match.end() :])
+
+
 def _find_delimiter(head: str, kind: str, options: ReadOptions) -> str:
     """Return what stands between cells: by the suffix, unless the first line tells otherwise."""
     first = head.lstrip("\r\n").split("\n", 1)[0]
     usual = DELIMITERS.get(kind)
     if usual and usual in first:
-        return usual
+        others = [mark for mark in ("\t", ";", ",") if mark != usual and mark in first]
+        return next((mark for mark in others if _fits_better(head, mark, usual)), usual)
     # Spreadsheets of many countries write ';', where the comma is the decimal sign.
     counts = {mark: first.count(mark) for mark in ("\t", ";", ",")}
     if options.header and (usual is None or len(options.header) > 1):
@@ -149,6 +166,17 @@ def _find_delimiter(head: str, kind: str, options: ReadOptions) -> str:
         return fitting[0] if fitting else (usual or ",")
     best = max(counts, key=lambda mark: counts[mark])
     return best if counts[best] else (usual or ",")
+
+
+def _fits_better(head: str, mark: str, usual: str) -> bool:
+    """Return whether a mark alone cuts the first lines into as many cells each, or into more."""
+    lines = [line for line in head.splitlines()[:SNIFFED_LINES] if line.strip()]
+    widths = {}
+    for delimiter in (mark, usual):
+        with contextlib.suppress(csv.Error):
+            widths[delimiter] = {len(row) for row in csv.reader(lines, delimiter=delimiter)}
+    found, expected = widths.get(mark, set()), widths.get(usual, set())
+    return len(found) == 1 and (len(expected) != 1 or max(found) > max(expected))
 
 
 def _read_header(content: bytes, where: str, delimiter: str) -> tuple[str, ...]:
@@ -239,6 +267,7 @@ def _parse_csv(
         ),
         pyarrow.csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()),
+            null_values=list(NO_VALUES),
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,
         ),
@@ -262,6 +291,27 @@ def _unquote(table: Any) -> Any:
         if pc.any(quoted_cells).as_py():
             inner = pc.replace_substring(pc.utf8_slice_codeunits(column, 1, -1), '""', '"')
             column = pc.if_else(pc.fill_null(quoted_cells, False), inner, column)
+            table = table.set_column(i, pa.field(name, pa.string()), column)
+    return table
+
+
+def _without_gaps(table: Any) -> Any:
+    """Return a table where ``NA`` and ``null`` are nothing, in columns of numbers otherwise.
+
+    Among words they are words: a country, a class.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    maybe = pa.array(MAYBE_WORDS)
+    for i, name in enumerate(table.column_names):
+        column = table.column(i)
+        is_gap = pc.is_in(column, value_set=maybe)
+        if not pc.any(is_gap).as_py():
+            continue
+        words = pc.unique(column.filter(pc.invert(is_gap))).drop_null().to_pylist()
+        if words and all(as_number(word.lstrip("0") or "0") is not None for word in words):
+            column = pc.if_else(is_gap, pa.scalar(None, pa.string()), column)
             table = table.set_column(i, pa.field(name, pa.string()), column)
     return table
 

@@ -178,6 +178,7 @@ def read_tables(
         task=targets.task,
         column_kinds=found.kinds if found else None,
         date_formats=found.date_formats if found else {},
+        number_formats=found.number_formats if found else {},
         kept_columns=options.kept_columns,
         columns=reference.columns,
     )

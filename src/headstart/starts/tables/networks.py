@@ -25,7 +25,8 @@ from headstart.errors import StartError
 from headstart.types import Column, TableSpec
 
 # The words of the data room's ``feature_names``; a test holds the two together.
-DATE_PARTS = ("days", "month", "weekday")
+DATE_PARTS = ("days", "month", "weekday", "hour")
+NUM_DATE_PARTS = 3  # and the hour, where train has times
 _BEYOND = 1.0  # bin widths that the first and the last bin go on
 
 
@@ -207,7 +208,8 @@ def number_names(column: Column) -> list[str]:
         return []
     names = [column.name]
     if column.kind == "date":
-        names = [f"{column.name} ({part})" for part in DATE_PARTS]
+        parts = DATE_PARTS[: len(column.mean) or NUM_DATE_PARTS]
+        names = [f"{column.name} ({part})" for part in parts]
     return [*names, f"{column.name} is missing"] if column.has_missing else names
 
 

@@ -1,0 +1,224 @@
+"""Read numbers as people write them: one format a column, found in the data and kept with it.
+
+A format is named by a number written in it. ``""`` is the plain one, as programs write
+(``1234.5``); a comma, a point, a blank or an apostrophe may stand between thousands, and a comma
+before decimals; ``12:30`` is a time of day or a duration, read as hours. Around the digits of any
+cell may stand a currency, a percent sign (``12 %`` is 12), a minus behind them, or the parentheses
+of bookkeepers, which are a minus. Cells such as ``-``, ``n/a`` or ``#DIV/0!`` hold no number.
+
+Whether ``1,234`` has thousands or decimals is known from its neighbours: from a cell that fits one
+reading only, from whole numbers above 999 without a mark, from other columns of the table. Where
+nothing tells, the readings differ by the same factor in all rows, and the note says which was
+taken. Words with leading zeros (``007``) are codes, not numbers, until someone says otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import get_args
+
+from headstart.cells import as_number, is_gap
+from headstart.types import NumberFormat
+
+FORMATS: tuple[NumberFormat, ...] = get_args(NumberFormat)
+CLOCK: NumberFormat = "12:30"
+COMMAS: tuple[NumberFormat, ...] = ("1.234,5", "1 234,5", "1'234,5")  # decimal comma
+SHOWN = 3
+
+_UNIT = (
+    r"US\$|R\$|[$€£¥₹₽₩₺₫฿₪%元円]|kr\.?|zł|Kč|Fr\.?|Rs\.?"
+    r"|CHF|USD|EUR|GBP|JPY|CNY|INR|BRL|SEK|NOK|DKK|PLN|CAD|AUD|TRY|RUB"
+)
+_SIGN = "[-+−]"
+_AROUND = re.compile(
+    rf"(?P<open>\()?\s*(?P<before>{_SIGN})?\s*(?P<first>{_UNIT})?\s*(?P<inner>{_SIGN})?\s*"
+    rf"(?P<digits>[.,]?\d(?:[\d.,'’ ]*[\d.,])?(?:[eE][-+]?\d+)?)"
+    rf"\s*(?P<last>{_UNIT})?(?P<after>[-−])?\s*(?P<close>\))?",
+    re.IGNORECASE,
+)
+_CLOCK = re.compile(
+    r"(?P<sign>[-+−])?(?:(?P<days>\d+)\s*(?:d|days?),?\s*)?"
+    r"(?P<hours>\d{1,4}):(?P<minutes>[0-5]\d)(?::(?P<seconds>[0-5]\d(?:[.,]\d+)?))?"
+    r"\s?(?:(?P<half>[ap])\.?m\.?)?",
+    re.IGNORECASE,
+)
+_BLANKS = str.maketrans(dict.fromkeys("\u00a0\u202f\u2009\u2007", " "))
+
+
+def _digits_of(number_format: NumberFormat) -> re.Pattern[str]:
+    """Return what the digits of a format look like."""
+    thousands, decimal = ("", ".") if not number_format else (number_format[1], number_format[-2])
+    mark = "['’]" if thousands == "'" else re.escape(thousands)
+    grouped = rf"\d{{1,3}}(?:{mark}\d{{2,3}})*{mark}\d{{3}}|" if thousands else ""
+    point = re.escape(decimal)
+    return re.compile(rf"(?:(?:{grouped}\d+)(?:{point}\d*)?|{point}\d+)(?:[eE][-+]?\d+)?")
+
+
+_DIGITS = {written: _digits_of(written) for written in FORMATS if written != CLOCK}
+
+
+@lru_cache(maxsize=2**16)
+def read_number(word: str, number_format: NumberFormat = "") -> float | None:
+    """Return the number that a text holds, NaN for a gap; None where it is none of the format.
+
+    Args:
+        word: A cell.
+        number_format: How the numbers of its column are written.
+
+    Example:
+        >>> read_number("(1.234,50 €)", "1.234,5")
+        -1234.5
+    """
+    if is_gap(word):
+        return math.nan
+    if number_format == CLOCK:
+        return _read_clock(word)
+    if not number_format:
+        number = as_number(re.sub(r"^([-+]?)0+(?=\d)", r"\1", word.strip()))
+        if number is not None:
+            return number
+    match = _AROUND.fullmatch(word.strip().translate(_BLANKS))
+    if match is None or bool(match["open"]) != bool(match["close"]):
+        return None
+    if (match["first"] and match["last"]) or not _DIGITS[number_format].fullmatch(match["digits"]):
+        return None
+    signs = [match[name] for name in ("before", "inner", "after") if match[name]]
+    if len(signs) + bool(match["open"]) > 1:
+        return None
+    thousands = number_format[1] if number_format else ""
+    digits = match["digits"]
+    for mark in (thousands, "’" if thousands == "'" else ""):
+        digits = digits.replace(mark, "") if mark else digits
+    number = float(digits.replace(",", "."))
+    return -number if match["open"] or (signs and signs[0] != "+") else number
+
+
+def _read_clock(word: str) -> float | None:
+    """Return hours."""
+    match = _CLOCK.fullmatch(word.strip())
+    if match is None:
+        return None
+    hours = int(match["hours"])
+    if match["half"]:
+        if not 1 <= hours <= 12:
+            return None
+        hours = hours % 12 + 12 * (match["half"].lower() == "p")
+    seconds = float((match["seconds"] or "0").replace(",", "."))
+    found = 24 * int(match["days"] or 0) + hours + int(match["minutes"]) / 60 + seconds / 3600
+    return -found if match["sign"] in ("-", "−") else found
+
+
+def is_code(word: str) -> bool:
+    """Return whether a text is digits alone after a leading zero.
+
+    Args:
+        word: A cell.
+    """
+    return re.fullmatch(r"0\d+", word.strip()) is not None
+
+
+def example_of(number_format: NumberFormat) -> str:
+    """Return a number in a format.
+
+    Args:
+        number_format: How numbers are written.
+    """
+    return number_format or "1234.5"
+
+
+def fitting_formats(words: Sequence[str]) -> list[NumberFormat]:
+    """Return the formats that all cells fit.
+
+    Args:
+        words: Different cells of a column, gaps left out.
+    """
+    fitting = list(FORMATS)
+    for word in words:
+        fitting = [written for written in fitting if read_number(word, written) is not None]
+        if not fitting:
+            break
+    return fitting
+
+
+def best_format(words: Sequence[str]) -> NumberFormat:
+    """Return the format that most cells fit, the plain one where others fit no more.
+
+    Args:
+        words: Different cells of a column.
+    """
+    return max(FORMATS, key=lambda w: sum(read_number(word, w) is not None for word in words))
+
+
+def unclear_units(words: Sequence[str]) -> str | None:
+    """Return the units of a column in words, where they are so mixed that numbers cannot be told.
+
+    Args:
+        words: Its different cells.
+    """
+    units: dict[str, str] = {}
+    for word in words:
+        match = _AROUND.fullmatch(word.strip().translate(_BLANKS))
+        if match is not None:
+            units.setdefault((match["first"] or match["last"] or "").lower(), word)
+    is_mixed = len(units.keys() - {""}) > 1 or ("%" in units and len(units) > 1)
+    return ", ".join(f"'{word}'" for word in list(units.values())[:SHOWN]) if is_mixed else None
+
+
+def find_number_format(
+    words: Sequence[str], name: str, *, has_commas: bool
+) -> tuple[NumberFormat | None, str | None]:
+    """Return how the numbers of a column are written, None where they are none; and a note.
+
+    Args:
+        words: Its different cells, gaps left out.
+        name: Its header, for the note.
+        has_commas: Whether decimal commas are known from elsewhere in the table.
+    """
+    fitting = fitting_formats(words)
+    if not fitting or not words:
+        return None, None
+    if mixed := unclear_units(words):
+        return None, (
+            f"Column '{name}' holds amounts in several units, such as {mixed}: read as categories. "
+            f"Bring them to one unit, or say --categorical {name} (or --numeric {name} to read "
+            "the digits alone)."
+        )
+    shown = ", ".join(f"'{word}'" for word in _telling(words))
+    if "" in fitting and not (has_commas and "1.234,5" in fitting and _has(words, ".")):
+        decorated = any(as_number(word) is None and not is_code(word) for word in words)
+        return "", _note(name, shown, words, "") if decorated else None
+    if fitting == [CLOCK]:
+        return CLOCK, f"Column '{name}' holds times such as {shown}: read as hours."
+    fitting = [written for written in fitting if written not in ("", CLOCK)]
+    comma, point = "1.234,5" in fitting, "1,234.5" in fitting
+    if not (comma and point):
+        return fitting[0], _note(name, shown, words, fitting[0])
+    # '1,234' in every cell with a mark: thousands, unless large numbers go without
+    plain = [abs(number) for word in words if (number := as_number(word)) is not None]
+    chosen: NumberFormat = "1.234,5" if has_commas or max(plain, default=0) > 999 else "1,234.5"
+    other = "decimals" if chosen == "1,234.5" else "thousands"
+    return chosen, (
+        f"{_note(name, shown, words, chosen)} None of them shows it: if the comma stands before "
+        f"{other}, write the numbers without it."
+    )
+
+
+def _has(words: Sequence[str], mark: str) -> bool:
+    return any(mark in word for word in words)
+
+
+def _telling(words: Sequence[str]) -> list[str]:
+    """Return three cells, those with marks first."""
+    return sorted(words, key=lambda word: as_number(word) is not None)[:SHOWN]
+
+
+def _note(name: str, shown: str, words: Sequence[str], written: NumberFormat) -> str:
+    first = _telling(words)[0]
+    read = read_number(first, written)
+    return (
+        f"Column '{name}' holds numbers such as {shown}: '{first}' is read as {read:.12g}. If that "
+        f"is wrong, say --categorical {name}."
+    )
