@@ -85,7 +85,7 @@ def _control(annotations: Sequence[dict[str, Any]], where: str, options: ReadOpt
             f"{where} is an export of Label Studio without choices (results: {kinds}); expected "
             "results of the type 'choices', one a task. Export a project that classifies."
         )
-    asked = f"'{options.label}' is none of the baselines" if options.label else "several controls"
+    asked = f"'{options.label}' is none of the controls" if options.label else "several controls"
     raise DataError(
         f"{where} is an export of Label Studio with {asked} that could be the target: "
         f"{quoted(usable)}. Name one, for example --label {usable[0]}."
