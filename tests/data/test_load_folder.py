@@ -267,6 +267,6 @@ def test_load_reports_all_bad_options_at_once(photos):
 
 
 def test_load_refuses_a_file_of_another_kind(tmp_path):
-    (tmp_path / "photos.zip").write_bytes(b"PK")
-    with pytest.raises(DataError, match=r"photos.zip is not a table .* ending in .csv, .tsv,"):
-        load(tmp_path / "photos.zip")
+    (tmp_path / "photos.bin").write_bytes(b"PK\0")
+    with pytest.raises(DataError, match=r"photos.bin is not a table .* ending in .csv, .tsv,"):
+        load(tmp_path / "photos.bin")

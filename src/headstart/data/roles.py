@@ -83,7 +83,7 @@ def find_roles(
     if trained and len(trained.columns) == 1 and trained.columns[0] in free:
         return Roles(trained.modality, trained.columns[0])
     heads = {column: table.head(column) for column in free}
-    images = [column for column in free if looks_like_images(heads[column])]
+    images = [column for column in free if is_image_column(heads[column])]
     if not images and beside is not None and not options.text:
         ids = [column for column in free if beside.names_images(heads[column])]
         if ids:
@@ -177,7 +177,7 @@ def need_column(table: Table, column: str, role: str, option: str) -> None:
         return
     example = next((c for c in table.columns if c != "id"), column)
     if role == "target":  # an id or a file name is no target; the target often stands last
-        no_input = [c for c in table.columns if not looks_like_images(table.head(c))]
+        no_input = [c for c in table.columns if not is_image_column(table.head(c))]
         example = next((c for c in reversed(no_input) if c.lower() != "id"), example)
     likely = {
         "target": ("category", "class", "target", "y", "labels", "sentiment", "price"),
@@ -244,8 +244,8 @@ def is_cell_column(values: Sequence[object]) -> bool:
     return not (is_whole and distinct == len(present) and len(present) > FEW_COLUMNS)
 
 
-def looks_like_images(values: Sequence[object]) -> bool:
-    """Return whether values are images, or paths whose suffix is an image's."""
+def is_image_column(values: Sequence[object]) -> bool:
+    """Return whether all values that are there are images, or paths of some."""
     present = [v for v in values if not is_missing(v)]
     return bool(present) and all(_looks_like_image(value) for value in present)
 

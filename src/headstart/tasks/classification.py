@@ -194,6 +194,12 @@ def class_labels(
     Raises:
         DataError: A value is missing, or the values are real numbers or no scalars.
     """
+    if set(map(type, values)) == {str}:  # what differs is looked at once, however many there are
+        words = dict.fromkeys(map(str, values))
+        if not any(map(is_missing, words)):
+            if not allow_real:
+                _refuse_real_numbers(list(words), what)
+            return list(map(str, values))
     absent = [i for i, value in enumerate(values) if is_missing(value)]
     if absent:
         first = place(absent[0])
@@ -234,7 +240,9 @@ def _refuse_real_numbers(texts: Sequence[str], what: str) -> None:
 
 def _tidy(labels: list[str]) -> list[str]:
     """Return labels without blanks around them, and ``1`` for the ``1.0`` of a CSV file."""
-    labels = [label.strip() for label in labels]
-    if all(re.fullmatch(r"-?\d+\.0+", label) for label in labels):
+    different = set(labels)
+    if any(label != label.strip() for label in different):
+        labels = [label.strip() for label in labels]
+    if all(re.fullmatch(r"-?\d+\.0+", label.strip()) for label in different):
         return [label.split(".")[0] for label in labels]
     return labels

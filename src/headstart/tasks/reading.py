@@ -12,7 +12,7 @@ import numpy as np
 from headstart.types import Finding, Rows, TaskName
 
 # What may stand between the labels of one cell, likeliest first.
-SEPARATORS = (";", "|", ",", "/")
+SEPARATORS = (";", "|", ",", "/", "#")
 Place: TypeAlias = Callable[[int], str]
 # Gives numbered labels their names: labels → labels, classes, note.
 Naming: TypeAlias = Callable[[list[str]], tuple[list[str], tuple[str, ...], str | None]]
@@ -75,4 +75,4 @@ def order_classes(names: set[str]) -> tuple[str, ...]:
 def encode_targets(labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
     """Return int64 targets, shape (N,), for class names."""
     index = {name: position for position, name in enumerate(classes)}
-    return np.fromiter((index[label] for label in labels), np.int64, len(labels))
+    return np.fromiter(map(index.__getitem__, labels), np.int64, len(labels))

@@ -35,9 +35,16 @@ from headstart.types import Finding
 READ_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".gif")
 OTHER_SUFFIXES = (".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".svg")
 IMAGE_SUFFIXES = frozenset(READ_SUFFIXES + OTHER_SUFFIXES)
+# Formats with a reader of their own, a row each in ``formats``.
+BINARY_SUFFIXES = (
+    *(".arrow", ".feather", ".ipc", ".xlsx", ".xlsm", ".spacy"),
+    *(".sav", ".zsav", ".por", ".dta", ".xpt", ".sas7bdat"),
+)
+FORMAT_SUFFIXES = (".json", ".arff", ".xml", *BINARY_SUFFIXES)
 TABLE_SUFFIXES = (
     *(".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet"),
     *(".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz"),
+    *FORMAT_SUFFIXES,
 )
 TEXT_SUFFIXES = frozenset({".txt"})
 

@@ -16,9 +16,10 @@ from typing import Any
 from headstart.cells import is_missing
 from headstart.data.options import DEFAULT_LABEL, ReadOptions
 from headstart.data.records import Records
-from headstart.data.roles import looks_like_images, need_column
-from headstart.data.sources.columns import ArrowTable, Table, read_table
+from headstart.data.roles import is_image_column, need_column
+from headstart.data.sources.columns import ArrowTable, Table
 from headstart.data.sources.folder import IMAGE_SUFFIXES, TABLE_SUFFIXES, is_image
+from headstart.data.sources.formats import open_table
 from headstart.data.sources.image_lists import ClassNames, Labelled, find_lists, read_class_names
 from headstart.data.sources.images_beside import ImagesBeside
 from headstart.data.sources.layouts import FolderLayout, find_layout, list_folder
@@ -30,6 +31,7 @@ from headstart.errors import DataError, quoted
 from headstart.types import Finding
 
 PREFERRED = ("metadata.", "_classes.", "labels.", "label.", "annotations.", "train.")
+KINDS = tuple(kind for kind in TABLE_SUFFIXES if kind != ".json")  # JSON: image_lists
 NO_LABELS = ("sample_submission", "samplesubmission", "submission")
 IMAGE = "image"
 _LEARNED = ("train", None)  # splits that must have labels
@@ -107,13 +109,13 @@ def _from_tables(
         above = os.path.dirname(folder) if split else folder  # train/labels.csv of train/images
         above = folder if above in ("", layout.top) else above
         if path := _pick_table(root, folder) or _pick_table(root, above):
-            table = read_table(path, os.path.relpath(path, root), options)
+            table = open_table(path, os.path.relpath(path, root), options)
             found.append((table, split or None))
     if not found or not any(split in ("train", None) for _, split in found):
         path = _pick_table(root, layout.top) or _pick_table(root, "")
         if path is None:
             return None
-        found = [(read_table(path, os.path.relpath(path, root), options), None)]
+        found = [(open_table(path, os.path.relpath(path, root), options), None)]
     resolved: list[tuple[Table, str | None]] = []
     reading, findings = options, []
     read = [_labels(table, _image_column(table, options, beside), options) for table, _ in found]
@@ -142,7 +144,7 @@ def _from_tables(
 def _pick_table(root: Path, folder: str) -> Path | None:
     """Return the table of a folder that states labels: the only one, or the one named so."""
     files = [f for f in list_folder(root / folder)[1] if f.lower().endswith(TABLE_SUFFIXES)]
-    files = [f for f in files if not f.lower().startswith(NO_LABELS)]
+    files = [f for f in files if not f.lower().startswith(NO_LABELS) and f.lower().endswith(KINDS)]
     if len(files) > 1:
         ranked = [f for start in PREFERRED for f in files if f.lower().startswith(start)]
         if not ranked:
@@ -166,7 +168,7 @@ def _image_column(table: Table, options: ReadOptions, beside: ImagesBeside) -> s
         return options.image_column
     free = [c for c in table.columns if c not in (options.label, options.group, *options.drop)]
     heads = {column: table.head(column) for column in free}
-    likely = [column for column in free if looks_like_images(heads[column])]
+    likely = [column for column in free if is_image_column(heads[column])]
     likely += [column for column in free if beside.names_images(heads[column])]
     if not likely:
         raise DataError(

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from headstart.cells import as_number
-from headstart.data.options import DEFAULT_LABEL, ReadOptions
-from headstart.data.sources.columns import ArrowTable, Table
+from headstart.data.options import ReadOptions
+from headstart.data.sources.columns import Table
 from headstart.errors import quoted
 from headstart.types import Finding
 
@@ -43,26 +43,6 @@ def read_one_hot(table: Table, columns: Sequence[str], options: ReadOptions) -> 
     sentence = f"Columns {quoted(columns)} of {table.where} hold 0 and 1, and {how}."
     values: list[object] = [row[0] for row in rows] if is_one else list(rows)
     return OneHot(values, Finding("classes", "note", (), sentence))
-
-
-def with_one_hot(
-    table: Table, columns: Sequence[str], options: ReadOptions
-) -> tuple[Table, list[Finding]]:
-    """Return a table with the column ``label`` in place of columns of 0 and 1, and how.
-
-    Args:
-        table: A table that has no label column.
-        columns: All of its columns that are no images.
-        options: What the user said.
-    """
-    hot = read_one_hot(table, columns, options)
-    if hot is None:
-        return table, []
-    import pyarrow as pa
-
-    others = table.arrow([column for column in table.columns if column not in columns])
-    every = others.append_column(DEFAULT_LABEL, pa.array(hot.values))
-    return ArrowTable(every, table.where, table.root), [hot.finding]
 
 
 def _is_binary(values: Sequence[object]) -> bool:

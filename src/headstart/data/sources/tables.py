@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +20,19 @@ from headstart.cells import is_missing
 from headstart.data.kinds import Recognised, recognise
 from headstart.data.options import COLUMN_OPTIONS, DEFAULT_LABEL, ReadOptions
 from headstart.data.records import SPLIT_CODES, UNASSIGNED, Records
-from headstart.data.roles import find_roles, looks_like_images, need_column, no_inputs
-from headstart.data.sources.columns import Table, read_table
+from headstart.data.roles import find_roles, need_column, no_inputs
+from headstart.data.sources.annotations import settle
+from headstart.data.sources.columns import Table
 from headstart.data.sources.folder import TABLE_SUFFIXES
+from headstart.data.sources.formats import open_table
 from headstart.data.sources.images_beside import ImagesBeside
-from headstart.data.sources.one_hot import with_one_hot
+from headstart.data.sources.listed import row_number
 from headstart.data.sources.samples import ChainSamples, ValueSamples
 from headstart.data.sources.split_columns import SplitColumn, find_split_column
 from headstart.data.sources.split_words import splits_among
 from headstart.data.targets import read_targets
 from headstart.errors import DataError, OptionError, did_you_mean, quoted
-from headstart.preprocessing.rows import TableSamples, TextSamples
+from headstart.preprocessing.rows import RowNames, TableSamples, TextSamples
 from headstart.tasks import order_classes
 from headstart.types import Finding, Samples
 
@@ -67,18 +69,16 @@ class Rows:
         """Return where a row stands, for example ``row 3 of reviews.csv``."""
         for table in self.tables:
             if index < table.num_rows:
-                return f"row {index + 1} of {table.where}"
+                return f"row {row_number(table, index)} of {table.where}"
             index -= table.num_rows
         raise IndexError(index)
 
-    def names(self) -> list[str]:
+    def names(self) -> RowNames:
         """Return what a person calls each row."""
         several = len(self.tables) > 1
-        return [
-            f"{table.where} row {i + 1}" if several else f"row {i + 1}"
-            for table in self.tables
-            for i in range(table.num_rows)
-        ]
+        wheres = [f"{table.where} " if several else "" for table in self.tables]
+        counts = [table.num_rows for table in self.tables]
+        return RowNames(wheres, counts, numbers=[getattr(t, "numbers", None) for t in self.tables])
 
     def values(self, column: str, role: str, option: str) -> list[object]:
         """Return a column of all tables; DataError where one lacks it."""
@@ -105,17 +105,8 @@ def read_table_files(
     Raises:
         DataError: A file cannot be read, or a column is missing or holds what it should not.
     """
-    tables = [(read_table(path, path.name, options), split) for path, split in files]
-    findings: list[Finding] = []
-    only = tables[0][0]
-    if len(tables) == 1 and options.target_among(only.columns) not in only.columns:
-        images = [c for c in only.columns if looks_like_images(only.head(c))]
-        others = [column for column in only.columns if column not in images]
-        if images and not options.label:
-            only, findings = with_one_hot(only, others, options)
-            tables = [(only, tables[0][1])]
-    records = read_tables(tables, name, options, class_names=class_names, are_files=True)
-    return replace(records, findings=[*findings, *records.findings])
+    tables = [(open_table(path, path.name, options), split) for path, split in files]
+    return read_tables(tables, name, options, class_names=class_names, are_files=True)
 
 
 def read_tables(
@@ -130,6 +121,7 @@ def read_tables(
 
     Where they are files, their cells may name images that lie anywhere in their folder.
     """
+    tables, options, said = settle(tables, options)
     rows = Rows([table for table, _ in tables])
     target = options.target_among(rows.tables[0].columns)
     for table in rows.tables:
@@ -176,6 +168,7 @@ def read_tables(
         input_column=roles.column,
         groups=groups,
         findings=[
+            *said,
             *roles.findings,
             *splits.findings,
             *targets.findings,
@@ -228,7 +221,7 @@ def _image_samples(rows: Rows, column: str, beside: Mapping[Path, ImagesBeside])
         if table.root in beside and is_named:
             paths = beside[table.root].resolved(paths)
         several = f"{table.where} " if len(rows.tables) > 1 else ""
-        names = [path or f"{several}row {i + 1}" for i, path in enumerate(paths)]
+        names = [path or f"{several}row {row_number(table, i)}" for i, path in enumerate(paths)]
         is_path = table.root in beside and is_named
         parts.append(
             ValueSamples(paths, names, table.root) if is_path else table.images(column, names)
