@@ -72,8 +72,6 @@ def read_targets(
         what,
         place,
         is_said=known is not None,
-        # the names of class folders and of image labels are taken letter by letter
-        is_tidied=modality != "image",
         separator=options.separator,
         naming=naming,
     )
