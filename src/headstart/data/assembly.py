@@ -7,6 +7,7 @@ columns of a table are surveyed once it is known which rows are train's.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import zip_longest
 
 import numpy as np
 
@@ -27,9 +28,20 @@ from headstart.preprocessing.images import decode_one
 from headstart.preprocessing.rows import TableSamples, TextSamples
 from headstart.preprocessing.samples import ArraySamples, UnreadableImage, take
 from headstart.tasks import CLASSIFICATION
-from headstart.types import BadSample, Dataset, Finding, ImageSpec, Samples, Schema, Split
+from headstart.types import (
+    BadSample,
+    Dataset,
+    Finding,
+    ImageSpec,
+    Ragged,
+    Rows,
+    Samples,
+    Schema,
+    Split,
+)
 
-SAMPLES_LOOKED_AT = 64
+SAMPLES_LOOKED_AT = 64  # of all, and of each class, but no more than MOST_LOOKED_AT together
+LEAST_OF_A_CLASS, MOST_LOOKED_AT = 2, 4096
 
 
 def assemble(
@@ -105,7 +117,7 @@ def assemble(
         findings=tuple(findings),
         input_column=records.input_column,
         image_size=_median_size(inspection.sizes) if is_image else None,
-        image_channels=_num_channels(samples) if is_image else None,
+        image_channels=_num_channels(samples, records.targets) if is_image else None,
         column_kinds=kinds,
         date_formats={n: f for n, f in records.date_formats.items() if n in (kinds or ())},
         max_bad_fraction=max_bad_fraction,
@@ -147,16 +159,39 @@ def _median_size(sizes: np.ndarray) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def _num_channels(samples: Samples) -> int:
-    """Return 1 when the samples looked at are all grey, also where they are stored as RGB."""
+def _num_channels(samples: Samples, targets: Rows) -> int:
+    """Return 1 when the samples looked at are all grey, also where they are stored as RGB.
+
+    Some of every class are looked at: where one class of many is coloured, colour is what tells it.
+    """
     if isinstance(samples, ArraySamples) and samples.images.shape[3] == 1:
         return 1
     spec = ImageSpec(32, 3, (0.5,) * 3, (0.5,) * 3, "bilinear", 32, 3)
-    for i in np.unique(np.linspace(0, len(samples) - 1, SAMPLES_LOOKED_AT).astype(int)):
+    for i in _some_of_each(targets):
         try:
-            pixels = decode_one(samples.read(int(i)), spec)
+            pixels = decode_one(samples.read(i), spec)
         except UnreadableImage:
             continue  # truncated: named when everything is decoded
         if (pixels != pixels[..., :1]).any():
             return 3
     return 1
+
+
+def _some_of_each(targets: Rows) -> list[int]:
+    """Return places of samples spread over all, and over each class, the firsts of all first."""
+    num = len(targets)
+    spread: list[int] = np.unique(np.linspace(0, num - 1, SAMPLES_LOOKED_AT).astype(int)).tolist()
+    if isinstance(targets, Ragged) or targets.dtype.kind == "f":
+        return spread
+    if targets.ndim == 1:
+        groups = [np.flatnonzero(targets == k) for k in np.unique(targets)]
+    else:
+        groups = [np.flatnonzero(column) for column in targets.T]
+    each = max(LEAST_OF_A_CLASS, min(SAMPLES_LOOKED_AT, MOST_LOOKED_AT // max(1, len(groups))))
+    chosen = [
+        group[np.unique(np.linspace(0, len(group) - 1, each).astype(int))].tolist()
+        for group in groups
+        if len(group)
+    ]
+    in_turn = (i for turn in zip_longest(*chosen) for i in turn if i is not None)
+    return list(dict.fromkeys([*spread, *in_turn]))
