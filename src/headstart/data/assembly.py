@@ -19,6 +19,7 @@ from headstart.data.fingerprint import (
     inspect_texts,
     sample_ids,
 )
+from headstart.data.image_look import look_at_images
 from headstart.data.records import NOUNS, SPLIT_CODES, Records
 from headstart.data.split import assign_splits, describe_splits, only_test
 from headstart.data.survey import survey
@@ -93,6 +94,9 @@ def assemble(
         samples, kinds = samples.select(kept), {name: kinds[name] for name in kept}
         findings += found
     is_image = records.modality == "image"
+    if is_image and not for_test:
+        trained = np.flatnonzero(splits == SPLIT_CODES["train"])
+        findings += look_at_images(samples, inspection.sizes, trained)
 
     def part(code: int) -> Split:
         chosen = np.flatnonzero(splits == code)

@@ -89,7 +89,7 @@ def read_header(data: bytes) -> Header:
     Raises:
         UnreadableImage: It is empty, no image, of a format that is not read, or too large.
     """
-    image = _open(data)
+    image = open_image(data)
     width, height = image.size
     # Only JPEG, WebP and PNG carry EXIF; asking costs time, so ask only where there is some.
     if "exif" in image.info and _orientation(image) >= 5:
@@ -145,8 +145,12 @@ def decode_one(
     return np.array(image, dtype=np.uint8).reshape(size, size, spec.decode_channels)
 
 
-def _open(data: bytes) -> ImageFile.ImageFile:
-    """Return the image with its header read and its size checked."""
+def open_image(data: bytes) -> ImageFile.ImageFile:
+    """Return the image with its header read and its size checked, not yet decoded.
+
+    Raises:
+        UnreadableImage: It is empty, no image, of a format that is not read, or too large.
+    """
     if not data:
         raise UnreadableImage("the file is empty (0 bytes)")
     Image.init()
@@ -196,7 +200,7 @@ def _foreign(data: bytes) -> str:
 
 def _load(data: bytes, size: int) -> Image.Image:
     """Return the decoded first frame, upright, 8 bits a channel, opaque; any of L, RGB, CMYK."""
-    opened = _open(data)
+    opened = open_image(data)
     # draft only ever reduces to at least the size asked for: twice what the resize needs.
     draft = (2 * size, 2 * size)
     image = _upright(opened, draft)
@@ -211,7 +215,7 @@ def _load(data: bytes, size: int) -> Image.Image:
 def _decode_again(data: bytes, draft: tuple[int, int]) -> Image.Image | None:
     """Return a JPEG file decoded as ``_upright`` does, but for what follows; None if it cannot."""
     try:
-        image = _open(data)
+        image = open_image(data)
         image.draft(None, draft)
         image.load()
     except (UnreadableImage, *PILLOW_ERRORS):
