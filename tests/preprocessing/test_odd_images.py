@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageOps
 
 import headstart as hs
-from headstart.errors import DataError
+from headstart.errors import DataError, OptionError
 from headstart.preprocessing.arrays import image_array
 from headstart.preprocessing.images import decode_one
 from headstart.preprocessing.samples import UnreadableImage
@@ -198,3 +198,11 @@ def test_pictures_of_one_colour_are_named(tmp_path: Path) -> None:
     constant = [f for f in found if f.kind == "constant"]
     assert len(constant) == 1
     assert all(name.startswith("b/") for name in constant[0].items)
+
+
+def test_batches_of_one_image_are_refused_where_statistics_are_learned(tmp_path: Path) -> None:
+    data = hs.load(_folder(tmp_path / "d", {n: _noise((20, 20, 3), 255) for n in "ab"}))
+    options = {"start": "scratch/resnet18", "num_epochs": 1, "batch_size": 8}
+    with pytest.raises(OptionError, match=r"micro_batch_size is 1, .*--micro-batch-size 8"):
+        hs.finetune(data, **options, micro_batch_size=1, out=tmp_path / "a")
+    hs.finetune(data, **options, micro_batch_size=8, out=tmp_path / "b")
