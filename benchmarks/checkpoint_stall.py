@@ -127,7 +127,7 @@ def measure(side: str, options: Mapping[str, object]) -> dict[str, object]:
     """Save several times; return the stall and the whole of each, in seconds."""
     megabytes, num_saves = float(str(options["megabytes"])), int(str(options["saves"]))
     state, stalls, wholes = make_state(megabytes), [], []
-    root = Path(tempfile.mkdtemp(prefix="headstart-bench-", dir=str(options["folder"])))
+    root = Path(tempfile.mkdtemp(prefix="headstart-setup-", dir=str(options["folder"])))
     folder = root / "saves"
     folder.mkdir()
     try:

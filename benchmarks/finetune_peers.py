@@ -97,7 +97,7 @@ def run_once(
     side: str, settings: Settings, seed: int, arguments: argparse.Namespace
 ) -> dict[str, object]:
     """Run one side in a fresh process, with an empty cache, and say how it went."""
-    with tempfile.TemporaryDirectory(prefix="headstart-bench-cache-") as cache:
+    with tempfile.TemporaryDirectory(prefix="headstart-setup-cache-") as cache:
         result = run_side(
             Path(__file__),
             side,
@@ -221,7 +221,7 @@ def main(argv: list[str]) -> None:
         answer_side(arguments.result, run_here(arguments.side, options))
         return
     limits = {"train": arguments.limit, "val": arguments.limit_val, "test": arguments.limit_test}
-    with tempfile.TemporaryDirectory(prefix="headstart-bench-photos-") as cache:
+    with tempfile.TemporaryDirectory(prefix="headstart-setup-photos-") as cache:
         folder = find_data(arguments.data, Path(cache), limits, seed=0)
         machine = describe_machine(arguments.threads)
         print(machine.sentence())

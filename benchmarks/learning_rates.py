@@ -33,7 +33,7 @@ from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.arm import Arm
 from headstart.tuning.conditions import Conditions
 from headstart.tuning.cost import measure_pass
-from headstart.tuning.setup import Bench, prepare_sample, set_up
+from headstart.tuning.setup import TrainingSetup, prepare_sample, set_up
 from headstart.types import Dataset, SplitName
 
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
@@ -87,23 +87,25 @@ def measure(
         rate: The learning rate; None is the family's own.
         is_grid: Whether short trials choose the rate first.
     """
-    bench = bench_of(job, data, seed, num_steps, rate)
-    train, val, test = (prepare_sample(data, n, bench, None, seed=seed) for n in SPLITS)
+    setup = setup_of(job, data, seed, num_steps, rate)
+    train, val, test = (prepare_sample(data, n, setup, None, seed=seed) for n in SPLITS)
     began = time.perf_counter()
-    arm = Arm(bench, train, val, Conditions(seconds_per_sample=measure_pass(bench, data)))
+    arm = Arm(setup, train, val, Conditions(seconds_per_sample=measure_pass(setup, data)))
     arm.start()
     chosen = settle_learning_rate(arm, "asked" if is_grid else "off")
     arm.advance()
     tuned = arm.finish()
     seconds = time.perf_counter() - began
     scores = [
-        float((bench.model.task.decisions(model_outputs(bench.model, x)) == s.targets).mean())
-        for x, s in ((tuned.val_logits, val), (run_batches(bench.model, test, bench.model), test))
+        float((setup.model.task.decisions(model_outputs(setup.model, x)) == s.targets).mean())
+        for x, s in ((tuned.val_logits, val), (run_batches(setup.model, test, setup.model), test))
     ]
-    return Measured(bench.recipe.learning_rate, *scores, seconds, chosen)
+    return Measured(setup.recipe.learning_rate, *scores, seconds, chosen)
 
 
-def bench_of(job: Job, data: Dataset, seed: int, num_steps: int, rate: float | None) -> Bench:
+def setup_of(
+    job: Job, data: Dataset, seed: int, num_steps: int, rate: float | None
+) -> TrainingSetup:
     """Set the start up."""
     return set_up(
         data,
@@ -125,8 +127,8 @@ def compare(name: str, job: Job, seed: int, *, is_all: bool, is_longer: bool) ->
     data = hs.load(load.pop("source"), seed=seed, **load)
     steps = job.num_steps
     grid = measure(job, data, seed, num_steps=steps, rate=None, is_grid=True)
-    bench = bench_of(job, data, seed, steps, None)
-    own, rates = bench.recipe.learning_rate, rates_of(bench)
+    setup = setup_of(job, data, seed, steps, None)
+    own, rates = setup.recipe.learning_rate, rates_of(setup)
     full = {grid.learning_rate: grid}
     for rate in rates if is_all else [own]:
         if rate not in full:

@@ -168,7 +168,7 @@ SIDES = {"textbook": run_textbook, "headstart": run_headstart, "profile": run_pr
 
 def side_result(side: str, arguments: argparse.Namespace, **extra: object) -> dict[str, object]:
     """Run one side in a fresh process with a cache folder that it finds empty."""
-    with tempfile.TemporaryDirectory(prefix="headstart-bench-out-") as folder:
+    with tempfile.TemporaryDirectory(prefix="headstart-setup-out-") as folder:
         options: dict[str, object] = {
             "root": arguments.root,
             "target": arguments.target,
@@ -341,7 +341,7 @@ def main(argv: list[str]) -> None:
         options = json.loads(Path(arguments.options).read_text())
         answer_side(arguments.result, SIDES[arguments.side](options))
         return
-    with tempfile.TemporaryDirectory(prefix="headstart-bench-mnist-") as root:
+    with tempfile.TemporaryDirectory(prefix="headstart-setup-mnist-") as root:
         arguments.root = root
         arguments.data = str(prepare_raw(Path(root)))
         machine = describe_machine(arguments.threads)

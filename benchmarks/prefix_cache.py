@@ -191,7 +191,7 @@ def measure(
     settings = settings_for(arguments, folder, weights, network, case)
     for side in sides_of(case, arguments.sides):
         began = time.perf_counter()
-        with tempfile.TemporaryDirectory(prefix="headstart-bench-cache-") as cache:
+        with tempfile.TemporaryDirectory(prefix="headstart-setup-cache-") as cache:
             record = run_side(
                 Path(__file__),
                 side,
@@ -380,7 +380,7 @@ def main(argv: list[str]) -> None:
         answer_side(arguments.result, run_here(arguments.side, options))
         return
     limits = {"train": arguments.limit, "val": arguments.limit_val, "test": arguments.limit_test}
-    with tempfile.TemporaryDirectory(prefix="headstart-bench-photos-") as cache:
+    with tempfile.TemporaryDirectory(prefix="headstart-setup-photos-") as cache:
         folder = find_data(arguments.data, Path(cache), limits, seed=0)
         weights = str(Path(cache) / "vit.safetensors")
         save_vit(weights, arguments.size, seed=0)

@@ -2,7 +2,7 @@
 
 ``last-n`` with the settings of the peers, as ``peer_headstart`` has them for ``full``; ``head`` has
 no settings: features are computed once and the head is solved for. The time is that of ``tune``:
-probe, cut, frozen part, loop with its validation checks, and the last look at the validation split.
+probe, cut, frozen part, loop with its validation checks, and the last validation.
 It is taken apart by headstart's own events, each of which ends a part.
 """
 

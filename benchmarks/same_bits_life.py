@@ -4,7 +4,7 @@
 
 Its clock is fast, so that a checkpoint is due after a few steps instead of a minute: the clock
 changes nothing else where there is no budget. The signal is one that the process sends to itself,
-in the middle of a step. SIGKILL waits for a checkpoint that was not there when this life began.
+in the middle of a step. SIGKILL waits for a checkpoint that was not there when this attempt began.
 """
 
 from __future__ import annotations

@@ -48,12 +48,12 @@ from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.hooks import (
     let_learn,
     optimizer_of,
-    place_bench,
-    placed_bench,
+    place_setup,
+    placed_setup,
     share_of,
     uncut,
 )
-from headstart.tuning.setup import Bench, set_up
+from headstart.tuning.setup import TrainingSetup, set_up
 from headstart.types import Inputs
 
 CASES = (("scratch/resnet18", 32), ("scratch/vit-tiny", 32))
@@ -66,7 +66,7 @@ COMPARED = {
 }
 
 
-def make(address: str, size: int, batch_size: int) -> tuple[Bench, Inputs]:
+def make(address: str, size: int, batch_size: int) -> tuple[TrainingSetup, Inputs]:
     """Return a model and random images of the size that it takes."""
     options = TrainingOptions(
         strategy="full",
@@ -76,28 +76,28 @@ def make(address: str, size: int, batch_size: int) -> tuple[Bench, Inputs]:
         ema=False,
         optimizer="adamw",
     )
-    bench = set_up(load("digits-8x8"), find_start(address), options, device=torch.device("cpu"))
+    setup = set_up(load("digits-8x8"), find_start(address), options, device=torch.device("cpu"))
     draws = np.random.default_rng(0)
-    shape = (16 * batch_size, size, size, bench.model.encoder.preprocess.spec.decode_channels)
+    shape = (16 * batch_size, size, size, setup.model.encoder.preprocess.spec.decode_channels)
     targets = draws.integers(0, 10, shape[0])
     images = draws.integers(0, 256, shape, dtype=np.uint8)
-    return bench, Pixels(images, targets, np.arange(shape[0]), [""] * shape[0])
+    return setup, Pixels(images, targets, np.arange(shape[0]), [""] * shape[0])
 
 
-def loop_seconds(bench: Bench, inputs: Inputs, num_steps: int, side: str) -> float:
+def loop_seconds(setup: TrainingSetup, inputs: Inputs, num_steps: int, side: str) -> float:
     """Return the median seconds of a step of headstart's loop."""
     from dataclasses import replace
 
-    bench.recipe = replace(bench.recipe, fsdp=side == "headstart, split")
-    let_learn(bench)
+    setup.recipe = replace(setup.recipe, fsdp=side == "headstart, split")
+    let_learn(setup)
     with company_of("cpu") as company:
-        return _seconds_in(company, bench, inputs, num_steps)
+        return _seconds_in(company, setup, inputs, num_steps)
 
 
-def _seconds_in(company: Company, bench: Bench, inputs: Inputs, num_steps: int) -> float:
+def _seconds_in(company: Company, setup: TrainingSetup, inputs: Inputs, num_steps: int) -> float:
     """Return the median seconds of a step of headstart's loop, among so many processes."""
-    feed = uncut(bench, inputs, share_of(company, bench.recipe), 0).feed
-    placed = place_bench(bench, company, None, inputs)
+    feed = uncut(setup, inputs, share_of(company, setup.recipe), 0).feed
+    placed = place_setup(setup, company, None, inputs)
     model = placed.module
     ends: list[float] = []
 
@@ -110,7 +110,7 @@ def _seconds_in(company: Company, bench: Bench, inputs: Inputs, num_steps: int) 
         compute_loss=compute_loss,
         check=lambda: Check(0.0, 1.0, 0.1),
         learning_rate_factor=lambda progress: 1e-6,
-        set_mode=lambda: set_train_mode(model, bench.recipe.batchnorm),
+        set_mode=lambda: set_train_mode(model, setup.recipe.batchnorm),
         stop_requested=lambda: False,
         join=placed.join,
         step_ids=feed.step_ids,
@@ -126,7 +126,7 @@ def _seconds_in(company: Company, bench: Bench, inputs: Inputs, num_steps: int) 
         patience=0,
         seed=0,
     )
-    optimizer = optimizer_of(placed_bench(bench, placed), placed)
+    optimizer = optimizer_of(placed_setup(setup, placed), placed)
     if company.is_main:
         train(model, optimizer, hooks, options)
     else:
@@ -135,19 +135,19 @@ def _seconds_in(company: Company, bench: Bench, inputs: Inputs, num_steps: int) 
     return float(np.median(np.diff(ends)[2:]))
 
 
-def plain_seconds(bench: Bench, inputs: Inputs, num_steps: int, side: str) -> float:
+def plain_seconds(setup: TrainingSetup, inputs: Inputs, num_steps: int, side: str) -> float:
     """Return the median seconds of a step of a plain loop, in DDP where there are two."""
     import torch.distributed as dist
     from torch.nn.parallel import DistributedDataParallel
 
     rank, num = (int(os.environ.get(name, at)) for name, at in (("RANK", "0"), ("WORLD_SIZE", "1")))
-    model: nn.Module = bench.model
+    model: nn.Module = setup.model
     if side == "DDP, two":
         dist.init_process_group("gloo")
         model = DistributedDataParallel(model)
-    set_train_mode(bench.model, bench.recipe.batchnorm)
+    set_train_mode(setup.model, setup.recipe.batchnorm)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-9, fused=True)
-    size = bench.recipe.batch_size
+    size = setup.recipe.batch_size
     each = size // num
     ends = []
     for step in range(num_steps):
@@ -181,9 +181,9 @@ def run_as_side(arguments: argparse.Namespace) -> None:
         os.environ["RANK"] = "0"
     torch.set_num_threads(1)
     keep_freed_memory()
-    bench, inputs = make(options["start"], options["size"], options["batch_size"])
+    setup, inputs = make(options["start"], options["size"], options["batch_size"])
     measure = plain_seconds if arguments.side in ("plain", "DDP, two") else loop_seconds
-    seconds = measure(bench, inputs, options["steps"], arguments.side)
+    seconds = measure(setup, inputs, options["steps"], arguments.side)
     if os.environ.get("RANK", "0") == "0":
         answer_side(arguments.result, {"seconds": seconds})
     if second is not None and second.wait(60):

@@ -34,7 +34,7 @@ from headstart.training.machine.memory import give_back_freed_memory
 from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.conditions import Conditions
 from headstart.tuning.decisions import Decisions
-from headstart.tuning.setup import Bench, prepare_sample, set_up
+from headstart.tuning.setup import TrainingSetup, prepare_sample, set_up
 from headstart.tuning.tune import tune
 from headstart.types import Inputs
 
@@ -52,7 +52,9 @@ WORDS = ("cat", "dog", "house", "tree", "river", "stone", "light")
 SPLITS = (("train", None), ("val", 8))
 
 
-def make(address: str, strategy: str, size: int, batch_size: int) -> tuple[Bench, Inputs, Inputs]:
+def make(
+    address: str, strategy: str, size: int, batch_size: int
+) -> tuple[TrainingSetup, Inputs, Inputs]:
     """Return a model, and samples to learn from and to look at."""
     start, num = find_start(address), 3 * batch_size
     draws = np.random.default_rng(0)
@@ -65,17 +67,17 @@ def make(address: str, strategy: str, size: int, batch_size: int) -> tuple[Bench
     if start.modality == "text":
         texts = [" ".join(draws.choice(WORDS, 2 * size)) for _ in range(2 * num)]
         data = load(pd.DataFrame({"text": texts, "label": ["a", "b"] * num}), label="label")
-        bench = set_up(data, start, options, device=cpu)
-        train, val = (prepare_sample(data, part, bench, most, seed=0) for part, most in SPLITS)
-        return bench, train, val
+        setup = set_up(data, start, options, device=cpu)
+        train, val = (prepare_sample(data, part, setup, most, seed=0) for part, most in SPLITS)
+        return setup, train, val
     options = replace(options, input_size=size)
-    bench = set_up(load("digits-8x8"), start, options, device=cpu)
-    shape = (num + 8, size, size, bench.preprocess.spec.decode_channels)
+    setup = set_up(load("digits-8x8"), start, options, device=cpu)
+    shape = (num + 8, size, size, setup.preprocess.spec.decode_channels)
     pixels = draws.integers(0, 256, shape, dtype=np.uint8)
     targets, ids = draws.integers(0, 10, len(pixels)), np.arange(len(pixels))
     parts = (slice(0, num), slice(num, None))
     train, val = (Pixels(pixels[p], targets[p], ids[p], [""] * len(ids[p])) for p in parts)
-    return bench, train, val
+    return setup, train, val
 
 
 def run(address: str, strategy: str, size: int, batch_size: int) -> None:
@@ -94,8 +96,8 @@ def run(address: str, strategy: str, size: int, batch_size: int) -> None:
         estimated = settled["micro_batch_size"]["value"]["step_bytes"]
         seen.extend([estimated, pages * resource.getpagesize()])
 
-    bench, train, val = make(address, strategy, size, batch_size)
-    tune(bench, train, val, Conditions(decisions=decisions, is_micro_batch_said=True))
+    setup, train, val = make(address, strategy, size, batch_size)
+    tune(setup, train, val, Conditions(decisions=decisions, is_micro_batch_said=True))
     estimated, before = seen
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(estimated, most - before)

@@ -36,7 +36,7 @@ from headstart.training.loop import Check, Hooks, LoopOptions, train
 from headstart.training.machine.memory import keep_freed_memory
 from headstart.training.options.strategy import build_optimizer, parameter_groups, set_train_mode
 from headstart.training.options.training_options import TrainingOptions
-from headstart.tuning.setup import Bench, set_up
+from headstart.tuning.setup import TrainingSetup, set_up
 
 CASES = (
     ("scratch/simple-cnn", 28, 128),
@@ -46,7 +46,9 @@ CASES = (
 )
 
 
-def make(address: str, size: int, batch_size: int, num_workers: int) -> tuple[Bench, SampleFeed]:
+def make(
+    address: str, size: int, batch_size: int, num_workers: int
+) -> tuple[TrainingSetup, SampleFeed]:
     """Return a model and a feed of random images of the size that it takes."""
     data = load("digits-8x8")
     options = TrainingOptions(
@@ -57,19 +59,19 @@ def make(address: str, size: int, batch_size: int, num_workers: int) -> tuple[Be
         augment="light",
         num_workers=num_workers,
     )
-    bench = set_up(data, find_start(address), options, device=torch.device("cpu"))
-    spec = bench.preprocess.spec
+    setup = set_up(data, find_start(address), options, device=torch.device("cpu"))
+    spec = setup.preprocess.spec
     draws = np.random.default_rng(0)
     shape = (16 * batch_size, size, size, spec.decode_channels)
     targets = draws.integers(0, 10, len_ := shape[0])
     images = draws.integers(0, 256, shape, dtype=np.uint8)
     inputs = Pixels(images, targets, np.arange(len_), [""] * len_)
-    return bench, SampleFeed(inputs, targets, bench.recipe, bench.model.device)
+    return setup, SampleFeed(inputs, targets, setup.recipe, setup.model.device)
 
 
-def loop_seconds(bench: Bench, feed: SampleFeed, num_steps: int) -> float:
+def loop_seconds(setup: TrainingSetup, feed: SampleFeed, num_steps: int) -> float:
     """Return the seconds of one step of headstart's loop."""
-    model, recipe = bench.model, bench.recipe
+    model, recipe = setup.model, setup.recipe
     ends: list[float] = []
 
     def stop() -> bool:
@@ -95,15 +97,15 @@ def loop_seconds(bench: Bench, feed: SampleFeed, num_steps: int) -> float:
         seed=0,
     )
     with closing(feed):
-        train(model, optimizer_of(bench), hooks, options)
+        train(model, optimizer_of(setup), hooks, options)
     steps = np.diff(ends[1 : num_steps + 1])
     return float(np.median(steps))
 
 
-def model_seconds(bench: Bench, feed: SampleFeed, num_steps: int) -> float:
+def model_seconds(setup: TrainingSetup, feed: SampleFeed, num_steps: int) -> float:
     """Return the seconds of one forward and backward pass of the model."""
-    model = bench.model
-    set_train_mode(model, bench.recipe.batchnorm)
+    model = setup.model
+    set_train_mode(model, setup.recipe.batchnorm)
     (batch,) = feed.batches(0)
     seconds = []
     for _ in range(num_steps):
@@ -114,9 +116,9 @@ def model_seconds(bench: Bench, feed: SampleFeed, num_steps: int) -> float:
     return statistics.median(seconds[1:])
 
 
-def update_seconds(bench: Bench, num_steps: int) -> float:
+def update_seconds(setup: TrainingSetup, num_steps: int) -> float:
     """Return the seconds of one update of the optimizer."""
-    optimizer = optimizer_of(bench)
+    optimizer = optimizer_of(setup)
     for group in optimizer.param_groups:
         group["lr"] = 1e-9
         for parameter in group["params"]:
@@ -130,9 +132,9 @@ def update_seconds(bench: Bench, num_steps: int) -> float:
     return statistics.median(seconds[1:])
 
 
-def optimizer_of(bench: Bench) -> torch.optim.Optimizer:
+def optimizer_of(setup: TrainingSetup) -> torch.optim.Optimizer:
     """Return the optimizer of a model, as a training builds it."""
-    model, recipe = bench.model, bench.recipe
+    model, recipe = setup.model, setup.recipe
     groups = parameter_groups(model.encoder, model.head, model.encoder.layers, recipe)
     return build_optimizer(groups, recipe)
 
@@ -155,12 +157,12 @@ def main(argv: list[str]) -> None:
     keep_freed_memory()
     rows: list[list[object]] = []
     for (address, size, batch_size), workers in product(CASES, arguments.num_workers):
-        bench, feed = make(address, size, batch_size, workers)
+        setup, feed = make(address, size, batch_size, workers)
         whole, own, update = [], [], []
         for _ in range(arguments.rounds):
-            whole.append(loop_seconds(bench, feed, arguments.steps))
-            own.append(model_seconds(bench, feed, arguments.steps))
-            update.append(update_seconds(bench, arguments.steps))
+            whole.append(loop_seconds(setup, feed, arguments.steps))
+            own.append(model_seconds(setup, feed, arguments.steps))
+            update.append(update_seconds(setup, arguments.steps))
         rows.append(
             [
                 f"`{address}`, {size} px, batch {batch_size}",

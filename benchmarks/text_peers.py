@@ -214,7 +214,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> list[dict[str, objec
     for repeat in range(arguments.repeats):
         turn = repeat % len(arguments.sides)
         for side in arguments.sides[turn:] + arguments.sides[:turn]:
-            with tempfile.TemporaryDirectory(prefix="headstart-bench-") as out:
+            with tempfile.TemporaryDirectory(prefix="headstart-setup-") as out:
                 options = {
                     "folder": str(folder),
                     "out": out,
@@ -309,7 +309,7 @@ def main(argv: list[str]) -> None:
         answer_side(arguments.result, run_here(arguments.side, options))
         return
     source = Path(arguments.data or Path(os.environ.get("HEADSTART_DATA", ".")) / "text" / "sst2")
-    with tempfile.TemporaryDirectory(prefix="headstart-bench-texts-") as folder:
+    with tempfile.TemporaryDirectory(prefix="headstart-setup-texts-") as folder:
         counts = write_splits(source, Path(folder), arguments)
         machine = describe_machine(arguments.threads)
         print(machine.sentence())

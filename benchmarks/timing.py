@@ -171,7 +171,7 @@ def run_side(
     Raises:
         SideFailedError: If the process fails, runs out of time, or leaves no result.
     """
-    with tempfile.TemporaryDirectory(prefix="headstart-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="headstart-setup-") as folder:
         options_path, result_path = Path(folder) / "options.json", Path(folder) / "result.json"
         options_path.write_text(json.dumps(options))
         command = [sys.executable, str(script), "--side", side]

@@ -100,8 +100,8 @@ def test_candidates_that_need_no_network_the_quickest_first(data):
 def passes_take(monkeypatch, **seconds):
     """Let a pass take so many seconds a sample, by start, however fast this machine is."""
 
-    def said(bench, dataset):
-        name = bench.model.encoder.start.address.removeprefix("scratch/")
+    def said(setup, dataset):
+        name = setup.model.encoder.start.address.removeprefix("scratch/")
         return seconds[name.replace("-", "_")]
 
     monkeypatch.setattr("headstart.tuning.cost.measure_pass", said)
@@ -117,7 +117,7 @@ def test_a_start_too_slow_for_its_share_is_left_out_and_says_so(data, monkeypatc
         seconds=2.4,
         seed=0,
         device=torch.device("cpu"),
-        on_better=lambda bench, val, logits: None,
+        on_better=lambda setup, val, logits: None,
     )
     assert [c.start.address for c in candidates] == [s.address for s in starts]
     assert np.isnan(candidates[1].score.value)
@@ -136,7 +136,7 @@ def test_where_all_are_too_slow_to_be_scored_the_quickest_is_trained(
         seconds=0.36,
         seed=0,
         device=torch.device("cpu"),
-        on_better=lambda bench, val, logits: kept.append(bench),
+        on_better=lambda setup, val, logits: kept.append(setup),
     )
     assert [c.start.address for c in candidates] == ["scratch/simple-cnn", "scratch/resnet18"]
     assert all(np.isnan(c.score.value) for c in candidates)
@@ -165,7 +165,7 @@ def test_when_nothing_can_be_tried_the_reason_is_told(data, monkeypatch, process
             seconds=1.1,
             seed=0,
             device=torch.device("cpu"),
-            on_better=lambda bench, val, logits: None,
+            on_better=lambda setup, val, logits: None,
         )
 
 
@@ -198,10 +198,10 @@ def test_screening_keeps_no_model_but_the_best(monkeypatch):
 
     def attempt(dataset, start, *_, **__):
         met.append(len(alive))
-        bench, value = torch.nn.Identity(), scores[start.address]
-        alive.add(bench)
+        setup, value = torch.nn.Identity(), scores[start.address]
+        alive.add(setup)
         figure = Figure(value, value, value)
-        return ranking.Candidate(start, 8, "full", "accuracy", figure, 0.1, 1.0, ""), bench, 0, 0
+        return ranking.Candidate(start, 8, "full", "accuracy", figure, 0.1, 1.0, ""), setup, 0, 0
 
     monkeypatch.setattr(ranking, "_try", attempt)
     ranking.screen(
@@ -211,7 +211,7 @@ def test_screening_keeps_no_model_but_the_best(monkeypatch):
         seconds=60.0,
         seed=0,
         device=None,
-        on_better=lambda bench, *_: kept.__setitem__(slice(None), [bench]),
+        on_better=lambda setup, *_: kept.__setitem__(slice(None), [setup]),
     )
     assert met == [0, 1, 1]
     assert list(alive) == kept

@@ -201,7 +201,9 @@ def test_evaluate_refuses_data_that_has_changed(tmp_path):
     assert found[0].probability == max(found[0].probabilities)
     assert sum(found[0].probabilities) == pytest.approx(1, abs=1e-5)
     Image.fromarray(np.full((16, 16), 30, np.uint8)).save(folder / "dark" / "0.png")
-    with pytest.raises(DataError, match=r"photos has changed since .*fingerprint"):
+    with pytest.raises(
+        DataError, match=r"photos has changed since .*1 samples are gone, 1 samples are new"
+    ):
         hs.evaluate(str(run.path))
 
 

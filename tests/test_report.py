@@ -214,7 +214,7 @@ def test_a_file_that_is_missing_is_named(runs, tmp_path, name):
         ("mistakes.json", "[]", r"mistakes\.json is damaged \(it is no JSON object"),
         ("data.json", '{"counts": 3}', r"is damaged \(AttributeError"),
         ("metrics.json", '{"task": "chess", "test": {}}', r"is damaged .*Unknown task 'chess'"),
-        ("model.json", '{"format": 1}', r"by an older version in format 1; expected format 3"),
+        ("model.json", '{"format": 1}', r"by an older version in format 1; expected format 4"),
         ("model.json", '{"model_type": "bert"}', r"another version in format None"),
     ],
 )

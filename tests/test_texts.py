@@ -297,10 +297,10 @@ def test_predict_names_and_orders_samples_as_they_were_given(reviews_run, tmp_pa
 
 def test_predict_takes_no_file_for_a_text_and_no_text_for_a_file(reviews_run, tmp_path):
     run = str(reviews_run.path)
-    book, folder = tmp_path / "new.xlsx", tmp_path / "folder"
+    book, folder = tmp_path / "new.docx", tmp_path / "folder"
     book.write_bytes(b"PK")
     folder.mkdir()
-    with pytest.raises(DataError, match=r"new.xlsx is a file whose content is not known"):
+    with pytest.raises(DataError, match=r"new.docx is a file whose content is not known"):
         hs.predict(run, [str(book)])
     with pytest.raises(DataError, match=r"folder holds no text files; expected some .* in .txt"):
         hs.predict(run, [str(folder)])

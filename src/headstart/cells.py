@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import math
 import re
 from decimal import Decimal
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +39,13 @@ def as_number(value: object) -> float | None:
         return float(value)
     if not isinstance(value, str):
         return None
-    word = value.strip()
+    return _number_of(value)
+
+
+@lru_cache(maxsize=2**14)
+def _number_of(word: str) -> float | None:
+    """Return the number that a word is; columns repeat their words."""
+    word = word.strip()
     if NUMBER.fullmatch(word):
         return None if re.match(r"[-+]?0\d", word) else float(word)
     return float(word) if word.lower() in INFINITE else None
@@ -53,3 +63,55 @@ def shown(name: str) -> str:
         return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:  # half a surrogate pair that stands for no byte
         return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def as_list(value: object) -> list[Any] | None:
+    """Return the list that a cell holds, or writes as JSON or as Python does; None for no list.
+
+    Example:
+        >>> as_list('["a", "b"]'), as_list("['a']"), as_list("[1 0 1]"), as_list("a")
+        (['a', 'b'], ['a'], [1, 0, 1], None)
+    """
+    if isinstance(value, dict) and set(value) <= {"choices", "labels"} and value:
+        return as_list(next(iter(value.values())))
+    if isinstance(value, (list, tuple, set)):
+        return sorted(value, key=str) if isinstance(value, set) else list(value)
+    if not isinstance(value, str) and hasattr(value, "tolist"):
+        found = value.tolist()
+        return found if isinstance(found, list) else None
+    if not isinstance(value, str):
+        return None
+    word = value.strip()
+    if word[:1] == "{" and word[-1:] == "}":
+        try:
+            inner = json.loads(word)
+        except ValueError:
+            return None
+        return as_list(inner) if isinstance(inner, dict) else None
+    if word[:1] + word[-1:] not in ("[]", "()", "{}"):
+        return None
+    for read in (json.loads, ast.literal_eval):
+        try:
+            found = read(word)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+        if isinstance(found, (list, tuple, set)):
+            # 'a' 'b' is one text to Python, and two elements of an array to NumPy
+            is_glued = len(found) == 1 and word.count("'") > 2 and "' '" in word
+            if is_glued:
+                break
+            return list(found)
+    return _array_text(word[1:-1]) if word[0] == "[" else None
+
+
+def _array_text(inside: str) -> list[Any] | None:
+    """Return the elements of an array as NumPy prints it: blanks between them, no commas."""
+    words = inside.split()
+    try:
+        return [float(w) if set(w) & set(".eEn") else int(w) for w in words]
+    except ValueError:
+        pass
+    quote = inside.strip()[:1]
+    if quote in ("'", '"') and inside.strip()[-1:] == quote:
+        return [part.strip() for part in inside.strip()[1:-1].split(f"{quote} {quote}")]
+    return None

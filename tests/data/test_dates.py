@@ -50,7 +50,8 @@ def cells_of(data):
 
 
 def said_of(data):
-    return [note for note in data.notes if "'sold'" in note]
+    found = [found for found in data.findings if found.kind != "time"]
+    return [one.sentence for one in found if "'sold'" in one.sentence]
 
 
 @pytest.mark.parametrize(

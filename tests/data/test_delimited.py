@@ -97,17 +97,20 @@ def test_load_names_the_row_of_damaged_json(tmp_path):
         load(tmp_path / "a.jsonl")
 
 
-def test_load_says_to_unpack_an_archive_and_to_name_columns(tmp_path):
+def test_load_says_that_an_archive_is_damaged_and_to_name_columns(tmp_path):
     (tmp_path / "a.zip").write_bytes(b"PK")
-    with pytest.raises(DataError, match=r"Unpack it first. A text file without a header row"):
+    with pytest.raises(DataError, match=r"a.zip cannot be unpacked: .* download it again"):
         load(tmp_path / "a.zip", header=["a", "b"])
+    (tmp_path / "a.rows").write_text("what,is,this\n")
+    with pytest.raises(DataError, match=r"A text file without a header row can be read"):
+        load(tmp_path / "a.rows")
 
 
 def test_the_memory_that_pyarrow_reads_from_is_its_own():
     # one of its threads lets go of it last, while Python may be ending: it aborts what needs Python
     content = b"a,b\n" + b"1,2\n" * 1000
     before = sys.getrefcount(content)
-    reader = delimited._reader(content)
+    reader = pa.BufferReader(delimited._buffer_of(content))
     assert sys.getrefcount(content) == before
     assert reader.read() == content
 
@@ -118,7 +121,7 @@ def test_the_copy_that_pyarrow_reads_from_is_as_large_as_the_content():
     pool = pa.proxy_memory_pool(standard)
     pa.set_memory_pool(pool)
     try:
-        reader = delimited._reader(content)
+        reader = pa.BufferReader(delimited._buffer_of(content))
     finally:
         pa.set_memory_pool(standard)
     assert len(content) <= pool.max_memory() < len(content) + 2**12

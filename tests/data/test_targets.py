@@ -48,7 +48,12 @@ def read(values, modality="table", **options):
         ([0.5, 1.0] * 9, "regression", "Column 'y' holds numbers such as 0.5: regression"),
         (["0.5", "1"] * 9, "regression", "Column 'y' holds numbers such as 0.5: regression"),
         ([["a"], ["b", "a"]], "multi-label", None),
-        ([np.array(["a"]), np.array(["b"])], "multi-label", None),
+        (
+            [np.array(["a"]), np.array(["b"])],
+            "classification",
+            "Column 'y' holds lists of one label",
+        ),
+        ([np.array(["a", "b"]), np.array(["b"])], "multi-label", None),
     ],
 )
 def test_read_targets_decides_the_task_and_says_so(values, task, note):
@@ -59,6 +64,7 @@ def test_read_targets_decides_the_task_and_says_so(values, task, note):
     else:
         assert targets.findings[0].sentence.startswith(note)
         other = "regression" if task == "classification" else "classification"
+        other = "multi-label" if "lists" in note else other
         assert targets.findings[0].sentence.endswith(f"(say --task {other} otherwise).")
 
 

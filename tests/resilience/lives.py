@@ -75,7 +75,7 @@ class WatchedLoop(loop_module.Loop):
     """The loop, saving all the time, and leaving word of where it began and what it ended with."""
 
     word = Path()
-    dying_after = None  # steps of this life: a checkpoint of the first stands, the second kills
+    dying_after = None  # steps of this attempt: a checkpoint of the first stands, the second kills
 
     def __init__(self, module, optimizer, hooks, options, checkpoints, deadline):
         often = replace(options, checkpoint_seconds=CHECKPOINT_SECONDS)
@@ -111,7 +111,7 @@ class WatchedLoop(loop_module.Loop):
 
 def train_tiny(folder, seed, num_workers):
     """One life of a training by the bare loop."""
-    # later lives begin with other weights: all must come from the checkpoint
+    # later attempts begin with other weights: all must come from the checkpoint
     has_checkpoint = any(folder.glob("state/step_*"))
     init_seed = os.getpid() if has_checkpoint else seed
     training = Training(everything(seed, num_workers), dropout=0.3, init_seed=init_seed)
@@ -147,7 +147,7 @@ def train_run(folder, seed, num_workers, micro_batch_size=16):
 def train_tight(folder, seed, num_workers):
     """One life of that fine-tuning on a machine that has too little memory for a step.
 
-    Once the micro-batch is settled every life finds another amount free.
+    Once the micro-batch is settled every attempt finds another amount free.
     """
     from headstart.training.machine import memory
 

@@ -365,7 +365,7 @@ def test_minilm_package_gives_sentence_vectors():
     start = find_start("pip/all-minilm-l6-v2")
     assert start.is_local
     encoder = build_encoder(start, BuildRequest(texts=TEXTS, pooling="mean"))
-    texts = ["A man is eating food.", "Someone has a meal.", "The stock market fell sharply."]
+    texts = ["A man is eating food.", "Someone has a meal.", "The cache market fell sharply."]
     vectors = nn.functional.normalize(features(encoder, texts))
     near, far = (vectors[0] @ vectors[1]).item(), (vectors[0] @ vectors[2]).item()
     assert near > 0.4 > 0.2 > far

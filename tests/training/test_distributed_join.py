@@ -147,7 +147,7 @@ def test_a_later_life_goes_on_with_the_same_plan_and_with_no_other(tmp_path, mon
     assert meant(seed=0) == (False, True)  # claimed by the life before, and nothing more
     (state / "plan.json").write_text('{"options": {"seed": 0}}')
     assert meant(seed=0) == (True, False)
-    assert meant(seed=1) == (False, False)  # somebody else's: refused as in a first life
+    assert meant(seed=1) == (False, False)  # somebody else's: refused as in a first attempt
     assert meant(seed=0, num_workers=2) == (True, False)  # changes no result, as on a resume
 
 
@@ -173,7 +173,7 @@ def test_a_finished_run_is_found_again_by_the_launch_that_made_it_and_no_other(
     def found(seed=0, verb="finetune"):
         return finished_before(out, verb, {"seed": seed}, ALONE)
 
-    assert found() is None  # a first life finds a folder that is occupied
+    assert found() is None  # a first attempt finds a folder that is occupied
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
     assert found() == out
     assert found(seed=1) is None

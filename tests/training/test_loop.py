@@ -89,7 +89,7 @@ def test_interrupted_and_resumed_it_ends_in_the_same_bits(tmp_path, optimizer):
     for number, stops in enumerate([(1,), (5,), (3, 1, 9), (39,), (40,), (11, 2, 2, 2)]):
         checkpoints = CheckpointFolder(tmp_path / str(number))
         for life, stop in enumerate(stops):
-            # later lives begin with other weights: all must come from the checkpoint
+            # later attempts begin with other weights: all must come from the checkpoint
             part = Training(recipe, dropout=0.3, init_seed=life)
             part.stop_at = stop
             assert part.run(checkpoints).ended == "interrupted"

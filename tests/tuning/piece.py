@@ -42,20 +42,20 @@ def make_arm(strategy, *, folder=None, records=None, keep=lambda: None, seed=0, 
         seed=seed,
         **({"augment": "none"} | own),
     )
-    bench = set_up(data, find_start("scratch/simple-cnn"), options, device=torch.device("cpu"))
-    train, val = (prepare_sample(data, name, bench, 160, seed=0) for name in ("train", "val"))
+    setup = set_up(data, find_start("scratch/simple-cnn"), options, device=torch.device("cpu"))
+    train, val = (prepare_sample(data, name, setup, 160, seed=0) for name in ("train", "val"))
     known = {
         "checkpoints": CheckpointFolder(folder) if folder else None,
         "decisions": Decisions(records, keep),
         "seconds_per_sample": 1e-4,
     }
-    return Arm(bench, train, val, Conditions(**(known | conditions)))
+    return Arm(setup, train, val, Conditions(**(known | conditions)))
 
 
 def digest(arm):
     """Return what tells two sets of weights apart."""
     found = sha256()
-    for name, value in arm.bench.model.state_dict().items():
+    for name, value in arm.setup.model.state_dict().items():
         found.update(name.encode() + value.numpy().tobytes())
     return found.hexdigest()
 

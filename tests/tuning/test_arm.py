@@ -82,7 +82,7 @@ def test_arms_that_are_advanced_in_turn_know_nothing_of_one_another(tmp_path):
             scores[arm] = arm.advance(steps=15)
     (last,) = arms
     last.advance()
-    whole, _ = run_through("full", seed=last.bench.recipe.seed)
+    whole, _ = run_through("full", seed=last.setup.recipe.seed)
     assert digest(last) == digest(whole)
 
 
@@ -91,11 +91,11 @@ def test_a_score_is_that_of_the_weights_at_hand(tmp_path):
     arm.start()
     probed = arm.fitted.val_score
     arm.advance(steps=5)
-    assert check(arm.bench.model, arm.val).score >= probed  # the best so far, not the last
+    assert check(arm.setup.model, arm.val).score >= probed  # the best so far, not the last
     arm = make_arm("full", folder=tmp_path / "full")
     arm.start()
     score = arm.advance(steps=5)
-    assert score == check(arm.bench.model, arm.val)
+    assert score == check(arm.setup.model, arm.val)
 
 
 def test_an_arm_pauses_when_its_time_has_come(tmp_path, still_clock):
@@ -120,7 +120,7 @@ def test_a_head_alone_has_ended_when_it_has_begun():
     assert not arm.is_ended
     arm.start()
     assert arm.is_ended
-    assert arm.advance(steps=1) == check(arm.bench.model, arm.val)
+    assert arm.advance(steps=1) == check(arm.setup.model, arm.val)
     assert arm.finish().result is None
 
 
@@ -129,10 +129,10 @@ def test_a_branch_leaves_the_arm_as_it_was(tmp_path):
         whole, _ = run_through(strategy)
         arm = make_arm(strategy, folder=tmp_path / strategy)
         arm.start()
-        before = {n: t.clone() for n, t in arm.bench.model.state_dict().items()}
-        with arm.branch(with_length(arm.bench.recipe, 10), deadline=None) as branch:
+        before = {n: t.clone() for n, t in arm.setup.model.state_dict().items()}
+        with arm.branch(with_length(arm.setup.recipe, 10), deadline=None) as branch:
             branch.advance()
-            now = arm.bench.model.state_dict()
+            now = arm.setup.model.state_dict()
             assert any(not torch.equal(now[n], before[n]) for n in now)
         assert all(torch.equal(now[n], before[n]) for n in now)
         assert branch.result.state.step == 10

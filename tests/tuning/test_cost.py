@@ -19,9 +19,9 @@ def timed(monkeypatch):
     counts: Counter = Counter()
     measure = cost.measure_pass
 
-    def counting(bench, dataset, **words):
-        counts[bench.model.encoder.start.address, bench.size] += 1
-        return measure(bench, dataset, **words)
+    def counting(setup, dataset, **words):
+        counts[setup.model.encoder.start.address, setup.size] += 1
+        return measure(setup, dataset, **words)
 
     monkeypatch.setattr(cost, "measure_pass", counting)
     return counts

@@ -10,7 +10,7 @@ import headstart as hs
 from headstart.errors import Interrupted
 from headstart.events import listen
 from headstart.recipes.own_start import GivenStart
-from headstart.recipes.settle import Means, settle_bench
+from headstart.recipes.settle import Means, settle_setup
 from headstart.starts import find_start
 from headstart.training.company import ALONE
 from headstart.training.options.training_options import TrainingOptions
@@ -115,14 +115,14 @@ def test_a_later_attempt_has_the_input_size_of_the_first_however_much_time_is_le
 
     def build(budget, decisions):
         means = Means(budget, ALONE, decisions)
-        return settle_bench(data, GivenStart(start), TrainingOptions(strategy="head"), means)
+        return settle_setup(data, GivenStart(start), TrainingOptions(strategy="head"), means)
 
-    bench, told = choices_of(lambda: build(Budget(500), decisions))
+    setup, told = choices_of(lambda: build(Budget(500), decisions))
     assert told[-1]["name"] == "input_size"
-    assert bench.size == 96
+    assert setup.size == 96
     assert build(Budget(1e6), Decisions()).size == start.image.size
     again, told = choices_of(lambda: build(Budget(1e6), Decisions(decisions.records)))
-    assert again.size == bench.size
+    assert again.size == setup.size
     assert told[-1]["why"] == "chosen before the run was interrupted"
 
 

@@ -24,22 +24,22 @@ def data():
     return load((TEXTS, LABELS))
 
 
-def bench_of(data, strategy="full", start="scratch/bert-tiny", **options):
+def setup_of(data, strategy="full", start="scratch/bert-tiny", **options):
     return set_up(
         data, find_start(start), TrainingOptions(strategy=strategy, **options), device=CPU
     )
 
 
-def rates_of(bench):
-    modules = bench.model.encoder.modules()
+def rates_of(setup):
+    modules = setup.model.encoder.modules()
     return {module.p for module in modules if isinstance(module, nn.Dropout)}
 
 
 def test_texts_are_cut_at_the_length_that_was_said(data):
-    assert bench_of(data).preprocess.max_length > 12
-    bench = bench_of(data, max_length=12)
-    assert (bench.preprocess.max_length, bench.recipe.max_length) == (12, 12)
-    inputs = prepare_sample(data, "train", bench, None, seed=0)
+    assert setup_of(data).preprocess.max_length > 12
+    setup = setup_of(data, max_length=12)
+    assert (setup.preprocess.max_length, setup.recipe.max_length) == (12, 12)
+    inputs = prepare_sample(data, "train", setup, None, seed=0)
     assert inputs.lengths.max() == 12
     ids, mask = inputs.arrays(np.arange(3))
     assert ids.shape[1] <= 12
@@ -58,14 +58,14 @@ def test_a_run_keeps_the_length_and_is_evaluated_and_predicts_with_it(data, tmp_
 
 
 def test_dropout_inside_the_encoder_is_the_one_that_was_said(data):
-    assert rates_of(bench_of(data)) == {0.1}  # the start's own
-    assert rates_of(bench_of(data, encoder_dropout=0.3)) == {0.3}
-    still = bench_of(data, encoder_dropout=0.0)
+    assert rates_of(setup_of(data)) == {0.1}  # the start's own
+    assert rates_of(setup_of(data, encoder_dropout=0.3)) == {0.3}
+    still = setup_of(data, encoder_dropout=0.0)
     assert rates_of(still) <= {0.0}
     arrays = prepare_sample(data, "train", still, None, seed=0).arrays(np.arange(4))
     inputs = [torch.from_numpy(array) for array in arrays]
-    for bench, is_same in ((still, True), (bench_of(data, encoder_dropout=0.3), False)):
-        encoder = bench.model.encoder.train()
+    for setup, is_same in ((still, True), (setup_of(data, encoder_dropout=0.3), False)):
+        encoder = setup.model.encoder.train()
         with torch.no_grad():
             first, second = encoder(*inputs), encoder(*inputs)
         assert torch.equal(first, second) == is_same
@@ -74,18 +74,18 @@ def test_dropout_inside_the_encoder_is_the_one_that_was_said(data):
 def test_adapters_have_the_rank_and_the_scale_that_were_said(data):
     pytest.importorskip("peft")
     for options, rank, alpha in (({}, 8, 16), ({"lora_rank": 4, "lora_alpha": 2.0}, 4, 2.0)):
-        bench = bench_of(data, "lora", **options)
-        named = dict(bench.model.encoder.named_parameters())
+        setup = setup_of(data, "lora", **options)
+        named = dict(setup.model.encoder.named_parameters())
         firsts = [value for name, value in named.items() if ".lora_A." in name]
         assert firsts
         assert {len(value) for value in firsts} == {rank}
         scales = {
             module.scaling["default"]
-            for module in bench.model.encoder.modules()
+            for module in setup.model.encoder.modules()
             if hasattr(module, "lora_A")
         }
         assert scales == {alpha / rank}
-        assert bench.model.encoder.architecture["lora"] == {
+        assert setup.model.encoder.architecture["lora"] == {
             "rank": rank,
             "alpha": alpha,
             "dropout": 0.0,
@@ -94,7 +94,7 @@ def test_adapters_have_the_rank_and_the_scale_that_were_said(data):
 
 def test_a_length_that_the_encoder_cannot_take_is_refused_with_the_one_it_can(data):
     with pytest.raises(StartError, match=r"max_length 100000 is not possible .* Expected 1 to"):
-        bench_of(data, max_length=100_000)
+        setup_of(data, max_length=100_000)
 
 
 @pytest.mark.parametrize(

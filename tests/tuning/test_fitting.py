@@ -13,10 +13,10 @@ from headstart.starts import find_start
 from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.budget import Budget
 from headstart.tuning.fitting import (
-    fitting_bench,
-    look_limit,
+    fitting_setup,
     refuse_too_slow,
     train_limit,
+    validation_limit,
 )
 from headstart.tuning.setup import set_up
 
@@ -29,7 +29,7 @@ def data():
 
 
 def fitted(data, budget, address=LITE):
-    return fitting_bench(
+    return fitting_setup(
         data,
         find_start(address),
         TrainingOptions(strategy="lp-ft"),
@@ -39,20 +39,20 @@ def fitted(data, budget, address=LITE):
 
 
 def test_a_short_budget_lowers_the_input_size_and_says_so(data):
-    bench, each, note = fitted(data, Budget(60))
-    assert bench.size == 64
+    setup, each, note = fitted(data, Budget(60))
+    assert setup.size == 64
     assert each > 0
     assert note == ", at 64 pixels instead of 224"
 
 
 def test_without_a_budget_a_start_keeps_its_own_size(data):
-    bench, _, note = fitted(data, Budget(None))
-    assert (bench.size, note) == (224, "")
+    setup, _, note = fitted(data, Budget(None))
+    assert (setup.size, note) == (224, "")
 
 
 def test_a_scratch_start_keeps_the_size_of_the_data(data):
-    bench, _, _ = fitted(data, Budget(60), "scratch/simple-cnn")
-    assert bench.size == 8
+    setup, _, _ = fitted(data, Budget(60), "scratch/simple-cnn")
+    assert setup.size == 8
 
 
 def test_a_start_whose_test_pass_does_not_fit_is_refused_with_the_figures(data):
@@ -64,9 +64,9 @@ def test_a_start_whose_test_pass_does_not_fit_is_refused_with_the_figures(data):
 
 
 def test_a_look_at_val_takes_a_small_share_of_what_is_left(still_clock):
-    assert look_limit(0.01, Budget(100)) == 400
-    assert look_limit(1.0, Budget(100)) == 100
-    assert look_limit(1.0, Budget(None)) is None
+    assert validation_limit(0.01, Budget(100)) == 400
+    assert validation_limit(1.0, Budget(100)) == 100
+    assert validation_limit(1.0, Budget(None)) is None
 
 
 class _SlowSamples:
@@ -89,10 +89,10 @@ class _SlowSamples:
 def test_no_more_is_decoded_than_the_budget_lets_the_network_see(data, still_clock):
     device = torch.device("cpu")
     start = find_start("scratch/simple-cnn")
-    bench = set_up(data, start, TrainingOptions(strategy="full"), device=device)
+    setup = set_up(data, start, TrainingOptions(strategy="full"), device=device)
     slow = replace(data, train=replace(data.train, samples=_SlowSamples(10_000, 0.01)))
     # 100 s of decoding are too much for 300 s: the network sees 1,000 images, or a quarter decodes
-    assert train_limit(slow, bench, 0.1, Budget(300)) == pytest.approx(1000, abs=1)
-    assert train_limit(slow, bench, 0.001, Budget(300)) == pytest.approx(7_498, abs=1)
-    assert train_limit(slow, bench, 0.1, Budget(None)) is None
-    assert train_limit(data, bench, 0.1, Budget(300)) is None  # decoding them costs next to nothing
+    assert train_limit(slow, setup, 0.1, Budget(300)) == pytest.approx(1000, abs=1)
+    assert train_limit(slow, setup, 0.001, Budget(300)) == pytest.approx(7_498, abs=1)
+    assert train_limit(slow, setup, 0.1, Budget(None)) is None
+    assert train_limit(data, setup, 0.1, Budget(300)) is None  # decoding them costs next to nothing

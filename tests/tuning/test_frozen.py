@@ -34,7 +34,7 @@ def data():
     return load("digits-8x8")
 
 
-def bench_of(data, address="scratch/simple-cnn", strategy="last-n", **changes):
+def setup_of(data, address="scratch/simple-cnn", strategy="last-n", **changes):
     options = {"num_steps": 12, "batch_size": 16} | changes
     return set_up(
         data,
@@ -46,13 +46,13 @@ def bench_of(data, address="scratch/simple-cnn", strategy="last-n", **changes):
 
 def trained(data, address="scratch/simple-cnn", **changes):
     """Return the weights after a short training, and what was told."""
-    bench = bench_of(data, address, **changes)
-    train = prepare_sample(data, "train", bench, 96, seed=0)
-    val = prepare_sample(data, "val", bench, 48, seed=0)
+    setup = setup_of(data, address, **changes)
+    train = prepare_sample(data, "train", setup, 96, seed=0)
+    val = prepare_sample(data, "val", setup, 48, seed=0)
     told = []
     with listen(lambda kind, fields: told.append((kind, fields))):
-        tuned = tune(bench, train, val, Conditions(seconds_per_sample=1e-3))
-    state = {n: t.clone() for n, t in bench.model.state_dict().items()}
+        tuned = tune(setup, train, val, Conditions(seconds_per_sample=1e-3))
+    state = {n: t.clone() for n, t in setup.model.state_dict().items()}
     return state, tuned.val_logits, told
 
 
@@ -142,13 +142,13 @@ def test_layers_that_begin_later_have_an_optimizer_of_their_own(data, optimizer)
 
 
 def test_a_signal_stops_the_computing_of_a_frozen_part(data):
-    bench = bench_of(data)
-    train = prepare_sample(data, "train", bench, 600, seed=0)
-    val = prepare_sample(data, "val", bench, 48, seed=0)
+    setup = setup_of(data)
+    train = prepare_sample(data, "train", setup, 600, seed=0)
+    val = prepare_sample(data, "val", setup, 48, seed=0)
     told = []
     stop = Conditions(stop_requested=lambda: 256 in told, seconds_per_sample=1e-3)
     with listen(lambda kind, fields: told.append(fields.get("done"))), pytest.raises(StopRequested):
-        tune(bench, train, val, stop)
+        tune(setup, train, val, stop)
     assert max(done for done in told if done) == 256
     # what was half computed is not taken for whole
     _, _, told = trained(data)
@@ -174,13 +174,13 @@ def test_a_damaged_entry_is_computed_again(data, tmp_path):
 
 
 def test_what_does_not_fit_the_time_trains_uncached_and_says_so(data):
-    bench = bench_of(data)
-    train = prepare_sample(data, "train", bench, 96, seed=0)
-    val = prepare_sample(data, "val", bench, 48, seed=0)
+    setup = setup_of(data)
+    train = prepare_sample(data, "train", setup, 96, seed=0)
+    val = prepare_sample(data, "val", setup, 48, seed=0)
     told = []
     with listen(lambda kind, fields: told.append((kind, fields))):
         slow = Conditions(deadline=time.monotonic() + 20, seconds_per_sample=1.0)
-        tune(bench, train, val, slow)
+        tune(setup, train, val, slow)
     (choice,) = [f for kind, f in told if kind == "choice" and f["name"] == "views"]
     assert choice["value"] == 0
     assert "s left" in choice["why"]
@@ -202,23 +202,23 @@ def test_full_training_has_nothing_frozen_and_says_nothing(data, tmp_path):
 
 
 def test_features_are_kept_where_they_took_long(data, monkeypatch):
-    bench = bench_of(data)
-    train = prepare_sample(data, "train", bench, 64, seed=0)
-    plain = run_batches(bench.model, train, bench.model.features)
+    setup = setup_of(data)
+    train = prepare_sample(data, "train", setup, 64, seed=0)
+    plain = run_batches(setup.model, train, setup.model.features)
     monkeypatch.setattr("headstart.tuning.features._WORTH_SECONDS", 0.0)
-    assert np.array_equal(features_of(bench.model, train), plain)
+    assert np.array_equal(features_of(setup.model, train), plain)
 
     def refuse(*args, **options):
         raise AssertionError("computed again")
 
     monkeypatch.setattr("headstart.tuning.features.run_batches", refuse)
-    assert np.array_equal(features_of(bench.model, train), plain)
+    assert np.array_equal(features_of(setup.model, train), plain)
     with pytest.raises(AssertionError, match="computed again"):  # other samples, other features
-        features_of(bench.model, Part(train, np.arange(10)))
+        features_of(setup.model, Part(train, np.arange(10)))
     with torch.no_grad():
-        next(bench.model.encoder.parameters()).mul_(2)
+        next(setup.model.encoder.parameters()).mul_(2)
     with pytest.raises(AssertionError, match="computed again"):  # other weights
-        features_of(bench.model, train)
+        features_of(setup.model, train)
 
 
 @pytest.mark.parametrize("seconds", [1e-9, 10.0], ids=["fast", "slow"])

@@ -159,24 +159,24 @@ def test_stopped_in_a_trial_or_after_it_and_resumed_it_ends_in_the_same_bits(dat
     assert not os.path.exists(out / "nan_report.json")
 
 
-def tuned_with(data, wanted, *, deadline=None, seconds_per_sample=1e-5, bench=None, **changes):
+def tuned_with(data, wanted, *, deadline=None, seconds_per_sample=1e-5, setup=None, **changes):
     """Tune with a search; return the recipe, what was told, and the trials."""
-    bench = bench or bench_of(data, "full", **changes)
-    train, val = (prepare_sample(data, name, bench, 200, seed=0) for name in ("train", "val"))
+    setup = setup or setup_of(data, "full", **changes)
+    train, val = (prepare_sample(data, name, setup, 200, seed=0) for name in ("train", "val"))
     told = []
     conditions = Conditions(
         deadline=None if deadline is None else time.monotonic() + deadline,
         seconds_per_sample=seconds_per_sample,
     )
     with listen(lambda kind, fields: told.append((kind, fields))):
-        arm = Arm(bench, train, val, conditions)
+        arm = Arm(setup, train, val, conditions)
         arm.start()
         rows = settle_learning_rate(arm, wanted)
         arm.advance()
-    return bench.recipe, told, rows
+    return setup.recipe, told, rows
 
 
-def bench_of(data, strategy, **changes):
+def setup_of(data, strategy, **changes):
     return set_up(
         data,
         find_start(CNN),
@@ -187,11 +187,11 @@ def bench_of(data, strategy, **changes):
 
 def test_where_there_is_no_room_the_phases_begin_as_without_a_search(data, grid, still_clock):
     grid((1.0, 3.0))
-    with_search, without = bench_of(data, "gradual"), bench_of(data, "gradual")
-    _, told, _ = tuned_with(data, "room", deadline=150, seconds_per_sample=0.01, bench=with_search)
-    tuned_with(data, "off", deadline=150, seconds_per_sample=0.01, bench=without)
+    with_search, without = setup_of(data, "gradual"), setup_of(data, "gradual")
+    _, told, _ = tuned_with(data, "room", deadline=150, seconds_per_sample=0.01, setup=with_search)
+    tuned_with(data, "off", deadline=150, seconds_per_sample=0.01, setup=without)
     assert "no room" in choice_of(told)["why"]
-    states = [bench.model.state_dict() for bench in (with_search, without)]
+    states = [setup.model.state_dict() for setup in (with_search, without)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
@@ -305,8 +305,8 @@ def test_another_rate_must_be_better_beyond_noise_and_no_worse_in_score():
 
 def test_rates_are_multiples_of_what_the_recipe_resolved(data, grid):
     grid((0.3, 1.0, 3.0))
-    bench = bench_of(data, "full", learning_rate_search=True, batch_size=40)
-    assert rates_of(bench) == pytest.approx([0.9e-3, 3e-3, 9e-3])
+    setup = setup_of(data, "full", learning_rate_search=True, batch_size=40)
+    assert rates_of(setup) == pytest.approx([0.9e-3, 3e-3, 9e-3])
 
 
 def test_a_grid_is_refused_where_it_means_nothing(data, tmp_path):
@@ -324,13 +324,13 @@ def test_processes_that_train_together_try_none_and_say_so_or_refuse(data, grid)
     told, sent = [], []
     pair = SimpleNamespace(size=2, send=lambda kind, **fields: sent.append(fields))
     arm = SimpleNamespace(
-        bench=bench_of(data, "full"),
+        setup=setup_of(data, "full"),
         conditions=Conditions(company=pair, decisions=Decisions(company=pair)),
     )
     with listen(lambda kind, fields: told.append((kind, fields))):
         assert settle_learning_rate(arm, "room") == []
     assert "2 processes train together" in choice_of(told)["why"]
-    rate = arm.bench.recipe.learning_rate
+    rate = arm.setup.recipe.learning_rate
     (message,) = sent  # the workers know it too
     assert message["name"] == "learning_rate"
     assert message["record"]["value"] == {"learning_rate": rate, "trials": []}

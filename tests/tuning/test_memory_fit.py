@@ -51,8 +51,8 @@ def make(data, strategy="full", start="scratch/simple-cnn", **changes):
     return set_up(data, find_start(start), TrainingOptions(strategy=strategy, **words), device=CPU)
 
 
-def samples(data, bench, num=200):
-    prepare = bench.preprocess.prepare
+def samples(data, setup, num=200):
+    prepare = setup.preprocess.prepare
     return prepare(data, "train", np.arange(num)), prepare(data, "val", np.arange(40))
 
 
@@ -75,24 +75,24 @@ def settled_before(former):
     return Decisions({"micro_batch_size": record})
 
 
-def train(data, monkeypatch, free, bench=None, grid="off", former=None, **known):
-    """Train with so many bytes free; return the bench, how it went, passes' sizes, and events."""
+def train(data, monkeypatch, free, setup=None, grid="off", former=None, **known):
+    """Train with so many bytes free; return the setup, how it went, passes' sizes, and events."""
     monkeypatch.setattr(memory, "free_memory_bytes", lambda: free)
-    bench = bench or make(data)
+    setup = setup or make(data)
     sizes, told = [], []
-    forward = bench.model.forward
+    forward = setup.model.forward
 
     def seen(*inputs):
-        if bench.model.training:
+        if setup.model.training:
             sizes.append(len(inputs[0]))
         return forward(*inputs)
 
-    monkeypatch.setattr(bench.model, "forward", seen)
-    parts = samples(data, bench)
+    monkeypatch.setattr(setup.model, "forward", seen)
+    parts = samples(data, setup)
     decisions = settled_before(former)
     kept = dict(decisions.records)
     with listen(lambda kind, fields: told.append((kind, fields))):
-        arm = Arm(bench, *parts, Conditions(decisions=decisions, **known))
+        arm = Arm(setup, *parts, Conditions(decisions=decisions, **known))
         arm.start()
         settle_learning_rate(arm, grid)
         arm.advance()
@@ -100,11 +100,11 @@ def train(data, monkeypatch, free, bench=None, grid="off", former=None, **known)
     is_anew = decisions.records.get("micro_batch_size") is not kept.get("micro_batch_size")
     settled = settled_in(decisions) if is_anew else {}
     words = [f for kind, f in told if kind in ("choice", "note")]
-    return SimpleNamespace(bench=bench, state=state, sizes=sizes, words=words, settled=settled)
+    return SimpleNamespace(setup=setup, state=state, sizes=sizes, words=words, settled=settled)
 
 
 def weights(done):
-    return done.bench.model.state_dict()
+    return done.setup.model.state_dict()
 
 
 def step_bytes(data, monkeypatch, **words):
@@ -204,8 +204,8 @@ def test_what_the_user_said_stays_and_a_misfit_is_told(data, monkeypatch):
     (word,) = said.words
     assert word["text"].startswith("A step of 64 samples needs about ")
     assert word["text"].endswith("--micro-batch-size 32 would fit.")
-    bench = make(data, micro_batch_size=16)
-    assert train(data, monkeypatch, needed, bench, is_micro_batch_said=True).words == []
+    setup = make(data, micro_batch_size=16)
+    assert train(data, monkeypatch, needed, setup, is_micro_batch_said=True).words == []
 
 
 @pytest.mark.parametrize("free", [2**20, 2**40, None])
@@ -248,8 +248,8 @@ def test_a_loss_that_is_no_mean_over_samples_is_refused_where_it_would_be_halved
 
 
 def test_where_learning_alone_does_not_fit_it_is_refused(data, monkeypatch):
-    bench = make(data)
-    learning = memory_fit.learning_bytes(bench.model, bench.recipe)
+    setup = make(data)
+    learning = memory_fit.learning_bytes(setup.model, setup.recipe)
     with pytest.raises(DeviceError, match=r"take .* kB under strategy full, and .* are free"):
         train(data, monkeypatch, learning - 1)
     monkeypatch.setattr(memory, "free_swap_bytes", lambda: 2**20)  # slow, but not hopeless
@@ -261,9 +261,9 @@ def test_freed_memory_is_given_back_before_a_step_is_said_not_to_fit(data, monke
     amounts = iter([needed, 2 * needed])
     given = []
     monkeypatch.setattr(memory, "give_back_freed_memory", lambda: given.append(True))
-    bench = make(data)
+    setup = make(data)
     monkeypatch.setattr(memory, "free_memory_bytes", lambda: next(amounts))
-    found = settle(data, bench)
+    found = settle(data, setup)
     assert (found, given) == (None, [True])
 
 
@@ -272,29 +272,29 @@ def several(size):
     return SimpleNamespace(size=size, num_local=num_local_processes(size))
 
 
-def settle(data, bench, num=200, **known):
-    """Settle the micro-batch of a bench that nothing else has touched."""
+def settle(data, setup, num=200, **known):
+    """Settle the micro-batch of a setup that nothing else has touched."""
     from headstart.tuning.hooks import uncut
     from headstart.tuning.phases import Phases
 
-    if bench.size is None:
-        inputs = prepare_sample(data, "train", bench, num, seed=0)
+    if setup.size is None:
+        inputs = prepare_sample(data, "train", setup, num, seed=0)
     else:
-        inputs, _ = samples(data, bench, num)
-    share = share_of(ALONE, bench.recipe)
-    phases = Phases(bench, inputs, lambda phase: uncut(bench, inputs, share, 0))
-    return settle_micro_batch(bench, inputs, phases, share, Conditions(**known))
+        inputs, _ = samples(data, setup, num)
+    share = share_of(ALONE, setup.recipe)
+    phases = Phases(setup, inputs, lambda phase: uncut(setup, inputs, share, 0))
+    return settle_micro_batch(setup, inputs, phases, share, Conditions(**known))
 
 
 @pytest.mark.parametrize("start", ["scratch/resnet18", "scratch/simple-cnn"])
 def test_measuring_leaves_the_model_as_it_was(data, monkeypatch, start):
     monkeypatch.setattr(memory, "free_memory_bytes", lambda: 2**40)
-    bench = make(data, start=start, dropout=0.2)
-    model = bench.model
+    setup = make(data, start=start, dropout=0.2)
+    model = setup.model
     before = {n: t.clone() for n, t in model.state_dict().items()}
     modes, random = [m.training for m in model.modules()], torch.get_rng_state()
     flags = [p.requires_grad for p in model.parameters()]
-    settle(data, bench)
+    settle(data, setup)
     assert all(torch.equal(t, before[n]) for n, t in model.state_dict().items())
     assert [m.training for m in model.modules()] == modes
     assert [p.requires_grad for p in model.parameters()] == flags
@@ -303,12 +303,12 @@ def test_measuring_leaves_the_model_as_it_was(data, monkeypatch, start):
 
 
 def test_statistics_of_a_micro_batch_want_two_samples_and_are_mentioned(data, monkeypatch):
-    bench = make(data, start="scratch/resnet18")
-    learning = memory_fit.learning_bytes(bench.model, bench.recipe)
+    setup = make(data, start="scratch/resnet18")
+    learning = memory_fit.learning_bytes(setup.model, setup.recipe)
     monkeypatch.setattr(memory, "free_memory_bytes", lambda: learning)
     told = []
     with listen(lambda kind, fields: told.append(fields)):
-        assert settle(data, bench) == 2
+        assert settle(data, setup) == 2
     assert "statistics of BatchNorm and mixing are those of a micro-batch" in told[0]["why"]
 
 
@@ -325,8 +325,8 @@ def test_a_save_counts_for_a_copy_and_a_frozen_layer_for_nothing(data, monkeypat
         checkpoints = CheckpointFolder(tmp_path) if saved else None
         settle(data, make(data, strategy), decisions=decisions, checkpoints=checkpoints)
         found[name] = settled_in(decisions)["step_bytes"]
-    bench = make(data)
-    learning = memory_fit.learning_bytes(bench.model, bench.recipe)
+    setup = make(data)
+    learning = memory_fit.learning_bytes(setup.model, setup.recipe)
     assert found["saved"] == found["whole"] + learning
     assert found["last"] < found["whole"]
     # in the end everything learns
@@ -347,10 +347,10 @@ def test_the_longest_text_decides_and_a_cut_network_takes_less(monkeypatch, tmp_
         data = load(table, label="label", val_fraction=0.1, test_fraction=0.1, seed=1)
         words = {"batch_size": 16, "num_steps": 4} | changes
         options = TrainingOptions(strategy=strategy, **words)
-        bench = set_up(data, find_start("scratch/bert-tiny"), options, device=CPU)
-        parts = [prepare_sample(data, name, bench, None, seed=0) for name in ("train", "val")]
+        setup = set_up(data, find_start("scratch/bert-tiny"), options, device=CPU)
+        parts = [prepare_sample(data, name, setup, None, seed=0) for name in ("train", "val")]
         decisions = Decisions()
-        tune(bench, *parts, Conditions(decisions=decisions))
+        tune(setup, *parts, Conditions(decisions=decisions))
         return settled_in(decisions)["step_bytes"]
 
     long = needed(frame, "full")
@@ -369,26 +369,26 @@ def test_processes_of_one_machine_share_what_is_free(monkeypatch):
 
 
 def test_swap_is_shared_among_the_processes_of_a_machine_too(data, monkeypatch):
-    bench = make(data)
-    learning = memory_fit.learning_bytes(bench.model, bench.recipe)
+    setup = make(data)
+    learning = memory_fit.learning_bytes(setup.model, setup.recipe)
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
     monkeypatch.setattr(memory, "free_memory_bytes", lambda: learning)
     monkeypatch.setattr(memory, "free_swap_bytes", lambda: learning - 2)
     pair = several(2)
     with pytest.raises(DeviceError, match="are free; expected room"):
-        settle(data, bench, company=pair)
+        settle(data, setup, company=pair)
     monkeypatch.setattr(memory, "free_swap_bytes", lambda: learning + 2)
-    assert settle(data, bench, company=pair) == 1
+    assert settle(data, setup, company=pair) == 1
 
 
 def test_nothing_free_is_not_taken_for_unknown(data, monkeypatch):
     amounts = iter([2**40, 2**20, 0])
-    bench = make(data)
-    learning = memory_fit.learning_bytes(bench.model, bench.recipe)
+    setup = make(data)
+    learning = memory_fit.learning_bytes(setup.model, setup.recipe)
     monkeypatch.setattr(memory, "free_memory_bytes", lambda: next(amounts))
-    assert settle(data, bench) is None
+    assert settle(data, setup) is None
     with pytest.raises(DeviceError, match=f"{decimal(learning)} .*, and 0 bytes are free"):
-        settle(data, bench)
+        settle(data, setup)
 
 
 def test_another_number_of_processes_settles_anew(data, monkeypatch):
@@ -427,12 +427,12 @@ def test_a_smaller_input_is_offered_only_where_there_is_a_size(data, monkeypatch
     table = load(frame, label="label", val_fraction=0.1, test_fraction=0.1, seed=1)
     said = []
     for source, start in ((data, "scratch/simple-cnn"), (table, "scratch/mlp")):
-        bench = make(source, start=start)
-        learning = memory_fit.learning_bytes(bench.model, bench.recipe)
+        setup = make(source, start=start)
+        learning = memory_fit.learning_bytes(setup.model, setup.recipe)
         monkeypatch.setattr(memory, "free_memory_bytes", lambda free=learning: free)
         words = []
         with listen(lambda kind, fields, words=words: words.append(fields.get("text", ""))):
-            settle(source, bench, num=40)
+            settle(source, setup, num=40)
         said.append(words[-1])
     assert all(text.startswith("Even micro-batches of 1 need") for text in said)
     assert ["--input-size" in text for text in said] == [True, False]

@@ -18,7 +18,7 @@ from headstart.starts import BuildRequest, build_encoder, find_start
 from headstart.starts.texts import builders
 from headstart.tuning.budget import Budget
 from headstart.tuning.decisions import Decisions
-from headstart.tuning.texts import TextStock
+from headstart.tuning.texts import TextCache
 
 TFIDF = find_start("scratch/tfidf")
 WORDS = ["film", "book", "song", "plot", "cast", "scene", "voice", "light", "night", "day"]
@@ -113,41 +113,41 @@ def test_a_resumed_run_has_the_texts_and_the_samples_of_its_first_life(data, slo
 
 
 def test_what_would_take_too_long_even_of_few_texts_is_refused_with_the_figures(data, slow):
-    stock = TextStock(data, Budget(20), seed=0)
+    cache = TextCache(data, Budget(20), seed=0)
     with pytest.raises(
         StartError, match=r"needs 10 s to learn .* from 1,000 texts, and 20 s of the budget are"
     ):
-        stock.build(TFIDF, BuildRequest())
+        cache.build(TFIDF, BuildRequest())
 
 
 def test_another_life_learns_from_the_same_texts(data, slow):
     decisions = Decisions()
-    first = TextStock(data, Budget(60), seed=3, decisions=decisions)
+    first = TextCache(data, Budget(60), seed=3, decisions=decisions)
     source = first.build(TFIDF, BuildRequest()).preprocess
     assert first.num_learned(TFIDF) == 1_000
-    again = TextStock(data, Budget(1), seed=3, decisions=Decisions(decisions.records))
+    again = TextCache(data, Budget(1), seed=3, decisions=Decisions(decisions.records))
     assert again.build(TFIDF, BuildRequest()).preprocess.files() == source.files()
-    other = TextStock(data, Budget(1), seed=4, decisions=Decisions(decisions.records))
+    other = TextCache(data, Budget(1), seed=4, decisions=Decisions(decisions.records))
     assert other.build(TFIDF, BuildRequest()).preprocess.files() != source.files()
 
 
 def test_what_was_prepared_is_handed_out_again_to_the_same_encoder_alone(data):
-    stock = TextStock(data, Budget(None), seed=0)
-    encoder = stock.build(TFIDF, BuildRequest())
+    cache = TextCache(data, Budget(None), seed=0)
+    encoder = cache.build(TFIDF, BuildRequest())
     some = np.arange(50)
-    first = stock.prepare("train", encoder, some)
-    assert stock.prepare("train", stock.build(TFIDF, BuildRequest(seed=1)), some) is first
-    assert stock.prepare("val", encoder, some) is not first
-    assert len(stock.prepare("train", encoder, None)) == 3_400
-    assert stock.prepare("train", encoder, some) is not first
+    first = cache.prepare("train", encoder, some)
+    assert cache.prepare("train", cache.build(TFIDF, BuildRequest(seed=1)), some) is first
+    assert cache.prepare("val", encoder, some) is not first
+    assert len(cache.prepare("train", encoder, None)) == 3_400
+    assert cache.prepare("train", encoder, some) is not first
     own = build_encoder(TFIDF, BuildRequest(texts=["good film", "bad film"]))
-    assert stock.prepare("train", own, some).matrix.shape == (50, own.num_features)
+    assert cache.prepare("train", own, some).matrix.shape == (50, own.num_features)
 
 
 @pytest.mark.parametrize("address", ["scratch/bert-tiny", "pip/all-minilm-l6-v2"])
 def test_a_tokenizer_and_its_length_are_handed_on(data, address, monkeypatch):
-    stock = TextStock(data, Budget(None), seed=0)
-    first = stock.build(find_start(address), BuildRequest())
+    cache = TextCache(data, Budget(None), seed=0)
+    first = cache.build(find_start(address), BuildRequest())
 
     def never(*_):
         raise AssertionError("learned or loaded again")
@@ -155,5 +155,5 @@ def test_a_tokenizer_and_its_length_are_handed_on(data, address, monkeypatch):
     for module in (builders, vocabulary):
         for name in ("train_tokenizer", "load_tokenizer"):
             monkeypatch.setattr(module, name, never)
-    second = stock.build(find_start(address), BuildRequest(pooling="mean"))
+    second = cache.build(find_start(address), BuildRequest(pooling="mean"))
     assert second.preprocess == first.preprocess

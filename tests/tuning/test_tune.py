@@ -1,4 +1,4 @@
-"""One fine-tuning put together: bench, probe, loop, and the weights that are left at the end."""
+"""One fine-tuning put together: setup, probe, loop, and the weights that are left at the end."""
 
 import time
 
@@ -23,7 +23,7 @@ def data():
     return load("digits-8x8")
 
 
-def set_up_bench(data, strategy="full", seed=0, **changes):
+def small_setup(data, strategy="full", seed=0, **changes):
     return set_up(
         data,
         find_start("scratch/simple-cnn"),
@@ -32,49 +32,49 @@ def set_up_bench(data, strategy="full", seed=0, **changes):
     )
 
 
-def pixels_of(data, bench, num=300) -> tuple[Pixels, Pixels]:
-    train = bench.preprocess.prepare(data, "train", np.arange(num))
-    return train, bench.preprocess.prepare(data, "val")
+def pixels_of(data, setup, num=300) -> tuple[Pixels, Pixels]:
+    train = setup.preprocess.prepare(data, "train", np.arange(num))
+    return train, setup.preprocess.prepare(data, "val")
 
 
-def run(data, bench, **options):
-    train, val = pixels_of(data, bench)
-    tuned = tune(bench, train, val, Conditions(**options))
+def run(data, setup, **options):
+    train, val = pixels_of(data, setup)
+    tuned = tune(setup, train, val, Conditions(**options))
     return tuned, val
 
 
 @pytest.mark.parametrize("strategy", ["head", "last-n", "lp-ft", "full"])
 def test_each_strategy_changes_what_it_says_and_nothing_else(data, strategy):
-    bench = set_up_bench(data, strategy)
-    tuned, val = run(data, bench)
-    after = bench.model.encoder.state_dict()
-    is_changed = {n: not torch.equal(t, after[n]) for n, t in bench.initial.items()}
-    layers = bench.model.encoder.layers
+    setup = small_setup(data, strategy)
+    tuned, val = run(data, setup)
+    after = setup.model.encoder.state_dict()
+    is_changed = {n: not torch.equal(t, after[n]) for n, t in setup.initial.items()}
+    layers = setup.model.encoder.layers
     learns = {"head": [], "last-n": layers[-1:], "lp-ft": layers, "full": layers}[strategy]
     free = {name for names in learns for name in names}
-    assert is_changed == {name: name in free for name in bench.initial}
+    assert is_changed == {name: name in free for name in setup.initial}
     assert (tuned.fitted is None) == (strategy == "full")
     assert (tuned.result is None) == (strategy == "head")
     assert tuned.val_logits.shape == (len(val.targets), 10)
     if strategy != "full":  # the probe is the first candidate: it never ends below it
-        assert check(bench.model, val).score >= tuned.fitted.val_score
+        assert check(setup.model, val).score >= tuned.fitted.val_score
 
 
 def test_the_model_ends_with_the_best_weights_that_a_check_saw(data):
-    bench = set_up_bench(data, num_steps=120, learning_rate=0.02, patience=0)
+    setup = small_setup(data, num_steps=120, learning_rate=0.02, patience=0)
     found = []
     with listen(lambda kind, fields: found.append(fields) if kind == "check" else None):
-        _, val = run(data, bench)
+        _, val = run(data, setup)
     best = max(fields["val_score"] for fields in found)
     assert len(found) >= 2
-    assert check(bench.model, val).score == best
+    assert check(setup.model, val).score == best
 
 
 def test_equal_seeds_give_equal_weights_and_two_seeds_differ(data):
     def weights(seed):
-        bench = set_up_bench(data, seed=seed, num_steps=5)
-        run(data, bench)
-        return bench.model.head.weight
+        setup = small_setup(data, seed=seed, num_steps=5)
+        run(data, setup)
+        return setup.model.head.weight
 
     assert torch.equal(weights(1), weights(1))
     assert not torch.equal(weights(1), weights(2))
@@ -82,9 +82,9 @@ def test_equal_seeds_give_equal_weights_and_two_seeds_differ(data):
 
 def test_an_l1_penalty_makes_weights_smaller(data):
     def size(**changes):
-        bench = set_up_bench(data, **changes)
-        run(data, bench)
-        return float(bench.model.head.weight.detach().abs().sum())
+        setup = small_setup(data, **changes)
+        run(data, setup)
+        return float(setup.model.head.weight.detach().abs().sum())
 
     assert size(l1_penalty=0.01) < 0.8 * size()
 
@@ -92,18 +92,18 @@ def test_an_l1_penalty_makes_weights_smaller(data):
 def test_bf16_trains_close_to_fp32(data):
     losses = {}
     for precision in ("fp32", "bf16"):
-        bench = set_up_bench(data, precision=precision, num_steps=40)
-        _, val = run(data, bench)
-        losses[precision] = check(bench.model, val).loss
-        assert bench.model.head.weight.dtype == torch.float32
+        setup = small_setup(data, precision=precision, num_steps=40)
+        _, val = run(data, setup)
+        losses[precision] = check(setup.model, val).loss
+        assert setup.model.head.weight.dtype == torch.float32
     assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.1)
 
 
 def test_a_deadline_holds_for_probe_and_loop_together(data, processor_clock):
-    bench = set_up_bench(data, "lp-ft", num_steps=1_000_000, patience=0)
+    setup = small_setup(data, "lp-ft", num_steps=1_000_000, patience=0)
     began = time.monotonic()
-    each = measure_pass(bench, data)
-    tuned, _ = run(data, bench, deadline=began + 3.0, seconds_per_sample=each)
+    each = measure_pass(setup, data)
+    tuned, _ = run(data, setup, deadline=began + 3.0, seconds_per_sample=each)
     assert time.monotonic() - began < 3.0 * 1.05 + 0.1
     assert tuned.fitted.seconds < 1.4
     assert tuned.result.state.progress > 0.9
@@ -111,49 +111,49 @@ def test_a_deadline_holds_for_probe_and_loop_together(data, processor_clock):
 
 def test_the_probe_is_told_before_the_loop_begins(data):
     order = []
-    bench = set_up_bench(data, "lp-ft", num_steps=3)
+    setup = small_setup(data, "lp-ft", num_steps=3)
     with listen(lambda kind, fields: order.append(fields.get("text"))):
-        run(data, bench, on_usable=lambda: order.append("usable"))
+        run(data, setup, on_usable=lambda: order.append("usable"))
     assert "usable" in order[: order.index("Fine-tuning (lp-ft)")]
     assert order.count("usable") == 1
 
 
 def test_without_a_probe_the_model_is_usable_from_the_first_check(data):
     told = []
-    run(data, set_up_bench(data, "full", num_steps=3), on_usable=lambda: told.append("usable"))
+    run(data, small_setup(data, "full", num_steps=3), on_usable=lambda: told.append("usable"))
     assert told == ["usable"]
 
 
 def test_the_better_of_the_fine_tuned_model_and_its_rival_is_kept(data):
-    bench, rival = set_up_bench(data, "full", num_steps=2), set_up_bench(data, "head")
-    _, val = pixels_of(data, bench)
-    tuned = run(data, bench)[0]
+    setup, rival = small_setup(data, "full", num_steps=2), small_setup(data, "head")
+    _, val = pixels_of(data, setup)
+    tuned = run(data, setup)[0]
     run(data, rival)
-    kept, shown = better(bench, tuned, rival, val)
+    kept, shown = better(setup, tuned, rival, val)
     assert kept is rival  # two steps from random weights are worth less than a probe
     assert shown.val_logits.shape == tuned.val_logits.shape
-    assert better(rival, shown, bench, val)[0] is rival
+    assert better(rival, shown, setup, val)[0] is rival
 
 
 def test_check_by_hand(data):
-    bench = set_up_bench(data)
-    _, val = pixels_of(data, bench)
+    setup = small_setup(data)
+    _, val = pixels_of(data, setup)
     images = torch.from_numpy(np.asarray(val.images)).permute(0, 3, 1, 2).float() / 255
-    bench.model.eval()
+    setup.model.eval()
     with torch.no_grad():
-        logits = bench.model(images)
+        logits = setup.model(images)
     targets = torch.from_numpy(val.targets)
-    found = check(bench.model, val)
+    found = check(setup.model, val)
     assert found.score == pytest.approx(float((logits.argmax(1) == targets).float().mean()))
     assert found.loss == pytest.approx(float(torch.nn.functional.cross_entropy(logits, targets)))
 
 
 def test_a_probe_installed_is_the_head(data):
-    bench = set_up_bench(data, "head")
-    train, val = pixels_of(data, bench)
-    fitted = probe(bench, train, val, imbalance="none", limit=200, deadline=None)
-    install(bench.model, fitted)
-    assert check(bench.model, val).score == pytest.approx(fitted.val_score, abs=0.005)
+    setup = small_setup(data, "head")
+    train, val = pixels_of(data, setup)
+    fitted = probe(setup, train, val, imbalance="none", limit=200, deadline=None)
+    install(setup.model, fitted)
+    assert check(setup.model, val).score == pytest.approx(fitted.val_score, abs=0.005)
 
 
 def test_a_subsample_keeps_shares_and_every_class():
@@ -179,4 +179,4 @@ def test_a_subsample_of_numbers_or_label_rows_is_plain_random():
 
 def test_more_last_layers_than_there_are_is_refused(data):
     with pytest.raises(OptionError, match="num_last_layers is 9, expected 1 to 3"):
-        set_up_bench(data, "last-n", num_last_layers=9)
+        small_setup(data, "last-n", num_last_layers=9)

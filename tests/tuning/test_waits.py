@@ -60,10 +60,10 @@ def reads_of(monkeypatch, start, *, is_deferred=True, **changes):
     options = TrainingOptions(
         strategy="full", num_steps=NUM_STEPS, batch_size=16, patience=0, **changes
     )
-    bench = set_up(dataset, find_start(start), options, device=device)
-    train_inputs = bench.preprocess.prepare(dataset, "train")
-    views = bench.recipe.views or 0
-    phases = Phases(bench, train_inputs, lambda phase: uncut(bench, train_inputs, WHOLE, views))
+    setup = set_up(dataset, find_start(start), options, device=device)
+    train_inputs = setup.preprocess.prepare(dataset, "train")
+    views = setup.recipe.views or 0
+    phases = Phases(setup, train_inputs, lambda phase: uncut(setup, train_inputs, WHOLE, views))
     reads = Reads(monkeypatch)
 
     def stop_requested():
@@ -71,16 +71,16 @@ def reads_of(monkeypatch, start, *, is_deferred=True, **changes):
         return False
 
     hooks = wire(
-        bench,
+        setup,
         train_inputs,
         phases,
-        ALONE.place(bench.model, bench.recipe, checkpoints=None, example=tuple, name=start),
-        look=lambda: Check(1.0, 0.1, 0.1),
+        ALONE.place(setup.model, setup.recipe, checkpoints=None, example=tuple, name=start),
+        validate=lambda: Check(1.0, 0.1, 0.1),
         stop_requested=stop_requested,
     )
-    options = loop_options(bench.recipe, phases.order, check_seconds=0.0)
+    options = loop_options(setup.recipe, phases.order, check_seconds=0.0)
     with reads:
-        train(bench.model, unfreeze(bench), hooks, options)
+        train(setup.model, unfreeze(setup), hooks, options)
     assert reads.step == NUM_STEPS
     return reads.found
 

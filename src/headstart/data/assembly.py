@@ -6,23 +6,26 @@ columns of a table are surveyed once it is known which rows are train's.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import zip_longest
 
 import numpy as np
 
+from headstart.data.copies import Copies, describe_copies, find_copies
 from headstart.data.fingerprint import (
     Inspection,
     fingerprint,
     inspect,
     inspect_rows,
     inspect_texts,
-    sample_ids,
 )
+from headstart.data.identity import Identity, sample_ids, without
 from headstart.data.image_look import look_at_images
 from headstart.data.records import NOUNS, SPLIT_CODES, Records
 from headstart.data.split import assign_splits, describe_splits, only_test
-from headstart.data.survey import survey
+from headstart.data.survey import is_identifier, survey
+from headstart.data.times import SplitWay, describe_times, time_of
 from headstart.errors import DataError
 from headstart.preprocessing.bad_samples import check_bad_share, first_few
 from headstart.preprocessing.images import decode_one
@@ -31,6 +34,7 @@ from headstart.preprocessing.samples import ArraySamples, UnreadableImage, take
 from headstart.tasks import CLASSIFICATION
 from headstart.types import (
     BadSample,
+    ColumnKind,
     Dataset,
     Finding,
     ImageSpec,
@@ -43,6 +47,7 @@ from headstart.types import (
 
 SAMPLES_LOOKED_AT = 64  # of all, and of each class, but no more than MOST_LOOKED_AT together
 LEAST_OF_A_CLASS, MOST_LOOKED_AT = 2, 4096
+ROWS_LOOKED_AT = 50_000
 
 
 def assemble(
@@ -53,6 +58,8 @@ def assemble(
     seed: int,
     *,
     for_test: bool = False,
+    split: SplitWay = "random",
+    dates: tuple[str, ...] = (),
 ) -> Dataset:
     """Return the data set that records make: inspected, without the unusable, split, hashed.
 
@@ -64,6 +71,8 @@ def assemble(
         seed: Of the split.
         for_test: Whether a model is to be evaluated on it: then nothing is asked for that only
             learning needs.
+        split: How splits are drawn that the data does not bring.
+        dates: Columns that the user has said to hold dates.
 
     Raises:
         DataError: Too many samples are unusable, or the data cannot be split or learned from.
@@ -73,34 +82,35 @@ def assemble(
         raise DataError(f"{records.name} holds no samples. Expected labelled {several}.")
     inspection = _inspect(records)
     records, inspection, bad = _leave_out_bad(records, inspection, max_bad_fraction)
-    findings = list(records.findings)
+    identity, findings = inspection.identity, list(records.findings)
+    copies = find_copies(*_compared(records, identity))
     if for_test:
         splits, origin = only_test(records)
     else:
-        splits, origin = assign_splits(
-            records, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed
-        )
+        times = time_of(records, dates) if split == "time" else None
+        shares = {"val_fraction": val_fraction, "test_fraction": test_fraction}
+        splits, origin = assign_splits(records, **shares, seed=seed, copies=copies, times=times)
+        findings += describe_copies(records, copies, splits)
+        findings += describe_times(records, splits, split)
         findings += describe_splits(records, splits)
     if bad:
-        total = len(bad) + len(splits)
-        sentence = f"{len(bad)} of {total} {several} left out: {first_few(bad)}."
+        sentence = f"{len(bad)} of {len(bad) + len(splits)} {several} left out: {first_few(bad)}."
         findings.append(Finding("unreadable", "warning", [b.name for b in bad], sentence))
     is_first_kind = (records.modality, records.task) == ("image", CLASSIFICATION.name)
-    names = [records.samples.name(i) for i in range(len(splits))]
-    ids = sample_ids(inspection.digests, names)
+    ids = sample_ids(identity.exact)
     samples, kinds = records.samples, records.column_kinds
     if isinstance(samples, TableSamples) and kinds is not None and not for_test:
-        kept, found = survey(records, splits == SPLIT_CODES["train"])
+        kept, found = survey(records, splits == SPLIT_CODES["train"], copies.is_copy)
         samples, kinds = samples.select(kept), {name: kinds[name] for name in kept}
         findings += found
+    contents = _contents(records, identity, copies, kinds)
     is_image = records.modality == "image"
-    if is_image and not for_test:
-        trained = np.flatnonzero(splits == SPLIT_CODES["train"])
-        findings += look_at_images(samples, inspection.sizes, trained)
+    findings += [] if for_test else _look(records, inspection, splits)
 
     def part(code: int) -> Split:
         chosen = np.flatnonzero(splits == code)
-        return Split(take(samples, chosen), records.targets[chosen], ids[chosen])
+        kept = contents[chosen]
+        return Split(take(samples, chosen), records.targets[chosen], ids[chosen], kept)
 
     return Dataset(
         name=records.name,
@@ -110,7 +120,7 @@ def assemble(
         test=part(SPLIT_CODES["test"]),
         fingerprint=fingerprint(
             ids,
-            inspection.digests,
+            identity.exact,
             records.targets,
             splits,
             list(records.classes),
@@ -125,6 +135,7 @@ def assemble(
         column_kinds=kinds,
         date_formats={n: f for n, f in records.date_formats.items() if n in (kinds or ())},
         max_bad_fraction=max_bad_fraction,
+        alike_by_chance=copies.by_chance,
     )
 
 
@@ -135,6 +146,42 @@ def _inspect(records: Records) -> Inspection:
     if isinstance(records.samples, TableSamples):
         return inspect_rows(records.samples, task)
     return inspect(records.samples, task)
+
+
+def _compared(records: Records, identity: Identity) -> tuple[Samples, Identity, list[str]]:
+    """Return what ``find_copies`` takes: of a table, rows without the columns that number them."""
+    samples, kinds = records.samples, records.column_kinds
+    if not isinstance(samples, TableSamples) or kinds is None:
+        return samples, identity, []
+    names = list(kinds)
+    looked_at = np.linspace(0, len(samples) - 1, min(len(samples), ROWS_LOOKED_AT)).astype(np.int64)
+    numbering = []
+    for name in names:
+        column = samples.table.column(name)
+        if kinds[name] == "categorical":  # a share of different words: a part of the rows tells it
+            column = column.take(looked_at)
+        if name not in records.kept_columns and is_identifier(name, kinds[name], column):
+            numbering.append(name)
+    if not numbering or len(numbering) == len(names):
+        return samples, identity, names
+    kept = [name for name in names if name not in numbering]
+    return samples, without(identity, samples.table, numbering), kept
+
+
+def _contents(
+    records: Records,
+    identity: Identity,
+    copies: Copies,
+    kinds: Mapping[str, ColumnKind] | None,
+) -> np.ndarray:
+    """Return what each sample is: of rows, by the columns that stay."""
+    samples, former = records.samples, records.column_kinds
+    if not isinstance(samples, TableSamples) or former is None or kinds == former:
+        return identity.content
+    if set(copies.columns) == set(kinds or ()):
+        return copies.contents
+    gone = [name for name in former if name not in (kinds or ())]
+    return without(identity, samples.table, gone).content
 
 
 def _leave_out_bad(
@@ -155,7 +202,15 @@ def _leave_out_bad(
         splits=records.splits[kept],
         groups=None if groups is None else [groups[i] for i in kept],
     )
-    return records, Inspection(inspection.digests[kept], inspection.sizes[kept], {}), bad
+    return records, Inspection(inspection.identity.take(kept), inspection.sizes[kept], {}), bad
+
+
+def _look(records: Records, inspection: Inspection, splits: np.ndarray) -> list[Finding]:
+    """Return what is to be said of the training images, where samples are images."""
+    if records.modality != "image":
+        return []
+    trained = np.flatnonzero(splits == SPLIT_CODES["train"])
+    return look_at_images(records.samples, inspection.sizes, trained)
 
 
 def _median_size(sizes: np.ndarray) -> tuple[int, int]:

@@ -1,7 +1,8 @@
-"""Read every sample once: what it is (a digest), whether it can be used, how large an image is.
+"""Read every sample once: what it is (a number), whether it can be used, how large an image is.
 
-From the digests come the sample ids and the fingerprint of the data set. Names count relative to
-the data's own folder, so a folder that moves keeps its fingerprint.
+From what they are (``identity``) come the sample ids, the copies and the fingerprint of the data
+set. Names do not count: a folder that moves keeps its fingerprint, and so do files that are renamed
+and stay in order.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ import numpy as np
 
 from headstart import events
 from headstart.cores import usable_cores
+from headstart.data.identity import Identity, row_identity, text_identity
 from headstart.preprocessing.images import read_header
-from headstart.preprocessing.rows import TableSamples, TextSamples, row_texts, text_fault
+from headstart.preprocessing.rows import TableSamples, TextSamples, text_fault
 from headstart.preprocessing.samples import ArraySamples, UnreadableImage
 from headstart.types import Ragged, Rows, Samples
 
-DIGEST_BYTES = 16
 CHUNK = 256
 
 
@@ -30,12 +31,12 @@ class Inspection:
     """What one pass over all samples found.
 
     Attributes:
-        digests: uint8, shape (N, 16), a hash of each sample's content; zero where unreadable.
+        identity: What each sample is; zero where unreadable.
         sizes: int64, shape (N, 2), height and width in pixels; zero where unreadable.
         reasons: Index of each sample that cannot be used, with the reason.
     """
 
-    digests: np.ndarray
+    identity: Identity
     sizes: np.ndarray
     reasons: dict[int, str]
 
@@ -48,7 +49,7 @@ def inspect(samples: Samples, name: str) -> Inspection:
         name: What progress is reported as.
     """
     total = len(samples)
-    digests = np.zeros((total, DIGEST_BYTES), np.uint8)
+    numbers = np.zeros(total, np.uint64)
     sizes = np.zeros((total, 2), np.int64)
     reasons: dict[int, str] = {}
 
@@ -62,8 +63,8 @@ def inspect(samples: Samples, name: str) -> Inspection:
                 else:
                     sizes[i] = content.shape[:2]
                     content = np.ascontiguousarray(content).tobytes()
-                digest = blake2b(content, digest_size=DIGEST_BYTES).digest()
-                digests[i] = np.frombuffer(digest, np.uint8)
+                digest = blake2b(content, digest_size=8).digest()
+                numbers[i] = int.from_bytes(digest, "little")
             except UnreadableImage as error:
                 reasons[i] = error.reason
 
@@ -75,7 +76,7 @@ def inspect(samples: Samples, name: str) -> Inspection:
             done = min(start + CHUNK, total)
             if done == total or (start // CHUNK) % 8 == 7:
                 events.emit("task", name=name, done=done, total=total)
-    return Inspection(digests, sizes, dict(sorted(reasons.items())))
+    return Inspection(Identity(numbers, numbers), sizes, dict(sorted(reasons.items())))
 
 
 def inspect_texts(samples: TextSamples, name: str) -> Inspection:
@@ -85,11 +86,16 @@ def inspect_texts(samples: TextSamples, name: str) -> Inspection:
         samples: The texts.
         name: What progress is reported as.
     """
-    return _hash_all(samples.texts, [text_fault(text) for text in samples.texts], name)
+    faults = [text_fault(text) for text in samples.texts]
+    reasons = {i: fault for i, fault in enumerate(faults) if fault is not None}
+    texts = samples.texts
+    if reasons:
+        texts = ["" if i in reasons else text for i, text in enumerate(texts)]
+    return _told(text_identity(texts), reasons, name)
 
 
 def inspect_rows(samples: TableSamples, name: str) -> Inspection:
-    """Hash every row in its canonical form; a row without any value cannot be used.
+    """Hash every row, column by column; a row without any value cannot be used.
 
     Args:
         samples: The rows.
@@ -98,53 +104,20 @@ def inspect_rows(samples: TableSamples, name: str) -> Inspection:
     empty = np.ones(len(samples), bool)
     for column in samples.table.columns:
         empty &= column.is_null().to_numpy()
-    faults = ["every cell of the row is empty" if is_empty else None for is_empty in empty]
-    return _hash_all(row_texts(samples.table), faults, name)
+    fault = "every cell of the row is empty"
+    reasons = dict.fromkeys(np.flatnonzero(empty).tolist(), fault)
+    return _told(row_identity(samples.table), reasons, name)
 
 
-def _hash_all(texts: Sequence[str], faults: Sequence[str | None], name: str) -> Inspection:
-    digests = np.zeros((len(texts), DIGEST_BYTES), np.uint8)
-    for i, (text, fault) in enumerate(zip(texts, faults, strict=True)):
-        if fault is None:
-            digest = blake2b(text.encode(errors="surrogatepass"), digest_size=DIGEST_BYTES).digest()
-            digests[i] = np.frombuffer(digest, np.uint8)
-    events.emit("task", name=name, done=len(texts), total=len(texts))
-    reasons = {i: fault for i, fault in enumerate(faults) if fault is not None}
-    return Inspection(digests, np.zeros((len(texts), 2), np.int64), reasons)
-
-
-def sample_ids(digests: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Return a number for each sample: 63 bits of a hash of its content and name.
-
-    The same file has the same id in every run and split. A sample listed twice under one name
-    gets a second number, so that ids are unique.
-
-    Args:
-        digests: uint8, shape (N, 16).
-        names: N names.
-
-    Returns:
-        int64, shape (N,), all different, none negative.
-    """
-    ids = np.empty(len(names), np.int64)
-    seen: dict[int, int] = {}
-    for i, (digest, name) in enumerate(zip(digests, names, strict=True)):
-        number = _number(digest.tobytes() + name.encode(errors="surrogateescape"))
-        while number in seen:
-            seen[number] += 1
-            number = _number(f"{number} {seen[number]}".encode())
-        seen[number] = 0
-        ids[i] = number
-    return ids
-
-
-def _number(data: bytes) -> int:
-    return int.from_bytes(blake2b(data, digest_size=8).digest(), "little") >> 1
+def _told(identity: Identity, reasons: dict[int, str], name: str) -> Inspection:
+    total = len(identity.exact)
+    events.emit("task", name=name, done=total, total=total)
+    return Inspection(identity, np.zeros((total, 2), np.int64), reasons)
 
 
 def fingerprint(
     ids: np.ndarray,
-    digests: np.ndarray,
+    exact: np.ndarray,
     targets: Rows,
     splits: np.ndarray,
     classes: object,
@@ -154,16 +127,16 @@ def fingerprint(
 
     Args:
         ids: int64, shape (N,).
-        digests: uint8, shape (N, 16).
+        exact: uint64, shape (N,), of their contents.
         targets: As in ``Split.targets``, for all samples.
         splits: int8, shape (N,).
         classes: Class names, JSON-able.
         kind: Modality and task; empty for the classification of images, which came first.
     """
     state = blake2b(digest_size=16)
-    state.update(json.dumps(["headstart data 1", len(ids), classes, *kind]).encode())
+    state.update(json.dumps(["headstart data 2", len(ids), classes, *kind]).encode())
     of_targets = {"f": "<f8", "u": "u1"}.get(targets.dtype.kind, "<i8")
-    told: list[tuple[np.ndarray, str]] = [(ids, "<i8"), (digests, "u1")]
+    told: list[tuple[np.ndarray, str]] = [(ids, "<i8"), (exact, "<u8")]
     if isinstance(targets, Ragged):
         told += [(targets.lengths, "<i8"), (targets.whole, of_targets)]
     else:

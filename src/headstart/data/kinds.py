@@ -23,6 +23,7 @@ from typing import Any
 
 from headstart.cells import MOSTLY, as_number
 from headstart.data.options import ReadOptions
+from headstart.data.quick import may_hold, plain_kind
 from headstart.data.targets import MANY_VALUES
 from headstart.errors import DataError
 from headstart.preprocessing.canonical import (
@@ -183,6 +184,8 @@ def _unknown_cells(values: Any, name: str) -> list[Finding]:
 
     if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
         return []
+    if not may_hold(values, UNKNOWN):
+        return []
     number = pc.sum(pc.equal(pc.utf8_trim_whitespace(values), UNKNOWN)).as_py()
     sentence = f"Column '{name}' holds '?' in {number or 0:,} rows: they count as missing."
     return [Finding("missing", "note", (), sentence)] if number else []
@@ -203,6 +206,8 @@ def _kind_of_words(values: Any, name: str, place: Place) -> _Found:
     """Return what a column of text holds, from its different cells."""
     import pyarrow.compute as pc
 
+    if plain := plain_kind(values):
+        return _Found(plain)
     counted = [(pair["values"], pair["counts"]) for pair in pc.value_counts(values).to_pylist()]
     counts = {str(word): count for word, count in counted if not is_empty(word)}
     if not counts:

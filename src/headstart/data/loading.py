@@ -22,12 +22,25 @@ from headstart.data.options import (
     option_problems,
 )
 from headstart.data.records import Records
+from headstart.data.sources.archives import ARCHIVE_SUFFIXES
+from headstart.data.sources.array_files import read_arrays_file
 from headstart.data.sources.arrays import read_pair
+from headstart.data.sources.arrow_files import find_saved, read_saved
 from headstart.data.sources.columns import FrameTable, source_table
 from headstart.data.sources.folder import TABLE_SUFFIXES, read_folder
+from headstart.data.sources.formats import (
+    UNREAD,
+    find_export,
+    find_shards,
+    open_lines,
+    open_shard,
+    unread,
+)
 from headstart.data.sources.hub import PREFIXES, read_hub
+from headstart.data.sources.image_labels import read_stated
 from headstart.data.sources.named import EMBEDDED, NAMED, read_named, unknown_source
 from headstart.data.sources.tables import find_split_files, read_table_files, read_tables
+from headstart.data.times import SplitWay, check_way
 from headstart.errors import DataError, OptionError
 from headstart.preprocessing import Preprocess
 from headstart.types import Dataset, Finding, Schema
@@ -50,6 +63,7 @@ def load(
     group: str | None = None,
     val_fraction: float = 0.15,
     test_fraction: float = 0.2,
+    split: SplitWay = "random",
     max_bad_fraction: float = 0.01,
     seed: int = 0,
     preprocess: Preprocess | None = None,
@@ -63,10 +77,11 @@ def load(
 
     Args:
         source: A folder with a folder per class (of images or .txt files, with or without train,
-            val and test above), a CSV, TSV, Parquet or JSONL file, a folder of such files named
-            train, val and test, a name such as ``digits`` or ``mnist``, ``hf/NAME`` for a data set
-            on the Hugging Face hub, a pandas DataFrame, a pyarrow Table, or ``(X, y)``: arrays or
-            tensors of images or numbers, or texts.
+            val and test above), a CSV, TSV, Parquet, JSONL or JSON file, the export of an
+            annotation tool, an archive, a sheet or one of the other forms that docs/data.md names,
+            a folder of such files named train, val and test, a name such as ``digits`` or
+            ``mnist``, ``hf/NAME`` for a data set on the Hugging Face hub, a pandas DataFrame, a
+            pyarrow Table, or ``(X, y)``: arrays or tensors of images or numbers, or texts.
         label: Column with the targets; ``label`` when not given.
         image_column: Column with image paths or bytes; found by itself when only one fits.
         text: Column with texts; found by itself when only one fits.
@@ -83,6 +98,8 @@ def load(
         group: Column whose equal values stay on one side of the split, for example ``patient``.
         val_fraction: Share of train that becomes val when the data brings none, between 0 and 1.
         test_fraction: Share that becomes test when the data brings none, between 0 and 1.
+        split: How splits that the data does not bring are drawn: at random, or by time, the latest
+            rows as test, where a table has a column of dates.
         max_bad_fraction: Share of unusable samples above which loading stops, 0 to 1.
         seed: Seed of the split.
         preprocess: How a model reads samples (``run.model.encoder.preprocess``): the columns that
@@ -122,9 +139,18 @@ def load(
         schema=schema,
     )
     _check_options(options, val_fraction, test_fraction, max_bad_fraction, seed)
+    if problems := check_way(split, for_test=schema is not None):
+        raise OptionError(" ".join(problems))
     records, address = _read(source, options)
     dataset = assemble(
-        records, val_fraction, test_fraction, max_bad_fraction, seed, for_test=schema is not None
+        records,
+        val_fraction,
+        test_fraction,
+        max_bad_fraction,
+        seed,
+        for_test=schema is not None,
+        split=split,
+        dates=options.date,
     )
     again: dict[str, object] = {
         "source": address,
@@ -136,6 +162,7 @@ def load(
         "max_bad_fraction": max_bad_fraction,
         "seed": seed,
         **_said(options),
+        **({"split": split} if split != "random" else {}),
     }
     return replace(
         dataset,
@@ -223,22 +250,45 @@ def _read_address(address: str, options: ReadOptions) -> tuple[Records, str]:
             options.refuse(f"'{address}' has no columns", "encoding")
         return records, address
     absolute = str(path.absolute())
+    return _read_path(path, address, options), absolute
+
+
+def _read_path(path: Path, name: str, options: ReadOptions) -> Records:
+    """Read a folder or file that is there, whatever its form."""
     if path.is_dir():
-        if files := find_split_files(path):
-            return read_table_files(list(files), address, options), absolute
-        why = f"{address} is a folder, whose class folders are the labels"
-        options.refuse(why, "encoding")
-        return read_folder(path, address, options), absolute
-    is_table = path.name.lower().endswith(TABLE_SUFFIXES)
+        if files := find_split_files(path) or find_export(path):
+            return read_table_files(list(files), name, options)
+        if parts := find_saved(path):
+            saved, findings = read_saved(parts, name)
+            records = read_tables(saved, name, options)
+            records.findings.extend(findings)
+            return records
+        if shards := find_shards(path):
+            tables = [(open_shard(file, file.name)[1], split) for file, split in shards]
+            opened = [(table, split) for table, split in tables if table is not None]
+            if len(opened) == len(tables):
+                return read_tables(opened, name, options)
+        if (stated := read_stated(path, name, options)) is not None:
+            return stated
+        options.refuse(f"{name} is a folder, whose class folders are the labels", "encoding")
+        return read_folder(path, name, options)
+    low = path.name.lower()
+    if low.endswith(ARCHIVE_SUFFIXES):
+        folder, table = open_shard(path, name)
+        if table is not None:
+            return read_tables([(table, None)], name, options)
+        lone = [inside for inside in folder.iterdir() if not inside.name.startswith(".")]
+        return _read_path(lone[0] if len(lone) == 1 else folder, name, options)
+    if low.endswith(".npz"):
+        options.refuse("arrays have no columns")
+        return read_arrays_file(path, name, options)
     # With its columns named, a file of any other name is taken for delimited text.
-    if not is_table and (options.header is None or path.suffix.lower() in (".zip", ".xlsx")):
-        hint = " Unpack it first." if path.suffix.lower() == ".zip" else ""
-        raise DataError(
-            f"{address} is not a table that can be read; expected a folder or a file ending in "
-            f".csv, .tsv, .parquet or .jsonl.{hint} A text file without a header row can be read "
-            "under any name when --header names its columns."
-        )
-    return read_table_files([(path, None)], address, options), absolute
+    if not low.endswith(TABLE_SUFFIXES) and (options.header is None or low.endswith(tuple(UNREAD))):
+        lines = None if low.endswith(tuple(UNREAD)) else open_lines(path, path.name, options)
+        if lines is None:
+            raise unread(path, name)
+        return read_tables([(lines, None)], name, options)
+    return read_table_files([(path, None)], name, options)
 
 
 def _siblings(path: Path) -> list[str]:

@@ -16,17 +16,6 @@ from headstart.types import ColumnKind, DateFormat, Finding, Modality, Rows, Sam
 
 SPLIT_CODES = {"train": 0, "val": 1, "test": 2}
 SPLIT_NAMES = ("train", "val", "test")
-SPLIT_WORDS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
-# Files may also be called dev; a column of splits may not, where a typing error is likelier.
-FILE_SPLIT_WORDS = {**SPLIT_WORDS, "dev": "val"}
 UNASSIGNED = -1
 # What one sample is called in messages, and several.
 NOUNS: dict[Modality, tuple[str, str]] = {

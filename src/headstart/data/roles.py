@@ -10,26 +10,28 @@ question goes back to the user.
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from headstart.cells import as_number, is_missing
 from headstart.data.options import ReadOptions
 from headstart.data.sources.columns import Table
 from headstart.data.sources.folder import is_image
+from headstart.data.sources.images_beside import ImagesBeside
 from headstart.errors import DataError, did_you_mean, quoted
 from headstart.preprocessing.dates import is_like_a_date
 from headstart.types import Finding, Modality
 
-SPLIT_COLUMN = "split"
 # Mean of a column, a wide character (Chinese, Japanese, Korean) counting as two.
 PROSE_WIDTH, PROSE_WORDS = 25, 5
 LONG_WIDTH, LONG_WORDS = 60, 10
 MIN_WORDS = 3  # of a long cell in a script with blanks: fewer make it a path, a link, a code
 MOSTLY_DISTINCT = 0.5
 FEW_COLUMNS = 2
+IDENTIFIER = re.compile(r"(.*[_ ])?(id|uuid|guid|key|index|number|no)|id[_ ].*|.*[a-z]I[dD]|Id|ID")
 Prose = Literal["", "short", "long"]
 
 
@@ -48,13 +50,21 @@ class Roles:
     findings: list[Finding] = field(default_factory=list)
 
 
-def find_roles(table: Table, target: str, options: ReadOptions) -> Roles:
+def find_roles(
+    table: Table,
+    target: str,
+    options: ReadOptions,
+    taken: Collection[str] = (),
+    beside: ImagesBeside | None = None,
+) -> Roles:
     """Return what the inputs of a table are.
 
     Args:
         table: The table, of which the first rows are looked at.
         target: The target column.
         options: What the user said.
+        taken: Columns that are no inputs, such as that of the splits.
+        beside: The images in the table's folder, which a column of ids may name.
 
     Raises:
         DataError: A named column is missing, or several readings are possible.
@@ -62,8 +72,8 @@ def find_roles(table: Table, target: str, options: ReadOptions) -> Roles:
     if options.image_column:
         need_column(table, options.image_column, "image", "--image-column")
         return Roles("image", options.image_column)
-    taken = {target, options.group, SPLIT_COLUMN, *options.drop}
-    free = [column for column in table.columns if column not in taken]
+    others_taken = {target, options.group, *taken, *options.drop}
+    free = [column for column in table.columns if column not in others_taken]
     if options.text:
         need_column(table, options.text, "text", "--text")
         return _texts(options.text, free, is_found=False)
@@ -73,7 +83,13 @@ def find_roles(table: Table, target: str, options: ReadOptions) -> Roles:
     if trained and len(trained.columns) == 1 and trained.columns[0] in free:
         return Roles(trained.modality, trained.columns[0])
     heads = {column: table.head(column) for column in free}
-    images = [column for column in free if _looks_like_images(heads[column])]
+    images = [column for column in free if is_image_column(heads[column])]
+    if not images and beside is not None and not options.text:
+        ids = [column for column in free if beside.names_images(heads[column])]
+        if ids:
+            found = next((beside.find(v) for v in heads[ids[0]] if beside.find(v)), "")
+            sentence = f"Column '{ids[0]}' names the images beside {table.where}, such as {found}."
+            return Roles("image", ids[0], [Finding("reading", "note", (), sentence)])
     if len(images) == 1:
         return Roles("image", images[0])
     if images:
@@ -111,11 +127,25 @@ def _only_words(table: Table, free: Sequence[str], heads: dict[str, list[object]
         is_text = is_text and not all(is_like_a_date(str(value)) for value in words)
         numbers = [as_number(value) for value in words]
         distinct = len({str(value) for value in words})
+        differ = distinct == len(words) and IDENTIFIER.fullmatch(free[0]) is not None
+        identifier = [_identifier(free[0], table.where)] if differ else []
         if is_text and None in numbers and distinct > MOSTLY_DISTINCT * len(words):
-            return _texts(free[0], free, is_found=True)
+            texts = _texts(free[0], free, is_found=True)
+            return replace(texts, findings=[*texts.findings, *identifier])
+        return Roles("table", findings=identifier)
     if not free:
         raise no_inputs(table.where, table.columns)
     return Roles("table")
+
+
+def _identifier(column: str, where: str) -> Finding:
+    """Return the warning that the only input is a name of the sample."""
+    sentence = (
+        f"Column '{column}', the only input, looks like an identifier: its values all differ and "
+        "name samples, from which nothing can be learned. If they name images, put these into the "
+        f"folder of {where}, or below it."
+    )
+    return Finding("identifier", "warning", (), sentence)
 
 
 def _texts(column: str, free: Sequence[str], *, is_found: bool) -> Roles:
@@ -146,6 +176,9 @@ def need_column(table: Table, column: str, role: str, option: str) -> None:
     if column in table.columns:
         return
     example = next((c for c in table.columns if c != "id"), column)
+    if role == "target":  # an id or a file name is no target; the target often stands last
+        no_input = [c for c in table.columns if not is_image_column(table.head(c))]
+        example = next((c for c in reversed(no_input) if c.lower() != "id"), example)
     likely = {
         "target": ("category", "class", "target", "y", "labels", "sentiment", "price"),
         "image": ("image", "path", "file"),
@@ -211,7 +244,8 @@ def is_cell_column(values: Sequence[object]) -> bool:
     return not (is_whole and distinct == len(present) and len(present) > FEW_COLUMNS)
 
 
-def _looks_like_images(values: Sequence[object]) -> bool:
+def is_image_column(values: Sequence[object]) -> bool:
+    """Return whether all values that are there are images, or paths of some."""
     present = [v for v in values if not is_missing(v)]
     return bool(present) and all(_looks_like_image(value) for value in present)
 
@@ -223,4 +257,4 @@ def _looks_like_image(value: object) -> bool:
         return True
     if not isinstance(value, (str, os.PathLike)):
         return False
-    return is_image(str(value))
+    return is_image(str(value).strip())

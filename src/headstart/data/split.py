@@ -1,10 +1,10 @@
 """Decide which samples are learned from, which chosen by, and which read once at the end.
 
 The data's own splits are kept. What is missing is taken from train: test first, then val, each
-stratified and drawn from the seed alone; what the strata are is the task's. With groups, whole
-groups move, by the shares of the classes where a sample has one, and by their size alone otherwise.
-The algorithms are written out here, and not taken from a library, so that a split never changes
-with a version.
+stratified and drawn from the seed alone; what the strata are is the task's. Copies move together.
+With groups, whole groups move, by the shares of the classes where a sample has one, and by their
+size alone otherwise. The algorithms are written out here, and not taken from a library, so that a
+split never changes with a version.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from headstart.data.copies import Copies, joined_groups
 from headstart.data.records import NOUNS, SPLIT_CODES, SPLIT_NAMES, UNASSIGNED, Records
+from headstart.data.times import latest
 from headstart.errors import DataError, did_you_mean, quoted
 from headstart.tasks import array_of
 from headstart.types import Finding
@@ -25,7 +27,13 @@ IMBALANCE_RATIO = 10
 
 
 def assign_splits(
-    records: Records, *, val_fraction: float, test_fraction: float, seed: int
+    records: Records,
+    *,
+    val_fraction: float,
+    test_fraction: float,
+    seed: int,
+    copies: Copies | None = None,
+    times: tuple[str, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, dict[str, str]]:
     """Return the split of each sample, and for each split how it came to be.
 
@@ -34,6 +42,9 @@ def assign_splits(
         val_fraction: Share of train that becomes val where the data brings none.
         test_fraction: Share of train that becomes test where the data brings none.
         seed: Of the draw.
+        copies: What is the same among the samples, and so stays on one side.
+        times: The column that a split by time goes by, and the times, NaN where there is none; the
+            latest rows are test then, and the latest of the others val.
 
     Returns:
         int8, shape (N,), 0 train, 1 val, 2 test; and one sentence part a split.
@@ -57,18 +68,27 @@ def assign_splits(
         _check_class_sizes(records, splits, made)
     _check_number(records, splits, made)
     _check_groups(records, splits)
+    groups = records.groups if copies is None else joined_groups(copies, records.groups)
     for name in made:
         fraction = test_fraction if name == "test" else val_fraction
         pool = np.flatnonzero(splits == TRAIN)
         # One stream of numbers a split, so that neither draw depends on the other's.
         bits = np.random.PCG64([seed, SPLIT_CODES[name]])
         is_first = name == "test" and "val" in made
-        picked = _pick(records, pool, fraction, bits, keep=2 if is_first else 1)
+        if times is not None:
+            picked = latest(times[1][pool], fraction)
+        else:
+            picked = _pick(records, pool, fraction, bits, groups, keep=2 if is_first else 1)
         splits[pool[picked]] = SPLIT_CODES[name]
+        if groups is not None and task.is_exclusive:
+            _give_back(records, splits, pool, np.asarray(groups))
         whole = "all" if name == "test" and not given else "train"
         how = task.stratified
         if records.groups is not None:
             how = f"{how}, whole groups" if task.is_exclusive else "whole groups"
+        if times is not None:
+            origin[name] = f"the latest {fraction * 100:.4g} % of {whole} by column '{times[0]}'"
+            continue
         origin[name] = f"{fraction * 100:.4g} % of {whole}, {how}, seed {seed}"
     origin.setdefault("train", "what val and test left")
     if task.is_exclusive:
@@ -92,17 +112,25 @@ def only_test(records: Records) -> tuple[np.ndarray, dict[str, str]]:
 
 
 def _pick(
-    records: Records, pool: np.ndarray, fraction: float, bits: np.random.PCG64, *, keep: int
+    records: Records,
+    pool: np.ndarray,
+    fraction: float,
+    bits: np.random.PCG64,
+    groups: Sequence[str] | np.ndarray | None,
+    *,
+    keep: int,
 ) -> np.ndarray:
     """Return which positions of the pool are drawn, in whole groups where there are groups."""
     targets = records.asks.strata(records.targets)[pool]
-    if records.groups is None:
+    if groups is None:
         return stratified_pick(targets, fraction, bits, keep=keep)
-    groups = np.asarray(records.groups)[pool]
+    chosen = np.asarray(groups)[pool]
+    if records.groups is None:
+        return whole_pick(targets, chosen, fraction, bits, keep=keep)
     classes = records.classes
     if not records.asks.is_exclusive:
         targets, classes = np.zeros(len(pool), np.int64), ("any",)
-    return group_pick(targets, groups, fraction, bits, classes=classes, keep=keep)
+    return group_pick(targets, chosen, fraction, bits, classes=classes, keep=keep)
 
 
 def _shuffled(number: int, bits: np.random.PCG64) -> np.ndarray:
@@ -137,6 +165,61 @@ def stratified_pick(
         for value, count, number in zip(classes, counts, quota, strict=True)
     ]
     return np.sort(np.concatenate(picked))
+
+
+def whole_pick(
+    targets: np.ndarray, copies: np.ndarray, fraction: float, bits: np.random.PCG64, *, keep: int
+) -> np.ndarray:
+    """Return ascending positions of a stratified draw in which copies stay together.
+
+    Without copies it is the draw of ``stratified_pick``. Copies count to the class of the first. Of
+    a class with too few different samples for every side, single samples are drawn.
+
+    Args:
+        targets: int64, shape (N,).
+        copies: int64, shape (N,), the same for copies.
+        fraction: Share to draw, in (0, 1).
+        bits: Source of the draw.
+        keep: How many different samples of each class must be left over.
+    """
+    _, first, group_of, sizes = np.unique(
+        copies, return_index=True, return_inverse=True, return_counts=True
+    )
+    order = np.argsort(first, kind="stable")  # as they stand, as without copies
+    first, sizes = first[order], sizes[order]
+    place_of = np.empty(len(order), np.int64)
+    place_of[order] = np.arange(len(order))
+    group_of = place_of[group_of.reshape(-1)]
+    classes, counts = np.unique(targets[first], return_counts=True)
+    shares = np.bincount(targets[first], sizes, classes.max() + 1)[classes] * fraction
+    quota = np.floor(shares).astype(np.int64)
+    missing = round(len(targets) * fraction) - int(quota.sum())
+    for i in np.argsort(-(shares - quota), kind="stable")[: max(0, missing)]:
+        quota[i] += 1
+    taken = np.zeros(len(targets), bool)
+    for value, count, number in zip(classes, counts, np.maximum(quota, 1), strict=True):
+        members = np.flatnonzero(targets[first] == value)
+        if count <= keep:  # too few different ones to be on every side: single samples are drawn
+            torn = np.flatnonzero(np.isin(group_of, members))
+            torn = torn[_shuffled(len(torn), bits)]
+            taken[torn[: max(0, min(number, len(torn) - keep))]] = True
+            continue
+        members = members[_shuffled(count, bits)]
+        light = members[sizes[members] <= number]
+        light = light if len(light) else members[np.argsort(sizes[members], kind="stable")[:1]]
+        fitting = light[np.cumsum(sizes[light]) <= number]
+        fitting = fitting if len(fitting) else light[:1]
+        taken |= np.isin(group_of, fitting[: count - keep])
+    return np.flatnonzero(taken)
+
+
+def _give_back(records: Records, splits: np.ndarray, pool: np.ndarray, groups: np.ndarray) -> None:
+    """Give back to train the groups of a class that it has lost with copies of another class."""
+    targets = array_of(records.targets)
+    lost = np.setdiff1d(targets[pool], targets[splits == TRAIN])
+    for value in lost.tolist():
+        chosen = pool[targets[pool] == value]
+        splits[pool[np.isin(groups[pool], groups[chosen])]] = TRAIN
 
 
 def group_pick(

@@ -44,14 +44,18 @@ ALMOST_PERFECT = 0.99
 MAX_CHECKED_ROWS = 5_000
 MIN_GUESSED = 0.8  # of the rows: a word of its own for every row tells nothing
 LISTED = 6
+HEAD_ROWS = 1_000
 
 
-def survey(records: Records, is_train: np.ndarray) -> tuple[list[str], list[Finding]]:
+def survey(
+    records: Records, is_train: np.ndarray, is_copy: np.ndarray | None = None
+) -> tuple[list[str], list[Finding]]:
     """Return the columns that stay, and findings about the others and about those that stay.
 
     Args:
         records: Of a table.
         is_train: bool, shape (N,).
+        is_copy: bool, shape (N,), of which rows another is the same: these prove nothing.
 
     Raises:
         DataError: No column is left.
@@ -60,7 +64,8 @@ def survey(records: Records, is_train: np.ndarray) -> tuple[list[str], list[Find
     assert isinstance(samples, TableSamples)
     kinds = records.column_kinds or {}
     train = np.flatnonzero(is_train)
-    columns = {name: samples.columns(train).column(name) for name in kinds}
+    of_train = samples.columns(train)
+    columns = {name: of_train.column(name) for name in kinds}
     constant = [
         n for n, c in columns.items() if _num_values(c) < 2 and n not in records.kept_columns
     ]
@@ -70,7 +75,7 @@ def survey(records: Records, is_train: np.ndarray) -> tuple[list[str], list[Find
     ids = [
         name
         for name in varied
-        if name not in records.kept_columns and _is_identifier(name, kinds[name], columns[name])
+        if name not in records.kept_columns and is_identifier(name, kinds[name], columns[name])
     ]
     if len(ids) == len(varied):
         ids = []  # the only inputs there are
@@ -93,29 +98,35 @@ def survey(records: Records, is_train: np.ndarray) -> tuple[list[str], list[Find
         )
         findings.append(Finding("identifier", "warning", (), sentence))
     findings += _missing_cells({name: columns[name] for name in kept}, len(train))
-    findings += _leaks(records, {name: columns[name] for name in kept}, train)
+    different = np.arange(len(train)) if is_copy is None else np.flatnonzero(~is_copy[train])
+    alone = {name: columns[name] for name in kept}
+    if len(different) < len(train):
+        alone = {name: column.take(different) for name, column in alone.items()}
+    findings += _leaks(records, alone, train[different])
     return kept, findings
 
 
 def _num_values(column: Any) -> int:
-    """Return how many different values a column has; missing cells count as one."""
+    """Return how many values a column has, missing as one; right at least up to two."""
     import pyarrow.compute as pc
 
-    return int(pc.count_distinct(column, mode="all").as_py())
+    head = column.slice(0, HEAD_ROWS)  # what differs mostly does so from the first
+    number = int(pc.count_distinct(head, mode="all").as_py())
+    return number if number > 1 else int(pc.count_distinct(column, mode="all").as_py())
 
 
-def _is_identifier(name: str, kind: ColumnKind, column: Any) -> bool:
+def is_identifier(name: str, kind: ColumnKind, column: Any) -> bool:
+    """Return whether a column numbers or names the rows, each with a value of its own."""
     import pyarrow.compute as pc
 
     present = column.drop_null()
     number = len(present)
     if number < MIN_ROWS or kind not in ("numeric", "categorical"):
         return False
-    distinct = pc.count_distinct(present).as_py()
     if kind == "categorical":
-        return bool(distinct >= DISTINCT_SHARE * number)
+        return bool(pc.count_distinct(present).as_py() >= DISTINCT_SHARE * number)
     values = present.to_numpy()
-    if distinct < number or (values != np.floor(values)).any():
+    if (values != np.floor(values)).any() or len(np.unique(values)) < number:
         return False
     if ID_NAME.fullmatch(name) or ID_NAME_CASED.fullmatch(name):
         return True

@@ -2,7 +2,7 @@
 
 The task is decided when the user has not said it, and the decision is said in a note:
 
-- lists, or a separator: multi-label;
+- lists, or a separator: multi-label; where each list has one label, classification;
 - words: classification;
 - numbers that are not all whole: regression (for images it must be said, since a measured label
   beside a photo is more often a mistaken column);
@@ -21,6 +21,7 @@ from dataclasses import replace
 import numpy as np
 
 from headstart.cells import MOSTLY, as_number
+from headstart.data.label_cells import read_cells
 from headstart.data.options import ReadOptions
 from headstart.errors import DataError
 from headstart.tasks import (
@@ -63,6 +64,9 @@ def read_targets(
         OptionError: The task was said and the column cannot serve it.
     """
     known, note = options.known_task, None
+    found_lists: list[Finding] = []
+    if not options.separator:
+        values, found_lists = read_cells(values, known, what, place)
     if known is not None:
         task = find_task(known)
     else:
@@ -77,18 +81,18 @@ def read_targets(
     )
     found = task.read(column)
     decided = [Finding("task", "note", (), note)] if note else []
-    return replace(found, findings=[*decided, *found.findings])
+    return replace(found, findings=[*found_lists, *decided, *found.findings])
 
 
 def _decide(
     values: Sequence[object], modality: Modality, what: str, place: Place
 ) -> tuple[Task, str | None]:
     """Return the task that the values ask for, and a note where another was thinkable."""
-    if any(isinstance(value, (list, tuple, set, np.ndarray)) for value in values):
+    if any(issubclass(kind, (list, tuple, set, np.ndarray)) for kind in set(map(type, values))):
         return MULTI_LABEL, None
     if modality == "image":
         return CLASSIFICATION, _several_in_a_cell(values, what)
-    found = [as_number(value) for value in values]
+    found = _numbers_of(values)
     numbers = [number for number in found if number is not None and not math.isnan(number)]
     distinct = set(numbers)
     real = next((n for n in numbers if not math.isfinite(n) or n != int(n)), None)
@@ -124,9 +128,18 @@ def _decide(
     return CLASSIFICATION, None
 
 
+def _numbers_of(values: Sequence[object]) -> list[float | None]:
+    """Return ``as_number`` of each value; of words that repeat, once."""
+    if set(map(type, values)) != {str}:
+        return [as_number(value) for value in values]
+    known = {word: as_number(word) for word in set(values)}
+    return [known[word] for word in values]
+
+
 def _several_in_a_cell(values: Sequence[object], what: str) -> str | None:
     """Return a note where classes look as if several stood in a cell: few parts, many mixtures."""
-    words = {value.strip() for value in values if isinstance(value, str)}
+    is_text = set(map(type, values)) == {str}
+    words = {str(v).strip() for v in (set(values) if is_text else values) if isinstance(v, str)}
     for mark in SEPARATORS:
         mixed = sorted(word for word in words if mark in word)
         parts = {part.strip() for word in words for part in word.split(mark)}

@@ -46,7 +46,7 @@ def canonical(
     import pyarrow as pa
 
     if kind == "categorical":
-        return pa.array([category(value) for value in values.to_pylist()], pa.string())
+        return _categories(values)
     if kind == "numeric":
         return _numbers(values, name, place)
     if kind == "date" and (pa.types.is_timestamp(values.type) or pa.types.is_date(values.type)):
@@ -88,6 +88,21 @@ def category(value: object) -> str | None:
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return str(int(value))
     return str(value).strip()
+
+
+def _categories(values: Any) -> Any:
+    """Return a column of text, null where a cell is empty."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if isinstance(values, pa.ChunkedArray):
+        if values.num_chunks:
+            return pa.chunked_array([_categories(chunk) for chunk in values.chunks], pa.string())
+        return pa.array([], pa.string())
+    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+        return pa.array([category(value) for value in values.to_pylist()], pa.string())
+    words = pc.utf8_trim_whitespace(values.cast(pa.string()))
+    return pc.if_else(pc.equal(pc.binary_length(words), 0), None, words)
 
 
 def _numbers(values: Any, name: str, place: Place) -> Any:
@@ -132,9 +147,12 @@ def _cast_words(values: Any) -> np.ndarray | None:
     if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
         return None
     try:
-        numbers = pc.cast(pc.utf8_trim_whitespace(values), pa.float64())
+        numbers = pc.cast(values, pa.float64())
     except pa.ArrowInvalid:
-        return None
+        try:
+            numbers = pc.cast(pc.utf8_trim_whitespace(values), pa.float64())
+        except pa.ArrowInvalid:
+            return None
     return np.asarray(numbers.to_numpy(zero_copy_only=False), np.float64)
 
 

@@ -23,12 +23,15 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, get_args
 
+import numpy as np
+
 from headstart.cells import MOSTLY
 from headstart.types import DateFormat
 
 FORMATS: tuple[DateFormat, ...] = get_args(DateFormat)
 COMPACT: DateFormat = "%Y%m%d"
 COMPACT_RANGE = 1900_01_01, 2100_12_31
+WORDS_LOOKED_AT = 2_000
 EXAMPLES = {"": "2024-03-31", "%d %b %Y": "31 Mar 2024", "%b %d %Y": "Mar 31, 2024"}
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = (
@@ -192,7 +195,9 @@ def look_like_dates(values: Any) -> bool:
     import pyarrow.compute as pc
 
     if pa.types.is_string(values.type):
-        return _are_like_dates([word for word in pc.unique(values).to_pylist() if word])
+        places = np.linspace(0, len(values) - 1, min(len(values), WORDS_LOOKED_AT)).astype(np.int64)
+        words = pc.unique(values.take(places)).to_pylist()
+        return _are_like_dates([word for word in words if word])
     extremes = pc.min_max(values).as_py()
     low, high = COMPACT_RANGE
     if extremes["min"] is None or extremes["min"] < low or extremes["max"] > high:

@@ -7,9 +7,6 @@ is larger than ``MAX_TEXT_BYTES``. A long text is not: it is cut when it becomes
 
 from __future__ import annotations
 
-import datetime
-import json
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +16,61 @@ from rich.filesize import decimal
 from headstart.cells import is_missing
 
 MAX_TEXT_BYTES = 64 * 2**20
+
+
+class RowNames(Sequence[str]):
+    """What a person calls the rows of tables, made when asked for: ``row 17``.
+
+    Args:
+        wheres: Of each table, what stands before: ``""``, or ``"test.csv "``.
+        num_rows: Of each table.
+        places: int64, the rows that these names are of; all when None.
+        numbers: Of each table, which row of its file each is, counted from 0; None, or None of a
+            table, where no row was left out.
+    """
+
+    def __init__(
+        self,
+        wheres: Sequence[str],
+        num_rows: Sequence[int],
+        places: np.ndarray | None = None,
+        numbers: Sequence[Sequence[int] | None] | None = None,
+    ) -> None:
+        self._wheres, self._num_rows, self._places = wheres, num_rows, places
+        self._numbers = numbers or [None] * len(num_rows)
+        self._starts = np.cumsum([0, *num_rows])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1]) if self._places is None else len(self._places)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        index = index % len(self)
+        place = index if self._places is None else int(self._places[index])
+        table = int(np.searchsorted(self._starts, place, side="right")) - 1
+        row, numbers = place - int(self._starts[table]), self._numbers[table]
+        return f"{self._wheres[table]}row {int(row if numbers is None else numbers[row]) + 1}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def take(self, indices: np.ndarray) -> RowNames:
+        """Return the names of these alone."""
+        indices = np.asarray(indices, np.int64)
+        places = indices if self._places is None else self._places[indices]
+        return RowNames(self._wheres, self._num_rows, places, self._numbers)
+
+
+def take_names(names: Sequence[str], indices: np.ndarray) -> Sequence[str]:
+    """Return the names of these samples alone."""
+    if isinstance(names, RowNames):
+        return names.take(indices)
+    return [names[i] for i in np.asarray(indices).tolist()]
 
 
 class TextSamples:
@@ -48,7 +100,7 @@ class TextSamples:
     def take(self, indices: np.ndarray) -> TextSamples:
         """Return these samples alone."""
         places = np.asarray(indices).tolist()
-        return TextSamples([self.texts[i] for i in places], [self.names[i] for i in places])
+        return TextSamples([self.texts[i] for i in places], take_names(self.names, indices))
 
 
 def text_fault(value: object) -> str | None:
@@ -98,29 +150,8 @@ class TableSamples:
 
     def take(self, indices: np.ndarray) -> TableSamples:
         """Return these samples alone."""
-        names = [self.names[i] for i in np.asarray(indices).tolist()]
-        return TableSamples(self.columns(indices), names)
+        return TableSamples(self.columns(indices), take_names(self.names, indices))
 
     def select(self, columns: Sequence[str]) -> TableSamples:
         """Return the same rows with these columns alone."""
         return TableSamples(self.table.select(list(columns)), self.names)
-
-
-def row_texts(table: Any) -> list[str]:
-    """Return each row as canonical JSON: keys sorted, no blanks, the same for equal rows.
-
-    Args:
-        table: As in ``TableSamples``.
-    """
-    names = sorted(table.column_names)
-    columns = [[_plain(value) for value in table.column(name).to_pylist()] for name in names]
-    return [
-        json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False, separators=(",", ":"))
-        for row in zip(*columns, strict=True)
-    ]
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, datetime.datetime):
-        return value.isoformat()
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,6 +1,6 @@
 """Terms: TF-IDF weights of words, or of characters where a script puts no blanks between words.
 
-The control of every text run: what a linear model reads off word counts alone. scikit-learn counts
+The baseline of every text run: what a linear model reads off word counts alone. scikit-learn counts
 words and weighs everything; characters are counted by ``text_ngrams``, in a quarter of the time.
 What was learned is one JSON file, so that nothing is pickled and a rebuilt vectorizer gives the
 same numbers bit for bit. Needs neither transformers nor tokenizers.

@@ -27,9 +27,9 @@ from headstart.training.options.strategies import FULL, HEAD, default_strategy
 from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.budget import SHARES, STEP_PASSES, Budget
 from headstart.tuning.conditions import Conditions
-from headstart.tuning.fitting import fitting_bench, train_limit
-from headstart.tuning.setup import Bench, install, prepare_sample, probe
-from headstart.tuning.texts import TextStock
+from headstart.tuning.fitting import fitting_setup, train_limit
+from headstart.tuning.setup import TrainingSetup, install, prepare_sample, probe
+from headstart.tuning.texts import TextCache
 from headstart.tuning.tune import tune
 from headstart.types import Dataset, Figure, Inputs, Rows, Start
 
@@ -101,8 +101,8 @@ def screen(
     seconds: float,
     seed: int,
     device: torch.device,
-    on_better: Callable[[Bench, Inputs, Rows], None],
-    texts: TextStock | None = None,
+    on_better: Callable[[TrainingSetup, Inputs, Rows], None],
+    texts: TextCache | None = None,
 ) -> list[Candidate]:
     """Score candidates within a share of the budget, the best first.
 
@@ -143,7 +143,7 @@ def screen(
             )
             continue
         try:
-            candidate, bench, val, logits = _try(
+            candidate, setup, val, logits = _try(
                 dataset, start, budget, allowance, seed=seed, device=device, texts=texts
             )
         except _TooSlowError as error:
@@ -159,8 +159,8 @@ def screen(
         candidates.append(candidate)
         if sign * candidate.score.value > best:
             best = sign * candidate.score.value
-            on_better(bench, val, logits)
-        del bench, val, logits  # not beside the next one's
+            on_better(setup, val, logits)
+        del setup, val, logits  # not beside the next one's
     emit("task", name="screening", done=len(starts), total=len(starts))
     if best == float("-inf") and slow:
         slow.sort(key=lambda c: c.seconds_per_sample)
@@ -195,56 +195,56 @@ def _try(
     *,
     seed: int,
     device: torch.device,
-    texts: TextStock | None,
-) -> tuple[Candidate, Bench, Inputs, Rows]:
+    texts: TextCache | None,
+) -> tuple[Candidate, TrainingSetup, Inputs, Rows]:
     """Score one start within its allowance of seconds."""
     began = time.monotonic()
     strategy, _ = default_strategy(start)
     is_probed = strategy.probes
     # what is only probed is set up as what it is for now: a head on frozen features
     options = TrainingOptions(strategy=HEAD.name if is_probed else strategy.name, seed=seed)
-    bench, each, note = fitting_bench(dataset, start, options, budget, device=device, texts=texts)
+    setup, each, note = fitting_setup(dataset, start, options, budget, device=device, texts=texts)
     if not is_probed:
-        _check_pace(bench, each, began + allowance - time.monotonic())
-    task = bench.model.task
-    num_outputs = bench.model.num_outputs
+        _check_pace(setup, each, began + allowance - time.monotonic())
+    task = setup.model.task
+    num_outputs = setup.model.num_outputs
     wanted = int(np.clip(50 * num_outputs, 1_000, 5_000))
     limit: int | None
     if is_probed:
         affordable = SHARES["screened features"].share * allowance / each
         limit = int(np.clip(affordable, 10 * num_outputs, wanted))
     else:
-        limit = train_limit(dataset, bench, each, Budget(allowance))
-    val = prepare_sample(dataset, "val", bench, min(_MAX_VAL, limit or _MAX_VAL), seed=seed)
-    train = prepare_sample(dataset, "train", bench, limit, seed=seed)
+        limit = train_limit(dataset, setup, each, Budget(allowance))
+    val = prepare_sample(dataset, "val", setup, min(_MAX_VAL, limit or _MAX_VAL), seed=seed)
+    train = prepare_sample(dataset, "train", setup, limit, seed=seed)
     if is_probed:
         assert limit is not None
-        fitted = probe(bench, train, val, imbalance="none", limit=limit, deadline=began + allowance)
-        install(bench.model, fitted)
+        fitted = probe(setup, train, val, imbalance="none", limit=limit, deadline=began + allowance)
+        install(setup.model, fitted)
         logits: Rows = fitted.val_logits
         note = f"probe on {len(train):,} samples{note}"
     else:
         with unheard():
             deadline = began + SHARES["screened training"].share * allowance
-            tuned = tune(bench, train, val, Conditions(deadline=deadline))
+            tuned = tune(setup, train, val, Conditions(deadline=deadline))
         logits = tuned.val_logits
         note = f"trained {time.monotonic() - began:.0f} s{note}"
-    figure = task.headline_figure(task.decisions(model_outputs(bench.model, logits)), val.targets)
+    figure = task.headline_figure(task.decisions(model_outputs(setup.model, logits)), val.targets)
     seconds = time.monotonic() - began
-    found = Candidate(start, bench.size, strategy.name, task.headline, figure, each, seconds, note)
-    return found, bench, val, logits
+    found = Candidate(start, setup.size, strategy.name, task.headline, figure, each, seconds, note)
+    return found, setup, val, logits
 
 
-def _check_pace(bench: Bench, seconds_per_sample: float, seconds: float) -> None:
+def _check_pace(setup: TrainingSetup, seconds_per_sample: float, seconds: float) -> None:
     """Refuse a start that cannot take a few steps in the time it has.
 
     Raises:
         _TooSlowError: Saying how slow it is.
     """
-    step_seconds = STEP_PASSES * seconds_per_sample * bench.recipe.batch_size
+    step_seconds = STEP_PASSES * seconds_per_sample * setup.recipe.batch_size
     if step_seconds * _MIN_STEPS > seconds:
         raise _TooSlowError(
             f"a step takes about {step_seconds:.1f} s, too slow for its {seconds:.0f} s here",
-            bench.size,
+            setup.size,
             seconds_per_sample,
         )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from headstart.tuning.arm import Tuned
     from headstart.tuning.baselines import Items
     from headstart.tuning.budget import Budget, BudgetPlan
-    from headstart.tuning.setup import Bench
+    from headstart.tuning.setup import TrainingSetup
     from headstart.tuning.stop import StopRequest
     from headstart.types import Dataset
 
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 def complete(
     current: Session,
     dataset: Dataset,
-    bench: Bench,
+    setup: TrainingSetup,
     budget: Budget,
     *,
     candidates: Sequence[Mapping[str, object]],
-    rival: Bench | None = None,
+    rival: TrainingSetup | None = None,
     grid: Grid = "off",
 ) -> None:
     """Prepare, fine-tune, evaluate, and write every file of the run folder.
@@ -43,7 +43,7 @@ def complete(
     Args:
         current: The session.
         dataset: The data.
-        bench: The model to fine-tune.
+        setup: The model to fine-tune.
         budget: The budget.
         candidates: What screening found, for ``options.json``.
         rival: The chosen candidate as screening left it; it is kept if it is the better one.
@@ -61,29 +61,29 @@ def complete(
     from headstart.tuning.tune import better
 
     folder, company = current.folder, current.company
-    plan = plan_tuning(dataset, bench, budget)
-    each = seconds_per_sample(bench, dataset, budget)
-    send_setup(company, bench)
+    plan = plan_tuning(dataset, setup, budget)
+    each = seconds_per_sample(setup, dataset, budget)
+    send_setup(company, setup)
     with plan.stage("samples", budget):
-        limits = settle_limits(current.decisions, dataset, bench, each, budget)
-        items = Items(dataset, *prepare_splits(dataset, bench, limits))
+        limits = settle_limits(current.decisions, dataset, setup, each, budget)
+        items = Items(dataset, *prepare_splits(dataset, setup, limits))
     send_train(company)
     tell_findings(items.train.findings)
-    on_usable = partial(save_model, folder, dataset, bench) if rival is None else _nothing
+    on_usable = partial(save_model, folder, dataset, setup) if rival is None else _nothing
     with plan.stage("training", budget):
-        tuned, trials = _tune(current, items, bench, budget, plan, grid, on_usable)
+        tuned, trials = _tune(current, items, setup, budget, plan, grid, on_usable)
     if rival is not None:
-        bench, tuned = better(bench, tuned, rival, items.val)
-    options = _options(current, bench, tuned, candidates, trials)
+        setup, tuned = better(setup, tuned, rival, items.val)
+    options = _options(current, setup, tuned, candidates, trials)
     with plan.stage("conclusion", budget):
-        _conclude(folder, items, bench, tuned, budget, _finite(options))
+        _conclude(folder, items, setup, tuned, budget, _finite(options))
     folder.finish()
 
 
 def _conclude(
     folder: RunFolder,
     items: Items,
-    bench: Bench,
+    setup: TrainingSetup,
     tuned: Tuned,
     budget: Budget,
     options: dict[str, object],
@@ -92,7 +92,7 @@ def _conclude(
     from headstart.reporting import render_folder
     from headstart.tuning.conclude import conclude
 
-    conclude(folder, items, bench, tuned, budget=budget, options=options)
+    conclude(folder, items, setup, tuned, budget=budget, options=options)
     folder.write("report.html", render_folder(folder.path).encode(errors="backslashreplace"))
 
 
@@ -103,7 +103,7 @@ def _nothing() -> None:
 def _tune(
     current: Session,
     items: Items,
-    bench: Bench,
+    setup: TrainingSetup,
     budget: Budget,
     plan: BudgetPlan,
     grid: Grid,
@@ -129,14 +129,14 @@ def _tune(
         conditions = Conditions(
             checkpoints=CheckpointFolder(current.folder.state),
             deadline=budget.deadline(reserve),
-            seconds_per_sample=seconds_per_sample(bench, items.dataset, budget),
+            seconds_per_sample=seconds_per_sample(setup, items.dataset, budget),
             stop_requested=partial(_stop_requested, stop, current.company),
             on_usable=on_usable,
             decisions=current.decisions,
             company=current.company,
             is_micro_batch_said=current.plan["options"].get("micro_batch_size") is not None,
         )
-        arm = Arm(bench, items.train, items.val, conditions)
+        arm = Arm(setup, items.train, items.val, conditions)
         try:
             arm.start()
             trials = settle_learning_rate(arm, grid)
@@ -147,8 +147,8 @@ def _tune(
     # without a loop (strategy head) nobody has answered the request yet
     ended = tuned.result.ended if tuned.result else "interrupted" if stop.requested else "finished"
     if ended == "interrupted":
-        calibrate(bench.model, tuned.val_logits, items.val.targets)
-        save_model(current.folder, items.dataset, bench)
+        calibrate(setup.model, tuned.val_logits, items.val.targets)
+        save_model(current.folder, items.dataset, setup)
         raise KeyboardInterrupt(stop.signal_number)
     return tuned, trials
 
@@ -162,7 +162,7 @@ def _stop_requested(stop: StopRequest, company: Company) -> bool:
 
 def _options(
     current: Session,
-    bench: Bench,
+    setup: TrainingSetup,
     tuned: Tuned,
     candidates: Sequence[Mapping[str, object]],
     trials: Sequence[Mapping[str, object]],
@@ -174,7 +174,7 @@ def _options(
     return {
         "verb": current.plan["verb"],
         "options": current.plan["options"],
-        "recipe": asdict(bench.recipe),
+        "recipe": asdict(setup.recipe),
         "choices": current.choices,
         "candidates": candidates,
         "trials": trials,

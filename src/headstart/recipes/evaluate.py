@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from headstart.errors import DataError
 from headstart.events import emit
 from headstart.recipes.findings import tell_findings
+from headstart.recipes.learned import not_learned_from
+from headstart.recipes.own_data import check_finished, own_data, same_data
 from headstart.recipes.run import Run
 from headstart.recipes.source import as_dataset
 from headstart.reporting.console import attached
 from headstart.types import Data, Dataset, Finding
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from headstart.types import Inputs, Rows
 
 
@@ -49,9 +49,10 @@ def evaluate(run: str, data: Data = None, *, device: str = "auto", seed: int = 0
     Args:
         run: A run folder.
         data: Labelled data: its test split, else its val split, else all of it, without the samples
-            that the run has learned from. Task, separator and columns are the run's own where
-            nothing else is said, and rows of a table are read as the run's own were. When not
-            given, the run's own data is loaded again, and refused if it has changed.
+            that the run has learned from, in whatever order or under whatever name. Task,
+            separator and columns are the run's own where nothing else is said, and rows of a table
+            are read as the run's own were. When not given, the run's own data is loaded again, and
+            refused if it has changed.
         device: auto, cpu, cuda, cuda:1 or mps.
         seed: Seed of the intervals.
 
@@ -59,7 +60,7 @@ def evaluate(run: str, data: Data = None, *, device: str = "auto", seed: int = 0
         Figures with intervals.
 
     Raises:
-        RunFolderError: If the run folder holds no model.
+        RunFolderError: If the run folder holds no model, or the run is unfinished.
         DataError: If the data has changed, or has classes that the model does not know.
 
     Example:
@@ -70,13 +71,14 @@ def evaluate(run: str, data: Data = None, *, device: str = "auto", seed: int = 0
     from headstart.training.machine.device import choose_device
 
     opened = run if isinstance(run, Run) else Run(run)
+    check_finished(opened)
     with attached():
-        dataset = _other_data(opened, data) if data is not None else _own_data(opened)
+        dataset = _other_data(opened, data) if data is not None else own_data(opened)
         model = opened.model.to(choose_device(device))
         schema = model.schema
         dataset = _as_own_truths(opened, dataset)
         _check_schema(opened, dataset)
-        chosen, left_out = _not_learned_from(opened, dataset)
+        chosen, left_out = not_learned_from(opened, dataset)
         test = model.encoder.preprocess.prepare(dataset, "test", chosen)
         tell_findings(test.findings)
         logits = run_batches(model, test, model, name="evaluate")
@@ -132,32 +134,6 @@ def _check_schema(run: Run, dataset: Dataset) -> None:
         )
 
 
-def _not_learned_from(run: Run, dataset: Dataset) -> tuple[np.ndarray, list[Finding]]:
-    """Return the places in the test split that the run has not seen, and a finding on the others.
-
-    A sample is known by its content and its name (its row, or its path within the folder).
-    """
-    import numpy as np
-
-    split_ids = run.data.get("split_ids", {})
-    learned = [number for name in ("train", "val") for number in split_ids.get(name, ())]
-    seen = np.isin(dataset.test.ids, np.asarray(learned, np.int64))
-    chosen = np.flatnonzero(~seen)
-    if not len(chosen):
-        raise DataError(
-            f"All {len(seen)} samples of {dataset.name} are among those that {run.path} has "
-            f"learned from; expected others. Give data that it has not seen."
-        )
-    if len(chosen) == len(seen):
-        return chosen, []
-    places = np.flatnonzero(seen)
-    sentence = f"{len(places)} of {len(seen)} samples are left out: the run has learned from them."
-    names = [dataset.test.samples.name(int(place)) for place in places]
-    found = [Finding("learned", "note", names, sentence)]
-    tell_findings(found)
-    return chosen, found
-
-
 def _own_targets(run: Run, dataset: Dataset, targets: Rows) -> Rows:
     """Return targets in the order of the run's own classes."""
     import numpy as np
@@ -175,7 +151,7 @@ def _other_data(run: Run, data: Data) -> Dataset:
     model = run.model
     # the command line's data brings its options, and is not loaded yet
     later = data if isinstance(data, partial) else partial(load, data)
-    if own := _same_data(run, later):
+    if own := same_data(run, later):
         return own
     later = partial(later, preprocess=model.encoder.preprocess)
     for name, value in _read_as(run, later).items():
@@ -194,39 +170,3 @@ def _read_as(run: Run, later: partial[Dataset]) -> dict[str, object]:
     if isinstance(named, str | os.PathLike) and Path(named).is_file():
         names += ["header", "encoding"]
     return {name: source[name] for name in names if source.get(name)}
-
-
-def _same_data(run: Run, later: partial[Dataset]) -> Dataset | None:
-    """Return the run's own data with its own split, where that is what was named."""
-    source = run.data.get("source") or {}
-    named = later.args[0]
-    if not source or not isinstance(named, str | os.PathLike):
-        return None
-    names = {os.fspath(named), str(Path(named).expanduser().absolute())}
-    if source["source"] not in names:
-        return None
-    said = {name: value for name, value in later.keywords.items() if name != "seed"}
-    if any(source.get(name) != value for name, value in said.items()):
-        return None
-    dataset: Dataset = later.func(**source)
-    return dataset if dataset.fingerprint == run.data["fingerprint"] else None
-
-
-def _own_data(run: Run) -> Dataset:
-    """Load the data that a run was made with, and check that it is still the same."""
-    from headstart.data import load
-
-    source = run.data.get("source")
-    if not source:
-        raise DataError(
-            f"{run.path} was made from data in memory, which cannot be loaded again. Give the "
-            f"data: headstart evaluate {run.path} DATA."
-        )
-    dataset = load(**source)
-    if dataset.fingerprint != run.data["fingerprint"]:
-        raise DataError(
-            f"{dataset.name} has changed since {run.path} was made (fingerprint "
-            f"{dataset.fingerprint[:12]}, expected {run.data['fingerprint'][:12]}); its test split "
-            f"may now hold training images. Give the data by name if that is what you want."
-        )
-    return dataset

@@ -20,7 +20,7 @@ from headstart.recipes.processes import (
 )
 from headstart.recipes.run import Run
 from headstart.recipes.session import session
-from headstart.recipes.settle import Means, settle_bench
+from headstart.recipes.settle import Means, settle_setup
 from headstart.recipes.source import as_dataset, default_out, spent_before
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import refuse_occupied
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from headstart.training.company import Company
     from headstart.tuning.budget import BudgetPlan
-    from headstart.tuning.setup import Bench
+    from headstart.tuning.setup import TrainingSetup
     from headstart.types import Dataset
 
 Settling = TypeVar("Settling", bound=CommonOptions)
@@ -91,9 +91,9 @@ def _finetune(options: FinetuneOptions, company: Company) -> Run:
         "finetune", dataset, out, kept, company, resume=resume, overwrite=overwrite
     ) as current:
         budget = Budget(budget_seconds, current.spent_before_resume + spent_before(dataset))
-        bench = _settled(options, given, dataset, Means(budget, company, current.decisions))
+        setup = _settled(options, given, dataset, Means(budget, company, current.decisions))
         grid: Literal["asked", "off"] = "asked" if options.learning_rate_search else "off"
-        complete(current, dataset, bench, budget, candidates=[], grid=grid)
+        complete(current, dataset, setup, budget, candidates=[], grid=grid)
     path = current.folder.path
     company.send("done", path=str(path))
     emit("next", command=next_command(path, dataset))
@@ -111,8 +111,8 @@ def _plan(options: FinetuneOptions, company: Company) -> BudgetPlan:
     dataset = as_dataset(options.data)
     with attached():
         budget = Budget(budget_seconds, spent_before(dataset))
-        bench = _settled(options, given, dataset, Means(budget, company, Decisions()))
-        plan = plan_tuning(dataset, bench, budget)
+        setup = _settled(options, given, dataset, Means(budget, company, Decisions()))
+        plan = plan_tuning(dataset, setup, budget)
     company.send("ended", code=0)
     say_real_run()
     return plan
@@ -139,7 +139,9 @@ def _checked(
     return replace(options, start=found.address), given, budget_seconds
 
 
-def _settled(options: FinetuneOptions, given: GivenStart, dataset: Dataset, means: Means) -> Bench:
+def _settled(
+    options: FinetuneOptions, given: GivenStart, dataset: Dataset, means: Means
+) -> TrainingSetup:
     """Settle what the options leave open, and build the model.
 
     Raises:
@@ -159,7 +161,7 @@ def _settled(options: FinetuneOptions, given: GivenStart, dataset: Dataset, mean
     name = strategy.name
     if is_chosen:
         name = means.decisions.settle("strategy", lambda: Decided(strategy.name, why))
-    return settle_bench(dataset, given, replace(settled, strategy=name), means)
+    return settle_setup(dataset, given, replace(settled, strategy=name), means)
 
 
 def next_command(path: Path, dataset: Dataset) -> str:

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from headstart.training.company import Company
     from headstart.tuning.budget import Budget, BudgetPlan
     from headstart.tuning.decisions import Decided
-    from headstart.tuning.setup import Bench
-    from headstart.tuning.texts import TextStock
+    from headstart.tuning.setup import TrainingSetup
+    from headstart.tuning.texts import TextCache
     from headstart.types import Dataset, Inputs, Rows, Start
 
 
@@ -78,7 +78,7 @@ def fit(options: FitOptions) -> Run | BudgetPlan:
 def _fit(options: FitOptions, company: Company) -> Run:
     """Search and fine-tune in the main process."""
     from headstart.tuning.budget import Budget
-    from headstart.tuning.texts import text_stock
+    from headstart.tuning.texts import text_cache
 
     options, named, budget_seconds = _checked(options)
     out, kept = options.out, options.to_json()
@@ -93,12 +93,12 @@ def _fit(options: FitOptions, company: Company) -> Run:
     company.send("data", fingerprint=dataset.fingerprint)
     with session("fit", dataset, out, kept, company, resume=resume, overwrite=overwrite) as current:
         budget = Budget(budget_seconds, current.spent_before_resume + spent_before(dataset))
-        texts = text_stock(dataset, budget, seed=options.seed, decisions=current.decisions)
+        texts = text_cache(dataset, budget, seed=options.seed, decisions=current.decisions)
         settled = _settled(options, dataset, company)
         chosen, rival = _settle_start(current, dataset, named, budget, texts, options.seed)
-        bench = _build(chosen, dataset, settled, company, texts)
+        setup = _build(chosen, dataset, settled, company, texts)
         candidates = chosen["candidates"]
-        complete(current, dataset, bench, budget, candidates=candidates, rival=rival, grid="room")
+        complete(current, dataset, setup, budget, candidates=candidates, rival=rival, grid="room")
     path = current.folder.path
     company.send("done", path=str(path))
     emit("next", command=next_command(path, dataset))
@@ -154,8 +154,8 @@ def _build(
     dataset: Dataset,
     options: FitOptions,
     company: Company,
-    texts: TextStock | None,
-) -> Bench:
+    texts: TextCache | None,
+) -> TrainingSetup:
     """Build the model of the chosen start."""
     from headstart.starts import find_start
     from headstart.tuning.setup import set_up
@@ -171,21 +171,21 @@ def _settle_start(
     dataset: Dataset,
     named: list[Start],
     budget: Budget,
-    texts: TextStock | None,
+    texts: TextCache | None,
     seed: int,
-) -> tuple[Chosen, Bench | None]:
+) -> tuple[Chosen, TrainingSetup | None]:
     """Settle the start; return it with its model, where screening has left one just now."""
     from headstart.ranking import default_starts, screen
     from headstart.tuning.conclude import calibrate, save_model
     from headstart.tuning.planning import plan_search
 
-    kept: Bench | None = None
+    kept: TrainingSetup | None = None
 
-    def keep(bench: Bench, val: Inputs, logits: Rows) -> None:
+    def keep(setup: TrainingSetup, val: Inputs, logits: Rows) -> None:
         nonlocal kept
-        kept = bench
-        calibrate(bench.model, logits, val.targets)
-        save_model(current.folder, dataset, bench)
+        kept = setup
+        calibrate(setup.model, logits, val.targets)
+        save_model(current.folder, dataset, setup)
 
     def decide() -> Decided[Chosen]:
         emit("stage", text="Choosing the start")

@@ -1,4 +1,4 @@
-"""Whether a life goes on with the run that a former life has left: same data, same options."""
+"""Whether an attempt goes on with what a former one has left: same data, same options."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def is_same_run(former: object, options: Mapping[str, Any]) -> bool:
 
     Args:
         former: What its plan holds; anything else than options is no run's.
-        options: Of this life.
+        options: Of this attempt.
     """
     return isinstance(former, dict) and not (_changed(former, options) + _changed(options, former))
 
@@ -27,7 +27,7 @@ def resumed_plan(folder: RunFolder, plan: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         folder: Holds the unfinished run.
-        plan: Of this life.
+        plan: Of this attempt.
 
     Raises:
         RunFolderError: Naming every option that differs.
@@ -54,7 +54,7 @@ def resumed_plan(folder: RunFolder, plan: Mapping[str, Any]) -> dict[str, Any]:
 def _changed(told: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
     """Return what is asked now and was told otherwise, but for what changes no result.
 
-    A later life may have other means: how a run lies on devices is like the number of processes.
+    A later attempt may have other means: how a run lies on devices is like the number of processes.
     """
     free = changing_no_result()
     return [name for name in asked if told.get(name) != asked.get(name) and name not in free]

@@ -98,9 +98,10 @@ def _predict_images(run: Run, paths: list[Path]) -> list[Prediction]:
 
 def _refuse_encoding(encoding: str, modality: str, given: Sequence[str]) -> None:
     """Refuse an encoding where no bytes are read as characters."""
-    from headstart.data.sources.folder import TABLE_SUFFIXES
+    from headstart.data.sources.folder import BINARY_SUFFIXES, TABLE_SUFFIXES
 
-    decoded = (*(ending for ending in TABLE_SUFFIXES if ending != ".parquet"), ".txt")
+    binary = (".parquet", *BINARY_SUFFIXES)
+    decoded = (*(ending for ending in TABLE_SUFFIXES if ending not in binary), ".txt")
     if modality == "image":
         why = "the model reads images"
     elif any(word.lower().endswith(decoded) for word in given):
@@ -226,8 +227,8 @@ def _text(word: str, encoding: str | None) -> str:
 def _table(run: Run, word: str, encoding: str | None) -> Table:
     """Return a table file, read as the training data was."""
     from headstart.data.options import ReadOptions
-    from headstart.data.sources.columns import read_table
     from headstart.data.sources.folder import TABLE_SUFFIXES
+    from headstart.data.sources.formats import open_table
 
     if not os.path.isfile(word):
         raise DataError(
@@ -236,7 +237,7 @@ def _table(run: Run, word: str, encoding: str | None) -> Table:
         )
     source = run.data.get("source") or {}
     header = tuple(source["header"]) if source.get("header") else None
-    table = read_table(Path(word), word, ReadOptions(header=header, encoding=encoding))
+    table = open_table(Path(word), word, ReadOptions(header=header, encoding=encoding))
     if table.num_rows == 0:
         raise DataError(f"{word} has a header and no rows; expected one row a sample. Add them.")
     return table

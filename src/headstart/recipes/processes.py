@@ -98,11 +98,11 @@ def company_of(device: str) -> AbstractContextManager[Company]:
 def after_restart(
     out: str | Path | None, options: Mapping[str, Any], *, resume: bool, overwrite: bool
 ) -> tuple[bool, bool]:
-    """Return what ``resume`` and ``overwrite`` mean in a life that a launcher has started again.
+    """Return what ``resume`` and ``overwrite`` mean in an attempt that a launcher has begun.
 
-    What the life before has left unfinished is gone on with, and what it had claimed without
-    writing a plan is replaced. In the first life both are what the user said; and a ``--resume``
-    holds in every life, where the plan is compared as ever.
+    What the attempt before has left unfinished is gone on with, and what it had claimed without
+    writing a plan is replaced. In the first attempt both are what the user said; and a ``--resume``
+    holds in every attempt, where the plan is compared as ever.
 
     Args:
         out: The run folder; None for one that does not exist yet.
@@ -119,7 +119,7 @@ def after_restart(
 
 
 def launch_name() -> str | None:
-    """Return what names this launch in every life of it; None where no launcher restarts it.
+    """Return what names this launch in every attempt of it; None where no launcher restarts it.
 
     The launcher's own name for it (``--rdzv-id``), or, where nobody gave it one, the launcher
     itself: the process on this machine that has started this one.
@@ -133,7 +133,7 @@ def launch_name() -> str | None:
 def finished_before(
     out: str | Path | None, verb: str, options: Mapping[str, Any], company: Company
 ) -> Path | None:
-    """Return the run folder where an earlier life of this launch has finished this very run.
+    """Return the run folder where an earlier attempt of this launch has finished this very run.
 
     A process that dies when the folder is complete already makes a launcher start all again: then
     nothing is left to do, which is said to whoever reads it, and to the workers.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from headstart.training.options.training_options import TrainingOptions
     from headstart.tuning.budget import Budget
     from headstart.tuning.decisions import Decided, Decisions
-    from headstart.tuning.setup import Bench
+    from headstart.tuning.setup import TrainingSetup
     from headstart.types import Dataset
 
 
@@ -24,9 +24,9 @@ class Means:
     decisions: Decisions
 
 
-def settle_bench(
+def settle_setup(
     dataset: Dataset, given: GivenStart, options: TrainingOptions, means: Means
-) -> Bench:
+) -> TrainingSetup:
     """Settle the input size where nobody said it, and build the model.
 
     Args:
@@ -42,26 +42,26 @@ def settle_bench(
     """
     from headstart.tuning.cost import seconds_per_sample
     from headstart.tuning.decisions import Decided
-    from headstart.tuning.fitting import fitting_bench, refuse_too_slow
+    from headstart.tuning.fitting import fitting_setup, refuse_too_slow
     from headstart.tuning.setup import set_up
-    from headstart.tuning.texts import text_stock
+    from headstart.tuning.texts import text_cache
 
     start, budget, device = given.start, means.budget, means.company.device
-    texts = text_stock(dataset, budget, seed=options.seed, decisions=means.decisions)
-    built: list[Bench] = []
+    texts = text_cache(dataset, budget, seed=options.seed, decisions=means.decisions)
+    built: list[TrainingSetup] = []
 
     def decide() -> Decided[int | None]:
-        bench, _, note = fitting_bench(dataset, start, options, budget, device=device, texts=texts)
-        built.append(bench)
+        setup, _, note = fitting_setup(dataset, start, options, budget, device=device, texts=texts)
+        built.append(setup)
         why = f"a pass at {start.image.size if start.image else 0} does not fit the budget"
-        return Decided(bench.size, why if note and bench.size is not None else "")
+        return Decided(setup.size, why if note and setup.size is not None else "")
 
     size = options.input_size
     if given.module is None and size is None:
         size = means.decisions.settle("input_size", decide)
     if built:
         return built[0]
-    bench = set_up(
+    setup = set_up(
         dataset,
         start,
         replace(options, input_size=size),
@@ -70,5 +70,5 @@ def settle_bench(
         spec=given.spec,
         texts=texts,
     )
-    refuse_too_slow(dataset, start, seconds_per_sample(bench, dataset, budget), budget)
-    return bench
+    refuse_too_slow(dataset, start, seconds_per_sample(setup, dataset, budget), budget)
+    return setup

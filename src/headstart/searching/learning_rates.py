@@ -27,7 +27,7 @@ from headstart.tuning.arm import Arm
 from headstart.tuning.budget import SHARES, STEP_PASSES
 from headstart.tuning.decisions import Decided
 from headstart.tuning.hooks import loop_options
-from headstart.tuning.setup import Bench
+from headstart.tuning.setup import TrainingSetup
 
 Row = dict[str, object]
 
@@ -44,30 +44,30 @@ class _Chosen(TypedDict):
 
 @dataclass(frozen=True)
 class _Cost:
-    """What one training step, and one look at the validation split, take in seconds."""
+    """What one training step, and one validation, take in seconds."""
 
     step: float
-    look: float
+    validation: float
 
     def of(self, recipe: Recipe, order: Order) -> float:
         """Return the seconds of a whole training."""
         options = loop_options(recipe, order, check_seconds=0.0)
         looks = options.num_steps / options.steps_per_check + 1 + options.check_first
-        return options.num_steps * self.step + looks * self.look
+        return options.num_steps * self.step + looks * self.validation
 
     def of_trial(self, num_steps: int) -> float:
         """Return the seconds of a trial."""
-        return num_steps * self.step + self.look
+        return num_steps * self.step + self.validation
 
 
-def rates_of(bench: Bench) -> list[float]:
+def rates_of(setup: TrainingSetup) -> list[float]:
     """Return the rates to try, ascending, the recipe's own among them; that alone without a grid.
 
     Args:
-        bench: Its recipe's rate is the family's own, as it is at this batch size and strategy.
+        setup: Its recipe's rate is the family's own, as it is at this batch size and strategy.
     """
-    own = bench.recipe.learning_rate
-    factors = defaults_for(bench.model.encoder.start).grid
+    own = setup.recipe.learning_rate
+    factors = defaults_for(setup.model.encoder.start).grid
     return sorted({own, *(own * factor for factor in factors if factor != 1)})
 
 
@@ -83,19 +83,19 @@ def settle_learning_rate(arm: Arm, wanted: Literal["off", "room", "asked"]) -> l
         StopRequested: If someone asked to stop.
         OptionError: If the user asked for it and the budget has no room even for short trials.
     """
-    bench, conditions = arm.bench, arm.conditions
-    if wanted == "off" or not bench.strategy.loops or len(rates_of(bench)) < 2:
+    setup, conditions = arm.setup, arm.conditions
+    if wanted == "off" or not setup.strategy.loops or len(rates_of(setup)) < 2:
         return []
     size = conditions.company.size
 
     def decide() -> Decided[_Chosen]:
         if size > 1:
             why = f"{size} processes train together, and a grid is tried by one alone"
-            return _decided(bench.recipe.learning_rate, [], why)
+            return _decided(setup.recipe.learning_rate, [], why)
         return _try_rates(arm, is_asked=wanted == "asked")
 
     chosen = conditions.decisions.settle("learning_rate", decide)
-    bench.recipe = replace(bench.recipe, learning_rate=chosen["learning_rate"])
+    setup.recipe = replace(setup.recipe, learning_rate=chosen["learning_rate"])
     return chosen["trials"]
 
 
@@ -105,9 +105,9 @@ def _decided(rate: float, trials: list[Row], why: str) -> Decided[_Chosen]:
 
 def _try_rates(arm: Arm, *, is_asked: bool) -> Decided[_Chosen]:
     """Try the rates where there is time, and choose one."""
-    own, rates = arm.bench.recipe.learning_rate, rates_of(arm.bench)
+    own, rates = arm.setup.recipe.learning_rate, rates_of(arm.setup)
     deadline, each = arm.conditions.deadline, arm.conditions.seconds_per_sample or 0.0
-    expected = _Cost(step=STEP_PASSES * each * arm.order.batch_size, look=each * len(arm.val))
+    expected = _Cost(step=STEP_PASSES * each * arm.order.batch_size, validation=each * len(arm.val))
     num_steps, why = _length(arm, expected, len(rates), _left(deadline), is_asked=is_asked)
     if not num_steps:
         return _decided(own, [], why)
@@ -135,7 +135,7 @@ def _length(
     Raises:
         OptionError: If the user asked for it and there is no room.
     """
-    recipe, order = arm.bench.recipe, arm.order
+    recipe, order = arm.setup.recipe, arm.order
     planned, _ = recipe.length(order.num_samples)
     num_steps = min(planned, max(_LEAST_STEPS, round(SHARES["trial"].share * planned)))
     whole, each = cost.of(recipe, order), cost.of_trial(num_steps)
@@ -166,7 +166,7 @@ def _try_all(
     Raises:
         StopRequested: If someone asked to stop.
     """
-    recipe, order, deadline = arm.bench.recipe, arm.order, arm.conditions.deadline
+    recipe, order, deadline = arm.setup.recipe, arm.order, arm.conditions.deadline
     trials: list[Trial] = []
     for number, rate in enumerate(rates):
         emit("task", name="learning rates", done=number, total=len(rates))
@@ -181,14 +181,16 @@ def _try_all(
             break
         trials.append(trial)
         # a small network's step is more than its passes: what was measured counts from now on
-        cost = _Cost(max(0.0, trial.seconds - cost.look) / max(1, trial.num_steps), cost.look)
+        cost = _Cost(
+            max(0.0, trial.seconds - cost.validation) / max(1, trial.num_steps), cost.validation
+        )
     emit("task", name="learning rates", done=len(rates), total=len(rates))
     return trials if len(trials) == len(rates) else trials[:1]
 
 
 def _row(arm: Arm, trial: Trial, default: Trial) -> Row:
     """Return a trial as ``options.json`` keeps it: like a candidate."""
-    task, figure = arm.bench.model.task, trial.figure
+    task, figure = arm.setup.model.task, trial.figure
     note = ""
     if figure is None:
         note = "the loss stopped being a number"
@@ -222,7 +224,7 @@ def _why(arm: Arm, best: Trial, trials: Sequence[Trial], num_rates: int) -> str:
         f"{trial.figure.value:.3f}" if trial.figure else "diverged"
         for trial in sorted(trials, key=lambda trial: trial.learning_rate)
     )
-    told = f"{arm.bench.model.task.headline} {figures}".replace("_", " ")
+    told = f"{arm.setup.model.task.headline} {figures}".replace("_", " ")
     if best is not trials[0]:
         return f"best of {num_rates} on val, {told}"
     return f"the family's own; of {num_rates} none is better on val beyond noise, {told}"

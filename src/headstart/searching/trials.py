@@ -66,7 +66,7 @@ def try_rate(arm: Arm, rate: float, num_steps: int, *, deadline: float | None) -
     Raises:
         StopRequested: If someone asked to stop.
     """
-    recipe = with_length(replace(arm.bench.recipe, learning_rate=rate), num_steps)
+    recipe = with_length(replace(arm.setup.recipe, learning_rate=rate), num_steps)
     found: Check | None = None
     began, steps = time.monotonic(), num_steps
     with arm.branch(recipe, deadline=deadline) as branch:
@@ -83,7 +83,7 @@ def try_rate(arm: Arm, rate: float, num_steps: int, *, deadline: float | None) -
     seconds = time.monotonic() - began
     if found is None or logits is None:
         return Trial(rate, seconds, steps, float("-inf"), np.empty(0), None)
-    model, val = arm.bench.model, arm.val
+    model, val = arm.setup.model, arm.val
     task, targets = model.task, model.standard_targets(val.targets)
     temperature = task.fit_temperature(logits, targets)
     losses = item_losses(model.schema.task, logits, targets, temperature=temperature)

@@ -9,7 +9,7 @@ from typing import Any
 
 from headstart.errors import RunFolderError
 
-FORMAT = 3  # of the run folder; model.json keeps it
+FORMAT = 4  # of the run folder; model.json keeps it
 
 
 def find_record(folder: Path, name: str) -> dict[str, Any] | None:

@@ -30,7 +30,8 @@ class ClassTask(Task):
             found = f"one class only ('{classes[0]}')" if classes else "no class"
             raise DataError(
                 f"{name} has {found}; classification needs at least two. "
-                "Add samples of another class."
+                "Check that the classes stand where they are looked for: in a folder per class, or "
+                "in the label column of a table."
             )
 
     def predictions(self, names: Sequence[str], outputs: Rows, schema: Schema) -> list[Prediction]:

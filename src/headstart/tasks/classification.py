@@ -192,6 +192,12 @@ def class_labels(
     Raises:
         DataError: A value is missing, or the values are real numbers or no scalars.
     """
+    if set(map(type, values)) == {str}:  # what differs is looked at once, however many there are
+        words = dict.fromkeys(map(str, values))
+        if not any(map(is_missing, words)):
+            if not allow_real:
+                _refuse_real_numbers(list(words), what)
+            return list(map(str, values))
     absent = [i for i, value in enumerate(values) if is_missing(value)]
     if absent:
         first = place(absent[0])

@@ -15,7 +15,7 @@ from headstart.cells import shown
 from headstart.types import Finding, Rows, TaskName
 
 # What may stand between the labels of one cell, likeliest first.
-SEPARATORS = (";", "|", ",", "/")
+SEPARATORS = (";", "|", ",", "/", "#")
 _AROUND = " \t\n\r\f\v\u00a0\u2007\u202f\u3000\u200b\u200c\u200d\u2060\ufeff"
 Place: TypeAlias = Callable[[int], str]
 # Gives numbered labels their names: labels → labels, classes, note.
@@ -113,4 +113,4 @@ def tidy_labels(labels: Sequence[str], what: str) -> tuple[list[str], list[Findi
 def encode_targets(labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
     """Return int64 targets, shape (N,), for class names."""
     index = {name: position for position, name in enumerate(classes)}
-    return np.fromiter((index[label] for label in labels), np.int64, len(labels))
+    return np.fromiter(map(index.__getitem__, labels), np.int64, len(labels))

@@ -62,7 +62,7 @@ def refuse_halving(found: str, *, is_sample_mean: bool) -> None:
 
 @dataclass(frozen=True)
 class Check:
-    """What a look at the validation split found: a higher ``score`` wins, then a lower ``loss``."""
+    """What a validation found: a higher ``score`` wins, then a lower ``loss``."""
 
     score: float
     loss: float
@@ -96,8 +96,8 @@ class LoopState:
 
         Args:
             saved: The fields by name.
-            micro_batch_size: What was settled for this life; None where the recipe's fits. It may
-                be another than the checkpoint's where another number of processes resumes.
+            micro_batch_size: What was settled for this attempt; None where the recipe's fits. It
+                may be another than the checkpoint's where another number of processes resumes.
         """
         state = cls(**saved)
         sizes = [size for size in (state.micro_batch_size, micro_batch_size) if size is not None]
@@ -105,7 +105,7 @@ class LoopState:
         return state
 
     def is_best(self, found: Check) -> bool:
-        """Return whether a look found the best weights so far, and remember that.
+        """Return whether a validation found the best weights so far, and remember that.
 
         Weights whose loss is not a number are never the best, whatever their score.
         """
@@ -164,7 +164,7 @@ class Pause:
 class LoopOptions:
     """Numbers of the loop; see ``Recipe`` for their meaning.
 
-    ``check_seconds`` is what a look at the validation split is expected to cost, until one was
+    ``check_seconds`` is what a validation is expected to cost, until one was
     measured; a deadline must leave room for the first. ``rank`` is this process's number among
     those that train together; ``checkpoint_seconds`` the time between two saves;
     ``micro_batch_size`` the samples of a pass where memory has no room for the recipe's; ``pause``
@@ -204,7 +204,7 @@ class Hooks:
         batches: Step number to the micro-batches of that step.
         compute_loss: A micro-batch to its mean loss.
         check: Look at the validation split, with the weights now in the module; may raise
-            ``StopRequested``, and is then asked again in the next life.
+            ``StopRequested``, and is then asked again in the next attempt.
         learning_rate_factor: Progress in [0, 1] to a factor on every group's ``peak``.
         set_mode: Put the module in its training mode.
         stop_requested: Whether someone asked to stop (a signal).

@@ -5,7 +5,7 @@ weights (with their average and the best ones), optimizer, step, progress, best 
 checks went by since. Random numbers need no state: everything is a function of (seed, step, rank).
 
 Killed at any moment and resumed, it ends in the same bits as if nothing had happened; where it is
-asked to stop it saves first, within a look at the validation split, too. Under a deadline it gets
+asked to stop it saves first, within a validation, too. Under a deadline it gets
 shorter: where the planned steps do not fit, the remaining ones cover the rest of the schedule.
 """
 
@@ -174,7 +174,7 @@ class Loop:
             self.writer.prepare(gather(self.learned, self.optimizer, self.average, best))
 
     def _look_back(self) -> None:
-        """Read from the device which steps were skipped since the last look."""
+        """Read from the device which steps were skipped since the last validation."""
         self.guard.look()
         self.state.skipped_in_a_row = self.guard.skipped
 
@@ -250,7 +250,7 @@ class Loop:
         return self.hooks.batches(step, self.state.micro_batch_size)
 
     def _halve_micro_batch(self) -> bool:
-        """Halve the micro-batch, from now on and in later lives; return whether that can be."""
+        """Halve the micro-batch, from now on and in later attempts; return whether that can be."""
         state = self.state
         size = state.micro_batch_size or self.widest or self.options.batch_size
         if size <= 1:

@@ -33,8 +33,8 @@ from headstart.tuning.conditions import Conditions
 from headstart.tuning.hooks import (
     let_learn,
     loop_options,
-    place_bench,
-    placed_bench,
+    place_setup,
+    placed_setup,
     share_of,
     unfreeze,
     wire,
@@ -43,7 +43,7 @@ from headstart.tuning.memory import learning_bytes, settle_micro_batch
 from headstart.tuning.messages import send_loop, send_phase
 from headstart.tuning.opening import Opener
 from headstart.tuning.phases import Phases
-from headstart.tuning.setup import Bench, install, probe
+from headstart.tuning.setup import TrainingSetup, install, probe
 from headstart.types import Inputs, Rows
 
 
@@ -68,7 +68,7 @@ class Arm:
     """A fine-tuning of one model by one recipe; the model is left with the best weights seen.
 
     Args:
-        bench: The model and its recipe; settled options are put into the recipe.
+        setup: The model and its recipe; settled options are put into the recipe.
         train: Learned from.
         val: Chosen by.
         conditions: Clock, state folder, processes, decisions.
@@ -80,8 +80,10 @@ class Arm:
             before that.
     """
 
-    def __init__(self, bench: Bench, train: Inputs, val: Inputs, conditions: Conditions) -> None:
-        self.bench, self.train, self.val, self.conditions = bench, train, val, conditions
+    def __init__(
+        self, setup: TrainingSetup, train: Inputs, val: Inputs, conditions: Conditions
+    ) -> None:
+        self.setup, self.train, self.val, self.conditions = setup, train, val, conditions
         self.fitted: Probe | None = None
         self.result: LoopResult | None = None
         self.last_logits: Rows | None = None
@@ -99,17 +101,17 @@ class Arm:
             StopRequested: If someone asked to stop.
             DeviceError: If learning takes more memory than there is, on a CPU.
         """
-        bench, conditions = self.bench, self.conditions
+        setup, conditions = self.setup, self.conditions
         company = conditions.company
         self._settle_split()
-        model, recipe = bench.model, bench.recipe
+        model, recipe = setup.model, setup.recipe
         if model.device.type == "cpu":
             keep_freed_memory()
         share = share_of(company, recipe)
         whole = WholePlacement(company, model)
-        self._opener = Opener(bench, self.train, self.val, conditions, share, whole)
-        self._phases = Phases(bench, self.train, self._opener, partial(send_phase, company))
-        strategy = bench.strategy
+        self._opener = Opener(setup, self.train, self.val, conditions, share, whole)
+        self._phases = Phases(setup, self.train, self._opener, partial(send_phase, company))
+        strategy = setup.strategy
         if strategy.is_cacheable and self._phases.is_one and not recipe.is_split:
             # before the probe, which then computes only what follows the frozen part
             self._phases.prepare(0.0)
@@ -118,7 +120,7 @@ class Arm:
         if strategy.loops:
             emit("stage", text=f"Fine-tuning ({strategy.name})")
             self._micro_batch_size = settle_micro_batch(
-                bench, self.train, self._phases, share, conditions
+                setup, self.train, self._phases, share, conditions
             )
 
     def advance(self, *, steps: int | None = None, until: float | None = None) -> Check:
@@ -165,12 +167,12 @@ class Arm:
             deadline: ``time.monotonic()`` value by which it has ended; None for no limit.
         """
         self._phases.prepare(0.0)  # what a branch does nobody needs to hear
-        let_learn(self.bench)
-        model = self.bench.model
+        let_learn(self.setup)
+        model = self.setup.model
         live = learned_state(model)
         kept = {name: value.detach().clone() for name, value in live.items()}
         found = copy.copy(self)
-        found.bench = replace(self.bench, recipe=recipe)
+        found.setup = replace(self.setup, recipe=recipe)
         found.conditions = replace(self.conditions, checkpoints=None, deadline=deadline)
         found._is_usable = found._validates_once = True
         try:
@@ -182,7 +184,7 @@ class Arm:
     @property
     def is_ended(self) -> bool:
         """Whether there is nothing left to advance."""
-        if not self.bench.strategy.loops:
+        if not self.setup.strategy.loops:
             return self.fitted is not None
         return self.result is not None and self.result.ended != "paused"
 
@@ -194,7 +196,7 @@ class Arm:
     def _loop_options(self, pause: Pause) -> LoopOptions:
         """Return the numbers of the loop."""
         options = loop_options(
-            self.bench.recipe,
+            self.setup.recipe,
             self.order,
             check_seconds=len(self.val) * (self.conditions.seconds_per_sample or 0.0),
             company=self.conditions.company,
@@ -208,31 +210,31 @@ class Arm:
 
     def _settle_split(self) -> None:
         """Settle whether the weights are split over the processes."""
-        bench = self.bench
-        if not bench.strategy.loops:
+        setup = self.setup
+        if not setup.strategy.loops:
             return
 
         def needed() -> int:
-            let_learn(bench)
-            return learning_bytes(bench.model, bench.recipe)
+            let_learn(setup)
+            return learning_bytes(setup.model, setup.recipe)
 
-        bench.recipe = self.conditions.company.settle_split(bench.recipe, needed)
+        setup.recipe = self.conditions.company.settle_split(setup.recipe, needed)
 
     def _fit_probe(self) -> None:
         """Fit the probe, and put it into the head."""
-        bench, conditions = self.bench, self.conditions
+        setup, conditions = self.setup, self.conditions
         emit("stage", text="Linear probe on the frozen encoder")
         fitted = self.fitted = probe(
-            bench,
+            setup,
             self.train,
             self.val,
-            imbalance=bench.recipe.imbalance,
-            limit=_probe_limit(bench, conditions),
-            deadline=_probe_deadline(bench, conditions.deadline),
+            imbalance=setup.recipe.imbalance,
+            limit=_probe_limit(setup, conditions),
+            deadline=_probe_deadline(setup, conditions.deadline),
             prefix=self._opener.prefix,
             stop_requested=conditions.stop_requested,
         )
-        install(bench.model, fitted)
+        install(setup.model, fitted)
         # a head alone is the probe, and its features were there already
         self._val_logits = fitted.val_logits
         told = f"val {fitted.metric} {fitted.val_score:.4f} ({fitted.seconds:.1f} s)"
@@ -242,23 +244,23 @@ class Arm:
 
     def _run_loop(self, pause: Pause) -> LoopResult:
         """Wire the model, its phases and the loss into the loop's hooks, and run it."""
-        bench, conditions, phases = self.bench, self.conditions, self._phases
+        setup, conditions, phases = self.setup, self.conditions, self._phases
         company, opener = conditions.company, self._opener
         if phases.restart():
             opener.prefix = None
-        let_learn(bench)
+        let_learn(setup)
         checkpoints = conditions.checkpoints
         # the workers come into the loop, with the model as it stands
-        send_loop(company, bench, checkpoints.path if checkpoints else None)
-        placed = opener.placed = place_bench(bench, company, checkpoints, self.train)
-        laid = placed_bench(bench, placed)
+        send_loop(company, setup, checkpoints.path if checkpoints else None)
+        placed = opener.placed = place_setup(setup, company, checkpoints, self.train)
+        laid = placed_setup(setup, placed)
         phases.encoder = laid.model.encoder
         hooks = wire(
             laid,
             self.train,
             phases,
             placed,
-            look=partial(self._validate, placed),
+            validate=partial(self._validate, placed),
             stop_requested=conditions.stop_requested,
         )
         with closing(phases):
@@ -272,7 +274,7 @@ class Arm:
                 deadline=conditions.deadline,
             )
             placed.finish(optimizer)
-        opener.placed = WholePlacement(company, bench.model)
+        opener.placed = WholePlacement(company, setup.model)
         return result
 
     def _validate(self, placed: Placement) -> Check:
@@ -296,7 +298,7 @@ class Arm:
         return self._val_logits
 
     def _judge(self, logits: Rows) -> Check:
-        return judge(self.bench.model, logits, self.val)
+        return judge(self.setup.model, logits, self.val)
 
 
 def judge(model: Model, logits: Rows, val: Inputs) -> Check:
@@ -306,18 +308,18 @@ def judge(model: Model, logits: Rows, val: Inputs) -> Check:
     return Check(score=score, loss=loss, standard_error=error, metric=metric)
 
 
-def _probe_limit(bench: Bench, conditions: Conditions) -> int:
+def _probe_limit(setup: TrainingSetup, conditions: Conditions) -> int:
     """Return how many samples the probe may take: its features get a share of the time left."""
-    limit, each = bench.strategy.num_probe_samples, conditions.seconds_per_sample
+    limit, each = setup.strategy.num_probe_samples, conditions.seconds_per_sample
     if conditions.deadline is None or each is None:
         return limit
-    name = "probe features" if bench.strategy.loops else "head features"
+    name = "probe features" if setup.strategy.loops else "head features"
     affordable = int(share_until(name, conditions.deadline) / each)
-    return max(10 * bench.model.num_outputs, min(limit, affordable))
+    return max(10 * setup.model.num_outputs, min(limit, affordable))
 
 
-def _probe_deadline(bench: Bench, deadline: float | None) -> float | None:
+def _probe_deadline(setup: TrainingSetup, deadline: float | None) -> float | None:
     """Return until when the probe may take: a loop that follows needs most of the time."""
-    if deadline is None or not bench.strategy.loops:
+    if deadline is None or not setup.strategy.loops:
         return deadline
     return time.monotonic() + share_until("probe", deadline)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from headstart.data.copies import contents_record
 from headstart.evaluation import comparison_to_json, figure_to_json
 from headstart.events import emit
 from headstart.model import Model, model_outputs, run_batches, write_model
@@ -26,7 +27,7 @@ from headstart.tuning.arm import Tuned
 from headstart.tuning.baselines import Items, Rival, baselines_seconds, run_baselines
 from headstart.tuning.budget import PASS_MARGIN, Budget, slowness
 from headstart.tuning.cost import seconds_per_sample
-from headstart.tuning.setup import Bench, install, probe, set_up
+from headstart.tuning.setup import TrainingSetup, install, probe, set_up
 from headstart.tuning.test_items import losses_of, worst_mistakes, write_predictions
 from headstart.types import BadSample, Dataset, Finding, Inputs, Rows
 
@@ -43,7 +44,7 @@ def calibrate(model: Model, val_logits: Rows, val_targets: Rows) -> None:
 def conclude(
     folder: RunFolder,
     items: Items,
-    bench: Bench,
+    setup: TrainingSetup,
     tuned: Tuned,
     *,
     budget: Budget,
@@ -54,24 +55,24 @@ def conclude(
     Args:
         folder: Where to write.
         items: The data. Train is for the baseline's probe, where the strategy fitted none, and for
-            the controls; val for the temperature and the validation figures; test is looked at
+            the baselines; val for the temperature and the validation figures; test is looked at
             here and nowhere else.
-        bench: The fine-tuned model, and the encoder's state before.
+        setup: The fine-tuned model, and the encoder's state before.
         tuned: How the fine-tuning went.
-        budget: Where the budget is nearly spent, baseline and controls are left out, and said so.
+        budget: Where the budget is nearly spent, baselines are left out, and said so.
         options: Content of ``options.json``.
     """
     dataset, train, val, test = items.dataset, items.train, items.val, items.test
-    model, schema, task = bench.model, dataset.schema, bench.model.task
+    model, schema, task = setup.model, dataset.schema, setup.model.task
     emit("stage", text="Evaluating on the test split")
     calibrate(model, tuned.val_logits, val.targets)
-    save_model(folder, dataset, bench)
+    save_model(folder, dataset, setup)
     logits = run_batches(model, test, model, name="test")
     outputs = model_outputs(model, logits)
     test_seconds = budget.spent
-    before = _before(items, bench, tuned, budget)
+    before = _before(items, setup, tuned, budget)
     rivals = [] if before is None else [Rival(BEFORE, before)]
-    rivals += run_baselines(items, bench, budget)
+    rivals += run_baselines(items, setup, budget)
     seconds = {
         "tune": round(tuned.seconds, 3),
         "until_test_figure": round(test_seconds, 3),
@@ -95,10 +96,10 @@ def conclude(
     folder.write_json("metrics.json", metrics)
 
 
-def save_model(folder: RunFolder, dataset: Dataset, bench: Bench) -> None:
+def save_model(folder: RunFolder, dataset: Dataset, setup: TrainingSetup) -> None:
     """Write the model, so that the folder can be used from now on."""
-    about = {"strategy": bench.recipe.strategy, "data_name": dataset.name}
-    write_model(bench.model, folder.write, about)
+    about = {"strategy": setup.recipe.strategy, "data_name": dataset.name}
+    write_model(setup.model, folder.write, about)
 
 
 def describe_data(
@@ -115,7 +116,9 @@ def describe_data(
         "counts": {name: len(split) for name, split in splits.items()},
         "split_origin": dict(dataset.split_origin),
         "column_kinds": dict(dataset.column_kinds) if dataset.column_kinds else None,
-        "split_ids": {name: [int(i) for i in split.ids] for name, split in splits.items()},
+        "split_ids": {name: split.ids.tolist() for name, split in splits.items()},
+        "split_contents": contents_record({n: split.contents for n, split in splits.items()}),
+        "alike_by_chance": dataset.alike_by_chance,
         "bad_samples": [asdict(b) for b in seen.values()],
         "notes": [found.sentence for found in told],
         "findings": [found.to_json() for found in told],
@@ -143,20 +146,20 @@ def _processor() -> str:
     return names[0] if names else platform.processor()
 
 
-def _before(items: Items, bench: Bench, tuned: Tuned, budget: Budget) -> Rows | None:
+def _before(items: Items, setup: TrainingSetup, tuned: Tuned, budget: Budget) -> Rows | None:
     """Return the test predictions of a linear probe on the start as it was, or None.
 
     Without a loop the fine-tuned model is that probe. Random weights of a text or table network
-    say nothing that a control does not say better. The fine-tuned weights are put back after.
+    say nothing that a baseline does not say better. The fine-tuned weights are put back after.
     """
-    model, dataset = bench.model, items.dataset
+    model, dataset = setup.model, items.dataset
     train, val, test = items.train, items.val, items.test
     is_random = model.encoder.start.pretrained_on is None
-    if not bench.strategy.loops or (is_random and dataset.schema.modality != "image"):
+    if not setup.strategy.loops or (is_random and dataset.schema.modality != "image"):
         return None
-    each = seconds_per_sample(bench, dataset, budget)
+    each = seconds_per_sample(setup, dataset, budget)
     limit = _PROBE_SAMPLES
-    needed = PASS_MARGIN * each * len(test) + figures_seconds(dataset, bench)
+    needed = PASS_MARGIN * each * len(test) + figures_seconds(dataset, setup)
     if tuned.fitted is None:
         needed += PASS_MARGIN * each * (min(limit, len(train)) + len(val))
         # a probe that is cut short would flatter the fine-tuning: all of its time, or none
@@ -167,11 +170,11 @@ def _before(items: Items, bench: Bench, tuned: Tuned, budget: Budget) -> Rows | 
             text="The baseline on the frozen start was left out: the budget is nearly spent.",
         )
         return None
-    frozen, fitted = _frozen(bench, dataset, tuned)
+    frozen, fitted = _frozen(setup, dataset, tuned)
     after = {n: t.detach().clone() for n, t in model.state_dict().items()}
-    model.encoder.load_state_dict({n: t.to(model.device) for n, t in bench.initial.items()})
+    model.encoder.load_state_dict({n: t.to(model.device) for n, t in setup.initial.items()})
     if fitted is None:
-        imbalance = bench.recipe.imbalance
+        imbalance = setup.recipe.imbalance
         fitted = probe(frozen, train, val, imbalance=imbalance, limit=limit, deadline=None)
     install(frozen.model, fitted)
     logits = run_batches(frozen.model, test, frozen.model, name="test, before")
@@ -179,26 +182,28 @@ def _before(items: Items, bench: Bench, tuned: Tuned, budget: Budget) -> Rows | 
     return frozen.model.task.decisions(model_outputs(frozen.model, logits))
 
 
-def _frozen(bench: Bench, dataset: Dataset, tuned: Tuned) -> tuple[Bench, Probe | None]:
+def _frozen(
+    setup: TrainingSetup, dataset: Dataset, tuned: Tuned
+) -> tuple[TrainingSetup, Probe | None]:
     """Return the start as it was, as good as it is without fine-tuning, and its probe if fitted.
 
     A sentence encoder is made for the mean over its tokens; judged by the pooling that its
     classification head uses, it would look worse than it is, and the fine-tuning better.
     """
-    start = bench.model.encoder.start
+    start = setup.model.encoder.start
     if start.modality != "text" or start.objective != "contrastive":
-        return bench, tuned.fitted
-    recipe, device = bench.recipe, bench.model.device
+        return setup, tuned.fitted
+    recipe, device = setup.recipe, setup.model.device
     options = TrainingOptions(strategy=HEAD.name, max_length=recipe.max_length, seed=recipe.seed)
-    frozen = set_up(dataset, start, options, device=device, texts=bench.texts)
+    frozen = set_up(dataset, start, options, device=device, texts=setup.texts)
     return frozen, None
 
 
-def figures_seconds(dataset: Dataset, bench: Bench) -> float:
-    """Return about what controls, figures, their intervals and the report take, in seconds."""
+def figures_seconds(dataset: Dataset, setup: TrainingSetup) -> float:
+    """Return about what baselines, figures, their intervals and the report take, in seconds."""
     num = len(dataset.test) + len(dataset.val)
-    seconds = (2.5 + 2e-5 * num * bench.model.num_outputs) * slowness()
-    return seconds + baselines_seconds(dataset, bench)
+    seconds = (2.5 + 2e-5 * num * setup.model.num_outputs) * slowness()
+    return seconds + baselines_seconds(dataset, setup)
 
 
 def _before_after(

@@ -16,26 +16,26 @@ import numpy as np
 from headstart.tensors import evaluating, to_tensors
 from headstart.training.randomness import BOOTSTRAP, generator
 from headstart.tuning.budget import Budget
-from headstart.tuning.setup import Bench, prepare_sample
+from headstart.tuning.setup import TrainingSetup, prepare_sample
 from headstart.types import Dataset, Inputs
 
 _LEAST_MEASURED, _MOST_MEASURED, _NUM_PASSES = 8, 64, 6
 _QUICK_SECONDS, _MEASURE_SECONDS = 0.02, 0.5
 
 
-def seconds_per_sample(bench: Bench, dataset: Dataset, budget: Budget) -> float:
+def seconds_per_sample(setup: TrainingSetup, dataset: Dataset, budget: Budget) -> float:
     """Return what one forward pass takes, in seconds a sample: as measured before, or now.
 
     Args:
-        bench: The model. What it has learned does not change what a pass costs; adapters do.
+        setup: The model. What it has learned does not change what a pass costs; adapters do.
         dataset: As ``measure_pass`` takes it.
         budget: Keeps what the run has measured.
     """
-    key = (bench.model.encoder.start.address, bench.size, bench.strategy.adapters)
-    return budget.measured(key, partial(measure_pass, bench, dataset))
+    key = (setup.model.encoder.start.address, setup.size, setup.strategy.adapters)
+    return budget.measured(key, partial(measure_pass, setup, dataset))
 
 
-def measure_pass(bench: Bench, dataset: Dataset, *, seed: int = 0) -> float:
+def measure_pass(setup: TrainingSetup, dataset: Dataset, *, seed: int = 0) -> float:
     """Measure one forward pass, in seconds a sample.
 
     Images are noise of the decoded size; texts and rows are some of train's own. The best of
@@ -43,11 +43,11 @@ def measure_pass(bench: Bench, dataset: Dataset, *, seed: int = 0) -> float:
     network gets larger batches, or the cost of the call would count and not the samples'.
 
     Args:
-        bench: The model.
+        setup: The model.
         dataset: Gives texts and rows.
         seed: Seed of the noise, or of the choice.
     """
-    model, some = bench.model, _some_inputs(bench, dataset, seed)
+    model, some = setup.model, _some_inputs(setup, dataset, seed)
     most = len(some)
     best, num_samples, started = float("inf"), min(2, most), time.monotonic()
     with evaluating(model):
@@ -75,7 +75,7 @@ def _batches(inputs: Inputs, num_samples: int) -> list[np.ndarray]:
     return np.array_split(order, max(1, num_samples // _LEAST_MEASURED))
 
 
-def _some_inputs(bench: Bench, dataset: Dataset, seed: int) -> Inputs:
+def _some_inputs(setup: TrainingSetup, dataset: Dataset, seed: int) -> Inputs:
     """Return a few samples to measure with."""
-    noise = bench.preprocess.noise(_MOST_MEASURED, generator(BOOTSTRAP, seed))
-    return noise or prepare_sample(dataset, "train", bench, _MOST_MEASURED, seed=seed)
+    noise = setup.preprocess.noise(_MOST_MEASURED, generator(BOOTSTRAP, seed))
+    return noise or prepare_sample(dataset, "train", setup, _MOST_MEASURED, seed=seed)

@@ -18,24 +18,24 @@ from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.budget import SHARES, STEP_PASSES, Budget
 from headstart.tuning.cost import seconds_per_sample
 from headstart.tuning.decisions import Decided, Decisions
-from headstart.tuning.setup import Bench, prepare_sample, set_up
-from headstart.tuning.texts import TextStock
+from headstart.tuning.setup import TrainingSetup, prepare_sample, set_up
+from headstart.tuning.texts import TextCache
 from headstart.types import Dataset, Inputs, SplitName, Start
 
 SMALLEST_SIDE = 64
 _MIN_EPOCHS = 3.0
-_MIN_LOOK = 100
+_LEAST_VALIDATED = 100
 
 
-def fitting_bench(
+def fitting_setup(
     dataset: Dataset,
     start: Start,
     options: TrainingOptions,
     budget: Budget,
     *,
     device: torch.device,
-    texts: TextStock | None = None,
-) -> tuple[Bench, float, str]:
+    texts: TextCache | None = None,
+) -> tuple[TrainingSetup, float, str]:
     """Set a start up at the largest input size whose fine-tuning fits the budget.
 
     Wanted are three epochs (a pass with gradients costs three without) and two passes over the test
@@ -43,7 +43,7 @@ def fitting_bench(
     What the run keeps of its ``texts`` bounds how many of them are learned from.
 
     Returns:
-        The bench, seconds a sample, and a note where the size was lowered or not all texts were
+        The setup, seconds a sample, and a note where the size was lowered or not all texts were
         learned from.
 
     Raises:
@@ -51,13 +51,13 @@ def fitting_bench(
             the texts.
     """
 
-    def at(size: int | None) -> tuple[Bench, float]:
+    def at(size: int | None) -> tuple[TrainingSetup, float]:
         sized = replace(options, input_size=size)
-        bench = set_up(dataset, start, sized, device=device, texts=texts)
-        return bench, seconds_per_sample(bench, dataset, budget)
+        setup = set_up(dataset, start, sized, device=device, texts=texts)
+        return setup, seconds_per_sample(setup, dataset, budget)
 
     if start.pretrained_on is None or start.image is None or budget.limit_seconds is None:
-        bench, each = at(None)
+        setup, each = at(None)
         total = len(dataset.train)
         learned = texts.num_learned(start) if texts else total
         note = "" if learned == total else f", vocabulary of {learned:,} of {total:,} texts"
@@ -67,7 +67,7 @@ def fitting_bench(
         # pixels that the data does not have are worth little beyond four times its own side
         ceiling = min(default, max(SMALLEST_SIDE, 4 * own))
         size = smallest = min(SMALLEST_SIDE, ceiling)
-        bench, each = at(smallest)
+        setup, each = at(smallest)
         passes = STEP_PASSES * _MIN_EPOCHS * len(dataset.train)
         passes += 2 * (len(dataset.test) + len(dataset.val))
         affordable = budget.may_take("input size") / passes
@@ -75,17 +75,17 @@ def fitting_bench(
         side = int(smallest * (affordable / each) ** 0.5)
         size = int(np.clip(side // 32 * 32, smallest, ceiling))
         if size != smallest:
-            bench, each = at(size)
+            setup, each = at(size)
         note = "" if size == default else f", at {size} pixels instead of {default}"
     if budget.limit_seconds is not None:
-        refuse_too_slow(dataset, start, each, budget, preparing=_preparing_seconds(bench))
-    return bench, each, note
+        refuse_too_slow(dataset, start, each, budget, preparing=_preparing_seconds(setup))
+    return setup, each, note
 
 
-def _preparing_seconds(bench: Bench) -> float:
+def _preparing_seconds(setup: TrainingSetup) -> float:
     """Return what preparing one sample takes, in seconds; 0 where it is no text."""
     # an encoder of the user's own, too: it is measured with what it brings
-    return bench.texts.seconds_per_text(bench.model.encoder) if bench.texts else 0.0
+    return setup.texts.seconds_per_text(setup.model.encoder) if setup.texts else 0.0
 
 
 def refuse_too_slow(
@@ -117,15 +117,15 @@ def refuse_too_slow(
         )
 
 
-def look_limit(seconds_per_sample: float, budget: Budget) -> int | None:
-    """Return how many validation samples one look may take; None where there is no budget."""
+def validation_limit(seconds_per_sample: float, budget: Budget) -> int | None:
+    """Return how many samples one validation may take; None where there is no budget."""
     if budget.limit_seconds is None:
         return None
-    return max(_MIN_LOOK, int(budget.may_take("validation") / seconds_per_sample))
+    return max(_LEAST_VALIDATED, int(budget.may_take("validation") / seconds_per_sample))
 
 
 def train_limit(
-    dataset: Dataset, bench: Bench, seconds_per_sample: float, budget: Budget
+    dataset: Dataset, setup: TrainingSetup, seconds_per_sample: float, budget: Budget
 ) -> int | None:
     """Return how many training samples are worth preparing; None for all of them.
 
@@ -134,46 +134,50 @@ def train_limit(
     once, and no more than a quarter of what is left lets us prepare. Terms go to a solver, past the
     network.
     """
-    if budget.limit_seconds is None or bench.preprocess.is_instant:
+    if budget.limit_seconds is None or setup.preprocess.is_instant:
         return None
-    each = preparing_seconds(dataset, bench, budget)
+    each = preparing_seconds(dataset, setup, budget)
     samples = dataset.train.samples
     if each * len(samples) < budget.may_take("all samples"):
         return None
     worth = budget.may_take("samples") / max(1e-9, each)
-    if not isinstance(bench.preprocess, TermPreprocess):
+    if not isinstance(setup.preprocess, TermPreprocess):
         worth = min(max(0.0, budget.left) / (STEP_PASSES * seconds_per_sample), worth)
     return max(int(worth), 20 * len(dataset.schema.classes))
 
 
-def preparing_seconds(dataset: Dataset, bench: Bench, budget: Budget) -> float:
+def preparing_seconds(dataset: Dataset, setup: TrainingSetup, budget: Budget) -> float:
     """Return what preparing one sample takes, in seconds: as measured before, or now.
 
     Args:
         dataset: The data; rows cost next to nothing.
-        bench: Says how samples are prepared.
+        setup: Says how samples are prepared.
         budget: Keeps what the run has measured.
     """
-    key = ("preparing", bench.model.encoder.start.address, bench.size)
-    samples, preprocess = dataset.train.samples, bench.preprocess
+    key = ("preparing", setup.model.encoder.start.address, setup.size)
+    samples, preprocess = dataset.train.samples, setup.preprocess
     reading = budget.measured(key, lambda: preprocess.seconds_per_sample(samples))
-    return reading + _preparing_seconds(bench)
+    return reading + _preparing_seconds(setup)
 
 
 def settle_limits(
-    decisions: Decisions, dataset: Dataset, bench: Bench, seconds_per_sample: float, budget: Budget
+    decisions: Decisions,
+    dataset: Dataset,
+    setup: TrainingSetup,
+    seconds_per_sample: float,
+    budget: Budget,
 ) -> dict[str, int | None]:
     """Settle how many samples of train and of val the budget can use; None for all of them."""
 
     def decide() -> Decided[dict[str, int | None]]:
-        train = train_limit(dataset, bench, seconds_per_sample, budget)
-        return Decided({"train": train, "val": look_limit(seconds_per_sample, budget)})
+        train = train_limit(dataset, setup, seconds_per_sample, budget)
+        return Decided({"train": train, "val": validation_limit(seconds_per_sample, budget)})
 
     return decisions.settle("sample_limits", decide)
 
 
 def prepare_splits(
-    dataset: Dataset, bench: Bench, limits: Mapping[str, int | None]
+    dataset: Dataset, setup: TrainingSetup, limits: Mapping[str, int | None]
 ) -> tuple[Inputs, Inputs, Inputs]:
     """Prepare train, val and test; no more of train and val than ``settle_limits`` says.
 
@@ -186,7 +190,7 @@ def prepare_splits(
         if limit is not None and limit < num:
             why = "no more fit the budget"
             emit("choice", name=f"{name} samples", value=f"{limit} of {num}", why=why)
-        return prepare_sample(dataset, name, bench, limit, seed=bench.recipe.seed)
+        return prepare_sample(dataset, name, setup, limit, seed=setup.recipe.seed)
 
     test, val = part("test"), part("val")
     return part("train"), val, test

@@ -1,6 +1,6 @@
-"""Wire a bench into what the loop is handed; the same in the main process and in a worker.
+"""Wire a setup into what the loop is handed; the same in the main process and in a worker.
 
-The look at the validation split is not here: only the main process has one.
+The validation is not here: only the main process has one.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from headstart.training.options.strategy import (
 from headstart.training.state.checkpoint import CheckpointFolder
 from headstart.tuning.frozen import autocast
 from headstart.tuning.phases import Opened, Phases
-from headstart.tuning.setup import Bench
+from headstart.tuning.setup import TrainingSetup
 from headstart.types import Inputs, Rows, TaskName
 
 _MIN_CHECK_STEPS = 50
@@ -50,41 +50,41 @@ def share_of(company: Company, recipe: Recipe) -> Share:
     return Share(company.rank // size, max(1, company.size // size), is_level=recipe.is_split)
 
 
-def unfreeze(bench: Bench, placed: Placement | None = None) -> torch.optim.Optimizer:
+def unfreeze(setup: TrainingSetup, placed: Placement | None = None) -> torch.optim.Optimizer:
     """Let learn what learns in the end; return its optimizer, as ``optimizer_of`` does."""
-    let_learn(bench)
-    return optimizer_of(bench, placed)
+    let_learn(setup)
+    return optimizer_of(setup, placed)
 
 
-def let_learn(bench: Bench) -> None:
+def let_learn(setup: TrainingSetup) -> None:
     """Let learn what learns in the end."""
-    model, recipe = bench.model, bench.recipe
+    model, recipe = setup.model, setup.recipe
     layers = model.encoder.layers
     learns = phases_of(recipe, len(layers))[-1].learns
-    freeze(model.encoder, layers, learns, adapters_only=bench.strategy.adapters)
+    freeze(model.encoder, layers, learns, adapters_only=setup.strategy.adapters)
 
 
-def optimizer_of(bench: Bench, placed: Placement | None = None) -> torch.optim.Optimizer:
+def optimizer_of(setup: TrainingSetup, placed: Placement | None = None) -> torch.optim.Optimizer:
     """Return the optimizer of what learns.
 
     Args:
-        bench: The model and its recipe.
+        setup: The model and its recipe.
         placed: How the model lies on the processes; None for one that lies here as a whole.
     """
-    model, recipe = bench.model, bench.recipe
+    model, recipe = setup.model, setup.recipe
     groups = parameter_groups(model.encoder, model.head, model.encoder.layers, recipe)
     if placed is not None:
         placed.localize(groups)
     return build_optimizer(groups, recipe)
 
 
-def place_bench(
-    bench: Bench, company: Company, checkpoints: CheckpointFolder | None, train: Inputs
+def place_setup(
+    setup: TrainingSetup, company: Company, checkpoints: CheckpointFolder | None, train: Inputs
 ) -> Placement:
-    """Lay a bench's model on the processes, all of which call this at the same time.
+    """Lay a setup's model on the processes, all of which call this at the same time.
 
     Args:
-        bench: What learns requires gradients; the recipe says whether the weights are split.
+        setup: What learns requires gradients; the recipe says whether the weights are split.
         company: The processes.
         checkpoints: Where the loop's state is kept; None keeps none.
         train: Some of it shows that a model in pieces computes what the whole does.
@@ -97,52 +97,52 @@ def place_bench(
         return to_tensors(train.arrays(np.arange(min(2, len(train)))), company.device)
 
     return company.place(
-        bench.model,
-        bench.recipe,
+        setup.model,
+        setup.recipe,
         checkpoints=checkpoints,
         example=example,
-        name=bench.model.encoder.start.address,
+        name=setup.model.encoder.start.address,
     )
 
 
-def placed_bench(bench: Bench, placed: Placement) -> Bench:
-    """Return a bench with its model as it lies on the processes."""
+def placed_setup(setup: TrainingSetup, placed: Placement) -> TrainingSetup:
+    """Return a setup with its model as it lies on the processes."""
     model = placed.module
     assert isinstance(model, Model)
-    return replace(bench, model=model)
+    return replace(setup, model=model)
 
 
-def uncut(bench: Bench, train: Inputs, share: Share, views: int) -> Opened:
+def uncut(setup: TrainingSetup, train: Inputs, share: Share, views: int) -> Opened:
     """Return a phase in which the network runs as a whole."""
-    model, recipe = bench.model, replace(bench.recipe, views=views)
+    model, recipe = setup.model, replace(setup.recipe, views=views)
     feed = SampleFeed(train, model.standard_targets(train.targets), recipe, model.device, share)
     return Opened(feed, model, is_cut=False, views=views)
 
 
 def wire(
-    bench: Bench,
+    setup: TrainingSetup,
     train: Inputs,
     phases: Phases,
     placed: Placement,
     *,
-    look: Callable[[], Check],
+    validate: Callable[[], Check],
     stop_requested: Callable[[], bool],
 ) -> Hooks:
     """Return what the loop is handed.
 
     Args:
-        bench: The model and its recipe.
+        setup: The model and its recipe.
         train: Its targets give the weights of classes.
         phases: Batches, and what they pass through.
         placed: How the model lies on the processes.
-        look: Looks at the validation split.
+        validate: Validates.
         stop_requested: Whether someone asked to stop.
 
     Raises:
         OptionError: If a step has fewer samples than there are processes, or is to be taken in
             parts whose losses do not add up.
     """
-    model, recipe = bench.model, bench.recipe
+    model, recipe = setup.model, setup.recipe
     num = share_of(placed.company, recipe).num
     in_parts = num > 1 or recipe.micro_batch_size < phases.order.batch_size
     refuse_parts(model.schema.task, in_parts=in_parts)
@@ -154,7 +154,7 @@ def wire(
     return Hooks(
         batches=phases.batches,
         compute_loss=_loss(model, recipe, train.targets, phases.forward),
-        check=look,
+        check=validate,
         learning_rate_factor=lambda progress: learning_rate_factor(
             recipe.schedule,
             progress,
@@ -202,7 +202,7 @@ def loop_options(
     Args:
         recipe: Every training option.
         order: Which samples each step sees.
-        check_seconds: What a look at the validation split is expected to cost.
+        check_seconds: What a validation is expected to cost.
         company: The processes that train together.
         micro_batch_size: Where memory has no room for the recipe's.
     """

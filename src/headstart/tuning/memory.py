@@ -42,7 +42,7 @@ from headstart.tuning.decisions import Decided
 from headstart.tuning.frozen import autocast
 from headstart.tuning.hooks import let_learn, uncut
 from headstart.tuning.phases import Opened, Phases
-from headstart.tuning.setup import Bench
+from headstart.tuning.setup import TrainingSetup
 from headstart.types import Inputs
 
 _USABLE = 0.8  # of the free memory: up to a fifth more than estimated was measured
@@ -102,12 +102,12 @@ class _Step:
 
 
 def settle_micro_batch(
-    bench: Bench, train: Inputs, phases: Phases, share: Share, conditions: Conditions
+    setup: TrainingSetup, train: Inputs, phases: Phases, share: Share, conditions: Conditions
 ) -> int | None:
     """Return the micro-batch that the loop begins with; None for the recipe's.
 
     Args:
-        bench: The model and its recipe; weights, buffers and modes are left as they are.
+        setup: The model and its recipe; weights, buffers and modes are left as they are.
         train: The longest of these is measured.
         phases: What the loop will run; where there is one phase, it is made ready.
         share: Which part of every step is this process's.
@@ -119,7 +119,7 @@ def settle_micro_batch(
             the loss does not allow smaller micro-batches.
     """
     company, decisions = conditions.company, conditions.decisions
-    if bench.model.device.type != "cpu" or bench.recipe.is_split:
+    if setup.model.device.type != "cpu" or setup.recipe.is_split:
         return None
     # a checkpoint's micro-batch, if it is the smaller one, holds all the same
     is_known = decisions.holds(_DECISION, company.size)
@@ -127,9 +127,9 @@ def settle_micro_batch(
     notes: list[str] = []
 
     def decide() -> Decided[_Settled]:
-        step = _measure(bench, train, phases, share, is_saved=conditions.checkpoints is not None)
-        whole = min(bench.recipe.micro_batch_size, -(-phases.order.batch_size // share.num))
-        decided, note = _decide(bench, step, whole, free, conditions)
+        step = _measure(setup, train, phases, share, is_saved=conditions.checkpoints is not None)
+        whole = min(setup.recipe.micro_batch_size, -(-phases.order.batch_size // share.num))
+        decided, note = _decide(setup, step, whole, free, conditions)
         notes.append(note)
         return decided
 
@@ -142,12 +142,12 @@ def settle_micro_batch(
 
 
 def _decide(
-    bench: Bench, step: _Step, whole: int, free: int | None, conditions: Conditions
+    setup: TrainingSetup, step: _Step, whole: int, free: int | None, conditions: Conditions
 ) -> tuple[Decided[_Settled], str]:
     """Decide in which micro-batches a step begins; with a note where it does not fit all the same.
 
     Args:
-        bench: Named where it is refused.
+        setup: Named where it is refused.
         step: As measured.
         whole: The micro-batch of the recipe.
         free: Bytes that are free; None where nobody knows.
@@ -157,13 +157,13 @@ def _decide(
         DeviceError: As ``settle_micro_batch``.
     """
     is_said = conditions.is_micro_batch_said
-    is_mean = find_loss(bench.model.schema.task).is_sample_mean
+    is_mean = find_loss(setup.model.schema.task).is_sample_mean
     size = step.sparing(whole) if is_mean and not is_said else whole
     fitting, why, note = size, "", ""
     if size < whole:
         memory.give_back_freed_memory()  # what earlier passes have left is not taken beside it
     if free is not None:
-        fitting, why, note = _fitting(bench, step, size, free, conditions)
+        fitting, why, note = _fitting(setup, step, size, free, conditions)
     if fitting == size < whole:
         taken = (decimal(step.footprint.of(num)) for num in (whole, size))
         why = "a step of {} samples needs about {}, in parts {}; the batch stays whole"
@@ -175,7 +175,7 @@ def _decide(
 
 
 def _fitting(
-    bench: Bench, step: _Step, size: int, free: int, conditions: Conditions
+    setup: TrainingSetup, step: _Step, size: int, free: int, conditions: Conditions
 ) -> tuple[int, str, str]:
     """Return the micro-batch, smaller where it does not fit; why, and what to say all the same.
 
@@ -186,14 +186,14 @@ def _fitting(
     free = _make_free(step.footprint.of(size), free, company)
     if step.learning_bytes > free + memory.free_swap_bytes() // company.num_local:
         raise DeviceError(
-            f"Gradients, optimizer and averages of '{bench.model.encoder.start.address}' take "
-            f"{decimal(step.learning_bytes)} under strategy {bench.recipe.strategy}, and "
+            f"Gradients, optimizer and averages of '{setup.model.encoder.start.address}' take "
+            f"{decimal(step.learning_bytes)} under strategy {setup.recipe.strategy}, and "
             f"{decimal(free)} are free; expected room for them. Choose --strategy last-n or lora, "
             f"a smaller start, or a machine with more memory."
         )
     fitting = step.largest(size, free)
     if fitting < size and not is_said:
-        is_mean = find_loss(bench.model.schema.task).is_sample_mean
+        is_mean = find_loss(setup.model.schema.task).is_sample_mean
         refuse_halving(_found(step, size, free), is_sample_mean=is_mean)
     if step.fits(size, free):
         return fitting, "", ""
@@ -242,11 +242,13 @@ def _misfit(step: _Step, size: int, fitting: int, free: int, *, is_said: bool) -
     return ""
 
 
-def _measure(bench: Bench, train: Inputs, phases: Phases, share: Share, *, is_saved: bool) -> _Step:
+def _measure(
+    setup: TrainingSetup, train: Inputs, phases: Phases, share: Share, *, is_saved: bool
+) -> _Step:
     """Measure the largest step of the training; the model is left as it was."""
-    model, recipe = bench.model, bench.recipe
+    model, recipe = setup.model, setup.recipe
     longest = 0 if train.lengths is None else int(np.argmax(train.lengths))
-    opened = _largest_phase(bench, train, phases, share)
+    opened = _largest_phase(setup, train, phases, share)
 
     def inputs(num: int) -> tuple[Tensor, ...]:
         return opened.feed.batch_of(np.full(num, longest)).inputs
@@ -262,7 +264,7 @@ def _measure(bench: Bench, train: Inputs, phases: Phases, share: Share, *, is_sa
 
     head = {name for name, _ in model.named_parameters() if name.startswith("head.")}
     with as_trained(model, head, recipe.batchnorm):
-        let_learn(bench)
+        let_learn(setup)
         set_train_mode(model, recipe.batchnorm)
         found = measure_forward(model, inputs, forward)
         learning = learning_bytes(model, recipe)
@@ -271,14 +273,14 @@ def _measure(bench: Bench, train: Inputs, phases: Phases, share: Share, *, is_sa
     fixed = found.fixed + learning * (2 if is_saved else 1)
     is_mixed = norms or bool(recipe.mixup or recipe.cutmix)
     footprint, smallest = Footprint(fixed, found.per_sample), 2 if norms else 1
-    is_image = bench.size is not None
+    is_image = setup.size is not None
     return _Step(footprint, learning, smallest, is_mixed, any(draws), is_image)
 
 
-def _largest_phase(bench: Bench, train: Inputs, phases: Phases, share: Share) -> Opened:
+def _largest_phase(setup: TrainingSetup, train: Inputs, phases: Phases, share: Share) -> Opened:
     """Return the phase in which most is kept for the backward pass."""
-    if len(phases_of(bench.recipe, len(bench.model.encoder.layers))) > 1:
-        return uncut(bench, train, share, 0)  # in the last one everything learns
+    if len(phases_of(setup.recipe, len(setup.model.encoder.layers))) > 1:
+        return uncut(setup, train, share, 0)  # in the last one everything learns
     phases.prepare(0.0)
     return phases.present
 

@@ -16,7 +16,7 @@ from headstart.events import emit
 if TYPE_CHECKING:
     from headstart.training.company import Company
     from headstart.tuning.phases import Opened
-    from headstart.tuning.setup import Bench
+    from headstart.tuning.setup import TrainingSetup
 
 
 class SetupMessage(TypedDict):
@@ -34,15 +34,15 @@ class LoopMessage(TypedDict):
     state: str | None
 
 
-def send_setup(company: Company, bench: Bench) -> None:
+def send_setup(company: Company, setup: TrainingSetup) -> None:
     """Tell the workers which model to build."""
     if company.size > 1:
         why = "so many were started; each takes its share of every step"
         emit("choice", name="processes", value=company.size, why=why)
     message = SetupMessage(
-        start=bench.model.encoder.start.address,
-        size=bench.size,
-        recipe=asdict(bench.recipe),
+        start=setup.model.encoder.start.address,
+        size=setup.size,
+        recipe=asdict(setup.recipe),
     )
     company.send("setup", **message)
 
@@ -52,17 +52,17 @@ def send_train(company: Company) -> None:
     company.send("train")
 
 
-def send_loop(company: Company, bench: Bench, state: Path | None) -> None:
+def send_loop(company: Company, setup: TrainingSetup, state: Path | None) -> None:
     """Tell the workers that the loop begins, and give them the model as it stands.
 
     Args:
         company: The processes.
-        bench: The model and its recipe.
+        setup: The model and its recipe.
         state: Where checkpoints are kept; None keeps none.
     """
     where = str(state.absolute()) if state else None
-    company.send("loop", **LoopMessage(recipe=asdict(bench.recipe), state=where))
-    company.broadcast_module(bench.model)
+    company.send("loop", **LoopMessage(recipe=asdict(setup.recipe), state=where))
+    company.broadcast_module(setup.model)
 
 
 def send_phase(company: Company, opened: Opened) -> None:

@@ -13,9 +13,9 @@ from headstart.training.options.strategy import Phase
 from headstart.tuning.conditions import Conditions
 from headstart.tuning.decisions import Decided
 from headstart.tuning.frozen import FrozenPrefix, freeze_prefix
-from headstart.tuning.hooks import placed_bench, uncut
+from headstart.tuning.hooks import placed_setup, uncut
 from headstart.tuning.phases import Opened
-from headstart.tuning.setup import Bench
+from headstart.tuning.setup import TrainingSetup
 from headstart.types import Inputs, Rows
 
 
@@ -24,7 +24,7 @@ class Opener:
     """Makes a phase ready whose layers are frozen already, and validates what it has made.
 
     Attributes:
-        bench: The model and its recipe.
+        setup: The model and its recipe.
         train: Learned from.
         val: Chosen by.
         conditions: The clock, and how many views are settled.
@@ -34,7 +34,7 @@ class Opener:
         prefix: The frozen part of the present phase; None while none is kept.
     """
 
-    bench: Bench
+    setup: TrainingSetup
     train: Inputs
     val: Inputs
     conditions: Conditions
@@ -44,18 +44,18 @@ class Opener:
 
     def __call__(self, phase: Phase) -> Opened:
         """Compute what a phase freezes, where that pays."""
-        bench, decisions = placed_bench(self.bench, self.placed), self.conditions.decisions
-        recipe = bench.recipe
+        setup, decisions = placed_setup(self.setup, self.placed), self.conditions.decisions
+        recipe = setup.recipe
         if phase.start > 0 and all(phase.learns):
             # nothing is frozen any more: what varies most is best
             self.prefix = None
-            return uncut(bench, self.train, self.share, 0)
+            return uncut(setup, self.train, self.share, 0)
         if decisions.holds("views"):
             recipe = replace(recipe, views=decisions.settle("views", lambda: Decided(0)))
         if not recipe.is_split:
             num_steps, steps_per_epoch = recipe.length(len(self.train))
             self.prefix = freeze_prefix(
-                bench.model,
+                setup.model,
                 recipe,
                 self.train,
                 self.val,
@@ -68,7 +68,7 @@ class Opener:
             return Opened(self.prefix.feed, self.prefix.forward, is_cut=True, views=num_views)
         # what cannot be cut, or is not worth it, has as many views as were asked for
         views = decisions.settle("views", lambda: Decided(recipe.views or 0))
-        return uncut(bench, self.train, self.share, views)
+        return uncut(setup, self.train, self.share, views)
 
     def val_logits(self, stop_requested: Callable[[], bool] = never) -> Rows:
         """Return logits of the validation samples, shape (M, K), in eval mode.
@@ -79,6 +79,6 @@ class Opener:
         prefix, placed = self.prefix, self.placed
         if prefix is not None:
             return prefix.check_logits(stoppable(prefix.forward, stop_requested))
-        model = placed_bench(self.bench, placed).model
-        run, is_whole = stoppable(placed.run, stop_requested), not self.bench.recipe.is_split
+        model = placed_setup(self.setup, placed).model
+        run, is_whole = stoppable(placed.run, stop_requested), not self.setup.recipe.is_split
         return run_batches(model, self.val, run, is_bounded=is_whole)

@@ -21,7 +21,7 @@ from headstart.training.options.strategy import Phase, freeze, phases_of
 from headstart.types import Inputs
 
 if TYPE_CHECKING:
-    from headstart.tuning.setup import Bench
+    from headstart.tuning.setup import TrainingSetup
 
 _ROUNDING = 1e-9  # progress is a sum of many small shares
 
@@ -47,7 +47,7 @@ class Phases:
     """Batches and forward of whichever phase the run is in.
 
     Args:
-        bench: The model and its recipe.
+        setup: The model and its recipe.
         train: Learned from.
         open_phase: Makes a phase ready whose layers are frozen already; called once a phase.
         on_enter: Called when the loop enters a phase, before its first batch.
@@ -59,15 +59,15 @@ class Phases:
 
     def __init__(
         self,
-        bench: Bench,
+        setup: TrainingSetup,
         train: Inputs,
         open_phase: Callable[[Phase], Opened],
         on_enter: Callable[[Opened], None] = lambda opened: None,
     ) -> None:
-        self.order = order_of(train.targets, train.lengths, bench.recipe)
-        self.encoder = bench.model.encoder
-        self._has_adapters = bench.strategy.adapters
-        self._phases = phases_of(bench.recipe, len(self.encoder.layers))
+        self.order = order_of(train.targets, train.lengths, setup.recipe)
+        self.encoder = setup.model.encoder
+        self._has_adapters = setup.strategy.adapters
+        self._phases = phases_of(setup.recipe, len(self.encoder.layers))
         self._open, self._on_enter = open_phase, on_enter
         self._opened: Opened | None = None
         self._number = self._entered = -1

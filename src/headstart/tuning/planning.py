@@ -12,8 +12,8 @@ from headstart.training.options.strategies import Strategy
 from headstart.tuning.budget import PASS_MARGIN, STEP_PASSES, Budget, BudgetPlan, told_seconds
 from headstart.tuning.conclude import figures_seconds
 from headstart.tuning.cost import seconds_per_sample
-from headstart.tuning.fitting import look_limit, preparing_seconds, train_limit
-from headstart.tuning.setup import Bench
+from headstart.tuning.fitting import preparing_seconds, train_limit, validation_limit
+from headstart.tuning.setup import TrainingSetup
 from headstart.types import Dataset, Start
 
 
@@ -37,53 +37,53 @@ def plan_search(dataset: Dataset, starts: Sequence[Start], budget: Budget) -> Bu
     return budget.plan(f"fit on {dataset.name}", names, notes=notes)
 
 
-def plan_tuning(dataset: Dataset, bench: Bench, budget: Budget) -> BudgetPlan:
+def plan_tuning(dataset: Dataset, setup: TrainingSetup, budget: Budget) -> BudgetPlan:
     """Return the plan of a fine-tuning, with what a pass and preparing a sample were measured at.
 
     Args:
         dataset: The data.
-        bench: The model and its recipe.
+        setup: The model and its recipe.
         budget: The budget; it keeps what is measured.
     """
-    each, recipe = seconds_per_sample(bench, dataset, budget), bench.recipe
+    each, recipe = seconds_per_sample(setup, dataset, budget), setup.recipe
     # without a limit nobody needs to know
     is_limited = budget.limit_seconds is not None
-    preparing = preparing_seconds(dataset, bench, budget) if is_limited else 0.0
-    num_train = train_limit(dataset, bench, each, budget) or len(dataset.train)
+    preparing = preparing_seconds(dataset, setup, budget) if is_limited else 0.0
+    num_train = train_limit(dataset, setup, each, budget) or len(dataset.train)
     num_steps, _ = recipe.length(num_train)
     steps_seconds = STEP_PASSES * each * recipe.batch_size * num_steps
     samples = _samples(dataset)
-    expected = {"conclusion": conclusion_seconds(dataset, bench, budget)}
+    expected = {"conclusion": conclusion_seconds(dataset, setup, budget)}
     if is_limited:
         num_samples = num_train + len(dataset.val) + len(dataset.test)
         expected |= dict.fromkeys(samples, preparing * num_samples)
-    pixels = "" if bench.size is None else f", at {bench.size} pixels"
+    pixels = "" if setup.size is None else f", at {setup.size} pixels"
     notes = [
-        f"{bench.model.encoder.start.address}, strategy {recipe.strategy}{pixels}",
+        f"{setup.model.encoder.start.address}, strategy {recipe.strategy}{pixels}",
         _counts(dataset),
         f"Measured: a pass takes {_told_each(each)} a sample"
         + (f", preparing {_told_each(preparing)}." if preparing else "."),
     ]
-    if bench.strategy.loops:
+    if setup.strategy.loops:
         notes.append(
             f"{num_steps:,} steps of {recipe.batch_size} samples would take about "
             f"{told_seconds(steps_seconds)}; where that is more than is left there are fewer."
         )
-    names = [*samples, *_parts(bench.strategy), "training", "conclusion"]
+    names = [*samples, *_parts(setup.strategy), "training", "conclusion"]
     title = f"finetune on {dataset.name}"
     return budget.plan(title, names, expected=expected, notes=notes)
 
 
-def conclusion_seconds(dataset: Dataset, bench: Bench, budget: Budget) -> float:
+def conclusion_seconds(dataset: Dataset, setup: TrainingSetup, budget: Budget) -> float:
     """Return what follows training takes by measurement: two test passes, figures, the report.
 
     Its share of the budget is the most: a budget that cannot pay for the baseline loses the
     baseline, not the fine-tuning.
     """
-    each = seconds_per_sample(bench, dataset, budget)
-    look = min(len(dataset.val), look_limit(each, budget) or len(dataset.val))
+    each = seconds_per_sample(setup, dataset, budget)
+    look = min(len(dataset.val), validation_limit(each, budget) or len(dataset.val))
     passes = PASS_MARGIN * (2 * len(dataset.test) + look) * each
-    return passes + figures_seconds(dataset, bench)
+    return passes + figures_seconds(dataset, setup)
 
 
 def _parts(strategy: Strategy) -> list[str]:

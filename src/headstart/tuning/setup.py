@@ -1,4 +1,4 @@
-"""One start on the workbench: its encoder with a fresh head, and its recipe.
+"""One start ready to train: its encoder with a fresh head, and its recipe.
 
 Every candidate and every fine-tuning is prepared here, in one way.
 """
@@ -27,7 +27,7 @@ from headstart.training.randomness import BOOTSTRAP, generator
 from headstart.tuning.budget import Budget
 from headstart.tuning.features import features_of
 from headstart.tuning.frozen import FrozenPrefix
-from headstart.tuning.texts import TextStock, text_stock
+from headstart.tuning.texts import TextCache, text_cache
 from headstart.types import (
     BadSample,
     Dataset,
@@ -42,7 +42,7 @@ from headstart.types import (
 
 
 @dataclass
-class Bench:
+class TrainingSetup:
     """A model ready to be trained.
 
     Attributes:
@@ -55,7 +55,7 @@ class Bench:
     model: Model
     recipe: Recipe
     initial: dict[str, Tensor]
-    texts: TextStock | None = None
+    texts: TextCache | None = None
 
     @property
     def strategy(self) -> Strategy:
@@ -81,8 +81,8 @@ def set_up(
     device: torch.device,
     module: nn.Module | None = None,
     spec: ImageSpec | None = None,
-    texts: TextStock | None = None,
-) -> Bench:
+    texts: TextCache | None = None,
+) -> TrainingSetup:
     """Build a model from a start and resolve its recipe.
 
     Args:
@@ -101,7 +101,7 @@ def set_up(
         OptionError: If an option is out of range.
     """
     seed = options.seed
-    texts = texts or text_stock(dataset, Budget(None), seed=seed)
+    texts = texts or text_cache(dataset, Budget(None), seed=seed)
     if isinstance(module, Encoder):
         encoder = module
     elif module is not None and spec is not None:
@@ -125,11 +125,11 @@ def set_up(
     initial = {n: t.detach().clone() for n, t in encoder.state_dict().items()}
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
     model = model.to(device).to(memory_format=layout)
-    return Bench(model, recipe, initial, texts)
+    return TrainingSetup(model, recipe, initial, texts)
 
 
 def _encoder(
-    dataset: Dataset, start: Start, options: TrainingOptions, texts: TextStock | None
+    dataset: Dataset, start: Start, options: TrainingOptions, texts: TextCache | None
 ) -> Encoder:
     """Build the encoder of a start for these data.
 
@@ -163,7 +163,7 @@ def _encoder(
 
 
 def probe(
-    bench: Bench,
+    setup: TrainingSetup,
     train: Inputs,
     val: Inputs,
     *,
@@ -182,8 +182,8 @@ def probe(
     Raises:
         StopRequested: If someone asked to stop before all features were there.
     """
-    model = bench.model
-    places = subsample(train.targets, limit, seed=bench.recipe.seed)
+    model = setup.model
+    places = subsample(train.targets, limit, seed=setup.recipe.seed)
     if isinstance(train, Terms) and isinstance(val, Terms):
         features, val_features = train.matrix[places], val.matrix
     else:
@@ -239,23 +239,23 @@ def subsample(targets: Rows, limit: int, *, seed: int) -> np.ndarray:
 
 
 def prepare_sample(
-    dataset: Dataset, name: SplitName, bench: Bench, limit: int | None, *, seed: int
+    dataset: Dataset, name: SplitName, setup: TrainingSetup, limit: int | None, *, seed: int
 ) -> Inputs:
     """Prepare at most ``limit`` samples of a split, each class keeping its share; None takes all.
 
     Args:
         dataset: The data.
         name: The split.
-        bench: Says how: its encoder's preprocessing.
+        setup: Says how: its encoder's preprocessing.
         limit: Largest number of samples.
         seed: Seed of the choice.
     """
-    encoder, split = bench.model.encoder, dataset.split(name)
+    encoder, split = setup.model.encoder, dataset.split(name)
     indices = None
     if limit is not None and len(split) > limit:
         indices = subsample(split.targets, limit, seed=seed)
-    if bench.texts is not None:
-        return bench.texts.prepare(name, encoder, indices)
+    if setup.texts is not None:
+        return setup.texts.prepare(name, encoder, indices)
     return encoder.preprocess.prepare(dataset, name, indices)
 
 

@@ -1,7 +1,7 @@
 """Signals: the first asks the loop to save and stop, the second leaves at once.
 
 SIGINT (Ctrl-C), SIGTERM and SIGUSR1 (what SLURM sends before a time limit) mean the same: the
-state is on the disk within one step, or one batch of a look at the validation split. The exit code
+state is on the disk within one step, or one batch of a validation. The exit code
 is 128 plus the signal's number, as a shell counts: 130, 143 and 138.
 
 A handler only takes note: it may run in the middle of a write to the log or the terminal.

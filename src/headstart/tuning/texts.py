@@ -1,8 +1,8 @@
 """What a run learns from its texts and makes of them: once, and inside the budget.
 
 One run asks for the same several times: screening builds a start that the fine-tuning builds again,
-and the control may be the start that was screened. A ``TextStock`` keeps what was learned
-(vocabulary, terms, length) and what texts became (token ids, term weights), and every bench of the
+and the baseline may be the start that was screened. A ``TextCache`` keeps what was learned
+(vocabulary, terms, length) and what texts became (token ids, term weights), and every setup of the
 run draws on it. It also keeps the clock: how long learning and preparing take is measured on a few
 texts before either begins, and where learning from all texts would take too much of the budget it
 learns from a seeded sample of them, and says so. Left out: anything on disk, and images and rows,
@@ -46,7 +46,7 @@ class _Prepared:
     inputs: Inputs
 
 
-class TextStock:
+class TextCache:
     """What one run has learned from the texts of its data, and what they became.
 
     Args:
@@ -72,10 +72,10 @@ class TextStock:
         self._seconds: dict[str, float] = {}
         self._texts: list[str] = []
 
-    def unhurried(self) -> TextStock:
-        """Return a stock that holds the same, and takes its time over what it lacks."""
+    def unhurried(self) -> TextCache:
+        """Return a cache that holds the same, and takes its time over what it lacks."""
         decisions = self.decisions.apart()
-        found = TextStock(self.dataset, Budget(None), seed=self.seed, decisions=decisions)
+        found = TextCache(self.dataset, Budget(None), seed=self.seed, decisions=decisions)
         found._learned, found._prepared = self._learned, self._prepared
         found._seconds, found._texts = self._seconds, self._texts
         return found
@@ -105,7 +105,7 @@ class TextStock:
 
         Args:
             name: The split.
-            encoder: Built by this stock.
+            encoder: Built by this cache.
             indices: Positions in the split, or None for all.
         """
         key, own = (encoder.start.address, name), encoder.preprocess
@@ -120,7 +120,7 @@ class TextStock:
         """Return what preparing one text takes, in seconds, measured on a seeded sample of train.
 
         Args:
-            encoder: Built by this stock.
+            encoder: Built by this cache.
         """
         address = encoder.start.address
         if address not in self._seconds:
@@ -190,17 +190,17 @@ class TextStock:
         return generator(BOOTSTRAP, self.seed).permutation(len(self.dataset.train))
 
 
-def text_stock(
+def text_cache(
     dataset: Dataset,
     budget: Budget,
     *,
     seed: int,
     decisions: Decisions | None = None,
-) -> TextStock | None:
-    """Return a ``TextStock`` where samples are texts, else None; the arguments are its own."""
+) -> TextCache | None:
+    """Return a ``TextCache`` where samples are texts, else None; the arguments are its own."""
     if dataset.schema.modality != "text":
         return None
-    return TextStock(dataset, budget, seed=seed, decisions=decisions)
+    return TextCache(dataset, budget, seed=seed, decisions=decisions)
 
 
 def _is_same(former: np.ndarray | None, indices: np.ndarray | None) -> bool:

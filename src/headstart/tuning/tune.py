@@ -9,15 +9,17 @@ from headstart.model import Model, run_batches
 from headstart.training.contract import Check
 from headstart.tuning.arm import Arm, Tuned, judge
 from headstart.tuning.conditions import Conditions
-from headstart.tuning.setup import Bench
+from headstart.tuning.setup import TrainingSetup
 from headstart.types import Inputs
 
 
-def tune(bench: Bench, train: Inputs, val: Inputs, conditions: Conditions | None = None) -> Tuned:
+def tune(
+    setup: TrainingSetup, train: Inputs, val: Inputs, conditions: Conditions | None = None
+) -> Tuned:
     """Fine-tune a model by its recipe, from beginning to end; it is left with the best weights.
 
     Args:
-        bench: The model and its recipe.
+        setup: The model and its recipe.
         train: Learned from.
         val: Chosen by.
         conditions: Clock, state folder, processes, decisions; None is none of them.
@@ -27,25 +29,27 @@ def tune(bench: Bench, train: Inputs, val: Inputs, conditions: Conditions | None
         DeviceError: If learning takes more memory than there is, on a CPU.
         DivergenceError: If the loss is not finite at three steps in a row.
     """
-    arm = Arm(bench, train, val, conditions or Conditions())
+    arm = Arm(setup, train, val, conditions or Conditions())
     arm.start()
     arm.advance()
     return arm.finish()
 
 
-def better(bench: Bench, tuned: Tuned, rival: Bench, val_inputs: Inputs) -> tuple[Bench, Tuned]:
+def better(
+    setup: TrainingSetup, tuned: Tuned, rival: TrainingSetup, val_inputs: Inputs
+) -> tuple[TrainingSetup, Tuned]:
     """Return the better of a fine-tuned model and a rival, by their score on the same samples.
 
     Args:
-        bench: The fine-tuned model.
+        setup: The fine-tuned model.
         tuned: How its fine-tuning went.
         rival: What screening left of the same start; it wins only where it is strictly better.
         val_inputs: Prepared for both.
     """
     logits = run_batches(rival.model, val_inputs, rival.model)
-    own, other = (judge(bench.model, x, val_inputs) for x in (tuned.val_logits, logits))
+    own, other = (judge(setup.model, x, val_inputs) for x in (tuned.val_logits, logits))
     if other.score <= own.score:
-        return bench, tuned
+        return setup, tuned
     why = f"val {own.metric} {other.score:.4f}, after the fine-tuning in the time left "
     emit("choice", name="model", value="as screening left it", why=f"{why}{own.score:.4f}")
     return rival, replace(tuned, fitted=None, val_logits=logits)

@@ -1,4 +1,4 @@
-"""Fine-tune in step with a main process: the same bench, and a share of every step.
+"""Fine-tune in step with a main process: the same setup, and a share of every step.
 
 The main process screens, probes, validates, evaluates and writes; a worker receives from it,
 message by message, what to build and when to begin. Nothing of this file is imported by a process
@@ -30,16 +30,16 @@ from headstart.tuning.hooks import (
     let_learn,
     loop_options,
     optimizer_of,
-    place_bench,
-    placed_bench,
+    place_setup,
+    placed_setup,
     share_of,
     uncut,
     wire,
 )
 from headstart.tuning.messages import LoopMessage, SetupMessage
 from headstart.tuning.phases import Opened, Phases
-from headstart.tuning.setup import Bench, prepare_sample, set_up
-from headstart.tuning.texts import text_stock
+from headstart.tuning.setup import TrainingSetup, prepare_sample, set_up
+from headstart.tuning.texts import text_cache
 from headstart.types import Dataset, ImageSpec, Inputs, Start
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Worker:
     ) -> None:
         self.company, self.dataset, self.find, self.spec = company, dataset, find, spec
         self.decisions = Decisions()  # what the main process has settled
-        self._bench: Bench | None = None
+        self._setup: TrainingSetup | None = None
         self._train: Inputs | None = None
 
     def build(self, message: SetupMessage) -> None:
@@ -77,7 +77,7 @@ class Worker:
         # (a linear one) would refuse it
         counts_layers = find_strategy(recipe.strategy).counts_layers
         self._train = None
-        self._bench = set_up(
+        self._setup = set_up(
             self.dataset,
             start or find_start(message["start"]),
             TrainingOptions(
@@ -96,25 +96,25 @@ class Worker:
             device=self.company.device,
             module=module,
             spec=self.spec,
-            texts=text_stock(
+            texts=text_cache(
                 self.dataset, Budget(None), seed=recipe.seed, decisions=self.decisions
             ),
         )
-        self._bench.recipe = recipe
-        self._bench.initial = {}  # for the figure "before", which is the main process's
+        self._setup.recipe = recipe
+        self._setup.initial = {}  # for the figure "before", which is the main process's
 
     def prepare(self) -> None:
         """Prepare the samples that the main process has prepared; pixels lie in the cache."""
-        assert self._bench is not None
-        bench, dataset = self._bench, self.dataset
-        limits = settle_limits(self.decisions, dataset, bench, 0.0, Budget(None))
+        assert self._setup is not None
+        setup, dataset = self._setup, self.dataset
+        limits = settle_limits(self.decisions, dataset, setup, 0.0, Budget(None))
         self._train = prepare_sample(
-            dataset, "train", bench, limits["train"], seed=bench.recipe.seed
+            dataset, "train", setup, limits["train"], seed=setup.recipe.seed
         )
 
     def learn(self, message: LoopMessage) -> None:
         """Take this process's share of all steps."""
-        whole, train, company = self._bench, self._train, self.company
+        whole, train, company = self._setup, self._train, self.company
         assert whole is not None
         assert train is not None
         whole.recipe = Recipe(**message["recipe"])
@@ -122,27 +122,27 @@ class Worker:
         company.broadcast_module(whole.model)
         let_learn(whole)
         state = message["state"]
-        placed = place_bench(
+        placed = place_setup(
             whole, company, CheckpointFolder(Path(state)) if state else None, train
         )
         assert isinstance(placed, SharedPlacement)
-        bench = placed_bench(whole, placed)
-        phases = Phases(bench, train, partial(self._open, bench, train))
+        setup = placed_setup(whole, placed)
+        phases = Phases(setup, train, partial(self._open, setup, train))
         hooks = wire(
-            bench,
+            setup,
             train,
             phases,
             placed,
-            look=_no_look,
+            validate=_no_validation,
             stop_requested=lambda: False,  # the main process stops for all
         )
-        options = loop_options(bench.recipe, phases.order, check_seconds=0.0, company=company)
+        options = loop_options(setup.recipe, phases.order, check_seconds=0.0, company=company)
         with closing(phases):
-            optimizer = optimizer_of(bench, placed)
+            optimizer = optimizer_of(setup, placed)
             placed.take_part(optimizer, hooks, options)
             placed.finish(optimizer)
 
-    def _open(self, bench: Bench, train: Inputs, phase: Phase) -> Opened:
+    def _open(self, setup: TrainingSetup, train: Inputs, phase: Phase) -> Opened:
         """Make a phase ready as the main process has; it says so before the first step.
 
         Raises:
@@ -150,13 +150,13 @@ class Worker:
         """
         while (message := self.company.await_message("phase", "settled"))["kind"] == "settled":
             self.decisions.receive(message)
-        share, views = share_of(self.company, bench.recipe), message["views"]
+        share, views = share_of(self.company, setup.recipe), message["views"]
         if not message["is_cut"]:
-            return uncut(bench, train, share, views)
-        recipe = replace(bench.recipe, views=views)
-        feed, forward = share_prefix(bench.model, recipe, train, share)
+            return uncut(setup, train, share, views)
+        recipe = replace(setup.recipe, views=views)
+        feed, forward = share_prefix(setup.model, recipe, train, share)
         return Opened(feed, forward, is_cut=True, views=views)
 
 
-def _no_look() -> NoReturn:
+def _no_validation() -> NoReturn:
     raise AssertionError("a worker looks at no split")

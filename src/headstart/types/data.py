@@ -68,11 +68,14 @@ class Split:
             shape (N, K), 1 where the class applies; a number: float64, (N,).
         ids: int64, shape (N,), a number for each sample that is stable across splits and runs;
             it names the sample in logs and seeds its augmentation.
+        contents: uint64, shape (N,), what each sample is, the same for copies; of rows, by the
+            columns that stay. None where nobody has looked.
     """
 
     samples: Samples
     targets: Rows
     ids: np.ndarray
+    contents: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -168,6 +171,8 @@ class Dataset:
         date_formats: For tables, how the days of each date column are written.
         load_seconds: Time that loading took; a budget counts it.
         max_bad_fraction: Share of unusable samples above which reading stops.
+        alike_by_chance: Whether rows of this table are alike because they have few different cells,
+            and not because they are copies.
     """
 
     name: str
@@ -187,6 +192,7 @@ class Dataset:
     date_formats: Mapping[str, DateFormat] = field(default_factory=dict)
     max_bad_fraction: float = 0.01
     load_seconds: float = 0.0
+    alike_by_chance: bool = False
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -9,7 +9,9 @@ from typing import Literal
 # What a finding is about. How the data was read: ``reading``, ``task``, ``classes``, ``unused`` (a
 # column, file or split). What is wrong with samples or columns: ``unreadable``, ``missing``,
 # ``unlabelled``, ``constant``, ``identifier``, ``leak``, ``truncated``, ``unseen`` (a category that
-# train did not have). What is wrong with numbers of samples: ``few``, ``imbalance``, ``untested``.
+# train did not have), ``copies`` (the same sample again), ``contradiction`` (the same sample with
+# two labels), ``time`` (days between those learned from are tested). What is wrong with numbers of
+# samples: ``few``, ``imbalance``, ``untested``.
 # ``learned``: samples that the model has seen in training.
 FindingKind = Literal[
     "reading",
@@ -24,6 +26,9 @@ FindingKind = Literal[
     "leak",
     "truncated",
     "unseen",
+    "copies",
+    "contradiction",
+    "time",
     "few",
     "imbalance",
     "untested",

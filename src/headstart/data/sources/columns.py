@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from headstart.data.options import ReadOptions
 from headstart.data.sources.delimited import read_text_table
+from headstart.data.sources.label_names import names_beside, names_in
 from headstart.data.sources.samples import ParquetSamples, ValueSamples
 from headstart.errors import DataError, first_line
 from headstart.preprocessing.memory import as_arrow, is_arrow_table, is_frame, refuse_duplicates
@@ -39,7 +40,7 @@ class Table(Protocol):
         """Return the first values, at most ``HEAD_ROWS``."""
         ...
 
-    def values(self, column: str) -> list[object]:
+    def values(self, column: str) -> list[Any]:
         """Return all values."""
         ...
 
@@ -119,7 +120,7 @@ class ArrowTable:
 
     def values(self, column: str) -> list[object]:
         """Return all values."""
-        return list(self._table.column(column).to_pylist())
+        return _values_of(self._table.column(column))
 
     def images(self, column: str, names: Sequence[str]) -> Samples:
         """Return the images of a column."""
@@ -131,7 +132,11 @@ class ArrowTable:
 
     def class_names(self, column: str) -> list[str] | None:
         """Return the names given, or those a Hugging Face ``ClassLabel`` states."""
-        return self._names.get(column) or _class_label_names(self._table.schema.metadata, column)
+        return (
+            self._names.get(column)
+            or names_in(self._table.schema.metadata, column)
+            or names_beside(self.root, self.where, column)
+        )
 
     def arrow(self, columns: Sequence[str]) -> Any:
         """Return these columns as a pyarrow Table."""
@@ -164,7 +169,7 @@ class ParquetTable:
 
     def values(self, column: str) -> list[object]:
         """Return all values."""
-        return list(self._read(column).to_pylist())
+        return _values_of(self._read(column))
 
     def images(self, column: str, names: Sequence[str]) -> Samples:
         """Return the images of a column without reading them yet."""
@@ -191,7 +196,8 @@ class ParquetTable:
 
     def class_names(self, column: str) -> list[str] | None:
         """Return the names a Hugging Face ``ClassLabel`` feature states in the metadata."""
-        return _class_label_names(self._schema.metadata, column)
+        stated = names_in(self._schema.metadata, column)
+        return stated or names_beside(self.root, self.where, column)
 
     def arrow(self, columns: Sequence[str]) -> Any:
         """Return these columns as a pyarrow Table."""
@@ -245,21 +251,23 @@ def read_table(path: Path, where: str, options: ReadOptions) -> Table:
         ) from error
 
 
+def _values_of(column: Any) -> list[object]:
+    """Return the cells of a column; where words repeat, each word is one object."""
+    import pyarrow as pa
+
+    is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    head = column.slice(0, 10 * HEAD_ROWS).to_pylist()
+    if not is_text or 2 * len(set(head)) > len(head):
+        return list(column.to_pylist())
+    encoded = column.combine_chunks().dictionary_encode()
+    words = [*encoded.dictionary.to_pylist(), None]
+    codes = encoded.indices.fill_null(len(words) - 1).to_pylist()
+    return [words[code] for code in codes]
+
+
 def _path_of(value: object) -> str | None:
     if isinstance(value, dict):
         value = value.get("path")
     if isinstance(value, (bytes, bytearray, memoryview)) or value is None or value != value:
         return None
     return str(value) or None
-
-
-def _class_label_names(metadata: dict[bytes, bytes] | None, column: str) -> list[str] | None:
-    import json
-
-    try:
-        stated = json.loads((metadata or {})[b"huggingface"])
-        feature = stated["info"]["features"][column]
-        names = feature.get("names") or feature["feature"]["names"]  # the latter of a list
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None  # not written by Hugging Face datasets, or not a ClassLabel
-    return [str(name) for name in names] if isinstance(names, list) else None

@@ -44,7 +44,7 @@ def read_text_table(path: Path, where: str, kind: str, options: ReadOptions) -> 
         pyarrow.ArrowInvalid: The content cannot be parsed for another reason.
     """
     content = read_text_bytes(path, where, options.encoding)
-    if not content.strip():
+    if not content[:SNIFFED_CHARACTERS].strip() and not content.strip():
         raise DataError(f"{where} is empty. Expected a table with a header.")
     if kind in ("jsonl", "ndjson"):
         if options.header:
@@ -52,11 +52,20 @@ def read_text_table(path: Path, where: str, kind: str, options: ReadOptions) -> 
                 f"{where} names its columns in every row; --header {' '.join(options.header)} is "
                 "for files without a header. Leave it out."
             )
-        return _parse(content, where, "", (), has_names=True)
+        buffer = _buffer_of(content)
+        del content
+        return _parse(buffer, where, "", (), has_names=True)
     head = content[:SNIFFED_CHARACTERS].decode(errors="ignore")
     delimiter = _find_delimiter(head, kind, options)
     names = options.header or _read_header(content, where, delimiter)
-    return _parse(content, where, delimiter, names, has_names=options.header is not None)
+    is_plain = delimiter == "\t" and _has_even_tabs(content, len(names) - 1)
+    has_quotes = b'"' in content
+    buffer = _buffer_of(content)
+    del content  # a table of text has the size of its file: not a third time
+    has_names = options.header is not None
+    is_plain = is_plain or not has_quotes
+    table = _parse(buffer, where, delimiter, names, has_names=has_names, is_plain=is_plain)
+    return _unquote(table) if is_plain and has_quotes else table
 
 
 def read_text_bytes(path: Path, where: str, encoding: str | None) -> bytes:
@@ -95,7 +104,8 @@ def read_text_bytes(path: Path, where: str, encoding: str | None) -> bytes:
             "as UTF-8."
         )
     try:
-        content.decode()
+        if not content.isascii():
+            content.decode()
     except UnicodeDecodeError as error:
         raise DataError(
             f"{where} is not UTF-8: byte {error.start:,} ({_around(content, error.start)}), line "
@@ -143,7 +153,7 @@ def _find_delimiter(head: str, kind: str, options: ReadOptions) -> str:
 
 def _read_header(content: bytes, where: str, delimiter: str) -> tuple[str, ...]:
     """Return the column names in the first row; a name that is empty becomes ``column 3``."""
-    lines = io.StringIO(content.decode(), newline="")
+    lines = io.TextIOWrapper(io.BytesIO(content), "utf-8", newline="")  # read as far as is needed
     try:
         row = next(row for row in csv.reader(lines, delimiter=delimiter) if row)
     except (csv.Error, StopIteration) as error:
@@ -159,40 +169,45 @@ def _read_header(content: bytes, where: str, delimiter: str) -> tuple[str, ...]:
 
 
 def _parse(
-    content: bytes, where: str, delimiter: str, names: tuple[str, ...], *, has_names: bool
+    content: Any,
+    where: str,
+    delimiter: str,
+    names: tuple[str, ...],
+    *,
+    has_names: bool,
+    is_plain: bool = False,
 ) -> Any:
     """Return the table in the content; JSON where there is no delimiter."""
     import pyarrow as pa
 
-    is_plain = delimiter == "\t" and _has_even_tabs(content, len(names) - 1)
-    block = 2**20
+    block = max(2**20, min(content.size // 32, 2**23))
     while True:
         try:
             if not delimiter:
                 return _parse_json(content, block)
             table = _parse_csv(content, block, names, delimiter, is_plain)
-            table = table if has_names else table.slice(1)
-            return _unquote(table) if is_plain else table
+            return table if has_names else table.slice(1)
         except pa.ArrowInvalid as error:
             # One row is longer than a block: read larger blocks.
             is_long = "straddl" in str(error) or "try to increase block size" in str(error)
-            if is_long and block < min(len(content), MAX_BLOCK_BYTES):
-                block = min(block * 8, len(content) + 1, MAX_BLOCK_BYTES)
+            if is_long and block < min(content.size, MAX_BLOCK_BYTES):
+                block = min(block * 8, content.size + 1, MAX_BLOCK_BYTES)
                 continue
-            if delimiter and (fault := _find_ragged(content, delimiter, names)):
+            if delimiter and (fault := _find_ragged(content.to_pybytes(), delimiter, names)):
                 raise DataError(f"{where} cannot be read as CSV: {fault}") from error
             raise
 
 
-def _parse_json(content: bytes, block: int) -> Any:
+def _parse_json(content: Any, block: int) -> Any:
+    import pyarrow as pa
     import pyarrow.json
 
     options = pyarrow.json.ReadOptions(block_size=block)
-    return pyarrow.json.read_json(_reader(content), read_options=options)
+    return pyarrow.json.read_json(pa.BufferReader(content), read_options=options)
 
 
-def _reader(content: bytes) -> Any:
-    """Return content as a file in memory of pyarrow's own.
+def _buffer_of(content: bytes) -> Any:
+    """Return content in memory of pyarrow's own.
 
     Not ``BufferReader(content)``: a thread of pyarrow's may let go of the content last, after the
     table has been returned, and a thread that needs Python for that while Python ends aborts the
@@ -204,18 +219,18 @@ def _reader(content: bytes) -> Any:
     copy = pa.allocate_buffer(len(content))
     with pa.FixedSizeBufferWriter(copy) as writer:
         writer.write(content)
-    return pa.BufferReader(copy)
+    return copy
 
 
 def _parse_csv(
-    content: bytes, block: int, names: tuple[str, ...], delimiter: str, is_plain: bool
+    content: Any, block: int, names: tuple[str, ...], delimiter: str, is_plain: bool
 ) -> Any:
     """Return all rows, the header's too, as columns of text."""
     import pyarrow as pa
     import pyarrow.csv
 
     return pyarrow.csv.read_csv(
-        _reader(content),
+        pa.BufferReader(content),
         pyarrow.csv.ReadOptions(block_size=block, column_names=list(names)),
         pyarrow.csv.ParseOptions(
             delimiter=delimiter,

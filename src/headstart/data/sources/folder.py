@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from headstart.data.options import ReadOptions
-from headstart.data.records import (
-    SPLIT_CODES,
-    SPLIT_WORDS,
-    UNASSIGNED,
-    Records,
-)
+from headstart.data.records import NOUNS, SPLIT_CODES, UNASSIGNED, Records
 from headstart.data.sources.delimited import read_text_bytes
+from headstart.data.sources.file_names import class_in_name, classes_in_names
+from headstart.data.sources.layouts import (
+    ClassFolder,
+    FolderLayout,
+    find_layout,
+    has_samples,
+    list_folder,
+)
 from headstart.data.sources.samples import FileSamples
 from headstart.errors import DataError, OptionError, quoted
 from headstart.preprocessing.rows import TextSamples
@@ -38,12 +41,18 @@ from headstart.types import Finding
 READ_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".gif")
 OTHER_SUFFIXES = (".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".svg")
 IMAGE_SUFFIXES = frozenset(READ_SUFFIXES + OTHER_SUFFIXES)
+# Formats with a reader of their own, a row each in ``formats``.
+BINARY_SUFFIXES = (
+    *(".arrow", ".feather", ".ipc", ".xlsx", ".xlsm", ".spacy"),
+    *(".sav", ".zsav", ".por", ".dta", ".xpt", ".sas7bdat"),
+)
+FORMAT_SUFFIXES = (".json", ".arff", ".xml", *BINARY_SUFFIXES)
 TABLE_SUFFIXES = (
     *(".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet"),
     *(".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz"),
+    *FORMAT_SUFFIXES,
 )
 TEXT_SUFFIXES = frozenset({".txt"})
-NO_CLASSES = ("unsup",)  # aclImdb: reviews without a label
 
 
 def read_folder(root: Path, name: str, options: ReadOptions) -> Records:
@@ -69,31 +78,20 @@ def read_folder(root: Path, name: str, options: ReadOptions) -> Records:
             f"task is '{options.task}', but the class folders of {name} give one class a sample. "
             "Leave it out, or give a table."
         )
-    folders, files = _list(root)
-    split_folders = _split_folders(root, folders)
-    if split_folders:
-        classes_of = {
-            (split, child): os.path.join(folder, child)
-            for folder, split in split_folders.items()
-            for child in _list(root / folder)[0]
-        }
-    else:
-        classes_of = {("", child): child for child in folders}
-    every = list(classes_of)
-    listing = _list_samples(root, classes_of, IMAGE_SUFFIXES)
-    is_text = not listing.paths and any(suffix in TEXT_SUFFIXES for suffix in listing.skipped)
-    if is_text:
-        classes_of = {key: path for key, path in classes_of.items() if key[1] not in NO_CLASSES}
-        listing = _list_samples(root, classes_of, TEXT_SUFFIXES)
+    layout, is_text = find_layout(root, IMAGE_SUFFIXES), False
+    if not layout.flat and not has_samples(root, "", IMAGE_SUFFIXES):
+        is_text = has_samples(root, "", TEXT_SUFFIXES)
+        layout = find_layout(root, TEXT_SUFFIXES) if is_text else layout
+    noun = NOUNS["text" if is_text else "image"][1]
+    suffixes = TEXT_SUFFIXES if is_text else IMAGE_SUFFIXES
+    listing = _list_samples(root, layout.classes, suffixes)
+    stated: list[Finding] = []
     if not listing.paths:
-        raise DataError(_no_images(name, root, folders, files))
-    findings = listing.findings("texts" if is_text else "images")
-    if is_text and (left := sorted({c for _, c in every if c in NO_CLASSES})):
-        sentence = f"Skipped folders of samples without a label: {quoted(left)}."
-        findings.append(Finding("unused", "note", (), sentence))
-    if ignored := [f for f in folders if split_folders and f not in split_folders]:
-        sentence = f"Skipped folders beside the splits: {quoted(ignored)}."
-        findings.append(Finding("unused", "warning", (), sentence))
+        if is_text and layout.flat.keys() <= {layout.top}:
+            layout.flat.clear()  # a readme is no sample
+        listing, stated = _read_names(root, name, layout, suffixes)
+    findings = [*layout.findings, *stated, *listing.findings(noun)]
+    findings += _unlabelled(root, layout, suffixes, noun, is_named=bool(stated))
     labels, merged = tidy_labels(listing.labels, f"Folder {name}")
     findings += merged
     classes = order_classes(set(labels))
@@ -105,6 +103,7 @@ def read_folder(root: Path, name: str, options: ReadOptions) -> Records:
         classes=classes,
         splits=np.array(listing.codes, np.int8),
         origin="folder",
+        groups=listing.groups if any(listing.groups) else None,
         task=task.name,
         findings=findings,
         modality="text" if is_text else "image",
@@ -118,8 +117,18 @@ class _Listing:
     paths: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     codes: list[int] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     empty: list[str] = field(default_factory=list)
+
+    def add(
+        self, paths: list[str], labels: list[str], split: str, group: str | None = None
+    ) -> None:
+        """Add the files of one folder."""
+        self.paths += paths
+        self.labels += labels
+        self.codes += [SPLIT_CODES[split] if split else UNASSIGNED] * len(paths)
+        self.groups += [group or ""] * len(paths)
 
     def findings(self, noun: str) -> list[Finding]:
         """Return what was skipped."""
@@ -133,18 +142,68 @@ class _Listing:
 
 
 def _list_samples(
-    root: Path, classes_of: dict[tuple[str, str], str], suffixes: Collection[str]
+    root: Path, classes: Sequence[ClassFolder], suffixes: Collection[str]
 ) -> _Listing:
     """Return the files with these suffixes below the class folders."""
     listing = _Listing()
-    for (split, label), folder in classes_of.items():
-        found = list(_files_below(root, folder, suffixes, listing.skipped))
+    for part in classes:
+        found = list(_files_below(root, part.folder, suffixes, listing.skipped))
         if not found:
-            listing.empty.append(folder)
-        listing.paths += found
-        listing.labels += [label] * len(found)
-        listing.codes += [SPLIT_CODES[split] if split else UNASSIGNED] * len(found)
+            listing.empty.append(part.folder)
+        listing.add(found, [part.label] * len(found), part.split, part.group)
     return listing
+
+
+def _read_names(
+    root: Path, name: str, layout: FolderLayout, suffixes: Collection[str]
+) -> tuple[_Listing, list[Finding]]:
+    """Return the samples of flat folders whose file names begin with their class.
+
+    Raises:
+        DataError: They do not; it says what was seen, and how labels can be given.
+    """
+    listing, noun = _Listing(), "texts" if suffixes is TEXT_SUFFIXES else "images"
+    found = {
+        folder: list(_files_below(root, folder, suffixes, listing.skipped))
+        for folder in layout.flat
+    }
+    learned = [
+        f for folder in layout.flat if layout.flat[folder] in ("", "train") for f in found[folder]
+    ]
+    classes = classes_in_names(learned)
+    if not classes:
+        raise DataError(_no_classes(name, root, {k: len(v) for k, v in found.items()}, noun))
+    for folder, files in found.items():
+        labels = [class_in_name(file) for file in files]
+        if set(labels) <= classes:
+            listing.add(files, [str(label) for label in labels], layout.flat.pop(folder))
+    example = os.path.basename(learned[0])
+    sentence = (
+        f"The classes come from the file names, such as '{example}' → '{class_in_name(example)}': "
+        f"{quoted(sorted(classes))}. If these are none, make a folder per class, or give a CSV "
+        f"with the columns {noun[:-1]} and label."
+    )
+    return listing, [Finding("classes", "warning", (), sentence)]
+
+
+def _unlabelled(
+    root: Path, layout: FolderLayout, suffixes: Collection[str], noun: str, *, is_named: bool
+) -> list[Finding]:
+    """Return which folders hold samples that are not used because nothing says their class."""
+    findings = []
+    if names := sorted({os.path.basename(folder) for folder in layout.unlabelled}):
+        sentence = f"Skipped folders of samples without a label: {quoted(names)}."
+        findings.append(Finding("unlabelled", "note", (), sentence))
+    for folder, split in layout.flat.items():
+        files = list(_files_below(root, folder, suffixes, Counter()))
+        lacks = "no class in their names" if is_named else "no class folders inside"
+        sentence = (
+            f"Folder '{folder}/' is not used: its {len(files)} {noun} have no labels ({lacks}"
+            f"{f'; it is the {split} split' if split else ''}). To use them, make a folder per "
+            "class inside; what a model makes of them, predict says."
+        )
+        findings.append(Finding("unlabelled", "warning", files, sentence))
+    return findings
 
 
 def _read_texts(files: FileSamples, root: Path, encoding: str | None) -> TextSamples:
@@ -161,46 +220,6 @@ def _read_texts(files: FileSamples, root: Path, encoding: str | None) -> TextSam
     return TextSamples(texts, [files.name(i) for i in range(len(files))])
 
 
-def _split_folders(root: Path, folders: list[str]) -> dict[str, str]:
-    """Return the folders that are splits, with the split each is; empty when they are classes.
-
-    ``train`` is a split when it holds folders and no images, and when every folder beside it is a
-    split too or there is a test or val folder; otherwise it is a class about trains.
-    """
-    splits = {
-        folder: SPLIT_WORDS[folder.lower()] for folder in folders if folder.lower() in SPLIT_WORDS
-    }
-    train = [folder for folder, split in splits.items() if split == "train"]
-    if not train or (len(splits) == 1 and len(folders) > 1):
-        return {}
-    inside, files = _list(root / train[0])
-    if not inside or any(is_image(file) for file in files):
-        return {}
-    if len(set(splits.values())) < len(splits):
-        raise DataError(
-            f"{root} has two folders for one split ({quoted(sorted(splits))}); expected one each "
-            "of train, val and test. Merge or rename them."
-        )
-    return splits
-
-
-def _list(folder: Path) -> tuple[list[str], list[str]]:
-    """Return the names of the folders and of the files inside, sorted, hidden ones left out."""
-    try:
-        with os.scandir(folder) as entries:
-            shown = [e for e in entries if not e.name.startswith(".") and e.name != "__MACOSX"]
-            folders = sorted(e.name for e in shown if e.is_dir())
-            files = sorted(e.name for e in shown if not e.is_dir())
-    except PermissionError:
-        raise DataError(
-            f"Folder {folder} cannot be read: permission denied. Give this user the right to read "
-            f"it, for example chmod -R u+rX '{folder}'."
-        ) from None
-    except OSError as error:
-        raise DataError(f"Folder {folder} cannot be read: {error.strerror}.") from error
-    return folders, files
-
-
 def _files_below(
     root: Path, folder: str, suffixes: Collection[str], skipped: Counter[str]
 ) -> Iterator[str]:
@@ -212,7 +231,7 @@ def _files_below(
         if (state.st_dev, state.st_ino) in seen:
             continue
         seen.add((state.st_dev, state.st_ino))
-        folders, files = _list(root / current)
+        folders, files = list_folder(root / current)
         for file in files:
             suffix = os.path.splitext(file)[1].lower()
             if suffix in suffixes:
@@ -227,11 +246,11 @@ def is_image(file: str) -> bool:
     return os.path.splitext(file)[1].lower() in IMAGE_SUFFIXES
 
 
-def _no_images(name: str, root: Path, folders: list[str], files: list[str]) -> str:
-    """Say what is in a folder that holds no class folders with images."""
+def _no_classes(name: str, root: Path, counts: dict[str, int], noun: str) -> str:
+    """Say what is in a folder of which nothing says the classes."""
+    folders, files = list_folder(root)
     expected = "Expected a folder per class with images or .txt files inside."
     tables = [file for file in files if file.lower().endswith(TABLE_SUFFIXES)]
-    num_images = sum(is_image(file) for file in files)
     if not folders and not files:
         return f"Folder {name} is empty. {expected}"
     if tables:
@@ -239,10 +258,13 @@ def _no_images(name: str, root: Path, folders: list[str], files: list[str]) -> s
             "Tables called train, val and test are read together. To read the table, give its "
             f"path: {os.path.join(root, tables[0])}"
         )
-    if num_images:
+    if any(counts.values()):
+        where = ", ".join(f"{n} in '{folder}/'" for folder, n in counts.items() if folder and n)
+        number = sum(counts.values())
         return (
-            f"Folder {name} holds {num_images} images but no class folders. {expected} "
-            "Move them, or give a CSV with the columns image and label."
+            f"Folder {name} holds {number} {noun} but no class folders"
+            f"{f' ({where})' if where else ''}, and no file that says their classes. {expected} "
+            f"Move them, or give a CSV with the columns {noun[:-1]} and label."
         )
     found = quoted([*(f"{folder}/" for folder in folders), *files], limit=5)
     return f"Folder {name} holds no images (found: {found}). {expected}"

@@ -14,8 +14,9 @@ from typing import Any
 
 from headstart.cells import is_missing
 from headstart.data.options import COLUMN_OPTIONS, ReadOptions
-from headstart.data.records import FILE_SPLIT_WORDS, Records
+from headstart.data.records import Records
 from headstart.data.sources.columns import ArrowTable, Table
+from headstart.data.sources.split_words import splits_among
 from headstart.data.sources.tables import read_tables
 from headstart.errors import DataError, quoted
 from headstart.types import Finding
@@ -46,8 +47,9 @@ def read_hub(address: str, options: ReadOptions) -> Records:
         raise DataError(f"'{address}' gave one table; expected its splits by name.")
     tables: list[tuple[Table, str | None]] = []
     findings = []
+    words = splits_among(parts)
     for split, part in parts.items():
-        word = FILE_SPLIT_WORDS.get(split.lower())
+        word = words.get(split)
         if word is None:
             findings.append(Finding("unused", "note", (), f"Split '{split}' is not used."))
             continue

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,26 +19,26 @@ import numpy as np
 from headstart.cells import is_missing
 from headstart.data.kinds import Recognised, recognise
 from headstart.data.options import COLUMN_OPTIONS, DEFAULT_LABEL, ReadOptions
-from headstart.data.records import (
-    FILE_SPLIT_WORDS,
-    SPLIT_CODES,
-    SPLIT_WORDS,
-    UNASSIGNED,
-    Records,
-)
-from headstart.data.roles import SPLIT_COLUMN, find_roles, need_column, no_inputs
-from headstart.data.sources.columns import Table, read_table
+from headstart.data.records import SPLIT_CODES, UNASSIGNED, Records
+from headstart.data.roles import find_roles, need_column, no_inputs
+from headstart.data.sources.annotations import settle
+from headstart.data.sources.columns import Table
 from headstart.data.sources.folder import TABLE_SUFFIXES
-from headstart.data.sources.samples import ChainSamples
+from headstart.data.sources.formats import open_table
+from headstart.data.sources.images_beside import ImagesBeside
+from headstart.data.sources.listed import row_number
+from headstart.data.sources.samples import ChainSamples, ValueSamples
+from headstart.data.sources.split_columns import SplitColumn, find_split_column
+from headstart.data.sources.split_words import splits_among
 from headstart.data.targets import read_targets
 from headstart.errors import DataError, OptionError, did_you_mean, quoted
-from headstart.preprocessing.rows import TableSamples, TextSamples
+from headstart.preprocessing.rows import RowNames, TableSamples, TextSamples
 from headstart.tasks import order_classes
 from headstart.types import Finding, Samples
 
 NAMING_COLUMNS = ("class", "class_name", "label_name", "label_text")
 SPLIT_FILE = re.compile(
-    rf"({'|'.join(FILE_SPLIT_WORDS)})(-\d+-of-\d+)?({'|'.join(map(re.escape, TABLE_SUFFIXES))})",
+    rf"(.+?)(-\d+-of-\d+)?({'|'.join(map(re.escape, TABLE_SUFFIXES))})",
     re.IGNORECASE,
 )
 
@@ -50,9 +50,8 @@ def find_split_files(folder: Path) -> list[tuple[Path, str]]:
     except OSError:
         return []  # the folder reader says why
     matches = [(name, SPLIT_FILE.fullmatch(name)) for name in names]
-    found = [
-        (folder / n, FILE_SPLIT_WORDS[m.group(1).lower()]) for n, m in matches if m is not None
-    ]
+    words = splits_among(m.group(1) for _, m in matches if m is not None)
+    found = [(folder / n, words[m[1]]) for n, m in matches if m is not None and m[1] in words]
     return found if any(split == "train" for _, split in found) else []
 
 
@@ -70,18 +69,16 @@ class Rows:
         """Return where a row stands, for example ``row 3 of reviews.csv``."""
         for table in self.tables:
             if index < table.num_rows:
-                return f"row {index + 1} of {table.where}"
+                return f"row {row_number(table, index)} of {table.where}"
             index -= table.num_rows
         raise IndexError(index)
 
-    def names(self) -> list[str]:
+    def names(self) -> RowNames:
         """Return what a person calls each row."""
         several = len(self.tables) > 1
-        return [
-            f"{table.where} row {i + 1}" if several else f"row {i + 1}"
-            for table in self.tables
-            for i in range(table.num_rows)
-        ]
+        wheres = [f"{table.where} " if several else "" for table in self.tables]
+        counts = [table.num_rows for table in self.tables]
+        return RowNames(wheres, counts, numbers=[getattr(t, "numbers", None) for t in self.tables])
 
     def values(self, column: str, role: str, option: str) -> list[object]:
         """Return a column of all tables; DataError where one lacks it."""
@@ -108,8 +105,8 @@ def read_table_files(
     Raises:
         DataError: A file cannot be read, or a column is missing or holds what it should not.
     """
-    tables = [(read_table(path, path.name, options), split) for path, split in files]
-    return read_tables(tables, name, options, class_names=class_names)
+    tables = [(open_table(path, path.name, options), split) for path, split in files]
+    return read_tables(tables, name, options, class_names=class_names, are_files=True)
 
 
 def read_tables(
@@ -118,8 +115,13 @@ def read_tables(
     options: ReadOptions,
     *,
     class_names: Sequence[str] | None = None,
+    are_files: bool = False,
 ) -> Records:
-    """Return the records of open tables; arguments as in ``read_table_files``."""
+    """Return the records of open tables; arguments as in ``read_table_files``.
+
+    Where they are files, their cells may name images that lie anywhere in their folder.
+    """
+    tables, options, said = settle(tables, options)
     rows = Rows([table for table, _ in tables])
     target = options.target_among(rows.tables[0].columns)
     for table in rows.tables:
@@ -128,7 +130,9 @@ def read_tables(
             raise DataError(f"{table.where} has no rows. Expected one row a sample.")
     reference = next((table for table, split in tables if split == "train"), rows.tables[0])
     _check_named_columns(reference, options)
-    roles = find_roles(reference, target, options)
+    splits = _find_splits(rows, target, options)
+    beside = {table.root: ImagesBeside(table.root) for table in rows.tables} if are_files else {}
+    roles = find_roles(reference, target, options, splits.taken, beside.get(reference.root))
     known = class_names if target == DEFAULT_LABEL else None
     naming: list[str] = []  # the column that names the classes is the target in other words
     targets = read_targets(
@@ -145,12 +149,13 @@ def read_tables(
     found: Recognised | None = None
     samples: Samples
     if roles.modality == "image":
-        samples = _image_samples(rows, str(roles.column))
+        samples = _image_samples(rows, str(roles.column), beside)
     elif roles.modality == "text":
         samples = TextSamples(rows.values(str(roles.column), "text", "--text"), rows.names())
     else:
-        samples, found = _table_samples(rows, reference, [target, *naming], options)
-    codes = [code for table, split in tables for code in _split_codes(table, split, rows)]
+        no_inputs_here = [target, *naming, *splits.taken]
+        samples, found = _table_samples(rows, reference, no_inputs_here, options)
+    codes = [code for table, split in tables for code in _split_codes(table, split, rows, splits)]
     has_files = any(split for _, split in tables)
     return Records(
         name=name,
@@ -158,11 +163,17 @@ def read_tables(
         targets=targets.values,
         classes=targets.classes,
         splits=np.array(codes, np.int8),
-        origin="one file a split" if has_files else f"column '{SPLIT_COLUMN}'",
+        origin="one file a split" if has_files else f"column '{splits.name}'",
         label=target,
         input_column=roles.column,
         groups=groups,
-        findings=[*roles.findings, *targets.findings, *(found.findings if found else ())],
+        findings=[
+            *said,
+            *roles.findings,
+            *splits.findings,
+            *targets.findings,
+            *(found.findings if found else ()),
+        ],
         modality=roles.modality,
         task=targets.task,
         column_kinds=found.kinds if found else None,
@@ -188,15 +199,33 @@ def _check_named_columns(table: Table, options: ReadOptions) -> None:
                 )
 
 
-def _image_samples(rows: Rows, column: str) -> Samples:
+def _find_splits(rows: Rows, target: str, options: ReadOptions) -> SplitColumn:
+    """Return the column of splits of all tables, if there is one."""
+    columns = list(dict.fromkeys(c for table in rows.tables for c in table.columns))
+
+    def values_of(column: str) -> list[object]:
+        having = [table for table in rows.tables if column in table.columns]
+        return [value for table in having for value in table.values(column)]
+
+    given = (target, options.group, options.text, options.image_column)
+    return find_split_column(columns, values_of, (*given, *options.drop, *options.kept_columns))
+
+
+def _image_samples(rows: Rows, column: str, beside: Mapping[Path, ImagesBeside]) -> Samples:
     """Return the images that a column holds or points to."""
     parts = []
     for table in rows.tables:
         need_column(table, column, "image", "--image-column")
         paths = table.image_names(column)
+        is_named = all(isinstance(value, (str, int)) for value in table.head(column) if value)
+        if table.root in beside and is_named:
+            paths = beside[table.root].resolved(paths)
         several = f"{table.where} " if len(rows.tables) > 1 else ""
-        names = [path or f"{several}row {i + 1}" for i, path in enumerate(paths)]
-        parts.append(table.images(column, names))
+        names = [p or f"{several}row {row_number(table, i)}" for i, p in enumerate(paths)]
+        is_path = table.root in beside and is_named
+        parts.append(
+            ValueSamples(paths, names, table.root) if is_path else table.images(column, names)
+        )
     return parts[0] if len(parts) == 1 else ChainSamples(parts)
 
 
@@ -204,7 +233,7 @@ def _table_samples(
     rows: Rows, reference: Table, targets: list[str], options: ReadOptions
 ) -> tuple[TableSamples, Recognised]:
     """Return the rows with all of train's columns that can be inputs, and what these hold."""
-    taken = {*targets, options.group, SPLIT_COLUMN, *options.drop}
+    taken = {*targets, options.group, *options.drop}
     columns = [column for column in reference.columns if column not in taken]
     if options.columns:  # what the model does not read need not be readable
         columns = [column for column in columns if column in options.kept_columns]
@@ -227,21 +256,14 @@ def _table_samples(
     return TableSamples(found.table, rows.names()), found
 
 
-def _split_codes(table: Table, split: str | None, rows: Rows) -> list[int]:
+def _split_codes(table: Table, split: str | None, rows: Rows, splits: SplitColumn) -> list[int]:
     """Return the split of each row: that of the file, of the column, or none."""
     if split:
         return [SPLIT_CODES[split]] * table.num_rows
-    if SPLIT_COLUMN not in table.columns:
+    if splits.name is None or splits.name not in table.columns:
         return [UNASSIGNED] * table.num_rows
-    codes = []
-    for i, word in enumerate(_texts(table.values(SPLIT_COLUMN), SPLIT_COLUMN, rows)):
-        if word.strip().lower() not in SPLIT_WORDS:
-            raise DataError(
-                f"Column '{SPLIT_COLUMN}' holds '{word}' in {rows.place(i)}; expected train, val "
-                "or test. Correct it, or rename the column to have splits made."
-            )
-        codes.append(SPLIT_CODES[SPLIT_WORDS[word.strip().lower()]])
-    return codes
+    before = sum(t.num_rows for t in rows.tables[: list(rows.tables).index(table)])
+    return splits.codes(table.values(splits.name), lambda i: rows.place(before + i))
 
 
 def _texts(values: Sequence[object], column: str, rows: Rows) -> list[str]:

@@ -15,7 +15,7 @@ class Pace:
     """What steps and checks cost, in seconds, as running averages.
 
     Args:
-        check_seconds: What a look at the validation split is expected to cost; what it did cost
+        check_seconds: What a validation is expected to cost; what it did cost
             takes the place of that.
     """
 
@@ -50,7 +50,7 @@ class Pace:
             planned: Steps that are still to be taken.
             steps_per_check: How often the validation split is looked at.
         """
-        seconds -= self.check_seconds  # the last look comes after the last step
+        seconds -= self.check_seconds  # the last validation comes after the last step
         if self._steps < _WARMING_STEPS + 2:
             # too early to tell, unless there is no time for another step like the last
             return planned if seconds > self._last_seconds else 0

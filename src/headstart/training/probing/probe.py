@@ -1,7 +1,7 @@
 """The linear probe: a linear model on features that a frozen encoder computed once.
 
 This is the ``head`` strategy, the first phase of ``lp-ft``, and the "before" of every before/after
-figure; on the terms of a text or the columns of a table it is the classical control. It is convex,
+figure; on the terms of a text or the columns of a table it is the classical baseline. It is convex,
 so a solver made for it (``linear.py``) does in seconds what the loop would take epochs for. Dense
 features are standardised; the scaling is folded into the weights, so that the result is a plain
 linear layer. Sparse features (TF-IDF) stay as they are: centring would make them dense.

@@ -90,7 +90,7 @@ def join(device: str) -> Several:
             f"torchrun, which sets them."
         )
     target = own_device(device)
-    # every life and every run of a program meets under a name of its own
+    # every attempt and every run of a program meets under a name of its own
     name = f"headstart/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{next(_runs)}"
     try:
         base, _, _ = next(rendezvous("env://", timeout=_MEET))

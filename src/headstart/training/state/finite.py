@@ -150,7 +150,7 @@ class FiniteGuard:
         return True
 
     def look(self) -> None:
-        """Read what the device has decided since the last look; waits for it.
+        """Read what the device has decided since the last validation; waits for it.
 
         Raises:
             DivergenceError: If three steps in a row were not finite.

@@ -6,7 +6,7 @@ write is in flight at a time: a second copy waits behind it in a second piece of
 allocated only where that ever happens; a third waits for the first.
 
 Daemon threads: a process that leaves at once does not wait for them, and what they leave half
-written is swept up by the next life.
+written is swept up by the next attempt.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from headstart.tuning.baselines.baseline import Baseline, Items, Rival
 from headstart.tuning.baselines.boosting import BOOSTING_BASELINE
 from headstart.tuning.baselines.tfidf import TFIDF_BASELINE
 from headstart.tuning.budget import Budget
-from headstart.tuning.setup import Bench
+from headstart.tuning.setup import TrainingSetup
 from headstart.types import Dataset
 
 BASELINES: dict[str, Baseline] = {
@@ -20,33 +20,33 @@ BASELINES: dict[str, Baseline] = {
 }
 
 
-def baselines_seconds(dataset: Dataset, bench: Bench) -> float:
+def baselines_seconds(dataset: Dataset, setup: TrainingSetup) -> float:
     """Return about what the baselines of a data set take, in seconds.
 
     Args:
         dataset: The data.
-        bench: The fine-tuned model; where it is the baseline itself there is none.
+        setup: The fine-tuned model; where it is the baseline itself there is none.
     """
     return sum(
-        baseline.seconds(dataset, bench)
+        baseline.seconds(dataset, setup)
         for baseline in BASELINES.values()
-        if baseline.applies(dataset, bench)
+        if baseline.applies(dataset, setup)
     )
 
 
-def run_baselines(items: Items, bench: Bench, budget: Budget) -> list[Rival]:
+def run_baselines(items: Items, setup: TrainingSetup, budget: Budget) -> list[Rival]:
     """Train the baselines that apply, and return what they decide for the test items.
 
     Args:
-        items: The data, and its splits prepared for ``bench``.
-        bench: The fine-tuned model: its cells are what trees see; its start is no baseline of
+        items: The data, and its splits prepared for ``setup``.
+        setup: The fine-tuned model: its cells are what trees see; its start is no baseline of
             itself.
         budget: A baseline that does not fit what is left is not run, and that is said.
     """
     tried = (
-        baseline.run(items, bench, budget)
+        baseline.run(items, setup, budget)
         for baseline in BASELINES.values()
-        if baseline.applies(items.dataset, bench)
+        if baseline.applies(items.dataset, setup)
     )
     return [rival for rival in tried if rival is not None]
 

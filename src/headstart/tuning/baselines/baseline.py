@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from headstart.tuning.budget import Budget
-from headstart.tuning.setup import Bench
+from headstart.tuning.setup import TrainingSetup
 from headstart.types import Dataset, Inputs, Rows
 
 
@@ -38,6 +38,6 @@ class Baseline:
         run: Its answers for the test items; None, and a note, where the budget leaves it no time.
     """
 
-    applies: Callable[[Dataset, Bench], bool]
-    seconds: Callable[[Dataset, Bench], float]
-    run: Callable[[Items, Bench, Budget], Rival | None]
+    applies: Callable[[Dataset, TrainingSetup], bool]
+    seconds: Callable[[Dataset, TrainingSetup], float]
+    run: Callable[[Items, TrainingSetup, Budget], Rival | None]

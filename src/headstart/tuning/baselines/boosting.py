@@ -24,7 +24,7 @@ from headstart.events import emit
 from headstart.tasks import PlainProblem, find_task
 from headstart.tuning.baselines.baseline import Baseline, Items, Rival
 from headstart.tuning.budget import Budget, slowness
-from headstart.tuning.setup import Bench
+from headstart.tuning.setup import TrainingSetup
 from headstart.types import Dataset, Inputs, Rows, Schema
 
 BOOSTING = "gradient boosting"
@@ -102,21 +102,21 @@ def boost_trees(
     return BoostedTrees(outputs, num_trees, time.monotonic() - began)
 
 
-def _applies(dataset: Dataset, bench: Bench) -> bool:
+def _applies(dataset: Dataset, setup: TrainingSetup) -> bool:
     schema = dataset.schema
     problems = find_task(schema.task).plain_problems(dataset.val.targets, len(schema.classes))
     return schema.modality == "table" and bool(problems)
 
 
-def _seconds(dataset: Dataset, bench: Bench) -> float:
+def _seconds(dataset: Dataset, setup: TrainingSetup) -> float:
     return 3.0 * slowness()
 
 
-def _run(items: Items, bench: Bench, budget: Budget) -> Rival | None:
+def _run(items: Items, setup: TrainingSetup, budget: Budget) -> Rival | None:
     seconds = None if budget.limit_seconds is None else budget.may_take("boosting")
     schema = items.dataset.schema
     found = boost_trees(
-        items.train, items.val, items.test, schema, seed=bench.recipe.seed, seconds=seconds
+        items.train, items.val, items.test, schema, seed=setup.recipe.seed, seconds=seconds
     )
     if found is None:
         return None

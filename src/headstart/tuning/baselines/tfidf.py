@@ -16,7 +16,7 @@ from headstart.training.options.strategies import HEAD
 from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.baselines.baseline import Baseline, Items, Rival
 from headstart.tuning.budget import Budget, slowness
-from headstart.tuning.setup import Bench, install, prepare_sample, probe, set_up
+from headstart.tuning.setup import TrainingSetup, install, prepare_sample, probe, set_up
 from headstart.types import Dataset
 
 TFIDF = "TF-IDF + linear"
@@ -26,12 +26,12 @@ _LEARN_SECONDS, _READ_SECONDS, _SOLVER_SECONDS = 0.8e-6, 0.3e-6, 1.7e-6
 _TERMS_A_CHARACTER = {False: 0.2, True: 1.8}  # by whether the script puts no blanks
 
 
-def _applies(dataset: Dataset, bench: Bench) -> bool:
-    is_itself = bench.model.encoder.start.address == _START
-    return dataset.schema.modality == "text" and not is_itself and bench.model.task.head == "linear"
+def _applies(dataset: Dataset, setup: TrainingSetup) -> bool:
+    is_itself = setup.model.encoder.start.address == _START
+    return dataset.schema.modality == "text" and not is_itself and setup.model.task.head == "linear"
 
 
-def _seconds(dataset: Dataset, bench: Bench) -> float:
+def _seconds(dataset: Dataset, setup: TrainingSetup) -> float:
     samples = dataset.train.samples
     places = np.unique(np.linspace(0, len(samples) - 1, 100).astype(int))
     texts = [samples.read(int(place)) for place in places]
@@ -39,18 +39,18 @@ def _seconds(dataset: Dataset, bench: Bench) -> float:
     share_read = (len(samples) + len(dataset.val) + len(dataset.test)) / len(samples)
     terms = num_characters * _TERMS_A_CHARACTER[writes_without_blanks(texts)]
     reading = num_characters * (_LEARN_SECONDS + _READ_SECONDS * share_read)
-    seconds = 1.0 + reading + terms * bench.model.num_outputs * _SOLVER_SECONDS
+    seconds = 1.0 + reading + terms * setup.model.num_outputs * _SOLVER_SECONDS
     return seconds * slowness()
 
 
-def _run(items: Items, bench: Bench, budget: Budget) -> Rival | None:
-    if budget.left < _seconds(items.dataset, bench) + 2.0:
-        emit("note", text=f"The control ({TFIDF}) was left out: the budget is nearly spent.")
+def _run(items: Items, setup: TrainingSetup, budget: Budget) -> Rival | None:
+    if budget.left < _seconds(items.dataset, setup) + 2.0:
+        emit("note", text=f"The baseline ({TFIDF}) was left out: the budget is nearly spent.")
         return None
-    return _fit(items, bench)
+    return _fit(items, setup)
 
 
-def _fit(items: Items, tuned: Bench) -> Rival:
+def _fit(items: Items, tuned: TrainingSetup) -> Rival:
     """Fit TF-IDF and a linear model, and decide for the same test items as were prepared.
 
     What screening has learned is taken as it is; what is learned here is learned from all texts.
@@ -61,20 +61,20 @@ def _fit(items: Items, tuned: Bench) -> Rival:
     with unheard():
         options = TrainingOptions(strategy=HEAD.name, seed=seed)
         start = find_start(_START)
-        bench = set_up(items.dataset, start, options, device=device, texts=texts)
+        setup = set_up(items.dataset, start, options, device=device, texts=texts)
         train, val, test = (
-            prepare_sample(items.dataset, n, bench, None, seed=seed)
+            prepare_sample(items.dataset, n, setup, None, seed=seed)
             for n in ("train", "val", "test")
         )
         limit = HEAD.num_probe_samples
-        fitted = probe(bench, train, val, imbalance="none", limit=limit, deadline=None)
-        install(bench.model, fitted)
-        logits = run_batches(bench.model, test, bench.model)
+        fitted = probe(setup, train, val, imbalance="none", limit=limit, deadline=None)
+        install(setup.model, fitted)
+        logits = run_batches(setup.model, test, setup.model)
     emit("task", name=TFIDF, done=1, total=1)
     # rows that the model's own preparation left out are no items of the comparison
     place_of = {int(i): place for place, i in enumerate(test.ids)}
     logits = logits[[place_of[int(i)] for i in items.test.ids]]
-    return Rival(TFIDF, bench.model.task.decisions(model_outputs(bench.model, logits)))
+    return Rival(TFIDF, setup.model.task.decisions(model_outputs(setup.model, logits)))
 
 
 TFIDF_BASELINE = Baseline(applies=_applies, seconds=_seconds, run=_run)

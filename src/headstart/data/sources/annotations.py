@@ -1,0 +1,277 @@
+"""What a table of annotations says beside its labels: who answered how, and which rows have none.
+
+Between opening tables and reading their columns. First the exports of tools are recognised
+(``READERS``, a row a form); then rows without a label are left out, never made a class, and numbers
+are read by the names that their own file states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from headstart.cells import as_list, as_number, is_missing
+from headstart.data.options import ReadOptions
+from headstart.data.roles import is_image_column, prose_kind
+from headstart.data.sources.addresses import find_pictures
+from headstart.data.sources.argilla import read_responses
+from headstart.data.sources.columns import Table
+from headstart.data.sources.exports import (
+    read_doccano,
+    read_ground_truth,
+    read_spacy,
+    read_states,
+    read_vertex,
+)
+from headstart.data.sources.label_studio import read_rows, read_tasks
+from headstart.data.sources.listed import EditedTable, row_number
+from headstart.data.sources.one_hot import read_indicators
+from headstart.data.sources.prodigy import read_answers
+from headstart.data.sources.raters import read_raters
+from headstart.errors import quoted
+from headstart.tasks import CLASSIFICATION
+from headstart.types import Finding
+
+Reader = Callable[[Table, ReadOptions], tuple[Table, list[Finding]] | None]
+READERS: tuple[Reader, ...] = (
+    read_tasks,
+    read_rows,
+    read_answers,
+    read_responses,
+    read_spacy,
+    read_doccano,
+    read_vertex,
+    read_ground_truth,
+    read_indicators,
+)
+Parts = list[tuple[Table, str | None]]
+NO_LABEL = -1
+MINUS_ONES = frozenset({-1, "-1", "-1.0"})
+FEW_LABELS = 2
+
+
+def settle(
+    tables: Sequence[tuple[Table, str | None]], options: ReadOptions
+) -> tuple[Parts, ReadOptions, list[Finding]]:
+    """Return the tables with only rows that have a label, the options, and what was found.
+
+    Args:
+        tables: Open tables, each with the split it is, or None.
+        options: What the user said; in what is returned, the target is named where data name it.
+
+    Raises:
+        DataError: An export holds nothing that can be the target.
+    """
+    parts: Parts = []
+    findings: list[Finding] = []
+    for table, split in tables:
+        found = next((read for reader in READERS if (read := reader(table, options))), None)
+        found = found or read_states(table, options, _is_table(table, options))
+        if found is not None:
+            table, said = found
+            findings += said
+        elif (joined := read_raters(table, options)) is not None:
+            table, said = joined
+            findings += said
+        parts.append((find_pictures(table, options, findings), split))
+    first = parts[0][0]
+    target = options.target_among(first.columns)
+    stated = getattr(first, "target", None)
+    if target not in first.columns and options.label is None and stated:
+        target = stated
+        options = replace(options, label=stated)
+    if not all(target in table.columns for table, _ in parts):
+        return parts, options, findings  # said where columns are asked for
+    parts = _without_unlabelled(parts, target, options, findings)
+    if options.schema is None:
+        parts = _without_strangers(parts, target, findings)
+    return _renumbered(parts, target, findings), options, findings
+
+
+def _is_table(table: Table, options: ReadOptions) -> bool:
+    """Return whether rows themselves are the inputs: no column of texts or of images."""
+    if options.text or options.image_column:
+        return False
+    heads = (table.head(column) for column in table.columns)
+    return not any(prose_kind(head) or is_image_column(head) for head in heads)
+
+
+def _without_unlabelled(
+    parts: Parts, target: str, options: ReadOptions, findings: list[Finding]
+) -> Parts:
+    """Leave out rows whose label is -1 beside numbers, or an empty list beside single labels."""
+    values = [table.values(target) for table, _ in parts]
+    marks = _unlabelled(
+        values, [table.class_names(target) for table, _ in parts], options, findings
+    )
+    kept: Parts = []
+    for (table, split), cells, is_bare in zip(parts, values, marks, strict=True):
+        number = sum(is_bare)
+        if number == 0:
+            kept.append((table, split))
+        elif number == len(cells) and len(parts) > 1 and split != "train":
+            sentence = f"{table.where} is not used: its labels are hidden."
+            findings.append(Finding("unused", "note", (), sentence))
+        else:
+            places = [i for i, bare in enumerate(is_bare) if not bare]
+            shown = "an empty list" if as_list(cells[is_bare.index(True)]) is not None else "-1"
+            items = [f"row {row_number(table, i)}" for i, bare in enumerate(is_bare) if bare]
+            sentence = (
+                f"{number:,} of {len(cells):,} rows of {table.where} have no label ({shown} in "
+                f"'{target}') and are left out."
+            )
+            findings.append(Finding("unlabelled", "warning", items, sentence))
+            target_of = getattr(table, "target", None)
+            kept.append((EditedTable(table, places, target=target_of), split))
+    return kept or parts
+
+
+def _unlabelled(
+    values: Sequence[list[Any]],
+    names: Sequence[list[str] | None],
+    options: ReadOptions,
+    findings: list[Finding],
+) -> list[list[bool]]:
+    """Return for each table which of its rows have no label."""
+    known = options.known_task
+    none = [[False] * len(cells) for cells in values]
+    every = [cell for cells in values for cell in cells]
+    is_native = any(isinstance(cell, (list, tuple)) for cell in every)
+    lists = [as_list(cell) for cell in every] if is_native or _opens_a_list(every) else []
+    if is_native or (lists and all(found is not None for found in lists)):
+        sizes = {len(found) for found in lists if found is not None}
+        if known in (None, CLASSIFICATION.name) and sizes == {0, 1}:
+            return [[as_list(cell) == [] for cell in cells] for cells in values]
+        return none
+    if known not in (None, CLASSIFICATION.name) or (
+        options.schema and "-1" in options.schema.classes
+    ):
+        return none
+    if not any(cell in MINUS_ONES for cell in every if isinstance(cell, (str, int, float))):
+        return none
+    numbers = [[as_number(cell) for cell in cells] for cells in values]
+    others = {n for found in numbers for n in found if n is not None and n == n} - {NO_LABEL}
+    if any(names):
+        return [[n == NO_LABEL for n in found] for found in numbers]
+    if None in {n for found in numbers for n in found}:
+        return none
+    is_numbered = others == set(range(len(others)))
+    if is_numbered and len(others) > FEW_LABELS:
+        return [[n == NO_LABEL for n in found] for found in numbers]
+    if is_numbered and len(others) == FEW_LABELS:
+        sentence = (
+            "The labels are -1, 0 and 1, each a class. If -1 means that there is no label, remove "
+            "these rows."
+        )
+        findings.append(Finding("classes", "note", (), sentence))
+    return none
+
+
+def _opens_a_list(cells: Sequence[Any]) -> bool:
+    """Return whether the first cell that holds anything begins like a list."""
+    first = next((cell for cell in cells if not is_missing(cell)), None)
+    return isinstance(first, dict) or str(first).lstrip()[:1] in tuple("[({")
+
+
+def _without_strangers(parts: Parts, target: str, findings: list[Finding]) -> Parts:
+    """Leave out of val and test the classes that the names in train's own files do not hold."""
+    named = [(table.class_names(target), split) for table, split in parts]
+    known = {name for names, split in named if split == "train" for name in names or ()}
+    made: Parts = []
+    for (table, split), (names, _) in zip(parts, named, strict=True):
+        cells = table.values(target) if known and names and split != "train" else []
+        labels = [_by_name(cell, names or (), set()) for cell in cells]
+        strange = [
+            isinstance(one, str) and one in (names or ()) and one not in known for one in labels
+        ]
+        if not any(strange) or all(strange):
+            made.append((table, split))
+            continue
+        classes = quoted(
+            sorted({str(one) for one, is_so in zip(labels, strange, strict=True) if is_so})
+        )
+        sentence = (
+            f"{sum(strange):,} of {len(cells):,} rows of {table.where} are of the class {classes}, "
+            "which the training file does not know, and are left out: the figures say nothing of "
+            "it. Add training samples of it."
+        )
+        items = [f"row {row_number(table, i)}" for i, is_so in enumerate(strange) if is_so]
+        findings.append(Finding("untested", "warning", items, sentence))
+        places = [i for i, is_so in enumerate(strange) if not is_so]
+        kept = [name for name in names or () if name in known]
+        index = {name: place for place, name in enumerate(kept)}
+        coded = [_coded(labels[i], index) for i in places]
+        made.append((EditedTable(table, places, {target: coded}, {target: kept}), split))
+    return made
+
+
+def _renumbered(parts: Parts, target: str, findings: list[Finding]) -> Parts:
+    """Give all tables one numbering, where the names they state differ or leave numbers out."""
+    stated = [table.class_names(target) for table, _ in parts]
+    if not any(stated):
+        return parts
+    order = sorted(range(len(parts)), key=lambda i: parts[i][1] != "train")
+    default = next(names for i in order if (names := stated[i]))
+    union = list(dict.fromkeys(name for i in order for name in stated[i] or ()))
+    odd: set[str] = set()
+    columns = []
+    for (table, _), names in zip(parts, stated, strict=True):
+        cells = table.values(target)
+        if _are_vectors(cells, len(names or default)):
+            return parts  # places in a vector, which the names are of
+        columns.append([_by_name(cell, names or default, odd) for cell in cells])
+    if not odd and all(names in (None, union) for names in stated):
+        return parts
+    union += [name for name in sorted(odd) if name not in union]
+    index = {name: i for i, name in enumerate(union)}
+    if odd:
+        shown = quoted(sorted(odd))
+        sentence = (
+            f"Column '{target}' holds {shown}, for which no name is stated (names: "
+            f"{quoted(default)}): classes of their own."
+        )
+        findings.append(Finding("classes", "warning", (), sentence))
+    if any(names and names != union[: len(names)] for names in stated):
+        sentence = f"The files number '{target}' differently; each is read by its own names."
+        findings.append(Finding("classes", "note", (), sentence))
+    made: Parts = []
+    for (table, split), labels in zip(parts, columns, strict=True):
+        coded = [_coded(label, index) for label in labels]
+        target_of = getattr(table, "target", None)
+        edited = EditedTable(table, None, {target: coded}, {target: union}, target_of)
+        made.append((edited, split))
+    return made
+
+
+def _are_vectors(cells: Sequence[Any], length: int) -> bool:
+    """Return whether cells are lists of 0 and 1 that have one place for each name."""
+    lists = [cell for cell in cells if isinstance(cell, (list, tuple))]
+    return (
+        length > 1
+        and bool(lists)
+        and all(len(cell) == length and {*cell} <= {0, 1} for cell in lists)
+    )
+
+
+def _by_name(cell: Any, names: Sequence[str], odd: set[str]) -> Any:
+    """Return the name of a number, or of each in a list; what has none stays, and is noted."""
+    if isinstance(cell, (list, tuple)):
+        return [_by_name(one, names, odd) for one in cell]
+    if is_missing(cell):
+        return cell
+    number = as_number(cell)
+    if number is None or number != int(number):
+        if str(cell) not in names:
+            odd.add(str(cell))
+        return str(cell)
+    if 0 <= number < len(names):
+        return names[int(number)]
+    odd.add(str(int(number)))
+    return str(int(number))
+
+
+def _coded(label: Any, index: dict[str, int]) -> Any:
+    if isinstance(label, list):
+        return [_coded(one, index) for one in label]
+    return label if is_missing(label) else index.get(label, label)

@@ -1,0 +1,285 @@
+"""Read folders of images whose classes stand in a file beside them, and not in folders.
+
+Such files: a table (``metadata.csv``, ``_classes.csv``, ``labels.csv``, JSONL, Parquet), a JSON of
+names and labels, lists (``train.txt`` with ``synsets.txt``), and a ``.txt`` of YOLO beside each
+image. Each becomes a table of paths and labels, which ``tables`` then reads as any other.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from headstart.cells import is_missing
+from headstart.data.options import DEFAULT_LABEL, ReadOptions
+from headstart.data.records import Records
+from headstart.data.roles import is_image_column, need_column
+from headstart.data.sources.columns import ArrowTable, Table, read_table
+from headstart.data.sources.folder import IMAGE_SUFFIXES, TABLE_SUFFIXES, is_image
+from headstart.data.sources.image_lists import ClassNames, Labelled, find_lists, read_class_names
+from headstart.data.sources.images_beside import ImagesBeside
+from headstart.data.sources.layouts import FolderLayout, find_layout, list_folder
+from headstart.data.sources.one_hot import read_one_hot
+from headstart.data.sources.split_columns import find_split_column
+from headstart.data.sources.split_words import split_of
+from headstart.data.sources.tables import read_tables
+from headstart.errors import DataError, quoted
+from headstart.types import Finding
+
+PREFERRED = ("metadata.", "_classes.", "labels.", "label.", "annotations.", "train.")
+NO_LABELS = ("sample_submission", "samplesubmission", "submission")
+IMAGE = "image"
+_LEARNED = ("train", None)  # splits that must have labels
+
+
+@dataclass
+class LabelTables:
+    """What files say of the images of a folder.
+
+    Attributes:
+        tables: Tables whose image column holds paths below the root, each with its split.
+        options: How these are to be read.
+        findings: What a user should know of it.
+    """
+
+    tables: list[tuple[Table, str | None]]
+    options: ReadOptions
+    findings: list[Finding] = field(default_factory=list)
+
+
+def read_stated(root: Path, name: str, options: ReadOptions) -> Records | None:
+    """Return the records of a folder of images whose classes a file states.
+
+    Args:
+        root: The folder.
+        name: What the user called it.
+        options: What the user said; the label column may be named.
+
+    Returns:
+        None where no file states them, or folders do.
+
+    Raises:
+        DataError: Several files could, or the one that does cannot be read.
+    """
+    layout = find_layout(root, IMAGE_SUFFIXES)
+    if layout.classes or not layout.flat:
+        return None
+    beside = ImagesBeside(root)
+    stated = _from_tables(root, layout, options, beside) or _from_lists(
+        root, layout, options, beside
+    )
+    if stated is None:
+        return None
+    records = read_tables(stated.tables, name, stated.options)
+    used = {records.samples.name(i) for i in range(len(records.targets))}
+    findings = [*layout.findings, *stated.findings, *records.findings]
+    findings += _not_named(root, layout, used)
+    origin = "folder" if any(split for _, split in stated.tables) else records.origin
+    return replace(records, findings=findings, origin=origin)
+
+
+def _not_named(root: Path, layout: FolderLayout, used: set[str]) -> list[Finding]:
+    """Return which images no file names."""
+    findings = []
+    for folder in layout.flat:
+        files = [os.path.join(folder, f) for f in list_folder(root / folder)[1] if is_image(f)]
+        if left := [file for file in files if file not in used]:
+            sentence = (
+                f"{len(left)} images of '{folder or '.'}/' are not used, since no file says their "
+                f"class: {quoted(left, limit=3)}."
+            )
+            findings.append(Finding("unlabelled", "warning", left, sentence))
+    if layout.unlabelled:
+        sentence = f"Skipped folders of samples without a label: {quoted(layout.unlabelled)}."
+        findings.append(Finding("unlabelled", "note", (), sentence))
+    return findings
+
+
+def _from_tables(
+    root: Path, layout: FolderLayout, options: ReadOptions, beside: ImagesBeside
+) -> LabelTables | None:
+    """Return the tables in the flat folders, or the one beside them."""
+    found: list[tuple[Table, str | None]] = []
+    for folder, split in layout.flat.items():
+        above = os.path.dirname(folder) if split else folder  # train/labels.csv of train/images
+        above = folder if above in ("", layout.top) else above
+        if path := _pick_table(root, folder) or _pick_table(root, above):
+            table = read_table(path, os.path.relpath(path, root), options)
+            found.append((table, split or None))
+    if not found or not any(split in ("train", None) for _, split in found):
+        path = _pick_table(root, layout.top) or _pick_table(root, "")
+        if path is None:
+            return None
+        found = [(read_table(path, os.path.relpath(path, root), options), None)]
+    resolved: list[tuple[Table, str | None]] = []
+    reading, findings = options, []
+    read = [_labels(table, _image_column(table, options, beside), options) for table, _ in found]
+    label = next(n for (_, split), (n, *_) in zip(found, read, strict=True) if split in _LEARNED)
+    several = any(isinstance(value, list) for _, values, _ in read for value in values)
+    for (table, part), (_, values, said) in zip(found, read, strict=True):
+        image = _image_column(table, options, beside)
+        if part not in _LEARNED and not values and _is_blank(table, label):
+            continue  # a test to be submitted
+        if several and values:
+            values = [value if isinstance(value, list) else [value] for value in values]
+        findings += [] if said is None else [said]
+        below = os.path.dirname(table.where)
+        paths = [_path(value, root, beside, below) for value in table.values(image)]
+        every = _with_columns(table, {image: paths} | ({label: values} if values else {}))
+        if part is None:
+            every = _with_folder_splits(every, paths, layout)
+        names = _class_names(root, layout, table, label)
+        resolved.append((ArrowTable(every, table.where, root, names), part))
+        reading = replace(options, image_column=image, label=label)
+    where = quoted([table.where for table, _ in resolved])
+    sentence = f"The classes come from {where}, column '{reading.label}'."
+    return LabelTables(resolved, reading, [Finding("classes", "note", (), sentence), *findings])
+
+
+def _pick_table(root: Path, folder: str) -> Path | None:
+    """Return the table of a folder that states labels: the only one, or the one named so."""
+    files = [f for f in list_folder(root / folder)[1] if f.lower().endswith(TABLE_SUFFIXES)]
+    files = [f for f in files if not f.lower().startswith(NO_LABELS)]
+    if len(files) > 1:
+        ranked = [f for start in PREFERRED for f in files if f.lower().startswith(start)]
+        if not ranked:
+            raise DataError(
+                f"Folder {root / folder} holds images and {len(files)} tables ({quoted(files)}), "
+                "any of which could say their classes. Give the path of the right one, for "
+                f"example {root / folder / files[0]}."
+            )
+        files = ranked
+    return root / folder / files[0] if files else None
+
+
+def _is_blank(table: Table, label: str) -> bool:
+    return label not in table.columns or all(map(is_missing, table.values(label)))
+
+
+def _image_column(table: Table, options: ReadOptions, beside: ImagesBeside) -> str:
+    """Return the column whose cells name images; DataError where there is none."""
+    if options.image_column:
+        need_column(table, options.image_column, "image", "--image-column")
+        return options.image_column
+    free = [c for c in table.columns if c not in (options.label, options.group, *options.drop)]
+    heads = {column: table.head(column) for column in free}
+    likely = [column for column in free if is_image_column(heads[column])]
+    likely += [column for column in free if beside.names_images(heads[column])]
+    if not likely:
+        raise DataError(
+            f"{table.where} lies beside images, but none of its columns names them (found: "
+            f"{quoted(table.columns)}). Expected a column of file names or of ids. Name it "
+            "with --image-column, or make a folder per class and move the table elsewhere."
+        )
+    return likely[0]
+
+
+def _labels(
+    table: Table, image: str, options: ReadOptions
+) -> tuple[str, list[object], Finding | None]:
+    """Return the label column, and its values where several columns hold the labels together."""
+    if options.label or DEFAULT_LABEL in table.columns:
+        target = options.target_among(table.columns)
+        need_column(table, target, "target", "--label")
+        return target, [], None
+    splits = find_split_column(table.columns, table.values, (image, options.group, *options.drop))
+    taken = {image, options.group, *splits.taken, *options.drop}
+    free = [column for column in table.columns if column not in taken]
+    if len(free) < 2:
+        return (free or [DEFAULT_LABEL])[0], [], None
+    if (hot := read_one_hot(table, free, options)) is not None:
+        return DEFAULT_LABEL, hot.values, hot.finding
+    need_column(table, DEFAULT_LABEL, "target", "--label")
+    raise AssertionError  # it is not there
+
+
+def _path(value: object, root: Path, beside: ImagesBeside, below: str) -> str | None:
+    """Return the path below the root of what a cell names; the cell itself where nothing is."""
+    if is_missing(value):
+        return None
+    near = os.path.normpath(os.path.join(below, str(value).strip()))
+    if os.path.isfile(root / near):
+        return near
+    return beside.find(value, below=below) or near
+
+
+def _with_columns(table: Table, columns: dict[str, list[Any]]) -> Any:
+    """Return a table as pyarrow's, with these columns in place of its own or added."""
+    import pyarrow as pa
+
+    every = table.arrow(table.columns)
+    for name, values in columns.items():
+        kind = pa.string() if all(isinstance(v, str) or v is None for v in values) else None
+        column = pa.array(values, type=kind)
+        at = every.column_names.index(name) if name in every.column_names else -1
+        every = every.append_column(name, column) if at < 0 else every.set_column(at, name, column)
+    return every
+
+
+def _with_folder_splits(every: Any, paths: Sequence[str | None], layout: FolderLayout) -> Any:
+    """Return a table with the split of each path's folder, where its folders are splits."""
+    import pyarrow as pa
+
+    names = every.column_names
+    if find_split_column(names, lambda c: every.column(c).to_pylist(), ()).name:
+        return every
+    folders = {folder: split for folder, split in layout.flat.items() if split}
+    splits = [
+        next((s for f, s in folders.items() if path and path.startswith(f + "/")), "")
+        for path in paths
+    ]
+    if len(set(splits)) < 2 or "" in splits:
+        return every
+    return every.append_column("split", pa.array(splits, pa.string()))
+
+
+def _class_names(
+    root: Path, layout: FolderLayout, table: Table, label: str
+) -> dict[str, list[str]] | None:
+    """Return the names of numbered classes: the table's own, or those in a list beside it."""
+    if own := table.class_names(label):
+        return {label: own}
+    if label not in table.columns:
+        return None
+    numbers = {str(value).strip() for value in table.values(label)}
+    names = read_class_names(root, [os.path.dirname(table.where), layout.top, ""])
+    if names is None or not all(n.isdigit() and int(n) < len(names.names) for n in numbers):
+        return None
+    return {label: names.names}
+
+
+def _from_lists(
+    root: Path, layout: FolderLayout, options: ReadOptions, beside: ImagesBeside
+) -> LabelTables | None:
+    """Return what JSON files, lists and files beside each image say."""
+    lists = find_lists(root, layout)
+    if lists is None:
+        return None
+    tables: list[tuple[Table, str | None]] = []
+    for labelled in lists.parts:
+        tables.append((_table_of(root, labelled, lists.names, beside), labelled.split))
+    reading = replace(options, image_column=IMAGE, label=DEFAULT_LABEL)
+    finding = Finding("classes", "note", (), lists.sentence)
+    return LabelTables(tables, reading, [finding])
+
+
+def _table_of(
+    root: Path, part: Labelled, names: ClassNames | None, beside: ImagesBeside
+) -> ArrowTable:
+    """Return paths and labels as a table."""
+    import pyarrow as pa
+
+    paths = [_path(path, root, beside, part.folder) for path in part.paths]
+    columns: dict[str, Any] = {
+        IMAGE: pa.array(paths, pa.string()),
+        DEFAULT_LABEL: pa.array(part.labels),
+    }
+    if part.split is None:
+        found = [split_of(path.split("/")[0]) if path else None for path in paths]
+        if all(found) and len(set(found)) > 1:
+            columns["split"] = pa.array(found)
+    stated = {DEFAULT_LABEL: names.names} if names else None
+    return ArrowTable(pa.table(columns), part.where, root, stated)

@@ -1,0 +1,331 @@
+"""What the folders of a folder mean: splits, folds, classes, groups, or nothing to learn from.
+
+A split word is never a class where the folders beside it are splits too. What lies in folders
+without a class (a flat ``test``, ``unlabeled``) is no sample, and said.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from headstart.data.sources.split_words import (
+    PLAIN,
+    is_fold,
+    is_unlabelled,
+    is_unsure,
+    split_of,
+    splits_among,
+)
+from headstart.errors import DataError, quoted
+from headstart.types import Finding
+
+MIN_GROUPS = 3
+TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
+CONTAINER = re.compile(
+    r"(jpeg|jpg|png)?(image|img|photo|pic|picture|jpg|jpeg|png|file|text|txt)s?|data|all"
+)
+NAMED_CLASS = re.compile(r"class|categor|label|grade|stage|level|n\d{8}$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class ClassFolder:
+    """A folder whose files, at any depth, are of one class.
+
+    Attributes:
+        folder: Path relative to the root.
+        label: The class.
+        split: ``train``, ``val``, ``test``, or empty where none is stated.
+        group: What must stay on one side, such as a patient's folder; None where there is none.
+    """
+
+    folder: str
+    label: str
+    split: str = ""
+    group: str | None = None
+
+
+@dataclass
+class FolderLayout:
+    """What the folders below a root mean.
+
+    Attributes:
+        top: The folder in which splits or classes begin, relative to the root.
+        classes: The class folders.
+        flat: Folders that hold samples without class folders, each with its split or none.
+        unlabelled: Folders whose name says that they hold no labels.
+        findings: What a user should know of it.
+    """
+
+    top: str = ""
+    classes: list[ClassFolder] = field(default_factory=list)
+    flat: dict[str, str] = field(default_factory=dict)
+    unlabelled: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    def say(self, sentence: str, *, is_warning: bool = False, is_unused: bool = False) -> None:
+        """Add a finding on how the folders are read, or on one that is not."""
+        kind, how = "unused" if is_unused else "reading", "warning" if is_warning else "note"
+        self.findings.append(Finding(kind, how, (), sentence))  # type: ignore[arg-type]
+
+
+def find_layout(root: Path, suffixes: Collection[str]) -> FolderLayout:
+    """Return what the folders below a root mean.
+
+    Args:
+        root: The folder.
+        suffixes: Of the files that are samples.
+
+    Raises:
+        DataError: Two folders are one split, or a folder may not be read.
+    """
+    layout = FolderLayout(_unwrap(root, "", suffixes))
+    if layout.top:
+        layout.say(f"The data is read from the folder '{layout.top}' inside.")
+    folders, files = list_folder(root / layout.top)
+    folders = _labelled(layout, folders, layout.top)
+    holding = [f for f in folders if has_samples(root, os.path.join(layout.top, f), suffixes)]
+    splits = splits_among(holding)
+    others = [folder for folder in holding if folder not in splits]
+    if splits and (not others or ("train" in splits.values() and len(set(splits.values())) > 1)):
+        _read_splits(root, layout, splits, suffixes)
+        if beside := [folder for folder in folders if folder not in splits]:
+            sentence = f"Skipped folders beside the splits: {quoted(beside)}."
+            layout.say(sentence, is_warning=True, is_unused=True)
+    elif len(holding) > 1 and all(map(is_fold, holding)):
+        for fold in holding:
+            _read_classes(root, layout, os.path.join(layout.top, fold), "", suffixes)
+        layout.say(
+            f"Folders {quoted(holding)} are folds: read together, and split anew. To keep one of "
+            "them for the test, name it test and move the others into train."
+        )
+    elif any(_is_sample(file, suffixes) for file in files) and not others:
+        layout.flat[layout.top] = ""
+    elif len(others) == 1 and not splits and _is_container(root, layout.top, others[0], files):
+        layout.flat[os.path.join(layout.top, others[0])] = ""
+    else:
+        _read_classes(root, layout, layout.top, "", suffixes, folders)
+    loose = sum(_is_sample(file, suffixes) for file in files if not file.endswith(".txt"))
+    if loose and layout.classes:
+        sentence = f"Skipped {loose} images beside the folders, which have no class."
+        layout.say(sentence, is_warning=True, is_unused=True)
+    if layout.classes and (tables := [file for file in files if file.endswith(TABLES)]):
+        layout.say(
+            f"The classes are the folders; tables beside them are not read: {quoted(tables)}. "
+            "To learn what such a table says, give its path.",
+            is_unused=True,
+        )
+    return layout
+
+
+def _unwrap(root: Path, folder: str, suffixes: Collection[str]) -> str:
+    """Return the folder inside in which more than a wrapper begins."""
+    while True:
+        folders, files = list_folder(root / folder)
+        is_bare = not any(_is_sample(f, suffixes) for f in files if not f.endswith(".txt"))
+        if len(folders) > 1:
+            held_in = [f for f in folders if has_samples(root, os.path.join(folder, f), suffixes)]
+            folders = [f for f in held_in if CONTAINER.fullmatch(_plain(f))]
+            is_bare = is_bare and len(held_in) == 1
+        if len(folders) != 1 or not is_bare:
+            return folder
+        inner = folders[0]
+        same = _plain(inner) == _plain(os.path.basename(folder))
+        if (split_of(inner) or is_fold(inner) or is_unlabelled(inner)) and not same:
+            return folder
+        below = os.path.join(folder, inner)
+        inside, held = list_folder(root / below)
+        is_stated = any(_is_statement(file) for file in files)
+        is_stated = is_stated and not any(map(split_of, inside))
+        if is_stated or not (inside or (same and any(_is_sample(f, suffixes) for f in held))):
+            return folder
+        folder = below
+
+
+def _is_container(root: Path, above: str, folder: str, files: list[str]) -> bool:
+    """Return whether a lone folder holds all files, of all classes: ``images`` beside a table."""
+    inside = list_folder(root / above / folder)[0]
+    is_stated = any(_is_statement(file) for file in files)
+    is_flat = not inside or (is_stated and len(inside) == 1)
+    return is_flat and (is_stated or CONTAINER.fullmatch(_plain(folder)) is not None)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name.lower())
+
+
+def _is_statement(file: str) -> bool:
+    """Return whether a file may say what the samples are."""
+    return file.lower().endswith((*TABLES, ".json"))
+
+
+def _labelled(layout: FolderLayout, folders: list[str], above: str) -> list[str]:
+    """Return the folders whose name does not say that they hold no labels; note the others."""
+    layout.unlabelled += [os.path.join(above, f) for f in folders if is_unlabelled(f)]
+    return [folder for folder in folders if not is_unlabelled(folder)]
+
+
+def _read_splits(
+    root: Path, layout: FolderLayout, splits: dict[str, str], suffixes: Collection[str]
+) -> None:
+    """Add the class folders of all splits, and the splits that have none."""
+    if len(set(splits.values())) < len(splits):
+        raise DataError(
+            f"{root / layout.top} has two folders for one split ({quoted(sorted(splits))}); "
+            "expected one each of train, val and test. Merge or rename them."
+        )
+    if unusual := {f: s for f, s in splits.items() if f.lower() not in PLAIN or is_unsure(f)}:
+        said = ", ".join(f"'{folder}' as {split}" for folder, split in unusual.items())
+        layout.say(f"Folders are read as splits: {said}.")
+    for folder, split in splits.items():
+        _read_classes(root, layout, os.path.join(layout.top, folder), split, suffixes)
+    groups = {part.group for part in layout.classes if part.group}
+    names = [os.path.basename(group) for group in groups]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        sentence = (
+            f"{len(twice)} groups are in more than one split ({quoted(twice, limit=3)}): if they "
+            "are the same patients or the like, the figures promise too much. Move each to one "
+            "side."
+        )
+        layout.findings.append(Finding("leak", "warning", twice, sentence))
+
+
+def _read_classes(
+    root: Path,
+    layout: FolderLayout,
+    above: str,
+    split: str,
+    suffixes: Collection[str],
+    folders: list[str] | None = None,
+) -> None:
+    """Add the class folders of a folder; where it has none, the folder as a flat one."""
+    if folders is None:
+        above = _unwrap(root, above, suffixes)
+        folders = _labelled(layout, list_folder(root / above)[0], above)
+    inside = {folder: _children(root, os.path.join(above, folder), suffixes) for folder in folders}
+    folders = [f for f in folders if not _is_copy(layout, f, inside)]
+    holding = [f for f in folders if has_samples(root, os.path.join(above, f), suffixes)]
+    if len(holding) == 1 and split and _is_container(root, above, holding[0], []):
+        layout.flat[os.path.join(above, holding[0])] = split
+        return
+    if not holding:
+        if has_samples(root, above, suffixes) and not (folders and not above and not split):
+            layout.flat[above] = split
+        elif folders:
+            layout.classes += [ClassFolder(os.path.join(above, f), f, split) for f in folders]
+        return
+    tops = {folder: inside[folder] for folder in holding}
+    if all(children and all(map(split_of, children)) for children in tops.values()):
+        layout.say("Each class folder holds its splits inside; the upper folders are the classes.")
+        for label, children in tops.items():
+            for child, found in splits_among(children).items():
+                folder = os.path.join(above, label, child)
+                layout.classes.append(ClassFolder(folder, label, split or found))
+    elif _are_groups(layout, tops):
+        for group, children in tops.items():
+            for label in children:
+                folder = os.path.join(above, group, label)
+                kept = os.path.join(split, group)  # the data's own splits are kept as they are
+                layout.classes.append(ClassFolder(folder, label, split, kept))
+    else:
+        layout.classes += [ClassFolder(os.path.join(above, f), f, split) for f in folders]
+
+
+def _children(root: Path, folder: str, suffixes: Collection[str]) -> list[str]:
+    """Return the folders with samples inside a folder that holds none itself; else none."""
+    folders, files = list_folder(root / folder)
+    if any(_is_sample(file, suffixes) for file in files):
+        return []
+    return [child for child in folders if has_samples(root, os.path.join(folder, child), suffixes)]
+
+
+def _is_copy(layout: FolderLayout, folder: str, inside: dict[str, list[str]]) -> bool:
+    """Return whether a folder holds the class folders beside it once more, and say so."""
+    beside = set(inside) - {folder}
+    if len(inside[folder]) < 2 or not set(inside[folder]) <= beside:
+        return False
+    layout.say(
+        f"Skipped folder '{folder}', which holds folders named as the classes beside it "
+        f"({quoted(inside[folder])}): a copy of the set inside itself. If its samples are others, "
+        "move them into the folders of the same name.",
+        is_warning=True,
+        is_unused=True,
+    )
+    return True
+
+
+def _are_groups(layout: FolderLayout, tops: dict[str, list[str]]) -> bool:
+    """Return whether the upper folders are patients or the like, and the classes are below.
+
+    They are where their names hold numbers and the folders inside have the same few names. Where
+    the names hold none, the upper folders are taken as classes, and the doubt is said.
+    """
+    below = [child for children in tops.values() for child in children]
+    names = sorted(set(below))
+    if len(names) < 2 or len(below) < 1.5 * len(names) or not all(tops.values()):
+        return False
+    if len(tops) >= MIN_GROUPS and len(names) < len(tops) and _are_identifiers(tops):
+        sentence = (
+            f"The classes are the inner folders ({quoted(names)}); each of the {len(tops)} folders "
+            f"above ({quoted(sorted(tops), limit=3)}) is a group that stays on one side of the "
+            "split."
+        )
+        if sentence not in {finding.sentence for finding in layout.findings}:
+            layout.say(sentence)
+        return True
+    layout.say(
+        f"The classes are the upper folders ({quoted(sorted(tops), limit=4)}), although the "
+        f"folders inside have the same names in several of them ({quoted(names, limit=4)}). If "
+        "these are the classes, move the files into one folder each of these names.",
+        is_warning=True,
+    )
+    return False
+
+
+def _are_identifiers(names: Collection[str]) -> bool:
+    """Return whether most names hold numbers, neither ``class1`` nor counted from 0 or 1."""
+    counted = [sorted(map(str, range(first, first + len(names)))) for first in (0, 1)]
+    if sorted(name.lstrip("0") or "0" for name in names) in counted:
+        return False
+    is_number = [re.search(r"\d", name) and not NAMED_CLASS.match(name) for name in names]
+    return sum(map(bool, is_number)) > len(names) / 2
+
+
+def has_samples(root: Path, folder: str, suffixes: Collection[str]) -> bool:
+    """Return whether a folder holds a sample file at any depth; each real folder is seen once."""
+    pending, seen = [os.path.join(root, folder)], set()
+    while pending:
+        current = pending.pop()
+        real = os.path.realpath(current)
+        if real in seen:
+            continue
+        seen.add(real)
+        folders, files = list_folder(Path(current))
+        if any(_is_sample(file, suffixes) for file in files):
+            return True
+        pending += [os.path.join(current, child) for child in folders]
+    return False
+
+
+def _is_sample(file: str, suffixes: Collection[str]) -> bool:
+    return os.path.splitext(file)[1].lower() in suffixes
+
+
+def list_folder(folder: Path) -> tuple[list[str], list[str]]:
+    """Return the names of the folders and of the files inside, sorted, hidden ones left out."""
+    try:
+        with os.scandir(folder) as entries:
+            shown = [e for e in entries if not e.name.startswith(".") and e.name != "__MACOSX"]
+            folders = sorted(e.name for e in shown if e.is_dir())
+            files = sorted(e.name for e in shown if not e.is_dir())
+    except PermissionError:
+        raise DataError(
+            f"Folder {folder} cannot be read: permission denied. Give this user the right to read "
+            f"it, for example chmod -R u+rX '{folder}'."
+        ) from None
+    except OSError as error:
+        raise DataError(f"Folder {folder} cannot be read: {error.strerror}.") from error
+    return folders, files

@@ -1,0 +1,158 @@
+"""A column that says which split each row is in, under the names and words that tools write.
+
+``split`` always is one. A column of another usual name (``subset``, ``ml_use``, ``partition``,
+``set``, ``Usage``) is one where each of its cells is a word for a split.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from headstart.cells import is_missing
+from headstart.data.records import SPLIT_CODES, UNASSIGNED
+from headstart.data.sources.split_words import PLAIN, is_left_open, splits_among
+from headstart.errors import DataError, quoted
+from headstart.types import Finding
+
+SPLIT_COLUMN = "split"
+# fmt: off
+OTHER_NAMES = frozenset(
+    (
+        "split", "splits", "subset", "mluse", "partition", "set", "usage", "datasplit",
+        "datasetsplit", "phase", "settype", "splitname", "datasettype",
+        "aiplatformgoogleapiscommluse",
+    )
+)
+# fmt: on
+FOLD_NAMES = frozenset(["fold", "folds", "kfold", "foldid", "cvfold"])
+MAX_FOLDS = 20
+NUMBERED = ("partition", "split")  # CelebA: 0 train, 1 val, 2 test
+NUMBERS = {"0": "train", "1": "val", "2": "test"}
+
+
+@dataclass(frozen=True)
+class SplitColumn:
+    """The column of splits of a table.
+
+    Attributes:
+        name: Its name; None where there is none.
+        splits: For each word in it the split, or None where the choice is left open.
+        unused: Columns that number folds, which are no input either.
+        findings: What a user should know of it.
+    """
+
+    name: str | None = None
+    splits: dict[str, str | None] = field(default_factory=dict)
+    unused: tuple[str, ...] = ()
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def taken(self) -> set[str]:
+        """Columns that are no inputs."""
+        return {*self.unused, *([self.name] if self.name else [])}
+
+    def codes(self, values: Sequence[object], place: Callable[[int], str]) -> list[int]:
+        """Return the split of each row.
+
+        Args:
+            values: The column.
+            place: Says where a row stands.
+
+        Raises:
+            DataError: A cell is empty, or no word for a split.
+        """
+        codes = []
+        for i, value in enumerate(values):
+            word = _word(value)
+            if is_missing(value):
+                raise DataError(
+                    f"Column '{self.name}' is empty in {place(i)}. Fill it in for every row, for "
+                    "example with UNASSIGNED, or leave the column out."
+                )
+            if word not in self.splits:
+                raise DataError(
+                    f"Column '{self.name}' holds '{word}' in {place(i)}; expected train, val "
+                    "or test. Correct it, or rename the column to have splits made."
+                )
+            split = self.splits[word]
+            codes.append(SPLIT_CODES[split] if split else UNASSIGNED)
+        return codes
+
+
+def find_split_column(
+    columns: Sequence[str],
+    values_of: Callable[[str], Sequence[object]],
+    kept: Sequence[str | None],
+) -> SplitColumn:
+    """Return which column of a table says the splits.
+
+    Args:
+        columns: Names of the columns.
+        values_of: Gives all values of a column.
+        kept: Columns that the user has given another role.
+    """
+    free = [column for column in columns if column not in kept]
+    folds = tuple(c for c in free if _plain(c) in FOLD_NAMES and _are_folds(values_of(c)))
+    findings = []
+    if folds:
+        sentence = (
+            f"Columns that number folds are not used: {quoted(folds)}. To keep one fold for the "
+            "test, add a column split with train and test."
+        )
+        findings.append(Finding("unused", "note", (), sentence))
+    usual = [column for column in free if _plain(column) in OTHER_NAMES]
+    for column in sorted(usual, key=lambda name: name != SPLIT_COLUMN):
+        words = list(dict.fromkeys(map(_word, filter(_is_there, values_of(column)))))
+        splits = _read_words(_plain(column), words)
+        known = [word for word in words if word in splits]
+        if column != SPLIT_COLUMN and (len(known) < len(words) or not words):
+            continue
+        is_lone = len(set(splits.values())) < 2 and None not in splits.values()
+        if column != SPLIT_COLUMN and is_lone and "train" not in splits.values():
+            continue
+        if sentence := _say(column, words, splits):
+            findings.append(Finding("reading", "note", (), sentence))
+        return SplitColumn(column, splits, folds, findings)
+    return SplitColumn(None, {}, folds, findings)
+
+
+def _read_words(name: str, words: Sequence[str]) -> dict[str, str | None]:
+    """Return the split of each word that means one, or leaves it open."""
+    if name in NUMBERED and len(words) > 1 and set(words) <= NUMBERS.keys():
+        return {word: NUMBERS[word] for word in words}
+    found: dict[str, str | None] = dict(splits_among(words))
+    return found | {word: None for word in words if is_left_open(word)}
+
+
+def _say(column: str, words: Sequence[str], splits: dict[str, str | None]) -> str:
+    """Return a sentence where name or words are not the plain ones."""
+    is_plain = all(word.lower() in PLAIN for word, split in splits.items() if split)
+    if column == SPLIT_COLUMN and is_plain and all(splits.values()):
+        return ""
+    shown = ", ".join(
+        f"'{word}' as {splits[word] or 'left open'}" for word in words if word in splits
+    )
+    ways = f"--drop {column} leaves it out." if column != SPLIT_COLUMN else "Rename it otherwise."
+    return f"Column '{column}' says the splits: {shown}. {ways}"
+
+
+def _are_folds(values: Sequence[object]) -> bool:
+    words = {_word(value) for value in values if _is_there(value)}
+    return 1 < len(words) <= 20 and all(
+        re.fullmatch(r"(fold)?[\W_]*\d{1,2}", w.lower()) for w in words
+    )
+
+
+def _is_there(value: object) -> bool:
+    return not is_missing(value)
+
+
+def _word(value: object) -> str:
+    word = str(value).strip()
+    return word[:-2] if re.fullmatch(r"\d\.0", word) else word
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z]", "", name.lower())

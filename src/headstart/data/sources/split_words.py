@@ -1,0 +1,90 @@
+"""Words that mean a split, a fold, or samples without a label, in names of all kinds.
+
+One reading for folders, files, columns and their cells, so that ``dev`` is never a split here and
+a class there. ``eval``, ``evaluation`` and ``holdout`` are test, unless another name says test.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+WORDS = {
+    "train": ("train", "training", "trn"),
+    "val": ("val", "valid", "validation", "validate", "validating", "dev", "development"),
+    "test": ("test", "testing", "tst"),
+}
+# Words of which people mean val by some and test by others.
+UNSURE = ("eval", "evaluation", "evaluate", "holdout", "publictest")
+SPLIT_OF = {word: split for split, words in WORDS.items() for word in words}
+SPLIT_OF |= dict.fromkeys(UNSURE, "test") | {"privatetest": "test"}
+PLAIN = frozenset(("train", "training", "val", "valid", "validation", "test", "testing"))
+BEFORE = "seg|obj|img|imgs|image|images|data|dataset|my|the"
+AFTER = "set|sets|split|data|dataset|image|images|imgs|img|pics|photos|pictures|files|folder|part"
+NAME = re.compile(
+    rf"(?:(?:{BEFORE}) )?({'|'.join(sorted(SPLIT_OF, key=len, reverse=True))})"
+    rf"(?: ?(?:{AFTER}|samples|subset|jpg|jpeg|png|txt|texts|sub))*(?: ?\d+)?"
+)
+FOLD = re.compile(r"(?:(?:cv|k|cross validation) ?)?folds?(?: ?\d+)")
+# fmt: off
+UNLABELLED = frozenset(
+    (
+        "nolabel", "nolabels", "nolabeled", "unlabeled", "unlabelled",
+        "notlabeled", "notlabelled", "unsup", "unsupervised", "unannotated",
+        "notannotated", "segpred", "topredict", "withoutlabel",
+        "withoutlabels", "unassigned",
+    )
+)
+# fmt: on
+ANY_SPLIT = frozenset(("unassigned", "unsplit", "none", "auto"))
+
+
+def split_of(name: str) -> str | None:
+    """Return ``train``, ``val`` or ``test`` where a name means one; None otherwise.
+
+    Example:
+        >>> split_of("val2017"), split_of("seg_train"), split_of("train_station")
+        ('val', 'train', None)
+    """
+    match = NAME.fullmatch(_tidy(name))
+    return None if match is None else SPLIT_OF[match[1]]
+
+
+def splits_among(names: Iterable[str]) -> dict[str, str]:
+    """Return the split of each name that means one; ``eval`` is val where another says test."""
+    found = {name: split for name in names if (split := split_of(name))}
+    unsure = [name for name in found if is_unsure(name)]
+    if any(split == "test" for name, split in found.items() if name not in unsure):
+        found |= dict.fromkeys(unsure, "val")
+    return found
+
+
+def is_unsure(name: str) -> bool:
+    """Return whether a name means val to some people and test to others."""
+    match = NAME.fullmatch(_tidy(name))
+    return match is not None and match[1] in UNSURE
+
+
+def is_fold(name: str) -> bool:
+    """Return whether a name means one of several folds, such as ``fold1`` or ``cv_fold_3``."""
+    return FOLD.fullmatch(_tidy(name)) is not None
+
+
+def is_unlabelled(name: str) -> bool:
+    """Return whether a name says that what is inside has no label."""
+    return re.sub(r"[^a-z]", "", name.lower()) in UNLABELLED
+
+
+def is_left_open(word: str) -> bool:
+    """Return whether a cell of a column of splits leaves the choice to the reader."""
+    return word.strip().lower() in ANY_SPLIT
+
+
+def _tidy(name: str) -> str:
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.strip())
+    words = re.sub(r"[\W_]+", " ", words).strip().lower()
+    return (
+        words.replace("hold out", "holdout")
+        .replace("public test", "publictest")
+        .replace("private test", "privatetest")
+    )
