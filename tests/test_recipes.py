@@ -249,7 +249,7 @@ def test_predict_takes_the_files_of_a_folder_that_training_takes(run, tmp_path, 
     if name.endswith(".tif"):  # taken for an image, too, and not left out without a word
         with pytest.raises(DataError, match=r"0d\.tif: it is a TIFF image, which is not read"):
             hs.load(tmp_path)
-        with pytest.raises(DataError, match=r"'.*0d\.tif' cannot be used: it is a TIFF"):
+        with pytest.raises(DataError, match=r"No image can be used. .*0d\.tif: it is a TIFF"):
             hs.predict(str(run.path), [str(tmp_path)])
         return
     data = hs.load(tmp_path)
@@ -642,3 +642,18 @@ def test_every_training_option_runs_to_the_end(data, tmp_path, options):
     out = str(tmp_path / "run")
     run = hs.finetune(data, start=START, num_steps=40, micro_batch_size=64, out=out, **options)
     assert run.metrics["test"]["figures"]["accuracy"]["value"] > 0.5
+
+
+def test_predict_of_a_folder_answers_for_what_it_can_read_and_names_the_others(run, tmp_path):
+    for number in range(6):
+        Image.fromarray(np.full((16, 16), 20 * number, np.uint8)).save(tmp_path / f"{number}.jpg")
+    whole = (tmp_path / "3.jpg").read_bytes()
+    (tmp_path / "3.jpg").write_bytes(whole[:-40])
+    (tmp_path / "5.jpg").write_bytes(b"")
+    notes = []
+    with listen(lambda kind, fields: notes.append(fields["text"]) if kind == "note" else None):
+        found = hs.predict(str(run.path), [str(tmp_path)])
+    assert [Path(p.name).name for p in found] == ["0.jpg", "1.jpg", "2.jpg", "4.jpg"]
+    assert any("2 of 6 images left out" in n and "3.jpg" in n and "5.jpg" in n for n in notes)
+    with pytest.raises(DataError, match=r"5\.jpg' cannot be used"):
+        hs.predict(str(run.path), [str(tmp_path / "5.jpg")])

@@ -67,6 +67,20 @@ def _number_of(word: str) -> float | None:
     return float(word) if word.lower() in INFINITE else None
 
 
+def shown(name: str) -> str:
+    r"""Return a name that any file, log and terminal can hold.
+
+    Bytes of a file name that are not UTF-8 reach Python as half surrogate pairs, which nothing can
+    write; they become ``\\xe9``, as Python writes them. Every other name stays as it is.
+    """
+    if name.isascii():
+        return name
+    try:
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half a surrogate pair that stands for no byte
+        return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def as_list(value: object) -> list[Any] | None:
     """Return the list that a cell holds, or writes as JSON or as Python does; None for no list.
 

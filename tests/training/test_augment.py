@@ -193,3 +193,55 @@ def test_classes_named_like_characters_are_never_mirrored():
     assert choose_policy((32, 32), 3, digits)[0] == "digits"  # street numbers, in colour
     assert choose_policy((96, 96), 1, ["a", "b"])[0] == "digits"
     assert choose_policy((32, 32), 3, ["cat", "dog"])[0] == "light"
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        ["keep_right", "stop"],
+        ["LinksAbbiegen", "Halt"],
+        ["Gauche", "Droite"],
+        ["mano-izquierda", "mano-derecha"],
+        ["左转", "直行"],
+        ["направо", "прямо"],
+        ["eye_L", "eye_R"],
+        ["s\u00f6l", "sol", "sa\u011f"],
+        ["arrow up", "circle"],
+        ["clockwise", "still"],
+        ["leftHand", "none"],
+        ["U-Turn", "ahead"],
+        ["v\u00e4nster", "rakt"],
+    ],
+)
+@pytest.mark.parametrize("side", [32, 96])
+def test_classes_that_a_mirror_confuses_are_not_mirrored(classes: list[str], side: int) -> None:
+    name, why = choose_policy((side, side), 3, classes)
+    policy = POLICIES[name]
+    assert policy is not None
+    assert not policy.flip
+    assert "mirror" in why
+    assert any(f"'{c}'" in why for c in classes)
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        ["cat", "dog"],
+        ["leftovers", "soup"],
+        ["human rights", "map"],
+        ["sol", "luna"],
+        ["link", "ness"],
+    ],
+)
+def test_other_classes_are_mirrored_as_before(classes: list[str]) -> None:
+    assert choose_policy((96, 96), 3, classes)[0] == "standard"
+
+
+def test_nothing_is_mirrored_or_moved_far_where_a_number_is_told() -> None:
+    name, why = choose_policy((96, 96), 3, has_classes=False)
+    policy = POLICIES[name]
+    assert policy is not None
+    assert not policy.flip
+    assert policy.crop_scale == 1
+    assert policy.translate <= 0.05
+    assert "--augment standard" in why

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import zip_longest
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from headstart.data.fingerprint import (
     inspect_texts,
 )
 from headstart.data.identity import Identity, sample_ids, without
+from headstart.data.image_look import look_at_images
 from headstart.data.records import NOUNS, SPLIT_CODES, Records
 from headstart.data.split import assign_splits, describe_splits, only_test
 from headstart.data.survey import is_identifier, survey
@@ -36,12 +38,15 @@ from headstart.types import (
     Dataset,
     Finding,
     ImageSpec,
+    Ragged,
+    Rows,
     Samples,
     Schema,
     Split,
 )
 
-SAMPLES_LOOKED_AT = 64
+SAMPLES_LOOKED_AT = 64  # of all, and of each class, but no more than MOST_LOOKED_AT together
+LEAST_OF_A_CLASS, MOST_LOOKED_AT = 2, 4096
 ROWS_LOOKED_AT = 50_000
 
 
@@ -89,8 +94,7 @@ def assemble(
         findings += describe_times(records, splits, split)
         findings += describe_splits(records, splits)
     if bad:
-        total = len(bad) + len(splits)
-        sentence = f"{len(bad)} of {total} {several} left out: {first_few(bad)}."
+        sentence = f"{len(bad)} of {len(bad) + len(splits)} {several} left out: {first_few(bad)}."
         findings.append(Finding("unreadable", "warning", [b.name for b in bad], sentence))
     is_first_kind = (records.modality, records.task) == ("image", CLASSIFICATION.name)
     ids = sample_ids(identity.exact)
@@ -101,6 +105,7 @@ def assemble(
         findings += found
     contents = _contents(records, identity, copies, kinds)
     is_image = records.modality == "image"
+    findings += [] if for_test else _look(records, inspection, splits)
 
     def part(code: int) -> Split:
         chosen = np.flatnonzero(splits == code)
@@ -126,7 +131,7 @@ def assemble(
         findings=tuple(findings),
         input_column=records.input_column,
         image_size=_median_size(inspection.sizes) if is_image else None,
-        image_channels=_num_channels(samples) if is_image else None,
+        image_channels=_num_channels(samples, records.targets) if is_image else None,
         column_kinds=kinds,
         date_formats={n: f for n, f in records.date_formats.items() if n in (kinds or ())},
         number_formats={n: f for n, f in records.number_formats.items() if n in (kinds or ())},
@@ -201,21 +206,52 @@ def _leave_out_bad(
     return records, Inspection(inspection.identity.take(kept), inspection.sizes[kept], {}), bad
 
 
+def _look(records: Records, inspection: Inspection, splits: np.ndarray) -> list[Finding]:
+    """Return what is to be said of the training images, where samples are images."""
+    if records.modality != "image":
+        return []
+    trained = np.flatnonzero(splits == SPLIT_CODES["train"])
+    return look_at_images(records.samples, inspection.sizes, trained)
+
+
 def _median_size(sizes: np.ndarray) -> tuple[int, int]:
     height, width = np.median(sizes, axis=0)
     return int(height), int(width)
 
 
-def _num_channels(samples: Samples) -> int:
-    """Return 1 when the samples looked at are all grey, also where they are stored as RGB."""
+def _num_channels(samples: Samples, targets: Rows) -> int:
+    """Return 1 when the samples looked at are all grey, also where they are stored as RGB.
+
+    Some of every class are looked at: where one class of many is coloured, colour is what tells it.
+    """
     if isinstance(samples, ArraySamples) and samples.images.shape[3] == 1:
         return 1
     spec = ImageSpec(32, 3, (0.5,) * 3, (0.5,) * 3, "bilinear", 32, 3)
-    for i in np.unique(np.linspace(0, len(samples) - 1, SAMPLES_LOOKED_AT).astype(int)):
+    for i in _some_of_each(targets):
         try:
-            pixels = decode_one(samples.read(int(i)), spec)
+            pixels = decode_one(samples.read(i), spec)
         except UnreadableImage:
             continue  # truncated: named when everything is decoded
         if (pixels != pixels[..., :1]).any():
             return 3
     return 1
+
+
+def _some_of_each(targets: Rows) -> list[int]:
+    """Return places of samples spread over all, and over each class, the firsts of all first."""
+    num = len(targets)
+    spread: list[int] = np.unique(np.linspace(0, num - 1, SAMPLES_LOOKED_AT).astype(int)).tolist()
+    if isinstance(targets, Ragged) or targets.dtype.kind == "f":
+        return spread
+    if targets.ndim == 1:
+        groups = [np.flatnonzero(targets == k) for k in np.unique(targets)]
+    else:
+        groups = [np.flatnonzero(column) for column in targets.T]
+    each = max(LEAST_OF_A_CLASS, min(SAMPLES_LOOKED_AT, MOST_LOOKED_AT // max(1, len(groups))))
+    chosen = [
+        group[np.unique(np.linspace(0, len(group) - 1, each).astype(int))].tolist()
+        for group in groups
+        if len(group)
+    ]
+    in_turn = (i for turn in zip_longest(*chosen) for i in turn if i is not None)
+    return list(dict.fromkeys([*spread, *in_turn]))

@@ -44,10 +44,22 @@ def image_array(X: np.ndarray, what: str = "X") -> np.ndarray:
     if X.dtype == np.uint8:
         return X
     if not np.issubdtype(X.dtype, np.floating):
-        raise DataError(
-            f"{what} holds {X.dtype}. {EXPECTED} Convert it, for example .astype('uint8')."
-        )
+        raise DataError(f"{what} holds {X.dtype}. {EXPECTED} {_conversion(X)}")
     return _float_to_uint8(X, what)
+
+
+def _conversion(X: np.ndarray) -> str:
+    """Say how other numbers become uint8 without wrapping around."""
+    if X.dtype.kind not in "iu":
+        return "Convert it, for example .astype('uint8')."
+    low, high = int(X.min()), int(X.max())
+    if low >= 0 and high <= 255:
+        return "Convert it, for example .astype('uint8')."
+    start = f"(X - {low})" if low < 0 else "X"
+    return (
+        f"It holds {low:,} to {high:,}; scale it by one factor for all, also for new images: "
+        f"({start} * (255 / {high - min(low, 0)})).astype('uint8')."
+    )
 
 
 def _float_to_uint8(X: np.ndarray, what: str) -> np.ndarray:

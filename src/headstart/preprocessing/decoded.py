@@ -30,7 +30,7 @@ from headstart.preprocessing.samples import ArraySamples, UnreadableImage
 from headstart.storage.cache import cache_root, new_entry, read_entry, remove_entry, write_all
 from headstart.types import BadSample, Dataset, Finding, ImageSpec, Rows, SplitName
 
-DECODER_VERSION = 1  # raise it when decode_one gives other pixels for the same image
+DECODER_VERSION = 2  # raise it when decode_one gives other pixels for the same image
 CHUNK_BYTES = 8 * 2**20
 
 

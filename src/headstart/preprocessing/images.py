@@ -4,15 +4,16 @@
 the same to the model wherever it comes from. What each unusual kind becomes is fixed:
 
 - EXIF orientation is applied; of an animation the first frame is taken;
-- transparency (palette, grey or colour) is composited on white;
+- transparency (palette, grey or colour) is composited on white, on black where all that is seen
+  is white; alpha that is a fourth band by its values is left out;
 - CMYK and YCCK become RGB by Pillow's plain conversion, without a colour profile;
 - 16-bit grey is divided by 257; of 16-bit colour Pillow keeps the high byte; 1-bit becomes 0/255;
 - a JPEG at least twice as large as needed is read at a reduced DCT scale (``draft``), always.
 
 Files are hostile until proven otherwise: five formats are allowed, found by their first bytes and
 not by their name; the pixel count in the header is checked before anything is decoded; and a
-truncated image is refused, never completed with grey. Left out: colour management, TIFF, HEIC,
-camera raw.
+truncated image is refused, never completed with grey (``jpeg``). Left out: colour management,
+TIFF, HEIC, camera raw.
 """
 
 from __future__ import annotations
@@ -21,17 +22,22 @@ import io
 import struct
 import zlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFile
 
+from headstart.preprocessing.jpeg import lacks_data
 from headstart.preprocessing.samples import UnreadableImage, read_file
 from headstart.types import ImageSpec
 
 MAX_PIXELS = 50_000_000
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 ORIENTATION_TAG = 0x0112
+EXIF_SIZE, WIDTH_TAG, HEIGHT_TAG = 0x8769, 0xA002, 0xA003
+NEARLY_WHITE = 240  # of 255: what is brighter cannot be told from a white ground
+BAND_SHARE, BAND_LEVELS = 0.1, 32  # alpha is a band: so few clear or solid pixels, so many levels
 TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -83,7 +89,7 @@ def read_header(data: bytes) -> Header:
     Raises:
         UnreadableImage: It is empty, no image, of a format that is not read, or too large.
     """
-    image = _open(data)
+    image = open_image(data)
     width, height = image.size
     # Only JPEG, WebP and PNG carry EXIF; asking costs time, so ask only where there is some.
     if "exif" in image.info and _orientation(image) >= 5:
@@ -139,8 +145,12 @@ def decode_one(
     return np.array(image, dtype=np.uint8).reshape(size, size, spec.decode_channels)
 
 
-def _open(data: bytes) -> ImageFile.ImageFile:
-    """Return the image with its header read and its size checked."""
+def open_image(data: bytes) -> ImageFile.ImageFile:
+    """Return the image with its header read and its size checked, not yet decoded.
+
+    Raises:
+        UnreadableImage: It is empty, no image, of a format that is not read, or too large.
+    """
     if not data:
         raise UnreadableImage("the file is empty (0 bytes)")
     Image.init()
@@ -190,19 +200,56 @@ def _foreign(data: bytes) -> str:
 
 def _load(data: bytes, size: int) -> Image.Image:
     """Return the decoded first frame, upright, 8 bits a channel, opaque; any of L, RGB, CMYK."""
-    opened = _open(data)
+    opened = open_image(data)
     # draft only ever reduces to at least the size asked for: twice what the resize needs.
-    return _upright(opened, (2 * size, 2 * size))
+    draft = (2 * size, 2 * size)
+    image = _upright(opened, draft)
+    if opened.format == "JPEG" and lacks_data(data, opened, partial(_decode_again, draft=draft)):
+        raise UnreadableImage(
+            "the JPEG file is truncated: its end marker is there, but part of the picture is not "
+            "(it would be grey)"
+        )
+    return image
+
+
+def _decode_again(data: bytes, draft: tuple[int, int]) -> Image.Image | None:
+    """Return a JPEG file decoded as ``_upright`` does, but for what follows; None if it cannot."""
+    try:
+        image = open_image(data)
+        image.draft(None, draft)
+        image.load()
+    except (UnreadableImage, *PILLOW_ERRORS):
+        return None
+    return image
 
 
 def _from_pillow(image: Image.Image) -> Image.Image:
     """Return what a file of this image would give; the caller's image is left as it is."""
     width, height = image.size
     _check_size(width, height)
-    return _upright(image, None)
+    return _upright(image, None, is_turned=_is_turned(image))
 
 
-def _upright(image: Image.Image, draft: tuple[int, int] | None) -> Image.Image:
+def _is_turned(image: Image.Image) -> bool:
+    """Return whether an image in memory is upright already, though its EXIF still says a turn.
+
+    So it is where a quarter turn is asked for, the camera's width and height are known, and the
+    pixels lie the other way round: somebody has turned them. A half turn cannot be told.
+    """
+    if _orientation(image) < 5:
+        return False
+    try:
+        kept = image.getexif().get_ifd(EXIF_SIZE)
+        width, height = int(kept.get(WIDTH_TAG, 0)), int(kept.get(HEIGHT_TAG, 0))
+    except (*PILLOW_ERRORS, AttributeError):
+        return False
+    is_wide, was_wide = image.size[0] > image.size[1], width > height
+    return 0 < width != height > 0 and image.size[0] != image.size[1] and is_wide != was_wide
+
+
+def _upright(
+    image: Image.Image, draft: tuple[int, int] | None, *, is_turned: bool = False
+) -> Image.Image:
     """Return the decoded image, upright and flattened; read at a reduced scale if asked to."""
     try:
         if draft is not None:
@@ -213,7 +260,7 @@ def _upright(image: Image.Image, draft: tuple[int, int] | None) -> Image.Image:
         raise UnreadableImage(
             f"the image data is truncated or damaged ({_words(error)})"
         ) from error
-    transpose = TRANSPOSES.get(_orientation(image))
+    transpose = None if is_turned else TRANSPOSES.get(_orientation(image))
     return flat if transpose is None else flat.transpose(transpose)
 
 
@@ -225,10 +272,29 @@ def _flatten(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         raise ValueError("32-bit floating point pixels are not read")
     if image.has_transparency_data:
-        colours = image.convert("RGBA")
-        white = Image.new("RGBA", colours.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, colours).convert("RGB")
+        return _opaque(image.convert("RGBA"))
     return image
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """Return an RGBA image on the ground that shows what is on it, in RGB.
+
+    White, as nearly everywhere; black where all that can be seen is as good as white. Alpha that
+    varies all over the image as a measurement does (a fourth band) is no transparency: then the
+    colours are taken as they are.
+    """
+    counts = np.array(image.getchannel("A").histogram())
+    num_pixels = counts.sum()
+    if counts[255] == num_pixels:
+        return image.convert("RGB")
+    is_band = counts[0] + counts[255] < BAND_SHARE * num_pixels and (counts > 0).sum() > BAND_LEVELS
+    if is_band:
+        return image.convert("RGB")
+    pixels = np.asarray(image)
+    seen = pixels[..., 3] >= min(128, int(np.flatnonzero(counts)[-1]))
+    is_white = counts[0] < num_pixels and pixels[..., :3][seen].min() >= NEARLY_WHITE
+    ground = Image.new("RGBA", image.size, (0, 0, 0, 255) if is_white else (255, 255, 255, 255))
+    return Image.alpha_composite(ground, image).convert("RGB")
 
 
 def _orientation(image: Image.Image) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from headstart.cells import is_missing
+from headstart.cells import is_missing, shown
 from headstart.errors import DataError, quoted
 from headstart.preprocessing.arrays import image_array, is_tensor, to_numpy
 from headstart.preprocessing.memory import NamedColumns, memory_table
@@ -89,7 +89,7 @@ def listed_images(values: Any) -> list[Any]:
 def image_names(images: list[Any]) -> list[str]:
     """Return the path of each image, or its number from 1 where it has none."""
     return [
-        str(value) if isinstance(value, (str, os.PathLike)) else f"image {i + 1}"
+        shown(str(value)) if isinstance(value, (str, os.PathLike)) else f"image {i + 1}"
         for i, value in enumerate(images)
     ]
 

@@ -93,7 +93,7 @@ def _conclude(
     from headstart.tuning.conclude import conclude
 
     conclude(folder, items, setup, tuned, budget=budget, options=options)
-    folder.write("report.html", render_folder(folder.path).encode())
+    folder.write("report.html", render_folder(folder.path).encode(errors="backslashreplace"))
 
 
 def _nothing() -> None:

@@ -196,7 +196,10 @@ def _choose_augmentation(dataset: Dataset) -> AugmentName:
     if dataset.schema.modality != "image":
         return "none"
     policy, why = choose_policy(
-        dataset.image_size or (224, 224), dataset.image_channels or 3, dataset.schema.classes
+        dataset.image_size or (224, 224),
+        dataset.image_channels or 3,
+        dataset.schema.classes,
+        has_classes=bool(dataset.schema.classes),
     )
     emit("choice", name="augment", value=policy, why=why)
     return policy

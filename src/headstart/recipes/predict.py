@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart.errors import DataError, OptionError
+from headstart.preprocessing.bad_samples import first_few
+from headstart.recipes.findings import tell_findings
 from headstart.recipes.run import Run
 from headstart.reporting.console import attached
-from headstart.types import Prediction
+from headstart.types import Finding, Prediction
 
 if TYPE_CHECKING:
     from headstart.data.sources.columns import Table
@@ -36,7 +38,8 @@ def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> l
     Raises:
         OptionError: If the encoding is unknown, or nothing given is a file of text.
         RunFolderError: If the run folder holds no model.
-        DataError: If a file does not exist, or is not what the model reads.
+        DataError: If a file does not exist, or is not what the model reads. Of several images,
+            those that cannot be read are named and left out.
 
     Example:
         >>> import headstart as hs
@@ -63,7 +66,7 @@ def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> l
     encoding = encoding or source.get("encoding")
     with attached():
         if modality == "image":
-            return opened.predict([path for file in given for path in _images(Path(file))])
+            return _predict_images(opened, [p for file in given for p in _images(Path(file))])
         if modality == "text":
             texts, names = _texts(opened, given, encoding)
             return opened.predict(texts, names=names)
@@ -78,6 +81,19 @@ def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> l
             rows = pa.table({column: table.values(column) for column in table.columns})
             found += opened.predict(rows, names=_row_names(word, table))
         return found
+
+
+def _predict_images(run: Run, paths: list[Path]) -> list[Prediction]:
+    """Predict the images that can be read and name the others; one alone is refused."""
+    if len(paths) == 1:
+        return run.predict(paths)
+    found, bad = run.predict_usable(paths)
+    if bad:
+        sentence = f"{len(bad):,} of {len(paths):,} images left out: {first_few(bad)}."
+        if not found:
+            raise DataError(f"No image can be used. {sentence} Give whole images.")
+        tell_findings([Finding("unreadable", "warning", [b.name for b in bad], sentence)])
+    return found
 
 
 def _refuse_encoding(encoding: str, modality: str, given: Sequence[str]) -> None:

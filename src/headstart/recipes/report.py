@@ -40,7 +40,7 @@ def report(run: str, *, out: str | None = None) -> Path:
     opened = run if isinstance(run, Run) else Run(run)
     _refuse_unfinished(opened.path)
     try:
-        page = render_folder(opened.path).encode()
+        page = render_folder(opened.path).encode(errors="backslashreplace")
     except _DAMAGE as error:
         raise RunFolderError(
             f"{opened.path} is damaged ({type(error).__name__}: {error}); expected the files as "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.errors import DataError, OptionError, RunFolderError
 from headstart.recipes.findings import tell_findings
-from headstart.types import Prediction
+from headstart.types import BadSample, Prediction
 
 if TYPE_CHECKING:
     from torch import nn
@@ -103,20 +103,38 @@ class Run:
             >>> run.predict(["new.jpg"])[0].label  # doctest: +SKIP
             'rose'
         """
+        return self.predict_usable(samples, names, leaves_out=False)[0]
+
+    def predict_usable(
+        self, samples: Any, names: Sequence[str] | None = None, *, leaves_out: bool = True
+    ) -> tuple[list[Prediction], list[BadSample]]:
+        """Predict those of new samples that can be read, and return the others with their reasons.
+
+        Args:
+            samples: As ``predict`` takes them.
+            names: As ``predict`` takes them.
+            leaves_out: Whether what cannot be read is left out; else it is refused.
+
+        Raises:
+            DataError: As ``predict`` does, where nothing is left out.
+        """
         from headstart.model import model_outputs, run_batches
 
-        model, found = self.model, list[Prediction]()
+        model, found, left_out = self.model, list[Prediction](), list[BadSample]()
         for inputs in model.encoder.preprocess.incoming(samples, names):
-            if inputs.bad_samples:
+            left_out += inputs.bad_samples
+            if inputs.bad_samples and not leaves_out:
                 bad = inputs.bad_samples[0]
                 raise DataError(
                     f"'{bad.name}' cannot be used: {bad.reason}. Expected a whole "
                     f"{model.schema.modality}; replace it or leave it out."
                 )
             tell_findings(inputs.findings)
+            if not len(inputs):
+                continue
             outputs = model_outputs(model, run_batches(model, inputs, model))
             found += model.task.predictions(inputs.names, outputs, model.schema)
-        return found
+        return found, left_out
 
     def coefficients(self) -> tuple[dict[str, float], float]:
         """Return the weights of a linear regression in the columns' own units, and the intercept.

@@ -7,7 +7,13 @@ A new task is a frozen ``Task`` in a file of its own, a row here, and a row of t
 from headstart.errors import OptionError, did_you_mean, quoted
 from headstart.tasks.classification import CLASSIFICATION
 from headstart.tasks.multi_label import MULTI_LABEL
-from headstart.tasks.reading import TargetColumn, Targets, encode_targets, order_classes
+from headstart.tasks.reading import (
+    TargetColumn,
+    Targets,
+    encode_targets,
+    order_classes,
+    tidy_labels,
+)
 from headstart.tasks.regression import REGRESSION
 from headstart.tasks.task import PlainProblem, Task, array_of
 from headstart.tasks.words import Pairing, TaskWords
@@ -53,4 +59,5 @@ __all__ = [
     "encode_targets",
     "find_task",
     "order_classes",
+    "tidy_labels",
 ]

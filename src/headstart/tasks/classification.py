@@ -6,7 +6,6 @@ Left out: an order among the classes, and costs of mistakes.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,7 +25,7 @@ from headstart.evaluation import (
     softmax,
 )
 from headstart.tasks.classes import ClassTask
-from headstart.tasks.reading import Place, TargetColumn, Targets, encode_targets
+from headstart.tasks.reading import Place, TargetColumn, Targets, encode_targets, tidy_labels
 from headstart.tasks.task import PlainProblem, array_of
 from headstart.tasks.words import Pairing, TaskWords
 from headstart.types import Comparison, Figure, Measure, Rows, Schema
@@ -39,10 +38,9 @@ class Classification(ClassTask):
     def read(self, column: TargetColumn) -> Targets:
         """Return class indices."""
         labels = class_labels(column.values, column.what, column.place, allow_real=column.is_said)
-        if column.is_tidied:
-            labels = _tidy(labels)
+        labels, merged = tidy_labels(labels, column.what)
         named, classes, findings = column.named(labels)
-        return Targets(self.name, encode_targets(named, classes), classes, findings)
+        return Targets(self.name, encode_targets(named, classes), classes, [*merged, *findings])
 
     def strata(self, targets: Rows) -> np.ndarray:
         """Return the class of each sample."""
@@ -236,13 +234,3 @@ def _refuse_real_numbers(texts: Sequence[str], what: str) -> None:
             "because the task is classification. Say --task regression to learn the numbers "
             "themselves, or name another column with --label."
         )
-
-
-def _tidy(labels: list[str]) -> list[str]:
-    """Return labels without blanks around them, and ``1`` for the ``1.0`` of a CSV file."""
-    different = set(labels)
-    if any(label != label.strip() for label in different):
-        labels = [label.strip() for label in labels]
-    if all(re.fullmatch(r"-?\d+\.0+", label.strip()) for label in different):
-        return [label.split(".")[0] for label in labels]
-    return labels

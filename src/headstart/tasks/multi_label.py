@@ -25,7 +25,7 @@ from headstart.evaluation import (
     sigmoid,
 )
 from headstart.tasks.classes import ClassTask
-from headstart.tasks.reading import SEPARATORS, TargetColumn, Targets
+from headstart.tasks.reading import SEPARATORS, TargetColumn, Targets, tidy_labels
 from headstart.tasks.task import PlainProblem, array_of
 from headstart.tasks.words import Pairing, TaskWords
 from headstart.types import Comparison, Figure, Finding, Measure, Rows, Schema
@@ -51,7 +51,7 @@ class MultiLabel(ClassTask):
             _label_set(value, separator, what, where)
             for value, where in zip(values, places, strict=True)
         ]
-        flat = [label for labels in sets for label in labels]
+        flat, merged = tidy_labels([label for labels in sets for label in labels], what)
         if len(set(flat)) < 2:
             found = f"all of them hold '{flat[0]}' alone" if flat else "all of them are empty"
             kind = type(values[0]).__name__ if separator is None else "text of labels"
@@ -67,7 +67,7 @@ class MultiLabel(ClassTask):
         if num_bare := int((targets.sum(axis=1) == 0).sum()):
             sentence = f"{num_bare:,} of {len(values):,} samples have no label: none applies."
             findings.append(Finding("unlabelled", "note", (), sentence))
-        return Targets(self.name, targets, classes, findings)
+        return Targets(self.name, targets, classes, [*merged, *findings])
 
     def strata(self, targets: Rows) -> np.ndarray:
         """Return the rarest label of each sample; those without one are a stratum of their own."""

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
 
+from headstart.cells import shown
 from headstart.types import Finding, Rows, TaskName
 
 # What may stand between the labels of one cell, likeliest first.
 SEPARATORS = (";", "|", ",", "/", "#")
+_AROUND = " \t\n\r\f\v\u00a0\u2007\u202f\u3000\u200b\u200c\u200d\u2060\ufeff"
 Place: TypeAlias = Callable[[int], str]
 # Gives numbered labels their names: labels → labels, classes, note.
 Naming: TypeAlias = Callable[[list[str]], tuple[list[str], tuple[str, ...], str | None]]
@@ -27,7 +31,6 @@ class TargetColumn:
         what: What the column is called in messages, for example ``"Column 'label'"``.
         place: Says where the value of an index stands, for example ``row 3 of reviews.csv``.
         is_said: Whether the user has said the task, or a model has: then nothing is doubted.
-        is_tidied: Whether blanks around class names, and the ``.0`` of a CSV file, mean nothing.
         separator: What stands between the labels of one cell, where it was said.
         naming: Gives numbered classes their names, where the data states them.
     """
@@ -36,7 +39,6 @@ class TargetColumn:
     what: str
     place: Place
     is_said: bool = False
-    is_tidied: bool = True
     separator: str | None = None
     naming: Naming | None = None
 
@@ -70,6 +72,42 @@ def order_classes(names: set[str]) -> tuple[str, ...]:
     if all(re.fullmatch(r"-?\d+", name) for name in names):
         return tuple(sorted(names, key=lambda name: (int(name), name)))
     return tuple(sorted(names))
+
+
+def tidy_labels(labels: Sequence[str], what: str) -> tuple[list[str], list[Finding]]:
+    r"""Return class names as they are meant, and a finding where several spellings are one class.
+
+    Blanks around a name (and marks of no width) mean nothing, composed and decomposed letters are
+    the same, bytes that no one can print are written as ``\\xe9``, and ``1.0`` is ``1`` where all
+    are whole numbers or the class ``1`` is there, too. Capitals and blanks inside are kept.
+
+    Args:
+        labels: Names of images, texts, rows or class folders, all by one rule.
+        what: What holds them, for example ``"Column 'label'"``.
+    """
+    spellings = Counter(labels)
+    tidied = {
+        spelling: unicodedata.normalize("NFC", shown(spelling)).strip(_AROUND)
+        for spelling in spellings
+    }
+    names = set(tidied.values())
+    is_whole = all(re.fullmatch(r"-?\d+(\.0+)?", name) for name in names)
+    for spelling, name in tidied.items():
+        whole = re.fullmatch(r"(-?\d+)\.0+", name)
+        if whole and (is_whole or whole[1] in names):
+            tidied[spelling] = "0" if whole[1] == "-0" else whole[1]
+    findings = []
+    several: dict[str, list[str]] = {}
+    for spelling in sorted(spellings):
+        several.setdefault(tidied[spelling], []).append(spelling)
+    merged = {name: found for name, found in several.items() if len(found) > 1}
+    if merged:
+        name, found = next(iter(merged.items()))
+        written = " and ".join(f"{spelling!a} ({spellings[spelling]:,})" for spelling in found[:3])
+        more = f"; likewise {len(merged) - 1:,} more" if len(merged) > 1 else ""
+        sentence = f"{what} writes the class '{name}' as {written}, read as one class{more}."
+        findings.append(Finding("classes", "note", (), sentence))
+    return [tidied[label] for label in labels], findings
 
 
 def encode_targets(labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:

@@ -161,7 +161,7 @@ def wire(
             warmup_fraction=recipe.warmup_fraction,
             cooldown_fraction=recipe.cooldown_fraction,
         ),
-        set_mode=partial(set_train_mode, model, recipe.batchnorm),
+        set_mode=partial(_set_mode, model, recipe),
         stop_requested=stop_requested,
         enter=phases.enter,
         join=placed.join,
@@ -254,3 +254,24 @@ def _loss(
         return loss
 
     return compute
+
+
+def _set_mode(model: torch.nn.Module, recipe: Recipe) -> None:
+    """Set the mode of training; refuse statistics of a batch that is one sample.
+
+    Raises:
+        OptionError: A BatchNorm would normalise each sample by itself alone.
+    """
+    set_train_mode(model, recipe.batchnorm)
+    if recipe.micro_batch_size > 1:
+        return
+    norm = torch.nn.modules.batchnorm._BatchNorm
+    if any(isinstance(m, norm) and m.training for m in model.modules()):
+        more = (
+            f"--micro-batch-size {recipe.batch_size}" if recipe.batch_size > 1 else "--batch-size 8"
+        )
+        raise OptionError(
+            "micro_batch_size is 1, and the network has BatchNorm layers that learn from the "
+            "samples of a pass, of which one says nothing; expected at least 2. Say "
+            f"{more}, or --batchnorm frozen where the weights are pretrained."
+        )

@@ -27,7 +27,13 @@ from headstart.data.sources.layouts import (
 from headstart.data.sources.samples import FileSamples
 from headstart.errors import DataError, OptionError, quoted
 from headstart.preprocessing.rows import TextSamples
-from headstart.tasks import CLASSIFICATION, encode_targets, find_task, order_classes
+from headstart.tasks import (
+    CLASSIFICATION,
+    encode_targets,
+    find_task,
+    order_classes,
+    tidy_labels,
+)
 from headstart.types import Finding
 
 # Names that mean an image. Whether it can be read is found out from its bytes: a TIFF is listed
@@ -86,12 +92,14 @@ def read_folder(root: Path, name: str, options: ReadOptions) -> Records:
         listing, stated = _read_names(root, name, layout, suffixes)
     findings = [*layout.findings, *stated, *listing.findings(noun)]
     findings += _unlabelled(root, layout, suffixes, noun, is_named=bool(stated))
-    classes = order_classes(set(listing.labels))
+    labels, merged = tidy_labels(listing.labels, f"Folder {name}")
+    findings += merged
+    classes = order_classes(set(labels))
     samples = FileSamples(root, listing.paths)
     return Records(
         name=name,
         samples=_read_texts(samples, root, options.encoding) if is_text else samples,
-        targets=encode_targets(listing.labels, classes),
+        targets=encode_targets(labels, classes),
         classes=classes,
         splits=np.array(listing.codes, np.int8),
         origin="folder",
@@ -209,7 +217,7 @@ def _read_texts(files: FileSamples, root: Path, encoding: str | None) -> TextSam
                 f"{root / path} cannot be read: {error.strerror}. Give this user the right to read "
                 "it, or remove it."
             ) from error
-    return TextSamples(texts, files.names)
+    return TextSamples(texts, [files.name(i) for i in range(len(files))])
 
 
 def _files_below(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.filesize import decimal
 
+from headstart.cells import shown
 from headstart.errors import DataError
 from headstart.preprocessing.samples import UnreadableImage, read_file
 from headstart.types import Samples
@@ -48,8 +49,8 @@ class FileSamples:
         return read_file(os.path.join(self.root, self.names[index]))
 
     def name(self, index: int) -> str:
-        """Return the path relative to the folder."""
-        return self.names[index]
+        """Return the path relative to the folder, as it can be printed."""
+        return shown(self.names[index])
 
 
 class ValueSamples:
@@ -75,7 +76,7 @@ class ValueSamples:
 
     def name(self, index: int) -> str:
         """Return the path, or the row."""
-        return self.names[index]
+        return shown(self.names[index])
 
 
 def read_value(value: object, root: Path, name: str) -> bytes:

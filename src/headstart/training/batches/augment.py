@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from headstart.tensors import to_device
+from headstart.training.batches.directions import find_direction
 from headstart.training.options.training_options import AugmentName
 from headstart.training.randomness import MIX, generator, uniform
 
@@ -73,11 +74,21 @@ POLICIES: dict[str, Policy | None] = {
     "light": Policy(flip=True, translate=0.125, cutout=0.25),
     # random resized crop, flip, colour: the common fine-tuning policy at 64 pixels and more
     "standard": Policy(flip=True, crop_scale=0.4, colour=0.2),
+    # the same where a mirror image would be something else; what is beyond an edge is no mirror
+    # image either
+    "light-unmirrored": Policy(translate=0.125, cutout=0.25, padding="border"),
+    "standard-unmirrored": Policy(crop_scale=0.4, colour=0.2),
+    # where a number is told: a large shift changes a place or an angle as a mirror does
+    "gentle": Policy(translate=0.03, zoom=0.04, colour=0.1, padding="border"),
 }
 
 
 def choose_policy(
-    image_size: tuple[int, int], channels: int, classes: Sequence[str] = ()
+    image_size: tuple[int, int],
+    channels: int,
+    classes: Sequence[str] = (),
+    *,
+    has_classes: bool = True,
 ) -> tuple[AugmentName, str]:
     """Return the policy that is safe for the data, and why.
 
@@ -85,15 +96,28 @@ def choose_policy(
         image_size: Height and width of the data's images, in pixels.
         channels: 1 or 3.
         classes: Class names; single characters mean that the images show characters.
+        has_classes: Whether the task tells classes; a number may change its sign in a mirror.
     """
     side = min(image_size)
     if classes and all(len(name) == 1 or name in _DIGIT_NAMES for name in classes):
         return "digits", "the classes are named like digits or letters, which a flip would change"
     if channels == 1 and side <= 64:
         return "digits", "small grey images may be digits or letters, which a flip would change"
-    if side <= 40:
-        return "light", f"images of {side} pixels"
-    return "standard", f"images of {side} pixels"
+    size: Literal["light", "standard"] = "light" if side <= 40 else "standard"
+    why = f"images of {side} pixels"
+    if not has_classes:
+        return "gentle", (
+            f"a mirror image or a large shift may change a number; where they do not, --augment "
+            f"{size} learns more"
+        )
+    name = find_direction(classes)
+    if name is None:
+        return size, why
+    unmirrored: AugmentName = "light-unmirrored" if size == "light" else "standard-unmirrored"
+    return unmirrored, (
+        f"{why}, and a mirror image may turn the class '{name}' into another; where it does not, "
+        f"--augment {size} mirrors"
+    )
 
 
 def augment(images: Tensor, ids: np.ndarray, policy: Policy, *, seed: int, epoch: int) -> Tensor:

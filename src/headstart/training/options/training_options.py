@@ -23,7 +23,9 @@ from headstart.training.options.strategies import (
     strategy_choices,
 )
 
-AugmentName = Literal["none", "digits", "light", "standard"]
+AugmentName = Literal[
+    "none", "digits", "light", "standard", "light-unmirrored", "standard-unmirrored", "gentle"
+]
 Imbalance = Literal["none", "weights", "oversample"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Batchnorm = Literal["frozen", "train"]
@@ -46,8 +48,8 @@ class CommonOptions:
     augment: Annotated[
         Literal["auto", AugmentName],
         Option(
-            sentence="Augmentation policy; auto looks at the images, and never mirrors small grey "
-            "ones. Texts and tables have none.",
+            sentence="Augmentation policy; auto looks at the data: small grey images, classes "
+            "such as left and right, and numbers are never mirrored. Texts and tables have none.",
             modalities=("image",),
             needs="loops",
             off="none",
