@@ -271,7 +271,7 @@ def test_load_refuses_gb18030_until_it_is_named(tmp_path):
 def test_load_refuses_latin_1_and_utf_16_with_their_place(tmp_path):
     table = frame(lambda i: f"{review(i)} in the café über" if i == 20 else review(i))
     path = write(tmp_path, table, encoding="latin-1")
-    with pytest.raises(DataError, match=r"\(0xe9\), line 22. .*--encoding latin-1, or conv"):
+    with pytest.raises(DataError, match=r"\(0xe9\), line 22. .*--encoding cp1252, or conv"):
         load(path)
     assert contents(load(path, encoding="latin-1")) == expected(table)
     path = write(tmp_path, table, encoding="utf-16")

@@ -24,7 +24,7 @@ from headstart.data.options import (
 from headstart.data.records import Records
 from headstart.data.sources.archives import ARCHIVE_SUFFIXES
 from headstart.data.sources.array_files import read_arrays_file
-from headstart.data.sources.arrays import read_pair
+from headstart.data.sources.arrays import read_pair, read_split_pairs
 from headstart.data.sources.arrow_files import find_saved, read_saved
 from headstart.data.sources.columns import FrameTable, source_table
 from headstart.data.sources.folder import TABLE_SUFFIXES, read_folder
@@ -36,12 +36,14 @@ from headstart.data.sources.formats import (
     open_shard,
     unread,
 )
+from headstart.data.sources.handed import plain_source, split_pairs
 from headstart.data.sources.hub import PREFIXES, read_hub
 from headstart.data.sources.image_labels import read_stated
 from headstart.data.sources.named import EMBEDDED, NAMED, read_named, unknown_source
+from headstart.data.sources.split_words import split_of
 from headstart.data.sources.tables import find_split_files, read_table_files, read_tables
 from headstart.data.times import SplitWay, check_way
-from headstart.errors import DataError, OptionError
+from headstart.errors import DataError, OptionError, quoted
 from headstart.preprocessing import Preprocess
 from headstart.types import Dataset, Finding, Schema
 
@@ -210,6 +212,9 @@ def _read(source: Any, options: ReadOptions) -> tuple[Records, str | None]:
     """Return the records of a source, and what to load it by again where that is possible."""
     if isinstance(source, (str, os.PathLike)):
         return _read_address(os.fspath(source), options)
+    source = plain_source(source)
+    if (parts := split_pairs(source)) is not None:
+        return _read_splits(parts, options), None
     if isinstance(source, tuple) and len(source) == 2:
         options.refuse("(X, y) arrays have no columns", "separator", *COLUMN_OPTIONS)
         return read_pair(*source, options), None
@@ -221,10 +226,47 @@ def _read(source: Any, options: ReadOptions) -> tuple[Records, str | None]:
     if table is None:
         raise DataError(
             f"Data of type {type(source).__name__} cannot be read; expected a path, a name such as "
-            "'mnist', a DataFrame, a pyarrow Table, or a tuple (X, y) of arrays."
+            "'mnist', a DataFrame, a pyarrow Table, a tuple (X, y) of arrays or lists, or splits "
+            "given apart, (train, val, test)."
         )
     name = "DataFrame" if isinstance(table, FrameTable) else "Table"
     return read_tables([(table, None)], name, options), None
+
+
+def _read_splits(given: dict[str, Any], options: ReadOptions) -> Records:
+    """Read splits given apart: pairs ``(X, y)``, DataFrames or pyarrow Tables."""
+    parts: dict[str, Any] = {}
+    for name, part in given.items():
+        split = split_of(name)
+        if split is None or split in parts:
+            raise DataError(
+                f"'{name}' of the dict given is no split of its own; expected the keys train, val "
+                "and test. Leave it out, or give one part alone, source['train']."
+            )
+        parts[split] = plain_source(part)
+    if "train" not in parts:
+        raise DataError(
+            f"The dict given has no 'train' (found: {quoted(list(given))}). Expected the splits "
+            "train, val and test, or give columns as a DataFrame."
+        )
+    if all(isinstance(part, tuple) and len(part) == 2 for part in parts.values()):
+        options.refuse("(X, y) arrays have no columns", "separator", *COLUMN_OPTIONS)
+        return read_split_pairs(parts, options)
+    tables = [(source_table(part), split) for split, part in parts.items()]
+    options.refuse(
+        "data in memory is no file",
+        *("label", "image_column", "text", "group", "separator", *COLUMN_OPTIONS),
+    )
+    found = [(table, split) for table, split in tables if table is not None]
+    if len(found) < len(tables):
+        kinds = sorted({type(part).__name__ for part in parts.values()})
+        raise DataError(
+            f"The splits are {' and '.join(kinds)}; expected DataFrames, pyarrow Tables or pairs "
+            "(X, y), the same for each."
+        )
+    for table, split in found:
+        table.where = f"{table.where} of {split}"
+    return read_tables(found, "splits", options)
 
 
 def _read_address(address: str, options: ReadOptions) -> tuple[Records, str]:

@@ -29,6 +29,7 @@ from headstart.types import Finding, Modality
 PROSE_WIDTH, PROSE_WORDS = 25, 5
 LONG_WIDTH, LONG_WORDS = 60, 10
 MIN_WORDS = 3  # of a long cell in a script with blanks: fewer make it a path, a link, a code
+TEXT_NAMES = ("text", "texts", "sentence", "utterance", "message", "文本")
 MOSTLY_DISTINCT = 0.5
 FEW_COLUMNS = 2
 IDENTIFIER = re.compile(r"(.*[_ ])?(id|uuid|guid|key|index|number|no)|id[_ ].*|.*[a-z]I[dD]|Id|ID")
@@ -99,6 +100,8 @@ def find_roles(
         )
     prose = {column: how for column in free if (how := prose_kind(heads[column]))}
     others = [c for c in free if c not in prose and is_cell_column(heads[c])]
+    if not prose and (named := _named_text(free, heads)):
+        return _texts(named, free, is_found=True)
     if not prose:
         return _only_words(table, free, heads)
     long = [column for column, how in prose.items() if how == "long"]
@@ -117,6 +120,17 @@ def find_roles(
             "or leave them out with --drop to read a table."
         )
     return _texts(next(iter(prose)), free, is_found=True)
+
+
+def _named_text(free: Sequence[str], heads: dict[str, list[object]]) -> str:
+    """Return the one column called text that holds several words a row, beside few others."""
+    named = [column for column in free if column.strip().lower() in TEXT_NAMES]
+    if len(named) != 1 or len(free) - 1 > FEW_COLUMNS:
+        return ""
+    texts = [value for value in heads[named[0]] if not is_missing(value)]
+    words = [len(value.split()) for value in texts if isinstance(value, str)]
+    is_text = len(words) == len(texts) > 0 and sum(words) >= 2 * len(words)
+    return named[0] if is_text and not all(is_like_a_date(str(v)) for v in texts) else ""
 
 
 def _only_words(table: Table, free: Sequence[str], heads: dict[str, list[object]]) -> Roles:

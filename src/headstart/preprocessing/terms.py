@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from headstart.errors import StartError
 from headstart.preprocessing.ngrams import count_ngrams, ngram_matrix
 
 FILE_NAME = "vectorizer.json"
-FORMAT = 1
+FORMAT = 2  # 1: words are runs of letters and digits alone
 MAX_TERMS = 50_000
 SMALL = 200  # below this many texts a term may occur in one text only
 ANALYZERS = {"word": (1, 2), "char": (1, 3)}  # n-grams of each
@@ -30,24 +31,29 @@ class TermVectorizer:
     """Turns texts into sparse TF-IDF weights.
 
     Sublinear term frequency (1 + log count), smoothed inverse document frequency, rows of length
-    one (a text without a known term: zeros). Lower case; words are runs of letters and digits.
+    one (a text without a known term: zeros). Lower case, composed (NFC); words are runs of letters
+    and digits with the marks that belong to them, ``c++`` and ``c#``, and emoji one by one.
 
     Args:
         terms: The vocabulary, in the order of the columns.
         idf: Inverse document frequency of each term, float32, shape (D,).
         analyzer: ``word`` (1-2-grams) or ``char`` (1-3-grams).
+        written: Format of the file it was read from, which says what a word is.
     """
 
-    def __init__(self, terms: Sequence[str], idf: np.ndarray, analyzer: str) -> None:
+    def __init__(
+        self, terms: Sequence[str], idf: np.ndarray, analyzer: str, written: int = FORMAT
+    ) -> None:
         self.terms = list(terms)
         self.idf = np.asarray(idf, dtype=np.float32)
         self.analyzer = analyzer
+        self.written = written
         if analyzer == "char":
             from sklearn.feature_extraction.text import TfidfTransformer
 
             self._weigher = TfidfTransformer(sublinear_tf=True)
         else:
-            self._weigher = _new_vectorizer(analyzer, vocabulary=self.terms)
+            self._weigher = _new_vectorizer(analyzer, written, vocabulary=self.terms)
         self._weigher.idf_ = self.idf
 
     @property
@@ -69,7 +75,7 @@ class TermVectorizer:
     def files(self) -> dict[str, bytes]:
         """Return the file that rebuilds it, by name."""
         record = {
-            "format": FORMAT,
+            "format": self.written,
             "analyzer": self.analyzer,
             "terms": self.terms,
             # the shortest text of a float64 gives the float32 back exactly
@@ -96,7 +102,7 @@ def fit_vectorizer(texts: Sequence[str], origin: str) -> TermVectorizer:
     try:
         if writes_without_blanks(texts):
             return _fit_characters(texts, least_texts)
-        vectorizer = _new_vectorizer("word", min_df=least_texts, max_features=MAX_TERMS)
+        vectorizer = _new_vectorizer("word", FORMAT, min_df=least_texts, max_features=MAX_TERMS)
         vectorizer.fit(texts)
     except ValueError as error:
         raise StartError(
@@ -170,7 +176,7 @@ def _is_unspaced(letter: str) -> bool:
 
 def _parse(record: Mapping[str, Any], num_terms: int) -> TermVectorizer:
     terms, idf, analyzer = record["terms"], record["idf"], record["analyzer"]
-    if record["format"] != FORMAT or analyzer not in ANALYZERS:
+    if record["format"] not in (1, FORMAT) or analyzer not in ANALYZERS:
         raise ValueError(f"format {record['format']!r}, analyzer {analyzer!r}")
     if not isinstance(terms, list) or not all(isinstance(term, str) for term in terms):
         raise ValueError("'terms' is no list of texts")
@@ -179,13 +185,17 @@ def _parse(record: Mapping[str, Any], num_terms: int) -> TermVectorizer:
         raise ValueError(f"{len(terms)} terms and {values.size} weights, expected {num_terms}")
     if not (np.isfinite(values).all() and (values > 0).all()):
         raise ValueError("'idf' holds numbers that are not above 0")
-    return TermVectorizer(terms, values, analyzer)
+    return TermVectorizer(terms, values, analyzer, record["format"])
 
 
-def _new_vectorizer(analyzer: str, **options: Any) -> Any:
+def _new_vectorizer(analyzer: str, written: int, **options: Any) -> Any:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    words = {"token_pattern": r"(?u)\b\w+\b"} if analyzer == "word" else {}
+    words: dict[str, Any] = {}
+    if analyzer == "word" and written == 1:
+        words = {"token_pattern": r"(?u)\b\w+\b"}
+    elif analyzer == "word":
+        words = {"token_pattern": _word_pattern(), "preprocessor": _composed}
     return TfidfVectorizer(
         analyzer=analyzer,
         ngram_range=ANALYZERS[analyzer],
@@ -195,3 +205,23 @@ def _new_vectorizer(analyzer: str, **options: Any) -> Any:
         **words,
         **options,
     )
+
+
+def _composed(text: str) -> str:
+    """Return a text in lower case, letters and their marks as one character where there is one."""
+    return unicodedata.normalize("NFC", text.lower())
+
+
+@cache
+def _word_pattern() -> str:
+    """Return what a word is; the vowel signs of Indic and Thai words are part of it."""
+    marks = "".join(
+        chr(code)
+        for code in range(0x300, 0x1F000)
+        if unicodedata.category(chr(code)) in ("Mn", "Mc")
+    )
+    joiners = "\u200c\u200d"
+    emoji = "[\u2190-\u2bff\U0001f000-\U0001faff]"
+    tails = f"(?:[\ufe0f\U0001f3fb-\U0001f3ff]|\u200d{emoji})*"
+    language = r"(?:(?<=\b\w)(?:\+\+?|#)(?!\w))?"  # c++, c#, an a+
+    return rf"(?u)\w+(?:[{marks}{joiners}]+\w*)*{language}|{emoji}{tails}"

@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headstart.errors import DataError, OptionError
 from headstart.preprocessing.bad_samples import first_few
@@ -24,9 +24,10 @@ def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> l
 
     Args:
         run: A run folder.
-        files: Images: files, or folders of image files. Texts: the texts themselves, .txt files, or
-            folders of them. Texts and tables: CSV, TSV, Parquet or JSONL files with the columns of
-            the training data. What exists as a file or folder is never taken as a text itself.
+        files: Images: files, folders of them, or tables that hold or name them. Texts: the texts
+            themselves, .txt files, or folders of them. Texts and tables: CSV, TSV, Parquet or JSONL
+            files with the columns of the training data. What exists as a file or folder is never
+            taken as a text itself.
         encoding: How bytes of text files stand for characters, for example gb18030; that of the
             training data when not given. For CSV, TSV, JSONL and .txt files.
 
@@ -66,7 +67,7 @@ def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> l
     encoding = encoding or source.get("encoding")
     with attached():
         if modality == "image":
-            return _predict_images(opened, [p for file in given for p in _images(Path(file))])
+            return _predict_images(opened, *_all_images(opened, given, encoding))
         if modality == "text":
             texts, names = _texts(opened, given, encoding)
             return opened.predict(texts, names=names)
@@ -83,13 +84,13 @@ def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> l
         return found
 
 
-def _predict_images(run: Run, paths: list[Path]) -> list[Prediction]:
+def _predict_images(run: Run, images: list[Any], names: list[str]) -> list[Prediction]:
     """Predict the images that can be read and name the others; one alone is refused."""
-    if len(paths) == 1:
-        return run.predict(paths)
-    found, bad = run.predict_usable(paths)
+    if len(images) == 1:
+        return run.predict(images, names=names)
+    found, bad = run.predict_usable(images, names=names)
     if bad:
-        sentence = f"{len(bad):,} of {len(paths):,} images left out: {first_few(bad)}."
+        sentence = f"{len(bad):,} of {len(images):,} images left out: {first_few(bad)}."
         if not found:
             raise DataError(f"No image can be used. {sentence} Give whole images.")
         tell_findings([Finding("unreadable", "warning", [b.name for b in bad], sentence)])
@@ -102,13 +103,38 @@ def _refuse_encoding(encoding: str, modality: str, given: Sequence[str]) -> None
 
     binary = (".parquet", *BINARY_SUFFIXES)
     decoded = (*(ending for ending in TABLE_SUFFIXES if ending not in binary), ".txt")
-    if modality == "image":
+    if modality == "image" and not any(word.lower().endswith(TABLE_SUFFIXES) for word in given):
         why = "the model reads images"
     elif any(word.lower().endswith(decoded) for word in given):
         return
     else:
         why = f"nothing given is a file that ends in {', '.join(decoded)}"
     raise OptionError(f"--encoding {encoding} cannot be used: {why}. Leave it out.")
+
+
+def _all_images(
+    run: Run, given: Sequence[str], encoding: str | None
+) -> tuple[list[Any], list[str]]:
+    """Return the images of files, folders and tables, in the order given, and their names."""
+    from headstart.data.sources.folder import TABLE_SUFFIXES
+    from headstart.data.sources.handed import table_pictures
+
+    images: list[Any] = []
+    names: list[str] = []
+    column = (run.data.get("source") or {}).get("image_column")
+    for word in given:
+        if word.lower().endswith(TABLE_SUFFIXES):
+            table = _table(run, word, encoding)
+            pictures, called = table_pictures(table, column)
+            images += pictures
+            names += [
+                name or row for name, row in zip(called, _row_names(word, table), strict=True)
+            ]
+        else:
+            found = _images(Path(word))
+            images += found
+            names += [str(path) for path in found]
+    return images, names
 
 
 def _images(path: Path) -> list[Path]:

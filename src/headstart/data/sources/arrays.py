@@ -7,7 +7,7 @@ as likely flattened images as numbers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,13 +16,14 @@ import numpy as np
 from headstart.cells import is_missing
 from headstart.data.kinds import Recognised, recognise
 from headstart.data.options import COLUMN_OPTIONS, ReadOptions
-from headstart.data.records import UNASSIGNED, Records
+from headstart.data.records import SPLIT_CODES, UNASSIGNED, Records
 from headstart.data.sources.columns import FrameTable
+from headstart.data.sources.handed import as_pictures, joined, plain, single_column
 from headstart.data.sources.tables import read_tables
 from headstart.data.targets import read_targets
 from headstart.errors import DataError, OptionError, did_you_mean, quoted
 from headstart.preprocessing.arrays import EXPECTED, image_array, to_numpy
-from headstart.preprocessing.memory import as_arrow
+from headstart.preprocessing.memory import as_arrow, is_arrow_table
 from headstart.preprocessing.rows import TableSamples, TextSamples
 from headstart.preprocessing.samples import ArraySamples
 from headstart.types import Modality, Samples
@@ -31,7 +32,7 @@ MAX_ARRAY_COLUMNS = 1_000
 TARGET = "target"
 
 
-def read_pair(X: object, y: object, options: ReadOptions) -> Records:
+def read_pair(X: Any, y: Any, options: ReadOptions) -> Records:
     """Return the records of ``(X, y)``, whatever X holds.
 
     Args:
@@ -43,8 +44,14 @@ def read_pair(X: object, y: object, options: ReadOptions) -> Records:
         DataError: Shapes or values fit nothing.
         OptionError: An option names a column that there is not.
     """
+    X, y = plain(X), plain(single_column(plain(y)))
+    if is_arrow_table(X):
+        X = X.to_pandas()
     if hasattr(X, "iloc") and hasattr(X, "columns"):
         return _read_frame(X, y, options)
+    if (pictures := as_pictures(X)) is not None:
+        options.refuse("X holds images", "separator")
+        return _records("arrays", "image", pictures, y, options)
     texts = _as_texts(X)
     if texts is not None:
         names = [f"X[{i}]" for i in range(len(texts))]
@@ -60,6 +67,28 @@ def read_pair(X: object, y: object, options: ReadOptions) -> Records:
         )
     options.refuse("X holds images", "separator")
     return read_arrays(array, y, options=options)
+
+
+def read_split_pairs(parts: Mapping[str, tuple[Any, Any]], options: ReadOptions) -> Records:
+    """Return the records of pairs ``(X, y)`` given apart by split.
+
+    Args:
+        parts: ``train``, ``val`` and ``test``, each a pair.
+        options: As for ``read_pair``.
+
+    Raises:
+        DataError: The splits hold different kinds or shapes, or fit nothing.
+    """
+    pairs = [(plain(X), plain(single_column(plain(y)))) for X, y in parts.values()]
+    for name, (X, y) in zip(parts, pairs, strict=True):
+        if len(X) != len(y):
+            raise DataError(f"{name} has {len(X)} samples and {len(y)} targets; expected as many.")
+    records = read_pair(joined([X for X, _ in pairs]), joined([y for _, y in pairs]), options)
+    codes = [
+        np.full(len(X), SPLIT_CODES[name], np.int8)
+        for name, (X, _) in zip(parts, pairs, strict=True)
+    ]
+    return replace(records, splits=np.concatenate(codes))
 
 
 def read_arrays(
@@ -209,6 +238,8 @@ def _read_frame(frame: Any, y: Any, options: ReadOptions) -> Records:
             f"X has a column '{name}', which is also the name of y. Rename y, or drop the column."
         )
     values = to_numpy(y, "y") if not isinstance(y, list) else y
+    if isinstance(values, np.ndarray) and values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
     if len(values) != len(frame):
         raise DataError(f"X has {len(frame)} rows and y {len(values)} targets; expected as many.")
     joined = frame.assign(**{name: list(values)})

@@ -17,12 +17,12 @@ import gzip
 import io
 import re
 import zlib
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from headstart.cells import as_number
 from headstart.data.options import ReadOptions
+from headstart.data.sources.encodings import likely_encodings, wide_encoding
 from headstart.errors import DataError, quoted
 from headstart.preprocessing.memory import refuse_duplicates
 
@@ -32,7 +32,6 @@ SNIFFED_CHARACTERS = 2**16
 SNIFFED_LINES = 20
 NO_VALUES = ("", "NaN", "nan", "-NaN", "-nan", "<NA>", "NaT", "#N/A")
 MAYBE_WORDS = ("NA", "N/A", "n/a", "NULL", "null", "#NA", "#N/A N/A")  # missing among numbers
-CJK_RANGES = ((0x3400, 0x9FFF), (0x3000, 0x30FF), (0xFF00, 0xFFEF))
 
 
 def read_text_table(path: Path, where: str, kind: str, options: ReadOptions) -> Any:
@@ -105,10 +104,10 @@ def read_text_bytes(path: Path, where: str, encoding: str | None) -> bytes:
                 f"{_line(content, start):,}. Say another --encoding, or convert the file to UTF-8."
             ) from error
     content = content.removeprefix(b"\xef\xbb\xbf")
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff") or content[:200].count(0) > 50:
+    if wide := wide_encoding(content):
         raise DataError(
-            f"{where} is not UTF-8 but looks like UTF-16. Say --encoding utf-16, or save the file "
-            "as UTF-8."
+            f"{where} is not UTF-8 but looks like {wide[:6].upper()}. Say --encoding {wide}, or "
+            "save the file as UTF-8."
         )
     try:
         if not content.isascii():
@@ -116,8 +115,7 @@ def read_text_bytes(path: Path, where: str, encoding: str | None) -> bytes:
     except UnicodeDecodeError as error:
         raise DataError(
             f"{where} is not UTF-8: byte {error.start:,} ({_around(content, error.start)}), line "
-            f"{_line(content, error.start):,}. Say what it is, for example --encoding "
-            f"{_likely_encoding(content)}, or convert the file to UTF-8."
+            f"{_line(content, error.start):,}. {_advice(content)}"
         ) from error
     return content
 
@@ -130,17 +128,16 @@ def _around(content: bytes, offset: int) -> str:
     return f"0x{content[offset]:02x}" if offset < len(content) else "the end"
 
 
-def _likely_encoding(content: bytes) -> str:
-    """Return gb18030 where the bytes make sense as Chinese, otherwise latin-1."""
-    sample = content[:SNIFFED_CHARACTERS]
-    text = sample.decode("gb18030", errors="replace")
-    foreign = [character for character in text if ord(character) > 127]
-    num_cjk = sum(low <= ord(c) <= high for c in foreign for low, high in CJK_RANGES)
-    # Accented letters of latin-1 are lone bytes: read as GB18030, few of them make Chinese.
-    pairs = sum(a > 127 and b > 127 for a, b in pairwise(sample))
-    high = sum(byte > 127 for byte in sample)
-    is_chinese = num_cjk > 0.9 * max(1, len(foreign)) and pairs > 0.5 * max(1, high)
-    return "gb18030" if is_chinese else "latin-1"
+def _advice(content: bytes) -> str:
+    """Return which encoding to say, and how each that is possible reads the first such line."""
+    found = likely_encodings(content)
+    if not found:
+        return "No usual encoding fits: it may be damaged, or no text. Convert the file to UTF-8."
+    read = "; ".join(f"as {name}: '{line}'" for name, line in found)
+    return (
+        f"Say what it is, for example --encoding {found[0][0]}, or convert the file to UTF-8. "
+        f"Choose by how its first such line reads {read}."
+    )
 
 
 def _said_delimiter(content: bytes) -> tuple[str, bytes]:
