@@ -470,7 +470,7 @@ def test_one_text_under_two_labels_is_said(tmp_path):
     texts = [*TEXTS, *TEXTS[:4]]
     labels = [CLASSES[i % 2] for i in range(N)] + [CLASSES[(i + 1) % 2] for i in range(4)]
     data = load(pd.DataFrame({"text": texts, "label": labels}))
-    assert said(data, "The same text with two labels, 4 times")
+    assert said(data, "The same text stands under several labels, 4 times")
 
 
 SPARK = {

@@ -204,7 +204,7 @@ def test_the_same_sample_with_two_labels_is_said(tmp_path):
     frame = tickets(60)
     other = frame.iloc[:5].assign(label=np.where(frame.label.iloc[:5] == "a", "b", "a"))
     told = found_of(load(pd.concat([frame, other])), "contradiction")
-    assert "two labels, 5 times" in told[0].sentence
+    assert "several labels, 5 times" in told[0].sentence
     assert "1 and row 61: '" in told[0].sentence
     make_photos(tmp_path / "photos", 20, np.random.default_rng(0))
     (tmp_path / "photos/cat/x.png").write_bytes((tmp_path / "photos/dog/1.png").read_bytes())

@@ -102,7 +102,7 @@ def test_texts_without_terms_are_refused():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"format": 2}, "format 2"),
+        ({"format": 3}, "format 3"),
         ({"analyzer": "evil"}, "analyzer 'evil'"),
         ({"terms": ["a", "a"], "idf": [1.0, 1.0]}, "2 terms"),
         ({"terms": ["a"], "idf": [1.0]}, "1 terms"),

@@ -6,7 +6,7 @@ columns of a table are surveyed once it is known which rows are train's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 
@@ -93,9 +93,7 @@ def assemble(
         findings += describe_copies(records, copies, splits)
         findings += describe_times(records, splits, split)
         findings += describe_splits(records, splits)
-    if bad:
-        sentence = f"{len(bad)} of {len(bad) + len(splits)} {several} left out: {first_few(bad)}."
-        findings.append(Finding("unreadable", "warning", [b.name for b in bad], sentence))
+    findings += _left_out(bad, len(bad) + len(splits), several)
     is_first_kind = (records.modality, records.task) == ("image", CLASSIFICATION.name)
     ids = sample_ids(identity.exact)
     samples, kinds = records.samples, records.column_kinds
@@ -138,6 +136,14 @@ def assemble(
         max_bad_fraction=max_bad_fraction,
         alike_by_chance=copies.by_chance,
     )
+
+
+def _left_out(bad: Sequence[BadSample], total: int, several: str) -> list[Finding]:
+    """Return which samples cannot be used, if any."""
+    if not bad:
+        return []
+    sentence = f"{len(bad)} of {total} {several} left out: {first_few(bad)}."
+    return [Finding("unreadable", "warning", [b.name for b in bad], sentence)]
 
 
 def _inspect(records: Records) -> Inspection:

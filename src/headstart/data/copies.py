@@ -280,15 +280,16 @@ def _two_targets(records: Records, copies: Copies) -> list[Finding]:
         return []
     one, several = NOUNS[records.modality]
     name, place = records.samples.name, int(odd[0])
-    told = ""
+    told = more = ""
     if records.asks.is_exclusive:
         a, b = (records.classes[int(targets[i])] for i in (first[place], place))
         told = f": '{a}' and '{b}'"
+        more = "; where several labels apply to one, give a table with a list of labels for each"
     number = len(np.unique(copies.groups[odd]))
     sentence = (
-        f"The same {one} with two labels, {number:,} times, such as {name(int(first[place]))} and "
-        f"{name(place)}{told}. No model can tell both right: correct the labels, or leave out the "
-        f"{several} that are wrong."
+        f"The same {one} stands under several labels, {number:,} times, such as "
+        f"{name(int(first[place]))} and {name(place)}{told}. No model can tell all right: correct "
+        f"the labels, or leave out the {several} that are wrong{more}."
     )
     return [Finding("contradiction", "warning", [name(int(i)) for i in odd[:100]], sentence)]
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headstart.cells import shown
 from headstart.errors import DataError, OptionError
 from headstart.preprocessing.bad_samples import first_few
 from headstart.recipes.findings import tell_findings
@@ -133,7 +134,7 @@ def _all_images(
         else:
             found = _images(Path(word))
             images += found
-            names += [str(path) for path in found]
+            names += [shown(str(path)) for path in found]
     return images, names
 
 

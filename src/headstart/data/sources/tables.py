@@ -20,7 +20,7 @@ from headstart.cells import is_missing
 from headstart.data.kinds import Recognised, recognise
 from headstart.data.options import COLUMN_OPTIONS, DEFAULT_LABEL, ReadOptions
 from headstart.data.records import SPLIT_CODES, UNASSIGNED, Records
-from headstart.data.roles import find_roles, need_column, no_inputs
+from headstart.data.roles import Roles, find_roles, need_column, no_inputs
 from headstart.data.sources.annotations import settle
 from headstart.data.sources.columns import Table
 from headstart.data.sources.folder import TABLE_SUFFIXES
@@ -146,15 +146,9 @@ def read_tables(
     groups = None
     if options.group:
         groups = _texts(rows.values(options.group, "group", "--group"), options.group, rows)
-    found: Recognised | None = None
-    samples: Samples
-    if roles.modality == "image":
-        samples = _image_samples(rows, str(roles.column), beside)
-    elif roles.modality == "text":
-        samples = TextSamples(rows.values(str(roles.column), "text", "--text"), rows.names())
-    else:
-        no_inputs_here = [target, *naming, *splits.taken]
-        samples, found = _table_samples(rows, reference, no_inputs_here, options)
+    samples, found = _inputs(
+        rows, reference, roles, [target, *naming, *splits.taken], options, beside
+    )
     codes = [code for table, split in tables for code in _split_codes(table, split, rows, splits)]
     has_files = any(split for _, split in tables)
     return Records(
@@ -182,6 +176,22 @@ def read_tables(
         kept_columns=options.kept_columns,
         columns=reference.columns,
     )
+
+
+def _inputs(
+    rows: Rows,
+    reference: Table,
+    roles: Roles,
+    no_inputs_here: list[str],
+    options: ReadOptions,
+    beside: Mapping[Path, ImagesBeside],
+) -> tuple[Samples, Recognised | None]:
+    """Return what the model is to see, and, of rows, what their columns hold."""
+    if roles.modality == "image":
+        return _image_samples(rows, str(roles.column), beside), None
+    if roles.modality == "text":
+        return TextSamples(rows.values(str(roles.column), "text", "--text"), rows.names()), None
+    return _table_samples(rows, reference, no_inputs_here, options)
 
 
 def _check_named_columns(table: Table, options: ReadOptions) -> None:
