@@ -67,6 +67,16 @@ def _number_of(word: str) -> float | None:
     return float(word) if word.lower() in INFINITE else None
 
 
+def plain(value: Any) -> Any:
+    """Return a NumPy scalar as the Python number, text or truth that it is, and the rest as given.
+
+    Example:
+        >>> plain(np.int64(3)), plain("a")
+        (3, 'a')
+    """
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def shown(name: str) -> str:
     r"""Return a name that any file, log and terminal can hold.
 

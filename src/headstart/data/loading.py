@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from headstart.cells import plain
 from headstart.data.assembly import assemble
 from headstart.data.options import (
     COLUMN_OPTIONS,
@@ -20,6 +21,7 @@ from headstart.data.options import (
     TaskOption,
     names_of,
     option_problems,
+    refuse_values,
 )
 from headstart.data.records import Records
 from headstart.data.sources.archives import ARCHIVE_SUFFIXES
@@ -124,6 +126,8 @@ def load(
         (10, 1797)
     """
     began = time.monotonic()
+    val_fraction, test_fraction, seed = plain(val_fraction), plain(test_fraction), plain(seed)
+    refuse_values(label=label, image_column=image_column, text=text, group=group)
     options = ReadOptions(
         label=label,
         image_column=image_column,

@@ -138,6 +138,20 @@ def names_of(value: Sequence[str] | str | None) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(str(name) for name in value)
 
 
+def refuse_values(**named: object) -> None:
+    """Refuse the values of a column where its name is expected.
+
+    Raises:
+        OptionError: One of them is an array or a list.
+    """
+    for name, value in named.items():
+        if value is not None and not isinstance(value, str) and hasattr(value, "__len__"):
+            raise OptionError(
+                f"{name} is a {type(value).__name__} of {len(value):,} values; expected the name "
+                f"of a column. Make it one: load(data.assign({name}=values), {name}='{name}')."
+            )
+
+
 def option_problems(options: ReadOptions) -> list[str]:
     """Return a sentence for each option that is out of range or contradicts another."""
     problems = []

@@ -9,12 +9,15 @@ type checker and an editor it has the record's own signature, with types and def
 # Annotations are read when the module is: ``option.stated`` wants the ``Option`` in them.
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
+from datetime import timedelta
 from functools import wraps
 from textwrap import fill, indent
-from typing import TYPE_CHECKING, Annotated, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
+from headstart.cells import plain
+from headstart.errors import OptionError, quoted
 from headstart.training.options.option import Option, Stated, stated
 from headstart.training.options.training_options import CommonOptions, TrainingOptions
 from headstart.types import Data, ImageSpec
@@ -112,8 +115,9 @@ def takes(record: Callable[P, Stating]) -> Callable[[Callable[[Stating], R]], Ca
             try:
                 signature.bind(*args, **kwargs)
             except TypeError as error:
+                _refuse_for_load(verb.__name__, kwargs, signature)
                 raise TypeError(f"{verb.__name__}(): {error}") from None
-            return body(record(*args, **kwargs))
+            return body(record(*map(_plain, args), **{k: _plain(v) for k, v in kwargs.items()}))
 
         returned = inspect.signature(body).return_annotation
         signature = inspect.Signature(
@@ -124,6 +128,26 @@ def takes(record: Callable[P, Stating]) -> Callable[[Callable[[Stating], R]], Ca
         return verb
 
     return decorate
+
+
+def _plain(value: Any) -> Any:
+    """Return what can be written down: of a length of time its seconds, of NumPy a number."""
+    if isinstance(value, timedelta):
+        return f"{value.total_seconds():g}s"
+    return plain(value)
+
+
+def _refuse_for_load(verb: str, given: Mapping[str, object], signature: inspect.Signature) -> None:
+    """Refuse what is said where data is read, with the call that says it there."""
+    from headstart.data import load
+
+    known = inspect.signature(load).parameters
+    if wrong := [name for name in given if name not in signature.parameters and name in known]:
+        said = ", ".join(f"{name}={given[name]!r}" for name in wrong)
+        raise OptionError(
+            f"{verb}() takes no {quoted(wrong)}; expected it where the data is read: "
+            f"{verb}(hs.load(data, {said}), …)."
+        )
 
 
 def _in_order(record: type) -> list[Stated]:
