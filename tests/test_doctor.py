@@ -121,3 +121,11 @@ def test_starts_are_listed_by_modality() -> None:
     assert {start.modality for start in texts} == {"text"}
     assert [start.address for start in tables] == ["scratch/linear", "scratch/mlp"]
     assert len(starts()) > len(texts) + len(tables)
+
+
+def test_every_extra_that_a_user_installs_is_looked_at(report: Report) -> None:
+    written = Path(__file__).parent.parent.joinpath("pyproject.toml").read_text("utf-8")
+    part = written.split("[project.optional-dependencies]")[1].split("\n[")[0]
+    extras = {line.split(" = ")[0] for line in part.splitlines() if " = [" in line}
+    rows = dict(report.sections)["Extras"]
+    assert {name for name, _ in rows} == extras - {"bench", "dev"}

