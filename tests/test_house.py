@@ -361,10 +361,13 @@ def _find_forbidden(text: str) -> list[tuple[int, str]]:
 
 def test_no_call_that_runs_or_trusts_what_it_reads() -> None:
     folders = [SOURCE, ROOT / "benchmarks", ROOT / "examples"]
+    # it measures a pickle, of bytes that it wrote itself, for docs/decisions/json-specs.md
+    measures_pickle = ROOT / "benchmarks" / "record_cost.py"
     offenders = [
         f"{path.relative_to(ROOT)}:{line} {what}"
         for folder in folders
         for path in sorted(folder.rglob("*.py"))
+        if path != measures_pickle
         for line, what in _find_forbidden(path.read_text(encoding="utf-8"))
     ]
     assert not offenders, "\n".join(offenders)
