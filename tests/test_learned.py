@@ -179,3 +179,13 @@ def test_an_unfinished_run_is_said_to_be_one(photos, tmp_path):
     for data in (None, str(photos)):
         with pytest.raises(RunFolderError, match=r"is unfinished .*--resume"):
             hs.evaluate(str(made.path), data)
+
+
+def test_predict_says_that_no_figure_stands_for_an_unfinished_run(photos, tmp_path, capsys):
+    made = hs.finetune(hs.load(photos), out=str(tmp_path / "run"), **CNN)
+    picture = str(next(photos.rglob("*.*")))
+    hs.predict(str(made.path), [picture])
+    assert "is unfinished" not in capsys.readouterr().err
+    (made.path / "metrics.json").unlink()
+    assert len(hs.predict(str(made.path), [picture])) == 1
+    assert "is unfinished: its model answers, but no figure" in capsys.readouterr().err

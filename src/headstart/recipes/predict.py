@@ -67,6 +67,7 @@ def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> l
     source = opened.data.get("source") or {}  # how the training data was read
     encoding = encoding or source.get("encoding")
     with attached():
+        _tell_unfinished(opened)
         if modality == "image":
             return _predict_images(opened, *_all_images(opened, given, encoding))
         if modality == "text":
@@ -83,6 +84,17 @@ def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> l
             rows = pa.table({column: table.values(column) for column in table.columns})
             found += opened.predict(rows, names=_row_names(word, table))
         return found
+
+
+def _tell_unfinished(run: Run) -> None:
+    """Say that a model answers of which no figure says how good it is."""
+    if run.metrics:
+        return
+    sentence = (
+        f"{run.path} is unfinished: its model answers, but no figure says how good it is. Wait for "
+        f"it, or repeat the command that began it with --out {run.path} --resume."
+    )
+    tell_findings([Finding("untested", "warning", (), sentence)])
 
 
 def _predict_images(run: Run, images: list[Any], names: list[str]) -> list[Prediction]:
