@@ -51,17 +51,17 @@ def _allowed_cores() -> int:
 
 def _quotas(root: Path) -> Iterator[int]:
     """Yield the quota of each control group around this process, in whole cores."""
-    for line in _read(root / "proc/self/cgroup").splitlines():
+    for line in read_or_empty(root / "proc/self/cgroup").splitlines():
         number, controllers, path = line.split(":", 2)
         own = Path(path.lstrip("/"))
         # a container may show only its own group, as the top, under a path of the world outside
         for folder in (own, *own.parents):
             if number == "0":
-                said = _read(root / "sys/fs/cgroup" / folder / "cpu.max").split()
+                said = read_or_empty(root / "sys/fs/cgroup" / folder / "cpu.max").split()
             elif "cpu" in controllers.split(","):
                 group = root / "sys/fs/cgroup/cpu" / folder
                 names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
-                said = [_read(group / name).strip() for name in names]
+                said = [read_or_empty(group / name).strip() for name in names]
             else:
                 continue
             if len(said) == 2 and all(word.isdigit() and int(word) for word in said):
@@ -69,7 +69,8 @@ def _quotas(root: Path) -> Iterator[int]:
                 yield -(-quota // period)
 
 
-def _read(path: Path) -> str:
+def read_or_empty(path: Path) -> str:
+    """Return what a file of the system says; nothing where it is not there."""
     try:
         return path.read_text()
     except OSError:

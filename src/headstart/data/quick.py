@@ -39,16 +39,6 @@ def plain_kind(values: Any) -> Literal["numeric", "categorical"] | None:
     return "numeric" if all(map(_are_plain_numbers, chunks)) else None
 
 
-def may_hold(values: Any, character: str) -> bool:
-    """Return whether an ASCII character may be in a column of text; where not, it is nowhere."""
-    for chunk in getattr(values, "chunks", [values]):
-        first, last, data, _ = bytes_of(chunk)
-        letters = np.frombuffer(data, np.uint8, last - first, first) if last > first else None
-        if letters is not None and (letters == ord(character)).any():
-            return True
-    return False
-
-
 def _are_plain_numbers(words: Any) -> bool:
     """Return whether all words are such as 12, -3.5 and 1e-7; not 007, inf, 1,000 or " 1"."""
     import pyarrow as pa

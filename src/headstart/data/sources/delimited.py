@@ -24,13 +24,13 @@ from headstart.cells import as_number
 from headstart.data.options import ReadOptions
 from headstart.data.sources.encodings import likely_encodings, wide_encoding
 from headstart.errors import DataError, quoted
+from headstart.preprocessing.canonical import PROGRAM_GAPS
 from headstart.preprocessing.memory import refuse_duplicates
 
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 MAX_BLOCK_BYTES = 2**31 - 2
 SNIFFED_CHARACTERS = 2**16
 SNIFFED_LINES = 20
-NO_VALUES = ("", "NaN", "nan", "-NaN", "-nan", "<NA>", "NaT", "#N/A")
 MAYBE_WORDS = ("NA", "N/A", "n/a", "NULL", "null", "#NA", "#N/A N/A")  # missing among numbers
 
 
@@ -264,7 +264,7 @@ def _parse_csv(
         ),
         pyarrow.csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()),
-            null_values=list(NO_VALUES),
+            null_values=["", *PROGRAM_GAPS],
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,
         ),

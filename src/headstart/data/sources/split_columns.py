@@ -27,7 +27,6 @@ OTHER_NAMES = frozenset(
 )
 # fmt: on
 FOLD_NAMES = frozenset(["fold", "folds", "kfold", "foldid", "cvfold"])
-MAX_FOLDS = 20
 NUMBERED = ("partition", "split")  # CelebA: 0 train, 1 val, 2 test
 NUMBERS = {"0": "train", "1": "val", "2": "test"}
 

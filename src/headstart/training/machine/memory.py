@@ -24,6 +24,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from headstart.cores import read_or_empty
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _NEVER_TRIM, _NEVER_MAP = 2**31 - 1, 2**30
 # limit, use, and the part of the use that is file cache: the kernel gives it back before it kills
@@ -110,14 +112,14 @@ def _is_glibc() -> bool:
 
 def _machine(path: Path, name: str = "MemAvailable:") -> Iterator[int]:
     """Yield what a line of the kernel's table says, in bytes."""
-    for line in _read(path).splitlines():
+    for line in read_or_empty(path).splitlines():
         if line.startswith(name):
             yield int(line.split()[1]) * 1024
 
 
 def _groups(root: Path, version_2: _Names, version_1: _Names | None) -> Iterator[int]:
     """Yield what each control group around this process has left, in bytes."""
-    for line in _read(root / "proc/self/cgroup").splitlines():
+    for line in read_or_empty(root / "proc/self/cgroup").splitlines():
         number, controllers, path = line.split(":", 2)
         if number == "0":
             top, names = root / "sys/fs/cgroup", version_2
@@ -133,16 +135,9 @@ def _groups(root: Path, version_2: _Names, version_1: _Names | None) -> Iterator
 
 def _left(folder: Path, limit: str, use: str, cache: tuple[str, ...]) -> Iterator[int]:
     """Yield what one control group has left; nothing where it has no limit."""
-    said, used = _read(folder / limit).strip(), _read(folder / use).strip()
+    said, used = read_or_empty(folder / limit).strip(), read_or_empty(folder / use).strip()
     if not (said.isdigit() and used.isdigit()):
         return  # no such group, or "max"
-    rows = (line.split() for line in _read(folder / "memory.stat").splitlines())
+    rows = (line.split() for line in read_or_empty(folder / "memory.stat").splitlines())
     cached = sum(int(value) for name, value in rows if name in cache)
     yield int(said) - int(used) + cached
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""
