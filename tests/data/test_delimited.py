@@ -10,7 +10,7 @@ import pytest
 
 from headstart.data import load
 from headstart.data.options import ReadOptions
-from headstart.data.sources import delimited
+from headstart.data.sources import text_source
 from headstart.data.sources.delimited import read_text_table
 from headstart.errors import DataError, OptionError
 
@@ -110,7 +110,7 @@ def test_the_memory_that_pyarrow_reads_from_is_its_own():
     # one of its threads lets go of it last, while Python may be ending: it aborts what needs Python
     content = b"a,b\n" + b"1,2\n" * 1000
     before = sys.getrefcount(content)
-    reader = pa.BufferReader(delimited._buffer_of(content))
+    reader = pa.BufferReader(text_source.buffer_of(content))
     assert sys.getrefcount(content) == before
     assert reader.read() == content
 
@@ -121,7 +121,7 @@ def test_the_copy_that_pyarrow_reads_from_is_as_large_as_the_content():
     pool = pa.proxy_memory_pool(standard)
     pa.set_memory_pool(pool)
     try:
-        reader = pa.BufferReader(delimited._buffer_of(content))
+        reader = pa.BufferReader(text_source.buffer_of(content))
     finally:
         pa.set_memory_pool(standard)
     assert len(content) <= pool.max_memory() < len(content) + 2**12

@@ -17,14 +17,17 @@ They are not made to withstand somebody who looks for two rows of one number.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 
+from headstart.columnar import blocks_of, bytes_of, is_text
+
 BLOCK_ROWS = 2**16  # hashed at once: what this takes is some MB, whatever the table has
+NUMBER_BLOCK_ROWS = 2**14  # of numbers: what is made on the way then stays in the processor's cache
 MAX_LOOPED_BYTES = 1024  # longer cells are hashed one by one
 _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9)
 _THIRD = np.uint64(0x94D049BB133111EB)
@@ -120,7 +123,7 @@ def column_identity(column: Any, name: str) -> Identity:
     exact = np.empty(len(column), np.uint64)
     content = np.empty(len(column), np.uint64)
     seed, start = seed_of(name), 0
-    for cells in _blocks(column):
+    for cells in blocks_of(column, BLOCK_ROWS if is_text(column) else NUMBER_BLOCK_ROWS):
         hashed, folded = _hash_cells(cells)
         stop = start + len(cells)
         exact[start:stop] = mixed(hashed ^ seed)
@@ -129,17 +132,11 @@ def column_identity(column: Any, name: str) -> Identity:
     return Identity(exact, content)
 
 
-def _blocks(column: Any) -> Iterator[Any]:
-    for chunk in getattr(column, "chunks", [column]):
-        for start in range(0, len(chunk), BLOCK_ROWS):
-            yield chunk.slice(start, BLOCK_ROWS)
-
-
 def _hash_cells(cells: Any) -> tuple[np.ndarray, np.ndarray]:
     import pyarrow as pa
 
     t = pa.types
-    if t.is_string(cells.type) or t.is_large_string(cells.type):
+    if is_text(cells):
         return _hash_words(cells, is_category=True)
     if t.is_timestamp(cells.type):
         values = cells.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
@@ -161,7 +158,9 @@ def _plain_numbers(numbers: np.ndarray) -> np.ndarray:
     numbers = numbers + 0.0  # a copy, in which -0 is 0
     with np.errstate(over="ignore", under="ignore"):
         narrow = numbers.astype(np.float32)
-    through = (narrow == numbers) & (numbers * 4096 != np.floor(numbers * 4096))
+    through = narrow == numbers
+    if through.any():
+        through &= numbers * 4096 != np.floor(numbers * 4096)
     if through.any():
         words = pc.cast(pa.array(narrow[through]), pa.string())
         numbers[through] = pc.cast(words, pa.float64()).to_numpy(zero_copy_only=False)
@@ -222,18 +221,6 @@ def _may_hold_odd_blanks(words: Any) -> bool:
     )
 
 
-def bytes_of(words: Any) -> tuple[int, int, Any, np.ndarray]:
-    """Return where the bytes of a pyarrow array begin and end, their buffer, and N + 1 offsets."""
-    import pyarrow as pa
-
-    _, offsets, data = words.buffers()
-    if offsets is None or not len(words):
-        return 0, 0, data, np.zeros(len(words) + 1, np.int64)
-    width = np.int64 if pa.types.is_large_string(words.type) else np.int32
-    ends = np.frombuffer(offsets, width)[words.offset : words.offset + len(words) + 1]
-    return int(ends[0]), int(ends[-1]), data, ends.astype(np.int64)
-
-
 def hash_strings(words: Any) -> np.ndarray:
     """Return a number for each string of a pyarrow array: uint64, shape (N,).
 
@@ -263,6 +250,13 @@ def hash_strings(words: Any) -> np.ndarray:
     if words.null_count:
         hashed[words.is_null().to_numpy(zero_copy_only=False)] = _NULL
     return hashed
+
+
+def count_different(words: Any) -> int:
+    """Return how many different strings a pyarrow column holds, by their numbers."""
+    hashed = [hash_strings(block) for block in blocks_of(words, BLOCK_ROWS)]
+    ordered = np.sort(np.concatenate(hashed)) if hashed else np.empty(0, np.uint64)
+    return int((ordered[1:] != ordered[:-1]).sum()) + bool(len(ordered))
 
 
 def has_equal(numbers: np.ndarray) -> bool:

@@ -23,9 +23,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from headstart.cells import GAPS, MOSTLY, is_gap
+import numpy as np
+
+from headstart.cells import MOSTLY, is_gap
+from headstart.columnar import blocks_of, holds, is_text, plain_numbers
 from headstart.data.options import ReadOptions
-from headstart.data.quick import plain_kind
+from headstart.data.quick import HEAD, plain_words
 from headstart.data.targets import MANY_VALUES
 from headstart.errors import DataError, quoted
 from headstart.preprocessing.canonical import (
@@ -34,6 +37,7 @@ from headstart.preprocessing.canonical import (
     Place,
     canonical,
     category,
+    number_array,
     plain_values,
 )
 from headstart.preprocessing.dates import find_format, look_like_dates
@@ -49,6 +53,7 @@ from headstart.preprocessing.numbers import (
 from headstart.types import ColumnKind, DateFormat, Finding, FindingKind, NumberFormat
 
 SAMPLED = 1_000
+BLOCK_ROWS = 2**14
 SOME = 0.3  # share of numbers from which words among them are told
 SHOWN = 3
 
@@ -74,12 +79,16 @@ class Recognised:
 
 @dataclass(frozen=True)
 class _Found:
-    """What a column holds (None: no input), a sentence on it, and how it is written."""
+    """What a column holds (None: no input), a sentence on it, how it is written.
+
+    And its numbers, where they are read already: float64, NaN where a cell is empty.
+    """
 
     kind: ColumnKind | None
     note: str | None = None
     date_format: DateFormat = ""
     number_format: NumberFormat = ""
+    numbers: np.ndarray | None = None
 
     def findings(self) -> list[Finding]:
         """Return what to know of it; how numbers and days are written is no warning."""
@@ -122,10 +131,12 @@ def recognise(parts: Sequence[Any], options: ReadOptions, place: Place) -> Recog
         if found.kind is None:
             continue
         written: NumberFormat = CLOCK if is_clock else found.number_format
-        columns[name] = canonical(values, found.kind, name, place, found.date_format, written)
+        if found.numbers is not None:
+            columns[name] = number_array(found.numbers)
+        else:
+            columns[name] = canonical(values, found.kind, name, place, found.date_format, written)
+            findings += _gap_cells(values, name) if found.kind in ("numeric", "date") else []
         kinds[name] = found.kind
-        if found.kind in ("numeric", "date"):
-            findings += _gap_cells(values, name)
         if found.kind == "date":
             dates[name] = found.date_format
         elif found.kind == "numeric":
@@ -191,10 +202,9 @@ def _kind_of(
 
 def _said_numbers(values: Any, name: str, *, has_commas: bool) -> _Found:
     """Return how the numbers of a column are written that the user calls numeric."""
-    import pyarrow as pa
     import pyarrow.compute as pc
 
-    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+    if not is_text(values):
         return _Found("numeric")
     words = [word for word in pc.unique(values).to_pylist() if category(word) and not is_gap(word)]
     number_format, note = find_number_format(words, name, has_commas=has_commas)
@@ -227,15 +237,15 @@ def _gap_cells(values: Any, name: str) -> list[Finding]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+    if not is_text(values):
         return []
-    trimmed = pc.utf8_trim_whitespace(values)
-    gaps = trimmed.filter(pc.is_in(pc.utf8_lower(trimmed), value_set=pa.array(sorted(GAPS))))
-    if not len(gaps):
+    words = [word for word in pc.unique(values).to_pylist() if is_gap(word)]
+    if not words:
         return []
-    shown = quoted(pc.unique(gaps).to_pylist(), limit=SHOWN)
+    number = pc.sum(pc.is_in(values, value_set=pa.array(words, values.type))).as_py()
+    shown = quoted(list(dict.fromkeys(word.strip() for word in words)), limit=SHOWN)
     sentence = (
-        f"Column '{name}' holds {shown} in {len(gaps):,} rows: they count as missing. If "
+        f"Column '{name}' holds {shown} in {number:,} rows: they count as missing. If "
         f"they mean something, --categorical {name} keeps them as categories."
     )
     return [Finding("missing", "note", (), sentence)]
@@ -256,8 +266,11 @@ def _kind_of_words(values: Any, name: str, place: Place, *, has_commas: bool) ->
     """Return what a column of text holds, from its different cells."""
     import pyarrow.compute as pc
 
-    if not has_commas and (plain := plain_kind(values)):
-        return _Found(plain)
+    if not has_commas and len(values) > HEAD:
+        if (numbers := plain_numbers(values)) is not None:
+            return _Found("numeric", numbers=numbers)
+        if plain_words(values):
+            return _Found("categorical")
     counted = [(pair["values"], pair["counts"]) for pair in pc.value_counts(values).to_pylist()]
     counts = {str(word): count for word, count in counted if category(word) is not None}
     if not counts:
@@ -330,13 +343,19 @@ def _mixed(
 
 def _has_decimal_commas(column: Any) -> bool:
     """Return whether the numbers of a column can only have been written with a decimal comma."""
-    import pyarrow as pa
     import pyarrow.compute as pc
 
-    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+    if not is_text(column):
         return False
-    words = pc.unique(column.filter(pc.match_substring(column, ","))).to_pylist()[:SAMPLED]
-    fitting = fitting_formats([word for word in words if word and not is_gap(word)])
+    words: dict[str, None] = {}
+    fitting: list[NumberFormat] = []
+    for block in blocks_of(column, BLOCK_ROWS):
+        if not holds(block, ","):
+            continue
+        words |= dict.fromkeys(pc.unique(block.filter(pc.match_substring(block, ","))).to_pylist())
+        fitting = fitting_formats([word for word in list(words)[:SAMPLED] if not is_gap(word)])
+        if not fitting or len(words) >= SAMPLED:
+            break
     return bool(words and fitting) and set(fitting) <= set(COMMAS)
 
 

@@ -134,11 +134,18 @@ def _pick(
 
 
 def _shuffled(number: int, bits: np.random.PCG64) -> np.ndarray:
-    """Return 0..number-1 in random order.
-
-    From the raw bits, which NumPy keeps the same in all versions; of ``permutation`` it does not.
-    """
+    """Return 0..number-1 in random order, by raw bits: NumPy keeps these alike in all versions."""
     return np.argsort(bits.random_raw(number), kind="stable")
+
+
+def _drawn(count: int, number: int, bits: np.random.PCG64) -> np.ndarray:
+    """Return the first ``number`` of ``_shuffled(count)``, ascending, without ordering the rest."""
+    keys = bits.random_raw(count)
+    limit = np.partition(keys, number - 1)[number - 1] if number else 0
+    drawn = np.flatnonzero(keys <= limit)
+    if len(drawn) != number:  # two keys are the same: which of them is first, only an order says
+        drawn = np.argsort(keys, kind="stable")[:number]
+    return drawn
 
 
 def stratified_pick(
@@ -161,7 +168,7 @@ def stratified_pick(
         quota[i] += 1
     quota = np.minimum(np.maximum(quota, 1), np.maximum(counts - keep, 0))
     picked = [
-        np.flatnonzero(targets == value)[_shuffled(count, bits)[:number]]
+        np.flatnonzero(targets == value)[_drawn(count, number, bits)]
         for value, count, number in zip(classes, counts, quota, strict=True)
     ]
     return np.sort(np.concatenate(picked))

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.data.identity import count_different
 from headstart.data.records import Records
 from headstart.data.roles import no_inputs
 from headstart.errors import quoted
@@ -48,6 +49,7 @@ MAX_CHECKED_ROWS = 5_000
 MIN_GUESSED = 0.8  # of the rows: a word of its own for every row tells nothing
 LISTED = 6
 HEAD_ROWS = 1_000
+HEAD_PART = 10
 
 
 def survey(
@@ -136,10 +138,15 @@ def is_identifier(name: str, kind: ColumnKind, column: Any) -> bool:
     if number < MIN_ROWS or kind not in ("numeric", "categorical"):
         return False
     if kind == "categorical":
-        return bool(pc.count_distinct(present).as_py() >= DISTINCT_SHARE * number)
+        head = present.slice(0, number // HEAD_PART)  # what repeats there cannot be made good
+        repeated = len(head) - int(pc.count_distinct(head).as_py())
+        if number - repeated < DISTINCT_SHARE * number:
+            return False
+        return count_different(present) >= DISTINCT_SHARE * number
     values = present.to_numpy()
-    if (values != np.floor(values)).any() or len(np.unique(values)) < number:
-        return False
+    for part in (values[:HEAD_ROWS], values):
+        if (part != np.floor(part)).any() or len(np.unique(part)) < len(part):
+            return False
     if ID_NAME.fullmatch(name) or ID_NAME_CASED.fullmatch(name):
         return True
     return bool(number >= MIN_RUN_ROWS and np.ptp(values) + 1 <= RUN_SPAN * number)

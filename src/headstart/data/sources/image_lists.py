@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headstart.data.sources.delimited import read_text_bytes
 from headstart.data.sources.folder import is_image
 from headstart.data.sources.layouts import FolderLayout, list_folder
 from headstart.data.sources.split_words import split_of, splits_among
+from headstart.data.sources.text_source import read_text_bytes
 from headstart.errors import DataError, quoted
 
 NAME_FILES = ("classes.txt", "labels.txt", "synsets.txt", "class_names.txt", "obj.names")
