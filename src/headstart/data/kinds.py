@@ -40,7 +40,7 @@ from headstart.preprocessing.canonical import (
     number_array,
     plain_values,
 )
-from headstart.preprocessing.dates import find_format, look_like_dates
+from headstart.preprocessing.dates import find_format, look_like_dates, may_be_a_date
 from headstart.preprocessing.numbers import (
     CLOCK,
     COMMAS,
@@ -50,6 +50,7 @@ from headstart.preprocessing.numbers import (
     is_code,
     read_number,
 )
+from headstart.preprocessing.written import Shapes, dates_as_written, numbers_as_written, shapes_of
 from headstart.types import ColumnKind, DateFormat, Finding, FindingKind, NumberFormat
 
 SAMPLED = 1_000
@@ -135,7 +136,8 @@ def recognise(parts: Sequence[Any], options: ReadOptions, place: Place) -> Recog
             columns[name] = number_array(found.numbers)
         else:
             columns[name] = canonical(values, found.kind, name, place, found.date_format, written)
-            findings += _gap_cells(values, name) if found.kind in ("numeric", "date") else []
+        if found.kind in ("numeric", "date") and columns[name].null_count > values.null_count:
+            findings += _gap_cells(values, name)
         kinds[name] = found.kind
         if found.kind == "date":
             dates[name] = found.date_format
@@ -220,6 +222,8 @@ def _find_dates(
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if is_text(values) and len(values) > HEAD and dates_as_written(values) is not None:
+        return "", None
     different = values if pa.types.is_nested(values.type) else pc.unique(values)
     found = [word for word in map(category, different.to_pylist()) if word is not None]
     words = [word for word in found if not is_gap(word)]
@@ -239,7 +243,9 @@ def _gap_cells(values: Any, name: str) -> list[Finding]:
 
     if not is_text(values):
         return []
-    words = [word for word in pc.unique(values).to_pylist() if is_gap(word)]
+    shapes = shapes_of(values)
+    different = pc.unique(values).to_pylist() if shapes is None else shapes.words
+    words = [word for word in different if is_gap(word)]
     if not words:
         return []
     number = pc.sum(pc.is_in(values, value_set=pa.array(words, values.type))).as_py()
@@ -264,15 +270,14 @@ def _eight_digits(values: Any, name: str) -> list[Finding]:
 
 def _kind_of_words(values: Any, name: str, place: Place, *, has_commas: bool) -> _Found:
     """Return what a column of text holds, from its different cells."""
-    import pyarrow.compute as pc
-
     if not has_commas and len(values) > HEAD:
         if (numbers := plain_numbers(values)) is not None:
             return _Found("numeric", numbers=numbers)
         if plain_words(values):
             return _Found("categorical")
-    counted = [(pair["values"], pair["counts"]) for pair in pc.value_counts(values).to_pylist()]
-    counts = {str(word): count for word, count in counted if category(word) is not None}
+    shapes = shapes_of(values) if len(values) > HEAD and not holds(values, ":") else None
+    counted = shapes.counts() if shapes else _value_counts(values)
+    counts = {str(word): count for word, count in counted.items() if category(word) is not None}
     if not counts:
         return _Found("categorical")
     lower = {word.strip().lower() for word in counts}
@@ -283,11 +288,21 @@ def _kind_of_words(values: Any, name: str, place: Place, *, has_commas: bool) ->
         return _Found("categorical", _codes_note(codes, present, name))
     number_format, note = find_number_format(present, name, has_commas=has_commas)
     if number_format is not None:
-        return _Found("numeric", note, number_format=number_format)
-    date_format, doubt = _find_dates(values, name, place, is_said=False)
-    if date_format is not None:
-        return _Found("date", doubt, date_format)
-    return _mixed(values, {word: counts[word] for word in present}, name, place, note or doubt)
+        numbers = numbers_as_written(shapes, number_format) if shapes else None
+        return _Found("numeric", note, number_format=number_format, numbers=numbers)
+    doubt = None
+    if shapes is None or any(map(may_be_a_date, present)):
+        date_format, doubt = _find_dates(values, name, place, is_said=False)
+        if date_format is not None:
+            return _Found("date", doubt, date_format)
+    present_counts = {word: counts[word] for word in present}
+    return _mixed(values, present_counts, name, place, note or doubt, shapes)
+
+
+def _value_counts(values: Any) -> dict[str | None, int]:
+    import pyarrow.compute as pc
+
+    return {pair["values"]: pair["counts"] for pair in pc.value_counts(values).to_pylist()}
 
 
 def _codes_note(codes: list[str], present: list[str], name: str) -> str | None:
@@ -301,21 +316,38 @@ def _codes_note(codes: list[str], present: list[str], name: str) -> str | None:
 
 
 def _mixed(
-    values: Any, counts: dict[str, int], name: str, place: Place, note: str | None
+    values: Any,
+    counts: dict[str, int],
+    name: str,
+    place: Place,
+    note: str | None,
+    shapes: Shapes | None,
 ) -> _Found:
     """Return what a column holds whose words are neither all numbers nor all dates.
+
+    Args:
+        values: The column.
+        counts: How often each word is there; with ``shapes`` how often any of its shape is.
+        name: Its header.
+        place: Says where a row stands.
+        note: What is known already.
+        shapes: Those of the column, where it is large.
 
     Raises:
         DataError: It is a column of numbers but for a few words.
     """
+    import pyarrow.compute as pc
+
     number_format = best_format(list(counts)[:SAMPLED])
-    numbers = {word for word in counts if read_number(word, number_format) is not None}
-    strange = [word for word in counts if word not in numbers]
+    numbers = [word for word in counts if read_number(word, number_format) is not None]
+    read = set(numbers)
+    strange = [word for word in counts if word not in read]
     total, num_strange = sum(counts.values()), sum(counts[word] for word in strange)
     if note or not strange or not numbers:
         return _Found("categorical", note)
     shown = quoted([word.strip() for word in strange], limit=SHOWN)
-    is_many = len(numbers) > MANY_VALUES
+    num_numbers = len(pc.unique(shapes.cells_like(numbers))) if shapes else len(numbers)
+    is_many = num_numbers > MANY_VALUES
     if total - num_strange < MOSTLY * total:
         if not is_many or total - num_strange < SOME * total:
             return _Found("categorical")
@@ -325,7 +357,7 @@ def _mixed(
             f"cells, such as {shown}: read as categories. If it holds numbers, leave the other "
             f"cells empty; if not, say --categorical {name}.",
         )
-    first = next(i for i, value in enumerate(values.to_pylist()) if value in strange)
+    first = pc.index(values, strange[0]).as_py()
     if is_many:
         more = f" and {num_strange - 1:,} more rows" if num_strange > 1 else ""
         more += f" (such cells: {shown})" if len(strange) > 1 else ""
@@ -336,7 +368,7 @@ def _mixed(
         )
     return _Found(
         "categorical",
-        f"Column '{name}' holds {len(numbers)} different numbers and words such as "
+        f"Column '{name}' holds {num_numbers} different numbers and words such as "
         f"'{strange[0]}' ({place(first)}): read as categories.",
     )
 

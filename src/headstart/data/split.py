@@ -141,8 +141,7 @@ def _shuffled(number: int, bits: np.random.PCG64) -> np.ndarray:
 def _drawn(count: int, number: int, bits: np.random.PCG64) -> np.ndarray:
     """Return the first ``number`` of ``_shuffled(count)``, ascending, without ordering the rest."""
     keys = bits.random_raw(count)
-    limit = np.partition(keys, number - 1)[number - 1] if number else 0
-    drawn = np.flatnonzero(keys <= limit)
+    drawn = np.flatnonzero(keys <= (np.partition(keys, number - 1)[number - 1] if number else 0))
     if len(drawn) != number:  # two keys are the same: which of them is first, only an order says
         drawn = np.argsort(keys, kind="stable")[:number]
     return drawn

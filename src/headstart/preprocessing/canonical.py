@@ -35,6 +35,7 @@ from headstart.preprocessing.numbers import (
     fitting_formats,
     read_number,
 )
+from headstart.preprocessing.written import dates_as_written, numbers_as_written, shapes_of
 from headstart.types import ColumnKind, DateFormat, NumberFormat
 
 TRUE_WORDS, FALSE_WORDS = ("true", "yes", "y", "t"), ("false", "no", "n", "f")
@@ -42,6 +43,7 @@ TRUE_WORDS, FALSE_WORDS = ("true", "yes", "y", "t"), ("false", "no", "n", "f")
 # What pandas and others write for nothing; no person names a category so.
 PROGRAM_GAPS = ("nan", "NaN", "-nan", "-NaN", "<NA>", "NaT", "#N/A")
 MICROSECONDS_AN_HOUR = 3600 * 1e6
+MANY_ROWS = 1_000  # from which on cells are read by their shapes
 _WRONG = object()
 
 Place = Callable[[int], str]
@@ -80,6 +82,10 @@ def canonical(
         if pa.types.is_timestamp(values.type) and values.type.tz is not None:
             values = pc.local_timestamp(values)
         return values.cast(pa.timestamp("us"), safe=False)
+    is_long_text = is_text(values) and len(values) > MANY_ROWS
+    may_be_iso = kind == "date" and not date_format and is_long_text
+    if may_be_iso and (dates := dates_as_written(values)) is not None:
+        return dates
     is_boolean = kind == "boolean"
     expected = "true or false" if is_boolean else f"a date such as {example(date_format)}"
     remedy = "" if is_boolean else ", or name the column with --categorical when training"
@@ -189,7 +195,7 @@ def _numbers(values: Any, name: str, place: Place, number_format: NumberFormat) 
             values = values.cast(pa.uint8())
         # Not cast(float64) checked: whole numbers beyond 2^53 are rounded, as everywhere.
         numbers = pc.cast(values, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    elif not number_format and (fast := _cast_words(values)) is not None:
+    elif (fast := _as_a_whole(values, number_format)) is not None:
         numbers = fast
     else:
         cells = cells_of(values)
@@ -236,6 +242,16 @@ def _cast_words(values: Any) -> np.ndarray | None:
         except pa.ArrowInvalid:
             return None
     return np.asarray(numbers.to_numpy(zero_copy_only=False), np.float64)
+
+
+def _as_a_whole(values: Any, number_format: NumberFormat) -> np.ndarray | None:
+    """Return the numbers of a column without a loop; None where each cell has to be looked at."""
+    if not number_format and (numbers := _cast_words(values)) is not None:
+        return numbers
+    if not is_text(values) or len(values) <= MANY_ROWS or number_format == CLOCK:
+        return None
+    shapes = shapes_of(values)
+    return None if shapes is None else numbers_as_written(shapes, number_format)
 
 
 def _as_any_number(value: object, number_format: NumberFormat) -> float | None:

@@ -96,6 +96,35 @@ def read_number(word: str, number_format: NumberFormat = "") -> float | None:
     return -number if match["open"] or (signs and signs[0] != "+") else number
 
 
+def digit_places(word: str, number_format: NumberFormat) -> tuple[int, list[int], int | None]:
+    """Return where the characters of a number stand in a cell that holds one.
+
+    Args:
+        word: A cell that ``read_number`` reads; no time.
+        number_format: How the numbers of its column are written.
+
+    Returns:
+        1 or -1; the places of digits, decimal mark and exponent among the bytes of the cell; which
+        of these is the decimal mark, or None.
+    """
+    match = _AROUND.fullmatch(word.strip().translate(_BLANKS))
+    assert match is not None
+    signs = [match[name] for name in ("before", "inner", "after") if match[name]]
+    sign = -1 if match["open"] or (signs and signs[0] != "+") else 1
+    begin = len(word) - len(word.lstrip()) + match.start("digits")
+    marks = (number_format[1], "’") if number_format else ()
+    decimal = number_format[-2] if number_format else "."
+    places: list[int] = []
+    point = None
+    for place, character in enumerate(match["digits"], begin):
+        if character == decimal:
+            point = len(places)
+        elif character in marks:
+            continue
+        places.append(len(word[:place].encode()))
+    return sign, places, point
+
+
 def _read_clock(word: str) -> float | None:
     """Return hours."""
     match = _CLOCK.fullmatch(word.strip())
