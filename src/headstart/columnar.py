@@ -92,8 +92,7 @@ def cells_of(column: Any) -> Sequence[Any]:
     head = column.slice(0, HEAD_ROWS).to_pylist()
     if 2 * len(set(head)) > len(head):
         return Lazy(column)
-    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    encoded = whole.dictionary_encode()
+    encoded = whole(column).dictionary_encode()
     words, codes = encoded.dictionary.to_pylist(), encoded.indices
     if codes.null_count:
         codes = codes.fill_null(len(words))
@@ -214,6 +213,22 @@ def is_text(column: Any) -> bool:
 def chunks_of(column: Any) -> list[Any]:
     """Return the arrays that a pyarrow column is made of, without empty ones."""
     return [chunk for chunk in getattr(column, "chunks", [column]) if len(chunk)]
+
+
+def value_counts(column: Any) -> dict[Any, int]:
+    """Return how often each different cell of a pyarrow column is there, as they come first."""
+    import pyarrow.compute as pc
+
+    return {pair["values"]: pair["counts"] for pair in pc.value_counts(column).to_pylist()}
+
+
+def whole(column: Any) -> Any:
+    """Return a pyarrow array or chunked array as one array, as it is where it has one chunk."""
+    import pyarrow as pa
+
+    if not isinstance(column, pa.ChunkedArray):
+        return column
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def bytes_of(words: Any) -> tuple[int, int, Any, np.ndarray]:

@@ -17,7 +17,7 @@ They are not made to withstand somebody who looks for two rows of one number.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -95,9 +95,9 @@ def row_identity(table: Any, columns: Sequence[str] | None = None) -> Identity:
     exact = np.zeros(table.num_rows, np.uint64)
     content = np.zeros(table.num_rows, np.uint64)
     for name in table.column_names if columns is None else columns:
-        cells = column_identity(table.column(name), name)
-        exact += cells.exact
-        content += cells.content
+        for rows, of_exact, of_content in _hash_column(table.column(name), name):
+            exact[rows] += of_exact
+            content[rows] += of_content
     return Identity(exact, content)
 
 
@@ -109,8 +109,12 @@ def without(identity: Identity, table: Any, columns: Sequence[str]) -> Identity:
         table: The rows.
         columns: Names.
     """
-    taken = row_identity(table, columns)
-    return Identity(identity.exact - taken.exact, identity.content - taken.content)
+    exact, content = identity.exact.copy(), identity.content.copy()
+    for name in columns:
+        for rows, of_exact, of_content in _hash_column(table.column(name), name):
+            exact[rows] -= of_exact
+            content[rows] -= of_content
+    return Identity(exact, content)
 
 
 def column_identity(column: Any, name: str) -> Identity:
@@ -122,14 +126,20 @@ def column_identity(column: Any, name: str) -> Identity:
     """
     exact = np.empty(len(column), np.uint64)
     content = np.empty(len(column), np.uint64)
+    for rows, of_exact, of_content in _hash_column(column, name):
+        exact[rows], content[rows] = of_exact, of_content
+    return Identity(exact, content)
+
+
+def _hash_column(column: Any, name: str) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+    """Yield, for some rows at a time: which, and what the column adds to their numbers."""
     seed, start = seed_of(name), 0
     for cells in blocks_of(column, BLOCK_ROWS if is_text(column) else NUMBER_BLOCK_ROWS):
         hashed, folded = _hash_cells(cells)
-        stop = start + len(cells)
-        exact[start:stop] = mixed(hashed ^ seed)
-        content[start:stop] = exact[start:stop] if folded is hashed else mixed(folded ^ seed)
-        start = stop
-    return Identity(exact, content)
+        exact = mixed(hashed ^ seed)
+        content = exact if folded is hashed else mixed(folded ^ seed)
+        yield slice(start, start + len(cells)), exact, content
+        start += len(cells)
 
 
 def _hash_cells(cells: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -252,10 +262,28 @@ def hash_strings(words: Any) -> np.ndarray:
     return hashed
 
 
-def count_different(words: Any) -> int:
-    """Return how many different strings a pyarrow column holds, by their numbers."""
+def word_numbers(words: Any, places: np.ndarray) -> Any:
+    """Return a number for each of some strings of a pyarrow column, the same for the same.
+
+    Args:
+        words: Strings.
+        places: int64, shape (M,), which of them.
+
+    Returns:
+        A pyarrow array of uint64, null where a string is.
+    """
+    import pyarrow as pa
+
     hashed = [hash_strings(block) for block in blocks_of(words, BLOCK_ROWS)]
-    ordered = np.sort(np.concatenate(hashed)) if hashed else np.empty(0, np.uint64)
+    numbers = np.concatenate(hashed)[places] if hashed else np.empty(0, np.uint64)
+    return pa.array(numbers, mask=numbers == _NULL if words.null_count else None)
+
+
+def count_different(cells: Any) -> int:
+    """Return how many different cells a pyarrow column holds, strings by their numbers."""
+    if is_text(cells):
+        cells = word_numbers(cells, np.arange(len(cells)))
+    ordered = np.sort(cells.to_numpy(zero_copy_only=False))
     return int((ordered[1:] != ordered[:-1]).sum()) + bool(len(ordered))
 
 

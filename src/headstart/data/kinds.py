@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from headstart.cells import MOSTLY, is_gap
-from headstart.columnar import blocks_of, holds, is_text, plain_numbers
+from headstart.columnar import blocks_of, holds, is_text, plain_numbers, value_counts, whole
 from headstart.data.options import ReadOptions
 from headstart.data.quick import HEAD, plain_words
 from headstart.data.targets import MANY_VALUES
@@ -100,11 +100,12 @@ class _Found:
         return [Finding(about, "note" if is_read else "warning", (), self.note)]
 
 
-def recognise(parts: Sequence[Any], options: ReadOptions, place: Place) -> Recognised:
+def recognise(parts: list[Any], options: ReadOptions, place: Place) -> Recognised:
     """Return a table in canonical form, with what each column holds.
 
     Args:
-        parts: pyarrow Tables with the same columns, one after the other.
+        parts: pyarrow Tables with the same columns, one after the other; the list is emptied, so
+            that a column as it was is let go of as soon as it is in its new form.
         options: Columns whose kind the user has said.
         place: Says where a row stands, counted over all parts.
 
@@ -120,8 +121,10 @@ def recognise(parts: Sequence[Any], options: ReadOptions, place: Place) -> Recog
     findings: list[Finding] = []
     said = _pandas_categories(parts[0])
     has_commas = any(_has_decimal_commas(column) for part in parts for column in part.columns)
-    for name in parts[0].column_names:
-        raw = [part.column(name) for part in parts]
+    held = [dict(zip(part.column_names, part.columns, strict=True)) for part in parts]
+    parts.clear()
+    for name in list(held[0]):
+        raw = [columns_of_part.pop(name) for columns_of_part in held]
         values = _join([plain_values(column) for column in raw])
         is_category = name in said or any(pa.types.is_dictionary(c.type) for c in raw)
         if is_category and not options.trained_column(name):
@@ -138,6 +141,7 @@ def recognise(parts: Sequence[Any], options: ReadOptions, place: Place) -> Recog
             columns[name] = canonical(values, found.kind, name, place, found.date_format, written)
         if found.kind in ("numeric", "date") and columns[name].null_count > values.null_count:
             findings += _gap_cells(values, name)
+        columns[name] = whole(columns[name])
         kinds[name] = found.kind
         if found.kind == "date":
             dates[name] = found.date_format
@@ -276,7 +280,7 @@ def _kind_of_words(values: Any, name: str, place: Place, *, has_commas: bool) ->
         if plain_words(values):
             return _Found("categorical")
     shapes = shapes_of(values) if len(values) > HEAD and not holds(values, ":") else None
-    counted = shapes.counts() if shapes else _value_counts(values)
+    counted = shapes.counts() if shapes else value_counts(values)
     counts = {str(word): count for word, count in counted.items() if category(word) is not None}
     if not counts:
         return _Found("categorical")
@@ -297,12 +301,6 @@ def _kind_of_words(values: Any, name: str, place: Place, *, has_commas: bool) ->
             return _Found("date", doubt, date_format)
     present_counts = {word: counts[word] for word in present}
     return _mixed(values, present_counts, name, place, note or doubt, shapes)
-
-
-def _value_counts(values: Any) -> dict[str | None, int]:
-    import pyarrow.compute as pc
-
-    return {pair["values"]: pair["counts"] for pair in pc.value_counts(values).to_pylist()}
 
 
 def _codes_note(codes: list[str], present: list[str], name: str) -> str | None:

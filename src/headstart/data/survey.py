@@ -25,11 +25,12 @@ from typing import Any
 
 import numpy as np
 
-from headstart.data.identity import count_different
+from headstart.columnar import is_text
+from headstart.data.identity import count_different, word_numbers
 from headstart.data.records import Records
 from headstart.data.roles import no_inputs
 from headstart.errors import quoted
-from headstart.preprocessing.dates import look_like_dates
+from headstart.preprocessing.dates import WORDS_LOOKED_AT, look_like_dates
 from headstart.preprocessing.rows import TableSamples
 from headstart.types import ColumnKind, Finding
 
@@ -69,19 +70,21 @@ def survey(
     assert isinstance(samples, TableSamples)
     kinds = records.column_kinds or {}
     train = np.flatnonzero(is_train)
-    of_train = samples.columns(train)
-    columns = {name: of_train.column(name) for name in kinds}
-    constant = [
-        n for n, c in columns.items() if _num_values(c) < 2 and n not in records.kept_columns
-    ]
+    constant, ids, index_like, dated = [], [], set(), set()
+    num_missing: dict[str, int] = {}
+    for name, kind in kinds.items():  # a column at a time: train is not in memory twice
+        column = _column_of(samples, name, train)
+        is_kept = name in records.kept_columns
+        num_missing[name] = column.null_count
+        if not is_kept and _num_values(column) < 2:
+            constant.append(name)
+        elif not is_kept and is_identifier(name, kind, column):
+            ids.append(name)
+            index_like |= {name} if _is_index(name, kind, column) else set()
+            dated |= {name} if _looks_like_dates(samples, name, train) else set()
     varied = [name for name in kinds if name not in constant]
     if not varied:
         raise no_inputs(records.name, records.columns)
-    ids = [
-        name
-        for name in varied
-        if name not in records.kept_columns and is_identifier(name, kinds[name], columns[name])
-    ]
     if len(ids) == len(varied):
         ids = []  # the only inputs there are
     kept = [name for name in varied if name not in ids]
@@ -97,7 +100,7 @@ def survey(
     for name in ids:
         option = "numeric" if kinds[name] == "numeric" else "categorical"
         doubt = f"though they look like dates; --date {name} reads them as dates, or "
-        if _is_index(name, kinds[name], columns[name]):
+        if name in index_like:
             sentence = (
                 f"Left out column '{name}': it numbers the rows, as the index of a DataFrame does "
                 f"(keep it with --{option} {name})."
@@ -106,16 +109,25 @@ def survey(
             continue
         sentence = (
             f"Left out column '{name}': every row has its own value, as an identifier has "
-            f"({doubt if look_like_dates(columns[name]) else ''}keep it with --{option} {name})."
+            f"({doubt if name in dated else ''}keep it with --{option} {name})."
         )
         findings.append(Finding("identifier", "warning", (), sentence))
-    findings += _missing_cells({name: columns[name] for name in kept}, len(train))
-    different = np.arange(len(train)) if is_copy is None else np.flatnonzero(~is_copy[train])
-    alone = {name: columns[name] for name in kept}
-    if len(different) < len(train):
-        alone = {name: column.take(different) for name, column in alone.items()}
-    findings += _leaks(records, alone, train[different])
+    findings += _missing_cells({name: num_missing[name] for name in kept}, len(train))
+    different = train if is_copy is None else train[~is_copy[train]]
+    findings += _leaks(records, samples.select(kept), different)
     return kept, findings
+
+
+def _column_of(samples: TableSamples, name: str, rows: np.ndarray) -> Any:
+    """Return a column of some rows; a number for each of its words, where it holds words."""
+    cells = samples.column(name)
+    return word_numbers(cells, rows) if is_text(cells) else samples.column(name, rows)
+
+
+def _looks_like_dates(samples: TableSamples, name: str, rows: np.ndarray) -> bool:
+    if is_text(samples.column(name)) and len(rows) > WORDS_LOOKED_AT:
+        rows = rows[np.linspace(0, len(rows) - 1, WORDS_LOOKED_AT).astype(np.int64)]
+    return look_like_dates(samples.column(name, rows))
 
 
 def _num_values(column: Any) -> int:
@@ -131,7 +143,7 @@ def is_identifier(name: str, kind: ColumnKind, column: Any) -> bool:
     """Return whether a column numbers or names the rows, each with a value of its own."""
     import pyarrow.compute as pc
 
-    present = column.drop_null()
+    present = column.drop_null() if column.null_count else column
     number = len(present)
     if _is_index(name, kind, column):
         return True
@@ -162,8 +174,8 @@ def _is_index(name: str, kind: ColumnKind, column: Any) -> bool:
     return bool((values == np.floor(values)).all() and len(np.unique(values)) > len(values) / 2)
 
 
-def _missing_cells(columns: dict[str, Any], num_rows: int) -> list[Finding]:
-    counts = {name: column.null_count for name, column in columns.items() if column.null_count}
+def _missing_cells(numbers: dict[str, int], num_rows: int) -> list[Finding]:
+    counts = {name: number for name, number in numbers.items() if number}
     if not counts:
         return []
     most = sorted(counts, key=lambda name: -counts[name])
@@ -176,7 +188,8 @@ def _missing_cells(columns: dict[str, Any], num_rows: int) -> list[Finding]:
     return [Finding("missing", "note", (), sentence)]
 
 
-def _leaks(records: Records, columns: dict[str, Any], train: np.ndarray) -> list[Finding]:
+def _leaks(records: Records, samples: TableSamples, train: np.ndarray) -> list[Finding]:
+    columns = samples.column_names
     problems = records.asks.plain_problems(records.targets[train], len(records.classes))
     if len(columns) < 2 or len(train) < MIN_ROWS or len(problems) != 1:
         return []  # a lone column is what there is to learn from
@@ -188,9 +201,9 @@ def _leaks(records: Records, columns: dict[str, Any], train: np.ndarray) -> list
     chosen = chosen[np.argsort(train_targets[chosen], kind="stable")]
     targets = train_targets[chosen]
     found = []
-    for name, column in columns.items():
+    for name in columns:
         kind = (records.column_kinds or {})[name]
-        values = column.take(chosen)
+        values = samples.column(name, train[chosen])
         guess = _guess_words if kind == "categorical" else _guess_numbers
         guessed = guess(values, targets, is_number)
         if _fit_of(guessed, targets[1::2], is_number) >= ALMOST_PERFECT:

@@ -38,7 +38,7 @@ def _micros(records: Records, name: str) -> np.ndarray:
     import pyarrow as pa
 
     assert isinstance(records.samples, TableSamples)
-    column = records.samples.table.column(name).cast(pa.int64())
+    column = records.samples.column(name).cast(pa.int64())
     return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), np.float64)
 
 

@@ -25,6 +25,7 @@ from headstart.columnar import (
     is_text,
     is_trimmed,
     mapped,
+    whole,
 )
 from headstart.errors import DataError
 from headstart.preprocessing.dates import example, read_date
@@ -194,7 +195,10 @@ def _numbers(values: Any, name: str, place: Place, number_format: NumberFormat) 
         if t.is_boolean(values.type):
             values = values.cast(pa.uint8())
         # Not cast(float64) checked: whole numbers beyond 2^53 are rounded, as everywhere.
-        numbers = pc.cast(values, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        cast = whole(
+            values if t.is_float64(values.type) else pc.cast(values, pa.float64(), safe=False)
+        )
+        numbers = cast.to_numpy(zero_copy_only=False)
     elif (fast := _as_a_whole(values, number_format)) is not None:
         numbers = fast
     else:

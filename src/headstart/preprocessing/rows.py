@@ -121,23 +121,31 @@ def text_fault(value: object) -> str | None:
 
 
 class TableSamples:
-    """Rows of a table.
+    """Rows of a table; some of them are a view of it, so that splits are not in memory twice.
 
     Args:
         table: A pyarrow Table whose columns have the types of ``kinds.canonical``.
         names: What a person calls each row.
+        places: int64, shape (N,), which rows of the table they are; all when None.
     """
 
-    def __init__(self, table: Any, names: Sequence[str]) -> None:
-        self.table = table.combine_chunks()
+    def __init__(self, table: Any, names: Sequence[str], places: np.ndarray | None = None) -> None:
+        self._whole = table.combine_chunks() if places is None else table
+        self._places = places
         self.names = names
 
     def __len__(self) -> int:
-        return int(self.table.num_rows)
+        return int(self._whole.num_rows) if self._places is None else len(self._places)
+
+    @property
+    def table(self) -> Any:
+        """The rows as a pyarrow Table."""
+        return self.columns()
 
     def read(self, index: int) -> dict[str, Any]:
         """Return the row as a dict from column name to value; None where a cell is empty."""
-        row: dict[str, Any] = self.table.slice(index, 1).to_pylist()[0]
+        place = index if self._places is None else int(self._places[index])
+        row: dict[str, Any] = self._whole.slice(place, 1).to_pylist()[0]
         return row
 
     def name(self, index: int) -> str:
@@ -146,12 +154,28 @@ class TableSamples:
 
     def columns(self, indices: np.ndarray | None = None) -> Any:
         """Return a pyarrow Table of these rows, or of all."""
-        return self.table if indices is None else self.table.take(np.asarray(indices, np.int64))
+        places = self._places if indices is None else self._at(indices)
+        return self._whole if places is None else self._whole.take(places)
+
+    @property
+    def column_names(self) -> list[str]:
+        """The names of the columns."""
+        return list(self._whole.column_names)
+
+    def column(self, name: str, indices: np.ndarray | None = None) -> Any:
+        """Return one column of these rows, or of all, as a pyarrow chunked array."""
+        places = self._places if indices is None else self._at(indices)
+        column = self._whole.column(name)
+        return column if places is None else column.take(places)
 
     def take(self, indices: np.ndarray) -> TableSamples:
-        """Return these samples alone."""
-        return TableSamples(self.columns(indices), take_names(self.names, indices))
+        """Return these samples alone, as a view."""
+        return TableSamples(self._whole, take_names(self.names, indices), self._at(indices))
 
     def select(self, columns: Sequence[str]) -> TableSamples:
         """Return the same rows with these columns alone."""
-        return TableSamples(self.table.select(list(columns)), self.names)
+        return TableSamples(self._whole.select(list(columns)), self.names, self._places)
+
+    def _at(self, indices: np.ndarray) -> np.ndarray:
+        indices = np.asarray(indices, np.int64)
+        return indices if self._places is None else self._places[indices]

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from headstart.cells import is_gap
-from headstart.columnar import letters_of
+from headstart.columnar import letters_of, whole
 from headstart.preprocessing.numbers import digit_places, read_number
 from headstart.types import NumberFormat
 
@@ -65,8 +65,8 @@ def shapes_of(column: Any) -> Shapes | None:
     """
     import pyarrow as pa
 
-    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    letters, starts, lengths = letters_of(whole)
+    cells = whole(column)
+    letters, starts, lengths = letters_of(cells)
     full = lengths > 0
     is_digit = (letters >= _ZERO) & (letters <= _NINE)
     before, after = np.roll(is_digit, 1), np.roll(is_digit, -1)
@@ -75,19 +75,19 @@ def shapes_of(column: Any) -> Shapes | None:
     shaped[is_digit & ~((letters == _ZERO) & ~before & after)] = _ONE
     ends = np.append(starts, starts[-1:] + lengths[-1:]) if len(starts) else np.zeros(1, np.int64)
     buffers = [None, pa.py_buffer(ends.astype(np.int64)), pa.py_buffer(shaped)]
-    encoded = pa.Array.from_buffers(pa.large_string(), len(whole), buffers).dictionary_encode()
+    encoded = pa.Array.from_buffers(pa.large_string(), len(cells), buffers).dictionary_encode()
     if len(encoded.dictionary) > MOST_SHAPES:
         return None
     codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    if whole.null_count:
-        codes[whole.is_null().to_numpy(zero_copy_only=False)] = -1
+    if cells.null_count:
+        codes[cells.is_null().to_numpy(zero_copy_only=False)] = -1
     first = np.full(len(encoded.dictionary) + 1, len(codes))  # the last is that of -1
     first[codes[::-1]] = np.arange(len(codes))[::-1]
     order = np.argsort(first[:-1], kind="stable")
     order = order[first[order] < len(codes)]  # without what only null cells have
     rank = np.full(len(first), -1)
     rank[order] = np.arange(len(order))
-    return Shapes(whole, whole.take(pa.array(first[order])).to_pylist(), rank[codes])
+    return Shapes(cells, cells.take(pa.array(first[order])).to_pylist(), rank[codes])
 
 
 def numbers_as_written(shapes: Shapes, number_format: NumberFormat) -> np.ndarray | None:

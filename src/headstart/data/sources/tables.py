@@ -246,6 +246,8 @@ def _table_samples(
     rows: Rows, reference: Table, targets: list[str], options: ReadOptions
 ) -> tuple[TableSamples, Recognised]:
     """Return the rows with all of train's columns that can be inputs, and what these hold."""
+    import pyarrow
+
     taken = {*targets, options.group, *options.drop}
     columns = [column for column in reference.columns if column not in taken]
     if options.columns:  # what the model does not read need not be readable
@@ -260,6 +262,7 @@ def _table_samples(
                 )
         parts.append(table.arrow(columns))
     found = recognise(parts, options, rows.place)
+    pyarrow.default_memory_pool().release_unused()  # what only reading needed
     if not found.kinds:
         raise no_inputs(reference.where, reference.columns)
     names = [column for table in rows.tables for column in table.columns]
