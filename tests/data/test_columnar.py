@@ -28,8 +28,10 @@ from headstart.columnar import (
 from headstart.data import load
 from headstart.data.split import _drawn, _shuffled
 from headstart.errors import DataError
+from headstart.preprocessing import rows
 from headstart.preprocessing.dates import read_date
 from headstart.preprocessing.numbers import fitting_formats, read_number
+from headstart.preprocessing.rows import text_fault, text_faults
 from headstart.preprocessing.written import dates_as_written, numbers_as_written, shapes_of
 
 NUM_ROWS = 3_000  # more than those whose cells are looked at one by one
@@ -243,3 +245,26 @@ def test_loading_makes_no_call_for_a_cell(form, target, tmp_path):
     calls(2_000)  # imports
     few, many = calls(8_000), calls(80_000)
     assert many - few < 0.25 * 72_000
+
+
+ODD_TEXTS = ["", " ", "\x1c", "\u3000\x1d ", "a\0b", None, float("nan"), 7, b"x", "\ud800", "\t\n"]
+
+
+def test_texts_at_fault_are_found_among_many_as_one_by_one():
+    good = ["plain", "é first", "中文", " led by a blank", "\u3000wide", "x" * 100]
+    texts = [*good * 10, *ODD_TEXTS[:5], *good]
+    for lot in (texts, [*texts, *ODD_TEXTS], [*good, "\ud800"], [*good, None], [np.str_("a"), ""]):
+        expected = {i: fault for i, text in enumerate(lot) if (fault := text_fault(text))}
+        assert text_faults(lot) == expected
+
+
+def test_a_text_beyond_the_limit_is_found_among_many(monkeypatch):
+    monkeypatch.setattr(rows, "MAX_TEXT_BYTES", 20)
+    found = text_faults(["short", "é" * 11, "x" * 20])
+    assert list(found) == [1]
+    assert "the limit is 20 bytes" in found[1]
+
+
+def test_good_texts_are_not_looked_at_one_by_one():
+    texts = [f"text number {i} of many" for i in range(40_000)]
+    assert _num_calls(lambda: text_faults(texts)) < 2_000

@@ -7,15 +7,18 @@ is larger than ``MAX_TEXT_BYTES``. A long text is not: it is cut when it becomes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from rich.filesize import decimal
 
 from headstart.cells import is_missing
+from headstart.columnar import holds, letters_of
 
 MAX_TEXT_BYTES = 64 * 2**20
+TEXTS_AT_ONCE = 2**14  # that are looked over
+_BLANK = 32
 
 
 class RowNames(Sequence[str]):
@@ -118,6 +121,45 @@ def text_fault(value: object) -> str | None:
     if num_bytes > MAX_TEXT_BYTES:
         return f"the text has {decimal(num_bytes)}, the limit is {decimal(MAX_TEXT_BYTES)}"
     return None
+
+
+def text_faults(texts: Sequence[Any]) -> dict[int, str]:
+    """Return the place of each text that cannot be used, with the reason.
+
+    The bytes of many texts tell which few have to be looked at.
+
+    Args:
+        texts: Anything.
+    """
+    found = {}
+    for start in range(0, len(texts), TEXTS_AT_ONCE):
+        lot = texts[start : start + TEXTS_AT_ONCE]
+        for place in _doubtful(lot):
+            if (fault := text_fault(lot[place])) is not None:
+                found[start + place] = fault
+    return found
+
+
+def _doubtful(lot: Sequence[Any]) -> Iterable[int]:
+    """Return the places of texts that ``text_fault`` may find fault with: few, of good ones."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not set(map(type, lot)) <= {str, type(None)}:
+        return range(len(lot))
+    try:
+        words = pa.array(lot, pa.large_string())
+    except (pa.ArrowException, UnicodeError):  # half a surrogate pair
+        return range(len(lot))
+    doubtful = np.zeros(len(lot), bool)
+    letters, starts, lengths = letters_of(pc.utf8_trim_whitespace(words))
+    full = lengths > 0
+    doubtful[~full] = True
+    doubtful[full] = letters[starts[full]] < _BLANK  # what Python alone takes for blanks
+    if holds(words, "\0"):
+        doubtful |= pc.match_substring(words, "\0").fill_null(True).to_numpy(zero_copy_only=False)
+    doubtful |= letters_of(words)[2] > MAX_TEXT_BYTES
+    return np.flatnonzero(doubtful).tolist()
 
 
 class TableSamples:
