@@ -35,12 +35,12 @@ class Words:
     Attributes:
         find: Returns the words of a text that is in the one form.
         composed: Whether the one form is composed (NFC) as well as in lower case.
-        marked: ASCII characters beside letters, digits and ``_`` that may be part of a word.
+        marked: Finds ASCII beside letters, digits and ``_`` that may be part of a word.
     """
 
     find: Callable[[str], list[str]]
     composed: bool
-    marked: str
+    marked: Callable[[str], object]
 
     def of(self, text: str) -> list[str]:
         """Return the words of a text."""
@@ -49,7 +49,7 @@ class Words:
 
     def are_plain(self, text: str) -> bool:
         """Return whether words are runs of ASCII letters, digits and ``_``, and nothing else."""
-        return text.isascii() and not any(mark in text for mark in self.marked)
+        return text.isascii() and self.marked(text) is None
 
 
 @cache
@@ -60,8 +60,14 @@ def words_of(written: int) -> Words:
         written: 1: a run of letters and digits; 2: with its marks, ``c++`` and ``c#``, and emoji.
     """
     if written == 1:
-        return Words(re.compile(r"(?u)\b\w+\b").findall, composed=False, marked="")
-    return Words(re.compile(_word_pattern()).findall, composed=True, marked="+#")
+        return Words(re.compile(r"(?u)\b\w+\b").findall, composed=False, marked=_nothing)
+    return Words(
+        re.compile(_word_pattern()).findall, composed=True, marked=re.compile("[+#]").search
+    )
+
+
+def _nothing(text: str) -> None:
+    """Find nothing."""
 
 
 def _word_pattern() -> str:
