@@ -19,6 +19,7 @@ from headstart.data.options import (
     COLUMN_OPTIONS,
     ReadOptions,
     TaskOption,
+    name_of,
     names_of,
     option_problems,
     refuse_values,
@@ -42,6 +43,7 @@ from headstart.data.sources.handed import plain_source, split_pairs
 from headstart.data.sources.hub import PREFIXES, read_hub
 from headstart.data.sources.image_labels import read_stated
 from headstart.data.sources.named import EMBEDDED, NAMED, read_named, unknown_source
+from headstart.data.sources.rows_given import plain_rows
 from headstart.data.sources.split_words import split_of
 from headstart.data.sources.tables import find_split_files, read_table_files, read_tables
 from headstart.data.times import SplitWay, check_way
@@ -129,10 +131,10 @@ def load(
     val_fraction, test_fraction, seed = plain(val_fraction), plain(test_fraction), plain(seed)
     refuse_values(label=label, image_column=image_column, text=text, group=group)
     options = ReadOptions(
-        label=label,
-        image_column=image_column,
-        text=text,
-        group=group,
+        label=name_of(label),
+        image_column=name_of(image_column),
+        text=name_of(text),
+        group=name_of(group),
         task=task,
         separator=separator,
         numeric=names_of(numeric),
@@ -216,7 +218,7 @@ def _read(source: Any, options: ReadOptions) -> tuple[Records, str | None]:
     """Return the records of a source, and what to load it by again where that is possible."""
     if isinstance(source, (str, os.PathLike)):
         return _read_address(os.fspath(source), options)
-    source = plain_source(source)
+    source = plain_source(plain_rows(source))
     if (parts := split_pairs(source)) is not None:
         return _read_splits(parts, options), None
     if isinstance(source, tuple) and len(source) == 2:
