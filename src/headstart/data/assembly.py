@@ -83,7 +83,7 @@ def assemble(
     inspection = _inspect(records)
     records, inspection, bad = _leave_out_bad(records, inspection, max_bad_fraction)
     identity, findings = inspection.identity, list(records.findings)
-    copies = find_copies(*_compared(records, identity))
+    copies, time_column = find_copies(*_compared(records, identity)), None
     if for_test:
         splits, origin = only_test(records)
     else:
@@ -91,8 +91,8 @@ def assemble(
         shares = {"val_fraction": val_fraction, "test_fraction": test_fraction}
         splits, origin = assign_splits(records, **shares, seed=seed, copies=copies, times=times)
         findings += describe_copies(records, copies, splits)
-        findings += describe_times(records, splits, split)
-        findings += describe_splits(records, splits)
+        mixed, time_column = describe_times(records, splits, split)
+        findings += [*mixed, *describe_splits(records, splits)]
     findings += _left_out(bad, len(bad) + len(splits), several)
     is_first_kind = (records.modality, records.task) == ("image", CLASSIFICATION.name)
     ids = sample_ids(identity.exact)
@@ -135,6 +135,7 @@ def assemble(
         number_formats={n: f for n, f in records.number_formats.items() if n in (kinds or ())},
         max_bad_fraction=max_bad_fraction,
         alike_by_chance=copies.by_chance,
+        time_column=time_column if time_column in (kinds or ()) else None,
     )
 
 

@@ -34,11 +34,20 @@ def ordering_column(records: Records) -> str | None:
 
 
 def _micros(records: Records, name: str) -> np.ndarray:
-    """Return float64, shape (N,), microseconds since 1970; NaN where a cell is empty."""
+    assert isinstance(records.samples, TableSamples)
+    return times_of(records.samples, name)
+
+
+def times_of(samples: TableSamples, name: str) -> np.ndarray:
+    """Return float64, shape (N,), microseconds since 1970; NaN where a cell is empty.
+
+    Args:
+        samples: Rows.
+        name: A column of dates.
+    """
     import pyarrow as pa
 
-    assert isinstance(records.samples, TableSamples)
-    column = records.samples.table.column(name).cast(pa.int64())
+    column = samples.table.column(name).cast(pa.int64())
     return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), np.float64)
 
 
@@ -112,8 +121,10 @@ def day_of(micros: float) -> str:
     return str(np.datetime64(round(micros), "us").astype("datetime64[D]"))
 
 
-def describe_times(records: Records, splits: np.ndarray, way: SplitWay) -> list[Finding]:
-    """Return that a random split has mixed the days of rows that stand in time.
+def describe_times(
+    records: Records, splits: np.ndarray, way: SplitWay
+) -> tuple[list[Finding], str | None]:
+    """Return that a random split has mixed the days of rows that stand in time, by which column.
 
     Args:
         records: The samples.
@@ -122,11 +133,11 @@ def describe_times(records: Records, splits: np.ndarray, way: SplitWay) -> list[
     """
     name = ordering_column(records) if isinstance(records.samples, TableSamples) else None
     if way == "time" or name is None:
-        return []
+        return [], None
     times = _micros(records, name)
     train, test = (times[(splits == code) & ~np.isnan(times)] for code in (0, 2))
     if not len(train) or not len(test) or test.min() > train.max():
-        return []
+        return [], None
     between = int((test <= train.max()).sum())
     sentence = (
         f"Column '{name}' orders the rows in time ({day_of(np.nanmin(times))} to "
@@ -135,7 +146,7 @@ def describe_times(records: Records, splits: np.ndarray, way: SplitWay) -> list[
         "come are to be foretold, say --split time (split='time' of load), which tests on the "
         "latest."
     )
-    return [Finding("time", "warning", (), sentence)]
+    return [Finding("time", "warning", (), sentence)], name
 
 
 def check_way(way: Any, *, for_test: bool = False) -> list[str]:

@@ -27,6 +27,7 @@ from headstart.tuning.arm import Tuned
 from headstart.tuning.baselines import Items, Rival, baselines_seconds, run_baselines
 from headstart.tuning.budget import PASS_MARGIN, Budget, slowness
 from headstart.tuning.cost import seconds_per_sample
+from headstart.tuning.later import later_days
 from headstart.tuning.setup import TrainingSetup, install, probe, set_up
 from headstart.tuning.test_items import losses_of, worst_mistakes, write_predictions
 from headstart.types import BadSample, Dataset, Finding, Inputs, Rows
@@ -73,6 +74,10 @@ def conclude(
     before = _before(items, setup, tuned, budget)
     rivals = [] if before is None else [Rival(BEFORE, before)]
     rivals += run_baselines(items, setup, budget)
+    later = later_days(items, rivals, seed=setup.recipe.seed, budget=budget)
+    told = [] if later is None or not later.differs else [later.finding()]
+    for found in told:
+        emit("note", text=found.sentence, about=found.kind, severity=found.severity)
     seconds = {
         "tune": round(tuned.seconds, 3),
         "until_test_figure": round(test_seconds, 3),
@@ -85,8 +90,10 @@ def conclude(
         "before_after": _before_after(dataset, train, rivals, outputs, test),
         "seconds": seconds,
     }
+    if later is not None:
+        metrics["later_days"] = later.to_json()
     bad = [*dataset.bad_samples, *train.bad_samples, *val.bad_samples, *test.bad_samples]
-    data_record = describe_data(dataset, bad, train.findings)
+    data_record = describe_data(dataset, bad, [*train.findings, *told])
     losses = losses_of(model, logits, test.targets)
     write_predictions(folder, test, schema, outputs, losses)
     folder.write_json("mistakes.json", {"items": worst_mistakes(dataset, test, outputs, losses)})

@@ -174,6 +174,8 @@ class Dataset:
         max_bad_fraction: Share of unusable samples above which reading stops.
         alike_by_chance: Whether rows of this table are alike because they have few different cells,
             and not because they are copies.
+        time_column: For tables, the column of dates by which a random split has mixed days that
+            were learned from with days that are tested; None where none has.
     """
 
     name: str
@@ -195,6 +197,7 @@ class Dataset:
     max_bad_fraction: float = 0.01
     load_seconds: float = 0.0
     alike_by_chance: bool = False
+    time_column: str | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
