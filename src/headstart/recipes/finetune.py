@@ -206,18 +206,15 @@ def _choose_augmentation(dataset: Dataset) -> AugmentName:
 
 
 def _choose_imbalance(dataset: Dataset) -> Imbalance:
-    """Return what to do about rare classes, which is nothing, and tell where that matters."""
+    """Return what to do about rare classes, and tell where that matters."""
     from headstart.tasks import find_task
+    from headstart.training.options.imbalance import choose_imbalance
 
     task = find_task(dataset.schema.task)
     if not task.is_exclusive:
         return "none"
     counts = task.class_counts(dataset.train.targets, len(dataset.schema.classes))
-    ratio = counts.max() / max(1, counts.min())
-    if ratio > 10:
-        why = (
-            f"the largest class has {ratio:.0f} times the samples of the smallest; --imbalance "
-            f"weights may find more of the rare ones, and is wrong more often (docs/experiments.md)"
-        )
-        emit("choice", name="imbalance", value="none", why=why)
-    return "none"
+    value, why = choose_imbalance(counts)
+    if why:
+        emit("choice", name="imbalance", value=value, why=why)
+    return value
