@@ -89,6 +89,7 @@ class Audit:
         has_features: Whether it needs ``AuditTools.features``.
         restates: Kinds of findings about single samples that ``load`` has told, and that this one
             tells again with every suspect; where it is run they are shown once.
+        in_runs: Whether fit and finetune run it; not where they find the same on their way.
     """
 
     name: str
@@ -97,3 +98,4 @@ class Audit:
     run: Callable[[Dataset, AuditTools], list[Audited]]
     has_features: bool = False
     restates: tuple[FindingKind, ...] = ()
+    in_runs: bool = True

@@ -193,4 +193,5 @@ AUDIT = Audit(
     "Can every image be read, and how large are they?",
     lambda dataset: dataset.schema.modality == "image",
     audit_pictures,
+    in_runs=False,
 )

@@ -60,9 +60,10 @@ def audit_same(dataset: Dataset, tools: AuditTools) -> list[Audited]:
         suspects = _suspects(spots, pair.places, pair.twins, why)
         twins = _groups_of(spots, compared.groups, pair.places)
         found.append(Audited(finding, suspects, together=twins))
-    places = np.flatnonzero(nth > 0)
+    again = np.flatnonzero(nth > 0)
+    again = again[compared.splits[again] == compared.splits[first[again]]]  # the others are told
     finding = tell_copies(compared, has_leak=bool(across))
-    found.append(Audited(finding, _suspects(spots, places, first[places], why)))
+    found.append(Audited(finding, _suspects(spots, again, first[again], why)))
     if (told := tell_contradictions(compared)) is not None:
         odd = contradictions(compared)
         labels = label_words(dataset, spots)
@@ -120,4 +121,5 @@ AUDIT = Audit(
     applies,
     audit_same,
     restates=("copies", "contradiction", "leak"),
+    in_runs=False,
 )

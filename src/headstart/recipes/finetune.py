@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from headstart.events import emit
+from headstart.recipes.audited import with_audits
 from headstart.recipes.complete import complete
 from headstart.recipes.dry_run import refuse_resume, say_real_run
 from headstart.recipes.options import FinetuneOptions, takes
@@ -91,6 +92,7 @@ def _finetune(options: FinetuneOptions, company: Company) -> Run:
         "finetune", dataset, out, kept, company, resume=resume, overwrite=overwrite
     ) as current:
         budget = Budget(budget_seconds, current.spent_before_resume + spent_before(dataset))
+        dataset = with_audits(current, dataset, budget, options.seed)
         setup = _settled(options, given, dataset, Means(budget, company, current.decisions))
         grid: Literal["asked", "off"] = "asked" if options.learning_rate_search else "off"
         complete(current, dataset, setup, budget, candidates=[], grid=grid)
@@ -112,7 +114,7 @@ def _plan(options: FinetuneOptions, company: Company) -> BudgetPlan:
     with attached():
         budget = Budget(budget_seconds, spent_before(dataset))
         setup = _settled(options, given, dataset, Means(budget, company, Decisions()))
-        plan = plan_tuning(dataset, setup, budget)
+        plan = plan_tuning(dataset, setup, budget, to_come=("audits",))
     company.send("ended", code=0)
     say_real_run()
     return plan

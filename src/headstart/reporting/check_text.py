@@ -12,7 +12,7 @@ WIDTH = 80
 SHOWN = 3  # examples of each finding
 _MARKS = {"error": "ERROR", "warning": "WARNING", "note": "note"}
 _INDENT = " " * 9
-_MOST_NAME = 32  # characters of a name in a line of two
+_MOST_NAME = 33  # characters of a name in a line of two
 
 
 def render_check_text(record: Mapping[str, Any]) -> str:
@@ -77,12 +77,17 @@ def _finding(found: Mapping[str, Any]) -> list[str]:
 
 
 def _suspect(suspect: Mapping[str, Any]) -> Iterator[str]:
-    here, beside = suspect["sample"], suspect["beside"]
+    here, beside, reason = suspect["sample"], suspect["beside"], " ".join(suspect["reason"].split())
     text = _cut(_told(here))
     if beside is not None:
         text = f"{text}  ~  {_cut(_told(beside))}"
-    yield f"{_INDENT}{text}"
-    yield from _wrapped(suspect["reason"], _INDENT + "  ") if suspect["reason"] else ()
+    line = f"{_INDENT}{text}"
+    whole = f"{line}  ({reason})"
+    if not reason or len(whole) <= WIDTH:
+        yield whole if reason else line
+        return
+    yield line
+    yield from _wrapped(reason, _INDENT + "  ")
 
 
 def _told(sample: Mapping[str, Any]) -> str:
