@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from headstart.auditing import counts, lengths, pictures, same
 from headstart.auditing.audit import Audit
 
-AUDITS: dict[str, Audit] = {}
+AUDITS: dict[str, Audit] = {
+    "copies": same.AUDIT,
+    "classes": counts.AUDIT,
+    "images": pictures.AUDIT,
+    "lengths": lengths.AUDIT,
+}

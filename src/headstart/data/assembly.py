@@ -6,9 +6,11 @@ columns of a table are surveyed once it is known which rows are train's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from itertools import zip_longest
+from typing import Any
 
 import numpy as np
 
@@ -20,12 +22,20 @@ from headstart.data.fingerprint import (
     inspect_rows,
     inspect_texts,
 )
+from headstart.data.fixes import (
+    Fixes,
+    Placed,
+    describe_fixes,
+    place_fixes,
+    settle_sides,
+    without_left_out,
+)
 from headstart.data.identity import Identity, sample_ids, without
 from headstart.data.image_look import look_at_images
-from headstart.data.records import NOUNS, SPLIT_CODES, Records
+from headstart.data.records import NOUNS, SPLIT_CODES, UNASSIGNED, Records
 from headstart.data.split import assign_splits, describe_splits, only_test
 from headstart.data.survey import is_identifier, survey
-from headstart.data.times import SplitWay, describe_times, time_of
+from headstart.data.times import SplitWay, describe_times, mixed_column, time_of
 from headstart.errors import DataError
 from headstart.preprocessing.bad_samples import check_bad_share, first_few
 from headstart.preprocessing.images import decode_one
@@ -37,17 +47,43 @@ from headstart.types import (
     ColumnKind,
     Dataset,
     Finding,
+    FindingKind,
     ImageSpec,
     Ragged,
     Rows,
     Samples,
     Schema,
     Split,
+    SplitName,
 )
 
+SIDES: tuple[SplitName, ...] = ("train", "val", "test")
 SAMPLES_LOOKED_AT = 64  # of all, and of each class, but no more than MOST_LOOKED_AT together
 LEAST_OF_A_CLASS, MOST_LOOKED_AT = 2, 4096
 ROWS_LOOKED_AT = 50_000
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """How records become a data set.
+
+    Attributes:
+        for_test: Whether a model is to be evaluated on it: then nothing is asked for that only
+            learning needs.
+        split: How splits are drawn that the data does not bring.
+        dates: Columns that the user has said to hold dates.
+        fixes: What to leave out, and what to put on which side.
+        refused: Takes what forbids learning from it, which is then not raised; None raises it.
+    """
+
+    for_test: bool = False
+    split: SplitWay = "random"
+    dates: tuple[str, ...] = ()
+    fixes: Fixes | None = None
+    refused: list[Finding] | None = None
+
+
+PLAIN = Assembly()
 
 
 def assemble(
@@ -56,10 +92,7 @@ def assemble(
     test_fraction: float,
     max_bad_fraction: float,
     seed: int,
-    *,
-    for_test: bool = False,
-    split: SplitWay = "random",
-    dates: tuple[str, ...] = (),
+    how: Assembly = PLAIN,
 ) -> Dataset:
     """Return the data set that records make: inspected, without the unusable, split, hashed.
 
@@ -69,10 +102,7 @@ def assemble(
         test_fraction: Share that becomes test where the data brings none.
         max_bad_fraction: Share of unusable samples above which this stops.
         seed: Of the split.
-        for_test: Whether a model is to be evaluated on it: then nothing is asked for that only
-            learning needs.
-        split: How splits are drawn that the data does not bring.
-        dates: Columns that the user has said to hold dates.
+        how: What else was said of it.
 
     Raises:
         DataError: Too many samples are unusable, or the data cannot be split or learned from.
@@ -81,29 +111,29 @@ def assemble(
     if len(records.targets) == 0:
         raise DataError(f"{records.name} holds no samples. Expected labelled {several}.")
     inspection = _inspect(records)
-    records, inspection, bad = _leave_out_bad(records, inspection, max_bad_fraction)
-    identity, findings = inspection.identity, list(records.findings)
-    copies, time_column = find_copies(*_compared(records, identity)), None
-    if for_test:
-        splits, origin = only_test(records)
-    else:
-        times = time_of(records, dates) if split == "time" else None
-        shares = {"val_fraction": val_fraction, "test_fraction": test_fraction}
-        splits, origin = assign_splits(records, **shares, seed=seed, copies=copies, times=times)
-        findings += describe_copies(records, copies, splits)
-        mixed, time_column = describe_times(records, splits, split)
-        findings += [*mixed, *describe_splits(records, splits)]
-    findings += _left_out(bad, len(bad) + len(splits), several)
+    records, inspection, bad = _leave_out_bad(records, inspection, max_bad_fraction, how.refused)
+    findings, given = list(records.findings), None
+    if how.fixes is not None:
+        placed = place_fixes(how.fixes, records, sample_ids(inspection.identity.exact))
+        findings.append(describe_fixes(placed, records))
+        records, stayed = without_left_out(placed, records)
+        inspection, given = inspection.take(stayed), (placed, stayed)
+    identity = inspection.identity
+    copies = find_copies(*_compared(records, identity))
+    shares = {"val_fraction": val_fraction, "test_fraction": test_fraction, "seed": seed}
+    splits, origin, drawn, found = _divide(records, copies, given, how, shares)
+    findings += [*found, *_left_out(bad, len(bad) + len(splits), several)]
     is_first_kind = (records.modality, records.task) == ("image", CLASSIFICATION.name)
     ids = sample_ids(identity.exact)
     samples, kinds = records.samples, records.column_kinds
-    if isinstance(samples, TableSamples) and kinds is not None and not for_test:
-        kept, found = survey(records, splits == SPLIT_CODES["train"], copies.is_copy)
-        samples, kinds = samples.select(kept), {name: kinds[name] for name in kept}
-        findings += found
+    if isinstance(samples, TableSamples) and kinds is not None and not how.for_test:
+        with _noting(how.refused, "constant"):
+            kept, found = survey(records, splits == SPLIT_CODES["train"], copies.is_copy)
+            samples, kinds = samples.select(kept), {name: kinds[name] for name in kept}
+            findings += found
     contents = _contents(records, identity, copies, kinds)
     is_image = records.modality == "image"
-    findings += [] if for_test else _look(records, inspection, splits)
+    findings += [] if how.for_test else _look(records, inspection, splits)
 
     def part(code: int) -> Split:
         chosen = np.flatnonzero(splits == code)
@@ -125,6 +155,7 @@ def assemble(
             () if is_first_kind else (records.modality, records.task),
         ),
         split_origin=origin,
+        drawn_splits=drawn,
         bad_samples=tuple(bad),
         findings=tuple(findings),
         input_column=records.input_column,
@@ -135,8 +166,67 @@ def assemble(
         number_formats={n: f for n, f in records.number_formats.items() if n in (kinds or ())},
         max_bad_fraction=max_bad_fraction,
         alike_by_chance=copies.by_chance,
-        time_column=time_column if time_column in (kinds or ()) else None,
+        time_column=None if how.for_test else mixed_column(records, splits, how.split, kinds),
     )
+
+
+@contextmanager
+def _noting(refused: list[Finding] | None, kind: FindingKind) -> Iterator[list[Finding]]:
+    """Surround what may refuse to learn from the data, and note it where it is not to be raised.
+
+    Args:
+        refused: Takes what is noted; None raises it.
+        kind: What it would be about.
+
+    Yields:
+        What was noted here.
+    """
+    noted: list[Finding] = []
+    try:
+        yield noted
+    except DataError as error:
+        if refused is None:
+            raise
+        noted.append(Finding(kind, "error", (), str(error)))
+        refused.extend(noted)
+
+
+def _divide(
+    records: Records,
+    copies: Copies,
+    given: tuple[Placed, np.ndarray] | None,
+    how: Assembly,
+    shares: Mapping[str, Any],
+) -> tuple[np.ndarray, dict[str, str], tuple[SplitName, ...], list[Finding]]:
+    """Return the splits, how each came to be, which were drawn, and what is to be said of them.
+
+    Args:
+        records: The samples.
+        copies: What is the same among them.
+        given: A list of fixes, and the places of the samples that it left in.
+        how: What was said of the assembly.
+        shares: Of val and test, and the seed.
+    """
+    if how.for_test:
+        return *only_test(records), (), []
+    drawn: tuple[SplitName, ...] = ()
+    with _noting(how.refused, "classes") as refusing:
+        times = time_of(records, how.dates) if how.split == "time" else None
+        splits, origin = assign_splits(records, **shares, copies=copies, times=times)
+        drawn = tuple(name for name in SIDES if SPLIT_CODES[name] not in records.splits)
+        splits = splits if given is None else settle_sides(*given, records, copies, splits)
+    if refusing:
+        splits, origin = _undrawn(records)
+    findings = describe_copies(records, copies, splits)
+    findings += describe_times(records, splits, how.split)
+    return splits, origin, drawn, findings + describe_splits(records, splits)
+
+
+def _undrawn(records: Records) -> tuple[np.ndarray, dict[str, str]]:
+    """Return the splits of data that none can be drawn of, as ``assign_splits``: its own."""
+    splits = np.where(records.splits == UNASSIGNED, 0, records.splits).astype(np.int8)
+    given = [name for name in SIDES if SPLIT_CODES[name] in records.splits]
+    return splits, {"train": "no split can be drawn", **dict.fromkeys(given, records.origin)}
 
 
 def _left_out(bad: Sequence[BadSample], total: int, several: str) -> list[Finding]:
@@ -193,14 +283,19 @@ def _contents(
 
 
 def _leave_out_bad(
-    records: Records, inspection: Inspection, max_bad_fraction: float
+    records: Records,
+    inspection: Inspection,
+    max_bad_fraction: float,
+    refused: list[Finding] | None,
 ) -> tuple[Records, Inspection, list[BadSample]]:
     """Return records and inspection of the usable samples, and the others with their reasons."""
     bad = [BadSample(records.samples.name(i), reason) for i, reason in inspection.reasons.items()]
     if not bad:
         return records, inspection, []
     noun = NOUNS[records.modality][1]
-    check_bad_share(records.name, bad, len(records.targets), max_bad_fraction, noun)
+    noting = refused if len(bad) < len(records.targets) else None  # of nothing nothing is found
+    with _noting(noting, "unreadable"):
+        check_bad_share(records.name, bad, len(records.targets), max_bad_fraction, noun)
     kept = np.setdiff1d(np.arange(len(records.targets)), list(inspection.reasons))
     groups = records.groups
     records = replace(
@@ -210,7 +305,7 @@ def _leave_out_bad(
         splits=records.splits[kept],
         groups=None if groups is None else [groups[i] for i in kept],
     )
-    return records, Inspection(inspection.identity.take(kept), inspection.sizes[kept], {}), bad
+    return records, inspection.take(kept), bad
 
 
 def _look(records: Records, inspection: Inspection, splits: np.ndarray) -> list[Finding]:

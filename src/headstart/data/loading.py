@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from headstart.cells import plain
-from headstart.data.assembly import assemble
+from headstart.data.assembly import Assembly, assemble
+from headstart.data.fixes import check_fixes, read_fixes
 from headstart.data.options import (
     COLUMN_OPTIONS,
     ReadOptions,
@@ -72,8 +73,10 @@ def load(
     split: SplitWay = "random",
     max_bad_fraction: float = 0.01,
     seed: int = 0,
+    fixes: str | Path | None = None,
     preprocess: Preprocess | None = None,
     schema: Schema | None = None,
+    refused: list[Finding] | None = None,
 ) -> Dataset:
     """Load labelled images, texts or table rows and split them into train, val and test.
 
@@ -108,12 +111,17 @@ def load(
             rows as test, where a table has a column of dates.
         max_bad_fraction: Share of unusable samples above which loading stops, 0 to 1.
         seed: Seed of the split.
+        fixes: List of what to leave out and what to put on which side of the split, as
+            ``headstart check DATA --fix LIST.csv`` writes it.
         preprocess: How a model reads samples (``run.model.encoder.preprocess``): the columns that
             it was trained on are read as they were then, whatever these rows alone would make of
             them.
         schema: What a model was trained to tell (``run.model.schema``), to evaluate it: its task is
             taken, and its column of labels where there is one of this name; all samples are test,
             unless the data brings a test or val split.
+        refused: A list that takes what forbids learning from the data, which is then not raised
+            (too many unusable samples, a class alone, too small, or unknown to train, a group on
+            two sides): for whom looks at the data alone. Where no split can be drawn, all is train.
 
     Returns:
         The data set; a ``Preprocess`` turns its samples into arrays later.
@@ -149,6 +157,8 @@ def load(
     _check_options(options, val_fraction, test_fraction, max_bad_fraction, seed)
     if problems := check_way(split, for_test=schema is not None):
         raise OptionError(" ".join(problems))
+    check_fixes(fixes)
+    listed = None if fixes is None else read_fixes(fixes)
     records, address = _read(source, options)
     dataset = assemble(
         records,
@@ -156,9 +166,7 @@ def load(
         test_fraction,
         max_bad_fraction,
         seed,
-        for_test=schema is not None,
-        split=split,
-        dates=options.date,
+        Assembly(schema is not None, split, options.date, listed, refused),
     )
     again: dict[str, object] = {
         "source": address,
@@ -171,6 +179,7 @@ def load(
         "seed": seed,
         **_said(options),
         **({"split": split} if split != "random" else {}),
+        **({} if listed is None else {"fixes": listed.path}),
     }
     return replace(
         dataset,

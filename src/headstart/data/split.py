@@ -55,7 +55,7 @@ def assign_splits(
     """
     splits, task = records.splits.copy(), records.asks
     task.check_learnable(records.name, records.targets, records.classes)
-    given = {name for name in SPLIT_NAMES if (splits == SPLIT_CODES[name]).any()}
+    given = {name for name in SPLIT_NAMES if SPLIT_CODES[name] in splits}
     if given and "train" not in given:
         raise DataError(
             f"{records.name} brings {' and '.join(sorted(given))} but no train samples; there is "

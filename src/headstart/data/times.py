@@ -7,6 +7,7 @@ neither.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Literal
 
 import numpy as np
@@ -121,23 +122,45 @@ def day_of(micros: float) -> str:
     return str(np.datetime64(round(micros), "us").astype("datetime64[D]"))
 
 
-def describe_times(
-    records: Records, splits: np.ndarray, way: SplitWay
-) -> tuple[list[Finding], str | None]:
-    """Return that a random split has mixed the days of rows that stand in time, by which column.
+def mixed_column(
+    records: Records, splits: np.ndarray, way: SplitWay, kept: Collection[str] | None = None
+) -> str | None:
+    """Return the column of dates by which days learned from and tested are mixed, or None.
+
+    Args:
+        records: The samples.
+        splits: int8, shape (N,), the final ones.
+        way: How they were drawn.
+        kept: Columns that may be meant; None for all.
+    """
+    name = ordering_column(records) if isinstance(records.samples, TableSamples) else None
+    if way == "time" or name is None or (kept is not None and name not in kept):
+        return None
+    train, test = _days(records, name, splits)
+    is_mixed = len(train) and len(test) and test.min() <= train.max()
+    return name if is_mixed else None
+
+
+def _days(records: Records, name: str, splits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the times of train and of test that are known."""
+    times = _micros(records, name)
+    train, test = (times[(splits == code) & ~np.isnan(times)] for code in (0, 2))
+    return train, test
+
+
+def describe_times(records: Records, splits: np.ndarray, way: SplitWay) -> list[Finding]:
+    """Return that a random split has mixed the days of rows that stand in time.
 
     Args:
         records: The samples.
         splits: int8, shape (N,), the final ones.
         way: How they were drawn.
     """
-    name = ordering_column(records) if isinstance(records.samples, TableSamples) else None
-    if way == "time" or name is None:
-        return [], None
+    name = mixed_column(records, splits, way)
+    if name is None:
+        return []
     times = _micros(records, name)
-    train, test = (times[(splits == code) & ~np.isnan(times)] for code in (0, 2))
-    if not len(train) or not len(test) or test.min() > train.max():
-        return [], None
+    train, test = _days(records, name, splits)
     between = int((test <= train.max()).sum())
     sentence = (
         f"Column '{name}' orders the rows in time ({day_of(np.nanmin(times))} to "
@@ -146,7 +169,7 @@ def describe_times(
         "come are to be foretold, say --split time (split='time' of load), which tests on the "
         "latest."
     )
-    return [Finding("time", "warning", (), sentence)], name
+    return [Finding("time", "warning", (), sentence)]
 
 
 def check_way(way: Any, *, for_test: bool = False) -> list[str]:

@@ -160,6 +160,7 @@ class Dataset:
         test: Read once, at the end.
         fingerprint: Hash of the content, the targets and the split assignment.
         split_origin: For each split, how it came to be, e.g. ``"folder"`` or ``"15 % of train"``.
+        drawn_splits: Those that were drawn here, the others were brought by the data.
         bad_samples: Samples left out, each with its reason.
         findings: What a user should know of it; their sentences are the ``notes``.
         source: What ``load`` needs to load the same data again (JSON-able), or None for arrays
@@ -185,6 +186,7 @@ class Dataset:
     test: Split
     fingerprint: str
     split_origin: Mapping[str, str] = field(default_factory=dict)
+    drawn_splits: Sequence[SplitName] = ()
     bad_samples: Sequence[BadSample] = ()
     findings: Sequence[Finding] = ()
     source: Mapping[str, object] | None = None
