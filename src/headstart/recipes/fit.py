@@ -95,7 +95,7 @@ def _fit(options: FitOptions, company: Company) -> Run:
         budget = Budget(budget_seconds, current.spent_before_resume + spent_before(dataset))
         texts = text_cache(dataset, budget, seed=options.seed, decisions=current.decisions)
         settled = _settled(options, dataset, company)
-        chosen, rival = _settle_start(current, dataset, named, budget, texts, options.seed)
+        chosen, rival = _settle_start(current, dataset, named, budget, texts, settled)
         setup = _build(chosen, dataset, settled, company, texts)
         candidates = chosen["candidates"]
         complete(current, dataset, setup, budget, candidates=candidates, rival=rival, grid="room")
@@ -172,7 +172,7 @@ def _settle_start(
     named: list[Start],
     budget: Budget,
     texts: TextCache | None,
-    seed: int,
+    asked: FitOptions,
 ) -> tuple[Chosen, TrainingSetup | None]:
     """Settle the start; return it with its model, where screening has left one just now."""
     from headstart.ranking import default_starts, screen
@@ -197,7 +197,7 @@ def _settle_start(
                 starts,
                 budget=budget,
                 seconds=plan.seconds("screening"),
-                seed=seed,
+                asked=asked,
                 device=current.company.device,
                 on_better=keep,
                 texts=texts,
