@@ -31,7 +31,7 @@ from headstart.data.fixes import (
     without_left_out,
 )
 from headstart.data.identity import Identity, sample_ids, without
-from headstart.data.image_look import look_at_images
+from headstart.data.image_look import ImageLook, look_at_images
 from headstart.data.records import NOUNS, SPLIT_CODES, UNASSIGNED, Records
 from headstart.data.split import assign_splits, describe_splits, only_test
 from headstart.data.survey import is_identifier, survey
@@ -39,6 +39,7 @@ from headstart.data.times import SplitWay, describe_times, mixed_column, time_of
 from headstart.errors import DataError
 from headstart.preprocessing.bad_samples import check_bad_share, first_few
 from headstart.preprocessing.images import decode_one
+from headstart.preprocessing.levels import choose_range
 from headstart.preprocessing.rows import TableSamples, TextSamples
 from headstart.preprocessing.samples import ArraySamples, UnreadableImage, take
 from headstart.tasks import CLASSIFICATION
@@ -133,7 +134,8 @@ def assemble(
             findings += found
     contents = _contents(records, identity, copies, kinds)
     is_image = records.modality == "image"
-    findings += [] if how.for_test else _look(records, inspection, splits)
+    looked = ImageLook() if how.for_test else _look(records, inspection, splits)
+    findings += looked.findings
 
     def part(code: int) -> Split:
         chosen = np.flatnonzero(splits == code)
@@ -160,7 +162,9 @@ def assemble(
         findings=tuple(findings),
         input_column=records.input_column,
         image_size=_median_size(inspection.sizes) if is_image else None,
-        image_channels=_num_channels(samples, records.targets) if is_image else None,
+        image_channels=_num_channels(samples, records.targets, looked) if is_image else None,
+        image_cut=looked.cut,
+        grey_levels=looked.levels,
         column_kinds=kinds,
         date_formats={n: f for n, f in records.date_formats.items() if n in (kinds or ())},
         number_formats={n: f for n, f in records.number_formats.items() if n in (kinds or ())},
@@ -308,27 +312,28 @@ def _leave_out_bad(
     return records, inspection.take(kept), bad
 
 
-def _look(records: Records, inspection: Inspection, splits: np.ndarray) -> list[Finding]:
-    """Return what is to be said of the training images, where samples are images."""
+def _look(records: Records, inspection: Inspection, splits: np.ndarray) -> ImageLook:
+    """Return what is to be known of the training images, where samples are images."""
     if records.modality != "image":
-        return []
+        return ImageLook()
     trained = np.flatnonzero(splits == SPLIT_CODES["train"])
     return look_at_images(records.samples, inspection.sizes, trained)
 
 
 def _median_size(sizes: np.ndarray) -> tuple[int, int]:
-    height, width = np.median(sizes, axis=0)
+    height, width, _ = np.median(sizes, axis=0)
     return int(height), int(width)
 
 
-def _num_channels(samples: Samples, targets: Rows) -> int:
+def _num_channels(samples: Samples, targets: Rows, looked: ImageLook) -> int:
     """Return 1 when the samples looked at are all grey, also where they are stored as RGB.
 
     Some of every class are looked at: where one class of many is coloured, colour is what tells it.
     """
     if isinstance(samples, ArraySamples) and samples.images.shape[3] == 1:
         return 1
-    spec = ImageSpec(32, 3, (0.5,) * 3, (0.5,) * 3, "bilinear", 32, 3)
+    known = choose_range(looked.levels)[0] if looked.levels else None
+    spec = ImageSpec(32, 3, (0.5,) * 3, (0.5,) * 3, "bilinear", 32, 3, "squash", known)
     for i in _some_of_each(targets):
         try:
             pixels = decode_one(samples.read(i), spec)

@@ -10,7 +10,12 @@ if TYPE_CHECKING:
     import numpy as np
 
     from headstart.types.findings import Finding
-    from headstart.types.preprocessing import ColumnKind, DateFormat, NumberFormat
+    from headstart.types.preprocessing import (
+        ColumnKind,
+        DateFormat,
+        GreyLevels,
+        NumberFormat,
+    )
     from headstart.types.ragged import Rows
 
 Modality = Literal["image", "text", "table"]
@@ -25,7 +30,7 @@ Data = Any
 class Samples(Protocol):
     """What one split holds, read one at a time; what ``read`` returns depends on the modality.
 
-    Images: encoded bytes or a uint8 array (H, W) or (H, W, C). Texts: a str. Tables: a row as a
+    Images: encoded bytes or an array (H, W) or (H, W, C). Texts: a str. Tables: a row as a
     dict from column name to value.
     """
 
@@ -168,6 +173,8 @@ class Dataset:
         input_column: Name of the column of images or texts, or None where there is none.
         image_size: Median (height, width) in pixels of the samples looked at; None if not images.
         image_channels: 1 if every sample looked at is grey, otherwise 3; None if not images.
+        image_cut: Mean share of a training picture that lies outside its centre square.
+        grey_levels: Values of training images of more than 8 bits; None where none was seen.
         column_kinds: For tables, what each input column holds; None otherwise.
         date_formats: For tables, how the days of each date column are written.
         number_formats: For tables, how the numbers of a column are written, where not plainly.
@@ -193,6 +200,8 @@ class Dataset:
     input_column: str | None = None
     image_size: tuple[int, int] | None = None
     image_channels: int | None = None
+    image_cut: float = 0.0
+    grey_levels: GreyLevels | None = None
     column_kinds: Mapping[str, ColumnKind] | None = None
     date_formats: Mapping[str, DateFormat] = field(default_factory=dict)
     number_formats: Mapping[str, NumberFormat] = field(default_factory=dict)

@@ -26,6 +26,7 @@ from headstart.data.sources.layouts import (
 )
 from headstart.data.sources.samples import FileSamples
 from headstart.errors import DataError, OptionError, quoted
+from headstart.preprocessing.image_files import IMAGE_SUFFIXES
 from headstart.preprocessing.rows import TextSamples
 from headstart.tasks import (
     CLASSIFICATION,
@@ -36,11 +37,6 @@ from headstart.tasks import (
 )
 from headstart.types import Finding
 
-# Names that mean an image. Whether it can be read is found out from its bytes: a TIFF is listed
-# as a bad sample with its reason rather than left out without a word.
-READ_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".gif")
-OTHER_SUFFIXES = (".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".svg")
-IMAGE_SUFFIXES = frozenset(READ_SUFFIXES + OTHER_SUFFIXES)
 # Formats with a reader of their own, a row each in ``formats``.
 BINARY_SUFFIXES = (
     *(".arrow", ".feather", ".ipc", ".xlsx", ".xlsm", ".spacy"),
