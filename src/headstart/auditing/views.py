@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from headstart.auditing.audit import Spot
-from headstart.preprocessing.images import PILLOW_ERRORS, decode_one, open_image
+from headstart.preprocessing.image_files import PILLOW_ERRORS, open_image
+from headstart.preprocessing.images import decode_one
 from headstart.preprocessing.samples import UnreadableImage
 from headstart.types import Dataset, ImageSpec
 

@@ -133,14 +133,15 @@ def assemble(
             samples, kinds = samples.select(kept), {name: kinds[name] for name in kept}
             findings += found
     contents = _contents(records, identity, copies, kinds)
-    is_image = records.modality == "image"
+    groups, is_image = _group_codes(records), records.modality == "image"
     looked = ImageLook() if how.for_test else _look(records, inspection, splits)
     findings += looked.findings
 
     def part(code: int) -> Split:
         chosen = np.flatnonzero(splits == code)
-        kept = contents[chosen]
-        return Split(take(samples, chosen), records.targets[chosen], ids[chosen], kept)
+        told = None if groups is None else groups[chosen]
+        kept = take(samples, chosen)
+        return Split(kept, records.targets[chosen], ids[chosen], contents[chosen], told)
 
     return Dataset(
         name=records.name,
@@ -231,6 +232,14 @@ def _undrawn(records: Records) -> tuple[np.ndarray, dict[str, str]]:
     splits = np.where(records.splits == UNASSIGNED, 0, records.splits).astype(np.int8)
     given = [name for name in SIDES if SPLIT_CODES[name] in records.splits]
     return splits, {"train": "no split can be drawn", **dict.fromkeys(given, records.origin)}
+
+
+def _group_codes(records: Records) -> np.ndarray | None:
+    """Return a number for the group of each sample, int64, shape (N,); None without groups."""
+    if records.groups is None:
+        return None
+    codes = np.unique(np.asarray(records.groups), return_inverse=True)[1]
+    return codes.reshape(-1).astype(np.int64)
 
 
 def _left_out(bad: Sequence[BadSample], total: int, several: str) -> list[Finding]:

@@ -234,7 +234,11 @@ def _try(
             tuned = tune(setup, train, val, Conditions(deadline=deadline))
         logits = tuned.val_logits
         note = f"trained {time.monotonic() - began:.0f} s{note}"
-    figure = task.headline_figure(task.decisions(model_outputs(setup.model, logits)), val.targets)
+    decisions, groups = (
+        task.decisions(model_outputs(setup.model, logits)),
+        dataset.val.groups_of(val.ids),
+    )
+    figure = task.headline_figure(decisions, val.targets, groups=groups)
     seconds = time.monotonic() - began
     found = Candidate(start, setup.size, strategy.name, task.headline, figure, each, seconds, note)
     return found, setup, val, logits

@@ -83,10 +83,11 @@ def conclude(
         "until_test_figure": round(test_seconds, 3),
     }
     val_outputs = model_outputs(model, tuned.val_logits)
+    of_test, of_val = dataset.test.groups_of(test.ids), dataset.val.groups_of(val.ids)
     metrics: dict[str, object] = {
         "task": schema.task,
-        "test": task.scores(outputs, test.targets, schema).to_json(),
-        "val": task.scores(val_outputs, val.targets, schema).to_json(),
+        "test": task.scores(outputs, test.targets, schema, groups=of_test).to_json(),
+        "val": task.scores(val_outputs, val.targets, schema, groups=of_val).to_json(),
         "before_after": _before_after(dataset, train, rivals, outputs, test),
         "seconds": seconds,
     }
@@ -219,14 +220,14 @@ def _before_after(
     """Return the ladder of predictors and the paired verdicts, on the same test items."""
     schema, targets, task = dataset.schema, test.targets, find_task(dataset.schema.task)
     naive = Rival(*task.baseline(train.targets, schema, num_items=len(test)))
-    after = task.decisions(outputs)
+    after, groups = task.decisions(outputs), dataset.test.groups_of(test.ids)
     ladder = [naive, *rivals]
     verdicts = [
-        task.compare(rival.name, rival.predictions, AFTER, after, targets)
+        task.compare(rival.name, rival.predictions, AFTER, after, targets, groups=groups)
         for rival in [*rivals, naive]
     ]
     figures = {
-        rival.name: figure_to_json(task.headline_figure(rival.predictions, targets))
+        rival.name: figure_to_json(task.headline_figure(rival.predictions, targets, groups=groups))
         for rival in [*ladder, Rival(AFTER, after)]
     }
     return {

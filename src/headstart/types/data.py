@@ -75,15 +75,30 @@ class Split:
             it names the sample in logs and seeds its augmentation.
         contents: uint64, shape (N,), what each sample is, the same for copies; of rows, by the
             columns that stay. None where nobody has looked.
+        groups: int64, shape (N,), the same for samples that belong together, in all splits alike;
+            None where each stands alone.
     """
 
     samples: Samples
     targets: Rows
     ids: np.ndarray
     contents: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    def groups_of(self, ids: np.ndarray) -> np.ndarray | None:
+        """Return the groups of some of its samples; None where each stands alone.
+
+        Args:
+            ids: int64, shape (M,), of these.
+        """
+        if self.groups is None:
+            return None
+        order = self.ids.argsort()
+        chosen: np.ndarray = self.groups[order[self.ids.searchsorted(ids, sorter=order)]]
+        return chosen
 
 
 @dataclass(frozen=True)

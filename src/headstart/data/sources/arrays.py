@@ -50,7 +50,7 @@ def read_pair(X: Any, y: Any, options: ReadOptions) -> Records:
     if hasattr(X, "iloc") and hasattr(X, "columns"):
         return _read_frame(X, y, options)
     if (pictures := as_pictures(X)) is not None:
-        options.refuse("X holds images", "separator")
+        options.refuse("X holds images", "group", "separator")
         return _records("arrays", "image", pictures, y, options)
     texts = _as_texts(X)
     if texts is not None:
@@ -72,7 +72,7 @@ def read_pair(X: Any, y: Any, options: ReadOptions) -> Records:
             f"of a table. For images reshape it to (N, H, W): {EXPECTED} For a table convert it: "
             "X.astype(float)."
         )
-    options.refuse("X holds images", "separator")
+    options.refuse("X holds images", "group", "separator")
     return read_arrays(array, y, options=options)
 
 
