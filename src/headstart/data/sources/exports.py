@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.cells import is_missing
 from headstart.data.options import ReadOptions
-from headstart.data.sources.answers import COUNTED, REJECTED, UNDECIDED, Tally, is_true, near
+from headstart.data.sources.answers import COUNTED, REJECTED, UNDECIDED, Tally, is_true
+from headstart.data.sources.files_beside import FilesBeside
 from headstart.data.sources.listed import EditedTable, ListTable
 from headstart.errors import DataError
 from headstart.types import Finding
@@ -89,10 +90,10 @@ def read_vertex(table: Table, options: ReadOptions) -> Read:
     for value in table.values(name):
         each = value if isinstance(value, list) else [value]
         labels.append([str(one["displayName"]) for one in each if one and one.get("displayName")])
+    files = FilesBeside(table.root)
     cells: dict[str, list[Any]] = {
         "text" if where == "textContent" else "image": [
-            value if where == "textContent" else near(value, table.root)
-            for value in table.values(where)
+            value if where == "textContent" else files.near(value) for value in table.values(where)
         ],
         options.label or "label": labels,
     }
@@ -130,9 +131,9 @@ def read_ground_truth(table: Table, options: ReadOptions) -> Read:
             continue
         labels.append([str(one) for one in found])
         places.append(number)
-    values = table.values(source)
+    values, files = table.values(source), FilesBeside(table.root)
     cells: dict[str, list[Any]] = {
-        "text" if source == "source" else "image": [near(values[i], table.root) for i in places],
+        "text" if source == "source" else "image": [files.near(values[i]) for i in places],
         job: labels,
     }
     made = ListTable(cells, table.where, table.root, target=job, numbers=places)
