@@ -14,6 +14,7 @@ from headstart.data.sources.answers import COUNTED, REJECTED, UNDECIDED, Tally, 
 from headstart.data.sources.files_beside import FilesBeside
 from headstart.data.sources.listed import EditedTable, ListTable
 from headstart.errors import DataError
+from headstart.tasks import CLASSIFICATION
 from headstart.types import Finding
 
 if TYPE_CHECKING:
@@ -38,11 +39,15 @@ def read_spacy(table: Table, options: ReadOptions) -> Read:
     labels, tally, places = [], Tally(), []
     for number, one in enumerate(cats):
         scores = {k: v for k, v in (one or {}).items() if v is not None}
-        if soft := [k for k, v in scores.items() if float(v) not in (0.0, 1.0)]:
+        soft = [k for k, v in scores.items() if float(v) not in (0.0, 1.0)]
+        if soft and options.known_task == CLASSIFICATION.name:
+            largest = max(scores, key=lambda k: float(scores[k]))
+            scores = {k: float(k == largest) for k in scores}
+        elif soft:
             raise DataError(
                 f"Column 'cats' of {table.where} gives '{soft[0]}' the value "
                 f"{scores[soft[0]]:g} in row {number + 1}: soft labels, which cannot be learned. "
-                "Expected 0 or 1. Round them, or keep the largest of each row as 'label'."
+                "Expected 0 or 1. Say --task classification to learn the largest of each row."
             )
         if not scores:
             tally.drop("without categories", f"row {number + 1}")
