@@ -17,7 +17,8 @@ from headstart import events
 from headstart.auditing.audit import Audit, Audited, AuditTools, Suspect
 from headstart.auditing.spots import Spots
 from headstart.cores import usable_cores
-from headstart.preprocessing.images import decode_one, open_image
+from headstart.preprocessing.image_files import open_image
+from headstart.preprocessing.images import decode_one
 from headstart.preprocessing.samples import UnreadableImage
 from headstart.types import Dataset, Finding, ImageSpec
 
