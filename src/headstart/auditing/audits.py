@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from headstart.auditing.audit import Audit
+from headstart.auditing.doubtful_labels import DOUBTFUL_LABELS
 
-AUDITS: dict[str, Audit] = {}
+AUDITS: dict[str, Audit] = {audit.name: audit for audit in (DOUBTFUL_LABELS,)}
