@@ -41,11 +41,13 @@ from headstart.errors import quoted
 from headstart.preprocessing import TermPreprocess
 from headstart.starts import find_start, learn_preprocess
 from headstart.tasks import PlainProblem, find_task
-from headstart.types import Dataset, Finding
+from headstart.types import Dataset, Finding, Severity
 
 LEAST_SAMPLES = 50
 MIN_CERTAINTY = 0.6
 FLOOR_SHARE = 0.1  # of all pairs: those that the probe finds least likely
+FLOOR_HITS, MOST_FLOOR_SHARE = 10, 0.25  # more of them where they hold fewer labels than this
+GRAVE_SHARE = 0.005  # of all samples: from here on it is a warning
 MAX_SUSPECTS = 1_000
 MOST_DOUBTFUL = 40  # shown where nothing is certain
 MAX_CELLS = 50_000_000  # samples times classes
@@ -200,7 +202,15 @@ def certainties(probabilities: np.ndarray, given: np.ndarray) -> np.ndarray:
     of_given = bins[np.arange(len(given)), given]
     pairs = np.bincount(bins.reshape(-1), minlength=_BINS).astype(np.float64)
     hits = np.bincount(of_given, minlength=_BINS).astype(np.float64)
-    last = int(np.searchsorted(np.cumsum(pairs), FLOOR_SHARE * pairs.sum()))
+    below, found_below = np.cumsum(pairs), np.cumsum(hits)
+    # a rate of two in a hundred says little: more pairs, where so many hold few such labels
+    last = min(
+        max(
+            int(np.searchsorted(below, FLOOR_SHARE * below[-1])),
+            int(np.searchsorted(found_below, FLOOR_HITS)),
+        ),
+        int(np.searchsorted(below, MOST_FLOOR_SHARE * below[-1])),
+    )
     floor = hits[: last + 1].sum() / max(1.0, pairs[: last + 1].sum())
     used = np.flatnonzero(pairs)
     rising = IsotonicRegression().fit(used, hits[used] / pairs[used], pairs[used])
@@ -320,7 +330,8 @@ def _audited(
             f"all the same. Look at them: {quoted(names[:3])}. Correct what is wrong where your "
             "labels are kept; leaving hard samples out of test would flatter."
         )
-        found = [Audited(Finding("doubtful label", "warning", names, sentence), suspects)]
+        grave: Severity = "note" if len(certain) < GRAVE_SHARE * extent.num_samples else "warning"
+        found = [Audited(Finding("doubtful label", grave, names, sentence), suspects)]
     elif suspects:
         sentence = (
             f"None of {extent.num_samples:,} {what} stands out as wrong; the {len(suspects)} most "
