@@ -113,13 +113,8 @@ def assemble(
         raise DataError(f"{records.name} holds no samples. Expected labelled {several}.")
     inspection = _inspect(records)
     records, inspection, bad = _leave_out_bad(records, inspection, max_bad_fraction, how.refused)
-    findings, given = list(records.findings), None
-    if how.fixes is not None:
-        placed = place_fixes(how.fixes, records, sample_ids(inspection.identity.exact))
-        findings.append(describe_fixes(placed, records))
-        records, stayed = without_left_out(placed, records)
-        inspection, given = inspection.take(stayed), (placed, stayed)
-    identity = inspection.identity
+    records, inspection, given = _fixed(records, inspection, how.fixes)
+    identity, findings = inspection.identity, list(records.findings)
     copies = find_copies(*_compared(records, identity))
     shares = {"val_fraction": val_fraction, "test_fraction": test_fraction, "seed": seed}
     splits, origin, drawn, found = _divide(records, copies, given, how, shares)
@@ -173,6 +168,18 @@ def assemble(
         alike_by_chance=copies.by_chance,
         time_column=None if how.for_test else mixed_column(records, splits, how.split, kinds),
     )
+
+
+def _fixed(
+    records: Records, inspection: Inspection, fixes: Fixes | None
+) -> tuple[Records, Inspection, tuple[Placed, np.ndarray] | None]:
+    """Return what a list of fixes leaves in, and where its samples stand; all of it without one."""
+    if fixes is None:
+        return records, inspection, None
+    placed = place_fixes(fixes, records, sample_ids(inspection.identity.exact))
+    records = replace(records, findings=[*records.findings, describe_fixes(placed, records)])
+    records, stayed = without_left_out(placed, records)
+    return records, inspection.take(stayed), (placed, stayed)
 
 
 @contextmanager

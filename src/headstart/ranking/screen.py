@@ -23,8 +23,9 @@ from headstart.model import model_outputs
 from headstart.starts import find_start, list_starts
 from headstart.tasks import find_task
 from headstart.training.machine.memory import is_out_of_memory
+from headstart.training.options.common_options import CommonOptions
 from headstart.training.options.strategies import FULL, HEAD, default_strategy
-from headstart.training.options.training_options import CommonOptions, TrainingOptions
+from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.budget import SHARES, STEP_PASSES, Budget
 from headstart.tuning.conditions import Conditions
 from headstart.tuning.fitting import fitting_setup, train_limit

@@ -25,13 +25,13 @@ from headstart.recipes.settle import Means, settle_setup
 from headstart.recipes.source import as_dataset, default_out, spent_before
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import refuse_occupied
-from headstart.training.options.strategies import AUTO, default_strategy, find_strategy
-from headstart.training.options.training_options import (
+from headstart.training.options.common_options import (
     AugmentName,
     CommonOptions,
     Imbalance,
     seen_framing,
 )
+from headstart.training.options.strategies import AUTO, default_strategy, find_strategy
 from headstart.types import Framing
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from headstart.errors import StartError
 from headstart.events import emit
 from headstart.preprocessing import TermPreprocess
 from headstart.preprocessing.framing import framed_size
-from headstart.training.options.training_options import TrainingOptions, seen_framing
+from headstart.training.options.common_options import seen_framing
+from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.budget import SHARES, STEP_PASSES, Budget
 from headstart.tuning.cost import seconds_per_sample
 from headstart.tuning.decisions import Decided, Decisions

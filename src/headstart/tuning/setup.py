@@ -18,10 +18,11 @@ from headstart.preprocessing import Preprocess, Terms, fit_table
 from headstart.starts import BuildRequest, Encoder, add_lora, build_encoder, wrap_module
 from headstart.tasks import find_task
 from headstart.training.contract import never
+from headstart.training.options.common_options import Imbalance, seen_framing
 from headstart.training.options.defaults import defaults_for
 from headstart.training.options.recipe import Recipe, recipe_for
 from headstart.training.options.strategies import Strategy, find_strategy
-from headstart.training.options.training_options import Imbalance, TrainingOptions, seen_framing
+from headstart.training.options.training_options import TrainingOptions
 from headstart.training.probing.probe import ORDINARY, PROBES, Probe, fit_probe
 from headstart.training.randomness import BOOTSTRAP, generator
 from headstart.tuning.budget import Budget
