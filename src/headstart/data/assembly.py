@@ -33,6 +33,7 @@ from headstart.preprocessing.rows import TableSamples, TextSamples
 from headstart.preprocessing.samples import ArraySamples, UnreadableImage, take
 from headstart.tasks import CLASSIFICATION
 from headstart.types import (
+    MODALITIES,
     BadSample,
     ColumnKind,
     Dataset,
@@ -102,7 +103,7 @@ def assemble(
         samples, kinds = samples.select(kept), {name: kinds[name] for name in kept}
         findings += found
     contents = _contents(records, identity, copies, kinds)
-    is_image = records.modality == "image"
+    is_sized = MODALITIES[records.modality].is_looked_at
     findings += [] if for_test else _look(records, inspection, splits)
 
     def part(code: int) -> Split:
@@ -128,8 +129,8 @@ def assemble(
         bad_samples=tuple(bad),
         findings=tuple(findings),
         input_column=records.input_column,
-        image_size=_median_size(inspection.sizes) if is_image else None,
-        image_channels=_num_channels(samples, records.targets) if is_image else None,
+        image_size=_median_size(inspection.sizes) if is_sized else None,
+        image_channels=_num_channels(samples, records.targets) if is_sized else None,
         column_kinds=kinds,
         date_formats={n: f for n, f in records.date_formats.items() if n in (kinds or ())},
         number_formats={n: f for n, f in records.number_formats.items() if n in (kinds or ())},
@@ -214,7 +215,7 @@ def _leave_out_bad(
 
 def _look(records: Records, inspection: Inspection, splits: np.ndarray) -> list[Finding]:
     """Return what is to be said of the training images, where samples are images."""
-    if records.modality != "image":
+    if not MODALITIES[records.modality].is_looked_at:
         return []
     trained = np.flatnonzero(splits == SPLIT_CODES["train"])
     return look_at_images(records.samples, inspection.sizes, trained)

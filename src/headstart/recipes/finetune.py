@@ -166,8 +166,7 @@ def _settled(
 
 def next_command(path: Path, dataset: Dataset) -> str:
     """Return the command that comes after a run."""
-    what = {"image": "FILE…", "text": "'SOME TEXT'", "table": "FILE.csv"}
-    return f"headstart predict {path} {what[dataset.schema.modality]}"
+    return f"headstart predict {path} {dataset.schema.facts.argument}"
 
 
 def settle_auto(options: Settling, dataset: Dataset, device: torch.device) -> Settling:
@@ -193,7 +192,7 @@ def _choose_augmentation(dataset: Dataset) -> AugmentName:
     """Return the augmentation policy for a data set, and tell why."""
     from headstart.training.batches.augment import choose_policy
 
-    if dataset.schema.modality != "image":
+    if not dataset.schema.facts.is_augmented:
         return "none"
     policy, why = choose_policy(
         dataset.image_size or (224, 224),

@@ -10,7 +10,6 @@ from headstart.types.data import (
     Data,
     Dataset,
     Inputs,
-    Modality,
     Samples,
     Schema,
     Split,
@@ -28,6 +27,11 @@ from headstart.types.findings import (
     FindingKind,
     Severity,
 )
+from headstart.types.modalities import (
+    MODALITIES,
+    Modality,
+    ModalityFacts,
+)
 from headstart.types.preprocessing import (
     Column,
     ColumnKind,
@@ -43,6 +47,7 @@ from headstart.types.starts import (
 )
 
 __all__ = [
+    "MODALITIES",
     "BadSample",
     "Column",
     "ColumnKind",
@@ -58,6 +63,7 @@ __all__ = [
     "Inputs",
     "Measure",
     "Modality",
+    "ModalityFacts",
     "NumberFormat",
     "Prediction",
     "Ragged",
