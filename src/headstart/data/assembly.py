@@ -44,6 +44,7 @@ from headstart.preprocessing.rows import TableSamples, TextSamples
 from headstart.preprocessing.samples import ArraySamples, UnreadableImage, take
 from headstart.tasks import CLASSIFICATION
 from headstart.types import (
+    MODALITIES,
     BadSample,
     ColumnKind,
     Dataset,
@@ -128,7 +129,7 @@ def assemble(
             samples, kinds = samples.select(kept), {name: kinds[name] for name in kept}
             findings += found
     contents = _contents(records, identity, copies, kinds)
-    groups, is_image = _group_codes(records), records.modality == "image"
+    groups, is_sized = _group_codes(records), MODALITIES[records.modality].is_looked_at
     looked = ImageLook() if how.for_test else _look(records, inspection, splits)
     findings += looked.findings
 
@@ -157,8 +158,8 @@ def assemble(
         bad_samples=tuple(bad),
         findings=tuple(findings),
         input_column=records.input_column,
-        image_size=_median_size(inspection.sizes) if is_image else None,
-        image_channels=_num_channels(samples, records.targets, looked) if is_image else None,
+        image_size=_median_size(inspection.sizes) if is_sized else None,
+        image_channels=_num_channels(samples, records.targets, looked) if is_sized else None,
         image_cut=looked.cut,
         grey_levels=looked.levels,
         column_kinds=kinds,
@@ -330,7 +331,7 @@ def _leave_out_bad(
 
 def _look(records: Records, inspection: Inspection, splits: np.ndarray) -> ImageLook:
     """Return what is to be known of the training images, where samples are images."""
-    if records.modality != "image":
+    if not MODALITIES[records.modality].is_looked_at:
         return ImageLook()
     trained = np.flatnonzero(splits == SPLIT_CODES["train"])
     return look_at_images(records.samples, inspection.sizes, trained)

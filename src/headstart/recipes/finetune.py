@@ -170,8 +170,7 @@ def _settled(
 
 def next_command(path: Path, dataset: Dataset) -> str:
     """Return the command that comes after a run."""
-    what = {"image": "FILE…", "text": "'SOME TEXT'", "table": "FILE.csv"}
-    return f"headstart predict {path} {what[dataset.schema.modality]}"
+    return f"headstart predict {path} {dataset.schema.facts.argument}"
 
 
 def settle_auto(
@@ -220,7 +219,7 @@ def _choose_augmentation(dataset: Dataset, framing: Framing) -> AugmentName:
     from headstart.preprocessing.framing import framed_size
     from headstart.training.batches.augment import choose_policy
 
-    if dataset.schema.modality != "image":
+    if not dataset.schema.facts.is_augmented:
         return "none"
     policy, why = choose_policy(
         framed_size(dataset.image_size, framing) or (224, 224),

@@ -202,7 +202,7 @@ def probe(
         else:
             val_features = features_of(model, val, stop_requested=stop_requested)
     # a linear regression on columns is ordinary least squares; every other probe is shrunk
-    is_linear = model.schema.modality == "table" and model.encoder.start.family == "linear"
+    is_linear = model.schema.facts.is_plain_column and model.encoder.start.family == "linear"
     is_ordinary = is_linear and PROBES[model.task.probe].has_ordinary
     return fit_probe(
         features,

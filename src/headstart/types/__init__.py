@@ -10,7 +10,6 @@ from headstart.types.data import (
     Data,
     Dataset,
     Inputs,
-    Modality,
     Samples,
     Schema,
     Split,
@@ -27,6 +26,11 @@ from headstart.types.findings import (
     Finding,
     FindingKind,
     Severity,
+)
+from headstart.types.modalities import (
+    MODALITIES,
+    Modality,
+    ModalityFacts,
 )
 from headstart.types.preprocessing import (
     Column,
@@ -45,6 +49,7 @@ from headstart.types.starts import (
 )
 
 __all__ = [
+    "MODALITIES",
     "BadSample",
     "Column",
     "ColumnKind",
@@ -62,6 +67,7 @@ __all__ = [
     "Inputs",
     "Measure",
     "Modality",
+    "ModalityFacts",
     "NumberFormat",
     "Prediction",
     "Ragged",

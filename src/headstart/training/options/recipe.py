@@ -202,7 +202,7 @@ def recipe_for(
         label_smoothing=chosen(options.label_smoothing, _smoothing(row, schema)),
         dropout=options.dropout,
         drop_path=chosen(options.drop_path, row.drop_path),
-        mixup=chosen(options.mixup, _mixup(start, num_train)),
+        mixup=chosen(options.mixup, _mixup(row, num_train)),
         cutmix=options.cutmix,
         augment="none" if options.augment == "auto" else options.augment,
         imbalance="none" if options.imbalance == "auto" else options.imbalance,
@@ -260,10 +260,9 @@ def _smoothing(row: FamilyDefaults, schema: Schema) -> float:
     return 0.1 if is_smoothed and len(schema.classes) >= 5 else 0.0
 
 
-def _mixup(start: Start, num_train: int) -> float:
-    """Return the alpha of mixup: only much data of images has use for it in a fine-tuning."""
-    is_pretrained_on_images = start.modality == "image" and start.pretrained_on is not None
-    return 0.1 if num_train > 20_000 and is_pretrained_on_images else 0.0
+def _mixup(row: FamilyDefaults, num_train: int) -> float:
+    """Return the alpha of mixup: only much data has use for it in a fine-tuning."""
+    return row.mixup if num_train > 20_000 else 0.0
 
 
 def with_length(recipe: Recipe, num_steps: int) -> Recipe:
