@@ -71,8 +71,8 @@ def _lost_range(run: Run, library: str) -> str:
     low, high = read.spec.value_range
     return (
         f"{library} knows no range for images of more than 8 bits: bring them to 8 before, as "
-        f"headstart does: numpy.rint((values.clip({low:g}, {high:g}) - {low:g}) * 255 / "
-        f"{high - low:g}).astype('uint8') (config.json holds the range)."
+        f"headstart does: numpy.rint((values.astype(float).clip({low:g}, {high:g}) - {low:g}) * "
+        f"(255 / {high - low:g})).astype('uint8') (config.json holds the range)."
     )
 
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
+from headstart.cells import plain
 from headstart.preprocessing.framing import CUT_MOST
 from headstart.training.options.defaults import OptimizerName
 from headstart.training.options.option import Option, stated
@@ -62,8 +63,8 @@ class CommonOptions:
         Literal["auto", Framing],
         Option(
             sentence="What becomes of images that are no squares: crop (their centre square), pad "
-            "(all of them on a ground) or squash (all of them, stretched); auto pads where centre "
-            f"squares would cut away more than {CUT_MOST:.0%} of the average training image.",
+            "(all of them on a ground) or squash (all of them, stretched); auto pads where crop "
+            f"would cut away more than {CUT_MOST:.0%} of the average training image.",
             modalities=("image",),
             builds=True,
         ),
@@ -71,9 +72,8 @@ class CommonOptions:
     value_range: Annotated[
         Sequence[float] | None,
         Option(
-            sentence="For images of more than 8 bits: the value that becomes black and the value "
-            "that becomes white, for example 0 4095. When not given, what the training images "
-            "hold, rounded up to a bit depth.",
+            sentence="Values of images of more than 8 bits that become black and white, for "
+            "example 0 4095; when not given, by what the training images hold.",
             modalities=("image",),
             builds=True,
         ),
@@ -114,7 +114,7 @@ class CommonOptions:
         """Return what a run was made with, by name: the options that ``options.json`` keeps."""
         kept = [name for name, one in stated(type(self)).items() if one.option.is_kept]
         values = {name: getattr(self, name) for name in kept}
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
+        return {n: [*map(plain, v)] if isinstance(v, tuple) else v for n, v in values.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -398,14 +398,3 @@ def training_options(options: CommonOptions) -> TrainingOptions:
     """Return options as every training takes them; what a verb does not take is at its default."""
     names = [field.name for field in fields(TrainingOptions)]
     return TrainingOptions(**{n: getattr(options, n) for n in names if hasattr(options, n)})
-
-
-def seen_framing(options: CommonOptions) -> Framing:
-    """Return what becomes of images that are no squares; centre squares where nobody decided."""
-    return "crop" if options.framing == "auto" else options.framing
-
-
-def changing_no_result() -> frozenset[str]:
-    """Return the options that may change when a run is resumed."""
-    of = stated(TrainingOptions)
-    return frozenset(name for name, one in of.items() if not one.option.changes_result)
