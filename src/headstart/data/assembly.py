@@ -120,7 +120,6 @@ def assemble(
     shares = {"val_fraction": val_fraction, "test_fraction": test_fraction, "seed": seed}
     splits, origin, drawn, found = _divide(records, copies, given, how, shares)
     findings += [*found, *_left_out(bad, len(bad) + len(splits), several)]
-    is_first_kind = (records.modality, records.task) == ("image", CLASSIFICATION.name)
     ids = sample_ids(identity.exact)
     samples, kinds = records.samples, records.column_kinds
     if isinstance(samples, TableSamples) and kinds is not None and not how.for_test:
@@ -129,8 +128,8 @@ def assemble(
             samples, kinds = samples.select(kept), {name: kinds[name] for name in kept}
             findings += found
     contents = _contents(records, identity, copies, kinds)
-    groups, is_sized = _group_codes(records), MODALITIES[records.modality].is_looked_at
-    looked = ImageLook() if how.for_test else _look(records, inspection, splits)
+    groups = _group_codes(records)
+    looked = _look(records, inspection, splits, for_test=how.for_test)
     findings += looked.findings
 
     def part(code: int) -> Split:
@@ -151,15 +150,15 @@ def assemble(
             records.targets,
             splits,
             list(records.classes),
-            () if is_first_kind else (records.modality, records.task),
+            _kind(records),
         ),
         split_origin=origin,
         drawn_splits=drawn,
         bad_samples=tuple(bad),
         findings=tuple(findings),
         input_column=records.input_column,
-        image_size=_median_size(inspection.sizes) if is_sized else None,
-        image_channels=_num_channels(samples, records.targets, looked) if is_sized else None,
+        image_size=_median_size(records, inspection),
+        image_channels=_num_channels(records, looked),
         image_cut=looked.cut,
         grey_levels=looked.levels,
         column_kinds=kinds,
@@ -329,29 +328,42 @@ def _leave_out_bad(
     return records, inspection.take(kept), bad
 
 
-def _look(records: Records, inspection: Inspection, splits: np.ndarray) -> ImageLook:
+def _look(
+    records: Records, inspection: Inspection, splits: np.ndarray, *, for_test: bool
+) -> ImageLook:
     """Return what is to be known of the training images, where samples are images."""
-    if not MODALITIES[records.modality].is_looked_at:
+    if not MODALITIES[records.modality].is_looked_at or for_test:
         return ImageLook()
     trained = np.flatnonzero(splits == SPLIT_CODES["train"])
     return look_at_images(records.samples, inspection.sizes, trained)
 
 
-def _median_size(sizes: np.ndarray) -> tuple[int, int]:
-    height, width, _ = np.median(sizes, axis=0)
+def _kind(records: Records) -> tuple[str, ...]:
+    """Return modality and task, as the fingerprint takes them."""
+    kind = (records.modality, records.task)
+    return () if kind == ("image", CLASSIFICATION.name) else kind
+
+
+def _median_size(records: Records, inspection: Inspection) -> tuple[int, int] | None:
+    if not MODALITIES[records.modality].is_looked_at:
+        return None
+    height, width, _ = np.median(inspection.sizes, axis=0)
     return int(height), int(width)
 
 
-def _num_channels(samples: Samples, targets: Rows, looked: ImageLook) -> int:
+def _num_channels(records: Records, looked: ImageLook) -> int | None:
     """Return 1 when the samples looked at are all grey, also where they are stored as RGB.
 
     Some of every class are looked at: where one class of many is coloured, colour is what tells it.
     """
+    samples = records.samples
+    if not MODALITIES[records.modality].is_looked_at:
+        return None
     if isinstance(samples, ArraySamples) and samples.images.shape[3] == 1:
         return 1
     known = choose_range(looked.levels)[0] if looked.levels else None
     spec = ImageSpec(32, 3, (0.5,) * 3, (0.5,) * 3, "bilinear", 32, 3, "squash", known)
-    for i in _some_of_each(targets):
+    for i in _some_of_each(records.targets):
         try:
             pixels = decode_one(samples.read(i), spec)
         except UnreadableImage:

@@ -29,7 +29,6 @@ from headstart.training.options.common_options import (
     AugmentName,
     CommonOptions,
     Imbalance,
-    seen_framing,
 )
 from headstart.training.options.strategies import AUTO, default_strategy, find_strategy
 from headstart.types import Framing
@@ -184,13 +183,14 @@ def settle_auto(
         device: Decides the precision.
         is_built: Whether the start is a module of the user's own, which brings its preprocessing.
     """
+    from headstart.preprocessing.framing import decided
     from headstart.training.machine.device import choose_precision
 
     if dataset.schema.modality == "image" and not is_built:
         options = _choose_view(options, dataset)
     augment, imbalance = options.augment, options.imbalance
     if augment == "auto":
-        augment = _choose_augmentation(dataset, "crop" if is_built else seen_framing(options))
+        augment = _choose_augmentation(dataset, "crop" if is_built else decided(options.framing))
     if imbalance == "auto":
         imbalance = _choose_imbalance(dataset)
     precision = choose_precision(options.precision, device)

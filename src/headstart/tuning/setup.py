@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from headstart.errors import StartError
 from headstart.model import Model
 from headstart.preprocessing import Preprocess, Terms, fit_table
+from headstart.preprocessing.framing import decided
 from headstart.starts import BuildRequest, Encoder, add_lora, build_encoder, wrap_module
 from headstart.tasks import find_task
 from headstart.training.contract import never
-from headstart.training.options.common_options import Imbalance, seen_framing
+from headstart.training.options.common_options import Imbalance
 from headstart.training.options.defaults import defaults_for
 from headstart.training.options.recipe import Recipe, recipe_for
 from headstart.training.options.strategies import Strategy, find_strategy
@@ -152,7 +153,7 @@ def _encoder(
     request = BuildRequest(
         image_size=dataset.image_size,
         image_channels=dataset.image_channels,
-        framing=seen_framing(options),
+        framing=decided(options.framing),
         value_range=None if known is None else (float(known[0]), float(known[1])),
         size=options.input_size,
         drop_path=drop_path,

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from headstart.cells import plain
 from headstart.preprocessing.framing import CUT_MOST
 from headstart.training.options.option import Option, stated
 from headstart.training.options.strategies import (
@@ -54,8 +55,8 @@ class CommonOptions:
         Literal["auto", Framing],
         Option(
             sentence="What becomes of images that are no squares: crop (their centre square), pad "
-            "(all of them on a ground) or squash (all of them, stretched); auto pads where centre "
-            f"squares would cut away more than {CUT_MOST:.0%} of the average training image.",
+            "(all of them on a ground) or squash (all of them, stretched); auto pads where crop "
+            f"would cut away more than {CUT_MOST:.0%} of the average training image.",
             modalities=("image",),
             builds=True,
         ),
@@ -63,9 +64,8 @@ class CommonOptions:
     value_range: Annotated[
         Sequence[float] | None,
         Option(
-            sentence="For images of more than 8 bits: the value that becomes black and the value "
-            "that becomes white, for example 0 4095. When not given, what the training images "
-            "hold, rounded up to a bit depth.",
+            sentence="Values of images of more than 8 bits that become black and white, for "
+            "example 0 4095; when not given, by what the training images hold.",
             modalities=("image",),
             builds=True,
         ),
@@ -106,9 +106,4 @@ class CommonOptions:
         """Return what a run was made with, by name: the options that ``options.json`` keeps."""
         kept = [name for name, one in stated(type(self)).items() if one.option.is_kept]
         values = {name: getattr(self, name) for name in kept}
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
-
-
-def seen_framing(options: CommonOptions) -> Framing:
-    """Return what becomes of images that are no squares; centre squares where nobody decided."""
-    return "crop" if options.framing == "auto" else options.framing
+        return {n: [*map(plain, v)] if isinstance(v, tuple) else v for n, v in values.items()}

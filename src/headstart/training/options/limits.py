@@ -103,6 +103,12 @@ def check_applies(
     _refuse(wrong, "Leave these options out.")
 
 
+def changing_no_result() -> frozenset[str]:
+    """Return the options that may change when a run is resumed."""
+    of = stated(TrainingOptions)
+    return frozenset(name for name, one in of.items() if not one.option.changes_result)
+
+
 def steps_asked(options: CommonOptions) -> list[str]:
     """Return the options that were said and that only gradient steps can serve."""
     return [

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 from headstart.training.options.common_options import CommonOptions
 from headstart.training.options.defaults import OptimizerName
-from headstart.training.options.option import Option, stated
+from headstart.training.options.option import Option
 from headstart.training.options.schedule import ScheduleName
 
 Batchnorm = Literal["frozen", "train"]
@@ -302,9 +302,3 @@ def training_options(options: CommonOptions) -> TrainingOptions:
     """Return options as every training takes them; what a verb does not take is at its default."""
     names = [field.name for field in fields(TrainingOptions)]
     return TrainingOptions(**{n: getattr(options, n) for n in names if hasattr(options, n)})
-
-
-def changing_no_result() -> frozenset[str]:
-    """Return the options that may change when a run is resumed."""
-    of = stated(TrainingOptions)
-    return frozenset(name for name, one in of.items() if not one.option.changes_result)
