@@ -33,7 +33,12 @@ from headstart.data.fixes import (
 from headstart.data.identity import Identity, sample_ids, without
 from headstart.data.image_look import look_at_images
 from headstart.data.records import NOUNS, SPLIT_CODES, UNASSIGNED, Records
-from headstart.data.split import assign_splits, describe_splits, only_test
+from headstart.data.split import (
+    assign_splits,
+    check_groups,
+    describe_splits,
+    only_test,
+)
 from headstart.data.survey import is_identifier, survey
 from headstart.data.times import SplitWay, describe_times, time_of
 from headstart.errors import DataError
@@ -122,7 +127,7 @@ def assemble(
     copies = find_copies(*_compared(records, identity))
     shares = {"val_fraction": val_fraction, "test_fraction": test_fraction, "seed": seed}
     splits, origin, drawn, found = _divide(records, copies, given, how, shares)
-    findings += [*found, *_left_out(bad, len(bad) + len(splits), several)]
+    findings += [*found, *_left_out(bad, len(bad) + len(splits), several, how.refused)]
     is_first_kind = (records.modality, records.task) == ("image", CLASSIFICATION.name)
     ids = sample_ids(identity.exact)
     samples, kinds = records.samples, records.column_kinds
@@ -131,14 +136,15 @@ def assemble(
             kept, found = survey(records, splits == SPLIT_CODES["train"], copies.is_copy)
             samples, kinds = samples.select(kept), {name: kinds[name] for name in kept}
             findings += found
-    contents = _contents(records, identity, copies, kinds)
+    contents, groups = _contents(records, identity, copies, kinds), _told_groups(records)
     is_image = records.modality == "image"
     findings += [] if how.for_test else _look(records, inspection, splits)
 
     def part(code: int) -> Split:
         chosen = np.flatnonzero(splits == code)
         kept = contents[chosen]
-        return Split(take(samples, chosen), records.targets[chosen], ids[chosen], kept)
+        told = None if groups is None else groups[chosen]
+        return Split(take(samples, chosen), records.targets[chosen], ids[chosen], kept, told)
 
     return Dataset(
         name=records.name,
@@ -170,12 +176,15 @@ def assemble(
 
 
 @contextmanager
-def _noting(refused: list[Finding] | None, kind: FindingKind) -> Iterator[list[Finding]]:
+def _noting(
+    refused: list[Finding] | None, kind: FindingKind, items: Sequence[str] = ()
+) -> Iterator[list[Finding]]:
     """Surround what may refuse to learn from the data, and note it where it is not to be raised.
 
     Args:
         refused: Takes what is noted; None raises it.
         kind: What it would be about.
+        items: Samples that it would be about.
 
     Yields:
         What was noted here.
@@ -186,7 +195,7 @@ def _noting(refused: list[Finding] | None, kind: FindingKind) -> Iterator[list[F
     except DataError as error:
         if refused is None:
             raise
-        noted.append(Finding(kind, "error", (), str(error)))
+        noted.append(Finding(kind, "error", items, str(error)))
         refused.extend(noted)
 
 
@@ -209,6 +218,10 @@ def _divide(
     if how.for_test:
         return *only_test(records), (), []
     drawn: tuple[SplitName, ...] = ()
+    if how.refused is not None:
+        with _noting(how.refused, "group") as torn:
+            check_groups(records)
+        records = replace(records, groups=None) if torn else records
     with _noting(how.refused, "classes") as refusing:
         times = time_of(records, how.dates) if how.split == "time" else None
         splits, origin = assign_splits(records, **shares, copies=copies, times=times)
@@ -216,6 +229,7 @@ def _divide(
         splits = splits if given is None else settle_sides(*given, records, copies, splits)
     if refusing:
         splits, origin = _undrawn(records)
+        return splits, origin, (), describe_copies(records, copies, splits)
     findings = describe_copies(records, copies, splits)
     findings += describe_times(records, splits, how.split)
     return splits, origin, drawn, findings + describe_splits(records, splits)
@@ -228,9 +242,11 @@ def _undrawn(records: Records) -> tuple[np.ndarray, dict[str, str]]:
     return splits, {"train": "no split can be drawn", **dict.fromkeys(given, records.origin)}
 
 
-def _left_out(bad: Sequence[BadSample], total: int, several: str) -> list[Finding]:
-    """Return which samples cannot be used, if any."""
-    if not bad:
+def _left_out(
+    bad: Sequence[BadSample], total: int, several: str, refused: Sequence[Finding] | None
+) -> list[Finding]:
+    """Return which samples cannot be used, if any, and they were not too many."""
+    if not bad or any(found.kind == "unreadable" for found in refused or ()):
         return []
     sentence = f"{len(bad)} of {total} {several} left out: {first_few(bad)}."
     return [Finding("unreadable", "warning", [b.name for b in bad], sentence)]
@@ -281,6 +297,13 @@ def _contents(
     return without(identity, samples.table, gone).content
 
 
+def _told_groups(records: Records) -> np.ndarray | None:
+    """Return the groups that the user has told, as numbers: int64, shape (N,); None for none."""
+    if records.groups is None:
+        return None
+    return np.unique(np.asarray(records.groups), return_inverse=True)[1].reshape(-1)
+
+
 def _leave_out_bad(
     records: Records,
     inspection: Inspection,
@@ -293,7 +316,7 @@ def _leave_out_bad(
         return records, inspection, []
     noun = NOUNS[records.modality][1]
     noting = refused if len(bad) < len(records.targets) else None  # of nothing nothing is found
-    with _noting(noting, "unreadable"):
+    with _noting(noting, "unreadable", [each.name for each in bad]):
         check_bad_share(records.name, bad, len(records.targets), max_bad_fraction, noun)
     kept = np.setdiff1d(np.arange(len(records.targets)), list(inspection.reasons))
     groups = records.groups

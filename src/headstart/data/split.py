@@ -67,7 +67,7 @@ def assign_splits(
     if task.is_exclusive:
         _check_class_sizes(records, splits, made)
     _check_number(records, splits, made)
-    _check_groups(records, splits)
+    check_groups(records)
     groups = records.groups if copies is None else joined_groups(copies, records.groups)
     for name in made:
         fraction = test_fraction if name == "test" else val_fraction
@@ -343,15 +343,20 @@ def _check_unseen(records: Records, splits: np.ndarray) -> None:
             )
 
 
-def _check_groups(records: Records, splits: np.ndarray) -> None:
-    """Refuse a group that the data's own splits have torn apart."""
+def check_groups(records: Records) -> None:
+    """Refuse a group that the data's own splits have torn apart.
+
+    Raises:
+        DataError: Naming it.
+    """
     side: dict[str, int] = {}
+    splits = np.where(records.splits == UNASSIGNED, TRAIN, records.splits)
     for group, code in zip(records.groups or (), splits.tolist(), strict=False):
         if side.setdefault(group, code) != code:
             raise DataError(
                 f"Group '{group}' is in both {SPLIT_NAMES[side[group]]} and {SPLIT_NAMES[code]}; "
-                "a group has to stay on one side. Correct the splits that the data brings, or "
-                "leave out --group."
+                "a group has to stay on one side. Correct the splits that the data brings, leave "
+                "out --group, or let headstart check --fix list what to leave out."
             )
 
 

@@ -70,12 +70,15 @@ class Split:
             it names the sample in logs and seeds its augmentation.
         contents: uint64, shape (N,), what each sample is, the same for copies; of rows, by the
             columns that stay. None where nobody has looked.
+        groups: int64, shape (N,), the same, in every split, for samples that the user has said
+            belong together; None where nothing was said.
     """
 
     samples: Samples
     targets: Rows
     ids: np.ndarray
     contents: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.targets)

@@ -47,7 +47,7 @@ class Seen:
     num: int = 0
 
 
-def audit_pictures(dataset: Dataset, tools: AuditTools) -> list[Audited]:
+def audit_image_files(dataset: Dataset, tools: AuditTools) -> list[Audited]:
     """Decode every image and tell what is odd.
 
     Args:
@@ -192,6 +192,6 @@ AUDIT = Audit(
     "images",
     "Can every image be read, and how large are they?",
     lambda dataset: dataset.schema.modality == "image",
-    audit_pictures,
+    audit_image_files,
     in_runs=False,
 )
