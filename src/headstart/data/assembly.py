@@ -137,7 +137,6 @@ def assemble(
             samples, kinds = samples.select(kept), {name: kinds[name] for name in kept}
             findings += found
     contents, groups = _contents(records, identity, copies, kinds), _told_groups(records)
-    is_image = records.modality == "image"
     findings += [] if how.for_test else _look(records, inspection, splits)
 
     def part(code: int) -> Split:
@@ -165,8 +164,8 @@ def assemble(
         bad_samples=tuple(bad),
         findings=tuple(findings),
         input_column=records.input_column,
-        image_size=_median_size(inspection.sizes) if is_image else None,
-        image_channels=_num_channels(samples, records.targets) if is_image else None,
+        image_size=_median_size(records, inspection),
+        image_channels=_num_channels(records),
         column_kinds=kinds,
         date_formats={n: f for n, f in records.date_formats.items() if n in (kinds or ())},
         number_formats={n: f for n, f in records.number_formats.items() if n in (kinds or ())},
@@ -221,7 +220,7 @@ def _divide(
     if how.refused is not None:
         with _noting(how.refused, "group") as torn:
             check_groups(records)
-        records = replace(records, groups=None) if torn else records
+        shares = {**shares, "may_tear": bool(torn)}
     with _noting(how.refused, "classes") as refusing:
         times = time_of(records, how.dates) if how.split == "time" else None
         splits, origin = assign_splits(records, **shares, copies=copies, times=times)
@@ -338,20 +337,25 @@ def _look(records: Records, inspection: Inspection, splits: np.ndarray) -> list[
     return look_at_images(records.samples, inspection.sizes, trained)
 
 
-def _median_size(sizes: np.ndarray) -> tuple[int, int]:
-    height, width = np.median(sizes, axis=0)
+def _median_size(records: Records, inspection: Inspection) -> tuple[int, int] | None:
+    if records.modality != "image":
+        return None
+    height, width = np.median(inspection.sizes, axis=0)
     return int(height), int(width)
 
 
-def _num_channels(samples: Samples, targets: Rows) -> int:
-    """Return 1 when the samples looked at are all grey, also where they are stored as RGB.
+def _num_channels(records: Records) -> int | None:
+    """Return 1 when the images looked at are all grey, also where they are stored as RGB, else 3.
 
     Some of every class are looked at: where one class of many is coloured, colour is what tells it.
     """
+    if records.modality != "image":
+        return None
+    samples = records.samples
     if isinstance(samples, ArraySamples) and samples.images.shape[3] == 1:
         return 1
     spec = ImageSpec(32, 3, (0.5,) * 3, (0.5,) * 3, "bilinear", 32, 3)
-    for i in _some_of_each(targets):
+    for i in _some_of_each(records.targets):
         try:
             pixels = decode_one(samples.read(i), spec)
         except UnreadableImage:

@@ -63,7 +63,7 @@ def summary(record: Mapping[str, Any]) -> str:
     )
     num_run = sum(not audit["why_not"] for audit in record["audits"])
     verdict = {
-        "leak": "A test sample is held by train: figures would flatter.",
+        "leak": "Test asks for what train has seen: figures would flatter.",
         "refused": "A training would be refused.",
         "": "No leak was found.",
     }[record["verdict"]]
