@@ -17,14 +17,15 @@ from headstart import events
 from headstart.auditing.audit import Audit, Audited, AuditTools, Suspect
 from headstart.auditing.spots import Spots
 from headstart.cores import usable_cores
-from headstart.preprocessing.images import decode_one, open_image
+from headstart.preprocessing.image_files import open_image
+from headstart.preprocessing.images import decode_one
 from headstart.preprocessing.samples import UnreadableImage
 from headstart.types import Dataset, Finding, ImageSpec
 
 AT_ONCE = 256
 TINY_SHARE = 8  # times smaller than usual, and …
 TINY_PIXELS = 32  # … smaller than this: an icon among photographs
-_SPEC = ImageSpec(32, 3, (0.5,) * 3, (0.5,) * 3, "bilinear", 32, 3)
+_SPEC = ImageSpec(32, 3, (0.5,) * 3, (0.5,) * 3, "bilinear", 32, 3, "squash")
 _MODES = {"1": "grey", "L": "grey", "LA": "grey", "I": "16-bit grey", "CMYK": "CMYK"}
 
 

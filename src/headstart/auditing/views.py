@@ -11,13 +11,14 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from headstart.auditing.audit import Spot
-from headstart.preprocessing.images import PILLOW_ERRORS, decode_one, open_image
+from headstart.preprocessing.image_files import PILLOW_ERRORS, open_image
+from headstart.preprocessing.images import decode_one
 from headstart.preprocessing.samples import UnreadableImage
 from headstart.types import Dataset, ImageSpec
 
 PIXELS = 160  # of the longer side
 MAX_CHARACTERS = 400
-_SPEC = ImageSpec(PIXELS, 3, (0.5,) * 3, (0.5,) * 3, "bilinear", PIXELS, 3)
+_SPEC = ImageSpec(PIXELS, 3, (0.5,) * 3, (0.5,) * 3, "bilinear", PIXELS, 3, "pad")
 _PLAIN_MODES = ("L", "RGB", "CMYK", "P", "1")
 
 

@@ -31,7 +31,7 @@ from headstart.data.fixes import (
     without_left_out,
 )
 from headstart.data.identity import Identity, sample_ids, without
-from headstart.data.image_look import look_at_images
+from headstart.data.image_look import ImageLook, look_at_images
 from headstart.data.records import NOUNS, SPLIT_CODES, UNASSIGNED, Records
 from headstart.data.split import (
     assign_splits,
@@ -40,10 +40,11 @@ from headstart.data.split import (
     only_test,
 )
 from headstart.data.survey import is_identifier, survey
-from headstart.data.times import SplitWay, describe_times, time_of
+from headstart.data.times import SplitWay, describe_times, mixed_column, time_of
 from headstart.errors import DataError
 from headstart.preprocessing.bad_samples import check_bad_share, first_few
 from headstart.preprocessing.images import decode_one
+from headstart.preprocessing.levels import choose_range
 from headstart.preprocessing.rows import TableSamples, TextSamples
 from headstart.preprocessing.samples import ArraySamples, UnreadableImage, take
 from headstart.tasks import CLASSIFICATION
@@ -117,12 +118,8 @@ def assemble(
         raise DataError(f"{records.name} holds no samples. Expected labelled {several}.")
     inspection = _inspect(records)
     records, inspection, bad = _leave_out_bad(records, inspection, max_bad_fraction, how.refused)
-    findings, given = list(records.findings), None
-    if how.fixes is not None:
-        placed = place_fixes(how.fixes, records, sample_ids(inspection.identity.exact))
-        findings.append(describe_fixes(placed, records))
-        records, stayed = without_left_out(placed, records)
-        inspection, given = inspection.take(stayed), (placed, stayed)
+    records, inspection, given, fixed = _fix(records, inspection, how.fixes)
+    findings = [*records.findings, *fixed]
     identity = inspection.identity
     copies = find_copies(*_compared(records, identity))
     shares = {"val_fraction": val_fraction, "test_fraction": test_fraction, "seed": seed}
@@ -136,14 +133,15 @@ def assemble(
             kept, found = survey(records, splits == SPLIT_CODES["train"], copies.is_copy)
             samples, kinds = samples.select(kept), {name: kinds[name] for name in kept}
             findings += found
-    contents, groups = _contents(records, identity, copies, kinds), _told_groups(records)
-    findings += [] if how.for_test else _look(records, inspection, splits)
+    contents, groups = _contents(records, identity, copies, kinds), _group_codes(records)
+    looked = ImageLook() if how.for_test else _look(records, inspection, splits)
+    findings += looked.findings
 
     def part(code: int) -> Split:
         chosen = np.flatnonzero(splits == code)
-        kept = contents[chosen]
         told = None if groups is None else groups[chosen]
-        return Split(take(samples, chosen), records.targets[chosen], ids[chosen], kept, told)
+        kept = take(samples, chosen)
+        return Split(kept, records.targets[chosen], ids[chosen], contents[chosen], told)
 
     return Dataset(
         name=records.name,
@@ -165,12 +163,15 @@ def assemble(
         findings=tuple(findings),
         input_column=records.input_column,
         image_size=_median_size(records, inspection),
-        image_channels=_num_channels(records),
+        image_channels=_num_channels(records, looked),
+        image_cut=looked.cut,
+        grey_levels=looked.levels,
         column_kinds=kinds,
         date_formats={n: f for n, f in records.date_formats.items() if n in (kinds or ())},
         number_formats={n: f for n, f in records.number_formats.items() if n in (kinds or ())},
         max_bad_fraction=max_bad_fraction,
         alike_by_chance=copies.by_chance,
+        time_column=None if how.for_test else mixed_column(records, splits, how.split, kinds),
     )
 
 
@@ -196,6 +197,18 @@ def _noting(
             raise
         noted.append(Finding(kind, "error", items, str(error)))
         refused.extend(noted)
+
+
+def _fix(
+    records: Records, inspection: Inspection, fixes: Fixes | None
+) -> tuple[Records, Inspection, tuple[Placed, np.ndarray] | None, list[Finding]]:
+    """Return what a list of fixes leaves in, the list with those places, and what is to be said."""
+    if fixes is None:
+        return records, inspection, None, []
+    placed = place_fixes(fixes, records, sample_ids(inspection.identity.exact))
+    stayed, places = without_left_out(placed, records)
+    told = describe_fixes(placed, records)
+    return stayed, inspection.take(places), (placed, places), [told]
 
 
 def _divide(
@@ -239,6 +252,14 @@ def _undrawn(records: Records) -> tuple[np.ndarray, dict[str, str]]:
     splits = np.where(records.splits == UNASSIGNED, 0, records.splits).astype(np.int8)
     given = [name for name in SIDES if SPLIT_CODES[name] in records.splits]
     return splits, {"train": "no split can be drawn", **dict.fromkeys(given, records.origin)}
+
+
+def _group_codes(records: Records) -> np.ndarray | None:
+    """Return a number for the group of each sample, int64, shape (N,); None without groups."""
+    if records.groups is None:
+        return None
+    codes = np.unique(np.asarray(records.groups), return_inverse=True)[1]
+    return codes.reshape(-1).astype(np.int64)
 
 
 def _left_out(
@@ -296,13 +317,6 @@ def _contents(
     return without(identity, samples.table, gone).content
 
 
-def _told_groups(records: Records) -> np.ndarray | None:
-    """Return the groups that the user has told, as numbers: int64, shape (N,); None for none."""
-    if records.groups is None:
-        return None
-    return np.unique(np.asarray(records.groups), return_inverse=True)[1].reshape(-1)
-
-
 def _leave_out_bad(
     records: Records,
     inspection: Inspection,
@@ -329,10 +343,10 @@ def _leave_out_bad(
     return records, inspection.take(kept), bad
 
 
-def _look(records: Records, inspection: Inspection, splits: np.ndarray) -> list[Finding]:
-    """Return what is to be said of the training images, where samples are images."""
+def _look(records: Records, inspection: Inspection, splits: np.ndarray) -> ImageLook:
+    """Return what is to be known of the training images, where samples are images."""
     if records.modality != "image":
-        return []
+        return ImageLook()
     trained = np.flatnonzero(splits == SPLIT_CODES["train"])
     return look_at_images(records.samples, inspection.sizes, trained)
 
@@ -340,11 +354,11 @@ def _look(records: Records, inspection: Inspection, splits: np.ndarray) -> list[
 def _median_size(records: Records, inspection: Inspection) -> tuple[int, int] | None:
     if records.modality != "image":
         return None
-    height, width = np.median(inspection.sizes, axis=0)
+    height, width, _ = np.median(inspection.sizes, axis=0)
     return int(height), int(width)
 
 
-def _num_channels(records: Records) -> int | None:
+def _num_channels(records: Records, looked: ImageLook) -> int | None:
     """Return 1 when the images looked at are all grey, also where they are stored as RGB, else 3.
 
     Some of every class are looked at: where one class of many is coloured, colour is what tells it.
@@ -354,7 +368,8 @@ def _num_channels(records: Records) -> int | None:
     samples = records.samples
     if isinstance(samples, ArraySamples) and samples.images.shape[3] == 1:
         return 1
-    spec = ImageSpec(32, 3, (0.5,) * 3, (0.5,) * 3, "bilinear", 32, 3)
+    known = choose_range(looked.levels)[0] if looked.levels else None
+    spec = ImageSpec(32, 3, (0.5,) * 3, (0.5,) * 3, "bilinear", 32, 3, "squash", known)
     for i in _some_of_each(records.targets):
         try:
             pixels = decode_one(samples.read(i), spec)

@@ -16,10 +16,13 @@ from typing import Any
 from headstart.cells import plain
 from headstart.data.assembly import Assembly, assemble
 from headstart.data.fixes import check_fixes, read_fixes
+from headstart.data.groups import aligned, plain_groups, with_groups
 from headstart.data.options import (
     COLUMN_OPTIONS,
+    GroupValues,
     ReadOptions,
     TaskOption,
+    name_of,
     names_of,
     option_problems,
     refuse_values,
@@ -43,6 +46,7 @@ from headstart.data.sources.handed import plain_source, split_pairs
 from headstart.data.sources.hub import PREFIXES, read_hub
 from headstart.data.sources.image_labels import read_stated
 from headstart.data.sources.named import EMBEDDED, NAMED, read_named, unknown_source
+from headstart.data.sources.rows_given import plain_rows
 from headstart.data.sources.split_words import split_of
 from headstart.data.sources.tables import find_split_files, read_table_files, read_tables
 from headstart.data.times import SplitWay, check_way
@@ -65,7 +69,7 @@ def load(
     drop: Sequence[str] | None = None,
     header: Sequence[str] | None = None,
     encoding: str | None = None,
-    group: str | None = None,
+    group: str | GroupValues | None = None,
     val_fraction: float = 0.15,
     test_fraction: float = 0.2,
     split: SplitWay = "random",
@@ -102,7 +106,11 @@ def load(
         drop: Columns that are not used.
         header: Names of the columns of a file without a header row.
         encoding: Encoding of text files that are not UTF-8, for example ``gb18030``.
-        group: Column whose equal values stay on one side of the split, for example ``patient``.
+        group: What belongs together and stays on one side of the split, figures then counting
+            groups: a column, for example ``patient``; of images and text files also ``folder`` (the
+            folders inside the class folders), or a pattern with one pair of parentheses that is
+            looked for in each path, for example ``animal([0-9]+)_``; from Python also values: one a
+            sample (an array, Series or list), or a dict of each path with its group.
         val_fraction: Share of train that becomes val when the data brings none, between 0 and 1.
         test_fraction: Share that becomes test when the data brings none, between 0 and 1.
         split: How splits that the data does not bring are drawn: at random, or by time, the latest
@@ -135,12 +143,13 @@ def load(
     """
     began = time.monotonic()
     val_fraction, test_fraction, seed = plain(val_fraction), plain(test_fraction), plain(seed)
-    refuse_values(label=label, image_column=image_column, text=text, group=group)
+    refuse_values(label=label, image_column=image_column, text=text)
+    group = aligned(group, source)
     options = ReadOptions(
-        label=label,
-        image_column=image_column,
-        text=text,
-        group=group,
+        label=name_of(label),
+        image_column=name_of(image_column),
+        text=name_of(text),
+        group=name_of(group) if isinstance(group, (str, int)) else None,
         task=task,
         separator=separator,
         numeric=names_of(numeric),
@@ -158,6 +167,7 @@ def load(
     check_fixes(fixes)
     listed = None if fixes is None else read_fixes(fixes)
     records, address = _read(source, options)
+    records = with_groups(records, group)
     dataset = assemble(
         records,
         val_fraction,
@@ -170,7 +180,7 @@ def load(
         "source": address,
         "label": label,
         "image_column": image_column,
-        "group": group,
+        "group": plain_groups(group),
         "val_fraction": val_fraction,
         "test_fraction": test_fraction,
         "max_bad_fraction": max_bad_fraction,
@@ -225,11 +235,11 @@ def _read(source: Any, options: ReadOptions) -> tuple[Records, str | None]:
     """Return the records of a source, and what to load it by again where that is possible."""
     if isinstance(source, (str, os.PathLike)):
         return _read_address(os.fspath(source), options)
-    source = plain_source(source)
+    source = plain_source(plain_rows(source))
     if (parts := split_pairs(source)) is not None:
         return _read_splits(parts, options), None
     if isinstance(source, tuple) and len(source) == 2:
-        options.refuse("(X, y) arrays have no columns", "separator", *COLUMN_OPTIONS)
+        options.refuse("(X, y) arrays have no columns", "group", "separator", *COLUMN_OPTIONS)
         return read_pair(*source, options), None
     options.refuse(
         "data in memory is no file",
@@ -263,7 +273,7 @@ def _read_splits(given: dict[str, Any], options: ReadOptions) -> Records:
             "train, val and test, or give columns as a DataFrame."
         )
     if all(isinstance(part, tuple) and len(part) == 2 for part in parts.values()):
-        options.refuse("(X, y) arrays have no columns", "separator", *COLUMN_OPTIONS)
+        options.refuse("(X, y) arrays have no columns", "group", "separator", *COLUMN_OPTIONS)
         return read_split_pairs(parts, options)
     tables = [(source_table(part), split) for split, part in parts.items()]
     options.refuse(
@@ -325,7 +335,9 @@ def _read_path(path: Path, name: str, options: ReadOptions) -> Records:
                 return read_tables(opened, name, options)
         if (stated := read_stated(path, name, options)) is not None:
             return stated
-        options.refuse(f"{name} is a folder, whose class folders are the labels", "encoding")
+        options.refuse(
+            f"{name} is a folder, whose class folders are the labels", "group", "encoding"
+        )
         return read_folder(path, name, options)
     low = path.name.lower()
     if low.endswith(ARCHIVE_SUFFIXES):
@@ -335,7 +347,7 @@ def _read_path(path: Path, name: str, options: ReadOptions) -> Records:
         lone = [inside for inside in folder.iterdir() if not inside.name.startswith(".")]
         return _read_path(lone[0] if len(lone) == 1 else folder, name, options)
     if low.endswith(".npz"):
-        options.refuse("arrays have no columns")
+        options.refuse("arrays have no columns", "group")
         return read_arrays_file(path, name, options)
     # With its columns named, a file of any other name is taken for delimited text.
     if not low.endswith(TABLE_SUFFIXES) and (options.header is None or low.endswith(tuple(UNREAD))):

@@ -30,7 +30,9 @@ from headstart.training.options.training_options import (
     AugmentName,
     CommonOptions,
     Imbalance,
+    seen_framing,
 )
+from headstart.types import Framing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -159,7 +161,7 @@ def _settled(
         strategy = find_strategy(options.strategy)
     is_built = given.module is not None
     check_applies(options, dataset.schema, start, strategy=strategy, is_built=is_built)
-    settled = settle_auto(options, dataset, means.company.device)
+    settled = settle_auto(options, dataset, means.company.device, is_built=is_built)
     name = strategy.name
     if is_chosen:
         name = means.decisions.settle("strategy", lambda: Decided(strategy.name, why))
@@ -172,33 +174,56 @@ def next_command(path: Path, dataset: Dataset) -> str:
     return f"headstart predict {path} {what[dataset.schema.modality]}"
 
 
-def settle_auto(options: Settling, dataset: Dataset, device: torch.device) -> Settling:
+def settle_auto(
+    options: Settling, dataset: Dataset, device: torch.device, *, is_built: bool = False
+) -> Settling:
     """Return options in which what is ``auto`` is decided, but for the strategy; it is told.
 
     Args:
         options: What the user said.
-        dataset: Decides the augmentation and the imbalance.
+        dataset: Decides the augmentation, the imbalance, and what is seen of an image.
         device: Decides the precision.
+        is_built: Whether the start is a module of the user's own, which brings its preprocessing.
     """
     from headstart.training.machine.device import choose_precision
 
+    if dataset.schema.modality == "image" and not is_built:
+        options = _choose_view(options, dataset)
     augment, imbalance = options.augment, options.imbalance
     if augment == "auto":
-        augment = _choose_augmentation(dataset)
+        augment = _choose_augmentation(dataset, "crop" if is_built else seen_framing(options))
     if imbalance == "auto":
         imbalance = _choose_imbalance(dataset)
     precision = choose_precision(options.precision, device)
     return replace(options, augment=augment, imbalance=imbalance, precision=precision)
 
 
-def _choose_augmentation(dataset: Dataset) -> AugmentName:
+def _choose_view(options: Settling, dataset: Dataset) -> Settling:
+    """Return options that say what is seen of an image, decided by the data, and tell why."""
+    from headstart.preprocessing.framing import choose_framing
+    from headstart.preprocessing.levels import choose_range, told
+
+    framing, value_range = options.framing, options.value_range
+    if framing == "auto":
+        framing, why = choose_framing(dataset.image_cut)
+        if why:
+            emit("choice", name="framing", value=framing, why=why)
+    if value_range is None and dataset.grey_levels is not None:
+        value_range, why = choose_range(dataset.grey_levels)
+        shown = " … ".join(map(told, value_range))
+        emit("choice", name="value_range", value=shown, why=why)
+    return replace(options, framing=framing, value_range=value_range)
+
+
+def _choose_augmentation(dataset: Dataset, framing: Framing) -> AugmentName:
     """Return the augmentation policy for a data set, and tell why."""
+    from headstart.preprocessing.framing import framed_size
     from headstart.training.batches.augment import choose_policy
 
     if dataset.schema.modality != "image":
         return "none"
     policy, why = choose_policy(
-        dataset.image_size or (224, 224),
+        framed_size(dataset.image_size, framing) or (224, 224),
         dataset.image_channels or 3,
         dataset.schema.classes,
         has_classes=bool(dataset.schema.classes),

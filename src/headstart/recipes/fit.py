@@ -97,7 +97,7 @@ def _fit(options: FitOptions, company: Company) -> Run:
         dataset = with_audits(current, dataset, budget, options.seed)
         texts = text_cache(dataset, budget, seed=options.seed, decisions=current.decisions)
         settled = _settled(options, dataset, company)
-        chosen, rival = _settle_start(current, dataset, named, budget, texts, options.seed)
+        chosen, rival = _settle_start(current, dataset, named, budget, texts, settled)
         setup = _build(chosen, dataset, settled, company, texts)
         candidates = chosen["candidates"]
         complete(current, dataset, setup, budget, candidates=candidates, rival=rival, grid="room")
@@ -175,7 +175,7 @@ def _settle_start(
     named: list[Start],
     budget: Budget,
     texts: TextCache | None,
-    seed: int,
+    asked: FitOptions,
 ) -> tuple[Chosen, TrainingSetup | None]:
     """Settle the start; return it with its model, where screening has left one just now."""
     from headstart.ranking import default_starts, screen
@@ -200,7 +200,7 @@ def _settle_start(
                 starts,
                 budget=budget,
                 seconds=plan.seconds("screening"),
-                seed=seed,
+                asked=asked,
                 device=current.company.device,
                 on_better=keep,
                 texts=texts,

@@ -152,7 +152,8 @@ def _all_images(
 
 def _images(path: Path) -> list[Path]:
     """Return the images that a path stands for: of a folder, what training takes for images."""
-    from headstart.data.sources.folder import READ_SUFFIXES, is_image
+    from headstart.data.sources.folder import is_image
+    from headstart.preprocessing.image_files import READ_SUFFIXES
 
     if os.path.isdir(path):  # Path.is_dir raises where a name is too long
         inside = sorted(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from headstart.errors import StartError
 from headstart.starts.addresses import Address
 from headstart.starts.architecture import Architecture
-from headstart.types import Start
+from headstart.types import Framing, Start
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +34,9 @@ class BuildRequest:
     Attributes:
         image_size: Height and width of the images, in pixels; None if not known.
         image_channels: 1 for grey images, otherwise 3; None if not known.
+        framing: What becomes of images that are no squares.
+        value_range: Values of images of more than 8 bits that become black and white; None for
+            those of the format.
         size: Side of the network input, in pixels; None for the start's own, or for random weights
             the data's.
         channels: Channels of the stem. None keeps a pretrained stem (grey images are repeated) and
@@ -57,6 +60,8 @@ class BuildRequest:
 
     image_size: tuple[int, int] | None = None
     image_channels: int | None = None
+    framing: Framing = "crop"
+    value_range: tuple[float, float] | None = None
     size: int | None = None
     channels: int | None = None
     drop_path: float = 0.0

@@ -21,7 +21,7 @@ from headstart.training.contract import never
 from headstart.training.options.defaults import defaults_for
 from headstart.training.options.recipe import Recipe, recipe_for
 from headstart.training.options.strategies import Strategy, find_strategy
-from headstart.training.options.training_options import Imbalance, TrainingOptions
+from headstart.training.options.training_options import Imbalance, TrainingOptions, seen_framing
 from headstart.training.probing.probe import ORDINARY, PROBES, Probe, fit_probe
 from headstart.training.randomness import BOOTSTRAP, generator
 from headstart.tuning.budget import Budget
@@ -147,9 +147,12 @@ def _encoder(
     is_frozen = not find_strategy(options.strategy).loops
     is_contrastive = is_frozen and start.objective == "contrastive"
     drop_path = defaults_for(start).drop_path if options.drop_path is None else options.drop_path
+    known = options.value_range
     request = BuildRequest(
         image_size=dataset.image_size,
         image_channels=dataset.image_channels,
+        framing=seen_framing(options),
+        value_range=None if known is None else (float(known[0]), float(known[1])),
         size=options.input_size,
         drop_path=drop_path,
         max_length=options.max_length,

@@ -18,7 +18,7 @@ from headstart.data.options import DEFAULT_LABEL, ReadOptions
 from headstart.data.records import Records
 from headstart.data.roles import is_image_column, need_column
 from headstart.data.sources.columns import ArrowTable, Table
-from headstart.data.sources.folder import IMAGE_SUFFIXES, TABLE_SUFFIXES, is_image
+from headstart.data.sources.folder import TABLE_SUFFIXES, is_image
 from headstart.data.sources.formats import open_table
 from headstart.data.sources.image_lists import ClassNames, Labelled, find_lists, read_class_names
 from headstart.data.sources.images_beside import ImagesBeside
@@ -28,6 +28,7 @@ from headstart.data.sources.split_columns import find_split_column
 from headstart.data.sources.split_words import split_of
 from headstart.data.sources.tables import read_tables
 from headstart.errors import DataError, quoted
+from headstart.preprocessing.image_files import IMAGE_SUFFIXES
 from headstart.types import Finding
 
 PREFERRED = ("metadata.", "_classes.", "labels.", "label.", "annotations.", "train.")

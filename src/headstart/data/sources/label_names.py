@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ MAPS = ("id2label.json", "label_names.json", "class_names.json", "label_map.json
 KEYS = ("id2label", "label_names", "class_names", "classes", "names")
 LABELS = ("label", "labels", "class", "target", "y")
 MAX_BYTES = 2**20
+FILE_NAME = re.compile(r"[^\s,;]+\.(jpe?g|png|webp|bmp|gif|tiff?|txt)\b", re.IGNORECASE)
 
 
 def names_in(metadata: Mapping[bytes, bytes] | None, column: str) -> list[str] | None:
@@ -87,7 +89,7 @@ def names_beside(root: Path, where: str, column: str) -> list[str] | None:
             text = path.read_text(encoding="utf-8-sig")
             if name in LISTS:
                 lines = [line.strip() for line in text.splitlines() if line.strip()]
-                if len(set(lines)) == len(lines) > 1:
+                if len(set(lines)) == len(lines) > 1 and not any(map(_names_a_file, lines)):
                     return lines
                 continue
             value = json.loads(text)
@@ -98,3 +100,8 @@ def names_beside(root: Path, where: str, column: str) -> list[str] | None:
         if names := _listed(value):
             return names
     return None
+
+
+def _names_a_file(line: str) -> bool:
+    """Return whether a line begins with a file name, as the lists of samples and labels do."""
+    return FILE_NAME.match(line) is not None

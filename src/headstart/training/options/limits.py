@@ -129,7 +129,20 @@ def _values(options: CommonOptions) -> list[str]:
     values = [(one, getattr(options, one.name)) for one in of]
     wrong = [problem for one, value in values if (problem := _out_of_range(one, value))]
     wrong += [problem for one, value in values if (problem := _unknown(one, value))]
+    wrong += _range_problems(options.value_range)
     return wrong + (_contradictions(options) if isinstance(options, TrainingOptions) else [])
+
+
+def _range_problems(value: Sequence[float] | None) -> list[str]:
+    """Say what is wrong with the values that become black and white."""
+    if value is None:
+        return []
+    numbers = [] if isinstance(value, str) else [_number(one) for one in value]
+    if len(numbers) == 2 and None not in numbers:
+        low, high = (float(n or 0) for n in numbers)
+        if math.isfinite(low) and math.isfinite(high) and low < high:
+            return []
+    return [f"value_range is {value!r}, expected two ascending numbers, such as 0 and 4095"]
 
 
 def _out_of_range(one: Stated, value: object) -> str | None:

@@ -10,9 +10,11 @@ Why a frozen dataclass, and what else was tried, is in docs/design.md ("An optio
 
 # Annotations are read when the module is: ``option.stated`` wants the ``Option`` in them.
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
+from headstart.preprocessing.framing import CUT_MOST
 from headstart.training.options.defaults import OptimizerName
 from headstart.training.options.option import Option, stated
 from headstart.training.options.schedule import ScheduleName
@@ -22,6 +24,7 @@ from headstart.training.options.strategies import (
     STRATEGIES,
     strategy_choices,
 )
+from headstart.types import Framing
 
 AugmentName = Literal[
     "none", "digits", "light", "standard", "light-unmirrored", "standard-unmirrored", "gentle"
@@ -55,6 +58,26 @@ class CommonOptions:
             off="none",
         ),
     ] = "auto"
+    framing: Annotated[
+        Literal["auto", Framing],
+        Option(
+            sentence="What becomes of images that are no squares: crop (their centre square), pad "
+            "(all of them on a ground) or squash (all of them, stretched); auto pads where centre "
+            f"squares would cut away more than {CUT_MOST:.0%} of the average training image.",
+            modalities=("image",),
+            builds=True,
+        ),
+    ] = "auto"
+    value_range: Annotated[
+        Sequence[float] | None,
+        Option(
+            sentence="For images of more than 8 bits: the value that becomes black and the value "
+            "that becomes white, for example 0 4095. When not given, what the training images "
+            "hold, rounded up to a bit depth.",
+            modalities=("image",),
+            builds=True,
+        ),
+    ] = None
     imbalance: Annotated[
         Literal["auto", Imbalance],
         Option(
@@ -90,7 +113,8 @@ class CommonOptions:
     def to_json(self) -> dict[str, object]:
         """Return what a run was made with, by name: the options that ``options.json`` keeps."""
         kept = [name for name, one in stated(type(self)).items() if one.option.is_kept]
-        return {name: getattr(self, name) for name in kept}
+        values = {name: getattr(self, name) for name in kept}
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +122,7 @@ class TrainingOptions(CommonOptions):
     """All options of a training; see each field's ``Option``. None: the table of defaults decides.
 
     ``auto`` is settled before a training by who knows the data and the device; where nobody does,
-    it is the plain thing: no augmentation, no weights, fp32.
+    it is the plain thing: no augmentation, no weights, fp32, centre squares.
     """
 
     num_epochs: Annotated[
@@ -374,6 +398,11 @@ def training_options(options: CommonOptions) -> TrainingOptions:
     """Return options as every training takes them; what a verb does not take is at its default."""
     names = [field.name for field in fields(TrainingOptions)]
     return TrainingOptions(**{n: getattr(options, n) for n in names if hasattr(options, n)})
+
+
+def seen_framing(options: CommonOptions) -> Framing:
+    """Return what becomes of images that are no squares; centre squares where nobody decided."""
+    return "crop" if options.framing == "auto" else options.framing
 
 
 def changing_no_result() -> frozenset[str]:
