@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from headstart.auditing import counts, image_files, lengths, same, told_groups
 from headstart.auditing.audit import Audit
+from headstart.auditing.doubtful_labels import DOUBTFUL_LABELS
 
 AUDITS: dict[str, Audit] = {
     "copies": same.AUDIT,
@@ -11,4 +12,5 @@ AUDITS: dict[str, Audit] = {
     "classes": counts.AUDIT,
     "images": image_files.AUDIT,
     "lengths": lengths.AUDIT,
+    "doubtful labels": DOUBTFUL_LABELS,
 }

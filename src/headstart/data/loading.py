@@ -32,6 +32,7 @@ from headstart.data.sources.archives import ARCHIVE_SUFFIXES
 from headstart.data.sources.array_files import read_arrays_file
 from headstart.data.sources.arrays import read_pair, read_split_pairs
 from headstart.data.sources.arrow_files import find_saved, read_saved
+from headstart.data.sources.class_titles import with_titles
 from headstart.data.sources.columns import FrameTable, source_table
 from headstart.data.sources.folder import TABLE_SUFFIXES, read_folder
 from headstart.data.sources.formats import (
@@ -49,6 +50,7 @@ from headstart.data.sources.named import EMBEDDED, NAMED, read_named, unknown_so
 from headstart.data.sources.rows_given import plain_rows
 from headstart.data.sources.split_words import split_of
 from headstart.data.sources.tables import find_split_files, read_table_files, read_tables
+from headstart.data.sources.text_files import find_text_table
 from headstart.data.times import SplitWay, check_way
 from headstart.errors import DataError, OptionError, quoted
 from headstart.preprocessing import Preprocess
@@ -334,11 +336,13 @@ def _read_path(path: Path, name: str, options: ReadOptions) -> Records:
             if len(opened) == len(tables):
                 return read_tables(opened, name, options)
         if (stated := read_stated(path, name, options)) is not None:
-            return stated
+            return with_titles(stated, path)
+        if table_path := find_text_table(path, options):
+            return read_table_files([(table_path, None)], name, options)
         options.refuse(
             f"{name} is a folder, whose class folders are the labels", "group", "encoding"
         )
-        return read_folder(path, name, options)
+        return with_titles(read_folder(path, name, options), path)
     low = path.name.lower()
     if low.endswith(ARCHIVE_SUFFIXES):
         folder, table = open_shard(path, name)

@@ -13,6 +13,7 @@ from headstart.errors import DataError, OptionError
 from headstart.preprocessing.bad_samples import first_few
 from headstart.recipes.findings import tell_findings
 from headstart.recipes.run import Run
+from headstart.recipes.submission import check_form, read_sample, write_submission
 from headstart.reporting.console import attached
 from headstart.types import Finding, Prediction
 
@@ -20,7 +21,14 @@ if TYPE_CHECKING:
     from headstart.data.sources.columns import Table
 
 
-def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> list[Prediction]:
+def predict(
+    run: str,
+    files: Sequence[str],
+    *,
+    encoding: str | None = None,
+    like: str | None = None,
+    out: str | None = None,
+) -> list[Prediction]:
     """Predict new samples with a finished run.
 
     Args:
@@ -31,6 +39,10 @@ def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> l
             taken as a text itself.
         encoding: How bytes of text files stand for characters, for example gb18030; that of the
             training data when not given. For CSV, TSV, JSONL and .txt files.
+        like: The sample of a submission, a CSV whose first column holds ids: file names with or
+            without suffix, or the cells of the column of that name in a table that is predicted.
+        out: The file to write in the form of the sample: its columns, its order of ids, and a class
+            name, a class number or a probability a class as it shows.
 
     Returns:
         One prediction a sample, in the order given: the class with its calibrated probability and
@@ -48,13 +60,12 @@ def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> l
         >>> hs.predict("runs/digits", ["seven.png"])[0].label  # doctest: +SKIP
         '7'
     """
-    import pyarrow as pa
-
     from headstart.data.options import ReadOptions, option_problems
-    from headstart.data.sources.folder import TABLE_SUFFIXES
 
     if problems := option_problems(ReadOptions(encoding=encoding)):
         raise OptionError(" ".join(problems))
+    check_form(like, out)
+    sample = None if like is None else read_sample(like)
     opened = run if isinstance(run, Run) else Run(run)
     several = [files] if isinstance(files, str | os.PathLike) else files
     modality = opened.model.schema.modality
@@ -68,22 +79,53 @@ def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> l
     encoding = encoding or source.get("encoding")
     with attached():
         _tell_unfinished(opened)
-        if modality == "image":
-            return _predict_images(opened, *_all_images(opened, given, encoding))
-        if modality == "text":
-            texts, names = _texts(opened, given, encoding)
-            return opened.predict(texts, names=names)
-        found: list[Prediction] = []
-        for word in given:
-            if not word.lower().endswith(TABLE_SUFFIXES):
-                raise DataError(
-                    f"'{word}' is no table; expected a file with the columns of the training data, "
-                    f"whose name ends in {', '.join(TABLE_SUFFIXES)}. Give such a file."
-                )
-            table = _table(opened, word, encoding)
-            rows = pa.table({column: table.values(column) for column in table.columns})
-            found += opened.predict(rows, names=_row_names(word, table))
+        found = _predictions(opened, given, encoding)
+        if sample is not None and out is not None:
+            ids = _stated_ids(opened, given, encoding, sample.header[0])
+            write_submission(found, sample, out, opened.model.schema, ids)
         return found
+
+
+def _predictions(run: Run, given: Sequence[str], encoding: str | None) -> list[Prediction]:
+    """Return the predictions of what was given, in order."""
+    import pyarrow as pa
+
+    from headstart.data.sources.folder import TABLE_SUFFIXES
+
+    modality = run.model.schema.modality
+    if modality == "image":
+        return _predict_images(run, *_all_images(run, given, encoding))
+    if modality == "text":
+        texts, names = _texts(run, given, encoding)
+        return run.predict(texts, names=names)
+    found: list[Prediction] = []
+    for word in given:
+        if not word.lower().endswith(TABLE_SUFFIXES):
+            raise DataError(
+                f"'{word}' is no table; expected a file with the columns of the training data, "
+                f"whose name ends in {', '.join(TABLE_SUFFIXES)}. Give such a file."
+            )
+        table = _table(run, word, encoding)
+        rows = pa.table({column: table.values(column) for column in table.columns})
+        found += run.predict(rows, names=_row_names(word, table))
+    return found
+
+
+def _stated_ids(
+    run: Run, given: Sequence[str], encoding: str | None, column: str
+) -> dict[str, str]:
+    """Return the id of each row by its name, of tables that have the column of ids."""
+    from headstart.data.sources.folder import TABLE_SUFFIXES
+
+    ids: dict[str, str] = {}
+    for word in given:
+        if not word.lower().endswith(TABLE_SUFFIXES) or not os.path.isfile(word):
+            continue
+        table = _table(run, word, encoding)
+        if column in table.columns:
+            values = [str(value) for value in table.values(column)]
+            ids |= dict(zip(_row_names(word, table), values, strict=True))
+    return ids
 
 
 def _tell_unfinished(run: Run) -> None:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.cells import is_missing
 from headstart.data.options import ReadOptions
-from headstart.data.sources.answers import COUNTED, REJECTED, UNDECIDED, Tally, is_true, near
+from headstart.data.sources.answers import COUNTED, REJECTED, UNDECIDED, Tally, is_true
+from headstart.data.sources.files_beside import FilesBeside
 from headstart.data.sources.listed import EditedTable, ListTable
 from headstart.errors import DataError
+from headstart.tasks import CLASSIFICATION
 from headstart.types import Finding
 
 if TYPE_CHECKING:
@@ -43,11 +45,15 @@ def read_spacy(table: Table, options: ReadOptions) -> Read:
     labels, tally, places = [], Tally(), []
     for number, one in enumerate(cats):
         scores = {k: v for k, v in (one or {}).items() if v is not None}
-        if soft := [k for k, v in scores.items() if float(v) not in (0.0, 1.0)]:
+        soft = [k for k, v in scores.items() if float(v) not in (0.0, 1.0)]
+        if soft and options.known_task == CLASSIFICATION.name:
+            largest = max(scores, key=lambda k: float(scores[k]))
+            scores = {k: float(k == largest) for k in scores}
+        elif soft:
             raise DataError(
                 f"Column 'cats' of {table.where} gives '{soft[0]}' the value "
                 f"{scores[soft[0]]:g} in row {number + 1}: soft labels, which cannot be learned. "
-                "Expected 0 or 1. Round them, or keep the largest of each row as 'label'."
+                "Expected 0 or 1. Say --task classification to learn the largest of each row."
             )
         if not scores:
             tally.drop("without categories", f"row {number + 1}")
@@ -95,10 +101,10 @@ def read_vertex(table: Table, options: ReadOptions) -> Read:
     for value in table.values(name):
         each = value if isinstance(value, list) else [value]
         labels.append([str(one["displayName"]) for one in each if one and one.get("displayName")])
+    files = FilesBeside(table.root)
     cells: dict[str, list[Any]] = {
         "text" if where == "textContent" else "image": [
-            value if where == "textContent" else near(value, table.root)
-            for value in table.values(where)
+            value if where == "textContent" else files.near(value) for value in table.values(where)
         ],
         options.label or "label": labels,
     }
@@ -136,9 +142,9 @@ def read_ground_truth(table: Table, options: ReadOptions) -> Read:
             continue
         labels.append([str(one) for one in found])
         places.append(number)
-    values = table.values(source)
+    values, files = table.values(source), FilesBeside(table.root)
     cells: dict[str, list[Any]] = {
-        "text" if source == "source" else "image": [near(values[i], table.root) for i in places],
+        "text" if source == "source" else "image": [files.near(values[i]) for i in places],
         job: labels,
     }
     made = ListTable(cells, table.where, table.root, target=job, numbers=places)

@@ -81,7 +81,7 @@ def read_folder(root: Path, name: str, options: ReadOptions) -> Records:
         layout = find_layout(root, TEXT_SUFFIXES, options.group) if is_text else layout
     noun = NOUNS["text" if is_text else "image"][1]
     suffixes = TEXT_SUFFIXES if is_text else IMAGE_SUFFIXES
-    listing = _list_samples(root, layout.classes, suffixes)
+    listing = list_samples(root, layout.classes, suffixes)
     stated: list[Finding] = []
     if not listing.paths:
         if is_text and layout.flat.keys() <= {layout.top}:
@@ -109,7 +109,7 @@ def read_folder(root: Path, name: str, options: ReadOptions) -> Records:
 
 
 @dataclass
-class _Listing:
+class Listing:
     """The sample files of class folders: paths, labels and split codes, and what was skipped."""
 
     paths: list[str] = field(default_factory=list)
@@ -159,11 +159,9 @@ class _Listing:
         return [Finding("unused", "note", (), sentence) for sentence in sentences]
 
 
-def _list_samples(
-    root: Path, classes: Sequence[ClassFolder], suffixes: Collection[str]
-) -> _Listing:
+def list_samples(root: Path, classes: Sequence[ClassFolder], suffixes: Collection[str]) -> Listing:
     """Return the files with these suffixes below the class folders."""
-    listing = _Listing()
+    listing = Listing()
     for part in classes:
         found = list(_files_below(root, part.folder, suffixes, listing.skipped))
         if not found:
@@ -177,13 +175,13 @@ def _list_samples(
 
 def _read_names(
     root: Path, name: str, layout: FolderLayout, suffixes: Collection[str]
-) -> tuple[_Listing, list[Finding]]:
+) -> tuple[Listing, list[Finding]]:
     """Return the samples of flat folders whose file names begin with their class.
 
     Raises:
         DataError: They do not; it says what was seen, and how labels can be given.
     """
-    listing, noun = _Listing(), "texts" if suffixes is TEXT_SUFFIXES else "images"
+    listing, noun = Listing(), "texts" if suffixes is TEXT_SUFFIXES else "images"
     found = {
         folder: list(_files_below(root, folder, suffixes, listing.skipped))
         for folder in layout.flat

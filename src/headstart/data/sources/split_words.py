@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 
 WORDS = {
-    "train": ("train", "training", "trn", "trainset", "xtrain"),
+    "train": ("train", "training", "trn", "trainval", "trainset", "xtrain"),
     "val": ("val", "valid", "validation", "validate", "validating", "dev", "development", "xval"),
     "test": ("test", "testing", "tst", "testset", "xtest"),
 }
@@ -53,6 +53,14 @@ def split_of(name: str) -> str | None:
     """
     match = NAME.fullmatch(_tidy(name))
     return None if match is None else SPLIT_OF[match[1]]
+
+
+def split_within(name: str) -> str | None:
+    """Return the split that a file's name begins or ends with: ``trainLabels``, ``y_test``."""
+    words = _tidy(name).split()
+    return split_of(name) or next(
+        (SPLIT_OF[word] for word in (words[:1] + words[-1:]) if word in SPLIT_OF), None
+    )
 
 
 def splits_among(names: Iterable[str]) -> dict[str, str]:
