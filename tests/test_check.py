@@ -28,6 +28,10 @@ WORDS = ["film", "actor", "plot", "scene", "music", "slow", "fast", "dull", "bri
 def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
+    # the others need a network and seconds; they have tests of their own, and one here
+    cheap = {name: audit for name, audit in audits.AUDITS.items() if not audit.has_features}
+    for module in (audits, running):
+        monkeypatch.setattr(module, "AUDITS", cheap)
 
 
 def picture(path: Path, rng, dark: bool) -> None:
@@ -440,6 +444,25 @@ def test_a_doubtful_label_is_listed_and_left_out_only_if_a_person_says_so(tmp_pa
     assert len(hs.load(data, fixes="look.csv").train) == len(plain.train) - 1
 
 
+def test_audits_that_read_features_are_given_those_of_a_start(tmp_path, monkeypatch):
+    data = str(patients(tmp_path / "p.csv", leaks=0))
+    seen = []
+
+    def look(dataset, tools):
+        seen.append((tools.start, tools.features("train").shape))
+        return []
+
+    audit = Audit("probe", "What do features say?", lambda d: True, look, has_features=True)
+    for module in (audits, running):
+        monkeypatch.setattr(module, "AUDITS", {"probe": audit})
+    hs.check(data)
+    ((start, shape),) = seen
+    assert start == "scratch/linear"
+    assert shape[0] == len(hs.load(data).train)
+    hs.check(data, skip=["probe"])
+    assert len(seen) == 1
+
+
 # The command line ---------------------------------------------------------------------------------
 
 
@@ -480,8 +503,8 @@ def test_a_run_audits_its_data_once_and_keeps_what_it_found(tmp_path, monkeypatc
 
     features = Audit("probe", "What do features say?", lambda d: True, told, has_features=True)
     table = {**audits.AUDITS, "near": Audit("near", "What?", lambda d: True, told)}
-    for name in ("headstart.auditing.running", "headstart.auditing.audits"):
-        monkeypatch.setattr(f"{name}.AUDITS", {**table, "probe": features})
+    for module in (audits, running):
+        monkeypatch.setattr(module, "AUDITS", {**table, "probe": features})
     loaded = hs.load(data, fixes="fixes.csv")
     run = hs.finetune(loaded, start="scratch/tfidf", budget="60s", out="run", device="cpu")
     assert asked == [len(loaded.train)]
@@ -498,6 +521,30 @@ def test_a_run_audits_its_data_once_and_keeps_what_it_found(tmp_path, monkeypatc
     rewrite("fixes.csv", listed("fixes.csv")[:1])
     with pytest.raises(DataError, match="has changed since"):
         hs.evaluate("run")
+
+
+def test_an_interrupted_run_goes_on_with_its_list_and_with_no_other(tmp_path):
+    data, _ = planted("table", tmp_path)
+    main(["check", data, "--fix", "fixes.csv"])
+    words = ["finetune", data, "--fixes", "fixes.csv", "--start", "scratch/mlp", "--device", "cpu"]
+    lines = (
+        "import sys, os, signal; from headstart import events; from headstart.cli import main\n"
+        "def stop(kind, fields):\n"
+        "    if kind == 'task' and fields['name'].startswith('train') and fields['done'] > 3:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "with events.listen(stop): sys.exit(main(sys.argv[1:]))"
+    )
+    words += ["--out", "run", "--num-steps", "400"]
+    done = subprocess.run([sys.executable, "-c", lines, *words], capture_output=True, text=True)
+    assert done.returncode == 130, done.stderr
+    kept = Path("fixes.csv").read_text()
+    rewrite("fixes.csv", listed("fixes.csv")[:2])
+    assert main([*words, "--resume"]) == 5  # the data is not the same with another list
+    Path("fixes.csv").write_text(kept)
+    assert main([*words, "--resume"]) == 0
+    record = json.loads(Path("run/data.json").read_text())
+    assert record["fingerprint"] == hs.load(data, fixes="fixes.csv").fingerprint
+    assert [f["kind"] for f in record["findings"]].count("classes") == 1
 
 
 def test_a_run_with_another_list_is_not_the_same_run(tmp_path):

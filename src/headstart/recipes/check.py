@@ -29,6 +29,7 @@ from headstart.types import Data, Dataset, Finding
 if TYPE_CHECKING:
     from headstart.auditing.running import Results
 
+FEATURES_SHARE = 0.4  # of the time: computing features of the samples, where an audit reads them
 _READING = ("source", "refused", "seed")  # of load, and not to be typed again
 
 
@@ -166,16 +167,34 @@ def _audit(
     dataset: Dataset, skipped: Sequence[str], known: Sequence[Finding], seed: int, seconds: float
 ) -> "Results":
     """Run what was not skipped."""
-    from headstart.auditing.audit import AuditTools
+    from headstart.auditing.audit import Audited, AuditTools
+    from headstart.auditing.audits import AUDITS
     from headstart.auditing.running import run_audits
 
-    return run_audits(
+    left = max(0.0, seconds)
+    deadline = time.monotonic() + left
+    features = None
+    if any(
+        a.has_features and a.name not in skipped and a.applies(dataset) for a in AUDITS.values()
+    ):
+        from headstart.auditing.probe_features import ProbeFeatures  # brings PyTorch
+
+        features = ProbeFeatures(
+            dataset,
+            seconds=FEATURES_SHARE * left,
+            seed=seed,
+            stop_requested=lambda: time.monotonic() > deadline,
+        )
+    results = run_audits(
         dataset,
-        AuditTools(seed=seed),
-        seconds=max(0.0, seconds),
+        AuditTools(seed=seed, features=features, start=features.start if features else None),
+        seconds=left,
         why_not=dict.fromkeys(skipped, "skipped, as was asked"),
         known=known,
     )
+    if features is not None:
+        results.found += [("features", Audited(finding)) for finding in features.findings]
+    return results
 
 
 def _conclude(
