@@ -14,13 +14,14 @@ look at: the list names it and does nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from headstart.auditing.audit import Audited, Spot
 from headstart.auditing.spots import ORDER, label_of, name_of
 from headstart.data.fixes import LEAVE_OUT, LOOK, Fix, written_id
 from headstart.types import Dataset, FindingKind, SplitName
 
+TOGETHER = "they belong together"
 FOR_A_PERSON: tuple[FindingKind, ...] = ("doubtful label", "contradiction")
 
 
@@ -32,8 +33,9 @@ def repairs(dataset: Dataset, found: Sequence[Audited]) -> list[Fix]:
         found: What audits found.
     """
     actions: dict[Spot, tuple[str, str, str]] = {}
+    reasons = _reasons(found)
     for number, group in enumerate(_groups(found), start=1):
-        for spot, (action, reason) in _settle(dataset, group).items():
+        for spot, (action, reason) in _settle(dataset, group, reasons).items():
             actions[spot] = action, "" if action == LEAVE_OUT else str(number), reason
     together = {spot for audited in found for group in audited.together for spot in group}
     for audited in found:
@@ -79,7 +81,20 @@ def _groups(found: Sequence[Audited]) -> list[list[Spot]]:
     return [group for group in members.values() if len(group) > 1]
 
 
-def _settle(dataset: Dataset, group: Sequence[Spot]) -> dict[Spot, tuple[str, str]]:
+def _reasons(found: Sequence[Audited]) -> dict[Spot, str]:
+    """Return of samples that belong with another how that is seen."""
+    reasons: dict[Spot, str] = {}
+    for audited in found:
+        for suspect in audited.suspects if audited.together else ():
+            for spot in (suspect.spot, suspect.beside):
+                if spot is not None:
+                    reasons.setdefault(spot, suspect.reason)
+    return reasons
+
+
+def _settle(
+    dataset: Dataset, group: Sequence[Spot], reasons: Mapping[Spot, str]
+) -> dict[Spot, tuple[str, str]]:
     """Return what becomes of each sample of a group, and why; nothing of those that may stay."""
     counts = Counter(spot.split for spot in group)
     brought = [name for name in ORDER if name not in dataset.drawn_splits]
@@ -87,13 +102,15 @@ def _settle(dataset: Dataset, group: Sequence[Spot]) -> dict[Spot, tuple[str, st
     for name in stays:
         if name in brought and counts[name] and len(counts) > 1:
             other = next(spot for spot in group if spot.split == name)
-            why = f"{name} holds {name_of(dataset, other)}, which is the same or nearly so"
-            return {spot: (LEAVE_OUT, why) for spot in group if spot.split != name}
+            why = f"{name} holds {name_of(dataset, other)}"
+            return {
+                spot: (LEAVE_OUT, f"{why}: {reasons.get(spot, TOGETHER)}")
+                for spot in group
+                if spot.split != name
+            }
     if len(brought) == len(ORDER) or (len(counts) == 1 and counts["train"] and "train" in brought):
         return {}
     side = min(counts, key=lambda name: (-counts[name], ORDER.index(name)))
     first = name_of(dataset, group[0])
-    return {
-        spot: (side, f"{len(group)} that are the same or nearly so, such as {first}")
-        for spot in group
-    }
+    why = f"one of {len(group)}, such as {first}"
+    return {spot: (side, f"{why}: {reasons.get(spot, TOGETHER)}") for spot in group}

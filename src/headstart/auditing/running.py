@@ -59,18 +59,20 @@ class Results:
         return sorted(self.found, key=lambda pair: GRAVITY[pair[1].finding.severity])
 
 
-def check_names(names: Sequence[str]) -> None:
-    """Refuse what is no audit.
+def audit_names(said: Sequence[str]) -> list[str]:
+    """Return the names of audits that were said, where a blank may be a hyphen.
 
     Raises:
         OptionError: With the nearest name.
     """
+    names = [name if name in AUDITS else name.replace("-", " ") for name in said]
     for name in names:
         if name not in AUDITS:
             raise OptionError(
                 f"skip names '{name}', which is no audit; expected some of {quoted(list(AUDITS))}."
                 f"{did_you_mean(name, AUDITS)}"
             )
+    return names
 
 
 def run_audits(
@@ -118,7 +120,7 @@ def run_audits(
     results.found = [
         ("load", Audited(finding))
         for finding in known
-        if not (finding.kind in restated and finding.items)
+        if finding.kind not in restated or (finding.kind == "leak" and not finding.items)
     ]
     results.found += found
     return results

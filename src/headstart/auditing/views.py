@@ -18,7 +18,7 @@ from headstart.types import Dataset, ImageSpec
 
 PIXELS = 160  # of the longer side
 MAX_CHARACTERS = 400
-_SPEC = ImageSpec(PIXELS, 3, (0.5,) * 3, (0.5,) * 3, "bilinear", PIXELS, 3)
+_SPEC = ImageSpec(PIXELS, 3, (0.5,) * 3, (0.5,) * 3, "bilinear", PIXELS, 3, "pad")
 _PLAIN_MODES = ("L", "RGB", "CMYK", "P", "1")
 
 

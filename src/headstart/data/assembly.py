@@ -33,7 +33,12 @@ from headstart.data.fixes import (
 from headstart.data.identity import Identity, sample_ids, without
 from headstart.data.image_look import ImageLook, look_at_images
 from headstart.data.records import NOUNS, SPLIT_CODES, UNASSIGNED, Records
-from headstart.data.split import assign_splits, describe_splits, only_test
+from headstart.data.split import (
+    assign_splits,
+    check_groups,
+    describe_splits,
+    only_test,
+)
 from headstart.data.survey import is_identifier, survey
 from headstart.data.times import SplitWay, describe_times, mixed_column, time_of
 from headstart.errors import DataError
@@ -114,12 +119,12 @@ def assemble(
         raise DataError(f"{records.name} holds no samples. Expected labelled {several}.")
     inspection = _inspect(records)
     records, inspection, bad = _leave_out_bad(records, inspection, max_bad_fraction, how.refused)
-    records, inspection, given = _fixed(records, inspection, how.fixes)
-    identity, findings = inspection.identity, list(records.findings)
+    records, inspection, given, fixed = _fix(records, inspection, how.fixes)
+    findings, identity = [*records.findings, *fixed], inspection.identity
     copies = find_copies(*_compared(records, identity))
     shares = {"val_fraction": val_fraction, "test_fraction": test_fraction, "seed": seed}
     splits, origin, drawn, found = _divide(records, copies, given, how, shares)
-    findings += [*found, *_left_out(bad, len(bad) + len(splits), several)]
+    findings += [*found, *_left_out(bad, len(bad) + len(splits), several, how.refused)]
     ids = sample_ids(identity.exact)
     samples, kinds = records.samples, records.column_kinds
     if isinstance(samples, TableSamples) and kinds is not None and not how.for_test:
@@ -127,8 +132,7 @@ def assemble(
             kept, found = survey(records, splits == SPLIT_CODES["train"], copies.is_copy)
             samples, kinds = samples.select(kept), {name: kinds[name] for name in kept}
             findings += found
-    contents = _contents(records, identity, copies, kinds)
-    groups = _group_codes(records)
+    contents, groups = _contents(records, identity, copies, kinds), _group_codes(records)
     looked = _look(records, inspection, splits, for_test=how.for_test)
     findings += looked.findings
 
@@ -170,25 +174,16 @@ def assemble(
     )
 
 
-def _fixed(
-    records: Records, inspection: Inspection, fixes: Fixes | None
-) -> tuple[Records, Inspection, tuple[Placed, np.ndarray] | None]:
-    """Return what a list of fixes leaves in, and where its samples stand; all of it without one."""
-    if fixes is None:
-        return records, inspection, None
-    placed = place_fixes(fixes, records, sample_ids(inspection.identity.exact))
-    records = replace(records, findings=[*records.findings, describe_fixes(placed, records)])
-    records, stayed = without_left_out(placed, records)
-    return records, inspection.take(stayed), (placed, stayed)
-
-
 @contextmanager
-def _noting(refused: list[Finding] | None, kind: FindingKind) -> Iterator[list[Finding]]:
+def _noting(
+    refused: list[Finding] | None, kind: FindingKind, items: Sequence[str] = ()
+) -> Iterator[list[Finding]]:
     """Surround what may refuse to learn from the data, and note it where it is not to be raised.
 
     Args:
         refused: Takes what is noted; None raises it.
         kind: What it would be about.
+        items: Samples that it would be about.
 
     Yields:
         What was noted here.
@@ -199,8 +194,20 @@ def _noting(refused: list[Finding] | None, kind: FindingKind) -> Iterator[list[F
     except DataError as error:
         if refused is None:
             raise
-        noted.append(Finding(kind, "error", (), str(error)))
+        noted.append(Finding(kind, "error", items, str(error)))
         refused.extend(noted)
+
+
+def _fix(
+    records: Records, inspection: Inspection, fixes: Fixes | None
+) -> tuple[Records, Inspection, tuple[Placed, np.ndarray] | None, list[Finding]]:
+    """Return what a list of fixes leaves in, the list with those places, and what is to be said."""
+    if fixes is None:
+        return records, inspection, None, []
+    placed = place_fixes(fixes, records, sample_ids(inspection.identity.exact))
+    stayed, places = without_left_out(placed, records)
+    told = describe_fixes(placed, records)
+    return stayed, inspection.take(places), (placed, places), [told]
 
 
 def _divide(
@@ -222,6 +229,10 @@ def _divide(
     if how.for_test:
         return *only_test(records), (), []
     drawn: tuple[SplitName, ...] = ()
+    if how.refused is not None:
+        with _noting(how.refused, "group") as torn:
+            check_groups(records)
+        shares = {**shares, "may_tear": bool(torn)}
     with _noting(how.refused, "classes") as refusing:
         times = time_of(records, how.dates) if how.split == "time" else None
         splits, origin = assign_splits(records, **shares, copies=copies, times=times)
@@ -229,6 +240,7 @@ def _divide(
         splits = splits if given is None else settle_sides(*given, records, copies, splits)
     if refusing:
         splits, origin = _undrawn(records)
+        return splits, origin, (), describe_copies(records, copies, splits)
     findings = describe_copies(records, copies, splits)
     findings += describe_times(records, splits, how.split)
     return splits, origin, drawn, findings + describe_splits(records, splits)
@@ -249,9 +261,11 @@ def _group_codes(records: Records) -> np.ndarray | None:
     return codes.reshape(-1).astype(np.int64)
 
 
-def _left_out(bad: Sequence[BadSample], total: int, several: str) -> list[Finding]:
-    """Return which samples cannot be used, if any."""
-    if not bad:
+def _left_out(
+    bad: Sequence[BadSample], total: int, several: str, refused: Sequence[Finding] | None
+) -> list[Finding]:
+    """Return which samples cannot be used, if any, and they were not too many."""
+    if not bad or any(found.kind == "unreadable" for found in refused or ()):
         return []
     sentence = f"{len(bad)} of {total} {several} left out: {first_few(bad)}."
     return [Finding("unreadable", "warning", [b.name for b in bad], sentence)]
@@ -314,7 +328,7 @@ def _leave_out_bad(
         return records, inspection, []
     noun = NOUNS[records.modality][1]
     noting = refused if len(bad) < len(records.targets) else None  # of nothing nothing is found
-    with _noting(noting, "unreadable"):
+    with _noting(noting, "unreadable", [each.name for each in bad]):
         check_bad_share(records.name, bad, len(records.targets), max_bad_fraction, noun)
     kept = np.setdiff1d(np.arange(len(records.targets)), list(inspection.reasons))
     groups = records.groups

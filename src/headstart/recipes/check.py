@@ -29,6 +29,7 @@ from headstart.types import Data, Dataset, Finding
 if TYPE_CHECKING:
     from headstart.auditing.running import Results
 
+FEATURES_SHARE = 0.4  # of the time: computing features of the samples, where an audit reads them
 _READING = ("source", "refused", "seed")  # of load, and not to be typed again
 
 
@@ -124,11 +125,11 @@ def check(options: CheckOptions) -> Checked:
         >>> checked.exit_code  # doctest: +SKIP
         0
     """
-    from headstart.auditing.running import check_names
+    from headstart.auditing.running import audit_names
     from headstart.tuning.budget import parse_budget
 
     began = time.monotonic()
-    check_names(options.skip or ())
+    skipped = audit_names(options.skip or ())
     limit = parse_budget(options.budget)
     assert limit is not None
     listed = None if options.fix is None else _list_path(options.fix, overwrite=options.overwrite)
@@ -139,7 +140,9 @@ def check(options: CheckOptions) -> Checked:
         dataset = _load(options.data, refused)
         out = given or _default_out(dataset)
         spent = max(spent_before(dataset), time.monotonic() - began)
-        results = _audit(dataset, options, refused, limit - spent)
+        results = _audit(
+            dataset, skipped, [*refused, *dataset.findings], options.seed, limit - spent
+        )
         checked = _conclude(dataset, results, out, listed, time.monotonic() - began)
         if results.is_interrupted:
             where = f"stands in {out}" if out else "could not be written"
@@ -161,19 +164,37 @@ def _load(data: Data, refused: list[Finding]) -> Dataset:
 
 
 def _audit(
-    dataset: Dataset, options: CheckOptions, refused: Sequence[Finding], seconds: float
+    dataset: Dataset, skipped: Sequence[str], known: Sequence[Finding], seed: int, seconds: float
 ) -> "Results":
     """Run what was not skipped."""
-    from headstart.auditing.audit import AuditTools
+    from headstart.auditing.audit import Audited, AuditTools
+    from headstart.auditing.audits import AUDITS
     from headstart.auditing.running import run_audits
 
-    return run_audits(
+    left = max(0.0, seconds)
+    deadline = time.monotonic() + left
+    features = None
+    if any(
+        a.has_features and a.name not in skipped and a.applies(dataset) for a in AUDITS.values()
+    ):
+        from headstart.auditing.probe_features import ProbeFeatures  # brings PyTorch
+
+        features = ProbeFeatures(
+            dataset,
+            seconds=FEATURES_SHARE * left,
+            seed=seed,
+            stop_requested=lambda: time.monotonic() > deadline,
+        )
+    results = run_audits(
         dataset,
-        AuditTools(seed=options.seed),
-        seconds=max(0.0, seconds),
-        why_not=dict.fromkeys(options.skip or (), "skipped, as was asked"),
-        known=[*refused, *dataset.findings],
+        AuditTools(seed=seed, features=features, start=features.start if features else None),
+        seconds=left,
+        why_not=dict.fromkeys(skipped, "skipped, as was asked"),
+        known=known,
     )
+    if features is not None:
+        results.found += [("features", Audited(finding)) for finding in features.findings]
+    return results
 
 
 def _conclude(
@@ -229,8 +250,9 @@ def _list_path(fix: str, *, overwrite: bool) -> Path:
         )
     with disk_errors(path, 0):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8"):
-            pass
+        probe = path.with_name(f".{path.name}.probe")
+        probe.touch()
+        probe.unlink()
     return path
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from headstart.reporting.check_text import MEANINGLESS, summary
+from headstart.reporting.check_text import MEANINGLESS, counted, summary
 from headstart.reporting.page import templates
 from headstart.reporting.page_samples import cells_of
 
@@ -24,17 +24,15 @@ def render_check_page(record: Mapping[str, Any], views: Views) -> str:
     """
     data = record["data"]
     facts = [(f"{number:,}", f"{name} · {_origin(data, name)}") for name, number in _counts(data)]
-    number = dict.fromkeys(("error", "warning", "note"), 0)
-    for found in record["findings"]:
-        number[found["severity"]] += 1
+    about = f"{data['task']} of {data['several']}"
+    if data["classes"]:
+        about += f", {counted(len(data['classes']), 'class', 'classes')}"
     return (
         templates()
         .get_template("check.html")
         .render(
             name=data["name"],
-            about=f"{data['task']} of {data['several']}, {len(data['classes']):,} classes"
-            if data["classes"]
-            else f"{data['task']} of {data['several']}",
+            about=about,
             verdict=record["verdict"],
             summary=summary(record),
             facts=facts,

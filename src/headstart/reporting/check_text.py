@@ -44,8 +44,13 @@ def title(record: Mapping[str, Any]) -> str:
     data = record["data"]
     counts = ", ".join(f"{name} {number:,}" for name, number in data["counts"].items())
     total = sum(data["counts"].values())
-    classes = f", {len(data['classes']):,} classes" if data["classes"] else ""
+    classes = f", {counted(len(data['classes']), 'class', 'classes')}" if data["classes"] else ""
     return f"{data['name']}: {total:,} {data['several']} ({counts}){classes}"
+
+
+def counted(number: int, one: str, several: str) -> str:
+    """Return a number with its noun."""
+    return f"{number:,} {one if number == 1 else several}"
 
 
 def summary(record: Mapping[str, Any]) -> str:
@@ -58,12 +63,12 @@ def summary(record: Mapping[str, Any]) -> str:
     )
     num_run = sum(not audit["why_not"] for audit in record["audits"])
     verdict = {
-        "leak": "A test sample is held by train: figures would flatter.",
+        "leak": "Test asks for what train has seen: figures would flatter.",
         "refused": "A training would be refused.",
         "": "No leak was found.",
     }[record["verdict"]]
     seconds = format_seconds(record["seconds"])
-    return f"{verdict} {num_run} audits in {seconds}: {told or 'nothing'}."
+    return f"{verdict} {counted(num_run, 'audit', 'audits')} in {seconds}: {told or 'nothing'}."
 
 
 def _finding(found: Mapping[str, Any]) -> list[str]:

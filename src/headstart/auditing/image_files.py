@@ -25,7 +25,7 @@ from headstart.types import Dataset, Finding, ImageSpec
 AT_ONCE = 256
 TINY_SHARE = 8  # times smaller than usual, and …
 TINY_PIXELS = 32  # … smaller than this: an icon among photographs
-_SPEC = ImageSpec(32, 3, (0.5,) * 3, (0.5,) * 3, "bilinear", 32, 3)
+_SPEC = ImageSpec(32, 3, (0.5,) * 3, (0.5,) * 3, "bilinear", 32, 3, "squash")
 _MODES = {"1": "grey", "L": "grey", "LA": "grey", "I": "16-bit grey", "CMYK": "CMYK"}
 
 
@@ -48,7 +48,7 @@ class Seen:
     num: int = 0
 
 
-def audit_pictures(dataset: Dataset, tools: AuditTools) -> list[Audited]:
+def audit_image_files(dataset: Dataset, tools: AuditTools) -> list[Audited]:
     """Decode every image and tell what is odd.
 
     Args:
@@ -193,6 +193,6 @@ AUDIT = Audit(
     "images",
     "Can every image be read, and how large are they?",
     lambda dataset: dataset.schema.modality == "image",
-    audit_pictures,
+    audit_image_files,
     in_runs=False,
 )
