@@ -4,5 +4,12 @@ from __future__ import annotations
 
 from headstart.auditing.audit import Audit
 from headstart.auditing.doubtful_labels import DOUBTFUL_LABELS
+from headstart.auditing.drift import DRIFT
+from headstart.auditing.group_leaks import GROUP_LEAKS
+from headstart.auditing.shortcut_columns import SHORTCUT_COLUMNS
+from headstart.auditing.shortcuts import SHORTCUTS
 
-AUDITS: dict[str, Audit] = {audit.name: audit for audit in (DOUBTFUL_LABELS,)}
+AUDITS: dict[str, Audit] = {
+    audit.name: audit
+    for audit in (GROUP_LEAKS, SHORTCUT_COLUMNS, SHORTCUTS, DRIFT, DOUBTFUL_LABELS)
+}
