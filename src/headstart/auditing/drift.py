@@ -91,12 +91,14 @@ def _of_features(dataset: Dataset, tools: AuditTools) -> list[Finding]:
     if area - ERRORS * error < LEAST_AREA:
         return []
     low, high = area - 1.96 * error, min(1.0, area + 1.96 * error)
+    # what was settled on when features were computed may not be what was asked for
+    start = getattr(tools.features, "start", tools.start) or "a start"
     sentence = (
-        f"Test is unlike train: a probe of features of {tools.start or 'a start'} tells which of "
-        f"the two a sample is of with an area under the ROC curve of {area:.2f} "
-        f"[{low:.2f}, {high:.2f}], where 0.5 is guessing. The figures speak of data as test has "
-        "it. If test is what the model will meet, gather train like it; otherwise draw test from "
-        "the same source (leave the split out and headstart draws one)."
+        f"Test is unlike train: a probe of features of {start} tells which of the two a sample is "
+        f"of, with an area under the ROC curve of {area:.2f} [{low:.2f}, {high:.2f}], where 0.5 is "
+        "guessing. The figures speak of data as test has it. If test is what the model will meet, "
+        "gather train like it; otherwise draw test from the same source (leave the split out and "
+        "headstart draws one)."
     )
     return [Finding("drift", "warning" if area >= GRAVE_AREA else "note", (), sentence)]
 
