@@ -34,6 +34,7 @@ from headstart.types.preprocessing import (
     DateFormat,
     ImageSpec,
     NumberFormat,
+    NumberStyle,
     TableSpec,
 )
 from headstart.types.ragged import Ragged, Rows
@@ -59,6 +60,7 @@ __all__ = [
     "Measure",
     "Modality",
     "NumberFormat",
+    "NumberStyle",
     "Prediction",
     "Ragged",
     "Rows",
