@@ -40,6 +40,7 @@ from headstart.types.preprocessing import (
     GreyLevels,
     ImageSpec,
     NumberFormat,
+    NumberStyle,
     TableSpec,
 )
 from headstart.types.ragged import Ragged, Rows
@@ -69,6 +70,7 @@ __all__ = [
     "Modality",
     "ModalityFacts",
     "NumberFormat",
+    "NumberStyle",
     "Prediction",
     "Ragged",
     "Rows",
