@@ -298,9 +298,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--splits", type=int, default=20)
     parser.add_argument("--limit", type=int, default=4_000, help="samples of a redrawn split")
-    parser.add_argument(
-        "--seconds", type=float, default=60.0, help="for features; 0 for as long as it takes"
-    )
+    parser.add_argument("--seconds", type=float, default=60.0, help="for features; 0: no limit")
     parser.add_argument("--rows", type=int, nargs="*", default=[1_000, 10_000, 100_000, 1_000_000])
     parser.add_argument("--png", help="where to draw the doubtful ones")
     args = parser.parse_args()
