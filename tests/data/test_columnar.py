@@ -26,7 +26,7 @@ from headstart.columnar import (
     taken,
 )
 from headstart.data import load
-from headstart.data.split import _drawn, _shuffled
+from headstart.data.draws import drawn, shuffled
 from headstart.errors import DataError
 from headstart.preprocessing import rows
 from headstart.preprocessing.dates import read_date
@@ -183,15 +183,15 @@ def test_codes_and_dates_of_a_large_column_stay_what_they_are():
 
 def test_a_draw_is_the_first_of_all_in_random_order():
     for number in (0, 1, 17, 100):
-        drawn = _drawn(100, number, np.random.PCG64([1, 2]))
-        order = _shuffled(100, np.random.PCG64([1, 2]))
-        assert sorted(drawn.tolist()) == sorted(order[:number].tolist())
+        found = drawn(100, number, np.random.PCG64([1, 2]))
+        order = shuffled(100, np.random.PCG64([1, 2]))
+        assert sorted(found.tolist()) == sorted(order[:number].tolist())
 
     class Ties:
         def random_raw(self, count):
             return np.array([5, 3, 3, 3, 9], np.uint64)[:count]
 
-    assert sorted(_drawn(5, 2, Ties()).tolist()) == [1, 2]  # of equal keys the first
+    assert sorted(drawn(5, 2, Ties()).tolist()) == [1, 2]  # of equal keys the first
 
 
 def _table(num_rows):

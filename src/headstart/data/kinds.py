@@ -26,9 +26,9 @@ from typing import Any
 import numpy as np
 
 from headstart.cells import MOSTLY, is_gap
-from headstart.columnar import blocks_of, holds, is_text, plain_numbers, value_counts, whole
+from headstart.columnar import holds, is_text, plain_numbers, value_counts, whole
 from headstart.data.options import ReadOptions
-from headstart.data.quick import HEAD, plain_words
+from headstart.data.quick import HEAD, SAMPLED, has_decimal_commas, plain_words
 from headstart.data.targets import MANY_VALUES
 from headstart.errors import DataError, quoted
 from headstart.preprocessing.canonical import (
@@ -43,18 +43,15 @@ from headstart.preprocessing.canonical import (
 from headstart.preprocessing.dates import find_format, look_like_dates, may_be_a_date
 from headstart.preprocessing.numbers import (
     CLOCK,
-    COMMAS,
+    any_unit,
     best_format,
     find_number_format,
-    fitting_formats,
     is_code,
     read_number,
 )
 from headstart.preprocessing.written import Shapes, dates_as_written, numbers_as_written, shapes_of
 from headstart.types import ColumnKind, DateFormat, Finding, FindingKind, NumberFormat
 
-SAMPLED = 1_000
-BLOCK_ROWS = 2**14
 SOME = 0.3  # share of numbers from which words among them are told
 SHOWN = 3
 
@@ -120,7 +117,7 @@ def recognise(parts: list[Any], options: ReadOptions, place: Place) -> Recognise
     numbers: dict[str, NumberFormat] = {}
     findings: list[Finding] = []
     said = _pandas_categories(parts[0])
-    has_commas = any(_has_decimal_commas(column) for part in parts for column in part.columns)
+    has_commas = any(has_decimal_commas(column) for part in parts for column in part.columns)
     held = [dict(zip(part.column_names, part.columns, strict=True)) for part in parts]
     parts.clear()
     for name in list(held[0]):
@@ -208,15 +205,21 @@ def _kind_of(
 
 def _said_numbers(values: Any, name: str, *, has_commas: bool) -> _Found:
     """Return how the numbers of a column are written that the user calls numeric."""
-    import pyarrow.compute as pc
-
     if not is_text(values):
         return _Found("numeric")
-    words = [word for word in pc.unique(values).to_pylist() if category(word) and not is_gap(word)]
+    words = _present_words(values)
     number_format, note = find_number_format(words, name, has_commas=has_commas)
     if number_format is None:  # the cell that does not fit is refused where all are read
-        number_format, note = best_format(words[:SAMPLED]), None
+        number_format, note = any_unit(words) or best_format(words[:SAMPLED]), None
     return _Found("numeric", note, number_format=number_format)
+
+
+def _present_words(values: Any) -> list[str]:
+    """Return the different cells of a column of text, gaps left out."""
+    import pyarrow.compute as pc
+
+    different = pc.unique(values).to_pylist()
+    return [word for word in different if category(word) and not is_gap(word)]
 
 
 def _find_dates(
@@ -291,6 +294,11 @@ def _kind_of_words(values: Any, name: str, place: Place, *, has_commas: bool) ->
     if codes := [word for word in present if is_code(word)]:
         return _Found("categorical", _codes_note(codes, present, name))
     number_format, note = find_number_format(present, name, has_commas=has_commas)
+    if number_format is None and shapes and any_unit(present):
+        # which units a column has depends on how many of its cells bear one
+        number_format, note = find_number_format(
+            _present_words(values), name, has_commas=has_commas
+        )
     if number_format is not None:
         numbers = numbers_as_written(shapes, number_format) if shapes else None
         return _Found("numeric", note, number_format=number_format, numbers=numbers)
@@ -369,24 +377,6 @@ def _mixed(
         f"Column '{name}' holds {num_numbers} different numbers and words such as "
         f"'{strange[0]}' ({place(first)}): read as categories.",
     )
-
-
-def _has_decimal_commas(column: Any) -> bool:
-    """Return whether the numbers of a column can only have been written with a decimal comma."""
-    import pyarrow.compute as pc
-
-    if not is_text(column):
-        return False
-    words: dict[str, None] = {}
-    fitting: list[NumberFormat] = []
-    for block in blocks_of(column, BLOCK_ROWS):
-        if not holds(block, ","):
-            continue
-        words |= dict.fromkeys(pc.unique(block.filter(pc.match_substring(block, ","))).to_pylist())
-        fitting = fitting_formats([word for word in list(words)[:SAMPLED] if not is_gap(word)])
-        if not fitting or len(words) >= SAMPLED:
-            break
-    return bool(words and fitting) and set(fitting) <= set(COMMAS)
 
 
 def _pandas_categories(table: Any) -> set[str]:

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.cells import MOSTLY
 from headstart.columnar import is_text
 from headstart.data.identity import count_different, word_numbers
 from headstart.data.records import Records
@@ -53,6 +54,11 @@ HEAD_ROWS = 1_000
 HEAD_PART = 10
 
 
+# A number beside a blank, a sign or the end, or with decimals; ids have digits among letters.
+AMOUNT = re.compile(r"^\W{0,2}\d+([.,]\d+)?(\W.*|\s?[^\W\d]{1,4}\W?)?$")
+SHOWN = 3
+
+
 def survey(
     records: Records, is_train: np.ndarray, is_copy: np.ndarray | None = None
 ) -> tuple[list[str], list[Finding]]:
@@ -70,7 +76,7 @@ def survey(
     assert isinstance(samples, TableSamples)
     kinds = records.column_kinds or {}
     train = np.flatnonzero(is_train)
-    constant, ids, index_like, dated = [], [], set(), set()
+    constant, ids, index_like = [], [], set()
     num_missing: dict[str, int] = {}
     for name, kind in kinds.items():  # a column at a time: train is not in memory twice
         column = _column_of(samples, name, train)
@@ -81,7 +87,6 @@ def survey(
         elif not is_kept and is_identifier(name, kind, column):
             ids.append(name)
             index_like |= {name} if _is_index(name, kind, column) else set()
-            dated |= {name} if _looks_like_dates(samples, name, train) else set()
     varied = [name for name in kinds if name not in constant]
     if not varied:
         raise no_inputs(records.name, records.columns)
@@ -98,18 +103,8 @@ def survey(
         sentence = f"Left out column{plural} {quoted(constant)}: no two training rows differ there."
         findings.append(Finding("constant", "note", (), sentence))
     for name in ids:
-        option = "numeric" if kinds[name] == "numeric" else "categorical"
-        doubt = f"though they look like dates; --date {name} reads them as dates, or "
-        if name in index_like:
-            sentence = (
-                f"Left out column '{name}': it numbers the rows, as the index of a DataFrame does "
-                f"(keep it with --{option} {name})."
-            )
-            findings.append(Finding("identifier", "warning", (), sentence))
-            continue
-        sentence = (
-            f"Left out column '{name}': every row has its own value, as an identifier has "
-            f"({doubt if name in dated else ''}keep it with --{option} {name})."
+        sentence = _say_identifier(
+            name, kinds[name], _some(samples, name, train), name in index_like
         )
         findings.append(Finding("identifier", "warning", (), sentence))
     findings += _missing_cells({name: num_missing[name] for name in kept}, len(train))
@@ -124,10 +119,36 @@ def _column_of(samples: TableSamples, name: str, rows: np.ndarray) -> Any:
     return word_numbers(cells, rows) if is_text(cells) else samples.column(name, rows)
 
 
-def _looks_like_dates(samples: TableSamples, name: str, rows: np.ndarray) -> bool:
+def _some(samples: TableSamples, name: str, rows: np.ndarray) -> Any:
+    """Return so many cells of a column that examples can be shown and dates be known."""
     if is_text(samples.column(name)) and len(rows) > WORDS_LOOKED_AT:
         rows = rows[np.linspace(0, len(rows) - 1, WORDS_LOOKED_AT).astype(np.int64)]
-    return look_like_dates(samples.column(name, rows))
+    return samples.column(name, rows)
+
+
+def _say_identifier(name: str, kind: ColumnKind, column: Any, is_index: bool) -> str:
+    """Return that a column is left out, with what it holds, and what to do if that is wrong."""
+    option = "numeric" if kind == "numeric" else "categorical"
+    keep = f"keep it with --{option} {name}"
+    if is_index:
+        return (
+            f"Left out column '{name}': it numbers the rows, as the index of a DataFrame does "
+            f"({keep})."
+        )
+    head = column.drop_null().slice(0, HEAD_ROWS).to_pylist()
+    cells = [f"{v:.12g}" if isinstance(v, float) else str(v) for v in head[:SHOWN]]
+    shown = f" such as {quoted(cells)}"
+    lead = f"Left out column '{name}': every row has its own value{shown}, as an identifier has"
+    if look_like_dates(column):
+        dates = f"though they look like dates; --date {name} reads them as dates, or"
+        return f"{lead} ({dates} {keep})."
+    words = [value for value in head if isinstance(value, str)]
+    if words and sum(AMOUNT.search(word) is not None for word in words) >= MOSTLY * len(words):
+        return (
+            f"{lead}. If these are amounts, in a form of numbers that is not known: write the "
+            f"numbers alone into the column, one a cell ({keep}, as names)."
+        )
+    return f"{lead} ({keep})."
 
 
 def _num_values(column: Any) -> int:

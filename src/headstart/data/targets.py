@@ -37,7 +37,7 @@ from headstart.tasks import (
     find_task,
 )
 from headstart.tasks.reading import SEPARATORS, Naming, Place
-from headstart.types import Finding, Modality
+from headstart.types import MODALITIES, Finding, Modality
 
 MANY_VALUES, MANY_SHARE = 20, 0.05
 FEW_VALUES = 5
@@ -92,7 +92,9 @@ def _as_numbers(
     values: Sequence[object], modality: Modality, known: str | None, what: str
 ) -> tuple[Sequence[object], list[Finding]]:
     """Return targets such as ``1.200,50`` or ``$5`` as numbers, and a finding that says so."""
-    is_asked = known == REGRESSION.name or (known is None and modality != "image")
+    is_asked = known == REGRESSION.name or (
+        known is None and not MODALITIES[modality].is_number_a_code
+    )
     if not is_asked or str not in kinds_of(values) or numbers_of(values) is not None:
         return values, []  # numbers already, or written as programs write them
     if not all(isinstance(v, str) or is_missing(v) for v in different(values)):
@@ -123,7 +125,7 @@ def _decide(
     """Return the task that the values ask for, and a note where another was thinkable."""
     if any(issubclass(kind, (list, tuple, set, np.ndarray)) for kind in kinds_of(values)):
         return MULTI_LABEL, None
-    if modality == "image":
+    if MODALITIES[modality].is_number_a_code:
         return CLASSIFICATION, _several_in_a_cell(values, what)
     numbers, strange = _numbers_in(values)
     distinct = np.unique(numbers)

@@ -21,7 +21,7 @@ import numpy as np
 
 from headstart.cells import is_gap
 from headstart.columnar import letters_of, whole
-from headstart.preprocessing.numbers import digit_places, read_number
+from headstart.preprocessing.numbers import CLOCK, digit_places, read_number
 from headstart.types import NumberFormat
 
 MOST_SHAPES = 10_000
@@ -95,8 +95,10 @@ def numbers_as_written(shapes: Shapes, number_format: NumberFormat) -> np.ndarra
 
     Args:
         shapes: Of the column.
-        number_format: How its numbers are written; no times.
+        number_format: How its numbers are written; times are not read here.
     """
+    if number_format == CLOCK:
+        return None
     letters, starts, _ = letters_of(shapes.column)
     numbers = np.full(len(shapes.codes), np.nan)
     order = np.argsort(shapes.codes, kind="stable")
