@@ -22,6 +22,7 @@ from headstart.model import model_outputs
 from headstart.starts.candidates import candidate_starts
 from headstart.tasks import find_task
 from headstart.training.machine.memory import is_out_of_memory
+from headstart.training.options.common_options import CommonOptions
 from headstart.training.options.strategies import FULL, HEAD, default_strategy
 from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.budget import SHARES, STEP_PASSES, Budget
@@ -80,7 +81,7 @@ def screen(
     *,
     budget: Budget,
     seconds: float,
-    seed: int,
+    asked: CommonOptions,
     device: torch.device,
     on_better: Callable[[TrainingSetup, Inputs, Rows], None],
     texts: TextCache | None = None,
@@ -92,7 +93,7 @@ def screen(
         starts: The candidates, tried in this order; what does not fit is left out, and says so.
         budget: The budget.
         seconds: What screening may take.
-        seed: Seed of the sample and of random weights.
+        asked: What the user said: the seed, and what is seen of an image.
         device: Where to run.
         on_better: Called with a usable model, its validation inputs and their logits whenever a
             candidate beats those before it: a usable model exists early.
@@ -125,7 +126,7 @@ def screen(
             continue
         try:
             candidate, setup, val, logits = _try(
-                dataset, start, budget, allowance, seed=seed, device=device, texts=texts
+                dataset, start, budget, allowance, asked=asked, device=device, texts=texts
             )
         except _TooSlowError as error:
             left_out = _left_out(start, metric, f"not scored: {error}")
@@ -174,16 +175,21 @@ def _try(
     budget: Budget,
     allowance: float,
     *,
-    seed: int,
+    asked: CommonOptions,
     device: torch.device,
     texts: TextCache | None,
 ) -> tuple[Candidate, TrainingSetup, Inputs, Rows]:
     """Score one start within its allowance of seconds."""
-    began = time.monotonic()
+    began, seed = time.monotonic(), asked.seed
     strategy, _ = default_strategy(start)
     is_probed = strategy.probes
     # what is only probed is set up as what it is for now: a head on frozen features
-    options = TrainingOptions(strategy=HEAD.name if is_probed else strategy.name, seed=seed)
+    options = TrainingOptions(
+        strategy=HEAD.name if is_probed else strategy.name,
+        framing=asked.framing,
+        value_range=asked.value_range,
+        seed=seed,
+    )
     setup, each, note = fitting_setup(dataset, start, options, budget, device=device, texts=texts)
     if not is_probed:
         _check_pace(setup, each, began + allowance - time.monotonic())
@@ -210,7 +216,11 @@ def _try(
             tuned = tune(setup, train, val, Conditions(deadline=deadline))
         logits = tuned.val_logits
         note = f"trained {time.monotonic() - began:.0f} s{note}"
-    figure = task.headline_figure(task.decisions(model_outputs(setup.model, logits)), val.targets)
+    decisions, groups = (
+        task.decisions(model_outputs(setup.model, logits)),
+        dataset.val.groups_of(val.ids),
+    )
+    figure = task.headline_figure(decisions, val.targets, groups=groups)
     seconds = time.monotonic() - began
     found = Candidate(start, setup.size, strategy.name, task.headline, figure, each, seconds, note)
     return found, setup, val, logits

@@ -14,6 +14,7 @@ from headstart.errors import DataError, OptionError
 from headstart.preprocessing.bad_samples import first_few
 from headstart.recipes.findings import tell_findings
 from headstart.recipes.run import Run
+from headstart.recipes.submission import check_form, read_sample, write_submission
 from headstart.reporting.console import attached
 from headstart.types import Finding, Modality, Prediction
 
@@ -21,7 +22,14 @@ if TYPE_CHECKING:
     from headstart.data.sources.columns import Table
 
 
-def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> list[Prediction]:
+def predict(
+    run: str,
+    files: Sequence[str],
+    *,
+    encoding: str | None = None,
+    like: str | None = None,
+    out: str | None = None,
+) -> list[Prediction]:
     """Predict new samples with a finished run.
 
     Args:
@@ -32,6 +40,10 @@ def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> l
             taken as a text itself.
         encoding: How bytes of text files stand for characters, for example gb18030; that of the
             training data when not given. For CSV, TSV, JSONL and .txt files.
+        like: The sample of a submission, a CSV whose first column holds ids: file names with or
+            without suffix, or the cells of the column of that name in a table that is predicted.
+        out: The file to write in the form of the sample: its columns, its order of ids, and a class
+            name, a class number or a probability a class as it shows.
 
     Returns:
         One prediction a sample, in the order given: the class with its calibrated probability and
@@ -53,6 +65,8 @@ def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> l
 
     if problems := option_problems(ReadOptions(encoding=encoding)):
         raise OptionError(" ".join(problems))
+    check_form(like, out)
+    sample = None if like is None else read_sample(like)
     opened = run if isinstance(run, Run) else Run(run)
     several = [files] if isinstance(files, str | os.PathLike) else files
     reader = _READERS[opened.model.schema.modality]
@@ -69,7 +83,27 @@ def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> l
                 found += _predict_usable(opened, samples, names)
             else:
                 found += opened.predict(samples, names=names)
-    return found
+        if sample is not None and out is not None:
+            ids = _stated_ids(opened, given, encoding, sample.header[0])
+            write_submission(found, sample, out, opened.model.schema, ids)
+        return found
+
+
+def _stated_ids(
+    run: Run, given: Sequence[str], encoding: str | None, column: str
+) -> dict[str, str]:
+    """Return the id of each row by its name, of tables that have the column of ids."""
+    from headstart.data.sources.folder import TABLE_SUFFIXES
+
+    ids: dict[str, str] = {}
+    for word in given:
+        if not word.lower().endswith(TABLE_SUFFIXES) or not os.path.isfile(word):
+            continue
+        table = _table(run, word, encoding)
+        if column in table.columns:
+            values = [str(value) for value in table.values(column)]
+            ids |= dict(zip(_row_names(word, table), values, strict=True))
+    return ids
 
 
 def _tell_unfinished(run: Run) -> None:
@@ -136,7 +170,8 @@ def _all_images(
 
 def _images(path: Path) -> list[Path]:
     """Return the images that a path stands for: of a folder, what training takes for images."""
-    from headstart.data.sources.folder import READ_SUFFIXES, is_image
+    from headstart.data.sources.folder import is_image
+    from headstart.preprocessing.image_files import READ_SUFFIXES
 
     if os.path.isdir(path):  # Path.is_dir raises where a name is too long
         inside = sorted(

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from headstart.errors import OptionError
 from headstart.tasks import find_task
+from headstart.training.options.common_options import AugmentName, Imbalance, Precision
 from headstart.training.options.defaults import (
     FamilyDefaults,
     OptimizerName,
@@ -22,13 +23,7 @@ from headstart.training.options.defaults import (
 from headstart.training.options.limits import check_values
 from headstart.training.options.schedule import ScheduleName
 from headstart.training.options.strategies import Strategy, find_strategy
-from headstart.training.options.training_options import (
-    AugmentName,
-    Batchnorm,
-    Imbalance,
-    Precision,
-    TrainingOptions,
-)
+from headstart.training.options.training_options import Batchnorm, TrainingOptions
 from headstart.types import Schema, Start
 
 T = TypeVar("T")
