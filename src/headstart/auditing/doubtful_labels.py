@@ -137,9 +137,9 @@ class _Probe:
     ) -> None:
         self.features, self.tools = features, tools
         self.contents = pool.contents(dataset)
-        self.is_table = dataset.schema.modality == "table"
+        self.is_table = dataset.schema.facts.is_plain_column
         self.terms = None
-        if dataset.schema.modality == "text":
+        if dataset.schema.facts.has_words:
             self.terms = _terms(dataset, pool, tools.seed)
         self._sums: FoldSums | None = None
         self._of: np.ndarray | None = None

@@ -223,8 +223,10 @@ def _of_measures(dataset: Dataset, tools: AuditTools) -> list[Finding]:
             found.append(_of_codes(column, first, second))
         elif len(np.unique(np.concatenate([first[:500], second[:500]]))) > 1:
             found.append(compare_numbers(column, first, second))
-    noun = "images" if dataset.schema.modality == "image" else "texts"
-    return _told([each for each in found if each is not None], f"measures of its {noun}")
+    return _told(
+        [each for each in found if each is not None],
+        f"measures of its {dataset.schema.facts.nouns}",
+    )
 
 
 def _of_codes(column: str, first: np.ndarray, second: np.ndarray) -> Difference | None:

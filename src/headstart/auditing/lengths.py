@@ -60,6 +60,6 @@ def audit_lengths(dataset: Dataset, tools: AuditTools) -> list[Audited]:
 AUDIT = Audit(
     "lengths",
     "How long are the texts, and is any cut?",
-    lambda dataset: dataset.schema.modality == "text",
+    lambda dataset: dataset.schema.facts.has_words,
     audit_lengths,
 )
