@@ -86,7 +86,7 @@ def test_image_array_makes_no_copy_of_uint8():
     ("images", "words"),
     [
         (X[0], r"X has shape \(9, 8\)"),
-        (X[:0], r"X has shape \(0, 9, 8\)"),
+        (X[:0], r"X is empty, of shape \(0, 9, 8\)"),
         (np.zeros((4, 2, 8, 8), np.uint8), "no axis of 1 or 3 channels"),
         (np.zeros((4, 3, 8, 3), np.uint8), "channels first or last"),
         (X.astype(bool), r"X holds bool.*example .astype\('uint8'\)"),

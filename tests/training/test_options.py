@@ -12,6 +12,7 @@ import headstart as hs
 from headstart.commands import read_command
 from headstart.errors import OptionError
 from headstart.recipes.options import FinetuneOptions, FitOptions, RunOptions, takes
+from headstart.training.options.common_options import CommonOptions
 from headstart.training.options.limits import (
     changing_no_result,
     check_applies,
@@ -22,7 +23,6 @@ from headstart.training.options.option import Option, stated
 from headstart.training.options.recipe import Recipe
 from headstart.training.options.strategies import STRATEGIES, default_strategy, find_strategy
 from headstart.training.options.training_options import (
-    CommonOptions,
     TrainingOptions,
     training_options,
 )

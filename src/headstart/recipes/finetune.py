@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from headstart.events import emit
+from headstart.recipes.audited import with_audits
 from headstart.recipes.complete import complete
 from headstart.recipes.dry_run import refuse_resume, say_real_run
 from headstart.recipes.options import FinetuneOptions, takes
@@ -24,12 +25,12 @@ from headstart.recipes.settle import Means, settle_setup
 from headstart.recipes.source import as_dataset, default_out, spent_before
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import refuse_occupied
-from headstart.training.options.strategies import AUTO, default_strategy, find_strategy
-from headstart.training.options.training_options import (
+from headstart.training.options.common_options import (
     AugmentName,
     CommonOptions,
     Imbalance,
 )
+from headstart.training.options.strategies import AUTO, default_strategy, find_strategy
 from headstart.types import Framing
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def _finetune(options: FinetuneOptions, company: Company) -> Run:
         "finetune", dataset, out, kept, company, resume=resume, overwrite=overwrite
     ) as current:
         budget = Budget(budget_seconds, current.spent_before_resume + spent_before(dataset))
+        dataset = with_audits(current, dataset, budget, options.seed)
         setup = _settled(options, given, dataset, Means(budget, company, current.decisions))
         grid: Literal["asked", "off"] = "asked" if options.learning_rate_search else "off"
         complete(current, dataset, setup, budget, candidates=[], grid=grid)
@@ -113,7 +115,7 @@ def _plan(options: FinetuneOptions, company: Company) -> BudgetPlan:
     with attached():
         budget = Budget(budget_seconds, spent_before(dataset))
         setup = _settled(options, given, dataset, Means(budget, company, Decisions()))
-        plan = plan_tuning(dataset, setup, budget)
+        plan = plan_tuning(dataset, setup, budget, to_come=("audits",))
     company.send("ended", code=0)
     say_real_run()
     return plan
@@ -167,8 +169,7 @@ def _settled(
 
 def next_command(path: Path, dataset: Dataset) -> str:
     """Return the command that comes after a run."""
-    what = {"image": "FILE…", "text": "'SOME TEXT'", "table": "FILE.csv"}
-    return f"headstart predict {path} {what[dataset.schema.modality]}"
+    return f"headstart predict {path} {dataset.schema.facts.argument}"
 
 
 def settle_auto(
@@ -218,7 +219,7 @@ def _choose_augmentation(dataset: Dataset, framing: Framing) -> AugmentName:
     from headstart.preprocessing.framing import framed_size
     from headstart.training.batches.augment import choose_policy
 
-    if dataset.schema.modality != "image":
+    if not dataset.schema.facts.is_augmented:
         return "none"
     policy, why = choose_policy(
         framed_size(dataset.image_size, framing) or (224, 224),
@@ -231,18 +232,15 @@ def _choose_augmentation(dataset: Dataset, framing: Framing) -> AugmentName:
 
 
 def _choose_imbalance(dataset: Dataset) -> Imbalance:
-    """Return what to do about rare classes, which is nothing, and tell where that matters."""
+    """Return what to do about rare classes, and tell where that matters."""
     from headstart.tasks import find_task
+    from headstart.training.options.imbalance import choose_imbalance
 
     task = find_task(dataset.schema.task)
     if not task.is_exclusive:
         return "none"
     counts = task.class_counts(dataset.train.targets, len(dataset.schema.classes))
-    ratio = counts.max() / max(1, counts.min())
-    if ratio > 10:
-        why = (
-            f"the largest class has {ratio:.0f} times the samples of the smallest; --imbalance "
-            f"weights may find more of the rare ones, and is wrong more often (docs/experiments.md)"
-        )
-        emit("choice", name="imbalance", value="none", why=why)
-    return "none"
+    value, why = choose_imbalance(counts)
+    if why:
+        emit("choice", name="imbalance", value=value, why=why)
+    return value

@@ -139,6 +139,10 @@ class Provider:
         """Return the function that builds a network by options, with random weights."""
         raise NotImplementedError
 
+    def num_features(self, network: nn.Module) -> int | None:
+        """Return how many features a network says that it gives; None where a pass measures it."""
+        return int(str(network.num_features))
+
     def learns_from_texts(self, start: Start) -> bool:
         """Return whether a start learns its vocabulary or terms from the texts of train."""
         del start

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from headstart.types.modalities import MODALITIES, Modality, ModalityFacts
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     )
     from headstart.types.ragged import Rows
 
-Modality = Literal["image", "text", "table"]
 # Names a row of ``headstart.tasks.TASKS``.
 TaskName = str
 SplitName = Literal["train", "val", "test"]
@@ -61,6 +62,11 @@ class Schema:
     classes: tuple[str, ...]
     label: str | None = None
 
+    @property
+    def facts(self) -> ModalityFacts:
+        """What is true of such samples."""
+        return MODALITIES[self.modality]
+
 
 @dataclass(frozen=True)
 class Split:
@@ -75,15 +81,30 @@ class Split:
             it names the sample in logs and seeds its augmentation.
         contents: uint64, shape (N,), what each sample is, the same for copies; of rows, by the
             columns that stay. None where nobody has looked.
+        groups: int64, shape (N,), the same for samples that belong together, in all splits alike;
+            None where each stands alone.
     """
 
     samples: Samples
     targets: Rows
     ids: np.ndarray
     contents: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    def groups_of(self, ids: np.ndarray) -> np.ndarray | None:
+        """Return the groups of some of its samples; None where each stands alone.
+
+        Args:
+            ids: int64, shape (M,), of these.
+        """
+        if self.groups is None:
+            return None
+        order = self.ids.argsort()
+        chosen: np.ndarray = self.groups[order[self.ids.searchsorted(ids, sorter=order)]]
+        return chosen
 
 
 @dataclass(frozen=True)
@@ -165,6 +186,7 @@ class Dataset:
         test: Read once, at the end.
         fingerprint: Hash of the content, the targets and the split assignment.
         split_origin: For each split, how it came to be, e.g. ``"folder"`` or ``"15 % of train"``.
+        drawn_splits: Those that were drawn here, the others were brought by the data.
         bad_samples: Samples left out, each with its reason.
         findings: What a user should know of it; their sentences are the ``notes``.
         source: What ``load`` needs to load the same data again (JSON-able), or None for arrays
@@ -181,6 +203,8 @@ class Dataset:
         max_bad_fraction: Share of unusable samples above which reading stops.
         alike_by_chance: Whether rows of this table are alike because they have few different cells,
             and not because they are copies.
+        time_column: For tables, the column of dates by which a random split has mixed days that
+            were learned from with days that are tested; None where none has.
     """
 
     name: str
@@ -190,6 +214,7 @@ class Dataset:
     test: Split
     fingerprint: str
     split_origin: Mapping[str, str] = field(default_factory=dict)
+    drawn_splits: Sequence[SplitName] = ()
     bad_samples: Sequence[BadSample] = ()
     findings: Sequence[Finding] = ()
     source: Mapping[str, object] | None = None
@@ -204,6 +229,7 @@ class Dataset:
     max_bad_fraction: float = 0.01
     load_seconds: float = 0.0
     alike_by_chance: bool = False
+    time_column: str | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -76,13 +76,23 @@ def plain(values: Any) -> Any:
     if isinstance(values, known) or is_tensor(values) or hasattr(values, "to_numpy"):
         return values
     if isinstance(values, Sequence):  # a Column of datasets, a range
-        return list(values)
+        return _named(list(values), values)
     if hasattr(values, "__next__") or isinstance(values, (set, frozenset)):
         raise DataError(
             f"A {type(values).__name__} was given, which has no order or can be read only once; "
             "expected a list or an array. Give list(…)."
         )
     return values
+
+
+def _named(values: list[Any], column: Any) -> list[Any]:
+    """Return the numbers of a Column of Hugging Face datasets under their classes' names."""
+    features = getattr(getattr(column, "source", None), "features", None) or {}
+    feature = features.get(getattr(column, "column_name", ""), None)
+    names = getattr(feature, "names", None)
+    if not names or not all(isinstance(v, int) and 0 <= v < len(names) for v in values):
+        return values
+    return [names[value] for value in values]
 
 
 def single_column(y: Any) -> Any:
@@ -172,22 +182,35 @@ def _pixels(image: Image.Image) -> np.ndarray:
     return np.asarray(upright.convert("RGBA" if upright.has_transparency_data else "RGB"))
 
 
-def plain_source(source: Any) -> Any:
+def plain_source(source: Any, what: str = "source") -> Any:
     """Return a data set of another library as a pyarrow Table, a dict of them, or ``(X, y)``.
 
     A Hugging Face ``Dataset`` becomes a Table with its class names, a ``DatasetDict`` a dict of
     Tables, a PyTorch data set of pairs ``(X, y)``; anything else is returned as it is.
 
+    Args:
+        source: What was given.
+        what: How the user would write it, for messages.
+
     Raises:
-        DataError: It can only be iterated, or its items are no pairs.
+        DataError: It can only be iterated, changes its rows, or its items are no pairs.
     """
     if isinstance(source, Mapping):
-        return {str(name): plain_source(part) for name, part in source.items()}
+        return {
+            str(name): plain_source(part, f"{what}[{str(name)!r}]") for name, part in source.items()
+        }
     if hasattr(source, "with_format") and hasattr(source, "features"):
         if not hasattr(source, "__len__"):
             raise DataError(
-                f"A {type(source).__name__} can only be iterated, and splits need all rows. Give "
-                "a Dataset: Dataset.from_list(list(source)), or load it without streaming=True."
+                f"A {type(source).__name__} can only be iterated, and splits need all rows. Load "
+                f"it without streaming=True, or give Dataset.from_list(list({what}), "
+                f"features={what}.features)."
+            )
+        if (getattr(source, "format", None) or {}).get("type") == "custom":
+            raise DataError(
+                f"A {type(source).__name__} with a transform was given, which changes rows when "
+                f"they are asked for. Give {what}.with_format(None) for the rows as they are "
+                f"stored, or Dataset.from_list(list({what})) for what the transform makes of them."
             )
         table = source.with_format("arrow")[:]
         facts = json.dumps({"info": {"features": source.features.to_dict()}})

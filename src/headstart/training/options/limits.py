@@ -13,9 +13,10 @@ from numbers import Integral, Real
 
 from headstart.errors import OptionError, did_you_mean, quoted
 from headstart.tasks import find_task
+from headstart.training.options.common_options import CommonOptions
 from headstart.training.options.option import Stated, stated
 from headstart.training.options.strategies import AUTO, STRATEGIES, Strategy
-from headstart.training.options.training_options import CommonOptions, TrainingOptions
+from headstart.training.options.training_options import TrainingOptions
 from headstart.types import Schema, Start
 
 
