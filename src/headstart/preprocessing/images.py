@@ -110,7 +110,31 @@ def decode_deep(source: Source, spec: ImageSpec) -> tuple[np.ndarray, Depth | No
     Raises:
         UnreadableImage: As ``decode_one`` does.
     """
-    size, known = spec.decode_size, spec.value_range
+    size = spec.decode_size
+    image, depth = _flat(source, size, spec)
+    return np.array(framed(image, spec), np.uint8).reshape(size, size, spec.decode_channels), depth
+
+
+def thumbnail(source: Source, spec: ImageSpec, side: int) -> Image.Image:
+    """Return all of an image as a person would see it, by the range and channels of a model.
+
+    Args:
+        source: As ``decode_one`` takes it.
+        spec: The preprocessing that belongs to the model.
+        side: The longer side has at most so many pixels.
+
+    Raises:
+        UnreadableImage: The image cannot be used.
+    """
+    image, _ = _flat(source, side, spec)
+    image = image.copy()
+    image.thumbnail((side, side))
+    return image
+
+
+def _flat(source: Source, size: int, spec: ImageSpec) -> tuple[Image.Image, Depth | None]:
+    """Return an image upright, of 8 bits, with the channels that are decoded."""
+    known = spec.value_range
     if isinstance(source, np.ndarray):
         image, depth = _from_array(source, known)
     elif isinstance(source, Image.Image):
@@ -124,8 +148,7 @@ def decode_deep(source: Source, spec: ImageSpec) -> tuple[np.ndarray, Depth | No
             image, depth = _load(data, size, known)
         except UnreadableImage as error:
             raise UnreadableImage(error.reason, name) from error
-    image = framed(image.convert("L" if spec.decode_channels == 1 else "RGB"), spec)
-    return np.array(image, dtype=np.uint8).reshape(size, size, spec.decode_channels), depth
+    return image.convert("L" if spec.decode_channels == 1 else "RGB"), depth
 
 
 def grey_values(source: Source) -> np.ndarray | None:
