@@ -160,3 +160,27 @@ def test_one_bar_in_a_name_is_no_mark_between_cells(tmp_path: Path) -> None:
     rows = [f"{text},{label}" for text, label in zip(TEXTS, LABELS, strict=True)]
     (tmp_path / "a.csv").write_text("\n".join(["text|en,label", *rows]))
     assert load(tmp_path / "a.csv", label="label").input_column == "text|en"
+
+
+@pytest.mark.parametrize(
+    ("cell", "is_amount"),
+    [
+        ("{i}/7", True),
+        ("{i} to {j}", True),
+        ("<{i}.5", True),
+        ("{i}±2", True),
+        ("[{i}, {j}]", True),
+        ("customer-{i}", False),
+        ("a{i}f-{j}b", False),
+    ],
+)
+def test_a_column_left_out_is_shown_and_amounts_get_advice(
+    tmp_path: Path, cell: str, is_amount: bool
+) -> None:
+    cells = [cell.format(i=i, j=i + 3) for i in range(60)]
+    frame = pd.DataFrame({"x": np.arange(60) % 7, "c": cells, "label": [*LABELS, *LABELS[:20]]})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    (said,) = [s for s in load(tmp_path / "a.csv").notes if "Left out column 'c'" in s]
+    assert "keep it with --categorical c" in said
+    assert ("write the numbers alone" in said) == is_amount
+    assert "such as '" in said

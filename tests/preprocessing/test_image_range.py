@@ -281,3 +281,19 @@ def test_a_range_that_is_none_is_refused(tmp_path: Path, given: object) -> None:
     root = _folder(tmp_path / "data", _scans(4000))
     with pytest.raises(OptionError, match=r"value_range is .*expected two ascending numbers"):
         hs.finetune(str(root), start="scratch/simple-cnn", value_range=given, out=tmp_path / "r")
+
+
+def test_an_export_says_how_to_bring_images_to_8_bits(tmp_path: Path) -> None:
+    root = _folder(tmp_path / "data", _scans(4000))
+    made = hs.finetune(
+        str(root), start="scratch/resnet10t", num_steps=1, input_size=32, out=str(tmp_path / "run")
+    )
+    heard: list[str] = []
+    with listen(lambda kind, fields: heard.append(str(fields.get("text", "")))):
+        folder = hs.export(made.path, out=str(tmp_path / "timm"))
+    config = json.loads((folder / "config.json").read_text())
+    assert config["headstart"]["value_range"] == [0.0, 4095.0]
+    (text,) = [one for one in heard if "more than 8 bits" in one]
+    values = _scans(4000)[0]
+    advised = eval(text.split("does: ")[1].split(" (config")[0], {"numpy": np, "values": values})
+    assert np.array_equal(advised, to_eight_bits(values, (0.0, 4095.0))[0])

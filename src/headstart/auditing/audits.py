@@ -5,12 +5,23 @@ from __future__ import annotations
 from headstart.auditing import counts, image_files, lengths, same, told_groups
 from headstart.auditing.audit import Audit
 from headstart.auditing.doubtful_labels import DOUBTFUL_LABELS
+from headstart.auditing.drift import DRIFT
+from headstart.auditing.group_leaks import GROUP_LEAKS
+from headstart.auditing.shortcut_columns import SHORTCUT_COLUMNS
+from headstart.auditing.shortcuts import SHORTCUTS
 
 AUDITS: dict[str, Audit] = {
-    "copies": same.AUDIT,
-    "group": told_groups.AUDIT,
-    "classes": counts.AUDIT,
-    "images": image_files.AUDIT,
-    "lengths": lengths.AUDIT,
-    "doubtful labels": DOUBTFUL_LABELS,
+    audit.name: audit
+    for audit in (
+        same.AUDIT,
+        told_groups.AUDIT,
+        GROUP_LEAKS,
+        SHORTCUT_COLUMNS,
+        SHORTCUTS,
+        DRIFT,
+        counts.AUDIT,
+        image_files.AUDIT,
+        lengths.AUDIT,
+        DOUBTFUL_LABELS,
+    )
 }

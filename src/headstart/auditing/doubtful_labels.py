@@ -50,11 +50,12 @@ FLOOR_HITS, MOST_FLOOR_SHARE = 10, 0.25  # more of them where they hold fewer la
 GRAVE_SHARE = 0.005  # of all samples: from here on it is a warning
 MAX_SUSPECTS = 1_000
 MOST_DOUBTFUL = 40  # shown where nothing is certain
-MAX_CELLS = 50_000_000  # samples times classes
+MAX_CELLS = 20_000_000  # samples times classes
+MAX_JUDGED = 200_000  # samples
 MAX_TERM_TEXTS = 20_000  # that the vocabulary is learned from
 FAR = 8.0  # spreads: a normal residual is never there, and a heavy tail seldom
 _BINS = 240
-_LEAST_LOG = -12.0
+_LEAST_LOG, _ROWS_AT_ONCE = -12.0, 4_096
 _LIKE_SAMPLES = 500  # whose residuals a spread is taken from
 
 
@@ -105,9 +106,9 @@ def doubtful_labels(dataset: Dataset, tools: AuditTools) -> list[Audited]:
         )
         return [Audited(Finding("doubtful label", "note", (), sentence))]
     num_classes = max(1, len(dataset.schema.classes))
-    if len(pool) * num_classes > MAX_CELLS:
+    if len(pool) > (most := min(MAX_JUDGED, MAX_CELLS // num_classes)):
         draw = np.random.default_rng(tools.seed)
-        chosen = np.sort(draw.choice(len(pool), MAX_CELLS // num_classes, replace=False))
+        chosen = np.sort(draw.choice(len(pool), most, replace=False))
         pool, features = pool.take(chosen), features[chosen]
     task = find_task(dataset.schema.task)
     problems = task.plain_problems(pool.targets(dataset), len(dataset.schema.classes))
@@ -195,12 +196,12 @@ def certainties(probabilities: np.ndarray, given: np.ndarray) -> np.ndarray:
     from sklearn.isotonic import IsotonicRegression
 
     edges = np.linspace(_LEAST_LOG, 0.0, _BINS + 1)[1:-1]
-    bins = np.empty(probabilities.shape, dtype=np.int64)
-    for start in range(0, len(bins), 8_192):
-        part = slice(start, start + 8_192)
-        bins[part] = np.digitize(np.log10(np.maximum(probabilities[part], 1e-12)), edges)
-    of_given = bins[np.arange(len(given)), given]
-    pairs = np.bincount(bins.reshape(-1), minlength=_BINS).astype(np.float64)
+    pairs, of_given = np.zeros(_BINS), np.empty(len(given), dtype=np.int64)
+    for start in range(0, len(given), _ROWS_AT_ONCE):
+        part = slice(start, start + _ROWS_AT_ONCE)
+        bins = np.digitize(np.log10(np.maximum(probabilities[part], 10**_LEAST_LOG)), edges)
+        of_given[part] = bins[np.arange(len(bins)), given[part]]
+        pairs += np.bincount(bins.reshape(-1), minlength=_BINS)
     hits = np.bincount(of_given, minlength=_BINS).astype(np.float64)
     below, found_below = np.cumsum(pairs), np.cumsum(hits)
     # a rate of two in a hundred says little: more pairs, where so many hold few such labels

@@ -91,7 +91,8 @@ def standardised(features: np.ndarray, *, seed: int = 0) -> np.ndarray:
     spread = features.std(axis=0, dtype=np.float64)
     # a column that hardly varies would be blown up to rounding errors
     scale = np.where(spread > 1e-6 * (np.abs(middle) + spread.max(initial=0.0)), spread, np.inf)
-    found: np.ndarray = ((features - middle) / scale).astype(np.float32)
+    found: np.ndarray = features - middle.astype(np.float32)
+    found /= scale.astype(np.float32)
     return found
 
 
@@ -144,6 +145,7 @@ class FoldSums:
         within = self.whole - self.products[fold] - (means * counts[:, None]).T @ means
         within /= total
         within[np.diag_indices_from(within)] += SHRINKAGE
+        within /= 1 + SHRINKAGE  # what is between classes keeps its weight against their shares
         directions = cho_solve(cho_factor(within, overwrite_a=True), means.T)
         bias = np.where(counts > 0, np.log(np.maximum(counts, 1.0) / total), _UNSEEN)
         bias -= 0.5 * (directions.T * means).sum(axis=1)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 TERMS, COLUMNS, PIXELS = "scratch/tfidf", "scratch/linear", "pixels"
-MAX_BYTES = 400 * 2**20  # of all features together
+MAX_BYTES = 320 * 2**20  # of all features together
 NUM_DIRECTIONS = 256  # that TF-IDF is brought down to
 _SMALLEST_SIDE, _SIDE_STEP, _BEYOND_OWN = 64, 32, 2
 _LEAST_SAMPLES = 500

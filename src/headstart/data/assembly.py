@@ -49,6 +49,7 @@ from headstart.preprocessing.rows import TableSamples, TextSamples
 from headstart.preprocessing.samples import ArraySamples, UnreadableImage, take
 from headstart.tasks import CLASSIFICATION
 from headstart.types import (
+    MODALITIES,
     BadSample,
     ColumnKind,
     Dataset,
@@ -119,13 +120,11 @@ def assemble(
     inspection = _inspect(records)
     records, inspection, bad = _leave_out_bad(records, inspection, max_bad_fraction, how.refused)
     records, inspection, given, fixed = _fix(records, inspection, how.fixes)
-    findings = [*records.findings, *fixed]
-    identity = inspection.identity
+    findings, identity = [*records.findings, *fixed], inspection.identity
     copies = find_copies(*_compared(records, identity))
     shares = {"val_fraction": val_fraction, "test_fraction": test_fraction, "seed": seed}
     splits, origin, drawn, found = _divide(records, copies, given, how, shares)
     findings += [*found, *_left_out(bad, len(bad) + len(splits), several, how.refused)]
-    is_first_kind = (records.modality, records.task) == ("image", CLASSIFICATION.name)
     ids = sample_ids(identity.exact)
     samples, kinds = records.samples, records.column_kinds
     if isinstance(samples, TableSamples) and kinds is not None and not how.for_test:
@@ -134,7 +133,7 @@ def assemble(
             samples, kinds = samples.select(kept), {name: kinds[name] for name in kept}
             findings += found
     contents, groups = _contents(records, identity, copies, kinds), _group_codes(records)
-    looked = ImageLook() if how.for_test else _look(records, inspection, splits)
+    looked = _look(records, inspection, splits, for_test=how.for_test)
     findings += looked.findings
 
     def part(code: int) -> Split:
@@ -155,7 +154,7 @@ def assemble(
             records.targets,
             splits,
             list(records.classes),
-            () if is_first_kind else (records.modality, records.task),
+            _kind(records),
         ),
         split_origin=origin,
         drawn_splits=drawn,
@@ -343,29 +342,37 @@ def _leave_out_bad(
     return records, inspection.take(kept), bad
 
 
-def _look(records: Records, inspection: Inspection, splits: np.ndarray) -> ImageLook:
+def _look(
+    records: Records, inspection: Inspection, splits: np.ndarray, *, for_test: bool
+) -> ImageLook:
     """Return what is to be known of the training images, where samples are images."""
-    if records.modality != "image":
+    if not MODALITIES[records.modality].is_looked_at or for_test:
         return ImageLook()
     trained = np.flatnonzero(splits == SPLIT_CODES["train"])
     return look_at_images(records.samples, inspection.sizes, trained)
 
 
+def _kind(records: Records) -> tuple[str, ...]:
+    """Return modality and task, as the fingerprint takes them."""
+    kind = (records.modality, records.task)
+    return () if kind == ("image", CLASSIFICATION.name) else kind
+
+
 def _median_size(records: Records, inspection: Inspection) -> tuple[int, int] | None:
-    if records.modality != "image":
+    if not MODALITIES[records.modality].is_looked_at:
         return None
     height, width, _ = np.median(inspection.sizes, axis=0)
     return int(height), int(width)
 
 
 def _num_channels(records: Records, looked: ImageLook) -> int | None:
-    """Return 1 when the images looked at are all grey, also where they are stored as RGB, else 3.
+    """Return 1 when the samples looked at are all grey, also where they are stored as RGB.
 
     Some of every class are looked at: where one class of many is coloured, colour is what tells it.
     """
-    if records.modality != "image":
-        return None
     samples = records.samples
+    if not MODALITIES[records.modality].is_looked_at:
+        return None
     if isinstance(samples, ArraySamples) and samples.images.shape[3] == 1:
         return 1
     known = choose_range(looked.levels)[0] if looked.levels else None

@@ -6,6 +6,8 @@ border, squash), so that a model exported there sees what it saw here.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from PIL import Image
 
 from headstart.types import Framing, ImageSpec
@@ -72,3 +74,8 @@ def choose_framing(cut: float) -> tuple[Framing, str]:
     if cut < CUT_MOST:
         return "crop", ""
     return "pad", f"centre squares would cut away {cut:.0%} of the average training picture"
+
+
+def decided(framing: Literal["auto", Framing]) -> Framing:
+    """Return a framing; centre squares where nobody has decided."""
+    return "crop" if framing == "auto" else framing

@@ -25,13 +25,12 @@ from headstart.recipes.settle import Means, settle_setup
 from headstart.recipes.source import as_dataset, default_out, spent_before
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import refuse_occupied
-from headstart.training.options.strategies import AUTO, default_strategy, find_strategy
-from headstart.training.options.training_options import (
+from headstart.training.options.common_options import (
     AugmentName,
     CommonOptions,
     Imbalance,
-    seen_framing,
 )
+from headstart.training.options.strategies import AUTO, default_strategy, find_strategy
 from headstart.types import Framing
 
 if TYPE_CHECKING:
@@ -170,8 +169,7 @@ def _settled(
 
 def next_command(path: Path, dataset: Dataset) -> str:
     """Return the command that comes after a run."""
-    what = {"image": "FILE…", "text": "'SOME TEXT'", "table": "FILE.csv"}
-    return f"headstart predict {path} {what[dataset.schema.modality]}"
+    return f"headstart predict {path} {dataset.schema.facts.argument}"
 
 
 def settle_auto(
@@ -185,13 +183,14 @@ def settle_auto(
         device: Decides the precision.
         is_built: Whether the start is a module of the user's own, which brings its preprocessing.
     """
+    from headstart.preprocessing.framing import decided
     from headstart.training.machine.device import choose_precision
 
     if dataset.schema.modality == "image" and not is_built:
         options = _choose_view(options, dataset)
     augment, imbalance = options.augment, options.imbalance
     if augment == "auto":
-        augment = _choose_augmentation(dataset, "crop" if is_built else seen_framing(options))
+        augment = _choose_augmentation(dataset, "crop" if is_built else decided(options.framing))
     if imbalance == "auto":
         imbalance = _choose_imbalance(dataset)
     precision = choose_precision(options.precision, device)
@@ -220,7 +219,7 @@ def _choose_augmentation(dataset: Dataset, framing: Framing) -> AugmentName:
     from headstart.preprocessing.framing import framed_size
     from headstart.training.batches.augment import choose_policy
 
-    if dataset.schema.modality != "image":
+    if not dataset.schema.facts.is_augmented:
         return "none"
     policy, why = choose_policy(
         framed_size(dataset.image_size, framing) or (224, 224),

@@ -34,9 +34,6 @@ class BuildRequest:
     Attributes:
         image_size: Height and width of the images, in pixels; None if not known.
         image_channels: 1 for grey images, otherwise 3; None if not known.
-        framing: What becomes of images that are no squares.
-        value_range: Values of images of more than 8 bits that become black and white; None for
-            those of the format.
         size: Side of the network input, in pixels; None for the start's own, or for random weights
             the data's.
         channels: Channels of the stem. None keeps a pretrained stem (grey images are repeated) and
@@ -56,12 +53,13 @@ class BuildRequest:
             ``auto``, ``native``, or for a run as a start the run's own.
         table: The preprocessing of a table, fitted on train.
         seed: Seeds random weights.
+        framing: What becomes of images that are no squares.
+        value_range: Values of images of more than 8 bits that become black and white; None for
+            those of the format.
     """
 
     image_size: tuple[int, int] | None = None
     image_channels: int | None = None
-    framing: Framing = "crop"
-    value_range: tuple[float, float] | None = None
     size: int | None = None
     channels: int | None = None
     drop_path: float = 0.0
@@ -73,6 +71,8 @@ class BuildRequest:
     pooling: PoolingChoice = "auto"
     table: TablePreprocess | None = None
     seed: int = 0
+    framing: Framing = "crop"
+    value_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -138,6 +138,10 @@ class Provider:
     def network_builder(self, builder: str) -> Callable[..., nn.Module]:
         """Return the function that builds a network by options, with random weights."""
         raise NotImplementedError
+
+    def num_features(self, network: nn.Module) -> int | None:
+        """Return how many features a network says that it gives; None where a pass measures it."""
+        return int(str(network.num_features))
 
     def learns_from_texts(self, start: Start) -> bool:
         """Return whether a start learns its vocabulary or terms from the texts of train."""

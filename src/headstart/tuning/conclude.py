@@ -163,7 +163,9 @@ def _before(items: Items, setup: TrainingSetup, tuned: Tuned, budget: Budget) ->
     model, dataset = setup.model, items.dataset
     train, val, test = items.train, items.val, items.test
     is_random = model.encoder.start.pretrained_on is None
-    if not setup.strategy.loops or (is_random and dataset.schema.modality != "image"):
+    if not setup.strategy.loops or (
+        is_random and not dataset.schema.facts.is_random_start_a_baseline
+    ):
         return None
     each = seconds_per_sample(setup, dataset, budget)
     limit = _PROBE_SAMPLES
@@ -199,7 +201,7 @@ def _frozen(
     classification head uses, it would look worse than it is, and the fine-tuning better.
     """
     start = setup.model.encoder.start
-    if start.modality != "text" or start.objective != "contrastive":
+    if not dataset.schema.facts.is_pooled_by_use or start.objective != "contrastive":
         return setup, tuned.fitted
     recipe, device = setup.recipe, setup.model.device
     options = TrainingOptions(strategy=HEAD.name, max_length=recipe.max_length, seed=recipe.seed)

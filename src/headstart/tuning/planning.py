@@ -102,7 +102,7 @@ def _parts(strategy: Strategy) -> list[str]:
 
 def _samples(dataset: Dataset) -> list[str]:
     """Return the stage in which samples are prepared; rows take next to nothing."""
-    return [] if dataset.schema.modality == "table" else ["samples"]
+    return [] if dataset.schema.facts.is_prepared_at_once else ["samples"]
 
 
 def _counts(dataset: Dataset) -> str:

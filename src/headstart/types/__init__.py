@@ -10,7 +10,6 @@ from headstart.types.data import (
     Data,
     Dataset,
     Inputs,
-    Modality,
     Samples,
     Schema,
     Split,
@@ -28,6 +27,11 @@ from headstart.types.findings import (
     FindingKind,
     Severity,
 )
+from headstart.types.modalities import (
+    MODALITIES,
+    Modality,
+    ModalityFacts,
+)
 from headstart.types.preprocessing import (
     Column,
     ColumnKind,
@@ -36,6 +40,7 @@ from headstart.types.preprocessing import (
     GreyLevels,
     ImageSpec,
     NumberFormat,
+    NumberStyle,
     TableSpec,
 )
 from headstart.types.ragged import Ragged, Rows
@@ -45,6 +50,7 @@ from headstart.types.starts import (
 )
 
 __all__ = [
+    "MODALITIES",
     "BadSample",
     "Column",
     "ColumnKind",
@@ -62,7 +68,9 @@ __all__ = [
     "Inputs",
     "Measure",
     "Modality",
+    "ModalityFacts",
     "NumberFormat",
+    "NumberStyle",
     "Prediction",
     "Ragged",
     "Rows",

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from headstart.types.modalities import MODALITIES, Modality, ModalityFacts
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     )
     from headstart.types.ragged import Rows
 
-Modality = Literal["image", "text", "table"]
 # Names a row of ``headstart.tasks.TASKS``.
 TaskName = str
 SplitName = Literal["train", "val", "test"]
@@ -60,6 +61,11 @@ class Schema:
     task: TaskName
     classes: tuple[str, ...]
     label: str | None = None
+
+    @property
+    def facts(self) -> ModalityFacts:
+        """What is true of such samples."""
+        return MODALITIES[self.modality]
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 ColumnKind = Literal["numeric", "categorical", "boolean", "date"]
+# fmt: off
 # How a column's days are written, as for strptime; "" is the year first, as in ISO 8601.
 DateFormat = Literal[
-    "", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d %b %Y", "%b %d %Y", "%Y%m%d"
+    "", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d %b %Y", "%b %d %Y",
+    "%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%d-%m-%y", "%m-%d-%y", "%y-%m-%d", "%d %b %y", "%Y%m%d",
 ]
+# fmt: on
 
 # How a column's numbers are written, by an example; "" is plain, "12:30" is read as hours.
-NumberFormat = Literal[
-    "", "1,234.5", "1.234,5", "1 234.5", "1 234,5", "1'234.5", "1'234,5", "12:30"
-]
+NumberStyle = Literal["", "1,234.5", "1.234,5", "1 234.5", "1 234,5", "1'234.5", "1'234,5", "12:30"]
+# A style, and behind it the unit of the column: "1,234.5 kg", of the plain style "1234.5 kg".
+NumberFormat = str
 
 # What becomes of a picture that is no square: its centre square, all of it on a ground, all of it
 # stretched.

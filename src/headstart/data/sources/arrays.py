@@ -26,7 +26,7 @@ from headstart.preprocessing.arrays import EXPECTED, image_array, to_numpy
 from headstart.preprocessing.memory import as_arrow, is_arrow_table
 from headstart.preprocessing.rows import TableSamples, TextSamples
 from headstart.preprocessing.samples import ArraySamples
-from headstart.types import Modality, Samples
+from headstart.types import MODALITIES, Modality, Samples
 
 MAX_ARRAY_COLUMNS = 1_000
 TARGET = "target"
@@ -150,6 +150,7 @@ def _target_values(
     y: object, number: int, modality: Modality, options: ReadOptions
 ) -> Sequence[object]:
     """Return one target value for each of the N samples."""
+    facts = MODALITIES[modality]
     if isinstance(y, (list, tuple)) and any(
         isinstance(v, (set, list, tuple)) and any(isinstance(item, str) for item in v) for v in y
     ):
@@ -161,17 +162,17 @@ def _target_values(
         if array.ndim == 2 and options.has_label_sets:
             values = _indicated(array)
         elif array.ndim != 1:
-            noun = {"image": "image", "text": "text", "table": "row"}[modality]
             raise DataError(
-                f"y has shape {array.shape}; expected one class per {noun}, shape ({number},). "
-                "For one-hot targets give y.argmax(axis=1); where several labels apply say "
-                "task='multi-label'."
+                f"y has shape {array.shape}; expected one class per {facts.noun}, shape "
+                f"({number},). For one-hot targets give y.argmax(axis=1); where several labels "
+                "apply say task='multi-label'."
             )
         else:
             values = array.tolist()
     if len(values) != number:
-        noun = {"image": "images", "text": "texts", "table": "rows"}[modality]
-        raise DataError(f"X has {number} {noun} and y {len(values)} targets; expected as many.")
+        raise DataError(
+            f"X has {number} {facts.nouns} and y {len(values)} targets; expected as many."
+        )
     return values
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from headstart.training.options.training_options import Imbalance
+from headstart.training.options.common_options import Imbalance
 
 MUCH = 10.0  # times the samples of the smallest class: then something is said
 

@@ -13,9 +13,10 @@ from numbers import Integral, Real
 
 from headstart.errors import OptionError, did_you_mean, quoted
 from headstart.tasks import find_task
+from headstart.training.options.common_options import CommonOptions
 from headstart.training.options.option import Stated, stated
 from headstart.training.options.strategies import AUTO, STRATEGIES, Strategy
-from headstart.training.options.training_options import CommonOptions, TrainingOptions
+from headstart.training.options.training_options import TrainingOptions
 from headstart.types import Schema, Start
 
 
@@ -100,6 +101,12 @@ def check_applies(
     if strategy is not None:
         wrong += _of_strategy(options, strategy)
     _refuse(wrong, "Leave these options out.")
+
+
+def changing_no_result() -> frozenset[str]:
+    """Return the options that may change when a run is resumed."""
+    of = stated(TrainingOptions)
+    return frozenset(name for name, one in of.items() if not one.option.changes_result)
 
 
 def steps_asked(options: CommonOptions) -> list[str]:
