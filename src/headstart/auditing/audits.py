@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headstart.auditing import counts, image_files, lengths, same, told_groups
 from headstart.auditing.audit import Audit
 from headstart.auditing.doubtful_labels import DOUBTFUL_LABELS
 from headstart.auditing.drift import DRIFT
@@ -11,5 +12,16 @@ from headstart.auditing.shortcuts import SHORTCUTS
 
 AUDITS: dict[str, Audit] = {
     audit.name: audit
-    for audit in (GROUP_LEAKS, SHORTCUT_COLUMNS, SHORTCUTS, DRIFT, DOUBTFUL_LABELS)
+    for audit in (
+        same.AUDIT,
+        told_groups.AUDIT,
+        GROUP_LEAKS,
+        SHORTCUT_COLUMNS,
+        SHORTCUTS,
+        DRIFT,
+        counts.AUDIT,
+        image_files.AUDIT,
+        lengths.AUDIT,
+        DOUBTFUL_LABELS,
+    )
 }

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from headstart.preprocessing.images import PILLOW_ERRORS, open_image
+from headstart.preprocessing.image_files import PILLOW_ERRORS, open_image
 from headstart.preprocessing.samples import UnreadableImage
 from headstart.types import Dataset, SplitName
 
