@@ -3,5 +3,8 @@
 from __future__ import annotations
 
 from headstart.auditing.audit import Audit
+from headstart.auditing.near_images import NEAR_IMAGES
 
-AUDITS: dict[str, Audit] = {}
+AUDITS: dict[str, Audit] = {
+    NEAR_IMAGES.name: NEAR_IMAGES,
+}

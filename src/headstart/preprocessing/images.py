@@ -122,16 +122,7 @@ def decode_one(
         (8, 8, 3)
     """
     size = spec.decode_size
-    if isinstance(source, np.ndarray):
-        image = _from_array(source)
-    elif isinstance(source, Image.Image):
-        image = _from_pillow(source)
-    else:
-        name = None if isinstance(source, bytes) else str(source)
-        try:
-            image = _load(source if isinstance(source, bytes) else read_file(source), size)
-        except UnreadableImage as error:
-            raise UnreadableImage(error.reason, name) from error
+    image = _decoded(source, size)
     image = image.convert("L" if spec.decode_channels == 1 else "RGB")
     if image.size != (size, size):
         width, height = image.size
@@ -143,6 +134,34 @@ def decode_one(
             (size, size), FILTERS[spec.interpolation], (left, top, left + side, top + side)
         )
     return np.array(image, dtype=np.uint8).reshape(size, size, spec.decode_channels)
+
+
+def whole_image(source: str | Path | bytes | np.ndarray | Image.Image, size: int) -> Image.Image:
+    """Return all of one image in RGB, upright, as large as it is or reduced to no less than a size.
+
+    What looks at images without a model reads them so: nothing is cut away.
+
+    Args:
+        source: As in ``decode_one``.
+        size: Pixels that each side is needed at; a large JPEG is read at a reduced scale.
+
+    Raises:
+        UnreadableImage: The image cannot be used; ``reason`` says why.
+    """
+    return _decoded(source, size).convert("RGB")
+
+
+def _decoded(source: str | Path | bytes | np.ndarray | Image.Image, size: int) -> Image.Image:
+    """Return one image upright and flattened; a JPEG at least as large as twice the size."""
+    if isinstance(source, np.ndarray):
+        return _from_array(source)
+    if isinstance(source, Image.Image):
+        return _from_pillow(source)
+    name = None if isinstance(source, bytes) else str(source)
+    try:
+        return _load(source if isinstance(source, bytes) else read_file(source), size)
+    except UnreadableImage as error:
+        raise UnreadableImage(error.reason, name) from error
 
 
 def open_image(data: bytes) -> ImageFile.ImageFile:
