@@ -94,6 +94,7 @@ class NearPairs:
         certainty: float, shape (P,), in [0, 1].
         how: What makes the pair of that number alike, as a person reads it.
         means: What ``nearly the same`` means here, e.g. ``resized or cropped``.
+        one_label: bool, shape (P,), pairs that two labels contradict; all when None.
     """
 
     first: np.ndarray
@@ -101,6 +102,7 @@ class NearPairs:
     certainty: np.ndarray
     how: Callable[[int], str]
     means: str
+    one_label: np.ndarray | None = None
 
 
 def describe_pairs(
@@ -209,7 +211,10 @@ class _View:
             return None
         sample = self._first_of(np.ones(len(self.everyone), bool))
         one, two = sample[self.pairs.first], sample[self.pairs.second]
-        odd = np.flatnonzero(targets[one] != targets[two])
+        is_odd = targets[one] != targets[two]
+        if self.pairs.one_label is not None:
+            is_odd &= self.pairs.one_label
+        odd = np.flatnonzero(is_odd)
         if not len(odd):
             return None
         odd = odd[np.argsort(-self.pairs.certainty[odd], kind="stable")]
