@@ -49,16 +49,12 @@ def test_a_little_is_not(tokenizer) -> None:
 
 
 def test_the_text_with_most_of_it_stands_first(tokenizer) -> None:
-    texts = [f"{ENGLISH} {i}" for i in range(40)]
+    texts = [f"good room {i}" for i in range(40)]
     texts[7] = CHINESE * 3 + " 7"
     texts[8] = CHINESE + " " + ENGLISH
-    frame = pd.DataFrame({"text": texts, "label": ["a", "b"] * 20, "split": ["train"] * 40})
-    frame.loc[30:, "split"] = "test"
-    data = load(frame, text="text")
-    found = TokenPreprocess(tokenizer, "text").read(data.train.samples.texts, None)
-    names = [f.items[0] for f in found.findings if f.kind == "unseen"]
-    assert len(names) == 1
-    assert CHINESE * 3 in data.train.samples.texts[int(names[0].split()[1]) - 1]
+    found = TokenPreprocess(tokenizer, "text").read(texts)
+    (items,) = (found.items for found in found.findings if found.kind == "unseen")
+    assert items == ("text 8", "text 9")
 
 
 def test_what_the_sentence_advises_learns_from_these_texts(tmp_path) -> None:
