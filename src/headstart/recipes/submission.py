@@ -13,6 +13,7 @@ from pathlib import Path
 from headstart.errors import DataError, OptionError, RunFolderError, quoted
 from headstart.recipes.findings import tell_findings
 from headstart.storage.run_folder import write_atomically
+from headstart.tasks import find_task
 from headstart.types import Finding, Prediction, Schema
 
 SEPARATORS = (";", "|", ",", " ")
@@ -21,7 +22,7 @@ Answer = Callable[[Prediction], list[str]]
 
 
 @dataclass(frozen=True)
-class Sample:
+class Submission:
     """The sample of a submission.
 
     Attributes:
@@ -39,7 +40,7 @@ class Sample:
     ending: str
 
 
-def read_sample(like: str) -> Sample:
+def read_sample(like: str) -> Submission:
     """Read the sample of a submission.
 
     Raises:
@@ -64,12 +65,12 @@ def read_sample(like: str) -> Sample:
             f"{like} is no sample of a submission (found {seen}); expected CSV with a header, a "
             "column of ids and one or more of answers. Give the sample that the competition has."
         )
-    return Sample(like, rows[0], rows[1:], delimiter, "\r\n" if "\r\n" in text else "\n")
+    return Submission(like, rows[0], rows[1:], delimiter, "\r\n" if "\r\n" in text else "\n")
 
 
 def write_submission(
     predictions: Sequence[Prediction],
-    sample: Sample,
+    sample: Submission,
     out: str,
     schema: Schema,
     ids: Mapping[str, str],
@@ -104,7 +105,7 @@ def write_submission(
 
 
 def _by_id(
-    predictions: Sequence[Prediction], sample: Sample, ids: Mapping[str, str]
+    predictions: Sequence[Prediction], sample: Submission, ids: Mapping[str, str]
 ) -> dict[str, Prediction]:
     """Return the prediction of each id of the sample; say which predictions it does not ask for."""
     wanted = [row[0] for row in sample.rows]
@@ -149,7 +150,7 @@ def _keys(name: str, stated: str | None) -> set[str]:
     return {name, path.name, path.stem}
 
 
-def _answers(sample: Sample, schema: Schema) -> Answer:
+def _answers(sample: Submission, schema: Schema) -> Answer:
     """Return what makes the cells of a prediction, as the sample shows them."""
     columns = sample.header[1:]
     if len(columns) > 1:
@@ -157,7 +158,7 @@ def _answers(sample: Sample, schema: Schema) -> Answer:
     cells = [row[1].strip() for row in sample.rows]
     if not schema.classes:
         return lambda p: [repr(float(p.label if p.value is None else p.value))]
-    if schema.task == "multi-label":
+    if find_task(schema.task).has_label_sets:
         return _of_sets(cells, schema)
     numbers = [float(cell) for cell in cells if re.fullmatch(r"-?\d+(\.\d*)?", cell)]
     if len(numbers) < len(cells) or {*cells} <= {*schema.classes}:
@@ -174,7 +175,7 @@ def _answers(sample: Sample, schema: Schema) -> Answer:
     )
 
 
-def _of_numbers(sample: Sample, schema: Schema) -> Answer:
+def _of_numbers(sample: Submission, schema: Schema) -> Answer:
     """Return the number of the class: itself where it is one, else its place in their order."""
     if all(re.fullmatch(r"-?\d+", name) for name in schema.classes):
         return lambda p: [p.label]
@@ -201,7 +202,7 @@ def _of_sets(cells: Sequence[str], schema: Schema) -> Answer:
     return answer
 
 
-def _of_columns(sample: Sample, columns: Sequence[str], schema: Schema) -> Answer:
+def _of_columns(sample: Submission, columns: Sequence[str], schema: Schema) -> Answer:
     """Return the probability of the class of each column."""
     place = {name: i for i, name in enumerate(schema.classes)}
     if unknown := [column for column in columns if column not in place]:

@@ -10,7 +10,6 @@ from headstart.types.data import (
     Data,
     Dataset,
     Inputs,
-    Modality,
     Samples,
     Schema,
     Split,
@@ -28,10 +27,17 @@ from headstart.types.findings import (
     FindingKind,
     Severity,
 )
+from headstart.types.modalities import (
+    MODALITIES,
+    Modality,
+    ModalityFacts,
+)
 from headstart.types.preprocessing import (
     Column,
     ColumnKind,
     DateFormat,
+    Framing,
+    GreyLevels,
     ImageSpec,
     NumberFormat,
     NumberStyle,
@@ -44,6 +50,7 @@ from headstart.types.starts import (
 )
 
 __all__ = [
+    "MODALITIES",
     "BadSample",
     "Column",
     "ColumnKind",
@@ -55,10 +62,13 @@ __all__ = [
     "Figure",
     "Finding",
     "FindingKind",
+    "Framing",
+    "GreyLevels",
     "ImageSpec",
     "Inputs",
     "Measure",
     "Modality",
+    "ModalityFacts",
     "NumberFormat",
     "NumberStyle",
     "Prediction",

@@ -26,7 +26,13 @@ STATES = re.compile(
     r"(answer|status|state|(review|annotation|response|label|record|task)[_ .]?(status|state))",
     re.IGNORECASE,
 )
-FLAGS = re.compile(r"((was|is)_)?(cancell?ed|discarded|rejected|ignored|skipped)", re.IGNORECASE)
+FLAGS = re.compile(
+    r"((was|is)[_ ]?)?(cancell?ed|discarded|rejected|ignored|skipped|deleted|excluded)",
+    re.IGNORECASE,
+)
+# Flags whose no means that the answer does not count. Not ``verified``, which shops say of buyers,
+# nor ``is_valid``, which says a split.
+GOOD = re.compile(r"((was|is)[_ ]?)?(accepted|approved|confirmed|validated)", re.IGNORECASE)
 
 
 def read_spacy(table: Table, options: ReadOptions) -> Read:
@@ -157,14 +163,16 @@ def read_states(table: Table, options: ReadOptions, is_table: bool) -> Read:
     if is_table:
         return None
     for column in table.columns:
-        if column in named or not (STATES.fullmatch(column) or FLAGS.fullmatch(column)):
+        is_good = GOOD.fullmatch(column) is not None
+        is_flag = is_good or FLAGS.fullmatch(column) is not None
+        if column in named or not (is_flag or STATES.fullmatch(column)):
             continue
         values = table.values(column)
-        if FLAGS.fullmatch(column):
+        if is_flag:
             words = {str(v).strip().lower() for v in values if not is_missing(v)}
             if not words <= {"true", "false", "0", "1", "0.0", "1.0", "yes", "no"}:
                 continue
-            bad = [is_true(value) for value in values]
+            bad = [is_true(value) != is_good for value in values]
         else:
             said = [str(v).strip().lower() if not is_missing(v) else "pending" for v in values]
             if not set(said) <= COUNTED | REJECTED | UNDECIDED or not set(said) & REJECTED:

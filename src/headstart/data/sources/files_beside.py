@@ -19,10 +19,10 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from headstart.cells import is_missing
-from headstart.data.sources.folder import IMAGE_SUFFIXES
 from headstart.data.sources.layouts import list_folder
 from headstart.data.sources.split_words import split_of
 from headstart.errors import DataError
+from headstart.preprocessing.image_files import IMAGE_SUFFIXES
 
 USUAL = ("", "images", "data", "upload", "media", "files", "img")  # of the files of an export
 MAX_DEPTH, MAX_FOLDERS, MAX_FILES = 4, 5_000, 2_000_000

@@ -20,12 +20,12 @@ from headstart.cells import is_missing
 from headstart.data.sources.samples import read_value
 from headstart.errors import DataError, quoted
 from headstart.preprocessing.arrays import image_array, is_tensor, to_numpy
+from headstart.preprocessing.image_files import OTHER_SUFFIXES, READ_SUFFIXES
 from headstart.preprocessing.memory import is_arrow_table, is_frame
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 PATH_ADVICE = (
     "For texts give what is in the files, [Path(path).read_text() for path in X]; for pictures "
-    f"give paths that end in {', '.join(IMAGE_ENDINGS[:5])} …"
+    f"give paths that end in {', '.join(READ_SUFFIXES[:5])} …"
 )
 
 
@@ -44,7 +44,7 @@ class PictureSamples:
         return len(self.values)
 
     def read(self, index: int) -> bytes | np.ndarray:
-        """Return encoded bytes, or a uint8 array (H, W) or (H, W, C)."""
+        """Return encoded bytes, or an array (H, W) or (H, W, C)."""
         value = self.values[index]
         if isinstance(value, Image.Image):
             return _pixels(value)
@@ -127,7 +127,9 @@ def as_pictures(X: Any) -> PictureSamples | None:
     first = next((v for v in values if not _is_nothing(v)), None)
     words = [v for v in values[:1000] if isinstance(v, (str, os.PathLike))]
     if isinstance(first, (str, os.PathLike)):
-        is_path = [os.fspath(word).lower().endswith(IMAGE_ENDINGS) for word in words]
+        is_path = [
+            os.fspath(word).lower().endswith((*READ_SUFFIXES, *OTHER_SUFFIXES)) for word in words
+        ]
         if not all(is_path):
             _refuse_paths(words)
             return None
@@ -173,10 +175,7 @@ def _refuse_paths(words: Sequence[Any]) -> None:
 
 def _pixels(image: Image.Image) -> np.ndarray:
     upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I"):
-        wide = np.asarray(upright).astype(np.int64).clip(0, 65535)
-        return ((wide + 128) // 257).astype(np.uint8)
-    if upright.mode in ("L", "RGB", "RGBA"):
+    if upright.mode in ("L", "RGB", "RGBA", "F") or upright.mode.startswith("I"):
         return np.asarray(upright)
     if upright.mode == "1":
         return np.asarray(upright.convert("L"))
@@ -336,6 +335,7 @@ def table_pictures(table: Any, column: str | None) -> tuple[list[Any], list[str 
 def _holds_pictures(head: Sequence[Any]) -> bool:
     values = [value for value in head if not _is_nothing(value)]
     return bool(values) and all(
-        _is_picture(value) or (isinstance(value, str) and value.lower().endswith(IMAGE_ENDINGS))
+        _is_picture(value)
+        or (isinstance(value, str) and value.lower().endswith((*READ_SUFFIXES, *OTHER_SUFFIXES)))
         for value in values
     )

@@ -20,7 +20,7 @@ from headstart.data.roles import is_image_column, need_column
 from headstart.data.sources.columns import ArrowTable, Table
 from headstart.data.sources.competitions import settle_target
 from headstart.data.sources.files_beside import FilesBeside
-from headstart.data.sources.folder import IMAGE_SUFFIXES, TABLE_SUFFIXES, is_image
+from headstart.data.sources.folder import TABLE_SUFFIXES, is_image
 from headstart.data.sources.formats import open_table
 from headstart.data.sources.image_lists import find_lists
 from headstart.data.sources.label_names import ClassNames, names_beside
@@ -31,6 +31,7 @@ from headstart.data.sources.split_columns import find_split_column
 from headstart.data.sources.split_words import split_of, split_within
 from headstart.data.sources.tables import read_tables
 from headstart.errors import DataError, quoted
+from headstart.preprocessing.image_files import IMAGE_SUFFIXES
 from headstart.types import Finding
 
 PREFERRED = ("metadata.", "_classes.", "labels.", "label.", "annotations.", "train.")

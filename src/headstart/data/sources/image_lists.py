@@ -12,7 +12,7 @@ from typing import Any
 
 from headstart.data.sources.delimited import read_text_bytes
 from headstart.data.sources.files_beside import FilesBeside
-from headstart.data.sources.folder import IMAGE_SUFFIXES, is_image, list_samples
+from headstart.data.sources.folder import is_image, list_samples
 from headstart.data.sources.label_names import ClassNames, names_beside
 from headstart.data.sources.layouts import FolderLayout, has_samples, list_folder
 from headstart.data.sources.list_files import (
@@ -24,6 +24,7 @@ from headstart.data.sources.list_files import (
 )
 from headstart.data.sources.split_words import split_of
 from headstart.errors import DataError, quoted
+from headstart.preprocessing.image_files import IMAGE_SUFFIXES
 
 WHOLE = 0.98  # sides of a box that is the whole image
 FILE_KEYS = ("file_name", "filename", "file", "image", "path", "img", "name", "image_id", "id")

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from headstart.cells import is_missing
+from headstart.data.groups import GroupError
 from headstart.data.kinds import Recognised, recognise
 from headstart.data.options import COLUMN_OPTIONS, DEFAULT_LABEL, ReadOptions
 from headstart.data.records import SPLIT_CODES, UNASSIGNED, Records
@@ -36,7 +37,7 @@ from headstart.data.targets import read_targets
 from headstart.errors import DataError, OptionError, did_you_mean, quoted
 from headstart.preprocessing.rows import RowNames, TableSamples, TextSamples
 from headstart.tasks import order_classes
-from headstart.types import Finding, Samples
+from headstart.types import Finding, Modality, Samples
 
 NAMING_COLUMNS = ("class", "class_name", "label_name", "label_text")
 SPLIT_FILE = re.compile(
@@ -145,9 +146,7 @@ def read_tables(
         place=rows.place,
         naming=lambda labels: _name_classes(rows, target, labels, known, naming),
     )
-    groups = None
-    if options.group:
-        groups = _texts(rows.values(options.group, "group", "--group"), options.group, rows)
+    groups = _groups(rows, roles.modality, options)
     samples, found = _inputs(
         rows, reference, roles, [target, *naming, *splits.taken], options, beside
     )
@@ -179,6 +178,19 @@ def read_tables(
         kept_columns=options.kept_columns,
         columns=reference.columns,
     )
+
+
+def _groups(rows: Rows, modality: Modality, options: ReadOptions) -> list[str] | None:
+    """Return the column that tells the groups; None where paths are to tell them, or nothing."""
+    group = options.group
+    if not group:
+        return None
+    if not any(group in table.columns for table in rows.tables) and modality == "image":
+        return None  # a pattern, or refused with all that it may be
+    try:
+        return _texts(rows.values(group, "group", "--group"), group, rows)
+    except DataError as error:
+        raise GroupError(str(error)) from None
 
 
 def _settled(

@@ -1,0 +1,27 @@
+"""Every audit, in the order in which they are run and shown."""
+
+from __future__ import annotations
+
+from headstart.auditing import counts, image_files, lengths, same, told_groups
+from headstart.auditing.audit import Audit
+from headstart.auditing.doubtful_labels import DOUBTFUL_LABELS
+from headstart.auditing.drift import DRIFT
+from headstart.auditing.group_leaks import GROUP_LEAKS
+from headstart.auditing.shortcut_columns import SHORTCUT_COLUMNS
+from headstart.auditing.shortcuts import SHORTCUTS
+
+AUDITS: dict[str, Audit] = {
+    audit.name: audit
+    for audit in (
+        same.AUDIT,
+        told_groups.AUDIT,
+        GROUP_LEAKS,
+        SHORTCUT_COLUMNS,
+        SHORTCUTS,
+        DRIFT,
+        counts.AUDIT,
+        image_files.AUDIT,
+        lengths.AUDIT,
+        DOUBTFUL_LABELS,
+    )
+}
