@@ -18,7 +18,6 @@ Left out: lists.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +26,7 @@ import numpy as np
 
 from headstart.cells import MOSTLY, is_gap
 from headstart.columnar import holds, is_text, plain_numbers, value_counts, whole
+from headstart.data.levels import levels_of, pandas_categories, said_order
 from headstart.data.options import ReadOptions
 from headstart.data.quick import HEAD, SAMPLED, has_decimal_commas, plain_words
 from headstart.data.targets import MANY_VALUES
@@ -65,6 +65,7 @@ class Recognised:
         kinds: What each of its columns holds.
         date_formats: How the days of each date column are written.
         number_formats: How the numbers of a column are written, where not plainly.
+        levels: The categories of a column in their order, where the data states one.
         findings: What a user should know of them.
     """
 
@@ -72,6 +73,7 @@ class Recognised:
     kinds: dict[str, ColumnKind]
     date_formats: dict[str, DateFormat]
     number_formats: dict[str, NumberFormat]
+    levels: dict[str, tuple[str, ...]]
     findings: list[Finding]
 
 
@@ -115,8 +117,10 @@ def recognise(parts: list[Any], options: ReadOptions, place: Place) -> Recognise
     kinds: dict[str, ColumnKind] = {}
     dates: dict[str, DateFormat] = {}
     numbers: dict[str, NumberFormat] = {}
+    levels: dict[str, tuple[str, ...]] = {}
     findings: list[Finding] = []
-    said = _pandas_categories(parts[0])
+    said = pandas_categories(parts[0])
+    said_ordered = pandas_categories(parts[0], ordered=True)
     has_commas = any(has_decimal_commas(column) for part in parts for column in part.columns)
     held = [dict(zip(part.column_names, part.columns, strict=True)) for part in parts]
     parts.clear()
@@ -136,6 +140,9 @@ def recognise(parts: list[Any], options: ReadOptions, place: Place) -> Recognise
             columns[name] = number_array(found.numbers)
         else:
             columns[name] = canonical(values, found.kind, name, place, found.date_format, written)
+        if found.kind == "categorical" and (stated := levels_of(raw, said_ordered, name)):
+            levels[name] = stated
+            findings.append(said_order(name, stated))
         if found.kind in ("numeric", "date") and columns[name].null_count > values.null_count:
             findings += _gap_cells(values, name)
         columns[name] = whole(columns[name])
@@ -147,7 +154,7 @@ def recognise(parts: list[Any], options: ReadOptions, place: Place) -> Recognise
                 numbers[name] = written
             if name not in options.kept_columns:
                 findings += _eight_digits(columns[name], name)
-    return Recognised(pa.table(columns), kinds, dates, numbers, findings)
+    return Recognised(pa.table(columns), kinds, dates, numbers, levels, findings)
 
 
 def _join(columns: Sequence[Any]) -> Any:
@@ -377,12 +384,3 @@ def _mixed(
         f"Column '{name}' holds {num_numbers} different numbers and words such as "
         f"'{strange[0]}' ({place(first)}): read as categories.",
     )
-
-
-def _pandas_categories(table: Any) -> set[str]:
-    """Return the columns that were categories of pandas when it wrote a Parquet file."""
-    try:
-        stated = json.loads((table.schema.metadata or {})[b"pandas"])["columns"]
-        return {str(c["name"]) for c in stated if c["pandas_type"] == "categorical"}
-    except (KeyError, TypeError, ValueError):
-        return set()

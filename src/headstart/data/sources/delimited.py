@@ -22,7 +22,7 @@ from typing import Any
 from headstart.cells import as_number
 from headstart.columnar import holds, holds_short
 from headstart.data.options import ReadOptions
-from headstart.data.sources.text_source import TextSource, open_text
+from headstart.data.sources.text_source import TextSource, held_text, open_text
 from headstart.errors import DataError, quoted
 from headstart.preprocessing.canonical import PROGRAM_GAPS
 from headstart.preprocessing.memory import refuse_duplicates
@@ -61,6 +61,7 @@ def read_text_table(path: Path, where: str, kind: str, options: ReadOptions) -> 
         return _unchanged(_parse(source, where, "", (), has_names=True), path, where, before)
     said, source = _said_delimiter(source)
     delimiter = said or _find_delimiter(source.head.decode(errors="ignore"), kind, options)
+    source = _without_backslashes(source, delimiter)
     names = options.header or _read_header(source, where, delimiter)
     is_plain = not source.has_quotes
     is_plain = is_plain or (delimiter == "\t" and source.has_even_tabs(len(names) - 1))
@@ -93,6 +94,26 @@ def _said_delimiter(source: TextSource) -> tuple[str, TextSource]:
     pattern = rb'"?sep=([^\r\n"])"?[ \t,;]*(?=\r?\n)'
     match = re.match(pattern, source.head, re.IGNORECASE)
     return ("", source) if match is None else (match[1].decode(), source.after(match.end()))
+
+
+def _without_backslashes(source: TextSource, delimiter: str) -> TextSource:
+    r"""Return a source with ``""`` in place of ``\"``, where that is how it writes quotes in cells.
+
+    Spark, MySQL and others do. Only a backslash before a quote that cannot end its cell shows it;
+    in a file without one, ``"C:\"`` is a cell that ends with a backslash.
+    """
+    if not source.has_backslashes:
+        return source
+    content = source.read()
+    ends = re.escape(delimiter.encode())
+    if not re.search(rb'[^\\](\\\\)*\\"[^"\r\n' + ends + rb"]", content):
+        return source
+    content = re.sub(
+        rb'(\\+)"',
+        lambda m: m[1][: len(m[1]) // 2] + (b'""' if len(m[1]) % 2 else b'"'),
+        content,
+    )
+    return held_text(content)
 
 
 def _find_delimiter(head: str, kind: str, options: ReadOptions) -> str:

@@ -12,7 +12,7 @@ import gzip
 import os
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,6 +38,7 @@ class TextSource:
         head: The first bytes.
         size: Bytes in all.
         has_quotes: Whether a double quote is among them.
+        has_backslashes: Whether one stands behind a backslash.
         is_blank: Whether nothing but blanks is.
     """
 
@@ -47,15 +48,13 @@ class TextSource:
     head: bytes
     size: int
     has_quotes: bool
+    has_backslashes: bool
     is_blank: bool
 
     def after(self, number: int) -> TextSource:
         """Return what comes after the first bytes."""
         start, size = self.start + number, self.size - number
-        head = self.head[number:]
-        return TextSource(
-            self.path, self.content, start, head, size, self.has_quotes, self.is_blank
-        )
+        return replace(self, start=start, size=size, head=self.head[number:])
 
     def open(self) -> IO[bytes]:
         """Return the bytes as a file."""
@@ -105,22 +104,32 @@ def open_text(path: Path, where: str, encoding: str | None) -> TextSource:
     looked = _look_through(path) if is_plain else None
     if looked is None:
         content = read_text_bytes(path, where, encoding)
-        is_blank = not content[:HEAD_BYTES].strip() and not content.strip()
-        head, size, has_quotes = content[:HEAD_BYTES], len(content), b'"' in content
-        return TextSource(None, buffer_of(content), 0, head, size, has_quotes, is_blank)
+        return held_text(content)
     start = len(MARK) if head.startswith(MARK) else 0
     return TextSource(path, b"", start, head[start:], before.st_size - start, *looked)
 
 
-def _look_through(path: Path) -> tuple[bool, bool] | None:
-    """Return whether a file holds quotes and whether it holds blanks alone; None if not UTF-8."""
+def held_text(content: bytes) -> TextSource:
+    """Return UTF-8 that is in memory."""
+    is_blank = not content[:HEAD_BYTES].strip() and not content.strip()
+    has_quotes, has_backslashes = b'"' in content, b'\\"' in content
+    return TextSource(
+        *(None, buffer_of(content), 0, content[:HEAD_BYTES], len(content)),
+        *(has_quotes, has_backslashes, is_blank),
+    )
+
+
+def _look_through(path: Path) -> tuple[bool, bool, bool] | None:
+    """Return ``has_quotes``, ``has_backslashes`` and ``is_blank`` of a file; None if not UTF-8."""
     piece, decoder = bytearray(PIECE_BYTES), None
-    has_quotes, is_blank = False, True
+    has_quotes, has_backslashes, is_blank, last = False, False, True, b""
     with path.open("rb", buffering=0) as file:
         while number := file.readinto(piece):
             part = piece if number == len(piece) else piece[:number]
             has_quotes = has_quotes or b'"' in part
+            has_backslashes = has_backslashes or b'\\"' in last + part[:1] or b'\\"' in part
             is_blank = is_blank and not part.strip()
+            last = bytes(part[-1:])
             if decoder is None and part.isascii():
                 continue
             decoder = decoder or codecs.getincrementaldecoder("utf-8")()
@@ -133,7 +142,7 @@ def _look_through(path: Path) -> tuple[bool, bool] | None:
             decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return None
-    return has_quotes, is_blank
+    return has_quotes, has_backslashes, is_blank
 
 
 def read_text_bytes(path: Path, where: str, encoding: str | None) -> bytes:
