@@ -31,7 +31,8 @@ def levels_of(columns: Sequence[Any], ordered: set[str], name: str) -> tuple[str
     return tuple(word for value in sorted(values) if (word := category(value)) is not None)
 
 
-def saidsaid_order(name: str, levels: Sequence[str]) -> Finding:
+def said_order(name: str, levels: Sequence[str]) -> Finding:
+    """Return the finding that the categories of a column have an order."""
     shown = " < ".join(levels if len(levels) < 6 else [*levels[:2], "…", *levels[-2:]])
     sentence = f"Column '{name}' holds categories in an order ({shown}): it is learned, too."
     return Finding("reading", "note", (), sentence)
