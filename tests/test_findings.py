@@ -112,7 +112,7 @@ def test_a_run_keeps_its_findings_as_records_and_says_each_once(photos, tmp_path
     assert unreadable["severity"] == "warning"
     assert unreadable["items"] == ["dark/03.png", "dark/07.png"]
     assert unreadable["sentence"].startswith("2 of 40 images left out: dark/03.png: ")
-    assert {record["kind"] for record in records} == {"unused", "few", "unreadable"}
+    assert {record["kind"] for record in records} == {"unused", "few", "unreadable", "classes"}
     page = (run.path / "report.html").read_text()
     for record in records:
         assert {record["kind"]} <= set(get_args(FindingKind))
