@@ -100,6 +100,6 @@ def _tokenizer(dataset: Dataset, address: str | None) -> TextTokenizer | None:
 AUDIT = Audit(
     "lengths",
     "How long are the texts, and is any cut?",
-    lambda dataset: dataset.schema.modality == "text",
+    lambda dataset: dataset.schema.facts.has_words,
     audit_lengths,
 )
