@@ -183,7 +183,7 @@ def _too_late(number: int) -> Audited:
 
 
 NEAR_IMAGES = Audit(
-    name="near-images",
+    name="near images",
     question="Do nearly the same images stand twice, or on both sides of the split?",
     applies=lambda dataset: MODALITIES[dataset.schema.modality].is_looked_at,
     run=near_images,

@@ -85,7 +85,7 @@ def _same_but_marks(texts: list[str], shingled: Shingled) -> np.ndarray:
 
 
 NEAR_TEXTS = Audit(
-    name="near-texts",
+    name="near texts",
     question="Do nearly the same texts stand twice, or on both sides of the split?",
     applies=lambda dataset: isinstance(dataset.train.samples, TextSamples),
     run=near_texts,
