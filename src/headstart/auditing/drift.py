@@ -79,8 +79,11 @@ def _of_features(dataset: Dataset, tools: AuditTools) -> list[Finding]:
     folds = assign_folds(is_test.astype(np.int64), pool.contents(dataset), seed=tools.seed)
     sums = FoldSums(standardised(rows, seed=tools.seed), folds)
 
+    sides = is_test.astype(np.int64)
+    shrinkage = sums.best_shrinkage(sides, 2)
+
     def voices(fold: int) -> list[np.ndarray]:
-        return [sums.logits(is_test.astype(np.int64), 2, fold)]
+        return [sums.logits(sides, 2, fold, shrinkage)]
 
     judged = judge(voices, folds, 2, tools.is_over)
     done = judged.is_done
