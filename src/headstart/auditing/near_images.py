@@ -185,6 +185,6 @@ def _too_late(number: int) -> Audited:
 NEAR_IMAGES = Audit(
     name="near-images",
     question="Do nearly the same images stand twice, or on both sides of the split?",
-    applies=lambda dataset: dataset.schema.modality == "image",
+    applies=lambda dataset: dataset.schema.facts.is_looked_at,
     run=near_images,
 )

@@ -192,6 +192,6 @@ def _joined(ways: Sequence[_Way], num_columns: int) -> NearPairs:
 NEAR_ROWS = Audit(
     name="near-rows",
     question="Do nearly the same rows stand twice, or on both sides of the split?",
-    applies=lambda dataset: dataset.schema.modality == "table",
+    applies=lambda dataset: dataset.schema.facts.is_plain_column,
     run=near_rows,
 )

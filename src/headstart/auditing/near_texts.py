@@ -86,6 +86,6 @@ def _same_but_marks(texts: list[str], shingled: Shingled) -> np.ndarray:
 NEAR_TEXTS = Audit(
     name="near-texts",
     question="Do nearly the same texts stand twice, or on both sides of the split?",
-    applies=lambda dataset: dataset.schema.modality == "text",
+    applies=lambda dataset: dataset.schema.facts.has_words,
     run=near_texts,
 )
