@@ -384,10 +384,30 @@ def test_soft_labels_are_refused_and_the_advice_works(write):
     frame = pd.DataFrame({"text": TEXTS, "label": [write(v) for v in shares]})
     with pytest.raises(DataError, match=r"'label' holds soft labels such as \[0.25, 0.75\]"):
         load(frame)
-    frame["label"] = shares
-    c = "label"
-    frame[c] = frame[c].map(lambda shares: max(range(len(shares)), key=lambda i: shares[i]))
-    assert load(frame).schema.classes == ("0", "1")
+    with pytest.raises(DataError, match="Say --task classification"):
+        load(frame, task="multi-label")
+    data = load(frame, task="classification")  # as it says
+    assert truth(data) == {t: "10"[i % 2] for i, t in enumerate(TEXTS)}
+    assert said(data, "the class of a sample is the place of the largest")
+
+
+def test_soft_labels_of_which_some_are_missing_or_tied():
+    shares: list = [[0.5, 0.5, 0.0] if i % 2 else [0.1, 0.2, 0.7] for i in range(N)]
+    frame = pd.DataFrame({"text": TEXTS, "label": shares})
+    assert said(load(frame, task="classification"), f"In {N // 2} the largest stands twice")
+    frame.loc[3, "label"] = None
+    with pytest.raises(DataError, match="remove rows without any, such as row 4"):
+        load(frame, task="classification")
+    assert load(frame.drop(index=3), task="classification").schema.classes == ("0", "2")
+
+
+def test_the_largest_of_the_categories_of_spacy_is_the_class(tmp_path):
+    rows = [{"text": t, "cats": {"A": 0.3 + 0.4 * (i % 2), "B": 0.5}} for i, t in enumerate(TEXTS)]
+    (tmp_path / "soft.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(DataError, match="Say --task classification"):
+        load(tmp_path / "soft.jsonl")
+    data = load(tmp_path / "soft.jsonl", task="classification")
+    assert truth(data) == {t: "BA"[i % 2] for i, t in enumerate(TEXTS)}
 
 
 def test_words_in_brackets_are_words():

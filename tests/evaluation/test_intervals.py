@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binomtest
 
 from headstart.evaluation.intervals import (
-    f1_interval,
+    f1_of,
     mean_interval,
     percentile_interval,
     wilson,
@@ -29,7 +29,7 @@ def test_wilson_of_nothing_is_unknown():
 
 def test_f1_interval_agrees_with_the_formula():
     # 6 hits, 2 false alarms, 1 miss: F1 = 12 / 15
-    figure = f1_interval(6, 9)
+    figure = f1_of(wilson(6, 9))
     assert figure.value == pytest.approx(12 / 15)
     assert figure.low < figure.value < figure.high < 1.0
 

@@ -47,12 +47,12 @@ class Count(Regression):
     def _calibrated(self, logits, temperature, mean, scale):
         return np.expm1(logits[:, 0].astype(np.float64))
 
-    def scores(self, outputs, targets, schema, *, seed=0, num_resamples=1000):
+    def scores(self, outputs, targets, schema, *, seed=0, num_resamples=1000, groups=None):
         found = super().scores(outputs, targets, schema, seed=seed, num_resamples=num_resamples)
         figures = {"rmsle": _log_error(outputs, targets, seed), **found.figures}
         return replace(found, figures=figures)
 
-    def headline_figure(self, decisions, targets, *, seed=0):
+    def headline_figure(self, decisions, targets, *, seed=0, groups=None):
         return _log_error(decisions, targets, seed)
 
 

@@ -12,14 +12,18 @@ import headstart as hs
 from headstart.commands import read_command
 from headstart.errors import OptionError
 from headstart.recipes.options import FinetuneOptions, FitOptions, RunOptions, takes
-from headstart.training.options.limits import check_applies, check_options, steps_asked
+from headstart.training.options.common_options import CommonOptions
+from headstart.training.options.limits import (
+    changing_no_result,
+    check_applies,
+    check_options,
+    steps_asked,
+)
 from headstart.training.options.option import Option, stated
 from headstart.training.options.recipe import Recipe
 from headstart.training.options.strategies import STRATEGIES, default_strategy, find_strategy
 from headstart.training.options.training_options import (
-    CommonOptions,
     TrainingOptions,
-    changing_no_result,
     training_options,
 )
 from headstart.types import Schema

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from headstart.types import Dataset, Finding, SplitName
+from headstart.types import Dataset, Finding, FindingKind, SplitName
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,6 +87,9 @@ class Audit:
         applies: Whether it means anything for these data.
         run: What it finds.
         has_features: Whether it needs ``AuditTools.features``.
+        restates: Kinds of findings about single samples that ``load`` has told, and that this one
+            tells again with every suspect; where it is run they are shown once.
+        in_runs: Whether fit and finetune run it; not where they find the same on their way.
     """
 
     name: str
@@ -94,3 +97,5 @@ class Audit:
     applies: Callable[[Dataset], bool]
     run: Callable[[Dataset, AuditTools], list[Audited]]
     has_features: bool = False
+    restates: tuple[FindingKind, ...] = ()
+    in_runs: bool = True

@@ -40,6 +40,7 @@ from headstart.preprocessing.dates import find_format, look_like_dates
 from headstart.preprocessing.numbers import (
     CLOCK,
     COMMAS,
+    any_unit,
     best_format,
     find_number_format,
     fitting_formats,
@@ -199,7 +200,7 @@ def _said_numbers(values: Any, name: str, *, has_commas: bool) -> _Found:
     words = [word for word in pc.unique(values).to_pylist() if category(word) and not is_gap(word)]
     number_format, note = find_number_format(words, name, has_commas=has_commas)
     if number_format is None:  # the cell that does not fit is refused where all are read
-        number_format, note = best_format(words[:SAMPLED]), None
+        number_format, note = any_unit(words) or best_format(words[:SAMPLED]), None
     return _Found("numeric", note, number_format=number_format)
 
 

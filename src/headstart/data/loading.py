@@ -14,11 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from headstart.cells import plain
-from headstart.data.assembly import assemble
+from headstart.data.assembly import Assembly, assemble
+from headstart.data.fixes import check_fixes, read_fixes
+from headstart.data.groups import aligned, plain_groups, with_groups
 from headstart.data.options import (
     COLUMN_OPTIONS,
+    GroupValues,
     ReadOptions,
     TaskOption,
+    name_of,
     names_of,
     option_problems,
     refuse_values,
@@ -28,6 +32,7 @@ from headstart.data.sources.archives import ARCHIVE_SUFFIXES
 from headstart.data.sources.array_files import read_arrays_file
 from headstart.data.sources.arrays import read_pair, read_split_pairs
 from headstart.data.sources.arrow_files import find_saved, read_saved
+from headstart.data.sources.class_titles import with_titles
 from headstart.data.sources.columns import FrameTable, source_table
 from headstart.data.sources.folder import TABLE_SUFFIXES, read_folder
 from headstart.data.sources.formats import (
@@ -42,8 +47,10 @@ from headstart.data.sources.handed import plain_source, split_pairs
 from headstart.data.sources.hub import PREFIXES, read_hub
 from headstart.data.sources.image_labels import read_stated
 from headstart.data.sources.named import EMBEDDED, NAMED, read_named, unknown_source
+from headstart.data.sources.rows_given import plain_rows
 from headstart.data.sources.split_words import split_of
 from headstart.data.sources.tables import find_split_files, read_table_files, read_tables
+from headstart.data.sources.text_files import find_text_table
 from headstart.data.times import SplitWay, check_way
 from headstart.errors import DataError, OptionError, quoted
 from headstart.preprocessing import Preprocess
@@ -64,14 +71,16 @@ def load(
     drop: Sequence[str] | None = None,
     header: Sequence[str] | None = None,
     encoding: str | None = None,
-    group: str | None = None,
+    group: str | GroupValues | None = None,
     val_fraction: float = 0.15,
     test_fraction: float = 0.2,
     split: SplitWay = "random",
     max_bad_fraction: float = 0.01,
     seed: int = 0,
+    fixes: str | Path | None = None,
     preprocess: Preprocess | None = None,
     schema: Schema | None = None,
+    refused: list[Finding] | None = None,
 ) -> Dataset:
     """Load labelled images, texts or table rows and split them into train, val and test.
 
@@ -99,19 +108,28 @@ def load(
         drop: Columns that are not used.
         header: Names of the columns of a file without a header row.
         encoding: Encoding of text files that are not UTF-8, for example ``gb18030``.
-        group: Column whose equal values stay on one side of the split, for example ``patient``.
+        group: What belongs together and stays on one side of the split, figures then counting
+            groups: a column, for example ``patient``; of images and text files also ``folder`` (the
+            folders inside the class folders), or a pattern with one pair of parentheses that is
+            looked for in each path, for example ``animal([0-9]+)_``; from Python also values: one a
+            sample (an array, Series or list), or a dict of each path with its group.
         val_fraction: Share of train that becomes val when the data brings none, between 0 and 1.
         test_fraction: Share that becomes test when the data brings none, between 0 and 1.
         split: How splits that the data does not bring are drawn: at random, or by time, the latest
             rows as test, where a table has a column of dates.
         max_bad_fraction: Share of unusable samples above which loading stops, 0 to 1.
         seed: Seed of the split.
+        fixes: List of what to leave out and what to put on which side of the split, as
+            ``headstart check DATA --fix LIST.csv`` writes it.
         preprocess: How a model reads samples (``run.model.encoder.preprocess``): the columns that
             it was trained on are read as they were then, whatever these rows alone would make of
             them.
         schema: What a model was trained to tell (``run.model.schema``), to evaluate it: its task is
             taken, and its column of labels where there is one of this name; all samples are test,
             unless the data brings a test or val split.
+        refused: A list that takes what forbids learning from the data, which is then not raised
+            (too many unusable samples, a class alone, too small, or unknown to train, a group on
+            two sides): for whom looks at the data alone. Where no split can be drawn, all is train.
 
     Returns:
         The data set; a ``Preprocess`` turns its samples into arrays later.
@@ -127,12 +145,13 @@ def load(
     """
     began = time.monotonic()
     val_fraction, test_fraction, seed = plain(val_fraction), plain(test_fraction), plain(seed)
-    refuse_values(label=label, image_column=image_column, text=text, group=group)
+    refuse_values(label=label, image_column=image_column, text=text)
+    group = aligned(group, source)
     options = ReadOptions(
-        label=label,
-        image_column=image_column,
-        text=text,
-        group=group,
+        label=name_of(label),
+        image_column=name_of(image_column),
+        text=name_of(text),
+        group=name_of(group) if isinstance(group, (str, int)) else None,
         task=task,
         separator=separator,
         numeric=names_of(numeric),
@@ -147,28 +166,30 @@ def load(
     _check_options(options, val_fraction, test_fraction, max_bad_fraction, seed)
     if problems := check_way(split, for_test=schema is not None):
         raise OptionError(" ".join(problems))
+    check_fixes(fixes)
+    listed = None if fixes is None else read_fixes(fixes)
     records, address = _read(source, options)
+    records = with_groups(records, group)
     dataset = assemble(
         records,
         val_fraction,
         test_fraction,
         max_bad_fraction,
         seed,
-        for_test=schema is not None,
-        split=split,
-        dates=options.date,
+        Assembly(schema is not None, split, options.date, listed, refused),
     )
     again: dict[str, object] = {
         "source": address,
         "label": label,
         "image_column": image_column,
-        "group": group,
+        "group": plain_groups(group),
         "val_fraction": val_fraction,
         "test_fraction": test_fraction,
         "max_bad_fraction": max_bad_fraction,
         "seed": seed,
         **_said(options),
         **({"split": split} if split != "random" else {}),
+        **({} if listed is None else {"fixes": listed.path}),
     }
     return replace(
         dataset,
@@ -216,11 +237,11 @@ def _read(source: Any, options: ReadOptions) -> tuple[Records, str | None]:
     """Return the records of a source, and what to load it by again where that is possible."""
     if isinstance(source, (str, os.PathLike)):
         return _read_address(os.fspath(source), options)
-    source = plain_source(source)
+    source = plain_source(plain_rows(source))
     if (parts := split_pairs(source)) is not None:
         return _read_splits(parts, options), None
     if isinstance(source, tuple) and len(source) == 2:
-        options.refuse("(X, y) arrays have no columns", "separator", *COLUMN_OPTIONS)
+        options.refuse("(X, y) arrays have no columns", "group", "separator", *COLUMN_OPTIONS)
         return read_pair(*source, options), None
     options.refuse(
         "data in memory is no file",
@@ -254,7 +275,7 @@ def _read_splits(given: dict[str, Any], options: ReadOptions) -> Records:
             "train, val and test, or give columns as a DataFrame."
         )
     if all(isinstance(part, tuple) and len(part) == 2 for part in parts.values()):
-        options.refuse("(X, y) arrays have no columns", "separator", *COLUMN_OPTIONS)
+        options.refuse("(X, y) arrays have no columns", "group", "separator", *COLUMN_OPTIONS)
         return read_split_pairs(parts, options)
     tables = [(source_table(part), split) for split, part in parts.items()]
     options.refuse(
@@ -315,9 +336,13 @@ def _read_path(path: Path, name: str, options: ReadOptions) -> Records:
             if len(opened) == len(tables):
                 return read_tables(opened, name, options)
         if (stated := read_stated(path, name, options)) is not None:
-            return stated
-        options.refuse(f"{name} is a folder, whose class folders are the labels", "encoding")
-        return read_folder(path, name, options)
+            return with_titles(stated, path)
+        if table_path := find_text_table(path, options):
+            return read_table_files([(table_path, None)], name, options)
+        options.refuse(
+            f"{name} is a folder, whose class folders are the labels", "group", "encoding"
+        )
+        return with_titles(read_folder(path, name, options), path)
     low = path.name.lower()
     if low.endswith(ARCHIVE_SUFFIXES):
         folder, table = open_shard(path, name)
@@ -326,7 +351,7 @@ def _read_path(path: Path, name: str, options: ReadOptions) -> Records:
         lone = [inside for inside in folder.iterdir() if not inside.name.startswith(".")]
         return _read_path(lone[0] if len(lone) == 1 else folder, name, options)
     if low.endswith(".npz"):
-        options.refuse("arrays have no columns")
+        options.refuse("arrays have no columns", "group")
         return read_arrays_file(path, name, options)
     # With its columns named, a file of any other name is taken for delimited text.
     if not low.endswith(TABLE_SUFFIXES) and (options.header is None or low.endswith(tuple(UNREAD))):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from headstart.errors import OptionError, did_you_mean, quoted
 from headstart.preprocessing import Preprocess, TablePreprocess
@@ -17,6 +17,9 @@ from headstart.tasks import MULTI_LABEL, TASKS, find_task
 from headstart.types import Column, Schema, TaskName
 
 DEFAULT_LABEL = "label"
+FOLDER = "folder"  # said of groups: the folder inside a class folder
+# One value a sample, or by the path of each: an array, a Series, a list, a dict.
+GroupValues = Any
 
 
 def task_choices() -> tuple[str, ...]:
@@ -37,7 +40,7 @@ class ReadOptions:
         label: Target column.
         image_column: Column of images.
         text: Column of texts.
-        group: Column whose equal values stay on one side of the split.
+        group: Column whose equal values stay on one side of the split; or what tells it of a path.
         task: What to learn: the name of a task, or ``auto``.
         separator: What stands between the labels of one cell.
         numeric: Columns that hold numbers.
@@ -129,6 +132,11 @@ class ReadOptions:
 
 COLUMN_OPTIONS = ("numeric", "categorical", "date", "drop")
 TABLE_OPTIONS = (*COLUMN_OPTIONS, "header", "encoding")
+
+
+def name_of(value: object) -> str | None:
+    """Return the name of a column as text: frames may have numbers for names."""
+    return None if value is None else str(value)
 
 
 def names_of(value: Sequence[str] | str | None) -> tuple[str, ...]:

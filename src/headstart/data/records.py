@@ -13,6 +13,7 @@ import numpy as np
 
 from headstart.tasks import Task, find_task
 from headstart.types import (
+    MODALITIES,
     ColumnKind,
     DateFormat,
     Finding,
@@ -27,11 +28,7 @@ SPLIT_CODES = {"train": 0, "val": 1, "test": 2}
 SPLIT_NAMES = ("train", "val", "test")
 UNASSIGNED = -1
 # What one sample is called in messages, and several.
-NOUNS: dict[Modality, tuple[str, str]] = {
-    "image": ("image", "images"),
-    "text": ("text", "texts"),
-    "table": ("row", "rows"),
-}
+NOUNS = {name: (facts.noun, facts.nouns) for name, facts in MODALITIES.items()}
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ def assign_splits(
     seed: int,
     copies: Copies | None = None,
     times: tuple[str, np.ndarray] | None = None,
+    may_tear: bool = False,
 ) -> tuple[np.ndarray, dict[str, str]]:
     """Return the split of each sample, and for each split how it came to be.
 
@@ -45,6 +46,7 @@ def assign_splits(
         copies: What is the same among the samples, and so stays on one side.
         times: The column that a split by time goes by, and the times, NaN where there is none; the
             latest rows are test then, and the latest of the others val.
+        may_tear: Whether the data's own splits may tear groups apart.
 
     Returns:
         int8, shape (N,), 0 train, 1 val, 2 test; and one sentence part a split.
@@ -55,7 +57,7 @@ def assign_splits(
     """
     splits, task = records.splits.copy(), records.asks
     task.check_learnable(records.name, records.targets, records.classes)
-    given = {name for name in SPLIT_NAMES if (splits == SPLIT_CODES[name]).any()}
+    given = {name for name in SPLIT_NAMES if SPLIT_CODES[name] in splits}
     if given and "train" not in given:
         raise DataError(
             f"{records.name} brings {' and '.join(sorted(given))} but no train samples; there is "
@@ -67,7 +69,8 @@ def assign_splits(
     if task.is_exclusive:
         _check_class_sizes(records, splits, made)
     _check_number(records, splits, made)
-    _check_groups(records, splits)
+    if not may_tear:
+        check_groups(records)
     groups = records.groups if copies is None else joined_groups(copies, records.groups)
     for name in made:
         fraction = test_fraction if name == "test" else val_fraction
@@ -102,7 +105,7 @@ def only_test(records: Records) -> tuple[np.ndarray, dict[str, str]]:
     Its test split is test; without one its val split is, and without either all of it.
 
     Returns:
-        As ``assign_splits``; neither classes nor numbers of samples are asked for.
+        As ``assign_splits``; nothing else is asked for.
     """
     for code in (SPLIT_CODES["test"], SPLIT_CODES["val"]):
         chosen = records.splits == code
@@ -260,12 +263,10 @@ def group_pick(
             "needed to have it on every side of the split. Add groups, or leave out --group."
         )
     totals = np.maximum(counts.sum(axis=0), 1)
-    wanted = totals * fraction
+    wanted, have = totals * fraction, np.zeros(len(classes))
     taken = np.zeros(num_groups, bool)
-    have = np.zeros(len(classes))
     shuffled = _shuffled(num_groups, bits)
     order = shuffled[np.argsort(-counts[shuffled].sum(axis=1), kind="stable")]
-
     left = num_per_class.copy()
 
     def take_group(group: int) -> None:
@@ -343,15 +344,20 @@ def _check_unseen(records: Records, splits: np.ndarray) -> None:
             )
 
 
-def _check_groups(records: Records, splits: np.ndarray) -> None:
-    """Refuse a group that the data's own splits have torn apart."""
+def check_groups(records: Records) -> None:
+    """Refuse a group that the data's own splits have torn apart.
+
+    Raises:
+        DataError: Naming it.
+    """
     side: dict[str, int] = {}
+    splits = np.where(records.splits == UNASSIGNED, TRAIN, records.splits)
     for group, code in zip(records.groups or (), splits.tolist(), strict=False):
         if side.setdefault(group, code) != code:
             raise DataError(
                 f"Group '{group}' is in both {SPLIT_NAMES[side[group]]} and {SPLIT_NAMES[code]}; "
-                "a group has to stay on one side. Correct the splits that the data brings, or "
-                "leave out --group."
+                "a group has to stay on one side. Correct the splits that the data brings, leave "
+                "out --group, or let headstart check --fix list what to leave out."
             )
 
 

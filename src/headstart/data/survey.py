@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.cells import MOSTLY
 from headstart.data.records import Records
 from headstart.data.roles import no_inputs
 from headstart.errors import quoted
@@ -48,6 +49,11 @@ MAX_CHECKED_ROWS = 5_000
 MIN_GUESSED = 0.8  # of the rows: a word of its own for every row tells nothing
 LISTED = 6
 HEAD_ROWS = 1_000
+
+
+# A number beside a blank, a sign or the end, or with decimals; ids have digits among letters.
+AMOUNT = re.compile(r"^\W{0,2}\d+([.,]\d+)?(\W.*|\s?[^\W\d]{1,4}\W?)?$")
+SHOWN = 3
 
 
 def survey(
@@ -93,19 +99,7 @@ def survey(
         sentence = f"Left out column{plural} {quoted(constant)}: no two training rows differ there."
         findings.append(Finding("constant", "note", (), sentence))
     for name in ids:
-        option = "numeric" if kinds[name] == "numeric" else "categorical"
-        doubt = f"though they look like dates; --date {name} reads them as dates, or "
-        if _is_index(name, kinds[name], columns[name]):
-            sentence = (
-                f"Left out column '{name}': it numbers the rows, as the index of a DataFrame does "
-                f"(keep it with --{option} {name})."
-            )
-            findings.append(Finding("identifier", "warning", (), sentence))
-            continue
-        sentence = (
-            f"Left out column '{name}': every row has its own value, as an identifier has "
-            f"({doubt if look_like_dates(columns[name]) else ''}keep it with --{option} {name})."
-        )
+        sentence = _say_identifier(name, kinds[name], columns[name])
         findings.append(Finding("identifier", "warning", (), sentence))
     findings += _missing_cells({name: columns[name] for name in kept}, len(train))
     different = np.arange(len(train)) if is_copy is None else np.flatnonzero(~is_copy[train])
@@ -114,6 +108,30 @@ def survey(
         alone = {name: column.take(different) for name, column in alone.items()}
     findings += _leaks(records, alone, train[different])
     return kept, findings
+
+
+def _say_identifier(name: str, kind: ColumnKind, column: Any) -> str:
+    """Return that a column is left out, with what it holds, and what to do if that is wrong."""
+    option = "numeric" if kind == "numeric" else "categorical"
+    keep = f"keep it with --{option} {name}"
+    if _is_index(name, kind, column):
+        return (
+            f"Left out column '{name}': it numbers the rows, as the index of a DataFrame does "
+            f"({keep})."
+        )
+    head = column.drop_null().slice(0, HEAD_ROWS).to_pylist()
+    shown = f" such as {quoted([str(value) for value in head[:SHOWN]])}"
+    lead = f"Left out column '{name}': every row has its own value{shown}, as an identifier has"
+    if look_like_dates(column):
+        dates = f"though they look like dates; --date {name} reads them as dates, or"
+        return f"{lead} ({dates} {keep})."
+    words = [value for value in head if isinstance(value, str)]
+    if words and sum(AMOUNT.search(word) is not None for word in words) >= MOSTLY * len(words):
+        return (
+            f"{lead}. If these are amounts, in a form of numbers that is not known: write the "
+            f"numbers alone into the column, one a cell ({keep}, as names)."
+        )
+    return f"{lead} ({keep})."
 
 
 def _num_values(column: Any) -> int:

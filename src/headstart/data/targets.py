@@ -35,7 +35,7 @@ from headstart.tasks import (
     find_task,
 )
 from headstart.tasks.reading import SEPARATORS, Naming, Place
-from headstart.types import Finding, Modality
+from headstart.types import MODALITIES, Finding, Modality
 
 MANY_VALUES, MANY_SHARE = 20, 0.05
 FEW_VALUES = 5
@@ -90,7 +90,9 @@ def _as_numbers(
     values: Sequence[object], modality: Modality, known: str | None, what: str
 ) -> tuple[Sequence[object], list[Finding]]:
     """Return targets such as ``1.200,50`` or ``$5`` as numbers, and a finding that says so."""
-    is_asked = known == REGRESSION.name or (known is None and modality != "image")
+    is_asked = known == REGRESSION.name or (
+        known is None and not MODALITIES[modality].is_number_a_code
+    )
     if not is_asked or not all(isinstance(v, str) or is_missing(v) for v in values):
         return values, []
     words = [v for v in dict.fromkeys(values) if isinstance(v, str) and v.strip()]
@@ -116,7 +118,7 @@ def _decide(
     """Return the task that the values ask for, and a note where another was thinkable."""
     if any(issubclass(kind, (list, tuple, set, np.ndarray)) for kind in set(map(type, values))):
         return MULTI_LABEL, None
-    if modality == "image":
+    if MODALITIES[modality].is_number_a_code:
         return CLASSIFICATION, _several_in_a_cell(values, what)
     found = _numbers_of(values)
     numbers = [number for number in found if number is not None and not math.isnan(number)]

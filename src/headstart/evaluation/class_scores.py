@@ -4,6 +4,7 @@ Which interval: accuracy, and precision, recall and F1 of a class, are proportio
 Wilson's interval. Everything else takes the percentile bootstrap over items, except that ECE takes
 the reversed percentiles, because resampling inflates it. A macro figure or ROC-AUC that no
 resample moves, because all is right, takes its interval from its classes' (``intervals.py``).
+Where items belong together, groups are counted (``clusters.py``).
 
 Deliberately left out: who made the probabilities (these are arrays), thresholds, and figures for
 several labels an item (``label_scores.py``) or for numbers (``value_scores.py``).
@@ -13,13 +14,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from headstart.errors import OptionError, quoted
+from headstart.evaluation.clusters import (
+    Groups,
+    as_groups,
+    effective_numbers,
+    effective_wilson,
+    share,
+)
 from headstart.evaluation.intervals import (
     check_resamples,
-    f1_interval,
+    f1_of,
     is_degenerate,
     mean_interval,
     percentile_interval,
@@ -48,6 +57,7 @@ def score_classes(
     *,
     seed: int = 0,
     num_resamples: int = NUM_RESAMPLES,
+    groups: np.ndarray | None = None,
 ) -> Scores:
     """Measure probabilities against targets, one class an item.
 
@@ -68,13 +78,15 @@ def score_classes(
         seed: Seed of the bootstrap.
         num_resamples: Bootstrap resamples, at least 40; or 0 for no bootstrap, which leaves NaN at
             the ends of every bootstrapped interval.
+        groups: Whole numbers, shape (N,), the same for items that belong together: intervals then
+            count groups. None: each item stands alone.
 
     Returns:
         Figures, scores per class, and the confusion matrix.
 
     Raises:
-        OptionError: A shape, a probability, a target, the class names or ``num_resamples`` is not
-            as described.
+        OptionError: A shape, a probability, a target, the class names, ``num_resamples`` or
+            ``groups`` is not as described.
 
     Source:
         ECE: C. Guo et al., 2017, On Calibration of Modern Neural Networks, equation 3. Brier:
@@ -93,22 +105,28 @@ def score_classes(
     num_items, K = checked.shape
     predictions = checked.argmax(axis=1)
     confusion = np.bincount(wanted * K + predictions, minlength=K * K).reshape(K, K)
-    per_class = {name: _class_scores(confusion, k) for k, name in enumerate(classes)}
+    told = as_groups(groups, num_items)
+    items, right = np.arange(num_items), predictions == wanted
+    counts = count_classes((wanted, items, right), (predictions, items, right), num_items, K, told)
+    per_class = {name: counted_scores(counts, k) for k, name in enumerate(classes)}
     table = FigureTable(checked, wanted)
     point = table.figures(np.ones((num_items, 1)))
-    resampled = table.resample(num_resamples, seed) if num_resamples else {}
-    figures = {
-        name: _figure(name, point, resampled, per_class, confusion, num_items) for name in FIGURES
+    resampled = table.resample(num_resamples, seed, told) if num_resamples else {}
+    figures = {"accuracy": share(right, told)} | {
+        name: _figure(name, point, resampled, per_class, counts, told) for name in FIGURES[1:]
     }
-    return Scores(num_items, figures, per_class, confusion)
+    return Scores(num_items, figures, per_class, confusion, num_groups=told.num if told else None)
 
 
-def accuracy(predictions: np.ndarray, targets: np.ndarray) -> Figure:
+def accuracy(
+    predictions: np.ndarray, targets: np.ndarray, *, groups: np.ndarray | None = None
+) -> Figure:
     """Return the share of right predictions with its 95 % interval.
 
     Args:
         predictions: Class indices, shape (N,).
         targets: Class indices, shape (N,), N at least 1.
+        groups: As for ``score_classes``.
 
     Raises:
         OptionError: The shapes differ, or there are no items.
@@ -119,17 +137,76 @@ def accuracy(predictions: np.ndarray, targets: np.ndarray) -> Figure:
             f"predictions have shape {predicted.shape} and targets {wanted.shape}, expected one "
             "shape (N,) with N at least 1."
         )
-    return wilson(int(np.count_nonzero(predicted == wanted)), wanted.size)
+    return share(predicted == wanted, as_groups(groups, wanted.size))
 
 
-def _class_scores(confusion: np.ndarray, k: int) -> ClassScores:
-    """Return the scores of class k from the confusion matrix."""
-    return counted_scores(
-        int(confusion[k, k]), support=int(confusion[k].sum()), predicted=int(confusion[:, k].sum())
+@dataclass(frozen=True)
+class Counts:
+    """What is counted of each of K classes; int64, shape (K,), but for the last.
+
+    Attributes:
+        hits: Items of the class that were predicted as it.
+        support: Items of the class.
+        predicted: Items predicted as the class.
+        smaller_side: Items of the class, or of all others where these are fewer; or groups.
+        effective: As how many independent items those of precision, recall and F1 count; float64,
+            shape (3, K).
+    """
+
+    hits: np.ndarray
+    support: np.ndarray
+    predicted: np.ndarray
+    smaller_side: np.ndarray
+    effective: np.ndarray
+
+
+def count_classes(
+    wanted: tuple[np.ndarray, np.ndarray, np.ndarray],
+    found: tuple[np.ndarray, np.ndarray, np.ndarray],
+    num_items: int,
+    num_classes: int,
+    groups: Groups | None,
+) -> Counts:
+    """Count targets and predictions of each class.
+
+    Args:
+        wanted: Of each pair of an item and a class that it has: the class, the item, and whether
+            the class was predicted; each of shape (M,).
+        found: The same of each pair of an item and a class predicted: the class, the item, and
+            whether it has the class.
+        num_items: N.
+        num_classes: K.
+        groups: Which items belong together.
+    """
+    K = num_classes
+    (rows, items, is_found), (said, said_of, is_right) = wanted, found
+    support = np.bincount(rows, minlength=K)
+    predicted = np.bincount(said, minlength=K)
+    hits = np.bincount(rows[is_found], minlength=K)
+    if groups is None:
+        touched = support + predicted - hits
+        smaller = np.minimum(support, num_items - support)
+        return Counts(hits, support, predicted, smaller, np.stack((predicted, support, touched)))
+    more = ~is_right  # what is predicted and no target: with the targets all that F1 looks at
+    touched_pairs = (
+        np.concatenate((rows, said[more])),
+        np.concatenate((items, said_of[more])),
+        np.concatenate((is_found, np.zeros(int(more.sum()), bool))),
     )
+    effective = np.stack(
+        [
+            effective_numbers(classes, is_hit, groups.codes[of], K)
+            for classes, of, is_hit in (found, wanted, touched_pairs)
+        ]
+    )
+    pairs, sizes = np.unique(rows * groups.num + groups.codes[items], return_counts=True)
+    holding = np.bincount(pairs // groups.num, minlength=K)
+    is_whole = sizes == np.bincount(groups.codes)[pairs % groups.num]
+    lacking = groups.num - np.bincount((pairs // groups.num)[is_whole], minlength=K)
+    return Counts(hits, support, predicted, np.minimum(holding, lacking), effective)
 
 
-def counted_scores(hits: int, *, support: int, predicted: int) -> ClassScores:
+def counted_scores(counts: Counts, k: int) -> ClassScores:
     """Return a class's scores from counts; NaN throughout if it is neither a target nor predicted.
 
     A class that occurs but was never predicted (or is predicted but never occurs) has 0 / 0
@@ -137,15 +214,19 @@ def counted_scores(hits: int, *, support: int, predicted: int) -> ClassScores:
     there is no item to learn it from.
 
     Args:
-        hits: Items of the class that were predicted as it.
-        support: Items of the class.
-        predicted: Items predicted as the class.
+        counts: Of all classes.
+        k: The class.
     """
+    hits, support, predicted = (
+        int(array[k]) for array in (counts.hits, counts.support, counts.predicted)
+    )
+    of_precision, of_recall, of_f1 = counts.effective[:, k].tolist()
     nothing_known = Figure(0.0, 0.0, 1.0) if support + predicted else wilson(0, 0)
+    touched = support + predicted - hits
     return ClassScores(
-        precision=wilson(hits, predicted) if predicted else nothing_known,
-        recall=wilson(hits, support) if support else nothing_known,
-        f1=f1_interval(hits, support + predicted - hits),
+        precision=effective_wilson(hits, predicted, of_precision) if predicted else nothing_known,
+        recall=effective_wilson(hits, support, of_recall) if support else nothing_known,
+        f1=f1_of(effective_wilson(hits, touched, of_f1)),
         support=support,
     )
 
@@ -155,14 +236,12 @@ def _figure(
     point: WeightedFigures,
     resampled: dict[str, np.ndarray],
     per_class: dict[str, ClassScores],
-    confusion: np.ndarray,
-    num_items: int,
+    counts: Counts,
+    groups: Groups | None,
 ) -> Figure:
     """Return one figure with the interval that suits it."""
-    value = float(point.values[name][0])
-    if name == "accuracy":
-        return wilson(int(np.trace(confusion)), num_items)
-    figure = percentile_interval(value, resampled.get(name, np.empty(0)))
+    value, num_groups = float(point.values[name][0]), groups.num if groups else None
+    figure = percentile_interval(value, resampled.get(name, np.empty(0)), num_groups)
     if name == "ece":
         return _ece_interval(figure, resampled.get("ece_noise", np.empty(0)))
     if not is_degenerate(figure):
@@ -171,7 +250,7 @@ def _figure(
         # One item, or all items alike: the data holds no information on the spread.
         return Figure(value, math.nan, math.nan)
     if name == "roc_auc":
-        return mean_interval(still_areas(point.class_areas[:, 0], confusion.sum(axis=1), num_items))
+        return mean_interval(still_areas(point.class_areas[:, 0], counts.smaller_side))
     known = [scores for scores in per_class.values() if not math.isnan(scores.f1.value)]
     return mean_interval(getattr(scores, name.removesuffix("_macro")) for scores in known)
 
@@ -198,7 +277,7 @@ def _ece_interval(figure: Figure, noise: np.ndarray) -> Figure:
     return Figure(value, min(value, max(0.0, low)), max(value, min(1.0, high)))
 
 
-def still_areas(areas: np.ndarray, support: np.ndarray, num_items: int) -> list[Figure]:
+def still_areas(areas: np.ndarray, smaller_sides: np.ndarray) -> list[Figure]:
     """Return the areas with intervals, for areas that no resample moves.
 
     An area of 1 with P positives and M negatives holds min(P, M) pairs that share no item, each of
@@ -207,14 +286,13 @@ def still_areas(areas: np.ndarray, support: np.ndarray, num_items: int) -> list[
 
     Args:
         areas: ROC-AUC of each class, NaN where undefined; one area where there are two classes.
-        support: Items of each class.
-        num_items: N.
+        smaller_sides: min(P, M) of each class, of items or of groups that hold any.
     """
-    smaller_sides = np.minimum(support, num_items - support)[: len(areas)]
     known = np.isfinite(areas)
+    pairs_of = smaller_sides[: len(areas)][known]
     return [
         wilson(area * pairs, pairs) if area in (0.0, 1.0) else Figure(area, area, area)
-        for area, pairs in zip(areas[known].tolist(), smaller_sides[known].tolist(), strict=True)
+        for area, pairs in zip(areas[known].tolist(), pairs_of.tolist(), strict=True)
     ]
 
 

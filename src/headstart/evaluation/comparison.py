@@ -9,10 +9,12 @@ out: corrections for many comparisons; a run makes two to four.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from headstart.errors import OptionError
+from headstart.evaluation.clusters import Groups, as_groups, flip_p_value, share
 from headstart.evaluation.intervals import is_degenerate, percentile_interval, wilson
 from headstart.evaluation.label_scores import checked_labels
 from headstart.evaluation.resampling import bootstrap_weights
@@ -20,6 +22,8 @@ from headstart.evaluation.value_scores import checked_values
 from headstart.types import Comparison, Figure
 
 _NUM_RESAMPLES = 10_000
+_BLOCK_NUMBERS = 1_000_000
+_NOTHING = Figure(math.nan, math.nan, math.nan)
 _NUM_ERROR_RESAMPLES = 2_000  # each costs N products, where one of counts costs three draws
 
 
@@ -31,6 +35,7 @@ def compare_classes(
     targets: np.ndarray,
     *,
     seed: int = 0,
+    groups: np.ndarray | None = None,
 ) -> Comparison:
     """Compare two predictors of classes on the same items, by the items that each has right.
 
@@ -46,6 +51,8 @@ def compare_classes(
         after_predictions: The same of the second.
         targets: Class indices, shape (N,).
         seed: Seed of the bootstrap.
+        groups: Which items belong together, as ``score_classes``: then whole groups are drawn, and
+            change sides.
 
     Returns:
         Gained and lost items, the difference with its interval, and the paired test's p.
@@ -66,7 +73,8 @@ def compare_classes(
     """
     right = _is_right(before, before_predictions, targets)
     right_after = _is_right(after, after_predictions, targets)
-    return _compare_right(before, right, after, right_after, "accuracy", seed)
+    verdict = Comparison(before, after, *_counts(right, right_after), _NOTHING, 1.0, "accuracy")
+    return _judged(verdict, right, right_after, seed, groups)
 
 
 def compare_labels(
@@ -77,6 +85,7 @@ def compare_labels(
     targets: np.ndarray,
     *,
     seed: int = 0,
+    groups: np.ndarray | None = None,
 ) -> Comparison:
     """Compare two predictors of several labels an item, by the items with every label right.
 
@@ -89,13 +98,15 @@ def compare_labels(
         after_predictions: The same of the second.
         targets: 0 or 1, shape (N, K).
         seed: Seed of the bootstrap.
+        groups: The same.
 
     Raises:
         OptionError: The three arrays have different shapes, hold something else, or are empty.
     """
     right = _all_right(before, before_predictions, targets)
     right_after = _all_right(after, after_predictions, targets)
-    return _compare_right(before, right, after, right_after, "exact_match", seed)
+    verdict = Comparison(before, after, *_counts(right, right_after), _NOTHING, 1.0, "exact_match")
+    return _judged(verdict, right, right_after, seed, groups)
 
 
 def compare_values(
@@ -106,6 +117,7 @@ def compare_values(
     targets: np.ndarray,
     *,
     seed: int = 0,
+    groups: np.ndarray | None = None,
 ) -> Comparison:
     """Compare two predictors of numbers on the same items, by their absolute errors.
 
@@ -119,6 +131,7 @@ def compare_values(
         after_values: The same of the second.
         targets: Shape (N,).
         seed: Seed of the bootstrap.
+        groups: The same.
 
     Raises:
         OptionError: The three arrays have different shapes, are not finite, or are empty.
@@ -133,32 +146,64 @@ def compare_values(
     second, _ = checked_values(f"Predictions of '{after}'", after_values, targets)
     changes = np.abs(second - wanted) - np.abs(first - wanted)
     moved = changes[changes != 0]
-    p_value = float(wilcoxon(moved).pvalue) if moved.size else 1.0
+    told = as_groups(groups, len(changes))
+    p_value = float(wilcoxon(moved).pvalue) if moved.size and told is None else 1.0
+    p_value = p_value if told is None else flip_p_value(changes, told, seed)
     resampled = np.concatenate(
         [
             changes @ weights / len(changes)
-            for weights in bootstrap_weights(len(changes), _NUM_ERROR_RESAMPLES, seed)
+            for weights in bootstrap_weights(len(changes), _NUM_ERROR_RESAMPLES, seed, told)
         ]
     )
     value = float(changes.mean())
-    difference = percentile_interval(value, resampled)
+    difference = percentile_interval(value, resampled, told.num if told else None)
     if is_degenerate(difference):  # one item, or all changes alike: nothing is known of the spread
         difference = Figure(value, math.nan, math.nan)
     nearer, farther = int(np.count_nonzero(changes < 0)), int(np.count_nonzero(changes > 0))
     return Comparison(before, after, nearer, farther, difference, p_value, "mae")
 
 
-def _compare_right(
-    before: str, right: np.ndarray, after: str, right_after: np.ndarray, metric: str, seed: int
+def _counts(right: np.ndarray, right_after: np.ndarray) -> tuple[int, int]:
+    """Return how many items are gained and lost."""
+    return int(np.count_nonzero(right_after & ~right)), int(np.count_nonzero(right & ~right_after))
+
+
+def _judged(
+    verdict: Comparison,
+    right: np.ndarray,
+    right_after: np.ndarray,
+    seed: int,
+    groups: np.ndarray | None,
 ) -> Comparison:
-    """Compare two predictors by which items each has right, bool, shape (N,)."""
+    """Return a verdict with its interval and p, by the items each has right, bool, shape (N,)."""
     from scipy.stats import binomtest
 
-    gained = int(np.count_nonzero(right_after & ~right))
-    lost = int(np.count_nonzero(right & ~right_after))
-    p_value = float(binomtest(gained, gained + lost, 0.5).pvalue) if gained + lost else 1.0
-    difference = _difference(gained, lost, len(right), seed)
-    return Comparison(before, after, gained, lost, difference, p_value, metric)
+    gained, lost, num_items = verdict.gained, verdict.lost, len(right)
+    told = as_groups(groups, num_items)
+    if told is None:
+        p_value = float(binomtest(gained, gained + lost, 0.5).pvalue) if gained + lost else 1.0
+        return replace(
+            verdict, difference=_difference(gained, lost, num_items, seed), p_value=p_value
+        )
+    changes = right_after.astype(np.float64) - right
+    difference = _group_difference(changes, told, seed)
+    if is_degenerate(difference):
+        up, down = share(right_after & ~right, told), share(right & ~right_after, told)
+        difference = _mover(difference.value, up, down)
+    return replace(verdict, difference=difference, p_value=flip_p_value(changes, told, seed))
+
+
+def _group_difference(changes: np.ndarray, groups: Groups, seed: int) -> Figure:
+    """Return the mean change of N items with its interval, whole groups drawn."""
+    sums = np.bincount(groups.codes, weights=changes, minlength=groups.num)
+    sizes = np.bincount(groups.codes, minlength=groups.num)
+    rng, drawn = np.random.default_rng(seed), []
+    block = max(1, min(_NUM_RESAMPLES, _BLOCK_NUMBERS // groups.num))
+    for start in range(0, _NUM_RESAMPLES, block):
+        size = min(block, _NUM_RESAMPLES - start)
+        picked = rng.integers(0, groups.num, size=(size, groups.num))
+        drawn.append(sums[picked].sum(axis=1) / sizes[picked].sum(axis=1))
+    return percentile_interval(float(changes.mean()), np.concatenate(drawn), groups.num)
 
 
 def _difference(gained: int, lost: int, num_items: int, seed: int) -> Figure:
@@ -169,7 +214,11 @@ def _difference(gained: int, lost: int, num_items: int, seed: int) -> Figure:
     figure = percentile_interval(value, (counts[:, 0] - counts[:, 1]) / num_items)
     if not is_degenerate(figure):
         return figure
-    up, down = wilson(gained, num_items), wilson(lost, num_items)
+    return _mover(value, wilson(gained, num_items), wilson(lost, num_items))
+
+
+def _mover(value: float, up: Figure, down: Figure) -> Figure:
+    """Return a difference of two shares with the interval that theirs imply."""
     below = math.hypot(up.value - up.low, down.high - down.value)
     above = math.hypot(up.high - up.value, down.value - down.low)
     return Figure(value, max(-1.0, value - below), min(1.0, value + above))

@@ -59,17 +59,15 @@ def wilson(successes: float, trials: float) -> Figure:
     return Figure(rate, low, high)
 
 
-def f1_interval(hits: float, touched: float) -> Figure:
+def f1_of(share: Figure) -> Figure:
     """Return a class's F1 with a 95 % interval.
 
     F1 is an increasing function of the share J = hits / touched (Jaccard): F1 = 2 J / (1 + J).
-    J is a proportion, so Wilson's interval of J carries over.
+    J is a proportion, so its interval carries over.
 
     Args:
-        hits: Items of the class that were predicted as the class.
-        touched: Items that are of the class, or were predicted as it, or both.
+        share: J, of the items that are of the class, or were predicted as it, or both.
     """
-    share = wilson(hits, touched)
     return Figure(*(2.0 * j / (1.0 + j) for j in (share.value, share.low, share.high)))
 
 
@@ -89,21 +87,36 @@ def mean_interval(parts: Iterable[Figure]) -> Figure:
     return Figure(value, max(0.0, value - below), min(1.0, value + above))
 
 
-def percentile_interval(value: float, resampled: np.ndarray) -> Figure:
+def percentile_interval(
+    value: float, resampled: np.ndarray, num_groups: int | None = None
+) -> Figure:
     """Return a value with the 2.5 % and 97.5 % quantiles of its bootstrap resamples.
 
     Args:
         value: The figure on all items.
         resampled: The figure on each resample, shape (R,); NaN where it is undefined there.
+        num_groups: Where groups were drawn, how many there are: few push the quantiles outwards.
 
     Source:
-        B. Efron and R. Tibshirani, 1993, An Introduction to the Bootstrap, section 13.3.
+        B. Efron and R. Tibshirani, 1993, An Introduction to the Bootstrap, section 13.3; for
+        groups T. C. Hesterberg, 2015, The American Statistician 69, 371-386.
     """
     known = resampled[np.isfinite(resampled)]
     if not math.isfinite(value) or known.size < MIN_RESAMPLES:
         return Figure(value, math.nan, math.nan)
-    low, high = np.quantile(known, (0.025, 0.975))
+    tail = 0.025 if num_groups is None else _tail(num_groups)
+    low, high = np.quantile(known, (tail, 1.0 - tail))
     return Figure(value, float(low), float(high))
+
+
+def _tail(num_groups: int) -> float:
+    """Return the quantile at which a 95 % interval ends where so many groups were drawn."""
+    from scipy.stats import norm, t
+
+    if num_groups < 2:
+        return 0.0
+    wider = math.sqrt(num_groups / (num_groups - 1)) * t.ppf(0.025, num_groups - 1)
+    return float(norm.cdf(wider))
 
 
 def is_degenerate(figure: Figure) -> bool:

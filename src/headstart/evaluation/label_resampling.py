@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headstart.evaluation.clusters import Groups
 from headstart.evaluation.resampling import (
     AreaTable,
     WeightedFigures,
@@ -95,6 +96,8 @@ class LabelTable:
         values["average_precision"] = mean_where(precisions, np.isfinite(precisions))
         return WeightedFigures(values, areas, precisions)
 
-    def resample(self, num_resamples: int, seed: int) -> dict[str, np.ndarray]:
+    def resample(
+        self, num_resamples: int, seed: int, groups: Groups | None = None
+    ) -> dict[str, np.ndarray]:
         """Return every figure on bootstrap resamples of the items, each with all its labels."""
-        return resample_figures(self, num_resamples, seed)
+        return resample_figures(self, num_resamples, seed, groups)

@@ -17,10 +17,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from headstart.errors import OptionError, quoted
-from headstart.evaluation.class_scores import counted_scores, still_areas
+from headstart.evaluation.class_scores import (
+    Counts,
+    count_classes,
+    counted_scores,
+    still_areas,
+)
+from headstart.evaluation.clusters import Groups, as_groups, share
 from headstart.evaluation.intervals import (
     check_resamples,
-    f1_interval,
+    f1_of,
     is_degenerate,
     mean_interval,
     percentile_interval,
@@ -59,6 +65,7 @@ def score_labels(
     *,
     seed: int = 0,
     num_resamples: int = NUM_RESAMPLES,
+    groups: np.ndarray | None = None,
 ) -> Scores:
     """Measure probabilities against targets of several labels an item.
 
@@ -74,6 +81,7 @@ def score_labels(
         labels: K names, all different.
         seed: Seed of the bootstrap.
         num_resamples: Bootstrap resamples, at least 40; or 0 for none, as ``score_classes``.
+        groups: Which items belong together, as ``score_classes``.
 
     Returns:
         Figures, and scores per label.
@@ -87,29 +95,45 @@ def score_labels(
     wanted = checked_labels("targets", targets, checked.shape)
     table = LabelTable(checked, wanted)
     point = table.figures(np.ones((len(checked), 1)))
-    resampled = table.resample(num_resamples, seed) if num_resamples else {}
+    told = as_groups(groups, len(checked))
+    resampled = table.resample(num_resamples, seed, told) if num_resamples else {}
     predicted = checked >= 0.5
-    support = wanted.sum(axis=0)
-    hits = (predicted & wanted).sum(axis=0)
-    per_class = {
-        name: counted_scores(
-            int(hits[k]), support=int(support[k]), predicted=int(predicted[:, k].sum())
-        )
-        for k, name in enumerate(labels)
+    counts = _count_labels(wanted, predicted, told)
+    per_class = {name: counted_scores(counts, k) for k, name in enumerate(labels)}
+    figures = {"exact_match": share((predicted == wanted).all(axis=1), told)} | {
+        name: _figure(name, point, resampled, per_class, counts, told or len(checked))
+        for name in FIGURES[1:]
     }
-    figures = {
-        name: _figure(name, point, resampled, per_class, support, len(checked)) for name in FIGURES
-    }
-    return Scores(len(checked), figures, per_class)
+    return Scores(len(checked), figures, per_class, num_groups=told.num if told else None)
 
 
-def f1_micro(predictions: np.ndarray, targets: np.ndarray, *, seed: int = 0) -> Figure:
+def _count_labels(wanted: np.ndarray, predicted: np.ndarray, groups: Groups | None) -> Counts:
+    """Count targets and predictions, bool, shape (N, K), of each label."""
+    items, classes = np.nonzero(wanted)
+    said_of, said = np.nonzero(predicted)
+    return count_classes(
+        (classes, items, predicted[items, classes]),
+        (said, said_of, wanted[said_of, said]),
+        len(wanted),
+        wanted.shape[1],
+        groups,
+    )
+
+
+def f1_micro(
+    predictions: np.ndarray,
+    targets: np.ndarray,
+    *,
+    seed: int = 0,
+    groups: np.ndarray | None = None,
+) -> Figure:
     """Return F1 over all decisions with its interval, as ``score_labels`` gives it.
 
     Args:
         predictions: 0 or 1, shape (N, K), N at least 1.
         targets: 0 or 1, shape (N, K).
         seed: Seed of the bootstrap.
+        groups: Which items belong together, as ``score_classes``.
 
     Raises:
         OptionError: The shapes differ, there are no items, or a value is neither 0 nor 1.
@@ -118,15 +142,16 @@ def f1_micro(predictions: np.ndarray, targets: np.ndarray, *, seed: int = 0) -> 
     predicted = checked_labels("predictions", predictions, wanted.shape)
     if not len(wanted):
         raise OptionError("targets are empty, expected at least one item.")
+    told = as_groups(groups, len(wanted))
     hits = (predicted & wanted).sum(axis=1)
     decided = predicted.sum(axis=1) + wanted.sum(axis=1)
     resampled = [
         divide(2.0 * (hits @ weights), decided @ weights)
-        for weights in bootstrap_weights(len(wanted), NUM_RESAMPLES, seed)
+        for weights in bootstrap_weights(len(wanted), NUM_RESAMPLES, seed, told)
     ]
     all_hits, all_decided = int(hits.sum()), int(decided.sum())
     value = 2.0 * all_hits / all_decided if all_decided else 0.0
-    return _over_all("f1_micro", value, np.concatenate(resampled), len(wanted))
+    return _over_all("f1_micro", value, np.concatenate(resampled), told or len(wanted))
 
 
 def checked_labels(what: str, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -160,45 +185,50 @@ def _figure(
     point: WeightedFigures,
     resampled: dict[str, np.ndarray],
     per_class: dict[str, ClassScores],
-    support: np.ndarray,
-    num_items: int,
+    counts: Counts,
+    drawn_of: Groups | int,
 ) -> Figure:
-    """Return one figure with the interval that suits it."""
-    value = float(point.values[name][0])
-    if name == "exact_match":
-        return wilson(round(value * num_items), num_items)
+    """Return one figure with the interval that suits it; what was drawn are groups, or N items."""
+    value, num_groups = float(point.values[name][0]), _num_groups(drawn_of)
     drawn = resampled.get(name, np.empty(0))
     if name == "hamming_loss" or name.endswith("_micro"):
-        return _over_all(name, value, drawn, num_items)
-    figure = percentile_interval(value, drawn)
+        return _over_all(name, value, drawn, drawn_of)
+    figure = percentile_interval(value, drawn, num_groups)
     if not is_degenerate(figure):
         return figure
     if name in ("log_loss", "brier"):
         # One item, or all items alike: the data holds no information on the spread.
         return Figure(value, math.nan, math.nan)
     if name == "roc_auc":
-        return mean_interval(still_areas(point.class_areas[:, 0], support, num_items))
+        return mean_interval(still_areas(point.class_areas[:, 0], counts.smaller_side))
     if name == "average_precision":
         assert point.class_precisions is not None
-        return _still_precision(point.class_precisions[:, 0], support)
+        alone = counts.support if num_groups is None else counts.smaller_side
+        return _still_precision(point.class_precisions[:, 0], alone)
     known = [scores for scores in per_class.values() if not math.isnan(scores.f1.value)]
     return mean_interval(getattr(scores, name.removesuffix("_macro")) for scores in known)
 
 
-def _over_all(name: str, value: float, resampled: np.ndarray, num_items: int) -> Figure:
+def _num_groups(drawn_of: Groups | int) -> int | None:
+    return None if isinstance(drawn_of, int) else drawn_of.num
+
+
+def _over_all(name: str, value: float, resampled: np.ndarray, drawn_of: Groups | int) -> Figure:
     """Return a figure over all decisions with its interval.
 
     Where no resample moves it, because everything is right (or wrong), Wilson's interval on the
-    number of items holds it: the decisions of one item are not independent, so they count as one.
+    number of items, or of groups, holds it: the decisions of one item are not independent, so they
+    count as one.
     """
-    figure = percentile_interval(value, resampled)
+    figure = percentile_interval(value, resampled, _num_groups(drawn_of))
     if not is_degenerate(figure):
         return figure
     if value not in (0.0, 1.0):
         return Figure(value, math.nan, math.nan)
-    if name == "f1_micro":
-        return f1_interval(value * num_items, num_items)
-    return wilson(value * num_items, num_items)
+    number = _num_groups(drawn_of) or drawn_of
+    assert isinstance(number, int)
+    share_of_all = wilson(value * number, number)
+    return f1_of(share_of_all) if name == "f1_micro" else share_of_all
 
 
 def _still_precision(precisions: np.ndarray, support: np.ndarray) -> Figure:

@@ -44,6 +44,7 @@ class Scores:
             item has one class.
         residuals: float64, shape (M, 2), target and prediction of at most 500 items; None unless
             numbers are predicted.
+        num_groups: Groups that the items are of, where intervals count these; otherwise None.
     """
 
     num_items: int
@@ -51,6 +52,7 @@ class Scores:
     per_class: Mapping[str, ClassScores] = field(default_factory=dict)
     confusion_matrix: np.ndarray | None = None
     residuals: np.ndarray | None = None
+    num_groups: int | None = None
 
     def to_json(self) -> dict[str, object]:
         """Return the shape of ``metrics.json["test"]``: JSON-able, NaN as None."""
@@ -58,6 +60,8 @@ class Scores:
             "num_items": self.num_items,
             "figures": {name: figure_to_json(figure) for name, figure in self.figures.items()},
         }
+        if self.num_groups is not None:
+            record["num_groups"] = self.num_groups
         if self.per_class:
             record["per_class"] = {
                 name: {

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from headstart.evaluation.clusters import Groups
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
@@ -121,13 +123,15 @@ class FigureTable:
         values["roc_auc"] = mean_where(areas, np.isfinite(areas))
         return WeightedFigures(values, areas)
 
-    def resample(self, num_resamples: int, seed: int) -> dict[str, np.ndarray]:
-        """Return every figure on bootstrap resamples of the items.
+    def resample(
+        self, num_resamples: int, seed: int, groups: Groups | None = None
+    ) -> dict[str, np.ndarray]:
+        """Return every figure on bootstrap resamples of the items, or of whole groups.
 
         Returns:
             Figure name to float64, shape (num_resamples,); ROC-AUC NaN where it was left out.
         """
-        return resample_figures(self, num_resamples, seed)
+        return resample_figures(self, num_resamples, seed, groups)
 
 
 class Figures(Protocol):
@@ -141,7 +145,9 @@ class Figures(Protocol):
         ...
 
 
-def resample_figures(table: Figures, num_resamples: int, seed: int) -> dict[str, np.ndarray]:
+def resample_figures(
+    table: Figures, num_resamples: int, seed: int, groups: Groups | None = None
+) -> dict[str, np.ndarray]:
     """Return every figure of a table on bootstrap resamples of its items.
 
     Ranked figures (ROC-AUC) are computed on the first ``_MAX_AREA_WORK / (N K)`` resamples, though
@@ -154,7 +160,7 @@ def resample_figures(table: Figures, num_resamples: int, seed: int) -> dict[str,
     num_with_areas = max(_MIN_AREA_RESAMPLES, affordable)
     blocks: list[dict[str, np.ndarray]] = []
     done = 0
-    for weights in bootstrap_weights(table.num_items, num_resamples, seed):
+    for weights in bootstrap_weights(table.num_items, num_resamples, seed, groups):
         blocks.append(table.figures(weights, with_areas=done < num_with_areas).values)
         done += weights.shape[1]
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
@@ -233,19 +239,35 @@ class AreaTable:
         return area
 
 
-def bootstrap_weights(num_items: int, num_resamples: int, seed: int) -> Iterator[np.ndarray]:
+def bootstrap_weights(
+    num_items: int, num_resamples: int, seed: int, groups: Groups | None = None
+) -> Iterator[np.ndarray]:
     """Yield blocks of bootstrap counts, float32, shape (num_items, R), R summing to num_resamples.
 
     The size of a block depends on ``num_items`` alone, so that the counts depend only on the
-    arguments.
+    arguments. Where groups are drawn, an item counts as often as its group; groups differ in size,
+    so the counts are scaled to sum to ``num_items`` and are float64.
     """
     rng = np.random.default_rng(seed)
     block = max(1, min(64, _BLOCK_NUMBERS // num_items))
     for start in range(0, num_resamples, block):
         size = min(block, num_resamples - start)
+        if groups is not None:
+            yield _group_weights(rng, groups, size)
+            continue
         drawn = rng.integers(0, num_items, size=(num_items, size))
         counts = np.bincount((drawn * size + np.arange(size)).ravel(), minlength=num_items * size)
         yield counts.reshape(num_items, size).astype(np.float32)
+
+
+def _group_weights(rng: np.random.Generator, groups: Groups, size: int) -> np.ndarray:
+    """Return the weights of items, shape (N, size), where as many groups are drawn as there are."""
+    drawn = rng.integers(0, groups.num, size=(groups.num, size))
+    places = (drawn * size + np.arange(size)).ravel()
+    counts = np.bincount(places, minlength=groups.num * size).reshape(groups.num, size)
+    weights: np.ndarray = counts[groups.codes].astype(np.float64)
+    weights *= len(weights) / weights.sum(axis=0)
+    return weights
 
 
 def divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

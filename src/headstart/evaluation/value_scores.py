@@ -15,6 +15,7 @@ import math
 import numpy as np
 
 from headstart.errors import OptionError
+from headstart.evaluation.clusters import Groups, as_groups
 from headstart.evaluation.intervals import check_resamples, is_degenerate, percentile_interval
 from headstart.evaluation.records import Scores
 from headstart.evaluation.resampling import NUM_RESAMPLES, bootstrap_weights
@@ -30,6 +31,7 @@ def score_values(
     *,
     seed: int = 0,
     num_resamples: int = NUM_RESAMPLES,
+    groups: np.ndarray | None = None,
 ) -> Scores:
     """Measure predicted numbers against targets, in the units of the targets.
 
@@ -42,6 +44,7 @@ def score_values(
         seed: Seed of the bootstrap and of the choice of residuals.
         num_resamples: Bootstrap resamples, at least 40; or 0 for none, which leaves NaN at the ends
             of every interval.
+        groups: Which items belong together, as ``score_classes``.
 
     Returns:
         Figures, and residuals of at most 500 items.
@@ -52,30 +55,40 @@ def score_values(
     """
     check_resamples(num_resamples)
     predicted, wanted = checked_values("Predictions", values, targets)
-    table = _ValueTable(predicted, wanted)
+    table, told = _ValueTable(predicted, wanted), as_groups(groups, len(wanted))
     point = table.figures(np.ones((len(wanted), 1)))
-    resampled = _resampled(table, num_resamples, seed)
-    figures = {name: _figure(float(point[name][0]), resampled[name]) for name in FIGURES}
+    resampled = _resampled(table, num_resamples, seed, told)
+    num_groups = told.num if told else None
+    figures = {
+        name: _figure(float(point[name][0]), resampled[name], num_groups) for name in FIGURES
+    }
     places = np.arange(len(wanted))
     if len(wanted) > MAX_RESIDUALS:
         rng = np.random.default_rng(seed)
         places = np.sort(rng.choice(len(wanted), MAX_RESIDUALS, replace=False))
     residuals = np.stack((wanted[places], predicted[places]), axis=1)
-    return Scores(len(wanted), figures, residuals=residuals)
+    return Scores(len(wanted), figures, residuals=residuals, num_groups=num_groups)
 
 
-def rmse(predictions: np.ndarray, targets: np.ndarray, *, seed: int = 0) -> Figure:
+def rmse(
+    predictions: np.ndarray,
+    targets: np.ndarray,
+    *,
+    seed: int = 0,
+    groups: np.ndarray | None = None,
+) -> Figure:
     """Return the root mean squared error alone, as ``score_values`` gives it.
 
     Args:
         predictions: Shape (N,), N at least 1.
         targets: Shape (N,).
         seed: Seed of the bootstrap.
+        groups: Which items belong together, as ``score_classes``.
 
     Raises:
         OptionError: As ``score_values``.
     """
-    return score_values(predictions, targets, seed=seed).figures["rmse"]
+    return score_values(predictions, targets, seed=seed, groups=groups).figures["rmse"]
 
 
 def checked_values(
@@ -139,25 +152,28 @@ class _ValueTable:
         }
 
     def _medians(self, weights: np.ndarray) -> np.ndarray:
-        """Return the median absolute error under each weighting by whole counts."""
-        reached = np.cumsum(weights[self._order], axis=0)
-        # the middle item, or the two middle ones, counting from 1
-        low, high = (self.num_items + 1) // 2, self.num_items // 2 + 1
-        first, second = ((reached >= rank).argmax(axis=0) for rank in (low, high))
+        """Return the median absolute error under each weighting."""
+        reached = np.cumsum(weights[self._order], axis=0, dtype=np.float64)
+        # where half of the weight is reached, and where it is passed; scaled weights are not exact
+        half, slack = self.num_items / 2, 1e-9 * self.num_items
+        first, second = (reached >= half - slack).argmax(axis=0), (reached > half + slack).argmax(0)
         median: np.ndarray = (self._sorted[first] + self._sorted[second]) / 2.0
         return median
 
 
-def _resampled(table: _ValueTable, num_resamples: int, seed: int) -> dict[str, np.ndarray]:
-    """Return every figure on bootstrap resamples of the items; empty for no resamples."""
+def _resampled(
+    table: _ValueTable, num_resamples: int, seed: int, groups: Groups | None
+) -> dict[str, np.ndarray]:
+    """Return every figure on bootstrap resamples of items or groups; empty for no resamples."""
     if num_resamples == 0:
         return dict.fromkeys(FIGURES, np.empty(0))
-    blocks = [table.figures(w) for w in bootstrap_weights(table.num_items, num_resamples, seed)]
+    drawn = bootstrap_weights(table.num_items, num_resamples, seed, groups)
+    blocks = [table.figures(weights) for weights in drawn]
     return {name: np.concatenate([block[name] for block in blocks]) for name in FIGURES}
 
 
-def _figure(value: float, resampled: np.ndarray) -> Figure:
+def _figure(value: float, resampled: np.ndarray, num_groups: int | None) -> Figure:
     """Return a figure with its percentile interval; NaN ends where no resample moves it."""
-    figure = percentile_interval(value, resampled)
+    figure = percentile_interval(value, resampled, num_groups)
     # One item, or all errors alike: the data holds no information on the spread.
     return Figure(value, math.nan, math.nan) if is_degenerate(figure) else figure

@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -25,12 +25,14 @@ from headstart import events
 from headstart.cores import usable_cores
 from headstart.errors import DataError, DeviceError
 from headstart.preprocessing.bad_samples import check_prepared
-from headstart.preprocessing.images import decode_one
+from headstart.preprocessing.framing import ground
+from headstart.preprocessing.images import decode_deep
+from headstart.preprocessing.levels import Depth, Depths, strange_values
 from headstart.preprocessing.samples import ArraySamples, UnreadableImage
 from headstart.storage.cache import cache_root, new_entry, read_entry, remove_entry, write_all
-from headstart.types import BadSample, Dataset, Finding, ImageSpec, Rows, SplitName
+from headstart.types import BadSample, Dataset, Finding, ImageSpec, Rows, Samples, SplitName
 
-DECODER_VERSION = 2  # raise it when decode_one gives other pixels for the same image
+DECODER_VERSION = 3  # raise it when decode_one gives other pixels for the same image
 CHUNK_BYTES = 8 * 2**20
 
 
@@ -108,9 +110,10 @@ def decode(
     split = dataset.split(split_name)
     chosen = np.arange(len(split)) if indices is None else np.asarray(indices, np.int64)
     samples, shape = split.samples, _shape(spec)
-    if isinstance(samples, ArraySamples) and samples.images.shape[1:] == shape:
+    if _are_pixels(samples, shape):
+        assert isinstance(samples, ArraySamples)
         images = samples.images if indices is None else samples.images[chosen]
-        found = _Found(images, None, {})
+        found = _Found(images, None, {}, {})
     else:
         found = _find(dataset, split_name, spec, chosen, is_whole=indices is None)
     kept = np.delete(chosen, list(found.reasons))
@@ -120,7 +123,23 @@ def decode(
         raise DataError(f"No image of {dataset.name} ({split_name}) is left to decode.")
     names = [samples.name(int(i)) for i in kept]
     targets, ids = split.targets[kept], split.ids[kept]
-    return Pixels(found.images, targets, ids, names, tuple(bad), rows=found.rows)
+    strange = strange_values(spec, _told(found), names)
+    return Pixels(found.images, targets, ids, names, tuple(bad), strange, rows=found.rows)
+
+
+def _told(found: _Found) -> Depths:
+    """Return what there was of more than 8 bits, by places among what could be decoded."""
+    told, failed = Depths(), np.array(sorted(found.reasons), np.int64)
+    for position, depth in found.depths.items():
+        told.add(position - int(np.searchsorted(failed, position)), depth)
+    return told
+
+
+def _are_pixels(samples: Samples, shape: tuple[int, int, int]) -> bool:
+    """Return whether samples are what would be decoded already."""
+    if not isinstance(samples, ArraySamples):
+        return False
+    return samples.images.dtype == np.uint8 and samples.images.shape[1:] == shape
 
 
 @dataclass(frozen=True)
@@ -131,11 +150,22 @@ class _Found:
         images: uint8, shape (M, S, S, C).
         rows: Where each sample stands in them, the failed ones left out; None for one by one.
         reasons: Why some could not be decoded, by their place among those that were asked for.
+        depths: What the values were of those of more than 8 bits, by the same places.
     """
 
     images: np.ndarray
     rows: np.ndarray | None
     reasons: dict[int, str]
+    depths: Mapping[int, Depth]
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What an entry holds: images, and by position why some are missing, and depths."""
+
+    images: np.ndarray
+    reasons: dict[int, str]
+    depths: dict[int, Depth]
 
 
 @dataclass(frozen=True)
@@ -154,7 +184,7 @@ def _find(
     """Return samples from what was decoded before; what was not is decoded now."""
     whole, shape = _entry_folder(dataset, split_name, spec), _shape(spec)
     if (entry := _open_entry(whole, shape)) is not None:
-        return _Found(*_some_of(entry, None if is_whole else chosen))
+        return _some_of(entry, None if is_whole else chosen)
     folder = whole if is_whole else whole.with_name(f"{whole.name}-{_digest(chosen)}")
     entry = None if is_whole else _open_entry(folder, shape)
     if entry is None:
@@ -163,28 +193,20 @@ def _find(
         if is_whole:
             for path in parts:
                 remove_entry(path)
-    images, reasons = entry
-    return _Found(images, None, reasons)
+    return _Found(entry.images, None, entry.reasons, entry.depths)
 
 
-def _some_of(
-    entry: tuple[np.ndarray, dict[int, str]], chosen: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray | None, dict[int, str]]:
-    """Return some samples of a whole split.
-
-    Args:
-        entry: Its images, and why some could not be decoded, by position in the split.
-        chosen: Positions in the split; None for all.
-
-    Returns:
-        The images, where in them each of the wanted samples stands, and why some are missing.
-    """
-    images, reasons = entry
+def _some_of(entry: _Entry, chosen: np.ndarray | None) -> _Found:
+    """Return some samples of a whole split, by their positions in it; None returns all."""
+    images, reasons, depths = entry.images, entry.reasons, entry.depths
     if chosen is None:
-        return images, None, reasons
-    failed = {i: reasons[place] for i, place in enumerate(chosen.tolist()) if place in reasons}
+        return _Found(images, None, reasons, depths)
+    wanted = chosen.tolist()
+    failed = {i: reasons[place] for i, place in enumerate(wanted) if place in reasons}
+    deep = {i: depths[place] for i, place in enumerate(wanted) if place in depths}
     good = np.delete(chosen, list(failed))
-    return images, good - np.searchsorted(np.array(sorted(reasons), np.int64), good), failed
+    rows = good - np.searchsorted(np.array(sorted(reasons), np.int64), good)
+    return _Found(images, rows, failed, deep)
 
 
 def _parts_of(whole: Path, shape: tuple[int, int, int]) -> dict[Path, _Part]:
@@ -194,20 +216,22 @@ def _parts_of(whole: Path, shape: tuple[int, int, int]) -> dict[Path, _Part]:
         entry = None if ".tmp-" in path.name else _open_entry(path, shape)
         if entry is not None:
             chosen = np.asarray((read_entry(path) or {}).get("chosen", []), np.int64)
-            found[path] = _Part(*entry, chosen)
+            found[path] = _Part(entry, chosen)
     return found
 
 
 class _Part:
     """Some decoded samples of a split, by their position in it."""
 
-    def __init__(self, images: np.ndarray, reasons: dict[int, str], chosen: np.ndarray) -> None:
-        self.images = images
-        self.reasons = {int(chosen[i]): why for i, why in reasons.items()}
-        self.row_of = {p: row for row, p in enumerate(np.delete(chosen, list(reasons)).tolist())}
+    def __init__(self, entry: _Entry, chosen: np.ndarray) -> None:
+        self.images = entry.images
+        self.reasons = {int(chosen[i]): why for i, why in entry.reasons.items()}
+        self.depths = {int(chosen[i]): depth for i, depth in entry.depths.items()}
+        there = np.delete(chosen, list(entry.reasons)).tolist()
+        self.row_of = {position: row for row, position in enumerate(there)}
 
-    def read(self, position: int) -> np.ndarray | None:
-        """Return a sample's pixels, or None where it is not among these.
+    def read(self, position: int) -> tuple[np.ndarray, Depth | None] | None:
+        """Return a sample's pixels and depth, or None where it is not among these.
 
         Raises:
             UnreadableImage: It was tried, and could not be decoded.
@@ -215,8 +239,7 @@ class _Part:
         if position in self.reasons:
             raise UnreadableImage(self.reasons[position])
         row = self.row_of.get(position)
-        pixels: np.ndarray | None = None if row is None else self.images[row]
-        return pixels
+        return None if row is None else (self.images[row], self.depths.get(position))
 
 
 def _shape(spec: ImageSpec) -> tuple[int, int, int]:
@@ -225,7 +248,16 @@ def _shape(spec: ImageSpec) -> tuple[int, int, int]:
 
 def _entry_folder(dataset: Dataset, split_name: str, spec: ImageSpec) -> Path:
     """Return where the pixels of a split under exactly this preprocessing belong."""
-    what = [DECODER_VERSION, dataset.fingerprint, split_name, *_shape(spec), spec.interpolation]
+    what: list[object] = [
+        DECODER_VERSION,
+        dataset.fingerprint,
+        split_name,
+        *_shape(spec),
+        spec.interpolation,
+    ]
+    what += [spec.framing, spec.value_range]
+    if spec.framing == "pad":
+        what.append(ground(spec, "L" if spec.decode_channels == 1 else "RGB"))
     return cache_root() / "pixels" / blake2b(json.dumps(what).encode(), digest_size=16).hexdigest()
 
 
@@ -233,20 +265,20 @@ def _digest(indices: np.ndarray) -> str:
     return blake2b(indices.astype("<i8").tobytes(), digest_size=8).hexdigest()
 
 
-def _open_entry(
-    folder: Path, shape: tuple[int, int, int]
-) -> tuple[np.ndarray, dict[int, str]] | None:
-    """Return the images of an entry and the samples left out; None if missing or damaged."""
+def _open_entry(folder: Path, shape: tuple[int, int, int]) -> _Entry | None:
+    """Return what an entry holds; None if missing or damaged."""
     record: Any = read_entry(folder)
     try:
         num_images = int(record["num_images"])
         reasons = {int(i): str(reason) for i, reason in record["reasons"].items()}
+        depths = {int(i): Depth(*map(float, values)) for i, values in record["depths"].items()}
         if record["files"]["pixels"]["bytes"] != num_images * int(np.prod(shape)):
             return None
         if num_images == 0:
-            return np.empty((0, *shape), np.uint8), reasons
+            return _Entry(np.empty((0, *shape), np.uint8), reasons, depths)
         # Copy-on-write: torch takes it as a writable array, and the file stays as it is.
-        return np.memmap(folder / "pixels", np.uint8, "c", shape=(num_images, *shape)), reasons
+        pixels = np.memmap(folder / "pixels", np.uint8, "c", shape=(num_images, *shape))
+        return _Entry(pixels, reasons, depths)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, OSError) and error.errno == errno.ENOMEM:
             raise DeviceError(
@@ -257,9 +289,7 @@ def _open_entry(
         return None
 
 
-def _make_entry(
-    folder: Path, work: _Work, parts: Mapping[Path, _Part]
-) -> tuple[np.ndarray, dict[int, str]]:
+def _make_entry(folder: Path, work: _Work, parts: Mapping[Path, _Part]) -> _Entry:
     """Decode into a new entry, put it in place, and open it."""
     dataset, chosen, spec = work.dataset, work.chosen, work.spec
     shape = _shape(spec)
@@ -270,7 +300,7 @@ def _make_entry(
     told = f"the decoded pixels of {what}"
     with new_entry(folder, needed, told, is_whole) as (temporary, record):
         with open(temporary / "pixels", "wb+", buffering=0) as file:
-            reasons = _write_pixels(file.fileno(), work, list(parts.values()))
+            reasons, depths = _write_pixels(file.fileno(), work, list(parts.values()))
             num_images = _close_gaps(file.fileno(), len(chosen), reasons, row_bytes)
             os.fsync(file.fileno())
         # Too many bad images end the run here, before anything is kept.
@@ -279,6 +309,7 @@ def _make_entry(
         check_prepared(dataset, bad)
         record["about"] = f"{what} at {spec.decode_size} pixels"
         record["num_images"], record["reasons"] = num_images, reasons
+        record["depths"] = {i: astuple(depth) for i, depth in depths.items()}
         record["chosen"] = chosen.tolist() if "-" in folder.name else None
     made = _open_entry(folder, shape)
     if made is None:
@@ -293,26 +324,31 @@ def _is_whole(folder: Path, shape: tuple[int, int, int]) -> bool:
     return _open_entry(folder, shape) is not None
 
 
-def _write_pixels(file: int, work: _Work, parts: Sequence[_Part]) -> dict[int, str]:
-    """Decode in threads and write each image to its place; return what failed, by position."""
+_Seen = tuple[dict[int, str], dict[int, Depth]]  # by position: what failed, and depths
+
+
+def _write_pixels(file: int, work: _Work, parts: Sequence[_Part]) -> _Seen:
+    """Decode in threads and write each image to its place; return what was seen."""
     samples, spec, chosen = work.dataset.split(work.split_name).samples, work.spec, work.chosen
     task, row_bytes = f"decode {work.split_name}", int(np.prod(_shape(spec)))
     chunk = max(1, min(256, CHUNK_BYTES // row_bytes))
     # In the order of the source, so that a Parquet row group is read once.
     order = np.argsort(chosen, kind="stable")
 
-    def read(place: int) -> np.ndarray:
+    def read(place: int) -> tuple[np.ndarray, Depth | None]:
         for part in parts:
             if (known := part.read(place)) is not None:
                 return known
-        return decode_one(samples.read(place), spec)
+        return decode_deep(samples.read(place), spec)
 
-    def decode_chunk(positions: np.ndarray) -> dict[int, str]:
-        failed = {}
+    def decode_chunk(positions: np.ndarray) -> _Seen:
+        failed: dict[int, str] = {}
+        deep: dict[int, Depth] = {}
         rows = np.zeros((len(positions), *_shape(spec)), np.uint8)
         for row, position in enumerate(positions):
             try:
-                rows[row] = read(int(chosen[position]))
+                rows[row], depth = read(int(chosen[position]))
+                deep |= {} if depth is None else {int(position): depth}
             except UnreadableImage as error:
                 failed[int(position)] = error.reason
         if np.all(np.diff(positions) == 1):
@@ -320,11 +356,12 @@ def _write_pixels(file: int, work: _Work, parts: Sequence[_Part]) -> dict[int, s
         else:
             for position, pixels in zip(positions, rows, strict=True):
                 write_all(file, pixels.data, int(position) * row_bytes)
-        return failed
+        return failed, deep
 
     reasons: dict[int, str] = {}
+    depths: dict[int, Depth] = {}
     done, workers = 0, usable_cores()
-    pending: dict[Future[dict[int, str]], int] = {}
+    pending: dict[Future[_Seen], int] = {}
     with ThreadPoolExecutor(workers) as pool:
         try:
             for start in range(0, len(order), chunk):
@@ -333,12 +370,14 @@ def _write_pixels(file: int, work: _Work, parts: Sequence[_Part]) -> dict[int, s
                 while len(pending) >= 2 * workers or (pending and start + chunk >= len(order)):
                     for future in wait(pending, return_when=FIRST_COMPLETED).done:
                         done += pending.pop(future)
-                        reasons |= future.result()
+                        failed, deep = future.result()
+                        reasons |= failed
+                        depths |= deep
                         events.emit("task", name=task, done=done, total=len(order))
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-    return dict(sorted(reasons.items()))
+    return dict(sorted(reasons.items())), depths
 
 
 def _close_gaps(file: int, num_rows: int, reasons: dict[int, str], row_bytes: int) -> int:

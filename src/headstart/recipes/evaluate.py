@@ -84,7 +84,8 @@ def evaluate(run: str, data: Data = None, *, device: str = "auto", seed: int = 0
         logits = run_batches(model, test, model, name="evaluate")
         outputs = model_outputs(model, logits)
         targets = _own_targets(opened, dataset, test.targets)
-        scores = model.task.scores(outputs, targets, schema, seed=seed)
+        groups = dataset.test.groups_of(test.ids)
+        scores = model.task.scores(outputs, targets, schema, seed=seed, groups=groups)
         emit("next", command=f"headstart predict {opened.path} …")
     counts = {"test": len(test)}
     findings = [*_unread(test), *dataset.findings, *left_out, *test.findings]
@@ -145,6 +146,8 @@ def _own_targets(run: Run, dataset: Dataset, targets: Rows) -> Rows:
 def _other_data(run: Run, data: Data) -> Dataset:
     """Load other data than the run's: its target, and the rows of a table, as the run's own."""
     from headstart.data import load
+    from headstart.data.groups import GroupError
+    from headstart.data.records import NOUNS
 
     if isinstance(data, Dataset):
         return data
@@ -156,7 +159,21 @@ def _other_data(run: Run, data: Data) -> Dataset:
     later = partial(later, preprocess=model.encoder.preprocess)
     for name, value in _read_as(run, later).items():
         later = partial(later, **{name: value, **later.keywords})
-    return as_dataset(partial(later, schema=model.schema))
+    later = partial(later, schema=model.schema)
+    own_groups = (run.data.get("source") or {}).get("group")
+    if not isinstance(own_groups, str) or "group" in later.keywords:
+        return as_dataset(later)
+    try:
+        return as_dataset(partial(later, group=own_groups))
+    except GroupError as error:
+        dataset = as_dataset(later)
+        sentence = (
+            f"The run counted groups by '{own_groups}', which these data have not: the intervals "
+            f"count every {NOUNS[dataset.schema.modality][0]} as one of its own. ({error})"
+        )
+        return replace(
+            dataset, findings=(*dataset.findings, Finding("few", "warning", (), sentence))
+        )
 
 
 def _read_as(run: Run, later: partial[Dataset]) -> dict[str, object]:

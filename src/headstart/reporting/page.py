@@ -63,7 +63,7 @@ def render_page(
     """
     test = metrics.get("test") or {}
     return (
-        _templates()
+        templates()
         .get_template("page.html")
         .render(
             name=str(data.get("name") or model.get("data_name") or "run"),
@@ -87,7 +87,7 @@ def render_page(
 
 
 @cache
-def _templates() -> Environment:
+def templates() -> Environment:
     """Return the templates; Jinja is imported here, because the console needs none."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 

@@ -25,6 +25,7 @@ from headstart.reporting.wording import (
     format_items,
     format_number,
     judge,
+    later_days_sentence,
     most_confused,
     verdict,
     weakest_classes,
@@ -63,6 +64,7 @@ def headline_view(metrics: Json, model: Json) -> Json | None:
     return {
         **_leading_figure(task, test, model),
         "verdicts": [_brief_verdict(compared, task.words.pairing) for compared in comparisons],
+        "later": later_days_sentence(metrics),
         "head": head,
         "figures": figures,
     }
@@ -77,7 +79,8 @@ def _leading_figure(task: Task, test: Json, model: Json) -> Json:
         show = _percent
     elif measure.unit == "target":
         show = format_value_alone
-    about = f"{measure.name} on {format_items(test['num_items'])} of the test set"
+    items = format_items(test["num_items"], test.get("num_groups"))
+    about = f"{measure.name} on {items} of the test set"
     if measure.unit == "target":
         label = (model.get("schema") or {}).get("label")
         units = f", in units of '{label}'" if label else ", in units of the target"
@@ -90,14 +93,15 @@ def ladder_view(metrics: Json) -> Json | None:
     (measure, figures), task = ladder_of(metrics), task_of(metrics)
     if not figures or measure is None or task is None:
         return None
-    num_items = (metrics.get("test") or {}).get("num_items", 0)
+    scores = metrics.get("test") or {}
+    num_items, num_groups = scores.get("num_items", 0), scores.get("num_groups")
     axis = _axis(list(figures.values()), is_share=measure.unit != "target")
     comparisons = metrics["before_after"].get("comparisons") or []
     name = measure.name[:1].upper() + measure.name[1:]
     lower = "" if measure.is_higher_better else "; lower is better"
-    lead = f"{name} on the same {format_items(num_items)} of the test set{lower}."
+    lead = f"{name} on the same {format_items(num_items, num_groups)} of the test set{lower}."
     return {
-        "lead": f"{lead} {task.words.pairing.explanation}",
+        "lead": f"{lead} {task.words.pairing.explained(num_groups)}",
         "head": [("", ""), (axis_labels(axis), ""), (f"{measure.name} [95 %]", "number")],
         "figures": [
             {
@@ -107,7 +111,7 @@ def ladder_view(metrics: Json) -> Json | None:
             }
             for name, figure in figures.items()
         ],
-        "verdicts": [_verdict(found, num_items, task.words.pairing) for found in comparisons],
+        "verdicts": [_verdict(found, scores, task.words.pairing) for found in comparisons],
     }
 
 
@@ -194,9 +198,11 @@ def by_class_view(metrics: Json) -> Json | None:
     }
 
 
-def _verdict(comparison: Json, num_items: int, pairing: Pairing) -> Json:
+def _verdict(comparison: Json, scores: Json, pairing: Pairing) -> Json:
     """Return a paired verdict, and the style that shows what it says."""
-    words, _, judgement = verdict(comparison, num_items, pairing).rpartition(": ")
+    words, _, judgement = verdict(
+        comparison, scores.get("num_items", 0), pairing, scores.get("num_groups")
+    ).rpartition(": ")
     style = _VERDICT_STYLES[judge(comparison, pairing)]
     return {"style": style, "words": words, "judgement": judgement}
 

@@ -69,13 +69,19 @@ def _numbers(sample: Json) -> Json:
 def _item(sample: Json) -> Json:
     """Return what the item is: its text or its row, and its name."""
     words = sample.get("text")
-    row = sample.get("row") or {}
+    cells, num_more = cells_of(sample.get("row") or {})
     return {
         "name": sample.get("name"),
         "text": None if words is None else _shortened(str(words), _MAX_CHARACTERS),
-        "row": [_cell(column, value) for column, value in list(row.items())[:_MAX_CELLS]],
-        "num_more": len(row) - _MAX_CELLS,
+        "row": cells,
+        "num_more": num_more,
     }
+
+
+def cells_of(row: Json) -> tuple[list[Json], int]:
+    """Return the first cells of a row, and how many more there are (negative for none)."""
+    shown = [_cell(column, value) for column, value in list(row.items())[:_MAX_CELLS]]
+    return shown, len(row) - _MAX_CELLS
 
 
 def _cell(column: str, value: object) -> Json:

@@ -26,6 +26,7 @@ from headstart.reporting.wording import (
     format_items,
     format_number,
     format_value,
+    later_days_sentence,
     most_confused,
     notes_of,
     outcome,
@@ -85,7 +86,12 @@ def _about(model: Json, metrics: Json) -> list[str]:
     scores = metrics.get("test") or {}
     if scores:
         asked = _asked(metrics, model)
-        rows.append(("test set", f"{format_items(scores['num_items'])}, {asked}read once"))
+        rows.append(
+            (
+                "test set",
+                f"{format_items(scores['num_items'], scores.get('num_groups'))}, {asked}read once",
+            )
+        )
     return [line for label, text in rows if text for line in _wrap(text, f"{label:<10}")]
 
 
@@ -111,13 +117,15 @@ def _headline(metrics: Json) -> list[str]:
             rows.append([*row, format_measure(measure, val.get(key))] if val else row)
     leading = task.figures[task.headline]
     found = format_measure(leading, test.get(task.headline))
-    items = format_items(metrics["test"]["num_items"])
+    items = format_items(metrics["test"]["num_items"], metrics["test"].get("num_groups"))
     name = leading.name[:1].upper() + leading.name[1:]
     lead = f"{name} {found} on {items} of the test set. {outcome(metrics)}"
     note = "In brackets: 95 % interval."
     if val:
         note += " Val was used for choosing, so its figures flatter."
-    return ["How good", *_wrap(lead, "  "), *_table(rows), *_wrap(note, "  ")]
+    lines = ["How good", *_wrap(lead, "  "), *_table(rows), *_wrap(note, "  ")]
+    later = later_days_sentence(metrics)
+    return [*lines, *_wrap(later, "  ")] if later else lines
 
 
 def _before_after(metrics: Json) -> list[str]:
@@ -125,12 +133,14 @@ def _before_after(metrics: Json) -> list[str]:
     (measure, figures), task = ladder_of(metrics), task_of(metrics)
     if not figures or measure is None or task is None:
         return []
-    num_items = (metrics.get("test") or {}).get("num_items", 0)
+    scores = metrics.get("test") or {}
+    num_items, num_groups = scores.get("num_items", 0), scores.get("num_groups")
     lower = "" if measure.is_higher_better else ", lower is better"
-    lines = [f"Before and after: {measure.name} on the same {format_items(num_items)}{lower}"]
+    items = format_items(num_items, num_groups)
+    lines = [f"Before and after: {measure.name} on the same {items}{lower}"]
     lines += _table([[name, format_measure(measure, found)] for name, found in figures.items()])
     for comparison in metrics["before_after"].get("comparisons") or []:
-        lines += _wrap(verdict(comparison, num_items, task.words.pairing), "  ", "    ")
+        lines += _wrap(verdict(comparison, num_items, task.words.pairing, num_groups), "  ", "    ")
     return lines
 
 

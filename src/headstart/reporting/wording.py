@@ -12,7 +12,14 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from headstart.reporting.measures import Json, end_of, format_figure, format_quantity, task_of
+from headstart.reporting.measures import (
+    Json,
+    end_of,
+    format_figure,
+    format_measure,
+    format_quantity,
+    task_of,
+)
 
 if TYPE_CHECKING:
     from headstart.tasks import Pairing
@@ -71,9 +78,12 @@ def format_value(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def format_items(number: int) -> str:
-    """Return ``1 item`` or ``886 items``."""
-    return f"{number:,} item{'' if number == 1 else 's'}"
+def format_items(number: int, num_groups: int | None = None) -> str:
+    """Return ``1 item``, ``886 items`` or ``78 items of 13 groups``."""
+    items = f"{number:,} item{'' if number == 1 else 's'}"
+    if num_groups is None:
+        return items
+    return f"{items} of {num_groups:,} group{'' if num_groups == 1 else 's'}"
 
 
 def judge(comparison: Json, pairing: Pairing) -> Judgement:
@@ -99,7 +109,9 @@ def judge(comparison: Json, pairing: Pairing) -> Judgement:
     return "worse" if not more_gained and low is not None and low > 0 else "mixed"
 
 
-def verdict(comparison: Json, num_items: int, pairing: Pairing) -> str:
+def verdict(
+    comparison: Json, num_items: int, pairing: Pairing, num_groups: int | None = None
+) -> str:
     """Return one sentence on a paired comparison.
 
     For example: ``fine-tuned against majority class: gained 60, lost 12, difference
@@ -109,7 +121,7 @@ def verdict(comparison: Json, num_items: int, pairing: Pairing) -> str:
         "better": "better, beyond chance",
         "worse": "WORSE, beyond chance",
         "mixed": "mixed, the items and their mean do not agree",
-        "open": f"no difference that {format_items(num_items)} can show",
+        "open": f"no difference that {format_items(num_items, num_groups)} can show",
     }[judge(comparison, pairing)]
     style = format_quantity if pairing.has_unit else format_figure
     difference = style(comparison.get("difference"), signed=True)
@@ -248,3 +260,18 @@ def weakest_classes(scores: Json, limit: int | None = None) -> list[tuple[str, J
         return (value is None, value or 0.0)
 
     return sorted((scores.get("per_class") or {}).items(), key=rank)[:limit]
+
+
+def later_days_sentence(metrics: Json) -> str:
+    """Return that days to come are told otherwise than those tested, or an empty text."""
+    found, task = metrics.get("later_days") or {}, task_of(metrics)
+    if not found.get("differs") or task is None:
+        return ""
+    measure = task.figures[found["metric"]]
+    between, later = (format_measure(measure, found[key]) for key in ("between", "later"))
+    return (
+        f"The test days lie between days learned from ('{found['column']}'). On days to come the "
+        f"figure is another: {found['method']} has {measure.name} {between} on this test split, "
+        f"and {later} on the latest {found['num_later']:,} rows (from {found['since']}) when it "
+        "learns from those before. To foretell, train with --split time."
+    )

@@ -96,6 +96,7 @@ class Classification(ClassTask):
         *,
         seed: int = 0,
         num_resamples: int = NUM_RESAMPLES,
+        groups: np.ndarray | None = None,
     ) -> Scores:
         """Measure as ``score_classes``."""
         return score_classes(
@@ -104,11 +105,19 @@ class Classification(ClassTask):
             schema.classes,
             seed=seed,
             num_resamples=num_resamples,
+            groups=groups,
         )
 
-    def headline_figure(self, decisions: Rows, targets: Rows, *, seed: int = 0) -> Figure:
+    def headline_figure(
+        self,
+        decisions: Rows,
+        targets: Rows,
+        *,
+        seed: int = 0,
+        groups: np.ndarray | None = None,
+    ) -> Figure:
         """Return the accuracy."""
-        return accuracy(array_of(decisions), array_of(targets))
+        return accuracy(array_of(decisions), array_of(targets), groups=groups)
 
     def compare(
         self,
@@ -119,10 +128,11 @@ class Classification(ClassTask):
         targets: Rows,
         *,
         seed: int = 0,
+        groups: np.ndarray | None = None,
     ) -> Comparison:
         """Compare as ``compare_classes``."""
         first, second, wanted = map(array_of, (before_decisions, after_decisions, targets))
-        return compare_classes(before, first, after, second, wanted, seed=seed)
+        return compare_classes(before, first, after, second, wanted, seed=seed, groups=groups)
 
     def baseline(
         self, train_targets: Rows, schema: Schema, *, num_items: int

@@ -135,6 +135,7 @@ class MultiLabel(ClassTask):
         *,
         seed: int = 0,
         num_resamples: int = NUM_RESAMPLES,
+        groups: np.ndarray | None = None,
     ) -> Scores:
         """Measure as ``score_labels``."""
         return score_labels(
@@ -143,11 +144,19 @@ class MultiLabel(ClassTask):
             schema.classes,
             seed=seed,
             num_resamples=num_resamples,
+            groups=groups,
         )
 
-    def headline_figure(self, decisions: Rows, targets: Rows, *, seed: int = 0) -> Figure:
+    def headline_figure(
+        self,
+        decisions: Rows,
+        targets: Rows,
+        *,
+        seed: int = 0,
+        groups: np.ndarray | None = None,
+    ) -> Figure:
         """Return micro F1."""
-        return f1_micro(array_of(decisions), array_of(targets), seed=seed)
+        return f1_micro(array_of(decisions), array_of(targets), seed=seed, groups=groups)
 
     def compare(
         self,
@@ -158,10 +167,11 @@ class MultiLabel(ClassTask):
         targets: Rows,
         *,
         seed: int = 0,
+        groups: np.ndarray | None = None,
     ) -> Comparison:
         """Compare as ``compare_labels``."""
         first, second, wanted = map(array_of, (before_decisions, after_decisions, targets))
-        return compare_labels(before, first, after, second, wanted, seed=seed)
+        return compare_labels(before, first, after, second, wanted, seed=seed, groups=groups)
 
     def baseline(
         self, train_targets: Rows, schema: Schema, *, num_items: int

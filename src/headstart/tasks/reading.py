@@ -107,7 +107,22 @@ def tidy_labels(labels: Sequence[str], what: str) -> tuple[list[str], list[Findi
         more = f"; likewise {len(merged) - 1:,} more" if len(merged) > 1 else ""
         sentence = f"{what} writes the class '{name}' as {written}, read as one class{more}."
         findings.append(Finding("classes", "note", (), sentence))
+    if alike := _alike_but_for_case(set(tidied.values())):
+        listed = ", ".join(f"'{name}'" for name in alike[:4])
+        sentence = (
+            f"{what} has classes that differ in capitals or blanks alone: {listed}. Each is a "
+            "class of its own; if they mean the same, write them alike."
+        )
+        findings.append(Finding("classes", "warning", (), sentence))
     return [tidied[label] for label in labels], findings
+
+
+def _alike_but_for_case(names: set[str]) -> list[str]:
+    """Return the classes that another one equals but for capitals, blanks and hyphens."""
+    alike: dict[str, list[str]] = {}
+    for name in sorted(names):
+        alike.setdefault(re.sub(r"[\s_-]+", "", name.casefold()) or name, []).append(name)
+    return [name for found in alike.values() if len(found) > 1 for name in found]
 
 
 def encode_targets(labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:

@@ -105,15 +105,27 @@ class Regression(Task):
         *,
         seed: int = 0,
         num_resamples: int = NUM_RESAMPLES,
+        groups: np.ndarray | None = None,
     ) -> Scores:
         """Measure as ``score_values``."""
         return score_values(
-            array_of(outputs), array_of(targets), seed=seed, num_resamples=num_resamples
+            array_of(outputs),
+            array_of(targets),
+            seed=seed,
+            num_resamples=num_resamples,
+            groups=groups,
         )
 
-    def headline_figure(self, decisions: Rows, targets: Rows, *, seed: int = 0) -> Figure:
+    def headline_figure(
+        self,
+        decisions: Rows,
+        targets: Rows,
+        *,
+        seed: int = 0,
+        groups: np.ndarray | None = None,
+    ) -> Figure:
         """Return the root mean squared error."""
-        return rmse(array_of(decisions), array_of(targets), seed=seed)
+        return rmse(array_of(decisions), array_of(targets), seed=seed, groups=groups)
 
     def compare(
         self,
@@ -124,10 +136,11 @@ class Regression(Task):
         targets: Rows,
         *,
         seed: int = 0,
+        groups: np.ndarray | None = None,
     ) -> Comparison:
         """Compare as ``compare_values``."""
         first, second, wanted = map(array_of, (before_decisions, after_decisions, targets))
-        return compare_values(before, first, after, second, wanted, seed=seed)
+        return compare_values(before, first, after, second, wanted, seed=seed, groups=groups)
 
     def baseline(
         self, train_targets: Rows, schema: Schema, *, num_items: int

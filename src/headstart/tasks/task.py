@@ -253,6 +253,7 @@ class Task(ABC):
         *,
         seed: int = 0,
         num_resamples: int = NUM_RESAMPLES,
+        groups: np.ndarray | None = None,
     ) -> Scores:
         """Measure outputs against targets, every figure with its 95 % interval.
 
@@ -262,19 +263,29 @@ class Task(ABC):
             schema: Gives the class names, which must all differ.
             seed: Seed of the bootstrap.
             num_resamples: At least 40, or 0 for no bootstrap.
+            groups: Whole numbers, shape (N,), the same for items that belong together: intervals
+                then count groups. None: each item stands alone.
 
         Raises:
             OptionError: Something is not as described.
         """
 
     @abstractmethod
-    def headline_figure(self, decisions: Rows, targets: Rows, *, seed: int = 0) -> Figure:
+    def headline_figure(
+        self,
+        decisions: Rows,
+        targets: Rows,
+        *,
+        seed: int = 0,
+        groups: np.ndarray | None = None,
+    ) -> Figure:
         """Return the leading figure of decisions, as ``scores`` gives it of their outputs.
 
         Args:
             decisions: As ``decisions`` gives them, N at least 1.
             targets: As in ``Split``.
             seed: Seed of the bootstrap.
+            groups: As for ``scores``.
 
         Raises:
             OptionError: The shapes differ, or there are no items.
@@ -290,6 +301,7 @@ class Task(ABC):
         targets: Rows,
         *,
         seed: int = 0,
+        groups: np.ndarray | None = None,
     ) -> Comparison:
         """Compare two predictors on the same items.
 
@@ -300,6 +312,7 @@ class Task(ABC):
             after_decisions: The same of the second.
             targets: As in ``Split``, N at least 1.
             seed: Seed of the bootstrap.
+            groups: As for ``scores``.
 
         Raises:
             OptionError: The three have different shapes, other types than the task has, or are

@@ -26,6 +26,13 @@ class Pairing:
     has_unit: bool = False
     needs_mean: bool = False
 
+    def explained(self, num_groups: int | None) -> str:
+        """Return the explanation, with the test that is made where items are in groups."""
+        if num_groups is None:
+            return self.explanation
+        counted = self.explanation.partition("; p:")[0]
+        return f"{counted}; p: whole groups change sides at random, because intervals count these."
+
 
 @dataclass(frozen=True)
 class TaskWords:

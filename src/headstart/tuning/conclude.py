@@ -27,6 +27,7 @@ from headstart.tuning.arm import Tuned
 from headstart.tuning.baselines import Items, Rival, baselines_seconds, run_baselines
 from headstart.tuning.budget import PASS_MARGIN, Budget, slowness
 from headstart.tuning.cost import seconds_per_sample
+from headstart.tuning.later import later_days
 from headstart.tuning.setup import TrainingSetup, install, probe, set_up
 from headstart.tuning.test_items import losses_of, worst_mistakes, write_predictions
 from headstart.types import BadSample, Dataset, Finding, Inputs, Rows
@@ -73,20 +74,27 @@ def conclude(
     before = _before(items, setup, tuned, budget)
     rivals = [] if before is None else [Rival(BEFORE, before)]
     rivals += run_baselines(items, setup, budget)
+    later = later_days(items, rivals, seed=setup.recipe.seed, budget=budget)
+    told = [] if later is None or not later.differs else [later.finding()]
+    for found in told:
+        emit("note", text=found.sentence, about=found.kind, severity=found.severity)
     seconds = {
         "tune": round(tuned.seconds, 3),
         "until_test_figure": round(test_seconds, 3),
     }
     val_outputs = model_outputs(model, tuned.val_logits)
+    of_test, of_val = dataset.test.groups_of(test.ids), dataset.val.groups_of(val.ids)
     metrics: dict[str, object] = {
         "task": schema.task,
-        "test": task.scores(outputs, test.targets, schema).to_json(),
-        "val": task.scores(val_outputs, val.targets, schema).to_json(),
+        "test": task.scores(outputs, test.targets, schema, groups=of_test).to_json(),
+        "val": task.scores(val_outputs, val.targets, schema, groups=of_val).to_json(),
         "before_after": _before_after(dataset, train, rivals, outputs, test),
         "seconds": seconds,
     }
+    if later is not None:
+        metrics["later_days"] = later.to_json()
     bad = [*dataset.bad_samples, *train.bad_samples, *val.bad_samples, *test.bad_samples]
-    data_record = describe_data(dataset, bad, train.findings)
+    data_record = describe_data(dataset, bad, [*train.findings, *told])
     losses = losses_of(model, logits, test.targets)
     write_predictions(folder, test, schema, outputs, losses)
     folder.write_json("mistakes.json", {"items": worst_mistakes(dataset, test, outputs, losses)})
@@ -155,7 +163,9 @@ def _before(items: Items, setup: TrainingSetup, tuned: Tuned, budget: Budget) ->
     model, dataset = setup.model, items.dataset
     train, val, test = items.train, items.val, items.test
     is_random = model.encoder.start.pretrained_on is None
-    if not setup.strategy.loops or (is_random and dataset.schema.modality != "image"):
+    if not setup.strategy.loops or (
+        is_random and not dataset.schema.facts.is_random_start_a_baseline
+    ):
         return None
     each = seconds_per_sample(setup, dataset, budget)
     limit = _PROBE_SAMPLES
@@ -191,7 +201,7 @@ def _frozen(
     classification head uses, it would look worse than it is, and the fine-tuning better.
     """
     start = setup.model.encoder.start
-    if start.modality != "text" or start.objective != "contrastive":
+    if not dataset.schema.facts.is_pooled_by_use or start.objective != "contrastive":
         return setup, tuned.fitted
     recipe, device = setup.recipe, setup.model.device
     options = TrainingOptions(strategy=HEAD.name, max_length=recipe.max_length, seed=recipe.seed)
@@ -212,14 +222,14 @@ def _before_after(
     """Return the ladder of predictors and the paired verdicts, on the same test items."""
     schema, targets, task = dataset.schema, test.targets, find_task(dataset.schema.task)
     naive = Rival(*task.baseline(train.targets, schema, num_items=len(test)))
-    after = task.decisions(outputs)
+    after, groups = task.decisions(outputs), dataset.test.groups_of(test.ids)
     ladder = [naive, *rivals]
     verdicts = [
-        task.compare(rival.name, rival.predictions, AFTER, after, targets)
+        task.compare(rival.name, rival.predictions, AFTER, after, targets, groups=groups)
         for rival in [*rivals, naive]
     ]
     figures = {
-        rival.name: figure_to_json(task.headline_figure(rival.predictions, targets))
+        rival.name: figure_to_json(task.headline_figure(rival.predictions, targets, groups=groups))
         for rival in [*ladder, Rival(AFTER, after)]
     }
     return {

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from headstart.data.options import ReadOptions
 from headstart.data.sources.delimited import read_text_table
-from headstart.data.sources.label_names import names_beside, names_in
+from headstart.data.sources.label_names import column_names, names_in
 from headstart.data.sources.samples import ParquetSamples, ValueSamples
 from headstart.errors import DataError, first_line
 from headstart.preprocessing.memory import as_arrow, is_arrow_table, is_frame, refuse_duplicates
@@ -135,7 +135,7 @@ class ArrowTable:
         return (
             self._names.get(column)
             or names_in(self._table.schema.metadata, column)
-            or names_beside(self.root, self.where, column)
+            or column_names(self.root, self.where, column)
         )
 
     def arrow(self, columns: Sequence[str]) -> Any:
@@ -197,7 +197,7 @@ class ParquetTable:
     def class_names(self, column: str) -> list[str] | None:
         """Return the names a Hugging Face ``ClassLabel`` feature states in the metadata."""
         stated = names_in(self._schema.metadata, column)
-        return stated or names_beside(self.root, self.where, column)
+        return stated or column_names(self.root, self.where, column)
 
     def arrow(self, columns: Sequence[str]) -> Any:
         """Return these columns as a pyarrow Table."""

@@ -156,6 +156,8 @@ def _find_delimiter(head: str, kind: str, options: ReadOptions) -> str:
     if usual and usual in first:
         others = [mark for mark in ("\t", ";", ",") if mark != usual and mark in first]
         return next((mark for mark in others if _fits_better(head, mark, usual)), usual)
+    if "|" in first and not any(mark in first for mark in "\t;") and _fits_better(head, "|", ","):
+        return "|"
     # Spreadsheets of many countries write ';', where the comma is the decimal sign.
     counts = {mark: first.count(mark) for mark in ("\t", ";", ",")}
     if options.header and (usual is None or len(options.header) > 1):

@@ -18,6 +18,7 @@ from headstart.data.records import NOUNS, SPLIT_CODES, UNASSIGNED, Records
 from headstart.data.sources.delimited import read_text_bytes
 from headstart.data.sources.file_names import class_in_name, classes_in_names
 from headstart.data.sources.layouts import (
+    MIN_GROUPS,
     ClassFolder,
     FolderLayout,
     find_layout,
@@ -26,6 +27,7 @@ from headstart.data.sources.layouts import (
 )
 from headstart.data.sources.samples import FileSamples
 from headstart.errors import DataError, OptionError, quoted
+from headstart.preprocessing.image_files import IMAGE_SUFFIXES
 from headstart.preprocessing.rows import TextSamples
 from headstart.tasks import (
     CLASSIFICATION,
@@ -36,11 +38,6 @@ from headstart.tasks import (
 )
 from headstart.types import Finding
 
-# Names that mean an image. Whether it can be read is found out from its bytes: a TIFF is listed
-# as a bad sample with its reason rather than left out without a word.
-READ_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".gif")
-OTHER_SUFFIXES = (".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".svg")
-IMAGE_SUFFIXES = frozenset(READ_SUFFIXES + OTHER_SUFFIXES)
 # Formats with a reader of their own, a row each in ``formats``.
 BINARY_SUFFIXES = (
     *(".arrow", ".feather", ".ipc", ".xlsx", ".xlsm", ".spacy"),
@@ -78,19 +75,20 @@ def read_folder(root: Path, name: str, options: ReadOptions) -> Records:
             f"task is '{options.task}', but the class folders of {name} give one class a sample. "
             "Leave it out, or give a table."
         )
-    layout, is_text = find_layout(root, IMAGE_SUFFIXES), False
+    layout, is_text = find_layout(root, IMAGE_SUFFIXES, options.group), False
     if not layout.flat and not has_samples(root, "", IMAGE_SUFFIXES):
         is_text = has_samples(root, "", TEXT_SUFFIXES)
-        layout = find_layout(root, TEXT_SUFFIXES) if is_text else layout
+        layout = find_layout(root, TEXT_SUFFIXES, options.group) if is_text else layout
     noun = NOUNS["text" if is_text else "image"][1]
     suffixes = TEXT_SUFFIXES if is_text else IMAGE_SUFFIXES
-    listing = _list_samples(root, layout.classes, suffixes)
+    listing = list_samples(root, layout.classes, suffixes)
     stated: list[Finding] = []
     if not listing.paths:
         if is_text and layout.flat.keys() <= {layout.top}:
             layout.flat.clear()  # a readme is no sample
         listing, stated = _read_names(root, name, layout, suffixes)
     findings = [*layout.findings, *stated, *listing.findings(noun)]
+    findings += [] if options.group else listing.may_be_groups(noun)
     findings += _unlabelled(root, layout, suffixes, noun, is_named=bool(stated))
     labels, merged = tidy_labels(listing.labels, f"Folder {name}")
     findings += merged
@@ -111,7 +109,7 @@ def read_folder(root: Path, name: str, options: ReadOptions) -> Records:
 
 
 @dataclass
-class _Listing:
+class Listing:
     """The sample files of class folders: paths, labels and split codes, and what was skipped."""
 
     paths: list[str] = field(default_factory=list)
@@ -120,6 +118,7 @@ class _Listing:
     groups: list[str] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     empty: list[str] = field(default_factory=list)
+    inner: Counter[str] = field(default_factory=Counter)  # samples of each folder in a class folder
 
     def add(
         self, paths: list[str], labels: list[str], split: str, group: str | None = None
@@ -129,6 +128,25 @@ class _Listing:
         self.labels += labels
         self.codes += [SPLIT_CODES[split] if split else UNASSIGNED] * len(paths)
         self.groups += [group or ""] * len(paths)
+
+    def may_be_groups(self, noun: str) -> list[Finding]:
+        """Return that most samples lie in folders inside their class folder, which may be groups.
+
+        Nothing is said where groups are known, where splits are given, or where a folder holds one
+        sample each.
+        """
+        if any(self.groups) or any(code != UNASSIGNED for code in self.codes):
+            return []
+        found, number = sorted(self.inner), self.inner.total()
+        if len(found) < MIN_GROUPS or number < max(0.9 * len(self.paths), 1.5 * len(found)):
+            return []
+        sentence = (
+            f"The class folders hold {len(found):,} folders inside ({quoted(found, limit=3)}), "
+            f"with {number / len(found):.0f} {noun} each. If each is one patient, animal or the "
+            "like, say --group folder: otherwise the same one is learned from and tested, and the "
+            "figures flatter."
+        )
+        return [Finding("leak", "warning", (), sentence)]
 
     def findings(self, noun: str) -> list[Finding]:
         """Return what was skipped."""
@@ -141,28 +159,29 @@ class _Listing:
         return [Finding("unused", "note", (), sentence) for sentence in sentences]
 
 
-def _list_samples(
-    root: Path, classes: Sequence[ClassFolder], suffixes: Collection[str]
-) -> _Listing:
+def list_samples(root: Path, classes: Sequence[ClassFolder], suffixes: Collection[str]) -> Listing:
     """Return the files with these suffixes below the class folders."""
-    listing = _Listing()
+    listing = Listing()
     for part in classes:
         found = list(_files_below(root, part.folder, suffixes, listing.skipped))
         if not found:
             listing.empty.append(part.folder)
         listing.add(found, [part.label] * len(found), part.split, part.group)
+        begins = len(os.path.join(part.folder, ""))
+        inside = (path[begins:].partition("/") for path in found)
+        listing.inner.update(folder for folder, slash, _ in inside if slash)
     return listing
 
 
 def _read_names(
     root: Path, name: str, layout: FolderLayout, suffixes: Collection[str]
-) -> tuple[_Listing, list[Finding]]:
+) -> tuple[Listing, list[Finding]]:
     """Return the samples of flat folders whose file names begin with their class.
 
     Raises:
         DataError: They do not; it says what was seen, and how labels can be given.
     """
-    listing, noun = _Listing(), "texts" if suffixes is TEXT_SUFFIXES else "images"
+    listing, noun = Listing(), "texts" if suffixes is TEXT_SUFFIXES else "images"
     found = {
         folder: list(_files_below(root, folder, suffixes, listing.skipped))
         for folder in layout.flat

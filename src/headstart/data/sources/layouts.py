@@ -12,6 +12,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from headstart.data.groups import compiled
+from headstart.data.options import FOLDER
 from headstart.data.sources.split_words import (
     PLAIN,
     is_fold,
@@ -24,6 +26,7 @@ from headstart.errors import DataError, quoted
 from headstart.types import Finding
 
 MIN_GROUPS = 3
+UPPER, INNER = "([^/]+)/[^/]+/[^/]+$", "([^/]+)/[^/]+$"  # of a path, the two folders of a file
 TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 CONTAINER = re.compile(
     r"(jpeg|jpg|png)?(image|img|photo|pic|picture|jpg|jpeg|png|file|text|txt)s?|data|all"
@@ -58,6 +61,7 @@ class FolderLayout:
         flat: Folders that hold samples without class folders, each with its split or none.
         unlabelled: Folders whose name says that they hold no labels.
         findings: What a user should know of it.
+        asked: What the user said of groups: ``folder``, or a pattern.
     """
 
     top: str = ""
@@ -65,6 +69,7 @@ class FolderLayout:
     flat: dict[str, str] = field(default_factory=dict)
     unlabelled: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    asked: str | None = None
 
     def say(self, sentence: str, *, is_warning: bool = False, is_unused: bool = False) -> None:
         """Add a finding on how the folders are read, or on one that is not."""
@@ -72,17 +77,18 @@ class FolderLayout:
         self.findings.append(Finding(kind, how, (), sentence))  # type: ignore[arg-type]
 
 
-def find_layout(root: Path, suffixes: Collection[str]) -> FolderLayout:
+def find_layout(root: Path, suffixes: Collection[str], group: str | None = None) -> FolderLayout:
     """Return what the folders below a root mean.
 
     Args:
         root: The folder.
         suffixes: Of the files that are samples.
+        group: What the user said of groups: ``folder``, or a pattern for paths.
 
     Raises:
         DataError: Two folders are one split, or a folder may not be read.
     """
-    layout = FolderLayout(_unwrap(root, "", suffixes))
+    layout = FolderLayout(_unwrap(root, "", suffixes), asked=group)
     if layout.top:
         layout.say(f"The data is read from the folder '{layout.top}' inside.")
     folders, files = list_folder(root / layout.top)
@@ -164,8 +170,11 @@ def _is_statement(file: str) -> bool:
 
 def _labelled(layout: FolderLayout, folders: list[str], above: str) -> list[str]:
     """Return the folders whose name does not say that they hold no labels; note the others."""
-    layout.unlabelled += [os.path.join(above, f) for f in folders if is_unlabelled(f)]
-    return [folder for folder in folders if not is_unlabelled(folder)]
+    numbered = [f for f in folders if f.isdigit()]
+    # beside classes that are numbers, -1 is what programs write for none
+    left = [f for f in folders if is_unlabelled(f) or (f == "-1" and len(numbered) > 1)]
+    layout.unlabelled += [os.path.join(above, f) for f in left]
+    return [folder for folder in folders if folder not in left]
 
 
 def _read_splits(
@@ -224,7 +233,7 @@ def _read_classes(
             for child, found in splits_among(children).items():
                 folder = os.path.join(above, label, child)
                 layout.classes.append(ClassFolder(folder, label, split or found))
-    elif _are_groups(layout, tops):
+    elif _are_groups(layout, above, tops):
         for group, children in tops.items():
             for label in children:
                 folder = os.path.join(above, group, label)
@@ -257,17 +266,23 @@ def _is_copy(layout: FolderLayout, folder: str, inside: dict[str, list[str]]) ->
     return True
 
 
-def _are_groups(layout: FolderLayout, tops: dict[str, list[str]]) -> bool:
+def _are_groups(layout: FolderLayout, above: str, tops: dict[str, list[str]]) -> bool:
     """Return whether the upper folders are patients or the like, and the classes are below.
 
-    They are where their names hold numbers and the folders inside have the same few names. Where
-    the names hold none, the upper folders are taken as classes, and the doubt is said.
+    They are where their names hold numbers and the folders inside have the same few names, or where
+    the user says that folders are groups and there are fewer names below than above, or gives a
+    pattern that captures the upper folder. Otherwise the upper folders are taken as classes, and
+    the doubt is said.
     """
     below = [child for children in tops.values() for child in children]
     names = sorted(set(below))
     if len(names) < 2 or len(below) < 1.5 * len(names) or not all(tops.values()):
         return False
-    if len(tops) >= MIN_GROUPS and len(names) < len(tops) and _are_identifiers(tops):
+    is_likely = len(tops) >= MIN_GROUPS and len(names) < len(tops)
+    said = _captures_upper(layout.asked, above, tops)
+    if said is None:
+        said = is_likely and (layout.asked == FOLDER or _are_identifiers(tops))
+    if said:
         sentence = (
             f"The classes are the inner folders ({quoted(names)}); each of the {len(tops)} folders "
             f"above ({quoted(sorted(tops), limit=3)}) is a group that stays on one side of the "
@@ -279,10 +294,27 @@ def _are_groups(layout: FolderLayout, tops: dict[str, list[str]]) -> bool:
     layout.say(
         f"The classes are the upper folders ({quoted(sorted(tops), limit=4)}), although the "
         f"folders inside have the same names in several of them ({quoted(names, limit=4)}). If "
-        "these are the classes, move the files into one folder each of these names.",
+        "these are the classes and the upper folders patients or the like, say --group "
+        f"'{UPPER}'; if the inner folders are patients or the like, say --group '{INNER}'; if the "
+        "inner ones are the classes and nothing belongs together, move the files into one folder "
+        "each of these names.",
         is_warning=True,
     )
     return False
+
+
+def _captures_upper(pattern: str | None, above: str, tops: dict[str, list[str]]) -> bool | None:
+    """Return whether a pattern of groups captures in the upper folders; None without a pattern."""
+    if not pattern or pattern == FOLDER or "(" not in pattern:
+        return None
+    wanted = compiled(pattern)
+    for top, children in tops.items():
+        begins = len(os.path.join(above, ""))
+        for child in children:
+            found = wanted.search(os.path.join(above, top, child, "0"))
+            if found is None or not begins <= found.start(1) < found.end(1) <= begins + len(top):
+                return False
+    return True
 
 
 def _are_identifiers(names: Collection[str]) -> bool:

@@ -91,6 +91,7 @@ class EditedTable:
         replaced: Values of columns that are other ones, for the rows that stay.
         names: What the integers of a column stand for, where that is other than the table says.
         target: The column to learn, where the data itself says it.
+        dropped: Columns that it no longer has.
     """
 
     def __init__(
@@ -100,12 +101,14 @@ class EditedTable:
         replaced: Mapping[str, list[Any]] | None = None,
         names: Mapping[str, list[str]] | None = None,
         target: str | None = None,
+        dropped: Sequence[str] = (),
     ) -> None:
         self._table, self._replaced = table, dict(replaced or {})
         self._places = np.asarray(range(table.num_rows) if places is None else places, np.int64)
         self._names = dict(names or {})
         self.where, self.root, self.target = table.where, table.root, target
-        self.columns = list(dict.fromkeys([*table.columns, *self._replaced]))
+        every = dict.fromkeys([*table.columns, *self._replaced])
+        self.columns = [column for column in every if column not in dropped]
         self.num_rows = len(self._places)
         inner = getattr(table, "numbers", None)
         self.numbers: Numbers = self._places if inner is None else np.asarray(inner)[self._places]

@@ -27,6 +27,21 @@ OTHER_NAMES = frozenset(
 )
 # fmt: on
 FOLD_NAMES = frozenset(["fold", "folds", "kfold", "foldid", "cvfold"])
+# Columns of true and false, by what true means; false is train, or of ``is_train`` test.
+FLAGS = {
+    "istrain": "train",
+    "istraining": "train",
+    "intrain": "train",
+    "isval": "val",
+    "isvalid": "val",
+    "isvalidation": "val",
+    "isdev": "val",
+    "istest": "test",
+    "istesting": "test",
+    "isholdout": "test",
+    "intest": "test",
+}
+YES, NO = ("true", "1", "yes"), ("false", "0", "no")
 NUMBERED = ("partition", "split")  # CelebA: 0 train, 1 val, 2 test
 NUMBERS = {"0": "train", "1": "val", "2": "test"}
 
@@ -101,7 +116,15 @@ def find_split_column(
             "test, add a column split with train and test."
         )
         findings.append(Finding("unused", "note", (), sentence))
-    usual = [column for column in free if _plain(column) in OTHER_NAMES]
+    flags = [c for c in free if _plain(c) in FLAGS and _are_flags(values_of(c))]
+    if len(flags) > 1:
+        sentence = (
+            f"Columns {quoted(flags)} say the splits together, and are not used. Join them into "
+            "one column split with train, val and test, or leave one out with --drop."
+        )
+        findings.append(Finding("unused", "warning", (), sentence))
+        folds = (*folds, *flags)
+    usual = [c for c in free if _plain(c) in OTHER_NAMES or [c] == flags]
     for column in sorted(usual, key=lambda name: name != SPLIT_COLUMN):
         words = list(dict.fromkeys(map(_word, filter(_is_there, values_of(column)))))
         splits = _read_words(_plain(column), words)
@@ -119,6 +142,10 @@ def find_split_column(
 
 def _read_words(name: str, words: Sequence[str]) -> dict[str, str | None]:
     """Return the split of each word that means one, or leaves it open."""
+    if name in FLAGS:
+        true = FLAGS[name]
+        false = "test" if true == "train" else "train"
+        return {word: true if word.lower() in YES else false for word in words}
     if name in NUMBERED and len(words) > 1 and set(words) <= NUMBERS.keys():
         return {word: NUMBERS[word] for word in words}
     found: dict[str, str | None] = dict(splits_among(words))
@@ -142,6 +169,11 @@ def _are_folds(values: Sequence[object]) -> bool:
     return 1 < len(words) <= 20 and all(
         re.fullmatch(r"(fold)?[\W_]*\d{1,2}", w.lower()) for w in words
     )
+
+
+def _are_flags(values: Sequence[object]) -> bool:
+    words = {_word(value).lower() for value in values if _is_there(value)}
+    return len(words) == 2 and all(word in (*YES, *NO) for word in words)
 
 
 def _is_there(value: object) -> bool:

@@ -17,24 +17,27 @@ from typing import Any
 import numpy as np
 
 from headstart.cells import is_missing
+from headstart.data.groups import GroupError
 from headstart.data.kinds import Recognised, recognise
 from headstart.data.options import COLUMN_OPTIONS, DEFAULT_LABEL, ReadOptions
 from headstart.data.records import SPLIT_CODES, UNASSIGNED, Records
 from headstart.data.roles import Roles, find_roles, need_column, no_inputs
 from headstart.data.sources.annotations import settle
 from headstart.data.sources.columns import Table
+from headstart.data.sources.competitions import settle_target
+from headstart.data.sources.files_beside import FilesBeside
 from headstart.data.sources.folder import TABLE_SUFFIXES
 from headstart.data.sources.formats import open_table
-from headstart.data.sources.images_beside import ImagesBeside
 from headstart.data.sources.listed import row_number
 from headstart.data.sources.samples import ChainSamples, ValueSamples
 from headstart.data.sources.split_columns import SplitColumn, find_split_column
-from headstart.data.sources.split_words import splits_among
+from headstart.data.sources.split_words import split_within, splits_among
+from headstart.data.sources.text_files import read_named_texts
 from headstart.data.targets import read_targets
 from headstart.errors import DataError, OptionError, did_you_mean, quoted
 from headstart.preprocessing.rows import RowNames, TableSamples, TextSamples
 from headstart.tasks import order_classes
-from headstart.types import Finding, Samples
+from headstart.types import Finding, Modality, Samples
 
 NAMING_COLUMNS = ("class", "class_name", "label_name", "label_text")
 SPLIT_FILE = re.compile(
@@ -121,18 +124,18 @@ def read_tables(
 
     Where they are files, their cells may name images that lie anywhere in their folder.
     """
-    tables, options, said = settle(tables, options)
+    tables, options, said = _settled(tables, options, are_files=are_files)
     rows = Rows([table for table, _ in tables])
     target = options.target_among(rows.tables[0].columns)
-    for table in rows.tables:
+    reference = next((table for table, split in tables if split == "train"), rows.tables[0])
+    for table in (reference, *rows.tables):
         need_column(table, target, "target", "--label")
         if table.num_rows == 0:
             raise DataError(f"{table.where} has no rows. Expected one row a sample.")
-    reference = next((table for table, split in tables if split == "train"), rows.tables[0])
     _check_named_columns(reference, options)
     splits = _find_splits(rows, target, options)
-    beside = {table.root: ImagesBeside(table.root) for table in rows.tables} if are_files else {}
-    roles = find_roles(reference, target, options, splits.taken, beside.get(reference.root))
+    beside = _files_beside(tables) if are_files else {}
+    roles = find_roles(reference, target, options, splits.taken, beside.get(reference.where))
     known = class_names if target == DEFAULT_LABEL else None
     naming: list[str] = []  # the column that names the classes is the target in other words
     targets = read_targets(
@@ -143,9 +146,7 @@ def read_tables(
         place=rows.place,
         naming=lambda labels: _name_classes(rows, target, labels, known, naming),
     )
-    groups = None
-    if options.group:
-        groups = _texts(rows.values(options.group, "group", "--group"), options.group, rows)
+    groups = _groups(rows, roles.modality, options)
     samples, found = _inputs(
         rows, reference, roles, [target, *naming, *splits.taken], options, beside
     )
@@ -178,13 +179,53 @@ def read_tables(
     )
 
 
+def _groups(rows: Rows, modality: Modality, options: ReadOptions) -> list[str] | None:
+    """Return the column that tells the groups; None where paths are to tell them, or nothing."""
+    group = options.group
+    if not group:
+        return None
+    if not any(group in table.columns for table in rows.tables) and modality == "image":
+        return None  # a pattern, or refused with all that it may be
+    try:
+        return _texts(rows.values(group, "group", "--group"), group, rows)
+    except DataError as error:
+        raise GroupError(str(error)) from None
+
+
+def _settled(
+    tables: Sequence[tuple[Table, str | None]], options: ReadOptions, *, are_files: bool
+) -> tuple[list[tuple[Table, str | None]], ReadOptions, list[Finding]]:
+    """Return the tables that have a target, rows without a label left out, and what was found."""
+    tables, options, said = settle(tables, options)
+    if are_files:
+        tables, options, texts = read_named_texts(tables, options)
+        said = [*said, *texts]
+    before = options
+    beside = _files_beside(tables) if are_files else {}
+    train = next((table for table, split in tables if split == "train"), tables[0][0])
+    tables, options, found = settle_target(tables, options, beside.get(train.where))
+    if options is not before:  # the target has a name now
+        tables, options, more = settle(tables, options)
+        said = [*said, *more]
+    return tables, options, [*said, *found]
+
+
+def _files_beside(tables: Sequence[tuple[Table, str | None]]) -> dict[str, FilesBeside]:
+    """Return the images in the folder of each table, by the table's name."""
+    roots = {table.root: FilesBeside(table.root) for table, _ in tables}
+    return {
+        table.where: roots[table.root].of_split(split or split_within(Path(table.where).stem))
+        for table, split in tables
+    }
+
+
 def _inputs(
     rows: Rows,
     reference: Table,
     roles: Roles,
     no_inputs_here: list[str],
     options: ReadOptions,
-    beside: Mapping[Path, ImagesBeside],
+    beside: Mapping[str, FilesBeside],
 ) -> tuple[Samples, Recognised | None]:
     """Return what the model is to see, and, of rows, what their columns hold."""
     if roles.modality == "image":
@@ -222,18 +263,18 @@ def _find_splits(rows: Rows, target: str, options: ReadOptions) -> SplitColumn:
     return find_split_column(columns, values_of, (*given, *options.drop, *options.kept_columns))
 
 
-def _image_samples(rows: Rows, column: str, beside: Mapping[Path, ImagesBeside]) -> Samples:
+def _image_samples(rows: Rows, column: str, beside: Mapping[str, FilesBeside]) -> Samples:
     """Return the images that a column holds or points to."""
     parts = []
     for table in rows.tables:
         need_column(table, column, "image", "--image-column")
         paths = table.image_names(column)
         is_named = all(isinstance(value, (str, int)) for value in table.head(column) if value)
-        if table.root in beside and is_named:
-            paths = beside[table.root].resolved(paths)
+        if table.where in beside and is_named:
+            paths = beside[table.where].resolved(paths)
         several = f"{table.where} " if len(rows.tables) > 1 else ""
         names = [p or f"{several}row {row_number(table, i)}" for i, p in enumerate(paths)]
-        is_path = table.root in beside and is_named
+        is_path = table.where in beside and is_named
         parts.append(
             ValueSamples(paths, names, table.root) if is_path else table.images(column, names)
         )

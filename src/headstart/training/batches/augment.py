@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from headstart.tensors import to_device
 from headstart.training.batches.directions import find_direction
-from headstart.training.options.training_options import AugmentName
+from headstart.training.options.common_options import AugmentName
 from headstart.training.randomness import MIX, generator, uniform
 
 _NUM_DRAWS = 12
