@@ -5,11 +5,11 @@
 
 Each part prints its figures; shares come with their 95 % interval (Wilson). Seeds are fixed.
 
-- ``planted-images``: 200 images of flowers5 and of CIFAR-10 (20,000 of them), changed in each of 17
+- ``planted-images``: 200 images of flowers5 and of CIFAR-10 (8,000 of them), changed in each of 17
   ways, are put beside the training images; how many are found with their original. False alarms are
   images of the untouched set that are called a near copy of another one: among them real ones.
 - ``cifar10``: test images that train holds nearly. ``--known`` takes the list of Barz and Denzler
-  (``meta/duplicates_cifar10.csv`` of github.com/cvjena/cifair), ``--page`` writes 50 pairs to look at.
+  (``meta/duplicates_cifar10.csv`` of github.com/cvjena/cifair), ``--page`` writes 50 pairs.
 - ``mnist``: the same for digits, of which no two are copies.
 - ``planted-texts``: 300 texts each of SST-2, TREC, SMS and ChnSentiCorp, edited in six ways.
 - ``growth``: CPU seconds from 1,000 to 10**6 texts and rows, to 60,000 images, and the slope of
@@ -27,6 +27,7 @@ import os
 import resource
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,7 @@ def image_pairs(pictures: Pictures, number: int) -> tuple[np.ndarray, float]:
 
 def planted_images(said: argparse.Namespace) -> None:
     """Print the recall of each change, and what is called a copy without one."""
-    for name, most in (("flowers5", 10**6), ("cifar10", 20_000)):
+    for name, most in (("flowers5", 10**6), ("cifar10", 8_000)):
         split = hs.load(name).train
         raw = [split.samples.read(i) for i in range(min(most, len(split)))]
         base, number = read_pictures(Held(raw)), len(raw)
@@ -345,7 +346,7 @@ def growth(said: argparse.Namespace) -> None:
         lengths = draw.integers(6, 19, number)
         words = vocabulary[draw.integers(0, len(vocabulary), int(lengths.sum()))].tolist()
         ends = np.concatenate([[0], np.cumsum(lengths)]).tolist()
-        made = [" ".join(words[a:b]) for a, b in zip(ends, ends[1:], strict=False)]
+        made = [" ".join(words[a:b]) for a, b in pairwise(ends)]
         made[: number // 100] = [text + " again" for text in made[-(number // 100) :]]
         return measured(lambda: text_pairs(made))[2]
 
@@ -405,9 +406,7 @@ def libraries(said: argparse.Namespace) -> None:
         for number, text in enumerate(texts):
             words = text.split()
             hashed = MinHash(num_perm=96)
-            hashed.update_batch(
-                [f"{a} {b}".encode() for a, b in zip(words, words[1:], strict=False)]
-            )
+            hashed.update_batch([f"{a} {b}".encode() for a, b in pairwise(words)])
             index.query(hashed)
             index.insert(number, hashed)
 

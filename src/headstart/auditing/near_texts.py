@@ -18,7 +18,7 @@ from headstart.types import Dataset, Finding
 
 SHORT = 5  # words: of fewer, only the whole text is compared
 SHARED = 0.8  # of the words of both together: one word in ten may be another (9 of 11)
-CONTAINED, LONG_ENOUGH = 0.9, 8  # pairs of words of the shorter that the longer has; its words
+CONTAINED, LONG_ENOUGH = 0.9, 6  # pairs of words of the shorter that the longer has; its words
 SHORTEST_PART = 0.4  # of the longer that the shorter is: less is a quotation
 
 

@@ -1,8 +1,8 @@
 """How often samples are the same by chance: rows as often as their columns, texts as their words.
 
-Of rows, each column in turn is left out; of the pairs of rows that then agree, the share that chance
-would make agree on that column too. Beside it stands the number of pairs that independent columns
-give.
+Of rows, each column in turn is left out; of the pairs of rows that then agree, the share that
+chance would make agree on that column too. Beside it stands the number of pairs that independent
+columns give.
 """
 
 from __future__ import annotations
