@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from headstart.preprocessing.images import PILLOW_ERRORS, open_image
+from headstart.preprocessing.image_files import PILLOW_ERRORS, open_image
 from headstart.preprocessing.samples import UnreadableImage
 from headstart.types import Dataset, SplitName
 
@@ -95,7 +95,7 @@ def measured(
         seed: Of which samples are measured.
         is_over: Asked before each sample; those after it are not measured.
     """
-    is_image = dataset.schema.modality == "image"
+    is_image = dataset.schema.facts.is_looked_at
     columns = IMAGE_COLUMNS if is_image else TEXT_COLUMNS
     measure = _of_image if is_image else _of_text
     split = dataset.split(name)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,7 @@ from headstart.data.fixes import (
     without_left_out,
 )
 from headstart.data.identity import Identity, sample_ids, without
-from headstart.data.image_look import ImageLook, look_at_images
+from headstart.data.image_look import ImageLook, look_at_images, num_channels
 from headstart.data.records import NOUNS, SPLIT_CODES, UNASSIGNED, Records
 from headstart.data.split import (
     assign_splits,
@@ -43,10 +42,8 @@ from headstart.data.survey import is_identifier, survey
 from headstart.data.times import SplitWay, describe_times, mixed_column, time_of
 from headstart.errors import DataError
 from headstart.preprocessing.bad_samples import check_bad_share, first_few
-from headstart.preprocessing.images import decode_one
-from headstart.preprocessing.levels import choose_range
 from headstart.preprocessing.rows import TableSamples, TextSamples
-from headstart.preprocessing.samples import ArraySamples, UnreadableImage, take
+from headstart.preprocessing.samples import take
 from headstart.tasks import CLASSIFICATION
 from headstart.types import (
     MODALITIES,
@@ -55,9 +52,6 @@ from headstart.types import (
     Dataset,
     Finding,
     FindingKind,
-    ImageSpec,
-    Ragged,
-    Rows,
     Samples,
     Schema,
     Split,
@@ -65,8 +59,6 @@ from headstart.types import (
 )
 
 SIDES: tuple[SplitName, ...] = ("train", "val", "test")
-SAMPLES_LOOKED_AT = 64  # of all, and of each class, but no more than MOST_LOOKED_AT together
-LEAST_OF_A_CLASS, MOST_LOOKED_AT = 2, 4096
 ROWS_LOOKED_AT = 50_000
 
 
@@ -168,6 +160,7 @@ def assemble(
         column_kinds=kinds,
         date_formats={n: f for n, f in records.date_formats.items() if n in (kinds or ())},
         number_formats={n: f for n, f in records.number_formats.items() if n in (kinds or ())},
+        levels={n: f for n, f in records.levels.items() if n in (kinds or ())},
         max_bad_fraction=max_bad_fraction,
         alike_by_chance=copies.by_chance,
         time_column=None if how.for_test else mixed_column(records, splits, how.split, kinds),
@@ -366,42 +359,6 @@ def _median_size(records: Records, inspection: Inspection) -> tuple[int, int] | 
 
 
 def _num_channels(records: Records, looked: ImageLook) -> int | None:
-    """Return 1 when the samples looked at are all grey, also where they are stored as RGB.
-
-    Some of every class are looked at: where one class of many is coloured, colour is what tells it.
-    """
-    samples = records.samples
     if not MODALITIES[records.modality].is_looked_at:
         return None
-    if isinstance(samples, ArraySamples) and samples.images.shape[3] == 1:
-        return 1
-    known = choose_range(looked.levels)[0] if looked.levels else None
-    spec = ImageSpec(32, 3, (0.5,) * 3, (0.5,) * 3, "bilinear", 32, 3, "squash", known)
-    for i in _some_of_each(records.targets):
-        try:
-            pixels = decode_one(samples.read(i), spec)
-        except UnreadableImage:
-            continue  # truncated: named when everything is decoded
-        if (pixels != pixels[..., :1]).any():
-            return 3
-    return 1
-
-
-def _some_of_each(targets: Rows) -> list[int]:
-    """Return places of samples spread over all, and over each class, the firsts of all first."""
-    num = len(targets)
-    spread: list[int] = np.unique(np.linspace(0, num - 1, SAMPLES_LOOKED_AT).astype(int)).tolist()
-    if isinstance(targets, Ragged) or targets.dtype.kind == "f":
-        return spread
-    if targets.ndim == 1:
-        groups = [np.flatnonzero(targets == k) for k in np.unique(targets)]
-    else:
-        groups = [np.flatnonzero(column) for column in targets.T]
-    each = max(LEAST_OF_A_CLASS, min(SAMPLES_LOOKED_AT, MOST_LOOKED_AT // max(1, len(groups))))
-    chosen = [
-        group[np.unique(np.linspace(0, len(group) - 1, each).astype(int))].tolist()
-        for group in groups
-        if len(group)
-    ]
-    in_turn = (i for turn in zip_longest(*chosen) for i in turn if i is not None)
-    return list(dict.fromkeys([*spread, *in_turn]))
+    return num_channels(records.samples, records.targets, looked)

@@ -10,16 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 
 from headstart.preprocessing.framing import CUT_MOST
 from headstart.preprocessing.images import decode_one, grey_values
-from headstart.preprocessing.levels import NEARLY_ALL, sampled, told
-from headstart.preprocessing.samples import UnreadableImage
-from headstart.types import Finding, GreyLevels, ImageSpec, Samples
+from headstart.preprocessing.levels import NEARLY_ALL, choose_range, sampled, told
+from headstart.preprocessing.samples import ArraySamples, UnreadableImage
+from headstart.types import Finding, GreyLevels, ImageSpec, Ragged, Rows, Samples
 
 LOOKED_AT = 64
+SAMPLES_LOOKED_AT = 64  # of all, and of each class, but no more than MOST_LOOKED_AT together
+LEAST_OF_A_CLASS, MOST_LOOKED_AT = 2, 4096
 SEEN_LEAST = 0.5  # share of the picture in its centre square
 LONG_LEAST = 0.1  # of the images, from which long ones among others are said
 _SPEC = ImageSpec(32, 3, (0.5,) * 3, (0.5,) * 3, "bilinear", 32, 3, "squash")
@@ -152,3 +155,47 @@ def _of_constant(names: list[str], num: int) -> list[Finding]:
         "written, or leave them out."
     )
     return [Finding("constant", "warning", names, sentence)]
+
+
+def num_channels(samples: Samples, targets: Rows, looked: ImageLook) -> int:
+    """Return 1 when the images looked at are all grey, also where they are stored as RGB, else 3.
+
+    Some of every class are looked at: where one class of many is coloured, colour is what tells it.
+
+    Args:
+        samples: All images.
+        targets: Theirs.
+        looked: What was seen of them.
+    """
+    if isinstance(samples, ArraySamples) and samples.images.shape[3] == 1:
+        return 1
+    known = choose_range(looked.levels)[0] if looked.levels else None
+    spec = ImageSpec(32, 3, (0.5,) * 3, (0.5,) * 3, "bilinear", 32, 3, "squash", known)
+    for i in _some_of_each(targets):
+        try:
+            pixels = decode_one(samples.read(i), spec)
+        except UnreadableImage:
+            continue  # truncated: named when everything is decoded
+        if (pixels != pixels[..., :1]).any():
+            return 3
+    return 1
+
+
+def _some_of_each(targets: Rows) -> list[int]:
+    """Return places of samples spread over all, and over each class, the firsts of all first."""
+    num = len(targets)
+    spread: list[int] = np.unique(np.linspace(0, num - 1, SAMPLES_LOOKED_AT).astype(int)).tolist()
+    if isinstance(targets, Ragged) or targets.dtype.kind == "f":
+        return spread
+    if targets.ndim == 1:
+        groups = [np.flatnonzero(targets == k) for k in np.unique(targets)]
+    else:
+        groups = [np.flatnonzero(column) for column in targets.T]
+    each = max(LEAST_OF_A_CLASS, min(SAMPLES_LOOKED_AT, MOST_LOOKED_AT // max(1, len(groups))))
+    chosen = [
+        group[np.unique(np.linspace(0, len(group) - 1, each).astype(int))].tolist()
+        for group in groups
+        if len(group)
+    ]
+    in_turn = (i for turn in zip_longest(*chosen) for i in turn if i is not None)
+    return list(dict.fromkeys([*spread, *in_turn]))

@@ -120,7 +120,8 @@ def _say_identifier(name: str, kind: ColumnKind, column: Any) -> str:
             f"({keep})."
         )
     head = column.drop_null().slice(0, HEAD_ROWS).to_pylist()
-    shown = f" such as {quoted([str(value) for value in head[:SHOWN]])}"
+    cells = [f"{v:.12g}" if isinstance(v, float) else str(v) for v in head[:SHOWN]]
+    shown = f" such as {quoted(cells)}"
     lead = f"Left out column '{name}': every row has its own value{shown}, as an identifier has"
     if look_like_dates(column):
         dates = f"though they look like dates; --date {name} reads them as dates, or"
