@@ -41,6 +41,7 @@ ORIENTATION_TAG = 0x0112
 EXIF_SIZE, WIDTH_TAG, HEIGHT_TAG = 0x8769, 0xA002, 0xA003
 NEARLY_WHITE = 240  # of 255: what is brighter cannot be told from a white ground
 BAND_SHARE, BAND_LEVELS = 0.1, 32  # alpha is a band: so few clear or solid pixels, so many levels
+_AS_IT_IS = ImageSpec(224, 3, (0.5,) * 3, (0.5,) * 3, "bilinear", 224, 3)  # _flat reads channels
 TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -130,6 +131,21 @@ def thumbnail(source: Source, spec: ImageSpec, side: int) -> Image.Image:
     image = image.copy()
     image.thumbnail((side, side))
     return image
+
+
+def whole_image(source: Source, size: int) -> Image.Image:
+    """Return all of one image in RGB, upright, as large as it is or reduced to no less than a size.
+
+    What looks at images without a model reads them so: nothing is cut away.
+
+    Args:
+        source: As in ``decode_one``.
+        size: Pixels that each side is needed at; a large JPEG is read at a reduced scale.
+
+    Raises:
+        UnreadableImage: The image cannot be used; ``reason`` says why.
+    """
+    return _flat(source, size, _AS_IT_IS)[0]
 
 
 def _flat(source: Source, size: int, spec: ImageSpec) -> tuple[Image.Image, Depth | None]:
