@@ -278,7 +278,7 @@ def test_spacy_categories(tmp_path):
     (tmp_path / "b.json").write_text(json.dumps(pairs))
     assert truth(load(tmp_path / "b.json")) == wanted()
     rows[7]["cats"] = {"neg": 0.3, "pos": 0.7}
-    with pytest.raises(DataError, match=r"'cats' .* gives 'neg' the value 0.3 in row 8.*Say --task"):
+    with pytest.raises(DataError, match=r"'cats' .* 'neg' the value 0.3 in row 8.*Say --task"):
         load(jsonl(tmp_path / "a.jsonl", rows))
     data = load(jsonl(tmp_path / "a.jsonl", rows), task="classification")  # as advised
     assert truth(data) == wanted()
