@@ -101,7 +101,7 @@ def interval(values: list[float]) -> str:
 def flips(args: argparse.Namespace) -> None:
     """Print precision among the first k of planted flips, and what is doubted of clean data."""
     from headstart.auditing.audit import AuditTools
-    from headstart.auditing.doubtful_labels import doubtful_labels
+    from headstart.auditing.doubtful_labels import MIN_CERTAINTY, doubtful_labels
 
     for name in args.data or ["flowers5", "sst2", "trec", "adult", "fashion-mnist"]:
         dataset = read(name)
@@ -112,13 +112,14 @@ def flips(args: argparse.Namespace) -> None:
         began = time.process_time()
         clean = doubtful_labels(dataset, tools)
         total = sum(len(dataset.split(s)) for s in SPLITS)
-        certain = [s for a in clean for s in a.suspects if s.certainty >= 0.6]
+        certain = [s for a in clean for s in a.suspects if s.certainty >= MIN_CERTAINTY]
         print(f"  clean: {len(certain)} of {total:,} doubted ({len(certain) / total:.2%})")
         print(f"  audit: {time.process_time() - began:.1f} CPU s")
         rows: dict[str, list[float]] = {}
         for seed in range(args.seeds):
             spoilt, planted = flipped(dataset, 0.1, seed)
-            suspects = [s for a in doubtful_labels(spoilt, tools) for s in a.suspects]
+            found = [s for a in doubtful_labels(spoilt, tools) for s in a.suspects]
+            suspects = [s for s in found if s.certainty >= MIN_CERTAINTY]
             hit = np.array([planted[s.spot.split][s.spot.index] for s in suspects])
             sure = np.array([s.certainty for s in suspects])
             number = sum(int(p.sum()) for p in planted.values())
@@ -136,7 +137,6 @@ def probes(args: argparse.Namespace) -> None:
     """Print what other probes, numbers of folds and strengths give on the same features."""
     from cleanlab.rank import get_label_quality_scores
 
-    from headstart.auditing import out_of_fold
     from headstart.auditing.out_of_fold import FoldSums, assign_folds, judge, standardised, tempered
     from headstart.auditing.pool import pooled
     from headstart.training.probing.linear import solve_classes
@@ -157,15 +157,16 @@ def probes(args: argparse.Namespace) -> None:
             return speak
 
         def discriminant(given: np.ndarray, folds: np.ndarray, shrinkage: float, rows=rows) -> Any:
-            out_of_fold.SHRINKAGE = shrinkage
             sums = FoldSums(rows, folds)
-            return lambda fold: [sums.logits(given, num_classes, fold)]  # noqa: B023
+            used = shrinkage or sums.best_shrinkage(given, num_classes)  # noqa: B023
+            return lambda fold: [sums.logits(given, num_classes, fold, used)]  # noqa: B023
 
         cases = [
             *((f"logistic regression, C {c}", logistic, c, 5) for c in (0.003, 0.01, 0.03)),
             *((f"discriminant, shrinkage {s}", discriminant, s, 5) for s in (0.3, 1.0, 3.0, 10.0)),
-            ("discriminant, shrinkage 3.0, 3 folds", discriminant, 3.0, 3),
-            ("discriminant, shrinkage 3.0, 10 folds", discriminant, 3.0, 10),
+            ("discriminant, shrinkage chosen", discriminant, 0.0, 5),
+            ("discriminant, shrinkage chosen, 3 folds", discriminant, 0.0, 3),
+            ("discriminant, shrinkage chosen, 10 folds", discriminant, 0.0, 10),
         ]
         for title, make, strength, num_folds in cases:
             found: dict[str, list[float]] = {}

@@ -5,32 +5,36 @@ import pytest
 from planted import digits, flipped, share_planted
 
 from headstart.auditing.audit import AuditTools
-from headstart.auditing.doubtful_labels import DOUBTFUL_LABELS, certainties
+from headstart.auditing.doubtful_labels import DOUBTFUL_LABELS, MIN_CERTAINTY, certainties
 from headstart.auditing.probe_features import ProbeFeatures
 from headstart.data import load
-from headstart.starts import find_start
 
 _FILLERS = ["film", "plot", "scene", "we", "they", "saw", "that", "day", "some", "old", "house"]
 
 
+@pytest.fixture(autouse=True)
+def _no_start(monkeypatch):
+    """Let images have their pixels and texts their terms: quick, and the same on every machine."""
+    monkeypatch.setattr("headstart.auditing.probe_features.list_starts", lambda modality: [])
+
+
 def _run(dataset, **said):
-    start = find_start("scratch/tfidf") if dataset.schema.modality == "text" else None
-    features = ProbeFeatures(dataset, seconds=1, start=start)
+    features = ProbeFeatures(dataset)
     return DOUBTFUL_LABELS.run(dataset, AuditTools(features=features, **said))
 
 
 def test_flipped_digits_are_found_and_clean_ones_are_left_in_peace() -> None:
     clean = _run(digits())
-    assert [a.finding.severity for a in clean] == ["note"]
-    assert "stands out" in clean[0].finding.sentence
-    assert 0 < len(clean[0].suspects) <= 40
+    assert {a.finding.severity for a in clean} <= {"note"}
+    assert sum(len(a.finding.items) for a in clean) <= 9
     spoilt, planted = flipped(digits(), 0.1, seed=0)
     found = _run(spoilt)[0]
     assert found.finding.severity == "warning"
     assert not found.leave_out
     assert share_planted(found.suspects[:100], planted) >= 0.9
-    assert share_planted(found.suspects, planted) >= 0.8
-    assert len(found.suspects) > 0.6 * sum(where.sum() for where in planted.values())
+    certain = [s for s in found.suspects if s.certainty >= MIN_CERTAINTY]
+    assert share_planted(certain, planted) >= 0.8
+    assert len(certain) > 0.6 * sum(where.sum() for where in planted.values())
     most = [s.certainty for s in found.suspects]
     assert most == sorted(most, reverse=True)
     assert "given '" in found.suspects[0].reason
@@ -79,7 +83,7 @@ def test_numbers_that_are_far_off_are_found() -> None:
     assert found.finding.severity == "warning"
     named = set(found.finding.items[:8])
     assert sum(any(n.endswith(f"row {i + 1}") for n in named) for i in wrong) >= 7
-    assert len(found.suspects) <= 12
+    assert len(found.finding.items) <= 12
 
 
 def test_each_label_of_several_is_judged() -> None:

@@ -117,11 +117,22 @@ def test_the_discriminant_is_that_of_scikit_learn_in_the_limit() -> None:
     said = np.empty((600, 3))
     theirs = np.empty((600, 3))
     for fold in range(5):
-        said[folds == fold] = sums.logits(truth, 3, fold)
+        said[folds == fold] = sums.logits(truth, 3, fold, 3.0)
         shrunk = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.75)
         shrunk.fit(rows[folds != fold], truth[folds != fold])
         theirs[folds == fold] = shrunk.decision_function(rows[folds == fold])
     assert (said.argmax(axis=1) == theirs.argmax(axis=1)).mean() > 0.99
+
+
+def test_little_is_shrunk_where_samples_are_many_and_much_where_they_are_few() -> None:
+    truth = RNG.integers(0, 3, 3_000)
+    # what tells the classes apart is where the features, all alike, differ by little
+    alike = RNG.normal(size=(3_000, 1)) + 0.1 * RNG.normal(size=(3_000, 8))
+    many = standardised((alike + 0.1 * np.eye(8)[truth]).astype(np.float32))
+    few = standardised((RNG.normal(size=(150, 120)) + np.eye(120)[truth[:150]]).astype(np.float32))
+    little = FoldSums(many, assign_folds(truth, None)).best_shrinkage(truth, 3)
+    much = FoldSums(few, assign_folds(truth[:150], None)).best_shrinkage(truth[:150], 3)
+    assert little <= 1.0 <= much
 
 
 def test_a_constant_feature_is_not_blown_up() -> None:

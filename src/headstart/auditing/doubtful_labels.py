@@ -137,9 +137,9 @@ class _Probe:
     ) -> None:
         self.features, self.tools = features, tools
         self.contents = pool.contents(dataset)
-        self.is_table = dataset.schema.modality == "table"
+        self.is_table = dataset.schema.facts.is_plain_column
         self.terms = None
-        if dataset.schema.modality == "text":
+        if dataset.schema.facts.has_words:
             self.terms = _terms(dataset, pool, tools.seed)
         self._sums: FoldSums | None = None
         self._of: np.ndarray | None = None
@@ -152,6 +152,7 @@ class _Probe:
             self._of = assign_folds(strata, self.contents, seed=self.tools.seed)
         folds, sums = self._of, self._sums_of(self._of)
         judgeable = np.ones(len(targets), dtype=bool)
+        shrinkage = sums.best_shrinkage(targets, num_classes) if num_classes else 0.0
         speakers = []
         if self.is_table:
             speakers.append(boosted_voice(self.features, targets, num_classes, seed=0))
@@ -163,7 +164,7 @@ class _Probe:
             said = [speak(learned, asked) for speak in speakers]
             if num_classes == 0:
                 return said or [sums.values(targets, fold)[:, None]]
-            return [*said, sums.logits(targets, num_classes, fold)]
+            return [*said, sums.logits(targets, num_classes, fold, shrinkage)]
 
         if num_classes:
             counts = np.bincount(targets, minlength=num_classes)
@@ -315,24 +316,26 @@ def _audited(
     doubts = sorted(doubts, key=lambda doubt: -doubt.certainty)  # stable: as cleanlab ranks them
     certain = [doubt for doubt in doubts if doubt.certainty >= MIN_CERTAINTY]
     task = find_task(dataset.schema.task)
-    shown = (certain or doubts)[: MAX_SUSPECTS if certain else MOST_DOUBTFUL]
+    shown = doubts[: min(MAX_SUSPECTS, max(len(certain), MOST_DOUBTFUL))]
     suspects = [
         Suspect(pool.spot(d.index), _reason(dataset, d), round(d.certainty, 4)) for d in shown
     ]
     names = [dataset.split(s.spot.split).samples.name(s.spot.index) for s in suspects[:100]]
     what = "labels" if task.has_classes else "targets"
     if certain:
-        by_split = [sum(s.spot.split == name for s in suspects) for name in pool.names]
-        where = ", ".join(f"{n:,} in {m}" for m, n in zip(pool.names, by_split, strict=True) if n)
-        right = sum(1 - d.certainty for d in shown)
+        spots = [pool.names[int(pool.splits[d.index])] for d in certain]
+        where = ", ".join(f"{spots.count(m):,} in {m}" for m in pool.names if m in spots)
+        right = sum(1 - d.certainty for d in certain)
+        most = f"; the first {MAX_SUSPECTS:,} are listed" if len(certain) > MAX_SUSPECTS else ""
         sentence = (
-            f"{len(shown):,} of {extent.num_samples:,} {what} look wrong ({where}), by what a "
-            f"probe says that learned from other samples; about {right:.0f} of them may be right "
-            f"all the same. Look at them: {quoted(names[:3])}. Correct what is wrong where your "
-            "labels are kept; leaving hard samples out of test would flatter."
+            f"{len(certain):,} of {extent.num_samples:,} {what} look wrong ({where}){most}, by "
+            f"what a probe says that learned from other samples; about {right:.0f} of them may be "
+            f"right all the same. Look at them: {quoted(names[:3])}. Correct what is wrong where "
+            "your labels are kept; leaving hard samples out of test would flatter."
         )
         grave: Severity = "note" if len(certain) < GRAVE_SHARE * extent.num_samples else "warning"
-        found = [Audited(Finding("doubtful label", grave, names, sentence), suspects)]
+        items = names[: len(certain)]
+        found = [Audited(Finding("doubtful label", grave, items, sentence), suspects)]
     elif suspects:
         sentence = (
             f"None of {extent.num_samples:,} {what} stands out as wrong; the {len(suspects)} most "

@@ -79,8 +79,11 @@ def _of_features(dataset: Dataset, tools: AuditTools) -> list[Finding]:
     folds = assign_folds(is_test.astype(np.int64), pool.contents(dataset), seed=tools.seed)
     sums = FoldSums(standardised(rows, seed=tools.seed), folds)
 
+    sides = is_test.astype(np.int64)
+    shrinkage = sums.best_shrinkage(sides, 2)
+
     def voices(fold: int) -> list[np.ndarray]:
-        return [sums.logits(is_test.astype(np.int64), 2, fold)]
+        return [sums.logits(sides, 2, fold, shrinkage)]
 
     judged = judge(voices, folds, 2, tools.is_over)
     done = judged.is_done
@@ -223,8 +226,10 @@ def _of_measures(dataset: Dataset, tools: AuditTools) -> list[Finding]:
             found.append(_of_codes(column, first, second))
         elif len(np.unique(np.concatenate([first[:500], second[:500]]))) > 1:
             found.append(compare_numbers(column, first, second))
-    noun = "images" if dataset.schema.modality == "image" else "texts"
-    return _told([each for each in found if each is not None], f"measures of its {noun}")
+    return _told(
+        [each for each in found if each is not None],
+        f"measures of its {dataset.schema.facts.nouns}",
+    )
 
 
 def _of_codes(column: str, first: np.ndarray, second: np.ndarray) -> Difference | None:

@@ -20,7 +20,7 @@ from headstart.evaluation import fit_temperature, softmax
 from headstart.training.probing.linear import few_threads, solve_classes
 
 NUM_FOLDS = 5
-SHRINKAGE = 3.0  # added to the variances, which are 1
+SHRINKAGES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # added to the variances, which are 1
 RIDGE = 0.03  # the same, of a regression
 MAX_WIDTH = 2_048  # of dense features; wider ones are projected at random
 MAX_LEARNED = 50_000  # samples that a fold of a solver that walks learns from
@@ -116,13 +116,32 @@ class FoldSums:
                 self.products[fold] += rows.T @ rows
         self.whole = self.products.sum(axis=0, dtype=np.float64)
 
-    def logits(self, targets: np.ndarray, num_classes: int, fold: int) -> np.ndarray:
+    def best_shrinkage(self, targets: np.ndarray, num_classes: int) -> float:
+        """Return the shrinkage whose calibrated logits of the first fold have the least loss.
+
+        Args:
+            targets: int64, shape (N,).
+            num_classes: K.
+        """
+        given = targets[self.folds == 0]
+        losses = []
+        for shrinkage in SHRINKAGES:
+            chances = _calibrated(self.logits(targets, num_classes, 0, shrinkage), given)
+            own = chances[np.arange(len(given)), given]
+            losses.append(-float(np.log(np.maximum(own, 1e-12)).mean()))
+        return SHRINKAGES[int(np.argmin(losses))]
+
+    def logits(
+        self, targets: np.ndarray, num_classes: int, fold: int, shrinkage: float
+    ) -> np.ndarray:
         """Return logits, shape (M, K), of a fold's samples, learned from all other folds.
 
         Args:
             targets: int64, shape (N,).
             num_classes: K.
             fold: The fold.
+            shrinkage: Added to the variance of each feature within classes, before the sum is
+                brought back to its size.
 
         Source:
             R. A. Fisher, 1936, Annals of Eugenics 7, 179-188; shrunk as J. H. Friedman, 1989,
@@ -144,8 +163,8 @@ class FoldSums:
         total = counts.sum()
         within = self.whole - self.products[fold] - (means * counts[:, None]).T @ means
         within /= total
-        within[np.diag_indices_from(within)] += SHRINKAGE
-        within /= 1 + SHRINKAGE  # what is between classes keeps its weight against their shares
+        within[np.diag_indices_from(within)] += shrinkage
+        within /= 1 + shrinkage  # what is between classes keeps its weight against their shares
         directions = cho_solve(cho_factor(within, overwrite_a=True), means.T)
         bias = np.where(counts > 0, np.log(np.maximum(counts, 1.0) / total), _UNSEEN)
         bias -= 0.5 * (directions.T * means).sum(axis=1)

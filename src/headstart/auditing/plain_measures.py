@@ -95,7 +95,7 @@ def measured(
         seed: Of which samples are measured.
         is_over: Asked before each sample; those after it are not measured.
     """
-    is_image = dataset.schema.modality == "image"
+    is_image = dataset.schema.facts.is_looked_at
     columns = IMAGE_COLUMNS if is_image else TEXT_COLUMNS
     measure = _of_image if is_image else _of_text
     split = dataset.split(name)

@@ -1,10 +1,10 @@
 """Features of the samples, from the best frozen start at hand: what audits that estimate read.
 
 Images: the smallest pretrained start on this machine, at the largest size that the time allows, or
-else their pixels (random Fourier features of small copies), which small pictures also get where the
-start would take too long for most of them. Texts: the smallest pretrained start, or else TF-IDF
-brought down to a few hundred numbers. Rows: their columns as a linear model reads them. Nothing is
-learned from a label, nothing is downloaded, and what took long is kept in the cache.
+else their edges and pixels (random Fourier features of small copies), which small pictures also get
+where the start would take too long for most of them. Texts: the smallest pretrained start, or else
+TF-IDF brought down to a few hundred numbers. Rows: their columns as a linear model reads them.
+Nothing is learned from a label, nothing is downloaded, and what took long is kept in the cache.
 
 A sample that cannot be read has a row of NaN, and so has one that the time or the memory did not
 allow for: those are left out at random, and ``findings`` says how many.
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart.preprocessing import Terms
-from headstart.starts import find_start, list_starts
+from headstart.starts.candidates import frozen_start
 from headstart.training.contract import StopRequested
 from headstart.training.options.strategies import HEAD
 from headstart.training.options.training_options import TrainingOptions
@@ -29,36 +29,22 @@ from headstart.tuning.cost import seconds_per_sample
 from headstart.tuning.features import features_of
 from headstart.tuning.setup import TrainingSetup, set_up, subsample
 from headstart.tuning.texts import TextCache, text_cache
-from headstart.types import Dataset, Finding, ImageSpec, Inputs, Modality, SplitName, Start
+from headstart.types import Dataset, Finding, ImageSpec, Inputs, SplitName, Start
 
 if TYPE_CHECKING:
     import torch
 
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
-TERMS, COLUMNS, PIXELS = "scratch/tfidf", "scratch/linear", "pixels"
+TERMS, PIXELS = "scratch/tfidf", "pixels"
 MAX_BYTES = 320 * 2**20  # of all features together
 NUM_DIRECTIONS = 256  # that TF-IDF is brought down to
 _SMALLEST_SIDE, _SIDE_STEP, _BEYOND_OWN = 64, 32, 2
 _LEAST_SAMPLES = 500
 _TRIES = 3
 _FOR_SIZE = 0.7  # of the time: what a pass costs is known roughly
-_NARROWER = 1.0
-_PIXEL_SIDE, NUM_WAVES, _AT_ONCE = 28, 1_024, 4_096
+_EDGES_COUNT, _CELL, _DIRECTIONS = 3.0, 4, 8
+_PIXEL_SIDE, NUM_WAVES, _AT_ONCE = 28, 1_024, 1_024
 SMALL_SIDE = 64  # of pictures whose pixels tell more than a sample of better features does
-
-
-def find_probe_start(modality: Modality) -> Start | None:
-    """Return the start whose features are read, or None where images have only their pixels.
-
-    Args:
-        modality: What a sample is.
-    """
-    if modality == "table":
-        return find_start(COLUMNS)
-    local = [s for s in list_starts(modality) if s.is_local and s.pretrained_on is not None]
-    if not local:
-        return find_start(TERMS) if modality == "text" else None
-    return min(local, key=lambda s: (s.image.size if s.image else 0, s.num_parameters))
 
 
 @dataclass
@@ -105,7 +91,7 @@ class ProbeFeatures:
     ) -> None:
         self.dataset, self.seconds, self.seed = dataset, seconds, seed
         self._device, self._stop_requested = device, stop_requested
-        self._start = start or find_probe_start(dataset.schema.modality)
+        self._start = start or frozen_start(dataset.schema.modality)
         self._way: _Way | None = None
         self._kept: dict[SplitName, np.ndarray] = {}
         self.findings: list[Finding] = []
@@ -252,8 +238,10 @@ class ProbeFeatures:
         own = ImagePreprocess(ImageSpec(side, channels, nothing, ones, "bilinear", side, channels))
 
         def flat(inputs: Inputs, places: np.ndarray) -> np.ndarray:
-            pixels = inputs.arrays(places)[0]
-            return pixels.reshape(len(pixels), -1).astype(np.float32) / 255.0
+            pixels = inputs.arrays(places)[0].astype(np.float32) / 255.0
+            rows = pixels.reshape(len(pixels), -1)
+            length = np.linalg.norm(rows, axis=1, keepdims=True) + 1e-6
+            return np.hstack([_EDGES_COUNT * _edges(pixels), rows / length])
 
         some = subsample(self.dataset.train.targets, _LEAST_SAMPLES, seed=self.seed)
         inputs = own.prepare(self.dataset, "train", some)
@@ -292,6 +280,38 @@ class ProbeFeatures:
         )
 
 
+def _edges(pixels: np.ndarray) -> np.ndarray:
+    """Return how strong edges of each direction are in each cell, float32, shape (N, D).
+
+    Args:
+        pixels: float32, shape (N, H, W, C), in [0, 1].
+
+    Source:
+        N. Dalal and B. Triggs, 2005, Histograms of Oriented Gradients for Human Detection; without
+        overlapping blocks, and with the square root of the histograms.
+    """
+    grey = pixels.mean(axis=3)
+    across, down = np.zeros_like(grey), np.zeros_like(grey)
+    across[:, :, 1:-1] = grey[:, :, 2:] - grey[:, :, :-2]
+    down[:, 1:-1] = grey[:, 2:] - grey[:, :-2]
+    strength = np.hypot(across, down)
+    direction = np.arctan2(down, across) % (2 * np.pi) / (2 * np.pi) * _DIRECTIONS
+    lower = np.floor(direction).astype(np.int64)
+    share = direction - lower
+    num, height, width = grey.shape
+    high, wide = max(1, height // _CELL), max(1, width // _CELL)
+    used = np.zeros((num, height, width, _DIRECTIONS), dtype=np.float32)
+    first, second = (lower % _DIRECTIONS)[..., None], ((lower + 1) % _DIRECTIONS)[..., None]
+    np.put_along_axis(used, first, (strength * (1 - share))[..., None], axis=3)
+    np.put_along_axis(used, second, (strength * share)[..., None], axis=3)
+    tall, broad = height // high, width // wide
+    cells = used[:, : high * tall, : wide * broad].reshape(num, high, tall, wide, broad, -1)
+    found = cells.sum(axis=(2, 4)).reshape(num, -1)
+    length = np.linalg.norm(found, axis=1, keepdims=True) + 1e-6
+    rooted: np.ndarray = np.sqrt(found / length)
+    return rooted
+
+
 class _Waves:
     """Random Fourier features of a Gaussian kernel as wide as two samples are apart.
 
@@ -308,7 +328,7 @@ class _Waves:
         others = some[draw.permutation(len(some))]
         apart = float(np.median(((some - others) ** 2).sum(axis=1))) or 1.0
         shape = (some.shape[1], NUM_WAVES)
-        scale = np.float32((2.0 * _NARROWER / apart) ** 0.5)
+        scale = np.float32((2.0 / apart) ** 0.5)
         self.directions = draw.standard_normal(shape, dtype=np.float32) * scale
         self.offsets = draw.uniform(0.0, 2.0 * np.pi, NUM_WAVES).astype(np.float32)
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from headstart.auditing.audit import Audit, Audited, AuditTools, Spot, Suspect
 from headstart.auditing.spots import Spots, label_words
+from headstart.data.chance import without_chance
 from headstart.data.copies import (
     Compared,
     contradictions,
@@ -20,15 +21,12 @@ from headstart.data.copies import (
     tell_contradictions,
     tell_copies,
     tell_shared,
-    without_chance,
 )
 from headstart.data.identity import ordinals
 from headstart.data.records import SPLIT_CODES
 from headstart.preprocessing.rows import TextSamples
 from headstart.tasks import find_task
 from headstart.types import Dataset
-
-REASONS = {"image": "the same bytes", "text": "the same text", "table": "the same row"}
 
 
 def applies(dataset: Dataset) -> bool:
@@ -49,7 +47,7 @@ def audit_same(dataset: Dataset, tools: AuditTools) -> list[Audited]:
     nth = ordinals(compared.groups)
     if not nth.any():
         return []
-    why = REASONS[dataset.schema.modality]
+    why = dataset.schema.facts.sameness
     first = firsts(compared.groups)
     across = shared(compared)
     found = []
