@@ -36,7 +36,7 @@ from headstart.auditing.out_of_fold import (
     tempered,
     terms_voice,
 )
-from headstart.auditing.pool import Pool, pooled, with_features
+from headstart.auditing.pool import Pool, is_of_texts, pooled, with_features
 from headstart.errors import quoted
 from headstart.preprocessing import TermPreprocess
 from headstart.starts import find_start, learn_preprocess
@@ -46,7 +46,8 @@ from headstart.types import Dataset, Finding, Severity
 LEAST_SAMPLES = 50
 MIN_CERTAINTY = 0.6
 FLOOR_SHARE = 0.1  # of all pairs: those that the probe finds least likely
-FLOOR_HITS, MOST_FLOOR_SHARE = 10, 0.25  # more of them where they hold fewer labels than this
+FLOOR_HITS = 10  # more of them where they hold fewer labels than this
+MOST_FLOOR = 0.5  # of the pairs of a sample and a class that it was not given, on the average
 GRAVE_SHARE = 0.005  # of all samples: from here on it is a warning
 MAX_SUSPECTS = 1_000
 MOST_DOUBTFUL = 40  # shown where nothing is certain
@@ -137,9 +138,9 @@ class _Probe:
     ) -> None:
         self.features, self.tools = features, tools
         self.contents = pool.contents(dataset)
-        self.is_table = dataset.schema.modality == "table"
+        self.has_columns = dataset.column_kinds is not None
         self.terms = None
-        if dataset.schema.modality == "text":
+        if is_of_texts(dataset):
             self.terms = _terms(dataset, pool, tools.seed)
         self._sums: FoldSums | None = None
         self._of: np.ndarray | None = None
@@ -154,7 +155,7 @@ class _Probe:
         judgeable = np.ones(len(targets), dtype=bool)
         shrinkage = sums.best_shrinkage(targets, num_classes) if num_classes else 0.0
         speakers = []
-        if self.is_table:
+        if self.has_columns:
             speakers.append(boosted_voice(self.features, targets, num_classes, seed=0))
         elif num_classes and self.terms is not None:
             speakers.append(terms_voice(self.terms, targets, num_classes, seed=0))
@@ -211,7 +212,7 @@ def certainties(probabilities: np.ndarray, given: np.ndarray) -> np.ndarray:
             int(np.searchsorted(below, FLOOR_SHARE * below[-1])),
             int(np.searchsorted(found_below, FLOOR_HITS)),
         ),
-        int(np.searchsorted(below, MOST_FLOOR_SHARE * below[-1])),
+        int(np.searchsorted(below, MOST_FLOOR * (below[-1] - len(given)))),
     )
     floor = hits[: last + 1].sum() / max(1.0, pairs[: last + 1].sum())
     used = np.flatnonzero(pairs)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headstart.auditing.pool import SPLITS, is_of_texts
 from headstart.preprocessing import Terms
 from headstart.starts import find_start, list_starts
 from headstart.training.contract import StopRequested
@@ -29,12 +30,11 @@ from headstart.tuning.cost import seconds_per_sample
 from headstart.tuning.features import features_of
 from headstart.tuning.setup import TrainingSetup, set_up, subsample
 from headstart.tuning.texts import TextCache, text_cache
-from headstart.types import Dataset, Finding, ImageSpec, Inputs, Modality, SplitName, Start
+from headstart.types import Dataset, Finding, ImageSpec, Inputs, SplitName, Start
 
 if TYPE_CHECKING:
     import torch
 
-SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 TERMS, COLUMNS, PIXELS = "scratch/tfidf", "scratch/linear", "pixels"
 MAX_BYTES = 320 * 2**20  # of all features together
 NUM_DIRECTIONS = 256  # that TF-IDF is brought down to
@@ -47,17 +47,21 @@ _PIXEL_SIDE, NUM_WAVES, _AT_ONCE = 28, 1_024, 1_024
 SMALL_SIDE = 64  # of pictures whose pixels tell more than a sample of better features does
 
 
-def find_probe_start(modality: Modality) -> Start | None:
+def find_probe_start(dataset: Dataset) -> Start | None:
     """Return the start whose features are read, or None where images have only their pixels.
 
     Args:
-        modality: What a sample is.
+        dataset: The data.
     """
-    if modality == "table":
+    if dataset.column_kinds is not None:
         return find_start(COLUMNS)
-    local = [s for s in list_starts(modality) if s.is_local and s.pretrained_on is not None]
+    local = [
+        s
+        for s in list_starts(dataset.schema.modality)
+        if s.is_local and s.pretrained_on is not None
+    ]
     if not local:
-        return find_start(TERMS) if modality == "text" else None
+        return find_start(TERMS) if is_of_texts(dataset) else None
     return min(local, key=lambda s: (s.image.size if s.image else 0, s.num_parameters))
 
 
@@ -105,7 +109,7 @@ class ProbeFeatures:
     ) -> None:
         self.dataset, self.seconds, self.seed = dataset, seconds, seed
         self._device, self._stop_requested = device, stop_requested
-        self._start = start or find_probe_start(dataset.schema.modality)
+        self._start = start or find_probe_start(dataset)
         self._way: _Way | None = None
         self._kept: dict[SplitName, np.ndarray] = {}
         self.findings: list[Finding] = []

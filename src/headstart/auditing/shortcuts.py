@@ -27,6 +27,7 @@ from headstart.auditing.plain_measures import (
     Measures,
     measured,
 )
+from headstart.auditing.pool import is_of_texts
 from headstart.tasks import PlainProblem, find_task
 from headstart.types import Dataset, Finding
 
@@ -121,7 +122,7 @@ def part_of(problem: PlainProblem, places: np.ndarray) -> PlainProblem:
 
 
 def _applies(dataset: Dataset) -> bool:
-    return dataset.schema.modality != "table" and bool(_problems(dataset))
+    return dataset.column_kinds is None and bool(_problems(dataset))
 
 
 def _problems(dataset: Dataset) -> Sequence[PlainProblem]:
@@ -149,7 +150,7 @@ def shortcuts(dataset: Dataset, tools: AuditTools) -> list[Audited]:
             continue
         asked = part_of(asked, used)
         findings += _by_measures(dataset, measures, used, asked, number, tools.seed)
-        if dataset.schema.modality == "text":
+        if is_of_texts(dataset):
             texts = [dataset.train.samples.read(int(measures.places[i])) for i in used]
             findings += _by_words(dataset, texts, asked, number, tools.seed)
     if len(measures.places) < min(len(dataset.train), MIN_ROWS):
@@ -179,7 +180,7 @@ def _by_measures(
         skill = tree_skill(values[:, varied], asked, folds)
         if skill.low < BOUNDS[group]:
             continue
-        noun = "picture" if dataset.schema.modality == "image" else "text"
+        noun = "text" if is_of_texts(dataset) else "picture"
         names = [
             name
             for name, own in zip(measures.columns, measures.groups, strict=True)
