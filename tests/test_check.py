@@ -530,11 +530,11 @@ def test_an_interrupted_run_goes_on_with_its_list_and_with_no_other(tmp_path):
     lines = (
         "import sys, os, signal; from headstart import events; from headstart.cli import main\n"
         "def stop(kind, fields):\n"
-        "    if kind == 'task' and fields['name'].startswith('train') and fields['done'] > 3:\n"
+        "    if kind == 'task' and fields['name'] == 'fine-tune' and fields['done'] > 3:\n"
         "        os.kill(os.getpid(), signal.SIGINT)\n"
         "with events.listen(stop): sys.exit(main(sys.argv[1:]))"
     )
-    words += ["--out", "run", "--num-steps", "400"]
+    words += ["--out", "run", "--num-steps", "900"]
     done = subprocess.run([sys.executable, "-c", lines, *words], capture_output=True, text=True)
     assert done.returncode == 130, done.stderr
     kept = Path("fixes.csv").read_text()

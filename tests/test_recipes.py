@@ -38,6 +38,7 @@ FILES = [
     "options.json",
     "predictions.parquet",
     "report.html",
+    "views.json",
 ]
 FIGURES = {
     "accuracy",

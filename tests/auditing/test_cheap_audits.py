@@ -212,10 +212,23 @@ def test_long_texts_and_empty_ones_are_named():
     said = sentences(found)
     assert "Texts have 13 words usually" in said
     assert "the longest 801" in said
-    assert "1 of 60 texts (1.7%) have more than about 512 tokens" in said
+    assert "1 of 60 texts (1.7%) have more than about 256 tokens (counted by their words)" in said
     named = {f.finding.kind: [name_of(data, s.spot) for s in f.suspects] for f in found}
     assert named["truncated"] == ["row 11"]
     assert [name_of(data, s.spot) for s in found[-1].suspects] == ["row 21"]
+
+
+def test_the_tokenizer_of_a_start_counts_where_there_is_one():
+    given = ["a rather usual text of ten words, give or take"] * 400
+    given = [f"{text} {i}" for i, text in enumerate(given)]
+    given[7] = "supercalifragilisticexpialidocious " * 100  # few words, many tokens
+    data = texts(given)
+    tools = AuditTools(start="pip/all-minilm-l6-v2")
+    cut = next(f for f in audit_lengths(data, tools) if f.finding.kind == "truncated")
+    assert [name_of(data, s.spot) for s in cut.suspects] == ["row 8"]
+    assert "the 16 tokens that pip/all-minilm-l6-v2 is given" in cut.finding.sentence
+    guessed = audit_lengths(data, TOOLS)
+    assert "truncated" not in [f.finding.kind for f in guessed]
 
 
 # Running ------------------------------------------------------------------------------------------

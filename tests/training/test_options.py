@@ -121,7 +121,8 @@ def test_options_json_keeps_what_a_run_was_made_with():
 
 
 def test_the_recipe_resolves_every_option_that_acts_in_a_training():
-    settled_elsewhere = {"device", "input_size", "learning_rate_search", "ema"}
+    settled_elsewhere = {"device", "input_size", "learning_rate_search", "ema", "framing"}
+    settled_elsewhere.add("value_range")
     names = {field.name for field in fields(Recipe)}
     assert set(stated(TrainingOptions)) - names == settled_elsewhere
     of_the_table = {"momentum", "beta1", "beta2", "ema_half_life"}

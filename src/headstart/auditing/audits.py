@@ -7,6 +7,9 @@ from headstart.auditing.audit import Audit
 from headstart.auditing.doubtful_labels import DOUBTFUL_LABELS
 from headstart.auditing.drift import DRIFT
 from headstart.auditing.group_leaks import GROUP_LEAKS
+from headstart.auditing.near_images import NEAR_IMAGES
+from headstart.auditing.near_rows import NEAR_ROWS
+from headstart.auditing.near_texts import NEAR_TEXTS
 from headstart.auditing.shortcut_columns import SHORTCUT_COLUMNS
 from headstart.auditing.shortcuts import SHORTCUTS
 
@@ -14,6 +17,9 @@ AUDITS: dict[str, Audit] = {
     audit.name: audit
     for audit in (
         same.AUDIT,
+        NEAR_IMAGES,
+        NEAR_TEXTS,
+        NEAR_ROWS,
         told_groups.AUDIT,
         GROUP_LEAKS,
         SHORTCUT_COLUMNS,

@@ -36,7 +36,7 @@ from headstart.auditing.out_of_fold import (
     tempered,
     terms_voice,
 )
-from headstart.auditing.pool import Pool, is_of_texts, pooled, with_features
+from headstart.auditing.pool import Pool, pooled, with_features
 from headstart.errors import quoted
 from headstart.preprocessing import TermPreprocess
 from headstart.starts import find_start, learn_preprocess
@@ -138,9 +138,9 @@ class _Probe:
     ) -> None:
         self.features, self.tools = features, tools
         self.contents = pool.contents(dataset)
-        self.has_columns = dataset.column_kinds is not None
+        self.is_table = dataset.schema.facts.is_plain_column
         self.terms = None
-        if is_of_texts(dataset):
+        if dataset.schema.facts.has_words:
             self.terms = _terms(dataset, pool, tools.seed)
         self._sums: FoldSums | None = None
         self._of: np.ndarray | None = None
@@ -155,7 +155,7 @@ class _Probe:
         judgeable = np.ones(len(targets), dtype=bool)
         shrinkage = sums.best_shrinkage(targets, num_classes) if num_classes else 0.0
         speakers = []
-        if self.has_columns:
+        if self.is_table:
             speakers.append(boosted_voice(self.features, targets, num_classes, seed=0))
         elif num_classes and self.terms is not None:
             speakers.append(terms_voice(self.terms, targets, num_classes, seed=0))

@@ -17,7 +17,7 @@ import numpy as np
 from headstart.auditing.audit import Audit, Audited, AuditTools
 from headstart.auditing.out_of_fold import FoldSums, assign_folds, judge, standardised
 from headstart.auditing.plain_measures import FORMATS, MODES, measured
-from headstart.auditing.pool import is_of_texts, pooled, with_features
+from headstart.auditing.pool import pooled, with_features
 from headstart.auditing.two_samples import (
     Difference,
     area_and_error,
@@ -226,8 +226,10 @@ def _of_measures(dataset: Dataset, tools: AuditTools) -> list[Finding]:
             found.append(_of_codes(column, first, second))
         elif len(np.unique(np.concatenate([first[:500], second[:500]]))) > 1:
             found.append(compare_numbers(column, first, second))
-    noun = "texts" if is_of_texts(dataset) else "images"
-    return _told([each for each in found if each is not None], f"measures of its {noun}")
+    return _told(
+        [each for each in found if each is not None],
+        f"measures of its {dataset.schema.facts.nouns}",
+    )
 
 
 def _of_codes(column: str, first: np.ndarray, second: np.ndarray) -> Difference | None:

@@ -192,7 +192,7 @@ def _tiny(spots: Spots, seen: Seen) -> list[Audited]:
 AUDIT = Audit(
     "images",
     "Can every image be read, and how large are they?",
-    lambda dataset: dataset.schema.modality == "image",
+    lambda dataset: dataset.schema.facts.is_looked_at,
     audit_image_files,
     in_runs=False,
 )

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from headstart.auditing.pool import is_of_texts
 from headstart.preprocessing.image_files import PILLOW_ERRORS, open_image
 from headstart.preprocessing.samples import UnreadableImage
 from headstart.types import Dataset, SplitName
@@ -96,9 +95,9 @@ def measured(
         seed: Of which samples are measured.
         is_over: Asked before each sample; those after it are not measured.
     """
-    of_texts = is_of_texts(dataset)
-    columns = TEXT_COLUMNS if of_texts else IMAGE_COLUMNS
-    measure: Callable[[Any], list[float]] = _of_text if of_texts else _of_image
+    is_image = dataset.schema.facts.is_looked_at
+    columns = IMAGE_COLUMNS if is_image else TEXT_COLUMNS
+    measure = _of_image if is_image else _of_text
     split = dataset.split(name)
     places = np.random.default_rng(seed).permutation(len(split))[:MOST_MEASURED]
     rows = []

@@ -14,11 +14,6 @@ from headstart.types import Dataset, Rows, Samples, SplitName
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 
-def is_of_texts(dataset: Dataset) -> bool:
-    """Return whether the samples are texts: they have neither columns nor a size in pixels."""
-    return dataset.column_kinds is None and dataset.image_size is None
-
-
 @dataclass(frozen=True)
 class Pool:
     """Samples of several splits, one after the other.

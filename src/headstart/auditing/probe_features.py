@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.auditing.pool import SPLITS, is_of_texts
+from headstart.auditing.pool import SPLITS
 from headstart.preprocessing import Terms
-from headstart.starts import find_start, list_starts
+from headstart.starts.candidates import frozen_start
 from headstart.training.contract import StopRequested
 from headstart.training.options.strategies import HEAD
 from headstart.training.options.training_options import TrainingOptions
@@ -35,7 +35,7 @@ from headstart.types import Dataset, Finding, ImageSpec, Inputs, SplitName, Star
 if TYPE_CHECKING:
     import torch
 
-TERMS, COLUMNS, PIXELS = "scratch/tfidf", "scratch/linear", "pixels"
+TERMS, PIXELS = "scratch/tfidf", "pixels"
 MAX_BYTES = 320 * 2**20  # of all features together
 NUM_DIRECTIONS = 256  # that TF-IDF is brought down to
 _SMALLEST_SIDE, _SIDE_STEP, _BEYOND_OWN = 64, 32, 2
@@ -45,24 +45,6 @@ _FOR_SIZE = 0.7  # of the time: what a pass costs is known roughly
 _EDGES_COUNT, _CELL, _DIRECTIONS = 3.0, 4, 8
 _PIXEL_SIDE, NUM_WAVES, _AT_ONCE = 28, 1_024, 1_024
 SMALL_SIDE = 64  # of pictures whose pixels tell more than a sample of better features does
-
-
-def find_probe_start(dataset: Dataset) -> Start | None:
-    """Return the start whose features are read, or None where images have only their pixels.
-
-    Args:
-        dataset: The data.
-    """
-    if dataset.column_kinds is not None:
-        return find_start(COLUMNS)
-    local = [
-        s
-        for s in list_starts(dataset.schema.modality)
-        if s.is_local and s.pretrained_on is not None
-    ]
-    if not local:
-        return find_start(TERMS) if is_of_texts(dataset) else None
-    return min(local, key=lambda s: (s.image.size if s.image else 0, s.num_parameters))
 
 
 @dataclass
@@ -109,7 +91,7 @@ class ProbeFeatures:
     ) -> None:
         self.dataset, self.seconds, self.seed = dataset, seconds, seed
         self._device, self._stop_requested = device, stop_requested
-        self._start = start or find_probe_start(dataset)
+        self._start = start or frozen_start(dataset.schema.modality)
         self._way: _Way | None = None
         self._kept: dict[SplitName, np.ndarray] = {}
         self.findings: list[Finding] = []

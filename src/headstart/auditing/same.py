@@ -28,8 +28,6 @@ from headstart.preprocessing.rows import TextSamples
 from headstart.tasks import find_task
 from headstart.types import Dataset
 
-REASONS = {"image": "the same bytes", "text": "the same text", "table": "the same row"}
-
 
 def applies(dataset: Dataset) -> bool:
     """Return whether it is known what each sample is, and likeness is not chance."""
@@ -49,7 +47,7 @@ def audit_same(dataset: Dataset, tools: AuditTools) -> list[Audited]:
     nth = ordinals(compared.groups)
     if not nth.any():
         return []
-    why = REASONS[dataset.schema.modality]
+    why = dataset.schema.facts.sameness
     first = firsts(compared.groups)
     across = shared(compared)
     found = []

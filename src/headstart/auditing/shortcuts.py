@@ -27,7 +27,6 @@ from headstart.auditing.plain_measures import (
     Measures,
     measured,
 )
-from headstart.auditing.pool import is_of_texts
 from headstart.tasks import PlainProblem, find_task
 from headstart.types import Dataset, Finding
 
@@ -122,7 +121,7 @@ def part_of(problem: PlainProblem, places: np.ndarray) -> PlainProblem:
 
 
 def _applies(dataset: Dataset) -> bool:
-    return dataset.column_kinds is None and bool(_problems(dataset))
+    return not dataset.schema.facts.is_plain_column and bool(_problems(dataset))
 
 
 def _problems(dataset: Dataset) -> Sequence[PlainProblem]:
@@ -150,7 +149,7 @@ def shortcuts(dataset: Dataset, tools: AuditTools) -> list[Audited]:
             continue
         asked = part_of(asked, used)
         findings += _by_measures(dataset, measures, used, asked, number, tools.seed)
-        if is_of_texts(dataset):
+        if dataset.schema.facts.has_words:
             texts = [dataset.train.samples.read(int(measures.places[i])) for i in used]
             findings += _by_words(dataset, texts, asked, number, tools.seed)
     if len(measures.places) < min(len(dataset.train), MIN_ROWS):
@@ -180,7 +179,7 @@ def _by_measures(
         skill = tree_skill(values[:, varied], asked, folds)
         if skill.low < BOUNDS[group]:
             continue
-        noun = "text" if is_of_texts(dataset) else "picture"
+        noun = dataset.schema.facts.noun
         names = [
             name
             for name, own in zip(measures.columns, measures.groups, strict=True)
@@ -191,7 +190,7 @@ def _by_measures(
         )
         sentence = (
             f"{_target(dataset, number)} can be told from {group} alone ({shown}), without looking "
-            f"at what the {noun} {'shows' if noun == 'picture' else 'says'}: {skill} of the way "
+            f"at what the {noun} {dataset.schema.facts.says}: {skill} of the way "
             "from guessing to certainty, on samples not learned from. A model may learn just that, "
             f"and fail on a {noun} made another way. Make the {noun}s of all classes alike in it."
         )

@@ -160,6 +160,7 @@ def assemble(
         column_kinds=kinds,
         date_formats={n: f for n, f in records.date_formats.items() if n in (kinds or ())},
         number_formats={n: f for n, f in records.number_formats.items() if n in (kinds or ())},
+        levels={n: f for n, f in records.levels.items() if n in (kinds or ())},
         max_bad_fraction=max_bad_fraction,
         alike_by_chance=copies.by_chance,
         time_column=None if how.for_test else mixed_column(records, splits, how.split, kinds),

@@ -13,7 +13,7 @@ How often that happens by chance is estimated, and only what happens much more o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,17 +103,30 @@ def likeness(table: Any, contents: np.ndarray, columns: Sequence[str]) -> float:
         columns: Names.
     """
     table, contents = _fewer(table, contents)
+    terms = (column_identity(table.column(name), name).content for name in columns)
+    return chance_of_likeness(terms, contents)
+
+
+def chance_of_likeness(
+    terms: Iterable[np.ndarray], contents: np.ndarray, *, by_each: bool = True
+) -> float:
+    """Return the estimated chance that two rows agree in everything and are no copies.
+
+    Args:
+        terms: Of each column what it adds to the rows' numbers, uint64 (N,).
+        contents: Their sum.
+        by_each: Whether each column in turn is left out; otherwise columns count as independent.
+    """
     all_pairs = len(contents) * (len(contents) - 1) / 2
     if not all_pairs:
         return 0.0
     pairs = num_pairs(contents)
     expected, independent = 0.0, 1.0
     told = set[bytes]()
-    for name in columns:
-        term = column_identity(table.column(name), name).content
+    for term in terms:
         agreeing = num_pairs(term) / all_pairs
-        almost = num_pairs(contents - term) - pairs  # they differ in this column alone
-        if agreeing < 1:
+        if by_each and agreeing < 1:
+            almost = num_pairs(contents - term) - pairs  # they differ in this column alone
             expected = max(expected, almost * agreeing / (1 - agreeing) / all_pairs)
         _, first, codes = np.unique(term, return_index=True, return_inverse=True)
         pattern = first[codes.reshape(-1)].tobytes()

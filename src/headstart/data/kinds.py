@@ -63,6 +63,7 @@ class Recognised:
         kinds: What each of its columns holds.
         date_formats: How the days of each date column are written.
         number_formats: How the numbers of a column are written, where not plainly.
+        levels: The categories of a column in their order, where the data states one.
         findings: What a user should know of them.
     """
 
@@ -70,6 +71,7 @@ class Recognised:
     kinds: dict[str, ColumnKind]
     date_formats: dict[str, DateFormat]
     number_formats: dict[str, NumberFormat]
+    levels: dict[str, tuple[str, ...]]
     findings: list[Finding]
 
 
@@ -108,6 +110,7 @@ def recognise(parts: Sequence[Any], options: ReadOptions, place: Place) -> Recog
     kinds: dict[str, ColumnKind] = {}
     dates: dict[str, DateFormat] = {}
     numbers: dict[str, NumberFormat] = {}
+    levels: dict[str, tuple[str, ...]] = {}
     findings: list[Finding] = []
     said = _pandas_categories(parts[0])
     has_commas = any(_has_decimal_commas(column) for part in parts for column in part.columns)
@@ -125,6 +128,9 @@ def recognise(parts: Sequence[Any], options: ReadOptions, place: Place) -> Recog
         written: NumberFormat = CLOCK if is_clock else found.number_format
         columns[name] = canonical(values, found.kind, name, place, found.date_format, written)
         kinds[name] = found.kind
+        if found.kind == "categorical" and (stated := _levels(raw, parts[0], name)):
+            levels[name] = stated
+            findings.append(_order(name, stated))
         if found.kind in ("numeric", "date"):
             findings += _gap_cells(values, name)
         if found.kind == "date":
@@ -134,7 +140,7 @@ def recognise(parts: Sequence[Any], options: ReadOptions, place: Place) -> Recog
                 numbers[name] = written
             if name not in options.kept_columns:
                 findings += _eight_digits(columns[name], name)
-    return Recognised(pa.table(columns), kinds, dates, numbers, findings)
+    return Recognised(pa.table(columns), kinds, dates, numbers, levels, findings)
 
 
 def _join(columns: Sequence[Any]) -> Any:
@@ -329,6 +335,33 @@ def _mixed(
     )
 
 
+def _levels(columns: Sequence[Any], table: Any, name: str) -> tuple[str, ...]:
+    """Return the categories of a column that has stated their order, in it; else nothing.
+
+    Of numbers Parquet keeps only that they have one: then it is their own.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for column in columns:
+        if pa.types.is_dictionary(column.type) and column.type.ordered:
+            chunks = getattr(column, "chunks", [column])
+            found = [plain_values(chunk.dictionary).to_pylist() for chunk in chunks[:1]]
+            words = [category(value) for values in found for value in values]
+            return tuple(dict.fromkeys(word for word in words if word is not None))
+    numeric = all(pa.types.is_integer(c.type) or pa.types.is_floating(c.type) for c in columns)
+    if not numeric or name not in _pandas_categories(table, ordered=True):
+        return ()
+    values = {value for column in columns for value in pc.unique(column.drop_null()).to_pylist()}
+    return tuple(word for value in sorted(values) if (word := category(value)) is not None)
+
+
+def _order(name: str, levels: Sequence[str]) -> Finding:
+    shown = " < ".join(levels if len(levels) < 6 else [*levels[:2], "…", *levels[-2:]])
+    sentence = f"Column '{name}' holds categories in an order ({shown}): it is learned, too."
+    return Finding("reading", "note", (), sentence)
+
+
 def _has_decimal_commas(column: Any) -> bool:
     """Return whether the numbers of a column can only have been written with a decimal comma."""
     import pyarrow as pa
@@ -341,10 +374,13 @@ def _has_decimal_commas(column: Any) -> bool:
     return bool(words and fitting) and set(fitting) <= set(COMMAS)
 
 
-def _pandas_categories(table: Any) -> set[str]:
-    """Return the columns that were categories of pandas when it wrote a Parquet file."""
+def _pandas_categories(table: Any, *, ordered: bool = False) -> set[str]:
+    """Return the columns that were categories of pandas, or ordered ones, in a Parquet file."""
     try:
         stated = json.loads((table.schema.metadata or {})[b"pandas"])["columns"]
-        return {str(c["name"]) for c in stated if c["pandas_type"] == "categorical"}
+        found = [column for column in stated if column["pandas_type"] == "categorical"]
+        return {
+            str(c["name"]) for c in found if not ordered or (c["metadata"] or {}).get("ordered")
+        }
     except (KeyError, TypeError, ValueError):
         return set()

@@ -47,6 +47,7 @@ from headstart.data.sources.handed import plain_source, split_pairs
 from headstart.data.sources.hub import PREFIXES, read_hub
 from headstart.data.sources.image_labels import read_stated
 from headstart.data.sources.named import EMBEDDED, NAMED, read_named, unknown_source
+from headstart.data.sources.part_files import find_parts, open_parts
 from headstart.data.sources.rows_given import plain_rows
 from headstart.data.sources.split_words import split_of
 from headstart.data.sources.tables import find_split_files, read_table_files, read_tables
@@ -325,6 +326,11 @@ def _read_path(path: Path, name: str, options: ReadOptions) -> Records:
     if path.is_dir():
         if files := find_split_files(path) or find_export(path):
             return read_table_files(list(files), name, options)
+        if pieces := find_parts(path):
+            opened_parts, findings = open_parts(pieces, name, options)
+            records = read_tables(opened_parts, name, options, are_files=True)
+            records.findings.extend(findings)
+            return records
         if parts := find_saved(path):
             saved, findings = read_saved(parts, name)
             records = read_tables(saved, name, options)

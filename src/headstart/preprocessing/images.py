@@ -41,6 +41,7 @@ ORIENTATION_TAG = 0x0112
 EXIF_SIZE, WIDTH_TAG, HEIGHT_TAG = 0x8769, 0xA002, 0xA003
 NEARLY_WHITE = 240  # of 255: what is brighter cannot be told from a white ground
 BAND_SHARE, BAND_LEVELS = 0.1, 32  # alpha is a band: so few clear or solid pixels, so many levels
+_AS_IT_IS = ImageSpec(224, 3, (0.5,) * 3, (0.5,) * 3, "bilinear", 224, 3)  # _flat reads channels
 TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -110,7 +111,46 @@ def decode_deep(source: Source, spec: ImageSpec) -> tuple[np.ndarray, Depth | No
     Raises:
         UnreadableImage: As ``decode_one`` does.
     """
-    size, known = spec.decode_size, spec.value_range
+    size = spec.decode_size
+    image, depth = _flat(source, size, spec)
+    return np.array(framed(image, spec), np.uint8).reshape(size, size, spec.decode_channels), depth
+
+
+def thumbnail(source: Source, spec: ImageSpec, side: int) -> Image.Image:
+    """Return all of an image as a person would see it, by the range and channels of a model.
+
+    Args:
+        source: As ``decode_one`` takes it.
+        spec: The preprocessing that belongs to the model.
+        side: The longer side has at most so many pixels.
+
+    Raises:
+        UnreadableImage: The image cannot be used.
+    """
+    image, _ = _flat(source, side, spec)
+    image = image.copy()
+    image.thumbnail((side, side))
+    return image
+
+
+def whole_image(source: Source, size: int) -> Image.Image:
+    """Return all of one image in RGB, upright, as large as it is or reduced to no less than a size.
+
+    What looks at images without a model reads them so: nothing is cut away.
+
+    Args:
+        source: As in ``decode_one``.
+        size: Pixels that each side is needed at; a large JPEG is read at a reduced scale.
+
+    Raises:
+        UnreadableImage: The image cannot be used; ``reason`` says why.
+    """
+    return _flat(source, size, _AS_IT_IS)[0]
+
+
+def _flat(source: Source, size: int, spec: ImageSpec) -> tuple[Image.Image, Depth | None]:
+    """Return an image upright, of 8 bits, with the channels that are decoded."""
+    known = spec.value_range
     if isinstance(source, np.ndarray):
         image, depth = _from_array(source, known)
     elif isinstance(source, Image.Image):
@@ -124,8 +164,7 @@ def decode_deep(source: Source, spec: ImageSpec) -> tuple[np.ndarray, Depth | No
             image, depth = _load(data, size, known)
         except UnreadableImage as error:
             raise UnreadableImage(error.reason, name) from error
-    image = framed(image.convert("L" if spec.decode_channels == 1 else "RGB"), spec)
-    return np.array(image, dtype=np.uint8).reshape(size, size, spec.decode_channels), depth
+    return image.convert("L" if spec.decode_channels == 1 else "RGB"), depth
 
 
 def grey_values(source: Source) -> np.ndarray | None:

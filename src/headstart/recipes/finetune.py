@@ -186,7 +186,7 @@ def settle_auto(
     from headstart.preprocessing.framing import decided
     from headstart.training.machine.device import choose_precision
 
-    if dataset.schema.modality == "image" and not is_built:
+    if dataset.schema.facts.is_looked_at and not is_built:
         options = _choose_view(options, dataset)
     augment, imbalance = options.augment, options.imbalance
     if augment == "auto":

@@ -17,8 +17,7 @@ _UNKNOWN = (224, 224)  # height and width where nobody has looked
 
 def _of_images(dataset: Dataset, num_local: int) -> list[Start]:
     """Return the textbook network where images are small, local starts, and a random ResNet-18."""
-    local = _local("image")
-    local.sort(key=lambda s: (s.image.size if s.image else 0, s.num_parameters))
+    local = sorted(_local("image"), key=_cost)
     # the quickest first: a usable model exists early
     is_small = min(dataset.image_size or _UNKNOWN) <= _SMALL_SIDE
     textbook = [find_start("scratch/simple-cnn")] if is_small else []
@@ -46,11 +45,31 @@ def _local(modality: Modality) -> list[Start]:
     return [s for s in list_starts(modality) if s.is_local and s.pretrained_on is not None]
 
 
+def _cost(start: Start) -> tuple[int, int]:
+    """Return what starts are ordered by, the quickest first."""
+    return start.image.size if start.image else 0, start.num_parameters
+
+
 CANDIDATES: dict[Modality, Callable[[Dataset, int], list[Start]]] = {
     "image": _of_images,
     "text": _of_texts,
     "table": _of_tables,
 }
+
+
+# Whose frozen features are read where no pretrained start is on this machine; images have none.
+_PLAIN: dict[Modality, str] = {"text": "scratch/tfidf", "table": "scratch/linear"}
+
+
+def frozen_start(modality: Modality) -> Start | None:
+    """Return the start whose frozen features say most of samples at the least cost, if any does.
+
+    Args:
+        modality: What a sample is.
+    """
+    if local := _local(modality):
+        return min(local, key=_cost)
+    return find_start(_PLAIN[modality]) if modality in _PLAIN else None
 
 
 def candidate_starts(dataset: Dataset, num_local: int) -> list[Start]:

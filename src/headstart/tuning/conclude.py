@@ -30,6 +30,7 @@ from headstart.tuning.cost import seconds_per_sample
 from headstart.tuning.later import later_days
 from headstart.tuning.setup import TrainingSetup, install, probe, set_up
 from headstart.tuning.test_items import losses_of, worst_mistakes, write_predictions
+from headstart.tuning.training_views import training_views
 from headstart.types import BadSample, Dataset, Finding, Inputs, Rows
 
 BEFORE, AFTER = "frozen start + linear probe", "fine-tuned"
@@ -98,6 +99,8 @@ def conclude(
     losses = losses_of(model, logits, test.targets)
     write_predictions(folder, test, schema, outputs, losses)
     folder.write_json("mistakes.json", {"items": worst_mistakes(dataset, test, outputs, losses)})
+    if views := training_views(dataset, train, setup):
+        folder.write_json("views.json", views)
     seconds["total"] = round(budget.spent, 3)
     folder.write_json("data.json", data_record)
     folder.write_json("options.json", options)

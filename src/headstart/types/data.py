@@ -199,6 +199,7 @@ class Dataset:
         column_kinds: For tables, what each input column holds; None otherwise.
         date_formats: For tables, how the days of each date column are written.
         number_formats: For tables, how the numbers of a column are written, where not plainly.
+        levels: For tables, the categories of a column in their order, where they have one.
         load_seconds: Time that loading took; a budget counts it.
         max_bad_fraction: Share of unusable samples above which reading stops.
         alike_by_chance: Whether rows of this table are alike because they have few different cells,
@@ -226,6 +227,7 @@ class Dataset:
     column_kinds: Mapping[str, ColumnKind] | None = None
     date_formats: Mapping[str, DateFormat] = field(default_factory=dict)
     number_formats: Mapping[str, NumberFormat] = field(default_factory=dict)
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     max_bad_fraction: float = 0.01
     load_seconds: float = 0.0
     alike_by_chance: bool = False

@@ -19,7 +19,10 @@ class ModalityFacts:
     Attributes:
         noun: What one sample is called in messages.
         nouns: What several are called.
+        says: What a sample does with what it is about: it shows, says or holds it.
+        sameness: What two samples have in common that count as the same.
         argument: What ``headstart predict`` is given, as a person would write it after the run.
+        has_words: Whether a sample is words, which can be counted.
         is_augmented: Whether a training can show a sample in other forms that mean the same.
         is_random_start_a_baseline: Whether the features of random weights say something that no
             simple method beside the run says better.
@@ -37,7 +40,10 @@ class ModalityFacts:
 
     noun: str
     nouns: str
+    says: str
+    sameness: str
     argument: str
+    has_words: bool = False
     is_augmented: bool = False
     is_random_start_a_baseline: bool = False
     is_learned_from: bool = False
@@ -52,6 +58,8 @@ MODALITIES: dict[Modality, ModalityFacts] = {
     "image": ModalityFacts(
         noun="image",
         nouns="images",
+        says="shows",
+        sameness="the same bytes",
         argument="FILE…",
         is_augmented=True,
         is_random_start_a_baseline=True,
@@ -61,13 +69,18 @@ MODALITIES: dict[Modality, ModalityFacts] = {
     "text": ModalityFacts(
         noun="text",
         nouns="texts",
+        says="says",
+        sameness="the same text",
         argument="'SOME TEXT'",
+        has_words=True,
         is_learned_from=True,
         is_pooled_by_use=True,
     ),
     "table": ModalityFacts(
         noun="row",
         nouns="rows",
+        says="holds",
+        sameness="the same row",
         argument="FILE.csv",
         is_prepared_at_once=True,
         is_plain_column=True,

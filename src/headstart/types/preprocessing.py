@@ -97,6 +97,9 @@ class Column:
         number_format: How numbers are written, in new rows as in train.
         seen: Train's least value, its 5 %, 25 %, 50 %, 75 % and 95 % quantiles and its greatest, in
             the column's own units (days of a date); empty for other kinds.
+        levels: The categories from the least to the greatest, rare ones too, where they have an
+            order: then their place is a number beside the code, with ``mean`` and ``scale``.
+        is_whole: Whether all of train's numbers are whole.
     """
 
     name: str
@@ -110,6 +113,8 @@ class Column:
     date_format: DateFormat = ""
     number_format: NumberFormat = ""
     seen: tuple[float, ...] = ()
+    levels: tuple[str, ...] = ()
+    is_whole: bool = False
 
 
 @dataclass(frozen=True)

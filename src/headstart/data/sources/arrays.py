@@ -141,6 +141,7 @@ def _records(
         column_kinds=found.kinds if found else None,
         date_formats=found.date_formats if found else {},
         number_formats=found.number_formats if found else {},
+        levels=found.levels if found else {},
         kept_columns=options.kept_columns,
         columns=list(found.kinds if found else ()),
     )

@@ -63,6 +63,7 @@ def read_text_table(path: Path, where: str, kind: str, options: ReadOptions) -> 
     said, content = _said_delimiter(content)
     head = content[:SNIFFED_CHARACTERS].decode(errors="ignore")
     delimiter = said or _find_delimiter(head, kind, options)
+    content = _without_backslashes(content, delimiter)
     names = options.header or _read_header(content, where, delimiter)
     is_plain = delimiter == "\t" and _has_even_tabs(content, len(names) - 1)
     has_quotes = b'"' in content
@@ -147,6 +148,24 @@ def _said_delimiter(content: bytes) -> tuple[str, bytes]:
     """
     match = re.match(rb'"?sep=([^\r\n"])"?[ \t,;]*(?=\r?\n)', content, re.IGNORECASE)
     return ("", content) if match is None else (match[1].decode(), content[match.end() :])
+
+
+def _without_backslashes(content: bytes, delimiter: str) -> bytes:
+    r"""Return content with ``""`` in place of ``\"``, where that is how it writes quotes in cells.
+
+    Spark, MySQL and others do. Only a backslash before a quote that cannot end its cell shows it;
+    in a file without one, ``"C:\"`` is a cell that ends with a backslash.
+    """
+    if b'\\"' not in content:
+        return content
+    ends = re.escape(delimiter.encode())
+    if not re.search(rb'[^\\](\\\\)*\\"[^"\r\n' + ends + rb"]", content):
+        return content
+    return re.sub(
+        rb'(\\+)"',
+        lambda m: m[1][: len(m[1]) // 2] + (b'""' if len(m[1]) % 2 else b'"'),
+        content,
+    )
 
 
 def _find_delimiter(head: str, kind: str, options: ReadOptions) -> str:

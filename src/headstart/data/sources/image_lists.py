@@ -210,11 +210,11 @@ def _yolo_parts(root: Path, layout: FolderLayout) -> list[Labelled]:
         for file in images:
             path = root / texts / f"{os.path.splitext(file)[0]}.txt"
             where = os.path.join(texts, path.name)
-            if texts and os.path.isfile(path) and (label := _yolo_class(path, where)) is not None:
+            if os.path.isfile(path) and (label := _yolo_class(path, where)) is not None:
                 paths.append(file)
                 labels.append(label)
         if paths:
-            where = f"{texts}/*.txt"
+            where = os.path.join(texts, "*.txt")
             parts.append(Labelled(paths, labels, where, folder, split or None))
     return parts
 
