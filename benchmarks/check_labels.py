@@ -209,7 +209,7 @@ def drift(args: argparse.Namespace) -> None:
                     print("   ", found[0].finding.sentence[:200])
             each = (time.process_time() - began) / args.splits
             print(
-                f"{name}, tilt {tilt}: {alarms} of {args.splits} splits told, {each:.2f} CPU s each",
+                f"{name}, tilt {tilt}: {alarms} of {args.splits} splits told, {each:.2f} CPU s",
                 flush=True,
             )
 
