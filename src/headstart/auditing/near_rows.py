@@ -16,8 +16,9 @@ import numpy as np
 
 from headstart.auditing.audit import Audit, Audited, AuditTools
 from headstart.auditing.near_pairs import Everyone, NearPairs, describe_pairs
-from headstart.data.copies import MUCH_MORE, chance_of_likeness, num_pairs
+from headstart.data.chance import MUCH_MORE, chance_of_likeness, num_pairs
 from headstart.data.identity import column_identity
+from headstart.preprocessing.rows import TableSamples
 from headstart.types import Dataset, Finding
 
 FEWEST_COLUMNS = 4  # rows of fewer say nothing once one of them is left out
@@ -192,6 +193,6 @@ def _joined(ways: Sequence[_Way], num_columns: int) -> NearPairs:
 NEAR_ROWS = Audit(
     name="near-rows",
     question="Do nearly the same rows stand twice, or on both sides of the split?",
-    applies=lambda dataset: dataset.schema.modality == "table",
+    applies=lambda dataset: isinstance(dataset.train.samples, TableSamples),
     run=near_rows,
 )

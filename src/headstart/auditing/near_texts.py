@@ -11,7 +11,8 @@ import numpy as np
 from headstart.auditing.audit import Audit, Audited, AuditTools
 from headstart.auditing.near_pairs import Everyone, NearPairs, describe_pairs
 from headstart.auditing.shingles import Shingled, plain, propose_pairs, shingle
-from headstart.data.copies import texts_by_chance
+from headstart.data.chance import texts_by_chance
+from headstart.preprocessing.rows import TextSamples
 from headstart.types import Dataset, Finding
 
 SHORT = 5  # words: of fewer, only the whole text is compared
@@ -86,6 +87,6 @@ def _same_but_marks(texts: list[str], shingled: Shingled) -> np.ndarray:
 NEAR_TEXTS = Audit(
     name="near-texts",
     question="Do nearly the same texts stand twice, or on both sides of the split?",
-    applies=lambda dataset: dataset.schema.modality == "text",
+    applies=lambda dataset: isinstance(dataset.train.samples, TextSamples),
     run=near_texts,
 )

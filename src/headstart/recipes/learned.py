@@ -13,7 +13,7 @@ import base64
 
 import numpy as np
 
-from headstart.data.copies import likeness, texts_by_chance
+from headstart.data.chance import likeness, texts_by_chance
 from headstart.data.identity import ordinals, row_identity
 from headstart.errors import DataError
 from headstart.preprocessing import TablePreprocess
