@@ -162,7 +162,7 @@ class _View:
         tells = "its figure flatters" if held == "test" else "what is chosen by it is chosen badly"
         sentence = (
             f"{len(samples):,} of {total:,} {held} {self.several} "
-            f"{'is' if len(samples) == 1 else 'are'} nearly the same as {self.one} of {other} "
+            f"{'is' if len(samples) == 1 else 'are'} nearly the same as one of {other} "
             f"({self.pairs.means}), such as {self._shown(suspects)}: {tells}. Leave these out of "
             f"{other} (headstart check --fix lists them), or keep each with its copies on one side."
         )
