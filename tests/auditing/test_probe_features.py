@@ -11,7 +11,6 @@ from headstart.auditing.out_of_fold import FoldSums, assign_folds, standardised
 from headstart.auditing.pool import pooled, with_features
 from headstart.auditing.probe_features import ProbeFeatures
 from headstart.data import load
-from headstart.starts import candidates
 
 RNG = np.random.default_rng(0)
 
@@ -22,11 +21,7 @@ def _texts(num):
 
 
 def test_without_a_start_images_have_their_pixels_and_texts_their_terms(monkeypatch) -> None:
-<<<<<<< HEAD
-    monkeypatch.setattr(candidates, "list_starts", lambda modality: [])
-=======
     monkeypatch.setattr("headstart.starts.candidates.list_starts", lambda modality: [])
->>>>>>> labels
     images = ProbeFeatures(digits())
     assert images.start == "pixels"
     assert images("train").shape == (len(digits().train), module.NUM_WAVES)
@@ -41,11 +36,7 @@ def test_without_a_start_images_have_their_pixels_and_texts_their_terms(monkeypa
 def test_pixels_tell_digits_apart(monkeypatch) -> None:
     from sklearn.linear_model import RidgeClassifier
 
-<<<<<<< HEAD
-    monkeypatch.setattr(candidates, "list_starts", lambda modality: [])
-=======
     monkeypatch.setattr("headstart.starts.candidates.list_starts", lambda modality: [])
->>>>>>> labels
     dataset = digits()
     features = ProbeFeatures(dataset)
     probe = RidgeClassifier(alpha=1.0).fit(features("train"), dataset.train.targets)
@@ -70,11 +61,7 @@ def test_rows_have_their_columns(tmp_path) -> None:
 
 
 def test_what_does_not_fit_is_left_out_at_random_and_said(monkeypatch) -> None:
-<<<<<<< HEAD
-    monkeypatch.setattr(candidates, "list_starts", lambda modality: [])
-=======
     monkeypatch.setattr("headstart.starts.candidates.list_starts", lambda modality: [])
->>>>>>> labels
     monkeypatch.setattr(module, "MAX_BYTES", 4 * module.NUM_WAVES * 600)
     dataset = digits()
     features = ProbeFeatures(dataset)
@@ -91,11 +78,7 @@ def test_what_does_not_fit_is_left_out_at_random_and_said(monkeypatch) -> None:
 def test_an_image_that_cannot_be_read_has_no_features(tmp_path, monkeypatch) -> None:
     from PIL import Image
 
-<<<<<<< HEAD
-    monkeypatch.setattr(candidates, "list_starts", lambda modality: [])
-=======
     monkeypatch.setattr("headstart.starts.candidates.list_starts", lambda modality: [])
->>>>>>> labels
     for label in ("cat", "dog"):
         (tmp_path / label).mkdir()
         for number in range(70):
@@ -159,11 +142,7 @@ def test_a_constant_feature_is_not_blown_up() -> None:
 
 
 def test_ids_that_repeat_in_copies_find_their_places(monkeypatch) -> None:
-<<<<<<< HEAD
-    monkeypatch.setattr(candidates, "list_starts", lambda modality: [])
-=======
     monkeypatch.setattr("headstart.starts.candidates.list_starts", lambda modality: [])
->>>>>>> labels
     dataset = digits()
     train = dataset.train
     images = np.stack([train.samples.read(i) for i in range(40)])
