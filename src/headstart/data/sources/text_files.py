@@ -9,13 +9,13 @@ from pathlib import Path
 from headstart.cells import is_missing
 from headstart.data.options import ReadOptions
 from headstart.data.sources.columns import Table
-from headstart.data.sources.delimited import read_text_bytes
 from headstart.data.sources.files_beside import FilesBeside
 from headstart.data.sources.folder import TABLE_SUFFIXES, TEXT_SUFFIXES
 from headstart.data.sources.layouts import find_layout, list_folder
 from headstart.data.sources.listed import EditedTable
 from headstart.data.sources.split_columns import find_split_column
 from headstart.data.sources.split_words import split_of
+from headstart.data.sources.text_source import read_text_bytes
 from headstart.errors import DataError
 from headstart.types import Finding
 
