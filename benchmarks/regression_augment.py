@@ -35,8 +35,8 @@ SEEDS = (0, 1, 2)
 SIDE = 48
 POLICIES: dict[str, augment.Policy | None] = {
     "none": None,
-    "gentle": augment.Policy(translate=0.03, zoom=0.04, colour=0.1, padding="border"),
-    "moved": augment.Policy(translate=0.03, zoom=0.04, padding="border"),
+    "coloured": augment.Policy(translate=0.03, zoom=0.04, colour=0.1, padding="border"),
+    "gentle": augment.Policy(translate=0.03, zoom=0.04, padding="border"),
     "standard": augment.POLICIES["standard"],
 }
 

@@ -176,3 +176,7 @@ def test_the_plain_form():
 def test_time_that_is_up_is_said():
     (late,) = near_texts(data_of(LONG + " today"), AuditTools(is_over=lambda: True))
     assert "The time was up" in late.finding.sentence
+
+
+def test_texts_that_all_are_too_short_to_compare_have_no_near_copies() -> None:
+    assert not len(text_pairs([f"a{i} b{i}" for i in range(30)]).first)

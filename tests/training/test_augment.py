@@ -244,4 +244,5 @@ def test_nothing_is_mirrored_or_moved_far_where_a_number_is_told() -> None:
     assert not policy.flip
     assert policy.crop_scale == 1
     assert policy.translate <= 0.05
+    assert policy.colour == 0  # a brightness is a number, too
     assert "--augment standard" in why

@@ -78,8 +78,9 @@ POLICIES: dict[str, Policy | None] = {
     # image either
     "light-unmirrored": Policy(translate=0.125, cutout=0.25, padding="border"),
     "standard-unmirrored": Policy(crop_scale=0.4, colour=0.2),
-    # where a number is told: a large shift changes a place or an angle as a mirror does
-    "gentle": Policy(translate=0.03, zoom=0.04, colour=0.1, padding="border"),
+    # where a number is told: a large shift changes a place or an angle as a mirror does, and other
+    # colours a brightness (docs/experiments.md)
+    "gentle": Policy(translate=0.03, zoom=0.04, padding="border"),
 }
 
 
