@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -158,8 +159,6 @@ def test_a_crowd_of_one_pattern_is_linked_in_a_line():
 
 
 def range_of(number):
-    import numpy as np
-
     return np.arange(number)
 
 
@@ -176,3 +175,9 @@ def test_the_plain_form():
 def test_time_that_is_up_is_said():
     (late,) = near_texts(data_of(LONG + " today"), AuditTools(is_over=lambda: True))
     assert "The time was up" in late.finding.sentence
+
+
+def test_no_text_to_look_at_is_no_pair():
+    none = np.zeros(0, np.int64)
+    first, second = propose_pairs(np.zeros((32, 5), np.uint64), none)
+    assert len(first) == len(second) == 0
