@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -158,8 +159,6 @@ def test_a_crowd_of_one_pattern_is_linked_in_a_line():
 
 
 def range_of(number):
-    import numpy as np
-
     return np.arange(number)
 
 
@@ -178,5 +177,7 @@ def test_time_that_is_up_is_said():
     assert "The time was up" in late.finding.sentence
 
 
-def test_texts_that_all_are_too_short_to_compare_have_no_near_copies() -> None:
-    assert not len(text_pairs([f"a{i} b{i}" for i in range(30)]).first)
+def test_no_text_to_look_at_is_no_pair():
+    none = np.zeros(0, np.int64)
+    first, second = propose_pairs(np.zeros((32, 5), np.uint64), none)
+    assert len(first) == len(second) == 0
