@@ -7,7 +7,9 @@ details do not.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,7 +20,7 @@ from headstart.auditing.pictures import LEAST_CONTRAST, Pictures, read_pictures
 from headstart.auditing.windows import Proposals, propose, window_ends
 from headstart.cores import usable_cores
 from headstart.preprocessing.samples import take
-from headstart.types import MODALITIES, Dataset, Finding
+from headstart.types import Dataset, Finding
 
 WRONG, LEAST_WRONG = 0.06, 0.001  # 1 - correlation of grey levels that a copy may have
 DETAIL, COLOUR = 0.8, 0.7  # least correlations of a copy that is as wrong as may be
@@ -44,18 +46,44 @@ def near_images(dataset: Dataset, tools: AuditTools) -> list[Audited]:
     pictures = read_pictures(take(everyone, first), tools.is_over)
     if pictures is None:
         return [_too_late(len(everyone))]
-    chosen = np.flatnonzero(~pictures.is_plain[pictures.owners])
-    pixels, owners = pictures.pixels[chosen], pictures.owners[chosen]
-    proposals = propose(pixels, owners, tools.is_over)
+    proposals = _proposals(pictures, tools.is_over)
     if proposals is None:
         return [_too_late(len(everyone))]
     nearest = _nearest(proposals, len(first))
-    likeness = _compare(pixels, nearest)
+    likeness = _compare(pictures.pixels, nearest)
     allowed = _allowed(likeness, is_cut=len(nearest.first) < len(proposals.first))
-    pairs = _decided(owners, nearest, likeness, allowed)
+    pairs = _decided(pictures.owners, nearest, likeness, allowed)
     found = describe_pairs(dataset, everyone, node_of, pairs)
     found += _unlooked(pictures, everyone, first) + _by_chance(likeness, allowed)
-    return found + _crowd(proposals, nearest, owners)
+    return found + _crowd(proposals, nearest, pictures.owners)
+
+
+def image_pairs(pictures: Pictures, num_images: int) -> tuple[NearPairs, float]:
+    """Return pairs of images that are nearly the same, and how wrong such a pair may be.
+
+    Args:
+        pictures: Of so many images.
+        num_images: That number.
+    """
+    proposals = _proposals(pictures, lambda: False)
+    assert proposals is not None  # nobody stops it
+    nearest = _nearest(proposals, num_images)
+    likeness = _compare(pictures.pixels, nearest)
+    allowed = _allowed(likeness, is_cut=len(nearest.first) < len(proposals.first))
+    return _decided(pictures.owners, nearest, likeness, allowed), allowed
+
+
+def _proposals(pictures: Pictures, is_over: Callable[[], bool]) -> Proposals | None:
+    """Return pairs of pictures that may show the same, those of one colour left out."""
+    chosen = np.flatnonzero(~pictures.is_plain[pictures.owners])
+    found = propose(pictures.pixels[chosen], pictures.owners[chosen], is_over)
+    if found is None:
+        return None
+    is_crowded = np.zeros(len(pictures.owners), bool)
+    is_crowded[chosen] = found.is_crowded
+    return replace(
+        found, first=chosen[found.first], second=chosen[found.second], is_crowded=is_crowded
+    )
 
 
 def _nearest(proposals: Proposals, num_images: int) -> Proposals:
@@ -185,6 +213,6 @@ def _too_late(number: int) -> Audited:
 NEAR_IMAGES = Audit(
     name="near images",
     question="Do nearly the same images stand twice, or on both sides of the split?",
-    applies=lambda dataset: MODALITIES[dataset.schema.modality].is_looked_at,
+    applies=lambda dataset: dataset.schema.facts.is_looked_at,
     run=near_images,
 )

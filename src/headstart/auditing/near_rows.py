@@ -18,9 +18,9 @@ from headstart.auditing.audit import Audit, Audited, AuditTools
 from headstart.auditing.near_pairs import Everyone, NearPairs, describe_pairs
 from headstart.data.chance import MUCH_MORE, chance_of_likeness, num_pairs
 from headstart.data.identity import column_identity
-from headstart.preprocessing.rows import TableSamples
 from headstart.types import Dataset, Finding
 
+LESS_CERTAIN = 0.95  # of rows that differ in a column: that one may be what tells them apart
 FEWEST_COLUMNS = 4  # rows of fewer say nothing once one of them is left out
 SIGNIFICANT = 5  # digits that a number with noise has in common with its original
 ROWS_OF_CHANCE = 20_000  # of which chance is estimated
@@ -185,7 +185,7 @@ def _joined(ways: Sequence[_Way], num_columns: int) -> NearPairs:
         column = ways[which[number]].column
         return "the same but for the last digits" if column is None else f"but for '{column}'"
 
-    certainty = np.where(is_noise, 0.999, 1 - 1 / num_columns)
+    certainty = np.where(is_noise, 0.999, min(LESS_CERTAIN, 1 - 1 / num_columns))
     means = "the same but for one column, or for the last digits"
     return NearPairs(pairs[:, 0], pairs[:, 1], certainty, how, means, one_label=is_noise)
 
@@ -193,6 +193,6 @@ def _joined(ways: Sequence[_Way], num_columns: int) -> NearPairs:
 NEAR_ROWS = Audit(
     name="near rows",
     question="Do nearly the same rows stand twice, or on both sides of the split?",
-    applies=lambda dataset: isinstance(dataset.train.samples, TableSamples),
+    applies=lambda dataset: dataset.schema.facts.is_plain_column,
     run=near_rows,
 )

@@ -6,18 +6,19 @@ punctuation and web addresses differ, and where so many texts would not make the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from headstart.auditing.audit import Audit, Audited, AuditTools
 from headstart.auditing.near_pairs import Everyone, NearPairs, describe_pairs
 from headstart.auditing.shingles import Shingled, plain, propose_pairs, shingle
 from headstart.data.chance import texts_by_chance
-from headstart.preprocessing.rows import TextSamples
 from headstart.types import Dataset, Finding
 
 SHORT = 5  # words: of fewer, only the whole text is compared
 SHARED = 0.8  # of the words of both together: one word in ten may be another (9 of 11)
-CONTAINED, LONG_ENOUGH = 0.9, 8  # pairs of words of the shorter that the longer has; its words
+CONTAINED, LONG_ENOUGH = 0.9, 6  # pairs of words of the shorter that the longer has; its words
 SHORTEST_PART = 0.4  # of the longer that the shorter is: less is a quotation
 
 
@@ -41,7 +42,14 @@ def near_texts(dataset: Dataset, tools: AuditTools) -> list[Audited]:
     return describe_pairs(dataset, everyone, node_of, _pairs(texts, shingled))
 
 
-def _pairs(texts: list[str], shingled: Shingled) -> NearPairs:
+def text_pairs(texts: Sequence[str]) -> NearPairs:
+    """Return pairs of texts that are nearly the same; each text is a node."""
+    shingled = shingle(texts)
+    assert shingled is not None  # nobody stops it
+    return _pairs(texts, shingled)
+
+
+def _pairs(texts: Sequence[str], shingled: Shingled) -> NearPairs:
     """Return pairs of nearly the same texts."""
     same = _same_but_marks(texts, shingled)
     # of texts that are the same but for marks, one stands for all
@@ -72,7 +80,7 @@ def _pairs(texts: list[str], shingled: Shingled) -> NearPairs:
     return NearPairs(ends[:, 0], ends[:, 1], all_certain, how, means)
 
 
-def _same_but_marks(texts: list[str], shingled: Shingled) -> np.ndarray:
+def _same_but_marks(texts: Sequence[str], shingled: Shingled) -> np.ndarray:
     """Return pairs of the first and each other text of one plain form, int64 (P, 2)."""
     _, first, inverse = np.unique(shingled.whole, return_index=True, return_inverse=True)
     before = first[inverse.reshape(-1)]
@@ -87,6 +95,6 @@ def _same_but_marks(texts: list[str], shingled: Shingled) -> np.ndarray:
 NEAR_TEXTS = Audit(
     name="near texts",
     question="Do nearly the same texts stand twice, or on both sides of the split?",
-    applies=lambda dataset: isinstance(dataset.train.samples, TextSamples),
+    applies=lambda dataset: dataset.schema.facts.has_words,
     run=near_texts,
 )
