@@ -131,7 +131,16 @@ def _said(found: Import) -> str:
 
 def test_every_room_stands_in_the_table_of_floors_and_exists() -> None:
     assert {_room(module) for module in MODULES} == set(FLOOR_OF)
-    assert FLOORS[1] == {"types", "tensors", "errors", "events", "extras", "cells", "cores"}
+    assert FLOORS[1] == {
+        "types",
+        "tensors",
+        "errors",
+        "events",
+        "extras",
+        "cells",
+        "columnar",
+        "cores",
+    }
     assert FLOOR_OF["errors"] < FLOOR_OF["data"] < FLOOR_OF["ranking"] < FLOOR_OF["recipes"]
     assert FLOOR_OF["recipes"] < FLOOR_OF["__init__"] < FLOOR_OF["cli"]
 

@@ -99,7 +99,7 @@ def test_two_labels_of_nearly_one_image_are_shown_side_by_side():
     odd = found["contradiction"]
     assert odd.finding.severity == "warning"
     (suspect,) = odd.suspects
-    assert "'0' here and '1' there" in suspect.reason or "'1' here" in suspect.reason
+    assert "here '0' and there '1'" in suspect.reason or "here '1'" in suspect.reason
 
 
 def test_images_of_one_colour_are_counted_and_not_compared():

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from headstart.auditing.audit import Audited, Spot, Suspect
+from headstart.auditing.spots import ORDER, Spots, label_words
 from headstart.data.copies import GRAVE_SHARE, SHOWN
-from headstart.data.records import NOUNS, SPLIT_NAMES
-from headstart.tasks import find_task
+from headstart.data.records import NOUNS
 from headstart.types import Dataset, Finding, SplitName
 
+STRONG = 0.97  # certainty from which one is enough
 ACROSS: tuple[tuple[SplitName, SplitName], ...] = (
     ("test", "train"),
     ("test", "val"),
@@ -25,36 +26,22 @@ ACROSS: tuple[tuple[SplitName, SplitName], ...] = (
 )
 
 
-class Everyone:
-    """The samples of all splits in one row: train, val, test.
+class Everyone(Spots):
+    """The samples of all splits in one row, to be read: train, val, test.
 
     Args:
         dataset: The data.
     """
 
     def __init__(self, dataset: Dataset) -> None:
-        self.splits = [dataset.split(name) for name in SPLIT_NAMES]  # type: ignore[arg-type]
-        self.starts = np.cumsum([0, *(len(split) for split in self.splits)])
-        self.codes = np.repeat(np.arange(3), np.diff(self.starts))
+        super().__init__(dataset)
+        self.splits = [dataset.split(name) for name in self.names]
+        self.codes = np.repeat(np.arange(len(self.names)), [len(split) for split in self.splits])
 
-    def __len__(self) -> int:
-        return int(self.starts[-1])
-
-    def read(self, index: int) -> Any:
+    def read(self, place: int) -> Any:
         """Return one sample as it was given."""
-        code = self.codes[index]
-        return self.splits[code].samples.read(int(index - self.starts[code]))
-
-    def name(self, index: int) -> str:
-        """Return what a person calls it."""
-        code = self.codes[index]
-        name: str = self.splits[code].samples.name(int(index - self.starts[code]))
-        return name
-
-    def spot(self, index: int) -> Spot:
-        """Return where it stands."""
-        code = int(self.codes[index])
-        return Spot(SPLIT_NAMES[code], int(index - self.starts[code]))  # type: ignore[arg-type]
+        spot = self.spot(place)
+        return self.splits[int(self.codes[place])].samples.read(spot.index)
 
     def nodes(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the first sample of each content, int64 (M,), and the node of each sample, (N,).
@@ -71,17 +58,14 @@ class Everyone:
         place[order] = np.arange(len(order))
         return first[order], place[inverse.reshape(-1)]
 
-    def targets(self) -> np.ndarray | None:
+    def label_codes(self) -> np.ndarray | None:
         """Return one number a sample that tells its label; None where labels are no classes."""
-        columns = [split.targets for split in self.splits]
-        if any(
-            not isinstance(column, np.ndarray) or column.dtype.kind == "f" for column in columns
-        ):
+        targets = self.targets
+        if not isinstance(targets, np.ndarray) or targets.dtype.kind == "f":
             return None
-        together: np.ndarray = np.concatenate(columns)  # type: ignore[arg-type]
-        if together.ndim == 1:
-            return together.astype(np.int64)
-        return np.unique(together, axis=0, return_inverse=True)[1].reshape(-1)
+        if targets.ndim == 1:
+            return targets.astype(np.int64)
+        return np.unique(targets, axis=0, return_inverse=True)[1].reshape(-1)
 
 
 @dataclass(frozen=True)
@@ -120,7 +104,7 @@ def describe_pairs(
         return []
     view = _View(dataset, everyone, node_of, pairs)
     found = [view.across(held, other) for held, other in ACROSS]
-    found += [view.within(name) for name in SPLIT_NAMES]  # type: ignore[arg-type]
+    found += [view.within(name) for name in ORDER]
     found.append(view.two_labels())
     return [each for each in found if each is not None]
 
@@ -159,7 +143,7 @@ class _View:
 
     def across(self, held: SplitName, other: SplitName) -> Audited | None:
         """Return the samples of a split that are nearly ones of another."""
-        code, other_code = SPLIT_NAMES.index(held), SPLIT_NAMES.index(other)
+        code, other_code = ORDER.index(held), ORDER.index(other)
         first = self.firsts[other_code]
         partner, number = self._partner(first[self.there] >= 0)
         samples = np.flatnonzero(self.everyone.codes == code)
@@ -170,14 +154,17 @@ class _View:
         samples, nodes = samples[near], nodes[near]
         suspects = self._suspects(samples, first[partner[nodes]], number[nodes])
         total = int((self.everyone.codes == code).sum())
-        is_grave = other_code != SPLIT_NAMES.index("val") and held == "test"
-        is_grave = is_grave and len(samples) >= GRAVE_SHARE * total
+        is_drawn = held in self.dataset.drawn_splits and other in self.dataset.drawn_splits
+        is_grave = len(samples) >= GRAVE_SHARE * total
+        if not is_drawn:  # of a split that somebody made, a gate lets no certain one pass
+            is_grave |= bool((self.pairs.certainty[number[nodes]] >= STRONG).any())
+        is_grave &= (held, other) == ("test", "train")
         tells = "its figure flatters" if held == "test" else "what is chosen by it is chosen badly"
         sentence = (
             f"{len(samples):,} of {total:,} {held} {self.several} "
-            f"{'is' if len(samples) == 1 else 'are'} nearly the same as {self.one} of {other} "
-            f"({self.pairs.means}), such as {self._shown(suspects)}: {tells}. Leave them out of "
-            f"{held}, or keep each with its copies on one side of the split."
+            f"{'is' if len(samples) == 1 else 'are'} nearly the same as one of {other} "
+            f"({self.pairs.means}), such as {self._shown(suspects)}: {tells}. Leave these out of "
+            f"{other} (headstart check --fix lists them), or keep each with its copies on one side."
         )
         items = [self.everyone.name(int(i)) for i in samples[:100]]
         finding = Finding("leak", "error" if is_grave else "warning", items, sentence)
@@ -185,7 +172,7 @@ class _View:
 
     def within(self, name: SplitName) -> Audited | None:
         """Return the samples of a split that are nearly an earlier one of it."""
-        code = SPLIT_NAMES.index(name)
+        code = ORDER.index(name)
         first = self.firsts[code]
         fits = (first[self.there] >= 0) & (first[self.here] > first[self.there])
         partner, number = self._partner(fits)
@@ -206,7 +193,7 @@ class _View:
 
     def two_labels(self) -> Audited | None:
         """Return pairs of which the two are labelled otherwise; of numbers nothing is said."""
-        targets = self.everyone.targets()
+        targets = self.everyone.label_codes()
         if targets is None:
             return None
         sample = self._first_of(np.ones(len(self.everyone), bool))
@@ -219,7 +206,7 @@ class _View:
             return None
         odd = odd[np.argsort(-self.pairs.certainty[odd], kind="stable")]
         later, before = np.maximum(one[odd], two[odd]), np.minimum(one[odd], two[odd])
-        suspects = self._suspects(later, before, odd, labels=targets)
+        suspects = self._suspects(later, before, odd, by_label=True)
         sentence = (
             f"{len(odd):,} {'pair' if len(odd) == 1 else 'pairs'} of nearly the same "
             f"{self.several} ({self.pairs.means}) bear two labels, such as "
@@ -233,14 +220,14 @@ class _View:
         samples: np.ndarray,
         beside: np.ndarray,
         numbers: np.ndarray,
-        labels: np.ndarray | None = None,
+        *,
+        by_label: bool = False,
     ) -> list[Suspect]:
-        found = []
+        found, label = [], label_words(self.dataset, self.everyone)
         for a, b, k in zip(samples.tolist(), beside.tolist(), numbers.tolist(), strict=True):
             reason = self.pairs.how(k)
-            if labels is not None and find_task(self.dataset.schema.task).is_exclusive:
-                one, two = (self.dataset.schema.classes[int(labels[i])] for i in (a, b))
-                reason = f"'{one}' here and '{two}' there; {reason}"
+            if by_label:
+                reason = f"{reason}, here '{label(a)}' and there '{label(b)}'"
             certainty = float(self.pairs.certainty[k])
             found.append(Suspect(self.everyone.spot(a), reason, certainty, self.everyone.spot(b)))
         return sorted(found, key=lambda suspect: -suspect.certainty)

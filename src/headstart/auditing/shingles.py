@@ -2,10 +2,9 @@
 
 What is compared is a text in small letters without punctuation and web addresses; of scripts that
 are written without blanks each character is a word. MinHash of pairs of neighbouring words (Broder
-1997) proposes: 24 bands of 4 hashes, so that of two texts that share 64 % of their pairs (one word
-in ten is another) 98 % meet in a band, and of two that share a tenth 0.2 %. In a band a text is
-held against the first of its place and against its neighbour, never against all: cost grows with
-the number of texts.
+1997) proposes: 32 bands of 3 hashes, so that of two texts that share half their pairs 98 % meet in
+a band, and of two that share a tenth 3 %. In a band a text is held against the first of its place
+and against its neighbour, never against all: cost grows with the number of texts.
 """
 
 from __future__ import annotations
@@ -19,10 +18,11 @@ import numpy as np
 from headstart.data.identity import fold, hash_strings, mixed, seed_of
 
 BLOCK = 2**14  # texts at once
-NUM_BANDS, ROWS = 24, 4
+NUM_BANDS, ROWS = 32, 3
 _ADDRESS = r"(?:https?://|www\.)\S+"
 # written without blanks between words
 _UNSPACED = r"([\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}])"
+_APOSTROPHES = r"['’ʼ`´]"
 _MARKS = r"[^\p{L}\p{M}\p{N}]+"
 _BETWEEN = np.uint64(0x9E3779B97F4A7C15)
 PAIR_BLOCK = 2**16  # pairs at once
@@ -70,12 +70,12 @@ class Shingled:
     """N texts as they are compared.
 
     Attributes:
-        whole: uint64, shape (N,), the text in its plain form; the same where nothing but case,
-            blanks, punctuation and web addresses differ.
+        whole: uint64, shape (N,), the text in its plain form without blanks; the same where nothing
+            but case, blanks, punctuation and web addresses differ.
         words: The different words of each.
         pairs: The different pairs of neighbouring words of each.
         lengths: float64, shape (N,), words; a character of a script without blanks is half a one.
-        bands: uint64, shape (24, N), what a text's place in each band is.
+        bands: uint64, shape (32, N), what a text's place in each band is.
     """
 
     whole: np.ndarray
@@ -96,6 +96,7 @@ def plain(texts: Sequence[str]) -> Any:
 
     words = fold(pa.array(texts, pa.large_string()))
     words = pc.replace_substring_regex(words, _ADDRESS, " ")
+    words = pc.replace_substring_regex(words, _APOSTROPHES, "")
     if pc.all(pc.string_is_ascii(words)).as_py() is False:
         words = pc.replace_substring_regex(words, _UNSPACED, r" \1 ")
     return pc.utf8_trim_whitespace(pc.replace_substring_regex(words, _MARKS, " "))
@@ -132,7 +133,7 @@ def propose_pairs(bands: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np
     """Return pairs of texts that meet in a band, each once; int64 (P,) each, the lower first.
 
     Args:
-        bands: uint64, shape (24, N).
+        bands: uint64, shape (32, N).
         chosen: int64, the texts that are looked at.
     """
     found = [np.zeros((0, 2), np.int64)]
@@ -168,7 +169,8 @@ def _shingle_some(texts: Sequence[str], factors: np.ndarray) -> Shingled:
     word_sets = _sets(rows, tokens, len(texts))
     pair_sets = _sets(rows[1:][following], pairs, len(texts))
     bands = _bands(pair_sets, word_sets, factors)
-    return Shingled(hash_strings(words), word_sets, pair_sets, lengths, bands)
+    whole = hash_strings(pc.replace_substring(words, " ", ""))
+    return Shingled(whole, word_sets, pair_sets, lengths, bands)
 
 
 def _sets(rows: np.ndarray, keys: np.ndarray, number: int) -> Sets:
@@ -188,7 +190,7 @@ def _joined(parts: Sequence[Sets]) -> Sets:
 
 
 def _bands(pairs: Sets, words: Sets, factors: np.ndarray) -> np.ndarray:
-    """Return the place of each text in each band, uint64 (24, N).
+    """Return the place of each text in each band, uint64 (32, N).
 
     Of a hash the high half of an odd multiple is as good as a permutation (multiply-shift).
     """

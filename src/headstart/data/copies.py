@@ -239,8 +239,8 @@ def tell_shared(compared: Compared, found: Shared) -> Finding:
     is_grave = held == "test" and number >= GRAVE_SHARE * found.total
     tells = "its figure flatters" if held == "test" else "what is chosen by it is chosen badly"
     remedy = (
-        f"Remove them from {held}, or put all {several} together without marks of a split: one "
-        "that is drawn keeps copies on one side."
+        f"Leave them out of {other} (headstart check --fix lists them), or put all {several} "
+        "together without marks of a split: one that is drawn keeps copies on one side."
     )
     if compared.is_drawn:
         remedy = f"Their class has too few different {several} for every side. Add others."
