@@ -191,7 +191,7 @@ def _joined(ways: Sequence[_Way], num_columns: int) -> NearPairs:
 
 
 NEAR_ROWS = Audit(
-    name="near-rows",
+    name="near rows",
     question="Do nearly the same rows stand twice, or on both sides of the split?",
     applies=lambda dataset: MODALITIES[dataset.schema.modality].is_plain_column,
     run=near_rows,

@@ -93,7 +93,7 @@ def _same_but_marks(texts: Sequence[str], shingled: Shingled) -> np.ndarray:
 
 
 NEAR_TEXTS = Audit(
-    name="near-texts",
+    name="near texts",
     question="Do nearly the same texts stand twice, or on both sides of the split?",
     applies=lambda dataset: MODALITIES[dataset.schema.modality].has_words,
     run=near_texts,
