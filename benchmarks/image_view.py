@@ -10,7 +10,7 @@ flowers5 (5 classes, 128 x 128 pixels) is made long in two ways, and deep in thr
 A linear probe of EfficientNet-Lite0 at 128 pixels (frozen, so without a seed) on 1,200 training
 images, tested on all 886.
 
-    HEADSTART_DATA=data python benchmarks/image_view.py framing
+    HEADSTART_DATA=data python benchmarks/image_view.py framing ["tiles 3" ...]
     HEADSTART_DATA=data python benchmarks/image_view.py range
 """
 
@@ -122,7 +122,7 @@ def main() -> None:
     forms: dict[str, Made]
     options: list[dict[str, object]]
     if sys.argv[1] == "framing":
-        forms = {f"strip {r:g}": strip(r) for r in (4 / 3, 1.6, 2.0, 3.0)}
+        forms = {f"strip {r:.3g}": strip(r) for r in (4 / 3, 1.6, 2.0, 3.0)}
         forms |= {f"tiles {r}": tiles(r, others) for r in (2, 3, 5)}
         options = [{"framing": each} for each in ("crop", "pad", "squash")]
     else:
@@ -131,6 +131,8 @@ def main() -> None:
         forms |= {f"deep {low} {high}": deep(low, high) for low, high in ranges}
         options = [{}, {"value_range": (0, 65535)}]
     for name, made in forms.items():
+        if sys.argv[2:] and name not in sys.argv[2:]:
+            continue
         with tempfile.TemporaryDirectory() as scratch:
             root = folder(Path(scratch) / "data", made)
             for each in options:

@@ -1,13 +1,13 @@
 """What augmentation does to numbers told of images: planted targets on real pictures.
 
 The targets are exact functions of the pictures, so that what is lost is lost by the training:
-``angle`` (digits turned by -45° to 45°; a mirror changes its sign), ``place`` (where a digit lies
-from left to right), ``brightness`` and ``yellow`` (mean luminance, share of yellow pixels, of
-flowers). R² on test of ``scratch/simple-cnn``, 600 training images, three seeds; the difference to
-no augmentation is of the mean over the seeds, with its 95 % interval over 400 test items
-(bootstrap of items, the same for both).
+``angle`` (digits turned by -45° to 45°; a mirror changes its sign), ``brightness`` and ``yellow``
+(mean luminance, share of yellow pixels, of flowers). The textbook network with headstart's
+augmentation, AdamW, one cycle, 600 training images, three seeds; R² on 400 test images. The
+difference to no augmentation is that of the means over the seeds, with its 95 % interval (bootstrap
+of the test images, the same for both).
 
-    HEADSTART_DATA=data python benchmarks/regression_augment.py
+    HEADSTART_DATA=data python benchmarks/regression_augment.py [TASK ...]
 """
 
 from __future__ import annotations
@@ -15,19 +15,22 @@ from __future__ import annotations
 import gzip
 import io
 import os
-import tempfile
+import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+import torch
 from PIL import Image
+from torch import nn
+from torch.nn import functional
 
-import headstart as hs
+from headstart.starts.images.scratch import build_simple_cnn
 from headstart.training.batches import augment
 
 DATA = Path(os.environ["HEADSTART_DATA"])
-NUM_TRAIN, NUM_VAL, NUM_TEST = 600, 100, 400
-NUM_EPOCHS = 12
+NUM_TRAIN, NUM_TEST = 600, 400
+NUM_EPOCHS, BATCH, RATE = 15, 50, 0.003
 SEEDS = (0, 1, 2)
 SIDE = 48
 POLICIES: dict[str, augment.Policy | None] = {
@@ -59,35 +62,43 @@ def tasks(num: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     angles = draw.uniform(-45, 45, num)
     pairs = zip(numbers, angles, strict=True)
     turned = [np.asarray(Image.fromarray(d).rotate(a, Image.Resampling.BILINEAR)) for d, a in pairs]
-    places, moved = draw.integers(0, SIDE - 28, num), np.zeros((num, SIDE, SIDE), np.uint8)
-    for canvas, digit, left in zip(moved, numbers, places, strict=True):
-        canvas[10:38, left : left + 28] = digit
     red, green, blue = photos.astype(float).transpose(3, 0, 1, 2)
     yellow = (np.minimum(red, green) > blue + 60).mean(axis=(1, 2))
     return {
         "angle": (np.stack(turned), angles),
-        "place": (moved, places.astype(float)),
         "brightness": (photos, photos.mean(axis=(1, 2, 3))),
         "yellow": (photos, yellow),
     }
 
 
 def predictions(images: np.ndarray, targets: np.ndarray, policy: str, seed: int) -> np.ndarray:
-    """Return what a model says of the last ``NUM_TEST`` items."""
-    known = NUM_TRAIN + NUM_VAL
-    augment.POLICIES["gentle"] = POLICIES[policy]
-    shares = {"val_fraction": NUM_VAL / known, "test_fraction": 0.01}
-    data = hs.load((images[:known], targets[:known]), task="regression", seed=seed, **shares)
-    with tempfile.TemporaryDirectory() as out:
-        run = hs.finetune(
-            data,
-            start="scratch/simple-cnn",
-            num_epochs=NUM_EPOCHS,
-            augment="gentle",
-            seed=seed,
-            out=f"{out}/run",
-        )
-        return np.array([one.value for one in run.predict(images[known:])])
+    """Return what a network says of the last ``NUM_TEST`` images."""
+    torch.manual_seed(seed)
+    pixels = torch.from_numpy(np.ascontiguousarray(images)).float().div(255)
+    pixels = pixels[:, None] if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2).contiguous()
+    mean, scale = targets[:NUM_TRAIN].mean(), targets[:NUM_TRAIN].std()
+    wanted = torch.from_numpy((targets - mean) / scale).float()
+    network = nn.Sequential(
+        build_simple_cnn(pixels.shape[1], pixels.shape[2], 0.0), nn.Linear(128, 1)
+    )
+    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.01)
+    num_steps = NUM_EPOCHS * (NUM_TRAIN // BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, num_steps)
+    chosen = POLICIES[policy]
+    for epoch in range(NUM_EPOCHS):
+        order = np.random.default_rng((seed, epoch)).permutation(NUM_TRAIN)
+        for ids in order.reshape(-1, BATCH):
+            batch = pixels[ids]
+            if chosen is not None:
+                batch = augment.augment(batch, ids, chosen, seed=seed, epoch=epoch)
+            loss = functional.mse_loss(network((batch - 0.5) / 0.25)[:, 0], wanted[ids])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    with torch.no_grad():
+        told = network((pixels[-NUM_TEST:] - 0.5) / 0.25)[:, 0].double().numpy()
+    return told * scale + mean
 
 
 def r2(told: np.ndarray, targets: np.ndarray) -> float:
@@ -97,8 +108,10 @@ def r2(told: np.ndarray, targets: np.ndarray) -> float:
 
 def main() -> None:
     """Print one line a task and policy."""
-    num = NUM_TRAIN + NUM_VAL + NUM_TEST
+    num = NUM_TRAIN + NUM_TEST
     for name, (images, targets) in tasks(num).items():
+        if len(sys.argv) > 1 and name not in sys.argv[1:]:
+            continue
         truth, found = targets[-NUM_TEST:], dict[str, list[np.ndarray]]()
         draws = np.random.default_rng(2).integers(0, NUM_TEST, (500, NUM_TEST))
         for policy in POLICIES:

@@ -151,6 +151,58 @@ def test_a_leak_ends_with_1_and_the_list_that_fit_takes_mends_it(kind, tmp_path,
     assert "No leak was found." in capsys.readouterr()[0]
 
 
+def nearly(kind: str, root: Path, split: bool) -> str:
+    """Return data in which three samples stand again, a little changed, on another side."""
+    rng = np.random.default_rng(11)
+    if kind == "image":
+        folder = root / "scenes"
+        for i in range(40):
+            grain = rng.integers(0, 255, (45, 60, 3), dtype=np.uint8)
+            scene = Image.fromarray(grain).resize((120, 90))
+            side = ("test/" if i >= 30 else "train/") if split else ""
+            path = folder / f"{side}{'cd'[i % 2]}/{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            scene.save(path)
+            if i in (31, 33, 35):
+                scene.resize((100, 75)).save(folder / f"{'train/' if split else ''}d/again{i}.png")
+        return str(folder)
+    if kind == "text":
+        words = [f"word{i}" for i in range(400)]
+        rows = [[" ".join(rng.choice(words, 30)), "np"[i % 2], ""] for i in range(100)]
+        for i in range(3):
+            rows[90 + i][0] = rows[i][0] + " indeed"
+            rows[90 + i][1] = rows[i][1]
+    else:
+        rows = [[*np.round(rng.normal(size=4), 4), "ny"[i % 2], ""] for i in range(100)]
+        for i in range(3):
+            rows[90 + i] = [*rows[i][:3], round(rng.normal(), 4), rows[i][4], ""]
+    for i, row in enumerate(rows):
+        row[-1] = "test" if i >= 80 else "train"
+    head = ["text", "label"] if kind == "text" else ["a", "b", "c", "d", "label"]
+    if not split:
+        rows = [row[:-1] for row in rows]
+    return str(write_csv(root / f"{kind}.csv", [*head, "split"] if split else head, rows))
+
+
+@pytest.mark.parametrize("kind", ["image", "text", "table"])
+@pytest.mark.parametrize("split", [True, False], ids=["brought", "drawn"])
+def test_near_copies_are_put_on_one_side(kind, split, tmp_path, capsys):
+    data = nearly(kind, tmp_path, split)
+    code = main(["check", data, "--fix", "near.csv"])
+    rows = listed("near.csv")
+    if split:
+        assert code == 1
+        assert [row["action"] for row in rows] == ["leave out"] * 3
+    else:
+        assert sorted({row["group"] for row in rows}) == ["1", "2", "3"]
+        assert len(rows) == 6
+    for seed in ("0", "1"):
+        capsys.readouterr()
+        assert main(["check", data, "--fixes", "near.csv", "--seed", seed]) == 0
+        record = json.loads((Path("checks") / Path(data).stem / "check.json").read_text())
+        assert "leak" not in [found["kind"] for found in record["findings"]]
+
+
 def test_clean_data_ends_with_0_and_names_fit(tmp_path, capsys):
     data = str(photos(tmp_path / "photos"))
     assert main(["check", data]) == 0

@@ -46,7 +46,8 @@ from headstart.types import Dataset, Finding, Severity
 LEAST_SAMPLES = 50
 MIN_CERTAINTY = 0.6
 FLOOR_SHARE = 0.1  # of all pairs: those that the probe finds least likely
-FLOOR_HITS, MOST_FLOOR_SHARE = 10, 0.25  # more of them where they hold fewer labels than this
+FLOOR_HITS = 10  # more of them where they hold fewer labels than this
+MOST_FLOOR = 0.5  # of the pairs of a sample and a class that it was not given, on the average
 GRAVE_SHARE = 0.005  # of all samples: from here on it is a warning
 MAX_SUSPECTS = 1_000
 MOST_DOUBTFUL = 40  # shown where nothing is certain
@@ -211,7 +212,7 @@ def certainties(probabilities: np.ndarray, given: np.ndarray) -> np.ndarray:
             int(np.searchsorted(below, FLOOR_SHARE * below[-1])),
             int(np.searchsorted(found_below, FLOOR_HITS)),
         ),
-        int(np.searchsorted(below, MOST_FLOOR_SHARE * below[-1])),
+        int(np.searchsorted(below, MOST_FLOOR * (below[-1] - len(given)))),
     )
     floor = hits[: last + 1].sum() / max(1.0, pairs[: last + 1].sum())
     used = np.flatnonzero(pairs)

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from headstart.preprocessing.images import decode_one
 from headstart.preprocessing.samples import UnreadableImage
 from headstart.types import Dataset, Finding, ImageSpec
 
-AT_ONCE = 256
+AT_ONCE, A_THREAD = 256, 32
 TINY_SHARE = 8  # times smaller than usual, and …
 TINY_PIXELS = 32  # … smaller than this: an icon among photographs
 _SPEC = ImageSpec(32, 3, (0.5,) * 3, (0.5,) * 3, "bilinear", 32, 3, "squash")
@@ -78,28 +79,17 @@ def _look(dataset: Dataset, spots: Spots, tools: AuditTools) -> Seen:
     """Decode images until the time is up."""
     seen = Seen()
 
-    def look(place: int) -> tuple[int, tuple[int, int] | None, str, bool]:
-        spot = spots.spot(place)
-        try:
-            content = dataset.split(spot.split).samples.read(spot.index)
-            if not isinstance(content, bytes):
-                shape = content.shape
-                is_grey = len(shape) == 2 or shape[2] == 1
-                return place, (shape[0], shape[1]), "grey" if is_grey else "colour", False
-            image = open_image(content)
-            form, is_several = _form(image.mode, image.has_transparency_data), _frames(image)
-            size = image.size[1], image.size[0]
-            decode_one(content, _SPEC)
-        except UnreadableImage as error:
-            return place, None, error.reason, False
-        return place, size, form, is_several
+    def look(places: range) -> list[tuple[int, tuple[int, int] | None, str, bool]]:
+        return [(place, *_look_at(dataset, spots, place)) for place in places]
 
     total = len(spots)
     with ThreadPoolExecutor(usable_cores()) as pool:
         for start in range(0, total, AT_ONCE):
             if tools.is_over():
                 break
-            for place, size, form, is_several in pool.map(look, _places(start, total)):
+            here = range(start, min(start + AT_ONCE, total))
+            parts = [here[i : i + A_THREAD] for i in range(0, len(here), A_THREAD)]
+            for place, size, form, is_several in chain.from_iterable(pool.map(look, parts)):
                 seen.num += 1
                 if size is None:
                     seen.broken[place] = form
@@ -112,8 +102,28 @@ def _look(dataset: Dataset, spots: Spots, tools: AuditTools) -> Seen:
     return seen
 
 
-def _places(start: int, total: int) -> Iterator[int]:
-    return iter(range(start, min(start + AT_ONCE, total)))
+def _look_at(
+    dataset: Dataset, spots: Spots, place: int
+) -> tuple[tuple[int, int] | None, str, bool]:
+    """Return the size of an image, its form, and whether it has several frames.
+
+    Returns:
+        Of one that cannot be read no size, and the reason for its form.
+    """
+    spot = spots.spot(place)
+    try:
+        content = dataset.split(spot.split).samples.read(spot.index)
+        if not isinstance(content, bytes):
+            shape = content.shape
+            is_grey = len(shape) == 2 or shape[2] == 1
+            return (shape[0], shape[1]), "grey" if is_grey else "colour", False
+        image = open_image(content)
+        form, is_several = _form(image.mode, image.has_transparency_data), _frames(image)
+        size = image.size[1], image.size[0]
+        decode_one(content, _SPEC)
+    except UnreadableImage as error:
+        return None, error.reason, False
+    return size, form, is_several
 
 
 def _form(mode: str, has_transparency: bool) -> str:

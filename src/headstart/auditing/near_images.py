@@ -20,7 +20,7 @@ from headstart.auditing.pictures import LEAST_CONTRAST, Pictures, read_pictures
 from headstart.auditing.windows import Proposals, propose, window_ends
 from headstart.cores import usable_cores
 from headstart.preprocessing.samples import take
-from headstart.types import MODALITIES, Dataset, Finding
+from headstart.types import Dataset, Finding
 
 WRONG, LEAST_WRONG = 0.06, 0.001  # 1 - correlation of grey levels that a copy may have
 DETAIL, COLOUR = 0.8, 0.7  # least correlations of a copy that is as wrong as may be
@@ -222,6 +222,6 @@ def _too_late(number: int) -> Audited:
 NEAR_IMAGES = Audit(
     name="near images",
     question="Do nearly the same images stand twice, or on both sides of the split?",
-    applies=lambda dataset: MODALITIES[dataset.schema.modality].is_looked_at,
+    applies=lambda dataset: dataset.schema.facts.is_looked_at,
     run=near_images,
 )

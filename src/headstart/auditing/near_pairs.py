@@ -162,9 +162,9 @@ class _View:
         tells = "its figure flatters" if held == "test" else "what is chosen by it is chosen badly"
         sentence = (
             f"{len(samples):,} of {total:,} {held} {self.several} "
-            f"{'is' if len(samples) == 1 else 'are'} nearly the same as {self.one} of {other} "
-            f"({self.pairs.means}), such as {self._shown(suspects)}: {tells}. Keep each "
-            "with its copies on one side of the split, or leave it out."
+            f"{'is' if len(samples) == 1 else 'are'} nearly the same as one of {other} "
+            f"({self.pairs.means}), such as {self._shown(suspects)}: {tells}. Leave these out of "
+            f"{other} (headstart check --fix lists them), or keep each with its copies on one side."
         )
         items = [self.everyone.name(int(i)) for i in samples[:100]]
         finding = Finding("leak", "error" if is_grave else "warning", items, sentence)

@@ -18,7 +18,7 @@ from headstart.auditing.audit import Audit, Audited, AuditTools
 from headstart.auditing.near_pairs import Everyone, NearPairs, describe_pairs
 from headstart.data.chance import MUCH_MORE, chance_of_likeness, num_pairs
 from headstart.data.identity import column_identity
-from headstart.types import MODALITIES, Dataset, Finding
+from headstart.types import Dataset, Finding
 
 LESS_CERTAIN = 0.95  # of rows that differ in a column: that one may be what tells them apart
 FEWEST_COLUMNS = 4  # rows of fewer say nothing once one of them is left out
@@ -193,6 +193,6 @@ def _joined(ways: Sequence[_Way], num_columns: int) -> NearPairs:
 NEAR_ROWS = Audit(
     name="near rows",
     question="Do nearly the same rows stand twice, or on both sides of the split?",
-    applies=lambda dataset: MODALITIES[dataset.schema.modality].is_plain_column,
+    applies=lambda dataset: dataset.schema.facts.is_plain_column,
     run=near_rows,
 )

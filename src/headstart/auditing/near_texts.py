@@ -14,7 +14,7 @@ from headstart.auditing.audit import Audit, Audited, AuditTools
 from headstart.auditing.near_pairs import Everyone, NearPairs, describe_pairs
 from headstart.auditing.shingles import Shingled, plain, propose_pairs, shingle
 from headstart.data.chance import texts_by_chance
-from headstart.types import MODALITIES, Dataset, Finding
+from headstart.types import Dataset, Finding
 
 SHORT = 5  # words: of fewer, only the whole text is compared
 SHARED = 0.8  # of the words of both together: one word in ten may be another (9 of 11)
@@ -95,6 +95,6 @@ def _same_but_marks(texts: Sequence[str], shingled: Shingled) -> np.ndarray:
 NEAR_TEXTS = Audit(
     name="near texts",
     question="Do nearly the same texts stand twice, or on both sides of the split?",
-    applies=lambda dataset: MODALITIES[dataset.schema.modality].has_words,
+    applies=lambda dataset: dataset.schema.facts.has_words,
     run=near_texts,
 )

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headstart.auditing.pool import SPLITS
 from headstart.preprocessing import Terms
 from headstart.starts.candidates import frozen_start
 from headstart.training.contract import StopRequested
@@ -34,7 +35,6 @@ from headstart.types import Dataset, Finding, ImageSpec, Inputs, SplitName, Star
 if TYPE_CHECKING:
     import torch
 
-SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 TERMS, PIXELS = "scratch/tfidf", "pixels"
 MAX_BYTES = 320 * 2**20  # of all features together
 NUM_DIRECTIONS = 256  # that TF-IDF is brought down to

@@ -47,7 +47,7 @@ def check_record(dataset: Dataset, results: Results, seconds: float) -> dict[str
         "findings": [_found(dataset, name, found) for name, found in results.by_gravity],
         "bad_samples": [{"name": b.name, "reason": b.reason} for b in dataset.bad_samples],
         "audits": [_ran(ran) for ran in results.ran],
-        "is_interrupted": results.is_interrupted,
+        "is_interrupted": results.interruption is not None,
         "seconds": round(seconds, 3),
     }
 

@@ -44,9 +44,11 @@ def repairs(dataset: Dataset, found: Sequence[Audited]) -> list[Fix]:
             if suspect.spot not in together and not (is_kept and suspect.beside is not None):
                 actions[suspect.spot] = LEAVE_OUT, "", suspect.reason
     for audited in found:
-        for suspect in audited.suspects if audited.finding.kind in FOR_A_PERSON else ():
+        finding = audited.finding
+        is_grave = finding.kind in FOR_A_PERSON and finding.severity != "note"
+        for suspect in audited.suspects if is_grave else ():
             reason = suspect.reason
-            if audited.finding.kind == "contradiction" and suspect.beside is not None:
+            if finding.kind == "contradiction" and suspect.beside is not None:
                 reason = f"{reason}: as {name_of(dataset, suspect.beside)}"
             actions.setdefault(suspect.spot, (LOOK, "", reason))
     rank = {name: place for place, name in enumerate(ORDER)}

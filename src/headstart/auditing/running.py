@@ -46,12 +46,12 @@ class Results:
         found: For each finding the name of its audit, ``load`` for those of reading, with what it
             rests on.
         ran: Every audit.
-        is_interrupted: Whether Ctrl-C ended it.
+        interruption: What ended it early, Ctrl-C, or None.
     """
 
     found: list[tuple[str, Audited]] = field(default_factory=list)
     ran: list[Ran] = field(default_factory=list)
-    is_interrupted: bool = False
+    interruption: KeyboardInterrupt | None = None
 
     @property
     def by_gravity(self) -> list[tuple[str, Audited]]:
@@ -111,11 +111,11 @@ def run_audits(
             results.ran.append(ran)
             found += [(audit.name, piece) for piece in pieces]
         emit("task", name="check", done=len(wanted), total=len(wanted))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         done = {ran.audit.name for ran in results.ran}
         rest = [audit for audit in AUDITS.values() if audit.name not in done]
         results.ran += [Ran(audit, why_not="interrupted") for audit in rest]
-        results.is_interrupted = True
+        results.interruption = error
     restated = {kind for ran in results.ran if not ran.why_not for kind in ran.audit.restates}
     results.found = [
         ("load", Audited(finding))

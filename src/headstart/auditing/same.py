@@ -12,6 +12,7 @@ import numpy as np
 
 from headstart.auditing.audit import Audit, Audited, AuditTools, Spot, Suspect
 from headstart.auditing.spots import Spots, label_words
+from headstart.data.chance import without_chance
 from headstart.data.copies import (
     Compared,
     contradictions,
@@ -20,7 +21,6 @@ from headstart.data.copies import (
     tell_contradictions,
     tell_copies,
     tell_shared,
-    without_chance,
 )
 from headstart.data.identity import ordinals
 from headstart.data.records import SPLIT_CODES

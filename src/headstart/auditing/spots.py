@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import accumulate
 
 import numpy as np
 
@@ -27,15 +28,15 @@ class Spots:
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
         self.names = ORDER
-        self._starts = np.cumsum([0, *(len(dataset.split(name)) for name in ORDER)])
+        self._starts = [0, *accumulate(len(dataset.split(name)) for name in ORDER)]
 
     def __len__(self) -> int:
-        return int(self._starts[-1])
+        return self._starts[-1]
 
     def spot(self, place: int) -> Spot:
         """Return the split and the index there of a place."""
-        which = int(np.searchsorted(self._starts, place, side="right")) - 1
-        return Spot(ORDER[which], place - int(self._starts[which]))
+        which = 2 if place >= self._starts[2] else 1 if place >= self._starts[1] else 0
+        return Spot(ORDER[which], place - self._starts[which])
 
     def name(self, place: int) -> str:
         """Return what a person calls the sample at a place."""

@@ -282,7 +282,7 @@ def _compared(records: Records, identity: Identity) -> tuple[Samples, Identity, 
     looked_at = np.linspace(0, len(samples) - 1, min(len(samples), ROWS_LOOKED_AT)).astype(np.int64)
     numbering = []
     for name in names:
-        column = samples.table.column(name)
+        column = samples.column(name)
         if kinds[name] == "categorical":  # a share of different words: a part of the rows tells it
             column = column.take(looked_at)
         if name not in records.kept_columns and is_identifier(name, kinds[name], column):

@@ -1,8 +1,13 @@
-"""How often samples are the same by chance: rows as often as their columns, texts as their words.
+"""Whether samples are alike by chance: rows of few categories, texts of few words.
 
-Of rows, each column in turn is left out; of the pairs of rows that then agree, the share that
-chance would make agree on that column too. Beside it stands the number of pairs that independent
-columns give.
+Two customers of one sex, plan and town are alike without being copies. How often that happens by
+chance is estimated:
+
+- of a table as a whole: each column in turn is left out; of the pairs of rows that then agree, the
+  share that chance would make agree on that column too. Copies agree on everything or on little;
+  chance leaves many pairs that differ in one column. Beside it stands the number of pairs that
+  independent columns would give;
+- of a text alone: the number of times that its words, drawn one by one, would make it.
 """
 
 from __future__ import annotations
@@ -18,6 +23,15 @@ MAX_PAIRED_ROWS = 200_000  # of which pairs are counted
 MUCH_MORE = 5  # times what chance gives: then rows are copies
 LIKELY_AGAIN = 0.2  # expected number of times that chance makes a text
 MAX_WORDS = 8  # a text of more is not made by chance
+
+
+def without_chance(texts: Sequence[str], groups: np.ndarray) -> np.ndarray:
+    """Return groups of the same texts without those texts that chance makes again: int64, (N,)."""
+    repeated = np.flatnonzero(np.bincount(groups)[groups] > 1)
+    chance = repeated[texts_by_chance(texts, repeated)]
+    groups = groups.copy()
+    groups[chance] = len(groups) + chance
+    return np.unique(groups, return_inverse=True)[1].reshape(-1)
 
 
 def likeness(table: Any, contents: np.ndarray, columns: Sequence[str]) -> float:

@@ -1,14 +1,6 @@
-"""Which samples are the same, whether that is chance, and on which sides of the split they stand.
+"""Which samples are the same, and on which sides of the split they stand.
 
-Rows of few categories are alike without being copies: two customers of one sex, plan and town.
-How often that happens by chance is estimated, and only what happens much more often are copies:
-
-- of a table as a whole: each column in turn is left out; of the pairs of rows that then agree, the
-  share that chance would make agree on that column too. Copies agree on everything or on little;
-  chance leaves many pairs that differ in one column. Beside it stands the number of pairs that
-  independent columns would give;
-- of a text alone: the number of times that its words, drawn one by one, would make it;
-- two images of the same bytes are never chance.
+What is alike by chance (``chance``) is no copy; two images of the same bytes are never chance.
 """
 
 from __future__ import annotations
@@ -18,13 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headstart.data.chance import (
-    MUCH_MORE,
-    fewer_rows,
-    likeness,
-    num_pairs,
-    texts_by_chance,
-)
+from headstart.data.chance import MUCH_MORE, fewer_rows, likeness, num_pairs, without_chance
 from headstart.data.identity import Identity, has_equal, ordinals
 from headstart.data.records import NOUNS, SPLIT_CODES, UNASSIGNED, Records
 from headstart.preprocessing.rows import TableSamples, TextSamples
@@ -85,15 +71,6 @@ def find_copies(samples: Samples, identity: Identity, columns: Sequence[str] = (
     elif isinstance(samples, TextSamples):
         groups = without_chance(samples.texts, groups)
     return Copies(contents, groups, columns=columns)
-
-
-def without_chance(texts: Sequence[str], groups: np.ndarray) -> np.ndarray:
-    """Return groups of the same texts without those texts that chance makes again: int64, (N,)."""
-    repeated = np.flatnonzero(np.bincount(groups)[groups] > 1)
-    chance = repeated[texts_by_chance(texts, repeated)]
-    groups = groups.copy()
-    groups[chance] = len(groups) + chance
-    return np.unique(groups, return_inverse=True)[1].reshape(-1)
 
 
 def joined_groups(copies: Copies, groups: Sequence[str] | None) -> np.ndarray | None:
@@ -262,8 +239,8 @@ def tell_shared(compared: Compared, found: Shared) -> Finding:
     is_grave = held == "test" and number >= GRAVE_SHARE * found.total
     tells = "its figure flatters" if held == "test" else "what is chosen by it is chosen badly"
     remedy = (
-        f"Remove them from {held}, or put all {several} together without marks of a split: one "
-        "that is drawn keeps copies on one side."
+        f"Leave them out of {other} (headstart check --fix lists them), or put all {several} "
+        "together without marks of a split: one that is drawn keeps copies on one side."
     )
     if compared.is_drawn:
         remedy = f"Their class has too few different {several} for every side. Add others."

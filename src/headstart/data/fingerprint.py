@@ -19,7 +19,7 @@ from headstart import events
 from headstart.cores import usable_cores
 from headstart.data.identity import Identity, row_identity, text_identity
 from headstart.preprocessing.images import read_header
-from headstart.preprocessing.rows import TableSamples, TextSamples, text_fault
+from headstart.preprocessing.rows import TableSamples, TextSamples, text_faults
 from headstart.preprocessing.samples import ArraySamples, UnreadableImage
 from headstart.types import Ragged, Rows, Samples
 
@@ -90,8 +90,7 @@ def inspect_texts(samples: TextSamples, name: str) -> Inspection:
         samples: The texts.
         name: What progress is reported as.
     """
-    faults = [text_fault(text) for text in samples.texts]
-    reasons = {i: fault for i, fault in enumerate(faults) if fault is not None}
+    reasons = text_faults(samples.texts)
     texts = samples.texts
     if reasons:
         texts = ["" if i in reasons else text for i, text in enumerate(texts)]

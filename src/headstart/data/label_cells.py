@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from headstart.cells import as_list, is_missing
+from headstart.columnar import different, kinds_of
 from headstart.errors import DataError
 from headstart.tasks import CLASSIFICATION, find_task
 from headstart.tasks.reading import Place
@@ -31,10 +32,11 @@ def read_cells(
     Raises:
         DataError: They are soft labels or scores.
     """
-    is_native = any(_is_list(value) for value in values)
-    if not is_native and not any(isinstance(value, (str, dict)) for value in values):
+    kinds = kinds_of(values)
+    is_native = not kinds <= _SINGLE and any(_is_list(value) for value in different(values))
+    if not is_native and not any(issubclass(kind, (str, dict)) for kind in kinds):
         return values, []
-    first = next((value for value in values if not is_missing_cell(value)), None)
+    first = next((value for value in different(values) if not is_missing_cell(value)), None)
     if isinstance(first, str) and not is_native and first.lstrip()[:1] not in tuple("[({"):
         return values, []
     found = [None if is_missing_cell(value) else as_list(value) for value in values]
@@ -65,6 +67,9 @@ def read_cells(
     if is_native:
         return values, []
     return [[] if cells is None else cells for cells in found], []
+
+
+_SINGLE = frozenset((str, int, float, bool, type(None)))
 
 
 def is_missing_cell(value: object) -> bool:

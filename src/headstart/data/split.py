@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from headstart.data.copies import Copies, joined_groups
+from headstart.data.draws import drawn, shuffled
 from headstart.data.records import NOUNS, SPLIT_CODES, SPLIT_NAMES, UNASSIGNED, Records
 from headstart.data.times import latest
 from headstart.errors import DataError, did_you_mean, quoted
@@ -136,14 +137,6 @@ def _pick(
     return group_pick(targets, chosen, fraction, bits, classes=classes, keep=keep)
 
 
-def _shuffled(number: int, bits: np.random.PCG64) -> np.ndarray:
-    """Return 0..number-1 in random order.
-
-    From the raw bits, which NumPy keeps the same in all versions; of ``permutation`` it does not.
-    """
-    return np.argsort(bits.random_raw(number), kind="stable")
-
-
 def stratified_pick(
     targets: np.ndarray, fraction: float, bits: np.random.PCG64, *, keep: int = 1
 ) -> np.ndarray:
@@ -164,7 +157,7 @@ def stratified_pick(
         quota[i] += 1
     quota = np.minimum(np.maximum(quota, 1), np.maximum(counts - keep, 0))
     picked = [
-        np.flatnonzero(targets == value)[_shuffled(count, bits)[:number]]
+        np.flatnonzero(targets == value)[drawn(count, number, bits)]
         for value, count, number in zip(classes, counts, quota, strict=True)
     ]
     return np.sort(np.concatenate(picked))
@@ -204,10 +197,10 @@ def whole_pick(
         members = np.flatnonzero(targets[first] == value)
         if count <= keep:  # too few different ones to be on every side: single samples are drawn
             torn = np.flatnonzero(np.isin(group_of, members))
-            torn = torn[_shuffled(len(torn), bits)]
+            torn = torn[shuffled(len(torn), bits)]
             taken[torn[: max(0, min(number, len(torn) - keep))]] = True
             continue
-        members = members[_shuffled(count, bits)]
+        members = members[shuffled(count, bits)]
         light = members[sizes[members] <= number]
         light = light if len(light) else members[np.argsort(sizes[members], kind="stable")[:1]]
         fitting = light[np.cumsum(sizes[light]) <= number]
@@ -265,8 +258,8 @@ def group_pick(
     totals = np.maximum(counts.sum(axis=0), 1)
     wanted, have = totals * fraction, np.zeros(len(classes))
     taken = np.zeros(num_groups, bool)
-    shuffled = _shuffled(num_groups, bits)
-    order = shuffled[np.argsort(-counts[shuffled].sum(axis=1), kind="stable")]
+    mixed = shuffled(num_groups, bits)
+    order = mixed[np.argsort(-counts[mixed].sum(axis=1), kind="stable")]
     left = num_per_class.copy()
 
     def take_group(group: int) -> None:

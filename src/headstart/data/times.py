@@ -48,7 +48,7 @@ def times_of(samples: TableSamples, name: str) -> np.ndarray:
     """
     import pyarrow as pa
 
-    column = samples.table.column(name).cast(pa.int64())
+    column = samples.column(name).cast(pa.int64())
     return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), np.float64)
 
 

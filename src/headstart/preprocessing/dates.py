@@ -230,6 +230,15 @@ def is_like_a_date(word: str) -> bool:
     return not word[:5].isdigit() and _WRITTEN.fullmatch(word.strip()) is not None
 
 
+def may_be_a_date(word: str) -> bool:
+    """Return whether a text has the shape of a date, codes of eight digits too.
+
+    Args:
+        word: Any text.
+    """
+    return _WRITTEN.fullmatch(word.strip()) is not None
+
+
 def _are_like_dates(words: Sequence[str]) -> bool:
     return 0 < MOSTLY * len(words) <= sum(map(is_like_a_date, words))
 

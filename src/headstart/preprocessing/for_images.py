@@ -65,13 +65,8 @@ class ImagePreprocess(Preprocess):
     ) -> Inputs:
         return decode(dataset, split_name, self.spec, indices=indices)
 
-    def listed(self, values: Any) -> list[Any]:
-        """Return paths, bytes, PIL images and arrays (H, W[, C])."""
-        return listed_images(values)
-
-    def names_of(self, listed: list[Any]) -> list[str]:
-        """Return paths, and "image 1" … for what has none."""
-        return image_names(listed)
+    listed = staticmethod(listed_images)
+    names_of = staticmethod(image_names)
 
     def _read(self, listed: list[Any], names: list[str]) -> Pixels:
         images, bad, depths = list[np.ndarray](), list[BadSample](), Depths()

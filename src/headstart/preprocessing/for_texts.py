@@ -16,7 +16,7 @@ from headstart.preprocessing.base import NamedInput, Preprocess
 from headstart.preprocessing.incoming import listed_texts
 from headstart.preprocessing.inputs import Terms, Tokens
 from headstart.preprocessing.json_records import check_column, damaged, read_record
-from headstart.preprocessing.rows import TextSamples, text_fault
+from headstart.preprocessing.rows import TextSamples, text_faults
 from headstart.preprocessing.samples import take
 from headstart.preprocessing.terms import TermVectorizer, read_vectorizer
 from headstart.preprocessing.tokens import TextTokenizer, read_tokenizer
@@ -232,8 +232,7 @@ class TermPreprocess(TextPreprocess):
 
 
 def _usable(samples: TextSamples, targets: Rows, ids: np.ndarray) -> _Usable:
-    faults = {i: why for i, text in enumerate(samples.texts) if (why := text_fault(text))}
-    return _Usable(samples, targets, ids, faults)
+    return _Usable(samples, targets, ids, text_faults(samples.texts))
 
 
 def _check_whole(record: Mapping[str, Any], name: str, most: int) -> None:

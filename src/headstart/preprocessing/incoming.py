@@ -86,11 +86,11 @@ def listed_images(values: Any) -> list[Any]:
     return [_image(value, i) for i, value in enumerate(_listed(values, IMAGES))]
 
 
-def image_names(images: list[Any]) -> list[str]:
+def image_names(listed: list[Any]) -> list[str]:
     """Return the path of each image, or its number from 1 where it has none."""
     return [
         shown(str(value)) if isinstance(value, (str, os.PathLike)) else f"image {i + 1}"
-        for i, value in enumerate(images)
+        for i, value in enumerate(listed)
     ]
 
 

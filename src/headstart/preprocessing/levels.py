@@ -137,19 +137,20 @@ def choose_range(levels: GreyLevels) -> tuple[tuple[float, float], str]:
     """
     low, high = _whole_range(levels)
     span = levels.high - levels.low
+    used = 255 * span / (high - low)
     if span > 0 and span < USED_LEAST * (high - low):
         closer = (
             max(levels.lowest, levels.low - MARGIN * span),
             min(levels.highest, levels.high + MARGIN * span),
         )
-        used = 255 * span / (high - low)
         return closer, (
             f"99.8 % of the pixels lie in {told(levels.low)} … {told(levels.high)}, which would "
             f"share {used:.0f} of 256 grey levels; {told(levels.lowest)} … {told(levels.highest)} "
             "were seen, and what lies beyond the range becomes black or white"
         )
     return (low, high), (
-        f"training images hold {told(levels.lowest)} … {told(levels.highest)}"
+        f"training images hold {told(levels.lowest)} … {told(levels.highest)}, 99.8 % of their "
+        f"pixels on {used:.0f} of 256 grey levels"
         + ("" if high == levels.highest else f"; {told(high)} is the most of their depth")
     )
 

@@ -142,6 +142,37 @@ def _read_amount(word: str, style: NumberStyle, unit: str) -> float | None:
     return None if number is None or math.isnan(number) else number
 
 
+def digit_places(word: str, number_format: NumberFormat) -> tuple[int, list[int], int | None]:
+    """Return where the characters of a number stand in a cell that holds one.
+
+    Args:
+        word: A cell that ``read_number`` reads; no time.
+        number_format: How the numbers of its column are written.
+
+    Returns:
+        1 or -1; the places of digits, decimal mark and exponent among the bytes of the cell; which
+        of these is the decimal mark, or None.
+    """
+    style, unit = parts_of(number_format)
+    bare = (split_unit(word) or (word, ""))[0] if unit else word
+    match = _AROUND.fullmatch(bare.strip().translate(_BLANKS))
+    assert match is not None
+    signs = [match[name] for name in ("before", "inner", "after") if match[name]]
+    sign = -1 if match["open"] or (signs and signs[0] != "+") else 1
+    begin = word.index(bare.strip()) + match.start("digits")
+    marks = (style[1], "’") if style else ()
+    decimal = style[-2] if style else "."
+    places: list[int] = []
+    point = None
+    for place, character in enumerate(match["digits"], begin):
+        if character == decimal:
+            point = len(places)
+        elif character in marks:
+            continue
+        places.append(len(word[:place].encode()))
+    return sign, places, point
+
+
 def _read_clock(word: str) -> float | None:
     """Return hours."""
     match = _CLOCK.fullmatch(word.strip())

@@ -59,8 +59,8 @@ def _audit(dataset: Dataset, budget: Budget, seed: int) -> list[Finding]:
         if audit.has_features or not audit.in_runs
     }
     results = run_audits(dataset, AuditTools(seed=seed), seconds=seconds, why_not=left_to_check)
-    if results.is_interrupted:
-        raise KeyboardInterrupt
+    if results.interruption is not None:
+        raise results.interruption
     emit(
         "spent",
         stage="audits",

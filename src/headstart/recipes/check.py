@@ -144,9 +144,9 @@ def check(options: CheckOptions) -> Checked:
             dataset, skipped, [*refused, *dataset.findings], options.seed, limit - spent
         )
         checked = _conclude(dataset, results, out, listed, time.monotonic() - began)
-        if results.is_interrupted:
+        if results.interruption is not None:
             where = f"stands in {out}" if out else "could not be written"
-            raise Interrupted(f"Stopped by Ctrl-C; what was found until then {where}.")
+            raise Interrupted(f"Stopped; what was found until then {where}.") from None
         if command := _next(options, dataset, checked, results):
             emit("next", command=command)
     return checked

@@ -297,7 +297,7 @@ def _all_rows(
 
 def _text(word: str, encoding: str | None) -> str:
     """Return the content of a .txt file."""
-    from headstart.data.sources.delimited import read_text_bytes
+    from headstart.data.sources.text_source import read_text_bytes
 
     try:
         return read_text_bytes(Path(word), word, encoding).decode()

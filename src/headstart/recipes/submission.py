@@ -46,7 +46,7 @@ def read_sample(like: str) -> Submission:
     Raises:
         DataError: It is no CSV or TSV with ids and at least one column of answers.
     """
-    from headstart.data.sources.delimited import read_text_bytes
+    from headstart.data.sources.text_source import read_text_bytes
 
     try:
         text = read_text_bytes(Path(like), like, None).decode()

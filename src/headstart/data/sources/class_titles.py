@@ -19,9 +19,10 @@ def with_titles(records: Records, root: Path) -> Records:
         records: Of class folders.
         root: The folder.
     """
-    names = (records.samples.name(i) for i in (0, len(records.samples) - 1))
-    above = os.path.commonpath([os.path.dirname(name) for name in names])
-    folders = [above]
+    names = [records.samples.name(i) for i in (0, len(records.samples) - 1)]
+    if any(map(os.path.isabs, names)):
+        return records  # not of this folder
+    folders = [os.path.commonpath([os.path.dirname(name) for name in names])]
     while folders[-1]:
         folders.append(os.path.dirname(folders[-1]))
     for found in names_beside(root, folders[::-1]):

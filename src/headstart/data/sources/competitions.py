@@ -30,7 +30,11 @@ Parts = list[tuple[Table, str | None]]
 
 def find_submission(folder: Path) -> Path | None:
     """Return the sample of a submission in a folder; None where there is none, or several."""
-    found = [name for name in list_folder(folder)[1] if SUBMISSION.fullmatch(name)]
+    try:
+        files = list_folder(folder)[1]
+    except DataError:
+        return None  # a file may be read in a folder that may not
+    found = [name for name in files if SUBMISSION.fullmatch(name)]
     samples = [name for name in found if "sample" in name.lower()] or found
     return folder / samples[0] if len(samples) == 1 else None
 

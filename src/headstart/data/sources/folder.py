@@ -15,7 +15,6 @@ import numpy as np
 
 from headstart.data.options import ReadOptions
 from headstart.data.records import NOUNS, SPLIT_CODES, UNASSIGNED, Records
-from headstart.data.sources.delimited import read_text_bytes
 from headstart.data.sources.file_names import class_in_name, classes_in_names
 from headstart.data.sources.layouts import (
     MIN_GROUPS,
@@ -26,6 +25,7 @@ from headstart.data.sources.layouts import (
     list_folder,
 )
 from headstart.data.sources.samples import FileSamples
+from headstart.data.sources.text_source import read_text_bytes
 from headstart.errors import DataError, OptionError, quoted
 from headstart.preprocessing.image_files import IMAGE_SUFFIXES
 from headstart.preprocessing.rows import TextSamples

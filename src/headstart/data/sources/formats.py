@@ -11,7 +11,6 @@ from headstart.data.sources.archives import read_shards, unpack
 from headstart.data.sources.arrow_files import ARROW_SUFFIXES, read_arrow
 from headstart.data.sources.columns import Table, read_table
 from headstart.data.sources.cvat import read_cvat, read_docbin
-from headstart.data.sources.delimited import read_text_bytes
 from headstart.data.sources.folder import FORMAT_SUFFIXES
 from headstart.data.sources.json_files import read_json, read_json_lines
 from headstart.data.sources.lines import read_lines
@@ -24,6 +23,7 @@ from headstart.data.sources.sheets import (
     read_statistics,
 )
 from headstart.data.sources.split_words import split_of
+from headstart.data.sources.text_source import read_text_bytes
 from headstart.errors import DataError
 
 Open = Callable[[Path, str, ReadOptions], Table]

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headstart.data.sources.delimited import read_text_bytes
 from headstart.data.sources.files_beside import FilesBeside
 from headstart.data.sources.folder import is_image, list_samples
 from headstart.data.sources.label_names import ClassNames, names_beside
@@ -23,6 +22,7 @@ from headstart.data.sources.list_files import (
     with_folders,
 )
 from headstart.data.sources.split_words import split_of
+from headstart.data.sources.text_source import read_text_bytes
 from headstart.errors import DataError, quoted
 from headstart.preprocessing.image_files import IMAGE_SUFFIXES
 

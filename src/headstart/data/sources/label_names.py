@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headstart.data.sources.delimited import read_text_bytes
 from headstart.data.sources.folder import is_image
 from headstart.data.sources.layouts import list_folder
+from headstart.data.sources.text_source import read_text_bytes
 from headstart.errors import DataError
 
 # fmt: off

@@ -10,7 +10,10 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from headstart.cells import is_missing
+from headstart.columnar import array_from, different
 from headstart.data.records import SPLIT_CODES, UNASSIGNED
 from headstart.data.sources.split_words import PLAIN, is_left_open, splits_among
 from headstart.errors import DataError, quoted
@@ -43,6 +46,7 @@ FLAGS = {
 }
 YES, NO = ("true", "1", "yes"), ("false", "0", "no")
 NUMBERED = ("partition", "split")  # CelebA: 0 train, 1 val, 2 test
+_WRONG = -2
 NUMBERS = {"0": "train", "1": "val", "2": "test"}
 
 
@@ -67,8 +71,8 @@ class SplitColumn:
         """Columns that are no inputs."""
         return {*self.unused, *([self.name] if self.name else [])}
 
-    def codes(self, values: Sequence[object], place: Callable[[int], str]) -> list[int]:
-        """Return the split of each row.
+    def codes(self, values: Sequence[object], place: Callable[[int], str]) -> np.ndarray:
+        """Return the split of each row, int8, shape (N,).
 
         Args:
             values: The column.
@@ -77,22 +81,28 @@ class SplitColumn:
         Raises:
             DataError: A cell is empty, or no word for a split.
         """
-        codes = []
-        for i, value in enumerate(values):
-            word = _word(value)
+        codes = array_from(values, self._code, np.int8)
+        wrong = np.flatnonzero(codes == _WRONG)
+        if len(wrong):
+            first = int(wrong[0])
+            value, where = values[first], place(first)
             if is_missing(value):
                 raise DataError(
-                    f"Column '{self.name}' is empty in {place(i)}. Fill it in for every row, for "
+                    f"Column '{self.name}' is empty in {where}. Fill it in for every row, for "
                     "example with UNASSIGNED, or leave the column out."
                 )
-            if word not in self.splits:
-                raise DataError(
-                    f"Column '{self.name}' holds '{word}' in {place(i)}; expected train, val "
-                    "or test. Correct it, or rename the column to have splits made."
-                )
-            split = self.splits[word]
-            codes.append(SPLIT_CODES[split] if split else UNASSIGNED)
+            raise DataError(
+                f"Column '{self.name}' holds '{_word(value)}' in {where}; expected train, val "
+                "or test. Correct it, or rename the column to have splits made."
+            )
         return codes
+
+    def _code(self, value: object) -> int:
+        word = _word(value)
+        if is_missing(value) or word not in self.splits:
+            return _WRONG
+        split = self.splits[word]
+        return SPLIT_CODES[split] if split else UNASSIGNED
 
 
 def find_split_column(
@@ -126,7 +136,8 @@ def find_split_column(
         folds = (*folds, *flags)
     usual = [c for c in free if _plain(c) in OTHER_NAMES or [c] == flags]
     for column in sorted(usual, key=lambda name: name != SPLIT_COLUMN):
-        words = list(dict.fromkeys(map(_word, filter(_is_there, values_of(column)))))
+        cells = different(values_of(column))
+        words = list(dict.fromkeys(map(_word, filter(_is_there, cells))))
         splits = _read_words(_plain(column), words)
         known = [word for word in words if word in splits]
         if column != SPLIT_COLUMN and (len(known) < len(words) or not words):
@@ -165,7 +176,7 @@ def _say(column: str, words: Sequence[str], splits: dict[str, str | None]) -> st
 
 
 def _are_folds(values: Sequence[object]) -> bool:
-    words = {_word(value) for value in values if _is_there(value)}
+    words = {_word(value) for value in different(values) if _is_there(value)}
     return 1 < len(words) <= 20 and all(
         re.fullmatch(r"(fold)?[\W_]*\d{1,2}", w.lower()) for w in words
     )

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from headstart.cells import is_missing
+from headstart.columnar import different, joined, mapped
 from headstart.data.groups import GroupError
 from headstart.data.kinds import Recognised, recognise
 from headstart.data.options import COLUMN_OPTIONS, DEFAULT_LABEL, ReadOptions
@@ -83,11 +84,11 @@ class Rows:
         counts = [table.num_rows for table in self.tables]
         return RowNames(wheres, counts, numbers=[getattr(t, "numbers", None) for t in self.tables])
 
-    def values(self, column: str, role: str, option: str) -> list[object]:
+    def cells(self, column: str, role: str, option: str) -> Sequence[Any]:
         """Return a column of all tables; DataError where one lacks it."""
         for table in self.tables:
             need_column(table, column, role, option)
-        return [value for table in self.tables for value in table.values(column)]
+        return joined(table.cells(column) for table in self.tables)
 
 
 def read_table_files(
@@ -139,7 +140,7 @@ def read_tables(
     known = class_names if target == DEFAULT_LABEL else None
     naming: list[str] = []  # the column that names the classes is the target in other words
     targets = read_targets(
-        rows.values(target, "target", "--label"),
+        rows.cells(target, "target", "--label"),
         options,
         roles.modality,
         what=f"Column '{target}'",
@@ -150,14 +151,14 @@ def read_tables(
     samples, found = _inputs(
         rows, reference, roles, [target, *naming, *splits.taken], options, beside
     )
-    codes = [code for table, split in tables for code in _split_codes(table, split, rows, splits)]
+    codes = [_split_codes(table, split, rows, splits) for table, split in tables]
     has_files = any(split for _, split in tables)
     return Records(
         name=name,
         samples=samples,
         targets=targets.values,
         classes=targets.classes,
-        splits=np.array(codes, np.int8),
+        splits=np.concatenate(codes),
         origin="one file a split" if has_files else f"column '{splits.name}'",
         label=target,
         input_column=roles.column,
@@ -188,7 +189,7 @@ def _groups(rows: Rows, modality: Modality, options: ReadOptions) -> list[str] |
     if not any(group in table.columns for table in rows.tables) and modality == "image":
         return None  # a pattern, or refused with all that it may be
     try:
-        return _texts(rows.values(group, "group", "--group"), group, rows)
+        return _texts(rows.cells(group, "group", "--group"), group, rows)
     except DataError as error:
         raise GroupError(str(error)) from None
 
@@ -232,7 +233,8 @@ def _inputs(
     if roles.modality == "image":
         return _image_samples(rows, str(roles.column), beside), None
     if roles.modality == "text":
-        return TextSamples(rows.values(str(roles.column), "text", "--text"), rows.names()), None
+        texts = list(rows.cells(str(roles.column), "text", "--text"))
+        return TextSamples(texts, rows.names()), None
     return _table_samples(rows, reference, no_inputs_here, options)
 
 
@@ -256,9 +258,9 @@ def _find_splits(rows: Rows, target: str, options: ReadOptions) -> SplitColumn:
     """Return the column of splits of all tables, if there is one."""
     columns = list(dict.fromkeys(c for table in rows.tables for c in table.columns))
 
-    def values_of(column: str) -> list[object]:
+    def values_of(column: str) -> Sequence[object]:
         having = [table for table in rows.tables if column in table.columns]
-        return [value for table in having for value in table.values(column)]
+        return joined(table.cells(column) for table in having)
 
     given = (target, options.group, options.text, options.image_column)
     return find_split_column(columns, values_of, (*given, *options.drop, *options.kept_columns))
@@ -286,6 +288,8 @@ def _table_samples(
     rows: Rows, reference: Table, targets: list[str], options: ReadOptions
 ) -> tuple[TableSamples, Recognised]:
     """Return the rows with all of train's columns that can be inputs, and what these hold."""
+    import pyarrow
+
     taken = {*targets, options.group, *options.drop}
     columns = [column for column in reference.columns if column not in taken]
     if options.columns:  # what the model does not read need not be readable
@@ -300,6 +304,7 @@ def _table_samples(
                 )
         parts.append(table.arrow(columns))
     found = recognise(parts, options, rows.place)
+    pyarrow.default_memory_pool().release_unused()  # what only reading needed
     if not found.kinds:
         raise no_inputs(reference.where, reference.columns)
     names = [column for table in rows.tables for column in table.columns]
@@ -309,38 +314,36 @@ def _table_samples(
     return TableSamples(found.table, rows.names()), found
 
 
-def _split_codes(table: Table, split: str | None, rows: Rows, splits: SplitColumn) -> list[int]:
-    """Return the split of each row: that of the file, of the column, or none."""
-    if split:
-        return [SPLIT_CODES[split]] * table.num_rows
-    if splits.name is None or splits.name not in table.columns:
-        return [UNASSIGNED] * table.num_rows
+def _split_codes(table: Table, split: str | None, rows: Rows, splits: SplitColumn) -> np.ndarray:
+    """Return the split of each row, int8: that of the file, of the column, or none."""
+    if split or splits.name is None or splits.name not in table.columns:
+        return np.full(table.num_rows, SPLIT_CODES[split] if split else UNASSIGNED, np.int8)
     before = sum(t.num_rows for t in rows.tables[: list(rows.tables).index(table)])
-    return splits.codes(table.values(splits.name), lambda i: rows.place(before + i))
+    return splits.codes(table.cells(splits.name), lambda i: rows.place(before + i))
 
 
 def _texts(values: Sequence[object], column: str, rows: Rows) -> list[str]:
-    for i, value in enumerate(values):
-        if is_missing(value):
-            raise DataError(
-                f"Column '{column}' is empty in {rows.place(i)}. Fill it in for every row, or "
-                "leave the column out."
-            )
-    return [str(value) for value in values]
+    if any(map(is_missing, different(values))):
+        first = next(i for i, value in enumerate(values) if is_missing(value))
+        raise DataError(
+            f"Column '{column}' is empty in {rows.place(first)}. Fill it in for every row, or "
+            "leave the column out."
+        )
+    return list(mapped(values, str))
 
 
 def _name_classes(
     rows: Rows,
     target: str,
-    labels: list[str],
+    labels: Sequence[str],
     known: Sequence[str] | None,
     naming: list[str],
-) -> tuple[list[str], tuple[str, ...], str | None]:
+) -> tuple[Sequence[str], tuple[str, ...], str | None]:
     """Return labels and ordered classes under their names, and a note on where these come from.
 
     The column that names them, if any, is added to ``naming``.
     """
-    numbers = set(labels)
+    numbers = set(different(labels))
     note = None
     names = {str(i): name for i, name in enumerate(known)} if known else None
     stated = None if names else rows.tables[0].class_names(target)
@@ -353,11 +356,12 @@ def _name_classes(
     if names is None or not numbers <= names.keys():
         return labels, order_classes(numbers), None
     ordered = order_classes(numbers)
-    return [names[text] for text in labels], tuple(names[number] for number in ordered), note
+    named = mapped(labels, names.__getitem__)
+    return named, tuple(names[number] for number in ordered), note
 
 
 def _naming_column(
-    tables: Sequence[Table], labels: list[str]
+    tables: Sequence[Table], labels: Sequence[str]
 ) -> tuple[dict[str, str] | None, str | None]:
     """Return the names of integer labels where a column gives one name for each."""
     for column in NAMING_COLUMNS:

@@ -9,17 +9,18 @@ from pathlib import Path
 from headstart.cells import is_missing
 from headstart.data.options import ReadOptions
 from headstart.data.sources.columns import Table
-from headstart.data.sources.delimited import read_text_bytes
 from headstart.data.sources.files_beside import FilesBeside
 from headstart.data.sources.folder import TABLE_SUFFIXES, TEXT_SUFFIXES
 from headstart.data.sources.layouts import find_layout, list_folder
 from headstart.data.sources.listed import EditedTable
 from headstart.data.sources.split_columns import find_split_column
 from headstart.data.sources.split_words import split_of
+from headstart.data.sources.text_source import read_text_bytes
 from headstart.errors import DataError
 from headstart.types import Finding
 
 Parts = list[tuple[Table, str | None]]
+MOST_FOLDERS = 100
 
 
 def find_text_table(root: Path, options: ReadOptions) -> Path | None:
@@ -75,7 +76,26 @@ def read_named_texts(
 def _name_texts(table: Table, column: str, beside: FilesBeside) -> bool:
     head = [value for value in table.head(column) if not is_missing(value)]
     is_path = [isinstance(v, str) and v.lower().endswith(tuple(TEXT_SUFFIXES)) for v in head]
-    return bool(head) and (all(is_path) or not any(is_path)) and beside.are_named(head)
+    if not head or (any(is_path) and not all(is_path)):
+        return False
+    # ids are looked for where texts lie near: a table may lie in a folder of everything
+    return (all(is_path) or _are_near(beside.root)) and beside.are_named(head)
+
+
+def _are_near(root: Path) -> bool:
+    """Return whether text files lie in a folder or in one of the first folders inside."""
+    pending = [""]
+    for place in range(MOST_FOLDERS):
+        if place >= len(pending):
+            break
+        try:
+            folders, files = list_folder(root / pending[place])
+        except DataError:
+            continue  # what may not be read names nothing
+        if any(os.path.splitext(file)[1].lower() in TEXT_SUFFIXES for file in files):
+            return True
+        pending += folders if place == 0 else []
+    return False
 
 
 def _content(root: Path, path: str, options: ReadOptions) -> str:
