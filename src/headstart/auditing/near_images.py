@@ -50,7 +50,9 @@ def near_images(dataset: Dataset, tools: AuditTools) -> list[Audited]:
     if proposals is None:
         return [_too_late(len(everyone))]
     nearest = _nearest(proposals, len(first))
-    likeness = _compare(pictures.pixels, nearest)
+    likeness = _compare(pictures.pixels, nearest, tools.is_over)
+    if likeness is None:
+        return [_too_late(len(everyone))]
     allowed = _allowed(likeness, is_cut=len(nearest.first) < len(proposals.first))
     pairs = _decided(pictures.owners, nearest, likeness, allowed)
     found = describe_pairs(dataset, everyone, node_of, pairs)
@@ -69,6 +71,7 @@ def image_pairs(pictures: Pictures, num_images: int) -> tuple[NearPairs, float]:
     assert proposals is not None  # nobody stops it
     nearest = _nearest(proposals, num_images)
     likeness = _compare(pictures.pixels, nearest)
+    assert likeness is not None  # nobody stops it
     allowed = _allowed(likeness, is_cut=len(nearest.first) < len(proposals.first))
     return _decided(pictures.owners, nearest, likeness, allowed), allowed
 
@@ -94,10 +97,14 @@ def _nearest(proposals: Proposals, num_images: int) -> Proposals:
     return proposals.take(np.sort(np.argpartition(proposals.apart, number)[:number]))
 
 
-def _compare(pixels: np.ndarray, proposals: Proposals) -> Likeness:
-    """Return how alike the proposed pairs are."""
+def _compare(
+    pixels: np.ndarray, proposals: Proposals, is_over: Callable[[], bool] = lambda: False
+) -> Likeness | None:
+    """Return how alike the proposed pairs are; None if the time is up before."""
 
-    def compare(start: int) -> Likeness:
+    def compare(start: int) -> Likeness | None:
+        if is_over():
+            return None
         part = slice(start, start + BLOCK)
         second, is_mirrored = pixels[proposals.second[part]], proposals.is_mirrored[part]
         second[is_mirrored] = second[is_mirrored][:, :, ::-1]
@@ -107,7 +114,9 @@ def _compare(pixels: np.ndarray, proposals: Proposals) -> Likeness:
         return align(pixels[proposals.first[part]], second, down, (across[0], turned))
 
     with ThreadPoolExecutor(usable_cores()) as pool:
-        return Likeness.joined(list(pool.map(compare, range(0, len(proposals.first), BLOCK))))
+        parts = list(pool.map(compare, range(0, len(proposals.first), BLOCK)))
+    done = [part for part in parts if part is not None]
+    return Likeness.joined(done) if len(done) == len(parts) else None
 
 
 def _fits(likeness: Likeness) -> np.ndarray:
