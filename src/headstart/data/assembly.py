@@ -12,6 +12,7 @@ from itertools import zip_longest
 
 import numpy as np
 
+from headstart.data.balance import describe_splits
 from headstart.data.copies import Copies, describe_copies, find_copies
 from headstart.data.fingerprint import (
     Inspection,
@@ -23,7 +24,7 @@ from headstart.data.fingerprint import (
 from headstart.data.identity import Identity, sample_ids, without
 from headstart.data.image_look import look_at_images
 from headstart.data.records import NOUNS, SPLIT_CODES, Records
-from headstart.data.split import assign_splits, describe_splits, only_test
+from headstart.data.split import assign_splits, only_test
 from headstart.data.survey import is_identifier, survey
 from headstart.data.times import SplitWay, describe_times, time_of
 from headstart.errors import DataError

@@ -27,7 +27,7 @@ from headstart.errors import DataError, DeviceError
 from headstart.preprocessing.bad_samples import check_prepared
 from headstart.preprocessing.pixel_files import (
     Apart,
-    Part,
+    Decoded,
     Work,
     close_gaps,
     decode_apart,
@@ -210,14 +210,14 @@ def _some_of(
     return images, good - np.searchsorted(np.array(sorted(reasons), np.int64), good), failed
 
 
-def _parts_of(whole: Path, shape: tuple[int, int, int]) -> dict[Path, Part]:
+def _parts_of(whole: Path, shape: tuple[int, int, int]) -> dict[Path, Decoded]:
     """Return the entries that hold some samples of a split."""
     found = {}
     for path in sorted(whole.parent.glob(f"{whole.name}-*")):
         entry = None if ".tmp-" in path.name else _open_entry(path, shape)
         if entry is not None:
             chosen = np.asarray((read_entry(path) or {}).get("chosen", []), np.int64)
-            found[path] = Part(*entry, chosen)
+            found[path] = Decoded(*entry, chosen)
     return found
 
 
@@ -262,7 +262,7 @@ def _open_entry(
 
 
 def _make_entry(
-    folder: Path, work: Work, parts: Mapping[Path, Part]
+    folder: Path, work: Work, parts: Mapping[Path, Decoded]
 ) -> tuple[np.ndarray, dict[int, str]]:
     """Decode into a new entry, put it in place, and open it."""
     dataset, chosen, spec = work.dataset, work.chosen, work.spec

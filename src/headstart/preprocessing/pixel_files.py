@@ -34,7 +34,7 @@ class Work:
     chosen: np.ndarray
 
 
-class Part:
+class Decoded:
     """Some decoded samples of a split, by their position in it."""
 
     def __init__(self, images: np.ndarray, reasons: dict[int, str], chosen: np.ndarray) -> None:
@@ -60,7 +60,7 @@ def pixel_shape(spec: ImageSpec) -> tuple[int, int, int]:
     return spec.decode_size, spec.decode_size, spec.decode_channels
 
 
-def write_pixels(file: int, work: Work, parts: Sequence[Part]) -> dict[int, str]:
+def write_pixels(file: int, work: Work, parts: Sequence[Decoded]) -> dict[int, str]:
     """Decode in threads and write each image to its place; return what failed, by position."""
     samples, spec, chosen = work.dataset.split(work.split_name).samples, work.spec, work.chosen
     task, row_bytes = f"decode {work.split_name}", int(np.prod(pixel_shape(spec)))

@@ -207,6 +207,7 @@ def _choose_augmentation(dataset: Dataset) -> AugmentName:
 
 def _choose_imbalance(dataset: Dataset) -> Imbalance:
     """Return what to do about rare classes, which is nothing, and tell where that matters."""
+    from headstart.data.balance import IMBALANCE_RATIO
     from headstart.tasks import find_task
 
     task = find_task(dataset.schema.task)
@@ -214,7 +215,7 @@ def _choose_imbalance(dataset: Dataset) -> Imbalance:
         return "none"
     counts = task.class_counts(dataset.train.targets, len(dataset.schema.classes))
     ratio = counts.max() / max(1, counts.min())
-    if ratio > 10:
+    if ratio >= IMBALANCE_RATIO:
         why = (
             f"the largest class has {ratio:.0f} times the samples of the smallest; --imbalance "
             f"weights may find more of the rare ones, and is wrong more often (docs/experiments.md)"
