@@ -100,3 +100,20 @@ def test_what_is_not_rare_is_not_told_to_be_weighed(tmp_path):
 def test_nothing_is_said_where_all_are_found(tmp_path):
     _, hints = _run(_rows([600, 150], apart=6.0), tmp_path / "a")
     assert not hints
+
+
+def test_of_very_many_classes_chance_misses_some(tmp_path):
+    draw = np.random.default_rng(0)
+    centres = draw.normal(size=(120, 12))
+    label = np.repeat(np.arange(120), 10)
+    values = centres[label] + 0.55 * draw.normal(size=(1200, 12))
+    frame = pd.DataFrame(values).add_prefix("x").assign(label=[f"k{i}" for i in label])
+    made, hints = _run(frame, tmp_path / "a")
+    recalls = [one["recall"]["value"] for one in made.metrics["test"]["per_class"].values()]
+    assert min(recalls) <= 0.5  # of two rows
+    assert not hints
+    counts = made.metrics["test"]["confusion_counts"]  # of so many classes no matrix of zeros
+    assert sum(count for _, _, count in counts) == made.metrics["test"]["num_items"]
+    assert "confusion_matrix" not in made.metrics["test"]
+    page = (tmp_path / "a" / "report.html").read_text()
+    assert "The pairs of 120 classes that are mixed up most often" in page

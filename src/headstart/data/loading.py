@@ -32,6 +32,7 @@ from headstart.data.sources.arrays import read_pair, read_split_pairs
 from headstart.data.sources.arrow_files import find_saved, read_saved
 from headstart.data.sources.columns import FrameTable, source_table
 from headstart.data.sources.folder import TABLE_SUFFIXES, read_folder
+from headstart.data.sources.folder_tree import Tree
 from headstart.data.sources.formats import (
     UNREAD,
     find_export,
@@ -322,12 +323,13 @@ def _read_path(path: Path, name: str, options: ReadOptions) -> Records:
             opened = [(table, split) for table, split in tables if table is not None]
             if len(opened) == len(tables):
                 return read_tables(opened, name, options)
-        if (stated := read_stated(path, name, options)) is not None:
+        tree = Tree(path)  # each folder is looked into once, however many files it holds
+        if (stated := read_stated(tree, name, options)) is not None:
             return stated
         options.refuse(
             f"{name} is a folder, whose class folders are the labels", "group", "encoding"
         )
-        return read_folder(path, name, options)
+        return read_folder(tree, name, options)
     low = path.name.lower()
     if low.endswith(ARCHIVE_SUFFIXES):
         folder, table = open_shard(path, name)

@@ -11,6 +11,7 @@ from headstart.training.options.strategies import find_strategy
 from headstart.types import Dataset, Finding
 
 MUCH_LESS = 0.1  # of recall, and beyond the interval of the class
+SIGNIFICANT = 0.05
 FEWER = 1.5  # times fewer training samples than the mean of the others: then it is rare
 MAX_NAMED = 3
 
@@ -28,26 +29,33 @@ def weak_classes(dataset: Dataset, recipe: Recipe, scores: dict[str, Scores]) ->
         return []
     trained = task.class_counts(dataset.train.targets, len(dataset.schema.classes))
     for name, found in scores.items():
-        weak = [k for k in range(len(trained)) if _is_weak(found, dataset.schema.classes, k)]
-        if weak:
-            weak.sort(key=lambda k: found.per_class[dataset.schema.classes[k]].recall.value)
-            return [_told(dataset, recipe, name, found, (weak, trained))]
+        weak, others = _weak(found, dataset.schema.classes)
+        if len(weak):
+            return [_told(dataset, recipe, name, found, (weak, others, trained))]
     return []
 
 
-def _of_others(scores: Scores, classes: tuple[str, ...], k: int) -> float:
-    """Return the recall of all other classes together."""
-    others = [scores.per_class[name] for i, name in enumerate(classes) if i != k]
-    found = sum(c.recall.value * c.support for c in others if c.support)
-    return float(found / max(1, sum(c.support for c in others)))
+def _weak(scores: Scores, classes: tuple[str, ...]) -> tuple[list[int], float]:
+    """Return the classes found much less often than others, the worst first, and others' recall.
 
+    The chance that a class like all others is missed so often is below 5 %, for all classes
+    together: of a thousand classes with two samples each some are missed once by chance.
+    """
+    from scipy.stats import binom
 
-def _is_weak(scores: Scores, classes: tuple[str, ...], k: int) -> bool:
-    one = scores.per_class[classes[k]]
-    if not one.support:
-        return False
-    others = _of_others(scores, classes, k)
-    return one.recall.high < others and one.recall.value < others - MUCH_LESS
+    each = [scores.per_class[name] for name in classes]
+    support = np.array([one.support for one in each], np.float64)
+    hits = np.array([one.recall.value for one in each]) * support
+    hits[support == 0] = 0.0
+    rest = support.sum() - support
+    others = (hits.sum() - hits + 1.0) / (rest + 2.0)  # never quite sure, however many were found
+    chance = binom.cdf(np.round(hits), support, others)
+    highs = np.array([one.recall.high for one in each])
+    is_weak = (chance < SIGNIFICANT / len(classes)) & (support > 0) & (rest > 0)
+    is_weak &= (highs < others) & (hits < (others - MUCH_LESS) * support)
+    weak = np.flatnonzero(is_weak)
+    weak = weak[np.argsort(hits[weak] / support[weak], kind="stable")]
+    return weak.tolist(), float(others[weak[0]]) if len(weak) else 0.0
 
 
 def _told(
@@ -55,9 +63,9 @@ def _told(
     recipe: Recipe,
     split: str,
     scores: Scores,
-    found: tuple[list[int], np.ndarray],
+    found: tuple[list[int], float, np.ndarray],
 ) -> Finding:
-    (weak, trained), classes = found, dataset.schema.classes
+    (weak, others, trained), classes = found, dataset.schema.classes
     noun = {"image": "images", "text": "texts", "table": "rows"}[dataset.schema.modality]
     parts = []
     for k in weak[:MAX_NAMED]:
@@ -67,7 +75,6 @@ def _told(
             f"({trained[k]} to train on)"
         )
     more = f" and {len(weak) - MAX_NAMED} more" if len(weak) > MAX_NAMED else ""
-    others = _of_others(scores, classes, weak[0])
     rare = [k for k in weak if FEWER * trained[k] <= np.delete(trained, k).mean()]
     sentence = (
         f"Found much less often than the others ({others:.0%}) in {split}: {', '.join(parts)}"

@@ -12,7 +12,8 @@ from typing import Any
 
 from headstart.data.sources.delimited import read_text_bytes
 from headstart.data.sources.folder import is_image
-from headstart.data.sources.layouts import FolderLayout, list_folder
+from headstart.data.sources.folder_tree import list_folder
+from headstart.data.sources.layouts import FolderLayout
 from headstart.data.sources.split_words import split_of, splits_among
 from headstart.errors import DataError, quoted
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from headstart.cells import is_missing
 from headstart.data.sources.folder import is_image
-from headstart.data.sources.layouts import list_folder
+from headstart.data.sources.folder_tree import list_folder
 from headstart.errors import DataError
 
 MAX_DEPTH, MAX_FOLDERS, MAX_FILES = 4, 500, 2_000_000
