@@ -16,11 +16,15 @@ import csv
 import gzip
 import io
 import re
+import shlex
 import zlib
 from pathlib import Path
 from typing import Any
 
+from rich.filesize import decimal
+
 from headstart.cells import as_number
+from headstart.cores import free_memory_bytes
 from headstart.data.options import ReadOptions
 from headstart.data.sources.encodings import likely_encodings, wide_encoding
 from headstart.errors import DataError, quoted
@@ -29,6 +33,8 @@ from headstart.preprocessing.memory import refuse_duplicates
 
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 MAX_BLOCK_BYTES = 2**31 - 2
+PACKED = 4  # times that gzip makes text smaller, about
+PEAK_OF_FILE = 3  # memory at the most while a text file is read, in sizes of the file
 SNIFFED_CHARACTERS = 2**16
 SNIFFED_LINES = 20
 MAYBE_WORDS = ("NA", "N/A", "n/a", "NULL", "null", "#NA", "#N/A N/A")  # missing among numbers
@@ -74,6 +80,31 @@ def read_text_table(path: Path, where: str, kind: str, options: ReadOptions) -> 
     return _without_gaps(_unquote(table) if is_plain and has_quotes else table)
 
 
+def refuse_too_large(path: Path, where: str) -> None:
+    """Refuse a text file that memory does not hold, before it is read: a killed process says less.
+
+    Raises:
+        DataError: With the command that takes a part of its rows.
+    """
+    size, free = path.stat().st_size, free_memory_bytes()
+    if path.name.lower().endswith(".gz"):
+        size *= PACKED
+    if free is None or PEAK_OF_FILE * size <= free:
+        return
+    name = path.name.lower()
+    rows = f"{'zcat' if name.endswith('.gz') else 'cat'} {shlex.quote(str(path))}"
+    part = f"({rows} | head -n 1; {rows} | tail -n +2 | shuf -n 1000000) > part.csv"
+    if name.removesuffix(".gz").endswith(("jsonl", "ndjson", ".txt")):
+        part = f"{rows} | shuf -n 1000000 > part.jsonl"
+    raise DataError(
+        f"{where} has {'about ' if name.endswith('.gz') else ''}{decimal(size)}; reading it takes "
+        f"up to {PEAK_OF_FILE} times as much memory, and {decimal(free)} are free. Take some of "
+        "its rows, drawn at random, for example: "
+        f"{part} (a header is kept; for rows without line breaks in their cells). Or read it where "
+        "there is more memory."
+    )
+
+
 def read_text_bytes(path: Path, where: str, encoding: str | None) -> bytes:
     """Return a file as UTF-8 bytes without byte-order mark; gzip is undone.
 
@@ -83,8 +114,9 @@ def read_text_bytes(path: Path, where: str, encoding: str | None) -> bytes:
         encoding: What the user said of its bytes, or None for UTF-8.
 
     Raises:
-        DataError: The bytes are no text of that encoding.
+        DataError: The bytes are no text of that encoding, or too many for the memory that is free.
     """
+    refuse_too_large(path, where)
     content = path.read_bytes()
     if content[:2] == b"\x1f\x8b":
         try:
