@@ -60,11 +60,11 @@ def test_what_load_takes_is_refused_with_the_call_that_works(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "group",
+    "label",
     [np.arange(60) // 6, list(range(60)), pd.Series(np.arange(60)), tuple("abcdefghij" * 6)],
 )
-def test_values_for_the_name_of_a_column_are_refused_and_the_advice_works(group):
-    with pytest.raises(hs.OptionError, match=r"group is a \w+ of 60 values") as refusal:
-        hs.load(FRAME, group=group)
-    assert "load(data.assign(group=values), group='group')" in str(refusal.value)
-    hs.load(FRAME.assign(group=group), group="group")
+def test_values_for_the_name_of_a_column_are_refused_and_the_advice_works(label):
+    with pytest.raises(hs.OptionError, match=r"label is a \w+ of 60 values") as refusal:
+        hs.load(FRAME, label=label)
+    assert "load(data.assign(label=values), label='label')" in str(refusal.value)
+    hs.load(FRAME.assign(kind=label), label="kind")

@@ -22,12 +22,12 @@ def _elsewhere(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("verb", "words", "names"),
     [
-        ("fit", [], ["screening", "samples", "training", "conclusion"]),
-        ("finetune", ["--start", CNN], ["samples", "training", "conclusion"]),
+        ("fit", [], ["audits", "screening", "samples", "training", "conclusion"]),
+        ("finetune", ["--start", CNN], ["audits", "samples", "training", "conclusion"]),
         (
             "finetune",
             ["--start", CNN, "--strategy", "last-n"],
-            ["samples", "frozen part", "probe", "training", "conclusion"],
+            ["audits", "samples", "frozen part", "probe", "training", "conclusion"],
         ),
     ],
 )
@@ -71,7 +71,7 @@ def test_a_run_obeys_the_plan(processor_clock, tmp_path):
     spent = {}
     with listen(lambda kind, f: spent.update({f["stage"]: f}) if kind == "spent" else None):
         run = hs.fit("digits-8x8", out=str(tmp_path / "run"), **words)
-    assert list(spent) == ["screening", "samples", "training", "conclusion"]
+    assert list(spent) == ["audits", "screening", "samples", "training", "conclusion"]
     for stage in spent.values():
         assert stage["at"] <= stage["by"] * 1.05
         assert stage["by"] <= 40.0 + 1e-3

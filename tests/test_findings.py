@@ -112,12 +112,12 @@ def test_a_run_keeps_its_findings_as_records_and_says_each_once(photos, tmp_path
     assert unreadable["severity"] == "warning"
     assert unreadable["items"] == ["dark/03.png", "dark/07.png"]
     assert unreadable["sentence"].startswith("2 of 40 images left out: dark/03.png: ")
-    assert {record["kind"] for record in records} == {"unused", "few", "unreadable"}
+    assert {record["kind"] for record in records} == {"unused", "few", "unreadable", "classes"}
     page = (run.path / "report.html").read_text()
     for record in records:
         assert {record["kind"]} <= set(get_args(FindingKind))
         assert {record["severity"]} <= set(get_args(Severity))
-        assert record["sentence"] in page
+        assert record["sentence"].replace("'", "&#39;") in page
         assert record["sentence"] in " ".join(run.report().split())
         said = [fields for kind, fields in events if fields.get("text") == record["sentence"]]
         about = {"about": record["kind"], "severity": record["severity"], "items": record["items"]}

@@ -17,6 +17,7 @@ from headstart.errors import StartError
 from headstart.events import listen
 from headstart.ranking import default_starts, screen
 from headstart.starts import find_start
+from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.budget import Budget
 from headstart.types import Figure
 
@@ -115,7 +116,7 @@ def test_a_start_too_slow_for_its_share_is_left_out_and_says_so(data, monkeypatc
         starts,
         budget=Budget(12),
         seconds=2.4,
-        seed=0,
+        asked=TrainingOptions(),
         device=torch.device("cpu"),
         on_better=lambda setup, val, logits: None,
     )
@@ -134,7 +135,7 @@ def test_where_all_are_too_slow_to_be_scored_the_quickest_is_trained(
         [find_start(a) for a in ("scratch/resnet18", "scratch/simple-cnn")],
         budget=Budget(3600),
         seconds=0.36,
-        seed=0,
+        asked=TrainingOptions(),
         device=torch.device("cpu"),
         on_better=lambda setup, val, logits: kept.append(setup),
     )
@@ -163,7 +164,7 @@ def test_when_nothing_can_be_tried_the_reason_is_told(data, monkeypatch, process
             [find_start("scratch/resnet50")],
             budget=Budget(11),
             seconds=1.1,
-            seed=0,
+            asked=TrainingOptions(),
             device=torch.device("cpu"),
             on_better=lambda setup, val, logits: None,
         )
@@ -209,7 +210,7 @@ def test_screening_keeps_no_model_but_the_best(monkeypatch):
         starts,
         budget=Budget(None),
         seconds=60.0,
-        seed=0,
+        asked=TrainingOptions(),
         device=None,
         on_better=lambda setup, *_: kept.__setitem__(slice(None), [setup]),
     )
@@ -236,7 +237,7 @@ def test_a_start_that_is_refused_late_does_not_cost_the_others_their_turn(monkey
     options = {
         "budget": budget,
         "seconds": 2.0,
-        "seed": 0,
+        "asked": TrainingOptions(),
         "device": None,
         "on_better": lambda *_: None,
     }

@@ -131,9 +131,31 @@ def _said(found: Import) -> str:
 
 def test_every_room_stands_in_the_table_of_floors_and_exists() -> None:
     assert {_room(module) for module in MODULES} == set(FLOOR_OF)
-    assert FLOORS[1] == {"types", "tensors", "errors", "events", "extras", "cells", "cores"}
+    assert FLOORS[1] == {
+        "types",
+        "tensors",
+        "errors",
+        "events",
+        "extras",
+        "cells",
+        "columnar",
+        "cores",
+    }
     assert FLOOR_OF["errors"] < FLOOR_OF["data"] < FLOOR_OF["ranking"] < FLOOR_OF["recipes"]
     assert FLOOR_OF["recipes"] < FLOOR_OF["__init__"] < FLOOR_OF["cli"]
+
+
+def test_files_that_the_design_names_exist() -> None:
+    text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    section = text.partition("## What stands in which file")[2].partition("\n## ")[0]
+    folders = re.split(r"`((?:[a-z_]+/)+)`:", section)
+    named = [
+        SOURCE / folder / name
+        for folder, part in zip(folders[1::2], folders[2::2], strict=True)
+        for name in re.findall(r"`([a-z_]+\.py)`", part)
+    ]
+    assert len(named) > 60
+    assert not [str(path) for path in named if not path.exists()]
 
 
 def test_files_import_only_from_floors_below() -> None:
@@ -509,6 +531,75 @@ def test_names_of_strategies_are_found(text: str) -> None:
 
 def test_other_uses_of_these_words_are_not_found() -> None:
     assert not _find_strategy_words(ast.parse("x = record['head']; y = f('lora', full=True)"))
+
+
+# Where modalities may differ: docs/design.md, "The way of one sample". Elsewhere a fact of theirs
+# is asked (headstart.types.MODALITIES), or the object that knows.
+MODALITY_WORDS = {"image", "text", "table"}
+MODALITY_ROOMS = {"data", "preprocessing", "starts"}
+MODALITY_PLACES = {"training.options.defaults", "types.modalities"}
+MOST_ELSEWHERE, MOST_MODALITIES = 9, 26
+
+
+def _names_a_modality(node: ast.AST) -> bool:
+    name = getattr(node, "attr", getattr(node, "id", ""))
+    return str(name).strip("_").endswith("modality")
+
+
+def _find_modality_questions(tree: ast.AST) -> list[int]:
+    """Return the lines that compare a modality with anything, or look something up by its words."""
+    lines = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            each = [one for side in sides for one in getattr(side, "elts", [side])]
+            if any(map(_names_a_modality, each)):
+                lines.add(node.lineno)
+        elif isinstance(node, ast.Match) and _names_a_modality(node.subject):
+            lines.add(node.lineno)
+        elif isinstance(node, ast.Dict):
+            keys = [key.value for key in node.keys if isinstance(key, ast.Constant)]
+            # a table of all of them; records of a sample have keys such as "text" too
+            if len(MODALITY_WORDS & set(map(str, keys))) == len(keys) > 1:
+                lines.add(node.lineno)
+    return sorted(lines)
+
+
+def test_modalities_are_compared_in_their_rooms_alone() -> None:
+    found = {
+        module: [f"{MODULES[module].relative_to(ROOT)}:{n}" for n in _find_modality_questions(tree)]
+        for module, tree in TREES.items()
+        if module not in MODALITY_PLACES
+    }
+    outside = [
+        line
+        for module, lines in found.items()
+        for line in lines
+        if _room(module) not in MODALITY_ROOMS
+    ]
+    assert len(outside) <= MOST_ELSEWHERE, "\n".join(outside)
+    everywhere = [line for lines in found.values() for line in lines]
+    assert len(everywhere) <= MOST_MODALITIES, "\n".join(everywhere)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "if dataset.schema.modality == 'image': pass",
+        "x = modality not in ('text', 'table')",
+        "x = 'image' != self._modality",
+        "x = (records.modality, 1) == ('image', 1)",
+        "x = {'image': 'FILE', 'text': 'TEXT'}[modality]",
+        "match schema.modality:\n    case 'image': pass",
+    ],
+)
+def test_questions_for_a_modality_are_found(text: str) -> None:
+    assert len(_find_modality_questions(ast.parse(text))) == 1
+
+
+def test_other_uses_of_the_words_of_modalities_are_not_found() -> None:
+    text = "x = {'text': 1, 'label': 2}; y = facts.is_augmented; z = {'image': 1}; m = a.modality"
+    assert not _find_modality_questions(ast.parse(text))
 
 
 # How much a function is told ----------------------------------------------------------------------

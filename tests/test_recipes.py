@@ -38,6 +38,7 @@ FILES = [
     "options.json",
     "predictions.parquet",
     "report.html",
+    "views.json",
 ]
 FIGURES = {
     "accuracy",
@@ -236,20 +237,22 @@ def test_predict_names_the_file_that_cannot_be_used(run, tmp_path):
         hs.predict(str(tmp_path / "empty"), [])
 
 
-@pytest.mark.parametrize("name", ["a.jfif", "b.JPEG", "c.webp", "d.tif"])
+@pytest.mark.parametrize(
+    "name", ["a.jfif", "b.JPE", "c.webp", "d.tif", "e.TIFF", "f.avif", "g.jp2"]
+)
 def test_predict_takes_the_files_of_a_folder_that_training_takes(run, tmp_path, name):
     for label in ("dark", "light"):
         (tmp_path / label).mkdir()
     for number in range(10):
         pixels = np.full((16, 16), 20 * number, np.uint8)
-        kind = {".jfif": "JPEG", ".tif": "TIFF"}.get(Path(name).suffix)
+        kind = {".jfif": "JPEG", ".jp2": "JPEG2000"}.get(Path(name).suffix)
         path = tmp_path / ("dark" if number < 5 else "light") / f"{number}{name}"
         Image.fromarray(pixels).save(path, kind)
         path.with_name(f"{number}.png.txt").write_text("no image by its name")
-    if name.endswith(".tif"):  # taken for an image, too, and not left out without a word
-        with pytest.raises(DataError, match=r"0d\.tif: it is a TIFF image, which is not read"):
+    if name.endswith(".jp2"):  # taken for an image, too, and not left out without a word
+        with pytest.raises(DataError, match=r"0g\.jp2: it is a JPEG 2000 image, which is not read"):
             hs.load(tmp_path)
-        with pytest.raises(DataError, match=r"No image can be used. .*0d\.tif: it is a TIFF"):
+        with pytest.raises(DataError, match=r"No image can be used. .*0g\.jp2: it is a JPEG 2000"):
             hs.predict(str(run.path), [str(tmp_path)])
         return
     data = hs.load(tmp_path)

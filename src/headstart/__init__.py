@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         StartError,
     )
     from headstart.recipes.cache import cache
+    from headstart.recipes.check import check
     from headstart.recipes.doctor import doctor
     from headstart.recipes.evaluate import evaluate
     from headstart.recipes.export import export
@@ -49,6 +50,7 @@ PLACES: dict[str, tuple[str, str]] = {
     "load": ("headstart.data", "load"),
     "doctor": ("headstart.recipes.doctor", "doctor"),
     "list_starts": ("headstart.recipes.starts", "starts"),
+    "check": ("headstart.recipes.check", "check"),
     "fit": ("headstart.recipes.fit", "fit"),
     "finetune": ("headstart.recipes.finetune", "finetune"),
     "evaluate": ("headstart.recipes.evaluate", "evaluate"),
@@ -83,6 +85,7 @@ __all__ = [
     "StartError",
     "__version__",
     "cache",
+    "check",
     "doctor",
     "evaluate",
     "export",

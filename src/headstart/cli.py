@@ -44,6 +44,7 @@ Place = tuple[str, str]  # module, function
 VERBS: dict[str, Place] = {
     "doctor": PLACES["doctor"],
     "starts": PLACES["list_starts"],
+    "check": PLACES["check"],
     "fit": PLACES["fit"],
     "finetune": PLACES["finetune"],
     "evaluate": PLACES["evaluate"],

@@ -175,7 +175,7 @@ class Command:
     def is_repeatable(self) -> bool:
         """Whether ``--from RUN`` makes sense: it learns from data into a run folder."""
         names = {option.name for option in self.options if option.for_verb}
-        return {"data", "out"} <= names
+        return {"data", "out", "resume"} <= names
 
 
 def flag(name: str) -> str:

@@ -278,11 +278,10 @@ def test_spacy_categories(tmp_path):
     (tmp_path / "b.json").write_text(json.dumps(pairs))
     assert truth(load(tmp_path / "b.json")) == wanted()
     rows[7]["cats"] = {"neg": 0.3, "pos": 0.7}
-    with pytest.raises(DataError, match=r"'cats' .* gives 'neg' the value 0.3 in row 8.*Round"):
+    with pytest.raises(DataError, match=r"'cats' .* 'neg' the value 0.3 in row 8.*Say --task"):
         load(jsonl(tmp_path / "a.jsonl", rows))
-    for row in rows:  # as advised
-        row["cats"] = {name: round(value) for name, value in row["cats"].items()}
-    assert truth(load(jsonl(tmp_path / "a.jsonl", rows))) == wanted()
+    data = load(jsonl(tmp_path / "a.jsonl", rows), task="classification")  # as advised
+    assert truth(data) == wanted()
 
 
 def test_vertex_and_ground_truth(tmp_path):
@@ -384,10 +383,30 @@ def test_soft_labels_are_refused_and_the_advice_works(write):
     frame = pd.DataFrame({"text": TEXTS, "label": [write(v) for v in shares]})
     with pytest.raises(DataError, match=r"'label' holds soft labels such as \[0.25, 0.75\]"):
         load(frame)
-    frame["label"] = shares
-    c = "label"
-    frame[c] = frame[c].map(lambda shares: max(range(len(shares)), key=lambda i: shares[i]))
-    assert load(frame).schema.classes == ("0", "1")
+    with pytest.raises(DataError, match="Say --task classification"):
+        load(frame, task="multi-label")
+    data = load(frame, task="classification")  # as it says
+    assert truth(data) == {t: "10"[i % 2] for i, t in enumerate(TEXTS)}
+    assert said(data, "the class of a sample is the place of the largest")
+
+
+def test_soft_labels_of_which_some_are_missing_or_tied():
+    shares: list = [[0.5, 0.5, 0.0] if i % 2 else [0.1, 0.2, 0.7] for i in range(N)]
+    frame = pd.DataFrame({"text": TEXTS, "label": shares})
+    assert said(load(frame, task="classification"), f"In {N // 2} the largest stands twice")
+    frame.loc[3, "label"] = None
+    with pytest.raises(DataError, match="remove rows without any, such as row 4"):
+        load(frame, task="classification")
+    assert load(frame.drop(index=3), task="classification").schema.classes == ("0", "2")
+
+
+def test_the_largest_of_the_categories_of_spacy_is_the_class(tmp_path):
+    rows = [{"text": t, "cats": {"A": 0.3 + 0.4 * (i % 2), "B": 0.5}} for i, t in enumerate(TEXTS)]
+    (tmp_path / "soft.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(DataError, match="Say --task classification"):
+        load(tmp_path / "soft.jsonl")
+    data = load(tmp_path / "soft.jsonl", task="classification")
+    assert truth(data) == {t: "BA"[i % 2] for i, t in enumerate(TEXTS)}
 
 
 def test_words_in_brackets_are_words():

@@ -49,6 +49,10 @@ def cells_of(data):
     return [rows[number] for number in sorted(rows)]
 
 
+def first_three(written):
+    return ", ".join(f"'{word}'" for word in written[:3])
+
+
 def said_of(data):
     found = [found for found in data.findings if found.kind != "time"]
     return [one.sentence for one in found if "'sold'" in one.sentence]
@@ -72,6 +76,12 @@ def said_of(data):
         ("%d. %B %Y", "%d %b %Y", None),
         ("%b %d, %Y", "%b %d %Y", None),
         ("%B %d %Y", "%b %d %Y", None),
+        ("%d.%m.%y", "%d.%m.%y", "day first"),
+        ("%d/%m/%y", "%d/%m/%y", "day first"),
+        ("%m/%d/%y", "%m/%d/%y", "month first"),
+        ("%d-%m-%y", "%d-%m-%y", "day first"),
+        ("%y-%m-%d", "%y-%m-%d", "year first"),
+        ("%d-%b-%y", "%d %b %y", None),
     ],
 )
 @pytest.mark.parametrize("clock", ["", " %H:%M", "T%H:%M:%S", " %I:%M:%S %p"])
@@ -101,15 +111,16 @@ def test_load_leaves_alone_what_may_be_day_or_month_and_says_so(tmp_path):
         assert data.column_kinds == {"rooms": "numeric"}  # as words, each row has its own
         shown, left_out = said_of(data)
         assert shown == (
-            f"Column 'sold' holds dates such as '{written[0]}' (row 1 of sales.csv), and none of "
-            "them shows which number is the month, as one above 12 would: read as categories. "
+            f"Column 'sold' holds dates such as {first_three(written)} (row 1 of sales.csv), and "
+            "none of them shows which number is the month, as one above 12 would: read as "
+            "categories. "
             "--date sold reads them day first; if that is wrong, because the month stands first, "
             "write them as 2024-03-31."
         )
-        assert left_out == (
-            "Left out column 'sold': every row has its own value, as an identifier has (though "
-            "they look like dates; --date sold reads them as dates, or keep it with --categorical "
-            "sold)."
+        assert left_out.startswith("Left out column 'sold': every row has its own value such as '")
+        assert left_out.endswith(
+            "as an identifier has (though they look like dates; --date sold reads them as dates, "
+            "or keep it with --categorical sold)."
         )
         said = load(path, label="price", date="sold")
         assert said.date_formats == {"sold": f"%d{mark}%m{mark}%Y"}
@@ -126,8 +137,9 @@ def test_load_takes_monthly_figures_for_month_first_when_dates_are_asked_for(tmp
     data = load(path, label="price", date=["sold"])
     assert cells_of(data) == [day.to_pydatetime() for day in FIRST_DAYS]
     assert said_of(data) == [
-        "Column 'sold' holds dates such as '01/01/2018' (row 1 of sales.csv), and none of them "
-        "shows which number is the month, as one above 12 would: read month first. If that is "
+        "Column 'sold' holds dates such as '01/01/2018', '02/01/2018', '03/01/2018' (row 1 of "
+        "sales.csv), and none of them shows which number is the month, as one above 12 would: "
+        "read month first. If that is "
         "wrong, because the day stands first, write them as 2024-03-31."
     ]
     path = table(FIRST_DAYS.strftime("%d/%m/%Y"), tmp_path)
@@ -175,12 +187,8 @@ def test_load_names_the_cell_that_keeps_a_column_from_being_dates(tmp_path):
             "31.03.2024, or an empty cell. Correct it, or name the column with --categorical when "
             "training."
         )
-    short = load(table(DAYS.strftime("%d.%m.%y"), tmp_path), label="price")
-    assert said_of(short)[0] == (
-        "Column 'sold' looks like dates such as '03.01.24' (row 1 of sales.csv), but is not "
-        "written in a way that is read: read as categories. Write them as 2024-03-31, or as "
-        "31.03.2024."
-    )
+    short = load(table(DAYS.strftime("%d. %B %Y um %H Uhr"), tmp_path), label="price")
+    assert "sold" not in (short.column_kinds or {})
 
 
 def test_load_honours_said_dates_and_refuses_what_are_none(tmp_path):
@@ -396,3 +404,23 @@ def test_prepare_refuses_columns_that_the_model_was_not_trained_on(tmp_path):
         DataError, match=r"'rooms' holds 'maybe' in row 1 .*; expected true or fals"
     ):
         load(flags.assign(rooms="maybe"), label="price", preprocess=spec)
+
+
+def test_a_year_of_two_digits_that_lies_in_the_future_is_said(tmp_path):
+    born = pd.date_range("1941-03-01", periods=30, freq="97D")
+    data = load(table(born.strftime("%d.%m.%y"), tmp_path), label="price")
+    assert any(
+        "in the future: if it is past, write years with four digits" in n for n in data.notes
+    )
+    data = load(table(born.strftime("%d.%m.%Y"), tmp_path), label="price")  # as it says
+    assert not any("future" in note for note in data.notes)
+    assert cells_of(data)[0].year == 1941
+
+
+@pytest.mark.parametrize("clock", ["", " %H:%M"])
+def test_days_and_months_of_two_digits_that_nothing_tells_apart_are_asked_about(tmp_path, clock):
+    written = EARLY_DAYS.strftime(f"%d/%m/%y{clock}")
+    data = load(table(written, tmp_path), label="price")
+    assert any("none of them shows which number is the month" in note for note in data.notes)
+    said = load(table(written, tmp_path), label="price", date="sold")  # as it says
+    assert cells_of(said)[0].date() == EARLY_DAYS[0].date()

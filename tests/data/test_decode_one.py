@@ -141,10 +141,12 @@ def test_decode_one_reads_a_large_jpeg_near_its_full_decode(spec, encode):
         (b"", "the file is empty (0 bytes)"),
         (b"\n<!DOCTYPE html><html>", "it is an HTML page, not an image"),
         (b"<svg xmlns=", "SVG text"),
-        (b"II*\0 a tiff", "it is a TIFF image"),
-        (b"\0\0\0\x20ftypheic", "HEIC"),
+        (b"II*\0 a tiff", "the TIFF file is truncated or damaged"),
+        (b"\0" * 128 + b"DICM", "DICOM file, which is not read; write its pixels as 16-bit PNG"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000 image, which is not read; write it as PNG"),
+        (b"\0\0\0\x18ftypisom\0\0\0\0isommp41", "a video"),
         (b"%PDF-1.7", "PDF"),
-        (b"hello", "it is not a JPEG, PNG, WebP, BMP or GIF image"),
+        (b"hello", "it is not a JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF or HEIC image"),
         (b"\xff\xd8\xff\xe0", "file is truncated or damaged"),
         (b"\x89PNG\r\n\x1a\n", "file is truncated or damaged"),
     ],
@@ -170,7 +172,7 @@ def test_decode_one_refuses_an_81_megapixel_image_from_a_small_file(spec, encode
         decode_one(data, spec())
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
 def test_decode_one_refuses_a_truncated_image(spec, encode, kind):
     data = encode(RNG.integers(0, 256, (64, 64, 3), np.uint8), kind)
     with pytest.raises(UnreadableImage, match="truncated or damaged"):
@@ -183,7 +185,8 @@ def test_decode_one_names_the_path_and_what_to_do(spec, tmp_path):
         decode_one(tmp_path / "page.jpg", spec())
     assert str(caught.value) == (
         f"Image '{tmp_path}/page.jpg' cannot be used: it is an HTML page, not an image. "
-        "Expected a whole JPEG, PNG, WebP, BMP or GIF image; replace it or leave it out."
+        "Expected a whole JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF or HEIC image; replace it or leave "
+        "it out."
     )
     with pytest.raises(UnreadableImage, match="the image file is missing"):
         decode_one(tmp_path / "none.jpg", spec())
@@ -192,8 +195,10 @@ def test_decode_one_names_the_path_and_what_to_do(spec, tmp_path):
 
 
 def test_decode_one_refuses_arrays_that_are_no_images(spec):
-    with pytest.raises(UnreadableImage, match=r"the array is float64 with shape \(4, 4\)"):
-        decode_one(np.zeros((4, 4)), spec())
+    with pytest.raises(UnreadableImage, match=r"the array is bool with shape \(4, 4\)"):
+        decode_one(np.zeros((4, 4), bool), spec())
+    with pytest.raises(UnreadableImage, match=r"the array is uint16 with shape \(4, 4, 4\)"):
+        decode_one(np.zeros((4, 4, 4), np.uint16), spec())
     with pytest.raises(UnreadableImage, match=r"shape \(4, 4, 2\)"):
         decode_one(np.zeros((4, 4, 2), np.uint8), spec())
 
@@ -201,7 +206,7 @@ def test_decode_one_refuses_arrays_that_are_no_images(spec):
 def test_damaged_bytes_end_in_one_kind_of_error(spec, encode):
     """Flip bytes at random: an image or UnreadableImage, nothing else escapes."""
     outcomes = set()
-    for kind in ("JPEG", "PNG", "GIF", "BMP", "WEBP"):
+    for kind in ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF"):
         whole = encode(COLOURS, kind)
         for _ in range(60):
             data = bytearray(whole)

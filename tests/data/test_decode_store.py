@@ -24,6 +24,7 @@ from headstart.data import load
 from headstart.errors import DataError, DeviceError
 from headstart.preprocessing import decode, decode_one, pixel_files
 from headstart.preprocessing import decoded as pixels_module
+from headstart.preprocessing.images import decode_deep
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -41,7 +42,7 @@ def forbid_decoding(monkeypatch):
     def refuse(*arguments):
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr(pixel_files, "decode_one", refuse)
+    monkeypatch.setattr(pixel_files, "decode_deep", refuse)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -97,9 +98,9 @@ def count_decoding(monkeypatch):
 
     def count(*arguments):
         decoded.append(1)
-        return decode_one(*arguments)
+        return decode_deep(*arguments)
 
-    monkeypatch.setattr(pixel_files, "decode_one", count)
+    monkeypatch.setattr(pixel_files, "decode_deep", count)
     return decoded
 
 

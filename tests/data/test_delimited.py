@@ -10,7 +10,7 @@ import pytest
 
 from headstart.data import load
 from headstart.data.options import ReadOptions
-from headstart.data.sources import delimited
+from headstart.data.sources import delimited, text_source
 from headstart.data.sources.delimited import read_text_table
 from headstart.errors import DataError, OptionError
 
@@ -110,7 +110,7 @@ def test_the_memory_that_pyarrow_reads_from_is_its_own():
     # one of its threads lets go of it last, while Python may be ending: it aborts what needs Python
     content = b"a,b\n" + b"1,2\n" * 1000
     before = sys.getrefcount(content)
-    reader = pa.BufferReader(delimited._buffer_of(content))
+    reader = pa.BufferReader(text_source.buffer_of(content))
     assert sys.getrefcount(content) == before
     assert reader.read() == content
 
@@ -121,8 +121,86 @@ def test_the_copy_that_pyarrow_reads_from_is_as_large_as_the_content():
     pool = pa.proxy_memory_pool(standard)
     pa.set_memory_pool(pool)
     try:
-        reader = pa.BufferReader(delimited._buffer_of(content))
+        reader = pa.BufferReader(text_source.buffer_of(content))
     finally:
         pa.set_memory_pool(standard)
     assert len(content) <= pool.max_memory() < len(content) + 2**12
     del reader  # before its pool
+
+
+def read_path(path, **options):
+    kind = path.suffix[1:] if path.suffix != ".gz" else "csv"
+    return read_text_table(path, path.name, kind, ReadOptions(**options)).to_pydict()
+
+
+@pytest.mark.parametrize("piece", [1, 3, 7, 2**22])
+def test_a_file_is_streamed_in_pieces_that_may_cut_a_character(tmp_path, monkeypatch, piece):
+    monkeypatch.setattr(text_source, "PIECE_BYTES", piece)
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + "a,b\nzwölf,日本語\n,😀\n".encode())
+    source = text_source.open_text(path, "a.csv", None)
+    assert source.path == path  # not held in memory
+    assert not source.has_quotes
+    assert not source.is_blank
+    assert source.read().decode() == "a,b\nzwölf,日本語\n,😀\n"
+    assert read_path(path) == {"a": ["zwölf", None], "b": ["日本語", "😀"]}
+    for bad, line in ((b"a,b\nz\xf6,1\n", 2), ("a,b\n1,é".encode()[:-1], 2), (b"a\n1\n\xff", 3)):
+        path.write_bytes(bad)
+        with pytest.raises(DataError, match=rf"is not UTF-8: byte .*, line {line}"):
+            read_path(path)
+
+
+def test_blank_and_quoted_files_are_seen_in_any_piece(tmp_path, monkeypatch):
+    monkeypatch.setattr(text_source, "PIECE_BYTES", 4)
+    path = tmp_path / "a.csv"
+    path.write_text("\n" * 50)
+    with pytest.raises(DataError, match="is empty"):
+        read_path(path)
+    path.write_text("a,b\n1,2\n3,4\n" + '"5,5",6\n')
+    assert read_path(path) == {"a": ["1", "3", "5,5"], "b": ["2", "4", "6"]}
+
+
+@pytest.mark.parametrize("piece", [1, 5, 2**22])
+def test_even_tabs_are_counted_across_pieces(tmp_path, monkeypatch, piece):
+    monkeypatch.setattr(text_source, "PIECE_BYTES", piece)
+    path = tmp_path / "a.tsv"
+    for content, number, is_even in (
+        ('a\tb\n"x\ty\n\n3\t4', 1, True),
+        ("a\tb\r\n1\t2\r\n\r\n", 1, True),
+        ("a\tb\n1\t2\t3\n", 1, False),
+        ("a\tb\n1\n", 1, False),
+        ("a\n1\n", 0, True),
+    ):
+        path.write_bytes(content.encode())
+        assert text_source.open_text(path, "a.tsv", None).has_even_tabs(number) is is_even, content
+
+
+def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "a.csv"
+    path.write_text("a,b\n1,2\n")
+    parse = delimited._parse_csv
+
+    def slowly(*given):
+        found = parse(*given)
+        with path.open("a") as file:
+            file.write("3,4\n")
+        return found
+
+    monkeypatch.setattr(delimited, "_parse_csv", slowly)
+    with pytest.raises(
+        DataError, match=r"a.csv has changed while it was read \(8 bytes before, 12"
+    ):
+        read_path(path)
+    monkeypatch.undo()
+    assert read_path(path) == {"a": ["1", "3"], "b": ["2", "4"]}  # as advised, when nobody writes
+
+
+def test_other_encodings_and_compressed_files_are_held_and_read_alike(tmp_path):
+    text = 'sep=;\na;b\nzwölf;"x\ny"\n'
+    for name, content, options in (
+        ("a.csv", text.encode(), {}),
+        ("b.csv", text.encode("cp1252"), {"encoding": "cp1252"}),
+        ("c.csv.gz", gzip.compress(text.encode()), {}),
+    ):
+        (tmp_path / name).write_bytes(content)
+        assert read_path(tmp_path / name, **options) == {"a": ["zwölf"], "b": ["x\ny"]}

@@ -134,7 +134,7 @@ def spoil(root):
     (root / "cat" / "empty.jpg").write_bytes(b"")
     (root / "cat" / "page.jpg").write_text("<!doctype html><html>404</html>")
     Image.new("1", (9000, 9000)).save(root / "cat" / "bomb.png")
-    Image.new("RGB", (5, 5)).save(root / "dog" / "scan.tif")
+    (root / "dog" / "scan.dcm").write_bytes(b"\0" * 128 + b"DICM")
     os.symlink(root / "gone.jpg", root / "dog" / "link.jpg")
     (root / "dog" / "text.png").write_text("hello")
     return {
@@ -142,7 +142,7 @@ def spoil(root):
         "cat/empty.jpg": "0 bytes",
         "cat/page.jpg": "HTML page",
         "dog/link.jpg": "missing",
-        "dog/scan.tif": "TIFF",
+        "dog/scan.dcm": "DICOM",
         "dog/text.png": "not a JPEG",
     }
 

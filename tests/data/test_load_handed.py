@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -190,3 +191,69 @@ def test_predict_reads_pictures_of_a_table(tmp_path, kind):
     (tmp_path / "no.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match="one column that holds images"):
         hs.predict(str(run.path), [str(tmp_path / "no.csv")])
+
+
+class Transformed:
+    """A Hugging Face ``Dataset`` with ``set_transform``, by its face."""
+
+    def __init__(self):
+        self.features, self.format = {}, {"type": "custom"}
+
+    def with_format(self, kind):
+        raise AssertionError("not to be read")
+
+    def __len__(self):
+        return 3
+
+
+def test_a_lazy_transform_is_refused_with_both_ways_out():
+    ways = r"with_format\(None\) .*Dataset\.from_list\(list\(source"
+    with pytest.raises(DataError, match=r"source\." + ways):
+        load(Transformed())
+    with pytest.raises(DataError, match=r"source\['train'\]\." + ways):
+        load({"train": Transformed(), "test": Transformed()})
+
+
+class LazyColumn(Sequence):
+    """A ``Column`` of Hugging Face datasets, by its face."""
+
+    def __init__(self, values, names):
+        self.values, self.column_name = values, "label"
+        self.source = SimpleNamespace(features={"label": SimpleNamespace(names=names)})
+
+    def __len__(self):
+        return len(self.values)
+
+    def __getitem__(self, index):
+        return self.values[index]
+
+
+def test_a_lazy_column_keeps_the_names_of_its_classes():
+    texts = [f"the long text of number {i} about what was seen" for i in range(40)]
+    numbers = [i % 2 for i in range(40)]
+    assert load((texts, LazyColumn(numbers, ("ant", "bee")))).schema.classes == ("ant", "bee")
+    assert load((texts, LazyColumn(numbers, None))).schema.classes == ("0", "1")
+    assert load((texts, LazyColumn(numbers, ("ant",)))).schema.classes == ("0", "1")
+
+
+def test_real_data_sets_of_the_library():
+    datasets = pytest.importorskip("datasets")
+    texts = [f"number {i}: a long sentence about what was seen" for i in range(60)]
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["film", "play"])}
+    )
+    rows = {"text": texts, "label": [i % 2 for i in range(60)]}
+    source = datasets.Dataset.from_dict(rows, features=features)
+    for given in (source, source.shuffle(seed=1), (source["text"], source["label"])):
+        assert load(given).schema.classes == ("film", "play")
+    lazy = source.with_transform(lambda b: {**b, "text": [t.upper() for t in b["text"]]})
+    with pytest.raises(DataError, match="with a transform"):
+        load(lazy)
+    assert load(lazy.with_format(None)).schema.classes == ("film", "play")
+    made = load(datasets.Dataset.from_list(list(lazy)))
+    assert made.train.samples.read(0).isupper()
+    stream = source.to_iterable_dataset()
+    with pytest.raises(DataError, match="can only be iterated"):
+        load(stream)
+    again = datasets.Dataset.from_list(list(stream), features=stream.features)
+    assert load(again).schema.classes == ("film", "play")

@@ -1,6 +1,8 @@
 """Numbers and gaps as people write them, in every container alike; what is new at predict time."""
 
 import datetime
+import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,7 +10,7 @@ import pytest
 
 from headstart.data import load
 from headstart.errors import DataError
-from headstart.preprocessing import fit_table
+from headstart.preprocessing import fit_table, read_preprocess
 from headstart.preprocessing.numbers import find_number_format, read_number
 
 NUM_ROWS = 60
@@ -280,3 +282,99 @@ def test_one_number_that_may_be_read_two_ways_is_refused_with_what_was_expected(
     with pytest.raises(DataError, match=r"holds '1,234' in row 1; expected a number written as 12"):
         read.read([{"x": "1,234", "other": 1.5}])
     assert len(read.read([{"x": "1234.5", "other": 1.5}]).numbers) == 1
+
+
+UNITS = {
+    "kg": ([f"{x} kg" for x in AMOUNTS], "1234.5 kg"),
+    "cm, no blank": ([f"{x}cm" for x in AMOUNTS], "1234.5 cm"),
+    "decimal comma": ([f"{x:.2f} kWh".replace(".", ",") for x in AMOUNTS], "1.234,5 kWh"),
+    "several words": ([f"{x} sq ft" for x in AMOUNTS], "1234.5 sq ft"),
+    "plural": ([f"{x} day{'s' if x != 1 else ''}" for x in AMOUNTS], "1234.5 days"),
+    "an unknown word in every cell": ([f"{x} widgets" for x in AMOUNTS], "1234.5 widgets"),
+    "some bare": ([f"{x}{' kg' if i % 3 else ''}" for i, x in enumerate(AMOUNTS)], "1234.5 kg"),
+    "square": ([f"{x} m²" for x in AMOUNTS], "1234.5 m²"),
+}
+
+
+@pytest.mark.parametrize(("cells", "written"), UNITS.values(), ids=UNITS)
+def test_one_unit_in_a_whole_column_makes_numbers_and_is_said(cells, written, tmp_path):
+    for source in every_container(frame_of(cells), tmp_path):
+        data = load(source, label="label")
+        assert data.number_formats["x"] == written
+        assert any("numbers with the unit" in note for note in data.notes)
+    frame = frame_of(cells)
+    read = fit_table(load(frame, label="label"))
+    rows = frame.drop(columns="label")
+    found = read.read(rows).numbers
+    assert (found == read.read(rows.assign(x=[round(x, 2) for x in AMOUNTS])).numbers).all()
+    with pytest.raises(DataError, match=r"expected a number written as"):
+        read.read(rows.assign(x="7 stone"))
+    again = read_preprocess(json.loads(json.dumps(read.to_json())), Path(), "run")
+    assert (again.read(rows).numbers == found).all()
+
+
+@pytest.mark.parametrize("pair", [("kg", "lb"), ("cm", "in"), ("kmpl", "km/kg"), ("MW", "mW")])
+def test_several_units_are_said_and_each_way_out_works(pair):
+    cells = [f"{x} {pair[i % 2]}" for i, x in enumerate(AMOUNTS)]
+    data = load(frame_of(cells), label="label", categorical=["other"])
+    (note,) = (n for n in data.notes if "several units" in n)
+    assert "--numeric x" in note
+    assert "--categorical x" in note
+    alone = load(frame_of(cells), label="label", numeric=["x"])
+    assert alone.column_kinds["x"] == "numeric"
+    kept = load(frame_of(cells), label="label", categorical=["x"])
+    assert kept.column_kinds["x"] == "categorical"
+    one = load(frame_of([f"{x} {pair[0]}" for x in AMOUNTS]), label="label")
+    assert one.column_kinds["x"] == "numeric"
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [f"{i}{'ABCD'[i % 4]}" for i in range(len(AMOUNTS))],  # flats
+        [f"{'QRS'[i % 3]}{i % 4}" for i in range(len(AMOUNTS))],
+        [f"{i}-{i + 9} years" for i in range(len(AMOUNTS))],
+        [f"{i}+ years" for i in range(len(AMOUNTS))],
+        [f"{x:.3e}x{i % 3}" for i, x in enumerate(AMOUNTS)],
+    ],
+)
+def test_codes_and_ranges_are_no_amounts(cells):
+    data = load(frame_of(cells), label="label", categorical=["x"])
+    plain = load(frame_of(cells), label="label")
+    assert data.column_kinds["x"] == "categorical"
+    assert plain.column_kinds.get("x", "categorical") == "categorical"
+    assert not any("several units" in note for note in plain.notes)
+
+
+@pytest.mark.parametrize(
+    ("word", "hours"),
+    [
+        ("PT1H30M", 1.5),
+        ("P1DT12H", 36),
+        ("PT45M", 0.75),
+        ("-PT30M", -0.5),
+        ("2h 50m", 2 + 50 / 60),
+        ("19h", 19),
+        ("1 day 6 hours", 30),
+        ("2 days 03:00:00", 51),
+        ("1:30:00", 1.5),
+        ("P1W", 168),
+        ("PT", None),
+        ("", None),
+        ("P", None),
+    ],
+)
+def test_durations_are_hours(word, hours):
+    found = read_number(word, "12:30")
+    assert found == (pytest.approx(hours) if hours is not None else None)
+
+
+@pytest.mark.parametrize(
+    "write", ["PT{0}H{1}M", "{0}h {1}m", "{0} hours {1} minutes", "{0}:{1:02d}"]
+)
+def test_a_column_of_durations_is_read_in_every_container(write, tmp_path):
+    cells = [write.format(i % 9, 1 + 7 * i % 50) for i in range(len(AMOUNTS))]
+    for source in every_container(frame_of(cells), tmp_path):
+        data = load(source, label="label")
+        assert data.number_formats["x"] == "12:30"
+        assert any("read as hours" in note for note in data.notes)

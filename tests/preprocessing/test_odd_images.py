@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image
 
 import headstart as hs
-from headstart.errors import DataError, OptionError
-from headstart.preprocessing.arrays import image_array
+from headstart.errors import OptionError
 from headstart.preprocessing.images import decode_one
 from headstart.preprocessing.samples import UnreadableImage
 from headstart.types import ImageSpec
@@ -145,51 +144,6 @@ def _folder(root: Path, pictures: dict[str, list[np.ndarray]]) -> Path:
 
 def _noise(shape: tuple[int, ...], top: int, dtype: type = np.uint8) -> list[np.ndarray]:
     return [DRAW.integers(0, top, shape).astype(dtype) for _ in range(12)]
-
-
-@pytest.mark.parametrize("shape", [(20, 90, 3), (90, 20, 3), (16, 400), (300, 40)])
-def test_long_shapes_are_said_and_padding_them_helps(
-    tmp_path: Path, shape: tuple[int, ...]
-) -> None:
-    root = _folder(tmp_path / "long", {"a": _noise(shape, 255), "b": _noise(shape, 255)})
-    assert any("centre square" in note for note in hs.load(root).notes)
-    for file in root.rglob("*.png"):
-        ImageOps.pad(Image.open(file), (64, 64)).save(file)
-    assert not any("centre square" in note for note in hs.load(root).notes)
-    photos = _folder(
-        tmp_path / "photos", {"a": _noise((90, 160, 3), 255), "b": _noise((60, 40), 9)}
-    )
-    assert not any("centre square" in note for note in hs.load(photos).notes)
-
-
-@pytest.mark.parametrize("top", [1023, 2500, 4095, 16000])
-def test_a_small_range_of_16_bits_is_said_and_scaling_helps(tmp_path: Path, top: int) -> None:
-    arrays = {name: _noise((24, 24), top, np.uint16) for name in "ab"}
-    dataset = hs.load(_folder(tmp_path / "raw", arrays))
-    assert any("16-bit images hold values up to" in note for note in dataset.notes)
-    scaled = {n: [(a * (255 / top)).astype("uint8") for a in each] for n, each in arrays.items()}
-    assert not any("16-bit" in note for note in hs.load(_folder(tmp_path / "8", scaled)).notes)
-    wide = {name: _noise((24, 24), 65535, np.uint16) for name in "ab"}
-    assert not any("16-bit" in note for note in hs.load(_folder(tmp_path / "wide", wide)).notes)
-
-
-@pytest.mark.parametrize(
-    ("dtype", "low", "high"),
-    [(np.uint16, 0, 4095), (np.int16, -1000, 3000), (np.int64, 0, 255), (np.int32, 300, 70000)],
-)
-def test_the_advice_for_other_whole_numbers_does_not_wrap_around(
-    dtype: type, low: int, high: int
-) -> None:
-    X = np.linspace(low, high, 16 * 64).reshape(16, 8, 8).astype(dtype)
-    with pytest.raises(DataError) as caught:
-        image_array(X)
-    advice = (
-        str(caught.value).rsplit("for example " if high == 255 else "images: ", 1)[1].rstrip(".")
-    )
-    advised = eval(f"X{advice}" if high == 255 else advice, {"X": X})  # the sentence, as it is said
-    assert image_array(advised).dtype == np.uint8
-    assert (np.diff(advised.ravel().astype(int)) >= 0).all()
-    assert advised.max() >= 254
 
 
 def test_pictures_of_one_colour_are_named(tmp_path: Path) -> None:

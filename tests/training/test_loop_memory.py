@@ -1,5 +1,8 @@
 """Memory runs out: the micro-batch halves, the batch and what is learned stay."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +10,7 @@ from tiny_training import Training, short_recipe
 
 from headstart.errors import DeviceError
 from headstart.events import listen
+from headstart.training.loop import Loop
 from headstart.training.state.checkpoint import CheckpointFolder
 
 
@@ -152,3 +156,20 @@ def test_a_resumed_training_takes_the_smaller_of_what_was_found_and_what_is_sett
 def test_where_not_even_one_sample_fits_the_error_is_the_devices_own():
     with pytest.raises(torch.OutOfMemoryError, match="as told"):
         Cramped(short_recipe(), holds=0).run()
+
+
+def test_what_a_training_kept_beside_the_weights_goes_with_it(monkeypatch):
+    made = []
+    prepare = Loop.__init__
+
+    def noted(self, *args):
+        prepare(self, *args)
+        made.append(weakref.ref(self))
+
+    monkeypatch.setattr(Loop, "__init__", noted)
+    gc.disable()  # only what nothing names any more goes
+    try:
+        Training(short_recipe()).run()
+        assert [loop() for loop in made] == [None]
+    finally:
+        gc.enable()

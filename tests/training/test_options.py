@@ -12,14 +12,18 @@ import headstart as hs
 from headstart.commands import read_command
 from headstart.errors import OptionError
 from headstart.recipes.options import FinetuneOptions, FitOptions, RunOptions, takes
-from headstart.training.options.limits import check_applies, check_options, steps_asked
+from headstart.training.options.common_options import CommonOptions
+from headstart.training.options.limits import (
+    changing_no_result,
+    check_applies,
+    check_options,
+    steps_asked,
+)
 from headstart.training.options.option import Option, stated
 from headstart.training.options.recipe import Recipe
 from headstart.training.options.strategies import STRATEGIES, default_strategy, find_strategy
 from headstart.training.options.training_options import (
-    CommonOptions,
     TrainingOptions,
-    changing_no_result,
     training_options,
 )
 from headstart.types import Schema
@@ -117,7 +121,8 @@ def test_options_json_keeps_what_a_run_was_made_with():
 
 
 def test_the_recipe_resolves_every_option_that_acts_in_a_training():
-    settled_elsewhere = {"device", "input_size", "learning_rate_search", "ema"}
+    settled_elsewhere = {"device", "input_size", "learning_rate_search", "ema", "framing"}
+    settled_elsewhere.add("value_range")
     names = {field.name for field in fields(Recipe)}
     assert set(stated(TrainingOptions)) - names == settled_elsewhere
     of_the_table = {"momentum", "beta1", "beta2", "ema_half_life"}

@@ -6,9 +6,10 @@ columns of a table are surveyed once it is known which rows are train's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from itertools import zip_longest
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -21,34 +22,63 @@ from headstart.data.fingerprint import (
     inspect_rows,
     inspect_texts,
 )
+from headstart.data.fixes import (
+    Fixes,
+    Placed,
+    describe_fixes,
+    place_fixes,
+    settle_sides,
+    without_left_out,
+)
 from headstart.data.identity import Identity, sample_ids, without
-from headstart.data.image_look import look_at_images
-from headstart.data.records import NOUNS, SPLIT_CODES, Records
-from headstart.data.split import assign_splits, only_test
+from headstart.data.image_look import ImageLook, look_at_images, num_channels
+from headstart.data.records import NOUNS, SPLIT_CODES, UNASSIGNED, Records
+from headstart.data.split import assign_splits, check_groups, only_test
 from headstart.data.survey import is_identifier, survey
-from headstart.data.times import SplitWay, describe_times, time_of
+from headstart.data.times import SplitWay, describe_times, mixed_column, time_of
 from headstart.errors import DataError
 from headstart.preprocessing.bad_samples import check_bad_share, first_few
-from headstart.preprocessing.images import decode_one
 from headstart.preprocessing.rows import TableSamples, TextSamples
-from headstart.preprocessing.samples import ArraySamples, UnreadableImage, take
+from headstart.preprocessing.samples import take
 from headstart.tasks import CLASSIFICATION
 from headstart.types import (
+    MODALITIES,
     BadSample,
     ColumnKind,
     Dataset,
     Finding,
-    ImageSpec,
-    Ragged,
-    Rows,
+    FindingKind,
     Samples,
     Schema,
     Split,
+    SplitName,
 )
 
-SAMPLES_LOOKED_AT = 64  # of all, and of each class, but no more than MOST_LOOKED_AT together
-LEAST_OF_A_CLASS, MOST_LOOKED_AT = 2, 4096
+SIDES: tuple[SplitName, ...] = ("train", "val", "test")
 ROWS_LOOKED_AT = 50_000
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """How records become a data set.
+
+    Attributes:
+        for_test: Whether a model is to be evaluated on it: then nothing is asked for that only
+            learning needs.
+        split: How splits are drawn that the data does not bring.
+        dates: Columns that the user has said to hold dates.
+        fixes: What to leave out, and what to put on which side.
+        refused: Takes what forbids learning from it, which is then not raised; None raises it.
+    """
+
+    for_test: bool = False
+    split: SplitWay = "random"
+    dates: tuple[str, ...] = ()
+    fixes: Fixes | None = None
+    refused: list[Finding] | None = None
+
+
+PLAIN = Assembly()
 
 
 def assemble(
@@ -57,10 +87,7 @@ def assemble(
     test_fraction: float,
     max_bad_fraction: float,
     seed: int,
-    *,
-    for_test: bool = False,
-    split: SplitWay = "random",
-    dates: tuple[str, ...] = (),
+    how: Assembly = PLAIN,
 ) -> Dataset:
     """Return the data set that records make: inspected, without the unusable, split, hashed.
 
@@ -70,10 +97,7 @@ def assemble(
         test_fraction: Share that becomes test where the data brings none.
         max_bad_fraction: Share of unusable samples above which this stops.
         seed: Of the split.
-        for_test: Whether a model is to be evaluated on it: then nothing is asked for that only
-            learning needs.
-        split: How splits are drawn that the data does not bring.
-        dates: Columns that the user has said to hold dates.
+        how: What else was said of it.
 
     Raises:
         DataError: Too many samples are unusable, or the data cannot be split or learned from.
@@ -82,29 +106,23 @@ def assemble(
     if len(records.targets) == 0:
         raise DataError(f"{records.name} holds no samples. Expected labelled {several}.")
     inspection = _inspect(records)
-    records, inspection, bad = _leave_out_bad(records, inspection, max_bad_fraction)
-    identity, findings = inspection.identity, list(records.findings)
+    records, inspection, bad = _leave_out_bad(records, inspection, max_bad_fraction, how.refused)
+    records, inspection, given, fixed = _fix(records, inspection, how.fixes)
+    findings, identity = [*records.findings, *fixed], inspection.identity
     copies = find_copies(*_compared(records, identity))
-    if for_test:
-        splits, origin = only_test(records)
-    else:
-        times = time_of(records, dates) if split == "time" else None
-        shares = {"val_fraction": val_fraction, "test_fraction": test_fraction}
-        splits, origin = assign_splits(records, **shares, seed=seed, copies=copies, times=times)
-        findings += describe_copies(records, copies, splits)
-        findings += describe_times(records, splits, split)
-        findings += describe_splits(records, splits)
-    findings += _left_out(bad, len(bad) + len(splits), several)
-    is_first_kind = (records.modality, records.task) == ("image", CLASSIFICATION.name)
+    shares = {"val_fraction": val_fraction, "test_fraction": test_fraction, "seed": seed}
+    splits, origin, drawn, found = _divide(records, copies, given, how, shares)
+    findings += [*found, *_left_out(bad, len(bad) + len(splits), several, how.refused)]
     ids = sample_ids(identity.exact)
     samples, kinds = records.samples, records.column_kinds
-    if isinstance(samples, TableSamples) and kinds is not None and not for_test:
-        kept, found = survey(records, splits == SPLIT_CODES["train"], copies.is_copy)
-        samples, kinds = samples.select(kept), {name: kinds[name] for name in kept}
-        findings += found
-    contents = _contents(records, identity, copies, kinds)
-    groups, is_image = _group_codes(records), records.modality == "image"
-    findings += [] if for_test else _look(records, inspection, splits)
+    if isinstance(samples, TableSamples) and kinds is not None and not how.for_test:
+        with _noting(how.refused, "constant"):
+            kept, found = survey(records, splits == SPLIT_CODES["train"], copies.is_copy)
+            samples, kinds = samples.select(kept), {name: kinds[name] for name in kept}
+            findings += found
+    contents, groups = _contents(records, identity, copies, kinds), _group_codes(records)
+    looked = _look(records, inspection, splits, for_test=how.for_test)
+    findings += looked.findings
 
     def part(code: int) -> Split:
         chosen = np.flatnonzero(splits == code)
@@ -124,20 +142,104 @@ def assemble(
             records.targets,
             splits,
             list(records.classes),
-            () if is_first_kind else (records.modality, records.task),
+            _kind(records),
         ),
         split_origin=origin,
+        drawn_splits=drawn,
         bad_samples=tuple(bad),
         findings=tuple(findings),
         input_column=records.input_column,
-        image_size=_median_size(inspection.sizes) if is_image else None,
-        image_channels=_num_channels(samples, records.targets) if is_image else None,
+        image_size=_median_size(records, inspection),
+        image_channels=_num_channels(records, looked),
+        image_cut=looked.cut,
+        grey_levels=looked.levels,
         column_kinds=kinds,
         date_formats={n: f for n, f in records.date_formats.items() if n in (kinds or ())},
         number_formats={n: f for n, f in records.number_formats.items() if n in (kinds or ())},
+        levels={n: f for n, f in records.levels.items() if n in (kinds or ())},
         max_bad_fraction=max_bad_fraction,
         alike_by_chance=copies.by_chance,
+        time_column=None if how.for_test else mixed_column(records, splits, how.split, kinds),
     )
+
+
+@contextmanager
+def _noting(
+    refused: list[Finding] | None, kind: FindingKind, items: Sequence[str] = ()
+) -> Iterator[list[Finding]]:
+    """Surround what may refuse to learn from the data, and note it where it is not to be raised.
+
+    Args:
+        refused: Takes what is noted; None raises it.
+        kind: What it would be about.
+        items: Samples that it would be about.
+
+    Yields:
+        What was noted here.
+    """
+    noted: list[Finding] = []
+    try:
+        yield noted
+    except DataError as error:
+        if refused is None:
+            raise
+        noted.append(Finding(kind, "error", items, str(error)))
+        refused.extend(noted)
+
+
+def _fix(
+    records: Records, inspection: Inspection, fixes: Fixes | None
+) -> tuple[Records, Inspection, tuple[Placed, np.ndarray] | None, list[Finding]]:
+    """Return what a list of fixes leaves in, the list with those places, and what is to be said."""
+    if fixes is None:
+        return records, inspection, None, []
+    placed = place_fixes(fixes, records, sample_ids(inspection.identity.exact))
+    stayed, places = without_left_out(placed, records)
+    told = describe_fixes(placed, records)
+    return stayed, inspection.take(places), (placed, places), [told]
+
+
+def _divide(
+    records: Records,
+    copies: Copies,
+    given: tuple[Placed, np.ndarray] | None,
+    how: Assembly,
+    shares: Mapping[str, Any],
+) -> tuple[np.ndarray, dict[str, str], tuple[SplitName, ...], list[Finding]]:
+    """Return the splits, how each came to be, which were drawn, and what is to be said of them.
+
+    Args:
+        records: The samples.
+        copies: What is the same among them.
+        given: A list of fixes, and the places of the samples that it left in.
+        how: What was said of the assembly.
+        shares: Of val and test, and the seed.
+    """
+    if how.for_test:
+        return *only_test(records), (), []
+    drawn: tuple[SplitName, ...] = ()
+    if how.refused is not None:
+        with _noting(how.refused, "group") as torn:
+            check_groups(records)
+        shares = {**shares, "may_tear": bool(torn)}
+    with _noting(how.refused, "classes") as refusing:
+        times = time_of(records, how.dates) if how.split == "time" else None
+        splits, origin = assign_splits(records, **shares, copies=copies, times=times)
+        drawn = tuple(name for name in SIDES if SPLIT_CODES[name] not in records.splits)
+        splits = splits if given is None else settle_sides(*given, records, copies, splits)
+    if refusing:
+        splits, origin = _undrawn(records)
+        return splits, origin, (), describe_copies(records, copies, splits)
+    findings = describe_copies(records, copies, splits)
+    findings += describe_times(records, splits, how.split)
+    return splits, origin, drawn, findings + describe_splits(records, splits)
+
+
+def _undrawn(records: Records) -> tuple[np.ndarray, dict[str, str]]:
+    """Return the splits of data that none can be drawn of, as ``assign_splits``: its own."""
+    splits = np.where(records.splits == UNASSIGNED, 0, records.splits).astype(np.int8)
+    given = [name for name in SIDES if SPLIT_CODES[name] in records.splits]
+    return splits, {"train": "no split can be drawn", **dict.fromkeys(given, records.origin)}
 
 
 def _group_codes(records: Records) -> np.ndarray | None:
@@ -148,9 +250,11 @@ def _group_codes(records: Records) -> np.ndarray | None:
     return codes.reshape(-1).astype(np.int64)
 
 
-def _left_out(bad: Sequence[BadSample], total: int, several: str) -> list[Finding]:
-    """Return which samples cannot be used, if any."""
-    if not bad:
+def _left_out(
+    bad: Sequence[BadSample], total: int, several: str, refused: Sequence[Finding] | None
+) -> list[Finding]:
+    """Return which samples cannot be used, if any, and they were not too many."""
+    if not bad or any(found.kind == "unreadable" for found in refused or ()):
         return []
     sentence = f"{len(bad)} of {total} {several} left out: {first_few(bad)}."
     return [Finding("unreadable", "warning", [b.name for b in bad], sentence)]
@@ -174,7 +278,7 @@ def _compared(records: Records, identity: Identity) -> tuple[Samples, Identity, 
     looked_at = np.linspace(0, len(samples) - 1, min(len(samples), ROWS_LOOKED_AT)).astype(np.int64)
     numbering = []
     for name in names:
-        column = samples.table.column(name)
+        column = samples.column(name)
         if kinds[name] == "categorical":  # a share of different words: a part of the rows tells it
             column = column.take(looked_at)
         if name not in records.kept_columns and is_identifier(name, kinds[name], column):
@@ -202,14 +306,19 @@ def _contents(
 
 
 def _leave_out_bad(
-    records: Records, inspection: Inspection, max_bad_fraction: float
+    records: Records,
+    inspection: Inspection,
+    max_bad_fraction: float,
+    refused: list[Finding] | None,
 ) -> tuple[Records, Inspection, list[BadSample]]:
     """Return records and inspection of the usable samples, and the others with their reasons."""
     bad = [BadSample(records.samples.name(i), reason) for i, reason in inspection.reasons.items()]
     if not bad:
         return records, inspection, []
     noun = NOUNS[records.modality][1]
-    check_bad_share(records.name, bad, len(records.targets), max_bad_fraction, noun)
+    noting = refused if len(bad) < len(records.targets) else None  # of nothing nothing is found
+    with _noting(noting, "unreadable", [each.name for each in bad]):
+        check_bad_share(records.name, bad, len(records.targets), max_bad_fraction, noun)
     kept = np.setdiff1d(np.arange(len(records.targets)), list(inspection.reasons))
     groups = records.groups
     records = replace(
@@ -219,55 +328,33 @@ def _leave_out_bad(
         splits=records.splits[kept],
         groups=None if groups is None else [groups[i] for i in kept],
     )
-    return records, Inspection(inspection.identity.take(kept), inspection.sizes[kept], {}), bad
+    return records, inspection.take(kept), bad
 
 
-def _look(records: Records, inspection: Inspection, splits: np.ndarray) -> list[Finding]:
-    """Return what is to be said of the training images, where samples are images."""
-    if records.modality != "image":
-        return []
+def _look(
+    records: Records, inspection: Inspection, splits: np.ndarray, *, for_test: bool
+) -> ImageLook:
+    """Return what is to be known of the training images, where samples are images."""
+    if not MODALITIES[records.modality].is_looked_at or for_test:
+        return ImageLook()
     trained = np.flatnonzero(splits == SPLIT_CODES["train"])
     return look_at_images(records.samples, inspection.sizes, trained)
 
 
-def _median_size(sizes: np.ndarray) -> tuple[int, int]:
-    height, width = np.median(sizes, axis=0)
+def _kind(records: Records) -> tuple[str, ...]:
+    """Return modality and task, as the fingerprint takes them."""
+    kind = (records.modality, records.task)
+    return () if kind == ("image", CLASSIFICATION.name) else kind
+
+
+def _median_size(records: Records, inspection: Inspection) -> tuple[int, int] | None:
+    if not MODALITIES[records.modality].is_looked_at:
+        return None
+    height, width, _ = np.median(inspection.sizes, axis=0)
     return int(height), int(width)
 
 
-def _num_channels(samples: Samples, targets: Rows) -> int:
-    """Return 1 when the samples looked at are all grey, also where they are stored as RGB.
-
-    Some of every class are looked at: where one class of many is coloured, colour is what tells it.
-    """
-    if isinstance(samples, ArraySamples) and samples.images.shape[3] == 1:
-        return 1
-    spec = ImageSpec(32, 3, (0.5,) * 3, (0.5,) * 3, "bilinear", 32, 3)
-    for i in _some_of_each(targets):
-        try:
-            pixels = decode_one(samples.read(i), spec)
-        except UnreadableImage:
-            continue  # truncated: named when everything is decoded
-        if (pixels != pixels[..., :1]).any():
-            return 3
-    return 1
-
-
-def _some_of_each(targets: Rows) -> list[int]:
-    """Return places of samples spread over all, and over each class, the firsts of all first."""
-    num = len(targets)
-    spread: list[int] = np.unique(np.linspace(0, num - 1, SAMPLES_LOOKED_AT).astype(int)).tolist()
-    if isinstance(targets, Ragged) or targets.dtype.kind == "f":
-        return spread
-    if targets.ndim == 1:
-        groups = [np.flatnonzero(targets == k) for k in np.unique(targets)]
-    else:
-        groups = [np.flatnonzero(column) for column in targets.T]
-    each = max(LEAST_OF_A_CLASS, min(SAMPLES_LOOKED_AT, MOST_LOOKED_AT // max(1, len(groups))))
-    chosen = [
-        group[np.unique(np.linspace(0, len(group) - 1, each).astype(int))].tolist()
-        for group in groups
-        if len(group)
-    ]
-    in_turn = (i for turn in zip_longest(*chosen) for i in turn if i is not None)
-    return list(dict.fromkeys([*spread, *in_turn]))
+def _num_channels(records: Records, looked: ImageLook) -> int | None:
+    if not MODALITIES[records.modality].is_looked_at:
+        return None
+    return num_channels(records.samples, records.targets, looked)

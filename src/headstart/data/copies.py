@@ -1,37 +1,24 @@
-"""Which samples are the same, whether that is chance, and on which sides of the split they stand.
+"""Which samples are the same, and on which sides of the split they stand.
 
-Rows of few categories are alike without being copies: two customers of one sex, plan and town.
-How often that happens by chance is estimated, and only what happens much more often are copies:
-
-- of a table as a whole: each column in turn is left out; of the pairs of rows that then agree, the
-  share that chance would make agree on that column too. Copies agree on everything or on little;
-  chance leaves many pairs that differ in one column. Beside it stands the number of pairs that
-  independent columns would give;
-- of a text alone: the number of times that its words, drawn one by one, would make it;
-- two images of the same bytes are never chance.
+What is alike by chance (``chance``) is no copy; two images of the same bytes are never chance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from headstart.data.identity import Identity, column_identity, fold, has_equal, ordinals
+from headstart.data.chance import MUCH_MORE, fewer_rows, likeness, num_pairs, without_chance
+from headstart.data.identity import Identity, has_equal, ordinals
 from headstart.data.records import NOUNS, SPLIT_CODES, UNASSIGNED, Records
 from headstart.preprocessing.rows import TableSamples, TextSamples
-from headstart.tasks import array_of
-from headstart.types import Finding, Samples
+from headstart.tasks import Task, array_of
+from headstart.types import Finding, Modality, Rows, Samples, SplitName
 
-MAX_PAIRED_ROWS = 200_000  # of which pairs are counted
-MUCH_MORE = 5  # times what chance gives: then rows are copies
-LIKELY_AGAIN = 0.2  # expected number of times that chance makes a text
-MAX_WORDS = 8  # a text of more is not made by chance
 GRAVE_SHARE = 0.01  # of a split that train holds too: its figure does not mean what it says
 SHOWN = 3
-TRAIN, VAL, TEST = SPLIT_CODES["train"], SPLIT_CODES["val"], SPLIT_CODES["test"]
 
 
 @dataclass(frozen=True)
@@ -76,89 +63,14 @@ def find_copies(samples: Samples, identity: Identity, columns: Sequence[str] = (
     _, groups = np.unique(contents, return_inverse=True)
     groups = groups.reshape(-1)
     if isinstance(samples, TableSamples):
-        table, sampled = _fewer(samples.table, contents)
+        table, sampled = fewer_rows(samples.table, contents)
         pairs = num_pairs(sampled)
         expected = likeness(table, sampled, columns) * len(sampled) * (len(sampled) - 1) / 2
         if 0 < pairs <= MUCH_MORE * expected:
             return Copies(contents, own, by_chance=True, columns=columns)
     elif isinstance(samples, TextSamples):
-        repeated = np.flatnonzero(np.bincount(groups)[groups] > 1)
-        chance = repeated[texts_by_chance(samples.texts, repeated)]
-        groups = groups.copy()
-        groups[chance] = len(groups) + chance
-        _, groups = np.unique(groups, return_inverse=True)
-    return Copies(contents, groups.reshape(-1), columns=columns)
-
-
-def likeness(table: Any, contents: np.ndarray, columns: Sequence[str]) -> float:
-    """Return the estimated chance that two rows agree in everything and are no copies.
-
-    Args:
-        table: The rows, in canonical form.
-        contents: uint64, shape (N,), of these columns.
-        columns: Names.
-    """
-    table, contents = _fewer(table, contents)
-    all_pairs = len(contents) * (len(contents) - 1) / 2
-    if not all_pairs:
-        return 0.0
-    pairs = num_pairs(contents)
-    expected, independent = 0.0, 1.0
-    told = set[bytes]()
-    for name in columns:
-        term = column_identity(table.column(name), name).content
-        agreeing = num_pairs(term) / all_pairs
-        almost = num_pairs(contents - term) - pairs  # they differ in this column alone
-        if agreeing < 1:
-            expected = max(expected, almost * agreeing / (1 - agreeing) / all_pairs)
-        _, first, codes = np.unique(term, return_index=True, return_inverse=True)
-        pattern = first[codes.reshape(-1)].tobytes()
-        if pattern not in told:  # a town and its post code say the same
-            independent *= agreeing
-            told.add(pattern)
-    return max(expected, independent)
-
-
-def _fewer(table: Any, contents: np.ndarray) -> tuple[Any, np.ndarray]:
-    """Return as many rows as pairs are counted of."""
-    if len(contents) <= MAX_PAIRED_ROWS:
-        return table, contents
-    places = np.linspace(0, len(contents) - 1, MAX_PAIRED_ROWS).astype(np.int64)
-    return table.take(places), contents[places]
-
-
-def num_pairs(numbers: np.ndarray) -> float:
-    """Return how many pairs of equal numbers there are."""
-    counts = np.unique(numbers, return_counts=True)[1].astype(np.float64)
-    return float((counts * (counts - 1)).sum() / 2)
-
-
-def texts_by_chance(texts: Sequence[str], places: np.ndarray) -> np.ndarray:
-    """Return whether chance makes each of some texts again, in as many as there are.
-
-    Args:
-        texts: All of them: they say how usual a word is.
-        places: int64, shape (M,), which ones are asked about.
-
-    Returns:
-        bool, shape (M,).
-    """
-    import pyarrow as pa
-
-    step = max(1, len(texts) // MAX_PAIRED_ROWS)
-    counts: dict[str, int] = {}
-    for text in texts[::step]:
-        for word in text.lower().split():
-            counts[word] = counts.get(word, 0) + 1
-    total = max(1, sum(counts.values()))
-    asked = fold(pa.array([texts[i] for i in places.tolist()], pa.large_string())).to_pylist()
-    again = np.zeros(len(places), bool)
-    for i, text in enumerate(asked):
-        words = text.split(None, MAX_WORDS)
-        if len(words) <= MAX_WORDS:
-            shares = [counts.get(word, 0) / total for word in words]
-            again[i] = len(texts) * float(np.prod(shares)) >= LIKELY_AGAIN
-    return again
+        groups = without_chance(samples.texts, groups)
+    return Copies(contents, groups, columns=columns)
 
 
 def joined_groups(copies: Copies, groups: Sequence[str] | None) -> np.ndarray | None:
@@ -171,16 +83,71 @@ def joined_groups(copies: Copies, groups: Sequence[str] | None) -> np.ndarray | 
         return copies.groups if copies.any else None
     _, told = np.unique(np.asarray(groups), return_inverse=True)
     told = told.reshape(-1)
-    if not copies.any:
-        return told
+    return connected(told, copies.groups) if copies.any else told
+
+
+def connected(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return which of N samples hang together where those of one number do, in either of two.
+
+    Args:
+        first: int64, shape (N,), none negative.
+        second: The same.
+
+    Returns:
+        int64, shape (N,).
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    num_told = int(told.max()) + 1
-    total = num_told + int(copies.groups.max()) + 1
-    edges = (np.ones(len(told), np.int8), (told, num_told + copies.groups))
+    num_first = int(first.max(initial=-1)) + 1
+    total = num_first + int(second.max(initial=-1)) + 1
+    edges = (np.ones(len(first), np.int8), (first, num_first + second))
     _, found = connected_components(coo_array(edges, shape=(total, total)), directed=False)
-    return np.asarray(found[told], np.int64)
+    return np.asarray(found[first], np.int64)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """N samples among which some are the same, as it is told of them.
+
+    Attributes:
+        modality: What they are.
+        name: Of the sample at a place.
+        groups: int64, shape (N,), the same for copies.
+        splits: int8, shape (N,), the final ones.
+        targets: Of all of them.
+        asks: The task.
+        classes: Their names.
+        is_drawn: Whether the data brings no split of its own.
+    """
+
+    modality: Modality
+    name: Callable[[int], str]
+    groups: np.ndarray
+    splits: np.ndarray
+    targets: Rows
+    asks: Task
+    classes: Sequence[str]
+    is_drawn: bool
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What one side holds that another holds too.
+
+    Attributes:
+        held: The side that should be new.
+        other: The side that holds the same.
+        places: int64, shape (M,), of the samples of the first.
+        twins: int64, shape (M,), of the first same sample of the second.
+        total: How many samples the first side has.
+    """
+
+    held: SplitName
+    other: SplitName
+    places: np.ndarray
+    twins: np.ndarray
+    total: int
 
 
 def describe_copies(records: Records, copies: Copies, splits: np.ndarray) -> list[Finding]:
@@ -191,7 +158,6 @@ def describe_copies(records: Records, copies: Copies, splits: np.ndarray) -> lis
         copies: What is the same among them.
         splits: int8, shape (N,), the final ones.
     """
-    one, several = NOUNS[records.modality]
     number = len(copies.groups)
     if copies.by_chance:
         alike = int((ordinals(copies.contents) > 0).sum())
@@ -202,96 +168,130 @@ def describe_copies(records: Records, copies: Copies, splits: np.ndarray) -> lis
         return [Finding("copies", "note", (), sentence)]
     if not copies.any:
         return []
-    nth = ordinals(copies.groups)
-    num_copies = int((nth > 0).sum())
-    findings = _across(records, copies, splits)
-    first = _firsts(copies.groups)
-    places = np.flatnonzero(nth > 0)
-    name = records.samples.name
+    compared = Compared(
+        records.modality,
+        records.samples.name,
+        copies.groups,
+        splits,
+        records.targets,
+        records.asks,
+        records.classes,
+        is_drawn=bool((records.splits == UNASSIGNED).all()),
+    )
+    across = shared(compared)
+    findings = [tell_shared(compared, found) for found in across]
+    findings.append(tell_copies(compared, has_leak=bool(across)))
+    odd = tell_contradictions(compared)
+    return findings if odd is None else [*findings, odd]
+
+
+def tell_copies(compared: Compared, *, has_leak: bool) -> Finding:
+    """Return how many samples are copies of another, of which there are some.
+
+    Args:
+        compared: The samples.
+        has_leak: Whether copies stand on two sides.
+    """
+    one, several = NOUNS[compared.modality]
+    nth, name = ordinals(compared.groups), compared.name
+    places, first = np.flatnonzero(nth > 0), firsts(compared.groups)
     shown = f"{name(int(places[0]))} of {name(int(first[places[0]]))}"
     same = {"image": "the same bytes", "text": "the same text but for case and blanks"}
-    how = same.get(records.modality, "the same in every column but those that number the rows")
-    verb = "is a copy" if num_copies == 1 else "are copies"
-    kept = "A split that is drawn keeps them on one side." if not findings else ""
+    how = same.get(compared.modality, "the same in every column but those that number the rows")
+    verb = "is a copy" if len(places) == 1 else "are copies"
+    kept = "" if has_leak else "A split that is drawn keeps them on one side."
     sentence = (
-        f"{num_copies:,} of {number:,} {several} {verb} of another {one} ({how}), such as "
+        f"{len(places):,} of {len(nth):,} {several} {verb} of another {one} ({how}), such as "
         f"{shown}. {kept}"
     ).rstrip()
     items = [name(int(place)) for place in places[:100]]
-    findings.append(Finding("copies", "note", items, sentence))
-    return findings + _two_targets(records, copies)
+    return Finding("copies", "note", items, sentence)
 
 
-def _firsts(groups: np.ndarray) -> np.ndarray:
-    """Return of each sample the place of the first of its group."""
+def firsts(groups: np.ndarray) -> np.ndarray:
+    """Return of each sample the place of the first of its group: int64, shape (N,)."""
     _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
     return np.asarray(first[inverse.reshape(-1)], np.int64)
 
 
-def _across(records: Records, copies: Copies, splits: np.ndarray) -> list[Finding]:
-    """Return a leak for each two splits that share samples."""
-    several = NOUNS[records.modality][1]
-    findings = []
-    for held, other, codes in (
-        ("test", "train", (TEST, TRAIN)),
-        ("test", "val", (TEST, VAL)),
-        ("val", "train", (VAL, TRAIN)),
-    ):
-        there = np.flatnonzero(splits == codes[1])
-        here = np.flatnonzero(splits == codes[0])
-        found = here[np.isin(copies.groups[here], copies.groups[there])]
-        if not len(found):
-            continue
-        place_of = dict(zip(copies.groups[there][::-1].tolist(), there[::-1].tolist(), strict=True))
-        name = records.samples.name
-        pairs = [(int(i), place_of[int(copies.groups[i])]) for i in found[:SHOWN]]
-        shown = ", ".join(f"{name(a)} = {name(b)}" for a, b in pairs)
-        is_grave = codes != (VAL, TRAIN) and len(found) >= GRAVE_SHARE * len(here)
-        tells = "its figure flatters" if held == "test" else "what is chosen by it is chosen badly"
-        remedy = (
-            f"Remove them from {held}, or put all {several} together without marks of a split: one "
-            "that is drawn keeps copies on one side."
-        )
-        if (records.splits == UNASSIGNED).all():
-            remedy = f"Their class has too few different {several} for every side. Add others."
-        sentence = (
-            f"{len(found):,} of {len(here):,} {held} {several} are also in {other} ({shown}): "
-            f"{tells}. {remedy}"
-        )
-        items = [name(int(i)) for i in found[:100]]
-        findings.append(Finding("leak", "error" if is_grave else "warning", items, sentence))
-    return findings
+def shared(compared: Compared) -> list[Shared]:
+    """Return what two sides both hold: test and train first, then test and val, val and train."""
+    found = []
+    sides: tuple[tuple[SplitName, SplitName], ...]
+    sides = (("test", "train"), ("test", "val"), ("val", "train"))
+    for held, other in sides:
+        there = np.flatnonzero(compared.splits == SPLIT_CODES[other])
+        here = np.flatnonzero(compared.splits == SPLIT_CODES[held])
+        groups, first = np.unique(compared.groups[there], return_index=True)
+        places = here[np.isin(compared.groups[here], groups)]
+        if len(places):
+            twins = there[first[np.searchsorted(groups, compared.groups[places])]]
+            found.append(Shared(held, other, places, twins, len(here)))
+    return found
 
 
-def _two_targets(records: Records, copies: Copies) -> list[Finding]:
-    """Return how many of the same samples bear different labels; of numbers nothing is said."""
-    if not records.asks.has_classes:
-        return []
-    targets = records.asks.strata(records.targets) if records.asks.is_exclusive else None
-    if targets is None:
-        rows = array_of(records.targets)
+def tell_shared(compared: Compared, found: Shared) -> Finding:
+    """Return what a user should know of samples that two sides hold."""
+    several, name = NOUNS[compared.modality][1], compared.name
+    held, other, number = found.held, found.other, len(found.places)
+    pairs = zip(found.places[:SHOWN].tolist(), found.twins[:SHOWN].tolist(), strict=True)
+    shown = ", ".join(f"{name(a)} = {name(b)}" for a, b in pairs)
+    is_grave = held == "test" and number >= GRAVE_SHARE * found.total
+    tells = "its figure flatters" if held == "test" else "what is chosen by it is chosen badly"
+    remedy = (
+        f"Leave them out of {other} (headstart check --fix lists them), or put all {several} "
+        "together without marks of a split: one that is drawn keeps copies on one side."
+    )
+    if compared.is_drawn:
+        remedy = f"Their class has too few different {several} for every side. Add others."
+    sentence = (
+        f"{number:,} of {found.total:,} {held} {several} are also in {other} ({shown}): {tells}. "
+        f"{remedy}"
+    )
+    items = [name(int(i)) for i in found.places[:100]]
+    return Finding("leak", "error" if is_grave else "warning", items, sentence)
+
+
+def contradictions(compared: Compared) -> np.ndarray:
+    """Return the places of samples whose label is not that of the first same one; of numbers none.
+
+    Returns:
+        int64, shape (M,).
+    """
+    none = np.empty(0, np.int64)
+    if not compared.asks.has_classes:
+        return none
+    if compared.asks.is_exclusive:
+        targets = compared.asks.strata(compared.targets)
+    else:
+        rows = array_of(compared.targets)
         if rows.ndim != 2:
-            return []
+            return none
         _, targets = np.unique(rows, axis=0, return_inverse=True)
         targets = targets.reshape(-1)
-    first = _firsts(copies.groups)
-    odd = np.flatnonzero(targets != targets[first])
+    return np.flatnonzero(targets != targets[firsts(compared.groups)])
+
+
+def tell_contradictions(compared: Compared) -> Finding | None:
+    """Return how many of the same samples bear different labels; None where there are none."""
+    odd, first = contradictions(compared), firsts(compared.groups)
     if not len(odd):
-        return []
-    one, several = NOUNS[records.modality]
-    name, place = records.samples.name, int(odd[0])
+        return None
+    one, several = NOUNS[compared.modality]
+    name, place = compared.name, int(odd[0])
     told = more = ""
-    if records.asks.is_exclusive:
-        a, b = (records.classes[int(targets[i])] for i in (first[place], place))
+    if compared.asks.is_exclusive:
+        targets = compared.asks.strata(compared.targets)
+        a, b = (compared.classes[int(targets[i])] for i in (first[place], place))
         told = f": '{a}' and '{b}'"
         more = "; where several labels apply to one, give a table with a list of labels for each"
-    number = len(np.unique(copies.groups[odd]))
+    number = len(np.unique(compared.groups[odd]))
     sentence = (
         f"The same {one} stands under several labels, {number:,} times, such as "
         f"{name(int(first[place]))} and {name(place)}{told}. No model can tell all right: correct "
         f"the labels, or leave out the {several} that are wrong{more}."
     )
-    return [Finding("contradiction", "warning", [name(int(i)) for i in odd[:100]], sentence)]
+    return Finding("contradiction", "warning", [name(int(i)) for i in odd[:100]], sentence)
 
 
 def contents_record(contents: Mapping[str, np.ndarray | None]) -> dict[str, str] | None:

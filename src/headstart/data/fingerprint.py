@@ -19,7 +19,7 @@ from headstart import events
 from headstart.cores import usable_cores
 from headstart.data.identity import Identity, row_identity, text_identity
 from headstart.preprocessing.images import read_header
-from headstart.preprocessing.rows import TableSamples, TextSamples, text_fault
+from headstart.preprocessing.rows import TableSamples, TextSamples, text_faults
 from headstart.preprocessing.samples import ArraySamples, UnreadableImage
 from headstart.types import Ragged, Rows, Samples
 
@@ -32,7 +32,7 @@ class Inspection:
 
     Attributes:
         identity: What each sample is; zero where unreadable.
-        sizes: int64, shape (N, 2), height and width in pixels; zero where unreadable.
+        sizes: int64, shape (N, 3), height and width in pixels, and pages; zero where unreadable.
         reasons: Index of each sample that cannot be used, with the reason.
     """
 
@@ -40,17 +40,21 @@ class Inspection:
     sizes: np.ndarray
     reasons: dict[int, str]
 
+    def take(self, places: np.ndarray) -> Inspection:
+        """Return what was found of these samples, all of which can be used."""
+        return Inspection(self.identity.take(places), self.sizes[places], {})
+
 
 def inspect(samples: Samples, name: str) -> Inspection:
     """Hash every sample and look at its header.
 
     Args:
-        samples: The inputs; encoded bytes or uint8 arrays (H, W, C).
+        samples: The inputs; encoded bytes or arrays (H, W, C).
         name: What progress is reported as.
     """
     total = len(samples)
     numbers = np.zeros(total, np.uint64)
-    sizes = np.zeros((total, 2), np.int64)
+    sizes = np.zeros((total, 3), np.int64)
     reasons: dict[int, str] = {}
 
     def look(start: int) -> None:
@@ -59,9 +63,9 @@ def inspect(samples: Samples, name: str) -> Inspection:
                 content = samples.read(i)
                 if isinstance(content, bytes):
                     header = read_header(content)
-                    sizes[i] = header.height, header.width
+                    sizes[i] = header.height, header.width, header.num_pages
                 else:
-                    sizes[i] = content.shape[:2]
+                    sizes[i] = *content.shape[:2], 1
                     content = np.ascontiguousarray(content).tobytes()
                 digest = blake2b(content, digest_size=8).digest()
                 numbers[i] = int.from_bytes(digest, "little")
@@ -86,8 +90,7 @@ def inspect_texts(samples: TextSamples, name: str) -> Inspection:
         samples: The texts.
         name: What progress is reported as.
     """
-    faults = [text_fault(text) for text in samples.texts]
-    reasons = {i: fault for i, fault in enumerate(faults) if fault is not None}
+    reasons = text_faults(samples.texts)
     texts = samples.texts
     if reasons:
         texts = ["" if i in reasons else text for i, text in enumerate(texts)]
@@ -112,7 +115,7 @@ def inspect_rows(samples: TableSamples, name: str) -> Inspection:
 def _told(identity: Identity, reasons: dict[int, str], name: str) -> Inspection:
     total = len(identity.exact)
     events.emit("task", name=name, done=total, total=total)
-    return Inspection(identity, np.zeros((total, 2), np.int64), reasons)
+    return Inspection(identity, np.zeros((total, 3), np.int64), reasons)
 
 
 def fingerprint(

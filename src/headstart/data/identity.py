@@ -24,7 +24,10 @@ from typing import Any
 
 import numpy as np
 
+from headstart.columnar import blocks_of, bytes_of, is_text
+
 BLOCK_ROWS = 2**16  # hashed at once: what this takes is some MB, whatever the table has
+NUMBER_BLOCK_ROWS = 2**14  # of numbers: what is made on the way then stays in the processor's cache
 MAX_LOOPED_BYTES = 1024  # longer cells are hashed one by one
 _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9)
 _THIRD = np.uint64(0x94D049BB133111EB)
@@ -92,9 +95,9 @@ def row_identity(table: Any, columns: Sequence[str] | None = None) -> Identity:
     exact = np.zeros(table.num_rows, np.uint64)
     content = np.zeros(table.num_rows, np.uint64)
     for name in table.column_names if columns is None else columns:
-        cells = column_identity(table.column(name), name)
-        exact += cells.exact
-        content += cells.content
+        for rows, of_exact, of_content in _hash_column(table.column(name), name):
+            exact[rows] += of_exact
+            content[rows] += of_content
     return Identity(exact, content)
 
 
@@ -106,8 +109,12 @@ def without(identity: Identity, table: Any, columns: Sequence[str]) -> Identity:
         table: The rows.
         columns: Names.
     """
-    taken = row_identity(table, columns)
-    return Identity(identity.exact - taken.exact, identity.content - taken.content)
+    exact, content = identity.exact.copy(), identity.content.copy()
+    for name in columns:
+        for rows, of_exact, of_content in _hash_column(table.column(name), name):
+            exact[rows] -= of_exact
+            content[rows] -= of_content
+    return Identity(exact, content)
 
 
 def column_identity(column: Any, name: str) -> Identity:
@@ -119,27 +126,27 @@ def column_identity(column: Any, name: str) -> Identity:
     """
     exact = np.empty(len(column), np.uint64)
     content = np.empty(len(column), np.uint64)
-    seed, start = seed_of(name), 0
-    for cells in _blocks(column):
-        hashed, folded = _hash_cells(cells)
-        stop = start + len(cells)
-        exact[start:stop] = mixed(hashed ^ seed)
-        content[start:stop] = exact[start:stop] if folded is hashed else mixed(folded ^ seed)
-        start = stop
+    for rows, of_exact, of_content in _hash_column(column, name):
+        exact[rows], content[rows] = of_exact, of_content
     return Identity(exact, content)
 
 
-def _blocks(column: Any) -> Iterator[Any]:
-    for chunk in getattr(column, "chunks", [column]):
-        for start in range(0, len(chunk), BLOCK_ROWS):
-            yield chunk.slice(start, BLOCK_ROWS)
+def _hash_column(column: Any, name: str) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+    """Yield, for some rows at a time: which, and what the column adds to their numbers."""
+    seed, start = seed_of(name), 0
+    for cells in blocks_of(column, BLOCK_ROWS if is_text(column) else NUMBER_BLOCK_ROWS):
+        hashed, folded = _hash_cells(cells)
+        exact = mixed(hashed ^ seed)
+        content = exact if folded is hashed else mixed(folded ^ seed)
+        yield slice(start, start + len(cells)), exact, content
+        start += len(cells)
 
 
 def _hash_cells(cells: Any) -> tuple[np.ndarray, np.ndarray]:
     import pyarrow as pa
 
     t = pa.types
-    if t.is_string(cells.type) or t.is_large_string(cells.type):
+    if is_text(cells):
         return _hash_words(cells, is_category=True)
     if t.is_timestamp(cells.type):
         values = cells.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
@@ -161,7 +168,9 @@ def _plain_numbers(numbers: np.ndarray) -> np.ndarray:
     numbers = numbers + 0.0  # a copy, in which -0 is 0
     with np.errstate(over="ignore", under="ignore"):
         narrow = numbers.astype(np.float32)
-    through = (narrow == numbers) & (numbers * 4096 != np.floor(numbers * 4096))
+    through = narrow == numbers
+    if through.any():
+        through &= numbers * 4096 != np.floor(numbers * 4096)
     if through.any():
         words = pc.cast(pa.array(narrow[through]), pa.string())
         numbers[through] = pc.cast(words, pa.float64()).to_numpy(zero_copy_only=False)
@@ -222,18 +231,6 @@ def _may_hold_odd_blanks(words: Any) -> bool:
     )
 
 
-def bytes_of(words: Any) -> tuple[int, int, Any, np.ndarray]:
-    """Return where the bytes of a pyarrow array begin and end, their buffer, and N + 1 offsets."""
-    import pyarrow as pa
-
-    _, offsets, data = words.buffers()
-    if offsets is None or not len(words):
-        return 0, 0, data, np.zeros(len(words) + 1, np.int64)
-    width = np.int64 if pa.types.is_large_string(words.type) else np.int32
-    ends = np.frombuffer(offsets, width)[words.offset : words.offset + len(words) + 1]
-    return int(ends[0]), int(ends[-1]), data, ends.astype(np.int64)
-
-
 def hash_strings(words: Any) -> np.ndarray:
     """Return a number for each string of a pyarrow array: uint64, shape (N,).
 
@@ -263,6 +260,31 @@ def hash_strings(words: Any) -> np.ndarray:
     if words.null_count:
         hashed[words.is_null().to_numpy(zero_copy_only=False)] = _NULL
     return hashed
+
+
+def word_numbers(words: Any, places: np.ndarray) -> Any:
+    """Return a number for each of some strings of a pyarrow column, the same for the same.
+
+    Args:
+        words: Strings.
+        places: int64, shape (M,), which of them.
+
+    Returns:
+        A pyarrow array of uint64, null where a string is.
+    """
+    import pyarrow as pa
+
+    hashed = [hash_strings(block) for block in blocks_of(words, BLOCK_ROWS)]
+    numbers = np.concatenate(hashed)[places] if hashed else np.empty(0, np.uint64)
+    return pa.array(numbers, mask=numbers == _NULL if words.null_count else None)
+
+
+def count_different(cells: Any) -> int:
+    """Return how many different cells a pyarrow column holds, strings by their numbers."""
+    if is_text(cells):
+        cells = word_numbers(cells, np.arange(len(cells)))
+    ordered = np.sort(cells.to_numpy(zero_copy_only=False))
+    return int((ordered[1:] != ordered[:-1]).sum()) + bool(len(ordered))
 
 
 def has_equal(numbers: np.ndarray) -> bool:

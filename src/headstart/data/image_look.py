@@ -1,84 +1,147 @@
 """One look at training images before training: what a network would see less of than a person.
 
-Said are pictures of one colour, long shapes of which the centre square shows less than half, and
-measurements in 16-bit files that use a small part of the range. Each sentence names what helps.
+Measured are the share of a picture that its centre square cuts away, and the values of images of
+more than 8 bits: ``framing`` and ``value_range`` are chosen by them where nobody says them. Said
+are pictures of one colour, long shapes, more than 8 bits, and files of several pages; each sentence
+names what helps.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from PIL import Image
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
 
-from headstart.preprocessing.images import decode_one, open_image
-from headstart.preprocessing.samples import UnreadableImage
-from headstart.types import Finding, ImageSpec, Samples
+import numpy as np
+
+from headstart.preprocessing.framing import CUT_MOST
+from headstart.preprocessing.images import decode_one, grey_values
+from headstart.preprocessing.levels import NEARLY_ALL, choose_range, sampled, told
+from headstart.preprocessing.samples import ArraySamples, UnreadableImage
+from headstart.types import Finding, GreyLevels, ImageSpec, Ragged, Rows, Samples
 
 LOOKED_AT = 64
+SAMPLES_LOOKED_AT = 64  # of all, and of each class, but no more than MOST_LOOKED_AT together
+LEAST_OF_A_CLASS, MOST_LOOKED_AT = 2, 4096
 SEEN_LEAST = 0.5  # share of the picture in its centre square
-RANGE_LEAST = 0.25  # share of the 16 bits that the brightest pixel reaches
-_SPEC = ImageSpec(32, 3, (0.5,) * 3, (0.5,) * 3, "bilinear", 32, 3)
+LONG_LEAST = 0.1  # of the images, from which long ones among others are said
+_SPEC = ImageSpec(32, 3, (0.5,) * 3, (0.5,) * 3, "bilinear", 32, 3, "squash")
 
 
-def look_at_images(samples: Samples, sizes: np.ndarray, chosen: np.ndarray) -> list[Finding]:
-    """Return what is to be said of training images.
+@dataclass(frozen=True)
+class ImageLook:
+    """What was seen of training images.
+
+    Attributes:
+        findings: What is to be said of them.
+        cut: Mean share of a picture that lies outside its centre square.
+        levels: Values of images of more than 8 bits; None where none was seen.
+    """
+
+    findings: Sequence[Finding] = ()
+    cut: float = 0.0
+    levels: GreyLevels | None = None
+
+
+def look_at_images(samples: Samples, sizes: np.ndarray, chosen: np.ndarray) -> ImageLook:
+    """Return what is to be known and said of training images.
 
     Args:
         samples: All images.
-        sizes: int64, shape (N, 2), height and width of each, in pixels.
+        sizes: int64, shape (N, 3): height and width of each in pixels, and its pages.
         chosen: int64, places of those that train has.
     """
     if len(chosen) == 0:
-        return []
+        return ImageLook()
     places = chosen[np.unique(np.linspace(0, len(chosen) - 1, LOOKED_AT).astype(int))]
-    constant, highest, looked_at = list[str](), list[int](), 0
+    constant, deep, looked_at = list[str](), list[np.ndarray](), 0
     for place in places.tolist():
         try:
             content = samples.read(place)
-            pixels = decode_one(content, _SPEC)
-            if isinstance(content, bytes) and (top := _highest(content)) is not None:
-                highest.append(top)
+            values = grey_values(content)
+            if values is None:
+                values = decode_one(content, _SPEC)
+            else:
+                deep.append(values)
         except UnreadableImage:
             continue  # named when everything is decoded
         looked_at += 1
-        if np.ptp(pixels.reshape(-1, 3).astype(int), axis=0).max() == 0:
+        channels = values.reshape(-1, values.shape[2] if values.ndim == 3 else 1)
+        if (channels == channels[:1]).all():
             constant.append(samples.name(place))
-    return [*_of_shapes(sizes[chosen]), *_of_range(highest), *_of_constant(constant, looked_at)]
+    cut = 1 - sizes[chosen, :2].min(axis=1) / np.maximum(1, sizes[chosen, :2].max(axis=1))
+    levels = _levels(deep)
+    findings = [
+        *_of_shapes(sizes[chosen, :2], cut),
+        *_of_levels(levels, len(deep), looked_at),
+        *_of_pages(samples, sizes[:, 2], chosen),
+        *_of_constant(constant, looked_at),
+    ]
+    return ImageLook(findings, float(cut.mean()), levels)
 
 
-def _of_shapes(sizes: np.ndarray) -> list[Finding]:
+def _of_shapes(sizes: np.ndarray, cut: np.ndarray) -> list[Finding]:
     """Say where the centre square cuts most of the picture away."""
-    seen = sizes.min(axis=1) / np.maximum(1, sizes.max(axis=1))
-    few = seen < SEEN_LEAST
-    if few.mean() < 0.1:
+    few = cut > 1 - SEEN_LEAST
+    is_padded = cut.mean() >= CUT_MOST
+    if few.mean() < LONG_LEAST and not is_padded:
         return []
-    height, width = np.median(sizes[few], axis=0).astype(int)
+    long = few if few.any() else cut > 0
+    height, width = np.median(sizes[long], axis=0).astype(int)
     sentence = (
-        f"{int(few.sum()):,} of {len(seen):,} training images are long (such as {width} x {height} "
-        f"pixels): only their centre square is seen, {seen[few].mean():.0%} of the picture. If "
-        "what matters may lie outside, pad or squeeze the images to squares before (for example "
-        "PIL.ImageOps.pad)."
+        f"{int(long.sum()):,} of {len(cut):,} training images are long (such as {width} x {height} "
+        f"pixels): their centre square is {1 - cut[long].mean():.0%} of the picture. "
+    )
+    if is_padded:
+        sentence += (
+            f"Of all of train it is {1 - cut.mean():.0%}: all of a picture is shown on a square "
+            "ground, unless --framing says otherwise."
+        )
+        return [Finding("truncated", "note", (), sentence)]
+    sentence += (
+        "Most others are not, so that only this square is seen. If what matters may lie outside, "
+        "--framing pad shows all of every picture."
     )
     return [Finding("truncated", "warning", (), sentence)]
 
 
-def _highest(content: bytes) -> int | None:
-    """Return the highest value of a 16-bit grey image; None of any other."""
-    image: Image.Image = open_image(content)
-    if not image.mode.startswith("I"):
+def _levels(deep: Sequence[np.ndarray]) -> GreyLevels | None:
+    """Return what the values of images of more than 8 bits are."""
+    parts = [part for values in deep if len(part := sampled(values))]
+    if not parts:
         return None
-    return int(np.asarray(image).max())
+    finite = [values[np.isfinite(values)] for values in deep]
+    lowest = min(float(values.min()) for values in finite if values.size)
+    highest = max(float(values.max()) for values in finite if values.size)
+    low, high = np.percentile(np.concatenate(parts), NEARLY_ALL)
+    is_float = any(values.dtype.kind == "f" for values in deep)
+    return GreyLevels(lowest, highest, float(low), float(high), is_float)
 
 
-def _of_range(highest: list[int]) -> list[Finding]:
-    """Say where 16-bit images use a small part of their range."""
-    if not highest or max(highest) >= RANGE_LEAST * 65535:
+def _of_levels(levels: GreyLevels | None, num: int, looked_at: int) -> list[Finding]:
+    """Say that images hold more than 8 bits."""
+    if levels is None or (not levels.is_float and levels.lowest >= 0 and levels.highest <= 255):
         return []
-    top = max(highest)
     sentence = (
-        f"The 16-bit images hold values up to {top:,} of 65,535, so that about {top // 257 + 1} of "
-        f"256 grey levels are seen. Scale them before: (values * (255 / {top})).astype('uint8')."
+        f"{num:,} of {looked_at:,} training images looked at hold more than 8 bits a value, "
+        f"{told(levels.lowest)} to {told(levels.highest)}: one range for all is brought to 256 "
+        "grey levels (--value-range)."
     )
-    return [Finding("truncated", "warning", (), sentence)]
+    return [Finding("reading", "note", (), sentence)]
+
+
+def _of_pages(samples: Samples, pages: np.ndarray, chosen: np.ndarray) -> list[Finding]:
+    """Say which files have several pages, of which the first is the image."""
+    several = chosen[pages[chosen] > 1]
+    if not len(several):
+        return []
+    names = [samples.name(int(place)) for place in several]
+    sentence = (
+        f"{len(several):,} of {len(chosen):,} training images have several pages, such as "
+        f"'{names[0]}' ({pages[several[0]]:,}): the first is used. If the others are samples, too, "
+        "write each to a file of its own."
+    )
+    return [Finding("truncated", "warning", names, sentence)]
 
 
 def _of_constant(names: list[str], num: int) -> list[Finding]:
@@ -92,3 +155,47 @@ def _of_constant(names: list[str], num: int) -> list[Finding]:
         "written, or leave them out."
     )
     return [Finding("constant", "warning", names, sentence)]
+
+
+def num_channels(samples: Samples, targets: Rows, looked: ImageLook) -> int:
+    """Return 1 when the images looked at are all grey, also where they are stored as RGB, else 3.
+
+    Some of every class are looked at: where one class of many is coloured, colour is what tells it.
+
+    Args:
+        samples: All images.
+        targets: Theirs.
+        looked: What was seen of them.
+    """
+    if isinstance(samples, ArraySamples) and samples.images.shape[3] == 1:
+        return 1
+    known = choose_range(looked.levels)[0] if looked.levels else None
+    spec = ImageSpec(32, 3, (0.5,) * 3, (0.5,) * 3, "bilinear", 32, 3, "squash", known)
+    for i in _some_of_each(targets):
+        try:
+            pixels = decode_one(samples.read(i), spec)
+        except UnreadableImage:
+            continue  # truncated: named when everything is decoded
+        if (pixels != pixels[..., :1]).any():
+            return 3
+    return 1
+
+
+def _some_of_each(targets: Rows) -> list[int]:
+    """Return places of samples spread over all, and over each class, the firsts of all first."""
+    num = len(targets)
+    spread: list[int] = np.unique(np.linspace(0, num - 1, SAMPLES_LOOKED_AT).astype(int)).tolist()
+    if isinstance(targets, Ragged) or targets.dtype.kind == "f":
+        return spread
+    if targets.ndim == 1:
+        groups = [np.flatnonzero(targets == k) for k in np.unique(targets)]
+    else:
+        groups = [np.flatnonzero(column) for column in targets.T]
+    each = max(LEAST_OF_A_CLASS, min(SAMPLES_LOOKED_AT, MOST_LOOKED_AT // max(1, len(groups))))
+    chosen = [
+        group[np.unique(np.linspace(0, len(group) - 1, each).astype(int))].tolist()
+        for group in groups
+        if len(group)
+    ]
+    in_turn = (i for turn in zip_longest(*chosen) for i in turn if i is not None)
+    return list(dict.fromkeys([*spread, *in_turn]))

@@ -18,14 +18,17 @@ Left out: lists.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from headstart.cells import GAPS, MOSTLY, is_gap
+import numpy as np
+
+from headstart.cells import MOSTLY, is_gap
+from headstart.columnar import holds, is_text, plain_numbers, value_counts, whole
+from headstart.data.levels import levels_of, pandas_categories, said_order
 from headstart.data.options import ReadOptions
-from headstart.data.quick import plain_kind
+from headstart.data.quick import HEAD, SAMPLED, has_decimal_commas, plain_words
 from headstart.data.targets import MANY_VALUES
 from headstart.errors import DataError, quoted
 from headstart.preprocessing.canonical import (
@@ -34,21 +37,21 @@ from headstart.preprocessing.canonical import (
     Place,
     canonical,
     category,
+    number_array,
     plain_values,
 )
-from headstart.preprocessing.dates import find_format, look_like_dates
+from headstart.preprocessing.dates import find_format, look_like_dates, may_be_a_date
 from headstart.preprocessing.numbers import (
     CLOCK,
-    COMMAS,
+    any_unit,
     best_format,
     find_number_format,
-    fitting_formats,
     is_code,
     read_number,
 )
+from headstart.preprocessing.written import Shapes, dates_as_written, numbers_as_written, shapes_of
 from headstart.types import ColumnKind, DateFormat, Finding, FindingKind, NumberFormat
 
-SAMPLED = 1_000
 SOME = 0.3  # share of numbers from which words among them are told
 SHOWN = 3
 
@@ -62,6 +65,7 @@ class Recognised:
         kinds: What each of its columns holds.
         date_formats: How the days of each date column are written.
         number_formats: How the numbers of a column are written, where not plainly.
+        levels: The categories of a column in their order, where the data states one.
         findings: What a user should know of them.
     """
 
@@ -69,17 +73,22 @@ class Recognised:
     kinds: dict[str, ColumnKind]
     date_formats: dict[str, DateFormat]
     number_formats: dict[str, NumberFormat]
+    levels: dict[str, tuple[str, ...]]
     findings: list[Finding]
 
 
 @dataclass(frozen=True)
 class _Found:
-    """What a column holds (None: no input), a sentence on it, and how it is written."""
+    """What a column holds (None: no input), a sentence on it, how it is written.
+
+    And its numbers, where they are read already: float64, NaN where a cell is empty.
+    """
 
     kind: ColumnKind | None
     note: str | None = None
     date_format: DateFormat = ""
     number_format: NumberFormat = ""
+    numbers: np.ndarray | None = None
 
     def findings(self) -> list[Finding]:
         """Return what to know of it; how numbers and days are written is no warning."""
@@ -90,11 +99,12 @@ class _Found:
         return [Finding(about, "note" if is_read else "warning", (), self.note)]
 
 
-def recognise(parts: Sequence[Any], options: ReadOptions, place: Place) -> Recognised:
+def recognise(parts: list[Any], options: ReadOptions, place: Place) -> Recognised:
     """Return a table in canonical form, with what each column holds.
 
     Args:
-        parts: pyarrow Tables with the same columns, one after the other.
+        parts: pyarrow Tables with the same columns, one after the other; the list is emptied, so
+            that a column as it was is let go of as soon as it is in its new form.
         options: Columns whose kind the user has said.
         place: Says where a row stands, counted over all parts.
 
@@ -107,11 +117,15 @@ def recognise(parts: Sequence[Any], options: ReadOptions, place: Place) -> Recog
     kinds: dict[str, ColumnKind] = {}
     dates: dict[str, DateFormat] = {}
     numbers: dict[str, NumberFormat] = {}
+    levels: dict[str, tuple[str, ...]] = {}
     findings: list[Finding] = []
-    said = _pandas_categories(parts[0])
-    has_commas = any(_has_decimal_commas(column) for part in parts for column in part.columns)
-    for name in parts[0].column_names:
-        raw = [part.column(name) for part in parts]
+    said = pandas_categories(parts[0])
+    said_ordered = pandas_categories(parts[0], ordered=True)
+    has_commas = any(has_decimal_commas(column) for part in parts for column in part.columns)
+    held = [dict(zip(part.column_names, part.columns, strict=True)) for part in parts]
+    parts.clear()
+    for name in list(held[0]):
+        raw = [columns_of_part.pop(name) for columns_of_part in held]
         values = _join([plain_values(column) for column in raw])
         is_category = name in said or any(pa.types.is_dictionary(c.type) for c in raw)
         if is_category and not options.trained_column(name):
@@ -122,10 +136,17 @@ def recognise(parts: Sequence[Any], options: ReadOptions, place: Place) -> Recog
         if found.kind is None:
             continue
         written: NumberFormat = CLOCK if is_clock else found.number_format
-        columns[name] = canonical(values, found.kind, name, place, found.date_format, written)
-        kinds[name] = found.kind
-        if found.kind in ("numeric", "date"):
+        if found.numbers is not None:
+            columns[name] = number_array(found.numbers)
+        else:
+            columns[name] = canonical(values, found.kind, name, place, found.date_format, written)
+        if found.kind == "categorical" and (stated := levels_of(raw, said_ordered, name)):
+            levels[name] = stated
+            findings.append(said_order(name, stated))
+        if found.kind in ("numeric", "date") and columns[name].null_count > values.null_count:
             findings += _gap_cells(values, name)
+        columns[name] = whole(columns[name])
+        kinds[name] = found.kind
         if found.kind == "date":
             dates[name] = found.date_format
         elif found.kind == "numeric":
@@ -133,7 +154,7 @@ def recognise(parts: Sequence[Any], options: ReadOptions, place: Place) -> Recog
                 numbers[name] = written
             if name not in options.kept_columns:
                 findings += _eight_digits(columns[name], name)
-    return Recognised(pa.table(columns), kinds, dates, numbers, findings)
+    return Recognised(pa.table(columns), kinds, dates, numbers, levels, findings)
 
 
 def _join(columns: Sequence[Any]) -> Any:
@@ -191,16 +212,21 @@ def _kind_of(
 
 def _said_numbers(values: Any, name: str, *, has_commas: bool) -> _Found:
     """Return how the numbers of a column are written that the user calls numeric."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+    if not is_text(values):
         return _Found("numeric")
-    words = [word for word in pc.unique(values).to_pylist() if category(word) and not is_gap(word)]
+    words = _present_words(values)
     number_format, note = find_number_format(words, name, has_commas=has_commas)
     if number_format is None:  # the cell that does not fit is refused where all are read
-        number_format, note = best_format(words[:SAMPLED]), None
+        number_format, note = any_unit(words) or best_format(words[:SAMPLED]), None
     return _Found("numeric", note, number_format=number_format)
+
+
+def _present_words(values: Any) -> list[str]:
+    """Return the different cells of a column of text, gaps left out."""
+    import pyarrow.compute as pc
+
+    different = pc.unique(values).to_pylist()
+    return [word for word in different if category(word) and not is_gap(word)]
 
 
 def _find_dates(
@@ -210,6 +236,8 @@ def _find_dates(
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if is_text(values) and len(values) > HEAD and dates_as_written(values) is not None:
+        return "", None
     different = values if pa.types.is_nested(values.type) else pc.unique(values)
     found = [word for word in map(category, different.to_pylist()) if word is not None]
     words = [word for word in found if not is_gap(word)]
@@ -227,15 +255,17 @@ def _gap_cells(values: Any, name: str) -> list[Finding]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+    if not is_text(values):
         return []
-    trimmed = pc.utf8_trim_whitespace(values)
-    gaps = trimmed.filter(pc.is_in(pc.utf8_lower(trimmed), value_set=pa.array(sorted(GAPS))))
-    if not len(gaps):
+    shapes = shapes_of(values)
+    different = pc.unique(values).to_pylist() if shapes is None else shapes.words
+    words = [word for word in different if is_gap(word)]
+    if not words:
         return []
-    shown = quoted(pc.unique(gaps).to_pylist(), limit=SHOWN)
+    number = pc.sum(pc.is_in(values, value_set=pa.array(words, values.type))).as_py()
+    shown = quoted(list(dict.fromkeys(word.strip() for word in words)), limit=SHOWN)
     sentence = (
-        f"Column '{name}' holds {shown} in {len(gaps):,} rows: they count as missing. If "
+        f"Column '{name}' holds {shown} in {number:,} rows: they count as missing. If "
         f"they mean something, --categorical {name} keeps them as categories."
     )
     return [Finding("missing", "note", (), sentence)]
@@ -254,12 +284,14 @@ def _eight_digits(values: Any, name: str) -> list[Finding]:
 
 def _kind_of_words(values: Any, name: str, place: Place, *, has_commas: bool) -> _Found:
     """Return what a column of text holds, from its different cells."""
-    import pyarrow.compute as pc
-
-    if not has_commas and (plain := plain_kind(values)):
-        return _Found(plain)
-    counted = [(pair["values"], pair["counts"]) for pair in pc.value_counts(values).to_pylist()]
-    counts = {str(word): count for word, count in counted if category(word) is not None}
+    if not has_commas and len(values) > HEAD:
+        if (numbers := plain_numbers(values)) is not None:
+            return _Found("numeric", numbers=numbers)
+        if plain_words(values):
+            return _Found("categorical")
+    shapes = shapes_of(values) if len(values) > HEAD and not holds(values, ":") else None
+    counted = shapes.counts() if shapes else value_counts(values)
+    counts = {str(word): count for word, count in counted.items() if category(word) is not None}
     if not counts:
         return _Found("categorical")
     lower = {word.strip().lower() for word in counts}
@@ -269,12 +301,21 @@ def _kind_of_words(values: Any, name: str, place: Place, *, has_commas: bool) ->
     if codes := [word for word in present if is_code(word)]:
         return _Found("categorical", _codes_note(codes, present, name))
     number_format, note = find_number_format(present, name, has_commas=has_commas)
+    if number_format is None and shapes and any_unit(present):
+        # which units a column has depends on how many of its cells bear one
+        number_format, note = find_number_format(
+            _present_words(values), name, has_commas=has_commas
+        )
     if number_format is not None:
-        return _Found("numeric", note, number_format=number_format)
-    date_format, doubt = _find_dates(values, name, place, is_said=False)
-    if date_format is not None:
-        return _Found("date", doubt, date_format)
-    return _mixed(values, {word: counts[word] for word in present}, name, place, note or doubt)
+        numbers = numbers_as_written(shapes, number_format) if shapes else None
+        return _Found("numeric", note, number_format=number_format, numbers=numbers)
+    doubt = None
+    if shapes is None or any(map(may_be_a_date, present)):
+        date_format, doubt = _find_dates(values, name, place, is_said=False)
+        if date_format is not None:
+            return _Found("date", doubt, date_format)
+    present_counts = {word: counts[word] for word in present}
+    return _mixed(values, present_counts, name, place, note or doubt, shapes)
 
 
 def _codes_note(codes: list[str], present: list[str], name: str) -> str | None:
@@ -288,21 +329,38 @@ def _codes_note(codes: list[str], present: list[str], name: str) -> str | None:
 
 
 def _mixed(
-    values: Any, counts: dict[str, int], name: str, place: Place, note: str | None
+    values: Any,
+    counts: dict[str, int],
+    name: str,
+    place: Place,
+    note: str | None,
+    shapes: Shapes | None,
 ) -> _Found:
     """Return what a column holds whose words are neither all numbers nor all dates.
+
+    Args:
+        values: The column.
+        counts: How often each word is there; with ``shapes`` how often any of its shape is.
+        name: Its header.
+        place: Says where a row stands.
+        note: What is known already.
+        shapes: Those of the column, where it is large.
 
     Raises:
         DataError: It is a column of numbers but for a few words.
     """
+    import pyarrow.compute as pc
+
     number_format = best_format(list(counts)[:SAMPLED])
-    numbers = {word for word in counts if read_number(word, number_format) is not None}
-    strange = [word for word in counts if word not in numbers]
+    numbers = [word for word in counts if read_number(word, number_format) is not None]
+    read = set(numbers)
+    strange = [word for word in counts if word not in read]
     total, num_strange = sum(counts.values()), sum(counts[word] for word in strange)
     if note or not strange or not numbers:
         return _Found("categorical", note)
     shown = quoted([word.strip() for word in strange], limit=SHOWN)
-    is_many = len(numbers) > MANY_VALUES
+    num_numbers = len(pc.unique(shapes.cells_like(numbers))) if shapes else len(numbers)
+    is_many = num_numbers > MANY_VALUES
     if total - num_strange < MOSTLY * total:
         if not is_many or total - num_strange < SOME * total:
             return _Found("categorical")
@@ -312,7 +370,7 @@ def _mixed(
             f"cells, such as {shown}: read as categories. If it holds numbers, leave the other "
             f"cells empty; if not, say --categorical {name}.",
         )
-    first = next(i for i, value in enumerate(values.to_pylist()) if value in strange)
+    first = pc.index(values, strange[0]).as_py()
     if is_many:
         more = f" and {num_strange - 1:,} more rows" if num_strange > 1 else ""
         more += f" (such cells: {shown})" if len(strange) > 1 else ""
@@ -323,27 +381,6 @@ def _mixed(
         )
     return _Found(
         "categorical",
-        f"Column '{name}' holds {len(numbers)} different numbers and words such as "
+        f"Column '{name}' holds {num_numbers} different numbers and words such as "
         f"'{strange[0]}' ({place(first)}): read as categories.",
     )
-
-
-def _has_decimal_commas(column: Any) -> bool:
-    """Return whether the numbers of a column can only have been written with a decimal comma."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-        return False
-    words = pc.unique(column.filter(pc.match_substring(column, ","))).to_pylist()[:SAMPLED]
-    fitting = fitting_formats([word for word in words if word and not is_gap(word)])
-    return bool(words and fitting) and set(fitting) <= set(COMMAS)
-
-
-def _pandas_categories(table: Any) -> set[str]:
-    """Return the columns that were categories of pandas when it wrote a Parquet file."""
-    try:
-        stated = json.loads((table.schema.metadata or {})[b"pandas"])["columns"]
-        return {str(c["name"]) for c in stated if c["pandas_type"] == "categorical"}
-    except (KeyError, TypeError, ValueError):
-        return set()

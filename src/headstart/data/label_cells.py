@@ -1,8 +1,8 @@
 """Cells of a target column that hold lists: labels, a vector of 0 and 1, or shares of classes.
 
 What a list means is read from all of them together: numbers between 0 and 1 that sum to one are
-soft labels and are refused by name; 0 and 1, all of one length, say which labels apply; one label
-in each is one class a sample.
+soft labels, refused by name unless the largest of each is asked for; 0 and 1, all of one length,
+say which labels apply; one label in each is one class a sample.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from headstart.cells import as_list, is_missing
+from headstart.columnar import different, kinds_of
 from headstart.errors import DataError
 from headstart.tasks import CLASSIFICATION, find_task
 from headstart.tasks.reading import Place
@@ -31,10 +32,11 @@ def read_cells(
     Raises:
         DataError: They are soft labels or scores.
     """
-    is_native = any(_is_list(value) for value in values)
-    if not is_native and not any(isinstance(value, (str, dict)) for value in values):
+    kinds = kinds_of(values)
+    is_native = not kinds <= _SINGLE and any(_is_list(value) for value in different(values))
+    if not is_native and not any(issubclass(kind, (str, dict)) for kind in kinds):
         return values, []
-    first = next((value for value in values if not is_missing_cell(value)), None)
+    first = next((value for value in different(values) if not is_missing_cell(value)), None)
     if isinstance(first, str) and not is_native and first.lstrip()[:1] not in tuple("[({"):
         return values, []
     found = [None if is_missing_cell(value) else as_list(value) for value in values]
@@ -47,8 +49,10 @@ def read_cells(
     ):
         return values, []  # said where the task reads them
     is_one = all(len(cells) == 1 for cells in present) and not absent
-    if not is_one:
-        _refuse_shares(found, what, place)
+    if not is_one and (shares := _shares_at(found)) is not None:
+        if known != CLASSIFICATION.name or absent:
+            raise _shares_refused(found, shares, what, place)
+        return _largest(present, what)
     if length := _vector_length(present):
         return _read_vectors(found, length, known, what)
     if is_one and (known is None or not find_task(known).has_label_sets):
@@ -65,6 +69,9 @@ def read_cells(
     return [[] if cells is None else cells for cells in found], []
 
 
+_SINGLE = frozenset((str, int, float, bool, type(None)))
+
+
 def is_missing_cell(value: object) -> bool:
     """Return whether a cell holds nothing; a list holds something."""
     return not _is_list(value) and is_missing(value)
@@ -78,24 +85,42 @@ def _as_real(value: object) -> float | None:
     return float(value) if isinstance(value, (int, float)) else None
 
 
-def _refuse_shares(found: Sequence[list[Any] | None], what: str, place: Place) -> None:
-    """Refuse real numbers in lists: they are shares of classes, or scores, and no names."""
+def _shares_at(found: Sequence[list[Any] | None]) -> int | None:
+    """Return where a list holds a real number: they are shares of classes, or scores, no names."""
     for index, cells in enumerate(found):
         numbers = [_as_real(one) for one in cells or ()]
-        if not numbers or None in numbers:
-            return  # names
-        real = next((n for n in numbers if n is not None and n != n // 1), None)
-        if real is None:
-            continue
-        total = sum(n for n in numbers if n is not None)
-        kind = "soft labels" if abs(total - 1) < 0.02 else "scores"
-        raise DataError(
-            f"{what} holds {kind} such as {[round(n, 3) for n in numbers if n is not None]} in "
-            f"{place(index)}; a sample is learned with the classes that apply, not with shares of "
-            "them. Write the place of the largest number of each list as the class (in pandas: "
-            "frame[c] = frame[c].map(lambda shares: max(range(len(shares)), "
-            "key=lambda i: shares[i])), c being the column), or 0 and 1 where several apply."
-        )
+        if cells and (not numbers or None in numbers):
+            return None  # names
+        if any(n is not None and n != n // 1 for n in numbers):
+            return index
+    return None
+
+
+def _shares_refused(
+    found: Sequence[list[Any] | None], index: int, what: str, place: Place
+) -> DataError:
+    shown = [round(float(n), 3) for n in found[index] or ()]
+    kind = "soft labels" if abs(sum(shown) - 1) < 0.02 else "scores"
+    gaps = [i for i, cells in enumerate(found) if cells is None]
+    gap = f" Fill in or remove rows without any, such as {place(gaps[0])}." if gaps else ""
+    return DataError(
+        f"{what} holds {kind} such as {shown} in {place(index)}; a sample is learned with the "
+        "classes that apply, not with shares of them. Say --task classification to learn the class "
+        "with the largest share of each, or write 0 and 1 in their place where several apply."
+        f"{gap}"
+    )
+
+
+def _largest(shares: Sequence[list[Any]], what: str) -> tuple[list[object], list[Finding]]:
+    """Return the place of the largest number of each list, and a finding that says so."""
+    places: list[object] = [max(range(len(one)), key=one.__getitem__) for one in shares]
+    ties = sum(one.count(max(one)) > 1 for one in shares)
+    also = f" In {ties:,} the largest stands twice: the first of them counts." if ties else ""
+    sentence = (
+        f"{what} holds a share of each class; the class of a sample is the place of the largest, "
+        f"such as {places[0]} of {[round(float(n), 3) for n in shares[0]]}.{also}"
+    )
+    return places, [Finding("task", "warning" if ties else "note", (), sentence)]
 
 
 def _vector_length(present: Sequence[list[Any]]) -> int:

@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from headstart.cells import plain
-from headstart.data.assembly import assemble
+from headstart.data.assembly import Assembly, assemble
+from headstart.data.fixes import check_fixes, read_fixes
 from headstart.data.groups import aligned, plain_groups, with_groups
 from headstart.data.options import (
     COLUMN_OPTIONS,
     GroupValues,
     ReadOptions,
     TaskOption,
+    name_of,
     names_of,
     option_problems,
     refuse_values,
@@ -30,6 +32,7 @@ from headstart.data.sources.archives import ARCHIVE_SUFFIXES
 from headstart.data.sources.array_files import read_arrays_file
 from headstart.data.sources.arrays import read_pair, read_split_pairs
 from headstart.data.sources.arrow_files import find_saved, read_saved
+from headstart.data.sources.class_titles import with_titles
 from headstart.data.sources.columns import FrameTable, source_table
 from headstart.data.sources.folder import TABLE_SUFFIXES, read_folder
 from headstart.data.sources.folder_tree import Tree
@@ -45,8 +48,11 @@ from headstart.data.sources.handed import plain_source, split_pairs
 from headstart.data.sources.hub import PREFIXES, read_hub
 from headstart.data.sources.image_labels import read_stated
 from headstart.data.sources.named import EMBEDDED, NAMED, read_named, unknown_source
+from headstart.data.sources.part_files import find_parts, open_parts
+from headstart.data.sources.rows_given import plain_rows
 from headstart.data.sources.split_words import split_of
 from headstart.data.sources.tables import find_split_files, read_table_files, read_tables
+from headstart.data.sources.text_files import find_text_table
 from headstart.data.times import SplitWay, check_way
 from headstart.errors import DataError, OptionError, quoted
 from headstart.preprocessing import Preprocess
@@ -73,8 +79,10 @@ def load(
     split: SplitWay = "random",
     max_bad_fraction: float = 0.01,
     seed: int = 0,
+    fixes: str | Path | None = None,
     preprocess: Preprocess | None = None,
     schema: Schema | None = None,
+    refused: list[Finding] | None = None,
 ) -> Dataset:
     """Load labelled images, texts or table rows and split them into train, val and test.
 
@@ -113,12 +121,17 @@ def load(
             rows as test, where a table has a column of dates.
         max_bad_fraction: Share of unusable samples above which loading stops, 0 to 1.
         seed: Seed of the split.
+        fixes: List of what to leave out and what to put on which side of the split, as
+            ``headstart check DATA --fix LIST.csv`` writes it.
         preprocess: How a model reads samples (``run.model.encoder.preprocess``): the columns that
             it was trained on are read as they were then, whatever these rows alone would make of
             them.
         schema: What a model was trained to tell (``run.model.schema``), to evaluate it: its task is
             taken, and its column of labels where there is one of this name; all samples are test,
             unless the data brings a test or val split.
+        refused: A list that takes what forbids learning from the data, which is then not raised
+            (too many unusable samples, a class alone, too small, or unknown to train, a group on
+            two sides): for whom looks at the data alone. Where no split can be drawn, all is train.
 
     Returns:
         The data set; a ``Preprocess`` turns its samples into arrays later.
@@ -137,10 +150,10 @@ def load(
     refuse_values(label=label, image_column=image_column, text=text)
     group = aligned(group, source)
     options = ReadOptions(
-        label=label,
-        image_column=image_column,
-        text=text,
-        group=group if isinstance(group, str) else None,
+        label=name_of(label),
+        image_column=name_of(image_column),
+        text=name_of(text),
+        group=name_of(group) if isinstance(group, (str, int)) else None,
         task=task,
         separator=separator,
         numeric=names_of(numeric),
@@ -155,6 +168,8 @@ def load(
     _check_options(options, val_fraction, test_fraction, max_bad_fraction, seed)
     if problems := check_way(split, for_test=schema is not None):
         raise OptionError(" ".join(problems))
+    check_fixes(fixes)
+    listed = None if fixes is None else read_fixes(fixes)
     records, address = _read(source, options)
     records = with_groups(records, group)
     dataset = assemble(
@@ -163,9 +178,7 @@ def load(
         test_fraction,
         max_bad_fraction,
         seed,
-        for_test=schema is not None,
-        split=split,
-        dates=options.date,
+        Assembly(schema is not None, split, options.date, listed, refused),
     )
     again: dict[str, object] = {
         "source": address,
@@ -178,6 +191,7 @@ def load(
         "seed": seed,
         **_said(options),
         **({"split": split} if split != "random" else {}),
+        **({} if listed is None else {"fixes": listed.path}),
     }
     return replace(
         dataset,
@@ -225,7 +239,7 @@ def _read(source: Any, options: ReadOptions) -> tuple[Records, str | None]:
     """Return the records of a source, and what to load it by again where that is possible."""
     if isinstance(source, (str, os.PathLike)):
         return _read_address(os.fspath(source), options)
-    source = plain_source(source)
+    source = plain_source(plain_rows(source))
     if (parts := split_pairs(source)) is not None:
         return _read_splits(parts, options), None
     if isinstance(source, tuple) and len(source) == 2:
@@ -313,6 +327,11 @@ def _read_path(path: Path, name: str, options: ReadOptions) -> Records:
     if path.is_dir():
         if files := find_split_files(path) or find_export(path):
             return read_table_files(list(files), name, options)
+        if pieces := find_parts(path):
+            opened_parts, findings = open_parts(pieces, name, options)
+            records = read_tables(opened_parts, name, options, are_files=True)
+            records.findings.extend(findings)
+            return records
         if parts := find_saved(path):
             saved, findings = read_saved(parts, name)
             records = read_tables(saved, name, options)
@@ -325,11 +344,13 @@ def _read_path(path: Path, name: str, options: ReadOptions) -> Records:
                 return read_tables(opened, name, options)
         tree = Tree(path)  # each folder is looked into once, however many files it holds
         if (stated := read_stated(tree, name, options)) is not None:
-            return stated
+            return with_titles(stated, path)
+        if table_path := find_text_table(path, options):
+            return read_table_files([(table_path, None)], name, options)
         options.refuse(
             f"{name} is a folder, whose class folders are the labels", "group", "encoding"
         )
-        return read_folder(tree, name, options)
+        return with_titles(read_folder(tree, name, options), path)
     low = path.name.lower()
     if low.endswith(ARCHIVE_SUFFIXES):
         folder, table = open_shard(path, name)

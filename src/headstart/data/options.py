@@ -134,6 +134,11 @@ COLUMN_OPTIONS = ("numeric", "categorical", "date", "drop")
 TABLE_OPTIONS = (*COLUMN_OPTIONS, "header", "encoding")
 
 
+def name_of(value: object) -> str | None:
+    """Return the name of a column as text: frames may have numbers for names."""
+    return None if value is None else str(value)
+
+
 def names_of(value: Sequence[str] | str | None) -> tuple[str, ...]:
     """Return column names as a tuple; one name may be given as it is."""
     if value is None:

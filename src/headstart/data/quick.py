@@ -7,68 +7,33 @@ found, and every cell is looked at.
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-
-from headstart.cells import INFINITE
-from headstart.data.identity import bytes_of
+from headstart.cells import INFINITE, is_gap
+from headstart.columnar import begin_with_letters, blocks_of, chunks_of, holds, is_text
 from headstart.preprocessing.canonical import FALSE_WORDS, TRUE_WORDS
 from headstart.preprocessing.dates import is_like_a_date
+from headstart.preprocessing.numbers import COMMAS, fitting_formats
+from headstart.types import NumberStyle
 
 HEAD = 1_000
+SAMPLED = 1_000
+BLOCK_ROWS = 2**14
 UNIT_FIRST = re.compile(r"[a-z]{1,3}\.?\s?[-+(]?\d")  # eur 1,200
-_ZERO, _NINE, _PLUS, _MINUS, _SLASH = 48, 57, 43, 45, 47
 
 
-def plain_kind(values: Any) -> Literal["numeric", "categorical"] | None:
-    """Return what a column of text plainly holds, or None where every cell has to be looked at.
+def plain_words(values: Any) -> bool:
+    """Return whether a column of text plainly holds words, neither numbers nor dates.
 
     Args:
         values: A pyarrow array or chunked array of strings.
     """
-    chunks = [chunk for chunk in getattr(values, "chunks", [values]) if len(chunk)]
-    if sum(map(len, chunks)) <= HEAD:
-        return None
+    if len(values) <= HEAD:
+        return False
     head = [word for word in values.slice(0, HEAD).to_pylist() if word and word.strip()]
-    if not head:
-        return None
-    if head[0][0].isalpha():
-        is_plain = _head_is_words(head) and all(map(_begin_with_letters, chunks))
-        return "categorical" if is_plain else None
-    return "numeric" if all(map(_are_plain_numbers, chunks)) else None
-
-
-def _are_plain_numbers(words: Any) -> bool:
-    """Return whether all words are such as 12, -3.5 and 1e-7; not 007, inf, 1,000 or " 1"."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    first, last, data, ends = bytes_of(words)
-    if first == last:
-        return bool(words.null_count == len(words))
-    letters = np.frombuffer(data, np.uint8, last - first, first)
-    is_letter = letters > _NINE
-    if is_letter.any() and not np.isin(letters[is_letter], np.frombuffer(b"eE", np.uint8)).all():
+    if not head or not head[0][0].isalpha():
         return False
-    if (letters < _PLUS).any() or (letters == _SLASH).any():
-        return False
-    starts, lengths = ends[:-1] - first, np.diff(ends)
-    if not lengths[words.is_valid().to_numpy(zero_copy_only=False)].all():
-        return False
-    padded = np.append(letters, np.zeros(3, np.uint8))
-    begin = padded[starts]
-    is_signed = (begin == _PLUS) | (begin == _MINUS)
-    starts = starts + is_signed
-    is_code = (padded[starts] == _ZERO) & (lengths - is_signed > 1)
-    after = padded[starts + 1]
-    if (is_code & (after >= _ZERO) & (after <= _NINE)).any():
-        return False
-    try:
-        numbers = pc.cast(words, pa.float64())
-    except pa.ArrowInvalid:
-        return False
-    return bool(pc.all(pc.is_finite(numbers)).as_py() is not False)
+    return _head_is_words(head) and all(map(begin_with_letters, chunks_of(values)))
 
 
 def _head_is_words(head: list[str]) -> bool:
@@ -78,12 +43,23 @@ def _head_is_words(head: list[str]) -> bool:
     return not any(is_like_a_date(word) or UNIT_FIRST.match(word) for word in lower)
 
 
-def _begin_with_letters(words: Any) -> bool:
-    """Return whether each word begins with a letter, as neither a number nor most dates do."""
-    first, last, data, ends = bytes_of(words)
-    if first == last:
-        return bool(words.null_count == len(words))
-    letters = np.frombuffer(data, np.uint8, last - first, first)
-    starts, lengths = ends[:-1] - first, np.diff(ends)
-    begin = letters[starts[lengths > 0]] | 32
-    return bool(((begin >= ord("a")) & (begin <= ord("z"))).all())
+def has_decimal_commas(column: Any) -> bool:
+    """Return whether the numbers of a column can only have been written with a decimal comma.
+
+    Args:
+        column: A pyarrow array or chunked array of any type.
+    """
+    import pyarrow.compute as pc
+
+    if not is_text(column):
+        return False
+    words: dict[str, None] = {}
+    fitting: list[NumberStyle] = []
+    for block in blocks_of(column, BLOCK_ROWS):
+        if not holds(block, ","):
+            continue
+        words |= dict.fromkeys(pc.unique(block.filter(pc.match_substring(block, ","))).to_pylist())
+        fitting = fitting_formats([word for word in list(words)[:SAMPLED] if not is_gap(word)])
+        if not fitting or len(words) >= SAMPLED:
+            break
+    return bool(words and fitting) and set(fitting) <= set(COMMAS)

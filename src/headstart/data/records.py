@@ -13,6 +13,7 @@ import numpy as np
 
 from headstart.tasks import Task, find_task
 from headstart.types import (
+    MODALITIES,
     ColumnKind,
     DateFormat,
     Finding,
@@ -27,11 +28,7 @@ SPLIT_CODES = {"train": 0, "val": 1, "test": 2}
 SPLIT_NAMES = ("train", "val", "test")
 UNASSIGNED = -1
 # What one sample is called in messages, and several.
-NOUNS: dict[Modality, tuple[str, str]] = {
-    "image": ("image", "images"),
-    "text": ("text", "texts"),
-    "table": ("row", "rows"),
-}
+NOUNS = {name: (facts.noun, facts.nouns) for name, facts in MODALITIES.items()}
 
 
 @dataclass(frozen=True)
@@ -54,6 +51,7 @@ class Records:
         column_kinds: For tables, what each input column holds.
         date_formats: For tables, how the days of each date column are written.
         number_formats: For tables, how the numbers of a column are written, where not plainly.
+        levels: For tables, the categories of a column in their order, where they have one.
         kept_columns: For tables, columns the user has named, which are therefore never left out.
         columns: For tables, all columns of the source, for messages.
     """
@@ -73,6 +71,7 @@ class Records:
     column_kinds: dict[str, ColumnKind] | None = None
     date_formats: Mapping[str, DateFormat] = field(default_factory=dict)
     number_formats: Mapping[str, NumberFormat] = field(default_factory=dict)
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     kept_columns: Sequence[str] = ()
     columns: Sequence[str] = ()
 

@@ -19,8 +19,8 @@ from typing import Literal
 from headstart.cells import as_number, is_missing
 from headstart.data.options import ReadOptions
 from headstart.data.sources.columns import Table
+from headstart.data.sources.files_beside import FilesBeside
 from headstart.data.sources.folder import is_image
-from headstart.data.sources.images_beside import ImagesBeside
 from headstart.errors import DataError, did_you_mean, quoted
 from headstart.preprocessing.dates import is_like_a_date
 from headstart.types import Finding, Modality
@@ -56,7 +56,7 @@ def find_roles(
     target: str,
     options: ReadOptions,
     taken: Collection[str] = (),
-    beside: ImagesBeside | None = None,
+    beside: FilesBeside | None = None,
 ) -> Roles:
     """Return what the inputs of a table are.
 
@@ -86,7 +86,7 @@ def find_roles(
     heads = {column: table.head(column) for column in free}
     images = [column for column in free if is_image_column(heads[column])]
     if not images and beside is not None and not options.text:
-        ids = [column for column in free if beside.names_images(heads[column])]
+        ids = [column for column in free if beside.are_named(heads[column])]
         if ids:
             found = next((beside.find(v) for v in heads[ids[0]] if beside.find(v)), "")
             sentence = f"Column '{ids[0]}' names the images beside {table.where}, such as {found}."

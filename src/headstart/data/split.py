@@ -15,6 +15,7 @@ import numpy as np
 
 from headstart.data.balance import class_counts
 from headstart.data.copies import Copies, joined_groups
+from headstart.data.draws import drawn, shuffled
 from headstart.data.records import NOUNS, SPLIT_CODES, SPLIT_NAMES, UNASSIGNED, Records
 from headstart.data.times import latest
 from headstart.errors import DataError, did_you_mean, quoted
@@ -31,6 +32,7 @@ def assign_splits(
     seed: int,
     copies: Copies | None = None,
     times: tuple[str, np.ndarray] | None = None,
+    may_tear: bool = False,
 ) -> tuple[np.ndarray, dict[str, str]]:
     """Return the split of each sample, and for each split how it came to be.
 
@@ -42,6 +44,7 @@ def assign_splits(
         copies: What is the same among the samples, and so stays on one side.
         times: The column that a split by time goes by, and the times, NaN where there is none; the
             latest rows are test then, and the latest of the others val.
+        may_tear: Whether the data's own splits may tear groups apart.
 
     Returns:
         int8, shape (N,), 0 train, 1 val, 2 test; and one sentence part a split.
@@ -52,7 +55,7 @@ def assign_splits(
     """
     splits, task = records.splits.copy(), records.asks
     task.check_learnable(records.name, records.targets, records.classes)
-    given = {name for name in SPLIT_NAMES if (splits == SPLIT_CODES[name]).any()}
+    given = {name for name in SPLIT_NAMES if SPLIT_CODES[name] in splits}
     if given and "train" not in given:
         raise DataError(
             f"{records.name} brings {' and '.join(sorted(given))} but no train samples; there is "
@@ -64,7 +67,8 @@ def assign_splits(
     if task.is_exclusive:
         _check_class_sizes(records, splits, made)
     _check_number(records, splits, made)
-    _check_groups(records, splits)
+    if not may_tear:
+        check_groups(records)
     groups = records.groups if copies is None else joined_groups(copies, records.groups)
     for name in made:
         fraction = test_fraction if name == "test" else val_fraction
@@ -99,7 +103,7 @@ def only_test(records: Records) -> tuple[np.ndarray, dict[str, str]]:
     Its test split is test; without one its val split is, and without either all of it.
 
     Returns:
-        As ``assign_splits``; neither classes nor numbers of samples are asked for.
+        As ``assign_splits``; nothing else is asked for.
     """
     for code in (SPLIT_CODES["test"], SPLIT_CODES["val"]):
         chosen = records.splits == code
@@ -130,14 +134,6 @@ def _pick(
     return group_pick(targets, chosen, fraction, bits, classes=classes, keep=keep)
 
 
-def _shuffled(number: int, bits: np.random.PCG64) -> np.ndarray:
-    """Return 0..number-1 in random order.
-
-    From the raw bits, which NumPy keeps the same in all versions; of ``permutation`` it does not.
-    """
-    return np.argsort(bits.random_raw(number), kind="stable")
-
-
 def stratified_pick(
     targets: np.ndarray, fraction: float, bits: np.random.PCG64, *, keep: int = 1
 ) -> np.ndarray:
@@ -158,7 +154,7 @@ def stratified_pick(
         quota[i] += 1
     quota = np.minimum(np.maximum(quota, 1), np.maximum(counts - keep, 0))
     picked = [
-        np.flatnonzero(targets == value)[_shuffled(count, bits)[:number]]
+        np.flatnonzero(targets == value)[drawn(count, number, bits)]
         for value, count, number in zip(classes, counts, quota, strict=True)
     ]
     return np.sort(np.concatenate(picked))
@@ -198,10 +194,10 @@ def whole_pick(
         members = np.flatnonzero(targets[first] == value)
         if count <= keep:  # too few different ones to be on every side: single samples are drawn
             torn = np.flatnonzero(np.isin(group_of, members))
-            torn = torn[_shuffled(len(torn), bits)]
+            torn = torn[shuffled(len(torn), bits)]
             taken[torn[: max(0, min(number, len(torn) - keep))]] = True
             continue
-        members = members[_shuffled(count, bits)]
+        members = members[shuffled(count, bits)]
         light = members[sizes[members] <= number]
         light = light if len(light) else members[np.argsort(sizes[members], kind="stable")[:1]]
         fitting = light[np.cumsum(sizes[light]) <= number]
@@ -257,12 +253,10 @@ def group_pick(
             "needed to have it on every side of the split. Add groups, or leave out --group."
         )
     totals = np.maximum(counts.sum(axis=0), 1)
-    wanted = totals * fraction
+    wanted, have = totals * fraction, np.zeros(len(classes))
     taken = np.zeros(num_groups, bool)
-    have = np.zeros(len(classes))
-    shuffled = _shuffled(num_groups, bits)
-    order = shuffled[np.argsort(-counts[shuffled].sum(axis=1), kind="stable")]
-
+    mixed = shuffled(num_groups, bits)
+    order = mixed[np.argsort(-counts[mixed].sum(axis=1), kind="stable")]
     left = num_per_class.copy()
 
     def take_group(group: int) -> None:
@@ -340,13 +334,18 @@ def _check_unseen(records: Records, splits: np.ndarray) -> None:
             )
 
 
-def _check_groups(records: Records, splits: np.ndarray) -> None:
-    """Refuse a group that the data's own splits have torn apart."""
+def check_groups(records: Records) -> None:
+    """Refuse a group that the data's own splits have torn apart.
+
+    Raises:
+        DataError: Naming it.
+    """
     side: dict[str, int] = {}
+    splits = np.where(records.splits == UNASSIGNED, TRAIN, records.splits)
     for group, code in zip(records.groups or (), splits.tolist(), strict=False):
         if side.setdefault(group, code) != code:
             raise DataError(
                 f"Group '{group}' is in both {SPLIT_NAMES[side[group]]} and {SPLIT_NAMES[code]}; "
-                "a group has to stay on one side. Correct the splits that the data brings, or "
-                "leave out --group."
+                "a group has to stay on one side. Correct the splits that the data brings, leave "
+                "out --group, or let headstart check --fix list what to leave out."
             )

@@ -25,10 +25,13 @@ from typing import Any
 
 import numpy as np
 
+from headstart.cells import MOSTLY
+from headstart.columnar import is_text
+from headstart.data.identity import count_different, word_numbers
 from headstart.data.records import Records
 from headstart.data.roles import no_inputs
 from headstart.errors import quoted
-from headstart.preprocessing.dates import look_like_dates
+from headstart.preprocessing.dates import WORDS_LOOKED_AT, look_like_dates
 from headstart.preprocessing.rows import TableSamples
 from headstart.types import ColumnKind, Finding
 
@@ -48,6 +51,12 @@ MAX_CHECKED_ROWS = 5_000
 MIN_GUESSED = 0.8  # of the rows: a word of its own for every row tells nothing
 LISTED = 6
 HEAD_ROWS = 1_000
+HEAD_PART = 10
+
+
+# A number beside a blank, a sign or the end, or with decimals; ids have digits among letters.
+AMOUNT = re.compile(r"^\W{0,2}\d+([.,]\d+)?(\W.*|\s?[^\W\d]{1,4}\W?)?$")
+SHOWN = 3
 
 
 def survey(
@@ -67,19 +76,20 @@ def survey(
     assert isinstance(samples, TableSamples)
     kinds = records.column_kinds or {}
     train = np.flatnonzero(is_train)
-    of_train = samples.columns(train)
-    columns = {name: of_train.column(name) for name in kinds}
-    constant = [
-        n for n, c in columns.items() if _num_values(c) < 2 and n not in records.kept_columns
-    ]
+    constant, ids, index_like = [], [], set()
+    num_missing: dict[str, int] = {}
+    for name, kind in kinds.items():  # a column at a time: train is not in memory twice
+        column = _column_of(samples, name, train)
+        is_kept = name in records.kept_columns
+        num_missing[name] = column.null_count
+        if not is_kept and _num_values(column) < 2:
+            constant.append(name)
+        elif not is_kept and is_identifier(name, kind, column):
+            ids.append(name)
+            index_like |= {name} if _is_index(name, kind, column) else set()
     varied = [name for name in kinds if name not in constant]
     if not varied:
         raise no_inputs(records.name, records.columns)
-    ids = [
-        name
-        for name in varied
-        if name not in records.kept_columns and is_identifier(name, kinds[name], columns[name])
-    ]
     if len(ids) == len(varied):
         ids = []  # the only inputs there are
     kept = [name for name in varied if name not in ids]
@@ -93,27 +103,52 @@ def survey(
         sentence = f"Left out column{plural} {quoted(constant)}: no two training rows differ there."
         findings.append(Finding("constant", "note", (), sentence))
     for name in ids:
-        option = "numeric" if kinds[name] == "numeric" else "categorical"
-        doubt = f"though they look like dates; --date {name} reads them as dates, or "
-        if _is_index(name, kinds[name], columns[name]):
-            sentence = (
-                f"Left out column '{name}': it numbers the rows, as the index of a DataFrame does "
-                f"(keep it with --{option} {name})."
-            )
-            findings.append(Finding("identifier", "warning", (), sentence))
-            continue
-        sentence = (
-            f"Left out column '{name}': every row has its own value, as an identifier has "
-            f"({doubt if look_like_dates(columns[name]) else ''}keep it with --{option} {name})."
+        sentence = _say_identifier(
+            name, kinds[name], _some(samples, name, train), name in index_like
         )
         findings.append(Finding("identifier", "warning", (), sentence))
-    findings += _missing_cells({name: columns[name] for name in kept}, len(train))
-    different = np.arange(len(train)) if is_copy is None else np.flatnonzero(~is_copy[train])
-    alone = {name: columns[name] for name in kept}
-    if len(different) < len(train):
-        alone = {name: column.take(different) for name, column in alone.items()}
-    findings += _leaks(records, alone, train[different])
+    findings += _missing_cells({name: num_missing[name] for name in kept}, len(train))
+    different = train if is_copy is None else train[~is_copy[train]]
+    findings += _leaks(records, samples.select(kept), different)
     return kept, findings
+
+
+def _column_of(samples: TableSamples, name: str, rows: np.ndarray) -> Any:
+    """Return a column of some rows; a number for each of its words, where it holds words."""
+    cells = samples.column(name)
+    return word_numbers(cells, rows) if is_text(cells) else samples.column(name, rows)
+
+
+def _some(samples: TableSamples, name: str, rows: np.ndarray) -> Any:
+    """Return so many cells of a column that examples can be shown and dates be known."""
+    if is_text(samples.column(name)) and len(rows) > WORDS_LOOKED_AT:
+        rows = rows[np.linspace(0, len(rows) - 1, WORDS_LOOKED_AT).astype(np.int64)]
+    return samples.column(name, rows)
+
+
+def _say_identifier(name: str, kind: ColumnKind, column: Any, is_index: bool) -> str:
+    """Return that a column is left out, with what it holds, and what to do if that is wrong."""
+    option = "numeric" if kind == "numeric" else "categorical"
+    keep = f"keep it with --{option} {name}"
+    if is_index:
+        return (
+            f"Left out column '{name}': it numbers the rows, as the index of a DataFrame does "
+            f"({keep})."
+        )
+    head = column.drop_null().slice(0, HEAD_ROWS).to_pylist()
+    cells = [f"{v:.12g}" if isinstance(v, float) else str(v) for v in head[:SHOWN]]
+    shown = f" such as {quoted(cells)}"
+    lead = f"Left out column '{name}': every row has its own value{shown}, as an identifier has"
+    if look_like_dates(column):
+        dates = f"though they look like dates; --date {name} reads them as dates, or"
+        return f"{lead} ({dates} {keep})."
+    words = [value for value in head if isinstance(value, str)]
+    if words and sum(AMOUNT.search(word) is not None for word in words) >= MOSTLY * len(words):
+        return (
+            f"{lead}. If these are amounts, in a form of numbers that is not known: write the "
+            f"numbers alone into the column, one a cell ({keep}, as names)."
+        )
+    return f"{lead} ({keep})."
 
 
 def _num_values(column: Any) -> int:
@@ -129,17 +164,22 @@ def is_identifier(name: str, kind: ColumnKind, column: Any) -> bool:
     """Return whether a column numbers or names the rows, each with a value of its own."""
     import pyarrow.compute as pc
 
-    present = column.drop_null()
+    present = column.drop_null() if column.null_count else column
     number = len(present)
     if _is_index(name, kind, column):
         return True
     if number < MIN_ROWS or kind not in ("numeric", "categorical"):
         return False
     if kind == "categorical":
-        return bool(pc.count_distinct(present).as_py() >= DISTINCT_SHARE * number)
+        head = present.slice(0, number // HEAD_PART)  # what repeats there cannot be made good
+        repeated = len(head) - int(pc.count_distinct(head).as_py())
+        if number - repeated < DISTINCT_SHARE * number:
+            return False
+        return count_different(present) >= DISTINCT_SHARE * number
     values = present.to_numpy()
-    if (values != np.floor(values)).any() or len(np.unique(values)) < number:
-        return False
+    for part in (values[:HEAD_ROWS], values):
+        if (part != np.floor(part)).any() or len(np.unique(part)) < len(part):
+            return False
     if ID_NAME.fullmatch(name) or ID_NAME_CASED.fullmatch(name):
         return True
     return bool(number >= MIN_RUN_ROWS and np.ptp(values) + 1 <= RUN_SPAN * number)
@@ -155,8 +195,8 @@ def _is_index(name: str, kind: ColumnKind, column: Any) -> bool:
     return bool((values == np.floor(values)).all() and len(np.unique(values)) > len(values) / 2)
 
 
-def _missing_cells(columns: dict[str, Any], num_rows: int) -> list[Finding]:
-    counts = {name: column.null_count for name, column in columns.items() if column.null_count}
+def _missing_cells(numbers: dict[str, int], num_rows: int) -> list[Finding]:
+    counts = {name: number for name, number in numbers.items() if number}
     if not counts:
         return []
     most = sorted(counts, key=lambda name: -counts[name])
@@ -169,7 +209,8 @@ def _missing_cells(columns: dict[str, Any], num_rows: int) -> list[Finding]:
     return [Finding("missing", "note", (), sentence)]
 
 
-def _leaks(records: Records, columns: dict[str, Any], train: np.ndarray) -> list[Finding]:
+def _leaks(records: Records, samples: TableSamples, train: np.ndarray) -> list[Finding]:
+    columns = samples.column_names
     problems = records.asks.plain_problems(records.targets[train], len(records.classes))
     if len(columns) < 2 or len(train) < MIN_ROWS or len(problems) != 1:
         return []  # a lone column is what there is to learn from
@@ -181,9 +222,9 @@ def _leaks(records: Records, columns: dict[str, Any], train: np.ndarray) -> list
     chosen = chosen[np.argsort(train_targets[chosen], kind="stable")]
     targets = train_targets[chosen]
     found = []
-    for name, column in columns.items():
+    for name in columns:
         kind = (records.column_kinds or {})[name]
-        values = column.take(chosen)
+        values = samples.column(name, train[chosen])
         guess = _guess_words if kind == "categorical" else _guess_numbers
         guessed = guess(values, targets, is_number)
         if _fit_of(guessed, targets[1::2], is_number) >= ALMOST_PERFECT:

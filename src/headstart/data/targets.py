@@ -17,10 +17,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from headstart.cells import MOSTLY, as_number, is_gap, is_missing
+from headstart.columnar import array_from, different, kinds_of, mapped, numbers_of
 from headstart.data.label_cells import read_cells
 from headstart.data.options import ReadOptions
 from headstart.errors import DataError, quoted
@@ -35,7 +37,7 @@ from headstart.tasks import (
     find_task,
 )
 from headstart.tasks.reading import SEPARATORS, Naming, Place
-from headstart.types import Finding, Modality
+from headstart.types import MODALITIES, Finding, Modality
 
 MANY_VALUES, MANY_SHARE = 20, 0.05
 FEW_VALUES = 5
@@ -90,10 +92,14 @@ def _as_numbers(
     values: Sequence[object], modality: Modality, known: str | None, what: str
 ) -> tuple[Sequence[object], list[Finding]]:
     """Return targets such as ``1.200,50`` or ``$5`` as numbers, and a finding that says so."""
-    is_asked = known == REGRESSION.name or (known is None and modality != "image")
-    if not is_asked or not all(isinstance(v, str) or is_missing(v) for v in values):
+    is_asked = known == REGRESSION.name or (
+        known is None and not MODALITIES[modality].is_number_a_code
+    )
+    if not is_asked or str not in kinds_of(values) or numbers_of(values) is not None:
+        return values, []  # numbers already, or written as programs write them
+    if not all(isinstance(v, str) or is_missing(v) for v in different(values)):
         return values, []
-    words = [v for v in dict.fromkeys(values) if isinstance(v, str) and v.strip()]
+    words = [v for v in dict.fromkeys(different(values)) if isinstance(v, str) and v.strip()]
     words = [word for word in words if not is_gap(word)]
     if len(words) <= (0 if known else MANY_VALUES) or any(map(is_code, words)):
         return values, []
@@ -101,35 +107,36 @@ def _as_numbers(
     written, _ = find_number_format(words, what, has_commas=False)
     if written is None or not odd:
         return values, []
-    read = {word: read_number(word, written) for word in words}
     sentence = (
         f"{what} holds numbers such as {quoted(odd, limit=3)}: '{odd[0]}' is read as "
-        f"{read[odd[0]]:.12g}. If that is wrong, write them plainly, or say --task classification."
+        f"{read_number(odd[0], written):.12g}. If that is wrong, write them plainly, or say "
+        "--task classification."
     )
-    plain = [math.nan if is_missing(v) or is_gap(v) else read[str(v)] for v in values]
-    return plain, [Finding("reading", "note", (), sentence)]
+
+    def plain(value: Any) -> float | None:
+        return math.nan if is_missing(value) or is_gap(value) else read_number(value, written)
+
+    return mapped(values, plain), [Finding("reading", "note", (), sentence)]
 
 
 def _decide(
     values: Sequence[object], modality: Modality, what: str, place: Place
 ) -> tuple[Task, str | None]:
     """Return the task that the values ask for, and a note where another was thinkable."""
-    if any(issubclass(kind, (list, tuple, set, np.ndarray)) for kind in set(map(type, values))):
+    if any(issubclass(kind, (list, tuple, set, np.ndarray)) for kind in kinds_of(values)):
         return MULTI_LABEL, None
-    if modality == "image":
+    if MODALITIES[modality].is_number_a_code:
         return CLASSIFICATION, _several_in_a_cell(values, what)
-    found = _numbers_of(values)
-    numbers = [number for number in found if number is not None and not math.isnan(number)]
-    distinct = set(numbers)
-    real = next((n for n in numbers if not math.isfinite(n) or n != int(n)), None)
+    numbers, strange = _numbers_in(values)
+    distinct = np.unique(numbers)
+    real = next(iter(numbers[(numbers != np.floor(numbers)) | np.isinf(numbers)]), None)
     is_many = len(distinct) > MANY_VALUES and len(distinct) > MANY_SHARE * len(values)
     is_many = is_many or 2 * len(distinct) > len(values) > 2
     is_measure = real is not None or is_many
-    strange = [i for i, number in enumerate(found) if number is None]
-    if strange:
+    if len(strange):
         if is_measure and len(numbers) >= MOSTLY * len(values):
             raise DataError(
-                f"{what} holds '{values[strange[0]]}' in {place(strange[0])}, where "
+                f"{what} holds '{values[strange[0]]}' in {place(int(strange[0]))}, where "
                 f"{len(numbers):,} other values are numbers. Correct it, or say "
                 "--task classification if all of them are classes."
             )
@@ -145,7 +152,7 @@ def _decide(
             "--task classification otherwise)."
         )
     # numbers with a decimal point could be measured ones as well, however few there are
-    has_point = any(isinstance(v, (float, np.floating)) or "." in str(v) for v in values)
+    has_point = any(isinstance(v, (float, np.floating)) or "." in str(v) for v in different(values))
     if len(distinct) >= FEW_VALUES or (has_point and len(distinct) > 1):
         return CLASSIFICATION, (
             f"{what} has {len(distinct)} distinct whole numbers: classification (say "
@@ -154,18 +161,20 @@ def _decide(
     return CLASSIFICATION, None
 
 
-def _numbers_of(values: Sequence[object]) -> list[float | None]:
-    """Return ``as_number`` of each value; of words that repeat, once."""
-    if set(map(type, values)) != {str}:
-        return [as_number(value) for value in values]
-    known = {word: as_number(word) for word in set(values)}
-    return [known[word] for word in values]
+def _numbers_in(values: Sequence[object]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers among values, and the places of what is neither a number nor empty."""
+    numbers = numbers_of(values)
+    if numbers is not None:
+        return numbers[~np.isnan(numbers)], np.empty(0, np.int64)
+    read = mapped(values, as_number)
+    is_strange = array_from(read, lambda number: number is None, bool)
+    numbers = array_from(read, lambda number: math.nan if number is None else number, np.float64)
+    return numbers[~np.isnan(numbers)], np.flatnonzero(is_strange)
 
 
 def _several_in_a_cell(values: Sequence[object], what: str) -> str | None:
     """Return a note where classes look as if several stood in a cell: few parts, many mixtures."""
-    is_text = set(map(type, values)) == {str}
-    words = {str(v).strip() for v in (set(values) if is_text else values) if isinstance(v, str)}
+    words = {str(v).strip() for v in different(values) if isinstance(v, str)}
     for mark in SEPARATORS:
         mixed = sorted(word for word in words if mark in word)
         parts = {part.strip() for word in words for part in word.split(mark)}

@@ -7,6 +7,7 @@ neither.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Literal
 
 import numpy as np
@@ -34,11 +35,20 @@ def ordering_column(records: Records) -> str | None:
 
 
 def _micros(records: Records, name: str) -> np.ndarray:
-    """Return float64, shape (N,), microseconds since 1970; NaN where a cell is empty."""
+    assert isinstance(records.samples, TableSamples)
+    return times_of(records.samples, name)
+
+
+def times_of(samples: TableSamples, name: str) -> np.ndarray:
+    """Return float64, shape (N,), microseconds since 1970; NaN where a cell is empty.
+
+    Args:
+        samples: Rows.
+        name: A column of dates.
+    """
     import pyarrow as pa
 
-    assert isinstance(records.samples, TableSamples)
-    column = records.samples.table.column(name).cast(pa.int64())
+    column = samples.column(name).cast(pa.int64())
     return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), np.float64)
 
 
@@ -112,6 +122,32 @@ def day_of(micros: float) -> str:
     return str(np.datetime64(round(micros), "us").astype("datetime64[D]"))
 
 
+def mixed_column(
+    records: Records, splits: np.ndarray, way: SplitWay, kept: Collection[str] | None = None
+) -> str | None:
+    """Return the column of dates by which days learned from and tested are mixed, or None.
+
+    Args:
+        records: The samples.
+        splits: int8, shape (N,), the final ones.
+        way: How they were drawn.
+        kept: Columns that may be meant; None for all.
+    """
+    name = ordering_column(records) if isinstance(records.samples, TableSamples) else None
+    if way == "time" or name is None or (kept is not None and name not in kept):
+        return None
+    train, test = _days(records, name, splits)
+    is_mixed = len(train) and len(test) and test.min() <= train.max()
+    return name if is_mixed else None
+
+
+def _days(records: Records, name: str, splits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the times of train and of test that are known."""
+    times = _micros(records, name)
+    train, test = (times[(splits == code) & ~np.isnan(times)] for code in (0, 2))
+    return train, test
+
+
 def describe_times(records: Records, splits: np.ndarray, way: SplitWay) -> list[Finding]:
     """Return that a random split has mixed the days of rows that stand in time.
 
@@ -120,13 +156,11 @@ def describe_times(records: Records, splits: np.ndarray, way: SplitWay) -> list[
         splits: int8, shape (N,), the final ones.
         way: How they were drawn.
     """
-    name = ordering_column(records) if isinstance(records.samples, TableSamples) else None
-    if way == "time" or name is None:
+    name = mixed_column(records, splits, way)
+    if name is None:
         return []
     times = _micros(records, name)
-    train, test = (times[(splits == code) & ~np.isnan(times)] for code in (0, 2))
-    if not len(train) or not len(test) or test.min() > train.max():
-        return []
+    train, test = _days(records, name, splits)
     between = int((test <= train.max()).sum())
     sentence = (
         f"Column '{name}' orders the rows in time ({day_of(np.nanmin(times))} to "

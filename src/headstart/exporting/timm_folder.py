@@ -2,9 +2,9 @@
 
 ``timm.create_model("local-dir:<folder>", pretrained=True)`` gives the model's logits on normalised
 images of the model's size; ``config.json`` carries that preprocessing in timm's words, with
-``crop_pct`` 1.0, because headstart crops the centre square of the shorter side. What timm has no
-words for is left out: the temperature, and a decoding smaller than the input (both stand in
-``config.json`` under ``headstart``).
+``crop_pct`` 1.0 and the ``crop_mode`` that does what ``framing`` does here. What timm has no words
+for is left out: the temperature, a decoding smaller than the input, and the range of images of more
+than 8 bits (they stand in ``config.json`` under ``headstart``).
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ from headstart.preprocessing import ImagePreprocess
 from headstart.starts.lora import merge_lora
 from headstart.starts.rebuild import read_architecture
 from headstart.tensors import evaluating
-from headstart.types import ImageSpec
+from headstart.types import Framing, ImageSpec
 
+# What timm calls the framings.
+CROP_MODES: dict[Framing, str] = {"crop": "center", "pad": "border", "squash": "squash"}
 NUM_CHECKED = 4  # random images on which the export has to give the model's logits
 
 
@@ -193,7 +195,7 @@ def _config(model: Model, recipe: _Recipe, spec: ImageSpec, classifier: str) -> 
             "fixed_input_size": recipe.is_bound,
             "interpolation": spec.interpolation,
             "crop_pct": 1.0,
-            "crop_mode": "center",
+            "crop_mode": CROP_MODES[spec.framing],
             "mean": list(spec.mean),
             "std": list(spec.std),
             "num_classes": num_classes,
@@ -205,6 +207,7 @@ def _config(model: Model, recipe: _Recipe, spec: ImageSpec, classifier: str) -> 
             "task": model.schema.task,
             "temperature": model.temperature,
             "decode_size": spec.decode_size,
+            "value_range": None if spec.value_range is None else list(spec.value_range),
         },
     }
 

@@ -83,7 +83,7 @@ def _require_native(model: Model) -> tuple[TextNetwork, TextTokenizer]:
     """Return the parts of a model that can be exported, or say why it cannot."""
     encoder = model.encoder
     address, network, preprocess = encoder.start.address, encoder.network, encoder.preprocess
-    if encoder.start.modality != "text":
+    if not isinstance(preprocess, TermPreprocess | TokenPreprocess):
         raise ExportError(
             f"The model from '{address}' reads {encoder.start.modality}. Expected a text model for "
             f"transformers. Image models from timm can be exported for timm."

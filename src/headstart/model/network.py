@@ -9,7 +9,7 @@ from torch.nn import functional
 from headstart.model.heads import find_head
 from headstart.preprocessing import ImagePreprocess
 from headstart.starts import Encoder
-from headstart.tasks import Task, find_task
+from headstart.tasks import find_task
 from headstart.types import ImageSpec, Rows, Schema
 
 
@@ -24,6 +24,7 @@ class Model(nn.Module):
 
     Attributes:
         head_name: See above.
+        task: What is predicted, as the task itself.
         temperature: Divides logits before they become probabilities; fitted on validation data.
         target_mean: Where numbers are predicted, the mean of train's targets.
         target_scale: Their standard deviation: logits are in these units.
@@ -35,7 +36,8 @@ class Model(nn.Module):
         super().__init__()
         self.encoder = encoder
         kind = find_head(head)
-        self.head = kind.build(encoder.num_features, find_task(schema.task).num_outputs(schema))
+        self.task = find_task(schema.task)
+        self.head = kind.build(encoder.num_features, self.task.num_outputs(schema))
         self.head_name, self._reads_tokens = head, kind.reads_tokens
         self.schema = schema
         self.temperature: float = 1.0
@@ -74,11 +76,6 @@ class Model(nn.Module):
     def standard_targets(self, targets: Rows) -> Rows:
         """Return targets as the loss takes them: numbers float32 in standard units."""
         return self.task.standard(targets, self.target_mean, self.target_scale)
-
-    @property
-    def task(self) -> Task:
-        """What is predicted, as the task itself."""
-        return find_task(self.schema.task)
 
     @property
     def num_outputs(self) -> int:

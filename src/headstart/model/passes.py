@@ -61,22 +61,24 @@ def run_batches(
     lengths = inputs.lengths
     order = np.arange(num) if lengths is None else np.argsort(lengths, kind="stable")
     rows: list[np.ndarray] = []
+    found: np.ndarray | None = None
     done, size = 0, pass_size(model, inputs) if is_bounded else batch_size
     with evaluating(model), _tidied(is_large=size < batch_size):
         for places in split_passes(order, size, batch_size):
             arrays = inputs.arrays(places)
-            rows.append(compute(*to_tensors(arrays, model.device)).float().cpu().numpy())
-            done += len(places)
+            made = compute(*to_tensors(arrays, model.device)).float().cpu().numpy()
+            if lengths is not None and made.ndim > 2:
+                rows.append(made)
+            else:
+                found = np.empty((num, *made.shape[1:]), np.float32) if found is None else found
+                found[places] = made
+            done = min(num, done + len(places))
             if name:
                 emit("task", name=name, done=done, total=num)
-    if lengths is not None and rows and rows[0].ndim > 2:
+    if rows and lengths is not None:
         return without_padding(rows, lengths, order)
-    found = np.concatenate(rows)
-    if lengths is None:
-        return found
-    back = np.empty_like(found)
-    back[order] = found
-    return back
+    assert found is not None, "there are no samples to compute anything for"
+    return found
 
 
 @contextmanager
@@ -125,10 +127,11 @@ def pass_size(model: Model, inputs: Inputs) -> int:
 def split_passes(
     order: np.ndarray, size: int, most_samples: int = MOST_SAMPLES
 ) -> Iterator[np.ndarray]:
-    """Yield the places of each pass: ``size`` of them or more, fewer than twice as many.
+    """Yield the places of each pass: ``size`` of them or more, at most half as many again.
 
     Never less than a size, which a short rest would be: kernels add a few rows in another order
-    than many. So whatever the size, no pass is short that would not be short in one piece.
+    than many. So whatever the size, no pass is short that would not be short in one piece. What is
+    nearly two passes becomes two that overlap, so that a few places come twice.
 
     Args:
         order: Places of the samples, int64, shape (N,).
@@ -137,7 +140,12 @@ def split_passes(
     """
     for start in range(0, len(order), most_samples):
         piece = order[start : start + most_samples]
-        yield from np.array_split(piece, max(1, len(piece) // min(size, most_samples)))
+        least = min(size, most_samples)
+        if 3 * least < 2 * len(piece) < 4 * least:
+            yield piece[:least]
+            yield piece[-least:]
+        else:
+            yield from np.array_split(piece, max(1, len(piece) // least))
 
 
 def without_padding(

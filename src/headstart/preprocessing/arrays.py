@@ -1,4 +1,8 @@
-"""Arrays of images in any form that people have them, as uint8 with the channels last."""
+"""Arrays of images in any form that people have them, with the channels last.
+
+Floats in [0, 1] become uint8; whole numbers of more bits stay, and are brought to 8 when they are
+decoded, as those of files (``levels``).
+"""
 
 from __future__ import annotations
 
@@ -9,16 +13,16 @@ import numpy as np
 from headstart.errors import DataError
 
 EXPECTED = (
-    "Expected uint8 in 0..255, or floats in [0, 1], of shape (N, H, W), (N, H, W, C) or "
-    "(N, C, H, W) with C 1 or 3."
+    "Expected uint8 in 0..255, other whole numbers, or floats in [0, 1], of shape (N, H, W), "
+    "(N, H, W, C) or (N, C, H, W) with C 1 or 3."
 )
 
 
 def image_array(X: np.ndarray, what: str = "X") -> np.ndarray:
-    """Return uint8 images, shape (N, H, W, C), without a copy where they are that already.
+    """Return images of whole numbers, shape (N, H, W, C), without a copy where they are that.
 
     Args:
-        X: uint8, or floats in [0, 1]; shape (N, H, W), (N, H, W, C) or (N, C, H, W).
+        X: Whole numbers, or floats in [0, 1]; shape (N, H, W), (N, H, W, C) or (N, C, H, W).
         what: What to call X in messages.
 
     Raises:
@@ -41,25 +45,13 @@ def image_array(X: np.ndarray, what: str = "X") -> np.ndarray:
             )
         if is_first:
             X = np.ascontiguousarray(X.transpose(0, 2, 3, 1))
-    if X.dtype == np.uint8:
+    if X.dtype.kind in "iu":
         return X
     if not np.issubdtype(X.dtype, np.floating):
-        raise DataError(f"{what} holds {X.dtype}. {EXPECTED} {_conversion(X)}")
+        raise DataError(
+            f"{what} holds {X.dtype}. {EXPECTED} Convert it, for example .astype('uint8')."
+        )
     return _float_to_uint8(X, what)
-
-
-def _conversion(X: np.ndarray) -> str:
-    """Say how other numbers become uint8 without wrapping around."""
-    if X.dtype.kind not in "iu":
-        return "Convert it, for example .astype('uint8')."
-    low, high = int(X.min()), int(X.max())
-    if low >= 0 and high <= 255:
-        return "Convert it, for example .astype('uint8')."
-    start = f"(X - {low})" if low < 0 else "X"
-    return (
-        f"It holds {low:,} to {high:,}; scale it by one factor for all, also for new images: "
-        f"({start} * (255 / {high - min(low, 0)})).astype('uint8')."
-    )
 
 
 def _float_to_uint8(X: np.ndarray, what: str) -> np.ndarray:

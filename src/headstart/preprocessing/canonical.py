@@ -10,12 +10,23 @@ is not decided here but in ``data.kinds``, from train; new rows are read as trai
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from headstart.cells import as_number, is_gap
+from headstart.columnar import (
+    Coded,
+    array_from,
+    cells_of,
+    different,
+    holds_short,
+    is_text,
+    is_trimmed,
+    mapped,
+    whole,
+)
 from headstart.errors import DataError
 from headstart.preprocessing.dates import example, read_date
 from headstart.preprocessing.numbers import (
@@ -25,6 +36,7 @@ from headstart.preprocessing.numbers import (
     fitting_formats,
     read_number,
 )
+from headstart.preprocessing.written import dates_as_written, numbers_as_written, shapes_of
 from headstart.types import ColumnKind, DateFormat, NumberFormat
 
 TRUE_WORDS, FALSE_WORDS = ("true", "yes", "y", "t"), ("false", "no", "n", "f")
@@ -32,6 +44,8 @@ TRUE_WORDS, FALSE_WORDS = ("true", "yes", "y", "t"), ("false", "no", "n", "f")
 # What pandas and others write for nothing; no person names a category so.
 PROGRAM_GAPS = ("nan", "NaN", "-nan", "-NaN", "<NA>", "NaT", "#N/A")
 MICROSECONDS_AN_HOUR = 3600 * 1e6
+MANY_ROWS = 1_000  # from which on cells are read by their shapes
+_WRONG = object()
 
 Place = Callable[[int], str]
 
@@ -69,22 +83,30 @@ def canonical(
         if pa.types.is_timestamp(values.type) and values.type.tz is not None:
             values = pc.local_timestamp(values)
         return values.cast(pa.timestamp("us"), safe=False)
+    is_long_text = is_text(values) and len(values) > MANY_ROWS
+    may_be_iso = kind == "date" and not date_format and is_long_text
+    if may_be_iso and (dates := dates_as_written(values)) is not None:
+        return dates
     is_boolean = kind == "boolean"
     expected = "true or false" if is_boolean else f"a date such as {example(date_format)}"
     remedy = "" if is_boolean else ", or name the column with --categorical when training"
-    cells: list[object] = []
-    for i, value in enumerate(values.to_pylist()):
+
+    def read(value: object) -> object:
         if is_empty(value) or is_gap(value):
-            cells.append(None)
-            continue
+            return None
         cell = _as_boolean(value) if is_boolean else read_date(value, date_format)
-        if cell is None:
-            raise DataError(
-                f"Column '{name}' holds '{value}' in {place(i)}; expected {expected}, or an empty "
-                f"cell. Correct it{remedy}."
-            )
-        cells.append(cell)
-    return pa.array(cells, pa.bool_() if is_boolean else pa.timestamp("us"))
+        return _WRONG if cell is None else cell
+
+    values = cells_of(values)
+    cells = mapped(values, read)
+    if any(cell is _WRONG for cell in different(cells)):
+        i = next(i for i, cell in enumerate(cells) if cell is _WRONG)
+        raise DataError(
+            f"Column '{name}' holds '{values[i]}' in {place(i)}; expected {expected}, or an empty "
+            f"cell. Correct it{remedy}."
+        )
+    made = pa.array(list(different(cells)), pa.bool_() if is_boolean else pa.timestamp("us"))
+    return made.take(pa.array(cells.codes)) if isinstance(cells, Coded) else made
 
 
 def is_empty(value: object) -> bool:
@@ -112,11 +134,21 @@ def _categories(values: Any) -> Any:
         if values.num_chunks:
             return pa.chunked_array([_categories(chunk) for chunk in values.chunks], pa.string())
         return pa.array([], pa.string())
-    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
-        return pa.array([category(value) for value in values.to_pylist()], pa.string())
-    words = pc.utf8_trim_whitespace(values.cast(pa.string()))
+    if not is_text(values):
+        return pa.array(list(mapped(cells_of(values), category)), pa.string())
     gaps = pa.array(["", *PROGRAM_GAPS], pa.string())
+    if is_trimmed(values):
+        longest = max(map(len, PROGRAM_GAPS))
+        if not holds_short(values, longest) or not _holds_any(values, gaps):
+            return values.cast(pa.string())
+    words = pc.utf8_trim_whitespace(values.cast(pa.string()))
     return pc.if_else(pc.is_in(words, value_set=gaps), None, words)
+
+
+def _holds_any(values: Any, words: Any) -> bool:
+    import pyarrow.compute as pc
+
+    return bool(pc.any(pc.is_in(values, value_set=words.cast(values.type))).as_py())
 
 
 def plain_values(values: Any) -> Any:
@@ -163,22 +195,24 @@ def _numbers(values: Any, name: str, place: Place, number_format: NumberFormat) 
         if t.is_boolean(values.type):
             values = values.cast(pa.uint8())
         # Not cast(float64) checked: whole numbers beyond 2^53 are rounded, as everywhere.
-        numbers = pc.cast(values, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    elif not number_format and (fast := _cast_words(values)) is not None:
+        cast = whole(
+            values if t.is_float64(values.type) else pc.cast(values, pa.float64(), safe=False)
+        )
+        numbers = cast.to_numpy(zero_copy_only=False)
+    elif (fast := _as_a_whole(values, number_format)) is not None:
         numbers = fast
     else:
-        cells = values.to_pylist()
-        number_format = _format_of(cells, number_format)
-        numbers = np.empty(len(cells), np.float64)
-        for i, value in enumerate(cells):
-            number = _as_any_number(value, number_format)
-            if number is None:
-                raise DataError(
-                    f"Column '{name}' holds '{value}' in {place(i)}; expected a number"
-                    f"{_as_written(value, number_format)} or an empty cell. Correct it, or name "
-                    "the column with --categorical when training."
-                )
-            numbers[i] = number
+        cells = cells_of(values)
+        number_format = _format_of(different(cells), number_format)
+        read = mapped(cells, lambda value: _as_any_number(value, number_format))
+        if any(number is None for number in different(read)):
+            i = next(i for i, number in enumerate(read) if number is None)
+            raise DataError(
+                f"Column '{name}' holds '{cells[i]}' in {place(i)}; expected a number"
+                f"{_as_written(cells[i], number_format)} or an empty cell. Correct it, or name "
+                "the column with --categorical when training."
+            )
+        numbers = array_from(read, float, np.float64)
     infinite = np.flatnonzero(np.isinf(numbers))
     if len(infinite):
         more = f" and {len(infinite) - 1:,} more rows" if len(infinite) > 1 else ""
@@ -186,7 +220,15 @@ def _numbers(values: Any, name: str, place: Place, number_format: NumberFormat) 
             f"Column '{name}' holds {numbers[infinite[0]]} in {place(int(infinite[0]))}{more}; "
             "expected finite numbers. Correct it, or leave the cell empty where it is not known."
         )
-    return pa.array(numbers, pa.float64(), from_pandas=True)
+    return number_array(numbers)
+
+
+def number_array(numbers: np.ndarray) -> Any:
+    """Return float64 numbers as a pyarrow array, null where they are NaN."""
+    import pyarrow as pa
+
+    has_gaps = bool(np.isnan(numbers).any())
+    return pa.array(numbers, pa.float64(), from_pandas=has_gaps)
 
 
 def _cast_words(values: Any) -> np.ndarray | None:
@@ -194,7 +236,7 @@ def _cast_words(values: Any) -> np.ndarray | None:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+    if not is_text(values):
         return None
     try:
         numbers = pc.cast(values, pa.float64())
@@ -206,6 +248,16 @@ def _cast_words(values: Any) -> np.ndarray | None:
     return np.asarray(numbers.to_numpy(zero_copy_only=False), np.float64)
 
 
+def _as_a_whole(values: Any, number_format: NumberFormat) -> np.ndarray | None:
+    """Return the numbers of a column without a loop; None where each cell has to be looked at."""
+    if not number_format and (numbers := _cast_words(values)) is not None:
+        return numbers
+    if not is_text(values) or len(values) <= MANY_ROWS or number_format == CLOCK:
+        return None
+    shapes = shapes_of(values)
+    return None if shapes is None else numbers_as_written(shapes, number_format)
+
+
 def _as_any_number(value: object, number_format: NumberFormat) -> float | None:
     """Return the number in a cell of a column known to be numeric: leading zeros are fine."""
     if isinstance(value, bool):
@@ -215,7 +267,7 @@ def _as_any_number(value: object, number_format: NumberFormat) -> float | None:
     return as_number(value)
 
 
-def _format_of(cells: list[object], number_format: NumberFormat) -> NumberFormat:
+def _format_of(cells: Sequence[object], number_format: NumberFormat) -> NumberFormat:
     """Return the format, or the only other one that all cells of the column fit where it fits not.
 
     Those who learned from a file of one country may predict from one of another.

@@ -16,11 +16,13 @@ What each kind of column becomes, in the order of the columns:
   not at all, and of more than 255 all but the 254 most frequent. A missing cell is the category
   ``""``. A category by another spelling is the one that train spells so, where there is one only:
   ``1.0`` is ``1`` (programs write whole numbers with a point as soon as a cell of their column is
-  empty), ``BERLIN`` is ``Berlin``, ``1067`` is ``01067``.
+  empty), ``BERLIN`` is ``Berlin``, ``1067`` is ``01067``. Where the data states an order
+  of its categories, the place of each is a number, too.
 """
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -69,6 +71,8 @@ def fit_columns(dataset: Dataset) -> TableSpec:
             date_format=formats.get(name, ""),
             number_format=dataset.number_formats.get(name, ""),
         )
+        if (levels := dataset.levels.get(name)) is None
+        else _fit_order(name, levels, table.column(name))
         for name, kind in dataset.column_kinds.items()
     ]
     return TableSpec(tuple(columns))
@@ -95,8 +99,8 @@ def _fit(name: str, kind: ColumnKind, column: Any) -> Column:
         parts = _date_parts(filled[:, 0], NUM_DATE_PARTS + has_hours)
     scaler = StandardScaler().fit(parts)
     edges: tuple[float, ...] = ()
+    known = values[~np.isnan(values)].reshape(-1, 1)
     if kind == "numeric":
-        known = values[~np.isnan(values)].reshape(-1, 1)
         number = min(NUM_BINS + 1, len(known))
         quantiles = QuantileTransformer(n_quantiles=number, subsample=len(known)).fit(known)
         edges = tuple(np.unique(quantiles.quantiles_[:, 0]).tolist())
@@ -109,7 +113,32 @@ def _fit(name: str, kind: ColumnKind, column: Any) -> Column:
         edges if len(edges) > 1 else (),
         has_missing=has_missing,
         seen=tuple(np.nanquantile(values[:, 0], SEEN).tolist()),
+        is_whole=kind == "numeric" and bool((known % 1 == 0).all()),
     )
+
+
+def _fit_order(name: str, levels: tuple[str, ...], column: Any) -> Column:
+    from sklearn.preprocessing import StandardScaler
+
+    fitted = replace(_fit(name, "categorical", column), levels=levels)
+    ranks = ranks_of(fitted, words_of(column)[:, 0].tolist())
+    known = ranks[~np.isnan(ranks)]
+    scaler = StandardScaler().fit((known if len(known) else np.zeros(1)).reshape(-1, 1))
+    mean, scale = tuple(scaler.mean_.tolist()), tuple(scaler.scale_.tolist())
+    return replace(fitted, mean=mean, scale=scale)
+
+
+def ranks_of(column: Column, words: Sequence[str]) -> np.ndarray:
+    """Return the place of each word among the levels of a column, float64; NaN where it has none.
+
+    Args:
+        column: A categorical one with levels.
+        words: Cells, the missing ones as ``""``.
+    """
+    place = {word: float(i) for i, word in enumerate(column.levels)}
+    ordered = replace(column, categories=column.levels)
+    found = {w: place.get(other_spelling(ordered, w), math.nan) for w in dict.fromkeys(words)}
+    return np.fromiter((found[word] for word in words), np.float64, len(words))
 
 
 def _categories(column: Any) -> tuple[str, ...]:
@@ -258,7 +287,11 @@ def to_cells(spec: TableSpec, table: Any) -> tuple[np.ndarray, np.ndarray]:
     for column in spec.columns:
         cells = table.column(column.name)
         if column.kind == "categorical":
-            codes.append(codes_of(column, words_of(cells)[:, 0].tolist()))
+            words = words_of(cells)[:, 0].tolist()
+            codes.append(codes_of(column, words))
+            if column.levels:  # what has no place counts as the middle
+                ranks = (ranks_of(column, words) - column.mean[0]) / column.scale[0]
+                numbers.append(np.nan_to_num(ranks, nan=0.0)[:, None])
             continue
         values = first_numbers(cells, column.kind)
         missing = np.isnan(values)
@@ -287,6 +320,7 @@ def feature_names(spec: TableSpec) -> list[str]:
     numbers: list[str] = []
     for column in spec.columns:
         if column.kind == "categorical":
+            numbers += [f"{column.name} (order)"] if column.levels else []
             continue
         is_date, number = column.kind == "date", len(column.mean) or NUM_DATE_PARTS
         parts: Sequence[str] = DATE_PARTS[:number] if is_date else ()

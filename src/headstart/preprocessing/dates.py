@@ -11,8 +11,12 @@ dates: then day first, but month first where the second number is the same in ev
 monthly figures of a table from the United States. Eight digits (``20240331``) are dates only when
 asked for.
 
-pyarrow's own ``strptime`` takes the 31st of February, so Python's is used. Left out: years of two
-digits, several formats in one column, month names of other languages.
+Of years of two digits, 69 is 1969 and 68 is 2068, as POSIX has it, which is said where a date then
+lies in the future. ``22-12-31`` has its year first where the first number has fewer different
+values in the column than the last, as days have more than years.
+
+pyarrow's own ``strptime`` takes the 31st of February, so Python's is used. Left out: several
+formats in one column, month names of other languages.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ import datetime
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 
@@ -32,7 +36,12 @@ FORMATS: tuple[DateFormat, ...] = get_args(DateFormat)
 COMPACT: DateFormat = "%Y%m%d"
 COMPACT_RANGE = 1900_01_01, 2100_12_31
 WORDS_LOOKED_AT = 2_000
-EXAMPLES = {"": "2024-03-31", "%d %b %Y": "31 Mar 2024", "%b %d %Y": "Mar 31, 2024"}
+SHOWN = 3
+EXAMPLES = {
+    **{"": "2024-03-31", "%d %b %Y": "31 Mar 2024", "%b %d %Y": "Mar 31, 2024"},
+    "%d %b %y": "31 Mar 24",
+}
+YEAR_FIRST: DateFormat = "%y-%m-%d"
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
@@ -150,19 +159,25 @@ def find_format(
     if not words:
         return "", None
     fitting = [f for f in FORMATS if all(read_date(word, f) is not None for word in words)]
+    fitting = _with_year(words, fitting)
     if fitting == [COMPACT] and not is_said:
         return None, None  # a code of eight digits
     if len(fitting) == 1:
-        return fitting[0], _order_note(words, fitting[0], name, where)
+        notes = (
+            _order_note(words, fitting[0], name, where),
+            _century_note(words, fitting[0], name),
+        )
+        return fitting[0], " ".join(filter(None, notes)) or None
     if not (fitting or is_said or _are_like_dates(words)):
         return None, None
-    shown = f"'{words[0]}' ({where(words[0])})"
+    shown = ", ".join(f"'{word}'" for word in words[:SHOWN]) + f" ({where(words[0])})"
     if fitting:
         chosen = _probable(words, fitting)
         doubt = f"Column '{name}' holds dates such as {shown}, and none of them shows which number "
         doubt += "is the month, as one above 12 would: "
         if is_said:
-            return chosen, f"{doubt}read {_order(chosen)}. If that is wrong, {_rewrite(chosen)}."
+            note = f"{doubt}read {_order(chosen)}. If that is wrong, {_rewrite(chosen)}."
+            return chosen, " ".join(filter(None, (note, _century_note(words, chosen, name))))
         return None, (
             f"{doubt}read as categories. --date {name} reads them {_order(chosen)}; if that is "
             f"wrong, {_rewrite(chosen)}."
@@ -215,11 +230,51 @@ def is_like_a_date(word: str) -> bool:
     return not word[:5].isdigit() and _WRITTEN.fullmatch(word.strip()) is not None
 
 
+def may_be_a_date(word: str) -> bool:
+    """Return whether a text has the shape of a date, codes of eight digits too.
+
+    Args:
+        word: Any text.
+    """
+    return _WRITTEN.fullmatch(word.strip()) is not None
+
+
 def _are_like_dates(words: Sequence[str]) -> bool:
     return 0 < MOSTLY * len(words) <= sum(map(is_like_a_date, words))
 
 
+def _with_year(words: Sequence[str], fitting: list[DateFormat]) -> list[DateFormat]:
+    """Return the formats without those that take the year of two digits for a day, or a day for it.
+
+    Days of a column have more different values than its years.
+    """
+    if YEAR_FIRST not in fitting or len(fitting) == 1:
+        return fitting
+    parts = [re.split(r"[-T ]", word.strip()) for word in words]
+    first, last = len({p[0] for p in parts}), len({p[2] for p in parts})
+    if first == last:
+        return fitting
+    return [f for f in fitting if (f == YEAR_FIRST) == (first < last)]
+
+
+def _century_note(words: Sequence[str], date_format: DateFormat, name: str) -> str | None:
+    """Return a note on years of two digits of which one lies in the future."""
+    if "%y" not in date_format:
+        return None
+    read = {word: read_date(word, date_format) for word in words}
+    last = max(words, key=lambda word: read[word] or datetime.datetime.min)
+    latest = read[last]
+    if latest is None or latest <= datetime.datetime.now():
+        return None
+    return (
+        f"'{last}' of column '{name}' is read as {latest.date()}, in the future: if it is past, "
+        "write years with four digits."
+    )
+
+
 def _order(date_format: DateFormat) -> str:
+    if date_format == YEAR_FIRST:
+        return "year first"
     return "month first" if date_format.startswith("%m") else "day first"
 
 
@@ -236,8 +291,9 @@ def _order_note(
         return None
     other = swapped(date_format)
     telling = words[0]
-    if other in FORMATS:
-        telling = next(word for word in words if read_date(word, other) is None)
+    if other in FORMATS or date_format == YEAR_FIRST:
+        in_doubt = (word for word in words if read_date(word, cast("DateFormat", other)) is None)
+        telling = next(in_doubt, telling)
     return (
         f"Column '{name}' holds dates such as '{telling}' ({where(telling)}): read "
         f"{_order(date_format)}."
@@ -248,6 +304,6 @@ def _probable(words: Sequence[str], fitting: Sequence[DateFormat]) -> DateFormat
     """Return the likelier of day first and month first where every date fits both."""
     days = {word: re.split(r"[-/]", word) for word in words}
     first, second = ({int(parts[i]) for parts in days.values()} for i in (0, 1))
-    month_first = next(f for f in fitting if f.startswith("%m"))
-    day_first = next(f for f in fitting if f.startswith("%d"))
+    month_first = next((f for f in fitting if f.startswith("%m")), fitting[0])
+    day_first = next((f for f in fitting if f.startswith("%d")), fitting[0])
     return month_first if len(second) == 1 < len(first) else day_first

@@ -14,7 +14,7 @@ import errno
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -25,9 +25,12 @@ import numpy as np
 
 from headstart.errors import DataError, DeviceError
 from headstart.preprocessing.bad_samples import check_prepared
+from headstart.preprocessing.framing import ground
+from headstart.preprocessing.levels import Depth, Depths, strange_values
 from headstart.preprocessing.pixel_files import (
     Apart,
     Decoded,
+    Entry,
     Work,
     close_gaps,
     decode_apart,
@@ -43,9 +46,9 @@ from headstart.storage.cache import (
     remove_entry,
     without_cache,
 )
-from headstart.types import BadSample, Dataset, Finding, ImageSpec, Rows, SplitName
+from headstart.types import BadSample, Dataset, Finding, ImageSpec, Rows, Samples, SplitName
 
-DECODER_VERSION = 2  # raise it when decode_one gives other pixels for the same image
+DECODER_VERSION = 3  # raise it when decode_one gives other pixels for the same image
 # What was decoded without the cache, by the name it would have there, while somebody has it.
 _apart: WeakValueDictionary[str, Apart] = WeakValueDictionary()
 
@@ -124,9 +127,10 @@ def decode(
     split = dataset.split(split_name)
     chosen = np.arange(len(split)) if indices is None else np.asarray(indices, np.int64)
     samples, shape = split.samples, pixel_shape(spec)
-    if isinstance(samples, ArraySamples) and samples.images.shape[1:] == shape:
+    if _are_pixels(samples, shape):
+        assert isinstance(samples, ArraySamples)
         images = samples.images if indices is None else samples.images[chosen]
-        found = _Found(images, None, {})
+        found = _Found(images, None, {}, {})
     else:
         found = _find(dataset, split_name, spec, chosen, is_whole=indices is None)
     kept = np.delete(chosen, list(found.reasons))
@@ -136,7 +140,23 @@ def decode(
         raise DataError(f"No image of {dataset.name} ({split_name}) is left to decode.")
     names = [samples.name(int(i)) for i in kept]
     targets, ids = split.targets[kept], split.ids[kept]
-    return Pixels(found.images, targets, ids, names, tuple(bad), rows=found.rows)
+    strange = strange_values(spec, _told(found), names)
+    return Pixels(found.images, targets, ids, names, tuple(bad), strange, rows=found.rows)
+
+
+def _told(found: _Found) -> Depths:
+    """Return what there was of more than 8 bits, by places among what could be decoded."""
+    told, failed = Depths(), np.array(sorted(found.reasons), np.int64)
+    for position, depth in found.depths.items():
+        told.add(position - int(np.searchsorted(failed, position)), depth)
+    return told
+
+
+def _are_pixels(samples: Samples, shape: tuple[int, int, int]) -> bool:
+    """Return whether samples are what would be decoded already."""
+    if not isinstance(samples, ArraySamples):
+        return False
+    return samples.images.dtype == np.uint8 and samples.images.shape[1:] == shape
 
 
 @dataclass(frozen=True)
@@ -147,11 +167,13 @@ class _Found:
         images: uint8, shape (M, S, S, C).
         rows: Where each sample stands in them, the failed ones left out; None for one by one.
         reasons: Why some could not be decoded, by their place among those that were asked for.
+        depths: What the values were of those of more than 8 bits, by the same places.
     """
 
     images: np.ndarray
     rows: np.ndarray | None
     reasons: dict[int, str]
+    depths: Mapping[int, Depth]
 
 
 def _find(
@@ -161,8 +183,7 @@ def _find(
     work = Work(dataset, split_name, spec, chosen)
     name = _entry_name(dataset, split_name, spec)
     if name in _apart:
-        entry = _apart[name].open(), _apart[name].reasons
-        return _Found(*_some_of(entry, None if is_whole else chosen))
+        return _some_of(_apart[name].open(), None if is_whole else chosen)
     try:
         return _find_kept(cache_root() / "pixels" / name, work, is_whole=is_whole)
     except CacheError as error:
@@ -170,14 +191,14 @@ def _find(
         name = name if is_whole else f"{name}-{_digest(chosen)}"
         held = _apart.get(name) or decode_apart(work, error)
         _apart[name] = held
-        return _Found(held.open(), None, held.reasons)
+        return _some_of(held.open(), None)
 
 
 def _find_kept(whole: Path, work: Work, *, is_whole: bool) -> _Found:
     """Return samples from the cache, which then holds them."""
     chosen, shape = work.chosen, pixel_shape(work.spec)
     if (entry := _open_entry(whole, shape)) is not None:
-        return _Found(*_some_of(entry, None if is_whole else chosen))
+        return _some_of(entry, None if is_whole else chosen)
     folder = whole if is_whole else whole.with_name(f"{whole.name}-{_digest(chosen)}")
     entry = None if is_whole else _open_entry(folder, shape)
     if entry is None:
@@ -186,28 +207,20 @@ def _find_kept(whole: Path, work: Work, *, is_whole: bool) -> _Found:
         if is_whole:
             for path in parts:
                 remove_entry(path)
-    images, reasons = entry
-    return _Found(images, None, reasons)
+    return _Found(entry.images, None, entry.reasons, entry.depths)
 
 
-def _some_of(
-    entry: tuple[np.ndarray, dict[int, str]], chosen: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray | None, dict[int, str]]:
-    """Return some samples of a whole split.
-
-    Args:
-        entry: Its images, and why some could not be decoded, by position in the split.
-        chosen: Positions in the split; None for all.
-
-    Returns:
-        The images, where in them each of the wanted samples stands, and why some are missing.
-    """
-    images, reasons = entry
+def _some_of(entry: Entry, chosen: np.ndarray | None) -> _Found:
+    """Return some samples of a whole split, by their positions in it; None returns all."""
+    images, reasons, depths = entry.images, entry.reasons, entry.depths
     if chosen is None:
-        return images, None, reasons
-    failed = {i: reasons[place] for i, place in enumerate(chosen.tolist()) if place in reasons}
+        return _Found(images, None, reasons, depths)
+    wanted = chosen.tolist()
+    failed = {i: reasons[place] for i, place in enumerate(wanted) if place in reasons}
+    deep = {i: depths[place] for i, place in enumerate(wanted) if place in depths}
     good = np.delete(chosen, list(failed))
-    return images, good - np.searchsorted(np.array(sorted(reasons), np.int64), good), failed
+    rows = good - np.searchsorted(np.array(sorted(reasons), np.int64), good)
+    return _Found(images, rows, failed, deep)
 
 
 def _parts_of(whole: Path, shape: tuple[int, int, int]) -> dict[Path, Decoded]:
@@ -217,19 +230,22 @@ def _parts_of(whole: Path, shape: tuple[int, int, int]) -> dict[Path, Decoded]:
         entry = None if ".tmp-" in path.name else _open_entry(path, shape)
         if entry is not None:
             chosen = np.asarray((read_entry(path) or {}).get("chosen", []), np.int64)
-            found[path] = Decoded(*entry, chosen)
+            found[path] = Decoded(entry, chosen)
     return found
 
 
 def _entry_name(dataset: Dataset, split_name: str, spec: ImageSpec) -> str:
     """Return the name of the pixels of a split under exactly this preprocessing."""
-    what = [
+    what: list[object] = [
         DECODER_VERSION,
         dataset.fingerprint,
         split_name,
         *pixel_shape(spec),
         spec.interpolation,
     ]
+    what += [spec.framing, spec.value_range]
+    if spec.framing == "pad":
+        what.append(ground(spec, "L" if spec.decode_channels == 1 else "RGB"))
     return blake2b(json.dumps(what).encode(), digest_size=16).hexdigest()
 
 
@@ -237,20 +253,20 @@ def _digest(indices: np.ndarray) -> str:
     return blake2b(indices.astype("<i8").tobytes(), digest_size=8).hexdigest()
 
 
-def _open_entry(
-    folder: Path, shape: tuple[int, int, int]
-) -> tuple[np.ndarray, dict[int, str]] | None:
-    """Return the images of an entry and the samples left out; None if missing or damaged."""
+def _open_entry(folder: Path, shape: tuple[int, int, int]) -> Entry | None:
+    """Return what an entry holds; None if missing or damaged."""
     record: Any = read_entry(folder)
     try:
         num_images = int(record["num_images"])
         reasons = {int(i): str(reason) for i, reason in record["reasons"].items()}
+        depths = {int(i): Depth(*map(float, values)) for i, values in record["depths"].items()}
         if record["files"]["pixels"]["bytes"] != num_images * int(np.prod(shape)):
             return None
         if num_images == 0:
-            return np.empty((0, *shape), np.uint8), reasons
+            return Entry(np.empty((0, *shape), np.uint8), reasons, depths)
         # Copy-on-write: torch takes it as a writable array, and the file stays as it is.
-        return np.memmap(folder / "pixels", np.uint8, "c", shape=(num_images, *shape)), reasons
+        pixels = np.memmap(folder / "pixels", np.uint8, "c", shape=(num_images, *shape))
+        return Entry(pixels, reasons, depths)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, OSError) and error.errno == errno.ENOMEM:
             raise DeviceError(
@@ -261,9 +277,7 @@ def _open_entry(
         return None
 
 
-def _make_entry(
-    folder: Path, work: Work, parts: Mapping[Path, Decoded]
-) -> tuple[np.ndarray, dict[int, str]]:
+def _make_entry(folder: Path, work: Work, parts: Mapping[Path, Decoded]) -> Entry:
     """Decode into a new entry, put it in place, and open it."""
     dataset, chosen, spec = work.dataset, work.chosen, work.spec
     shape = pixel_shape(spec)
@@ -274,7 +288,7 @@ def _make_entry(
     told = f"the decoded pixels of {what}"
     with new_entry(folder, needed, told, is_whole) as (temporary, record):
         with open(temporary / "pixels", "wb+", buffering=0) as file:
-            reasons = write_pixels(file.fileno(), work, list(parts.values()))
+            reasons, depths = write_pixels(file.fileno(), work, list(parts.values()))
             num_images = close_gaps(file.fileno(), len(chosen), reasons, row_bytes)
             os.fsync(file.fileno())
         # Too many bad images end the run here, before anything is kept.
@@ -283,6 +297,7 @@ def _make_entry(
         check_prepared(dataset, bad)
         record["about"] = f"{what} at {spec.decode_size} pixels"
         record["num_images"], record["reasons"] = num_images, reasons
+        record["depths"] = {i: astuple(depth) for i, depth in depths.items()}
         record["chosen"] = chosen.tolist() if "-" in folder.name else None
     made = _open_entry(folder, shape)
     if made is None:

@@ -7,23 +7,26 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 import numpy as np
 
 from headstart.errors import DataError
 from headstart.preprocessing.base import NamedInput, Preprocess
 from headstart.preprocessing.decoded import Pixels, decode
-from headstart.preprocessing.images import decode_one
+from headstart.preprocessing.images import decode_deep, decode_one
 from headstart.preprocessing.incoming import image_names, listed_images
 from headstart.preprocessing.json_records import check_column, damaged, read_record
+from headstart.preprocessing.levels import Depths, strange_values
 from headstart.preprocessing.samples import UnreadableImage
-from headstart.types import BadSample, Dataset, ImageSpec, Modality, Samples, SplitName
+from headstart.types import BadSample, Dataset, Framing, ImageSpec, Modality, Samples, SplitName
 
 if TYPE_CHECKING:
     from headstart.types import Inputs
 
 _NAMES = tuple(field.name for field in fields(ImageSpec))
+# what records of earlier runs do not say
+_LATER = {"framing": ImageSpec.framing, "value_range": ImageSpec.value_range}
 _NUM_TRIED = 8  # images that are decoded to see how long that takes
 
 
@@ -62,27 +65,27 @@ class ImagePreprocess(Preprocess):
     ) -> Inputs:
         return decode(dataset, split_name, self.spec, indices=indices)
 
-    def listed(self, values: Any) -> list[Any]:
-        """Return paths, bytes, PIL images and uint8 arrays (H, W[, C])."""
-        return listed_images(values)
-
-    def names_of(self, listed: list[Any]) -> list[str]:
-        """Return paths, and "image 1" … for what has none."""
-        return image_names(listed)
+    listed = staticmethod(listed_images)
+    names_of = staticmethod(image_names)
 
     def _read(self, listed: list[Any], names: list[str]) -> Pixels:
-        images, kept, bad = [], [], []
+        images, bad, depths = list[np.ndarray](), list[BadSample](), Depths()
+        kept: list[str] = []
         for value, name in zip(listed, names, strict=True):
             try:
-                images.append(decode_one(value, self.spec))
-                kept.append(name)
+                pixels, depth = decode_deep(value, self.spec)
             except UnreadableImage as error:
                 bad.append(BadSample(name, error.reason))
+                continue
+            depths.add(len(kept), depth)
+            images.append(pixels)
+            kept.append(name)
         side = self.spec.decode_size
         shape = (0, side, side, self.spec.decode_channels)
         joined = np.stack(images) if images else np.empty(shape, np.uint8)
         nothing = np.empty(0, np.int64)
-        return Pixels(joined, nothing, np.arange(len(joined)), kept, tuple(bad))
+        found = strange_values(self.spec, depths, kept)
+        return Pixels(joined, nothing, np.arange(len(joined)), kept, tuple(bad), found)
 
     def noise(self, num: int, draw: np.random.Generator) -> Pixels:
         """Return images of noise of the decoded size."""
@@ -109,6 +112,7 @@ class ImagePreprocess(Preprocess):
     @classmethod
     def check_json(cls, record: Mapping[str, Any]) -> None:
         """Refuse a record that ``to_json`` did not write."""
+        record = {**_LATER, **record}
         read_record(record, ("kind", "column", *_NAMES), "preprocess")
         check_column(record)
         image_from_json({name: record[name] for name in _NAMES}, "preprocess")
@@ -119,13 +123,15 @@ class ImagePreprocess(Preprocess):
     ) -> ImagePreprocess:
         """Return what ``to_json`` wrote; there are no files."""
         del folder, origin
-        spec = image_from_json({name: record[name] for name in _NAMES}, "preprocess")
+        spec = image_from_json({n: record[n] for n in _NAMES if n in record}, "preprocess")
         return cls(spec, record["column"])
 
 
 def image_to_json(spec: ImageSpec) -> dict[str, object]:
     """Return the numbers of an image preprocessing as JSON-able dict."""
-    return {**asdict(spec), "mean": list(spec.mean), "std": list(spec.std)}
+    known = None if spec.value_range is None else list(spec.value_range)
+    lists = {"mean": list(spec.mean), "std": list(spec.std), "value_range": known}
+    return {**asdict(spec), **lists}
 
 
 def image_from_json(value: object, what: str) -> ImageSpec:
@@ -138,6 +144,8 @@ def image_from_json(value: object, what: str) -> ImageSpec:
     Raises:
         StartError: If keys, types or lengths differ.
     """
+    if isinstance(value, Mapping):
+        value = {**_LATER, **value}
     record = read_record(value, _NAMES, what)
     whole = [record[n] for n in ("size", "channels", "decode_size", "decode_channels")]
     lists = [record["mean"], record["std"]]
@@ -146,11 +154,24 @@ def image_from_json(value: object, what: str) -> ImageSpec:
         or not all(isinstance(n, list | tuple) and len(n) == record["channels"] for n in lists)
         or not all(isinstance(x, int | float) for n in lists for x in n)
         or record["interpolation"] not in ("bilinear", "bicubic")
+        or record["framing"] not in get_args(Framing)
+        or not _is_range(record["value_range"])
     ):
         raise damaged(
             what,
             record,
-            "whole sizes and channels, one mean and std a channel, and 'bilinear' or 'bicubic'",
+            "whole sizes and channels, one mean and std a channel, 'bilinear' or 'bicubic', a "
+            "framing, and two ascending numbers or null as value_range",
         )
     mean, std = (tuple(float(x) for x in n) for n in lists)
-    return ImageSpec(**{**record, "mean": mean, "std": std})
+    known = record["value_range"]
+    value_range = None if known is None else (float(known[0]), float(known[1]))
+    return ImageSpec(**{**record, "mean": mean, "std": std, "value_range": value_range})
+
+
+def _is_range(value: Any) -> bool:
+    """Return whether a JSON value is a range of values, or none."""
+    if value is None:
+        return True
+    is_pair = isinstance(value, list | tuple) and len(value) == 2
+    return is_pair and all(isinstance(x, int | float) for x in value) and value[0] < value[1]

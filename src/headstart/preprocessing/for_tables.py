@@ -21,6 +21,7 @@ from headstart.preprocessing.columns import (
 from headstart.preprocessing.inputs import Cells
 from headstart.preprocessing.json_records import damaged, read_record
 from headstart.preprocessing.memory import as_arrow, memory_table
+from headstart.preprocessing.numbers import is_number_format
 from headstart.preprocessing.rows import TableSamples
 from headstart.preprocessing.samples import take
 from headstart.preprocessing.strange import strange_cells
@@ -32,7 +33,6 @@ from headstart.types import (
     Finding,
     Inputs,
     Modality,
-    NumberFormat,
     SplitName,
     TableSpec,
 )
@@ -252,12 +252,15 @@ def _read_column(value: object) -> Column:
         or record["kind"] not in get_args(ColumnKind)
         or not isinstance(record["fill"], int | float)
         or not isinstance(record["has_missing"], bool)
+        or not isinstance(record["is_whole"], bool)
         or record["date_format"] not in get_args(DateFormat)
-        or record["number_format"] not in get_args(NumberFormat)
+        or not is_number_format(record["number_format"])
         or not all(isinstance(n, list | tuple) for n in (*numbers, categories))
         or not all(isinstance(x, int | float) for n in numbers for x in n)
-        or not all(isinstance(category, str) for category in categories)
+        or not isinstance(record["levels"], list | tuple)
+        or not all(isinstance(word, str) for word in (*categories, *record["levels"]))
     ):
         raise damaged("column", record, "a name, a kind, known formats, and lists")
     tuples = {name: tuple(float(x) for x in record[name]) for name in _COLUMN_NUMBERS}
-    return Column(**{**record, **tuples, "categories": tuple(categories)})
+    words = {"categories": tuple(categories), "levels": tuple(record["levels"])}
+    return Column(**{**record, **tuples, **words})

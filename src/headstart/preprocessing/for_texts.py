@@ -16,7 +16,7 @@ from headstart.preprocessing.base import NamedInput, Preprocess
 from headstart.preprocessing.incoming import listed_texts
 from headstart.preprocessing.inputs import Terms, Tokens
 from headstart.preprocessing.json_records import check_column, damaged, read_record
-from headstart.preprocessing.rows import TextSamples, text_fault
+from headstart.preprocessing.rows import TextSamples, text_faults
 from headstart.preprocessing.samples import take
 from headstart.preprocessing.terms import TermVectorizer, read_vectorizer
 from headstart.preprocessing.tokens import TextTokenizer, read_tokenizer
@@ -25,6 +25,7 @@ from headstart.types import BadSample, Dataset, Modality, Rows, SplitName
 TEXTS_AT_ONCE = 1_000
 EMPTY_TOKENS = "the tokenizer leaves nothing of it"
 MOST_TOKENS = 1_000_000
+SHOWN = 20
 _NO_TARGETS = np.empty(0, np.int64)
 
 
@@ -143,6 +144,8 @@ class TokenPreprocess(TextPreprocess):
         lengths = np.array([len(part) for part in parts], np.int64)
         cut = (np.concatenate(full) if full else lengths) - lengths
         filled = lengths > 0
+        unknown = np.array([int((part == self.tokenizer.unknown_id).sum()) for part in parts], int)
+        most = np.argsort(-unknown / np.maximum(lengths, 1), kind="stable")[:SHOWN]
         flat = np.concatenate([np.empty(0, np.int32), *parts]).astype(np.int32)
         return Tokens(
             flat,
@@ -152,6 +155,8 @@ class TokenPreprocess(TextPreprocess):
             *usable.but(good[~filled], EMPTY_TOKENS).kept(),
             num_truncated=int((cut[filled] > 0).sum()),
             num_tokens_cut=int(cut[filled].sum()),
+            num_unknown=int(unknown.sum()),
+            unknown=[usable.samples.names[good[i]] for i in most.tolist() if unknown[i]],
         )
 
     def to_json(self) -> dict[str, object]:
@@ -227,8 +232,7 @@ class TermPreprocess(TextPreprocess):
 
 
 def _usable(samples: TextSamples, targets: Rows, ids: np.ndarray) -> _Usable:
-    faults = {i: why for i, text in enumerate(samples.texts) if (why := text_fault(text))}
-    return _Usable(samples, targets, ids, faults)
+    return _Usable(samples, targets, ids, text_faults(samples.texts))
 
 
 def _check_whole(record: Mapping[str, Any], name: str, most: int) -> None:

@@ -3,41 +3,45 @@
 ``decode_one`` is used by the decode store, by ``predict`` and by serving, so that a photo looks
 the same to the model wherever it comes from. What each unusual kind becomes is fixed:
 
-- EXIF orientation is applied; of an animation the first frame is taken;
+- EXIF orientation is applied; of an animation or of several pages the first is taken;
 - transparency (palette, grey or colour) is composited on white, on black where all that is seen
   is white; alpha that is a fourth band by its values is left out;
 - CMYK and YCCK become RGB by Pillow's plain conversion, without a colour profile;
-- 16-bit grey is divided by 257; of 16-bit colour Pillow keeps the high byte; 1-bit becomes 0/255;
+- more than 8 bits (grey of 16 or 32, floats, colour of 16) become 8 by one range (``levels``);
+  1-bit becomes 0/255;
+- what is no square becomes one (``framing``);
 - a JPEG at least twice as large as needed is read at a reduced DCT scale (``draft``), always.
 
-Files are hostile until proven otherwise: five formats are allowed, found by their first bytes and
-not by their name; the pixel count in the header is checked before anything is decoded; and a
-truncated image is refused, never completed with grey (``jpeg``). Left out: colour management,
-TIFF, HEIC, camera raw.
+Which files are opened says ``image_files``; a truncated image is refused, never completed with grey
+(``jpeg``). Left out: colour management, camera raw.
 """
 
 from __future__ import annotations
 
-import io
-import struct
-import zlib
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import Image
 
+from headstart.preprocessing.framing import framed
+from headstart.preprocessing.image_files import (
+    PILLOW_ERRORS,
+    Header,
+    check_size,
+    open_image,
+    words,
+)
 from headstart.preprocessing.jpeg import lacks_data
+from headstart.preprocessing.levels import Depth, deep_values, is_deep, raw_modes, to_eight_bits
 from headstart.preprocessing.samples import UnreadableImage, read_file
 from headstart.types import ImageSpec
 
-MAX_PIXELS = 50_000_000
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 ORIENTATION_TAG = 0x0112
 EXIF_SIZE, WIDTH_TAG, HEIGHT_TAG = 0x8769, 0xA002, 0xA003
 NEARLY_WHITE = 240  # of 255: what is brighter cannot be told from a white ground
 BAND_SHARE, BAND_LEVELS = 0.1, 32  # alpha is a band: so few clear or solid pixels, so many levels
+_AS_IT_IS = ImageSpec(224, 3, (0.5,) * 3, (0.5,) * 3, "bilinear", 224, 3)  # _flat reads channels
 TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -47,37 +51,8 @@ TRANSPOSES = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
-# Everything Pillow's readers were seen to raise on damaged bytes; a Warning only where a caller
-# has turned warnings into errors.
-PILLOW_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    EOFError,
-    struct.error,
-    zlib.error,
-    OverflowError,
-    MemoryError,
-    Image.DecompressionBombError,
-    Warning,
-)
-
-
-@dataclass(frozen=True)
-class Header:
-    """What the first bytes of an image tell, as it will be seen (orientation applied).
-
-    Attributes:
-        height: Pixels.
-        width: Pixels.
-    """
-
-    height: int
-    width: int
+ValueRange = tuple[float, float] | None
+Source = str | Path | bytes | np.ndarray | Image.Image
 
 
 def read_header(data: bytes) -> Header:
@@ -91,23 +66,29 @@ def read_header(data: bytes) -> Header:
     """
     image = open_image(data)
     width, height = image.size
-    # Only JPEG, WebP and PNG carry EXIF; asking costs time, so ask only where there is some.
+    # Asking for EXIF costs time, so ask only where there is some; a TIFF's size is turned already.
     if "exif" in image.info and _orientation(image) >= 5:
         width, height = height, width
-    return Header(height, width)
+    return Header(height, width, _num_pages(image) if image.format == "TIFF" else 1)
 
 
-def decode_one(
-    source: str | Path | bytes | np.ndarray | Image.Image, spec: ImageSpec
-) -> np.ndarray:
+def _num_pages(image: Image.Image) -> int:
+    """Return how many pages a TIFF has; where those after the first are damaged, 1."""
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except PILLOW_ERRORS:
+        return 1
+
+
+def decode_one(source: Source, spec: ImageSpec) -> np.ndarray:
     """Return one image as the pixels a model with this preprocessing reads.
 
-    Convert to ``spec.decode_channels`` channels, resize the shorter side to ``spec.decode_size``
-    (antialiased), crop the centre square.
+    Bring to 8 bits, convert to ``spec.decode_channels`` channels, make a square of
+    ``spec.decode_size``.
 
     Args:
-        source: Path, encoded bytes, a uint8 array (H, W) or (H, W, C) with C 1, 3 or 4 (RGBA), or a
-            PIL image.
+        source: Path, encoded bytes, an array (H, W) or (H, W, C) with C 1, 3 or, of uint8, 4
+            (RGBA), or a PIL image.
         spec: The preprocessing that belongs to the model.
 
     Returns:
@@ -121,95 +102,105 @@ def decode_one(
         >>> decode_one(np.zeros((20, 10), np.uint8), spec).shape
         (8, 8, 3)
     """
+    return decode_deep(source, spec)[0]
+
+
+def decode_deep(source: Source, spec: ImageSpec) -> tuple[np.ndarray, Depth | None]:
+    """Return what ``decode_one`` does, and what the values of an image of more than 8 bits were.
+
+    Raises:
+        UnreadableImage: As ``decode_one`` does.
+    """
     size = spec.decode_size
+    image, depth = _flat(source, size, spec)
+    return np.array(framed(image, spec), np.uint8).reshape(size, size, spec.decode_channels), depth
+
+
+def thumbnail(source: Source, spec: ImageSpec, side: int) -> Image.Image:
+    """Return all of an image as a person would see it, by the range and channels of a model.
+
+    Args:
+        source: As ``decode_one`` takes it.
+        spec: The preprocessing that belongs to the model.
+        side: The longer side has at most so many pixels.
+
+    Raises:
+        UnreadableImage: The image cannot be used.
+    """
+    image, _ = _flat(source, side, spec)
+    image = image.copy()
+    image.thumbnail((side, side))
+    return image
+
+
+def whole_image(source: Source, size: int) -> Image.Image:
+    """Return all of one image in RGB, upright, as large as it is or reduced to no less than a size.
+
+    What looks at images without a model reads them so: nothing is cut away.
+
+    Args:
+        source: As in ``decode_one``.
+        size: Pixels that each side is needed at; a large JPEG is read at a reduced scale.
+
+    Raises:
+        UnreadableImage: The image cannot be used; ``reason`` says why.
+    """
+    return _flat(source, size, _AS_IT_IS)[0]
+
+
+def _flat(source: Source, size: int, spec: ImageSpec) -> tuple[Image.Image, Depth | None]:
+    """Return an image upright, of 8 bits, with the channels that are decoded."""
+    known = spec.value_range
     if isinstance(source, np.ndarray):
-        image = _from_array(source)
+        image, depth = _from_array(source, known)
     elif isinstance(source, Image.Image):
-        image = _from_pillow(source)
+        check_size(*source.size)
+        # what a file of this image would give; the caller's image is left as it is
+        image, depth = _upright(source, None, known, is_turned=_is_turned(source))
     else:
         name = None if isinstance(source, bytes) else str(source)
         try:
-            image = _load(source if isinstance(source, bytes) else read_file(source), size)
+            data = source if isinstance(source, bytes) else read_file(source)
+            image, depth = _load(data, size, known)
         except UnreadableImage as error:
             raise UnreadableImage(error.reason, name) from error
-    image = image.convert("L" if spec.decode_channels == 1 else "RGB")
-    if image.size != (size, size):
-        width, height = image.size
-        side = min(width, height)
-        left, top = (width - side) / 2, (height - side) / 2
-        # Resizing the centre square alone equals resizing all and cropping: Pillow's filters
-        # read beyond the box where the image goes on.
-        image = image.resize(
-            (size, size), FILTERS[spec.interpolation], (left, top, left + side, top + side)
-        )
-    return np.array(image, dtype=np.uint8).reshape(size, size, spec.decode_channels)
+    return image.convert("L" if spec.decode_channels == 1 else "RGB"), depth
 
 
-def open_image(data: bytes) -> ImageFile.ImageFile:
-    """Return the image with its header read and its size checked, not yet decoded.
+def grey_values(source: Source) -> np.ndarray | None:
+    """Return the values of an image of more than 8 bits, (H, W[, 3]); None of any other.
 
     Raises:
-        UnreadableImage: It is empty, no image, of a format that is not read, or too large.
+        UnreadableImage: It cannot be opened or decoded.
     """
-    if not data:
-        raise UnreadableImage("the file is empty (0 bytes)")
-    Image.init()
-    for name in FORMATS:
-        factory, accept = Image.OPEN[name]
-        # Not Image.open: it warns about large images, and warning filters belong to the process
-        # and not to a thread. The limit below is stricter than Pillow's.
-        if accept is None or accept(data[:16]) is not True:
-            continue
-        try:
-            image = factory(io.BytesIO(data), "")
-        except PILLOW_ERRORS as error:
-            raise UnreadableImage(
-                f"the {name} file is truncated or damaged ({_words(error)})"
-            ) from error
-        width, height = image.size
-        _check_size(width, height)
-        return image
-    raise UnreadableImage(_foreign(data))
+    if isinstance(source, np.ndarray):
+        return source if is_deep(source) else None
+    if isinstance(source, Image.Image):
+        return deep_values(source, (), None)
+    data = source if isinstance(source, bytes) else read_file(source)
+    image = open_image(data)
+    raw = raw_modes(image)
+    if image.mode[0] not in "IF" and not any(";16" in mode for mode in raw):
+        return None
+    try:
+        image.load()
+        return deep_values(image, raw, data)
+    except PILLOW_ERRORS as error:
+        raise UnreadableImage(f"the image data is truncated or damaged ({words(error)})") from error
 
 
-def _check_size(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise UnreadableImage(
-            f"{width} x {height} pixels are {width * height / 1e6:,.0f} megapixels, more than "
-            f"the limit of {MAX_PIXELS // 1_000_000}"
-        )
-    if width < 1 or height < 1:
-        raise UnreadableImage(f"it has {width} x {height} pixels")
-
-
-def _foreign(data: bytes) -> str:
-    """Say what bytes are that are none of the formats."""
-    start = data[:256].lstrip().lower()
-    if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
-        return "it is an HTML page, not an image"
-    if start.startswith((b"<?xml", b"<svg")):
-        return "it is XML or SVG text, which is not read"
-    if data[:4] in (b"II*\0", b"MM\0*"):
-        return "it is a TIFF image, which is not read"
-    if data[4:8] == b"ftyp":
-        return "it is a HEIC, AVIF or video file, which is not read"
-    if data[:4] == b"%PDF":
-        return "it is a PDF document, not an image"
-    return "it is not a JPEG, PNG, WebP, BMP or GIF image"
-
-
-def _load(data: bytes, size: int) -> Image.Image:
+def _load(data: bytes, size: int, known: ValueRange) -> tuple[Image.Image, Depth | None]:
     """Return the decoded first frame, upright, 8 bits a channel, opaque; any of L, RGB, CMYK."""
     opened = open_image(data)
     # draft only ever reduces to at least the size asked for: twice what the resize needs.
     draft = (2 * size, 2 * size)
-    image = _upright(opened, draft)
+    found = _upright(opened, draft, known, data=data)
     if opened.format == "JPEG" and lacks_data(data, opened, partial(_decode_again, draft=draft)):
         raise UnreadableImage(
             "the JPEG file is truncated: its end marker is there, but part of the picture is not "
             "(it would be grey)"
         )
-    return image
+    return found
 
 
 def _decode_again(data: bytes, draft: tuple[int, int]) -> Image.Image | None:
@@ -221,13 +212,6 @@ def _decode_again(data: bytes, draft: tuple[int, int]) -> Image.Image | None:
     except (UnreadableImage, *PILLOW_ERRORS):
         return None
     return image
-
-
-def _from_pillow(image: Image.Image) -> Image.Image:
-    """Return what a file of this image would give; the caller's image is left as it is."""
-    width, height = image.size
-    _check_size(width, height)
-    return _upright(image, None, is_turned=_is_turned(image))
 
 
 def _is_turned(image: Image.Image) -> bool:
@@ -248,32 +232,44 @@ def _is_turned(image: Image.Image) -> bool:
 
 
 def _upright(
-    image: Image.Image, draft: tuple[int, int] | None, *, is_turned: bool = False
-) -> Image.Image:
+    image: Image.Image,
+    draft: tuple[int, int] | None,
+    known: ValueRange,
+    *,
+    data: bytes | None = None,
+    is_turned: bool = False,
+) -> tuple[Image.Image, Depth | None]:
     """Return the decoded image, upright and flattened; read at a reduced scale if asked to."""
+    raw = raw_modes(image)
     try:
         if draft is not None:
             image.draft(None, draft)
         image.load()
-        flat = _flatten(image)
+        flat, depth = _flatten(image, deep_values(image, raw, data), known)
     except PILLOW_ERRORS as error:
-        raise UnreadableImage(
-            f"the image data is truncated or damaged ({_words(error)})"
-        ) from error
+        raise UnreadableImage(f"the image data is truncated or damaged ({words(error)})") from error
     transpose = None if is_turned else TRANSPOSES.get(_orientation(image))
-    return flat if transpose is None else flat.transpose(transpose)
+    return (flat if transpose is None else flat.transpose(transpose)), depth
 
 
-def _flatten(image: Image.Image) -> Image.Image:
-    """Return the image without alpha, palette transparency or 16-bit samples."""
-    if image.mode.startswith("I"):  # 16-bit grey: I;16 and its byte orders, I for some PNGs
-        wide = np.asarray(image).astype(np.int64)
-        return Image.fromarray(((wide.clip(0, 65535) + 128) // 257).astype(np.uint8))
-    if image.mode == "F":
-        raise ValueError("32-bit floating point pixels are not read")
-    if image.has_transparency_data:
-        return _opaque(image.convert("RGBA"))
-    return image
+def _flatten(
+    image: Image.Image, values: np.ndarray | None, known: ValueRange
+) -> tuple[Image.Image, Depth | None]:
+    """Return the image without alpha, palette transparency or more than 8 bits.
+
+    Args:
+        image: Loaded.
+        values: Its values where they have more than 8 bits.
+        known: What of these becomes black and white.
+    """
+    depth = None
+    if values is not None:
+        grey, depth = to_eight_bits(values, known)
+        alpha = image.getchannel("A") if "A" in image.getbands() else None
+        image = Image.fromarray(grey)
+        if alpha is not None:
+            image.putalpha(alpha)
+    return (_opaque(image.convert("RGBA")) if image.has_transparency_data else image), depth
 
 
 def _opaque(image: Image.Image) -> Image.Image:
@@ -306,19 +302,18 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) else 1
 
 
-def _from_array(array: np.ndarray) -> Image.Image:
-    """Return an image of a uint8 array."""
-    fits = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
-    if array.dtype != np.uint8 or not fits or 0 in array.shape:
+def _from_array(array: np.ndarray, known: ValueRange) -> tuple[Image.Image, Depth | None]:
+    """Return an image of an array of uint8, or of numbers of more bits."""
+    channels = (1, 3) if is_deep(array) else (1, 3, 4)
+    fits = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in channels)
+    if array.dtype.kind not in "iuf" or not fits or 0 in array.shape:
         raise UnreadableImage(
             f"the array is {array.dtype} with shape {array.shape}, expected uint8 with shape "
-            "(H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
+            "(H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or other numbers without a fourth channel"
         )
+    depth = None
+    if is_deep(array):
+        array, depth = to_eight_bits(array, known)
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
-    return _flatten(Image.fromarray(np.ascontiguousarray(array)))
-
-
-def _words(error: BaseException) -> str:
-    text = " ".join(str(error).split()).rstrip(".")
-    return text[:120] or type(error).__name__
+    return _flatten(Image.fromarray(np.ascontiguousarray(array)), None, known)[0], depth

@@ -20,7 +20,7 @@ from headstart.errors import DataError, quoted
 from headstart.preprocessing.arrays import image_array, is_tensor, to_numpy
 from headstart.preprocessing.memory import NamedColumns, memory_table
 
-IMAGES = "paths, encoded bytes, PIL images, or arrays of uint8 or of floats in [0, 1]"
+IMAGES = "paths, encoded bytes, PIL images, or arrays of whole numbers or of floats in [0, 1]"
 
 
 def listed_texts(values: Any, column: str | None) -> list[Any]:
@@ -75,7 +75,7 @@ def text_column(table: NamedColumns, input_column: str | None) -> list[str]:
 
 
 def listed_images(values: Any) -> list[Any]:
-    """Return images as a list of paths, bytes, PIL images and uint8 arrays (H, W[, C])."""
+    """Return images as a list of paths, bytes, PIL images and arrays (H, W[, C])."""
     if memory_table(values) is not None:
         raise DataError(
             f"A {type(values).__name__} was given to a model of images; expected a list of "
@@ -86,11 +86,11 @@ def listed_images(values: Any) -> list[Any]:
     return [_image(value, i) for i, value in enumerate(_listed(values, IMAGES))]
 
 
-def image_names(images: list[Any]) -> list[str]:
+def image_names(listed: list[Any]) -> list[str]:
     """Return the path of each image, or its number from 1 where it has none."""
     return [
         shown(str(value)) if isinstance(value, (str, os.PathLike)) else f"image {i + 1}"
-        for i, value in enumerate(images)
+        for i, value in enumerate(listed)
     ]
 
 

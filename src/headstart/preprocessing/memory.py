@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Protocol
 
-from headstart.cells import is_missing
+from headstart.cells import as_number, is_missing
 from headstart.errors import DataError
 
 
@@ -116,7 +116,9 @@ def refuse_duplicates(names: tuple[str, ...] | list[str], where: str) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         places = [str(i + 1) for i, name in enumerate(names) if name == twice[0]]
+        is_data = any(as_number(name) is not None for name in twice)
+        header = " If the first row is data and no header, name all columns with --header."
         raise DataError(
             f"{where} has {len(places)} columns called '{twice[0]}' (columns {', '.join(places)}). "
-            "Give each column a name of its own, or remove one."
+            f"Give each column a name of its own, or remove one.{header if is_data else ''}"
         )

@@ -2,9 +2,10 @@
 
 A format is named by a number written in it. ``""`` is the plain one, as programs write
 (``1234.5``); a comma, a point, a blank or an apostrophe may stand between thousands, and a comma
-before decimals; ``12:30`` is a time of day or a duration, read as hours. Around the digits of any
-cell may stand a currency, a percent sign (``12 %`` is 12), a minus behind them, or the parentheses
-of bookkeepers, which are a minus. Cells such as ``-``, ``n/a`` or ``#DIV/0!`` hold no number.
+before decimals; ``12:30``, ``2h 30m`` and ``PT2H30M`` are times of day or durations, read as hours.
+Around the digits of any cell may stand a currency, a percent sign (``12 %`` is 12), a minus behind
+them, or the parentheses of bookkeepers, which are a minus; behind them one unit of the whole column
+(``units``), which is part of the format. Cells such as ``-`` or ``#DIV/0!`` hold no number.
 
 Whether ``1,234`` has thousands or decimals is known from its neighbours: from a cell that fits one
 reading only, from whole numbers above 999 without a mark, from other columns of the table. Where
@@ -21,11 +22,12 @@ from functools import lru_cache
 from typing import get_args
 
 from headstart.cells import as_number, is_gap
-from headstart.types import NumberFormat
+from headstart.preprocessing.units import ANY, common_unit, fold, several_units, split_unit
+from headstart.types import NumberFormat, NumberStyle
 
-FORMATS: tuple[NumberFormat, ...] = get_args(NumberFormat)
-CLOCK: NumberFormat = "12:30"
-COMMAS: tuple[NumberFormat, ...] = ("1.234,5", "1 234,5", "1'234,5")  # decimal comma
+FORMATS: tuple[NumberStyle, ...] = get_args(NumberStyle)
+CLOCK: NumberStyle = "12:30"
+COMMAS: tuple[NumberStyle, ...] = ("1.234,5", "1 234,5", "1'234,5")  # decimal comma
 SHOWN = 3
 
 _UNIT = (
@@ -45,16 +47,48 @@ _CLOCK = re.compile(
     r"\s?(?:(?P<half>[ap])\.?m\.?)?",
     re.IGNORECASE,
 )
+# P1DT2H30M of ISO 8601, 2h 30m, 1 day 5 hours
+_SPELLED = re.compile(
+    r"(?P<sign>[-+−])?(?:P(?=.))?(?:(?P<weeks>\d+)\s*w(?:eeks?)?,?\s*)?"
+    r"(?:(?P<days>\d+)\s*d(?:ays?)?,?\s*)?T?"
+    r"(?:(?P<hours>\d+)\s*h(?:(?:ou)?rs?)?,?\s*)?(?:(?P<minutes>\d+)\s*m(?:in(?:ute)?s?)?,?\s*)?"
+    r"(?:(?P<seconds>\d+(?:[.,]\d+)?)\s*s(?:ec(?:ond)?s?)?)?",
+    re.IGNORECASE,
+)
+_HOURS = {"weeks": 168.0, "days": 24.0, "hours": 1.0, "minutes": 1 / 60, "seconds": 1 / 3600}
 _BLANKS = str.maketrans(dict.fromkeys("\u00a0\u202f\u2009\u2007", " "))
 
 
-def _digits_of(number_format: NumberFormat) -> re.Pattern[str]:
+def _digits_of(number_format: NumberStyle) -> re.Pattern[str]:
     """Return what the digits of a format look like."""
     thousands, decimal = ("", ".") if not number_format else (number_format[1], number_format[-2])
     mark = "['’]" if thousands == "'" else re.escape(thousands)
     grouped = rf"\d{{1,3}}(?:{mark}\d{{2,3}})*{mark}\d{{3}}|" if thousands else ""
     point = re.escape(decimal)
     return re.compile(rf"(?:(?:{grouped}\d+)(?:{point}\d*)?|{point}\d+)(?:[eE][-+]?\d+)?")
+
+
+def parts_of(number_format: NumberFormat) -> tuple[NumberStyle, str]:
+    """Return the style and the unit of a format, empty where it has none.
+
+    Raises:
+        ValueError: It is no format.
+    """
+    if number_format in FORMATS:
+        return number_format, ""
+    for style in FORMATS:
+        shown = f"{example_of(style)} "
+        if style != CLOCK and number_format.startswith(shown) and len(number_format) > len(shown):
+            return style, number_format[len(shown) :]
+    raise ValueError(number_format)
+
+
+def is_number_format(value: object) -> bool:
+    """Return whether something is a format of numbers."""
+    try:
+        return isinstance(value, str) and bool(parts_of(value))
+    except ValueError:
+        return False
 
 
 _DIGITS = {written: _digits_of(written) for written in FORMATS if written != CLOCK}
@@ -74,6 +108,9 @@ def read_number(word: str, number_format: NumberFormat = "") -> float | None:
     """
     if is_gap(word):
         return math.nan
+    number_format, unit = parts_of(number_format)
+    if unit:
+        return _read_amount(word, number_format, unit)
     if number_format == CLOCK:
         return _read_clock(word)
     if not number_format:
@@ -96,11 +133,51 @@ def read_number(word: str, number_format: NumberFormat = "") -> float | None:
     return -number if match["open"] or (signs and signs[0] != "+") else number
 
 
+def _read_amount(word: str, style: NumberStyle, unit: str) -> float | None:
+    """Return the number before a unit, or alone; None where another unit is behind it."""
+    pair = split_unit(word)
+    if pair is None or (pair[1] and unit != ANY and fold(pair[1]) != fold(unit)):
+        return None
+    number = read_number(pair[0], style)
+    return None if number is None or math.isnan(number) else number
+
+
+def digit_places(word: str, number_format: NumberFormat) -> tuple[int, list[int], int | None]:
+    """Return where the characters of a number stand in a cell that holds one.
+
+    Args:
+        word: A cell that ``read_number`` reads; no time.
+        number_format: How the numbers of its column are written.
+
+    Returns:
+        1 or -1; the places of digits, decimal mark and exponent among the bytes of the cell; which
+        of these is the decimal mark, or None.
+    """
+    style, unit = parts_of(number_format)
+    bare = (split_unit(word) or (word, ""))[0] if unit else word
+    match = _AROUND.fullmatch(bare.strip().translate(_BLANKS))
+    assert match is not None
+    signs = [match[name] for name in ("before", "inner", "after") if match[name]]
+    sign = -1 if match["open"] or (signs and signs[0] != "+") else 1
+    begin = word.index(bare.strip()) + match.start("digits")
+    marks = (style[1], "’") if style else ()
+    decimal = style[-2] if style else "."
+    places: list[int] = []
+    point = None
+    for place, character in enumerate(match["digits"], begin):
+        if character == decimal:
+            point = len(places)
+        elif character in marks:
+            continue
+        places.append(len(word[:place].encode()))
+    return sign, places, point
+
+
 def _read_clock(word: str) -> float | None:
     """Return hours."""
     match = _CLOCK.fullmatch(word.strip())
     if match is None:
-        return None
+        return _read_spelled(word.strip())
     hours = int(match["hours"])
     if match["half"]:
         if not 1 <= hours <= 12:
@@ -108,6 +185,16 @@ def _read_clock(word: str) -> float | None:
         hours = hours % 12 + 12 * (match["half"].lower() == "p")
     seconds = float((match["seconds"] or "0").replace(",", "."))
     found = 24 * int(match["days"] or 0) + hours + int(match["minutes"]) / 60 + seconds / 3600
+    return -found if match["sign"] in ("-", "−") else found
+
+
+def _read_spelled(word: str) -> float | None:
+    """Return hours of ``PT2H30M`` or ``2h 30m``."""
+    match = _SPELLED.fullmatch(word)
+    parts = {} if match is None else {name: match[name] for name in _HOURS if match[name]}
+    if match is None or not parts:
+        return None
+    found = sum(float(n.replace(",", ".")) * _HOURS[name] for name, n in parts.items())
     return -found if match["sign"] in ("-", "−") else found
 
 
@@ -129,7 +216,7 @@ def example_of(number_format: NumberFormat) -> str:
     return number_format or "1234.5"
 
 
-def fitting_formats(words: Sequence[str]) -> list[NumberFormat]:
+def fitting_formats(words: Sequence[str]) -> list[NumberStyle]:
     """Return the formats that all cells fit.
 
     Args:
@@ -143,7 +230,7 @@ def fitting_formats(words: Sequence[str]) -> list[NumberFormat]:
     return fitting
 
 
-def best_format(words: Sequence[str]) -> NumberFormat:
+def best_format(words: Sequence[str]) -> NumberStyle:
     """Return the format that most cells fit, the plain one where others fit no more.
 
     Args:
@@ -178,14 +265,12 @@ def find_number_format(
         has_commas: Whether decimal commas are known from elsewhere in the table.
     """
     fitting = fitting_formats(words)
-    if not fitting or not words:
+    if not words:
         return None, None
+    if not fitting or (fitting == [CLOCK] and common_unit(words)):
+        return _with_unit(words, name, has_commas=has_commas)
     if mixed := unclear_units(words):
-        return None, (
-            f"Column '{name}' holds amounts in several units, such as {mixed}: read as categories. "
-            f"Bring them to one unit, or say --categorical {name} (or --numeric {name} to read "
-            "the digits alone)."
-        )
+        return None, _several(name, mixed)
     shown = ", ".join(f"'{word}'" for word in _telling(words))
     if "" in fitting and not (has_commas and "1.234,5" in fitting and _has(words, ".")):
         decorated = any(as_number(word) is None and not is_code(word) for word in words)
@@ -198,11 +283,56 @@ def find_number_format(
         return fitting[0], _note(name, shown, words, fitting[0])
     # '1,234' in every cell with a mark: thousands, unless large numbers go without
     plain = [abs(number) for word in words if (number := as_number(word)) is not None]
-    chosen: NumberFormat = "1.234,5" if has_commas or max(plain, default=0) > 999 else "1,234.5"
+    chosen: NumberStyle = "1.234,5" if has_commas or max(plain, default=0) > 999 else "1,234.5"
     other = "decimals" if chosen == "1,234.5" else "thousands"
     return chosen, (
         f"{_note(name, shown, words, chosen)} None of them shows it: if the comma stands before "
         f"{other}, write the numbers without it."
+    )
+
+
+def _with_unit(
+    words: Sequence[str], name: str, *, has_commas: bool
+) -> tuple[NumberFormat | None, str | None]:
+    """Return the format of numbers that have a unit behind them; None where they are none."""
+    unit = common_unit(words)
+    if unit is None:
+        mixed = several_units(words)
+        return None, None if mixed is None else _several(name, mixed)
+    bare = [pair[0] for word in words if (pair := split_unit(word)) is not None]
+    style, note = find_number_format(bare, name, has_commas=has_commas)
+    if style is None or style == CLOCK:
+        return None, None
+    written = f"{example_of(style)} {unit}"
+    first = next(word for word in words if (split_unit(word) or ("", ""))[1])
+    sentence = (
+        f"Column '{name}' holds numbers with the unit '{unit}': '{first}' is read as "
+        f"{read_number(first, written):.12g}."
+    )
+    doubt = (note or "").partition(" None of them shows it:")[2]
+    doubt = f" None of them shows what the comma means:{doubt}" if doubt else ""
+    return written, f"{sentence} If that is wrong, say --categorical {name}.{doubt}"
+
+
+def any_unit(words: Sequence[str]) -> NumberFormat | None:
+    """Return the format that reads the digits alone, whatever unit is behind them.
+
+    Args:
+        words: The different cells of a column, gaps left out.
+    """
+    pairs = [split_unit(word) for word in words]
+    bare = [pair[0] for pair in pairs if pair is not None]
+    if len(bare) < len(words) or not any(pair[1] for pair in pairs if pair is not None):
+        return None
+    style, _ = find_number_format(bare, "", has_commas=False)
+    return None if style is None or style == CLOCK else f"{example_of(style)} {ANY}"
+
+
+def _several(name: str, mixed: str) -> str:
+    return (
+        f"Column '{name}' holds amounts in several units, such as {mixed}: read as categories. "
+        f"Bring them to one unit, or say --categorical {name} (or --numeric {name} to read "
+        "the digits alone)."
     )
 
 

@@ -16,12 +16,15 @@ import numpy as np
 
 from headstart import events
 from headstart.cores import usable_cores
-from headstart.preprocessing.images import decode_one
+from headstart.preprocessing.images import decode_deep
+from headstart.preprocessing.levels import Depth
 from headstart.preprocessing.samples import UnreadableImage
 from headstart.storage.cache import CacheError, write_all
 from headstart.types import Dataset, ImageSpec, SplitName
 
 CHUNK_BYTES = 8 * 2**20
+
+Seen = tuple[dict[int, str], dict[int, Depth]]  # by position: what failed, and depths
 
 
 @dataclass(frozen=True)
@@ -34,16 +37,27 @@ class Work:
     chosen: np.ndarray
 
 
+@dataclass(frozen=True)
+class Entry:
+    """What an entry holds: images, and by position why some are missing, and depths."""
+
+    images: np.ndarray
+    reasons: dict[int, str]
+    depths: dict[int, Depth]
+
+
 class Decoded:
     """Some decoded samples of a split, by their position in it."""
 
-    def __init__(self, images: np.ndarray, reasons: dict[int, str], chosen: np.ndarray) -> None:
-        self.images = images
-        self.reasons = {int(chosen[i]): why for i, why in reasons.items()}
-        self.row_of = {p: row for row, p in enumerate(np.delete(chosen, list(reasons)).tolist())}
+    def __init__(self, entry: Entry, chosen: np.ndarray) -> None:
+        self.images = entry.images
+        self.reasons = {int(chosen[i]): why for i, why in entry.reasons.items()}
+        self.depths = {int(chosen[i]): depth for i, depth in entry.depths.items()}
+        there = np.delete(chosen, list(entry.reasons)).tolist()
+        self.row_of = {position: row for row, position in enumerate(there)}
 
-    def read(self, position: int) -> np.ndarray | None:
-        """Return a sample's pixels, or None where it is not among these.
+    def read(self, position: int) -> tuple[np.ndarray, Depth | None] | None:
+        """Return a sample's pixels and depth, or None where it is not among these.
 
         Raises:
             UnreadableImage: It was tried, and could not be decoded.
@@ -51,8 +65,7 @@ class Decoded:
         if position in self.reasons:
             raise UnreadableImage(self.reasons[position])
         row = self.row_of.get(position)
-        pixels: np.ndarray | None = None if row is None else self.images[row]
-        return pixels
+        return None if row is None else (self.images[row], self.depths.get(position))
 
 
 def pixel_shape(spec: ImageSpec) -> tuple[int, int, int]:
@@ -60,26 +73,28 @@ def pixel_shape(spec: ImageSpec) -> tuple[int, int, int]:
     return spec.decode_size, spec.decode_size, spec.decode_channels
 
 
-def write_pixels(file: int, work: Work, parts: Sequence[Decoded]) -> dict[int, str]:
-    """Decode in threads and write each image to its place; return what failed, by position."""
+def write_pixels(file: int, work: Work, parts: Sequence[Decoded]) -> Seen:
+    """Decode in threads and write each image to its place; return what was seen."""
     samples, spec, chosen = work.dataset.split(work.split_name).samples, work.spec, work.chosen
     task, row_bytes = f"decode {work.split_name}", int(np.prod(pixel_shape(spec)))
     chunk = max(1, min(256, CHUNK_BYTES // row_bytes))
     # In the order of the source, so that a Parquet row group is read once.
     order = np.argsort(chosen, kind="stable")
 
-    def read(place: int) -> np.ndarray:
+    def read(place: int) -> tuple[np.ndarray, Depth | None]:
         for part in parts:
             if (known := part.read(place)) is not None:
                 return known
-        return decode_one(samples.read(place), spec)
+        return decode_deep(samples.read(place), spec)
 
-    def decode_chunk(positions: np.ndarray) -> dict[int, str]:
-        failed = {}
+    def decode_chunk(positions: np.ndarray) -> Seen:
+        failed: dict[int, str] = {}
+        deep: dict[int, Depth] = {}
         rows = np.zeros((len(positions), *pixel_shape(spec)), np.uint8)
         for row, position in enumerate(positions):
             try:
-                rows[row] = read(int(chosen[position]))
+                rows[row], depth = read(int(chosen[position]))
+                deep |= {} if depth is None else {int(position): depth}
             except UnreadableImage as error:
                 failed[int(position)] = error.reason
         if np.all(np.diff(positions) == 1):
@@ -87,11 +102,12 @@ def write_pixels(file: int, work: Work, parts: Sequence[Decoded]) -> dict[int, s
         else:
             for position, pixels in zip(positions, rows, strict=True):
                 write_all(file, pixels.data, int(position) * row_bytes)
-        return failed
+        return failed, deep
 
     reasons: dict[int, str] = {}
+    depths: dict[int, Depth] = {}
     done, workers = 0, usable_cores()
-    pending: dict[Future[dict[int, str]], int] = {}
+    pending: dict[Future[Seen], int] = {}
     with ThreadPoolExecutor(workers) as pool:
         try:
             for start in range(0, len(order), chunk):
@@ -100,12 +116,14 @@ def write_pixels(file: int, work: Work, parts: Sequence[Decoded]) -> dict[int, s
                 while len(pending) >= 2 * workers or (pending and start + chunk >= len(order)):
                     for future in wait(pending, return_when=FIRST_COMPLETED).done:
                         done += pending.pop(future)
-                        reasons |= future.result()
+                        failed, deep = future.result()
+                        reasons |= failed
+                        depths |= deep
                         events.emit("task", name=task, done=done, total=len(order))
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-    return dict(sorted(reasons.items()))
+    return dict(sorted(reasons.items())), depths
 
 
 def close_gaps(file: int, num_rows: int, reasons: dict[int, str], row_bytes: int) -> int:
@@ -126,22 +144,20 @@ class Apart:
     Args:
         file: Holds them, uint8.
         shape: Of all of them, (M, S, S, C).
-        reasons: Why some could not be decoded, by their place among those that were asked for.
+        seen: Why some could not be decoded, and depths, by place among those asked for.
     """
 
-    def __init__(
-        self, file: IO[bytes], shape: tuple[int, int, int, int], reasons: dict[int, str]
-    ) -> None:
-        self.file, self.shape, self.reasons = file, shape, reasons
+    def __init__(self, file: IO[bytes], shape: tuple[int, int, int, int], seen: Seen) -> None:
+        self.file, self.shape, self.seen = file, shape, seen
         weakref.finalize(self, file.close)
 
-    def open(self) -> np.ndarray:
+    def open(self) -> Entry:
         """Return the images, copy-on-write: who writes into an array spoils nobody else's."""
         if not self.shape[0]:
-            return np.empty(self.shape, np.uint8)
+            return Entry(np.empty(self.shape, np.uint8), *self.seen)
         images = np.memmap(self.file, np.uint8, "c", shape=self.shape)
         images.of = self  # type: ignore[attr-defined]  # lives as long as the array, or a view
-        return images
+        return Entry(images, *self.seen)
 
 
 def decode_apart(work: Work, why: CacheError) -> Apart:
@@ -157,9 +173,9 @@ def decode_apart(work: Work, why: CacheError) -> Apart:
         if (file := make(needed)) is None:
             continue
         try:
-            reasons = write_pixels(file.fileno(), work, [])
-            number = close_gaps(file.fileno(), len(work.chosen), reasons, row_bytes)
-            return Apart(file, (number, *shape), reasons)
+            seen = write_pixels(file.fileno(), work, [])
+            number = close_gaps(file.fileno(), len(work.chosen), seen[0], row_bytes)
+            return Apart(file, (number, *shape), seen)
         except OSError as error:
             file.close()
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):

@@ -7,15 +7,18 @@ is larger than ``MAX_TEXT_BYTES``. A long text is not: it is cut when it becomes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from rich.filesize import decimal
 
 from headstart.cells import is_missing
+from headstart.columnar import holds, letters_of
 
 MAX_TEXT_BYTES = 64 * 2**20
+TEXTS_AT_ONCE = 2**14  # that are looked over
+_BLANK = 32
 
 
 class RowNames(Sequence[str]):
@@ -120,24 +123,71 @@ def text_fault(value: object) -> str | None:
     return None
 
 
+def text_faults(texts: Sequence[Any]) -> dict[int, str]:
+    """Return the place of each text that cannot be used, with the reason.
+
+    The bytes of many texts tell which few have to be looked at.
+
+    Args:
+        texts: Anything.
+    """
+    found = {}
+    for start in range(0, len(texts), TEXTS_AT_ONCE):
+        lot = texts[start : start + TEXTS_AT_ONCE]
+        for place in _doubtful(lot):
+            if (fault := text_fault(lot[place])) is not None:
+                found[start + place] = fault
+    return found
+
+
+def _doubtful(lot: Sequence[Any]) -> Iterable[int]:
+    """Return the places of texts that ``text_fault`` may find fault with: few, of good ones."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not set(map(type, lot)) <= {str, type(None)}:
+        return range(len(lot))
+    try:
+        words = pa.array(lot, pa.large_string())
+    except (pa.ArrowException, UnicodeError):  # half a surrogate pair
+        return range(len(lot))
+    doubtful = np.zeros(len(lot), bool)
+    letters, starts, lengths = letters_of(pc.utf8_trim_whitespace(words))
+    full = lengths > 0
+    doubtful[~full] = True
+    doubtful[full] = letters[starts[full]] < _BLANK  # what Python alone takes for blanks
+    if holds(words, "\0"):
+        doubtful |= pc.match_substring(words, "\0").fill_null(True).to_numpy(zero_copy_only=False)
+    doubtful |= letters_of(words)[2] > MAX_TEXT_BYTES
+    return np.flatnonzero(doubtful).tolist()
+
+
 class TableSamples:
-    """Rows of a table.
+    """Rows of a table; some of them are a view of it, so that splits are not in memory twice.
 
     Args:
         table: A pyarrow Table whose columns have the types of ``kinds.canonical``.
         names: What a person calls each row.
+        places: int64, shape (N,), which rows of the table they are; all when None.
     """
 
-    def __init__(self, table: Any, names: Sequence[str]) -> None:
-        self.table = table.combine_chunks()
+    def __init__(self, table: Any, names: Sequence[str], places: np.ndarray | None = None) -> None:
+        self._whole = table.combine_chunks() if places is None else table
+        self._places = places
         self.names = names
 
     def __len__(self) -> int:
-        return int(self.table.num_rows)
+        return int(self._whole.num_rows) if self._places is None else len(self._places)
+
+    @property
+    def table(self) -> Any:
+        """The rows as a pyarrow Table."""
+        return self.columns()
 
     def read(self, index: int) -> dict[str, Any]:
         """Return the row as a dict from column name to value; None where a cell is empty."""
-        row: dict[str, Any] = self.table.slice(index, 1).to_pylist()[0]
+        place = index if self._places is None else int(self._places[index])
+        row: dict[str, Any] = self._whole.slice(place, 1).to_pylist()[0]
         return row
 
     def name(self, index: int) -> str:
@@ -146,12 +196,28 @@ class TableSamples:
 
     def columns(self, indices: np.ndarray | None = None) -> Any:
         """Return a pyarrow Table of these rows, or of all."""
-        return self.table if indices is None else self.table.take(np.asarray(indices, np.int64))
+        places = self._places if indices is None else self._at(indices)
+        return self._whole if places is None else self._whole.take(places)
+
+    @property
+    def column_names(self) -> list[str]:
+        """The names of the columns."""
+        return list(self._whole.column_names)
+
+    def column(self, name: str, indices: np.ndarray | None = None) -> Any:
+        """Return one column of these rows, or of all, as a pyarrow chunked array."""
+        places = self._places if indices is None else self._at(indices)
+        column = self._whole.column(name)
+        return column if places is None else column.take(places)
 
     def take(self, indices: np.ndarray) -> TableSamples:
-        """Return these samples alone."""
-        return TableSamples(self.columns(indices), take_names(self.names, indices))
+        """Return these samples alone, as a view."""
+        return TableSamples(self._whole, take_names(self.names, indices), self._at(indices))
 
     def select(self, columns: Sequence[str]) -> TableSamples:
         """Return the same rows with these columns alone."""
-        return TableSamples(self.table.select(list(columns)), self.names)
+        return TableSamples(self._whole.select(list(columns)), self.names, self._places)
+
+    def _at(self, indices: np.ndarray) -> np.ndarray:
+        indices = np.asarray(indices, np.int64)
+        return indices if self._places is None else self._places[indices]

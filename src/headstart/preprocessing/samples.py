@@ -30,7 +30,8 @@ class UnreadableImage(DataError):
         what = f"Image '{name}'" if name else "The image"
         super().__init__(
             f"{what} cannot be used: {reason}. "
-            "Expected a whole JPEG, PNG, WebP, BMP or GIF image; replace it or leave it out."
+            "Expected a whole JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF or HEIC image; replace it or "
+            "leave it out."
         )
 
 
@@ -63,7 +64,7 @@ class ArraySamples:
     """Images that are an array already.
 
     Args:
-        images: uint8, shape (N, H, W, C) with C 1 or 3.
+        images: uint8, or whole numbers of more bits, shape (N, H, W, C) with C 1 or 3.
         names: What a person calls each of them.
     """
 
@@ -75,7 +76,7 @@ class ArraySamples:
         return len(self.images)
 
     def read(self, index: int) -> np.ndarray:
-        """Return uint8 (H, W, C)."""
+        """Return an array (H, W, C)."""
         image: np.ndarray = self.images[index]
         return image
 

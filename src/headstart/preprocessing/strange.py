@@ -15,13 +15,15 @@ from typing import Any
 
 import numpy as np
 
+from headstart.cells import MOSTLY
 from headstart.errors import did_you_mean, quoted
 from headstart.preprocessing.columns import MISSING, first_numbers, other_spelling, words_of
-from headstart.types import Column, Finding, TableSpec
+from headstart.types import Column, Finding, Severity, TableSpec
 
 FAR = 1.0  # widths of train's range beyond it
 FAR_DATE = 0.1  # a model is asked about the future, but learned from the past
 MIN_ROWS, MIN_DISTINCT = 10, 4  # to speak of all rows together
+RARE = 0.01  # share of rows with categories that train did not have, as new rows always have some
 CHANGED = 8.0  # times as wide, or as narrow
 SHOWN = 4
 
@@ -96,7 +98,9 @@ def _strange_words(column: Column, words: list[str], names: Sequence[str]) -> li
             f"Column '{column.name}' holds categories unknown to the model in "
             f"{_rows(len(places))}: {quoted(unknown, limit=SHOWN)}.{hint}"
         )
-        findings.append(Finding("unseen", "warning", [names[i] for i in places], sentence))
+        is_rare = len(places) <= RARE * len(words)  # the rest of a long tail
+        how: Severity = "note" if is_rare else "warning"
+        findings.append(Finding("unseen", how, [names[i] for i in places], sentence))
     return findings
 
 
@@ -137,6 +141,8 @@ def _strange_numbers(column: Column, values: np.ndarray, names: Sequence[str]) -
 
 def _change(column: Column, known: np.ndarray) -> str:
     """Return how all numbers differ from train's as another unit makes them, or nothing."""
+    if fractions := _fractions(column, known):
+        return fractions
     if len(known) < MIN_ROWS or len(np.unique(known)) < MIN_DISTINCT:
         return ""
     low, first, lower, middle, upper, last, high = column.seen
@@ -153,6 +159,17 @@ def _change(column: Column, known: np.ndarray) -> str:
         about = f"{wider:.3g} times as wide" if wider > 1 else f"1/{1 / wider:.3g} as wide"
         return f"is spread about {about} as in training"
     return "is mostly outside of what it was in training" if is_outside else ""
+
+
+def _fractions(column: Column, known: np.ndarray) -> str:
+    """Return that numbers are fractions where all of train's are whole, or nothing."""
+    parts = known[known != 0]
+    if len(parts) < MIN_ROWS or not column.is_whole:
+        return ""
+    broken = parts[parts % 1 != 0]
+    if len(broken) < MOSTLY * len(parts):
+        return ""
+    return f"holds fractions such as {broken[0]:.6g}, where it held whole numbers in training"
 
 
 def _shown(column: Column, value: float) -> str:

@@ -1,7 +1,7 @@
 """Terms: TF-IDF weights of words, or of characters where a script puts no blanks between words.
 
-The baseline of every text run: what a linear model reads off word counts alone. scikit-learn counts
-words and weighs everything; characters are counted by ``text_ngrams``, in a quarter of the time.
+The baseline of every text run: what a linear model reads off word counts alone. Words are counted
+by ``words``, characters by ``ngrams``, as scikit-learn counts them; scikit-learn weighs them.
 What was learned is one JSON file, so that nothing is pickled and a rebuilt vectorizer gives the
 same numbers bit for bit. Needs neither transformers nor tokenizers.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import numpy as np
 
 from headstart.errors import StartError
 from headstart.preprocessing.ngrams import count_ngrams, ngram_matrix
+from headstart.preprocessing.words import TermTable, count_terms, words_of
 
 FILE_NAME = "vectorizer.json"
 FORMAT = 2  # 1: words are runs of letters and digits alone
@@ -48,13 +48,11 @@ class TermVectorizer:
         self.idf = np.asarray(idf, dtype=np.float32)
         self.analyzer = analyzer
         self.written = written
-        if analyzer == "char":
-            from sklearn.feature_extraction.text import TfidfTransformer
+        from sklearn.feature_extraction.text import TfidfTransformer
 
-            self._weigher = TfidfTransformer(sublinear_tf=True)
-        else:
-            self._weigher = _new_vectorizer(analyzer, written, vocabulary=self.terms)
+        self._weigher = TfidfTransformer(sublinear_tf=True)
         self._weigher.idf_ = self.idf
+        self._table = TermTable(self.terms, words_of(written)) if analyzer == "word" else None
 
     @property
     def num_terms(self) -> int:
@@ -67,10 +65,13 @@ class TermVectorizer:
             from scipy.sparse import csr_matrix
 
             return csr_matrix((0, self.num_terms), dtype=np.float32)
-        if self.analyzer == "char":
+        if self._table is None:
             longest = ANALYZERS["char"][1]
             return self._weigher.transform(ngram_matrix(texts, self.terms, longest), copy=False)
-        return self._weigher.transform(texts)
+        counted = self._table.counts(texts)
+        return _one_below_another(
+            [self._weigher.transform(counts, copy=False) for counts in counted]
+        )
 
     def files(self) -> dict[str, bytes]:
         """Return the file that rebuilds it, by name."""
@@ -102,15 +103,20 @@ def fit_vectorizer(texts: Sequence[str], origin: str) -> TermVectorizer:
     try:
         if writes_without_blanks(texts):
             return _fit_characters(texts, least_texts)
-        vectorizer = _new_vectorizer("word", FORMAT, min_df=least_texts, max_features=MAX_TERMS)
-        vectorizer.fit(texts)
+        return _fit_words(texts, least_texts)
     except ValueError as error:
         raise StartError(
             f"'{origin}' finds no terms in the {len(texts)} texts of train ({error}). Expected "
             f"texts that share words. Check the text column."
         ) from error
-    terms = [str(term) for term in vectorizer.get_feature_names_out()]
-    return TermVectorizer(terms, vectorizer.idf_, "word")
+
+
+def _fit_words(texts: Sequence[str], least_texts: int) -> TermVectorizer:
+    """Learn words and pairs of words."""
+    terms, num_texts = count_terms(texts, words_of(FORMAT), least_texts=least_texts, most=MAX_TERMS)
+    if not terms:
+        raise ValueError(f"no words that {least_texts} texts share")
+    return TermVectorizer(terms, _inverse_frequency(num_texts, len(texts)), "word")
 
 
 def _fit_characters(texts: Sequence[str], least_texts: int) -> TermVectorizer:
@@ -120,9 +126,32 @@ def _fit_characters(texts: Sequence[str], least_texts: int) -> TermVectorizer:
     )
     if not terms:
         raise ValueError(f"no characters that {least_texts} texts share")
+    return TermVectorizer(terms, _inverse_frequency(num_texts, len(texts)), "char")
+
+
+def _inverse_frequency(num_texts: np.ndarray, total: int) -> np.ndarray:
+    """Return the smoothed inverse document frequency, float32, of terms of so many texts."""
     smoothed = (num_texts + 1).astype(np.float32)
-    idf = np.log(np.float32(len(texts) + 1) / smoothed) + np.float32(1)
-    return TermVectorizer(terms, idf, "char")
+    idf: np.ndarray = np.log(np.float32(total + 1) / smoothed) + np.float32(1)
+    return idf
+
+
+def _one_below_another(parts: list[Any]) -> Any:
+    """Return CSR matrices as one; each is let go as soon as its cells are copied."""
+    from scipy.sparse import csr_matrix
+
+    if len(parts) == 1:
+        return parts[0]
+    ends = np.cumsum([0, *(part.nnz for part in parts)])
+    kind = np.int32 if ends[-1] < 2**31 else np.int64
+    data, columns = np.empty(ends[-1], np.float32), np.empty(ends[-1], kind)
+    shape = sum(part.shape[0] for part in parts), parts[0].shape[1]
+    rows = [np.zeros(1, kind)]
+    for i, end in enumerate(ends[1:].tolist()):
+        part, parts[i] = parts[i], None
+        data[ends[i] : end], columns[ends[i] : end] = part.data, part.indices
+        rows.append(part.indptr[1:].astype(kind) + kind(ends[i]))
+    return csr_matrix((data, columns, np.concatenate(rows)), shape=shape)
 
 
 def read_vectorizer(folder: Path, num_terms: int, origin: str) -> TermVectorizer:
@@ -186,42 +215,3 @@ def _parse(record: Mapping[str, Any], num_terms: int) -> TermVectorizer:
     if not (np.isfinite(values).all() and (values > 0).all()):
         raise ValueError("'idf' holds numbers that are not above 0")
     return TermVectorizer(terms, values, analyzer, record["format"])
-
-
-def _new_vectorizer(analyzer: str, written: int, **options: Any) -> Any:
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    words: dict[str, Any] = {}
-    if analyzer == "word" and written == 1:
-        words = {"token_pattern": r"(?u)\b\w+\b"}
-    elif analyzer == "word":
-        words = {"token_pattern": _word_pattern(), "preprocessor": _composed}
-    return TfidfVectorizer(
-        analyzer=analyzer,
-        ngram_range=ANALYZERS[analyzer],
-        lowercase=True,
-        sublinear_tf=True,
-        dtype=np.float32,
-        **words,
-        **options,
-    )
-
-
-def _composed(text: str) -> str:
-    """Return a text in lower case, letters and their marks as one character where there is one."""
-    return unicodedata.normalize("NFC", text.lower())
-
-
-@cache
-def _word_pattern() -> str:
-    """Return what a word is; the vowel signs of Indic and Thai words are part of it."""
-    marks = "".join(
-        chr(code)
-        for code in range(0x300, 0x1F000)
-        if unicodedata.category(chr(code)) in ("Mn", "Mc")
-    )
-    joiners = "\u200c\u200d"
-    emoji = "[\u2190-\u2bff\U0001f000-\U0001faff]"
-    tails = f"(?:[\ufe0f\U0001f3fb-\U0001f3ff]|\u200d{emoji})*"
-    language = r"(?:(?<=\b\w)(?:\+\+?|#)(?!\w))?"  # c++, c#, an a+
-    return rf"(?u)\w+(?:[{marks}{joiners}]+\w*)*{language}|{emoji}{tails}"

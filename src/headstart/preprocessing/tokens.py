@@ -93,6 +93,13 @@ class TextTokenizer:
         return self._pad_id
 
     @property
+    def unknown_id(self) -> int | None:
+        """Id that stands for what the vocabulary does not hold; None where it holds all bytes."""
+        token = self._config.get("unk_token") or getattr(self._backend.model, "unk_token", None)
+        token = token.get("content") if isinstance(token, dict) else token
+        return self._backend.token_to_id(token) if isinstance(token, str) else None
+
+    @property
     def vocab_size(self) -> int:
         """Number of ids, added tokens included."""
         return int(self._backend.get_vocab_size())

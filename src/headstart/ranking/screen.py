@@ -12,7 +12,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -20,9 +19,10 @@ import torch
 from headstart.errors import DeviceError, DivergenceError, HeadstartError, StartError
 from headstart.events import emit, unheard
 from headstart.model import model_outputs
-from headstart.starts import find_start, list_starts
+from headstart.starts.candidates import candidate_starts
 from headstart.tasks import find_task
 from headstart.training.machine.memory import is_out_of_memory
+from headstart.training.options.common_options import CommonOptions
 from headstart.training.options.strategies import FULL, HEAD, default_strategy
 from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.budget import SHARES, STEP_PASSES, Budget
@@ -71,26 +71,8 @@ def default_starts(dataset: Dataset, budget_seconds: float | None) -> list[Start
     Texts: TF-IDF, then the pretrained starts on this machine, or a small BERT from scratch where
     there is none. Tables: the linear model and the MLP.
     """
-    modality = dataset.schema.modality
     num_local = 1 if budget_seconds is not None and budget_seconds < 300 else 3
-    local = [s for s in list_starts(modality) if s.is_local and s.pretrained_on is not None]
-    if modality == "table":
-        return [find_start("scratch/linear"), find_start("scratch/mlp")]
-    if modality == "text":
-        local.sort(key=lambda s: s.num_parameters)
-        pretrained = local[:num_local] or _scratch_text()
-        return [find_start("scratch/tfidf"), *pretrained]
-    local.sort(key=lambda s: (s.image.size if s.image else 0, s.num_parameters))
-    side = min(dataset.image_size or (224, 224))
-    # the quickest first: a usable model exists early
-    textbook = [find_start("scratch/simple-cnn")] if side <= 64 else []
-    return [*textbook, *local[:num_local], find_start("scratch/resnet18")]
-
-
-def _scratch_text() -> list[Start]:
-    """Return the small BERT where the extra for texts is installed."""
-    found = find_start("scratch/bert-tiny")
-    return [found] if found.is_local and find_spec("transformers") else []
+    return candidate_starts(dataset, num_local)
 
 
 def screen(
@@ -99,7 +81,7 @@ def screen(
     *,
     budget: Budget,
     seconds: float,
-    seed: int,
+    asked: CommonOptions,
     device: torch.device,
     on_better: Callable[[TrainingSetup, Inputs, Rows], None],
     texts: TextCache | None = None,
@@ -111,7 +93,7 @@ def screen(
         starts: The candidates, tried in this order; what does not fit is left out, and says so.
         budget: The budget.
         seconds: What screening may take.
-        seed: Seed of the sample and of random weights.
+        asked: What the user said: the seed, and what is seen of an image.
         device: Where to run.
         on_better: Called with a usable model, its validation inputs and their logits whenever a
             candidate beats those before it: a usable model exists early.
@@ -144,7 +126,7 @@ def screen(
             continue
         try:
             candidate, setup, val, logits = _try(
-                dataset, start, budget, allowance, seed=seed, device=device, texts=texts
+                dataset, start, budget, allowance, asked=asked, device=device, texts=texts
             )
         except _TooSlowError as error:
             left_out = _left_out(start, metric, f"not scored: {error}")
@@ -193,16 +175,21 @@ def _try(
     budget: Budget,
     allowance: float,
     *,
-    seed: int,
+    asked: CommonOptions,
     device: torch.device,
     texts: TextCache | None,
 ) -> tuple[Candidate, TrainingSetup, Inputs, Rows]:
     """Score one start within its allowance of seconds."""
-    began = time.monotonic()
+    began, seed = time.monotonic(), asked.seed
     strategy, _ = default_strategy(start)
     is_probed = strategy.probes
     # what is only probed is set up as what it is for now: a head on frozen features
-    options = TrainingOptions(strategy=HEAD.name if is_probed else strategy.name, seed=seed)
+    options = TrainingOptions(
+        strategy=HEAD.name if is_probed else strategy.name,
+        framing=asked.framing,
+        value_range=asked.value_range,
+        seed=seed,
+    )
     setup, each, note = fitting_setup(dataset, start, options, budget, device=device, texts=texts)
     if not is_probed:
         _check_pace(setup, each, began + allowance - time.monotonic())

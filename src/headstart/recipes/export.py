@@ -8,6 +8,8 @@ from typing import Annotated
 from headstart.errors import OptionError, did_you_mean, quoted
 from headstart.events import emit
 from headstart.exporting.exporters import EXPORTERS, export_choices
+from headstart.preprocessing import ImagePreprocess
+from headstart.preprocessing.levels import EIGHT_BITS
 from headstart.recipes.run import Run
 from headstart.reporting.console import attached
 
@@ -54,8 +56,24 @@ def export(run: str, *, out: str | None = None, to: Library = "auto") -> Path:
                 f"of headstart divide the logits by {scale:.4g} (config.json holds it)."
             )
             emit("note", text=text)
+        if text := _lost_range(opened, fitting):
+            emit("note", text=text)
         emit("next", command=f"headstart evaluate {opened.path}")
     return folder
+
+
+def _lost_range(run: Run, library: str) -> str:
+    """Return how to bring images to 8 bits where the library does not; empty where they have."""
+    read = run.model.encoder.preprocess
+    if not isinstance(read, ImagePreprocess) or read.spec.value_range in (None, EIGHT_BITS):
+        return ""
+    assert read.spec.value_range is not None
+    low, high = read.spec.value_range
+    return (
+        f"{library} knows no range for images of more than 8 bits: bring them to 8 before, as "
+        f"headstart does: numpy.rint((values.astype(float).clip({low:g}, {high:g}) - {low:g}) * "
+        f"(255 / {high - low:g})).astype('uint8') (config.json holds the range)."
+    )
 
 
 def _fitting(run: Run, to: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from headstart.events import emit
+from headstart.recipes.audited import with_audits
 from headstart.recipes.complete import complete
 from headstart.recipes.dry_run import refuse_resume, say_real_run
 from headstart.recipes.options import FinetuneOptions, takes
@@ -24,12 +25,13 @@ from headstart.recipes.settle import Means, settle_setup
 from headstart.recipes.source import as_dataset, default_out, spent_before
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import refuse_occupied
-from headstart.training.options.strategies import AUTO, default_strategy, find_strategy
-from headstart.training.options.training_options import (
+from headstart.training.options.common_options import (
     AugmentName,
     CommonOptions,
     Imbalance,
 )
+from headstart.training.options.strategies import AUTO, default_strategy, find_strategy
+from headstart.types import Framing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,6 +93,7 @@ def _finetune(options: FinetuneOptions, company: Company) -> Run:
         "finetune", dataset, out, kept, company, resume=resume, overwrite=overwrite
     ) as current:
         budget = Budget(budget_seconds, current.spent_before_resume + spent_before(dataset))
+        dataset = with_audits(current, dataset, budget, options.seed)
         setup = _settled(options, given, dataset, Means(budget, company, current.decisions))
         grid: Literal["asked", "off"] = "asked" if options.learning_rate_search else "off"
         complete(current, dataset, setup, budget, candidates=[], grid=grid)
@@ -112,7 +115,7 @@ def _plan(options: FinetuneOptions, company: Company) -> BudgetPlan:
     with attached():
         budget = Budget(budget_seconds, spent_before(dataset))
         setup = _settled(options, given, dataset, Means(budget, company, Decisions()))
-        plan = plan_tuning(dataset, setup, budget)
+        plan = plan_tuning(dataset, setup, budget, to_come=("audits",))
     company.send("ended", code=0)
     say_real_run()
     return plan
@@ -157,7 +160,7 @@ def _settled(
         strategy = find_strategy(options.strategy)
     is_built = given.module is not None
     check_applies(options, dataset.schema, start, strategy=strategy, is_built=is_built)
-    settled = settle_auto(options, dataset, means.company.device)
+    settled = settle_auto(options, dataset, means.company.device, is_built=is_built)
     name = strategy.name
     if is_chosen:
         name = means.decisions.settle("strategy", lambda: Decided(strategy.name, why))
@@ -166,37 +169,60 @@ def _settled(
 
 def next_command(path: Path, dataset: Dataset) -> str:
     """Return the command that comes after a run."""
-    what = {"image": "FILE…", "text": "'SOME TEXT'", "table": "FILE.csv"}
-    return f"headstart predict {path} {what[dataset.schema.modality]}"
+    return f"headstart predict {path} {dataset.schema.facts.argument}"
 
 
-def settle_auto(options: Settling, dataset: Dataset, device: torch.device) -> Settling:
+def settle_auto(
+    options: Settling, dataset: Dataset, device: torch.device, *, is_built: bool = False
+) -> Settling:
     """Return options in which what is ``auto`` is decided, but for the strategy; it is told.
 
     Args:
         options: What the user said.
-        dataset: Decides the augmentation and the imbalance.
+        dataset: Decides the augmentation, the imbalance, and what is seen of an image.
         device: Decides the precision.
+        is_built: Whether the start is a module of the user's own, which brings its preprocessing.
     """
+    from headstart.preprocessing.framing import decided
     from headstart.training.machine.device import choose_precision
 
+    if dataset.schema.facts.is_looked_at and not is_built:
+        options = _choose_view(options, dataset)
     augment, imbalance = options.augment, options.imbalance
     if augment == "auto":
-        augment = _choose_augmentation(dataset)
+        augment = _choose_augmentation(dataset, "crop" if is_built else decided(options.framing))
     if imbalance == "auto":
         imbalance = _choose_imbalance(dataset)
     precision = choose_precision(options.precision, device)
     return replace(options, augment=augment, imbalance=imbalance, precision=precision)
 
 
-def _choose_augmentation(dataset: Dataset) -> AugmentName:
+def _choose_view(options: Settling, dataset: Dataset) -> Settling:
+    """Return options that say what is seen of an image, decided by the data, and tell why."""
+    from headstart.preprocessing.framing import choose_framing
+    from headstart.preprocessing.levels import choose_range, told
+
+    framing, value_range = options.framing, options.value_range
+    if framing == "auto":
+        framing, why = choose_framing(dataset.image_cut)
+        if why:
+            emit("choice", name="framing", value=framing, why=why)
+    if value_range is None and dataset.grey_levels is not None:
+        value_range, why = choose_range(dataset.grey_levels)
+        shown = " … ".join(map(told, value_range))
+        emit("choice", name="value_range", value=shown, why=why)
+    return replace(options, framing=framing, value_range=value_range)
+
+
+def _choose_augmentation(dataset: Dataset, framing: Framing) -> AugmentName:
     """Return the augmentation policy for a data set, and tell why."""
+    from headstart.preprocessing.framing import framed_size
     from headstart.training.batches.augment import choose_policy
 
-    if dataset.schema.modality != "image":
+    if not dataset.schema.facts.is_augmented:
         return "none"
     policy, why = choose_policy(
-        dataset.image_size or (224, 224),
+        framed_size(dataset.image_size, framing) or (224, 224),
         dataset.image_channels or 3,
         dataset.schema.classes,
         has_classes=bool(dataset.schema.classes),
@@ -206,19 +232,15 @@ def _choose_augmentation(dataset: Dataset) -> AugmentName:
 
 
 def _choose_imbalance(dataset: Dataset) -> Imbalance:
-    """Return what to do about rare classes, which is nothing, and tell where that matters."""
-    from headstart.data.balance import IMBALANCE_RATIO
+    """Return what to do about rare classes, and tell where that matters."""
     from headstart.tasks import find_task
+    from headstart.training.options.imbalance import choose_imbalance
 
     task = find_task(dataset.schema.task)
     if not task.is_exclusive:
         return "none"
     counts = task.class_counts(dataset.train.targets, len(dataset.schema.classes))
-    ratio = counts.max() / max(1, counts.min())
-    if ratio >= IMBALANCE_RATIO:
-        why = (
-            f"the largest class has {ratio:.0f} times the samples of the smallest; --imbalance "
-            f"weights may find more of the rare ones, and is wrong more often (docs/experiments.md)"
-        )
-        emit("choice", name="imbalance", value="none", why=why)
-    return "none"
+    value, why = choose_imbalance(counts)
+    if why:
+        emit("choice", name="imbalance", value=value, why=why)
+    return value

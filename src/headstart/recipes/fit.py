@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypedDict
 
 from headstart.events import emit
+from headstart.recipes.audited import with_audits
 from headstart.recipes.complete import complete
 from headstart.recipes.dry_run import refuse_resume, say_real_run
 from headstart.recipes.finetune import next_command, settle_auto
@@ -93,9 +94,10 @@ def _fit(options: FitOptions, company: Company) -> Run:
     company.send("data", fingerprint=dataset.fingerprint)
     with session("fit", dataset, out, kept, company, resume=resume, overwrite=overwrite) as current:
         budget = Budget(budget_seconds, current.spent_before_resume + spent_before(dataset))
+        dataset = with_audits(current, dataset, budget, options.seed)
         texts = text_cache(dataset, budget, seed=options.seed, decisions=current.decisions)
         settled = _settled(options, dataset, company)
-        chosen, rival = _settle_start(current, dataset, named, budget, texts, options.seed)
+        chosen, rival = _settle_start(current, dataset, named, budget, texts, settled)
         setup = _build(chosen, dataset, settled, company, texts)
         candidates = chosen["candidates"]
         complete(current, dataset, setup, budget, candidates=candidates, rival=rival, grid="room")
@@ -118,7 +120,8 @@ def _plan(options: FitOptions, company: Company) -> BudgetPlan:
     check_applies(options, dataset.schema)
     with attached():
         budget = Budget(budget_seconds, spent_before(dataset))
-        plan = plan_search(dataset, named or default_starts(dataset, budget_seconds), budget)
+        starts = named or default_starts(dataset, budget_seconds)
+        plan = plan_search(dataset, starts, budget, to_come=("audits",))
     company.send("ended", code=0)
     say_real_run()
     return plan
@@ -172,7 +175,7 @@ def _settle_start(
     named: list[Start],
     budget: Budget,
     texts: TextCache | None,
-    seed: int,
+    asked: FitOptions,
 ) -> tuple[Chosen, TrainingSetup | None]:
     """Settle the start; return it with its model, where screening has left one just now."""
     from headstart.ranking import default_starts, screen
@@ -197,7 +200,7 @@ def _settle_start(
                 starts,
                 budget=budget,
                 seconds=plan.seconds("screening"),
-                seed=seed,
+                asked=asked,
                 device=current.company.device,
                 on_better=keep,
                 texts=texts,

@@ -13,7 +13,7 @@ import base64
 
 import numpy as np
 
-from headstart.data.copies import likeness, texts_by_chance
+from headstart.data.chance import likeness, texts_by_chance
 from headstart.data.identity import ordinals, row_identity
 from headstart.errors import DataError
 from headstart.preprocessing import TablePreprocess
@@ -80,7 +80,7 @@ def contents_of(run: Run, dataset: Dataset, name: str = "test") -> np.ndarray | 
     split = dataset.split(name)  # type: ignore[arg-type]
     read = run.model.encoder.preprocess
     if isinstance(split.samples, TableSamples) and isinstance(read, TablePreprocess):
-        names = [c.name for c in read.spec.columns if c.name in split.samples.table.column_names]
+        names = [c.name for c in read.spec.columns if c.name in split.samples.column_names]
         return row_identity(split.samples.table, names).content
     return split.contents
 

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 from headstart.cells import plain
 from headstart.errors import OptionError, quoted
+from headstart.training.options.common_options import CommonOptions
 from headstart.training.options.option import Option, Stated, stated
-from headstart.training.options.training_options import CommonOptions, TrainingOptions
+from headstart.training.options.training_options import TrainingOptions
 from headstart.types import Data, ImageSpec
 
 if TYPE_CHECKING:

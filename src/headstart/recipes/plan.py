@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import RunFolderError
-from headstart.training.options.training_options import changing_no_result
+from headstart.training.options.limits import changing_no_result
 
 if TYPE_CHECKING:
     from headstart.storage.run_folder import RunFolder

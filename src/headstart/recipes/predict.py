@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +14,22 @@ from headstart.errors import DataError, OptionError
 from headstart.preprocessing.bad_samples import first_few
 from headstart.recipes.findings import tell_findings
 from headstart.recipes.run import Run
+from headstart.recipes.submission import check_form, read_sample, write_submission
 from headstart.reporting.console import attached
-from headstart.types import Finding, Prediction
+from headstart.types import Finding, Modality, Prediction
 
 if TYPE_CHECKING:
     from headstart.data.sources.columns import Table
 
 
-def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> list[Prediction]:
+def predict(
+    run: str,
+    files: Sequence[str],
+    *,
+    encoding: str | None = None,
+    like: str | None = None,
+    out: str | None = None,
+) -> list[Prediction]:
     """Predict new samples with a finished run.
 
     Args:
@@ -31,6 +40,10 @@ def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> l
             taken as a text itself.
         encoding: How bytes of text files stand for characters, for example gb18030; that of the
             training data when not given. For CSV, TSV, JSONL and .txt files.
+        like: The sample of a submission, a CSV whose first column holds ids: file names with or
+            without suffix, or the cells of the column of that name in a table that is predicted.
+        out: The file to write in the form of the sample: its columns, its order of ids, and a class
+            name, a class number or a probability a class as it shows.
 
     Returns:
         One prediction a sample, in the order given: the class with its calibrated probability and
@@ -48,42 +61,49 @@ def predict(run: str, files: Sequence[str], *, encoding: str | None = None) -> l
         >>> hs.predict("runs/digits", ["seven.png"])[0].label  # doctest: +SKIP
         '7'
     """
-    import pyarrow as pa
-
     from headstart.data.options import ReadOptions, option_problems
-    from headstart.data.sources.folder import TABLE_SUFFIXES
 
     if problems := option_problems(ReadOptions(encoding=encoding)):
         raise OptionError(" ".join(problems))
+    check_form(like, out)
+    sample = None if like is None else read_sample(like)
     opened = run if isinstance(run, Run) else Run(run)
     several = [files] if isinstance(files, str | os.PathLike) else files
-    modality = opened.model.schema.modality
-    given = [str(file) for file in several]
-    if modality == "text":
-        # a path stays one: only a str can be a text itself
-        given = [w for file in several for w in _text_files(str(file), isinstance(file, str))]
+    reader = _READERS[opened.model.schema.modality]
+    given = reader.listed(several)
     if encoding is not None:
-        _refuse_encoding(encoding, modality, given)
+        _refuse_encoding(encoding, given, is_decoded=reader.is_decoded)
     source = opened.data.get("source") or {}  # how the training data was read
     encoding = encoding or source.get("encoding")
+    found: list[Prediction] = []
     with attached():
         _tell_unfinished(opened)
-        if modality == "image":
-            return _predict_images(opened, *_all_images(opened, given, encoding))
-        if modality == "text":
-            texts, names = _texts(opened, given, encoding)
-            return opened.predict(texts, names=names)
-        found: list[Prediction] = []
-        for word in given:
-            if not word.lower().endswith(TABLE_SUFFIXES):
-                raise DataError(
-                    f"'{word}' is no table; expected a file with the columns of the training data, "
-                    f"whose name ends in {', '.join(TABLE_SUFFIXES)}. Give such a file."
-                )
-            table = _table(opened, word, encoding)
-            rows = pa.table({column: table.values(column) for column in table.columns})
-            found += opened.predict(rows, names=_row_names(word, table))
+        for samples, names in reader.read(opened, given, encoding):
+            if reader.leaves_out and len(names) > 1:
+                found += _predict_usable(opened, samples, names)
+            else:
+                found += opened.predict(samples, names=names)
+        if sample is not None and out is not None:
+            ids = _stated_ids(opened, given, encoding, sample.header[0])
+            write_submission(found, sample, out, opened.model.schema, ids)
         return found
+
+
+def _stated_ids(
+    run: Run, given: Sequence[str], encoding: str | None, column: str
+) -> dict[str, str]:
+    """Return the id of each row by its name, of tables that have the column of ids."""
+    from headstart.data.sources.folder import TABLE_SUFFIXES
+
+    ids: dict[str, str] = {}
+    for word in given:
+        if not word.lower().endswith(TABLE_SUFFIXES) or not os.path.isfile(word):
+            continue
+        table = _table(run, word, encoding)
+        if column in table.columns:
+            values = [str(value) for value in table.values(column)]
+            ids |= dict(zip(_row_names(word, table), values, strict=True))
+    return ids
 
 
 def _tell_unfinished(run: Run) -> None:
@@ -97,10 +117,8 @@ def _tell_unfinished(run: Run) -> None:
     tell_findings([Finding("untested", "warning", (), sentence)])
 
 
-def _predict_images(run: Run, images: list[Any], names: list[str]) -> list[Prediction]:
-    """Predict the images that can be read and name the others; one alone is refused."""
-    if len(images) == 1:
-        return run.predict(images, names=names)
+def _predict_usable(run: Run, images: list[Any], names: list[str]) -> list[Prediction]:
+    """Predict the images that can be read and name the others."""
     found, bad = run.predict_usable(images, names=names)
     if bad:
         sentence = f"{len(bad):,} of {len(images):,} images left out: {first_few(bad)}."
@@ -110,13 +128,13 @@ def _predict_images(run: Run, images: list[Any], names: list[str]) -> list[Predi
     return found
 
 
-def _refuse_encoding(encoding: str, modality: str, given: Sequence[str]) -> None:
+def _refuse_encoding(encoding: str, given: Sequence[str], *, is_decoded: bool) -> None:
     """Refuse an encoding where no bytes are read as characters."""
     from headstart.data.sources.folder import BINARY_SUFFIXES, TABLE_SUFFIXES
 
     binary = (".parquet", *BINARY_SUFFIXES)
     decoded = (*(ending for ending in TABLE_SUFFIXES if ending not in binary), ".txt")
-    if modality == "image" and not any(word.lower().endswith(TABLE_SUFFIXES) for word in given):
+    if not is_decoded and not any(word.lower().endswith(TABLE_SUFFIXES) for word in given):
         why = "the model reads images"
     elif any(word.lower().endswith(decoded) for word in given):
         return
@@ -127,8 +145,8 @@ def _refuse_encoding(encoding: str, modality: str, given: Sequence[str]) -> None
 
 def _all_images(
     run: Run, given: Sequence[str], encoding: str | None
-) -> tuple[list[Any], list[str]]:
-    """Return the images of files, folders and tables, in the order given, and their names."""
+) -> Iterator[tuple[list[Any], list[str]]]:
+    """Yield the images of files, folders and tables, in the order given, and their names."""
     from headstart.data.sources.folder import TABLE_SUFFIXES
     from headstart.data.sources.handed import table_pictures
 
@@ -147,12 +165,13 @@ def _all_images(
             found = _images(Path(word))
             images += found
             names += [shown(str(path)) for path in found]
-    return images, names
+    yield images, names
 
 
 def _images(path: Path) -> list[Path]:
     """Return the images that a path stands for: of a folder, what training takes for images."""
-    from headstart.data.sources.folder import READ_SUFFIXES, is_image
+    from headstart.data.sources.folder import is_image
+    from headstart.preprocessing.image_files import READ_SUFFIXES
 
     if os.path.isdir(path):  # Path.is_dir raises where a name is too long
         inside = sorted(
@@ -211,6 +230,15 @@ def _text_files(word: str, is_text: bool) -> list[str]:
     return [word]
 
 
+def _words_or_files(given: Sequence[Any]) -> list[str]:
+    """Return each text or file of texts; a path stays one: only a str can be a text itself."""
+    return [word for one in given for word in _text_files(str(one), isinstance(one, str))]
+
+
+def _files(given: Sequence[Any]) -> list[str]:
+    return [str(one) for one in given]
+
+
 def _can_be_path(word: str) -> bool:
     """Return whether the system takes a word for a path, of something that may be missing."""
     try:
@@ -222,8 +250,10 @@ def _can_be_path(word: str) -> bool:
     return True
 
 
-def _texts(run: Run, given: Sequence[str], encoding: str | None) -> tuple[list[str], list[str]]:
-    """Return the texts of files and words, in the order given, and what to call each of them."""
+def _all_texts(
+    run: Run, given: Sequence[str], encoding: str | None
+) -> Iterator[tuple[list[str], list[str]]]:
+    """Yield the texts of files and words, in the order given, and what to call each of them."""
     from headstart.data.sources.folder import TABLE_SUFFIXES
     from headstart.preprocessing.incoming import text_column
 
@@ -243,12 +273,31 @@ def _texts(run: Run, given: Sequence[str], encoding: str | None) -> tuple[list[s
             num_words += 1
             texts.append(word)
             names.append(f"text {num_words}")
-    return texts, names
+    yield texts, names
+
+
+def _all_rows(
+    run: Run, given: Sequence[str], encoding: str | None
+) -> Iterator[tuple[Any, list[str]]]:
+    """Yield the rows of each table, and what to call each of them."""
+    import pyarrow as pa
+
+    from headstart.data.sources.folder import TABLE_SUFFIXES
+
+    for word in given:
+        if not word.lower().endswith(TABLE_SUFFIXES):
+            raise DataError(
+                f"'{word}' is no table; expected a file with the columns of the training data, "
+                f"whose name ends in {', '.join(TABLE_SUFFIXES)}. Give such a file."
+            )
+        table = _table(run, word, encoding)
+        rows = pa.table({column: table.values(column) for column in table.columns})
+        yield rows, _row_names(word, table)
 
 
 def _text(word: str, encoding: str | None) -> str:
     """Return the content of a .txt file."""
-    from headstart.data.sources.delimited import read_text_bytes
+    from headstart.data.sources.text_source import read_text_bytes
 
     try:
         return read_text_bytes(Path(word), word, encoding).decode()
@@ -284,3 +333,27 @@ def _table(run: Run, word: str, encoding: str | None) -> Table:
 
 def _row_names(word: str, table: Table) -> list[str]:
     return [f"{word} row {i + 1}" for i in range(table.num_rows)]
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """How what is given becomes samples, of one modality.
+
+    Attributes:
+        listed: What is given, one by one.
+        read: Yields samples with their names.
+        is_decoded: Whether the files of samples are bytes that stand for characters.
+        leaves_out: Whether of several samples those that cannot be read are left out.
+    """
+
+    listed: Callable[[Sequence[Any]], list[str]]
+    read: Callable[[Run, Sequence[str], str | None], Iterator[tuple[Any, list[str]]]]
+    is_decoded: bool = True
+    leaves_out: bool = False
+
+
+_READERS: dict[Modality, _Reader] = {
+    "image": _Reader(_files, _all_images, is_decoded=False, leaves_out=True),
+    "text": _Reader(_words_or_files, _all_texts),
+    "table": _Reader(_files, _all_rows),
+}

@@ -27,12 +27,17 @@ def default_out(dataset: Dataset, *, resume: bool = False) -> Path:
 
     To resume, the last of those that do exist: the run that was interrupted.
     """
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(dataset.name).stem).strip("-.") or "run"
+    name = data_name(dataset)
     path = former = Path("runs") / name
     number = 2
     while path.exists():
         former, path, number = path, Path("runs") / f"{name}-{number}", number + 1
     return former if resume else path
+
+
+def data_name(dataset: Dataset) -> str:
+    """Return what a folder or file about the data is called."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(dataset.name).stem).strip("-.") or "run"
 
 
 def spent_before(dataset: Dataset) -> float:

@@ -36,4 +36,6 @@ def render_folder(folder: Path) -> str:
             f"page is made. Run the training again with --overwrite."
         )
     metrics, model, data, options, mistakes = (record or {} for record in records.values())
-    return render_page(metrics, model, data, options, read_log(folder), mistakes.get("items") or [])
+    samples = mistakes.get("items") or []
+    views = find_record(folder, "views.json")  # there where samples are images
+    return render_page(metrics, model, data, options, read_log(folder), samples, views)

@@ -30,7 +30,7 @@ from headstart.reporting.page_making import (
     footer,
     options_view,
 )
-from headstart.reporting.page_samples import mistakes_view
+from headstart.reporting.page_samples import mistakes_view, seen_view
 from headstart.reporting.wording import describe_start, start_address
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def render_page(
     options: Json,
     log_records: list[Json],
     samples: list[Json] | None = None,
+    views: Json | None = None,
 ) -> str:
     """Return the report as a self-contained HTML page.
 
@@ -60,10 +61,11 @@ def render_page(
             prediction, in [0, 1]) and, by modality, ``image_png_base64``, ``text`` or ``row``
             (column to value). Without classes target and prediction are numbers. At most 48
             pictures or 24 others are shown.
+        views: ``views.json``: training images beside what the network sees of them.
     """
     test = metrics.get("test") or {}
     return (
-        _templates()
+        templates()
         .get_template("page.html")
         .render(
             name=str(data.get("name") or model.get("data_name") or "run"),
@@ -77,6 +79,7 @@ def render_page(
             mistakes=mistakes_view(samples or [], metrics),
             confusion=confusion_view(test),
             by_class=by_class_view(metrics),
+            seen=seen_view(views or {}),
             curves=curves_view(log_records, metrics, model),
             choice=choice_view(model, options),
             data=data_view(data),
@@ -87,7 +90,7 @@ def render_page(
 
 
 @cache
-def _templates() -> Environment:
+def templates() -> Environment:
     """Return the templates; Jinja is imported here, because the console needs none."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 

@@ -25,6 +25,7 @@ from headstart.reporting.wording import (
     format_items,
     format_number,
     judge,
+    later_days_sentence,
     most_confused,
     verdict,
     weakest_classes,
@@ -63,6 +64,7 @@ def headline_view(metrics: Json, model: Json) -> Json | None:
     return {
         **_leading_figure(task, test, model),
         "verdicts": [_brief_verdict(compared, task.words.pairing) for compared in comparisons],
+        "later": later_days_sentence(metrics),
         "head": head,
         "figures": figures,
     }

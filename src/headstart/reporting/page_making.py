@@ -18,6 +18,7 @@ from headstart.reporting.wording import (
     notes_of,
     start_address,
 )
+from headstart.types import MODALITIES
 
 _MAX_BAD_SAMPLES = 100
 _TABLES = (  # title and key of the tables of options.json
@@ -50,9 +51,10 @@ def curves_view(log_records: list[Json], metrics: Json, model: Json) -> Json | N
         charts.append(([("line-b", name)], score_chart))
     if not charts:
         return None
-    is_image = (model.get("schema") or {}).get("modality", "image") == "image"
+    facts = MODALITIES.get((model.get("schema") or {}).get("modality", "image"))
+    samples = f"on augmented {facts.nouns} and " if facts and facts.is_augmented else ""
     lead = (
-        f"Train loss is measured {'on augmented images and ' if is_image else ''}with the "
+        f"Train loss is measured {samples}with the "
         "regularisation of training, so it may lie above val loss."
     )
     task = task_of(metrics)

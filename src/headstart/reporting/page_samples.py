@@ -1,4 +1,4 @@
-"""What the page shows of single items: the worst mistakes, or the largest errors.
+"""What the page shows of single items: the worst mistakes, and what a network sees of images.
 
 What an item looks like depends on what it is: a picture, the beginning of a text, or the cells of a
 row. Figures say how often a model fails; this says on what, and shows labels that are wrong.
@@ -11,6 +11,11 @@ import math
 from headstart.reporting.measures import Json, format_value_alone, task_of
 from headstart.reporting.wording import format_number, format_value
 
+_FRAMINGS = {
+    "crop": "of which the network sees the centre square",
+    "pad": "which the network sees whole, on a square ground",
+    "squash": "which the network sees whole, stretched to a square",
+}
 _MAX_PICTURES = 48
 _MAX_ROWS = 24
 _MAX_CHARACTERS = 300
@@ -43,6 +48,36 @@ def mistakes_view(samples: list[Json], metrics: Json) -> Json | None:
     return {**view, "form": "pictures", "samples": shown}
 
 
+def seen_view(views: Json) -> Json | None:
+    """Return training images beside what the network takes, and what a policy makes of that.
+
+    Args:
+        views: ``views.json``; empty where samples are no images.
+    """
+    items = views.get("items") or []
+    if not items:
+        return None
+    framing = _FRAMINGS.get(str(views.get("framing")), "")
+    words = "; ".join(str(part) for part in views.get("words") or [])
+    augmented = f"Augmentation {views.get('augment')}: {words}."
+    lead = f"Training images, {framing}. {augmented} If a changed picture is no longer what its "
+    shown = [
+        {
+            "name": item.get("name"),
+            "pictures": [
+                ("as stored", item.get("original")),
+                ("as seen", item.get("seen")),
+                *(("changed", picture) for picture in item.get("augmented") or []),
+            ],
+        }
+        for item in items
+    ]
+    return {
+        "lead": f"{lead}label says, choose another policy with the option augment.",
+        "samples": shown,
+    }
+
+
 def _labels(sample: Json) -> Json:
     """Return target and prediction, as names of classes, and how sure the model was."""
     probability = sample.get("probability")
@@ -69,13 +104,19 @@ def _numbers(sample: Json) -> Json:
 def _item(sample: Json) -> Json:
     """Return what the item is: its text or its row, and its name."""
     words = sample.get("text")
-    row = sample.get("row") or {}
+    cells, num_more = cells_of(sample.get("row") or {})
     return {
         "name": sample.get("name"),
         "text": None if words is None else _shortened(str(words), _MAX_CHARACTERS),
-        "row": [_cell(column, value) for column, value in list(row.items())[:_MAX_CELLS]],
-        "num_more": len(row) - _MAX_CELLS,
+        "row": cells,
+        "num_more": num_more,
     }
+
+
+def cells_of(row: Json) -> tuple[list[Json], int]:
+    """Return the first cells of a row, and how many more there are (negative for none)."""
+    shown = [_cell(column, value) for column, value in list(row.items())[:_MAX_CELLS]]
+    return shown, len(row) - _MAX_CELLS
 
 
 def _cell(column: str, value: object) -> Json:

@@ -26,6 +26,7 @@ from headstart.reporting.wording import (
     format_items,
     format_number,
     format_value,
+    later_days_sentence,
     most_confused,
     notes_of,
     outcome,
@@ -122,7 +123,9 @@ def _headline(metrics: Json) -> list[str]:
     note = "In brackets: 95 % interval."
     if val:
         note += " Val was used for choosing, so its figures flatter."
-    return ["How good", *_wrap(lead, "  "), *_table(rows), *_wrap(note, "  ")]
+    lines = ["How good", *_wrap(lead, "  "), *_table(rows), *_wrap(note, "  ")]
+    later = later_days_sentence(metrics)
+    return [*lines, *_wrap(later, "  ")] if later else lines
 
 
 def _before_after(metrics: Json) -> list[str]:

@@ -13,7 +13,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from headstart.reporting.measures import Json, end_of, format_figure, format_quantity, task_of
+from headstart.reporting.measures import (
+    Json,
+    end_of,
+    format_figure,
+    format_measure,
+    format_quantity,
+    task_of,
+)
 
 if TYPE_CHECKING:
     from headstart.tasks import Pairing
@@ -259,3 +266,18 @@ def weakest_classes(scores: Json, limit: int | None = None) -> list[tuple[str, J
         return (value is None, value or 0.0)
 
     return sorted((scores.get("per_class") or {}).items(), key=rank)[:limit]
+
+
+def later_days_sentence(metrics: Json) -> str:
+    """Return that days to come are told otherwise than those tested, or an empty text."""
+    found, task = metrics.get("later_days") or {}, task_of(metrics)
+    if not found.get("differs") or task is None:
+        return ""
+    measure = task.figures[found["metric"]]
+    between, later = (format_measure(measure, found[key]) for key in ("between", "later"))
+    return (
+        f"The test days lie between days learned from ('{found['column']}'). On days to come the "
+        f"figure is another: {found['method']} has {measure.name} {between} on this test split, "
+        f"and {later} on the latest {found['num_later']:,} rows (from {found['since']}) when it "
+        "learns from those before. To foretell, train with --split time."
+    )

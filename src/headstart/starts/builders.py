@@ -38,10 +38,9 @@ def build_encoder(start: Start, request: BuildRequest) -> Encoder:
     provider, former = _provider(start)
     given = [name for name, is_given in _given(request).items() if is_given]
     if given and start.modality not in given:
-        plural = {"image": "images", "table": "tables"}.get(given[0], given[0])
         raise StartError(
-            f"'{start.address}' reads {start.modality}. Expected a start for {plural}. Choose one "
-            f"that 'headstart starts --modality {given[0]}' lists."
+            f"'{start.address}' reads {start.modality}. Expected a start for {given[0]}s. Choose "
+            f"one that 'headstart starts --modality {given[0]}' lists."
         )
     return provider.build(start, parse_address(start.address), request, former)
 

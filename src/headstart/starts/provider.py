@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from headstart.errors import StartError
 from headstart.starts.addresses import Address
 from headstart.starts.architecture import Architecture
-from headstart.types import Start
+from headstart.types import Framing, Start
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +53,9 @@ class BuildRequest:
             ``auto``, ``native``, or for a run as a start the run's own.
         table: The preprocessing of a table, fitted on train.
         seed: Seeds random weights.
+        framing: What becomes of images that are no squares.
+        value_range: Values of images of more than 8 bits that become black and white; None for
+            those of the format.
     """
 
     image_size: tuple[int, int] | None = None
@@ -68,6 +71,8 @@ class BuildRequest:
     pooling: PoolingChoice = "auto"
     table: TablePreprocess | None = None
     seed: int = 0
+    framing: Framing = "crop"
+    value_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -133,6 +138,10 @@ class Provider:
     def network_builder(self, builder: str) -> Callable[..., nn.Module]:
         """Return the function that builds a network by options, with random weights."""
         raise NotImplementedError
+
+    def num_features(self, network: nn.Module) -> int | None:
+        """Return how many features a network says that it gives; None where a pass measures it."""
+        return int(str(network.num_features))
 
     def learns_from_texts(self, start: Start) -> bool:
         """Return whether a start learns its vocabulary or terms from the texts of train."""

@@ -164,13 +164,13 @@ def rebuild_encoder(
         )
         raise StartError(f"The encoder '{parts.start.address}' {needs}.")
     preprocess = parts.read_preprocess(folder)
+    num_features: int | None = None  # measured
     if module is None:
         provider = provider_of_builder(parts.builder)
         provider.check_preprocess(parts, preprocess)
         with seeded(0):
             module = _random_network(provider.network_builder(parts.builder), parts, preprocess)
-    # text and table networks know it; images are measured
-    num_features = None if parts.start.modality == "image" else int(str(module.num_features))
+        num_features = provider.num_features(module)
     encoder = Encoder(
         module,
         start=parts.start,

@@ -39,6 +39,7 @@ _OWN_FILES = frozenset(
         "metrics.json",
         "predictions.parquet",
         "mistakes.json",
+        "views.json",
         "log.jsonl",
         "report.html",
         "nan_report.json",

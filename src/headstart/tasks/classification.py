@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from headstart.cells import NUMBER, is_missing
+from headstart.columnar import array_from, different, kinds_of, mapped
 from headstart.errors import DataError
 from headstart.evaluation import (
     NUM_RESAMPLES,
@@ -190,7 +191,7 @@ CLASSIFICATION = Classification(
 
 def class_labels(
     values: Sequence[object], what: str, place: Place, *, allow_real: bool = False
-) -> list[str]:
+) -> Sequence[str]:
     """Return one class name for each value of a target column.
 
     Args:
@@ -202,32 +203,35 @@ def class_labels(
     Raises:
         DataError: A value is missing, or the values are real numbers or no scalars.
     """
-    if set(map(type, values)) == {str}:  # what differs is looked at once, however many there are
-        words = dict.fromkeys(map(str, values))
-        if not any(map(is_missing, words)):
-            if not allow_real:
-                _refuse_real_numbers(list(words), what)
-            return list(map(str, values))
-    absent = [i for i, value in enumerate(values) if is_missing(value)]
-    if absent:
-        first = place(absent[0])
+    absent = np.flatnonzero(array_from(values, is_missing, bool))
+    if len(absent):
+        first = place(int(absent[0]))
         more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
         raise DataError(
             f"{what} is empty or NaN in {first}{more}. Every sample needs a class; "
             "fill it in or remove the sample."
         )
-    for i, value in enumerate(values):
-        if not isinstance(value, (str, bool, int, float, np.generic)):
-            raise DataError(
-                f"{what} holds a {type(value).__name__} in {place(i)}; "
-                "expected a class name or a whole number. Name another column with --label."
-            )
-    texts = [str(value.item() if isinstance(value, np.generic) else value) for value in values]
-    if all(isinstance(value, (float, np.floating)) for value in values):
-        texts = [text[:-2] if text.endswith(".0") else text for text in texts]
+    kinds = kinds_of(values)
+    strange = [k for k in kinds if not issubclass(k, (str, bool, int, float, np.generic))]
+    if strange:
+        i, value = next((i, v) for i, v in enumerate(values) if type(v) in strange)
+        raise DataError(
+            f"{what} holds a {type(value).__name__} in {place(i)}; "
+            "expected a class name or a whole number. Name another column with --label."
+        )
+    are_floats = all(issubclass(kind, (float, np.floating)) for kind in kinds)
+    texts = mapped(values, _name_of_float if are_floats else _name_of)
     if not allow_real:
-        _refuse_real_numbers(texts, what)
+        _refuse_real_numbers(different(texts), what)
     return texts
+
+
+def _name_of(value: object) -> str:
+    return str(value.item() if isinstance(value, np.generic) else value)
+
+
+def _name_of_float(value: object) -> str:
+    return _name_of(value).removesuffix(".0")
 
 
 def _refuse_real_numbers(texts: Sequence[str], what: str) -> None:

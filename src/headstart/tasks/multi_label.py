@@ -46,11 +46,7 @@ class MultiLabel(ClassTask):
                 f"{what} holds texts such as '{shown[:60]}', and task is multi-label; what stands "
                 f"between the labels is not known. Say it, for example --separator '{example}'."
             )
-        places = map(column.place, range(len(values)))
-        sets = [
-            _label_set(value, separator, what, where)
-            for value, where in zip(values, places, strict=True)
-        ]
+        sets = [_label_set(value, column, i) for i, value in enumerate(values)]
         flat, merged = tidy_labels([label for labels in sets for label in labels], what)
         if len(set(flat)) < 2:
             found = f"all of them hold '{flat[0]}' alone" if flat else "all of them are empty"
@@ -233,13 +229,15 @@ MULTI_LABEL = MultiLabel(
 )
 
 
-def _label_set(value: object, separator: str | None, what: str, where: str) -> list[str]:
+def _label_set(value: object, column: TargetColumn, place: int) -> list[str]:
     """Return the labels of one cell; an empty cell has none."""
+    separator = column.separator
     if isinstance(value, (list, tuple, set, np.ndarray)):
         items = sorted(value) if isinstance(value, set) else list(value)
         if any(isinstance(item, (list, tuple, set, dict, np.ndarray)) for item in items):
             raise DataError(
-                f"{what} holds lists inside a list in {where}; expected a list of class names. "
+                f"{column.what} holds lists inside a list in {column.place(place)}; expected a "
+                "list of class names. "
                 "Name another column with --label."
             )
         return [str(item).strip() for item in items if not is_missing(item)]
@@ -247,7 +245,7 @@ def _label_set(value: object, separator: str | None, what: str, where: str) -> l
         return []
     if separator is None:
         raise DataError(
-            f"{what} holds '{value}' in {where}, where other rows hold lists of labels. Make it a "
-            "list too."
+            f"{column.what} holds '{value}' in {column.place(place)}, where other rows hold lists "
+            "of labels. Make it a list too."
         )
     return [label.strip() for label in str(value).split(separator) if label.strip()]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -12,6 +11,7 @@ from typing import TypeAlias
 import numpy as np
 
 from headstart.cells import shown
+from headstart.columnar import array_from, counted, different, mapped
 from headstart.types import Finding, Rows, TaskName
 
 # What may stand between the labels of one cell, likeliest first.
@@ -19,7 +19,7 @@ SEPARATORS = (";", "|", ",", "/", "#")
 _AROUND = " \t\n\r\f\v\u00a0\u2007\u202f\u3000\u200b\u200c\u200d\u2060\ufeff"
 Place: TypeAlias = Callable[[int], str]
 # Gives numbered labels their names: labels → labels, classes, note.
-Naming: TypeAlias = Callable[[list[str]], tuple[list[str], tuple[str, ...], str | None]]
+Naming: TypeAlias = Callable[[Sequence[str]], tuple[Sequence[str], tuple[str, ...], str | None]]
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class TargetColumn:
     separator: str | None = None
     naming: Naming | None = None
 
-    def named(self, labels: list[str]) -> tuple[list[str], tuple[str, ...], list[Finding]]:
+    def named(self, labels: Sequence[str]) -> tuple[Sequence[str], tuple[str, ...], list[Finding]]:
         """Return labels under the names of their classes, all classes in order, and findings."""
         if self.naming is None:
-            return labels, order_classes(set(labels)), []
+            return labels, order_classes(set(different(labels))), []
         found, classes, note = self.naming(labels)
         return found, classes, [Finding("classes", "note", (), note)] if note else []
 
@@ -74,7 +74,7 @@ def order_classes(names: set[str]) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def tidy_labels(labels: Sequence[str], what: str) -> tuple[list[str], list[Finding]]:
+def tidy_labels(labels: Sequence[str], what: str) -> tuple[Sequence[str], list[Finding]]:
     r"""Return class names as they are meant, and a finding where several spellings are one class.
 
     Blanks around a name (and marks of no width) mean nothing, composed and decomposed letters are
@@ -85,7 +85,7 @@ def tidy_labels(labels: Sequence[str], what: str) -> tuple[list[str], list[Findi
         labels: Names of images, texts, rows or class folders, all by one rule.
         what: What holds them, for example ``"Column 'label'"``.
     """
-    spellings = Counter(labels)
+    spellings = counted(labels)
     tidied = {
         spelling: unicodedata.normalize("NFC", shown(spelling)).strip(_AROUND)
         for spelling in spellings
@@ -107,10 +107,25 @@ def tidy_labels(labels: Sequence[str], what: str) -> tuple[list[str], list[Findi
         more = f"; likewise {len(merged) - 1:,} more" if len(merged) > 1 else ""
         sentence = f"{what} writes the class '{name}' as {written}, read as one class{more}."
         findings.append(Finding("classes", "note", (), sentence))
-    return [tidied[label] for label in labels], findings
+    if alike := _alike_but_for_case(set(tidied.values())):
+        listed = ", ".join(f"'{name}'" for name in alike[:4])
+        sentence = (
+            f"{what} has classes that differ in capitals or blanks alone: {listed}. Each is a "
+            "class of its own; if they mean the same, write them alike."
+        )
+        findings.append(Finding("classes", "warning", (), sentence))
+    return mapped(labels, tidied.__getitem__), findings
+
+
+def _alike_but_for_case(names: set[str]) -> list[str]:
+    """Return the classes that another one equals but for capitals, blanks and hyphens."""
+    alike: dict[str, list[str]] = {}
+    for name in sorted(names):
+        alike.setdefault(re.sub(r"[\s_-]+", "", name.casefold()) or name, []).append(name)
+    return [name for found in alike.values() if len(found) > 1 for name in found]
 
 
 def encode_targets(labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
     """Return int64 targets, shape (N,), for class names."""
     index = {name: position for position, name in enumerate(classes)}
-    return np.fromiter(map(index.__getitem__, labels), np.int64, len(labels))
+    return array_from(labels, index.__getitem__, np.int64)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from headstart.cells import as_number
+from headstart.columnar import array_from, numbers_of
 from headstart.errors import DataError
 from headstart.evaluation import (
     NUM_RESAMPLES,
@@ -38,9 +39,13 @@ class Regression(Task):
 
     def read(self, column: TargetColumn) -> Targets:
         """Return finite numbers."""
-        numbers = np.empty(len(column.values), np.float64)
-        for i, value in enumerate(column.values):
-            numbers[i] = _finite_number(value, column, i)
+        numbers = numbers_of(column.values)
+        if numbers is None:
+            numbers = array_from(column.values, _as_target, np.float64)
+        strange = np.flatnonzero(~np.isfinite(numbers))
+        if len(strange):
+            place = int(strange[0])
+            _refuse_number(column.values[place], column, place)
         return Targets(self.name, numbers, ())
 
     def check_learnable(self, name: str, targets: Rows, classes: Sequence[str]) -> None:
@@ -213,18 +218,22 @@ REGRESSION = Regression(
 )
 
 
-def _finite_number(value: object, column: TargetColumn, place: int) -> float:
-    """Return the number in a cell of a target column, or say what is wrong with it."""
+def _as_target(value: object) -> float:
+    """Return the number in a cell of a target column, NaN where there is none."""
     number = float(value) if isinstance(value, (bool, np.bool_)) else as_number(value)
+    return math.nan if number is None else number
+
+
+def _refuse_number(value: object, column: TargetColumn, place: int) -> None:
+    """Say what is wrong with a cell of a target column."""
+    number = as_number(value)
     if number is None:
         raise DataError(
             f"{column.what} holds '{value}' in {column.place(place)}; regression expects a number. "
             "Correct it, name another column with --label, or say --task classification."
         )
-    if not math.isfinite(number):
-        found = "is empty or NaN" if math.isnan(number) else f"holds {number}"
-        raise DataError(
-            f"{column.what} {found} in {column.place(place)}; regression expects a finite number "
-            "for every sample. Fill it in or remove the sample."
-        )
-    return number
+    found = "is empty or NaN" if math.isnan(number) else f"holds {number}"
+    raise DataError(
+        f"{column.what} {found} in {column.place(place)}; regression expects a finite number "
+        "for every sample. Fill it in or remove the sample."
+    )

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
 
@@ -23,7 +23,6 @@ from torch import Tensor, nn
 
 from headstart.errors import DivergenceError, RunFolderError
 from headstart.events import emit
-from headstart.training.batches.feed import Batch
 from headstart.training.contract import (
     Check,
     Hooks,
@@ -231,7 +230,7 @@ class Loop:
         seed_step(self.options.seed, self.state.step, self.options.rank)
         total: Tensor | None = None
         ids: list[np.ndarray] = []
-        for batch in self._batches(self.state.step):
+        for batch in self.hooks.batches(self.state.step, self.state.micro_batch_size):
             self.widest = max(self.widest, len(batch.ids))
             loss = self.hooks.compute_loss(batch)
             weighed = loss * batch.part if batch.part != 1 else loss
@@ -245,9 +244,6 @@ class Loop:
     def _odd_ids(self, step: int) -> list[int]:
         """Return the samples of a step whose inputs are not finite, of all processes."""
         return odd_ids(self.exchange.batches(step))
-
-    def _batches(self, step: int) -> Iterator[Batch]:
-        return self.hooks.batches(step, self.state.micro_batch_size)
 
     def _halve_micro_batch(self) -> bool:
         """Halve the micro-batch, from now on and in later attempts; return whether that can be."""
@@ -397,4 +393,8 @@ def train(
     Raises:
         DivergenceError: If the loss is not finite at three steps in a row.
     """
-    return Loop(module, optimizer, hooks, options, checkpoints, deadline).run()
+    loop = Loop(module, optimizer, hooks, options, checkpoints, deadline)
+    try:
+        return loop.run()
+    finally:
+        del loop.exchange, loop.guard  # circles, in which moments and best weights would stay

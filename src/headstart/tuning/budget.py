@@ -44,6 +44,9 @@ class BudgetShare:
 
 
 SHARES: dict[str, BudgetShare] = {
+    "audits": BudgetShare(
+        0.03, "budget", "near copies and what else would make figures lie; then it says how far"
+    ),
     "screening": BudgetShare(
         0.2, "budget", "all candidates together; a choice is worth no more than a fifth"
     ),

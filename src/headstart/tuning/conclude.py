@@ -28,8 +28,10 @@ from headstart.tuning.baselines import Items, Rival, baselines_seconds, run_base
 from headstart.tuning.budget import PASS_MARGIN, Budget, slowness
 from headstart.tuning.cost import seconds_per_sample
 from headstart.tuning.hints import weak_classes
+from headstart.tuning.later import later_days
 from headstart.tuning.setup import TrainingSetup, install, probe, set_up
 from headstart.tuning.test_items import losses_of, worst_mistakes, write_predictions
+from headstart.tuning.training_views import training_views
 from headstart.types import BadSample, Dataset, Finding, Inputs, Rows
 
 BEFORE, AFTER = "frozen start + linear probe", "fine-tuned"
@@ -74,6 +76,10 @@ def conclude(
     before = _before(items, setup, tuned, budget)
     rivals = [] if before is None else [Rival(BEFORE, before)]
     rivals += run_baselines(items, setup, budget)
+    later = later_days(items, rivals, seed=setup.recipe.seed, budget=budget)
+    told = [] if later is None or not later.differs else [later.finding()]
+    for found in told:
+        emit("note", text=found.sentence, about=found.kind, severity=found.severity)
     seconds = {
         "tune": round(tuned.seconds, 3),
         "until_test_figure": round(test_seconds, 3),
@@ -93,11 +99,15 @@ def conclude(
         "before_after": _before_after(dataset, train, rivals, outputs, test),
         "seconds": seconds,
     }
+    if later is not None:
+        metrics["later_days"] = later.to_json()
     bad = [*dataset.bad_samples, *train.bad_samples, *val.bad_samples, *test.bad_samples]
-    data_record = describe_data(dataset, bad, [*train.findings, *hints])
+    data_record = describe_data(dataset, bad, [*train.findings, *told, *hints])
     losses = losses_of(model, logits, test.targets)
     write_predictions(folder, test, schema, outputs, losses)
     folder.write_json("mistakes.json", {"items": worst_mistakes(dataset, test, outputs, losses)})
+    if views := training_views(dataset, train, setup):
+        folder.write_json("views.json", views)
     seconds["total"] = round(budget.spent, 3)
     folder.write_json("data.json", data_record)
     folder.write_json("options.json", options)
@@ -163,7 +173,9 @@ def _before(items: Items, setup: TrainingSetup, tuned: Tuned, budget: Budget) ->
     model, dataset = setup.model, items.dataset
     train, val, test = items.train, items.val, items.test
     is_random = model.encoder.start.pretrained_on is None
-    if not setup.strategy.loops or (is_random and dataset.schema.modality != "image"):
+    if not setup.strategy.loops or (
+        is_random and not dataset.schema.facts.is_random_start_a_baseline
+    ):
         return None
     each = seconds_per_sample(setup, dataset, budget)
     limit = _PROBE_SAMPLES
@@ -199,7 +211,7 @@ def _frozen(
     classification head uses, it would look worse than it is, and the fine-tuning better.
     """
     start = setup.model.encoder.start
-    if start.modality != "text" or start.objective != "contrastive":
+    if not dataset.schema.facts.is_pooled_by_use or start.objective != "contrastive":
         return setup, tuned.fitted
     recipe, device = setup.recipe, setup.model.device
     options = TrainingOptions(strategy=HEAD.name, max_length=recipe.max_length, seed=recipe.seed)

@@ -16,6 +16,7 @@ import torch
 from headstart.errors import StartError
 from headstart.events import emit
 from headstart.preprocessing import TermPreprocess
+from headstart.preprocessing.framing import decided, framed_size
 from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.budget import SHARES, STEP_PASSES, Budget
 from headstart.tuning.cost import seconds_per_sample
@@ -69,7 +70,8 @@ def fitting_setup(
         note = "" if learned == total else f", vocabulary of {learned:,} of {total:,} texts"
     else:
         default = start.image.size
-        own = min(dataset.image_size or (10_000, 10_000))
+        seen = framed_size(dataset.image_size, decided(options.framing))
+        own = min(seen or (10_000, 10_000))
         # pixels that the data does not have are worth little beyond four times its own side
         ceiling = min(default, max(SMALLEST_SIDE, 4 * own))
         size = smallest = min(SMALLEST_SIDE, ceiling)

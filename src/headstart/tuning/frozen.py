@@ -323,7 +323,7 @@ def _passes(
             raise StopRequested
         with autocast(recipe, device):
             kept = job.cut.compute(*tensors)
-        done += len(places)
+        done = min(len(order), done + len(places))
         emit("task", name=name, done=done, total=len(order))
         yield places, kept
 

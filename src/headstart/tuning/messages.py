@@ -6,12 +6,14 @@ nobody receives any of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from headstart.events import emit
+from headstart.preprocessing import ImagePreprocess
+from headstart.types import Framing
 
 if TYPE_CHECKING:
     from headstart.training.company import Company
@@ -24,6 +26,8 @@ class SetupMessage(TypedDict):
 
     start: str
     size: int | None
+    framing: Framing
+    value_range: Sequence[float] | None
     recipe: Mapping[str, Any]
 
 
@@ -39,9 +43,13 @@ def send_setup(company: Company, setup: TrainingSetup) -> None:
     if company.size > 1:
         why = "so many were started; each takes its share of every step"
         emit("choice", name="processes", value=company.size, why=why)
+    own = setup.preprocess
+    spec = own.spec if isinstance(own, ImagePreprocess) else None
     message = SetupMessage(
         start=setup.model.encoder.start.address,
         size=setup.size,
+        framing=spec.framing if spec else "crop",
+        value_range=spec.value_range if spec else None,
         recipe=asdict(setup.recipe),
     )
     company.send("setup", **message)

@@ -17,13 +17,16 @@ from headstart.tuning.setup import TrainingSetup
 from headstart.types import Dataset, Start
 
 
-def plan_search(dataset: Dataset, starts: Sequence[Start], budget: Budget) -> BudgetPlan:
+def plan_search(
+    dataset: Dataset, starts: Sequence[Start], budget: Budget, *, to_come: Sequence[str] = ()
+) -> BudgetPlan:
     """Return the plan of a run that chooses its start; nothing is measured.
 
     Args:
         dataset: The data.
         starts: The candidates.
         budget: The budget.
+        to_come: Stages before these that have not been yet.
     """
     addresses = ", ".join(start.address for start in starts)
     is_one = len(starts) == 1
@@ -33,17 +36,20 @@ def plan_search(dataset: Dataset, starts: Sequence[Start], budget: Budget) -> Bu
         "While it screens, the run measures what a pass of each candidate takes; from that follow "
         "the input size, the samples and the steps that fit.",
     ]
-    names = ["screening", *_samples(dataset), "training", "conclusion"]
+    names = [*to_come, "screening", *_samples(dataset), "training", "conclusion"]
     return budget.plan(f"fit on {dataset.name}", names, notes=notes)
 
 
-def plan_tuning(dataset: Dataset, setup: TrainingSetup, budget: Budget) -> BudgetPlan:
+def plan_tuning(
+    dataset: Dataset, setup: TrainingSetup, budget: Budget, *, to_come: Sequence[str] = ()
+) -> BudgetPlan:
     """Return the plan of a fine-tuning, with what a pass and preparing a sample were measured at.
 
     Args:
         dataset: The data.
         setup: The model and its recipe.
         budget: The budget; it keeps what is measured.
+        to_come: Stages before these that have not been yet.
     """
     each, recipe = seconds_per_sample(setup, dataset, budget), setup.recipe
     # without a limit nobody needs to know
@@ -69,7 +75,7 @@ def plan_tuning(dataset: Dataset, setup: TrainingSetup, budget: Budget) -> Budge
             f"{num_steps:,} steps of {recipe.batch_size} samples would take about "
             f"{told_seconds(steps_seconds)}; where that is more than is left there are fewer."
         )
-    names = [*samples, *_parts(setup.strategy), "training", "conclusion"]
+    names = [*to_come, *samples, *_parts(setup.strategy), "training", "conclusion"]
     title = f"finetune on {dataset.name}"
     return budget.plan(title, names, expected=expected, notes=notes)
 
@@ -96,7 +102,7 @@ def _parts(strategy: Strategy) -> list[str]:
 
 def _samples(dataset: Dataset) -> list[str]:
     """Return the stage in which samples are prepared; rows take next to nothing."""
-    return [] if dataset.schema.modality == "table" else ["samples"]
+    return [] if dataset.schema.facts.is_prepared_at_once else ["samples"]
 
 
 def _counts(dataset: Dataset) -> str:

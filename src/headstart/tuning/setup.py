@@ -15,13 +15,15 @@ from torch import Tensor, nn
 from headstart.errors import StartError
 from headstart.model import Model
 from headstart.preprocessing import Preprocess, Terms, fit_table
+from headstart.preprocessing.framing import decided
 from headstart.starts import BuildRequest, Encoder, add_lora, build_encoder, wrap_module
 from headstart.tasks import find_task
 from headstart.training.contract import never
+from headstart.training.options.common_options import Imbalance
 from headstart.training.options.defaults import defaults_for
 from headstart.training.options.recipe import Recipe, recipe_for
 from headstart.training.options.strategies import Strategy, find_strategy
-from headstart.training.options.training_options import Imbalance, TrainingOptions
+from headstart.training.options.training_options import TrainingOptions
 from headstart.training.probing.probe import ORDINARY, PROBES, Probe, fit_probe
 from headstart.training.randomness import BOOTSTRAP, generator
 from headstart.tuning.budget import Budget
@@ -147,9 +149,12 @@ def _encoder(
     is_frozen = not find_strategy(options.strategy).loops
     is_contrastive = is_frozen and start.objective == "contrastive"
     drop_path = defaults_for(start).drop_path if options.drop_path is None else options.drop_path
+    known = options.value_range
     request = BuildRequest(
         image_size=dataset.image_size,
         image_channels=dataset.image_channels,
+        framing=decided(options.framing),
+        value_range=None if known is None else (float(known[0]), float(known[1])),
         size=options.input_size,
         drop_path=drop_path,
         max_length=options.max_length,
@@ -198,7 +203,7 @@ def probe(
         else:
             val_features = features_of(model, val, stop_requested=stop_requested)
     # a linear regression on columns is ordinary least squares; every other probe is shrunk
-    is_linear = model.schema.modality == "table" and model.encoder.start.family == "linear"
+    is_linear = model.schema.facts.is_plain_column and model.encoder.start.family == "linear"
     is_ordinary = is_linear and PROBES[model.task.probe].has_ordinary
     return fit_probe(
         features,

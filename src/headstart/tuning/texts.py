@@ -198,7 +198,7 @@ def text_cache(
     decisions: Decisions | None = None,
 ) -> TextCache | None:
     """Return a ``TextCache`` where samples are texts, else None; the arguments are its own."""
-    if dataset.schema.modality != "text":
+    if not dataset.schema.facts.is_learned_from:
         return None
     return TextCache(dataset, budget, seed=seed, decisions=decisions)
 

@@ -83,6 +83,8 @@ class Worker:
             TrainingOptions(
                 strategy=recipe.strategy,
                 input_size=message["size"],
+                framing=message["framing"],
+                value_range=message["value_range"],
                 max_length=recipe.max_length,
                 num_last_layers=recipe.num_last_layers if counts_layers else None,
                 lora_rank=recipe.lora_rank,

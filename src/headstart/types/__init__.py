@@ -10,7 +10,6 @@ from headstart.types.data import (
     Data,
     Dataset,
     Inputs,
-    Modality,
     Samples,
     Schema,
     Split,
@@ -28,12 +27,20 @@ from headstart.types.findings import (
     FindingKind,
     Severity,
 )
+from headstart.types.modalities import (
+    MODALITIES,
+    Modality,
+    ModalityFacts,
+)
 from headstart.types.preprocessing import (
     Column,
     ColumnKind,
     DateFormat,
+    Framing,
+    GreyLevels,
     ImageSpec,
     NumberFormat,
+    NumberStyle,
     TableSpec,
 )
 from headstart.types.ragged import Ragged, Rows
@@ -43,6 +50,7 @@ from headstart.types.starts import (
 )
 
 __all__ = [
+    "MODALITIES",
     "BadSample",
     "Column",
     "ColumnKind",
@@ -54,11 +62,15 @@ __all__ = [
     "Figure",
     "Finding",
     "FindingKind",
+    "Framing",
+    "GreyLevels",
     "ImageSpec",
     "Inputs",
     "Measure",
     "Modality",
+    "ModalityFacts",
     "NumberFormat",
+    "NumberStyle",
     "Prediction",
     "Ragged",
     "Rows",

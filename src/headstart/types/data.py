@@ -6,14 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from headstart.types.modalities import MODALITIES, Modality, ModalityFacts
+
 if TYPE_CHECKING:
     import numpy as np
 
     from headstart.types.findings import Finding
-    from headstart.types.preprocessing import ColumnKind, DateFormat, NumberFormat
+    from headstart.types.preprocessing import (
+        ColumnKind,
+        DateFormat,
+        GreyLevels,
+        NumberFormat,
+    )
     from headstart.types.ragged import Rows
 
-Modality = Literal["image", "text", "table"]
 # Names a row of ``headstart.tasks.TASKS``.
 TaskName = str
 SplitName = Literal["train", "val", "test"]
@@ -25,7 +31,7 @@ Data = Any
 class Samples(Protocol):
     """What one split holds, read one at a time; what ``read`` returns depends on the modality.
 
-    Images: encoded bytes or a uint8 array (H, W) or (H, W, C). Texts: a str. Tables: a row as a
+    Images: encoded bytes or an array (H, W) or (H, W, C). Texts: a str. Tables: a row as a
     dict from column name to value.
     """
 
@@ -55,6 +61,11 @@ class Schema:
     task: TaskName
     classes: tuple[str, ...]
     label: str | None = None
+
+    @property
+    def facts(self) -> ModalityFacts:
+        """What is true of such samples."""
+        return MODALITIES[self.modality]
 
 
 @dataclass(frozen=True)
@@ -175,6 +186,7 @@ class Dataset:
         test: Read once, at the end.
         fingerprint: Hash of the content, the targets and the split assignment.
         split_origin: For each split, how it came to be, e.g. ``"folder"`` or ``"15 % of train"``.
+        drawn_splits: Those that were drawn here, the others were brought by the data.
         bad_samples: Samples left out, each with its reason.
         findings: What a user should know of it; their sentences are the ``notes``.
         source: What ``load`` needs to load the same data again (JSON-able), or None for arrays
@@ -182,13 +194,18 @@ class Dataset:
         input_column: Name of the column of images or texts, or None where there is none.
         image_size: Median (height, width) in pixels of the samples looked at; None if not images.
         image_channels: 1 if every sample looked at is grey, otherwise 3; None if not images.
+        image_cut: Mean share of a training picture that lies outside its centre square.
+        grey_levels: Values of training images of more than 8 bits; None where none was seen.
         column_kinds: For tables, what each input column holds; None otherwise.
         date_formats: For tables, how the days of each date column are written.
         number_formats: For tables, how the numbers of a column are written, where not plainly.
+        levels: For tables, the categories of a column in their order, where they have one.
         load_seconds: Time that loading took; a budget counts it.
         max_bad_fraction: Share of unusable samples above which reading stops.
         alike_by_chance: Whether rows of this table are alike because they have few different cells,
             and not because they are copies.
+        time_column: For tables, the column of dates by which a random split has mixed days that
+            were learned from with days that are tested; None where none has.
     """
 
     name: str
@@ -198,18 +215,23 @@ class Dataset:
     test: Split
     fingerprint: str
     split_origin: Mapping[str, str] = field(default_factory=dict)
+    drawn_splits: Sequence[SplitName] = ()
     bad_samples: Sequence[BadSample] = ()
     findings: Sequence[Finding] = ()
     source: Mapping[str, object] | None = None
     input_column: str | None = None
     image_size: tuple[int, int] | None = None
     image_channels: int | None = None
+    image_cut: float = 0.0
+    grey_levels: GreyLevels | None = None
     column_kinds: Mapping[str, ColumnKind] | None = None
     date_formats: Mapping[str, DateFormat] = field(default_factory=dict)
     number_formats: Mapping[str, NumberFormat] = field(default_factory=dict)
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     max_bad_fraction: float = 0.01
     load_seconds: float = 0.0
     alike_by_chance: bool = False
+    time_column: str | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -10,8 +10,10 @@ from typing import Literal
 # column, file or split). What is wrong with samples or columns: ``unreadable``, ``missing``,
 # ``unlabelled``, ``constant``, ``identifier``, ``leak``, ``truncated``, ``unseen`` (a category that
 # train did not have), ``copies`` (the same sample again), ``contradiction`` (the same sample with
-# two labels), ``time`` (days between those learned from are tested). What is wrong with numbers of
-# samples: ``few``, ``imbalance``, ``untested``.
+# two labels), ``time`` (days between those learned from are tested), ``near copies`` (nearly the
+# same sample again), ``group`` (what belongs together is on both sides), ``doubtful label``,
+# ``shortcut`` (a column that tells the answer without knowing the case), ``drift`` (test is unlike
+# train), ``size``. What is wrong with numbers of samples: ``few``, ``imbalance``, ``untested``.
 # ``learned``: samples that the model has seen in training.
 FindingKind = Literal[
     "reading",
@@ -29,6 +31,12 @@ FindingKind = Literal[
     "copies",
     "contradiction",
     "time",
+    "near copies",
+    "group",
+    "doubtful label",
+    "shortcut",
+    "drift",
+    "size",
     "few",
     "imbalance",
     "untested",

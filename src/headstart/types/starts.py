@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from headstart.types.data import Modality
+from headstart.types.modalities import Modality
 from headstart.types.preprocessing import ImageSpec
 
 Family = Literal["convnet", "vit", "bert", "linear", "mlp"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from headstart.cells import is_missing
 from headstart.data.options import ReadOptions
-from headstart.data.sources.answers import near
+from headstart.data.sources.files_beside import FilesBeside
 from headstart.data.sources.folder import is_image
 from headstart.data.sources.listed import EditedTable
 from headstart.errors import DataError
@@ -36,8 +36,8 @@ def find_pictures(table: Table, options: ReadOptions, findings: list[Finding]) -
             continue
         if not all(is_image(str(value).partition("?")[0]) for value in head):
             continue
-        values = table.values(column)
-        paths = [near(value, table.root) for value in values]
+        files = FilesBeside(table.root)
+        paths = [files.near(value) for value in table.values(column)]
         found = [isinstance(p, str) and (table.root / p).is_file() for p in paths]
         if not any(found):
             raise DataError(

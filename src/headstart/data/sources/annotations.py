@@ -9,9 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+import numpy as np
+
 from headstart.cells import as_list, as_number, is_missing
+from headstart.columnar import array_from, different, mapped, numbers_of, taken
 from headstart.data.options import ReadOptions
 from headstart.data.roles import is_image_column, prose_kind
 from headstart.data.sources.addresses import find_pictures
@@ -101,22 +105,23 @@ def _without_unlabelled(
     parts: Parts, target: str, options: ReadOptions, findings: list[Finding]
 ) -> Parts:
     """Leave out rows whose label is -1 beside numbers, or an empty list beside single labels."""
-    values = [table.values(target) for table, _ in parts]
+    values = [table.cells(target) for table, _ in parts]
     marks = _unlabelled(
         values, [table.class_names(target) for table, _ in parts], options, findings
     )
     kept: Parts = []
     for (table, split), cells, is_bare in zip(parts, values, marks, strict=True):
-        number = sum(is_bare)
+        number = int(is_bare.sum())
         if number == 0:
             kept.append((table, split))
         elif number == len(cells) and len(parts) > 1 and split != "train":
             sentence = f"{table.where} is not used: its labels are hidden."
             findings.append(Finding("unused", "note", (), sentence))
         else:
-            places = [i for i, bare in enumerate(is_bare) if not bare]
-            shown = "an empty list" if as_list(cells[is_bare.index(True)]) is not None else "-1"
-            items = [f"row {row_number(table, i)}" for i, bare in enumerate(is_bare) if bare]
+            places = np.flatnonzero(~is_bare)
+            bare = np.flatnonzero(is_bare).tolist()
+            shown = "an empty list" if as_list(cells[bare[0]]) is not None else "-1"
+            items = [f"row {row_number(table, i)}" for i in bare]
             sentence = (
                 f"{number:,} of {len(cells):,} rows of {table.where} have no label ({shown} in "
                 f"'{target}') and are left out."
@@ -128,21 +133,24 @@ def _without_unlabelled(
 
 
 def _unlabelled(
-    values: Sequence[list[Any]],
+    values: Sequence[Sequence[Any]],
     names: Sequence[list[str] | None],
     options: ReadOptions,
     findings: list[Finding],
-) -> list[list[bool]]:
+) -> list[np.ndarray]:
     """Return for each table which of its rows have no label."""
     known = options.known_task
-    none = [[False] * len(cells) for cells in values]
-    every = [cell for cells in values for cell in cells]
-    is_native = any(isinstance(cell, (list, tuple)) for cell in every)
+    none = [np.zeros(len(cells), bool) for cells in values]
+    measured = [numbers_of(cells) for cells in values]
+    if all(found is not None and NO_LABEL not in found for found in measured):
+        return none  # numbers that mostly differ, and none is -1
+    every = [cell for cells in values for cell in different(cells)]
+    is_native = any(issubclass(kind, (list, tuple)) for kind in set(map(type, every)))
     lists = [as_list(cell) for cell in every] if is_native or _opens_a_list(every) else []
     if is_native or (lists and all(found is not None for found in lists)):
         sizes = {len(found) for found in lists if found is not None}
         if known in (None, CLASSIFICATION.name) and sizes == {0, 1}:
-            return [[as_list(cell) == [] for cell in cells] for cells in values]
+            return [array_from(cells, lambda cell: as_list(cell) == [], bool) for cells in values]
         return none
     if known not in (None, CLASSIFICATION.name) or (
         options.schema and "-1" in options.schema.classes
@@ -150,15 +158,16 @@ def _unlabelled(
         return none
     if not any(cell in MINUS_ONES for cell in every if isinstance(cell, (str, int, float))):
         return none
-    numbers = [[as_number(cell) for cell in cells] for cells in values]
-    others = {n for found in numbers for n in found if n is not None and n == n} - {NO_LABEL}
+    numbers = set(map(as_number, every))
+    others = {n for n in numbers if n is not None and n == n} - {NO_LABEL}
+    marks = [array_from(cells, lambda c: as_number(c) == NO_LABEL, bool) for cells in values]
     if any(names):
-        return [[n == NO_LABEL for n in found] for found in numbers]
-    if None in {n for found in numbers for n in found}:
+        return marks
+    if None in numbers:
         return none
     is_numbered = others == set(range(len(others)))
     if is_numbered and len(others) > FEW_LABELS:
-        return [[n == NO_LABEL for n in found] for found in numbers]
+        return marks
     if is_numbered and len(others) == FEW_LABELS:
         sentence = (
             "The labels are -1, 0 and 1, each a class. If -1 means that there is no label, remove "
@@ -180,30 +189,35 @@ def _without_strangers(parts: Parts, target: str, findings: list[Finding]) -> Pa
     known = {name for names, split in named if split == "train" for name in names or ()}
     made: Parts = []
     for (table, split), (names, _) in zip(parts, named, strict=True):
-        cells = table.values(target) if known and names and split != "train" else []
-        labels = [_by_name(cell, names or (), set()) for cell in cells]
-        strange = [
-            isinstance(one, str) and one in (names or ()) and one not in known for one in labels
-        ]
-        if not any(strange) or all(strange):
+        if not known or not names or split == "train":
             made.append((table, split))
             continue
-        classes = quoted(
-            sorted({str(one) for one, is_so in zip(labels, strange, strict=True) if is_so})
-        )
+        strangers = set(names) - known
+        cells = table.cells(target)
+        labels = mapped(cells, partial(_by_name, names=names, odd=set()))
+        strange = array_from(labels, partial(_is_among, strangers), bool)
+        if not strange.any() or strange.all():
+            made.append((table, split))
+            continue
+        places = np.flatnonzero(strange).tolist()
+        classes = quoted(sorted({str(labels[i]) for i in places}))
         sentence = (
-            f"{sum(strange):,} of {len(cells):,} rows of {table.where} are of the class {classes}, "
+            f"{len(places):,} of {len(cells):,} rows of {table.where} are of the class {classes}, "
             "which the training file does not know, and are left out: the figures say nothing of "
             "it. Add training samples of it."
         )
-        items = [f"row {row_number(table, i)}" for i, is_so in enumerate(strange) if is_so]
+        items = [f"row {row_number(table, i)}" for i in places]
         findings.append(Finding("untested", "warning", items, sentence))
-        places = [i for i, is_so in enumerate(strange) if not is_so]
-        kept = [name for name in names or () if name in known]
+        kept = [name for name in names if name in known]
         index = {name: place for place, name in enumerate(kept)}
-        coded = [_coded(labels[i], index) for i in places]
-        made.append((EditedTable(table, places, {target: coded}, {target: kept}), split))
+        stay = np.flatnonzero(~strange)
+        coded = mapped(taken(labels, stay), partial(_coded, index=index))
+        made.append((EditedTable(table, stay, {target: coded}, {target: kept}), split))
     return made
+
+
+def _is_among(names: set[str], label: Any) -> bool:
+    return isinstance(label, str) and label in names
 
 
 def _renumbered(parts: Parts, target: str, findings: list[Finding]) -> Parts:
@@ -217,10 +231,10 @@ def _renumbered(parts: Parts, target: str, findings: list[Finding]) -> Parts:
     odd: set[str] = set()
     columns = []
     for (table, _), names in zip(parts, stated, strict=True):
-        cells = table.values(target)
-        if _are_vectors(cells, len(names or default)):
+        cells = table.cells(target)
+        if _are_vectors(different(cells), len(names or default)):
             return parts  # places in a vector, which the names are of
-        columns.append([_by_name(cell, names or default, odd) for cell in cells])
+        columns.append(mapped(cells, partial(_by_name, names=names or default, odd=odd)))
     if not odd and all(names in (None, union) for names in stated):
         return parts
     union += [name for name in sorted(odd) if name not in union]
@@ -237,7 +251,7 @@ def _renumbered(parts: Parts, target: str, findings: list[Finding]) -> Parts:
         findings.append(Finding("classes", "note", (), sentence))
     made: Parts = []
     for (table, split), labels in zip(parts, columns, strict=True):
-        coded = [_coded(label, index) for label in labels]
+        coded = mapped(labels, partial(_coded, index=index))
         target_of = getattr(table, "target", None)
         edited = EditedTable(table, None, {target: coded}, {target: union}, target_of)
         made.append((edited, split))

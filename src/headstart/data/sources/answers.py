@@ -7,7 +7,6 @@ labelled is one sample: what most of them say, or, where as many say one thing a
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -154,24 +153,3 @@ def settled(
     complete = [{key: row.get(key) for key in columns} for row in rows]
     table = from_rows(complete, where, root, target=target, numbers=numbers)
     return table, findings
-
-
-def near(reference: object, root: Path) -> object:
-    """Return the path of a file that a tool's reference means, where it lies near; else itself.
-
-    Args:
-        reference: A path, or the address of a store, as the tool has it.
-        root: The folder of the export.
-    """
-    if not isinstance(reference, str) or not reference.strip():
-        return reference
-    path = reference.partition("?d=")[2] or reference.partition("?")[0]
-    if os.path.exists(root / path):
-        return path
-    last = path.rstrip("/").rpartition("/")[2]
-    bare = last.partition("-")[2]  # Label Studio puts a number before the name of an upload
-    for name in (last, bare):
-        for folder in ("", "images", "data", "upload", "media", "files", "img"):
-            if name and (root / folder / name).is_file():
-                return str(Path(folder) / name)
-    return path

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from headstart.data.options import ReadOptions
-from headstart.data.sources.answers import Sample, Tally, near, settled
+from headstart.data.sources.answers import Sample, Tally, settled
+from headstart.data.sources.files_beside import FilesBeside
 from headstart.errors import DataError, quoted
 from headstart.types import Finding
 
@@ -88,11 +89,11 @@ def _flattened(
     of_questions = tuple(f"{name}.{part}" for name in questions for part in ("resp", "sugg"))
     data = [c for c in table.columns if not c.startswith(of_questions) and c not in OF_TOOL]
     columns = {name: table.values(name) for name in data}
-    tally, samples = Tally(), []
+    tally, files, samples = Tally(), FilesBeside(table.root), []
     given = table.values(f"{question}.responses")
     states = table.values(f"{question}.responses.status")
     for number, (answers, status) in enumerate(zip(given, states, strict=True)):
-        cells = {c: near(columns[c][number], table.root) for c in data if c != target}
+        cells = {c: files.near(columns[c][number]) for c in data if c != target}
         sample = Sample(number, cells)
         for answer, state in zip(answers or (), status or (), strict=False):
             if str(state).rpartition(".")[2].lower() in SUBMITTED:

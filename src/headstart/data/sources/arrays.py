@@ -26,7 +26,7 @@ from headstart.preprocessing.arrays import EXPECTED, image_array, to_numpy
 from headstart.preprocessing.memory import as_arrow, is_arrow_table
 from headstart.preprocessing.rows import TableSamples, TextSamples
 from headstart.preprocessing.samples import ArraySamples
-from headstart.types import Modality, Samples
+from headstart.types import MODALITIES, Modality, Samples
 
 MAX_ARRAY_COLUMNS = 1_000
 TARGET = "target"
@@ -56,7 +56,14 @@ def read_pair(X: Any, y: Any, options: ReadOptions) -> Records:
     if texts is not None:
         names = [f"X[{i}]" for i in range(len(texts))]
         return _records("arrays", "text", TextSamples(texts, names), y, options)
+    if hasattr(X, "toarray"):
+        raise DataError(
+            f"X is a sparse matrix of shape {X.shape}; expected a dense one. Give X.toarray(), or "
+            "for texts the texts themselves: headstart counts their words."
+        )
     array = to_numpy(X, "X")
+    if not array.size:
+        raise DataError(f"X is empty, of shape {array.shape}; expected samples. Give some.")
     if array.ndim in (1, 2) and array.dtype != np.uint8 and array.size:
         return _read_rows(array, y, options)
     if array.ndim == 2 and array.size:
@@ -134,6 +141,7 @@ def _records(
         column_kinds=found.kinds if found else None,
         date_formats=found.date_formats if found else {},
         number_formats=found.number_formats if found else {},
+        levels=found.levels if found else {},
         kept_columns=options.kept_columns,
         columns=list(found.kinds if found else ()),
     )
@@ -143,28 +151,29 @@ def _target_values(
     y: object, number: int, modality: Modality, options: ReadOptions
 ) -> Sequence[object]:
     """Return one target value for each of the N samples."""
+    facts = MODALITIES[modality]
     if isinstance(y, (list, tuple)) and any(
         isinstance(v, (set, list, tuple)) and any(isinstance(item, str) for item in v) for v in y
     ):
         values: Sequence[object] = y
     else:
         array = to_numpy(y, "y")
-        if array.ndim == 2 and array.shape[1] == 1 and modality != "image":
+        if array.ndim == 2 and array.shape[1] == 1:
             array = array[:, 0]
         if array.ndim == 2 and options.has_label_sets:
             values = _indicated(array)
         elif array.ndim != 1:
-            noun = {"image": "image", "text": "text", "table": "row"}[modality]
             raise DataError(
-                f"y has shape {array.shape}; expected one class per {noun}, shape ({number},). "
-                "For one-hot targets give y.argmax(axis=1); where several labels apply say "
-                "task='multi-label'."
+                f"y has shape {array.shape}; expected one class per {facts.noun}, shape "
+                f"({number},). For one-hot targets give y.argmax(axis=1); where several labels "
+                "apply say task='multi-label'."
             )
         else:
             values = array.tolist()
     if len(values) != number:
-        noun = {"image": "images", "text": "texts", "table": "rows"}[modality]
-        raise DataError(f"X has {number} {noun} and y {len(values)} targets; expected as many.")
+        raise DataError(
+            f"X has {number} {facts.nouns} and y {len(values)} targets; expected as many."
+        )
     return values
 
 

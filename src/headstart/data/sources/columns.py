@@ -10,15 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from headstart.columnar import Coded, Lazy, cells_of
 from headstart.data.options import ReadOptions
 from headstart.data.sources.delimited import read_text_table
-from headstart.data.sources.label_names import names_beside, names_in
+from headstart.data.sources.label_names import column_names, names_in
 from headstart.data.sources.samples import ParquetSamples, ValueSamples
 from headstart.errors import DataError, first_line
 from headstart.preprocessing.memory import as_arrow, is_arrow_table, is_frame, refuse_duplicates
 from headstart.types import Samples
 
 HEAD_ROWS = 100
+READ_BYTES = 2**20  # of a Parquet file at once
 
 
 class Table(Protocol):
@@ -42,6 +44,10 @@ class Table(Protocol):
 
     def values(self, column: str) -> list[Any]:
         """Return all values."""
+        ...
+
+    def cells(self, column: str) -> Sequence[Any]:
+        """Return all values, those that repeat once where that is known without a loop."""
         ...
 
     def images(self, column: str, names: Sequence[str]) -> Samples:
@@ -81,6 +87,10 @@ class FrameTable:
         """Return all values."""
         return list(self._frame[self._keys[column]].tolist())
 
+    def cells(self, column: str) -> Sequence[Any]:
+        """Return all values, those that repeat once."""
+        return _frame_cells(self._frame[self._keys[column]])
+
     def images(self, column: str, names: Sequence[str]) -> Samples:
         """Return the images of a column."""
         return ValueSamples(self.values(column), names, self.root)
@@ -113,6 +123,7 @@ class ArrowTable:
         refuse_duplicates(self.columns, where)
         self._names = names or {}
         self.num_rows = table.num_rows
+        self._asked: tuple[str, Sequence[Any]] = "", ()  # the target is asked for twice
 
     def head(self, column: str) -> list[object]:
         """Return the first values."""
@@ -120,7 +131,13 @@ class ArrowTable:
 
     def values(self, column: str) -> list[object]:
         """Return all values."""
-        return _values_of(self._table.column(column))
+        return list(self.cells(column))
+
+    def cells(self, column: str) -> Sequence[Any]:
+        """Return all values, those that repeat once."""
+        if self._asked[0] != column:
+            self._asked = column, cells_of(self._table.column(column))
+        return self._asked[1]
 
     def images(self, column: str, names: Sequence[str]) -> Samples:
         """Return the images of a column."""
@@ -135,7 +152,7 @@ class ArrowTable:
         return (
             self._names.get(column)
             or names_in(self._table.schema.metadata, column)
-            or names_beside(self.root, self.where, column)
+            or column_names(self.root, self.where, column)
         )
 
     def arrow(self, columns: Sequence[str]) -> Any:
@@ -157,6 +174,7 @@ class ParquetTable:
             self.num_rows = file.metadata.num_rows
         self.columns = list(self._schema.names)
         refuse_duplicates(self.columns, where)
+        self._asked: tuple[str, Sequence[Any]] = "", ()
 
     def head(self, column: str) -> list[object]:
         """Return the first values."""
@@ -169,7 +187,13 @@ class ParquetTable:
 
     def values(self, column: str) -> list[object]:
         """Return all values."""
-        return _values_of(self._read(column))
+        return list(self.cells(column))
+
+    def cells(self, column: str) -> Sequence[Any]:
+        """Return all values, those that repeat once."""
+        if self._asked[0] != column:
+            self._asked = column, cells_of(self._read(column))
+        return self._asked[1]
 
     def images(self, column: str, names: Sequence[str]) -> Samples:
         """Return the images of a column without reading them yet."""
@@ -197,14 +221,18 @@ class ParquetTable:
     def class_names(self, column: str) -> list[str] | None:
         """Return the names a Hugging Face ``ClassLabel`` feature states in the metadata."""
         stated = names_in(self._schema.metadata, column)
-        return stated or names_beside(self.root, self.where, column)
+        return stated or column_names(self.root, self.where, column)
 
     def arrow(self, columns: Sequence[str]) -> Any:
         """Return these columns as a pyarrow Table."""
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        with pq.ParquetFile(self.path) as file:
-            return file.read(columns=list(columns)).select(list(columns))
+        # a column at a time: read together, they take twice their size on the way
+        with pq.ParquetFile(self.path, buffer_size=READ_BYTES) as file:
+            read = [file.read(columns=[column]).column(0) for column in columns]
+        schema = pa.schema([self._schema.field(c) for c in columns], self._schema.metadata)
+        return pa.table(read, schema=schema)
 
     def _read(self, column: str) -> Any:
         import pyarrow.parquet as pq
@@ -251,18 +279,15 @@ def read_table(path: Path, where: str, options: ReadOptions) -> Table:
         ) from error
 
 
-def _values_of(column: Any) -> list[object]:
-    """Return the cells of a column; where words repeat, each word is one object."""
+def _frame_cells(series: Any) -> Sequence[Any]:
+    """Return the cells of a pandas column."""
     import pyarrow as pa
 
-    is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
-    head = column.slice(0, 10 * HEAD_ROWS).to_pylist()
-    if not is_text or 2 * len(set(head)) > len(head):
-        return list(column.to_pylist())
-    encoded = column.combine_chunks().dictionary_encode()
-    words = [*encoded.dictionary.to_pylist(), None]
-    codes = encoded.indices.fill_null(len(words) - 1).to_pylist()
-    return [words[code] for code in codes]
+    try:
+        cells = cells_of(pa.array(series, from_pandas=True))
+    except (pa.ArrowException, OverflowError, UnicodeError):  # several kinds, half surrogates
+        return list(series.tolist())
+    return cells if isinstance(cells, (Coded, Lazy)) else list(series.tolist())
 
 
 def _path_of(value: object) -> str | None:

@@ -6,7 +6,7 @@ import importlib
 from pathlib import Path
 from xml.etree import ElementTree
 
-from headstart.data.sources.answers import near
+from headstart.data.sources.files_beside import FilesBeside
 from headstart.data.sources.listed import ListTable, from_rows
 from headstart.data.sources.split_words import split_of
 from headstart.errors import DataError, first_line
@@ -25,10 +25,10 @@ def read_cvat(path: Path, where: str) -> ListTable:
         root = ElementTree.fromstring(content)
     except ElementTree.ParseError as error:
         raise DataError(f"{where} is no whole XML: {error}. Export it again.") from error
-    rows = []
+    rows, files = [], FilesBeside(path.parent)
     for image in root.iter("image"):
         labels = [str(tag.get("label")) for tag in image.findall("tag")]
-        row = {"image": near(image.get("name"), path.parent), "label": labels}
+        row = {"image": files.near(image.get("name")), "label": labels}
         split = split_of(image.get("subset") or "")
         rows.append({**row, "split": split} if split else row)
     if not any(row["label"] for row in rows):

@@ -13,20 +13,20 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import gzip
 import io
+import os
 import re
 import shlex
-import zlib
 from pathlib import Path
 from typing import Any
 
 from rich.filesize import decimal
 
 from headstart.cells import as_number
+from headstart.columnar import holds, holds_short
 from headstart.cores import free_memory_bytes
 from headstart.data.options import ReadOptions
-from headstart.data.sources.encodings import likely_encodings, wide_encoding
+from headstart.data.sources.text_source import TextSource, held_text, open_text
 from headstart.errors import DataError, quoted
 from headstart.preprocessing.canonical import PROGRAM_GAPS
 from headstart.preprocessing.memory import refuse_duplicates
@@ -35,7 +35,7 @@ DELIMITERS = {"csv": ",", "tsv": "\t"}
 MAX_BLOCK_BYTES = 2**31 - 2
 PACKED = 4  # times that gzip makes text smaller, about
 PEAK_OF_FILE = 3  # memory at the most while a text file is read, in sizes of the file
-SNIFFED_CHARACTERS = 2**16
+FIRST_BLOCK_BYTES = 2**22  # small ones are freed soon, and what is freed is taken again
 SNIFFED_LINES = 20
 MAYBE_WORDS = ("NA", "N/A", "n/a", "NULL", "null", "#NA", "#N/A N/A")  # missing among numbers
 
@@ -54,8 +54,10 @@ def read_text_table(path: Path, where: str, kind: str, options: ReadOptions) -> 
         DataError: The bytes are no text of the encoding, or the rows do not fit.
         pyarrow.ArrowInvalid: The content cannot be parsed for another reason.
     """
-    content = read_text_bytes(path, where, options.encoding)
-    if not content[:SNIFFED_CHARACTERS].strip() and not content.strip():
+    refuse_too_large(path, where)
+    before = path.stat()
+    source = open_text(path, where, options.encoding)
+    if source.is_blank:
         raise DataError(f"{where} is empty. Expected a table with a header.")
     if kind in ("jsonl", "ndjson"):
         if options.header:
@@ -63,28 +65,28 @@ def read_text_table(path: Path, where: str, kind: str, options: ReadOptions) -> 
                 f"{where} names its columns in every row; --header {' '.join(options.header)} is "
                 "for files without a header. Leave it out."
             )
-        buffer = _buffer_of(content)
-        del content
-        return _parse(buffer, where, "", (), has_names=True)
-    said, content = _said_delimiter(content)
-    head = content[:SNIFFED_CHARACTERS].decode(errors="ignore")
-    delimiter = said or _find_delimiter(head, kind, options)
-    names = options.header or _read_header(content, where, delimiter)
-    is_plain = delimiter == "\t" and _has_even_tabs(content, len(names) - 1)
-    has_quotes = b'"' in content
-    buffer = _buffer_of(content)
-    del content  # a table of text has the size of its file: not a third time
+        return _unchanged(_parse(source, where, "", (), has_names=True), path, where, before)
+    said, source = _said_delimiter(source)
+    delimiter = said or _find_delimiter(source.head.decode(errors="ignore"), kind, options)
+    source = _without_backslashes(source, delimiter)
+    names = options.header or _read_header(source, where, delimiter)
+    is_plain = not source.has_quotes
+    is_plain = is_plain or (delimiter == "\t" and source.has_even_tabs(len(names) - 1))
     has_names = options.header is not None
-    is_plain = is_plain or not has_quotes
-    table = _parse(buffer, where, delimiter, names, has_names=has_names, is_plain=is_plain)
-    return _without_gaps(_unquote(table) if is_plain and has_quotes else table)
+    table = _parse(source, where, delimiter, names, has_names=has_names, is_plain=is_plain)
+    table = _unchanged(table, path, where, before)
+    return _without_gaps(_unquote(table) if is_plain and source.has_quotes else table)
+
+
+class TooLargeError(DataError):
+    """Refuse a file that memory does not hold."""
 
 
 def refuse_too_large(path: Path, where: str) -> None:
     """Refuse a text file that memory does not hold, before it is read: a killed process says less.
 
     Raises:
-        DataError: With the command that takes a part of its rows.
+        TooLargeError: With the command that takes a part of its rows.
     """
     size, free = path.stat().st_size, free_memory_bytes()
     if path.name.lower().endswith(".gz"):
@@ -96,7 +98,7 @@ def refuse_too_large(path: Path, where: str) -> None:
     part = f"({rows} | head -n 1; {rows} | tail -n +2 | shuf -n 1000000) > part.csv"
     if name.removesuffix(".gz").endswith(("jsonl", "ndjson", ".txt")):
         part = f"{rows} | shuf -n 1000000 > part.jsonl"
-    raise DataError(
+    raise TooLargeError(
         f"{where} has {'about ' if name.endswith('.gz') else ''}{decimal(size)}; reading it takes "
         f"up to {PEAK_OF_FILE} times as much memory, and {decimal(free)} are free. Take some of "
         "its rows, drawn at random, for example: "
@@ -105,80 +107,49 @@ def refuse_too_large(path: Path, where: str) -> None:
     )
 
 
-def read_text_bytes(path: Path, where: str, encoding: str | None) -> bytes:
-    """Return a file as UTF-8 bytes without byte-order mark; gzip is undone.
-
-    Args:
-        path: The file.
-        where: What to call it in messages.
-        encoding: What the user said of its bytes, or None for UTF-8.
+def _unchanged(table: Any, path: Path, where: str, before: os.stat_result) -> Any:
+    """Return the table of a file that is as it was before it was read.
 
     Raises:
-        DataError: The bytes are no text of that encoding, or too many for the memory that is free.
+        DataError: Somebody has written into it meanwhile.
     """
-    refuse_too_large(path, where)
-    content = path.read_bytes()
-    if content[:2] == b"\x1f\x8b":
-        try:
-            content = gzip.decompress(content)
-        except (EOFError, zlib.error) as error:
-            raise DataError(
-                f"{where} cannot be read: its gzip data is cut short or damaged ({error}). "
-                "Compress or download it again."
-            ) from error
-    if encoding is not None:
-        try:
-            return content.decode(encoding).removeprefix("\ufeff").encode()
-        except UnicodeError as error:
-            start = getattr(error, "start", 0)
-            raise DataError(
-                f"{where} is not {encoding}: byte {start:,} ({_around(content, start)}), line "
-                f"{_line(content, start):,}. Say another --encoding, or convert the file to UTF-8."
-            ) from error
-    content = content.removeprefix(b"\xef\xbb\xbf")
-    if wide := wide_encoding(content):
+    after = path.stat()
+    if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
         raise DataError(
-            f"{where} is not UTF-8 but looks like {wide[:6].upper()}. Say --encoding {wide}, or "
-            "save the file as UTF-8."
+            f"{where} has changed while it was read ({before.st_size:,} bytes before, "
+            f"{after.st_size:,} now). Expected a finished file; read it when nobody writes to it."
         )
-    try:
-        if not content.isascii():
-            content.decode()
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{where} is not UTF-8: byte {error.start:,} ({_around(content, error.start)}), line "
-            f"{_line(content, error.start):,}. {_advice(content)}"
-        ) from error
-    return content
+    return table
 
 
-def _line(content: bytes, offset: int) -> int:
-    return content.count(b"\n", 0, offset) + 1
-
-
-def _around(content: bytes, offset: int) -> str:
-    return f"0x{content[offset]:02x}" if offset < len(content) else "the end"
-
-
-def _advice(content: bytes) -> str:
-    """Return which encoding to say, and how each that is possible reads the first such line."""
-    found = likely_encodings(content)
-    if not found:
-        return "No usual encoding fits: it may be damaged, or no text. Convert the file to UTF-8."
-    read = "; ".join(f"as {name}: '{line}'" for name, line in found)
-    return (
-        f"Say what it is, for example --encoding {found[0][0]}, or convert the file to UTF-8. "
-        f"Choose by how its first such line reads {read}."
-    )
-
-
-def _said_delimiter(content: bytes) -> tuple[str, bytes]:
+def _said_delimiter(source: TextSource) -> tuple[str, TextSource]:
     """Return the delimiter in a first line such as ``sep=;``, as Excel takes it, and the rest.
 
     The line stays as an empty one, so that messages count lines as an editor does.
     """
-    match = re.match(rb'"?sep=([^\r\n"])"?[ \t,;]*(?=\r?\n)', content, re.IGNORECASE)
-    return ("", content) if match is None else (match[1].decode(), content[match.end() :])
+    pattern = rb'"?sep=([^\r\n"])"?[ \t,;]*(?=\r?\n)'
+    match = re.match(pattern, source.head, re.IGNORECASE)
+    return ("", source) if match is None else (match[1].decode(), source.after(match.end()))
+
+
+def _without_backslashes(source: TextSource, delimiter: str) -> TextSource:
+    r"""Return a source with ``""`` in place of ``\"``, where that is how it writes quotes in cells.
+
+    Spark, MySQL and others do. Only a backslash before a quote that cannot end its cell shows it;
+    in a file without one, ``"C:\"`` is a cell that ends with a backslash.
+    """
+    if not source.has_backslashes:
+        return source
+    content = source.read()
+    ends = re.escape(delimiter.encode())
+    if not re.search(rb'[^\\](\\\\)*\\"[^"\r\n' + ends + rb"]", content):
+        return source
+    content = re.sub(
+        rb'(\\+)"',
+        lambda m: m[1][: len(m[1]) // 2] + (b'""' if len(m[1]) % 2 else b'"'),
+        content,
+    )
+    return held_text(content)
 
 
 def _find_delimiter(head: str, kind: str, options: ReadOptions) -> str:
@@ -188,6 +159,8 @@ def _find_delimiter(head: str, kind: str, options: ReadOptions) -> str:
     if usual and usual in first:
         others = [mark for mark in ("\t", ";", ",") if mark != usual and mark in first]
         return next((mark for mark in others if _fits_better(head, mark, usual)), usual)
+    if "|" in first and not any(mark in first for mark in "\t;") and _fits_better(head, "|", ","):
+        return "|"
     # Spreadsheets of many countries write ';', where the comma is the decimal sign.
     counts = {mark: first.count(mark) for mark in ("\t", ";", ",")}
     if options.header and (usual is None or len(options.header) > 1):
@@ -208,11 +181,11 @@ def _fits_better(head: str, mark: str, usual: str) -> bool:
     return len(found) == 1 and (len(expected) != 1 or max(found) > max(expected))
 
 
-def _read_header(content: bytes, where: str, delimiter: str) -> tuple[str, ...]:
+def _read_header(source: TextSource, where: str, delimiter: str) -> tuple[str, ...]:
     """Return the column names in the first row; a name that is empty becomes ``column 3``."""
-    lines = io.TextIOWrapper(io.BytesIO(content), "utf-8", newline="")  # read as far as is needed
     try:
-        row = next(row for row in csv.reader(lines, delimiter=delimiter) if row)
+        with io.TextIOWrapper(source.open(), "utf-8", newline="") as lines:  # as far as is needed
+            row = next(row for row in csv.reader(lines, delimiter=delimiter) if row)
     except (csv.Error, StopIteration) as error:
         raise DataError(
             f"{where} has no header that can be read ({error}). Expected column names in the first "
@@ -226,7 +199,7 @@ def _read_header(content: bytes, where: str, delimiter: str) -> tuple[str, ...]:
 
 
 def _parse(
-    content: Any,
+    source: TextSource,
     where: str,
     delimiter: str,
     names: tuple[str, ...],
@@ -234,60 +207,43 @@ def _parse(
     has_names: bool,
     is_plain: bool = False,
 ) -> Any:
-    """Return the table in the content; JSON where there is no delimiter."""
+    """Return the table in a source; JSON where there is no delimiter."""
     import pyarrow as pa
 
-    block = max(2**20, min(content.size // 32, 2**23))
+    block = FIRST_BLOCK_BYTES
     while True:
         try:
             if not delimiter:
-                return _parse_json(content, block)
-            table = _parse_csv(content, block, names, delimiter, is_plain)
+                return _parse_json(source, block)
+            table = _parse_csv(source, block, names, delimiter, is_plain)
             return table if has_names else table.slice(1)
         except pa.ArrowInvalid as error:
             # One row is longer than a block: read larger blocks.
             is_long = "straddl" in str(error) or "try to increase block size" in str(error)
-            if is_long and block < min(content.size, MAX_BLOCK_BYTES):
-                block = min(block * 8, content.size + 1, MAX_BLOCK_BYTES)
+            if is_long and block < min(source.size, MAX_BLOCK_BYTES):
+                block = min(block * 8, source.size + 1, MAX_BLOCK_BYTES)
                 continue
-            if delimiter and (fault := _find_ragged(content.to_pybytes(), delimiter, names)):
+            if delimiter and (fault := _find_ragged(source.read(), delimiter, names)):
                 raise DataError(f"{where} cannot be read as CSV: {fault}") from error
             raise
 
 
-def _parse_json(content: Any, block: int) -> Any:
-    import pyarrow as pa
+def _parse_json(source: TextSource, block: int) -> Any:
     import pyarrow.json
 
     options = pyarrow.json.ReadOptions(block_size=block)
-    return pyarrow.json.read_json(pa.BufferReader(content), read_options=options)
-
-
-def _buffer_of(content: bytes) -> Any:
-    """Return content in memory of pyarrow's own.
-
-    Not ``BufferReader(content)``: a thread of pyarrow's may let go of the content last, after the
-    table has been returned, and a thread that needs Python for that while Python ends aborts the
-    process: exit code 134 in place of the error's own.
-    """
-    import pyarrow as pa
-
-    # Of the right size at once: a stream that grows holds up to three times the content.
-    copy = pa.allocate_buffer(len(content))
-    with pa.FixedSizeBufferWriter(copy) as writer:
-        writer.write(content)
-    return copy
+    return pyarrow.json.read_json(source.reader(), read_options=options)
 
 
 def _parse_csv(
-    content: Any, block: int, names: tuple[str, ...], delimiter: str, is_plain: bool
+    source: TextSource, block: int, names: tuple[str, ...], delimiter: str, is_plain: bool
 ) -> Any:
     """Return all rows, the header's too, as columns of text."""
     import pyarrow as pa
     import pyarrow.csv
 
     return pyarrow.csv.read_csv(
-        pa.BufferReader(content),
+        source.reader(),
         pyarrow.csv.ReadOptions(block_size=block, column_names=list(names)),
         pyarrow.csv.ParseOptions(
             delimiter=delimiter,
@@ -299,13 +255,9 @@ def _parse_csv(
             null_values=["", *PROGRAM_GAPS],
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,
+            check_utf8=False,  # has been looked at, with the place of the first fault
         ),
     )
-
-
-def _has_even_tabs(content: bytes, number: int) -> bool:
-    """Return whether every line that is not empty holds this many tabs."""
-    return all(line.count(b"\t") == number for line in content.split(b"\n") if line.strip(b"\r"))
 
 
 def _unquote(table: Any) -> Any:
@@ -333,8 +285,11 @@ def _without_gaps(table: Any) -> Any:
     import pyarrow.compute as pc
 
     maybe = pa.array(MAYBE_WORDS)
+    longest = max(map(len, MAYBE_WORDS))
     for i, name in enumerate(table.column_names):
         column = table.column(i)
+        if not holds_short(column, longest) or not holds(column, "N", "n"):
+            continue  # of a million cells, each look at all of them takes a hundredth of a second
         is_gap = pc.is_in(column, value_set=maybe)
         if not pc.any(is_gap).as_py():
             continue

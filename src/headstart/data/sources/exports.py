@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.cells import is_missing
 from headstart.data.options import ReadOptions
-from headstart.data.sources.answers import COUNTED, REJECTED, UNDECIDED, Tally, is_true, near
+from headstart.data.sources.answers import COUNTED, REJECTED, UNDECIDED, Tally, is_true
+from headstart.data.sources.files_beside import FilesBeside
 from headstart.data.sources.listed import EditedTable, ListTable
 from headstart.errors import DataError
+from headstart.tasks import CLASSIFICATION
 from headstart.types import Finding
 
 if TYPE_CHECKING:
@@ -24,7 +26,13 @@ STATES = re.compile(
     r"(answer|status|state|(review|annotation|response|label|record|task)[_ .]?(status|state))",
     re.IGNORECASE,
 )
-FLAGS = re.compile(r"((was|is)_)?(cancell?ed|discarded|rejected|ignored|skipped)", re.IGNORECASE)
+FLAGS = re.compile(
+    r"((was|is)[_ ]?)?(cancell?ed|discarded|rejected|ignored|skipped|deleted|excluded)",
+    re.IGNORECASE,
+)
+# Flags whose no means that the answer does not count. Not ``verified``, which shops say of buyers,
+# nor ``is_valid``, which says a split.
+GOOD = re.compile(r"((was|is)[_ ]?)?(accepted|approved|confirmed|validated)", re.IGNORECASE)
 
 
 def read_spacy(table: Table, options: ReadOptions) -> Read:
@@ -37,11 +45,15 @@ def read_spacy(table: Table, options: ReadOptions) -> Read:
     labels, tally, places = [], Tally(), []
     for number, one in enumerate(cats):
         scores = {k: v for k, v in (one or {}).items() if v is not None}
-        if soft := [k for k, v in scores.items() if float(v) not in (0.0, 1.0)]:
+        soft = [k for k, v in scores.items() if float(v) not in (0.0, 1.0)]
+        if soft and options.known_task == CLASSIFICATION.name:
+            largest = max(scores, key=lambda k: float(scores[k]))
+            scores = {k: float(k == largest) for k in scores}
+        elif soft:
             raise DataError(
                 f"Column 'cats' of {table.where} gives '{soft[0]}' the value "
                 f"{scores[soft[0]]:g} in row {number + 1}: soft labels, which cannot be learned. "
-                "Expected 0 or 1. Round them, or keep the largest of each row as 'label'."
+                "Expected 0 or 1. Say --task classification to learn the largest of each row."
             )
         if not scores:
             tally.drop("without categories", f"row {number + 1}")
@@ -89,10 +101,10 @@ def read_vertex(table: Table, options: ReadOptions) -> Read:
     for value in table.values(name):
         each = value if isinstance(value, list) else [value]
         labels.append([str(one["displayName"]) for one in each if one and one.get("displayName")])
+    files = FilesBeside(table.root)
     cells: dict[str, list[Any]] = {
         "text" if where == "textContent" else "image": [
-            value if where == "textContent" else near(value, table.root)
-            for value in table.values(where)
+            value if where == "textContent" else files.near(value) for value in table.values(where)
         ],
         options.label or "label": labels,
     }
@@ -130,9 +142,9 @@ def read_ground_truth(table: Table, options: ReadOptions) -> Read:
             continue
         labels.append([str(one) for one in found])
         places.append(number)
-    values = table.values(source)
+    values, files = table.values(source), FilesBeside(table.root)
     cells: dict[str, list[Any]] = {
-        "text" if source == "source" else "image": [near(values[i], table.root) for i in places],
+        "text" if source == "source" else "image": [files.near(values[i]) for i in places],
         job: labels,
     }
     made = ListTable(cells, table.where, table.root, target=job, numbers=places)
@@ -151,14 +163,16 @@ def read_states(table: Table, options: ReadOptions, is_table: bool) -> Read:
     if is_table:
         return None
     for column in table.columns:
-        if column in named or not (STATES.fullmatch(column) or FLAGS.fullmatch(column)):
+        is_good = GOOD.fullmatch(column) is not None
+        is_flag = is_good or FLAGS.fullmatch(column) is not None
+        if column in named or not (is_flag or STATES.fullmatch(column)):
             continue
         values = table.values(column)
-        if FLAGS.fullmatch(column):
+        if is_flag:
             words = {str(v).strip().lower() for v in values if not is_missing(v)}
             if not words <= {"true", "false", "0", "1", "0.0", "1.0", "yes", "no"}:
                 continue
-            bad = [is_true(value) for value in values]
+            bad = [is_true(value) != is_good for value in values]
         else:
             said = [str(v).strip().lower() if not is_missing(v) else "pending" for v in values]
             if not set(said) <= COUNTED | REJECTED | UNDECIDED or not set(said) & REJECTED:

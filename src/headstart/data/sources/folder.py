@@ -15,7 +15,6 @@ import numpy as np
 
 from headstart.data.options import ReadOptions
 from headstart.data.records import NOUNS, SPLIT_CODES, UNASSIGNED, Records
-from headstart.data.sources.delimited import read_text_bytes
 from headstart.data.sources.file_names import class_in_name, classes_in_names
 from headstart.data.sources.folder_tree import Tree, list_folder
 from headstart.data.sources.layouts import (
@@ -25,7 +24,9 @@ from headstart.data.sources.layouts import (
     find_layout,
 )
 from headstart.data.sources.samples import FileSamples
+from headstart.data.sources.text_source import read_text_bytes
 from headstart.errors import DataError, OptionError, quoted
+from headstart.preprocessing.image_files import IMAGE_SUFFIXES
 from headstart.preprocessing.rows import TextSamples
 from headstart.tasks import (
     CLASSIFICATION,
@@ -36,11 +37,6 @@ from headstart.tasks import (
 )
 from headstart.types import Finding
 
-# Names that mean an image. Whether it can be read is found out from its bytes: a TIFF is listed
-# as a bad sample with its reason rather than left out without a word.
-READ_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".gif")
-OTHER_SUFFIXES = (".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".svg")
-IMAGE_SUFFIXES = frozenset(READ_SUFFIXES + OTHER_SUFFIXES)
 # Formats with a reader of their own, a row each in ``formats``.
 BINARY_SUFFIXES = (
     *(".arrow", ".feather", ".ipc", ".xlsx", ".xlsm", ".spacy"),
@@ -85,7 +81,7 @@ def read_folder(tree: Tree, name: str, options: ReadOptions) -> Records:
         layout = find_layout(tree, TEXT_SUFFIXES, options.group) if is_text else layout
     noun = NOUNS["text" if is_text else "image"][1]
     suffixes = TEXT_SUFFIXES if is_text else IMAGE_SUFFIXES
-    listing = _list_samples(root, layout.classes, suffixes)
+    listing = list_samples(root, layout.classes, suffixes)
     stated: list[Finding] = []
     if not listing.paths:
         if is_text and layout.flat.keys() <= {layout.top}:
@@ -113,7 +109,7 @@ def read_folder(tree: Tree, name: str, options: ReadOptions) -> Records:
 
 
 @dataclass
-class _Listing:
+class Listing:
     """The sample files of class folders: paths, labels and split codes, and what was skipped."""
 
     paths: list[str] = field(default_factory=list)
@@ -163,11 +159,9 @@ class _Listing:
         return [Finding("unused", "note", (), sentence) for sentence in sentences]
 
 
-def _list_samples(
-    root: Path, classes: Sequence[ClassFolder], suffixes: Collection[str]
-) -> _Listing:
+def list_samples(root: Path, classes: Sequence[ClassFolder], suffixes: Collection[str]) -> Listing:
     """Return the files with these suffixes below the class folders."""
-    listing = _Listing()
+    listing = Listing()
     for part in classes:
         found = list(_files_below(root, part.folder, suffixes, listing.skipped))
         if not found:
@@ -181,13 +175,13 @@ def _list_samples(
 
 def _read_names(
     root: Path, name: str, layout: FolderLayout, suffixes: Collection[str]
-) -> tuple[_Listing, list[Finding]]:
+) -> tuple[Listing, list[Finding]]:
     """Return the samples of flat folders whose file names begin with their class.
 
     Raises:
         DataError: They do not; it says what was seen, and how labels can be given.
     """
-    listing, noun = _Listing(), "texts" if suffixes is TEXT_SUFFIXES else "images"
+    listing, noun = Listing(), "texts" if suffixes is TEXT_SUFFIXES else "images"
     found = {
         folder: list(_files_below(root, folder, suffixes, listing.skipped))
         for folder in layout.flat

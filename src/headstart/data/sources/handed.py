@@ -20,12 +20,12 @@ from headstart.cells import is_missing
 from headstart.data.sources.samples import read_value
 from headstart.errors import DataError, quoted
 from headstart.preprocessing.arrays import image_array, is_tensor, to_numpy
+from headstart.preprocessing.image_files import OTHER_SUFFIXES, READ_SUFFIXES
 from headstart.preprocessing.memory import is_arrow_table, is_frame
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 PATH_ADVICE = (
     "For texts give what is in the files, [Path(path).read_text() for path in X]; for pictures "
-    f"give paths that end in {', '.join(IMAGE_ENDINGS[:5])} …"
+    f"give paths that end in {', '.join(READ_SUFFIXES[:5])} …"
 )
 
 
@@ -44,7 +44,7 @@ class PictureSamples:
         return len(self.values)
 
     def read(self, index: int) -> bytes | np.ndarray:
-        """Return encoded bytes, or a uint8 array (H, W) or (H, W, C)."""
+        """Return encoded bytes, or an array (H, W) or (H, W, C)."""
         value = self.values[index]
         if isinstance(value, Image.Image):
             return _pixels(value)
@@ -76,13 +76,23 @@ def plain(values: Any) -> Any:
     if isinstance(values, known) or is_tensor(values) or hasattr(values, "to_numpy"):
         return values
     if isinstance(values, Sequence):  # a Column of datasets, a range
-        return list(values)
+        return _named(list(values), values)
     if hasattr(values, "__next__") or isinstance(values, (set, frozenset)):
         raise DataError(
             f"A {type(values).__name__} was given, which has no order or can be read only once; "
             "expected a list or an array. Give list(…)."
         )
     return values
+
+
+def _named(values: list[Any], column: Any) -> list[Any]:
+    """Return the numbers of a Column of Hugging Face datasets under their classes' names."""
+    features = getattr(getattr(column, "source", None), "features", None) or {}
+    feature = features.get(getattr(column, "column_name", ""), None)
+    names = getattr(feature, "names", None)
+    if not names or not all(isinstance(v, int) and 0 <= v < len(names) for v in values):
+        return values
+    return [names[value] for value in values]
 
 
 def single_column(y: Any) -> Any:
@@ -117,7 +127,9 @@ def as_pictures(X: Any) -> PictureSamples | None:
     first = next((v for v in values if not _is_nothing(v)), None)
     words = [v for v in values[:1000] if isinstance(v, (str, os.PathLike))]
     if isinstance(first, (str, os.PathLike)):
-        is_path = [os.fspath(word).lower().endswith(IMAGE_ENDINGS) for word in words]
+        is_path = [
+            os.fspath(word).lower().endswith((*READ_SUFFIXES, *OTHER_SUFFIXES)) for word in words
+        ]
         if not all(is_path):
             _refuse_paths(words)
             return None
@@ -163,32 +175,42 @@ def _refuse_paths(words: Sequence[Any]) -> None:
 
 def _pixels(image: Image.Image) -> np.ndarray:
     upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I"):
-        wide = np.asarray(upright).astype(np.int64).clip(0, 65535)
-        return ((wide + 128) // 257).astype(np.uint8)
-    if upright.mode in ("L", "RGB", "RGBA"):
+    if upright.mode in ("L", "RGB", "RGBA", "F") or upright.mode.startswith("I"):
         return np.asarray(upright)
     if upright.mode == "1":
         return np.asarray(upright.convert("L"))
     return np.asarray(upright.convert("RGBA" if upright.has_transparency_data else "RGB"))
 
 
-def plain_source(source: Any) -> Any:
+def plain_source(source: Any, what: str = "source") -> Any:
     """Return a data set of another library as a pyarrow Table, a dict of them, or ``(X, y)``.
 
     A Hugging Face ``Dataset`` becomes a Table with its class names, a ``DatasetDict`` a dict of
     Tables, a PyTorch data set of pairs ``(X, y)``; anything else is returned as it is.
 
+    Args:
+        source: What was given.
+        what: How the user would write it, for messages.
+
     Raises:
-        DataError: It can only be iterated, or its items are no pairs.
+        DataError: It can only be iterated, changes its rows, or its items are no pairs.
     """
     if isinstance(source, Mapping):
-        return {str(name): plain_source(part) for name, part in source.items()}
+        return {
+            str(name): plain_source(part, f"{what}[{str(name)!r}]") for name, part in source.items()
+        }
     if hasattr(source, "with_format") and hasattr(source, "features"):
         if not hasattr(source, "__len__"):
             raise DataError(
-                f"A {type(source).__name__} can only be iterated, and splits need all rows. Give "
-                "a Dataset: Dataset.from_list(list(source)), or load it without streaming=True."
+                f"A {type(source).__name__} can only be iterated, and splits need all rows. Load "
+                f"it without streaming=True, or give Dataset.from_list(list({what}), "
+                f"features={what}.features)."
+            )
+        if (getattr(source, "format", None) or {}).get("type") == "custom":
+            raise DataError(
+                f"A {type(source).__name__} with a transform was given, which changes rows when "
+                f"they are asked for. Give {what}.with_format(None) for the rows as they are "
+                f"stored, or Dataset.from_list(list({what})) for what the transform makes of them."
             )
         table = source.with_format("arrow")[:]
         facts = json.dumps({"info": {"features": source.features.to_dict()}})
@@ -313,6 +335,7 @@ def table_pictures(table: Any, column: str | None) -> tuple[list[Any], list[str 
 def _holds_pictures(head: Sequence[Any]) -> bool:
     values = [value for value in head if not _is_nothing(value)]
     return bool(values) and all(
-        _is_picture(value) or (isinstance(value, str) and value.lower().endswith(IMAGE_ENDINGS))
+        _is_picture(value)
+        or (isinstance(value, str) and value.lower().endswith((*READ_SUFFIXES, *OTHER_SUFFIXES)))
         for value in values
     )

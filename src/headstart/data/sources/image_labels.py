@@ -18,17 +18,21 @@ from headstart.data.options import DEFAULT_LABEL, ReadOptions
 from headstart.data.records import Records
 from headstart.data.roles import is_image_column, need_column
 from headstart.data.sources.columns import ArrowTable, Table
-from headstart.data.sources.folder import IMAGE_SUFFIXES, TABLE_SUFFIXES, is_image
+from headstart.data.sources.competitions import settle_target
+from headstart.data.sources.files_beside import FilesBeside
+from headstart.data.sources.folder import TABLE_SUFFIXES, is_image
 from headstart.data.sources.folder_tree import Tree, list_folder
 from headstart.data.sources.formats import open_table
-from headstart.data.sources.image_lists import ClassNames, Labelled, find_lists, read_class_names
-from headstart.data.sources.images_beside import ImagesBeside
+from headstart.data.sources.image_lists import find_lists
+from headstart.data.sources.label_names import ClassNames, names_beside
 from headstart.data.sources.layouts import FolderLayout, find_layout
+from headstart.data.sources.list_files import Labelled
 from headstart.data.sources.one_hot import read_one_hot
 from headstart.data.sources.split_columns import find_split_column
-from headstart.data.sources.split_words import split_of
+from headstart.data.sources.split_words import split_of, split_within
 from headstart.data.sources.tables import read_tables
 from headstart.errors import DataError, quoted
+from headstart.preprocessing.image_files import IMAGE_SUFFIXES
 from headstart.types import Finding
 
 PREFERRED = ("metadata.", "_classes.", "labels.", "label.", "annotations.", "train.")
@@ -68,12 +72,11 @@ def read_stated(tree: Tree, name: str, options: ReadOptions) -> Records | None:
         DataError: Several files could, or the one that does cannot be read.
     """
     root, layout = tree.root, find_layout(tree, IMAGE_SUFFIXES)
-    if layout.classes or not layout.flat:
+    if not layout.classes and not layout.flat:
         return None
-    beside = ImagesBeside(root)
-    stated = _from_tables(root, layout, options, beside) or _from_lists(
-        root, layout, options, beside
-    )
+    beside = FilesBeside(root)
+    stated = None if layout.classes else _from_tables(root, layout, options, beside)
+    stated = stated or _from_lists(root, layout, options, beside)
     if stated is None:
         return None
     records = read_tables(stated.tables, name, stated.options)
@@ -102,7 +105,7 @@ def _not_named(root: Path, layout: FolderLayout, used: set[str]) -> list[Finding
 
 
 def _from_tables(
-    root: Path, layout: FolderLayout, options: ReadOptions, beside: ImagesBeside
+    root: Path, layout: FolderLayout, options: ReadOptions, beside: FilesBeside
 ) -> LabelTables | None:
     """Return the tables in the flat folders, or the one beside them."""
     found: list[tuple[Table, str | None]] = []
@@ -119,18 +122,22 @@ def _from_tables(
         found = [(open_table(path, os.path.relpath(path, root), options), None)]
     resolved: list[tuple[Table, str | None]] = []
     reading, findings = options, []
-    read = [_labels(table, _image_column(table, options, beside), options) for table, _ in found]
+    images = [_image_column(table, options, beside) for table, _ in found]
+    read = [
+        _labels(table, image, options, beside)
+        for (table, _), image in zip(found, images, strict=True)
+    ]
     label = next(n for (_, split), (n, *_) in zip(found, read, strict=True) if split in _LEARNED)
     several = any(isinstance(value, list) for _, values, _ in read for value in values)
-    for (table, part), (_, values, said) in zip(found, read, strict=True):
-        image = _image_column(table, options, beside)
+    for (table, part), image, (_, values, said) in zip(found, images, read, strict=True):
         if part not in _LEARNED and not values and _is_blank(table, label):
             continue  # a test to be submitted
         if several and values:
             values = [value if isinstance(value, list) else [value] for value in values]
         findings += [] if said is None else [said]
         below = os.path.dirname(table.where)
-        paths = [_path(value, root, beside, below) for value in table.values(image)]
+        there = beside.of_split(part or split_within(Path(table.where).stem))
+        paths = [_path(value, root, there, below) for value in table.values(image)]
         every = _with_columns(table, {image: paths} | ({label: values} if values else {}))
         if part is None:
             every = _with_folder_splits(every, paths, layout)
@@ -162,7 +169,7 @@ def _is_blank(table: Table, label: str) -> bool:
     return label not in table.columns or all(map(is_missing, table.values(label)))
 
 
-def _image_column(table: Table, options: ReadOptions, beside: ImagesBeside) -> str:
+def _image_column(table: Table, options: ReadOptions, beside: FilesBeside) -> str:
     """Return the column whose cells name images; DataError where there is none."""
     if options.image_column:
         need_column(table, options.image_column, "image", "--image-column")
@@ -170,7 +177,7 @@ def _image_column(table: Table, options: ReadOptions, beside: ImagesBeside) -> s
     free = [c for c in table.columns if c not in (options.label, options.group, *options.drop)]
     heads = {column: table.head(column) for column in free}
     likely = [column for column in free if is_image_column(heads[column])]
-    likely += [column for column in free if beside.names_images(heads[column])]
+    likely += [column for column in free if beside.are_named(heads[column])]
     if not likely:
         raise DataError(
             f"{table.where} lies beside images, but none of its columns names them (found: "
@@ -181,7 +188,7 @@ def _image_column(table: Table, options: ReadOptions, beside: ImagesBeside) -> s
 
 
 def _labels(
-    table: Table, image: str, options: ReadOptions
+    table: Table, image: str, options: ReadOptions, beside: FilesBeside
 ) -> tuple[str, list[object], Finding | None]:
     """Return the label column, and its values where several columns hold the labels together."""
     if options.label or DEFAULT_LABEL in table.columns:
@@ -195,11 +202,15 @@ def _labels(
         return (free or [DEFAULT_LABEL])[0], [], None
     if (hot := read_one_hot(table, free, options)) is not None:
         return DEFAULT_LABEL, hot.values, hot.finding
+    made, asked, found = settle_target([(table, None)], options, beside)
+    if asked.label and found:
+        is_new = asked.label not in table.columns
+        return asked.label, made[0][0].values(asked.label) if is_new else [], found[0]
     need_column(table, DEFAULT_LABEL, "target", "--label")
     raise AssertionError  # it is not there
 
 
-def _path(value: object, root: Path, beside: ImagesBeside, below: str) -> str | None:
+def _path(value: object, root: Path, beside: FilesBeside, below: str) -> str | None:
     """Return the path below the root of what a cell names; the cell itself where nothing is."""
     if is_missing(value):
         return None
@@ -248,17 +259,18 @@ def _class_names(
     if label not in table.columns:
         return None
     numbers = {str(value).strip() for value in table.values(label)}
-    names = read_class_names(root, [os.path.dirname(table.where), layout.top, ""])
-    if names is None or not all(n.isdigit() and int(n) < len(names.names) for n in numbers):
-        return None
-    return {label: names.names}
+    for names in names_beside(root, [os.path.dirname(table.where), layout.top, ""]):
+        named = names.by_number
+        if named and all(n.isdigit() and int(n) < len(named) for n in numbers):
+            return {label: named}
+    return None
 
 
 def _from_lists(
-    root: Path, layout: FolderLayout, options: ReadOptions, beside: ImagesBeside
+    root: Path, layout: FolderLayout, options: ReadOptions, beside: FilesBeside
 ) -> LabelTables | None:
     """Return what JSON files, lists and files beside each image say."""
-    lists = find_lists(root, layout)
+    lists = find_lists(root, layout, beside)
     if lists is None:
         return None
     tables: list[tuple[Table, str | None]] = []
@@ -270,7 +282,7 @@ def _from_lists(
 
 
 def _table_of(
-    root: Path, part: Labelled, names: ClassNames | None, beside: ImagesBeside
+    root: Path, part: Labelled, names: ClassNames | None, beside: FilesBeside
 ) -> ArrowTable:
     """Return paths and labels as a table."""
     import pyarrow as pa
@@ -284,5 +296,6 @@ def _table_of(
         found = [split_of(path.split("/")[0]) if path else None for path in paths]
         if all(found) and len(set(found)) > 1:
             columns["split"] = pa.array(found)
-    stated = {DEFAULT_LABEL: names.names} if names else None
+    named = names.by_number if names else None
+    stated = {DEFAULT_LABEL: named} if named else None
     return ArrowTable(pa.table(columns), part.where, root, stated)

@@ -5,57 +5,31 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headstart.data.sources.delimited import read_text_bytes
-from headstart.data.sources.folder import is_image
-from headstart.data.sources.folder_tree import list_folder
+from headstart.data.sources.files_beside import FilesBeside
+from headstart.data.sources.folder import is_image, list_samples
+from headstart.data.sources.folder_tree import Tree, list_folder
+from headstart.data.sources.label_names import ClassNames, names_beside
 from headstart.data.sources.layouts import FolderLayout
-from headstart.data.sources.split_words import split_of, splits_among
+from headstart.data.sources.list_files import (
+    Labelled,
+    lines_of,
+    read_numbered,
+    read_text_lists,
+    with_folders,
+)
+from headstart.data.sources.split_words import split_of
+from headstart.data.sources.text_source import read_text_bytes
 from headstart.errors import DataError, quoted
+from headstart.preprocessing.image_files import IMAGE_SUFFIXES
 
-NAME_FILES = ("classes.txt", "labels.txt", "synsets.txt", "class_names.txt", "obj.names")
-YAML_FILES = ("data.yaml", "data.yml", "dataset.yaml")
-NUMBERED_LINE = re.compile(r"(\d+)[\s,:;]+(\S.*)")
-WORDNET_LINE = re.compile(r"n\d{8}[\s,]+(\S.*)")
 WHOLE = 0.98  # sides of a box that is the whole image
 FILE_KEYS = ("file_name", "filename", "file", "image", "path", "img", "name", "image_id", "id")
 LABEL_KEYS = ("label", "labels", "class", "class_name", "category", "target", "class_id", "tags")
-
-
-@dataclass(frozen=True)
-class ClassNames:
-    """What the numbers of classes stand for.
-
-    Attributes:
-        names: By number, from 0.
-        where: The file that says so.
-    """
-
-    names: list[str]
-    where: str
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """Images with their labels.
-
-    Attributes:
-        paths: As the file names them.
-        labels: One label, or a list of labels, for each.
-        where: The file.
-        folder: The folder that paths start from, relative to the root.
-        split: Of all of them; None where it is not stated.
-    """
-
-    paths: list[str]
-    labels: list[Any]
-    where: str
-    folder: str = ""
-    split: str | None = None
 
 
 @dataclass(frozen=True)
@@ -67,112 +41,98 @@ class Lists:
     sentence: str
 
 
-def find_lists(root: Path, layout: FolderLayout) -> Lists | None:
+def find_lists(root: Path, layout: FolderLayout, beside: FilesBeside) -> Lists | None:
     """Return the labels that files other than tables state; None where none does.
+
+    Args:
+        root: The folder.
+        layout: What the folders below it mean.
+        beside: The images in them.
 
     Raises:
         DataError: A file cannot be read, or holds boxes of objects rather than classes of images.
     """
-    places = list(dict.fromkeys([*layout.flat, layout.top, ""]))
-    names = read_class_names(root, places)
-    for parts in (_json_parts(root, layout, places), _text_parts(root, layout, places)):
-        if parts:
-            return _described(parts, names)
-    if parts := _yolo_parts(root, layout):
-        return _described(parts, names)
+    places = _places(root, layout)
+    if parts := read_numbered(root, list(places), beside):
+        return _described(root, parts, places)
+    parts = read_text_lists(root, places, beside)
+    if layout.classes:
+        parts = parts or _json_parts(root, places, beside)
+        return _with_class_folders(root, layout, parts, places) if parts else None
+    parts = _json_parts(root, places, beside) or [p for p in parts if None not in p.labels]
+    if parts := parts or _yolo_parts(root, layout):
+        return _described(root, parts, places)
     return None
 
 
-def _described(parts: list[Labelled], names: ClassNames | None) -> Lists:
+def _places(root: Path, layout: FolderLayout) -> dict[str, str | None]:
+    """Return where lists may lie, each with its split: beside images, above, in ``meta``."""
+    places: dict[str, str | None] = {f: split or None for f, split in layout.flat.items()}
+    for folder, split in layout.flat.items():  # val/val_annotations.txt of val/images
+        above = os.path.dirname(folder)
+        places |= {above: split or None} if split and above not in ("", layout.top) else {}
+    for place in (layout.top, ""):
+        places.setdefault(place, None)
+    samples = {part.folder.split("/")[0] for part in layout.classes} | {*layout.flat}
+    for place in dict.fromkeys((layout.top, "")):
+        inside = [os.path.join(place, child) for child in list_folder(root / place)[0]]
+        known = [folder for folder in inside if folder not in samples]
+        known = [f for f in known if not Tree(root).has_samples(f, IMAGE_SUFFIXES)]
+        places |= {folder: None for folder in known if folder not in places}
+    return places
+
+
+def _with_class_folders(
+    root: Path,
+    layout: FolderLayout,
+    parts: list[Labelled],
+    places: Mapping[str, str | None],
+) -> Lists | None:
+    """Return lists of splits of class folders, or of a split beside those that have folders."""
+    has_splits = any(part.split for part in layout.classes)
+    if has_splits and any(part.group for part in layout.classes):
+        return None
+    of_folders = list_samples(root, layout.classes, IMAGE_SUFFIXES)
+    label_of = dict(zip(of_folders.paths, of_folders.labels, strict=True))
+    parts = [with_folders(part, label_of) for part in parts]
+    parts = [part for part in parts if part.split and None not in part.labels]
+    if not has_splits:
+        is_whole = any(part.split == "train" for part in parts) and len(parts) > 1
+        return _described(root, parts, places) if is_whole else None
+    flat = set(filter(None, layout.flat.values()))
+    known = set(label_of.values())
+    listed = [p for p in parts if p.split in flat and set(map(str, p.labels)) <= known]
+    if not listed:
+        return None
+    for split in dict.fromkeys(part.split for part in layout.classes):
+        folders = [part for part in layout.classes if part.split == split]
+        found = list_samples(root, folders, IMAGE_SUFFIXES)
+        where = f"the folders of {split}"
+        listed.insert(0, Labelled(found.paths, list(found.labels), where, "", split))
+    return _described(root, listed, places)
+
+
+def _described(root: Path, parts: list[Labelled], places: Iterable[str]) -> Lists:
+    """Return parts with the sentence on them, and the names of numbered classes."""
     where = quoted(list(dict.fromkeys(part.where for part in parts)), limit=4)
-    labels = [label for part in parts for label in part.labels]
-    is_number = all(isinstance(v, int) or (isinstance(v, str) and v.isdigit()) for v in labels)
-    if names is not None and not (is_number and all(int(v) < len(names.names) for v in labels)):
-        names = None
-    named = f", their names from '{names.where}'" if names else ""
-    return Lists(parts, names, f"The classes come from {where}{named}.")
+    labels = {str(label) for part in parts for label in part.labels}
+    named = None
+    if all(label.isdigit() for label in labels):
+        for found in names_beside(root, list(places)):
+            names = found.by_number
+            if names and all(int(label) < len(names) for label in labels):
+                named = ClassNames({str(i): name for i, name in enumerate(names)}, found.where)
+                break
+    said = f", their names from '{named.where}'" if named else ""
+    return Lists(parts, named, f"The classes come from {where}{said}.")
 
 
-def read_class_names(root: Path, folders: Sequence[str]) -> ClassNames | None:
-    """Return the names of numbered classes that a list or a ``data.yaml`` gives.
-
-    Args:
-        root: The folder.
-        folders: Where to look, relative to it, the first that has one first.
-    """
-    for folder in dict.fromkeys(folders):
-        files = list_folder(root / folder)[1] if os.path.isdir(root / folder) else []
-        for file in sorted(files, key=lambda f: f.lower()):
-            path = root / folder / file
-            where = os.path.join(folder, file)
-            if file.lower() in NAME_FILES:
-                lines = [line.strip() for line in _lines(path, where) if line.strip()]
-                if lines and not any(is_image(line.split()[0]) for line in lines):
-                    return ClassNames(_names_of(lines), where)
-            is_yaml = file.lower() in YAML_FILES
-            if is_yaml and (found := _yaml_names("\n".join(_lines(path, where)))):
-                return ClassNames(found, where)
-    return None
-
-
-def _names_of(lines: list[str]) -> list[str]:
-    numbered = [NUMBERED_LINE.fullmatch(line) for line in lines]
-    if all(numbered):
-        pairs = {int(m[1]): m[2].strip() for m in numbered if m}
-        if sorted(pairs) == list(range(len(lines))):
-            return [pairs[i] for i in range(len(lines))]
-        if sorted(pairs) == list(range(1, len(lines) + 1)):  # no class has the number 0
-            return ["0", *(pairs[i + 1] for i in range(len(lines)))]
-    nouns = [WORDNET_LINE.fullmatch(line) for line in lines]
-    return [m[1] for m in nouns if m] if all(nouns) else lines
-
-
-def _yaml_names(text: str) -> list[str]:
-    """Return ``names: [a, b]`` or the lines below ``names:`` of a YAML file."""
-    inline = re.search(r"^names:\s*\[(.*?)\]", text, re.MULTILINE | re.DOTALL)
-    if inline:
-        return [word.strip().strip("'\"") for word in inline[1].split(",") if word.strip()]
-    block = re.search(r"^names:[ \t]*\n((?:[ \t]*(?:-|\d+:)[ \t]*.+\n?)+)", text, re.MULTILINE)
-    lines = block[1].splitlines() if block else []
-    return [re.sub(r"^\s*(-|\d+:)\s*", "", line).strip().strip("'\"") for line in lines]
-
-
-def _text_parts(root: Path, layout: FolderLayout, places: Sequence[str]) -> list[Labelled]:
-    """Return the lists ``train.txt``, ``val.txt``, … whose lines are a path and a label."""
-    parts = []
-    for place in places:
-        files = [f for f in list_folder(root / place)[1] if f.lower().endswith((".txt", ".lst"))]
-        words = splits_among(os.path.splitext(file)[0] for file in files)
-        for file in files:
-            stem = os.path.splitext(file)[0]
-            where = os.path.join(place, file)
-            is_known = stem in words or stem.lower() in ("labels", "annotations", "list", "label")
-            pairs = _pairs(_lines(root / place / file, where)) if is_known else None
-            if pairs:
-                folder = layout.flat.get(place)
-                split = words.get(stem) or folder or None
-                paths, labels = [a for a, _ in pairs], [b for _, b in pairs]
-                parts.append(Labelled(paths, labels, where, place, split))
-        if parts:
-            return parts
-    return []
-
-
-def _pairs(lines: Sequence[str]) -> list[tuple[str, str]] | None:
-    """Return path and label of each line; None where a line has another form."""
-    pairs = []
-    for line in filter(str.strip, lines):
-        match = re.fullmatch(r"\s*\"?(.+?\.\w{3,5})\"?\s*[\s,;]\s*(\S.*?)\s*", line)
-        if match is None or not is_image(match[1]):
-            return None
-        pairs.append((match[1], match[2].strip('"')))
-    return pairs
-
-
-def _json_parts(root: Path, layout: FolderLayout, places: Sequence[str]) -> list[Labelled]:
+def _json_parts(
+    root: Path, places: Mapping[str, str | None], beside: FilesBeside
+) -> list[Labelled]:
     """Return the JSON files that say the class of each image."""
     parts: list[Labelled] = []
-    for place in places:
+    for place, of_place in places.items():
         for file in list_folder(root / place)[1]:
             if not file.lower().endswith(".json"):
                 continue
@@ -181,24 +141,25 @@ def _json_parts(root: Path, layout: FolderLayout, places: Sequence[str]) -> list
                 content = json.loads(read_text_bytes(root / place / file, where, None))
             except ValueError:
                 continue
-            if pairs := _json_pairs(content):
-                split = layout.flat.get(place) or split_of(os.path.splitext(file)[0])
-                paths, labels = [a for a, _ in pairs], [b for _, b in pairs]
-                parts.append(Labelled(paths, labels, where, place, split))
+            if pairs := _json_pairs(content, beside):
+                split = of_place or split_of(os.path.splitext(file)[0])
+                paths = [beside.find(path, below=place) or path for path, _ in pairs]
+                parts.append(Labelled(paths, [b for _, b in pairs], where, place, split))
     return parts
 
 
-def _json_pairs(content: Any) -> list[tuple[str, Any]]:
+def _json_pairs(content: Any, beside: FilesBeside) -> list[tuple[str, Any]]:
     """Return path and label of each entry of a JSON file, none where it has another form."""
     if isinstance(content, Mapping):
         if isinstance(content.get("labels"), (list, Mapping)) and not _is_file(next(iter(content))):
-            return _json_pairs(content["labels"])
+            return _json_pairs(content["labels"], beside)
         if content and all(_is_file(key) for key in content):
             return [(k, _label_of(v)) for k, v in content.items() if _label_of(v) is not None]
-        if content and all(
-            isinstance(v, list) and v and all(map(_is_file, v)) for v in content.values()
-        ):
-            return [(file, label) for label, files in content.items() for file in files]
+        by_class = [(file, label) for label, files in content.items() for file in _listed(files)]
+        firsts = [file for file, _ in by_class[:100]]
+        is_list = all(_listed(files) for files in content.values())
+        if is_list and (all(map(_is_file, firsts)) or beside.are_named(firsts)):
+            return by_class
         return []
     if not isinstance(content, list) or not content:
         return []
@@ -213,6 +174,11 @@ def _json_pairs(content: Any) -> list[tuple[str, Any]]:
             return []
         pairs.append((file, _label_of(entry)))
     return pairs
+
+
+def _listed(value: object) -> list[str]:
+    is_list = isinstance(value, list) and all(isinstance(one, str) for one in value)
+    return value if is_list and isinstance(value, list) else []
 
 
 def _is_file(value: object) -> bool:
@@ -245,11 +211,11 @@ def _yolo_parts(root: Path, layout: FolderLayout) -> list[Labelled]:
         for file in images:
             path = root / texts / f"{os.path.splitext(file)[0]}.txt"
             where = os.path.join(texts, path.name)
-            if texts and os.path.isfile(path) and (label := _yolo_class(path, where)) is not None:
+            if os.path.isfile(path) and (label := _yolo_class(path, where)) is not None:
                 paths.append(file)
                 labels.append(label)
         if paths:
-            where = f"{texts}/*.txt"
+            where = os.path.join(texts, "*.txt")
             parts.append(Labelled(paths, labels, where, folder, split or None))
     return parts
 
@@ -257,7 +223,7 @@ def _yolo_parts(root: Path, layout: FolderLayout) -> list[Labelled]:
 def _yolo_class(path: Path, where: str) -> str | None:
     """Return the class of the boxes of a file that all are the whole image."""
     found = set()
-    for line in _lines(path, where):
+    for line in lines_of(path, where):
         cells = line.split()
         try:
             numbers = [float(cell) for cell in cells[1:]]
@@ -273,7 +239,3 @@ def _yolo_class(path: Path, where: str) -> str | None:
             )
         found.add(cells[0])
     return found.pop() if len(found) == 1 else None
-
-
-def _lines(path: Path, where: str) -> list[str]:
-    return read_text_bytes(path, where, None).decode().splitlines()

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from headstart.data.sources.delimited import read_text_bytes
 from headstart.data.sources.listed import ListTable, from_rows
+from headstart.data.sources.text_source import read_text_bytes
 from headstart.errors import DataError, quoted
 
 LISTS = (

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.cells import as_list, is_missing
 from headstart.data.options import ReadOptions
-from headstart.data.sources.answers import Sample, Tally, is_true, near, settled
+from headstart.data.sources.answers import Sample, Tally, is_true, settled
+from headstart.data.sources.files_beside import FilesBeside
 from headstart.errors import DataError, quoted
 from headstart.types import Finding
 
@@ -49,9 +50,9 @@ def read_tasks(table: Table, options: ReadOptions) -> tuple[Table, list[Finding]
     if not all(isinstance(data, dict) for data, _ in tasks):
         return None
     target = _control([a for _, answers in tasks for a in answers or ()], table.where, options)
-    tally, samples = Tally(), []
+    tally, files, samples = Tally(), FilesBeside(table.root), []
     for number, (data, answers) in enumerate(tasks):
-        cells = {key: near(value, table.root) for key, value in data.items() if key != target}
+        cells = {key: files.near(value) for key, value in data.items() if key != target}
         sample = Sample(number, cells)
         given = [a for a in answers or () if not is_true(a.get("was_cancelled"))]
         for _ in range(len(answers or ()) - len(given)):
@@ -115,12 +116,12 @@ def read_rows(table: Table, options: ReadOptions) -> tuple[Table, list[Finding]]
         return None
     columns = {name: table.values(name) for name in table.columns}
     target = _choice_column(table, columns, options)
-    tally = Tally()
+    tally, files = Tally(), FilesBeside(table.root)
     samples: dict[str, Sample] = {}
     data = [name for name in columns if name not in OF_TOOL and name != target]
     for number in range(table.num_rows):
         item = f"row {number + 1}"
-        cells = {name: near(columns[name][number], table.root) for name in data}
+        cells = {name: files.near(columns[name][number]) for name in data}
         key = str(columns["id"][number]) if "id" in columns else item
         sample = samples.setdefault(key, Sample(number, cells))
         if is_true(columns.get("was_cancelled", [False] * table.num_rows)[number]):

@@ -163,8 +163,11 @@ def _plain(name: str) -> str:
 
 def _labelled(layout: FolderLayout, folders: list[str], above: str) -> list[str]:
     """Return the folders whose name does not say that they hold no labels; note the others."""
-    layout.unlabelled += [os.path.join(above, f) for f in folders if is_unlabelled(f)]
-    return [folder for folder in folders if not is_unlabelled(folder)]
+    numbered = [f for f in folders if f.isdigit()]
+    # beside classes that are numbers, -1 is what programs write for none
+    left = [f for f in folders if is_unlabelled(f) or (f == "-1" and len(numbered) > 1)]
+    layout.unlabelled += [os.path.join(above, f) for f in left]
+    return [folder for folder in folders if folder not in left]
 
 
 def _read_splits(

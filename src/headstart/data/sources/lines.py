@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from headstart.data.sources.delimited import read_text_bytes
 from headstart.data.sources.listed import ListTable
+from headstart.data.sources.text_source import read_text_bytes
 from headstart.errors import DataError
 
 FASTTEXT = re.compile(r"((?:__label__\S+[ \t]+)*__label__\S+)(?:[ \t]+(.*))?$")

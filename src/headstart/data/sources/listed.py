@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headstart.columnar import taken
 from headstart.data.sources.samples import ValueSamples
 from headstart.preprocessing.memory import as_arrow, refuse_duplicates
 from headstart.preprocessing.samples import take
@@ -63,6 +64,10 @@ class ListTable:
         """Return all values."""
         return list(self._columns[column])
 
+    def cells(self, column: str) -> Sequence[Any]:
+        """Return all values."""
+        return self._columns[column]
+
     def images(self, column: str, names: Sequence[str]) -> Samples:
         """Return the images of a column."""
         return ValueSamples(self.values(column), names, self.root)
@@ -91,21 +96,24 @@ class EditedTable:
         replaced: Values of columns that are other ones, for the rows that stay.
         names: What the integers of a column stand for, where that is other than the table says.
         target: The column to learn, where the data itself says it.
+        dropped: Columns that it no longer has.
     """
 
     def __init__(
         self,
         table: Table,
-        places: Sequence[int] | None = None,
-        replaced: Mapping[str, list[Any]] | None = None,
+        places: Numbers | None = None,
+        replaced: Mapping[str, Sequence[Any]] | None = None,
         names: Mapping[str, list[str]] | None = None,
         target: str | None = None,
+        dropped: Sequence[str] = (),
     ) -> None:
         self._table, self._replaced = table, dict(replaced or {})
         self._places = np.asarray(range(table.num_rows) if places is None else places, np.int64)
         self._names = dict(names or {})
         self.where, self.root, self.target = table.where, table.root, target
-        self.columns = list(dict.fromkeys([*table.columns, *self._replaced]))
+        every = dict.fromkeys([*table.columns, *self._replaced])
+        self.columns = [column for column in every if column not in dropped]
         self.num_rows = len(self._places)
         inner = getattr(table, "numbers", None)
         self.numbers: Numbers = self._places if inner is None else np.asarray(inner)[self._places]
@@ -116,15 +124,18 @@ class EditedTable:
 
     def values(self, column: str) -> list[object]:
         """Return all values."""
+        return list(self.cells(column))
+
+    def cells(self, column: str) -> Sequence[Any]:
+        """Return all values, those that repeat once where the table knows them."""
         if column in self._replaced:
-            return list(self._replaced[column])
-        values = self._table.values(column)
-        return [values[i] for i in self._places]
+            return self._replaced[column]
+        return taken(self._table.cells(column), self._places)
 
     def images(self, column: str, names: Sequence[str]) -> Samples:
         """Return the images of a column, read where the table has them."""
         if column in self._replaced:
-            return ValueSamples(self._replaced[column], names, self.root)
+            return ValueSamples(list(self._replaced[column]), names, self.root)
         every = [""] * self._table.num_rows
         for place, name in zip(self._places.tolist(), names, strict=True):
             every[place] = name
@@ -174,8 +185,9 @@ def _path_in(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _plain(values: list[Any]) -> Any:
+def _plain(values: Sequence[Any]) -> Any:
     """Return values as an arrow column; what is nested is written as JSON."""
+    values = list(values)
     if any(isinstance(value, (dict, list, tuple)) for value in values):
         values = [
             json.dumps(v, ensure_ascii=False, default=str)

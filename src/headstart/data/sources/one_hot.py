@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from headstart.cells import as_number
 from headstart.data.options import DEFAULT_LABEL, ReadOptions
-from headstart.data.roles import is_image_column
+from headstart.data.roles import is_image_column, prose_kind
 from headstart.data.sources.columns import Table
 from headstart.data.sources.listed import EditedTable
 from headstart.errors import quoted
 from headstart.types import Finding
 
+IDS = ("id", "idx", "index", "unnamed: 0", "__index_level_0__", "")
 FIRST = ("filename", "file_name", "image", "image_path", "path")
 
 
@@ -50,18 +51,22 @@ def read_one_hot(table: Table, columns: Sequence[str], options: ReadOptions) -> 
 
 
 def read_indicators(table: Table, options: ReadOptions) -> tuple[Table, list[Finding]] | None:
-    """Read a column of images and one of 0 or 1 a class; None where the table is another form."""
+    """Read images or texts beside a column of 0 or 1 a class; None for tables of other forms."""
     if options.label is not None or DEFAULT_LABEL in table.columns:
         return None
-    if options.schema is not None and options.schema.modality != "image":
+    if options.schema is not None and options.schema.modality == "table":
         return None
     images = [c for c in table.columns if c.strip().lower() in FIRST or _are_images(table, c)]
-    left = {"split", options.group, *options.drop, *images}
+    texts = [] if images else [c for c in table.columns if prose_kind(table.head(c))]
+    inputs = images or (texts if len(texts) == 1 or options.text in texts else [])
+    ids = [c for c in table.columns if c.strip().lower() in IDS]
+    left = {"split", options.group, *options.drop, *inputs, *ids}
     names = [column for column in table.columns if column not in left]
-    hot = read_one_hot(table, names, options) if images else None
+    hot = read_one_hot(table, names, options) if inputs else None
     if hot is None:
         return None
-    replaced = EditedTable(table, None, {DEFAULT_LABEL: list(hot.values)}, target=DEFAULT_LABEL)
+    labels = {DEFAULT_LABEL: list(hot.values)}
+    replaced = EditedTable(table, None, labels, target=DEFAULT_LABEL, dropped=names)
     return replaced, [hot.finding]
 
 

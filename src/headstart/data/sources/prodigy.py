@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.cells import is_missing
 from headstart.data.options import ReadOptions
-from headstart.data.sources.answers import Sample, Tally, near, settled
+from headstart.data.sources.answers import Sample, Tally, settled
+from headstart.data.sources.files_beside import FilesBeside
 from headstart.types import Finding
 
 if TYPE_CHECKING:
@@ -71,9 +72,9 @@ def _samples(table: Table, columns: dict[str, list[Any]]) -> tuple[list[str], di
     hashes = columns.get("_input_hash") or range(table.num_rows)
     keys = [f"row {i}" if is_missing(key) else str(key) for i, key in enumerate(hashes)]
     data = [name for name in columns if name not in OF_TOOL]
-    samples: dict[str, Sample] = {}
+    files, samples = FilesBeside(table.root), dict[str, Sample]()
     for number, key in enumerate(keys):
-        cells = {name: near(columns[name][number], table.root) for name in data}
+        cells = {name: files.near(columns[name][number]) for name in data}
         samples.setdefault(key, Sample(number, cells))
     return keys, samples
 

@@ -10,7 +10,10 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from headstart.cells import is_missing
+from headstart.columnar import array_from, different
 from headstart.data.records import SPLIT_CODES, UNASSIGNED
 from headstart.data.sources.split_words import PLAIN, is_left_open, splits_among
 from headstart.errors import DataError, quoted
@@ -27,7 +30,23 @@ OTHER_NAMES = frozenset(
 )
 # fmt: on
 FOLD_NAMES = frozenset(["fold", "folds", "kfold", "foldid", "cvfold"])
+# Columns of true and false, by what true means; false is train, or of ``is_train`` test.
+FLAGS = {
+    "istrain": "train",
+    "istraining": "train",
+    "intrain": "train",
+    "isval": "val",
+    "isvalid": "val",
+    "isvalidation": "val",
+    "isdev": "val",
+    "istest": "test",
+    "istesting": "test",
+    "isholdout": "test",
+    "intest": "test",
+}
+YES, NO = ("true", "1", "yes"), ("false", "0", "no")
 NUMBERED = ("partition", "split")  # CelebA: 0 train, 1 val, 2 test
+_WRONG = -2
 NUMBERS = {"0": "train", "1": "val", "2": "test"}
 
 
@@ -52,8 +71,8 @@ class SplitColumn:
         """Columns that are no inputs."""
         return {*self.unused, *([self.name] if self.name else [])}
 
-    def codes(self, values: Sequence[object], place: Callable[[int], str]) -> list[int]:
-        """Return the split of each row.
+    def codes(self, values: Sequence[object], place: Callable[[int], str]) -> np.ndarray:
+        """Return the split of each row, int8, shape (N,).
 
         Args:
             values: The column.
@@ -62,22 +81,28 @@ class SplitColumn:
         Raises:
             DataError: A cell is empty, or no word for a split.
         """
-        codes = []
-        for i, value in enumerate(values):
-            word = _word(value)
+        codes = array_from(values, self._code, np.int8)
+        wrong = np.flatnonzero(codes == _WRONG)
+        if len(wrong):
+            first = int(wrong[0])
+            value, where = values[first], place(first)
             if is_missing(value):
                 raise DataError(
-                    f"Column '{self.name}' is empty in {place(i)}. Fill it in for every row, for "
+                    f"Column '{self.name}' is empty in {where}. Fill it in for every row, for "
                     "example with UNASSIGNED, or leave the column out."
                 )
-            if word not in self.splits:
-                raise DataError(
-                    f"Column '{self.name}' holds '{word}' in {place(i)}; expected train, val "
-                    "or test. Correct it, or rename the column to have splits made."
-                )
-            split = self.splits[word]
-            codes.append(SPLIT_CODES[split] if split else UNASSIGNED)
+            raise DataError(
+                f"Column '{self.name}' holds '{_word(value)}' in {where}; expected train, val "
+                "or test. Correct it, or rename the column to have splits made."
+            )
         return codes
+
+    def _code(self, value: object) -> int:
+        word = _word(value)
+        if is_missing(value) or word not in self.splits:
+            return _WRONG
+        split = self.splits[word]
+        return SPLIT_CODES[split] if split else UNASSIGNED
 
 
 def find_split_column(
@@ -101,9 +126,18 @@ def find_split_column(
             "test, add a column split with train and test."
         )
         findings.append(Finding("unused", "note", (), sentence))
-    usual = [column for column in free if _plain(column) in OTHER_NAMES]
+    flags = [c for c in free if _plain(c) in FLAGS and _are_flags(values_of(c))]
+    if len(flags) > 1:
+        sentence = (
+            f"Columns {quoted(flags)} say the splits together, and are not used. Join them into "
+            "one column split with train, val and test, or leave one out with --drop."
+        )
+        findings.append(Finding("unused", "warning", (), sentence))
+        folds = (*folds, *flags)
+    usual = [c for c in free if _plain(c) in OTHER_NAMES or [c] == flags]
     for column in sorted(usual, key=lambda name: name != SPLIT_COLUMN):
-        words = list(dict.fromkeys(map(_word, filter(_is_there, values_of(column)))))
+        cells = different(values_of(column))
+        words = list(dict.fromkeys(map(_word, filter(_is_there, cells))))
         splits = _read_words(_plain(column), words)
         known = [word for word in words if word in splits]
         if column != SPLIT_COLUMN and (len(known) < len(words) or not words):
@@ -119,6 +153,10 @@ def find_split_column(
 
 def _read_words(name: str, words: Sequence[str]) -> dict[str, str | None]:
     """Return the split of each word that means one, or leaves it open."""
+    if name in FLAGS:
+        true = FLAGS[name]
+        false = "test" if true == "train" else "train"
+        return {word: true if word.lower() in YES else false for word in words}
     if name in NUMBERED and len(words) > 1 and set(words) <= NUMBERS.keys():
         return {word: NUMBERS[word] for word in words}
     found: dict[str, str | None] = dict(splits_among(words))
@@ -138,10 +176,15 @@ def _say(column: str, words: Sequence[str], splits: dict[str, str | None]) -> st
 
 
 def _are_folds(values: Sequence[object]) -> bool:
-    words = {_word(value) for value in values if _is_there(value)}
+    words = {_word(value) for value in different(values) if _is_there(value)}
     return 1 < len(words) <= 20 and all(
         re.fullmatch(r"(fold)?[\W_]*\d{1,2}", w.lower()) for w in words
     )
+
+
+def _are_flags(values: Sequence[object]) -> bool:
+    words = {_word(value).lower() for value in values if _is_there(value)}
+    return len(words) == 2 and all(word in (*YES, *NO) for word in words)
 
 
 def _is_there(value: object) -> bool:

@@ -10,10 +10,12 @@ import re
 from collections.abc import Iterable
 
 WORDS = {
-    "train": ("train", "training", "trn"),
-    "val": ("val", "valid", "validation", "validate", "validating", "dev", "development"),
-    "test": ("test", "testing", "tst"),
+    "train": ("train", "training", "trn", "trainval", "trainset", "xtrain"),
+    "val": ("val", "valid", "validation", "validate", "validating", "dev", "development", "xval"),
+    "test": ("test", "testing", "tst", "testset", "xtest"),
 }
+# Too short to be split words alone: languages have these names too.
+SHORT = {"tr": "train", "va": "val", "te": "test"}
 # Words of which people mean val by some and test by others.
 UNSURE = ("eval", "evaluation", "evaluate", "holdout", "publictest")
 SPLIT_OF = {word: split for split, words in WORDS.items() for word in words}
@@ -21,8 +23,9 @@ SPLIT_OF |= dict.fromkeys(UNSURE, "test") | {"privatetest": "test"}
 PLAIN = frozenset(("train", "training", "val", "valid", "validation", "test", "testing"))
 BEFORE = "seg|obj|img|imgs|image|images|data|dataset|my|the"
 AFTER = "set|sets|split|data|dataset|image|images|imgs|img|pics|photos|pictures|files|folder|part"
+WORD = "|".join(sorted(SPLIT_OF, key=len, reverse=True))
 NAME = re.compile(
-    rf"(?:(?:{BEFORE}) )?({'|'.join(sorted(SPLIT_OF, key=len, reverse=True))})"
+    rf"(?:\d+ )?(?:(?:{BEFORE}|split|subset|partition) )*({WORD})"
     rf"(?: ?(?:{AFTER}|samples|subset|jpg|jpeg|png|txt|texts|sub))*(?: ?\d+)?"
 )
 FOLD = re.compile(r"(?:(?:cv|k|cross validation) ?)?folds?(?: ?\d+)")
@@ -32,7 +35,9 @@ UNLABELLED = frozenset(
         "nolabel", "nolabels", "nolabeled", "unlabeled", "unlabelled",
         "notlabeled", "notlabelled", "unsup", "unsupervised", "unannotated",
         "notannotated", "segpred", "topredict", "withoutlabel",
-        "withoutlabels", "unassigned",
+        "withoutlabels", "unassigned", "unknownlabel", "unknownlabels", "labelunknown",
+        "missinglabel", "missinglabels", "labelmissing", "tolabel", "tobelabeled",
+        "tobelabelled", "toannotate",
     )
 )
 # fmt: on
@@ -50,9 +55,21 @@ def split_of(name: str) -> str | None:
     return None if match is None else SPLIT_OF[match[1]]
 
 
+def split_within(name: str) -> str | None:
+    """Return the split that a file's name begins or ends with: ``trainLabels``, ``y_test``."""
+    words = _tidy(name).split()
+    return split_of(name) or next(
+        (SPLIT_OF[word] for word in (words[:1] + words[-1:]) if word in SPLIT_OF), None
+    )
+
+
 def splits_among(names: Iterable[str]) -> dict[str, str]:
     """Return the split of each name that means one; ``eval`` is val where another says test."""
+    names = list(names)
     found = {name: split for name in names if (split := split_of(name))}
+    if {"tr", "te"} <= {name.lower() for name in names} and not found:
+        found = {name: SHORT[name.lower()] for name in names if name.lower() in SHORT}
+        found = found if len(found) == len(names) else {}
     unsure = [name for name in found if is_unsure(name)]
     if any(split == "test" for name, split in found.items() if name not in unsure):
         found |= dict.fromkeys(unsure, "val")
@@ -71,8 +88,15 @@ def is_fold(name: str) -> bool:
 
 
 def is_unlabelled(name: str) -> bool:
-    """Return whether a name says that what is inside has no label."""
-    return re.sub(r"[^a-z]", "", name.lower()) in UNLABELLED
+    """Return whether a name says that what is inside has no label.
+
+    Example:
+        >>> is_unlabelled("Unlabelled Images"), is_unlabelled("no_label"), is_unlabelled("unknown")
+        (True, True, False)
+    """
+    words = re.sub(r"[^a-z]+", " ", _tidy(name)).strip()
+    words = re.sub(rf"(?: (?:{AFTER}|samples|class|category))+$", "", words)
+    return words.replace(" ", "") in UNLABELLED
 
 
 def is_left_open(word: str) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from headstart.cells import is_missing
+from headstart.columnar import different, joined, mapped
 from headstart.data.groups import GroupError
 from headstart.data.kinds import Recognised, recognise
 from headstart.data.options import COLUMN_OPTIONS, DEFAULT_LABEL, ReadOptions
@@ -24,13 +25,15 @@ from headstart.data.records import SPLIT_CODES, UNASSIGNED, Records
 from headstart.data.roles import Roles, find_roles, need_column, no_inputs
 from headstart.data.sources.annotations import settle
 from headstart.data.sources.columns import Table
+from headstart.data.sources.competitions import settle_target
+from headstart.data.sources.files_beside import FilesBeside
 from headstart.data.sources.folder import TABLE_SUFFIXES
 from headstart.data.sources.formats import open_table
-from headstart.data.sources.images_beside import ImagesBeside
 from headstart.data.sources.listed import row_number
 from headstart.data.sources.samples import ChainSamples, ValueSamples
 from headstart.data.sources.split_columns import SplitColumn, find_split_column
-from headstart.data.sources.split_words import splits_among
+from headstart.data.sources.split_words import split_within, splits_among
+from headstart.data.sources.text_files import read_named_texts
 from headstart.data.targets import read_targets
 from headstart.errors import DataError, OptionError, did_you_mean, quoted
 from headstart.preprocessing.rows import RowNames, TableSamples, TextSamples
@@ -81,11 +84,11 @@ class Rows:
         counts = [table.num_rows for table in self.tables]
         return RowNames(wheres, counts, numbers=[getattr(t, "numbers", None) for t in self.tables])
 
-    def values(self, column: str, role: str, option: str) -> list[object]:
+    def cells(self, column: str, role: str, option: str) -> Sequence[Any]:
         """Return a column of all tables; DataError where one lacks it."""
         for table in self.tables:
             need_column(table, column, role, option)
-        return [value for table in self.tables for value in table.values(column)]
+        return joined(table.cells(column) for table in self.tables)
 
 
 def read_table_files(
@@ -122,22 +125,22 @@ def read_tables(
 
     Where they are files, their cells may name images that lie anywhere in their folder.
     """
-    tables, options, said = settle(tables, options)
+    tables, options, said = _settled(tables, options, are_files=are_files)
     rows = Rows([table for table, _ in tables])
     target = options.target_among(rows.tables[0].columns)
-    for table in rows.tables:
+    reference = next((table for table, split in tables if split == "train"), rows.tables[0])
+    for table in (reference, *rows.tables):
         need_column(table, target, "target", "--label")
         if table.num_rows == 0:
             raise DataError(f"{table.where} has no rows. Expected one row a sample.")
-    reference = next((table for table, split in tables if split == "train"), rows.tables[0])
     _check_named_columns(reference, options)
     splits = _find_splits(rows, target, options)
-    beside = {table.root: ImagesBeside(table.root) for table in rows.tables} if are_files else {}
-    roles = find_roles(reference, target, options, splits.taken, beside.get(reference.root))
+    beside = _files_beside(tables) if are_files else {}
+    roles = find_roles(reference, target, options, splits.taken, beside.get(reference.where))
     known = class_names if target == DEFAULT_LABEL else None
     naming: list[str] = []  # the column that names the classes is the target in other words
     targets = read_targets(
-        rows.values(target, "target", "--label"),
+        rows.cells(target, "target", "--label"),
         options,
         roles.modality,
         what=f"Column '{target}'",
@@ -148,14 +151,14 @@ def read_tables(
     samples, found = _inputs(
         rows, reference, roles, [target, *naming, *splits.taken], options, beside
     )
-    codes = [code for table, split in tables for code in _split_codes(table, split, rows, splits)]
+    codes = [_split_codes(table, split, rows, splits) for table, split in tables]
     has_files = any(split for _, split in tables)
     return Records(
         name=name,
         samples=samples,
         targets=targets.values,
         classes=targets.classes,
-        splits=np.array(codes, np.int8),
+        splits=np.concatenate(codes),
         origin="one file a split" if has_files else f"column '{splits.name}'",
         label=target,
         input_column=roles.column,
@@ -172,6 +175,7 @@ def read_tables(
         column_kinds=found.kinds if found else None,
         date_formats=found.date_formats if found else {},
         number_formats=found.number_formats if found else {},
+        levels=found.levels if found else {},
         kept_columns=options.kept_columns,
         columns=reference.columns,
     )
@@ -185,9 +189,36 @@ def _groups(rows: Rows, modality: Modality, options: ReadOptions) -> list[str] |
     if not any(group in table.columns for table in rows.tables) and modality == "image":
         return None  # a pattern, or refused with all that it may be
     try:
-        return _texts(rows.values(group, "group", "--group"), group, rows)
+        return _texts(rows.cells(group, "group", "--group"), group, rows)
     except DataError as error:
         raise GroupError(str(error)) from None
+
+
+def _settled(
+    tables: Sequence[tuple[Table, str | None]], options: ReadOptions, *, are_files: bool
+) -> tuple[list[tuple[Table, str | None]], ReadOptions, list[Finding]]:
+    """Return the tables that have a target, rows without a label left out, and what was found."""
+    tables, options, said = settle(tables, options)
+    if are_files:
+        tables, options, texts = read_named_texts(tables, options)
+        said = [*said, *texts]
+    before = options
+    beside = _files_beside(tables) if are_files else {}
+    train = next((table for table, split in tables if split == "train"), tables[0][0])
+    tables, options, found = settle_target(tables, options, beside.get(train.where))
+    if options is not before:  # the target has a name now
+        tables, options, more = settle(tables, options)
+        said = [*said, *more]
+    return tables, options, [*said, *found]
+
+
+def _files_beside(tables: Sequence[tuple[Table, str | None]]) -> dict[str, FilesBeside]:
+    """Return the images in the folder of each table, by the table's name."""
+    roots = {table.root: FilesBeside(table.root) for table, _ in tables}
+    return {
+        table.where: roots[table.root].of_split(split or split_within(Path(table.where).stem))
+        for table, split in tables
+    }
 
 
 def _inputs(
@@ -196,13 +227,14 @@ def _inputs(
     roles: Roles,
     no_inputs_here: list[str],
     options: ReadOptions,
-    beside: Mapping[Path, ImagesBeside],
+    beside: Mapping[str, FilesBeside],
 ) -> tuple[Samples, Recognised | None]:
     """Return what the model is to see, and, of rows, what their columns hold."""
     if roles.modality == "image":
         return _image_samples(rows, str(roles.column), beside), None
     if roles.modality == "text":
-        return TextSamples(rows.values(str(roles.column), "text", "--text"), rows.names()), None
+        texts = list(rows.cells(str(roles.column), "text", "--text"))
+        return TextSamples(texts, rows.names()), None
     return _table_samples(rows, reference, no_inputs_here, options)
 
 
@@ -226,26 +258,26 @@ def _find_splits(rows: Rows, target: str, options: ReadOptions) -> SplitColumn:
     """Return the column of splits of all tables, if there is one."""
     columns = list(dict.fromkeys(c for table in rows.tables for c in table.columns))
 
-    def values_of(column: str) -> list[object]:
+    def values_of(column: str) -> Sequence[object]:
         having = [table for table in rows.tables if column in table.columns]
-        return [value for table in having for value in table.values(column)]
+        return joined(table.cells(column) for table in having)
 
     given = (target, options.group, options.text, options.image_column)
     return find_split_column(columns, values_of, (*given, *options.drop, *options.kept_columns))
 
 
-def _image_samples(rows: Rows, column: str, beside: Mapping[Path, ImagesBeside]) -> Samples:
+def _image_samples(rows: Rows, column: str, beside: Mapping[str, FilesBeside]) -> Samples:
     """Return the images that a column holds or points to."""
     parts = []
     for table in rows.tables:
         need_column(table, column, "image", "--image-column")
         paths = table.image_names(column)
         is_named = all(isinstance(value, (str, int)) for value in table.head(column) if value)
-        if table.root in beside and is_named:
-            paths = beside[table.root].resolved(paths)
+        if table.where in beside and is_named:
+            paths = beside[table.where].resolved(paths)
         several = f"{table.where} " if len(rows.tables) > 1 else ""
         names = [p or f"{several}row {row_number(table, i)}" for i, p in enumerate(paths)]
-        is_path = table.root in beside and is_named
+        is_path = table.where in beside and is_named
         parts.append(
             ValueSamples(paths, names, table.root) if is_path else table.images(column, names)
         )
@@ -256,6 +288,8 @@ def _table_samples(
     rows: Rows, reference: Table, targets: list[str], options: ReadOptions
 ) -> tuple[TableSamples, Recognised]:
     """Return the rows with all of train's columns that can be inputs, and what these hold."""
+    import pyarrow
+
     taken = {*targets, options.group, *options.drop}
     columns = [column for column in reference.columns if column not in taken]
     if options.columns:  # what the model does not read need not be readable
@@ -270,6 +304,7 @@ def _table_samples(
                 )
         parts.append(table.arrow(columns))
     found = recognise(parts, options, rows.place)
+    pyarrow.default_memory_pool().release_unused()  # what only reading needed
     if not found.kinds:
         raise no_inputs(reference.where, reference.columns)
     names = [column for table in rows.tables for column in table.columns]
@@ -279,38 +314,36 @@ def _table_samples(
     return TableSamples(found.table, rows.names()), found
 
 
-def _split_codes(table: Table, split: str | None, rows: Rows, splits: SplitColumn) -> list[int]:
-    """Return the split of each row: that of the file, of the column, or none."""
-    if split:
-        return [SPLIT_CODES[split]] * table.num_rows
-    if splits.name is None or splits.name not in table.columns:
-        return [UNASSIGNED] * table.num_rows
+def _split_codes(table: Table, split: str | None, rows: Rows, splits: SplitColumn) -> np.ndarray:
+    """Return the split of each row, int8: that of the file, of the column, or none."""
+    if split or splits.name is None or splits.name not in table.columns:
+        return np.full(table.num_rows, SPLIT_CODES[split] if split else UNASSIGNED, np.int8)
     before = sum(t.num_rows for t in rows.tables[: list(rows.tables).index(table)])
-    return splits.codes(table.values(splits.name), lambda i: rows.place(before + i))
+    return splits.codes(table.cells(splits.name), lambda i: rows.place(before + i))
 
 
 def _texts(values: Sequence[object], column: str, rows: Rows) -> list[str]:
-    for i, value in enumerate(values):
-        if is_missing(value):
-            raise DataError(
-                f"Column '{column}' is empty in {rows.place(i)}. Fill it in for every row, or "
-                "leave the column out."
-            )
-    return [str(value) for value in values]
+    if any(map(is_missing, different(values))):
+        first = next(i for i, value in enumerate(values) if is_missing(value))
+        raise DataError(
+            f"Column '{column}' is empty in {rows.place(first)}. Fill it in for every row, or "
+            "leave the column out."
+        )
+    return list(mapped(values, str))
 
 
 def _name_classes(
     rows: Rows,
     target: str,
-    labels: list[str],
+    labels: Sequence[str],
     known: Sequence[str] | None,
     naming: list[str],
-) -> tuple[list[str], tuple[str, ...], str | None]:
+) -> tuple[Sequence[str], tuple[str, ...], str | None]:
     """Return labels and ordered classes under their names, and a note on where these come from.
 
     The column that names them, if any, is added to ``naming``.
     """
-    numbers = set(labels)
+    numbers = set(different(labels))
     note = None
     names = {str(i): name for i, name in enumerate(known)} if known else None
     stated = None if names else rows.tables[0].class_names(target)
@@ -323,11 +356,12 @@ def _name_classes(
     if names is None or not numbers <= names.keys():
         return labels, order_classes(numbers), None
     ordered = order_classes(numbers)
-    return [names[text] for text in labels], tuple(names[number] for number in ordered), note
+    named = mapped(labels, names.__getitem__)
+    return named, tuple(names[number] for number in ordered), note
 
 
 def _naming_column(
-    tables: Sequence[Table], labels: list[str]
+    tables: Sequence[Table], labels: Sequence[str]
 ) -> tuple[dict[str, str] | None, str | None]:
     """Return the names of integer labels where a column gives one name for each."""
     for column in NAMING_COLUMNS:

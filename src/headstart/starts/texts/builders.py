@@ -20,7 +20,7 @@ from headstart.preprocessing.json_records import read_json
 from headstart.preprocessing.terms import fit_vectorizer
 from headstart.preprocessing.tokens import NO_LIMIT, TextTokenizer
 from headstart.preprocessing.vocabulary import load_tokenizer, train_tokenizer
-from headstart.starts.addresses import Address
+from headstart.starts.addresses import Address, parse_address
 from headstart.starts.architecture import write_architecture
 from headstart.starts.encoder import Encoder
 from headstart.starts.provider import BuildRequest, FormerRun
@@ -95,6 +95,27 @@ def build_token_encoder(
     )
     _check_pass(encoder, tokenizer)
     return encoder
+
+
+def usual_tokenizer(start: Start, texts: Sequence[str]) -> TextTokenizer:
+    """Return the tokenizer that a start is given for some texts where nobody says a length.
+
+    No network is built, so that the length may be a few tokens above what a rare one takes.
+
+    Args:
+        start: A pretrained one of the provider of transformers.
+        texts: Those of train.
+
+    Raises:
+        StartError: If its files or packages are missing.
+    """
+    require_text_extra(f"'{start.address}'", "tokenizers")
+    address = parse_address(start.address)
+    parts = _read_parts(start, address, BuildRequest(texts=texts), None, None)
+    positions = parts.config.get("max_position_embeddings")
+    limit = min(positions if isinstance(positions, int) else NO_LIMIT, parts.tokenizer.own_limit)
+    length = _choose_length(parts.tokenizer, texts, None, limit, start.address)
+    return parts.tokenizer.with_max_length(length)
 
 
 def build_term_encoder(start: Start, request: BuildRequest, former: FormerRun | None) -> Encoder:

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from headstart.tensors import to_device
 from headstart.training.batches.directions import find_direction
-from headstart.training.options.training_options import AugmentName
+from headstart.training.options.common_options import AugmentName
 from headstart.training.randomness import MIX, generator, uniform
 
 _NUM_DRAWS = 12
@@ -81,6 +81,27 @@ POLICIES: dict[str, Policy | None] = {
     # where a number is told: a large shift changes a place or an angle as a mirror does
     "gentle": Policy(translate=0.03, zoom=0.04, colour=0.1, padding="border"),
 }
+
+
+def describe_policy(policy: Policy | None) -> list[str]:
+    """Return what a policy does to an image, a part a sentence.
+
+    Example:
+        >>> describe_policy(POLICIES["gentle"])[0]
+        'never mirrored'
+    """
+    if policy is None:
+        return ["nothing is changed: every epoch sees the same pixels"]
+    parts = [
+        ("mirrored left to right, half of the time" if policy.flip else "never mirrored", 1.0),
+        (f"turned by up to ±{policy.rotate_degrees:g}°", policy.rotate_degrees),
+        (f"shifted by up to {policy.translate:.1%} of the side", policy.translate),
+        (f"cropped to {policy.crop_scale:.0%} to 100% of the area", policy.crop_scale < 1),
+        (f"zoomed by up to ±{policy.zoom:.0%}", policy.zoom),
+        (f"brightness, contrast and saturation by up to ±{policy.colour:.0%}", policy.colour),
+        (f"a square of {policy.cutout:.0%} of the side is hidden", policy.cutout),
+    ]
+    return [words for words, is_on in parts if is_on]
 
 
 def choose_policy(

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from headstart.tasks import array_of
+from headstart.training.options.common_options import Imbalance
 from headstart.training.options.recipe import Recipe
-from headstart.training.options.training_options import Imbalance
 from headstart.training.randomness import ORDER, generator, permutation
 from headstart.types import Rows
 

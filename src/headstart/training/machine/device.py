@@ -6,7 +6,7 @@ import torch
 
 from headstart.errors import DeviceError
 from headstart.training.machine.memory import give_back_freed_memory
-from headstart.training.options.training_options import Precision
+from headstart.training.options.common_options import Precision
 
 
 def choose_device(name: str) -> torch.device:

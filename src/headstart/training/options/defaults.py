@@ -42,6 +42,7 @@ class FamilyDefaults:
     smooths: bool = True
     fewest_steps: int = 0  # a small data set is passed until there were so many …
     most_epochs: float = 20.0  # … but no more often than this
+    mixup: float = 0.0  # alpha, where there are many samples
     grid: tuple[float, ...] = ()
 
 
@@ -78,6 +79,7 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         warmup_fraction=0.05,
         batch_size=64,
         drop_path=0.0,
+        mixup=0.1,
         grid=_AROUND,
     ),
     ("vit", True): FamilyDefaults(
@@ -92,6 +94,7 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         warmup_fraction=0.1,
         batch_size=64,
         drop_path=0.1,
+        mixup=0.1,
         grid=_AROUND,
     ),
     ("convnet", False): FamilyDefaults(

@@ -13,9 +13,10 @@ from numbers import Integral, Real
 
 from headstart.errors import OptionError, did_you_mean, quoted
 from headstart.tasks import find_task
+from headstart.training.options.common_options import CommonOptions
 from headstart.training.options.option import Stated, stated
 from headstart.training.options.strategies import AUTO, STRATEGIES, Strategy
-from headstart.training.options.training_options import CommonOptions, TrainingOptions
+from headstart.training.options.training_options import TrainingOptions
 from headstart.types import Schema, Start
 
 
@@ -102,6 +103,12 @@ def check_applies(
     _refuse(wrong, "Leave these options out.")
 
 
+def changing_no_result() -> frozenset[str]:
+    """Return the options that may change when a run is resumed."""
+    of = stated(TrainingOptions)
+    return frozenset(name for name, one in of.items() if not one.option.changes_result)
+
+
 def steps_asked(options: CommonOptions) -> list[str]:
     """Return the options that were said and that only gradient steps can serve."""
     return [
@@ -129,7 +136,20 @@ def _values(options: CommonOptions) -> list[str]:
     values = [(one, getattr(options, one.name)) for one in of]
     wrong = [problem for one, value in values if (problem := _out_of_range(one, value))]
     wrong += [problem for one, value in values if (problem := _unknown(one, value))]
+    wrong += _range_problems(options.value_range)
     return wrong + (_contradictions(options) if isinstance(options, TrainingOptions) else [])
+
+
+def _range_problems(value: Sequence[float] | None) -> list[str]:
+    """Say what is wrong with the values that become black and white."""
+    if value is None:
+        return []
+    numbers = [] if isinstance(value, str) else [_number(one) for one in value]
+    if len(numbers) == 2 and None not in numbers:
+        low, high = (float(n or 0) for n in numbers)
+        if math.isfinite(low) and math.isfinite(high) and low < high:
+            return []
+    return [f"value_range is {value!r}, expected two ascending numbers, such as 0 and 4095"]
 
 
 def _out_of_range(one: Stated, value: object) -> str | None:

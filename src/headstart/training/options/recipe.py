@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from headstart.errors import OptionError
 from headstart.tasks import find_task
+from headstart.training.options.common_options import AugmentName, Imbalance, Precision
 from headstart.training.options.defaults import (
     FamilyDefaults,
     OptimizerName,
@@ -22,13 +23,7 @@ from headstart.training.options.defaults import (
 from headstart.training.options.limits import check_values
 from headstart.training.options.schedule import ScheduleName
 from headstart.training.options.strategies import Strategy, find_strategy
-from headstart.training.options.training_options import (
-    AugmentName,
-    Batchnorm,
-    Imbalance,
-    Precision,
-    TrainingOptions,
-)
+from headstart.training.options.training_options import Batchnorm, TrainingOptions
 from headstart.types import Schema, Start
 
 T = TypeVar("T")
@@ -207,7 +202,7 @@ def recipe_for(
         label_smoothing=chosen(options.label_smoothing, _smoothing(row, schema)),
         dropout=options.dropout,
         drop_path=chosen(options.drop_path, row.drop_path),
-        mixup=chosen(options.mixup, _mixup(start, num_train)),
+        mixup=chosen(options.mixup, _mixup(row, num_train)),
         cutmix=options.cutmix,
         augment="none" if options.augment == "auto" else options.augment,
         imbalance="none" if options.imbalance == "auto" else options.imbalance,
@@ -265,10 +260,9 @@ def _smoothing(row: FamilyDefaults, schema: Schema) -> float:
     return 0.1 if is_smoothed and len(schema.classes) >= 5 else 0.0
 
 
-def _mixup(start: Start, num_train: int) -> float:
-    """Return the alpha of mixup: only much data of images has use for it in a fine-tuning."""
-    is_pretrained_on_images = start.modality == "image" and start.pretrained_on is not None
-    return 0.1 if num_train > 20_000 and is_pretrained_on_images else 0.0
+def _mixup(row: FamilyDefaults, num_train: int) -> float:
+    """Return the alpha of mixup: only much data has use for it in a fine-tuning."""
+    return row.mixup if num_train > 20_000 else 0.0
 
 
 def with_length(recipe: Recipe, num_steps: int) -> Recipe:

@@ -1,6 +1,6 @@
 """Every training option, stated once: type, default, range, what it applies to, and its sentence.
 
-``CommonOptions`` are those of every training, whoever chose the start; ``TrainingOptions`` are all.
+``CommonOptions``, in ``common_options``, are those of every training; ``TrainingOptions`` are all.
 The verbs' own records (``recipes``) add what belongs to a run: data, folder, budget. A record is
 what the user said, checked by ``limits`` and handed down as it is; ``recipe`` resolves it for one
 start. A new option is a field here, and one line where it acts. No torch.
@@ -13,84 +13,12 @@ Why a frozen dataclass, and what else was tried, is in docs/design.md ("An optio
 from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
+from headstart.training.options.common_options import CommonOptions
 from headstart.training.options.defaults import OptimizerName
-from headstart.training.options.option import Option, stated
+from headstart.training.options.option import Option
 from headstart.training.options.schedule import ScheduleName
-from headstart.training.options.strategies import (
-    AUTO,
-    DEFAULT_SENTENCE,
-    STRATEGIES,
-    strategy_choices,
-)
 
-AugmentName = Literal[
-    "none", "digits", "light", "standard", "light-unmirrored", "standard-unmirrored", "gentle"
-]
-Imbalance = Literal["none", "weights", "oversample"]
-Precision = Literal["fp32", "bf16", "fp16"]
 Batchnorm = Literal["frozen", "train"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class CommonOptions:
-    """What every training takes, whoever chose its start; see each field's ``Option``."""
-
-    # text, and no Literal: a row of STRATEGIES is all that a new one needs
-    strategy: Annotated[
-        str,
-        strategy_choices,
-        Option(
-            sentence="What learns: "
-            + ", ".join(f"{one.name} ({one.sentence})" for one in STRATEGIES.values())
-            + f"; {DEFAULT_SENTENCE}."
-        ),
-    ] = AUTO
-    augment: Annotated[
-        Literal["auto", AugmentName],
-        Option(
-            sentence="Augmentation policy; auto looks at the data: small grey images, classes "
-            "such as left and right, and numbers are never mirrored. Texts and tables have none.",
-            modalities=("image",),
-            needs="loops",
-            off="none",
-        ),
-    ] = "auto"
-    imbalance: Annotated[
-        Literal["auto", Imbalance],
-        Option(
-            sentence="What to do about rare classes; auto does nothing, and says so where the "
-            "largest class has three times the samples of the smallest or more: weights may find "
-            "more of the rare ones, and are wrong more often."
-        ),
-    ] = "auto"
-    precision: Annotated[
-        Literal["auto", Precision],
-        Option(
-            sentence="Number format of the forward pass; auto is mixed on CUDA, fp32 elsewhere.",
-            needs="loops",
-            teaches=False,
-        ),
-    ] = "auto"
-    num_workers: Annotated[
-        int | None,
-        Option(
-            sentence="Threads that make the batches of coming steps while the present one runs; "
-            "changes no result, and may change when a run is resumed. When not given 2 where a GPU "
-            "has no room for the data, else 0: on a CPU they take their time from the training.",
-            low=0,
-            high=64,
-            needs="loops",
-            teaches=False,
-            changes_result=False,
-        ),
-    ] = None
-    device: Annotated[str, Option(sentence="auto, cpu, cuda, cuda:1 or mps.")] = "auto"
-    seed: Annotated[int, Option(sentence="Seed of everything.")] = 0
-
-    def to_json(self) -> dict[str, object]:
-        """Return what a run was made with, by name: the options that ``options.json`` keeps."""
-        kept = [name for name, one in stated(type(self)).items() if one.option.is_kept]
-        return {name: getattr(self, name) for name in kept}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +26,7 @@ class TrainingOptions(CommonOptions):
     """All options of a training; see each field's ``Option``. None: the table of defaults decides.
 
     ``auto`` is settled before a training by who knows the data and the device; where nobody does,
-    it is the plain thing: no augmentation, no weights, fp32.
+    it is the plain thing: no augmentation, no weights, fp32, centre squares.
     """
 
     num_epochs: Annotated[
@@ -374,9 +302,3 @@ def training_options(options: CommonOptions) -> TrainingOptions:
     """Return options as every training takes them; what a verb does not take is at its default."""
     names = [field.name for field in fields(TrainingOptions)]
     return TrainingOptions(**{n: getattr(options, n) for n in names if hasattr(options, n)})
-
-
-def changing_no_result() -> frozenset[str]:
-    """Return the options that may change when a run is resumed."""
-    of = stated(TrainingOptions)
-    return frozenset(name for name, one in of.items() if not one.option.changes_result)

@@ -19,7 +19,7 @@ import numpy as np
 
 from headstart.errors import OptionError, StartError
 from headstart.tasks import array_of, find_task
-from headstart.training.options.training_options import Imbalance
+from headstart.training.options.common_options import Imbalance
 from headstart.training.probing.linear import (
     Solution,
     few_threads,

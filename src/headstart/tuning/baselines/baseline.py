@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from headstart.tuning.budget import Budget
 from headstart.tuning.setup import TrainingSetup
-from headstart.types import Dataset, Inputs, Rows
+from headstart.types import Dataset, Inputs, Modality, Rows
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,17 @@ class Baseline:
     """A simple, quick method that is shown beside a run; a row of ``BASELINES``.
 
     Attributes:
-        applies: Whether it says anything beside a fine-tuned model.
+        modality: What it reads.
+        says_more: Whether it says anything beside a fine-tuned model that reads the same.
         seconds: About what it takes.
         run: Its answers for the test items; None, and a note, where the budget leaves it no time.
     """
 
-    applies: Callable[[Dataset, TrainingSetup], bool]
+    modality: Modality
+    says_more: Callable[[Dataset, TrainingSetup], bool]
     seconds: Callable[[Dataset, TrainingSetup], float]
     run: Callable[[Items, TrainingSetup, Budget], Rival | None]
+
+    def applies(self, dataset: Dataset, setup: TrainingSetup) -> bool:
+        """Return whether it is shown beside a model of these data."""
+        return dataset.schema.modality == self.modality and self.says_more(dataset, setup)

@@ -102,10 +102,10 @@ def boost_trees(
     return BoostedTrees(outputs, num_trees, time.monotonic() - began)
 
 
-def _applies(dataset: Dataset, setup: TrainingSetup) -> bool:
+def _says_more(dataset: Dataset, setup: TrainingSetup) -> bool:
     schema = dataset.schema
     problems = find_task(schema.task).plain_problems(dataset.val.targets, len(schema.classes))
-    return schema.modality == "table" and bool(problems)
+    return bool(problems)
 
 
 def _seconds(dataset: Dataset, setup: TrainingSetup) -> float:
@@ -123,7 +123,7 @@ def _run(items: Items, setup: TrainingSetup, budget: Budget) -> Rival | None:
     return Rival(BOOSTING, find_task(schema.task).decisions(found.outputs))
 
 
-BOOSTING_BASELINE = Baseline(applies=_applies, seconds=_seconds, run=_run)
+BOOSTING_BASELINE = Baseline(modality="table", says_more=_says_more, seconds=_seconds, run=_run)
 
 
 def _tables(*splits: Inputs) -> tuple[list[np.ndarray], np.ndarray]:

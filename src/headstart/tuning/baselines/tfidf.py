@@ -26,9 +26,9 @@ _LEARN_SECONDS, _READ_SECONDS, _SOLVER_SECONDS = 0.8e-6, 0.3e-6, 1.7e-6
 _TERMS_A_CHARACTER = {False: 0.2, True: 1.8}  # by whether the script puts no blanks
 
 
-def _applies(dataset: Dataset, setup: TrainingSetup) -> bool:
+def _says_more(dataset: Dataset, setup: TrainingSetup) -> bool:
     is_itself = setup.model.encoder.start.address == _START
-    return dataset.schema.modality == "text" and not is_itself and setup.model.task.head == "linear"
+    return not is_itself and setup.model.task.head == "linear"
 
 
 def _seconds(dataset: Dataset, setup: TrainingSetup) -> float:
@@ -77,4 +77,4 @@ def _fit(items: Items, tuned: TrainingSetup) -> Rival:
     return Rival(TFIDF, setup.model.task.decisions(model_outputs(setup.model, logits)))
 
 
-TFIDF_BASELINE = Baseline(applies=_applies, seconds=_seconds, run=_run)
+TFIDF_BASELINE = Baseline(modality="text", says_more=_says_more, seconds=_seconds, run=_run)

@@ -1,0 +1,392 @@
+"""Labels that a probe doubts which has not seen them: confident learning.
+
+Of every sample, in whatever split, a probe of frozen features says what it is, learned from other
+samples alone (``out_of_fold``); cleanlab names the labels that this contradicts and ranks them by
+the probability of the label as given (self-confidence).
+
+What a probe contradicts is mostly its own mistake where classes are hard to tell: on clean data
+with an accuracy of 0.70 cleanlab doubts one label of six. So each doubt gets a certainty. Of all
+pairs of a sample and a class, those tenth that the probe finds least likely show how often a label
+is wrong whatever the sample is like; where samples are labelled so no more often than that, it is
+the label that is wrong. The certainty is the ratio of the two rates, and a label is reported from
+0.6 on. On clean data the rate in the least likely tenth is next to none, and nothing is
+reported. Numbers: the residual in units of the spread of residuals of like samples (1.4826 times
+the median of absolute ones), since cleanlab's scores of regressions are ranks without a threshold.
+
+Nothing of it is left out by itself: without its hard samples a test split would flatter. Left out:
+classes of fewer samples than folds; labels of parts of a sample.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import numpy as np
+
+from headstart.auditing.audit import Audit, Audited, AuditTools, Suspect
+from headstart.auditing.out_of_fold import (
+    NUM_FOLDS,
+    FoldSums,
+    Judged,
+    assign_folds,
+    boosted_voice,
+    judge,
+    standardised,
+    tempered,
+    terms_voice,
+)
+from headstart.auditing.pool import Pool, pooled, with_features
+from headstart.errors import quoted
+from headstart.preprocessing import TermPreprocess
+from headstart.starts import find_start, learn_preprocess
+from headstart.tasks import PlainProblem, find_task
+from headstart.types import Dataset, Finding, Severity
+
+LEAST_SAMPLES = 50
+MIN_CERTAINTY = 0.6
+FLOOR_SHARE = 0.1  # of all pairs: those that the probe finds least likely
+FLOOR_HITS = 10  # more of them where they hold fewer labels than this
+MOST_FLOOR = 0.5  # of the pairs of a sample and a class that it was not given, on the average
+GRAVE_SHARE = 0.005  # of all samples: from here on it is a warning
+MAX_SUSPECTS = 1_000
+MOST_DOUBTFUL = 40  # shown where nothing is certain
+MAX_CELLS = 20_000_000  # samples times classes
+MAX_JUDGED = 200_000  # samples
+MAX_TERM_TEXTS = 20_000  # that the vocabulary is learned from
+FAR = 8.0  # spreads: a normal residual is never there, and a heavy tail seldom
+_BINS = 240
+_LEAST_LOG, _ROWS_AT_ONCE = -12.0, 4_096
+_LIKE_SAMPLES = 500  # whose residuals a spread is taken from
+
+
+@dataclass(frozen=True)
+class _Doubt:
+    """A label that is doubted.
+
+    Attributes:
+        index: Of the sample in the pool.
+        problem: Which of the task's problems.
+        given: As the data has it.
+        suggested: What the probe says.
+        chance: Its probability; of numbers how many spreads it is off.
+        certainty: In [0, 1].
+    """
+
+    index: int
+    problem: int
+    given: float
+    suggested: float
+    chance: float
+    certainty: float
+
+
+def _applies(dataset: Dataset) -> bool:
+    task = find_task(dataset.schema.task)
+    return bool(task.plain_problems(dataset.train.targets[:1], len(dataset.schema.classes)))
+
+
+def doubtful_labels(dataset: Dataset, tools: AuditTools) -> list[Audited]:
+    """Return the labels that look wrong, the most certain first.
+
+    Args:
+        dataset: The data; every split is looked at.
+        tools: With features.
+    """
+    if find_spec("cleanlab") is None:
+        sentence = (
+            "Doubtful labels were not looked for: cleanlab is not installed. Install it: "
+            "pip install 'headstart[check]'."
+        )
+        return [Audited(Finding("doubtful label", "note", (), sentence))]
+    pool, features = with_features(pooled(dataset), tools)
+    if len(pool) < LEAST_SAMPLES:
+        sentence = (
+            f"Doubtful labels were not looked for: {len(pool):,} samples are too few to learn from "
+            f"some of them what the others are; expected {LEAST_SAMPLES} or more."
+        )
+        return [Audited(Finding("doubtful label", "note", (), sentence))]
+    num_classes = max(1, len(dataset.schema.classes))
+    if len(pool) > (most := min(MAX_JUDGED, MAX_CELLS // num_classes)):
+        draw = np.random.default_rng(tools.seed)
+        chosen = np.sort(draw.choice(len(pool), most, replace=False))
+        pool, features = pool.take(chosen), features[chosen]
+    task = find_task(dataset.schema.task)
+    problems = task.plain_problems(pool.targets(dataset), len(dataset.schema.classes))
+    probe = _Probe(dataset, pool, features, tools)
+    doubts: list[_Doubt] = []
+    untold: list[str] = []
+    looked = done = 0
+    for number, problem in enumerate(problems):
+        if number and tools.is_over():
+            break
+        judged, judgeable = probe.judged(problem)
+        looked = max(looked, int(judged.is_done.sum()))
+        found = _of_numbers if problem.num_classes == 0 else _of_classes
+        doubts += found(number, problem, judged, judgeable)
+        if problem.num_classes and not judgeable.all():
+            untold += _too_small(dataset, problem, number, len(problems))
+        done += 1
+    return _audited(dataset, pool, doubts, untold, _Extent(looked, done, len(problems)))
+
+
+class _Probe:
+    """What judges the samples of a pool, problem by problem; what problems share is made once."""
+
+    def __init__(
+        self, dataset: Dataset, pool: Pool, features: np.ndarray, tools: AuditTools
+    ) -> None:
+        self.features, self.tools = features, tools
+        self.contents = pool.contents(dataset)
+        self.is_table = dataset.schema.facts.is_plain_column
+        self.terms = None
+        if dataset.schema.facts.has_words:
+            self.terms = _terms(dataset, pool, tools.seed)
+        self._sums: FoldSums | None = None
+        self._of: np.ndarray | None = None
+
+    def judged(self, problem: PlainProblem) -> tuple[Judged, np.ndarray]:
+        """Return what is said of each sample, and which samples can be judged, bool, shape (N,)."""
+        targets, num_classes = problem.targets, problem.num_classes
+        strata = targets if num_classes else np.zeros(len(targets), np.int64)
+        if self._of is None:  # the same folds for all labels of a sample: their sums are shared
+            self._of = assign_folds(strata, self.contents, seed=self.tools.seed)
+        folds, sums = self._of, self._sums_of(self._of)
+        judgeable = np.ones(len(targets), dtype=bool)
+        shrinkage = sums.best_shrinkage(targets, num_classes) if num_classes else 0.0
+        speakers = []
+        if self.is_table:
+            speakers.append(boosted_voice(self.features, targets, num_classes, seed=0))
+        elif num_classes and self.terms is not None:
+            speakers.append(terms_voice(self.terms, targets, num_classes, seed=0))
+
+        def voices(fold: int) -> list[np.ndarray]:
+            learned, asked = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+            said = [speak(learned, asked) for speak in speakers]
+            if num_classes == 0:
+                return said or [sums.values(targets, fold)[:, None]]
+            return [*said, sums.logits(targets, num_classes, fold, shrinkage)]
+
+        if num_classes:
+            counts = np.bincount(targets, minlength=num_classes)
+            judgeable = counts[targets] >= NUM_FOLDS
+        return judge(voices, folds, max(1, num_classes), self.tools.is_over), judgeable
+
+    def _sums_of(self, folds: np.ndarray) -> FoldSums:
+        if self._sums is None:
+            self._sums = FoldSums(standardised(self.features, seed=self.tools.seed), folds)
+        return self._sums
+
+
+def _terms(dataset: Dataset, pool: Pool, seed: int) -> object:
+    """Return the terms of texts, CSR, as many rows as the pool has."""
+    samples = pool.samples(dataset)
+    texts = [samples[s].read(p) for s, p in zip(pool.splits, pool.places, strict=True)]
+    some = np.random.default_rng(seed).permutation(len(texts))[:MAX_TERM_TEXTS]
+    learned = learn_preprocess(find_start("scratch/tfidf"), [texts[i] for i in some.tolist()])
+    assert isinstance(learned, TermPreprocess)
+    return learned.vectorizer.transform(texts)
+
+
+def certainties(probabilities: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """Return how certain it is of each label that it is wrong, shape (N,), in [0, 1].
+
+    Args:
+        probabilities: Calibrated, out of fold, shape (N, K).
+        given: int64, shape (N,).
+    """
+    from sklearn.isotonic import IsotonicRegression
+
+    edges = np.linspace(_LEAST_LOG, 0.0, _BINS + 1)[1:-1]
+    pairs, of_given = np.zeros(_BINS), np.empty(len(given), dtype=np.int64)
+    for start in range(0, len(given), _ROWS_AT_ONCE):
+        part = slice(start, start + _ROWS_AT_ONCE)
+        bins = np.digitize(np.log10(np.maximum(probabilities[part], 10**_LEAST_LOG)), edges)
+        of_given[part] = bins[np.arange(len(bins)), given[part]]
+        pairs += np.bincount(bins.reshape(-1), minlength=_BINS)
+    hits = np.bincount(of_given, minlength=_BINS).astype(np.float64)
+    below, found_below = np.cumsum(pairs), np.cumsum(hits)
+    # a rate of two in a hundred says little: more pairs, where so many hold few such labels
+    last = min(
+        max(
+            int(np.searchsorted(below, FLOOR_SHARE * below[-1])),
+            int(np.searchsorted(found_below, FLOOR_HITS)),
+        ),
+        int(np.searchsorted(below, MOST_FLOOR * (below[-1] - len(given)))),
+    )
+    floor = hits[: last + 1].sum() / max(1.0, pairs[: last + 1].sum())
+    used = np.flatnonzero(pairs)
+    rising = IsotonicRegression().fit(used, hits[used] / pairs[used], pairs[used])
+    rate_of = np.zeros(_BINS)
+    rate_of[used] = rising.predict(used)
+    found: np.ndarray = np.minimum(1.0, floor / np.maximum(rate_of[of_given], 1e-12))
+    return found
+
+
+def _of_classes(
+    number: int, problem: PlainProblem, judged: Judged, judgeable: np.ndarray
+) -> list[_Doubt]:
+    """Return what cleanlab doubts of one class a sample, the most doubtful first."""
+    from cleanlab.filter import find_label_issues
+
+    done = np.flatnonzero(judged.is_done)
+    given = problem.targets[done]
+    chances = tempered(judged, problem.targets)
+    seen = np.unique(given)  # cleanlab wants every class to occur
+    if len(seen) < 2:
+        return []
+    renumbered = np.searchsorted(seen, given)
+    shares = chances[:, seen] / chances[:, seen].sum(axis=1, keepdims=True)
+    ranked = find_label_issues(
+        renumbered, shares, return_indices_ranked_by="self_confidence", n_jobs=1
+    )
+    certain = certainties(shares, renumbered)
+    best = shares.argmax(axis=1)
+    return [
+        _Doubt(
+            int(done[i]),
+            number,
+            float(given[i]),
+            float(seen[best[i]]),
+            float(shares[i, best[i]]),
+            float(certain[i]),
+        )
+        for i in ranked.tolist()
+        if judgeable[done[i]] and best[i] != renumbered[i]
+    ]
+
+
+def _of_numbers(
+    number: int, problem: PlainProblem, judged: Judged, judgeable: np.ndarray
+) -> list[_Doubt]:
+    """Return the numbers that are far from what is said of them, the farthest first."""
+    done = np.flatnonzero(judged.is_done)
+    given, said = problem.targets[done], judged.logits[0, done, 0].astype(np.float64)
+    away = np.abs(given - said) / _spreads(said, given - said)
+    order = np.argsort(-away, kind="stable")
+    return [
+        _Doubt(
+            int(done[i]),
+            number,
+            float(given[i]),
+            float(said[i]),
+            float(away[i]),
+            float(np.clip(1 - FAR / (2 * away[i]), 0, 1)),
+        )
+        for i in order[:MAX_SUSPECTS].tolist()
+        if away[i] >= FAR / 2
+    ]
+
+
+def _spreads(said: np.ndarray, residuals: np.ndarray) -> np.ndarray:
+    """Return the spread of the residuals of samples of which the like is said, shape (N,)."""
+    order = np.argsort(said, kind="stable")
+    found = np.empty(len(said))
+    whole = 1.4826 * float(np.median(np.abs(residuals)))
+    for part in np.array_split(order, max(1, len(said) // _LIKE_SAMPLES)):
+        found[part] = 1.4826 * float(np.median(np.abs(residuals[part])))
+    # where most are met exactly, a spread of next to none would doubt all others
+    least = max(0.1 * whole, 1e-9 * float(np.abs(said).max(initial=0.0)), 1e-300)
+    return np.maximum(found, least)
+
+
+@dataclass(frozen=True)
+class _Extent:
+    """How much was looked at: samples, and how many of the labels of each."""
+
+    num_samples: int
+    num_done: int
+    num_problems: int
+
+
+def _too_small(
+    dataset: Dataset, problem: PlainProblem, number: int, num_problems: int
+) -> list[str]:
+    """Return the classes, or the label, of too few samples to be judged."""
+    classes = dataset.schema.classes
+    if num_problems > 1:
+        return [classes[number]]
+    counts = np.bincount(problem.targets, minlength=problem.num_classes)
+    return [classes[k] for k in np.flatnonzero((counts > 0) & (counts < NUM_FOLDS))]
+
+
+def _audited(
+    dataset: Dataset, pool: Pool, doubts: list[_Doubt], untold: list[str], extent: _Extent
+) -> list[Audited]:
+    """Return the finding with its suspects, and one on what was not looked at."""
+    doubts = sorted(doubts, key=lambda doubt: -doubt.certainty)  # stable: as cleanlab ranks them
+    certain = [doubt for doubt in doubts if doubt.certainty >= MIN_CERTAINTY]
+    task = find_task(dataset.schema.task)
+    shown = doubts[: min(MAX_SUSPECTS, max(len(certain), MOST_DOUBTFUL))]
+    suspects = [
+        Suspect(pool.spot(d.index), _reason(dataset, d), round(d.certainty, 4)) for d in shown
+    ]
+    names = [dataset.split(s.spot.split).samples.name(s.spot.index) for s in suspects[:100]]
+    what = "labels" if task.has_classes else "targets"
+    if certain:
+        spots = [pool.names[int(pool.splits[d.index])] for d in certain]
+        where = ", ".join(f"{spots.count(m):,} in {m}" for m in pool.names if m in spots)
+        right = sum(1 - d.certainty for d in certain)
+        most = f"; the first {MAX_SUSPECTS:,} are listed" if len(certain) > MAX_SUSPECTS else ""
+        sentence = (
+            f"{len(certain):,} of {extent.num_samples:,} {what} look wrong ({where}){most}, by "
+            f"what a probe says that learned from other samples; about {right:.0f} of them may be "
+            f"right all the same. Look at them: {quoted(names[:3])}. Correct what is wrong where "
+            "your labels are kept; leaving hard samples out of test would flatter."
+        )
+        grave: Severity = "note" if len(certain) < GRAVE_SHARE * extent.num_samples else "warning"
+        items = names[: len(certain)]
+        found = [Audited(Finding("doubtful label", grave, items, sentence), suspects)]
+    elif suspects:
+        sentence = (
+            f"None of {extent.num_samples:,} {what} stands out as wrong; the {len(suspects)} most "
+            f"doubtful are listed, {quoted(names[:3])} first."
+        )
+        found = [Audited(Finding("doubtful label", "note", names, sentence), suspects)]
+    else:
+        found = []
+    return found + _not_looked_at(dataset, pool, untold, extent)
+
+
+def _not_looked_at(
+    dataset: Dataset, pool: Pool, untold: list[str], extent: _Extent
+) -> list[Audited]:
+    """Return what to know of samples and classes that were not judged."""
+    total = sum(len(dataset.split(name)) for name in pool.names)
+    parts = []
+    if extent.num_samples < total:
+        parts.append(f"{total - extent.num_samples:,} of {total:,} samples")
+    if extent.num_done < extent.num_problems:
+        parts.append(f"{extent.num_problems - extent.num_done} of {extent.num_problems} labels")
+    if untold:
+        names = quoted(list(dict.fromkeys(untold)))
+        parts.append(f"the samples of {names}, fewer than {NUM_FOLDS} each")
+    if not parts:
+        return []
+    sentence = f"Not looked at for doubtful labels: {'; '.join(parts)}."
+    if extent.num_samples < total or extent.num_done < extent.num_problems:
+        sentence += " The rest did not fit the time or memory for audits, or cannot be read."
+    return [Audited(Finding("doubtful label", "note", (), sentence))]
+
+
+def _reason(dataset: Dataset, doubt: _Doubt) -> str:
+    """Return what a person reads beside a sample."""
+    task, classes = find_task(dataset.schema.task), dataset.schema.classes
+    if not task.has_classes:
+        return f"given {doubt.given:g}, like samples have {doubt.suggested:.4g}"
+    if task.is_exclusive:
+        given, suggested = classes[int(doubt.given)], classes[int(doubt.suggested)]
+        return f"given '{given}', looks like '{suggested}' ({doubt.chance:.2f})"
+    name = classes[doubt.problem]
+    if doubt.given:
+        return f"given '{name}', looks as if it had it not ({doubt.chance:.2f})"
+    return f"given without '{name}', looks as if it had it ({doubt.chance:.2f})"
+
+
+DOUBTFUL_LABELS = Audit(
+    name="doubtful labels",
+    question="Which labels look wrong?",
+    applies=_applies,
+    run=doubtful_labels,
+    has_features=True,
+)

@@ -1,0 +1,349 @@
+"""Features of the samples, from the best frozen start at hand: what audits that estimate read.
+
+Images: the smallest pretrained start on this machine, at the largest size that the time allows, or
+else their edges and pixels (random Fourier features of small copies), which small pictures also get
+where the start would take too long for most of them. Texts: the smallest pretrained start, or else
+TF-IDF brought down to a few hundred numbers. Rows: their columns as a linear model reads them.
+Nothing is learned from a label, nothing is downloaded, and what took long is kept in the cache.
+
+A sample that cannot be read has a row of NaN, and so has one that the time or the memory did not
+allow for: those are left out at random, and ``findings`` says how many.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headstart.auditing.pool import SPLITS
+from headstart.preprocessing import Terms
+from headstart.starts.candidates import frozen_start
+from headstart.training.contract import StopRequested
+from headstart.training.options.strategies import HEAD
+from headstart.training.options.training_options import TrainingOptions
+from headstart.tuning.budget import Budget
+from headstart.tuning.cost import seconds_per_sample
+from headstart.tuning.features import features_of
+from headstart.tuning.setup import TrainingSetup, set_up, subsample
+from headstart.tuning.texts import TextCache, text_cache
+from headstart.types import Dataset, Finding, ImageSpec, Inputs, SplitName, Start
+
+if TYPE_CHECKING:
+    import torch
+
+TERMS, PIXELS = "scratch/tfidf", "pixels"
+MAX_BYTES = 320 * 2**20  # of all features together
+NUM_DIRECTIONS = 256  # that TF-IDF is brought down to
+_SMALLEST_SIDE, _SIDE_STEP, _BEYOND_OWN = 64, 32, 2
+_LEAST_SAMPLES = 500
+_TRIES = 3
+_FOR_SIZE = 0.7  # of the time: what a pass costs is known roughly
+_EDGES_COUNT, _CELL, _DIRECTIONS = 3.0, 4, 8
+_PIXEL_SIDE, NUM_WAVES, _AT_ONCE = 28, 1_024, 1_024
+SMALL_SIDE = 64  # of pictures whose pixels tell more than a sample of better features does
+
+
+@dataclass
+class _Way:
+    """How features are computed.
+
+    Attributes:
+        prepare: Samples of a split at these places, as they are computed from.
+        compute: Their features, float32, shape (N, D).
+        num_features: D.
+        seconds: Of one sample, preparing and computing.
+        size: Side of an image in pixels, or None.
+    """
+
+    prepare: Callable[[SplitName, np.ndarray], Inputs]
+    compute: Callable[[Inputs], np.ndarray]
+    num_features: int
+    seconds: float
+    size: int | None = None
+
+
+class ProbeFeatures:
+    """``AuditTools.features`` of a data set: called with a split's name, it computes them once.
+
+    Args:
+        dataset: The data.
+        seconds: What all features together may take, or None for as long as it takes; at least a
+            few hundred samples are computed.
+        seed: Of what is left out.
+        device: Where a network runs; the CPU when None.
+        start: Whose features; the best at hand when None.
+        stop_requested: Asked between batches; what is missing then is NaN.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        *,
+        seconds: float | None = None,
+        seed: int = 0,
+        device: torch.device | None = None,
+        start: Start | None = None,
+        stop_requested: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.dataset, self.seconds, self.seed = dataset, seconds, seed
+        self._device, self._stop_requested = device, stop_requested
+        self._start = start or frozen_start(dataset.schema.modality)
+        self._way: _Way | None = None
+        self._kept: dict[SplitName, np.ndarray] = {}
+        self.findings: list[Finding] = []
+
+    @property
+    def start(self) -> str:
+        """Address of the start, or ``pixels``."""
+        return PIXELS if self._start is None else self._start.address
+
+    def __call__(self, name: SplitName) -> np.ndarray:
+        """Return features, float32, shape (N, D); NaN where there are none.
+
+        Args:
+            name: The split.
+        """
+        if name not in self._kept:
+            self._kept[name] = self._computed(name)
+        return self._kept[name]
+
+    def _computed(self, name: SplitName) -> np.ndarray:
+        way = self._way = self._way or self._affordable_way()
+        split = self.dataset.split(name)
+        total = sum(len(self.dataset.split(each)) for each in SPLITS)
+        fitting = MAX_BYTES // (4 * way.num_features)
+        most = min(self._affordable(way), fitting)
+        share = min(1.0, most / max(1, total))
+        limit = len(split) if share == 1 else int(np.ceil(share * len(split)))
+        places = subsample(split.targets, limit, seed=self.seed)
+        found = np.full((len(split), way.num_features), np.nan, dtype=np.float32)
+        if len(places) < len(split):
+            why = "memory" if most == fitting else "time"
+            self._tell_fewer(name, len(places), len(split), why)
+        if not len(places):
+            return found
+        inputs = way.prepare(name, places)
+        is_there = np.isin(split.ids[places], inputs.ids)  # copies are readable alike
+        try:
+            found[places[is_there]] = way.compute(inputs)
+        except StopRequested:
+            self._tell_fewer(name, 0, len(split), "time")
+        return found
+
+    def _affordable_way(self) -> _Way:
+        """Return the way; of small pictures their pixels, where the start takes too long."""
+        way = self._find_way()
+        total = sum(len(self.dataset.split(each)) for each in SPLITS)
+        size = self.dataset.image_size
+        if size is None or self._start is None or max(size) > SMALL_SIDE:
+            return way
+        if 2 * self._affordable(way) >= total:
+            return way
+        sentence = (
+            f"Audits that estimate read the pixels of the {total:,} small pictures: features of "
+            f"{self.start} would take {way.seconds * total:.0f} s, and {self.seconds:.0f} s are "
+            "there."
+        )
+        self.findings.append(Finding("reading", "note", (), sentence))
+        self._start = None
+        return self._pixels()
+
+    def _affordable(self, way: _Way) -> int:
+        if self.seconds is None:
+            return 2**62
+        return max(_LEAST_SAMPLES, int(self.seconds / max(1e-9, way.seconds)))
+
+    def _tell_fewer(self, name: SplitName, number: int, total: int, why: str) -> None:
+        which = f"{number:,} of {total:,}" if number else "none"
+        sentence = (
+            f"Audits that estimate saw {which} of the samples of {name}"
+            f"{', drawn at random' if number else ''}: the {why} for features of {self.start} "
+            "allowed for no more."
+        )
+        self.findings.append(Finding("reading", "note", (), sentence))
+
+    def _find_way(self) -> _Way:
+        if self._start is None:
+            return self._pixels()
+        texts = text_cache(self.dataset, Budget(self.seconds), seed=self.seed)
+        setup = self._set_up(None, texts)
+        if setup.preprocess.size is not None:
+            setup = self._sized(setup, texts)
+        budget = Budget(None)
+        if self._start.address == TERMS:
+            return self._directions(setup)
+        each = seconds_per_sample(setup, self.dataset, budget) + self._preparing(setup)
+
+        def compute(inputs: Inputs) -> np.ndarray:
+            return features_of(
+                setup.model, inputs, name="features", stop_requested=self._stop_requested
+            )
+
+        return _Way(
+            lambda name, places: setup.preprocess.prepare(self.dataset, name, places),
+            compute,
+            setup.model.encoder.num_features,
+            each,
+            setup.size,
+        )
+
+    def _set_up(self, size: int | None, texts: TextCache | None) -> TrainingSetup:
+        import torch
+
+        assert self._start is not None
+        options = TrainingOptions(strategy=HEAD.name, seed=self.seed, input_size=size)
+        device = self._device or torch.device("cpu")
+        return set_up(self.dataset, self._start, options, device=device, texts=texts)
+
+    def _sized(self, setup: TrainingSetup, texts: TextCache | None) -> TrainingSetup:
+        """Return the same start at the largest size that the time allows for all samples."""
+        own = max(self.dataset.image_size or (10_000, 10_000))
+        ceiling = min(setup.size or 0, max(_SMALLEST_SIDE, _BEYOND_OWN * own))
+        if self.seconds is None:
+            return self._set_up(ceiling, texts) if ceiling != setup.size else setup
+        size = smallest = min(_SMALLEST_SIDE, ceiling)
+        total = sum(len(self.dataset.split(name)) for name in SPLITS)
+        found = self._set_up(smallest, texts)
+        left = max(0.0, _FOR_SIZE * self.seconds - self._preparing(found) * total)
+        each = seconds_per_sample(found, self.dataset, Budget(None))
+        for _ in range(_TRIES):
+            # a pass costs in proportion to the pixels, and large ones a little more
+            side = int(size * (left / (each * total)) ** 0.5) // _SIDE_STEP * _SIDE_STEP
+            wanted = int(np.clip(side, smallest, ceiling))
+            if wanted == size or (wanted > size != smallest):
+                break
+            size, found = wanted, self._set_up(wanted, texts)
+            each = seconds_per_sample(found, self.dataset, Budget(None))
+        return found
+
+    def _preparing(self, setup: TrainingSetup) -> float:
+        """Return what preparing one sample takes, in seconds."""
+        if setup.texts is not None:
+            return setup.texts.seconds_per_text(setup.model.encoder)
+        if setup.preprocess.is_instant:
+            return 0.0
+        return setup.preprocess.seconds_per_sample(self.dataset.train.samples)
+
+    def _pixels(self) -> _Way:
+        """Return the way of images without a pretrained start: small pictures of them."""
+        from headstart.preprocessing.for_images import ImagePreprocess
+
+        channels = self.dataset.image_channels or 3
+        side = min(_PIXEL_SIDE, *(self.dataset.image_size or (_PIXEL_SIDE, _PIXEL_SIDE)))
+        nothing, ones = (0.0,) * channels, (1.0,) * channels
+        own = ImagePreprocess(ImageSpec(side, channels, nothing, ones, "bilinear", side, channels))
+
+        def flat(inputs: Inputs, places: np.ndarray) -> np.ndarray:
+            pixels = inputs.arrays(places)[0].astype(np.float32) / 255.0
+            rows = pixels.reshape(len(pixels), -1)
+            length = np.linalg.norm(rows, axis=1, keepdims=True) + 1e-6
+            return np.hstack([_EDGES_COUNT * _edges(pixels), rows / length])
+
+        some = subsample(self.dataset.train.targets, _LEAST_SAMPLES, seed=self.seed)
+        inputs = own.prepare(self.dataset, "train", some)
+        waves = _Waves(flat(inputs, np.arange(len(inputs))), self.seed)
+        began = time.monotonic()
+        waves(flat(inputs, np.arange(len(inputs))))
+        each = (time.monotonic() - began) / max(1, len(inputs))
+        return _Way(
+            lambda name, places: own.prepare(self.dataset, name, places),
+            lambda inputs: np.concatenate(
+                [waves(flat(inputs, part)) for part in _parts(len(inputs))]
+            ),
+            NUM_WAVES,
+            each + own.seconds_per_sample(self.dataset.train.samples),
+            side,
+        )
+
+    def _directions(self, setup: TrainingSetup) -> _Way:
+        """Return the way of texts without a pretrained start: directions of their terms."""
+        from sklearn.decomposition import TruncatedSVD
+
+        assert setup.texts is not None
+        began = time.monotonic()
+        train = setup.preprocess.prepare(
+            self.dataset, "train", subsample(self.dataset.train.targets, 20_000, seed=self.seed)
+        )
+        terms = _matrix(train)
+        num = max(1, min(NUM_DIRECTIONS, terms.shape[1] - 1, terms.shape[0] - 1))
+        directions = TruncatedSVD(num, random_state=self.seed).fit(terms)
+        each = (time.monotonic() - began) / max(1, len(train))
+        return _Way(
+            lambda name, places: setup.preprocess.prepare(self.dataset, name, places),
+            lambda inputs: directions.transform(_matrix(inputs)).astype(np.float32),
+            num,
+            each,
+        )
+
+
+def _edges(pixels: np.ndarray) -> np.ndarray:
+    """Return how strong edges of each direction are in each cell, float32, shape (N, D).
+
+    Args:
+        pixels: float32, shape (N, H, W, C), in [0, 1].
+
+    Source:
+        N. Dalal and B. Triggs, 2005, Histograms of Oriented Gradients for Human Detection; without
+        overlapping blocks, and with the square root of the histograms.
+    """
+    grey = pixels.mean(axis=3)
+    across, down = np.zeros_like(grey), np.zeros_like(grey)
+    across[:, :, 1:-1] = grey[:, :, 2:] - grey[:, :, :-2]
+    down[:, 1:-1] = grey[:, 2:] - grey[:, :-2]
+    strength = np.hypot(across, down)
+    direction = np.arctan2(down, across) % (2 * np.pi) / (2 * np.pi) * _DIRECTIONS
+    lower = np.floor(direction).astype(np.int64)
+    share = direction - lower
+    num, height, width = grey.shape
+    high, wide = max(1, height // _CELL), max(1, width // _CELL)
+    used = np.zeros((num, height, width, _DIRECTIONS), dtype=np.float32)
+    first, second = (lower % _DIRECTIONS)[..., None], ((lower + 1) % _DIRECTIONS)[..., None]
+    np.put_along_axis(used, first, (strength * (1 - share))[..., None], axis=3)
+    np.put_along_axis(used, second, (strength * share)[..., None], axis=3)
+    tall, broad = height // high, width // wide
+    cells = used[:, : high * tall, : wide * broad].reshape(num, high, tall, wide, broad, -1)
+    found = cells.sum(axis=(2, 4)).reshape(num, -1)
+    length = np.linalg.norm(found, axis=1, keepdims=True) + 1e-6
+    rooted: np.ndarray = np.sqrt(found / length)
+    return rooted
+
+
+class _Waves:
+    """Random Fourier features of a Gaussian kernel as wide as two samples are apart.
+
+    Args:
+        some: Samples, float32, shape (N, D), N at least 1.
+        seed: Of the directions.
+
+    Source:
+        A. Rahimi and B. Recht, 2007, Random Features for Large-Scale Kernel Machines.
+    """
+
+    def __init__(self, some: np.ndarray, seed: int) -> None:
+        draw = np.random.default_rng(seed)
+        others = some[draw.permutation(len(some))]
+        apart = float(np.median(((some - others) ** 2).sum(axis=1))) or 1.0
+        shape = (some.shape[1], NUM_WAVES)
+        scale = np.float32((2.0 / apart) ** 0.5)
+        self.directions = draw.standard_normal(shape, dtype=np.float32) * scale
+        self.offsets = draw.uniform(0.0, 2.0 * np.pi, NUM_WAVES).astype(np.float32)
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        """Return features, float32, shape (N, ``NUM_WAVES``)."""
+        found: np.ndarray = np.cos(rows @ self.directions + self.offsets)
+        return found
+
+
+def _parts(number: int) -> list[np.ndarray]:
+    """Return the places below a number, a few thousand at a time; at least one part."""
+    return np.array_split(np.arange(number), max(1, -(-number // _AT_ONCE)))
+
+
+def _matrix(inputs: Inputs) -> Any:
+    """Return the terms of texts, CSR."""
+    assert isinstance(inputs, Terms)
+    return inputs.matrix

@@ -1,0 +1,239 @@
+"""Write predictions in the form of a sample: its columns, its order of ids, its way to answer."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from headstart.errors import DataError, OptionError, RunFolderError, quoted
+from headstart.recipes.findings import tell_findings
+from headstart.storage.run_folder import write_atomically
+from headstart.tasks import find_task
+from headstart.types import Finding, Prediction, Schema
+
+SEPARATORS = (";", "|", ",", " ")
+SHOWN = 3
+Answer = Callable[[Prediction], list[str]]
+
+
+@dataclass(frozen=True)
+class Submission:
+    """The sample of a submission.
+
+    Attributes:
+        where: The file.
+        header: Its column names, that of the ids first.
+        rows: Its cells.
+        delimiter: What stands between cells.
+        ending: What ends a line.
+    """
+
+    where: str
+    header: list[str]
+    rows: list[list[str]]
+    delimiter: str
+    ending: str
+
+
+def read_sample(like: str) -> Submission:
+    """Read the sample of a submission.
+
+    Raises:
+        DataError: It is no CSV or TSV with ids and at least one column of answers.
+    """
+    from headstart.data.sources.text_source import read_text_bytes
+
+    try:
+        text = read_text_bytes(Path(like), like, None).decode()
+    except OSError as error:
+        raise DataError(
+            f"{like} cannot be read ({error.strerror or error}); expected the CSV of a sample "
+            "submission. Check the path."
+        ) from error
+    first = text.split("\n", 1)[0]
+    delimiter = next((mark for mark in ("\t", ";") if mark in first), ",")
+    rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
+    odd = next((row for row in rows if len(row) != len(rows[0])), None)
+    if len(rows) < 2 or len(rows[0]) < 2 or odd is not None:
+        seen = f"a row of {len(odd)} cells" if odd is not None else f"{len(rows)} lines"
+        raise DataError(
+            f"{like} is no sample of a submission (found {seen}); expected CSV with a header, a "
+            "column of ids and one or more of answers. Give the sample that the competition has."
+        )
+    return Submission(like, rows[0], rows[1:], delimiter, "\r\n" if "\r\n" in text else "\n")
+
+
+def write_submission(
+    predictions: Sequence[Prediction],
+    sample: Submission,
+    out: str,
+    schema: Schema,
+    ids: Mapping[str, str],
+) -> None:
+    """Write predictions in the form of a sample.
+
+    Args:
+        predictions: Of all samples.
+        sample: What to write like.
+        out: The file to write; one that is there is replaced.
+        schema: What the model tells.
+        ids: The id of a prediction by its name, where a table states it.
+
+    Raises:
+        DataError: An id has no prediction or several, or a column is none that the model tells.
+    """
+    found = _by_id(predictions, sample, ids)
+    answers = _answers(sample, schema)
+    with io.StringIO(newline="") as text:
+        writer = csv.writer(text, delimiter=sample.delimiter, lineterminator=sample.ending)
+        writer.writerow(sample.header)
+        writer.writerows([row[0], *answers(found[row[0]])] for row in sample.rows)
+        content = text.getvalue()
+    try:
+        write_atomically(Path(out), content.encode())
+    except OSError as error:
+        raise RunFolderError(
+            f"{out} could not be written ({error.strerror or error}). Say another file with --out."
+        ) from error
+    sentence = f"{out} holds {len(sample.rows):,} rows in the form of {sample.where}."
+    tell_findings([Finding("reading", "note", (), sentence)])
+
+
+def _by_id(
+    predictions: Sequence[Prediction], sample: Submission, ids: Mapping[str, str]
+) -> dict[str, Prediction]:
+    """Return the prediction of each id of the sample; say which predictions it does not ask for."""
+    wanted = [row[0] for row in sample.rows]
+    if twice := [one for one, number in Counter(wanted).items() if number > 1]:
+        raise DataError(
+            f"{sample.where} has the id '{twice[0]}' in several rows; expected a row a sample."
+            " Give a sample of that form."
+        )
+    named: dict[str, list[int]] = {}
+    for number, prediction in enumerate(predictions):
+        for key in _keys(prediction.name, ids.get(prediction.name)):
+            named.setdefault(key, []).append(number)
+    asked = {one: named.get(one) or named.get(Path(one).stem) or [] for one in wanted}
+    if lacking := [one for one, numbers in asked.items() if not numbers]:
+        raise DataError(
+            f"{len(lacking):,} of {len(wanted):,} ids of {sample.where} have no prediction "
+            f"({quoted(lacking, limit=SHOWN)}; predictions are named such as "
+            f"'{predictions[0].name if predictions else ''}'). Give the files of these, too; a "
+            f"table needs its column '{sample.header[0]}'. Nothing was written."
+        )
+    several = next((one for one, numbers in asked.items() if len(numbers) > 1), None)
+    if several is not None:
+        names = [predictions[number].name for number in asked[several]]
+        raise DataError(
+            f"The id '{several}' of {sample.where} is that of {quoted(names, limit=SHOWN)}. Give "
+            "the files of the test alone. Nothing was written."
+        )
+    used = {numbers[0] for numbers in asked.values()}
+    if left := [p.name for number, p in enumerate(predictions) if number not in used]:
+        sentence = (
+            f"{len(left):,} predictions are not written, since {sample.where} does not ask for "
+            f"them: {quoted(left, limit=SHOWN)}."
+        )
+        tell_findings([Finding("unused", "warning", left, sentence)])
+    return {one: predictions[numbers[0]] for one, numbers in asked.items()}
+
+
+def _keys(name: str, stated: str | None) -> set[str]:
+    if stated is not None:
+        return {stated}
+    path = Path(name)
+    return {name, path.name, path.stem}
+
+
+def _answers(sample: Submission, schema: Schema) -> Answer:
+    """Return what makes the cells of a prediction, as the sample shows them."""
+    columns = sample.header[1:]
+    if len(columns) > 1:
+        return _of_columns(sample, columns, schema)
+    cells = [row[1].strip() for row in sample.rows]
+    if not schema.classes:
+        return lambda p: [repr(float(p.label if p.value is None else p.value))]
+    if find_task(schema.task).has_label_sets:
+        return _of_sets(cells, schema)
+    numbers = [float(cell) for cell in cells if re.fullmatch(r"-?\d+(\.\d*)?", cell)]
+    if len(numbers) < len(cells) or {*cells} <= {*schema.classes}:
+        return lambda p: [p.label]
+    if all(number == int(number) for number in numbers) and not any("." in c for c in cells):
+        return _of_numbers(sample, schema)
+    if len(schema.classes) == 2:
+        _say(f"Column '{columns[0]}' holds the probability of '{schema.classes[1]}'.")
+        return lambda p: [repr(float(p.probabilities[1]))]
+    raise DataError(
+        f"Column '{columns[0]}' of {sample.where} holds numbers such as {cells[0]}, and the model "
+        f"tells {len(schema.classes)} classes ({quoted(schema.classes, limit=SHOWN)}). Expected a "
+        "class, its number, or a column a class. Write one of these into the sample."
+    )
+
+
+def _of_numbers(sample: Submission, schema: Schema) -> Answer:
+    """Return the number of the class: itself where it is one, else its place in their order."""
+    if all(re.fullmatch(r"-?\d+", name) for name in schema.classes):
+        return lambda p: [p.label]
+    places = {name: str(place) for place, name in enumerate(schema.classes)}
+    shown = ", ".join(f"{place} is {name}" for name, place in list(places.items())[:SHOWN])
+    _say(
+        f"{sample.where} shows numbers, and the classes are written as theirs, counted from 0: "
+        f"{shown}. If yours count otherwise, write a name into the sample to get names.",
+        is_warning=True,
+    )
+    return lambda p: [places[p.label]]
+
+
+def _of_sets(cells: Sequence[str], schema: Schema) -> Answer:
+    known = set(schema.classes)
+    parts = {mark: [cell.split(mark) for cell in cells] for mark in SEPARATORS}
+    marks = [m for m, all_ in parts.items() if any(len(p) > 1 and {*p} <= known for p in all_)]
+    mark = (marks or [" "])[0]
+
+    def answer(p: Prediction) -> list[str]:
+        pairs = zip(schema.classes, p.probabilities, strict=True)
+        return [mark.join(name for name, probability in pairs if probability > 0.5)]
+
+    return answer
+
+
+def _of_columns(sample: Submission, columns: Sequence[str], schema: Schema) -> Answer:
+    """Return the probability of the class of each column."""
+    place = {name: i for i, name in enumerate(schema.classes)}
+    if unknown := [column for column in columns if column not in place]:
+        raise DataError(
+            f"Columns {quoted(unknown, limit=SHOWN)} of {sample.where} are no classes of the model "
+            f"({quoted(schema.classes, limit=SHOWN)}). Expected a column a class, or one column of "
+            "answers. Rename them in the sample, or take them out."
+        )
+    if left := [name for name in schema.classes if name not in columns]:
+        _say(
+            f"{sample.where} has no column for the classes {quoted(left, limit=SHOWN)}: their "
+            "probabilities are left out.",
+            is_warning=True,
+        )
+    return lambda p: [repr(float(p.probabilities[place[column]])) for column in columns]
+
+
+def _say(sentence: str, *, is_warning: bool = False) -> None:
+    tell_findings([Finding("reading", "warning" if is_warning else "note", (), sentence)])
+
+
+def check_form(like: str | None, out: str | None) -> None:
+    """Refuse one of the two without the other.
+
+    Raises:
+        OptionError: One is missing.
+    """
+    if like is not None and out is None:
+        raise OptionError(f"--like {like} needs a file to write. Add --out submission.csv.")
+    if out is not None and like is None:
+        raise OptionError(
+            f"--out {out} needs the form to write. Add --like sample_submission.csv, or lead the "
+            "output into a file with >."
+        )

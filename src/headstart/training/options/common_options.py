@@ -1,0 +1,109 @@
+"""The options of every training, whoever chose its start; ``training_options`` adds the rest.
+
+No torch.
+"""
+
+# Annotations are read when the module is: ``option.stated`` wants the ``Option`` in them.
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from headstart.cells import plain
+from headstart.preprocessing.framing import CUT_MOST
+from headstart.training.options.option import Option, stated
+from headstart.training.options.strategies import (
+    AUTO,
+    DEFAULT_SENTENCE,
+    STRATEGIES,
+    strategy_choices,
+)
+from headstart.types import Framing
+
+AugmentName = Literal[
+    "none", "digits", "light", "standard", "light-unmirrored", "standard-unmirrored", "gentle"
+]
+Precision = Literal["fp32", "bf16", "fp16"]
+Imbalance = Literal["none", "weights", "oversample"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommonOptions:
+    """What every training takes, whoever chose its start; see each field's ``Option``."""
+
+    # text, and no Literal: a row of STRATEGIES is all that a new one needs
+    strategy: Annotated[
+        str,
+        strategy_choices,
+        Option(
+            sentence="What learns: "
+            + ", ".join(f"{one.name} ({one.sentence})" for one in STRATEGIES.values())
+            + f"; {DEFAULT_SENTENCE}."
+        ),
+    ] = AUTO
+    augment: Annotated[
+        Literal["auto", AugmentName],
+        Option(
+            sentence="Augmentation policy; auto looks at the data: small grey images, classes "
+            "such as left and right, and numbers are never mirrored. Texts and tables have none.",
+            modalities=("image",),
+            needs="loops",
+            off="none",
+        ),
+    ] = "auto"
+    framing: Annotated[
+        Literal["auto", Framing],
+        Option(
+            sentence="What becomes of images that are no squares: crop (their centre square), pad "
+            "(all of them on a ground) or squash (all of them, stretched); auto pads where crop "
+            f"would cut away more than {CUT_MOST:.0%} of the average training image.",
+            modalities=("image",),
+            builds=True,
+        ),
+    ] = "auto"
+    value_range: Annotated[
+        Sequence[float] | None,
+        Option(
+            sentence="Values of images of more than 8 bits that become black and white, for "
+            "example 0 4095; when not given, by what the training images hold.",
+            modalities=("image",),
+            builds=True,
+        ),
+    ] = None
+    imbalance: Annotated[
+        Literal["auto", Imbalance],
+        Option(
+            sentence="What to do about rare classes; auto does nothing, and says so where the "
+            "largest class has three times the samples of the smallest or more: weights may find "
+            "more of the rare ones, and are wrong more often."
+        ),
+    ] = "auto"
+    precision: Annotated[
+        Literal["auto", Precision],
+        Option(
+            sentence="Number format of the forward pass; auto is mixed on CUDA, fp32 elsewhere.",
+            needs="loops",
+            teaches=False,
+        ),
+    ] = "auto"
+    num_workers: Annotated[
+        int | None,
+        Option(
+            sentence="Threads that make the batches of coming steps while the present one runs; "
+            "changes no result, and may change when a run is resumed. When not given 2 where a GPU "
+            "has no room for the data, else 0: on a CPU they take their time from the training.",
+            low=0,
+            high=64,
+            needs="loops",
+            teaches=False,
+            changes_result=False,
+        ),
+    ] = None
+    device: Annotated[str, Option(sentence="auto, cpu, cuda, cuda:1 or mps.")] = "auto"
+    seed: Annotated[int, Option(sentence="Seed of everything.")] = 0
+
+    def to_json(self) -> dict[str, object]:
+        """Return what a run was made with, by name: the options that ``options.json`` keeps."""
+        kept = [name for name, one in stated(type(self)).items() if one.option.is_kept]
+        values = {name: getattr(self, name) for name in kept}
+        return {n: [*map(plain, v)] if isinstance(v, tuple) else v for n, v in values.items()}
