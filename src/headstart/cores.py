@@ -5,10 +5,17 @@ threads as it sees is stopped by the kernel for most of each period, in the midd
 than two threads. Libraries look at the affinity alone, so that a command lowers their number where
 the quota is smaller. Left out: weights of groups (``cpu.weight``), which limit nobody while a
 machine is idle.
+
+How much memory is free: the smallest of what the machine and each control group have left.
+A container or a SLURM job is killed at its own limit, whatever the machine has. Swap, in which no
+training gets on, is told apart. Left out: limits on swap of control groups of version 1, which
+count it together with memory; and systems that do not tell without a package of their own (macOS,
+Windows).
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -75,3 +82,78 @@ def read_or_empty(path: Path) -> str:
         return path.read_text()
     except OSError:
         return ""
+
+
+# limit, use, and the part of the use that is file cache: the kernel gives it back before it kills
+_GROUP_V2 = ("memory.max", "memory.current", ("inactive_file", "active_file"))
+_GROUP_V1 = (
+    "memory.limit_in_bytes",
+    "memory.usage_in_bytes",
+    ("total_inactive_file", "total_active_file"),
+)
+_SWAP_V2 = ("memory.swap.max", "memory.swap.current", ())
+_Names = tuple[str, str, tuple[str, ...]]
+
+
+def free_memory_bytes(root: Path = Path("/")) -> int | None:
+    """Return the bytes that this process may still take; None where the system does not tell.
+
+    Linux: what the kernel could give without swapping (MemAvailable), and what is left below the
+    limit of each control group around this process, versions 1 and 2, file cache not counted as
+    used. Elsewhere the free pages, where ``os.sysconf`` knows them.
+
+    Args:
+        root: Where ``proc`` and ``sys`` lie.
+    """
+    amounts = [*_kernel_table(root / "proc/meminfo"), *_groups_left(root, _GROUP_V2, _GROUP_V1)]
+    if amounts:
+        return max(0, min(amounts))
+    with contextlib.suppress(AttributeError, ValueError, OSError):
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return None
+
+
+def free_swap_bytes(root: Path = Path("/")) -> int:
+    """Return the bytes of swap that all processes of this machine may still take.
+
+    Linux: what is free, and what is left below the limit of each control group of version 2 around
+    this process; 0 where the system does not tell.
+
+    Args:
+        root: Where ``proc`` and ``sys`` lie.
+    """
+    found = [*_kernel_table(root / "proc/meminfo", "SwapFree:")]
+    return max(0, min([*found, *_groups_left(root, _SWAP_V2, None)])) if found else 0
+
+
+def _kernel_table(path: Path, name: str = "MemAvailable:") -> Iterator[int]:
+    """Yield what a line of the kernel's table says, in bytes."""
+    for line in read_or_empty(path).splitlines():
+        if line.startswith(name):
+            yield int(line.split()[1]) * 1024
+
+
+def _groups_left(root: Path, version_2: _Names, version_1: _Names | None) -> Iterator[int]:
+    """Yield what each control group around this process has left, in bytes."""
+    for line in read_or_empty(root / "proc/self/cgroup").splitlines():
+        number, controllers, path = line.split(":", 2)
+        if number == "0":
+            top, names = root / "sys/fs/cgroup", version_2
+        elif version_1 and "memory" in controllers.split(","):
+            top, names = root / "sys/fs/cgroup/memory", version_1
+        else:
+            continue
+        own = Path(path.lstrip("/"))
+        # a container may show only its own group, as the top, under a path of the world outside
+        for folder in (own, *own.parents):
+            yield from _left(top / folder, *names)
+
+
+def _left(folder: Path, limit: str, use: str, cache: tuple[str, ...]) -> Iterator[int]:
+    """Yield what one control group has left; nothing where it has no limit."""
+    said, used = read_or_empty(folder / limit).strip(), read_or_empty(folder / use).strip()
+    if not (said.isdigit() and used.isdigit()):
+        return  # no such group, or "max"
+    rows = (line.split() for line in read_or_empty(folder / "memory.stat").splitlines())
+    cached = sum(int(value) for name, value in rows if name in cache)
+    yield int(said) - int(used) + cached

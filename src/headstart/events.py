@@ -16,16 +16,30 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from weakref import WeakKeyDictionary
 
 Listener = Callable[[str, dict[str, object]], None]
 
 _listeners: ContextVar[tuple[Listener, ...]] = ContextVar("headstart_listeners", default=())
+_had: WeakKeyDictionary[Listener, set[str]] = WeakKeyDictionary()  # of notes that are said once
 
 
 def emit(kind: str, **fields: object) -> None:
     """Tell every listener that something happened."""
     for listener in _listeners.get():
         listener(kind, fields)
+
+
+def note_once(text: str) -> None:
+    """Emit a note to the listeners that have not had the same: what a cause repeats is said once.
+
+    Args:
+        text: What to tell.
+    """
+    for listener in _listeners.get():
+        if text not in (had := _had.setdefault(listener, set())):
+            had.add(text)
+            listener("note", {"text": text})
 
 
 @contextmanager

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from headstart.data.balance import describe_splits
 from headstart.data.records import Records
-from headstart.data.split import assign_splits, describe_splits, group_pick, stratified_pick
+from headstart.data.split import assign_splits, group_pick, stratified_pick
 from headstart.errors import DataError
 from headstart.preprocessing.samples import ArraySamples
 
@@ -162,7 +163,10 @@ def test_describe_splits_notes_what_a_user_should_know():
     notes = [found.sentence for found in describe_splits(given, given.splits)]
     assert notes == [
         "Classes with fewer than 10 training images: 'b' (9).",
-        "Classes are imbalanced: 'a' has 200 training images, 'b' 9 (22 times fewer).",
+        "Classes are imbalanced: 'a' has 200 training images, 'b' 9 (22 times fewer). --imbalance "
+        "auto leaves the loss as it is, so that the rare ones may be found less often: the report "
+        "shows the recall of each class. --imbalance weights finds more of them, and is wrong more "
+        "often.",
         "Classes without test images, so without test figures: 'b'.",
     ]
     few = records([0, 1] * 20, [0, 2] * 20)

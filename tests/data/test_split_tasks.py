@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from headstart.data.balance import describe_splits
 from headstart.data.records import Records
-from headstart.data.split import assign_splits, describe_splits
+from headstart.data.split import assign_splits
 from headstart.errors import DataError
 from headstart.preprocessing.rows import TextSamples
 from headstart.tasks import MULTI_LABEL, REGRESSION

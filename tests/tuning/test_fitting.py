@@ -11,6 +11,7 @@ import headstart as hs
 from headstart.errors import StartError
 from headstart.starts import find_start
 from headstart.training.options.training_options import TrainingOptions
+from headstart.tuning import fitting as fitting_module
 from headstart.tuning.budget import Budget
 from headstart.tuning.fitting import (
     fitting_setup,
@@ -58,9 +59,52 @@ def test_a_scratch_start_keeps_the_size_of_the_data(data):
 def test_a_start_whose_test_pass_does_not_fit_is_refused_with_the_figures(data):
     start = find_start(LITE)
     refuse_too_slow(data, start, 0.001, Budget(60))
-    with pytest.raises(StartError, match=r"needs 718 s for two passes .* 60 s of the budget"):
+    with pytest.raises(StartError, match=r"needs 359 s for one pass .* 60 s of the budget"):
         refuse_too_slow(data, start, 1.0, Budget(60))
     refuse_too_slow(data, start, 1.0, Budget(None))
+
+
+def by_pixels(monkeypatch, seconds_at_64):
+    """Let a pass cost so much a sample at 64 pixels, in proportion to the pixels at others."""
+
+    def cost(setup, dataset, budget):
+        return seconds_at_64 * (setup.size / 64) ** 2
+
+    monkeypatch.setattr(fitting_module, "seconds_per_sample", cost)
+
+
+@pytest.mark.parametrize("budget", [30, 40, 60])
+def test_what_does_not_fit_at_64_pixels_is_tried_at_32(data, monkeypatch, still_clock, budget):
+    by_pixels(monkeypatch, 0.4 * budget / len(data.test))  # 40 % of the budget; 30 % may be
+    setup, _, note = fitted(data, Budget(budget))
+    assert setup.size == 32
+    assert note == ", at 32 pixels instead of 224"
+
+
+def test_one_pass_over_test_is_enough(data, monkeypatch, still_clock):
+    by_pixels(monkeypatch, 0.25 * 60 / len(data.test))  # two take half of the budget
+    assert fitted(data, Budget(60))[0].size == 64
+
+
+@pytest.mark.parametrize("budget", [15, 40, 60])
+@pytest.mark.parametrize("address", [LITE, "pip/all-minilm-l6-v2", "scratch/bert-tiny"])
+def test_the_smallest_budget_is_named_and_works(data, monkeypatch, still_clock, budget, address):
+    start = find_start(address)
+    each = 2.0 * budget / len(data.test)
+    with pytest.raises(StartError, match=r"Give --budget \d+s or more") as caught:
+        refuse_too_slow(data, start, each, Budget(budget))
+    named = float(str(caught.value).split("--budget ")[1].split("s")[0])
+    assert named < 10 * budget
+    refuse_too_slow(data, start, each, Budget(named))
+    refuse_too_slow(data, start, 1.2 * each, Budget(named))  # on a machine that is busier
+
+
+def test_the_size_that_fits_the_budget_that_is_named(data, monkeypatch, still_clock):
+    by_pixels(monkeypatch, 10.0 * 40 / len(data.test))
+    with pytest.raises(StartError, match=r"Give --budget \d+s or more") as caught:
+        fitted(data, Budget(40))
+    named = float(str(caught.value).split("--budget ")[1].split("s")[0])
+    assert fitted(data, Budget(named))[0].size == 32
 
 
 def test_a_look_at_val_takes_a_small_share_of_what_is_left(still_clock):

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.data.balance import describe_splits
 from headstart.data.copies import Copies, describe_copies, find_copies
 from headstart.data.fingerprint import (
     Inspection,
@@ -32,12 +33,7 @@ from headstart.data.fixes import (
 from headstart.data.identity import Identity, sample_ids, without
 from headstart.data.image_look import ImageLook, look_at_images, num_channels
 from headstart.data.records import NOUNS, SPLIT_CODES, UNASSIGNED, Records
-from headstart.data.split import (
-    assign_splits,
-    check_groups,
-    describe_splits,
-    only_test,
-)
+from headstart.data.split import assign_splits, check_groups, only_test
 from headstart.data.survey import is_identifier, survey
 from headstart.data.times import SplitWay, describe_times, mixed_column, time_of
 from headstart.errors import DataError

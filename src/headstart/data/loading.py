@@ -35,6 +35,7 @@ from headstart.data.sources.arrow_files import find_saved, read_saved
 from headstart.data.sources.class_titles import with_titles
 from headstart.data.sources.columns import FrameTable, source_table
 from headstart.data.sources.folder import TABLE_SUFFIXES, read_folder
+from headstart.data.sources.folder_tree import Tree
 from headstart.data.sources.formats import (
     UNREAD,
     find_export,
@@ -341,14 +342,15 @@ def _read_path(path: Path, name: str, options: ReadOptions) -> Records:
             opened = [(table, split) for table, split in tables if table is not None]
             if len(opened) == len(tables):
                 return read_tables(opened, name, options)
-        if (stated := read_stated(path, name, options)) is not None:
+        tree = Tree(path)  # each folder is looked into once, however many files it holds
+        if (stated := read_stated(tree, name, options)) is not None:
             return with_titles(stated, path)
         if table_path := find_text_table(path, options):
             return read_table_files([(table_path, None)], name, options)
         options.refuse(
             f"{name} is a folder, whose class folders are the labels", "group", "encoding"
         )
-        return with_titles(read_folder(path, name, options), path)
+        return with_titles(read_folder(tree, name, options), path)
     low = path.name.lower()
     if low.endswith(ARCHIVE_SUFFIXES):
         folder, table = open_shard(path, name)

@@ -13,18 +13,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from headstart.data.balance import class_counts
 from headstart.data.copies import Copies, joined_groups
 from headstart.data.draws import drawn, shuffled
 from headstart.data.records import NOUNS, SPLIT_CODES, SPLIT_NAMES, UNASSIGNED, Records
 from headstart.data.times import latest
 from headstart.errors import DataError, did_you_mean, quoted
 from headstart.tasks import array_of
-from headstart.types import Finding
 
 TRAIN, VAL, TEST = (SPLIT_CODES[name] for name in SPLIT_NAMES)
-FEW_PER_CLASS = 10
-FEW_IMAGES = 100
-IMBALANCE_RATIO = 10
 
 
 def assign_splits(
@@ -301,7 +298,7 @@ def _check_number(records: Records, splits: np.ndarray, made: Sequence[str]) -> 
 
 def _check_class_sizes(records: Records, splits: np.ndarray, made: Sequence[str]) -> None:
     """Refuse a class that is too small to give one sample to train and to each new split."""
-    counts, total = (_counts(records, chosen) for chosen in (splits == TRAIN, splits >= TRAIN))
+    counts, total = (class_counts(records, chosen) for chosen in (splits == TRAIN, splits >= TRAIN))
     sides = ["train", *reversed(made)]
     small = [i for i in range(len(counts)) if counts[i] < len(sides) and (made or total[i] == 0)]
     # A class that train lacks altogether but test has is named by _check_unseen, with its place.
@@ -322,7 +319,7 @@ def _check_class_sizes(records: Records, splits: np.ndarray, made: Sequence[str]
 def _check_unseen(records: Records, splits: np.ndarray) -> None:
     """Refuse a class that val or test holds and train does not."""
     targets = array_of(records.targets)
-    counts = [_counts(records, splits == code) for code in (TRAIN, VAL, TEST)]
+    counts = [class_counts(records, splits == code) for code in (TRAIN, VAL, TEST)]
     for code in (VAL, TEST):
         unseen = np.flatnonzero((counts[code] > 0) & (counts[TRAIN] == 0))
         if len(unseen):
@@ -352,42 +349,3 @@ def check_groups(records: Records) -> None:
                 "a group has to stay on one side. Correct the splits that the data brings, leave "
                 "out --group, or let headstart check --fix list what to leave out."
             )
-
-
-def describe_splits(records: Records, splits: np.ndarray) -> list[Finding]:
-    """Return what a user should know of these splits."""
-    findings = []
-    noun = NOUNS[records.modality][1]
-    num_train = int((splits == TRAIN).sum())
-    if num_train < FEW_IMAGES:
-        sentence = f"Only {num_train} {noun} to train on; figures will have wide intervals."
-        findings.append(Finding("few", "warning", (), sentence))
-    task, names = records.asks, records.classes
-    if not task.has_classes:
-        return findings
-    train, test = (_counts(records, splits == code) for code in (TRAIN, TEST))
-    what = task.words.several.capitalize()
-    tiny = [f"'{names[i]}' ({train[i]})" for i in np.flatnonzero(train < FEW_PER_CLASS)]
-    if tiny:
-        more = f" and {len(tiny) - 5} more" if len(tiny) > 5 else ""
-        sentence = (
-            f"{what} with fewer than {FEW_PER_CLASS} training {noun}: {', '.join(tiny[:5])}{more}."
-        )
-        findings.append(Finding("few", "warning", (), sentence))
-    most, least = int(train.argmax()), int(train.argmin())
-    if task.is_exclusive and train[least] and train[most] >= IMBALANCE_RATIO * train[least]:
-        sentence = (
-            f"Classes are imbalanced: '{names[most]}' has {train[most]} training {noun}, "
-            f"'{names[least]}' {train[least]} ({train[most] / train[least]:.0f} times fewer)."
-        )
-        findings.append(Finding("imbalance", "warning", (), sentence))
-    absent = [names[i] for i in np.flatnonzero(test == 0)]
-    if absent:
-        sentence = f"{what} without test {noun}, so without test figures: {quoted(absent)}."
-        findings.append(Finding("untested", "warning", (), sentence))
-    return findings
-
-
-def _counts(records: Records, chosen: np.ndarray) -> np.ndarray:
-    """Return how many of the chosen samples, a mask, each class has."""
-    return records.asks.class_counts(records.targets[chosen], len(records.classes))

@@ -14,6 +14,8 @@ import numpy as np
 
 from headstart.types import Comparison, Figure
 
+MAX_MATRIX = 100  # classes; of more the cells that are not empty are kept
+
 
 @dataclass(frozen=True)
 class ClassScores:
@@ -55,7 +57,11 @@ class Scores:
     num_groups: int | None = None
 
     def to_json(self) -> dict[str, object]:
-        """Return the shape of ``metrics.json["test"]``: JSON-able, NaN as None."""
+        """Return the shape of ``metrics.json["test"]``: JSON-able, NaN as None.
+
+        Of more than 100 classes ``confusion_counts``, each [target, prediction, count] that is not
+        zero, stands in place of ``confusion_matrix``.
+        """
         record: dict[str, object] = {
             "num_items": self.num_items,
             "figures": {name: figure_to_json(figure) for name, figure in self.figures.items()},
@@ -73,7 +79,12 @@ class Scores:
                 for name, scores in self.per_class.items()
             }
         if self.confusion_matrix is not None:
-            record["confusion_matrix"] = self.confusion_matrix.tolist()
+            if len(self.confusion_matrix) <= MAX_MATRIX:
+                record["confusion_matrix"] = self.confusion_matrix.tolist()
+            else:  # of 5,000 classes 25 million cells, nearly all of them empty
+                cells = np.argwhere(self.confusion_matrix)
+                counts = self.confusion_matrix[tuple(cells.T)]
+                record["confusion_counts"] = np.column_stack((cells, counts)).tolist()
         if self.residuals is not None:
             record["residuals"] = self.residuals.tolist()
         return record

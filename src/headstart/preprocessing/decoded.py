@@ -3,7 +3,9 @@
 An entry of the cache (``storage.cache``) holds ``pixels``, raw uint8, and in its record the samples
 that were left out. What is asked of a split in part (a sample to screen starts with) is an entry of
 its own until the whole is asked for: then its rows are taken over instead of being decoded again,
-and it goes. Memory stays bounded by a few chunks however large the data is.
+and it goes. Memory stays bounded by a few chunks however large the data is. Where the cache cannot
+take an entry, the array is a file without a name in the folder for temporary files, or memory, and
+lives as long as somebody has it.
 """
 
 from __future__ import annotations
@@ -12,28 +14,43 @@ import errno
 import json
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import astuple, dataclass
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
-from headstart import events
-from headstart.cores import usable_cores
 from headstart.errors import DataError, DeviceError
 from headstart.preprocessing.bad_samples import check_prepared
 from headstart.preprocessing.framing import ground
-from headstart.preprocessing.images import decode_deep
 from headstart.preprocessing.levels import Depth, Depths, strange_values
-from headstart.preprocessing.samples import ArraySamples, UnreadableImage
-from headstart.storage.cache import cache_root, new_entry, read_entry, remove_entry, write_all
+from headstart.preprocessing.pixel_files import (
+    Apart,
+    Decoded,
+    Entry,
+    Work,
+    close_gaps,
+    decode_apart,
+    pixel_shape,
+    write_pixels,
+)
+from headstart.preprocessing.samples import ArraySamples
+from headstart.storage.cache import (
+    CacheError,
+    cache_root,
+    new_entry,
+    read_entry,
+    remove_entry,
+    without_cache,
+)
 from headstart.types import BadSample, Dataset, Finding, ImageSpec, Rows, Samples, SplitName
 
 DECODER_VERSION = 3  # raise it when decode_one gives other pixels for the same image
-CHUNK_BYTES = 8 * 2**20
+# What was decoded without the cache, by the name it would have there, while somebody has it.
+_apart: WeakValueDictionary[str, Apart] = WeakValueDictionary()
 
 
 @dataclass(frozen=True)
@@ -99,7 +116,7 @@ def decode(
 
     Raises:
         DataError: More images than ``dataset.max_bad_fraction`` are unusable (those already left
-            out by ``load`` count too), or the cache cannot be written or is full.
+            out by ``load`` count too), or neither cache nor temporary files nor memory have room.
 
     Example:
         >>> from headstart.data import load
@@ -109,7 +126,7 @@ def decode(
     """
     split = dataset.split(split_name)
     chosen = np.arange(len(split)) if indices is None else np.asarray(indices, np.int64)
-    samples, shape = split.samples, _shape(spec)
+    samples, shape = split.samples, pixel_shape(spec)
     if _are_pixels(samples, shape):
         assert isinstance(samples, ArraySamples)
         images = samples.images if indices is None else samples.images[chosen]
@@ -159,44 +176,41 @@ class _Found:
     depths: Mapping[int, Depth]
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """What an entry holds: images, and by position why some are missing, and depths."""
-
-    images: np.ndarray
-    reasons: dict[int, str]
-    depths: dict[int, Depth]
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What is decoded: which samples of which split, and how."""
-
-    dataset: Dataset
-    split_name: SplitName
-    spec: ImageSpec
-    chosen: np.ndarray
-
-
 def _find(
     dataset: Dataset, split_name: SplitName, spec: ImageSpec, chosen: np.ndarray, *, is_whole: bool
 ) -> _Found:
     """Return samples from what was decoded before; what was not is decoded now."""
-    whole, shape = _entry_folder(dataset, split_name, spec), _shape(spec)
+    work = Work(dataset, split_name, spec, chosen)
+    name = _entry_name(dataset, split_name, spec)
+    if name in _apart:
+        return _some_of(_apart[name].open(), None if is_whole else chosen)
+    try:
+        return _find_kept(cache_root() / "pixels" / name, work, is_whole=is_whole)
+    except CacheError as error:
+        without_cache(error)
+        name = name if is_whole else f"{name}-{_digest(chosen)}"
+        held = _apart.get(name) or decode_apart(work, error)
+        _apart[name] = held
+        return _some_of(held.open(), None)
+
+
+def _find_kept(whole: Path, work: Work, *, is_whole: bool) -> _Found:
+    """Return samples from the cache, which then holds them."""
+    chosen, shape = work.chosen, pixel_shape(work.spec)
     if (entry := _open_entry(whole, shape)) is not None:
         return _some_of(entry, None if is_whole else chosen)
     folder = whole if is_whole else whole.with_name(f"{whole.name}-{_digest(chosen)}")
     entry = None if is_whole else _open_entry(folder, shape)
     if entry is None:
         parts = _parts_of(whole, shape)
-        entry = _make_entry(folder, _Work(dataset, split_name, spec, chosen), parts)
+        entry = _make_entry(folder, work, parts)
         if is_whole:
             for path in parts:
                 remove_entry(path)
     return _Found(entry.images, None, entry.reasons, entry.depths)
 
 
-def _some_of(entry: _Entry, chosen: np.ndarray | None) -> _Found:
+def _some_of(entry: Entry, chosen: np.ndarray | None) -> _Found:
     """Return some samples of a whole split, by their positions in it; None returns all."""
     images, reasons, depths = entry.images, entry.reasons, entry.depths
     if chosen is None:
@@ -209,63 +223,37 @@ def _some_of(entry: _Entry, chosen: np.ndarray | None) -> _Found:
     return _Found(images, rows, failed, deep)
 
 
-def _parts_of(whole: Path, shape: tuple[int, int, int]) -> dict[Path, _Part]:
+def _parts_of(whole: Path, shape: tuple[int, int, int]) -> dict[Path, Decoded]:
     """Return the entries that hold some samples of a split."""
     found = {}
     for path in sorted(whole.parent.glob(f"{whole.name}-*")):
         entry = None if ".tmp-" in path.name else _open_entry(path, shape)
         if entry is not None:
             chosen = np.asarray((read_entry(path) or {}).get("chosen", []), np.int64)
-            found[path] = _Part(entry, chosen)
+            found[path] = Decoded(entry, chosen)
     return found
 
 
-class _Part:
-    """Some decoded samples of a split, by their position in it."""
-
-    def __init__(self, entry: _Entry, chosen: np.ndarray) -> None:
-        self.images = entry.images
-        self.reasons = {int(chosen[i]): why for i, why in entry.reasons.items()}
-        self.depths = {int(chosen[i]): depth for i, depth in entry.depths.items()}
-        there = np.delete(chosen, list(entry.reasons)).tolist()
-        self.row_of = {position: row for row, position in enumerate(there)}
-
-    def read(self, position: int) -> tuple[np.ndarray, Depth | None] | None:
-        """Return a sample's pixels and depth, or None where it is not among these.
-
-        Raises:
-            UnreadableImage: It was tried, and could not be decoded.
-        """
-        if position in self.reasons:
-            raise UnreadableImage(self.reasons[position])
-        row = self.row_of.get(position)
-        return None if row is None else (self.images[row], self.depths.get(position))
-
-
-def _shape(spec: ImageSpec) -> tuple[int, int, int]:
-    return spec.decode_size, spec.decode_size, spec.decode_channels
-
-
-def _entry_folder(dataset: Dataset, split_name: str, spec: ImageSpec) -> Path:
-    """Return where the pixels of a split under exactly this preprocessing belong."""
+def _entry_name(dataset: Dataset, split_name: str, spec: ImageSpec) -> str:
+    """Return the name of the pixels of a split under exactly this preprocessing."""
     what: list[object] = [
         DECODER_VERSION,
         dataset.fingerprint,
         split_name,
-        *_shape(spec),
+        *pixel_shape(spec),
         spec.interpolation,
     ]
     what += [spec.framing, spec.value_range]
     if spec.framing == "pad":
         what.append(ground(spec, "L" if spec.decode_channels == 1 else "RGB"))
-    return cache_root() / "pixels" / blake2b(json.dumps(what).encode(), digest_size=16).hexdigest()
+    return blake2b(json.dumps(what).encode(), digest_size=16).hexdigest()
 
 
 def _digest(indices: np.ndarray) -> str:
     return blake2b(indices.astype("<i8").tobytes(), digest_size=8).hexdigest()
 
 
-def _open_entry(folder: Path, shape: tuple[int, int, int]) -> _Entry | None:
+def _open_entry(folder: Path, shape: tuple[int, int, int]) -> Entry | None:
     """Return what an entry holds; None if missing or damaged."""
     record: Any = read_entry(folder)
     try:
@@ -275,10 +263,10 @@ def _open_entry(folder: Path, shape: tuple[int, int, int]) -> _Entry | None:
         if record["files"]["pixels"]["bytes"] != num_images * int(np.prod(shape)):
             return None
         if num_images == 0:
-            return _Entry(np.empty((0, *shape), np.uint8), reasons, depths)
+            return Entry(np.empty((0, *shape), np.uint8), reasons, depths)
         # Copy-on-write: torch takes it as a writable array, and the file stays as it is.
         pixels = np.memmap(folder / "pixels", np.uint8, "c", shape=(num_images, *shape))
-        return _Entry(pixels, reasons, depths)
+        return Entry(pixels, reasons, depths)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, OSError) and error.errno == errno.ENOMEM:
             raise DeviceError(
@@ -289,10 +277,10 @@ def _open_entry(folder: Path, shape: tuple[int, int, int]) -> _Entry | None:
         return None
 
 
-def _make_entry(folder: Path, work: _Work, parts: Mapping[Path, _Part]) -> _Entry:
+def _make_entry(folder: Path, work: Work, parts: Mapping[Path, Decoded]) -> Entry:
     """Decode into a new entry, put it in place, and open it."""
     dataset, chosen, spec = work.dataset, work.chosen, work.spec
-    shape = _shape(spec)
+    shape = pixel_shape(spec)
     row_bytes = int(np.prod(shape))
     what = f"{dataset.name} ({work.split_name})"
     needed = len(chosen) * row_bytes
@@ -300,8 +288,8 @@ def _make_entry(folder: Path, work: _Work, parts: Mapping[Path, _Part]) -> _Entr
     told = f"the decoded pixels of {what}"
     with new_entry(folder, needed, told, is_whole) as (temporary, record):
         with open(temporary / "pixels", "wb+", buffering=0) as file:
-            reasons, depths = _write_pixels(file.fileno(), work, list(parts.values()))
-            num_images = _close_gaps(file.fileno(), len(chosen), reasons, row_bytes)
+            reasons, depths = write_pixels(file.fileno(), work, list(parts.values()))
+            num_images = close_gaps(file.fileno(), len(chosen), reasons, row_bytes)
             os.fsync(file.fileno())
         # Too many bad images end the run here, before anything is kept.
         samples = dataset.split(work.split_name).samples
@@ -313,7 +301,7 @@ def _make_entry(folder: Path, work: _Work, parts: Mapping[Path, _Part]) -> _Entr
         record["chosen"] = chosen.tolist() if "-" in folder.name else None
     made = _open_entry(folder, shape)
     if made is None:
-        raise DataError(
+        raise CacheError(
             f"The decoded pixels of {what} changed on disk right after they were written to "
             f"{folder}. Check the disk, or set HEADSTART_CACHE to another one."
         )
@@ -322,71 +310,3 @@ def _make_entry(folder: Path, work: _Work, parts: Mapping[Path, _Part]) -> _Entr
 
 def _is_whole(folder: Path, shape: tuple[int, int, int]) -> bool:
     return _open_entry(folder, shape) is not None
-
-
-_Seen = tuple[dict[int, str], dict[int, Depth]]  # by position: what failed, and depths
-
-
-def _write_pixels(file: int, work: _Work, parts: Sequence[_Part]) -> _Seen:
-    """Decode in threads and write each image to its place; return what was seen."""
-    samples, spec, chosen = work.dataset.split(work.split_name).samples, work.spec, work.chosen
-    task, row_bytes = f"decode {work.split_name}", int(np.prod(_shape(spec)))
-    chunk = max(1, min(256, CHUNK_BYTES // row_bytes))
-    # In the order of the source, so that a Parquet row group is read once.
-    order = np.argsort(chosen, kind="stable")
-
-    def read(place: int) -> tuple[np.ndarray, Depth | None]:
-        for part in parts:
-            if (known := part.read(place)) is not None:
-                return known
-        return decode_deep(samples.read(place), spec)
-
-    def decode_chunk(positions: np.ndarray) -> _Seen:
-        failed: dict[int, str] = {}
-        deep: dict[int, Depth] = {}
-        rows = np.zeros((len(positions), *_shape(spec)), np.uint8)
-        for row, position in enumerate(positions):
-            try:
-                rows[row], depth = read(int(chosen[position]))
-                deep |= {} if depth is None else {int(position): depth}
-            except UnreadableImage as error:
-                failed[int(position)] = error.reason
-        if np.all(np.diff(positions) == 1):
-            write_all(file, rows.data, int(positions[0]) * row_bytes)
-        else:
-            for position, pixels in zip(positions, rows, strict=True):
-                write_all(file, pixels.data, int(position) * row_bytes)
-        return failed, deep
-
-    reasons: dict[int, str] = {}
-    depths: dict[int, Depth] = {}
-    done, workers = 0, usable_cores()
-    pending: dict[Future[_Seen], int] = {}
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for start in range(0, len(order), chunk):
-                positions = order[start : start + chunk]
-                pending[pool.submit(decode_chunk, positions)] = len(positions)
-                while len(pending) >= 2 * workers or (pending and start + chunk >= len(order)):
-                    for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                        done += pending.pop(future)
-                        failed, deep = future.result()
-                        reasons |= failed
-                        depths |= deep
-                        events.emit("task", name=task, done=done, total=len(order))
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-    return dict(sorted(reasons.items())), depths
-
-
-def _close_gaps(file: int, num_rows: int, reasons: dict[int, str], row_bytes: int) -> int:
-    """Move images down over those that failed, cut the file, and return how many are left."""
-    kept = np.delete(np.arange(num_rows), list(reasons))
-    if reasons:
-        for target, source in enumerate(kept.tolist()):
-            if target != source:
-                row = os.pread(file, row_bytes, source * row_bytes)
-                write_all(file, memoryview(row), target * row_bytes)
-    os.ftruncate(file, len(kept) * row_bytes)
-    return len(kept)

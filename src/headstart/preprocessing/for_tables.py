@@ -96,7 +96,9 @@ class TablePreprocess(Preprocess):
 
         if len(listed) == 0:
             raise DataError("The table has no rows; expected one a sample. Give at least one row.")
-        missing = [name for name in self.columns if name not in listed.columns]
+        listed = listed.under(self.columns)
+        there = set(listed.columns)
+        missing = [name for name in self.columns if name not in there]
         if missing:
             many = len(missing) > 1
             raise DataError(
@@ -119,7 +121,8 @@ class TablePreprocess(Preprocess):
             }
         )
         findings = strange_cells(self.spec, table, names)
-        if extra := [name for name in listed.columns if name not in self.columns]:
+        known = set(self.columns)
+        if extra := [name for name in listed.columns if name not in known]:
             sentence = f"Columns that the model does not know are ignored: {quoted(extra)}."
             findings.append(Finding("unused", "note", (), sentence))
         numbers, codes = to_cells(self.spec, table)
@@ -186,6 +189,20 @@ class IncomingRows:
 
     def __len__(self) -> int:
         return self.num_rows
+
+    def under(self, names: Sequence[str]) -> IncomingRows:
+        """Return the rows under names of a model where those here differ in blanks around alone.
+
+        A text file's header is read without them; who reads the same file otherwise keeps them.
+        """
+        there, own = set(self.columns), set(names)
+        spelled = {name.strip(): name for name in self.columns if name not in own}
+        found = {name: spelled[name] for name in names if name not in there and name in spelled}
+        if not found:
+            return self
+        back = {written: name for name, written in found.items()}
+        columns = [back.get(name, name) for name in self.columns]
+        return IncomingRows(columns, lambda name: self.read(found.get(name, name)), self.num_rows)
 
     @classmethod
     def of(cls, values: Any) -> IncomingRows:

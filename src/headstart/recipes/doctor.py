@@ -26,6 +26,7 @@ from headstart import events
 from headstart.cores import usable_cores
 from headstart.errors import OptionError
 from headstart.reporting.console import attached
+from headstart.storage.cache import CacheError, cache_root, existing_parent
 from headstart.training.machine.memory import free_memory_bytes
 
 if TYPE_CHECKING:
@@ -172,9 +173,13 @@ def _space(problems: list[str]) -> tuple[Row, ...]:
             f"Only {decimal(memory)} of memory are free; {decimal(MIN_MEMORY_BYTES)} or more are "
             f"expected. Close other programs, or choose small starts such as scratch/simple-cnn."
         )
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    for name, folder in (("disk free here", Path.cwd()), ("disk free for the cache", cache)):
-        existing = next(path for path in (folder, *folder.parents) if path.exists())
+    places = [("disk free here", Path.cwd())]
+    try:
+        places.append(("disk free for the cache", cache_root()))
+    except CacheError as error:
+        problems.append(f"{error} Runs work without it until then.")
+    for name, folder in places:
+        existing = existing_parent(folder)
         free = shutil.disk_usage(existing).free
         rows.append((name, f"{decimal(free)} ({folder})"))
         if free < MIN_FREE_BYTES:
@@ -182,10 +187,13 @@ def _space(problems: list[str]) -> tuple[Row, ...]:
                 f"Only {decimal(free)} of disk are free at {folder}; {decimal(MIN_FREE_BYTES)} or "
                 f"more are expected. Free some, or work in a folder on another disk."
             )
-        if not os.access(existing, os.W_OK):
+        if not existing.is_dir() or not os.access(existing, os.W_OK):
+            what, way = "runs work without a cache", "set HEADSTART_CACHE"
+            if name == places[0][0]:
+                what, way = "a run folder goes there", "work in another folder"
             problems.append(
-                f"{existing} cannot be written; a run folder or the cache goes there. Change its "
-                f"permissions, or work in another folder."
+                f"{existing} is no folder that can be written; {what}. Change its permissions, or "
+                f"{way}."
             )
     return tuple(rows)
 

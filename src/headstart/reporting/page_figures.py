@@ -151,10 +151,10 @@ def confusion_view(scores: Json) -> Json | None:
     """Return the confusion matrix as a heat table, or only the worst pairs of many classes."""
     matrix = scores.get("confusion_matrix") or []
     names = list(scores.get("per_class") or {})
-    if not matrix:
+    if not matrix and "confusion_counts" not in scores:
         return None
-    if len(matrix) > _MAX_MATRIX:
-        lead = f"The pairs of {len(matrix)} classes that are mixed up most often."
+    if not matrix or len(matrix) > _MAX_MATRIX:
+        lead = f"The pairs of {len(names):,} classes that are mixed up most often."
         return {"lead": lead, "rows": [], "pairs": _confused_pairs(scores, _MAX_PAIRS)}
     rows = []
     for name, counts in zip(names, matrix, strict=False):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -243,11 +244,16 @@ def most_confused(scores: Json, limit: int) -> list[Confusion]:
         limit: The most to return.
     """
     names = list(scores.get("per_class") or {})
-    pairs = [
-        Confusion(names[i], names[j], count, sum(row))
+    cells = scores.get("confusion_counts") or [
+        (i, j, count)
         for i, row in enumerate(scores.get("confusion_matrix") or [])
         for j, count in enumerate(row)
-        if i != j and count
+    ]
+    totals = Counter[int]()
+    for i, _, count in cells:
+        totals[i] += count
+    pairs = [
+        Confusion(names[i], names[j], count, totals[i]) for i, j, count in cells if i != j and count
     ]
     return sorted(pairs, key=lambda pair: -pair.count)[:limit]
 

@@ -1,5 +1,8 @@
 """The entries of the cache on disk: make one, open it, list and clear them, keep within a size.
 
+It is a cache: where it cannot be written, is full or is nowhere, ``CacheError`` says why, and
+whoever wanted an entry works without it and says so (``without_cache``).
+
 The cache is a folder, ``HEADSTART_CACHE`` or ``~/.cache/headstart``; a kind of entry is a folder in
 it (``pixels``, ``activations``), an entry a folder in that, with ``entry.json`` inside: what it is,
 and size and checksums of its files. An entry is written under a temporary name, flushed, and
@@ -22,12 +25,13 @@ import time
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from headstart.cores import usable_cores
 from headstart.errors import DataError, OptionError
+from headstart.events import note_once
 
 _STALE_SECONDS = 24 * 3600
 _CHECK_BYTES = 16 * 2**20
@@ -35,6 +39,10 @@ _SPARE_BYTES = 64 * 2**20  # left free on the disk, for the run folder
 _RECORD = "entry.json"
 _LIMIT = "HEADSTART_CACHE_LIMIT"
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+class CacheError(DataError):
+    """Report that the cache cannot take an entry; the work can be done without one."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +65,23 @@ class CacheEntry:
 
 
 def cache_root() -> Path:
-    """Return the folder of the cache; it need not exist yet."""
-    return Path(os.environ.get("HEADSTART_CACHE") or "~/.cache/headstart").expanduser()
+    """Return the folder of the cache; it need not exist yet.
+
+    Raises:
+        CacheError: If this user has no home and ``HEADSTART_CACHE`` is not set.
+    """
+    try:
+        return Path(os.environ.get("HEADSTART_CACHE") or "~/.cache/headstart").expanduser()
+    except RuntimeError as error:
+        raise CacheError(
+            "This user has no home folder, so there is no place for the cache. Set HEADSTART_CACHE "
+            "to a folder."
+        ) from error
+
+
+def without_cache(error: CacheError) -> None:
+    """Say once that the work goes on without the cache, and why."""
+    note_once(f"Works without the cache, so that later runs compute this again. {error}")
 
 
 def cache_limit(root: Path) -> int:
@@ -83,12 +106,15 @@ def cache_limit(root: Path) -> int:
             )
         return int(float(found[1]) * _UNITS[(found[2] or "").upper()])
     held = sum(entry.num_bytes for entry in list_cache(root))
-    return (shutil.disk_usage(existing_parent(root)).free + held) // 2
+    try:
+        return (shutil.disk_usage(existing_parent(root)).free + held) // 2
+    except OSError:  # a folder that may not be looked at
+        return 0
 
 
 def existing_parent(path: Path) -> Path:
-    """Return the path itself, or the nearest folder above that exists."""
-    while not path.exists():
+    """Return the path itself, or the nearest folder above that exists and may be looked at."""
+    while not os.path.exists(path):
         path = path.parent
     return path
 
@@ -118,7 +144,7 @@ def new_entry(
         keep: Folders of entries that stay.
 
     Raises:
-        DataError: If the disk or the cache is full, or the folder cannot be written.
+        CacheError: If the disk or the cache is full, or the folder cannot be written.
     """
     with _disk_errors(folder.parent, num_bytes, what):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -151,7 +177,8 @@ def read_entry(folder: Path) -> dict[str, object] | None:
         assert isinstance(files, dict)
         if any(_state(folder / name) != state for name, state in files.items()):
             return None
-        os.utime(folder / _RECORD)
+        with suppress(OSError):  # a cache that may only be read is of use, too
+            os.utime(folder / _RECORD)
     except (OSError, ValueError, KeyError, TypeError, AssertionError):
         return None
     return record
@@ -208,11 +235,11 @@ def _disk_errors(root: Path, needed: int, what: str) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             free = shutil.disk_usage(existing_parent(root)).free
-            raise DataError(
+            raise CacheError(
                 f"{what[0].upper()}{what[1:]} need {needed:,} bytes in {root}, where {free:,} are "
                 f"free. Free some space, or set HEADSTART_CACHE to a folder on a larger disk."
             ) from error
-        raise DataError(
+        raise CacheError(
             f"The folder for {what} cannot be written: {root} ({error.strerror}). Set "
             f"HEADSTART_CACHE to a folder that can."
         ) from error
@@ -261,7 +288,7 @@ def make_room(root: Path, needed: int, limit: int, keep: Collection[Path] = ()) 
         keep: Folders of entries that stay.
 
     Raises:
-        DataError: If it does not fit even then.
+        CacheError: If it does not fit even then.
     """
     freed = remove_stale(root)
     entries = list_cache(root)
@@ -273,7 +300,7 @@ def make_room(root: Path, needed: int, limit: int, keep: Collection[Path] = ()) 
             freed += remove_entry(entry.path)
             held -= entry.num_bytes
     if held + needed > limit:
-        raise DataError(
+        raise CacheError(
             f"The cache in {root} may hold {limit:,} bytes, of which {held:,} are in use; "
             f"{needed:,} more do not fit. Raise {_LIMIT}, or set HEADSTART_CACHE to a folder on a "
             f"larger disk."
@@ -308,7 +335,7 @@ def remove_stale(root: Path) -> int:
     for path in root.glob("*/*.tmp-*"):
         try:
             is_stale = time.time() - path.stat().st_mtime > _STALE_SECONDS
-        except FileNotFoundError:
+        except OSError:
             continue
         if is_stale:
             freed += _size(path)
@@ -328,6 +355,6 @@ def _size(folder: Path) -> int:
     for path in folder.rglob("*"):
         try:
             total += path.lstat().st_size
-        except FileNotFoundError:
+        except OSError:
             continue
     return total

@@ -83,13 +83,19 @@ class RunFolder:
         """Where ``overwrite`` sets the former run aside."""
         return self.state / "former"
 
+    @property
+    def _way(self) -> str:
+        """What to do once a full disk has space again."""
+        is_planned = self.resume or planned_options(self.path) is not None
+        return "go on with --resume" if is_planned else "begin again"
+
     def write(self, name: str, content: bytes) -> None:
         """Write a file atomically: temporary name, fsync, rename.
 
         Raises:
             RunFolderError: If the disk is full or the folder not writable.
         """
-        with disk_errors(self.path, len(content)):
+        with disk_errors(self.path, len(content), self._way):
             write_atomically(self.path / name, content)
         if name == "model.json":  # a usable model stands here: the one before has had its day
             shutil.rmtree(self._former, ignore_errors=True)
@@ -109,7 +115,7 @@ class RunFolder:
     def log(self, record: Mapping[str, object]) -> None:
         """Append one line to ``log.jsonl``."""
         if self._log is not None:
-            with disk_errors(self.path, 0):
+            with disk_errors(self.path, 0, self._way):
                 self._log.write(json.dumps(record, default=str) + "\n")
                 self._log.flush()
 
@@ -130,12 +136,13 @@ class RunFolder:
         self._release()
         has_model = (self.path / "model.json").exists()
         has_state = self.keep or self.resume or any(self.state.glob("step_*"))
+        has_state = has_state or (_is_full(error) and planned_options(self.path) is not None)
         if error is not None and not has_model and not has_state:
             self._undo()
 
     def _claim(self, *, overwrite: bool) -> None:
         self._made = [p for p in (self.path, *self.path.parents) if not p.exists()]
-        with disk_errors(self.path, 0):
+        with disk_errors(self.path, 0, self._way):
             try:
                 self.state.mkdir(parents=True, exist_ok=True)
                 self._take_lock()
@@ -339,13 +346,20 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.close(descriptor)
 
 
+def _is_full(error: BaseException | None) -> bool:
+    """Return whether a full disk has ended a run: it goes on from what stands there, if little."""
+    cause = getattr(error, "__cause__", None)
+    return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 @contextlib.contextmanager
-def disk_errors(path: Path, num_bytes: int) -> Iterator[None]:
+def disk_errors(path: Path, num_bytes: int, way: str = "go on with --resume") -> Iterator[None]:
     """Turn a full disk, a refused permission and the like inside the block into a sentence.
 
     Args:
         path: The run folder.
         num_bytes: Bytes that were to be written; 0 if not known.
+        way: What to do once there is space.
 
     Raises:
         RunFolderError: In place of the OSError.
@@ -357,7 +371,7 @@ def disk_errors(path: Path, num_bytes: int) -> Iterator[None]:
             need = f"{decimal(num_bytes)} are needed" if num_bytes else "more is needed"
             raise RunFolderError(
                 f"The disk that holds {path} is full ({need}); what was saved before is intact. "
-                f"Free some space and go on with --resume."
+                f"Free some space and {way}."
             ) from error
         raise RunFolderError(
             f"{path} cannot be written ({error.strerror or error}); expected a folder that you may "

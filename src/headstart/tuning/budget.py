@@ -60,7 +60,7 @@ SHARES: dict[str, BudgetShare] = {
         0.6, "left", "three epochs and two test passes; preparing and figures take the rest"
     ),
     "test": BudgetShare(
-        0.4, "left", "two passes over the test split; a start that takes more is refused"
+        0.3, "left", "one pass over the test split; a start that takes more is refused"
     ),
     "validation": BudgetShare(0.04, "left", "one validation; the loop has many of them"),
     "vocabulary": BudgetShare(

@@ -27,6 +27,7 @@ from headstart.tuning.arm import Tuned
 from headstart.tuning.baselines import Items, Rival, baselines_seconds, run_baselines
 from headstart.tuning.budget import PASS_MARGIN, Budget, slowness
 from headstart.tuning.cost import seconds_per_sample
+from headstart.tuning.hints import weak_classes
 from headstart.tuning.later import later_days
 from headstart.tuning.setup import TrainingSetup, install, probe, set_up
 from headstart.tuning.test_items import losses_of, worst_mistakes, write_predictions
@@ -85,17 +86,23 @@ def conclude(
     }
     val_outputs = model_outputs(model, tuned.val_logits)
     of_test, of_val = dataset.test.groups_of(test.ids), dataset.val.groups_of(val.ids)
+    scores = {
+        "test": task.scores(outputs, test.targets, schema, groups=of_test),
+        "val": task.scores(val_outputs, val.targets, schema, groups=of_val),
+    }
+    hints = weak_classes(dataset, setup.recipe, scores)
+    for found in hints:
+        emit("note", text=found.sentence, about=found.kind, severity=found.severity)
     metrics: dict[str, object] = {
         "task": schema.task,
-        "test": task.scores(outputs, test.targets, schema, groups=of_test).to_json(),
-        "val": task.scores(val_outputs, val.targets, schema, groups=of_val).to_json(),
+        **{name: found.to_json() for name, found in scores.items()},
         "before_after": _before_after(dataset, train, rivals, outputs, test),
         "seconds": seconds,
     }
     if later is not None:
         metrics["later_days"] = later.to_json()
     bad = [*dataset.bad_samples, *train.bad_samples, *val.bad_samples, *test.bad_samples]
-    data_record = describe_data(dataset, bad, [*train.findings, *told])
+    data_record = describe_data(dataset, bad, [*train.findings, *told, *hints])
     losses = losses_of(model, logits, test.targets)
     write_predictions(folder, test, schema, outputs, losses)
     folder.write_json("mistakes.json", {"items": worst_mistakes(dataset, test, outputs, losses)})
@@ -116,7 +123,7 @@ def save_model(folder: RunFolder, dataset: Dataset, setup: TrainingSetup) -> Non
 def describe_data(
     dataset: Dataset, bad_samples: list[BadSample], findings: Sequence[Finding]
 ) -> dict[str, object]:
-    """Return the content of ``data.json``; ``findings`` are those of the preparation."""
+    """Return the content of ``data.json``; ``findings`` are those made after loading."""
     seen = {(b.name, b.reason): b for b in bad_samples}
     told = (*dataset.findings, *findings)
     splits = {"train": dataset.train, "val": dataset.val, "test": dataset.test}

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from headstart.model import Model, run_batches
+from headstart.storage.cache import CacheError, without_cache
 from headstart.tasks import array_of
 from headstart.training.batches.feed import ids_digest
 from headstart.training.contract import never, stoppable
@@ -49,16 +50,23 @@ def features_of(
             "device": model.device.type,
         }
     )
-    cache = ActivationCache()
-    if (store := cache.open(key, layout)) is not None:
-        return store.rows(np.arange(len(inputs)))[0]
+    cache = None
+    try:
+        cache = ActivationCache()
+        if (store := cache.open(key, layout)) is not None:
+            return store.rows(np.arange(len(inputs)))[0]
+    except CacheError as error:
+        without_cache(error)
     began = time.monotonic()
     compute = stoppable(model.features, stop_requested)
     features = array_of(run_batches(model, inputs, compute, name=name))
-    if time.monotonic() - began > _WORTH_SECONDS:
+    if cache is not None and time.monotonic() - began > _WORTH_SECONDS:
         whole = np.arange(len(inputs))
         about = f"features of {model.encoder.start.address}"
-        cache.fill(key, layout, [(whole, (torch.from_numpy(features),))], about=about)
+        try:
+            cache.fill(key, layout, [(whole, (torch.from_numpy(features),))], about=about)
+        except CacheError as error:
+            without_cache(error)
     return features
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from headstart.errors import StartError
 from headstart.events import emit
 from headstart.model import Model, pass_size, split_passes, without_padding
+from headstart.storage.cache import CacheError, without_cache
 from headstart.tasks import array_of
 from headstart.tensors import evaluating, to_tensors
 from headstart.training.batches.augment import POLICIES, augment
@@ -107,7 +108,11 @@ def freeze_prefix(
             job = _Job(model, recipe, found, share, conditions.stop_requested)
             choose = partial(_choose_views, job, train, num_epochs, conditions)
             num_views = _settle_views(conditions.decisions, recipe, choose)
-            return _fill(job, train, val, num_views) if num_views else None
+            try:
+                return _fill(job, train, val, num_views) if num_views else None
+            except CacheError as error:
+                without_cache(error)
+                return None
         reason = found.reason
     if reason:
         emit("note", text=f"It trains uncached: {reason}.")
@@ -200,7 +205,7 @@ def _choose_views(job: _Job, train: Inputs, num_epochs: float, conditions: Condi
         sample_flops=cut.flops * mean_length / longest,
         sample_bytes=row,
         num_samples=len(train),
-        limit_bytes=ActivationCache().limit_bytes,
+        limit_bytes=_cache_limit(),
         wanted=recipe.views,
         device_type=job.model.device.type,
     )
@@ -213,6 +218,15 @@ def _choose_views(job: _Job, train: Inputs, num_epochs: float, conditions: Condi
             why = f"its frozen part would take {needed:.0f} of the {left:.0f} s left"
             return Views(0, 1.0, 0, why)
     return views
+
+
+def _cache_limit() -> int:
+    """Return how many bytes the cache may hold, 0 where there is none."""
+    try:
+        return ActivationCache().limit_bytes
+    except CacheError as error:
+        without_cache(error)
+        return 0
 
 
 def _settle_views(decisions: Decisions, recipe: Recipe, choose: Callable[[], Views]) -> int:

@@ -17,7 +17,7 @@ from headstart.data.options import DEFAULT_LABEL, ReadOptions
 from headstart.data.roles import IDENTIFIER, is_image_column
 from headstart.data.sources.columns import Table, read_table
 from headstart.data.sources.files_beside import FilesBeside
-from headstart.data.sources.layouts import list_folder
+from headstart.data.sources.folder_tree import list_folder
 from headstart.data.sources.listed import EditedTable
 from headstart.data.sources.one_hot import read_one_hot
 from headstart.data.sources.split_columns import find_split_column

@@ -16,11 +16,15 @@ import csv
 import io
 import os
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
+from rich.filesize import decimal
+
 from headstart.cells import as_number
 from headstart.columnar import holds, holds_short
+from headstart.cores import free_memory_bytes
 from headstart.data.options import ReadOptions
 from headstart.data.sources.text_source import TextSource, held_text, open_text
 from headstart.errors import DataError, quoted
@@ -29,6 +33,8 @@ from headstart.preprocessing.memory import refuse_duplicates
 
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 MAX_BLOCK_BYTES = 2**31 - 2
+PACKED = 4  # times that gzip makes text smaller, about
+PEAK_OF_FILE = 3  # memory at the most while a text file is read, in sizes of the file
 FIRST_BLOCK_BYTES = 2**22  # small ones are freed soon, and what is freed is taken again
 SNIFFED_LINES = 20
 MAYBE_WORDS = ("NA", "N/A", "n/a", "NULL", "null", "#NA", "#N/A N/A")  # missing among numbers
@@ -48,6 +54,7 @@ def read_text_table(path: Path, where: str, kind: str, options: ReadOptions) -> 
         DataError: The bytes are no text of the encoding, or the rows do not fit.
         pyarrow.ArrowInvalid: The content cannot be parsed for another reason.
     """
+    refuse_too_large(path, where)
     before = path.stat()
     source = open_text(path, where, options.encoding)
     if source.is_blank:
@@ -69,6 +76,35 @@ def read_text_table(path: Path, where: str, kind: str, options: ReadOptions) -> 
     table = _parse(source, where, delimiter, names, has_names=has_names, is_plain=is_plain)
     table = _unchanged(table, path, where, before)
     return _without_gaps(_unquote(table) if is_plain and source.has_quotes else table)
+
+
+class TooLargeError(DataError):
+    """Refuse a file that memory does not hold."""
+
+
+def refuse_too_large(path: Path, where: str) -> None:
+    """Refuse a text file that memory does not hold, before it is read: a killed process says less.
+
+    Raises:
+        TooLargeError: With the command that takes a part of its rows.
+    """
+    size, free = path.stat().st_size, free_memory_bytes()
+    if path.name.lower().endswith(".gz"):
+        size *= PACKED
+    if free is None or PEAK_OF_FILE * size <= free:
+        return
+    name = path.name.lower()
+    rows = f"{'zcat' if name.endswith('.gz') else 'cat'} {shlex.quote(str(path))}"
+    part = f"({rows} | head -n 1; {rows} | tail -n +2 | shuf -n 1000000) > part.csv"
+    if name.removesuffix(".gz").endswith(("jsonl", "ndjson", ".txt")):
+        part = f"{rows} | shuf -n 1000000 > part.jsonl"
+    raise TooLargeError(
+        f"{where} has {'about ' if name.endswith('.gz') else ''}{decimal(size)}; reading it takes "
+        f"up to {PEAK_OF_FILE} times as much memory, and {decimal(free)} are free. Take some of "
+        "its rows, drawn at random, for example: "
+        f"{part} (a header is kept; for rows without line breaks in their cells). Or read it where "
+        "there is more memory."
+    )
 
 
 def _unchanged(table: Any, path: Path, where: str, before: os.stat_result) -> Any:

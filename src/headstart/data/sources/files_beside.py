@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from headstart.cells import is_missing
-from headstart.data.sources.layouts import list_folder
+from headstart.data.sources.folder_tree import list_folder
 from headstart.data.sources.split_words import split_of
 from headstart.errors import DataError
 from headstart.preprocessing.image_files import IMAGE_SUFFIXES

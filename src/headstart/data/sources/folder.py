@@ -16,13 +16,12 @@ import numpy as np
 from headstart.data.options import ReadOptions
 from headstart.data.records import NOUNS, SPLIT_CODES, UNASSIGNED, Records
 from headstart.data.sources.file_names import class_in_name, classes_in_names
+from headstart.data.sources.folder_tree import Tree, list_folder
 from headstart.data.sources.layouts import (
     MIN_GROUPS,
     ClassFolder,
     FolderLayout,
     find_layout,
-    has_samples,
-    list_folder,
 )
 from headstart.data.sources.samples import FileSamples
 from headstart.data.sources.text_source import read_text_bytes
@@ -52,7 +51,7 @@ TABLE_SUFFIXES = (
 TEXT_SUFFIXES = frozenset({".txt"})
 
 
-def read_folder(root: Path, name: str, options: ReadOptions) -> Records:
+def read_folder(tree: Tree, name: str, options: ReadOptions) -> Records:
     """Return the records of a folder of images, or of text files.
 
     Files are read in sorted order. Names that start with a dot are skipped, and files whose
@@ -61,7 +60,7 @@ def read_folder(root: Path, name: str, options: ReadOptions) -> Records:
     samples.
 
     Args:
-        root: The folder.
+        tree: The folder, and what is below.
         name: What the user called it.
         options: Task, and encoding of text files, where they were said.
 
@@ -75,10 +74,11 @@ def read_folder(root: Path, name: str, options: ReadOptions) -> Records:
             f"task is '{options.task}', but the class folders of {name} give one class a sample. "
             "Leave it out, or give a table."
         )
-    layout, is_text = find_layout(root, IMAGE_SUFFIXES, options.group), False
-    if not layout.flat and not has_samples(root, "", IMAGE_SUFFIXES):
-        is_text = has_samples(root, "", TEXT_SUFFIXES)
-        layout = find_layout(root, TEXT_SUFFIXES, options.group) if is_text else layout
+    root, is_text = tree.root, False
+    layout = find_layout(tree, IMAGE_SUFFIXES, options.group)
+    if not layout.flat and not tree.has_samples("", IMAGE_SUFFIXES):
+        is_text = tree.has_samples("", TEXT_SUFFIXES)
+        layout = find_layout(tree, TEXT_SUFFIXES, options.group) if is_text else layout
     noun = NOUNS["text" if is_text else "image"][1]
     suffixes = TEXT_SUFFIXES if is_text else IMAGE_SUFFIXES
     listing = list_samples(root, layout.classes, suffixes)

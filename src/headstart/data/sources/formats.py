@@ -11,6 +11,7 @@ from headstart.data.sources.archives import read_shards, unpack
 from headstart.data.sources.arrow_files import ARROW_SUFFIXES, read_arrow
 from headstart.data.sources.columns import Table, read_table
 from headstart.data.sources.cvat import read_cvat, read_docbin
+from headstart.data.sources.delimited import TooLargeError
 from headstart.data.sources.folder import FORMAT_SUFFIXES
 from headstart.data.sources.json_files import read_json, read_json_lines
 from headstart.data.sources.lines import read_lines
@@ -89,6 +90,8 @@ def open_table(path: Path, where: str, options: ReadOptions) -> Table:
             ) from None
     try:
         return read_table(path, where, options)
+    except TooLargeError:
+        raise
     except DataError:
         # arrow takes one kind of cell a column; annotations have lists here and words there
         if not path.name.lower().endswith(LINES) or not path.stat().st_size:

@@ -21,10 +21,11 @@ from headstart.data.sources.columns import ArrowTable, Table
 from headstart.data.sources.competitions import settle_target
 from headstart.data.sources.files_beside import FilesBeside
 from headstart.data.sources.folder import TABLE_SUFFIXES, is_image
+from headstart.data.sources.folder_tree import Tree, list_folder
 from headstart.data.sources.formats import open_table
 from headstart.data.sources.image_lists import find_lists
 from headstart.data.sources.label_names import ClassNames, names_beside
-from headstart.data.sources.layouts import FolderLayout, find_layout, list_folder
+from headstart.data.sources.layouts import FolderLayout, find_layout
 from headstart.data.sources.list_files import Labelled
 from headstart.data.sources.one_hot import read_one_hot
 from headstart.data.sources.split_columns import find_split_column
@@ -56,11 +57,11 @@ class LabelTables:
     findings: list[Finding] = field(default_factory=list)
 
 
-def read_stated(root: Path, name: str, options: ReadOptions) -> Records | None:
+def read_stated(tree: Tree, name: str, options: ReadOptions) -> Records | None:
     """Return the records of a folder of images whose classes a file states.
 
     Args:
-        root: The folder.
+        tree: The folder, and what is below.
         name: What the user called it.
         options: What the user said; the label column may be named.
 
@@ -70,7 +71,7 @@ def read_stated(root: Path, name: str, options: ReadOptions) -> Records | None:
     Raises:
         DataError: Several files could, or the one that does cannot be read.
     """
-    layout = find_layout(root, IMAGE_SUFFIXES)
+    root, layout = tree.root, find_layout(tree, IMAGE_SUFFIXES)
     if not layout.classes and not layout.flat:
         return None
     beside = FilesBeside(root)

@@ -12,8 +12,9 @@ from typing import Any
 
 from headstart.data.sources.files_beside import FilesBeside
 from headstart.data.sources.folder import is_image, list_samples
+from headstart.data.sources.folder_tree import Tree, list_folder
 from headstart.data.sources.label_names import ClassNames, names_beside
-from headstart.data.sources.layouts import FolderLayout, has_samples, list_folder
+from headstart.data.sources.layouts import FolderLayout
 from headstart.data.sources.list_files import (
     Labelled,
     lines_of,
@@ -76,7 +77,7 @@ def _places(root: Path, layout: FolderLayout) -> dict[str, str | None]:
     for place in dict.fromkeys((layout.top, "")):
         inside = [os.path.join(place, child) for child in list_folder(root / place)[0]]
         known = [folder for folder in inside if folder not in samples]
-        known = [f for f in known if not has_samples(root, f, IMAGE_SUFFIXES)]
+        known = [f for f in known if not Tree(root).has_samples(f, IMAGE_SUFFIXES)]
         places |= {folder: None for folder in known if folder not in places}
     return places
 

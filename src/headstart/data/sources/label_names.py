@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.data.sources.folder import is_image
-from headstart.data.sources.layouts import list_folder
+from headstart.data.sources.folder_tree import list_folder
 from headstart.data.sources.text_source import read_text_bytes
 from headstart.errors import DataError
 

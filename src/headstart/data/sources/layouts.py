@@ -10,10 +10,10 @@ import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from headstart.data.groups import compiled
 from headstart.data.options import FOLDER
+from headstart.data.sources.folder_tree import Contents, Tree
 from headstart.data.sources.split_words import (
     PLAIN,
     is_fold,
@@ -27,7 +27,6 @@ from headstart.types import Finding
 
 MIN_GROUPS = 3
 UPPER, INNER = "([^/]+)/[^/]+/[^/]+$", "([^/]+)/[^/]+$"  # of a path, the two folders of a file
-TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 CONTAINER = re.compile(
     r"(jpeg|jpg|png)?(image|img|photo|pic|picture|jpg|jpeg|png|file|text|txt)s?|data|all"
 )
@@ -77,48 +76,48 @@ class FolderLayout:
         self.findings.append(Finding(kind, how, (), sentence))  # type: ignore[arg-type]
 
 
-def find_layout(root: Path, suffixes: Collection[str], group: str | None = None) -> FolderLayout:
+def find_layout(tree: Tree, suffixes: Collection[str], group: str | None = None) -> FolderLayout:
     """Return what the folders below a root mean.
 
     Args:
-        root: The folder.
+        tree: The folder, and what is below.
         suffixes: Of the files that are samples.
         group: What the user said of groups: ``folder``, or a pattern for paths.
 
     Raises:
         DataError: Two folders are one split, or a folder may not be read.
     """
-    layout = FolderLayout(_unwrap(root, "", suffixes), asked=group)
+    layout = FolderLayout(_unwrap(tree, "", suffixes), asked=group)
     if layout.top:
         layout.say(f"The data is read from the folder '{layout.top}' inside.")
-    folders, files = list_folder(root / layout.top)
-    folders = _labelled(layout, folders, layout.top)
-    holding = [f for f in folders if has_samples(root, os.path.join(layout.top, f), suffixes)]
+    inside = tree.look(layout.top)
+    folders = _labelled(layout, inside.folders, layout.top)
+    holding = [f for f in folders if tree.has_samples(os.path.join(layout.top, f), suffixes)]
     splits = splits_among(holding)
     others = [folder for folder in holding if folder not in splits]
     if splits and (not others or ("train" in splits.values() and len(set(splits.values())) > 1)):
-        _read_splits(root, layout, splits, suffixes)
+        _read_splits(tree, layout, splits, suffixes)
         if beside := [folder for folder in folders if folder not in splits]:
             sentence = f"Skipped folders beside the splits: {quoted(beside)}."
             layout.say(sentence, is_warning=True, is_unused=True)
     elif len(holding) > 1 and all(map(is_fold, holding)):
         for fold in holding:
-            _read_classes(root, layout, os.path.join(layout.top, fold), "", suffixes)
+            _read_classes(tree, layout, os.path.join(layout.top, fold), "", suffixes)
         layout.say(
             f"Folders {quoted(holding)} are folds: read together, and split anew. To keep one of "
             "them for the test, name it test and move the others into train."
         )
-    elif any(_is_sample(file, suffixes) for file in files) and not others:
+    elif inside.has(suffixes) and not others:
         layout.flat[layout.top] = ""
-    elif len(others) == 1 and not splits and _is_container(root, layout.top, others[0], files):
+    elif len(others) == 1 and not splits and _is_container(tree, layout.top, others[0], inside):
         layout.flat[os.path.join(layout.top, others[0])] = ""
     else:
-        _read_classes(root, layout, layout.top, "", suffixes, folders)
-    loose = sum(_is_sample(file, suffixes) for file in files if not file.endswith(".txt"))
+        _read_classes(tree, layout, layout.top, "", suffixes, folders)
+    loose = inside.count(set(suffixes) - {".txt"})
     if loose and layout.classes:
         sentence = f"Skipped {loose} images beside the folders, which have no class."
         layout.say(sentence, is_warning=True, is_unused=True)
-    if layout.classes and (tables := [file for file in files if file.endswith(TABLES)]):
+    if layout.classes and (tables := inside.tables):
         layout.say(
             f"The classes are the folders; tables beside them are not read: {quoted(tables)}. "
             "To learn what such a table says, give its path.",
@@ -127,13 +126,13 @@ def find_layout(root: Path, suffixes: Collection[str], group: str | None = None)
     return layout
 
 
-def _unwrap(root: Path, folder: str, suffixes: Collection[str]) -> str:
+def _unwrap(tree: Tree, folder: str, suffixes: Collection[str]) -> str:
     """Return the folder inside in which more than a wrapper begins."""
     while True:
-        folders, files = list_folder(root / folder)
-        is_bare = not any(_is_sample(f, suffixes) for f in files if not f.endswith(".txt"))
+        here = tree.look(folder)
+        folders, is_bare = here.folders, not here.has(set(suffixes) - {".txt"})
         if len(folders) > 1:
-            held_in = [f for f in folders if has_samples(root, os.path.join(folder, f), suffixes)]
+            held_in = [f for f in folders if tree.has_samples(os.path.join(folder, f), suffixes)]
             folders = [f for f in held_in if CONTAINER.fullmatch(_plain(f))]
             is_bare = is_bare and len(held_in) == 1
         if len(folders) != 1 or not is_bare:
@@ -143,29 +142,23 @@ def _unwrap(root: Path, folder: str, suffixes: Collection[str]) -> str:
         if (split_of(inner) or is_fold(inner) or is_unlabelled(inner)) and not same:
             return folder
         below = os.path.join(folder, inner)
-        inside, held = list_folder(root / below)
-        is_stated = any(_is_statement(file) for file in files)
-        is_stated = is_stated and not any(map(split_of, inside))
-        if is_stated or not (inside or (same and any(_is_sample(f, suffixes) for f in held))):
+        inside = tree.look(below)
+        is_stated = here.has_statement and not any(map(split_of, inside.folders))
+        if is_stated or not (inside.folders or (same and inside.has(suffixes))):
             return folder
         folder = below
 
 
-def _is_container(root: Path, above: str, folder: str, files: list[str]) -> bool:
+def _is_container(tree: Tree, above: str, folder: str, beside: Contents | None = None) -> bool:
     """Return whether a lone folder holds all files, of all classes: ``images`` beside a table."""
-    inside = list_folder(root / above / folder)[0]
-    is_stated = any(_is_statement(file) for file in files)
+    inside = tree.look(os.path.join(above, folder)).folders
+    is_stated = beside is not None and beside.has_statement
     is_flat = not inside or (is_stated and len(inside) == 1)
     return is_flat and (is_stated or CONTAINER.fullmatch(_plain(folder)) is not None)
 
 
 def _plain(name: str) -> str:
     return re.sub(r"[\W_]+", "", name.lower())
-
-
-def _is_statement(file: str) -> bool:
-    """Return whether a file may say what the samples are."""
-    return file.lower().endswith((*TABLES, ".json"))
 
 
 def _labelled(layout: FolderLayout, folders: list[str], above: str) -> list[str]:
@@ -178,19 +171,19 @@ def _labelled(layout: FolderLayout, folders: list[str], above: str) -> list[str]
 
 
 def _read_splits(
-    root: Path, layout: FolderLayout, splits: dict[str, str], suffixes: Collection[str]
+    tree: Tree, layout: FolderLayout, splits: dict[str, str], suffixes: Collection[str]
 ) -> None:
     """Add the class folders of all splits, and the splits that have none."""
     if len(set(splits.values())) < len(splits):
         raise DataError(
-            f"{root / layout.top} has two folders for one split ({quoted(sorted(splits))}); "
+            f"{tree.root / layout.top} has two folders for one split ({quoted(sorted(splits))}); "
             "expected one each of train, val and test. Merge or rename them."
         )
     if unusual := {f: s for f, s in splits.items() if f.lower() not in PLAIN or is_unsure(f)}:
         said = ", ".join(f"'{folder}' as {split}" for folder, split in unusual.items())
         layout.say(f"Folders are read as splits: {said}.")
     for folder, split in splits.items():
-        _read_classes(root, layout, os.path.join(layout.top, folder), split, suffixes)
+        _read_classes(tree, layout, os.path.join(layout.top, folder), split, suffixes)
     groups = {part.group for part in layout.classes if part.group}
     names = [os.path.basename(group) for group in groups]
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -203,7 +196,7 @@ def _read_splits(
 
 
 def _read_classes(
-    root: Path,
+    tree: Tree,
     layout: FolderLayout,
     above: str,
     split: str,
@@ -212,16 +205,16 @@ def _read_classes(
 ) -> None:
     """Add the class folders of a folder; where it has none, the folder as a flat one."""
     if folders is None:
-        above = _unwrap(root, above, suffixes)
-        folders = _labelled(layout, list_folder(root / above)[0], above)
-    inside = {folder: _children(root, os.path.join(above, folder), suffixes) for folder in folders}
+        above = _unwrap(tree, above, suffixes)
+        folders = _labelled(layout, tree.look(above).folders, above)
+    inside = {folder: _children(tree, os.path.join(above, folder), suffixes) for folder in folders}
     folders = [f for f in folders if not _is_copy(layout, f, inside)]
-    holding = [f for f in folders if has_samples(root, os.path.join(above, f), suffixes)]
-    if len(holding) == 1 and split and _is_container(root, above, holding[0], []):
+    holding = [f for f in folders if tree.has_samples(os.path.join(above, f), suffixes)]
+    if len(holding) == 1 and split and _is_container(tree, above, holding[0]):
         layout.flat[os.path.join(above, holding[0])] = split
         return
     if not holding:
-        if has_samples(root, above, suffixes) and not (folders and not above and not split):
+        if tree.has_samples(above, suffixes) and not (folders and not above and not split):
             layout.flat[above] = split
         elif folders:
             layout.classes += [ClassFolder(os.path.join(above, f), f, split) for f in folders]
@@ -243,12 +236,12 @@ def _read_classes(
         layout.classes += [ClassFolder(os.path.join(above, f), f, split) for f in folders]
 
 
-def _children(root: Path, folder: str, suffixes: Collection[str]) -> list[str]:
+def _children(tree: Tree, folder: str, suffixes: Collection[str]) -> list[str]:
     """Return the folders with samples inside a folder that holds none itself; else none."""
-    folders, files = list_folder(root / folder)
-    if any(_is_sample(file, suffixes) for file in files):
+    inside = tree.look(folder)
+    if inside.has(suffixes):
         return []
-    return [child for child in folders if has_samples(root, os.path.join(folder, child), suffixes)]
+    return [c for c in inside.folders if tree.has_samples(os.path.join(folder, c), suffixes)]
 
 
 def _is_copy(layout: FolderLayout, folder: str, inside: dict[str, list[str]]) -> bool:
@@ -324,40 +317,3 @@ def _are_identifiers(names: Collection[str]) -> bool:
         return False
     is_number = [re.search(r"\d", name) and not NAMED_CLASS.match(name) for name in names]
     return sum(map(bool, is_number)) > len(names) / 2
-
-
-def has_samples(root: Path, folder: str, suffixes: Collection[str]) -> bool:
-    """Return whether a folder holds a sample file at any depth; each real folder is seen once."""
-    pending, seen = [os.path.join(root, folder)], set()
-    while pending:
-        current = pending.pop()
-        real = os.path.realpath(current)
-        if real in seen:
-            continue
-        seen.add(real)
-        folders, files = list_folder(Path(current))
-        if any(_is_sample(file, suffixes) for file in files):
-            return True
-        pending += [os.path.join(current, child) for child in folders]
-    return False
-
-
-def _is_sample(file: str, suffixes: Collection[str]) -> bool:
-    return os.path.splitext(file)[1].lower() in suffixes
-
-
-def list_folder(folder: Path) -> tuple[list[str], list[str]]:
-    """Return the names of the folders and of the files inside, sorted, hidden ones left out."""
-    try:
-        with os.scandir(folder) as entries:
-            shown = [e for e in entries if not e.name.startswith(".") and e.name != "__MACOSX"]
-            folders = sorted(e.name for e in shown if e.is_dir())
-            files = sorted(e.name for e in shown if not e.is_dir())
-    except PermissionError:
-        raise DataError(
-            f"Folder {folder} cannot be read: permission denied. Give this user the right to read "
-            f"it, for example chmod -R u+rX '{folder}'."
-        ) from None
-    except OSError as error:
-        raise DataError(f"Folder {folder} cannot be read: {error.strerror}.") from error
-    return folders, files

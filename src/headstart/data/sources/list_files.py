@@ -16,7 +16,7 @@ from typing import Any
 
 from headstart.data.sources.file_names import class_in_name
 from headstart.data.sources.files_beside import FilesBeside
-from headstart.data.sources.layouts import list_folder
+from headstart.data.sources.folder_tree import list_folder
 from headstart.data.sources.split_words import split_within, splits_among
 from headstart.data.sources.text_source import read_text_bytes
 from headstart.errors import DataError, quoted

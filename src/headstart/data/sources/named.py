@@ -27,6 +27,7 @@ from headstart.data.options import ReadOptions
 from headstart.data.records import SPLIT_CODES, UNASSIGNED, Records
 from headstart.data.sources.arrays import read_arrays
 from headstart.data.sources.folder import read_folder
+from headstart.data.sources.folder_tree import Tree
 from headstart.data.sources.samples import ChainSamples, FileSamples
 from headstart.data.sources.tables import find_split_files, read_table_files
 from headstart.errors import DataError, did_you_mean, quoted
@@ -148,7 +149,7 @@ def _read_local(folder: Path, name: str, options: ReadOptions) -> Records | None
         return read_table_files(files, name, options, class_names=KNOWN_CLASSES.get(name))
     # A folder of a known name may also be torchvision's own (eurosat/, MNIST/ where case is one).
     is_ours = name not in NAMED or (folder / "train").is_dir()
-    return read_folder(folder, name, options) if is_ours else None
+    return read_folder(Tree(folder), name, options) if is_ours else None
 
 
 def _idx_files(folder: Path) -> dict[str, Path]:

@@ -12,8 +12,8 @@ from urllib.parse import unquote
 
 from headstart.data.options import ReadOptions
 from headstart.data.sources.columns import Table
+from headstart.data.sources.folder_tree import list_folder
 from headstart.data.sources.formats import open_table
-from headstart.data.sources.layouts import list_folder
 from headstart.data.sources.listed import EditedTable
 from headstart.data.sources.split_words import splits_among
 from headstart.errors import DataError, quoted

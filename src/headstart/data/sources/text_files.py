@@ -11,7 +11,8 @@ from headstart.data.options import ReadOptions
 from headstart.data.sources.columns import Table
 from headstart.data.sources.files_beside import FilesBeside
 from headstart.data.sources.folder import TABLE_SUFFIXES, TEXT_SUFFIXES
-from headstart.data.sources.layouts import find_layout, list_folder
+from headstart.data.sources.folder_tree import Tree, list_folder
+from headstart.data.sources.layouts import find_layout
 from headstart.data.sources.listed import EditedTable
 from headstart.data.sources.split_columns import find_split_column
 from headstart.data.sources.split_words import split_of
@@ -30,7 +31,7 @@ def find_text_table(root: Path, options: ReadOptions) -> Path | None:
         root: The folder.
         options: What the user said.
     """
-    layout = find_layout(root, TEXT_SUFFIXES)
+    layout = find_layout(Tree(root), TEXT_SUFFIXES)
     if layout.classes or not layout.flat or options.image_column:
         return None
     for folder in dict.fromkeys((layout.top, "")):

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from headstart.errors import DataError
 from headstart.storage.cache import (
+    CacheError,
     cache_limit,
     cache_root,
     new_entry,
@@ -200,7 +201,8 @@ class ActivationCache:
             about: What it holds, in a few words.
 
         Raises:
-            DataError: If the cache cannot be written, is full, or a sample is missing.
+            CacheError: If the cache cannot be written or is full.
+            DataError: If a sample is missing.
         """
         folder, needed = self.root / _KIND / key, sum(layout.sizes.values())
         told = f"the activations of {about}"
@@ -216,7 +218,7 @@ class ActivationCache:
             record["about"], record["layout"] = about, _described(layout)
         store = self.open(key, layout)
         if store is None:
-            raise DataError(
+            raise CacheError(
                 f"The activations of {about} changed on disk right after they were written to "
                 f"{folder}. Check the disk, or set HEADSTART_CACHE to another one."
             )

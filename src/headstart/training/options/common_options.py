@@ -74,7 +74,7 @@ class CommonOptions:
         Literal["auto", Imbalance],
         Option(
             sentence="What to do about rare classes; auto does nothing, and says so where the "
-            "largest class has more than ten times the samples of the smallest: weights may find "
+            "largest class has three times the samples of the smallest or more: weights may find "
             "more of the rare ones, and are wrong more often."
         ),
     ] = "auto"

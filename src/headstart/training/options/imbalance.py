@@ -6,7 +6,7 @@ import numpy as np
 
 from headstart.training.options.common_options import Imbalance
 
-MUCH = 10.0  # times the samples of the smallest class: then something is said
+MUCH = 3.0  # times the samples of the smallest class: then something is said
 
 
 def choose_imbalance(counts: np.ndarray) -> tuple[Imbalance, str]:
@@ -16,7 +16,7 @@ def choose_imbalance(counts: np.ndarray) -> tuple[Imbalance, str]:
         counts: int64, shape (K,), training samples of each class.
     """
     ratio = counts.max() / max(1, counts.min())
-    if ratio <= MUCH:
+    if ratio < MUCH:
         return "none", ""
     return "none", (
         f"the largest class has {ratio:.0f} times the samples of the smallest; --imbalance "
