@@ -137,7 +137,7 @@ def propose_pairs(bands: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np
         chosen: int64, the texts that are looked at.
     """
     found = [np.zeros((0, 2), np.int64)]
-    for number in range(len(bands)):
+    for number in range(len(bands) if len(chosen) else 0):  # all texts may be too short
         here, following = bands[number, chosen], bands[(number + 1) % len(bands), chosen]
         order = np.lexsort((following, here))  # the likeliest are neighbours
         here, texts = here[order], chosen[order]
