@@ -184,3 +184,36 @@ def test_a_column_left_out_is_shown_and_amounts_get_advice(
     assert "keep it with --categorical c" in said
     assert ("write the numbers alone" in said) == is_amount
     assert "such as '" in said
+
+
+@pytest.mark.parametrize(
+    ("numbers", "value", "is_said"),
+    [
+        (np.arange(60) / 3, -999, True),
+        (np.arange(60) % 9, 99, True),
+        (np.arange(60) * 7.5, 99999, True),
+        (np.arange(60) * 3, 99, False),  # one number among others
+        (np.arange(60) / 3, -500, False),  # nobody writes that for none
+    ],
+)
+def test_a_number_that_stands_for_none_is_said(
+    tmp_path: Path, numbers: np.ndarray, value: float, is_said: bool
+) -> None:
+    cells = np.where(np.arange(60) % 4 == 0, value, numbers)
+    frame = pd.DataFrame({"x": np.arange(60) % 7, "c": cells, "label": [*LABELS, *LABELS[:20]]})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    data = load(tmp_path / "a.csv")
+    assert ("If it stands for a value that is not known" in sentences(data)) == is_said
+    emptied = frame.assign(c=frame.c.where(frame.c != value))
+    emptied.to_csv(tmp_path / "b.csv", index=False)
+    assert "If it stands for a value" not in sentences(load(tmp_path / "b.csv"))
+
+
+def test_numbers_beside_one_word_are_said_however_few(tmp_path: Path) -> None:
+    cells = [str(i * 1.5) if i % 5 == 0 else "not measured" for i in range(80)]
+    frame = pd.DataFrame({"x": np.arange(80) % 7, "c": cells, "label": [*LABELS, *LABELS]})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    said = sentences(load(tmp_path / "a.csv"))
+    assert "16 numbers and 64 other cells, such as 'not measured'" in said
+    frame.assign(c=frame.c.replace("not measured", "")).to_csv(tmp_path / "b.csv", index=False)
+    assert load(tmp_path / "b.csv").column_kinds == {"x": "numeric", "c": "numeric"}

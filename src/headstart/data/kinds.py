@@ -54,6 +54,7 @@ from headstart.types import ColumnKind, DateFormat, Finding, FindingKind, Number
 
 SOME = 0.3  # share of numbers from which words among them are told
 SHOWN = 3
+FEW_NUMBERS, FEW_WORDS = 10, 2
 
 
 @dataclass(frozen=True)
@@ -362,7 +363,9 @@ def _mixed(
     num_numbers = len(pc.unique(shapes.cells_like(numbers))) if shapes else len(numbers)
     is_many = num_numbers > MANY_VALUES
     if total - num_strange < MOSTLY * total:
-        if not is_many or total - num_strange < SOME * total:
+        # a word or two beside many different numbers stand for what is not known
+        is_gapped = num_numbers >= FEW_NUMBERS and len(strange) <= FEW_WORDS
+        if not is_gapped and (not is_many or total - num_strange < SOME * total):
             return _Found("categorical")
         return _Found(
             "categorical",

@@ -59,6 +59,9 @@ AMOUNT = re.compile(r"^\W{0,2}\d+([.,]\d+)?(\W.*|\s?[^\W\d]{1,4}\W?)?$")
 SHOWN = 3
 
 
+LEAST_SENTINELS = 5  # rows
+
+
 def survey(
     records: Records, is_train: np.ndarray, is_copy: np.ndarray | None = None
 ) -> tuple[list[str], list[Finding]]:
@@ -76,7 +79,7 @@ def survey(
     assert isinstance(samples, TableSamples)
     kinds = records.column_kinds or {}
     train = np.flatnonzero(is_train)
-    constant, ids, index_like = [], [], set()
+    constant, ids, index_like, sentinels = [], [], set(), list[Finding]()
     num_missing: dict[str, int] = {}
     for name, kind in kinds.items():  # a column at a time: train is not in memory twice
         column = _column_of(samples, name, train)
@@ -87,6 +90,8 @@ def survey(
         elif not is_kept and is_identifier(name, kind, column):
             ids.append(name)
             index_like |= {name} if _is_index(name, kind, column) else set()
+        elif kind == "numeric":
+            sentinels += _sentinels(name, column)
     varied = [name for name in kinds if name not in constant]
     if not varied:
         raise no_inputs(records.name, records.columns)
@@ -107,6 +112,7 @@ def survey(
             name, kinds[name], _some(samples, name, train), name in index_like
         )
         findings.append(Finding("identifier", "warning", (), sentence))
+    findings += sentinels
     findings += _missing_cells({name: num_missing[name] for name in kept}, len(train))
     different = train if is_copy is None else train[~is_copy[train]]
     findings += _leaks(records, samples.select(kept), different)
@@ -124,6 +130,36 @@ def _some(samples: TableSamples, name: str, rows: np.ndarray) -> Any:
     if is_text(samples.column(name)) and len(rows) > WORDS_LOOKED_AT:
         rows = rows[np.linspace(0, len(rows) - 1, WORDS_LOOKED_AT).astype(np.int64)]
     return samples.column(name, rows)
+
+
+def _sentinels(name: str, column: Any) -> list[Finding]:
+    """Return which numbers of nines, far from all others of a column of train, may stand for none.
+
+    Programs write -999 or 9999 where a number is not known; a network reads them as numbers.
+    """
+    import pyarrow.compute as pc
+
+    ends = pc.min_max(column)
+    findings = []
+    for value in {ends["min"].as_py(), ends["max"].as_py()} - {None}:
+        digits = f"{abs(value):.0f}"
+        if set(digits) != {"9"} or len(digits) < 2:
+            continue
+        values = column.drop_null().to_numpy()
+        others = values[values != value]
+        number = len(values) - len(others)
+        if number < LEAST_SENTINELS or not len(others):
+            continue
+        gap = others.min() - value if value < others.min() else value - others.max()
+        if gap <= np.ptp(others):
+            continue
+        sentence = (
+            f"Column '{name}' holds {value:.0f} in {number:,} training rows, far from its other "
+            f"numbers ({others.min():.12g} to {others.max():.12g}): read as a number. If it stands "
+            "for a value that is not known, leave these cells empty."
+        )
+        findings.append(Finding("reading", "warning", (), sentence))
+    return findings
 
 
 def _say_identifier(name: str, kind: ColumnKind, column: Any, is_index: bool) -> str:
