@@ -28,7 +28,7 @@ TEXTS = [" ".join(["word"] * (4 + i % 9)) + f" number {i} of them" for i in rang
 class Lengths:
     """Stands in for a tokenizer: a word becomes its length; ``void`` becomes nothing."""
 
-    pad_id, max_length = 99, 8
+    pad_id, max_length, unknown_id = 99, 8, None
 
     def encode(self, texts):
         whole = [[len(word) for word in text.split() if word != "void"] for text in texts]

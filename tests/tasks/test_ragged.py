@@ -96,7 +96,7 @@ def _tag_losses(logits, targets):
 class Tokenizer:
     """One id a word."""
 
-    pad_id, max_length = 0, 16
+    pad_id, max_length, unknown_id = 0, 16, None
 
     def encode(self, texts):
         rows = [np.array([WORDS[word] for word in text.split()], np.int32) for text in texts]

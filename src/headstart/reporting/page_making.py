@@ -18,7 +18,6 @@ from headstart.reporting.wording import (
     notes_of,
     start_address,
 )
-from headstart.types import MODALITIES
 
 _MAX_BAD_SAMPLES = 100
 _TABLES = (  # title and key of the tables of options.json
@@ -51,6 +50,8 @@ def curves_view(log_records: list[Json], metrics: Json, model: Json) -> Json | N
         charts.append(([("line-b", name)], score_chart))
     if not charts:
         return None
+    from headstart.types import MODALITIES  # NumPy comes with it
+
     facts = MODALITIES.get((model.get("schema") or {}).get("modality", "image"))
     samples = f"on augmented {facts.nouns} and " if facts and facts.is_augmented else ""
     lead = (

@@ -141,7 +141,8 @@ class Provider:
 
     def num_features(self, network: nn.Module) -> int | None:
         """Return how many features a network says that it gives; None where a pass measures it."""
-        return int(str(network.num_features))
+        stated = getattr(network, "num_features", None)
+        return stated if isinstance(stated, int) else None
 
     def learns_from_texts(self, start: Start) -> bool:
         """Return whether a start learns its vocabulary or terms from the texts of train."""
