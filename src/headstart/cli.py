@@ -13,6 +13,7 @@ import errno
 import io
 import json
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -246,7 +247,8 @@ def overview(verbs: Mapping[str, Place], load: Place) -> str:
         "",
         "'headstart help COMMAND' explains one; every run writes one folder with all it needs.",
     ]
-    return "\n".join([*textwrap.wrap(lines[0], _width()), *lines[1:]])
+    first, *middle, last = lines
+    return "\n".join([*textwrap.wrap(first, _width()), *middle, *textwrap.wrap(last, _width())])
 
 
 def help_text(command: Command) -> str:
@@ -297,11 +299,21 @@ def _two_columns(rows: Sequence[tuple[str, str]]) -> list[str]:
     for name, text in rows:
         wrapped = textwrap.wrap(text, max(_width() - left, 20)) or [""]
         if len(name) > left - 4:
-            lines.append(f"  {name}")
+            lines += _between_choices(name)
             name = ""
         lines.append(f"  {name}".ljust(left) + wrapped[0])
         lines += [" " * left + line for line in wrapped[1:]]
     return [line.rstrip() for line in lines]
+
+
+def _between_choices(name: str) -> list[str]:
+    """Return an option with its choices, broken between two of them where it is wider."""
+    lines = ["  "]
+    for part in re.findall(r"[^|]*\|?", name):
+        if len(lines[-1] + part) > _width():
+            lines.append("    ")
+        lines[-1] += part
+    return lines
 
 
 def _width() -> int:

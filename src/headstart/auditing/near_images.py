@@ -183,6 +183,11 @@ def _unlooked(pictures: Pictures, everyone: Everyone, first: np.ndarray) -> list
         f"{len(plain):,} images are of one colour, nearly, or cannot be read, such as {names[0]}: "
         "they were not looked at for near copies."
     )
+    if len(plain) == 1:
+        sentence = (
+            f"{names[0]} is of one colour, nearly, or cannot be read: it was not looked at for "
+            "near copies."
+        )
     return [Audited(Finding("near copies", "note", names, sentence))]
 
 
@@ -192,9 +197,9 @@ def _by_chance(likeness: Likeness, allowed: float) -> list[Audited]:
     if allowed == WRONG or not alike:
         return []
     sentence = (
-        f"{alike:,} pairs of images agree to {1 - WRONG:.2f} or more, ever more of them the less "
-        f"they agree, as digits and drawings do by chance: what agrees to {1 - allowed:.4f} counts "
-        "as a near copy."
+        f"{alike:,} pair{'' if alike == 1 else 's'} of images look nearly the same (they agree to "
+        f"{1 - WRONG:.2f} or more), as digits and drawings do by chance: only what agrees to "
+        f"{1 - allowed:.4f} counts as a near copy here."
     )
     return [Audited(Finding("near copies", "note", (), sentence))]
 

@@ -286,8 +286,9 @@ def tell_contradictions(compared: Compared) -> Finding | None:
         told = f": '{a}' and '{b}'"
         more = "; where several labels apply to one, give a table with a list of labels for each"
     number = len(np.unique(compared.groups[odd]))
+    often = "once:" if number == 1 else f"{number:,} times, such as"
     sentence = (
-        f"The same {one} stands under several labels, {number:,} times, such as "
+        f"The same {one} stands under several labels, {often} "
         f"{name(int(first[place]))} and {name(place)}{told}. No model can tell all right: correct "
         f"the labels, or leave out the {several} that are wrong{more}."
     )

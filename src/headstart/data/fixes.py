@@ -315,12 +315,16 @@ def describe_fixes(placed: Placed, records: Records) -> Finding:
         placed: The list.
         records: All samples, before any was left out.
     """
-    several = NOUNS[records.modality][1]
+    one, several = NOUNS[records.modality]
+    number_out = len(placed.left_out)
     counts = Counter(placed.sides.values())
     sides = ", ".join(f"{number:,} in {name}" for name, number in sorted(counts.items()))
-    parts = [f"{len(placed.left_out):,} {several} left out"]
+    parts = [f"{number_out:,} {one if number_out == 1 else several} left out"]
     parts += [f"{sides}, where their likes are"] if sides else []
-    looks = f"; {placed.num_looks:,} to be looked at are as they were" if placed.num_looks else ""
+    looks = ""
+    if placed.num_looks:
+        verb = "is as it was" if placed.num_looks == 1 else "are as they were"
+        looks = f"; {placed.num_looks:,} to be looked at {verb}"
     missing = ""
     if placed.missing:
         missing = (

@@ -265,11 +265,12 @@ def _next(
     typed = _typed(options.data)
     if typed is None:
         return None
-    if checked.fixes is not None:
+    is_mendable = bool(repairs(dataset, [found for _, found in results.found]))
+    if checked.fixes is not None and is_mendable:
         return f"headstart fit {typed} --fixes {shlex.quote(str(checked.fixes))} --budget 30m"
     if checked.record["verdict"] == "refused":
         return f"headstart check {typed}"
-    if repairs(dataset, [found for _, found in results.found]):
+    if is_mendable:
         return f"headstart check {typed} --fix {shlex.quote(data_name(dataset) + '-fixes.csv')}"
     return f"headstart fit {typed} --budget 30m"
 

@@ -216,14 +216,15 @@ def _choose(candidates: list[Candidate]) -> Decided[Chosen]:
 
     rows = [_row(c) for c in candidates]
     best = candidates[0]
-    emit(
-        "table",
-        title=f"Candidates, by {best.metric} on a validation sample",
-        columns=["start", best.metric, "95 % interval", "pixels", "seconds", "note"],
-        rows=[_shown(c) for c in candidates],
-    )
+    columns = ["start", best.metric, "95 % interval", "pixels", "seconds", "note"]
+    shown = [_shown(c) for c in candidates]
+    if not any(c.size for c in candidates):  # texts and tables have no pixels
+        place = columns.index("pixels")
+        columns, *shown = ([*row[:place], *row[place + 1 :]] for row in (columns, *shown))
+    title = f"Candidates, by {best.metric} on a validation sample"
+    emit("table", title=title, columns=columns, rows=shown)
     value = best.score.value
-    why = f"validation {best.metric} {value:.3f} on a sample, the best of {len(rows)}"
+    why = f"validation {best.metric} {_number(value)} on a sample, the best of {len(rows)}"
     if value != value:
         why = f"the quickest; none of {len(rows)} could be scored in the time for screening"
     address = best.start.address
@@ -252,6 +253,11 @@ def _row(candidate: Candidate) -> dict[str, object]:
     }
 
 
+def _number(value: float) -> str:
+    """Return a score; those in the target's units may be large."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3f}"
+
+
 def _shown(candidate: Candidate) -> list[str]:
     """Return a candidate as the terminal shows it."""
     score = candidate.score
@@ -259,8 +265,8 @@ def _shown(candidate: Candidate) -> list[str]:
         return [candidate.start.address, "", "", "", "", candidate.note]
     return [
         candidate.start.address,
-        f"{score.value:.3f}",
-        f"{score.low:.3f} … {score.high:.3f}",
+        _number(score.value),
+        f"{_number(score.low)} … {_number(score.high)}",
         str(candidate.size or ""),
         f"{candidate.seconds:.1f}",
         candidate.note,

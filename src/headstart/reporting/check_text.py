@@ -12,7 +12,8 @@ WIDTH = 80
 SHOWN = 3  # examples of each finding
 _MARKS = {"error": "ERROR", "warning": "WARNING", "note": "note"}
 _INDENT = " " * 9
-_MOST_NAME = 33  # characters of a name in a line of two
+_MOST_NAME = 33  # characters of a split and a name in a line of two
+_MOST_ALONE = WIDTH - len(_INDENT)
 
 
 def render_check_text(record: Mapping[str, Any]) -> str:
@@ -83,9 +84,9 @@ def _finding(found: Mapping[str, Any]) -> list[str]:
 
 def _suspect(suspect: Mapping[str, Any]) -> Iterator[str]:
     here, beside, reason = suspect["sample"], suspect["beside"], " ".join(suspect["reason"].split())
-    text = _cut(_told(here))
+    text = _told(here, _MOST_ALONE)
     if beside is not None:
-        text = f"{text}  ~  {_cut(_told(beside))}"
+        text = f"{_told(here, _MOST_NAME)}  ~  {_told(beside, _MOST_NAME)}"
     line = f"{_INDENT}{text}"
     whole = f"{line}  ({reason})"
     if not reason or len(whole) <= WIDTH:
@@ -95,13 +96,11 @@ def _suspect(suspect: Mapping[str, Any]) -> Iterator[str]:
     yield from _wrapped(reason, _INDENT + "  ")
 
 
-def _told(sample: Mapping[str, Any]) -> str:
-    return f"{sample['split']}: {sample['name']}"
-
-
-def _cut(words: str) -> str:
-    """Return a name that fits beside another: its end tells most."""
-    return words if len(words) <= _MOST_NAME else "…" + words[-(_MOST_NAME - 1) :]
+def _told(sample: Mapping[str, Any], most: int) -> str:
+    """Return split and name in so many characters: of the name the end tells most."""
+    split, name = f"{sample['split']}: ", str(sample["name"])
+    room = most - len(split)
+    return split + (name if len(name) <= room else "…" + name[-(room - 1) :])
 
 
 def _wrapped(text: str, first: str) -> list[str]:

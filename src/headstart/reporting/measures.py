@@ -86,6 +86,13 @@ def format_quantity(figure: Json | None, *, signed: bool = False) -> str:
     return f"{shown} [{', '.join(ends)}]"
 
 
+def format_score(figure: Json) -> str:
+    """Return what a start scored on val; one in the target's units may be large."""
+    value = end_of(figure, "value")
+    is_large = value is not None and abs(value) >= 1000
+    return format_quantity(figure) if is_large else format_figure(figure)
+
+
 def format_value_alone(value: float | None) -> str:
     """Return one number of the target's units: ``1,437``, ``0.5123``, or ``unknown``."""
     if value is None or not math.isfinite(value):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from headstart.reporting.charts import Point, axis_labels, axis_of, interval_chart, line_chart
-from headstart.reporting.measures import Json, format_figure, measure_named, task_of
+from headstart.reporting.measures import Json, format_score, measure_named, task_of
 from headstart.reporting.wording import (
     NO_SCORE,
     describe_bad_samples,
@@ -50,7 +50,7 @@ def curves_view(log_records: list[Json], metrics: Json, model: Json) -> Json | N
         charts.append(([("line-b", name)], score_chart))
     if not charts:
         return None
-    from headstart.types import MODALITIES  # NumPy comes with it
+    from headstart.types import MODALITIES  # brings NumPy
 
     facts = MODALITIES.get((model.get("schema") or {}).get("modality", "image"))
     samples = f"on augmented {facts.nouns} and " if facts and facts.is_augmented else ""
@@ -133,7 +133,7 @@ def _tried(entries: Sequence[Any], what: str) -> Json | None:
     shown = []
     for entry in entries:
         score, low, high = (entry.get(key) for key in ("score", "low", "high"))
-        figure = format_figure({"value": score, "low": low, "high": high})
+        figure = format_score({"value": score, "low": low, "high": high})
         has_interval = all(_is_finite(end) for end in (score, low, high))
         seconds = entry.get("seconds")
         shown.append(

@@ -1,4 +1,4 @@
-"""The report of a run as plain text, at most 88 columns wide: what ``print(run.report())`` shows.
+"""The report of a run as plain text, 80 columns wide (wide tables 88), which a run prints.
 
 It says what a person decides by: how good, how sure, better than what, where it fails, and what
 the tool chose and why. The full record (curves, matrix, every option) is the page's
@@ -14,6 +14,7 @@ from headstart.reporting.measures import (
     Json,
     format_figure,
     format_measure,
+    format_score,
     ladder_of,
     task_of,
 )
@@ -35,7 +36,8 @@ from headstart.reporting.wording import (
     weakest_classes,
 )
 
-WIDTH = 88
+WIDTH = 80
+TABLE_WIDTH = 88  # a row is cut here, since no figure may be lost
 _MAX_NAME = 30  # longer names of classes and starts are cut in tables
 _MAX_NOTE = 16
 _NUM_WEAKEST = 5
@@ -56,7 +58,8 @@ def render_text(metrics: Json, model: Json, data: Json, options: Json) -> str:
         options: ``options.json``.
 
     Returns:
-        Lines of at most 88 columns, ending in a line break; the same for the same input.
+        Lines of at most 80 columns, rows of tables 88, ending in a line break; the same for the
+        same input.
     """
     name = str(data.get("name") or model.get("data_name") or "run")
     title = _one_line(f"headstart {options.get('verb', 'run')}: {name}")
@@ -189,7 +192,7 @@ def _tried(title: str, entries: list[Json], what: str) -> list[str]:
         if len(note) > _MAX_NOTE:
             remarks += _wrap(f"{name}: {note}", "  ", "    ")
             note = ""
-        shown = NO_SCORE[what] if entry.get("score") is None else format_figure(figure)
+        shown = NO_SCORE[what] if entry.get("score") is None else format_score(figure)
         pixels = str(entry.get("pixels") or "-")
         rows.append([name, shown, time, pixels, note])
     if not any(entry.get("pixels") for entry in entries):
@@ -240,7 +243,7 @@ def _time(metrics: Json) -> list[str]:
 
 
 def _wrap(text: str, first: str, following: str | None = None) -> list[str]:
-    """Break text into lines of at most 88 columns."""
+    """Break text into lines of at most 80 columns."""
     indent = " " * len(first) if following is None else following
     lines = textwrap.wrap(_one_line(text), WIDTH, initial_indent=first, subsequent_indent=indent)
     return lines or [first.rstrip()]
@@ -254,7 +257,7 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
         width = max(map(len, column))
         right = all(_is_number(cell) for cell in column[1:])
         columns.append([cell.rjust(width) if right else cell.ljust(width) for cell in column])
-    return [_cut("  " + "  ".join(row).rstrip(), WIDTH) for row in zip(*columns, strict=True)]
+    return [_cut("  " + "  ".join(row).rstrip(), TABLE_WIDTH) for row in zip(*columns, strict=True)]
 
 
 def _is_number(cell: str) -> bool:

@@ -23,7 +23,7 @@ import numpy as np
 from headstart.events import emit
 from headstart.tasks import PlainProblem, find_task
 from headstart.tuning.baselines.baseline import Baseline, Items, Rival
-from headstart.tuning.budget import Budget, slowness
+from headstart.tuning.budget import Budget, slowness, told_seconds
 from headstart.tuning.setup import TrainingSetup
 from headstart.types import Dataset, Inputs, Rows, Schema
 
@@ -94,7 +94,10 @@ def boost_trees(
             end = None if deadline is None else now + (deadline - now) / (len(problems) - k)
             found.append(_fit(tables, is_categorical, problem, val_problem.targets, seed, end))
     except _TimeIsShort:
-        text = "Gradient boosting was left out of the comparison: the budget is nearly spent."
+        text = (
+            f"Gradient boosting was left out of the comparison: it would not reach {DEFAULT_TREES} "
+            f"trees in the {told_seconds(seconds or 0.0)} that the budget leaves it."
+        )
         emit("note", text=text)
         return None
     outputs = task.joined_answers([answers for answers, _ in found])
