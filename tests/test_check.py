@@ -380,6 +380,9 @@ def test_options_are_refused_before_anything_is_read(tmp_path, capsys):
     assert main(["check", data, "--fix", "mine.csv"]) == 5
     assert "--overwrite" in capsys.readouterr()[1]
     assert main(["check", data, "--fix", "mine.csv", "--overwrite"]) == 0
+    Path("rows.csv").write_text("a,label\n1,x\n")
+    assert main(["check", "rows.csv", "--fix", "rows.csv", "--overwrite"]) == 5
+    assert Path("rows.csv").read_text() == "a,label\n1,x\n"
     assert main(["check", data, "--fix", str(tmp_path)]) == 2
     with pytest.raises(OptionError, match=r"check\(\) takes no 'label'"):
         hs.check(data, label="x")

@@ -147,3 +147,12 @@ def test_certainty_is_high_only_where_labels_are_wrong_at_random() -> None:
     assert (certain >= 0.6)[:400].mean() > 0.8
     assert (certain >= 0.6)[400:].mean() < 0.02
     assert (certainties(chances, truth) >= 0.6).mean() < 0.002
+
+
+def test_nothing_is_certain_where_the_probe_knows_no_more_than_the_shares() -> None:
+    draw = np.random.default_rng(0)
+    for shares in ([0.5, 0.5], [0.9, 0.1], [0.25] * 4):
+        given = draw.choice(len(shares), 400, p=shares)
+        logits = np.log(shares) + draw.normal(size=(400, len(shares)))
+        chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        assert (certainties(chances, given) < MIN_CERTAINTY).all()

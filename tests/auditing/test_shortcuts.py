@@ -5,8 +5,9 @@ from planted import digits
 
 from headstart.auditing.audit import AuditTools
 from headstart.auditing.shortcut_columns import SHORTCUT_COLUMNS
-from headstart.auditing.shortcuts import SHORTCUTS
+from headstart.auditing.shortcuts import SHORTCUTS, skill_of
 from headstart.data import load
+from headstart.tasks import PlainProblem
 
 RNG = np.random.default_rng(0)
 
@@ -134,3 +135,9 @@ def test_columns_not_looked_at_are_said() -> None:
     dataset = load(_rows(z=RNG.integers(0, 2, 400)), label="z")
     found = SHORTCUT_COLUMNS.run(dataset, AuditTools(is_over=lambda: True))
     assert "the last 1 columns" in found[0].finding.sentence
+
+
+def test_nothing_is_told_more_than_certainly() -> None:
+    targets = np.arange(60) % 2
+    found = skill_of(targets.astype(float), PlainProblem(targets, 2))
+    assert (found.value, found.high) == (1.0, 1.0)

@@ -66,6 +66,7 @@ def test_what_is_written_is_read(tmp_path):
         ("name,what\nx,y\n", r"has no column 'sample', 'action' \(found: 'name', 'what'\)"),
         ("sample,action\nx,remove\n", r"line 2: action is 'remove'; expected one of 'leave out'"),
         ("sample,action\nx,tran\n", r"Did you mean 'train'"),
+        ('sample,action,reason\nx,train,"so\nz,train,\n', r"is no list of fixes \(unexpected end"),
         ("sample,action\nx,train\nx,test\n", r"says both 'train' and 'test' of 'x'"),
     ],
 )
@@ -187,6 +188,23 @@ def test_a_list_written_by_hand_needs_names_and_actions_alone():
     mended = hs.load(data, fixes="f.csv")
     assert [side_of(mended, f"row {i}") for i in (7, 9)] == [None, "test"]
     assert "1 to be looked at" in " ".join(mended.notes)
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_what_a_spreadsheet_makes_of_a_list_is_read(mark):
+    lines = ["Sample,Content,Action ,group,reason", "row 7,,leave out,,", ",,,,", "", ",,,,"]
+    text = "\r\n".join(lines).replace(",", mark)
+    Path("f.csv").write_text(text, encoding="utf-8-sig", newline="")
+    assert read_fixes("f.csv").rows == (Fix("row 7", "", "leave out"),)
+    Path("f.csv").write_text("sample,content,action\nrow 7,00FF,look\n")
+    assert read_fixes("f.csv").rows == (Fix("row 7", "00ff", "look"),)
+
+
+def test_a_list_that_takes_train_a_class_is_refused():
+    data = frame(40)
+    write_fixes(Path("f.csv"), [Fix(f"row {i}", "", "test") for i in range(2, 41, 2)])
+    with pytest.raises(DataError, match="leaves train of DataFrame without class 'yes'"):
+        hs.load(data, fixes="f.csv")
 
 
 def test_a_list_that_leaves_nothing_is_refused():

@@ -130,18 +130,20 @@ def test_load_finds_grey_images_stored_as_colour(tmp_path):
 
 
 def spoil(root):
-    """Put six unusable files among the good ones; return name → words of its reason."""
+    """Put seven unusable files among the good ones; return name → words of its reason."""
     (root / "cat" / "empty.jpg").write_bytes(b"")
     (root / "cat" / "page.jpg").write_text("<!doctype html><html>404</html>")
     Image.new("1", (9000, 9000)).save(root / "cat" / "bomb.png")
     (root / "dog" / "scan.dcm").write_bytes(b"\0" * 128 + b"DICM")
     os.symlink(root / "gone.jpg", root / "dog" / "link.jpg")
+    os.symlink("round.jpg", root / "dog" / "round.jpg")
     (root / "dog" / "text.png").write_text("hello")
     return {
         "cat/bomb.png": "81 megapixels",
         "cat/empty.jpg": "0 bytes",
         "cat/page.jpg": "HTML page",
         "dog/link.jpg": "missing",
+        "dog/round.jpg": "Too many levels of symbolic links",
         "dog/scan.dcm": "DICOM",
         "dog/text.png": "not a JPEG",
     }
@@ -156,7 +158,7 @@ def test_load_lists_bad_samples_and_goes_on(photos):
     for bad in data.bad_samples:
         assert reasons[bad.name] in bad.reason
     assert data.fingerprint == clean.fingerprint
-    assert any(note.startswith("6 of 46 images left out: cat/bomb.png: ") for note in data.notes)
+    assert any(note.startswith("7 of 47 images left out: cat/bomb.png: ") for note in data.notes)
     assert load(**data.source).bad_samples == data.bad_samples
 
 
@@ -166,12 +168,12 @@ def test_load_stops_when_too_many_samples_are_bad(photos):
     with pytest.raises(DataError) as caught:
         load(root)
     message = str(caught.value)
-    assert "6 of 46 images" in message
-    assert "(13.0%) cannot be used, more than the limit of 0.01" in message
+    assert "7 of 47 images" in message
+    assert "(14.9%) cannot be used, more than the limit of 0.01" in message
     assert "cat/empty.jpg: the file is empty (0 bytes); " in message
-    assert "; and 3 more." in message
+    assert "; and 4 more." in message
     assert message.endswith("or allow more with --max-bad-fraction.")
-    assert load(root, max_bad_fraction=6 / 46).train
+    assert load(root, max_bad_fraction=7 / 47).train
 
 
 def test_load_refuses_a_path_that_does_not_exist(photos, monkeypatch):

@@ -9,9 +9,10 @@ with an accuracy of 0.70 cleanlab doubts one label of six. So each doubt gets a 
 pairs of a sample and a class, those tenth that the probe finds least likely show how often a label
 is wrong whatever the sample is like; where samples are labelled so no more often than that, it is
 the label that is wrong. The certainty is the ratio of the two rates, and a label is reported from
-0.6 on. On clean data the rate in the least likely tenth is next to none, and nothing is
-reported. Numbers: the residual in units of the spread of residuals of like samples (1.4826 times
-the median of absolute ones), since cleanlab's scores of regressions are ranks without a threshold.
+0.6 on. On clean data the rate in the least likely tenth is next to none, and nothing is reported;
+where it is more than half of what guessing would give, the probe knows too little. Numbers: the
+residual in units of the spread of residuals of like samples (1.4826 times the median of absolute
+ones), since cleanlab's scores of regressions are ranks without a threshold.
 
 Nothing of it is left out by itself: without its hard samples a test split would flatter. Left out:
 classes of fewer samples than folds; labels of parts of a sample.
@@ -19,6 +20,7 @@ classes of fewer samples than folds; labels of parts of a sample.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -48,6 +50,7 @@ MIN_CERTAINTY = 0.6
 FLOOR_SHARE = 0.1  # of all pairs: those that the probe finds least likely
 FLOOR_HITS = 10  # more of them where they hold fewer labels than this
 MOST_FLOOR = 0.5  # of the pairs of a sample and a class that it was not given, on the average
+MOST_OF_GUESSED = 0.5  # of that rate if labels were guessed: above it nothing is certain
 GRAVE_SHARE = 0.005  # of all samples: from here on it is a warning
 MAX_SUSPECTS = 1_000
 MOST_DOUBTFUL = 40  # shown where nothing is certain
@@ -62,10 +65,9 @@ _LIKE_SAMPLES = 500  # whose residuals a spread is taken from
 
 @dataclass(frozen=True)
 class _Doubt:
-    """A label that is doubted.
+    """A label that is doubted: of the sample ``index`` in the pool.
 
     Attributes:
-        index: Of the sample in the pool.
         problem: Which of the task's problems.
         given: As the data has it.
         suggested: What the probe says.
@@ -198,12 +200,14 @@ def certainties(probabilities: np.ndarray, given: np.ndarray) -> np.ndarray:
     from sklearn.isotonic import IsotonicRegression
 
     edges = np.linspace(_LEAST_LOG, 0.0, _BINS + 1)[1:-1]
-    pairs, of_given = np.zeros(_BINS), np.empty(len(given), dtype=np.int64)
+    pairs, guessed, of_given = np.zeros(_BINS), np.zeros(_BINS), np.empty(len(given), np.int64)
+    shares = np.bincount(given, minlength=probabilities.shape[1]) / len(given)
     for start in range(0, len(given), _ROWS_AT_ONCE):
         part = slice(start, start + _ROWS_AT_ONCE)
         bins = np.digitize(np.log10(np.maximum(probabilities[part], 10**_LEAST_LOG)), edges)
         of_given[part] = bins[np.arange(len(bins)), given[part]]
         pairs += np.bincount(bins.reshape(-1), minlength=_BINS)
+        guessed += np.bincount(bins.reshape(-1), np.tile(shares, len(bins)), _BINS)
     hits = np.bincount(of_given, minlength=_BINS).astype(np.float64)
     below, found_below = np.cumsum(pairs), np.cumsum(hits)
     # a rate of two in a hundred says little: more pairs, where so many hold few such labels
@@ -215,6 +219,8 @@ def certainties(probabilities: np.ndarray, given: np.ndarray) -> np.ndarray:
         int(np.searchsorted(below, MOST_FLOOR * (below[-1] - len(given)))),
     )
     floor = hits[: last + 1].sum() / max(1.0, pairs[: last + 1].sum())
+    if hits[: last + 1].sum() > MOST_OF_GUESSED * guessed[: last + 1].sum():
+        return np.zeros(len(given))
     used = np.flatnonzero(pairs)
     rising = IsotonicRegression().fit(used, hits[used] / pairs[used], pairs[used])
     rate_of = np.zeros(_BINS)
@@ -237,9 +243,11 @@ def _of_classes(
         return []
     renumbered = np.searchsorted(seen, given)
     shares = chances[:, seen] / chances[:, seen].sum(axis=1, keepdims=True)
-    ranked = find_label_issues(
-        renumbered, shares, return_indices_ranked_by="self_confidence", n_jobs=1
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of small classes the audit itself says what is not judged
+        ranked = find_label_issues(
+            renumbered, shares, return_indices_ranked_by="self_confidence", n_jobs=1
+        )
     certain = certainties(shares, renumbered)
     best = shares.argmax(axis=1)
     return [

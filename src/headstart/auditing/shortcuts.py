@@ -77,7 +77,7 @@ def skill_of(said: np.ndarray, problem: PlainProblem) -> Skill:
         variances = [(r.sum() + 1) * (len(r) - r.sum() + 1) / (len(r) + 2) ** 3 for r in seen]
         value = (float(rates.mean()) - chance) / (1 - chance)
         error = float(np.sqrt(np.sum(variances))) / len(seen) / (1 - chance)
-    return Skill(value, value - 1.96 * error, value + 1.96 * error)
+    return Skill(value, value - 1.96 * error, min(1.0, value + 1.96 * error))
 
 
 def tree_skill(values: np.ndarray, problem: PlainProblem, folds: np.ndarray) -> Skill:

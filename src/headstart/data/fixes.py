@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from headstart.data.copies import Copies, connected, joined_groups
 from headstart.data.records import NOUNS, SPLIT_CODES, SPLIT_NAMES, Records
 from headstart.errors import DataError, OptionError, did_you_mean, quoted
 from headstart.preprocessing.samples import take
+from headstart.tasks import array_of
 from headstart.types import Finding, SplitName
 
 COLUMNS = ("sample", "content", "action", "group", "reason")
@@ -96,15 +98,16 @@ def read_fixes(source: str | Path) -> Fixes:
     path = Path(source).expanduser()
     try:
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            reader = csv.DictReader(file)
-            named = list(reader.fieldnames or ())
+            reader = csv.DictReader(file, delimiter=_delimiter(file), strict=True)
+            named = [name.strip().casefold() for name in reader.fieldnames or ()]
+            reader.fieldnames = named
             if missing := [name for name in ("sample", "action") if name not in named]:
                 raise DataError(
                     f"'{path}' has no column {quoted(missing)} (found: {quoted(named)}); expected "
                     f"the list that 'headstart check DATA --fix {path.name}' writes, with the "
                     f"columns {quoted(COLUMNS)}."
                 )
-            rows = [_fix(path, reader.line_num, row) for row in reader]
+            rows = [_fix(path, reader.line_num, row) for row in reader if _says_something(row)]
     except OSError as error:
         raise DataError(
             f"The list of fixes '{path}' cannot be read ({error.strerror}). Expected what "
@@ -119,6 +122,17 @@ def read_fixes(source: str | Path) -> Fixes:
     return Fixes(str(path.absolute()), tuple(rows))
 
 
+def _delimiter(file: TextIO) -> str:
+    """Return what stands between the cells: where the comma is the decimal mark, Excel takes ;."""
+    first = file.readline()
+    file.seek(0)
+    return max(",;\t", key=first.count)
+
+
+def _says_something(row: Mapping[str, str | None]) -> bool:
+    return any((row.get(name) or "").strip() for name in COLUMNS)
+
+
 def _fix(path: Path, line: int, row: Mapping[str, str | None]) -> Fix:
     said = {name: (row.get(name) or "").strip() for name in COLUMNS if name != "sample"}
     action = said["action"].casefold()
@@ -127,7 +141,8 @@ def _fix(path: Path, line: int, row: Mapping[str, str | None]) -> Fix:
             f"'{path}', line {line}: action is '{said['action']}'; expected one of "
             f"{quoted(ACTIONS)}.{did_you_mean(action, ACTIONS)}"
         )
-    return Fix(row.get("sample") or "", **{**said, "action": action})
+    content = said["content"].casefold()
+    return Fix(row.get("sample") or "", **{**said, "action": action, "content": content})
 
 
 def _refuse_twice(path: Path, rows: Sequence[Fix]) -> None:
@@ -274,7 +289,7 @@ def settle_sides(
         int8, shape (N,).
 
     Raises:
-        DataError: A split would be empty.
+        DataError: A split would be empty, or train without a class that val or test holds.
     """
     now = {place: i for i, place in enumerate(kept.tolist())}
     told = {now[place]: side for place, side in placed.sides.items() if place in now}
@@ -298,6 +313,14 @@ def settle_sides(
         code_of[group_number] = SPLIT_CODES[best]
     moved = code_of[together]
     settled[moved >= 0] = moved[moved >= 0]
+    _refuse_empty(placed, records, splits, settled)
+    return settled
+
+
+def _refuse_empty(
+    placed: Placed, records: Records, splits: np.ndarray, settled: np.ndarray
+) -> None:
+    """Refuse a list that takes a split all its samples, or train all those of a class."""
     for name in SPLIT_NAMES:
         code = SPLIT_CODES[name]
         if (splits == code).any() and not (settled == code).any():
@@ -305,7 +328,16 @@ def settle_sides(
                 f"'{placed.fixes.path}' leaves {name} of {records.name} empty. Change its actions, "
                 f"so that some samples stay in {name}."
             )
-    return settled
+    if not records.asks.is_exclusive:
+        return
+    targets = array_of(records.targets)
+    lost = np.setdiff1d(targets[settled > 0], targets[settled == SPLIT_CODES["train"]])
+    if len(lost):
+        raise DataError(
+            f"'{placed.fixes.path}' leaves train of {records.name} without class "
+            f"'{records.classes[int(lost[0])]}', which val or test holds. Change its actions, so "
+            "that some of it stays in train."
+        )
 
 
 def describe_fixes(placed: Placed, records: Records) -> Finding:

@@ -248,12 +248,23 @@ def _list_path(fix: str, *, overwrite: bool) -> Path:
             f"'{fix}' exists, and may have been edited; expected a new file. Choose another "
             "--fix, or replace it with --overwrite."
         )
+    if path.exists() and not _is_list(path):  # the data themselves, say
+        raise RunFolderError(
+            f"'{fix}' exists and is no list of fixes; --overwrite replaces only such lists. "
+            "Choose another --fix."
+        )
     with disk_errors(path, 0):
         path.parent.mkdir(parents=True, exist_ok=True)
         probe = path.with_name(f".{path.name}.probe")
         probe.touch()
         probe.unlink()
     return path
+
+
+def _is_list(path: Path) -> bool:
+    with path.open("rb") as file:
+        first = file.readline().lower()
+    return not first or (b"sample" in first and b"action" in first)
 
 
 def _next(

@@ -87,7 +87,7 @@ def _contents(folder: Path) -> Contents:
     tables: list[str] = []
     suffixes: Counter[str] = Counter()
     for entry in _shown(folder):
-        if entry.is_dir():
+        if _is_folder(entry):
             folders.append(entry.name)
             continue
         suffixes[os.path.splitext(entry.name)[1].lower()] += 1
@@ -105,10 +105,17 @@ def list_folder(folder: Path) -> tuple[list[str], list[str]]:
     folders: list[str] = []
     files: list[str] = []
     for entry in _shown(folder):
-        (folders if entry.is_dir() else files).append(entry.name)
+        (folders if _is_folder(entry) else files).append(entry.name)
     folders.sort()
     files.sort()
     return folders, files
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself is a file that cannot be read, and said later
+        return False
 
 
 def _shown(folder: Path) -> Iterator[os.DirEntry[str]]:
