@@ -29,7 +29,6 @@ from headstart.types import Data, Dataset, Finding
 if TYPE_CHECKING:
     from headstart.auditing.running import Results
 
-FEATURES_SHARE = 0.4  # of the time: computing features of the samples, where an audit reads them
 _READING = ("source", "refused", "seed")  # of load, and not to be typed again
 
 
@@ -178,10 +177,11 @@ def _audit(
         a.has_features and a.name not in skipped and a.applies(dataset) for a in AUDITS.values()
     ):
         from headstart.auditing.probe_features import ProbeFeatures  # brings PyTorch
+        from headstart.tuning.budget import SHARES
 
         features = ProbeFeatures(
             dataset,
-            seconds=FEATURES_SHARE * left,
+            seconds=SHARES["audited features"].share * left,
             seed=seed,
             stop_requested=lambda: time.monotonic() > deadline,
         )

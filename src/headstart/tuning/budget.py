@@ -47,6 +47,9 @@ SHARES: dict[str, BudgetShare] = {
     "audits": BudgetShare(
         0.03, "budget", "near copies and what else would make figures lie; then it says how far"
     ),
+    "audited features": BudgetShare(
+        0.4, "left", "of a check: features of the samples, where an audit reads them"
+    ),
     "screening": BudgetShare(
         0.2, "budget", "all candidates together; a choice is worth no more than a fifth"
     ),
