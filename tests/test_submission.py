@@ -158,3 +158,14 @@ def test_the_answer_is_written_as_the_sample_shows_it(tmp_path, sample, more, ex
 def test_a_sample_that_cannot_be_followed_is_refused(tmp_path, sample, match) -> None:
     with pytest.raises(hs.DataError, match=match):
         written(tmp_path, sample)
+
+
+def test_the_sample_is_not_replaced_by_the_answers(tmp_path):
+    from headstart.errors import OptionError
+    from headstart.recipes.submission import check_form
+
+    sample = tmp_path / "sample.csv"
+    sample.write_text("id,label\n1,a\n")
+    with pytest.raises(OptionError, match="would replace the sample"):
+        check_form(str(sample), str(tmp_path / "." / "sample.csv"))
+    check_form(str(sample), str(tmp_path / "submission.csv"))

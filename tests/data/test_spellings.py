@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from headstart.data import load
+from headstart.errors import DataError
 from headstart.types import Dataset
 
 TEXTS = [f"review {i} of a film that lasts {i % 7} hours too long" for i in range(40)]
@@ -217,3 +218,27 @@ def test_numbers_beside_one_word_are_said_however_few(tmp_path: Path) -> None:
     assert "16 numbers and 64 other cells, such as 'not measured'" in said
     frame.assign(c=frame.c.replace("not measured", "")).to_csv(tmp_path / "b.csv", index=False)
     assert load(tmp_path / "b.csv").column_kinds == {"x": "numeric", "c": "numeric"}
+
+
+@pytest.mark.parametrize("cell", ["{i}'{j}\"", "{i}-{j}", "~{i}", "{i} of {j}"])
+def test_repeated_amounts_in_an_unknown_form_are_said(tmp_path: Path, cell: str) -> None:
+    cells = [cell.format(i=i % 15, j=i % 15 + 3) for i in range(60)]
+    frame = pd.DataFrame({"x": np.arange(60) % 7, "c": cells, "label": [*LABELS, *LABELS[:20]]})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    data = load(tmp_path / "a.csv")
+    assert "read as categories. If these are amounts" in sentences(data)
+    assert "these are amounts" not in sentences(load(tmp_path / "a.csv", categorical="c"))
+
+
+def test_words_are_no_amounts(tmp_path: Path) -> None:
+    cells = [f"model {i % 15}" for i in range(60)]
+    frame = pd.DataFrame({"x": np.arange(60) % 7, "c": cells, "label": [*LABELS, *LABELS[:20]]})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    assert "amounts" not in sentences(load(tmp_path / "a.csv"))
+
+
+def test_a_group_of_several_columns_is_refused_and_one_of_them_works() -> None:
+    group = np.stack([np.arange(40) // 4, np.arange(40)], axis=1)
+    with pytest.raises(DataError, match=r"group has the shape \(40, 2\)"):
+        load((TEXTS, LABELS), group=group)
+    load((TEXTS, LABELS), group=group[:, 0])

@@ -130,6 +130,11 @@ def _as_list(group: Any) -> list[Any]:
 
 def _by_values(records: Records, group: Any) -> tuple[list[str], str, list[Finding]]:
     several, number = NOUNS[records.modality][1], len(records.targets)
+    if getattr(group, "ndim", 1) != 1:
+        raise GroupError(
+            f"group has the shape {tuple(group.shape)}; expected one value for each of the "
+            f"{number:,} {several}. Give one column of it, such as group[:, 0]."
+        )
     pairs, said = _as_mapping(group), list[Finding]()
     if pairs is not None:
         values = _by_name(records, pairs)

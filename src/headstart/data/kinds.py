@@ -48,6 +48,7 @@ from headstart.preprocessing.numbers import (
     find_number_format,
     is_code,
     read_number,
+    say_amounts,
 )
 from headstart.preprocessing.written import Shapes, dates_as_written, numbers_as_written, shapes_of
 from headstart.types import ColumnKind, DateFormat, Finding, FindingKind, NumberFormat
@@ -357,6 +358,8 @@ def _mixed(
     read = set(numbers)
     strange = [word for word in counts if word not in read]
     total, num_strange = sum(counts.values()), sum(counts[word] for word in strange)
+    if not note and not numbers and len(strange) >= FEW_NUMBERS:
+        note = say_amounts(name, strange)
     if note or not strange or not numbers:
         return _Found("categorical", note)
     shown = quoted([word.strip() for word in strange], limit=SHOWN)

@@ -32,6 +32,7 @@ from headstart.data.records import Records
 from headstart.data.roles import no_inputs
 from headstart.errors import quoted
 from headstart.preprocessing.dates import WORDS_LOOKED_AT, look_like_dates
+from headstart.preprocessing.numbers import is_like_an_amount
 from headstart.preprocessing.rows import TableSamples
 from headstart.types import ColumnKind, Finding
 
@@ -54,8 +55,6 @@ HEAD_ROWS = 1_000
 HEAD_PART = 10
 
 
-# A number beside a blank, a sign or the end, or with decimals; ids have digits among letters.
-AMOUNT = re.compile(r"^\W{0,2}\d+([.,]\d+)?(\W.*|\s?[^\W\d]{1,4}\W?)?$")
 SHOWN = 3
 
 
@@ -179,7 +178,7 @@ def _say_identifier(name: str, kind: ColumnKind, column: Any, is_index: bool) ->
         dates = f"though they look like dates; --date {name} reads them as dates, or"
         return f"{lead} ({dates} {keep})."
     words = [value for value in head if isinstance(value, str)]
-    if words and sum(AMOUNT.search(word) is not None for word in words) >= MOSTLY * len(words):
+    if words and sum(map(is_like_an_amount, words)) >= MOSTLY * len(words):
         return (
             f"{lead}. If these are amounts, in a form of numbers that is not known: write the "
             f"numbers alone into the column, one a cell ({keep}, as names)."

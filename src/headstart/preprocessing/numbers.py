@@ -21,7 +21,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import get_args
 
-from headstart.cells import as_number, is_gap
+from headstart.cells import MOSTLY, as_number, is_gap
+from headstart.errors import quoted
 from headstart.preprocessing.units import ANY, common_unit, fold, several_units, split_unit
 from headstart.types import NumberFormat, NumberStyle
 
@@ -198,6 +199,20 @@ def _read_spelled(word: str) -> float | None:
     return -found if match["sign"] in ("-", "−") else found
 
 
+# A number before a unit, a sign or more of the same: ``5'11"``, ``3.2k``, ``4-9``.
+_AMOUNT = re.compile(r"\W{0,2}\d+([.,]\d+)?(\W.*|\s?[^\W\d]{1,4}\W?)?")
+
+
+def is_like_an_amount(word: str) -> bool:
+    """Return whether a text begins with a number as amounts do, in whatever form.
+
+    Example:
+        >>> is_like_an_amount("3.2k"), is_like_an_amount("4-9"), is_like_an_amount("customer 7")
+        (True, True, False)
+    """
+    return _AMOUNT.fullmatch(word.strip()) is not None
+
+
 def is_code(word: str) -> bool:
     """Return whether a text is digits alone after a leading zero.
 
@@ -351,4 +366,15 @@ def _note(name: str, shown: str, words: Sequence[str], written: NumberFormat) ->
     return (
         f"Column '{name}' holds numbers such as {shown}: '{first}' is read as {read:.12g}. If that "
         f"is wrong, say --categorical {name}."
+    )
+
+
+def say_amounts(name: str, words: Sequence[str]) -> str | None:
+    """Return that words look like amounts in a form that is not read; None where they do not."""
+    if sum(map(is_like_an_amount, words)) < MOSTLY * len(words):
+        return None
+    return (
+        f"Column '{name}' holds cells such as {quoted(words, limit=SHOWN)}: read as categories. If "
+        "these are amounts, write the numbers alone into the column, one a cell; if not, say "
+        f"--categorical {name}."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -228,7 +229,7 @@ def check_form(like: str | None, out: str | None) -> None:
     """Refuse one of the two without the other.
 
     Raises:
-        OptionError: One is missing.
+        OptionError: One is missing, or both are one file.
     """
     if like is not None and out is None:
         raise OptionError(f"--like {like} needs a file to write. Add --out submission.csv.")
@@ -237,3 +238,15 @@ def check_form(like: str | None, out: str | None) -> None:
             f"--out {out} needs the form to write. Add --like sample_submission.csv, or lead the "
             "output into a file with >."
         )
+    if like is not None and out is not None and _is_same_file(like, out):
+        raise OptionError(
+            f"--like and --out both name {out}, which would replace the sample by the answers; "
+            "expected two files. Give another --out, such as submission.csv."
+        )
+
+
+def _is_same_file(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:  # one of them is not there yet
+        return False
