@@ -130,7 +130,7 @@ def test_photos_are_cropped_and_a_few_long_ones_among_them_are_said(tmp_path: Pa
     assert made.model.encoder.preprocess.spec.framing == "pad"  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("shape", [(40, 160), (160, 40)])
+@pytest.mark.parametrize("shape", [(40, 160), pytest.param((160, 40), marks=pytest.mark.slow)])
 def test_what_lies_at_an_end_is_learned_and_told_and_goes_with_the_model(
     tmp_path: Path, shape: tuple[int, int]
 ) -> None:

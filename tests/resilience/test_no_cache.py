@@ -123,8 +123,17 @@ print(json.dumps(made.metrics["test"]["figures"]))
 """
 
 
-@pytest.mark.parametrize("strategy", ["full", "head"])
-@pytest.mark.parametrize("ballast", [2_095_000, 2_090_000, 1_950_000])
+@pytest.mark.parametrize(
+    ("strategy", "ballast"),
+    [
+        ("full", 1_950_000),
+        ("head", 2_095_000),
+        *(
+            pytest.param(*one, marks=pytest.mark.slow)
+            for one in (("full", 2_095_000), ("full", 2_090_000), ("head", 2_090_000))
+        ),
+    ],
+)
 def test_a_run_on_a_full_disk_ends_in_a_sentence_whose_advice_works(
     photos, tmp_path, strategy, ballast
 ):

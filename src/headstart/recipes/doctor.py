@@ -51,6 +51,7 @@ EXTRAS = (
     ("openpyxl", "formats", "Excel sheets"),
     ("pyreadstat", "formats", "files of SPSS, Stata and SAS"),
     ("arff", "formats", "ARFF files"),
+    ("cleanlab", "check", "labels that look wrong"),
 )
 
 
