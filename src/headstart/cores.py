@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 from collections.abc import Callable, Iterator
+from hashlib import blake2b
 from pathlib import Path
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -48,6 +50,24 @@ def limit_threads(root: Path = Path("/")) -> None:
     cores = usable_cores(root)
     if cores < _allowed_cores() and not any(name in os.environ for name in _THREAD_VARIABLES):
         os.environ["OMP_NUM_THREADS"] = str(cores)
+
+
+def processor(root: Path = Path("/")) -> str:
+    """Return the name of the processor with a digest of what it can do, as the system tells them.
+
+    The name alone is not enough: a virtual machine calls many processors the same, and may leave
+    out their units for bf16.
+
+    Args:
+        root: Where ``proc`` lies.
+    """
+    told: dict[str, str] = {}
+    for line in read_or_empty(root / "proc/cpuinfo").splitlines():
+        name, _, value = line.partition(":")
+        told.setdefault(name.strip(), value.strip())
+    can = " ".join(sorted(told.get("flags", told.get("Features", "")).split()))
+    name = told.get("model name") or platform.processor() or platform.machine()
+    return f"{name} {blake2b(can.encode(), digest_size=4).hexdigest()}"
 
 
 def _allowed_cores() -> int:

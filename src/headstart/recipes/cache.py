@@ -45,9 +45,9 @@ class CacheReport:
 
 
 def cache(
-    *, clear: bool = False, kind: Literal["all", "pixels", "activations"] = "all"
+    *, clear: bool = False, kind: Literal["all", "pixels", "activations", "measured"] = "all"
 ) -> CacheReport:
-    """Show what the cache holds: decoded images, and what frozen parts of networks computed.
+    """Show what the cache holds: decoded images, what frozen parts computed, speeds of this machine.
 
     Everything in it can be made again, and is when it is missing or damaged.
 

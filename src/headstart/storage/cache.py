@@ -4,7 +4,7 @@ It is a cache: where it cannot be written, is full or is nowhere, ``CacheError``
 whoever wanted an entry works without it and says so (``without_cache``).
 
 The cache is a folder, ``HEADSTART_CACHE`` or ``~/.cache/headstart``; a kind of entry is a folder in
-it (``pixels``, ``activations``), an entry a folder in that, with ``entry.json`` inside: what it is,
+it (``pixels``, ``activations``, ``measured``), an entry a folder in that, with ``entry.json`` inside: what it is,
 and size and checksums of its files. An entry is written under a temporary name, flushed, and
 renamed, so that a reader sees a whole one or none, whoever else writes; what is damaged is not
 opened. Plain writes, not a memory map: a full disk is then an error, where a map would kill the
@@ -50,7 +50,7 @@ class CacheEntry:
     """One entry of the cache.
 
     Attributes:
-        kind: ``pixels`` or ``activations``.
+        kind: ``pixels``, ``activations`` or ``measured``.
         path: Its folder.
         num_bytes: Its size.
         last_used: Seconds since the epoch.
