@@ -47,7 +47,7 @@ class CacheReport:
 def cache(
     *, clear: bool = False, kind: Literal["all", "pixels", "activations", "measured"] = "all"
 ) -> CacheReport:
-    """Show what the cache holds: decoded images, what frozen parts computed, speeds of this machine.
+    """Show what the cache holds: decoded images, outputs of frozen parts, speeds of this machine.
 
     Everything in it can be made again, and is when it is missing or damaged.
 

@@ -4,13 +4,13 @@ It is a cache: where it cannot be written, is full or is nowhere, ``CacheError``
 whoever wanted an entry works without it and says so (``without_cache``).
 
 The cache is a folder, ``HEADSTART_CACHE`` or ``~/.cache/headstart``; a kind of entry is a folder in
-it (``pixels``, ``activations``, ``measured``), an entry a folder in that, with ``entry.json`` inside: what it is,
-and size and checksums of its files. An entry is written under a temporary name, flushed, and
-renamed, so that a reader sees a whole one or none, whoever else writes; what is damaged is not
-opened. Plain writes, not a memory map: a full disk is then an error, where a map would kill the
-process. Using an entry touches ``entry.json``, so that what was not used for longest goes first.
-Removing one renames it before anything in it is deleted: whoever has it mapped into memory keeps
-it.
+it (``pixels``, ``activations``, ``measured``), an entry a folder in that, with ``entry.json``
+inside: what it is, and size and checksums of its files. An entry is written under a temporary name,
+flushed, and renamed, so that a reader sees a whole one or none, whoever else writes; what is
+damaged is not opened. Plain writes, not a memory map: a full disk is then an error, where a map
+would kill the process. Using an entry touches ``entry.json``, so that what was not used for longest
+goes first. Removing one renames it before anything in it is deleted: whoever has it mapped into
+memory keeps it.
 """
 
 from __future__ import annotations
