@@ -16,6 +16,9 @@ from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 
+sys.path.insert(1, str(Path(__file__).parents[1]))
+
+import audited_once
 import torch
 from networks import NETWORKS
 
@@ -188,6 +191,7 @@ if FATE.get("in_backward"):
     from headstart.training.processes import buckets, gradients
 
     gradients._FIRST_BYTES, buckets.BUCKET_BYTES = 1, 100_000  # several for a small network
+audited_once.leave_out()
 loop_module.Loop.__init__ = watched_init
 loop_module.Loop._step = watched_step
 loop_module.Loop.run = watched_run
