@@ -46,6 +46,7 @@ VERBS: dict[str, Place] = {
     "doctor": PLACES["doctor"],
     "starts": PLACES["list_starts"],
     "check": PLACES["check"],
+    "rank": PLACES["rank"],
     "fit": PLACES["fit"],
     "finetune": PLACES["finetune"],
     "evaluate": PLACES["evaluate"],
