@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import spearmanr
 
 from headstart.ranking.agreement import (
     mean_ranks,
@@ -22,6 +23,7 @@ from headstart.ranking.agreement import (
     weighted_tau,
 )
 
+DIMENSIONS = (1024, 2208, 1664, 1280, 1280, 1280, 512, 512, 2048, 384)  # of the features
 PARAMETERS = (8.0, 28.7, 14.1, 5.3, 1.9, 3.4, 11.7, 21.8, 25.6, 22.1)  # millions
 
 
@@ -96,6 +98,9 @@ def main() -> None:
         print(f"| {name} | {tau:.3f} | {low:.2f} | {one:.2f} | {three:.2f} |")
     ceiling = float(np.mean([noise_ceiling(row, 0.005) for row in truth]))
     print(f"\nceiling of the weighted tau at 0.5 points of noise: {ceiling:.3f}")
+    for name in ("hscore", "reg_h", "sfda", "tmi", "logme", "ncti", "acc"):
+        follows = np.mean([spearmanr(row, DIMENSIONS)[0] for row in scorers[name]])
+        print(f"{name} follows the number of dimensions: mean Spearman {follows:+.2f}")
     static = static_ranks(truth)
     both = np.array([mean_ranks(a, b) for a, b in zip(static, scorers["ncti"], strict=True)])
     for name, one, other in (

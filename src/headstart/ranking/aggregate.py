@@ -22,13 +22,13 @@ MOST_LISTED = 3
 
 
 @dataclass(frozen=True)
-class Order:
+class CandidateOrder:
     """The candidates in order.
 
     Attributes:
         places: Candidates, the best first, int64, shape (M,).
         scores: Mean ranks in candidates' order, 0 (worst) to 1, shape (M,).
-        best_chance: Chance of each to be the best, in candidates' order, shape (M,).
+        best_chance: Chance of each to have the best figure, in candidates' order, shape (M,).
         regret: What choosing the first loses on average, in the figure's unit.
         regret_high: 97.5 % of the draws lose less.
         shortlist: How many of ``places`` are worth a try.
@@ -44,7 +44,7 @@ class Order:
 
 def order_candidates(
     columns: Mapping[str, np.ndarray], outcomes: list[np.ndarray], *, seed: int = 0
-) -> Order:
+) -> CandidateOrder:
     """Return the order of candidates.
 
     Args:
@@ -58,16 +58,14 @@ def order_candidates(
     rng = np.random.default_rng(seed)
     drawn = {len(each): rng.integers(0, len(each), (_DRAWS, len(each))) for each in outcomes}
     values = np.stack([each[drawn[len(each)]].mean(axis=1) for each in outcomes], axis=1)
-    # what single samples cannot tell stays as it is: only the score they make is drawn anew
-    again = np.stack([_mean_ranks({**columns, "ridge": row}) for row in values])
-    winners = np.bincount(again.argmax(axis=1), minlength=len(outcomes)) / _DRAWS
+    winners = np.bincount(values.argmax(axis=1), minlength=len(outcomes)) / _DRAWS
     lost = values.max(axis=1) - values[:, places[0]]
     listed = 1
     for listed in range(1, min(MOST_LISTED, len(places)) + 1):
         held = values[:, places[:listed]].max(axis=1) >= values.max(axis=1) - _BEST_WITHIN
         if held.mean() >= _ENOUGH:
             break
-    return Order(
+    return CandidateOrder(
         places,
         scores,
         winners,

@@ -23,7 +23,7 @@ import torch
 from headstart.errors import DataError, HeadstartError, StartError
 from headstart.evaluation.intervals import wilson
 from headstart.events import emit, unheard
-from headstart.ranking.aggregate import Order, order_candidates
+from headstart.ranking.aggregate import CandidateOrder, order_candidates
 from headstart.ranking.ranked import RankedStart, Ranking
 from headstart.ranking.scores import common_dimension
 from headstart.ranking.scores.outcome import is_classes, outcomes_of
@@ -40,7 +40,7 @@ from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.budget import STEP_PASSES, Budget
 from headstart.tuning.cost import seconds_per_sample
 from headstart.tuning.fitting import largest_useful_size
-from headstart.tuning.memory import learning_bytes
+from headstart.tuning.memory import ENOUGH_BYTES, learning_bytes
 from headstart.tuning.setup import TrainingSetup, prepare_sample, set_up
 from headstart.tuning.texts import TextCache
 from headstart.types import Dataset, Figure, Ragged, Start
@@ -189,7 +189,11 @@ def _step_bytes(dataset: Dataset, setup: TrainingSetup) -> int | None:
 
     with torch.random.fork_rng(devices=[]):
         found = measure_forward(setup.model, inputs, setup.model)
-    return found.of(setup.recipe.micro_batch_size) + learning_bytes(setup.model, setup.recipe)
+    # a run makes its micro-batches smaller where activations are more than enough
+    activations = min(
+        found.per_sample * setup.recipe.micro_batch_size, max(ENOUGH_BYTES, 2 * found.per_sample)
+    )
+    return found.fixed + activations + learning_bytes(setup.model, setup.recipe)
 
 
 def _num_samples(dataset: Dataset, found: Sequence[_Scored], budget: Budget) -> int:
@@ -303,7 +307,7 @@ def _ranking(dataset: Dataset, found: list[_Scored], num: int, seconds: float) -
     )
 
 
-def _row(one: _Scored, place: int | None, order: Order, index: int) -> RankedStart:
+def _row(one: _Scored, place: int | None, order: CandidateOrder, index: int) -> RankedStart:
     """Return the record of a candidate."""
     scores, nothing = one.scores, float("nan")
     figure = Figure(nothing, nothing, nothing)
