@@ -122,10 +122,10 @@ def _as_own_truths(run: Run, dataset: Dataset) -> Dataset:
 def _check_schema(run: Run, dataset: Dataset) -> None:
     """Refuse data that the run's model cannot answer for."""
     own, other = run.model.schema, dataset.schema
-    if (own.modality, own.task) != (other.modality, other.task):
+    if own.kind != other.kind:
         raise DataError(
-            f"{dataset.name} is {other.modality} {other.task}, and {run.path} is {own.modality} "
-            f"{own.task}. Evaluate on data of the same kind."
+            f"{dataset.name} is {other.kind}, and {run.path} is {own.kind}. Evaluate on data of "
+            "the same kind."
         )
     unknown = [c for c in other.classes if c not in run.classes]
     if unknown:

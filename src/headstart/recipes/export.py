@@ -12,6 +12,7 @@ from headstart.preprocessing import ImagePreprocess
 from headstart.preprocessing.levels import EIGHT_BITS
 from headstart.recipes.run import Run
 from headstart.reporting.console import attached
+from headstart.types import rows_of
 
 # What a command line may give for it is asked of the function.
 Library = Annotated[str, export_choices]
@@ -88,7 +89,7 @@ def _fitting(run: Run, to: str) -> str:
             f"to is '{to}'; expected one of {quoted(known)}.{did_you_mean(to, known)}"
         )
     modality = run.model.schema.modality
-    fitting = [name for name, one in EXPORTERS.items() if one.modality == modality]
+    fitting = list(rows_of(EXPORTERS, modality))
     if not fitting or to not in ("auto", *fitting):
         wanted = quoted(fitting) if fitting else "a run on texts or images"
         raise OptionError(

@@ -31,6 +31,10 @@ from headstart.types.modalities import (
     MODALITIES,
     Modality,
     ModalityFacts,
+    OfModality,
+    are_alike,
+    is_among,
+    rows_of,
 )
 from headstart.types.preprocessing import (
     Column,
@@ -71,6 +75,7 @@ __all__ = [
     "ModalityFacts",
     "NumberFormat",
     "NumberStyle",
+    "OfModality",
     "Prediction",
     "Ragged",
     "Rows",
@@ -82,4 +87,7 @@ __all__ = [
     "Start",
     "TableSpec",
     "TaskName",
+    "are_alike",
+    "is_among",
+    "rows_of",
 ]

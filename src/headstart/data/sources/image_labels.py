@@ -76,7 +76,7 @@ def read_stated(tree: Tree, name: str, options: ReadOptions) -> Records | None:
         return None
     beside = FilesBeside(root)
     stated = None if layout.classes else _from_tables(root, layout, options, beside)
-    stated = stated or _from_lists(root, layout, options, beside)
+    stated = stated or _from_lists(tree, layout, options, beside)
     if stated is None:
         return None
     records = read_tables(stated.tables, name, stated.options)
@@ -267,15 +267,15 @@ def _class_names(
 
 
 def _from_lists(
-    root: Path, layout: FolderLayout, options: ReadOptions, beside: FilesBeside
+    tree: Tree, layout: FolderLayout, options: ReadOptions, beside: FilesBeside
 ) -> LabelTables | None:
     """Return what JSON files, lists and files beside each image say."""
-    lists = find_lists(root, layout, beside)
+    lists = find_lists(tree, layout, beside)
     if lists is None:
         return None
     tables: list[tuple[Table, str | None]] = []
     for labelled in lists.parts:
-        tables.append((_table_of(root, labelled, lists.names, beside), labelled.split))
+        tables.append((_table_of(tree.root, labelled, lists.names, beside), labelled.split))
     reading = replace(options, image_column=IMAGE, label=DEFAULT_LABEL)
     finding = Finding("classes", "note", (), lists.sentence)
     return LabelTables(tables, reading, [finding])

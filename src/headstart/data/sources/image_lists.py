@@ -41,18 +41,18 @@ class Lists:
     sentence: str
 
 
-def find_lists(root: Path, layout: FolderLayout, beside: FilesBeside) -> Lists | None:
+def find_lists(tree: Tree, layout: FolderLayout, beside: FilesBeside) -> Lists | None:
     """Return the labels that files other than tables state; None where none does.
 
     Args:
-        root: The folder.
+        tree: The folder, and what is below.
         layout: What the folders below it mean.
         beside: The images in them.
 
     Raises:
         DataError: A file cannot be read, or holds boxes of objects rather than classes of images.
     """
-    places = _places(root, layout)
+    root, places = tree.root, _places(tree, layout)
     if parts := read_numbered(root, list(places), beside):
         return _described(root, parts, places)
     parts = read_text_lists(root, places, beside)
@@ -65,7 +65,7 @@ def find_lists(root: Path, layout: FolderLayout, beside: FilesBeside) -> Lists |
     return None
 
 
-def _places(root: Path, layout: FolderLayout) -> dict[str, str | None]:
+def _places(tree: Tree, layout: FolderLayout) -> dict[str, str | None]:
     """Return where lists may lie, each with its split: beside images, above, in ``meta``."""
     places: dict[str, str | None] = {f: split or None for f, split in layout.flat.items()}
     for folder, split in layout.flat.items():  # val/val_annotations.txt of val/images
@@ -75,9 +75,9 @@ def _places(root: Path, layout: FolderLayout) -> dict[str, str | None]:
         places.setdefault(place, None)
     samples = {part.folder.split("/")[0] for part in layout.classes} | {*layout.flat}
     for place in dict.fromkeys((layout.top, "")):
-        inside = [os.path.join(place, child) for child in list_folder(root / place)[0]]
+        inside = [os.path.join(place, child) for child in tree.look(place).folders]
         known = [folder for folder in inside if folder not in samples]
-        known = [f for f in known if not Tree(root).has_samples(f, IMAGE_SUFFIXES)]
+        known = [f for f in known if not tree.has_samples(f, IMAGE_SUFFIXES)]
         places |= {folder: None for folder in known if folder not in places}
     return places
 

@@ -54,7 +54,7 @@ def read_indicators(table: Table, options: ReadOptions) -> tuple[Table, list[Fin
     """Read images or texts beside a column of 0 or 1 a class; None for tables of other forms."""
     if options.label is not None or DEFAULT_LABEL in table.columns:
         return None
-    if options.schema is not None and options.schema.modality == "table":
+    if options.schema is not None and options.schema.facts.is_plain_column:
         return None
     images = [c for c in table.columns if c.strip().lower() in FIRST or _are_images(table, c)]
     texts = [] if images else [c for c in table.columns if prose_kind(table.head(c))]
