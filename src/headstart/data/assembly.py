@@ -32,10 +32,11 @@ from headstart.data.fixes import (
 )
 from headstart.data.identity import Identity, sample_ids, without
 from headstart.data.image_look import ImageLook, look_at_images, num_channels
+from headstart.data.options import SplitWay
 from headstart.data.records import NOUNS, SPLIT_CODES, UNASSIGNED, Records
 from headstart.data.split import assign_splits, check_groups, only_test
 from headstart.data.survey import is_identifier, survey
-from headstart.data.times import MixedDays, SplitWay, describe_times, mixed_days, time_of
+from headstart.data.times import MixedDays, describe_times, mixed_days, time_of
 from headstart.errors import DataError
 from headstart.preprocessing.bad_samples import check_bad_share, first_few
 from headstart.preprocessing.rows import TableSamples, TextSamples

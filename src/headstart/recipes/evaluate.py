@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 from headstart.errors import DataError
 from headstart.events import emit
 from headstart.recipes.findings import tell_findings
-from headstart.recipes.learned import not_learned_from
-from headstart.recipes.own_data import check_finished, own_data, same_data
 from headstart.recipes.run import Run
 from headstart.recipes.source import as_dataset
 from headstart.reporting.console import attached
@@ -68,6 +66,8 @@ def evaluate(run: str, data: Data = None, *, device: str = "auto", seed: int = 0
         >>> print(hs.evaluate("runs/digits").report())  # doctest: +SKIP
     """
     from headstart.model import model_outputs, run_batches
+    from headstart.recipes.learned import not_learned_from
+    from headstart.recipes.own_data import check_finished, own_data
     from headstart.training.machine.device import choose_device
 
     opened = run if isinstance(run, Run) else Run(run)
@@ -148,6 +148,7 @@ def _other_data(run: Run, data: Data) -> Dataset:
     from headstart.data import load
     from headstart.data.groups import GroupError
     from headstart.data.records import NOUNS
+    from headstart.recipes.own_data import same_data
 
     if isinstance(data, Dataset):
         return data

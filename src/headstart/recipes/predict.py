@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import DataError, OptionError
-from headstart.preprocessing.bad_samples import first_few
 from headstart.recipes.findings import tell_findings
 from headstart.recipes.run import Run
 from headstart.recipes.submission import check_form, read_sample, write_submission
@@ -129,6 +128,8 @@ def _predict_usable(run: Run, images: list[Any], names: list[str]) -> list[Predi
     """Predict the images that can be read and name the others."""
     found, bad = run.predict_usable(images, names=names)
     if bad:
+        from headstart.preprocessing.bad_samples import first_few
+
         sentence = f"{len(bad):,} of {len(images):,} images left out: {first_few(bad)}."
         if not found:
             raise DataError(f"No image can be used. {sentence} Give whole images.")
