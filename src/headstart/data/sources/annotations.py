@@ -30,7 +30,7 @@ from headstart.data.sources.exports import (
 )
 from headstart.data.sources.label_studio import read_rows, read_tasks
 from headstart.data.sources.listed import EditedTable, row_number
-from headstart.data.sources.one_hot import read_indicators
+from headstart.data.sources.one_hot import read_indicators, read_shares
 from headstart.data.sources.prodigy import read_answers
 from headstart.data.sources.raters import read_raters
 from headstart.errors import quoted
@@ -48,6 +48,7 @@ READERS: tuple[Reader, ...] = (
     read_vertex,
     read_ground_truth,
     read_indicators,
+    read_shares,
 )
 Parts = list[tuple[Table, str | None]]
 NO_LABEL = -1
