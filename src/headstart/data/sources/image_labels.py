@@ -299,5 +299,5 @@ def _table_of(
         if all(found) and len(set(found)) > 1:
             columns["split"] = pa.array(found)
     named = names.by_number if names else None
-    stated = {DEFAULT_LABEL: named} if named else None
+    stated = {DEFAULT_LABEL: named or []} if names else None
     return ArrowTable(pa.table(columns), part.where, root, stated)
