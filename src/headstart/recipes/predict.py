@@ -7,19 +7,18 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from headstart.cells import shown
 from headstart.errors import DataError, OptionError
 from headstart.preprocessing.bad_samples import first_few
+from headstart.preprocessing.memory import as_arrow
 from headstart.recipes.findings import tell_findings
+from headstart.recipes.given_tables import given_tables, is_table
 from headstart.recipes.run import Run
 from headstart.recipes.submission import check_form, read_sample, write_submission
 from headstart.reporting.console import attached
 from headstart.types import Finding, Modality, Prediction
-
-if TYPE_CHECKING:
-    from headstart.data.sources.columns import Table
 
 
 def predict(
@@ -36,8 +35,8 @@ def predict(
         run: A run folder.
         files: Images: files, folders of them, or tables that hold or name them. Texts: the texts
             themselves, .txt files, or folders of them. Texts and tables: CSV, TSV, Parquet or JSONL
-            files with the columns of the training data. What exists as a file or folder is never
-            taken as a text itself.
+            files with the columns of the training data, or a folder of the parts of one. What
+            exists as a file or folder is never taken as a text itself.
         encoding: How bytes of text files stand for characters, for example gb18030; that of the
             training data when not given. For CSV, TSV, JSONL and .txt files.
         like: The sample of a submission, a CSV whose first column holds ids: file names with or
@@ -93,16 +92,14 @@ def _stated_ids(
     run: Run, given: Sequence[str], encoding: str | None, column: str
 ) -> dict[str, str]:
     """Return the id of each row by its name, of tables that have the column of ids."""
-    from headstart.data.sources.folder import TABLE_SUFFIXES
-
     ids: dict[str, str] = {}
     for word in given:
-        if not word.lower().endswith(TABLE_SUFFIXES) or not os.path.isfile(word):
+        if not is_table(word) or not os.path.exists(word):
             continue
-        table = _table(run, word, encoding)
-        if column in table.columns:
-            values = [str(value) for value in table.values(column)]
-            ids |= dict(zip(_row_names(word, table), values, strict=True))
+        for table, rows in given_tables(run, word, encoding, is_told=False):
+            if column in table.columns:
+                values = [str(value) for value in table.values(column)]
+                ids |= dict(zip(rows, values, strict=True))
     return ids
 
 
@@ -134,33 +131,38 @@ def _refuse_encoding(encoding: str, given: Sequence[str], *, is_decoded: bool) -
 
     binary = (".parquet", *BINARY_SUFFIXES)
     decoded = (*(ending for ending in TABLE_SUFFIXES if ending not in binary), ".txt")
-    if not is_decoded and not any(word.lower().endswith(TABLE_SUFFIXES) for word in given):
+    if not is_decoded and not any(map(is_table, given)):
         why = "the model reads images"
-    elif any(word.lower().endswith(decoded) for word in given):
+    elif any(word.lower().endswith(decoded) or _has_parts(word, decoded) for word in given):
         return
     else:
         why = f"nothing given is a file that ends in {', '.join(decoded)}"
     raise OptionError(f"--encoding {encoding} cannot be used: {why}. Leave it out.")
 
 
+def _has_parts(word: str, endings: tuple[str, ...]) -> bool:
+    """Return whether a word is a folder of a table in parts that end so."""
+    from headstart.data.sources.part_files import find_parts
+
+    parts = find_parts(Path(word)) if os.path.isdir(word) else []
+    return any(path.name.lower().endswith(endings) for path, _, _ in parts)
+
+
 def _all_images(
     run: Run, given: Sequence[str], encoding: str | None
 ) -> Iterator[tuple[list[Any], list[str]]]:
     """Yield the images of files, folders and tables, in the order given, and their names."""
-    from headstart.data.sources.folder import TABLE_SUFFIXES
     from headstart.data.sources.handed import table_pictures
 
     images: list[Any] = []
     names: list[str] = []
     column = (run.data.get("source") or {}).get("image_column")
     for word in given:
-        if word.lower().endswith(TABLE_SUFFIXES):
-            table = _table(run, word, encoding)
-            pictures, called = table_pictures(table, column)
-            images += pictures
-            names += [
-                name or row for name, row in zip(called, _row_names(word, table), strict=True)
-            ]
+        if is_table(word):
+            for table, rows in given_tables(run, word, encoding):
+                pictures, called = table_pictures(table, column)
+                images += pictures
+                names += [name or row for name, row in zip(called, rows, strict=True)]
         else:
             found = _images(Path(word))
             images += found
@@ -202,6 +204,8 @@ def _text_files(word: str, is_text: bool) -> list[str]:
     """
     from headstart.data.sources.folder import TABLE_SUFFIXES
 
+    if os.path.isdir(word) and is_table(word):
+        return [word]
     if os.path.isdir(word):
         inside = sorted(
             str(Path(folder) / name)
@@ -254,7 +258,6 @@ def _all_texts(
     run: Run, given: Sequence[str], encoding: str | None
 ) -> Iterator[tuple[list[str], list[str]]]:
     """Yield the texts of files and words, in the order given, and what to call each of them."""
-    from headstart.data.sources.folder import TABLE_SUFFIXES
     from headstart.preprocessing.incoming import text_column
 
     texts: list[str] = []
@@ -262,10 +265,11 @@ def _all_texts(
     num_words = 0
     for word in given:
         is_path = _can_be_path(word)
-        if is_path and word.lower().endswith(TABLE_SUFFIXES):
-            table = _table(run, word, encoding)
-            texts += text_column(table, next(iter(run.model.encoder.preprocess.columns), None))
-            names += _row_names(word, table)
+        if is_path and is_table(word):
+            column = next(iter(run.model.encoder.preprocess.columns), None)
+            for table, rows in given_tables(run, word, encoding):
+                texts += text_column(table, column)
+                names += rows
         elif is_path and word.lower().endswith(".txt"):
             texts.append(_text(word, encoding))
             names.append(word)
@@ -285,14 +289,17 @@ def _all_rows(
     from headstart.data.sources.folder import TABLE_SUFFIXES
 
     for word in given:
-        if not word.lower().endswith(TABLE_SUFFIXES):
+        if not is_table(word):
             raise DataError(
                 f"'{word}' is no table; expected a file with the columns of the training data, "
-                f"whose name ends in {', '.join(TABLE_SUFFIXES)}. Give such a file."
+                f"whose name ends in {', '.join(TABLE_SUFFIXES)}, or a folder of the parts of "
+                "one. Give such a file."
             )
-        table = _table(run, word, encoding)
-        rows = pa.table({column: table.values(column) for column in table.columns})
-        yield rows, _row_names(word, table)
+        found = given_tables(run, word, encoding)
+        columns = found[0][0].columns
+        cells = {c: [v for table, _ in found for v in table.values(c)] for c in columns}
+        names = [name for _, rows in found for name in rows]
+        yield pa.table({c: as_arrow(values) for c, values in cells.items()}), names
 
 
 def _text(word: str, encoding: str | None) -> str:
@@ -310,29 +317,6 @@ def _text(word: str, encoding: str | None) -> str:
             f"{word} cannot be read ({error.strerror or error}); expected a text file. Check that "
             f"it is one and that this user may read it."
         ) from error
-
-
-def _table(run: Run, word: str, encoding: str | None) -> Table:
-    """Return a table file, read as the training data was."""
-    from headstart.data.options import ReadOptions
-    from headstart.data.sources.folder import TABLE_SUFFIXES
-    from headstart.data.sources.formats import open_table
-
-    if not os.path.isfile(word):
-        raise DataError(
-            f"{word} does not exist; expected a table that ends in {', '.join(TABLE_SUFFIXES)}. "
-            f"Check the path."
-        )
-    source = run.data.get("source") or {}
-    header = tuple(source["header"]) if source.get("header") else None
-    table = open_table(Path(word), word, ReadOptions(header=header, encoding=encoding))
-    if table.num_rows == 0:
-        raise DataError(f"{word} has a header and no rows; expected one row a sample. Add them.")
-    return table
-
-
-def _row_names(word: str, table: Table) -> list[str]:
-    return [f"{word} row {i + 1}" for i in range(table.num_rows)]
 
 
 @dataclass(frozen=True)
