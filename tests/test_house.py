@@ -145,19 +145,6 @@ def test_every_room_stands_in_the_table_of_floors_and_exists() -> None:
     assert FLOOR_OF["recipes"] < FLOOR_OF["__init__"] < FLOOR_OF["cli"]
 
 
-def test_files_that_the_design_names_exist() -> None:
-    text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
-    section = text.partition("## What stands in which file")[2].partition("\n## ")[0]
-    folders = re.split(r"`((?:[a-z_]+/)+)`:", section)
-    named = [
-        SOURCE / folder / name
-        for folder, part in zip(folders[1::2], folders[2::2], strict=True)
-        for name in re.findall(r"`([a-z_]+\.py)`", part)
-    ]
-    assert len(named) > 60
-    assert not [str(path) for path in named if not path.exists()]
-
-
 def test_files_import_only_from_floors_below() -> None:
     offenders = [
         _said(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import DataError, OptionError
@@ -14,7 +15,7 @@ from headstart.reporting.console import attached
 from headstart.types import Finding, Prediction
 
 if TYPE_CHECKING:
-    from headstart.data.sources.unlabelled import AsTrained
+    from headstart.data.sources.given_tables import AsTrained
 
 
 def predict(
@@ -31,8 +32,8 @@ def predict(
         run: A run folder.
         files: Images: files, folders of them, or tables that hold or name them. Texts: the texts
             themselves, .txt files, or folders of them. Texts and tables: CSV, TSV, Parquet or JSONL
-            files with the columns of the training data. What exists as a file or folder is never
-            taken as a text itself.
+            files with the columns of the training data, or a folder of the parts of one. What
+            exists as a file or folder is never taken as a text itself.
         encoding: How bytes of text files stand for characters, for example gb18030; that of the
             training data when not given. For CSV, TSV, JSONL and .txt files.
         like: The sample of a submission, a CSV whose first column holds ids: file names with or
@@ -86,7 +87,7 @@ def predict(
 
 def _as_trained(run: Run, encoding: str | None) -> AsTrained:
     """Return how the run's data was read, with another encoding where one was said."""
-    from headstart.data.sources.unlabelled import AsTrained
+    from headstart.data.sources.given_tables import AsTrained
 
     source = run.data.get("source") or {}
     return AsTrained(
@@ -94,22 +95,22 @@ def _as_trained(run: Run, encoding: str | None) -> AsTrained:
         image_column=source.get("image_column"),
         header=tuple(source["header"]) if source.get("header") else None,
         encoding=encoding or source.get("encoding"),
+        tell=tell_findings,
     )
 
 
 def _stated_ids(given: Sequence[str], how: AsTrained, column: str) -> dict[str, str]:
     """Return the id of each row by its name, of tables that have the column of ids."""
-    from headstart.data.sources.folder import TABLE_SUFFIXES
-    from headstart.data.sources.unlabelled import row_names
+    from headstart.data.sources.given_tables import is_table
 
     ids: dict[str, str] = {}
     for word in given:
-        if not word.lower().endswith(TABLE_SUFFIXES) or not os.path.isfile(word):
+        if not is_table(word) or not os.path.exists(word):
             continue
-        table = how.open_table(word)
-        if column in table.columns:
-            values = [str(value) for value in table.values(column)]
-            ids |= dict(zip(row_names(word, table), values, strict=True))
+        for table, rows in replace(how, tell=None).open_tables(word):
+            if column in table.columns:
+                values = [str(value) for value in table.values(column)]
+                ids |= dict(zip(rows, values, strict=True))
     return ids
 
 
@@ -140,12 +141,13 @@ def _predict_usable(run: Run, images: list[Any], names: list[str]) -> list[Predi
 def _refuse_encoding(encoding: str, given: Sequence[str], *, is_decoded: bool) -> None:
     """Refuse an encoding where no bytes are read as characters."""
     from headstart.data.sources.folder import BINARY_SUFFIXES, TABLE_SUFFIXES
+    from headstart.data.sources.given_tables import has_parts, is_table
 
     binary = (".parquet", *BINARY_SUFFIXES)
     decoded = (*(ending for ending in TABLE_SUFFIXES if ending not in binary), ".txt")
-    if not is_decoded and not any(word.lower().endswith(TABLE_SUFFIXES) for word in given):
+    if not is_decoded and not any(map(is_table, given)):
         why = "the model reads images"
-    elif any(word.lower().endswith(decoded) for word in given):
+    elif any(word.lower().endswith(decoded) or has_parts(word, decoded) for word in given):
         return
     else:
         why = f"nothing given is a file that ends in {', '.join(decoded)}"
