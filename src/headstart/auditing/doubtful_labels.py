@@ -97,10 +97,8 @@ def doubtful_labels(dataset: Dataset, tools: AuditTools) -> list[Audited]:
         tools: With features.
     """
     if find_spec("cleanlab") is None:
-        sentence = (
-            "Doubtful labels were not looked for: cleanlab is not installed. Install it: "
-            f"{install_command('headstart[check]')}."
-        )
+        how = install_command("headstart[check]")
+        sentence = f"Doubtful labels were not looked for: cleanlab is missing. Install it: {how}."
         return [Audited(Finding("doubtful label", "note", (), sentence))]
     pool, features = with_features(pooled(dataset), tools)
     if len(pool) < LEAST_SAMPLES:

@@ -26,6 +26,7 @@ from headstart.types.findings import (
     Finding,
     FindingKind,
     Severity,
+    in_number,
 )
 from headstart.types.modalities import (
     MODALITIES,
@@ -82,4 +83,5 @@ __all__ = [
     "Start",
     "TableSpec",
     "TaskName",
+    "in_number",
 ]
