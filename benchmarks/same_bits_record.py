@@ -7,8 +7,8 @@ may move between two builds. Floats are written as Python writes them, which is 
 from __future__ import annotations
 
 import contextlib
-import io
 import inspect
+import io
 import json
 import re
 import runpy

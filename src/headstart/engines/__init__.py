@@ -10,10 +10,11 @@ from headstart.engines.rule import (
     trial_seconds,
 )
 from headstart.engines.table import ENGINES, compile_pass, require_engine
-from headstart.engines.trial import PassJob, choose_pass, outputs_as
+from headstart.engines.trial import LEAST_SAMPLES, PassJob, choose_pass, outputs_as
 
 __all__ = [
     "ENGINES",
+    "LEAST_SAMPLES",
     "PLAIN",
     "Choice",
     "ChosenPass",

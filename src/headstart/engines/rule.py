@@ -62,12 +62,14 @@ class PassRule:
         precision: ``fp32`` allows nothing else; ``auto`` what is equal enough.
         trial_seconds: What is left for trials.
         settle: Settles each choice once.
+        num_expected: Samples that a verb knows of, where they come in several parts.
     """
 
     engine: str = "torch"
     precision: str = "fp32"
     trial_seconds: float = TRIAL_SECONDS
     settle: Settle = field(default_factory=_Here)
+    num_expected: int = 0
     _kept: tuple[object, dict[Choice, Pass]] = field(default=(None, {}), init=False)
 
     def kept_for(self, key: object) -> dict[Choice, Pass]:

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,7 @@ class PassJob:
         about: What the network is and what goes in, JSON-able: names what was measured.
         called: The network for people.
         is_fixed: Whether the weights stay as they are while it is computed.
+        keep: Gives what was compiled of the network with these weights, to look in and add to.
     """
 
     network: nn.Module
@@ -67,7 +69,12 @@ class PassJob:
     about: Mapping[str, object]
     called: str
     is_fixed: bool = True
-    compiled: dict[Choice, Pass] = field(default_factory=dict)
+    keep: Callable[[], dict[Choice, Pass]] = dict
+
+    @cached_property
+    def compiled(self) -> dict[Choice, Pass]:
+        """What was compiled before, and what will be."""
+        return self.keep()
 
     def run(self, choice: Choice) -> Pass:
         """Return the pass of a choice, compiled where it has not been.

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from headstart.engines import (
+    LEAST_SAMPLES,
     PLAIN,
     Choice,
     Pass,
@@ -69,6 +70,8 @@ def settle_engine(
         return PLAIN, None
     if not any(True for _ in model.encoder.parameters()):
         return PLAIN, None  # what only hands its inputs on
+    if rule.engine in ("auto", "torch") and _num_samples(inputs, rule) < LEAST_SAMPLES:
+        return PLAIN, None
     job = _job(model, inputs, size, phase, rule, is_fixed=is_fixed)
     given = [model.encoder.start.address, model.encoder.preprocess.size]
     return rule.settle(phase, partial(choose_pass, job, rule), given), job
@@ -191,12 +194,16 @@ def _job(
         batch=partial(sampler.spread, size),
         targets=None if is_learned else sampler.targets(size),
         readout=model.head if is_learned else None,
-        num_samples=len(inputs),
+        num_samples=_num_samples(inputs, rule),
         about=about,
         called=model.encoder.start.address,
         is_fixed=is_fixed,
-        compiled=_compiled(model, rule, sampler) if is_fixed else {},
+        keep=partial(_compiled, model, rule, sampler) if is_fixed else dict,
     )
+
+
+def _num_samples(inputs: Inputs, rule: PassRule) -> int:
+    return max(len(inputs), rule.num_expected)
 
 
 def _compiled(model: Model, rule: PassRule, sampler: Sampler) -> dict[Choice, Pass]:

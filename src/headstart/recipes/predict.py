@@ -93,6 +93,7 @@ def predict(
     with attached(), passes_by(rule):
         _tell_unfinished(opened)
         for samples, names in reader.read(opened, given, encoding):
+            rule.num_expected = len(names)
             if reader.leaves_out and len(names) > 1:
                 found += _predict_usable(opened, samples, names)
             else:

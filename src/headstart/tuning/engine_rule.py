@@ -93,6 +93,7 @@ def prefix_engine(
     train: Inputs,
     num_samples: int,
     is_kept: Callable[[Choice], bool],
+    plain: Pass,
 ) -> tuple[Choice, Callable[[], Pass] | None]:
     """Settle what computes a frozen part; the second gives the pass, None for PyTorch's own.
 
@@ -102,6 +103,7 @@ def prefix_engine(
         train: Real samples.
         num_samples: Of all its passes.
         is_kept: Whether all that a choice would compute lies in the cache.
+        plain: What computes it where nothing is chosen, in the number format of the steps.
     """
     rule = present_rule()
     if rule.is_plain or model.device.type != "cpu" or not cut.kept:
@@ -110,7 +112,7 @@ def prefix_engine(
     sampler, network = Sampler(train, model.device), CutNetwork(model, cut)
     job = PassJob(
         network=network,
-        plain=network,
+        plain=plain,
         samples=sampler.middle,
         longest=sampler.longest,
         batch=partial(sampler.spread, size),
@@ -122,6 +124,7 @@ def prefix_engine(
             "network": network_digest(model.encoder.network, model.encoder.architecture),
             "shapes": sampler.shapes(),
             "batch": size,
+            "formats": [slot.dtype for slot in cut.kept],
         },
         called=f"{model.encoder.start.address} up to {cut.name}",
     )

@@ -7,7 +7,6 @@ run the rest alone. What cannot be cut, or does not pay, trains uncached, and th
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -42,14 +41,8 @@ from headstart.tuning.budget import share_until
 from headstart.tuning.conditions import Conditions
 from headstart.tuning.decisions import Decided, Decisions
 from headstart.tuning.engine_rule import known_engine
-from headstart.tuning.frozen_job import FrozenJob, entry, with_engine
+from headstart.tuning.frozen_job import FrozenJob, autocast, entry, with_engine
 from headstart.types import Inputs, Rows
-
-
-def autocast(recipe: Recipe, device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """Return the number format that a recipe's forward passes run in."""
-    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.precision)
-    return torch.autocast(device.type, dtype) if dtype else contextlib.nullcontext()
 
 
 @dataclass(frozen=True)
@@ -308,8 +301,7 @@ def _passes(
         if job.stop_requested():
             raise StopRequested
         if run is None:
-            with autocast(recipe, device):
-                kept = job.cut.compute(*tensors)
+            kept = job.compute(*tensors)
         else:
             with evaluating(job.model):
                 kept = outputs_as(run(*tensors), types)

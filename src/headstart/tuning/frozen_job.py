@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
 
 from headstart.engines import PLAIN, Choice, Pass
 from headstart.model import Model
@@ -15,6 +19,12 @@ from headstart.training.frozen.cut import Cut
 from headstart.training.options.recipe import Recipe
 from headstart.tuning.engine_rule import prefix_engine
 from headstart.types import Inputs
+
+
+def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[object]:
+    """Return the number format that a recipe's forward passes run in."""
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.precision)
+    return torch.autocast(device.type, dtype) if dtype else nullcontext()
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,11 @@ class FrozenJob:
     choice: Choice = PLAIN
     run: Callable[[], Pass] | None = None
 
+    def compute(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return what is kept of what crosses, by PyTorch in the number format of the steps."""
+        with autocast(self.recipe, self.model.device):
+            return self.cut.compute(*inputs)
+
 
 def with_engine(
     job: FrozenJob, cache: ActivationCache, train: Inputs, val: Inputs, num_views: int
@@ -59,7 +74,7 @@ def with_engine(
         return all(cache.open(*entry(found, *one)) for one in [*wanted, (val, None)])
 
     num_samples = num_views * len(train) + len(val)
-    choice, run = prefix_engine(job.model, job.cut, train, num_samples, is_kept)
+    choice, run = prefix_engine(job.model, job.cut, train, num_samples, is_kept, job.compute)
     return replace(job, choice=choice, run=run)
 
 
