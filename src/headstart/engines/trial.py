@@ -194,7 +194,7 @@ class _Timed:
         try:
             run = job.run(choice)
             compiling = time.perf_counter() - began if is_compiled else 0.0
-            run(*job.samples(_LEAST_TIMED))
+            _spend(run, job.samples(_LEAST_TIMED), rule)
             seconds = _best(run, self.given, rule)
         except RefusedError as error:
             remember(question, {"refused": str(error)}, about=_about(job, choice))
@@ -247,20 +247,22 @@ def _seconds_a_sample(
     if known is not None and "seconds_per_sample" in known:
         return float(str(known["seconds_per_sample"]))
     run = job.run(choice)
-    run(*given)
+    _spend(run, given, rule)
     return _best(run, given, rule)
 
 
 def _best(run: Pass, given: Sequence[Tensor], rule: PassRule) -> float:
-    """Return the least seconds a sample of a few runs; they are taken from the rule's time."""
-    found = float("inf")
-    for _ in range(_REPEATS):
-        began = time.perf_counter()
-        run(*given)
-        took = time.perf_counter() - began
-        rule.trial_seconds -= took
-        found = min(found, took / len(given[0]))
-    return found
+    """Return the least seconds a sample of a few runs."""
+    return min(_spend(run, given, rule) for _ in range(_REPEATS)) / len(given[0])
+
+
+def _spend(run: Pass, given: Sequence[Tensor], rule: PassRule) -> float:
+    """Return what a run takes, in seconds, which are taken from the rule's time."""
+    began = time.perf_counter()
+    run(*given)
+    took = time.perf_counter() - began
+    rule.trial_seconds -= took
+    return took
 
 
 def _differs(job: PassJob, choice: Choice, plain: float | None) -> str:
