@@ -11,6 +11,7 @@ int8 needs the extra ``onnx``: convolutions and matrices quantised with ranges o
 from __future__ import annotations
 
 import copy
+import itertools
 import sys
 import tempfile
 import time
@@ -21,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from timing import markdown_table
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 SECONDS = 3.0
@@ -50,37 +51,18 @@ def networks() -> dict[str, tuple[Callable[[], nn.Module], int, int]]:
     }
 
 
-class _Tracer(fx.Tracer):
-    """Take norms as a whole, those of timm, too."""
-
-    def is_leaf_module(self, module: nn.Module, path: str) -> bool:
-        return isinstance(module, nn.BatchNorm2d) or super().is_leaf_module(module, path)
-
-
 def folded(network: nn.Module) -> nn.Module:
-    """Return a network whose BatchNorm is folded into the convolution before it."""
-    own = copy.deepcopy(network)
-    traced = fx.GraphModule(own, _Tracer().trace(own))
-    modules = dict(traced.named_modules())
-    for node in traced.graph.nodes:
-        if node.op != "call_module" or len(node.args) != 1 or not isinstance(node.args[0], fx.Node):
-            continue
-        before = node.args[0]
-        norm, convolution = modules.get(node.target), modules.get(str(before.target))
-        if not isinstance(norm, nn.BatchNorm2d) or not isinstance(convolution, nn.Conv2d):
-            continue
-        if len(before.users) > 1:
-            continue
-        made = fuse_conv_bn_eval(convolution, norm)
-        traced.set_submodule(str(before.target), made)
-        # timm's norms hold their activation, too
-        rest = nn.Sequential(
-            getattr(norm, "drop", nn.Identity()), getattr(norm, "act", nn.Identity())
-        )
-        traced.set_submodule(node.target, rest)
-        modules = dict(traced.named_modules())
-    traced.recompile()
-    return traced.eval()
+    """Return a copy whose BatchNorm is folded into the convolution that stands before it."""
+    made = copy.deepcopy(network)
+    for parent in list(made.modules()):
+        children = list(parent.named_children())
+        for (name, convolution), (following, norm) in itertools.pairwise(children):
+            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                # a convolution with padding of its own keeps its class
+                setattr(parent, name, fuse_conv_bn_eval(convolution, norm))
+                # timm's norms hold their activation, too
+                setattr(parent, following, getattr(norm, "act", nn.Identity()))
+    return made
 
 
 def int8(network: nn.Module, images: Tensor) -> Run:
