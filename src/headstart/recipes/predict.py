@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.errors import DataError, OptionError
 from headstart.recipes.findings import tell_findings
 from headstart.recipes.run import Run
 from headstart.recipes.submission import check_form, read_sample, write_submission
 from headstart.reporting.console import attached
+from headstart.training.options.common_options import EngineName
 from headstart.types import Finding, Prediction
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ def predict(
     encoding: str | None = None,
     like: str | None = None,
     out: str | None = None,
+    engine: Literal["auto", EngineName] = "auto",
+    precision: Literal["auto", "fp32"] = "auto",
 ) -> list[Prediction]:
     """Predict new samples with a finished run.
 
@@ -40,6 +43,11 @@ def predict(
             without suffix, or the cells of the column of that name in a table that is predicted.
         out: The file to write in the form of the sample: its columns, its order of ids, and a class
             name, a class number or a probability a class as it shows.
+        engine: What computes on a CPU: auto measures the engines that are installed where many
+            samples are given, and takes the quickest that gives the same; torch, onnxruntime or
+            openvino asks for one.
+        precision: Number format: fp32, or auto, which lets an engine take a narrower one where the
+            answers stay the same.
 
     Returns:
         One prediction a sample, in the order given: the class with its calibrated probability and
@@ -47,7 +55,8 @@ def predict(
         N" in a table, and "text N" for the Nth of the texts given themselves.
 
     Raises:
-        OptionError: If the encoding is unknown, or nothing given is a file of text.
+        OptionError: If the encoding is unknown, nothing given is a file of text, or the engine is
+            not installed.
         RunFolderError: If the run folder holds no model.
         DataError: If a file does not exist, or is not what the model reads. Of several images,
             those that cannot be read are named and left out.
@@ -59,7 +68,11 @@ def predict(
     """
     from headstart.data.options import ReadOptions, option_problems
     from headstart.data.sources.unlabelled import READERS
+    from headstart.engines import passes_by, require_engine
+    from headstart.tuning.decisions import Decisions
+    from headstart.tuning.engine_rule import engine_rule
 
+    require_engine(engine)
     if problems := option_problems(ReadOptions(encoding=encoding)):
         raise OptionError(" ".join(problems))
     check_form(like, out)
@@ -72,9 +85,11 @@ def predict(
         _refuse_encoding(encoding, given, is_decoded=reader.is_decoded)
     how = _as_trained(opened, encoding)
     found: list[Prediction] = []
-    with attached():
+    rule = engine_rule(engine, precision, budget_seconds=None, decisions=Decisions())
+    with attached(), passes_by(rule):
         _tell_unfinished(opened)
         for samples, names in reader.read(given, how):
+            rule.num_expected = len(names)
             if reader.leaves_out and len(names) > 1:
                 found += _predict_usable(opened, samples, names)
             else:

@@ -33,7 +33,7 @@ from headstart.training.options.strategy import (
     set_train_mode,
 )
 from headstart.training.state.checkpoint import CheckpointFolder
-from headstart.tuning.frozen import autocast
+from headstart.tuning.frozen_job import autocast
 from headstart.tuning.phases import Opened, Phases
 from headstart.tuning.setup import TrainingSetup
 from headstart.types import Inputs, Rows, TaskName

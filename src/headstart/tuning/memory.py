@@ -39,7 +39,7 @@ from headstart.training.options.recipe import Recipe
 from headstart.training.options.strategy import as_trained, phases_of, set_train_mode
 from headstart.tuning.conditions import Conditions
 from headstart.tuning.decisions import Decided
-from headstart.tuning.frozen import autocast
+from headstart.tuning.frozen_job import autocast
 from headstart.tuning.hooks import let_learn, uncut
 from headstart.tuning.phases import Opened, Phases
 from headstart.tuning.setup import TrainingSetup

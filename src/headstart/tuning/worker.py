@@ -156,7 +156,7 @@ class Worker:
         if not message["is_cut"]:
             return uncut(setup, train, share, views)
         recipe = replace(setup.recipe, views=views)
-        feed, forward = share_prefix(setup.model, recipe, train, share)
+        feed, forward = share_prefix(setup.model, recipe, train, share, self.decisions)
         return Opened(feed, forward, is_cut=True, views=views)
 
 
