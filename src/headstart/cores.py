@@ -76,8 +76,8 @@ def processor(root: Path = Path("/")) -> str:
 def has_bf16_units(root: Path = Path("/")) -> bool:
     """Return whether the processor multiplies bf16 in units of its own, and kernels may use them.
 
-    AVX512-BF16, AMX or ARM's own, by the flags that Linux tells. A limit that a user has set for oneDNN
-    (``ONEDNN_MAX_CPU_ISA``) below these counts as none. Other systems do not tell: none.
+    AVX512-BF16, AMX or ARM's own, by the flags that Linux tells. A limit that a user has set for
+    oneDNN (``ONEDNN_MAX_CPU_ISA``) below these counts as none. Other systems do not tell: none.
 
     Args:
         root: Where ``proc`` lies.
