@@ -15,7 +15,7 @@ _FILLERS = ["film", "plot", "scene", "we", "they", "saw", "that", "day", "some",
 @pytest.fixture(autouse=True)
 def _no_start(monkeypatch):
     """Let images have their pixels and texts their terms: quick, and the same on every machine."""
-    monkeypatch.setattr("headstart.starts.candidates.list_starts", lambda modality: [])
+    monkeypatch.setattr("headstart.starts.candidates.local_starts", lambda modality: [])
 
 
 def _run(dataset, **said):
@@ -133,7 +133,7 @@ def test_without_cleanlab_the_way_to_it_is_said(monkeypatch) -> None:
 
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     found = _run(digits())
-    assert "pip install 'headstart[check]'" in found[0].finding.sentence
+    assert " install 'headstart[check]'" in found[0].finding.sentence
 
 
 def test_certainty_is_high_only_where_labels_are_wrong_at_random() -> None:

@@ -32,10 +32,11 @@ from headstart.data.fixes import (
 )
 from headstart.data.identity import Identity, sample_ids, without
 from headstart.data.image_look import ImageLook, look_at_images, num_channels
+from headstart.data.options import SplitWay
 from headstart.data.records import NOUNS, SPLIT_CODES, UNASSIGNED, Records
 from headstart.data.split import assign_splits, check_groups, only_test
 from headstart.data.survey import is_identifier, survey
-from headstart.data.times import MixedDays, SplitWay, describe_times, mixed_days, time_of
+from headstart.data.times import MixedDays, describe_times, mixed_days, time_of
 from headstart.errors import DataError
 from headstart.preprocessing.bad_samples import check_bad_share, first_few
 from headstart.preprocessing.rows import TableSamples, TextSamples
@@ -238,13 +239,15 @@ def _divide(
     if how.for_test:
         return Divided(*only_test(records))
     drawn: tuple[SplitName, ...] = ()
+    several = NOUNS[records.modality][1]
     if how.refused is not None:
         with _noting(how.refused, "group") as torn:
             check_groups(records)
         shares = {**shares, "may_tear": bool(torn)}
     with _noting(how.refused, "classes") as refusing:
         times = time_of(records, how.dates) if how.split == "time" else None
-        splits, origin = assign_splits(records, **shares, copies=copies, times=times)
+        with _by_list(given, several):
+            splits, origin = assign_splits(records, **shares, copies=copies, times=times)
         drawn = tuple(name for name in SIDES if SPLIT_CODES[name] not in records.splits)
         splits = splits if given is None else settle_sides(*given, records, copies, splits)
     if refusing:
@@ -255,6 +258,20 @@ def _divide(
         return Divided(splits, origin, (), findings, mixed)
     findings += [*describe_times(mixed), *describe_splits(records, splits)]
     return Divided(splits, origin, drawn, findings, mixed)
+
+
+@contextmanager
+def _by_list(given: tuple[Placed, np.ndarray] | None, several: str) -> Iterator[None]:
+    """Surround the split, and name the list of fixes where it is refused for what that left out."""
+    try:
+        yield
+    except DataError as error:
+        if given is None or not len(given[0].left_out):
+            raise
+        raise DataError(
+            f"{error} The list '{given[0].fixes.path}' leaves out {len(given[0].left_out):,} "
+            f"{several}: change its actions, or take the whole class out of the data."
+        ) from None
 
 
 def _undrawn(records: Records) -> tuple[np.ndarray, dict[str, str]]:

@@ -8,16 +8,16 @@ neither.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from headstart.data.options import SplitWay
 from headstart.data.records import Records
 from headstart.errors import DataError, OptionError, quoted
 from headstart.preprocessing.rows import TableSamples
 from headstart.types import Finding
 
-SplitWay = Literal["random", "time"]
 MIN_ROWS, MIN_STEPS = 20, 10
 ONE_WAY = 0.9
 FEW_MISSING = 0.1

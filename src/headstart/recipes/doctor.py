@@ -13,10 +13,8 @@ import os
 import platform
 import shutil
 import time
-import urllib.error
-import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,8 +23,8 @@ from rich.filesize import decimal
 from headstart import events
 from headstart.cores import usable_cores
 from headstart.errors import OptionError
+from headstart.extras import install_command
 from headstart.reporting.console import attached
-from headstart.storage.cache import CacheError, cache_root, existing_parent
 from headstart.training.machine.memory import free_memory_bytes
 
 if TYPE_CHECKING:
@@ -52,6 +50,8 @@ EXTRAS = (
     ("pyreadstat", "formats", "files of SPSS, Stata and SAS"),
     ("arff", "formats", "ARFF files"),
     ("cleanlab", "check", "labels that look wrong"),
+    ("onnxruntime", "onnx", "the engine onnxruntime for passes without gradients"),
+    ("openvino", "openvino", "the engine openvino, for the same"),
 )
 
 
@@ -121,6 +121,7 @@ def doctor(*, seconds: float = 10.0, hub: bool = False) -> Report:
             ("Versions", tuple((name, _version(name)) for name in _PACKAGES)),
             ("Devices", _devices()),
             ("Memory and disk", _space(problems)),
+            ("Engines", tuple(_engines())),
             ("Extras", tuple(_extras())),
             ("Data without network", tuple(_data_names(problems))),
             ("Model hub", ((_endpoint(), _reach_hub(problems) if hub else "not asked (--hub)"),)),
@@ -143,6 +144,8 @@ _PACKAGES = ("headstart", "python", "torch", "torchvision", "timm", "numpy", "py
 
 
 def _version(name: str) -> str:
+    from importlib import metadata
+
     if name == "python":
         return f"{platform.python_version()} on {platform.platform(terse=True)}"
     try:
@@ -167,6 +170,8 @@ def _devices() -> tuple[Row, ...]:
 
 
 def _space(problems: list[str]) -> tuple[Row, ...]:
+    from headstart.storage.cache import CacheError, cache_root, existing_parent
+
     memory = free_memory_bytes()
     rows = [("memory free", decimal(memory) if memory is not None else "unknown")]
     if memory is not None and memory < MIN_MEMORY_BYTES:
@@ -205,10 +210,29 @@ def _extras() -> list[Row]:
             extra,
             f"installed: {brings}"
             if importlib.util.find_spec(package)
-            else f"missing: {brings}; pip install 'headstart[{extra}]'",
+            else f"missing: {brings}; {install_command(f'headstart[{extra}]')}",
         )
         for package, extra, brings in EXTRAS
     ]
+
+
+def _engines() -> list[Row]:
+    """Return what can compute passes without gradients here, and in which number formats."""
+    from headstart.engines import ENGINES
+
+    return [
+        (
+            engine.name,
+            f"missing: pip install 'headstart[{engine.extra}]'"
+            if engine.missing
+            else f"{', '.join(engine.precisions())}; {_versions(engine.versions)}",
+        )
+        for engine in ENGINES.values()
+    ]
+
+
+def _versions(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def _data_names(problems: list[str]) -> list[Row]:
@@ -236,6 +260,9 @@ def _endpoint() -> str:
 
 
 def _reach_hub(problems: list[str]) -> str:
+    import urllib.error
+    import urllib.request
+
     request = urllib.request.Request(_endpoint(), method="HEAD")
     begun = time.monotonic()
     try:

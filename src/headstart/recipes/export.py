@@ -8,8 +8,6 @@ from typing import Annotated
 from headstart.errors import OptionError, did_you_mean, quoted
 from headstart.events import emit
 from headstart.exporting.exporters import EXPORTERS, export_choices
-from headstart.preprocessing import ImagePreprocess
-from headstart.preprocessing.levels import EIGHT_BITS
 from headstart.recipes.run import Run
 from headstart.reporting.console import attached
 from headstart.types import rows_of
@@ -59,12 +57,16 @@ def export(run: str, *, out: str | None = None, to: Library = "auto") -> Path:
             emit("note", text=text)
         if text := _lost_range(opened, fitting):
             emit("note", text=text)
-        emit("next", command=f"headstart evaluate {opened.path}")
+        argument = opened.model.schema.facts.argument
+        emit("next", command=f"headstart predict {opened.path} {argument}")
     return folder
 
 
 def _lost_range(run: Run, library: str) -> str:
     """Return how to bring images to 8 bits where the library does not; empty where they have."""
+    from headstart.preprocessing import ImagePreprocess
+    from headstart.preprocessing.levels import EIGHT_BITS
+
     read = run.model.encoder.preprocess
     if not isinstance(read, ImagePreprocess) or read.spec.value_range in (None, EIGHT_BITS):
         return ""

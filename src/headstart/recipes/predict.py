@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.errors import DataError, OptionError
-from headstart.preprocessing.bad_samples import first_few
 from headstart.recipes.findings import tell_findings
 from headstart.recipes.run import Run
 from headstart.recipes.submission import check_form, read_sample, write_submission
 from headstart.reporting.console import attached
+from headstart.training.options.common_options import EngineName
 from headstart.types import Finding, Prediction
 
 if TYPE_CHECKING:
-    from headstart.data.sources.unlabelled import AsTrained
+    from headstart.data.sources.given_tables import AsTrained
 
 
 def predict(
@@ -25,6 +26,8 @@ def predict(
     encoding: str | None = None,
     like: str | None = None,
     out: str | None = None,
+    engine: Literal["auto", EngineName] = "auto",
+    precision: Literal["auto", "fp32"] = "auto",
 ) -> list[Prediction]:
     """Predict new samples with a finished run.
 
@@ -32,14 +35,19 @@ def predict(
         run: A run folder.
         files: Images: files, folders of them, or tables that hold or name them. Texts: the texts
             themselves, .txt files, or folders of them. Texts and tables: CSV, TSV, Parquet or JSONL
-            files with the columns of the training data. What exists as a file or folder is never
-            taken as a text itself.
+            files with the columns of the training data, or a folder of the parts of one. What
+            exists as a file or folder is never taken as a text itself.
         encoding: How bytes of text files stand for characters, for example gb18030; that of the
             training data when not given. For CSV, TSV, JSONL and .txt files.
         like: The sample of a submission, a CSV whose first column holds ids: file names with or
             without suffix, or the cells of the column of that name in a table that is predicted.
         out: The file to write in the form of the sample: its columns, its order of ids, and a class
             name, a class number or a probability a class as it shows.
+        engine: What computes on a CPU: auto measures the engines that are installed where many
+            samples are given, and takes the quickest that gives the same; torch, onnxruntime or
+            openvino asks for one.
+        precision: Number format: fp32, or auto, which lets an engine take a narrower one where the
+            answers stay the same.
 
     Returns:
         One prediction a sample, in the order given: the class with its calibrated probability and
@@ -47,7 +55,8 @@ def predict(
         N" in a table, and "text N" for the Nth of the texts given themselves.
 
     Raises:
-        OptionError: If the encoding is unknown, or nothing given is a file of text.
+        OptionError: If the encoding is unknown, nothing given is a file of text, or the engine is
+            not installed.
         RunFolderError: If the run folder holds no model.
         DataError: If a file does not exist, or is not what the model reads. Of several images,
             those that cannot be read are named and left out.
@@ -59,7 +68,11 @@ def predict(
     """
     from headstart.data.options import ReadOptions, option_problems
     from headstart.data.sources.unlabelled import READERS
+    from headstart.engines import passes_by, require_engine
+    from headstart.tuning.decisions import Decisions
+    from headstart.tuning.engine_rule import engine_rule
 
+    require_engine(engine)
     if problems := option_problems(ReadOptions(encoding=encoding)):
         raise OptionError(" ".join(problems))
     check_form(like, out)
@@ -72,9 +85,11 @@ def predict(
         _refuse_encoding(encoding, given, is_decoded=reader.is_decoded)
     how = _as_trained(opened, encoding)
     found: list[Prediction] = []
-    with attached():
+    rule = engine_rule(engine, precision, budget_seconds=None, decisions=Decisions())
+    with attached(), passes_by(rule):
         _tell_unfinished(opened)
         for samples, names in reader.read(given, how):
+            rule.num_expected = len(names)
             if reader.leaves_out and len(names) > 1:
                 found += _predict_usable(opened, samples, names)
             else:
@@ -87,7 +102,7 @@ def predict(
 
 def _as_trained(run: Run, encoding: str | None) -> AsTrained:
     """Return how the run's data was read, with another encoding where one was said."""
-    from headstart.data.sources.unlabelled import AsTrained
+    from headstart.data.sources.given_tables import AsTrained
 
     source = run.data.get("source") or {}
     return AsTrained(
@@ -95,22 +110,22 @@ def _as_trained(run: Run, encoding: str | None) -> AsTrained:
         image_column=source.get("image_column"),
         header=tuple(source["header"]) if source.get("header") else None,
         encoding=encoding or source.get("encoding"),
+        tell=tell_findings,
     )
 
 
 def _stated_ids(given: Sequence[str], how: AsTrained, column: str) -> dict[str, str]:
     """Return the id of each row by its name, of tables that have the column of ids."""
-    from headstart.data.sources.folder import TABLE_SUFFIXES
-    from headstart.data.sources.unlabelled import row_names
+    from headstart.data.sources.given_tables import is_table
 
     ids: dict[str, str] = {}
     for word in given:
-        if not word.lower().endswith(TABLE_SUFFIXES) or not os.path.isfile(word):
+        if not is_table(word) or not os.path.exists(word):
             continue
-        table = how.open_table(word)
-        if column in table.columns:
-            values = [str(value) for value in table.values(column)]
-            ids |= dict(zip(row_names(word, table), values, strict=True))
+        for table, rows in replace(how, tell=None).open_tables(word):
+            if column in table.columns:
+                values = [str(value) for value in table.values(column)]
+                ids |= dict(zip(rows, values, strict=True))
     return ids
 
 
@@ -129,6 +144,8 @@ def _predict_usable(run: Run, images: list[Any], names: list[str]) -> list[Predi
     """Predict the images that can be read and name the others."""
     found, bad = run.predict_usable(images, names=names)
     if bad:
+        from headstart.preprocessing.bad_samples import first_few
+
         sentence = f"{len(bad):,} of {len(images):,} images left out: {first_few(bad)}."
         if not found:
             raise DataError(f"No image can be used. {sentence} Give whole images.")
@@ -139,12 +156,13 @@ def _predict_usable(run: Run, images: list[Any], names: list[str]) -> list[Predi
 def _refuse_encoding(encoding: str, given: Sequence[str], *, is_decoded: bool) -> None:
     """Refuse an encoding where no bytes are read as characters."""
     from headstart.data.sources.folder import BINARY_SUFFIXES, TABLE_SUFFIXES
+    from headstart.data.sources.given_tables import has_parts, is_table
 
     binary = (".parquet", *BINARY_SUFFIXES)
     decoded = (*(ending for ending in TABLE_SUFFIXES if ending not in binary), ".txt")
-    if not is_decoded and not any(word.lower().endswith(TABLE_SUFFIXES) for word in given):
+    if not is_decoded and not any(map(is_table, given)):
         why = "the model reads images"
-    elif any(word.lower().endswith(decoded) for word in given):
+    elif any(word.lower().endswith(decoded) or has_parts(word, decoded) for word in given):
         return
     else:
         why = f"nothing given is a file that ends in {', '.join(decoded)}"

@@ -6,7 +6,6 @@ from typing import Literal
 
 from headstart import events
 from headstart.reporting.console import attached
-from headstart.starts import list_starts
 from headstart.types import Start
 
 
@@ -31,6 +30,8 @@ def starts(
         >>> [start.address for start in hs.list_starts(like="scratch/simple")]
         ['scratch/simple-cnn']
     """
+    from headstart.starts import list_starts
+
     found = list_starts(modality, like)
     with attached():
         if not found:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from headstart.starts.catalog import find_start, list_starts
+from headstart.starts.catalog import find_start, local_starts
 from headstart.types import Dataset, Modality, Start
 
 _SMALL_SIDE = 64  # pixels: the textbook network was made for images up to this
@@ -18,7 +18,7 @@ _UNKNOWN = (224, 224)  # height and width where nobody has looked
 
 def _of_images(dataset: Dataset, num_local: int) -> list[Start]:
     """Return the textbook network where images are small, local starts, and a random ResNet-18."""
-    local = sorted(_local("image"), key=_cost)
+    local = sorted(local_starts("image"), key=_cost)
     # the quickest first: a usable model exists early
     is_small = min(dataset.image_size or _UNKNOWN) <= _SMALL_SIDE
     textbook = [find_start("scratch/simple-cnn")] if is_small else []
@@ -28,7 +28,7 @@ def _of_images(dataset: Dataset, num_local: int) -> list[Start]:
 def _of_texts(dataset: Dataset, num_local: int) -> list[Start]:
     """Return TF-IDF, then local starts, or a small BERT where its extra is installed."""
     del dataset
-    pretrained = sorted(_local("text"), key=lambda s: s.num_parameters)[:num_local]
+    pretrained = sorted(local_starts("text"), key=lambda s: s.num_parameters)[:num_local]
     if not pretrained:
         small = find_start("scratch/bert-tiny")
         pretrained = [small] if small.is_local and find_spec("transformers") else []
@@ -39,11 +39,6 @@ def _of_tables(dataset: Dataset, num_local: int) -> list[Start]:
     """Return the linear model and the MLP."""
     del dataset, num_local
     return [find_start("scratch/linear"), find_start("scratch/mlp")]
-
-
-def _local(modality: Modality) -> list[Start]:
-    """Return the pretrained starts that are on this machine."""
-    return [s for s in list_starts(modality) if s.is_local and s.pretrained_on is not None]
 
 
 def _cost(start: Start) -> tuple[int, int]:
@@ -77,7 +72,7 @@ def frozen_start(modality: Modality) -> Start | None:
     Args:
         modality: What a sample is.
     """
-    if local := _local(modality):
+    if local := local_starts(modality):
         return min(local, key=_cost)
     plain = CANDIDATES[modality].plain
     return None if plain is None else find_start(plain)

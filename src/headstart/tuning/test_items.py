@@ -10,11 +10,10 @@ from __future__ import annotations
 import base64
 import io
 import math
+from datetime import datetime, time
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from headstart.model import Model
 from headstart.objectives import item_losses
@@ -58,6 +57,9 @@ def write_predictions(
         outputs: What the model says of each.
         losses: Of each, float32, shape (N,).
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     columns: dict[str, Any] = {"id": test.ids, "name": list(test.names)}
     columns |= find_task(schema.task).item_columns(test.targets, outputs, schema)
     columns["loss"] = losses
@@ -118,4 +120,6 @@ def _plain(value: object) -> object:
     """Return a value as JSON can hold it; None for a number that is not finite."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, datetime) and value.time() == time():
+        value = value.date()  # a day, as most columns of dates hold
     return value if isinstance(value, str | int | float | bool) or value is None else str(value)

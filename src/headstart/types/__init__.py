@@ -5,6 +5,8 @@ Nothing here computes (``Ragged`` only finds its rows) or touches the disk; floo
 of headstart but errors.
 """
 
+from typing import TYPE_CHECKING
+
 from headstart.types.data import (
     BadSample,
     Data,
@@ -26,6 +28,7 @@ from headstart.types.findings import (
     Finding,
     FindingKind,
     Severity,
+    in_number,
 )
 from headstart.types.modalities import (
     MODALITIES,
@@ -37,6 +40,7 @@ from headstart.types.modalities import (
     rows_of,
 )
 from headstart.types.preprocessing import (
+    CUT_MOST,
     Column,
     ColumnKind,
     DateFormat,
@@ -47,13 +51,16 @@ from headstart.types.preprocessing import (
     NumberStyle,
     TableSpec,
 )
-from headstart.types.ragged import Ragged, Rows
 from headstart.types.starts import (
     Family,
     Start,
 )
 
+if TYPE_CHECKING:
+    from headstart.types.ragged import Ragged, Rows
+
 __all__ = [
+    "CUT_MOST",
     "MODALITIES",
     "BadSample",
     "Column",
@@ -88,6 +95,18 @@ __all__ = [
     "TableSpec",
     "TaskName",
     "are_alike",
+    "in_number",
     "is_among",
     "rows_of",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import what needs NumPy when it is first used, so that no help waits for it."""
+    if name not in ("Ragged", "Rows"):
+        raise AttributeError(f"module 'headstart.types' has no attribute '{name}'")
+    from headstart.types import ragged
+
+    value: object = getattr(ragged, name)
+    globals()[name] = value
+    return value

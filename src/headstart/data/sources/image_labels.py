@@ -27,7 +27,7 @@ from headstart.data.sources.image_lists import find_lists
 from headstart.data.sources.label_names import ClassNames, names_beside
 from headstart.data.sources.layouts import FolderLayout, find_layout
 from headstart.data.sources.list_files import Labelled
-from headstart.data.sources.one_hot import read_one_hot
+from headstart.data.sources.one_hot import read_one_hot, read_soft
 from headstart.data.sources.split_columns import find_split_column
 from headstart.data.sources.split_words import split_of, split_within
 from headstart.data.sources.tables import read_tables
@@ -202,6 +202,8 @@ def _labels(
         return (free or [DEFAULT_LABEL])[0], [], None
     if (hot := read_one_hot(table, free, options)) is not None:
         return DEFAULT_LABEL, hot.values, hot.finding
+    if (soft := read_soft(table, free, options)) is not None:
+        return DEFAULT_LABEL, soft[0].values, soft[0].finding
     made, asked, found = settle_target([(table, None)], options, beside)
     if asked.label and found:
         is_new = asked.label not in table.columns
@@ -297,5 +299,5 @@ def _table_of(
         if all(found) and len(set(found)) > 1:
             columns["split"] = pa.array(found)
     named = names.by_number if names else None
-    stated = {DEFAULT_LABEL: named} if named else None
+    stated = {DEFAULT_LABEL: named or []} if names else None
     return ArrowTable(pa.table(columns), part.where, root, stated)

@@ -22,6 +22,10 @@ from headstart.data.sources.list_files import (
     read_text_lists,
     with_folders,
 )
+from headstart.data.sources.ordered_lists import (
+    read_ground_truth_lists,
+    refuse_ordered_lists,
+)
 from headstart.data.sources.split_words import split_of
 from headstart.data.sources.text_source import read_text_bytes
 from headstart.errors import DataError, quoted
@@ -34,7 +38,10 @@ LABEL_KEYS = ("label", "labels", "class", "class_name", "category", "target", "c
 
 @dataclass(frozen=True)
 class Lists:
-    """All that was found, the names of the classes, and the sentence that says so."""
+    """All that was found, the names of the classes, and the sentence that says so.
+
+    Names that hold none say that the labels are meant as they are, whatever lies beside.
+    """
 
     parts: list[Labelled]
     names: ClassNames | None
@@ -55,13 +62,18 @@ def find_lists(tree: Tree, layout: FolderLayout, beside: FilesBeside) -> Lists |
     root, places = tree.root, _places(tree, layout)
     if parts := read_numbered(root, list(places), beside):
         return _described(root, parts, places)
+    known = sorted({part.label for part in layout.classes})
+    truth, sentence = read_ground_truth_lists(root, layout.flat, list(places), known)
     parts = read_text_lists(root, places, beside)
     if layout.classes:
-        parts = parts or _json_parts(root, places, beside)
+        parts = truth or parts or _json_parts(root, places, beside)
         return _with_class_folders(root, layout, parts, places) if parts else None
+    if truth:
+        return Lists(truth, ClassNames({}, truth[0].where), sentence)
     parts = _json_parts(root, places, beside) or [p for p in parts if None not in p.labels]
     if parts := parts or _yolo_parts(root, layout):
         return _described(root, parts, places)
+    refuse_ordered_lists(root, layout.flat, list(places))
     return None
 
 

@@ -11,64 +11,20 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from headstart.cells import shown
-from headstart.data.options import ReadOptions
 from headstart.data.sources.folder import TABLE_SUFFIXES, is_image
-from headstart.data.sources.formats import open_table
+from headstart.data.sources.given_tables import AsTrained, is_table
 from headstart.data.sources.handed import table_pictures
 from headstart.data.sources.text_source import read_text_bytes
 from headstart.errors import DataError
 from headstart.preprocessing.image_files import READ_SUFFIXES
 from headstart.preprocessing.incoming import text_column
+from headstart.preprocessing.memory import as_arrow
 from headstart.types import Modality
 
-if TYPE_CHECKING:
-    from headstart.data.sources.columns import Table
-
 Named = tuple[Any, list[str]]  # samples, and what to call each of them
-
-
-@dataclass(frozen=True)
-class AsTrained:
-    """How the data was read that a model learned from.
-
-    Attributes:
-        column: The column of texts, or None where there was none.
-        image_column: The column of images, or None.
-        header: Names of columns that the file itself does not have, or None.
-        encoding: How bytes stand for characters, or None where that is found.
-    """
-
-    column: str | None = None
-    image_column: str | None = None
-    header: tuple[str, ...] | None = None
-    encoding: str | None = None
-
-    def open_table(self, word: str) -> Table:
-        """Return a table file, read as the training data was.
-
-        Raises:
-            DataError: It does not exist, cannot be read or has no rows.
-        """
-        if not os.path.isfile(word):
-            raise DataError(
-                f"{word} does not exist; expected a table that ends in {', '.join(TABLE_SUFFIXES)}."
-                " Check the path."
-            )
-        options = ReadOptions(header=self.header, encoding=self.encoding)
-        table = open_table(Path(word), word, options)
-        if table.num_rows == 0:
-            raise DataError(
-                f"{word} has a header and no rows; expected one row a sample. Add them."
-            )
-        return table
-
-
-def row_names(word: str, table: Table) -> list[str]:
-    """Return what the rows of a table are called."""
-    return [f"{word} row {i + 1}" for i in range(table.num_rows)]
 
 
 def _all_images(given: Sequence[str], how: AsTrained) -> Iterator[Named]:
@@ -76,12 +32,11 @@ def _all_images(given: Sequence[str], how: AsTrained) -> Iterator[Named]:
     images: list[Any] = []
     names: list[str] = []
     for word in given:
-        if word.lower().endswith(TABLE_SUFFIXES):
-            table = how.open_table(word)
-            pictures, called = table_pictures(table, how.image_column)
-            images += pictures
-            rows = row_names(word, table)
-            names += [name or row for name, row in zip(called, rows, strict=True)]
+        if is_table(word):
+            for table, rows in how.open_tables(word):
+                pictures, called = table_pictures(table, how.image_column)
+                images += pictures
+                names += [name or row for name, row in zip(called, rows, strict=True)]
         else:
             found = _images(Path(word))
             images += found
@@ -118,6 +73,8 @@ def _text_files(word: str, is_text: bool) -> list[str]:
         word: A path, or a text.
         is_text: Whether a word that is no path may be a text.
     """
+    if os.path.isdir(word) and is_table(word):
+        return [word]
     if os.path.isdir(word):
         inside = sorted(
             str(Path(folder) / name)
@@ -173,10 +130,10 @@ def _all_texts(given: Sequence[str], how: AsTrained) -> Iterator[Named]:
     num_words = 0
     for word in given:
         is_path = _can_be_path(word)
-        if is_path and word.lower().endswith(TABLE_SUFFIXES):
-            table = how.open_table(word)
-            texts += text_column(table, how.column)
-            names += row_names(word, table)
+        if is_path and is_table(word):
+            for table, rows in how.open_tables(word):
+                texts += text_column(table, how.column)
+                names += rows
         elif is_path and word.lower().endswith(".txt"):
             texts.append(read_text(word, how.encoding))
             names.append(word)
@@ -192,14 +149,17 @@ def _all_rows(given: Sequence[str], how: AsTrained) -> Iterator[Named]:
     import pyarrow as pa
 
     for word in given:
-        if not word.lower().endswith(TABLE_SUFFIXES):
+        if not is_table(word):
             raise DataError(
                 f"'{word}' is no table; expected a file with the columns of the training data, "
-                f"whose name ends in {', '.join(TABLE_SUFFIXES)}. Give such a file."
+                f"whose name ends in {', '.join(TABLE_SUFFIXES)}, or a folder of the parts of "
+                "one. Give such a file."
             )
-        table = how.open_table(word)
-        rows = pa.table({column: table.values(column) for column in table.columns})
-        yield rows, row_names(word, table)
+        found = how.open_tables(word)
+        columns = found[0][0].columns
+        cells = {c: [v for table, _ in found for v in table.values(c)] for c in columns}
+        names = [name for _, rows in found for name in rows]
+        yield pa.table({c: as_arrow(values) for c, values in cells.items()}), names
 
 
 def read_text(word: str, encoding: str | None) -> str:
