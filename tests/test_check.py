@@ -19,6 +19,8 @@ from headstart.auditing import audits, running
 from headstart.auditing.audit import Audit, Audited, Spot, Suspect
 from headstart.cli import main
 from headstart.errors import DataError, Interrupted, OptionError, RunFolderError
+from headstart.recipes.audited import with_audits
+from headstart.tuning.budget import Budget
 from headstart.types import Finding
 
 WORDS = [f"word{i}" for i in range(400)]
@@ -565,6 +567,47 @@ def test_a_run_audits_its_data_once_and_keeps_what_it_found(tmp_path, monkeypatc
     rewrite("fixes.csv", listed("fixes.csv")[:1])
     with pytest.raises(DataError, match="has changed since"):
         hs.evaluate("run")
+
+
+class Settling:
+    """Stands in for a session whose decisions are all made anew."""
+
+    def __init__(self) -> None:
+        self.decisions, self.names = self, []
+
+    def settle(self, name, decide):
+        self.names.append(name)
+        return decide().value
+
+
+def test_slow_audits_wait_until_a_search_has_chosen_and_hopeless_ones_are_not_begun(monkeypatch):
+    called = []
+
+    def run(name):
+        def audited(dataset, tools):
+            called.append((name, tools.is_over()))
+            return seen_by_runs(dataset, tools)
+
+        return audited
+
+    each = {"slow": 1e-3, "quick": 1e-6, "hopeless": 1.0}  # seconds, of 1,797 samples
+    table = {
+        name: Audit(name, "?", lambda d: True, run(name), seconds_per_sample=seconds)
+        for name, seconds in each.items()
+    }
+    for module in (audits, running):
+        monkeypatch.setattr(module, "AUDITS", table)
+    data, current = hs.load("digits-8x8"), Settling()
+    budget = Budget(600.0, 0.0)
+    before = with_audits(current, data, budget, 0, "quick")
+    assert called == [("quick", False)]
+    after = with_audits(current, before, budget, 0, "slow")
+    assert called[1:] == [("slow", False), ("hopeless", True)]
+    assert len(after.findings) == len(before.findings) + 2 == len(data.findings) + 3
+    assert current.names == ["audits", "slow audits"]
+    del table["slow"], table["hopeless"]
+    assert with_audits(current, data, budget, 0, "slow") is data
+    assert len(with_audits(current, data, budget, 0).findings) == len(data.findings) + 1
 
 
 def test_an_interrupted_run_goes_on_with_its_list_and_with_no_other(tmp_path):

@@ -10,8 +10,6 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 MOSTLY = 0.9  # share of the cells of a column that says what it holds
 # What people and programs write where a number or a date is not known.
@@ -25,6 +23,8 @@ GAPS = frozenset((
     "未知", "不明",
 ))
 # fmt: on
+# Values of these types need no look into NumPy, whose import is most of a command's start.
+_WITHOUT_NUMPY = (str, bool, int, float, Decimal)
 INFINITE = ("inf", "infinity", "+inf", "-inf", "+infinity", "-infinity")
 
 
@@ -32,9 +32,15 @@ def is_missing(value: object) -> bool:
     """Return whether a cell holds nothing: None, NaN, NA, or blanks."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
-    if isinstance(value, (float, np.floating)):
-        return bool(np.isnan(value))
-    return isinstance(value, str) and not value.strip()
+    if isinstance(value, str):
+        return not value.strip()
+    if isinstance(value, float):
+        return value != value
+    if type(value) in _WITHOUT_NUMPY:
+        return False
+    import numpy as np
+
+    return isinstance(value, np.floating) and bool(np.isnan(value))
 
 
 def is_gap(value: object) -> bool:
@@ -49,13 +55,15 @@ def as_number(value: object) -> float | None:
     """
     if is_missing(value):
         return math.nan
-    if isinstance(value, (bool, np.bool_)):
+    if isinstance(value, str):
+        return _number_of(value)
+    if isinstance(value, bool):
         return None
-    if isinstance(value, (int, float, np.integer, np.floating, Decimal)):
+    if isinstance(value, (int, float, Decimal)):
         return float(value)
-    if not isinstance(value, str):
-        return None
-    return _number_of(value)
+    import numpy as np
+
+    return float(value) if isinstance(value, (np.integer, np.floating)) else None
 
 
 @lru_cache(maxsize=2**14)
@@ -74,6 +82,10 @@ def plain(value: Any) -> Any:
         >>> plain(np.int64(3)), plain("a")
         (3, 'a')
     """
+    if value is None or type(value) in _WITHOUT_NUMPY:
+        return value
+    import numpy as np
+
     return value.item() if isinstance(value, np.generic) else value
 
 

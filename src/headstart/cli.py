@@ -26,7 +26,15 @@ from typing import TextIO
 
 from headstart import PLACES, __version__, events
 from headstart.arguments import FROM, FROM_HELP, GENERAL, read_arguments
-from headstart.commands import REQUIRED, Argument, Command, flag, has_data, read_command
+from headstart.commands import (
+    REQUIRED,
+    Argument,
+    Command,
+    flag,
+    has_data,
+    read_command,
+    read_summary,
+)
 from headstart.cores import limit_threads
 from headstart.errors import (
     HeadstartError,
@@ -35,8 +43,6 @@ from headstart.errors import (
     RunFolderError,
     did_you_mean,
 )
-from headstart.recipes.processes import is_worker
-from headstart.reporting.console import Console
 from headstart.reporting.terminal import is_terminal, print_table
 from headstart.types import Prediction, Start
 
@@ -46,6 +52,7 @@ VERBS: dict[str, Place] = {
     "doctor": PLACES["doctor"],
     "starts": PLACES["list_starts"],
     "check": PLACES["check"],
+    "rank": PLACES["rank"],
     "fit": PLACES["fit"],
     "finetune": PLACES["finetune"],
     "evaluate": PLACES["evaluate"],
@@ -116,7 +123,7 @@ def _dispatch(words: Sequence[str], verbs: Mapping[str, Place], load: Place) -> 
     if rest[:1] == ["help"]:
         wants_help, rest = True, rest[1:]
     if not rest:
-        return _print(overview(verbs, load))
+        return _print(overview(verbs))
     if rest[0] not in verbs:
         raise OptionError(
             f"Unknown command '{rest[0]}'.{did_you_mean(rest[0], verbs)} "
@@ -141,6 +148,9 @@ def _find(place: Place) -> Callable[..., object]:
 
 def _call(command: Command, words: Sequence[str], *, is_quiet: bool) -> int:
     """Call the verb with a console listening, print its result and the next command."""
+    from headstart.recipes.processes import is_worker
+    from headstart.reporting.console import Console
+
     values = read_arguments(command, words)
     silent = io.StringIO()
     is_quiet = is_quiet or os.environ.get("HEADSTART_QUIET") == "1" or is_worker()
@@ -231,9 +241,9 @@ def _pretraining(start: Start) -> str:
 # Help -------------------------------------------------------------------------------------------
 
 
-def overview(verbs: Mapping[str, Place], load: Place) -> str:
+def overview(verbs: Mapping[str, Place]) -> str:
     """Return what ``headstart`` alone prints."""
-    commands = [_find_command(verb, verbs, load) for verb in verbs]
+    summaries = [(verb, read_summary(_find(place))) for verb, place in verbs.items()]
     lines = [
         f"headstart {__version__}: finds the best starting point for your data, fine-tunes from it "
         "inside a time budget, and says honestly how good the result is.",
@@ -243,7 +253,7 @@ def overview(verbs: Mapping[str, Place], load: Place) -> str:
         "  headstart fit digits --budget 2m --out runs/digits     (needs no data of yours)",
         "",
         _bold("Commands"),
-        *_two_columns([(command.verb, command.summary) for command in commands]),
+        *_two_columns(summaries),
         "",
         "'headstart help COMMAND' explains one; every run writes one folder with all it needs.",
     ]

@@ -20,9 +20,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import docstring_parser
-
 from headstart.errors import OptionError, did_you_mean, quoted
+
+if typing.TYPE_CHECKING:
+    import docstring_parser
 
 REQUIRED = inspect.Parameter.empty
 _SIMPLE = (int, float, bool, str, Path)
@@ -188,6 +189,12 @@ def has_data(function: Callable[..., object]) -> bool:
     return "data" in inspect.signature(function).parameters
 
 
+def read_summary(function: Callable[..., object]) -> str:
+    """Return the first line of a function's docstring: what the list of commands says of it."""
+    first, _, _ = (inspect.getdoc(function) or "").partition("\n")
+    return _plain(first)
+
+
 def read_command(
     verb: str, function: Callable[..., object], load: Callable[..., object] | None = None
 ) -> Command:
@@ -202,7 +209,7 @@ def read_command(
     Raises:
         TypeError: If a required parameter cannot be written on a command line.
     """
-    documented = docstring_parser.parse(inspect.getdoc(function) or "")
+    documented = _parse(inspect.getdoc(function) or "")
     options = _read_options(function)
     if load is not None:
         loaded = {option.name: option for option in _read_options(load, skipped=("source",))}
@@ -216,11 +223,18 @@ def read_command(
     return Command(
         verb=verb,
         function=function,
-        summary=_plain(documented.short_description or ""),
+        summary=read_summary(function),
         description=_paragraphs(documented.long_description or ""),
         options=tuple(options),
         load=load,
     )
+
+
+def _parse(text: str) -> docstring_parser.Docstring:
+    """Return the parts of a docstring; the list of commands needs none of them."""
+    import docstring_parser
+
+    return docstring_parser.parse(text)
 
 
 def _shared(option: Argument, is_shared: bool) -> Argument:
@@ -236,7 +250,7 @@ def _shared(option: Argument, is_shared: bool) -> Argument:
 
 
 def _read_options(function: Callable[..., object], skipped: Sequence[str] = ()) -> list[Argument]:
-    documented = docstring_parser.parse(inspect.getdoc(function) or "")
+    documented = _parse(inspect.getdoc(function) or "")
     described = {param.arg_name: _plain(param.description or "") for param in documented.params}
     scope = getattr(inspect.unwrap(function), "__globals__", {})
     options = []

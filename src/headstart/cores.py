@@ -19,7 +19,6 @@ import contextlib
 import os
 import platform
 from collections.abc import Callable, Iterator
-from hashlib import blake2b
 from pathlib import Path
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -61,6 +60,8 @@ def processor(root: Path = Path("/")) -> str:
     Args:
         root: Where ``proc`` lies.
     """
+    from hashlib import blake2b  # OpenSSL, which no help page needs
+
     told: dict[str, str] = {}
     for line in read_or_empty(root / "proc/cpuinfo").splitlines():
         name, _, value = line.partition(":")

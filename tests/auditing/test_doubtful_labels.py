@@ -15,7 +15,7 @@ _FILLERS = ["film", "plot", "scene", "we", "they", "saw", "that", "day", "some",
 @pytest.fixture(autouse=True)
 def _no_start(monkeypatch):
     """Let images have their pixels and texts their terms: quick, and the same on every machine."""
-    monkeypatch.setattr("headstart.starts.candidates.list_starts", lambda modality: [])
+    monkeypatch.setattr("headstart.starts.candidates.local_starts", lambda modality: [])
 
 
 def _run(dataset, **said):

@@ -23,7 +23,7 @@ RNG = np.random.default_rng(0)
 @pytest.fixture(autouse=True)
 def _no_start(monkeypatch):
     """Let images have their pixels and texts their terms: quick, and the same on every machine."""
-    monkeypatch.setattr("headstart.starts.candidates.list_starts", lambda modality: [])
+    monkeypatch.setattr("headstart.starts.candidates.local_starts", lambda modality: [])
 
 
 def _run(dataset, **said):

@@ -127,7 +127,7 @@ def test_a_thousand_copies_of_one_image_cost_no_more_than_a_thousand_others():
 def test_time_that_is_up_is_said(tmp_path):
     (late,) = near_images(write(tmp_path), AuditTools(is_over=lambda: True))
     assert late.finding.severity == "warning"
-    assert "The time was up" in late.finding.sentence
+    assert "There was no time" in late.finding.sentence
 
 
 def test_a_margin_of_one_colour_gives_a_second_picture_without_it(tmp_path):

@@ -21,7 +21,7 @@ def _texts(num):
 
 
 def test_without_a_start_images_have_their_pixels_and_texts_their_terms(monkeypatch) -> None:
-    monkeypatch.setattr("headstart.starts.candidates.list_starts", lambda modality: [])
+    monkeypatch.setattr("headstart.starts.candidates.local_starts", lambda modality: [])
     images = ProbeFeatures(digits())
     assert images.start == "pixels"
     assert images("train").shape == (len(digits().train), module.NUM_WAVES)
@@ -36,7 +36,7 @@ def test_without_a_start_images_have_their_pixels_and_texts_their_terms(monkeypa
 def test_pixels_tell_digits_apart(monkeypatch) -> None:
     from sklearn.linear_model import RidgeClassifier
 
-    monkeypatch.setattr("headstart.starts.candidates.list_starts", lambda modality: [])
+    monkeypatch.setattr("headstart.starts.candidates.local_starts", lambda modality: [])
     dataset = digits()
     features = ProbeFeatures(dataset)
     probe = RidgeClassifier(alpha=1.0).fit(features("train"), dataset.train.targets)
@@ -61,7 +61,7 @@ def test_rows_have_their_columns(tmp_path) -> None:
 
 
 def test_what_does_not_fit_is_left_out_at_random_and_said(monkeypatch) -> None:
-    monkeypatch.setattr("headstart.starts.candidates.list_starts", lambda modality: [])
+    monkeypatch.setattr("headstart.starts.candidates.local_starts", lambda modality: [])
     monkeypatch.setattr(module, "MAX_BYTES", 4 * module.NUM_WAVES * 600)
     dataset = digits()
     features = ProbeFeatures(dataset)
@@ -78,7 +78,7 @@ def test_what_does_not_fit_is_left_out_at_random_and_said(monkeypatch) -> None:
 def test_an_image_that_cannot_be_read_has_no_features(tmp_path, monkeypatch) -> None:
     from PIL import Image
 
-    monkeypatch.setattr("headstart.starts.candidates.list_starts", lambda modality: [])
+    monkeypatch.setattr("headstart.starts.candidates.local_starts", lambda modality: [])
     for label in ("cat", "dog"):
         (tmp_path / label).mkdir()
         for number in range(70):
@@ -142,7 +142,7 @@ def test_a_constant_feature_is_not_blown_up() -> None:
 
 
 def test_ids_that_repeat_in_copies_find_their_places(monkeypatch) -> None:
-    monkeypatch.setattr("headstart.starts.candidates.list_starts", lambda modality: [])
+    monkeypatch.setattr("headstart.starts.candidates.local_starts", lambda modality: [])
     dataset = digits()
     train = dataset.train
     images = np.stack([train.samples.read(i) for i in range(40)])

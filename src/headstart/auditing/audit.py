@@ -90,6 +90,8 @@ class Audit:
         restates: Kinds of findings about single samples that ``load`` has told, and that this one
             tells again with every suspect; where it is run they are shown once.
         in_runs: Whether fit and finetune run it; not where they find the same on their way.
+        seconds_per_sample: What it takes at the least, on a fast machine; 0 where nobody need ask.
+            Where that alone is more than the time at hand, it is not begun, but says so.
     """
 
     name: str
@@ -99,3 +101,9 @@ class Audit:
     has_features: bool = False
     restates: tuple[FindingKind, ...] = ()
     in_runs: bool = True
+    seconds_per_sample: float = 0.0
+
+    def least_seconds(self, dataset: Dataset) -> float:
+        """Return what it takes at the least for all samples of some data."""
+        num_samples = len(dataset.train) + len(dataset.val) + len(dataset.test)
+        return self.seconds_per_sample * num_samples

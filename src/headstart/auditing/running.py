@@ -134,7 +134,7 @@ def _run(
     clock: Callable[[], float],
 ) -> tuple[Ran, list[Audited]]:
     """Run one audit in the time it has."""
-    began, was_over = clock(), False
+    began, was_over = clock(), audit.least_seconds(dataset) > seconds
 
     def is_over() -> bool:
         nonlocal was_over

@@ -14,11 +14,10 @@ from itertools import zip_longest
 
 import numpy as np
 
-from headstart.preprocessing.framing import CUT_MOST
 from headstart.preprocessing.images import decode_one, grey_values
 from headstart.preprocessing.levels import NEARLY_ALL, choose_range, sampled, told
 from headstart.preprocessing.samples import ArraySamples, UnreadableImage
-from headstart.types import Finding, GreyLevels, ImageSpec, Ragged, Rows, Samples
+from headstart.types import CUT_MOST, Finding, GreyLevels, ImageSpec, Ragged, Rows, Samples
 
 LOOKED_AT = 64
 SAMPLES_LOOKED_AT = 64  # of all, and of each class, but no more than MOST_LOOKED_AT together

@@ -9,17 +9,20 @@ from __future__ import annotations
 import codecs
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from headstart.errors import OptionError, did_you_mean, quoted
-from headstart.preprocessing import Preprocess, TablePreprocess
-from headstart.tasks import MULTI_LABEL, TASKS, find_task
+from headstart.tasks import TASKS, find_task
 from headstart.types import Column, Schema, TaskName
+
+if TYPE_CHECKING:
+    from headstart.preprocessing import Preprocess
 
 DEFAULT_LABEL = "label"
 FOLDER = "folder"  # said of groups: the folder inside a class folder
 # One value a sample, or by the path of each: an array, a Series, a list, a dict.
 GroupValues = Any
+SplitWay = Literal["random", "time"]
 
 
 def task_choices() -> tuple[str, ...]:
@@ -74,14 +77,25 @@ class ReadOptions:
     def columns(self) -> tuple[Column, ...]:
         """The columns of a table that a model reads; none where there is no model of a table."""
         read = self.preprocess
+        if read is None:
+            return ()
+        from headstart.preprocessing import TablePreprocess
+
         return read.spec.columns if isinstance(read, TablePreprocess) else ()
+
+    @property
+    def said_task(self) -> TaskName | None:
+        """The task where it was said, otherwise None."""
+        return None if self.task == "auto" else self.task
 
     @property
     def known_task(self) -> TaskName | None:
         """The task where it was said, or follows from separator or model; otherwise None."""
-        if self.task != "auto":
-            return self.task
+        if self.said_task is not None:
+            return self.said_task
         if self.separator:
+            from headstart.tasks import MULTI_LABEL
+
             return MULTI_LABEL.name
         return self.schema.task if self.schema else None
 

@@ -10,10 +10,9 @@ from typing import Literal
 
 from PIL import Image
 
-from headstart.types import Framing, ImageSpec
+from headstart.types import CUT_MOST, Framing, ImageSpec
 
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
-CUT_MOST = 0.4  # mean share outside the centre square, from which all of a picture is shown
 
 
 def framed(image: Image.Image, spec: ImageSpec) -> Image.Image:

@@ -169,6 +169,7 @@ def _audit(
     from headstart.auditing.audit import Audited, AuditTools
     from headstart.auditing.audits import AUDITS
     from headstart.auditing.running import run_audits
+    from headstart.starts.candidates import frozen_start
 
     left = max(0.0, seconds)
     deadline = time.monotonic() + left
@@ -185,9 +186,10 @@ def _audit(
             seed=seed,
             stop_requested=lambda: time.monotonic() > deadline,
         )
+    start = frozen_start(dataset.schema.modality)  # read by what asks for no features, too
     results = run_audits(
         dataset,
-        AuditTools(seed=seed, features=features, start=features.start if features else None),
+        AuditTools(seed=seed, features=features, start=start.address if start else None),
         seconds=left,
         why_not=dict.fromkeys(skipped, "skipped, as was asked"),
         known=known,

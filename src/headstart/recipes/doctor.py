@@ -13,11 +13,8 @@ import os
 import platform
 import shutil
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +24,6 @@ from headstart import events
 from headstart.cores import usable_cores
 from headstart.errors import OptionError
 from headstart.reporting.console import attached
-from headstart.storage.cache import CacheError, cache_root, existing_parent
 from headstart.training.machine.memory import free_memory_bytes
 
 if TYPE_CHECKING:
@@ -147,6 +143,8 @@ _PACKAGES = ("headstart", "python", "torch", "torchvision", "timm", "numpy", "py
 
 
 def _version(name: str) -> str:
+    from importlib import metadata
+
     if name == "python":
         return f"{platform.python_version()} on {platform.platform(terse=True)}"
     try:
@@ -171,6 +169,8 @@ def _devices() -> tuple[Row, ...]:
 
 
 def _space(problems: list[str]) -> tuple[Row, ...]:
+    from headstart.storage.cache import CacheError, cache_root, existing_parent
+
     memory = free_memory_bytes()
     rows = [("memory free", decimal(memory) if memory is not None else "unknown")]
     if memory is not None and memory < MIN_MEMORY_BYTES:
@@ -259,6 +259,9 @@ def _endpoint() -> str:
 
 
 def _reach_hub(problems: list[str]) -> str:
+    import urllib.error
+    import urllib.request
+
     request = urllib.request.Request(_endpoint(), method="HEAD")
     begun = time.monotonic()
     try:

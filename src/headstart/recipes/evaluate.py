@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from headstart.errors import DataError
 from headstart.events import emit
 from headstart.recipes.findings import tell_findings
-from headstart.recipes.learned import not_learned_from
-from headstart.recipes.own_data import check_finished, own_data, same_data
 from headstart.recipes.run import Run
 from headstart.recipes.source import as_dataset
 from headstart.reporting.console import attached
@@ -84,6 +82,8 @@ def evaluate(
     """
     from headstart.engines import passes_by, require_engine
     from headstart.model import model_outputs, run_batches
+    from headstart.recipes.learned import not_learned_from
+    from headstart.recipes.own_data import check_finished, own_data
     from headstart.training.machine.device import choose_device
     from headstart.tuning.decisions import Decisions
     from headstart.tuning.engine_rule import engine_rule
@@ -142,10 +142,10 @@ def _as_own_truths(run: Run, dataset: Dataset) -> Dataset:
 def _check_schema(run: Run, dataset: Dataset) -> None:
     """Refuse data that the run's model cannot answer for."""
     own, other = run.model.schema, dataset.schema
-    if (own.modality, own.task) != (other.modality, other.task):
+    if own.kind != other.kind:
         raise DataError(
-            f"{dataset.name} is {other.modality} {other.task}, and {run.path} is {own.modality} "
-            f"{own.task}. Evaluate on data of the same kind."
+            f"{dataset.name} is {other.kind}, and {run.path} is {own.kind}. Evaluate on data of "
+            "the same kind."
         )
     unknown = [c for c in other.classes if c not in run.classes]
     if unknown:
@@ -168,6 +168,7 @@ def _other_data(run: Run, data: Data) -> Dataset:
     from headstart.data import load
     from headstart.data.groups import GroupError
     from headstart.data.records import NOUNS
+    from headstart.recipes.own_data import same_data
 
     if isinstance(data, Dataset):
         return data

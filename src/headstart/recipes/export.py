@@ -8,10 +8,9 @@ from typing import Annotated
 from headstart.errors import OptionError, did_you_mean, quoted
 from headstart.events import emit
 from headstart.exporting.exporters import EXPORTERS, export_choices
-from headstart.preprocessing import ImagePreprocess
-from headstart.preprocessing.levels import EIGHT_BITS
 from headstart.recipes.run import Run
 from headstart.reporting.console import attached
+from headstart.types import rows_of
 
 # What a command line may give for it is asked of the function.
 Library = Annotated[str, export_choices]
@@ -64,6 +63,9 @@ def export(run: str, *, out: str | None = None, to: Library = "auto") -> Path:
 
 def _lost_range(run: Run, library: str) -> str:
     """Return how to bring images to 8 bits where the library does not; empty where they have."""
+    from headstart.preprocessing import ImagePreprocess
+    from headstart.preprocessing.levels import EIGHT_BITS
+
     read = run.model.encoder.preprocess
     if not isinstance(read, ImagePreprocess) or read.spec.value_range in (None, EIGHT_BITS):
         return ""
@@ -88,7 +90,7 @@ def _fitting(run: Run, to: str) -> str:
             f"to is '{to}'; expected one of {quoted(known)}.{did_you_mean(to, known)}"
         )
     modality = run.model.schema.modality
-    fitting = [name for name, one in EXPORTERS.items() if one.modality == modality]
+    fitting = list(rows_of(EXPORTERS, modality))
     if not fitting or to not in ("auto", *fitting):
         wanted = quoted(fitting) if fitting else "a run on texts or images"
         raise OptionError(

@@ -95,11 +95,12 @@ def _fit(options: FitOptions, company: Company) -> Run:
     company.send("data", fingerprint=dataset.fingerprint)
     with session("fit", dataset, out, kept, company, resume=resume, overwrite=overwrite) as current:
         budget = Budget(budget_seconds, current.spent_before_resume + spent_before(dataset))
-        dataset = with_audits(current, dataset, budget, options.seed)
+        dataset = with_audits(current, dataset, budget, options.seed, "quick")
         texts = text_cache(dataset, budget, seed=options.seed, decisions=current.decisions)
         settled = _settled(options, dataset, company)
         with passes_by(run_rule(options, budget, current)):
             chosen, rival = _settle_start(current, dataset, named, budget, texts, settled)
+            dataset = with_audits(current, dataset, budget, options.seed, "slow")
             setup = _build(chosen, dataset, settled, company, texts)
             of = chosen["candidates"]
             complete(current, dataset, setup, budget, candidates=of, rival=rival, grid="room")

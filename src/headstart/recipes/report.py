@@ -7,7 +7,6 @@ from pathlib import Path
 from headstart.errors import OptionError, RunFolderError
 from headstart.events import emit
 from headstart.recipes.run import Run
-from headstart.reporting import render_folder
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import disk_errors, write_atomically
 
@@ -37,6 +36,8 @@ def report(run: str, *, out: str | None = None) -> Path:
         >>> import headstart as hs
         >>> hs.report("runs/photos", out="photos.html")  # doctest: +SKIP
     """
+    from headstart.reporting import render_folder
+
     opened = run if isinstance(run, Run) else Run(run)
     _refuse_unfinished(opened.path)
     try:

@@ -6,8 +6,7 @@ from typing import Literal
 
 from headstart import events
 from headstart.reporting.console import attached
-from headstart.starts import list_starts
-from headstart.types import MODALITIES, Modality, Start
+from headstart.types import Start
 
 
 def starts(
@@ -31,8 +30,9 @@ def starts(
         >>> [start.address for start in hs.list_starts(like="scratch/simple")]
         ['scratch/simple-cnn']
     """
-    kinds: tuple[Modality, ...] = tuple(MODALITIES) if modality == "all" else (modality,)
-    found = [start for kind in kinds for start in list_starts(modality=kind, like=like)]
+    from headstart.starts import list_starts
+
+    found = list_starts(modality, like)
     with attached():
         if not found:
             events.emit(

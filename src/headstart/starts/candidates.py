@@ -6,9 +6,10 @@ Only what needs no network: random weights, and pretrained starts that lie on th
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.util import find_spec
 
-from headstart.starts.catalog import find_start, list_starts
+from headstart.starts.catalog import find_start, local_starts
 from headstart.types import Dataset, Modality, Start
 
 _SMALL_SIDE = 64  # pixels: the textbook network was made for images up to this
@@ -17,7 +18,7 @@ _UNKNOWN = (224, 224)  # height and width where nobody has looked
 
 def _of_images(dataset: Dataset, num_local: int) -> list[Start]:
     """Return the textbook network where images are small, local starts, and a random ResNet-18."""
-    local = sorted(_local("image"), key=_cost)
+    local = sorted(local_starts("image"), key=_cost)
     # the quickest first: a usable model exists early
     is_small = min(dataset.image_size or _UNKNOWN) <= _SMALL_SIDE
     textbook = [find_start("scratch/simple-cnn")] if is_small else []
@@ -27,7 +28,7 @@ def _of_images(dataset: Dataset, num_local: int) -> list[Start]:
 def _of_texts(dataset: Dataset, num_local: int) -> list[Start]:
     """Return TF-IDF, then local starts, or a small BERT where its extra is installed."""
     del dataset
-    pretrained = sorted(_local("text"), key=lambda s: s.num_parameters)[:num_local]
+    pretrained = sorted(local_starts("text"), key=lambda s: s.num_parameters)[:num_local]
     if not pretrained:
         small = find_start("scratch/bert-tiny")
         pretrained = [small] if small.is_local and find_spec("transformers") else []
@@ -40,25 +41,29 @@ def _of_tables(dataset: Dataset, num_local: int) -> list[Start]:
     return [find_start("scratch/linear"), find_start("scratch/mlp")]
 
 
-def _local(modality: Modality) -> list[Start]:
-    """Return the pretrained starts that are on this machine."""
-    return [s for s in list_starts(modality) if s.is_local and s.pretrained_on is not None]
-
-
 def _cost(start: Start) -> tuple[int, int]:
     """Return what starts are ordered by, the quickest first."""
     return start.image.size if start.image else 0, start.num_parameters
 
 
-CANDIDATES: dict[Modality, Callable[[Dataset, int], list[Start]]] = {
-    "image": _of_images,
-    "text": _of_texts,
-    "table": _of_tables,
+@dataclass(frozen=True)
+class Candidates:
+    """What is tried of a modality where nobody names a start.
+
+    Attributes:
+        of: The starts for some data, of them so many pretrained ones of this machine at the most.
+        plain: Whose frozen features are read where no pretrained start is here; None without any.
+    """
+
+    of: Callable[[Dataset, int], list[Start]]
+    plain: str | None = None
+
+
+CANDIDATES: dict[Modality, Candidates] = {
+    "image": Candidates(_of_images),
+    "text": Candidates(_of_texts, plain="scratch/tfidf"),
+    "table": Candidates(_of_tables, plain="scratch/linear"),
 }
-
-
-# Whose frozen features are read where no pretrained start is on this machine; images have none.
-_PLAIN: dict[Modality, str] = {"text": "scratch/tfidf", "table": "scratch/linear"}
 
 
 def frozen_start(modality: Modality) -> Start | None:
@@ -67,9 +72,10 @@ def frozen_start(modality: Modality) -> Start | None:
     Args:
         modality: What a sample is.
     """
-    if local := _local(modality):
+    if local := local_starts(modality):
         return min(local, key=_cost)
-    return find_start(_PLAIN[modality]) if modality in _PLAIN else None
+    plain = CANDIDATES[modality].plain
+    return None if plain is None else find_start(plain)
 
 
 def candidate_starts(dataset: Dataset, num_local: int) -> list[Start]:
@@ -79,4 +85,4 @@ def candidate_starts(dataset: Dataset, num_local: int) -> list[Start]:
         dataset: The data.
         num_local: How many pretrained starts of this machine, at the most; the smallest are taken.
     """
-    return CANDIDATES[dataset.schema.modality](dataset, num_local)
+    return CANDIDATES[dataset.schema.modality].of(dataset, num_local)

@@ -5,18 +5,23 @@ It asks the providers, one after the other. Nothing here goes to the network or 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Literal
+
 from headstart.errors import StartError, did_you_mean, quoted
 from headstart.starts.addresses import Address, parse_address
 from headstart.starts.provider import Provider
 from headstart.starts.providers import PROVIDERS
-from headstart.types import Modality, Start
+from headstart.types import MODALITIES, Modality, Start, rows_of
 
 
-def list_starts(modality: Modality = "image", like: str | None = None) -> list[Start]:
+def list_starts(
+    modality: Modality | Literal["all"] = "image", like: str | None = None
+) -> list[Start]:
     """List starting points.
 
     Args:
-        modality: What they read.
+        modality: What they read; ``all`` lists one modality after the other.
         like: None for a curated list; otherwise a glob or a part of a name, looked for in every
             start that timm, pip and headstart have (``"resnet*"``); of the hub's text encoders
             only well-known ones can be listed.
@@ -31,14 +36,42 @@ def list_starts(modality: Modality = "image", like: str | None = None) -> list[S
         >>> list_starts(like="scratch/*")[0].address
         'scratch/simple-cnn'
     """
-    providers = [p for p in PROVIDERS.values() if p.modality == modality]
+    if modality == "all":
+        return [start for each in MODALITIES for start in list_starts(each, like)]
+    return _in_order(start for p in _providers(modality) for start in p.list(like))
+
+
+def local_starts(modality: Modality) -> list[Start]:
+    """List the pretrained starts of the curated list that are on this machine.
+
+    Returns:
+        Those of ``list_starts(modality)`` that are local and pretrained, in that order; libraries
+        that name none of them are not imported.
+
+    Raises:
+        StartError: If no start reads such samples.
+    """
+    return _in_order(start for p in _providers(modality) for start in p.list_local())
+
+
+def _providers(modality: Modality) -> list[Provider]:
+    """Return the providers of starts that read such samples.
+
+    Raises:
+        StartError: If there is none.
+    """
+    providers = list(rows_of(PROVIDERS, modality).values())
     if not providers:
         known = list(dict.fromkeys(p.modality for p in PROVIDERS.values()))
         raise StartError(
             f"Unknown modality {modality!r}.{did_you_mean(str(modality), known)} Expected "
             f"{quoted(known)}. Choose one of them."
         )
-    found = [start for provider in providers for start in provider.list(like)]
+    return providers
+
+
+def _in_order(found: Iterable[Start]) -> list[Start]:
+    """Return starts from pip, then random ones, then the others."""
     order = {"pip": 0, "scratch": 1}
     return sorted(found, key=lambda start: order.get(start.address.partition("/")[0], 2))
 

@@ -111,6 +111,12 @@ class Provider:
         del like
         yield from ()
 
+    def list_local(self) -> Iterator[Start]:
+        """Yield its curated pretrained starts that are on this machine."""
+        for start in self.list(None):
+            if start.is_local and start.pretrained_on is not None:
+                yield start
+
     def find(self, address: Address) -> Start:
         """Return the start of an address that it owns.
 

@@ -146,6 +146,17 @@ def cached_hub_file(repo_id: str, filename: str = WEIGHTS_NAME) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
+def has_cached_hub_files(owner: str) -> bool:
+    """Return whether anything of an owner on the hub lies in the local cache.
+
+    Where there is nothing, nobody need ask about each of its repositories, whose names may be known
+    only to a library that takes a second to import.
+    """
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return any(Path(HF_HUB_CACHE).glob(f"models--{owner}--*"))
+
+
 def fetch_hub_file(repo_id: str, address: str) -> Path:
     """Return the safetensors file of a hub repository, downloaded unless it is in the cache.
 

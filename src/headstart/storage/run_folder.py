@@ -17,13 +17,15 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from filelock import FileLock, Timeout
 from rich.filesize import decimal
 
 from headstart.errors import OptionError, RunFolderError
 from headstart.storage.records import find_record
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 _OWN_FILES = frozenset(
     (
@@ -166,6 +168,8 @@ class RunFolder:
         Its number stands in a file of its own: filelock may empty the one that it locks, and on
         Windows nobody else can read that.
         """
+        from filelock import FileLock, Timeout
+
         lock = FileLock(self.state / "lock", thread_local=False)
         try:
             lock.acquire(timeout=0)

@@ -4,25 +4,59 @@ A new task is a frozen ``Task`` in a file of its own, a row here, and a row of t
 ``objectives.supervised.LOSSES``; everything else asks these two.
 """
 
-from headstart.errors import OptionError, did_you_mean, quoted
-from headstart.tasks.classification import CLASSIFICATION
-from headstart.tasks.multi_label import MULTI_LABEL
-from headstart.tasks.reading import (
-    TargetColumn,
-    Targets,
-    encode_targets,
-    order_classes,
-    tidy_labels,
-)
-from headstart.tasks.regression import REGRESSION
-from headstart.tasks.task import PlainProblem, Task, array_of
-from headstart.tasks.words import Pairing, TaskWords
+from __future__ import annotations
 
-TASKS: dict[str, Task] = {
-    "classification": CLASSIFICATION,
-    "multi-label": MULTI_LABEL,
-    "regression": REGRESSION,
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from headstart.errors import OptionError, did_you_mean, quoted
+from headstart.tasks.table import TaskTable
+
+if TYPE_CHECKING:
+    from headstart.tasks.classification import CLASSIFICATION
+    from headstart.tasks.multi_label import MULTI_LABEL
+    from headstart.tasks.reading import (
+        TargetColumn,
+        Targets,
+        encode_targets,
+        order_classes,
+        tidy_labels,
+    )
+    from headstart.tasks.regression import REGRESSION
+    from headstart.tasks.task import PlainProblem, Task, array_of
+    from headstart.tasks.words import Pairing, TaskWords
+
+TASKS = TaskTable(
+    {
+        "classification": ("headstart.tasks.classification", "CLASSIFICATION"),
+        "multi-label": ("headstart.tasks.multi_label", "MULTI_LABEL"),
+        "regression": ("headstart.tasks.regression", "REGRESSION"),
+    }
+)
+# What this room shows beside it, and where it stands: imported when first used.
+_PLACES = {
+    "CLASSIFICATION": "headstart.tasks.classification",
+    "MULTI_LABEL": "headstart.tasks.multi_label",
+    "TargetColumn": "headstart.tasks.reading",
+    "Targets": "headstart.tasks.reading",
+    "encode_targets": "headstart.tasks.reading",
+    "order_classes": "headstart.tasks.reading",
+    "tidy_labels": "headstart.tasks.reading",
+    "REGRESSION": "headstart.tasks.regression",
+    "PlainProblem": "headstart.tasks.task",
+    "Task": "headstart.tasks.task",
+    "array_of": "headstart.tasks.task",
+    "Pairing": "headstart.tasks.words",
+    "TaskWords": "headstart.tasks.words",
 }
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'headstart.tasks' has no attribute '{name}'")
+    value: object = getattr(import_module(_PLACES[name]), name)
+    globals()[name] = value
+    return value
 
 
 def find_task(name: str) -> Task:

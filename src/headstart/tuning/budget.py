@@ -50,6 +50,15 @@ SHARES: dict[str, BudgetShare] = {
     "audited features": BudgetShare(
         0.4, "left", "of a check: features of the samples, where an audit reads them"
     ),
+    "ranked starts": BudgetShare(
+        0.3, "budget", "of a ranking: building the starts and measuring a pass of each"
+    ),
+    "ranked features": BudgetShare(
+        0.6, "left", "of a ranking: the features of all starts; scores and training take the rest"
+    ),
+    "ranked training": BudgetShare(
+        0.7, "left", "of a ranking: all starts from scratch together, after the features"
+    ),
     "screening": BudgetShare(
         0.2, "budget", "all candidates together; a choice is worth no more than a fifth"
     ),

@@ -9,7 +9,7 @@ another number of processes, whose shares are others and whose bits are too, it 
 
 Nor does a step take gigabytes because they are free: where smaller micro-batches give the same
 gradient up to rounding (no statistics of BatchNorm, no mixing, no random numbers), activations are
-kept below ``_ENOUGH``, the same on every machine.
+kept below ``ENOUGH_BYTES``, the same on every machine.
 
 Left out: weights that are split over processes; the memory of processes on other machines (the
 main process's estimate counts); passes without gradients, whose size does not depend on the
@@ -48,7 +48,7 @@ from headstart.types import Inputs
 _USABLE = 0.8  # of the free memory: up to a fifth more than estimated was measured
 # Bytes of activations; what fewer cost in time is not settled: docs/experiments.md, "Memory of a
 # whole fit". EfficientNet-Lite0 at its own size takes 440 MB for four photos, Lite2 385 MB for two.
-_ENOUGH = 600 * 10**6
+ENOUGH_BYTES = 600 * 10**6
 _DECISION = "micro_batch_size"
 
 
@@ -90,7 +90,7 @@ class _Step:
         """
         if self.is_mixed or self.is_random:
             return size
-        while size > self.smallest and self.footprint.per_sample * size > _ENOUGH:
+        while size > self.smallest and self.footprint.per_sample * size > ENOUGH_BYTES:
             size = (size + 1) // 2
         return size
 

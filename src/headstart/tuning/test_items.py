@@ -13,8 +13,6 @@ import math
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from headstart.model import Model
 from headstart.objectives import item_losses
@@ -58,6 +56,9 @@ def write_predictions(
         outputs: What the model says of each.
         losses: Of each, float32, shape (N,).
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     columns: dict[str, Any] = {"id": test.ids, "name": list(test.names)}
     columns |= find_task(schema.task).item_columns(test.targets, outputs, schema)
     columns["loss"] = losses

@@ -5,6 +5,8 @@ Nothing here computes (``Ragged`` only finds its rows) or touches the disk; floo
 of headstart but errors.
 """
 
+from typing import TYPE_CHECKING
+
 from headstart.types.data import (
     BadSample,
     Data,
@@ -31,8 +33,13 @@ from headstart.types.modalities import (
     MODALITIES,
     Modality,
     ModalityFacts,
+    OfModality,
+    are_alike,
+    is_among,
+    rows_of,
 )
 from headstart.types.preprocessing import (
+    CUT_MOST,
     Column,
     ColumnKind,
     DateFormat,
@@ -43,13 +50,16 @@ from headstart.types.preprocessing import (
     NumberStyle,
     TableSpec,
 )
-from headstart.types.ragged import Ragged, Rows
 from headstart.types.starts import (
     Family,
     Start,
 )
 
+if TYPE_CHECKING:
+    from headstart.types.ragged import Ragged, Rows
+
 __all__ = [
+    "CUT_MOST",
     "MODALITIES",
     "BadSample",
     "Column",
@@ -71,6 +81,7 @@ __all__ = [
     "ModalityFacts",
     "NumberFormat",
     "NumberStyle",
+    "OfModality",
     "Prediction",
     "Ragged",
     "Rows",
@@ -82,4 +93,18 @@ __all__ = [
     "Start",
     "TableSpec",
     "TaskName",
+    "are_alike",
+    "is_among",
+    "rows_of",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import what needs NumPy when it is first used, so that no help waits for it."""
+    if name not in ("Ragged", "Rows"):
+        raise AttributeError(f"module 'headstart.types' has no attribute '{name}'")
+    from headstart.types import ragged
+
+    value: object = getattr(ragged, name)
+    globals()[name] = value
+    return value

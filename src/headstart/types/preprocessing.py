@@ -22,6 +22,7 @@ NumberFormat = str
 # What becomes of a picture that is no square: its centre square, all of it on a ground, all of it
 # stretched.
 Framing = Literal["crop", "pad", "squash"]
+CUT_MOST = 0.4  # mean share outside the centre square, from which all of a picture is shown
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def read_folder(tree: Tree, name: str, options: ReadOptions) -> Records:
         DataError: The folder is empty, is not laid out in classes, or may not be read.
         OptionError: A task was said that does not take one class a sample.
     """
-    task = CLASSIFICATION if options.task == "auto" else find_task(options.task)
+    task = find_task(options.said_task or CLASSIFICATION.name)
     if not task.is_exclusive:
         raise OptionError(
             f"task is '{options.task}', but the class folders of {name} give one class a sample. "

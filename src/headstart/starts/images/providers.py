@@ -181,6 +181,13 @@ class TimmProvider(_ImageProvider):
                 except StartError:
                     continue  # its preprocessing is one headstart lacks (not square): not offered
 
+    def list_local(self) -> Iterator[Start]:
+        """Yield the curated ones in the hub's cache; without any, timm is not even imported."""
+        from headstart.starts.weights import has_cached_hub_files
+
+        if has_cached_hub_files("timm"):
+            yield from super().list_local()
+
     def find(self, address: Address) -> Start:
         """Return the pretrained start, or refuse."""
         if address.kind != "timm":

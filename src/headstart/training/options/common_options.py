@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from headstart.cells import plain
-from headstart.preprocessing.framing import CUT_MOST
 from headstart.training.options.option import Option, stated
 from headstart.training.options.strategies import (
     AUTO,
@@ -18,7 +17,7 @@ from headstart.training.options.strategies import (
     STRATEGIES,
     strategy_choices,
 )
-from headstart.types import Framing
+from headstart.types import CUT_MOST, Framing
 
 AugmentName = Literal[
     "none", "digits", "light", "standard", "light-unmirrored", "standard-unmirrored", "gentle"
