@@ -128,7 +128,7 @@ def choose_pass(job: PassJob, rule: PassRule) -> ChosenPass:
         timed = _Timed(job, rule, given, plain)
         timed.measure(PLAIN)
         for engine in _engines(job, rule):
-            for choice in engine.choices(rule.precision):
+            for choice in engine.choices(rule.precision, is_fixed=job.is_fixed):
                 if choice != PLAIN:
                     timed.measure(choice)
         return timed.best()
@@ -179,7 +179,7 @@ class _Timed:
         known = recall(question)
         if known is not None:
             if "refused" in known:
-                note_once(_refusal(job, choice, str(known["refused"])))
+                _tell(job, choice, str(known["refused"]))
                 return
             self._take(choice, known)
             return
@@ -198,7 +198,7 @@ class _Timed:
             seconds = _best(run, self.given, rule)
         except RefusedError as error:
             remember(question, {"refused": str(error)}, about=_about(job, choice))
-            note_once(_refusal(job, choice, str(error)))
+            _tell(job, choice, str(error))
             return
         found: dict[str, object] = {"seconds_per_sample": seconds, "compile_seconds": compiling}
         remember(question, found, about=_about(job, choice))
@@ -325,12 +325,10 @@ def _about(job: PassJob, choice: Choice) -> str:
     return f"a pass of {job.called} by {choice.said}"
 
 
-def _refusal(job: PassJob, choice: Choice, reason: str) -> str:
-    return f"{job.called} is not computed by {choice.said}: {reason}."
-
-
 def _tell(job: PassJob, choice: Choice, reason: str) -> None:
-    note_once(_refusal(job, choice, reason))
+    """Say why a choice is not used, where there is something to say."""
+    if reason:
+        note_once(f"{job.called} is not computed by {choice.said}: {reason}.")
 
 
 def outputs_as(outputs: Outputs, dtypes: Sequence[torch.dtype]) -> tuple[Tensor, ...]:
