@@ -21,6 +21,7 @@ from headstart.tasks import PlainProblem, find_task
 from headstart.types import Dataset, Finding, SplitName
 
 NEAR = 0.9  # of the way from guessing to certainty, of a column alone
+SAME = 0.95  # what is told so well may be the answer in another form, a threshold of it, say
 BY_GAPS = 0.8
 EXACT = 1e-4  # of the target's variance is left, at most, by a sum of columns
 MOST_ROWS = 10_000
@@ -107,7 +108,8 @@ def _of_column(
             "certainty, on rows not learned from. If it is another form of the answer, or not "
             f"known when the model is used, leave it out with --drop {column}."
         )
-        return [Finding("shortcut", "note", (), sentence)]
+        is_same = skill.value >= SAME
+        return [Finding("shortcut", "warning" if is_same else "note", (), sentence)]
     return []
 
 

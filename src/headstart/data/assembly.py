@@ -239,13 +239,15 @@ def _divide(
     if how.for_test:
         return Divided(*only_test(records))
     drawn: tuple[SplitName, ...] = ()
+    several = NOUNS[records.modality][1]
     if how.refused is not None:
         with _noting(how.refused, "group") as torn:
             check_groups(records)
         shares = {**shares, "may_tear": bool(torn)}
     with _noting(how.refused, "classes") as refusing:
         times = time_of(records, how.dates) if how.split == "time" else None
-        splits, origin = assign_splits(records, **shares, copies=copies, times=times)
+        with _by_list(given, several):
+            splits, origin = assign_splits(records, **shares, copies=copies, times=times)
         drawn = tuple(name for name in SIDES if SPLIT_CODES[name] not in records.splits)
         splits = splits if given is None else settle_sides(*given, records, copies, splits)
     if refusing:
@@ -256,6 +258,20 @@ def _divide(
         return Divided(splits, origin, (), findings, mixed)
     findings += [*describe_times(mixed), *describe_splits(records, splits)]
     return Divided(splits, origin, drawn, findings, mixed)
+
+
+@contextmanager
+def _by_list(given: tuple[Placed, np.ndarray] | None, several: str) -> Iterator[None]:
+    """Surround the split, and name the list of fixes where it is refused for what that left out."""
+    try:
+        yield
+    except DataError as error:
+        if given is None or not len(given[0].left_out):
+            raise
+        raise DataError(
+            f"{error} The list '{given[0].fixes.path}' leaves out {len(given[0].left_out):,} "
+            f"{several}: change its actions, or take the whole class out of the data."
+        ) from None
 
 
 def _undrawn(records: Records) -> tuple[np.ndarray, dict[str, str]]:

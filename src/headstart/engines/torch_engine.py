@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from headstart.cores import has_bf16_units
 from headstart.engines.choice import Choice, Outputs, Pass
 from headstart.engines.folding import folded
 
@@ -44,11 +45,3 @@ def _as_float(tensor: Tensor) -> Tensor:
 def torch_precisions() -> tuple[str, ...]:
     """Return the number formats that a pass on this processor is worth trying in."""
     return ("bf16", "fp32") if has_bf16_units() else ("fp32",)
-
-
-def has_bf16_units() -> bool:
-    """Return whether this processor multiplies bf16 in hardware, as PyTorch sees it."""
-    if not hasattr(torch.cpu, "get_capabilities"):
-        return False  # an older release does not tell
-    can = torch.cpu.get_capabilities()
-    return any(bool(can.get(name)) for name in ("avx512_bf16", "amx_bf16", "bf16", "arm_bf16"))

@@ -23,6 +23,7 @@ from rich.filesize import decimal
 from headstart import events
 from headstart.cores import usable_cores
 from headstart.errors import OptionError
+from headstart.extras import install_command
 from headstart.reporting.console import attached
 from headstart.training.machine.memory import free_memory_bytes
 
@@ -209,7 +210,7 @@ def _extras() -> list[Row]:
             extra,
             f"installed: {brings}"
             if importlib.util.find_spec(package)
-            else f"missing: {brings}; pip install 'headstart[{extra}]'",
+            else f"missing: {brings}; {install_command(f'headstart[{extra}]')}",
         )
         for package, extra, brings in EXTRAS
     ]

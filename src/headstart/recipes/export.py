@@ -57,7 +57,8 @@ def export(run: str, *, out: str | None = None, to: Library = "auto") -> Path:
             emit("note", text=text)
         if text := _lost_range(opened, fitting):
             emit("note", text=text)
-        emit("next", command=f"headstart evaluate {opened.path}")
+        argument = opened.model.schema.facts.argument
+        emit("next", command=f"headstart predict {opened.path} {argument}")
     return folder
 
 

@@ -93,6 +93,9 @@ SHARES: dict[str, BudgetShare] = {
     ),
     "probe features": BudgetShare(0.25, "training", "the features of a probe that a loop follows"),
     "probe": BudgetShare(0.4, "training", "that probe as a whole; the loop needs most of the time"),
+    "step format": BudgetShare(
+        0.01, "training", "a few steps in each number format and layout; what it finds is kept"
+    ),
     "trial": BudgetShare(
         0.25, "steps", "each learning rate that is tried; shorter schedules mislead"
     ),

@@ -39,6 +39,7 @@ from headstart.tuning.hooks import (
 from headstart.tuning.messages import LoopMessage, SetupMessage
 from headstart.tuning.phases import Opened, Phases
 from headstart.tuning.setup import TrainingSetup, prepare_sample, set_up
+from headstart.tuning.step_format import lay_out
 from headstart.tuning.texts import text_cache
 from headstart.types import Dataset, ImageSpec, Inputs, Start
 
@@ -120,6 +121,8 @@ class Worker:
         assert whole is not None
         assert train is not None
         whole.recipe = Recipe(**message["recipe"])
+        if whole.recipe.step_channels_last is not None:
+            lay_out(whole.model, whole.recipe)
         # the head is the main process's probe, and a user's module may draw its own random weights
         company.broadcast_module(whole.model)
         let_learn(whole)

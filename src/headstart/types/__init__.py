@@ -28,6 +28,7 @@ from headstart.types.findings import (
     Finding,
     FindingKind,
     Severity,
+    in_number,
 )
 from headstart.types.modalities import (
     MODALITIES,
@@ -94,6 +95,7 @@ __all__ = [
     "TableSpec",
     "TaskName",
     "are_alike",
+    "in_number",
     "is_among",
     "rows_of",
 ]

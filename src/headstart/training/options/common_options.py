@@ -88,8 +88,10 @@ class CommonOptions:
     precision: Annotated[
         Literal["auto", Precision],
         Option(
-            sentence="Number format of the forward pass; auto is mixed on CUDA, fp32 elsewhere. "
-            "Under fp32 passes without gradients are in fp32, too, whatever engine computes them.",
+            sentence="Number format of the forward pass; auto is mixed on CUDA and fp32 elsewhere, "
+            "but bf16 in the steps of a long training on a CPU that has units for it, where steps "
+            "were measured to be faster so. Under fp32 passes without gradients are in fp32, too, "
+            "whatever engine computes them.",
             teaches=False,
         ),
     ] = "auto"
