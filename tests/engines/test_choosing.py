@@ -41,15 +41,15 @@ def said(run):
 
 def test_the_quickest_that_is_equal_is_chosen_and_why_is_told(engines):
     engines(stand_in("quick", matrix_alone))
-    chosen = choose_pass(a_job(Counted(0.004)), auto())
+    chosen = choose_pass(a_job(Counted(0.0004)), auto())
     assert chosen.choice == Choice("quick")
     assert "ms a sample of rows" in chosen.why
 
 
 def test_what_was_measured_is_not_measured_again(engines):
     engines(stand_in("quick", matrix_alone))
-    choose_pass(a_job(Counted(0.004)), auto())
-    network, rule = Counted(0.004), auto()
+    choose_pass(a_job(Counted(0.0004)), auto())
+    network, rule = Counted(0.0004), auto()
     assert choose_pass(a_job(network), rule).choice == Choice("quick")
     assert rule.trial_seconds == auto().trial_seconds
     assert network.num_passes == 1  # the check, with the weights at hand
@@ -63,8 +63,8 @@ def test_a_short_pass_stays_with_pytorch_and_nothing_is_measured(engines, tmp_pa
         return matrix_alone(*of)
 
     engines(stand_in("quick", build))
-    assert choose_pass(a_job(Counted(0.004), num_samples=500), auto()).choice == PLAIN
-    network = Counted(0.004)
+    assert choose_pass(a_job(Counted(0.0004), num_samples=500), auto()).choice == PLAIN
+    network = Counted(0.0004)
     assert choose_pass(a_job(network, num_samples=50), auto()).choice == PLAIN
     assert (built, network.num_passes) == ([], 0)
     assert not (tmp_path / "measured").exists()
@@ -73,12 +73,12 @@ def test_a_short_pass_stays_with_pytorch_and_nothing_is_measured(engines, tmp_pa
 def test_an_engine_that_compiles_longer_than_it_saves_is_not_taken(engines, monkeypatch):
     engines(stand_in("quick", matrix_alone))
     monkeypatch.setattr(trial, "_COMPILE_SECONDS", 100.0)
-    assert choose_pass(a_job(Counted(0.004)), auto()).choice == PLAIN
+    assert choose_pass(a_job(Counted(0.0004)), auto()).choice == PLAIN
 
 
 def test_trials_end_with_their_time(engines):
     engines(stand_in("quick", matrix_alone))
-    assert choose_pass(a_job(Counted(0.004)), auto(trial_seconds=0.0)).choice == PLAIN
+    assert choose_pass(a_job(Counted(0.0004)), auto(trial_seconds=0.0)).choice == PLAIN
 
 
 def test_what_is_not_equal_is_not_taken_and_that_is_said(engines):
@@ -86,7 +86,7 @@ def test_what_is_not_equal_is_not_taken_and_that_is_said(engines):
         return lambda rows: network.matrix(rows) * (2.0 if len(rows) == 1 else 1.0)
 
     engines(stand_in("quick", wrong_alone))
-    chosen, notes = said(lambda: choose_pass(a_job(Counted(0.004)), auto()))
+    chosen, notes = said(lambda: choose_pass(a_job(Counted(0.0004)), auto()))
     assert chosen.choice == PLAIN
     assert any("at a batch of 1 it differs" in note for note in notes)
 
@@ -96,7 +96,7 @@ def test_what_an_engine_refuses_is_said_and_the_next_one_is_taken(engines):
         raise RefusedError("it knows no rows")
 
     engines(stand_in("first", refuse), stand_in("second", matrix_alone))
-    chosen, notes = said(lambda: choose_pass(a_job(Counted(0.004)), auto()))
+    chosen, notes = said(lambda: choose_pass(a_job(Counted(0.0004)), auto()))
     assert chosen.choice == Choice("second")
     assert notes == ["rows is not computed by first fp32: it knows no rows."]
 
@@ -109,7 +109,7 @@ def test_fp32_allows_no_narrower_format(engines):
         return matrix_alone(network, example, choice)
 
     engines(stand_in("quick", build, ("bf16", "fp32")))
-    chosen = choose_pass(a_job(Counted(0.004)), PassRule("auto", "fp32"))
+    chosen = choose_pass(a_job(Counted(0.0004)), PassRule("auto", "fp32"))
     assert chosen.choice == Choice("quick", "fp32")
     assert asked == ["fp32"]
 
@@ -122,14 +122,14 @@ def test_an_engine_that_is_asked_for_is_taken_however_short_the_pass(engines):
 
 def test_weights_that_change_are_never_compiled(engines):
     engines(stand_in("quick", matrix_alone))
-    job = a_job(Counted(0.004), is_fixed=False)
+    job = a_job(Counted(0.0004), is_fixed=False)
     assert choose_pass(job, auto()).choice == PLAIN
     assert choose_pass(job, PassRule("quick", "auto")).choice == PLAIN
 
 
 def test_torch_and_fp32_is_what_there_always_was(engines):
     engines(stand_in("quick", matrix_alone))
-    network = Counted(0.004)
+    network = Counted(0.0004)
     assert choose_pass(a_job(network), PassRule("torch", "fp32")).choice == PLAIN
     assert network.num_passes == 0
 

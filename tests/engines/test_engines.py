@@ -9,6 +9,7 @@ import torch
 from tiny_networks import Tokens, a_job, photos, texts
 from torch import nn
 
+from headstart.data import load
 from headstart.engines import (
     ENGINES,
     PLAIN,
@@ -23,6 +24,13 @@ from headstart.engines.bounds import learn_bounds
 from headstart.engines.table import require_engine
 from headstart.errors import OptionError
 from headstart.events import listen
+from headstart.starts import find_start
+from headstart.tensors import evaluating
+from headstart.training.frozen.cut import Cut, cut_network
+from headstart.training.options.strategy import freeze
+from headstart.training.options.training_options import TrainingOptions
+from headstart.tuning.engine_rule import CutNetwork
+from headstart.tuning.setup import set_up
 
 COMPILED = [name for name, engine in ENGINES.items() if engine.is_compiled]
 
@@ -169,3 +177,44 @@ def test_openvino_is_imported_without_its_telemetry(tmp_path, is_real):
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout.split() == ["False", "True"], done.stderr
+
+
+def test_folding_gives_the_same_and_leaves_the_network_as_it_is():
+    network, inputs = photos()
+    for norm in (part for part in network.modules() if isinstance(part, nn.BatchNorm2d)):
+        nn.init.uniform_(norm.weight), nn.init.uniform_(norm.bias)
+        nn.init.uniform_(norm.running_mean), nn.init.uniform_(norm.running_var, 0.5, 2.0)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    run = compile_pass(network.eval(), inputs, Choice("torch", "fp32", is_folded=True))
+    with torch.no_grad():
+        torch.testing.assert_close(run(*inputs), network(*inputs), rtol=1e-4, atol=1e-5)
+    assert all(torch.equal(before[name], now) for name, now in network.state_dict().items())
+
+
+def test_where_there_is_no_norm_folding_is_no_choice_and_nobody_hears_of_it():
+    network, inputs = texts()
+    with pytest.raises(RefusedError) as refused:
+        compile_pass(network.eval(), inputs, Choice("torch", "fp32", is_folded=True))
+    assert str(refused.value) == ""
+
+
+def test_the_frozen_part_of_a_cut_is_compiled_and_folded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path))
+    data = load("digits-8x8")
+    options = TrainingOptions(strategy="last-n", input_size=16)
+    setup = set_up(data, find_start("scratch/resnet18"), options, device=torch.device("cpu"))
+    images = torch.rand(5, 1, 16, 16)
+    encoder = setup.model.encoder
+    freeze(encoder, encoder.layers, [False] * (len(encoder.layers) - 2) + [True] * 2)
+    cut = cut_network(setup.model, (images[:2],), batchnorm="frozen")
+    assert isinstance(cut, Cut)
+    network = CutNetwork(setup.model, cut)
+    choices = [Choice("torch", "fp32", is_folded=True), *(Choice(name) for name in COMPILED)]
+    for choice in choices:
+        if ENGINES[choice.engine].missing:
+            continue
+        run = compile_pass(network, (images,), choice)
+        with evaluating(network):
+            for one, other in zip(run(images), cut.compute(images), strict=True):
+                assert one.shape == other.shape
+                torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4 * float(other.max()))

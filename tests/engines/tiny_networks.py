@@ -44,7 +44,9 @@ class Counted(nn.Module):
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         self.num_passes += 1
-        time.sleep(self.seconds_a_sample * len(rows))
+        end = time.process_time() + self.seconds_a_sample * len(rows)
+        while time.process_time() < end:
+            pass
         return self.matrix(rows)
 
 
@@ -71,7 +73,7 @@ def texts() -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
     return Tokens(), (ids, mask)
 
 
-def a_job(network: nn.Module, num_samples: int = 5_000, **changes: object) -> PassJob:
+def a_job(network: nn.Module, num_samples: int = 50_000, **changes: object) -> PassJob:
     """Return a job over rows of eight numbers."""
     rows = torch.randn(32, 8, generator=torch.Generator().manual_seed(1))
     return PassJob(

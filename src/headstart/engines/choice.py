@@ -27,10 +27,13 @@ class Choice:
     Attributes:
         engine: A name in ``ENGINES``.
         precision: ``fp32`` or ``bf16``: what it computes in; it takes and gives float32.
+        is_folded: Whether each BatchNorm of a network that is frozen is a part of the convolution
+            before it; engines other than PyTorch do that in any case.
     """
 
     engine: str = "torch"
     precision: str = "fp32"
+    is_folded: bool = False
 
     def to_json(self) -> dict[str, object]:
         """Return it as JSON can hold it."""
@@ -39,7 +42,7 @@ class Choice:
     @property
     def said(self) -> str:
         """The choice for people."""
-        return f"{self.engine} {self.precision}"
+        return f"{self.engine} {self.precision}{', BatchNorm folded' if self.is_folded else ''}"
 
 
 PLAIN = Choice()  # what computes where nothing else was chosen

@@ -31,6 +31,7 @@ class Engine:
         extra: See above; empty where none is needed.
         is_compiled: Whether it takes the weights as they stand, for a second or so, and knows
             nothing of what is learned later.
+        folds: Whether norms may be folded, which takes the weights as they stand, too, at once.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Engine:
     packages: tuple[str, ...] = ()
     extra: str = ""
     is_compiled: bool = True
+    folds: bool = False
 
     @property
     def missing(self) -> list[str]:
@@ -50,14 +52,16 @@ class Engine:
         """Versions of what computes."""
         return {"torch": torch.__version__, **{p: metadata.version(p) for p in self.packages}}
 
-    def choices(self, precision: str) -> list[Choice]:
+    def choices(self, precision: str, *, is_fixed: bool = True) -> list[Choice]:
         """Return what is worth trying, the most promising first.
 
         Args:
             precision: What was asked for: ``fp32`` allows nothing else.
+            is_fixed: Whether the weights stay as they are.
         """
         of = [p for p in self.precisions() if precision != "fp32" or p == "fp32"]
-        return [Choice(self.name, one) for one in of]
+        ways = [True, False] if self.folds and is_fixed else [False]
+        return [Choice(self.name, one, way) for one in of for way in ways]
 
 
 def _fp32() -> tuple[str, ...]:
@@ -68,7 +72,7 @@ ENGINES = {
     engine.name: engine
     for engine in (
         Engine("openvino", openvino_pass, openvino_precisions, ("openvino", "onnx"), "openvino"),
-        Engine("torch", torch_pass, torch_precisions, is_compiled=False),
+        Engine("torch", torch_pass, torch_precisions, is_compiled=False, folds=True),
         Engine("onnxruntime", onnxruntime_pass, _fp32, ("onnxruntime", "onnx"), "onnx"),
     )
 }

@@ -1,4 +1,4 @@
-"""PyTorch itself, in float32 or, where the processor has units for it, in bf16.
+"""PyTorch itself, in float32 or, where the processor has units for it, in bf16; norms folded.
 
 Images lie in memory pixel by pixel in either: docs/experiments.md says what the other layout gave.
 """
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from headstart.cores import has_bf16_units
 from headstart.engines.choice import Choice, Outputs, Pass
+from headstart.engines.folding import folded
 
 
 def torch_pass(network: nn.Module, example: Sequence[Tensor], choice: Choice) -> Pass:
@@ -20,12 +21,16 @@ def torch_pass(network: nn.Module, example: Sequence[Tensor], choice: Choice) ->
     Args:
         network: In eval mode whenever the pass is called.
         example: Not looked at.
-        choice: The number format.
+        choice: The number format, and whether norms are folded.
+
+    Raises:
+        RefusedError: If norms are to be folded and there are none.
     """
+    computing = folded(network) if choice.is_folded else network
 
     def run(*inputs: Tensor) -> Outputs:
         with torch.autocast("cpu", torch.bfloat16, enabled=choice.precision == "bf16"):
-            made: Outputs = network(*inputs)
+            made: Outputs = computing(*inputs)
         if isinstance(made, Tensor):
             return _as_float(made)
         return tuple(map(_as_float, made))

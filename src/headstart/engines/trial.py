@@ -35,7 +35,8 @@ _COMPILE_SECONDS = 1.0  # what an engine is expected to compile for, before it w
 _COMPILE_SHARE = 0.1  # of a pass that compiling may take
 _WORTH = 0.9  # of PyTorch's time, compiling included: what saves less than a tenth is noise
 _MOST_TIMED, _LEAST_TIMED = 32, 2  # samples of a trial
-_REPEATS = 2
+_REPEATS = 3
+_LEAST_SECONDS = 1e-6  # that a clock of processors tells apart
 _LEAST_CHECKED, _CHECK_SHARE = 16, 0.02  # samples, and the share of a pass of PyTorch
 
 
@@ -128,7 +129,7 @@ def choose_pass(job: PassJob, rule: PassRule) -> ChosenPass:
         timed = _Timed(job, rule, given, plain)
         timed.measure(PLAIN)
         for engine in _engines(job, rule):
-            for choice in engine.choices(rule.precision):
+            for choice in engine.choices(rule.precision, is_fixed=job.is_fixed):
                 if choice != PLAIN:
                     timed.measure(choice)
         return timed.best()
@@ -179,7 +180,7 @@ class _Timed:
         known = recall(question)
         if known is not None:
             if "refused" in known:
-                note_once(_refusal(job, choice, str(known["refused"])))
+                _tell(job, choice, str(known["refused"]))
                 return
             self._take(choice, known)
             return
@@ -198,7 +199,7 @@ class _Timed:
             seconds = _best(run, self.given, rule)
         except RefusedError as error:
             remember(question, {"refused": str(error)}, about=_about(job, choice))
-            note_once(_refusal(job, choice, str(error)))
+            _tell(job, choice, str(error))
             return
         found: dict[str, object] = {"seconds_per_sample": seconds, "compile_seconds": compiling}
         remember(question, found, about=_about(job, choice))
@@ -257,12 +258,16 @@ def _best(run: Pass, given: Sequence[Tensor], rule: PassRule) -> float:
 
 
 def _spend(run: Pass, given: Sequence[Tensor], rule: PassRule) -> float:
-    """Return what a run takes, in seconds, which are taken from the rule's time."""
-    began = time.perf_counter()
+    """Return what a run takes, in seconds; the clock's are taken from the rule's time.
+
+    On a machine that others use, too, the clock tells how busy they were: there the processor's
+    time is the smaller, and what counts.
+    """
+    began, worked = time.perf_counter(), time.process_time()
     run(*given)
-    took = time.perf_counter() - began
+    took, work = time.perf_counter() - began, time.process_time() - worked
     rule.trial_seconds -= took
-    return took
+    return min(took, max(work, _LEAST_SECONDS))
 
 
 def _differs(job: PassJob, choice: Choice, plain: float | None) -> str:
@@ -325,12 +330,10 @@ def _about(job: PassJob, choice: Choice) -> str:
     return f"a pass of {job.called} by {choice.said}"
 
 
-def _refusal(job: PassJob, choice: Choice, reason: str) -> str:
-    return f"{job.called} is not computed by {choice.said}: {reason}."
-
-
 def _tell(job: PassJob, choice: Choice, reason: str) -> None:
-    note_once(_refusal(job, choice, reason))
+    """Say why a choice is not used, where there is something to say."""
+    if reason:
+        note_once(f"{job.called} is not computed by {choice.said}: {reason}.")
 
 
 def outputs_as(outputs: Outputs, dtypes: Sequence[torch.dtype]) -> tuple[Tensor, ...]:

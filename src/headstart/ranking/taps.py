@@ -41,7 +41,9 @@ def tapped_features(
         StopRequested: Between two batches, if someone asked to stop.
     """
     tapped = _Tapped(model)
-    whole = array_of(run_batches(model, inputs, stoppable(tapped, stop_requested), name=name))
+    compute = stoppable(tapped, stop_requested)
+    # an engine shows nothing of what arises inside a network
+    whole = array_of(run_batches(model, inputs, compute, name=name, phase=None))
     edges = np.cumsum(tapped.widths)[:-1]
     parts = np.split(whole, edges, axis=1)
     return dict(zip([FEATURES, *tapped.names], parts, strict=True))
