@@ -144,6 +144,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, choices=list(STUDENT), default=5)
     parser.add_argument("--train", type=int, default=5_000, help="train items, at the most")
     parser.add_argument("--test", type=int, default=1_000, help="test items, at the most")
+    parser.add_argument("--steps", type=float, default=1.0, help="times the steps of each row")
     parser.add_argument("--json", type=Path, help="file for what was measured")
     options = parser.parse_args()
     import torch
@@ -152,6 +153,7 @@ def main() -> None:
     cells, kept = [], {}
     for name in options.rows:
         row, began = ROWS[name], time.monotonic()
+        row = replace(row, num_steps=round(options.steps * row.num_steps))
         data = load_data(row.data)
         runs: dict[str, list[dict[str, Any]]] = {one: [] for one in FORMATS}
         for seed in range(options.seeds):
