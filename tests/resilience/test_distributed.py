@@ -84,6 +84,26 @@ def test_too_little_memory_in_one_process_halves_in_both_and_changes_nothing(
 
 
 @pytest.mark.slow
+def test_both_step_in_the_format_that_the_main_process_has_chosen(cache, tmp_path, alone):
+    out, chosen = tmp_path / "run", ["bf16", False, True]
+    codes, said = end(start(cache, out, 2, format=chosen))
+    assert codes == [0, 0], said
+    first, second, plain = told(out, "0.0"), told(out, "1.0"), told(alone, "0.0")
+    assert first["last"] == second["last"] != plain["last"]
+    assert first["layouts"] == second["layouts"] != plain["layouts"]
+    assert first["loss"] == pytest.approx(plain["loss"], abs=0.05)
+    recipe = json.loads((out / "options.json").read_text())["recipe"]
+    assert recipe["step_precision"] == "bf16"
+    assert recipe["step_channels_last"] is False
+    # killed and begun again, the same bits; what was measured by then changes nothing
+    again = tmp_path / "again"
+    fate = {"killed": {"0": [1, 25]}, "checkpoint_seconds": 0.0, "format": chosen}
+    done = elastic(cache, again, restarts=1, **fate)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert told(again, "0.1")["last"] == first["last"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["frozen", "gradual"])
 def test_a_frozen_part_is_computed_once_and_used_by_both(cache, tmp_path, recipe):
     one, out = tmp_path / "one", tmp_path / "run"
