@@ -13,7 +13,7 @@ from headstart.errors import OptionError, quoted
 from headstart.training.options.schedule import ScheduleName
 from headstart.types import Start
 
-OptimizerName = Literal["sgd", "adam", "adamw"]
+OptimizerName = Literal["sgd", "adam", "adamw", "muon"]
 
 
 @dataclass(frozen=True)
