@@ -1,7 +1,7 @@
 """What ``headstart check`` takes of wide tables, and of tables with very many classes.
 
-Each size is a CSV of random numbers, checked in a process of its own; processor seconds count, since
-seconds by the clock depend on what else the machine does. Imports are in them.
+Each size is a CSV of random numbers, checked in a process of its own; processor seconds count,
+since seconds by the clock depend on what else the machine does. Imports are in them.
 
     python benchmarks/wide.py --columns 1000 3000 10000 --rows 150
     python benchmarks/wide.py --classes 1000 5000 --rows 25000 --columns 6
