@@ -13,6 +13,7 @@ HOPELESS = 0.6  # of the way from guessing to certainty
 MIN_BINS = 64
 ROWS_PER_BIN = 3
 MOST_CLASSES = 200
+LEAST_ASKED = 10
 
 
 def binned_fit(
@@ -28,10 +29,11 @@ def binned_fit(
 
     Returns:
         0 for guessing, 1 for certainty: of classes by balanced accuracy, of numbers R². 1 also
-        where it cannot be told at a glance: of very many classes.
+        where it cannot be told at a glance: of very many classes, or few rows.
     """
     known = values[is_learned & np.isfinite(values)]
-    if num_classes > MOST_CLASSES or not len(known) or is_learned.all():
+    few = len(targets) - int(is_learned.sum()) < LEAST_ASKED
+    if num_classes > MOST_CLASSES or not len(known) or few:
         return 1.0
     wanted = max(MIN_BINS, 4 * num_classes)
     num_bins = max(2, min(wanted, int(is_learned.sum()) // ROWS_PER_BIN))
