@@ -48,7 +48,7 @@ from headstart.types import Inputs
 _DECISION = "step_format"
 _WORTH_SECONDS = 10.0  # of steps that are expected; below it a choice gains nothing to speak of
 _MOST_SECONDS = 2.0  # without a budget
-_ENOUGH_SECONDS = 30.0  # however long the budget
+_ENOUGH_SECONDS = 20.0  # however long the budget
 _ROUNDS = 4  # of all formats in turn; the first warms up
 _FEWEST_ROUNDS = 3
 _FEW_SAMPLES = 8  # with fewer, what a pass costs whatever its samples hides what they cost
@@ -199,7 +199,7 @@ def _choose(
         best = formats[0]
     has_layout = setup.size is not None
     told = (
-        f"{one.told(has_layout=has_layout)} {1e3 * seconds:.3g}" for one, seconds in times.items()
+        f"{one.told(has_layout=has_layout)} {1e3 * seconds:.2f}" for one, seconds in times.items()
     )
     when = "as measured before" if known is not None else "measured"
     return best, f"ms a sample of a step, {when}: {'; '.join(told)}"

@@ -22,7 +22,8 @@ class FamilyDefaults:
 
     ``grid`` holds the learning rates that are worth a try, as multiples of the family's own; empty
     where nothing is known to be gained by others. ``bf16_steps`` says that steps in bf16 were
-    measured to end at the same accuracy: docs/benchmarks.md, "bf16 or fp32 steps".
+    measured to end at the same accuracy (docs/benchmarks.md, "bf16 or fp32 steps"); a family that
+    was not measured, or did not, stays in fp32.
     """
 
     source: str
@@ -99,7 +100,6 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         drop_path=0.1,
         mixup=0.1,
         grid=_AROUND,
-        bf16_steps=True,
     ),
     ("convnet", False): FamilyDefaults(
         source="He et al., CVPR 2016, with the triangular rate of airbench (Jordan 2024)",
@@ -115,7 +115,6 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         drop_path=0.0,
         scratch_epochs=30,
         ema_half_life=0.0,
-        bf16_steps=True,
     ),
     ("vit", False): FamilyDefaults(
         source="Compact transformers (Hassani et al., 2021): AdamW, long warm-up, cosine",
@@ -130,7 +129,6 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         batch_size=128,
         drop_path=0.0,
         scratch_epochs=50,
-        bf16_steps=True,
     ),
     ("bert", True): FamilyDefaults(
         source="Devlin et al. 2019; Mosbach et al. and Zhang et al., ICLR 2021: Adam with bias "
@@ -152,7 +150,6 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         # 1e-5, 3e-5, 5e-5: from the lowest of RoBERTa's grid (Liu et al. 2019) to the highest of
         # BERT's
         grid=(0.2, 0.6, 1.0),
-        bf16_steps=True,
     ),
     ("bert", False): FamilyDefaults(
         source="Cramming (Geiping and Goldstein, ICML 2023) for the rate of a small BERT",
@@ -170,7 +167,6 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         ema_half_life=0.0,
         smooths=False,
         fewest_steps=1_000,
-        bf16_steps=True,
     ),
     ("linear", False): FamilyDefaults(
         source="AdamW at 1e-2 on standardised columns, annealed to zero; scikit-learn's SGD "
