@@ -141,7 +141,7 @@ def run_headstart(options: Mapping[str, object]) -> dict[str, object]:
     """Fine-tune with headstart, every default that the peers do not share switched off."""
     from milestones import import_everything
 
-    import_everything()
+    import_everything("timm", "torchvision")
     import torch
     import transformers  # noqa: F401  (the peer's import is not timed either)
 
