@@ -3,8 +3,8 @@
 The exporter by tracing, which PyTorch keeps beside the newer one: half a second a network where the
 newer takes five to eleven. A trace may freeze what a network computes of a batch or a length: given
 another one, ONNX Runtime raises an error then, and OpenVINO 2026.4 read beyond its memory, so that
-a later pass ended the process. So a network is written twice, of two examples that differ in both, and
-has to come out the same before an engine sees it.
+a later pass ended the process. So a network is written twice, of two examples that differ in both,
+and has to come out the same before an engine sees it.
 """
 
 from __future__ import annotations
