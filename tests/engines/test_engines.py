@@ -78,14 +78,15 @@ def test_an_engine_takes_texts_of_another_length_than_its_example(name):
 def test_a_length_that_became_a_constant_is_found_before_use(name):
     _, inputs = texts()
     network = Tokens(is_specialised=True)
-    compiled(name, network, inputs)
+    if ENGINES[name].missing:
+        pytest.skip(f"{ENGINES[name].missing} not installed")
     job = a_job(network, num_samples=20)
     job.samples = job.longest = lambda num: tuple(tensor[:num] for tensor in inputs)
     job.batch, job.targets = lambda: inputs, None
     notes: list[str] = []
     with listen(lambda kind, fields: notes.append(str(fields.get("text")))):
         assert choose_pass(job, PassRule(name, "fp32")).choice == PLAIN
-    assert "at another length" in notes[0] or "it fails on (3, 11)" in notes[0]
+    assert "its trace holds the size of a batch or the length" in notes[0]
 
 
 @pytest.mark.parametrize("wrong", [30, -1])
@@ -142,7 +143,7 @@ def test_what_cannot_be_exported_is_refused_in_words(name, capsys):
 @pytest.mark.parametrize("name", COMPILED)
 def test_an_engine_that_is_not_installed_is_refused_with_its_extra(name, monkeypatch):
     monkeypatch.setattr("headstart.engines.table.find_spec", lambda package: None)
-    with pytest.raises(OptionError, match=r"pip install 'headstart\[(onnx|openvino)\]'"):
+    with pytest.raises(OptionError, match=r"install 'headstart\[(onnx|openvino)\]'"):
         require_engine(name)
     require_engine("auto")
     require_engine("torch")

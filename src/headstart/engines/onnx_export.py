@@ -1,7 +1,10 @@
 """A network as ONNX, whose batch and length vary: what both engines beside PyTorch read.
 
 The exporter by tracing, which PyTorch keeps beside the newer one: half a second a network where the
-newer takes five to eleven. What a trace would freeze is found by the check before use.
+newer takes five to eleven. A trace may freeze what a network computes of a batch or a length: given
+another one, ONNX Runtime raises an error then, and OpenVINO 2026.4 read beyond its memory, so that
+a later pass ended the process. So a network is written twice, of two examples that differ in both,
+and has to come out the same before an engine sees it.
 """
 
 from __future__ import annotations
@@ -22,6 +25,30 @@ from headstart.tensors import evaluating
 _OPSET = 18
 
 
+def export_varying(network: nn.Module, example: Sequence[Tensor], num_outputs: int) -> bytes:
+    """Return a network as ONNX, proven to hold nothing of the example's batch and length.
+
+    Args:
+        network: As ``export_onnx`` takes it, and what follows.
+        example: At least two samples, the longest.
+        num_outputs: How many tensors it gives.
+
+    Raises:
+        RefusedError: If it cannot be exported, or would be another one for another batch.
+    """
+    other = tuple(torch.cat([tensor, tensor[:1]]) for tensor in example)
+    other = tuple(t[:, :-1] if _is_ragged(t) and t.shape[1] > 1 else t for t in other)
+    written = export_onnx(network, example, num_outputs)
+    if written != export_onnx(network, other, num_outputs):
+        raise RefusedError("its trace holds the size of a batch or the length of its samples")
+    return written
+
+
+def _is_ragged(tensor: Tensor) -> bool:
+    """Return whether an input may have another length in another batch."""
+    return tensor.ndim == 2 and not tensor.is_floating_point()
+
+
 def export_onnx(network: nn.Module, example: Sequence[Tensor], num_outputs: int) -> bytes:
     """Return a network as ONNX; inputs are called ``in0``, ``in1`` … and outputs ``out0`` ….
 
@@ -38,7 +65,7 @@ def export_onnx(network: nn.Module, example: Sequence[Tensor], num_outputs: int)
     made = [f"out{number}" for number in range(num_outputs)]
     varying = {name: {0: "batch"} for name in (*names, *made)}
     for name, tensor in zip(names, example, strict=True):
-        if tensor.ndim == 2 and not tensor.is_floating_point():
+        if _is_ragged(tensor):
             varying[name][1] = "length"
     buffer = io.BytesIO()
     try:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from headstart.engines.choice import Choice, Outputs, Pass, RefusedError, listed
-from headstart.engines.onnx_export import export_onnx
+from headstart.engines.onnx_export import export_varying
 from headstart.errors import first_line
 
 
@@ -35,7 +35,7 @@ def onnxruntime_pass(network: nn.Module, example: Sequence[Tensor], choice: Choi
     options.log_severity_level = 4
     # threads that wait for work would take the cores from the decoding between two passes
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    onnx = export_onnx(network, example, num_outputs)
+    onnx = export_varying(network, example, num_outputs)
     try:
         session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors have no common class but this one

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from headstart.engines.choice import Choice, Outputs, Pass, RefusedError, listed
-from headstart.engines.onnx_export import export_onnx
+from headstart.engines.onnx_export import export_varying
 from headstart.errors import first_line
 
 _TELEMETRY = "openvino_telemetry"
@@ -56,7 +56,7 @@ def openvino_pass(network: nn.Module, example: Sequence[Tensor], choice: Choice)
     with torch.no_grad():
         told = network(*example)
     is_one, num_outputs = isinstance(told, Tensor), len(listed(told))
-    onnx = export_onnx(network, example, num_outputs)
+    onnx = export_varying(network, example, num_outputs)
     try:
         core = _core()
         compiled = core.compile_model(
@@ -76,8 +76,10 @@ def openvino_pass(network: nn.Module, example: Sequence[Tensor], choice: Choice)
     places = [int(one.get_any_name().removeprefix("in")) for one in compiled.inputs]
 
     def run(*inputs: Tensor) -> Outputs:
-        given = [inputs[place].contiguous().numpy() for place in places]
-        found = request.infer(given, share_inputs=True)
+        # the request is the compiled network's, which has to outlive it; inputs are copied, since a
+        # request keeps what it was given beyond the call
+        assert compiled is not None
+        found = request.infer([inputs[place].contiguous().numpy() for place in places])
         made = tuple(torch.from_numpy(found[number]) for number in range(num_outputs))
         return made[0] if is_one else made
 

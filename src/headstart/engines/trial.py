@@ -31,7 +31,7 @@ from headstart.tensors import evaluating
 
 LEAST_SAMPLES = 64  # of a pass that may be worth a trial
 SHORT_SECONDS = 5.0  # a pass of PyTorch that takes less stays as it is
-_COMPILE_SECONDS = 1.0  # what an engine is expected to compile for, before it was measured
+_COMPILE_SECONDS = 1.5  # what an engine is expected to compile for, before it was measured
 _COMPILE_SHARE = 0.1  # of a pass that compiling may take
 _WORTH = 0.9  # of PyTorch's time, compiling included: what saves less than a tenth is noise
 _MOST_TIMED, _LEAST_TIMED = 32, 2  # samples of a trial
@@ -121,10 +121,13 @@ def choose_pass(job: PassJob, rule: PassRule) -> ChosenPass:
     if job.num_samples < LEAST_SAMPLES:
         return ChosenPass(PLAIN)
     with evaluating(job.network):
+        left, began = rule.trial_seconds, time.process_time()
         plain = _seconds_a_sample(job, PLAIN, rule, job.samples(_LEAST_TIMED))
         if plain is None or plain * job.num_samples < SHORT_SECONDS:
             return ChosenPass(PLAIN)
-        size = _timed_samples(plain, rule)
+        # the clock's time is what is spent, and there is more of it where others use the machine
+        worked = max(time.process_time() - began, _LEAST_SECONDS)
+        size = _timed_samples(plain * max(1.0, (left - rule.trial_seconds) / worked), rule)
         given = job.samples(size)
         timed = _Timed(job, rule, given, plain)
         timed.measure(PLAIN)
