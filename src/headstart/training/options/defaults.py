@@ -150,6 +150,7 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         # 1e-5, 3e-5, 5e-5: from the lowest of RoBERTa's grid (Liu et al. 2019) to the highest of
         # BERT's
         grid=(0.2, 0.6, 1.0),
+        bf16_steps=True,
     ),
     ("bert", False): FamilyDefaults(
         source="Cramming (Geiping and Goldstein, ICML 2023) for the rate of a small BERT",
