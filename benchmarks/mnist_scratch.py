@@ -135,6 +135,8 @@ def headstart_call(options: Mapping[str, object]) -> Callable[[], dict[str, obje
                 out=str(folder / f"run-{num_calls}"),
                 num_epochs=number(options, "epochs"),
                 augment="none",  # the textbook program has none either
+                optimizer=options["optimizer"],
+                precision=options["precision"],
                 device="cpu",
                 seed=int(number(options, "seed")),
             )
@@ -176,6 +178,8 @@ def side_result(side: str, arguments: argparse.Namespace, **extra: object) -> di
             "least_epochs": min(max(arguments.equal_epochs), arguments.max_epochs),
             "num_threads": arguments.threads,
             "val_fraction": arguments.val_fraction,
+            "optimizer": arguments.optimizer,
+            "precision": arguments.precision,
             "out": folder,
         }
         return run_side(
@@ -297,6 +301,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--max-epochs", type=int, default=10, help="give up after so many")
     parser.add_argument("--equal-epochs", type=int, nargs="+", default=[1, 5])
     parser.add_argument("--plan", type=float, default=0.62, help="headstart's first plan, epochs")
+    parser.add_argument(
+        "--optimizer", choices=["adamw", "muon"], help="headstart's, if not its own"
+    )
+    parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
     parser.add_argument("--target", type=float, default=0.99, help="test accuracy to reach")
     parser.add_argument("--quick", action="store_true", help="the first seed alone")
     parser.add_argument("--threads", type=int, default=min(2, count_cores()))

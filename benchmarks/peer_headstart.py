@@ -19,7 +19,7 @@ import headstart as hs
 from headstart.starts import BuildRequest, build_encoder, find_start
 from headstart.types import Dataset
 
-import_everything()
+import_everything("timm", "torchvision")
 START = "pip/efficientnet-lite0"
 
 

@@ -30,7 +30,7 @@ from headstart.training.frozen.cut import Cut, cut_network
 from headstart.tuning.arm import Arm, Tuned
 from headstart.types import Dataset, ImageSpec
 
-import_everything()
+import_everything("timm", "torchvision")
 _TUNED = "Evaluating on the test split"
 
 

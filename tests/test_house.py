@@ -294,7 +294,8 @@ def test_only_the_room_of_several_knows_torch_distributed() -> None:
 def test_a_process_that_trains_alone_never_enters_the_room_of_several(tmp_path: Path) -> None:
     code = (
         "import headstart, sys\n"
-        "headstart.finetune('digits-8x8', start='scratch/simple-cnn', num_steps=2, device='cpu',"
+        "data = ([[float(i)] for i in range(60)], ['a', 'b'] * 30)\n"
+        "headstart.finetune(data, start='scratch/mlp', num_steps=2, device='cpu',"
         " out=sys.argv[1])\n"
         "print([m for m in sys.modules if m.startswith('headstart.training.processes')"
         " or m in ('headstart.training.state.pieces', 'headstart.tuning.worker')])"

@@ -13,6 +13,7 @@ from PIL import Image
 
 import headstart as hs
 from headstart.errors import DataError
+from headstart.preprocessing import fit_table
 
 SKIP = ["drift", "doubtful-labels", "shortcuts"]
 
@@ -158,6 +159,11 @@ def test_periods_are_dates() -> None:
     )
     data = hs.load(frame)
     assert dict(data.column_kinds or {}) == dict.fromkeys(frame.columns[:-1], "date")
+    read, rows = fit_table(data), frame.drop(columns="label")
+    numbers = read.read(rows).numbers
+    assert (numbers == read.read(rows.to_dict("records")).numbers).all()
+    dates = rows.apply(lambda column: column.dt.to_timestamp())
+    assert (numbers == read.read(dates).numbers).all()
 
 
 def test_next_after_a_report_and_an_export_is_what_answers(tmp_path: Path) -> None:

@@ -175,7 +175,7 @@ def test_a_trial_leaves_no_trace(strategy, monkeypatch, worth):
         parameter.grad = torch.ones_like(parameter)
         before = state(arm)
         times = own(trial, formats)
-        found.append((before, state(arm), times))
+        found.append((before, state(arm), times[0]))
         parameter.grad = None
         return times
 
@@ -232,6 +232,23 @@ def test_a_trial_keeps_to_its_time(monkeypatch, worth):
     assert choices_of(arm) == []
     assert not stepped
     assert format_of(arm) == FP32
+
+
+@pytest.mark.parametrize(("seconds", "best"), [(1.0, FP32), (0.7, BF16)])
+def test_where_time_was_short_only_a_clear_gain_counts(seconds, best, monkeypatch, worth):
+    as_timed(monkeypatch, {FP32: 1.1, BF16: seconds})
+    own = step_format._Trial.run
+
+    def run(trial, formats):
+        times, _ = own(trial, formats)
+        return times, False
+
+    monkeypatch.setattr(step_format._Trial, "run", run)
+    for _ in range(2):  # nor is it remembered
+        arm = make_arm("full", open_options=BOTH)
+        ((_, why),) = choices_of(arm)
+        assert format_of(arm) == best
+        assert "measured:" in why
 
 
 def test_texts_have_no_layout(monkeypatch, worth, tmp_path):

@@ -32,7 +32,6 @@ from headstart.cores import has_bf16_units
 from headstart.storage.measured import recall, remember
 from headstart.training.batches.feed import Batch
 from headstart.training.batches.order import Share
-from headstart.training.machine.kernels import has_depthwise
 from headstart.training.options.common_options import Precision
 from headstart.training.options.defaults import defaults_for
 from headstart.training.options.recipe import Recipe
@@ -57,6 +56,7 @@ _FEWEST_SAMPLES = 4
 _HOPELESS = 1.3  # times the best: not measured again
 _HOPELESS_AT_FIRST = 2.5
 _GAIN = 0.95  # of the time of today's format, or less: only then another one is taken
+_CLEAR_GAIN = 0.8  # where time was short, and kernels were made while the clock ran
 _LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
 
 
@@ -67,7 +67,7 @@ class StepFormat:
     Attributes:
         precision: Number format.
         channels_last: Whether images lie in memory pixel by pixel.
-        own_kernels: Whether slow kernels are replaced.
+        own_kernels: Whether kernels of bf16 that are slow are replaced.
     """
 
     precision: Precision
@@ -86,8 +86,7 @@ class StepFormat:
     def told(self, *, has_layout: bool) -> str:
         """Return it as people read it."""
         layout = "channels last" if self.channels_last else "channels first"
-        own = "own kernels" if self.own_kernels and self.precision == "fp32" else ""
-        return ", ".join(filter(None, (self.precision, layout if has_layout else "", own)))
+        return f"{self.precision}, {layout}" if has_layout else self.precision
 
 
 def open_formats(said: Mapping[str, object]) -> frozenset[str]:
@@ -166,9 +165,8 @@ def _formats(setup: TrainingSetup, phases: Phases, free: frozenset[str]) -> list
     found = [own]
     for layout in layouts:
         for precision in precisions:
-            # without depthwise convolutions nothing is replaced in fp32
-            kernels = [True] if precision != "fp32" else [False, True][: 1 + has_depthwise(model)]
-            found += [StepFormat(precision, layout, each) for each in kernels]
+            # in fp32 there is nothing to replace
+            found.append(StepFormat(precision, layout, precision == "bf16"))
     return list(dict.fromkeys(found))
 
 
@@ -187,19 +185,21 @@ def _choose(
     opened = largest_phase(setup, train, phases, share)  # with several phases the whole network
     trial = _Trial(setup, train, opened, conditions, size)
     known = recall(trial.question)
-    times = {} if known is None else _read_times(known, formats)
+    times, is_sure = ({}, True) if known is None else (_read_times(known, formats), True)
     if len(times) < 2:
-        times = trial.run(formats)
+        times, is_sure = trial.run(formats)
         if len(times) < 2:
             return formats[0], ""
-        answer = {"seconds": [[asdict(one), seconds] for one, seconds in times.items()]}
-        remember(trial.question, answer, about=f"steps of {setup.model.encoder.start.address}")
+        if is_sure:
+            answer = {"seconds": [[asdict(one), seconds] for one, seconds in times.items()]}
+            about = f"steps of {setup.model.encoder.start.address}"
+            remember(trial.question, answer, about=about)
     best = min(times, key=lambda one: times[one])
-    if times[best] > _GAIN * times[formats[0]]:
+    if times[best] > (_GAIN if is_sure else _CLEAR_GAIN) * times[formats[0]]:
         best = formats[0]
     has_layout = setup.size is not None
     told = (
-        f"{one.told(has_layout=has_layout)} {1e3 * seconds:.3g}" for one, seconds in times.items()
+        f"{one.told(has_layout=has_layout)} {1e3 * seconds:.2f}" for one, seconds in times.items()
     )
     when = "as measured before" if known is not None else "measured"
     return best, f"ms a sample of a step, {when}: {'; '.join(told)}"
@@ -272,33 +272,32 @@ class _Trial:
             "limits": [os.environ.get(name, "") for name in _LIMITS],
         }
 
-    def run(self, formats: Sequence[StepFormat]) -> dict[StepFormat, float]:
+    def run(self, formats: Sequence[StepFormat]) -> tuple[dict[StepFormat, float], bool]:
         """Return seconds a sample of those formats that the time allows to measure.
 
-        Fewer than two where it does not allow a comparison.
+        Returns:
+            Those that were stepped, fewer than two where there was no time for a comparison; and
+            whether each was stepped again after its kernels were made.
         """
         end = time.monotonic() + self._limit
         found: dict[StepFormat, float] = {}
         with _learning(self._setup):
             chosen, num = self._affordable(formats, self._sample_seconds(formats[0]), end)
             if not chosen:
-                return {}
-            batch = self._batch(num)
-            alive, rounds, longest = list(chosen), 0, 0.0
-            while alive and rounds < _ROUNDS:
+                return {}, False
+            batch, alive, longest = self._batch(num), list(chosen), 0.0
+            for number in range(_ROUNDS):
                 for one in alive:
                     began = time.monotonic()
-                    if began + longest > end:  # of one round alone nothing can be said
-                        return found if rounds > 1 else {}
-                    taken = self._step(one, batch)
+                    if began + longest > end:
+                        return found, number > 1
+                    taken = self._step(one, batch) / num
                     longest = max(longest, time.monotonic() - began)
                     # the first makes kernels, and tells what is out of the question
-                    former = found.get(one, taken / num) if rounds > 1 else taken / num
-                    found[one] = min(former, taken / num)
-                worse = _HOPELESS if rounds else _HOPELESS_AT_FIRST
-                rounds += 1
+                    found[one] = taken if number == 1 else min(found.get(one, taken), taken)
+                worse = _HOPELESS if number else _HOPELESS_AT_FIRST
                 alive = [one for one in alive if found[one] < worse * min(found.values())]
-        return found
+        return found, True
 
     def _sample_seconds(self, first: StepFormat) -> float:
         """Return about what a step takes a sample: as measured before, or by one of very few."""

@@ -71,7 +71,7 @@ class FrameTable:
     """A pandas DataFrame, known by its face only: pandas need not be installed."""
 
     def __init__(self, frame: Any) -> None:
-        self._frame = frame = _with_dates(frame)
+        self._frame = frame
         self.where = "the DataFrame"
         self.root = Path.cwd()
         self.columns = [str(column) for column in frame.columns]
@@ -108,19 +108,6 @@ class FrameTable:
         import pyarrow as pa
 
         return pa.table({c: as_arrow(self._frame[self._keys[c]]) for c in columns})
-
-
-def _with_dates(frame: Any) -> Any:
-    """Return a frame whose periods (a month, a quarter) are the days on which they begin."""
-    periods = [i for i, dtype in enumerate(frame.dtypes) if str(dtype).startswith("period[")]
-    if not periods:
-        return frame
-    columns = [frame.iloc[:, i] for i in range(frame.shape[1])]
-    for i in periods:
-        columns[i] = columns[i].dt.to_timestamp()
-    made = type(frame)(dict(enumerate(columns)))
-    made.columns = frame.columns
-    return made
 
 
 class ArrowTable:

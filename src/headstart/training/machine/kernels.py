@@ -1,11 +1,10 @@
 """Number format and kernels of training steps: what runs otherwise than PyTorch has it.
 
-Autocast sends every convolution and matrix product to bf16. Two of them are then slower than in
-fp32, by far: the backward pass of fused attention, and that of depthwise convolutions, whose
-gradients at strides above one have reference code alone. And the gradient of a large depthwise
-kernel over few positions is slow in every format. Under ``OwnKernels`` the first runs in fp32, and
-depthwise convolutions have a backward pass of their own. Weights, their gradients and the loss are
-fp32 whatever the format. The figures: docs/experiments.md, "Number format of training steps".
+Autocast sends every convolution and matrix product to bf16. The way back of two of them is then
+far slower than in fp32: that of fused attention, and that of depthwise convolutions, for which
+there is reference code alone where they have a stride. Under ``OwnKernels`` the first runs in fp32,
+and of the second what is slow. Weights, their gradients and the loss are fp32 whatever the format.
+The figures: docs/experiments.md, "Number format of training steps".
 
 Left out: GPUs, whose kernels these are not; other operations.
 """
@@ -24,9 +23,6 @@ from torch.overrides import TorchFunctionMode
 
 from headstart.training.options.recipe import Recipe
 
-_FEW_POSITIONS = 64  # of an output map; and as large a kernel, in elements:
-_LARGE_KERNEL = 25
-
 
 @contextmanager
 def stepping(recipe: Recipe, device: torch.device) -> Iterator[None]:
@@ -42,13 +38,8 @@ def stepping(recipe: Recipe, device: torch.device) -> Iterator[None]:
         yield
 
 
-def has_depthwise(module: nn.Module) -> bool:
-    """Return whether a network has convolutions in which each channel has a kernel of its own."""
-    return any(isinstance(m, nn.Conv2d) and m.groups == m.in_channels > 1 for m in module.modules())
-
-
 class OwnKernels(TorchFunctionMode):
-    """Replaces operations whose backward pass is slow on a CPU, while it is active."""
+    """Replaces operations in bf16 whose backward pass is slow on a CPU, while it is active."""
 
     def __torch_function__(
         self,
@@ -61,9 +52,9 @@ class OwnKernels(TorchFunctionMode):
         kwargs = kwargs or {}
         # a network that runs in part has stand-ins for what is absent, which are no plain tensors
         if torch.is_grad_enabled() and args and type(args[0]) is Tensor:
-            if func is torch.conv2d and _is_depthwise(*args, **kwargs):
+            if func is torch.conv2d and _is_narrow_depthwise(*args, **kwargs):
                 return _depthwise(*args, **kwargs)
-            if func is F.scaled_dot_product_attention and _is_narrow(*args, **kwargs):
+            if func is F.scaled_dot_product_attention and _is_narrow_attention(*args, **kwargs):
                 return _wide_attention(*args, **kwargs)
         return func(*args, **kwargs)
 
@@ -73,19 +64,18 @@ def _cast_type() -> torch.dtype | None:
     return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
 
 
-def _is_narrow(query: Tensor, *args: Any, dropout_p: float = 0.0, **kwargs: Any) -> bool:
+def _is_narrow_attention(query: Tensor, *args: Any, dropout_p: float = 0.0, **kwargs: Any) -> bool:
     """Return whether attention would run in less than fp32, and fused: without dropout."""
     dropout = args[3] if len(args) > 3 else dropout_p
-    return dropout == 0.0 and (_cast_type() or query.dtype) != torch.float32
+    return dropout == 0.0 and (_cast_type() or query.dtype) == torch.bfloat16
 
 
 def _wide_attention(*args: Any, **kwargs: Any) -> Tensor:
-    """Return attention computed in fp32, in the type that it would have had."""
-    narrow = _cast_type() or args[0].dtype
+    """Return attention computed in fp32, in bf16."""
     with torch.autocast("cpu", enabled=False):
         wide = [_wide(value) for value in args]
         found = F.scaled_dot_product_attention(*wide, **{n: _wide(v) for n, v in kwargs.items()})
-    return found.to(narrow)
+    return found.to(torch.bfloat16)
 
 
 def _wide(value: Any) -> Any:
@@ -93,7 +83,7 @@ def _wide(value: Any) -> Any:
     return value.float() if is_float else value
 
 
-def _is_depthwise(
+def _is_narrow_depthwise(
     images: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
@@ -102,9 +92,10 @@ def _is_depthwise(
     dilation: Any = 1,
     groups: int = 1,
 ) -> bool:
-    """Return whether a convolution has a kernel for each channel, and is stated in numbers."""
+    """Return whether a convolution in bf16 has a kernel for each channel; stated in numbers."""
     return (
-        images.ndim == 4
+        (_cast_type() or images.dtype) == torch.bfloat16
+        and images.ndim == 4
         and 1 < groups == images.shape[1] == weight.shape[0]
         and not isinstance(padding, str)
         and images.device.type == "cpu"
@@ -120,12 +111,10 @@ def _depthwise(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor:
-    """Return a depthwise convolution, in the type that autocast asks for."""
+    """Return a depthwise convolution in bf16."""
     pair = nn.modules.utils._pair
-    dtype = _cast_type()
-    if dtype is not None:
-        images, weight = images.to(dtype), weight.to(dtype)
-        bias = None if bias is None else bias.to(dtype)
+    images, weight = images.to(torch.bfloat16), weight.to(torch.bfloat16)
+    bias = None if bias is None else bias.to(torch.bfloat16)
     with torch.autocast("cpu", enabled=False):
         found = _Depthwise.apply(images, weight, bias, pair(stride), pair(padding), pair(dilation))
     assert isinstance(found, Tensor)
@@ -133,7 +122,7 @@ def _depthwise(
 
 
 class _Depthwise(torch.autograd.Function):
-    """A depthwise convolution whose backward pass takes the quickest way that there is on a CPU."""
+    """A depthwise convolution in bf16, its gradients computed in fp32 where that is quicker."""
 
     @staticmethod
     def forward(
@@ -156,33 +145,28 @@ class _Depthwise(torch.autograd.Function):
         """Return the gradients of images, weight and bias."""
         images, weight = ctx.saved_tensors
         of_images, of_weight, of_bias = ctx.needs_input_grad[:3]
-        stride, padding, dilation = ctx.stated
-        few = gradient.shape[2] * gradient.shape[3] <= _FEW_POSITIONS
-        is_own = few and weight.shape[2] * weight.shape[3] >= _LARGE_KERNEL
+        is_strided = ctx.stated[0] != (1, 1)
         found: list[Tensor | None] = [None, None, None]
         if of_images:
-            # bf16 has quick kernels for this where every position counts, and none otherwise
-            wide = stride != (1, 1)
-            found[0] = _gradients(gradient, images, weight, ctx.stated, 0, is_wide=wide)
-        if of_weight and is_own:
-            found[1] = _weight_gradient(images, gradient, weight, stride, padding, dilation)
-        elif of_weight:
-            found[1] = _gradients(gradient, images, weight, ctx.stated, 1, is_wide=True)
+            # there are quick kernels in bf16 for this without a stride alone
+            found[0] = _gradient(gradient, images, weight, ctx.stated, 0, is_wide=is_strided)
+        if of_weight:
+            found[1] = _gradient(gradient, images, weight, ctx.stated, 1, is_wide=True)
         if of_bias:
             found[2] = gradient.sum((0, 2, 3))
         return (*found, None, None, None)
 
 
-def _gradients(
+def _gradient(
     gradient: Tensor,
     images: Tensor,
     weight: Tensor,
-    stated: tuple[tuple[int, int], tuple[int, int], tuple[int, int]],
+    stated: tuple[tuple[int, int], ...],
     which: int,
     *,
     is_wide: bool,
 ) -> Tensor:
-    """Return PyTorch's own gradient of the images (0) or of the weight (1).
+    """Return PyTorch's own gradient of the images (0) or of the weight (1), in bf16.
 
     Args:
         gradient: Of the output.
@@ -192,34 +176,12 @@ def _gradients(
         which: Of what.
         is_wide: Whether it is computed in fp32.
     """
-    given = (gradient, images, weight)
+    given = [gradient, images, weight]
     if is_wide:
-        given = tuple(tensor.float() for tensor in given)  # type: ignore[assignment]
+        given = [tensor.float() for tensor in given]
     wanted = [which == 0, which == 1, False]
     found = torch.ops.aten.convolution_backward(
         *given, None, *map(list, stated), False, [0, 0], len(weight), wanted
     )[which]
     assert isinstance(found, Tensor)
-    return found.to(weight.dtype)
-
-
-def _weight_gradient(
-    images: Tensor,
-    gradient: Tensor,
-    weight: Tensor,
-    stride: tuple[int, int],
-    padding: tuple[int, int],
-    dilation: tuple[int, int],
-) -> Tensor:
-    """Return the gradient of depthwise kernels, one sum of products a place of the kernel."""
-    (down, right), (high, wide) = stride, gradient.shape[2:]
-    above, beside = padding
-    padded = F.pad(images.float(), (beside, beside, above, above)).permute(0, 2, 3, 1)
-    given = gradient.float().permute(0, 2, 3, 1)
-    found = torch.empty(weight.shape, dtype=torch.float32)
-    for row in range(weight.shape[2]):
-        for column in range(weight.shape[3]):
-            top, left = row * dilation[0], column * dilation[1]
-            seen = padded[:, top : top + high * down : down, left : left + wide * right : right]
-            found[:, 0, row, column] = (seen[:, :high, :wide] * given).sum((0, 1, 2))
-    return found.to(weight.dtype)
+    return found.to(torch.bfloat16)

@@ -13,7 +13,7 @@ from headstart.errors import OptionError, quoted
 from headstart.training.options.schedule import ScheduleName
 from headstart.types import Start
 
-OptimizerName = Literal["sgd", "adam", "adamw"]
+OptimizerName = Literal["sgd", "adam", "adamw", "muon"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class FamilyDefaults:
 
     ``grid`` holds the learning rates that are worth a try, as multiples of the family's own; empty
     where nothing is known to be gained by others. ``bf16_steps`` says that steps in bf16 were
-    measured to end at the same accuracy: docs/benchmarks.md, "bf16 or fp32 steps".
+    measured to end at the same accuracy (docs/benchmarks.md, "bf16 or fp32 steps"); a family that
+    was not measured, or did not, stays in fp32.
     """
 
     source: str
@@ -99,7 +100,6 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         drop_path=0.1,
         mixup=0.1,
         grid=_AROUND,
-        bf16_steps=True,
     ),
     ("convnet", False): FamilyDefaults(
         source="He et al., CVPR 2016, with the triangular rate of airbench (Jordan 2024)",
@@ -115,7 +115,6 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         drop_path=0.0,
         scratch_epochs=30,
         ema_half_life=0.0,
-        bf16_steps=True,
     ),
     ("vit", False): FamilyDefaults(
         source="Compact transformers (Hassani et al., 2021): AdamW, long warm-up, cosine",
@@ -130,7 +129,6 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         batch_size=128,
         drop_path=0.0,
         scratch_epochs=50,
-        bf16_steps=True,
     ),
     ("bert", True): FamilyDefaults(
         source="Devlin et al. 2019; Mosbach et al. and Zhang et al., ICLR 2021: Adam with bias "
@@ -170,7 +168,6 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         ema_half_life=0.0,
         smooths=False,
         fewest_steps=1_000,
-        bf16_steps=True,
     ),
     ("linear", False): FamilyDefaults(
         source="AdamW at 1e-2 on standardised columns, annealed to zero; scikit-learn's SGD "

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from headstart.errors import OptionError
+from headstart.training.options.muon import Muon, is_kernel
 from headstart.training.options.recipe import Recipe
 from headstart.training.options.strategies import find_strategy
 from headstart.training.options.training_options import Batchnorm
@@ -107,13 +109,15 @@ def parameter_groups(
     parameters = dict(encoder.named_parameters())
     phases = phases_of(recipe, len(layers))
     last = max(1, len(layers) - 1)
-    found: dict[tuple[int, float, float], list[nn.Parameter]] = {}
+    found: dict[tuple[int, float, float, bool], list[nn.Parameter]] = {}
 
     def add(first_phase: int, named: Iterable[tuple[str, nn.Parameter]], peak: float) -> None:
         for name, parameter in named:
             if parameter.requires_grad:
                 decay = recipe.weight_decay if _decays(name, parameter) else 0.0
-                found.setdefault((first_phase, peak, decay), []).append(parameter)
+                is_orthogonal = recipe.optimizer == "muon" and is_kernel(parameter)
+                key = (first_phase, peak, decay, is_orthogonal)
+                found.setdefault(key, []).append(parameter)
 
     for index, names in enumerate(layers):
         depth = (len(layers) - 1 - index) / last  # from the head: 0 for the last layer
@@ -123,7 +127,8 @@ def parameter_groups(
     add(0, head.named_parameters(), recipe.learning_rate * recipe.head_multiplier)
     return [
         {"params": params, "lr": peak, "peak": peak, "weight_decay": decay}
-        for (_, peak, decay), params in found.items()
+        | ({"is_orthogonal": True} if is_orthogonal else {})
+        for (_, peak, decay, is_orthogonal), params in found.items()
     ]
 
 
@@ -132,7 +137,11 @@ def _decays(name: str, parameter: nn.Parameter) -> bool:
 
 
 def build_optimizer(groups: list[dict[str, object]], recipe: Recipe) -> torch.optim.Optimizer:
-    """Build the optimizer of a recipe; fused kernels, one pass over the parameters a step."""
+    """Build the optimizer of a recipe; fused kernels, one pass over the parameters a step.
+
+    Raises:
+        OptionError: If the optimizer has nothing to do that is its own, or cannot do it.
+    """
     rate = recipe.learning_rate
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(
@@ -141,6 +150,18 @@ def build_optimizer(groups: list[dict[str, object]], recipe: Recipe) -> torch.op
     betas = (recipe.beta1, recipe.beta2)
     if recipe.optimizer == "adam":
         return torch.optim.Adam(groups, lr=rate, betas=betas, fused=True)
+    if recipe.optimizer == "muon":
+        if recipe.is_split:
+            raise OptionError(
+                "optimizer is 'muon' and the weights are split over processes; it needs each "
+                "kernel as a whole. Choose adamw, or leave fsdp and tensor_parallel_size out."
+            )
+        if not any(group.get("is_orthogonal") for group in groups):
+            raise OptionError(
+                "optimizer is 'muon', and nothing that learns here is a convolution that reads 16 "
+                "channels or more, which it is for. Choose adamw."
+            )
+        return Muon(groups, rate, betas)
     return torch.optim.AdamW(groups, lr=rate, betas=betas, fused=True)
 
 
