@@ -12,19 +12,14 @@ every row, and a label; of 12 columns, about 208 bytes a row as CSV.
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
+from timing import run_child
+
 CHILD = """
-import json, sys, time, threading
-def resident():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * 4096
+import json, sys, time
 what, warm, path = sys.argv[1:]
 if what == "pandas":
     import pandas
@@ -32,20 +27,11 @@ if what == "pandas":
 else:
     from headstart.data import load as read
 read(warm)
-before = peak = resident()
-done = threading.Event()
-def watch():
-    global peak
-    while not done.wait(0.005):
-        peak = max(peak, resident())
-watcher = threading.Thread(target=watch)
-watcher.start()
-wall, cpu = time.perf_counter(), time.process_time()
-data = read(path)
-wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-done.set()
-watcher.join()
-print(json.dumps({"seconds": wall, "cpu": cpu, "peak": max(peak, resident()) - before}))
+with Watch() as watch:
+    wall, cpu = time.perf_counter(), time.process_time()
+    data = read(path)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+print(json.dumps({"seconds": wall, "cpu": cpu, "peak": watch.peak}))
 """
 
 
@@ -74,18 +60,7 @@ def write_table(num_rows: int, folder: Path) -> list[Path]:
 
 def measure(what: str, checkout: Path | None, warm: Path, path: Path) -> dict[str, float]:
     """Return seconds, CPU seconds and peak bytes of one load in a process of its own."""
-    paths = {"PYTHONPATH": str(checkout.resolve() / "src")} if checkout else {}
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD, what, str(warm), str(path)],
-        env={**os.environ, **paths},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(f"{what} {path}: {done.stderr.strip().splitlines()[-1]}")
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return run_child(CHILD, [what, str(warm), str(path)], checkout)
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ import same_bits_data as sources
 import torch
 from same_bits_data import Making, MissingDataError
 from same_bits_record import (
+    EXACT,
     Record,
     answers,
     command,
@@ -62,7 +63,7 @@ def trained(making: Making, folder: Path, *, exports: bool = False, **options: A
     source = making(folder)
     data = hs.load(source.given, **source.load)
     with watched_losses() as losses:
-        hs.finetune(data, out=str(RUN), **{"device": "cpu", **options})
+        hs.finetune(data, out=str(RUN), **{"device": "cpu", **EXACT, **options})
     record = merged({"losses": losses}, folder_record(RUN), answers(RUN, source))
     if exports:
         record["exported"] = weights(hs.export(str(RUN), out="exported"))
@@ -85,7 +86,9 @@ def cached(making: Making, folder: Path, **options: Any) -> Record:
     source = making(folder)
     with watched_losses() as losses:
         hs.finetune(
-            hs.load(source.given, **source.load), out="again", **{"device": "cpu", **options}
+            hs.load(source.given, **source.load),
+            out="again",
+            **{"device": "cpu", **EXACT, **options},
         )
     record["must"] = {
         "losses are the same from the cache": losses == record["losses"],
@@ -101,7 +104,7 @@ def own_module(folder: Path) -> Record:
         nn.Conv2d(1, 12, 3), nn.BatchNorm2d(12), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten()
     )
     spec = hs.ImageSpec(8, 1, (0.5,), (0.25,), "bilinear", 8, 1)
-    common = {**STEPS, "strategy": "lp-ft"}
+    common = {**STEPS, **EXACT, "strategy": "lp-ft"}
     with watched_losses() as losses:
         run = hs.finetune("digits-8x8", start=module, spec=spec, out=str(RUN), **common)
         wrapped = hs.wrap_module(module, spec)
@@ -115,7 +118,7 @@ def own_module(folder: Path) -> Record:
 def run_as_start(folder: Path) -> Record:
     """Fine-tune from a finished run, on other data."""
     options = {**STEPS, "device": "cpu"}
-    hs.finetune("digits-8x8", start="scratch/simple-cnn", out="first", **options)
+    hs.finetune("digits-8x8", start="scratch/simple-cnn", out="first", **EXACT, **options)
     return trained(sources.two_digits, folder, start="first", strategy="full", **options)
 
 
@@ -213,7 +216,7 @@ def together(folder: Path, *, start: str = "scratch/simple-cnn", more: str = "")
     ).split()
     subprocess.run([*launcher, *words], check=True, stdout=sys.stderr)
     record = folder_record(RUN)
-    record["evaluate"] = without_seconds(hs.evaluate(str(RUN)).metrics)
+    record["evaluate"] = without_seconds(hs.evaluate(str(RUN), **EXACT).metrics)
     return record
 
 
@@ -223,7 +226,9 @@ def together(folder: Path, *, start: str = "scratch/simple-cnn", more: str = "")
 def searched(making: Making, folder: Path, **options: Any) -> Record:
     """Let ``fit`` choose under a budget; the clock decides, so that only the form is compared."""
     source = making(folder)
-    run = hs.fit(hs.load(source.given, **source.load), out=str(RUN), device="cpu", **options)
+    run = hs.fit(
+        hs.load(source.given, **source.load), out=str(RUN), device="cpu", **EXACT, **options
+    )
     whole = merged(folder_record(RUN), answers(RUN, source))
     told = run.metrics["before_after"]["figures"]
     form = _form({k: v for k, v in whole.items() if k != "told"})

@@ -7,6 +7,7 @@ may move between two builds. Floats are written as Python writes them, which is 
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import json
 import re
@@ -25,6 +26,13 @@ from safetensors.torch import load_file
 from same_bits_data import Source
 
 import headstart as hs
+
+# a build that chooses what computes its passes is told to stay with PyTorch in float32
+EXACT = (
+    {"engine": "torch", "precision": "fp32"}
+    if "engine" in inspect.signature(hs.finetune).parameters
+    else {}
+)
 
 Record = dict[str, Any]
 TIME = re.compile(r"\d[\d.,]* ?(?:ms|s|min|h)\b")
@@ -109,11 +117,11 @@ def answers(run: Path, source: Source) -> Record:
     found: Record = {}
     given = source.given if isinstance(source.given, str) else None
     data = None if given else hs.load(source.given, **source.load)
-    found["evaluate"] = without_seconds(hs.evaluate(str(run), data).metrics)
+    found["evaluate"] = without_seconds(hs.evaluate(str(run), data, **EXACT).metrics)
     if len(source.samples):
         found["predict"] = predicted(hs.open(str(run)).predict(source.samples))
     if source.files:
-        found["predict_files"] = predicted(hs.predict(str(run), source.files)[:12])
+        found["predict_files"] = predicted(hs.predict(str(run), source.files, **EXACT)[:12])
     found["told"] = {"report": lines(hs.open(str(run)).report())}
     return found
 

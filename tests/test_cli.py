@@ -482,7 +482,7 @@ def test_help_imports_next_to_nothing(words: list[str]) -> None:
 
 
 def _processor_seconds() -> float:
-    """Return what ended children have computed; a busy machine delays that much less than a clock."""
+    """Return what ended children have computed: a busy machine delays it less than a clock."""
     times = os.times()
     return times.children_user + times.children_system
 

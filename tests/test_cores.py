@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from headstart import cores
-from headstart.cores import limit_threads, usable_cores
+from headstart.cores import has_bf16_units, limit_threads, usable_cores
 
 
 @pytest.fixture(autouse=True)
@@ -114,3 +114,20 @@ def test_a_command_lowers_the_threads_of_torch_to_the_quota(tmp_path):
     command = [sys.executable, "-c", STARTED, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "1"
+
+
+def test_units_for_bf16_are_told_by_the_flags_and_a_limit_forbids_them(tmp_path, monkeypatch):
+    for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "proc").mkdir()
+    told = tmp_path / "proc/cpuinfo"
+    assert not has_bf16_units(tmp_path)
+    told.write_text("model name : One\nflags : fpu avx512f avx512_vnni\n")
+    assert not has_bf16_units(tmp_path)
+    for flag in ("avx512_bf16", "amx_bf16"):
+        told.write_text(f"model name : One\nflags : fpu avx512f {flag}\n")
+        assert has_bf16_units(tmp_path)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "avx512_core_vnni")
+    assert not has_bf16_units(tmp_path)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "avx512_core_amx")
+    assert has_bf16_units(tmp_path)

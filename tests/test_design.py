@@ -228,3 +228,54 @@ def test_a_contract_that_the_code_does_not_keep_is_found(line: str, fault: str |
     assert contracts
     assert len(faults) == (fault is not None), faults
     assert fault is None or faults[0].startswith(fault), faults
+
+
+# Files ------------------------------------------------------------------------------------------
+
+
+def read_files(text: str) -> dict[str, list[str]]:
+    """Return the files that each table names, by the folder in the line above it."""
+    found: dict[str, list[str]] = {}
+    files: list[str] = []
+    for line in text.splitlines():
+        if heading := re.search(r"`([\w/]+)/`:$", line):
+            files = found.setdefault(heading[1], [])
+        elif line.startswith("|"):
+            files += re.findall(r"`(\w+\.py)`", line)
+    return found
+
+
+def find_odd_files(named: dict[str, list[str]], there: dict[str, list[str]]) -> list[str]:
+    """Return what is named and not there, there and not named, or named twice."""
+    odd = []
+    for folder in sorted({*named, *there}):
+        said, found = named.get(folder, []), there.get(folder, [])
+        odd += [f"{folder}/{file} has no phrase" for file in found if file not in said]
+        odd += [f"{folder}/{file} is not there" for file in said if file not in found]
+        odd += [f"{folder}/{file} is named twice" for file in {*said} if said.count(file) > 1]
+    return odd
+
+
+def test_the_page_names_every_file() -> None:
+    text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    section = re.search(r"^## What stands in which file$(.*?)^## ", text, re.M | re.S)
+    assert section
+    there: dict[str, list[str]] = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        if path.name != "__init__.py":
+            folder = path.parent.relative_to(SOURCE).as_posix()
+            there.setdefault("headstart" if folder == "." else folder, []).append(path.name)
+    odd = find_odd_files(read_files(section[1]), there)
+    assert not odd, "\n".join(odd) + "\nsay in docs/design.md what each file is, in one phrase"
+
+
+def test_files_without_a_phrase_and_phrases_without_a_file_are_found() -> None:
+    page = "Rows, `a/b/`:\n\n| about | files |\n|---|---|\n| x | `c.py` one; `d.py` two; `c.py` |\n"
+    assert read_files(page) == {"a/b": ["c.py", "d.py", "c.py"]}
+    odd = find_odd_files(read_files(page), {"a/b": ["c.py", "e.py"], "f": ["g.py"]})
+    assert odd == [
+        "a/b/e.py has no phrase",
+        "a/b/d.py is not there",
+        "a/b/c.py is named twice",
+        "f/g.py has no phrase",
+    ]

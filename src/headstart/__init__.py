@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from headstart.recipes.finetune import finetune
     from headstart.recipes.fit import fit
     from headstart.recipes.predict import predict
+    from headstart.recipes.rank import rank
     from headstart.recipes.report import report
     from headstart.recipes.run import open_run as open
     from headstart.recipes.starts import starts as list_starts
@@ -51,6 +52,7 @@ PLACES: dict[str, tuple[str, str]] = {
     "doctor": ("headstart.recipes.doctor", "doctor"),
     "list_starts": ("headstart.recipes.starts", "starts"),
     "check": ("headstart.recipes.check", "check"),
+    "rank": ("headstart.recipes.rank", "rank"),
     "fit": ("headstart.recipes.fit", "fit"),
     "finetune": ("headstart.recipes.finetune", "finetune"),
     "evaluate": ("headstart.recipes.evaluate", "evaluate"),
@@ -95,6 +97,7 @@ __all__ = [
     "load",
     "open",
     "predict",
+    "rank",
     "report",
     "wrap_module",
 ]

@@ -44,7 +44,7 @@ from headstart.errors import (
     did_you_mean,
 )
 from headstart.reporting.terminal import is_terminal, print_table
-from headstart.types import Prediction, Start
+from headstart.types import Prediction, Start, in_number
 
 Place = tuple[str, str]  # module, function
 
@@ -52,6 +52,7 @@ VERBS: dict[str, Place] = {
     "doctor": PLACES["doctor"],
     "starts": PLACES["list_starts"],
     "check": PLACES["check"],
+    "rank": PLACES["rank"],
     "fit": PLACES["fit"],
     "finetune": PLACES["finetune"],
     "evaluate": PLACES["evaluate"],
@@ -343,7 +344,7 @@ def _fail(failure: HeadstartError, error: BaseException, words: Sequence[str]) -
         if "--debug" in words:
             traceback.print_exception(error)
         # Each line of an OptionError is an error of its own; lines of others belong together.
-        told = str(failure).splitlines() or [type(failure).__name__]
+        told = in_number(str(failure)).splitlines() or [type(failure).__name__]
         for number, line in enumerate(told):
             prefix = "error: " if number == 0 or isinstance(failure, OptionError) else "       "
             print(_wrap_error(prefix, line), file=sys.stderr, flush=True)

@@ -22,6 +22,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+_KERNEL_LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+_BF16_UNITS = {"avx512_bf16", "amx_bf16", "bf16"}  # as Linux abbreviates them; the last is ARM's
+_WITHOUT_BF16 = {
+    *("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI")
+}
 
 
 def usable_cores(root: Path = Path("/")) -> int:
@@ -62,13 +67,39 @@ def processor(root: Path = Path("/")) -> str:
     """
     from hashlib import blake2b  # OpenSSL, which no help page needs
 
+    told = _told_of_processor(root)
+    can = " ".join(sorted(_abilities(told)))
+    name = told.get("model name") or platform.processor() or platform.machine()
+    return f"{name} {blake2b(can.encode(), digest_size=4).hexdigest()}"
+
+
+def has_bf16_units(root: Path = Path("/")) -> bool:
+    """Return whether the processor multiplies bf16 in units of its own, and kernels may use them.
+
+    AVX512-BF16, AMX or ARM's own, by the flags that Linux tells. A limit that a user has set for
+    oneDNN (``ONEDNN_MAX_CPU_ISA``) below these counts as none. Other systems do not tell: none.
+
+    Args:
+        root: Where ``proc`` lies.
+    """
+    limits = (os.environ.get(name, "").upper() for name in _KERNEL_LIMITS)
+    if any(limit in _WITHOUT_BF16 for limit in limits):
+        return False
+    return not _BF16_UNITS.isdisjoint(_abilities(_told_of_processor(root)))
+
+
+def _abilities(told: dict[str, str]) -> list[str]:
+    """Return what a core can do, as Linux abbreviates it: x86 calls them flags, ARM features."""
+    return told.get("flags", told.get("Features", "")).split()
+
+
+def _told_of_processor(root: Path) -> dict[str, str]:
+    """Return what Linux tells of the first core, by name; nothing elsewhere."""
     told: dict[str, str] = {}
     for line in read_or_empty(root / "proc/cpuinfo").splitlines():
         name, _, value = line.partition(":")
         told.setdefault(name.strip(), value.strip())
-    can = " ".join(sorted(told.get("flags", told.get("Features", "")).split()))
-    name = told.get("model name") or platform.processor() or platform.machine()
-    return f"{name} {blake2b(can.encode(), digest_size=4).hexdigest()}"
+    return told
 
 
 def _allowed_cores() -> int:

@@ -1,4 +1,4 @@
-"""The extra ``text``: what is needed beyond the core, asked for where it is used.
+"""What is needed beyond the core, asked for where it is used, and how it is installed.
 
 Transformers, tokenizers and peft are heavy, and images, tables and TF-IDF work without them. What
 needs one calls ``require_text_extra`` first, so that its absence is a sentence and no traceback.
@@ -6,12 +6,34 @@ needs one calls ``require_text_extra`` first, so that its absence is a sentence 
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 
 from headstart.errors import StartError, quoted
+
+
+def install_command(*what: str) -> str:
+    """Return the command that installs packages into this environment, whoever has pip.
+
+    Of an extra, ``headstart[heic]``, pip reads the packages from the headstart that is installed
+    here: no index need hold it. A pip of another environment would look for it in one.
+
+    Args:
+        *what: Options and packages, for example ``headstart[heic]``.
+    """
+    words = " ".join(f"'{word}'" if "[" in word else shlex.quote(word) for word in what)
+    if find_spec("pip") is None:  # made with --without-pip, as the README does
+        return f"python3 -m pip --python {shlex.quote(sys.executable)} install {words}"
+    found = shutil.which("pip")
+    if found is not None and os.path.dirname(found) == os.path.dirname(sys.executable):
+        return f"pip install {words}"
+    return f"{shlex.quote(sys.executable)} -m pip install {words}"
 
 
 def require_text_extra(what: str, *packages: str) -> None:
@@ -30,7 +52,7 @@ def require_text_extra(what: str, *packages: str) -> None:
         raise StartError(
             f"{what} needs {quoted(missing)}, which {'is' if len(missing) == 1 else 'are'} not "
             f"installed. Install {'it' if len(missing) == 1 else 'them'}: "
-            f"pip install 'headstart[{extra}]'."
+            f"{install_command(f'headstart[{extra}]')}."
         )
 
 

@@ -134,7 +134,7 @@ def test_columns_of_real_tables_have_no_shortcut_but_real_ones() -> None:
 def test_columns_not_looked_at_are_said() -> None:
     dataset = load(_rows(z=RNG.integers(0, 2, 400)), label="z")
     found = SHORTCUT_COLUMNS.run(dataset, AuditTools(is_over=lambda: True))
-    assert "the last 1 columns" in found[0].finding.sentence
+    assert "the last 1 column" in found[0].finding.sentence
 
 
 def test_nothing_is_told_more_than_certainly() -> None:

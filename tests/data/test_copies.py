@@ -219,3 +219,17 @@ def test_a_class_of_one_picture_is_tested_all_the_same_and_said_to_leak():
     assert (data.test.targets == 0).any()
     assert (data.train.targets == 0).any()
     assert "too few different images" in found_of(data, "leak")[0].sentence
+
+
+@pytest.mark.parametrize("times", [2, 3, 4, 5])
+@pytest.mark.parametrize("num_columns", [2, 3, 6])
+def test_a_table_that_stands_several_times_in_itself_is_full_of_copies(times, num_columns):
+    x = np.random.default_rng(times).normal(size=(40, num_columns))
+    rows = pd.DataFrame(np.vstack([x] * times), columns=[f"c{i}" for i in range(num_columns)])
+    rows["label"] = ["u", "v"] * (20 * times)
+    data = load(rows)
+    (copies,) = [f.sentence for f in data.findings if f.kind == "copies"]
+    assert "are copies of another row" in copies
+    sides = [set(split.contents.tolist()) for split in (data.train, data.val, data.test)]
+    assert not sides[0] & sides[2]
+    assert not sides[1] & sides[2]

@@ -10,6 +10,7 @@ import pytest
 
 from headstart.data import load
 from headstart.errors import DataError, OptionError
+from headstart.extras import install_command
 
 CALLS = []
 
@@ -81,7 +82,7 @@ def test_load_says_what_to_install(monkeypatch):
         load("hf/imdb")
     assert str(caught.value) == (
         "'hf/imdb' is read through the package datasets, which is not installed. "
-        "Install it: pip install 'headstart[hub]'."
+        f"Install it: {install_command('headstart[hub]')}."
     )
 
 

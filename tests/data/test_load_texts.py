@@ -12,6 +12,7 @@ import pytest
 
 from headstart.data import load
 from headstart.data.roles import prose_kind
+from headstart.data.sources import folder_tree
 from headstart.errors import DataError, OptionError
 from headstart.preprocessing import rows as rows_module
 
@@ -182,6 +183,22 @@ def test_load_reads_a_folder_of_text_files_per_class(tmp_path):
     assert load(**data.source).fingerprint == data.fingerprint
     with pytest.raises(OptionError, match=r"the class folders of .* give one class a sample"):
         load(tmp_path / "imdb", task="regression")
+
+
+def test_load_looks_into_each_folder_of_texts_once(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for i in range(12):
+            (tmp_path / name / f"{i}.txt").write_text(f"{name} is what number {i} says")
+    looked = []
+
+    def look(folder, read=folder_tree._contents):
+        looked.append(folder)
+        return read(folder)
+
+    monkeypatch.setattr(folder_tree, "_contents", look)
+    assert load(tmp_path).schema.modality == "text"
+    assert sorted(looked) == [tmp_path, tmp_path / "a", tmp_path / "b"]
 
 
 def test_load_reads_files_named_train_dev_and_test(tmp_path):

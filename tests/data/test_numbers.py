@@ -156,9 +156,8 @@ def test_categories_and_classes_named_like_nothing_stay_in_every_container(word,
         pd.Categorical(np.arange(NUM_ROWS) % 5),
         pd.Categorical(np.arange(NUM_ROWS) % 4 / 2),
         pd.Categorical(np.arange(NUM_ROWS) % 2 == 0),
-        pd.period_range("2024-01", periods=6, freq="M").repeat(10),
     ],
-    ids=["intervals", "whole numbers", "floats", "booleans", "periods"],
+    ids=["intervals", "whole numbers", "floats", "booleans"],
 )
 def test_categories_of_any_type_are_categories_and_read_from_dicts(cells):
     frame = frame_of(cells)

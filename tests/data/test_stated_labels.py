@@ -184,3 +184,17 @@ def test_a_test_to_be_submitted_is_left_out_and_said(tmp_path):
     data = load(tmp_path)
     assert truth(data) == expected(names)
     assert any("5 images of 'test/' are not used" in note for note in data.notes)
+
+
+@pytest.mark.parametrize("number", [2, 3, 5, 9])
+def test_numbers_from_one_to_the_number_of_names_are_counted_from_one(tmp_path, number):
+    names = [f"kind {chr(97 + i)}" for i in range(number)]
+    (tmp_path / "labels.txt").write_text("\n".join(names))
+    rows = [f"{i * 7 % 11},{i},{1 + i % number}" for i in range(10 * number)]
+    (tmp_path / "rows.csv").write_text("\n".join(["a,b,label", *rows]))
+    data = load(tmp_path / "rows.csv")
+    assert data.schema.classes == tuple(names)
+    assert any("go from 1" in finding.sentence for finding in data.findings)
+    rows = [f"{i * 7 % 11},{i},{i % number}" for i in range(10 * number)]
+    (tmp_path / "rows.csv").write_text("\n".join(["a,b,label", *rows]))
+    assert load(tmp_path / "rows.csv").schema.classes == tuple(names)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from headstart.data import load
+from headstart.data import load, times
 from headstart.errors import DataError, OptionError
 
 
@@ -51,6 +51,19 @@ def test_days_between_are_said_and_the_advice_tests_on_later_ones(frame):
     assert dates["val"].max() < dates["test"].min()
     assert 0.15 < len(dates["test"]) / len(frame) < 0.25
     assert "latest" in data.split_origin["test"]
+
+
+@pytest.mark.parametrize("way", ["random", "time"])
+def test_days_are_counted_once(way, monkeypatch):
+    counted = []
+
+    def count(samples, name, read=times.times_of):
+        counted.append(name)
+        return read(samples, name)
+
+    monkeypatch.setattr(times, "times_of", count)
+    load(days(), label="sales", split=way)
+    assert counted == ["date"]
 
 
 def test_birthdays_and_few_months_say_nothing():

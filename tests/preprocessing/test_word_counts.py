@@ -107,3 +107,23 @@ def test_learning_makes_few_calls_for_a_text():
     few, many = calls(20_000), calls(60_000)
     assert many - few < 20 * 40_000
     assert many / few == pytest.approx(3, rel=0.6)
+
+
+@pytest.mark.parametrize("chunk", [1, 40, 333, 10_000])
+def test_ngrams_of_many_lots_are_counted_as_of_one(chunk, monkeypatch):
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    from headstart.preprocessing import ngrams
+
+    draw = np.random.default_rng(chunk)
+    shares = 1 / np.arange(1, 91)
+    texts = [
+        "".join(chr(0x4E00 + i) for i in draw.choice(90, 12, p=shares / shares.sum()))
+        for _ in range(150)
+    ]
+    monkeypatch.setattr(ngrams, "_CHUNK", chunk)
+    found, num_texts = ngrams.count_ngrams(texts, 3, least_texts=2, most=10**6)
+    reference = CountVectorizer(analyzer="char", ngram_range=(1, 3), min_df=2)
+    counts = reference.fit_transform(texts)
+    assert found == reference.get_feature_names_out().tolist()
+    assert num_texts.tolist() == (counts > 0).sum(axis=0).A1.tolist()

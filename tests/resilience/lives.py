@@ -22,8 +22,10 @@ from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
+import audited_once
 import torch
 import torch._dynamo  # every optimizer imports it, two seconds: once here, not once a life
 from tiny_training import Training, short_recipe
@@ -122,6 +124,7 @@ def train_run(folder, seed, num_workers, micro_batch_size=16):
     """One life of a fine-tuning by the public function, with run folder, plan and report."""
     import headstart
 
+    audited_once.leave_out()
     run = folder / "run"
     resume = (run / "state" / "plan.json").exists()
     if run.exists() and not resume:

@@ -1,13 +1,21 @@
-"""Start the processes of ``pair.py``, wait for them, and read what they have written down."""
+"""Start the processes of ``pair.py``, wait for them, and read what they have written down.
 
+Those that are started by hand are forked from one that has imported everything (``nursery.py``): an
+import takes longer than what most of them do. Those of torchrun are processes of its own making.
+"""
+
+import atexit
 import contextlib
 import json
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from functools import cache as once
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -37,20 +45,63 @@ def free_port():
             return port
 
 
+@once
+def nursery():
+    """Return the process that forks the others; it ends when its input does."""
+    command = [sys.executable, str(Path(__file__).parent / "nursery.py")]
+    made = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    atexit.register(made.wait)
+    atexit.register(made.stdin.close)
+    return made
+
+
+class Child:
+    """A process of ``pair.py``, as ``subprocess.Popen`` would show it."""
+
+    def __init__(self, arguments, environment):
+        self.folder = tempfile.TemporaryDirectory()
+        self.place = Path(self.folder.name)
+        told = {"arguments": arguments, "environment": environment, "place": self.folder.name}
+        nursery().stdin.write(json.dumps(told) + "\n")
+        nursery().stdin.flush()
+        self.pid = int(nursery().stdout.readline())
+        self.returncode = None
+
+    def poll(self):
+        with contextlib.suppress(FileNotFoundError):
+            self.returncode = int((self.place / "code").read_text())
+        return self.returncode
+
+    def send_signal(self, number):
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
+
+    def end(self, until):
+        """Return what was said to stderr, once it has ended."""
+        while self.poll() is None:
+            assert time.monotonic() < until, "it hangs"
+            time.sleep(0.01)
+        said = (self.place / "stderr").read_text()
+        self.folder.cleanup()
+        return said
+
+
 def start(cache, out, num, **fate):
     """Start so many processes by hand; their exit codes are their own."""
     meet = {"WORLD_SIZE": str(num), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     started = []
     for rank in range(num):
         own = {**meet, "RANK": str(rank), "LOCAL_RANK": str(rank)} if num > 1 else {}
-        started.append(
-            subprocess.Popen(
-                [sys.executable, PAIR, str(out), json.dumps(fate)],
-                env=environment(cache, **own),
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
+        started.append(Child([PAIR, str(out), json.dumps(fate)], environment(cache, **own)))
     return started
 
 
@@ -58,7 +109,7 @@ def end(started, seconds=250):
     """Return the exit codes and what was said to stderr; who hangs, hangs for longer."""
     until = time.monotonic() + seconds
     try:
-        said = [each.communicate(timeout=until - time.monotonic())[1] for each in started]
+        said = [each.end(until) for each in started]
     finally:
         for each in started:
             each.kill()

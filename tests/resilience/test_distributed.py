@@ -84,6 +84,20 @@ def test_too_little_memory_in_one_process_halves_in_both_and_changes_nothing(
 
 
 @pytest.mark.slow
+def test_both_step_in_the_format_that_the_main_process_has_chosen(cache, tmp_path, alone):
+    out, chosen = tmp_path / "run", ["bf16", False, True]
+    codes, said = end(start(cache, out, 2, format=chosen))
+    assert codes == [0, 0], said
+    first, second, plain = told(out, "0.0"), told(out, "1.0"), told(alone, "0.0")
+    assert first["last"] == second["last"] != plain["last"]
+    assert first["layouts"] == second["layouts"] != plain["layouts"]
+    assert first["loss"] == pytest.approx(plain["loss"], abs=0.05)
+    recipe = json.loads((out / "options.json").read_text())["recipe"]
+    assert recipe["step_precision"] == "bf16"
+    assert recipe["step_channels_last"] is False
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["frozen", "gradual"])
 def test_a_frozen_part_is_computed_once_and_used_by_both(cache, tmp_path, recipe):
     one, out = tmp_path / "one", tmp_path / "run"
@@ -101,18 +115,19 @@ def test_a_frozen_part_is_computed_once_and_used_by_both(cache, tmp_path, recipe
 
 
 @pytest.mark.parametrize(
-    "kills",
+    ("kills", "chosen"),
     [
-        {"0": [1, 15]},
-        pytest.param({"0": [0, 15]}, marks=pytest.mark.slow),
-        pytest.param({"0": [1, 15], "1": [0, 27]}, marks=pytest.mark.slow),
+        ({"0": [1, 15]}, None),
+        pytest.param({"0": [0, 15]}, None, marks=pytest.mark.slow),
+        pytest.param({"0": [1, 15], "1": [0, 27]}, None, marks=pytest.mark.slow),
+        pytest.param({"0": [0, 15]}, ["bf16", False, True], marks=pytest.mark.slow),
     ],
-    ids=["worker", "main", "both"],
+    ids=["worker", "main", "both", "main, bf16"],
 )
-def test_a_process_killed_under_torchrun_changes_no_bit(cache, tmp_path, kills):
+def test_a_process_killed_under_torchrun_changes_no_bit(cache, tmp_path, kills, chosen):
     """torchrun starts both again, and nobody says --resume."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    fate = {"recipe": "everything", "poison": [1, 5], "checkpoint_seconds": 0.0}
+    fate = {"recipe": "everything", "poison": [1, 5], "checkpoint_seconds": 0.0, "format": chosen}
     codes, said = end(start(cache, whole, 2, **fate))
     assert codes == [0, 0], said
     assert "Step 5 gave a loss that is not finite" in (whole / "log.jsonl").read_text()

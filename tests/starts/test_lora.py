@@ -12,6 +12,7 @@ from tiny_text import TEXTS, tiny_record
 from torch import nn
 
 from headstart.errors import StartError
+from headstart.extras import install_command
 from headstart.preprocessing import TokenPreprocess
 from headstart.starts import (
     BuildRequest,
@@ -273,5 +274,6 @@ def test_missing_peft_is_named(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(StartError) as caught:
         add_lora(build("vit-tiny:28"))
     assert str(caught.value) == (
-        "LoRA needs 'peft', which is not installed. Install it: pip install 'headstart[text]'."
+        "LoRA needs 'peft', which is not installed. Install it: "
+        f"{install_command('headstart[text]')}."
     )

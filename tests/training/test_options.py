@@ -122,11 +122,12 @@ def test_options_json_keeps_what_a_run_was_made_with():
 
 def test_the_recipe_resolves_every_option_that_acts_in_a_training():
     settled_elsewhere = {"device", "input_size", "learning_rate_search", "ema", "framing"}
-    settled_elsewhere.add("value_range")
+    settled_elsewhere |= {"value_range", "engine"}
     names = {field.name for field in fields(Recipe)}
     assert set(stated(TrainingOptions)) - names == settled_elsewhere
     of_the_table = {"momentum", "beta1", "beta2", "ema_half_life"}
-    assert names - set(stated(TrainingOptions)) == of_the_table
+    measured = {"step_precision", "step_channels_last", "own_kernels"}
+    assert names - set(stated(TrainingOptions)) == of_the_table | measured
 
 
 @pytest.mark.parametrize("value", [2.5, "8", True, None])

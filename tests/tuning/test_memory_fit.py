@@ -140,7 +140,7 @@ def test_without_room_the_micro_batch_halves_and_the_batch_stays(data, monkeypat
 
 def test_a_step_takes_no_gigabytes_because_they_are_free(data, monkeypatch):
     whole = train(data, monkeypatch, 2**40)
-    monkeypatch.setattr(memory_fit, "_ENOUGH", step_bytes(data, monkeypatch) // 3)
+    monkeypatch.setattr(memory_fit, "ENOUGH_BYTES", step_bytes(data, monkeypatch) // 3)
     for free in (2**40, None):
         sparing = train(data, monkeypatch, free)
         assert sparing.sizes[-16:] == [16] * 16
@@ -165,7 +165,7 @@ def test_a_step_stays_whole_where_parts_would_learn_something_else(
     data, monkeypatch, start, words, known
 ):
     monkeypatch.setattr(memory, "free_memory_bytes", lambda: 2**40)
-    monkeypatch.setattr(memory_fit, "_ENOUGH", 1)
+    monkeypatch.setattr(memory_fit, "ENOUGH_BYTES", 1)
     assert settle(data, make(data, start=start, **words), **known) is None
 
 

@@ -40,6 +40,7 @@ from headstart.auditing.out_of_fold import (
 )
 from headstart.auditing.pool import Pool, pooled, with_features
 from headstart.errors import quoted
+from headstart.extras import install_command
 from headstart.preprocessing import TermPreprocess
 from headstart.starts import find_start, learn_preprocess
 from headstart.tasks import PlainProblem, find_task
@@ -96,10 +97,8 @@ def doubtful_labels(dataset: Dataset, tools: AuditTools) -> list[Audited]:
         tools: With features.
     """
     if find_spec("cleanlab") is None:
-        sentence = (
-            "Doubtful labels were not looked for: cleanlab is not installed. Install it: "
-            "pip install 'headstart[check]'."
-        )
+        how = install_command("headstart[check]")
+        sentence = f"Doubtful labels were not looked for: cleanlab is missing. Install it: {how}."
         return [Audited(Finding("doubtful label", "note", (), sentence))]
     pool, features = with_features(pooled(dataset), tools)
     if len(pool) < LEAST_SAMPLES:

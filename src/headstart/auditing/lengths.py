@@ -1,4 +1,4 @@
-"""How long texts are, which say nearly nothing, and how many a network would not read whole."""
+"""How long texts are, which say nearly nothing, and how much of them a network would not read."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def audit_lengths(dataset: Dataset, tools: AuditTools) -> list[Audited]:
         f"Texts have {usual:,} words usually, 95 % at most {most:,}, the longest {longest:,}."
     )
     found = [Audited(Finding("size", "note", (), sentence))]
-    found += _cut(dataset, spots, texts, words, tools.start)
+    found += _read_by_a_network(dataset, spots, texts, words, tools.start)
     short = np.flatnonzero((letters < SHORT) & (letters * SHORT_SHARE <= np.median(letters)))
     if len(short):
         names = [spots.name(int(i)) for i in short[:100]]
@@ -51,23 +51,26 @@ def audit_lengths(dataset: Dataset, tools: AuditTools) -> list[Audited]:
     return found
 
 
-def _cut(
+def _read_by_a_network(
     dataset: Dataset, spots: Spots, texts: Sequence[str], words: np.ndarray, address: str | None
 ) -> list[Audited]:
-    """Return which texts a network would not read to the end."""
+    """Return which texts a network would not read to the end, and what it would not know."""
     places = np.unique(np.linspace(0, len(texts) - 1, LOOKED_AT).astype(np.int64))
     tokenizer = _tokenizer(dataset, address)
+    found: list[Audited] = []
     if tokenizer is None:
         places = np.arange(len(texts))
         counts, most = np.ceil(words * TOKENS_A_WORD).astype(np.int64), MOST_TOKENS
         told = f"about {most} tokens (counted by their words)"
     else:
-        counts = tokenizer.encode([texts[i] for i in places.tolist()])[1]
+        ids, counts = tokenizer.encode([texts[i] for i in places.tolist()])
+        unread = tokenizer.unread(ids, [spots.name(int(i)) for i in places])
+        found += map(Audited, unread.findings(f"the tokenizer of {address}"))
         most = tokenizer.max_length
         told = f"the {most} tokens that {address} is given where nobody says --max-length"
     cut = np.flatnonzero(counts > most)
     if not len(cut):
-        return []
+        return found
     names = [spots.name(int(places[i])) for i in cut[:100]]
     looked_at = "" if len(places) == len(texts) else " that were looked at"
     sentence = (
@@ -79,7 +82,7 @@ def _cut(
         Suspect(spots.spot(int(places[i])), f"{words[places[i]]:,} words, {counts[i]:,} tokens")
         for i in cut.tolist()
     ]
-    return [Audited(Finding("truncated", "note", names, sentence), suspects)]
+    return [*found, Audited(Finding("truncated", "note", names, sentence), suspects)]
 
 
 def _tokenizer(dataset: Dataset, address: str | None) -> TextTokenizer | None:

@@ -7,7 +7,7 @@ details do not.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -57,7 +57,7 @@ def near_images(dataset: Dataset, tools: AuditTools) -> list[Audited]:
     pairs = _decided(pictures.owners, nearest, likeness, allowed)
     found = describe_pairs(dataset, everyone, node_of, pairs)
     found += _unlooked(pictures, everyone, first) + _by_chance(likeness, allowed)
-    return found + _crowd(proposals, nearest, pictures.owners)
+    return _in_one(found + _crowd(proposals, nearest, pictures.owners))
 
 
 def image_pairs(pictures: Pictures, num_images: int) -> tuple[NearPairs, float]:
@@ -215,6 +215,17 @@ def _crowd(proposals: Proposals, nearest: Proposals, owners: np.ndarray) -> list
         "looked at for near copies."
     )
     return [Audited(Finding("near copies", "note", (), sentence))]
+
+
+def _in_one(found: Sequence[Audited]) -> list[Audited]:
+    """Return what was found with one note on what was not looked at, or counts for less."""
+    notes = [a.finding for a in found if a.finding.severity == "note" and not a.suspects]
+    if len(notes) < 2:
+        return list(found)
+    items = [name for note in notes for name in note.items]
+    sentence = " ".join(note.sentence for note in notes)
+    others = [audited for audited in found if audited.finding not in notes]
+    return [*others, Audited(Finding("near copies", "note", items, sentence))]
 
 
 def _too_late(number: int) -> Audited:

@@ -59,11 +59,12 @@ def near_rows(dataset: Dataset, tools: AuditTools) -> list[Audited]:
         return [_told(f"The table has fewer than {FEWEST_COLUMNS} columns")]
     names = table.column_names
     terms = [column_identity(table.column(name), name).content for name in names]
+    total = _sum(terms)
     ways, chance = [_all_but_digits(table, terms)], list[str]()
     for place, name in enumerate(names):
         if tools.is_over():
             return [_told("The time was up")]
-        way = _all_but(terms, place, name)
+        way = _all_but(terms, total, place, name)
         if way is None:
             chance.append(name)
         else:
@@ -85,12 +86,18 @@ def _told(why: str) -> Audited:
     return Audited(Finding("near copies", "note", (), sentence))
 
 
-def _all_but(terms: Sequence[np.ndarray], place: int, name: str) -> _Way | None:
-    """Return rows that are equal but for one column; None where chance makes as many."""
-    rest = [term for i, term in enumerate(terms) if i != place]
-    contents = _sum(rest)
+def _all_but(terms: Sequence[np.ndarray], total: np.ndarray, place: int, name: str) -> _Way | None:
+    """Return rows that are equal but for one column; None where chance makes as many.
+
+    Args:
+        terms: Of each column what it adds to the rows' numbers, uint64 (N,).
+        total: Their sum: without one of them it is what the others add up to.
+        place: Of the column among them.
+        name: Its name.
+    """
+    contents = total - terms[place]
     pairs = _linked(contents)
-    if len(pairs) and _is_chance(rest, contents):
+    if len(pairs) and _is_chance([*terms[:place], *terms[place + 1 :]], contents):
         return None
     return _Way(pairs, name)
 

@@ -19,9 +19,11 @@ from collections.abc import Mapping, Sequence
 from headstart.auditing.audit import Audited, Spot
 from headstart.auditing.spots import ORDER, label_of, name_of
 from headstart.data.fixes import LEAVE_OUT, LOOK, Fix, written_id
+from headstart.tasks import find_task
 from headstart.types import Dataset, FindingKind, SplitName
 
 TOGETHER = "they belong together"
+UNMENDED = "nothing is done, since"
 FOR_A_PERSON: tuple[FindingKind, ...] = ("doubtful label", "contradiction")
 
 
@@ -34,15 +36,24 @@ def repairs(dataset: Dataset, found: Sequence[Audited]) -> list[Fix]:
     """
     actions: dict[Spot, tuple[str, str, str]] = {}
     reasons = _reasons(found)
+    counts = _Counts(dataset)
     for number, group in enumerate(_groups(found), start=1):
-        for spot, (action, reason) in _settle(dataset, group, reasons).items():
-            actions[spot] = action, "" if action == LEAVE_OUT else str(number), reason
+        settled = _settle(dataset, group, reasons)
+        if refused := counts.refused({spot: action for spot, (action, _) in settled.items()}):
+            settled = {
+                spot: (LOOK, f"{UNMENDED} {refused}: {why}") for spot, (_, why) in settled.items()
+            }
+        for spot, (action, reason) in settled.items():
+            is_alone = action in (LEAVE_OUT, LOOK)
+            actions[spot] = action, "" if is_alone else str(number), reason
     together = {spot for audited in found for group in audited.together for spot in group}
     for audited in found:
         for suspect in audited.suspects if audited.leave_out else ():
             is_kept = suspect.spot.split == "test" and "test" not in dataset.drawn_splits
             if suspect.spot not in together and not (is_kept and suspect.beside is not None):
-                actions[suspect.spot] = LEAVE_OUT, "", suspect.reason
+                refused = counts.refused({suspect.spot: LEAVE_OUT})
+                reason = f"{UNMENDED} {refused}: {suspect.reason}" if refused else suspect.reason
+                actions[suspect.spot] = LOOK if refused else LEAVE_OUT, "", reason
     for audited in found:
         finding = audited.finding
         is_grave = finding.kind in FOR_A_PERSON and finding.severity != "note"
@@ -54,6 +65,61 @@ def repairs(dataset: Dataset, found: Sequence[Audited]) -> list[Fix]:
     rank = {name: place for place, name in enumerate(ORDER)}
     ordered = sorted(actions, key=lambda spot: (rank[spot.split], spot.index))
     return [_fix(dataset, spot, *actions[spot]) for spot in ordered]
+
+
+class _Counts:
+    """How many samples each side would have after what a list says, of each class.
+
+    Args:
+        dataset: The data.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        is_exclusive = find_task(dataset.schema.task).is_exclusive
+        self._classes = dataset.schema.classes if is_exclusive else ()
+        self._counts = Counter(
+            (name, self._class_of(Spot(name, i)))
+            for name in ORDER
+            for i in range(len(dataset.split(name)))
+        )
+        self._totals = {name: len(dataset.split(name)) for name in ORDER}
+        self._has = {name for name in ORDER if self._totals[name]}
+
+    def refused(self, actions: Mapping[Spot, str]) -> str:
+        """Take actions in; where a training would then be refused, say why and take in nothing.
+
+        Args:
+            actions: By sample: a side, or to leave it out.
+        """
+        changes: Counter[tuple[SplitName, int]] = Counter()
+        for spot, action in actions.items():
+            one = self._class_of(spot)
+            changes[spot.split, one] -= 1
+            side = next((name for name in ORDER if name == action), None)
+            if side is not None:
+                changes[side, one] += 1
+        self._add(changes, 1)
+        drawn_of, why = {"train", *self._dataset.drawn_splits}, ""
+        for name in sorted(self._has - {n for n in ORDER if self._totals[n]}):
+            why = f"{name} would be empty"
+        for one in sorted({one for _, one in changes}) if self._classes and not why else ():
+            number = sum(self._counts[name, one] for name in ORDER if name in drawn_of)
+            if not self._counts["train", one] or number < len(drawn_of):
+                why = f"train would lack class '{self._classes[one]}', or hold too little of it"
+                break
+        if why:
+            self._add(changes, -1)
+        return why
+
+    def _add(self, changes: Mapping[tuple[SplitName, int], int], times: int) -> None:
+        for (name, one), number in changes.items():
+            self._counts[name, one] += times * number
+            self._totals[name] += times * number
+
+    def _class_of(self, spot: Spot) -> int:
+        targets = self._dataset.split(spot.split).targets
+        return int(targets[spot.index]) if self._classes else 0
 
 
 def _fix(dataset: Dataset, spot: Spot, action: str, group: str, reason: str) -> Fix:

@@ -17,15 +17,18 @@ from headstart.auditing.audit import Audit, Audited, AuditTools
 from headstart.auditing.out_of_fold import assign_folds
 from headstart.auditing.shortcuts import Skill, large_classes, part_of, skill_of, tree_skill
 from headstart.auditing.table_columns import codes_of, column_parts, numbers_of
+from headstart.data.binned import HOPELESS, binned_fit
 from headstart.tasks import PlainProblem, find_task
 from headstart.types import Dataset, Finding, SplitName
 
 NEAR = 0.9  # of the way from guessing to certainty, of a column alone
+SAME = 0.95  # what is told so well may be the answer in another form, a threshold of it, say
 BY_GAPS = 0.8
 EXACT = 1e-4  # of the target's variance is left, at most, by a sum of columns
 MOST_ROWS = 10_000
 LEAST_ROWS = 50
 MOST_SUMMED = 200  # columns
+NO_SKILL = Skill(0.0, 0.0, 0.0)
 
 
 def _applies(dataset: Dataset) -> bool:
@@ -75,12 +78,18 @@ def shortcut_columns(dataset: Dataset, tools: AuditTools) -> list[Audited]:
             values = numbers_of(parts)
             is_gap = np.isnan(values)
             numbers[column] = values
-            skill = tree_skill(values[:, None].astype(np.float32), asked, folds)
+            fit = binned_fit(values, asked.targets, asked.num_classes, folds > 0)
+            is_hopeless = fit < HOPELESS
+            skill = NO_SKILL if is_hopeless else tree_skill(_column(values), asked, folds)
         if f"'{column}'" in said_before:
             continue
         findings += _of_column(dataset, column, skill, is_gap, asked, folds)
     findings += _sums(dataset, numbers, asked, folds)
     return [Audited(found) for found in findings]
+
+
+def _column(values: np.ndarray) -> np.ndarray:
+    return values[:, None].astype(np.float32)
 
 
 def _of_column(
@@ -107,7 +116,8 @@ def _of_column(
             "certainty, on rows not learned from. If it is another form of the answer, or not "
             f"known when the model is used, leave it out with --drop {column}."
         )
-        return [Finding("shortcut", "note", (), sentence)]
+        is_same = skill.value >= SAME
+        return [Finding("shortcut", "warning" if is_same else "note", (), sentence)]
     return []
 
 

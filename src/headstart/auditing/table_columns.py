@@ -23,7 +23,7 @@ def column_parts(dataset: Dataset, places: dict[SplitName, np.ndarray], column: 
     for name, chosen in places.items():
         samples = dataset.split(name).samples
         assert isinstance(samples, TableSamples)
-        cells = samples.table.column(column).take(np.asarray(chosen, np.int64))
+        cells = samples.column(column, np.asarray(chosen, np.int64))  # of no other column
         found.append(cells.combine_chunks() if hasattr(cells, "combine_chunks") else cells)
     return found
 

@@ -36,7 +36,7 @@ from headstart.data.options import SplitWay
 from headstart.data.records import NOUNS, SPLIT_CODES, UNASSIGNED, Records
 from headstart.data.split import assign_splits, check_groups, only_test
 from headstart.data.survey import is_identifier, survey
-from headstart.data.times import describe_times, mixed_column, time_of
+from headstart.data.times import MixedDays, describe_times, mixed_days, time_of
 from headstart.errors import DataError
 from headstart.preprocessing.bad_samples import check_bad_share, first_few
 from headstart.preprocessing.rows import TableSamples, TextSamples
@@ -82,6 +82,25 @@ class Assembly:
 PLAIN = Assembly()
 
 
+@dataclass(frozen=True)
+class Divided:
+    """The side of each sample.
+
+    Attributes:
+        splits: int8, shape (N,).
+        origin: How each split came to be.
+        drawn: Those that the data did not bring.
+        findings: What is to be said of them.
+        mixed: Of rows that stand in time, the days that they mix; None where they mix none.
+    """
+
+    splits: np.ndarray
+    origin: dict[str, str]
+    drawn: tuple[SplitName, ...] = ()
+    findings: Sequence[Finding] = ()
+    mixed: MixedDays | None = None
+
+
 def assemble(
     records: Records,
     val_fraction: float,
@@ -112,8 +131,9 @@ def assemble(
     findings, identity = [*records.findings, *fixed], inspection.identity
     copies = find_copies(*_compared(records, identity))
     shares = {"val_fraction": val_fraction, "test_fraction": test_fraction, "seed": seed}
-    splits, origin, drawn, found = _divide(records, copies, given, how, shares)
-    findings += [*found, *_left_out(bad, len(bad) + len(splits), several, how.refused)]
+    divided = _divide(records, copies, given, how, shares)
+    splits, mixed = divided.splits, divided.mixed
+    findings += [*divided.findings, *_left_out(bad, len(bad) + len(splits), several, how.refused)]
     ids = sample_ids(identity.exact)
     samples, kinds = records.samples, records.column_kinds
     if isinstance(samples, TableSamples) and kinds is not None and not how.for_test:
@@ -145,8 +165,8 @@ def assemble(
             list(records.classes),
             _kind(records),
         ),
-        split_origin=origin,
-        drawn_splits=drawn,
+        split_origin=divided.origin,
+        drawn_splits=divided.drawn,
         bad_samples=tuple(bad),
         findings=tuple(findings),
         input_column=records.input_column,
@@ -160,7 +180,7 @@ def assemble(
         levels={n: f for n, f in records.levels.items() if n in (kinds or ())},
         max_bad_fraction=max_bad_fraction,
         alike_by_chance=copies.by_chance,
-        time_column=None if how.for_test else mixed_column(records, splits, how.split, kinds),
+        time_column=mixed.column if mixed and mixed.column in (kinds or ()) else None,
     )
 
 
@@ -206,7 +226,7 @@ def _divide(
     given: tuple[Placed, np.ndarray] | None,
     how: Assembly,
     shares: Mapping[str, Any],
-) -> tuple[np.ndarray, dict[str, str], tuple[SplitName, ...], list[Finding]]:
+) -> Divided:
     """Return the splits, how each came to be, which were drawn, and what is to be said of them.
 
     Args:
@@ -217,23 +237,41 @@ def _divide(
         shares: Of val and test, and the seed.
     """
     if how.for_test:
-        return *only_test(records), (), []
+        return Divided(*only_test(records))
     drawn: tuple[SplitName, ...] = ()
+    several = NOUNS[records.modality][1]
     if how.refused is not None:
         with _noting(how.refused, "group") as torn:
             check_groups(records)
         shares = {**shares, "may_tear": bool(torn)}
     with _noting(how.refused, "classes") as refusing:
         times = time_of(records, how.dates) if how.split == "time" else None
-        splits, origin = assign_splits(records, **shares, copies=copies, times=times)
+        with _by_list(given, several):
+            splits, origin = assign_splits(records, **shares, copies=copies, times=times)
         drawn = tuple(name for name in SIDES if SPLIT_CODES[name] not in records.splits)
         splits = splits if given is None else settle_sides(*given, records, copies, splits)
     if refusing:
         splits, origin = _undrawn(records)
-        return splits, origin, (), describe_copies(records, copies, splits)
+    mixed = mixed_days(records, splits, how.split)
     findings = describe_copies(records, copies, splits)
-    findings += describe_times(records, splits, how.split)
-    return splits, origin, drawn, findings + describe_splits(records, splits)
+    if refusing:
+        return Divided(splits, origin, (), findings, mixed)
+    findings += [*describe_times(mixed), *describe_splits(records, splits)]
+    return Divided(splits, origin, drawn, findings, mixed)
+
+
+@contextmanager
+def _by_list(given: tuple[Placed, np.ndarray] | None, several: str) -> Iterator[None]:
+    """Surround the split, and name the list of fixes where it is refused for what that left out."""
+    try:
+        yield
+    except DataError as error:
+        if given is None or not len(given[0].left_out):
+            raise
+        raise DataError(
+            f"{error} The list '{given[0].fixes.path}' leaves out {len(given[0].left_out):,} "
+            f"{several}: change its actions, or take the whole class out of the data."
+        ) from None
 
 
 def _undrawn(records: Records) -> tuple[np.ndarray, dict[str, str]]:

@@ -20,6 +20,7 @@ import numpy as np
 from headstart.data.identity import column_identity, fold
 
 MAX_PAIRED_ROWS = 200_000  # of which pairs are counted
+MOST_TIMES = 5  # that a row stands in a table which was joined or drawn again
 MUCH_MORE = 5  # times what chance gives: then rows are copies
 LIKELY_AGAIN = 0.2  # expected number of times that chance makes a text
 MAX_WORDS = 8  # a text of more is not made by chance
@@ -62,6 +63,7 @@ def chance_of_likeness(
         return 0.0
     pairs = num_pairs(contents)
     expected, independent = 0.0, 1.0
+    num_different = len(np.unique(contents))
     told = set[bytes]()
     for term in terms:
         agreeing = num_pairs(term) / all_pairs
@@ -71,8 +73,10 @@ def chance_of_likeness(
         _, first, codes = np.unique(term, return_index=True, return_inverse=True)
         pattern = first[codes.reshape(-1)].tobytes()
         # A town and its post code say the same; of two measurements, nearly all different, which
-        # agree for the same rows alone, the second is a second witness.
-        if pattern not in told or 2 * len(first) > len(term):
+        # agree for the same rows alone, the second is a second witness, also where each row stands
+        # a few times: then of the different rows nearly all differ.
+        is_measured = 2 * len(first) > num_different and len(term) <= MOST_TIMES * len(first)
+        if pattern not in told or is_measured:
             independent *= agreeing
             told.add(pattern)
     return max(expected, independent)

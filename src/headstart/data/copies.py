@@ -15,7 +15,7 @@ from headstart.data.identity import Identity, has_equal, ordinals
 from headstart.data.records import NOUNS, SPLIT_CODES, UNASSIGNED, Records
 from headstart.preprocessing.rows import TableSamples, TextSamples
 from headstart.tasks import Task, array_of
-from headstart.types import Finding, Modality, Rows, Samples, SplitName
+from headstart.types import MODALITIES, Finding, Modality, Rows, Samples, SplitName
 
 GRAVE_SHARE = 0.01  # of a split that train holds too: its figure does not mean what it says
 SHOWN = 3
@@ -196,8 +196,7 @@ def tell_copies(compared: Compared, *, has_leak: bool) -> Finding:
     nth, name = ordinals(compared.groups), compared.name
     places, first = np.flatnonzero(nth > 0), firsts(compared.groups)
     shown = f"{name(int(places[0]))} of {name(int(first[places[0]]))}"
-    same = {"image": "the same bytes", "text": "the same text but for case and blanks"}
-    how = same.get(compared.modality, "the same in every column but those that number the rows")
+    how = MODALITIES[compared.modality].copied
     verb = "is a copy" if len(places) == 1 else "are copies"
     kept = "" if has_leak else "A split that is drawn keeps them on one side."
     sentence = (

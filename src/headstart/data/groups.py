@@ -22,7 +22,7 @@ from headstart.data.records import NOUNS, UNASSIGNED, Records
 from headstart.data.sources.split_words import is_fold, split_of
 from headstart.errors import DataError, OptionError, quoted
 from headstart.preprocessing.samples import ArraySamples
-from headstart.types import Finding
+from headstart.types import MODALITIES, Finding
 
 PATTERN = "give a pattern with one pair of parentheses, such as 'animal([0-9]+)_'"
 
@@ -200,7 +200,8 @@ def _in_path_order(records: Records, values: list[Any]) -> tuple[list[Any], list
 
 def _by_path(records: Records, group: str) -> tuple[list[str], str, list[Finding]]:
     one, several = NOUNS[records.modality]
-    is_named = records.modality == "image" and not isinstance(records.samples, ArraySamples)
+    is_file = MODALITIES[records.modality].is_file
+    is_named = is_file and not isinstance(records.samples, ArraySamples)
     is_named = is_named or (records.origin == "folder" and records.label is None)
     if not is_named:
         found = f" (columns: {quoted(list(records.columns))})" if records.columns else ""

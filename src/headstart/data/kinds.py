@@ -286,7 +286,7 @@ def _eight_digits(values: Any, name: str) -> list[Finding]:
 
 def _kind_of_words(values: Any, name: str, place: Place, *, has_commas: bool) -> _Found:
     """Return what a column of text holds, from its different cells."""
-    if not has_commas and len(values) > HEAD:
+    if not has_commas and values.null_count < len(values):
         if (numbers := plain_numbers(values)) is not None:
             return _Found("numeric", numbers=numbers)
         if plain_words(values):

@@ -12,7 +12,7 @@ from typing import Any
 
 from headstart.cells import as_list, is_missing
 from headstart.columnar import different, kinds_of
-from headstart.errors import DataError
+from headstart.data.soft_labels import largest, plain_shares, shares_at, shares_refused
 from headstart.tasks import CLASSIFICATION, find_task
 from headstart.tasks.reading import Place
 from headstart.types import Finding, TaskName
@@ -32,6 +32,7 @@ def read_cells(
     Raises:
         DataError: They are soft labels or scores.
     """
+    values, names = plain_shares(values)
     kinds = kinds_of(values)
     is_native = not kinds <= _SINGLE and any(_is_list(value) for value in different(values))
     if not is_native and not any(issubclass(kind, (str, dict)) for kind in kinds):
@@ -49,12 +50,12 @@ def read_cells(
     ):
         return values, []  # said where the task reads them
     is_one = all(len(cells) == 1 for cells in present) and not absent
-    if not is_one and (shares := _shares_at(found)) is not None:
+    if not is_one and (shares := shares_at(found)) is not None:
         if known != CLASSIFICATION.name or absent:
-            raise _shares_refused(found, shares, what, place)
-        return _largest(present, what)
+            raise shares_refused(found, shares, what, place)
+        return largest(present, what, names)
     if length := _vector_length(present):
-        return _read_vectors(found, length, known, what)
+        return _read_vectors(found, length, known, what, names)
     if is_one and (known is None or not find_task(known).has_label_sets):
         findings = []
         if known is None:
@@ -81,48 +82,6 @@ def _is_list(value: object) -> bool:
     return isinstance(value, (list, tuple, set)) or getattr(value, "ndim", 0) == 1
 
 
-def _as_real(value: object) -> float | None:
-    return float(value) if isinstance(value, (int, float)) else None
-
-
-def _shares_at(found: Sequence[list[Any] | None]) -> int | None:
-    """Return where a list holds a real number: they are shares of classes, or scores, no names."""
-    for index, cells in enumerate(found):
-        numbers = [_as_real(one) for one in cells or ()]
-        if cells and (not numbers or None in numbers):
-            return None  # names
-        if any(n is not None and n != n // 1 for n in numbers):
-            return index
-    return None
-
-
-def _shares_refused(
-    found: Sequence[list[Any] | None], index: int, what: str, place: Place
-) -> DataError:
-    shown = [round(float(n), 3) for n in found[index] or ()]
-    kind = "soft labels" if abs(sum(shown) - 1) < 0.02 else "scores"
-    gaps = [i for i, cells in enumerate(found) if cells is None]
-    gap = f" Fill in or remove rows without any, such as {place(gaps[0])}." if gaps else ""
-    return DataError(
-        f"{what} holds {kind} such as {shown} in {place(index)}; a sample is learned with the "
-        "classes that apply, not with shares of them. Say --task classification to learn the class "
-        "with the largest share of each, or write 0 and 1 in their place where several apply."
-        f"{gap}"
-    )
-
-
-def _largest(shares: Sequence[list[Any]], what: str) -> tuple[list[object], list[Finding]]:
-    """Return the place of the largest number of each list, and a finding that says so."""
-    places: list[object] = [max(range(len(one)), key=one.__getitem__) for one in shares]
-    ties = sum(one.count(max(one)) > 1 for one in shares)
-    also = f" In {ties:,} the largest stands twice: the first of them counts." if ties else ""
-    sentence = (
-        f"{what} holds a share of each class; the class of a sample is the place of the largest, "
-        f"such as {places[0]} of {[round(float(n), 3) for n in shares[0]]}.{also}"
-    )
-    return places, [Finding("task", "warning" if ties else "note", (), sentence)]
-
-
 def _vector_length(present: Sequence[list[Any]]) -> int:
     """Return the length of lists that all are vectors of 0 and 1; 0 where they are none."""
     lengths = {len(cells) for cells in present}
@@ -134,12 +93,20 @@ def _vector_length(present: Sequence[list[Any]]) -> int:
 
 
 def _read_vectors(
-    found: Sequence[list[Any] | None], length: int, known: TaskName | None, what: str
+    found: Sequence[list[Any] | None],
+    length: int,
+    known: TaskName | None,
+    what: str,
+    names: Sequence[str] = (),
 ) -> tuple[list[object], list[Finding]]:
     """Return the places of the ones: one a sample where each vector has one, else a list."""
     places = [[i for i, one in enumerate(cells or ()) if one == 1] for cells in found]
     is_one_hot = all(len(ones) == 1 for ones in places) and known in (None, CLASSIFICATION.name)
     meaning = "one class a sample" if is_one_hot else "each says which labels apply"
     sentence = f"{what} holds vectors of {length} numbers, 0 or 1: {meaning}."
-    plain: list[object] = [ones[0] if is_one_hot else [str(i) for i in ones] for ones in places]
+    called = names or [str(i) for i in range(length)]
+    one = names or range(length)
+    plain: list[object] = [
+        one[ones[0]] if is_one_hot else [called[i] for i in ones] for ones in places
+    ]
     return plain, [Finding("task", "note", (), sentence)]

@@ -187,8 +187,8 @@ def _said(options: ReadOptions) -> dict[str, object]:
     for name in (*COLUMN_OPTIONS, "header"):
         if getattr(options, name):
             said[name] = list(getattr(options, name))
-    if options.task != "auto":
-        said["task"] = options.task
+    if options.said_task is not None:
+        said["task"] = options.said_task
     return said
 
 

@@ -84,10 +84,15 @@ class ReadOptions:
         return read.spec.columns if isinstance(read, TablePreprocess) else ()
 
     @property
+    def said_task(self) -> TaskName | None:
+        """The task where it was said, otherwise None."""
+        return None if self.task == "auto" else self.task
+
+    @property
     def known_task(self) -> TaskName | None:
         """The task where it was said, or follows from separator or model; otherwise None."""
-        if self.task != "auto":
-            return self.task
+        if self.said_task is not None:
+            return self.said_task
         if self.separator:
             from headstart.tasks import MULTI_LABEL
 

@@ -147,7 +147,7 @@ def _read_path(path: Path, name: str, options: ReadOptions) -> Records:
         tree = Tree(path)  # each folder is looked into once, however many files it holds
         if (stated := read_stated(tree, name, options)) is not None:
             return with_titles(stated, path)
-        if table_path := find_text_table(path, options):
+        if table_path := find_text_table(tree, options):
             return read_table_files([(table_path, None)], name, options)
         options.refuse(
             f"{name} is a folder, whose class folders are the labels", "group", "encoding"

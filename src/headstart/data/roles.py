@@ -225,6 +225,8 @@ def prose_kind(values: Sequence[object]) -> Prose:
     texts = [value for value in values if not is_missing(value)]
     if not texts or not all(isinstance(value, str) for value in texts):
         return ""
+    if all(as_number(value) is not None for value in texts):
+        return ""  # as thousands of columns of a file without types are
     if all(is_like_a_date(str(value)) for value in texts):
         return ""  # 31 January 2024 at 10:00 has many words
     words = [str(value).split() for value in texts]

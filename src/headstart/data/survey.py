@@ -27,6 +27,7 @@ import numpy as np
 
 from headstart.cells import MOSTLY
 from headstart.columnar import is_text
+from headstart.data.binned import HOPELESS, binned_fit
 from headstart.data.identity import count_different, word_numbers
 from headstart.data.records import Records
 from headstart.data.roles import no_inputs
@@ -281,6 +282,10 @@ def _guess_numbers(values: Any, targets: np.ndarray, is_number: bool) -> np.ndar
     if pa.types.is_timestamp(values.type):
         values = values.cast(pa.int64())
     cells = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    is_learned = np.arange(len(cells)) % 2 == 0
+    num_classes = 0 if is_number else int(targets.max()) + 1
+    if binned_fit(cells, targets, num_classes, is_learned) < HOPELESS:
+        return np.full(len(targets) // 2, np.nan)
     numbers = np.nan_to_num(cells, nan=-1e30).astype(np.float32).reshape(-1, 1)
     if is_number:
         tree = DecisionTreeRegressor(max_leaf_nodes=64, random_state=0)

@@ -7,7 +7,7 @@ neither.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,9 +29,10 @@ def date_columns(records: Records) -> list[str]:
     return [name for name, kind in kinds.items() if kind == "date"]
 
 
-def ordering_column(records: Records) -> str | None:
-    """Return the column of dates that orders the rows, or None."""
-    return next((n for n in date_columns(records) if _orders(_micros(records, n))), None)
+def ordering_column(records: Records) -> tuple[str, np.ndarray] | None:
+    """Return the column of dates that orders the rows, and its times; None without one."""
+    each = ((name, _micros(records, name)) for name in date_columns(records))
+    return next((one for one in each if _orders(one[1])), None)
 
 
 def _micros(records: Records, name: str) -> np.ndarray:
@@ -88,8 +89,10 @@ def time_of(records: Records, named: tuple[str, ...]) -> tuple[str, np.ndarray]:
             "split is time and group is given; expected one of them, because a group may be "
             "spread over all days. Leave out --group, or --split."
         )
-    ordering = ordering_column(records)
-    chosen = named[0] if len(named) == 1 else found[0] if len(found) == 1 else ordering
+    chosen = named[0] if len(named) == 1 else found[0] if len(found) == 1 else None
+    ordering = ordering_column(records) if chosen is None else None
+    if ordering is not None:
+        return ordering
     if chosen is None:
         raise DataError(
             f"{records.name} has {len(found)} columns of dates ({quoted(found)}), and none orders "
@@ -122,52 +125,53 @@ def day_of(micros: float) -> str:
     return str(np.datetime64(round(micros), "us").astype("datetime64[D]"))
 
 
-def mixed_column(
-    records: Records, splits: np.ndarray, way: SplitWay, kept: Collection[str] | None = None
-) -> str | None:
-    """Return the column of dates by which days learned from and tested are mixed, or None.
+@dataclass(frozen=True)
+class MixedDays:
+    """Rows that stand in time, of which days learned from and days tested are mixed.
+
+    Attributes:
+        column: The column of dates that orders them.
+        times: Of all rows: float64, shape (N,), microseconds since 1970; NaN where there is none.
+        train: Those of train that are known.
+        test: Those of test.
+    """
+
+    column: str
+    times: np.ndarray
+    train: np.ndarray
+    test: np.ndarray
+
+
+def mixed_days(records: Records, splits: np.ndarray, way: SplitWay) -> MixedDays | None:
+    """Return by which column days learned from and tested are mixed, and the days; else None.
 
     Args:
         records: The samples.
         splits: int8, shape (N,), the final ones.
         way: How they were drawn.
-        kept: Columns that may be meant; None for all.
     """
-    name = ordering_column(records) if isinstance(records.samples, TableSamples) else None
-    if way == "time" or name is None or (kept is not None and name not in kept):
+    if way == "time" or not isinstance(records.samples, TableSamples):
         return None
-    train, test = _days(records, name, splits)
-    is_mixed = len(train) and len(test) and test.min() <= train.max()
-    return name if is_mixed else None
-
-
-def _days(records: Records, name: str, splits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the times of train and of test that are known."""
-    times = _micros(records, name)
+    ordering = ordering_column(records)
+    if ordering is None:
+        return None
+    name, times = ordering
     train, test = (times[(splits == code) & ~np.isnan(times)] for code in (0, 2))
-    return train, test
+    is_mixed = len(train) and len(test) and test.min() <= train.max()
+    return MixedDays(name, times, train, test) if is_mixed else None
 
 
-def describe_times(records: Records, splits: np.ndarray, way: SplitWay) -> list[Finding]:
-    """Return that a random split has mixed the days of rows that stand in time.
-
-    Args:
-        records: The samples.
-        splits: int8, shape (N,), the final ones.
-        way: How they were drawn.
-    """
-    name = mixed_column(records, splits, way)
-    if name is None:
+def describe_times(mixed: MixedDays | None) -> list[Finding]:
+    """Return that a random split has mixed the days of rows that stand in time, if it has."""
+    if mixed is None:
         return []
-    times = _micros(records, name)
-    train, test = _days(records, name, splits)
-    between = int((test <= train.max()).sum())
+    between = int((mixed.test <= mixed.train.max()).sum())
     sentence = (
-        f"Column '{name}' orders the rows in time ({day_of(np.nanmin(times))} to "
-        f"{day_of(np.nanmax(times))}), and {between:,} of {len(test):,} test rows lie between the "
-        "days learned from: how good the model is on later days is another matter. Where days to "
-        "come are to be foretold, say --split time (split='time' of load), which tests on the "
-        "latest."
+        f"Column '{mixed.column}' orders the rows in time ({day_of(np.nanmin(mixed.times))} to "
+        f"{day_of(np.nanmax(mixed.times))}), and {between:,} of {len(mixed.test):,} test rows lie "
+        "between the days learned from: how good the model is on later days is another matter. "
+        "Where days to come are to be foretold, say --split time (split='time' of load), which "
+        "tests on the latest."
     )
     return [Finding("time", "warning", (), sentence)]
 

@@ -1,5 +1,6 @@
 """A model, whole: encoder, head, task and calibration; its passes, its answers, its folder."""
 
+from headstart.model.engine_passes import Sampler, network_digest, settle_engine, weights_digest
 from headstart.model.folder import library_versions, open_model, write_model
 from headstart.model.network import Model
 from headstart.model.outputs import model_outputs
@@ -7,12 +8,16 @@ from headstart.model.passes import pass_size, run_batches, split_passes, without
 
 __all__ = [
     "Model",
+    "Sampler",
     "library_versions",
     "model_outputs",
+    "network_digest",
     "open_model",
     "pass_size",
     "run_batches",
+    "settle_engine",
     "split_passes",
+    "weights_digest",
     "without_padding",
     "write_model",
 ]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -46,6 +49,7 @@ class Model(nn.Module):
         self._dropout = dropout
         own = encoder.preprocess
         self._normalise = _Normalise(own.spec) if isinstance(own, ImagePreprocess) else None
+        self._lent: Callable[..., Tensor] | None = None
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Return logits.
@@ -66,6 +70,19 @@ class Model(nn.Module):
 
     def features(self, *inputs: Tensor) -> Tensor:
         """Return features of what ``forward`` takes: (B, D), or (B, T, D) of tokens."""
+        return self.own_features(*inputs) if self._lent is None else self._lent(*inputs)
+
+    @contextmanager
+    def lent(self, features: Callable[..., Tensor]) -> Iterator[None]:
+        """Let something else compute the features inside the block, as it has been proven to."""
+        former, self._lent = self._lent, features
+        try:
+            yield
+        finally:
+            self._lent = former
+
+    def own_features(self, *inputs: Tensor) -> Tensor:
+        """Return features as ``features`` does, by the modules themselves."""
         if self._normalise is not None:
             inputs = (self._normalise(*inputs),)
         features: Tensor = (

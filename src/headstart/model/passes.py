@@ -10,13 +10,14 @@ another order (docs/survival.md says what they take); GPUs, whose allocator rais
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from torch import Tensor
 
 from headstart.events import emit
+from headstart.model.engine_passes import FEATURES, engine_lent
 from headstart.model.network import Model
 from headstart.tensors import evaluating, to_tensors
 from headstart.training.machine.footprint import LiveTensors
@@ -37,6 +38,8 @@ def run_batches(
     name: str | None = None,
     batch_size: int = MOST_SAMPLES,
     is_bounded: bool = True,
+    phase: str | None = FEATURES,
+    is_fixed: bool = True,
 ) -> Rows:
     """Compute something for every sample, batch by batch, in eval mode.
 
@@ -52,7 +55,11 @@ def run_batches(
         name: Name of the progress line; None shows none.
         batch_size: Samples a pass, at the most.
         is_bounded: Whether passes are made smaller where these would take much memory; not where
-            the weights are split over processes, since one of them cannot measure alone.
+            the weights are split over processes, since one of them cannot measure alone; such
+            passes are PyTorch's, too.
+        phase: Names the passes that one engine computes (``settle_engine``); None leaves them to
+            PyTorch.
+        is_fixed: Whether the weights stay as they are, so that compiling them pays.
 
     Returns:
         float32, N rows; ``Ragged`` where they are as long as the samples.
@@ -63,7 +70,12 @@ def run_batches(
     rows: list[np.ndarray] = []
     found: np.ndarray | None = None
     done, size = 0, pass_size(model, inputs) if is_bounded else batch_size
-    with evaluating(model), _tidied(is_large=size < batch_size):
+    engine = (
+        engine_lent(model, inputs, size, phase=phase, is_fixed=is_fixed)
+        if is_bounded and phase is not None
+        else nullcontext()
+    )
+    with engine, evaluating(model), _tidied(is_large=size < batch_size):
         for places in split_passes(order, size, batch_size):
             arrays = inputs.arrays(places)
             made = compute(*to_tensors(arrays, model.device)).float().cpu().numpy()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from headstart.errors import DataError
-from headstart.types import Dataset, Inputs, Modality, Samples, SplitName
+from headstart.types import Dataset, Inputs, Modality, Samples, SplitName, are_alike
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,7 +80,7 @@ class Preprocess:
             DataError: The data is of another kind or of other columns, or too many samples cannot
                 be used.
         """
-        if dataset.schema.modality != self.modality:
+        if not are_alike(dataset.schema, self):
             found, wanted = dataset.schema.modality, self.modality
             raise DataError(
                 f"{dataset.name} holds {found} samples, but the model reads {wanted} samples. Give "

@@ -25,7 +25,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -275,12 +275,16 @@ def check_columns(spec: TableSpec, dataset: Dataset) -> None:
             )
 
 
-def to_cells(spec: TableSpec, table: Any) -> tuple[np.ndarray, np.ndarray]:
+def to_cells(
+    spec: TableSpec, table: Any, look: Callable[[Column, Any], None] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the numbers, float32 (N, F), and the codes, int64 (N, G), of rows.
 
     Args:
         spec: The fitted columns.
         table: A pyarrow Table that holds them in the canonical form of their kinds.
+        look: Is shown each column as it was read: words, the missing ones as ``""``, or float64,
+            shape (N,), NaN where missing.
     """
     numbers: list[np.ndarray] = []
     codes: list[np.ndarray] = []
@@ -288,12 +292,16 @@ def to_cells(spec: TableSpec, table: Any) -> tuple[np.ndarray, np.ndarray]:
         cells = table.column(column.name)
         if column.kind == "categorical":
             words = words_of(cells)[:, 0].tolist()
+            if look is not None:
+                look(column, words)
             codes.append(codes_of(column, words))
             if column.levels:  # what has no place counts as the middle
                 ranks = (ranks_of(column, words) - column.mean[0]) / column.scale[0]
                 numbers.append(np.nan_to_num(ranks, nan=0.0)[:, None])
             continue
         values = first_numbers(cells, column.kind)
+        if look is not None:
+            look(column, values)
         missing = np.isnan(values)
         filled = np.where(missing, column.fill, values)
         is_date = column.kind == "date"

@@ -77,11 +77,22 @@ class TablePreprocess(Preprocess):
         assert isinstance(samples, TableSamples)
         check_columns(self.spec, dataset)
         table = samples.columns()
-        # what train has too rarely is no news: val and test may bring what it never had
-        is_train = split_name == "train"
-        findings = [] if is_train else strange_cells(self.spec, table, samples.names)
         targets, ids = split.targets[chosen], split.ids[chosen]
-        return Cells(*to_cells(self.spec, table), targets, ids, samples.names, (), findings)
+        if split_name == "train":  # what it has too rarely is no news: others may bring more
+            return Cells(*to_cells(self.spec, table), targets, ids, samples.names, (), [])
+        cells, findings = self._looked_at(table, samples.names)
+        return Cells(*cells, targets, ids, samples.names, (), findings)
+
+    def _looked_at(
+        self, table: Any, names: Sequence[str]
+    ) -> tuple[tuple[np.ndarray, np.ndarray], list[Finding]]:
+        """Return numbers and codes of rows, and in what they are unlike train; read once."""
+        findings: list[Finding] = []
+
+        def look(column: Column, cells: Any) -> None:
+            findings.extend(strange_cells(column, cells, names))
+
+        return to_cells(self.spec, table, look), findings
 
     def listed(self, values: Any) -> IncomingRows:
         """Return the columns of rows in any form: dicts, a DataFrame, a pyarrow Table."""
@@ -120,12 +131,11 @@ class TablePreprocess(Preprocess):
                 for c in self.spec.columns
             }
         )
-        findings = strange_cells(self.spec, table, names)
+        (numbers, codes), findings = self._looked_at(table, names)
         known = set(self.columns)
         if extra := [name for name in listed.columns if name not in known]:
             sentence = f"Columns that the model does not know are ignored: {quoted(extra)}."
             findings.append(Finding("unused", "note", (), sentence))
-        numbers, codes = to_cells(self.spec, table)
         nothing = np.empty(0, np.int64)
         return Cells(numbers, codes, nothing, np.arange(len(listed)), names, (), findings)
 

@@ -25,7 +25,6 @@ from headstart.types import BadSample, Dataset, Modality, Rows, SplitName
 TEXTS_AT_ONCE = 1_000
 EMPTY_TOKENS = "the tokenizer leaves nothing of it"
 MOST_TOKENS = 1_000_000
-SHOWN = 20
 _NO_TARGETS = np.empty(0, np.int64)
 
 
@@ -144,8 +143,7 @@ class TokenPreprocess(TextPreprocess):
         lengths = np.array([len(part) for part in parts], np.int64)
         cut = (np.concatenate(full) if full else lengths) - lengths
         filled = lengths > 0
-        unknown = np.array([int((part == self.tokenizer.unknown_id).sum()) for part in parts], int)
-        most = np.argsort(-unknown / np.maximum(lengths, 1), kind="stable")[:SHOWN]
+        names = [usable.samples.names[i] for i in good.tolist()]
         flat = np.concatenate([np.empty(0, np.int32), *parts]).astype(np.int32)
         return Tokens(
             flat,
@@ -155,8 +153,7 @@ class TokenPreprocess(TextPreprocess):
             *usable.but(good[~filled], EMPTY_TOKENS).kept(),
             num_truncated=int((cut[filled] > 0).sum()),
             num_tokens_cut=int(cut[filled].sum()),
-            num_unknown=int(unknown.sum()),
-            unknown=[usable.samples.names[good[i]] for i in most.tolist() if unknown[i]],
+            unread=self.tokenizer.unread(parts, names),
         )
 
     def to_json(self) -> dict[str, object]:

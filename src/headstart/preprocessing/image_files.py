@@ -18,6 +18,7 @@ from importlib.util import find_spec
 
 from PIL import Image, ImageFile, features
 
+from headstart.extras import install_command
 from headstart.preprocessing.samples import UnreadableImage
 
 MAX_PIXELS = 50_000_000
@@ -156,11 +157,11 @@ def _foreign_box(data: bytes) -> str:
     length = min(int.from_bytes(data[:4], "big"), 256)
     brands = {data[8:12], *(data[i : i + 4] for i in range(16, length, 4))}
     if brands & AVIF_BRANDS and not features.check("avif"):
-        return "it is an AVIF image, which this Pillow was built without: pip install -U pillow"
+        command = install_command("-U", "pillow")
+        return f"it is an AVIF image, which this Pillow was built without: {command}"
     if brands & HEIC_BRANDS and not find_spec("pi_heif"):
-        return (
-            "it is a HEIC image, which needs the package 'pi-heif': pip install 'headstart[heic]'"
-        )
+        command = install_command("headstart[heic]")
+        return f"it is a HEIC image, which needs the package 'pi-heif': {command}"
     return "it is a video or another ISO media file, not an image"
 
 

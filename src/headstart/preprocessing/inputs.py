@@ -8,16 +8,13 @@ times the memory, and padding everything to the longest text far more.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from headstart.preprocessing.unread import Unread
 from headstart.types import BadSample, Finding, Rows
-
-# With an English WordPiece, English, German and tweets have 0 to 0.7 % (docs/experiments.md),
-# Korean, Japanese and Thai 5 to 33 %, Chinese 59 to 63 %.
-MUCH_UNKNOWN = 0.03
 
 
 @dataclass(frozen=True)
@@ -35,8 +32,7 @@ class Tokens:
         bad_samples: Texts left out, each with its reason.
         num_truncated: Texts that were cut.
         num_tokens_cut: Tokens these lost, all together.
-        num_unknown: Tokens that stand for what the tokenizer does not know.
-        unknown: Names of the texts with the largest share of these, the largest first.
+        unread: What the tokenizer does not know of them.
     """
 
     flat: np.ndarray
@@ -49,8 +45,7 @@ class Tokens:
     bad_samples: Sequence[BadSample] = ()
     num_truncated: int = 0
     num_tokens_cut: int = 0
-    num_unknown: int = 0
-    unknown: Sequence[str] = ()
+    unread: Unread = field(default_factory=Unread)
 
     @property
     def lengths(self) -> np.ndarray:
@@ -60,19 +55,7 @@ class Tokens:
     @property
     def findings(self) -> list[Finding]:
         """Say what was cut, and what the tokenizer does not know where that is much."""
-        return [*self._cut(), *self._unknown()]
-
-    def _unknown(self) -> list[Finding]:
-        share = self.num_unknown / max(1, len(self.flat))
-        if share < MUCH_UNKNOWN:
-            return []
-        sentence = (
-            f"{share * 100:.1f} % of the tokens of the texts stand for words or characters that "
-            f"the start's tokenizer does not know, such as in {self.unknown[0]}: nothing can be "
-            "learned from these. Take a start of the language, or a multilingual one (headstart "
-            "starts --modality text), or scratch/tfidf, which learns its terms from the texts."
-        )
-        return [Finding("unseen", "warning", self.unknown, sentence)]
+        return [*self._cut(), *self.unread.findings()]
 
     def _cut(self) -> list[Finding]:
         if not self.num_truncated:

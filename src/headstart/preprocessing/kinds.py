@@ -10,6 +10,7 @@ from headstart.preprocessing.base import Preprocess
 from headstart.preprocessing.for_images import ImagePreprocess
 from headstart.preprocessing.for_tables import TablePreprocess
 from headstart.preprocessing.for_texts import TermPreprocess, TokenPreprocess
+from headstart.types import rows_of
 
 KINDS: dict[str, type[Preprocess]] = {
     "image": ImagePreprocess,
@@ -35,8 +36,8 @@ def check_preprocess(value: object, modality: str) -> dict[str, Any]:
             f"is damaged."
         )
     kind = value["kind"]
-    if kind not in KINDS or KINDS[kind].modality != modality:
-        known = [name for name, one in KINDS.items() if one.modality == modality]
+    known = list(rows_of(KINDS, modality))
+    if kind not in known:
         raise StartError(
             f"The record 'preprocess' is of kind '{kind}'.{did_you_mean(kind, known)} Expected "
             f"{quoted(known)} for {modality}. The file is damaged."

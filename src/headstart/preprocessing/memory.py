@@ -97,14 +97,23 @@ def as_arrow(values: Any) -> Any:
     """Return values as a pyarrow array; where they are of several kinds, as text.
 
     Args:
-        values: A pandas column, or a list; NaN and None are missing.
+        values: A pandas column, or a list; NaN and None are missing, periods the day they begin.
     """
     import pyarrow as pa
 
+    if str(getattr(values, "dtype", "")).startswith("period["):
+        values = values.dt.to_timestamp()
     try:
         return pa.array(values, from_pandas=True)
     except (pa.ArrowException, OverflowError):
+        if any(type(value).__name__ == "Period" for value in values):
+            return as_arrow([_begin(value) for value in values])
         return pa.array([None if is_missing(value) else str(value) for value in values])
+
+
+def _begin(value: Any) -> Any:
+    """Return the day on which one of pandas' periods (a month, a quarter) begins."""
+    return value.to_timestamp() if type(value).__name__ == "Period" else value
 
 
 def refuse_duplicates(names: tuple[str, ...] | list[str], where: str) -> None:

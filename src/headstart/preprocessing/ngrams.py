@@ -36,8 +36,8 @@ def count_ngrams(
     Returns:
         The n-grams that are kept, sorted, and in how many texts each occurs, int64, shape (D,).
     """
-    keys = np.empty(0, np.uint64)
-    counts = np.empty((2, 0), np.int64)  # how often, and in how many texts
+    # n-grams with how often, and in how many texts, they occur, each run half of the one before
+    runs = [(np.empty(0, np.uint64), np.empty((2, 0), np.int64))]
     for _, rows, found in _numbered(texts, longest):
         # stable, so that the rows of one n-gram ascend: a text is counted where it begins
         order = np.argsort(found, kind="stable")
@@ -47,7 +47,12 @@ def count_ngrams(
         starts = np.flatnonzero(begins)
         how_often = np.diff(np.append(starts, len(found)))
         num_texts = np.add.reduceat(is_first, starts, dtype=np.int64) if len(starts) else how_often
-        keys, counts = _merge(keys, counts, found[starts], np.stack([how_often, num_texts]))
+        runs.append((found[starts], np.stack([how_often, num_texts])))
+        while len(runs) > 1 and len(runs[-2][0]) < 2 * len(runs[-1][0]):
+            runs.append(_merge(*runs.pop(), *runs.pop()))
+    while len(runs) > 1:
+        runs.append(_merge(*runs.pop(), *runs.pop()))
+    ((keys, counts),) = runs
     kept = np.flatnonzero(counts[1] >= least_texts)
     if len(kept) > most:
         kept = np.sort(kept[np.argsort(-counts[0][kept], kind="stable")[:most]])
@@ -119,12 +124,18 @@ def _number_lot(lot: list[str], longest: int) -> tuple[np.ndarray, np.ndarray]:
 def _merge(
     keys: np.ndarray, counts: np.ndarray, own: np.ndarray, both: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Add the counts (2, E) of some n-grams to those (2, D) of others."""
-    merged, places = np.unique(np.concatenate([keys, own]), return_inverse=True)
-    total = np.zeros((2, len(merged)), np.int64)
-    total[:, places[: len(keys)]] += counts
-    total[:, places[len(keys) :]] += both
-    return merged, total
+    """Add the counts (2, E) of some n-grams to those (2, D) of others; both are sorted.
+
+    A lot is merged with what is about as large: were each added to all before, the time would grow
+    with the square of the texts.
+    """
+    every = np.concatenate([keys, own])
+    order = np.argsort(every, kind="stable")  # two sorted runs: no more than a merge
+    every, ordered = every[order], np.concatenate([counts, both], axis=1)[:, order]
+    starts = np.flatnonzero(np.concatenate([[True], every[1:] != every[:-1]])[: len(every)])
+    if not len(starts):
+        return every, ordered
+    return every[starts], np.add.reduceat(ordered, starts, axis=1)
 
 
 def _number(term: str) -> int:

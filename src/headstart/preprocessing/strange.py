@@ -17,8 +17,8 @@ import numpy as np
 
 from headstart.cells import MOSTLY
 from headstart.errors import did_you_mean, quoted
-from headstart.preprocessing.columns import MISSING, first_numbers, other_spelling, words_of
-from headstart.types import Column, Finding, Severity, TableSpec
+from headstart.preprocessing.columns import MISSING, other_spelling
+from headstart.types import Column, Finding, Severity
 
 FAR = 1.0  # widths of train's range beyond it
 FAR_DATE = 0.1  # a model is asked about the future, but learned from the past
@@ -28,24 +28,19 @@ CHANGED = 8.0  # times as wide, or as narrow
 SHOWN = 4
 
 
-def strange_cells(spec: TableSpec, table: Any, names: Sequence[str]) -> list[Finding]:
-    """Return findings on the cells that are unlike those of train.
+def strange_cells(column: Column, cells: Any, names: Sequence[str]) -> list[Finding]:
+    """Return findings on the cells of a column that are unlike those of train.
 
     Args:
-        spec: The fitted columns.
-        table: A pyarrow Table that holds them in the canonical form of their kinds.
-        names: Of its rows.
+        column: As it was fitted.
+        cells: As ``to_cells`` shows them: words, or numbers.
+        names: Of the rows.
     """
-    findings: list[Finding] = []
-    for column in spec.columns:
-        cells = table.column(column.name)
-        if column.kind == "categorical":
-            findings += _strange_words(column, words_of(cells)[:, 0].tolist(), names)
-            continue
-        values = first_numbers(cells, column.kind)
-        findings += _missing(column, np.flatnonzero(np.isnan(values)), names)
-        if column.kind != "boolean" and column.seen:
-            findings += _strange_numbers(column, values, names)
+    if column.kind == "categorical":
+        return _strange_words(column, cells, names)
+    findings = _missing(column, np.flatnonzero(np.isnan(cells)), names)
+    if column.kind != "boolean" and column.seen:
+        findings += _strange_numbers(column, cells, names)
     return findings
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ import numpy as np
 
 from headstart.errors import StartError
 from headstart.extras import require_text_extra
+from headstart.preprocessing.unread import Unread, continuing_letters, measure
 
 if TYPE_CHECKING:
     import tokenizers
@@ -98,6 +100,20 @@ class TextTokenizer:
         token = self._config.get("unk_token") or getattr(self._backend.model, "unk_token", None)
         token = token.get("content") if isinstance(token, dict) else token
         return self._backend.token_to_id(token) if isinstance(token, str) else None
+
+    @cached_property
+    def _letters(self) -> np.ndarray:
+        return continuing_letters(self._backend.get_vocab())
+
+    def unread(self, parts: Sequence[np.ndarray], names: Sequence[str]) -> Unread:
+        """Return what of some texts it does not know.
+
+        Args:
+            parts: Ids of each text, as ``encode`` gave them.
+            names: What to call each.
+        """
+        special = len(self._prefix) + len(self._suffix)
+        return measure(parts, names, self.unknown_id, self._letters, special)
 
     @property
     def vocab_size(self) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from headstart.errors import StartError, first_line
-from headstart.extras import quiet_transformers, require_text_extra
+from headstart.extras import install_command, quiet_transformers, require_text_extra
 from headstart.preprocessing.tokens import (
     CONFIG_NAME,
     FILE_NAMES,
@@ -57,8 +57,8 @@ def load_tokenizer(folder: Path, origin: str) -> TextTokenizer:
         raise StartError(
             f"The tokenizer of '{origin}' in '{folder}' cannot be loaded "
             f"({first_line(error)}). Expected a tokenizer.json, or "
-            f"files that transformers makes one of (that may need pip install sentencepiece "
-            f"protobuf)."
+            f"files that transformers makes one of (that may need "
+            f"{install_command('sentencepiece', 'protobuf')})."
         ) from error
     if not getattr(tokenizer, "is_fast", False):
         raise StartError(

@@ -125,7 +125,7 @@ def screen(
             )
             continue
         try:
-            candidate, setup, val, logits = _try(
+            candidate, setup, val, logits = try_start(
                 dataset, start, budget, allowance, asked=asked, device=device, texts=texts
             )
         except _TooSlowError as error:
@@ -169,7 +169,7 @@ def _left_out(start: Start, metric: str, why: str) -> Candidate:
     return Candidate(start, None, FULL.name, metric, nothing, float("nan"), 0.0, why)
 
 
-def _try(
+def try_start(
     dataset: Dataset,
     start: Start,
     budget: Budget,

@@ -169,6 +169,7 @@ def _audit(
     from headstart.auditing.audit import Audited, AuditTools
     from headstart.auditing.audits import AUDITS
     from headstart.auditing.running import run_audits
+    from headstart.starts.candidates import frozen_start
 
     left = max(0.0, seconds)
     deadline = time.monotonic() + left
@@ -185,9 +186,13 @@ def _audit(
             seed=seed,
             stop_requested=lambda: time.monotonic() > deadline,
         )
+    start = features.start if features else None
+    if start is None and dataset.schema.facts.has_words:  # lengths are counted by its tokenizer
+        local = frozen_start(dataset.schema.modality)
+        start = local.address if local else None
     results = run_audits(
         dataset,
-        AuditTools(seed=seed, features=features, start=features.start if features else None),
+        AuditTools(seed=seed, features=features, start=start),
         seconds=left,
         why_not=dict.fromkeys(skipped, "skipped, as was asked"),
         known=known,
@@ -202,7 +207,7 @@ def _conclude(
 ) -> Checked:
     """Write what was found."""
     from headstart.auditing.record import check_record, check_views
-    from headstart.auditing.repairs import repairs
+    from headstart.auditing.repairs import UNMENDED, repairs
     from headstart.data.fixes import write_fixes
     from headstart.reporting.check_page import MAX_SHOWN, render_check_page
 
@@ -214,7 +219,15 @@ def _conclude(
             write_atomically(out / "check.html", page.encode(errors="backslashreplace"))
     if listed is not None:
         with disk_errors(listed, 0):
-            write_fixes(listed, repairs(dataset, [found for _, found in results.found]))
+            fixes = repairs(dataset, [found for _, found in results.found])
+            write_fixes(listed, fixes)
+        if unmended := [fix for fix in fixes if fix.reason.startswith(UNMENDED)]:
+            text = (
+                f"The list mends nothing of {len(unmended):,} samples, such as "
+                f"{unmended[0].sample}: {unmended[0].reason.split(':')[0]}. There are too few "
+                "different ones: add others, or draw other splits."
+            )
+            emit("note", text=text)
     findings = tuple(found.finding for _, found in results.by_gravity)
     return Checked(record, findings, out, listed)
 
@@ -271,12 +284,13 @@ def _next(
     options: CheckOptions, dataset: Dataset, checked: Checked, results: "Results"
 ) -> str | None:
     """Return the command to type next; None for data in memory."""
-    from headstart.auditing.repairs import repairs
+    from headstart.auditing.repairs import UNMENDED, repairs
 
     typed = _typed(options.data)
     if typed is None:
         return None
-    is_mendable = bool(repairs(dataset, [found for _, found in results.found]))
+    fixes = repairs(dataset, [found for _, found in results.found])
+    is_mendable = any(not fix.reason.startswith(UNMENDED) for fix in fixes)
     if checked.fixes is not None and is_mendable:
         return f"headstart fit {typed} --fixes {shlex.quote(str(checked.fixes))} --budget 30m"
     if checked.record["verdict"] == "refused":

@@ -121,8 +121,10 @@ def _tune(
     from headstart.tuning.conclude import calibrate, save_model
     from headstart.tuning.conditions import Conditions
     from headstart.tuning.cost import seconds_per_sample
+    from headstart.tuning.step_format import open_formats
     from headstart.tuning.stop import graceful_stop
 
+    said = current.plan["options"]
     # what planning left is less where preparing has taken longer than it may
     reserve = min(plan.seconds("conclusion"), budget.may_take("conclusion"))
     with graceful_stop() as stop:
@@ -134,7 +136,8 @@ def _tune(
             on_usable=on_usable,
             decisions=current.decisions,
             company=current.company,
-            is_micro_batch_said=current.plan["options"].get("micro_batch_size") is not None,
+            is_micro_batch_said=said.get("micro_batch_size") is not None,
+            open_options=open_formats(said),
         )
         arm = Arm(setup, items.train, items.val, conditions)
         try:

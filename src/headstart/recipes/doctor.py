@@ -13,6 +13,7 @@ import os
 import platform
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from rich.filesize import decimal
 from headstart import events
 from headstart.cores import usable_cores
 from headstart.errors import OptionError
+from headstart.extras import install_command
 from headstart.reporting.console import attached
 from headstart.training.machine.memory import free_memory_bytes
 
@@ -48,6 +50,8 @@ EXTRAS = (
     ("pyreadstat", "formats", "files of SPSS, Stata and SAS"),
     ("arff", "formats", "ARFF files"),
     ("cleanlab", "check", "labels that look wrong"),
+    ("onnxruntime", "onnx", "the engine onnxruntime for passes without gradients"),
+    ("openvino", "openvino", "the engine openvino, for the same"),
 )
 
 
@@ -117,6 +121,7 @@ def doctor(*, seconds: float = 10.0, hub: bool = False) -> Report:
             ("Versions", tuple((name, _version(name)) for name in _PACKAGES)),
             ("Devices", _devices()),
             ("Memory and disk", _space(problems)),
+            ("Engines", tuple(_engines())),
             ("Extras", tuple(_extras())),
             ("Data without network", tuple(_data_names(problems))),
             ("Model hub", ((_endpoint(), _reach_hub(problems) if hub else "not asked (--hub)"),)),
@@ -205,10 +210,29 @@ def _extras() -> list[Row]:
             extra,
             f"installed: {brings}"
             if importlib.util.find_spec(package)
-            else f"missing: {brings}; pip install 'headstart[{extra}]'",
+            else f"missing: {brings}; {install_command(f'headstart[{extra}]')}",
         )
         for package, extra, brings in EXTRAS
     ]
+
+
+def _engines() -> list[Row]:
+    """Return what can compute passes without gradients here, and in which number formats."""
+    from headstart.engines import ENGINES
+
+    return [
+        (
+            engine.name,
+            f"missing: {install_command(f'headstart[{engine.extra}]')}"
+            if engine.missing
+            else f"{', '.join(engine.precisions())}; {_versions(engine.versions)}",
+        )
+        for engine in ENGINES.values()
+    ]
+
+
+def _versions(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def _data_names(problems: list[str]) -> list[Row]:

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.errors import DataError
 from headstart.events import emit
@@ -14,6 +14,7 @@ from headstart.recipes.findings import tell_findings
 from headstart.recipes.run import Run
 from headstart.recipes.source import as_dataset
 from headstart.reporting.console import attached
+from headstart.training.options.common_options import EngineName
 from headstart.types import Data, Dataset, Finding
 
 if TYPE_CHECKING:
@@ -41,7 +42,15 @@ class Evaluation:
         return render_text(self.metrics, self.model, self.data, {"verb": "evaluate"})
 
 
-def evaluate(run: str, data: Data = None, *, device: str = "auto", seed: int = 0) -> Evaluation:
+def evaluate(
+    run: str,
+    data: Data = None,
+    *,
+    engine: Literal["auto", EngineName] = "auto",
+    precision: Literal["auto", "fp32"] = "auto",
+    device: str = "auto",
+    seed: int = 0,
+) -> Evaluation:
     """Evaluate a run on its own test split, or on other labelled data.
 
     Args:
@@ -51,6 +60,11 @@ def evaluate(run: str, data: Data = None, *, device: str = "auto", seed: int = 0
             separator and columns are the run's own where nothing else is said, and rows of a table
             are read as the run's own were. When not given, the run's own data is loaded again, and
             refused if it has changed.
+        engine: What computes the pass on a CPU: auto measures the engines that are installed where
+            it would take long, and takes the quickest that gives the same; torch, onnxruntime or
+            openvino asks for one.
+        precision: Number format of the pass: fp32, or auto, which lets an engine take a narrower
+            one where the answers stay the same.
         device: auto, cpu, cuda, cuda:1 or mps.
         seed: Seed of the intervals.
 
@@ -60,19 +74,25 @@ def evaluate(run: str, data: Data = None, *, device: str = "auto", seed: int = 0
     Raises:
         RunFolderError: If the run folder holds no model, or the run is unfinished.
         DataError: If the data has changed, or has classes that the model does not know.
+        OptionError: If the engine is not installed.
 
     Example:
         >>> import headstart as hs
         >>> print(hs.evaluate("runs/digits").report())  # doctest: +SKIP
     """
+    from headstart.engines import passes_by, require_engine
     from headstart.model import model_outputs, run_batches
     from headstart.recipes.learned import not_learned_from
     from headstart.recipes.own_data import check_finished, own_data
     from headstart.training.machine.device import choose_device
+    from headstart.tuning.decisions import Decisions
+    from headstart.tuning.engine_rule import engine_rule
 
     opened = run if isinstance(run, Run) else Run(run)
     check_finished(opened)
-    with attached():
+    require_engine(engine)
+    rule = engine_rule(engine, precision, budget_seconds=None, decisions=Decisions())
+    with attached(), passes_by(rule):
         dataset = _other_data(opened, data) if data is not None else own_data(opened)
         model = opened.model.to(choose_device(device))
         schema = model.schema
@@ -81,7 +101,7 @@ def evaluate(run: str, data: Data = None, *, device: str = "auto", seed: int = 0
         chosen, left_out = not_learned_from(opened, dataset)
         test = model.encoder.preprocess.prepare(dataset, "test", chosen)
         tell_findings(test.findings)
-        logits = run_batches(model, test, model, name="evaluate")
+        logits = run_batches(model, test, model, name="evaluate", phase="the test pass")
         outputs = model_outputs(model, logits)
         targets = _own_targets(opened, dataset, test.targets)
         groups = dataset.test.groups_of(test.ids)
@@ -122,10 +142,10 @@ def _as_own_truths(run: Run, dataset: Dataset) -> Dataset:
 def _check_schema(run: Run, dataset: Dataset) -> None:
     """Refuse data that the run's model cannot answer for."""
     own, other = run.model.schema, dataset.schema
-    if (own.modality, own.task) != (other.modality, other.task):
+    if own.kind != other.kind:
         raise DataError(
-            f"{dataset.name} is {other.modality} {other.task}, and {run.path} is {own.modality} "
-            f"{own.task}. Evaluate on data of the same kind."
+            f"{dataset.name} is {other.kind}, and {run.path} is {own.kind}. Evaluate on data of "
+            "the same kind."
         )
     unknown = [c for c in other.classes if c not in run.classes]
     if unknown:

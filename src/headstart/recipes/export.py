@@ -10,6 +10,7 @@ from headstart.events import emit
 from headstart.exporting.exporters import EXPORTERS, export_choices
 from headstart.recipes.run import Run
 from headstart.reporting.console import attached
+from headstart.types import rows_of
 
 # What a command line may give for it is asked of the function.
 Library = Annotated[str, export_choices]
@@ -56,7 +57,8 @@ def export(run: str, *, out: str | None = None, to: Library = "auto") -> Path:
             emit("note", text=text)
         if text := _lost_range(opened, fitting):
             emit("note", text=text)
-        emit("next", command=f"headstart evaluate {opened.path}")
+        argument = opened.model.schema.facts.argument
+        emit("next", command=f"headstart predict {opened.path} {argument}")
     return folder
 
 
@@ -89,7 +91,7 @@ def _fitting(run: Run, to: str) -> str:
             f"to is '{to}'; expected one of {quoted(known)}.{did_you_mean(to, known)}"
         )
     modality = run.model.schema.modality
-    fitting = [name for name, one in EXPORTERS.items() if one.modality == modality]
+    fitting = list(rows_of(EXPORTERS, modality))
     if not fitting or to not in ("auto", *fitting):
         wanted = quoted(fitting) if fitting else "a run on texts or images"
         raise OptionError(

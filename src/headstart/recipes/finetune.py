@@ -20,7 +20,7 @@ from headstart.recipes.processes import (
     run_in_company,
 )
 from headstart.recipes.run import Run
-from headstart.recipes.session import session
+from headstart.recipes.session import Session, session
 from headstart.recipes.settle import Means, settle_setup
 from headstart.recipes.source import as_dataset, default_out, spent_before
 from headstart.reporting.console import attached
@@ -38,8 +38,9 @@ if TYPE_CHECKING:
 
     import torch
 
+    from headstart.engines import PassRule
     from headstart.training.company import Company
-    from headstart.tuning.budget import BudgetPlan
+    from headstart.tuning.budget import Budget, BudgetPlan
     from headstart.tuning.setup import TrainingSetup
     from headstart.types import Dataset
 
@@ -75,6 +76,7 @@ def finetune(options: FinetuneOptions) -> Run | BudgetPlan:
 
 def _finetune(options: FinetuneOptions, company: Company) -> Run:
     """Fine-tune in the main process."""
+    from headstart.engines import passes_by
     from headstart.tuning.budget import Budget
 
     # what can be refused is refused before anything is loaded or overwritten
@@ -94,9 +96,10 @@ def _finetune(options: FinetuneOptions, company: Company) -> Run:
     ) as current:
         budget = Budget(budget_seconds, current.spent_before_resume + spent_before(dataset))
         dataset = with_audits(current, dataset, budget, options.seed)
-        setup = _settled(options, given, dataset, Means(budget, company, current.decisions))
         grid: Literal["asked", "off"] = "asked" if options.learning_rate_search else "off"
-        complete(current, dataset, setup, budget, candidates=[], grid=grid)
+        with passes_by(run_rule(options, budget, current)):
+            setup = _settled(options, given, dataset, Means(budget, company, current.decisions))
+            complete(current, dataset, setup, budget, candidates=[], grid=grid)
     path = current.folder.path
     company.send("done", path=str(path))
     emit("next", command=next_command(path, dataset))
@@ -128,11 +131,13 @@ def _checked(
 
     What can be refused without the data is refused here.
     """
+    from headstart.engines import require_engine
     from headstart.training.options.limits import check_options
     from headstart.training.options.recipe import check_search
     from headstart.tuning.budget import parse_budget
 
     check_options(options)
+    require_engine(options.engine)
     check_company(company, options, resume=options.resume)
     budget_seconds = parse_budget(options.budget)
     found, module = find_given(options.start, options.spec)
@@ -165,6 +170,24 @@ def _settled(
     if is_chosen:
         name = means.decisions.settle("strategy", lambda: Decided(strategy.name, why))
     return settle_setup(dataset, given, replace(settled, strategy=name), means)
+
+
+def run_rule(options: CommonOptions, budget: Budget, current: Session) -> PassRule:
+    """Return what holds for the passes of a run.
+
+    Args:
+        options: As the user said them.
+        budget: Bounds what trials may take.
+        current: The run, which settles each choice once.
+    """
+    from headstart.tuning.engine_rule import engine_rule
+
+    return engine_rule(
+        options.engine,
+        options.precision,
+        budget_seconds=budget.limit_seconds,
+        decisions=current.decisions,
+    )
 
 
 def next_command(path: Path, dataset: Dataset) -> str:

@@ -14,7 +14,7 @@ from headstart.events import emit
 from headstart.recipes.audited import with_audits
 from headstart.recipes.complete import complete
 from headstart.recipes.dry_run import refuse_resume, say_real_run
-from headstart.recipes.finetune import next_command, settle_auto
+from headstart.recipes.finetune import next_command, run_rule, settle_auto
 from headstart.recipes.options import FitOptions, takes
 from headstart.recipes.own_start import refuse_own_start
 from headstart.recipes.processes import after_restart, finished_before, run_in_company
@@ -78,6 +78,7 @@ def fit(options: FitOptions) -> Run | BudgetPlan:
 
 def _fit(options: FitOptions, company: Company) -> Run:
     """Search and fine-tune in the main process."""
+    from headstart.engines import passes_by
     from headstart.tuning.budget import Budget
     from headstart.tuning.texts import text_cache
 
@@ -97,11 +98,12 @@ def _fit(options: FitOptions, company: Company) -> Run:
         dataset = with_audits(current, dataset, budget, options.seed, "quick")
         texts = text_cache(dataset, budget, seed=options.seed, decisions=current.decisions)
         settled = _settled(options, dataset, company)
-        chosen, rival = _settle_start(current, dataset, named, budget, texts, settled)
-        dataset = with_audits(current, dataset, budget, options.seed, "slow")
-        setup = _build(chosen, dataset, settled, company, texts)
-        candidates = chosen["candidates"]
-        complete(current, dataset, setup, budget, candidates=candidates, rival=rival, grid="room")
+        with passes_by(run_rule(options, budget, current)):
+            chosen, rival = _settle_start(current, dataset, named, budget, texts, settled)
+            dataset = with_audits(current, dataset, budget, options.seed, "slow")
+            setup = _build(chosen, dataset, settled, company, texts)
+            of = chosen["candidates"]
+            complete(current, dataset, setup, budget, candidates=of, rival=rival, grid="room")
     path = current.folder.path
     company.send("done", path=str(path))
     emit("next", command=next_command(path, dataset))
@@ -133,11 +135,13 @@ def _checked(options: FitOptions) -> tuple[FitOptions, list[Start], float | None
 
     What can be refused without the data is refused here.
     """
+    from headstart.engines import require_engine
     from headstart.starts import find_start
     from headstart.training.options.limits import check_options
     from headstart.tuning.budget import parse_budget
 
     check_options(options)
+    require_engine(options.engine)
     budget_seconds = parse_budget(options.budget)
     named = [find_start(address) for address in options.starts or ()]
     for candidate in named:
@@ -179,6 +183,7 @@ def _settle_start(
     asked: FitOptions,
 ) -> tuple[Chosen, TrainingSetup | None]:
     """Settle the start; return it with its model, where screening has left one just now."""
+    from headstart.engines import settled_apart
     from headstart.ranking import default_starts, screen
     from headstart.tuning.conclude import calibrate, save_model
     from headstart.tuning.planning import plan_search
@@ -195,7 +200,8 @@ def _settle_start(
         emit("stage", text="Choosing the start")
         starts = named or default_starts(dataset, budget.limit_seconds)
         plan = plan_search(dataset, starts, budget)
-        with plan.stage("screening", budget):
+        # what screening chooses for its samples binds nobody after it
+        with plan.stage("screening", budget), settled_apart():
             candidates = screen(
                 dataset,
                 starts,

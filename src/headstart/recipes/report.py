@@ -9,6 +9,7 @@ from headstart.events import emit
 from headstart.recipes.run import Run
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import disk_errors, write_atomically
+from headstart.types import MODALITIES
 
 # What a record may raise that is JSON, but not as headstart wrote it; an unknown task, an option's.
 _DAMAGE = (ArithmeticError, AttributeError, LookupError, OptionError, TypeError, ValueError)
@@ -51,7 +52,8 @@ def report(run: str, *, out: str | None = None) -> Path:
     with attached():
         with disk_errors(path, len(page)):
             write_atomically(path, page)
-        emit("next", command=f"headstart evaluate {opened.path}")
+        facts = MODALITIES[opened.model_record["schema"]["modality"]]
+        emit("next", command=f"headstart predict {opened.path} {facts.argument}")
     return path
 
 

@@ -132,7 +132,7 @@ class Run:
             tell_findings(inputs.findings)
             if not len(inputs):
                 continue
-            outputs = model_outputs(model, run_batches(model, inputs, model))
+            outputs = model_outputs(model, run_batches(model, inputs, model, phase="predictions"))
             found += model.task.predictions(inputs.names, outputs, model.schema)
         return found, left_out
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from headstart import events
 from headstart.reporting.console import attached
-from headstart.types import MODALITIES, Modality, Start
+from headstart.types import Start
 
 
 def starts(
@@ -32,8 +32,7 @@ def starts(
     """
     from headstart.starts import list_starts
 
-    kinds: tuple[Modality, ...] = tuple(MODALITIES) if modality == "all" else (modality,)
-    found = [start for kind in kinds for start in list_starts(modality=kind, like=like)]
+    found = list_starts(modality, like)
     with attached():
         if not found:
             events.emit(

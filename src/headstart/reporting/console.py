@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 
 from headstart import events
 from headstart.reporting.terminal import format_seconds, format_value, is_terminal, print_table
+from headstart.types import in_number
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -253,7 +254,7 @@ class Console:
             self._finish_all()  # a stage begins where the one before has ended
             self._screen.say(str(fields["text"]), "bold")
         elif kind == "note":
-            self._screen.say(f"  note: {fields['text']}", "yellow")
+            self._screen.say(f"  note: {in_number(str(fields['text']))}", "yellow")
         elif kind == "choice":
             why = f" ({fields['why']})" if fields.get("why") else ""
             self._screen.say(f"  {fields['name']}: {format_value(fields['value'])}{why}")

@@ -74,17 +74,17 @@ def _metric_name(log_records: list[Json]) -> str:
 def _points(records: list[Json], kind: str, x_key: str, y_key: str) -> list[Point]:
     """Return (x, y) of the last training in the log.
 
-    A task of another name starts a new line; a step that was already passed (another candidate, or
+    Another name begins the line anew; a step that was already passed (another candidate, or
     a run that was resumed) takes back the points from there on.
     """
     points: list[Point] = []
-    task: object = None
+    line: object = None
     for record in records:
         x, y = record.get(x_key), record.get(y_key)
         if record.get("kind") != kind or not _is_finite(x) or not _is_finite(y):
             continue
-        if record.get("name") != task:
-            points, task = [], record.get("name")
+        if record.get("name") != line:
+            points, line = [], record.get("name")
         while points and points[-1][0] >= float(x):  # type: ignore[arg-type]
             points.pop()
         points.append((float(x), float(y)))  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from headstart.starts.catalog import find_provider
 from headstart.starts.encoder import Encoder
 from headstart.starts.provider import BuildRequest, FormerRun, Provider
 from headstart.starts.rebuild import provider_of_builder, read_run, read_run_tensors
-from headstart.types import Start
+from headstart.types import Start, is_among
 
 
 def build_encoder(start: Start, request: BuildRequest) -> Encoder:
@@ -37,7 +37,7 @@ def build_encoder(start: Start, request: BuildRequest) -> Encoder:
     """
     provider, former = _provider(start)
     given = [name for name, is_given in _given(request).items() if is_given]
-    if given and start.modality not in given:
+    if given and not is_among(start, given):
         raise StartError(
             f"'{start.address}' reads {start.modality}. Expected a start for {given[0]}s. Choose "
             f"one that 'headstart starts --modality {given[0]}' lists."

@@ -6,6 +6,7 @@ Only what needs no network: random weights, and pretrained starts that lie on th
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.util import find_spec
 
 from headstart.starts.catalog import find_start, local_starts
@@ -45,15 +46,24 @@ def _cost(start: Start) -> tuple[int, int]:
     return start.image.size if start.image else 0, start.num_parameters
 
 
-CANDIDATES: dict[Modality, Callable[[Dataset, int], list[Start]]] = {
-    "image": _of_images,
-    "text": _of_texts,
-    "table": _of_tables,
+@dataclass(frozen=True)
+class Candidates:
+    """What is tried of a modality where nobody names a start.
+
+    Attributes:
+        of: The starts for some data, of them so many pretrained ones of this machine at the most.
+        plain: Whose frozen features are read where no pretrained start is here; None without any.
+    """
+
+    of: Callable[[Dataset, int], list[Start]]
+    plain: str | None = None
+
+
+CANDIDATES: dict[Modality, Candidates] = {
+    "image": Candidates(_of_images),
+    "text": Candidates(_of_texts, plain="scratch/tfidf"),
+    "table": Candidates(_of_tables, plain="scratch/linear"),
 }
-
-
-# Whose frozen features are read where no pretrained start is on this machine; images have none.
-_PLAIN: dict[Modality, str] = {"text": "scratch/tfidf", "table": "scratch/linear"}
 
 
 def frozen_start(modality: Modality) -> Start | None:
@@ -64,7 +74,8 @@ def frozen_start(modality: Modality) -> Start | None:
     """
     if local := local_starts(modality):
         return min(local, key=_cost)
-    return find_start(_PLAIN[modality]) if modality in _PLAIN else None
+    plain = CANDIDATES[modality].plain
+    return None if plain is None else find_start(plain)
 
 
 def candidate_starts(dataset: Dataset, num_local: int) -> list[Start]:
@@ -74,4 +85,4 @@ def candidate_starts(dataset: Dataset, num_local: int) -> list[Start]:
         dataset: The data.
         num_local: How many pretrained starts of this machine, at the most; the smallest are taken.
     """
-    return CANDIDATES[dataset.schema.modality](dataset, num_local)
+    return CANDIDATES[dataset.schema.modality].of(dataset, num_local)

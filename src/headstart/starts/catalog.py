@@ -6,19 +6,22 @@ It asks the providers, one after the other. Nothing here goes to the network or 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 from headstart.errors import StartError, did_you_mean, quoted
 from headstart.starts.addresses import Address, parse_address
 from headstart.starts.provider import Provider
 from headstart.starts.providers import PROVIDERS
-from headstart.types import Modality, Start
+from headstart.types import MODALITIES, Modality, Start, rows_of
 
 
-def list_starts(modality: Modality = "image", like: str | None = None) -> list[Start]:
+def list_starts(
+    modality: Modality | Literal["all"] = "image", like: str | None = None
+) -> list[Start]:
     """List starting points.
 
     Args:
-        modality: What they read.
+        modality: What they read; ``all`` lists one modality after the other.
         like: None for a curated list; otherwise a glob or a part of a name, looked for in every
             start that timm, pip and headstart have (``"resnet*"``); of the hub's text encoders
             only well-known ones can be listed.
@@ -33,6 +36,8 @@ def list_starts(modality: Modality = "image", like: str | None = None) -> list[S
         >>> list_starts(like="scratch/*")[0].address
         'scratch/simple-cnn'
     """
+    if modality == "all":
+        return [start for each in MODALITIES for start in list_starts(each, like)]
     return _in_order(start for p in _providers(modality) for start in p.list(like))
 
 
@@ -55,7 +60,7 @@ def _providers(modality: Modality) -> list[Provider]:
     Raises:
         StartError: If there is none.
     """
-    providers = [p for p in PROVIDERS.values() if p.modality == modality]
+    providers = list(rows_of(PROVIDERS, modality).values())
     if not providers:
         known = list(dict.fromkeys(p.modality for p in PROVIDERS.values()))
         raise StartError(

@@ -37,7 +37,7 @@ from headstart.starts.provider import Provider
 from headstart.starts.providers import PROVIDERS
 from headstart.starts.weights import load_checked, read_safetensors
 from headstart.tensors import seeded
-from headstart.types import Start
+from headstart.types import MODALITIES, Start, is_among
 
 RUN_PREFIX = "encoder.network."
 LIMITS: dict[str, tuple[float, float]] = {
@@ -96,7 +96,7 @@ def read_architecture(value: object) -> Architecture:
         modality, wanted = provider.modality, _options_of(provider.network_builder(str(builder)))
     _check_options(options, wanted, f"builder '{builder}'")
     start = start_from_json(record["start"])
-    if start.modality != modality:
+    if not is_among(start, (modality,)):
         raise StartError(
             f"The architecture's builder '{builder}' is for {modality}, its start '{start.address}'"
             f" reads {start.modality}. Expected one modality. The file is damaged."
@@ -240,8 +240,8 @@ def read_run(path: Path) -> tuple[Architecture, Start]:
             f"Open the run in Python with the module, and give that as the start."
         )
     name = record.get("data_name")
-    is_image = architecture.start.modality == "image"
-    preprocess = architecture.read_preprocess(None) if is_image else None
+    is_looked_at = MODALITIES[architecture.start.modality].is_looked_at
+    preprocess = architecture.read_preprocess(None) if is_looked_at else None
     return architecture, replace(
         architecture.start,
         address=str(path),

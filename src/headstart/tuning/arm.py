@@ -44,6 +44,7 @@ from headstart.tuning.messages import send_loop, send_phase
 from headstart.tuning.opening import Opener
 from headstart.tuning.phases import Phases
 from headstart.tuning.setup import TrainingSetup, install, probe
+from headstart.tuning.step_format import settle_step_format
 from headstart.types import Inputs, Rows
 
 
@@ -121,6 +122,9 @@ class Arm:
             emit("stage", text=f"Fine-tuning ({strategy.name})")
             self._micro_batch_size = settle_micro_batch(
                 setup, self.train, self._phases, share, conditions
+            )
+            settle_step_format(
+                setup, self.train, self._phases, share, conditions, self._micro_batch_size
             )
 
     def advance(self, *, steps: int | None = None, until: float | None = None) -> Check:

@@ -50,6 +50,15 @@ SHARES: dict[str, BudgetShare] = {
     "audited features": BudgetShare(
         0.4, "left", "of a check: features of the samples, where an audit reads them"
     ),
+    "ranked starts": BudgetShare(
+        0.3, "budget", "of a ranking: building the starts and measuring a pass of each"
+    ),
+    "ranked features": BudgetShare(
+        0.6, "left", "of a ranking: the features of all starts; scores and training take the rest"
+    ),
+    "ranked training": BudgetShare(
+        0.7, "left", "of a ranking: all starts from scratch together, after the features"
+    ),
     "screening": BudgetShare(
         0.2, "budget", "all candidates together; a choice is worth no more than a fifth"
     ),
@@ -84,6 +93,9 @@ SHARES: dict[str, BudgetShare] = {
     ),
     "probe features": BudgetShare(0.25, "training", "the features of a probe that a loop follows"),
     "probe": BudgetShare(0.4, "training", "that probe as a whole; the loop needs most of the time"),
+    "step format": BudgetShare(
+        0.01, "training", "a few steps in each number format and layout; what it finds is kept"
+    ),
     "trial": BudgetShare(
         0.25, "steps", "each learning rate that is tried; shorter schedules mislead"
     ),

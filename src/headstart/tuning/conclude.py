@@ -70,7 +70,7 @@ def conclude(
     emit("stage", text="Evaluating on the test split")
     calibrate(model, tuned.val_logits, val.targets)
     save_model(folder, dataset, setup)
-    logits = run_batches(model, test, model, name="test")
+    logits = run_batches(model, test, model, name="test", phase="the test pass")
     outputs = model_outputs(model, logits)
     test_seconds = budget.spent
     before = _before(items, setup, tuned, budget)
@@ -197,7 +197,9 @@ def _before(items: Items, setup: TrainingSetup, tuned: Tuned, budget: Budget) ->
         imbalance = setup.recipe.imbalance
         fitted = probe(frozen, train, val, imbalance=imbalance, limit=limit, deadline=None)
     install(frozen.model, fitted)
-    logits = run_batches(frozen.model, test, frozen.model, name="test, before")
+    logits = run_batches(
+        frozen.model, test, frozen.model, name="test, before", phase="the test pass before"
+    )
     model.load_state_dict(after)
     return frozen.model.task.decisions(model_outputs(frozen.model, logits))
 

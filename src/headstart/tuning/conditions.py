@@ -29,6 +29,8 @@ class Conditions:
         decisions: What the run has settled.
         company: The processes that train together, of which this is the main one.
         is_micro_batch_said: Whether the user named the micro-batch: then it stays.
+        open_options: Options of which nobody has said how steps run: ``precision``,
+            ``channels_last``, both or none.
     """
 
     checkpoints: CheckpointFolder | None = None
@@ -39,3 +41,4 @@ class Conditions:
     decisions: Decisions = field(default_factory=Decisions)
     company: Company = ALONE
     is_micro_batch_said: bool = False
+    open_options: frozenset[str] = frozenset()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from hashlib import blake2b
 
 import numpy as np
 import torch
 
-from headstart.model import Model, run_batches
+from headstart.engines import PLAIN
+from headstart.model import Model, pass_size, run_batches, settle_engine, weights_digest
 from headstart.storage.cache import CacheError, without_cache
 from headstart.tasks import array_of
 from headstart.training.batches.feed import ids_digest
@@ -41,20 +41,24 @@ def features_of(
     """
     slot = Slot((model.encoder.num_features,), "float32", (0,))
     layout = Layout((slot,), len(inputs))
-    key = activation_key(
-        {
-            "features": _weights_digest(model),
-            "architecture": repr(model.encoder.architecture),
-            "preprocess": model.encoder.preprocess.digest(),
-            "ids": ids_digest(inputs),
-            "device": model.device.type,
-        }
-    )
-    cache = None
+    parts: dict[str, object] = {
+        "features": weights_digest(model.encoder),
+        "architecture": repr(model.encoder.architecture),
+        "preprocess": model.encoder.preprocess.digest(),
+        "ids": ids_digest(inputs),
+        "device": model.device.type,
+    }
+    key, cache = activation_key(parts), None
     try:
         cache = ActivationCache()
         if (store := cache.open(key, layout)) is not None:
             return store.rows(np.arange(len(inputs)))[0]
+        # another engine's are other features; PyTorch's will do for any
+        choice, _ = settle_engine(model, inputs, pass_size(model, inputs))
+        if choice != PLAIN:
+            key = activation_key({**parts, "computed": choice.to_json()})
+            if (store := cache.open(key, layout)) is not None:
+                return store.rows(np.arange(len(inputs)))[0]
     except CacheError as error:
         without_cache(error)
     began = time.monotonic()
@@ -68,13 +72,3 @@ def features_of(
         except CacheError as error:
             without_cache(error)
     return features
-
-
-def _weights_digest(model: Model) -> str:
-    """Return a digest of every tensor of the encoder."""
-    digest = blake2b(digest_size=16)
-    for name, tensor in model.encoder.state_dict().items():
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        flat = tensor.detach().cpu().contiguous().reshape(-1)
-        digest.update(flat.view(torch.uint8).numpy().data)
-    return digest.hexdigest()

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from headstart.tuning.cost import seconds_per_sample
 from headstart.tuning.decisions import Decided, Decisions
 from headstart.tuning.setup import TrainingSetup, prepare_sample, set_up
 from headstart.tuning.texts import TextCache
-from headstart.types import Dataset, Inputs, SplitName, Start
+from headstart.types import Dataset, Framing, ImageSpec, Inputs, SplitName, Start
 
 SMALLEST_SIDE = 64
 LAST_SIDE = 32  # where the test split does not fit the budget otherwise
@@ -70,10 +71,7 @@ def fitting_setup(
         note = "" if learned == total else f", vocabulary of {learned:,} of {total:,} texts"
     else:
         default = start.image.size
-        seen = framed_size(dataset.image_size, decided(options.framing))
-        own = min(seen or (10_000, 10_000))
-        # pixels that the data does not have are worth little beyond four times its own side
-        ceiling = min(default, max(SMALLEST_SIDE, 4 * own))
+        ceiling = largest_useful_size(dataset, start.image, options.framing)
         size = smallest = min(SMALLEST_SIDE, ceiling)
         setup, each = at(smallest)
         passes = STEP_PASSES * _MIN_EPOCHS * len(dataset.train)
@@ -92,6 +90,23 @@ def fitting_setup(
     if budget.limit_seconds is not None:
         refuse_too_slow(dataset, start, each, budget, preparing=_preparing_seconds(setup))
     return setup, each, note
+
+
+def largest_useful_size(
+    dataset: Dataset, spec: ImageSpec, framing: Literal["auto", Framing]
+) -> int:
+    """Return the side of the input in pixels beyond which these images show nothing more.
+
+    That of the start, or four times the images' own: pixels that the data does not have are worth
+    little beyond that.
+
+    Args:
+        dataset: Gives the images' size.
+        spec: Of the start.
+        framing: How an image becomes a square.
+    """
+    own = min(framed_size(dataset.image_size, decided(framing)) or (10_000, 10_000))
+    return min(spec.size, max(SMALLEST_SIDE, 4 * own))
 
 
 def _preparing_seconds(setup: TrainingSetup) -> float:

@@ -7,7 +7,6 @@ run the rest alone. What cannot be cut, or does not pay, trains uncached, and th
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from headstart.engines import outputs_as
 from headstart.errors import StartError
 from headstart.events import emit
 from headstart.model import Model, pass_size, split_passes, without_padding
@@ -27,12 +27,11 @@ from headstart.training.batches.augment import POLICIES, augment
 from headstart.training.batches.cached_feed import CachedFeed
 from headstart.training.batches.feed import ids_digest
 from headstart.training.batches.order import WHOLE, Share
-from headstart.training.contract import StopRequested, never
+from headstart.training.contract import StopRequested
 from headstart.training.frozen.activations import (
     ActivationCache,
     ActivationStore,
     Layout,
-    activation_key,
 )
 from headstart.training.frozen.cut import Cut, Uncut, cut_network
 from headstart.training.frozen.views import Views, choose_views, views_seed
@@ -41,13 +40,9 @@ from headstart.training.options.strategies import find_strategy
 from headstart.tuning.budget import share_until
 from headstart.tuning.conditions import Conditions
 from headstart.tuning.decisions import Decided, Decisions
+from headstart.tuning.engine_rule import known_engine
+from headstart.tuning.frozen_job import FrozenJob, autocast, entry, with_engine
 from headstart.types import Inputs, Rows
-
-
-def autocast(recipe: Recipe, device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """Return the number format that a recipe's forward passes run in."""
-    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.precision)
-    return torch.autocast(device.type, dtype) if dtype else contextlib.nullcontext()
 
 
 @dataclass(frozen=True)
@@ -105,7 +100,7 @@ def freeze_prefix(
     if reason is None:
         found = _cut(model, recipe, train)
         if isinstance(found, Cut):
-            job = _Job(model, recipe, found, share, conditions.stop_requested)
+            job = FrozenJob(model, recipe, found, share, conditions.stop_requested)
             choose = partial(_choose_views, job, train, num_epochs, conditions)
             num_views = _settle_views(conditions.decisions, recipe, choose)
             try:
@@ -120,7 +115,7 @@ def freeze_prefix(
 
 
 def share_prefix(
-    model: Model, recipe: Recipe, train: Inputs, share: Share
+    model: Model, recipe: Recipe, train: Inputs, share: Share, decisions: Decisions
 ) -> tuple[CachedFeed, Callable[..., Tensor]]:
     """Return the feed and the forward of a worker whose main process has frozen a prefix.
 
@@ -129,6 +124,7 @@ def share_prefix(
         recipe: ``views`` is how many the main process has chosen.
         train: Learned from.
         share: Which part of every step is this process's.
+        decisions: What the main process has settled.
 
     Raises:
         StartError: If the network cannot be cut here.
@@ -139,20 +135,9 @@ def share_prefix(
             f"The main process has cut the network and this one cannot ({found.reason}); "
             f"expected the same everywhere. Give --views 0 to train uncached."
         )
-    job = _Job(model, recipe, found, share)
+    job = FrozenJob(model, recipe, found, share, choice=known_engine(decisions, found))
     stores = _stores(job, ActivationCache(), train, recipe.views or 1)
     return _feed(job, train, stores), found.suffix
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What filling needs to know."""
-
-    model: Model
-    recipe: Recipe
-    cut: Cut
-    share: Share
-    stop_requested: Callable[[], bool] = never
 
 
 def _no_cut(model: Model, recipe: Recipe, train: Inputs) -> str | None:
@@ -190,7 +175,9 @@ def _longest(inputs: Inputs) -> np.ndarray:
     return np.argsort(-inputs.lengths, kind="stable")
 
 
-def _choose_views(job: _Job, train: Inputs, num_epochs: float, conditions: Conditions) -> Views:
+def _choose_views(
+    job: FrozenJob, train: Inputs, num_epochs: float, conditions: Conditions
+) -> Views:
     """Choose how many views pay, and fit the cache and the time that is left."""
     recipe, cut, deadline = job.recipe, job.cut, conditions.deadline
     lengths = train.lengths
@@ -250,9 +237,10 @@ def _settle_views(decisions: Decisions, recipe: Recipe, choose: Callable[[], Vie
     return views.num
 
 
-def _fill(job: _Job, train: Inputs, val: Inputs, num_views: int) -> FrozenPrefix:
+def _fill(job: FrozenJob, train: Inputs, val: Inputs, num_views: int) -> FrozenPrefix:
     """Compute the views, and hand out what the loop needs."""
     cache = ActivationCache()
+    job = with_engine(job, cache, train, val, num_views)
     stores = _stores(job, cache, train, num_views)
     val_store = _store(job, cache, val, None)
     is_exact = job.recipe.precision == "fp32"
@@ -267,35 +255,24 @@ def _fill(job: _Job, train: Inputs, val: Inputs, num_views: int) -> FrozenPrefix
 
 
 def _stores(
-    job: _Job, cache: ActivationCache, train: Inputs, num_views: int
+    job: FrozenJob, cache: ActivationCache, train: Inputs, num_views: int
 ) -> list[ActivationStore]:
     """Return what crosses the cut in each view, from the cache or computed."""
     # the first view is the sample as it is
     return [_store(job, cache, train, view or None) for view in range(num_views)]
 
 
-def _feed(job: _Job, train: Inputs, stores: Sequence[ActivationStore]) -> CachedFeed:
+def _feed(job: FrozenJob, train: Inputs, stores: Sequence[ActivationStore]) -> CachedFeed:
     """Return batches of what crosses the cut."""
     model, targets = job.model, job.model.standard_targets(train.targets)
     return CachedFeed(train, targets, job.recipe, model.device, job.cut, stores, job.share)
 
 
-def _store(job: _Job, cache: ActivationCache, inputs: Inputs, view: int | None) -> ActivationStore:
+def _store(
+    job: FrozenJob, cache: ActivationCache, inputs: Inputs, view: int | None
+) -> ActivationStore:
     """Return the frozen part's outputs for one view of all samples, from the cache or computed."""
-    recipe, cut = job.recipe, job.cut
-    layout = Layout(cut.kept, len(inputs), inputs.lengths)
-    key = activation_key(
-        {
-            "cut": cut.fingerprint,
-            "name": cut.name,
-            "preprocess": job.model.encoder.preprocess.digest(),
-            "ids": ids_digest(inputs),
-            "view": [recipe.augment, view] if view is not None else None,
-            "precision": recipe.precision,
-            "channels_last": recipe.channels_last,
-            "device": job.model.device.type,
-        }
-    )
+    key, layout = entry(job, inputs, view)
     store = cache.open(key, layout)
     if store is None:
         told = "" if view is None else f", view {view + 1}"
@@ -306,13 +283,15 @@ def _store(job: _Job, cache: ActivationCache, inputs: Inputs, view: int | None) 
 
 
 def _passes(
-    job: _Job, inputs: Inputs, view: int | None, name: str
+    job: FrozenJob, inputs: Inputs, view: int | None, name: str
 ) -> Iterator[tuple[np.ndarray, Sequence[Tensor]]]:
     """Run the frozen part over all samples, those of like length together."""
     recipe, device = job.recipe, job.model.device
     policy = POLICIES[recipe.augment]
     seed = views_seed(ids_digest(inputs))
     order, done = _longest(inputs), 0
+    run = None if job.run is None else job.run()
+    types = [getattr(torch, slot.dtype) for slot in job.cut.kept]
     # passes as ``run_batches`` has them, so that what is computed from kept activations has the
     # bits of what is computed from the samples
     for places in split_passes(order, pass_size(job.model, inputs)):
@@ -321,21 +300,26 @@ def _passes(
             tensors = (augment(tensors[0], inputs.ids[places], policy, seed=seed, epoch=view),)
         if job.stop_requested():
             raise StopRequested
-        with autocast(recipe, device):
-            kept = job.cut.compute(*tensors)
+        if run is None:
+            kept = job.compute(*tensors)
+        else:
+            with evaluating(job.model):
+                kept = outputs_as(run(*tensors), types)
         done = min(len(order), done + len(places))
         emit("task", name=name, done=done, total=len(order))
         yield places, kept
 
 
 def _logits(
-    job: _Job, inputs: Inputs, store: ActivationStore, compute: Callable[..., Tensor]
+    job: FrozenJob, inputs: Inputs, store: ActivationStore, compute: Callable[..., Tensor]
 ) -> Rows:
     """Return logits of samples whose frozen part is kept, in eval mode."""
     return _run_kept(job, inputs, store, compute, _longest(inputs))
 
 
-def _features(job: _Job, inputs: Inputs, store: ActivationStore, places: np.ndarray) -> np.ndarray:
+def _features(
+    job: FrozenJob, inputs: Inputs, store: ActivationStore, places: np.ndarray
+) -> np.ndarray:
     """Return features, float32, shape (P, D), of samples whose frozen part is kept."""
     caught: list[Tensor] = []
 
@@ -354,7 +338,7 @@ def _features(job: _Job, inputs: Inputs, store: ActivationStore, places: np.ndar
 
 
 def _run_kept(
-    job: _Job,
+    job: FrozenJob,
     inputs: Inputs,
     store: ActivationStore,
     compute: Callable[..., Tensor],
@@ -370,7 +354,8 @@ def _run_kept(
     found: np.ndarray | None = None
     padded: list[np.ndarray] = []
     size = pass_size(job.model, inputs)
-    with evaluating(job.model):
+    # in the number format of the steps, which what is kept has: full-precision weights take no other
+    with evaluating(job.model), autocast(job.recipe, device):
         for places in split_passes(order, size):
             kept = [tensor.to(device) for tensor in store.tensors(places)]
             given = to_tensors(inputs.arrays(places), device) if needs_inputs else ()

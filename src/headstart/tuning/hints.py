@@ -66,7 +66,7 @@ def _told(
     found: tuple[list[int], float, np.ndarray],
 ) -> Finding:
     (weak, others, trained), classes = found, dataset.schema.classes
-    noun = {"image": "images", "text": "texts", "table": "rows"}[dataset.schema.modality]
+    noun = dataset.schema.facts.nouns
     parts = []
     for k in weak[:MAX_NAMED]:
         one = scores.per_class[classes[k]]

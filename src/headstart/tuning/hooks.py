@@ -22,6 +22,7 @@ from headstart.training.batches.order import Order, Share
 from headstart.training.batches.sample_feed import SampleFeed
 from headstart.training.company import ALONE, Company, Placement
 from headstart.training.loop import Check, Hooks, LoopOptions
+from headstart.training.machine.kernels import stepping
 from headstart.training.options.recipe import Recipe
 from headstart.training.options.schedule import learning_rate_factor
 from headstart.training.options.strategies import find_strategy
@@ -33,7 +34,6 @@ from headstart.training.options.strategy import (
     set_train_mode,
 )
 from headstart.training.state.checkpoint import CheckpointFolder
-from headstart.tuning.frozen import autocast
 from headstart.tuning.phases import Opened, Phases
 from headstart.tuning.setup import TrainingSetup
 from headstart.types import Inputs, Rows, TaskName
@@ -153,7 +153,7 @@ def wire(
         )
     return Hooks(
         batches=phases.batches,
-        compute_loss=_loss(model, recipe, train.targets, phases.forward),
+        compute_loss=step_loss(model, recipe, train.targets, phases.forward),
         check=validate,
         learning_rate_factor=lambda progress: learning_rate_factor(
             recipe.schedule,
@@ -218,7 +218,7 @@ def loop_options(
         ema_half_life=recipe.ema_half_life if keeps_average else 0.0,
         patience=recipe.patience,
         seed=recipe.seed,
-        scale_loss=recipe.precision == "fp16",
+        scale_loss=recipe.stepped_precision == "fp16",
         check_seconds=check_seconds,
         # the probe is the first candidate for "best": fine-tuning never ends below it on val
         check_first=find_strategy(recipe.strategy).probes,
@@ -227,7 +227,7 @@ def loop_options(
     )
 
 
-def _loss(
+def step_loss(
     model: Model, recipe: Recipe, targets: Rows, network: Callable[..., Tensor]
 ) -> Callable[[Batch], Tensor]:
     """Return the function from a micro-batch to its loss.
@@ -245,7 +245,7 @@ def _loss(
     forward = torch.compile(model) if recipe.compile else network
 
     def compute(batch: Batch) -> Tensor:
-        with autocast(recipe, model.device):
+        with stepping(recipe, model.device):
             logits = forward(*batch.inputs)
         mix = (batch.partner, batch.share)
         loss = loss_of(logits, Wanted(batch.targets, *mix, recipe.label_smoothing, weights))

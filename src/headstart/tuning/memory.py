@@ -9,7 +9,7 @@ another number of processes, whose shares are others and whose bits are too, it 
 
 Nor does a step take gigabytes because they are free: where smaller micro-batches give the same
 gradient up to rounding (no statistics of BatchNorm, no mixing, no random numbers), activations are
-kept below ``_ENOUGH``, the same on every machine.
+kept below ``ENOUGH_BYTES``, the same on every machine.
 
 Left out: weights that are split over processes; the memory of processes on other machines (the
 main process's estimate counts); passes without gradients, whose size does not depend on the
@@ -35,11 +35,11 @@ from headstart.training.company import Company
 from headstart.training.contract import refuse_halving
 from headstart.training.machine import memory
 from headstart.training.machine.footprint import Footprint, measure_forward
+from headstart.training.machine.kernels import stepping
 from headstart.training.options.recipe import Recipe
 from headstart.training.options.strategy import as_trained, phases_of, set_train_mode
 from headstart.tuning.conditions import Conditions
 from headstart.tuning.decisions import Decided
-from headstart.tuning.frozen import autocast
 from headstart.tuning.hooks import let_learn, uncut
 from headstart.tuning.phases import Opened, Phases
 from headstart.tuning.setup import TrainingSetup
@@ -48,7 +48,7 @@ from headstart.types import Inputs
 _USABLE = 0.8  # of the free memory: up to a fifth more than estimated was measured
 # Bytes of activations; what fewer cost in time is not settled: docs/experiments.md, "Memory of a
 # whole fit". EfficientNet-Lite0 at its own size takes 440 MB for four photos, Lite2 385 MB for two.
-_ENOUGH = 600 * 10**6
+ENOUGH_BYTES = 600 * 10**6
 _DECISION = "micro_batch_size"
 
 
@@ -90,7 +90,7 @@ class _Step:
         """
         if self.is_mixed or self.is_random:
             return size
-        while size > self.smallest and self.footprint.per_sample * size > _ENOUGH:
+        while size > self.smallest and self.footprint.per_sample * size > ENOUGH_BYTES:
             size = (size + 1) // 2
         return size
 
@@ -248,7 +248,7 @@ def _measure(
     """Measure the largest step of the training; the model is left as it was."""
     model, recipe = setup.model, setup.recipe
     longest = 0 if train.lengths is None else int(np.argmax(train.lengths))
-    opened = _largest_phase(setup, train, phases, share)
+    opened = largest_phase(setup, train, phases, share)
 
     def inputs(num: int) -> tuple[Tensor, ...]:
         return opened.feed.batch_of(np.full(num, longest)).inputs
@@ -257,7 +257,7 @@ def _measure(
 
     def forward(*given: Tensor) -> Tensor:
         before = torch.get_rng_state()
-        with autocast(recipe, model.device):
+        with stepping(recipe, model.device):
             output = opened.forward(*given)
         draws.append(not torch.equal(before, torch.get_rng_state()))
         return output
@@ -277,7 +277,7 @@ def _measure(
     return _Step(footprint, learning, smallest, is_mixed, any(draws), is_image)
 
 
-def _largest_phase(setup: TrainingSetup, train: Inputs, phases: Phases, share: Share) -> Opened:
+def largest_phase(setup: TrainingSetup, train: Inputs, phases: Phases, share: Share) -> Opened:
     """Return the phase in which most is kept for the backward pass."""
     if len(phases_of(setup.recipe, len(setup.model.encoder.layers))) > 1:
         return uncut(setup, train, share, 0)  # in the last one everything learns

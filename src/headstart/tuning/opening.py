@@ -81,4 +81,13 @@ class Opener:
             return prefix.check_logits(stoppable(prefix.forward, stop_requested))
         model = placed_setup(self.setup, placed).model
         run, is_whole = stoppable(placed.run, stop_requested), not self.setup.recipe.is_split
-        return run_batches(model, self.val, run, is_bounded=is_whole)
+        # several processes wait for one another here, and could not hear of a choice
+        is_alone = self.conditions.company.size == 1
+        return run_batches(
+            model,
+            self.val,
+            run,
+            is_bounded=is_whole,
+            phase="validation" if is_alone else None,
+            is_fixed=False,
+        )

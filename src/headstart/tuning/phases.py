@@ -89,6 +89,11 @@ class Phases:
             self._opened = self._open(phase)
             self._number = number
 
+    def replace(self, opened: Opened) -> None:
+        """Train the phase that was made ready in another way."""
+        self.close()
+        self._opened = opened
+
     def restart(self) -> bool:
         """Stand before every phase again, for a loop that begins, or goes on after a pause.
 

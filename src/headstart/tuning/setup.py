@@ -40,6 +40,7 @@ from headstart.types import (
     Rows,
     SplitName,
     Start,
+    are_alike,
 )
 
 
@@ -139,7 +140,7 @@ def _encoder(
         StartError: If the start reads something else.
     """
     modality = dataset.schema.modality
-    if start.modality != modality:
+    if not are_alike(start, dataset.schema):
         raise StartError(
             f"Start '{start.address}' reads {start.modality}s, and {dataset.name} holds "
             f"{modality}s. Choose one that 'headstart starts --modality {modality}' lists."

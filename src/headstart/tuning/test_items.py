@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+from datetime import datetime, time
 from typing import Any
 
 import numpy as np
@@ -119,4 +120,6 @@ def _plain(value: object) -> object:
     """Return a value as JSON can hold it; None for a number that is not finite."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, datetime) and value.time() == time():
+        value = value.date()  # a day, as most columns of dates hold
     return value if isinstance(value, str | int | float | bool) or value is None else str(value)

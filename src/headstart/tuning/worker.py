@@ -39,6 +39,7 @@ from headstart.tuning.hooks import (
 from headstart.tuning.messages import LoopMessage, SetupMessage
 from headstart.tuning.phases import Opened, Phases
 from headstart.tuning.setup import TrainingSetup, prepare_sample, set_up
+from headstart.tuning.step_format import lay_out
 from headstart.tuning.texts import text_cache
 from headstart.types import Dataset, ImageSpec, Inputs, Start
 
@@ -120,6 +121,8 @@ class Worker:
         assert whole is not None
         assert train is not None
         whole.recipe = Recipe(**message["recipe"])
+        if whole.recipe.step_channels_last is not None:
+            lay_out(whole.model, whole.recipe)
         # the head is the main process's probe, and a user's module may draw its own random weights
         company.broadcast_module(whole.model)
         let_learn(whole)
@@ -156,7 +159,7 @@ class Worker:
         if not message["is_cut"]:
             return uncut(setup, train, share, views)
         recipe = replace(setup.recipe, views=views)
-        feed, forward = share_prefix(setup.model, recipe, train, share)
+        feed, forward = share_prefix(setup.model, recipe, train, share, self.decisions)
         return Opened(feed, forward, is_cut=True, views=views)
 
 

@@ -28,11 +28,16 @@ from headstart.types.findings import (
     Finding,
     FindingKind,
     Severity,
+    in_number,
 )
 from headstart.types.modalities import (
     MODALITIES,
     Modality,
     ModalityFacts,
+    OfModality,
+    are_alike,
+    is_among,
+    rows_of,
 )
 from headstart.types.preprocessing import (
     CUT_MOST,
@@ -77,6 +82,7 @@ __all__ = [
     "ModalityFacts",
     "NumberFormat",
     "NumberStyle",
+    "OfModality",
     "Prediction",
     "Ragged",
     "Rows",
@@ -88,6 +94,10 @@ __all__ = [
     "Start",
     "TableSpec",
     "TaskName",
+    "are_alike",
+    "in_number",
+    "is_among",
+    "rows_of",
 ]
 
 

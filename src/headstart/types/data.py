@@ -67,6 +67,11 @@ class Schema:
         """What is true of such samples."""
         return MODALITIES[self.modality]
 
+    @property
+    def kind(self) -> str:
+        """What a sample is and what is told of it, in words: ``text regression``."""
+        return f"{self.modality} {self.task}"
+
 
 @dataclass(frozen=True)
 class Split:

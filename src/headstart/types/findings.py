@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -47,6 +48,35 @@ FindingKind = Literal[
 Severity = Literal["note", "warning", "error"]
 
 MAX_ITEMS = 100
+# What sentences count, one and several; what comes behind says the same of one.
+_SEVERAL = {
+    **{f"{one}s": one for one in ("row", "image", "text", "sample", "item", "column", "label")},
+    **{f"{one}s": one for one in ("group", "file", "token", "part", "cell", "value", "folder")},
+    **{f"{one}s": one for one in ("link", "page", "pair", "feature", "minute", "second", "step")},
+    **{"classes": "class", "copies": "copy", "categories": "category", "epochs": "epoch"},
+}
+_VERBS = {"are": "is", "were": "was", "have": "has", "hold": "holds", "differ": "differs"}
+_ONE = re.compile(
+    r"(?:(?<=^)|(?<=[\s(]))1 ((?:[a-z]+ing |usable |different |other |more |unlabelled )*)"
+    rf"({'|'.join(_SEVERAL)})(?![\w'/\\])( (?:{'|'.join(_VERBS)})\b)?(?! of (?:one|the))"
+)
+
+
+def in_number(sentence: str) -> str:
+    """Return a sentence in which one thing is one: ``1 row is``, not ``1 rows are``.
+
+    Sentences are written for several, since most findings are; names in quotes stay as they are.
+
+    Example:
+        >>> in_number("Only 1 training rows to learn from; 1 images are left out, of 1,001 rows.")
+        'Only 1 training row to learn from; 1 image is left out, of 1,001 rows.'
+    """
+
+    def single(match: re.Match[str]) -> str:
+        verb = f" {_VERBS[match[3].strip()]}" if match[3] else ""
+        return f"1 {match[1]}{_SEVERAL[match[2]]}{verb}"
+
+    return _ONE.sub(single, sentence)
 
 
 @dataclass(frozen=True)
@@ -73,6 +103,7 @@ class Finding:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "items", tuple(self.items[:MAX_ITEMS]))
+        object.__setattr__(self, "sentence", in_number(self.sentence))
 
     def __str__(self) -> str:
         return self.sentence

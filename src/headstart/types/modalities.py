@@ -1,13 +1,15 @@
 """The modalities: what a sample can be, and what those ask who only need to know a fact of it.
 
-One row a modality, in one table. What differs in how samples are found, prepared, fed to a network
-or trained on is not here but in the four rooms that docs/design.md names.
+One row a modality, in one table, and the one question whether two things are for like samples. What
+differs in how samples are found, prepared, fed to a network or trained on is not here but in the
+four rooms that docs/design.md names.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 Modality = Literal["image", "text", "table"]
 
@@ -21,6 +23,7 @@ class ModalityFacts:
         nouns: What several are called.
         says: What a sample does with what it is about: it shows, says or holds it.
         sameness: What two samples have in common that count as the same.
+        copied: What a copy has in common with the sample that it is a copy of.
         argument: What ``headstart predict`` is given, as a person would write it after the run.
         has_words: Whether a sample is words, which can be counted.
         is_augmented: Whether a training can show a sample in other forms that mean the same.
@@ -36,12 +39,14 @@ class ModalityFacts:
             model of them is ordinary regression.
         is_number_a_code: Whether a target of numbers names classes unless somebody says otherwise.
         is_looked_at: Whether samples have a size and channels that are found before they are read.
+        is_file: Whether a sample may be a file of its own that a cell of a table names.
     """
 
     noun: str
     nouns: str
     says: str
     sameness: str
+    copied: str
     argument: str
     has_words: bool = False
     is_augmented: bool = False
@@ -52,6 +57,7 @@ class ModalityFacts:
     is_plain_column: bool = False
     is_number_a_code: bool = False
     is_looked_at: bool = False
+    is_file: bool = False
 
 
 MODALITIES: dict[Modality, ModalityFacts] = {
@@ -60,17 +66,20 @@ MODALITIES: dict[Modality, ModalityFacts] = {
         nouns="images",
         says="shows",
         sameness="the same bytes",
+        copied="the same bytes",
         argument="FILE…",
         is_augmented=True,
         is_random_start_a_baseline=True,
         is_number_a_code=True,
         is_looked_at=True,
+        is_file=True,
     ),
     "text": ModalityFacts(
         noun="text",
         nouns="texts",
         says="says",
         sameness="the same text",
+        copied="the same text but for case and blanks",
         argument="'SOME TEXT'",
         has_words=True,
         is_learned_from=True,
@@ -81,8 +90,36 @@ MODALITIES: dict[Modality, ModalityFacts] = {
         nouns="rows",
         says="holds",
         sameness="the same row",
+        copied="the same in every column but those that number the rows",
         argument="FILE.csv",
         is_prepared_at_once=True,
         is_plain_column=True,
     ),
 }
+
+
+class OfModality(Protocol):
+    """Whatever is for samples of one modality: a schema, a start, a row of a table."""
+
+    @property
+    def modality(self) -> str:
+        """What a sample is."""
+        ...
+
+
+_Row = TypeVar("_Row", bound=OfModality)
+
+
+def is_among(one: OfModality, modalities: Collection[str]) -> bool:
+    """Return whether something is for samples of one of these modalities."""
+    return one.modality in modalities
+
+
+def are_alike(one: OfModality, other: OfModality) -> bool:
+    """Return whether two are for like samples: a start and the data, say."""
+    return is_among(one, (other.modality,))
+
+
+def rows_of(table: Mapping[str, _Row], modality: str) -> dict[str, _Row]:
+    """Return the rows of a table that are for samples of a modality, by their names."""
+    return {name: row for name, row in table.items() if is_among(row, (modality,))}

@@ -25,7 +25,7 @@ def find_pictures(table: Table, options: ReadOptions, findings: list[Finding]) -
     Raises:
         DataError: None of the files lies near the table.
     """
-    is_other = options.schema is not None and options.schema.modality != "image"
+    is_other = options.schema is not None and not options.schema.facts.is_file
     if options.text or options.kept_columns or is_other:
         return table
     for column in table.columns:

@@ -30,7 +30,7 @@ from headstart.data.sources.exports import (
 )
 from headstart.data.sources.label_studio import read_rows, read_tasks
 from headstart.data.sources.listed import EditedTable, row_number
-from headstart.data.sources.one_hot import read_indicators
+from headstart.data.sources.one_hot import read_indicators, read_shares
 from headstart.data.sources.prodigy import read_answers
 from headstart.data.sources.raters import read_raters
 from headstart.errors import quoted
@@ -48,6 +48,7 @@ READERS: tuple[Reader, ...] = (
     read_vertex,
     read_ground_truth,
     read_indicators,
+    read_shares,
 )
 Parts = list[tuple[Table, str | None]]
 NO_LABEL = -1
@@ -225,6 +226,13 @@ def _renumbered(parts: Parts, target: str, findings: list[Finding]) -> Parts:
     stated = [table.class_names(target) for table, _ in parts]
     if not any(stated):
         return parts
+    if is_from_one := _count_from_one(parts, stated, target):
+        stated = [["0", *names] if names else None for names in stated]
+        sentence = (
+            f"The numbers in '{target}' go from 1 to the number of names: 1 is "
+            f"'{next(names[1] for names in stated if names)}'."
+        )
+        findings.append(Finding("classes", "note", (), sentence))
     order = sorted(range(len(parts)), key=lambda i: parts[i][1] != "train")
     default = next(names for i in order if (names := stated[i]))
     union = list(dict.fromkeys(name for i in order for name in stated[i] or ()))
@@ -235,7 +243,7 @@ def _renumbered(parts: Parts, target: str, findings: list[Finding]) -> Parts:
         if _are_vectors(different(cells), len(names or default)):
             return parts  # places in a vector, which the names are of
         columns.append(mapped(cells, partial(_by_name, names=names or default, odd=odd)))
-    if not odd and all(names in (None, union) for names in stated):
+    if not odd and not is_from_one and all(names in (None, union) for names in stated):
         return parts
     union += [name for name in sorted(odd) if name not in union]
     index = {name: i for i, name in enumerate(union)}
@@ -256,6 +264,21 @@ def _renumbered(parts: Parts, target: str, findings: list[Finding]) -> Parts:
         edited = EditedTable(table, None, {target: coded}, {target: union}, target_of)
         made.append((edited, split))
     return made
+
+
+def _count_from_one(parts: Parts, stated: Sequence[list[str] | None], target: str) -> bool:
+    """Return whether numbers go from one to as many as there are names, with no zero."""
+    counts = {len(names) for names in stated if names}
+    cells = {c for table, _ in parts for c in different(table.cells(target)) if _is_plain(c)}
+    read = [as_number(cell) for cell in cells]
+    numbers = [number for number in read if number is not None]
+    if len(counts) != 1 or not numbers or len(numbers) < len(read):
+        return False
+    return min(numbers) == 1 and max(numbers) == counts.pop() > 1
+
+
+def _is_plain(cell: Any) -> bool:
+    return isinstance(cell, (str, int, float)) and not is_missing(cell)
 
 
 def _are_vectors(cells: Sequence[Any], length: int) -> bool:

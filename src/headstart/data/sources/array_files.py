@@ -60,7 +60,7 @@ def read_arrays_file(path: Path, where: str, options: ReadOptions) -> Records:
     y = np.concatenate([np.asarray(arrays[t]) for _, t, _ in pairs])
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     targets = [row.tolist() for row in y] if y.ndim == 2 else y
-    if y.ndim == 2 and options.task == "auto" and set(np.unique(y).tolist()) <= {0, 1}:
+    if y.ndim == 2 and options.said_task is None and set(np.unique(y).tolist()) <= {0, 1}:
         options = replace(options, task=MULTI_LABEL.name)  # ChestMNIST: 14 findings an image
     records = read_pair(X, targets, options)
     records.splits[:] = np.concatenate(

@@ -17,6 +17,7 @@ from headstart.cells import is_missing
 from headstart.data.kinds import Recognised, recognise
 from headstart.data.options import COLUMN_OPTIONS, ReadOptions
 from headstart.data.records import SPLIT_CODES, UNASSIGNED, Records
+from headstart.data.soft_labels import are_shares
 from headstart.data.sources.columns import FrameTable
 from headstart.data.sources.handed import as_pictures, joined, plain, single_column
 from headstart.data.sources.tables import read_tables
@@ -162,6 +163,8 @@ def _target_values(
             array = array[:, 0]
         if array.ndim == 2 and options.has_label_sets:
             values = _indicated(array)
+        elif array.ndim == 2 and array.dtype.kind == "f" and are_shares(array.tolist()):
+            values = array.tolist()  # soft labels, of which the reader of cells knows what to do
         elif array.ndim != 1:
             raise DataError(
                 f"y has shape {array.shape}; expected one class per {facts.noun}, shape "

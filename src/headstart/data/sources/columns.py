@@ -149,11 +149,10 @@ class ArrowTable:
 
     def class_names(self, column: str) -> list[str] | None:
         """Return the names given, or those a Hugging Face ``ClassLabel`` states."""
-        return (
-            self._names.get(column)
-            or names_in(self._table.schema.metadata, column)
-            or column_names(self.root, self.where, column)
-        )
+        if column in self._names:
+            return self._names[column] or None  # none at all: what lies beside is not meant
+        stated = names_in(self._table.schema.metadata, column)
+        return stated or column_names(self.root, self.where, column)
 
     def arrow(self, columns: Sequence[str]) -> Any:
         """Return these columns as a pyarrow Table."""

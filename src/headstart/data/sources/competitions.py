@@ -79,8 +79,8 @@ def settle_target(
 def _has(table: Table, target: str) -> bool:
     if target not in table.columns:
         return False
-    values = table.values(target)
-    return not values or not all(not isinstance(v, list) and is_missing(v) for v in values)
+    cells = table.cells(target)
+    return not len(cells) or any(isinstance(one, list) or not is_missing(one) for one in cells)
 
 
 Answers = tuple[list[object], Sequence[str]]

@@ -10,6 +10,7 @@ from headstart.data.sources.files_beside import FilesBeside
 from headstart.data.sources.listed import ListTable, from_rows
 from headstart.data.sources.split_words import split_of
 from headstart.errors import DataError, first_line
+from headstart.extras import install_command
 
 
 def read_cvat(path: Path, where: str) -> ListTable:
@@ -53,7 +54,7 @@ def read_docbin(path: Path, where: str) -> ListTable:
     except ImportError:
         raise DataError(
             f"{where} is read through the package spacy, which is not installed. Install it: "
-            "pip install spacy; or write the texts and their cats as JSONL."
+            f"{install_command('spacy')}; or write the texts and their cats as JSONL."
         ) from None
     try:
         documents = list(tokens.DocBin().from_disk(path).get_docs(spacy.blank("xx").vocab))

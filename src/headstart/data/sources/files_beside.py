@@ -107,6 +107,8 @@ class FilesBeside:
 
     def are_named(self, values: Sequence[object]) -> bool:
         """Return whether most of the values name a file each."""
+        if not self._listing.places:
+            return False
         words = [value for value in values if not is_missing(value)]
         if len({_word(word) for word in words}) < max(2, len(words) / 2):
             return False  # measures and categories

@@ -68,7 +68,7 @@ def read_folder(tree: Tree, name: str, options: ReadOptions) -> Records:
         DataError: The folder is empty, is not laid out in classes, or may not be read.
         OptionError: A task was said that does not take one class a sample.
     """
-    task = CLASSIFICATION if options.task == "auto" else find_task(options.task)
+    task = find_task(options.said_task or CLASSIFICATION.name)
     if not task.is_exclusive:
         raise OptionError(
             f"task is '{options.task}', but the class folders of {name} give one class a sample. "
@@ -119,6 +119,7 @@ class Listing:
     skipped: Counter[str] = field(default_factory=Counter)
     empty: list[str] = field(default_factory=list)
     inner: Counter[str] = field(default_factory=Counter)  # samples of each folder in a class folder
+    loops: list[str] = field(default_factory=list)  # links out of a class folder into others
 
     def add(
         self, paths: list[str], labels: list[str], split: str, group: str | None = None
@@ -156,14 +157,26 @@ class Listing:
             sentences.append(f"Skipped files that are not {noun} by their name: {kinds}.")
         if self.empty:
             sentences.append(f"Skipped folders without {noun}: {quoted(self.empty)}.")
-        return [Finding("unused", "note", (), sentence) for sentence in sentences]
+        findings = [Finding("unused", "note", (), sentence) for sentence in sentences]
+        if self.loops:
+            sentence = (
+                f"Skipped {len(self.loops)} links inside class folders that lead to the folder "
+                f"above or to another class: {quoted(self.loops, limit=3)}. What they lead to is "
+                "read where it lies; to read it as this class, copy the files."
+            )
+            findings.append(Finding("unused", "warning", self.loops, sentence))
+        return findings
 
 
 def list_samples(root: Path, classes: Sequence[ClassFolder], suffixes: Collection[str]) -> Listing:
     """Return the files with these suffixes below the class folders."""
     listing = Listing()
+    labels = {os.path.realpath(root / part.folder): part.label for part in classes}
     for part in classes:
-        found = list(_files_below(root, part.folder, suffixes, listing.skipped))
+        others = [folder for folder, label in labels.items() if label != part.label]
+        found = list(
+            _files_below(root, part.folder, suffixes, listing.skipped, others, listing.loops)
+        )
         if not found:
             listing.empty.append(part.folder)
         listing.add(found, [part.label] * len(found), part.split, part.group)
@@ -240,9 +253,17 @@ def _read_texts(files: FileSamples, root: Path, encoding: str | None) -> TextSam
 
 
 def _files_below(
-    root: Path, folder: str, suffixes: Collection[str], skipped: Counter[str]
+    root: Path,
+    folder: str,
+    suffixes: Collection[str],
+    skipped: Counter[str],
+    others: Sequence[str] = (),
+    loops: list[str] | None = None,
 ) -> Iterator[str]:
-    """Yield sample paths relative to ``root``; links are followed, each real folder once."""
+    """Yield sample paths relative to ``root``; links are followed, each real folder once.
+
+    Links that lead into ``others``, or to what holds one of them, are added to ``loops`` instead.
+    """
     pending, seen = [folder], set()
     while pending:
         current = pending.pop()
@@ -257,7 +278,20 @@ def _files_below(
                 yield os.path.join(current, file)
             else:
                 skipped[suffix or file] += 1
-        pending += [os.path.join(current, child) for child in reversed(folders)]
+        inside = [os.path.join(current, child) for child in reversed(folders)]
+        for child in inside:
+            if loops is not None and _leads_elsewhere(root / child, others):
+                loops.append(child)
+            else:
+                pending.append(child)
+
+
+def _leads_elsewhere(path: Path, others: Sequence[str]) -> bool:
+    """Return whether a path is a link to one of some folders, into one, or to what holds one."""
+    if not os.path.islink(path):
+        return False
+    real = os.path.realpath(path)
+    return any(f"{o}/".startswith(f"{real}/") or f"{real}/".startswith(f"{o}/") for o in others)
 
 
 def is_image(file: str) -> bool:

@@ -55,6 +55,7 @@ class Tree:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._seen: dict[str, Contents] = {}
+        self._holds: dict[tuple[str, tuple[str, ...]], bool] = {}
 
     def look(self, folder: str) -> Contents:
         """Return what lies in a folder, whose path is relative to the root.
@@ -67,7 +68,14 @@ class Tree:
         return self._seen[folder]
 
     def has_samples(self, folder: str, suffixes: Collection[str]) -> bool:
-        """Return whether a folder holds such a file at any depth; each real folder is seen once."""
+        """Return whether a folder holds such a file at any depth; it is walked once."""
+        key = folder, tuple(suffixes)
+        if key not in self._holds:
+            self._holds[key] = self._has_samples(folder, suffixes)
+        return self._holds[key]
+
+    def _has_samples(self, folder: str, suffixes: Collection[str]) -> bool:
+        """Walk a folder; each real folder is seen once."""
         pending, seen = [folder], set()
         while pending:
             current = pending.pop()

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from headstart.cells import is_missing
+from headstart.data.soft_labels import are_shares
 from headstart.data.sources.samples import read_value
 from headstart.errors import DataError, quoted
 from headstart.preprocessing.arrays import image_array, is_tensor, to_numpy
@@ -98,11 +99,17 @@ def _named(values: list[Any], column: Any) -> list[Any]:
 def single_column(y: Any) -> Any:
     """Return the column of a frame or table that has one; anything else as it is.
 
+    Columns of shares that sum to one become one of dicts, as soft labels are written.
+
     Raises:
         DataError: The frame has several columns.
     """
     names = list(y.columns) if is_frame(y) else list(y.column_names) if is_arrow_table(y) else []
     if len(names) > 1:
+        columns = [y[name].tolist() if is_frame(y) else y[name].to_pylist() for name in names]
+        rows = list(zip(*columns, strict=True))
+        if all(isinstance(one, float) for row in rows for one in row) and are_shares(rows):
+            return [dict(zip(map(str, names), row, strict=True)) for row in rows]
         shown = ", ".join(str(name) for name in names[:4])
         raise DataError(
             f"y is a {type(y).__name__} of {len(names)} columns ({shown}); expected one target "

@@ -19,6 +19,7 @@ from headstart.data.sources.columns import ArrowTable, Table
 from headstart.data.sources.split_words import splits_among
 from headstart.data.sources.tables import read_tables
 from headstart.errors import DataError, quoted
+from headstart.extras import install_command
 from headstart.types import Finding
 
 PREFIXES = ("hf/", "hub:")
@@ -77,7 +78,7 @@ def _download(address: str, name: str, configuration: str) -> Any:
     except ImportError:
         raise DataError(
             f"'{address}' is read through the package datasets, which is not installed. "
-            "Install it: pip install 'headstart[hub]'."
+            f"Install it: {install_command('headstart[hub]')}."
         ) from None
     try:
         return datasets.load_dataset(name, configuration or None)

@@ -27,7 +27,7 @@ from headstart.data.sources.image_lists import find_lists
 from headstart.data.sources.label_names import ClassNames, names_beside
 from headstart.data.sources.layouts import FolderLayout, find_layout
 from headstart.data.sources.list_files import Labelled
-from headstart.data.sources.one_hot import read_one_hot
+from headstart.data.sources.one_hot import read_one_hot, read_soft
 from headstart.data.sources.split_columns import find_split_column
 from headstart.data.sources.split_words import split_of, split_within
 from headstart.data.sources.tables import read_tables
@@ -76,7 +76,7 @@ def read_stated(tree: Tree, name: str, options: ReadOptions) -> Records | None:
         return None
     beside = FilesBeside(root)
     stated = None if layout.classes else _from_tables(root, layout, options, beside)
-    stated = stated or _from_lists(root, layout, options, beside)
+    stated = stated or _from_lists(tree, layout, options, beside)
     if stated is None:
         return None
     records = read_tables(stated.tables, name, stated.options)
@@ -202,6 +202,8 @@ def _labels(
         return (free or [DEFAULT_LABEL])[0], [], None
     if (hot := read_one_hot(table, free, options)) is not None:
         return DEFAULT_LABEL, hot.values, hot.finding
+    if (soft := read_soft(table, free, options)) is not None:
+        return DEFAULT_LABEL, soft[0].values, soft[0].finding
     made, asked, found = settle_target([(table, None)], options, beside)
     if asked.label and found:
         is_new = asked.label not in table.columns
@@ -267,15 +269,15 @@ def _class_names(
 
 
 def _from_lists(
-    root: Path, layout: FolderLayout, options: ReadOptions, beside: FilesBeside
+    tree: Tree, layout: FolderLayout, options: ReadOptions, beside: FilesBeside
 ) -> LabelTables | None:
     """Return what JSON files, lists and files beside each image say."""
-    lists = find_lists(root, layout, beside)
+    lists = find_lists(tree, layout, beside)
     if lists is None:
         return None
     tables: list[tuple[Table, str | None]] = []
     for labelled in lists.parts:
-        tables.append((_table_of(root, labelled, lists.names, beside), labelled.split))
+        tables.append((_table_of(tree.root, labelled, lists.names, beside), labelled.split))
     reading = replace(options, image_column=IMAGE, label=DEFAULT_LABEL)
     finding = Finding("classes", "note", (), lists.sentence)
     return LabelTables(tables, reading, [finding])
@@ -297,5 +299,5 @@ def _table_of(
         if all(found) and len(set(found)) > 1:
             columns["split"] = pa.array(found)
     named = names.by_number if names else None
-    stated = {DEFAULT_LABEL: named} if named else None
+    stated = {DEFAULT_LABEL: named or []} if names else None
     return ArrowTable(pa.table(columns), part.where, root, stated)

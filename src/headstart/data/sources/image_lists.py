@@ -22,6 +22,10 @@ from headstart.data.sources.list_files import (
     read_text_lists,
     with_folders,
 )
+from headstart.data.sources.ordered_lists import (
+    read_ground_truth_lists,
+    refuse_ordered_lists,
+)
 from headstart.data.sources.split_words import split_of
 from headstart.data.sources.text_source import read_text_bytes
 from headstart.errors import DataError, quoted
@@ -34,38 +38,46 @@ LABEL_KEYS = ("label", "labels", "class", "class_name", "category", "target", "c
 
 @dataclass(frozen=True)
 class Lists:
-    """All that was found, the names of the classes, and the sentence that says so."""
+    """All that was found, the names of the classes, and the sentence that says so.
+
+    Names that hold none say that the labels are meant as they are, whatever lies beside.
+    """
 
     parts: list[Labelled]
     names: ClassNames | None
     sentence: str
 
 
-def find_lists(root: Path, layout: FolderLayout, beside: FilesBeside) -> Lists | None:
+def find_lists(tree: Tree, layout: FolderLayout, beside: FilesBeside) -> Lists | None:
     """Return the labels that files other than tables state; None where none does.
 
     Args:
-        root: The folder.
+        tree: The folder, and what is below.
         layout: What the folders below it mean.
         beside: The images in them.
 
     Raises:
         DataError: A file cannot be read, or holds boxes of objects rather than classes of images.
     """
-    places = _places(root, layout)
+    root, places = tree.root, _places(tree, layout)
     if parts := read_numbered(root, list(places), beside):
         return _described(root, parts, places)
+    known = sorted({part.label for part in layout.classes})
+    truth, sentence = read_ground_truth_lists(root, layout.flat, list(places), known)
     parts = read_text_lists(root, places, beside)
     if layout.classes:
-        parts = parts or _json_parts(root, places, beside)
+        parts = truth or parts or _json_parts(root, places, beside)
         return _with_class_folders(root, layout, parts, places) if parts else None
+    if truth:
+        return Lists(truth, ClassNames({}, truth[0].where), sentence)
     parts = _json_parts(root, places, beside) or [p for p in parts if None not in p.labels]
     if parts := parts or _yolo_parts(root, layout):
         return _described(root, parts, places)
+    refuse_ordered_lists(root, layout.flat, list(places))
     return None
 
 
-def _places(root: Path, layout: FolderLayout) -> dict[str, str | None]:
+def _places(tree: Tree, layout: FolderLayout) -> dict[str, str | None]:
     """Return where lists may lie, each with its split: beside images, above, in ``meta``."""
     places: dict[str, str | None] = {f: split or None for f, split in layout.flat.items()}
     for folder, split in layout.flat.items():  # val/val_annotations.txt of val/images
@@ -75,9 +87,9 @@ def _places(root: Path, layout: FolderLayout) -> dict[str, str | None]:
         places.setdefault(place, None)
     samples = {part.folder.split("/")[0] for part in layout.classes} | {*layout.flat}
     for place in dict.fromkeys((layout.top, "")):
-        inside = [os.path.join(place, child) for child in list_folder(root / place)[0]]
+        inside = [os.path.join(place, child) for child in tree.look(place).folders]
         known = [folder for folder in inside if folder not in samples]
-        known = [f for f in known if not Tree(root).has_samples(f, IMAGE_SUFFIXES)]
+        known = [f for f in known if not tree.has_samples(f, IMAGE_SUFFIXES)]
         places |= {folder: None for folder in known if folder not in places}
     return places
 

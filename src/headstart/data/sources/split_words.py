@@ -67,13 +67,17 @@ def splits_among(names: Iterable[str]) -> dict[str, str]:
     """Return the split of each name that means one; ``eval`` is val where another says test."""
     names = list(names)
     found = {name: split for name in names if (split := split_of(name))}
-    if {"tr", "te"} <= {name.lower() for name in names} and not found:
-        found = {name: SHORT[name.lower()] for name in names if name.lower() in SHORT}
-        found = found if len(found) == len(names) else {}
+    found = found or _all_short(names)
     unsure = [name for name in found if is_unsure(name)]
     if any(split == "test" for name, split in found.items() if name not in unsure):
         found |= dict.fromkeys(unsure, "val")
     return found
+
+
+def _all_short(names: Iterable[str]) -> dict[str, str]:
+    """Return the split of each name where all are short words, of train and test at the least."""
+    found = {name: SHORT.get(name.lower(), "") for name in names}
+    return found if all(found.values()) and {"train", "test"} <= {*found.values()} else {}
 
 
 def is_unsure(name: str) -> bool:

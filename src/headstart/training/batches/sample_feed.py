@@ -66,7 +66,7 @@ class SampleFeed(Feed):
 
     def _gathered(self, places: np.ndarray) -> tuple[Tensor, ...]:
         """Return samples as the model takes them."""
-        channels_last = self._recipe.channels_last
+        channels_last = self._recipe.is_stepped_channels_last
         if self._resident is None:
             arrays = self._inputs.arrays(places)
             return to_tensors(arrays, self._device, channels_last=channels_last)

@@ -23,7 +23,15 @@ AugmentName = Literal[
     "none", "digits", "light", "standard", "light-unmirrored", "standard-unmirrored", "gentle"
 ]
 Precision = Literal["fp32", "bf16", "fp16"]
+EngineName = Literal["torch", "onnxruntime", "openvino"]
 Imbalance = Literal["none", "weights", "oversample"]
+
+ENGINE_OPTION = Option(
+    sentence="What computes passes without gradients on a CPU (features, frozen layers, test): "
+    "auto measures those that are installed where a pass would take long, and takes the quickest "
+    "that gives the same; torch, onnxruntime or openvino asks for one.",
+    teaches=False,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,11 +88,14 @@ class CommonOptions:
     precision: Annotated[
         Literal["auto", Precision],
         Option(
-            sentence="Number format of the forward pass; auto is mixed on CUDA, fp32 elsewhere.",
-            needs="loops",
+            sentence="Number format of the forward pass; auto is mixed on CUDA and fp32 elsewhere, "
+            "but bf16 in the steps of a long training on a CPU that has units for it, where steps "
+            "were measured to be faster so. Under fp32 passes without gradients are in fp32, too, "
+            "whatever engine computes them.",
             teaches=False,
         ),
     ] = "auto"
+    engine: Annotated[Literal["auto", EngineName], ENGINE_OPTION] = "auto"
     num_workers: Annotated[
         int | None,
         Option(

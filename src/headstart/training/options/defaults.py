@@ -21,7 +21,9 @@ class FamilyDefaults:
     """What a family's literature agrees on; the learning rate is at ``reference_batch`` samples.
 
     ``grid`` holds the learning rates that are worth a try, as multiples of the family's own; empty
-    where nothing is known to be gained by others.
+    where nothing is known to be gained by others. ``bf16_steps`` says that steps in bf16 were
+    measured to end at the same accuracy (docs/benchmarks.md, "bf16 or fp32 steps"); a family that
+    was not measured, or did not, stays in fp32.
     """
 
     source: str
@@ -44,6 +46,7 @@ class FamilyDefaults:
     most_epochs: float = 20.0  # … but no more often than this
     mixup: float = 0.0  # alpha, where there are many samples
     grid: tuple[float, ...] = ()
+    bf16_steps: bool = False
 
 
 # Steps of about three, as in the sweeps of ViT (Dosovitskiy et al., ICLR 2021, table 4).
@@ -81,6 +84,7 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         drop_path=0.0,
         mixup=0.1,
         grid=_AROUND,
+        bf16_steps=True,
     ),
     ("vit", True): FamilyDefaults(
         source="AdamW: Kumar et al., ICLR 2024; layer-wise decay: MAE (He et al., CVPR 2022)",
@@ -146,6 +150,7 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         # 1e-5, 3e-5, 5e-5: from the lowest of RoBERTa's grid (Liu et al. 2019) to the highest of
         # BERT's
         grid=(0.2, 0.6, 1.0),
+        bf16_steps=True,
     ),
     ("bert", False): FamilyDefaults(
         source="Cramming (Geiping and Goldstein, ICML 2023) for the rate of a small BERT",

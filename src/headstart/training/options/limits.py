@@ -17,7 +17,7 @@ from headstart.training.options.common_options import CommonOptions
 from headstart.training.options.option import Stated, stated
 from headstart.training.options.strategies import AUTO, STRATEGIES, Strategy
 from headstart.training.options.training_options import TrainingOptions
-from headstart.types import Schema, Start
+from headstart.types import Schema, Start, is_among
 
 
 def check_options(options: CommonOptions) -> None:
@@ -85,7 +85,7 @@ def check_applies(
         f"{_are(names)} for {' and '.join(f'{each}s' for each in place)}, and this data holds "
         f"{modality}s"
         for place, names in _grouped((one.option.modalities, one) for one in of)
-        if modality not in place
+        if not is_among(schema, place)
     ]
     if start is not None and not wrong:
         wrong += [

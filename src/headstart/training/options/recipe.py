@@ -81,6 +81,10 @@ class Recipe:
         tensor_parallel_size: Processes over which each weight of a transformer's block is split,
             and its computation with it; 1 splits none.
         seed: Seed of everything.
+        step_precision: Number format of training steps where it was chosen by measurement; None for
+            ``precision``.
+        step_channels_last: Memory layout of training steps, likewise; None for ``channels_last``.
+        own_kernels: Whether training steps on a CPU replace what is slow there.
     """
 
     strategy: str
@@ -124,6 +128,19 @@ class Recipe:
     fsdp: bool | None
     tensor_parallel_size: int
     seed: int
+    step_precision: Precision | None = None
+    step_channels_last: bool | None = None
+    own_kernels: bool = False
+
+    @property
+    def stepped_precision(self) -> Precision:
+        """Number format of training steps."""
+        return self.step_precision or self.precision
+
+    @property
+    def is_stepped_channels_last(self) -> bool:
+        """Whether images lie in memory pixel by pixel in training steps."""
+        return self.channels_last if self.step_channels_last is None else self.step_channels_last
 
     @property
     def is_split(self) -> bool:
@@ -213,7 +230,7 @@ def recipe_for(
         precision="fp32" if options.precision == "auto" else options.precision,
         # a head fitted on the frozen encoder fits only an encoder with the same statistics
         batchnorm=chosen(options.batchnorm, "frozen" if pretrained else "train"),
-        channels_last=options.channels_last,
+        channels_last=chosen(options.channels_last, True),
         compile=options.compile,
         views=options.views,
         num_workers=options.num_workers,

@@ -249,12 +249,13 @@ class TrainingOptions(CommonOptions):
         ),
     ] = None
     channels_last: Annotated[
-        bool,
+        bool | None,
         Option(
-            sentence="Whether images lie in memory pixel by pixel, which is mostly faster.",
+            sentence="Whether images lie in memory pixel by pixel, which is mostly faster; when "
+            "not given so, unless training steps on a CPU were measured to be faster otherwise.",
             teaches=False,
         ),
-    ] = True
+    ] = None
     compile: Annotated[
         bool,
         Option(

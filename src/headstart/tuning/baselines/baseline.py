@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from headstart.tuning.budget import Budget
 from headstart.tuning.setup import TrainingSetup
-from headstart.types import Dataset, Inputs, Modality, Rows
+from headstart.types import Dataset, Inputs, Modality, Rows, are_alike
 
 
 @dataclass(frozen=True)
@@ -46,4 +46,4 @@ class Baseline:
 
     def applies(self, dataset: Dataset, setup: TrainingSetup) -> bool:
         """Return whether it is shown beside a model of these data."""
-        return dataset.schema.modality == self.modality and self.says_more(dataset, setup)
+        return are_alike(dataset.schema, self) and self.says_more(dataset, setup)

@@ -1,0 +1,44 @@
+"""Features of every candidate in the same number of dimensions.
+
+LogME, H-score and their kin grow with the number of dimensions, whatever it holds: on published
+tables they follow it more than the accuracy (docs/selection.md). So every candidate is brought to
+the same one first, by principal components, which look at no target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+_MOST = 256
+_SAMPLES_EACH = 4  # samples for each dimension that is kept
+
+
+def common_dimension(num_samples: int, dimensions: Iterable[int], most: int = _MOST) -> int:
+    """Return how many dimensions all candidates are brought to, at least 1.
+
+    Args:
+        num_samples: N.
+        dimensions: D of each candidate.
+        most: Upper limit.
+    """
+    return max(1, min([most, num_samples // _SAMPLES_EACH, *dimensions]))
+
+
+def equalise(features: np.ndarray, dimension: int) -> np.ndarray:
+    """Return the first principal components, float64, shape (N, d), as one block of variance 1.
+
+    The components keep their proportions: whitening them would raise the last ones, which are
+    mostly noise, to the height of the first. Features that are all alike become zeros.
+
+    Args:
+        features: Shape (N, D), finite.
+        dimension: d; fewer where the features span fewer.
+    """
+    centred = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
+    left, values, _ = np.linalg.svd(centred, full_matrices=False)
+    kept = left[:, :dimension] * values[:dimension]
+    scale = np.sqrt((kept**2).sum(axis=1).mean())
+    found: np.ndarray = kept / scale if scale > 0 else kept
+    return found

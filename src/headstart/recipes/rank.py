@@ -1,0 +1,232 @@
+"""Rank starting points for some data: which is worth fine-tuning, and what that costs here."""
+
+# Annotations are read when the module is: ``option.stated`` wants the ``Option`` in them.
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from headstart.errors import Interrupted, OptionError
+from headstart.events import emit
+from headstart.recipes.options import takes
+from headstart.recipes.source import as_dataset, spent_before
+from headstart.reporting.console import attached
+from headstart.storage.run_folder import disk_errors, write_atomically
+from headstart.training.options.option import Option
+from headstart.types import Data, Dataset
+
+if TYPE_CHECKING:
+    from headstart.types import Start
+
+_PERMISSIVE = ("apache", "mit", "bsd", "isc", "cc0", "cc-by-4.0", "unlicense", "none (random")
+_MILLION = {"k": 1e-3, "m": 1.0, "b": 1e3}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RankOptions:
+    """What ``rank`` takes."""
+
+    data: Annotated[
+        Data,
+        Option(
+            sentence="Images, texts or a table: a folder with a folder per class, a CSV, Parquet "
+            "or JSONL file, a name such as digits, or (from Python) a Dataset, a DataFrame or "
+            "(X, y) arrays."
+        ),
+    ] = field(kw_only=False)
+    starts: Annotated[
+        Sequence[str] | None,
+        Option(
+            sentence="Addresses of the candidates; when not given, those on this machine, and the "
+            "random ones that fit the data."
+        ),
+    ] = None
+    like: Annotated[
+        str | None,
+        Option(
+            sentence="Part of a name, or a pattern such as timm/vit_*_224: all starts that match "
+            "are candidates, too; their weights are downloaded unless --offline."
+        ),
+    ] = None
+    max_params: Annotated[
+        str | None, Option(sentence="Largest number of parameters, for example 30M.")
+    ] = None
+    licence: Annotated[
+        Literal["any", "permissive"],
+        Option(sentence="permissive leaves out weights that may not be used for all purposes."),
+    ] = "any"
+    offline: Annotated[bool, Option(sentence="Only starts that are on this machine.")] = False
+    budget: Annotated[
+        str, Option(sentence="What it may take at the most, for example 90s or 5m.")
+    ] = "2m"
+    out: Annotated[str | None, Option(sentence="Folder for ranking.json; none when not given.")] = (
+        None
+    )
+    device: Annotated[str, Option(sentence="auto, cpu, cuda, cuda:0 or mps.")] = "auto"
+    seed: Annotated[int, Option(sentence="Of the split and of what is drawn.", low=0)] = 0
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """What was found.
+
+    Attributes:
+        record: Content of ``ranking.json``.
+        path: That file; None where no folder was named.
+    """
+
+    record: Mapping[str, Any]
+    path: Path | None = None
+
+    @property
+    def shortlist(self) -> tuple[str, ...]:
+        """Addresses of the starts worth a try, the best first."""
+        return tuple(self.record["shortlist"])
+
+    def report(self) -> str:
+        """Return everything as text for a person."""
+        from headstart.reporting.rank_text import render_rank_text
+
+        return render_rank_text(self.record)
+
+
+@takes(RankOptions)
+def rank(options: RankOptions) -> Ranked:
+    """Rank starting points for the data: how good each one is for them, and what it costs.
+
+    Every start reads the same training samples as it stands; simple methods tell how much of the
+    target its features hold, each sample told by all others. Nothing is fine-tuned but random
+    weights, for a moment, and the test split is not touched.
+
+    Returns:
+        The starts in order, and those worth a try; report() gives the text.
+
+    Raises:
+        OptionError: If an option is out of range.
+        DataError: If the data cannot be learned from.
+        StartError: If a start is unknown, or none can be scored.
+        Interrupted: On Ctrl-C.
+
+    Example:
+        >>> import headstart as hs
+        >>> ranked = hs.rank("digits-8x8", budget="20s")  # doctest: +SKIP
+        >>> ranked.shortlist  # doctest: +SKIP
+        ('scratch/simple-cnn',)
+    """
+    from headstart.ranking.rank import rank_starts
+    from headstart.training.contract import StopRequested
+    from headstart.training.machine.device import choose_device
+    from headstart.training.options.common_options import CommonOptions
+    from headstart.tuning.budget import Budget, parse_budget
+    from headstart.tuning.stop import graceful_stop
+    from headstart.tuning.texts import text_cache
+
+    limit, most = parse_budget(options.budget), _millions(options.max_params)
+    device = choose_device(options.device)
+    out = None if options.out is None else Path(options.out)
+    with attached():
+        emit("stage", text="Ranking the starts")
+        dataset = as_dataset(options.data)
+        starts = _candidates(options, dataset, most)
+        budget = Budget(limit, spent_before(dataset))
+        try:
+            with graceful_stop() as stop_requested:
+                found = rank_starts(
+                    dataset,
+                    starts,
+                    budget=budget,
+                    asked=CommonOptions(seed=options.seed),
+                    device=device,
+                    texts=text_cache(dataset, budget, seed=options.seed),
+                    stop_requested=stop_requested,
+                )
+        except StopRequested:
+            raise Interrupted("Stopped before all starts were read; nothing was written.") from None
+        record = {"data": dataset.name, **found.to_json()}
+        path = None if out is None else _written(out, record)
+        if command := _next(options, record):
+            emit("next", command=command)
+    return Ranked(record, path)
+
+
+def _millions(said: str | None) -> float:
+    """Return a number of parameters in millions.
+
+    Raises:
+        OptionError: If it is none.
+    """
+    if said is None:
+        return float("inf")
+    text = said.strip().lower().replace(" ", "")
+    try:
+        value = (
+            float(text[:-1]) * _MILLION[text[-1]] if text[-1:] in _MILLION else float(text) / 1e6
+        )
+    except ValueError:
+        value = 0.0
+    if not value > 0:
+        raise OptionError(
+            f"max_params '{said}' is no number of parameters; expected one such as 30M, 800K or "
+            f"5000000. Write it like --max-params 30M."
+        )
+    return value
+
+
+def _candidates(options: RankOptions, dataset: Dataset, most: float) -> list["Start"]:
+    """Return the starts that are asked for and pass the filters.
+
+    Raises:
+        OptionError: If none is left.
+    """
+    from headstart.starts import find_start, list_starts
+    from headstart.starts.candidates import candidate_starts
+
+    modality = dataset.schema.modality
+    if options.starts or options.like:
+        found = [find_start(address) for address in options.starts or ()]
+        if options.like:
+            found += list_starts(modality, options.like)
+    else:
+        found = candidate_starts(dataset, num_local=1_000)
+    by_address = {one.address: one for one in found}
+    kept = [
+        one
+        for one in by_address.values()
+        if one.num_parameters <= most * 1e6
+        and (options.licence == "any" or one.licence.lower().startswith(_PERMISSIVE))
+        and (one.is_local or not options.offline)
+    ]
+    if len(kept) < len(by_address):
+        emit(
+            "note",
+            text=f"{len(by_address) - len(kept)} of {len(by_address)} starts left out by "
+            f"--max-params, --licence or --offline.",
+        )
+    if not kept:
+        raise OptionError(
+            f"No start is left of {len(by_address)} that match; expected at least one. Widen "
+            f"--like, --max-params, --licence or --starts, or leave out --offline."
+        )
+    return kept
+
+
+def _written(out: Path, record: Mapping[str, object]) -> Path:
+    """Write the ranking."""
+    path = out / "ranking.json"
+    with disk_errors(out, 0):
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(record, indent=1).encode())
+    return path
+
+
+def _next(options: RankOptions, record: Mapping[str, Any]) -> str | None:
+    """Return the command to type next; None for data in memory."""
+    source = options.data.args[0] if isinstance(options.data, partial) else options.data
+    if not isinstance(source, str | Path):
+        return None
+    listed = " ".join(record["shortlist"])
+    return f"headstart fit {shlex.quote(str(source))} --starts {listed} --budget 30m"

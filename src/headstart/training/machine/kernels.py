@@ -1,0 +1,187 @@
+"""Number format and kernels of training steps: what runs otherwise than PyTorch has it.
+
+Autocast sends every convolution and matrix product to bf16. The way back of two of them is then
+far slower than in fp32: that of fused attention, and that of depthwise convolutions, for which
+there is reference code alone where they have a stride. Under ``OwnKernels`` the first runs in fp32,
+and of the second what is slow. Weights, their gradients and the loss are fp32 whatever the format.
+The figures: docs/experiments.md, "Number format of training steps".
+
+Left out: GPUs, whose kernels these are not; other operations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.overrides import TorchFunctionMode
+
+from headstart.training.options.recipe import Recipe
+
+
+@contextmanager
+def stepping(recipe: Recipe, device: torch.device) -> Iterator[None]:
+    """Run forward passes of training steps in the number format, and by the kernels, of a recipe.
+
+    Args:
+        recipe: ``stepped_precision`` and ``own_kernels`` say which.
+        device: Where the model lies.
+    """
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.stepped_precision)
+    number_format = torch.autocast(device.type, dtype) if dtype else nullcontext()
+    with number_format, OwnKernels() if recipe.own_kernels else nullcontext():
+        yield
+
+
+class OwnKernels(TorchFunctionMode):
+    """Replaces operations in bf16 whose backward pass is slow on a CPU, while it is active."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Run an operation, or what takes its place."""
+        kwargs = kwargs or {}
+        # a network that runs in part has stand-ins for what is absent, which are no plain tensors
+        if torch.is_grad_enabled() and args and type(args[0]) is Tensor:
+            if func is torch.conv2d and _is_narrow_depthwise(*args, **kwargs):
+                return _depthwise(*args, **kwargs)
+            if func is F.scaled_dot_product_attention and _is_narrow_attention(*args, **kwargs):
+                return _wide_attention(*args, **kwargs)
+        return func(*args, **kwargs)
+
+
+def _cast_type() -> torch.dtype | None:
+    """Return the type that autocast gives on a CPU now; None where it is off."""
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
+
+
+def _is_narrow_attention(query: Tensor, *args: Any, dropout_p: float = 0.0, **kwargs: Any) -> bool:
+    """Return whether attention would run in less than fp32, and fused: without dropout."""
+    dropout = args[3] if len(args) > 3 else dropout_p
+    return dropout == 0.0 and (_cast_type() or query.dtype) == torch.bfloat16
+
+
+def _wide_attention(*args: Any, **kwargs: Any) -> Tensor:
+    """Return attention computed in fp32, in bf16."""
+    with torch.autocast("cpu", enabled=False):
+        wide = [_wide(value) for value in args]
+        found = F.scaled_dot_product_attention(*wide, **{n: _wide(v) for n, v in kwargs.items()})
+    return found.to(torch.bfloat16)
+
+
+def _wide(value: Any) -> Any:
+    is_float = isinstance(value, Tensor) and value.is_floating_point()
+    return value.float() if is_float else value
+
+
+def _is_narrow_depthwise(
+    images: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> bool:
+    """Return whether a convolution in bf16 has a kernel for each channel; stated in numbers."""
+    return (
+        (_cast_type() or images.dtype) == torch.bfloat16
+        and images.ndim == 4
+        and 1 < groups == images.shape[1] == weight.shape[0]
+        and not isinstance(padding, str)
+        and images.device.type == "cpu"
+    )
+
+
+def _depthwise(
+    images: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Return a depthwise convolution in bf16."""
+    pair = nn.modules.utils._pair
+    images, weight = images.to(torch.bfloat16), weight.to(torch.bfloat16)
+    bias = None if bias is None else bias.to(torch.bfloat16)
+    with torch.autocast("cpu", enabled=False):
+        found = _Depthwise.apply(images, weight, bias, pair(stride), pair(padding), pair(dilation))
+    assert isinstance(found, Tensor)
+    return found
+
+
+class _Depthwise(torch.autograd.Function):
+    """A depthwise convolution in bf16, its gradients computed in fp32 where that is quicker."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        images: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        stride: tuple[int, int],
+        padding: tuple[int, int],
+        dilation: tuple[int, int],
+    ) -> Tensor:
+        """Return the output, shape (B, C, H', W')."""
+        ctx.save_for_backward(images, weight)
+        ctx.stated = (stride, padding, dilation)
+        return torch.conv2d(images, weight, bias, stride, padding, dilation, len(weight))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of images, weight and bias."""
+        images, weight = ctx.saved_tensors
+        of_images, of_weight, of_bias = ctx.needs_input_grad[:3]
+        is_strided = ctx.stated[0] != (1, 1)
+        found: list[Tensor | None] = [None, None, None]
+        if of_images:
+            # there are quick kernels in bf16 for this without a stride alone
+            found[0] = _gradient(gradient, images, weight, ctx.stated, 0, is_wide=is_strided)
+        if of_weight:
+            found[1] = _gradient(gradient, images, weight, ctx.stated, 1, is_wide=True)
+        if of_bias:
+            found[2] = gradient.sum((0, 2, 3))
+        return (*found, None, None, None)
+
+
+def _gradient(
+    gradient: Tensor,
+    images: Tensor,
+    weight: Tensor,
+    stated: tuple[tuple[int, int], ...],
+    which: int,
+    *,
+    is_wide: bool,
+) -> Tensor:
+    """Return PyTorch's own gradient of the images (0) or of the weight (1), in bf16.
+
+    Args:
+        gradient: Of the output.
+        images: The input.
+        weight: The kernels.
+        stated: Stride, padding, dilation.
+        which: Of what.
+        is_wide: Whether it is computed in fp32.
+    """
+    given = [gradient, images, weight]
+    if is_wide:
+        given = [tensor.float() for tensor in given]
+    wanted = [which == 0, which == 1, False]
+    found = torch.ops.aten.convolution_backward(
+        *given, None, *map(list, stated), False, [0, 0], len(weight), wanted
+    )[which]
+    assert isinstance(found, Tensor)
+    return found.to(torch.bfloat16)

@@ -1,0 +1,176 @@
+"""``rank``: the order, the shortlist, what is left out and why, and that test is not touched."""
+
+import json
+
+import numpy as np
+import pytest
+
+import headstart as hs
+from headstart import cli
+from headstart.data import load
+from headstart.ranking import rank as module
+from headstart.ranking.aggregate import order_candidates
+
+SMALL = {"budget": "60s", "device": "cpu"}
+QUICK = {"budget": "12s", "device": "cpu"}
+
+
+def test_classes_that_are_far_apart_rank_the_start_that_sees_them_first(tmp_path):
+    ranked = hs.rank(
+        "digits-8x8", starts=["scratch/simple-cnn", "scratch/vit-tiny"], out=str(tmp_path), **QUICK
+    )
+    first, _ = ranked.record["starts"]
+    assert first["start"] == "scratch/simple-cnn"
+    assert ranked.shortlist[0] == "scratch/simple-cnn"
+    assert 0.8 < first["figure"]["low"] <= first["figure"]["value"] <= first["figure"]["high"] <= 1
+    assert first["minutes"] > 0
+    assert first["step_bytes"] > 10**5
+    written = json.loads((tmp_path / "ranking.json").read_text())
+    assert written == json.loads(json.dumps(ranked.record))
+    assert "Worth a try: scratch/simple-cnn" in ranked.report()
+
+
+def reviews(num=240):
+    rng = np.random.default_rng(0)
+    good, bad = ["fine", "lovely", "superb"], ["awful", "dull", "poor"]
+    rest = ["the", "a", "film", "plot", "it", "was", "actor", "scene"]
+    labels = rng.integers(0, 2, num)
+    texts = [
+        " ".join([*rng.choice(rest, 6), rng.choice(good if label else bad), f"n{place}"])
+        for place, label in enumerate(labels)
+    ]
+    return texts, ["good" if label else "bad" for label in labels]
+
+
+def test_words_that_tell_the_class_are_found_in_terms():
+    ranked = hs.rank(reviews(), starts=["scratch/tfidf"], **SMALL)
+    (one,) = ranked.record["starts"]
+    assert one["kind"] == "features"
+    assert one["figure"]["value"] > 0.9
+    assert one["neighbours"] > 0.8
+
+
+def test_columns_that_tell_a_number_are_scored_by_the_variance_they_explain():
+    rng = np.random.default_rng(1)
+    columns = rng.normal(size=(400, 4))
+    value = columns @ [2.0, -1, 0, 0] + 0.5 * rng.normal(size=400)
+    ranked = hs.rank((columns, value), starts=["scratch/linear"], **SMALL)
+    (one,) = ranked.record["starts"]
+    assert ranked.record["figure_name"] == "explained variance"
+    assert one["figure"]["value"] == pytest.approx(1 - 0.25 / 5.25, abs=0.02)
+    assert one["collapse"] is None
+    assert one["h_score"] is None
+
+
+def test_test_is_never_touched(monkeypatch):
+    dataset = load("digits-8x8")
+    seen = []
+    real = module.prepare_sample
+    monkeypatch.setattr(
+        module,
+        "prepare_sample",
+        lambda d, name, *a, **k: seen.append(name) or real(d, name, *a, **k),
+    )
+    hs.rank(dataset, starts=["scratch/simple-cnn"], **SMALL)
+    assert set(seen) <= {"train", "val"}
+
+
+def test_one_that_cannot_be_built_is_named_and_the_rest_go_on(monkeypatch):
+    real = module.set_up
+
+    def refusing(dataset, start, *args, **kwargs):
+        if start.address == "scratch/vit-tiny":
+            raise hs.StartError("Its weights cannot be downloaded: no network")
+        return real(dataset, start, *args, **kwargs)
+
+    monkeypatch.setattr(module, "set_up", refusing)
+    ranked = hs.rank("digits-8x8", starts=["scratch/vit-tiny", "scratch/simple-cnn"], **SMALL)
+    first, last = ranked.record["starts"]
+    assert first["start"] == "scratch/simple-cnn"
+    assert (last["start"], last["place"]) == ("scratch/vit-tiny", None)
+    assert last["why"] == "left out: Its weights cannot be downloaded: no network"
+    assert "-  scratch/vit-tiny: from scratch" in ranked.report()
+
+
+def test_without_any_start_that_can_be_scored_it_says_why_for_each(monkeypatch):
+    def refusing(*args, **kwargs):
+        raise hs.StartError("a step takes about 9.0 s, too slow for its 2 s here")
+
+    monkeypatch.setattr(module, "try_start", refusing)
+    with pytest.raises(hs.StartError, match=r"None of 1 starts .* scratch/simple-cnn: not scored"):
+        hs.rank("digits-8x8", starts=["scratch/simple-cnn"], **SMALL)
+
+
+@pytest.mark.parametrize("address", ["scratch/simple-cn", "timm/resnt18"])
+def test_an_unknown_start_among_many_is_refused_before_any_is_built(address, monkeypatch):
+    monkeypatch.setattr(module, "set_up", None)
+    with pytest.raises(hs.StartError, match="Did you mean"):
+        hs.rank("digits-8x8", starts=["scratch/simple-cnn", address], **SMALL)
+
+
+@pytest.mark.parametrize("said", ["many", "-3M", "0", "M", ""])
+def test_a_number_of_parameters_that_is_none_is_refused(said):
+    with pytest.raises(hs.OptionError, match="is no number of parameters; expected"):
+        hs.rank("digits-8x8", max_params=said)
+
+
+@pytest.mark.parametrize(("said", "kept"), [("4.5M", 2), ("4500000", 2), ("4500k", 2), ("1b", 3)])
+def test_larger_starts_are_left_out(said, kept):
+    from headstart.recipes.rank import RankOptions, _candidates, _millions
+
+    starts = ["pip/efficientnet-lite0", "pip/efficientnet-lite1", "pip/efficientnet-lite2"]
+    options = RankOptions("digits-8x8", starts=starts)
+    found = _candidates(options, load("digits-8x8"), _millions(said))
+    assert len(found) == kept
+
+
+def test_weights_for_some_purposes_only_are_left_out():
+    from headstart.recipes.rank import RankOptions, _candidates
+
+    dataset = load("digits-8x8")
+    like = "timm/vit_base_patch16_224*"
+    every = _candidates(RankOptions("d", like=like), dataset, float("inf"))
+    free = _candidates(RankOptions("d", like=like, licence="permissive"), dataset, float("inf"))
+    assert {one.licence for one in every} - {one.licence for one in free} >= {"cc-by-nc-4.0"}
+    assert not any("nc" in one.licence for one in free)
+    with pytest.raises(hs.OptionError, match="or leave out --offline"):
+        _candidates(RankOptions("d", like=like, offline=True), dataset, float("inf"))
+
+
+def test_a_start_without_a_score_has_its_weight_taken_by_the_others():
+    rng = np.random.default_rng(2)
+    good, bad = (rng.random(500) < 0.9).astype(float), (rng.random(500) < 0.5).astype(float)
+    nothing = float("nan")
+    columns = {
+        "ridge": np.array([bad.mean(), good.mean(), 0.7]),
+        "neighbours": np.array([0.5, nothing, 0.7]),
+        "collapse": np.array([nothing, nothing, nothing]),
+        "size": np.array([15.0, nothing, 14.0]),
+    }
+    middle = (rng.random(300) < 0.7).astype(float)
+    order = order_candidates(columns, [bad, good, middle])
+    assert order.places.tolist() == [1, 2, 0]
+    assert order.best_chance[1] > 0.95
+    assert order.shortlist == 1
+    assert order.regret == pytest.approx(0, abs=1e-6)
+
+
+def test_candidates_that_are_nearly_alike_are_all_worth_a_try():
+    rng = np.random.default_rng(3)
+    outcomes = [(rng.random(200) < 0.8).astype(float) for _ in range(6)]
+    columns = {"ridge": np.array([each.mean() for each in outcomes])}
+    order = order_candidates(columns, outcomes)
+    assert order.shortlist == 3
+    assert order.best_chance.max() < 0.9
+    assert order.best_chance.sum() == pytest.approx(1)
+    assert order.regret_high > order.regret > 0
+
+
+def test_the_command_names_the_next_one(capsys):
+    assert (
+        cli.main(["rank", "digits-8x8", "--starts", "scratch/simple-cnn", "--budget", "60s"]) == 0
+    )
+    out, err = capsys.readouterr()
+    assert "scratch/simple-cnn" in out
+    assert max(map(len, out.splitlines())) <= 100
+    assert "next: headstart fit digits-8x8 --starts scratch/simple-cnn --budget 30m" in err

@@ -1,0 +1,122 @@
+"""Kernels of training steps: the same functions as PyTorch's, with the same gradients."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from headstart.training.machine import kernels
+from headstart.training.machine.kernels import OwnKernels, stepping
+
+CPU = torch.device("cpu")
+
+
+def depthwise(size=7, stride=1, dilation=1, kernel=5, bias=True, channels=6):
+    """Return a depthwise convolution and images for it."""
+    layer = nn.Conv2d(
+        channels,
+        channels,
+        kernel,
+        stride,
+        padding=dilation * (kernel // 2),
+        dilation=dilation,
+        groups=channels,
+        bias=bias,
+    )
+    images = torch.randn(3, channels, size, size + 1, requires_grad=True)
+    return layer, images
+
+
+def gradients(layer, images, *contexts):
+    """Return the output and the gradients of the images and of what learns."""
+    layer.zero_grad()
+    images.grad = None
+    for context in contexts:
+        context.__enter__()
+    output = layer(images)
+    for context in reversed(contexts):
+        context.__exit__(None, None, None)
+    weights = torch.linspace(-1, 1, output.numel()).view_as(output)
+    (output.float() * weights).sum().backward()
+    return [output.detach(), images.grad, *(p.grad for p in layer.parameters())]
+
+
+@pytest.mark.parametrize(
+    "case",
+    [{}, {"stride": 2}, {"stride": 2, "size": 9}, {"dilation": 2}, {"bias": False}, {"kernel": 3}],
+    ids=str,
+)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+def test_depthwise_convolutions_have_the_gradients_of_fp32_as_near_as_bf16_is(case, layout):
+    layer, images = depthwise(**case)
+    layer.to(memory_format=layout)
+    images = images.detach().to(memory_format=layout).requires_grad_()
+    expected = gradients(layer, images)
+    bf16 = torch.autocast("cpu", torch.bfloat16)
+    found = gradients(layer, images, bf16, OwnKernels())
+    assert found[0].dtype == torch.bfloat16
+    assert all(gradient.dtype == torch.float32 for gradient in found[1:])
+    for ours, theirs in zip(found, expected, strict=True):
+        assert float((ours - theirs).norm() / theirs.norm()) < 0.01
+    # and no farther from them than those of autocast alone
+    plain = gradients(layer, images, torch.autocast("cpu", torch.bfloat16))
+    for ours, other, theirs in zip(found, plain, expected, strict=True):
+        assert float((ours - theirs).norm()) < 1.5 * float((other - theirs).norm()) + 1e-6
+
+
+def test_nothing_is_replaced_in_fp32():
+    layer, images = depthwise()
+    expected = gradients(layer, images)
+    for ours, theirs in zip(gradients(layer, images, OwnKernels()), expected, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_other_convolutions_and_frozen_passes_are_left_to_pytorch(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("no depthwise convolution with gradients")
+
+    monkeypatch.setattr(kernels, "_depthwise", refuse)
+    images = torch.randn(2, 4, 8, 8)
+    with torch.autocast("cpu", torch.bfloat16), OwnKernels():
+        nn.Conv2d(4, 8, 3)(images)
+        nn.Conv2d(4, 8, 3, groups=2)(images)
+        nn.Conv2d(4, 4, 3, padding="same", groups=4)(images)
+        nn.Conv2d(1, 1, 3)(images[:, :1])
+        with torch.no_grad():
+            nn.Conv2d(4, 4, 3, groups=4)(images)
+        with pytest.raises(AssertionError, match="no depthwise"):
+            nn.Conv2d(4, 4, 3, groups=4)(images)
+
+
+def test_attention_is_computed_in_fp32_and_comes_back_in_bf16():
+    query, key, value = (torch.randn(2, 3, 7, 8, requires_grad=True) for _ in range(3))
+    mask = torch.zeros(2, 1, 7, 7).masked_fill(torch.rand(2, 1, 7, 7) < 0.2, -1e9)
+    narrow = [tensor.to(torch.bfloat16) for tensor in (query, key, value)]
+    expected = F.scaled_dot_product_attention(*(t.float() for t in narrow), attn_mask=mask)
+    with torch.autocast("cpu", torch.bfloat16), OwnKernels():
+        found = F.scaled_dot_product_attention(*narrow, attn_mask=mask.to(torch.bfloat16))
+    assert torch.equal(found, expected.to(torch.bfloat16))
+    found.float().sum().backward()
+    assert query.grad.dtype == torch.float32
+    # with dropout there is no fused kernel, and nothing to replace
+    with torch.autocast("cpu", torch.bfloat16), OwnKernels():
+        torch.manual_seed(0)
+        found = F.scaled_dot_product_attention(*narrow, dropout_p=0.5)
+    torch.manual_seed(0)
+    assert torch.equal(found, F.scaled_dot_product_attention(*narrow, dropout_p=0.5))
+
+
+def test_stepping_runs_the_format_of_the_recipe(recipe):
+    layer, images = depthwise()
+
+    def type_of(**changes):
+        with stepping(replace(recipe, **changes), CPU):
+            return layer(images).dtype
+
+    assert type_of() == torch.float32
+    assert type_of(precision="bf16") == torch.bfloat16
+    assert type_of(step_precision="bf16") == torch.bfloat16
+    assert type_of(precision="bf16", step_precision="fp32") == torch.float32
+    assert not torch.is_autocast_enabled("cpu")
