@@ -354,7 +354,7 @@ def _run_kept(
     found: np.ndarray | None = None
     padded: list[np.ndarray] = []
     size = pass_size(job.model, inputs)
-    # in the number format of the steps, which what is kept has: full-precision weights take no other
+    # in the number format of the steps, as what is kept: full-precision weights take no other
     with evaluating(job.model), autocast(job.recipe, device):
         for places in split_passes(order, size):
             kept = [tensor.to(device) for tensor in store.tensors(places)]
