@@ -141,6 +141,17 @@ def test_layers_that_begin_later_have_an_optimizer_of_their_own(data, optimizer)
     assert max(taken) == 12
 
 
+def test_a_frozen_part_in_bf16_is_validated_in_bf16(data):
+    """What is kept is bf16, which weights of full precision refuse outside the steps' format."""
+    options = {"augment": "none", "precision": "bf16"}
+    kept, logits, told = trained(data, views=1, **options)
+    plain, others, _ = trained(data, views=0, **options)
+    assert "views" in names_of(told, "choice")
+    assert logits.dtype == others.dtype == np.float32
+    assert np.abs(logits - others).max() < 0.05 * np.abs(others).max()
+    assert kept.keys() == plain.keys()
+
+
 def test_a_signal_stops_the_computing_of_a_frozen_part(data):
     setup = setup_of(data)
     train = prepare_sample(data, "train", setup, 600, seed=0)

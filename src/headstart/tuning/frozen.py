@@ -354,7 +354,8 @@ def _run_kept(
     found: np.ndarray | None = None
     padded: list[np.ndarray] = []
     size = pass_size(job.model, inputs)
-    with evaluating(job.model):
+    # in the number format of the steps, as what is kept: full-precision weights take no other
+    with evaluating(job.model), autocast(job.recipe, device):
         for places in split_passes(order, size):
             kept = [tensor.to(device) for tensor in store.tensors(places)]
             given = to_tensors(inputs.arrays(places), device) if needs_inputs else ()
