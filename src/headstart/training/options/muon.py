@@ -2,7 +2,7 @@
 
 A step of momentum is brought to singular values near one before it is taken, so that directions
 which few samples ask for move as far as the others: fewer samples are needed (measured:
-docs/experiments.md, "MNIST in two fifths of an epoch"). ``torch.optim.Muon`` takes matrices alone;
+docs/experiments.md, "MNIST in half an epoch"). ``torch.optim.Muon`` takes matrices alone;
 here a kernel (O, I, h, w) counts as the matrix (O, I h w), and the biases, norms, dense layers and
 kernels of few inputs beside it stay with AdamW in the same optimizer. Left out: matrices of dense
 layers, where the orthogonalisation costs more than it saves on a processor, and weights that are
