@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -59,6 +60,24 @@ def test_the_command_installs_an_extra_where_no_index_holds_headstart(
     done = subprocess.run(shlex.split(command), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     subprocess.run([str(python), "-c", "import toy_rose"], check=True)
+
+
+def test_an_activated_environment_without_pip_takes_that_of_its_base(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = make_environment(tmp_path / "environment")
+    asked = (
+        "from headstart import extras; extras.find_spec = lambda name: None; "
+        "print(extras.install_command('-U', 'pillow'))"
+    )
+    activated = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
+    monkeypatch.setenv("PATH", activated)
+    monkeypatch.setenv("PYTHONPATH", str(SOURCE.parent))
+    done = subprocess.run([str(python), "-c", asked], capture_output=True, text=True, check=True)
+    command = shlex.split(done.stdout)
+    assert command[1:] == ["-m", "pip", "--python", str(python), "install", "-U", "pillow"]
+    assert Path(command[0]).is_absolute()
+    assert Path(command[0]).parent != python.parent
 
 
 def test_the_pip_of_another_environment_is_not_named(

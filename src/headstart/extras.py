@@ -29,7 +29,13 @@ def install_command(*what: str) -> str:
     """
     words = " ".join(f"'{word}'" if "[" in word else shlex.quote(word) for word in what)
     if find_spec("pip") is None:  # made with --without-pip, as the README does
-        return f"python3 -m pip --python {shlex.quote(sys.executable)} install {words}"
+        python = shutil.which("python3")
+        if python is not None and os.path.dirname(python) == os.path.dirname(sys.executable):
+            # activated: python3 is this one, without pip
+            python = shlex.quote(getattr(sys, "_base_executable", sys.executable))
+        else:
+            python = "python3"
+        return f"{python} -m pip --python {shlex.quote(sys.executable)} install {words}"
     found = shutil.which("pip")
     if found is not None and os.path.dirname(found) == os.path.dirname(sys.executable):
         return f"pip install {words}"

@@ -23,6 +23,12 @@ def pixels(data, name="train"):
     return data.split(name).samples.images
 
 
+def test_a_printed_data_set_is_one_line_that_names_it():
+    rows = np.random.default_rng(0).random((60, 5))
+    data = load((rows, np.arange(60) % 2))
+    assert repr(data) == "<Dataset 'arrays': table, train 41, val 7, test 12, 2 classes>"
+
+
 def test_load_splits_arrays_with_their_targets():
     data = load((X, Y))
     assert data.source is None

@@ -166,6 +166,24 @@ def test_candidates_that_are_nearly_alike_are_all_worth_a_try():
     assert order.regret_high > order.regret > 0
 
 
+def test_starts_that_are_equally_good_share_the_chance_to_be_the_best():
+    same = (np.random.default_rng(4).random(50) < 0.9).astype(float)
+    worse = np.zeros(50)
+    order = order_candidates({"size": np.array([2.0, 1.0, 3.0])}, [same, same.copy(), worse])
+    assert order.best_chance.tolist() == [0.5, 0.5, 0]
+
+
+def test_the_next_command_says_how_the_data_is_read(tmp_path, capsys):
+    rows = tmp_path / "rows.csv"
+    rows.write_text("a,kind\n" + "".join(f"{i},{'even' if i % 2 else 'odd'}\n" for i in range(60)))
+    options = ["--label", "kind", "--starts", "scratch/linear", "--budget", "30s"]
+    assert cli.main(["rank", str(rows), *options]) == 0
+    assert (
+        f"next: headstart fit {rows} --label kind --starts scratch/linear --budget 30m"
+        in capsys.readouterr().err
+    )
+
+
 def test_the_command_names_the_next_one(capsys):
     assert (
         cli.main(["rank", "digits-8x8", "--starts", "scratch/simple-cnn", "--budget", "60s"]) == 0

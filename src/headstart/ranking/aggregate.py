@@ -28,7 +28,8 @@ class CandidateOrder:
     Attributes:
         places: Candidates, the best first, int64, shape (M,).
         scores: Mean ranks in candidates' order, 0 (worst) to 1, shape (M,).
-        best_chance: Chance of each to have the best figure, in candidates' order, shape (M,).
+        best_chance: Chance of each to have the best figure, in candidates' order, shape (M,);
+            where several have it, they share it.
         regret: What choosing the first loses on average, in the figure's unit.
         regret_high: 97.5 % of the draws lose less.
         shortlist: How many of ``places`` are worth a try.
@@ -58,7 +59,8 @@ def order_candidates(
     rng = np.random.default_rng(seed)
     drawn = {len(each): rng.integers(0, len(each), (_DRAWS, len(each))) for each in outcomes}
     values = np.stack([each[drawn[len(each)]].mean(axis=1) for each in outcomes], axis=1)
-    winners = np.bincount(values.argmax(axis=1), minlength=len(outcomes)) / _DRAWS
+    is_best = np.isclose(values, values.max(axis=1, keepdims=True), rtol=0, atol=1e-12)
+    winners = (is_best / is_best.sum(axis=1, keepdims=True)).mean(axis=0)
     lost = values.max(axis=1) - values[:, places[0]]
     listed = 1
     for listed in range(1, min(MOST_LISTED, len(places)) + 1):

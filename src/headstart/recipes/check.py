@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from headstart.errors import Interrupted, OptionError, RunFolderError
 from headstart.events import emit
 from headstart.recipes.options import takes
-from headstart.recipes.source import as_dataset, data_name, spent_before
+from headstart.recipes.source import as_dataset, data_name, spent_before, typed_data
 from headstart.reporting.check_text import render_check_text
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import disk_errors, write_atomically
@@ -28,8 +28,6 @@ from headstart.types import Data, Dataset, Finding
 
 if TYPE_CHECKING:
     from headstart.auditing.running import Results
-
-_READING = ("source", "refused", "seed")  # of load, and not to be typed again
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -286,7 +284,7 @@ def _next(
     """Return the command to type next; None for data in memory."""
     from headstart.auditing.repairs import UNMENDED, repairs
 
-    typed = _typed(options.data)
+    typed = typed_data(options.data)
     if typed is None:
         return None
     fixes = repairs(dataset, [found for _, found in results.found])
@@ -298,22 +296,3 @@ def _next(
     if is_mendable:
         return f"headstart check {typed} --fix {shlex.quote(data_name(dataset) + '-fixes.csv')}"
     return f"headstart fit {typed} --budget 30m"
-
-
-def _typed(data: Data) -> str | None:
-    """Return the data and the options of reading it, as a command line writes them."""
-    source, said = data, dict[str, Any]()
-    if isinstance(data, partial):
-        source, said = data.args[0], data.keywords
-    if not isinstance(source, str | Path):
-        return None
-    words = [str(source)]
-    for name, value in said.items():
-        if name in _READING or value is None:
-            continue
-        option = f"--{name.replace('_', '-')}"
-        if isinstance(value, list | tuple):
-            words += [option, *map(str, value)]
-        else:
-            words += [option, str(value)]
-    return " ".join(shlex.quote(word) for word in words)

@@ -3,17 +3,15 @@
 # Annotations are read when the module is: ``option.stated`` wants the ``Option`` in them.
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from headstart.errors import Interrupted, OptionError
 from headstart.events import emit
 from headstart.recipes.options import takes
-from headstart.recipes.source import as_dataset, spent_before
+from headstart.recipes.source import as_dataset, spent_before, typed_data
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import disk_errors, write_atomically
 from headstart.training.options.option import Option
@@ -225,8 +223,8 @@ def _written(out: Path, record: Mapping[str, object]) -> Path:
 
 def _next(options: RankOptions, record: Mapping[str, Any]) -> str | None:
     """Return the command to type next; None for data in memory."""
-    source = options.data.args[0] if isinstance(options.data, partial) else options.data
-    if not isinstance(source, str | Path):
+    typed = typed_data(options.data)
+    if typed is None:
         return None
     listed = " ".join(record["shortlist"])
-    return f"headstart fit {shlex.quote(str(source))} --starts {listed} --budget 30m"
+    return f"headstart fit {typed} --starts {listed} --budget 30m"

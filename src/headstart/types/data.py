@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_checkable
 
 from headstart.types.modalities import MODALITIES, Modality, ModalityFacts
 
@@ -237,6 +237,12 @@ class Dataset:
     load_seconds: float = 0.0
     alike_by_chance: bool = False
     time_column: str | None = None
+
+    def __repr__(self) -> str:
+        """Name it as ``check`` does; its arrays would fill screens."""
+        sizes = ", ".join(f"{name} {len(self.split(name)):,}" for name in get_args(SplitName))
+        classes = f", {len(self.schema.classes):,} classes" if self.schema.classes else ""
+        return f"<Dataset {self.name!r}: {self.schema.modality}, {sizes}{classes}>"
 
     @property
     def notes(self) -> tuple[str, ...]:
