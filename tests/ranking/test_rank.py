@@ -1,6 +1,7 @@
 """``rank``: the order, the shortlist, what is left out and why, and that test is not touched."""
 
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 import headstart as hs
 from headstart import cli
 from headstart.data import load
+from headstart.errors import RunFolderError
 from headstart.ranking import rank as module
 from headstart.ranking.aggregate import order_candidates
 
@@ -174,3 +176,24 @@ def test_the_command_names_the_next_one(capsys):
     assert "scratch/simple-cnn" in out
     assert max(map(len, out.splitlines())) <= 100
     assert "next: headstart fit digits-8x8 --starts scratch/simple-cnn --budget 30m" in err
+
+
+def test_the_next_command_keeps_the_options_of_reading(tmp_path, capsys):
+    texts, labels = reviews(90)
+    path = tmp_path / "it's new.csv"
+    rows = zip(texts, labels, strict=True)
+    lines = [f"{text},{label},{place // 3}" for place, (text, label) in enumerate(rows)]
+    path.write_text("\n".join(["text,label,the patient", *lines]))
+    words = ["--group", "the patient", "--starts", "scratch/tfidf", "--budget", "60s"]
+    assert cli.main(["rank", str(path), *words]) == 0
+    said = shlex.split(capsys.readouterr().err.splitlines()[-1])
+    data = [str(path), "--group", "the patient"]
+    assert said == ["next:", "headstart", "fit", *data, "--starts", *words[3:4], "--budget", "30m"]
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_read(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(module, "rank_starts", lambda *_, **__: pytest.fail("it was ranked"))
+    with pytest.raises(RunFolderError, match="expected a folder that you may write"):
+        hs.rank(reviews(), starts=["scratch/tfidf"], out=str(tmp_path / "file"), **SMALL)
+    assert (tmp_path / "file").read_text() == ""

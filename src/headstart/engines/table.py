@@ -16,6 +16,7 @@ from headstart.engines.onnxruntime_engine import onnxruntime_pass
 from headstart.engines.openvino_engine import openvino_pass, openvino_precisions
 from headstart.engines.torch_engine import torch_pass, torch_precisions
 from headstart.errors import OptionError, first_line, quoted
+from headstart.extras import install_command
 from headstart.tensors import evaluating
 
 
@@ -92,8 +93,8 @@ def require_engine(name: str) -> None:
         missing = engine.missing
         raise OptionError(
             f"engine '{name}' needs {quoted(missing)}, which {'is' if len(missing) == 1 else 'are'}"
-            f" not installed. Install {'it' if len(missing) == 1 else 'them'}: pip install "
-            f"'headstart[{engine.extra}]', or leave the engine at auto."
+            f" not installed. Install {'it' if len(missing) == 1 else 'them'}: "
+            f"{install_command(f'headstart[{engine.extra}]')}, or leave the engine at auto."
         )
 
 

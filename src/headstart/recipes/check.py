@@ -19,17 +19,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 from headstart.errors import Interrupted, OptionError, RunFolderError
 from headstart.events import emit
 from headstart.recipes.options import takes
-from headstart.recipes.source import as_dataset, data_name, spent_before
+from headstart.recipes.source import as_dataset, data_name, spent_before, typed_data
 from headstart.reporting.check_text import render_check_text
 from headstart.reporting.console import attached
-from headstart.storage.run_folder import disk_errors, write_atomically
+from headstart.storage.run_folder import claimed_place, disk_errors, write_atomically
 from headstart.training.options.option import Option
 from headstart.types import Data, Dataset, Finding
 
 if TYPE_CHECKING:
     from headstart.auditing.running import Results
-
-_READING = ("source", "refused", "seed")  # of load, and not to be typed again
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -132,7 +130,7 @@ def check(options: CheckOptions) -> Checked:
     limit = parse_budget(options.budget)
     assert limit is not None
     listed = None if options.fix is None else _list_path(options.fix, overwrite=options.overwrite)
-    given = None if options.out is None else _claimed(Path(options.out))
+    given = None if options.out is None else claimed_place(Path(options.out))
     with attached():
         emit("stage", text="Checking the data")
         refused: list[Finding] = []
@@ -232,20 +230,10 @@ def _conclude(
     return Checked(record, findings, out, listed)
 
 
-def _claimed(out: Path) -> Path:
-    """Make the folder, and see that it can be written before minutes are spent."""
-    with disk_errors(out, 0):
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".check-probe"
-        probe.touch()
-        probe.unlink()
-    return out
-
-
 def _default_out(dataset: Dataset) -> Path | None:
     """Return ``checks/<name>``; None, and say so, where nothing can be written there."""
     try:
-        return _claimed(Path("checks") / data_name(dataset))
+        return claimed_place(Path("checks") / data_name(dataset))
     except RunFolderError as error:
         emit("note", text=f"No page is written: {error}")
         return None
@@ -286,7 +274,7 @@ def _next(
     """Return the command to type next; None for data in memory."""
     from headstart.auditing.repairs import UNMENDED, repairs
 
-    typed = _typed(options.data)
+    typed = typed_data(options.data)
     if typed is None:
         return None
     fixes = repairs(dataset, [found for _, found in results.found])
@@ -298,22 +286,3 @@ def _next(
     if is_mendable:
         return f"headstart check {typed} --fix {shlex.quote(data_name(dataset) + '-fixes.csv')}"
     return f"headstart fit {typed} --budget 30m"
-
-
-def _typed(data: Data) -> str | None:
-    """Return the data and the options of reading it, as a command line writes them."""
-    source, said = data, dict[str, Any]()
-    if isinstance(data, partial):
-        source, said = data.args[0], data.keywords
-    if not isinstance(source, str | Path):
-        return None
-    words = [str(source)]
-    for name, value in said.items():
-        if name in _READING or value is None:
-            continue
-        option = f"--{name.replace('_', '-')}"
-        if isinstance(value, list | tuple):
-            words += [option, *map(str, value)]
-        else:
-            words += [option, str(value)]
-    return " ".join(shlex.quote(word) for word in words)

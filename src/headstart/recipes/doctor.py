@@ -223,7 +223,7 @@ def _engines() -> list[Row]:
     return [
         (
             engine.name,
-            f"missing: pip install 'headstart[{engine.extra}]'"
+            f"missing: {install_command(f'headstart[{engine.extra}]')}"
             if engine.missing
             else f"{', '.join(engine.precisions())}; {_versions(engine.versions)}",
         )

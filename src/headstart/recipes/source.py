@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from headstart.events import seconds_since_command_began
 from headstart.types import Data, Dataset
+
+_READING = ("source", "refused", "seed")  # of load, and not to be typed again
 
 
 def as_dataset(data: Data) -> Dataset:
@@ -43,3 +47,22 @@ def data_name(dataset: Dataset) -> str:
 def spent_before(dataset: Dataset) -> float:
     """Return the seconds that the budget has already lost: the command's start, or the loading."""
     return seconds_since_command_began() or dataset.load_seconds
+
+
+def typed_data(data: Data) -> str | None:
+    """Return the data and the options of reading it, as a command line writes them."""
+    source, said = data, dict[str, Any]()
+    if isinstance(data, partial):
+        source, said = data.args[0], data.keywords
+    if not isinstance(source, str | Path):
+        return None
+    words = [str(source)]
+    for name, value in said.items():
+        if name in _READING or value is None:
+            continue
+        option = f"--{name.replace('_', '-')}"
+        if isinstance(value, list | tuple):
+            words += [option, *map(str, value)]
+        else:
+            words += [option, str(value)]
+    return " ".join(shlex.quote(word) for word in words)
