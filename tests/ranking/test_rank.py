@@ -1,7 +1,9 @@
 """``rank``: the order, the shortlist, what is left out and why, and that test is not touched."""
 
 import json
+import os
 import shlex
+import signal
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import pytest
 import headstart as hs
 from headstart import cli
 from headstart.data import load
-from headstart.errors import RunFolderError
+from headstart.errors import Interrupted, RunFolderError
 from headstart.ranking import rank as module
 from headstart.ranking.aggregate import order_candidates
 
@@ -197,3 +199,18 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_read(tmp_p
     with pytest.raises(RunFolderError, match="expected a folder that you may write"):
         hs.rank(reviews(), starts=["scratch/tfidf"], out=str(tmp_path / "file"), **SMALL)
     assert (tmp_path / "file").read_text() == ""
+
+
+@pytest.mark.parametrize("step", ["_built", "_score", "try_start"])
+def test_a_request_to_stop_is_heeded_whatever_it_meets(step, tmp_path, monkeypatch):
+    do = getattr(module, step)
+
+    def interrupted(*given, **named):
+        os.kill(os.getpid(), signal.SIGINT)
+        return do(*given, **named)
+
+    monkeypatch.setattr(module, step, interrupted)
+    start = "scratch/tfidf" if step == "_score" else "scratch/bert-tiny"
+    with pytest.raises(Interrupted, match="nothing was written"):
+        hs.rank(reviews(60), starts=[start], out=str(tmp_path), **QUICK)
+    assert not list(tmp_path.iterdir())

@@ -144,7 +144,9 @@ def rank(options: RankOptions) -> Ranked:
                     stop_requested=stop_requested,
                 )
         except StopRequested:
-            raise Interrupted("Stopped before all starts were read; nothing was written.") from None
+            raise Interrupted(
+                "Stopped before all starts were scored; nothing was written."
+            ) from None
         record = {"data": dataset.name, **found.to_json()}
         path = None if out is None else _written(out, record)
         if command := _next(options, record):
