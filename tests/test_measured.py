@@ -34,7 +34,8 @@ def test_another_processor_asks_anew(monkeypatch):
 def test_a_damaged_answer_is_none(tmp_path):
     remember(QUESTION, {"engine": "torch"}, about="engine of a pass")
     (record,) = (tmp_path / "cache").rglob("entry.json")
-    for text in ("", "{}", json.dumps({"files": {}, "answer": [1]})):
+    other = json.dumps({**json.loads(record.read_text()), "answer": {"engine": 1}})
+    for text in ("", "{}", json.dumps({"files": {}, "answer": [1]}), other):
         record.write_text(text)
         assert recall(QUESTION) is None
 

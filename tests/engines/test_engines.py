@@ -145,6 +145,9 @@ def test_an_engine_that_is_not_installed_is_refused_with_its_extra(name, monkeyp
     monkeypatch.setattr("headstart.engines.table.find_spec", lambda package: None)
     with pytest.raises(OptionError, match=r"install 'headstart\[(onnx|openvino)\]'"):
         require_engine(name)
+    monkeypatch.setattr("headstart.extras.find_spec", lambda package: None)  # no pip here
+    with pytest.raises(OptionError, match=r"pip --python \S+ install 'headstart\["):
+        require_engine(name)
     require_engine("auto")
     require_engine("torch")
 

@@ -1,6 +1,9 @@
 """``rank``: the order, the shortlist, what is left out and why, and that test is not touched."""
 
 import json
+import os
+import shlex
+import signal
 
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ import pytest
 import headstart as hs
 from headstart import cli
 from headstart.data import load
+from headstart.errors import Interrupted, RunFolderError
 from headstart.ranking import rank as module
 from headstart.ranking.aggregate import order_candidates
 
@@ -192,3 +196,39 @@ def test_the_command_names_the_next_one(capsys):
     assert "scratch/simple-cnn" in out
     assert max(map(len, out.splitlines())) <= 100
     assert "next: headstart fit digits-8x8 --starts scratch/simple-cnn --budget 30m" in err
+
+
+def test_the_next_command_keeps_the_options_of_reading(tmp_path, capsys):
+    texts, labels = reviews(90)
+    path = tmp_path / "it's new.csv"
+    rows = zip(texts, labels, strict=True)
+    lines = [f"{text},{label},{place // 3}" for place, (text, label) in enumerate(rows)]
+    path.write_text("\n".join(["text,label,the patient", *lines]))
+    words = ["--group", "the patient", "--starts", "scratch/tfidf", "--budget", "60s"]
+    assert cli.main(["rank", str(path), *words]) == 0
+    said = shlex.split(capsys.readouterr().err.splitlines()[-1])
+    data = [str(path), "--group", "the patient"]
+    assert said == ["next:", "headstart", "fit", *data, "--starts", *words[3:4], "--budget", "30m"]
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_read(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(module, "rank_starts", lambda *_, **__: pytest.fail("it was ranked"))
+    with pytest.raises(RunFolderError, match="expected a folder that you may write"):
+        hs.rank(reviews(), starts=["scratch/tfidf"], out=str(tmp_path / "file"), **SMALL)
+    assert (tmp_path / "file").read_text() == ""
+
+
+@pytest.mark.parametrize("step", ["_built", "_score", "try_start"])
+def test_a_request_to_stop_is_heeded_whatever_it_meets(step, tmp_path, monkeypatch):
+    do = getattr(module, step)
+
+    def interrupted(*given, **named):
+        os.kill(os.getpid(), signal.SIGINT)
+        return do(*given, **named)
+
+    monkeypatch.setattr(module, step, interrupted)
+    start = "scratch/tfidf" if step == "_score" else "scratch/bert-tiny"
+    with pytest.raises(Interrupted, match="nothing was written"):
+        hs.rank(reviews(60), starts=[start], out=str(tmp_path), **QUICK)
+    assert not list(tmp_path.iterdir())

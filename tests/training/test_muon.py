@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import headstart as hs
 from headstart.errors import OptionError
 from headstart.training.options.muon import MOMENTUM, RATE, Muon, orthogonalised
 from headstart.training.options.recipe import Recipe
@@ -107,3 +108,19 @@ def test_what_it_cannot_do_is_refused(muon: Recipe) -> None:
     head = nn.Linear(4, 2)
     with pytest.raises(OptionError, match="Choose adamw"):
         build_optimizer(parameter_groups(nn.Identity(), head, [[]], muon), muon)
+
+
+def test_it_is_refused_before_anything_is_trained_where_there_is_no_kernel(tmp_path) -> None:
+    texts = [f"{word} film {place}" for place in range(20) for word in ("fine", "dull")]
+    data = (texts, ["good", "bad"] * 20)
+    out = tmp_path / "run"
+    with pytest.raises(OptionError, match="Choose adamw"):
+        hs.finetune(
+            data,
+            start="scratch/bert-tiny",
+            strategy="lp-ft",  # its probe comes before its steps
+            optimizer="muon",
+            out=str(out),
+            device="cpu",
+        )
+    assert not out.exists()

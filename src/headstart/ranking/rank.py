@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ from headstart.ranking.screen import try_start
 from headstart.ranking.taps import FEATURES, tapped_features
 from headstart.tasks import array_of
 from headstart.tensors import to_tensors
-from headstart.training.contract import never
+from headstart.training.contract import StopRequested, never
 from headstart.training.machine.footprint import measure_forward
 from headstart.training.options.common_options import CommonOptions
 from headstart.training.options.strategies import default_strategy
@@ -48,6 +49,8 @@ from headstart.types import Dataset, Figure, Ragged, Start
 _EACH_CLASS, _LEAST, _MOST = 50, 1_000, 5_000  # samples that are worth reading
 _LEAST_EACH_CLASS = 10
 _NORMAL = 1.96
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -112,7 +115,7 @@ def rank_starts(
 
     Raises:
         StartError: If no start could be scored.
-        StopRequested: Between two batches, if someone asked to stop.
+        StopRequested: Between two batches or starts, if someone asked to stop.
     """
     began = time.monotonic()
     if isinstance(dataset.train.targets, Ragged):
@@ -121,7 +124,7 @@ def rank_starts(
             f"is what starts are ranked by. Name a start to finetune."
         )
     found: list[_Scored] = []
-    for place, start in enumerate(starts):
+    for place, start in enumerate(_until_stopped(starts, stop_requested)):
         emit("task", name="building", done=place, total=len(starts), start=start.address)
         is_late = bool(found) and budget.spent > budget.may_take("ranked starts")
         late = _Scored(start, why="left out: building others took the time; raise --budget")
@@ -132,10 +135,10 @@ def rank_starts(
         emit("task", name="features", done=place, total=len(ready), start=one.start.address)
         _read(dataset, one, num, asked.seed, stop_requested)
     widths = [one.taps[FEATURES].shape[1] for one in ready if one.taps is not None]
-    for one in ready:
+    for one in _until_stopped(ready, stop_requested):
         if one.taps is not None:
             _score(one, common_dimension(num, widths), asked.seed)
-    _train(dataset, found, budget, asked, device, texts)
+    _train(dataset, found, budget, asked, device, texts, stop_requested)
     if not any(one.outcomes is not None for one in found):
         notes = "; ".join(f"{one.start.address}: {one.why.rstrip('.')}" for one in found)
         raise StartError(
@@ -143,6 +146,16 @@ def rank_starts(
             f"with --starts."
         )
     return _ranking(dataset, found, num, time.monotonic() - began)
+
+
+def _until_stopped(items: Sequence[T], stop_requested: Callable[[], bool]) -> Iterator[T]:
+    """Yield what there is to do; raise ``StopRequested`` in between, once someone asked to stop."""
+    for item in items:
+        if stop_requested():
+            raise StopRequested
+        yield item
+    if stop_requested():
+        raise StopRequested
 
 
 def _built(
@@ -261,10 +274,11 @@ def _train(
     asked: CommonOptions,
     device: torch.device,
     texts: TextCache | None,
+    stop_requested: Callable[[], bool],
 ) -> None:
     """Train for a moment what has no features; each gets a part of what training may take."""
     left = [one for one in found if one.setup is not None and not one.has_features]
-    for place, one in enumerate(left):
+    for place, one in enumerate(_until_stopped(left, stop_requested)):
         seconds = budget.may_take("ranked training") / (len(left) - place)
         seconds = min(seconds, 60.0)
         one.setup = None

@@ -22,7 +22,7 @@ from headstart.recipes.options import takes
 from headstart.recipes.source import as_dataset, data_name, spent_before, typed_data
 from headstart.reporting.check_text import render_check_text
 from headstart.reporting.console import attached
-from headstart.storage.run_folder import disk_errors, write_atomically
+from headstart.storage.run_folder import claimed_place, disk_errors, write_atomically
 from headstart.training.options.option import Option
 from headstart.types import Data, Dataset, Finding
 
@@ -130,7 +130,7 @@ def check(options: CheckOptions) -> Checked:
     limit = parse_budget(options.budget)
     assert limit is not None
     listed = None if options.fix is None else _list_path(options.fix, overwrite=options.overwrite)
-    given = None if options.out is None else _claimed(Path(options.out))
+    given = None if options.out is None else claimed_place(Path(options.out))
     with attached():
         emit("stage", text="Checking the data")
         refused: list[Finding] = []
@@ -230,20 +230,10 @@ def _conclude(
     return Checked(record, findings, out, listed)
 
 
-def _claimed(out: Path) -> Path:
-    """Make the folder, and see that it can be written before minutes are spent."""
-    with disk_errors(out, 0):
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".check-probe"
-        probe.touch()
-        probe.unlink()
-    return out
-
-
 def _default_out(dataset: Dataset) -> Path | None:
     """Return ``checks/<name>``; None, and say so, where nothing can be written there."""
     try:
-        return _claimed(Path("checks") / data_name(dataset))
+        return claimed_place(Path("checks") / data_name(dataset))
     except RunFolderError as error:
         emit("note", text=f"No page is written: {error}")
         return None

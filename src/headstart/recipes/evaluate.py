@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -106,7 +107,7 @@ def evaluate(
         targets = _own_targets(opened, dataset, test.targets)
         groups = dataset.test.groups_of(test.ids)
         scores = model.task.scores(outputs, targets, schema, seed=seed, groups=groups)
-        emit("next", command=f"headstart predict {opened.path} …")
+        emit("next", command=f"headstart predict {shlex.quote(str(opened.path))} …")
     counts = {"test": len(test)}
     findings = [*_unread(test), *dataset.findings, *left_out, *test.findings]
     about = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -58,7 +59,7 @@ def export(run: str, *, out: str | None = None, to: Library = "auto") -> Path:
         if text := _lost_range(opened, fitting):
             emit("note", text=text)
         argument = opened.model.schema.facts.argument
-        emit("next", command=f"headstart predict {opened.path} {argument}")
+        emit("next", command=f"headstart predict {shlex.quote(str(opened.path))} {argument}")
     return folder
 
 

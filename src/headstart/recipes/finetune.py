@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -192,7 +193,7 @@ def run_rule(options: CommonOptions, budget: Budget, current: Session) -> PassRu
 
 def next_command(path: Path, dataset: Dataset) -> str:
     """Return the command that comes after a run."""
-    return f"headstart predict {path} {dataset.schema.facts.argument}"
+    return f"headstart predict {shlex.quote(str(path))} {dataset.schema.facts.argument}"
 
 
 def settle_auto(

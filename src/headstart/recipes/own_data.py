@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def check_finished(run: Run) -> None:
     raise RunFolderError(
         f"{run.path} is unfinished (it has a model, but no metrics.json yet); expected a run that "
         f"has come to its end. Wait for it, or repeat the command that began it with --out "
-        f"{run.path} --resume; then evaluate."
+        f"{shlex.quote(str(run.path))} --resume; then evaluate."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -135,7 +136,8 @@ def _tell_unfinished(run: Run) -> None:
         return
     sentence = (
         f"{run.path} is unfinished: its model answers, but no figure says how good it is. Wait for "
-        f"it, or repeat the command that began it with --out {run.path} --resume."
+        "it, or repeat the command that began it with "
+        f"--out {shlex.quote(str(run.path))} --resume."
     )
     tell_findings([Finding("untested", "warning", (), sentence)])
 

@@ -13,7 +13,7 @@ from headstart.events import emit
 from headstart.recipes.options import takes
 from headstart.recipes.source import as_dataset, spent_before, typed_data
 from headstart.reporting.console import attached
-from headstart.storage.run_folder import disk_errors, write_atomically
+from headstart.storage.run_folder import claimed_place, disk_errors, write_atomically
 from headstart.training.options.option import Option
 from headstart.types import Data, Dataset
 
@@ -125,7 +125,7 @@ def rank(options: RankOptions) -> Ranked:
 
     limit, most = parse_budget(options.budget), _millions(options.max_params)
     device = choose_device(options.device)
-    out = None if options.out is None else Path(options.out)
+    out = None if options.out is None else claimed_place(Path(options.out))
     with attached():
         emit("stage", text="Ranking the starts")
         dataset = as_dataset(options.data)
@@ -143,7 +143,9 @@ def rank(options: RankOptions) -> Ranked:
                     stop_requested=stop_requested,
                 )
         except StopRequested:
-            raise Interrupted("Stopped before all starts were read; nothing was written.") from None
+            raise Interrupted(
+                "Stopped before all starts were scored; nothing was written."
+            ) from None
         record = {"data": dataset.name, **found.to_json()}
         path = None if out is None else _written(out, record)
         if command := _next(options, record):
@@ -216,15 +218,13 @@ def _written(out: Path, record: Mapping[str, object]) -> Path:
     """Write the ranking."""
     path = out / "ranking.json"
     with disk_errors(out, 0):
-        out.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(record, indent=1).encode())
     return path
 
 
 def _next(options: RankOptions, record: Mapping[str, Any]) -> str | None:
-    """Return the command to type next; None for data in memory."""
+    """Return the command to type next, with the options of reading; None for data in memory."""
     typed = typed_data(options.data)
     if typed is None:
         return None
-    listed = " ".join(record["shortlist"])
-    return f"headstart fit {typed} --starts {listed} --budget 30m"
+    return f"headstart fit {typed} --starts {shlex.join(record['shortlist'])} --budget 30m"

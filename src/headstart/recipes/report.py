@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from headstart.errors import OptionError, RunFolderError
@@ -53,7 +54,7 @@ def report(run: str, *, out: str | None = None) -> Path:
         with disk_errors(path, len(page)):
             write_atomically(path, page)
         facts = MODALITIES[opened.model_record["schema"]["modality"]]
-        emit("next", command=f"headstart predict {opened.path} {facts.argument}")
+        emit("next", command=f"headstart predict {shlex.quote(str(opened.path))} {facts.argument}")
     return path
 
 
@@ -62,7 +63,8 @@ def _refuse_unfinished(folder: Path) -> None:
     if (folder / "state").exists():
         raise RunFolderError(
             f"{folder} holds an unfinished run; expected a finished one, whose figures stand. Wait "
-            f"for it, or go on with the same command and --out {folder} --resume."
+            f"for it, or go on with the same command and --out "
+            f"{shlex.quote(str(folder))} --resume."
         )
     if not (folder / "metrics.json").is_file():
         raise RunFolderError(

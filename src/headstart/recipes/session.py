@@ -7,6 +7,7 @@ its way (``Decisions``) is kept in the plan too.
 
 from __future__ import annotations
 
+import shlex
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -122,7 +123,7 @@ def session(
             told = "Ctrl-C" if number == signal.SIGINT else number.name
             raise Interrupted(
                 f"Stopped by {told}; the state is kept in {path}. Go on with the same command and "
-                f"--out {path} --resume, or start anew with --overwrite.",
+                f"--out {shlex.quote(str(path))} --resume, or start anew with --overwrite.",
                 number,
             ) from error
         except (MemoryError, RuntimeError) as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import platform
+import zlib
 from collections.abc import Mapping
 from functools import cache
 from hashlib import blake2b
@@ -33,7 +34,9 @@ def recall(question: Mapping[str, object]) -> dict[str, object] | None:
     except CacheError:
         return None
     answer = None if record is None else record.get("answer")
-    return answer if isinstance(answer, dict) else None
+    if record is None or not isinstance(answer, dict) or record.get("crc32") != _crc32(answer):
+        return None
+    return answer
 
 
 def remember(question: Mapping[str, object], answer: Mapping[str, object], *, about: str) -> bool:
@@ -50,6 +53,7 @@ def remember(question: Mapping[str, object], answer: Mapping[str, object], *, ab
             return True
         with new_entry(folder, 0, about, lambda: recall(question) is not None) as (_, record):
             record["about"], record["answer"] = about, dict(answer)
+            record["crc32"] = _crc32(answer)
     except CacheError:
         return False
     return True
@@ -59,6 +63,11 @@ def remember(question: Mapping[str, object], answer: Mapping[str, object], *, ab
 def this_machine() -> dict[str, object]:
     """Return what a speed depends on beside what is computed: processor, cores, system."""
     return {"processor": processor(), "cores": usable_cores(), "system": platform.system()}
+
+
+def _crc32(answer: Mapping[str, object]) -> int:
+    """Return a checksum of an answer: what is asked for it relies on its form."""
+    return zlib.crc32(json.dumps(answer, sort_keys=True).encode())
 
 
 def _folder(question: Mapping[str, object]) -> Path:

@@ -381,3 +381,13 @@ def disk_errors(path: Path, num_bytes: int, way: str = "go on with --resume") ->
             f"{path} cannot be written ({error.strerror or error}); expected a folder that you may "
             f"write. Choose another --out."
         ) from error
+
+
+def claimed_place(out: Path) -> Path:
+    """Make a folder for results, and see that it can be written before minutes are spent."""
+    with disk_errors(out, 0):
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / ".headstart-probe"
+        probe.touch()
+        probe.unlink()
+    return out

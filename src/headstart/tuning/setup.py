@@ -23,6 +23,7 @@ from headstart.training.options.common_options import Imbalance
 from headstart.training.options.defaults import defaults_for
 from headstart.training.options.recipe import Recipe, recipe_for
 from headstart.training.options.strategies import Strategy, find_strategy
+from headstart.training.options.strategy import check_optimizer
 from headstart.training.options.training_options import TrainingOptions
 from headstart.training.probing.probe import ORDINARY, PROBES, Probe, fit_probe
 from headstart.training.randomness import BOOTSTRAP, generator
@@ -120,6 +121,7 @@ def set_up(
         num_train=len(dataset.train),
         num_layers=len(encoder.layers),
     )
+    check_optimizer(encoder, encoder.layers, recipe)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         head = find_task(dataset.schema.task).head

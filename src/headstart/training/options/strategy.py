@@ -136,6 +136,38 @@ def _decays(name: str, parameter: nn.Parameter) -> bool:
     return parameter.ndim >= 2 and not any(word in name for word in _EMBEDDINGS)
 
 
+def check_optimizer(encoder: nn.Module, layers: Sequence[Sequence[str]], recipe: Recipe) -> None:
+    """Refuse before anything is computed what ``build_optimizer`` would refuse after the probe.
+
+    Args:
+        encoder: The network.
+        layers: Names of its parameters by layer.
+        recipe: Every option.
+
+    Raises:
+        OptionError: If the optimizer has nothing to do that is its own, or cannot do it.
+    """
+    if recipe.optimizer != "muon":
+        return
+    parameters = dict(encoder.named_parameters())
+    learns = phases_of(recipe, len(layers))[-1].learns
+    names = [name for layer, does in zip(layers, learns, strict=True) if does for name in layer]
+    _check_muon(recipe, has_kernels=any(is_kernel(parameters[name]) for name in names))
+
+
+def _check_muon(recipe: Recipe, *, has_kernels: bool) -> None:
+    if recipe.is_split:
+        raise OptionError(
+            "optimizer is 'muon' and the weights are split over processes; it needs each "
+            "kernel as a whole. Choose adamw, or leave fsdp and tensor_parallel_size out."
+        )
+    if not has_kernels:
+        raise OptionError(
+            "optimizer is 'muon', and nothing that learns here is a convolution that reads 16 "
+            "channels or more, which it is for. Choose adamw."
+        )
+
+
 def build_optimizer(groups: list[dict[str, object]], recipe: Recipe) -> torch.optim.Optimizer:
     """Build the optimizer of a recipe; fused kernels, one pass over the parameters a step.
 
@@ -151,16 +183,7 @@ def build_optimizer(groups: list[dict[str, object]], recipe: Recipe) -> torch.op
     if recipe.optimizer == "adam":
         return torch.optim.Adam(groups, lr=rate, betas=betas, fused=True)
     if recipe.optimizer == "muon":
-        if recipe.is_split:
-            raise OptionError(
-                "optimizer is 'muon' and the weights are split over processes; it needs each "
-                "kernel as a whole. Choose adamw, or leave fsdp and tensor_parallel_size out."
-            )
-        if not any(group.get("is_orthogonal") for group in groups):
-            raise OptionError(
-                "optimizer is 'muon', and nothing that learns here is a convolution that reads 16 "
-                "channels or more, which it is for. Choose adamw."
-            )
+        _check_muon(recipe, has_kernels=any(group.get("is_orthogonal") for group in groups))
         return Muon(groups, rate, betas)
     return torch.optim.AdamW(groups, lr=rate, betas=betas, fused=True)
 
