@@ -204,7 +204,7 @@ def test_screening_keeps_no_model_but_the_best(monkeypatch):
         figure = Figure(value, value, value)
         return ranking.Candidate(start, 8, "full", "accuracy", figure, 0.1, 1.0, ""), setup, 0, 0
 
-    monkeypatch.setattr(ranking, "_try", attempt)
+    monkeypatch.setattr(ranking, "try_start", attempt)
     ranking.screen(
         hs.load("digits-8x8"),
         starts,
@@ -233,7 +233,7 @@ def test_a_start_that_is_refused_late_does_not_cost_the_others_their_turn(monkey
         found = ranking.Candidate(start, 8, "full", "accuracy", figure, 0.1, 5.0, "")
         return found, None, None, None
 
-    monkeypatch.setattr(ranking, "_try", attempt)
+    monkeypatch.setattr(ranking, "try_start", attempt)
     options = {
         "budget": budget,
         "seconds": 2.0,

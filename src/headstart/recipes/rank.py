@@ -3,6 +3,7 @@
 # Annotations are read when the module is: ``option.stated`` wants the ``Option`` in them.
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
