@@ -13,8 +13,9 @@ from headstart.cores import has_bf16_units, limit_threads, usable_cores
 @pytest.fixture(autouse=True)
 def _machine_of_eight(monkeypatch):
     monkeypatch.setattr(cores, "_allowed_cores", lambda: 8)
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        monkeypatch.delenv(name, raising=False)
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "")  # so that what a test sets is taken back
+        monkeypatch.delenv(name)
 
 
 def machine(root, groups):
@@ -95,6 +96,17 @@ def test_without_a_quota_no_number_is_set(tmp_path):
     group(tmp_path, "", "max 100000")
     limit_threads(tmp_path)
     assert "OMP_NUM_THREADS" not in os.environ
+
+
+@pytest.mark.parametrize("name", ["GOMP_SPINCOUNT", "OMP_WAIT_POLICY"])
+def test_threads_spin_shortly_unless_the_user_says_how(tmp_path, monkeypatch, name):
+    machine(tmp_path, "0::/\n")
+    limit_threads(tmp_path)
+    assert os.environ["GOMP_SPINCOUNT"] == "1000"
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    monkeypatch.setenv(name, "active")
+    limit_threads(tmp_path)
+    assert {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys() == {name}
 
 
 STARTED = """

@@ -22,6 +22,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+_WAITING_VARIABLES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+_SPINS = 1_000  # a few microseconds
 _KERNEL_LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 _BF16_UNITS = {"avx512_bf16", "amx_bf16", "bf16"}  # as Linux abbreviates them; the last is ARM's
 _WITHOUT_BF16 = {
@@ -42,11 +44,14 @@ def usable_cores(root: Path = Path("/")) -> int:
 
 
 def limit_threads(root: Path = Path("/")) -> None:
-    """Keep PyTorch and other libraries, not yet imported, from more threads than usable cores.
+    """Keep threads of PyTorch and other libraries, not yet imported, from costing others and us.
 
-    Where a quota leaves fewer cores than the affinity, ``OMP_NUM_THREADS`` is set, for processes
-    that this one starts, too. A number that the user has set stands, and that of a library which is
-    already imported.
+    GNU's OpenMP lets a thread that waits for another spin for milliseconds; where other programs
+    want the core, too, it keeps the very thread that it waits for from running, and steps take twice
+    as long or more. So it spins shortly (docs/experiments.md, "Threads that wait"). Where a quota
+    leaves fewer cores than the affinity, ``OMP_NUM_THREADS`` is set. Both hold for processes that
+    this one starts, too; what the user has set stands, and so does what a library that is already
+    imported has read.
 
     Args:
         root: Where ``proc`` and ``sys`` lie.
@@ -54,6 +59,8 @@ def limit_threads(root: Path = Path("/")) -> None:
     cores = usable_cores(root)
     if cores < _allowed_cores() and not any(name in os.environ for name in _THREAD_VARIABLES):
         os.environ["OMP_NUM_THREADS"] = str(cores)
+    if not any(name in os.environ for name in _WAITING_VARIABLES):
+        os.environ["GOMP_SPINCOUNT"] = str(_SPINS)
 
 
 def processor(root: Path = Path("/")) -> str:
