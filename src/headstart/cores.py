@@ -48,10 +48,11 @@ def limit_threads(root: Path = Path("/")) -> None:
 
     GNU's OpenMP lets a thread that waits for another spin for milliseconds; where other programs
     want the core, too, it keeps the very thread that it waits for from running, and steps take
-    twice as long or more. So it spins shortly (docs/experiments.md, "Threads that wait"). Where a quota
-    leaves fewer cores than the affinity, ``OMP_NUM_THREADS`` is set. Both hold for processes that
-    this one starts, too; what the user has set stands, and so does what a library that is already
-    imported has read.
+    twice as long or more. So it spins shortly (docs/experiments.md, "Threads that wait").
+
+    Where a quota leaves fewer cores than the affinity, ``OMP_NUM_THREADS`` is set. Both hold for
+    processes that this one starts, too; what the user has set stands, and so does what a library
+    that is already imported has read.
 
     Args:
         root: Where ``proc`` and ``sys`` lie.
