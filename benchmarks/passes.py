@@ -31,14 +31,14 @@ from timing import (
     run_side,
 )
 
-# what it is, its side or length, samples that are timed: about one second of PyTorch
+# what it is, its side or length, samples that are timed; of fewer than 64 nothing would be chosen
 NETWORKS = {
     "Lite0 128 px": ("pip/efficientnet-lite0", 128, 128),
-    "Lite0 224 px": ("pip/efficientnet-lite0", 224, 48),
-    "ResNet-18 224 px": ("resnet18", 224, 32),
-    "ViT-tiny 224 px": ("vit_tiny_patch16_224", 224, 32),
+    "Lite0 224 px": ("pip/efficientnet-lite0", 224, 64),
+    "ResNet-18 224 px": ("resnet18", 224, 64),
+    "ViT-tiny 224 px": ("vit_tiny_patch16_224", 224, 64),
     "MiniLM 32 tokens": ("pip/all-minilm-l6-v2", 32, 192),
-    "MiniLM 128 tokens": ("pip/all-minilm-l6-v2", 128, 48),
+    "MiniLM 128 tokens": ("pip/all-minilm-l6-v2", 128, 64),
 }
 PRETENDED = 200  # times as many samples as are timed: the pass that a choice is made for
 REPEATS = 2  # of a turn
