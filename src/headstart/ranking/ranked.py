@@ -17,7 +17,7 @@ class RankedStart:
         start: The start.
         place: 1 is the best; None where it could not be scored.
         kind: How it was scored: ``features`` (simple methods read them), ``trained`` (random
-            weights, trained for a moment), ``control`` (no network), ``not scored``.
+            weights, trained for a moment), ``not scored``.
         figure: Accuracy of classes; the share of the variance that is explained otherwise: on
             samples that were left out, by ridge regression, or after the short training.
         neighbours: The same by nearest neighbours; NaN where there are no features.
