@@ -110,6 +110,9 @@ class Loop:
         try:
             if self._is_check_due() and self._check():
                 return "early"
+            if self.options.pause.is_there(state.step) and state.step < state.num_steps:
+                self._pause()
+                return "paused"
             while state.step < state.num_steps:
                 self.enter_phase()
                 began = time.monotonic()
@@ -134,7 +137,9 @@ class Loop:
                 state.seconds += time.monotonic() - began
                 if self.hooks.stop_requested():
                     raise StopRequested
-                if state.step < state.num_steps and self.options.pause.is_due(state.step - first):
+                if state.step < state.num_steps and self.options.pause.is_due(
+                    state.step - first, state.step
+                ):
                     self._pause()
                     return "paused"
                 self._keep_safe()

@@ -96,6 +96,15 @@ SHARES: dict[str, BudgetShare] = {
     "step format": BudgetShare(
         0.01, "training", "a few steps in each number format and layout; what it finds is kept"
     ),
+    "heads": BudgetShare(
+        0.3, "training", "heads on frozen features of all of train; the first is made in any case"
+    ),
+    "rungs": BudgetShare(
+        0.35, "training", "arms that are compared before one is trained to its end"
+    ),
+    "first rung": BudgetShare(
+        0.25, "training", "all arms a little way; those that go on need the rest of the rungs"
+    ),
     "trial": BudgetShare(
         0.25, "steps", "each learning rate that is tried; shorter schedules mislead"
     ),
@@ -221,6 +230,10 @@ class Budget:
         if what not in self._measured:
             self._measured[what] = measure()
         return self._measured[what]
+
+    def known(self, what: Hashable) -> float | None:
+        """Return what something was measured to take, in seconds; None where it was not."""
+        return self._measured.get(what)
 
     def may_take(self, name: str) -> float:
         """Return the seconds that something may take at the most if it begins now.
