@@ -14,7 +14,7 @@ from headstart.training.options.strategies import AUTO, default_strategy
 if TYPE_CHECKING:
     from headstart.recipes.options import FitOptions
     from headstart.recipes.session import Session
-    from headstart.searching.arms import Entry
+    from headstart.searching.arms import Entrant
     from headstart.searching.context import Contender, Found, SearchContext
     from headstart.tuning.budget import Budget, BudgetPlan
     from headstart.tuning.setup import TrainingSetup
@@ -55,6 +55,8 @@ def search(
         found = _hold(current, context, entries, former)
     winner = found.winner
     emit("choice", name="model", value=winner.name, why=found.why)
+    if found.refitted:
+        emit("choice", name="learned from", value="train and val", why=found.refitted)
     tell_findings(winner.train.findings)
     calibrate(winner.setup.model, winner.tuned.val_logits, winner.val.targets)
     with plan.stage("samples", budget):
@@ -64,7 +66,7 @@ def search(
     conclude_run(current, items, winner.setup, winner.tuned, budget=budget, plan=plan, tried=tried)
 
 
-def entries_of(ranked: Sequence[Mapping[str, Any]], dataset: Dataset, asked: str) -> list[Entry]:
+def entries_of(ranked: Sequence[Mapping[str, Any]], dataset: Dataset, asked: str) -> list[Entrant]:
     """Return the starts that take part; those without a score only where nothing has one.
 
     Args:
@@ -72,7 +74,7 @@ def entries_of(ranked: Sequence[Mapping[str, Any]], dataset: Dataset, asked: str
         dataset: Says which way its headline figure is better.
         asked: The strategy that the user asked for, or ``auto``.
     """
-    from headstart.searching.arms import Entry
+    from headstart.searching.arms import Entrant
     from headstart.starts import find_start
     from headstart.tasks import find_task
 
@@ -85,7 +87,7 @@ def entries_of(ranked: Sequence[Mapping[str, Any]], dataset: Dataset, asked: str
         own, _ = default_strategy(start)
         score, nothing = row["score"], float("nan")
         found.append(
-            Entry(
+            Entrant(
                 start=start.address,
                 strategy=own.name if asked == AUTO else asked,
                 size=row["pixels"],
@@ -100,7 +102,7 @@ def entries_of(ranked: Sequence[Mapping[str, Any]], dataset: Dataset, asked: str
 def _context(
     current: Session,
     dataset: Dataset,
-    entries: Sequence[Entry],
+    entries: Sequence[Entrant],
     budget: Budget,
     texts: TextCache | None,
     asked: FitOptions,
@@ -141,7 +143,7 @@ def _replaced(context: SearchContext, **changes: Any) -> SearchContext:
 def _hold(
     current: Session,
     context: SearchContext,
-    entries: Sequence[Entry],
+    entries: Sequence[Entrant],
     former: TrainingSetup | None,
 ) -> Found:
     """Hold the contest; where someone asked to stop, what was trained lies in the folder.

@@ -27,6 +27,7 @@ from headstart.reporting.wording import (
     format_items,
     format_number,
     format_value,
+    has_lost,
     later_days_sentence,
     most_confused,
     notes_of,
@@ -75,6 +76,7 @@ def render_text(metrics: Json, model: Json, data: Json, options: Json) -> str:
             options.get("trials") or [],
             "learning_rate",
         ),
+        _tried("Ways of making a model that were tried", options.get("arms") or [], "arm"),
         _choices(options),
         _data(data),
         _time(metrics),
@@ -122,7 +124,9 @@ def _headline(metrics: Json) -> list[str]:
     found = format_measure(leading, test.get(task.headline))
     items = format_items(metrics["test"]["num_items"], metrics["test"].get("num_groups"))
     name = leading.name[:1].upper() + leading.name[1:]
-    lead = f"{name} {found} on {items} of the test set. {outcome(metrics)}"
+    figure, compared = f"{name} {found} on {items} of the test set.", outcome(metrics)
+    # a loss to something simpler is what a reader has to know first
+    lead = f"{compared} {figure}" if has_lost(metrics) else f"{figure} {compared}"
     note = "In brackets: 95 % interval."
     if val:
         note += " Val was used for choosing, so its figures flatter."

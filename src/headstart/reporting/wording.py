@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Judgement = Literal["better", "worse", "mixed", "open"]
 
 # What stands in place of the score of a candidate or trial that has none, by what names it.
-NO_SCORE = {"start": "not tried", "learning_rate": "diverged"}
+NO_SCORE = {"start": "not tried", "learning_rate": "diverged", "arm": "-"}
 
 _SIGNIFICANT = 0.05
 _OUTCOMES: dict[Judgement, str] = {  # what a reader must not miss comes first
@@ -171,6 +171,15 @@ def outcome(metrics: Json) -> str:
                 parts.append(f"{words} {_listed(rivals)}")
         sentences.append(f"{after} is {_listed(parts)}.")
     return " ".join(sentences)
+
+
+def has_lost(metrics: Json) -> bool:
+    """Return whether the model is surely worse than something that it was compared with."""
+    task = task_of(metrics)
+    comparisons = (metrics.get("before_after") or {}).get("comparisons") or []
+    if task is None:
+        return False
+    return any(judge(found, task.words.pairing) == "worse" for found in comparisons)
 
 
 def describe_columns(data: Json) -> str:

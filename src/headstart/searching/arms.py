@@ -28,7 +28,7 @@ _MOST_ARMS, _MOST_ARMS_IN_HASTE, _HASTE_SECONDS = 12, 4, 60.0
 
 
 @dataclass(frozen=True)
-class Entry:
+class Entrant:
     """A start that takes part, as the ranking has left it; the best come first.
 
     Attributes:
@@ -99,6 +99,8 @@ class ArmCost:
     def affordable(self, seconds: float) -> int:
         """Return the steps that fit so many seconds, no more than are planned."""
         free = seconds - self.before - self.validation
+        if free == math.inf:
+            return self.num_steps
         return max(0, min(self.num_steps, int(free / max(1e-9, self.step))))
 
     @property
@@ -186,7 +188,7 @@ def rung_steps(first_steps: int, rung: int) -> int:
     return int(first_steps * _ETA**rung)
 
 
-def head_specs(entries: Sequence[Entry], larger: Mapping[str, int]) -> list[ArmSpec]:
+def head_specs(entries: Sequence[Entrant], larger: Mapping[str, int]) -> list[ArmSpec]:
     """Return what is solved for, without steps: a head on the features of each start as it stands.
 
     Args:
@@ -204,7 +206,7 @@ def head_specs(entries: Sequence[Entry], larger: Mapping[str, int]) -> list[ArmS
 
 
 def arm_specs(
-    entries: Sequence[Entry], rates: Mapping[str, Sequence[float]], asked: str
+    entries: Sequence[Entrant], rates: Mapping[str, Sequence[float]], asked: str
 ) -> list[ArmSpec]:
     """Return the arms of a bracket that learn by steps, the most promising first.
 
@@ -236,7 +238,7 @@ def arm_specs(
     return found
 
 
-def _is_within_noise(one: Entry, best: Entry) -> bool:
+def _is_within_noise(one: Entrant, best: Entrant) -> bool:
     """Return whether a quick look leaves open which is better.
 
     Of random weights it always does: what they had learned in a moment says how quick they are.

@@ -25,7 +25,7 @@ from headstart.events import emit
 from headstart.model import run_batches
 from headstart.searching.arms import (
     ArmSpec,
-    Entry,
+    Entrant,
     arm_specs,
     head_specs,
     plan_bracket,
@@ -34,13 +34,15 @@ from headstart.searching.arms import (
 )
 from headstart.searching.context import Contender, Found, SearchContext
 from headstart.searching.finalists import Finalist, choose_finalist
+from headstart.searching.judging import figures_of, judged_on
 from headstart.searching.prices import Prices
-from headstart.searching.runner import ArmRunner, Standing, as_it_stands
+from headstart.searching.refit import refit_on_all
+from headstart.searching.runner import ArmRunner, Standing, as_it_stands, judged
+from headstart.tasks import find_task
 from headstart.training.options.strategies import AUTO, find_strategy
-from headstart.tuning.arm import calibrated_losses, judge
 from headstart.tuning.budget import SHARES, told_seconds
 from headstart.tuning.decisions import Decided
-from headstart.tuning.setup import Part, TrainingSetup
+from headstart.tuning.setup import TrainingSetup
 
 _MOST_FINALS = 3
 _MOST_RUNGS = 2
@@ -49,7 +51,7 @@ _MARGIN = 1.25  # times what an arm is expected to take, before it is begun
 
 
 def hold_contest(
-    context: SearchContext, entries: Sequence[Entry], former: TrainingSetup | None
+    context: SearchContext, entries: Sequence[Entrant], former: TrainingSetup | None
 ) -> Found:
     """Make the models that the budget affords, and say which one to hand over.
 
@@ -70,7 +72,7 @@ class _Contest:
     """One search, and what it has made so far."""
 
     def __init__(
-        self, context: SearchContext, entries: Sequence[Entry], former: TrainingSetup | None
+        self, context: SearchContext, entries: Sequence[Entrant], former: TrainingSetup | None
     ) -> None:
         self.context, self.entries, self.former = context, entries, former
         self.prices = Prices(context)
@@ -121,6 +123,7 @@ class _Contest:
             # features that a bigger budget has time for are no matter of the clock
             deadline = None if self._left == float("inf") else max(ends, time.monotonic() + 1.0)
             context = replace(self.context, deadline=deadline)
+            self.specs.append(spec)
             runner = ArmRunner(spec, context, *self.prices.samples(spec))
             standing = runner.advance()
             self._tell(spec, standing, "solved for")
@@ -180,10 +183,12 @@ class _Contest:
         asked, budget = self.context.asked.strategy, self.context.budget
         rates = {entry.start: self.prices.rates(entry.start) for entry in self.entries}
         left = self._left
+        final = left if left == float("inf") else left * (1 - SHARES["rungs"].share)
+        specs = arm_specs(self.entries, rates, asked)
         plan = plan_bracket(
-            arm_specs(self.entries, rates, asked),
+            dict.fromkeys(self.prices.affordable(spec, final) for spec in specs),
             self.prices.cost,
-            final_seconds=left if left == float("inf") else left * (1 - SHARES["rungs"].share),
+            final_seconds=final,
             rung_seconds=SHARES["first rung"].share * left,
             budget_seconds=budget.limit_seconds,
         )
@@ -322,63 +327,50 @@ class _Contest:
         spec = ArmSpec(setup.model.encoder.start.address, entry.strategy, size=setup.size)
         train, val = self.prices.samples(spec)
         logits = run_batches(setup.model, val, setup.model)
-        name = f"{spec.start} as the ranking left it"
-        self.contenders.append(as_it_stands(name, setup, logits, train, val))
+        found = as_it_stands(f"{spec.start} as the ranking left it", setup, logits, train, val)
+        loss, figure = judged(setup, logits, val)
+        self.rows[found.name] = {
+            **self._row(spec, Standing(loss, figure, 0, 0.0), "made while starts were ranked"),
+            "arm": found.name,
+        }
+        self.contenders.append(found)
 
     def _choose(self) -> Found:
         finalists = self._finalists(self.contenders)
         best, why = choose_finalist(finalists)
         winner = next(c for c in self.contenders if c.name == best.name)
         others = [c for c in self.contenders if c is not winner]
-        return Found(winner, why, others, list(self.rows.values()))
+        again = self._refit(winner)
+        return Found(winner, why, others, list(self.rows.values()), again)
+
+    def _refit(self, winner: Contender) -> str | None:
+        """Fit what is solved for on val too, where that pays and there is time."""
+        spec = next((s for s in self.specs if s.name == winner.name), None)
+        if spec is None or winner.is_trained:
+            return None
+        if 2 * self.prices.head_seconds(spec) > max(0.0, self._left):
+            return None
+        return refit_on_all(winner, deadline=self.context.deadline)
 
     def _finalists(self, contenders: Sequence[Contender]) -> list[Finalist]:
         """Judge models on the val items that all of them have."""
         common = contenders[0].val.ids
         for one in contenders[1:]:
             common = common[np.isin(common, one.val.ids)]
-        return [_judged(one, common) for one in contenders]
+        return [judged_on(one, common) for one in contenders]
 
-    def _tell(
-        self,
-        spec: ArmSpec,
-        standing: Standing | None,
-        note: str,
-    ) -> None:
+    def _tell(self, spec: ArmSpec, standing: Standing | None, note: str) -> None:
         """Note how an arm stands."""
-        self.rows[spec.name] = {
+        self.rows[spec.name] = self._row(spec, standing, note)
+
+    def _row(self, spec: ArmSpec, standing: Standing | None, note: str) -> dict[str, object]:
+        """Return an arm as ``options.json`` keeps it."""
+        task = find_task(self.context.dataset.schema.task)
+        return {
             "arm": spec.name,
             **asdict(spec),
             "pixels": spec.size,
-            **_figures(standing),
+            "metric": task.headline,
+            **figures_of(standing),
             "note": note,
         }
-
-
-def _figures(standing: Standing | None) -> dict[str, object]:
-    figure = standing.figure if standing else None
-    return {
-        "score": figure.value if figure else None,
-        "low": figure.low if figure else None,
-        "high": figure.high if figure else None,
-        "loss": standing.loss if standing and figure else None,
-        "num_steps": standing.step if standing else 0,
-        "seconds": round(standing.seconds, 2) if standing else 0.0,
-    }
-
-
-def _judged(one: Contender, ids: np.ndarray) -> Finalist:
-    """Judge a model on some of its val items."""
-    place_of = {int(id_): place for place, id_ in enumerate(one.val.ids)}
-    places = np.array([place_of[int(id_)] for id_ in ids], np.int64)
-    model, logits = one.setup.model, one.tuned.val_logits[places]
-    part = Part(one.val, places)
-    check = judge(model, logits, part)
-    targets = model.standard_targets(part.targets)
-    return Finalist(
-        name=one.name,
-        is_trained=one.is_trained,
-        score=check.score,
-        losses=calibrated_losses(model, logits, targets),
-        standard_error=check.standard_error,
-    )

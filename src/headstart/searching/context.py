@@ -85,9 +85,11 @@ class Found:
         why: Why this one.
         others: The other models that were trained to their end, or solved for.
         rows: One an arm, for ``options.json``.
+        refitted: Why the winner was fitted again, on train and val; None where it was not.
     """
 
     winner: Contender
     why: str
     others: Sequence[Contender] = ()
     rows: Sequence[dict[str, object]] = field(default_factory=tuple)
+    refitted: str | None = None

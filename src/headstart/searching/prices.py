@@ -19,6 +19,7 @@ from headstart.training.options.strategies import find_strategy
 from headstart.tuning.budget import STEP_PASSES
 from headstart.tuning.cost import seconds_per_sample
 from headstart.tuning.fitting import (
+    SMALLEST_SIDE,
     largest_useful_size,
     settle_limits,
     validation_limit,
@@ -28,6 +29,8 @@ from headstart.types import Inputs
 
 _OVERHEAD = 1.15  # of a step beside its passes: optimizer, batches, validations
 _SIDE = 32  # sides are multiples of it
+_NEARLY_ALL = 0.8  # of train
+_WANTED_STEPS = 120  # of an arm: below that pixels give way
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,22 @@ class Prices:
         side = int(np.clip(int(spec.size * min(ratio, 100.0)) // _SIDE * _SIDE, 0, most))
         return side if side >= spec.size + _SIDE else None
 
+    def affordable(self, spec: ArmSpec, seconds: float) -> ArmSpec:
+        """Return an arm that sees fewer pixels, where it could take too few steps otherwise.
+
+        Args:
+            spec: An arm that learns by steps.
+            seconds: Of its training.
+        """
+        start, cost = find_start(spec.start), self.cost(spec)
+        steps = min(cost.num_steps, _WANTED_STEPS)
+        if spec.size is None or start.pretrained_on is None or cost.affordable(seconds) >= steps:
+            return spec
+        # a pass costs in proportion to the pixels
+        side = spec.size * math.sqrt(max(0.0, seconds / cost.of(steps)))
+        size = max(min(SMALLEST_SIDE, spec.size), int(side) // _SIDE * _SIDE)
+        return replace(spec, size=min(size, spec.size))
+
     def rates(self, address: str) -> tuple[float, ...]:
         """Return the multiples of a family's rate that are worth a try."""
         row = defaults_for(find_start(address))
@@ -108,9 +127,11 @@ class Prices:
             limits = settle_limits(
                 decisions, context.dataset, setup, self.each(spec), context.budget
             )
-            seed = context.asked.seed
+            seed, limit = context.asked.seed, limits["train"]
+            if limit is not None and limit > _NEARLY_ALL * len(context.dataset.train):
+                limit = None  # what was computed for all of them is there already
             self._samples[key] = (
-                prepare_sample(context.dataset, "train", setup, limits["train"], seed=seed),
+                prepare_sample(context.dataset, "train", setup, limit, seed=seed),
                 prepare_sample(context.dataset, "val", setup, self.val_limit, seed=seed),
             )
         return self._samples[key]

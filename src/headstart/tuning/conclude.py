@@ -34,9 +34,17 @@ from headstart.tuning.test_items import losses_of, worst_mistakes, write_predict
 from headstart.tuning.training_views import training_views
 from headstart.types import BadSample, Dataset, Finding, Inputs, Rows
 
-BEFORE, AFTER = "frozen start + linear probe", "fine-tuned"
+BEFORE = "frozen start + linear probe"
 _PROBE_SAMPLES = 5_000  # of the baseline's probe, where the strategy has fitted none
 _PROBE_SECONDS = 3.0  # what the solver takes for these at the most, on one core
+
+
+def told_name(setup: TrainingSetup) -> str:
+    """Return what the model is called beside the methods that it is compared with."""
+    if setup.strategy.loops:
+        return "fine-tuned"
+    start = setup.model.encoder.start
+    return "linear head on the frozen start" if start.pretrained_on else start.address
 
 
 def calibrate(model: Model, val_logits: Rows, val_targets: Rows) -> None:
@@ -96,7 +104,9 @@ def conclude(
     metrics: dict[str, object] = {
         "task": schema.task,
         **{name: found.to_json() for name, found in scores.items()},
-        "before_after": _before_after(dataset, train, rivals, outputs, test),
+        "before_after": _before_after(
+            dataset, train, rivals, Rival(told_name(setup), outputs), test
+        ),
         "seconds": seconds,
     }
     if later is not None:
@@ -229,20 +239,28 @@ def figures_seconds(dataset: Dataset, setup: TrainingSetup) -> float:
 
 
 def _before_after(
-    dataset: Dataset, train: Inputs, rivals: list[Rival], outputs: Rows, test: Inputs
+    dataset: Dataset, train: Inputs, rivals: list[Rival], model: Rival, test: Inputs
 ) -> dict[str, object]:
-    """Return the ladder of predictors and the paired verdicts, on the same test items."""
+    """Return the ladder of predictors and the paired verdicts, on the same test items.
+
+    Args:
+        dataset: The data.
+        train: Its targets are what the predictor without a model knows.
+        rivals: What other methods decide.
+        model: The model's name and outputs.
+        test: The items.
+    """
     schema, targets, task = dataset.schema, test.targets, find_task(dataset.schema.task)
     naive = Rival(*task.baseline(train.targets, schema, num_items=len(test)))
-    after, groups = task.decisions(outputs), dataset.test.groups_of(test.ids)
+    after, groups = task.decisions(model.predictions), dataset.test.groups_of(test.ids)
     ladder = [naive, *rivals]
     verdicts = [
-        task.compare(rival.name, rival.predictions, AFTER, after, targets, groups=groups)
+        task.compare(rival.name, rival.predictions, model.name, after, targets, groups=groups)
         for rival in [*rivals, naive]
     ]
     figures = {
         rival.name: figure_to_json(task.headline_figure(rival.predictions, targets, groups=groups))
-        for rival in [*ladder, Rival(AFTER, after)]
+        for rival in [*ladder, Rival(model.name, after)]
     }
     return {
         "metric": task.headline,
