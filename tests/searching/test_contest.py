@@ -77,8 +77,10 @@ def test_a_contest_that_was_interrupted_in_a_rung_goes_on_there(
         if kind == "task" and fields.get("name") == "rung 1":
             trained.append(fields.get("start"))
 
-    with listen(note):
-        run = hs.fit(data, out=out, resume=True, **words)
+    with pytest.raises(hs.RunFolderError, match="budget: '30s' → '20s'"):
+        hs.fit(data, out=out, resume=True, **{**words, "budget": "20s"})
+    with listen(note):  # a larger budget goes on
+        run = hs.fit(data, out=out, resume=True, **{**words, "budget": "40s"})
     first = next(iter(before))
     (row,) = [r for r in run.options["arms"] if first.endswith(r["arm"])]
     assert row["num_steps"] >= before[first]["value"]["step"]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from headstart.recipes.session import Session
     from headstart.searching.arms import Entrant
     from headstart.searching.context import Contender, Found, SearchContext
+    from headstart.searching.prices import Prices
     from headstart.tuning.budget import Budget, BudgetPlan
     from headstart.tuning.setup import TrainingSetup
     from headstart.tuning.texts import TextCache
@@ -45,22 +46,24 @@ def search(
     Raises:
         KeyboardInterrupt: After the state was saved, if someone asked to stop.
     """
+    from headstart.searching.contest import prepare_contest
     from headstart.tuning.baselines import Items
     from headstart.tuning.conclude import calibrate
     from headstart.tuning.setup import prepare_sample
 
     entries = entries_of(ranked, dataset, asked.strategy)
     context, plan = _context(current, dataset, entries, budget, texts, asked)
+    with plan.stage("samples", budget):
+        prices = prepare_contest(context, entries)
     with plan.stage("training", budget):
-        found = _hold(current, context, entries, former)
+        found = _hold(current, context, entries, prices, former)
     winner = found.winner
     emit("choice", name="model", value=winner.name, why=found.why)
     if found.refitted:
         emit("choice", name="learned from", value="train and val", why=found.refitted)
     tell_findings(winner.train.findings)
     calibrate(winner.setup.model, winner.tuned.val_logits, winner.val.targets)
-    with plan.stage("samples", budget):
-        test = prepare_sample(dataset, "test", winner.setup, None, seed=asked.seed)
+    test = prepare_sample(dataset, "test", winner.setup, None, seed=asked.seed)
     items = Items(dataset, winner.train, winner.val, test)
     tried = Tried(candidates=ranked, arms=found.rows)
     conclude_run(current, items, winner.setup, winner.tuned, budget=budget, plan=plan, tried=tried)
@@ -144,6 +147,7 @@ def _hold(
     current: Session,
     context: SearchContext,
     entries: Sequence[Entrant],
+    prices: Prices,
     former: TrainingSetup | None,
 ) -> Found:
     """Hold the contest; where someone asked to stop, what was trained lies in the folder.
@@ -158,7 +162,9 @@ def _hold(
     with graceful_stop() as stop:
         asked_to_stop = partial(stop_requested, stop, current.company)
         try:
-            found = hold_contest(_replaced(context, stop_requested=asked_to_stop), entries, former)
+            found = hold_contest(
+                _replaced(context, stop_requested=asked_to_stop), entries, prices, former
+            )
         except StopRequested as error:
             raise KeyboardInterrupt(stop.signal_number) from error
     if stop.requested:

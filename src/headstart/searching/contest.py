@@ -50,14 +50,36 @@ _LONGER = 3  # times the steps of a training that has ended and still gained
 _MARGIN = 1.25  # times what an arm is expected to take, before it is begun
 
 
+def prepare_contest(context: SearchContext, entries: Sequence[Entrant]) -> Prices:
+    """Settle how many val items all arms are judged by, and prepare the first start's samples.
+
+    Args:
+        context: What all arms share.
+        entries: The starts that take part, the best first.
+    """
+    prices = Prices(context)
+    specs = [ArmSpec(one.start, one.strategy, size=one.size) for one in entries]
+
+    def decide() -> Decided[int | None]:
+        return Decided(prices.num_validated(specs))
+
+    prices.val_limit = context.decisions.settle("val items of the search", decide)
+    prices.samples(specs[0])
+    return prices
+
+
 def hold_contest(
-    context: SearchContext, entries: Sequence[Entrant], former: TrainingSetup | None
+    context: SearchContext,
+    entries: Sequence[Entrant],
+    prices: Prices,
+    former: TrainingSetup | None,
 ) -> Found:
     """Make the models that the budget affords, and say which one to hand over.
 
     Args:
         context: What all arms share.
         entries: The starts that take part, the best first.
+        prices: As ``prepare_contest`` gives them.
         former: What the ranking has left of the first of them, which can be used as it stands; None
             where there is nothing of use.
 
@@ -65,24 +87,26 @@ def hold_contest(
         StopRequested: If someone asked to stop; what was trained lies in the state folder.
         StartError: If not one model could be made.
     """
-    return _Contest(context, entries, former).hold()
+    return _Contest(context, entries, prices, former).hold()
 
 
 class _Contest:
     """One search, and what it has made so far."""
 
     def __init__(
-        self, context: SearchContext, entries: Sequence[Entrant], former: TrainingSetup | None
+        self,
+        context: SearchContext,
+        entries: Sequence[Entrant],
+        prices: Prices,
+        former: TrainingSetup | None,
     ) -> None:
-        self.context, self.entries, self.former = context, entries, former
-        self.prices = Prices(context)
+        self.context, self.entries, self.prices, self.former = context, entries, prices, former
         self.contenders: list[Contender] = []
         self.rows: dict[str, dict[str, object]] = {}
         self.specs: list[ArmSpec] = []
 
     def hold(self) -> Found:
         """Solve, halve, train to the end, choose."""
-        self._limit_val()
         if self.context.asked.strategy == AUTO:
             self._solve()
         ordered = self._halve()
@@ -97,15 +121,6 @@ class _Contest:
         """Seconds until all training has ended; infinite without a budget."""
         deadline = self.context.deadline
         return float("inf") if deadline is None else deadline - time.monotonic()
-
-    def _limit_val(self) -> None:
-        """Settle how many val items there are for all arms."""
-
-        def decide() -> Decided[int | None]:
-            first = [ArmSpec(e.start, e.strategy, size=e.size) for e in self.entries]
-            return Decided(self.prices.num_validated(first))
-
-        self.prices.val_limit = self.context.decisions.settle("val items of the search", decide)
 
     # What is solved for, without steps.
 
