@@ -36,6 +36,7 @@ from headstart.types import Dataset, Figure, Inputs, Rows, Start
 _MAX_VAL = 1_000
 _SCRATCH_WEIGHT = 2.0
 _MIN_STEPS = 20
+_WORTH_SECONDS = 2.0  # of the share that is left, for another look
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,22 @@ def screen(
     task = find_task(dataset.schema.task)
     metric = task.headline
     sign = 1.0 if task.figures[metric].is_higher_better else -1.0
-    candidates: list[Candidate] = []
-    slow: list[Candidate] = []
+    found: list[Candidate] = []
     best = float("-inf")
+
+    def attempt(start: Start, allowance: float) -> Candidate:
+        nonlocal best
+        try:
+            candidate, setup, val, logits = try_start(
+                dataset, start, budget, allowance, asked=asked, device=device, texts=texts
+            )
+        except (StartError, DivergenceError, DeviceError, RuntimeError, MemoryError) as error:
+            return _refused(start, metric, error)
+        if sign * candidate.score.value > best:
+            best = sign * candidate.score.value
+            on_better(setup, val, logits)
+        return candidate
+
     for index, start in enumerate(starts):
         # what is trained needs more time to show what it can than what is only probed
         weights = [1.0 if s.pretrained_on else _SCRATCH_WEIGHT for s in starts[index:]]
@@ -120,40 +134,48 @@ def screen(
         emit("task", name="screening", done=index, total=len(starts), start=start.address)
         # while none can be used the next is tried all the same: without one there is no run
         if best > float("-inf") and budget.spent > until - 1.0:
-            candidates.append(
-                _left_out(start, metric, "left out: screening's share of the budget is spent")
-            )
-            continue
-        try:
-            candidate, setup, val, logits = try_start(
-                dataset, start, budget, allowance, asked=asked, device=device, texts=texts
-            )
-        except _TooSlowError as error:
-            left_out = _left_out(start, metric, f"not scored: {error}")
-            slow.append(replace(left_out, size=error.size, seconds_per_sample=error.each))
-            candidates.append(slow[-1])
-            continue
-        except (StartError, DivergenceError, DeviceError, RuntimeError, MemoryError) as error:
-            if not isinstance(error, HeadstartError) and not is_out_of_memory(error):
-                raise
-            candidates.append(_left_out(start, metric, f"left out: {error}"))
-            continue
-        candidates.append(candidate)
-        if sign * candidate.score.value > best:
-            best = sign * candidate.score.value
-            on_better(setup, val, logits)
-        del setup, val, logits  # not beside the next one's
+            why = "left out: screening's share of the budget is spent"
+            found.append(_left_out(start, metric, why))
+        else:
+            found.append(attempt(start, allowance))
+    slow = [place for place, one in enumerate(found) if _is_slow(one)]
+    for place in sorted(slow, key=lambda place: found[place].seconds_per_sample):
+        # what the others have left may be enough for one that was too slow for its part
+        if until - budget.spent > _WORTH_SECONDS:
+            found[place] = attempt(found[place].start, until - budget.spent)
     emit("task", name="screening", done=len(starts), total=len(starts))
-    if best == float("-inf") and slow:
-        slow.sort(key=lambda c: c.seconds_per_sample)
-        return [*slow, *(c for c in candidates if c not in slow)]
-    if best == float("-inf"):
-        notes = "; ".join(f"{c.start.address} {c.note.rstrip('.')}" for c in candidates)
+    if best == float("-inf") and not any(map(_is_slow, found)):
+        notes = "; ".join(f"{c.start.address} {c.note.rstrip('.')}" for c in found)
         raise StartError(
             f"None of {len(starts)} starts could be tried: {notes}. Raise --budget, or name others "
             f"with --starts."
         )
-    return sorted(candidates, key=lambda c: -np.nan_to_num(sign * c.score.value, nan=-np.inf))
+    return sorted(found, key=lambda one: _order(one, sign))
+
+
+def _order(one: Candidate, sign: float) -> tuple[float, float]:
+    """Return what candidates are ordered by: score, then speed; what cannot be tried is last."""
+    score = one.score.value
+    return (float("inf") if np.isnan(score) else -sign * score, _seconds(one))
+
+
+def _seconds(one: Candidate) -> float:
+    return one.seconds_per_sample if one.seconds_per_sample > 0 else float("inf")
+
+
+def _is_slow(one: Candidate) -> bool:
+    """Return whether a start has no score because its time was too short, not because it failed."""
+    return bool(np.isnan(one.score.value)) and one.seconds_per_sample > 0
+
+
+def _refused(start: Start, metric: str, error: BaseException) -> Candidate:
+    """Return a candidate without a score, and why; what nobody expects is raised again."""
+    if isinstance(error, _TooSlowError):
+        found = _left_out(start, metric, f"not scored: {error}")
+        return replace(found, size=error.size, seconds_per_sample=error.each)
+    if not isinstance(error, HeadstartError) and not is_out_of_memory(error):
+        raise error
+    return _left_out(start, metric, f"left out: {error}")
 
 
 class _TooSlowError(StartError):
