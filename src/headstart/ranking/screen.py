@@ -69,7 +69,7 @@ def default_starts(dataset: Dataset, budget_seconds: float | None) -> list[Start
     Images: the textbook network where they are small; the smallest pretrained start that is on this
     machine, the three smallest from a budget of five minutes on; and a ResNet-18 from scratch.
     Texts: TF-IDF, then the pretrained starts on this machine, or a small BERT from scratch where
-    there is none. Tables: the linear model and the MLP.
+    there is none. Tables: the linear model, boosted trees, a forest and the MLP.
     """
     num_local = 1 if budget_seconds is not None and budget_seconds < 300 else 3
     return candidate_starts(dataset, num_local)
@@ -200,16 +200,22 @@ def try_start(
     if is_probed:
         affordable = SHARES["screened features"].share * allowance / each
         limit = int(np.clip(affordable, 10 * num_outputs, wanted))
+        if setup.preprocess.is_instant:  # rows cost next to nothing: all of them
+            limit = len(dataset.train)
     else:
         limit = train_limit(dataset, setup, each, Budget(allowance))
-    val = prepare_sample(dataset, "val", setup, min(_MAX_VAL, limit or _MAX_VAL), seed=seed)
+    most = min(_MAX_VAL, limit or _MAX_VAL)
+    val = prepare_sample(
+        dataset, "val", setup, None if setup.preprocess.is_instant else most, seed=seed
+    )
     train = prepare_sample(dataset, "train", setup, limit, seed=seed)
     if is_probed:
         assert limit is not None
         fitted = probe(setup, train, val, imbalance="none", limit=limit, deadline=began + allowance)
         install(setup.model, fitted)
         logits: Rows = fitted.val_logits
-        note = f"probe on {len(train):,} samples{note}"
+        how = "grown from" if setup.model.encoder.is_grown else "probe on"
+        note = f"{how} {len(train):,} samples{note}"
     else:
         with unheard():
             deadline = began + SHARES["screened training"].share * allowance

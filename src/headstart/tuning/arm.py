@@ -11,6 +11,7 @@ Left out: which arms there are, and which to go on with.
 from __future__ import annotations
 
 import copy
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -227,7 +228,8 @@ class Arm:
     def _fit_probe(self) -> None:
         """Fit the probe, and put it into the head."""
         setup, conditions = self.setup, self.conditions
-        emit("stage", text="Linear probe on the frozen encoder")
+        is_grown = setup.model.encoder.is_grown
+        emit("stage", text="Growing trees" if is_grown else "Linear probe on the frozen encoder")
         fitted = self.fitted = probe(
             setup,
             self.train,
@@ -242,7 +244,7 @@ class Arm:
         # a head alone is the probe, and its features were there already
         self._val_logits = fitted.val_logits
         told = f"val {fitted.metric} {fitted.val_score:.4f} ({fitted.seconds:.1f} s)"
-        emit("note", text=f"Probe: {told}")
+        emit("note", text=f"{'Trees' if is_grown else 'Probe'}: {told}")
         self._is_usable = True
         conditions.on_usable()
 
@@ -315,6 +317,8 @@ def judge(model: Model, logits: Rows, val: Inputs) -> Check:
 def _probe_limit(setup: TrainingSetup, conditions: Conditions) -> int:
     """Return how many samples the probe may take: its features get a share of the time left."""
     limit, each = setup.strategy.num_probe_samples, conditions.seconds_per_sample
+    if setup.model.encoder.is_grown:  # trees keep to the time themselves
+        return sys.maxsize
     if conditions.deadline is None or each is None:
         return limit
     name = "probe features" if setup.strategy.loops else "head features"
