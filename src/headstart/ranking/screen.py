@@ -16,14 +16,27 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from headstart.errors import DeviceError, DivergenceError, HeadstartError, StartError
+from headstart.errors import (
+    DeviceError,
+    DivergenceError,
+    HeadstartError,
+    OptionError,
+    StartError,
+)
 from headstart.events import emit, unheard
 from headstart.model import model_outputs
 from headstart.starts.candidates import candidate_starts
 from headstart.tasks import find_task
 from headstart.training.machine.memory import is_out_of_memory
 from headstart.training.options.common_options import CommonOptions
-from headstart.training.options.strategies import FULL, HEAD, default_strategy
+from headstart.training.options.strategies import (
+    AUTO,
+    FULL,
+    HEAD,
+    check_strategy,
+    default_strategy,
+    find_strategy,
+)
 from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.budget import SHARES, STEP_PASSES, Budget
 from headstart.tuning.conditions import Conditions
@@ -182,6 +195,11 @@ def try_start(
     """Score one start within its allowance of seconds."""
     began, seed = time.monotonic(), asked.seed
     strategy, _ = default_strategy(start)
+    if asked.strategy != AUTO:
+        try:
+            check_strategy(start, find_strategy(asked.strategy))
+        except OptionError as error:
+            raise StartError(str(error)) from error
     is_probed = strategy.probes
     # what is only probed is set up as what it is for now: a head on frozen features
     options = TrainingOptions(

@@ -25,7 +25,8 @@ from headstart.types import TableSpec
 SET_WORDS = 8
 LINKS = ("sum", "log", "log-odds")  # of sums; of probabilities; of one probability a label
 _LEAST_SHARE = 1e-7  # a forest's probability of what none of its trees has seen
-_VISITS = 2_000_000  # of rows at trees in one step down
+_VISITS = 128_000  # of rows at trees in one step down: more leave the processor's cache
+_STEPS_A_LOOK, _WORTH = 3, 0.8  # when rows at leaves are left out, and of how many it is worth it
 
 
 class TreeEnsemble(nn.Module):
@@ -144,7 +145,9 @@ class TreeEnsemble(nn.Module):
         at_once = max(1, _VISITS // max(1, len(cells)))
         for first in range(0, len(self.roots), at_once):
             part = slice(first, first + at_once)
-            values = self.values[self._leaves(cells, self.roots[part])].double()
+            leaves = self._leaves(cells, self.roots[part])
+            values = self.values.index_select(0, leaves).double()
+            values = values.view(len(cells), -1, values.shape[1])
             if values.shape[2] == 1:
                 sums.index_add_(1, self.columns[part], values.squeeze(2))
             else:
@@ -152,23 +155,38 @@ class TreeEnsemble(nn.Module):
         return self._logits(sums).float()
 
     def _leaves(self, cells: Tensor, roots: Tensor) -> Tensor:
-        """Return the leaf that each row comes to in each tree, int32 (B, T)."""
+        """Return the leaf that each row comes to in each tree, int32 (B * T,).
+
+        Few leaves are as deep as the deepest: what has come to one is left out of further steps.
+        """
         num_rows, num_columns = cells.shape
-        flat = cells.reshape(-1)
-        rows = torch.arange(0, num_rows * num_columns, num_columns, device=cells.device)[:, None]
-        branches = self.branches.reshape(-1)
-        nodes = roots.expand(num_rows, -1)
-        for _ in range(self.depth):
-            found = flat[rows + self.features[nodes]]
-            goes_right = found > self.thresholds[nodes]
+        flat, branches = cells.reshape(-1), self.branches.reshape(-1)
+        first = torch.arange(num_rows, dtype=torch.int32, device=cells.device) * num_columns
+        rows, nodes = first.repeat_interleave(len(roots)), roots.repeat(num_rows)
+        leaves, places = nodes.clone(), torch.arange(len(nodes), device=cells.device)
+        for step in range(self.depth):
+            found = flat.index_select(0, self.features.index_select(0, nodes).add_(rows))
+            goes_right = found > self.thresholds.index_select(0, nodes)
             if len(self.categories):
-                sets = self.sets[nodes]
-                category = found.to(torch.int32)
-                words = self.categories[sets.clamp(min=0), category.clamp(0, 255) >> 5]
-                is_in = (words >> (category & 31)) & 1
-                goes_right = torch.where(sets < 0, goes_right, is_in == 0)
-            nodes = branches[2 * nodes + goes_right.to(torch.int32)]
-        return nodes
+                goes_right = self._told_by_sets(nodes, found, goes_right)
+            nodes = branches.index_select(0, nodes.mul(2).add_(goes_right))
+            if step % _STEPS_A_LOOK == _STEPS_A_LOOK - 1 and not torch.jit.is_tracing():
+                kept = (branches.index_select(0, nodes.mul(2)) != nodes).nonzero().squeeze(1)
+                if len(kept) < _WORTH * len(nodes):
+                    leaves.index_copy_(0, places, nodes)
+                    nodes, rows, places = (x.index_select(0, kept) for x in (nodes, rows, places))
+        return leaves.index_copy(0, places, nodes)
+
+    def _told_by_sets(self, nodes: Tensor, found: Tensor, goes_right: Tensor) -> Tensor:
+        """Return whether rows go right, those at a split of categories by its set."""
+        sets = self.sets.index_select(0, nodes)
+        at = (sets >= 0).nonzero().squeeze(1)
+        category = found.index_select(0, at).to(torch.int32)
+        words = self.categories.reshape(-1).index_select(
+            0, sets.index_select(0, at) * SET_WORDS + (category >> 5)
+        )
+        is_out = ((words >> (category & 31)) & 1) == 0
+        return goes_right.index_copy(0, at, is_out)
 
     def _logits(self, sums: Tensor) -> Tensor:
         if self.link == "sum":
