@@ -1,4 +1,4 @@
-"""Boosted trees and forests as starts: the same verbs, the same folder, the same bits when resumed."""
+"""Boosted trees and forests as starts: the same verbs, the same folder, the same bits."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_steps_are_refused_in_a_sentence(diabetes, tmp_path):
     def tune(**said):
         hs.finetune(diabetes, start="scratch/boosting", out=str(tmp_path / "r"), **said)
 
-    with pytest.raises(OptionError, match="trees, which are grown at once .* expected 'head'"):
+    with pytest.raises(OptionError, match=r"trees, which are grown at once .* expected 'head'"):
         tune(strategy="full")
     with pytest.raises(OptionError, match="num_steps"):
         tune(num_steps=5)

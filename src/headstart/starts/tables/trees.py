@@ -26,6 +26,7 @@ SET_WORDS = 8
 LINKS = ("sum", "log", "log-odds")  # of sums; of probabilities; of one probability a label
 _LEAST_SHARE = 1e-7  # a forest's probability of what none of its trees has seen
 _VISITS = 128_000  # of rows at trees in one step down: more leave the processor's cache
+_JIT: Any = torch.jit  # which says nothing of its types
 _STEPS_A_LOOK, _WORTH = 3, 0.8  # when rows at leaves are left out, and of how many it is worth it
 
 
@@ -164,13 +165,14 @@ class TreeEnsemble(nn.Module):
         first = torch.arange(num_rows, dtype=torch.int32, device=cells.device) * num_columns
         rows, nodes = first.repeat_interleave(len(roots)), roots.repeat(num_rows)
         leaves, places = nodes.clone(), torch.arange(len(nodes), device=cells.device)
+        is_traced = _JIT.is_tracing()  # a trace has one way for all rows
         for step in range(self.depth):
             found = flat.index_select(0, self.features.index_select(0, nodes).add_(rows))
             goes_right = found > self.thresholds.index_select(0, nodes)
             if len(self.categories):
                 goes_right = self._told_by_sets(nodes, found, goes_right)
             nodes = branches.index_select(0, nodes.mul(2).add_(goes_right))
-            if step % _STEPS_A_LOOK == _STEPS_A_LOOK - 1 and not torch.jit.is_tracing():
+            if step % _STEPS_A_LOOK == _STEPS_A_LOOK - 1 and not is_traced:
                 kept = (branches.index_select(0, nodes.mul(2)) != nodes).nonzero().squeeze(1)
                 if len(kept) < _WORTH * len(nodes):
                     leaves.index_copy_(0, places, nodes)
