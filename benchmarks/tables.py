@@ -89,18 +89,10 @@ def of_headstart(dataset: Any, seconds: float, folder: Path) -> np.ndarray:
     with contextlib.redirect_stderr(io.StringIO()):
         run = hs.fit(dataset, budget=f"{seconds}s", out=str(out), overwrite=True)
     print("   ", run.options["candidates"][0]["start"], flush=True)
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(out / "predictions.parquet").to_pydict()
+    rows = dataset.test.samples
+    found = run.predict([rows.read(i) for i in range(len(rows))])
     classes = {name: place for place, name in enumerate(dataset.schema.classes)}
-    place_of = {id_: place for place, id_ in enumerate(table["id"])}
-    found = [table["prediction"][place_of[str(id_)]] for id_ in _ids(dataset, table)]
-    return np.array([classes.get(value, value) for value in found])
-
-
-def _ids(dataset: Any, table: Any) -> list[Any]:
-    kind = type(table["id"][0])
-    return [kind(id_) if kind is not str else str(id_) for id_ in dataset.test.ids.tolist()]
+    return np.array([classes[one.label] if classes else one.value for one in found])
 
 
 def of_trees(kind: str) -> Callable[[Any, float, Path], np.ndarray]:
