@@ -49,6 +49,7 @@ from headstart.types import Dataset, Figure, Inputs, Rows, Start
 _MAX_VAL = 1_000
 _SCRATCH_WEIGHT = 2.0
 _MIN_STEPS = 20
+_MOST_ROW_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def screen(
         dataset: Its test split is never touched.
         starts: The candidates, tried in this order; what does not fit is left out, and says so.
         budget: The budget.
-        seconds: What screening may take.
+        seconds: What screening may take; of rows of a table its own share, if that is more.
         asked: What the user said: the seed, and what is seen of an image.
         device: Where to run.
         on_better: Called with a usable model, its validation inputs and their logits whenever a
@@ -119,6 +120,9 @@ def screen(
     Raises:
         StartError: If no candidate could be tried.
     """
+    if dataset.schema.facts.is_prepared_at_once:
+        # what is grown or solved for here is no sample of the work, but the whole of it
+        seconds = min(max(seconds, budget.may_take("screened rows")), _MOST_ROW_SECONDS)
     until = budget.spent + seconds
     task = find_task(dataset.schema.task)
     metric = task.headline

@@ -62,6 +62,9 @@ SHARES: dict[str, BudgetShare] = {
     "screening": BudgetShare(
         0.2, "budget", "all candidates together; a choice is worth no more than a fifth"
     ),
+    "screened rows": BudgetShare(
+        0.5, "left", "screening of tables: all rows are learned from, and the best is kept as it is"
+    ),
     "screened features": BudgetShare(
         0.6, "start's part", "features of a start that is probed; the solver takes the rest"
     ),
