@@ -11,7 +11,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 
 from headstart.events import listen
 from headstart.tasks import CLASSIFICATION, TASKS
-from headstart.training.probing.boosting import MOST_TREES
+from headstart.training.probing.tree_settings import MOST_TREES
 from headstart.tuning.baselines import BASELINES
 from headstart.tuning.baselines.boosting import BoostedTrees, boost_trees
 from headstart.types import BadSample, Schema

@@ -17,7 +17,7 @@ from headstart.starts import BuildRequest, find_start
 from headstart.starts.builders import build_encoder
 from headstart.starts.rebuild import rebuild_encoder
 from headstart.training.contract import StopRequested, never
-from headstart.training.probing import boosting, forest
+from headstart.training.probing import boosting, forest, tree_settings
 from headstart.training.probing.trees import CategoryFold, round_down
 from headstart.tuning.grown import grow
 from headstart.types import Column, Schema, TableSpec
@@ -58,7 +58,8 @@ def _model(address, spec, schema, targets, task_outputs):
 
 
 def _grow(model, train, val, **kept):
-    said = {"imbalance": "none", "seed": 0, "deadline": None, "stop_requested": never, **kept}
+    said = {"imbalance": "none", "seed": 0, "deadline": None, "most_seconds": None}
+    said = {**said, "stop_requested": never, **kept}
     fitted = grow(model, train, val, **said)
     with torch.no_grad():
         model.head.weight.copy_(torch.from_numpy(fitted.weight))
@@ -187,7 +188,7 @@ def test_members_of_boosting_answer_by_their_mean_score(monkeypatch):
     real = boosting.boost
     monkeypatch.setattr(boosting, "SETTINGS", boosting.SETTINGS[:2])
     monkeypatch.setattr(boosting, "boost", lambda job, s: caught.append(real(job, s)) or caught[-1])
-    monkeypatch.setattr(boosting, "best_members", lambda found, val: found)
+    monkeypatch.setattr(boosting, "best_members", lambda found, *_: found)
     model = _model("scratch/boosting", _spec(2, SIZES), schema, train.targets, num_outputs)
     _grow(model, train, val)
     fold = CategoryFold.of(train.codes)
@@ -198,7 +199,7 @@ def test_members_of_boosting_answer_by_their_mean_score(monkeypatch):
 
 
 def test_more_categories_than_scikit_learn_tells_apart(monkeypatch):
-    monkeypatch.setattr(boosting, "SETTINGS", (boosting.DEFAULT,))
+    monkeypatch.setattr(boosting, "SETTINGS", (tree_settings.DEFAULT,))
     draw = np.random.default_rng(3)
     codes = (1 + 599 * draw.random((3000, 1)) ** 3).astype(np.int64)  # some often, most rarely
     targets = draw.normal(size=600)[codes[:, 0]] + 0.05 * draw.normal(size=3000)
@@ -225,7 +226,7 @@ def test_more_categories_than_scikit_learn_tells_apart(monkeypatch):
 
 @pytest.mark.parametrize("address", ["scratch/boosting", "scratch/forest"])
 def test_what_was_grown_is_rebuilt_from_json_and_tensors(address, monkeypatch):
-    monkeypatch.setattr(boosting, "SETTINGS", (boosting.DEFAULT,))
+    monkeypatch.setattr(boosting, "SETTINGS", (tree_settings.DEFAULT,))
     monkeypatch.setattr(forest, "MOST_TREES", 20)
     targets, schema, num_outputs = _targets("binary")
     train, val, test = _splits(targets)
@@ -278,3 +279,15 @@ def test_thresholds_are_the_largest_float32_that_is_not_above():
     assert (found.astype(np.float64) <= exact).all()
     following = np.nextafter(found[:-1], np.float32(np.inf)).astype(np.float64)
     assert (following > exact[:-1]).all()
+
+
+@pytest.mark.parametrize("address", ["scratch/boosting", "scratch/forest"])
+def test_rows_that_may_take_little_go_through_fewer_trees(address):
+    targets, schema, num_outputs = _targets("many")
+    train, val, _ = _splits(targets)
+    sizes = []
+    for seconds in (None, 0.0):
+        model = _model(address, _spec(2, SIZES), schema, targets, num_outputs)
+        _grow(model, train, val, most_seconds=seconds)
+        sizes.append(len(model.encoder.network.roots))
+    assert sizes[1] <= 50 < sizes[0]

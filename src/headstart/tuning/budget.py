@@ -105,6 +105,9 @@ SHARES: dict[str, BudgetShare] = {
     "conclusion": BudgetShare(
         0.5, "left", "test passes, baselines, figures, page; it loses its baselines first"
     ),
+    "trees": BudgetShare(
+        0.05, "left", "one pass of the test split through trees; fewer are grown for many rows"
+    ),
     "boosting": BudgetShare(0.25, "left", "the boosted trees beside a table; cut short they lie"),
     "training": BudgetShare(1.0, "training", "all that the others leave"),
 }

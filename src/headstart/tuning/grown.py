@@ -22,8 +22,10 @@ from headstart.training.probing.boosting import grow_boosting
 from headstart.training.probing.forest import grow_forest
 from headstart.training.probing.probe import PROBES, Probe
 from headstart.training.probing.trees import Grown, GrowthJob, TimeIsShort
+from headstart.tuning.budget import slowness
 from headstart.types import Inputs
 
+_TREE_SECONDS, _FEWEST_TREES = 0.2e-6, 50  # a row through one, on one idle core
 # by the address of a start
 GROWERS: dict[str, Callable[[GrowthJob], Grown]] = {
     "scratch/boosting": grow_boosting,
@@ -43,6 +45,7 @@ def grow(
     imbalance: Imbalance,
     seed: int,
     deadline: float | None,
+    most_seconds: float | None,
     stop_requested: Callable[[], bool],
 ) -> Probe:
     """Grow the trees of a model from train; val chooses between settings.
@@ -54,6 +57,7 @@ def grow(
         imbalance: Anything but ``none`` weighs classes as the task does.
         seed: Of what is drawn.
         deadline: ``time.monotonic()`` value by which it should have ended, or None.
+        most_seconds: What a row may take to go through all trees, or None.
         stop_requested: Whether someone asked to stop.
 
     Returns:
@@ -75,8 +79,20 @@ def grow(
             f"row; the task is {task.name}. Choose another start."
         )
     weights = _weights(model, problems, imbalance)
-    stop = stop_requested
-    job = GrowthJob(train, val, problems, val_problems, weights, seed, deadline, stop)
+    most_trees = None
+    if most_seconds is not None:
+        most_trees = max(_FEWEST_TREES, int(most_seconds / (_TREE_SECONDS * slowness())))
+    job = GrowthJob(
+        train=train,
+        val=val,
+        problems=problems,
+        val_problems=val_problems,
+        weights=weights,
+        seed=seed,
+        deadline=deadline,
+        most_trees=most_trees,
+        stop_requested=stop_requested,
+    )
     emit("task", name=f"growing {address}", done=0, total=1)
     try:
         grown = GROWERS[address](job)

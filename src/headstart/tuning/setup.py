@@ -55,12 +55,14 @@ class TrainingSetup:
         recipe: Every training option, resolved.
         initial: The encoder's state at the start, on the CPU, for the "before" figure.
         texts: What the run keeps of its texts; None where samples are none.
+        most_seconds: What a sample may take in trees that are to be grown; None for no limit.
     """
 
     model: Model
     recipe: Recipe
     initial: dict[str, Tensor]
     texts: TextCache | None = None
+    most_seconds: float | None = None
 
     @property
     def strategy(self) -> Strategy:
@@ -206,6 +208,7 @@ def probe(
             imbalance=imbalance,
             seed=setup.recipe.seed,
             deadline=deadline,
+            most_seconds=setup.most_seconds,
             stop_requested=stop_requested,
         )
     if isinstance(train, Terms) and isinstance(val, Terms):

@@ -12,7 +12,7 @@ Left out: a search over more options, and other boosting libraries.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -22,6 +22,7 @@ import numpy as np
 from headstart.events import emit
 from headstart.tasks import PlainProblem
 from headstart.training.contract import StopRequested
+from headstart.training.probing.tree_settings import SETTINGS, Setting
 from headstart.training.probing.trees import (
     SET_WORDS,
     STRANGE,
@@ -39,56 +40,11 @@ from headstart.training.probing.trees import (
 )
 
 DEFAULT_TREES = 100  # scikit-learn's own number: fewer would be a weak baseline
-MOST_TREES = 500  # at scikit-learn's own learning rate
 NEVER = -30.0  # the score of a class that train lacks, which nothing makes up for
 _TREES_A_STEP, _GROWTH = 25, 4
 _SAMPLE_ROWS, _SAMPLE_TREES = 10_000, 5
 _TINY = 1e-15
 _MOST_MEMBERS = 3
-
-
-@dataclass(frozen=True)
-class Setting:
-    """How trees are grown; without options scikit-learn's defaults.
-
-    Attributes:
-        options: Of scikit-learn's estimator.
-        most_trees: No more boosting steps than that.
-        patience: Steps without a gain on val that end it; scikit-learn's n_iter_no_change is 10.
-    """
-
-    options: Mapping[str, Any]
-    most_trees: int = MOST_TREES
-    patience: int = 10
-
-
-DEFAULT = Setting({})
-# The order is that in which time is spent.
-SETTINGS = (
-    DEFAULT,
-    Setting({"learning_rate": 0.05, "max_features": 0.5}, 1_000, 20),
-    Setting(
-        {
-            "learning_rate": 0.05,
-            "max_leaf_nodes": 15,
-            "min_samples_leaf": 10,
-            "l2_regularization": 1.0,
-            "max_features": 0.5,
-        },
-        1_000,
-        20,
-    ),
-    Setting(
-        {
-            "learning_rate": 0.03,
-            "max_leaf_nodes": 63,
-            "min_samples_leaf": 5,
-            "max_features": 0.3,
-        },
-        1_500,
-        30,
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -106,6 +62,7 @@ class BoostJob:
             a split may look at.
         deadline: ``time.monotonic()`` value, or None.
         least_trees: Fewer than that are no answer where time is short.
+        most_trees: No more than so many, counting one for each class at a step; None for no limit.
         stop_requested: Whether someone asked to stop.
     """
 
@@ -118,6 +75,7 @@ class BoostJob:
     seed: int
     deadline: float | None
     least_trees: int
+    most_trees: int | None
     stop_requested: Callable[[], bool]
 
     @property
@@ -125,6 +83,17 @@ class BoostJob:
         """The classes that train has, ascending; empty for numbers."""
         problem = self.problem
         return np.unique(problem.targets) if problem.num_classes else np.empty(0, np.int64)
+
+    @property
+    def trees_a_step(self) -> int:
+        """One; for more than two classes one for each."""
+        return max(1, len(self.seen)) if len(self.seen) > 2 else 1
+
+    def most_steps(self, setting: Setting) -> int:
+        """Return the most boosting steps of a setting."""
+        if self.most_trees is None:
+            return setting.most_trees
+        return max(1, min(setting.most_trees, self.most_trees // self.trees_a_step))
 
 
 @dataclass(frozen=True)
@@ -175,12 +144,12 @@ def boost(job: BoostJob, setting: Setting) -> Boosted:
         if time.monotonic() + needed > job.deadline:
             raise TimeIsShort(needed)
     losses: list[float] = []
-    best, step = 0, min(_TREES_A_STEP, setting.most_trees)
-    while len(losses) - best <= setting.patience and len(losses) < setting.most_trees:
+    best, step, most = 0, _TREES_A_STEP, job.most_steps(setting)
+    while len(losses) - best <= setting.patience and len(losses) < most:
         if job.stop_requested():
             raise StopRequested
         began = time.monotonic()
-        booster.set_params(max_iter=min(setting.most_trees, len(losses) + step))
+        booster.set_params(max_iter=min(most, len(losses) + step))
         booster.fit(job.train, targets, sample_weight=job.weights)
         stages = _stages(booster, job.val, num_classes)
         losses = [_loss(stage, job.val_targets, seen, num_classes) for stage in stages]
@@ -188,7 +157,7 @@ def boost(job: BoostJob, setting: Setting) -> Boosted:
         now = time.monotonic()
         step = max(_TREES_A_STEP, len(losses) // _GROWTH)
         if job.deadline is not None and now + 1.5 * (now - began) > job.deadline:
-            if len(losses) < job.least_trees:
+            if len(losses) < min(most, job.least_trees):
                 raise TimeIsShort((now - began) * job.least_trees / _TREES_A_STEP)
             emit("note", text=f"Gradient boosting stopped at {len(losses)} trees: time was short.")
             break
@@ -223,9 +192,12 @@ def grow_boosting(job: GrowthJob) -> Grown:
             seed=job.seed,
             deadline=end,
             least_trees=_TREES_A_STEP,
+            most_trees=job.trees_each,
             stop_requested=job.stop_requested,
         )
-        members = best_members(_grow_settings(one), val_problem)
+        members = best_members(
+            _grow_settings(one), val_problem, one.most_trees and one.most_trees // one.trees_a_step
+        )
         notes.append(max(member.num_trees for member in members))
         trees = join_trees([trees_of(m, is_code).scaled(1 / len(members)) for m in members])
         parts.append(trees if len(pairs) == 1 else _of_label(trees, place, len(pairs)))
@@ -246,9 +218,20 @@ def _grow_settings(job: BoostJob) -> list[Boosted]:
     return found
 
 
-def best_members(found: Sequence[Boosted], val: PlainProblem) -> list[Boosted]:
-    """Return what answers val best: the best one, or the best two or three by their mean score."""
+def best_members(
+    found: Sequence[Boosted], val: PlainProblem, most_steps: int | None = None
+) -> list[Boosted]:
+    """Return what answers val best: the best one, or the best two or three by their mean score.
+
+    Args:
+        found: At least one.
+        val: Targets of val.
+        most_steps: Of all that are taken; None for no limit. The best one is taken in any case.
+    """
     order = sorted(found, key=lambda one: one.val_loss)
+    if most_steps is not None:
+        steps = np.cumsum([one.num_trees for one in order])
+        order = order[: max(1, int((steps <= most_steps).sum()))]
     losses = [_mean_loss(order[: num + 1], val) for num in range(min(_MOST_MEMBERS, len(order)))]
     return order[: int(np.argmin(losses)) + 1]
 

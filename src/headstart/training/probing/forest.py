@@ -101,6 +101,8 @@ def _grow_one(
         needed = 2 * _PIECE * _seconds_a_tree(train, problem, job.seed)
         if time.monotonic() + needed > deadline:
             raise TimeIsShort(needed)
+    # both kinds may be taken
+    most = MOST_TREES if job.trees_each is None else min(MOST_TREES, job.trees_each // 2)
     forests = _forests(len(train), num_classes, job.seed)
     sums = [np.zeros(1)] * len(forests)
     while True:
@@ -109,13 +111,13 @@ def _grow_one(
             if job.stop_requested():
                 raise StopRequested
             num = len(getattr(forest, "estimators_", ()))
-            forest.set_params(n_estimators=num + _PIECE)
+            forest.set_params(n_estimators=min(most, num + _PIECE))
             forest.fit(train, problem.targets, sample_weight=weights)
             for tree in forest.estimators_[num:]:
                 sums[place] = sums[place] + _answers(tree, val, num_classes)
         num = len(forests[0].estimators_)
         now = time.monotonic()
-        if num >= MOST_TREES or (deadline is not None and now + 1.5 * (now - began) > deadline):
+        if num >= most or (deadline is not None and now + 1.5 * (now - began) > deadline):
             break
     answers = [found / num for found in sums]
     choices = [([0], answers[0]), ([1], answers[1]), ([0, 1], (answers[0] + answers[1]) / 2)]

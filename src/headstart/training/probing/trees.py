@@ -120,6 +120,7 @@ class GrowthJob:
         weights: For each problem, None or a weight for each row.
         seed: Of what is drawn.
         deadline: ``time.monotonic()`` value by which it should have ended, or None.
+        most_trees: No more than so many in all, or None.
         stop_requested: Whether someone asked to stop.
     """
 
@@ -130,7 +131,13 @@ class GrowthJob:
     weights: Sequence[np.ndarray | None]
     seed: int
     deadline: float | None
+    most_trees: int | None
     stop_requested: Callable[[], bool]
+
+    @property
+    def trees_each(self) -> int | None:
+        """How many trees each of the problems may have, or None."""
+        return None if self.most_trees is None else max(1, self.most_trees // len(self.problems))
 
 
 @dataclass(frozen=True)

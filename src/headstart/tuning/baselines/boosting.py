@@ -16,11 +16,11 @@ from headstart.events import emit
 from headstart.tasks import find_task
 from headstart.training.contract import never
 from headstart.training.probing.boosting import (
-    DEFAULT,
     DEFAULT_TREES,
     BoostJob,
     boost,
 )
+from headstart.training.probing.tree_settings import DEFAULT
 from headstart.training.probing.trees import TimeIsShort, fold_of, table_of
 from headstart.tuning.baselines.baseline import Baseline, Items, Rival
 from headstart.tuning.budget import Budget, slowness, told_seconds
@@ -95,6 +95,7 @@ def boost_trees(
                 seed=seed,
                 deadline=end,
                 least_trees=DEFAULT_TREES,
+                most_trees=None,
                 stop_requested=never,
             )
             boosted = boost(job, DEFAULT)
