@@ -4,13 +4,14 @@ scikit-learn cuts every n-gram out of a text as a Python str and looks it up in 
 where TF-IDF has characters for words, that is most of what a run of TF-IDF takes. Here an n-gram is
 one number (21 bits a character, the first character highest, so that numbers sort as the n-grams
 do), and counting is sorting. The counts are the same, term for term; weights stay scikit-learn's
-business. Left out: words, whose number has no bound, and n-grams of more than three characters.
+business. Left out: words, whose number has no bound, and n-grams of more than three characters
+(``pieces`` has these, inside words).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,9 +37,27 @@ def count_ngrams(
     Returns:
         The n-grams that are kept, sorted, and in how many texts each occurs, int64, shape (D,).
     """
+    lots = ((rows, found) for _, rows, found in _numbered(texts, longest))
+    keys, num_texts = count_numbers(lots, least_texts=least_texts, most=most)
+    return [_spell(key) for key in keys.tolist()], num_texts
+
+
+def count_numbers(
+    lots: Iterable[tuple[np.ndarray, np.ndarray]], *, least_texts: int, most: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Count n-grams that are numbers, a lot of texts at a time.
+
+    Args:
+        lots: Of each n-gram its row, ascending, and its number, uint64; no text is in two lots.
+        least_texts: An n-gram of fewer texts is left out.
+        most: No more than so many are kept, those that occur most often.
+
+    Returns:
+        The numbers that are kept, ascending, and in how many texts each occurs, int64.
+    """
     # n-grams with how often, and in how many texts, they occur, each run half of the one before
     runs = [(np.empty(0, np.uint64), np.empty((2, 0), np.int64))]
-    for _, rows, found in _numbered(texts, longest):
+    for rows, found in lots:
         # stable, so that the rows of one n-gram ascend: a text is counted where it begins
         order = np.argsort(found, kind="stable")
         found, rows = found[order], rows[order]
@@ -56,7 +75,7 @@ def count_ngrams(
     kept = np.flatnonzero(counts[1] >= least_texts)
     if len(kept) > most:
         kept = np.sort(kept[np.argsort(-counts[0][kept], kind="stable")[:most]])
-    return [_spell(key) for key in keys[kept].tolist()], counts[1][kept]
+    return keys[kept], counts[1][kept]
 
 
 def ngram_matrix(texts: Sequence[str], terms: Sequence[str], longest: int) -> Any:

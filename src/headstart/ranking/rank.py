@@ -44,7 +44,7 @@ from headstart.tuning.fitting import largest_useful_size
 from headstart.tuning.memory import ENOUGH_BYTES, learning_bytes
 from headstart.tuning.setup import TrainingSetup, prepare_sample, set_up
 from headstart.tuning.texts import TextCache
-from headstart.types import Dataset, Figure, Ragged, Start
+from headstart.types import GROWN, SOLVED, Dataset, Figure, Ragged, Start
 
 _EACH_CLASS, _LEAST, _MOST = 50, 1_000, 5_000  # samples that are worth reading
 _LEAST_EACH_CLASS = 10
@@ -90,6 +90,8 @@ class _Scored:
     def has_features(self) -> bool:
         """Whether its features tell something before it has learned."""
         start = self.start
+        if start.family in GROWN:
+            return False
         return start.pretrained_on is not None or not default_strategy(start)[0].loops
 
 
@@ -195,8 +197,8 @@ def _built(
 def _step_bytes(dataset: Dataset, setup: TrainingSetup) -> int | None:
     """Return the memory of a training step in which everything learns, beside the weights."""
     some = prepare_sample(dataset, "train", setup, 2 * len(dataset.schema.classes) + 2, seed=0)
-    if setup.model.encoder.start.family == "linear":
-        return None  # solved for, not stepped
+    if setup.model.encoder.start.family in SOLVED:
+        return None  # not stepped
 
     def inputs(num: int) -> tuple[torch.Tensor, ...]:
         return to_tensors(some.arrays(np.zeros(num, np.int64)), setup.model.device)

@@ -16,14 +16,27 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from headstart.errors import DeviceError, DivergenceError, HeadstartError, StartError
+from headstart.errors import (
+    DeviceError,
+    DivergenceError,
+    HeadstartError,
+    OptionError,
+    StartError,
+)
 from headstart.events import emit, unheard
 from headstart.model import model_outputs
 from headstart.starts.candidates import candidate_starts
 from headstart.tasks import find_task
 from headstart.training.machine.memory import is_out_of_memory
 from headstart.training.options.common_options import CommonOptions
-from headstart.training.options.strategies import FULL, HEAD, default_strategy
+from headstart.training.options.strategies import (
+    AUTO,
+    FULL,
+    HEAD,
+    check_strategy,
+    default_strategy,
+    find_strategy,
+)
 from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.budget import SHARES, STEP_PASSES, Budget
 from headstart.tuning.conditions import Conditions
@@ -37,6 +50,7 @@ _MAX_VAL = 1_000
 _SCRATCH_WEIGHT = 2.0
 _MIN_STEPS = 20
 _WORTH_SECONDS = 2.0  # of the share that is left, for another look
+_MOST_ROW_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -70,7 +84,7 @@ def default_starts(dataset: Dataset, budget_seconds: float | None) -> list[Start
     Images: the textbook network where they are small; the smallest pretrained start that is on this
     machine, the three smallest from a budget of five minutes on; and a ResNet-18 from scratch.
     Texts: TF-IDF, then the pretrained starts on this machine, or a small BERT from scratch where
-    there is none. Tables: the linear model and the MLP.
+    there is none. Tables: the linear model, boosted trees, a forest and the MLP.
     """
     num_local = 1 if budget_seconds is not None and budget_seconds < 300 else 3
     return candidate_starts(dataset, num_local)
@@ -93,7 +107,7 @@ def screen(
         dataset: Its test split is never touched.
         starts: The candidates, tried in this order; what does not fit is left out, and says so.
         budget: The budget.
-        seconds: What screening may take.
+        seconds: What screening may take; of rows of a table its own share, if that is more.
         asked: What the user said: the seed, and what is seen of an image.
         device: Where to run.
         on_better: Called with a usable model, its validation inputs and their logits whenever a
@@ -107,6 +121,9 @@ def screen(
     Raises:
         StartError: If no candidate could be tried.
     """
+    if dataset.schema.facts.is_prepared_at_once:
+        # what is grown or solved for here is no sample of the work, but the whole of it
+        seconds = min(max(seconds, budget.may_take("screened rows")), _MOST_ROW_SECONDS)
     until = budget.spent + seconds
     task = find_task(dataset.schema.task)
     metric = task.headline
@@ -204,6 +221,11 @@ def try_start(
     """Score one start within its allowance of seconds."""
     began, seed = time.monotonic(), asked.seed
     strategy, _ = default_strategy(start)
+    if asked.strategy != AUTO:
+        try:
+            check_strategy(start, find_strategy(asked.strategy))
+        except OptionError as error:
+            raise StartError(str(error)) from error
     is_probed = strategy.probes
     # what is only probed is set up as what it is for now: a head on frozen features
     options = TrainingOptions(
@@ -222,16 +244,22 @@ def try_start(
     if is_probed:
         affordable = SHARES["screened features"].share * allowance / each
         limit = int(np.clip(affordable, 10 * num_outputs, wanted))
+        if setup.preprocess.is_instant:  # rows cost next to nothing: all of them
+            limit = len(dataset.train)
     else:
         limit = train_limit(dataset, setup, each, Budget(allowance))
-    val = prepare_sample(dataset, "val", setup, min(_MAX_VAL, limit or _MAX_VAL), seed=seed)
+    most = min(_MAX_VAL, limit or _MAX_VAL)
+    val = prepare_sample(
+        dataset, "val", setup, None if setup.preprocess.is_instant else most, seed=seed
+    )
     train = prepare_sample(dataset, "train", setup, limit, seed=seed)
     if is_probed:
         assert limit is not None
         fitted = probe(setup, train, val, imbalance="none", limit=limit, deadline=began + allowance)
         install(setup.model, fitted)
         logits: Rows = fitted.val_logits
-        note = f"probe on {len(train):,} samples{note}"
+        how = "grown from" if setup.model.encoder.is_grown else "probe on"
+        note = f"{how} {len(train):,} samples{note}"
     else:
         with unheard():
             deadline = began + SHARES["screened training"].share * allowance

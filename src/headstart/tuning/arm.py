@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -240,7 +241,9 @@ class Arm:
         """Fit the probe where it is not there, and put it into the head."""
         setup, conditions = self.setup, self.conditions
         if fitted is None:
-            emit("stage", text="Linear probe on the frozen encoder")
+            is_grown = setup.model.encoder.is_grown
+            how = "Growing trees" if is_grown else "Linear probe on the frozen encoder"
+            emit("stage", text=how)
             fitted = probe(
                 setup,
                 self.train,
@@ -252,7 +255,7 @@ class Arm:
                 stop_requested=conditions.stop_requested,
             )
             told = f"val {fitted.metric} {fitted.val_score:.4f} ({fitted.seconds:.1f} s)"
-            emit("note", text=f"Probe: {told}")
+            emit("note", text=f"{'Trees' if is_grown else 'Probe'}: {told}")
         self.fitted = fitted
         install(setup.model, fitted)
         # a head alone is the probe, and its features were there already
@@ -348,6 +351,8 @@ def calibrated_loss(model: Model, logits: Rows, targets: Rows) -> float:
 def _probe_limit(setup: TrainingSetup, conditions: Conditions) -> int:
     """Return how many samples the probe may take: its features get a share of the time left."""
     limit, each = setup.strategy.num_probe_samples, conditions.seconds_per_sample
+    if setup.model.encoder.is_grown:  # trees keep to the time themselves
+        return sys.maxsize
     if conditions.deadline is None or each is None:
         return limit
     name = "probe features" if setup.strategy.loops else "head features"

@@ -62,6 +62,9 @@ SHARES: dict[str, BudgetShare] = {
     "screening": BudgetShare(
         0.2, "budget", "all candidates together; a choice is worth no more than a fifth"
     ),
+    "screened rows": BudgetShare(
+        0.5, "left", "screening of tables: all rows are learned from, and the best is kept as it is"
+    ),
     "screened features": BudgetShare(
         0.6, "start's part", "features of a start that is probed; the solver takes the rest"
     ),
@@ -110,6 +113,9 @@ SHARES: dict[str, BudgetShare] = {
     ),
     "conclusion": BudgetShare(
         0.5, "left", "test passes, baselines, figures, page; it loses its baselines first"
+    ),
+    "trees": BudgetShare(
+        0.05, "left", "one pass of the test split through trees; fewer are grown for many rows"
     ),
     "boosting": BudgetShare(0.25, "left", "the boosted trees beside a table; cut short they lie"),
     "training": BudgetShare(1.0, "training", "all that the others leave"),

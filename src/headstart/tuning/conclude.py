@@ -84,7 +84,7 @@ def conclude(
     before = _before(items, setup, tuned, budget)
     rivals = [] if before is None else [Rival(BEFORE, before)]
     rivals += run_baselines(items, setup, budget)
-    later = later_days(items, rivals, seed=setup.recipe.seed, budget=budget)
+    later = later_days(items, rivals, seed=setup.recipe.seed, budget=budget, setup=setup)
     told = [] if later is None or not later.differs else [later.finding()]
     for found in told:
         emit("note", text=found.sentence, about=found.kind, severity=found.severity)

@@ -15,13 +15,14 @@ import numpy as np
 
 from headstart.tensors import evaluating, to_tensors
 from headstart.training.randomness import BOOTSTRAP, generator
-from headstart.tuning.budget import Budget
+from headstart.tuning.budget import Budget, slowness
 from headstart.tuning.setup import TrainingSetup, prepare_sample
 from headstart.types import Dataset, Inputs
 
 _LEAST_MEASURED, _MOST_MEASURED, _NUM_PASSES = 8, 64, 6
 _MOST_TEXTS, _TEXTS_A_PASS = 256, 32  # of which lengths are known; that are passed together
 _QUANTILES = (0.0, 0.5, 0.9, 1.0)  # of the lengths that are measured
+_ROW_SECONDS = (0.02e-3, 0.6e-3)  # through 100 and through 3,000 trees, on one core
 _QUICK_SECONDS, _MEASURE_SECONDS = 0.02, 0.5
 
 
@@ -33,8 +34,18 @@ def seconds_per_sample(setup: TrainingSetup, dataset: Dataset, budget: Budget) -
         dataset: As ``measure_pass`` takes it.
         budget: Keeps what the run has measured.
     """
+    if setup.model.encoder.is_grown:  # so many trees are grown as it allows
+        each = budget.measured("grown", partial(_row_seconds, len(dataset.test), budget))
+        setup.most_seconds = each
+        return each
     key = (setup.model.encoder.start.address, setup.size, setup.strategy.adapters)
     return budget.measured(key, partial(measure_pass, setup, dataset))
+
+
+def _row_seconds(num_test: int, budget: Budget) -> float:
+    """Return what a row may take at the most to go through trees that are not grown yet."""
+    least, most = (seconds * slowness() for seconds in _ROW_SECONDS)
+    return float(np.clip(budget.may_take("trees") / max(1, num_test), least, most))
 
 
 def measure_pass(setup: TrainingSetup, dataset: Dataset, *, seed: int = 0) -> float:

@@ -22,7 +22,7 @@ from headstart.training.contract import never
 from headstart.training.options.common_options import Imbalance
 from headstart.training.options.defaults import defaults_for
 from headstart.training.options.recipe import Recipe, recipe_for
-from headstart.training.options.strategies import Strategy, find_strategy
+from headstart.training.options.strategies import Strategy, check_strategy, find_strategy
 from headstart.training.options.strategy import check_optimizer
 from headstart.training.options.training_options import TrainingOptions
 from headstart.training.probing.probe import ORDINARY, PROBES, Probe, fit_probe
@@ -30,6 +30,7 @@ from headstart.training.randomness import BOOTSTRAP, generator
 from headstart.tuning.budget import Budget
 from headstart.tuning.features import features_of
 from headstart.tuning.frozen import FrozenPrefix
+from headstart.tuning.grown import grow
 from headstart.tuning.texts import TextCache, text_cache
 from headstart.types import (
     BadSample,
@@ -54,12 +55,14 @@ class TrainingSetup:
         recipe: Every training option, resolved.
         initial: The encoder's state at the start, on the CPU, for the "before" figure.
         texts: What the run keeps of its texts; None where samples are none.
+        most_seconds: What a sample may take in trees that are to be grown; None for no limit.
     """
 
     model: Model
     recipe: Recipe
     initial: dict[str, Tensor]
     texts: TextCache | None = None
+    most_seconds: float | None = None
 
     @property
     def strategy(self) -> Strategy:
@@ -104,6 +107,7 @@ def set_up(
         StartError: If the start cannot be built for these data, or in the time that is left.
         OptionError: If an option is out of range.
     """
+    check_strategy(start, find_strategy(options.strategy))
     seed = options.seed
     texts = texts or text_cache(dataset, Budget(None), seed=seed)
     if isinstance(module, Encoder):
@@ -165,6 +169,7 @@ def _encoder(
         pooling="mean" if is_contrastive else "auto",
         table=fit_table(dataset) if dataset.column_kinds is not None else None,
         column=dataset.input_column,
+        num_outputs=find_task(dataset.schema.task).num_outputs(dataset.schema),
         seed=options.seed,
     )
     return build_encoder(start, request) if texts is None else texts.build(start, request)
@@ -185,13 +190,27 @@ def probe(
 
     The features are computed once, by the model as it stands, in eval mode, without augmentation;
     where ``prefix`` has kept the frozen part of a pass, only the rest of it is computed.
+    A start that is grown has no features before: its trees are grown here, and the head only hands
+    their logits on.
     Where the encoder learns nothing and only hands terms on, they stay sparse.
 
     Raises:
         StopRequested: If someone asked to stop before all features were there.
+        StartError: If a start that is grown has no time for it.
     """
     model = setup.model
     places = subsample(train.targets, limit, seed=setup.recipe.seed)
+    if model.encoder.is_grown:
+        return grow(
+            model,
+            Part(train, places),
+            val,
+            imbalance=imbalance,
+            seed=setup.recipe.seed,
+            deadline=deadline,
+            most_seconds=setup.most_seconds,
+            stop_requested=stop_requested,
+        )
     if isinstance(train, Terms) and isinstance(val, Terms):
         features, val_features = train.matrix[places], val.matrix
     else:

@@ -6,7 +6,7 @@ depends on the data (smoothing, augmentation, batch) is resolved in ``recipe``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from headstart.errors import OptionError, quoted
@@ -188,6 +188,8 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         fewest_steps=1_000,
         most_epochs=2_000.0,
     ),
+    # grown at once: no step is taken by this row
+    ("trees", False): replace(_MLP, source="none is needed: trees take no gradient steps"),
     ("mlp", True): _MLP,
     ("mlp", False): _MLP,
     "scratch/simple-cnn": FamilyDefaults(
