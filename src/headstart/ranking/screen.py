@@ -100,6 +100,7 @@ def screen(
     device: torch.device,
     on_better: Callable[[TrainingSetup, Inputs, Rows], None],
     texts: TextCache | None = None,
+    on_whole: Callable[[TrainingSetup], None] = lambda setup: None,
 ) -> list[Candidate]:
     """Score candidates within a share of the budget, the best first.
 
@@ -113,6 +114,8 @@ def screen(
         on_better: Called with a usable model, its validation inputs and their logits whenever a
             candidate beats those before it: a usable model exists early.
         texts: What the run keeps of its texts; what is learned and prepared here stays in it.
+        on_whole: Called with every model of rows, which learn from all of train here: what is made
+            is no sample of the work.
 
     Returns:
         The best first. Where all were too slow to be scored within the share, the quickest of those
@@ -139,6 +142,8 @@ def screen(
             )
         except (StartError, DivergenceError, DeviceError, RuntimeError, MemoryError) as error:
             return _refused(start, metric, error)
+        if dataset.schema.facts.is_prepared_at_once:
+            on_whole(setup)
         if sign * candidate.score.value > best:
             best = sign * candidate.score.value
             on_better(setup, val, logits)

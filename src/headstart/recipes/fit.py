@@ -100,13 +100,13 @@ def _fit(options: FitOptions, company: Company) -> Run:
         texts = text_cache(dataset, budget, seed=options.seed, decisions=current.decisions)
         settled = _settled(options, dataset, company)
         with passes_by(run_rule(options, budget, current)):
-            chosen, left = _settle_start(current, dataset, named, budget, texts, settled)
+            chosen, made = _settle_start(current, dataset, named, budget, texts, settled)
             dataset = with_audits(current, dataset, budget, options.seed, "slow")
             if company.size > 1:  # they train one arm together
                 setup = _build(chosen, dataset, settled, company, texts)
                 complete(current, dataset, setup, budget, candidates=chosen["candidates"])
             else:
-                search(current, dataset, chosen["candidates"], left, budget, texts, settled)
+                search(current, dataset, chosen["candidates"], made, budget, texts, settled)
     path = current.folder.path
     company.send("done", path=str(path))
     emit("next", command=next_command(path, dataset))
@@ -184,20 +184,23 @@ def _settle_start(
     budget: Budget,
     texts: TextCache | None,
     asked: FitOptions,
-) -> tuple[Chosen, TrainingSetup | None]:
-    """Settle the start; return it with its model, where screening has left one just now."""
+) -> tuple[Chosen, dict[str, TrainingSetup]]:
+    """Settle the start; return it with the models that screening has left just now, by address."""
     from headstart.engines import settled_apart
     from headstart.ranking import default_starts, screen
     from headstart.tuning.conclude import calibrate, save_model
     from headstart.tuning.planning import plan_search
 
-    kept: TrainingSetup | None = None
+    whole: dict[str, TrainingSetup] = {}
+    best: list[TrainingSetup] = []
 
     def keep(setup: TrainingSetup, val: Inputs, logits: Rows) -> None:
-        nonlocal kept
-        kept = setup
+        best[:] = [setup]
         calibrate(setup.model, logits, val.targets)
         save_model(current.folder, dataset, setup)
+
+    def keep_whole(setup: TrainingSetup) -> None:
+        whole[setup.model.encoder.start.address] = setup
 
     def decide() -> Decided[Chosen]:
         emit("stage", text="Choosing the start")
@@ -214,10 +217,12 @@ def _settle_start(
                 device=current.company.device,
                 on_better=keep,
                 texts=texts,
+                on_whole=keep_whole,
             )
         return _choose(candidates)
 
-    return current.decisions.settle("start", decide), kept
+    chosen = current.decisions.settle("start", decide)
+    return chosen, {setup.model.encoder.start.address: setup for setup in best} | whole
 
 
 def _choose(candidates: list[Candidate]) -> Decided[Chosen]:

@@ -27,7 +27,7 @@ def search(
     current: Session,
     dataset: Dataset,
     ranked: Sequence[Mapping[str, Any]],
-    former: TrainingSetup | None,
+    former: Mapping[str, TrainingSetup],
     budget: Budget,
     texts: TextCache | None,
     asked: FitOptions,
@@ -38,7 +38,8 @@ def search(
         current: The session.
         dataset: The data.
         ranked: A record of each start, the best first.
-        former: What screening has left of the best one, if this attempt has screened.
+        former: What screening has left of the best one, and of rows of all, by address, if this
+            attempt has screened.
         budget: The budget.
         texts: What the run keeps of its texts.
         asked: What the user said, without an ``auto`` but that of the strategy.
@@ -46,7 +47,7 @@ def search(
     Raises:
         KeyboardInterrupt: After the state was saved, if someone asked to stop.
     """
-    from headstart.searching.contest import prepare_contest
+    from headstart.searching.prices import prepare_prices
     from headstart.tuning.baselines import Items
     from headstart.tuning.conclude import calibrate
     from headstart.tuning.setup import prepare_sample
@@ -54,7 +55,7 @@ def search(
     entries = entries_of(ranked, dataset, asked.strategy)
     context, plan = _context(current, dataset, entries, budget, texts, asked)
     with plan.stage("samples", budget):
-        prices = prepare_contest(context, entries)
+        prices = prepare_prices(context, entries)
     with plan.stage("training", budget):
         found = _hold(current, context, entries, prices, former)
     winner = found.winner
@@ -148,7 +149,7 @@ def _hold(
     context: SearchContext,
     entries: Sequence[Entrant],
     prices: Prices,
-    former: TrainingSetup | None,
+    former: Mapping[str, TrainingSetup],
 ) -> Found:
     """Hold the contest; where someone asked to stop, what was trained lies in the folder.
 

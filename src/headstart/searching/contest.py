@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.errors import DeviceError, StartError
 from headstart.events import emit
 from headstart.model import run_batches
 from headstart.searching.arms import (
@@ -50,38 +51,20 @@ _LONGER = 3  # times the steps of a training that has ended and still gained
 _MARGIN = 1.25  # times what an arm is expected to take, before it is begun
 
 
-def prepare_contest(context: SearchContext, entries: Sequence[Entrant]) -> Prices:
-    """Settle how many val items all arms are judged by, and prepare the first start's samples.
-
-    Args:
-        context: What all arms share.
-        entries: The starts that take part, the best first.
-    """
-    prices = Prices(context)
-    specs = [ArmSpec(one.start, one.strategy, size=one.size) for one in entries]
-
-    def decide() -> Decided[int | None]:
-        return Decided(prices.num_validated(specs))
-
-    prices.val_limit = context.decisions.settle("val items of the search", decide)
-    prices.samples(specs[0])
-    return prices
-
-
 def hold_contest(
     context: SearchContext,
     entries: Sequence[Entrant],
     prices: Prices,
-    former: TrainingSetup | None,
+    former: Mapping[str, TrainingSetup],
 ) -> Found:
     """Make the models that the budget affords, and say which one to hand over.
 
     Args:
         context: What all arms share.
         entries: The starts that take part, the best first.
-        prices: As ``prepare_contest`` gives them.
-        former: What the ranking has left of the first of them, which can be used as it stands; None
-            where there is nothing of use.
+        prices: As ``prepare_prices`` gives them.
+        former: Models that the ranking has left, by address: of the best start what it made of a
+            sample; of rows of a table what it made of all of train, of every start.
 
     Raises:
         StopRequested: If someone asked to stop; what was trained lies in the state folder.
@@ -98,7 +81,7 @@ class _Contest:
         context: SearchContext,
         entries: Sequence[Entrant],
         prices: Prices,
-        former: TrainingSetup | None,
+        former: Mapping[str, TrainingSetup],
     ) -> None:
         self.context, self.entries, self.prices, self.former = context, entries, prices, former
         self.contenders: list[Contender] = []
@@ -112,8 +95,8 @@ class _Contest:
         ordered = self._halve()
         self._train(ordered)
         self._lengthen()
-        if self.former is not None:
-            self._add_former()
+        for setup in self.former.values():
+            self._add_former(setup)
         return self._choose()
 
     @property
@@ -138,9 +121,15 @@ class _Contest:
             # features that a bigger budget has time for are no matter of the clock
             deadline = None if self._left == float("inf") else max(ends, time.monotonic() + 1.0)
             context = replace(self.context, deadline=deadline)
+            if self._takes_former(spec):
+                continue
             self.specs.append(spec)
-            runner = ArmRunner(spec, context, *self.prices.samples(spec))
-            standing = runner.advance()
+            try:
+                runner = ArmRunner(spec, context, *self.prices.samples(spec))
+                standing = runner.advance()
+            except (StartError, DeviceError) as error:
+                self._tell(spec, None, f"left out: {error}")
+                continue
             self._tell(spec, standing, "solved for")
             self._add(runner.finish())
         emit("task", name="heads", done=len(specs), total=len(specs))
@@ -208,7 +197,7 @@ class _Contest:
             budget_seconds=budget.limit_seconds,
         )
         arms, dropped = list(plan.arms), list(plan.dropped)
-        if not arms and dropped and not self.contenders and self.former is None:
+        if not arms and dropped and not self.contenders and not self.former:
             # a few steps are all there is
             (arm, _), *dropped = dropped
             arms = [arm]
@@ -246,7 +235,11 @@ class _Contest:
         cost = self.prices.cost(runner.spec)
         to_step = rung_steps(cost.first_steps, rung)
         until = time.monotonic() + 2 * cost.of(to_step) if self._left < float("inf") else None
-        standing = runner.advance(to_step, until)
+        try:
+            standing = runner.advance(to_step, until)
+        except (StartError, DeviceError) as error:
+            emit("note", text=f"{runner.spec.name} was left out: {error}")
+            standing = Standing(float("inf"), None, 0, runner.seconds)
         return Decided(standing.to_json())
 
     def _has_time(self, runners: Sequence[ArmRunner], rung: int, ends: float) -> bool:
@@ -335,22 +328,38 @@ class _Contest:
         if best.name == contender.name:
             self.context.save(contender)
 
-    def _add_former(self) -> None:
+    def _takes_former(self, spec: ArmSpec) -> bool:
+        """Take what the ranking has made of all of train, where that is the same head."""
+        setup = self.former.get(spec.start)
+        is_whole = self.context.dataset.schema.facts.is_prepared_at_once
+        if setup is None or setup.strategy.loops or not is_whole:
+            return False
+        self._add_made(spec.name, spec, setup, "solved for while starts were ranked")
+        return True
+
+    def _add_former(self, setup: TrainingSetup) -> None:
         """Take what the ranking has left, too."""
-        assert self.former is not None
-        setup, entry = self.former, self.entries[0]
-        spec = ArmSpec(setup.model.encoder.start.address, entry.strategy, size=setup.size)
+        address = setup.model.encoder.start.address
+        if any(c.setup is setup for c in self.contenders):
+            return
+        spec = ArmSpec(address, setup.strategy.name, size=setup.size)
+        name = f"{address} as the ranking left it"
+        self._add_made(name, spec, setup, "made while starts were ranked")
+
+    def _add_made(self, name: str, spec: ArmSpec, setup: TrainingSetup, note: str) -> None:
         train, val = self.prices.samples(spec)
         logits = run_batches(setup.model, val, setup.model)
-        found = as_it_stands(f"{spec.start} as the ranking left it", setup, logits, train, val)
-        loss, figure = judged(setup, logits, val)
-        self.rows[found.name] = {
-            **self._row(spec, Standing(loss, figure, 0, 0.0), "made while starts were ranked"),
-            "arm": found.name,
-        }
-        self.contenders.append(found)
+        standing = Standing(*judged(setup, logits, val), 0, 0.0)
+        self.rows[name] = {**self._row(spec, standing, note), "arm": name}
+        self._add(as_it_stands(name, setup, logits, train, val))
 
     def _choose(self) -> Found:
+        if not self.contenders:
+            notes = "; ".join(f"{name} {row['note']}" for name, row in self.rows.items())
+            raise StartError(
+                f"Not one model could be made: {notes or 'no start has a way of learning'}. "
+                f"Expected one. Raise --budget, or name other starts with --starts."
+            )
         finalists = self._finalists(self.contenders)
         best, why = choose_finalist(finalists)
         winner = next(c for c in self.contenders if c.name == best.name)

@@ -6,11 +6,12 @@ Left out: what a step costs once it was taken (the loop's own pace knows).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from headstart.searching.arms import ArmCost, ArmSpec
+from headstart.searching.arms import ArmCost, ArmSpec, Entrant
 from headstart.searching.context import SearchContext
 from headstart.searching.runner import built
 from headstart.starts import find_start
@@ -18,6 +19,7 @@ from headstart.training.options.defaults import defaults_for
 from headstart.training.options.strategies import find_strategy
 from headstart.tuning.budget import STEP_PASSES
 from headstart.tuning.cost import seconds_per_sample
+from headstart.tuning.decisions import Decided
 from headstart.tuning.fitting import (
     SMALLEST_SIDE,
     largest_useful_size,
@@ -161,3 +163,21 @@ class Prices:
                 setup.recipe.num_last_layers,
             )
         return self._measured[key]
+
+
+def prepare_prices(context: SearchContext, entries: Sequence[Entrant]) -> Prices:
+    """Settle how many val items all arms are judged by, and prepare the first start's samples.
+
+    Args:
+        context: What all arms share.
+        entries: The starts that take part, the best first.
+    """
+    prices = Prices(context)
+    specs = [ArmSpec(one.start, one.strategy, size=one.size) for one in entries]
+
+    def decide() -> Decided[int | None]:
+        return Decided(prices.num_validated(specs))
+
+    prices.val_limit = context.decisions.settle("val items of the search", decide)
+    prices.samples(specs[0])
+    return prices

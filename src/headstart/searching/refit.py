@@ -36,7 +36,8 @@ def refit_on_all(found: Contender, *, deadline: float | None) -> str | None:
     fitted, setup = found.tuned.fitted, found.setup
     train, val = found.train, found.val
     num_fewer = len(train) - len(val)
-    can = fitted is not None and not setup.strategy.loops and setup.model.task.head == "linear"
+    is_probed = not setup.strategy.loops and not setup.model.encoder.is_grown
+    can = fitted is not None and is_probed and setup.model.task.head == "linear"
     if not can or len(val) < _LEAST_VAL or num_fewer < _LEAST_PART:
         return None
     assert fitted is not None

@@ -31,6 +31,7 @@ from headstart.training.probing.probe import Probe
 from headstart.training.state.checkpoint import CheckpointFolder
 from headstart.tuning.arm import Arm, Tuned, calibrated_loss
 from headstart.tuning.conditions import Conditions
+from headstart.tuning.cost import seconds_per_sample
 from headstart.tuning.engine_rule import engine_rule
 from headstart.tuning.setup import TrainingSetup, set_up
 from headstart.types import Figure, Inputs, Rows
@@ -134,16 +135,15 @@ class ArmRunner:
         """Return the arm, built and started."""
         if self._arm is None:
             setup = built(self.spec, self.context)
-            arm = Arm(setup, self.train, self.val, self._conditions())
+            each = seconds_per_sample(setup, self.context.dataset, self.context.budget)
+            arm = Arm(setup, self.train, self.val, self._conditions(each))
             arm.start(self.fitted)
             self.fitted = arm.fitted
             self._arm = arm
         return self._arm
 
-    def _conditions(self) -> Conditions:
+    def _conditions(self, each: float) -> Conditions:
         context, spec = self.context, self.spec
-        key = (spec.start, spec.size, False)
-        each = context.budget.known(key)
         return Conditions(
             checkpoints=CheckpointFolder(context.state / "arms" / slug(spec)),
             deadline=context.deadline,

@@ -237,10 +237,6 @@ class Budget:
             self._measured[what] = measure()
         return self._measured[what]
 
-    def known(self, what: Hashable) -> float | None:
-        """Return what something was measured to take, in seconds; None where it was not."""
-        return self._measured.get(what)
-
     def may_take(self, name: str) -> float:
         """Return the seconds that something may take at the most if it begins now.
 
