@@ -5,6 +5,8 @@ scikit-learn's own estimators are caught while they grow, and asked for the same
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -19,7 +21,8 @@ from headstart.starts.rebuild import rebuild_encoder
 from headstart.training.contract import StopRequested, never
 from headstart.training.probing import boosting, forest, tree_settings
 from headstart.training.probing.trees import CategoryFold, round_down
-from headstart.tuning.grown import grow
+from headstart.tuning.grown import TooManyRowsError, grow
+from headstart.tuning.setup import _grown_in_time
 from headstart.types import Column, Schema, TableSpec
 
 
@@ -291,3 +294,19 @@ def test_rows_that_may_take_little_go_through_fewer_trees(address):
         _grow(model, train, val, most_seconds=seconds)
         sizes.append(len(model.encoder.network.roots))
     assert sizes[1] <= 50 < sizes[0]
+
+
+def test_where_time_is_short_trees_are_grown_from_fewer_rows():
+    asked = []
+
+    def grown(places):
+        asked.append(len(places))
+        if len(places) > 5_000:
+            raise TooManyRowsError(0.5, "no time")
+        return "grown"
+
+    train = SimpleNamespace(targets=np.arange(20_000) % 2)
+    assert _grown_in_time(grown, train, np.arange(20_000), seed=0) == "grown"
+    assert asked == [20_000, 4_000]
+    with pytest.raises(TooManyRowsError, match="no time"):
+        _grown_in_time(grown, train, np.arange(8_000), seed=0)

@@ -37,6 +37,19 @@ _ARRAYS = (
 )
 
 
+class TooManyRowsError(StartError):
+    """Trees of so many rows take longer than there is.
+
+    Args:
+        share: Of what the fewest trees would take that is left.
+        message: In words.
+    """
+
+    def __init__(self, share: float, message: str) -> None:
+        super().__init__(message)
+        self.share = share
+
+
 def grow(
     model: Model,
     train: Inputs,
@@ -64,7 +77,8 @@ def grow(
         The head, which hands the logits on, and what val says of it.
 
     Raises:
-        StartError: If the task is no problem for trees, or the time does not suffice.
+        StartError: If the task is no problem for trees.
+        TooManyRowsError: If the time does not suffice.
         StopRequested: If someone asked to stop.
     """
     began, task = time.monotonic(), model.task
@@ -98,9 +112,10 @@ def grow(
         grown = GROWERS[address](job)
     except TimeIsShort as error:
         left = max(0.0, (deadline or 0.0) - time.monotonic())
-        raise StartError(
+        raise TooManyRowsError(
+            left / error.seconds,
             f"Start '{address}' needs {error.seconds:.1f} s for the fewest trees that are worth "
-            f"it, and {left:.1f} s are left for them. Raise --budget, or choose another start."
+            f"it, and {left:.1f} s are left for them. Raise --budget, or choose another start.",
         ) from error
     emit("task", name=f"growing {address}", done=1, total=1)
     emit("note", text=f"{address}: {grown.note}.")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from headstart.errors import StartError
+from headstart.events import emit
 from headstart.model import Model
 from headstart.preprocessing import Preprocess, Terms, fit_table
 from headstart.preprocessing.framing import decided
@@ -30,7 +31,7 @@ from headstart.training.randomness import BOOTSTRAP, generator
 from headstart.tuning.budget import Budget
 from headstart.tuning.features import features_of
 from headstart.tuning.frozen import FrozenPrefix
-from headstart.tuning.grown import grow
+from headstart.tuning.grown import TooManyRowsError, grow
 from headstart.tuning.texts import TextCache, text_cache
 from headstart.types import (
     BadSample,
@@ -44,6 +45,8 @@ from headstart.types import (
     Start,
     are_alike,
 )
+
+_ROWS_SHARE, _LEAST_ROWS = 0.4, 2_000  # of those that the time left would do for; of trees
 
 
 @dataclass
@@ -201,16 +204,20 @@ def probe(
     model = setup.model
     places = subsample(train.targets, limit, seed=setup.recipe.seed)
     if model.encoder.is_grown:
-        return grow(
-            model,
-            Part(train, places),
-            val,
-            imbalance=imbalance,
-            seed=setup.recipe.seed,
-            deadline=deadline,
-            most_seconds=setup.most_seconds,
-            stop_requested=stop_requested,
-        )
+
+        def grown(places: np.ndarray) -> Probe:
+            return grow(
+                model,
+                Part(train, places),
+                val,
+                imbalance=imbalance,
+                seed=setup.recipe.seed,
+                deadline=deadline,
+                most_seconds=setup.most_seconds,
+                stop_requested=stop_requested,
+            )
+
+        return _grown_in_time(grown, train, places, seed=setup.recipe.seed)
     if isinstance(train, Terms) and isinstance(val, Terms):
         features, val_features = train.matrix[places], val.matrix
     else:
@@ -238,6 +245,24 @@ def probe(
         deadline=deadline,
         strengths=ORDINARY if is_ordinary else None,
     )
+
+
+def _grown_in_time(
+    grown: Callable[[np.ndarray], Probe], train: Inputs, places: np.ndarray, *, seed: int
+) -> Probe:
+    """Grow trees from some rows; where the time is short for them, from fewer, which is said.
+
+    Raises:
+        TooManyRowsError: If there is no time for as few as are worth it.
+    """
+    try:
+        return grown(places)
+    except TooManyRowsError as error:
+        num = int(_ROWS_SHARE * error.share * len(places))
+        if num < _LEAST_ROWS:
+            raise
+        emit("note", text=f"Trees are grown from {num:,} of {len(places):,} rows: time is short.")
+    return grown(subsample(train.targets, num, seed=seed))
 
 
 def subsample(targets: Rows, limit: int, *, seed: int) -> np.ndarray:
