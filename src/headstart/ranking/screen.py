@@ -98,9 +98,8 @@ def screen(
     seconds: float,
     asked: CommonOptions,
     device: torch.device,
-    on_better: Callable[[TrainingSetup, Inputs, Rows], None],
+    on_made: Callable[[TrainingSetup, Inputs, Rows, bool], None],
     texts: TextCache | None = None,
-    on_whole: Callable[[TrainingSetup], None] = lambda setup: None,
 ) -> list[Candidate]:
     """Score candidates within a share of the budget, the best first.
 
@@ -111,11 +110,10 @@ def screen(
         seconds: What screening may take; of rows of a table its own share, if that is more.
         asked: What the user said: the seed, and what is seen of an image.
         device: Where to run.
-        on_better: Called with a usable model, its validation inputs and their logits whenever a
-            candidate beats those before it: a usable model exists early.
+        on_made: Called with every usable model, its validation inputs, their logits, and whether
+            it beats those before it: a usable model exists early. What is made of rows has learned
+            from all of train.
         texts: What the run keeps of its texts; what is learned and prepared here stays in it.
-        on_whole: Called with every model of rows, which learn from all of train here: what is made
-            is no sample of the work.
 
     Returns:
         The best first. Where all were too slow to be scored within the share, the quickest of those
@@ -142,11 +140,9 @@ def screen(
             )
         except (StartError, DivergenceError, DeviceError, RuntimeError, MemoryError) as error:
             return _refused(start, metric, error)
-        if dataset.schema.facts.is_prepared_at_once:
-            on_whole(setup)
-        if sign * candidate.score.value > best:
-            best = sign * candidate.score.value
-            on_better(setup, val, logits)
+        is_better = sign * candidate.score.value > best
+        best = max(best, sign * candidate.score.value)
+        on_made(setup, val, logits, is_better)
         return candidate
 
     for index, start in enumerate(starts):

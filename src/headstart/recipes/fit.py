@@ -191,16 +191,17 @@ def _settle_start(
     from headstart.tuning.conclude import calibrate, save_model
     from headstart.tuning.planning import plan_search
 
-    whole: dict[str, TrainingSetup] = {}
-    best: list[TrainingSetup] = []
+    kept: dict[str, TrainingSetup] = {}
 
-    def keep(setup: TrainingSetup, val: Inputs, logits: Rows) -> None:
-        best[:] = [setup]
-        calibrate(setup.model, logits, val.targets)
-        save_model(current.folder, dataset, setup)
-
-    def keep_whole(setup: TrainingSetup) -> None:
-        whole[setup.model.encoder.start.address] = setup
+    def keep(setup: TrainingSetup, val: Inputs, logits: Rows, is_better: bool) -> None:
+        is_whole = dataset.schema.facts.is_prepared_at_once
+        if is_better and not is_whole:
+            kept.clear()  # a network beside the next one may be more than memory has room for
+        if is_better or is_whole:
+            kept[setup.model.encoder.start.address] = setup
+        if is_better:
+            calibrate(setup.model, logits, val.targets)
+            save_model(current.folder, dataset, setup)
 
     def decide() -> Decided[Chosen]:
         emit("stage", text="Choosing the start")
@@ -215,14 +216,12 @@ def _settle_start(
                 seconds=plan.seconds("screening"),
                 asked=asked,
                 device=current.company.device,
-                on_better=keep,
+                on_made=keep,
                 texts=texts,
-                on_whole=keep_whole,
             )
         return _choose(candidates)
 
-    chosen = current.decisions.settle("start", decide)
-    return chosen, {setup.model.encoder.start.address: setup for setup in best} | whole
+    return current.decisions.settle("start", decide), kept
 
 
 def _choose(candidates: list[Candidate]) -> Decided[Chosen]:
