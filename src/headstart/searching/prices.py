@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from headstart.events import emit
 from headstart.searching.arms import ArmCost, ArmSpec, Entrant
 from headstart.searching.context import SearchContext
 from headstart.searching.runner import built
@@ -132,6 +133,9 @@ class Prices:
             seed, limit = context.asked.seed, limits["train"]
             if limit is not None and limit > _NEARLY_ALL * len(context.dataset.train):
                 limit = None  # what was computed for all of them is there already
+            if limit is not None:
+                value = f"{limit} of {len(context.dataset.train)}"
+                emit("choice", name="train samples", value=value, why="no more fit the budget")
             self._samples[key] = (
                 prepare_sample(context.dataset, "train", setup, limit, seed=seed),
                 prepare_sample(context.dataset, "val", setup, self.val_limit, seed=seed),
