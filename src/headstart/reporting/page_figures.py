@@ -27,6 +27,7 @@ from headstart.reporting.wording import (
     judge,
     later_days_sentence,
     most_confused,
+    val_calibration_sentence,
     verdict,
     weakest_classes,
 )
@@ -67,6 +68,7 @@ def headline_view(metrics: Json, model: Json) -> Json | None:
         "later": later_days_sentence(metrics),
         "head": head,
         "figures": figures,
+        "val_calibration": val_calibration_sentence(metrics),
     }
 
 

@@ -32,6 +32,7 @@ from headstart.reporting.wording import (
     notes_of,
     outcome,
     start_address,
+    val_calibration_sentence,
     verdict,
     weakest_classes,
 )
@@ -126,6 +127,7 @@ def _headline(metrics: Json) -> list[str]:
     note = "In brackets: 95 % interval."
     if val:
         note += " Val was used for choosing, so its figures flatter."
+        note = f"{note} {val_calibration_sentence(metrics)}".rstrip()
     lines = ["How good", *_wrap(lead, "  "), *_table(rows), *_wrap(note, "  ")]
     later = later_days_sentence(metrics)
     return [*lines, *_wrap(later, "  ")] if later else lines

@@ -268,6 +268,13 @@ def weakest_classes(scores: Json, limit: int | None = None) -> list[tuple[str, J
     return sorted((scores.get("per_class") or {}).items(), key=rank)[:limit]
 
 
+def val_calibration_sentence(metrics: Json) -> str:
+    """Return how val's probabilities were calibrated, or an empty text."""
+    if metrics.get("val_calibration") != "cross-fitted":
+        return ""
+    return "Each val item is calibrated by a temperature that was fitted without it."
+
+
 def later_days_sentence(metrics: Json) -> str:
     """Return that days to come are told otherwise than those tested, or an empty text."""
     found, task = metrics.get("later_days") or {}, task_of(metrics)

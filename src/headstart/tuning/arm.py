@@ -242,7 +242,7 @@ class Arm:
         # a head alone is the probe, and its features were there already
         self._val_logits = fitted.val_logits
         told = f"val {fitted.metric} {fitted.val_score:.4f} ({fitted.seconds:.1f} s)"
-        emit("note", text=f"Probe: {told}")
+        emit("note", text=f"Probe: {told}; penalty by {fitted.chosen_by}")
         self._is_usable = True
         conditions.on_usable()
 

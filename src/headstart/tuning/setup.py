@@ -6,7 +6,7 @@ Every candidate and every fine-tuning is prepared here, in one way.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -25,7 +25,8 @@ from headstart.training.options.recipe import Recipe, recipe_for
 from headstart.training.options.strategies import Strategy, find_strategy
 from headstart.training.options.strategy import check_optimizer
 from headstart.training.options.training_options import TrainingOptions
-from headstart.training.probing.probe import ORDINARY, PROBES, Probe, fit_probe
+from headstart.training.probing.methods import PROBES
+from headstart.training.probing.probe import ORDINARY, Probe, fit_probe
 from headstart.training.randomness import BOOTSTRAP, generator
 from headstart.tuning.budget import Budget
 from headstart.tuning.features import features_of
@@ -39,6 +40,7 @@ from headstart.types import (
     Inputs,
     Ragged,
     Rows,
+    Split,
     SplitName,
     Start,
     are_alike,
@@ -54,12 +56,14 @@ class TrainingSetup:
         recipe: Every training option, resolved.
         initial: The encoder's state at the start, on the CPU, for the "before" figure.
         texts: What the run keeps of its texts; None where samples are none.
+        splits: Train and val as loaded: which of their samples belong together.
     """
 
     model: Model
     recipe: Recipe
     initial: dict[str, Tensor]
     texts: TextCache | None = None
+    splits: tuple[Split, Split] | None = None
 
     @property
     def strategy(self) -> Strategy:
@@ -130,7 +134,7 @@ def set_up(
     initial = {n: t.detach().clone() for n, t in encoder.state_dict().items()}
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
     model = model.to(device).to(memory_format=layout)
-    return TrainingSetup(model, recipe, initial, texts)
+    return TrainingSetup(model, recipe, initial, texts, (dataset.train, dataset.val))
 
 
 def _encoder(
@@ -218,7 +222,25 @@ def probe(
         imbalance=imbalance,
         deadline=deadline,
         strengths=ORDINARY if is_ordinary else None,
+        groups=_together(setup, train.ids[places], val.ids),
     )
+
+
+def _together(
+    setup: TrainingSetup, train_ids: np.ndarray, val_ids: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return which samples belong together, or are copies; None where nobody knows."""
+    if setup.splits is None:
+        return None
+    train, val = setup.splits
+    known = [
+        replace(split, groups=split.contents if split.groups is None else split.groups)
+        for split in (train, val)
+    ]
+    found = [split.groups_of(ids) for split, ids in zip(known, (train_ids, val_ids), strict=True)]
+    if (train.groups is None) != (val.groups is None) or found[0] is None or found[1] is None:
+        return None
+    return found[0], found[1]
 
 
 def subsample(targets: Rows, limit: int, *, seed: int) -> np.ndarray:
