@@ -23,6 +23,7 @@ from headstart.reporting.wording import (
     describe_bad_samples,
     describe_columns,
     describe_start,
+    ensemble_sentence,
     format_duration,
     format_items,
     format_number,
@@ -87,6 +88,7 @@ def _about(model: Json, metrics: Json) -> list[str]:
     """Say what was trained from what."""
     rows = [("start", start_address(model)), ("", describe_start(model))]
     rows.append(("strategy", str(model.get("strategy") or "unknown")))
+    rows.append(("ensemble", ensemble_sentence(model)))
     scores = metrics.get("test") or {}
     if scores:
         asked = _asked(metrics, model)

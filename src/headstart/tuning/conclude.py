@@ -18,7 +18,7 @@ import torch
 from headstart.data.copies import contents_record
 from headstart.evaluation import comparison_to_json, figure_to_json, fold_temperatures
 from headstart.events import emit
-from headstart.model import Model, model_outputs, run_batches, write_model
+from headstart.model import Calibrated, Model, model_outputs, run_batches, write_model
 from headstart.storage.run_folder import RunFolder
 from headstart.tasks import find_task
 from headstart.training.options.strategies import HEAD
@@ -32,10 +32,12 @@ from headstart.tuning.hints import weak_classes
 from headstart.tuning.later import later_days
 from headstart.tuning.setup import TrainingSetup, install, probe, set_up
 from headstart.tuning.test_items import losses_of, worst_mistakes, write_predictions
+from headstart.tuning.together import Together, save_ensemble
 from headstart.tuning.training_views import training_views
 from headstart.types import BadSample, Dataset, Finding, Inputs, Rows
 
 BEFORE, AFTER = "frozen start + linear probe", "fine-tuned"
+SINGLE = "best single model"
 _CROSS_FITTED = 2_000  # val items: from there on a temperature costs 1 / 2N nats, which none sees
 _PROBE_SAMPLES = 5_000  # of the baseline's probe, where the strategy has fitted none
 _PROBE_SECONDS = 3.0  # what the solver takes for these at the most, on one core
@@ -54,6 +56,7 @@ def conclude(
     *,
     budget: Budget,
     options: dict[str, object],
+    together: Together | None = None,
 ) -> None:
     """Evaluate on the test split and write the run folder's files, but for the report page.
 
@@ -66,17 +69,16 @@ def conclude(
         tuned: How the fine-tuning went.
         budget: Where the budget is nearly spent, baselines are left out, and said so.
         options: Content of ``options.json``.
+        together: The ensemble that is served in place of ``setup.model``, its first member.
     """
     dataset, train, val, test = items.dataset, items.train, items.val, items.test
-    model, schema, task = setup.model, dataset.schema, setup.model.task
+    schema, task = dataset.schema, setup.model.task
     emit("stage", text="Evaluating on the test split")
-    calibrate(model, tuned.val_logits, val.targets)
-    save_model(folder, dataset, setup)
-    logits = run_batches(model, test, model, name="test", phase="the test pass")
+    model, val_logits, logits, rivals = _served(folder, items, setup, tuned, together)
     outputs = model_outputs(model, logits)
     test_seconds = budget.spent
     before = _before(items, setup, tuned, budget)
-    rivals = [] if before is None else [Rival(BEFORE, before)]
+    rivals += [] if before is None else [Rival(BEFORE, before)]
     rivals += run_baselines(items, setup, budget)
     later = later_days(items, rivals, seed=setup.recipe.seed, budget=budget)
     told = [] if later is None or not later.differs else [later.finding()]
@@ -87,7 +89,7 @@ def conclude(
         "until_test_figure": round(test_seconds, 3),
     }
     of_test, of_val = dataset.test.groups_of(test.ids), dataset.val.groups_of(val.ids)
-    val_outputs, val_calibration = unseen_val_outputs(model, tuned.val_logits, val, of_val)
+    val_outputs, val_calibration = unseen_val_outputs(model, val_logits, val, of_val)
     scores = {
         "test": task.scores(outputs, test.targets, schema, groups=of_test),
         "val": task.scores(val_outputs, val.targets, schema, groups=of_val),
@@ -118,8 +120,34 @@ def conclude(
     folder.write_json("metrics.json", metrics)
 
 
+def _served(
+    folder: RunFolder,
+    items: Items,
+    setup: TrainingSetup,
+    tuned: Tuned,
+    together: Together | None,
+) -> tuple[Calibrated, Rows, Rows, list[Rival]]:
+    """Calibrate and save what is served, and read the test split with it.
+
+    Returns:
+        It, its logits of val and of test, and what else was heard on the way: the best single
+        model, where an ensemble is served.
+    """
+    model, test = setup.model, items.test
+    calibrate(model, tuned.val_logits, items.val.targets)
+    if together is None:
+        save_model(folder, items.dataset, setup)
+        logits = run_batches(model, test, model, name="test", phase="the test pass")
+        return model, tuned.val_logits, logits, []
+    val_logits = together.calibrate(items.val.targets)
+    save_ensemble(folder, items.dataset, together.ensemble)
+    each = together.ensemble.run_each(together.test, name="test", phase="the test pass")
+    alone = Rival(SINGLE, model.task.decisions(model_outputs(model, each[0])))
+    return together.ensemble, val_logits, together.ensemble.combine(each), [alone]
+
+
 def unseen_val_outputs(
-    model: Model, logits: Rows, val: Inputs, groups: np.ndarray | None
+    model: Calibrated, logits: Rows, val: Inputs, groups: np.ndarray | None
 ) -> tuple[Rows, str | None]:
     """Return what a model says of val, each item calibrated by a temperature fitted without it.
 

@@ -34,7 +34,7 @@ Learn = Callable[[np.ndarray], Callable[[float, int, np.ndarray], tuple[float, f
 
 
 @dataclass(frozen=True)
-class Chosen:
+class Penalty:
     """A penalty, and by what it was chosen.
 
     Attributes:
@@ -91,7 +91,7 @@ def cross_validate(
     *,
     iterations: tuple[int, int],
     deadline: float | None,
-) -> Chosen | None:
+) -> Penalty | None:
     """Return the strength with the smallest mean loss on samples not learned from.
 
     Args:
@@ -133,7 +133,7 @@ def cross_validate(
         return None
     num_asked = sum(len(outer) for _, outer in parts)
     what = f"{num_folds}-fold cross-validation over train and val ({num_asked:,} samples asked)"
-    return Chosen(best[1], what)
+    return Penalty(best[1], what)
 
 
 class _Clock:

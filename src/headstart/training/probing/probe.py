@@ -21,7 +21,7 @@ from headstart.tasks import array_of, find_task
 from headstart.training.options.common_options import Imbalance
 from headstart.training.probing.folds import (
     FEW_SAMPLES,
-    Chosen,
+    Penalty,
     cross_validate,
     deal_folds,
     join_rows,
@@ -222,7 +222,7 @@ class _Fitted:
         groups: tuple[np.ndarray, np.ndarray] | None,
         strengths: Sequence[float],
         deadline: float | None,
-    ) -> Chosen | None:
+    ) -> Penalty | None:
         """Return the strength by cross-validation; None where that is not possible in time."""
         places = most_places(len(targets))
         rows, wanted = (
