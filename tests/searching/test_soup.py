@@ -41,7 +41,7 @@ def test_states_of_other_architectures_are_refused_by_name():
     other = {**first, "4.weight": torch.zeros(10, 31)}
     with pytest.raises(OptionError, match=r"State 2 has '4.weight' of shape \(10, 31\)"):
         average_states([first, other])
-    with pytest.raises(OptionError, match="'0.bias' of shape None"):
+    with pytest.raises(OptionError, match=r"'0\.bias' of shape None"):
         average_states([first, {n: t for n, t in first.items() if n != "0.bias"}])
     with pytest.raises(OptionError, match="no state"):
         average_states([])

@@ -187,9 +187,14 @@ def test_an_overwrite_that_fails_gives_the_members_back(served, tmp_path):
     with RunFolder(tmp_path / "run") as folder:
         write_ensemble(run.ensemble, folder.write, {"data_name": dataset.name})
         folder.finish()
-    with pytest.raises(KeyError), RunFolder(tmp_path / "run", overwrite=True) as folder:
-        folder.write("members/1/model.json", b"{}")
-        raise KeyError
+
+    def fail() -> None:
+        with RunFolder(tmp_path / "run", overwrite=True) as folder:
+            folder.write("members/1/model.json", b"{}")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert len(open_ensemble(tmp_path / "run").members) == 3
 
 
