@@ -25,6 +25,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from results import sms_file
 from scipy.stats import t as student
 from timing import markdown_table
 
@@ -73,11 +74,11 @@ def flowers(root: Path) -> Callable[[int, int], Split]:
     return arrays_of(features, np.concatenate([np.asarray(part.targets) for part in parts]))
 
 
-def terms(root: Path, name: str, **options: Any) -> Callable[[int, int], Split]:
+def terms(source: str, **options: Any) -> Callable[[int, int], Split]:
     """Return how the texts of a set are dealt, as terms learned from train."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    data = hs.load(str(root / "text" / name), **options)
+    data = hs.load(source, **options)
     splits = [data.train, data.val, data.test]
     texts = np.array([str(s.samples.read(i)) for s in splits for i in range(len(s))], dtype=object)
     targets = np.concatenate([np.asarray(split.targets) for split in splits])
@@ -97,8 +98,8 @@ SETS: dict[str, Callable[[Path], Callable[[int, int], Split]]] = {
     "digits": lambda _: scikit_learn("load_digits"),
     "breast-cancer": lambda _: scikit_learn("load_breast_cancer"),
     "flowers5": flowers,
-    "trec": lambda root: terms(root, "trec-qc", label="coarse", text="text"),
-    "sms": lambda root: terms(root, "sms-spam"),
+    "trec": lambda root: terms(str(root / "text" / "trec-qc"), label="coarse", text="text"),
+    "sms": lambda root: terms(sms_file(root / "text"), header=["label", "text"], label="label"),
 }
 
 

@@ -21,9 +21,8 @@ from headstart.training.randomness import BOOTSTRAP, generator
 
 # Below so many validation samples the penalty is cross-validated (benchmarks/small_val.py: with
 # more the choice by val alone is as good).
-FEW_SAMPLES = 500
+FEW_SAMPLES = 500  # and so many are asked at the least, where there are as many
 NUM_FOLDS = 5
-_JUDGED = 1_000  # samples that are asked at the least, where there are as many
 _MOST_SAMPLES = 10_000  # that take part
 _TIME_SHARE = 0.5  # of what is left until the deadline
 _PAST_MINIMUM = 1.02  # times the smallest loss: the strengths beyond are weaker still
@@ -44,6 +43,21 @@ class Penalty:
 
     strength: float
     by: str
+
+
+def cost_of_choosing(num_train: int, num_val: int) -> float:
+    """Return how many times the work of a choice by val alone it takes, about.
+
+    Args:
+        num_train: Samples to learn from.
+        num_val: Samples to choose by.
+    """
+    if num_val >= FEW_SAMPLES:
+        return 1.0
+    num = max(1, min(_MOST_SAMPLES, num_train + num_val))
+    asked = min(NUM_FOLDS, math.ceil(FEW_SAMPLES * NUM_FOLDS / num))
+    of_each = (NUM_FOLDS - 1) / NUM_FOLDS * num / max(1, num_train)
+    return 0.25 + asked * of_each  # and one fit more, of four or five strengths
 
 
 def join_rows(first: Any, second: Any) -> Any:
@@ -106,7 +120,7 @@ def cross_validate(
         None where there was no time for one strength, or nothing could be asked.
     """
     num_folds = int(folds.max()) + 1
-    asked = min(num_folds, math.ceil(_JUDGED * num_folds / len(folds)))
+    asked = min(num_folds, math.ceil(FEW_SAMPLES * num_folds / len(folds)))
     parts = [(np.flatnonzero(folds != k), np.flatnonzero(folds == k)) for k in range(asked)]
     if num_folds < 2 or (deadline is not None and time.monotonic() >= deadline):
         return None
