@@ -3,11 +3,11 @@
     python benchmarks/ensembles.py                # minutes on one core
     python benchmarks/ensembles.py --draws 5
 
-Each draw deals a set of scikit-learn's anew into train, val and test. Five models of different kinds
-learn from train; of each the probabilities of val are calibrated as ``fit_temperature`` does. The best
-by val log loss is the single model; ``choose_ensemble`` says who answers with it, at equal costs: two
-at most. Shown: how often an ensemble was taken, and its gains on test where it was, with 95 %
-intervals (Student's t over the draws); beside it what greedy selection without the check gives.
+Each draw deals a set of scikit-learn's anew into train, val and test. Five models of different
+kinds learn from train; the probabilities of each are calibrated as ``fit_temperature`` does. The
+best by val log loss is the single model; ``choose_ensemble`` says who answers with it, at equal
+costs: two at most. Shown: how often an ensemble was taken, and the gains on test over all draws,
+with 95 % intervals (Student's t); beside it what greedy selection without the check gives.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
-from headstart.training.probing.folds import FEW_SAMPLES, NUM_FOLDS, deal_folds
+from headstart.training.probing.folds import FEW_SAMPLES, NUM_FOLDS, as_unseen, deal_folds
 from headstart.training.probing.methods import PROBES
 from headstart.training.probing.probe import fit_probe
 
@@ -135,6 +135,23 @@ def test_other_tasks_and_sparse_features_are_cross_validated_too(task):
         assert "cross-validation" in probe.chosen_by
         assert np.isfinite(probe.weight).all()
         assert probe.val_score > 0.3
+
+
+def test_a_text_left_out_looks_like_one_that_train_never_had():
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    texts = ["a bb cc", "bb cc dd", "cc dd ee only", "alone bb dd"]
+    rows = TfidfVectorizer(token_pattern=r"\w+", use_idf=False).fit_transform(texts)
+    found = as_unseen(rows[2:], rows[:2]).toarray()
+    later = TfidfVectorizer(token_pattern=r"\w+", use_idf=False).fit(texts[:2])
+    expected = later.transform(texts[2:]).toarray()
+    assert np.sort(found, axis=1)[:, -3:] == pytest.approx(np.sort(expected, axis=1)[:, -3:])
+    assert found.sum() == pytest.approx(expected.sum())
+    dense = rows.toarray()
+    assert as_unseen(dense[2:], dense[:2]) is not None
+    assert np.array_equal(as_unseen(dense[2:], dense[:2]), dense[2:])
+    counts = csr_matrix(np.array([[0, 2.0, 3.0]]))  # no lengths of 1: nothing to give back
+    assert as_unseen(counts, csr_matrix(np.array([[0, 1.0, 0]]))).toarray().tolist() == [[0, 2, 0]]
 
 
 def test_folds_take_half_of_the_time_at_most_and_none_when_it_is_over():

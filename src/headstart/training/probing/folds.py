@@ -69,6 +69,40 @@ def join_rows(first: Any, second: Any) -> Any:
     return vstack([first, second]).tocsr()
 
 
+def as_unseen(asked: Any, learned: Any) -> Any:
+    """Return rows as they would be if what made them had not seen them; dense ones as they are.
+
+    Rows of term weights have length 1 over the terms that train has, their own among them. A text
+    that is met later has none that train has not, and length 1 over the rest: a text that is left
+    out keeps terms of which the others know nothing, and its known ones count too little. So terms
+    that no row learned from has are dropped, and the rows get their length back.
+
+    Args:
+        asked: Rows that are left out, dense or CSR.
+        learned: Rows that are learned from.
+    """
+    if isinstance(asked, np.ndarray):
+        return asked
+    is_known = np.bincount(learned.indices, minlength=learned.shape[1]) > 0
+    found = asked.copy()
+    before = _lengths(found)
+    found.data = np.where(is_known[found.indices], found.data, 0).astype(found.dtype)
+    if not np.allclose(before[before > 0], 1.0, atol=1e-3):
+        return found  # no rows of length 1: nothing was shared out among their terms
+    after = _lengths(found)
+    scale = np.divide(before, after, out=np.ones_like(after), where=after > 0)
+    found.data = (found.data * np.repeat(scale, np.diff(found.indptr))).astype(found.dtype)
+    return found
+
+
+def _lengths(rows: Any) -> np.ndarray:
+    """Return the length of each row, float64, shape (N,)."""
+    of_row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+    squares = np.bincount(of_row, rows.data.astype(np.float64) ** 2, minlength=rows.shape[0])
+    lengths: np.ndarray = np.sqrt(squares)
+    return lengths
+
+
 def most_places(num_samples: int) -> np.ndarray | None:
     """Return the places of as many samples as take part, sorted; None for all of them."""
     if num_samples <= _MOST_SAMPLES:

@@ -22,6 +22,7 @@ from headstart.training.options.common_options import Imbalance
 from headstart.training.probing.folds import (
     FEW_SAMPLES,
     Penalty,
+    as_unseen,
     cross_validate,
     deal_folds,
     join_rows,
@@ -232,11 +233,12 @@ class _Fitted:
         folds = deal_folds(wanted, alike if alike is None or places is None else alike[places])
 
         def learn(inner: np.ndarray) -> Callable[[float, int, np.ndarray], tuple[float, int, int]]:
-            solve = self.learn(rows[inner], wanted[inner])
+            learned = rows[inner]
+            solve = self.learn(learned, wanted[inner])
 
             def ask(strength: float, most: int, outer: np.ndarray) -> tuple[float, int, int]:
                 weight, bias, found = solve(strength, most)
-                logits = rows[outer] @ weight.T + bias
+                logits = as_unseen(rows[outer], learned) @ weight.T + bias
                 asked = self.method.answerable(logits, wanted[outer], found.rows)
                 loss = self.method.judge(*asked)[0] if asked[1].size else 0.0
                 return loss * len(asked[1]), len(asked[1]), found.num_iterations
