@@ -5,16 +5,23 @@ from __future__ import annotations
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from scipy.sparse import csr_matrix
 from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
+import headstart as hs
+from headstart.starts import find_start
+from headstart.training.options.training_options import TrainingOptions
 from headstart.training.probing.folds import FEW_SAMPLES, NUM_FOLDS, as_unseen, deal_folds
 from headstart.training.probing.methods import PROBES
 from headstart.training.probing.probe import fit_probe
+from headstart.tuning import setup as tuning_setup
+from headstart.tuning.setup import set_up
 
 
 def _draw(num: int, dimensions: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -163,3 +170,33 @@ def test_folds_take_half_of_the_time_at_most_and_none_when_it_is_over():
     began = time.monotonic()
     fit_probe(train, targets, val, val_targets, **asked, deadline=began + 0.5)
     assert time.monotonic() - began < 1.5
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_probe_of_a_data_set_knows_its_groups_and_its_copies(monkeypatch, is_told):
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame(rng.normal(size=(60, 3)).round(3), columns=list("abc"))
+    rows["who"] = np.arange(60) // 3
+    rows["label"] = np.where(rows["a"] > 0, "up", "down")
+    rows = pd.concat([rows] * 2, ignore_index=True)  # every row has a copy
+    told = {"group": "who"} if is_told else {"drop": ["who"]}
+    data = hs.load(rows, label="label", **told)
+    setup = set_up(
+        data,
+        find_start("scratch/mlp"),
+        TrainingOptions(strategy="head"),
+        device=torch.device("cpu"),
+    )
+    parts = [setup.preprocess.prepare(data, name) for name in ("train", "val")]
+    asked = []
+
+    def fit(*given, groups, **options):
+        asked.append(groups)
+        return fit_probe(*given, groups=groups, **options)
+
+    monkeypatch.setattr("headstart.tuning.setup.fit_probe", fit)
+    found = tuning_setup.probe(setup, *parts, imbalance="none", limit=1_000, deadline=None)
+    assert "cross-validation" in found.chosen_by
+    groups = asked[0][0]
+    # six rows of each who, or two of each content
+    assert set(np.unique(groups, return_counts=True)[1]) == {6 if is_told else 2}

@@ -13,6 +13,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes
 
 import headstart as hs
 from headstart.errors import OptionError, RunFolderError, StartError
+from headstart.evaluation import fit_temperature, softmax
 from headstart.model import Ensemble, Member, model_outputs, open_ensemble
 from headstart.model.ensemble_folder import write_ensemble
 from headstart.recipes.run import Run
@@ -22,7 +23,7 @@ from headstart.storage.run_folder import RunFolder
 from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.baselines import Items
 from headstart.tuning.budget import Budget
-from headstart.tuning.conclude import SINGLE, conclude
+from headstart.tuning.conclude import SINGLE, conclude, unseen_val_outputs
 from headstart.tuning.conditions import Conditions
 from headstart.tuning.setup import set_up
 from headstart.tuning.together import Together
@@ -248,3 +249,18 @@ def test_an_ensemble_of_one_is_the_model_bit_for_bit(served):
     own = together.ensemble.run_each(together.test, phase="alone")[0]
     assert np.array_equal(logits, own)
     assert np.array_equal(model_outputs(alone, logits), model_outputs(model, own))
+
+
+def test_val_is_calibrated_by_temperatures_that_were_fitted_without_the_item(served):
+    run, dataset, together = served["images"]
+    assert run.metrics["val_calibration"] == "cross-fitted"
+    assert "fitted without it" in " ".join(run.report().split())
+    assert "val_calibration" not in served["numbers"][0].metrics
+    val = together.ensemble.prepare(dataset, "val")[0]
+    model, logits = together.ensemble.first, together.val_logits[0]
+    outputs, _ = unseen_val_outputs(model, logits, val, None)
+    folds = np.arange(len(val)) % 5
+    for fold in range(5):
+        inner, outer = folds != fold, folds == fold
+        temperature = fit_temperature(logits[inner], val.targets[inner])
+        assert outputs[outer] == pytest.approx(softmax(logits[outer], temperature), abs=1e-5)
