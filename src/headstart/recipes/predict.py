@@ -80,7 +80,7 @@ def predict(
     sample = None if like is None else read_sample(like)
     opened = run if isinstance(run, Run) else Run(run)
     several = [files] if isinstance(files, str | os.PathLike) else files
-    reader = READERS[opened.model.schema.modality]
+    reader = READERS[opened.schema.modality]
     given = reader.listed(several)
     if encoding is not None:
         _refuse_encoding(encoding, given, is_decoded=reader.is_decoded)
@@ -97,7 +97,7 @@ def predict(
                 found += opened.predict(samples, names=names)
         if sample is not None and out is not None:
             ids = _stated_ids(given, how, sample.header[0])
-            write_submission(found, sample, out, opened.model.schema, ids)
+            write_submission(found, sample, out, opened.schema, ids)
         return found
 
 
@@ -107,7 +107,7 @@ def _as_trained(run: Run, encoding: str | None) -> AsTrained:
 
     source = run.data.get("source") or {}
     return AsTrained(
-        column=next(iter(run.model.encoder.preprocess.columns), None),
+        column=next(iter(run.preprocess.columns), None),
         image_column=source.get("image_column"),
         header=tuple(source["header"]) if source.get("header") else None,
         encoding=encoding or source.get("encoding"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from headstart.errors import Interrupted, OptionError
 from headstart.events import emit
-from headstart.recipes.options import takes
+from headstart.recipes.options import LaunchOptions, takes
 from headstart.recipes.source import as_dataset, spent_before, typed_data
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import claimed_place, disk_errors, write_atomically
@@ -26,7 +26,7 @@ _MILLION = {"k": 1e-3, "m": 1.0, "b": 1e3}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class RankOptions:
+class RankOptions(LaunchOptions):
     """What ``rank`` takes."""
 
     data: Annotated[

@@ -29,6 +29,7 @@ from headstart.reporting.wording import (
     later_days_sentence,
     most_confused,
     outcome,
+    val_calibration_sentence,
     verdict,
     weakest_classes,
 )
@@ -70,6 +71,7 @@ def headline_view(metrics: Json, model: Json) -> Json | None:
         "later": later_days_sentence(metrics),
         "head": head,
         "figures": figures,
+        "val_calibration": val_calibration_sentence(metrics),
     }
 
 

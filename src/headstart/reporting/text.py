@@ -23,6 +23,7 @@ from headstart.reporting.wording import (
     describe_bad_samples,
     describe_columns,
     describe_start,
+    ensemble_sentence,
     format_duration,
     format_items,
     format_number,
@@ -33,6 +34,7 @@ from headstart.reporting.wording import (
     notes_of,
     outcome,
     start_address,
+    val_calibration_sentence,
     verdict,
     weakest_classes,
 )
@@ -88,6 +90,7 @@ def _about(model: Json, metrics: Json) -> list[str]:
     """Say what was trained from what."""
     rows = [("start", start_address(model)), ("", describe_start(model))]
     rows.append(("strategy", str(model.get("strategy") or "unknown")))
+    rows.append(("ensemble", ensemble_sentence(model)))
     scores = metrics.get("test") or {}
     if scores:
         asked = _asked(metrics, model)
@@ -130,6 +133,7 @@ def _headline(metrics: Json) -> list[str]:
     note = "In brackets: 95 % interval."
     if val:
         note += " Val was used for choosing, so its figures flatter."
+        note = f"{note} {val_calibration_sentence(metrics)}".rstrip()
     lines = ["How good", *_wrap(lead, "  "), *_table(rows), *_wrap(note, "  ")]
     later = later_days_sentence(metrics)
     return [*lines, *_wrap(later, "  ")] if later else lines

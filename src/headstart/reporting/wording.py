@@ -215,6 +215,16 @@ def start_address(model: Json) -> str:
     return str((model.get("start") or {}).get("address") or "unknown")
 
 
+def ensemble_sentence(model: Json) -> str:
+    """Return which models answer together and with what shares; empty where it is one."""
+    members = (model.get("ensemble") or {}).get("members") or []
+    told = [
+        f"{one.get('start')} ({one.get('strategy') or 'unknown'}, {float(one['weight']):.0%})"
+        for one in members
+    ]
+    return f"The mean of {len(told)} models: {_listed(told)}." if told else ""
+
+
 def describe_bad_samples(data: Json) -> str:
     """Return how many samples were left out, as a sentence; empty if none."""
     number = len(data.get("bad_samples") or [])
@@ -275,6 +285,13 @@ def weakest_classes(scores: Json, limit: int | None = None) -> list[tuple[str, J
         return (value is None, value or 0.0)
 
     return sorted((scores.get("per_class") or {}).items(), key=rank)[:limit]
+
+
+def val_calibration_sentence(metrics: Json) -> str:
+    """Return how val's probabilities were calibrated, or an empty text."""
+    if metrics.get("val_calibration") != "cross-fitted":
+        return ""
+    return "Each val item is calibrated by a temperature that was fitted without it."
 
 
 def later_days_sentence(metrics: Json) -> str:

@@ -114,6 +114,12 @@ class MultiLabel(ClassTask):
         """Return the one temperature of all labels with the smallest binary log loss."""
         return fit_label_temperature(array_of(logits), array_of(targets))
 
+    def logits_of(self, outputs: Rows, *, mean: float = 0.0, scale: float = 1.0) -> np.ndarray:
+        """Return the log odds of probabilities."""
+        found = np.clip(array_of(outputs).astype(np.float64), 1e-15, 1 - 1e-15)
+        logits: np.ndarray = np.log(found) - np.log1p(-found)
+        return logits
+
     def _calibrated(
         self, logits: np.ndarray, temperature: float, mean: float, scale: float
     ) -> np.ndarray:

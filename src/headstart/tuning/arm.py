@@ -255,7 +255,8 @@ class Arm:
                 stop_requested=conditions.stop_requested,
             )
             told = f"val {fitted.metric} {fitted.val_score:.4f} ({fitted.seconds:.1f} s)"
-            emit("note", text=f"{'Trees' if is_grown else 'Probe'}: {told}")
+            said = f"Trees: {told}" if is_grown else f"Probe: {told}; penalty by {fitted.chosen_by}"
+            emit("note", text=said)
         self.fitted = fitted
         install(setup.model, fitted)
         # a head alone is the probe, and its features were there already

@@ -6,7 +6,7 @@ Every candidate and every fine-tuning is prepared here, in one way.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,7 +26,8 @@ from headstart.training.options.recipe import Recipe, recipe_for
 from headstart.training.options.strategies import Strategy, check_strategy, find_strategy
 from headstart.training.options.strategy import check_optimizer
 from headstart.training.options.training_options import TrainingOptions
-from headstart.training.probing.probe import ORDINARY, PROBES, Probe, fit_probe
+from headstart.training.probing.methods import PROBES
+from headstart.training.probing.probe import ORDINARY, Probe, fit_probe
 from headstart.training.randomness import BOOTSTRAP, generator
 from headstart.tuning.budget import Budget
 from headstart.tuning.features import features_of
@@ -41,6 +42,7 @@ from headstart.types import (
     Inputs,
     Ragged,
     Rows,
+    Split,
     SplitName,
     Start,
     are_alike,
@@ -59,6 +61,7 @@ class TrainingSetup:
         initial: The encoder's state at the start, on the CPU, for the "before" figure.
         texts: What the run keeps of its texts; None where samples are none.
         most_seconds: What a sample may take in trees that are to be grown; None for no limit.
+        splits: Train and val as loaded: which of their samples belong together.
     """
 
     model: Model
@@ -66,6 +69,7 @@ class TrainingSetup:
     initial: dict[str, Tensor]
     texts: TextCache | None = None
     most_seconds: float | None = None
+    splits: tuple[Split, Split] | None = None
 
     @property
     def strategy(self) -> Strategy:
@@ -137,7 +141,8 @@ def set_up(
     initial = {n: t.detach().clone() for n, t in encoder.state_dict().items()}
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
     model = model.to(device).to(memory_format=layout)
-    return TrainingSetup(model, recipe, initial, texts)
+    splits = (dataset.train, dataset.val)
+    return TrainingSetup(model, recipe, initial, texts, splits=splits)
 
 
 def _encoder(
@@ -244,6 +249,7 @@ def probe(
         imbalance=imbalance,
         deadline=deadline,
         strengths=ORDINARY if is_ordinary else None,
+        groups=_together(setup, train.ids[places], val.ids),
     )
 
 
@@ -263,6 +269,23 @@ def _grown_in_time(
             raise
         emit("note", text=f"Trees are grown from {num:,} of {len(places):,} rows: time is short.")
     return grown(subsample(train.targets, num, seed=seed))
+
+
+def _together(
+    setup: TrainingSetup, train_ids: np.ndarray, val_ids: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return which samples belong together, or are copies; None where nobody knows."""
+    if setup.splits is None:
+        return None
+    train, val = setup.splits
+    known = [
+        replace(split, groups=split.contents if split.groups is None else split.groups)
+        for split in (train, val)
+    ]
+    found = [split.groups_of(ids) for split, ids in zip(known, (train_ids, val_ids), strict=True)]
+    if (train.groups is None) != (val.groups is None) or found[0] is None or found[1] is None:
+        return None
+    return found[0], found[1]
 
 
 def subsample(targets: Rows, limit: int, *, seed: int) -> np.ndarray:

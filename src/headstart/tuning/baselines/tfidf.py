@@ -14,6 +14,7 @@ from headstart.preprocessing.terms import PIECED_CHARACTERS, writes_without_blan
 from headstart.starts import find_start
 from headstart.training.options.strategies import HEAD
 from headstart.training.options.training_options import TrainingOptions
+from headstart.training.probing.folds import cost_of_choosing
 from headstart.tuning.baselines.baseline import Baseline, Items, Rival
 from headstart.tuning.budget import Budget, slowness
 from headstart.tuning.setup import TrainingSetup, install, prepare_sample, probe, set_up
@@ -43,7 +44,8 @@ def _seconds(dataset: Dataset, setup: TrainingSetup) -> float:
     if not is_unspaced and num_characters <= PIECED_CHARACTERS:
         terms += num_characters * _PIECES_A_CHARACTER
     reading = num_characters * (_LEARN_SECONDS + _READ_SECONDS * share_read)
-    seconds = 1.0 + reading + terms * setup.model.num_outputs * _SOLVER_SECONDS
+    choosing = cost_of_choosing(min(len(samples), HEAD.num_probe_samples), len(dataset.val))
+    seconds = 1.0 + reading + choosing * terms * setup.model.num_outputs * _SOLVER_SECONDS
     return seconds * slowness()
 
 
