@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from headstart.tuning.budget import Budget, BudgetPlan
     from headstart.tuning.setup import TrainingSetup
     from headstart.tuning.stop import StopRequest
+    from headstart.tuning.together import Together
     from headstart.types import Dataset
 
     Grid = Literal["off", "room", "asked"]
@@ -91,6 +92,7 @@ def conclude_run(
     budget: Budget,
     plan: BudgetPlan,
     tried: Tried,
+    together: Together | None = None,
 ) -> None:
     """Read the test split, write every file of the run folder, and end the run.
 
@@ -102,10 +104,12 @@ def conclude_run(
         budget: The budget.
         plan: Tells what this may take.
         tried: For ``options.json``.
+        together: The models that are handed over together, the first of them ``setup``'s.
     """
     options = _options(current, setup, tuned, tried)
     with plan.stage("conclusion", budget):
-        _conclude(current.folder, items, setup, tuned, budget, _finite(options))
+        finite = _finite(options)
+        _conclude(current.folder, items, setup, tuned, budget, finite, together)
     current.folder.finish()
 
 
@@ -116,12 +120,13 @@ def _conclude(
     tuned: Tuned,
     budget: Budget,
     options: dict[str, object],
+    together: Together | None,
 ) -> None:
     """Read the test split and write what a reader looks at."""
     from headstart.reporting import render_folder
     from headstart.tuning.conclude import conclude
 
-    conclude(folder, items, setup, tuned, budget=budget, options=options)
+    conclude(folder, items, setup, tuned, budget=budget, options=options, together=together)
     folder.write("report.html", render_folder(folder.path).encode(errors="backslashreplace"))
 
 

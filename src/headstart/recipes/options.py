@@ -123,6 +123,13 @@ class FitOptions(RunOptions, CommonOptions):
             sentence="Addresses of the candidates; when not given, those that are on this machine."
         ),
     ] = None
+    single: Annotated[
+        bool,
+        Option(
+            sentence="Hand over one model; when not given, up to three that answer together, where "
+            "val says that this is better and a pass takes no more than twice as long."
+        ),
+    ] = False
 
 
 def takes(record: Callable[P, Stating]) -> Callable[[Callable[[Stating], R]], Callable[P, R]]:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from headstart.tuning.budget import Budget, BudgetPlan
     from headstart.tuning.setup import TrainingSetup
     from headstart.tuning.texts import TextCache
-    from headstart.types import Dataset
+    from headstart.tuning.together import Together
+    from headstart.types import Dataset, Inputs
 
 
 def search(
@@ -66,8 +67,75 @@ def search(
     calibrate(winner.setup.model, winner.tuned.val_logits, winner.val.targets)
     test = prepare_sample(dataset, "test", winner.setup, None, seed=asked.seed)
     items = Items(dataset, winner.train, winner.val, test)
+    together = None if asked.single else _together(found, dataset, test, budget)
     tried = Tried(candidates=ranked, arms=found.rows)
-    conclude_run(current, items, winner.setup, winner.tuned, budget=budget, plan=plan, tried=tried)
+    conclude_run(
+        current,
+        items,
+        winner.setup,
+        winner.tuned,
+        budget=budget,
+        plan=plan,
+        tried=tried,
+        together=together,
+    )
+
+
+def _together(found: Found, dataset: Dataset, test: Inputs, budget: Budget) -> Together | None:
+    """Return the models that answer together, where val says that this is better; else None.
+
+    Args:
+        found: The winner, and the others.
+        dataset: The data.
+        test: The test split as the winner takes it.
+        budget: A second pass over test has to fit what is left.
+    """
+    import numpy as np
+
+    from headstart.model import Ensemble, Member
+    from headstart.searching.ensembling import choose_ensemble
+    from headstart.tasks import array_of, find_task
+    from headstart.tuning.budget import PASS_MARGIN
+    from headstart.tuning.conclude import calibrate, unseen_val_outputs
+    from headstart.tuning.cost import seconds_per_sample
+    from headstart.tuning.setup import prepare_sample
+    from headstart.tuning.together import Together
+
+    winner = found.winner
+    alike = [o for o in found.others if np.array_equal(o.val.ids, winner.val.ids)]
+    members = [winner, *alike]
+    costs = [seconds_per_sample(one.setup, dataset, budget) for one in members]
+    groups = dataset.val.groups_of(winner.val.ids)
+    outputs = []
+    for one in members:
+        calibrate(one.setup.model, one.tuned.val_logits, one.val.targets)
+        said, _ = unseen_val_outputs(one.setup.model, one.tuned.val_logits, one.val, groups)
+        outputs.append(array_of(said))
+    task = find_task(dataset.schema.task)
+    chosen = choose_ensemble(outputs, winner.val.targets, costs, task=task, single=0, groups=groups)
+    needed = PASS_MARGIN * len(test) * sum(costs[place] for place in chosen.places)
+    if len(chosen.places) > 1 and budget.left < 2 * needed:
+        emit("note", text="No ensemble: the budget has no time for its test pass.")
+        return None
+    if len(members) > 1:
+        names = ", ".join(members[place].name for place in chosen.places)
+        emit("choice", name="ensemble", value=names, why=chosen.why)
+    if len(chosen.places) < 2:
+        return None
+    taken = [members[place] for place in chosen.places]
+    seed = winner.setup.recipe.seed
+    tests = [
+        test if one is winner else prepare_sample(dataset, "test", one.setup, None, seed=seed)
+        for one in taken
+    ]
+    if not all(np.array_equal(one.ids, test.ids) for one in tests):
+        emit("note", text="No ensemble: its members cannot read the same test items.")
+        return None
+    served = [
+        Member(one.setup.model, weight, one.setup.recipe.strategy)
+        for one, weight in zip(taken, chosen.weights, strict=True)
+    ]
+    return Together(Ensemble(served), [one.tuned.val_logits for one in taken], tests)
 
 
 def entries_of(ranked: Sequence[Mapping[str, Any]], dataset: Dataset, asked: str) -> list[Entrant]:

@@ -20,7 +20,8 @@ from headstart.tasks import PlainProblem, array_of
 from headstart.training.options.common_options import Imbalance
 from headstart.training.probing.boosting import grow_boosting
 from headstart.training.probing.forest import grow_forest
-from headstart.training.probing.probe import PROBES, Probe
+from headstart.training.probing.methods import PROBES
+from headstart.training.probing.probe import Probe
 from headstart.training.probing.trees import Grown, GrowthJob, TimeIsShort
 from headstart.tuning.budget import slowness
 from headstart.types import Inputs
