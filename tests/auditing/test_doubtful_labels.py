@@ -5,7 +5,8 @@ import pytest
 from planted import digits, flipped, share_planted
 
 from headstart.auditing.audit import AuditTools
-from headstart.auditing.doubtful_labels import DOUBTFUL_LABELS, MIN_CERTAINTY, certainties
+from headstart.auditing.doubtful_labels import DOUBTFUL_LABELS, certainties
+from headstart.auditing.doubts import MIN_CERTAINTY
 from headstart.auditing.probe_features import ProbeFeatures
 from headstart.data import load
 
@@ -116,7 +117,7 @@ def test_tiny_classes_and_few_samples_are_said() -> None:
         train=dataclasses.replace(dataset.train, targets=targets),
     )
     found = _run(dataset)
-    assert any("'rare', fewer than 5" in a.finding.sentence for a in found)
+    assert any("'rare', of which fewer than 5" in a.finding.sentence for a in found)
     rare = {("train", 0), ("train", 1), ("train", 2)}
     assert not rare & {(s.spot.split, s.spot.index) for a in found for s in a.suspects}
     few = load((["yes it is", "no it is not"] * 12, ["y", "n"] * 12))
