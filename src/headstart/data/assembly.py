@@ -22,8 +22,8 @@ from headstart.data.fingerprint import (
     inspect_rows,
     inspect_texts,
 )
+from headstart.data.fix_lists import Fixes
 from headstart.data.fixes import (
-    Fixes,
     Placed,
     describe_fixes,
     place_fixes,

@@ -206,7 +206,7 @@ def _conclude(
     """Write what was found."""
     from headstart.auditing.record import check_record, check_views
     from headstart.auditing.repairs import UNMENDED, repairs
-    from headstart.data.fixes import write_fixes
+    from headstart.data.fix_lists import write_fixes
     from headstart.reporting.check_page import MAX_SHOWN, render_check_page
 
     record = check_record(dataset, results, seconds)
