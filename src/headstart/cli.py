@@ -8,7 +8,6 @@ traceback appears with ``--debug`` only. No training logic, and no torch until a
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import io
 import json
@@ -206,12 +205,7 @@ def _render_predictions(predictions: Sequence[Prediction], stream: TextIO) -> No
         print_table(["sample", "prediction", "probability"], rows, stream)
         return
     for prediction in predictions:
-        record = dataclasses.asdict(prediction)
-        if prediction.value is None:
-            del record["value"]
-        else:  # a number has no probabilities, and JSON has no NaN
-            record = {"name": prediction.name, "value": prediction.value}
-        stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+        stream.write(json.dumps(prediction.to_json(), ensure_ascii=False) + "\n")
 
 
 def _render_starts(starts: Sequence[Start], stream: TextIO) -> None:
