@@ -95,6 +95,7 @@ class Audit:
         in_runs: Whether fit and finetune run it; not where they find the same on their way.
         finds_copies: Whether what it finds together is one sample changed, so that later audits
             let neither vouch for the other.
+        require: Raises what a package that is missing asks for, before anything is begun.
         seconds_per_sample: What it takes at the least, on a fast machine; 0 where nobody need ask.
             Where that alone is more than the time at hand, it is not begun, but says so.
     """
@@ -107,6 +108,7 @@ class Audit:
     restates: tuple[FindingKind, ...] = ()
     in_runs: bool = True
     finds_copies: bool = False
+    require: Callable[[], None] = lambda: None
     seconds_per_sample: float = 0.0
 
     def least_seconds(self, dataset: Dataset) -> float:

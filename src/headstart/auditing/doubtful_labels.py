@@ -41,6 +41,7 @@ from headstart.auditing.out_of_fold import (
 )
 from headstart.auditing.pool import Pool, pooled, with_features
 from headstart.auditing.together import is_one, together_of
+from headstart.errors import OptionError
 from headstart.extras import install_command
 from headstart.preprocessing import TermPreprocess
 from headstart.starts import find_start, learn_preprocess
@@ -66,6 +67,19 @@ def _applies(dataset: Dataset) -> bool:
     return bool(task.plain_problems(dataset.train.targets[:1], len(dataset.schema.classes)))
 
 
+def require_cleanlab() -> None:
+    """Refuse to look for doubtful labels where cleanlab is not installed.
+
+    Raises:
+        OptionError: Saying how to install it.
+    """
+    if find_spec("cleanlab") is None:
+        raise OptionError(
+            "Doubtful labels cannot be looked for: cleanlab is missing. Install it: "
+            f"{install_command('headstart[check]')}; or leave them out with --skip doubtful-labels."
+        )
+
+
 def doubtful_labels(dataset: Dataset, tools: AuditTools) -> list[Audited]:
     """Return the labels that look wrong, the most certain first.
 
@@ -73,10 +87,7 @@ def doubtful_labels(dataset: Dataset, tools: AuditTools) -> list[Audited]:
         dataset: The data; every split is looked at.
         tools: With features.
     """
-    if find_spec("cleanlab") is None:
-        how = install_command("headstart[check]")
-        sentence = f"Doubtful labels were not looked for: cleanlab is missing. Install it: {how}."
-        return [Audited(Finding("doubtful label", "note", (), sentence))]
+    require_cleanlab()
     pool, features = with_features(pooled(dataset), tools)
     if len(pool) < LEAST_SAMPLES:
         sentence = (
@@ -293,4 +304,5 @@ DOUBTFUL_LABELS = Audit(
     applies=_applies,
     run=doubtful_labels,
     has_features=True,
+    require=require_cleanlab,
 )
