@@ -8,6 +8,7 @@ traceback appears with ``--debug`` only. No training logic, and no torch until a
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -100,6 +101,11 @@ def main(
         return _fail(explained(error), error, words)
     except Exception as error:
         return _fail(explained(error), error, words)
+    finally:
+        if argv is None:
+            # the program ends: what PyTorch brought need not be searched for circles once more,
+            # which takes a second, and five of a budget on a busy machine
+            gc.freeze()
 
 
 def _dispatch(words: Sequence[str], verbs: Mapping[str, Place], load: Place) -> int:
