@@ -20,7 +20,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "headstart"
-TESTS = ("data/test_advice.py", "data/test_advice_followed.py", "test_advice_of_verbs.py")
+TESTS = (
+    "data/test_advice.py",
+    "data/test_advice_followed.py",
+    "data/test_advice_more.py",
+    "test_advice_of_verbs.py",
+)
 VARIABLE = "HEADSTART_HEARD"
 VERBS = (
     "Add|Change|Choose|Close|Convert|Correct|Create|Cut|Delete|Divide|Draw|Drop|Evaluate|Expected|"
