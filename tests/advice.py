@@ -25,6 +25,7 @@ TESTS = (
     "data/test_advice_followed.py",
     "data/test_advice_more.py",
     "test_advice_of_verbs.py",
+    "test_advice_of_rooms.py",
 )
 VARIABLE = "HEADSTART_HEARD"
 VERBS = (
