@@ -24,6 +24,7 @@ TESTS = (
     "data/test_advice.py",
     "data/test_advice_followed.py",
     "data/test_advice_more.py",
+    "auditing/test_advice_of_audits.py",
     "test_advice_of_verbs.py",
     "test_advice_of_rooms.py",
 )

@@ -243,7 +243,7 @@ def exported(folder: Path, *, is_full: bool = False, is_file: bool = False) -> A
     elif is_file:
         out.write_text("kept")
     return hs.export(
-        str(photographed(folder, start="scratch/resnet18").path), to="timm", out=str(out)
+        str(photographed(folder, start="scratch/vit-tiny").path), to="timm", out=str(out)
     )
 
 
