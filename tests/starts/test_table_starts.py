@@ -60,7 +60,7 @@ def test_all_starts_have_random_weights_and_need_no_network() -> None:
     ]
     for start in (LINEAR, BOOSTING, FOREST, MLP):
         assert (start.modality, start.pretrained_on, start.is_local) == ("table", None, True)
-        assert start.licence == "none (random weights)"
+        assert start.licence.startswith("none (")
 
 
 def test_layout_counts_numbers_and_codes() -> None:

@@ -12,12 +12,12 @@ Left out: characters beyond the 4,095 most frequent ones; a piece that has one i
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from headstart.preprocessing.ngrams import count_numbers
+from headstart.preprocessing.ngrams import merge_runs
 
 LONGEST = 5
 _BITS = 12
@@ -49,8 +49,44 @@ def count_pieces(
     table = _table(used)
     lots = (_number_lot(lot, table)[::-1] for lot in _lots(texts))
     ordered = ((rows, found) for found, rows in lots)
-    keys, num_texts = count_numbers(ordered, least_texts=least_texts, most=most)
+    keys, num_texts = _count_numbers(ordered, least_texts=least_texts, most=most)
     return [_spell(key, used) for key in keys.tolist()], num_texts
+
+
+def _count_numbers(
+    lots: Iterable[tuple[np.ndarray, np.ndarray]], *, least_texts: int, most: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Count n-grams that are numbers, a lot of texts at a time.
+
+    Args:
+        lots: Of each n-gram its row, ascending, and its number, uint64; no text is in two lots.
+        least_texts: An n-gram of fewer texts is left out.
+        most: No more than so many are kept, those that occur most often.
+
+    Returns:
+        The numbers that are kept, ascending, and in how many texts each occurs, int64.
+    """
+    # n-grams with how often, and in how many texts, they occur, each run half of the one before
+    runs = [(np.empty(0, np.uint64), np.empty((2, 0), np.int64))]
+    for rows, found in lots:
+        # stable, so that the rows of one n-gram ascend: a text is counted where it begins
+        order = np.argsort(found, kind="stable")
+        found, rows = found[order], rows[order]
+        begins = np.concatenate([[True], found[1:] != found[:-1]])[: len(found)]
+        is_first = begins | np.concatenate([[True], rows[1:] != rows[:-1]])[: len(found)]
+        starts = np.flatnonzero(begins)
+        how_often = np.diff(np.append(starts, len(found)))
+        num_texts = np.add.reduceat(is_first, starts, dtype=np.int64) if len(starts) else how_often
+        runs.append((found[starts], np.stack([how_often, num_texts])))
+        while len(runs) > 1 and len(runs[-2][0]) < 2 * len(runs[-1][0]):
+            runs.append(merge_runs(*runs.pop(), *runs.pop()))
+    while len(runs) > 1:
+        runs.append(merge_runs(*runs.pop(), *runs.pop()))
+    ((keys, counts),) = runs
+    kept = np.flatnonzero(counts[1] >= least_texts)
+    if len(kept) > most:
+        kept = np.sort(kept[np.argsort(-counts[0][kept], kind="stable")[:most]])
+    return keys[kept], counts[1][kept].astype(np.int64)
 
 
 class PieceTable:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from headstart.errors import StartError
-from headstart.preprocessing.ngrams import count_ngrams, ngram_matrix
+from headstart.preprocessing.ngrams import count_ngrams, ngram_counts
 from headstart.preprocessing.pieces import PieceTable, count_pieces
 from headstart.preprocessing.words import TermTable, count_terms, words_of
 
@@ -82,14 +82,15 @@ class TermVectorizer:
 
             return csr_matrix((0, self.num_terms), dtype=np.float32)
         if self._table is None:
-            longest = ANALYZERS["char"][1]
-            return self._weigher.transform(ngram_matrix(texts, self.terms, longest), copy=False)
-        words = _weighed(self._weigher, self._table.counts(texts))
+            counted = ngram_counts(texts, self.terms, ANALYZERS["char"][1])
+            return _weighed(self._weigher, counted, self.num_terms)
+        words = _weighed(self._weigher, self._table.counts(texts), self.num_words)
         if self._pieces is None:
             return words
         from scipy.sparse import hstack
 
-        both = [words, _weighed(self._piece_weigher, self._pieces.counts(texts))]
+        num = self.num_terms - self.num_words
+        both = [words, _weighed(self._piece_weigher, self._pieces.counts(texts), num)]
         for part in both:
             part.data *= np.float32(math.sqrt(0.5))
         return hstack(both, format="csr")
@@ -117,8 +118,9 @@ def _weigher(idf: np.ndarray) -> Any:
     return weigher
 
 
-def _weighed(weigher: Any, counted: Iterable[Any]) -> Any:
-    return _one_below_another([weigher.transform(counts, copy=False) for counts in counted])
+def _weighed(weigher: Any, counted: Iterable[Any], num_terms: int) -> Any:
+    weighed = (weigher.transform(counts, copy=False) for counts in counted)
+    return _one_below_another(weighed, num_terms)
 
 
 def fit_vectorizer(texts: Sequence[str], origin: str, *, pieces: bool = True) -> TermVectorizer:
@@ -187,22 +189,26 @@ def _inverse_frequency(num_texts: np.ndarray, total: int) -> np.ndarray:
     return idf
 
 
-def _one_below_another(parts: list[Any]) -> Any:
-    """Return CSR matrices as one; each is let go as soon as its cells are copied."""
+def _one_below_another(parts: Iterable[Any], num_terms: int) -> Any:
+    """Return CSR matrices as one, which grows in place: parts and whole are not there at once."""
     from scipy.sparse import csr_matrix
 
-    if len(parts) == 1:
-        return parts[0]
-    ends = np.cumsum([0, *(part.nnz for part in parts)])
-    kind = np.int32 if ends[-1] < 2**31 else np.int64
-    data, columns = np.empty(ends[-1], np.float32), np.empty(ends[-1], kind)
-    shape = sum(part.shape[0] for part in parts), parts[0].shape[1]
-    rows = [np.zeros(1, kind)]
-    for i, end in enumerate(ends[1:].tolist()):
-        part, parts[i] = parts[i], None
-        data[ends[i] : end], columns[ends[i] : end] = part.data, part.indices
-        rows.append(part.indptr[1:].astype(kind) + kind(ends[i]))
-    return csr_matrix((data, columns, np.concatenate(rows)), shape=shape)
+    data, columns, used = np.empty(0, np.float32), np.empty(0, np.int32), 0
+    rows = [np.zeros(1, np.int64)]
+    for part in parts:
+        end = used + part.nnz
+        if end > len(data):
+            for array in (data, columns):  # by half, so that nothing is moved often
+                array.resize(end if not used else max(end, len(data) * 3 // 2), refcheck=False)
+        data[used:end], columns[used:end] = part.data, part.indices
+        rows.append(part.indptr[1:].astype(np.int64) + used)
+        used = end
+    for array in (data, columns):
+        array.resize(used, refcheck=False)
+    kind = np.int32 if used < 2**31 else np.int64
+    ends = np.concatenate(rows).astype(kind)
+    shape = len(ends) - 1, num_terms
+    return csr_matrix((data, columns.astype(kind, copy=False), ends), shape=shape)
 
 
 def read_vectorizer(folder: Path, num_terms: int, origin: str) -> TermVectorizer:

@@ -21,7 +21,7 @@ from headstart.types import Data, Dataset
 if TYPE_CHECKING:
     from headstart.types import Start
 
-_PERMISSIVE = ("apache", "mit", "bsd", "isc", "cc0", "cc-by-4.0", "unlicense", "none (random")
+_PERMISSIVE = ("apache", "mit", "bsd", "isc", "cc0", "cc-by-4.0", "unlicense", "none (")
 _MILLION = {"k": 1e-3, "m": 1.0, "b": 1e3}
 
 

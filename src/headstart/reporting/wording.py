@@ -202,10 +202,13 @@ def describe_start(model: Json) -> str:
     parts = [str(start["family"])] if start.get("family") else []
     if start.get("num_parameters"):
         parts.append(f"{format_count(int(start['num_parameters']))} parameters")
+    own = ""
     if start:
         learned = start.get("pretrained_on")
-        parts.append(f"pretrained on {learned}" if learned else "random weights")
-    if start.get("licence"):
+        licence = str(start.get("licence") or "")
+        own = licence.removeprefix("none (").removesuffix(")") if licence.startswith("none") else ""
+        parts.append(f"pretrained on {learned}" if learned else own or "random weights")
+    if start.get("licence") and not own:
         parts.append(f"licence {start['licence']}")
     return ", ".join(parts)
 

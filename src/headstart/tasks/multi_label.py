@@ -30,6 +30,8 @@ from headstart.tasks.task import PlainProblem, array_of
 from headstart.tasks.words import Pairing, TaskWords
 from headstart.types import Comparison, Figure, Finding, Measure, Rows, Schema
 
+_LISTS = (list, tuple, set, np.ndarray)
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class MultiLabel(ClassTask):
@@ -38,7 +40,8 @@ class MultiLabel(ClassTask):
     def read(self, column: TargetColumn) -> Targets:
         """Return 0 or 1 for each label."""
         values, what, separator = column.values, column.what, column.separator
-        if not separator and any(isinstance(value, str) for value in values):
+        are_texts = any(isinstance(value, str) for value in values)
+        if not separator and are_texts and not any(isinstance(value, _LISTS) for value in values):
             shown = next(str(value) for value in values if isinstance(value, str))
             used = [s for s in SEPARATORS if any(s in str(value) for value in values)]
             example = used[0] if used else SEPARATORS[0]
@@ -238,7 +241,7 @@ MULTI_LABEL = MultiLabel(
 def _label_set(value: object, column: TargetColumn, place: int) -> list[str]:
     """Return the labels of one cell; an empty cell has none."""
     separator = column.separator
-    if isinstance(value, (list, tuple, set, np.ndarray)):
+    if isinstance(value, _LISTS):
         items = sorted(value) if isinstance(value, set) else list(value)
         if any(isinstance(item, (list, tuple, set, dict, np.ndarray)) for item in items):
             raise DataError(

@@ -98,6 +98,7 @@ class Arm:
         self._micro_batch_size: int | None = None
         self._is_usable = self._validates_once = False
         self._val_logits: Rows | None = None  # of the model as it stands
+        self._best: tuple[Check, Rows] | None = None  # of the best weights that the loop has seen
         self._opener: Opener
         self._phases: Phases
 
@@ -192,6 +193,7 @@ class Arm:
         found.setup = replace(self.setup, recipe=recipe)
         found.conditions = replace(self.conditions, checkpoints=None, deadline=deadline)
         found._is_usable = found._validates_once = True
+        found._best = None
         try:
             yield found
         finally:
@@ -307,6 +309,9 @@ class Arm:
         """
         self.last_logits = self._opener.val_logits(self.conditions.stop_requested)
         found = self._judge(self.last_logits)
+        best = self._best[0] if self._best else None
+        if best is None or (found.score, -found.loss) > (best.score, -best.loss):
+            self._best = found, self.last_logits
         if not self._is_usable:
             self._is_usable = True
             placed.lend_whole()
@@ -314,7 +319,15 @@ class Arm:
         return found
 
     def _present_logits(self) -> Rows:
-        """Return the validation logits of the model as it stands, shape (M, K)."""
+        """Return the validation logits of the model as it stands, shape (M, K).
+
+        The loop leaves the weights whose check was best, and those logits are here: a pass over
+        the split, after the deadline of the training, would give them again.
+        """
+        if self._val_logits is None and self.result is not None and self._best is not None:
+            (found, logits), state = self._best, self.result.state
+            if (found.score, found.loss) == (state.best_score, state.best_loss):
+                self._val_logits = logits
         if self._val_logits is None:
             self._val_logits = self._opener.val_logits()
         return self._val_logits

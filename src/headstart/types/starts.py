@@ -24,7 +24,8 @@ class Start:
         family: Decides the default recipe.
         modality: What it reads.
         num_parameters: Parameters of the encoder, without a head; 0 when not known before loading.
-        licence: Licence of the weights; ``"none (random weights)"`` for scratch.
+        licence: Licence of the weights; ``"none (random weights)"`` for scratch,
+            ``"none (learned from the data)"`` where nothing is drawn.
         pretrained_on: Name of the data, or None for random weights.
         objective: How it was pretrained (``"supervised"``, ``"mae"`` …), or None.
         image: Preprocessing, for image starts; the others' is known once they are built.

@@ -79,7 +79,7 @@ def _describe(name: str) -> Start:
         family=NAMED[name],
         modality="table",
         num_parameters=0,
-        licence="none (random weights)",
+        licence="none (learned from the data)" if name == "linear" else "none (random weights)",
         pretrained_on=None,
         objective=None,
         image=None,

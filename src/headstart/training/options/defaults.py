@@ -213,10 +213,16 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
 
 
 def defaults_for(start: Start) -> FamilyDefaults:
-    """Return the table's row for a start: by address, else by family and pretraining."""
+    """Return the table's row for a start: by address, else by family and pretraining.
+
+    A run that began with nothing learned counts as pretrained; of a family that has one row alone
+    that one is meant.
+    """
     if start.address in DEFAULTS:
         return DEFAULTS[start.address]
     key = (start.family, start.pretrained_on is not None)
+    if key not in DEFAULTS:
+        key = (start.family, not key[1])
     if key not in DEFAULTS:
         families = sorted({key[0] for key in DEFAULTS if isinstance(key, tuple)})
         raise OptionError(
