@@ -1,6 +1,8 @@
-"""The truth that rankings of starts are held against: every start fine-tuned on every set.
+r"""The truth that rankings of starts are held against: every start fine-tuned on every set.
 
     HEADSTART_DATA=… python benchmarks/zoo.py truth --packages FOLDER --out benchmarks/data/zoo.csv
+    HEADSTART_DATA=… python benchmarks/zoo.py scores --packages FOLDER \
+        --out benchmarks/data/zoo_scores.jsonl
 
 One search for all: a head on frozen features; fine-tuning of everything at 0.3 and 1 times the
 family's rate, each for one pass over train, the better of both on val for two passes more; val
@@ -13,9 +15,11 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -26,11 +30,16 @@ from zoo_data import SETS, TargetSet
 
 from headstart.events import unheard
 from headstart.model import model_outputs, run_batches
+from headstart.ranking import rank as ranking
+from headstart.ranking.last_block import MOST_PROBED
+from headstart.ranking.scored import RankingJob
 from headstart.starts import find_start
+from headstart.training.options.common_options import CommonOptions
 from headstart.training.options.defaults import defaults_for
 from headstart.training.options.training_options import TrainingOptions
 from headstart.training.state.checkpoint import CheckpointFolder
 from headstart.tuning.arm import Arm
+from headstart.tuning.budget import Budget
 from headstart.tuning.conditions import Conditions
 from headstart.tuning.setup import TrainingSetup, prepare_sample, set_up
 from headstart.types import Dataset, Inputs, Rows
@@ -42,7 +51,10 @@ STARTS = (
     "scratch/resnet18",
 )
 RATES = (1.0, 0.3)
+STAGES = ("_build", "_read_and_score", "_train", "_probe_blocks", "_control")
+MOMENT_SECONDS = 8.0  # of each start from scratch in a ranking
 BATCH, EPOCHS, FEW_STEPS = 32, 3, 20
+ONE_RATE = ("scratch/resnet18",)  # costs most and is never near the best
 SCRATCH_EPOCHS = {"scratch/simple-cnn": 30}
 SCRATCH_SIDES = {"scratch/simple-cnn": (28, 64), "scratch/resnet18": (20, 80)}
 
@@ -104,7 +116,7 @@ def measure(dataset: Dataset, target: TargetSet, name: str, address: str, seed: 
     began, tested = time.process_time(), 0.0
     head, checks, arms, epoch_seconds = (float("nan"), float("nan")), [], [], float("nan")
     with tempfile.TemporaryDirectory() as folder, unheard():
-        for rate in RATES:
+        for rate in RATES[:1] if address in ONE_RATE else RATES:
             options = TrainingOptions(
                 strategy="full" if is_random else "lp-ft",
                 input_size=side,
@@ -196,17 +208,64 @@ def append_truth(path: Path, row: Truth) -> None:
         writer.writerow(told)
 
 
+def measure_scores(dataset: Dataset, name: str, starts: list[str]) -> dict[str, object]:
+    """Return the ranking of all starts, with the processor's seconds of each of its stages."""
+    seconds: dict[str, float] = {}
+    originals = {stage: getattr(ranking, stage) for stage in STAGES}
+
+    def timed(stage: str) -> Callable[..., object]:
+        def run(*given: object) -> object:
+            began = time.process_time()
+            try:
+                return originals[stage](*given)
+            finally:
+                seconds[stage.strip("_")] = round(time.process_time() - began, 2)
+
+        return run
+
+    for stage in STAGES:
+        setattr(ranking, stage, timed(stage))
+    ranking._MOMENT_SECONDS = MOMENT_SECONDS
+    job = RankingJob(
+        dataset,
+        Budget(None),
+        CommonOptions(),
+        torch.device("cpu"),
+        input_size=SETS[name].side,
+    )
+    try:
+        with unheard():
+            found = ranking.rank_starts(job, [find_start(address) for address in starts]).to_json()
+    finally:
+        for stage, original in originals.items():
+            setattr(ranking, stage, original)
+    return {"target": name, "stages": seconds, **found}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["truth"])
+    parser.add_argument("what", choices=["truth", "scores"])
     parser.add_argument("--packages", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--sets", nargs="+", default=list(SETS))
     parser.add_argument("--starts", nargs="+", default=list(STARTS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--blocks", type=int, default=MOST_PROBED, help="last blocks to train")
     args = parser.parse_args()
     zoo_starts.install()
     data = Path(os.environ["HEADSTART_DATA"])
+    if args.what == "scores":
+        ranking.MOST_PROBED = args.blocks
+        known = args.out.read_text().splitlines() if args.out.is_file() else []
+        ranked = {json.loads(line)["target"] for line in known}
+        for name in args.sets:
+            if name not in ranked:
+                dataset = SETS[name].load(name, data, args.packages)
+                record = measure_scores(dataset, name, args.starts)
+                with args.out.open("a") as file:
+                    file.write(json.dumps(record) + "\n")
+                print(name, record["stages"], flush=True)
+        return
     done = {(row.target, row.start, row.seed) for row in read_truth(args.out)}
     for seed in args.seeds:
         for name in args.sets:

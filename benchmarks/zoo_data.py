@@ -1,9 +1,9 @@
 """The target sets of the zoo: small ones of real images, drawn by one seed and kept as they are.
 
-Six sources: four of ``HEADSTART_DATA`` (its README tells where they are from), scikit-learn's digits,
-and the textile images of the package conformal-clip-data (MIT; simulated, not photographs), which is
-read as the wheel that pip has downloaded: ``pip download --no-deps conformal-clip-data==0.1.4``.
-Three of them stand a second time with twenty training images a class. Sets of one source are a
+Six sources: four of ``HEADSTART_DATA`` (its README tells where they are from), scikit-learn's
+digits, and the textile images of the package conformal-clip-data (MIT; simulated, not photographs),
+read from the wheel that pip has downloaded: ``pip download --no-deps conformal-clip-data==0.1.4``.
+Two of them stand a second time with twenty training images a class. Sets of one source are a
 family: what is chosen by some sets is told on others of other families.
 """
 
@@ -134,10 +134,9 @@ SETS = {
     "flowers5": TargetSet("flowers5", partial(_parquet, "flowers5")),
     "cifar10": TargetSet("cifar10", partial(_parquet, "cifar10")),
     "fashion": TargetSet("fashion", partial(_idx, "fashion-mnist")),
-    "textile": TargetSet("textile", _textile, side=96),
     "mnist": TargetSet("mnist", partial(_idx, "mnist")),
+    "textile": TargetSet("textile", _textile),
     "digits": TargetSet("digits", _digits),
     "flowers5-20": TargetSet("flowers5", partial(_parquet, "flowers5"), few=True),
     "cifar10-20": TargetSet("cifar10", partial(_parquet, "cifar10"), few=True),
-    "fashion-20": TargetSet("fashion", partial(_idx, "fashion-mnist"), few=True),
 }

@@ -20,6 +20,7 @@ from headstart.auditing.audit import Audit, Audited, AuditTools, Spot
 from headstart.auditing.out_of_fold import NUM_FOLDS, assign_folds, boosted_voice
 from headstart.auditing.pool import Pool, pooled
 from headstart.auditing.table_columns import codes_of, column_parts, numbers_of
+from headstart.evaluation.intervals import normal_interval
 from headstart.tasks import PlainProblem, find_task
 from headstart.types import Dataset, Finding, SplitName
 
@@ -123,7 +124,7 @@ def _measured(
     # rows of one group go together: the noise is that of groups
     sums = np.bincount(codes, weights=gain - gain.mean())
     error = float(np.sqrt((sums**2).sum())) / len(gain)
-    low = float(gain.mean()) - 1.96 * error
+    low = normal_interval(float(gain.mean()), error).low
     if low < LEAST_GAIN:
         return []
     known, new = (float(each.mean()) for each in scores)

@@ -27,6 +27,7 @@ from headstart.auditing.plain_measures import (
     Measures,
     measured,
 )
+from headstart.evaluation.intervals import normal_interval
 from headstart.tasks import PlainProblem, find_task
 from headstart.types import Dataset, Finding
 
@@ -77,7 +78,8 @@ def skill_of(said: np.ndarray, problem: PlainProblem) -> Skill:
         variances = [(r.sum() + 1) * (len(r) - r.sum() + 1) / (len(r) + 2) ** 3 for r in seen]
         value = (float(rates.mean()) - chance) / (1 - chance)
         error = float(np.sqrt(np.sum(variances))) / len(seen) / (1 - chance)
-    return Skill(value, value - 1.96 * error, min(1.0, value + 1.96 * error))
+    found = normal_interval(value, error, highest=1.0)
+    return Skill(value, found.low, found.high)
 
 
 def tree_skill(values: np.ndarray, problem: PlainProblem, folds: np.ndarray) -> Skill:
