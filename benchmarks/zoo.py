@@ -5,10 +5,10 @@ r"""The truth that rankings of starts are held against: every start fine-tuned o
         --out benchmarks/data/zoo_scores.jsonl
 
 One search for all: a head on frozen features; fine-tuning of everything at 0.3 and 1 times the
-family's rate, each for one pass over train, the better of both on val for two passes more; val
-chooses between that and the head. Random weights: the same without the head, for more passes where
-they are cheap. Steps are counted, not seconds; seconds are those of the processor. Rows are written
-one by one, and what the file holds already is not done again. Test is read by this table alone.
+family's rate, two passes over train each; val chooses between the three. Random weights: the same
+without the head, for more passes where they are cheap. Steps are counted, not seconds; seconds are
+those of the processor. Rows are written one by one, and what the file holds already is not done
+again. Test is read by this table alone.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import argparse
 import csv
 import json
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ import torch
 import zoo_starts
 from zoo_data import SETS, TargetSet
 
-from headstart.events import unheard
+from headstart.events import listen, unheard
 from headstart.model import model_outputs, run_batches
 from headstart.ranking import rank as ranking
 from headstart.ranking.last_block import MOST_PROBED
@@ -37,7 +37,6 @@ from headstart.starts import find_start
 from headstart.training.options.common_options import CommonOptions
 from headstart.training.options.defaults import defaults_for
 from headstart.training.options.training_options import TrainingOptions
-from headstart.training.state.checkpoint import CheckpointFolder
 from headstart.tuning.arm import Arm
 from headstart.tuning.budget import Budget
 from headstart.tuning.conditions import Conditions
@@ -53,10 +52,10 @@ STARTS = (
 RATES = (1.0, 0.3)
 STAGES = ("_build", "_read_and_score", "_train", "_probe_blocks", "_control")
 MOMENT_SECONDS = 8.0  # of each start from scratch in a ranking
-BATCH, EPOCHS, FEW_STEPS = 32, 3, 20
+EPOCHS = 2
 ONE_RATE = ("scratch/resnet18",)  # costs most and is never near the best
-SCRATCH_EPOCHS = {"scratch/simple-cnn": 30}
-SCRATCH_SIDES = {"scratch/simple-cnn": (28, 64), "scratch/resnet18": (20, 80)}
+SCRATCH_EPOCHS = {"scratch/simple-cnn": 20}
+SCRATCH_SIDES = {"scratch/simple-cnn": (28, 64), "scratch/resnet18": (16, 80)}
 
 
 @dataclass(frozen=True)
@@ -110,25 +109,26 @@ def measure(dataset: Dataset, target: TargetSet, name: str, address: str, seed: 
     """Search for one start."""
     is_random = address.startswith("scratch/")
     start, side = find_start(address), side_of(address, name)
-    num = len(dataset.train)
-    epoch = FEW_STEPS if target.few else -(-num // BATCH)
+    num, batch = len(dataset.train), 16 if target.num_train < 500 else 32
+    epoch = -(-num // batch)
     total = SCRATCH_EPOCHS.get(address, EPOCHS) * epoch
+    nothing = float("nan")
     began, tested = time.process_time(), 0.0
-    head, checks, arms, epoch_seconds = (float("nan"), float("nan")), [], [], float("nan")
-    with tempfile.TemporaryDirectory() as folder, unheard():
+    head, checks, arms = (nothing, nothing), [], []
+    epoch_val = epoch_seconds = nothing
+    with unheard():
         for rate in RATES[:1] if address in ONE_RATE else RATES:
             options = TrainingOptions(
                 strategy="full" if is_random else "lp-ft",
                 input_size=side,
                 num_steps=total,
-                batch_size=BATCH,
+                batch_size=batch,
                 learning_rate=rate * _own_rate(address),
                 seed=seed,
             )
             setup = set_up(dataset, start, options, device=torch.device("cpu"))
             parts = [prepare_sample(dataset, n, setup, None, seed=seed) for n in ("train", "val")]
-            place = CheckpointFolder(Path(folder) / str(rate))
-            arm = Arm(setup, parts[0], parts[1], Conditions(checkpoints=place))
+            arm = Arm(setup, parts[0], parts[1], Conditions())
             arm.start()
             if not is_random and not arms:
                 before = time.process_time()
@@ -138,16 +138,16 @@ def measure(dataset: Dataset, target: TargetSet, name: str, address: str, seed: 
                     _tested(dataset, setup, seed),
                 )
                 tested += time.process_time() - before
-            rung = total // 3 if is_random else epoch
-            checks.append(arm.advance(steps=rung).score)
+            seen: dict[int, float] = {}
+            with listen(partial(_note_check, seen)):
+                arm.advance()
+            if not arms:
+                epoch_seconds = (time.process_time() - began - tested) * epoch / total
+                epoch_val = seen[min(seen, key=lambda step: abs(step - epoch))] if seen else nothing
             arms.append(arm)
-            if len(arms) == 1:
-                epoch_seconds = time.process_time() - began - tested
+            checks.append(_accuracy(setup, arm.finish().val_logits, parts[1]))
         best = int(np.argmax(checks))
-        arms[best].advance()
-        tuned = arms[best].finish()
-        setup, val = arms[best].setup, arms[best].val
-        tuned_val = _accuracy(setup, tuned.val_logits, val)
+        setup, tuned_val = arms[best].setup, checks[best]
         seconds = time.process_time() - began - tested
         tuned_test = _tested(dataset, setup, seed)
     is_head = not is_random and head[0] >= tuned_val
@@ -159,7 +159,7 @@ def measure(dataset: Dataset, target: TargetSet, name: str, address: str, seed: 
         parameters=setup.model.encoder.start.num_parameters,
         head_val=head[0],
         head_test=head[1],
-        epoch_val=checks[0],
+        epoch_val=epoch_val,
         epoch_seconds=epoch_seconds,
         rate=RATES[best],
         tuned_val=tuned_val,
@@ -167,6 +167,12 @@ def measure(dataset: Dataset, target: TargetSet, name: str, address: str, seed: 
         test=head[1] if is_head else tuned_test,
         seconds=seconds,
     )
+
+
+def _note_check(seen: dict[int, float], kind: str, fields: dict[str, object]) -> None:
+    """Keep what a validation found, by its step."""
+    if kind == "check":
+        seen[int(str(fields["step"]))] = float(str(fields["val_score"]))
 
 
 def _own_rate(address: str) -> float:

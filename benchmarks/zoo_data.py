@@ -26,8 +26,8 @@ import headstart as hs
 from headstart.types import Dataset
 
 Split = tuple[np.ndarray, np.ndarray]
-NUM_TRAIN, NUM_VAL, NUM_TEST = 800, 200, 1_000
 FEW = 20  # a class
+_HALF = 1_000  # of a source that brings no test split: train and val
 _DRAW = 20_261  # of the samples; the same for every seed of training
 
 
@@ -39,12 +39,18 @@ class TargetSet:
         family: Of which source.
         read: Its training and test images, as the source has them.
         side: Of the input of networks that were pretrained on larger images.
+        num_train: Training images.
+        num_val: Images that choose.
+        num_test: Images of the truth, at the most.
         few: Whether it has twenty training images a class.
     """
 
     family: str
     read: Callable[[Path, Path], tuple[Split, Split]]
-    side: int = 64
+    side: int = 32
+    num_train: int = 240
+    num_val: int = 120
+    num_test: int = 600
     few: bool = False
 
     def load(self, name: str, data: Path, packages: Path) -> Dataset:
@@ -58,11 +64,11 @@ class TargetSet:
         train, test = self.read(data, packages)
         draw = np.random.default_rng(_DRAW)
         order = draw.permutation(len(train[1]))
-        val, rest = order[:NUM_VAL], order[NUM_VAL : NUM_VAL + NUM_TRAIN]
+        val, left = order[: self.num_val], order[self.num_val :]
+        rest = left[: self.num_train]
         if self.few:
-            left = order[NUM_VAL:]
             rest = np.concatenate([left[train[1][left] == k][:FEW] for k in np.unique(train[1])])
-        held = draw.permutation(len(test[1]))[:NUM_TEST]
+        held = draw.permutation(len(test[1]))[: self.num_test]
         parts = {"train": _part(train, rest), "val": _part(train, val), "test": _part(test, held)}
         return _named(hs.load(parts), name)
 
@@ -105,7 +111,7 @@ def _parquet(folder: str, data: Path, packages: Path) -> tuple[Split, Split]:
 
 def _halves(images: np.ndarray, targets: np.ndarray) -> tuple[Split, Split]:
     order = np.random.default_rng(_DRAW).permutation(len(targets))
-    first, rest = np.split(order, [NUM_TRAIN + NUM_VAL])
+    first, rest = np.split(order, [_HALF])
     return (images[first], targets[first]), (images[rest], targets[rest])
 
 
@@ -131,12 +137,19 @@ def _textile(data: Path, packages: Path) -> tuple[Split, Split]:
 
 
 SETS = {
-    "flowers5": TargetSet("flowers5", partial(_parquet, "flowers5")),
+    "flowers5": TargetSet(
+        "flowers5",
+        partial(_parquet, "flowers5"),
+        side=64,
+        num_train=800,
+        num_val=200,
+        num_test=1_000,
+    ),
     "cifar10": TargetSet("cifar10", partial(_parquet, "cifar10")),
     "fashion": TargetSet("fashion", partial(_idx, "fashion-mnist")),
     "mnist": TargetSet("mnist", partial(_idx, "mnist")),
-    "textile": TargetSet("textile", _textile),
+    "textile": TargetSet("textile", _textile, side=48),
     "digits": TargetSet("digits", _digits),
-    "flowers5-20": TargetSet("flowers5", partial(_parquet, "flowers5"), few=True),
+    "flowers5-20": TargetSet("flowers5", partial(_parquet, "flowers5"), side=64, few=True),
     "cifar10-20": TargetSet("cifar10", partial(_parquet, "cifar10"), few=True),
 }

@@ -19,7 +19,7 @@ from importlib.resources import files
 import numpy as np
 from scipy.stats import rankdata
 
-from headstart.types import Dataset, Start
+from headstart.types import Dataset, Start, are_alike
 
 _SHRINKAGE = 2.0  # sets that what its size says counts as
 _LEAST_STARTS = 5  # of a line over sizes
@@ -100,7 +100,7 @@ def priors(
     rows = [
         row
         for row in (read_table() if table is None else table)
-        if row.modality == dataset.schema.modality and not _is_of(dataset.name, row.family)
+        if are_alike(row, dataset.schema) and not _is_of(dataset.name, row.family)
     ]
     ranks = _ranks(rows)
     line = _size_line(rows, ranks)

@@ -84,7 +84,7 @@ def rank_starts(job: RankingJob, starts: Sequence[Start]) -> Ranking:
     _probe_blocks(job, found, known, num)
     if not any(one.outcomes is not None for one in found):
         raise _nothing(job, found)
-    control = _control(job, found, num) if job.company.is_main else None
+    control = _control(job, found, num)
     return _ranking(job, found, known, num, control, time.monotonic() - began)
 
 

@@ -17,7 +17,7 @@ from headstart.recipes.source import as_dataset, spent_before, typed_data
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import claimed_place, disk_errors, write_atomically
 from headstart.training.options.option import Option
-from headstart.types import Data, Dataset
+from headstart.types import Data, Dataset, Schema, are_alike
 
 if TYPE_CHECKING:
     from headstart.training.company import Company
@@ -252,7 +252,7 @@ def _candidates(options: RankOptions, dataset: Dataset, most: float) -> list["St
 
     modality = dataset.schema.modality
     if options.starts or options.like:
-        found = _found(options.starts or (), modality)
+        found = _found(options.starts or (), dataset.schema)
         if options.like:
             found += list_starts(modality, options.like)
     else:
@@ -279,7 +279,7 @@ def _candidates(options: RankOptions, dataset: Dataset, most: float) -> list["St
     return kept
 
 
-def _found(addresses: Sequence[str], modality: str) -> list["Start"]:
+def _found(addresses: Sequence[str], schema: Schema) -> list["Start"]:
     """Return the starts of addresses; those of another modality are named and left out.
 
     Raises:
@@ -291,10 +291,11 @@ def _found(addresses: Sequence[str], modality: str) -> list["Start"]:
     others: list[Start] = []
     for address in addresses:
         start = find_start(address)
-        (found if start.modality == modality else others).append(start)
+        (found if are_alike(start, schema) else others).append(start)
     for start in others:
         emit("note", text=f"{start.address} is left out: it reads {start.modality}s.")
     if others and not found:
+        modality = schema.modality
         names = ", ".join(start.address for start in others)
         kinds = " and ".join(dict.fromkeys(f"{start.modality}s" for start in others))
         raise StartError(

@@ -51,7 +51,8 @@ def equalise(features: np.ndarray, dimension: int) -> np.ndarray:
             centred @ centred.T, subset_by_index=[num - most, num - 1], check_finite=False
         )
         kept = (vectors * np.sqrt(np.maximum(values, 0)))[:, ::-1]
-    kept = kept[:, values[::-1] > values.max(initial=0) * 1e-14]
+    if values.max(initial=0) > 0:
+        kept = kept[:, values[::-1] > values.max() * 1e-14]
     scale = np.sqrt((kept**2).sum(axis=1).mean())
     found: np.ndarray = kept / scale if scale > 0 else kept
     return found
