@@ -5,7 +5,7 @@ r"""The truth that rankings of starts are held against: every start fine-tuned o
         --out benchmarks/data/zoo_scores.jsonl
 
 One search for all: a head on frozen features; fine-tuning of everything at 0.3 and 1 times the
-family's rate, two passes over train each; val chooses between the three. Random weights: the same
+family's rate, three passes over train each; val chooses between the three. Random weights: the same
 without the head, for more passes where they are cheap. Steps are counted, not seconds; seconds are
 those of the processor. Rows are written one by one, and what the file holds already is not done
 again. Test is read by this table alone.
@@ -52,7 +52,7 @@ STARTS = (
 RATES = (1.0, 0.3)
 STAGES = ("_build", "_read_and_score", "_train", "_probe_blocks", "_control")
 MOMENT_SECONDS = 8.0  # of each start from scratch in a ranking
-EPOCHS = 2
+EPOCHS = 3
 ONE_RATE = ("scratch/resnet18",)  # costs most and is never near the best
 SCRATCH_EPOCHS = {"scratch/simple-cnn": 20}
 SCRATCH_SIDES = {"scratch/simple-cnn": (28, 64), "scratch/resnet18": (16, 80)}

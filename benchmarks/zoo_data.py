@@ -47,7 +47,7 @@ class TargetSet:
 
     family: str
     read: Callable[[Path, Path], tuple[Split, Split]]
-    side: int = 32
+    side: int = 64
     num_train: int = 240
     num_val: int = 120
     num_test: int = 600
@@ -140,7 +140,6 @@ SETS = {
     "flowers5": TargetSet(
         "flowers5",
         partial(_parquet, "flowers5"),
-        side=64,
         num_train=800,
         num_val=200,
         num_test=1_000,
@@ -148,8 +147,8 @@ SETS = {
     "cifar10": TargetSet("cifar10", partial(_parquet, "cifar10")),
     "fashion": TargetSet("fashion", partial(_idx, "fashion-mnist")),
     "mnist": TargetSet("mnist", partial(_idx, "mnist")),
-    "textile": TargetSet("textile", _textile, side=48),
+    "textile": TargetSet("textile", _textile),
     "digits": TargetSet("digits", _digits),
-    "flowers5-20": TargetSet("flowers5", partial(_parquet, "flowers5"), side=64, few=True),
+    "flowers5-20": TargetSet("flowers5", partial(_parquet, "flowers5"), few=True),
     "cifar10-20": TargetSet("cifar10", partial(_parquet, "cifar10"), few=True),
 }

@@ -134,8 +134,10 @@ def rank(options: RankOptions) -> Ranked:
         >>> ranked.shortlist  # doctest: +SKIP
         ('scratch/simple-cnn',)
     """
+    from headstart.engines import require_engine
     from headstart.tuning.budget import parse_budget
 
+    require_engine(options.engine)
     limit, most = parse_budget(options.budget), _millions(options.max_params)
     out = None
     if options.out is not None and not is_worker():

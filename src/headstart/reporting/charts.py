@@ -182,22 +182,48 @@ def price_chart(points: Sequence[Priced], *, y_label: str, label: str) -> str:
     for one in points:
         x, y = place(60 * one.minutes, one.value)
         (_, bottom), (_, top) = place(60 * one.minutes, one.low), place(60 * one.minutes, one.high)
-        parts.append(f'<line class="grid" x1="{x:.1f}" y1="{bottom:.1f}" x2="{x:.1f}"')
+        parts.append(f'<line class="interval" x1="{x:.1f}" y1="{bottom:.1f}" x2="{x:.1f}"')
         parts.append(
             f' y2="{top:.1f}"/><circle class="{"dot line-a" if one.is_front else "point"}"'
         )
         parts.append(f' cx="{x:.1f}" cy="{y:.1f}" r="4"><title>')
         told = f"{one.name}: {y_label} {one.value:.3f} [{one.low:.3f}, {one.high:.3f}]"
         parts.append(f"{escape(f'{told}, {60 * one.minutes:.0f} s')}</title></circle>")
-    for one, (x, y) in zip(front, ends, strict=True):
-        side = "end" if x > (_LEFT + _WIDTH) / 2 else "start"
-        shift = -8 if side == "end" else 8
-        parts.append(f'<text class="tick" x="{x + shift:.1f}" y="{y - 6:.1f}"')
-        parts.append(f' text-anchor="{side}">{escape(one.name.rpartition("/")[2])}</text>')
+    for one, (x, text_y, side) in _labels(front, ends):
+        parts.append(f'<text class="tick" x="{x:.1f}" y="{text_y:.1f}"')
+        parts.append(f' text-anchor="{side}">{escape(_short(one.name))}</text>')
     return (
         f'<svg class="chart" viewBox="0 0 {_WIDTH:g} {_TALL:g}" role="img" '
         f'aria-label="{escape(label)}">{"".join(parts)}</svg>'
     )
+
+
+def _short(name: str) -> str:
+    """Return the last part of a name."""
+    return name.rpartition("/")[2]
+
+
+def _labels(
+    points: Sequence[Priced], places: Sequence[Point]
+) -> list[tuple[Priced, tuple[float, float, str]]]:
+    """Return where names stand: above their point or below it; those without room are left out."""
+    taken: list[tuple[float, float, float]] = []  # left, right, baseline
+    found = []
+    # the best ones first: they are what a reader looks for
+    for one, (x, y) in sorted(zip(points, places, strict=True), key=lambda pair: pair[1][1]):
+        side = "end" if x > (_LEFT + _WIDTH) / 2 else "start"
+        width = 6.4 * len(_short(one.name))
+        for down in (-8.0, 18.0):
+            left = x - width if side == "end" else x
+            box = (left, left + width, y + down)
+            if all(
+                box[1] < other[0] or box[0] > other[1] or abs(box[2] - other[2]) > 13
+                for other in taken
+            ):
+                taken.append(box)
+                found.append((one, (x, y + down, side)))
+                break
+    return found
 
 
 def _time_text(seconds: float) -> str:
