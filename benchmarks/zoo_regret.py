@@ -1,7 +1,8 @@
-"""How good rankings of the zoo's starts are, held against what fine-tuning all of them found.
+r"""How good rankings of the zoo's starts are, held against what fine-tuning all of them found.
 
     python benchmarks/zoo_regret.py benchmarks/data/zoo.csv benchmarks/data/zoo_scores.jsonl
-    python benchmarks/zoo_regret.py benchmarks/data/zoo.csv - --table src/headstart/ranking/meta_table.csv
+    python benchmarks/zoo_regret.py benchmarks/data/zoo.csv - \
+        --table src/headstart/ranking/meta_table.csv
 
 The truth is the mean over the seeds of ``zoo.py truth``; its noise is estimated from the sets with
 more than one. Whatever is learned of other sets (the static list, the weights) is learned from sets
@@ -33,6 +34,9 @@ from headstart.types import Schema
 COLUMNS = ("ridge", "neighbours", "collapse", "prior")
 GRID = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 DRAWS = 10_000
+OWN = "rank, weights of the other families"
+STATIC = "static list of the other families"
+EPOCH = "one pass over train for all"
 
 
 @dataclass(frozen=True)
@@ -226,86 +230,103 @@ def write_table(path: Path, sets: list[Set]) -> None:
             writer.writerow([*values, int(row.is_pretrained), row.score])
 
 
+def learned(
+    sets: list[Set], known: list[np.ndarray]
+) -> tuple[list[np.ndarray], list[dict[str, float]]]:
+    """Return the order of each set by weights that other families have chosen, and these."""
+    orders, chosen = [], []
+    for place, one in enumerate(sets):
+        others = [i for i, other in enumerate(sets) if other.family != one.family]
+        weights = (
+            best_weights([sets[i] for i in others], [known[i] for i in others])
+            if others
+            else dict(WEIGHTS)
+        )
+        chosen.append(weights)
+        orders.append(ranked_by(one, known[place], weights))
+    return orders, chosen
+
+
+def filled(order: np.ndarray) -> np.ndarray:
+    """Return an order in which what has no score comes last."""
+    known = np.isfinite(order)
+    return np.where(known, order, order[known].min(initial=0.0) - 1)
+
+
 def report(sets: list[Set], noise: float, starts: list[Any]) -> None:
     """Print the tables."""
-    num, all_known = len(sets), []
-    all_known = [prior_of(sets, place, starts) for place in range(num)]
-    tuned, chosen = [], []
-    for place, one in enumerate(sets):
-        others = [i for i in range(num) if sets[i].family != one.family]
-        weights = best_weights([sets[i] for i in others], [all_known[i] for i in others])
-        chosen.append(weights)
-        tuned.append(ranked_by(one, all_known[place], weights))
+    known = [prior_of(sets, place, starts) for place in range(len(sets))]
+    tuned, chosen = learned(sets, known)
     reading = [
         sum(one.stages[k] for k in ("build", "read_and_score", "train", "control")) for one in sets
     ]
     screening = [r / float(one.seconds.sum()) for r, one in zip(reading, sets, strict=True)]
-    shipped = [ranked_by(one, k, WEIGHTS) for one, k in zip(sets, all_known, strict=True)]
-    epochs = [one_epoch_then_three(one) for one in sets]
-    nothing = [0.0] * num
+    epochs, nothing = [one_epoch_then_three(one) for one in sets], [0.0] * len(sets)
+    passes = [float(one.epoch_seconds.sum() / one.seconds.sum()) for one in sets]
+    shipped = [ranked_by(one, k, WEIGHTS) for one, k in zip(sets, known, strict=True)]
     rows = {
-        "rank, weights of the other families": (tuned, screening),
+        OWN: (tuned, screening),
         "rank, weights as shipped": (shipped, screening),
-        "static list of the other families": (all_known, nothing),
+        STATIC: (known, nothing),
         "ridge": ([one.scores["ridge"] for one in sets], screening),
         "neighbours": ([one.scores["neighbours"] for one in sets], screening),
         "collapse": ([one.scores["collapse"] for one in sets], screening),
         "LogME": ([one.scores["logme"] for one in sets], screening),
         "H-score": ([one.scores["h_score"] for one in sets], screening),
         "parameter count": ([one.parameters for one in sets], nothing),
-        "one pass over train for all": (
-            [e[0] for e in epochs],
-            [float(o.epoch_seconds.sum() / o.seconds.sum()) for o in sets],
-        ),
+        EPOCH: ([e[0] for e in epochs], passes),
         "oracle": ([one.truth for one in sets], nothing),
     }
-    print(f"{num} sets, {len(STARTS)} starts; noise of the truth {100 * noise:.2f} points\n")
+    print(f"{len(sets)} sets, {len(STARTS)} starts; noise of the truth {100 * noise:.2f} points\n")
     print("| ranking | weighted tau | lowest | regret@1 | regret@3 | cost of the ranking |")
     print("|---|---:|---:|---:|---:|---:|")
     figures = {}
     for name, (orders, cost) in rows.items():
-        filled = [np.where(np.isfinite(o), o, -np.inf) for o in orders]
-        filled = [np.where(np.isfinite(f), f, np.nanmin(f[np.isfinite(f)]) - 1) for f in filled]
-        told, figures[name] = summary(name, filled, sets, cost)
+        told, figures[name] = summary(name, [filled(order) for order in orders], sets, cost)
         print(told)
+    even = [np.zeros_like(one.truth) for one in sets]
     lost = [
-        np.mean([100 * regret(np.zeros_like(s.truth), s.truth, k) for s in sets]) for k in (1, 3)
+        np.mean([100 * regret(e, one.truth, k) for e, one in zip(even, sets, strict=True)])
+        for k in (1, 3)
     ]
     print(f"| random | 0 | | {lost[0]:.2f} | {lost[1]:.2f} | 0 |")
     ceiling = float(np.mean([noise_ceiling(one.truth, noise) for one in sets]))
     print(f"\nceiling of the weighted tau at that noise: {ceiling:.3f}")
-    own = figures["rank, weights of the other families"]
-    for other in ("static list of the other families", "one pass over train for all", "LogME"):
-        gaps = {key: own[key] - figures[other][key] for key in own}
+    for other in (STATIC, EPOCH, "LogME", "ridge"):
+        gaps = {key: figures[OWN][key] - figures[other][key] for key in figures[OWN]}
         told = ", ".join(f"{key} {interval(gap)}" for key, gap in gaps.items())
         print(f"rank minus {other}: {told}")
-    for shortlist in (1, 3):
-        with_all = [
-            cost_of(o, r, shortlist, b) for o, r, b in zip(sets, tuned, reading, strict=True)
+    for place, shortlist in enumerate((1, 3)):
+        costs = [
+            cost_of(one, order, shortlist, before)
+            for one, order, before in zip(sets, tuned, reading, strict=True)
         ]
-        e = [
-            epoch[shortlist // 2 + 1] / o.seconds.sum()
-            for epoch, o in zip(epochs, sets, strict=True)
-        ]
-        print(f"cost of ranking and tuning {shortlist}: {np.mean(with_all):.3f} of tuning all; "
-              f"after one pass for all {np.mean(e):.3f}")  # fmt: skip
-    print(
-        "\n| set | best | its accuracy | rank takes | loses | with three | static list takes | loses |"
-    )
-    print("|---|---|---:|---|---:|---:|---|---:|")
-    for one, order, prior in zip(sets, tuned, all_known, strict=True):
-        best, mine = int(one.truth.argmax()), int(order.argmax())
-        known = int(np.where(np.isfinite(prior), prior, -1).argmax())
+        after = [e[1 + place] / o.seconds.sum() for e, o in zip(epochs, sets, strict=True)]
         print(
-            f"| {one.name} | {one.starts[best]} | {one.truth[best]:.3f} | {one.starts[mine]} | "
-            f"{100 * (one.truth[best] - one.truth[mine]):.1f} | "
-            f"{100 * regret(order, one.truth, 3):.1f} | {one.starts[known]} | "
-            f"{100 * (one.truth[best] - one.truth[known]):.1f} |"
+            f"cost of ranking and tuning {shortlist}: {np.mean(costs):.3f} of tuning all; after "
+            f"one pass for all {np.mean(after):.3f}"
         )
+    by_set(sets, tuned, known)
     print("\nweights chosen for each set by the others:")
     for one, weights in zip(sets, chosen, strict=True):
         print(one.name, weights)
-    print("chosen by all sets:", best_weights(sets, all_known))
+    print("chosen by all sets:", best_weights(sets, known))
+
+
+def by_set(sets: list[Set], tuned: list[np.ndarray], known: list[np.ndarray]) -> None:
+    """Print what is chosen for each set, and what that loses."""
+    print("\n| set | best | accuracy | rank takes | loses | of three | static takes | loses |")
+    print("|---|---|---:|---|---:|---:|---|---:|")
+    for one, order, prior in zip(sets, tuned, known, strict=True):
+        best, mine, listed = (
+            int(each.argmax()) for each in (one.truth, filled(order), filled(prior))
+        )
+        print(
+            f"| {one.name} | {one.starts[best]} | {one.truth[best]:.3f} | {one.starts[mine]} | "
+            f"{100 * (one.truth[best] - one.truth[mine]):.1f} | "
+            f"{100 * regret(filled(order), one.truth, 3):.1f} | {one.starts[listed]} | "
+            f"{100 * (one.truth[best] - one.truth[listed]):.1f} |"
+        )
 
 
 def main() -> None:
