@@ -34,6 +34,7 @@ from headstart.types import Schema
 COLUMNS = ("ridge", "neighbours", "collapse", "prior")
 GRID = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 DRAWS = 10_000
+LEAST_STARTS = 10
 OWN = "rank, weights of the other families"
 STATIC = "static list of the other families"
 EPOCH = "one pass over train for all"
@@ -69,7 +70,7 @@ class Set:
 
 
 def read_sets(truth: Path, scores: Path | None) -> list[Set]:
-    """Return the sets of which every start has been fine-tuned."""
+    """Return the sets on which enough starts have been fine-tuned, with those alone."""
     rows, found = read_truth(truth), []
     ranked = {} if scores is None else _read_scores(scores)
     for name in SETS:
@@ -77,7 +78,8 @@ def read_sets(truth: Path, scores: Path | None) -> list[Set]:
             address: [r for r in rows if (r.target, r.start) == (name, address)]
             for address in STARTS
         }
-        if not all(own.values()):
+        own = {address: some for address, some in own.items() if some}
+        if len(own) < LEAST_STARTS:
             continue
 
         def mean(field: str, own: Mapping[str, list[Truth]] = own) -> np.ndarray:
@@ -88,13 +90,13 @@ def read_sets(truth: Path, scores: Path | None) -> list[Set]:
             Set(
                 name,
                 SETS[name].family,
-                STARTS,
+                tuple(own),
                 mean("test"),
                 mean("epoch_val"),
                 mean("seconds"),
                 mean("epoch_seconds"),
                 mean("parameters"),
-                {} if record is None else _scores(record),
+                {} if record is None else _scores(record, list(own)),
                 {} if record is None else record["stages"],
             )
         )
@@ -105,11 +107,11 @@ def _read_scores(path: Path) -> dict[str, dict[str, Any]]:
     return {one["target"]: one for one in map(json.loads, path.read_text().splitlines())}
 
 
-def _scores(record: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def _scores(record: Mapping[str, Any], addresses: list[str]) -> dict[str, np.ndarray]:
     by_start = {one["start"]: one for one in record["starts"]}
 
     def column(get: Callable[[Mapping[str, Any]], float | None]) -> np.ndarray:
-        values = [get(by_start[a]) if a in by_start else None for a in STARTS]
+        values = [get(by_start[a]) if a in by_start else None for a in addresses]
         return np.array([np.nan if v is None else v for v in values], np.float64)
 
     return {
@@ -156,7 +158,8 @@ class _Named:
 def prior_of(sets: list[Set], place: int, starts: list[Any]) -> np.ndarray:
     """Return the static prior of a set's starts, from sets of other families."""
     table = table_rows(sets)
-    found = priors(_Named(sets[place].family), starts, table)  # type: ignore[arg-type]
+    some = [start for start in starts if start.address in sets[place].starts]
+    found = priors(_Named(sets[place].family), some, table)  # type: ignore[arg-type]
     return np.array([one.value for one in found])
 
 
@@ -277,7 +280,8 @@ def report(sets: list[Set], noise: float, starts: list[Any]) -> None:
         EPOCH: ([e[0] for e in epochs], passes),
         "oracle": ([one.truth for one in sets], nothing),
     }
-    print(f"{len(sets)} sets, {len(STARTS)} starts; noise of the truth {100 * noise:.2f} points\n")
+    numbers = ", ".join(f"{one.name} {len(one.starts)}" for one in sets)
+    print(f"starts by set: {numbers}; noise of the truth {100 * noise:.2f} points\n")
     print("| ranking | weighted tau | lowest | regret@1 | regret@3 | cost of the ranking |")
     print("|---|---:|---:|---:|---:|---:|")
     figures = {}

@@ -75,7 +75,7 @@ class RankingJob:
         )
 
 
-@dataclass
+@dataclass(eq=False)
 class Scored:
     """What was found of one candidate.
 
