@@ -78,7 +78,7 @@ def test_the_shipped_table_has_several_sets_and_each_start_once_on_each():
 
 
 def test_last_blocks_change_places_among_themselves_alone():
-    columns = {"ridge": np.array([0.9, 0.8, 0.7, 0.6])}
+    columns = {"head": np.array([0.9, 0.8, 0.7, 0.6])}
     blocks = np.array([0.1, np.nan, 0.2, 0.9])
     found = aggregate(columns, blocks, block_weight=1.0)
     assert np.argsort(-found).tolist() == [3, 1, 2, 0]

@@ -147,7 +147,7 @@ def test_a_start_without_a_score_has_its_weight_taken_by_the_others():
     good, bad = (rng.random(500) < 0.9).astype(float), (rng.random(500) < 0.5).astype(float)
     nothing = float("nan")
     columns = {
-        "ridge": np.array([bad.mean(), good.mean(), 0.7]),
+        "head": np.array([bad.mean(), good.mean(), 0.7]),
         "neighbours": np.array([0.5, nothing, 0.7]),
         "collapse": np.array([nothing, nothing, nothing]),
         "prior": np.array([15.0, nothing, 14.0]),
@@ -163,7 +163,7 @@ def test_a_start_without_a_score_has_its_weight_taken_by_the_others():
 def test_candidates_that_are_nearly_alike_are_all_worth_a_try():
     rng = np.random.default_rng(3)
     outcomes = [(rng.random(200) < 0.8).astype(float) for _ in range(6)]
-    columns = {"ridge": np.array([each.mean() for each in outcomes])}
+    columns = {"head": np.array([each.mean() for each in outcomes])}
     order = order_candidates(columns, outcomes)
     assert order.shortlist == 3
     assert order.best_chance.max() < 0.9

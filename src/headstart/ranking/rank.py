@@ -243,7 +243,8 @@ def _columns(scored: Sequence[Scored], known: Sequence[Prior]) -> dict[str, np.n
     """Return the values that the order is made of, higher is better."""
     outcomes = [one.outcomes for one in scored if one.outcomes is not None]
     return {
-        "ridge": np.array([each.mean() for each in outcomes]),
+        "head": np.array([each.mean() for each in outcomes]),
+        "ridge": np.array([one.ridge for one in scored]),
         "neighbours": np.array([one.neighbours for one in scored]),
         "collapse": np.array([-one.collapse for one in scored]),
         "prior": np.array([one.value for one in known]),
@@ -298,6 +299,7 @@ def _row(
         place=place,
         kind=kind,
         figure=figure,
+        ridge=one.ridge,
         neighbours=one.neighbours,
         collapse=one.collapse,
         block=one.block,
@@ -326,8 +328,9 @@ def _reason(one: Scored, prior: Prior) -> str:
     """Return what its scores say, in words."""
     scores, parts = one.scores, []
     if scores is not None and one.outcomes is not None:
-        where = "" if scores.tap == FEATURES else f", best read at {scores.tap}"
-        parts.append(f"ridge regression {scores.ridge.value:.3f}{where}")
+        parts.append(f"ridge regression {scores.head.value:.3f}")
+        if scores.tap != FEATURES:
+            parts.append(f"best read at {scores.tap}, {scores.ridge.value:.3f}")
         parts.append(f"{scores.neighbours.setting:.0f} nearest {scores.neighbours.value:.3f}")
         if math.isfinite(one.block):
             parts.append(f"last block trained {one.block:.3f}")

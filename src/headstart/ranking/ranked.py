@@ -19,7 +19,9 @@ class RankedStart:
         kind: How it was scored: ``features`` (simple methods read them), ``trained`` (random
             weights, trained for a moment), ``not scored``.
         figure: Accuracy of classes; the share of the variance that is explained otherwise: on
-            samples that were left out, by ridge regression, or after the short training.
+            samples that were left out, by ridge regression on what a head would read, or after the
+            short training.
+        ridge: The same from the block that tells most; NaN where there are no features.
         neighbours: The same by nearest neighbours; NaN where there are no features.
         collapse: Distance to neural collapse, lower is nearer; NaN likewise.
         block: The figure on a fifth of the samples, after the last block was trained for a moment
@@ -40,6 +42,7 @@ class RankedStart:
     place: int | None
     kind: str
     figure: Figure
+    ridge: float
     neighbours: float
     collapse: float
     block: float

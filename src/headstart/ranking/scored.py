@@ -120,6 +120,11 @@ class Scored:
         return start.pretrained_on is not None or not default_strategy(start)[0].loops
 
     @property
+    def ridge(self) -> float:
+        """What ridge regression reads from the best block; NaN where there are no features."""
+        return self.scores.ridge.value if self.scores else _NOTHING
+
+    @property
     def neighbours(self) -> float:
         """What nearest neighbours say; NaN where there are no features."""
         return self.scores.neighbours.value if self.scores else _NOTHING
@@ -264,7 +269,7 @@ def score(job: RankingJob, one: Scored, dimension: int, deadline: float | None) 
     except FAILURES as error:
         one.why = f"left out: {error}"
         return
-    one.outcomes = one.scores.ridge.outcomes
+    one.outcomes = one.scores.head.outcomes
 
 
 def train_a_moment(job: RankingJob, one: Scored, seconds: float) -> None:

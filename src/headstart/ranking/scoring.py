@@ -26,6 +26,7 @@ class FeatureScores:
     Attributes:
         tap: Whose features: ``features`` or the name of a block.
         ridge: Ridge regression, each sample predicted by all others.
+        head: The same of the first tap, which is what a head would read.
         neighbours: Nearest neighbours, likewise.
         collapse: Distance to neural collapse on held-out folds; None where targets are no classes.
         evidence: LogME, in nats a sample; for those who compare it, it counts for nothing.
@@ -34,6 +35,7 @@ class FeatureScores:
 
     tap: str
     ridge: Outcome
+    head: Outcome
     neighbours: Outcome
     collapse: Outcome | None
     evidence: float
@@ -77,6 +79,7 @@ def score_taps(
     return FeatureScores(
         tap,
         ridge,
+        ridges[first],
         neighbour_score(best, targets, groups=groups),
         collapse_score(best, targets, groups=groups, seed=seed) if has_classes else None,
         log_evidence(best, targets),
