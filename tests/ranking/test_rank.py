@@ -13,6 +13,7 @@ from headstart import cli
 from headstart.data import load
 from headstart.errors import Interrupted, RunFolderError
 from headstart.ranking import rank as module
+from headstart.ranking import scored
 from headstart.ranking.aggregate import order_candidates
 
 SMALL = {"budget": "60s", "device": "cpu"}
@@ -69,9 +70,9 @@ def test_columns_that_tell_a_number_are_scored_by_the_variance_they_explain():
 def test_test_is_never_touched(monkeypatch):
     dataset = load("digits-8x8")
     seen = []
-    real = module.prepare_sample
+    real = scored.prepare_sample
     monkeypatch.setattr(
-        module,
+        scored,
         "prepare_sample",
         lambda d, name, *a, **k: seen.append(name) or real(d, name, *a, **k),
     )
@@ -80,14 +81,14 @@ def test_test_is_never_touched(monkeypatch):
 
 
 def test_one_that_cannot_be_built_is_named_and_the_rest_go_on(monkeypatch):
-    real = module.set_up
+    real = scored.set_up
 
     def refusing(dataset, start, *args, **kwargs):
         if start.address == "scratch/vit-tiny":
             raise hs.StartError("Its weights cannot be downloaded: no network")
         return real(dataset, start, *args, **kwargs)
 
-    monkeypatch.setattr(module, "set_up", refusing)
+    monkeypatch.setattr(scored, "set_up", refusing)
     ranked = hs.rank("digits-8x8", starts=["scratch/vit-tiny", "scratch/simple-cnn"], **SMALL)
     first, last = ranked.record["starts"]
     assert first["start"] == "scratch/simple-cnn"
@@ -100,14 +101,14 @@ def test_without_any_start_that_can_be_scored_it_says_why_for_each(monkeypatch):
     def refusing(*args, **kwargs):
         raise hs.StartError("a step takes about 9.0 s, too slow for its 2 s here")
 
-    monkeypatch.setattr(module, "try_start", refusing)
+    monkeypatch.setattr(scored, "try_start", refusing)
     with pytest.raises(hs.StartError, match=r"None of 1 starts .* scratch/simple-cnn: not scored"):
         hs.rank("digits-8x8", starts=["scratch/simple-cnn"], **SMALL)
 
 
 @pytest.mark.parametrize("address", ["scratch/simple-cn", "timm/resnt18"])
 def test_an_unknown_start_among_many_is_refused_before_any_is_built(address, monkeypatch):
-    monkeypatch.setattr(module, "set_up", None)
+    monkeypatch.setattr(scored, "set_up", None)
     with pytest.raises(hs.StartError, match="Did you mean"):
         hs.rank("digits-8x8", starts=["scratch/simple-cnn", address], **SMALL)
 
@@ -146,10 +147,10 @@ def test_a_start_without_a_score_has_its_weight_taken_by_the_others():
     good, bad = (rng.random(500) < 0.9).astype(float), (rng.random(500) < 0.5).astype(float)
     nothing = float("nan")
     columns = {
-        "ridge": np.array([bad.mean(), good.mean(), 0.7]),
+        "head": np.array([bad.mean(), good.mean(), 0.7]),
         "neighbours": np.array([0.5, nothing, 0.7]),
         "collapse": np.array([nothing, nothing, nothing]),
-        "size": np.array([15.0, nothing, 14.0]),
+        "prior": np.array([15.0, nothing, 14.0]),
     }
     middle = (rng.random(300) < 0.7).astype(float)
     order = order_candidates(columns, [bad, good, middle])
@@ -162,7 +163,7 @@ def test_a_start_without_a_score_has_its_weight_taken_by_the_others():
 def test_candidates_that_are_nearly_alike_are_all_worth_a_try():
     rng = np.random.default_rng(3)
     outcomes = [(rng.random(200) < 0.8).astype(float) for _ in range(6)]
-    columns = {"ridge": np.array([each.mean() for each in outcomes])}
+    columns = {"head": np.array([each.mean() for each in outcomes])}
     order = order_candidates(columns, outcomes)
     assert order.shortlist == 3
     assert order.best_chance.max() < 0.9
@@ -173,7 +174,7 @@ def test_candidates_that_are_nearly_alike_are_all_worth_a_try():
 def test_starts_that_are_equally_good_share_the_chance_to_be_the_best():
     same = (np.random.default_rng(4).random(50) < 0.9).astype(float)
     worse = np.zeros(50)
-    order = order_candidates({"size": np.array([2.0, 1.0, 3.0])}, [same, same.copy(), worse])
+    order = order_candidates({"prior": np.array([2.0, 1.0, 3.0])}, [same, same.copy(), worse])
     assert order.best_chance.tolist() == [0.5, 0.5, 0]
 
 
@@ -219,7 +220,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_read(tmp_p
     assert (tmp_path / "file").read_text() == ""
 
 
-@pytest.mark.parametrize("step", ["_built", "_score", "try_start"])
+@pytest.mark.parametrize("step", ["build", "score", "train_a_moment"])
 def test_a_request_to_stop_is_heeded_whatever_it_meets(step, tmp_path, monkeypatch):
     do = getattr(module, step)
 
@@ -228,7 +229,7 @@ def test_a_request_to_stop_is_heeded_whatever_it_meets(step, tmp_path, monkeypat
         return do(*given, **named)
 
     monkeypatch.setattr(module, step, interrupted)
-    start = "scratch/tfidf" if step == "_score" else "scratch/bert-tiny"
+    start = "scratch/tfidf" if step == "score" else "scratch/bert-tiny"
     with pytest.raises(Interrupted, match="nothing was written"):
         hs.rank(reviews(60), starts=[start], out=str(tmp_path), **QUICK)
     assert not list(tmp_path.iterdir())

@@ -28,6 +28,7 @@ from headstart.auditing.two_samples import (
     compare_shares,
     significant,
 )
+from headstart.evaluation.intervals import normal_interval
 from headstart.tasks import find_task
 from headstart.types import Dataset, Finding, SplitName
 
@@ -99,15 +100,15 @@ def _of_features(dataset: Dataset, tools: AuditTools) -> list[Finding]:
     area, error = area_and_error(scores, is_test[done], _part(together, done))
     if area - ERRORS * error < LEAST_AREA:
         return []
-    low, high = area - 1.96 * error, min(1.0, area + 1.96 * error)
+    told = normal_interval(area, error, highest=1.0)
     # what was settled on when features were computed may not be what was asked for
     start = getattr(tools.features, "start", tools.start) or "a start"
     sentence = (
         f"Test is unlike train: a probe of features of {start} tells which of the two a sample is "
-        f"of, with an area under the ROC curve of {area:.2f} [{low:.2f}, {high:.2f}], where 0.5 is "
-        "guessing. The figures speak of data as test has it. If test is what the model will meet, "
-        "gather train like it; otherwise draw test from the same source (leave the split out and "
-        "headstart draws one)."
+        f"of, with an area under the ROC curve of {area:.2f} [{told.low:.2f}, {told.high:.2f}], "
+        "where 0.5 is guessing. The figures speak of data as test has it. If test is what the "
+        "model will meet, gather train like it; otherwise draw test from the same source (leave "
+        "the split out and headstart draws one)."
     )
     return [Finding("drift", "warning" if area >= GRAVE_AREA else "note", (), sentence)]
 

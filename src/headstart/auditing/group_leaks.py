@@ -22,6 +22,7 @@ from headstart.auditing.pool import Pool, pooled
 from headstart.auditing.table_columns import codes_of, column_parts, numbers_of
 from headstart.auditing.together import is_one, together_of, variance_of_sum
 from headstart.data.copies import connected
+from headstart.evaluation.intervals import normal_interval
 from headstart.tasks import PlainProblem, find_task
 from headstart.types import Dataset, Finding, SplitName
 
@@ -127,7 +128,7 @@ def _measured(
     gain = scores[0] - scores[1]
     # rows of one group go together: the noise is that of groups
     error = variance_of_sum(gain - gain.mean(), joined) ** 0.5 / len(gain)
-    low = float(gain.mean()) - 1.96 * error
+    low = normal_interval(float(gain.mean()), error).low
     if low < LEAST_GAIN:
         return []
     known, new = (float(each.mean()) for each in scores)

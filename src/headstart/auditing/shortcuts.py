@@ -29,6 +29,7 @@ from headstart.auditing.plain_measures import (
     measured,
 )
 from headstart.auditing.together import is_one, one_of_each, together_in, variance_of_sum
+from headstart.evaluation.intervals import normal_interval
 from headstart.tasks import PlainProblem, find_task
 from headstart.types import Dataset, Finding
 
@@ -86,7 +87,8 @@ def skill_of(said: np.ndarray, problem: PlainProblem, groups: np.ndarray | None 
             right = (said == targets) - rates[of]
             variance = max(variance, variance_of_sum(right / np.bincount(of)[of], groups))
         error = variance**0.5 / len(seen) / (1 - chance)
-    return Skill(value, value - 1.96 * error, min(1.0, value + 1.96 * error))
+    found = normal_interval(value, error, highest=1.0)
+    return Skill(value, found.low, found.high)
 
 
 def tree_skill(

@@ -59,6 +59,20 @@ def wilson(successes: float, trials: float) -> Figure:
     return Figure(rate, low, high)
 
 
+def normal_interval(
+    value: float, error: float, *, lowest: float = -math.inf, highest: float = math.inf
+) -> Figure:
+    """Return an estimate with the 95 % interval of its standard error.
+
+    Args:
+        value: The estimate.
+        error: Its standard error.
+        lowest: What it cannot fall below.
+        highest: What it cannot exceed.
+    """
+    return Figure(value, max(lowest, value - Z95 * error), min(highest, value + Z95 * error))
+
+
 def f1_of(share: Figure) -> Figure:
     """Return a class's F1 with a 95 % interval.
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
 
@@ -54,7 +55,13 @@ class FeaturesNetwork(nn.Module):
 
 
 def settle_engine(
-    model: Model, inputs: Inputs, size: int, *, phase: str = FEATURES, is_fixed: bool = True
+    model: Model,
+    inputs: Inputs,
+    size: int,
+    *,
+    phase: str = FEATURES,
+    is_fixed: bool = True,
+    network: nn.Module | None = None,
 ) -> tuple[Choice, PassJob | None]:
     """Settle what computes a model's features in a phase of a verb; the job gives the pass.
 
@@ -64,6 +71,8 @@ def settle_engine(
         size: Samples a batch.
         phase: Names the passes that are computed alike.
         is_fixed: Whether the weights stay as they are until the rule ends.
+        network: What is computed, where it is more than the model's features, under a phase of its
+            own: a network that holds the model.
     """
     rule = present_rule()
     if rule.is_plain or model.device.type != "cpu" or len(inputs) < 2:
@@ -72,7 +81,10 @@ def settle_engine(
         return PLAIN, None  # what only hands its inputs on
     if rule.engine in ("auto", "torch") and _num_samples(inputs, rule) < LEAST_SAMPLES:
         return PLAIN, None
-    job = _job(model, inputs, size, phase, rule, is_fixed=is_fixed)
+    job = _job(model, inputs, size, phase if network is None else FEATURES, rule, is_fixed=is_fixed)
+    if network is not None:
+        about = {**job.about, "what": phase}
+        job = replace(job, network=network, plain=network, about=about, keep=dict)
     given = [model.encoder.start.address, model.encoder.preprocess.size]
     return rule.settle(phase, partial(choose_pass, job, rule), given), job
 

@@ -1,8 +1,9 @@
 """Several scores to one order, and how sure it is.
 
 The order is by the mean rank with the weights of ``WEIGHTS``; what a start lacks (one that was
-trained for a moment has no features) leaves its weight to the others. How sure it is comes from the
-outcomes of single samples, drawn anew: nothing is fitted twice.
+trained for a moment has no features) leaves its weight to the others. Those whose last block was
+trained then change places among themselves. How sure it is comes from the outcomes of single
+samples, drawn anew: nothing is fitted twice.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
-# provisional until enough fine-tunings have been recorded to fit them (docs/selection.md)
-WEIGHTS = {"ridge": 0.40, "neighbours": 0.20, "collapse": 0.25, "size": 0.15}
+# What sets of other families choose on the fine-tunings of a zoo (docs/selection.md): what a head
+# would read, and the distance to collapse. The prior is left only to decide between equals.
+WEIGHTS = {"head": 0.58, "ridge": 0.0, "neighbours": 0.0, "collapse": 0.40, "prior": 0.02}
+BLOCK_WEIGHT = 0.5  # of the last block's score, against all others together
 _DRAWS = 200
 _ENOUGH = 0.9  # of the chance that the shortlist holds one of the best
 _BEST_WITHIN = 0.005  # of the figure: as good as the best
@@ -44,7 +47,11 @@ class CandidateOrder:
 
 
 def order_candidates(
-    columns: Mapping[str, np.ndarray], outcomes: list[np.ndarray], *, seed: int = 0
+    columns: Mapping[str, np.ndarray],
+    outcomes: list[np.ndarray],
+    *,
+    blocks: np.ndarray | None = None,
+    seed: int = 0,
 ) -> CandidateOrder:
     """Return the order of candidates.
 
@@ -52,9 +59,10 @@ def order_candidates(
         columns: Values by score, higher is better, shape (M,) each; NaN where a start has none.
         outcomes: Of each candidate, a sample's share of its figure, shape (N,); those of the same
             length are of the same samples.
+        blocks: Figures after training the last block, shape (M,); NaN where that was not done.
         seed: Of the draws.
     """
-    scores = _mean_ranks(columns)
+    scores = aggregate(columns, blocks)
     places = np.argsort(-scores, kind="stable")
     rng = np.random.default_rng(seed)
     drawn = {len(each): rng.integers(0, len(each), (_DRAWS, len(each))) for each in outcomes}
@@ -77,17 +85,44 @@ def order_candidates(
     )
 
 
-def _mean_ranks(columns: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the weighted mean rank of each candidate, 0 to 1."""
+def aggregate(
+    columns: Mapping[str, np.ndarray],
+    blocks: np.ndarray | None = None,
+    *,
+    weights: Mapping[str, float] = WEIGHTS,
+    block_weight: float = BLOCK_WEIGHT,
+) -> np.ndarray:
+    """Return one score a candidate, 0 to 1, shape (M,).
+
+    Args:
+        columns: As ``order_candidates`` takes them.
+        blocks: As there.
+        weights: Of the columns.
+        block_weight: Of the last block's rank among those that have one; the rest is that of the
+            other scores.
+    """
     num = len(next(iter(columns.values())))
     total, weight = np.zeros(num), np.zeros(num)
     for name, values in columns.items():
         known = np.isfinite(values)
         if known.sum() < 2:
             continue
-        ranks = np.zeros(len(values))
-        ranks[known] = (rankdata(values[known]) - 1) / (known.sum() - 1)
-        total = total + WEIGHTS[name] * ranks
-        weight = weight + WEIGHTS[name] * known
-    found: np.ndarray = np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
+        total = total + weights[name] * _ranks(values, known)
+        weight = weight + weights[name] * known
+    base: np.ndarray = np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
+    probed = np.zeros(num, bool) if blocks is None else np.isfinite(blocks)
+    if blocks is None or probed.sum() < 2:
+        return base
+    # those that were probed share the places that they hold: others neither rise nor fall
+    both = (1 - block_weight) * _ranks(base, probed) + block_weight * _ranks(blocks, probed)
+    order = np.flatnonzero(probed)[np.argsort(both[probed], kind="stable")]
+    found = base.copy()
+    found[order] = np.sort(base[probed])
     return found
+
+
+def _ranks(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return ranks among those that are known, 0 (worst) to 1; 0 elsewhere."""
+    ranks = np.zeros(len(values))
+    ranks[known] = (rankdata(values[known]) - 1) / max(1, known.sum() - 1)
+    return ranks

@@ -19,9 +19,14 @@ class RankedStart:
         kind: How it was scored: ``features`` (simple methods read them), ``trained`` (random
             weights, trained for a moment), ``not scored``.
         figure: Accuracy of classes; the share of the variance that is explained otherwise: on
-            samples that were left out, by ridge regression, or after the short training.
+            samples that were left out, by ridge regression on what a head would read, or after the
+            short training.
+        ridge: The same from the block that tells most; NaN where there are no features.
         neighbours: The same by nearest neighbours; NaN where there are no features.
         collapse: Distance to neural collapse, lower is nearer; NaN likewise.
+        block: The figure on a fifth of the samples, after the last block was trained for a moment
+            on the others; NaN where that was not done.
+        prior: What is known of it beforehand, higher is better; NaN where nothing is.
         log_evidence: LogME, for those who compare it; it counts for nothing here.
         h_score: H-score, likewise.
         tap: Whose output was read best: ``features``, or a block.
@@ -37,8 +42,11 @@ class RankedStart:
     place: int | None
     kind: str
     figure: Figure
+    ridge: float
     neighbours: float
     collapse: float
+    block: float
+    prior: float
     log_evidence: float
     h_score: float
     tap: str
@@ -48,6 +56,19 @@ class RankedStart:
     minutes: float
     best_chance: float
     why: str
+
+
+@dataclass(frozen=True)
+class Control:
+    """What a simple method reads from the samples themselves.
+
+    Attributes:
+        name: What it reads: ``pixels at 32 by 32``, or the address of a start that knows nothing.
+        figure: As that of a start.
+    """
+
+    name: str
+    figure: Figure
 
 
 @dataclass(frozen=True)
@@ -63,6 +84,7 @@ class Ranking:
         regret: What taking the first loses on average, in the figure's unit, with the range of
             95 % of the draws.
         seconds: What the ranking took.
+        control: What a simple method reads without a start; None where it failed.
     """
 
     starts: tuple[RankedStart, ...]
@@ -71,6 +93,7 @@ class Ranking:
     num_samples: int
     regret: Figure
     seconds: float
+    control: Control | None = None
 
     def to_json(self) -> dict[str, object]:
         """Return everything as JSON can hold it; what is not a number is null."""

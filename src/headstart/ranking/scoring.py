@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,6 +26,7 @@ class FeatureScores:
     Attributes:
         tap: Whose features: ``features`` or the name of a block.
         ridge: Ridge regression, each sample predicted by all others.
+        head: The same of the first tap, which is what a head would read.
         neighbours: Nearest neighbours, likewise.
         collapse: Distance to neural collapse on held-out folds; None where targets are no classes.
         evidence: LogME, in nats a sample; for those who compare it, it counts for nothing.
@@ -34,6 +35,7 @@ class FeatureScores:
 
     tap: str
     ridge: Outcome
+    head: Outcome
     neighbours: Outcome
     collapse: Outcome | None
     evidence: float
@@ -47,6 +49,7 @@ def score_taps(
     dimension: int,
     groups: np.ndarray | None = None,
     seed: int = 0,
+    is_late: Callable[[], bool] = lambda: False,
 ) -> FeatureScores:
     """Return the scores of the tap that ridge regression reads best.
 
@@ -59,15 +62,24 @@ def score_taps(
         dimension: To which each tap is brought.
         groups: Samples that never tell each other's targets.
         seed: Of the halves and folds.
+        is_late: Whether there is no time left: the first tap is scored in any case, and of the
+            others the last ones come first.
     """
-    equal = {name: equalise(values, dimension) for name, values in taps.items()}
-    ridges = {name: ridge_score(values, targets, groups=groups) for name, values in equal.items()}
+    first, *others = taps
+    equal: dict[str, np.ndarray] = {}
+    ridges: dict[str, Outcome] = {}
+    for name in [first, *reversed(others)]:
+        if ridges and is_late():
+            break
+        equal[name] = equalise(taps[name], dimension)
+        ridges[name] = ridge_score(equal[name], targets, groups=groups)
     tap, ridge = _best(ridges, seed)
     best = equal[tap]
     has_classes = is_classes(targets)
     return FeatureScores(
         tap,
         ridge,
+        ridges[first],
         neighbour_score(best, targets, groups=groups),
         collapse_score(best, targets, groups=groups, seed=seed) if has_classes else None,
         log_evidence(best, targets),

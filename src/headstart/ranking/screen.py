@@ -38,7 +38,7 @@ from headstart.training.options.strategies import (
     find_strategy,
 )
 from headstart.training.options.training_options import TrainingOptions
-from headstart.tuning.budget import SHARES, STEP_PASSES, Budget
+from headstart.tuning.budget import SHARES, STEP_PASSES, Budget, told_seconds
 from headstart.tuning.conditions import Conditions
 from headstart.tuning.fitting import fitting_setup, train_limit
 from headstart.tuning.setup import TrainingSetup, install, prepare_sample, probe
@@ -266,7 +266,7 @@ def try_start(
             deadline = began + SHARES["screened training"].share * allowance
             tuned = tune(setup, train, val, Conditions(deadline=deadline))
         logits = tuned.val_logits
-        note = f"trained {time.monotonic() - began:.0f} s{note}"
+        note = f"trained {told_seconds(time.monotonic() - began)}{note}"
     decisions, groups = (
         task.decisions(model_outputs(setup.model, logits)),
         dataset.val.groups_of(val.ids),

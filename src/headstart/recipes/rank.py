@@ -9,18 +9,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from headstart.errors import Interrupted, OptionError
-from headstart.events import emit
+from headstart.errors import HeadstartError, Interrupted, OptionError, RunFolderError, StartError
+from headstart.events import emit, seconds_since_command_began, unheard
 from headstart.recipes.options import LaunchOptions, takes
+from headstart.recipes.processes import company_of, is_worker
 from headstart.recipes.source import as_dataset, spent_before, typed_data
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import claimed_place, disk_errors, write_atomically
 from headstart.training.options.option import Option
-from headstart.types import Data, Dataset
+from headstart.types import Data, Dataset, Schema, are_alike
 
 if TYPE_CHECKING:
+    from headstart.training.company import Company
     from headstart.types import Start
 
+_FILES = ("ranking.json", "ranking.html")
 _PERMISSIVE = ("apache", "mit", "bsd", "isc", "cc0", "cc-by-4.0", "unlicense", "none (")
 _MILLION = {"k": 1e-3, "m": 1.0, "b": 1e3}
 
@@ -62,9 +65,24 @@ class RankOptions(LaunchOptions):
     budget: Annotated[
         str, Option(sentence="What it may take at the most, for example 90s or 5m.")
     ] = "2m"
-    out: Annotated[str | None, Option(sentence="Folder for ranking.json; none when not given.")] = (
-        None
-    )
+    out: Annotated[
+        str | None,
+        Option(sentence="Folder for ranking.json and ranking.html; none when not given."),
+    ] = None
+    overwrite: Annotated[bool, Option(sentence="Replace the ranking that stands in out.")] = False
+    input_size: Annotated[
+        int | None,
+        Option(
+            sentence="Side in pixels, at the most, at which pretrained starts read images; each "
+            "one's own, or what these images can use of it, when not given.",
+            low=8,
+            high=4096,
+        ),
+    ] = None
+    engine: Annotated[
+        Literal["auto", "torch", "onnxruntime", "openvino"],
+        Option(sentence="What computes passes; auto takes the fastest that gives the same."),
+    ] = "auto"
     device: Annotated[str, Option(sentence="auto, cpu, cuda, cuda:0 or mps.")] = "auto"
     seed: Annotated[int, Option(sentence="Of the split and of what is drawn.", low=0)] = 0
 
@@ -116,42 +134,90 @@ def rank(options: RankOptions) -> Ranked:
         >>> ranked.shortlist  # doctest: +SKIP
         ('scratch/simple-cnn',)
     """
+    from headstart.engines import require_engine
+    from headstart.tuning.budget import parse_budget
+
+    require_engine(options.engine)
+    limit, most = parse_budget(options.budget), _millions(options.max_params)
+    out = None
+    if options.out is not None and not is_worker():
+        out = _claimed(Path(options.out), overwrite=options.overwrite)
+    with company_of(options.device) as company:
+        if not company.is_main:
+            with unheard():
+                record = _record(options, limit, most, company)
+            if seconds_since_command_began() is not None:
+                raise SystemExit(0)
+            return Ranked(record)
+        with attached():
+            emit("stage", text="Ranking the starts")
+            record = _record(options, limit, most, company)
+            path = None if out is None else _written(out, record)
+            if command := _next(options, record):
+                emit("next", command=command)
+    return Ranked(record, path)
+
+
+def _record(
+    options: RankOptions, limit: float | None, most: float, company: "Company"
+) -> dict[str, Any]:
+    """Rank, and return what goes into ``ranking.json``; the same in every process.
+
+    Raises:
+        Interrupted: If someone asked to stop.
+    """
+    from headstart.engines import passes_by
     from headstart.ranking.rank import rank_starts
+    from headstart.ranking.scored import RankingJob
     from headstart.training.contract import StopRequested
-    from headstart.training.machine.device import choose_device
     from headstart.training.options.common_options import CommonOptions
-    from headstart.tuning.budget import Budget, parse_budget
+    from headstart.tuning.budget import Budget
+    from headstart.tuning.decisions import Decisions
+    from headstart.tuning.engine_rule import engine_rule
     from headstart.tuning.stop import graceful_stop
     from headstart.tuning.texts import text_cache
 
-    limit, most = parse_budget(options.budget), _millions(options.max_params)
-    device = choose_device(options.device)
-    out = None if options.out is None else claimed_place(Path(options.out))
-    with attached():
-        emit("stage", text="Ranking the starts")
-        dataset = as_dataset(options.data)
-        starts = _candidates(options, dataset, most)
-        budget = Budget(limit, spent_before(dataset))
-        try:
-            with graceful_stop() as stop_requested:
-                found = rank_starts(
-                    dataset,
-                    starts,
-                    budget=budget,
-                    asked=CommonOptions(seed=options.seed),
-                    device=device,
-                    texts=text_cache(dataset, budget, seed=options.seed),
-                    stop_requested=stop_requested,
-                )
-        except StopRequested:
-            raise Interrupted(
-                "Stopped before all starts were scored; nothing was written."
-            ) from None
-        record = {"data": dataset.name, **found.to_json()}
-        path = None if out is None else _written(out, record)
-        if command := _next(options, record):
-            emit("next", command=command)
-    return Ranked(record, path)
+    dataset = as_dataset(options.data)
+    if company.agree_on(lambda: dataset.fingerprint) != dataset.fingerprint:
+        raise HeadstartError(
+            f"{dataset.name} reads differently here than in the main process; expected the same "
+            f"data everywhere. Put the same files on every machine."
+        )
+    starts = _candidates(options, dataset, most)
+    budget = Budget(limit, spent_before(dataset))
+    # each process times its own passes: what it chooses is no decision for the others
+    rule = engine_rule(options.engine, "fp32", budget_seconds=limit, decisions=Decisions())
+    try:
+        with graceful_stop() as stop_requested, passes_by(rule):
+            job = RankingJob(
+                dataset,
+                budget,
+                CommonOptions(seed=options.seed),
+                company.device,
+                text_cache(dataset, budget, seed=options.seed),
+                stop_requested,
+                company,
+                options.input_size,
+            )
+            found = rank_starts(job, starts)
+    except StopRequested:
+        raise Interrupted("Stopped before all starts were scored; nothing was written.") from None
+    return {"data": dataset.name, **found.to_json()}
+
+
+def _claimed(out: Path, *, overwrite: bool) -> Path:
+    """Return the folder for the ranking, which can be written and holds none.
+
+    Raises:
+        RunFolderError: If one stands there and nobody said to replace it, or it cannot be written.
+    """
+    standing = [name for name in _FILES if (out / name).exists()]
+    if standing and not overwrite:
+        raise RunFolderError(
+            f"'{out}' holds {' and '.join(standing)} already; expected a folder without a ranking. "
+            f"Give another --out, or --overwrite to replace it."
+        )
+    return claimed_place(out)
 
 
 def _millions(said: str | None) -> float:
@@ -183,12 +249,12 @@ def _candidates(options: RankOptions, dataset: Dataset, most: float) -> list["St
     Raises:
         OptionError: If none is left.
     """
-    from headstart.starts import find_start, list_starts
+    from headstart.starts import list_starts
     from headstart.starts.candidates import candidate_starts
 
     modality = dataset.schema.modality
     if options.starts or options.like:
-        found = [find_start(address) for address in options.starts or ()]
+        found = _found(options.starts or (), dataset.schema)
         if options.like:
             found += list_starts(modality, options.like)
     else:
@@ -215,11 +281,40 @@ def _candidates(options: RankOptions, dataset: Dataset, most: float) -> list["St
     return kept
 
 
+def _found(addresses: Sequence[str], schema: Schema) -> list["Start"]:
+    """Return the starts of addresses; those of another modality are named and left out.
+
+    Raises:
+        StartError: If one is unknown, or none reads samples of this kind.
+    """
+    from headstart.starts import find_start
+
+    found: list[Start] = []
+    others: list[Start] = []
+    for address in addresses:
+        start = find_start(address)
+        (found if are_alike(start, schema) else others).append(start)
+    for start in others:
+        emit("note", text=f"{start.address} is left out: it reads {start.modality}s.")
+    if others and not found:
+        modality = schema.modality
+        names = ", ".join(start.address for start in others)
+        kinds = " and ".join(dict.fromkeys(f"{start.modality}s" for start in others))
+        raise StartError(
+            f"{names}: {kinds} are what it reads, and the data holds {modality}s. Name starts that "
+            f"'headstart starts --modality {modality}' lists."
+        )
+    return found
+
+
 def _written(out: Path, record: Mapping[str, object]) -> Path:
-    """Write the ranking."""
-    path = out / "ranking.json"
+    """Write the ranking and its page."""
+    from headstart.reporting.rank_page import render_rank_page
+
+    path = out / _FILES[0]
     with disk_errors(out, 0):
         write_atomically(path, json.dumps(record, indent=1).encode())
+        write_atomically(out / _FILES[1], render_rank_page(record).encode())
     return path
 
 

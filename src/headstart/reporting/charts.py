@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Literal
 
@@ -18,6 +19,7 @@ _WIDTH, _HEIGHT = 520.0, 240.0
 _TALL = 400.0  # of a scatter chart
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 12.0, 10.0, 34.0
 _MAX_POINTS = 300
+_TIMES = (0.1, 0.3, 1, 3, 10, 30, 60, 180, 600, 1800, 3600, 10_800, 36_000, 108_000)  # of an axis
 
 
 def line_chart(
@@ -117,6 +119,119 @@ def scatter_chart(
         f'<svg class="chart" viewBox="0 0 {_WIDTH:g} {_TALL:g}" role="img" '
         f'aria-label="{escape(label)}">{"".join(parts)}</svg>'
     )
+
+
+@dataclass(frozen=True)
+class Priced:
+    """Something that has a price: a point of a price chart.
+
+    Attributes:
+        name: What it is.
+        minutes: Its price, above 0.
+        value: How good it is, higher is better.
+        low: Of its interval.
+        high: Of its interval.
+        is_front: Whether nothing is both cheaper and better.
+    """
+
+    name: str
+    minutes: float
+    value: float
+    low: float
+    high: float
+    is_front: bool
+
+
+def price_chart(points: Sequence[Priced], *, y_label: str, label: str) -> str:
+    """Draw how good things are against their price in time, on a logarithmic axis.
+
+    Those that nothing beats in both are joined by a line and named; of all, the exact values stand
+    under the pointer.
+
+    Args:
+        points: In any order.
+        y_label: What is good.
+        label: What the chart shows, for those who cannot see it.
+
+    Returns:
+        An ``<svg>`` element, or an empty string where there is no point.
+    """
+    if not points:
+        return ""
+    logs = [math.log10(60 * one.minutes) for one in points]
+    x_low, x_high = min(logs) - 0.15, max(logs) + 0.35
+    y_low, y_high = _padded([value for one in points for value in (one.low, one.high)])
+
+    def place(seconds: float, value: float) -> tuple[float, float]:
+        across = (math.log10(seconds) - x_low) / (x_high - x_low) * (_WIDTH - _LEFT - _RIGHT)
+        up = (value - y_low) / (y_high - y_low) * (_TALL - _TOP - _BOTTOM)
+        return _LEFT + across, _TALL - _BOTTOM - up
+
+    parts = [_y_axis(y_low, y_high, _TALL)]
+    for seconds in _TIMES:
+        if x_low <= math.log10(seconds) <= x_high:
+            x, _ = place(seconds, y_low)
+            parts.append(f'<text class="tick" x="{x:.1f}" y="{_TALL - _BOTTOM + 15}"')
+            parts.append(f' text-anchor="middle">{_time_text(seconds)}</text>')
+    parts.append(f'<text class="tick" x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_TALL - 3}"')
+    parts.append(' text-anchor="middle">time of a fine-tuning here</text>')
+    front = sorted((one for one in points if one.is_front), key=lambda one: one.minutes)
+    ends = [place(60 * one.minutes, one.value) for one in front]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in ends)
+    parts.append(f'<polyline class="line line-a" points="{path}"/>')
+    for one in points:
+        x, y = place(60 * one.minutes, one.value)
+        (_, bottom), (_, top) = place(60 * one.minutes, one.low), place(60 * one.minutes, one.high)
+        parts.append(f'<line class="interval" x1="{x:.1f}" y1="{bottom:.1f}" x2="{x:.1f}"')
+        parts.append(
+            f' y2="{top:.1f}"/><circle class="{"dot line-a" if one.is_front else "point"}"'
+        )
+        parts.append(f' cx="{x:.1f}" cy="{y:.1f}" r="4"><title>')
+        told = f"{one.name}: {y_label} {one.value:.3f} [{one.low:.3f}, {one.high:.3f}]"
+        parts.append(f"{escape(f'{told}, {60 * one.minutes:.0f} s')}</title></circle>")
+    for one, (x, text_y, side) in _labels(front, ends):
+        parts.append(f'<text class="tick" x="{x:.1f}" y="{text_y:.1f}"')
+        parts.append(f' text-anchor="{side}">{escape(_short(one.name))}</text>')
+    return (
+        f'<svg class="chart" viewBox="0 0 {_WIDTH:g} {_TALL:g}" role="img" '
+        f'aria-label="{escape(label)}">{"".join(parts)}</svg>'
+    )
+
+
+def _short(name: str) -> str:
+    """Return the last part of a name."""
+    return name.rpartition("/")[2]
+
+
+def _labels(
+    points: Sequence[Priced], places: Sequence[Point]
+) -> list[tuple[Priced, tuple[float, float, str]]]:
+    """Return where names stand: above their point or below it; those without room are left out."""
+    taken: list[tuple[float, float, float]] = []  # left, right, baseline
+    found = []
+    # the best ones first: they are what a reader looks for
+    for one, (x, y) in sorted(zip(points, places, strict=True), key=lambda pair: pair[1][1]):
+        side = "end" if x > (_LEFT + _WIDTH) / 2 else "start"
+        width = 6.4 * len(_short(one.name))
+        for down in (-8.0, 18.0):
+            left = x - width if side == "end" else x
+            box = (left, left + width, y + down)
+            if all(
+                box[1] < other[0] or box[0] > other[1] or abs(box[2] - other[2]) > 13
+                for other in taken
+            ):
+                taken.append(box)
+                found.append((one, (x, y + down, side)))
+                break
+    return found
+
+
+def _time_text(seconds: float) -> str:
+    """Return a round length of time."""
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:g} {unit}"
+    return f"{seconds:g} s"
 
 
 def interval_chart(value: float, low: float, high: float, axis: tuple[float, float]) -> str:

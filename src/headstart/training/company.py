@@ -158,6 +158,14 @@ class Company(Protocol):
         """
         ...
 
+    def gather(self, value: T) -> list[T]:
+        """Return what each process gives, by rank, in every process; all call it at one place.
+
+        Args:
+            value: Something that JSON can hold.
+        """
+        ...
+
     def broadcast_module(self, module: nn.Module) -> None:
         """Set all parameters and buffers of a module to the main process's."""
         ...
@@ -300,6 +308,10 @@ class Alone:
     def agree_on(self, compute: Callable[[], T]) -> T:
         """Return what this process computes."""
         return compute()
+
+    def gather(self, value: T) -> list[T]:
+        """Return what this process gives."""
+        return [value]
 
     def broadcast_module(self, module: nn.Module) -> None:
         """There is one."""

@@ -51,13 +51,16 @@ SHARES: dict[str, BudgetShare] = {
         0.4, "left", "of a check: features of the samples, where an audit reads them"
     ),
     "ranked starts": BudgetShare(
-        0.3, "budget", "of a ranking: building the starts and measuring a pass of each"
+        0.3, "left", "of a ranking: building the starts and measuring a pass of each"
     ),
     "ranked features": BudgetShare(
         0.6, "left", "of a ranking: the features of all starts; scores and training take the rest"
     ),
     "ranked training": BudgetShare(
-        0.7, "left", "of a ranking: all starts from scratch together, after the features"
+        0.5, "left", "of a ranking: all starts from scratch together, after the features"
+    ),
+    "ranked blocks": BudgetShare(
+        0.7, "left", "of a ranking: the last block of the best, after all else; the rest is spare"
     ),
     "screening": BudgetShare(
         0.2, "budget", "all candidates together; a choice is worth no more than a fifth"

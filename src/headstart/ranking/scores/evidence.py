@@ -34,6 +34,8 @@ def log_evidence(features: np.ndarray, targets: np.ndarray) -> float:
 def _of_column(left: np.ndarray, squares: np.ndarray, column: np.ndarray) -> float:
     """Return the evidence a sample of one column."""
     num, parts = len(column), (left.T @ column) ** 2
+    if not len(squares):  # features that are all zero: noise alone
+        return float(-0.5 * (np.log(2 * np.pi * max(float(column @ column) / num, 1e-12)) + 1))
     beyond = max(float(column @ column - parts.sum()), 1e-12 * num)
     alpha = beta = 1.0
     for _ in range(_ROUNDS):

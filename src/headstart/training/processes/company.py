@@ -61,7 +61,7 @@ class Several:
         self.stop_number: int | None = None
         self.own_stop: Callable[[], int] = lambda: 0
         self._store = store
-        self._num_messages = 0
+        self._num_messages = self._num_gathered = 0
         self._pattern = 0
         # what is said about steps never waits for a GPU
         self._host: dist.ProcessGroup = self.new_group()
@@ -153,6 +153,24 @@ class Several:
         value = compute()
         self.send("value", value=value)
         return value
+
+    def gather(self, value: T) -> list[T]:
+        """Return what each process gives, by rank, in every process.
+
+        Args:
+            value: Something that JSON can hold.
+
+        Raises:
+            ProcessLost: If a process has left.
+        """
+        number, self._num_gathered = self._num_gathered, self._num_gathered + 1
+        self._store.set(f"gathered/{number}/{self.rank}", json.dumps(value))
+        self.barrier()  # notices who has gone
+        with self.noticing_loss():
+            return [
+                json.loads(self._store.get(f"gathered/{number}/{rank}"))
+                for rank in range(self.size)
+            ]
 
     def leave(self, *, is_broken: bool = False) -> None:
         """Take leave: workers say so, the main process waits a while until all have.
