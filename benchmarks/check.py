@@ -138,6 +138,8 @@ def image_pairs(pictures: Pictures, number: int) -> tuple[np.ndarray, float]:
 def planted_images(said: argparse.Namespace) -> None:
     """Print the recall of each change, and what is called a copy without one."""
     for name, most in (("flowers5", 10**6), ("cifar10", 8_000)):
+        if name not in said.sets:
+            continue
         split = hs.load(name).train
         raw = [split.samples.read(i) for i in range(min(most, len(split)))]
         base, number = read_pictures(Held(raw)), len(raw)
@@ -433,6 +435,9 @@ def main() -> None:
     parser.add_argument("parts", nargs="+", choices=PARTS)
     parser.add_argument("--known", help="list of known duplicates of CIFAR-10")
     parser.add_argument("--page", help="PNG of 50 pairs")
+    parser.add_argument(
+        "--sets", nargs="*", default=["flowers5", "cifar10"], help="of planted ones"
+    )
     said = parser.parse_args()
     for part in said.parts:
         print(f"--- {part}", flush=True)

@@ -102,7 +102,8 @@ def interval(values: list[float]) -> str:
 def flips(args: argparse.Namespace) -> None:
     """Print precision among the first k of planted flips, and what is doubted of clean data."""
     from headstart.auditing.audit import AuditTools
-    from headstart.auditing.doubtful_labels import MIN_CERTAINTY, doubtful_labels
+    from headstart.auditing.doubtful_labels import doubtful_labels
+    from headstart.auditing.doubts import MIN_CERTAINTY
 
     for name in args.data or ["flowers5", "sst2", "trec", "adult", "fashion-mnist"]:
         dataset = read(name)
@@ -138,8 +139,10 @@ def probes(args: argparse.Namespace) -> None:
     """Print what other probes, numbers of folds and strengths give on the same features."""
     from cleanlab.rank import get_label_quality_scores
 
+    from headstart.auditing.audit import AuditTools
     from headstart.auditing.out_of_fold import FoldSums, assign_folds, judge, standardised, tempered
     from headstart.auditing.pool import pooled
+    from headstart.auditing.together import together_of
     from headstart.training.probing.linear import solve_classes
 
     for name in args.data or ["flowers5", "sst2"]:
@@ -176,7 +179,8 @@ def probes(args: argparse.Namespace) -> None:
                 spoilt, planted = flipped(dataset, 0.1, seed)
                 given = pooled(spoilt).targets(spoilt)
                 hit = np.concatenate([planted[s] for s in SPLITS])
-                folds = assign_folds(given, pooled(spoilt).contents(spoilt), num_folds=num_folds)
+                together = together_of(spoilt, pooled(spoilt), AuditTools())
+                folds = assign_folds(given, together, num_folds=num_folds)
                 chances = tempered(
                     judge(make(given, folds, strength), folds, num_classes), given
                 ).astype(np.float64)

@@ -17,6 +17,7 @@ from PIL import Image
 import headstart as hs
 from headstart.auditing import audits, running
 from headstart.auditing.audit import Audit, Audited, Spot, Suspect
+from headstart.auditing.doubtful_labels import DOUBTFUL_LABELS
 from headstart.cli import main
 from headstart.errors import DataError, Interrupted, OptionError, RunFolderError
 from headstart.recipes.audited import with_audits
@@ -643,3 +644,33 @@ def test_a_run_with_another_list_is_not_the_same_run(tmp_path):
     assert main(["finetune", "--from", "run", "--out", "again"]) == 0, again.getvalue()
     kept = [json.loads(Path(name, "data.json").read_text()) for name in ("run", "again")]
     assert kept[0]["fingerprint"] == kept[1]["fingerprint"] != hs.load(data).fingerprint
+
+
+def test_an_audit_whose_package_is_missing_is_said_first_and_not_counted(monkeypatch, capsys):
+    monkeypatch.setattr("headstart.auditing.doubtful_labels.find_spec", lambda name: None)
+    for module in (audits, running):
+        monkeypatch.setattr(module, "AUDITS", {**audits.AUDITS, "doubtful labels": DOUBTFUL_LABELS})
+    checked = hs.check("digits-8x8", out=None, skip=["near-images"])
+    told = capsys.readouterr().err
+    assert told.index("cleanlab is missing") < told.index("Checking the data")
+    ran = {row["name"]: row for row in checked.record["audits"]}
+    assert "install 'headstart[check]'" in ran["doubtful labels"]["why_not"]
+    number = sum(not row["why_not"] for row in checked.record["audits"])
+    assert f" {number} audits in " in " ".join(checked.report().split())
+    assert "not run  doubtful labels: " in checked.report()
+    hs.check("digits-8x8", skip=["near-images", "doubtful-labels"])
+    assert "cleanlab" not in capsys.readouterr().err
+
+
+def test_no_leak_is_not_said_above_a_warning_of_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    draw = np.random.default_rng(0)
+    texts = [" ".join(f"w{w}" for w in draw.integers(0, 400, 12)) for _ in range(120)]
+    rows = [(t, "ab"[i % 2], ("train", "val", "test")[i // 40]) for i, t in enumerate(texts)]
+    rows += [(texts[i], "ab"[i % 2], "val") for i in range(4)]
+    pd.DataFrame(rows, columns=["text", "label", "split"]).to_csv("rows.csv", index=False)
+    checked = hs.check("rows.csv", out="out")
+    assert checked.exit_code == 0
+    assert any(f.kind == "leak" and f.severity == "warning" for f in checked.findings)
+    assert "No leak was found" not in checked.report()
+    assert "see the warnings of leaks" in " ".join(checked.report().split())

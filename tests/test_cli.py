@@ -541,3 +541,25 @@ def test_closed_pipe_is_left_quietly() -> None:
     process.stderr.close()
     assert process.wait(timeout=60) == 141
     assert said == b""
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "libtorch_cuda.so: failed to map segment from shared object",
+        "libgomp.so.1: cannot allocate memory in static TLS block",
+        "operator torchvision::nms does not exist",
+    ],
+)
+def test_a_library_that_memory_has_no_room_for_is_said_with_the_way_on(said, monkeypatch, capsys):
+    def short(*args, **kwargs):
+        raise ImportError(said)
+
+    from headstart.cli import main
+
+    monkeypatch.setattr("headstart.cli._dispatch", short)
+    assert main(["starts"]) == 6
+    told = capsys.readouterr().err
+    assert "memory" in told
+    assert "ulimit -v unlimited" in told
+    assert "unexpected" not in told

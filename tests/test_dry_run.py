@@ -22,7 +22,7 @@ def _elsewhere(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("verb", "words", "names"),
     [
-        ("fit", [], ["audits", "screening", "samples", "training", "conclusion"]),
+        ("fit", [], ["audits", "screening", "samples", "heads", "rungs", "training", "conclusion"]),
         ("finetune", ["--start", CNN], ["audits", "samples", "training", "conclusion"]),
         (
             "finetune",

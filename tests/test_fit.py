@@ -86,7 +86,8 @@ def test_a_usable_model_exists_before_the_fine_tuning(data, tmp_path, processor_
 
     with listen(listener):
         hs.fit(data, budget="12s", out=str(out), starts=["scratch/simple-cnn"], device="cpu")
-    assert found == [True]
+    assert found
+    assert all(found)
 
 
 def test_candidates_that_need_no_network_the_quickest_first(data):
@@ -118,7 +119,7 @@ def test_a_start_too_slow_for_its_share_is_left_out_and_says_so(data, monkeypatc
         seconds=2.4,
         asked=TrainingOptions(),
         device=torch.device("cpu"),
-        on_better=lambda setup, val, logits: None,
+        on_made=lambda *_: None,
     )
     assert [c.start.address for c in candidates] == [s.address for s in starts]
     assert np.isnan(candidates[1].score.value)
@@ -137,7 +138,7 @@ def test_where_all_are_too_slow_to_be_scored_the_quickest_is_trained(
         seconds=0.36,
         asked=TrainingOptions(),
         device=torch.device("cpu"),
-        on_better=lambda setup, val, logits: kept.append(setup),
+        on_made=lambda setup, *_: kept.append(setup),
     )
     assert [c.start.address for c in candidates] == ["scratch/simple-cnn", "scratch/resnet18"]
     assert all(np.isnan(c.score.value) for c in candidates)
@@ -166,7 +167,7 @@ def test_when_nothing_can_be_tried_the_reason_is_told(data, monkeypatch, process
             seconds=1.1,
             asked=TrainingOptions(),
             device=torch.device("cpu"),
-            on_better=lambda setup, val, logits: None,
+            on_made=lambda *_: None,
         )
 
 
@@ -212,7 +213,9 @@ def test_screening_keeps_no_model_but_the_best(monkeypatch):
         seconds=60.0,
         asked=TrainingOptions(),
         device=None,
-        on_better=lambda setup, *_: kept.__setitem__(slice(None), [setup]),
+        on_made=lambda setup, _v, _l, is_better: (
+            kept.__setitem__(slice(None), [setup]) if is_better else None
+        ),
     )
     assert met == [0, 1, 1]
     assert list(alive) == kept
@@ -239,7 +242,7 @@ def test_a_start_that_is_refused_late_does_not_cost_the_others_their_turn(monkey
         "seconds": 2.0,
         "asked": TrainingOptions(),
         "device": None,
-        "on_better": lambda *_: None,
+        "on_made": lambda *_: None,
     }
     data = hs.load("digits-8x8")
     notes = [c.note for c in ranking.screen(data, [slow, quick, third], **options)]

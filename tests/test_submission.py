@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -78,10 +79,37 @@ def test_ids_that_have_no_prediction_are_named_and_nothing_is_written(
         hs.predict(table_run, str(tmp_path / "bare.csv"), like=str(tmp_path / "like.csv"), out="x")
 
 
-@pytest.mark.parametrize(("like", "out"), [("a.csv", None), (None, "b.csv")])
-def test_a_form_needs_a_file_and_a_file_a_form(table_run, test_table, like, out) -> None:
-    with pytest.raises(hs.OptionError, match="Add --"):
+@pytest.mark.parametrize(
+    ("like", "out", "advice"),
+    [("a.csv", None, "Add --out"), (None, "b.parquet", "--out answers.csv"), (None, "b", "--out")],
+)
+def test_a_form_needs_a_file_and_a_file_a_form(table_run, test_table, like, out, advice) -> None:
+    with pytest.raises(hs.OptionError, match=advice):
         hs.predict(table_run, str(test_table), like=like, out=out)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".jsonl"])
+def test_without_a_sample_the_answers_are_a_table(table_run, test_table, tmp_path, ending) -> None:
+    out = tmp_path / f"answers{ending}"
+    found = hs.predict(table_run, [str(test_table)], out=str(out))
+    if ending == ".jsonl":
+        read = [json.loads(line) for line in out.read_text().splitlines()]
+        assert [(r["name"], r["label"]) for r in read] == [(p.name, p.label) for p in found]
+        return
+    frame = pd.read_csv(out, sep="\t" if ending == ".tsv" else ",")
+    expected = ["sample", "prediction", "probability", "probability of no", "probability of yes"]
+    assert list(frame) == expected
+    assert list(frame["prediction"]) == [p.label for p in found]
+    assert frame["probability of yes"].to_numpy() == pytest.approx(
+        [p.probabilities[1] for p in found]
+    )
+
+
+def test_the_answers_never_replace_what_is_predicted(table_run, test_table) -> None:
+    before = test_table.read_bytes()
+    with pytest.raises(hs.OptionError, match="is among what is predicted"):
+        hs.predict(table_run, [str(test_table)], out=str(test_table))
+    assert test_table.read_bytes() == before
 
 
 def test_pictures_by_name_and_by_stem(tmp_path: Path) -> None:

@@ -152,10 +152,11 @@ def test_reopened_run_predicts_the_same_from_a_file(tmp_path):
     assert np.mean([p.label == t for p, t in zip(found, frame["target"], strict=True)]) > 0.95
 
 
-def test_fit_compares_linear_and_mlp(diabetes, tmp_path, processor_clock):
+def test_fit_compares_linear_trees_and_mlp(diabetes, tmp_path, processor_clock):
     run = hs.fit(diabetes, budget="40s", out=str(tmp_path / "run"))
     starts = [row["start"] for row in run.options["candidates"]]
-    assert set(starts) == {"scratch/linear", "scratch/mlp"}
+    names = ("linear", "boosting", "forest", "mlp")
+    assert set(starts) == {f"scratch/{name}" for name in names}
     scores = [row["score"] for row in run.options["candidates"]]
     assert scores == sorted(scores)  # rmse: the lowest wins
     assert run.options["candidates"][0]["metric"] == "rmse"

@@ -8,8 +8,7 @@ traceback appears with ``--debug`` only. No training logic, and no torch until a
 
 from __future__ import annotations
 
-import dataclasses
-import errno
+import gc
 import io
 import json
 import os
@@ -40,9 +39,9 @@ from headstart.errors import (
     HeadstartError,
     Interrupted,
     OptionError,
-    RunFolderError,
     did_you_mean,
 )
+from headstart.failures import explained
 from headstart.reporting.terminal import is_terminal, print_table
 from headstart.types import Prediction, Start, in_number
 
@@ -99,9 +98,14 @@ def main(
     except KeyboardInterrupt as error:
         return _fail(Interrupted("Interrupted."), error, words)
     except OSError as error:
-        return _fail(_explain(error), error, words)
+        return _fail(explained(error), error, words)
     except Exception as error:
-        return _fail(_unexpected(error), error, words)
+        return _fail(explained(error), error, words)
+    finally:
+        if argv is None:
+            # the program ends: what PyTorch brought need not be searched for circles once more,
+            # which takes a second, and five of a budget on a busy machine
+            gc.freeze()
 
 
 def _dispatch(words: Sequence[str], verbs: Mapping[str, Place], load: Place) -> int:
@@ -206,12 +210,7 @@ def _render_predictions(predictions: Sequence[Prediction], stream: TextIO) -> No
         print_table(["sample", "prediction", "probability"], rows, stream)
         return
     for prediction in predictions:
-        record = dataclasses.asdict(prediction)
-        if prediction.value is None:
-            del record["value"]
-        else:  # a number has no probabilities, and JSON has no NaN
-            record = {"name": prediction.name, "value": prediction.value}
-        stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+        stream.write(json.dumps(prediction.to_json(), ensure_ascii=False) + "\n")
 
 
 def _render_starts(starts: Sequence[Start], stream: TextIO) -> None:
@@ -363,30 +362,6 @@ def _wrap_error(prefix: str, line: str) -> str:
     text = "\n".join(wrapped)
     return (
         text if "NO_COLOR" in os.environ else text.replace("error:", "\033[1;31merror:\033[0m", 1)
-    )
-
-
-def _explain(error: OSError) -> HeadstartError:
-    """Return the sentence for a full disk or a missing permission."""
-    place = f"'{error.filename}'" if error.filename else "the run folder"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return RunFolderError(
-            f"The disk is full: {place} could not be written. Free some space, or choose a folder "
-            f"on another disk with --out."
-        )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return RunFolderError(
-            f"No permission to use {place} ({error.strerror}). Change its permissions, or choose "
-            f"another folder."
-        )
-    return _unexpected(error)
-
-
-def _unexpected(error: Exception) -> HeadstartError:
-    said = " ".join(str(error).split())
-    return HeadstartError(
-        f"Something unexpected went wrong ({type(error).__name__}: {said}). "
-        f"Run again with --debug for the traceback."
     )
 
 

@@ -368,3 +368,15 @@ def blocks_of(column: Any, num_rows: int) -> Iterator[Any]:
     for chunk in chunks_of(column):
         for start in range(0, len(chunk), num_rows):
             yield chunk.slice(start, num_rows)
+
+
+def give_memory_back() -> None:
+    """Return to the system what pyarrow, and on Linux NumPy, keep of columns that are gone."""
+    import ctypes
+    import sys
+
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)

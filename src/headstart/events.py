@@ -12,9 +12,10 @@ at, by: the budget spent and planned when a stage has ended), ``next`` (command)
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from weakref import WeakKeyDictionary
 
@@ -62,6 +63,7 @@ def unheard() -> Iterator[None]:
         _listeners.reset(token)
 
 
+BEGAN = "HEADSTART_BEGAN"  # the variable that says when a command began that starts others
 _began: ContextVar[float | None] = ContextVar("headstart_began", default=None)
 _words: ContextVar[tuple[str, ...]] = ContextVar("headstart_words", default=())
 
@@ -74,6 +76,9 @@ def command_began(at: float, words: Sequence[str] = ()) -> Iterator[None]:
         at: When it was.
         words: What was typed after ``headstart``.
     """
+    if os.environ.get("TORCHELASTIC_RESTART_COUNT") == "0":
+        with suppress(ValueError):  # the command that has started this one
+            at = min(at, float(os.environ.get(BEGAN, "")))
     began, typed = _began.set(at), _words.set(tuple(words))
     try:
         yield

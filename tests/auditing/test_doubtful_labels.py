@@ -5,9 +5,11 @@ import pytest
 from planted import digits, flipped, share_planted
 
 from headstart.auditing.audit import AuditTools
-from headstart.auditing.doubtful_labels import DOUBTFUL_LABELS, MIN_CERTAINTY, certainties
+from headstart.auditing.doubtful_labels import DOUBTFUL_LABELS, certainties
+from headstart.auditing.doubts import MIN_CERTAINTY
 from headstart.auditing.probe_features import ProbeFeatures
 from headstart.data import load
+from headstart.errors import OptionError
 
 _FILLERS = ["film", "plot", "scene", "we", "they", "saw", "that", "day", "some", "old", "house"]
 
@@ -116,7 +118,7 @@ def test_tiny_classes_and_few_samples_are_said() -> None:
         train=dataclasses.replace(dataset.train, targets=targets),
     )
     found = _run(dataset)
-    assert any("'rare', fewer than 5" in a.finding.sentence for a in found)
+    assert any("'rare', of which fewer than 5" in a.finding.sentence for a in found)
     rare = {("train", 0), ("train", 1), ("train", 2)}
     assert not rare & {(s.spot.split, s.spot.index) for a in found for s in a.suspects}
     few = load((["yes it is", "no it is not"] * 12, ["y", "n"] * 12))
@@ -132,8 +134,8 @@ def test_without_cleanlab_the_way_to_it_is_said(monkeypatch) -> None:
     import headstart.auditing.doubtful_labels as module
 
     monkeypatch.setattr(module, "find_spec", lambda name: None)
-    found = _run(digits())
-    assert " install 'headstart[check]'" in found[0].finding.sentence
+    with pytest.raises(OptionError, match=r" install 'headstart\[check\]'"):
+        _run(digits())
 
 
 def test_certainty_is_high_only_where_labels_are_wrong_at_random() -> None:

@@ -10,6 +10,7 @@ from sklearn.datasets import load_sample_image
 import headstart as hs
 from headstart.auditing.audit import AuditTools, Spot
 from headstart.auditing.near_images import near_images
+from headstart.auditing.near_pairs import STRONG
 from headstart.auditing.pictures import read_pictures
 from headstart.auditing.windows import propose
 
@@ -142,3 +143,13 @@ def test_no_suspect_stands_twice(tmp_path):
     spots = [suspect.spot for suspect in leak.suspects]
     assert len(set(spots)) == len(spots)
     assert all(isinstance(spot, Spot) for spot in spots)
+
+
+def test_where_likeness_is_chance_no_pair_is_certain_enough_for_a_gate(tmp_path, monkeypatch):
+    """Two strokes of a pen agree to 0.998 (MNIST); one such pair of 10,000 is no leak."""
+    dataset = write(tmp_path, CHANGES["resized up"])
+    sure = [s for a in near_images(dataset, AuditTools()) for s in a.suspects]
+    monkeypatch.setattr("headstart.auditing.near_images._allowed", lambda *a, **k: 0.03)
+    unsure = [s for a in near_images(dataset, AuditTools()) for s in a.suspects]
+    assert [s.spot for s in unsure] == [s.spot for s in sure]
+    assert max(s.certainty for s in sure) >= STRONG > max(s.certainty for s in unsure)

@@ -19,6 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from advice import heard
 from PIL import Image
 
 from headstart.data import load
@@ -457,8 +458,9 @@ def _npz(folder: Path, **arrays: Any) -> Path:
 def test_what_is_advised_succeeds(case: Case, tmp_path: Path) -> None:
     (tmp_path / "wrong").mkdir()
     (tmp_path / "right").mkdir()
-    with pytest.raises(case.error, match=case.said):
+    with pytest.raises(case.error, match=case.said) as refused:
         case.wrong(tmp_path / "wrong")
     data = case.right(tmp_path / "right")
     assert data.schema.task == "classification"
     assert len(data.train) > 0 < len(data.test)
+    heard(refused.value)

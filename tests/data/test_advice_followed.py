@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from advice import heard
 from PIL import Image
 
 from headstart.data import load
@@ -268,6 +269,7 @@ def test_what_a_message_advises_succeeds(name: str, tmp_path: Path) -> None:
         case.wrong(tmp_path / "wrong")
     assert re.search(case.said, str(refused.value)), str(refused.value)
     assert len(case.right(tmp_path / "right").train)
+    heard(refused.value)
 
 
 NOTES = {
@@ -312,3 +314,6 @@ def test_what_a_note_advises_ends_the_doubt(name: str, tmp_path: Path) -> None:
     found = case.right(tmp_path / "right")
     assert len(found.train)
     assert not any(re.search(case.said, finding.sentence) for finding in found.findings)
+    for sentence in told:
+        if re.search(case.said, sentence):
+            heard(sentence)

@@ -10,7 +10,8 @@ import pytest
 import headstart as hs
 from headstart.auditing.audit import Audited, Spot, Suspect
 from headstart.auditing.repairs import repairs
-from headstart.data.fixes import Fix, read_fixes, write_fixes, written_id
+from headstart.data.fix_lists import Fix, read_fixes, write_fixes
+from headstart.data.fixes import written_id
 from headstart.errors import DataError, OptionError
 from headstart.types import Finding
 

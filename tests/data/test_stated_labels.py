@@ -198,3 +198,63 @@ def test_numbers_from_one_to_the_number_of_names_are_counted_from_one(tmp_path, 
     rows = [f"{i * 7 % 11},{i},{i % number}" for i in range(10 * number)]
     (tmp_path / "rows.csv").write_text("\n".join(["a,b,label", *rows]))
     assert load(tmp_path / "rows.csv").schema.classes == tuple(names)
+
+
+def _numbered_rows(path, numbers, count=60):
+    rows = [f"{i * 7 % 11},{i},{numbers[i % len(numbers)]}" for i in range(count)]
+    path.write_text("\n".join(["a,b,label", *rows]))
+
+
+def _numbered_photos(path, numbers, count=60):
+    names = paint(path.parent, [f"{path.stem}{i}.png" for i in range(count)])
+    rows = [f"{name},{numbers[i % len(numbers)]}" for i, name in enumerate(names)]
+    path.write_text("\n".join(["file_name,label", *rows]))
+
+
+def _numbered_texts(path, numbers, count=60):
+    rows = [f"some words of text number {i},{numbers[i % len(numbers)]}" for i in range(count)]
+    path.write_text("\n".join(["text,label", *rows]))
+
+
+@pytest.mark.parametrize("write", [_numbered_rows, _numbered_photos, _numbered_texts])
+@pytest.mark.parametrize("present", [[1, 2, 3], [2, 4], [1], [3, 4, 5]])
+def test_other_data_are_counted_as_those_that_were_learned_from(tmp_path, write, present):
+    names = ["ant", "bee", "cat", "dog", "emu"]
+    for folder in ("own", "other"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "labels.txt").write_text("\n".join(names))
+    write(tmp_path / "own" / "rows.csv", [1, 2, 3, 4, 5])
+    trained = load(tmp_path / "own" / "rows.csv").schema
+    assert trained.classes == tuple(names)
+    assert trained.counts_from_one
+    write(tmp_path / "other" / "rows.csv", present)
+    other = load(tmp_path / "other" / "rows.csv", schema=trained)
+    assert other.schema.classes == tuple(names[n - 1] for n in present)
+    write(tmp_path / "own" / "rows.csv", [0, 1, 2, 3, 4])
+    trained = load(tmp_path / "own" / "rows.csv").schema
+    assert not trained.counts_from_one
+    write(tmp_path / "other" / "rows.csv", [n - 1 for n in present])
+    other = load(tmp_path / "other" / "rows.csv", schema=trained)
+    assert other.schema.classes == tuple(names[n - 1] for n in present)
+
+
+def test_labels_without_a_zero_say_what_they_count_from_and_how_to_say_otherwise(tmp_path):
+    names = ["ant", "bee", "cat", "dog", "emu"]
+    (tmp_path / "labels.txt").write_text("\n".join(names))
+    _numbered_rows(tmp_path / "rows.csv", [1, 2, 3])
+    data = load(tmp_path / "rows.csv")
+    assert data.schema.classes == ("bee", "cat", "dog")
+    assert any("No label in 'label' is 0" in note and "'1 ant'" in note for note in data.notes)
+    (tmp_path / "labels.txt").write_text("\n".join(f"{i} {n}" for i, n in enumerate(names, 1)))
+    data = load(tmp_path / "rows.csv")
+    assert data.schema.classes == ("ant", "bee", "cat")
+    assert not any("No label" in note for note in data.notes)
+
+
+def test_photos_counted_from_one_have_their_names_by_a_list_of_all(tmp_path):
+    (tmp_path / "labels.txt").write_text("ant\nbee\ncat")
+    names = paint(tmp_path / "pictures", [f"{i}.png" for i in range(30)])
+    labels = {f"pictures/{name}": i % 3 + 1 for i, name in enumerate(names)}
+    (tmp_path / "labels.json").write_text(json.dumps(labels))
+    data = load(tmp_path)
+    assert data.schema.classes == ("ant", "bee", "cat")

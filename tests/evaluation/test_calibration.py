@@ -9,6 +9,7 @@ from headstart.errors import OptionError
 from headstart.evaluation import (
     fit_label_temperature,
     fit_temperature,
+    fold_temperatures,
     score_classes,
     sigmoid,
     softmax,
@@ -49,7 +50,7 @@ def test_fit_temperature_recovers_the_scale_of_the_logits(scale):
 
 def test_fit_temperature_minimises_the_loss():
     logits, targets = _logits(300, 2.5)
-    found = fit_temperature(logits, targets)
+    found = fit_temperature(logits, targets, is_shrunk=False)
     items = np.arange(300)
 
     def loss(temperature: float) -> float:
@@ -71,9 +72,99 @@ def test_fit_temperature_lowers_the_calibration_error():
     assert errors[1] < errors[0] / 3
 
 
-def test_fit_temperature_stays_at_one_where_nothing_is_wrong():
-    targets = np.array([0, 1, 2, 3])
-    assert fit_temperature(np.eye(4)[targets] * 2.0, targets) == 1.0
+def _log_loss(logits: np.ndarray, targets: np.ndarray, temperature: float) -> float:
+    return -float(
+        log_softmax(logits / temperature, axis=1)[np.arange(len(targets)), targets].mean()
+    )
+
+
+def _mean_gain(num_items: int, scale: float, *, num_draws: int = 60) -> float:
+    """Return by how much a temperature fitted on few items lowers the log loss of others."""
+    unseen, wanted = _logits(20_000, scale, seed=9_999)
+    before = _log_loss(unseen, wanted, 1.0)
+    gains = []
+    for seed in range(num_draws):
+        temperature = fit_temperature(*_logits(num_items, scale, seed=seed))
+        gains.append(before - _log_loss(unseen, wanted, temperature))
+    return float(np.mean(gains))
+
+
+@pytest.mark.parametrize("num_items", [30, 100, 300])
+def test_a_temperature_of_few_items_costs_calibrated_logits_next_to_nothing(num_items):
+    # without the prior 30 items cost 0.02 nats on average, more the fewer classes there are
+    assert _mean_gain(num_items, 1.0) > -0.003
+
+
+def test_a_temperature_of_300_items_mends_overconfident_logits_as_well_as_many_do():
+    unseen, wanted = _logits(20_000, 3.0, seed=9_999)
+    best = fit_temperature(unseen, wanted, is_shrunk=False)
+    most = _log_loss(unseen, wanted, 1.0) - _log_loss(unseen, wanted, best)
+    assert most > 0.3
+    assert _mean_gain(300, 3.0) > 0.98 * most
+
+
+def test_the_prior_changes_nothing_measurable_with_5000_items():
+    unseen, wanted = _logits(20_000, 3.0, seed=9_999)
+    few = _logits(5_000, 3.0)
+    with_prior, without = (
+        _log_loss(unseen, wanted, fit_temperature(*few, is_shrunk=on)) for on in (True, False)
+    )
+    assert abs(with_prior - without) < 1e-4
+
+
+def test_few_items_that_are_all_right_do_not_make_a_model_certain_nor_does_a_near_miss():
+    targets = np.arange(30) % 3
+    logits = np.eye(3)[targets] * 4.0
+    missed = logits.copy()
+    missed[0] = [1.0, 1.1, 0.0]
+    found = [fit_temperature(each, targets) for each in (logits, missed)]
+    assert found[0] == pytest.approx(1.0, abs=0.1)
+    assert found[1] == pytest.approx(found[0], abs=0.1)
+    # where the scale is unknown there is no prior: nothing wrong leaves it, one near miss does not
+    assert fit_temperature(logits, targets, is_shrunk=False) == 1.0
+    assert fit_temperature(missed, targets, is_shrunk=False) < 0.8
+
+
+def test_labels_that_go_together_count_as_one_decision():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(40, 1)) * 6
+    targets = (sigmoid(logits / 2) > rng.random(logits.shape)).astype(np.uint8)
+    alone = fit_label_temperature(logits, targets)
+    copied = fit_label_temperature(np.repeat(logits, 8, axis=1), np.repeat(targets, 8, axis=1))
+    assert 1.0 < alone == pytest.approx(copied, abs=1e-3)
+
+
+@pytest.mark.parametrize("num_items", [30, 100, 300])
+def test_a_temperature_of_few_items_costs_calibrated_labels_next_to_nothing(num_items):
+    rng = np.random.default_rng(0)
+
+    def draw(num: int) -> tuple[np.ndarray, np.ndarray]:
+        logits = rng.normal(size=(num, 4)) * 2
+        return logits, (sigmoid(logits) > rng.random(logits.shape)).astype(np.uint8)
+
+    unseen, wanted = draw(20_000)
+    against = np.where(wanted, -unseen, unseen)
+    before = np.logaddexp(0, against).mean()
+    after = [
+        np.logaddexp(0, against / fit_label_temperature(*draw(num_items))).mean() for _ in range(60)
+    ]
+    assert np.mean(after) - before < 0.002
+
+
+def test_fold_temperatures_are_fitted_without_the_group_of_an_item():
+    groups = np.array([0, 0, 1, 2, 2, 3])
+    asked: list[list[int]] = []
+
+    def fit(places: np.ndarray) -> float:
+        asked.append(places.tolist())
+        return float(len(asked))
+
+    found = fold_temperatures(fit, groups)
+    for place, temperature in enumerate(found):
+        fitted_on = groups[asked[int(temperature) - 1]]
+        assert groups[place] not in fitted_on
+        assert set(fitted_on) == set(groups) - {groups[place]}
+    assert fold_temperatures(fit, np.zeros(3)).tolist() == [1.0] * 3
 
 
 @pytest.mark.parametrize("scale", [0.4, 3.0])
@@ -90,11 +181,14 @@ def test_fit_temperature_of_one_label_is_that_of_two_classes():
     targets = (sigmoid(margin / 1.5) > np.random.default_rng(1).random(400)).astype(np.int64)
     one = fit_label_temperature(margin[:, None], targets[:, None])
     assert one == pytest.approx(fit_temperature(logits[:, :2], targets), abs=1e-3)
+    assert one != 1.0
 
 
 def test_fit_temperature_of_labels_stays_at_one_where_nothing_is_wrong():
     targets = np.array([[0, 1], [1, 1]])
-    assert fit_label_temperature(targets * 4.0 - 2.0, targets) == 1.0
+    logits = targets * 4.0 - 2.0
+    assert fit_label_temperature(logits, targets, is_shrunk=False) == 1.0
+    assert fit_label_temperature(logits, targets) == 1.0
 
 
 def test_sigmoid_agrees_with_scipy_and_does_not_overflow():

@@ -57,7 +57,7 @@ def test_terms_and_weights_are_those_of_scikit_learn(
     monkeypatch.setattr(words, "COUNTED_AT_ONCE", at_once)
     texts = some_texts(number)
     expected, weights = by_scikit_learn(texts, most)
-    learned = fit_vectorizer(texts, "texts")
+    learned = fit_vectorizer(texts, "texts", pieces=False)
     assert learned.terms == expected.get_feature_names_out().tolist()
     assert np.array_equal(learned.idf, expected.idf_)
     for given, wanted in ((texts, weights), (ODD, expected.transform(ODD))):
@@ -80,7 +80,7 @@ def test_terms_that_no_text_can_hold_have_weights_of_zero():
 
 
 def test_a_pair_does_not_reach_into_the_next_text():
-    learned = fit_vectorizer(["a b", "c d"] * 3, "texts")
+    learned = fit_vectorizer(["a b", "c d"] * 3, "texts", pieces=False)
     assert learned.terms == ["a", "a b", "b", "c", "c d", "d"]
 
 
@@ -98,7 +98,7 @@ def test_learning_makes_few_calls_for_a_text():
 
         sys.setprofile(note)
         try:
-            fit_vectorizer(texts, "texts").transform(texts)
+            fit_vectorizer(texts, "texts", pieces=False).transform(texts)
         finally:
             sys.setprofile(None)
         return count

@@ -23,7 +23,7 @@ from headstart.starts.tables.builders import (
 from headstart.starts.tables.networks import category_sizes, num_numbers, number_names
 from headstart.types import Column, TableSpec
 
-LINEAR, MLP = list_starts("table")
+LINEAR, BOOSTING, FOREST, MLP = list_starts("table")
 AGE = Column(
     "age",
     "numeric",
@@ -51,14 +51,16 @@ def _numeric(name: str, values: np.ndarray, *, has_missing: bool = False) -> Col
     return Column(name, "numeric", mean=(mean,), scale=(scale,), has_missing=has_missing)
 
 
-def test_both_starts_have_random_weights_and_need_no_network() -> None:
-    assert [(s.address, s.family) for s in (LINEAR, MLP)] == [
+def test_all_starts_have_random_weights_and_need_no_network() -> None:
+    assert [(s.address, s.family) for s in (LINEAR, BOOSTING, FOREST, MLP)] == [
         ("scratch/linear", "linear"),
+        ("scratch/boosting", "trees"),
+        ("scratch/forest", "trees"),
         ("scratch/mlp", "mlp"),
     ]
-    for start in (LINEAR, MLP):
+    for start in (LINEAR, BOOSTING, FOREST, MLP):
         assert (start.modality, start.pretrained_on, start.is_local) == ("table", None, True)
-        assert start.licence == "none (random weights)"
+        assert start.licence.startswith("none (")
 
 
 def test_layout_counts_numbers_and_codes() -> None:

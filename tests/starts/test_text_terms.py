@@ -13,6 +13,7 @@ import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from headstart.errors import StartError
+from headstart.preprocessing import terms
 from headstart.preprocessing.terms import FILE_NAME, fit_vectorizer, writes_without_blanks
 from headstart.starts import BuildRequest, build_encoder, find_start, rebuild_encoder
 
@@ -26,7 +27,7 @@ def same(a, b) -> bool:
 
 
 def test_weights_are_those_of_scikit_learn():
-    ours = fit_vectorizer(TEXTS, "x")
+    ours = fit_vectorizer(TEXTS, "x", pieces=False)
     theirs = TfidfVectorizer(
         ngram_range=(1, 2), sublinear_tf=True, min_df=2, token_pattern=r"(?u)\b\w+\b"
     ).fit(TEXTS)
@@ -34,6 +35,30 @@ def test_weights_are_those_of_scikit_learn():
     found, expected = ours.transform(TEXTS + UNSEEN), theirs.transform(TEXTS + UNSEEN)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found.toarray(), expected.toarray(), atol=1e-6)
+
+
+def test_words_and_pieces_weigh_alike_and_are_those_of_scikit_learn():
+    ours = fit_vectorizer(TEXTS, "x")
+    words = TfidfVectorizer(
+        ngram_range=(1, 2), sublinear_tf=True, min_df=2, token_pattern=r"(?u)\b\w+\b"
+    ).fit(TEXTS)
+    pieces = ours.terms[ours.num_words :]
+    every = TfidfVectorizer(
+        analyzer="char_wb", ngram_range=(1, 5), sublinear_tf=True, min_df=3, vocabulary=pieces
+    ).fit(TEXTS)
+    expected = np.concatenate(
+        [part.transform(TEXTS + UNSEEN).toarray() for part in (words, every)], axis=1
+    )
+    found = ours.transform(TEXTS + UNSEEN)
+    np.testing.assert_allclose(found.toarray(), expected * np.sqrt(0.5), atol=1e-6)
+    assert (found.dtype, found.format) == (np.float32, "csr")
+    assert " word" in pieces
+    assert " " not in pieces
+
+
+def test_many_texts_have_words_alone(monkeypatch):
+    monkeypatch.setattr(terms, "PIECED_CHARACTERS", sum(map(len, TEXTS)) - 1)
+    assert fit_vectorizer(TEXTS, "x").terms == fit_vectorizer(TEXTS, "x", pieces=False).terms
 
 
 @pytest.mark.parametrize("texts", [TEXTS, CHINESE], ids=["words", "characters"])
@@ -53,9 +78,9 @@ def test_encoder_rebuilds_with_exactly_the_same_transform(texts, tmp_path: Path)
 
 def test_network_hands_the_terms_on_and_has_nothing_to_learn():
     encoder = build_encoder(find_start("scratch/tfidf"), BuildRequest(texts=TEXTS))
-    terms = torch.from_numpy(encoder.preprocess.vectorizer.transform(TEXTS[:3]).toarray())
-    assert torch.equal(encoder(terms), terms)
-    assert terms.shape == (3, encoder.num_features)
+    weights = torch.from_numpy(encoder.preprocess.vectorizer.transform(TEXTS[:3]).toarray())
+    assert torch.equal(encoder(weights), weights)
+    assert weights.shape == (3, encoder.num_features)
     assert encoder.layers == []
     assert list(encoder.parameters()) == []
     assert (encoder.start.family, encoder.start.num_parameters) == ("linear", 0)
@@ -65,7 +90,8 @@ def test_terms_of_chinese_are_characters_and_of_other_scripts_words():
     chinese = fit_vectorizer(CHINESE, "x")
     assert chinese.analyzer == "char"
     assert {"酒", "酒店", "服务很"} <= set(chinese.terms)
-    assert fit_vectorizer(["хороший фильм", "плохой фильм"], "x").terms == [
+    russian = fit_vectorizer(["хороший фильм", "плохой фильм"], "x", pieces=False)
+    assert russian.terms == [
         "плохой", "плохой фильм", "фильм", "хороший", "хороший фильм",
     ]  # fmt: skip
 

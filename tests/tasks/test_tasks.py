@@ -30,7 +30,8 @@ from headstart.reporting import render_text
 from headstart.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION, TASKS, find_task
 from headstart.training.options.limits import check_applies
 from headstart.training.options.training_options import TrainingOptions
-from headstart.training.probing.probe import PROBES, fit_probe
+from headstart.training.probing.methods import PROBES
+from headstart.training.probing.probe import fit_probe
 from headstart.types import Ragged, Schema
 
 CLASSES = Schema("image", "classification", ("a", "b", "c"))

@@ -120,7 +120,10 @@ def test_a_head_alone_has_ended_when_it_has_begun():
     assert not arm.is_ended
     arm.start()
     assert arm.is_ended
-    assert arm.advance(steps=1) == check(arm.setup.model, arm.val)
+    found, again = arm.advance(steps=1), check(arm.setup.model, arm.val)
+    assert (found.score, found.metric) == (again.score, again.metric)
+    # the probe multiplies by NumPy, the model by torch
+    assert found.loss == pytest.approx(again.loss, rel=1e-5)
     assert arm.finish().result is None
 
 
@@ -140,3 +143,18 @@ def test_a_branch_leaves_the_arm_as_it_was(tmp_path):
         assert CheckpointFolder(tmp_path / strategy).newest_step() is None
         arm.advance()
         assert digest(arm) == digest(whole)
+
+
+@pytest.mark.parametrize("strategy", list(OPTIONS))
+def test_the_logits_of_the_best_weights_are_those_of_their_own_check(strategy, monkeypatch):
+    """Nothing is computed after the deadline of the training that its checks have computed."""
+    arm = make_arm(strategy)
+    arm.start()
+    arm.advance()
+    again = arm._opener.val_logits()
+
+    def refuse(*args):
+        raise AssertionError("a pass over val after the training")
+
+    monkeypatch.setattr(arm._opener, "val_logits", refuse)
+    assert (arm.finish().val_logits == again).all()

@@ -11,8 +11,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 
 from headstart.events import listen
 from headstart.tasks import CLASSIFICATION, TASKS
+from headstart.training.probing.tree_settings import MOST_TREES
 from headstart.tuning.baselines import BASELINES
-from headstart.tuning.baselines.boosting import MOST_TREES, BoostedTrees, boost_trees
+from headstart.tuning.baselines.boosting import BoostedTrees, boost_trees
 from headstart.types import BadSample, Schema
 
 REGRESSION = Schema("table", "regression", (), "price")
@@ -171,6 +172,11 @@ def test_enough_time_changes_nothing() -> None:
     assert np.array_equal(free.outputs, limited.outputs)
 
 
+def _setup_of(address):
+    start = SimpleNamespace(address=address)
+    return SimpleNamespace(model=SimpleNamespace(encoder=SimpleNamespace(start=start)))
+
+
 def test_trees_stand_beside_tables_whose_task_is_a_plain_problem(monkeypatch):
     class Tags(type(CLASSIFICATION)):
         def plain_problems(self, targets, num_classes):
@@ -179,10 +185,13 @@ def test_trees_stand_beside_tables_whose_task_is_a_plain_problem(monkeypatch):
     monkeypatch.setitem(TASKS, "tags", Tags(**{**vars(CLASSIFICATION), "name": "tags"}))
     applies = BASELINES["gradient boosting"].applies
     val = SimpleNamespace(targets=np.arange(4) % 2)
+    mlp, itself = (_setup_of(f"scratch/{name}") for name in ("mlp", "boosting"))
     for modality, task, expected in (
         ("table", "classification", True),
         ("table", "tags", False),
         ("image", "classification", False),
     ):
         schema = Schema(modality, task, ("a", "b"))
-        assert applies(SimpleNamespace(schema=schema, val=val), None) == expected
+        data = SimpleNamespace(schema=schema, val=val)
+        assert applies(data, mlp) == expected
+        assert not applies(data, itself)  # nothing is shown beside itself

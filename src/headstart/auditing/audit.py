@@ -68,12 +68,15 @@ class AuditTools:
         features: Features that a frozen start gives the samples of a split, float32 (N, D), each
             computed once and kept in the cache; None where no start is at hand.
         start: Address of that start, or None.
+        near_copies: What audits before have found to be nearly the same, each as
+            ``Audited.together``.
         is_over: Whether the time for audits is up; an audit that stops by it says so in a finding.
     """
 
     seed: int = 0
     features: Callable[[SplitName], np.ndarray] | None = None
     start: str | None = None
+    near_copies: Sequence[Sequence[tuple[Spot, ...]]] = ()
     is_over: Callable[[], bool] = lambda: False
 
 
@@ -90,6 +93,9 @@ class Audit:
         restates: Kinds of findings about single samples that ``load`` has told, and that this one
             tells again with every suspect; where it is run they are shown once.
         in_runs: Whether fit and finetune run it; not where they find the same on their way.
+        finds_copies: Whether what it finds together is one sample changed, so that later audits
+            let neither vouch for the other.
+        require: Raises what a package that is missing asks for, before anything is begun.
         seconds_per_sample: What it takes at the least, on a fast machine; 0 where nobody need ask.
             Where that alone is more than the time at hand, it is not begun, but says so.
     """
@@ -101,6 +107,8 @@ class Audit:
     has_features: bool = False
     restates: tuple[FindingKind, ...] = ()
     in_runs: bool = True
+    finds_copies: bool = False
+    require: Callable[[], None] = lambda: None
     seconds_per_sample: float = 0.0
 
     def least_seconds(self, dataset: Dataset) -> float:

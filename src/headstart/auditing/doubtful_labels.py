@@ -1,8 +1,9 @@
 """Labels that a probe doubts which has not seen them: confident learning.
 
 Of every sample, in whatever split, a probe of frozen features says what it is, learned from other
-samples alone (``out_of_fold``); cleanlab names the labels that this contradicts and ranks them by
-the probability of the label as given (self-confidence).
+samples alone (``out_of_fold``), none of which belongs to it (``together``); cleanlab names the
+labels that this contradicts and ranks them by the probability of the label as given
+(self-confidence).
 
 What a probe contradicts is mostly its own mistake where classes are hard to tell: on clean data
 with an accuracy of 0.70 cleanlab doubts one label of six. So each doubt gets a certainty. Of all
@@ -21,12 +22,12 @@ classes of fewer samples than folds; labels of parts of a sample.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from importlib.util import find_spec
 
 import numpy as np
 
-from headstart.auditing.audit import Audit, Audited, AuditTools, Suspect
+from headstart.auditing.audit import Audit, Audited, AuditTools
+from headstart.auditing.doubts import MAX_SUSPECTS, Doubt, Extent, doubts_told, too_small
 from headstart.auditing.out_of_fold import (
     NUM_FOLDS,
     FoldSums,
@@ -39,22 +40,19 @@ from headstart.auditing.out_of_fold import (
     terms_voice,
 )
 from headstart.auditing.pool import Pool, pooled, with_features
-from headstart.errors import quoted
+from headstart.auditing.together import is_one, together_of
+from headstart.errors import OptionError
 from headstart.extras import install_command
 from headstart.preprocessing import TermPreprocess
 from headstart.starts import find_start, learn_preprocess
 from headstart.tasks import PlainProblem, find_task
-from headstart.types import Dataset, Finding, Severity
+from headstart.types import Dataset, Finding
 
 LEAST_SAMPLES = 50
-MIN_CERTAINTY = 0.6
 FLOOR_SHARE = 0.1  # of all pairs: those that the probe finds least likely
 FLOOR_HITS = 10  # more of them where they hold fewer labels than this
 MOST_FLOOR = 0.5  # of the pairs of a sample and a class that it was not given, on the average
 MOST_OF_GUESSED = 0.5  # of that rate if labels were guessed: above it nothing is certain
-GRAVE_SHARE = 0.005  # of all samples: from here on it is a warning
-MAX_SUSPECTS = 1_000
-MOST_DOUBTFUL = 40  # shown where nothing is certain
 MAX_CELLS = 20_000_000  # samples times classes
 MAX_JUDGED = 200_000  # samples
 MAX_TERM_TEXTS = 20_000  # that the vocabulary is learned from
@@ -64,29 +62,22 @@ _LEAST_LOG, _ROWS_AT_ONCE = -12.0, 4_096
 _LIKE_SAMPLES = 500  # whose residuals a spread is taken from
 
 
-@dataclass(frozen=True)
-class _Doubt:
-    """A label that is doubted: of the sample ``index`` in the pool.
-
-    Attributes:
-        problem: Which of the task's problems.
-        given: As the data has it.
-        suggested: What the probe says.
-        chance: Its probability; of numbers how many spreads it is off.
-        certainty: In [0, 1].
-    """
-
-    index: int
-    problem: int
-    given: float
-    suggested: float
-    chance: float
-    certainty: float
-
-
 def _applies(dataset: Dataset) -> bool:
     task = find_task(dataset.schema.task)
     return bool(task.plain_problems(dataset.train.targets[:1], len(dataset.schema.classes)))
+
+
+def require_cleanlab() -> None:
+    """Refuse to look for doubtful labels where cleanlab is not installed.
+
+    Raises:
+        OptionError: Saying how to install it.
+    """
+    if find_spec("cleanlab") is None:
+        raise OptionError(
+            "Doubtful labels cannot be looked for: cleanlab is missing. Install it: "
+            f"{install_command('headstart[check]')}; or leave them out with --skip doubtful-labels."
+        )
 
 
 def doubtful_labels(dataset: Dataset, tools: AuditTools) -> list[Audited]:
@@ -96,10 +87,7 @@ def doubtful_labels(dataset: Dataset, tools: AuditTools) -> list[Audited]:
         dataset: The data; every split is looked at.
         tools: With features.
     """
-    if find_spec("cleanlab") is None:
-        how = install_command("headstart[check]")
-        sentence = f"Doubtful labels were not looked for: cleanlab is missing. Install it: {how}."
-        return [Audited(Finding("doubtful label", "note", (), sentence))]
+    require_cleanlab()
     pool, features = with_features(pooled(dataset), tools)
     if len(pool) < LEAST_SAMPLES:
         sentence = (
@@ -115,7 +103,13 @@ def doubtful_labels(dataset: Dataset, tools: AuditTools) -> list[Audited]:
     task = find_task(dataset.schema.task)
     problems = task.plain_problems(pool.targets(dataset), len(dataset.schema.classes))
     probe = _Probe(dataset, pool, features, tools)
-    doubts: list[_Doubt] = []
+    if is_one(probe.together):
+        sentence = (
+            "Doubtful labels were not looked for: all samples belong together, as copies or by "
+            "--group, so that none can be judged by what others say."
+        )
+        return [Audited(Finding("doubtful label", "note", (), sentence))]
+    doubts: list[Doubt] = []
     untold: list[str] = []
     looked = done = 0
     for number, problem in enumerate(problems):
@@ -126,9 +120,9 @@ def doubtful_labels(dataset: Dataset, tools: AuditTools) -> list[Audited]:
         found = _of_numbers if problem.num_classes == 0 else _of_classes
         doubts += found(number, problem, judged, judgeable)
         if problem.num_classes and not judgeable.all():
-            untold += _too_small(dataset, problem, number, len(problems))
+            untold += too_small(dataset, problem, number, len(problems), judgeable)
         done += 1
-    return _audited(dataset, pool, doubts, untold, _Extent(looked, done, len(problems)))
+    return doubts_told(dataset, pool, doubts, untold, Extent(looked, done, len(problems)))
 
 
 class _Probe:
@@ -138,7 +132,7 @@ class _Probe:
         self, dataset: Dataset, pool: Pool, features: np.ndarray, tools: AuditTools
     ) -> None:
         self.features, self.tools = features, tools
-        self.contents = pool.contents(dataset)
+        self.together = together_of(dataset, pool, tools)
         self.is_table = dataset.schema.facts.is_plain_column
         self.terms = None
         if dataset.schema.facts.has_words:
@@ -151,7 +145,7 @@ class _Probe:
         targets, num_classes = problem.targets, problem.num_classes
         strata = targets if num_classes else np.zeros(len(targets), np.int64)
         if self._of is None:  # the same folds for all labels of a sample: their sums are shared
-            self._of = assign_folds(strata, self.contents, seed=self.tools.seed)
+            self._of = assign_folds(strata, self.together, seed=self.tools.seed)
         folds, sums = self._of, self._sums_of(self._of)
         judgeable = np.ones(len(targets), dtype=bool)
         shrinkage = sums.best_shrinkage(targets, num_classes) if num_classes else 0.0
@@ -169,14 +163,21 @@ class _Probe:
             return [*said, sums.logits(targets, num_classes, fold, shrinkage)]
 
         if num_classes:
-            counts = np.bincount(targets, minlength=num_classes)
-            judgeable = counts[targets] >= NUM_FOLDS
+            judgeable = _num_elsewhere(targets, folds, num_classes) >= NUM_FOLDS - 1
         return judge(voices, folds, max(1, num_classes), self.tools.is_over), judgeable
 
     def _sums_of(self, folds: np.ndarray) -> FoldSums:
         if self._sums is None:
             self._sums = FoldSums(standardised(self.features, seed=self.tools.seed), folds)
         return self._sums
+
+
+def _num_elsewhere(targets: np.ndarray, folds: np.ndarray, num_classes: int) -> np.ndarray:
+    """Return of each sample how many of its class its fold is judged from, shape (N,)."""
+    table = np.zeros((int(folds.max()) + 1, num_classes), np.int64)
+    np.add.at(table, (folds, targets), 1)
+    found: np.ndarray = table.sum(axis=0)[targets] - table[folds, targets]
+    return found
 
 
 def _terms(dataset: Dataset, pool: Pool, seed: int) -> object:
@@ -230,7 +231,7 @@ def certainties(probabilities: np.ndarray, given: np.ndarray) -> np.ndarray:
 
 def _of_classes(
     number: int, problem: PlainProblem, judged: Judged, judgeable: np.ndarray
-) -> list[_Doubt]:
+) -> list[Doubt]:
     """Return what cleanlab doubts of one class a sample, the most doubtful first."""
     from cleanlab.filter import find_label_issues
 
@@ -250,7 +251,7 @@ def _of_classes(
     certain = certainties(shares, renumbered)
     best = shares.argmax(axis=1)
     return [
-        _Doubt(
+        Doubt(
             int(done[i]),
             number,
             float(given[i]),
@@ -265,14 +266,14 @@ def _of_classes(
 
 def _of_numbers(
     number: int, problem: PlainProblem, judged: Judged, judgeable: np.ndarray
-) -> list[_Doubt]:
+) -> list[Doubt]:
     """Return the numbers that are far from what is said of them, the farthest first."""
     done = np.flatnonzero(judged.is_done)
     given, said = problem.targets[done], judged.logits[0, done, 0].astype(np.float64)
     away = np.abs(given - said) / _spreads(said, given - said)
     order = np.argsort(-away, kind="stable")
     return [
-        _Doubt(
+        Doubt(
             int(done[i]),
             number,
             float(given[i]),
@@ -297,103 +298,11 @@ def _spreads(said: np.ndarray, residuals: np.ndarray) -> np.ndarray:
     return np.maximum(found, least)
 
 
-@dataclass(frozen=True)
-class _Extent:
-    """How much was looked at: samples, and how many of the labels of each."""
-
-    num_samples: int
-    num_done: int
-    num_problems: int
-
-
-def _too_small(
-    dataset: Dataset, problem: PlainProblem, number: int, num_problems: int
-) -> list[str]:
-    """Return the classes, or the label, of too few samples to be judged."""
-    classes = dataset.schema.classes
-    if num_problems > 1:
-        return [classes[number]]
-    counts = np.bincount(problem.targets, minlength=problem.num_classes)
-    return [classes[k] for k in np.flatnonzero((counts > 0) & (counts < NUM_FOLDS))]
-
-
-def _audited(
-    dataset: Dataset, pool: Pool, doubts: list[_Doubt], untold: list[str], extent: _Extent
-) -> list[Audited]:
-    """Return the finding with its suspects, and one on what was not looked at."""
-    doubts = sorted(doubts, key=lambda doubt: -doubt.certainty)  # stable: as cleanlab ranks them
-    certain = [doubt for doubt in doubts if doubt.certainty >= MIN_CERTAINTY]
-    task = find_task(dataset.schema.task)
-    shown = doubts[: min(MAX_SUSPECTS, max(len(certain), MOST_DOUBTFUL))]
-    suspects = [
-        Suspect(pool.spot(d.index), _reason(dataset, d), round(d.certainty, 4)) for d in shown
-    ]
-    names = [dataset.split(s.spot.split).samples.name(s.spot.index) for s in suspects[:100]]
-    what = "labels" if task.has_classes else "targets"
-    if certain:
-        spots = [pool.names[int(pool.splits[d.index])] for d in certain]
-        where = ", ".join(f"{spots.count(m):,} in {m}" for m in pool.names if m in spots)
-        right = sum(1 - d.certainty for d in certain)
-        most = f"; the first {MAX_SUSPECTS:,} are listed" if len(certain) > MAX_SUSPECTS else ""
-        sentence = (
-            f"{len(certain):,} of {extent.num_samples:,} {what} look wrong ({where}){most}, by "
-            f"what a probe says that learned from other samples; about {right:.0f} of them may be "
-            f"right all the same. Look at them: {quoted(names[:3])}. Correct what is wrong where "
-            "your labels are kept; leaving hard samples out of test would flatter."
-        )
-        grave: Severity = "note" if len(certain) < GRAVE_SHARE * extent.num_samples else "warning"
-        items = names[: len(certain)]
-        found = [Audited(Finding("doubtful label", grave, items, sentence), suspects)]
-    elif suspects:
-        sentence = (
-            f"None of {extent.num_samples:,} {what} stands out as wrong; the {len(suspects)} most "
-            f"doubtful are listed, {quoted(names[:3])} first."
-        )
-        found = [Audited(Finding("doubtful label", "note", names, sentence), suspects)]
-    else:
-        found = []
-    return found + _not_looked_at(dataset, pool, untold, extent)
-
-
-def _not_looked_at(
-    dataset: Dataset, pool: Pool, untold: list[str], extent: _Extent
-) -> list[Audited]:
-    """Return what to know of samples and classes that were not judged."""
-    total = sum(len(dataset.split(name)) for name in pool.names)
-    parts = []
-    if extent.num_samples < total:
-        parts.append(f"{total - extent.num_samples:,} of {total:,} samples")
-    if extent.num_done < extent.num_problems:
-        parts.append(f"{extent.num_problems - extent.num_done} of {extent.num_problems} labels")
-    if untold:
-        names = quoted(list(dict.fromkeys(untold)))
-        parts.append(f"the samples of {names}, fewer than {NUM_FOLDS} each")
-    if not parts:
-        return []
-    sentence = f"Not looked at for doubtful labels: {'; '.join(parts)}."
-    if extent.num_samples < total or extent.num_done < extent.num_problems:
-        sentence += " The rest did not fit the time or memory for audits, or cannot be read."
-    return [Audited(Finding("doubtful label", "note", (), sentence))]
-
-
-def _reason(dataset: Dataset, doubt: _Doubt) -> str:
-    """Return what a person reads beside a sample."""
-    task, classes = find_task(dataset.schema.task), dataset.schema.classes
-    if not task.has_classes:
-        return f"given {doubt.given:g}, like samples have {doubt.suggested:.4g}"
-    if task.is_exclusive:
-        given, suggested = classes[int(doubt.given)], classes[int(doubt.suggested)]
-        return f"given '{given}', looks like '{suggested}' ({doubt.chance:.2f})"
-    name = classes[doubt.problem]
-    if doubt.given:
-        return f"given '{name}', looks as if it had it not ({doubt.chance:.2f})"
-    return f"given without '{name}', looks as if it had it ({doubt.chance:.2f})"
-
-
 DOUBTFUL_LABELS = Audit(
     name="doubtful labels",
     question="Which labels look wrong?",
     applies=_applies,
     run=doubtful_labels,
     has_features=True,
+    require=require_cleanlab,
 )

@@ -5,7 +5,8 @@ area under its ROC curve is 0.5 where it cannot tell, and is reported where the 
 interval passes 0.6 (``D. Lopez-Paz and M. Oquab, 2017, Revisiting Classifier Two-Sample Tests``).
 Each column of a table, or each plain measure of images and texts, is compared by a test, corrected
 for their number, and named where the difference is large besides. So are the shares of the classes,
-or the target. Val counts as train. Left out: which samples they are.
+or the target. What belongs together counts once. Val counts as train. Left out: which samples they
+are.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from headstart.auditing.audit import Audit, Audited, AuditTools
 from headstart.auditing.out_of_fold import FoldSums, assign_folds, judge, standardised
 from headstart.auditing.plain_measures import FORMATS, MODES, measured
 from headstart.auditing.pool import pooled, with_features
+from headstart.auditing.together import is_one, one_of_each, together_in, together_of
 from headstart.auditing.two_samples import (
     Difference,
     area_and_error,
@@ -28,7 +30,7 @@ from headstart.auditing.two_samples import (
 )
 from headstart.evaluation.intervals import normal_interval
 from headstart.tasks import find_task
-from headstart.types import Dataset, Finding
+from headstart.types import Dataset, Finding, SplitName
 
 LEVEL = 0.001  # chance of a false alarm of one look
 LEAST_SIZE = 0.1  # share of values that differ, from which it is said
@@ -39,6 +41,7 @@ MOST_ROWS = 50_000  # of a split and a column
 MOST_JUDGED = 20_000
 LEAST_ROWS = 40
 SHOWN = 4
+ASKED: tuple[SplitName, ...] = ("train", "test")
 
 
 def drift(dataset: Dataset, tools: AuditTools) -> list[Audited]:
@@ -77,7 +80,10 @@ def _of_features(dataset: Dataset, tools: AuditTools) -> list[Finding]:
         [draw.permutation(np.flatnonzero(s))[: MOST_JUDGED // 2] for s in (is_test, ~is_test)]
     )
     pool, rows, is_test = pool.take(chosen), features[chosen], is_test[chosen]
-    folds = assign_folds(is_test.astype(np.int64), pool.contents(dataset), seed=tools.seed)
+    together = together_of(dataset, pool, tools)
+    if is_one(together):
+        return []
+    folds = assign_folds(is_test.astype(np.int64), together, seed=tools.seed)
     sums = FoldSums(standardised(rows, seed=tools.seed), folds)
 
     sides = is_test.astype(np.int64)
@@ -91,7 +97,7 @@ def _of_features(dataset: Dataset, tools: AuditTools) -> list[Finding]:
     if not (is_test[done].any() and (~is_test[done]).any()):
         return []
     scores = judged.logits[0, done, 1] - judged.logits[0, done, 0]
-    area, error = area_and_error(scores, is_test[done])
+    area, error = area_and_error(scores, is_test[done], _part(together, done))
     if area - ERRORS * error < LEAST_AREA:
         return []
     told = normal_interval(area, error, highest=1.0)
@@ -105,6 +111,18 @@ def _of_features(dataset: Dataset, tools: AuditTools) -> list[Finding]:
         "the split out and headstart draws one)."
     )
     return [Finding("drift", "warning" if area >= GRAVE_AREA else "note", (), sentence)]
+
+
+def _part(groups: np.ndarray | None, places: np.ndarray) -> np.ndarray | None:
+    return None if groups is None else groups[places]
+
+
+def _counted(
+    dataset: Dataset, name: SplitName, tools: AuditTools, places: np.ndarray
+) -> np.ndarray:
+    """Return which of some places of a split count: one of each group."""
+    groups = together_in(dataset, name, places, tools)
+    return one_of_each(groups, len(places), tools.seed)
 
 
 def _told(differences: list[Difference], what: str) -> list[Finding]:
@@ -125,8 +143,13 @@ def _told(differences: list[Difference], what: str) -> list[Finding]:
 def _of_targets(dataset: Dataset, tools: AuditTools) -> list[Finding]:
     """Return the finding where classes have other shares, or numbers other values."""
     task, classes = find_task(dataset.schema.task), dataset.schema.classes
-    problems = task.plain_problems(dataset.train.targets, len(classes))
-    others = task.plain_problems(dataset.test.targets, len(classes))
+    sides = ((name, dataset.split(name)) for name in ASKED)
+    problems, others = (
+        task.plain_problems(
+            split.targets[_counted(dataset, name, tools, np.arange(len(split)))], len(classes)
+        )
+        for name, split in sides
+    )
     found = []
     for number, (train, test) in enumerate(zip(problems, others, strict=True)):
         if train.num_classes == 0:
@@ -157,10 +180,11 @@ def _of_columns(dataset: Dataset, tools: AuditTools) -> list[Finding]:
     from headstart.preprocessing.rows import TableSamples
 
     parts = []
-    for name in ("train", "test"):
+    for name in ASKED:
         samples = dataset.split(name).samples
         assert isinstance(samples, TableSamples)
         some = np.random.default_rng(tools.seed).permutation(len(samples))[:MOST_ROWS]
+        some = some[_counted(dataset, name, tools, some)]
         parts.append(samples.columns(np.sort(some)))
     found: list[Difference | None] = []
     for column, kind in dataset.column_kinds.items():
@@ -215,11 +239,15 @@ def _of_measures(dataset: Dataset, tools: AuditTools) -> list[Finding]:
         return []
     train, test = (
         measured(dataset, name, seed=tools.seed, is_over=_sometimes(tools.is_over))
-        for name in ("train", "test")
+        for name in ASKED
     )
+    counted = [
+        _counted(dataset, name, tools, part.places)
+        for name, part in zip(ASKED, (train, test), strict=True)
+    ]
     found: list[Difference | None] = []
     for number, column in enumerate(train.columns):
-        first, second = train.values[:, number], test.values[:, number]
+        first, second = train.values[counted[0], number], test.values[counted[1], number]
         first, second = first[~np.isnan(first)], second[~np.isnan(second)]
         if min(len(first), len(second)) < LEAST_ROWS:
             continue

@@ -20,6 +20,8 @@ from headstart.auditing.audit import Audit, Audited, AuditTools, Spot
 from headstart.auditing.out_of_fold import NUM_FOLDS, assign_folds, boosted_voice
 from headstart.auditing.pool import Pool, pooled
 from headstart.auditing.table_columns import codes_of, column_parts, numbers_of
+from headstart.auditing.together import is_one, together_of, variance_of_sum
+from headstart.data.copies import connected
 from headstart.evaluation.intervals import normal_interval
 from headstart.tasks import PlainProblem, find_task
 from headstart.types import Dataset, Finding, SplitName
@@ -116,14 +118,16 @@ def _measured(
     problem = task.plain_problems(part.targets(dataset), len(dataset.schema.classes))[0]
     matrix = _matrix(dataset, part, candidate.column)
     strata = problem.targets if problem.num_classes else np.zeros(len(part), np.int64)
-    copies = part.contents(dataset)
+    copies = together_of(dataset, part, tools)
+    joined = codes if copies is None else connected(codes, copies)
+    if is_one(joined):
+        return []
     by_row = assign_folds(strata, copies, seed=tools.seed)
-    by_group = assign_folds(strata, _joined(codes, copies), seed=tools.seed)
+    by_group = assign_folds(strata, joined, seed=tools.seed)
     scores = [_scores(matrix, problem, folds) for folds in (by_row, by_group)]
     gain = scores[0] - scores[1]
     # rows of one group go together: the noise is that of groups
-    sums = np.bincount(codes, weights=gain - gain.mean())
-    error = float(np.sqrt((sums**2).sum())) / len(gain)
+    error = variance_of_sum(gain - gain.mean(), joined) ** 0.5 / len(gain)
     low = normal_interval(float(gain.mean()), error).low
     if low < LEAST_GAIN:
         return []
@@ -138,15 +142,6 @@ def _measured(
     )
     together = _together(pool, candidate) if len(pool) <= MOST_TOGETHER else ()
     return [Audited(Finding("group", "warning", (), sentence), together=together)]
-
-
-def _joined(codes: np.ndarray, copies: np.ndarray | None) -> np.ndarray:
-    """Return what stays together: equal values, and copies of rows in one more step at least."""
-    if copies is None:
-        return codes
-    _, first, inverse = np.unique(copies, return_index=True, return_inverse=True)
-    found: np.ndarray = codes[first][inverse.reshape(-1)]
-    return found
 
 
 def _whole_groups(codes: np.ndarray, seed: int) -> np.ndarray:

@@ -58,6 +58,12 @@ class Everyone(Spots):
         place[order] = np.arange(len(order))
         return first[order], place[inverse.reshape(-1)]
 
+    @property
+    def groups(self) -> np.ndarray | None:
+        """Groups that the user has told, int64, shape (N,); None where none were."""
+        told = [split.groups for split in self.splits if split.groups is not None]
+        return np.concatenate(told) if len(told) == len(self.splits) else None
+
     def label_codes(self) -> np.ndarray | None:
         """Return one number a sample that tells its label; None where labels are no classes."""
         targets = self.targets
@@ -175,6 +181,9 @@ class _View:
         code = ORDER.index(name)
         first = self.firsts[code]
         fits = (first[self.there] >= 0) & (first[self.here] > first[self.there])
+        groups = self.everyone.groups
+        if groups is not None:  # what is of one group counts once anyway
+            fits &= groups[first[self.here]] != groups[first[self.there]]
         partner, number = self._partner(fits)
         nodes = np.flatnonzero(partner >= 0)
         if not len(nodes):
@@ -185,7 +194,7 @@ class _View:
         sentence = (
             f"{len(nodes):,} of {total:,} {name} {self.several} {verb} nearly the same as another "
             f"{self.one} of {name} ({self.pairs.means}), such as {self._shown(suspects)}: "
-            "they count more than once."
+            f"they count more than once{'' if groups is None else ', since their groups differ'}."
         )
         items = [self.everyone.name(int(i)) for i in first[nodes][:100]]
         finding = Finding("near copies", "note", items, sentence)

@@ -202,4 +202,5 @@ NEAR_ROWS = Audit(
     question="Do nearly the same rows stand twice, or on both sides of the split?",
     applies=lambda dataset: dataset.schema.facts.is_plain_column,
     run=near_rows,
+    finds_copies=True,
 )

@@ -97,4 +97,5 @@ NEAR_TEXTS = Audit(
     question="Do nearly the same texts stand twice, or on both sides of the split?",
     applies=lambda dataset: dataset.schema.facts.has_words,
     run=near_texts,
+    finds_copies=True,
 )

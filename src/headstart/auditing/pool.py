@@ -43,17 +43,6 @@ class Pool:
         """Return their targets, N rows of one length."""
         return self._joined([array_of(dataset.split(name).targets) for name in self.names])
 
-    def contents(self, dataset: Dataset) -> np.ndarray | None:
-        """Return what each sample is, uint64, shape (N,), or None where nobody has looked.
-
-        Where rows are alike by chance, nobody has either: they do not belong together.
-        """
-        found = [dataset.split(name).contents for name in self.names]
-        if dataset.alike_by_chance:
-            return None
-        known = [each for each in found if each is not None]
-        return self._joined(known) if len(known) == len(found) else None
-
     def features(self, tools: AuditTools) -> np.ndarray:
         """Return their features, float32, shape (N, D)."""
         assert tools.features is not None

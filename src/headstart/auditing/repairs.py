@@ -18,7 +18,9 @@ from collections.abc import Mapping, Sequence
 
 from headstart.auditing.audit import Audited, Spot
 from headstart.auditing.spots import ORDER, label_of, name_of
-from headstart.data.fixes import LEAVE_OUT, LOOK, Fix, written_id
+from headstart.data.fix_cells import row_cells
+from headstart.data.fix_lists import LEAVE_OUT, LOOK, Fix
+from headstart.data.fixes import written_id
 from headstart.tasks import find_task
 from headstart.types import Dataset, FindingKind, SplitName
 
@@ -64,7 +66,13 @@ def repairs(dataset: Dataset, found: Sequence[Audited]) -> list[Fix]:
             actions.setdefault(suspect.spot, (LOOK, "", reason))
     rank = {name: place for place, name in enumerate(ORDER)}
     ordered = sorted(actions, key=lambda spot: (rank[spot.split], spot.index))
-    return [_fix(dataset, spot, *actions[spot]) for spot in ordered]
+    cells: list[str] = []
+    for name in ORDER:
+        places = [spot.index for spot in ordered if spot.split == name]
+        cells += row_cells(dataset.split(name).samples, places)
+    return [
+        _fix(dataset, spot, *actions[spot], held) for spot, held in zip(ordered, cells, strict=True)
+    ]
 
 
 class _Counts:
@@ -122,10 +130,11 @@ class _Counts:
         return int(targets[spot.index]) if self._classes else 0
 
 
-def _fix(dataset: Dataset, spot: Spot, action: str, group: str, reason: str) -> Fix:
+def _fix(dataset: Dataset, spot: Spot, action: str, group: str, reason: str, cells: str) -> Fix:
     content = written_id(int(dataset.split(spot.split).ids[spot.index]))
     label = label_of(dataset, spot)
-    return Fix(name_of(dataset, spot), content, action, group, f"{reason} [{spot.split}, {label}]")
+    reason = f"{reason} [{spot.split}, {label}]"
+    return Fix(name_of(dataset, spot), content, action, group, reason, cells)
 
 
 def _groups(found: Sequence[Audited]) -> list[list[Spot]]:

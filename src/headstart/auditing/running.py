@@ -107,6 +107,8 @@ def run_audits(
             number = len(wanted) - wanted.index(audit)
             emit("task", name="check", done=len(wanted) - number, total=len(wanted), at=audit.name)
             left = max(0.0, end - clock())
+            known_copies = [piece.together for name, piece in found if AUDITS[name].finds_copies]
+            tools = replace(tools, near_copies=[copies for copies in known_copies if copies])
             ran, pieces = _run(audit, dataset, tools, left if number == 1 else MOST * left, clock)
             results.ran.append(ran)
             found += [(audit.name, piece) for piece in pieces]

@@ -10,6 +10,7 @@ was learned from. Whether such a column will be known when the model is used, th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from headstart.auditing.audit import Audit, Audited, AuditTools
 from headstart.auditing.out_of_fold import assign_folds
 from headstart.auditing.shortcuts import Skill, large_classes, part_of, skill_of, tree_skill
 from headstart.auditing.table_columns import codes_of, column_parts, numbers_of
+from headstart.auditing.together import is_one, together_in
 from headstart.data.binned import HOPELESS, binned_fit
 from headstart.tasks import PlainProblem, find_task
 from headstart.types import Dataset, Finding, SplitName
@@ -29,6 +31,18 @@ MOST_ROWS = 10_000
 LEAST_ROWS = 50
 MOST_SUMMED = 200  # columns
 NO_SKILL = Skill(0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Which fold each row is asked in, and which rows belong together; None where none do."""
+
+    of: np.ndarray
+    together: np.ndarray | None
+
+    def skill(self, values: np.ndarray, asked: PlainProblem) -> Skill:
+        """Return the out-of-fold skill of a small tree on some numbers, shape (N, M)."""
+        return tree_skill(values, asked, self.of, self.together)
 
 
 def _applies(dataset: Dataset) -> bool:
@@ -55,10 +69,11 @@ def shortcut_columns(dataset: Dataset, tools: AuditTools) -> list[Audited]:
     asked = part_of(problem, places)
     if len(places) < LEAST_ROWS or len(np.unique(asked.targets)) < 2:
         return []
-    contents = None if dataset.alike_by_chance else dataset.train.contents
+    together = together_in(dataset, "train", places, tools)
+    if is_one(together):
+        return []
     strata = asked.targets if asked.num_classes else np.zeros(len(places), np.int64)
-    groups = None if contents is None else contents[places]
-    folds = assign_folds(strata, groups, seed=tools.seed)
+    folds = Folds(assign_folds(strata, together, seed=tools.seed), together)
     assert dataset.column_kinds is not None
     said_before = " ".join(f.sentence for f in dataset.findings if f.kind == "leak")
     findings: list[Finding] = []
@@ -78,9 +93,9 @@ def shortcut_columns(dataset: Dataset, tools: AuditTools) -> list[Audited]:
             values = numbers_of(parts)
             is_gap = np.isnan(values)
             numbers[column] = values
-            fit = binned_fit(values, asked.targets, asked.num_classes, folds > 0)
+            fit = binned_fit(values, asked.targets, asked.num_classes, folds.of > 0)
             is_hopeless = fit < HOPELESS
-            skill = NO_SKILL if is_hopeless else tree_skill(_column(values), asked, folds)
+            skill = NO_SKILL if is_hopeless else folds.skill(_column(values), asked)
         if f"'{column}'" in said_before:
             continue
         findings += _of_column(dataset, column, skill, is_gap, asked, folds)
@@ -98,11 +113,11 @@ def _of_column(
     skill: Skill,
     is_gap: np.ndarray,
     asked: PlainProblem,
-    folds: np.ndarray,
+    folds: Folds,
 ) -> list[Finding]:
     target = f"'{dataset.schema.label}'" if dataset.schema.label else "the target"
     if is_gap.any() and not is_gap.all():
-        by_gaps = tree_skill(is_gap[:, None].astype(np.float32), asked, folds)
+        by_gaps = folds.skill(is_gap[:, None].astype(np.float32), asked)
         if by_gaps.low >= BY_GAPS:
             sentence = (
                 f"Whether column '{column}' has a cell tells {target}: {by_gaps} of the way from "
@@ -121,13 +136,13 @@ def _of_column(
     return []
 
 
-def _by_codes(codes: np.ndarray, asked: PlainProblem, folds: np.ndarray) -> Skill:
+def _by_codes(codes: np.ndarray, asked: PlainProblem, folds: Folds) -> Skill:
     """Return the out-of-fold skill of the usual target of each value."""
     said = np.full(len(codes), np.nan)
     known = codes + 1
     num_values = int(known.max(initial=0)) + 1
-    for fold in range(int(folds.max(initial=0)) + 1):
-        is_asked = folds == fold
+    for fold in range(int(folds.of.max(initial=0)) + 1):
+        is_asked = folds.of == fold
         of, targets = known[~is_asked], asked.targets[~is_asked]
         if not len(of):
             continue
@@ -141,11 +156,11 @@ def _by_codes(codes: np.ndarray, asked: PlainProblem, folds: np.ndarray) -> Skil
             np.add.at(table, (of, targets), 1)
             usual = np.where(table.sum(axis=1) > 0, (table / shares).argmax(axis=1), -1)
         said[is_asked] = usual[known[is_asked]]
-    return skill_of(said, asked)
+    return skill_of(said, asked, folds.together)
 
 
 def _sums(
-    dataset: Dataset, numbers: dict[str, np.ndarray], asked: PlainProblem, folds: np.ndarray
+    dataset: Dataset, numbers: dict[str, np.ndarray], asked: PlainProblem, folds: Folds
 ) -> list[Finding]:
     """Return the finding where the target is a weighted sum of columns."""
     names = [name for name, cells in numbers.items() if np.isfinite(cells).all()]
@@ -154,7 +169,7 @@ def _sums(
     columns = np.stack([numbers[name] for name in names], axis=1)
     spread = columns.std(axis=0)
     columns = (columns - columns.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    is_asked = folds == 0
+    is_asked = folds.of == 0
     learned, wanted = columns[~is_asked], asked.targets[~is_asked].astype(np.float64)
     middle = wanted.mean()
     weights = np.linalg.lstsq(learned, wanted - middle, rcond=1e-10)[0]

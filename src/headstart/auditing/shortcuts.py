@@ -4,8 +4,9 @@ Images: small trees are asked, out of fold, for the class by how the file is mad
 format, colour mode), by its colours and by its border alone. Texts: by length, by writing and
 script, by the first and the last words, and by any single word. Said from where a tree is so far
 on the way from guessing (0) to certainty (1), as balanced accuracy of classes and R² of numbers;
-the lower end of its interval counts. How a file is made is no part of what it shows, so a fifth of
-the way is enough there; roses are red, so colours must nearly decide.
+the lower end of its interval counts, in which what belongs together counts once. How a file is made
+is no part of what it shows, so a fifth of the way is enough there; roses are red, so colours must
+nearly decide.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from headstart.auditing.plain_measures import (
     Measures,
     measured,
 )
+from headstart.auditing.together import is_one, one_of_each, together_in, variance_of_sum
 from headstart.evaluation.intervals import normal_interval
 from headstart.tasks import PlainProblem, find_task
 from headstart.types import Dataset, Finding
@@ -55,12 +57,14 @@ class Skill:
         return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
 
-def skill_of(said: np.ndarray, problem: PlainProblem) -> Skill:
+def skill_of(said: np.ndarray, problem: PlainProblem, groups: np.ndarray | None = None) -> Skill:
     """Return the skill of out-of-fold answers: of classes by balanced accuracy, of numbers by R².
 
     Args:
         said: Classes or numbers, shape (N,).
         problem: The truth.
+        groups: int64, shape (N,), the same for samples that belong together, which the interval
+            counts once; None where each stands alone.
     """
     targets = problem.targets
     if problem.num_classes == 0:
@@ -69,7 +73,7 @@ def skill_of(said: np.ndarray, problem: PlainProblem) -> Skill:
             return Skill(0.0, 0.0, 0.0)
         value = 1 - float(errors.sum()) / whole
         parts = errors - (1 - value) * spread
-        error = float(np.sqrt((parts**2).sum())) / whole
+        error = variance_of_sum(parts, groups) ** 0.5 / whole
     else:
         seen = [said[targets == k] == k for k in np.unique(targets)]
         chance = 1 / max(2, len(seen))
@@ -77,18 +81,29 @@ def skill_of(said: np.ndarray, problem: PlainProblem) -> Skill:
         # one more right and one more wrong, so that none of three wrong is no certainty
         variances = [(r.sum() + 1) * (len(r) - r.sum() + 1) / (len(r) + 2) ** 3 for r in seen]
         value = (float(rates.mean()) - chance) / (1 - chance)
-        error = float(np.sqrt(np.sum(variances))) / len(seen) / (1 - chance)
+        variance = float(np.sum(variances))
+        if groups is not None:
+            _, of = np.unique(targets, return_inverse=True)
+            right = (said == targets) - rates[of]
+            variance = max(variance, variance_of_sum(right / np.bincount(of)[of], groups))
+        error = variance**0.5 / len(seen) / (1 - chance)
     found = normal_interval(value, error, highest=1.0)
     return Skill(value, found.low, found.high)
 
 
-def tree_skill(values: np.ndarray, problem: PlainProblem, folds: np.ndarray) -> Skill:
+def tree_skill(
+    values: np.ndarray,
+    problem: PlainProblem,
+    folds: np.ndarray,
+    groups: np.ndarray | None = None,
+) -> Skill:
     """Return the out-of-fold skill of a small tree on a few numbers.
 
     Args:
         values: float32, shape (N, M); NaN where something is missing.
         problem: What is asked.
         folds: int64, shape (N,).
+        groups: As ``skill_of`` takes them.
     """
     from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
@@ -105,7 +120,7 @@ def tree_skill(values: np.ndarray, problem: PlainProblem, folds: np.ndarray) -> 
         else:
             tree = DecisionTreeRegressor(random_state=0, **shape)
         said[is_asked] = tree.fit(values[learned], targets[learned]).predict(values[is_asked])
-    return skill_of(said, problem)
+    return skill_of(said, problem, groups)
 
 
 def large_classes(problem: PlainProblem) -> np.ndarray:
@@ -150,10 +165,13 @@ def shortcuts(dataset: Dataset, tools: AuditTools) -> list[Audited]:
         if len(used) < MIN_ROWS or len(np.unique(asked.targets[used])) < 2:
             continue
         asked = part_of(asked, used)
-        findings += _by_measures(dataset, measures, used, asked, number, tools.seed)
+        together = together_in(dataset, "train", measures.places[used], tools)
+        if is_one(together):
+            continue
+        findings += _by_measures(dataset, measures, used, asked, number, together)
         if dataset.schema.facts.has_words:
             texts = [dataset.train.samples.read(int(measures.places[i])) for i in used]
-            findings += _by_words(dataset, texts, asked, number, tools.seed)
+            findings += _by_words(dataset, texts, asked, number, together)
     if len(measures.places) < min(len(dataset.train), MIN_ROWS):
         sentence = "Shortcuts were not looked for: the time for audits was up."
         findings.append(Finding("shortcut", "note", (), sentence))
@@ -166,19 +184,17 @@ def _by_measures(
     used: np.ndarray,
     asked: PlainProblem,
     number: int,
-    seed: int,
+    together: np.ndarray | None,
 ) -> list[Finding]:
     strata = asked.targets if asked.num_classes else np.zeros(len(used), np.int64)
-    contents = dataset.train.contents
-    groups = None if contents is None else contents[measures.places[used]]
-    folds = assign_folds(strata, groups, seed=seed)
+    folds = assign_folds(strata, together)
     found = []
     for group in dict.fromkeys(measures.groups):
         values = measures.of(group)[used]
         varied = [v for v in range(values.shape[1]) if np.ptp(np.nan_to_num(values[:, v])) > 0]
         if not varied:
             continue
-        skill = tree_skill(values[:, varied], asked, folds)
+        skill = tree_skill(values[:, varied], asked, folds, together)
         if skill.low < BOUNDS[group]:
             continue
         noun = dataset.schema.facts.noun
@@ -194,14 +210,18 @@ def _by_measures(
             f"{_target(dataset, number)} can be told from {group} alone ({shown}), without looking "
             f"at what the {noun} {dataset.schema.facts.says}: {skill} of the way "
             "from guessing to certainty, on samples not learned from. A model may learn just that, "
-            f"and fail on a {noun} made another way. Make the {noun}s of all classes alike in it."
+            f"and fail on {noun}s made another way. Make the {noun}s of all classes alike in it."
         )
         found.append(Finding("shortcut", "warning", (), sentence))
     return found
 
 
 def _by_words(
-    dataset: Dataset, texts: Sequence[str], asked: PlainProblem, number: int, seed: int
+    dataset: Dataset,
+    texts: Sequence[str],
+    asked: PlainProblem,
+    number: int,
+    together: np.ndarray | None,
 ) -> list[Finding]:
     """Return what the first and the last words, or a single word, tell alone."""
     if asked.num_classes == 0:
@@ -213,7 +233,7 @@ def _by_words(
         best: tuple[Skill, int, str] | None = None
         for length in _ENDS:
             ends = [" ".join(words[side][:length][side]) for words in split]
-            skill, example = _by_ends(ends, asked)
+            skill, example = _by_ends(ends, asked, together)
             if best is None or skill.low > best[0].low:
                 best = skill, length, example
         assert best is not None
@@ -226,7 +246,8 @@ def _by_words(
                 "the source and not the matter, take it off the texts."
             )
             found.append(Finding("shortcut", "warning", (), sentence))
-    word = _telling_word(split, asked)
+    counted = one_of_each(together, len(split), 0)
+    word = _telling_word([split[i] for i in counted], part_of(asked, counted))
     if word is not None:
         name, k, phi = word
         classes = dataset.schema.classes
@@ -246,18 +267,24 @@ def _words_of(text: str) -> list[str]:
     return words if len(text) <= _LONGEST_MEAN_WORD * max(1, len(words)) else list(text)
 
 
-def _by_ends(ends: Sequence[str], asked: PlainProblem) -> tuple[Skill, str]:
+def _by_ends(
+    ends: Sequence[str], asked: PlainProblem, together: np.ndarray | None
+) -> tuple[Skill, str]:
     """Return the skill of the usual class of an end among all others of it, and the usual end."""
     names, of = np.unique(np.array(ends, dtype=object).astype(str), return_inverse=True)
     counts = np.zeros((len(names), asked.num_classes))
     np.add.at(counts, (of, asked.targets), 1)
     shares = np.bincount(asked.targets, minlength=asked.num_classes) + 1e-9
-    without = counts[of]
-    without[np.arange(len(of)), asked.targets] -= 1  # its own label does not count
+    # neither its own label counts, nor those of samples that it belongs together with
+    groups = np.arange(len(of)) if together is None else together
+    own = np.unique(of * (int(groups.max()) + 1) + groups, return_inverse=True)[1].reshape(-1)
+    own_counts = np.zeros((int(own.max()) + 1, asked.num_classes))
+    np.add.at(own_counts, (own, asked.targets), 1)
+    without = counts[of] - own_counts[own]
     weighed = without / shares
     # an end that nobody else has says nothing: it counts as wrong
     said = np.where(without.sum(axis=1) > 0, weighed.argmax(axis=1), -1)
-    return skill_of(said, asked), str(names[np.bincount(of).argmax()])
+    return skill_of(said, asked, together), str(names[np.bincount(of).argmax()])
 
 
 def _telling_word(

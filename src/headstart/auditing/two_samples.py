@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from headstart.auditing.together import variance_of_sum
+
 MAX_CATEGORIES = 50  # compared one by one; the rarest are counted together
 _LEAST = 20  # values a side
 _SHOWN = (0.1, 0.5, 0.9)  # quantiles
@@ -132,15 +134,19 @@ def significant(
     return sorted((d for d in kept if d.size >= least), key=lambda d: -d.size)
 
 
-def area_and_error(scores: np.ndarray, is_second: np.ndarray) -> tuple[float, float]:
+def area_and_error(
+    scores: np.ndarray, is_second: np.ndarray, groups: np.ndarray | None = None
+) -> tuple[float, float]:
     """Return the area under the ROC curve of scores for being of the second set, and its error.
 
     Args:
         scores: Shape (N,).
         is_second: bool, shape (N,); both kinds occur.
+        groups: int64, shape (N,), the same for samples that belong together; None where none do.
 
     Source:
-        E. R. DeLong et al., 1988, Biometrics 44, 837-845, for one curve.
+        E. R. DeLong et al., 1988, Biometrics 44, 837-845, for one curve; of groups N. A.
+        Obuchowski, 1997, Biometrics 53, 567-578, whose sums over groups these are.
     """
     from scipy.stats import rankdata
 
@@ -153,4 +159,8 @@ def area_and_error(scores: np.ndarray, is_second: np.ndarray) -> tuple[float, fl
     variance = (above.var(ddof=1) if m > 1 else 0.25) / m + (
         below.var(ddof=1) if n > 1 else 0.25
     ) / n
+    if groups is not None:
+        parts = np.empty(len(scores))
+        parts[is_second], parts[~is_second] = (above - area) / m, (below - area) / n
+        variance = max(variance, variance_of_sum(parts, groups))
     return area, float(np.sqrt(variance))

@@ -40,6 +40,7 @@ NUM_OTHERS, NTH_OTHER = 512, 4  # drawn at random: the 4th nearest of these is a
 NEARER = 0.6  # than chance: 1 - cosine is to be at most so much of that
 MOST_IN_A_PLACE = 32  # windows; of more, each is held against its neighbours in the fuller hash
 BLOCK = 2048  # pictures at once
+MOST_KEPT = 2**20  # rows that wait to be joined with those before
 
 
 @dataclass(frozen=True)
@@ -121,15 +122,21 @@ def propose(
             return None
         asked = np.arange(start, min(start + size, len(table.signs)))
         rows = _best(np.concatenate(list(_look_up(table, asked, is_mirrored, is_crowded))))
-        return np.column_stack([rows, np.full(len(rows), is_mirrored)])
+        return np.column_stack([rows, np.full(len(rows), is_mirrored, np.int32)])
 
     tasks = [(way, start) for way in (False, True) for start in range(0, len(table.signs), size)]
-    kept = [np.zeros((0, 4), np.int64)]
+    kept = [np.zeros((0, 4), np.int32)]
     with ThreadPoolExecutor(usable_cores()) as pool:
         for found in pool.map(find, tasks):
             if found is None:
                 return None
             kept.append(found)
+            if (
+                len(kept) > 1
+                and len(found)
+                and sum(map(len, kept[1:])) > max(MOST_KEPT, len(kept[0]))
+            ):
+                kept = [_best(np.concatenate(kept))]  # most are found from both ends
     rows = _best(np.concatenate(kept))
     windows = np.sort(rows[:, :2], axis=1)
     first, second = (windows // NUM_WINDOWS).T
@@ -258,7 +265,7 @@ def _look_up(
             alike[part] = products * (1e6 / 127**2)
         one, two = asked[rows] // NUM_WINDOWS, found // NUM_WINDOWS
         fits = alike >= np.maximum(table.needed[one], table.needed[two])
-        yield np.column_stack([asked[rows[fits]], found[fits], alike[fits]]).astype(np.int64)
+        yield np.column_stack([asked[rows[fits]], found[fits], alike[fits]]).astype(np.int32)
 
 
 def _places(
@@ -295,7 +302,7 @@ def _best(rows: np.ndarray) -> np.ndarray:
     """Return of each two pictures the row of their most alike windows.
 
     Args:
-        rows: int64, shape (R, 3 or more): two windows, how alike they are, and more.
+        rows: int32, shape (R, 3 or more): two windows, how alike they are, and more.
     """
     pictures = np.sort(rows[:, :2] // NUM_WINDOWS, axis=1)
     order = np.lexsort((-rows[:, 2], pictures[:, 1], pictures[:, 0]))

@@ -22,8 +22,8 @@ from headstart.data.fingerprint import (
     inspect_rows,
     inspect_texts,
 )
+from headstart.data.fix_lists import Fixes
 from headstart.data.fixes import (
-    Fixes,
     Placed,
     describe_fixes,
     place_fixes,
@@ -50,7 +50,6 @@ from headstart.types import (
     Finding,
     FindingKind,
     Samples,
-    Schema,
     Split,
     SplitName,
 )
@@ -153,7 +152,7 @@ def assemble(
 
     return Dataset(
         name=records.name,
-        schema=Schema(records.modality, records.task, records.classes, records.label),
+        schema=records.schema,
         train=part(SPLIT_CODES["train"]),
         val=part(SPLIT_CODES["val"]),
         test=part(SPLIT_CODES["test"]),

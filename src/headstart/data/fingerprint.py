@@ -16,6 +16,7 @@ from hashlib import blake2b
 import numpy as np
 
 from headstart import events
+from headstart.columnar import give_memory_back
 from headstart.cores import usable_cores
 from headstart.data.identity import Identity, row_identity, text_identity
 from headstart.preprocessing.images import read_header
@@ -109,6 +110,7 @@ def inspect_rows(samples: TableSamples, name: str) -> Inspection:
         empty &= column.is_null().to_numpy()
     fault = "every cell of the row is empty"
     reasons = dict.fromkeys(np.flatnonzero(empty).tolist(), fault)
+    give_memory_back()  # what the kinds of columns were found with
     return _told(row_identity(samples.table), reasons, name)
 
 

@@ -1,160 +1,37 @@
-"""A list of what to leave out of data and on which side of the split to put what: read, applied.
+"""A list of what to leave out of data and on which side of the split to put what, applied.
 
 ``headstart check DATA --fix LIST.csv`` writes one; a person may change it. A row is about one
 sample: it is found by its name together with what it is (its id), so that a list never touches a
 sample which has changed since. A file that was renamed is found by what it is alone, where no other
-is the same. The user's files are never touched.
+is the same. A row of a table that has other columns now is known by the cells of those that it
+still has. The user's files are never touched.
 """
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 
 from headstart.data.copies import Copies, connected, joined_groups
+from headstart.data.fix_cells import CellFinder
+from headstart.data.fix_lists import LEAVE_OUT, LOOK, Fix, Fixes
 from headstart.data.records import NOUNS, SPLIT_CODES, SPLIT_NAMES, Records
-from headstart.errors import DataError, OptionError, did_you_mean, quoted
+from headstart.errors import DataError
 from headstart.preprocessing.samples import take
 from headstart.tasks import array_of
 from headstart.types import Finding, SplitName
 
-COLUMNS = ("sample", "content", "action", "group", "reason")
-LEAVE_OUT, LOOK = "leave out", "look"
-ACTIONS = (LEAVE_OUT, *SPLIT_NAMES, LOOK)
 SIDES: dict[str, SplitName] = {"train": "train", "val": "val", "test": "test"}
 SHOWN = 3
 LEAST_FOUND = 0.5  # of the samples of a list: with fewer it is about other data
 
 
-@dataclass(frozen=True)
-class Fix:
-    """What is to be done with one sample.
-
-    Attributes:
-        sample: Its name.
-        content: Its id, 16 hexadecimal digits; empty where a person has written the name alone.
-        action: One of ``ACTIONS``; ``look`` is for a person and does nothing.
-        group: The same for samples that stay on one side; empty where it stands alone.
-        reason: For a person.
-    """
-
-    sample: str
-    content: str
-    action: str
-    group: str = ""
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Fixes:
-    """A list as it was read.
-
-    Attributes:
-        path: Where it lies.
-        rows: What it says.
-    """
-
-    path: str
-    rows: tuple[Fix, ...]
-
-
 def written_id(number: int) -> str:
     """Return the id of a sample as a list writes it."""
     return f"{number:016x}"
-
-
-def write_fixes(path: Path, rows: Iterable[Fix]) -> None:
-    """Write a list.
-
-    Args:
-        path: A file, which is replaced.
-        rows: One for each sample.
-
-    Raises:
-        OSError: It cannot be written.
-    """
-    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for row in rows:
-            writer.writerow([row.sample, row.content, row.action, row.group, row.reason])
-
-
-def read_fixes(source: str | Path) -> Fixes:
-    """Read a list that ``check --fix`` has written, or a person: ``sample`` and ``action`` do.
-
-    Args:
-        source: A CSV file.
-
-    Raises:
-        DataError: It cannot be read, or says something that is no action.
-    """
-    path = Path(source).expanduser()
-    try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            reader = csv.DictReader(file, delimiter=_delimiter(file), strict=True)
-            named = [name.strip().casefold() for name in reader.fieldnames or ()]
-            reader.fieldnames = named
-            if missing := [name for name in ("sample", "action") if name not in named]:
-                raise DataError(
-                    f"'{path}' has no column {quoted(missing)} (found: {quoted(named)}); expected "
-                    f"the list that 'headstart check DATA --fix {path.name}' writes, with the "
-                    f"columns {quoted(COLUMNS)}."
-                )
-            rows = [_fix(path, reader.line_num, row) for row in reader if _says_something(row)]
-    except OSError as error:
-        raise DataError(
-            f"The list of fixes '{path}' cannot be read ({error.strerror}). Expected what "
-            f"'headstart check DATA --fix LIST.csv' writes; correct the name, or leave out --fixes."
-        ) from error
-    except csv.Error as error:
-        raise DataError(
-            f"'{path}' is no list of fixes ({error}). Expected what 'headstart check DATA --fix "
-            "LIST.csv' writes."
-        ) from error
-    _refuse_twice(path, rows)
-    return Fixes(str(path.absolute()), tuple(rows))
-
-
-def _delimiter(file: TextIO) -> str:
-    """Return what stands between the cells: where the comma is the decimal mark, Excel takes ;."""
-    first = file.readline()
-    file.seek(0)
-    return max(",;\t", key=first.count)
-
-
-def _says_something(row: Mapping[str, str | None]) -> bool:
-    return any((row.get(name) or "").strip() for name in COLUMNS)
-
-
-def _fix(path: Path, line: int, row: Mapping[str, str | None]) -> Fix:
-    said = {name: (row.get(name) or "").strip() for name in COLUMNS if name != "sample"}
-    action = said["action"].casefold()
-    if action not in ACTIONS:
-        raise DataError(
-            f"'{path}', line {line}: action is '{said['action']}'; expected one of "
-            f"{quoted(ACTIONS)}.{did_you_mean(action, ACTIONS)}"
-        )
-    content = said["content"].casefold()
-    return Fix(row.get("sample") or "", **{**said, "action": action, "content": content})
-
-
-def _refuse_twice(path: Path, rows: Sequence[Fix]) -> None:
-    """Refuse a sample to which two different things are to be done."""
-    seen: dict[tuple[str, str], str] = {}
-    for row in rows:
-        former = seen.setdefault((row.sample, row.content), row.action)
-        if former != row.action:
-            raise DataError(
-                f"'{path}' says both '{former}' and '{row.action}' of '{row.sample}'; expected one "
-                "action for each sample. Remove one of the lines."
-            )
 
 
 @dataclass(frozen=True)
@@ -168,6 +45,7 @@ class Placed:
         groups: Of those places, the group; empty for none.
         num_looks: Rows for a person.
         missing: Samples that were not found.
+        num_by_cells: Rows that are known by the columns that these data share with the list's.
     """
 
     fixes: Fixes
@@ -176,6 +54,7 @@ class Placed:
     groups: Mapping[int, str]
     num_looks: int
     missing: Sequence[str]
+    num_by_cells: int = 0
 
 
 def place_fixes(fixes: Fixes, records: Records, ids: np.ndarray) -> Placed:
@@ -195,12 +74,18 @@ def place_fixes(fixes: Fixes, records: Records, ids: np.ndarray) -> Placed:
     for place, name in enumerate(names):
         by_name.setdefault(name, []).append(place)
     by_id = {written_id(number): place for place, number in enumerate(ids.tolist())}
+    by_cells = CellFinder(records.samples)
     left_out: list[int] = []
     sides: dict[int, SplitName] = {}
     groups: dict[int, str] = {}
     missing: list[str] = []
+    num_by_cells = 0
     for row in acting:
-        found = _find(row, by_name.get(row.sample, []), by_id, ids)
+        named = by_name.get(row.sample, [])
+        found = _find(row, named, by_id, ids)
+        if found is None:
+            found = by_cells.find(row, named)
+            num_by_cells += found is not None
         if found is None:
             missing.append(row.sample)
         elif row.action == LEAVE_OUT:
@@ -211,7 +96,7 @@ def place_fixes(fixes: Fixes, records: Records, ids: np.ndarray) -> Placed:
     if acting and len(acting) - len(missing) < LEAST_FOUND * len(acting):
         raise DataError(_other_data(fixes, records, acting, missing))
     gone = np.unique(np.array(left_out, np.int64))
-    return Placed(fixes, gone, sides, groups, len(fixes.rows) - len(acting), missing)
+    return Placed(fixes, gone, sides, groups, len(fixes.rows) - len(acting), missing, num_by_cells)
 
 
 def _find(row: Fix, named: Sequence[int], by_id: Mapping[str, int], ids: np.ndarray) -> int | None:
@@ -358,8 +243,13 @@ def describe_fixes(placed: Placed, records: Records) -> Finding:
         verb = "is as it was" if placed.num_looks == 1 else "are as they were"
         looks = f"; {placed.num_looks:,} to be looked at {verb}"
     missing = ""
-    if placed.missing:
+    if placed.num_by_cells:
         missing = (
+            f" {placed.num_by_cells:,} are known by the columns that these {several} share with "
+            "those of the list."
+        )
+    if placed.missing:
+        missing += (
             f" {len(placed.missing):,} of its {several} are not there as they were, and nothing "
             f"was done for them: {_few(placed.missing)}."
         )
@@ -367,16 +257,3 @@ def describe_fixes(placed: Placed, records: Records) -> Finding:
     return Finding(
         "reading", "warning" if placed.missing else "note", list(placed.missing), sentence
     )
-
-
-def check_fixes(fixes: object) -> None:
-    """Refuse what names no file.
-
-    Raises:
-        OptionError: It is neither text nor a path.
-    """
-    if not isinstance(fixes, str | Path | None):
-        raise OptionError(
-            f"fixes is a {type(fixes).__name__}; expected the path of a list that "
-            "'headstart check DATA --fix LIST.csv' has written."
-        )

@@ -56,6 +56,12 @@ class Identity:
 
 def mixed(numbers: np.ndarray) -> np.ndarray:
     """Return numbers in which every bit of the given ones counts; uint64, one to one."""
+    if len(numbers) > NUMBER_BLOCK_ROWS:  # a block stays in the processor's cache
+        found = np.empty(len(numbers), np.uint64)
+        for start in range(0, len(numbers), NUMBER_BLOCK_ROWS):
+            part = slice(start, start + NUMBER_BLOCK_ROWS)
+            found[part] = mixed(numbers[part])
+        return found
     numbers = (numbers ^ (numbers >> np.uint64(30))) * _SECOND
     numbers = (numbers ^ (numbers >> np.uint64(27))) * _THIRD
     return np.asarray(numbers ^ (numbers >> np.uint64(31)))
@@ -318,8 +324,10 @@ def sample_ids(exact: np.ndarray) -> np.ndarray:
     Returns:
         int64, shape (N,), all different, none negative.
     """
-    nth = ordinals(exact).astype(np.uint64)
-    numbers = mixed(mixed(exact) + nth * _FIRST)
+    numbers = mixed(exact)
+    if (nth := ordinals(exact)).any():
+        numbers += nth.astype(np.uint64) * _FIRST
+    numbers = mixed(numbers)
     ids = (numbers >> np.uint64(1)).astype(np.int64)
     while (again := ordinals(ids)).any():  # two samples that meet by chance, once in 10^7 data sets
         numbers = np.where(again > 0, mixed(numbers + _FIRST), numbers)

@@ -118,7 +118,7 @@ def load(
         (10, 1797)
     """
     from headstart.data.assembly import Assembly, assemble
-    from headstart.data.fixes import check_fixes, read_fixes
+    from headstart.data.fix_lists import check_fixes, read_fixes
     from headstart.data.groups import aligned, plain_groups, with_groups
     from headstart.data.reading import read_source
     from headstart.data.times import check_way

@@ -21,6 +21,7 @@ from headstart.types import (
     NumberFormat,
     Rows,
     Samples,
+    Schema,
     TaskName,
 )
 
@@ -54,6 +55,7 @@ class Records:
         levels: For tables, the categories of a column in their order, where they have one.
         kept_columns: For tables, columns the user has named, which are therefore never left out.
         columns: For tables, all columns of the source, for messages.
+        counts_from_one: Whether the numbers that stand for classes count from one.
     """
 
     name: str
@@ -74,6 +76,13 @@ class Records:
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     kept_columns: Sequence[str] = ()
     columns: Sequence[str] = ()
+    counts_from_one: bool = False
+
+    @property
+    def schema(self) -> Schema:
+        """What they ask of a model."""
+        kind = self.modality, self.task, self.classes, self.label
+        return Schema(*kind, counts_from_one=self.counts_from_one)
 
     @property
     def asks(self) -> Task:

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from headstart.cells import MOSTLY
-from headstart.columnar import is_text
+from headstart.columnar import give_memory_back, is_text
 from headstart.data.binned import HOPELESS, binned_fit
 from headstart.data.identity import count_different, word_numbers
 from headstart.data.records import Records
@@ -78,6 +78,7 @@ def survey(
     samples = records.samples
     assert isinstance(samples, TableSamples)
     kinds = records.column_kinds or {}
+    give_memory_back()  # what copies were found with
     train = np.flatnonzero(is_train)
     constant, ids, index_like, sentinels = [], [], set(), list[Finding]()
     num_missing: dict[str, int] = {}
@@ -114,6 +115,7 @@ def survey(
         findings.append(Finding("identifier", "warning", (), sentence))
     findings += sentinels
     findings += _missing_cells({name: num_missing[name] for name in kept}, len(train))
+    give_memory_back()
     different = train if is_copy is None else train[~is_copy[train]]
     findings += _leaks(records, samples.select(kept), different)
     return kept, findings
@@ -198,8 +200,6 @@ def _num_values(column: Any) -> int:
 
 def is_identifier(name: str, kind: ColumnKind, column: Any) -> bool:
     """Return whether a column numbers or names the rows, each with a value of its own."""
-    import pyarrow.compute as pc
-
     present = column.drop_null() if column.null_count else column
     number = len(present)
     if _is_index(name, kind, column):
@@ -208,7 +208,7 @@ def is_identifier(name: str, kind: ColumnKind, column: Any) -> bool:
         return False
     if kind == "categorical":
         head = present.slice(0, number // HEAD_PART)  # what repeats there cannot be made good
-        repeated = len(head) - int(pc.count_distinct(head).as_py())
+        repeated = len(head) - count_different(head)
         if number - repeated < DISTINCT_SHARE * number:
             return False
         return count_different(present) >= DISTINCT_SHARE * number

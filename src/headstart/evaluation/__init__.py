@@ -11,6 +11,7 @@ from headstart.evaluation.baseline import (
 from headstart.evaluation.calibration import (
     fit_label_temperature,
     fit_temperature,
+    fold_temperatures,
     sigmoid,
     softmax,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "figure_to_json",
     "fit_label_temperature",
     "fit_temperature",
+    "fold_temperatures",
     "frequent_labels_baseline",
     "majority_baseline",
     "mean_baseline",

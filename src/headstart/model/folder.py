@@ -23,7 +23,7 @@ from headstart.errors import OptionError, RunFolderError
 from headstart.model.heads import find_head
 from headstart.model.network import Model
 from headstart.starts import rebuild_encoder
-from headstart.storage.records import FORMAT, refuse_other_format
+from headstart.storage.records import FORMAT, num_members, refuse_other_format
 from headstart.tasks import find_task
 from headstart.types import Schema
 
@@ -84,6 +84,7 @@ def open_model(path: Path, module: nn.Module | None = None) -> tuple[Model, dict
     """
     try:
         record = json.loads((path / "model.json").read_text())
+        refuse_ensemble(path, record)
         refuse_other_format(path, record["format"], record.get("versions"))
         schema = Schema(**{**record["schema"], "classes": tuple(record["schema"]["classes"])})
         # a copy: two runs opened with the same module must not share its weights
@@ -122,6 +123,19 @@ def open_model(path: Path, module: nn.Module | None = None) -> tuple[Model, dict
     model.load_state_dict(state, strict=True)
     model.temperature, model.target_mean, model.target_scale = numbers
     return model.eval(), record
+
+
+def refuse_ensemble(path: Path, record: dict[str, object]) -> None:
+    """Refuse a folder that holds several models, with the way to each.
+
+    Raises:
+        RunFolderError: Naming the folder of its first member.
+    """
+    if (num := num_members(record)) > 1:
+        raise RunFolderError(
+            f"{path} holds an ensemble of {num} models that answer together; expected a single "
+            f"model. Give one of its members, which is a run folder of its own: {path}/members/1."
+        )
 
 
 def library_versions() -> dict[str, str]:

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
-from headstart.model.network import Model
-from headstart.types import Rows
+from typing import Protocol
+
+from headstart.tasks import Task
+from headstart.types import Rows, Schema
 
 
-def model_outputs(model: Model, logits: Rows) -> Rows:
+class Calibrated(Protocol):
+    """What says what its logits mean: a model, or several that answer together."""
+
+    temperature: float
+    target_mean: float
+    target_scale: float
+
+    @property
+    def task(self) -> Task:
+        """What is predicted."""
+
+    @property
+    def schema(self) -> Schema:
+        """The classes, and where samples come from."""
+
+    def standard_targets(self, targets: Rows) -> Rows:
+        """Return targets as the loss takes them."""
+
+
+def model_outputs(model: Calibrated, logits: Rows) -> Rows:
     """Return calibrated probabilities, or values in the targets' own unit."""
     return model.task.outputs(
         logits,

@@ -36,7 +36,7 @@ from headstart.tuning.fitting import largest_useful_size
 from headstart.tuning.memory import ENOUGH_BYTES, learning_bytes
 from headstart.tuning.setup import TrainingSetup, prepare_sample, set_up
 from headstart.tuning.texts import TextCache
-from headstart.types import Dataset, Start, are_alike
+from headstart.types import GROWN, SOLVED, Dataset, Start, are_alike
 
 _NOTHING = float("nan")
 # what one candidate may fail by: its weights, its network, memory, the disk
@@ -117,6 +117,8 @@ class Scored:
     def has_features(self) -> bool:
         """Whether its features tell something before it has learned."""
         start = self.start
+        if start.family in GROWN:
+            return False
         return start.pretrained_on is not None or not default_strategy(start)[0].loops
 
     @property
@@ -211,7 +213,7 @@ def _options(job: RankingJob, start: Start) -> TrainingOptions:
 def _step_bytes(dataset: Dataset, setup: TrainingSetup) -> int | None:
     """Return the memory of a training step in which everything learns, beside the weights."""
     some = prepare_sample(dataset, "train", setup, 2 * len(dataset.schema.classes) + 2, seed=0)
-    if setup.model.encoder.start.family == "linear":
+    if setup.model.encoder.start.family in SOLVED:
         return None  # solved for, not stepped
 
     def inputs(num: int) -> tuple[torch.Tensor, ...]:

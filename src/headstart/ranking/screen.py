@@ -16,14 +16,27 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from headstart.errors import DeviceError, DivergenceError, HeadstartError, StartError
+from headstart.errors import (
+    DeviceError,
+    DivergenceError,
+    HeadstartError,
+    OptionError,
+    StartError,
+)
 from headstart.events import emit, unheard
 from headstart.model import model_outputs
 from headstart.starts.candidates import candidate_starts
 from headstart.tasks import find_task
 from headstart.training.machine.memory import is_out_of_memory
 from headstart.training.options.common_options import CommonOptions
-from headstart.training.options.strategies import FULL, HEAD, default_strategy
+from headstart.training.options.strategies import (
+    AUTO,
+    FULL,
+    HEAD,
+    check_strategy,
+    default_strategy,
+    find_strategy,
+)
 from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.budget import SHARES, STEP_PASSES, Budget, told_seconds
 from headstart.tuning.conditions import Conditions
@@ -36,6 +49,8 @@ from headstart.types import Dataset, Figure, Inputs, Rows, Start
 _MAX_VAL = 1_000
 _SCRATCH_WEIGHT = 2.0
 _MIN_STEPS = 20
+_WORTH_SECONDS = 2.0  # of the share that is left, for another look
+_MOST_ROW_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -69,7 +84,7 @@ def default_starts(dataset: Dataset, budget_seconds: float | None) -> list[Start
     Images: the textbook network where they are small; the smallest pretrained start that is on this
     machine, the three smallest from a budget of five minutes on; and a ResNet-18 from scratch.
     Texts: TF-IDF, then the pretrained starts on this machine, or a small BERT from scratch where
-    there is none. Tables: the linear model and the MLP.
+    there is none. Tables: the linear model, boosted trees, a forest and the MLP.
     """
     num_local = 1 if budget_seconds is not None and budget_seconds < 300 else 3
     return candidate_starts(dataset, num_local)
@@ -83,7 +98,7 @@ def screen(
     seconds: float,
     asked: CommonOptions,
     device: torch.device,
-    on_better: Callable[[TrainingSetup, Inputs, Rows], None],
+    on_made: Callable[[TrainingSetup, Inputs, Rows, bool], None],
     texts: TextCache | None = None,
 ) -> list[Candidate]:
     """Score candidates within a share of the budget, the best first.
@@ -92,11 +107,12 @@ def screen(
         dataset: Its test split is never touched.
         starts: The candidates, tried in this order; what does not fit is left out, and says so.
         budget: The budget.
-        seconds: What screening may take.
+        seconds: What screening may take; of rows of a table its own share, if that is more.
         asked: What the user said: the seed, and what is seen of an image.
         device: Where to run.
-        on_better: Called with a usable model, its validation inputs and their logits whenever a
-            candidate beats those before it: a usable model exists early.
+        on_made: Called with every usable model, its validation inputs, their logits, and whether
+            it beats those before it: a usable model exists early. What is made of rows has learned
+            from all of train.
         texts: What the run keeps of its texts; what is learned and prepared here stays in it.
 
     Returns:
@@ -106,13 +122,29 @@ def screen(
     Raises:
         StartError: If no candidate could be tried.
     """
+    if dataset.schema.facts.is_prepared_at_once:
+        # what is grown or solved for here is no sample of the work, but the whole of it
+        seconds = min(max(seconds, budget.may_take("screened rows")), _MOST_ROW_SECONDS)
     until = budget.spent + seconds
     task = find_task(dataset.schema.task)
     metric = task.headline
     sign = 1.0 if task.figures[metric].is_higher_better else -1.0
-    candidates: list[Candidate] = []
-    slow: list[Candidate] = []
+    found: list[Candidate] = []
     best = float("-inf")
+
+    def attempt(start: Start, allowance: float) -> Candidate:
+        nonlocal best
+        try:
+            candidate, setup, val, logits = try_start(
+                dataset, start, budget, allowance, asked=asked, device=device, texts=texts
+            )
+        except (StartError, DivergenceError, DeviceError, RuntimeError, MemoryError) as error:
+            return _refused(start, metric, error)
+        is_better = sign * candidate.score.value > best
+        best = max(best, sign * candidate.score.value)
+        on_made(setup, val, logits, is_better)
+        return candidate
+
     for index, start in enumerate(starts):
         # what is trained needs more time to show what it can than what is only probed
         weights = [1.0 if s.pretrained_on else _SCRATCH_WEIGHT for s in starts[index:]]
@@ -120,40 +152,48 @@ def screen(
         emit("task", name="screening", done=index, total=len(starts), start=start.address)
         # while none can be used the next is tried all the same: without one there is no run
         if best > float("-inf") and budget.spent > until - 1.0:
-            candidates.append(
-                _left_out(start, metric, "left out: screening's share of the budget is spent")
-            )
-            continue
-        try:
-            candidate, setup, val, logits = try_start(
-                dataset, start, budget, allowance, asked=asked, device=device, texts=texts
-            )
-        except _TooSlowError as error:
-            left_out = _left_out(start, metric, f"not scored: {error}")
-            slow.append(replace(left_out, size=error.size, seconds_per_sample=error.each))
-            candidates.append(slow[-1])
-            continue
-        except (StartError, DivergenceError, DeviceError, RuntimeError, MemoryError) as error:
-            if not isinstance(error, HeadstartError) and not is_out_of_memory(error):
-                raise
-            candidates.append(_left_out(start, metric, f"left out: {error}"))
-            continue
-        candidates.append(candidate)
-        if sign * candidate.score.value > best:
-            best = sign * candidate.score.value
-            on_better(setup, val, logits)
-        del setup, val, logits  # not beside the next one's
+            why = "left out: screening's share of the budget is spent"
+            found.append(_left_out(start, metric, why))
+        else:
+            found.append(attempt(start, allowance))
+    slow = [place for place, one in enumerate(found) if _is_slow(one)]
+    for place in sorted(slow, key=lambda place: found[place].seconds_per_sample):
+        # what the others have left may be enough for one that was too slow for its part
+        if until - budget.spent > _WORTH_SECONDS:
+            found[place] = attempt(found[place].start, until - budget.spent)
     emit("task", name="screening", done=len(starts), total=len(starts))
-    if best == float("-inf") and slow:
-        slow.sort(key=lambda c: c.seconds_per_sample)
-        return [*slow, *(c for c in candidates if c not in slow)]
-    if best == float("-inf"):
-        notes = "; ".join(f"{c.start.address} {c.note.rstrip('.')}" for c in candidates)
+    if best == float("-inf") and not any(map(_is_slow, found)):
+        notes = "; ".join(f"{c.start.address} {c.note.rstrip('.')}" for c in found)
         raise StartError(
             f"None of {len(starts)} starts could be tried: {notes}. Raise --budget, or name others "
             f"with --starts."
         )
-    return sorted(candidates, key=lambda c: -np.nan_to_num(sign * c.score.value, nan=-np.inf))
+    return sorted(found, key=lambda one: _order(one, sign))
+
+
+def _order(one: Candidate, sign: float) -> tuple[float, float]:
+    """Return what candidates are ordered by: score, then speed; what cannot be tried is last."""
+    score = one.score.value
+    return (float("inf") if np.isnan(score) else -sign * score, _seconds(one))
+
+
+def _seconds(one: Candidate) -> float:
+    return one.seconds_per_sample if one.seconds_per_sample > 0 else float("inf")
+
+
+def _is_slow(one: Candidate) -> bool:
+    """Return whether a start has no score because its time was too short, not because it failed."""
+    return bool(np.isnan(one.score.value)) and one.seconds_per_sample > 0
+
+
+def _refused(start: Start, metric: str, error: BaseException) -> Candidate:
+    """Return a candidate without a score, and why; what nobody expects is raised again."""
+    if isinstance(error, _TooSlowError):
+        found = _left_out(start, metric, f"not scored: {error}")
+        return replace(found, size=error.size, seconds_per_sample=error.each)
+    if not isinstance(error, HeadstartError) and not is_out_of_memory(error):
+        raise error
+    return _left_out(start, metric, f"left out: {error}")
 
 
 class _TooSlowError(StartError):
@@ -182,6 +222,11 @@ def try_start(
     """Score one start within its allowance of seconds."""
     began, seed = time.monotonic(), asked.seed
     strategy, _ = default_strategy(start)
+    if asked.strategy != AUTO:
+        try:
+            check_strategy(start, find_strategy(asked.strategy))
+        except OptionError as error:
+            raise StartError(str(error)) from error
     is_probed = strategy.probes
     # what is only probed is set up as what it is for now: a head on frozen features
     options = TrainingOptions(
@@ -200,16 +245,22 @@ def try_start(
     if is_probed:
         affordable = SHARES["screened features"].share * allowance / each
         limit = int(np.clip(affordable, 10 * num_outputs, wanted))
+        if setup.preprocess.is_instant:  # rows cost next to nothing: all of them
+            limit = len(dataset.train)
     else:
         limit = train_limit(dataset, setup, each, Budget(allowance))
-    val = prepare_sample(dataset, "val", setup, min(_MAX_VAL, limit or _MAX_VAL), seed=seed)
+    most = min(_MAX_VAL, limit or _MAX_VAL)
+    val = prepare_sample(
+        dataset, "val", setup, None if setup.preprocess.is_instant else most, seed=seed
+    )
     train = prepare_sample(dataset, "train", setup, limit, seed=seed)
     if is_probed:
         assert limit is not None
         fitted = probe(setup, train, val, imbalance="none", limit=limit, deadline=began + allowance)
         install(setup.model, fitted)
         logits: Rows = fitted.val_logits
-        note = f"probe on {len(train):,} samples{note}"
+        how = "grown from" if setup.model.encoder.is_grown else "probe on"
+        note = f"{how} {len(train):,} samples{note}"
     else:
         with unheard():
             deadline = began + SHARES["screened training"].share * allowance

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from headstart.errors import Interrupted, OptionError, RunFolderError
+from headstart.errors import HeadstartError, Interrupted, OptionError, RunFolderError
 from headstart.events import emit
 from headstart.recipes.options import takes
 from headstart.recipes.source import as_dataset, data_name, spent_before, typed_data
@@ -132,14 +132,14 @@ def check(options: CheckOptions) -> Checked:
     listed = None if options.fix is None else _list_path(options.fix, overwrite=options.overwrite)
     given = None if options.out is None else claimed_place(Path(options.out))
     with attached():
+        why_not = {**_missing(skipped), **dict.fromkeys(skipped, "skipped, as was asked")}
         emit("stage", text="Checking the data")
         refused: list[Finding] = []
         dataset = _load(options.data, refused)
         out = given or _default_out(dataset)
         spent = max(spent_before(dataset), time.monotonic() - began)
-        results = _audit(
-            dataset, skipped, [*refused, *dataset.findings], options.seed, limit - spent
-        )
+        known = [*refused, *dataset.findings]
+        results = _audit(dataset, why_not, known, options.seed, limit - spent)
         checked = _conclude(dataset, results, out, listed, time.monotonic() - began)
         if results.interruption is not None:
             where = f"stands in {out}" if out else "could not be written"
@@ -147,6 +147,24 @@ def check(options: CheckOptions) -> Checked:
         if command := _next(options, dataset, checked, results):
             emit("next", command=command)
     return checked
+
+
+def _missing(skipped: Sequence[str]) -> dict[str, str]:
+    """Return the audits whose packages are missing, each with the way to them, which is said.
+
+    Said before the work begins, so that a person may install them first.
+    """
+    from headstart.auditing.audits import AUDITS
+
+    found = {}
+    for audit in AUDITS.values():
+        try:
+            audit.require()
+        except HeadstartError as error:
+            found[audit.name] = str(error)
+            if audit.name not in skipped:
+                emit("note", text=str(error))
+    return found
 
 
 def _load(data: Data, refused: list[Finding]) -> Dataset:
@@ -161,9 +179,13 @@ def _load(data: Data, refused: list[Finding]) -> Dataset:
 
 
 def _audit(
-    dataset: Dataset, skipped: Sequence[str], known: Sequence[Finding], seed: int, seconds: float
+    dataset: Dataset,
+    why_not: Mapping[str, str],
+    known: Sequence[Finding],
+    seed: int,
+    seconds: float,
 ) -> "Results":
-    """Run what was not skipped."""
+    """Run what is not left out."""
     from headstart.auditing.audit import Audited, AuditTools
     from headstart.auditing.audits import AUDITS
     from headstart.auditing.running import run_audits
@@ -173,7 +195,7 @@ def _audit(
     deadline = time.monotonic() + left
     features = None
     if any(
-        a.has_features and a.name not in skipped and a.applies(dataset) for a in AUDITS.values()
+        a.has_features and a.name not in why_not and a.applies(dataset) for a in AUDITS.values()
     ):
         from headstart.auditing.probe_features import ProbeFeatures  # brings PyTorch
         from headstart.tuning.budget import SHARES
@@ -192,7 +214,7 @@ def _audit(
         dataset,
         AuditTools(seed=seed, features=features, start=start),
         seconds=left,
-        why_not=dict.fromkeys(skipped, "skipped, as was asked"),
+        why_not=why_not,
         known=known,
     )
     if features is not None:
@@ -206,7 +228,7 @@ def _conclude(
     """Write what was found."""
     from headstart.auditing.record import check_record, check_views
     from headstart.auditing.repairs import UNMENDED, repairs
-    from headstart.data.fixes import write_fixes
+    from headstart.data.fix_lists import write_fixes
     from headstart.reporting.check_page import MAX_SHOWN, render_check_page
 
     record = check_record(dataset, results, seconds)

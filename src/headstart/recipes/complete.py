@@ -5,7 +5,7 @@ Everything that is chosen on the way is settled before the training (``tuning.de
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from headstart.tuning.budget import Budget, BudgetPlan
     from headstart.tuning.setup import TrainingSetup
     from headstart.tuning.stop import StopRequest
+    from headstart.tuning.together import Together
     from headstart.types import Dataset
 
     Grid = Literal["off", "room", "asked"]
@@ -34,8 +35,7 @@ def complete(
     setup: TrainingSetup,
     budget: Budget,
     *,
-    candidates: Sequence[Mapping[str, object]],
-    rival: TrainingSetup | None = None,
+    candidates: Sequence[Mapping[str, object]] = (),
     grid: Grid = "off",
 ) -> None:
     """Prepare, fine-tune, evaluate, and write every file of the run folder.
@@ -46,7 +46,6 @@ def complete(
         setup: The model to fine-tune.
         budget: The budget.
         candidates: What screening found, for ``options.json``.
-        rival: The chosen candidate as screening left it; it is kept if it is the better one.
         grid: Whether other learning rates are tried first, as ``settle_learning_rate`` takes it.
 
     Raises:
@@ -58,7 +57,6 @@ def complete(
     from headstart.tuning.fitting import prepare_splits, settle_limits
     from headstart.tuning.messages import send_setup, send_train
     from headstart.tuning.planning import plan_tuning
-    from headstart.tuning.tune import better
 
     folder, company = current.folder, current.company
     plan = plan_tuning(dataset, setup, budget)
@@ -69,15 +67,50 @@ def complete(
         items = Items(dataset, *prepare_splits(dataset, setup, limits))
     send_train(company)
     tell_findings(items.train.findings)
-    on_usable = partial(save_model, folder, dataset, setup) if rival is None else _nothing
+    on_usable = partial(save_model, folder, dataset, setup)
     with plan.stage("training", budget):
         tuned, trials = _tune(current, items, setup, budget, plan, grid, on_usable)
-    if rival is not None:
-        setup, tuned = better(setup, tuned, rival, items.val)
-    options = _options(current, setup, tuned, candidates, trials)
+    tried = Tried(candidates=candidates, trials=trials)
+    conclude_run(current, items, setup, tuned, budget=budget, plan=plan, tried=tried)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What was tried on the way, for ``options.json``: starts, learning rates, arms."""
+
+    candidates: Sequence[Mapping[str, object]] = ()
+    trials: Sequence[Mapping[str, object]] = ()
+    arms: Sequence[Mapping[str, object]] = ()
+
+
+def conclude_run(
+    current: Session,
+    items: Items,
+    setup: TrainingSetup,
+    tuned: Tuned,
+    *,
+    budget: Budget,
+    plan: BudgetPlan,
+    tried: Tried,
+    together: Together | None = None,
+) -> None:
+    """Read the test split, write every file of the run folder, and end the run.
+
+    Args:
+        current: The session.
+        items: The data, and its splits prepared for the model.
+        setup: The model to hand over.
+        tuned: How its training went.
+        budget: The budget.
+        plan: Tells what this may take.
+        tried: For ``options.json``.
+        together: The models that are handed over together, the first of them ``setup``'s.
+    """
+    options = _options(current, setup, tuned, tried)
     with plan.stage("conclusion", budget):
-        _conclude(folder, items, setup, tuned, budget, _finite(options))
-    folder.finish()
+        finite = _finite(options)
+        _conclude(current.folder, items, setup, tuned, budget, finite, together)
+    current.folder.finish()
 
 
 def _conclude(
@@ -87,17 +120,14 @@ def _conclude(
     tuned: Tuned,
     budget: Budget,
     options: dict[str, object],
+    together: Together | None,
 ) -> None:
     """Read the test split and write what a reader looks at."""
     from headstart.reporting import render_folder
     from headstart.tuning.conclude import conclude
 
-    conclude(folder, items, setup, tuned, budget=budget, options=options)
+    conclude(folder, items, setup, tuned, budget=budget, options=options, together=together)
     folder.write("report.html", render_folder(folder.path).encode(errors="backslashreplace"))
-
-
-def _nothing() -> None:
-    """Keep the model that stands in the folder already."""
 
 
 def _tune(
@@ -132,7 +162,7 @@ def _tune(
             checkpoints=CheckpointFolder(current.folder.state),
             deadline=budget.deadline(reserve),
             seconds_per_sample=seconds_per_sample(setup, items.dataset, budget),
-            stop_requested=partial(_stop_requested, stop, current.company),
+            stop_requested=partial(stop_requested, stop, current.company),
             on_usable=on_usable,
             decisions=current.decisions,
             company=current.company,
@@ -156,7 +186,7 @@ def _tune(
     return tuned, trials
 
 
-def _stop_requested(stop: StopRequest, company: Company) -> bool:
+def stop_requested(stop: StopRequest, company: Company) -> bool:
     """Return whether someone asked this process to stop, or another that trains with it."""
     if company.stop_number and not stop.requested:
         stop.signal_number = company.stop_number
@@ -167,8 +197,7 @@ def _options(
     current: Session,
     setup: TrainingSetup,
     tuned: Tuned,
-    candidates: Sequence[Mapping[str, object]],
-    trials: Sequence[Mapping[str, object]],
+    tried: Tried,
 ) -> dict[str, object]:
     """Return the content of ``options.json``."""
     from headstart.tuning.conclude import describe_machine
@@ -179,8 +208,9 @@ def _options(
         "options": current.plan["options"],
         "recipe": asdict(setup.recipe),
         "choices": current.choices,
-        "candidates": candidates,
-        "trials": trials,
+        "candidates": tried.candidates,
+        "trials": tried.trials,
+        "arms": tried.arms,
         "machine": describe_machine(),
         "processes": current.company.size,
         "launch": launch_name(),

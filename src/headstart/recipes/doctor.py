@@ -12,8 +12,9 @@ import importlib.util
 import os
 import platform
 import shutil
+import textwrap
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,10 +86,38 @@ class Report:
         width = max(len(name) for _, rows in self.sections for name, _ in rows)
         lines = []
         for title, rows in self.sections:
-            lines += [title, *(f"  {name:{width}}  {value}" for name, value in rows), ""]
+            told: list[str] = []
+            for name, value in rows:
+                told.extend(_row(name, value, width))
+            lines += [title, *told, ""]
         if not self.problems:
             return "\n".join([*lines, "No problems found."])
         return "\n".join([*lines, "Problems", *(f"  {problem}" for problem in self.problems)])
+
+
+def _row(name: str, value: str, width: int) -> Iterator[str]:
+    """Yield the lines of a row, in 80 columns; a command stays whole where it fits in a line."""
+    first, rest = f"  {name:{width}}  ", " " * (width + 4)
+    parts = value.split("; ")
+    line = ""
+    for number, part in enumerate(parts):
+        piece = part + (";" if number < len(parts) - 1 else "")
+        if line and len(first) + len(line) + 1 + len(piece) > _WIDTH:
+            yield from _wrapped(line, first, rest)
+            first, line = rest, ""
+        line = f"{line} {piece}" if line else piece
+    yield from _wrapped(line, first, rest)
+
+
+def _wrapped(text: str, first: str, rest: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_on_hyphens=False,
+        break_long_words=False,
+    ) or [first.rstrip()]
 
 
 def doctor(*, seconds: float = 10.0, hub: bool = False) -> Report:
@@ -140,6 +169,7 @@ def doctor(*, seconds: float = 10.0, hub: bool = False) -> Report:
     return Report(tuple(sections), tuple(problems), device, speed, accuracy, passes)
 
 
+_WIDTH = 80
 _PACKAGES = ("headstart", "python", "torch", "torchvision", "timm", "numpy", "pyarrow", "pillow")
 
 

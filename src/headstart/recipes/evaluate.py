@@ -82,7 +82,7 @@ def evaluate(
         >>> print(hs.evaluate("runs/digits").report())  # doctest: +SKIP
     """
     from headstart.engines import passes_by, require_engine
-    from headstart.model import model_outputs, run_batches
+    from headstart.model import model_outputs
     from headstart.recipes.learned import not_learned_from
     from headstart.recipes.own_data import check_finished, own_data
     from headstart.training.machine.device import choose_device
@@ -95,14 +95,15 @@ def evaluate(
     rule = engine_rule(engine, precision, budget_seconds=None, decisions=Decisions())
     with attached(), passes_by(rule):
         dataset = _other_data(opened, data) if data is not None else own_data(opened)
-        model = opened.model.to(choose_device(device))
+        model = opened.ensemble.to(choose_device(device))
         schema = model.schema
         dataset = _as_own_truths(opened, dataset)
         _check_schema(opened, dataset)
         chosen, left_out = not_learned_from(opened, dataset)
-        test = model.encoder.preprocess.prepare(dataset, "test", chosen)
+        each = model.prepare(dataset, "test", chosen)
+        test = each[0]
         tell_findings(test.findings)
-        logits = run_batches(model, test, model, name="evaluate", phase="the test pass")
+        logits = model.run(each, name="evaluate", phase="the test pass")
         outputs = model_outputs(model, logits)
         targets = _own_targets(opened, dataset, test.targets)
         groups = dataset.test.groups_of(test.ids)
@@ -142,7 +143,7 @@ def _as_own_truths(run: Run, dataset: Dataset) -> Dataset:
 
 def _check_schema(run: Run, dataset: Dataset) -> None:
     """Refuse data that the run's model cannot answer for."""
-    own, other = run.model.schema, dataset.schema
+    own, other = run.schema, dataset.schema
     if own.kind != other.kind:
         raise DataError(
             f"{dataset.name} is {other.kind}, and {run.path} is {own.kind}. Evaluate on data of "
@@ -161,7 +162,7 @@ def _own_targets(run: Run, dataset: Dataset, targets: Rows) -> Rows:
     import numpy as np
 
     places = np.asarray([run.classes.index(c) for c in dataset.schema.classes], np.int64)
-    return run.model.task.align(targets, places, len(run.classes))
+    return run.ensemble.task.align(targets, places, len(run.classes))
 
 
 def _other_data(run: Run, data: Data) -> Dataset:
@@ -173,12 +174,12 @@ def _other_data(run: Run, data: Data) -> Dataset:
 
     if isinstance(data, Dataset):
         return data
-    model = run.model
+    model = run.ensemble
     # the command line's data brings its options, and is not loaded yet
     later = data if isinstance(data, partial) else partial(load, data)
     if own := same_data(run, later):
         return own
-    later = partial(later, preprocess=model.encoder.preprocess)
+    later = partial(later, preprocess=model.preprocess)
     for name, value in _read_as(run, later).items():
         later = partial(later, **{name: value, **later.keywords})
     later = partial(later, schema=model.schema)
@@ -202,7 +203,7 @@ def _read_as(run: Run, later: partial[Dataset]) -> dict[str, object]:
     """Return how the run's data was read, as far as it goes for other data too."""
     source = run.data.get("source") or {}
     names = []
-    task, asked = run.model.task, later.keywords.get("task", "auto")
+    task, asked = run.ensemble.task, later.keywords.get("task", "auto")
     if task.has_label_sets and asked in ("auto", task.name):
         names.append("separator")
     named = later.args[0]

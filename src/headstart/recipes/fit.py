@@ -1,7 +1,7 @@
-"""The main job: choose the start, fine-tune it inside the budget, say how good the result is.
+"""The main job: find the best model inside the budget, and say how good it is.
 
-This is a first, simple search: a short list of candidates, a quick score each on a sample, then the
-fine-tuning of the best. The seam to a fuller one is ``ranking.screen``.
+Starts are ranked by a quick look at each (``ranking.screen``); the best of them take part in a
+contest of heads, arms and finals (``recipes.search``). Several processes train one arm together.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from headstart.recipes.options import FitOptions, takes
 from headstart.recipes.own_start import refuse_own_start
 from headstart.recipes.processes import after_restart, finished_before, run_in_company
 from headstart.recipes.run import Run
+from headstart.recipes.search import search
 from headstart.recipes.session import Session, session
 from headstart.recipes.source import as_dataset, default_out, spent_before
 from headstart.reporting.console import attached
@@ -49,10 +50,10 @@ class Chosen(TypedDict):
 
 @takes(FitOptions)
 def fit(options: FitOptions) -> Run | BudgetPlan:
-    """Find the best start for the data, fine-tune it within the budget, and say how good it is.
+    """Find the best start for the data and the best way to tune it, and say how good the result is.
 
-    Time that the training would leave unused goes to short trials of the few other learning rates
-    that the family's literature names.
+    Several ways are compared in short rungs, the best is trained to its end, and what val says is
+    the best model is handed over, whatever its kind.
 
     Returns:
         The finished run; under dry_run the plan that it would obey.
@@ -99,11 +100,13 @@ def _fit(options: FitOptions, company: Company) -> Run:
         texts = text_cache(dataset, budget, seed=options.seed, decisions=current.decisions)
         settled = _settled(options, dataset, company)
         with passes_by(run_rule(options, budget, current)):
-            chosen, rival = _settle_start(current, dataset, named, budget, texts, settled)
+            chosen, made = _settle_start(current, dataset, named, budget, texts, settled)
             dataset = with_audits(current, dataset, budget, options.seed, "slow")
-            setup = _build(chosen, dataset, settled, company, texts)
-            of = chosen["candidates"]
-            complete(current, dataset, setup, budget, candidates=of, rival=rival, grid="room")
+            if company.size > 1:  # they train one arm together
+                setup = _build(chosen, dataset, settled, company, texts)
+                complete(current, dataset, setup, budget, candidates=chosen["candidates"])
+            else:
+                search(current, dataset, chosen["candidates"], made, budget, texts, settled)
     path = current.folder.path
     company.send("done", path=str(path))
     emit("next", command=next_command(path, dataset))
@@ -181,20 +184,24 @@ def _settle_start(
     budget: Budget,
     texts: TextCache | None,
     asked: FitOptions,
-) -> tuple[Chosen, TrainingSetup | None]:
-    """Settle the start; return it with its model, where screening has left one just now."""
+) -> tuple[Chosen, dict[str, TrainingSetup]]:
+    """Settle the start; return it with the models that screening has left just now, by address."""
     from headstart.engines import settled_apart
     from headstart.ranking import default_starts, screen
     from headstart.tuning.conclude import calibrate, save_model
     from headstart.tuning.planning import plan_search
 
-    kept: TrainingSetup | None = None
+    kept: dict[str, TrainingSetup] = {}
 
-    def keep(setup: TrainingSetup, val: Inputs, logits: Rows) -> None:
-        nonlocal kept
-        kept = setup
-        calibrate(setup.model, logits, val.targets)
-        save_model(current.folder, dataset, setup)
+    def keep(setup: TrainingSetup, val: Inputs, logits: Rows, is_better: bool) -> None:
+        is_whole = dataset.schema.facts.is_prepared_at_once
+        if is_better and not is_whole:
+            kept.clear()  # a network beside the next one may be more than memory has room for
+        if is_better or is_whole:
+            kept[setup.model.encoder.start.address] = setup
+        if is_better:
+            calibrate(setup.model, logits, val.targets)
+            save_model(current.folder, dataset, setup)
 
     def decide() -> Decided[Chosen]:
         emit("stage", text="Choosing the start")
@@ -209,7 +216,7 @@ def _settle_start(
                 seconds=plan.seconds("screening"),
                 asked=asked,
                 device=current.company.device,
-                on_better=keep,
+                on_made=keep,
                 texts=texts,
             )
         return _choose(candidates)
@@ -250,6 +257,7 @@ def _row(candidate: Candidate) -> dict[str, object]:
     tried = score.value == score.value
     return {
         "start": candidate.start.address,
+        "strategy": candidate.strategy,
         "metric": candidate.metric,
         "score": score.value if tried else None,
         "low": score.low if tried else None,

@@ -78,7 +78,7 @@ def own_contents(run: Run) -> dict[str, np.ndarray] | None:
 def contents_of(run: Run, dataset: Dataset, name: str = "test") -> np.ndarray | None:
     """Return what the samples of a split are, rows by the columns that the model reads."""
     split = dataset.split(name)  # type: ignore[arg-type]
-    read = run.model.encoder.preprocess
+    read = run.preprocess
     if isinstance(split.samples, TableSamples) and isinstance(read, TablePreprocess):
         names = [c.name for c in read.spec.columns if c.name in split.samples.column_names]
         return row_identity(split.samples.table, names).content
@@ -126,7 +126,7 @@ def _most_by_chance(
         # Turing: what stands there once tells how often something new comes
         expected = total * (1 - int((counts == 1).sum()) / len(everything))
         return float(expected + MANY_DEVIATIONS * np.sqrt(expected))
-    read = run.model.encoder.preprocess
+    read = run.preprocess
     names = [c.name for c in read.spec.columns] if isinstance(read, TablePreprocess) else []
     chance = likeness(samples.table, contents, names)
     expected = total * (len(own["train"]) + len(own["val"])) * chance

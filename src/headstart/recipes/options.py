@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 from headstart.cells import plain
 from headstart.errors import OptionError, quoted
+from headstart.recipes.launching import launch_if_asked
 from headstart.training.options.common_options import CommonOptions
 from headstart.training.options.option import Option, Stated, stated
 from headstart.training.options.training_options import TrainingOptions
@@ -30,13 +31,36 @@ P = ParamSpec("P")
 Stating = TypeVar("Stating")
 R = TypeVar("R")
 _WIDTH = 88  # of the lines of a docstring, after its indentation
-_LAST = ("device", "seed", "resume", "overwrite", "dry_run", "spec")  # at the end of a help
+_LAST = (
+    "device",
+    "num_processes",
+    "seed",
+    "resume",
+    "overwrite",
+    "dry_run",
+    "spec",
+)  # at the end of a help
 
 _BUDGET = Option(sentence="Hard limit of the whole command, for example 90s, 10m or 2h.")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class RunOptions:
+class LaunchOptions:
+    """How many processes a command starts: of every verb that several do together."""
+
+    num_processes: Annotated[
+        int,
+        Option(
+            sentence="Processes on this machine that do it together, started by PyTorch's own "
+            "launcher; with CUDA one GPU each. From Python start the program with torchrun.",
+            low=1,
+            is_kept=False,
+        ),
+    ] = 1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RunOptions(LaunchOptions):
     """What every verb that makes a run takes, beside what a training takes."""
 
     data: Annotated[
@@ -99,6 +123,13 @@ class FitOptions(RunOptions, CommonOptions):
             sentence="Addresses of the candidates; when not given, those that are on this machine."
         ),
     ] = None
+    single: Annotated[
+        bool,
+        Option(
+            sentence="Hand over one model; when not given, up to three that answer together, where "
+            "val says that this is better and a pass takes no more than twice as long."
+        ),
+    ] = False
 
 
 def takes(record: Callable[P, Stating]) -> Callable[[Callable[[Stating], R]], Callable[P, R]]:
@@ -118,7 +149,9 @@ def takes(record: Callable[P, Stating]) -> Callable[[Callable[[Stating], R]], Ca
             except TypeError as error:
                 _refuse_for_load(verb.__name__, kwargs, signature)
                 raise TypeError(f"{verb.__name__}(): {error}") from None
-            return body(record(*map(_plain, args), **{k: _plain(v) for k, v in kwargs.items()}))
+            said = record(*map(_plain, args), **{k: _plain(v) for k, v in kwargs.items()})
+            launch_if_asked(verb.__name__, getattr(said, "num_processes", 1))
+            return body(said)
 
         returned = inspect.signature(body).return_annotation
         signature = inspect.Signature(

@@ -117,7 +117,7 @@ def _other_case(path: Path) -> str:
 def _gone(run: Run) -> str:
     """Return a sentence on the class folders that are gone."""
     folder = Path(str(run.data["source"]["source"]))
-    if not folder.is_dir() or run.data.get("column_kinds") or run.model.schema.label is not None:
+    if not folder.is_dir() or run.data.get("column_kinds") or run.schema.label is not None:
         return ""
     there = {path.name for path in folder.rglob("*") if path.is_dir()}
     gone = [name for name in run.classes if name not in there]
@@ -127,7 +127,7 @@ def _gone(run: Run) -> str:
 def _changes(run: Run, dataset: Dataset) -> str:
     """Return what differs from the data of the run, in words."""
     found = []
-    former, now = run.model.schema, dataset.schema
+    former, now = run.schema, dataset.schema
     if gone := [name for name in former.classes if name not in now.classes]:
         found.append(f"class {quoted(gone)} is gone")
     if new := [name for name in now.classes if name not in former.classes]:

@@ -40,6 +40,8 @@ def resumed_plan(folder: RunFolder, plan: Mapping[str, Any]) -> dict[str, Any]:
         )
     told = {**former["options"], "data": former["fingerprint"], "verb": former["verb"]}  # type: ignore[dict-item]
     asked = {**plan["options"], "data": plan["fingerprint"], "verb": plan["verb"]}
+    if _is_longer(told.get("budget"), asked.get("budget")):
+        told["budget"] = asked["budget"]  # what was settled holds, and more fits what is left
     changed = [
         f"{name}: {told.get(name)!r} → {asked.get(name)!r}" for name in _changed(told, asked)
     ]
@@ -49,6 +51,16 @@ def resumed_plan(folder: RunFolder, plan: Mapping[str, Any]) -> dict[str, Any]:
             f"same ones to resume. Give the former options, or start anew with --overwrite."
         )
     return former | {"options": plan["options"]}
+
+
+def _is_longer(told: object, asked: object) -> bool:
+    """Return whether a budget is larger than the former one."""
+    from headstart.tuning.budget import parse_budget
+
+    if told is None:
+        return False
+    former, now = (parse_budget(text) for text in (told, asked))  # type: ignore[arg-type]
+    return now is None or (former is not None and now > former)
 
 
 def _changed(told: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from headstart.errors import DataError, OptionError
 from headstart.recipes.findings import tell_findings
 from headstart.recipes.run import Run
-from headstart.recipes.submission import check_form, read_sample, write_submission
+from headstart.recipes.submission import (
+    check_form,
+    read_sample,
+    write_predictions,
+    write_submission,
+)
 from headstart.reporting.console import attached
 from headstart.training.options.common_options import EngineName
 from headstart.types import Finding, Prediction
@@ -42,8 +47,9 @@ def predict(
             training data when not given. For CSV, TSV, JSONL and .txt files.
         like: The sample of a submission, a CSV whose first column holds ids: file names with or
             without suffix, or the cells of the column of that name in a table that is predicted.
-        out: The file to write in the form of the sample: its columns, its order of ids, and a class
-            name, a class number or a probability a class as it shows.
+        out: The file to write: a CSV or TSV with sample, prediction and the probabilities of all
+            classes, or lines of JSON (.jsonl); with like in the form of the sample: its columns,
+            its order of ids, and a class name, a class number or a probability a class as it shows.
         engine: What computes on a CPU: auto measures the engines that are installed where many
             samples are given, and takes the quickest that gives the same; torch, onnxruntime or
             openvino asks for one.
@@ -56,8 +62,8 @@ def predict(
         N" in a table, and "text N" for the Nth of the texts given themselves.
 
     Raises:
-        OptionError: If the encoding is unknown, nothing given is a file of text, or the engine is
-            not installed.
+        OptionError: If the encoding is unknown, nothing given is a file of text, the engine is not
+            installed, or out is no file that can be written so.
         RunFolderError: If the run folder holds no model.
         DataError: If a file does not exist, or is not what the model reads. Of several images,
             those that cannot be read are named and left out.
@@ -76,11 +82,11 @@ def predict(
     require_engine(engine)
     if problems := option_problems(ReadOptions(encoding=encoding)):
         raise OptionError(" ".join(problems))
-    check_form(like, out)
+    several = [files] if isinstance(files, str | os.PathLike) else files
+    check_form(like, out, several)
     sample = None if like is None else read_sample(like)
     opened = run if isinstance(run, Run) else Run(run)
-    several = [files] if isinstance(files, str | os.PathLike) else files
-    reader = READERS[opened.model.schema.modality]
+    reader = READERS[opened.schema.modality]
     given = reader.listed(several)
     if encoding is not None:
         _refuse_encoding(encoding, given, is_decoded=reader.is_decoded)
@@ -97,7 +103,9 @@ def predict(
                 found += opened.predict(samples, names=names)
         if sample is not None and out is not None:
             ids = _stated_ids(given, how, sample.header[0])
-            write_submission(found, sample, out, opened.model.schema, ids)
+            write_submission(found, sample, out, opened.schema, ids)
+        elif out is not None:
+            write_predictions(found, out, opened.schema)
         return found
 
 
@@ -107,7 +115,7 @@ def _as_trained(run: Run, encoding: str | None) -> AsTrained:
 
     source = run.data.get("source") or {}
     return AsTrained(
-        column=next(iter(run.model.encoder.preprocess.columns), None),
+        column=next(iter(run.preprocess.columns), None),
         image_column=source.get("image_column"),
         header=tuple(source["header"]) if source.get("header") else None,
         encoding=encoding or source.get("encoding"),

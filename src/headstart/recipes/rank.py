@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from headstart.errors import HeadstartError, Interrupted, OptionError, RunFolderError, StartError
 from headstart.events import emit, seconds_since_command_began, unheard
-from headstart.recipes.options import takes
+from headstart.recipes.options import LaunchOptions, takes
 from headstart.recipes.processes import company_of, is_worker
 from headstart.recipes.source import as_dataset, spent_before, typed_data
 from headstart.reporting.console import attached
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from headstart.types import Start
 
 _FILES = ("ranking.json", "ranking.html")
-_PERMISSIVE = ("apache", "mit", "bsd", "isc", "cc0", "cc-by-4.0", "unlicense", "none (random")
+_PERMISSIVE = ("apache", "mit", "bsd", "isc", "cc0", "cc-by-4.0", "unlicense", "none (")
 _MILLION = {"k": 1e-3, "m": 1.0, "b": 1e3}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class RankOptions:
+class RankOptions(LaunchOptions):
     """What ``rank`` takes."""
 
     data: Annotated[

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.errors import DataError, OptionError, RunFolderError
 from headstart.recipes.findings import tell_findings
-from headstart.types import BadSample, Prediction
+from headstart.types import BadSample, Prediction, Schema
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from headstart.model import Model
+    from headstart.model import Ensemble, Model
+    from headstart.preprocessing import Preprocess
 
 
 class Run:
@@ -42,12 +43,33 @@ class Run:
         return f"Run('{self.path}')"
 
     @cached_property
-    def model(self) -> Model:
-        """The model, in eval mode, on the CPU."""
-        from headstart.model import open_model
+    def ensemble(self) -> Ensemble:
+        """What answers, in eval mode, on the CPU: one model, or several together."""
+        from headstart.model import open_ensemble
 
-        model, _ = open_model(self.path, self._module)
-        return model
+        return open_ensemble(self.path, self._module)
+
+    @property
+    def model(self) -> Model:
+        """The model, in eval mode, on the CPU.
+
+        Raises:
+            RunFolderError: If several models answer together: ``ensemble`` holds them.
+        """
+        from headstart.model.folder import refuse_ensemble
+
+        refuse_ensemble(self.path, self.model_record)
+        return self.ensemble.first
+
+    @property
+    def schema(self) -> Schema:
+        """What is predicted, and of what."""
+        return self.ensemble.schema
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """How samples are read."""
+        return self.ensemble.preprocess
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -118,10 +140,11 @@ class Run:
         Raises:
             DataError: As ``predict`` does, where nothing is left out.
         """
-        from headstart.model import model_outputs, run_batches
+        from headstart.model import model_outputs
 
-        model, found, left_out = self.model, list[Prediction](), list[BadSample]()
-        for inputs in model.encoder.preprocess.incoming(samples, names):
+        model, found, left_out = self.ensemble, list[Prediction](), list[BadSample]()
+        for each in model.incoming(samples, names):
+            inputs = each[0]
             left_out += inputs.bad_samples
             if inputs.bad_samples and not leaves_out:
                 bad = inputs.bad_samples[0]
@@ -132,7 +155,7 @@ class Run:
             tell_findings(inputs.findings)
             if not len(inputs):
                 continue
-            outputs = model_outputs(model, run_batches(model, inputs, model, phase="predictions"))
+            outputs = model_outputs(model, model.run(each, phase="predictions"))
             found += model.task.predictions(inputs.names, outputs, model.schema)
         return found, left_out
 

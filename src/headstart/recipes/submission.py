@@ -1,9 +1,10 @@
-"""Write predictions in the form of a sample: its columns, its order of ids, its way to answer."""
+"""Write predictions: as a table, or in the form of a sample, with its columns and order of ids."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import re
 from collections import Counter
@@ -19,6 +20,7 @@ from headstart.types import Finding, Prediction, Schema
 
 SEPARATORS = (";", "|", ",", " ")
 SHOWN = 3
+FORMS = (".csv", ".tsv", ".jsonl")  # of predictions without a sample
 Answer = Callable[[Prediction], list[str]]
 
 
@@ -95,12 +97,7 @@ def write_submission(
         writer.writerow(sample.header)
         writer.writerows([row[0], *answers(found[row[0]])] for row in sample.rows)
         content = text.getvalue()
-    try:
-        write_atomically(Path(out), content.encode())
-    except OSError as error:
-        raise RunFolderError(
-            f"{out} could not be written ({error.strerror or error}). Say another file with --out."
-        ) from error
+    _write(out, content)
     sentence = f"{out} holds {len(sample.rows):,} rows in the form of {sample.where}."
     tell_findings([Finding("reading", "note", (), sentence)])
 
@@ -225,18 +222,67 @@ def _say(sentence: str, *, is_warning: bool = False) -> None:
     tell_findings([Finding("reading", "warning" if is_warning else "note", (), sentence)])
 
 
-def check_form(like: str | None, out: str | None) -> None:
-    """Refuse one of the two without the other.
+def write_predictions(predictions: Sequence[Prediction], out: str, schema: Schema) -> None:
+    """Write predictions as a table or as lines of JSON, in the order given.
+
+    Args:
+        predictions: Of all samples.
+        out: The file to write, which ends in one of ``FORMS``; one that is there is replaced.
+        schema: What the model tells.
 
     Raises:
-        OptionError: One is missing, or both are one file.
+        RunFolderError: It cannot be written.
+    """
+    if out.lower().endswith(".jsonl"):
+        lines = [json.dumps(p.to_json(), ensure_ascii=False) for p in predictions]
+        content = "".join(f"{line}\n" for line in lines)
+    else:
+        with io.StringIO(newline="") as text:
+            writer = csv.writer(text, delimiter="\t" if out.lower().endswith(".tsv") else ",")
+            classes = schema.classes if find_task(schema.task).has_classes else ()
+            more = ["probability", *(f"probability of {name}" for name in classes)]
+            writer.writerow(["sample", "prediction", *(more if classes else ())])
+            for p in predictions:
+                chances = [repr(float(chance)) for chance in (p.probability, *p.probabilities)]
+                label = p.label if p.value is None else repr(float(p.value))
+                writer.writerow([p.name, label, *(chances if classes else ())])
+            content = text.getvalue()
+    _write(out, content)
+    _say(f"{out} holds the predictions of {len(predictions):,} samples.")
+
+
+def _write(out: str, content: str) -> None:
+    try:
+        write_atomically(Path(out), content.encode(errors="surrogateescape"))
+    except OSError as error:
+        raise RunFolderError(
+            f"{out} could not be written ({error.strerror or error}). Say another file with --out."
+        ) from error
+
+
+def check_form(like: str | None, out: str | None, given: Sequence[str] = ()) -> None:
+    """Refuse a sample without a file to write, and a file that cannot be what is asked for.
+
+    Args:
+        like: The sample, or None.
+        out: The file to write, or None.
+        given: What is predicted.
+
+    Raises:
+        OptionError: One is missing, two are one file, or the form of the file is unknown.
     """
     if like is not None and out is None:
         raise OptionError(f"--like {like} needs a file to write. Add --out submission.csv.")
-    if out is not None and like is None:
+    if out is not None and like is None and not out.lower().endswith(FORMS):
         raise OptionError(
-            f"--out {out} needs the form to write. Add --like sample_submission.csv, or lead the "
-            "output into a file with >."
+            f"--out {out} ends in none of {quoted(FORMS)}, which say what to write; expected a "
+            "table of the answers, or with --like sample_submission.csv its form. Say --out "
+            "answers.csv."
+        )
+    if out is not None and (same := [one for one in given if _is_same_file(str(one), out)]):
+        raise OptionError(
+            f"--out {out} is among what is predicted ({same[0]}), and would be replaced by the "
+            "answers. Say another file, such as --out answers.csv."
         )
     if like is not None and out is not None and _is_same_file(like, out):
         raise OptionError(

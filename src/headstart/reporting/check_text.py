@@ -68,6 +68,11 @@ def summary(record: Mapping[str, Any]) -> str:
         "refused": "A training would be refused.",
         "": "No leak was found.",
     }[record["verdict"]]
+    if not record["verdict"] and any(
+        found["kind"] in ("leak", "group") and found["severity"] == "warning"
+        for found in record["findings"]
+    ):
+        verdict = "No leak that fails this check, but see the warnings of leaks."
     seconds = format_seconds(record["seconds"])
     return f"{verdict} {counted(num_run, 'audit', 'audits')} in {seconds}: {told or 'nothing'}."
 

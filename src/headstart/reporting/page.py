@@ -31,7 +31,7 @@ from headstart.reporting.page_making import (
     options_view,
 )
 from headstart.reporting.page_samples import mistakes_view, seen_view
-from headstart.reporting.wording import describe_start, start_address
+from headstart.reporting.wording import describe_start, ensemble_sentence, start_address
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -73,6 +73,7 @@ def render_page(
             start=start_address(model),
             about_start=describe_start(model),
             strategy=model.get("strategy"),
+            ensemble=ensemble_sentence(model),
             headline=headline_view(metrics, model),
             ladder=ladder_view(metrics),
             residuals=residuals_view(test, model),

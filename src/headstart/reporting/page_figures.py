@@ -24,9 +24,12 @@ from headstart.reporting.wording import (
     brief_verdict,
     format_items,
     format_number,
+    has_lost,
     judge,
     later_days_sentence,
     most_confused,
+    outcome,
+    val_calibration_sentence,
     verdict,
     weakest_classes,
 )
@@ -64,9 +67,11 @@ def headline_view(metrics: Json, model: Json) -> Json | None:
     return {
         **_leading_figure(task, test, model),
         "verdicts": [_brief_verdict(compared, task.words.pairing) for compared in comparisons],
+        "lost": outcome(metrics) if has_lost(metrics) else "",
         "later": later_days_sentence(metrics),
         "head": head,
         "figures": figures,
+        "val_calibration": val_calibration_sentence(metrics),
     }
 
 

@@ -99,6 +99,7 @@ def choice_view(model: Json, options: Json) -> Json | None:
     """Return which starts and learning rates were tried, and what else was decided and why."""
     starts = _tried(options.get("candidates") or [], "start")
     trials = _tried(options.get("trials") or [], "learning_rate")
+    arms = _tried(options.get("arms") or [], "arm")
     choices = [
         {
             "name": choice.get("name"),
@@ -107,10 +108,10 @@ def choice_view(model: Json, options: Json) -> Json | None:
         }
         for choice in options.get("choices") or []
     ]
-    if not (starts or trials or choices):
+    if not (starts or trials or arms or choices):
         return None
     lead = f"Chosen: {start_address(model)}. Nothing here has seen the test set."
-    return {"lead": lead, "starts": starts, "trials": trials, "choices": choices}
+    return {"lead": lead, "starts": starts, "trials": trials, "arms": arms, "choices": choices}
 
 
 def _tried(entries: Sequence[Any], what: str) -> Json | None:

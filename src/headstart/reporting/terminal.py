@@ -93,6 +93,7 @@ def _print_rich_table(
 ) -> None:
     from rich import box
     from rich.console import Console as RichConsole
+    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
@@ -116,4 +117,20 @@ def _print_rich_table(
     console = RichConsole(file=stream, highlight=False)
     if title:
         console.print(Text(title, style="bold"))
+    if console.measure(table).minimum > console.width or _natural(columns, cells) > console.width:
+        for row in cells:  # folded into columns of a letter nobody could read it
+            console.print(Text(row[0], style="bold"))
+            told = [f"{h} {cell}" for h, cell in zip(columns[1:], row[1:], strict=True)]
+            kept = " · ".join(each for each, cell in zip(told, row[1:], strict=True) if cell != "-")
+            console.print(Padding(Text(kept), (0, 0, 0, 2)))
+        return
     console.print(table)
+
+
+def _natural(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> int:
+    """Return how wide a table is whose cells are not folded, but for half of the longest column."""
+    widths = [
+        max([len(heading), *(len(row[index]) for row in cells)])
+        for index, heading in enumerate(columns)
+    ]
+    return sum(widths) + 2 * (len(widths) - 1) - max(widths[1:], default=0) // 2

@@ -23,15 +23,18 @@ from headstart.reporting.wording import (
     describe_bad_samples,
     describe_columns,
     describe_start,
+    ensemble_sentence,
     format_duration,
     format_items,
     format_number,
     format_value,
+    has_lost,
     later_days_sentence,
     most_confused,
     notes_of,
     outcome,
     start_address,
+    val_calibration_sentence,
     verdict,
     weakest_classes,
 )
@@ -75,6 +78,7 @@ def render_text(metrics: Json, model: Json, data: Json, options: Json) -> str:
             options.get("trials") or [],
             "learning_rate",
         ),
+        _tried("Ways of making a model that were tried", options.get("arms") or [], "arm"),
         _choices(options),
         _data(data),
         _time(metrics),
@@ -86,6 +90,7 @@ def _about(model: Json, metrics: Json) -> list[str]:
     """Say what was trained from what."""
     rows = [("start", start_address(model)), ("", describe_start(model))]
     rows.append(("strategy", str(model.get("strategy") or "unknown")))
+    rows.append(("ensemble", ensemble_sentence(model)))
     scores = metrics.get("test") or {}
     if scores:
         asked = _asked(metrics, model)
@@ -122,10 +127,13 @@ def _headline(metrics: Json) -> list[str]:
     found = format_measure(leading, test.get(task.headline))
     items = format_items(metrics["test"]["num_items"], metrics["test"].get("num_groups"))
     name = leading.name[:1].upper() + leading.name[1:]
-    lead = f"{name} {found} on {items} of the test set. {outcome(metrics)}"
+    figure, compared = f"{name} {found} on {items} of the test set.", outcome(metrics)
+    # a loss to something simpler is what a reader has to know first
+    lead = f"{compared} {figure}" if has_lost(metrics) else f"{figure} {compared}"
     note = "In brackets: 95 % interval."
     if val:
         note += " Val was used for choosing, so its figures flatter."
+        note = f"{note} {val_calibration_sentence(metrics)}".rstrip()
     lines = ["How good", *_wrap(lead, "  "), *_table(rows), *_wrap(note, "  ")]
     later = later_days_sentence(metrics)
     return [*lines, *_wrap(later, "  ")] if later else lines

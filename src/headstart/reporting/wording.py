@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Judgement = Literal["better", "worse", "mixed", "open"]
 
 # What stands in place of the score of a candidate or trial that has none, by what names it.
-NO_SCORE = {"start": "not tried", "learning_rate": "diverged"}
+NO_SCORE = {"start": "not tried", "learning_rate": "diverged", "arm": "-"}
 
 _SIGNIFICANT = 0.05
 _OUTCOMES: dict[Judgement, str] = {  # what a reader must not miss comes first
@@ -173,6 +173,15 @@ def outcome(metrics: Json) -> str:
     return " ".join(sentences)
 
 
+def has_lost(metrics: Json) -> bool:
+    """Return whether the model is surely worse than something that it was compared with."""
+    task = task_of(metrics)
+    comparisons = (metrics.get("before_after") or {}).get("comparisons") or []
+    if task is None:
+        return False
+    return any(judge(found, task.words.pairing) == "worse" for found in comparisons)
+
+
 def describe_columns(data: Json) -> str:
     """Return how many columns of each kind a table has, as a sentence; empty if it is none."""
     kinds = list((data.get("column_kinds") or {}).values())
@@ -193,10 +202,13 @@ def describe_start(model: Json) -> str:
     parts = [str(start["family"])] if start.get("family") else []
     if start.get("num_parameters"):
         parts.append(f"{format_count(int(start['num_parameters']))} parameters")
+    own = ""
     if start:
         learned = start.get("pretrained_on")
-        parts.append(f"pretrained on {learned}" if learned else "random weights")
-    if start.get("licence"):
+        licence = str(start.get("licence") or "")
+        own = licence.removeprefix("none (").removesuffix(")") if licence.startswith("none") else ""
+        parts.append(f"pretrained on {learned}" if learned else own or "random weights")
+    if start.get("licence") and not own:
         parts.append(f"licence {start['licence']}")
     return ", ".join(parts)
 
@@ -204,6 +216,16 @@ def describe_start(model: Json) -> str:
 def start_address(model: Json) -> str:
     """Return the address of the start, ``unknown`` where the folder does not say."""
     return str((model.get("start") or {}).get("address") or "unknown")
+
+
+def ensemble_sentence(model: Json) -> str:
+    """Return which models answer together and with what shares; empty where it is one."""
+    members = (model.get("ensemble") or {}).get("members") or []
+    told = [
+        f"{one.get('start')} ({one.get('strategy') or 'unknown'}, {float(one['weight']):.0%})"
+        for one in members
+    ]
+    return f"The mean of {len(told)} models: {_listed(told)}." if told else ""
 
 
 def describe_bad_samples(data: Json) -> str:
@@ -266,6 +288,13 @@ def weakest_classes(scores: Json, limit: int | None = None) -> list[tuple[str, J
         return (value is None, value or 0.0)
 
     return sorted((scores.get("per_class") or {}).items(), key=rank)[:limit]
+
+
+def val_calibration_sentence(metrics: Json) -> str:
+    """Return how val's probabilities were calibrated, or an empty text."""
+    if metrics.get("val_calibration") != "cross-fitted":
+        return ""
+    return "Each val item is calibrated by a temperature that was fitted without it."
 
 
 def later_days_sentence(metrics: Json) -> str:

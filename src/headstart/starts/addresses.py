@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Literal
 
 from headstart.errors import StartError, did_you_mean
+from headstart.storage.records import num_members
 
 Kind = Literal[
     "timm",
@@ -147,6 +148,15 @@ def _is_transformers(config: Path) -> bool:
     return isinstance(record, dict) and "model_type" in record and "architecture" not in record
 
 
+def _num_members(record: Path) -> int:
+    """Return how many models a run's ``model.json`` names; 1 where it cannot be read."""
+    try:
+        found = json.loads(record.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 1  # the reader of runs says what is wrong with it
+    return num_members(found) if isinstance(found, dict) else 1
+
+
 def _folder(text: str, path: Path) -> Address:
     """Return the address of a folder, told apart by the files it holds."""
     has_run = (path / "model.json").is_file()
@@ -158,6 +168,11 @@ def _folder(text: str, path: Path) -> Address:
             f"{WEIGHTS_NAME}, or a finished run."
         )
     is_text = not has_run and _is_transformers(path / "config.json")
+    if has_run and (num := _num_members(path / "model.json")) > 1:
+        raise StartError(
+            f"The run '{path}' is an ensemble of {num} models that answer together; expected one "
+            f"model to start from. Give one of its members: {path / 'members' / '1'}."
+        )
     if not (path / WEIGHTS_NAME).is_file() and not (is_text and (path / SHARDS_NAME).is_file()):
         pickles = sorted(p for p in path.iterdir() if p.suffix in PICKLE_SUFFIXES)
         if pickles:

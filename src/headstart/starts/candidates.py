@@ -36,9 +36,10 @@ def _of_texts(dataset: Dataset, num_local: int) -> list[Start]:
 
 
 def _of_tables(dataset: Dataset, num_local: int) -> list[Start]:
-    """Return the linear model and the MLP."""
+    """Return the linear model, trees and the MLP: a usable model first."""
     del dataset, num_local
-    return [find_start("scratch/linear"), find_start("scratch/mlp")]
+    names = ("linear", "boosting", "forest", "mlp")
+    return [find_start(f"scratch/{name}") for name in names]
 
 
 def _cost(start: Start) -> tuple[int, int]:

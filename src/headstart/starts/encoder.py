@@ -89,6 +89,11 @@ class Encoder(nn.Module):
         return features
 
     @property
+    def is_grown(self) -> bool:
+        """Whether it learns from train at once, and gives logits as its features."""
+        return bool(getattr(self.network, "is_grown", False))
+
+    @property
     def has_tokens(self) -> bool:
         """Whether the network gives features for each token or patch."""
         return hasattr(self.network, "num_prefix_tokens") or hasattr(self.network, "tokens")

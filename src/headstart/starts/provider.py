@@ -52,6 +52,7 @@ class BuildRequest:
             average of the last hidden states, the better frozen features of sentence encoders;
             ``auto``, ``native``, or for a run as a start the run's own.
         table: The preprocessing of a table, fitted on train.
+        num_outputs: Logits of a sample, for a start that gives these itself.
         seed: Seeds random weights.
         framing: What becomes of images that are no squares.
         value_range: Values of images of more than 8 bits that become black and white; None for
@@ -70,6 +71,7 @@ class BuildRequest:
     dropout: float | None = None
     pooling: PoolingChoice = "auto"
     table: TablePreprocess | None = None
+    num_outputs: int = 1
     seed: int = 0
     framing: Framing = "crop"
     value_range: tuple[float, float] | None = None

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from headstart.errors import RunFolderError
 
 FORMAT = 4  # of the run folder; model.json keeps it
+ENSEMBLE = "ensemble"  # the key of model.json that says that several models answer together
+
+
+def num_members(record: Mapping[str, Any]) -> int:
+    """Return how many models answer together by a ``model.json``; 1 where it is a single one."""
+    listed = record.get(ENSEMBLE)
+    members = listed.get("members") if isinstance(listed, dict) else None
+    return len(members) if isinstance(members, list) else 1
 
 
 def find_record(folder: Path, name: str) -> dict[str, Any] | None:
@@ -30,6 +39,17 @@ def find_record(folder: Path, name: str) -> dict[str, Any] | None:
             f"Start anew with --overwrite."
         ) from error
     return record
+
+
+def finished_run(folder: Path) -> dict[str, object] | None:
+    """Return the options record of the finished run in a folder, None where there is none."""
+    if (folder / "state").exists() or not (folder / "report.html").exists():
+        return None
+    try:
+        record = json.loads((folder / "options.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:

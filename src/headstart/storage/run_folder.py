@@ -31,6 +31,7 @@ _OWN_FILES = frozenset(
     (
         "model.safetensors",
         "model.json",
+        "members",
         "tokenizer.json",
         "tokenizer_config.json",
         "special_tokens_map.json",
@@ -92,15 +93,23 @@ class RunFolder:
         return "go on with --resume" if is_planned else "begin again"
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file atomically: temporary name, fsync, rename.
+        """Write a file, and the folder that its name may hold, atomically.
 
         Raises:
             RunFolderError: If the disk is full or the folder not writable.
         """
+        place = self.path / name
         with disk_errors(self.path, len(content), self._way):
-            write_atomically(self.path / name, content)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(place, content)
         if name == "model.json":  # a usable model stands here: the one before has had its day
             shutil.rmtree(self._former, ignore_errors=True)
+
+    def remove(self, *names: str) -> None:
+        """Remove files or folders of this run that nothing reads any more."""
+        for name in names:
+            assert name in _OWN_FILES, f"{name} is none of a run's own files"
+            _remove(self.path / name)
 
     def write_json(self, name: str, record: object) -> None:
         """Write a record as indented JSON."""
@@ -222,7 +231,7 @@ class RunFolder:
     def _undo(self) -> None:
         """Remove what this process made, and nothing else; give a former run back."""
         for name in _OWN_FILES - {"state"} - _REMAINS:
-            (self.path / name).unlink(missing_ok=True)
+            _remove(self.path / name)
         former = [e for e in self._former.rglob("*") if e.is_file()]
         for entry in self.state.iterdir():
             if entry.name not in _CLAIM | {"former"}:
@@ -244,6 +253,11 @@ class RunFolder:
                 made.rmdir()
 
 
+def _remove(entry: Path) -> None:
+    """Remove a file or a folder, where there is one."""
+    shutil.rmtree(entry) if entry.is_dir() else entry.unlink(missing_ok=True)
+
+
 def planned_options(folder: Path) -> object:
     """Return the options of the unfinished run in a folder, None where there is none."""
     try:
@@ -251,17 +265,6 @@ def planned_options(folder: Path) -> object:
         return plan["options"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def finished_run(folder: Path) -> dict[str, object] | None:
-    """Return the options record of the finished run in a folder, None where there is none."""
-    if (folder / "state").exists() or not (folder / "report.html").exists():
-        return None
-    try:
-        record = json.loads((folder / "options.json").read_text())
-    except (OSError, ValueError):
-        return None
-    return record if isinstance(record, dict) else None
 
 
 def is_claimed_only(folder: Path) -> bool:

@@ -79,6 +79,11 @@ class Classification(ClassTask):
         """Return the temperature with the smallest log loss."""
         return fit_temperature(array_of(logits), array_of(targets))
 
+    def logits_of(self, outputs: Rows, *, mean: float = 0.0, scale: float = 1.0) -> np.ndarray:
+        """Return the logarithms of probabilities."""
+        logits: np.ndarray = np.log(np.maximum(array_of(outputs), 1e-30))
+        return logits
+
     def _calibrated(
         self, logits: np.ndarray, temperature: float, mean: float, scale: float
     ) -> np.ndarray:

@@ -30,6 +30,8 @@ from headstart.tasks.task import PlainProblem, array_of
 from headstart.tasks.words import Pairing, TaskWords
 from headstart.types import Comparison, Figure, Finding, Measure, Rows, Schema
 
+_LISTS = (list, tuple, set, np.ndarray)
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class MultiLabel(ClassTask):
@@ -38,7 +40,8 @@ class MultiLabel(ClassTask):
     def read(self, column: TargetColumn) -> Targets:
         """Return 0 or 1 for each label."""
         values, what, separator = column.values, column.what, column.separator
-        if not separator and any(isinstance(value, str) for value in values):
+        are_texts = any(isinstance(value, str) for value in values)
+        if not separator and are_texts and not any(isinstance(value, _LISTS) for value in values):
             shown = next(str(value) for value in values if isinstance(value, str))
             used = [s for s in SEPARATORS if any(s in str(value) for value in values)]
             example = used[0] if used else SEPARATORS[0]
@@ -113,6 +116,12 @@ class MultiLabel(ClassTask):
     def fit_temperature(self, logits: Rows, targets: Rows) -> float:
         """Return the one temperature of all labels with the smallest binary log loss."""
         return fit_label_temperature(array_of(logits), array_of(targets))
+
+    def logits_of(self, outputs: Rows, *, mean: float = 0.0, scale: float = 1.0) -> np.ndarray:
+        """Return the log odds of probabilities."""
+        found = np.clip(array_of(outputs).astype(np.float64), 1e-15, 1 - 1e-15)
+        logits: np.ndarray = np.log(found) - np.log1p(-found)
+        return logits
 
     def _calibrated(
         self, logits: np.ndarray, temperature: float, mean: float, scale: float
@@ -232,7 +241,7 @@ MULTI_LABEL = MultiLabel(
 def _label_set(value: object, column: TargetColumn, place: int) -> list[str]:
     """Return the labels of one cell; an empty cell has none."""
     separator = column.separator
-    if isinstance(value, (list, tuple, set, np.ndarray)):
+    if isinstance(value, _LISTS):
         items = sorted(value) if isinstance(value, set) else list(value)
         if any(isinstance(item, (list, tuple, set, dict, np.ndarray)) for item in items):
             raise DataError(

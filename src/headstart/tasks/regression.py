@@ -92,6 +92,11 @@ class Regression(Task):
         values = array_of(logits)[:, 0].astype(np.float64)
         return r2_and_error(values, array_of(targets).astype(np.float64))
 
+    def logits_of(self, outputs: Rows, *, mean: float = 0.0, scale: float = 1.0) -> np.ndarray:
+        """Return values in standard units."""
+        logits: np.ndarray = ((array_of(outputs) - mean) / scale)[:, None]
+        return logits
+
     def _calibrated(
         self, logits: np.ndarray, temperature: float, mean: float, scale: float
     ) -> np.ndarray:

@@ -232,6 +232,10 @@ class Task(ABC):
             )
         return self._calibrated(found, temperature, target_mean, target_scale)
 
+    def logits_of(self, outputs: Rows, *, mean: float = 0.0, scale: float = 1.0) -> np.ndarray:
+        """Return logits (N, K) of which ``outputs`` makes these, at temperature 1; else refuse."""
+        raise OptionError(f"A {self.name} has no mean of several models' answers. Serve one model.")
+
     @abstractmethod
     def _calibrated(
         self, logits: np.ndarray, temperature: float, mean: float, scale: float

@@ -62,12 +62,27 @@ def refuse_halving(found: str, *, is_sample_mean: bool) -> None:
 
 @dataclass(frozen=True)
 class Check:
-    """What a validation found: a higher ``score`` wins, then a lower ``loss``."""
+    """What a validation found.
+
+    Attributes:
+        score: ``metric`` of the weights; higher is better.
+        loss: Mean loss of the items.
+        standard_error: Of the score.
+        metric: What the score is.
+        calibrated_loss: The loss with the temperature that suits these items best: that of the
+            model as it would be handed over. None where nobody has fitted one.
+    """
 
     score: float
     loss: float
     standard_error: float
     metric: str = "accuracy"
+    calibrated_loss: float | None = None
+
+    @property
+    def decisive_loss(self) -> float:
+        """What scores that noise may have parted are told apart by."""
+        return self.loss if self.calibrated_loss is None else self.calibrated_loss
 
 
 @dataclass
@@ -82,6 +97,7 @@ class LoopState:
     progress: float = 0.0
     best_score: float = float("-inf")
     best_loss: float = float("inf")
+    peak_score: float = float("-inf")
     best_step: int = -1
     last_check_step: int = -1
     reference_score: float = float("-inf")
@@ -107,13 +123,24 @@ class LoopState:
     def is_best(self, found: Check) -> bool:
         """Return whether a validation found the best weights so far, and remember that.
 
-        Weights whose loss is not a number are never the best, whatever their score.
+        Better is a score that is higher by more than its standard error; one that may be noise
+        (one more item of forty) decides nothing, and the lower loss wins among all that are no
+        lower than the highest so far by more than that. Weights whose loss is not a number are
+        never the best, whatever their score.
         """
-        is_finite = math.isfinite(found.loss) and math.isfinite(found.score)
-        if not is_finite or (found.score, -found.loss) <= (self.best_score, -self.best_loss):
+        loss, noise = found.decisive_loss, found.standard_error
+        if not (math.isfinite(found.loss) and math.isfinite(found.score) and math.isfinite(loss)):
             return False
-        self.best_score, self.best_loss, self.best_step = found.score, found.loss, self.step
-        return True
+        noise = noise if math.isfinite(noise) else 0.0
+        is_surely_higher = found.score > self.best_score + noise
+        is_as_high = found.score >= self.peak_score - noise
+        is_better = is_surely_higher or (
+            is_as_high and (loss, -found.score) < (self.best_loss, -self.best_score)
+        )
+        self.peak_score = max(self.peak_score, found.score)
+        if is_better:
+            self.best_score, self.best_loss, self.best_step = found.score, loss, self.step
+        return is_better
 
     def count(self, found: Check) -> None:
         """Count the looks since the last gain of more than half a standard error."""
@@ -149,15 +176,23 @@ class Pause:
     Attributes:
         num_steps: After so many steps of this call; None for no such number.
         time: At the first step that ends at this ``time.monotonic()`` value or later; None never.
+        step: When the training has taken so many steps, in whichever calls; None for no such
+            number.
     """
 
     num_steps: int | None = None
     time: float | None = None
+    step: int | None = None
 
-    def is_due(self, num_steps: int) -> bool:
-        """Return whether to pause after so many steps of this call."""
+    def is_due(self, num_steps: int, step: int) -> bool:
+        """Return whether to pause after so many steps of this call, and so many of all."""
         is_far = self.num_steps is not None and num_steps >= self.num_steps
-        return is_far or (self.time is not None and time.monotonic() >= self.time)
+        is_late = self.time is not None and time.monotonic() >= self.time
+        return is_far or is_late or self.is_there(step)
+
+    def is_there(self, step: int) -> bool:
+        """Return whether the training has taken as many steps as it was to."""
+        return self.step is not None and step >= self.step
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ weights (with their average and the best ones), optimizer, step, progress, best 
 checks went by since. Random numbers need no state: everything is a function of (seed, step, rank).
 
 Killed at any moment and resumed, it ends in the same bits as if nothing had happened; where it is
-asked to stop it saves first, within a validation, too. Under a deadline it gets
-shorter: where the planned steps do not fit, the remaining ones cover the rest of the schedule.
+asked to stop it saves first, within a validation, too. Under a deadline it gets shorter: where the
+planned steps do not fit, the remaining ones cover the rest of the schedule.
 """
 
 from __future__ import annotations
@@ -41,7 +41,6 @@ from headstart.training.state.checkpoint import Checkpoint, CheckpointFolder, ga
 from headstart.training.state.finite import FiniteGuard, RunningStatistics, odd_ids
 from headstart.training.state.writer import CheckpointWriter
 
-# One door: who trains imports everything from here.
 __all__ = ["Check", "Hooks", "LoopOptions", "LoopResult", "LoopState", "StopRequested", "train"]
 
 _TELL_SECONDS = 0.25
@@ -110,6 +109,8 @@ class Loop:
         try:
             if self._is_check_due() and self._check():
                 return "early"
+            if 0 < first < state.num_steps and self._pauses(first):
+                return "paused"
             while state.step < state.num_steps:
                 self.enter_phase()
                 began = time.monotonic()
@@ -125,17 +126,15 @@ class Loop:
                 if is_telling:
                     self._look_back()
                     self._tell(told_loss)
-                if self._is_check_due():
-                    if self._check():
-                        return "early"
-                    self._replan()
-                elif self.pace.is_slow or state.step % 8 == 0:
+                was_due = self._is_check_due()
+                if was_due and self._check():
+                    return "early"
+                if was_due or self.pace.is_slow or state.step % 8 == 0:
                     self._replan()
                 state.seconds += time.monotonic() - began
                 if self.hooks.stop_requested():
                     raise StopRequested
-                if state.step < state.num_steps and self.options.pause.is_due(state.step - first):
-                    self._pause()
+                if state.step < state.num_steps and self._pauses(first):
                     return "paused"
                 self._keep_safe()
         except StopRequested:
@@ -143,11 +142,15 @@ class Loop:
             return "interrupted"
         return "finished"
 
-    def _pause(self) -> None:
-        """Save, then validate: that comes after, or a run that has paused would be another."""
+    def _pauses(self, first: int) -> bool:
+        """Return whether it is time to pause; saved first, or what has paused would be another."""
+        state = self.state
+        if not self.options.pause.is_due(state.step - first, state.step):
+            return False
         self._save()
-        if self.state.last_check_step != self.state.step:
+        if state.last_check_step != state.step:
             self._validate(lambda found: self.best is None and math.isfinite(found.loss))
+        return True
 
     def _is_check_due(self) -> bool:
         """Return whether the validation split is to be looked at before the next step."""
@@ -291,12 +294,9 @@ class Loop:
         """Shorten the run where the planned steps do not fit before the deadline."""
         if self.deadline is None:
             return
-        state = self.state
-        affordable = self.pace.affordable(
-            self.deadline - time.monotonic(),
-            self.options.num_steps - state.step,
-            self.options.steps_per_check,
-        )
+        state, left = self.state, self.deadline - time.monotonic()
+        to_come, per_check = self.options.num_steps - state.step, self.options.steps_per_check
+        affordable = self.pace.affordable(left, to_come, per_check)
         # never beyond the plan; a slow start on a busy machine may be made up for later
         num_steps = min(self.options.num_steps, state.step + max(0, affordable))
         if num_steps != state.num_steps:

@@ -11,15 +11,19 @@ Left out: which arms there are, and which to go on with.
 from __future__ import annotations
 
 import copy
+import math
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
+
 from headstart.events import emit
 from headstart.model import Model
-from headstart.objectives import check_score
+from headstart.objectives import check_score, item_losses
 from headstart.training.batches.order import Order
 from headstart.training.company import Placement, WholePlacement
 from headstart.training.contract import Pause
@@ -46,6 +50,8 @@ from headstart.tuning.phases import Phases
 from headstart.tuning.setup import TrainingSetup, install, probe
 from headstart.tuning.step_format import settle_step_format
 from headstart.types import Inputs, Rows
+
+_JUDGED_ITEMS = 5_000  # from so many on a temperature is known well enough
 
 
 @dataclass(frozen=True)
@@ -92,11 +98,16 @@ class Arm:
         self._micro_batch_size: int | None = None
         self._is_usable = self._validates_once = False
         self._val_logits: Rows | None = None  # of the model as it stands
+        self._best: tuple[Check, Rows] | None = None  # of the best weights that the loop has seen
         self._opener: Opener
         self._phases: Phases
 
-    def start(self) -> None:
+    def start(self, fitted: Probe | None = None) -> None:
         """Fit the probe where the strategy has one, and settle what the loop begins with.
+
+        Args:
+            fitted: The probe that another arm of the same start has fitted to the same samples;
+                None fits one.
 
         Raises:
             StopRequested: If someone asked to stop.
@@ -117,7 +128,7 @@ class Arm:
             # before the probe, which then computes only what follows the frozen part
             self._phases.prepare(0.0)
         if strategy.probes:
-            self._fit_probe()
+            self._fit_probe(fitted)
         if strategy.loops:
             emit("stage", text=f"Fine-tuning ({strategy.name})")
             self._micro_batch_size = settle_micro_batch(
@@ -127,7 +138,9 @@ class Arm:
                 setup, self.train, self._phases, share, conditions, self._micro_batch_size
             )
 
-    def advance(self, *, steps: int | None = None, until: float | None = None) -> Check:
+    def advance(
+        self, *, steps: int | None = None, until: float | None = None, to_step: int | None = None
+    ) -> Check:
         """Train on, to the end or to a pause, whichever comes first.
 
         At a pause the state lies on the disk, and the model holds the best weights so far.
@@ -135,6 +148,7 @@ class Arm:
         Args:
             steps: Optimizer steps at the most; None for no such number.
             until: ``time.monotonic()`` value: the step that reaches it is the last; None never.
+            to_step: As ``steps``, but counted from the beginning of the training.
 
         Returns:
             What the last validation found: at a pause that of the weights of that step. Where the
@@ -144,7 +158,7 @@ class Arm:
             DivergenceError: If the loss is not finite at three steps in a row.
             OptionError: If a step cannot be divided as the recipe, or the processes, want it.
         """
-        pause = Pause(steps, until)
+        pause = Pause(steps, until, to_step)
         if not self.is_ended:
             can_pause = self.conditions.checkpoints is not None
             assert can_pause or pause == Pause(), "an arm that pauses needs a folder for its state"
@@ -179,6 +193,7 @@ class Arm:
         found.setup = replace(self.setup, recipe=recipe)
         found.conditions = replace(self.conditions, checkpoints=None, deadline=deadline)
         found._is_usable = found._validates_once = True
+        found._best = None
         try:
             yield found
         finally:
@@ -224,25 +239,30 @@ class Arm:
 
         setup.recipe = self.conditions.company.settle_split(setup.recipe, needed)
 
-    def _fit_probe(self) -> None:
-        """Fit the probe, and put it into the head."""
+    def _fit_probe(self, fitted: Probe | None) -> None:
+        """Fit the probe where it is not there, and put it into the head."""
         setup, conditions = self.setup, self.conditions
-        emit("stage", text="Linear probe on the frozen encoder")
-        fitted = self.fitted = probe(
-            setup,
-            self.train,
-            self.val,
-            imbalance=setup.recipe.imbalance,
-            limit=_probe_limit(setup, conditions),
-            deadline=_probe_deadline(setup, conditions.deadline),
-            prefix=self._opener.prefix,
-            stop_requested=conditions.stop_requested,
-        )
+        if fitted is None:
+            is_grown = setup.model.encoder.is_grown
+            how = "Growing trees" if is_grown else "Linear probe on the frozen encoder"
+            emit("stage", text=how)
+            fitted = probe(
+                setup,
+                self.train,
+                self.val,
+                imbalance=setup.recipe.imbalance,
+                limit=_probe_limit(setup, conditions),
+                deadline=_probe_deadline(setup, conditions.deadline),
+                prefix=self._opener.prefix,
+                stop_requested=conditions.stop_requested,
+            )
+            told = f"val {fitted.metric} {fitted.val_score:.4f} ({fitted.seconds:.1f} s)"
+            said = f"Trees: {told}" if is_grown else f"Probe: {told}; penalty by {fitted.chosen_by}"
+            emit("note", text=said)
+        self.fitted = fitted
         install(setup.model, fitted)
         # a head alone is the probe, and its features were there already
         self._val_logits = fitted.val_logits
-        told = f"val {fitted.metric} {fitted.val_score:.4f} ({fitted.seconds:.1f} s)"
-        emit("note", text=f"Probe: {told}")
         self._is_usable = True
         conditions.on_usable()
 
@@ -289,6 +309,9 @@ class Arm:
         """
         self.last_logits = self._opener.val_logits(self.conditions.stop_requested)
         found = self._judge(self.last_logits)
+        best = self._best[0] if self._best else None
+        if best is None or (found.score, -found.loss) > (best.score, -best.loss):
+            self._best = found, self.last_logits
         if not self._is_usable:
             self._is_usable = True
             placed.lend_whole()
@@ -296,7 +319,15 @@ class Arm:
         return found
 
     def _present_logits(self) -> Rows:
-        """Return the validation logits of the model as it stands, shape (M, K)."""
+        """Return the validation logits of the model as it stands, shape (M, K).
+
+        The loop leaves the weights whose check was best, and those logits are here: a pass over
+        the split, after the deadline of the training, would give them again.
+        """
+        if self._val_logits is None and self.result is not None and self._best is not None:
+            (found, logits), state = self._best, self.result.state
+            if (found.score, found.loss) == (state.best_score, state.best_loss):
+                self._val_logits = logits
         if self._val_logits is None:
             self._val_logits = self._opener.val_logits()
         return self._val_logits
@@ -309,12 +340,33 @@ def judge(model: Model, logits: Rows, val: Inputs) -> Check:
     """Return score and loss of logits of the validation samples."""
     targets = model.standard_targets(val.targets)
     metric, score, loss, error = check_score(model.schema.task, logits, targets)
-    return Check(score=score, loss=loss, standard_error=error, metric=metric)
+    calibrated = calibrated_loss(model, logits, targets) if math.isfinite(loss) else None
+    return Check(score, loss, error, metric, calibrated)
+
+
+def calibrated_losses(model: Model, logits: Rows, targets: Rows) -> np.ndarray:
+    """Return the loss of each item with the temperature that suits them best, float64, (M,).
+
+    Args:
+        model: Gives the task.
+        logits: M rows.
+        targets: As the model learns them (``standard_targets``).
+    """
+    temperature = model.task.fit_temperature(logits, targets)
+    return item_losses(model.schema.task, logits, targets, temperature=temperature)
+
+
+def calibrated_loss(model: Model, logits: Rows, targets: Rows) -> float:
+    """Return the mean of ``calibrated_losses``, of 5,000 of the items where there are more."""
+    places = np.unique(np.linspace(0, len(targets) - 1, _JUDGED_ITEMS).astype(np.int64))
+    return float(calibrated_losses(model, logits[places], targets[places]).mean())
 
 
 def _probe_limit(setup: TrainingSetup, conditions: Conditions) -> int:
     """Return how many samples the probe may take: its features get a share of the time left."""
     limit, each = setup.strategy.num_probe_samples, conditions.seconds_per_sample
+    if setup.model.encoder.is_grown:  # trees keep to the time themselves
+        return sys.maxsize
     if conditions.deadline is None or each is None:
         return limit
     name = "probe features" if setup.strategy.loops else "head features"

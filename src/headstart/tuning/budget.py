@@ -65,6 +65,9 @@ SHARES: dict[str, BudgetShare] = {
     "screening": BudgetShare(
         0.2, "budget", "all candidates together; a choice is worth no more than a fifth"
     ),
+    "screened rows": BudgetShare(
+        0.5, "left", "screening of tables: all rows are learned from, and the best is kept as it is"
+    ),
     "screened features": BudgetShare(
         0.6, "start's part", "features of a start that is probed; the solver takes the rest"
     ),
@@ -99,11 +102,23 @@ SHARES: dict[str, BudgetShare] = {
     "step format": BudgetShare(
         0.01, "training", "a few steps in each number format and layout; what it finds is kept"
     ),
+    "heads": BudgetShare(
+        0.3, "training", "heads on frozen features of all of train; the first is made in any case"
+    ),
+    "rungs": BudgetShare(
+        0.35, "training", "arms that are compared before one is trained to its end"
+    ),
+    "first rung": BudgetShare(
+        0.25, "training", "all arms a little way; those that go on need the rest of the rungs"
+    ),
     "trial": BudgetShare(
         0.25, "steps", "each learning rate that is tried; shorter schedules mislead"
     ),
     "conclusion": BudgetShare(
         0.5, "left", "test passes, baselines, figures, page; it loses its baselines first"
+    ),
+    "trees": BudgetShare(
+        0.05, "left", "one pass of the test split through trees; fewer are grown for many rows"
     ),
     "boosting": BudgetShare(0.25, "left", "the boosted trees beside a table; cut short they lie"),
     "training": BudgetShare(1.0, "training", "all that the others leave"),

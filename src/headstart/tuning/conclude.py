@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from headstart.data.copies import contents_record
-from headstart.evaluation import comparison_to_json, figure_to_json
+from headstart.evaluation import comparison_to_json, figure_to_json, fold_temperatures
 from headstart.events import emit
-from headstart.model import Model, model_outputs, run_batches, write_model
+from headstart.model import Calibrated, Model, model_outputs, run_batches, write_model
 from headstart.storage.run_folder import RunFolder
 from headstart.tasks import find_task
 from headstart.training.options.strategies import HEAD
@@ -31,12 +32,25 @@ from headstart.tuning.hints import weak_classes
 from headstart.tuning.later import later_days
 from headstart.tuning.setup import TrainingSetup, install, probe, set_up
 from headstart.tuning.test_items import losses_of, worst_mistakes, write_predictions
+from headstart.tuning.together import Together, save_ensemble
 from headstart.tuning.training_views import training_views
 from headstart.types import BadSample, Dataset, Finding, Inputs, Rows
 
-BEFORE, AFTER = "frozen start + linear probe", "fine-tuned"
+BEFORE = "frozen start + linear probe"
+SINGLE = "best single model"
+_CROSS_FITTED = 2_000  # val items: from there on a temperature costs 1 / 2N nats, which none sees
 _PROBE_SAMPLES = 5_000  # of the baseline's probe, where the strategy has fitted none
 _PROBE_SECONDS = 3.0  # what the solver takes for these at the most, on one core
+
+
+def told_name(setup: TrainingSetup, together: Together | None = None) -> str:
+    """Return what the model is called beside the methods that it is compared with."""
+    if together is not None:
+        return f"{len(together.ensemble.members)} models together"
+    if setup.strategy.loops:
+        return "fine-tuned"
+    start = setup.model.encoder.start
+    return "linear head on the frozen start" if start.pretrained_on else start.address
 
 
 def calibrate(model: Model, val_logits: Rows, val_targets: Rows) -> None:
@@ -52,6 +66,7 @@ def conclude(
     *,
     budget: Budget,
     options: dict[str, object],
+    together: Together | None = None,
 ) -> None:
     """Evaluate on the test split and write the run folder's files, but for the report page.
 
@@ -64,19 +79,18 @@ def conclude(
         tuned: How the fine-tuning went.
         budget: Where the budget is nearly spent, baselines are left out, and said so.
         options: Content of ``options.json``.
+        together: The ensemble that is served in place of ``setup.model``, its first member.
     """
     dataset, train, val, test = items.dataset, items.train, items.val, items.test
-    model, schema, task = setup.model, dataset.schema, setup.model.task
+    schema, task = dataset.schema, setup.model.task
     emit("stage", text="Evaluating on the test split")
-    calibrate(model, tuned.val_logits, val.targets)
-    save_model(folder, dataset, setup)
-    logits = run_batches(model, test, model, name="test", phase="the test pass")
+    model, val_logits, logits, rivals = _served(folder, items, setup, tuned, together)
     outputs = model_outputs(model, logits)
     test_seconds = budget.spent
     before = _before(items, setup, tuned, budget)
-    rivals = [] if before is None else [Rival(BEFORE, before)]
+    rivals += [] if before is None else [Rival(BEFORE, before)]
     rivals += run_baselines(items, setup, budget)
-    later = later_days(items, rivals, seed=setup.recipe.seed, budget=budget)
+    later = later_days(items, rivals, seed=setup.recipe.seed, budget=budget, setup=setup)
     told = [] if later is None or not later.differs else [later.finding()]
     for found in told:
         emit("note", text=found.sentence, about=found.kind, severity=found.severity)
@@ -84,8 +98,8 @@ def conclude(
         "tune": round(tuned.seconds, 3),
         "until_test_figure": round(test_seconds, 3),
     }
-    val_outputs = model_outputs(model, tuned.val_logits)
     of_test, of_val = dataset.test.groups_of(test.ids), dataset.val.groups_of(val.ids)
+    val_outputs, val_calibration = unseen_val_outputs(model, val_logits, val, of_val)
     scores = {
         "test": task.scores(outputs, test.targets, schema, groups=of_test),
         "val": task.scores(val_outputs, val.targets, schema, groups=of_val),
@@ -96,9 +110,13 @@ def conclude(
     metrics: dict[str, object] = {
         "task": schema.task,
         **{name: found.to_json() for name, found in scores.items()},
-        "before_after": _before_after(dataset, train, rivals, outputs, test),
+        "before_after": _before_after(
+            dataset, train, rivals, Rival(told_name(setup, together), outputs), test
+        ),
         "seconds": seconds,
     }
+    if val_calibration:
+        metrics["val_calibration"] = val_calibration
     if later is not None:
         metrics["later_days"] = later.to_json()
     bad = [*dataset.bad_samples, *train.bad_samples, *val.bad_samples, *test.bad_samples]
@@ -112,6 +130,63 @@ def conclude(
     folder.write_json("data.json", data_record)
     folder.write_json("options.json", options)
     folder.write_json("metrics.json", metrics)
+
+
+def _served(
+    folder: RunFolder,
+    items: Items,
+    setup: TrainingSetup,
+    tuned: Tuned,
+    together: Together | None,
+) -> tuple[Calibrated, Rows, Rows, list[Rival]]:
+    """Calibrate and save what is served, and read the test split with it.
+
+    Returns:
+        It, its logits of val and of test, and what else was heard on the way: the best single
+        model, where an ensemble is served.
+    """
+    model, test = setup.model, items.test
+    calibrate(model, tuned.val_logits, items.val.targets)
+    if together is None:
+        save_model(folder, items.dataset, setup)
+        logits = run_batches(model, test, model, name="test", phase="the test pass")
+        return model, tuned.val_logits, logits, []
+    val_logits = together.calibrate(items.val.targets)
+    save_ensemble(folder, items.dataset, together.ensemble)
+    each = together.ensemble.run_each(together.test, name="test", phase="the test pass")
+    alone = Rival(SINGLE, model.task.decisions(model_outputs(model, each[0])))
+    return together.ensemble, val_logits, together.ensemble.combine(each), [alone]
+
+
+def unseen_val_outputs(
+    model: Calibrated, logits: Rows, val: Inputs, groups: np.ndarray | None
+) -> tuple[Rows, str | None]:
+    """Return what a model says of val, each item calibrated by a temperature fitted without it.
+
+    A temperature that was fitted on the very items that it is judged on flatters itself. Of more
+    than ``_CROSS_FITTED`` items that is less than a quarter of a thousandth of a nat, and they keep
+    the model's own.
+
+    Args:
+        model: Calibrated.
+        logits: M rows, of val.
+        val: Its items.
+        groups: Which of them belong together, shape (M,), or None.
+
+    Returns:
+        The outputs, and ``cross-fitted`` where that was done; the model's own, and None, where a
+        task has no temperature or the items are many.
+    """
+    task = model.task
+    is_few = 1 < len(val) <= _CROSS_FITTED
+    if not isinstance(logits, np.ndarray) or not is_few or not task.has_classes:
+        return model_outputs(model, logits), None
+    alone = np.arange(len(val)) if groups is None else groups
+    found = fold_temperatures(
+        lambda places: task.fit_temperature(logits[places], val.targets[places]), alone
+    )
+    ratio = (model.temperature / found).astype(np.float32)
+    return model_outputs(model, logits * ratio[:, None]), "cross-fitted"
 
 
 def save_model(folder: RunFolder, dataset: Dataset, setup: TrainingSetup) -> None:
@@ -229,20 +304,28 @@ def figures_seconds(dataset: Dataset, setup: TrainingSetup) -> float:
 
 
 def _before_after(
-    dataset: Dataset, train: Inputs, rivals: list[Rival], outputs: Rows, test: Inputs
+    dataset: Dataset, train: Inputs, rivals: list[Rival], model: Rival, test: Inputs
 ) -> dict[str, object]:
-    """Return the ladder of predictors and the paired verdicts, on the same test items."""
+    """Return the ladder of predictors and the paired verdicts, on the same test items.
+
+    Args:
+        dataset: The data.
+        train: Its targets are what the predictor without a model knows.
+        rivals: What other methods decide.
+        model: The model's name and outputs.
+        test: The items.
+    """
     schema, targets, task = dataset.schema, test.targets, find_task(dataset.schema.task)
     naive = Rival(*task.baseline(train.targets, schema, num_items=len(test)))
-    after, groups = task.decisions(outputs), dataset.test.groups_of(test.ids)
+    after, groups = task.decisions(model.predictions), dataset.test.groups_of(test.ids)
     ladder = [naive, *rivals]
     verdicts = [
-        task.compare(rival.name, rival.predictions, AFTER, after, targets, groups=groups)
+        task.compare(rival.name, rival.predictions, model.name, after, targets, groups=groups)
         for rival in [*rivals, naive]
     ]
     figures = {
         rival.name: figure_to_json(task.headline_figure(rival.predictions, targets, groups=groups))
-        for rival in [*ladder, Rival(AFTER, after)]
+        for rival in [*ladder, Rival(model.name, after)]
     }
     return {
         "metric": task.headline,

@@ -15,11 +15,14 @@ import numpy as np
 
 from headstart.tensors import evaluating, to_tensors
 from headstart.training.randomness import BOOTSTRAP, generator
-from headstart.tuning.budget import Budget
+from headstart.tuning.budget import Budget, slowness
 from headstart.tuning.setup import TrainingSetup, prepare_sample
 from headstart.types import Dataset, Inputs
 
 _LEAST_MEASURED, _MOST_MEASURED, _NUM_PASSES = 8, 64, 6
+_MOST_TEXTS, _TEXTS_A_PASS = 256, 32  # of which lengths are known; that are passed together
+_QUANTILES = (0.0, 0.5, 0.9, 1.0)  # of the lengths that are measured
+_ROW_SECONDS = (0.02e-3, 0.6e-3)  # through 100 and through 3,000 trees, on one core
 _QUICK_SECONDS, _MEASURE_SECONDS = 0.02, 0.5
 
 
@@ -31,8 +34,18 @@ def seconds_per_sample(setup: TrainingSetup, dataset: Dataset, budget: Budget) -
         dataset: As ``measure_pass`` takes it.
         budget: Keeps what the run has measured.
     """
+    if setup.model.encoder.is_grown:  # so many trees are grown as it allows
+        each = budget.measured("grown", partial(_row_seconds, len(dataset.test), budget))
+        setup.most_seconds = each
+        return each
     key = (setup.model.encoder.start.address, setup.size, setup.strategy.adapters)
     return budget.measured(key, partial(measure_pass, setup, dataset))
+
+
+def _row_seconds(num_test: int, budget: Budget) -> float:
+    """Return what a row may take at the most to go through trees that are not grown yet."""
+    least, most = (seconds * slowness() for seconds in _ROW_SECONDS)
+    return float(np.clip(budget.may_take("trees") / max(1, num_test), least, most))
 
 
 def measure_pass(setup: TrainingSetup, dataset: Dataset, *, seed: int = 0) -> float:
@@ -41,41 +54,65 @@ def measure_pass(setup: TrainingSetup, dataset: Dataset, *, seed: int = 0) -> fl
     Images are noise of the decoded size; texts and rows are some of train's own. The best of
     several passes counts, since whatever else runs on the machine only slows one down; a quick
     network gets larger batches, or the cost of the call would count and not the samples'.
+    Texts take time by their length: passes of a few lengths are measured, and the mean over the
+    texts follows from them.
 
     Args:
         setup: The model.
         dataset: Gives texts and rows.
         seed: Seed of the noise, or of the choice.
     """
-    model, some = setup.model, _some_inputs(setup, dataset, seed)
-    most = len(some)
+    some = _some_inputs(setup, dataset, seed)
+    if some.lengths is None:
+        return _best_pass(setup, some, np.arange(len(some)), _MEASURE_SECONDS)
+    order, lengths = np.argsort(some.lengths, kind="stable"), np.sort(some.lengths)
+    width = min(len(some), _TEXTS_A_PASS)
+    starts = np.unique([int(q * (len(some) - width)) for q in _QUANTILES])
+    # like a batch of a pass over many: of one length, that of the longest
+    found = [
+        _best_pass(setup, some, order[at : at + width], _MEASURE_SECONDS / len(starts))
+        for at in starts
+    ]
+    tops = lengths[starts + width - 1]
+    if len(np.unique(tops)) < 2:
+        return float(np.mean(found))
+    # between the lengths that were measured a pass grows evenly
+    tops, first = np.unique(tops, return_index=True)
+    return float(np.interp(lengths, tops, np.asarray(found)[first]).mean())
+
+
+def _best_pass(setup: TrainingSetup, some: Inputs, places: np.ndarray, seconds: float) -> float:
+    """Return the seconds a sample of the quickest of several passes over some samples.
+
+    Args:
+        setup: The model.
+        some: The samples.
+        places: Those to take, in the order in which more and more of them are taken.
+        seconds: About what measuring may take.
+    """
+    model, most = setup.model, len(places)
     best, num_samples, started = float("inf"), min(2, most), time.monotonic()
     with evaluating(model):
         for number in range(1 + _NUM_PASSES):
             began = time.monotonic()
-            for places in _batches(some, num_samples):
-                features = model.features(*to_tensors(some.arrays(places), model.device))
-                float(features.sum())  # waits for the device
+            features = model.features(*to_tensors(some.arrays(places[:num_samples]), model.device))
+            float(features.sum())  # waits for the device
             now = time.monotonic()
             if number > 0:  # the first is a warm-up
                 best = min(best, (now - began) / num_samples)
             is_quick = now - began < _QUICK_SECONDS and number > 0
             num_samples = most if is_quick else min(most, max(num_samples, _LEAST_MEASURED))
-            if now - started > _MEASURE_SECONDS and number > 0:
+            if now - started > seconds and number > 0:
                 break
     return best
-
-
-def _batches(inputs: Inputs, num_samples: int) -> list[np.ndarray]:
-    """Return places of so many samples as a pass has them: those of like length together."""
-    if inputs.lengths is None:
-        return [np.arange(num_samples)]
-    spread = np.linspace(0, len(inputs) - 1, num_samples).astype(np.int64)
-    order = np.argsort(inputs.lengths, kind="stable")[spread]
-    return np.array_split(order, max(1, num_samples // _LEAST_MEASURED))
 
 
 def _some_inputs(setup: TrainingSetup, dataset: Dataset, seed: int) -> Inputs:
     """Return a few samples to measure with."""
     noise = setup.preprocess.noise(_MOST_MEASURED, generator(BOOTSTRAP, seed))
-    return noise or prepare_sample(dataset, "train", setup, _MOST_MEASURED, seed=seed)
+    if noise:
+        return noise
+    found = prepare_sample(dataset, "train", setup, _MOST_MEASURED, seed=seed)
+    if found.lengths is None:
+        return found
+    return prepare_sample(dataset, "train", setup, _MOST_TEXTS, seed=seed)

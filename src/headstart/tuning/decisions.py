@@ -105,6 +105,14 @@ class Decisions:
         """In a worker: take over what the main process has settled."""
         self.records[message["name"]] = message["record"]
 
+    def within(self, scope: str) -> Decisions:
+        """Return decisions of one of several trainings of this run, kept among these.
+
+        Args:
+            scope: Names the training; what it settles stands under this name and its own.
+        """
+        return _Scoped(self, scope)
+
     def apart(self) -> Decisions:
         """Return the same decisions; what is settled there is not remembered here."""
         return Decisions(dict(self.records))
@@ -116,3 +124,26 @@ class Decisions:
             emit("choice", name=name, value=record["told"], why=why)
         self._company.send("settled", name=name, record=record)
         self._former.discard(name)
+
+
+class _Scoped(Decisions):
+    """Decisions of one training, under names that begin with its own."""
+
+    def __init__(self, whole: Decisions, scope: str) -> None:
+        super().__init__(whole.records, whole._keep, whole._company)
+        self._whole, self._scope = whole, scope
+
+    def holds(self, name: str, given: object = None) -> bool:
+        """Return whether this training has settled something."""
+        return self._whole.holds(self._scoped(name), given)
+
+    def settle(self, name: str, compute: Callable[[], Decided[T]], *, given: object = None) -> T:
+        """Return what this training has settled before, or settle it."""
+        return self._whole.settle(self._scoped(name), compute, given=given)
+
+    def within(self, scope: str) -> Decisions:
+        """Return decisions of a part of this training."""
+        return self._whole.within(self._scoped(scope))
+
+    def _scoped(self, name: str) -> str:
+        return f"{self._scope}: {name}"

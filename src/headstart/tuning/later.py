@@ -20,8 +20,14 @@ from headstart.preprocessing import Cells
 from headstart.preprocessing.rows import TableSamples
 from headstart.tasks import find_task
 from headstart.tuning.baselines.baseline import Items, Rival
-from headstart.tuning.baselines.boosting import BOOSTING, boost_trees
+from headstart.tuning.baselines.boosting import (
+    BOOSTING,
+    BOOSTING_BASELINE,
+    boost_trees,
+    is_boosting,
+)
 from headstart.tuning.budget import Budget
+from headstart.tuning.setup import TrainingSetup
 from headstart.types import Figure, Finding
 
 
@@ -81,19 +87,32 @@ def _written(figure: Figure) -> str:
     return f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
 
 
-def later_days(items: Items, rivals: list[Rival], *, seed: int, budget: Budget) -> LaterDays | None:
+def later_days(
+    items: Items,
+    rivals: list[Rival],
+    *,
+    seed: int,
+    budget: Budget,
+    setup: TrainingSetup | None = None,
+) -> LaterDays | None:
     """Return both figures; None where days are not mixed, or time is short, which is said.
 
     Args:
         items: The data, and its splits as cells.
-        rivals: What baselines decided for the test items; the trees must be among them.
+        rivals: What baselines decided for the test items; the trees must be among them, or be
+            the model itself.
         seed: Of the trees.
         budget: The trees may take their share of what is left.
+        setup: The model; where it is boosted trees, those of the baseline are grown here.
     """
     dataset = items.dataset
     column, trees = dataset.time_column, next((r for r in rivals if r.name == BOOSTING), None)
     parts = [items.train, items.val, items.test]
-    if column is None or trees is None or not all(isinstance(part, Cells) for part in parts):
+    if column is None or not all(isinstance(part, Cells) for part in parts):
+        return None
+    if trees is None and setup is not None and is_boosting(setup):
+        trees = BOOSTING_BASELINE.run(items, setup, budget)
+    if trees is None:
         return None
     every, times = _joined(items), _times(items, column)
     shares = [len(part) / len(every) for part in (items.test, items.val)]

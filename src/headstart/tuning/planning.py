@@ -36,7 +36,8 @@ def plan_search(
         "While it screens, the run measures what a pass of each candidate takes; from that follow "
         "the input size, the samples and the steps that fit.",
     ]
-    names = [*to_come, "screening", *_samples(dataset), "training", "conclusion"]
+    parts = ["heads", "rungs", "training"]
+    names = [*to_come, "screening", *_samples(dataset), *parts, "conclusion"]
     return budget.plan(f"fit on {dataset.name}", names, notes=notes)
 
 

@@ -6,13 +6,14 @@ Every candidate and every fine-tuning is prepared here, in one way.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from headstart.errors import StartError
+from headstart.events import emit
 from headstart.model import Model
 from headstart.preprocessing import Preprocess, Terms, fit_table
 from headstart.preprocessing.framing import decided
@@ -22,14 +23,16 @@ from headstart.training.contract import never
 from headstart.training.options.common_options import Imbalance
 from headstart.training.options.defaults import defaults_for
 from headstart.training.options.recipe import Recipe, recipe_for
-from headstart.training.options.strategies import Strategy, find_strategy
+from headstart.training.options.strategies import Strategy, check_strategy, find_strategy
 from headstart.training.options.strategy import check_optimizer
 from headstart.training.options.training_options import TrainingOptions
-from headstart.training.probing.probe import ORDINARY, PROBES, Probe, fit_probe
+from headstart.training.probing.methods import PROBES
+from headstart.training.probing.probe import ORDINARY, Probe, fit_probe
 from headstart.training.randomness import BOOTSTRAP, generator
 from headstart.tuning.budget import Budget
 from headstart.tuning.features import features_of
 from headstart.tuning.frozen import FrozenPrefix
+from headstart.tuning.grown import TooManyRowsError, grow
 from headstart.tuning.texts import TextCache, text_cache
 from headstart.types import (
     BadSample,
@@ -39,10 +42,13 @@ from headstart.types import (
     Inputs,
     Ragged,
     Rows,
+    Split,
     SplitName,
     Start,
     are_alike,
 )
+
+_ROWS_SHARE, _LEAST_ROWS = 0.4, 2_000  # of those that the time left would do for; of trees
 
 
 @dataclass
@@ -54,12 +60,16 @@ class TrainingSetup:
         recipe: Every training option, resolved.
         initial: The encoder's state at the start, on the CPU, for the "before" figure.
         texts: What the run keeps of its texts; None where samples are none.
+        most_seconds: What a sample may take in trees that are to be grown; None for no limit.
+        splits: Train and val as loaded: which of their samples belong together.
     """
 
     model: Model
     recipe: Recipe
     initial: dict[str, Tensor]
     texts: TextCache | None = None
+    most_seconds: float | None = None
+    splits: tuple[Split, Split] | None = None
 
     @property
     def strategy(self) -> Strategy:
@@ -104,6 +114,7 @@ def set_up(
         StartError: If the start cannot be built for these data, or in the time that is left.
         OptionError: If an option is out of range.
     """
+    check_strategy(start, find_strategy(options.strategy))
     seed = options.seed
     texts = texts or text_cache(dataset, Budget(None), seed=seed)
     if isinstance(module, Encoder):
@@ -130,7 +141,8 @@ def set_up(
     initial = {n: t.detach().clone() for n, t in encoder.state_dict().items()}
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
     model = model.to(device).to(memory_format=layout)
-    return TrainingSetup(model, recipe, initial, texts)
+    splits = (dataset.train, dataset.val)
+    return TrainingSetup(model, recipe, initial, texts, splits=splits)
 
 
 def _encoder(
@@ -165,6 +177,7 @@ def _encoder(
         pooling="mean" if is_contrastive else "auto",
         table=fit_table(dataset) if dataset.column_kinds is not None else None,
         column=dataset.input_column,
+        num_outputs=find_task(dataset.schema.task).num_outputs(dataset.schema),
         seed=options.seed,
     )
     return build_encoder(start, request) if texts is None else texts.build(start, request)
@@ -185,13 +198,31 @@ def probe(
 
     The features are computed once, by the model as it stands, in eval mode, without augmentation;
     where ``prefix`` has kept the frozen part of a pass, only the rest of it is computed.
+    A start that is grown has no features before: its trees are grown here, and the head only hands
+    their logits on.
     Where the encoder learns nothing and only hands terms on, they stay sparse.
 
     Raises:
         StopRequested: If someone asked to stop before all features were there.
+        StartError: If a start that is grown has no time for it.
     """
     model = setup.model
     places = subsample(train.targets, limit, seed=setup.recipe.seed)
+    if model.encoder.is_grown:
+
+        def grown(places: np.ndarray) -> Probe:
+            return grow(
+                model,
+                Part(train, places),
+                val,
+                imbalance=imbalance,
+                seed=setup.recipe.seed,
+                deadline=deadline,
+                most_seconds=setup.most_seconds,
+                stop_requested=stop_requested,
+            )
+
+        return _grown_in_time(grown, train, places, seed=setup.recipe.seed)
     if isinstance(train, Terms) and isinstance(val, Terms):
         features, val_features = train.matrix[places], val.matrix
     else:
@@ -218,7 +249,43 @@ def probe(
         imbalance=imbalance,
         deadline=deadline,
         strengths=ORDINARY if is_ordinary else None,
+        groups=_together(setup, train.ids[places], val.ids),
     )
+
+
+def _grown_in_time(
+    grown: Callable[[np.ndarray], Probe], train: Inputs, places: np.ndarray, *, seed: int
+) -> Probe:
+    """Grow trees from some rows; where the time is short for them, from fewer, which is said.
+
+    Raises:
+        TooManyRowsError: If there is no time for as few as are worth it.
+    """
+    try:
+        return grown(places)
+    except TooManyRowsError as error:
+        num = int(_ROWS_SHARE * error.share * len(places))
+        if num < _LEAST_ROWS:
+            raise
+        emit("note", text=f"Trees are grown from {num:,} of {len(places):,} rows: time is short.")
+    return grown(subsample(train.targets, num, seed=seed))
+
+
+def _together(
+    setup: TrainingSetup, train_ids: np.ndarray, val_ids: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return which samples belong together, or are copies; None where nobody knows."""
+    if setup.splits is None:
+        return None
+    train, val = setup.splits
+    known = [
+        replace(split, groups=split.contents if split.groups is None else split.groups)
+        for split in (train, val)
+    ]
+    found = [split.groups_of(ids) for split, ids in zip(known, (train_ids, val_ids), strict=True)]
+    if (train.groups is None) != (val.groups is None) or found[0] is None or found[1] is None:
+        return None
+    return found[0], found[1]
 
 
 def subsample(targets: Rows, limit: int, *, seed: int) -> np.ndarray:

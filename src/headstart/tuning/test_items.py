@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.model import Model
+from headstart.model import Calibrated
 from headstart.objectives import item_losses
 from headstart.storage.run_folder import RunFolder
 from headstart.tasks import find_task
@@ -25,7 +25,7 @@ _NUM_SHOWN = 12  # worst mistakes that the page shows
 _MAX_CHARACTERS = 2_000  # of the text of one, or of a cell of its row
 
 
-def losses_of(model: Model, logits: Rows, targets: Rows) -> np.ndarray:
+def losses_of(model: Calibrated, logits: Rows, targets: Rows) -> np.ndarray:
     """Return the loss of each item, of what the model says of it after calibration.
 
     It is the task's own loss without smoothing and weights, on logits divided by the temperature,

@@ -52,6 +52,8 @@ from headstart.types.preprocessing import (
     TableSpec,
 )
 from headstart.types.starts import (
+    GROWN,
+    SOLVED,
     Family,
     Start,
 )
@@ -61,7 +63,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CUT_MOST",
+    "GROWN",
     "MODALITIES",
+    "SOLVED",
     "BadSample",
     "Column",
     "ColumnKind",

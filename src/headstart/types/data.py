@@ -55,12 +55,15 @@ class Schema:
         task: What is to be told of a sample: the name of a row of ``headstart.tasks.TASKS``.
         classes: Class names, in the order of the target integers; empty where the task has none.
         label: Name of the target column, or None where the layout gives the target.
+        counts_from_one: Whether the data writes classes as numbers below names that it states, the
+            first of which is 1.
     """
 
     modality: Modality
     task: TaskName
     classes: tuple[str, ...]
     label: str | None = None
+    counts_from_one: bool = False
 
     @property
     def facts(self) -> ModalityFacts:

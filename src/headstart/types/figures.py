@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 
@@ -81,3 +81,11 @@ class Prediction:
     probability: float
     probabilities: tuple[float, ...]
     value: float | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """Return what a program reads; a number has no probabilities, and JSON no NaN."""
+        if self.value is not None:
+            return {"name": self.name, "value": self.value}
+        record = asdict(self)
+        del record["value"]
+        return record

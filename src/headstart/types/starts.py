@@ -8,7 +8,10 @@ from typing import Literal
 from headstart.types.modalities import Modality
 from headstart.types.preprocessing import ImageSpec
 
-Family = Literal["convnet", "vit", "bert", "linear", "mlp"]
+Family = Literal["convnet", "vit", "bert", "linear", "mlp", "trees"]
+# Of these a model is solved for, or grown, at once; trees have no gradients at all.
+SOLVED: tuple[Family, ...] = ("linear", "trees")
+GROWN: tuple[Family, ...] = ("trees",)
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,8 @@ class Start:
         family: Decides the default recipe.
         modality: What it reads.
         num_parameters: Parameters of the encoder, without a head; 0 when not known before loading.
-        licence: Licence of the weights; ``"none (random weights)"`` for scratch.
+        licence: Licence of the weights; ``"none (random weights)"`` for scratch,
+            ``"none (learned from the data)"`` where nothing is drawn.
         pretrained_on: Name of the data, or None for random weights.
         objective: How it was pretrained (``"supervised"``, ``"mae"`` …), or None.
         image: Preprocessing, for image starts; the others' is known once they are built.

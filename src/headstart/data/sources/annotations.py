@@ -35,7 +35,7 @@ from headstart.data.sources.prodigy import read_answers
 from headstart.data.sources.raters import read_raters
 from headstart.errors import quoted
 from headstart.tasks import CLASSIFICATION
-from headstart.types import Finding
+from headstart.types import Finding, Schema
 
 Reader = Callable[[Table, ReadOptions], tuple[Table, list[Finding]] | None]
 READERS: tuple[Reader, ...] = (
@@ -91,7 +91,7 @@ def settle(
     parts = _without_unlabelled(parts, target, options, findings)
     if options.schema is None:
         parts = _without_strangers(parts, target, findings)
-    return _renumbered(parts, target, findings), options, findings
+    return _renumbered(parts, target, findings, options.schema), options, findings
 
 
 def _is_table(table: Table, options: ReadOptions) -> bool:
@@ -221,15 +221,31 @@ def _is_among(names: set[str], label: Any) -> bool:
     return isinstance(label, str) and label in names
 
 
-def _renumbered(parts: Parts, target: str, findings: list[Finding]) -> Parts:
-    """Give all tables one numbering, where the names they state differ or leave numbers out."""
+def _renumbered(
+    parts: Parts, target: str, findings: list[Finding], trained: Schema | None
+) -> Parts:
+    """Give all tables one numbering, where the names they state differ or leave numbers out.
+
+    Data that a model is evaluated on are counted as those were that it learned from.
+    """
     stated = [table.class_names(target) for table, _ in parts]
-    if not any(stated):
+    if not any(stated) or any(getattr(table, "counts_from_one", False) for table, _ in parts):
         return parts
-    if is_from_one := _count_from_one(parts, stated, target):
+    counts = {len(names) for names in stated if names}
+    numbers = _numbers_of(parts, target) if len(counts) == 1 else []
+    number = counts.pop()
+    is_from_one = bool(numbers) and min(numbers) == 1 and max(numbers) == number > 1
+    if trained is not None and trained.counts_from_one and numbers:
+        is_from_one = True
+    elif numbers and trained is None and 1 <= min(numbers) <= max(numbers) < number:
+        findings += _unsaid_zero(next(names for names in stated if names), target)
+    if is_from_one:
         stated = [["0", *names] if names else None for names in stated]
         sentence = (
             f"The numbers in '{target}' go from 1 to the number of names: 1 is "
+            f"'{next(names[1] for names in stated if names)}'."
+            if trained is None
+            else f"The numbers in '{target}' are counted from 1, as in training: 1 is "
             f"'{next(names[1] for names in stated if names)}'."
         )
         findings.append(Finding("classes", "note", (), sentence))
@@ -261,20 +277,31 @@ def _renumbered(parts: Parts, target: str, findings: list[Finding]) -> Parts:
     for (table, split), labels in zip(parts, columns, strict=True):
         coded = mapped(labels, partial(_coded, index=index))
         target_of = getattr(table, "target", None)
-        edited = EditedTable(table, None, {target: coded}, {target: union}, target_of)
+        edited = EditedTable(
+            table, None, {target: coded}, {target: union}, target_of, counts_from_one=is_from_one
+        )
         made.append((edited, split))
     return made
 
 
-def _count_from_one(parts: Parts, stated: Sequence[list[str] | None], target: str) -> bool:
-    """Return whether numbers go from one to as many as there are names, with no zero."""
-    counts = {len(names) for names in stated if names}
+def _numbers_of(parts: Parts, target: str) -> list[float]:
+    """Return the different numbers that stand for classes; none where words stand among them."""
     cells = {c for table, _ in parts for c in different(table.cells(target)) if _is_plain(c)}
     read = [as_number(cell) for cell in cells]
     numbers = [number for number in read if number is not None]
-    if len(counts) != 1 or not numbers or len(numbers) < len(read):
-        return False
-    return min(numbers) == 1 and max(numbers) == counts.pop() > 1
+    return numbers if len(numbers) == len(read) else []
+
+
+def _unsaid_zero(names: Sequence[str], target: str) -> list[Finding]:
+    """Return what to say where no label is 0, and it is not sure what the numbers count from."""
+    if names[0] == "0":
+        return []  # the names are numbered themselves, from 1
+    sentence = (
+        f"No label in '{target}' is 0: they are counted from 0, so that 1 is '{names[1]}', the "
+        f"second of {len(names)} names. If 1 is '{names[0]}', write the numbers beside the names "
+        f"where they are listed: '1 {names[0]}'."
+    )
+    return [Finding("classes", "note", (), sentence)]
 
 
 def _is_plain(cell: Any) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from headstart.columnar import Coded, Lazy, cells_of
+from headstart.columnar import Coded, Lazy, cells_of, give_memory_back
 from headstart.data.options import ReadOptions
 from headstart.data.sources.delimited import read_text_table
 from headstart.data.sources.label_names import column_names, names_in
@@ -228,8 +228,10 @@ class ParquetTable:
         import pyarrow.parquet as pq
 
         # a column at a time: read together, they take twice their size on the way
+        give_memory_back()  # what heads were read with
         with pq.ParquetFile(self.path, buffer_size=READ_BYTES) as file:
             read = [file.read(columns=[column]).column(0) for column in columns]
+        give_memory_back()
         schema = pa.schema([self._schema.field(c) for c in columns], self._schema.metadata)
         return pa.table(read, schema=schema)
 

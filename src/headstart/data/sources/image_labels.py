@@ -24,7 +24,7 @@ from headstart.data.sources.folder import TABLE_SUFFIXES, is_image
 from headstart.data.sources.folder_tree import Tree, list_folder
 from headstart.data.sources.formats import open_table
 from headstart.data.sources.image_lists import find_lists
-from headstart.data.sources.label_names import ClassNames, names_beside
+from headstart.data.sources.label_names import ClassNames, are_numbers_of, names_beside
 from headstart.data.sources.layouts import FolderLayout, find_layout
 from headstart.data.sources.list_files import Labelled
 from headstart.data.sources.one_hot import read_one_hot, read_soft
@@ -263,7 +263,7 @@ def _class_names(
     numbers = {str(value).strip() for value in table.values(label)}
     for names in names_beside(root, [os.path.dirname(table.where), layout.top, ""]):
         named = names.by_number
-        if named and all(n.isdigit() and int(n) < len(named) for n in numbers):
+        if named and are_numbers_of(numbers, named):
             return {label: named}
     return None
 

@@ -13,7 +13,7 @@ from typing import Any
 from headstart.data.sources.files_beside import FilesBeside
 from headstart.data.sources.folder import is_image, list_samples
 from headstart.data.sources.folder_tree import Tree, list_folder
-from headstart.data.sources.label_names import ClassNames, names_beside
+from headstart.data.sources.label_names import ClassNames, are_numbers_of, names_beside
 from headstart.data.sources.layouts import FolderLayout
 from headstart.data.sources.list_files import (
     Labelled,
@@ -132,7 +132,7 @@ def _described(root: Path, parts: list[Labelled], places: Iterable[str]) -> List
     if all(label.isdigit() for label in labels):
         for found in names_beside(root, list(places)):
             names = found.by_number
-            if names and all(int(label) < len(names) for label in labels):
+            if names and are_numbers_of(labels, names):
                 named = ClassNames({str(i): name for i, name in enumerate(names)}, found.where)
                 break
     said = f", their names from '{named.where}'" if named else ""

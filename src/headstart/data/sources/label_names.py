@@ -78,6 +78,19 @@ class ClassNames:
         }
 
 
+def are_numbers_of(labels: Collection[str], names: Sequence[str]) -> bool:
+    """Return whether labels are numbers of these names, counted from 0 or from 1.
+
+    Args:
+        labels: The different labels, as they are written.
+        names: By number from 0.
+    """
+    if not all(label.isdigit() for label in labels):
+        return False
+    numbers = {int(label) for label in labels}
+    return max(numbers, default=0) < len(names) + (0 not in numbers)
+
+
 def names_in(metadata: Mapping[bytes, bytes] | None, column: str) -> list[str] | None:
     """Return the names in the metadata of an Arrow schema; None where it states none.
 

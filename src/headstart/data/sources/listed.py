@@ -97,6 +97,8 @@ class EditedTable:
         names: What the integers of a column stand for, where that is other than the table says.
         target: The column to learn, where the data itself says it.
         dropped: Columns that it no longer has.
+        counts_from_one: Whether the integers of the target counted from one, before they were
+            replaced.
     """
 
     def __init__(
@@ -107,6 +109,7 @@ class EditedTable:
         names: Mapping[str, list[str]] | None = None,
         target: str | None = None,
         dropped: Sequence[str] = (),
+        counts_from_one: bool = False,
     ) -> None:
         self._table, self._replaced = table, dict(replaced or {})
         self._places = np.asarray(range(table.num_rows) if places is None else places, np.int64)
@@ -115,6 +118,7 @@ class EditedTable:
         every = dict.fromkeys([*table.columns, *self._replaced])
         self.columns = [column for column in every if column not in dropped]
         self.num_rows = len(self._places)
+        self.counts_from_one: bool = counts_from_one or getattr(table, "counts_from_one", False)
         inner = getattr(table, "numbers", None)
         self.numbers: Numbers = self._places if inner is None else np.asarray(inner)[self._places]
 

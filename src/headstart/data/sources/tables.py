@@ -178,6 +178,7 @@ def read_tables(
         levels=found.levels if found else {},
         kept_columns=options.kept_columns,
         columns=reference.columns,
+        counts_from_one=getattr(reference, "counts_from_one", False),
     )
 
 

@@ -119,7 +119,7 @@ def _singles(blocks: list[np.ndarray], num: int) -> np.ndarray:
 def _log_loss(predicted: np.ndarray, targets: np.ndarray) -> float:
     """Return the mean log loss in nats, after one temperature."""
     logits = _SHARPENED * predicted
-    logits = logits / fit_temperature(logits, targets)
+    logits = logits / fit_temperature(logits, targets, is_shrunk=False)
     logits = logits - logits.max(axis=1, keepdims=True)
     picked = logits[np.arange(len(targets)), targets]
     return float((np.log(np.exp(logits).sum(axis=1)) - picked).mean())

@@ -1,12 +1,14 @@
-"""Starts for tables: a linear model, and an MLP with numeric embeddings; both from random weights.
+"""Starts for tables: a linear model, trees, and an MLP with numeric embeddings; none pretrained.
 
 ``scratch/linear`` learns nothing itself: it hands the numbers on, beside a one-hot vector for each
 code. Code 0 is all zeros, the reference level, so that an unknown category adds nothing to what
 the head says. With the head it is ordinary least squares or logistic regression.
 ``scratch/mlp`` turns each number into piecewise-linear bins between the quantiles of train, embeds
-these and the codes, and puts dense layers behind; trees still win on many tables.
+these and the codes, and puts dense layers behind.
+``scratch/boosting`` and ``scratch/forest`` are trees, without any until they are grown from train;
+on many tables they win.
 
-The networks themselves, and the arrays they take, are in ``table_networks``.
+The networks themselves, and the arrays they take, are in ``networks`` and ``trees``.
 """
 
 from __future__ import annotations
@@ -18,11 +20,12 @@ from torch import nn
 
 from headstart.errors import StartError
 from headstart.preprocessing import TablePreprocess
-from headstart.starts.architecture import write_architecture
+from headstart.starts.architecture import Option, write_architecture
 from headstart.starts.encoder import Encoder
 from headstart.starts.tables.networks import LinearTable, TableMLP, number_names, scaling
+from headstart.starts.tables.trees import TreeEnsemble, build_table_trees
 from headstart.tensors import seeded
-from headstart.types import Column, Start, TableSpec
+from headstart.types import GROWN, Column, Start, TableSpec
 
 MLP_OPTIONS: Mapping[str, int | float] = {
     "width": 256,
@@ -32,12 +35,15 @@ MLP_OPTIONS: Mapping[str, int | float] = {
 }
 
 
-def build_table_encoder(start: Start, preprocess: TablePreprocess, *, seed: int = 0) -> Encoder:
+def build_table_encoder(
+    start: Start, preprocess: TablePreprocess, num_outputs: int = 1, *, seed: int = 0
+) -> Encoder:
     """Build the encoder of a table start for some columns.
 
     Args:
-        start: ``scratch/linear`` or ``scratch/mlp``.
+        start: ``scratch/linear``, ``scratch/boosting``, ``scratch/forest`` or ``scratch/mlp``.
         preprocess: The columns, fitted on train.
+        num_outputs: Logits of a sample; trees give these themselves.
         seed: Seeds the random weights.
 
     Returns:
@@ -47,18 +53,21 @@ def build_table_encoder(start: Start, preprocess: TablePreprocess, *, seed: int 
         StartError: If a column cannot be what it says.
     """
     spec, name = preprocess.spec, start.address.removeprefix("scratch/")
-    options = dict(MLP_OPTIONS) if name == "mlp" else {}
-    network: LinearTable | TableMLP
+    options: dict[str, Option] = dict(MLP_OPTIONS) if name == "mlp" else {}
+    network: LinearTable | TableMLP | TreeEnsemble
     with seeded(seed):
         if name == "linear":
             network = build_table_linear(spec)
+        elif start.family in GROWN:
+            network = TreeEnsemble(spec, num_outputs)
+            name, options = "trees", network.options
         else:
             network = build_table_mlp(
                 spec,
-                width=int(options["width"]),
-                num_blocks=int(options["num_blocks"]),
-                embedding_size=int(options["embedding_size"]),
-                dropout=float(options["dropout"]),
+                width=int(MLP_OPTIONS["width"]),
+                num_blocks=int(MLP_OPTIONS["num_blocks"]),
+                embedding_size=int(MLP_OPTIONS["embedding_size"]),
+                dropout=float(MLP_OPTIONS["dropout"]),
             )
     architecture = write_architecture(f"table-{name}", options, start, preprocess.to_json())
     return Encoder(
@@ -99,6 +108,7 @@ def build_table_mlp(
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "table-linear": build_table_linear,
+    "table-trees": build_table_trees,
     "table-mlp": build_table_mlp,
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from headstart.errors import StartError
+from headstart.errors import StartError, quoted
 from headstart.starts.addresses import Address
 from headstart.starts.provider import BuildRequest, FormerRun, Provider, matches
 from headstart.types import Family, Start
@@ -15,22 +15,27 @@ if TYPE_CHECKING:
 
     from headstart.starts.encoder import Encoder
 
-NAMED: Mapping[str, Family] = {"linear": "linear", "mlp": "mlp"}
+NAMED: Mapping[str, Family] = {
+    "linear": "linear",
+    "boosting": "trees",
+    "forest": "trees",
+    "mlp": "mlp",
+}
 
 
 class TableProvider(Provider):
-    """``scratch/linear`` and ``scratch/mlp``; their sizes follow from the table."""
+    """A linear model, two kinds of trees and an MLP; their sizes follow from the table."""
 
     modality: ClassVar[str] = "table"
     prefixes: ClassVar[tuple[str, ...]] = ("scratch/",)
-    builders: ClassVar[tuple[str, ...]] = ("table-linear", "table-mlp")
+    builders: ClassVar[tuple[str, ...]] = ("table-linear", "table-trees", "table-mlp")
 
     def owns(self, address: Address) -> bool:
-        """Return whether it is one of the two."""
+        """Return whether it is one of them."""
         return address.kind == "scratch" and address.name in NAMED
 
     def addresses(self, text: str) -> Sequence[str]:
-        """Return both."""
+        """Return all."""
         return [f"scratch/{name}" for name in NAMED]
 
     def list(self, like: str | None) -> Iterator[Start]:
@@ -56,9 +61,10 @@ class TableProvider(Provider):
         if former is not None or request.table is None:
             raise StartError(
                 f"'{start.address}' cannot be built for a table: its columns are those of the data "
-                f"it was made for. Expected scratch/linear or scratch/mlp. Choose one of them."
+                f"it was made for. Expected {quoted([f'scratch/{name}' for name in NAMED])}. "
+                f"Choose one of them."
             )
-        return build_table_encoder(start, request.table, seed=request.seed)
+        return build_table_encoder(start, request.table, request.num_outputs, seed=request.seed)
 
     def network_builder(self, builder: str) -> Callable[..., nn.Module]:
         """Return the builder of that name."""
@@ -73,7 +79,7 @@ def _describe(name: str) -> Start:
         family=NAMED[name],
         modality="table",
         num_parameters=0,
-        licence="none (random weights)",
+        licence="none (learned from the data)" if name == "linear" else "none (random weights)",
         pretrained_on=None,
         objective=None,
         image=None,

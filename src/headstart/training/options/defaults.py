@@ -6,7 +6,7 @@ depends on the data (smoothing, augmentation, batch) is resolved in ``recipe``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from headstart.errors import OptionError, quoted
@@ -188,6 +188,8 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         fewest_steps=1_000,
         most_epochs=2_000.0,
     ),
+    # grown at once: no step is taken by this row
+    ("trees", False): replace(_MLP, source="none is needed: trees take no gradient steps"),
     ("mlp", True): _MLP,
     ("mlp", False): _MLP,
     "scratch/simple-cnn": FamilyDefaults(
@@ -211,10 +213,16 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
 
 
 def defaults_for(start: Start) -> FamilyDefaults:
-    """Return the table's row for a start: by address, else by family and pretraining."""
+    """Return the table's row for a start: by address, else by family and pretraining.
+
+    A run that began with nothing learned counts as pretrained; of a family that has one row alone
+    that one is meant.
+    """
     if start.address in DEFAULTS:
         return DEFAULTS[start.address]
     key = (start.family, start.pretrained_on is not None)
+    if key not in DEFAULTS:
+        key = (start.family, not key[1])
     if key not in DEFAULTS:
         families = sorted({key[0] for key in DEFAULTS if isinstance(key, tuple)})
         raise OptionError(

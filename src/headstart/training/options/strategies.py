@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from headstart.errors import OptionError, did_you_mean, quoted
-from headstart.types import Start
+from headstart.types import GROWN, Start
 
 AUTO = "auto"  # stands for the strategy that ``default_strategy`` names
 Stage = tuple[float, int]  # progress in [0, 1) at which it begins, and how many last layers learn
@@ -155,9 +155,9 @@ def find_strategy(name: str) -> Strategy:
 
 # What ``default_strategy`` does, for the help of ``--strategy``.
 DEFAULT_SENTENCE = (
-    "auto is lp-ft for a pretrained start, head for a linear one (it is solved for, unless an "
-    "option such as learning_rate or num_steps asks for gradient steps), and full for other random "
-    "weights"
+    "auto is lp-ft for a pretrained start, head for trees (they are grown at once) and for a "
+    "linear one (it is solved for, unless an option such as learning_rate or num_steps asks for "
+    "gradient steps), and full for other random weights"
 )
 
 
@@ -168,6 +168,8 @@ def default_strategy(start: Start, asked: Sequence[str] = ()) -> tuple[Strategy,
         start: Linear, pretrained, or neither.
         asked: Options that only gradient steps can serve, as ``limits.steps_asked`` names them.
     """
+    if start.family in GROWN:
+        return HEAD, "the start is trees, which are grown at once"
     if start.family == "linear":
         if asked:
             *others, last = asked
@@ -177,3 +179,16 @@ def default_strategy(start: Start, asked: Sequence[str] = ()) -> tuple[Strategy,
     if start.pretrained_on is not None:
         return LP_FT, "the start is pretrained"
     return FULL, "the weights are random"
+
+
+def check_strategy(start: Start, strategy: Strategy) -> None:
+    """Refuse gradient steps for a start that has no gradients.
+
+    Raises:
+        OptionError: If so.
+    """
+    if start.family in GROWN and strategy.loops:
+        raise OptionError(
+            f"strategy is '{strategy.name}', and '{start.address}' is trees, which are grown at "
+            f"once and take no gradient steps; expected '{HEAD.name}'. Leave --strategy out."
+        )

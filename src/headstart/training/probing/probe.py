@@ -12,83 +12,38 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from headstart.errors import OptionError, StartError
 from headstart.tasks import array_of, find_task
 from headstart.training.options.common_options import Imbalance
-from headstart.training.probing.linear import (
-    Solution,
-    few_threads,
-    prepare_ridge,
-    solve_classes,
-    solve_labels,
-    solve_sparse_ridge,
+from headstart.training.probing.folds import (
+    FEW_SAMPLES,
+    Penalty,
+    as_unseen,
+    cross_validate,
+    deal_folds,
+    join_rows,
+    most_places,
+)
+from headstart.training.probing.linear import Solution, few_threads
+from headstart.training.probing.methods import (
+    NEVER,
+    PROBES,
+    ProbeMethod,
+    Problem,
+    Solve,
+    Sparse,
+    is_sparse,
 )
 from headstart.types import Rows, TaskName
 
-# a SciPy CSR matrix or array, float32, shape (N, D); SciPy is loaded only where one is made
-Sparse = Any
-
 ORDINARY = (math.inf,)  # the strengths that leave the penalty out: ordinary least squares
-# inverse L2 strength C: after scaling by N / 1000 on standardised features, as it is on sparse ones
-_STRENGTHS = (0.003, 0.03, 0.3, 3.0)
-_RIDGE_STRENGTHS = (0.0003, 0.003, 0.03, 0.3, 3.0, 30.0)
 _SPARSE_STRENGTHS = (0.5, 2.0, 8.0, 32.0, 128.0)
 _MAX_ITERATIONS = 200
 _TRIAL_ITERATIONS = 5
-_NEVER = -30.0  # a bias that no feature makes up for
-_Solve = Callable[[float, int], Solution]
-
-
-@dataclass(frozen=True)
-class _Problem:
-    """What a solver is given.
-
-    Attributes:
-        features: Standardised, shape (N, D), or sparse as they are.
-        targets: N rows.
-        weights: One a class, or None.
-        factor: Of the inverse L2 strength.
-        default: Bias of outputs for which nothing is solved, shape (K,); may be written into.
-    """
-
-    features: np.ndarray | Sparse
-    targets: np.ndarray
-    weights: np.ndarray | None
-    factor: float
-    default: np.ndarray
-
-    @property
-    def tolerance(self) -> float:
-        """Largest gradient of the mean loss that ends a solver.
-
-        The mean gradient of a sparse feature is small because it is rare, not because it is fitted.
-        """
-        return 1e-6 if _is_sparse(self.features) else 1e-3
-
-
-@dataclass(frozen=True)
-class ProbeMethod:
-    """How a linear model of one kind is solved for; a row of ``PROBES``.
-
-    Attributes:
-        prepare: A problem to the function from strength and iterations to its solution.
-        judge: Logits and targets to (loss, score), the score being the ``validation_metric`` of the
-            tasks that name this method.
-        strengths: Inverse L2 strengths to try on dense features, ascending.
-        multiplies_features: Whether it multiplies the features out with themselves.
-        has_ordinary: Whether it is ordinary least squares without a penalty.
-    """
-
-    prepare: Callable[[_Problem], _Solve]
-    judge: Callable[[np.ndarray, np.ndarray], tuple[float, float]]
-    strengths: Sequence[float]
-    multiplies_features: bool = False
-    has_ordinary: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,6 +59,7 @@ class Probe:
         strength: The inverse L2 strength that was chosen.
         seconds: Time of the fit.
         metric: What ``val_score`` is, the task's ``validation_metric``.
+        chosen_by: What the strength was chosen by, in words.
     """
 
     weight: np.ndarray
@@ -114,6 +70,7 @@ class Probe:
     strength: float
     seconds: float
     metric: str = "accuracy"
+    chosen_by: str = "val"
 
     def logits(self, features: np.ndarray | Sparse) -> np.ndarray:
         """Return logits, shape (N, K), of features, shape (N, D), dense or CSR."""
@@ -132,10 +89,12 @@ def fit_probe(
     imbalance: Imbalance = "none",
     deadline: float | None = None,
     strengths: Sequence[float] | None = None,
+    groups: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Probe:
-    """Fit the probe; the L2 strength with the lowest validation loss is kept.
+    """Fit the probe to train; the L2 strength with the lowest loss on other samples is kept.
 
-    Which solver is the task's to say (``PROBES``).
+    These are val's, or, where val has fewer than ``FEW_SAMPLES``, those of train and val together,
+    by cross-validation (``folds.py``). Which solver is the task's to say (``PROBES``).
 
     Args:
         features: float32, shape (N, D), dense or a SciPy CSR matrix.
@@ -149,6 +108,8 @@ def fit_probe(
             iterations are counted out so that one fit ends about then.
         strengths: Inverse L2 strengths to try, ascending; ``ORDINARY`` is no penalty at all, which
             of numbers gives ordinary least squares. None takes those of the solver.
+        groups: Which samples of train and of val belong together, shapes (N,) and (M,), numbered
+            alike; None where each stands alone. No sample is judged by what its group has shown.
 
     Raises:
         StartError: If a feature is not finite.
@@ -165,42 +126,131 @@ def fit_probe(
             f"imbalance is '{imbalance}', but the task is {task}, which has no classes to "
             f"weigh. Leave out --imbalance."
         )
-    mean, scale = _moments(features)
-    default = np.full(num_outputs, _NEVER, dtype=np.float32)
     wanted, val_wanted, method = array_of(targets), array_of(val_targets), PROBES[asked.probe]
-    weights = None if imbalance == "none" else asked.class_weights(wanted, num_outputs)
-    solve = _solver(method, features, wanted, mean, scale, weights, default)
-    tried = strengths or (_SPARSE_STRENGTHS if _is_sparse(features) else method.strengths)
-    best: Probe | None = None
-    each = 0.0  # seconds an iteration
+    weigh = _no_weights if imbalance == "none" else asked.class_weights
+    fitted = _Fitted(method, weigh, num_outputs)
+    tried = tuple(strengths or (_SPARSE_STRENGTHS if is_sparse(features) else method.strengths))
     width = features.shape[1] if method.multiplies_features else num_outputs
     with few_threads(features, width):
+        chosen = None
+        if len(tried) > 1 and len(val_wanted) < FEW_SAMPLES:
+            both = join_rows(features, val_features), np.concatenate([wanted, val_wanted])
+            chosen = fitted.choose(*both, groups, tried, deadline)
+        best = _best(
+            fitted.learn(features, wanted),
+            (val_features, val_wanted),
+            method,
+            (chosen.strength,) if chosen else tried,
+            deadline,
+        )
+    found = {"metric": asked.validation_metric, "chosen_by": chosen.by if chosen else "val"}
+    return replace(best, **found, seconds=time.monotonic() - began)  # type: ignore[arg-type]
+
+
+def _best(
+    solve: Callable[[float, int], tuple[np.ndarray, np.ndarray, Solution]],
+    val: tuple[np.ndarray | Sparse, np.ndarray],
+    method: ProbeMethod,
+    strengths: Sequence[float],
+    deadline: float | None,
+) -> Probe:
+    """Return the probe of the strength with the smallest loss on val.
+
+    Args:
+        solve: From strength and iterations to weight, bias and the solution.
+        val: Features and targets.
+        method: Judges.
+        strengths: Ascending.
+        deadline: As ``fit_probe`` takes it.
+    """
+    best: Probe | None = None
+    each = 0.0  # seconds an iteration
+    if deadline is not None:
+        trial_began = time.monotonic()
+        taken = solve(strengths[0], _TRIAL_ITERATIONS)[2].num_iterations
+        each = (time.monotonic() - trial_began) / max(1, taken)
+    for strength in strengths:
+        iterations = _MAX_ITERATIONS
         if deadline is not None:
-            trial_began = time.monotonic()
-            taken = solve(tried[0], _TRIAL_ITERATIONS).num_iterations
-            each = (time.monotonic() - trial_began) / max(1, taken)
-        for strength in tried:
-            iterations = _MAX_ITERATIONS
-            if deadline is not None:
-                affordable = int((deadline - time.monotonic()) / max(1e-9, each))
-                iterations = max(_TRIAL_ITERATIONS, min(_MAX_ITERATIONS, affordable))
-            weight, bias = _fold(solve(strength, iterations), mean, scale, default)
-            logits = val_features @ weight.T + bias
-            loss, score = method.judge(logits, val_wanted)
-            if best is None or loss < best.val_loss:
-                seconds = time.monotonic() - began
-                metric = asked.validation_metric
-                best = Probe(weight, bias, logits, score, loss, strength, seconds, metric)
-            elif loss > best.val_loss * 1.02:
-                break  # the loss is convex enough in the strength: past the minimum it only grows
-            if deadline is not None and time.monotonic() > deadline:
-                break
+            affordable = int((deadline - time.monotonic()) / max(1e-9, each))
+            iterations = max(_TRIAL_ITERATIONS, min(_MAX_ITERATIONS, affordable))
+        weight, bias, _ = solve(strength, iterations)
+        logits = val[0] @ weight.T + bias
+        loss, score = method.judge(logits, val[1])
+        if best is None or loss < best.val_loss:
+            best = Probe(weight, bias, logits, score, loss, strength, 0.0)
+        elif loss > best.val_loss * 1.02:
+            break  # the loss is convex enough in the strength: past the minimum it only grows
+        if deadline is not None and time.monotonic() > deadline:
+            break
     assert best is not None
     return best
 
 
-def _is_sparse(features: np.ndarray | Sparse) -> bool:
-    return not isinstance(features, np.ndarray)
+@dataclass(frozen=True)
+class _Fitted:
+    """How a probe is learned from any samples.
+
+    Attributes:
+        method: Solves and judges.
+        weigh: Targets and K to weights of classes, or None.
+        num_outputs: K.
+    """
+
+    method: ProbeMethod
+    weigh: Callable[[np.ndarray, int], np.ndarray | None]
+    num_outputs: int
+
+    def learn(
+        self, features: np.ndarray | Sparse, targets: np.ndarray
+    ) -> Callable[[float, int], tuple[np.ndarray, np.ndarray, Solution]]:
+        """Return the function from strength and iterations to weight, bias and the solution."""
+        mean, scale = _moments(features)
+        default = np.full(self.num_outputs, NEVER, dtype=np.float32)
+        weights = self.weigh(targets, self.num_outputs)
+        solve = _solver(self.method, features, targets, mean, scale, weights, default)
+
+        def solved(strength: float, iterations: int) -> tuple[np.ndarray, np.ndarray, Solution]:
+            found = solve(strength, iterations)
+            return *_fold(found, mean, scale, default), found
+
+        return solved
+
+    def choose(
+        self,
+        features: np.ndarray | Sparse,
+        targets: np.ndarray,
+        groups: tuple[np.ndarray, np.ndarray] | None,
+        strengths: Sequence[float],
+        deadline: float | None,
+    ) -> Penalty | None:
+        """Return the strength by cross-validation; None where that is not possible in time."""
+        places = most_places(len(targets))
+        rows, wanted = (
+            (features, targets) if places is None else (features[places], targets[places])
+        )
+        alike = None if groups is None else np.concatenate(groups)
+        folds = deal_folds(wanted, alike if alike is None or places is None else alike[places])
+
+        def learn(inner: np.ndarray) -> Callable[[float, int, np.ndarray], tuple[float, int, int]]:
+            learned = rows[inner]
+            solve = self.learn(learned, wanted[inner])
+
+            def ask(strength: float, most: int, outer: np.ndarray) -> tuple[float, int, int]:
+                weight, bias, found = solve(strength, most)
+                logits = as_unseen(rows[outer], learned) @ weight.T + bias
+                asked = self.method.answerable(logits, wanted[outer], found.rows)
+                loss = self.method.judge(*asked)[0] if asked[1].size else 0.0
+                return loss * len(asked[1]), len(asked[1]), found.num_iterations
+
+            return ask
+
+        counts = (_TRIAL_ITERATIONS, _MAX_ITERATIONS)
+        return cross_validate(learn, folds, strengths, iterations=counts, deadline=deadline)
+
+
+def _no_weights(targets: np.ndarray, num_outputs: int) -> None:
+    """Weigh all classes alike."""
 
 
 def _numbers(features: np.ndarray | Sparse) -> np.ndarray:
@@ -210,7 +260,7 @@ def _numbers(features: np.ndarray | Sparse) -> np.ndarray:
 
 def _moments(features: np.ndarray | Sparse) -> tuple[np.ndarray, np.ndarray]:
     """Return what is subtracted from each feature, and what divides it: shape (D,) each."""
-    if _is_sparse(features):
+    if is_sparse(features):
         num_features = features.shape[1]
         return np.zeros(num_features, np.float32), np.ones(num_features, np.float32)
     mean, scale = features.mean(axis=0), features.std(axis=0)
@@ -227,15 +277,15 @@ def _solver(
     scale: np.ndarray,
     weights: np.ndarray | None,
     default: np.ndarray,
-) -> _Solve:
+) -> Solve:
     """Return the function from (strength, iterations) to a solution on standardised features.
 
     Writes into ``default`` the bias of outputs that are the same for every training sample.
     """
-    is_sparse = _is_sparse(features)
-    standard = features if is_sparse else (features - mean) / scale
-    factor = 1.0 if is_sparse else 1000 / len(targets)
-    return method.prepare(_Problem(standard, targets, weights, factor, default))
+    is_kept = is_sparse(features)
+    standard = features if is_kept else (features - mean) / scale
+    factor = 1.0 if is_kept else 1000 / len(targets)
+    return method.prepare(Problem(standard, targets, weights, factor, default))
 
 
 def _fold(
@@ -247,72 +297,3 @@ def _fold(
     weight[found.rows] = found.coefficients / scale
     bias[found.rows] = found.intercept - (found.coefficients / scale) @ mean
     return weight, bias
-
-
-def _prepare_classes(problem: _Problem) -> _Solve:
-    samples = None if problem.weights is None else problem.weights[problem.targets]
-    return lambda strength, most: solve_classes(
-        problem.features,
-        problem.targets,
-        samples,
-        strength * problem.factor,
-        most,
-        problem.tolerance,
-    )
-
-
-def _judge_classes(logits: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    loss = -log_probabilities[np.arange(len(targets)), targets].mean()
-    return float(loss), float((logits.argmax(axis=1) == targets).mean())
-
-
-def _prepare_labels(problem: _Problem) -> _Solve:
-    problem.default[problem.targets.all(axis=0)] = -_NEVER
-    return lambda strength, most: solve_labels(
-        problem.features,
-        problem.targets,
-        problem.weights,
-        strength * problem.factor,
-        most,
-        problem.tolerance,
-    )
-
-
-def _judge_labels(logits: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
-    wanted = targets != 0
-    loss = np.logaddexp(0.0, np.where(wanted, -logits, logits)).mean()
-    predicted = logits >= 0
-    decided = int(predicted.sum() + wanted.sum())
-    return float(loss), float(2 * (predicted & wanted).sum() / max(1, decided))
-
-
-def _prepare_values(problem: _Problem) -> _Solve:
-    features, targets = problem.features, problem.targets
-    if _is_sparse(features):
-        return lambda strength, most: solve_sparse_ridge(features, targets, strength, most)
-    ridge = prepare_ridge(features, targets)
-    return lambda strength, _: ridge(1.0 / (strength * problem.factor))
-
-
-def _judge_values(logits: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
-    values = targets.astype(np.float64)
-    loss = float(((logits[:, 0] - values) ** 2).mean())
-    spread = float(values.var())
-    return loss, 1.0 - loss / (spread if spread > 1e-12 else 1.0)
-
-
-PROBES: dict[str, ProbeMethod] = {
-    # multinomial
-    "logistic": ProbeMethod(_prepare_classes, _judge_classes, _STRENGTHS),
-    # one logistic regression a label
-    "logistic-labels": ProbeMethod(_prepare_labels, _judge_labels, _STRENGTHS),
-    "ridge": ProbeMethod(
-        _prepare_values,
-        _judge_values,
-        _RIDGE_STRENGTHS,
-        multiplies_features=True,
-        has_ordinary=True,
-    ),
-}

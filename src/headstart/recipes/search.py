@@ -1,0 +1,249 @@
+"""The search of ``fit`` as a recipe: from ranked starts to the model that is handed over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from headstart.events import emit
+from headstart.recipes.complete import Tried, conclude_run, stop_requested
+from headstart.recipes.findings import tell_findings
+from headstart.training.options.strategies import AUTO, default_strategy
+
+if TYPE_CHECKING:
+    from headstart.recipes.options import FitOptions
+    from headstart.recipes.session import Session
+    from headstart.searching.arms import Entrant
+    from headstart.searching.context import Contender, Found, SearchContext
+    from headstart.searching.prices import Prices
+    from headstart.tuning.budget import Budget, BudgetPlan
+    from headstart.tuning.setup import TrainingSetup
+    from headstart.tuning.texts import TextCache
+    from headstart.tuning.together import Together
+    from headstart.types import Dataset, Inputs
+
+
+def search(
+    current: Session,
+    dataset: Dataset,
+    ranked: Sequence[Mapping[str, Any]],
+    former: Mapping[str, TrainingSetup],
+    budget: Budget,
+    texts: TextCache | None,
+    asked: FitOptions,
+) -> None:
+    """Search from ranked starts, evaluate what was found, and write the run folder.
+
+    Args:
+        current: The session.
+        dataset: The data.
+        ranked: A record of each start, the best first.
+        former: What screening has left of the best one, and of rows of all, by address, if this
+            attempt has screened.
+        budget: The budget.
+        texts: What the run keeps of its texts.
+        asked: What the user said, without an ``auto`` but that of the strategy.
+
+    Raises:
+        KeyboardInterrupt: After the state was saved, if someone asked to stop.
+    """
+    from headstart.searching.prices import prepare_prices
+    from headstart.tuning.baselines import Items
+    from headstart.tuning.conclude import calibrate
+    from headstart.tuning.setup import prepare_sample
+
+    entries = entries_of(ranked, dataset, asked.strategy)
+    context, plan = _context(current, dataset, entries, budget, texts, asked)
+    with plan.stage("samples", budget):
+        prices = prepare_prices(context, entries)
+    with plan.stage("training", budget):
+        found = _hold(current, context, entries, prices, former)
+    winner = found.winner
+    emit("choice", name="model", value=winner.name, why=found.why)
+    if found.refitted:
+        emit("choice", name="learned from", value="train and val", why=found.refitted)
+    tell_findings(winner.train.findings)
+    calibrate(winner.setup.model, winner.tuned.val_logits, winner.val.targets)
+    test = prepare_sample(dataset, "test", winner.setup, None, seed=asked.seed)
+    items = Items(dataset, winner.train, winner.val, test)
+    together = None if asked.single else _together(found, dataset, test, budget)
+    tried = Tried(candidates=ranked, arms=found.rows)
+    conclude_run(
+        current,
+        items,
+        winner.setup,
+        winner.tuned,
+        budget=budget,
+        plan=plan,
+        tried=tried,
+        together=together,
+    )
+
+
+def _together(found: Found, dataset: Dataset, test: Inputs, budget: Budget) -> Together | None:
+    """Return the models that answer together, where val says that this is better; else None.
+
+    Args:
+        found: The winner, and the others.
+        dataset: The data.
+        test: The test split as the winner takes it.
+        budget: A second pass over test has to fit what is left.
+    """
+    import numpy as np
+
+    from headstart.model import Ensemble, Member
+    from headstart.searching.ensembling import choose_ensemble
+    from headstart.tasks import array_of, find_task
+    from headstart.tuning.budget import PASS_MARGIN
+    from headstart.tuning.conclude import calibrate, unseen_val_outputs
+    from headstart.tuning.cost import seconds_per_sample
+    from headstart.tuning.setup import prepare_sample
+    from headstart.tuning.together import Together
+
+    winner = found.winner
+    alike = [o for o in found.others if np.array_equal(o.val.ids, winner.val.ids)]
+    members = [winner, *alike]
+    costs = [seconds_per_sample(one.setup, dataset, budget) for one in members]
+    groups = dataset.val.groups_of(winner.val.ids)
+    outputs = []
+    for one in members:
+        calibrate(one.setup.model, one.tuned.val_logits, one.val.targets)
+        said, _ = unseen_val_outputs(one.setup.model, one.tuned.val_logits, one.val, groups)
+        outputs.append(array_of(said))
+    task = find_task(dataset.schema.task)
+    chosen = choose_ensemble(outputs, winner.val.targets, costs, task=task, single=0, groups=groups)
+    needed = PASS_MARGIN * len(test) * sum(costs[place] for place in chosen.places)
+    if len(chosen.places) > 1 and budget.left < 2 * needed:
+        emit("note", text="No ensemble: the budget has no time for its test pass.")
+        return None
+    if len(members) > 1:
+        names = ", ".join(members[place].name for place in chosen.places)
+        emit("choice", name="ensemble", value=names, why=chosen.why)
+    if len(chosen.places) < 2:
+        return None
+    taken = [members[place] for place in chosen.places]
+    seed = winner.setup.recipe.seed
+    tests = [
+        test if one is winner else prepare_sample(dataset, "test", one.setup, None, seed=seed)
+        for one in taken
+    ]
+    if not all(np.array_equal(one.ids, test.ids) for one in tests):
+        emit("note", text="No ensemble: its members cannot read the same test items.")
+        return None
+    served = [
+        Member(one.setup.model, weight, one.setup.recipe.strategy)
+        for one, weight in zip(taken, chosen.weights, strict=True)
+    ]
+    return Together(Ensemble(served), [one.tuned.val_logits for one in taken], tests)
+
+
+def entries_of(ranked: Sequence[Mapping[str, Any]], dataset: Dataset, asked: str) -> list[Entrant]:
+    """Return the starts that take part; those without a score only where nothing has one.
+
+    Args:
+        ranked: A record of each start, the best first.
+        dataset: Says which way its headline figure is better.
+        asked: The strategy that the user asked for, or ``auto``.
+    """
+    from headstart.searching.arms import Entrant
+    from headstart.starts import find_start
+    from headstart.tasks import find_task
+
+    task = find_task(dataset.schema.task)
+    sign = 1.0 if task.figures[task.headline].is_higher_better else -1.0
+    scored = [row for row in ranked if row["score"] is not None]
+    found = []
+    for row in scored or ranked[:1]:
+        start = find_start(row["start"])
+        own, _ = default_strategy(start)
+        score, nothing = row["score"], float("nan")
+        found.append(
+            Entrant(
+                start=start.address,
+                strategy=own.name if asked == AUTO else asked,
+                size=row["pixels"],
+                is_frozen_useful=own.probes or not own.loops,
+                score=nothing if score is None else sign * score,
+                noise=nothing if score is None else (row["high"] - row["low"]) / 2,
+            )
+        )
+    return found
+
+
+def _context(
+    current: Session,
+    dataset: Dataset,
+    entries: Sequence[Entrant],
+    budget: Budget,
+    texts: TextCache | None,
+    asked: FitOptions,
+) -> tuple[SearchContext, BudgetPlan]:
+    """Return what all arms share, and the plan that it obeys."""
+    from headstart.searching.arms import ArmSpec
+    from headstart.searching.context import SearchContext
+    from headstart.searching.runner import built
+    from headstart.tuning.planning import plan_tuning
+    from headstart.tuning.step_format import open_formats
+
+    said = current.plan["options"]
+    context = SearchContext(
+        dataset=dataset,
+        asked=asked,
+        device=current.company.device,
+        budget=budget,
+        deadline=budget.deadline(),
+        decisions=current.decisions,
+        state=current.folder.state,
+        texts=texts,
+        open_options=open_formats(said),
+        save=partial(_save, current, dataset),
+    )
+    first = entries[0]
+    setup = built(ArmSpec(first.start, first.strategy, size=first.size), context)
+    plan = plan_tuning(dataset, setup, budget)
+    reserve = min(plan.seconds("conclusion"), budget.may_take("conclusion"))
+    return _replaced(context, deadline=budget.deadline(reserve)), plan
+
+
+def _replaced(context: SearchContext, **changes: Any) -> SearchContext:
+    from dataclasses import replace
+
+    return replace(context, **changes)
+
+
+def _hold(
+    current: Session,
+    context: SearchContext,
+    entries: Sequence[Entrant],
+    prices: Prices,
+    former: Mapping[str, TrainingSetup],
+) -> Found:
+    """Hold the contest; where someone asked to stop, what was trained lies in the folder.
+
+    Raises:
+        KeyboardInterrupt: After that.
+    """
+    from headstart.searching.contest import hold_contest
+    from headstart.training.contract import StopRequested
+    from headstart.tuning.stop import graceful_stop
+
+    with graceful_stop() as stop:
+        asked_to_stop = partial(stop_requested, stop, current.company)
+        try:
+            found = hold_contest(
+                _replaced(context, stop_requested=asked_to_stop), entries, prices, former
+            )
+        except StopRequested as error:
+            raise KeyboardInterrupt(stop.signal_number) from error
+    if stop.requested:
+        raise KeyboardInterrupt(stop.signal_number)
+    return found
+
+
+def _save(current: Session, dataset: Dataset, contender: Contender) -> None:
+    """Keep a model that can be used from now on."""
+    from headstart.tuning.conclude import calibrate, save_model
+
+    calibrate(contender.setup.model, contender.tuned.val_logits, contender.val.targets)
+    save_model(current.folder, dataset, contender.setup)

@@ -1,0 +1,93 @@
+"""Which of the models that were made is handed over: compared item by item, never by one item more.
+
+What a start says as it stands (a head that was solved for) is beaten by what was trained only where
+val says so by more than a standard error of the difference: a training that won by one photo of
+thirty-six was worse on test, and a longer budget then gave less than a shorter one.
+
+Left out: several models together (``ensemble`` chooses those).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+_CLEAR = 1.0  # standard errors by which what was trained must be better than what was solved for
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A model that could be handed over, judged on the validation items.
+
+    Attributes:
+        name: How it is told.
+        is_trained: Whether gradient steps made it, and val chose among its weights.
+        score: The validation metric; higher is better.
+        losses: Calibrated loss of each item, float64, shape (M,), the same items for all.
+        standard_error: Of the score.
+    """
+
+    name: str
+    is_trained: bool
+    score: float
+    losses: np.ndarray
+    standard_error: float
+
+    @property
+    def loss(self) -> float:
+        """Mean calibrated loss."""
+        return float(self.losses.mean())
+
+
+def choose_finalist(finalists: Sequence[Finalist]) -> tuple[Finalist, str]:
+    """Return the one to hand over, and why.
+
+    Among those that were solved for, and among those that were trained, the highest score wins; of
+    those that the noise of val cannot tell from it, the one with the lowest loss. What was trained
+    then replaces what was solved for where its loss is lower by more than a standard error of the
+    difference and its score no lower by more than one, or the other way round.
+
+    Args:
+        finalists: At least one.
+    """
+    solved = [one for one in finalists if not one.is_trained]
+    trained = [one for one in finalists if one.is_trained]
+    if not solved or not trained:
+        best = _best(solved or trained)
+        return best, _plain(best, len(finalists))
+    simple, tuned = _best(solved), _best(trained)
+    gain, error = loss_gain(simple, tuned)
+    noise = max(simple.standard_error, tuned.standard_error)
+    is_lower = gain > _CLEAR * error and tuned.score >= simple.score - noise
+    is_higher = tuned.score > simple.score + _CLEAR * noise and gain > -_CLEAR * error
+    told = (
+        f"val {_number(tuned.score)} against {_number(simple.score)}, loss lower by "
+        f"{gain:.4f} ± {error:.4f}"
+    )
+    if is_lower or is_higher:
+        return tuned, f"better than {simple.name} beyond a standard error: {told}"
+    return simple, f"{tuned.name} is not better beyond a standard error: {told}"
+
+
+def loss_gain(one: Finalist, other: Finalist) -> tuple[float, float]:
+    """Return by how much the other's mean loss is lower, and the standard error of that."""
+    gains = one.losses - other.losses
+    return float(gains.mean()), float(gains.std() / max(1, len(gains) - 1) ** 0.5)
+
+
+def _best(finalists: Sequence[Finalist]) -> Finalist:
+    """Return the highest score, and of those as high but for noise the lowest loss."""
+    top = max(finalists, key=lambda one: (one.score, -one.loss))
+    alike = [one for one in finalists if one.score >= top.score - top.standard_error]
+    return min(alike, key=lambda one: (one.loss, -one.score))
+
+
+def _plain(best: Finalist, num: int) -> str:
+    of = "the only one" if num == 1 else f"the best of {num} on val"
+    return f"{of}, {_number(best.score)}, loss {best.loss:.4f}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}"

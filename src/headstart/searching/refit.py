@@ -1,0 +1,92 @@
+"""Fit what is solved for again, on train and val together, where more samples help.
+
+A head on frozen features, or terms, has nothing to choose by val but its penalty, which is kept. So
+once it is chosen, val's samples are worth more as something to learn from. Whether they are is seen
+on val first: a head fitted to as much less of train as val would add must be no better than one
+fitted to all of it. Temperature and val figures stay those of the model before, which has not seen
+val; the report says so.
+
+Left out: what was trained by steps, whose length and best weights val decides.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from headstart.preprocessing import Terms
+from headstart.searching.context import Contender
+from headstart.training.probing.probe import Probe, fit_probe
+from headstart.tuning.features import features_of
+from headstart.tuning.setup import install, subsample
+from headstart.types import Rows
+
+_LEAST_VAL, _LEAST_PART = 5, 20  # samples
+
+
+def refit_on_all(found: Contender, *, deadline: float | None) -> str | None:
+    """Fit a head again on train and val; return why, or None where that is not done.
+
+    Args:
+        found: Solved for; its model's head is replaced.
+        deadline: ``time.monotonic()`` value by which it has ended; None for no limit.
+    """
+    fitted, setup = found.tuned.fitted, found.setup
+    train, val = found.train, found.val
+    num_fewer = len(train) - len(val)
+    is_probed = not setup.strategy.loops and not setup.model.encoder.is_grown
+    can = fitted is not None and is_probed and setup.model.task.head == "linear"
+    if not can or len(val) < _LEAST_VAL or num_fewer < _LEAST_PART:
+        return None
+    assert fitted is not None
+    began, limit = time.monotonic(), setup.strategy.num_probe_samples
+    if len(train) + len(val) > limit:
+        return None
+    if isinstance(train, Terms) and isinstance(val, Terms):
+        features, val_features = train.matrix, val.matrix
+    else:
+        features = features_of(setup.model, train)
+        val_features = features_of(setup.model, val)
+    places = subsample(train.targets, num_fewer, seed=setup.recipe.seed)
+    fewer = _fit(found, features[places], train.targets[places], val_features, fitted.strength)
+    took = time.monotonic() - began
+    if deadline is not None and time.monotonic() + 2 * took > deadline:
+        return None
+    if fitted.val_loss > fewer.val_loss:
+        return None
+    both = _joined(features, val_features)
+    targets = np.concatenate([np.asarray(train.targets), np.asarray(val.targets)])
+    again = _fit(found, both, targets, val_features, fitted.strength)
+    install(setup.model, again)
+    return (
+        f"log loss on val {fewer.val_loss:.3f} when it learns from {len(places):,} samples, "
+        f"{fitted.val_loss:.3f} from {len(train):,}"
+    )
+
+
+def _fit(
+    found: Contender, features: Any, targets: Rows, val_features: Any, strength: float
+) -> Probe:
+    """Fit the head with the penalty that was chosen."""
+    model = found.setup.model
+    return fit_probe(
+        features,
+        model.standard_targets(targets),
+        val_features,
+        model.standard_targets(found.val.targets),
+        task=model.schema.task,
+        num_outputs=model.num_outputs,
+        imbalance=found.setup.recipe.imbalance,
+        strengths=(strength,),
+    )
+
+
+def _joined(features: Any, others: Any) -> Any:
+    """Return rows and other rows as one matrix, dense or CSR."""
+    if isinstance(features, np.ndarray):
+        return np.concatenate([features, others])
+    from scipy.sparse import vstack
+
+    return vstack([features, others], format="csr")

@@ -1,0 +1,202 @@
+"""One arm of a search while it runs: built, advanced from rung to rung, and judged on val.
+
+Its model lies in memory from its first step on; where many arms of a large network would not fit,
+an arm that waits is dropped and read back from its checkpoint when its turn comes.
+
+Left out: which arms there are and how far each one goes.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from headstart.engines import passes_by
+from headstart.errors import DivergenceError
+from headstart.events import emit
+from headstart.model import model_outputs
+from headstart.searching.arms import ArmSpec
+from headstart.searching.context import Contender, SearchContext
+from headstart.starts import find_start
+from headstart.training.contract import StopRequested
+from headstart.training.options.recipe import with_length
+from headstart.training.options.training_options import training_options
+from headstart.training.probing.probe import Probe
+from headstart.training.state.checkpoint import CheckpointFolder
+from headstart.tuning.arm import Arm, Tuned, calibrated_loss
+from headstart.tuning.conditions import Conditions
+from headstart.tuning.cost import seconds_per_sample
+from headstart.tuning.engine_rule import engine_rule
+from headstart.tuning.setup import TrainingSetup, set_up
+from headstart.types import Figure, Inputs, Rows
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How an arm stands.
+
+    Attributes:
+        loss: Mean calibrated loss on val; infinite where the training diverged.
+        figure: The task's headline figure on val; None where the training diverged.
+        step: Optimizer steps taken.
+        seconds: What it has taken so far.
+    """
+
+    loss: float
+    figure: Figure | None
+    step: int
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the run keeps of it."""
+        figure = None if self.figure is None else asdict(self.figure)
+        loss = None if self.loss == float("inf") else self.loss
+        return {"loss": loss, "figure": figure, "step": self.step, "seconds": self.seconds}
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> Standing:
+        """Return what ``to_json`` has written."""
+        loss = float("inf") if kept["loss"] is None else kept["loss"]
+        figure = None if kept["figure"] is None else Figure(**kept["figure"])
+        return cls(loss, figure, kept["step"], kept["seconds"])
+
+
+class ArmRunner:
+    """An arm that is advanced, and let go of while it waits.
+
+    Args:
+        spec: What it is.
+        context: What all arms share.
+        train: Learned from.
+        val: Chosen by.
+    """
+
+    def __init__(self, spec: ArmSpec, context: SearchContext, train: Inputs, val: Inputs) -> None:
+        self.spec, self.context, self.train, self.val = spec, context, train, val
+        self.seconds = 0.0
+        self.fitted: Probe | None = None
+        self._arm: Arm | None = None
+
+    @property
+    def setup(self) -> TrainingSetup:
+        """The model, as it stands."""
+        return self._ready().setup
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether nothing is left to train."""
+        return self._arm is not None and self._arm.is_ended
+
+    def advance(self, to_step: int | None = None, until: float | None = None) -> Standing:
+        """Train on, to the end or to a pause; tell how the weights of that moment stand.
+
+        Args:
+            to_step: Optimizer steps from the beginning; None to the end.
+            until: ``time.monotonic()`` value at which it pauses at the latest.
+
+        Raises:
+            StopRequested: If someone asked to stop; the state is kept.
+        """
+        began = time.monotonic()
+        try:
+            with self._rule():
+                arm = self._ready()
+                arm.advance(to_step=to_step, until=until)
+        except DivergenceError as error:
+            emit("note", text=f"{self.spec.name} was dropped: {error}")
+            self.seconds += time.monotonic() - began
+            self.release()
+            return Standing(float("inf"), None, 0, self.seconds)
+        self.seconds += time.monotonic() - began
+        if arm.result is not None and arm.result.ended == "interrupted":
+            raise StopRequested
+        step = arm.result.state.step if arm.result else 0
+        logits = arm.last_logits if to_step is not None else None
+        return self._standing(step, logits)
+
+    def finish(self) -> Contender:
+        """Return the model with the best weights it has seen."""
+        with self._rule():
+            tuned = self._ready().finish()
+        tuned = replace(tuned, seconds=self.seconds)
+        return Contender(self.spec.name, self.setup, tuned, self.train, self.val)
+
+    def release(self) -> None:
+        """Let go of the model; what was trained lies on the disk."""
+        self._arm = None
+
+    def _ready(self) -> Arm:
+        """Return the arm, built and started."""
+        if self._arm is None:
+            setup = built(self.spec, self.context)
+            each = seconds_per_sample(setup, self.context.dataset, self.context.budget)
+            arm = Arm(setup, self.train, self.val, self._conditions(each))
+            arm.start(self.fitted)
+            self.fitted = arm.fitted
+            self._arm = arm
+        return self._arm
+
+    def _conditions(self, each: float) -> Conditions:
+        context, spec = self.context, self.spec
+        return Conditions(
+            checkpoints=CheckpointFolder(context.state / "arms" / slug(spec)),
+            deadline=context.deadline,
+            seconds_per_sample=each,
+            stop_requested=context.stop_requested,
+            decisions=context.decisions.within(spec.name),
+            open_options=context.open_options,
+        )
+
+    def _rule(self) -> AbstractContextManager[None]:
+        """Return what holds for the passes of this arm, settled under its name."""
+        asked, context = self.context.asked, self.context
+        decisions = context.decisions.within(self.spec.name)
+        limit = context.budget.limit_seconds
+        return passes_by(
+            engine_rule(asked.engine, asked.precision, budget_seconds=limit, decisions=decisions)
+        )
+
+    def _standing(self, step: int, logits: Rows | None) -> Standing:
+        arm = self._ready()
+        found = arm.finish().val_logits if logits is None else logits
+        return Standing(*judged(arm.setup, found, self.val), step, self.seconds)
+
+
+def built(spec: ArmSpec, context: SearchContext) -> TrainingSetup:
+    """Build the model of an arm, with its recipe."""
+    options = replace(training_options(context.asked), strategy=spec.strategy, input_size=spec.size)
+    start = find_start(spec.start)
+    setup = set_up(context.dataset, start, options, device=context.device, texts=context.texts)
+    rate = setup.recipe.learning_rate * spec.rate
+    recipe = replace(setup.recipe, learning_rate=rate)
+    if spec.length != 1:
+        num_steps, _ = recipe.length(len(context.dataset.train))
+        recipe = with_length(recipe, round(spec.length * num_steps))
+    setup.recipe = recipe
+    return setup
+
+
+def judged(setup: TrainingSetup, logits: Rows, val: Inputs) -> tuple[float, Figure]:
+    """Return mean calibrated loss and headline figure of logits of the validation items."""
+    model, task = setup.model, setup.model.task
+    loss = calibrated_loss(model, logits, model.standard_targets(val.targets))
+    figure = task.headline_figure(task.decisions(model_outputs(model, logits)), val.targets)
+    return (loss if np.isfinite(loss) else float("inf")), figure
+
+
+def as_it_stands(
+    name: str, setup: TrainingSetup, logits: Rows, train: Inputs, val: Inputs
+) -> Contender:
+    """Return a model that was made elsewhere as one of those that could be handed over."""
+    return Contender(name, setup, Tuned(None, None, logits, 0.0), train, val)
+
+
+def slug(spec: ArmSpec) -> str:
+    """Return a folder's name for an arm."""
+    return re.sub(r"[^a-z0-9]+", "-", spec.name.lower()).strip("-")

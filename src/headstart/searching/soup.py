@@ -1,0 +1,155 @@
+"""Soups: the average of the weights of several trainings of one start, which costs one pass.
+
+Weights that were tuned from the same start lie in one valley as often as not, and their middle is
+then better than each. Where it is not, the greedy soup finds out on val. BatchNorm's running
+statistics are those of no network that was averaged: they are computed anew from samples.
+
+Left out: weights of different starts or architectures, whose average means nothing.
+
+Source: M. Wortsman et al., 2022, Model soups, ICML, section 2 (uniform) and recipe 1 (greedy);
+P. Izmailov et al., 2018, Averaging Weights Leads to Wider Optima, UAI, section 3.2 (BatchNorm).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from headstart.errors import OptionError
+
+State = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Soup:
+    """What a greedy soup was made of.
+
+    Attributes:
+        state: The average.
+        taken: Places of the ingredients, the best first.
+        score: What the judge said of the average; of one ingredient its own score.
+    """
+
+    state: dict[str, Tensor]
+    taken: tuple[int, ...]
+    score: float
+
+
+def average_states(states: Sequence[State]) -> dict[str, Tensor]:
+    """Return the mean of several states; whole numbers (counters) are those of the first.
+
+    Args:
+        states: Of one architecture, as ``state_dict`` gives them.
+
+    Returns:
+        Tensors of their own, each of its former type; the mean is taken in float64.
+
+    Raises:
+        OptionError: If there is none, or names or shapes differ, naming a tensor.
+    """
+    if not states:
+        raise OptionError("There is no state to average; expected one or more.")
+    first = states[0]
+    for number, other in enumerate(states[1:], start=2):
+        wrong = [
+            n for n in sorted(first.keys() | other.keys()) if _shape(first, n) != _shape(other, n)
+        ]
+        if wrong:
+            raise OptionError(
+                f"State {number} has '{wrong[0]}' of shape {_shape(other, wrong[0])} and the first "
+                f"one {_shape(first, wrong[0])}; expected trainings of one start and architecture."
+            )
+    return {name: _mean([state[name] for state in states]) for name in first}
+
+
+def _shape(state: State, name: str) -> tuple[int, ...] | None:
+    return tuple(state[name].shape) if name in state else None
+
+
+def _mean(tensors: Sequence[Tensor]) -> Tensor:
+    first = tensors[0].detach()
+    if len(tensors) == 1 or not first.is_floating_point():
+        return first.clone()
+    total = torch.zeros_like(first, dtype=torch.float64, device="cpu")
+    for tensor in tensors:
+        total += tensor.detach().to("cpu", torch.float64)
+    return (total / len(tensors)).to(first.dtype).to(first.device)
+
+
+def greedy_soup(states: Sequence[State], judge: Callable[[State], float]) -> Soup:
+    """Average what helps: the best state, and every further one that does not lower the score.
+
+    Args:
+        states: Of one architecture.
+        judge: What a state reaches on val, higher is better; not finite is the worst. It puts the
+            state into a model, computes BatchNorm's statistics anew where there are more than one
+            (``recompute_norms``), and validates. Asked nearly twice for each state.
+
+    Raises:
+        OptionError: As ``average_states``.
+    """
+    average_states(states)  # whether they go together at all, before anything is judged
+    scores = [_finite(judge(state)) for state in states]
+    order = sorted(range(len(states)), key=lambda place: -scores[place])
+    taken, score = [order[0]], scores[order[0]]
+    for place in order[1:]:
+        found = _finite(judge(average_states([states[one] for one in (*taken, place)])))
+        if found >= score:
+            taken, score = [*taken, place], found
+    return Soup(average_states([states[one] for one in taken]), tuple(taken), score)
+
+
+def _finite(score: float) -> float:
+    return score if score == score else float("-inf")
+
+
+def recompute_norms(
+    module: nn.Module,
+    batches: Iterable[tuple[Tensor, ...]],
+    run: Callable[..., object] | None = None,
+) -> int:
+    """Compute the running statistics of BatchNorm anew: the mean over batches; all else stands.
+
+    Args:
+        module: With averaged weights; its other layers run as in evaluation.
+        batches: What ``run`` takes, of train, not augmented; a few hundred samples are enough.
+        run: Passes a batch; the module itself when not given.
+
+    Returns:
+        How many layers were computed anew; 0 where there are none, and then no batch is read.
+    """
+    norms = [
+        layer
+        for layer in module.modules()
+        if isinstance(layer, _NormBase) and layer.running_mean is not None
+    ]
+    if not norms:
+        return 0
+    with _learning_statistics(module, norms), torch.no_grad():
+        for inputs in batches:
+            (run or module)(*inputs)
+    return len(norms)
+
+
+@contextmanager
+def _learning_statistics(module: nn.Module, norms: Sequence[_NormBase]) -> Iterator[None]:
+    """Let BatchNorm alone learn inside the block, each batch counting the same."""
+    modes = {layer: layer.training for layer in module.modules()}
+    momenta = [layer.momentum for layer in norms]
+    module.eval()
+    for layer in norms:
+        layer.reset_running_stats()
+        layer.momentum = None  # the plain mean of all batches
+        layer.train()
+    try:
+        yield
+    finally:
+        for layer, momentum in zip(norms, momenta, strict=True):
+            layer.momentum = momentum
+        for each, mode in modes.items():
+            each.training = mode

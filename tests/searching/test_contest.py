@@ -1,0 +1,87 @@
+"""A fit compares ways of fine-tuning, and hands over what val says is best."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import headstart as hs
+from headstart.events import listen
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="module")
+def data():
+    return hs.load("digits-8x8")
+
+
+@pytest.fixture
+def quick_passes(monkeypatch):
+    """Let a pass take no time to speak of, so that all arms fit, however slow the machine."""
+    monkeypatch.setattr("headstart.tuning.cost.measure_pass", lambda setup, dataset: 2e-5)
+
+
+STARTS = ["scratch/simple-cnn", "scratch/vit-tiny"]
+
+
+def test_arms_are_compared_and_one_is_trained_to_its_end(
+    data, tmp_path, processor_clock, quick_passes
+):
+    run = hs.fit(data, budget="30s", out=str(tmp_path / "run"), starts=STARTS, device="cpu")
+    arms = {row["arm"]: row for row in run.options["arms"]}
+    assert {row["start"] for row in arms.values()} == set(STARTS)
+    ended = [row for row in arms.values() if " of " in row["note"] and "steps" in row["note"]]
+    assert ended
+    assert all(row["low"] <= row["score"] <= row["high"] for row in ended)
+    told = run.report()
+    assert "Ways of making a model that were tried" in told
+    assert run.metrics["test"]["figures"]["accuracy"]["value"] > 0.9
+    names = {c["name"]: c["value"] for c in run.options["choices"]}
+    assert names["model"] in arms
+
+
+def test_a_table_gets_the_better_of_its_kinds(tmp_path, processor_clock):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 3))
+    y = (3 * x[:, 0] - 2 * x[:, 1] + 0.1 * rng.normal(size=400)).astype(float)
+    run = hs.fit((x, y), budget="20s", out=str(tmp_path / "run"), starts=["scratch/linear"])
+    assert run.options["arms"][0]["arm"] == "scratch/linear head"
+    assert run.metrics["test"]["figures"]["r2"]["value"] > 0.95
+
+
+def test_a_contest_that_was_interrupted_in_a_rung_goes_on_there(
+    data, tmp_path, processor_clock, quick_passes
+):
+    words = {"budget": "30s", "starts": STARTS, "device": "cpu"}
+    out = str(tmp_path / "stopped")
+    seen = []
+
+    def interrupt(kind, fields):
+        if kind == "task" and fields.get("name") == "rung 1" and fields["done"] == 1 and not seen:
+            seen.append(fields)
+            raise KeyboardInterrupt
+
+    with listen(interrupt), pytest.raises(hs.Interrupted):
+        hs.fit(data, out=out, **words)
+    plan = json.loads((Path(out) / "state" / "plan.json").read_text())
+    before = {k: v for k, v in plan["decisions"].items() if k.startswith("rung 1")}
+    assert len(before) == 1
+    trained = []
+
+    def note(kind, fields):
+        if kind == "task" and fields.get("name") == "rung 1":
+            trained.append(fields.get("start"))
+
+    with pytest.raises(hs.RunFolderError, match="budget: '30s' → '20s'"):
+        hs.fit(data, out=out, resume=True, **{**words, "budget": "20s"})
+    with listen(note):  # a larger budget goes on
+        run = hs.fit(data, out=out, resume=True, **{**words, "budget": "40s"})
+    first = next(iter(before))
+    (row,) = [r for r in run.options["arms"] if first.endswith(r["arm"])]
+    assert row["num_steps"] >= before[first]["value"]["step"]
+    assert run.metrics["test"]["figures"]["accuracy"]["value"] > 0.9
