@@ -143,7 +143,7 @@ def rank(options: RankOptions) -> Ranked:
     if options.out is not None and not is_worker():
         out = _claimed(Path(options.out), overwrite=options.overwrite)
     with company_of(options.device) as company:
-        if not company.is_main:
+        if is_worker():
             with unheard():
                 record = _record(options, limit, most, company)
             if seconds_since_command_began() is not None:
