@@ -116,8 +116,8 @@ def rank(options: RankOptions) -> Ranked:
     """Rank starting points for the data: how good each one is for them, and what it costs.
 
     Every start reads the same training samples as it stands; simple methods tell how much of the
-    target its features hold, each sample told by all others. Nothing is fine-tuned but random
-    weights, for a moment, and the test split is not touched.
+    target its features hold, each sample told by all others. Nothing is fine-tuned but, for a
+    moment, random weights and the last blocks of the best; the test split is not touched.
 
     Returns:
         The starts in order, and those worth a try; report() gives the text.
@@ -143,7 +143,7 @@ def rank(options: RankOptions) -> Ranked:
     if options.out is not None and not is_worker():
         out = _claimed(Path(options.out), overwrite=options.overwrite)
     with company_of(options.device) as company:
-        if not company.is_main:
+        if is_worker():
             with unheard():
                 record = _record(options, limit, most, company)
             if seconds_since_command_began() is not None:
