@@ -29,8 +29,9 @@ LEAST_ITEMS = 100  # of val: below, a fifth of them is too few to judge a search
 MOST_COST = 2.0  # times that of the best single model
 # Standard errors of the paired gain. Digits with 120 and 300 val items, where greedy selection
 # gains 0.04 and 0.03 nats on test: of twelve draws none and three are taken with two, seven and
-# eight with one (benchmarks/ensembles.py).
-NOISE = 1.0
+# eight with one (benchmarks/ensembles.py). On tables half of one seems to
+# part gains on test from losses (docs/experiments.md: few draws).
+NOISE = 0.5
 LEAST_GAIN = 0.01  # of the single model's loss: less is not worth a second pass
 _MOST_ROUNDS = 12
 _MOST_NUMBERS = 2_000_000  # of a mean that is judged: of more, evenly spaced items

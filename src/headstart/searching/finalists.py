@@ -14,6 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# A score is a step function of the logits, and the highest of several checks and arms: luck by two
+# of its errors is as likely as luck by one of a loss's.
+_SURE = 2.0
 _CLEAR = 1.0  # standard errors by which what was trained must be better than what was solved for
 
 
@@ -47,7 +50,8 @@ def choose_finalist(finalists: Sequence[Finalist]) -> tuple[Finalist, str]:
     Among those that were solved for, and among those that were trained, the highest score wins; of
     those that the noise of val cannot tell from it, the one with the lowest loss. What was trained
     then replaces what was solved for where its loss is lower by more than a standard error of the
-    difference and its score no lower by more than one, or the other way round.
+    difference and its score no lower by more than one; or where its score is higher by two and its
+    loss no higher by more than one.
 
     Args:
         finalists: At least one.
@@ -61,7 +65,7 @@ def choose_finalist(finalists: Sequence[Finalist]) -> tuple[Finalist, str]:
     gain, error = loss_gain(simple, tuned)
     noise = max(simple.standard_error, tuned.standard_error)
     is_lower = gain > _CLEAR * error and tuned.score >= simple.score - noise
-    is_higher = tuned.score > simple.score + _CLEAR * noise and gain > -_CLEAR * error
+    is_higher = tuned.score > simple.score + _SURE * noise and gain > -_CLEAR * error
     told = (
         f"val {_number(tuned.score)} against {_number(simple.score)}, loss lower by "
         f"{gain:.4f} ± {error:.4f}"
