@@ -171,6 +171,63 @@ def test_when_nothing_can_be_tried_the_reason_is_told(data, monkeypatch, process
         )
 
 
+def made_by_screening(data, addresses, **said):
+    """Return the candidates, and the models that screening has made, by address."""
+    kept = {}
+    candidates = screen(
+        data,
+        [find_start(address) for address in addresses],
+        budget=Budget(600),
+        seconds=60.0,
+        asked=TrainingOptions(**said),
+        device=torch.device("cpu"),
+        on_made=lambda setup, val, logits, _: kept.update(
+            {setup.model.encoder.start.address: logits}
+        ),
+    )
+    return candidates, kept
+
+
+@pytest.mark.parametrize("address", ["scratch/linear", "scratch/boosting"])
+def test_what_screening_makes_weighs_rare_classes_where_that_was_asked_for(address):
+    # a fit hands over what screening has made of a table: it obeys --imbalance, too
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(600, 3))
+    rare = rows[:, 0] + rng.normal(size=600) > 2.2
+    data = hs.load((rows, np.where(rare, "rare", "usual")))
+    found = {}
+    for imbalance in ("none", "weights"):
+        logits = made_by_screening(data, [address], imbalance=imbalance)[1][address]
+        place = data.schema.classes.index("rare")
+        found[imbalance] = (np.asarray(logits).argmax(1) == place).sum()
+    assert found["weights"] > found["none"]
+
+
+def test_adapters_are_tried_on_transformers_alone(data):
+    asked = ["scratch/simple-cnn", "scratch/vit-tiny"]
+    candidates, kept = made_by_screening(data, asked, strategy="lora")
+    assert list(kept) == ["scratch/vit-tiny"]
+    assert "LoRA cannot be used with 'scratch/simple-cnn'" in candidates[1].note
+
+
+def test_the_library_of_a_network_is_not_read_where_that_would_outlast_the_budget(
+    monkeypatch, still_clock
+):
+    ranking = importlib.import_module("headstart.ranking.screen")
+    tfidf, bert = find_start("scratch/tfidf"), find_start("scratch/bert-tiny")
+    worked = iter([0.0, 0.5])
+    monkeypatch.setattr(time, "process_time", lambda: next(worked))
+    opening = ranking._Opening()
+    still_clock.sleep(2.0)  # of which half a second was work: the cores are taken by others
+    budget = Budget(20)
+    assert opening.refusal(tfidf, budget) is None
+    told = opening.refusal(bert, budget)
+    assert told is not None
+    assert "about 12 s, and 20 s of the budget are left" in told
+    opening.note(bert)
+    assert opening.refusal(bert, budget) is None
+
+
 def test_an_interrupted_fit_goes_on_with_its_choice(data, tmp_path, processor_clock):
     out = tmp_path / "run"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
 from headstart.data import load
 from headstart.errors import DataError
-from headstart.preprocessing import TablePreprocess, feature_names, fit_table
+from headstart.preprocessing import TablePreprocess, columns, feature_names, fit_table
 from headstart.preprocessing.columns import fit_columns, to_cells
 from headstart.types import Column, Finding, TableSpec
 
@@ -175,3 +175,13 @@ def test_prepare_says_which_categories_train_lacked_but_for_train_itself():
     found = own.prepare(other, "test").findings
     assert found == [Finding("unseen", "warning", names, sentence)]
     assert own.prepare(other, "train").findings == []
+
+
+def test_columns_are_fitted_once_for_all_starts(monkeypatch):
+    data = load((np.arange(40.0).reshape(20, 2), [0, 1] * 10))
+    fitted, fit = [], columns._fit
+    monkeypatch.setattr(columns, "_fit", lambda *args: fitted.append(args[0]) or fit(*args))
+    assert fit_table(data) == fit_table(data)
+    assert fitted == ["x0", "x1"]
+    read_otherwise = replace(data, column_kinds={"x0": "numeric", "x1": "categorical"})
+    assert [c.kind for c in fit_table(read_otherwise).spec.columns] == ["numeric", "categorical"]

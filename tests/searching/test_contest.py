@@ -54,6 +54,22 @@ def test_a_table_gets_the_better_of_its_kinds(tmp_path, processor_clock):
     assert run.metrics["test"]["figures"]["r2"]["value"] > 0.95
 
 
+def test_what_the_ranking_has_made_of_all_rows_needs_no_time_for_heads(
+    tmp_path, processor_clock, monkeypatch
+):
+    rows = np.random.default_rng(0).normal(size=(300, 3))
+    monkeypatch.setattr("headstart.searching.prices.Prices.head_seconds", lambda *_: 1e9)
+    starts = ["scratch/linear", "scratch/forest"]
+    run = hs.fit(
+        (rows, np.where(rows[:, 0] > 0, "a", "b")),
+        budget="60s",
+        out=str(tmp_path / "run"),
+        starts=starts,
+    )
+    told = {row["arm"]: row["note"] for row in run.options["arms"]}
+    assert told == {f"{one} head": "solved for while starts were ranked" for one in starts}
+
+
 def test_a_contest_that_was_interrupted_in_a_rung_goes_on_there(
     data, tmp_path, processor_clock, quick_passes
 ):

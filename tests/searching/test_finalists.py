@@ -33,6 +33,14 @@ def test_a_lower_loss_does_not_pay_for_a_score_that_is_surely_lower():
     assert choose_finalist([head, tuned])[0] is head
 
 
+def test_a_loss_that_is_higher_is_told_so():
+    head = finalist("head", np.full(40, 0.2), 0.90)
+    tuned = finalist("tuned", np.full(40, 0.5), 0.80, trained=True)
+    assert "loss higher by 0.3000 ± " in choose_finalist([head, tuned])[1]
+    tuned = finalist("tuned", np.full(40, 0.1), 0.90, trained=True)
+    assert "loss lower by 0.1000 ± " in choose_finalist([head, tuned])[1]
+
+
 def test_a_score_that_is_surely_higher_is_taken_at_a_like_loss():
     noise = np.random.default_rng(0).normal(0, 0.3, 400)
     head = finalist("head", np.full(400, 0.5), 0.80, error=0.02)

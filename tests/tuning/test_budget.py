@@ -8,7 +8,14 @@ import pytest
 from clocks import ProcessorClock, set_clock
 
 from headstart.errors import OptionError
-from headstart.tuning.budget import SHARES, Budget, parse_budget, share_until, slowness
+from headstart.tuning.budget import (
+    SHARES,
+    Budget,
+    parse_budget,
+    share_until,
+    slowness,
+    told_seconds,
+)
 
 SOURCE = Path(__file__).parents[2] / "src" / "headstart"
 
@@ -42,6 +49,11 @@ def test_what_is_no_length_of_time_is_refused(text):
 def test_a_budget_shorter_than_the_imports_is_refused():
     with pytest.raises(OptionError, match="is 9 seconds; expected at least 10"):
         parse_budget("9s")
+
+
+def test_time_that_is_over_is_told_as_none():
+    assert told_seconds(-6.1) == "0.0 s"
+    assert told_seconds(6.1) == "6.1 s"
 
 
 def test_a_clock_counts_what_was_spent_before_it(still_clock):

@@ -64,6 +64,14 @@ def test_a_start_whose_test_pass_does_not_fit_is_refused_with_the_figures(data):
     refuse_too_slow(data, start, 1.0, Budget(None))
 
 
+def test_a_refusal_tells_parts_of_a_second_and_a_budget_that_is_spent(data, still_clock):
+    start = find_start(LITE)
+    with pytest.raises(StartError, match=r"needs 0\.7 s for one pass .* 1\.0 s of the budget"):
+        refuse_too_slow(data, start, 0.7 / len(data.test), Budget(10, 9))
+    with pytest.raises(StartError, match=r"^The budget was spent before .* Give --budget \d+s or"):
+        refuse_too_slow(data, start, 1e-6, Budget(10, 12))
+
+
 def by_pixels(monkeypatch, seconds_at_64):
     """Let a pass cost so much a sample at 64 pixels, in proportion to the pixels at others."""
 

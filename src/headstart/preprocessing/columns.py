@@ -25,10 +25,11 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -46,11 +47,16 @@ MISSING = ""
 READ_AS_MISSING = ("NA", "N/A", "n/a", "NULL", "null", "None", "#N/A N/A", "#NA")
 SEEN = (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1)
 DATE_PARTS = ("days", "month", "weekday", "hour")
+# by the rows of train: how they are read, and what was fitted so
+_fitted: WeakKeyDictionary[TableSamples, tuple[object, TableSpec]] = WeakKeyDictionary()
 _WHOLE = re.compile(r"(-?(?:0|[1-9]\d*))(?:\.0*)?")  # 007 is a code, not a number
 
 
 def fit_columns(dataset: Dataset) -> TableSpec:
     """Return the preprocessing of a table, fitted on its train split alone.
+
+    What was fitted is kept as long as the rows are: every start of a search reads the same, and a
+    thousand columns take seconds.
 
     Args:
         dataset: A table.
@@ -64,6 +70,19 @@ def fit_columns(dataset: Dataset) -> TableSpec:
             f"{dataset.name} holds {dataset.schema.modality} samples; expected a table. Only "
             "tables have columns to prepare."
         )
+    given = (
+        dict(dataset.column_kinds),
+        dict(dataset.date_formats),
+        dict(dataset.number_formats),
+        dict(dataset.levels),
+    )
+    former = _fitted.get(samples)
+    if former is None or former[0] != given:
+        former = _fitted[samples] = given, _fit_all(dataset, samples, dataset.column_kinds)
+    return former[1]
+
+
+def _fit_all(dataset: Dataset, samples: TableSamples, kinds: Mapping[str, ColumnKind]) -> TableSpec:
     table, formats = samples.columns(), dataset.date_formats
     columns = [
         replace(
@@ -73,7 +92,7 @@ def fit_columns(dataset: Dataset) -> TableSpec:
         )
         if (levels := dataset.levels.get(name)) is None
         else _fit_order(name, levels, table.column(name))
-        for name, kind in dataset.column_kinds.items()
+        for name, kind in kinds.items()
     ]
     return TableSpec(tuple(columns))
 

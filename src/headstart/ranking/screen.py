@@ -26,6 +26,7 @@ from headstart.errors import (
 from headstart.events import emit, unheard
 from headstart.model import model_outputs
 from headstart.starts.candidates import candidate_starts
+from headstart.starts.lora import check_adaptable
 from headstart.tasks import find_task
 from headstart.training.machine.memory import is_out_of_memory
 from headstart.training.options.common_options import CommonOptions
@@ -33,6 +34,7 @@ from headstart.training.options.strategies import (
     AUTO,
     FULL,
     HEAD,
+    Strategy,
     check_strategy,
     default_strategy,
     find_strategy,
@@ -44,13 +46,15 @@ from headstart.tuning.fitting import fitting_setup, train_limit
 from headstart.tuning.setup import TrainingSetup, install, prepare_sample, probe
 from headstart.tuning.texts import TextCache
 from headstart.tuning.tune import tune
-from headstart.types import Dataset, Figure, Inputs, Rows, Start
+from headstart.types import SOLVED, Dataset, Figure, Inputs, Rows, Start
 
 _MAX_VAL = 1_000
 _SCRATCH_WEIGHT = 2.0
 _MIN_STEPS = 20
 _WORTH_SECONDS = 2.0  # of the share that is left, for another look
 _MOST_ROW_SECONDS = 600.0
+_OPENING_SECONDS = 3.0  # the library of the first network, on one idle core
+_LEAST_WORKED = 0.05  # seconds of work by which the load of the machine is told
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,7 @@ def screen(
     metric = task.headline
     sign = 1.0 if task.figures[metric].is_higher_better else -1.0
     found: list[Candidate] = []
+    opening = _Opening()
     best = float("-inf")
 
     def attempt(start: Start, allowance: float) -> Candidate:
@@ -154,8 +159,11 @@ def screen(
         if best > float("-inf") and budget.spent > until - 1.0:
             why = "left out: screening's share of the budget is spent"
             found.append(_left_out(start, metric, why))
+        elif best > float("-inf") and (long := opening.refusal(start, budget)):
+            found.append(_left_out(start, metric, long))
         else:
             found.append(attempt(start, allowance))
+            opening.note(start)
     slow = [place for place, one in enumerate(found) if _is_slow(one)]
     for place in sorted(slow, key=lambda place: found[place].seconds_per_sample):
         # what the others have left may be enough for one that was too slow for its part
@@ -169,6 +177,35 @@ def screen(
             f"with --starts."
         )
     return sorted(found, key=lambda one: _order(one, sign))
+
+
+class _Opening:
+    """What the first network of a process takes before its first figure: its library is read.
+
+    That nobody has measured when it begins, and it cannot be cut short: on a machine whose cores
+    are taken by others it once took eleven seconds of twenty.
+    """
+
+    def __init__(self) -> None:
+        self._began, self._worked = time.monotonic(), time.process_time()
+        self._is_paid = False
+
+    def refusal(self, start: Start, budget: Budget) -> str | None:
+        """Return why a start is left out, once another can be used; None where there is time."""
+        if self._is_paid or start.family in SOLVED:
+            return None
+        took, worked = time.monotonic() - self._began, time.process_time() - self._worked
+        seconds = _OPENING_SECONDS * max(1.0, took / max(worked, _LEAST_WORKED))
+        if seconds <= budget.may_take("opening"):
+            return None
+        return (
+            f"left out: reading its library takes about {told_seconds(seconds)}, and "
+            f"{told_seconds(budget.left)} of the budget are left"
+        )
+
+    def note(self, start: Start) -> None:
+        """Note that a start was tried."""
+        self._is_paid = self._is_paid or start.family not in SOLVED
 
 
 def _order(one: Candidate, sign: float) -> tuple[float, float]:
@@ -223,16 +260,14 @@ def try_start(
     began, seed = time.monotonic(), asked.seed
     strategy, _ = default_strategy(start)
     if asked.strategy != AUTO:
-        try:
-            check_strategy(start, find_strategy(asked.strategy))
-        except OptionError as error:
-            raise StartError(str(error)) from error
+        _check_asked(start, find_strategy(asked.strategy))
     is_probed = strategy.probes
     # what is only probed is set up as what it is for now: a head on frozen features
     options = TrainingOptions(
         strategy=HEAD.name if is_probed else strategy.name,
         framing=asked.framing,
         value_range=asked.value_range,
+        imbalance=asked.imbalance,
         seed=seed,
     )
     setup, each, note = fitting_setup(dataset, start, options, budget, device=device, texts=texts)
@@ -256,7 +291,8 @@ def try_start(
     train = prepare_sample(dataset, "train", setup, limit, seed=seed)
     if is_probed:
         assert limit is not None
-        fitted = probe(setup, train, val, imbalance="none", limit=limit, deadline=began + allowance)
+        weigh, ends = setup.recipe.imbalance, began + allowance
+        fitted = probe(setup, train, val, imbalance=weigh, limit=limit, deadline=ends)
         install(setup.model, fitted)
         logits: Rows = fitted.val_logits
         how = "grown from" if setup.model.encoder.is_grown else "probe on"
@@ -275,6 +311,20 @@ def try_start(
     seconds = time.monotonic() - began
     found = Candidate(start, setup.size, strategy.name, task.headline, figure, each, seconds, note)
     return found, setup, val, logits
+
+
+def _check_asked(start: Start, strategy: Strategy) -> None:
+    """Refuse a start that cannot be tuned as the user asked.
+
+    Raises:
+        StartError: Saying why.
+    """
+    try:
+        check_strategy(start, strategy)
+    except OptionError as error:
+        raise StartError(str(error)) from error
+    if strategy.adapters:
+        check_adaptable(start)
 
 
 def _check_pace(setup: TrainingSetup, seconds_per_sample: float, seconds: float) -> None:

@@ -114,6 +114,8 @@ class _Contest:
         ends = time.monotonic() + SHARES["heads"].share * self._left
         for number, spec in enumerate(specs):
             emit("task", name="heads", done=number, total=len(specs), start=spec.name)
+            if self._takes_former(spec):
+                continue
             free = ends - time.monotonic()
             if number > 0 and self.prices.head_seconds(spec) > free:
                 self._tell(spec, None, "not made: the time for heads is spent")
@@ -121,8 +123,6 @@ class _Contest:
             # features that a bigger budget has time for are no matter of the clock
             deadline = None if self._left == float("inf") else max(ends, time.monotonic() + 1.0)
             context = replace(self.context, deadline=deadline)
-            if self._takes_former(spec):
-                continue
             self.specs.append(spec)
             try:
                 runner = ArmRunner(spec, context, *self.prices.samples(spec))

@@ -66,9 +66,10 @@ def choose_finalist(finalists: Sequence[Finalist]) -> tuple[Finalist, str]:
     noise = max(simple.standard_error, tuned.standard_error)
     is_lower = gain > _CLEAR * error and tuned.score >= simple.score - noise
     is_higher = tuned.score > simple.score + _SURE * noise and gain > -_CLEAR * error
+    way = "lower" if gain >= 0 else "higher"
     told = (
-        f"val {_number(tuned.score)} against {_number(simple.score)}, loss lower by "
-        f"{gain:.4f} ± {error:.4f}"
+        f"val {_number(tuned.score)} against {_number(simple.score)}, loss {way} by "
+        f"{abs(gain):.4f} ± {error:.4f}"
     )
     if is_lower or is_higher:
         return tuned, f"better than {simple.name} beyond a standard error: {told}"

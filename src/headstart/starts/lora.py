@@ -24,6 +24,7 @@ from headstart.preprocessing import ImagePreprocess
 from headstart.starts.architecture import Lora
 from headstart.starts.encoder import Encoder
 from headstart.tensors import evaluating, find_blocks, seeded
+from headstart.types import Start
 
 _ADAPTER = "default"  # peft's name for the one set of adapters
 _MAX_RANK = 1024
@@ -99,19 +100,27 @@ def adapter_names(encoder: Encoder) -> list[str]:
     return [name for name, _ in encoder.named_parameters() if any(mark in name for mark in marks)]
 
 
+def check_adaptable(start: Start) -> None:
+    """Refuse adapters for a start that is no transformer, before it is built.
+
+    Raises:
+        StartError: If so.
+    """
+    if start.family not in ("bert", "vit"):
+        raise StartError(
+            f"LoRA cannot be used with '{start.address}', a {start.family}: it adapts the linear "
+            f"layers of transformer blocks. Expected a text or vision transformer. Use strategy "
+            f"'last-n' or 'full' instead."
+        )
+
+
 def find_targets(encoder: Encoder) -> list[str]:
     """Return the names in ``encoder.network`` of the linear layers that can have an adapter.
 
     Raises:
         StartError: If there is none, or the encoder is no transformer.
     """
-    address, family = encoder.start.address, encoder.start.family
-    if family not in ("bert", "vit"):
-        raise StartError(
-            f"LoRA cannot be used with '{address}', a {family}: it adapts the linear layers of "
-            f"transformer blocks. Expected a text or vision transformer. Use strategy 'last-n' or "
-            f"'full' instead."
-        )
+    check_adaptable(encoder.start)
     network = encoder.network
     blocks = tuple(f"{name}." for name in find_blocks(network, whole_stages=True))
     called = _called_modules(encoder)
@@ -122,8 +131,8 @@ def find_targets(encoder: Encoder) -> list[str]:
     ]
     if not found:
         raise StartError(
-            f"LoRA finds no linear layers in the blocks of '{address}'. Expected a transformer "
-            f"that has some. Use strategy 'last-n' or 'full' instead."
+            f"LoRA finds no linear layers in the blocks of '{encoder.start.address}'. Expected a "
+            f"transformer that has some. Use strategy 'last-n' or 'full' instead."
         )
     return found
 

@@ -65,6 +65,9 @@ SHARES: dict[str, BudgetShare] = {
     "screening": BudgetShare(
         0.2, "budget", "all candidates together; a choice is worth no more than a fifth"
     ),
+    "opening": BudgetShare(
+        0.5, "left", "reading the library of the first network, once another start can be used"
+    ),
     "screened rows": BudgetShare(
         0.5, "left", "screening of tables: all rows are learned from, and the best is kept as it is"
     ),
@@ -307,9 +310,10 @@ def share_until(name: str, deadline: float | None) -> float:
 
 
 def told_seconds(seconds: float) -> str:
-    """Return a length of time as people write it."""
+    """Return a length of time as people write it; what is over is 0.0 s."""
     if seconds == _NEVER:
         return "no limit"
+    seconds = max(0.0, seconds)
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)

@@ -139,12 +139,23 @@ def refuse_too_slow(
     if seconds > budget.may_take("test"):
         needed = budget.spent + _BUSY * seconds / SHARES["test"].share
         enough = math.ceil(needed / _ROUND_SECONDS) * _ROUND_SECONDS
+        if budget.left <= 0:
+            raise StartError(
+                f"The budget was spent before '{start.address}' could be tried; expected time for "
+                f"one pass over the {len(dataset.test):,} samples of the test split. Give --budget "
+                f"{enough}s or more."
+            )
         raise StartError(
-            f"Start '{start.address}' needs {seconds:.0f} s for one pass over the "
-            f"{len(dataset.test):,} samples of the test split, and {max(0.0, budget.left):.0f} s "
+            f"Start '{start.address}' needs {_told(seconds)} for one pass over the "
+            f"{len(dataset.test):,} samples of the test split, and {_told(budget.left)} "
             f"of the budget are left; expected less than {SHARES['test'].share:.0%} of it. Give "
             f"--budget {enough}s or more, or choose a smaller start."
         )
+
+
+def _told(seconds: float) -> str:
+    """Return seconds as a refusal names them: a start is refused for parts of one, too."""
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
 
 
 def _test_seconds(dataset: Dataset, seconds_per_sample: float, preparing: float = 0.0) -> float:
