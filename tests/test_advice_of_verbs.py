@@ -407,7 +407,7 @@ CASES = {
     ),
     "a run on a table as a start": Case(
         lambda p: by_kind(p, start=str(p.copied()), num_steps=2),
-        "Expected scratch/linear or scratch/mlp. Choose one of them",
+        "Expected 'scratch/linear', .*. Choose one of them",
         lambda p: by_kind(p, start="scratch/mlp", num_steps=2),
         StartError,
     ),

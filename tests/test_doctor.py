@@ -119,7 +119,9 @@ def test_starts_are_listed_by_modality() -> None:
 
     texts, tables = starts(modality="text"), starts(modality="table")
     assert {start.modality for start in texts} == {"text"}
-    assert [start.address for start in tables] == ["scratch/linear", "scratch/mlp"]
+    assert [start.address for start in tables] == [
+        f"scratch/{name}" for name in ("linear", "boosting", "forest", "mlp")
+    ]
     assert len(starts()) > len(texts) + len(tables)
 
 

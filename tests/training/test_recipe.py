@@ -58,8 +58,8 @@ def test_pretrained_families_have_the_measured_optimizers():
 
 
 def test_a_family_without_a_row_is_refused():
-    with pytest.raises(OptionError, match=r"Family 'linear' .*no default recipe"):
-        resolve(make_start("linear", "books"))
+    with pytest.raises(OptionError, match=r"Family 'unknown' .*no default recipe"):
+        resolve(make_start("unknown", "books"))
 
 
 def test_what_the_user_says_wins_over_the_table():

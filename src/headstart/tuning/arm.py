@@ -26,7 +26,7 @@ from headstart.model import Model
 from headstart.objectives import check_score, item_losses
 from headstart.training.batches.order import Order
 from headstart.training.company import Placement, WholePlacement
-from headstart.training.contract import Pause
+from headstart.training.contract import LoopState, Pause
 from headstart.training.loop import Check, LoopOptions, LoopResult, train
 from headstart.training.machine.memory import keep_freed_memory
 from headstart.training.options.recipe import Recipe
@@ -99,6 +99,7 @@ class Arm:
         self._is_usable = self._validates_once = False
         self._val_logits: Rows | None = None  # of the model as it stands
         self._best: tuple[Check, Rows] | None = None  # of the best weights that the loop has seen
+        self._checks = LoopState(0, 0)  # remembers the best one
         self._opener: Opener
         self._phases: Phases
 
@@ -193,7 +194,7 @@ class Arm:
         found.setup = replace(self.setup, recipe=recipe)
         found.conditions = replace(self.conditions, checkpoints=None, deadline=deadline)
         found._is_usable = found._validates_once = True
-        found._best = None
+        found._best, found._checks = None, LoopState(0, 0)
         try:
             yield found
         finally:
@@ -309,8 +310,7 @@ class Arm:
         """
         self.last_logits = self._opener.val_logits(self.conditions.stop_requested)
         found = self._judge(self.last_logits)
-        best = self._best[0] if self._best else None
-        if best is None or (found.score, -found.loss) > (best.score, -best.loss):
+        if self._checks.is_best(found):  # by the loop's own rule
             self._best = found, self.last_logits
         if not self._is_usable:
             self._is_usable = True
@@ -326,7 +326,7 @@ class Arm:
         """
         if self._val_logits is None and self.result is not None and self._best is not None:
             (found, logits), state = self._best, self.result.state
-            if (found.score, found.loss) == (state.best_score, state.best_loss):
+            if (found.score, found.decisive_loss) == (state.best_score, state.best_loss):
                 self._val_logits = logits
         if self._val_logits is None:
             self._val_logits = self._opener.val_logits()
