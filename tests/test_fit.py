@@ -16,6 +16,7 @@ import headstart as hs
 from headstart.errors import StartError
 from headstart.events import listen
 from headstart.ranking import default_starts, screen
+from headstart.recipes import search as search_module
 from headstart.starts import find_start
 from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.budget import Budget
@@ -309,3 +310,25 @@ def test_a_start_that_is_refused_late_does_not_cost_the_others_their_turn(monkey
         StartError, match=r"2 starts .*resnet18 left out: too slow; .*resnet18 left"
     ):
         ranking.screen(data, [slow, slow], **options)
+
+
+@pytest.mark.parametrize(
+    ("asked", "others", "told"),
+    [
+        ("auto", [], None),
+        ("head", [], None),
+        ("full", [], "there was no time for that; raise --budget."),
+        ("full", ["full"], "val says that it is better."),
+    ],
+)
+def test_what_is_not_made_as_the_user_asked_is_handed_over_with_a_word(asked, others, told):
+    def made(name):
+        setup = SimpleNamespace(strategy=SimpleNamespace(name=name))
+        return SimpleNamespace(name=f"a {name}", setup=setup)
+
+    found = SimpleNamespace(winner=made("head"), others=[made(name) for name in others])
+    heard = []
+    with listen(lambda kind, fields: heard.append(fields["text"])):
+        search_module._tell_strategy(found, asked)
+    why = f"--strategy {asked} was asked for, and a head is handed over: {told}"
+    assert heard == ([] if told is None else [why])

@@ -368,7 +368,7 @@ def test_prepare_refuses_columns_that_the_model_was_not_trained_on(tmp_path):
     assert str(caught.value) == (
         f"Column 'sold' of {other} is missing, or was left out; expected date, as in the model's "
         "training data. Add it; if it is there, load the data in Python with "
-        "preprocess=run.model.encoder.preprocess."
+        "preprocess=run.preprocess."
     )
     with pytest.raises(DataError, match=r"'sold' of .* was read as categorical; expected date, as"):
         spec.prepare(load(other, label="price", categorical="sold"), "test")
@@ -377,7 +377,7 @@ def test_prepare_refuses_columns_that_the_model_was_not_trained_on(tmp_path):
     assert str(caught.value) == (
         f"Column 'sold' of {other} was read as dates such as 31/03/2024; expected dates such as "
         "03/31/2024, as in the model's training data. Write them as 2024-03-31, or load the data "
-        "in Python with preprocess=run.model.encoder.preprocess."
+        "in Python with preprocess=run.preprocess."
     )
     data = load(other, label="price", preprocess=spec)  # these dates alone would be categories
     assert data.date_formats == {"sold": "%m/%d/%Y"}

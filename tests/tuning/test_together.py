@@ -208,6 +208,17 @@ def test_what_takes_one_model_refuses_an_ensemble_and_names_a_member(served, tmp
     with pytest.raises(RunFolderError, match="an ensemble of 2 models"):
         _ = run.model
     assert find_start(str(run.path / "members" / "1")).address.endswith("members/1")
+    with pytest.raises(RunFolderError, match=r"is a member of the ensemble in .*Evaluate /"):
+        hs.evaluate(str(run.path / "members" / "1"))
+
+
+def test_of_an_ensemble_on_a_table_no_member_is_named_that_would_be_refused(served, tmp_path):
+    run, _, _ = served["rows"]
+    with pytest.raises(OptionError, match="Tables are served from the run folder itself"):
+        hs.export(str(run.path), out=str(tmp_path / "out"))
+    with pytest.raises(StartError, match=r"an ensemble of .*No run on a table is a start"):
+        find_start(str(run.path))
+    assert run.preprocess.columns
 
 
 @pytest.mark.parametrize(

@@ -95,10 +95,9 @@ def load(
         seed: Seed of the split.
         fixes: List of what to leave out and what to put on which side of the split, as
             ``headstart check DATA --fix LIST.csv`` writes it.
-        preprocess: How a model reads samples (``run.model.encoder.preprocess``): the columns that
-            it was trained on are read as they were then, whatever these rows alone would make of
-            them.
-        schema: What a model was trained to tell (``run.model.schema``), to evaluate it: its task is
+        preprocess: How a model reads samples (``run.preprocess``): the columns that it was trained
+            on are read as they were then, whatever these rows alone would make of them.
+        schema: What a model was trained to tell (``run.schema``), to evaluate it: its task is
             taken, and its column of labels where there is one of this name; all samples are test,
             unless the data brings a test or val split.
         refused: A list that takes what forbids learning from the data, which is then not raised

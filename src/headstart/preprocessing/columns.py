@@ -279,7 +279,7 @@ def check_columns(spec: TableSpec, dataset: Dataset) -> None:
         if kind is None or (kind != column.kind and {kind, column.kind} != {"numeric", "boolean"}):
             found = f"was read as {kind}" if kind else "is missing, or was left out"
             remedy = "Leave its option out; or" if kind else "Add it; if it is there,"
-            remedy += " load the data in Python with preprocess=run.model.encoder.preprocess."
+            remedy += " load the data in Python with preprocess=run.preprocess."
             raise DataError(
                 f"Column '{name}' of {dataset.name} {found}; expected {column.kind}, as in the "
                 f"model's training data. {remedy}"
@@ -290,7 +290,7 @@ def check_columns(spec: TableSpec, dataset: Dataset) -> None:
                 f"Column '{name}' of {dataset.name} was read as dates such as "
                 f"{example(date_format)}; expected dates such as {example(column.date_format)}, as "
                 f"in the model's training data. Write them as {example('')}, or load the data in "
-                "Python with preprocess=run.model.encoder.preprocess."
+                "Python with preprocess=run.preprocess."
             )
 
 

@@ -91,7 +91,7 @@ def _fitting(run: Run, to: str) -> str:
         raise OptionError(
             f"to is '{to}'; expected one of {quoted(known)}.{did_you_mean(to, known)}"
         )
-    modality = run.model.schema.modality
+    modality = run.schema.modality
     fitting = list(rows_of(EXPORTERS, modality))
     if not fitting or to not in ("auto", *fitting):
         wanted = quoted(fitting) if fitting else "a run on texts or images"

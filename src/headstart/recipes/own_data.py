@@ -23,6 +23,12 @@ def check_finished(run: Run) -> None:
     """
     if run.data and run.metrics:
         return
+    whole = run.path.resolve().parent.parent
+    if run.path.resolve().parent.name == "members" and (whole / "metrics.json").is_file():
+        raise RunFolderError(
+            f"{run.path} is a member of the ensemble in {whole}, and what it has learned from is "
+            f"written down there; expected a run. Evaluate {whole}; predict takes a member alone."
+        )
     raise RunFolderError(
         f"{run.path} is unfinished (it has a model, but no metrics.json yet); expected a run that "
         f"has come to its end. Wait for it, or repeat the command that began it with --out "

@@ -63,6 +63,7 @@ def search(
     emit("choice", name="model", value=winner.name, why=found.why)
     if found.refitted:
         emit("choice", name="learned from", value="train and val", why=found.refitted)
+    _tell_strategy(found, asked.strategy)
     tell_findings(winner.train.findings)
     calibrate(winner.setup.model, winner.tuned.val_logits, winner.val.targets)
     test = prepare_sample(dataset, "test", winner.setup, None, seed=asked.seed)
@@ -79,6 +80,18 @@ def search(
         tried=tried,
         together=together,
     )
+
+
+def _tell_strategy(found: Found, asked: str) -> None:
+    """Say where what is handed over was not made as the user asked."""
+    winner = found.winner
+    if asked in (AUTO, winner.setup.strategy.name):
+        return
+    is_beaten = any(one.setup.strategy.name == asked for one in found.others)
+    why = (
+        "val says that it is better" if is_beaten else "there was no time for that; raise --budget"
+    )
+    emit("note", text=f"--strategy {asked} was asked for, and {winner.name} is handed over: {why}.")
 
 
 def _together(found: Found, dataset: Dataset, test: Inputs, budget: Budget) -> Together | None:

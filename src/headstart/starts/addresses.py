@@ -19,10 +19,11 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from headstart.errors import StartError, did_you_mean
 from headstart.storage.records import num_members
+from headstart.types import MODALITIES
 
 Kind = Literal[
     "timm",
@@ -150,11 +151,23 @@ def _is_transformers(config: Path) -> bool:
 
 def _num_members(record: Path) -> int:
     """Return how many models a run's ``model.json`` names; 1 where it cannot be read."""
+    return num_members(_read(record))
+
+
+def _is_of_rows(record: Path) -> bool:
+    """Return whether a run's ``model.json`` says that it reads rows of a table."""
+    schema = _read(record).get("schema")
+    modality = schema.get("modality") if isinstance(schema, dict) else None
+    return modality in MODALITIES and MODALITIES[modality].is_prepared_at_once
+
+
+def _read(record: Path) -> dict[str, Any]:
+    """Return a run's ``model.json``; empty where it cannot be read."""
     try:
         found = json.loads(record.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return 1  # the reader of runs says what is wrong with it
-    return num_members(found) if isinstance(found, dict) else 1
+        return {}  # the reader of runs says what is wrong with it
+    return found if isinstance(found, dict) else {}
 
 
 def _folder(text: str, path: Path) -> Address:
@@ -169,9 +182,12 @@ def _folder(text: str, path: Path) -> Address:
         )
     is_text = not has_run and _is_transformers(path / "config.json")
     if has_run and (num := _num_members(path / "model.json")) > 1:
+        hint = f"Give one of its members: {path / 'members' / '1'}."
+        if _is_of_rows(path / "model.json"):
+            hint = "No run on a table is a start: its columns are those of its data."
         raise StartError(
             f"The run '{path}' is an ensemble of {num} models that answer together; expected one "
-            f"model to start from. Give one of its members: {path / 'members' / '1'}."
+            f"model to start from. {hint}"
         )
     if not (path / WEIGHTS_NAME).is_file() and not (is_text and (path / SHARDS_NAME).is_file()):
         pickles = sorted(p for p in path.iterdir() if p.suffix in PICKLE_SUFFIXES)
