@@ -187,12 +187,11 @@ class _Contest:
         asked, budget = self.context.asked.strategy, self.context.budget
         rates = {entry.start: self.prices.rates(entry.start) for entry in self.entries}
         left = self._left
-        final = left if left == float("inf") else left * (1 - SHARES["rungs"].share)
         specs = arm_specs(self.entries, rates, asked)
         plan = plan_bracket(
-            dict.fromkeys(self.prices.affordable(spec, final) for spec in specs),
+            dict.fromkeys(self.prices.affordable(spec, left) for spec in specs),
             self.prices.cost,
-            final_seconds=final,
+            final_seconds=left,
             rung_seconds=SHARES["first rung"].share * left,
             budget_seconds=budget.limit_seconds,
         )

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# A score is a step function of the logits, and the highest of several checks and arms: luck by two
-# of its errors is as likely as luck by one of a loss's.
-_SURE = 2.0
-_CLEAR = 1.0  # standard errors by which what was trained must be better than what was solved for
+_CLEAR = 1.0  # standard errors by which a loss must be lower
+# Standard errors that score and loss must be better by together, where the loss alone is not clear:
+# of a training that began as the very head that it is held against, and of one from random weights,
+# of which nothing says beforehand that it should be better.
+_BOTH, _BOTH_FROM_SCRATCH = 1.5, 2.5
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Finalist:
         score: The validation metric; higher is better.
         losses: Calibrated loss of each item, float64, shape (M,), the same items for all.
         standard_error: Of the score.
+        is_continued: Whether its training began as a head that was solved for.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Finalist:
     score: float
     losses: np.ndarray
     standard_error: float
+    is_continued: bool = True
 
     @property
     def loss(self) -> float:
@@ -50,8 +53,8 @@ def choose_finalist(finalists: Sequence[Finalist]) -> tuple[Finalist, str]:
     Among those that were solved for, and among those that were trained, the highest score wins; of
     those that the noise of val cannot tell from it, the one with the lowest loss. What was trained
     then replaces what was solved for where its loss is lower by more than a standard error of the
-    difference and its score no lower by more than one; or where its score is higher by two and its
-    loss no higher by more than one.
+    difference and its score no lower by more than one; or where both together are better by one
+    and a half errors (two and a half from random weights), and the loss no higher by more than one.
 
     Args:
         finalists: At least one.
@@ -65,21 +68,28 @@ def choose_finalist(finalists: Sequence[Finalist]) -> tuple[Finalist, str]:
     gain, error = loss_gain(simple, tuned)
     noise = max(simple.standard_error, tuned.standard_error)
     is_lower = gain > _CLEAR * error and tuned.score >= simple.score - noise
-    is_higher = tuned.score > simple.score + _SURE * noise and gain > -_CLEAR * error
+    evidence = _errors(tuned.score - simple.score, noise) + _errors(gain, error)
+    needed = _BOTH if tuned.is_continued else _BOTH_FROM_SCRATCH
+    is_higher = evidence > needed and gain > -_CLEAR * error
     way = "lower" if gain >= 0 else "higher"
     told = (
         f"val {_number(tuned.score)} against {_number(simple.score)}, loss {way} by "
         f"{abs(gain):.4f} ± {error:.4f}"
     )
     if is_lower or is_higher:
-        return tuned, f"better than {simple.name} beyond a standard error: {told}"
-    return simple, f"{tuned.name} is not better beyond a standard error: {told}"
+        return tuned, f"better than {simple.name} beyond noise: {told}"
+    return simple, f"{tuned.name} is not better beyond noise: {told}"
 
 
 def loss_gain(one: Finalist, other: Finalist) -> tuple[float, float]:
     """Return by how much the other's mean loss is lower, and the standard error of that."""
     gains = one.losses - other.losses
     return float(gains.mean()), float(gains.std() / max(1, len(gains) - 1) ** 0.5)
+
+
+def _errors(gain: float, error: float) -> float:
+    """Return a gain in its standard errors; 0 where there is neither."""
+    return gain / max(error, 1e-12) if gain else 0.0
 
 
 def _best(finalists: Sequence[Finalist]) -> Finalist:

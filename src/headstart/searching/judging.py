@@ -38,6 +38,7 @@ def judged_on(one: Contender, ids: np.ndarray) -> Finalist:
     return Finalist(
         name=one.name,
         is_trained=one.is_trained,
+        is_continued=one.setup.strategy.probes,
         score=check.score,
         losses=calibrated_losses(model, logits, targets),
         standard_error=check.standard_error,

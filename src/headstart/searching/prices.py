@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from headstart.events import emit
-from headstart.searching.arms import ArmCost, ArmSpec, Entrant
+from headstart.searching.arms import LEAST_STEPS, ArmCost, ArmSpec, Entrant
 from headstart.searching.context import SearchContext
 from headstart.searching.runner import built
 from headstart.starts import find_start
@@ -32,8 +32,9 @@ from headstart.types import Inputs
 
 _OVERHEAD = 1.15  # of a step beside its passes: optimizer, batches, validations
 _SIDE = 32  # sides are multiples of it
+_VIEWS = 4  # of each sample that a frozen part is mostly computed for
 _NEARLY_ALL = 0.8  # of train
-_WANTED_STEPS = 120  # of an arm: below that pixels give way
+_WANTED_STEPS = 60  # of an arm for which pixels give way, since it could take too few
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Prices:
         before = 0.0
         if strategy.is_cacheable:
             learning = min(1.0, found.num_last_layers / max(1, found.num_layers))
-            before = found.each * (num_train + num_val)
+            before = found.each * (_VIEWS * num_train + num_val)
         step = _OVERHEAD * STEP_PASSES * found.each * found.batch_size * learning
         return ArmCost(
             before, step, found.each * num_val * learning, round(spec.length * found.num_steps)
@@ -107,9 +108,10 @@ class Prices:
             seconds: Of its training.
         """
         start, cost = find_start(spec.start), self.cost(spec)
-        steps = min(cost.num_steps, _WANTED_STEPS)
-        if spec.size is None or start.pretrained_on is None or cost.affordable(seconds) >= steps:
+        enough = cost.affordable(seconds) >= min(cost.num_steps, LEAST_STEPS)
+        if spec.size is None or start.pretrained_on is None or enough:
             return spec
+        steps = min(cost.num_steps, _WANTED_STEPS)
         # a pass costs in proportion to the pixels
         side = spec.size * math.sqrt(max(0.0, seconds / cost.of(steps)))
         size = max(min(SMALLEST_SIDE, spec.size), int(side) // _SIDE * _SIDE)
