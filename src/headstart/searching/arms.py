@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from headstart.training.options.strategies import AUTO, HEAD, LAST_N, find_strategy
 
 LEAST_STEPS = 60  # of an arm that is trained to its end; fewer make a probe worse
+FEW_STEPS = 10  # worth a training where the user has named its strategy
 _FIRST_STEPS, _MOST_FIRST_STEPS = 20, 100  # of the first rung
 _ETA = 3  # of an arm's steps from rung to rung, and of the arms that a rung drops all but one
 _MOST_RIVALS = 3  # starts beside the best one
