@@ -23,6 +23,7 @@ from headstart.training.options.strategies import AUTO, HEAD, LAST_N, find_strat
 # Of an arm that is trained to its end. Four and fourteen steps made good probes worse; some forty
 # over everything made one better by 3.5 points (500 cats and dogs).
 LEAST_STEPS = 25
+FEW_STEPS = 10  # worth a training where the user has named its strategy
 _FIRST_STEPS, _MOST_FIRST_STEPS = 20, 100  # of the first rung
 _ETA = 3  # of an arm's steps from rung to rung, and of the arms that a rung drops all but one
 _MOST_RIVALS = 3  # starts beside the best one

@@ -25,6 +25,7 @@ from headstart.errors import DeviceError, StartError
 from headstart.events import emit
 from headstart.model import run_batches
 from headstart.searching.arms import (
+    FEW_STEPS,
     ArmSpec,
     Entrant,
     arm_specs,
@@ -196,15 +197,13 @@ class _Contest:
             budget_seconds=budget.limit_seconds,
         )
         arms, dropped = list(plan.arms), list(plan.dropped)
-        if not arms and dropped and not self.contenders and not self.former:
-            # a few steps are all there is
-            (arm, _), *dropped = dropped
-            arms = [arm]
+        few = FEW_STEPS if self.contenders or self.former else 0
+        if not arms and dropped and (asked != AUTO or not few):
+            cost = self.prices.cost(dropped[0][0])  # a few steps are all there is
+            arms = [dropped.pop(0)[0]] if cost.affordable(left) >= few else []
         told = ", ".join(arm.name for arm in arms) or "none"
-        value = {
-            "arms": [asdict(arm) for arm in arms],
-            "dropped": [[asdict(arm), why] for arm, why in dropped],
-        }
+        left_out = [[asdict(arm), why] for arm, why in dropped]
+        value = {"arms": [asdict(arm) for arm in arms], "dropped": left_out}
         why = f"{told_seconds(left)} are left for training" if arms or dropped else ""
         return Decided(value, why, told)
 

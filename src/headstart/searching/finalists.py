@@ -70,7 +70,7 @@ def choose_finalist(finalists: Sequence[Finalist]) -> tuple[Finalist, str]:
     is_lower = gain > _CLEAR * error and tuned.score >= simple.score - noise
     evidence = _errors(tuned.score - simple.score, noise) + _errors(gain, error)
     needed = _BOTH if tuned.is_continued else _BOTH_FROM_SCRATCH
-    is_higher = evidence > needed and gain > -_CLEAR * error
+    is_higher = tuned.score > simple.score and evidence > needed and gain > -_CLEAR * error
     way = "lower" if gain >= 0 else "higher"
     told = (
         f"val {_number(tuned.score)} against {_number(simple.score)}, loss {way} by "
