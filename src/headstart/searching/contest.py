@@ -35,7 +35,7 @@ from headstart.searching.arms import (
     survivors,
 )
 from headstart.searching.context import Contender, Found, SearchContext
-from headstart.searching.finalists import Finalist, choose_finalist
+from headstart.searching.finalists import Finalist, choose_finalist, is_surely_lower
 from headstart.searching.judging import figures_of, judged_on
 from headstart.searching.prices import Prices
 from headstart.searching.refit import refit_on_all
@@ -278,7 +278,7 @@ class _Contest:
         return contender
 
     def _lengthen(self) -> None:
-        """Train the best arm longer, from its beginning, as long as there is time and val gains.
+        """Train the best arm longer, from its beginning, as there is time and val surely gains.
 
         A schedule that has cooled down cannot be gone on with; a longer one is another training.
         """
@@ -287,7 +287,9 @@ class _Contest:
             runner = self._runner(longer)
             if not self._has_time_to_end(runner, None, longer.name):
                 return
-            if self._train_to_end(runner) is None or self._best_trained() != longer:
+            before = next(c for c in self.contenders if c.name == spec.name)
+            after = self._train_to_end(runner)
+            if after is None or not is_surely_lower(*self._finalists([before, after])):
                 return
 
     def _best_trained(self) -> ArmSpec | None:

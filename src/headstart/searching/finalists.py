@@ -81,6 +81,12 @@ def choose_finalist(finalists: Sequence[Finalist]) -> tuple[Finalist, str]:
     return simple, f"{tuned.name} is not better beyond noise: {told}"
 
 
+def is_surely_lower(one: Finalist, other: Finalist) -> bool:
+    """Return whether the other's loss is lower by more than a standard error of the difference."""
+    gain, error = loss_gain(one, other)
+    return gain > _CLEAR * error
+
+
 def loss_gain(one: Finalist, other: Finalist) -> tuple[float, float]:
     """Return by how much the other's mean loss is lower, and the standard error of that."""
     gains = one.losses - other.losses
