@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -216,13 +217,7 @@ def _context(
     setup = built(ArmSpec(first.start, first.strategy, size=first.size), context)
     plan = plan_tuning(dataset, setup, budget)
     reserve = min(plan.seconds("conclusion"), budget.may_take("conclusion"))
-    return _replaced(context, deadline=budget.deadline(reserve)), plan
-
-
-def _replaced(context: SearchContext, **changes: Any) -> SearchContext:
-    from dataclasses import replace
-
-    return replace(context, **changes)
+    return replace(context, deadline=budget.deadline(reserve)), plan
 
 
 def _hold(
@@ -245,7 +240,7 @@ def _hold(
         asked_to_stop = partial(stop_requested, stop, current.company)
         try:
             found = hold_contest(
-                _replaced(context, stop_requested=asked_to_stop), entries, prices, former
+                replace(context, stop_requested=asked_to_stop), entries, prices, former
             )
         except StopRequested as error:
             raise KeyboardInterrupt(stop.signal_number) from error

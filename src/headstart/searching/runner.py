@@ -1,9 +1,8 @@
 """One arm of a search while it runs: built, advanced from rung to rung, and judged on val.
 
-Its model lies in memory from its first step on; where many arms of a large network would not fit,
-an arm that waits is dropped and read back from its checkpoint when its turn comes.
+Its model lies in memory from its first step on, also while it waits; one that diverged is let go.
 
-Left out: which arms there are and how far each one goes.
+Left out: which arms there are and how far each one goes; room for many arms of a large network.
 """
 
 from __future__ import annotations
@@ -68,7 +67,7 @@ class Standing:
 
 
 class ArmRunner:
-    """An arm that is advanced, and let go of while it waits.
+    """An arm that is advanced, and waits.
 
     Args:
         spec: What it is.
@@ -88,11 +87,6 @@ class ArmRunner:
         """The model, as it stands."""
         return self._ready().setup
 
-    @property
-    def is_ended(self) -> bool:
-        """Whether nothing is left to train."""
-        return self._arm is not None and self._arm.is_ended
-
     def advance(self, to_step: int | None = None, until: float | None = None) -> Standing:
         """Train on, to the end or to a pause; tell how the weights of that moment stand.
 
@@ -111,7 +105,7 @@ class ArmRunner:
         except DivergenceError as error:
             emit("note", text=f"{self.spec.name} was dropped: {error}")
             self.seconds += time.monotonic() - began
-            self.release()
+            self._arm = None
             return Standing(float("inf"), None, 0, self.seconds)
         self.seconds += time.monotonic() - began
         if arm.result is not None and arm.result.ended == "interrupted":
@@ -126,10 +120,6 @@ class ArmRunner:
             tuned = self._ready().finish()
         tuned = replace(tuned, seconds=self.seconds)
         return Contender(self.spec.name, self.setup, tuned, self.train, self.val)
-
-    def release(self) -> None:
-        """Let go of the model; what was trained lies on the disk."""
-        self._arm = None
 
     def _ready(self) -> Arm:
         """Return the arm, built and started."""
