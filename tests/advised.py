@@ -6,8 +6,14 @@ runs it and remembers what was heard, which ``advice.py`` counts.
 
 from __future__ import annotations
 
+import builtins
+import io
+import os
 import re
-from collections.abc import Callable
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,3 +116,55 @@ def photos(folder: Path, name: Callable[[int], str], number: int = N) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(PIXELS[i]).save(path)
     return str(folder)
+
+
+def jsonl(folder: Path, rows: list[Any], name: str = "a.jsonl") -> str:
+    """Write a value a line, and return the path."""
+    import json
+
+    (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(folder / name)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[Path]:
+    """Take a file's or folder's rights away for a while, from the superuser's eyes as well."""
+    real_open, real_scan, mode = builtins.open, os.scandir, path.stat().st_mode
+
+    def refuse(named: Any) -> None:
+        if isinstance(named, (str, os.PathLike)) and Path(named) == path:
+            raise PermissionError(13, "Permission denied", str(path))
+
+    def opened(file: Any, *args: Any, **kwargs: Any) -> Any:
+        refuse(file)
+        return real_open(file, *args, **kwargs)
+
+    def scanned(folder: Any = ".") -> Any:
+        refuse(folder)
+        return real_scan(folder)
+
+    path.chmod(0)
+    with pytest.MonkeyPatch.context() as patch:
+        if os.geteuid() == 0:
+            patch.setattr(builtins, "open", opened)
+            patch.setattr(io, "open", opened)
+            patch.setattr(os, "scandir", scanned)
+        try:
+            yield path
+        finally:
+            path.chmod(mode)
+
+
+@contextmanager
+def without_package(name: str) -> Iterator[None]:
+    """Hide a package for a while, as if it were not installed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, name, None)
+        yield
+
+
+def in_extra(package: str, extra: str) -> bool:
+    """Return whether an extra of pyproject.toml brings a package, as a message says of it."""
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    listed = project["optional-dependencies"][extra]
+    return any(re.split(r"[<>=\[; ]", each)[0] == package for each in listed)
