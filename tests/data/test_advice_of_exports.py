@@ -120,7 +120,10 @@ def manifest(folder: Path, **said: Any) -> Any:
     rows = [
         {"source": TEXTS[i]}
         | dict.fromkeys(("mood", "topic"), i % 2)
-        | {f"{name}-metadata": {"class-name": Y[i], "type": "groundtruth/text"} for name in ("mood", "topic")}
+        | {
+            f"{name}-metadata": {"class-name": Y[i], "type": "groundtruth/text"}
+            for name in ("mood", "topic")
+        }
         for i in range(N)
     ]
     return load(jsonl(folder, rows, "output.manifest"), **said)
@@ -171,7 +174,9 @@ CASES = {
         onto_a_full_disk, "Unpack it yourself and give the folder, or the table in it", unpacked
     ),
     "archive without room": Case(
-        in_a_small_place, "Unpack it where there is room and give the folder, or the table", unpacked
+        in_a_small_place,
+        "Unpack it where there is room and give the folder, or the table",
+        unpacked,
     ),
     "archive elsewhere": Case(
         in_a_small_place, "or let TMPDIR name another place", in_another_place
