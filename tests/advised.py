@@ -129,7 +129,8 @@ def jsonl(folder: Path, rows: list[Any], name: str = "a.jsonl") -> str:
 @contextmanager
 def locked(path: Path) -> Iterator[Path]:
     """Take a file's or folder's rights away for a while, from the superuser's eyes as well."""
-    real_open, real_scan, mode = builtins.open, os.scandir, path.stat().st_mode
+    real_open, real_scan, real_list = builtins.open, os.scandir, os.listdir
+    mode = path.stat().st_mode
 
     def refuse(named: Any) -> None:
         if isinstance(named, (str, os.PathLike)) and Path(named) == path:
@@ -143,12 +144,17 @@ def locked(path: Path) -> Iterator[Path]:
         refuse(folder)
         return real_scan(folder)
 
+    def listed(folder: Any = ".") -> Any:
+        refuse(folder)
+        return real_list(folder)
+
     path.chmod(0)
     with pytest.MonkeyPatch.context() as patch:
         if os.geteuid() == 0:
             patch.setattr(builtins, "open", opened)
             patch.setattr(io, "open", opened)
             patch.setattr(os, "scandir", scanned)
+            patch.setattr(os, "listdir", listed)
         try:
             yield path
         finally:
