@@ -142,15 +142,12 @@ def read_origin(address: Address, former: FormerRun | None) -> Origin:
         local = read_local(address)
         weights, tensors = local.weights, read_safetensors(local.path)
         return Origin("timm", {"name": weights.name}, weights.image, tensors, weights)
-    if former is not None:
-        parts = former.architecture
-        own = {name: value for name, value in parts.options.items() if name not in COMMON_OPTIONS}
-        preprocess = parts.read_preprocess(former.path)
-        assert isinstance(preprocess, ImagePreprocess)
-        return Origin(parts.builder, own, preprocess.spec, former.read_tensors(), None)
-    raise StartError(
-        f"'{address.text}' holds no weights of an image network. Choose another start."
-    )
+    assert former is not None, f"'{address.text}' holds no weights of an image network"
+    parts = former.architecture
+    own = {name: value for name, value in parts.options.items() if name not in COMMON_OPTIONS}
+    preprocess = parts.read_preprocess(former.path)
+    assert isinstance(preprocess, ImagePreprocess)
+    return Origin(parts.builder, own, preprocess.spec, former.read_tensors(), None)
 
 
 def _fill(network: nn.Module, origin: Origin, spec: ImageSpec, address: str) -> None:
