@@ -75,6 +75,15 @@ def frozen_start(modality: Modality) -> Start | None:
     """
     if local := local_starts(modality):
         return min(local, key=_cost)
+    return plain_start(modality)
+
+
+def plain_start(modality: Modality) -> Start | None:
+    """Return the start whose frozen features need no network, if there is one.
+
+    Args:
+        modality: What a sample is.
+    """
     plain = CANDIDATES[modality].plain
     return None if plain is None else find_start(plain)
 

@@ -47,6 +47,9 @@ SHARES: dict[str, BudgetShare] = {
     "audits": BudgetShare(
         0.03, "budget", "near copies and what else would make figures lie; then it says how far"
     ),
+    "estimates": BudgetShare(
+        0.04, "budget", "doubtful labels, shortcuts, drift, by features that are there by then"
+    ),
     "audited features": BudgetShare(
         0.4, "left", "of a check: features of the samples, where an audit reads them"
     ),
