@@ -55,6 +55,8 @@ VERBS: dict[str, Place] = {
     "fit": PLACES["fit"],
     "finetune": PLACES["finetune"],
     "evaluate": PLACES["evaluate"],
+    "compare": PLACES["compare"],
+    "runs": PLACES["list_runs"],
     "predict": PLACES["predict"],
     "report": PLACES["report"],
     "export": PLACES["export"],
