@@ -94,6 +94,11 @@ class Encoder(nn.Module):
         return bool(getattr(self.network, "is_grown", False))
 
     @property
+    def learns_patches(self) -> bool:
+        """Whether its first layer is learned from images before any step; from a run it comes."""
+        return self.start.pretrained_on is None and hasattr(self.network, "learn_patches")
+
+    @property
     def has_tokens(self) -> bool:
         """Whether the network gives features for each token or patch."""
         return hasattr(self.network, "num_prefix_tokens") or hasattr(self.network, "tokens")

@@ -20,6 +20,7 @@ from headstart.starts.encoder import Encoder
 from headstart.starts.images.adapt import carry_over, fit_spec
 from headstart.starts.images.lite import find_lite, lite_spec, read_lite_weights
 from headstart.starts.images.local import read_local
+from headstart.starts.images.quick_cnn import build_quick_cnn
 from headstart.starts.images.scratch import (
     NAMED,
     build_resnet18,
@@ -44,6 +45,7 @@ from headstart.types import ImageSpec, Start
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "timm": build_timm,
     "simple-cnn": build_simple_cnn,
+    "quick-cnn": build_quick_cnn,
     "resnet18": build_resnet18,
     "vit-tiny": build_vit_tiny,
 }
@@ -93,8 +95,9 @@ def build_image_encoder(
     if address.kind == "scratch":
         if address.name not in NAMED:
             require_architecture(address.name, address.text)
-        builder, own, side = scratch_options(address.name, address.text, image_size, size)
-        native, origin = scratch_spec(side, channels or image_channels or 3), None
+        stem = channels or image_channels or 3
+        builder, own, side = scratch_options(address.name, address.text, image_size, size, stem)
+        native, origin = scratch_spec(side, stem), None
     else:
         origin = read_origin(address, former)
         builder, own, native = origin.builder, origin.options, origin.image
