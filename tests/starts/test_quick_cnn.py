@@ -12,6 +12,10 @@ from headstart.errors import StartError
 from headstart.starts import BuildRequest, build_encoder, find_start
 from headstart.starts.images.quick_cnn import QuickCNN, Whitening, quick_cnn_options
 from headstart.training.options.training_options import TrainingOptions
+from headstart.tuning.budget import Budget
+from headstart.tuning.cost import seconds_per_sample
+from headstart.tuning.decisions import Decisions
+from headstart.tuning.mirrored import settle_mirrored
 from headstart.tuning.setup import set_up
 
 START = "scratch/quick-cnn"
@@ -59,7 +63,7 @@ def test_its_convolutions_begin_by_handing_on_what_comes_in():
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [8, 9, 12, 28, 32, 40, 41, 64, 80, 96, 128])
 def test_it_takes_any_size_and_larger_images_cost_no_more_than_small_ones(size, channels):
-    options = quick_cnn_options(size, channels)
+    options = quick_cnn_options("quick-cnn", size, channels)
     network = QuickCNN(channels, **options)
     images = torch.randn(2, channels, size, size)
     assert network(images).shape == (2, 256)
@@ -100,3 +104,105 @@ def test_it_is_learned_from_train_alone_and_the_same_whatever_the_seed():
     other, elsewhere = made(changed, labels)
     assert len(other.train) == len(data.train)
     assert torch.equal(filters, elsewhere.model.encoder.network.stem.filters)
+
+
+@pytest.fixture(scope="module")
+def objects():
+    """Return 90 small colour pictures of three kinds, which no mirror changes."""
+    draws = np.random.default_rng(0)
+    targets = np.array(["sky", "sea", "wood"])[np.arange(90) % 3]
+    images = draws.integers(0, 80, size=(90, 12, 12, 3), dtype=np.uint8)
+    for image, target in zip(images, targets, strict=True):
+        image[..., ["wood", "sea", "sky"].index(target)] += 120
+    return images, targets
+
+
+@pytest.fixture(scope="module")
+def run(objects, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "objects"
+    return hs.finetune(objects, start=START, num_steps=12, batch_size=30, out=str(out))
+
+
+def test_a_model_that_learned_from_mirror_images_answers_by_both(run, objects):
+    encoder = run.model.encoder
+    assert run.options["recipe"]["augment"] == "light"
+    assert encoder.mirrors
+    images = objects[0][:8]
+    found = [p.probabilities for p in run.predict(list(images))]
+    mirrored = [p.probabilities for p in run.predict([i[:, ::-1].copy() for i in images])]
+    assert found == mirrored
+    given = torch.randn(4, 3, 12, 12)
+    with torch.no_grad():
+        both = encoder(given)
+        encoder.network.mirrors = False
+        each = [encoder(given), encoder(given.flip(3))]
+        encoder.network.mirrors = True
+    assert not torch.equal(*each)
+    torch.testing.assert_close(both, (each[0] + each[1]) / 2)
+
+
+def test_what_was_settled_is_evaluated_and_is_settled_anew_for_a_run_that_begins_there(
+    run, objects, tmp_path
+):
+    again = hs.evaluate(str(run.path), objects)
+    for name, figure in run.metrics["test"]["figures"].items():
+        assert again.metrics["test"]["figures"][name] == pytest.approx(figure, abs=1e-6)
+    options = {"start": str(run.path), "num_steps": 4, "batch_size": 30}
+    # a frozen part is kept of one view
+    last = hs.finetune(objects, strategy="last-n", out=str(tmp_path / "last"), **options)
+    assert not last.model.encoder.mirrors
+    grey = (objects[0][..., 0], objects[1])  # might be digits
+    assert not hs.finetune(grey, out=str(tmp_path / "grey"), **options).model.encoder.mirrors
+
+
+@pytest.mark.parametrize("limit", [0.5, 1e6])
+def test_mirror_images_of_test_take_a_twenty_fifth_of_what_is_left_at_the_most(objects, limit):
+    data = hs.load(objects)
+    setup = set_up(
+        data,
+        find_start(START),
+        TrainingOptions(strategy="full", augment="light"),
+        device=torch.device("cpu"),
+    )
+    budget = Budget(limit)
+    budget.measured((START, 12, False, False), lambda: 2.0)  # seconds a pass
+    decisions = Decisions()
+    settle_mirrored(setup, data, budget, decisions)
+    assert setup.model.encoder.mirrors == (limit == 1e6)
+    assert seconds_per_sample(setup, data, budget) == 2.0 or limit == 1e6
+    # an attempt that resumes does as it was settled, whatever time is left
+    setup.model.encoder.set_mirrors(False)
+    settle_mirrored(setup, data, Budget(None), decisions)
+    assert setup.model.encoder.mirrors == (limit == 1e6)
+
+
+PLACES = np.arange(160)
+TARGETS = {
+    "two classes": ("classification", PLACES % 2),
+    "many classes": ("classification", np.array([f"kind {i}" for i in PLACES % 40])),
+    "numbers": ("regression", PLACES * 0.7 + 0.05),
+    "several labels": (
+        "multi-label",
+        np.stack([PLACES % 2, PLACES % 3 == 0, PLACES % 5 < 2], axis=1),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", list(TARGETS))
+def test_it_learns_every_task_from_grey_images_that_are_no_squares(kind, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, size=(160, 9, 14), dtype=np.uint8)
+    task, targets = TARGETS[kind]
+    run = hs.finetune(
+        hs.load((images, targets), task=task),
+        start=START,
+        num_steps=3,
+        batch_size=16,
+        out=str(tmp_path / "run"),
+    )
+    again = hs.open(run.path)
+    first, second = (r.predict([images[0]])[0] for r in (run, again))
+    assert first == second
+    for mine, its in zip(
+        run.model.state_dict().values(), again.model.state_dict().values(), strict=True
+    ):
+        assert torch.equal(mine, its)

@@ -148,6 +148,7 @@ def read_origin(address: Address, former: FormerRun | None) -> Origin:
     if former is not None:
         parts = former.architecture
         own = {name: value for name, value in parts.options.items() if name not in COMMON_OPTIONS}
+        own |= {name: False for name in own if name == "mirrors"}  # every training settles it anew
         preprocess = parts.read_preprocess(former.path)
         assert isinstance(preprocess, ImagePreprocess)
         return Origin(parts.builder, own, preprocess.spec, former.read_tensors(), None)

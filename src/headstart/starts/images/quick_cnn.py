@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from headstart.errors import StartError
 
-WIDTH = 32  # channels of the first stage; measured on two CPU cores (docs/experiments.md)
+# channels of the first stage; the first was chosen on two CPU cores (docs/experiments.md)
+WIDTHS = {"quick-cnn": 32, "quick-cnn-wide": 64}
 _EPS = 5e-4  # added to a direction's variance, in squared units of normalised images
 _MOST_DIRECTIONS = 12  # of a patch; of larger patches the strongest
 _FEW_PIXELS, _SOME_PIXELS = 40, 80  # sides up to which patches are 1 and 2 pixels apart
@@ -36,12 +37,21 @@ class QuickCNN(nn.Module):
         kernel_size: Side of the patches that are whitened, in pixels.
         stride: From patch to patch, in pixels.
         num_directions: Directions of the patches that are kept; each gives two filters.
+        mirrors: Whether in eval mode the features are the mean of an image's and of its mirror
+            image's; a linear head on them gives the mean of both logits.
     """
 
     def __init__(
-        self, channels: int, width: int, kernel_size: int, stride: int, num_directions: int
+        self,
+        channels: int,
+        width: int,
+        kernel_size: int,
+        stride: int,
+        num_directions: int,
+        mirrors: bool = False,
     ) -> None:
         super().__init__()
+        self.mirrors = mirrors
         self.stem = Whitening(channels, kernel_size, stride, num_directions)
         self.stage1 = QuickStage(2 * num_directions, width)
         self.stage2 = QuickStage(width, 4 * width)
@@ -49,6 +59,12 @@ class QuickCNN(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return features (B, 8 * width) of normalised images (B, C, S, S)."""
+        if self.training or not self.mirrors:
+            return self._look(images)
+        # one after the other: joined, a trace for another engine would freeze the batch
+        return (self._look(images) + self._look(images.flip(3))) / 2
+
+    def _look(self, images: Tensor) -> Tensor:
         x = self.stage3(self.stage2(self.stage1(self.stem(images))))
         features: Tensor = x.amax(dim=(2, 3))
         return features
@@ -148,6 +164,7 @@ def build_quick_cnn(
     kernel_size: int,
     stride: int,
     num_directions: int,
+    mirrors: bool,
 ) -> nn.Module:
     """Build a ``QuickCNN``.
 
@@ -159,6 +176,7 @@ def build_quick_cnn(
         kernel_size: Side of the patches that are whitened, in pixels.
         stride: From patch to patch, in pixels.
         num_directions: Directions of the patches that are kept.
+        mirrors: Whether mirror images count in eval mode.
 
     Raises:
         StartError: If stochastic depth is asked for, which it has no shortcuts for.
@@ -169,10 +187,10 @@ def build_quick_cnn(
             f"'scratch/quick-cnn' has no stochastic depth (drop_path {drop_path}). Set drop_path "
             f"0, or choose 'scratch/resnet18'."
         )
-    return QuickCNN(channels, width, kernel_size, stride, num_directions)
+    return QuickCNN(channels, width, kernel_size, stride, num_directions, mirrors)
 
 
-def quick_cnn_options(size: int, channels: int) -> dict[str, int | float | str | bool]:
+def quick_cnn_options(name: str, size: int, channels: int) -> dict[str, int | float | str | bool]:
     """Return the builder's own options for some images.
 
     Small colour images have patches of 2 x 2 pixels as in the source, grey ones of 3 x 3, which
@@ -180,6 +198,7 @@ def quick_cnn_options(size: int, channels: int) -> dict[str, int | float | str |
     half, so that what follows works on about 30 x 30 places.
 
     Args:
+        name: In ``WIDTHS``.
         size: Side of the square input, in pixels.
         channels: Input channels.
     """
@@ -187,8 +206,9 @@ def quick_cnn_options(size: int, channels: int) -> dict[str, int | float | str |
     kernel_size = 2 * stride if stride > 1 else 2 if channels > 1 else 3
     num_directions = min(_MOST_DIRECTIONS, channels * kernel_size**2)
     return {
-        "width": WIDTH,
+        "width": WIDTHS[name],
         "kernel_size": kernel_size,
         "stride": stride,
         "num_directions": num_directions,
+        "mirrors": False,  # settled with the training (tuning/mirrored.py)
     }

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from headstart.errors import StartError
-from headstart.starts.images.quick_cnn import quick_cnn_options
+from headstart.starts.images.quick_cnn import WIDTHS, quick_cnn_options
 from headstart.types import Family, ImageSpec, Start
 
 SMALL_SIDE = 64  # at most this many pixels: images keep their size, ResNet gets the CIFAR stem
@@ -27,7 +27,7 @@ MEAN, STD = 0.5, 0.25
 
 NAMED: dict[str, Family] = {
     "simple-cnn": "convnet",
-    "quick-cnn": "convnet",
+    **dict.fromkeys(WIDTHS, "convnet"),
     "resnet18": "convnet",
     "vit-tiny": "vit",
 }
@@ -195,8 +195,8 @@ def scratch_options(
     side = size_of_data(image_size, address) if size is None else size
     if name == "simple-cnn":
         return name, {}, side
-    if name == "quick-cnn":
-        return name, quick_cnn_options(side, channels), side
+    if name in WIDTHS:
+        return "quick-cnn", quick_cnn_options(name, side, channels), side
     if name == "resnet18":
         return name, {"small_stem": side <= SMALL_SIDE}, side
     if name == "vit-tiny":

@@ -68,6 +68,26 @@ _MLP = FamilyDefaults(
     ema_half_life=0.0,
 )
 
+_QUICK_CNN = FamilyDefaults(
+    source="measured: docs/experiments.md, 'A ConvNet that learns quickly'; smoothing and "
+    "schedule of airbench (Jordan 2024), Muon with AdamW beside it",
+    optimizer="muon",
+    learning_rate=0.02,
+    reference_batch=256,
+    bottom_multiplier=1.0,
+    beta1=0.8,
+    beta2=0.95,
+    weight_decay=0.1,
+    schedule="one-cycle",
+    warmup_fraction=0.2,
+    batch_size=256,
+    drop_path=0.0,
+    scratch_epochs=16,
+    ema_half_life=0.0,
+    smoothing=0.2,
+    bf16_steps=True,
+)
+
 # Key: a start's address, or (family, whether it is pretrained).
 DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
     ("convnet", True): FamilyDefaults(
@@ -209,25 +229,8 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         scratch_epochs=10,
         ema_half_life=0.0,
     ),
-    "scratch/quick-cnn": FamilyDefaults(
-        source="measured: docs/experiments.md, 'A ConvNet that learns quickly'; smoothing and "
-        "schedule of airbench (Jordan 2024), Muon with AdamW beside it",
-        optimizer="muon",
-        learning_rate=5e-3,
-        reference_batch=256,
-        bottom_multiplier=1.0,
-        beta1=0.8,
-        beta2=0.95,
-        weight_decay=0.1,
-        schedule="one-cycle",
-        warmup_fraction=0.2,
-        batch_size=256,
-        drop_path=0.0,
-        scratch_epochs=16,
-        ema_half_life=0.0,
-        smoothing=0.2,
-        bf16_steps=True,
-    ),
+    "scratch/quick-cnn": _QUICK_CNN,
+    "scratch/quick-cnn-wide": _QUICK_CNN,
 }
 
 
