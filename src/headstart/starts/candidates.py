@@ -12,17 +12,14 @@ from importlib.util import find_spec
 from headstart.starts.catalog import find_start, local_starts
 from headstart.types import Dataset, Modality, Start
 
-_SMALL_SIDE = 64  # pixels: the textbook network was made for images up to this
-_UNKNOWN = (224, 224)  # height and width where nobody has looked
-
 
 def _of_images(dataset: Dataset, num_local: int) -> list[Start]:
-    """Return the textbook network where images are small, local starts, and a random ResNet-18."""
+    """Return the quick network, local starts, and the quick network with twice its channels."""
+    del dataset
     local = sorted(local_starts("image"), key=_cost)
     # the quickest first: a usable model exists early
-    is_small = min(dataset.image_size or _UNKNOWN) <= _SMALL_SIDE
-    textbook = [find_start("scratch/simple-cnn")] if is_small else []
-    return [*textbook, *local[:num_local], find_start("scratch/resnet18")]
+    quick = [find_start(f"scratch/{name}") for name in ("quick-cnn", "quick-cnn-wide")]
+    return [quick[0], *local[:num_local], quick[1]]
 
 
 def _of_texts(dataset: Dataset, num_local: int) -> list[Start]:

@@ -86,6 +86,9 @@ SHARES: dict[str, BudgetShare] = {
     "test": BudgetShare(
         0.3, "left", "one pass over the test split; a start that takes more is refused"
     ),
+    "mirror images": BudgetShare(
+        0.04, "left", "the mirror images of the test split; below it steps are worth more"
+    ),
     "validation": BudgetShare(0.04, "left", "one validation; the loop has many of them"),
     "vocabulary": BudgetShare(
         0.1, "left", "learning words from texts; from more it learns from a sample"
