@@ -18,6 +18,7 @@ from headstart.types.data import (
     SplitName,
     TaskName,
 )
+from headstart.types.documents import Stretch
 from headstart.types.figures import (
     Comparison,
     Figure,
@@ -96,6 +97,7 @@ __all__ = [
     "Split",
     "SplitName",
     "Start",
+    "Stretch",
     "TableSpec",
     "TaskName",
     "are_alike",
