@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from headstart.recipes.finetune import finetune
     from headstart.recipes.fit import fit
     from headstart.recipes.predict import predict
+    from headstart.recipes.pretrain import pretrain
     from headstart.recipes.rank import rank
     from headstart.recipes.report import report
     from headstart.recipes.run import open_run as open
@@ -55,6 +56,7 @@ PLACES: dict[str, tuple[str, str]] = {
     "rank": ("headstart.recipes.rank", "rank"),
     "fit": ("headstart.recipes.fit", "fit"),
     "finetune": ("headstart.recipes.finetune", "finetune"),
+    "pretrain": ("headstart.recipes.pretrain", "pretrain"),
     "evaluate": ("headstart.recipes.evaluate", "evaluate"),
     "predict": ("headstart.recipes.predict", "predict"),
     "report": ("headstart.recipes.report", "report"),
@@ -97,6 +99,7 @@ __all__ = [
     "load",
     "open",
     "predict",
+    "pretrain",
     "rank",
     "report",
     "wrap_module",

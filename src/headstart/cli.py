@@ -54,6 +54,7 @@ VERBS: dict[str, Place] = {
     "rank": PLACES["rank"],
     "fit": PLACES["fit"],
     "finetune": PLACES["finetune"],
+    "pretrain": PLACES["pretrain"],
     "evaluate": PLACES["evaluate"],
     "predict": PLACES["predict"],
     "report": PLACES["report"],

@@ -21,7 +21,7 @@ from headstart.data.options import ReadOptions
 from headstart.data.sources.columns import Table
 from headstart.data.sources.files_beside import FilesBeside
 from headstart.data.sources.folder import is_image
-from headstart.errors import DataError, did_you_mean, quoted
+from headstart.errors import DataError, UnlabelledError, did_you_mean, quoted
 from headstart.preprocessing.dates import is_like_a_date
 from headstart.types import Finding, Modality
 
@@ -210,10 +210,11 @@ def need_column(table: Table, column: str, role: str, option: str) -> None:
             f"name the {role} column with {option}."
         )
     shown = [name if len(name) <= 60 else f"{name[:57]}..." for name in table.columns]
-    raise DataError(
+    told = (
         f"Column '{column}' is missing in {table.where} (found: {quoted(shown)})."
         f"{did_you_mean(column, table.columns)} {remedy}"
     )
+    raise UnlabelledError(told) if role == "target" else DataError(told)
 
 
 def prose_kind(values: Sequence[object]) -> Prose:

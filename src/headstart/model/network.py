@@ -48,7 +48,7 @@ class Model(nn.Module):
         self.target_scale: float = 1.0
         self._dropout = dropout
         own = encoder.preprocess
-        self._normalise = _Normalise(own.spec) if isinstance(own, ImagePreprocess) else None
+        self._normalise = Normalise(own.spec) if isinstance(own, ImagePreprocess) else None
         self._lent: Callable[..., Tensor] | None = None
 
     def forward(self, *inputs: Tensor) -> Tensor:
@@ -105,7 +105,7 @@ class Model(nn.Module):
         return next(self.head.parameters()).device
 
 
-class _Normalise(nn.Module):
+class Normalise(nn.Module):
     """Bring float images (B, C, H, W) in [0, 1] to the channels, size and scale of a spec."""
 
     mean: Tensor

@@ -108,8 +108,7 @@ def conclude_run(
     """
     options = _options(current, setup, tuned, tried)
     with plan.stage("conclusion", budget):
-        finite = _finite(options)
-        _conclude(current.folder, items, setup, tuned, budget, finite, together)
+        _conclude(current.folder, items, setup, tuned, budget, finite(options), together)
     current.folder.finish()
 
 
@@ -218,12 +217,12 @@ def _options(
     }
 
 
-def _finite(record: Any) -> Any:
+def finite(record: Any) -> Any:
     """Return a JSON-able copy in which what is not finite is None."""
     if isinstance(record, dict):
-        return {key: _finite(value) for key, value in record.items()}
+        return {key: finite(value) for key, value in record.items()}
     if isinstance(record, list | tuple):
-        return [_finite(value) for value in record]
+        return [finite(value) for value in record]
     if isinstance(record, float) and (record != record or abs(record) == float("inf")):
         return None
     return record

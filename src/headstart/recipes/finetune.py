@@ -209,9 +209,11 @@ def settle_auto(
     """
     from headstart.preprocessing.framing import decided
     from headstart.training.machine.device import choose_precision
+    from headstart.tuning.looking import choose_view
 
     if dataset.schema.facts.is_looked_at and not is_built:
-        options = _choose_view(options, dataset)
+        seen = choose_view(options.framing, options.value_range, dataset)
+        options = replace(options, framing=seen.framing, value_range=seen.value_range)
     augment, imbalance = options.augment, options.imbalance
     if augment == "auto":
         augment = _choose_augmentation(dataset, "crop" if is_built else decided(options.framing))
@@ -219,23 +221,6 @@ def settle_auto(
         imbalance = _choose_imbalance(dataset)
     precision = choose_precision(options.precision, device)
     return replace(options, augment=augment, imbalance=imbalance, precision=precision)
-
-
-def _choose_view(options: Settling, dataset: Dataset) -> Settling:
-    """Return options that say what is seen of an image, decided by the data, and tell why."""
-    from headstart.preprocessing.framing import choose_framing
-    from headstart.preprocessing.levels import choose_range, told
-
-    framing, value_range = options.framing, options.value_range
-    if framing == "auto":
-        framing, why = choose_framing(dataset.image_cut)
-        if why:
-            emit("choice", name="framing", value=framing, why=why)
-    if value_range is None and dataset.grey_levels is not None:
-        value_range, why = choose_range(dataset.grey_levels)
-        shown = " … ".join(map(told, value_range))
-        emit("choice", name="value_range", value=shown, why=why)
-    return replace(options, framing=framing, value_range=value_range)
 
 
 def _choose_augmentation(dataset: Dataset, framing: Framing) -> AugmentName:

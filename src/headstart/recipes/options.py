@@ -21,6 +21,7 @@ from headstart.errors import OptionError, quoted
 from headstart.recipes.launching import launch_if_asked
 from headstart.training.options.common_options import CommonOptions
 from headstart.training.options.option import Option, Stated, stated
+from headstart.training.options.pretraining_options import PretrainingOptions
 from headstart.training.options.training_options import TrainingOptions
 from headstart.types import Data, ImageSpec
 
@@ -130,6 +131,13 @@ class FitOptions(RunOptions, CommonOptions):
             "val says that this is better and a pass takes no more than twice as long."
         ),
     ] = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PretrainOptions(RunOptions, PretrainingOptions):
+    """What ``pretrain`` takes."""
+
+    budget: Annotated[str | None, _BUDGET] = None
 
 
 def takes(record: Callable[P, Stating]) -> Callable[[Callable[[Stating], R]], Callable[P, R]]:

@@ -99,8 +99,10 @@ class Run:
     def report(self) -> str:
         """Return what a person wants to know of the run, as plain text."""
         from headstart.reporting import render_text
+        from headstart.reporting.pretrained_text import render_pretrained_text
 
-        return render_text(self.metrics, self.model_record, self.data, self.options)
+        render = render_pretrained_text if "objective" in self.model_record else render_text
+        return render(self.metrics, self.model_record, self.data, self.options)
 
     def predict(self, samples: Any, *, names: Sequence[str] | None = None) -> list[Prediction]:
         """Predict new samples.

@@ -24,7 +24,7 @@ from headstart.recipes.source import default_out
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import RunFolder
 from headstart.training.machine.memory import is_out_of_memory
-from headstart.types import Dataset
+from headstart.types import Identified
 
 if TYPE_CHECKING:
     from headstart.training.company import Company
@@ -73,7 +73,7 @@ class Session:
 @contextmanager
 def session(
     verb: str,
-    dataset: Dataset,
+    dataset: Identified,
     out: str | Path | None,
     options: Mapping[str, object],
     company: Company,

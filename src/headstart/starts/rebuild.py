@@ -245,14 +245,23 @@ def read_run(path: Path) -> tuple[Architecture, Start]:
             f"The run '{path}' was made from a module of your own, which no file can rebuild. "
             f"Open the run in Python with the module, and give that as the start."
         )
-    name = record.get("data_name")
+    name, objective = record.get("data_name"), record.get("objective")
+    if isinstance(name, str) and isinstance(objective, str):
+        name += _how_far(record.get("pretraining"))
     is_looked_at = MODALITIES[architecture.start.modality].is_looked_at
     preprocess = architecture.read_preprocess(None) if is_looked_at else None
     return architecture, replace(
         architecture.start,
         address=str(path),
         pretrained_on=name if isinstance(name, str) else f"the data of {path.name}",
-        objective="supervised",
+        objective=objective if isinstance(objective, str) else "supervised",
         image=preprocess.spec if isinstance(preprocess, ImagePreprocess) else None,
         is_local=True,
     )
+
+
+def _how_far(told: object) -> str:
+    """Return how far a pretraining came, where it ended in its first epoch."""
+    if not isinstance(told, dict) or not told.get("is_first_epoch"):
+        return ""
+    return f" ({float(told.get('epochs') or 0):.2g} epochs)"

@@ -17,8 +17,8 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MASK = (1 << 64) - 1
 
 # One stream a purpose, so that no two uses of the same (seed, epoch) ever share numbers.
-ORDER, AUGMENT, MIX, STEP, BOOTSTRAP = range(1, 6)
-MASK, REPLACE, ANY_TOKEN = 7, 8, 9  # 6 is left to what hides patches
+ORDER, AUGMENT, MIX, STEP, BOOTSTRAP, MASK = range(1, 7)
+HIDE, REPLACE, ANY_TOKEN = range(7, 10)  # of words
 
 
 def _mix(words: np.ndarray) -> np.ndarray:

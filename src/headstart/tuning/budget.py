@@ -120,6 +120,9 @@ SHARES: dict[str, BudgetShare] = {
     "conclusion": BudgetShare(
         0.5, "left", "test passes, baselines, figures, page; it loses its baselines first"
     ),
+    "closing": BudgetShare(
+        0.15, "left", "of a pretraining: the last look, the probe, pictures and the page"
+    ),
     "trees": BudgetShare(
         0.05, "left", "one pass of the test split through trees; fewer are grown for many rows"
     ),

@@ -81,6 +81,9 @@ POLICIES: dict[str, Policy | None] = {
     # where a number is told: a large shift changes a place or an angle as a mirror does, and other
     # colours a brightness (docs/experiments.md)
     "gentle": Policy(translate=0.03, zoom=0.04, padding="border"),
+    # what hides patches wants no more: MAE (He et al., CVPR 2022), table 1e
+    "crop": Policy(flip=True, crop_scale=0.5),
+    "crop-unmirrored": Policy(crop_scale=0.5),
 }
 
 

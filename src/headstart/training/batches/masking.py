@@ -18,7 +18,7 @@ from typing import Literal
 
 import numpy as np
 
-from headstart.training.randomness import ANY_TOKEN, MASK, REPLACE, scores
+from headstart.training.randomness import ANY_TOKEN, HIDE, REPLACE, scores
 
 Replacement = Literal["mask", "bert"]
 _KEPT, _RANDOM = 0.1, 0.2  # of BERT's: a tenth stays, a tenth becomes any token
@@ -64,7 +64,7 @@ def hidden(
     lengths = np.array([len(each) for each in units], np.int64)
     counts = np.array([each[-1] + 1 if len(each) else 0 for each in units], np.int64)
     # one draw a sample for the rounding, then one a unit
-    drawn = scores(MASK, seed, step, np.repeat(ids, counts + 1), _places(counts + 1))
+    drawn = scores(HIDE, seed, step, np.repeat(ids, counts + 1), _places(counts + 1))
     found = []
     begin = 0
     for length, count, unit in zip(lengths.tolist(), counts.tolist(), units, strict=True):

@@ -1,0 +1,240 @@
+"""A learner through the one loop: its length, its checks, its hooks; in every process the same.
+
+Nothing here knows what is hidden from what. Length and checks are settled once a run: under a
+budget a few passes say how many steps it has room for, so that the learning rate warms up and falls
+over these and not over the hundreds of epochs that an unlimited run would have.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from headstart.errors import OptionError
+from headstart.events import emit
+from headstart.pretraining.objective import Learner
+from headstart.training.batches.feed import Batch, Feed
+from headstart.training.batches.order import Share
+from headstart.training.company import Company, Placement
+from headstart.training.contract import Check, Hooks, LoopOptions, LoopResult
+from headstart.training.loop import train
+from headstart.training.machine.memory import keep_freed_memory
+from headstart.training.options.recipe import Recipe, with_length
+from headstart.training.options.schedule import learning_rate_factor
+from headstart.training.options.strategy import build_optimizer, parameter_groups
+from headstart.tuning.conditions import Conditions
+from headstart.tuning.decisions import Decided
+
+NUM_CHECKS = 10  # one every tenth of the run
+_TRIED = 32  # samples of a step that is tried, of which the batch's time follows
+_SPARE = 0.9  # of the steps that seem to fit: checks and saves take the rest
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a run is, as it is planned.
+
+    Attributes:
+        num_steps: Optimizer steps.
+        steps_per_check: Of them between two checks.
+    """
+
+    num_steps: int
+    steps_per_check: int
+
+
+def settle_length(learner: Learner, conditions: Conditions) -> Length:
+    """Settle how many steps a run has and when it is checked; under a budget by steps tried.
+
+    Args:
+        learner: Its recipe says what the user, or the table of defaults, wants.
+        conditions: The deadline and the run's decisions.
+    """
+
+    def decide() -> Decided[dict[str, int]]:
+        feed = learner.feed(Share())
+        wanted, _ = learner.recipe.length(feed.order.num_samples)
+        if conditions.deadline is None:
+            return Decided(asdict(_length(wanted)))
+        seconds = _step_seconds(learner, feed)
+        fitting = int(_SPARE * max(0.0, conditions.deadline - time.monotonic()) / seconds)
+        num_steps = max(1, min(wanted, fitting))
+        epochs = num_steps / feed.order.steps_per_epoch
+        why = f"a step takes about {seconds:.3g} s, so that {epochs:.3g} epochs fit"
+        return Decided(asdict(_length(num_steps)), why if num_steps < wanted else "", num_steps)
+
+    return Length(**conditions.decisions.settle("num_steps", decide))
+
+
+def _length(num_steps: int) -> Length:
+    return Length(num_steps, max(1, num_steps // NUM_CHECKS))
+
+
+def _step_seconds(learner: Learner, feed: Feed) -> float:
+    """Return what a step takes, forward and back, by some of its samples; nothing is learned."""
+    module, size = learner.module, feed.order.batch_size
+    places = feed.order.indices(0)[: min(size, _TRIED)]
+    best = float("inf")
+    with torch.random.fork_rng(devices=[]):
+        for _ in range(3):  # the first warms up
+            began = time.monotonic()
+            loss = learner.compute_loss(feed.batch_of(places))
+            loss.backward()  # type: ignore[no-untyped-call]
+            float(loss.detach())
+            best = min(best, time.monotonic() - began)
+            module.zero_grad(set_to_none=True)
+    feed.close()
+    return best * size / len(places)
+
+
+def follow(learner: Learner, conditions: Conditions) -> LoopResult:
+    """Train to the end, the deadline or a request to stop; in the main process.
+
+    Afterwards the module holds the weights of the best check, where there was one.
+
+    Raises:
+        DivergenceError: If the loss is not finite at three steps in a row.
+        OptionError: If a step has fewer samples than there are processes.
+    """
+    company, length = conditions.company, settle_length(learner, conditions)
+    learner.recipe = with_length(learner.recipe, length.num_steps)
+    state = conditions.checkpoints.path if conditions.checkpoints else None
+    where = str(state.absolute()) if state else None
+    company.send("loop", recipe=asdict(learner.recipe), length=asdict(length), state=where)
+    company.broadcast_module(learner.module)
+    is_usable: list[bool] = []
+
+    def check() -> Check:
+        found = learner.validate(conditions.stop_requested)
+        if not is_usable:
+            is_usable.append(True)
+            conditions.on_usable()
+        return found
+
+    emit("stage", text="Pretraining")
+    laid = Laid(learner, company, length, conditions.checkpoints)
+    with closing(laid.feed):
+        result = train(
+            laid.placed.module,
+            laid.optimizer,
+            laid.hooks(check, conditions.stop_requested),
+            laid.options,
+            checkpoints=laid.placed.checkpoints,
+            deadline=conditions.deadline,
+        )
+        laid.placed.finish(laid.optimizer)
+    return result
+
+
+class Laid:
+    """A learner as it lies on the processes, with its share of the batches and its optimizer.
+
+    Args:
+        learner: The same in every process; its recipe is the settled one.
+        company: The processes, all of which make this at the same time.
+        length: As settled.
+        checkpoints: Where the loop's state is kept; None keeps none.
+
+    Raises:
+        OptionError: If a step has fewer samples than there are processes.
+    """
+
+    def __init__(
+        self, learner: Learner, company: Company, length: Length, checkpoints: Any
+    ) -> None:
+        self.learner, recipe = learner, learner.recipe
+        module = learner.module
+        for parameter in module.parameters():
+            parameter.requires_grad_(parameter.is_floating_point())
+        if company.device.type == "cpu":
+            keep_freed_memory()
+        share = Share(company.rank, company.size)
+        self.feed = learner.feed(share)
+        order = self.feed.order
+        if order.batch_size < share.num:
+            raise OptionError(
+                f"batch_size is {order.batch_size} and {share.num} processes share it; expected a "
+                f"sample for each. Raise --batch-size, or start fewer processes."
+            )
+        self.placed: Placement = company.place(
+            module,
+            recipe,
+            checkpoints=checkpoints,
+            example=_no_example,
+            name=learner.encoder.start.address,
+        )
+        self.optimizer = optimizer_of(learner.encoder, module, recipe)
+        self.options = LoopOptions(
+            num_steps=length.num_steps,
+            steps_per_check=length.steps_per_check,
+            steps_per_epoch=order.steps_per_epoch,
+            batch_size=order.batch_size,
+            clip=recipe.clip,
+            ema_half_life=0.0,
+            patience=0,
+            seed=recipe.seed,
+            scale_loss=recipe.stepped_precision == "fp16",
+            check_first=True,
+            rank=company.rank,
+            task="pretrain",
+        )
+
+    def hooks(self, check: Callable[[], Check], stop_requested: Callable[[], bool]) -> Hooks:
+        """Return what the loop is handed.
+
+        Args:
+            check: Looks at what is held out; in the main process.
+            stop_requested: Whether someone asked to stop.
+        """
+        recipe, feed = self.learner.recipe, self.feed
+        return Hooks(
+            batches=feed.batches,
+            compute_loss=self._loss,
+            check=check,
+            learning_rate_factor=partial(
+                _factor, recipe.schedule, recipe.warmup_fraction, recipe.cooldown_fraction
+            ),
+            set_mode=partial(_train_mode, self.learner.module),
+            stop_requested=stop_requested,
+            join=self.placed.join,
+            step_ids=feed.step_ids,
+            whole=feed.whole,
+        )
+
+    def _loss(self, batch: Batch) -> Tensor:
+        return self.learner.compute_loss(batch)
+
+
+def optimizer_of(encoder: Any, module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Return the optimizer of all that learns: one rate, no decay on biases, norms and positions.
+
+    Args:
+        encoder: Its layers are known.
+        module: Holds it, and what learns beside it.
+        recipe: Rate, decay and betas.
+    """
+    inside = {id(parameter) for parameter in encoder.parameters()}
+    beside = nn.ParameterDict(
+        {n.replace(".", "_"): p for n, p in module.named_parameters() if id(p) not in inside}
+    )
+    groups = parameter_groups(encoder, beside, encoder.layers, recipe)
+    return build_optimizer(groups, recipe)
+
+
+def _factor(name: Any, warmup: float, cooldown: float, progress: float) -> float:
+    return learning_rate_factor(name, progress, warmup_fraction=warmup, cooldown_fraction=cooldown)
+
+
+def _train_mode(module: nn.Module) -> None:
+    module.train()
+
+
+def _no_example() -> Sequence[Tensor]:
+    raise AssertionError("a pretraining has whole networks in every process")
