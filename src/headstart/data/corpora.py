@@ -37,7 +37,7 @@ from headstart.data.sources.formats import unread
 from headstart.data.sources.part_files import find_parts
 from headstart.data.split import VAL
 from headstart.errors import DataError
-from headstart.types import Dataset, Finding, Stretch
+from headstart.types import BadSample, Dataset, Finding, Modality, Stretch
 
 LEAST_DOCUMENTS = 20  # fewer are cut into pieces
 _MOST_HELD_OUT = 5_000  # documents: they tell the loss to a percent
@@ -60,6 +60,8 @@ class TextCorpus:
         load_seconds: What reading took.
         origin: How what is held out was chosen.
         column: Column of the texts, where there is one.
+        modality: What a document is.
+        bad_samples: Documents that could not be used.
     """
 
     name: str
@@ -72,6 +74,8 @@ class TextCorpus:
     load_seconds: float = 0.0
     origin: str = ""
     column: str | None = None
+    modality: Modality = "text"
+    bad_samples: Sequence[BadSample] = ()
 
     def stretches(self) -> Iterator[Stretch]:
         """Yield all documents, a part at a time.
@@ -99,16 +103,16 @@ class TextCorpus:
 
     def describe(self) -> dict[str, object]:
         """Return the content of ``data.json``."""
-        num_held_out = int(self.is_held_out.sum())
+        num, num_held_out = len(self.is_held_out) - self.num_empty, int(self.is_held_out.sum())
         return {
             "name": self.name,
             "fingerprint": self.fingerprint,
-            "documents": len(self.is_held_out) - self.num_empty,
-            "held_out": num_held_out,
             "empty": self.num_empty,
             "characters": self.num_characters,
             "split_origin": {"val": self.origin},
-            "findings": [vars(found) for found in self.findings],
+            "counts": {"train": num - num_held_out, "val": num_held_out},
+            "notes": [found.sentence for found in self.findings],
+            "findings": [found.to_json() for found in self.findings],
         }
 
 
@@ -153,7 +157,7 @@ def open_corpus(
     is_held_out = _chosen(read.name, found, val_fraction, seed)
     if found.num_empty:
         told = f"{found.num_empty:,} of {len(found.digests):,} documents are empty and left out."
-        findings.append(Finding("empty", "note", (), told))
+        findings.append(Finding("missing", "note", (), told))
     digest = blake2b(found.fingerprint.encode() + is_held_out.tobytes(), digest_size=16)
     return TextCorpus(
         name=read.name,

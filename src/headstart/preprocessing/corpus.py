@@ -145,6 +145,14 @@ def encode_corpus(job: CorpusJob) -> TokenCorpus:
     return found
 
 
+def is_encoded(job: CorpusJob) -> bool:
+    """Return whether the cache has a corpus as token ids already."""
+    try:
+        return _open(cache_root() / "corpora" / job.key) is not None
+    except CacheError:
+        return False
+
+
 def _cached(job: CorpusJob, folder: Path) -> TokenCorpus:
     """Return a corpus from its entry of the cache, which is made where there is none."""
     if (found := _open(folder)) is not None:
@@ -182,7 +190,9 @@ def _open(folder: Path) -> TokenCorpus | None:
         offsets = np.frombuffer((folder / _OFFSETS).read_bytes(), np.int64)
         held_out = np.frombuffer((folder / _HELD).read_bytes(), bool)
         with open(folder / _IDS, "rb") as ids, open(folder / _BEGINS, "rb") as begins:
-            found = TokenCorpus(_mapped(ids, np.int32), _mapped(begins, np.uint8), offsets, held_out)
+            found = TokenCorpus(
+                _mapped(ids, np.int32), _mapped(begins, np.uint8), offsets, held_out
+            )
     except (OSError, ValueError):
         return None
     is_sound = len(offsets) == len(held_out) + 1 and len(found.ids) == len(found.begins)

@@ -108,7 +108,9 @@ class TextTokenizer:
             if segment is None:
                 # a token of no word stands alone
                 alone = range(-len(ids), 0)
-                words = [a if w is None else w for w, a in zip(encoding.word_ids, alone)]
+                words = [
+                    a if w is None else w for w, a in zip(encoding.word_ids, alone, strict=True)
+                ]
                 word = np.array(words, np.int64)
             else:
                 starts = np.array([start for start, _ in encoding.offsets], np.int64)
@@ -140,6 +142,11 @@ class TextTokenizer:
         """Ids of special tokens, rising: they stand for no text."""
         added = self._backend.get_added_tokens_decoder()
         return sorted(int(place) for place, token in added.items() if token.special)
+
+    @property
+    def has_decoder(self) -> bool:
+        """Whether ``decode`` knows how tokens are put together to words."""
+        return self._backend.decoder is not None
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of ids, special tokens included."""

@@ -21,9 +21,9 @@ from typing import Any
 from headstart.data.options import ReadOptions
 from headstart.data.roles import find_roles
 from headstart.data.sources.columns import ArrowTable, Table
+from headstart.data.sources.encodings import wide_encoding
 from headstart.data.sources.formats import open_table
 from headstart.data.sources.text_source import HEAD_BYTES, read_text_bytes
-from headstart.data.sources.encodings import wide_encoding
 from headstart.errors import DataError, first_line
 from headstart.types import Finding
 
@@ -183,9 +183,7 @@ def _characters(path: Path, where: str, encoding: str | None) -> Iterator[str]:
         read_text_bytes(path, where, encoding)  # says where, and which encodings it may be
         raise
     except FileNotFoundError:
-        raise DataError(
-            f"{where} does not exist; expected a text file. Check the path."
-        ) from None
+        raise DataError(f"{where} does not exist; expected a text file. Check the path.") from None
     except OSError as error:
         raise DataError(
             f"{where} cannot be read ({error.strerror or error}). Check that this user may read it."

@@ -21,7 +21,7 @@ from headstart.preprocessing.terms import fit_vectorizer
 from headstart.preprocessing.tokens import NO_LIMIT, TextTokenizer
 from headstart.preprocessing.vocabulary import load_tokenizer, train_tokenizer
 from headstart.starts.addresses import Address, parse_address
-from headstart.starts.architecture import write_architecture
+from headstart.starts.architecture import Option, write_architecture
 from headstart.starts.encoder import Encoder
 from headstart.starts.provider import BuildRequest, FormerRun
 from headstart.starts.texts.configs import Pooling, clean_config, set_dropout
@@ -97,6 +97,36 @@ def build_token_encoder(
     )
     _check_pass(encoder, tokenizer)
     return encoder
+
+
+def averaged(encoder: Encoder) -> Encoder:
+    """Return an encoder whose features are the mean of its states, with the same weights.
+
+    What pools a text for a classifier is left out: a language model has no use for it.
+
+    Args:
+        encoder: Of the provider of transformers.
+    """
+    network = encoder.network
+    assert isinstance(network, TextNetwork)
+    if network.pooling == "mean":
+        return encoder
+    config = encoder.architecture["options"]["config"]  # type: ignore[index]
+    assert isinstance(config, dict)
+    bare = build_transformers(config, "mean")
+    assert isinstance(bare, TextNetwork)
+    wanted = bare.state_dict().keys()
+    weights = {f"model.{n}": t for n, t in network.model.base_model.state_dict().items()}
+    bare.load_state_dict({name: t for name, t in weights.items() if name in wanted}, strict=True)
+    options: dict[str, Option] = {"config": config, "pooling": "mean"}
+    about = encoder.start, encoder.preprocess.to_json()
+    return Encoder(
+        bare,
+        start=encoder.start,
+        preprocess=encoder.preprocess,
+        architecture=write_architecture("transformers", options, *about),
+        num_features=bare.num_features,
+    )
 
 
 def usual_tokenizer(start: Start, texts: Sequence[str]) -> TextTokenizer:

@@ -63,7 +63,7 @@ class DecoderProvider(Provider):
         return Start(
             address=address.text,
             family="bert",
-            modality=self.modality,
+            modality="text",
             num_parameters=0,
             licence=NO_LICENCE if is_scratch else "unknown",
             pretrained_on=None if is_scratch else "unknown (local weights)",

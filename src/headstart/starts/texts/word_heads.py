@@ -74,7 +74,7 @@ class WordHead(nn.Module):
             output.weight = embeddings.weight
         self.whole = whole
         self._tied = {n for n, p in whole.named_parameters() if p is embeddings.weight}
-        self.register_state_dict_post_hook(_without_tied)
+        self.register_state_dict_post_hook(_without_tied)  # type: ignore[no-untyped-call]
 
     def forward(self, states: Tensor) -> Tensor:
         """Return logits (M, V) of hidden states (M, D)."""
@@ -114,7 +114,9 @@ def build_head(encoder: PreTrainedModel, kind: Kind, origin: str) -> WordHead:
     return WordHead(language_model(encoder.config, kind, origin), encoder)
 
 
-def load_head(encoder: PreTrainedModel, folder: Path, kind: Kind, origin: str) -> list[str] | WordHead:
+def load_head(
+    encoder: PreTrainedModel, folder: Path, kind: Kind, origin: str
+) -> list[str] | WordHead:
     """Return the head of a transformers folder; where it has none, what is missing.
 
     Args:
@@ -149,7 +151,9 @@ def load_head(encoder: PreTrainedModel, folder: Path, kind: Kind, origin: str) -
     missing |= {str(name[0]) for name in _keys(report, "mismatched_keys")}
     base = f"{whole.base_model_prefix}."
     output = whole.get_output_embeddings()
-    own = [n for n, p in whole.named_parameters() if not n.startswith(base) and p is not output.weight]
+    own = [
+        n for n, p in whole.named_parameters() if not n.startswith(base) and p is not output.weight
+    ]
     lacking = [name for name in own if name in missing]
     return lacking or WordHead(whole, encoder)
 

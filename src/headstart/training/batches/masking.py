@@ -14,13 +14,12 @@ whole words, Cui et al., "Pre-Training with Whole Word Masking for Chinese BERT"
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
+from headstart.training.options.pretraining_options import Replacement
 from headstart.training.randomness import ANY_TOKEN, HIDE, REPLACE, scores
 
-Replacement = Literal["mask", "bert"]
 _KEPT, _RANDOM = 0.1, 0.2  # of BERT's: a tenth stays, a tenth becomes any token
 
 
@@ -110,4 +109,5 @@ def replaced(
 def _places(counts: np.ndarray) -> np.ndarray:
     """Return 0, 1, … of each of several rows of these lengths, one row after the other."""
     total = int(counts.sum())
-    return np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
+    found: np.ndarray = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
+    return found

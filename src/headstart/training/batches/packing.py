@@ -36,7 +36,8 @@ class Windows:
     @property
     def lengths(self) -> np.ndarray:
         """Tokens of each, int64, shape (N,)."""
-        return self.ends - self.begins
+        found: np.ndarray = self.ends - self.begins
+        return found
 
     def some(self, places: np.ndarray) -> Windows:
         """Return those at some places."""

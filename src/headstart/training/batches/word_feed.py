@@ -141,9 +141,7 @@ class Hider:
         where = [row * ids.shape[1] + first + places for row, places in enumerate(rows)]
         return ids, mask, np.concatenate(where), np.concatenate(told)
 
-    def _places(
-        self, step: int, samples: np.ndarray, bodies: Sequence[slice]
-    ) -> list[np.ndarray]:
+    def _places(self, step: int, samples: np.ndarray, bodies: Sequence[slice]) -> list[np.ndarray]:
         units = [self._units(body) for body in bodies]
         return hidden(self.masking, self.seed, step, self.inputs.ids[samples], units)
 
