@@ -18,7 +18,7 @@ from headstart.preprocessing.vocabulary import train_tokenizer
 from headstart.pretraining.beginnings import masked_words
 from headstart.pretraining.objective import Givens, Passage, Shown
 from headstart.pretraining.tokenizing import (
-    Words,
+    TokenizedTexts,
     sample_texts,
     settle_vocabulary_size,
     spell,
@@ -49,6 +49,7 @@ from headstart.training.machine.device import choose_precision
 from headstart.training.options.pretraining_defaults import mask_fraction_of, pretraining_recipe
 from headstart.training.options.pretraining_options import PretrainingOptions
 from headstart.training.options.recipe import Recipe
+from headstart.types import are_alike
 
 STEP_TOKENS = {"cpu": 4_096, "cuda": 16_384}  # science.md E.3: from 4k on
 CONTINUED_RATE = 1e-4  # of a start that is pretrained already
@@ -69,7 +70,11 @@ class HiddenWordLearner(WordLearner):
     module: MaskedWords
 
     def __init__(
-        self, module: MaskedWords, recipe: Recipe, words: Words, hiders: tuple[Hider, Hider]
+        self,
+        module: MaskedWords,
+        recipe: Recipe,
+        words: TokenizedTexts,
+        hiders: tuple[Hider, Hider],
     ) -> None:
         self.hider, self.judge = hiders
         super().__init__(module, recipe, words, len(self.hider.inputs))
@@ -178,7 +183,7 @@ def build_hidden_words(corpus: TextCorpus, means: Givens) -> HiddenWordLearner:
 def _encoder(corpus: TextCorpus, texts: list[str], means: Givens) -> Encoder:
     """Build the encoder, from scratch with a vocabulary of these texts."""
     options, start = means.options, means.start
-    if start.modality != corpus.modality:
+    if not are_alike(start, corpus):
         raise StartError(
             f"Start '{start.address}' reads {start.modality}s, and objective mlm learns from "
             f"texts. Choose an encoder for texts, for example --start scratch/bert-tiny."
@@ -205,7 +210,9 @@ def _encoder(corpus: TextCorpus, texts: list[str], means: Givens) -> Encoder:
     return averaged(encoder)
 
 
-def _inputs(words: Words, preprocess: TokenPreprocess, *, is_held_out: bool) -> WindowInputs:
+def _inputs(
+    words: TokenizedTexts, preprocess: TokenPreprocess, *, is_held_out: bool
+) -> WindowInputs:
     """Return the windows of one side."""
     tokens, tokenizer = words.tokens, preprocess.tokenizer
     prefix, suffix = tokenizer.frame

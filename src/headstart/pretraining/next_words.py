@@ -18,7 +18,7 @@ from headstart.pretraining.beginnings import next_words
 from headstart.pretraining.hidden_words import CONTINUED_RATE, STEP_TOKENS
 from headstart.pretraining.objective import Givens, Passage, Shown
 from headstart.pretraining.tokenizing import (
-    Words,
+    TokenizedTexts,
     sample_texts,
     settle_vocabulary_size,
     tell_vocabulary,
@@ -61,7 +61,7 @@ class NextWordLearner(WordLearner):
         self,
         module: NextWords,
         recipe: Recipe,
-        words: Words,
+        words: TokenizedTexts,
         rows: tuple[PackedInputs, PackedInputs],
     ) -> None:
         self.rows, self.judged = rows
@@ -168,7 +168,7 @@ def build_next_words(corpus: TextCorpus, means: Givens) -> NextWordLearner:
     )
 
 
-def _rows(words: Words, preprocess: TokenPreprocess, *, is_held_out: bool) -> PackedInputs:
+def _rows(words: TokenizedTexts, preprocess: TokenPreprocess, *, is_held_out: bool) -> PackedInputs:
     """Return the rows of one side."""
     tokens, length = words.tokens, preprocess.max_length
     end_id = words.tokenizer.end_id

@@ -30,7 +30,7 @@ _ENOUGH = 1.0  # a share of the corpus that is all of it
 
 
 @dataclass(frozen=True)
-class Words:
+class TokenizedTexts:
     """Tokens to learn from, and how they were made.
 
     Attributes:
@@ -90,7 +90,7 @@ def tell_vocabulary(tokenizer: TextTokenizer, wanted: int) -> None:
 
 def tokenize(
     corpus: TextCorpus, tokenizer: TextTokenizer, texts: list[str], means: Givens
-) -> Words:
+) -> TokenizedTexts:
     """Return the corpus as tokens, or under a budget as much of it as there is time for.
 
     Args:
@@ -133,7 +133,7 @@ def tokenize(
         key = _key(corpus, tokenizer, whole, share)
         all_of_it = job(stretches=partial(_some, corpus, share), key=key)
     emit("stage", text=f"Making tokens of {corpus.name}")
-    return Words(encode_corpus(all_of_it), tokenizer, share, whole)
+    return TokenizedTexts(encode_corpus(all_of_it), tokenizer, share, whole)
 
 
 def _some(corpus: TextCorpus, share: float) -> Iterator[Stretch]:

@@ -24,7 +24,7 @@ from headstart.evaluation.intervals import normal_interval
 from headstart.model.words import LanguageModel
 from headstart.objectives.words import word_loss, word_losses
 from headstart.pretraining.objective import GAIN, Givens, Learned, Learner, Shown
-from headstart.pretraining.tokenizing import Words
+from headstart.pretraining.tokenizing import TokenizedTexts
 from headstart.tensors import evaluating
 from headstart.training.batches.feed import Batch
 from headstart.training.contract import Check, StopRequested, never
@@ -42,7 +42,7 @@ NUM_SHOWN = 6
 
 
 @dataclass(frozen=True)
-class Judged:
+class HeldOutPass:
     """One pass over what is held out, word by word.
 
     Attributes:
@@ -71,7 +71,7 @@ class WordLearner(Learner):
     module: LanguageModel
 
     def __init__(
-        self, module: LanguageModel, recipe: Recipe, words: Words, num_samples: int
+        self, module: LanguageModel, recipe: Recipe, words: TokenizedTexts, num_samples: int
     ) -> None:
         self.module, self.recipe, self.words = module, recipe, words
         self.num_samples = num_samples
@@ -136,7 +136,7 @@ class WordLearner(Learner):
         }
         return found if self.words.share == 1 else {**found, "share": round(self.words.share, 4)}
 
-    def _judge(self, stop_requested: Callable[[], bool]) -> Judged:
+    def _judge(self, stop_requested: Callable[[], bool]) -> HeldOutPass:
         found = []
         with evaluating(self.module), stepping(self.recipe, self.device):
             for (*inputs, told), clusters in self.held_out():
@@ -146,7 +146,7 @@ class WordLearner(Learner):
                 losses = word_losses(logits, told).cpu().numpy().astype(np.float64)
                 is_right = (logits.argmax(-1) == told).cpu().numpy()
                 found.append((losses, is_right, told.cpu().numpy(), clusters))
-        return Judged(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+        return HeldOutPass(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
     def _trivial_loss(self, told: np.ndarray) -> float:
         """Return the mean loss of words by their frequencies in what is learned from."""
