@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from headstart.errors import RunFolderError, StartError
 from headstart.starts.provider import matches
 from headstart.storage.records import find_record
-from headstart.types import Start
+from headstart.types import Modality, Start
 
 RUNS = Path("runs")  # where runs lie when nobody says another place
 
 
-def own_starts(like: str | None = None) -> list[Start]:
+def own_starts(modality: Modality | Literal["all"], like: str | None = None) -> list[Start]:
     """List the pretrained starts in ``runs/``; with a folder as ``like``, the one that it is.
 
     What is no start, or damaged, is left out: whoever names it is told why.
 
     Args:
+        modality: What they read; ``all`` lists those of every one.
         like: Part of an address, a glob, or a folder; None lists all.
     """
     folders = sorted(RUNS.iterdir()) if RUNS.is_dir() else []
@@ -27,6 +29,7 @@ def own_starts(like: str | None = None) -> list[Start]:
     return [
         start
         for start in _read(folders)
+        if modality in ("all", start.modality)
         if matches(start.address, like) or start.address == str(Path(like or ""))
     ]
 
