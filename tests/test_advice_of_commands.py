@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from advised import Case, N, csv, frame, in_extra, told
+from advised import PIXELS, Case, N, Y, csv, frame, in_extra, told
 
 import headstart as hs
 from headstart import failures
@@ -327,7 +327,7 @@ def overview() -> str:
 
 def debugged(folder: Path) -> bool:
     """See the traceback that --debug promises."""
-    with pytest.raises(HeadstartError, match="(?s)Traceback .*in fail"):
+    with pytest.raises(HeadstartError, match=r"(?s)Traceback .*in fail"):
         failing(folder, KeyError("x"), "--debug")
     return True
 
