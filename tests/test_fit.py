@@ -321,14 +321,20 @@ def test_a_start_that_is_refused_late_does_not_cost_the_others_their_turn(monkey
         ("full", ["full"], "val says that it is better."),
     ],
 )
-def test_what_is_not_made_as_the_user_asked_is_handed_over_with_a_word(asked, others, told):
+def test_what_is_not_made_as_the_user_asked_is_handed_over_with_a_word(asked, others, told, heard):
     def made(name):
         setup = SimpleNamespace(strategy=SimpleNamespace(name=name))
         return SimpleNamespace(name=f"a {name}", setup=setup)
 
     found = SimpleNamespace(winner=made("head"), others=[made(name) for name in others])
-    heard = []
-    with listen(lambda kind, fields: heard.append(fields["text"])):
+    notes = []
+    with listen(lambda kind, fields: notes.append(fields["text"])):
         search_module._tell_strategy(found, asked)
     why = f"--strategy {asked} was asked for, and a head is handed over: {told}"
-    assert heard == ([] if told is None else [why])
+    assert notes == ([] if told is None else [why])
+    if notes and not others:  # with a budget in which it is tried, nothing asks for one
+        tried = SimpleNamespace(winner=made("head"), others=[made(asked)])
+        with listen(lambda kind, fields: notes.append(fields["text"])):
+            search_module._tell_strategy(tried, asked)
+        assert "raise --budget" not in notes[1]
+        heard(notes[0])

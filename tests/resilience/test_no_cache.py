@@ -85,14 +85,15 @@ def test_a_run_without_a_cache_has_the_same_figures_and_says_so_once(
     assert hs.evaluate(str(made.path)).metrics["test"]["figures"] == usual
 
 
-def test_the_commands_on_the_cache_say_that_there_is_none(monkeypatch, tmp_path):
+def test_the_commands_on_the_cache_say_that_there_is_none(monkeypatch, tmp_path, heard):
     monkeypatch.delenv("HEADSTART_CACHE", raising=False)
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
-    with pytest.raises(hs.errors.DataError, match=r"no home folder.*Set HEADSTART_CACHE"):
+    with pytest.raises(hs.errors.DataError, match=r"no home folder.*Set HEADSTART_CACHE") as told:
         hs.cache()
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "file"))
     assert hs.cache().entries == ()
+    heard(told.value)
     found = hs.doctor(seconds=0.2)
     assert any("runs work without a cache" in problem for problem in found.problems)
 

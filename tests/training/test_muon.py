@@ -102,9 +102,12 @@ def test_restored_state_goes_on_bit_for_bit(muon: Recipe) -> None:
         assert torch.equal(mine, its)
 
 
-def test_what_it_cannot_do_is_refused(muon: Recipe) -> None:
-    with pytest.raises(OptionError, match="split over processes"):
+def test_what_it_cannot_do_is_refused(muon: Recipe, heard) -> None:
+    with pytest.raises(OptionError, match="split over processes") as told:
         built(replace(muon, fsdp=True))
+    assert built(muon)  # as advised: not split, or adamw
+    assert built(replace(muon, optimizer="adamw", fsdp=True))
+    heard(told.value)
     head = nn.Linear(4, 2)
     with pytest.raises(OptionError, match="Choose adamw"):
         build_optimizer(parameter_groups(nn.Identity(), head, [[]], muon), muon)

@@ -1,5 +1,6 @@
 """What a budget leaves room for: the input size, the samples, the looks at val."""
 
+import re
 import time
 from dataclasses import replace
 
@@ -56,20 +57,31 @@ def test_a_scratch_start_keeps_the_size_of_the_data(data):
     assert setup.size == 8
 
 
-def test_a_start_whose_test_pass_does_not_fit_is_refused_with_the_figures(data):
+def test_a_start_whose_test_pass_does_not_fit_is_refused_with_the_figures(data, heard):
     start = find_start(LITE)
     refuse_too_slow(data, start, 0.001, Budget(60))
-    with pytest.raises(StartError, match=r"needs 359 s for one pass .* 60 s of the budget"):
+    with pytest.raises(StartError, match=r"needs 359 s for one pass .* 60 s of the budget") as told:
         refuse_too_slow(data, start, 1.0, Budget(60))
     refuse_too_slow(data, start, 1.0, Budget(None))
+    refuse_too_slow(data, start, 1.0, Budget(budget_in(told.value)))
+    heard(told.value)
 
 
-def test_a_refusal_tells_parts_of_a_second_and_a_budget_that_is_spent(data, still_clock):
+def budget_in(message):
+    """Return the seconds that a message names as enough."""
+    return int(re.search(r"Give --budget (\d+)s or more", str(message))[1])
+
+
+def test_a_refusal_tells_parts_of_a_second_and_a_budget_that_is_spent(data, still_clock, heard):
     start = find_start(LITE)
     with pytest.raises(StartError, match=r"needs 0\.7 s for one pass .* 1\.0 s of the budget"):
         refuse_too_slow(data, start, 0.7 / len(data.test), Budget(10, 9))
-    with pytest.raises(StartError, match=r"^The budget was spent before .* Give --budget \d+s or"):
+    with pytest.raises(
+        StartError, match=r"^The budget was spent before .* Give --budget \d+s or"
+    ) as told:
         refuse_too_slow(data, start, 1e-6, Budget(10, 12))
+    refuse_too_slow(data, start, 1e-6, Budget(budget_in(told.value), 12))
+    heard(told.value)
 
 
 def by_pixels(monkeypatch, seconds_at_64):

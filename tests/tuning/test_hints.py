@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 
 import headstart as hs
+from headstart.auditing.audit import AuditTools
+from headstart.auditing.counts import audit_counts
 from headstart.events import listen
 
 
@@ -57,7 +59,9 @@ def _run(frame, out, **said):
 
 
 @pytest.mark.parametrize("counts", [[1000, 200], [200, 1000], [900, 180, 900]])
-def test_a_rare_class_that_is_not_found_is_said_and_the_advice_finds_more_of_it(tmp_path, counts):
+def test_a_rare_class_that_is_not_found_is_said_and_the_advice_finds_more_of_it(
+    tmp_path, counts, heard
+):
     frame = _rows(counts)
     rare = f"c{int(np.argmin(counts))}"
     made, (hint,) = _run(frame, tmp_path / "a")
@@ -66,8 +70,18 @@ def test_a_rare_class_that_is_not_found_is_said_and_the_advice_finds_more_of_it(
     assert "rarer than others: --imbalance weights finds more of it" in hint
     assert "oversample" not in hint  # this strategy cannot
     assert hint in re.sub(r"\s+", " ", made.report())
-    weighed, _ = _run(frame, tmp_path / "b", imbalance="weights")  # the advice, followed
+    weighed, still = _run(frame, tmp_path / "b", imbalance="weights")  # the advice, followed
     assert weighed.metrics["test"]["per_class"][rare]["recall"]["value"] > before + 0.1
+    for sentence in [hint, *(found.sentence for found in _imbalance(hs.load(frame).findings))]:
+        heard(sentence)
+    if still:
+        assert "--imbalance weights is in use already: more rows of it help" in still[0]
+        _, none = _run(_rows([1000] * len(counts)), tmp_path / "c", imbalance="weights")
+        assert not none
+        heard(still[0])
+    counted = audit_counts(hs.load(frame), AuditTools())[0].finding.sentence
+    assert "--imbalance weights may find more of the rare ones" in counted
+    heard(counted)
 
 
 def test_a_strategy_that_can_draw_is_told_to(tmp_path):
