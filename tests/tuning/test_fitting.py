@@ -11,6 +11,7 @@ import torch
 import headstart as hs
 from headstart.errors import StartError
 from headstart.starts import find_start
+from headstart.starts.encoder import Encoder
 from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning import fitting as fitting_module
 from headstart.tuning.budget import Budget
@@ -117,6 +118,27 @@ def test_the_smallest_budget_is_named_and_works(data, monkeypatch, still_clock, 
     assert named < 10 * budget
     refuse_too_slow(data, start, each, Budget(named))
     refuse_too_slow(data, start, 1.2 * each, Budget(named))  # on a machine that is busier
+
+
+def test_the_budget_that_a_refusal_names_is_enough_for_the_run(tmp_path, monkeypatch, still_clock):
+    monkeypatch.chdir(tmp_path)
+    each = 0.05  # seconds of a pass: what else a run does takes none on this clock
+    features = Encoder.forward
+
+    def slow(encoder, *inputs):
+        passes = 3 if torch.is_grad_enabled() else 1
+        still_clock.sleep(passes * each * len(inputs[0]))
+        return features(encoder, *inputs)
+
+    monkeypatch.setattr(Encoder, "forward", slow)
+    words = {"start": "scratch/simple-cnn", "device": "cpu"}
+    with pytest.raises(StartError, match=r"of the test split, .* Give --budget \d+s") as caught:
+        hs.finetune("digits-8x8", budget="40s", **words)
+    named = int(str(caught.value).split("--budget ")[1].split("s")[0])
+    assert named < 80
+    run = hs.finetune("digits-8x8", budget=f"{named}s", out="run", **words)
+    assert run.metrics["test"]["num_items"] == 359
+    assert run.metrics["seconds"]["total"] <= named
 
 
 def test_the_size_that_fits_the_budget_that_is_named(data, monkeypatch, still_clock):

@@ -51,7 +51,9 @@ SHARES: dict[str, BudgetShare] = {
         0.04, "budget", "doubtful labels, shortcuts, drift, by features that are there by then"
     ),
     "audited features": BudgetShare(
-        0.4, "left", "of a check: features of the samples, where an audit reads them"
+        0.4,
+        "left",
+        "of a check, or of estimates: features of the samples, where an audit reads them",
     ),
     "ranked starts": BudgetShare(
         0.3, "left", "of a ranking: building the starts and measuring a pass of each"
@@ -84,7 +86,10 @@ SHARES: dict[str, BudgetShare] = {
         0.6, "left", "three epochs and two test passes; preparing and figures take the rest"
     ),
     "test": BudgetShare(
-        0.3, "left", "one pass over the test split; a start that takes more is refused"
+        0.3, "left", "one pass over the test split; what takes more is tried at fewer pixels"
+    ),
+    "least test": BudgetShare(
+        0.4, "left", "the same where no smaller input is left to try: the conclusion holds it"
     ),
     "mirror images": BudgetShare(
         0.04, "left", "the mirror images of the test split; below it steps are worth more"
