@@ -108,6 +108,7 @@ def pretrain(said: argparse.Namespace) -> None:
             decoder_blocks=said.decoder_blocks,
             batch_size=said.batch,
             learning_rate=said.learning_rate,
+            augment=said.augment,
             budget=said.budget,
             out=str(out),
             resume=resume,
@@ -227,8 +228,9 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=16)
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--budget", default=None)
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--learning-rate", type=float, default=None)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--learning-rate", type=float, default=1.5e-3)
+    parser.add_argument("--augment", default="none")
     parser.add_argument("--decoder-width", type=int, default=64)
     parser.add_argument("--decoder-blocks", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=3)
