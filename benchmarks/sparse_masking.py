@@ -58,7 +58,7 @@ def at_size(mask: Tensor, side: int) -> Tensor:
 
 @contextmanager
 def zeros_after_layers(network: nn.Module, mask: Tensor, *, seen_only: bool) -> Iterator[None]:
-    """Set what lies at hidden places to zero after each layer; BatchNorm of all places or of seen."""
+    """Set what lies at hidden places to zero after each layer; BatchNorm of all or of seen."""
 
     def clean(module: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> Tensor:
         here = at_size(mask, out.shape[-1])
