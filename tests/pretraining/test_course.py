@@ -9,8 +9,10 @@ from tiny_learner import make_learner, weights
 
 from headstart.errors import OptionError
 from headstart.events import listen
+from headstart.pretraining import room
 from headstart.pretraining.course import Laid, Length, follow, settle_length
 from headstart.pretraining.objective import GAIN
+from headstart.pretraining.room import settle_micro_batch
 from headstart.training.batches.feed import Feed, Mixed
 from headstart.training.batches.order import Share
 from headstart.training.company import ALONE
@@ -145,3 +147,18 @@ def test_the_recipe_is_the_row_of_the_objective():
     assert few.learning_rate < recipe.learning_rate
     said = pretraining_recipe(PretrainingOptions(objective="mae", learning_rate=0.5), 20)
     assert said.learning_rate == 0.5
+
+
+def test_a_step_that_would_take_too_much_is_taken_in_parts(monkeypatch):
+    learner = make_learner()
+    assert settle_micro_batch(learner, Conditions()) is None  # 48 digits fit anywhere
+    before = weights(learner)
+    monkeypatch.setattr(room, "ENOUGH_BYTES", 10**6)
+    size = settle_micro_batch(learner, Conditions())
+    assert 1 <= size < 48
+    assert settle_micro_batch(learner, Conditions(is_micro_batch_said=True)) is None
+    assert torch.equal(weights(learner), before)
+    assert all(parameter.grad is None for parameter in learner.module.parameters())
+    monkeypatch.setattr(room, "ENOUGH_BYTES", 10**12)
+    monkeypatch.setattr(room.memory, "free_memory_bytes", lambda: 10**6)
+    assert settle_micro_batch(learner, Conditions()) == 1

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from headstart.errors import OptionError
 from headstart.events import emit
 from headstart.pretraining.objective import Learner
+from headstart.pretraining.room import settle_micro_batch
 from headstart.training.batches.feed import Batch, Feed
 from headstart.training.batches.order import Share
 from headstart.training.company import Company, Placement
@@ -143,6 +144,7 @@ def follow(learner: Learner, conditions: Conditions) -> LoopResult:
     where = str(state.absolute()) if state else None
     company.send("loop", recipe=asdict(learner.recipe), length=asdict(length), state=where)
     company.broadcast_module(learner.module)
+    micro = settle_micro_batch(learner, conditions)
     laid = Laid(learner, company, length, conditions.checkpoints)
     with closing(laid.feed):
         result = train(
@@ -151,7 +153,7 @@ def follow(learner: Learner, conditions: Conditions) -> LoopResult:
             laid.hooks(
                 partial(learner.validate, conditions.stop_requested), conditions.stop_requested
             ),
-            replace(laid.options, check_seconds=check_seconds),
+            replace(laid.options, check_seconds=check_seconds, micro_batch_size=micro),
             checkpoints=laid.placed.checkpoints,
             deadline=deadline,
         )

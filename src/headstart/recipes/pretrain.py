@@ -155,6 +155,7 @@ def _follow(current: Session, learner: Learner, corpus: Corpus, means: Givens) -
             on_usable=partial(save_start, folder, learner, corpus, means.options, None),
             decisions=current.decisions,
             company=company,
+            is_micro_batch_said=means.options.micro_batch_size is not None,
         )
         try:
             result = follow(learner, conditions)
