@@ -120,11 +120,23 @@ def test_it_learns_beyond_the_mean_patch_and_checks_every_tenth():
 
 def test_under_a_deadline_the_length_is_what_fits(still_clock):
     learner = make_learner(num_steps=None, num_epochs=1_000)
-    length = settle_length(learner, Conditions(), None)
-    assert length.num_steps == 1_000 * (len(learner.train) // 48)
-    # on a clock that stands nothing takes time, and all fits; with none left a step is taken
-    assert settle_length(learner, Conditions(), still_clock.now).num_steps == 1
+    length = settle_length(learner, Conditions(), None, is_batch_said=False)
+    assert length == Length(1_000 * (len(learner.train) // 48), 48)
+    # on a clock that stands a sample takes next to nothing; with no time left a step is taken
+    now = still_clock.now
+    assert settle_length(learner, Conditions(), now, is_batch_said=True) == Length(1, 48)
+    assert settle_length(learner, Conditions(), now, is_batch_said=False) == Length(1, 24)
+    most = settle_length(learner, Conditions(), now + 3_600, is_batch_said=False)
+    assert most.num_steps == length.num_steps
     assert Length(5, 1).steps_per_check == 1
+
+
+def test_where_few_steps_fit_they_are_smaller_ones(processor_clock):
+    learner = make_learner(num_steps=None, num_epochs=1_000, batch_size=1_000)
+    until = processor_clock() + 2
+    length = settle_length(learner, Conditions(), until, is_batch_said=False)
+    assert length.batch_size < 1_000
+    assert length.num_steps > 2
 
 
 def test_processes_that_find_no_sample_in_a_step_are_refused():
@@ -144,7 +156,7 @@ def test_the_recipe_is_the_row_of_the_objective():
     assert recipe.batch_size == 256
     few = pretraining_recipe(PretrainingOptions(objective="mae"), 20)
     assert few.batch_size == 20
-    assert few.learning_rate < recipe.learning_rate
+    assert few.learning_rate == recipe.learning_rate == 1e-3
     said = pretraining_recipe(PretrainingOptions(objective="mae", learning_rate=0.5), 20)
     assert said.learning_rate == 0.5
 
