@@ -46,7 +46,8 @@ def test_the_table_of_embeddings_learns_from_both_ends():
     assert head.whole.get_output_embeddings().weight is table
     states = torch.randn(4, 32)
     head(states).sum().backward()
-    assert table.grad is not None and float(table.grad.abs().sum()) > 0
+    assert table.grad is not None
+    assert float(table.grad.abs().sum()) > 0
 
 
 def test_the_head_of_a_folder_is_read_and_one_that_is_missing_is_named(tmp_path: Path):
@@ -61,7 +62,8 @@ def test_the_head_of_a_folder_is_read_and_one_that_is_missing_is_named(tmp_path:
     bias = whole.get_output_embeddings().bias
     assert torch.equal(found.whole.get_output_embeddings().bias, bias)
     missing = load_head(network.model, tmp_path / "bare", "masked", "bare")
-    assert isinstance(missing, list) and any("transform" in name for name in missing)
+    assert isinstance(missing, list)
+    assert any("transform" in name for name in missing)
 
 
 @pytest.mark.parametrize("verb", ["encoder", "folder"])
@@ -82,5 +84,6 @@ def test_the_small_bert_normalises_before_each_block_and_takes_512_tokens():
     encoder = build_encoder(
         find_start("scratch/bert-small"), BuildRequest(texts=TEXTS, max_length=512)
     )
-    assert encoder.num_features == 256 and len(encoder.blocks) == 6
+    assert encoder.num_features == 256
+    assert len(encoder.blocks) == 6
     assert encoder.network.model.config.model_type == "roberta-prelayernorm"

@@ -33,4 +33,5 @@ def test_rows_hold_every_window_once_and_are_nearly_full(most):
 
 def test_windows_that_fill_a_row_stand_alone():
     order, bounds = pack(np.full(7, 12), 12)
-    assert len(bounds) == 8 and np.array_equal(np.sort(order), np.arange(7))
+    assert len(bounds) == 8
+    assert np.array_equal(np.sort(order), np.arange(7))

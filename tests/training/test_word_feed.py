@@ -70,7 +70,7 @@ def loss_of(feed, step: int, size: int | None = None) -> float:
     def loss(batch) -> torch.Tensor:
         seen, *others, where, told = batch.inputs
         # the token before a hidden one, or the one that is followed: the context
-        before = seen.flatten()[where - (len(others) == 1)]
+        before = seen.flatten()[where - int(len(others) == 1)]
         return torch.nn.functional.cross_entropy(table[before], told)
 
     return sum(float(loss(batch)) * batch.part for batch in feed.batches(step, size))
@@ -107,8 +107,10 @@ def test_what_is_held_out_is_hidden_alike_each_time_and_special_tokens_never():
     first, again = hider.hide(HELD_OUT, samples), hider.hide(HELD_OUT, samples[::-1].copy())
     ids, mask, where, told = first
     assert len(np.unique(told)) > 1
-    assert np.all(ids.flatten()[where] == 4) and np.sum(ids == 4) == len(where)
-    assert np.all(ids[:, 0] == 2) and np.all((ids == 3).sum(1) == 1)
+    assert np.all(ids.flatten()[where] == 4)
+    assert np.sum(ids == 4) == len(where)
+    assert np.all(ids[:, 0] == 2)
+    assert np.all((ids == 3).sum(1) == 1)
     assert np.array_equal(np.sort(again[3]), np.sort(told))
     plain, _ = hider.inputs.arrays(samples)
     assert np.array_equal(plain.flatten()[where], told)
