@@ -75,7 +75,7 @@ def _read(source: object, image_column: str | None) -> Records:
         if is_image(file) and not file.startswith(".")
     )
     skipped = sum(len(names) for _, _, names in os.walk(path)) - len(files)
-    told = f"Skipped {skipped} files that are not images by their name."
+    told = f"Skipped by their names, as no images: {skipped} files."
     findings = [Finding("unused", "note", (), told)] if skipped else []
     return _records(name, FileSamples(path, files), None, findings)
 

@@ -119,7 +119,7 @@ def only_held_out(
     several = NOUNS[records.modality][1]
     if num < 2:
         raise DataError(
-            f"{records.name} has {num} usable {several} that differ; expected at least 2: one to "
+            f"{records.name} has {num} different usable {several}; expected at least 2: one to "
             f"learn from, and one that is held out. Add {several}."
         )
     splits = np.full(len(records.targets), TRAIN, np.int8)

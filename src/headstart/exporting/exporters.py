@@ -11,6 +11,7 @@ from headstart.types import Modality
 
 if TYPE_CHECKING:
     from headstart.model import Model
+    from headstart.model.pretrained import Pretrained
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,39 @@ def _timm(model: Model, folder: str | Path) -> Path:
 EXPORTERS: dict[str, Exporter] = {
     "transformers": Exporter("text", _transformers),
     "timm": Exporter("image", _timm),
+}
+
+
+@dataclass(frozen=True)
+class StartExporter:
+    """A library that loads pretrained starts of an objective.
+
+    Attributes:
+        library: Its name, as in ``EXPORTERS``.
+        write: Writes a start into a new folder, and returns it after a check that the library
+            computes the same.
+    """
+
+    library: str
+    write: Callable[[Pretrained, str | Path], Path]
+
+
+def _timm_start(found: Pretrained, folder: str | Path) -> Path:
+    from headstart.exporting.timm_start import export_timm_start
+
+    return export_timm_start(found, folder)
+
+
+def _language_start(found: Pretrained, folder: str | Path) -> Path:
+    from headstart.exporting.language_folder import export_language
+
+    return export_language(found, folder)
+
+
+START_EXPORTERS: dict[str, StartExporter] = {
+    "mae": StartExporter("timm", _timm_start),
+    "mlm": StartExporter("transformers", _language_start),
+    "clm": StartExporter("transformers", _language_start),
 }
 
 

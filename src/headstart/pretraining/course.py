@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -35,6 +35,7 @@ from headstart.tuning.decisions import Decided
 NUM_CHECKS = 10  # one every tenth of the run
 _TRIED = 32  # samples of a step that is tried, of which the batch's time follows
 _SPARE = 0.9  # of the steps that seem to fit: checks and saves take the rest
+_CHECKS_AFTER = 2.0  # what follows the loop: the same look once more, pictures, the page
 
 
 @dataclass(frozen=True)
@@ -50,27 +51,49 @@ class Length:
     steps_per_check: int
 
 
-def settle_length(learner: Learner, conditions: Conditions) -> Length:
+def settle_length(learner: Learner, conditions: Conditions, deadline: float | None) -> Length:
     """Settle how many steps a run has and when it is checked; under a budget by steps tried.
 
     Args:
         learner: Its recipe says what the user, or the table of defaults, wants.
-        conditions: The deadline and the run's decisions.
+        conditions: The run's decisions.
+        deadline: ``time.monotonic()`` value by which the last step has ended; None for no limit.
     """
 
     def decide() -> Decided[dict[str, int]]:
         feed = learner.feed(Share())
-        wanted, _ = learner.recipe.length(feed.order.num_samples)
-        if conditions.deadline is None:
+        wanted, per_epoch = learner.recipe.length(feed.order.num_samples)
+        if deadline is None:
             return Decided(asdict(_length(wanted)))
         seconds = _step_seconds(learner, feed)
-        fitting = int(_SPARE * max(0.0, conditions.deadline - time.monotonic()) / seconds)
+        fitting = int(_SPARE * max(0.0, deadline - time.monotonic()) / seconds)
         num_steps = max(1, min(wanted, fitting))
-        epochs = num_steps / feed.order.steps_per_epoch
-        why = f"a step takes about {seconds:.3g} s, so that {epochs:.3g} epochs fit"
+        why = f"a step takes about {seconds:.2g} s: {num_steps / per_epoch:.3g} epochs fit"
         return Decided(asdict(_length(num_steps)), why if num_steps < wanted else "", num_steps)
 
     return Length(**conditions.decisions.settle("num_steps", decide))
+
+
+def first_check(learner: Learner, conditions: Conditions) -> float:
+    """Look at the weights as the start gives them, and tell it; return what a check takes.
+
+    Args:
+        learner: Not trained yet.
+        conditions: Whose ``on_usable`` is called: from here on the folder is a start.
+
+    Returns:
+        Seconds; what was measured before, where the run was interrupted.
+    """
+
+    def decide() -> Decided[float]:
+        began = time.monotonic()
+        found = learner.validate(conditions.stop_requested)
+        seconds = time.monotonic() - began
+        conditions.on_usable()
+        emit("check", step=0, num_steps=0, epoch=0.0, **found.figures)
+        return Decided(seconds)
+
+    return conditions.decisions.settle("seconds of a check", decide)
 
 
 def _length(num_steps: int) -> Length:
@@ -91,7 +114,7 @@ def _step_seconds(learner: Learner, feed: Feed) -> float:
             best = min(best, time.monotonic() - began)
             module.zero_grad(set_to_none=True)
     feed.close()
-    return best * size / len(places)
+    return max(best, 1e-6) * size / len(places)
 
 
 def follow(learner: Learner, conditions: Conditions) -> LoopResult:
@@ -99,35 +122,38 @@ def follow(learner: Learner, conditions: Conditions) -> LoopResult:
 
     Afterwards the module holds the weights of the best check, where there was one.
 
+    Args:
+        learner: What learns.
+        conditions: Clock, folder, processes, decisions; by the deadline the loop has ended and what
+            follows it has begun: ``_CHECKS_AFTER`` looks are put by for that.
+
     Raises:
         DivergenceError: If the loss is not finite at three steps in a row.
         OptionError: If a step has fewer samples than there are processes.
     """
-    company, length = conditions.company, settle_length(learner, conditions)
+    emit("stage", text="Pretraining")
+    company = conditions.company
+    check_seconds = first_check(learner, conditions)
+    deadline = conditions.deadline
+    if deadline is not None:
+        deadline -= _CHECKS_AFTER * check_seconds
+    length = settle_length(learner, conditions, deadline)
     learner.recipe = with_length(learner.recipe, length.num_steps)
     state = conditions.checkpoints.path if conditions.checkpoints else None
     where = str(state.absolute()) if state else None
     company.send("loop", recipe=asdict(learner.recipe), length=asdict(length), state=where)
     company.broadcast_module(learner.module)
-    is_usable: list[bool] = []
-
-    def check() -> Check:
-        found = learner.validate(conditions.stop_requested)
-        if not is_usable:
-            is_usable.append(True)
-            conditions.on_usable()
-        return found
-
-    emit("stage", text="Pretraining")
     laid = Laid(learner, company, length, conditions.checkpoints)
     with closing(laid.feed):
         result = train(
             laid.placed.module,
             laid.optimizer,
-            laid.hooks(check, conditions.stop_requested),
-            laid.options,
+            laid.hooks(
+                partial(learner.validate, conditions.stop_requested), conditions.stop_requested
+            ),
+            replace(laid.options, check_seconds=check_seconds),
             checkpoints=laid.placed.checkpoints,
-            deadline=conditions.deadline,
+            deadline=deadline,
         )
         laid.placed.finish(laid.optimizer)
     return result
@@ -181,7 +207,6 @@ class Laid:
             patience=0,
             seed=recipe.seed,
             scale_loss=recipe.stepped_precision == "fp16",
-            check_first=True,
             rank=company.rank,
             task="pretrain",
         )

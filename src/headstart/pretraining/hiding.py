@@ -19,6 +19,7 @@ from headstart.types import Dataset, Inputs
 EMPTY_MOST = 0.2  # patches of one colour, from which on pixels are told as they are
 SPARSE_FRACTION = 0.6  # hidden where so many are empty: strokes are few
 LOOKED_AT = 512  # images of train, for that share and for the mean patch
+_LEAST_CROPPED = 24  # pixels of a side
 _SMALL_SIDE = 64  # grey images up to this many pixels may be digits or letters
 
 
@@ -73,6 +74,8 @@ def settle_crop(options: PretrainingOptions, dataset: Dataset, decisions: Decisi
     side = min(dataset.image_size or (224, 224))
 
     def decide() -> Decided[CropName]:
+        if side < _LEAST_CROPPED:
+            return Decided("none", f"images of {side} pixels: half of one is another picture")
         if dataset.image_channels == 1 and side <= _SMALL_SIDE:
             why = "small grey images may be digits or letters, which a mirror would change"
             return Decided("crop-unmirrored", why)

@@ -57,16 +57,9 @@ class Images:
         """What reading took, in seconds."""
         return self.dataset.load_seconds
 
-    def describe(
-        self, bad: Sequence[BadSample] = (), found: Sequence[Finding] = ()
-    ) -> dict[str, object]:
-        """Return the content of ``data.json``.
-
-        Args:
-            bad: Samples that were left out while preparing.
-            found: What was found then.
-        """
-        return describe_data(self.dataset, [*self.dataset.bad_samples, *bad], found)
+    def describe(self) -> dict[str, object]:
+        """Return the content of ``data.json``."""
+        return describe_data(self.dataset, [*self.dataset.bad_samples], ())
 
 
 def read_images(data: Data, options: object) -> Images:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from headstart.training.contract import Check
-from headstart.types import Data, Finding, Identified, Modality, Start
+from headstart.types import BadSample, Data, Finding, Identified, Modality, Start
 
 if TYPE_CHECKING:
     from headstart.starts import Encoder
@@ -95,6 +95,7 @@ class Learned:
         figures: Other figures, each ``{"value", "low", "high"}``, such as the perplexity.
         shown: Held-out samples for the report.
         findings: What a user should know of it.
+        bad_samples: Left out while preparing, each with its reason; the corpus knows of the others.
     """
 
     loss: Mapping[str, float]
@@ -102,6 +103,7 @@ class Learned:
     figures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     shown: Sequence[Shown] = ()
     findings: Sequence[Finding] = ()
+    bad_samples: Sequence[BadSample] = ()
 
 
 class Learner(ABC):

@@ -127,7 +127,8 @@ class PixelLearner(Learner):
             self.trivial,
             figures,
             self._shown(),
-            self._findings(1 - mean / self.trivial[MEAN_PATCH]),
+            (*self.train.findings, *self._findings(1 - mean / self.trivial[MEAN_PATCH])),
+            (*self.train.bad_samples, *self.val.bad_samples),
         )
 
     def about(self) -> dict[str, object]:

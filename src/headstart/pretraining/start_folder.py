@@ -12,7 +12,6 @@ from headstart.storage.records import read_log
 from headstart.storage.run_folder import RunFolder
 from headstart.training.contract import LoopState
 from headstart.training.options.pretraining_options import PretrainingOptions
-from headstart.types import Finding
 
 
 def save_start(
@@ -53,7 +52,6 @@ def write_records(
     corpus: Corpus,
     options: Mapping[str, object],
     seconds: Mapping[str, float],
-    findings: Sequence[Finding] = (),
 ) -> None:
     """Write every file that a reader of the folder looks at, but for the page.
 
@@ -63,22 +61,17 @@ def write_records(
         corpus: The data.
         options: The content of ``options.json``.
         seconds: What took how long.
-        findings: Beside those of the corpus and of what was learned.
     """
-    told = [*findings, *learned.findings]
-    for found in told:
+    for found in learned.findings:
         emit("note", text=found.sentence, about=found.kind, severity=found.severity)
     data = corpus.describe()
-    known = data.get("findings")
-    earlier = list(known) if isinstance(known, list) else []
-    data["findings"] = [*earlier, *(found.to_json() for found in told)]
-    notes = data.get("notes")
-    data["notes"] = [
-        *(list(notes) if isinstance(notes, list) else []),
-        *(f.sentence for f in told),
-    ]
+    _extend(data, "findings", [found.to_json() for found in learned.findings])
+    _extend(data, "notes", [found.sentence for found in learned.findings])
+    _extend(data, "bad_samples", [asdict(one) for one in learned.bad_samples])
     gain = 1 - learned.loss["value"] / next(iter(learned.trivial.values()))
-    checks = [r for r in read_log(folder.path) if r.get("kind") == "check"]
+    # what was done again after an interruption was told twice
+    log = read_log(folder.path)
+    checks = {record["step"]: record for record in log if record.get("kind") == "check"}
     folder.write_json("views.json", {"shown": [asdict(one) for one in learned.shown]})
     folder.write_json("data.json", data)
     folder.write_json("options.json", dict(options))
@@ -90,11 +83,17 @@ def write_records(
                 "loss": dict(learned.loss),
                 "trivial": dict(learned.trivial),
                 "figures": {name: dict(value) for name, value in learned.figures.items()},
-                "checks": [_of_check(record) for record in checks],
+                "checks": [_of_check(record) for record in checks.values()],
             },
             "seconds": dict(seconds),
         },
     )
+
+
+def _extend(data: dict[str, object], name: str, more: Sequence[object]) -> None:
+    """Add entries to a list of ``data.json``."""
+    known = data.get(name)
+    data[name] = [*(known if isinstance(known, list) else []), *more]
 
 
 def _of_check(record: Mapping[str, object]) -> dict[str, object]:

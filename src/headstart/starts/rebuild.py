@@ -248,10 +248,13 @@ def read_run(path: Path) -> tuple[Architecture, Start]:
     name, objective = record.get("data_name"), record.get("objective")
     if isinstance(name, str) and isinstance(objective, str):
         name += _how_far(record.get("pretraining"))
-    is_looked_at = MODALITIES[architecture.start.modality].is_looked_at
+    start = architecture.start
+    if objective is not None and start.pretrained_on is None:
+        start = replace(start, licence="that of your own data")
+    is_looked_at = MODALITIES[start.modality].is_looked_at
     preprocess = architecture.read_preprocess(None) if is_looked_at else None
     return architecture, replace(
-        architecture.start,
+        start,
         address=str(path),
         pretrained_on=name if isinstance(name, str) else f"the data of {path.name}",
         objective=objective if isinstance(objective, str) else "supervised",

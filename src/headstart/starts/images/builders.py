@@ -24,6 +24,7 @@ from headstart.starts.images.scratch import (
     NAMED,
     build_resnet18,
     build_simple_cnn,
+    build_vit_mini,
     build_vit_tiny,
     scratch_options,
     scratch_spec,
@@ -46,6 +47,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "simple-cnn": build_simple_cnn,
     "resnet18": build_resnet18,
     "vit-tiny": build_vit_tiny,
+    "vit-mini": build_vit_mini,
 }
 COMMON_OPTIONS = ("channels", "size", "drop_path")
 LEAST_SIZE, MOST_SIZE = 8, 4096

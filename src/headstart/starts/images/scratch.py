@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,8 +24,19 @@ LARGE_SIDE = 128  # larger images are brought to at most this
 LEAST_SIDE = 8
 POOLED_SIDE = 7
 MEAN, STD = 0.5, 0.25
+MINI_BLOCKS = 6
 
-NAMED: dict[str, Family] = {"simple-cnn": "convnet", "resnet18": "convnet", "vit-tiny": "vit"}
+NAMED: dict[str, Family] = {
+    "simple-cnn": "convnet",
+    "resnet18": "convnet",
+    "vit-tiny": "vit",
+    "vit-mini": "vit",
+}
+# Width and heads of the vision transformers, in timm's words.
+VIT_SHAPES: dict[str, dict[str, Any]] = {
+    "vit-tiny": {"embed_dim": 192, "num_heads": 3},
+    "vit-mini": {"embed_dim": 96, "num_heads": 3},
+}
 
 
 class SimpleCNN(nn.Module):
@@ -114,6 +126,23 @@ def build_vit_tiny(
     Raises:
         StartError: If the size is no multiple of the patch.
     """
+    return _vit("vit-tiny", channels, size, drop_path, patch_size, num_blocks)
+
+
+def build_vit_mini(
+    channels: int, size: int, drop_path: float, patch_size: int, num_blocks: int
+) -> nn.Module:
+    """Build one of width 96, whose steps a CPU takes in a fifth of the time; see ``vit-tiny``.
+
+    Raises:
+        StartError: If the size is no multiple of the patch.
+    """
+    return _vit("vit-mini", channels, size, drop_path, patch_size, num_blocks)
+
+
+def _vit(
+    name: str, channels: int, size: int, drop_path: float, patch_size: int, num_blocks: int
+) -> nn.Module:
     from timm.models.vision_transformer import VisionTransformer
 
     from headstart.starts.images.timm_starts import check_patches
@@ -123,14 +152,13 @@ def build_vit_tiny(
         patch_size=patch_size,
         in_chans=channels,
         num_classes=0,
-        embed_dim=192,
         depth=num_blocks,
-        num_heads=3,
         class_token=False,
         global_pool="avg",
         drop_path_rate=drop_path,
+        **VIT_SHAPES[name],
     )
-    check_patches(network, size, "scratch/vit-tiny")
+    check_patches(network, size, f"scratch/{name}")
     assert isinstance(network, nn.Module)
     return network
 
@@ -186,10 +214,11 @@ def scratch_options(
         return name, {}, side
     if name == "resnet18":
         return name, {"small_stem": side <= SMALL_SIDE}, side
-    if name == "vit-tiny":
+    if name in VIT_SHAPES:
         patch = vit_patch_size(side)
         side = _multiple(side, patch) if size is None else side
-        return name, {"patch_size": patch, "num_blocks": vit_num_blocks(side)}, side
+        num_blocks = vit_num_blocks(side) if name == "vit-tiny" else MINI_BLOCKS
+        return name, {"patch_size": patch, "num_blocks": num_blocks}, side
     return "timm", {"name": name}, _timm_size(name, side) if size is None else side
 
 
