@@ -303,4 +303,5 @@ def test_the_error_of_a_mean_counts_what_belongs_together_once():
     assert alone[1] == pytest.approx(values.std() / math.sqrt(4_000), rel=1e-3)
     copied = mean_and_error(np.repeat(values, 5), np.repeat(np.arange(4_000), 5))
     assert copied == pytest.approx(alone, rel=1e-3)
-    assert mean_and_error(values, np.zeros(4_000))[1] == math.inf
+    assert mean_and_error(values, np.zeros(4_000)) == pytest.approx(alone)
+    assert mean_and_error(values[:1], np.zeros(1)) == (values[0], abs(values[0]))
