@@ -149,7 +149,7 @@ def test_transformers_loads_what_is_exported_and_one_goes_on_from_there(
 
 
 def test_what_was_stopped_and_resumed_ends_in_the_same_bits(tmp_path, monkeypatch):
-    said = {"whole_words": True, "replacement": "bert", "num_steps": 6, "micro_batch_size": 5}
+    said = {"whole_words": True, "replacement": "bert", "num_steps": 6, "micro_batch_size": 4}
     whole = pretrained(tmp_path / "whole", **said)
 
     def stop(kind: str, fields: dict[str, object]) -> None:
