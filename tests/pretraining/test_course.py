@@ -9,8 +9,10 @@ from tiny_learner import make_learner, weights
 
 from headstart.errors import OptionError
 from headstart.events import listen
+from headstart.pretraining import room
 from headstart.pretraining.course import Laid, Length, follow, settle_length
 from headstart.pretraining.objective import GAIN
+from headstart.pretraining.room import settle_micro_batch
 from headstart.training.batches.feed import Feed, Mixed
 from headstart.training.batches.order import Share
 from headstart.training.company import ALONE
@@ -118,11 +120,23 @@ def test_it_learns_beyond_the_mean_patch_and_checks_every_tenth():
 
 def test_under_a_deadline_the_length_is_what_fits(still_clock):
     learner = make_learner(num_steps=None, num_epochs=1_000)
-    length = settle_length(learner, Conditions(), None)
-    assert length.num_steps == 1_000 * (len(learner.train) // 48)
-    # on a clock that stands nothing takes time, and all fits; with none left a step is taken
-    assert settle_length(learner, Conditions(), still_clock.now).num_steps == 1
+    length = settle_length(learner, Conditions(), None, is_batch_said=False)
+    assert length == Length(1_000 * (len(learner.train) // 48), 48)
+    # on a clock that stands a sample takes next to nothing; with no time left a step is taken
+    now = still_clock.now
+    assert settle_length(learner, Conditions(), now, is_batch_said=True) == Length(1, 48)
+    assert settle_length(learner, Conditions(), now, is_batch_said=False) == Length(1, 24)
+    most = settle_length(learner, Conditions(), now + 3_600, is_batch_said=False)
+    assert most.num_steps == length.num_steps
     assert Length(5, 1).steps_per_check == 1
+
+
+def test_where_few_steps_fit_they_are_smaller_ones(processor_clock):
+    learner = make_learner(num_steps=None, num_epochs=1_000, batch_size=1_000)
+    until = processor_clock() + 2
+    length = settle_length(learner, Conditions(), until, is_batch_said=False)
+    assert length.batch_size < 1_000
+    assert length.num_steps > 2
 
 
 def test_processes_that_find_no_sample_in_a_step_are_refused():
@@ -142,6 +156,21 @@ def test_the_recipe_is_the_row_of_the_objective():
     assert recipe.batch_size == 256
     few = pretraining_recipe(PretrainingOptions(objective="mae"), 20)
     assert few.batch_size == 20
-    assert few.learning_rate < recipe.learning_rate
+    assert few.learning_rate == recipe.learning_rate == 1e-3
     said = pretraining_recipe(PretrainingOptions(objective="mae", learning_rate=0.5), 20)
     assert said.learning_rate == 0.5
+
+
+def test_a_step_that_would_take_too_much_is_taken_in_parts(monkeypatch):
+    learner = make_learner()
+    assert settle_micro_batch(learner, Conditions()) is None  # 48 digits fit anywhere
+    before = weights(learner)
+    monkeypatch.setattr(room, "ENOUGH_BYTES", 10**6)
+    size = settle_micro_batch(learner, Conditions())
+    assert 1 <= size < 48
+    assert settle_micro_batch(learner, Conditions(is_micro_batch_said=True)) is None
+    assert torch.equal(weights(learner), before)
+    assert all(parameter.grad is None for parameter in learner.module.parameters())
+    monkeypatch.setattr(room, "ENOUGH_BYTES", 10**12)
+    monkeypatch.setattr(room.memory, "free_memory_bytes", lambda: 10**6)
+    assert settle_micro_batch(learner, Conditions()) == 1

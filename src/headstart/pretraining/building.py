@@ -25,7 +25,7 @@ from headstart.tuning.looking import choose_view
 from headstart.types import Dataset, Inputs, Split, SplitName, are_alike
 
 CHECK_SHARE = 0.01  # of the time that is left, for one look: there are eleven, and one at the end
-FEWEST_CHECKED, MOST_CHECKED = 128, 1_000  # images
+FEWEST_CHECKED, MOST_CHECKED = 64, 1_000  # images
 _CHECK_PASSES = 3  # full passes for each image of a check: train and val of the probe, and the loss
 
 

@@ -7,6 +7,7 @@ over these and not over the hundreds of epochs that an unlimited run would have.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -20,8 +21,9 @@ from torch import Tensor, nn
 from headstart.errors import OptionError
 from headstart.events import emit
 from headstart.pretraining.objective import Learner
-from headstart.training.batches.feed import Batch, Feed
-from headstart.training.batches.order import Share
+from headstart.pretraining.room import settle_micro_batch
+from headstart.training.batches.feed import Batch
+from headstart.training.batches.order import WHOLE, Share
 from headstart.training.company import Company, Placement
 from headstart.training.contract import Check, Hooks, LoopOptions, LoopResult
 from headstart.training.loop import train
@@ -29,13 +31,15 @@ from headstart.training.machine.memory import keep_freed_memory
 from headstart.training.options.recipe import Recipe, with_length
 from headstart.training.options.schedule import learning_rate_factor
 from headstart.training.options.strategy import build_optimizer, parameter_groups
+from headstart.tuning.budget import slowness
 from headstart.tuning.conditions import Conditions
 from headstart.tuning.decisions import Decided
 
 NUM_CHECKS = 10  # one every tenth of the run
 _TRIED = 32  # samples of a step that is tried, of which the batch's time follows
 _SPARE = 0.9  # of the steps that seem to fit: checks and saves take the rest
-_CHECKS_AFTER = 2.0  # what follows the loop: the same look once more, pictures, the page
+_CHECKS_AFTER, _SECONDS_AFTER = 2.5, 1.0  # what follows the loop: looks, pictures, the page
+FEWEST_STEPS, LEAST_BATCH = 200, 32
 
 
 @dataclass(frozen=True)
@@ -44,34 +48,70 @@ class Length:
 
     Attributes:
         num_steps: Optimizer steps.
-        steps_per_check: Of them between two checks.
+        batch_size: Samples a step.
     """
 
     num_steps: int
-    steps_per_check: int
+    batch_size: int
+
+    @property
+    def steps_per_check(self) -> int:
+        """Steps between two checks."""
+        return max(1, self.num_steps // NUM_CHECKS)
 
 
-def settle_length(learner: Learner, conditions: Conditions, deadline: float | None) -> Length:
-    """Settle how many steps a run has and when it is checked; under a budget by steps tried.
+def settle_length(
+    learner: Learner, conditions: Conditions, deadline: float | None, *, is_batch_said: bool
+) -> Length:
+    """Settle how many steps a run has; under a budget by steps tried.
+
+    Where time is short for ``FEWEST_STEPS`` steps, they are smaller ones: a few large steps learn
+    nothing.
 
     Args:
         learner: Its recipe says what the user, or the table of defaults, wants.
         conditions: The run's decisions.
         deadline: ``time.monotonic()`` value by which the last step has ended; None for no limit.
+        is_batch_said: Whether the user named the batch: then it stays.
     """
+    recipe, num = learner.recipe, learner.num_samples
 
     def decide() -> Decided[dict[str, int]]:
-        feed = learner.feed(Share())
-        wanted, per_epoch = learner.recipe.length(feed.order.num_samples)
+        wanted, _ = recipe.length(num)
+        size = recipe.batch_size
         if deadline is None:
-            return Decided(asdict(_length(wanted)))
-        seconds = _step_seconds(learner, feed)
-        fitting = int(_SPARE * max(0.0, deadline - time.monotonic()) / seconds)
-        num_steps = max(1, min(wanted, fitting))
-        why = f"a step takes about {seconds:.2g} s: {num_steps / per_epoch:.3g} epochs fit"
-        return Decided(asdict(_length(num_steps)), why if num_steps < wanted else "", num_steps)
+            return Decided(asdict(Length(wanted, size)))
+        is_late = deadline <= time.monotonic()  # then a step is taken, and nothing is tried
+        each = math.inf if is_late else _sample_seconds(learner)
+        fitting = _SPARE * max(0.0, deadline - time.monotonic()) / each  # samples
+        total = min(fitting, float(wanted) * size)
+        while size > LEAST_BATCH and total < FEWEST_STEPS * size and not is_batch_said:
+            size = (size + 1) // 2
+        num_steps = max(1, int(total / size))
+        is_less = num_steps * size < wanted * recipe.batch_size
+        took = "the time is over" if is_late else f"a sample takes about {each * 1e3:.3g} ms"
+        why = f"{took}: {num_steps * size / num:.3g} epochs fit"
+        told = f"{num_steps:,} of {size} samples"
+        return Decided(asdict(Length(num_steps, size)), why if is_less else "", told)
 
-    return Length(**conditions.decisions.settle("num_steps", decide))
+    return Length(**conditions.decisions.settle("steps", decide))
+
+
+def _sample_seconds(learner: Learner) -> float:
+    """Return what a sample takes in a step, forward and back; nothing is learned."""
+    module, feed = learner.module, learner.feed(WHOLE)
+    places = feed.order.indices(0)[:_TRIED]
+    best = float("inf")
+    with torch.random.fork_rng(devices=[]):
+        for _ in range(3):  # the first warms up
+            began = time.monotonic()
+            loss = learner.compute_loss(feed.batch_of(places))
+            loss.backward()  # type: ignore[no-untyped-call]
+            float(loss.detach())
+            best = min(best, time.monotonic() - began)
+            module.zero_grad(set_to_none=True)
+    feed.close()
+    return max(best, 1e-6) / len(places)
 
 
 def first_check(learner: Learner, conditions: Conditions) -> float:
@@ -96,28 +136,7 @@ def first_check(learner: Learner, conditions: Conditions) -> float:
     return conditions.decisions.settle("seconds of a check", decide)
 
 
-def _length(num_steps: int) -> Length:
-    return Length(num_steps, max(1, num_steps // NUM_CHECKS))
-
-
-def _step_seconds(learner: Learner, feed: Feed) -> float:
-    """Return what a step takes, forward and back, by some of its samples; nothing is learned."""
-    module, size = learner.module, feed.order.batch_size
-    places = feed.order.indices(0)[: min(size, _TRIED)]
-    best = float("inf")
-    with torch.random.fork_rng(devices=[]):
-        for _ in range(3):  # the first warms up
-            began = time.monotonic()
-            loss = learner.compute_loss(feed.batch_of(places))
-            loss.backward()  # type: ignore[no-untyped-call]
-            float(loss.detach())
-            best = min(best, time.monotonic() - began)
-            module.zero_grad(set_to_none=True)
-    feed.close()
-    return max(best, 1e-6) * size / len(places)
-
-
-def follow(learner: Learner, conditions: Conditions) -> LoopResult:
+def follow(learner: Learner, conditions: Conditions, *, is_batch_said: bool = False) -> LoopResult:
     """Train to the end, the deadline or a request to stop; in the main process.
 
     Afterwards the module holds the weights of the best check, where there was one.
@@ -126,6 +145,7 @@ def follow(learner: Learner, conditions: Conditions) -> LoopResult:
         learner: What learns.
         conditions: Clock, folder, processes, decisions; by the deadline the loop has ended and what
             follows it has begun: ``_CHECKS_AFTER`` looks are put by for that.
+        is_batch_said: Whether the user named the batch.
 
     Raises:
         DivergenceError: If the loss is not finite at three steps in a row.
@@ -136,13 +156,16 @@ def follow(learner: Learner, conditions: Conditions) -> LoopResult:
     check_seconds = first_check(learner, conditions)
     deadline = conditions.deadline
     if deadline is not None:
-        deadline -= _CHECKS_AFTER * check_seconds
-    length = settle_length(learner, conditions, deadline)
-    learner.recipe = with_length(learner.recipe, length.num_steps)
+        deadline -= _CHECKS_AFTER * check_seconds + _SECONDS_AFTER * slowness()
+    length = settle_length(learner, conditions, deadline, is_batch_said=is_batch_said)
+    size = min(learner.recipe.micro_batch_size, length.batch_size)
+    recipe = replace(learner.recipe, batch_size=length.batch_size, micro_batch_size=size)
+    learner.recipe = with_length(recipe, length.num_steps)
     state = conditions.checkpoints.path if conditions.checkpoints else None
     where = str(state.absolute()) if state else None
     company.send("loop", recipe=asdict(learner.recipe), length=asdict(length), state=where)
     company.broadcast_module(learner.module)
+    micro = settle_micro_batch(learner, conditions)
     laid = Laid(learner, company, length, conditions.checkpoints)
     with closing(laid.feed):
         result = train(
@@ -151,7 +174,7 @@ def follow(learner: Learner, conditions: Conditions) -> LoopResult:
             laid.hooks(
                 partial(learner.validate, conditions.stop_requested), conditions.stop_requested
             ),
-            replace(laid.options, check_seconds=check_seconds),
+            replace(laid.options, check_seconds=check_seconds, micro_batch_size=micro),
             checkpoints=laid.placed.checkpoints,
             deadline=deadline,
         )

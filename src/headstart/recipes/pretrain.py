@@ -155,9 +155,11 @@ def _follow(current: Session, learner: Learner, corpus: Corpus, means: Givens) -
             on_usable=partial(save_start, folder, learner, corpus, means.options, None),
             decisions=current.decisions,
             company=company,
+            is_micro_batch_said=means.options.micro_batch_size is not None,
         )
         try:
-            result = follow(learner, conditions)
+            said = means.options.batch_size is not None
+            result = follow(learner, conditions, is_batch_said=said)
         except StopRequested as error:  # there is nothing to keep yet
             raise KeyboardInterrupt(stop.signal_number) from error
     if result.ended == "interrupted":

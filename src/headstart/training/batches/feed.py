@@ -128,6 +128,11 @@ class Feed(ABC):
         )
         self._prefetch: Prefetch[Batch] | None = None
 
+    @property
+    def lengths(self) -> np.ndarray | None:
+        """Lengths of the samples, int64, shape (N,); None where all have one shape."""
+        return self._inputs.lengths
+
     @abstractmethod
     def _made(self, piece: Piece) -> Mixed:
         """Return the inputs of a micro-batch; may be called by several threads at once."""
