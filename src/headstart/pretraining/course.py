@@ -111,7 +111,10 @@ def _sample_seconds(learner: Learner) -> float:
             best = min(best, time.monotonic() - began)
             module.zero_grad(set_to_none=True)
     feed.close()
-    return max(best, 1e-6) / len(places)
+    each = max(best, 1e-6) / len(places)
+    # a step may hold short texts, or long ones
+    lengths = feed.lengths
+    return each if lengths is None else each * float(lengths.mean() / lengths[places].mean())
 
 
 def first_check(learner: Learner, conditions: Conditions) -> float:
