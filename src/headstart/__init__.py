@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from headstart.recipes.report import report
     from headstart.recipes.run import open_run as open
     from headstart.recipes.starts import starts as list_starts
+    from headstart.recipes.verify import verify
     from headstart.starts import wrap_module
     from headstart.types import ImageSpec
 
@@ -59,6 +60,7 @@ PLACES: dict[str, tuple[str, str]] = {
     "predict": ("headstart.recipes.predict", "predict"),
     "report": ("headstart.recipes.report", "report"),
     "export": ("headstart.recipes.export", "export"),
+    "verify": ("headstart.recipes.verify", "verify"),
     "cache": ("headstart.recipes.cache", "cache"),
     "open": ("headstart.recipes.run", "open_run"),
     "ImageSpec": ("headstart.types", "ImageSpec"),
@@ -99,6 +101,7 @@ __all__ = [
     "predict",
     "rank",
     "report",
+    "verify",
     "wrap_module",
 ]
 

@@ -58,6 +58,7 @@ VERBS: dict[str, Place] = {
     "predict": PLACES["predict"],
     "report": PLACES["report"],
     "export": PLACES["export"],
+    "verify": PLACES["verify"],
     "cache": PLACES["cache"],
 }
 LOAD: Place = PLACES["load"]

@@ -45,6 +45,10 @@ EXPORTERS: dict[str, Exporter] = {
 }
 
 
+# A bundle for ONNX Runtime is of every modality and of ensembles too (``onnx_bundle``).
+ONNX = "onnx"
+
+
 def export_choices() -> tuple[str, ...]:
     """Return what may be said of where a run goes, as the table now is."""
-    return ("auto", *EXPORTERS)
+    return ("auto", *EXPORTERS, ONNX)
