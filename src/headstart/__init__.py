@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from headstart.recipes.rank import rank
     from headstart.recipes.report import report
     from headstart.recipes.run import open_run as open
+    from headstart.recipes.serve import serve
     from headstart.recipes.starts import starts as list_starts
     from headstart.recipes.verify import verify
     from headstart.starts import wrap_module
@@ -61,6 +62,7 @@ PLACES: dict[str, tuple[str, str]] = {
     "report": ("headstart.recipes.report", "report"),
     "export": ("headstart.recipes.export", "export"),
     "verify": ("headstart.recipes.verify", "verify"),
+    "serve": ("headstart.recipes.serve", "serve"),
     "cache": ("headstart.recipes.cache", "cache"),
     "open": ("headstart.recipes.run", "open_run"),
     "ImageSpec": ("headstart.types", "ImageSpec"),
@@ -101,6 +103,7 @@ __all__ = [
     "predict",
     "rank",
     "report",
+    "serve",
     "verify",
     "wrap_module",
 ]

@@ -59,6 +59,7 @@ VERBS: dict[str, Place] = {
     "report": PLACES["report"],
     "export": PLACES["export"],
     "verify": PLACES["verify"],
+    "serve": PLACES["serve"],
     "cache": PLACES["cache"],
 }
 LOAD: Place = PLACES["load"]

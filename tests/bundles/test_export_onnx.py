@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_runs import TEXTS, image_run, table, table_run, text_run
+from small_runs import TEXTS, table, table_run, text_run
 from torch import nn
 
 import headstart as hs
@@ -24,11 +24,12 @@ from headstart.recipes.bundling import write_bundle
 from headstart.recipes.run import Run
 
 
-@pytest.fixture(scope="module")
-def mlp(tmp_path_factory) -> tuple[hs.Run, Path]:
-    folder = tmp_path_factory.mktemp("mlp")
-    run = table_run(folder, "scratch/mlp")
-    return run, hs.export(str(run.path), to="onnx")
+@pytest.fixture
+def mlp(mlp_bundle) -> tuple[hs.Run, Path]:
+    return mlp_bundle
+
+
+ODD_TEXTS = [*TEXTS[:20], "hum", "buzz " * 300, "Grüße – naïve ½ 🙂"]
 
 
 def rows() -> list[dict[str, object]]:
@@ -51,7 +52,6 @@ def same(run: hs.Run, folder: Path, samples: list) -> None:
 
 def test_a_bundle_holds_what_it_needs_and_answers_as_the_run(mlp):
     run, folder = mlp
-    assert folder == run.path.with_name("run-onnx")
     files = {"MANIFEST.json", "README.md", "bundle.json", "golden.npz", "model.onnx"}
     assert {path.name for path in folder.iterdir()} == files
     same(run, folder, rows())
@@ -68,9 +68,9 @@ def test_a_bundle_holds_what_it_needs_and_answers_as_the_run(mlp):
 @pytest.mark.parametrize(
     ("start", "is_numeric"),
     [
-        ("scratch/linear", True),
         ("scratch/boosting", False),
-        ("scratch/forest", False),
+        pytest.param("scratch/linear", True, marks=pytest.mark.slow),
+        pytest.param("scratch/forest", False, marks=pytest.mark.slow),
         pytest.param("scratch/mlp", True, marks=pytest.mark.slow),
         pytest.param("scratch/boosting", True, marks=pytest.mark.slow),
         pytest.param("scratch/forest", True, marks=pytest.mark.slow),
@@ -79,16 +79,22 @@ def test_a_bundle_holds_what_it_needs_and_answers_as_the_run(mlp):
 )
 def test_tables_answer_the_same(tmp_path, start, is_numeric):
     run = table_run(tmp_path, start, is_numeric=is_numeric)
-    same(run, hs.export(str(run.path), to="auto"), rows())
+    folder = hs.export(str(run.path), to="auto")
+    assert folder == run.path.with_name("run-onnx")
+    same(run, folder, rows())
 
 
-@pytest.mark.parametrize("start", ["scratch/tfidf", "scratch/bert-tiny"])
-def test_texts_answer_the_same_at_any_length(tmp_path, start):
-    run = text_run(tmp_path, start)
-    samples = [*TEXTS[:20], "hum", "buzz " * 300, "Grüße – naïve ½ 🙂"]
-    same(run, hs.export(str(run.path), to="onnx"), samples)
+def test_term_weights_answer_the_same(text_bundle):
+    same(*text_bundle, ODD_TEXTS)
 
 
+@pytest.mark.slow
+def test_an_encoder_answers_the_same_at_any_length(tmp_path):
+    run = text_run(tmp_path, "scratch/bert-tiny")
+    same(run, hs.export(str(run.path), to="onnx"), ODD_TEXTS)
+
+
+@pytest.mark.slow
 def test_models_that_answer_together_answer_the_same(tmp_path, mlp):
     run, _ = mlp
     first = run.model
@@ -216,10 +222,9 @@ def test_an_unknown_format_names_those_that_fit(mlp):
         hs.export(str(mlp[0].path), to="timm")
 
 
-def test_images_answer_the_same_from_their_bytes(tmp_path):
-    run = image_run(tmp_path)
-    folder = hs.export(str(run.path), to="onnx")
-    samples = [path.read_bytes() for path in sorted(tmp_path.rglob("*.png"))]
+def test_images_answer_the_same_from_their_bytes(image_bundle):
+    run, folder = image_bundle
+    samples = [path.read_bytes() for path in sorted(run.path.parent.rglob("[0-9]*.png"))]
     same(run, folder, samples)
     shown = open_bundle(folder).members[0].session.inputs
     assert [(one.name, one.dtype) for one in shown] == [("pixels", "uint8")]
