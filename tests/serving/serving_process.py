@@ -30,6 +30,7 @@ class ServingProcess:
             stderr=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
         self.lines: list[str] = []
@@ -65,7 +66,11 @@ class ServingProcess:
         return int(self.wait_for("Ready: ").rsplit(":", 1)[1])
 
     def __enter__(self) -> ServingProcess:
-        self.wait_for("Ready: ")
+        try:
+            self.wait_for("Ready: ")
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from headstart.errors import DataError
 from headstart.events import emit
+from headstart.exporting.exporters import ONNX
 from headstart.recipes.own_data import own_data
 from headstart.recipes.run import Run
 from headstart.types import SplitName
@@ -23,9 +24,9 @@ _SIDES: tuple[SplitName, ...] = ("val", "test", "train")
 
 
 def bundle_name(path: Path) -> str:
-    """Return what a server shall call the model of a run folder: its name, in letters for URLs."""
-    found = re.sub(r"[^A-Za-z0-9._-]+", "-", path.resolve().name).strip("-.")
-    return found[:64] or "model"
+    """Return what a server shall call the model of a bundle: its folder's name, fit for URLs."""
+    name = path.resolve().name.removesuffix(f"-{ONNX}")
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:64] or "model"
 
 
 def write_bundle(run: Run, folder: Path) -> Agreement:
@@ -33,7 +34,7 @@ def write_bundle(run: Run, folder: Path) -> Agreement:
 
     Args:
         run: The run.
-        folder: A new or empty folder.
+        folder: A new or empty folder; gives the model its name.
 
     Raises:
         ExportError: As ``export_onnx_bundle`` does.
@@ -46,7 +47,7 @@ def write_bundle(run: Run, folder: Path) -> Agreement:
         run.ensemble,
         folder,
         _compared(run),
-        name=bundle_name(run.path),
+        name=bundle_name(folder),
         reading={name: source.get(name) for name in ("header", "encoding")},
         metrics=run.metrics,
     )

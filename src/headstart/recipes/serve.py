@@ -21,7 +21,7 @@ from headstart.storage.cache import cache_limit, cache_root, new_entry, read_ent
 
 _PACKAGES = ("starlette", "uvicorn", "httptools", "orjson", "prometheus_client", "onnxruntime")
 _LEAST_KEY = 16  # characters
-_KIND, _INSIDE = "bundles", "bundle"
+_KIND = "bundles"
 
 
 def serve(
@@ -151,22 +151,22 @@ def _bundle_of(path: Path) -> Path:
             "MANIFEST.json). Give the --out of a run, or what 'headstart export RUN --to onnx' "
             "has written."
         )
-    folder = cache_root() / _KIND / _digest(path)
+    folder, name = cache_root() / _KIND / _digest(path), path.resolve().name
     if read_entry(folder) is not None:
-        return folder / _INSIDE
+        return folder / name
     emit("note", text=f"Exports {path} to a bundle in the cache, once.")
     size = 2 * sum(file.stat().st_size for file in path.rglob("*.safetensors"))
     root = folder.parent.parent
     with new_entry(
         folder,
         size,
-        f"the bundle of {path.name}",
+        f"the bundle of {name}",
         lambda: read_entry(folder) is not None,
         limit_bytes=cache_limit(root),
     ) as (temporary, record):
-        record["about"] = path.resolve().name
-        _export(path, temporary / _INSIDE)
-    return folder / _INSIDE
+        record["about"] = name
+        _export(path, temporary / name)
+    return folder / name
 
 
 def _export(run: Path, out: Path) -> None:

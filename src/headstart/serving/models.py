@@ -205,8 +205,9 @@ class Shelf:
             bundle, _ = verify_bundle(path)
             if bundle.record.name in found:
                 raise OptionError(
-                    f"Two bundles are called '{bundle.record.name}'; expected different names, by "
-                    "which requests find them. Export one of the runs under another folder name."
+                    f"Two bundles are called '{bundle.record.name}'; expected different "
+                    "names, by which requests find them. Rename the folder of one run, or export "
+                    "it with --out to a folder of another name."
                 )
             found[bundle.record.name] = bundle
         return list(found.values())
