@@ -61,6 +61,8 @@ VERBS: dict[str, Place] = {
     "predict": PLACES["predict"],
     "report": PLACES["report"],
     "export": PLACES["export"],
+    "verify": PLACES["verify"],
+    "serve": PLACES["serve"],
     "cache": PLACES["cache"],
 }
 LOAD: Place = PLACES["load"]
