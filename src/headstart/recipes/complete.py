@@ -72,6 +72,7 @@ def complete(
         tuned, trials = _tune(current, items, setup, budget, plan, grid, on_usable)
     tried = Tried(candidates=candidates, trials=trials)
     conclude_run(current, items, setup, tuned, budget=budget, plan=plan, tried=tried)
+    folder.finish()
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def conclude_run(
     tried: Tried,
     together: Together | None = None,
 ) -> None:
-    """Read the test split, write every file of the run folder, and end the run.
+    """Read the test split, and write every file of the run folder.
 
     Args:
         current: The session.
@@ -110,7 +111,27 @@ def conclude_run(
     with plan.stage("conclusion", budget):
         finite = _finite(options)
         _conclude(current.folder, items, setup, tuned, budget, finite, together)
-    current.folder.finish()
+
+
+def note_former(current: Session, tried: Tried) -> None:
+    """Write what was tried beside a model that stands, with its figures, since a run before.
+
+    Args:
+        current: The session, of a finished run that was gone on with.
+        tried: Of both.
+    """
+    folder = current.folder
+    former = folder.read_json("options.json") or {}
+    choices = [*former.get("choices", []), *current.choices]  # type: ignore[misc]
+    own = {"options": current.plan["options"], "choices": choices, "arms": tried.arms}
+    folder.write_json("options.json", _finite({**former, **own, "launch": launch_name()}))
+    _write_page(folder)
+
+
+def _write_page(folder: RunFolder) -> None:
+    from headstart.reporting import render_folder
+
+    folder.write("report.html", render_folder(folder.path).encode(errors="backslashreplace"))
 
 
 def _conclude(
@@ -123,11 +144,10 @@ def _conclude(
     together: Together | None,
 ) -> None:
     """Read the test split and write what a reader looks at."""
-    from headstart.reporting import render_folder
     from headstart.tuning.conclude import conclude
 
     conclude(folder, items, setup, tuned, budget=budget, options=options, together=together)
-    folder.write("report.html", render_folder(folder.path).encode(errors="backslashreplace"))
+    _write_page(folder)
 
 
 def _tune(

@@ -1,7 +1,8 @@
 """The run folder: claimed by one process, written atomically, never lost and never half-written.
 
 A new folder that ends in an error before anything usable stands in it is removed again. A folder
-that is not empty is refused, unless it holds the same unfinished run (``resume``) or ``overwrite``.
+that is not empty is refused, unless it holds the same unfinished run (``resume``), or a finished
+``fit`` that a larger budget goes on with, or ``overwrite``.
 ``overwrite`` sets the former run aside and deletes it only when a new model stands in its place: a
 run that fails early gives the former one back. What stays of a run whose loss stopped being a
 number is ``nan_report.json``; it occupies nothing, the next run into the folder removes it.
@@ -46,6 +47,7 @@ _OWN_FILES = frozenset(
         "log.jsonl",
         "report.html",
         "nan_report.json",
+        "search",
         "state",
     )
 )
@@ -150,6 +152,8 @@ class RunFolder:
         has_state = has_state or (_is_full(error) and planned_options(self.path) is not None)
         if error is not None and not has_model and not has_state:
             self._undo()
+        elif error is not None and has_search(self.path) and set(_entries(self.state)) <= _CLAIM:
+            shutil.rmtree(self.state, ignore_errors=True)  # a finished run stays what it was
 
     def _claim(self, *, overwrite: bool) -> None:
         self._made = [p for p in (self.path, *self.path.parents) if not p.exists()]
@@ -267,6 +271,11 @@ def planned_options(folder: Path) -> object:
         return None
 
 
+def has_search(folder: Path) -> bool:
+    """Return whether a folder holds what a search has left, which a larger budget goes on with."""
+    return (folder / "search" / "plan.json").exists()
+
+
 def is_claimed_only(folder: Path) -> bool:
     """Return whether a process has claimed a folder and died before it wrote anything of use."""
     state = folder / "state"
@@ -301,7 +310,7 @@ def refuse_occupied(folder: str | Path | None, *, resume: bool, overwrite: bool)
         return
     path = Path(folder)
     entries = _entries(path)
-    if resume and "state" not in entries:
+    if resume and "state" not in entries and not has_search(path):
         what = "holds a finished run" if "metrics.json" in entries else "holds no unfinished run"
         raise RunFolderError(
             f"{path} {what}; expected one that was interrupted. Leave --resume out."
