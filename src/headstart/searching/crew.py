@@ -121,6 +121,8 @@ class Crew:
             StopRequested: If someone asked to stop; what was done until then was told.
             ProcessLost: If another process has left.
         """
+        if not jobs:
+            return
         ranks = self._deal(jobs)
         size = self.company.size
         if size > 1:
@@ -209,7 +211,8 @@ class Crew:
     ) -> bool:
         """Do jobs one after the other; return whether someone asked to stop."""
         for number, job in enumerate(jobs):
-            emit("task", name=name, done=number, total=len(jobs), start=job.spec.name)
+            if len(jobs) > 1:
+                emit("task", name=name, done=number, total=len(jobs), start=job.spec.name)
             if ends is not None and job.needed > ends - time.monotonic():
                 done(Outcome(job.spec, None, _NO_TIME))
                 continue
@@ -218,7 +221,8 @@ class Crew:
             except StopRequested:
                 return True
             done(outcome)
-        emit("task", name=name, done=len(jobs), total=len(jobs))
+        if len(jobs) > 1:
+            emit("task", name=name, done=len(jobs), total=len(jobs))
         return False
 
     def _do(self, job: Job, ends: float | None) -> Outcome:
