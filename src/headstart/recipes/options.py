@@ -79,7 +79,7 @@ class RunOptions(LaunchOptions):
     resume: Annotated[
         bool,
         Option(
-            sentence="Go on with the unfinished run in out; fit also with a finished one, where the "
+            sentence="Go on with the unfinished run in out; fit also with a finished one where the "
             "budget is larger.",
             is_kept=False,
         ),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from headstart.recipes.session import Session
     from headstart.searching.arms import Entrant
     from headstart.searching.context import Contender, Found, SearchContext
-    from headstart.searching.pool import FormerSearch, Pool
+    from headstart.searching.pool import FormerSearch, ModelPool
     from headstart.searching.prices import Prices
     from headstart.tuning.budget import Budget, BudgetPlan
     from headstart.tuning.setup import TrainingSetup
@@ -300,7 +300,7 @@ def _hold(
     prices: Prices,
     screened: Mapping[str, TrainingSetup],
     former: FormerSearch,
-) -> tuple[Found, Pool]:
+) -> tuple[Found, ModelPool]:
     """Hold the contest; where someone asked to stop, what was trained lies in the folder.
 
     Raises:

@@ -35,8 +35,8 @@ from headstart.searching.arms import (
     survivors,
 )
 from headstart.searching.context import Contender, Found, SearchContext
-from headstart.searching.crew import Crew, Job, Outcome
-from headstart.searching.pool import FormerSearch, Pool
+from headstart.searching.crew import Crew, Job, JobOutcome
+from headstart.searching.pool import FormerSearch, ModelPool
 from headstart.searching.prices import Prices
 from headstart.searching.refit import refit_on_all
 from headstart.searching.runner import Standing, as_it_stands, judged
@@ -59,7 +59,7 @@ def hold_contest(
     screened: Mapping[str, TrainingSetup],
     company: Company,
     former: FormerSearch,
-) -> tuple[Found, Pool]:
+) -> tuple[Found, ModelPool]:
     """Make the models that the budget affords, and say which one to hand over.
 
     Args:
@@ -96,7 +96,7 @@ class _Contest:
     ) -> None:
         self.context, self.entries, self.prices = context, entries, prices
         self.screened, self.crew, self.former = screened, crew, former
-        self.pool = Pool(context.dataset, former)
+        self.pool = ModelPool(context.dataset, former)
 
     def hold(self) -> Found:
         """Solve, halve, train to the end, choose."""
@@ -266,7 +266,7 @@ class _Contest:
         """Return whether an arm is trained however little time there is: nothing else has been."""
         return number == 0 and not self.former.models
 
-    def _end(self, note: str, one: Outcome) -> None:
+    def _end(self, note: str, one: JobOutcome) -> None:
         """Note what came of an arm that was to be trained to its end, or solved for."""
         contender = one.made
         if contender is None or one.standing is None:

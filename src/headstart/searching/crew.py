@@ -58,7 +58,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class JobOutcome:
     """What came of a job.
 
     Attributes:
@@ -105,7 +105,7 @@ class Crew:
         self,
         name: str,
         jobs: Sequence[Job],
-        done: Callable[[Outcome], None],
+        done: Callable[[JobOutcome], None],
         *,
         ends: float | None = None,
     ) -> None:
@@ -163,7 +163,7 @@ class Crew:
         records = self.context.decisions.records
         before, answers = set(records), list[dict[str, Any]]()
 
-        def note(outcome: Outcome) -> None:
+        def note(outcome: JobOutcome) -> None:
             standing, spec = outcome.standing, outcome.spec
             if outcome.made is not None:
                 write_made(arm_folder(self.context, spec) / "made", outcome.made, spec)
@@ -181,7 +181,7 @@ class Crew:
         settled = {name: record for name, record in records.items() if name not in before}
         self.company.gather({"done": answers, "settled": settled, "is_stopped": is_stopped})
 
-    def _collect(self, done: Callable[[Outcome], None], *, is_stopped: bool) -> bool:
+    def _collect(self, done: Callable[[JobOutcome], None], *, is_stopped: bool) -> bool:
         """Hear what the others have done; return whether someone was asked to stop."""
         found: list[dict[str, Any]] = self.company.gather({})
         for rank, told in enumerate(found):
@@ -199,14 +199,14 @@ class Crew:
                     folder = arm_folder(self.context, spec) / "made"
                     made = read_made(folder, self.context, self.prices.samples(spec))
                 why = f"process {rank}: {one['why']}" if one["why"] else ""
-                done(Outcome(spec, standing, why, made))
+                done(JobOutcome(spec, standing, why, made))
         return is_stopped
 
     def _work(
         self,
         name: str,
         jobs: Sequence[Job],
-        done: Callable[[Outcome], None],
+        done: Callable[[JobOutcome], None],
         ends: float | None,
     ) -> bool:
         """Do jobs one after the other; return whether someone asked to stop."""
@@ -214,7 +214,7 @@ class Crew:
             if len(jobs) > 1:
                 emit("task", name=name, done=number, total=len(jobs), start=job.spec.name)
             if ends is not None and job.needed > ends - time.monotonic():
-                done(Outcome(job.spec, None, _NO_TIME))
+                done(JobOutcome(job.spec, None, _NO_TIME))
                 continue
             try:
                 outcome = self._do(job, ends)
@@ -225,7 +225,7 @@ class Crew:
             emit("task", name=name, done=len(jobs), total=len(jobs))
         return False
 
-    def _do(self, job: Job, ends: float | None) -> Outcome:
+    def _do(self, job: Job, ends: float | None) -> JobOutcome:
         """Advance one arm; one that fails says why.
 
         Raises:
@@ -245,7 +245,7 @@ class Crew:
             if is_rung:
                 self._fitted[kind] = runner.fitted
             is_made = job.to_step is None and standing.figure is not None
-            return Outcome(spec, standing, made=runner.finish() if is_made else None)
+            return JobOutcome(spec, standing, made=runner.finish() if is_made else None)
         except (StopRequested, RunFolderError):
             raise
         except failures as error:
@@ -255,7 +255,7 @@ class Crew:
                 f"left out: {error if is_told else f'{type(error).__name__}: {first_line(error)}'}"
             )
             emit("note", text=f"{spec.name} was {why}")
-            return Outcome(spec, None, why)
+            return JobOutcome(spec, None, why)
 
     def _runner(self, spec: ArmSpec, ends: float | None) -> ArmRunner:
         """Return the arm as it lies here."""

@@ -60,7 +60,7 @@ class FormerSearch:
         return any(one.spec == spec and one.is_whole for one in self.models.values())
 
 
-class Pool:
+class ModelPool:
     """The models of a search.
 
     Args:

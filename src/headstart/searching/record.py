@@ -26,7 +26,7 @@ from headstart.searching.arms import ArmSpec
 from headstart.searching.context import Contender, SearchContext
 from headstart.searching.finalists import Finalist
 from headstart.searching.made import made_spec, read_made, write_knowledge
-from headstart.searching.pool import FormerModel, FormerSearch, Pool
+from headstart.searching.pool import FormerModel, FormerSearch, ModelPool
 from headstart.searching.prices import Prices
 
 FOLDER = "search"
@@ -39,7 +39,7 @@ _OF_THE_CLOCK = ("heads", "arms", "time for ")
 
 def write_search(
     write: Callable[[str, bytes], None],
-    pool: Pool,
+    pool: ModelPool,
     served: Sequence[Contender],
     plan: Mapping[str, Any],
 ) -> None:

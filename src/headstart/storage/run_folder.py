@@ -1,8 +1,7 @@
 """The run folder: claimed by one process, written atomically, never lost and never half-written.
 
 A new folder that ends in an error before anything usable stands in it is removed again. A folder
-that is not empty is refused, unless it holds the same unfinished run (``resume``), or a finished
-``fit`` that a larger budget goes on with, or ``overwrite``.
+that is not empty is refused, unless it holds the same run (``resume``) or ``overwrite``.
 ``overwrite`` sets the former run aside and deletes it only when a new model stands in its place: a
 run that fails early gives the former one back. What stays of a run whose loss stopped being a
 number is ``nan_report.json``; it occupies nothing, the next run into the folder removes it.
@@ -23,7 +22,7 @@ from typing import IO, TYPE_CHECKING
 from rich.filesize import decimal
 
 from headstart.errors import OptionError, RunFolderError
-from headstart.storage.records import find_record
+from headstart.storage.records import find_record, has_search
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -269,11 +268,6 @@ def planned_options(folder: Path) -> object:
         return plan["options"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def has_search(folder: Path) -> bool:
-    """Return whether a folder holds what a search has left, which a larger budget goes on with."""
-    return (folder / "search" / "plan.json").exists()
 
 
 def is_claimed_only(folder: Path) -> bool:

@@ -1,8 +1,9 @@
 """A start that is grown: trees from train into the network, in the place of a probe of features.
 
-``scratch/boosting`` and ``scratch/forest`` have the strategy of a head: they learn at once and take
-no steps. What is solved for is not the head but the encoder, whose features are the logits; the
-head hands them on. So a grown model is saved, resumed, served and judged as every other.
+``scratch/boosting``, ``scratch/forest`` and ``scratch/lightgbm`` have the strategy of a head: they
+learn at once and take no steps. What is solved for is not the head but the encoder, whose features
+are the logits; the head hands them on. So a grown model is saved, resumed, served and judged as
+every other.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from headstart.tasks import PlainProblem, array_of
 from headstart.training.options.common_options import Imbalance
 from headstart.training.probing.boosting import grow_boosting
 from headstart.training.probing.forest import grow_forest
+from headstart.training.probing.lightgbm import grow_lightgbm
 from headstart.training.probing.methods import PROBES
 from headstart.training.probing.probe import Probe
 from headstart.training.probing.trees import Grown, GrowthJob, TimeIsShort
@@ -31,6 +33,7 @@ _TREE_SECONDS, _FEWEST_TREES = 0.2e-6, 50  # a row through one, on one idle core
 GROWERS: dict[str, Callable[[GrowthJob], Grown]] = {
     "scratch/boosting": grow_boosting,
     "scratch/forest": grow_forest,
+    "scratch/lightgbm": grow_lightgbm,
 }
 _ARRAYS = (
     *("features", "thresholds", "branches", "sets", "categories", "values"),

@@ -200,7 +200,7 @@ def grow_boosting(job: GrowthJob) -> Grown:
         )
         notes.append(max(member.num_trees for member in members))
         trees = join_trees([trees_of(m, is_code).scaled(1 / len(members)) for m in members])
-        parts.append(trees if len(pairs) == 1 else _of_label(trees, place, len(pairs)))
+        parts.append(trees if len(pairs) == 1 else pair_of_label(trees, place, len(pairs)))
     note = f"{max(notes):,} boosting steps"
     return Grown(join_trees(parts), "sum", fold, note)
 
@@ -312,7 +312,7 @@ def _arrays(predictor: Any, order: np.ndarray, column: int, width: int) -> Trees
     )
 
 
-def _of_label(trees: Trees, place: int, num_labels: int) -> Trees:
+def pair_of_label(trees: Trees, place: int, num_labels: int) -> Trees:
     """Return trees that score lacking and having a label as trees that score having it."""
     pair = trees.values.astype(np.float64)
     scores = pair[:, 1] - pair[:, 0] if pair.shape[1] == 2 else np.zeros(len(pair))
