@@ -8,7 +8,9 @@ import pytest
 
 import headstart as hs
 from headstart.events import listen
+from headstart.searching import refit
 from headstart.searching.arms import BracketPlan
+from headstart.training.probing import boosting, forest
 
 
 @pytest.fixture(autouse=True)
@@ -147,3 +149,33 @@ def test_a_larger_budget_goes_on_from_a_finished_run(data, tmp_path, processor_c
     assert (run.metrics == figures) == stands
     assert run.options["options"]["budget"] == "20s"
     assert run.predict(np.zeros((1, 8, 8), np.uint8))
+
+
+@pytest.mark.parametrize("name", ["boosting", "forest", "lightgbm"])
+def test_trees_are_grown_again_from_train_and_val_where_more_rows_help(
+    name, tmp_path, processor_clock, monkeypatch
+):
+    if name == "lightgbm":
+        pytest.importorskip("lightgbm")
+    monkeypatch.setattr(boosting, "SETTINGS", boosting.SETTINGS[:2])
+    monkeypatch.setattr(forest, "MOST_TREES", 20)
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-2, 2, size=(400, 2))
+    y = np.sin(3 * x[:, 0]) + x[:, 1] ** 2
+    grown, grow = [], refit.grow
+
+    def watched(model, samples, val, **said):
+        probe = grow(model, samples, val, **said)
+        grown.append((len(samples), said["settled"], probe.settled))
+        return probe
+
+    monkeypatch.setattr(refit, "grow", watched)
+    out = str(tmp_path / "run")
+    run = hs.fit((x, y), budget="20s", out=out, starts=[f"scratch/{name}"])
+    counts = run.data["counts"]
+    sizes = [counts["train"] - counts["val"], counts["train"] + counts["val"]]
+    assert [size for size, _, _ in grown] == sizes
+    assert all(told == found for _, told, found in grown)  # val chooses nothing again
+    told = {choice["name"]: choice for choice in run.options["choices"]}
+    assert told["learned from"]["value"] == "train and val"
+    assert run.metrics["test"]["figures"]["r2"]["value"] > 0.9

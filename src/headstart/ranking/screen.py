@@ -295,6 +295,7 @@ def try_start(
         fitted = probe(setup, train, val, imbalance=weigh, limit=limit, deadline=ends)
         install(setup.model, fitted)
         logits: Rows = fitted.val_logits
+        setup.fitted = fitted if setup.preprocess.is_instant else None
         how = "grown from" if setup.model.encoder.is_grown else "probe on"
         note = f"{how} {len(train):,} samples{note}"
     else:

@@ -357,6 +357,8 @@ class _Contest:
         """Fit what is solved for on val too, where that pays and there is time."""
         if winner.is_trained or any(winner is one for one, _ in self.former.served):
             return None
-        if 2 * self.prices.head_seconds(self.pool.specs[winner.name]) > max(0.0, self._left):
+        is_grown = winner.setup.model.encoder.is_grown  # whose growth says itself what it took
+        needed = 0.0 if is_grown else self.prices.head_seconds(self.pool.specs[winner.name])
+        if 2 * needed > max(0.0, self._left):
             return None
         return refit_on_all(winner, deadline=self.context.deadline)

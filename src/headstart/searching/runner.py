@@ -202,7 +202,7 @@ def as_it_stands(
     name: str, setup: TrainingSetup, logits: Rows, train: Inputs, val: Inputs
 ) -> Contender:
     """Return a model that was made elsewhere as one of those that could be handed over."""
-    return Contender(name, setup, Tuned(None, None, logits, 0.0), train, val)
+    return Contender(name, setup, Tuned(setup.fitted, None, logits, 0.0), train, val)
 
 
 def arm_folder(context: SearchContext, spec: ArmSpec) -> Path:

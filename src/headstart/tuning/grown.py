@@ -64,6 +64,7 @@ def grow(
     deadline: float | None,
     most_seconds: float | None,
     stop_requested: Callable[[], bool],
+    settled: Sequence[Any] | None = None,
 ) -> Probe:
     """Grow the trees of a model from train; val chooses between settings.
 
@@ -76,6 +77,7 @@ def grow(
         deadline: ``time.monotonic()`` value by which it should have ended, or None.
         most_seconds: What a row may take to go through all trees, or None.
         stop_requested: Whether someone asked to stop.
+        settled: What val has chosen before, as the ``Probe`` of then tells it; None lets it choose.
 
     Returns:
         The head, which hands the logits on, and what val says of it.
@@ -110,6 +112,7 @@ def grow(
         deadline=deadline,
         most_trees=most_trees,
         stop_requested=stop_requested,
+        settled=settled,
     )
     emit("task", name=f"growing {address}", done=0, total=1)
     try:
@@ -141,6 +144,7 @@ def grow(
         strength=float("nan"),
         seconds=time.monotonic() - began,
         metric=task.validation_metric,
+        settled=grown.settled,
     )
 
 

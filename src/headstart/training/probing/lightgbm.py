@@ -84,12 +84,12 @@ _SETTINGS = (
 
 @dataclass(frozen=True)
 class _Fitted:
-    """A booster, the boosting steps that val chose, its loss, and the classes that train has."""
+    """A booster, the boosting steps that val chose, its loss, and the place of its setting."""
 
     booster: Any
     num_steps: int
     loss: float
-    seen: np.ndarray
+    setting: int
 
 
 def grow_lightgbm(job: GrowthJob) -> Grown:
@@ -102,17 +102,19 @@ def grow_lightgbm(job: GrowthJob) -> Grown:
     fold = fold_of(job.train)
     tables = _table(job.train, fold), _table(job.val, fold)
     pairs = list(zip(job.problems, job.val_problems, job.weights, strict=True))
-    parts, steps = [], []
+    parts, steps, settled = [], list[int](), list[Any]()
     for place, (problem, val_problem, weights) in enumerate(pairs):
         end = None
         if job.deadline is not None:  # each may take its share of what is left
             now = time.monotonic()
             end = now + (job.deadline - now) / (len(pairs) - place)
         one = _Problem(job, tables, problem, val_problem, weights, end)
-        trees, num_steps = one.grow()
-        steps.append(num_steps)
+        trees, chosen = one.grow(None if job.settled is None else job.settled[place])
+        steps.append(chosen[1])
+        settled.append(chosen)
         parts.append(trees if len(pairs) == 1 else pair_of_label(trees, place, len(pairs)))
-    return Grown(join_trees(parts), "sum", fold, f"{max(steps):,} boosting steps by LightGBM")
+    note = f"{max(steps):,} boosting steps by LightGBM"
+    return Grown(join_trees(parts), "sum", fold, note, settled)
 
 
 @dataclass(frozen=True)
@@ -126,30 +128,41 @@ class _Problem:
     weights: np.ndarray | None
     deadline: float | None
 
-    def grow(self) -> tuple[Trees, int]:
-        """Return the trees of the setting that val prefers, and how many steps it took."""
+    def grow(self, settled: Any) -> tuple[Trees, list[int]]:
+        """Return the trees of the setting that val prefers; its place, and how many steps it took.
+
+        Args:
+            settled: Both, where they were chosen before; None leaves them to val.
+        """
         num_classes = self.problem.num_classes
         seen = np.unique(self.problem.targets) if num_classes else np.empty(0, np.int64)
         if num_classes and len(seen) == 1:  # nothing to tell apart
             base = np.full(num_classes, NEVER)
             base[seen.astype(np.int64)] = 0.0
-            return constant_trees(base), 0
-        best = self._fit(_SETTINGS[0], seen)
-        for setting in _SETTINGS[1:]:
+            return constant_trees(base), [0, 0]
+        if settled is not None:
+            setting, num_steps = settled
+            booster, _ = self._booster(_SETTINGS[setting], seen)
+            for _ in range(num_steps):
+                booster.update()
+            return trees_of(booster, num_steps, seen, num_classes), [setting, num_steps]
+        best = self._fit(0, seen)
+        for place in range(1, len(_SETTINGS)):
             try:
-                found = self._fit(setting, seen)
+                best = min(best, self._fit(place, seen), key=lambda one: one.loss)
             except TimeIsShort:
                 break
-            best = min(best, found, key=lambda one: one.loss)
-        return trees_of(best.booster, best.num_steps, best.seen, num_classes), best.num_steps
+        trees = trees_of(best.booster, best.num_steps, seen, num_classes)
+        return trees, [best.setting, best.num_steps]
 
-    def _fit(self, setting: _Setting, seen: np.ndarray) -> _Fitted:
+    def _fit(self, place: int, seen: np.ndarray) -> _Fitted:
         """Grow one setting until val has not gained for a while.
 
         Raises:
             TimeIsShort: If the deadline would come before ``_LEAST_STEPS``.
             StopRequested: If someone asked to stop.
         """
+        setting = _SETTINGS[place]
         booster, width = self._booster(setting, seen)
         most = setting.most_steps
         if self.job.trees_each is not None:
@@ -168,7 +181,7 @@ class _Problem:
                     raise TimeIsShort(each * _LEAST_STEPS)
                 emit("note", text=f"LightGBM stopped at {len(losses)} trees: time was short.")
                 break
-        return _Fitted(booster, best + 1, losses[best], seen)
+        return _Fitted(booster, best + 1, losses[best], place)
 
     def _booster(self, setting: _Setting, seen: np.ndarray) -> tuple[Any, int]:
         """Return LightGBM's booster without trees, and how many it grows at a step."""
