@@ -159,6 +159,9 @@ def screen(
         if best > float("-inf") and budget.spent > until - 1.0:
             why = "left out: screening's share of the budget is spent"
             found.append(_left_out(start, metric, why))
+        elif index > 0 and best == float("-inf") and budget.left <= 0:
+            # nothing can be made any more; to look on would only end later
+            found.append(_left_out(start, metric, "left out: the whole budget is spent"))
         elif best > float("-inf") and (long := opening.refusal(start, budget)):
             found.append(_left_out(start, metric, long))
         else:

@@ -68,7 +68,7 @@ class Prices:
         return self._of(spec).each
 
     def cost(self, spec: ArmSpec) -> ArmCost:
-        """Return what an arm takes."""
+        """Return what an arm takes at the pace that this machine has shown during the run."""
         found, strategy = self._of(spec), find_strategy(spec.strategy)
         num_train, num_val = len(self.context.dataset.train), self._num_val
         learning = 1.0
@@ -77,13 +77,14 @@ class Prices:
             learning = min(1.0, found.num_last_layers / max(1, found.num_layers))
             before = found.each * (_VIEWS * num_train + num_val)
         step = _OVERHEAD * STEP_PASSES * found.each * found.batch_size * learning
-        return ArmCost(
-            before, step, found.each * num_val * learning, round(spec.length * found.num_steps)
-        )
+        load, validation = self.context.budget.load, found.each * num_val * learning
+        num_steps = round(spec.length * found.num_steps)
+        return ArmCost(load * before, load * step, load * validation, num_steps)
 
     def head_seconds(self, spec: ArmSpec) -> float:
         """Return what the features of a head take, at the most."""
-        return self._of(spec).each * (len(self.context.dataset.train) + self._num_val)
+        num = len(self.context.dataset.train) + self._num_val
+        return self.context.budget.load * self._of(spec).each * num
 
     def larger_size(self, spec: ArmSpec, seconds: float) -> int | None:
         """Return a side at which the features of all splits take so long; None for no larger one.
