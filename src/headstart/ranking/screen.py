@@ -160,6 +160,9 @@ def screen(
         if best > float("-inf") and budget.spent > until - 1.0:
             why = "left out: screening's share of the budget is spent"
             found.append(_left_out(start, metric, why))
+        elif index > 0 and best == float("-inf") and budget.left <= 0:
+            # nothing can be made any more; to look on would only end later
+            found.append(_left_out(start, metric, "left out: the whole budget is spent"))
         elif best > float("-inf") and (long := opening.refusal(start, budget)):
             found.append(_left_out(start, metric, long))
         else:
@@ -296,6 +299,7 @@ def try_start(
         fitted = probe(setup, train, val, imbalance=weigh, limit=limit, deadline=ends)
         install(setup.model, fitted)
         logits: Rows = fitted.val_logits
+        setup.fitted = fitted if setup.preprocess.is_instant else None
         how = "grown from" if setup.model.encoder.is_grown else "probe on"
         note = f"{how} {len(train):,} samples{note}"
     else:

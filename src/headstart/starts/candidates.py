@@ -35,8 +35,9 @@ def _of_texts(dataset: Dataset, num_local: int) -> list[Start]:
 def _of_tables(dataset: Dataset, num_local: int) -> list[Start]:
     """Return the linear model, trees and the MLP: a usable model first."""
     del dataset, num_local
-    names = ("linear", "boosting", "forest", "mlp")
-    return [find_start(f"scratch/{name}") for name in names]
+    names = ("linear", "boosting", "forest", "lightgbm", "mlp")
+    found = [find_start(f"scratch/{name}") for name in names]
+    return [start for start in found if start.is_local]  # an extra may bring one
 
 
 def _cost(start: Start) -> tuple[int, int]:

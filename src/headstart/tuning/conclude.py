@@ -254,11 +254,11 @@ def _before(items: Items, setup: TrainingSetup, tuned: Tuned, budget: Budget) ->
         return None
     each = seconds_per_sample(setup, dataset, budget)
     limit = _PROBE_SAMPLES
-    needed = PASS_MARGIN * each * len(test) + figures_seconds(dataset, setup)
+    needed = PASS_MARGIN * each * len(test) + figures_seconds(dataset, setup, budget)
     if tuned.fitted is None:
         needed += PASS_MARGIN * each * (min(limit, len(train)) + len(val))
         # a probe that is cut short would flatter the fine-tuning: all of its time, or none
-        needed += _PROBE_SECONDS * slowness()
+        needed += _PROBE_SECONDS * slowness(budget.load)
     if budget.left < needed:
         emit(
             "note",
@@ -296,10 +296,10 @@ def _frozen(
     return frozen, None
 
 
-def figures_seconds(dataset: Dataset, setup: TrainingSetup) -> float:
+def figures_seconds(dataset: Dataset, setup: TrainingSetup, budget: Budget) -> float:
     """Return about what baselines, figures, their intervals and the report take, in seconds."""
     num = len(dataset.test) + len(dataset.val)
-    seconds = (2.5 + 2e-5 * num * setup.model.num_outputs) * slowness()
+    seconds = (2.5 + 2e-5 * num * setup.model.num_outputs) * slowness(budget.load)
     return seconds + baselines_seconds(dataset, setup)
 
 
