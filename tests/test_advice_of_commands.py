@@ -312,10 +312,13 @@ CASES = {
         "^headstart fit .* --starts scratch/linear --budget 30m$",
         lambda f: followed(next_of(lambda: ranked(f))),
     ),
-    "after starts and before anything": told(
-        lambda _: re.findall(r"headstart fit DATA .*", overview()),
-        "--budget 30m --out runs/mine",
-        lambda f: followed(f"headstart fit {csv(f, frame())} --budget 30m --out {f}/runs/mine"),
+    "before anything": told(
+        lambda _: re.findall(r"headstart fit .*", overview()),
+        "--budget (30m|2m) --out runs/",
+        lambda f: [
+            *followed(f"headstart fit {csv(f, frame())} --budget 30m --out {f}/runs/mine"),
+            *followed("headstart fit digits --budget 2m --out runs/digits"),
+        ],
     ),
 }
 

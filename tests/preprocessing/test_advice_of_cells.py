@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,14 @@ from advised import PIXELS, TEXTS, Case, N, Y, frame, photos, told
 import headstart as hs
 from headstart.auditing.audit import AuditTools
 from headstart.auditing.audits import AUDITS
+from headstart.auditing.lengths import audit_lengths
 from headstart.auditing.probe_features import ProbeFeatures
 from headstart.data import load
 from headstart.data.sources.samples import ParquetSamples
+from headstart.preprocessing import pixel_files
+from headstart.preprocessing.decoded import decode
+from headstart.recipes import own_data
+from headstart.types import ImageSpec
 
 WORDS = [
     [f"{1 + i % 12}/{1 + i // 12}/2024", f"{1 + i % 12:02d}.{1 + i // 12:02d}.2024"]
@@ -82,9 +88,37 @@ def stored(folder: Path, row_group_size: int, cut: bool) -> Any:
     return [held.read(i) for i in range(N)]
 
 
+def without_room(folder: Path, has_tmpdir: bool) -> Any:
+    """Decode where neither the cache, nor the folder for temporary files, nor memory has room."""
+    root = photos(folder / "set", lambda i: f"{Y[i]}/{i}.png")
+    made = pixel_files._temporary_file
+    with pytest.MonkeyPatch.context() as patch:
+        (folder / "file").write_text("")
+        patch.setenv("HEADSTART_CACHE", str(folder / "file"))
+        patch.setattr(pixel_files, "_memory_file", lambda _: None)
+        patch.setattr(pixel_files, "_temporary_file", made if has_tmpdir else lambda _: None)
+        return decode(load(root), "train", SPEC)
+
+
+def cased(name: str) -> Any:
+    run: Any = SimpleNamespace(path="runs/x", data={"source": {"source": "digits-8x8"}})
+    if name != "digits-8x8":
+        own_data._refuse_other_case(run, name)
+    return load(name)
+
+
+def cut_texts(length: int) -> list[str]:
+    """Return what is told of the lengths of texts for a start that reads them."""
+    data = texts(length)
+    return [each.finding.sentence for each in audit_lengths(data, AuditTools(start=MINILM))]
+
+
 def audited(name: str, data: Any) -> list[str]:
-    tools = AuditTools(features=ProbeFeatures(data))
-    return [each.finding.sentence for each in AUDITS[name].run(data, tools)]
+    """Return what an audit says, with pixels and terms as features: quick."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("headstart.starts.candidates.local_starts", lambda _: [])
+        tools = AuditTools(features=ProbeFeatures(data))
+        return [each.finding.sentence for each in AUDITS[name].run(data, tools)]
 
 
 def texts(length: int) -> Any:
@@ -101,6 +135,8 @@ def spoilt(number: int) -> Any:
     return load(table.sample(frac=1, random_state=0).reset_index(drop=True))
 
 
+MINILM = "pip/all-minilm-l6-v2"
+SPEC = ImageSpec(8, 3, (0.5,) * 3, (0.25,) * 3, "bilinear", 8, 3)
 CASES = {
     "a month that none is": told(
         lambda _: column([f"2024-13-{1 + i % 28:02d}" for i in range(N)]),
@@ -160,6 +196,19 @@ CASES = {
         lambda _: audited("lengths", texts(80)),
         "or cut them into parts",
         lambda _: audited("lengths", texts(1)),
+    ),
+    "long texts for a start": told(
+        lambda _: cut_texts(80), "--max-length: their end is not read", lambda _: cut_texts(1)
+    ),
+    "no room for pictures": Case(
+        lambda f: without_room(f, False),
+        "Set TMPDIR to a folder that has",
+        lambda f: without_room(f, True),
+    ),
+    "a name in another case": Case(
+        lambda _: cased("Digits-8x8"),
+        "the case of its name differs. Write it so",
+        lambda _: cased("digits-8x8"),
     ),
     "labels that look wrong": told(
         lambda _: audited("doubtful labels", spoilt(20)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ import headstart as hs
 from headstart.auditing.audit import AuditTools
 from headstart.auditing.counts import audit_counts
 from headstart.events import listen
+from headstart.tuning.hints import _remedy
 
 
 def _rows(counts, apart=1.6, seed=0):
@@ -70,15 +72,10 @@ def test_a_rare_class_that_is_not_found_is_said_and_the_advice_finds_more_of_it(
     assert "rarer than others: --imbalance weights finds more of it" in hint
     assert "oversample" not in hint  # this strategy cannot
     assert hint in re.sub(r"\s+", " ", made.report())
-    weighed, still = _run(frame, tmp_path / "b", imbalance="weights")  # the advice, followed
+    weighed, _ = _run(frame, tmp_path / "b", imbalance="weights")  # the advice, followed
     assert weighed.metrics["test"]["per_class"][rare]["recall"]["value"] > before + 0.1
     for sentence in [hint, *(found.sentence for found in _imbalance(hs.load(frame).findings))]:
         heard(sentence)
-    if still:
-        assert "--imbalance weights is in use already: more rows of it help" in still[0]
-        _, none = _run(_rows([1000] * len(counts)), tmp_path / "c", imbalance="weights")
-        assert not none
-        heard(still[0])
     counted = audit_counts(hs.load(frame), AuditTools())[0].finding.sentence
     assert "--imbalance weights may find more of the rare ones" in counted
     heard(counted)
@@ -111,9 +108,15 @@ def test_what_is_not_rare_is_not_told_to_be_weighed(tmp_path):
     assert "--imbalance" not in hint
 
 
-def test_nothing_is_said_where_all_are_found(tmp_path):
+def test_nothing_is_said_where_all_are_found(tmp_path, heard):
     _, hints = _run(_rows([600, 150], apart=6.0), tmp_path / "a")
     assert not hints
+    weighed = SimpleNamespace(imbalance="weights", strategy="head")
+    told = _remedy(hs.load(_rows([600, 150])), weighed, "rows", True)
+    assert told == "--imbalance weights is in use already: more rows of it help."
+    _, more = _run(_rows([600, 600], apart=6.0), tmp_path / "b", imbalance="weights")  # as advised
+    assert not more
+    heard(told)
 
 
 def test_of_very_many_classes_chance_misses_some(tmp_path):
