@@ -41,15 +41,14 @@ def test_the_worst_part_is_found_without_being_named(run):
     )
 
 
-def test_named_columns_are_told_part_by_part(run, capsys, tmp_path):
-    out = tmp_path / "found.json"
-    words = ["evaluate", str(run.path), "--slice", "region", "--out", str(out)]
+def test_named_columns_are_told_part_by_part(run, capsys):
+    words = ["evaluate", str(run.path), "--slice", "region"]
     assert main(words) == 0
     told = capsys.readouterr().out
     assert all(f"region = {name}" in told for name in ("north", "south", "west"))
     assert main([*words, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert printed == json.loads(out.read_text())
+    assert printed == json.loads((run.path / "evaluation.json").read_text())
     assert printed["test"] == run.metrics["test"]
     assert printed["slices"]["columns"] == ["region"]
 

@@ -71,7 +71,6 @@ def evaluate(
     device: str = "auto",
     seed: int = 0,
     slice: Sequence[str] | None = None,
-    out: str | None = None,
     json: bool = False,
 ) -> Evaluation:
     """Evaluate a run on its own test split, or on other labelled data.
@@ -93,8 +92,7 @@ def evaluate(
         slice: Columns of a table whose parts are told one by one: values, or quarters of numbers.
             When not given, all columns (of texts their length) are looked at, and the parts told
             that are surely worse than the rest, for all that was looked at.
-        out: File to write; evaluation.json in the run folder when not given.
-        json: Print the record of that file in place of the text.
+        json: Print the record of evaluation.json, which the run folder then holds, instead of text.
 
     Returns:
         Figures with intervals.
@@ -152,20 +150,18 @@ def evaluate(
     found = Evaluation(
         metrics, opened.model_record, about, parts, is_sliced=slice is not None, is_json=json
     )
-    _write(opened, found, out)
+    _write(opened, found)
     return found
 
 
-def _write(run: Run, found: Evaluation, out: str | None) -> None:
+def _write(run: Run, found: Evaluation) -> None:
     """Write what was found; that a run folder cannot be written is only told."""
-    path = run.path / "evaluation.json" if out is None else Path(out)
+    path = run.path / "evaluation.json"
     content = dumps(found.record, indent=1, allow_nan=False, default=str).encode()
     try:
         with disk_errors(path, len(content)):
             write_atomically(path, content)
     except RunFolderError as error:
-        if out is not None:
-            raise
         with attached():
             emit("note", text=f"evaluation.json is not written: {error}")
 
