@@ -18,12 +18,15 @@ from headstart.types import Figure
 TAIL = 0.025
 
 
-def exact_ends(hits: np.ndarray, trials: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def exact_ends(
+    hits: np.ndarray, trials: np.ndarray, tail: float = TAIL
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the ends of the exact 95 % intervals of proportions; [0, 1] without trials.
 
     Args:
         hits: At least 0, need not be whole: of as many independent trials as items count as.
         trials: At least ``hits``.
+        tail: How often each end may miss, where that is not 2.5 %.
 
     Source:
         C. Clopper and E. Pearson, 1934, Biometrika 26, 404-413; with effective numbers E. L. Korn
@@ -34,9 +37,9 @@ def exact_ends(hits: np.ndarray, trials: np.ndarray) -> tuple[np.ndarray, np.nda
     hit, trial = np.asarray(hits, np.float64), np.asarray(trials, np.float64)
     missed = np.maximum(trial - hit, 0.0)
     with np.errstate(all="ignore"):
-        low = np.where(hit > 0, betaincinv(np.maximum(hit, 1e-12), missed + 1.0, TAIL), 0.0)
+        low = np.where(hit > 0, betaincinv(np.maximum(hit, 1e-12), missed + 1.0, tail), 0.0)
         high = np.where(
-            missed > 0, betaincinv(hit + 1.0, np.maximum(missed, 1e-12), 1.0 - TAIL), 1.0
+            missed > 0, betaincinv(hit + 1.0, np.maximum(missed, 1e-12), 1.0 - tail), 1.0
         )
     return np.where(trial > 0, low, 0.0), np.where(trial > 0, high, 1.0)
 

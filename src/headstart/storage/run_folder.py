@@ -43,6 +43,7 @@ _OWN_FILES = frozenset(
         "predictions.parquet",
         "mistakes.json",
         "views.json",
+        "evaluation.json",
         "log.jsonl",
         "report.html",
         "nan_report.json",
