@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from headstart.errors import StartError
 
 # channels of the first stage; the first was chosen on two CPU cores (docs/experiments.md)
-WIDTHS = {"quick-cnn": 32, "quick-cnn-wide": 64}
+WIDTHS = {"quick-cnn-small": 16, "quick-cnn": 32, "quick-cnn-wide": 64}
 _EPS = 5e-4  # added to a direction's variance, in squared units of normalised images
 _MOST_DIRECTIONS = 12  # of a patch; of larger patches the strongest
 _FEW_PIXELS, _SOME_PIXELS = 40, 80  # sides up to which patches are 1 and 2 pixels apart

@@ -230,6 +230,8 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         scratch_epochs=10,
         ema_half_life=0.0,
     ),
+    # less work a sample: smaller steps, so that a slow machine takes some, too
+    "scratch/quick-cnn-small": replace(_QUICK_CNN, batch_size=128),
     "scratch/quick-cnn": _QUICK_CNN,
     "scratch/quick-cnn-wide": _QUICK_CNN,
 }
