@@ -27,6 +27,7 @@ TESTS = (
     "auditing/test_advice_of_audits.py",
     "test_advice_of_verbs.py",
     "test_advice_of_rooms.py",
+    "pretraining/test_advice_of_pretraining.py",
 )
 VARIABLE = "HEADSTART_HEARD"
 VERBS = (
