@@ -548,13 +548,17 @@ def test_a_run_audits_its_data_once_and_keeps_what_it_found(tmp_path, monkeypatc
         asked.append(len(dataset.train))
         return seen_by_runs(dataset, tools)
 
-    features = Audit("probe", "What do features say?", lambda d: True, told, has_features=True)
+    def probed(dataset, tools):
+        asked.append(tools.features("test").shape[0])
+        return []
+
+    features = Audit("probe", "What do features say?", lambda d: True, probed, has_features=True)
     table = {**audits.AUDITS, "near": Audit("near", "What?", lambda d: True, told)}
     for module in (audits, running):
         monkeypatch.setattr(module, "AUDITS", {**table, "probe": features})
     loaded = hs.load(data, fixes="fixes.csv")
     run = hs.finetune(loaded, start="scratch/tfidf", budget="60s", out="run", device="cpu")
-    assert asked == [len(loaded.train)]
+    assert asked == [len(loaded.train), len(loaded.test)]
     kinds = [found["kind"] for found in run.data["findings"]]
     assert kinds.count("near copies") == 1
     assert "classes" in kinds
@@ -574,7 +578,7 @@ class Settling:
     """Stands in for a session whose decisions are all made anew."""
 
     def __init__(self) -> None:
-        self.decisions, self.names = self, []
+        self.decisions, self.names, self.near_copies = self, [], []
 
     def settle(self, name, decide):
         self.names.append(name)

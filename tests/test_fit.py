@@ -68,7 +68,7 @@ def test_fit_learns_digits(fitted):
 def test_fit_tells_its_candidates_and_why_it_chose(fitted):
     run, heard, _ = fitted
     candidates = run.options["candidates"]
-    assert {c["start"] for c in candidates} >= {"scratch/simple-cnn", "pip/efficientnet-lite0"}
+    assert {c["start"] for c in candidates} >= {"scratch/quick-cnn", "pip/efficientnet-lite0"}
     scores = [c["score"] for c in candidates if c["score"] is not None]
     assert scores == sorted(scores, reverse=True)
     assert all(c["low"] <= c["score"] <= c["high"] for c in candidates if c["score"] is not None)
@@ -93,7 +93,7 @@ def test_a_usable_model_exists_before_the_fine_tuning(data, tmp_path, processor_
 
 def test_candidates_that_need_no_network_the_quickest_first(data):
     starts = default_starts(data, budget_seconds=60)
-    assert starts[0].address == "scratch/simple-cnn"
+    assert starts[0].address == "scratch/quick-cnn"
     assert all(s.is_local for s in starts)
     pretrained = [s for s in starts if s.pretrained_on]
     assert len(pretrained) == 1

@@ -56,6 +56,8 @@ VERBS: dict[str, Place] = {
     "finetune": PLACES["finetune"],
     "pretrain": PLACES["pretrain"],
     "evaluate": PLACES["evaluate"],
+    "compare": PLACES["compare"],
+    "runs": PLACES["list_runs"],
     "predict": PLACES["predict"],
     "report": PLACES["report"],
     "export": PLACES["export"],

@@ -72,6 +72,16 @@ def test_a_flip_happens_half_of_the_time_and_is_exact():
     assert abs(float(is_mirrored.float().mean()) - 0.5) < 6 * 0.5 / 2_000**0.5
 
 
+def test_two_epochs_in_a_row_see_both_sides_of_every_sample():
+    batch, ids = images(num=500, channels=3, side=6), np.arange(7_000, 7_500)
+    for policy in (Policy(flip=True), Policy(flip=True, zoom=1e-9)):  # whole pixels, and between
+        first, second, third = (
+            augment(batch, ids, policy, seed=4, epoch=epoch) for epoch in (3, 4, 5)
+        )
+        torch.testing.assert_close(second, first.flip(-1), atol=1e-5, rtol=0)
+        torch.testing.assert_close(third, first)
+
+
 def test_a_shift_is_a_crop_of_the_padded_image():
     side, pad = 16, 4
     batch, ids = images(num=32, side=side), np.arange(32)

@@ -24,8 +24,28 @@ def _masked_pixels(corpus: Any, means: Givens) -> Learner:
     return build_pixels(corpus, means)
 
 
+def _read_texts(data: Data, options: PretrainingOptions) -> Corpus:
+    from headstart.pretraining.texts import read_texts
+
+    return read_texts(data, options)
+
+
+def _hidden_words(corpus: Any, means: Givens) -> Learner:
+    from headstart.pretraining.hidden_words import build_hidden_words
+
+    return build_hidden_words(corpus, means)
+
+
+def _next_words(corpus: Any, means: Givens) -> Learner:
+    from headstart.pretraining.next_words import build_next_words
+
+    return build_next_words(corpus, means)
+
+
 OBJECTIVES: dict[ObjectiveName, Objective] = {
     "mae": Objective("image", "scratch/vit-tiny", _read_images, _masked_pixels),
+    "mlm": Objective("text", "scratch/bert-tiny", _read_texts, _hidden_words),
+    "clm": Objective("text", "scratch/gpt-tiny", _read_texts, _next_words),
 }
 
 

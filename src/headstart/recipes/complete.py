@@ -5,16 +5,18 @@ Everything that is chosen on the way is settled before the training (``tuning.de
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+from headstart.recipes.audited import with_estimates
 from headstart.recipes.findings import tell_findings
 from headstart.recipes.processes import launch_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from headstart.auditing.probe_features import Look
     from headstart.recipes.session import Session
     from headstart.storage.run_folder import RunFolder
     from headstart.training.company import Company
@@ -34,6 +36,7 @@ def complete(
     dataset: Dataset,
     setup: TrainingSetup,
     budget: Budget,
+    look: Look,
     *,
     candidates: Sequence[Mapping[str, object]] = (),
     grid: Grid = "off",
@@ -45,6 +48,7 @@ def complete(
         dataset: The data.
         setup: The model to fine-tune.
         budget: The budget.
+        look: Whose features audits read.
         candidates: What screening found, for ``options.json``.
         grid: Whether other learning rates are tried first, as ``settle_learning_rate`` takes it.
 
@@ -70,6 +74,9 @@ def complete(
     on_usable = partial(save_model, folder, dataset, setup)
     with plan.stage("training", budget):
         tuned, trials = _tune(current, items, setup, budget, plan, grid, on_usable)
+    look = replace(look, held={"train": items.train, "val": items.val})
+    audited = with_estimates(current, dataset, plan, budget, setup.recipe.seed, look)
+    items = replace(items, dataset=audited)
     tried = Tried(candidates=candidates, trials=trials)
     conclude_run(current, items, setup, tuned, budget=budget, plan=plan, tried=tried)
 
@@ -159,7 +166,7 @@ def _tune(
     with graceful_stop() as stop:
         conditions = Conditions(
             checkpoints=CheckpointFolder(current.folder.state),
-            deadline=budget.deadline(reserve),
+            deadline=budget.deadline(reserve + plan.seconds("estimates")),
             seconds_per_sample=seconds_per_sample(setup, items.dataset, budget),
             stop_requested=partial(stop_requested, stop, current.company),
             on_usable=on_usable,

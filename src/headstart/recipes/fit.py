@@ -14,7 +14,7 @@ from headstart.events import emit
 from headstart.recipes.audited import with_audits
 from headstart.recipes.complete import complete
 from headstart.recipes.dry_run import refuse_resume, say_real_run
-from headstart.recipes.finetune import next_command, run_rule, settle_auto
+from headstart.recipes.finetune import look_of, next_command, run_rule, settle_auto
 from headstart.recipes.options import FitOptions, takes
 from headstart.recipes.own_start import refuse_own_start
 from headstart.recipes.processes import after_restart, finished_before, run_in_company
@@ -104,7 +104,8 @@ def _fit(options: FitOptions, company: Company) -> Run:
             dataset = with_audits(current, dataset, budget, options.seed, "slow")
             if company.size > 1:  # they train one arm together
                 setup = _build(chosen, dataset, settled, company, texts)
-                complete(current, dataset, setup, budget, candidates=chosen["candidates"])
+                look = look_of(setup, settled)
+                complete(current, dataset, setup, budget, look, candidates=chosen["candidates"])
             else:
                 search(current, dataset, chosen["candidates"], made, budget, texts, settled)
     path = current.folder.path

@@ -8,11 +8,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from headstart.events import emit
+from headstart.recipes.audited import with_estimates
 from headstart.recipes.complete import Tried, conclude_run, stop_requested
 from headstart.recipes.findings import tell_findings
 from headstart.training.options.strategies import AUTO, default_strategy
+from headstart.training.options.training_options import training_options
 
 if TYPE_CHECKING:
+    from headstart.auditing.probe_features import Look
     from headstart.recipes.options import FitOptions
     from headstart.recipes.session import Session
     from headstart.searching.arms import Entrant
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from headstart.tuning.setup import TrainingSetup
     from headstart.tuning.texts import TextCache
     from headstart.tuning.together import Together
-    from headstart.types import Dataset, Inputs
+    from headstart.types import Dataset, Inputs, SplitName
 
 
 def search(
@@ -70,6 +73,9 @@ def search(
     test = prepare_sample(dataset, "test", winner.setup, None, seed=asked.seed)
     items = Items(dataset, winner.train, winner.val, test)
     together = None if asked.single else _together(found, dataset, test, budget)
+    look = _look(found, asked, texts)
+    audited = with_estimates(current, dataset, plan, budget, asked.seed, look)
+    items = replace(items, dataset=audited)
     tried = Tried(candidates=ranked, arms=found.rows)
     conclude_run(
         current,
@@ -81,6 +87,19 @@ def search(
         tried=tried,
         together=together,
     )
+
+
+def _look(found: Found, asked: FitOptions, texts: TextCache | None) -> Look:
+    """Return whose features audits read: those of a pretrained start that a head was fitted to."""
+    from headstart.auditing.probe_features import Look
+
+    options = training_options(asked)
+    for one in (found.winner, *found.others):
+        start, setup = one.setup.model.encoder.start, one.setup
+        if start.pretrained_on and not setup.strategy.loops:
+            held: dict[SplitName, Inputs] = {"train": one.train, "val": one.val}
+            return Look(start, replace(options, input_size=setup.size), texts, held)
+    return Look(None, options, texts)
 
 
 def _tell_strategy(found: Found, asked: str) -> None:
@@ -217,6 +236,7 @@ def _context(
     setup = built(ArmSpec(first.start, first.strategy, size=first.size), context)
     plan = plan_tuning(dataset, setup, budget)
     reserve = min(plan.seconds("conclusion"), budget.may_take("conclusion"))
+    reserve += plan.seconds("estimates")
     return replace(context, deadline=budget.deadline(reserve)), plan
 
 

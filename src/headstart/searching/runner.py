@@ -32,6 +32,7 @@ from headstart.tuning.arm import Arm, Tuned, calibrated_loss
 from headstart.tuning.conditions import Conditions
 from headstart.tuning.cost import seconds_per_sample
 from headstart.tuning.engine_rule import engine_rule
+from headstart.tuning.mirrored import settle_mirrored
 from headstart.tuning.setup import TrainingSetup, set_up
 from headstart.types import Figure, Inputs, Rows
 
@@ -163,6 +164,7 @@ def built(spec: ArmSpec, context: SearchContext) -> TrainingSetup:
     options = replace(training_options(context.asked), strategy=spec.strategy, input_size=spec.size)
     start = find_start(spec.start)
     setup = set_up(context.dataset, start, options, device=context.device, texts=context.texts)
+    settle_mirrored(setup, context.dataset, context.budget, context.decisions.within(start.address))
     rate = setup.recipe.learning_rate * spec.rate
     recipe = replace(setup.recipe, learning_rate=rate)
     if spec.length != 1:

@@ -47,6 +47,9 @@ SHARES: dict[str, BudgetShare] = {
     "audits": BudgetShare(
         0.03, "budget", "near copies and what else would make figures lie; then it says how far"
     ),
+    "estimates": BudgetShare(
+        0.04, "budget", "doubtful labels, shortcuts, drift, by features that are there by then"
+    ),
     "audited features": BudgetShare(
         0.4, "left", "of a check: features of the samples, where an audit reads them"
     ),
@@ -82,6 +85,9 @@ SHARES: dict[str, BudgetShare] = {
     ),
     "test": BudgetShare(
         0.3, "left", "one pass over the test split; a start that takes more is refused"
+    ),
+    "mirror images": BudgetShare(
+        0.04, "left", "the mirror images of the test split; below it steps are worth more"
     ),
     "validation": BudgetShare(0.04, "left", "one validation; the loop has many of them"),
     "vocabulary": BudgetShare(

@@ -122,7 +122,7 @@ def conclude(
     bad = [*dataset.bad_samples, *train.bad_samples, *val.bad_samples, *test.bad_samples]
     data_record = describe_data(dataset, bad, [*train.findings, *told, *hints])
     losses = losses_of(model, logits, test.targets)
-    write_predictions(folder, test, schema, outputs, losses)
+    write_predictions(folder, test, schema, outputs, losses, of_test)
     folder.write_json("mistakes.json", {"items": worst_mistakes(dataset, test, outputs, losses)})
     if views := training_views(dataset, train, setup):
         folder.write_json("views.json", views)

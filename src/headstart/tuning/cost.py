@@ -38,7 +38,8 @@ def seconds_per_sample(setup: TrainingSetup, dataset: Dataset, budget: Budget) -
         each = budget.measured("grown", partial(_row_seconds, len(dataset.test), budget))
         setup.most_seconds = each
         return each
-    key = (setup.model.encoder.start.address, setup.size, setup.strategy.adapters)
+    encoder = setup.model.encoder
+    key = (encoder.start.address, setup.size, setup.strategy.adapters, encoder.mirrors)
     return budget.measured(key, partial(measure_pass, setup, dataset))
 
 

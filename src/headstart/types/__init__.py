@@ -19,6 +19,7 @@ from headstart.types.data import (
     SplitName,
     TaskName,
 )
+from headstart.types.documents import Stretch
 from headstart.types.figures import (
     Comparison,
     Figure,
@@ -98,6 +99,7 @@ __all__ = [
     "Split",
     "SplitName",
     "Start",
+    "Stretch",
     "TableSpec",
     "TaskName",
     "are_alike",

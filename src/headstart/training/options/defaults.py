@@ -41,7 +41,7 @@ class FamilyDefaults:
     beta1: float = 0.9  # of Adam and AdamW
     scratch_epochs: float | None = None
     ema_half_life: float = 0.07
-    smooths: bool = True
+    smoothing: float = 0.1  # of labels, from five classes on
     fewest_steps: int = 0  # a small data set is passed until there were so many …
     most_epochs: float = 20.0  # … but no more often than this
     mixup: float = 0.0  # alpha, where there are many samples
@@ -66,6 +66,26 @@ _MLP = FamilyDefaults(
     drop_path=0.0,
     scratch_epochs=30,
     ema_half_life=0.0,
+)
+
+_QUICK_CNN = FamilyDefaults(
+    source="measured: docs/experiments.md, 'A ConvNet that learns quickly'; smoothing and "
+    "schedule of airbench (Jordan 2024), Muon with AdamW beside it",
+    optimizer="muon",
+    learning_rate=0.02,
+    reference_batch=256,
+    bottom_multiplier=1.0,
+    beta1=0.8,
+    beta2=0.95,
+    weight_decay=0.1,
+    schedule="one-cycle",
+    warmup_fraction=0.2,
+    batch_size=256,
+    drop_path=0.0,
+    scratch_epochs=16,
+    ema_half_life=0.0,
+    smoothing=0.2,
+    bf16_steps=True,
 )
 
 # Key: a start's address, or (family, whether it is pretrained).
@@ -145,7 +165,7 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         drop_path=0.0,
         scratch_epochs=3,
         ema_half_life=0.0,
-        smooths=False,
+        smoothing=0.0,
         fewest_steps=1_000,
         # 1e-5, 3e-5, 5e-5: from the lowest of RoBERTa's grid (Liu et al. 2019) to the highest of
         # BERT's
@@ -166,7 +186,7 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         drop_path=0.0,
         scratch_epochs=5,
         ema_half_life=0.0,
-        smooths=False,
+        smoothing=0.0,
         fewest_steps=1_000,
     ),
     ("linear", False): FamilyDefaults(
@@ -184,7 +204,7 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         drop_path=0.0,
         scratch_epochs=10,
         ema_half_life=0.0,
-        smooths=False,
+        smoothing=0.0,
         fewest_steps=1_000,
         most_epochs=2_000.0,
     ),
@@ -209,6 +229,8 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         scratch_epochs=10,
         ema_half_life=0.0,
     ),
+    "scratch/quick-cnn": _QUICK_CNN,
+    "scratch/quick-cnn-wide": _QUICK_CNN,
 }
 
 

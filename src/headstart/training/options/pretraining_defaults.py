@@ -65,6 +65,37 @@ PRETRAINING_DEFAULTS: dict[ObjectiveName, PretrainingDefaults] = {
         num_epochs=200,
         mask_fraction=0.75,
     ),
+    "mlm": PretrainingDefaults(
+        source="Cramming (Geiping and Goldstein, ICML 2023): AdamW (0.9, 0.98), decay 0.01, rate "
+        "1e-3 that rises and falls once, no dropout; 15 to 25 % hidden; the batch is settled in "
+        "tokens (4,096 and more)",
+        learning_rate=1e-3,
+        most_rate=1e-3,
+        reference_batch=1,
+        batch_size=64,
+        beta1=0.9,
+        beta2=0.98,
+        weight_decay=0.01,
+        schedule="one-cycle",
+        warmup_fraction=0.1,
+        num_epochs=40,
+        mask_fraction=0.2,
+    ),
+    "clm": PretrainingDefaults(
+        source="GPT-3 (Brown et al., NeurIPS 2020), appendix B: AdamW (0.9, 0.95), decay 0.1, a "
+        "warm-up and a fall; rate 1e-3 as small models take it; the batch is settled in tokens",
+        learning_rate=1e-3,
+        most_rate=1e-3,
+        reference_batch=1,
+        batch_size=32,
+        beta1=0.9,
+        beta2=0.95,
+        weight_decay=0.1,
+        schedule="cosine",
+        warmup_fraction=0.05,
+        num_epochs=20,
+        mask_fraction=0.0,
+    ),
 }
 
 

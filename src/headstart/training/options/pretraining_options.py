@@ -17,6 +17,7 @@ from headstart.types import Framing
 
 ObjectiveName = Literal["mae", "mlm", "clm"]
 TargetName = Literal["auto", "normalised", "pixels"]
+Replacement = Literal["mask", "bert"]
 CropName = Literal["none", "crop", "crop-unmirrored"]
 
 _OF_TRAINING = stated(TrainingOptions)
@@ -100,6 +101,42 @@ class PretrainingOptions:
     input_size: Annotated[int | None, _as_in_training("input_size", ("mae",))] = None
     framing: Annotated[Literal["auto", Framing], _as_in_training("framing", ("mae",))] = "auto"
     value_range: Annotated[Sequence[float] | None, _as_in_training("value_range", ("mae",))] = None
+    max_length: Annotated[
+        int | None,
+        Option(
+            sentence="Tokens of a text that are read at once; when not given what 99 % of the "
+            "texts do not exceed, at most 256.",
+            low=8,
+            high=1_000_000,
+            objectives=("mlm", "clm"),
+        ),
+    ] = None
+    vocabulary_size: Annotated[
+        int | None,
+        Option(
+            sentence="Most tokens of a vocabulary that is learned from the texts, where one begins "
+            "from scratch; when not given 8,192, 30,000 above 100 MB of text, and fewer where each "
+            "would occur less than fifty times.",
+            low=300,
+            high=1_000_000,
+            objectives=("mlm", "clm"),
+        ),
+    ] = None
+    whole_words: Annotated[
+        bool,
+        Option(
+            sentence="Hide words as a whole and not token by token; of Chinese it takes extra zh.",
+            objectives=("mlm",),
+        ),
+    ] = False
+    replacement: Annotated[
+        Replacement,
+        Option(
+            sentence="What stands in place of a hidden token: the mask (mask), or as in BERT that "
+            "of 80 %, any token of 10 %, and the token itself of 10 % (bert).",
+            objectives=("mlm",),
+        ),
+    ] = "mask"
     precision: Annotated[Literal["auto", Precision], _as_in_training("precision")] = "auto"
     compile: Annotated[bool, _as_in_training("compile")] = False
     num_workers: Annotated[int | None, _as_in_training("num_workers")] = None

@@ -147,7 +147,7 @@ def check_optimizer(encoder: nn.Module, layers: Sequence[Sequence[str]], recipe:
     Raises:
         OptionError: If the optimizer has nothing to do that is its own, or cannot do it.
     """
-    if recipe.optimizer != "muon":
+    if recipe.optimizer != "muon" or not find_strategy(recipe.strategy).loops:
         return
     parameters = dict(encoder.named_parameters())
     learns = phases_of(recipe, len(layers))[-1].learns
