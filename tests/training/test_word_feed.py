@@ -70,7 +70,7 @@ def loss_of(feed, step: int, size: int | None = None) -> float:
     def loss(batch) -> torch.Tensor:
         seen, *others, where, told = batch.inputs
         # the token before a hidden one, or the one that is followed: the context
-        before = seen.flatten()[where - (len(others) == 1)]
+        before = seen.flatten()[where - int(len(others) == 1)]
         return torch.nn.functional.cross_entropy(table[before], told)
 
     return sum(float(loss(batch)) * batch.part for batch in feed.batches(step, size))

@@ -66,7 +66,17 @@ def _timm_start(found: Pretrained, folder: str | Path) -> Path:
     return export_timm_start(found, folder)
 
 
-START_EXPORTERS: dict[str, StartExporter] = {"mae": StartExporter("timm", _timm_start)}
+def _language_start(found: Pretrained, folder: str | Path) -> Path:
+    from headstart.exporting.language_folder import export_language
+
+    return export_language(found, folder)
+
+
+START_EXPORTERS: dict[str, StartExporter] = {
+    "mae": StartExporter("timm", _timm_start),
+    "mlm": StartExporter("transformers", _language_start),
+    "clm": StartExporter("transformers", _language_start),
+}
 
 
 def export_choices() -> tuple[str, ...]:

@@ -104,6 +104,13 @@ def _require_native(model: Model) -> tuple[TextNetwork, TextTokenizer]:
             f"The model from '{address}' has no transformers encoder. Expected one that headstart "
             f"built. Serve the run folder with headstart."
         )
+    if network.pooling != "native" and encoder.start.objective == "mlm":
+        raise ExportError(
+            f"The model from '{address}' averages the last hidden states, as from every start that "
+            f"was pretrained on hidden words, and a classifier of transformers does not. Expected "
+            f"a model from another start. Serve the run folder with headstart; the start itself "
+            f"can be exported: headstart export {address}."
+        )
     if network.pooling != "native":
         raise ExportError(
             f"The model from '{address}' averages the last hidden states, as --strategy head does "

@@ -49,7 +49,7 @@ from headstart.training.machine.device import choose_precision
 from headstart.training.options.pretraining_defaults import mask_fraction_of, pretraining_recipe
 from headstart.training.options.pretraining_options import PretrainingOptions
 from headstart.training.options.recipe import Recipe
-from headstart.types import are_alike
+from headstart.types import SOLVED, are_alike
 
 STEP_TOKENS = {"cpu": 4_096, "cuda": 16_384}  # science.md E.3: from 4k on
 CONTINUED_RATE = 1e-4  # of a start that is pretrained already
@@ -188,6 +188,11 @@ def _encoder(corpus: TextCorpus, texts: list[str], means: Givens) -> Encoder:
             f"Start '{start.address}' reads {start.modality}s, and objective mlm learns from "
             f"texts. Choose an encoder for texts, for example --start scratch/bert-tiny."
         )
+    if start.family in SOLVED:
+        raise StartError(
+            f"'{start.address}' counts words and reads no text, so that none of them can be told. "
+            f"Expected an encoder. Choose one, for example --start scratch/bert-tiny."
+        )
     learned: Preprocess | None = None
     if learns_from_texts(start):
         wanted = settle_vocabulary_size(options, corpus.num_characters)
@@ -201,13 +206,7 @@ def _encoder(corpus: TextCorpus, texts: list[str], means: Givens) -> Encoder:
         max_length=options.max_length,
         seed=options.seed,
     )
-    encoder = build_encoder(start, request)
-    if not isinstance(encoder.preprocess, TokenPreprocess):
-        raise StartError(
-            f"'{start.address}' counts words and reads no text, so that none of them can be told. "
-            f"Expected an encoder. Choose one, for example --start scratch/bert-tiny."
-        )
-    return averaged(encoder)
+    return averaged(build_encoder(start, request))
 
 
 def _inputs(

@@ -183,13 +183,16 @@ def mean_and_error(values: np.ndarray, clusters: np.ndarray) -> tuple[float, flo
         clusters: int64, shape (M,), the same for those that do.
 
     Returns:
-        The error is infinite where all belong together.
+        Where all belong together, the error is that of values which do not; of one alone it is as
+        large as the value.
     """
     mean = float(values.mean())
+    if len(values) < 2:
+        return mean, abs(mean)
     _, places = np.unique(clusters, return_inverse=True)
     num = int(places.max()) + 1
     if num < 2:
-        return mean, math.inf
+        places, num = np.arange(len(values)), len(values)
     sums = np.bincount(places, values - mean)
     error = math.sqrt(num / (num - 1) * float((sums**2).sum())) / len(values)
     return mean, error
