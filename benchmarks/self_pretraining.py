@@ -89,6 +89,7 @@ def pretrain(said: argparse.Namespace) -> None:
         objective="mlm",
         start=SCRATCH,
         num_epochs=said.epochs,
+        batch_size=said.batch,
         whole_words=said.whole_words,
         out=str(out),
         resume=resume,
@@ -183,6 +184,7 @@ def main() -> None:
             one.add_argument("--seeds", type=int, nargs="+", default=[0])
         else:
             one.add_argument("--whole-words", action="store_true")
+            one.add_argument("--batch", type=int, help="windows a step; about 4,096 tokens")
     last = verbs.add_parser("table")
     last.add_argument("--out", type=Path, required=True)
     last.set_defaults(verb=table)

@@ -120,3 +120,16 @@ def test_a_start_that_cannot_leave_patches_out_is_refused():
         StartError, match=r"'scratch/simple-cnn' is a SimpleCNN, which cannot leave"
     ):
         autoencoder("scratch/simple-cnn", (28, 28), 1)
+
+
+def test_the_decoder_gives_what_its_blocks_give_on_all_tokens():
+    decoder = autoencoder().decoder
+    tokens = torch.randn(2, 5, 96)
+    order = torch.from_numpy(mask_order(0, 0, IDS[:2], 16))
+    with torch.no_grad():
+        x = torch.cat([decoder.embed(tokens), decoder.hidden.expand(2, 11, -1)], dim=1)
+        x = x + decoder.pos_embed[0][order]
+        for block in decoder.blocks:
+            x = block(x)
+        whole = decoder.pixels(decoder.norm(x))
+        assert torch.allclose(decoder(tokens, order), whole[:, 5:], atol=1e-5)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import subprocess
+import sys
 from html import escape
 from pathlib import Path
 
@@ -305,3 +308,29 @@ def test_the_error_of_a_mean_counts_what_belongs_together_once():
     assert copied == pytest.approx(alone, rel=1e-3)
     assert mean_and_error(values, np.zeros(4_000)) == pytest.approx(alone)
     assert mean_and_error(values[:1], np.zeros(1)) == (values[0], abs(values[0]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("objective", ["mlm", "clm"])
+def test_two_processes_learn_the_words_that_one_learns(objective, tmp_path):
+    texts = tmp_path / "texts.txt"
+    texts.write_text("\n".join(paragraphs()))
+    words = ["-m", "headstart", "pretrain", str(texts), "--objective", objective]
+    words += ["--num-steps", "4", "--batch-size", "15", "--micro-batch-size", "5"]
+    words += ["--vocabulary-size", "400", "--max-length", "32", "--device", "cpu"]
+    kept = {n: v for n, v in os.environ.items() if n not in ("RANK", "WORLD_SIZE")}
+    for number in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, *words, "--num-processes", number, "--out", str(tmp_path / number)],
+            env={**kept, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=280,
+        )
+        assert done.returncode == 0, done.stderr
+    runs = [hs.open(str(tmp_path / number)) for number in ("1", "2")]
+    one, two = (load_file(str(run.path / "model.safetensors")) for run in runs)
+    for name, tensor in one.items():
+        assert torch.allclose(tensor, two[name], atol=2e-4), name
+    losses = [run.metrics["pretraining"]["loss"]["value"] for run in runs]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)

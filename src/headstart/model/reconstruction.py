@@ -69,10 +69,37 @@ class PixelDecoder(nn.Module):
         hidden = self.hidden.expand(num, order.shape[1] - seen, -1)
         x = torch.cat([self.embed(tokens), hidden.to(tokens.dtype)], dim=1)
         x = x + chosen(self.pos_embed.expand(num, -1, -1), order)
-        for block in self.blocks:
+        *earlier, last = self.blocks
+        for block in earlier:
             x = block(x)
-        told: Tensor = self.pixels(self.norm(x[:, seen:]))
+        told: Tensor = self.pixels(self.norm(_last_rows(last, x, seen)))
         return told
+
+
+def _last_rows(block: Any, x: Tensor, first: int) -> Tensor:
+    """Return the rows of a block's output from ``first`` on; what stands before is only read.
+
+    Args:
+        block: A transformer block of timm, without dropout, scales and norms within its attention.
+        x: Its input, shape (B, T, D).
+        first: Rows that nobody asks for.
+
+    Returns:
+        Shape (B, T - first, D), the rows that ``block(x)`` has there.
+    """
+    attention, width = block.attn, x.shape[-1]
+    given, wanted = block.norm1(x), x[:, first:]
+    weight, bias = attention.qkv.weight, attention.qkv.bias
+    query = nn.functional.linear(given[:, first:], weight[:width], bias[:width])
+    key, value = nn.functional.linear(given, weight[width:], bias[width:]).chunk(2, dim=-1)
+
+    def by_head(rows: Tensor) -> Tensor:
+        return rows.reshape(*rows.shape[:2], attention.num_heads, -1).transpose(1, 2)
+
+    mixed = nn.functional.scaled_dot_product_attention(by_head(query), by_head(key), by_head(value))
+    wanted = wanted + attention.proj(mixed.transpose(1, 2).flatten(2))
+    told: Tensor = wanted + block.mlp(block.norm2(wanted))
+    return told
 
 
 class MaskedAutoencoder(nn.Module):

@@ -84,8 +84,8 @@ def settle_length(
         is_late = deadline <= time.monotonic()  # then a step is taken, and nothing is tried
         each = math.inf if is_late else _sample_seconds(learner)
         fitting = _SPARE * max(0.0, deadline - time.monotonic()) / each  # samples
-        total = min(fitting, float(wanted) * size)
-        while size > LEAST_BATCH and total < FEWEST_STEPS * size and not is_batch_said:
+        total, fewest = min(fitting, float(wanted) * size), min(FEWEST_STEPS, wanted)
+        while size > LEAST_BATCH and fitting < fewest * size and not is_batch_said:
             size = (size + 1) // 2
         num_steps = max(1, int(total / size))
         is_less = num_steps * size < wanted * recipe.batch_size
