@@ -23,6 +23,7 @@ from headstart.types.figures import (
     Figure,
     Measure,
     Prediction,
+    Predictions,
 )
 from headstart.types.findings import (
     Finding,
@@ -88,6 +89,7 @@ __all__ = [
     "NumberStyle",
     "OfModality",
     "Prediction",
+    "Predictions",
     "Ragged",
     "Rows",
     "Samples",
