@@ -60,7 +60,12 @@ def keyed(mlp_bundle, tmp_path_factory):
     ],
 )
 def test_whoever_has_no_key_is_refused(keyed, headers):
-    for method, path in (("POST", "/v1/predict"), ("GET", "/v2"), ("GET", "/metrics")):
+    for method, path in (
+        ("POST", "/v1/predict"),
+        ("GET", "/v2"),
+        ("GET", "/metrics"),
+        ("GET", "/openapi.json"),
+    ):
         status, told, body = keyed.ask(method, path, ROW if method == "POST" else None, **headers)
         assert (status, told["www-authenticate"]) == (401, "Bearer")
         assert list(json.loads(body)) == ["error"]

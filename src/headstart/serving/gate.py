@@ -20,7 +20,7 @@ from headstart.serving.measures import Measures
 from headstart.serving.refusals import ClientGone, Refusal
 
 # Pages that hold nothing of a model, and what balancers ask that have no key.
-OPEN = ("/", "/docs", "/openapi.json", "/v2/health/live", "/v2/health/ready")
+OPEN = ("/", "/docs", "/v2/health/live", "/v2/health/ready")
 _SECURITY = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
