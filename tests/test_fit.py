@@ -284,7 +284,7 @@ def test_a_start_that_is_refused_late_does_not_cost_the_others_their_turn(monkey
     slow, quick, third = (
         find_start(f"scratch/{n}") for n in ("resnet18", "simple-cnn", "vit-tiny")
     )
-    budget = SimpleNamespace(limit_seconds=10.0, spent=0.0)
+    budget = SimpleNamespace(limit_seconds=10.0, spent=0.0, left=10.0, load=1.0)
 
     def attempt(dataset, start, budget, allowance, **_):
         budget.spent += 5.0  # more than the whole share
@@ -338,3 +338,29 @@ def test_what_is_not_made_as_the_user_asked_is_handed_over_with_a_word(asked, ot
             search_module._tell_strategy(tried, asked)
         assert "raise --budget" not in notes[1]
         heard(notes[0])
+
+
+def test_where_the_budget_is_spent_and_nothing_is_usable_no_other_start_is_built(
+    data, monkeypatch, still_clock
+):
+    ranking = importlib.import_module("headstart.ranking.screen")
+    tried = []
+
+    def attempt(dataset, start, *_, **__):
+        tried.append(start.address)
+        time.sleep(11.0)
+        raise StartError("too slow.")
+
+    monkeypatch.setattr(ranking, "try_start", attempt)
+    starts = [find_start(f"scratch/{name}") for name in ("simple-cnn", "resnet18", "vit-tiny")]
+    with pytest.raises(StartError, match="resnet18 left out: the whole budget is spent"):
+        screen(
+            data,
+            starts,
+            budget=Budget(12.0),
+            seconds=2.0,
+            asked=TrainingOptions(),
+            device=torch.device("cpu"),
+            on_made=lambda *_: None,
+        )
+    assert tried == ["scratch/simple-cnn"]

@@ -18,11 +18,11 @@ from headstart.tuning.budget import (
     Budget,
     parse_budget,
     share_until,
-    slowness,
     told_seconds,
 )
 from headstart.tuning.planning import conclusion_seconds
 from headstart.tuning.setup import set_up
+from headstart.tuning.slowness import slowness
 
 SOURCE = Path(__file__).parents[2] / "src" / "headstart"
 

@@ -54,6 +54,7 @@ _MIN_STEPS = 20
 _WORTH_SECONDS = 2.0  # of the share that is left, for another look
 _MOST_ROW_SECONDS = 600.0
 _OPENING_SECONDS = 3.0  # the library of the first network, on one idle core
+_LEAST_LEFT = 2.0  # seconds, on one idle core: figures alone take more
 _LEAST_WORKED = 0.05  # seconds of work by which the load of the machine is told
 
 
@@ -160,8 +161,8 @@ def screen(
         if best > float("-inf") and budget.spent > until - 1.0:
             why = "left out: screening's share of the budget is spent"
             found.append(_left_out(start, metric, why))
-        elif index > 0 and best == float("-inf") and budget.left <= 0:
-            # nothing can be made any more; to look on would only end later
+        elif index > 0 and best == float("-inf") and budget.left < _LEAST_LEFT * budget.load:
+            # nothing can be made and evaluated any more; to look on would only end later
             found.append(_left_out(start, metric, "left out: the whole budget is spent"))
         elif best > float("-inf") and (long := opening.refusal(start, budget)):
             found.append(_left_out(start, metric, long))

@@ -13,15 +13,14 @@ import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from headstart.errors import OptionError
 from headstart.events import emit
+from headstart.tuning.slowness import scheduled_seconds
 
-_PIECE_SECONDS = 0.021  # a piece of work, where the seconds of other constants were measured
 _LEAST_WORKED, _MOST_LOAD = 0.5, 10.0  # seconds of work by which a load is told; the most believed
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -355,39 +354,6 @@ def told_seconds(seconds: float) -> str:
     minutes, rest = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} m" if hours else f"{minutes} m {rest:02d} s"
-
-
-def scheduled_seconds() -> tuple[float, float]:
-    """Return how long this thread has worked, and has waited for a core to work on.
-
-    Linux counts both; elsewhere the second is 0.
-    """
-    try:
-        worked, waited, *_ = Path("/proc/thread-self/schedstat").read_text().split()
-        return int(worked) / 1e9, int(waited) / 1e9
-    except (OSError, ValueError):
-        return time.thread_time(), 0.0
-
-
-def slowness(load: float = 1.0) -> float:
-    """Return how many times slower this machine is now than the one that constants come from.
-
-    By a small piece of work of the kind that figures and their intervals are made of; at least 1.
-    An old laptop is slower, and so is a machine whose cores are taken by others: a piece so small
-    is done before these get their turn, so that their load is measured over the run.
-
-    Args:
-        load: As ``Budget.load`` says.
-    """
-    worked = time.thread_time()
-    began = time.monotonic()
-    draws = np.arange(20_000)[::-1] % 7_919
-    total = 0
-    for part in range(120):
-        total += int(np.sort(draws, kind="stable")[part])
-        total += sum(place % 7 for place in range(2_000))
-    worked, took = time.thread_time() - worked, time.monotonic() - began
-    return max(1.0, (took if load == 1.0 else max(took, load * worked)) / _PIECE_SECONDS)
 
 
 def parse_budget(text: str | float | None) -> float | None:

@@ -26,11 +26,12 @@ from headstart.training.options.training_options import TrainingOptions
 from headstart.training.probing.probe import Probe
 from headstart.tuning.arm import Tuned
 from headstart.tuning.baselines import Items, Rival, baselines_seconds, run_baselines
-from headstart.tuning.budget import PASS_MARGIN, Budget, slowness
+from headstart.tuning.budget import PASS_MARGIN, Budget
 from headstart.tuning.cost import seconds_per_sample
 from headstart.tuning.hints import weak_classes
 from headstart.tuning.later import later_days
 from headstart.tuning.setup import TrainingSetup, install, probe, set_up
+from headstart.tuning.slowness import slowness
 from headstart.tuning.test_items import losses_of, worst_mistakes, write_predictions
 from headstart.tuning.together import Together, save_ensemble
 from headstart.tuning.training_views import training_views

@@ -25,7 +25,7 @@ from headstart.training.probing.lightgbm import grow_lightgbm
 from headstart.training.probing.methods import PROBES
 from headstart.training.probing.probe import Probe
 from headstart.training.probing.trees import Grown, GrowthJob, TimeIsShort
-from headstart.tuning.budget import slowness
+from headstart.tuning.slowness import slowness
 from headstart.types import Inputs
 
 _TREE_SECONDS, _FEWEST_TREES = 0.2e-6, 50  # a row through one, on one idle core
