@@ -26,7 +26,7 @@ VARIABLE = "HEADSTART_HEARD"
 VERBS = (
     "Add|Change|Choose|Close|Convert|Correct|Create|Cut|Delete|Divide|Draw|Drop|Evaluate|Expected|"
     "Export|Fill|Free|Give|Install|Keep|Leave|Lower|Make|Move|Name|Number|Open|Pass|Put|Raise|Read|"
-    "Remove|Rename|Repeat|Replace|Run|Save|Say|Set|Split|Take|Try|Turn|Unpack|Use|Wait|Write"
+    "Remove|Rename|Repeat|Replace|Run|Save|Say|Set|Split(?! ')|Take|Try|Turn|Unpack|Use|Wait|Write"
 )
 ADVICE = re.compile(rf"(?:^|[.:;] |, or )(?:{VERBS.replace('Expected|', '')})\b|(?<!\w)--[a-z]")
 OPTIONS = {"Option"}  # their texts say what an option does
@@ -44,7 +44,8 @@ class Sentence:
 
     def is_in(self, message: str) -> bool:
         """Return whether a message is this sentence with its gaps filled."""
-        parts = [re.escape(part) for part in self.words.split(_GAP)]
+        words = re.sub(r"\s+", " ", self.words).strip()
+        parts = [re.escape(part) for part in words.split(_GAP)]
         return re.search(".*?".join(parts), message, re.DOTALL) is not None
 
     def __str__(self) -> str:

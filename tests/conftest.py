@@ -93,3 +93,36 @@ def still_clock(monkeypatch):
 def processor_clock(monkeypatch):
     """Return a clock that counts the work of this process."""
     return set_clock(monkeypatch, ProcessorClock())
+
+
+@pytest.fixture(scope="session")
+def mlp_bundle(tmp_path_factory):
+    """Return a run of a table, from files, and its bundle."""
+    from small_runs import table_run
+
+    import headstart
+
+    run = table_run(tmp_path_factory.mktemp("mlp"), "scratch/mlp")
+    return run, headstart.export(str(run.path), to="onnx", out=f"{run.path.parent}/rows")
+
+
+@pytest.fixture(scope="session")
+def text_bundle(tmp_path_factory):
+    """Return a run of texts, from a file, and its bundle."""
+    from small_runs import text_run
+
+    import headstart
+
+    run = text_run(tmp_path_factory.mktemp("texts"), "scratch/tfidf")
+    return run, headstart.export(str(run.path), to="onnx", out=f"{run.path.parent}/texts")
+
+
+@pytest.fixture(scope="session")
+def image_bundle(tmp_path_factory):
+    """Return a run of pictures, from a folder, and its bundle."""
+    from small_runs import image_run
+
+    import headstart
+
+    run = image_run(tmp_path_factory.mktemp("pictures"))
+    return run, headstart.export(str(run.path), to="onnx", out=f"{run.path.parent}/pictures-onnx")

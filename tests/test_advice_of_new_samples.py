@@ -12,6 +12,8 @@ from advised import PIXELS, TEXTS, Case, N, X, Y, csv, frame, photos
 
 import headstart as hs
 from headstart.recipes.run import Run
+from headstart.recipes.submission import read_sample, write_submission
+from headstart.types import Prediction, Schema
 
 DAYS = [f"{1 + i % 12:02d}/{1 + i % 28:02d}/2024" for i in range(N)]
 
@@ -46,6 +48,27 @@ def written(path: Path, content: str) -> Path:
 
 def rows(**columns: Any) -> pd.DataFrame:
     return frame(**{"day": DAYS, "is_new": Y == "no", **columns})
+
+
+def parquet(folder: Path) -> str:
+    rows().drop(columns="label").to_parquet(folder / "a.parquet")
+    return str(folder / "a.parquet")
+
+
+def submitted(runs: dict[str, Run], folder: Path, *names: str) -> Any:
+    """Predict pictures, of which two may have one name, in the form of a sample."""
+    given = [photos(folder / name, lambda i: f"{i}.png", 3) for name in names]
+    sample = csv(folder, pd.DataFrame({"id": range(3), "label": "no"}), "sample.csv")
+    return hs.predict(str(runs["image"].path), given, like=sample, out=str(folder / "out.csv"))
+
+
+def written_as(folder: Path, sample: str) -> str:
+    """Write an answer of one of three classes in the form of a sample."""
+    schema = Schema(modality="text", task="classification", classes=("ant", "bee", "cow"))
+    answer, path = Prediction("a", "ant", 0.7, (0.7, 0.2, 0.1), None), folder / "sample.csv"
+    path.write_text(sample)
+    write_submission([answer], read_sample(str(path)), str(folder / "out.csv"), schema, {})
+    return (folder / "out.csv").read_text()
 
 
 CASES = {
@@ -137,6 +160,23 @@ CASES = {
         lambda r, f: r["row"].preprocess.prepare(
             hs.load(rows(), label="label", preprocess=r["row"].preprocess), "test"
         ),
+    ),
+    "an encoding of no characters": Case(
+        lambda r, f: hs.predict(str(r["row"].path), [parquet(f)], encoding="utf-8"),
+        "--encoding utf-8 cannot be used: .* Leave it out",
+        lambda r, f: hs.predict(str(r["row"].path), [parquet(f)]),
+    ),
+    "an id of two files": Case(
+        lambda r, f: submitted(r, f, "train", "test"),
+        "Give the files of the test alone",
+        lambda r, f: submitted(r, f, "test"),
+    ),
+    "numbers for three classes": Case(
+        lambda r, f: written_as(f, "id,y\na,0.5\n"),
+        "Expected a class, its number, or a column a class. Write one of these into the sample",
+        lambda r, f: [
+            written_as(f, f"id,{text}\n") for text in ("y\na,ant", "y\na,0", "ant,bee,cow\na,0,0,0")
+        ],
     ),
     "days and months changed": Case(
         lambda r, f: r["row"].preprocess.prepare(turned(f), "test"),

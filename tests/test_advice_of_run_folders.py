@@ -21,6 +21,7 @@ from headstart.events import listen
 from headstart.model.ensemble import Ensemble, Member
 from headstart.model.ensemble_folder import ENSEMBLE_FORMAT, open_ensemble
 from headstart.model.folder import open_model
+from headstart.recipes.run import Run
 from headstart.storage.run_folder import RunFolder
 
 WORDS: dict[str, Any] = {"start": "scratch/linear", "device": "cpu", "num_steps": 4}
@@ -311,9 +312,9 @@ CASES = {
         lambda p: read_by_one(p, (3, 4)), "Leave it out", lambda p: read_by_one(p, (3, 3))
     ),
     "a single model of several": Case(
-        lambda p: hs.Run(several(p)).model,
+        lambda p: Run(several(p)).model,
         "Give one of its members",
-        lambda p: hs.Run(several(p) / "members" / "1").model,
+        lambda p: Run(several(p) / "members" / "1").model,
     ),
     "an unfinished run answers": told(
         answers, "Wait for it, or repeat the command", lambda p: answers(p, resumed(p))

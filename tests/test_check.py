@@ -21,6 +21,7 @@ from headstart.auditing.doubtful_labels import DOUBTFUL_LABELS
 from headstart.cli import main
 from headstart.errors import DataError, Interrupted, OptionError, RunFolderError
 from headstart.recipes.audited import with_audits
+from headstart.reporting.check_text import render_check_text
 from headstart.tuning.budget import Budget
 from headstart.types import Finding
 
@@ -449,7 +450,7 @@ def test_ctrl_c_keeps_what_was_found(tmp_path, monkeypatch, capsys):
     assert main(["check", data]) == 130
 
 
-def test_each_audit_has_its_time_and_says_when_it_was_up(tmp_path, monkeypatch):
+def test_each_audit_has_its_time_and_says_when_it_was_up(tmp_path, monkeypatch, heard):
     seen = []
 
     def slow(dataset, tools):
@@ -467,6 +468,13 @@ def test_each_audit_has_its_time_and_says_when_it_was_up(tmp_path, monkeypatch):
     )
     assert seen == [True, True]
     assert [ran.stopped for ran in results.ran] == [True, True]
+    record = hs.check(data, out=str(tmp_path / "out"), budget="60s").record
+    said = "its time was up before it came to its end; give a --budget"
+    assert said not in " ".join(render_check_text(record).split())  # with a budget, as advised
+    short = {**record, "audits": [{**row, "stopped": True} for row in record["audits"]]}
+    told = " ".join(render_check_text(short).split())
+    assert said in told
+    heard(told)
 
 
 # Doubtful labels are for a person -----------------------------------------------------------------
@@ -650,7 +658,9 @@ def test_a_run_with_another_list_is_not_the_same_run(tmp_path):
     assert kept[0]["fingerprint"] == kept[1]["fingerprint"] != hs.load(data).fingerprint
 
 
-def test_an_audit_whose_package_is_missing_is_said_first_and_not_counted(monkeypatch, capsys):
+def test_an_audit_whose_package_is_missing_is_said_first_and_not_counted(
+    monkeypatch, capsys, heard
+):
     monkeypatch.setattr("headstart.auditing.doubtful_labels.find_spec", lambda name: None)
     for module in (audits, running):
         monkeypatch.setattr(module, "AUDITS", {**audits.AUDITS, "doubtful labels": DOUBTFUL_LABELS})
@@ -664,6 +674,7 @@ def test_an_audit_whose_package_is_missing_is_said_first_and_not_counted(monkeyp
     assert "not run  doubtful labels: " in checked.report()
     hs.check("digits-8x8", skip=["near-images", "doubtful-labels"])
     assert "cleanlab" not in capsys.readouterr().err
+    heard(ran["doubtful labels"]["why_not"])
 
 
 def test_no_leak_is_not_said_above_a_warning_of_one(tmp_path, monkeypatch):

@@ -43,7 +43,9 @@ if TYPE_CHECKING:
     from headstart.recipes.report import report
     from headstart.recipes.run import open_run as open
     from headstart.recipes.runs import runs as list_runs
+    from headstart.recipes.serve import serve
     from headstart.recipes.starts import starts as list_starts
+    from headstart.recipes.verify import verify
     from headstart.starts import wrap_module
     from headstart.types import ImageSpec
 
@@ -65,6 +67,8 @@ PLACES: dict[str, tuple[str, str]] = {
     "predict": ("headstart.recipes.predict", "predict"),
     "report": ("headstart.recipes.report", "report"),
     "export": ("headstart.recipes.export", "export"),
+    "verify": ("headstart.recipes.verify", "verify"),
+    "serve": ("headstart.recipes.serve", "serve"),
     "cache": ("headstart.recipes.cache", "cache"),
     "open": ("headstart.recipes.run", "open_run"),
     "ImageSpec": ("headstart.types", "ImageSpec"),
@@ -108,6 +112,8 @@ __all__ = [
     "pretrain",
     "rank",
     "report",
+    "serve",
+    "verify",
     "wrap_module",
 ]
 

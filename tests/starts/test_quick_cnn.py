@@ -11,12 +11,15 @@ import headstart as hs
 from headstart.errors import StartError
 from headstart.starts import BuildRequest, build_encoder, find_start
 from headstart.starts.images.quick_cnn import QuickCNN, Whitening, quick_cnn_options
+from headstart.training.contract import Pause
 from headstart.training.options.training_options import TrainingOptions
+from headstart.tuning.arm import Arm
 from headstart.tuning.budget import Budget
+from headstart.tuning.conditions import Conditions
 from headstart.tuning.cost import seconds_per_sample
 from headstart.tuning.decisions import Decisions
 from headstart.tuning.mirrored import settle_mirrored
-from headstart.tuning.setup import set_up
+from headstart.tuning.setup import prepare_sample, set_up
 
 START = "scratch/quick-cnn"
 
@@ -50,14 +53,6 @@ def test_images_without_any_contrast_give_filters_that_are_numbers():
     stem = Whitening(1, 3, 1, 9)
     stem.learn(torch.zeros(4, 1, 8, 8))
     assert torch.isfinite(stem.filters).all()
-
-
-def test_its_convolutions_begin_by_handing_on_what_comes_in():
-    torch.manual_seed(0)
-    network = QuickCNN(3, 32, 2, 1, 12)
-    images = torch.randn(2, 24, 9, 9)
-    assert torch.equal(network.stage1.conv1(images)[:, :24], images)
-    assert torch.allclose(network.stage2.conv2(torch.ones(1, 128, 3, 3)), torch.ones(1))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -120,7 +115,7 @@ def objects():
 @pytest.fixture(scope="module")
 def run(objects, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "objects"
-    return hs.finetune(objects, start=START, num_steps=12, batch_size=30, out=str(out))
+    return hs.finetune(objects, start=START, num_steps=6, batch_size=30, out=str(out))
 
 
 def test_a_model_that_learned_from_mirror_images_answers_by_both(run, objects):
@@ -170,6 +165,11 @@ def test_mirror_images_of_test_take_a_twenty_fifth_of_what_is_left_at_the_most(o
     settle_mirrored(setup, data, budget, decisions)
     assert setup.model.encoder.mirrors == (limit == 1e6)
     assert seconds_per_sample(setup, data, budget) == 2.0 or limit == 1e6
+    # then a validation takes twice as long, and comes half as often
+    train, val = (prepare_sample(data, name, setup, None, seed=0) for name in ("train", "val"))
+    arm = Arm(setup, train, val, Conditions())
+    arm.start()
+    assert arm._loop_options(Pause()).steps_per_check == (100 if limit == 1e6 else 50)
     # an attempt that resumes does as it was settled, whatever time is left
     setup.model.encoder.set_mirrors(False)
     settle_mirrored(setup, data, Budget(None), decisions)

@@ -224,13 +224,19 @@ def test_classes_named_like_characters_are_never_mirrored():
     ],
 )
 @pytest.mark.parametrize("side", [32, 96])
-def test_classes_that_a_mirror_confuses_are_not_mirrored(classes: list[str], side: int) -> None:
+def test_classes_that_a_mirror_confuses_are_not_mirrored(
+    classes: list[str], side: int, heard
+) -> None:
     name, why = choose_policy((side, side), 3, classes)
     policy = POLICIES[name]
     assert policy is not None
     assert not policy.flip
     assert "mirror" in why
     assert any(f"'{c}'" in why for c in classes)
+    said = POLICIES[why.partition("--augment ")[2].split()[0]]  # as advised
+    assert said is not None
+    assert said.flip
+    heard(why)
 
 
 @pytest.mark.parametrize(
@@ -247,7 +253,7 @@ def test_other_classes_are_mirrored_as_before(classes: list[str]) -> None:
     assert choose_policy((96, 96), 3, classes)[0] == "standard"
 
 
-def test_nothing_is_mirrored_or_moved_far_where_a_number_is_told() -> None:
+def test_nothing_is_mirrored_or_moved_far_where_a_number_is_told(heard) -> None:
     name, why = choose_policy((96, 96), 3, has_classes=False)
     policy = POLICIES[name]
     assert policy is not None
@@ -256,3 +262,7 @@ def test_nothing_is_mirrored_or_moved_far_where_a_number_is_told() -> None:
     assert policy.translate <= 0.05
     assert policy.colour == 0  # a brightness is a number, too
     assert "--augment standard" in why
+    said = POLICIES["standard"]
+    assert said is not None
+    assert said.flip
+    heard(why)

@@ -59,9 +59,11 @@ def test_pretrained_families_have_the_measured_optimizers():
     assert DEFAULTS["vit", True].bottom_multiplier < DEFAULTS["convnet", True].bottom_multiplier < 1
 
 
-def test_a_family_without_a_row_is_refused():
-    with pytest.raises(OptionError, match=r"Family 'unknown' .*no default recipe"):
+def test_a_family_without_a_row_is_refused(heard):
+    with pytest.raises(OptionError, match=r"Family 'unknown' .*no default recipe") as told:
         resolve(make_start("unknown", "books"))
+    assert resolve(make_start("convnet", "books"))  # another start, as advised
+    heard(told.value)
 
 
 def test_what_the_user_says_wins_over_the_table():

@@ -17,6 +17,7 @@ from headstart.evaluation.calibration import (
 )
 from headstart.evaluation.class_scores import accuracy, score_classes
 from headstart.evaluation.comparison import compare_classes, compare_labels, compare_values
+from headstart.evaluation.intervals import NUM_RESAMPLES
 from headstart.evaluation.label_scores import f1_micro, score_labels
 from headstart.evaluation.paired import (
     ItemSums,
@@ -28,7 +29,6 @@ from headstart.evaluation.paired import (
     value_sums,
 )
 from headstart.evaluation.records import ClassScores, Scores, comparison_to_json, figure_to_json
-from headstart.evaluation.resampling import NUM_RESAMPLES
 from headstart.evaluation.validation import (
     accuracy_and_error,
     f1_micro_and_error,

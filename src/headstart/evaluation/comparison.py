@@ -14,10 +14,11 @@ from dataclasses import replace
 import numpy as np
 
 from headstart.errors import OptionError
-from headstart.evaluation.clusters import Groups, as_groups, flip_p_value, share
+from headstart.evaluation.clusters import Groups, as_groups, flip_p_value
 from headstart.evaluation.intervals import is_degenerate, percentile_interval, wilson
 from headstart.evaluation.label_scores import checked_labels
 from headstart.evaluation.paired import NUM_PAIRED_RESAMPLES, unit_draws, units_of
+from headstart.evaluation.shares import share_of
 from headstart.evaluation.value_scores import checked_values
 from headstart.types import Comparison, Figure
 
@@ -179,7 +180,7 @@ def _judged(
     changes = right_after.astype(np.float64) - right
     difference = _mean_change(changes, told, seed)
     if is_degenerate(difference):
-        up, down = share(right_after & ~right, told), share(right & ~right_after, told)
+        up, down = share_of(right_after & ~right, told), share_of(right & ~right_after, told)
         difference = _mover(difference.value, up, down)
     return replace(verdict, difference=difference, p_value=flip_p_value(changes, told, seed))
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from headstart.evaluation.clusters import Groups
 from headstart.evaluation.intervals import is_degenerate, percentile_interval
-from headstart.evaluation.resampling import divide, mean_where
+from headstart.evaluation.parts import divide, mean_where
 from headstart.types import Figure
 
 if TYPE_CHECKING:

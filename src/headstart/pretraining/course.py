@@ -31,9 +31,9 @@ from headstart.training.machine.memory import keep_freed_memory
 from headstart.training.options.recipe import Recipe, with_length
 from headstart.training.options.schedule import learning_rate_factor
 from headstart.training.options.strategy import build_optimizer, parameter_groups
-from headstart.tuning.budget import slowness
 from headstart.tuning.conditions import Conditions
 from headstart.tuning.decisions import Decided
+from headstart.tuning.slowness import slowness
 
 NUM_CHECKS = 10  # one every tenth of the run
 _TRIED = 32  # samples of a step that is tried, of which the batch's time follows

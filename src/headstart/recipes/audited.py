@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 LEAST_SECONDS = 0.2  # with less nothing would come to its end
 AT_ONCE_SECONDS = 1.0  # what one audit may take before anything is trained
-FEATURES_SHARE = 0.5  # of the time for estimates
 MOST_SHARES = 3  # that estimates take of a budget where the training has left them
 SECONDS_A_JUDGED = 2e-4  # at the most what estimates take of one more sample
 Part = Literal["all", "quick", "slow"]
@@ -214,11 +213,12 @@ def _features(
 
     from headstart.auditing.pool import SPLITS
     from headstart.auditing.probe_features import ProbeFeatures
+    from headstart.tuning.budget import SHARES
 
     ends = time.monotonic() + seconds
     features = ProbeFeatures(
         dataset,
-        seconds=FEATURES_SHARE * seconds,
+        seconds=SHARES["audited features"].share * seconds,
         seed=seed,
         stop_requested=lambda: time.monotonic() > ends,
         look=look,

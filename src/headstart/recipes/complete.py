@@ -79,6 +79,7 @@ def complete(
     items = replace(items, dataset=audited)
     tried = Tried(candidates=candidates, trials=trials)
     conclude_run(current, items, setup, tuned, budget=budget, plan=plan, tried=tried)
+    folder.finish()
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def conclude_run(
     tried: Tried,
     together: Together | None = None,
 ) -> None:
-    """Read the test split, write every file of the run folder, and end the run.
+    """Read the test split, and write every file of the run folder.
 
     Args:
         current: The session.
@@ -116,7 +117,27 @@ def conclude_run(
     options = _options(current, setup, tuned, tried)
     with plan.stage("conclusion", budget):
         _conclude(current.folder, items, setup, tuned, budget, finite(options), together)
-    current.folder.finish()
+
+
+def note_former(current: Session, tried: Tried) -> None:
+    """Write what was tried beside a model that stands, with its figures, since a run before.
+
+    Args:
+        current: The session, of a finished run that was gone on with.
+        tried: Of both.
+    """
+    folder = current.folder
+    former = folder.read_json("options.json") or {}
+    choices = [*former.get("choices", []), *current.choices]  # type: ignore[misc]
+    own = {"options": current.plan["options"], "choices": choices, "arms": tried.arms}
+    folder.write_json("options.json", finite({**former, **own, "launch": launch_name()}))
+    _write_page(folder)
+
+
+def _write_page(folder: RunFolder) -> None:
+    from headstart.reporting import render_folder
+
+    folder.write("report.html", render_folder(folder.path).encode(errors="backslashreplace"))
 
 
 def _conclude(
@@ -129,11 +150,10 @@ def _conclude(
     together: Together | None,
 ) -> None:
     """Read the test split and write what a reader looks at."""
-    from headstart.reporting import render_folder
     from headstart.tuning.conclude import conclude
 
     conclude(folder, items, setup, tuned, budget=budget, options=options, together=together)
-    folder.write("report.html", render_folder(folder.path).encode(errors="backslashreplace"))
+    _write_page(folder)
 
 
 def _tune(

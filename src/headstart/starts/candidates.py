@@ -14,11 +14,11 @@ from headstart.types import Dataset, Modality, Start
 
 
 def _of_images(dataset: Dataset, num_local: int) -> list[Start]:
-    """Return the quick network, local starts, and the quick network with twice its channels."""
+    """Return a small quick network, local starts, and the quick network with more channels."""
     del dataset
     local = sorted(local_starts("image"), key=_cost)
     # the quickest first: a usable model exists early
-    quick = [find_start(f"scratch/{name}") for name in ("quick-cnn", "quick-cnn-wide")]
+    quick = [find_start(f"scratch/{name}") for name in ("quick-cnn-small", "quick-cnn")]
     return [quick[0], *local[:num_local], quick[1]]
 
 
@@ -35,8 +35,9 @@ def _of_texts(dataset: Dataset, num_local: int) -> list[Start]:
 def _of_tables(dataset: Dataset, num_local: int) -> list[Start]:
     """Return the linear model, trees and the MLP: a usable model first."""
     del dataset, num_local
-    names = ("linear", "boosting", "forest", "mlp")
-    return [find_start(f"scratch/{name}") for name in names]
+    names = ("linear", "boosting", "forest", "lightgbm", "mlp")
+    found = [find_start(f"scratch/{name}") for name in names]
+    return [start for start in found if start.is_local]  # an extra may bring one
 
 
 def _cost(start: Start) -> tuple[int, int]:

@@ -58,22 +58,26 @@ class Comparable(ABC):
         """
         return None
 
+    def item_errors(self, decisions: Rows, targets: Rows) -> np.ndarray:
+        """Return how wrong each item is, float64, shape (N,): 0 or 1; of numbers, by how far.
+
+        Args:
+            decisions: As ``decisions`` gives them.
+            targets: As in ``Split``.
+        """
+        wrong = array_of(decisions) != array_of(targets)
+        errors: np.ndarray = wrong if wrong.ndim == 1 else wrong.any(axis=1)
+        return errors.astype(np.float64)
+
     def item_gains(self, before: Rows, after: Rows, targets: Rows) -> np.ndarray:
-        """Return what each item gains, float64, shape (N,): 1 where only ``after`` has it right.
+        """Return by how much each item is less wrong by ``after``, float64, shape (N,).
 
         Args:
             before: As ``decisions`` gives them.
             after: The same of the second.
             targets: As in ``Split``.
-
-        Returns:
-            Below zero where it is lost; of numbers, by how much ``after`` is nearer.
         """
-        first, second, wanted = map(array_of, (before, after, targets))
-        right, right_after = first == wanted, second == wanted
-        if wanted.ndim > 1:
-            right, right_after = right.all(axis=1), right_after.all(axis=1)
-        gains: np.ndarray = right_after.astype(np.float64) - right
+        gains: np.ndarray = self.item_errors(before, targets) - self.item_errors(after, targets)
         return gains
 
     def read_item_column(self, column: TextColumn | np.ndarray, schema: Schema) -> Rows:

@@ -249,6 +249,7 @@ MULTI_LABEL = MultiLabel(
             "Gained: items that only the second has right in every label; lost: items that only "
             "the first has; p: McNemar, exact, on whole items.",
             difference="difference in exact match",
+            figure="exact_match",
         ),
     ),
 )

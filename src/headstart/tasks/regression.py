@@ -187,11 +187,10 @@ class Regression(Task):
         """Sum up as ``value_sums``; losses are in units of each run's own train, and left out."""
         return value_sums(array_of(decisions), array_of(targets))
 
-    def item_gains(self, before: Rows, after: Rows, targets: Rows) -> np.ndarray:
-        """Return by how much ``after`` is nearer to each item."""
-        first, second, wanted = map(array_of, (before, after, targets))
-        gains: np.ndarray = np.abs(first - wanted) - np.abs(second - wanted)
-        return gains
+    def item_errors(self, decisions: Rows, targets: Rows) -> np.ndarray:
+        """Return by how far each item is off."""
+        errors: np.ndarray = np.abs(array_of(decisions) - array_of(targets))
+        return errors
 
     def badness(self, targets: Rows, outputs: Rows) -> np.ndarray:
         """Return by how much each item is off."""
@@ -240,6 +239,7 @@ REGRESSION = Regression(
             counts="nearer on {gained}, farther on {lost}",
             brief="nearer on {gained}, farther on {lost}",
             difference="difference in MAE",
+            figure="mae",
             has_unit=True,
             needs_mean=True,
         ),

@@ -19,6 +19,7 @@ class Pairing:
         counts: Both counts, as a template with ``gained`` and ``lost``.
         brief: The same in fewer words.
         difference: What differs.
+        figure: Which figure that is the mean of, item by item.
         has_unit: Whether the difference is in the units of the target.
         needs_mean: Whether ``better`` needs the items and their mean to agree: where a test on the
             items says nothing of how far off the few others are.
@@ -28,6 +29,7 @@ class Pairing:
     counts: str = "gained {gained}, lost {lost}"
     brief: str = "{gained} gained, {lost} lost"
     difference: str = "difference"
+    figure: str = "accuracy"
     has_unit: bool = False
     needs_mean: bool = False
 

@@ -15,8 +15,9 @@ import numpy as np
 
 from headstart.tensors import evaluating, to_tensors
 from headstart.training.randomness import BOOTSTRAP, generator
-from headstart.tuning.budget import Budget, slowness
+from headstart.tuning.budget import Budget
 from headstart.tuning.setup import TrainingSetup, prepare_sample
+from headstart.tuning.slowness import slowness
 from headstart.types import Dataset, Inputs
 
 _LEAST_MEASURED, _MOST_MEASURED, _NUM_PASSES = 8, 64, 6

@@ -6,8 +6,8 @@ test, and whoever uses the model later. So it is settled by what the test split 
 what was settled is part of the network (``Encoder.set_mirrors``): ``evaluate``, ``predict`` and
 every engine compute the same.
 
-Left out: other views (shifts), which gained a tenth as much (docs/experiments.md); strategies that
-keep a frozen part, whose kept activations are of one view.
+Left out: other views (shifts), which were not tried; strategies that keep a frozen part, whose kept
+activations are of one view.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def conclusion_seconds(dataset: Dataset, setup: TrainingSetup, budget: Budget) -
     each = seconds_per_sample(setup, dataset, budget)
     look = min(len(dataset.val), validation_limit(each, budget) or len(dataset.val))
     passes = PASS_MARGIN * (2 * len(dataset.test) + look) * each
-    return passes + figures_seconds(dataset, setup)
+    return budget.load * passes + figures_seconds(dataset, setup, budget)
 
 
 def _parts(strategy: Strategy) -> list[str]:

@@ -63,6 +63,7 @@ class TrainingSetup:
         texts: What the run keeps of its texts; None where samples are none.
         most_seconds: What a sample may take in trees that are to be grown; None for no limit.
         splits: Train and val as loaded: which of their samples belong together.
+        fitted: What its head was solved for as, where screening has done that with all of train.
     """
 
     model: Model
@@ -71,6 +72,7 @@ class TrainingSetup:
     texts: TextCache | None = None
     most_seconds: float | None = None
     splits: tuple[Split, Split] | None = None
+    fitted: Probe | None = None
 
     @property
     def strategy(self) -> Strategy:

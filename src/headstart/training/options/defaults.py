@@ -37,7 +37,7 @@ class FamilyDefaults:
     warmup_fraction: float
     batch_size: int
     drop_path: float
-    momentum: float = 0.9  # of SGD
+    momentum: float = 0.9  # of SGD and of Muon
     beta1: float = 0.9  # of Adam and AdamW
     scratch_epochs: float | None = None
     ema_half_life: float = 0.07
@@ -75,6 +75,7 @@ _QUICK_CNN = FamilyDefaults(
     learning_rate=0.02,
     reference_batch=256,
     bottom_multiplier=1.0,
+    momentum=0.6,
     beta1=0.8,
     beta2=0.95,
     weight_decay=0.1,
@@ -229,6 +230,8 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         scratch_epochs=10,
         ema_half_life=0.0,
     ),
+    # less work a sample: smaller steps, so that a slow machine takes some, too
+    "scratch/quick-cnn-small": replace(_QUICK_CNN, batch_size=128),
     "scratch/quick-cnn": _QUICK_CNN,
     "scratch/quick-cnn-wide": _QUICK_CNN,
 }

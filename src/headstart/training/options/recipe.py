@@ -46,7 +46,7 @@ class Recipe:
         learning_rate: Peak rate of the last encoder layer.
         head_multiplier: Head's rate as a multiple of ``learning_rate``.
         bottom_multiplier: First layer's rate as a multiple; layers between decay geometrically.
-        momentum: Momentum of SGD (Nesterov).
+        momentum: Momentum of SGD and of Muon (Nesterov).
         beta1: First beta of Adam and AdamW.
         beta2: Second beta of Adam and AdamW.
         weight_decay: L2, decoupled for AdamW; none on biases and norms.

@@ -184,7 +184,7 @@ def build_optimizer(groups: list[dict[str, object]], recipe: Recipe) -> torch.op
         return torch.optim.Adam(groups, lr=rate, betas=betas, fused=True)
     if recipe.optimizer == "muon":
         _check_muon(recipe, has_kernels=any(group.get("is_orthogonal") for group in groups))
-        return Muon(groups, rate, betas)
+        return Muon(groups, rate, betas, recipe.momentum)
     return torch.optim.AdamW(groups, lr=rate, betas=betas, fused=True)
 
 
