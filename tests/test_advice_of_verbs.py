@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from advice import heard
 
 import headstart as hs
 from headstart.cli import main
@@ -490,7 +489,7 @@ def run(tmp_path_factory) -> str:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_a_verb_advises_succeeds(name, run, tmp_path, monkeypatch) -> None:
+def test_what_a_verb_advises_succeeds(name, run, tmp_path, monkeypatch, heard) -> None:
     monkeypatch.chdir(tmp_path)
     case = CASES[name]
     for side in ("wrong", "right"):

@@ -404,7 +404,16 @@ def test_allowed_code_is_not_found() -> None:
 
 
 # Rooms for whoever has no second to spare for torch: every file of theirs, where there is one.
-WITHOUT_TORCH = ("evaluation", "monitoring", "preprocessing", "reporting", "serving", "tasks")
+WITHOUT_TORCH = (
+    "comparing",
+    "bundles",
+    "evaluation",
+    "monitoring",
+    "preprocessing",
+    "reporting",
+    "serving",
+    "tasks",
+)
 
 
 def test_rooms_that_need_no_torch_load_none() -> None:

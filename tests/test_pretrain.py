@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits
 
 import headstart as hs
 from headstart.cli import main
-from headstart.errors import DataError, Interrupted, OptionError, RunFolderError, StartError
+from headstart.errors import DataError, Interrupted, OptionError, RunFolderError
 from headstart.events import listen
 from headstart.model.pretrained import open_pretrained
 from headstart.starts import BuildRequest, build_encoder, find_start
@@ -272,13 +272,6 @@ def test_what_cannot_be_is_refused_by_name(words, code, told, tmp_path, capsys):
     assert main(["pretrain", *said, "--out", str(tmp_path / "run"), "--device", "cpu"]) == code
     assert told in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
-
-
-def test_advice_about_a_start_is_followed(tmp_path):
-    with pytest.raises(StartError, match=r"Choose scratch/vit-tiny"):
-        hs.pretrain("digits-8x8", **{**SMALL, "start": "scratch/resnet18"}, out=str(tmp_path / "a"))
-    said = {**SMALL, "start": "scratch/vit-tiny", "num_steps": 1, "batch_size": 8}
-    assert hs.pretrain("digits-8x8", out=str(tmp_path / "b"), **said).path.exists()
 
 
 @pytest.mark.slow

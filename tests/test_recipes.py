@@ -17,6 +17,7 @@ from PIL import Image
 from torch import nn
 
 import headstart as hs
+from headstart.cli import main
 from headstart.errors import (
     DataError,
     DeviceError,
@@ -657,5 +658,31 @@ def test_predict_of_a_folder_answers_for_what_it_can_read_and_names_the_others(r
         found = hs.predict(str(run.path), [str(tmp_path)])
     assert [Path(p.name).name for p in found] == ["0.jpg", "1.jpg", "2.jpg", "4.jpg"]
     assert any("2 of 6 images left out" in n and "3.jpg" in n and "5.jpg" in n for n in notes)
+    assert [Path(one.name).name for one in found.records] == [f"{n}.jpg" for n in range(6)]
+    assert found.exit_code == DataError.exit_code
     with pytest.raises(DataError, match=r"5\.jpg' cannot be used"):
         hs.predict(str(run.path), [str(tmp_path / "5.jpg")])
+
+
+def test_predict_writes_a_record_for_what_it_cannot_read_too(run, tmp_path, capsys):
+    Image.fromarray(np.full((16, 16), 20, np.uint8)).save(tmp_path / "b.png")
+    for name in ("a.png", "c.png"):
+        (tmp_path / name).write_bytes(b"")
+    given = [str(tmp_path / name) for name in ("a.png", "b.png", "c.png")]
+    tables = {}
+    for ending in (".csv", ".jsonl", ".parquet"):
+        tables[ending] = tmp_path / f"answers{ending}"
+        out = str(tables[ending])
+        assert main(["predict", str(run.path), *given, "--out", out]) == DataError.exit_code
+    shown = [json.loads(line) for line in capsys.readouterr().out.splitlines()][:3]
+    written = [json.loads(line) for line in tables[".jsonl"].read_text().splitlines()]
+    assert shown == written
+    assert [one["name"] for one in written] == given
+    empty = "the file is empty (0 bytes)"
+    assert [one.get("error") for one in written] == [empty, None, empty]
+    answers = pq.read_table(tables[".parquet"]).to_pydict()
+    assert [one is None for one in answers["prediction"]] == [True, False, True]
+    assert answers["probability"][1] == written[1]["probability"]
+    lines = tables[".csv"].read_text().splitlines()
+    assert [line.endswith(empty) for line in lines[1:]] == [True, False, True]
+    assert main(["predict", str(run.path), given[1]]) == 0

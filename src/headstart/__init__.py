@@ -8,7 +8,7 @@
 
 Names are imported when first used (PEP 562), so that ``import headstart`` and ``--help`` load no
 torch. The function behind the verb ``starts`` is ``list_starts`` here, because ``headstart.starts``
-is the room that builds them: one name must not mean two things.
+is the room that builds them: one name must not mean two things. Behind ``runs`` is ``list_runs``.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from headstart.recipes.cache import cache
     from headstart.recipes.check import check
+    from headstart.recipes.compare import compare
     from headstart.recipes.doctor import doctor
     from headstart.recipes.evaluate import evaluate
     from headstart.recipes.export import export
@@ -41,7 +42,10 @@ if TYPE_CHECKING:
     from headstart.recipes.rank import rank
     from headstart.recipes.report import report
     from headstart.recipes.run import open_run as open
+    from headstart.recipes.runs import runs as list_runs
+    from headstart.recipes.serve import serve
     from headstart.recipes.starts import starts as list_starts
+    from headstart.recipes.verify import verify
     from headstart.starts import wrap_module
     from headstart.types import ImageSpec
 
@@ -58,9 +62,13 @@ PLACES: dict[str, tuple[str, str]] = {
     "finetune": ("headstart.recipes.finetune", "finetune"),
     "pretrain": ("headstart.recipes.pretrain", "pretrain"),
     "evaluate": ("headstart.recipes.evaluate", "evaluate"),
+    "compare": ("headstart.recipes.compare", "compare"),
+    "list_runs": ("headstart.recipes.runs", "runs"),
     "predict": ("headstart.recipes.predict", "predict"),
     "report": ("headstart.recipes.report", "report"),
     "export": ("headstart.recipes.export", "export"),
+    "verify": ("headstart.recipes.verify", "verify"),
+    "serve": ("headstart.recipes.serve", "serve"),
     "cache": ("headstart.recipes.cache", "cache"),
     "open": ("headstart.recipes.run", "open_run"),
     "ImageSpec": ("headstart.types", "ImageSpec"),
@@ -90,11 +98,13 @@ __all__ = [
     "__version__",
     "cache",
     "check",
+    "compare",
     "doctor",
     "evaluate",
     "export",
     "finetune",
     "fit",
+    "list_runs",
     "list_starts",
     "load",
     "open",
@@ -102,6 +112,8 @@ __all__ = [
     "pretrain",
     "rank",
     "report",
+    "serve",
+    "verify",
     "wrap_module",
 ]
 

@@ -43,7 +43,7 @@ from headstart.errors import (
 )
 from headstart.failures import explained
 from headstart.reporting.terminal import is_terminal, print_table
-from headstart.types import Prediction, Start, in_number
+from headstart.types import BadSample, Prediction, Predictions, Start, in_number
 
 Place = tuple[str, str]  # module, function
 
@@ -56,9 +56,13 @@ VERBS: dict[str, Place] = {
     "finetune": PLACES["finetune"],
     "pretrain": PLACES["pretrain"],
     "evaluate": PLACES["evaluate"],
+    "compare": PLACES["compare"],
+    "runs": PLACES["list_runs"],
     "predict": PLACES["predict"],
     "report": PLACES["report"],
     "export": PLACES["export"],
+    "verify": PLACES["verify"],
+    "serve": PLACES["serve"],
     "cache": PLACES["cache"],
 }
 LOAD: Place = PLACES["load"]
@@ -194,6 +198,8 @@ def _render(result: object, stream: TextIO) -> None:
     report = getattr(result, "report", None)
     if callable(report):
         stream.write(f"{report()}\n")
+    elif isinstance(result, Predictions):
+        _render_predictions(result.records, stream)
     elif isinstance(result, list) and all(isinstance(item, Prediction) for item in result):
         _render_predictions(result, stream)
     elif isinstance(result, list) and all(isinstance(item, Start) for item in result):
@@ -202,16 +208,18 @@ def _render(result: object, stream: TextIO) -> None:
         stream.write(f"{result}\n")
 
 
-def _render_predictions(predictions: Sequence[Prediction], stream: TextIO) -> None:
+def _render_predictions(predictions: Sequence[Prediction | BadSample], stream: TextIO) -> None:
     if is_terminal(stream):
         rows = [
-            [p.name, p.label, None if p.value is not None else f"{p.probability:.4f}"]
+            [p.name, f"not read: {p.reason}", None]
+            if isinstance(p, BadSample)
+            else [p.name, p.label, None if p.value is not None else f"{p.probability:.4f}"]
             for p in predictions
         ]
         print_table(["sample", "prediction", "probability"], rows, stream)
         return
-    for prediction in predictions:
-        stream.write(json.dumps(prediction.to_json(), ensure_ascii=False) + "\n")
+    for one in predictions:
+        stream.write(json.dumps(one.to_json(), ensure_ascii=False) + "\n")
 
 
 def _render_starts(starts: Sequence[Start], stream: TextIO) -> None:

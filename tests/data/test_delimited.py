@@ -51,7 +51,9 @@ def test_read_text_table_takes_names_for_a_file_without_header(tmp_path):
     assert table == {"label": ["ham"], "text": ["a, b"]}
     with pytest.raises(DataError, match=r"line 1 has 2 cells, the header 3 \('a', 'b', 'c'\)"):
         read(tmp_path, rows, header=("a", "b", "c"))
-    with pytest.raises(DataError, match="names its columns in every row; --header a is for files"):
+    with pytest.raises(
+        OptionError, match="names its columns in every row; --header a is for files"
+    ):
         read(tmp_path, '{"a": 1}\n', "jsonl", header=("a",))
     with pytest.raises(OptionError, match="header names column 'a' twice"):
         load(tmp_path, header=["a", "b", "a"])

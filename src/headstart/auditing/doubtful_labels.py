@@ -96,7 +96,8 @@ def doubtful_labels(dataset: Dataset, tools: AuditTools) -> list[Audited]:
         )
         return [Audited(Finding("doubtful label", "note", (), sentence))]
     num_classes = max(1, len(dataset.schema.classes))
-    if len(pool) > (most := min(MAX_JUDGED, MAX_CELLS // num_classes)):
+    most = min(MAX_JUDGED, MAX_CELLS // num_classes, tools.most_samples or MAX_JUDGED)
+    if len(pool) > (most := max(LEAST_SAMPLES, most)):
         draw = np.random.default_rng(tools.seed)
         chosen = np.sort(draw.choice(len(pool), most, replace=False))
         pool, features = pool.take(chosen), features[chosen]
@@ -122,7 +123,8 @@ def doubtful_labels(dataset: Dataset, tools: AuditTools) -> list[Audited]:
         if problem.num_classes and not judgeable.all():
             untold += too_small(dataset, problem, number, len(problems), judgeable)
         done += 1
-    return doubts_told(dataset, pool, doubts, untold, Extent(looked, done, len(problems)))
+    extent = Extent(looked, done, len(problems))
+    return doubts_told(dataset, pool, doubts, untold, extent, is_quiet=tools.is_quiet)
 
 
 class _Probe:

@@ -77,8 +77,10 @@ START_EXPORTERS: dict[str, StartExporter] = {
     "mlm": StartExporter("transformers", _language_start),
     "clm": StartExporter("transformers", _language_start),
 }
+# A bundle for ONNX Runtime is of every modality and of ensembles too (``onnx_bundle``).
+ONNX = "onnx"
 
 
 def export_choices() -> tuple[str, ...]:
     """Return what may be said of where a run goes, as the table now is."""
-    return ("auto", *EXPORTERS)
+    return ("auto", *EXPORTERS, ONNX)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -89,6 +90,16 @@ class Model(nn.Module):
             self.encoder.tokens(*inputs) if self._reads_tokens else self.encoder(*inputs)
         )
         return features
+
+    def learn_patches(self, images: Tensor) -> None:
+        """Learn the first layer of an encoder that ``learns_patches``.
+
+        Args:
+            images: Some of train's, floats (N, C, H, W) in [0, 1].
+        """
+        assert self._normalise is not None
+        network: Any = self.encoder.network
+        network.learn_patches(self._normalise(images))
 
     def standard_targets(self, targets: Rows) -> Rows:
         """Return targets as the loss takes them: numbers float32 in standard units."""

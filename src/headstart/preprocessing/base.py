@@ -31,11 +31,18 @@ class NamedInput:
         name: Its name, in an export and in a request to a server too.
         dtype: NumPy's name of the type.
         shape: Of one sample; a length that differs from sample to sample is a word.
+        below: Whole numbers of it that name rows of a table are 0 or more and less than this: one
+            number for all, or one a place; empty where any number may stand.
+        longest: The greatest length, where it differs.
+        fill: What fills a sample up to the length of others.
     """
 
     name: str
     dtype: str
     shape: tuple[int | str, ...]
+    below: tuple[int, ...] = ()
+    longest: int | None = None
+    fill: int = 0
 
 
 class Preprocess:
@@ -160,6 +167,17 @@ class Preprocess:
         """
         del num, draw
         return None
+
+    def stand_ins(self, num: int, draw: np.random.Generator) -> Inputs | None:
+        """Return inputs to compare two computations of a network on where no sample is at hand.
+
+        None where texts will do, which anybody can write.
+
+        Args:
+            num: How many.
+            draw: Where they come from.
+        """
+        return self.noise(num, draw)
 
     def seconds_per_sample(self, samples: Samples) -> float:
         """Measure what reading one sample takes, in seconds; 0 where that is next to nothing."""

@@ -56,11 +56,12 @@ class TablePreprocess(Preprocess):
     @property
     def inputs(self) -> tuple[NamedInput, ...]:
         """Numbers, and codes of categories."""
-        num_codes = sum(column.kind == "categorical" for column in self.spec.columns)
-        num_numbers = len(feature_names(self.spec)) - num_codes
+        coded = [column for column in self.spec.columns if column.kind == "categorical"]
+        num_numbers = len(feature_names(self.spec)) - len(coded)
+        sizes = tuple(len(column.categories) + 1 for column in coded)
         return (
             NamedInput("numbers", "float32", (num_numbers,)),
-            NamedInput("codes", "int64", (num_codes,)),
+            NamedInput("codes", "int64", (len(coded),), sizes),
         )
 
     @property
@@ -142,6 +143,18 @@ class TablePreprocess(Preprocess):
     def incoming(self, values: Any, names: Sequence[str] | None = None) -> Iterator[Inputs]:
         """Yield all rows at once: a table in memory is prepared column by column."""
         yield self.read(values, names)
+
+    def stand_ins(self, num: int, draw: np.random.Generator) -> Cells:
+        """Return rows of standard normal numbers and any codes."""
+        numbers, codes = self.inputs
+        places, names = np.arange(num), [""] * num
+        return Cells(
+            draw.standard_normal((num, _width(numbers))).astype(np.float32),
+            draw.integers(0, codes.below, (num, _width(codes)), np.int64),
+            np.empty(0, np.int64),
+            places,
+            names,
+        )
 
     def to_json(self) -> dict[str, object]:
         """Return it as JSON-able dict; tuples become lists."""
@@ -244,6 +257,12 @@ class IncomingRows:
             return as_arrow([row[name] for row in rows])
 
         return cls(list(dict.fromkeys(name for row in rows for name in row)), read, len(rows))
+
+
+def _width(one: NamedInput) -> int:
+    """Return how many numbers a row has of an input."""
+    (width,) = one.shape
+    return int(width)
 
 
 def _read_spec(value: Mapping[str, Any]) -> TableSpec:

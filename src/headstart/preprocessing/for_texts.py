@@ -126,8 +126,11 @@ class TokenPreprocess(TextPreprocess):
     @property
     def inputs(self) -> tuple[NamedInput, ...]:
         """Ids and mask, as transformers names them."""
-        shape = ("length",)
-        return NamedInput("input_ids", "int64", shape), NamedInput("attention_mask", "int64", shape)
+        size, longest = self.tokenizer.vocab_size, self.max_length
+        return (
+            NamedInput("input_ids", "int64", ("length",), (size,), longest, self.tokenizer.pad_id),
+            NamedInput("attention_mask", "int64", ("length",), (2,), longest),
+        )
 
     def _encode(self, usable: _Usable, task: str) -> Tokens:
         good = usable.places

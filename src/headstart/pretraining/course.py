@@ -31,9 +31,9 @@ from headstart.training.machine.memory import keep_freed_memory
 from headstart.training.options.recipe import Recipe, with_length
 from headstart.training.options.schedule import learning_rate_factor
 from headstart.training.options.strategy import build_optimizer, parameter_groups
-from headstart.tuning.budget import slowness
 from headstart.tuning.conditions import Conditions
 from headstart.tuning.decisions import Decided
+from headstart.tuning.slowness import slowness
 
 NUM_CHECKS = 10  # one every tenth of the run
 _TRIED = 32  # samples of a step that is tried, of which the batch's time follows
@@ -84,8 +84,8 @@ def settle_length(
         is_late = deadline <= time.monotonic()  # then a step is taken, and nothing is tried
         each = math.inf if is_late else _sample_seconds(learner)
         fitting = _SPARE * max(0.0, deadline - time.monotonic()) / each  # samples
-        total = min(fitting, float(wanted) * size)
-        while size > LEAST_BATCH and total < FEWEST_STEPS * size and not is_batch_said:
+        total, fewest = min(fitting, float(wanted) * size), min(FEWEST_STEPS, wanted)
+        while size > LEAST_BATCH and fitting < fewest * size and not is_batch_said:
             size = (size + 1) // 2
         num_steps = max(1, int(total / size))
         is_less = num_steps * size < wanted * recipe.batch_size

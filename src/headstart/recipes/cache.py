@@ -45,7 +45,9 @@ class CacheReport:
 
 
 def cache(
-    *, clear: bool = False, kind: Literal["all", "pixels", "activations", "measured"] = "all"
+    *,
+    clear: bool = False,
+    kind: Literal["all", "pixels", "activations", "measured", "bundles"] = "all",
 ) -> CacheReport:
     """Show what the cache holds: decoded images, outputs of frozen parts, speeds of this machine.
 

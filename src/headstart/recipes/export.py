@@ -1,4 +1,4 @@
-"""Hand a finished run over to the libraries that others use: transformers or timm."""
+"""Hand a run over to others: a folder for transformers or timm, or a bundle that serves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Annotated
 
 from headstart.errors import OptionError, did_you_mean, quoted
 from headstart.events import emit
-from headstart.exporting.exporters import EXPORTERS, START_EXPORTERS, export_choices
+from headstart.exporting.exporters import EXPORTERS, ONNX, START_EXPORTERS, export_choices
+from headstart.recipes.bundling import write_bundle
 from headstart.recipes.run import Run
 from headstart.reporting.console import attached
 from headstart.types import rows_of
@@ -18,18 +19,22 @@ Library = Annotated[str, export_choices]
 
 
 def export(run: str, *, out: str | None = None, to: Library = "auto") -> Path:
-    """Export a run to a folder that transformers or timm loads, and check that it answers the same.
+    """Export a run to a folder that others load, and check that it answers the same.
 
     A text run becomes a folder for transformers' AutoModelForSequenceClassification and
     pipeline("text-classification"), an image run one for timm.create_model("local-dir:…"). The
     folder is loaded again and its logits compared with the run's own before it is left behind;
     adapters are merged. A pretrained start of hidden patches becomes a folder for timm without a
     classifier.
+    With --to onnx any run, ensembles too, becomes a bundle: an ONNX network
+    whose batch varies, preprocessing, labels, calibration, golden samples, a model card and the
+    digest of every file; it is compared with the run from raw samples to logits, and is what
+    'headstart serve' serves without PyTorch.
 
     Args:
         run: A run folder.
-        out: Folder to write; RUN-transformers or RUN-timm when not given.
-        to: Library that shall load it; auto takes the one that fits the run.
+        out: Folder to write; RUN-transformers, RUN-timm or RUN-onnx when not given.
+        to: What shall load it; auto takes the library that fits the run, onnx for tables.
 
     Returns:
         The folder.
@@ -37,7 +42,8 @@ def export(run: str, *, out: str | None = None, to: Library = "auto") -> Path:
     Raises:
         RunFolderError: If the run folder holds no model.
         OptionError: If the library is unknown, or does not fit what the run reads.
-        ExportError: If the library has no such model, or the exported one answers otherwise.
+        ExportError: If the library has no such model, a package is missing, or the exported one
+            answers otherwise.
 
     Example:
         >>> import headstart as hs
@@ -50,17 +56,18 @@ def export(run: str, *, out: str | None = None, to: Library = "auto") -> Path:
     beside = opened.path.with_name(f"{opened.path.resolve().name}-{fitting}")
     folder = Path(out) if out is not None else beside
     with attached():
-        EXPORTERS[fitting].write(opened.model, folder)
-        emit("note", text=f"Loaded again with {fitting}: same logits to 1e-5. Written to {folder}.")
-        scale = opened.model.temperature
-        if scale != 1:
+        if fitting == ONNX:
+            agreement = write_bundle(opened, folder)
             text = (
-                f"Probabilities there are uncalibrated: {fitting} knows no temperature. For those "
-                f"of headstart divide the logits by {scale:.4g} (config.json holds it)."
+                f"Answers as the run does: logits differ by at most {agreement.largest:.2g} in "
+                f"batches of every size (allowed {agreement.allowed:.2g}). Written to {folder}."
             )
             emit("note", text=text)
-        if text := _lost_range(opened, fitting):
-            emit("note", text=text)
+            emit("next", command=f"headstart serve {shlex.quote(str(folder))}")
+            return folder
+        EXPORTERS[fitting].write(opened.model, folder)
+        emit("note", text=f"Loaded again with {fitting}: same logits to 1e-5. Written to {folder}.")
+        _tell_lost(opened, fitting)
         argument = opened.model.schema.facts.argument
         emit("next", command=f"headstart predict {shlex.quote(str(opened.path))} {argument}")
     return folder
@@ -92,6 +99,19 @@ def _export_start(run: Run, out: str | None, to: str) -> Path:
     return folder
 
 
+def _tell_lost(run: Run, library: str) -> None:
+    """Say what the library knows nothing of."""
+    scale = run.model.temperature
+    if scale != 1:
+        text = (
+            f"Probabilities there are uncalibrated: {library} knows no temperature. For those "
+            f"of headstart divide the logits by {scale:.4g} (config.json holds it)."
+        )
+        emit("note", text=text)
+    if text := _lost_range(run, library):
+        emit("note", text=text)
+
+
 def _lost_range(run: Run, library: str) -> str:
     """Return how to bring images to 8 bits where the library does not; empty where they have."""
     from headstart.preprocessing import ImagePreprocess
@@ -121,11 +141,10 @@ def _fitting(run: Run, to: str) -> str:
             f"to is '{to}'; expected one of {quoted(known)}.{did_you_mean(to, known)}"
         )
     modality = run.schema.modality
-    fitting = list(rows_of(EXPORTERS, modality))
-    if not fitting or to not in ("auto", *fitting):
-        wanted = quoted(fitting) if fitting else "a run on texts or images"
+    fitting = [*rows_of(EXPORTERS, modality), ONNX]
+    if to not in ("auto", *fitting):
         raise OptionError(
-            f"to '{to}' does not fit {run.path}, which reads {modality}s; expected {wanted}. "
-            f"Tables are served from the run folder itself."
+            f"to '{to}' does not fit {run.path}, which reads {modality}s; expected "
+            f"{quoted(fitting)}. Say --to {ONNX}, which takes every run."
         )
     return fitting[0] if to == "auto" else to

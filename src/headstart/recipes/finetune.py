@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from headstart.auditing.probe_features import Look
     from headstart.engines import PassRule
     from headstart.training.company import Company
     from headstart.tuning.budget import Budget, BudgetPlan
@@ -100,7 +101,8 @@ def _finetune(options: FinetuneOptions, company: Company) -> Run:
         grid: Literal["asked", "off"] = "asked" if options.learning_rate_search else "off"
         with passes_by(run_rule(options, budget, current)):
             setup = _settled(options, given, dataset, Means(budget, company, current.decisions))
-            complete(current, dataset, setup, budget, candidates=[], grid=grid)
+            look = look_of(setup, options, is_own=given.module is not None)
+            complete(current, dataset, setup, budget, look, candidates=[], grid=grid)
     path = current.folder.path
     company.send("done", path=str(path))
     emit("next", command=next_command(path, dataset))
@@ -171,6 +173,23 @@ def _settled(
     if is_chosen:
         name = means.decisions.settle("strategy", lambda: Decided(strategy.name, why))
     return settle_setup(dataset, given, replace(settled, strategy=name), means)
+
+
+def look_of(setup: TrainingSetup, options: CommonOptions, *, is_own: bool = False) -> Look:
+    """Return whose features the audits of a run read: those of its start, where it knows anything.
+
+    Args:
+        setup: The model.
+        options: What the user said.
+        is_own: Whether the start is a module of the user's own, which cannot be built again.
+    """
+    from headstart.auditing.probe_features import Look
+    from headstart.training.options.training_options import training_options
+
+    start = setup.model.encoder.start
+    is_read = start.pretrained_on is not None and not is_own
+    said = replace(training_options(options), input_size=setup.size)
+    return Look(start if is_read else None, said, setup.texts)
 
 
 def run_rule(options: CommonOptions, budget: Budget, current: Session) -> PassRule:

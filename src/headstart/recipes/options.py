@@ -78,7 +78,12 @@ class RunOptions(LaunchOptions):
         Option(sentence="Run folder to write; runs/<data> when not given.", is_kept=False),
     ] = None
     resume: Annotated[
-        bool, Option(sentence="Go on with the unfinished run in out.", is_kept=False)
+        bool,
+        Option(
+            sentence="Go on with the unfinished run in out; fit also with a finished one where the "
+            "budget is larger.",
+            is_kept=False,
+        ),
     ] = False
     overwrite: Annotated[bool, Option(sentence="Replace what stands in out.", is_kept=False)] = (
         False

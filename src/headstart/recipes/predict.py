@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,7 +20,7 @@ from headstart.recipes.submission import (
 )
 from headstart.reporting.console import attached
 from headstart.training.options.common_options import EngineName
-from headstart.types import Finding, Prediction
+from headstart.types import BadSample, Finding, Prediction, Predictions
 
 if TYPE_CHECKING:
     from headstart.data.sources.given_tables import AsTrained
@@ -34,7 +35,7 @@ def predict(
     out: str | None = None,
     engine: Literal["auto", EngineName] = "auto",
     precision: Literal["auto", "fp32"] = "auto",
-) -> list[Prediction]:
+) -> Predictions:
     """Predict new samples with a finished run.
 
     Args:
@@ -47,9 +48,10 @@ def predict(
             training data when not given. For CSV, TSV, JSONL and .txt files.
         like: The sample of a submission, a CSV whose first column holds ids: file names with or
             without suffix, or the cells of the column of that name in a table that is predicted.
-        out: The file to write: a CSV or TSV with sample, prediction and the probabilities of all
-            classes, or lines of JSON (.jsonl); with like in the form of the sample: its columns,
-            its order of ids, and a class name, a class number or a probability a class as it shows.
+        out: The file to write: a CSV, TSV or Parquet with sample, prediction, the probabilities of
+            all classes, and why a sample could not be used, or lines of JSON (.jsonl); with like
+            in the form of the sample: its columns, its order of ids, and a class name, a class
+            number or a probability a class as it shows.
         engine: What computes on a CPU: auto measures the engines that are installed where many
             samples are given, and takes the quickest that gives the same; torch, onnxruntime or
             openvino asks for one.
@@ -59,7 +61,8 @@ def predict(
     Returns:
         One prediction a sample, in the order given: the class with its calibrated probability and
         those of all classes, or the value. Its name is the path of an image or .txt file, "FILE row
-        N" in a table, and "text N" for the Nth of the texts given themselves.
+        N" in a table, and "text N" for the Nth of the texts given themselves. Its ``records`` hold
+        why a sample could not be used in its place; a command then ends with exit code 3.
 
     Raises:
         OptionError: If the encoding is unknown, nothing given is a file of text, the engine is not
@@ -91,16 +94,17 @@ def predict(
     if encoding is not None:
         _refuse_encoding(encoding, given, is_decoded=reader.is_decoded)
     how = _as_trained(opened, encoding)
-    found: list[Prediction] = []
+    records: list[Prediction | BadSample] = []
     rule = engine_rule(engine, precision, budget_seconds=None, decisions=Decisions())
     with attached(), passes_by(rule):
         _tell_unfinished(opened)
         for samples, names in reader.read(given, how):
             rule.num_expected = len(names)
             if reader.leaves_out and len(names) > 1:
-                found += _predict_usable(opened, samples, names)
+                records += _predict_usable(opened, samples, names)
             else:
-                found += opened.predict(samples, names=names)
+                records += opened.predict(samples, names=names)
+        found = Predictions(records)
         if sample is not None and out is not None:
             ids = _stated_ids(given, how, sample.header[0])
             write_submission(found, sample, out, opened.schema, ids)
@@ -150,8 +154,8 @@ def _tell_unfinished(run: Run) -> None:
     tell_findings([Finding("untested", "warning", (), sentence)])
 
 
-def _predict_usable(run: Run, images: list[Any], names: list[str]) -> list[Prediction]:
-    """Predict the images that can be read and name the others."""
+def _predict_usable(run: Run, images: list[Any], names: list[str]) -> list[Prediction | BadSample]:
+    """Predict the images that can be read and name the others; each in its place."""
     found, bad = run.predict_usable(images, names=names)
     if bad:
         from headstart.preprocessing.bad_samples import first_few
@@ -160,7 +164,12 @@ def _predict_usable(run: Run, images: list[Any], names: list[str]) -> list[Predi
         if not found:
             raise DataError(f"No image can be used. {sentence} Give whole images.")
         tell_findings([Finding("unreadable", "warning", [b.name for b in bad], sentence)])
-    return found
+    waiting: dict[str, deque[BadSample]] = {}
+    for one in bad:
+        waiting.setdefault(one.name, deque()).append(one)
+    read = iter(found)
+    # of two samples of one name both are read, or neither is
+    return [waiting[name].popleft() if waiting.get(name) else next(read) for name in names]
 
 
 def _refuse_encoding(encoding: str, given: Sequence[str], *, is_decoded: bool) -> None:

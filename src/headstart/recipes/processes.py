@@ -236,11 +236,13 @@ def _obey(
         HeadstartError: If one says what nobody does here: the processes are at different places,
             and would learn different things.
     """
+    from headstart.searching.crew import Crew, asked_anywhere, crew_of
     from headstart.tuning.messages import LoopMessage, SetupMessage
     from headstart.tuning.stop import graceful_stop
     from headstart.tuning.worker import Worker
 
     worker: Worker | None = None
+    crew: Crew | None = None
     while True:
         message = company.receive() or {}
         if message["kind"] in ("done", "ended"):
@@ -259,6 +261,11 @@ def _obey(
             worker.build(cast(SetupMessage, message))
         elif message["kind"] == "train":
             worker.prepare()
+        elif message["kind"] == "search":
+            crew = crew_of(company, dataset, worker.decisions, message)
+        elif message["kind"] == "arms" and crew is not None:
+            with graceful_stop() as stop:
+                crew.obey(message, partial(asked_anywhere, stop, company))
         elif message["kind"] == "loop":
             with graceful_stop() as stop:
                 company.own_stop = lambda: stop.signal_number or 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +35,12 @@ class Run:
         self.path = Path(path)
         self._module = module
         if not (self.path / "model.json").is_file():
+            if (self.path / "state").is_dir():
+                raise RunFolderError(
+                    f"{self.path} holds an unfinished run that has no model yet; expected a "
+                    f"finished one. Wait for it, or go on with the same command and --out "
+                    f"{shlex.quote(str(self.path))} --resume."
+                )
             raise RunFolderError(
                 f"{self.path} is not a run folder (it has no model.json); expected the --out of a "
                 f"run. 'headstart fit DATA --out {self.path}' makes one."

@@ -32,11 +32,8 @@ def starts(
     """
     from headstart.starts import list_starts
     from headstart.starts.own import own_starts
-    from headstart.types import rows_of
 
-    own = {start.address: start for start in own_starts(like)}
-    found = list_starts(modality, like)
-    found += own.values() if modality == "all" else rows_of(own, modality).values()
+    found = [*list_starts(modality, like), *own_starts(modality, like)]
     with attached():
         if not found:
             events.emit(

@@ -11,16 +11,17 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from headstart.errors import DataError, OptionError, RunFolderError, quoted
 from headstart.recipes.findings import tell_findings
 from headstart.storage.run_folder import write_atomically
 from headstart.tasks import find_task
-from headstart.types import Finding, Prediction, Schema
+from headstart.types import BadSample, Finding, Prediction, Predictions, Schema
 
 SEPARATORS = (";", "|", ",", " ")
 SHOWN = 3
-FORMS = (".csv", ".tsv", ".jsonl")  # of predictions without a sample
+FORMS = (".csv", ".tsv", ".jsonl", ".parquet")  # of predictions without a sample
 Answer = Callable[[Prediction], list[str]]
 
 
@@ -96,7 +97,7 @@ def write_submission(
         writer = csv.writer(text, delimiter=sample.delimiter, lineterminator=sample.ending)
         writer.writerow(sample.header)
         writer.writerows([row[0], *answers(found[row[0]])] for row in sample.rows)
-        content = text.getvalue()
+        content = text.getvalue().encode(errors="surrogateescape")
     _write(out, content)
     sentence = f"{out} holds {len(sample.rows):,} rows in the form of {sample.where}."
     tell_findings([Finding("reading", "note", (), sentence)])
@@ -222,38 +223,70 @@ def _say(sentence: str, *, is_warning: bool = False) -> None:
     tell_findings([Finding("reading", "warning" if is_warning else "note", (), sentence)])
 
 
-def write_predictions(predictions: Sequence[Prediction], out: str, schema: Schema) -> None:
+def write_predictions(predictions: Predictions, out: str, schema: Schema) -> None:
     """Write predictions as a table or as lines of JSON, in the order given.
 
     Args:
-        predictions: Of all samples.
+        predictions: Of all samples; those that could not be used are written with the reason.
         out: The file to write, which ends in one of ``FORMS``; one that is there is replaced.
         schema: What the model tells.
 
     Raises:
         RunFolderError: It cannot be written.
     """
-    if out.lower().endswith(".jsonl"):
-        lines = [json.dumps(p.to_json(), ensure_ascii=False) for p in predictions]
-        content = "".join(f"{line}\n" for line in lines)
+    ending = Path(out).suffix.lower()
+    if ending == ".jsonl":
+        lines = [json.dumps(one.to_json(), ensure_ascii=False) for one in predictions.records]
+        content = "".join(f"{line}\n" for line in lines).encode(errors="surrogateescape")
+    elif ending == ".parquet":
+        content = _parquet(_columns(predictions, schema))
     else:
         with io.StringIO(newline="") as text:
-            writer = csv.writer(text, delimiter="\t" if out.lower().endswith(".tsv") else ",")
-            classes = schema.classes if find_task(schema.task).has_classes else ()
-            more = ["probability", *(f"probability of {name}" for name in classes)]
-            writer.writerow(["sample", "prediction", *(more if classes else ())])
-            for p in predictions:
-                chances = [repr(float(chance)) for chance in (p.probability, *p.probabilities)]
-                label = p.label if p.value is None else repr(float(p.value))
-                writer.writerow([p.name, label, *(chances if classes else ())])
-            content = text.getvalue()
+            writer = csv.writer(text, delimiter="\t" if ending == ".tsv" else ",")
+            columns = _columns(predictions, schema)
+            writer.writerow(columns)
+            for row in zip(*columns.values(), strict=True):
+                told = (repr(cell) if isinstance(cell, float) else cell for cell in row)
+                writer.writerow("" if cell is None else cell for cell in told)
+            content = text.getvalue().encode(errors="surrogateescape")
     _write(out, content)
     _say(f"{out} holds the predictions of {len(predictions):,} samples.")
 
 
-def _write(out: str, content: str) -> None:
+def _columns(predictions: Predictions, schema: Schema) -> dict[str, list[Any]]:
+    """Return the columns of a table of predictions; None where a sample has none."""
+    records = predictions.records
+    good = [one if isinstance(one, Prediction) else None for one in records]
+    columns: dict[str, list[Any]] = {"sample": [one.name for one in records]}
+    if find_task(schema.task).has_classes and schema.classes:
+        columns["prediction"] = [one and one.label for one in good]
+        columns["probability"] = [one and float(one.probability) for one in good]
+        for place, name in enumerate(schema.classes):
+            shares = [one and float(one.probabilities[place]) for one in good]
+            columns[f"probability of {name}"] = shares
+    else:
+        columns["prediction"] = [one and _value(one) for one in good]
+    if len(predictions) < len(records):
+        columns["error"] = [one.reason if isinstance(one, BadSample) else None for one in records]
+    return columns
+
+
+def _value(prediction: Prediction) -> float:
+    return float(prediction.label if prediction.value is None else prediction.value)
+
+
+def _parquet(columns: Mapping[str, list[Any]]) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(dict(columns)), sink)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def _write(out: str, content: bytes) -> None:
     try:
-        write_atomically(Path(out), content.encode(errors="surrogateescape"))
+        write_atomically(Path(out), content)
     except OSError as error:
         raise RunFolderError(
             f"{out} could not be written ({error.strerror or error}). Say another file with --out."

@@ -11,7 +11,7 @@ import json
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from headstart.reporting.measures import (
     Json,
@@ -24,13 +24,11 @@ from headstart.reporting.measures import (
 
 if TYPE_CHECKING:
     from headstart.tasks import Pairing
-
-Judgement = Literal["better", "worse", "mixed", "open"]
+    from headstart.tasks.words import Judgement
 
 # What stands in place of the score of a candidate or trial that has none, by what names it.
 NO_SCORE = {"start": "not tried", "learning_rate": "diverged", "arm": "-"}
 
-_SIGNIFICANT = 0.05
 _OUTCOMES: dict[Judgement, str] = {  # what a reader must not miss comes first
     "worse": "worse than",
     "mixed": "mixed against",
@@ -88,26 +86,15 @@ def format_items(number: int, num_groups: int | None = None) -> str:
 
 
 def judge(comparison: Json, pairing: Pairing) -> Judgement:
-    """Return what a paired comparison says of ``after``.
-
-    The paired test at 5 %, and which way more items went. Where that says nothing of how far off
-    an item is, ``better`` and ``worse`` also need the interval of the difference, an error, on the
-    same side of zero; where they disagree (nearer on most items, but far off on a few) it is
-    ``mixed``.
+    """Return what a paired comparison says of ``after``, as ``Pairing.judge``.
 
     Args:
         comparison: One of ``metrics.json["before_after"]["comparisons"]``.
         pairing: How the task compares.
     """
-    if comparison["p_value"] >= _SIGNIFICANT:
-        return "open"
-    more_gained = comparison["gained"] > comparison["lost"]
-    if not pairing.needs_mean:
-        return "better" if more_gained else "worse"
     low, high = (end_of(comparison.get("difference"), name) for name in ("low", "high"))
-    if more_gained and high is not None and high < 0:
-        return "better"
-    return "worse" if not more_gained and low is not None and low > 0 else "mixed"
+    gained, lost = comparison["gained"], comparison["lost"]
+    return pairing.judge(comparison["p_value"], gained, lost, (low, high))
 
 
 def verdict(

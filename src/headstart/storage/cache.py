@@ -50,7 +50,7 @@ class CacheEntry:
     """One entry of the cache.
 
     Attributes:
-        kind: ``pixels``, ``activations`` or ``measured``.
+        kind: ``pixels``, ``activations``, ``measured`` or ``bundles``.
         path: Its folder.
         num_bytes: Its size.
         last_used: Seconds since the epoch.
@@ -131,7 +131,8 @@ def new_entry(
 ) -> Iterator[tuple[Path, dict[str, object]]]:
     """Make an entry: fill a folder and a record inside the block, and it is there after it.
 
-    Size and checksums of all files are put into the record. Where another process was faster and
+    Size and checksums of all files are put into the record, but for those of folders inside, which
+    bring their own. Where another process was faster and
     its entry is whole, that one is kept.
 
     Args:
@@ -159,7 +160,9 @@ def new_entry(
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             record: dict[str, object] = {}
             yield temporary, record
-            record["files"] = {p.name: _state(p) for p in sorted(temporary.iterdir())}
+            record["files"] = {
+                p.name: _state(p) for p in sorted(temporary.iterdir()) if p.is_file()
+            }
             with open(temporary / _RECORD, "w") as text:
                 json.dump(record, text)
                 text.flush()

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from headstart.errors import UnlabelledError
-from headstart.tasks.task import Task, array_of
+from headstart.tasks.plain import array_of
+from headstart.tasks.task import Task
 from headstart.types import Prediction, Rows, Schema
 
 

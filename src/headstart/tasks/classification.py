@@ -13,12 +13,14 @@ import numpy as np
 
 from headstart.cells import NUMBER, is_missing
 from headstart.columnar import array_from, different, kinds_of, mapped
-from headstart.errors import DataError
+from headstart.errors import DataError, OptionError
 from headstart.evaluation import (
     NUM_RESAMPLES,
+    ItemSums,
     Scores,
     accuracy,
     accuracy_and_error,
+    class_sums,
     compare_classes,
     fit_temperature,
     majority_baseline,
@@ -26,8 +28,8 @@ from headstart.evaluation import (
     softmax,
 )
 from headstart.tasks.classes import ClassTask
+from headstart.tasks.plain import PlainProblem, TextColumn, array_of, texts_of
 from headstart.tasks.reading import Place, TargetColumn, Targets, encode_targets, tidy_labels
-from headstart.tasks.task import PlainProblem, array_of
 from headstart.tasks.words import Pairing, TaskWords
 from headstart.types import Comparison, Figure, Measure, Rows, Schema
 
@@ -152,6 +154,25 @@ class Classification(ClassTask):
     def class_names(self, rows: Rows, schema: Schema) -> list[str]:
         """Return the name of each class index."""
         return [schema.classes[int(row)] for row in array_of(rows)]
+
+    def read_item_column(self, column: TextColumn | np.ndarray, schema: Schema) -> Rows:
+        """Return the class index of each name."""
+        found = texts_of(column)
+        index = {name: place for place, name in enumerate(schema.classes)}
+        places = np.array([index.get(name, -1) for name in found.different], np.int64)
+        if (places < 0).any():
+            raise OptionError(
+                f"predictions.parquet names a class '{found.different[int(places.argmin())]}' that "
+                "model.json does not know. Run the training again with --overwrite."
+            )
+        return np.asarray(places[found.codes])
+
+    def item_sums(
+        self, decisions: Rows, targets: Rows, schema: Schema, losses: np.ndarray
+    ) -> ItemSums:
+        """Sum up as ``class_sums``."""
+        first, wanted = array_of(decisions), array_of(targets)
+        return class_sums(first, wanted, len(schema.classes), losses)
 
     def badness(self, targets: Rows, outputs: Rows) -> np.ndarray:
         """Return how sure the model was of a wrong class."""

@@ -1,8 +1,9 @@
 """A start that is grown: trees from train into the network, in the place of a probe of features.
 
-``scratch/boosting`` and ``scratch/forest`` have the strategy of a head: they learn at once and take
-no steps. What is solved for is not the head but the encoder, whose features are the logits; the
-head hands them on. So a grown model is saved, resumed, served and judged as every other.
+``scratch/boosting``, ``scratch/forest`` and ``scratch/lightgbm`` have the strategy of a head: they
+learn at once and take no steps. What is solved for is not the head but the encoder, whose features
+are the logits; the head hands them on. So a grown model is saved, resumed, served and judged as
+every other.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from headstart.tasks import PlainProblem, array_of
 from headstart.training.options.common_options import Imbalance
 from headstart.training.probing.boosting import grow_boosting
 from headstart.training.probing.forest import grow_forest
+from headstart.training.probing.lightgbm import grow_lightgbm
 from headstart.training.probing.methods import PROBES
 from headstart.training.probing.probe import Probe
 from headstart.training.probing.trees import Grown, GrowthJob, TimeIsShort
-from headstart.tuning.budget import slowness
+from headstart.tuning.slowness import slowness
 from headstart.types import Inputs
 
 _TREE_SECONDS, _FEWEST_TREES = 0.2e-6, 50  # a row through one, on one idle core
@@ -31,6 +33,7 @@ _TREE_SECONDS, _FEWEST_TREES = 0.2e-6, 50  # a row through one, on one idle core
 GROWERS: dict[str, Callable[[GrowthJob], Grown]] = {
     "scratch/boosting": grow_boosting,
     "scratch/forest": grow_forest,
+    "scratch/lightgbm": grow_lightgbm,
 }
 _ARRAYS = (
     *("features", "thresholds", "branches", "sets", "categories", "values"),
@@ -61,6 +64,7 @@ def grow(
     deadline: float | None,
     most_seconds: float | None,
     stop_requested: Callable[[], bool],
+    settled: Sequence[Any] | None = None,
 ) -> Probe:
     """Grow the trees of a model from train; val chooses between settings.
 
@@ -73,6 +77,7 @@ def grow(
         deadline: ``time.monotonic()`` value by which it should have ended, or None.
         most_seconds: What a row may take to go through all trees, or None.
         stop_requested: Whether someone asked to stop.
+        settled: What val has chosen before, as the ``Probe`` of then tells it; None lets it choose.
 
     Returns:
         The head, which hands the logits on, and what val says of it.
@@ -107,6 +112,7 @@ def grow(
         deadline=deadline,
         most_trees=most_trees,
         stop_requested=stop_requested,
+        settled=settled,
     )
     emit("task", name=f"growing {address}", done=0, total=1)
     try:
@@ -138,6 +144,7 @@ def grow(
         strength=float("nan"),
         seconds=time.monotonic() - began,
         metric=task.validation_metric,
+        settled=grown.settled,
     )
 
 

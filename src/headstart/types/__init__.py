@@ -25,6 +25,7 @@ from headstart.types.figures import (
     Figure,
     Measure,
     Prediction,
+    Predictions,
 )
 from headstart.types.findings import (
     Finding,
@@ -91,6 +92,7 @@ __all__ = [
     "NumberStyle",
     "OfModality",
     "Prediction",
+    "Predictions",
     "Ragged",
     "Rows",
     "Samples",

@@ -159,6 +159,10 @@ class BadSample:
     name: str
     reason: str
 
+    def to_json(self) -> dict[str, object]:
+        """Return what a program reads in the place of its prediction."""
+        return {"name": self.name, "error": self.reason}
+
 
 @runtime_checkable
 class Inputs(Protocol):

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+from headstart.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from headstart.types.data import BadSample
 
 
 @dataclass(frozen=True)
@@ -89,3 +96,23 @@ class Prediction:
         record = asdict(self)
         del record["value"]
         return record
+
+
+class Predictions(list[Prediction]):
+    """One prediction for each sample that could be used, in order.
+
+    Args:
+        records: What each sample gave: its prediction, or why it could not be used.
+
+    Attributes:
+        records: See above.
+    """
+
+    def __init__(self, records: Iterable[Prediction | BadSample] = ()) -> None:
+        self.records = list(records)
+        super().__init__(one for one in self.records if isinstance(one, Prediction))
+
+    @property
+    def exit_code(self) -> int:
+        """That of a command: that of data which cannot be read, where some could not."""
+        return DataError.exit_code if len(self.records) > len(self) else 0

@@ -27,7 +27,7 @@ from headstart.columnar import holds, holds_short
 from headstart.cores import free_memory_bytes
 from headstart.data.options import ReadOptions
 from headstart.data.sources.text_source import TextSource, held_text, open_text
-from headstart.errors import DataError, quoted
+from headstart.errors import DataError, OptionError, quoted
 from headstart.preprocessing.canonical import PROGRAM_GAPS
 from headstart.preprocessing.memory import refuse_duplicates
 
@@ -52,6 +52,7 @@ def read_text_table(path: Path, where: str, kind: str, options: ReadOptions) -> 
 
     Raises:
         DataError: The bytes are no text of the encoding, or the rows do not fit.
+        OptionError: A header is said for rows that name their columns.
         pyarrow.ArrowInvalid: The content cannot be parsed for another reason.
     """
     refuse_too_large(path, where)
@@ -61,7 +62,7 @@ def read_text_table(path: Path, where: str, kind: str, options: ReadOptions) -> 
         raise DataError(f"{where} is empty. Expected a table with a header.")
     if kind in ("jsonl", "ndjson"):
         if options.header:
-            raise DataError(
+            raise OptionError(
                 f"{where} names its columns in every row; --header {' '.join(options.header)} is "
                 "for files without a header. Leave it out."
             )

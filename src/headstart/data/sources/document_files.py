@@ -25,7 +25,7 @@ from headstart.data.sources.encodings import wide_encoding
 from headstart.data.sources.formats import open_table
 from headstart.data.sources.text_source import HEAD_BYTES, read_text_bytes
 from headstart.errors import DataError, first_line
-from headstart.types import Finding
+from headstart.types import MODALITIES, Finding
 
 PART_CHARACTERS = 2**18
 LARGE_BYTES = 2**28
@@ -118,7 +118,7 @@ def column_of(table: Table, options: ReadOptions) -> tuple[str, list[Finding]]:
         DataError: As ``text_column``.
     """
     roles = find_roles(table, options.label or "", options)
-    if roles.column is None or roles.modality != "text":
+    if roles.column is None or not MODALITIES[roles.modality].has_words:
         raise DataError(
             f"{table.where} has no column that is seen to hold texts (found: "
             f"{', '.join(table.columns)}). Name it with --text."

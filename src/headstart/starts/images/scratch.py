@@ -1,4 +1,4 @@
-"""Starts with random weights: the textbook network, a ResNet-18, a small vision transformer.
+"""Starts with random weights: two small ConvNets, a ResNet-18, a small vision transformer.
 
 They take their input size from the data, because nothing was trained at another one: images of at
 most 64 pixels keep their size; larger ones are brought to at most 128. Normalisation is the fixed
@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from headstart.errors import StartError
+from headstart.starts.images.quick_cnn import WIDTHS, quick_cnn_options
 from headstart.types import Family, ImageSpec, Start
 
 SMALL_SIDE = 64  # at most this many pixels: images keep their size, ResNet gets the CIFAR stem
@@ -28,6 +29,7 @@ MINI_BLOCKS = 6
 
 NAMED: dict[str, Family] = {
     "simple-cnn": "convnet",
+    **dict.fromkeys(WIDTHS, "convnet"),
     "resnet18": "convnet",
     "vit-tiny": "vit",
     "vit-mini": "vit",
@@ -196,15 +198,20 @@ def size_of_data(image_size: tuple[int, int] | None, address: str) -> int:
 
 
 def scratch_options(
-    name: str, address: str, image_size: tuple[int, int] | None, size: int | None
+    name: str,
+    address: str,
+    image_size: tuple[int, int] | None,
+    size: int | None,
+    channels: int,
 ) -> tuple[str, dict[str, int | float | str | bool], int]:
-    """Return builder, options that depend on the size, and the size, of ``scratch/<name>``.
+    """Return builder, options that depend on the images, and the size, of ``scratch/<name>``.
 
     Args:
         name: One of ``NAMED`` or a timm architecture.
         address: Names the start in a refusal.
         image_size: Height and width of the data, in pixels.
         size: The size asked for, or None to take it from the data.
+        channels: Of the network's input.
 
     Raises:
         StartError: If neither size is known.
@@ -212,6 +219,8 @@ def scratch_options(
     side = size_of_data(image_size, address) if size is None else size
     if name == "simple-cnn":
         return name, {}, side
+    if name in WIDTHS:
+        return "quick-cnn", quick_cnn_options(name, side, channels), side
     if name == "resnet18":
         return name, {"small_stem": side <= SMALL_SIDE}, side
     if name in VIT_SHAPES:

@@ -59,7 +59,8 @@ class LinearTable(nn.Module):
         """Return features (B, D) of numbers (B, F) and codes (B, G)."""
         if not self.num_codes:
             return numbers
-        hot = numbers.new_zeros(len(numbers), self.num_codes)
+        # not len(): an exporter would take the batch at hand for a constant
+        hot = numbers.new_zeros(numbers.shape[0], self.num_codes)
         hot = hot.scatter(1, codes + self.offsets, 1.0)
         return torch.cat([numbers, hot[:, self.known]], dim=1)
 

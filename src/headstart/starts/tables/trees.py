@@ -153,7 +153,7 @@ class TreeEnsemble(nn.Module):
                 sums.index_add_(1, self.columns[part], values.squeeze(2))
             else:
                 sums += values.sum(dim=1)
-        return self._logits(sums).float()
+        return self.link_logits(sums).float()
 
     def _leaves(self, cells: Tensor, roots: Tensor) -> Tensor:
         """Return the leaf that each row comes to in each tree, int32 (B * T,).
@@ -190,7 +190,8 @@ class TreeEnsemble(nn.Module):
         is_out = ((words >> (category & 31)) & 1) == 0
         return goes_right.index_copy(0, at, is_out)
 
-    def _logits(self, sums: Tensor) -> Tensor:
+    def link_logits(self, sums: Tensor) -> Tensor:
+        """Return logits, float64 (B, K), of the sums of leaves (B, K)."""
         if self.link == "sum":
             return sums
         shares = sums.clamp(_LEAST_SHARE, 1.0)

@@ -1,0 +1,202 @@
+"""A bundle, opened: the one way from samples to answers, by the code that ``predict`` uses too.
+
+Preprocessing is the object that trained the model, decisions and probabilities are its task's; only
+the network itself is computed by ONNX Runtime in place of PyTorch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.bundles.manifest import check_files
+from headstart.bundles.records import BundleRecord, MemberRecord, read_bundle_record
+from headstart.bundles.session import MODEL, OnnxSession
+from headstart.errors import DataError, ExportError, StartError
+from headstart.preprocessing import Preprocess, read_preprocess
+from headstart.tasks import Task, array_of, find_task
+from headstart.types import Inputs, Prediction, Schema
+
+Arrays = Mapping[str, np.ndarray]  # of one member, by the names of its inputs
+
+
+@dataclass(frozen=True)
+class BundleMember:
+    """One model of a bundle, opened.
+
+    Attributes:
+        record: What ``bundle.json`` says of it.
+        preprocess: How it reads samples.
+        session: Its network.
+    """
+
+    record: MemberRecord
+    preprocess: Preprocess
+    session: OnnxSession
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that answers.
+
+    Attributes:
+        path: Its folder.
+        record: ``bundle.json``.
+        members: Its models, in order.
+        version: The first 12 digits of the SHA-256 of its manifest.
+    """
+
+    path: Path
+    record: BundleRecord
+    members: tuple[BundleMember, ...]
+    version: str
+
+    @property
+    def schema(self) -> Schema:
+        """What is predicted."""
+        return self.record.schema
+
+    @property
+    def task(self) -> Task:
+        """The same, as the task itself."""
+        return find_task(self.schema.task)
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """How the first member reads samples: the columns and the kind are those of all."""
+        return self.members[0].preprocess
+
+    def read(self, samples: Any, names: Sequence[str] | None = None) -> list[Inputs]:
+        """Return what a user gives as each member takes it.
+
+        Args:
+            samples: As ``Preprocess.read`` takes them.
+            names: The same.
+
+        Raises:
+            DataError: As ``Preprocess.read`` does, or if a sample cannot be used.
+        """
+        found = [one.preprocess.read(samples, names) for one in self.members]
+        for inputs in found:
+            if inputs.bad_samples:
+                bad = inputs.bad_samples[0]
+                raise DataError(
+                    f"'{bad.name}' cannot be used: {bad.reason}. Expected a whole "
+                    f"{self.schema.modality}; replace it or leave it out."
+                )
+        return found
+
+    def arrays(self, inputs: Sequence[Inputs], places: np.ndarray) -> list[Arrays]:
+        """Return some of the samples that were read, as arrays by name, of each member.
+
+        Args:
+            inputs: Of ``read``.
+            places: Positions, int64, shape (B,).
+        """
+        return [
+            named(one.preprocess, given.arrays(places))
+            for one, given in zip(self.members, inputs, strict=True)
+        ]
+
+    def run(self, arrays: Sequence[Arrays]) -> list[np.ndarray]:
+        """Return the logits of each member, float32, shape (B, K).
+
+        Raises:
+            DataError: If a number in them is beyond what a network knows.
+        """
+        return [one.session.run(own) for one, own in zip(self.members, arrays, strict=True)]
+
+    def outputs(self, logits: Sequence[np.ndarray]) -> np.ndarray:
+        """Return calibrated probabilities, (B, K), or values in the targets' own unit.
+
+        Of several members the mean of theirs, as ``model.Ensemble.combine`` joins them.
+
+        Args:
+            logits: Of ``run``.
+        """
+        task, schema, first = self.task, self.schema, self.record.members[0]
+        if len(self.members) == 1:
+            (whole,) = logits
+        else:
+            each = [
+                array_of(_outputs(task, schema, own, one.record))
+                for one, own in zip(self.members, logits, strict=True)
+            ]
+            shares = np.array([one.record.weight for one in self.members], np.float64)
+            mean = sum(s * one for s, one in zip(shares / shares.sum(), each, strict=True))
+            scaling = {"mean": first.target_mean, "scale": first.target_scale}
+            whole = task.logits_of(np.asarray(mean), **scaling).astype(np.float32)
+        found = task.outputs(
+            whole,
+            schema,
+            temperature=self.record.temperature,
+            target_mean=first.target_mean,
+            target_scale=first.target_scale,
+        )
+        return array_of(found)
+
+    def predictions(self, names: Sequence[str], outputs: np.ndarray) -> list[Prediction]:
+        """Return what a person reads of outputs, one record a sample."""
+        return self.task.predictions(names, outputs, self.schema)
+
+    def predict(self, samples: Any, names: Sequence[str] | None = None) -> list[Prediction]:
+        """Predict new samples, all in one batch.
+
+        Args:
+            samples: As ``read`` takes them.
+            names: The same.
+
+        Raises:
+            DataError: As ``read`` does.
+        """
+        inputs = self.read(samples, names)
+        arrays = self.arrays(inputs, np.arange(len(inputs[0])))
+        return self.predictions(inputs[0].names, self.outputs(self.run(arrays)))
+
+
+def named(preprocess: Preprocess, arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the arrays of a batch by the names of the inputs."""
+    return {
+        one.name: np.ascontiguousarray(array)
+        for one, array in zip(preprocess.inputs, arrays, strict=True)
+    }
+
+
+def _outputs(task: Task, schema: Schema, logits: np.ndarray, record: MemberRecord) -> Any:
+    return task.outputs(
+        logits,
+        schema,
+        temperature=record.temperature,
+        target_mean=record.target_mean,
+        target_scale=record.target_scale,
+    )
+
+
+def open_bundle(folder: Path, *, num_threads: int = 1, is_whole: bool = True) -> Bundle:
+    """Open a bundle.
+
+    Args:
+        folder: What ``headstart export RUN --to onnx`` wrote.
+        num_threads: Of ONNX Runtime.
+        is_whole: Whether it has its manifest, which is then checked; not while it is written.
+
+    Raises:
+        ExportError: If a file is missing, damaged, or not what was exported.
+    """
+    version = check_files(folder)[:12] if is_whole else ""
+    record = read_bundle_record(folder)
+    num_outputs = find_task(record.schema.task).num_outputs(record.schema)
+    members = []
+    for one in record.members:
+        own = folder / one.folder
+        try:
+            preprocess = read_preprocess(one.preprocess, own, one.start)
+        except StartError as error:
+            raise ExportError(f"{folder} cannot be opened: {error}") from error
+        session = OnnxSession(own / MODEL, preprocess.inputs, num_outputs, num_threads)
+        members.append(BundleMember(one, preprocess, session))
+    return Bundle(folder, record, tuple(members), version)

@@ -1,0 +1,127 @@
+"""``bundle.json``: what a bundle answers, how it reads samples, and how its numbers are meant."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from headstart.errors import ExportError, OptionError, StartError
+from headstart.preprocessing import check_preprocess
+from headstart.tasks import find_task
+from headstart.types import MODALITIES, Schema
+
+BUNDLE = "bundle.json"
+MOST_MEMBERS = 9
+_FORMAT = 1
+_FOLDER = re.compile(r"|members/[1-9]")
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_MOST_BYTES = 64 * 2**20  # of a JSON file: a table of many categories has some
+
+
+@dataclass(frozen=True)
+class MemberRecord:
+    """One model of a bundle.
+
+    Attributes:
+        folder: Where its files lie, relative to the bundle; empty where it is the only one.
+        weight: Its share of the answer, positive.
+        start: What it was tuned from.
+        preprocess: ``Preprocess.to_json`` of how it reads samples.
+        temperature: Divides its logits.
+        target_mean: Where numbers are predicted, what its logits are shifted by.
+        target_scale: The same, what they are scaled by.
+    """
+
+    folder: str
+    weight: float
+    start: str
+    preprocess: dict[str, Any]
+    temperature: float
+    target_mean: float
+    target_scale: float
+
+
+@dataclass(frozen=True)
+class BundleRecord:
+    """The content of ``bundle.json``.
+
+    Attributes:
+        name: Of the model, as a server calls it.
+        schema: What is predicted, its labels among it.
+        members: One model, or several whose mean answers.
+        temperature: Divides the logits of that mean; of a single model its own.
+        licence: Of the weights that it began from.
+        reading: How files of the training data were read, for new ones: ``header``, ``encoding``.
+        parity: What was compared before the bundle was written, and how far it was apart.
+        versions: Of the libraries that wrote it.
+    """
+
+    name: str
+    schema: Schema
+    members: tuple[MemberRecord, ...]
+    temperature: float
+    licence: str
+    reading: dict[str, Any] = field(default_factory=dict)
+    parity: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def to_bytes(self) -> bytes:
+        """Return the file's content."""
+        return json.dumps({"format": _FORMAT, **asdict(self)}, indent=2).encode()
+
+
+def read_bundle_record(folder: Path) -> BundleRecord:
+    """Read ``bundle.json``.
+
+    Raises:
+        ExportError: If it is missing, or not what headstart writes.
+    """
+    path = folder / BUNDLE
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise ValueError(f"it has {path.stat().st_size:,} bytes")
+        found = json.loads(path.read_text("utf-8"))
+        return _checked(found)
+    except OSError as error:
+        raise ExportError(
+            f"{path} cannot be read ({error.strerror or error}). Expected a folder that 'headstart "
+            "export RUN --to onnx' has written. Export the run."
+        ) from error
+    except (ValueError, KeyError, TypeError, RecursionError, OptionError, StartError) as error:
+        raise ExportError(
+            f"{path} is damaged ({type(error).__name__}: {error}); expected what headstart wrote. "
+            "Export the run again."
+        ) from error
+
+
+def _checked(found: Mapping[str, Any]) -> BundleRecord:
+    """Return a record of a JSON value.
+
+    Raises:
+        ValueError: If it is none; also KeyError, TypeError, OptionError, StartError.
+    """
+    given = dict(found)
+    if given.pop("format") != _FORMAT:
+        raise ValueError(f"format {found['format']!r}, expected {_FORMAT}")
+    schema = Schema(**{**given["schema"], "classes": tuple(given["schema"]["classes"])})
+    task = find_task(schema.task)
+    if schema.modality not in MODALITIES or (task.has_classes and not schema.classes):
+        raise ValueError(f"a schema of {schema.modality!r}, {len(schema.classes)} classes")
+    members = tuple(MemberRecord(**one) for one in given["members"])
+    if not 1 <= len(members) <= MOST_MEMBERS or not _NAME.fullmatch(given["name"]):
+        raise ValueError(f"{len(members)} members of {given['name']!r}")
+    for one in members:
+        numbers = (one.weight, one.temperature, one.target_mean, one.target_scale)
+        if not _FOLDER.fullmatch(one.folder) or not all(math.isfinite(n) for n in numbers):
+            raise ValueError(f"a member {one.folder!r} with {numbers}")
+        if one.weight <= 0 or one.temperature <= 0:
+            raise ValueError(f"a member with weight {one.weight}, temperature {one.temperature}")
+        check_preprocess(one.preprocess, schema.modality)
+    if not (math.isfinite(given["temperature"]) and given["temperature"] > 0):
+        raise ValueError(f"temperature {given['temperature']}")
+    return BundleRecord(**{**given, "schema": schema, "members": members})

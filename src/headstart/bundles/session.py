@@ -1,0 +1,128 @@
+"""One network in ONNX Runtime: opened from bytes, asked for logits, given nothing that it fears.
+
+Bytes, not a path: so a file that names others beside it (external data) is refused by ONNX Runtime
+itself, and what was checked is what is run. Row numbers and lengths are bounded before every run,
+because engines answer what lies outside with anything from zeros to a crash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.errors import DataError, ExportError, first_line
+from headstart.extras import install_command
+from headstart.preprocessing import NamedInput
+
+MODEL, OUTPUT = "model.onnx", "logits"
+
+
+class OnnxSession:
+    """A network that gives logits.
+
+    Args:
+        path: ``model.onnx``.
+        inputs: What it takes, by its preprocessing; those of no numbers at all it does not know.
+        num_outputs: Columns of its logits.
+        num_threads: Of ONNX Runtime.
+
+    Raises:
+        ExportError: If ONNX Runtime is not installed, or does not take the file as such a network.
+    """
+
+    def __init__(
+        self, path: Path, inputs: Sequence[NamedInput], num_outputs: int, num_threads: int = 1
+    ) -> None:
+        self.inputs = [one for one in inputs if 0 not in one.shape]
+        self._session = _open_session(path, num_threads)
+        wanted = [one.name for one in self.inputs]
+        known = [one.name for one in self._session.get_inputs()]
+        given = [(one.name, list(one.shape)) for one in self._session.get_outputs()]
+        shapes = [list(one.shape) for one in self._session.get_inputs()]
+        is_batched = all(isinstance(shape[0], str) for shape in [*shapes, given[0][1]])
+        if wanted != known or given != [(OUTPUT, [given[0][1][0], num_outputs])] or not is_batched:
+            raise ExportError(
+                f"{path} takes {known} and gives {given}; expected {wanted} and '{OUTPUT}' of "
+                f"{num_outputs} columns, with a batch of any size. Export the run again."
+            )
+
+    def run(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return logits, float32, shape (B, K).
+
+        Args:
+            arrays: By name, as ``self.inputs`` says, B rows each.
+
+        Raises:
+            DataError: If a row number or a length is beyond what the network knows.
+        """
+        given = {one.name: arrays[one.name] for one in self.inputs}
+        for one in self.inputs:
+            check_bounds(one, given[one.name])
+        logits: np.ndarray = self._session.run([OUTPUT], given)[0]
+        return logits
+
+
+def check_bounds(expected: NamedInput, array: np.ndarray) -> None:
+    """Refuse another shape, whole numbers that name no row of a table, and lengths beyond limits.
+
+    Args:
+        expected: What the network takes.
+        array: B rows of it.
+
+    Raises:
+        DataError: Saying which.
+    """
+    is_ragged = isinstance(expected.shape[0], str)
+    if array.ndim != 1 + len(expected.shape) or not (
+        is_ragged or array.shape[1:] == expected.shape
+    ):
+        raise DataError(
+            f"'{expected.name}' has shape {list(array.shape)}; expected "
+            f"{[-1, *(-1 if isinstance(n, str) else n for n in expected.shape)]}, where -1 is any "
+            "number. Give it that shape."
+        )
+    if expected.longest is not None and array.shape[1] > expected.longest:
+        raise DataError(
+            f"'{expected.name}' has {array.shape[1]:,} places; expected at most "
+            f"{expected.longest:,}. Cut it."
+        )
+    if expected.below and array.size:
+        low, high = int(array.min()), array.max(axis=0) if len(expected.below) > 1 else array.max()
+        if low < 0 or (np.asarray(high) >= np.asarray(expected.below)).any():
+            raise DataError(
+                f"'{expected.name}' holds {low} to {int(array.max())}; expected whole numbers from "
+                f"0 and below {', '.join(map(str, expected.below[:8]))}. Prepare it as the model's "
+                "preprocessing does."
+            )
+
+
+def _open_session(path: Path, num_threads: int) -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ExportError(
+            f"{path} needs ONNX Runtime, which is not installed. Install it: "
+            f"{install_command('headstart[serve]')}."
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = num_threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    # threads that wait for work would take the cores from decoding and answering
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        content = path.read_bytes()
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except OSError as error:
+        raise ExportError(
+            f"{path} cannot be read ({error.strerror or error}). Expected the network of a bundle. "
+            "Export the run again."
+        ) from error
+    except Exception as error:  # its errors have no common class but this one
+        raise ExportError(
+            f"{path} is not taken by ONNX Runtime ({first_line(error)}). Expected what headstart "
+            "exported. Export the run again."
+        ) from error

@@ -1,0 +1,199 @@
+"""Serve runs or bundles over HTTP until a signal ends it; PyTorch is not imported."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from headstart.errors import ExportError, OptionError, RunFolderError, quoted
+from headstart.events import emit
+from headstart.extras import install_command
+from headstart.reporting.console import attached
+from headstart.storage.cache import cache_limit, cache_root, new_entry, read_entry
+
+_PACKAGES = ("starlette", "uvicorn", "httptools", "orjson", "prometheus_client", "onnxruntime")
+_LEAST_KEY = 16  # characters
+_KIND = "bundles"
+
+
+def serve(
+    runs: Sequence[str],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    api_key_file: str | None = None,
+    insecure: bool = False,
+    grace_seconds: float = 3.0,
+) -> None:
+    """Serve runs or bundles over HTTP, until a signal ends it.
+
+    Answers by the Open Inference Protocol and at /v1/predict, shows a page to try a model at / and
+    how to ask at /docs, and tells Prometheus at /metrics. A run is exported to a bundle in the
+    cache first. SIGTERM lets it finish what is under way, SIGHUP makes it open the bundles again
+    and swap them in.
+
+    Args:
+        runs: Run folders, or bundles that 'headstart export RUN --to onnx' has written.
+        host: Address to listen at.
+        port: Port to listen at; 0 takes any that is free.
+        api_key_file: File of keys, one a line, of which clients have to send one; it may be
+            readable by its owner alone.
+        insecure: Serve everybody who can reach an address other than this machine's own, without
+            a key.
+        grace_seconds: Seconds that it answers on after SIGTERM, while it says that it is not
+            ready.
+
+    Raises:
+        OptionError: If a package is missing, others could reach it without a key, the key file
+            cannot be used, or the port is taken.
+        RunFolderError: If something is neither a run nor a bundle.
+        ExportError: If a run cannot be exported, or a bundle is not what was exported.
+
+    Example:
+        >>> import headstart as hs
+        >>> hs.serve(["runs/digits"])  # doctest: +SKIP
+    """
+    given = [runs] if isinstance(runs, str) else list(runs)
+    _check(given, port, grace_seconds)
+    keys = [] if api_key_file is None else _read_keys(Path(api_key_file))
+    if not keys and not insecure and not _is_loopback(host):
+        raise OptionError(
+            f"--host {host} can be reached by others, and no key is asked for; expected "
+            "--api-key-file FILE with a key a line. Add it, or --insecure to let everybody in."
+        )
+    with attached():
+        folders = [_bundle_of(Path(one)) for one in given]
+    from headstart.serving import Measures, ServerLimits, Shelf, digest_of, listen, run_server
+
+    limits = replace(ServerLimits(), grace_seconds=grace_seconds)
+    with listen(host, port) as sock:
+        shelf = Shelf(folders, limits, Measures())
+        run_server(shelf, sock, [digest_of(key) for key in keys], host)
+
+
+def _check(given: Sequence[str], port: int, grace_seconds: float) -> None:
+    if missing := [name for name in _PACKAGES if find_spec(name) is None]:
+        raise OptionError(
+            f"Serving needs {quoted(missing)}; expected the extra to be installed. Install it: "
+            f"{install_command('headstart[serve]')}."
+        )
+    if not given:
+        raise OptionError(
+            "Nothing to serve was named; expected run folders or bundles. Name one: headstart "
+            "serve runs/mine."
+        )
+    if not 0 <= port <= 65535:
+        raise OptionError(f"port is {port}; expected 0 to 65535. Choose another one.")
+    if not 0 <= grace_seconds <= 600:
+        raise OptionError(
+            f"grace_seconds is {grace_seconds:g}; expected 0 to 600. Choose another number."
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name, whoever it may lead to
+        return False
+
+
+def _read_keys(path: Path) -> list[str]:
+    """Return the keys of a file.
+
+    Raises:
+        OptionError: If it cannot be read, others may read it, or a key is short.
+    """
+    try:
+        mode = path.stat().st_mode
+        keys = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
+        raise OptionError(
+            f"--api-key-file {path} cannot be read ({getattr(error, 'strerror', error)}); expected "
+            "a file with a key a line. Make one: python3 -c 'import secrets; "
+            f"print(secrets.token_urlsafe())' > {path}; chmod 600 {path}."
+        ) from error
+    if mode & 0o077:
+        raise OptionError(
+            f"--api-key-file {path} may be read by others (mode {mode & 0o777:o}); expected its "
+            f"owner alone. Say chmod 600 {path}."
+        )
+    if not keys or min(map(len, keys)) < _LEAST_KEY or not all(key.isascii() for key in keys):
+        raise OptionError(
+            f"--api-key-file {path} holds {len(keys)} keys; expected at least one, each of "
+            f"{_LEAST_KEY} or more ASCII characters. Make one: python3 -c 'import secrets; "
+            f"print(secrets.token_urlsafe())' > {path}."
+        )
+    return keys
+
+
+def _bundle_of(path: Path) -> Path:
+    """Return a bundle as it is, of a run the bundle in the cache, which is made where it is not.
+
+    Raises:
+        RunFolderError: If it is neither.
+        ExportError: If the run cannot be exported.
+    """
+    if (path / "MANIFEST.json").is_file():
+        return path
+    if not (path / "model.json").is_file():
+        raise RunFolderError(
+            f"{path} is neither a run folder (it has no model.json) nor a bundle (it has no "
+            "MANIFEST.json). Give the --out of a run, or what 'headstart export RUN --to onnx' "
+            "has written."
+        )
+    folder, name = cache_root() / _KIND / _digest(path), path.resolve().name
+    if read_entry(folder) is not None:
+        return folder / name
+    emit("note", text=f"Exports {path} to a bundle in the cache, once.")
+    size = 2 * sum(file.stat().st_size for file in path.rglob("*.safetensors"))
+    root = folder.parent.parent
+    with new_entry(
+        folder,
+        size,
+        f"the bundle of {name}",
+        lambda: read_entry(folder) is not None,
+        limit_bytes=cache_limit(root),
+    ) as (temporary, record):
+        record["about"] = name
+        _export(path, temporary / name)
+    return folder / name
+
+
+def _export(run: Path, out: Path) -> None:
+    """Export a run in a process of its own, so that PyTorch is not in this one.
+
+    Raises:
+        ExportError: With its reason.
+    """
+    command = [sys.executable, "-m", "headstart", "export", str(run), "--to", "onnx"]
+    done = subprocess.run(
+        [*command, "--out", str(out), "--quiet"], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        told = done.stderr.strip().removeprefix("error: ") or f"exit code {done.returncode}"
+        raise ExportError(f"{run} cannot be served: {told}")
+
+
+def _digest(run: Path) -> str:
+    """Return a digest of what a run's bundle would be made of."""
+    state = hashlib.blake2b(f"{version('headstart')} {run.resolve().name}".encode(), digest_size=16)
+    names = sorted(run.glob("**/model.json")) + sorted(run.glob("**/*.safetensors"))
+    names += [run / "metrics.json"] if (run / "metrics.json").is_file() else []
+    for path in names:
+        if "state" in path.relative_to(run).parts:
+            continue
+        state.update(json.dumps(path.relative_to(run).as_posix()).encode())
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                state.update(block)
+    return state.hexdigest()

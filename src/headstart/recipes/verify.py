@@ -1,0 +1,70 @@
+"""Check a bundle: every file against its digest, and its answers to its golden samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headstart.events import emit
+from headstart.reporting.console import attached
+
+if TYPE_CHECKING:
+    from headstart.bundles import Agreement, BundleRecord
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What was found of a bundle that is as it was exported.
+
+    Attributes:
+        path: Its folder.
+        record: What it says of itself.
+        version: The first digits of the SHA-256 of its manifest.
+        agreement: How far its golden answers are from those that were exported.
+    """
+
+    path: Path
+    record: BundleRecord
+    version: str
+    agreement: Agreement
+
+    def report(self) -> str:
+        """Return what a person wants to know, as plain text."""
+        record, found = self.record, self.agreement
+        schema = record.schema
+        return (
+            f"{self.path}: {record.name}, version {self.version}, {schema.kind}"
+            f"{f' of {len(schema.classes):,} classes' if schema.classes else ''}\n"
+            "  every file is as it was exported (SHA-256)\n"
+            f"  golden answers are the same: logits differ by {found.largest:.2g}, allowed "
+            f"{found.allowed:.2g}\n"
+            f"  compared before export on {record.parity.get('samples', 'nothing')}"
+        )
+
+
+def verify(bundle: str) -> VerifyReport:
+    """Check that a bundle is what was exported, and still answers as it did.
+
+    Every file is compared with the SHA-256 in its manifest, and the golden samples in it are
+    answered by ONNX Runtime and compared with what they gave. PyTorch is not needed.
+
+    Args:
+        bundle: A folder that 'headstart export RUN --to onnx' has written.
+
+    Returns:
+        What was compared.
+
+    Raises:
+        ExportError: If a file is missing or was changed, or an answer is another.
+
+    Example:
+        >>> import headstart as hs
+        >>> print(hs.verify("runs/digits-onnx").report())  # doctest: +SKIP
+    """
+    from headstart.bundles import verify_bundle
+
+    with attached():
+        opened, agreement = verify_bundle(Path(bundle))
+        emit("next", command=f"headstart serve {bundle}")
+    return VerifyReport(Path(bundle), opened.record, opened.version, agreement)

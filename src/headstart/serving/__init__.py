@@ -1,0 +1,14 @@
+"""Serving: bundles over HTTP, by ONNX Runtime; nothing here imports torch.
+
+Starlette on uvicorn. ``running`` starts and ends it, ``app`` says which path leads where, ``gate``
+who may come in, ``intake`` reads bodies, ``forms`` and ``protocol`` say what they mean, ``models``
+and ``batching`` answer. Left out: fetching from addresses, uploads of models, several processes.
+"""
+
+from headstart.serving.gate import digest_of
+from headstart.serving.limits import ServerLimits
+from headstart.serving.measures import Measures
+from headstart.serving.models import Shelf
+from headstart.serving.running import listen, run_server
+
+__all__ = ["Measures", "ServerLimits", "Shelf", "digest_of", "listen", "run_server"]

@@ -1,0 +1,251 @@
+"""Requests for one model, computed together: whatever waits when the worker is free, and no delay.
+
+A batch is what has come while the one before was computed, so that under load batches grow by
+themselves, and a request that comes alone is computed at once. Nobody waits for company. A request
+of which nobody waits for the answer any more, or that has waited too long, is not computed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from headstart.bundles import Bundle
+from headstart.preprocessing import NamedInput
+from headstart.serving.limits import ServerLimits
+from headstart.serving.measures import Measures
+from headstart.serving.refusals import ClientGone, Refusal, overloaded
+
+Arrays = dict[str, np.ndarray]
+_LEAST_LENGTH = 16  # tokens: shorter ones are padded to this many together
+
+
+@dataclass(eq=False)
+class Job:
+    """One request, prepared.
+
+    Attributes:
+        arrays: Of each member of the bundle, by the names of its inputs; B rows.
+        rows: B.
+        deadline: On the loop's clock.
+        is_gone: Whether whoever asked has hung up.
+        came: On the loop's clock.
+        answer: Outputs (B, K).
+    """
+
+    arrays: Sequence[Arrays]
+    rows: int
+    deadline: float
+    is_gone: Callable[[], bool]
+    came: float
+    answer: asyncio.Future[np.ndarray] = field(default_factory=asyncio.Future)
+
+    @property
+    def length(self) -> int:
+        """Which jobs it is computed with: those of lengths up to the same power of two."""
+        longest = max((a.shape[1] for a in self.arrays[0].values() if a.ndim == 2), default=1)
+        return max(_LEAST_LENGTH, 1 << (longest - 1).bit_length())
+
+
+class Batcher:
+    """What computes the requests for one model, a batch at a time in a thread of its own.
+
+    Args:
+        bundle: The model.
+        limits: Of the server.
+        measures: What is counted.
+    """
+
+    def __init__(self, bundle: Bundle, limits: ServerLimits, measures: Measures) -> None:
+        self.bundle, self._limits = bundle, limits
+        name = bundle.record.name
+        self._queue_seconds = measures.queue.labels(name)
+        self._compute_seconds = measures.inference.labels(name)
+        self._batch_rows = measures.batch.labels(name)
+        self._depth = measures.depth.labels(name)
+        self._cancelled = measures.cancelled
+        self._count = measures.answers_of(name, bundle.schema.classes)
+        self._inputs = [
+            {one.name: one for one in member.session.inputs} for member in bundle.members
+        ]
+        self._waiting: deque[Job] = deque()
+        self._rows = self._bytes = 0
+        self._is_retired = False
+        self._worker: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"model-{name}")
+
+    @contextmanager
+    def admitted(self, rows: int, size: int) -> Iterator[None]:
+        """Hold a place for a request inside the block.
+
+        Args:
+            rows: That it asks about.
+            size: Bytes that it holds.
+
+        Raises:
+            Refusal: If there is none.
+        """
+        limits = self._limits
+        is_full = (
+            self._rows + rows > limits.waiting_rows or self._bytes + size > limits.waiting_bytes
+        )
+        if self._rows and is_full:
+            raise overloaded(
+                f"The server is busy: {self._rows} rows are under way. Try again in a second.",
+                "full",
+            )
+        self._rows += rows
+        self._bytes += size
+        self._depth.set(self._rows)
+        try:
+            yield
+        finally:
+            self._rows -= rows
+            self._bytes -= size
+            self._depth.set(self._rows)
+            self._end_if_idle()
+
+    async def compute(
+        self, arrays: Sequence[Arrays], rows: int, deadline: float, is_gone: Callable[[], bool]
+    ) -> np.ndarray:
+        """Return the outputs of a request, (B, K).
+
+        Args:
+            arrays: See ``Job``, as all others.
+            rows: B.
+            deadline: On the loop's clock.
+            is_gone: Whether whoever asked has hung up.
+
+        Raises:
+            Refusal: If its time ran out before it was computed.
+            ClientGone: If nobody waits for it any more.
+        """
+        loop = asyncio.get_running_loop()
+        job = Job(arrays, rows, deadline, is_gone, loop.time())
+        self._waiting.append(job)
+        if self._worker is None:
+            self._worker = loop.create_task(self._work())
+        return await job.answer
+
+    def retire(self) -> None:
+        """Take no more requests than have begun, and end the thread when they are answered."""
+        self._is_retired = True
+        self._end_if_idle()
+
+    def _end_if_idle(self) -> None:
+        if self._is_retired and not self._rows:
+            self._thread.shutdown(wait=False)
+
+    async def _work(self) -> None:
+        """Compute batches until nothing waits."""
+        loop = asyncio.get_running_loop()
+        try:
+            while self._waiting:
+                if not (jobs := self._take(loop.time())):
+                    continue
+                answers = await loop.run_in_executor(self._thread, self._answers, jobs)
+                for job, answer in zip(jobs, answers, strict=True):
+                    if job.answer.done():
+                        continue
+                    if isinstance(answer, Exception):
+                        job.answer.set_exception(answer)
+                    else:
+                        job.answer.set_result(answer)
+        finally:
+            self._worker = None
+
+    def _take(self, now: float) -> list[Job]:
+        """Return the next batch, without those that nobody waits for."""
+        jobs: list[Job] = []
+        rows = 0
+        while self._waiting:
+            job = self._waiting[0]
+            if jobs and rows + job.rows > self._limits.batch_rows:
+                break
+            self._waiting.popleft()
+            if job.answer.done() or job.is_gone():
+                self._cancelled.inc()
+                if not job.answer.done():
+                    job.answer.set_exception(ClientGone())
+            elif now > job.deadline:
+                job.answer.set_exception(late())
+            else:
+                jobs.append(job)
+                rows += job.rows
+                self._queue_seconds.observe(now - job.came)
+        return jobs
+
+    def _answers(self, jobs: Sequence[Job]) -> list[np.ndarray | Exception]:
+        """Compute a batch, in the thread; jobs of like lengths together."""
+        groups: dict[int, list[int]] = {}
+        for place, job in enumerate(jobs):
+            groups.setdefault(job.length, []).append(place)
+        found: list[np.ndarray | Exception] = [Refusal(500, "", "lost")] * len(jobs)
+        for places in groups.values():
+            group = [jobs[place] for place in places]
+            for place, answer in zip(places, self._of_group(group), strict=True):
+                found[place] = answer
+        return found
+
+    def _of_group(self, jobs: Sequence[Job]) -> list[np.ndarray | Exception]:
+        try:
+            outputs = self._outputs(jobs)
+        except Exception as error:  # ONNX Runtime's have no common class
+            if len(jobs) == 1:
+                return [error]
+            # one of them is the cause: only that one is to fail
+            return [answer for job in jobs for answer in self._of_group([job])]
+        ends = np.cumsum([job.rows for job in jobs])[:-1]
+        return list(np.split(outputs, ends))
+
+    def _outputs(self, jobs: Sequence[Job]) -> np.ndarray:
+        began = time.perf_counter()
+        rows = sum(job.rows for job in jobs)
+        joined = [
+            {
+                name: _joined(one, [job.arrays[place][name] for job in jobs])
+                for name, one in inputs.items()
+            }
+            for place, inputs in enumerate(self._inputs)
+        ]
+        parts = []
+        for start in range(0, rows, self._limits.batch_rows):
+            part = slice(start, start + self._limits.batch_rows)
+            logits = self.bundle.run([{n: a[part] for n, a in own.items()} for own in joined])
+            parts.append(self.bundle.outputs(logits))
+        outputs = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        self._compute_seconds.observe(time.perf_counter() - began)
+        self._batch_rows.observe(rows)
+        if not np.isfinite(outputs).all():
+            raise Refusal(500, "The model's answer is not a finite number.", "unfinite")
+        self._count(outputs)
+        return outputs
+
+
+def _joined(expected: NamedInput, arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Return rows of several requests as one array; shorter ones are filled up."""
+    if len(arrays) == 1:
+        return arrays[0]
+    if isinstance(expected.shape[0], str):
+        longest = max(array.shape[1] for array in arrays)
+        arrays = [
+            array
+            if array.shape[1] == longest
+            else np.pad(
+                array, ((0, 0), (0, longest - array.shape[1])), constant_values=expected.fill
+            )
+            for array in arrays
+        ]
+    return np.concatenate(arrays)
+
+
+def late() -> Refusal:
+    """Return the refusal of a request whose time has run out."""
+    return Refusal(504, "The answer took longer than the request may take.", "deadline")

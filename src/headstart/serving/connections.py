@@ -1,0 +1,94 @@
+"""Connections that do not wait for ever: headers within seconds and bytes, and no body unwanted.
+
+uvicorn gives a connection that has sent nothing, or a header every now and then, all the time it
+likes; and it reads a body to its end whose request was answered long ago.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from headstart.serving.app import GONE
+from headstart.serving.limits import ServerLimits
+
+
+class PatientProtocol(HttpToolsProtocol):
+    """One connection, its patience limited.
+
+    Attributes:
+        limits: Of the server; set on a subclass.
+    """
+
+    limits = ServerLimits()
+
+    def connection_made(self, transport: Any) -> None:
+        """Expect headers from now on."""
+        super().connection_made(transport)
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_whole = True
+        self._header_bytes = 0
+        self._wait(self.limits.header_seconds)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        """Expect its headers."""
+        self._is_whole, self._header_bytes = False, 0
+        if self._timer is None:
+            self._wait(self.limits.header_seconds)
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """Count the first line."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Count a header."""
+        self._count(len(name) + len(value))
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Begin to answer, and let the answer know whether anybody waits for it."""
+        self._stop_waiting()
+        super().on_headers_complete()
+        cycle: Any = self.cycle
+        if cycle is not None and cycle.scope is self.scope:
+            self.scope["extensions"] = {GONE: lambda: bool(cycle.disconnected)}
+
+    def on_message_complete(self) -> None:
+        """Note that nothing of the body is to come."""
+        self._is_whole = True
+        self._stop_waiting()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Wait only a moment for the rest of a body that nobody reads."""
+        super().on_response_complete()
+        if not self._is_whole and not self.transport.is_closing():
+            self._wait(self.limits.linger_seconds)
+
+    def _count(self, size: int) -> None:
+        self._header_bytes += size
+        if self._header_bytes > self.limits.header_bytes:
+            self._cut()
+
+    def _wait(self, seconds: float) -> None:
+        self._stop_waiting()
+        self._timer = self.loop.call_later(seconds, self._cut)
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _cut(self) -> None:
+        self._timer = None
+        if not self.transport.is_closing():
+            self.transport.close()

@@ -1,0 +1,124 @@
+"""What a server counts, under the names that Prometheus reads; never what it was asked about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_SHARES = tuple(tenth / 10 for tenth in range(1, 11))
+MOST_CLASSES = 50  # that have a series of their own; the others share one
+OTHER = "other"
+
+
+class Measures:
+    """The metrics of a server."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series a counter, which nobody asks for
+        own = self.registry = CollectorRegistry()
+        model = ("model",)
+        self.requests = Counter(
+            "headstart_requests",
+            "Requests answered, by model, version and status.",
+            ("model", "version", "code"),
+            registry=own,
+        )
+        self.duration = Histogram(
+            "headstart_request_duration_seconds",
+            "From the headers of a request to its answer.",
+            model,
+            buckets=_SECONDS,
+            registry=own,
+        )
+        self.queue = Histogram(
+            "headstart_queue_duration_seconds",
+            "That a prepared request waits for its batch.",
+            model,
+            buckets=_SECONDS,
+            registry=own,
+        )
+        self.inference = Histogram(
+            "headstart_inference_duration_seconds",
+            "That a batch is computed.",
+            model,
+            buckets=_SECONDS,
+            registry=own,
+        )
+        self.batch = Histogram(
+            "headstart_batch_size", "Rows of a batch.", model, buckets=_ROWS, registry=own
+        )
+        self.depth = Gauge(
+            "headstart_queue_depth", "Rows under way, waiting or computed.", model, registry=own
+        )
+        self.rejected = Counter(
+            "headstart_rejected", "Requests that there was no room for.", ("reason",), registry=own
+        )
+        self.cancelled = Counter(
+            "headstart_cancelled", "Requests dropped: whoever asked has hung up.", registry=own
+        )
+        self.input_errors = Counter(
+            "headstart_input_errors",
+            "Requests that were not as documented.",
+            ("reason",),
+            registry=own,
+        )
+        self.predictions = Counter(
+            "headstart_predictions", "Answers, by class.", ("model", "class"), registry=own
+        )
+        self.confidence = Histogram(
+            "headstart_confidence",
+            "Probability of the class that was answered.",
+            model,
+            buckets=_SHARES,
+            registry=own,
+        )
+        self.info = Gauge(
+            "headstart_model_info",
+            "1 of each model that is served.",
+            ("model", "version", "task"),
+            registry=own,
+        )
+        self.ready = Gauge("headstart_ready", "Whether the server is ready.", registry=own)
+
+    def text(self) -> bytes:
+        """Return all of them as Prometheus reads them."""
+        return generate_latest(self.registry)
+
+    def refused(self, status: int, reason: str) -> None:
+        """Count a request that was refused."""
+        if status in (503, 504):
+            self.rejected.labels(reason).inc()
+        elif 400 <= status < 500:
+            self.input_errors.labels(reason).inc()
+
+    def answers_of(self, model: str, classes: Sequence[str]) -> Callable[[np.ndarray], None]:
+        """Return what counts a model's answers.
+
+        Args:
+            model: Its name.
+            classes: Of which it tells; empty where it tells numbers, which are not counted.
+        """
+        shown = [*classes[:MOST_CLASSES], *[OTHER] * max(0, len(classes) - MOST_CLASSES)]
+        counters = [self.predictions.labels(model, name) for name in shown]
+        confidence = self.confidence.labels(model)
+
+        def count(probabilities: np.ndarray) -> None:
+            if not counters:
+                return
+            best = probabilities.argmax(axis=1)
+            for place, row in zip(best.tolist(), probabilities, strict=True):
+                counters[place].inc()
+                confidence.observe(float(row[place]))
+
+        return count

@@ -1,0 +1,278 @@
+"""The models of a server, by name: opened, swapped for newer ones, and asked.
+
+A request holds the model that it found until it is answered, so that a newer bundle in its place
+loses none. Reading a sample and answering happen in threads; only waiting happens in the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.bundles import Bundle, verify_bundle
+from headstart.bundles.answering import named
+from headstart.bundles.session import check_bounds
+from headstart.cores import usable_cores
+from headstart.errors import DataError, OptionError
+from headstart.preprocessing import NamedInput
+from headstart.serving.batching import Arrays, Batcher, late
+from headstart.serving.forms import FORMS, Form, Named
+from headstart.serving.limits import ServerLimits
+from headstart.serving.measures import Measures
+from headstart.serving.refusals import Refusal, bad_request
+from headstart.serving.tensors import as_declared
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How a request wants to be answered.
+
+    Attributes:
+        deadline: On the loop's clock.
+        is_gone: Whether whoever asked has hung up.
+    """
+
+    deadline: float
+    is_gone: Callable[[], bool]
+
+
+class ServedModel:
+    """A bundle that a server answers with.
+
+    Args:
+        bundle: Opened and verified.
+        limits: Of the server.
+        measures: What is counted.
+        threads: In which samples are read.
+    """
+
+    def __init__(
+        self, bundle: Bundle, limits: ServerLimits, measures: Measures, threads: ThreadPoolExecutor
+    ) -> None:
+        self.bundle, self.name, self.version = bundle, bundle.record.name, bundle.version
+        self._limits, self._threads = limits, threads
+        self.batcher = Batcher(bundle, limits, measures)
+        self.form: Form = FORMS[bundle.schema.modality]
+        self.raw = self.form.inputs(bundle.preprocess)
+        # of several members the prepared inputs differ, and only raw ones are everybody's
+        self.prepared: list[NamedInput] = (
+            bundle.members[0].session.inputs if len(bundle.members) == 1 else []
+        )
+        self._raw_names = {one.name for one in self.raw}
+        self._prepared_names = {one.name for one in self.prepared}
+
+    @property
+    def output(self) -> tuple[str, str, int]:
+        """Name, datatype and width of the output that holds numbers."""
+        schema, task = self.bundle.schema, self.bundle.task
+        if task.has_classes:
+            return "probabilities", "FP32", len(schema.classes)
+        return "value", "FP64", task.num_outputs(schema)
+
+    async def answer_samples(
+        self, read: Callable[[], Named], rows: int, size: int, asked: Asked
+    ) -> tuple[list[str], np.ndarray, list[str]]:
+        """Return names, outputs (B, K), and what to know of samples as people send them.
+
+        Args:
+            read: Gives samples; run in a thread.
+            rows: About how many there are.
+            size: Bytes that they hold.
+            asked: How to answer.
+
+        Raises:
+            Refusal: If they cannot be read, there is no room, or the time runs out.
+        """
+        with self.batcher.admitted(min(rows, self._limits.rows), size):
+            loop = asyncio.get_running_loop()
+            prepared = loop.run_in_executor(self._threads, self._prepare, read)
+            names, arrays, notes = await prepared
+            return names, await self._compute(arrays, len(names), asked), notes
+
+    async def answer_tensors(
+        self, tensors: Mapping[str, np.ndarray], size: int, asked: Asked
+    ) -> np.ndarray:
+        """Return outputs (B, K) of the inputs of a request in the protocol.
+
+        Args:
+            tensors: By name: samples as they are, or as the network takes them.
+            size: Bytes that they hold.
+            asked: How to answer.
+
+        Raises:
+            Refusal: If these are none of its inputs, there is no room, or the time runs out.
+        """
+        rows = len(next(iter(tensors.values())))
+        if rows > self._limits.rows:
+            raise Refusal(
+                413, f"There are {rows:,} rows; expected at most {self._limits.rows:,}.", "rows"
+            )
+        if tensors.keys() == self._raw_names:
+            read = partial(self.form.from_tensors, tensors, self._limits)
+            return (await self.answer_samples(read, rows, size, asked))[1]
+        if tensors.keys() != self._prepared_names:
+            wanted = [", ".join(sorted(self._raw_names)[:20])]
+            wanted += [", ".join(sorted(self._prepared_names))] if self._prepared_names else []
+            raise bad_request(
+                f"The inputs are {', '.join(sorted(tensors))[:200]}; expected "
+                f"{' or '.join(wanted)}.",
+                "inputs",
+            )
+        arrays = {}
+        for one in self.prepared:
+            array = as_declared(tensors[one.name], one.dtype, one.name)
+            try:
+                check_bounds(one, array)
+            except DataError as error:
+                raise bad_request(str(error), "bounds") from None
+            arrays[one.name] = array
+        lengths = {
+            array.shape[1]
+            for one, array in zip(self.prepared, arrays.values(), strict=True)
+            if isinstance(one.shape[0], str)
+        }
+        if len(lengths) > 1 or lengths == {0}:
+            raise bad_request("The inputs have no length, or not the same one.", "bounds")
+        with self.batcher.admitted(rows, size):
+            return await self._compute([arrays], rows, asked)
+
+    def _prepare(self, read: Callable[[], Named]) -> tuple[list[str], list[Arrays], list[str]]:
+        """Read samples, in a thread."""
+        samples, names = read()
+        try:
+            inputs = self.bundle.read(samples, names)
+        except DataError as error:
+            raise bad_request(str(error), "sample") from None
+        places = np.arange(len(inputs[0]))
+        arrays = [
+            named(one.preprocess, given.arrays(places))
+            for one, given in zip(self.bundle.members, inputs, strict=True)
+        ]
+        notes = list(dict.fromkeys(f.sentence for given in inputs for f in given.findings))
+        return list(inputs[0].names), arrays, notes
+
+    async def _compute(self, arrays: Sequence[Arrays], rows: int, asked: Asked) -> np.ndarray:
+        try:
+            async with asyncio.timeout_at(asked.deadline):
+                return await self.batcher.compute(arrays, rows, asked.deadline, asked.is_gone)
+        except TimeoutError:
+            raise late() from None
+
+
+class Shelf:
+    """All models of a server.
+
+    Args:
+        paths: Folders of bundles.
+        limits: Of the server.
+        measures: What is counted.
+    """
+
+    def __init__(self, paths: Sequence[Path], limits: ServerLimits, measures: Measures) -> None:
+        self._paths, self.limits, self.measures = list(paths), limits, measures
+        cores = usable_cores()
+        self._num_threads = cores
+        self._threads = ThreadPoolExecutor(cores, thread_name_prefix="samples")
+        self._models: dict[str, ServedModel] = {}
+        self.is_loaded = self.is_draining = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether all models have answered their golden samples, and it is not about to end."""
+        return self.is_loaded and not self.is_draining
+
+    @property
+    def models(self) -> list[ServedModel]:
+        """All models, in the order in which they were named."""
+        return list(self._models.values())
+
+    def open_all(self) -> list[Bundle]:
+        """Open and verify all bundles; nothing is served of them yet.
+
+        Raises:
+            ExportError: If one is not what was exported.
+            OptionError: If two have one name.
+        """
+        found: dict[str, Bundle] = {}
+        for path in self._paths:
+            bundle, _ = verify_bundle(path)
+            if bundle.record.name in found:
+                raise OptionError(
+                    f"Two bundles are called '{bundle.record.name}'; expected different "
+                    "names, by which requests find them. Rename the folder of one run, or export "
+                    "it with --out to a folder of another name."
+                )
+            found[bundle.record.name] = bundle
+        return list(found.values())
+
+    def serve(self, bundles: Sequence[Bundle]) -> None:
+        """Answer with these from now on; what is under way ends with what it began with."""
+        former = self.models
+        limits, measures = self.limits, self.measures
+        self._models = {
+            one.record.name: ServedModel(one, limits, measures, self._threads) for one in bundles
+        }
+        measures.info.clear()
+        for model in self.models:
+            measures.info.labels(model.name, model.version, model.bundle.schema.task).set(1)
+        for one in former:
+            one.batcher.retire()
+        self.is_loaded = True
+
+    def find(self, name: str | None, version: str | None = None) -> ServedModel:
+        """Return a model.
+
+        Args:
+            name: Its name; None gives the only one.
+            version: Its version, where only that will do.
+
+        Raises:
+            Refusal: If there is none of that name, or the server is not ready to answer.
+        """
+        if not self.is_loaded:
+            raise Refusal(503, "The models are not loaded yet.", "loading", {"retry-after": "1"})
+        if name is None:
+            if len(self._models) > 1:
+                raise bad_request(
+                    f"Say which model: one of {', '.join(self._models)}, as ?model=NAME.", "model"
+                )
+            return self.models[0]
+        model = self._models.get(name)
+        if model is None:
+            raise Refusal(404, f"There is no model '{shown(name)}'.", "model")
+        if version is not None and version != model.version:
+            raise Refusal(
+                404,
+                f"Model '{model.name}' has no version '{shown(version)}'; it is {model.version}.",
+                "version",
+            )
+        return model
+
+
+def shown(text: str) -> str:
+    """Return what a client said, short and printable, to be said back."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text[:64])
+
+
+def record_of(model: ServedModel) -> dict[str, Any]:
+    """Return the metadata of a model in the Open Inference Protocol."""
+    output, datatype, width = model.output
+    return {
+        "name": model.name,
+        "versions": [model.version],
+        "platform": "onnx_onnxv1",
+        "inputs": [
+            {"name": one.name, "datatype": one.datatype, "shape": [-1]} for one in model.raw
+        ],
+        "outputs": [
+            {"name": output, "datatype": datatype, "shape": [-1, width]},
+            {"name": "label", "datatype": "BYTES", "shape": [-1]},
+        ],
+    }

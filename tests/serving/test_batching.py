@@ -1,0 +1,207 @@
+"""Batches: whatever waits is computed together, nobody waits for company, and each gets its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from headstart.preprocessing import NamedInput
+from headstart.serving import Measures, ServerLimits
+from headstart.serving.batching import Batcher
+from headstart.serving.refusals import ClientGone, Refusal
+
+LIMITS = ServerLimits()
+
+
+class Doubling:
+    """A stand-in for a bundle: rows are answered with twice their sum; it can be held up."""
+
+    def __init__(self, *inputs: NamedInput) -> None:
+        self.record = SimpleNamespace(name="doubling")
+        self.schema = SimpleNamespace(classes=())
+        session = SimpleNamespace(inputs=inputs or (NamedInput("x", "float32", (2,)),))
+        self.members = (SimpleNamespace(session=session),)
+        self.batches: list[tuple[int, ...]] = []
+        self.may_go = threading.Event()
+        self.may_go.set()
+
+    def run(self, arrays):
+        assert self.may_go.wait(30)
+        (values,) = arrays[0].values()
+        self.batches.append(values.shape)
+        if (values == 13).any():
+            raise RuntimeError("what a network may raise")
+        return [values]
+
+    def outputs(self, logits):
+        return 2.0 * logits[0].sum(axis=1, keepdims=True)
+
+
+def batcher(bundle: Doubling, **changes: object) -> Batcher:
+    return Batcher(bundle, replace(LIMITS, **changes), Measures())
+
+
+async def ask(
+    one: Batcher, value: float, *, rows: int = 1, width: int = 2, is_gone=lambda: False, seconds=30
+) -> float:
+    array = np.full((rows, width), value, np.float32)
+    deadline = asyncio.get_running_loop().time() + seconds
+    with one.admitted(rows, array.nbytes):
+        found = await one.compute([{"x": array}], rows, deadline, is_gone)
+    assert len(set(found[:, 0].tolist())) == 1
+    return float(found[0, 0])
+
+
+async def until(is_so) -> None:
+    while not is_so():
+        await asyncio.sleep(0.001)
+
+
+def test_what_waits_is_computed_together_and_each_gets_its_own():
+    bundle = Doubling()
+
+    async def work() -> list[float]:
+        one = batcher(bundle, batch_rows=8)
+        bundle.may_go.clear()
+        asked = [asyncio.create_task(ask(one, 20 + number)) for number in range(20)]
+        await asyncio.sleep(0.05)
+        bundle.may_go.set()
+        return await asyncio.gather(*asked)
+
+    assert asyncio.run(work()) == [4.0 * (20 + number) for number in range(20)]
+    sizes = [shape[0] for shape in bundle.batches]
+    assert sum(sizes) == 20
+    assert max(sizes) == 8
+    assert len(sizes) <= 4
+
+
+def test_one_alone_is_computed_at_once():
+    bundle = Doubling()
+    assert asyncio.run(ask(batcher(bundle), 1.0)) == 4.0
+    assert bundle.batches == [(1, 2)]
+
+
+def test_a_large_request_is_computed_in_parts():
+    bundle = Doubling()
+    assert asyncio.run(ask(batcher(bundle, batch_rows=8), 1.0, rows=20)) == 4.0
+    assert [shape[0] for shape in bundle.batches] == [8, 8, 4]
+
+
+def test_one_bad_row_fails_its_own_request_alone():
+    bundle = Doubling()
+
+    async def work() -> list[object]:
+        one = batcher(bundle)
+        bundle.may_go.clear()
+        asked = [asyncio.create_task(ask(one, value)) for value in (1, 2, 13, 4)]
+        await asyncio.sleep(0.05)
+        bundle.may_go.set()
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    found = asyncio.run(work())
+    assert [found[0], found[1], found[3]] == [4.0, 8.0, 16.0]
+    assert isinstance(found[2], RuntimeError)
+
+
+def test_an_answer_that_is_no_number_is_no_answer():
+    with pytest.raises(Refusal, match="not a finite number"):
+        asyncio.run(ask(batcher(Doubling()), float("nan")))
+
+
+def test_more_than_may_wait_is_refused_at_once():
+    bundle = Doubling()
+
+    async def work() -> None:
+        one = batcher(bundle, waiting_rows=4)
+        bundle.may_go.clear()
+        asked = [asyncio.create_task(ask(one, 1.0)) for _ in range(4)]
+        await asyncio.sleep(0.01)
+        with pytest.raises(Refusal, match="busy: 4 rows") as refused:
+            await ask(one, 1.0)
+        assert (refused.value.status, refused.value.headers) == (503, {"retry-after": "1"})
+        bundle.may_go.set()
+        assert await asyncio.gather(*asked) == [4.0] * 4
+        assert await ask(one, 1.0) == 4.0  # there is room again
+        assert await ask(one, 1.0, rows=9) == 4.0  # more than may wait, alone
+
+    asyncio.run(work())
+
+
+def test_bytes_that_wait_are_bounded_too():
+    bundle = Doubling()
+
+    async def work() -> None:
+        one = batcher(bundle, waiting_bytes=20)
+        bundle.may_go.clear()
+        asked = asyncio.create_task(ask(one, 1.0, width=4))
+        await asyncio.sleep(0.01)
+        with pytest.raises(Refusal, match="busy"):
+            await ask(one, 1.0, width=4)
+        bundle.may_go.set()
+        await asked
+
+    asyncio.run(work())
+
+
+def test_clients_that_have_gone_and_requests_that_are_late_are_not_computed():
+    bundle = Doubling()
+
+    async def work() -> list[object]:
+        one = batcher(bundle)
+        bundle.may_go.clear()
+        first = asyncio.create_task(ask(one, 1.0))
+        await asyncio.sleep(0.02)  # it is being computed
+        gone = asyncio.create_task(ask(one, 2.0, is_gone=lambda: True))
+        late = asyncio.create_task(ask(one, 3.0, seconds=0.01))
+        ended = asyncio.create_task(ask(one, 4.0))
+        await asyncio.sleep(0.05)
+        ended.cancel()
+        bundle.may_go.set()
+        return await asyncio.gather(first, gone, late, ended, return_exceptions=True)
+
+    first, gone, late, ended = asyncio.run(work())
+    assert first == 4.0
+    assert isinstance(gone, ClientGone)
+    assert isinstance(late, Refusal)
+    assert late.status == 504
+    assert isinstance(ended, asyncio.CancelledError)
+    assert bundle.batches == [(1, 2)]
+
+
+def test_texts_of_like_lengths_share_a_batch_and_are_filled_up():
+    bundle = Doubling(NamedInput("x", "float32", ("length",), (), None, 0))
+
+    async def work() -> list[float]:
+        one = batcher(bundle)
+        bundle.may_go.clear()
+        asked = [asyncio.create_task(ask(one, 1.0, width=w)) for w in (3, 9, 200, 16, 150)]
+        await asyncio.sleep(0.05)
+        bundle.may_go.set()
+        return await asyncio.gather(*asked)
+
+    assert asyncio.run(work()) == [6.0, 18.0, 400.0, 32.0, 300.0]
+    assert sorted(bundle.batches) == [(2, 200), (3, 16)]
+
+
+def test_what_is_retired_ends_with_its_last_request():
+    bundle, former = Doubling(), set(threading.enumerate())
+
+    async def work() -> None:
+        one = batcher(bundle)
+        bundle.may_go.clear()
+        asked = asyncio.create_task(ask(one, 1.0))
+        await asyncio.sleep(0.01)
+        one.retire()
+        bundle.may_go.set()
+        assert await asked == 4.0
+        own = set(threading.enumerate()) - former
+        threads = [t for t in own if t.name.startswith("model-doubling")]
+        await asyncio.to_thread(lambda: [t.join(30) for t in threads])
+        assert not any(t.is_alive() for t in threads)
+
+    asyncio.run(work())

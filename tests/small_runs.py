@@ -1,0 +1,78 @@
+"""Small runs of every kind, each made once a session from files on the disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+import headstart as hs
+
+N = 120
+TEXTS = [
+    f"{i} says {('hum hum', 'buzz buzz')[i % 2]} and {('flies', 'walks', 'runs')[i % 3]} away"
+    * (1 + i % 4)
+    for i in range(N)
+]
+
+
+def table() -> pd.DataFrame:
+    """Return rows with numbers, a gap, categories, dates and a boolean."""
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "x": np.arange(N) % 2 + draw.normal(0, 0.3, N),
+            "y": draw.normal(0, 1, N),
+            "land": [("AT", "CH", "DE")[i % 3] for i in range(N)],
+            "when": pd.date_range("2024-01-01", periods=N).strftime("%Y-%m-%d"),
+            "ok": [("yes", "no")[i // 2 % 2] for i in range(N)],
+            "label": [("ant", "bee")[i % 2] for i in range(N)],
+        }
+    )
+    frame.loc[3, "y"] = np.nan
+    return frame
+
+
+def table_run(folder: Path, start: str, *, is_numeric: bool = False) -> hs.Run:
+    """Fine-tune on a table, of classes or of a number."""
+    frame = table()
+    if is_numeric:
+        frame["label"] = 100_000 + 3_000 * frame["x"] + frame["y"].fillna(0)
+    frame.to_csv(folder / "rows.csv", index=False)
+    data = hs.load(str(folder / "rows.csv"), label="label")
+    return hs.finetune(
+        data, start=start, out=str(folder / "run"), device="cpu", num_steps=_steps(start)
+    )
+
+
+def text_run(folder: Path, start: str) -> hs.Run:
+    """Fine-tune on texts."""
+    labels = [("ant", "bee")[i % 2] for i in range(N)]
+    pd.DataFrame({"text": TEXTS, "label": labels}).to_csv(folder / "texts.csv", index=False)
+    data = hs.load(str(folder / "texts.csv"), label="label")
+    return hs.finetune(
+        data, start=start, out=str(folder / "run"), device="cpu", num_steps=_steps(start)
+    )
+
+
+def image_run(folder: Path) -> hs.Run:
+    """Fine-tune on pictures."""
+    draw = np.random.default_rng(0)
+    for i in range(60):
+        place = folder / "pictures" / ("dark", "light")[i % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        pixels = draw.integers(0, 60, (40, 30 + i % 7, 3)) + 120 * (i % 2)
+        Image.fromarray(pixels.astype(np.uint8)).save(place / f"{i}.png")
+    return hs.finetune(
+        str(folder / "pictures"),
+        start="scratch/simple-cnn",
+        out=str(folder / "run"),
+        device="cpu",
+        num_steps=10,
+    )
+
+
+def _steps(start: str) -> int | None:
+    return 10 if start in ("scratch/mlp", "scratch/bert-tiny") else None
