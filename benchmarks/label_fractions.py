@@ -7,9 +7,10 @@
 ``pretrain`` learns from the images of train, without labels (``headstart pretrain --objective
 mae``); stopped, the same command goes on. ``curve`` fine-tunes at 1, 10 and 100 % of the labels:
 from that start as a probe, with its last two layers, and whole; the same network from random
-weights; and pixels with logistic regression. Each is one ``hs.finetune``, so that every figure
-comes from a run folder; what stands there already is not run again, and ``--most-seconds`` ends the
-command between two runs. ``table`` prints what there is. The test items are the same throughout;
+weights, also as a probe and in the same way as the start, since a probe before training helps
+random weights, too; and pixels with logistic regression. Each is one ``hs.finetune``, so that every
+figure comes from a run folder; what stands there already is not run again, and ``--most-seconds``
+ends the command between two runs. ``table`` prints what there is. The test items are the same throughout;
 each seed draws its own labelled samples, and the intervals are over seeds (Student's t), or over
 test items where there is one seed.
 
@@ -44,6 +45,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "own start, last 2": {"start": "own", "strategy": "last-n", "num_last_layers": 2},
     "own start, full": {"start": "own", "strategy": "lp-ft"},
     "random weights, full": {"start": "random", "strategy": "full"},
+    "random weights, probe": {"start": "random", "strategy": "head"},
+    "random weights, probe first": {"start": "random", "strategy": "lp-ft"},
 }
 PIXELS = "pixels + logistic regression"
 LEARNED = 600  # steps of a fine-tuning at the most
