@@ -7,7 +7,8 @@ the texts, AdamW, one share of hidden tokens, about as many tokens a step for al
 one that the loss is taken of. Rounds of steps of all sides follow one another, the order turns by
 one from round to round, and ratios are taken inside a round, of the processor's time, so that other
 programs on the machine do not count. What is timed is everything of a step: drawing samples,
-hiding, padding, both passes, clipping, the optimizer.
+hiding, padding, both passes, clipping, the optimizer. headstart's steps run in the format that it
+chooses (``--precision`` says otherwise), the others' in fp32, their default.
 
 - ``plain``: a loop of twenty lines: random batches padded to their own longest text, logits of
   every token, cross-entropy with -100 where nothing is hidden.
@@ -49,13 +50,16 @@ SHARE, WANTED = 0.2, 1.3
 Side = Callable[[int], tuple[float, int]]  # steps to seconds and masked tokens
 
 
-def learner_of(data: str, start: str, text: str | None, tokens: int) -> HiddenWordLearner:
+def learner_of(said: argparse.Namespace) -> HiddenWordLearner:
     """Return headstart's own learner of some texts."""
-    options = PretrainingOptions(objective="mlm", start=start, mask_fraction=SHARE, device="cpu")
+    data, start, text = said.texts, said.start, said.text
+    options = PretrainingOptions(
+        objective="mlm", start=start, mask_fraction=SHARE, device="cpu", precision=said.precision
+    )
     corpus = read_texts(partial(load, data, text=text) if text else data, options)
     means = Givens(options, find_start(start), torch.device("cpu"), Budget(None), Decisions())
     learner = build_hidden_words(corpus, means)
-    size = max(1, round(tokens / float(learner.hider.inputs.lengths.mean())))
+    size = max(1, round(said.tokens / float(learner.hider.inputs.lengths.mean())))
     learner.recipe = replace(learner.recipe, batch_size=size, micro_batch_size=size)
     return learner
 
@@ -201,9 +205,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--tokens", type=int, default=4096, help="of a step, about")
+    parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"))
     said = parser.parse_args()
     torch.set_num_threads(1)
-    learner = learner_of(said.texts, said.start, said.text, said.tokens)
+    learner = learner_of(said)
     assert isinstance(learner.module, MaskedWords)
     with tempfile.TemporaryDirectory() as folder:
         sides = {
@@ -224,6 +229,7 @@ def main() -> None:
             print({name: round(values[-1]) for name, values in rates.items()}, flush=True)
     lengths = learner.hider.inputs.lengths
     print(f"{said.start}, vocabulary {learner.words.tokenizer.vocab_size:,}, {len(lengths):,}")
+    print(f"headstart's steps in {learner.recipe.stepped_precision}, the others' in fp32")
     print(f"windows of {lengths.mean():.1f} tokens, at most {lengths.max()}; {processor_name()}")
     rows = []
     for name, values in rates.items():

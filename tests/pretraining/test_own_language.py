@@ -22,6 +22,7 @@ from headstart.events import listen
 from headstart.model.pretrained import open_pretrained
 from headstart.preprocessing import segments
 from headstart.preprocessing.vocabulary import load_tokenizer
+from headstart.pretraining import step_precision
 from headstart.pretraining.hidden_words import build_hidden_words
 from headstart.pretraining.objective import Givens
 from headstart.pretraining.texts import read_texts
@@ -201,6 +202,26 @@ def test_fewer_documents_are_read_where_the_budget_has_no_time_for_all(monkeypat
     assert len(words.tokens) == pytest.approx(words.share * len(paragraphs()), abs=3)
     assert words.tokens.is_held_out.any()
     assert not words.tokens.is_held_out.all()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said", "chosen"),
+    [(0.5, "auto", "bf16"), (0.9, "auto", "fp32"), (0.5, "fp32", "fp32")],
+)
+def test_steps_run_in_bf16_where_that_is_measured_to_save_a_fifth(
+    seconds, said, chosen, monkeypatch
+):
+    def taken(learner, batch) -> float:
+        return seconds if learner.recipe.stepped_precision == "bf16" else 1.0
+
+    monkeypatch.setattr(step_precision, "has_bf16_units", lambda: True)
+    monkeypatch.setattr(step_precision, "_seconds", taken)
+    learner = build_hidden_words(read_texts(list(paragraphs()), None), givens(precision=said))
+    assert learner.recipe.stepped_precision == chosen
+    assert learner.recipe.precision == "fp32"  # of passes over what is held out
+    monkeypatch.setattr(step_precision, "_seconds", lambda learner, batch: 1e-6 * seconds)
+    learner = build_hidden_words(read_texts(list(paragraphs()), None), givens(precision=said))
+    assert learner.recipe.stepped_precision == "fp32"  # the run is over in no time
 
 
 def test_a_vocabulary_larger_than_the_texts_support_is_said(tmp_path):

@@ -17,6 +17,7 @@ from headstart.preprocessing import Preprocess, TokenPreprocess
 from headstart.preprocessing.vocabulary import train_tokenizer
 from headstart.pretraining.beginnings import masked_words
 from headstart.pretraining.objective import Givens, Passage, Shown
+from headstart.pretraining.step_precision import settle_step_precision
 from headstart.pretraining.tokenizing import (
     TokenizedTexts,
     sample_texts,
@@ -177,7 +178,9 @@ def build_hidden_words(corpus: TextCorpus, means: Givens) -> HiddenWordLearner:
         module = masked_words(encoder, means.start).to(means.device)
     recipe = _recipe(options, learned, means)
     judge = _settle_judge(module, replace(hider, inputs=held_out, seed=0), means)
-    return HiddenWordLearner(module, recipe, words, (hider, judge))
+    learner = HiddenWordLearner(module, recipe, words, (hider, judge))
+    settle_step_precision(learner, means)
+    return learner
 
 
 def _encoder(corpus: TextCorpus, texts: list[str], means: Givens) -> Encoder:

@@ -17,6 +17,7 @@ from headstart.preprocessing.vocabulary import train_byte_tokenizer
 from headstart.pretraining.beginnings import next_words
 from headstart.pretraining.hidden_words import CONTINUED_RATE, STEP_TOKENS
 from headstart.pretraining.objective import Givens, Passage, Shown
+from headstart.pretraining.step_precision import settle_step_precision
 from headstart.pretraining.tokenizing import (
     TokenizedTexts,
     sample_texts,
@@ -163,9 +164,10 @@ def build_next_words(corpus: TextCorpus, means: Givens) -> NextWordLearner:
     rows, judged = (_rows(words, preprocess, is_held_out=side) for side in (False, True))
     with seeded(options.seed):
         module = next_words(encoder, start).to(means.device)
-    return NextWordLearner(
-        module, _recipe(rows, means), words, (rows, _settle_judged(module, judged, means))
-    )
+    judged = _settle_judged(module, judged, means)
+    learner = NextWordLearner(module, _recipe(rows, means), words, (rows, judged))
+    settle_step_precision(learner, means)
+    return learner
 
 
 def _rows(words: TokenizedTexts, preprocess: TokenPreprocess, *, is_held_out: bool) -> PackedInputs:

@@ -24,6 +24,7 @@ from headstart.evaluation.intervals import normal_interval
 from headstart.model.words import LanguageModel
 from headstart.objectives.words import word_loss, word_losses
 from headstart.pretraining.objective import GAIN, Givens, Learned, Learner, Shown
+from headstart.pretraining.step_precision import unstepped
 from headstart.pretraining.tokenizing import TokenizedTexts
 from headstart.tensors import evaluating
 from headstart.training.batches.feed import Batch
@@ -138,7 +139,7 @@ class WordLearner(Learner):
 
     def _judge(self, stop_requested: Callable[[], bool]) -> HeldOutPass:
         found = []
-        with evaluating(self.module), stepping(self.recipe, self.device):
+        with evaluating(self.module), stepping(unstepped(self.recipe), self.device):
             for (*inputs, told), clusters in self.held_out():
                 if stop_requested():
                     raise StopRequested
