@@ -20,7 +20,7 @@ import numpy as np
 from headstart.bundles import Bundle
 from headstart.preprocessing import NamedInput
 from headstart.serving.limits import ServerLimits
-from headstart.serving.measures import Measures
+from headstart.serving.measures import ServerMeasures
 from headstart.serving.refusals import ClientGone, Refusal, overloaded
 
 Arrays = dict[str, np.ndarray]
@@ -63,7 +63,7 @@ class Batcher:
         measures: What is counted.
     """
 
-    def __init__(self, bundle: Bundle, limits: ServerLimits, measures: Measures) -> None:
+    def __init__(self, bundle: Bundle, limits: ServerLimits, measures: ServerMeasures) -> None:
         self.bundle, self._limits = bundle, limits
         name = bundle.record.name
         self._queue_seconds = measures.queue.labels(name)
