@@ -233,8 +233,7 @@ class Budget:
     def load(self) -> float:
         """How many times longer work takes since others want the same cores; at least 1.
 
-        What this thread had to wait for a core since the budget was made, beside what it worked:
-        a pass that was measured by its quickest try knows nothing of that.
+        By what this thread had to wait for a core: a pass measured by its quickest try knows none.
         """
         began, (worked_before, waited_before) = self._made
         worked, waited = scheduled_seconds()
@@ -344,10 +343,7 @@ def told_seconds(seconds: float) -> str:
 
 
 def scheduled_seconds() -> tuple[float, float]:
-    """Return how long this thread has worked, and has waited for a core to work on.
-
-    Linux counts both; elsewhere the second is 0.
-    """
+    """Return how long this thread has worked, and (on Linux) waited for a core to work on."""
     try:
         worked, waited, *_ = Path("/proc/thread-self/schedstat").read_text().split()
         return int(worked) / 1e9, int(waited) / 1e9
