@@ -47,11 +47,7 @@ class CacheReport:
 def cache(
     *,
     clear: bool = False,
-<<<<<<< HEAD
-    kind: Literal["all", "pixels", "activations", "measured", "bundles"] = "all",
-=======
-    kind: Literal["all", "pixels", "activations", "measured", "curves"] = "all",
->>>>>>> twelve
+    kind: Literal["all", "pixels", "activations", "measured", "bundles", "curves"] = "all",
 ) -> CacheReport:
     """Show what the cache holds: decoded images, outputs of frozen parts, speeds, curves of fits.
 
