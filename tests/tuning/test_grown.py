@@ -323,7 +323,7 @@ def test_a_task_that_trees_cannot_tell_is_refused(monkeypatch, heard):
     model = _model("scratch/forest", _spec(2, SIZES), schema, targets, num_outputs)
     with monkeypatch.context() as patch:  # as of a task that tells each part of a row
         patch.setattr(type(model.task), "plain_problems", lambda *_: ())
-        with pytest.raises(StartError, match="grows trees, .* Choose another start") as told:
+        with pytest.raises(StartError, match=r"grows trees, .* Choose another start") as told:
             _grow(model, train, val)
     assert "scratch/mlp" in {start.address for start in list_starts("table")}  # takes steps instead
     heard(told.value)
