@@ -28,7 +28,9 @@ VERBS = (
     "Export|Fill|Free|Give|Install|Keep|Leave|Lower|Make|Move|Name|Number|Open|Pass|Put|Raise|Read|"
     "Remove|Rename|Repeat|Replace|Run|Save|Say|Set|Split(?! ')|Take|Try|Turn|Unpack|Use|Wait|Write"
 )
-ADVICE = re.compile(rf"(?:^|[.:;] |, or )(?:{VERBS.replace('Expected|', '')})\b|(?<!\w)--[a-z]")
+ADVICE = re.compile(
+    rf"(?:^|[.:;] |, or )(?:{VERBS.replace('Expected|', '')})\b|(?<!\w)--(?!python )[a-z]"
+)
 OPTIONS = {"Option"}  # their texts say what an option does
 SHORTEST = 20  # characters; a part of a sentence below it could be heard in any
 HEARD: list[str] = []

@@ -156,11 +156,11 @@ def test_a_fit_on_a_machine_too_slow_to_compare_ends_with_a_model(
     assert run.predict(np.zeros((1, 8, 8), np.uint8))
 
 
-def test_when_nothing_can_be_tried_the_reason_is_told(data, monkeypatch, processor_clock):
-    passes_take(monkeypatch, resnet50=1.0)
+def test_when_nothing_can_be_tried_the_reason_is_told(data, monkeypatch, processor_clock, heard):
+    passes_take(monkeypatch, resnet50=1.0, simple_cnn=1e-4)
     with pytest.raises(
         StartError, match=r"None of 1 starts could be tried: scratch.resnet50 left out: Start "
-    ):
+    ) as told:
         screen(
             data,
             [find_start("scratch/resnet50")],
@@ -170,6 +170,8 @@ def test_when_nothing_can_be_tried_the_reason_is_told(data, monkeypatch, process
             device=torch.device("cpu"),
             on_made=lambda *_: None,
         )
+    assert made_by_screening(data, ["scratch/simple-cnn"])  # another start, as advised
+    heard(told.value)
 
 
 def made_by_screening(data, addresses, **said):

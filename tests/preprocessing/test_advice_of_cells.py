@@ -158,6 +158,11 @@ CASES = {
         "read as categories. --date c reads them",
         lambda _: column(CLOSE, date=["c"]),
     ),
+    "an identifier that looks like dates": told(
+        lambda _: column(CLOSE),
+        "though they look like dates; --date c reads them as dates",
+        lambda _: column(CLOSE, date=["c"]),
+    ),
     "several units": told(
         lambda _: column([f"{i} {'kg' if i % 2 else 'lb'}" for i in range(N)]),
         "Bring them to one unit",

@@ -15,7 +15,7 @@ from sklearn import ensemble
 from headstart.errors import StartError
 from headstart.model import Model, model_outputs
 from headstart.preprocessing import TablePreprocess
-from headstart.starts import BuildRequest, find_start
+from headstart.starts import BuildRequest, find_start, list_starts
 from headstart.starts.builders import build_encoder
 from headstart.starts.rebuild import rebuild_encoder
 from headstart.training.contract import StopRequested, never
@@ -315,3 +315,15 @@ def test_where_time_is_short_trees_are_grown_from_fewer_rows():
     assert asked == [20_000, 4_000]
     with pytest.raises(TooManyRowsError, match="no time"):
         _grown_in_time(grown, train, np.arange(8_000), seed=0)
+
+
+def test_a_task_that_trees_cannot_tell_is_refused(monkeypatch, heard):
+    targets, schema, num_outputs = _targets("binary")
+    train, val, _ = _splits(targets)
+    model = _model("scratch/forest", _spec(2, SIZES), schema, targets, num_outputs)
+    with monkeypatch.context() as patch:  # as of a task that tells each part of a row
+        patch.setattr(type(model.task), "plain_problems", lambda *_: ())
+        with pytest.raises(StartError, match=r"grows trees, .* Choose another start") as told:
+            _grow(model, train, val)
+    assert "scratch/mlp" in {start.address for start in list_starts("table")}  # takes steps instead
+    heard(told.value)
