@@ -30,7 +30,7 @@ import numpy as np
 ROOT = Path(os.environ.get("HEADSTART_DATA", "data"))
 SPLITS = ("train", "val", "test")
 TILTS = (0.0, 0.5, 1.0)
-FIRST = (50, 100, 200)
+FIRST = (25, 50, 100, 200)
 
 
 def read(name: str) -> Any:
@@ -62,12 +62,17 @@ ADULT = [
 ]
 
 
-def kept_features(dataset: Any, seconds: float) -> tuple[Any, dict[str, np.ndarray], float]:
+def kept_features(
+    dataset: Any, seconds: float, start: str | None = None, size: int | None = None
+) -> tuple[Any, dict[str, np.ndarray], float]:
     """Return the object, the features of each split, and the CPU seconds that they took."""
-    from headstart.auditing.probe_features import ProbeFeatures
+    from headstart.auditing.probe_features import Look, ProbeFeatures
+    from headstart.starts import find_start
+    from headstart.training.options.training_options import TrainingOptions
 
     began = time.process_time()
-    features = ProbeFeatures(dataset, seconds=seconds or None)
+    look = start and Look(find_start(start), TrainingOptions(input_size=size))
+    features = ProbeFeatures(dataset, seconds=seconds or None, look=look or None)
     found = {name: features(name) for name in SPLITS}
     for finding in features.findings:
         print("  ", finding)
@@ -107,7 +112,7 @@ def flips(args: argparse.Namespace) -> None:
 
     for name in args.data or ["flowers5", "sst2", "trec", "adult", "fashion-mnist"]:
         dataset = read(name)
-        features, kept, cpu = kept_features(dataset, args.seconds)
+        features, kept, cpu = kept_features(dataset, args.seconds, args.start, args.size)
         size = features._way.size
         print(f"{name}: {features.start}{f' at {size} pixels' if size else ''}, {cpu:.0f} CPU s")
         tools = AuditTools(features=lambda split, kept=kept: kept[split])
@@ -321,6 +326,8 @@ def main() -> None:
     parser.add_argument("--splits", type=int, default=20)
     parser.add_argument("--limit", type=int, default=4_000, help="samples of a redrawn split")
     parser.add_argument("--seconds", type=float, default=60.0, help="for features; 0: no limit")
+    parser.add_argument("--start", help="whose features; the smallest at hand when not given")
+    parser.add_argument("--size", type=int, help="pixels, with --start")
     parser.add_argument("--rows", type=int, nargs="*", default=[1_000, 10_000, 100_000, 1_000_000])
     parser.add_argument("--png", help="where to draw the doubtful ones")
     args = parser.parse_args()

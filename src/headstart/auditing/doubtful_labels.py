@@ -97,7 +97,7 @@ def doubtful_labels(dataset: Dataset, tools: AuditTools) -> list[Audited]:
             f"Doubtful labels were not looked for: {len(pool):,} samples are too few to learn from "
             f"some of them what the others are; expected {LEAST_SAMPLES} or more."
         )
-        return [Audited(Finding("doubtful label", "note", (), sentence))]
+        return [] if tools.is_quiet else [Audited(Finding("doubtful label", "note", (), sentence))]
     num_classes = max(1, len(dataset.schema.classes))
     most = min(MAX_JUDGED, MAX_CELLS // num_classes, tools.most_samples or MAX_JUDGED)
     if len(pool) > (most := max(LEAST_SAMPLES, most)):
@@ -112,7 +112,7 @@ def doubtful_labels(dataset: Dataset, tools: AuditTools) -> list[Audited]:
             "Doubtful labels were not looked for: all samples belong together, as copies or by "
             "--group, so that none can be judged by what others say."
         )
-        return [Audited(Finding("doubtful label", "note", (), sentence))]
+        return [] if tools.is_quiet else [Audited(Finding("doubtful label", "note", (), sentence))]
     doubts: list[Doubt] = []
     untold: list[str] = []
     looked = done = 0
