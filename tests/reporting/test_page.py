@@ -280,3 +280,17 @@ def test_a_template_that_asks_for_what_is_not_there_fails(make_run, monkeypatch)
     monkeypatch.setattr(page_module, "choice_view", lambda *_: {"lead": "Chosen."})
     with pytest.raises(UndefinedError, match="starts"):
         render_page(**make_run(), log_records=[])
+
+
+def test_the_page_says_how_to_use_the_model_and_what_each_split_holds(make_run):
+    run = make_run()
+    run["model"]["versions"] = {"headstart": "0.1.0", "torch": "2.14.1"}
+    run["data"]["class_counts"] = {"train": [5, 70, 1000], "val": [1, 2, 3], "test": [4, 6, 8]}
+    html = render_page(**run, log_records=[])
+    assert "headstart predict RUN FILE…" in html
+    assert "Made with headstart 0.1.0, torch 2.14.1." in html
+    listed = html.split("Samples of each class")[1].split("</details>")[0]
+    rows = re.findall(r'<td class="name">(\w+)</td>((?:<td class="number">[\d,]+</td>)+)', listed)
+    told = {name: re.findall(r"[\d,]+(?=</td>)", cells) for name, cells in rows}
+    assert list(told) == ["tulip", "rose", "daisy"]
+    assert told["tulip"] == ["1,000", "3", "8"]

@@ -25,10 +25,12 @@ from headstart.reporting.page_figures import (
 )
 from headstart.reporting.page_making import (
     choice_view,
+    class_counts_view,
     curves_view,
     data_view,
     footer,
     options_view,
+    use_view,
 )
 from headstart.reporting.page_samples import mistakes_view, seen_view
 from headstart.reporting.wording import (
@@ -89,6 +91,8 @@ def render_page(
             curves=curves_view(log_records, metrics, model),
             choice=choice_view(model, options),
             data=data_view(data),
+            class_counts=class_counts_view(data, model),
+            use=use_view(model),
             options=options_view(options, metrics),
             footer=footer(data, model),
         )

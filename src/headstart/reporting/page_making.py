@@ -18,7 +18,9 @@ from headstart.reporting.wording import (
     notes_of,
     start_address,
 )
+from headstart.types import MODALITIES
 
+_MAX_CLASSES = 200  # whose numbers are shown
 _MAX_BAD_SAMPLES = 100
 _TABLES = (  # title and key of the tables of options.json
     ("Options", "options"),
@@ -156,6 +158,39 @@ def _tried(entries: Sequence[Any], what: str) -> Json | None:
         ("note", ""),
     ]
     return {"head": head, "entries": shown}
+
+
+def use_view(model: Json) -> Json | None:
+    """Return the lines by which the model is used, from a shell and from Python."""
+    facts = MODALITIES.get((model.get("schema") or {}).get("modality", ""))
+    if facts is None:
+        return None
+    argument = facts.argument
+    given = argument.strip("'").replace("…", "")
+    versions = model.get("versions") or {}
+    return {
+        "lines": [
+            f"headstart predict RUN {argument}",
+            f'import headstart as hs; hs.predict("RUN", ["{given}"])',
+        ],
+        "versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
+    }
+
+
+def class_counts_view(data: Json, model: Json) -> Json | None:
+    """Return how many samples each class has in each split, the largest of train first."""
+    counts = data.get("class_counts") or {}
+    names = (model.get("schema") or {}).get("classes") or []
+    if not counts or not names:
+        return None
+    order = sorted(range(len(names)), key=lambda k: -counts["train"][k])
+    return {
+        "head": [("class", ""), *((split, "number") for split in counts)],
+        "rows": [
+            (names[k], [f"{each[k]:,}" for each in counts.values()]) for k in order[:_MAX_CLASSES]
+        ],
+        "more": max(0, len(names) - _MAX_CLASSES),
+    }
 
 
 def data_view(data: Json) -> Json | None:

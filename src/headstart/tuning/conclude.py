@@ -203,11 +203,18 @@ def describe_data(
     seen = {(b.name, b.reason): b for b in bad_samples}
     told = (*dataset.findings, *findings)
     splits = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
+    task, schema = find_task(dataset.schema.task), dataset.schema
+    class_counts = {
+        name: task.class_counts(split.targets, len(schema.classes))
+        for name, split in splits.items()
+        if task.has_classes
+    }
     return {
         "name": dataset.name,
         "fingerprint": dataset.fingerprint,
         "source": dict(dataset.source) if dataset.source else None,
         "counts": {name: len(split) for name, split in splits.items()},
+        "class_counts": {n: each.tolist() for n, each in class_counts.items()},
         "split_origin": dict(dataset.split_origin),
         "column_kinds": dict(dataset.column_kinds) if dataset.column_kinds else None,
         "split_ids": {name: split.ids.tolist() for name, split in splits.items()},
