@@ -137,6 +137,11 @@ CASES = {
         "Convert the images first",
         lambda _: built("scratch/simple-cnn", image_channels=3),
     ),
+    "stochastic depth of a quick network": Case(
+        lambda _: built("scratch/quick-cnn", drop_path=0.1),
+        "Set drop_path 0, or choose 'scratch/resnet18'",
+        lambda _: built("scratch/quick-cnn", drop_path=0.0),
+    ),
     "stochastic depth of a plain network": Case(
         lambda _: built("scratch/simple-cnn", drop_path=0.1),
         "Set drop_path 0, or choose 'scratch/resnet18'",

@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 
 import headstart as hs
-from headstart.errors import StartError
-from headstart.starts import BuildRequest, build_encoder, find_start
+from headstart.starts import find_start
 from headstart.starts.images.quick_cnn import QuickCNN, Whitening, quick_cnn_options
 from headstart.training.contract import Pause
 from headstart.training.options.training_options import TrainingOptions
@@ -63,11 +62,6 @@ def test_it_takes_any_size_and_larger_images_cost_no_more_than_small_ones(size, 
     images = torch.randn(2, channels, size, size)
     assert network(images).shape == (2, 256)
     assert max(network.stem(images).shape[-2:]) <= 40
-
-
-def test_no_stochastic_depth_is_refused():
-    with pytest.raises(StartError, match=r"no stochastic depth \(drop_path 0.1\)"):
-        build_encoder(find_start(START), BuildRequest(image_size=(32, 32), drop_path=0.1))
 
 
 def made(images, labels, **options):

@@ -7,7 +7,7 @@ what was settled is part of the network (``Encoder.set_mirrors``): ``evaluate``,
 every engine compute the same.
 
 Left out: other views (shifts), which were not tried; strategies that keep a frozen part, whose kept
-activations are of one view.
+activations are of one view; weights that are split over processes, of which only one knows.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def settle_mirrored(
     encoder, strategy = setup.model.encoder, setup.strategy
     policy = POLICIES[setup.recipe.augment]
     knows_them = strategy.loops and policy is not None and policy.flip
-    if not encoder.can_mirror or not knows_them or strategy.is_cacheable:
+    is_out = strategy.is_cacheable or setup.recipe.is_split
+    if not encoder.can_mirror or not knows_them or is_out:
         return
 
     def decide() -> Decided[bool]:
