@@ -10,7 +10,7 @@ from that start as a probe, with its last two layers, and whole; the same networ
 weights, also as a probe and in the same way as the start, since a probe before training helps
 random weights, too; and pixels with logistic regression. Each is one ``hs.finetune``, so that every
 figure comes from a run folder; what stands there already is not run again, and ``--most-seconds``
-ends the command between two runs. ``table`` prints what there is. The test items are the same throughout;
+ends the command between two runs. ``table`` prints what there is. The test items are the same;
 each seed draws its own labelled samples, and the intervals are over seeds (Student's t), or over
 test items where there is one seed.
 

@@ -76,10 +76,9 @@ def test_a_run_without_a_cache_has_the_same_figures_and_says_so_once(
         made = _run(photos, tmp_path / "run")
     assert _test_figures(made) == usual
     told = [text for text in said if text.startswith("Works without the cache")]
-    assert len(told) == len(set(told))
-    if way != "tiny limit":  # pixels are kept whatever the limit; the frozen part says its own
-        assert 1 <= len(told) <= 4
-        assert any("HEADSTART_CACHE" in text for text in told)
+    assert len(told) <= 1
+    if way != "tiny limit":  # pixels are kept whatever the limit
+        assert "HEADSTART_CACHE" in told[0]
         log = (tmp_path / "run" / "log.jsonl").read_text()
         assert "Works without the cache" in log
     assert hs.evaluate(str(made.path)).metrics["test"]["figures"] == usual

@@ -162,14 +162,14 @@ def test_trees_are_grown_again_from_train_and_val_where_more_rows_help(
     rng = np.random.default_rng(0)
     x = rng.uniform(-2, 2, size=(400, 2))
     y = np.sin(3 * x[:, 0]) + x[:, 1] ** 2
-    grown, grow = [], refit.grow
+    grown, grow = [], refit.grow_again
 
-    def watched(model, samples, val, **said):
-        probe = grow(model, samples, val, **said)
-        grown.append((len(samples), said["settled"], probe.settled))
+    def watched(model, samples, val, fitted, **said):
+        probe = grow(model, samples, val, fitted, **said)
+        grown.append((len(samples), fitted.settled, probe.settled))
         return probe
 
-    monkeypatch.setattr(refit, "grow", watched)
+    monkeypatch.setattr(refit, "grow_again", watched)
     out = str(tmp_path / "run")
     run = hs.fit((x, y), budget="20s", out=out, starts=[f"scratch/{name}"])
     counts = run.data["counts"]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from headstart.preprocessing import NamedInput
-from headstart.serving import Measures, ServerLimits
+from headstart.serving import ServerLimits, ServerMeasures
 from headstart.serving.batching import Batcher
 from headstart.serving.refusals import ClientGone, Refusal
 
@@ -43,7 +43,7 @@ class Doubling:
 
 
 def batcher(bundle: Doubling, **changes: object) -> Batcher:
-    return Batcher(bundle, replace(LIMITS, **changes), Measures())
+    return Batcher(bundle, replace(LIMITS, **changes), ServerMeasures())
 
 
 async def ask(

@@ -321,11 +321,6 @@ CASES = {
     "a class that is no word": Case(
         lambda _: labelled({"a": 1}), "Name another column with --label", lambda _: kinds("label")
     ),
-    "real numbers as classes": Case(
-        lambda _: hs.load((PIXELS, X[:, 2])),
-        "Say --task regression to learn the numbers themselves",
-        lambda _: hs.load((PIXELS, X[:, 2]), task="regression"),
-    ),
     "one label in all sets": Case(
         lambda _: hs.load(frame(label=[["p"]] * N), task="multi-label"),
         "Name another column with --label",

@@ -33,11 +33,12 @@ def golden_bytes(arrays: Sequence[Arrays], logits: Sequence[np.ndarray]) -> byte
     return file.getvalue()
 
 
-def verify_bundle(folder: Path) -> tuple[Bundle, Agreement]:
+def verify_bundle(folder: Path, *, num_threads: int = 1) -> tuple[Bundle, Agreement]:
     """Check the files of a bundle, open it, and let it answer its golden samples.
 
     Args:
         folder: The bundle.
+        num_threads: Of ONNX Runtime.
 
     Returns:
         The bundle, and how far its answers are from those that were exported.
@@ -45,7 +46,7 @@ def verify_bundle(folder: Path) -> tuple[Bundle, Agreement]:
     Raises:
         ExportError: If a file is not what was exported, or an answer is another.
     """
-    return check_golden(open_bundle(folder))
+    return check_golden(open_bundle(folder, num_threads=num_threads))
 
 
 def check_golden(bundle: Bundle) -> tuple[Bundle, Agreement]:

@@ -13,7 +13,7 @@ from typing import Any
 from headstart.errors import ExportError, OptionError, StartError
 from headstart.preprocessing import check_preprocess
 from headstart.tasks import find_task
-from headstart.types import MODALITIES, Schema
+from headstart.types import Schema
 
 BUNDLE = "bundle.json"
 MOST_MEMBERS = 9
@@ -110,8 +110,8 @@ def _checked(found: Mapping[str, Any]) -> BundleRecord:
         raise ValueError(f"format {found['format']!r}, expected {_FORMAT}")
     schema = Schema(**{**given["schema"], "classes": tuple(given["schema"]["classes"])})
     task = find_task(schema.task)
-    if schema.modality not in MODALITIES or (task.has_classes and not schema.classes):
-        raise ValueError(f"a schema of {schema.modality!r}, {len(schema.classes)} classes")
+    if schema.facts.noun and task.has_classes and not schema.classes:  # facts: KeyError of none
+        raise ValueError(f"a {schema.kind} without classes")
     members = tuple(MemberRecord(**one) for one in given["members"])
     if not 1 <= len(members) <= MOST_MEMBERS or not _NAME.fullmatch(given["name"]):
         raise ValueError(f"{len(members)} members of {given['name']!r}")

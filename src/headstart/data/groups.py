@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -151,8 +152,8 @@ def repeated_columns(
         sentence = (
             f"Column '{column}' is not used, and holds the same values again and again: "
             f"{filled:,} cells, {len(counts):,} values ({quoted(list(counts), limit=3)}). Where "
-            f"the model will meet new ones, say --group {column}: rows of one stay on one side, "
-            "and figures count groups. As it is, test may ask for what train knows."
+            f"the model will meet new ones, say --group {shlex.quote(column)}: rows of one stay on "
+            "one side, and figures count groups. As it is, test may ask for what train knows."
         )
         return [Finding("group", "note", (), sentence)]
     return []

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 LEAST_SECONDS = 0.2  # with less nothing would come to its end
 AT_ONCE_SECONDS = 1.0  # what one audit may take before anything is trained
 MOST_SHARES = 3  # that estimates take of a budget where the training has left them
-SECONDS_A_JUDGED = 2e-4  # at the most what estimates take of one more sample
+SECONDS_A_JUDGED = 5e-4  # at the most what estimates take of one more sample
 Part = Literal["all", "quick", "slow"]
 
 

@@ -9,7 +9,6 @@ from typing import Annotated
 from headstart.errors import OptionError, did_you_mean, quoted
 from headstart.events import emit
 from headstart.exporting.exporters import EXPORTERS, ONNX, START_EXPORTERS, export_choices
-from headstart.recipes.bundling import write_bundle
 from headstart.recipes.run import Run
 from headstart.reporting.console import attached
 from headstart.types import rows_of
@@ -57,6 +56,8 @@ def export(run: str, *, out: str | None = None, to: Library = "auto") -> Path:
     folder = Path(out) if out is not None else beside
     with attached():
         if fitting == ONNX:
+            from headstart.recipes.bundling import write_bundle
+
             agreement = write_bundle(opened, folder)
             text = (
                 f"Answers as the run does: logits differ by at most {agreement.largest:.2g} in "

@@ -64,7 +64,7 @@ def search(
     """
     from headstart.searching.pool import FormerSearch
     from headstart.searching.prices import prepare_prices
-    from headstart.searching.record import read_search, write_search
+    from headstart.searching.record import keep_record, read_search, write_search
 
     folder = current.folder
     is_reopened = bool(current.plan.get("is_reopened"))
@@ -81,6 +81,7 @@ def search(
     current.remember()
     kept = {name: value for name, value in current.plan.items() if name != "is_reopened"}
     write_search(folder.write, pool, served, kept)
+    keep_record(dataset, pool)
     folder.finish()
 
 

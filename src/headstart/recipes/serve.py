@@ -71,11 +71,11 @@ def serve(
         )
     with attached():
         folders = [_bundle_of(Path(one)) for one in given]
-    from headstart.serving import Measures, ServerLimits, Shelf, digest_of, listen, run_server
+    from headstart.serving import ServerLimits, ServerMeasures, Shelf, digest_of, listen, run_server
 
     limits = replace(ServerLimits(), grace_seconds=grace_seconds)
     with listen(host, port) as sock:
-        shelf = Shelf(folders, limits, Measures())
+        shelf = Shelf(folders, limits, ServerMeasures())
         run_server(shelf, sock, [digest_of(key) for key in keys], host)
 
 

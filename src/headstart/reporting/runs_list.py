@@ -10,7 +10,7 @@ from typing import Any
 
 from headstart.reporting.measures import format_measure, measure_named
 from headstart.reporting.page import templates
-from headstart.reporting.wording import format_count, format_duration
+from headstart.reporting.wording import data_title, format_count, format_duration
 
 WIDTH = 80
 _LONGEST = 26  # of a name in the text
@@ -141,7 +141,8 @@ def _by_data(rows: Rows) -> list[tuple[str, Rows]]:
         if naive is not None and (measure := measure_named(listed[0]["metric"])):
             beside = f"; without a model {format_measure(measure, naive)}"
         first = listed[0]
-        head = f"{data}{mark}: {first['metric_name']} on {first['num_test']:,} test items{beside}"
+        items = f"{first['num_test']:,} test items"
+        head = f"{data_title(data)}{mark}: {first['metric_name']} on {items}{beside}"
         found.append((head, listed))
     return found
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from headstart.reporting.measures import (
@@ -167,6 +169,18 @@ def has_lost(metrics: Json) -> bool:
     if task is None:
         return False
     return any(judge(found, task.words.pairing) == "worse" for found in comparisons)
+
+
+def data_title(name: object) -> str:
+    """Return what data are called in a title: of a whole path its last part, which is nobody's own.
+
+    Args:
+        name: As the user called it: ``photos/``, ``mnist``, ``/home/me/photos.csv``.
+    """
+    text = str(name)
+    is_whole = PurePosixPath(text).is_absolute() or PureWindowsPath(text).is_absolute()
+    parts = re.split(r"[/\\]+", text.rstrip("/\\"))
+    return parts[-1] if is_whole and parts[-1] else text
 
 
 def describe_columns(data: Json) -> str:

@@ -227,7 +227,12 @@ class _Contest:
             to_step = rung_steps(cost.first_steps, rung)
             most = 2 * cost.of(to_step) if self._left < float("inf") else None
             jobs.append(Job(spec, to_step, most))
-        self.crew.run(name, jobs, lambda one: settle(one.spec, one.standing, one.why))
+
+        def done(one: JobOutcome) -> None:
+            self.pool.curves[one.spec.name] = one.curve
+            settle(one.spec, one.standing, one.why)
+
+        self.crew.run(name, jobs, done)
         return {spec: found[spec] for spec in arms}
 
     def _has_time(self, arms: Sequence[ArmSpec], rung: int, ends: float) -> bool:
@@ -268,6 +273,7 @@ class _Contest:
 
     def _end(self, note: str, one: JobOutcome) -> None:
         """Note what came of an arm that was to be trained to its end, or solved for."""
+        self.pool.curves[one.spec.name] = one.curve
         contender = one.made
         if contender is None or one.standing is None:
             self.pool.tell(one.spec, one.standing, one.why or "diverged")

@@ -66,12 +66,14 @@ class JobOutcome:
         standing: How it stands; None where it was not begun, or failed.
         why: Why there is none.
         made: The model, where the arm was trained to its end.
+        curve: What its validations have found: the fields of each event ``check``.
     """
 
     spec: ArmSpec
     standing: Standing | None
     why: str = ""
     made: Contender | None = None
+    curve: Sequence[Mapping[str, Any]] = ()
 
 
 class Crew:
@@ -173,7 +175,7 @@ class Crew:
                     "standing": None if standing is None else standing.to_json(),
                     "why": outcome.why,
                     "is_made": outcome.made is not None,
-                    "curve": self._runners[spec].curve if spec in self._runners else [],
+                    "curve": outcome.curve,
                 }
             )
 
@@ -199,7 +201,7 @@ class Crew:
                     folder = arm_folder(self.context, spec) / "made"
                     made = read_made(folder, self.context, self.prices.samples(spec))
                 why = f"process {rank}: {one['why']}" if one["why"] else ""
-                done(JobOutcome(spec, standing, why, made))
+                done(JobOutcome(spec, standing, why, made, one["curve"]))
         return is_stopped
 
     def _work(
@@ -245,7 +247,8 @@ class Crew:
             if is_rung:
                 self._fitted[kind] = runner.fitted
             is_made = job.to_step is None and standing.figure is not None
-            return JobOutcome(spec, standing, made=runner.finish() if is_made else None)
+            made = runner.finish() if is_made else None
+            return JobOutcome(spec, standing, "", made, runner.curve)
         except (StopRequested, RunFolderError):
             raise
         except failures as error:

@@ -66,12 +66,19 @@ class ModelPool:
     Args:
         dataset: Gives the task.
         former: What a finished run has left.
+
+    Attributes:
+        contenders: Those with weights.
+        specs: What each of them was made as, by its name.
+        curves: What the validations of each arm have found, by its name.
+        rows: The arms, by name, as ``options.json`` keeps them.
     """
 
     def __init__(self, dataset: Dataset, former: FormerSearch) -> None:
         self.dataset, self.former = dataset, former
         self.contenders: list[Contender] = []
         self.specs: dict[str, ArmSpec] = {}
+        self.curves: dict[str, Sequence[Mapping[str, object]]] = {}
         self.rows: dict[str, dict[str, object]] = {
             str(row["arm"]): dict(row) for row in former.rows
         }

@@ -28,6 +28,10 @@ from headstart.searching.finalists import Finalist
 from headstart.searching.made import made_spec, read_made, write_knowledge
 from headstart.searching.pool import FormerModel, FormerSearch, ModelPool
 from headstart.searching.prices import Prices
+from headstart.starts import find_start
+from headstart.storage.curves import digest_of, keep_curves
+from headstart.tasks import find_task
+from headstart.types import Dataset
 
 FOLDER = "search"
 SERVED = "served"  # in the state of a run that is gone on with: the models of the one before
@@ -68,6 +72,36 @@ def write_search(
     write(f"{FOLDER}/{_ARRAYS}", save({n: np.ascontiguousarray(a) for n, a in arrays.items()}))
     write(f"{FOLDER}/{_MODELS}", json.dumps(models).encode())
     write(f"{FOLDER}/{_PLAN}", json.dumps(dict(plan), indent=2).encode())
+
+
+def keep_record(dataset: Dataset, pool: ModelPool) -> None:
+    """Keep how the arms went in the cache of this machine, for the prior of later rankings."""
+    task = find_task(dataset.schema.task)
+    arms = []
+    for name, row in pool.rows.items():
+        start = find_start(str(row["start"]))
+        told = ("start", "strategy", "rate", "size", "length", "score", "num_steps", "seconds")
+        curve = pool.curves.get(name, ())
+        arms.append(
+            {
+                **{field: row[field] for field in told},
+                "num_parameters": start.num_parameters,
+                "is_pretrained": start.pretrained_on is not None,
+                "curve": [[one["step"], one["val_score"], one["val_loss"]] for one in curve],
+            }
+        )
+    keep_curves(
+        {
+            "data": digest_of(dataset.fingerprint),
+            "modality": dataset.schema.modality,
+            "task": task.name,
+            "metric": task.headline,
+            "is_higher_better": task.figures[task.headline].is_higher_better,
+            "num_train": len(dataset.train),
+            "num_classes": len(dataset.schema.classes),
+            "arms": arms,
+        }
+    )
 
 
 def reopened(folder: Path) -> dict[str, Any]:

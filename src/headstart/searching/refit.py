@@ -23,10 +23,9 @@ from headstart.events import unheard
 from headstart.model import Model
 from headstart.preprocessing import Terms
 from headstart.searching.context import Contender
-from headstart.training.contract import never
 from headstart.training.probing.probe import Probe, fit_probe
 from headstart.tuning.features import features_of
-from headstart.tuning.grown import grow
+from headstart.tuning.grown import grow_again
 from headstart.tuning.setup import Part, install, subsample
 from headstart.types import Inputs, Rows
 
@@ -91,17 +90,8 @@ def _grow_on_all(
         return None
 
     def grown(model: Model, samples: Inputs) -> Probe:
-        return grow(
-            model,
-            samples,
-            val,
-            imbalance=setup.recipe.imbalance,
-            seed=setup.recipe.seed,
-            deadline=None,
-            most_seconds=None,
-            stop_requested=never,
-            settled=fitted.settled,
-        )
+        recipe = setup.recipe
+        return grow_again(model, samples, val, fitted, imbalance=recipe.imbalance, seed=recipe.seed)
 
     places = subsample(train.targets, num_fewer, seed=setup.recipe.seed)
     with unheard():

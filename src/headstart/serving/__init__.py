@@ -7,8 +7,8 @@ and ``batching`` answer. Left out: fetching from addresses, uploads of models, s
 
 from headstart.serving.gate import digest_of
 from headstart.serving.limits import ServerLimits
-from headstart.serving.measures import Measures
+from headstart.serving.measures import ServerMeasures
 from headstart.serving.models import Shelf
 from headstart.serving.running import listen, run_server
 
-__all__ = ["Measures", "ServerLimits", "Shelf", "digest_of", "listen", "run_server"]
+__all__ = ["ServerLimits", "ServerMeasures", "Shelf", "digest_of", "listen", "run_server"]

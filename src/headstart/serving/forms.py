@@ -23,7 +23,7 @@ from headstart.serving.limits import ServerLimits
 from headstart.serving.protocol import refuse_twice
 from headstart.serving.refusals import Refusal, bad_request
 from headstart.serving.tensors import texts_of
-from headstart.types import Modality
+from headstart.types import Modality, rows_of
 
 Named = tuple[Any, list[str]]  # samples, and what to call each of them
 _JSON, _CSV, _TEXT = "application/json", "text/csv", "text/plain"
@@ -50,6 +50,7 @@ class Form:
     """How samples of a modality are sent.
 
     Attributes:
+        modality: Which.
         types: Content types of bodies.
         read: A body of one of them to samples.
         inputs: What the protocol calls samples as they are.
@@ -58,6 +59,7 @@ class Form:
         counts: Rows of a body, as far as that can be told without reading it.
     """
 
+    modality: Modality
     types: tuple[str, ...]
     read: Callable[[str, bytes, Bundle, ServerLimits], Named]
     inputs: Callable[[Preprocess], list[RawInput]]
@@ -272,8 +274,9 @@ def _several(kind: str, data: bytes) -> int:
     return 1 if kind not in marks else 1 + data.count(marks[kind])
 
 
-FORMS: dict[Modality, Form] = {
-    "image": Form(
+FORMS: dict[str, Form] = {
+    "files": Form(
+        "image",
         _IMAGES,
         _read_image,
         lambda preprocess: [RawInput("image", "BYTES")],
@@ -281,7 +284,8 @@ FORMS: dict[Modality, Form] = {
         lambda preprocess: ("image/png", "@picture.png"),
         _one,
     ),
-    "text": Form(
+    "words": Form(
+        "text",
         (_TEXT, _JSON, _CSV),
         _read_texts,
         lambda preprocess: [RawInput("text", "BYTES")],
@@ -289,5 +293,13 @@ FORMS: dict[Modality, Form] = {
         lambda preprocess: (_TEXT, "Arrived late, works well."),
         _several,
     ),
-    "table": Form((_JSON, _CSV), _read_rows, _column_inputs, _row_tensors, _example_row, _several),
+    "rows": Form(
+        "table", (_JSON, _CSV), _read_rows, _column_inputs, _row_tensors, _example_row, _several
+    ),
 }
+
+
+def form_of(modality: Modality) -> Form:
+    """Return how samples of a modality are sent."""
+    (form,) = rows_of(FORMS, modality).values()
+    return form

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from headstart.serving.measures import Measures
+from headstart.serving.measures import ServerMeasures
 from headstart.serving.refusals import ClientGone, Refusal
 
 # Pages that hold nothing of a model, and what balancers ask that have no key.
@@ -49,7 +49,7 @@ class Gate:
         measures: What is counted.
     """
 
-    def __init__(self, inner: ASGIApp, keys: Sequence[bytes], measures: Measures) -> None:
+    def __init__(self, inner: ASGIApp, keys: Sequence[bytes], measures: ServerMeasures) -> None:
         self._inner, self._keys, self._measures = inner, list(keys), measures
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -21,75 +21,56 @@ MOST_CLASSES = 50  # that have a series of their own; the others share one
 OTHER = "other"
 
 
-class Measures:
+class ServerMeasures:
     """The metrics of a server."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series a counter, which nobody asks for
-        own = self.registry = CollectorRegistry()
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # series that nobody asks for
+        self.registry = CollectorRegistry()
         model = ("model",)
-        self.requests = Counter(
-            "headstart_requests",
+        self.requests = self._counter(
+            "requests",
             "Requests answered, by model, version and status.",
             ("model", "version", "code"),
-            registry=own,
         )
-        self.duration = Histogram(
-            "headstart_request_duration_seconds",
-            "From the headers of a request to its answer.",
-            model,
-            buckets=_SECONDS,
-            registry=own,
+        self.rejected = self._counter(
+            "rejected", "Requests that there was no room for.", ("reason",)
         )
-        self.queue = Histogram(
-            "headstart_queue_duration_seconds",
-            "That a prepared request waits for its batch.",
-            model,
-            buckets=_SECONDS,
-            registry=own,
+        self.cancelled = self._counter(
+            "cancelled", "Requests dropped: whoever asked has hung up.", ()
         )
-        self.inference = Histogram(
-            "headstart_inference_duration_seconds",
-            "That a batch is computed.",
-            model,
-            buckets=_SECONDS,
-            registry=own,
+        self.input_errors = self._counter(
+            "input_errors", "Requests that were not as documented.", ("reason",)
         )
-        self.batch = Histogram(
-            "headstart_batch_size", "Rows of a batch.", model, buckets=_ROWS, registry=own
+        self.predictions = self._counter("predictions", "Answers, by class.", ("model", "class"))
+        self.duration = self._histogram(
+            "request_duration_seconds", "From the headers of a request to its answer.", _SECONDS
         )
-        self.depth = Gauge(
-            "headstart_queue_depth", "Rows under way, waiting or computed.", model, registry=own
+        self.queue = self._histogram(
+            "queue_duration_seconds", "That a prepared request waits for its batch.", _SECONDS
         )
-        self.rejected = Counter(
-            "headstart_rejected", "Requests that there was no room for.", ("reason",), registry=own
+        self.inference = self._histogram(
+            "inference_duration_seconds", "That a batch is computed.", _SECONDS
         )
-        self.cancelled = Counter(
-            "headstart_cancelled", "Requests dropped: whoever asked has hung up.", registry=own
+        self.batch = self._histogram("batch_size", "Rows of a batch.", _ROWS)
+        self.confidence = self._histogram(
+            "confidence", "Probability of the class that was answered.", _SHARES
         )
-        self.input_errors = Counter(
-            "headstart_input_errors",
-            "Requests that were not as documented.",
-            ("reason",),
-            registry=own,
+        self.depth = self._gauge("queue_depth", "Rows under way, waiting or computed.", model)
+        self.info = self._gauge(
+            "model_info", "1 of each model that is served.", ("model", "version", "task")
         )
-        self.predictions = Counter(
-            "headstart_predictions", "Answers, by class.", ("model", "class"), registry=own
-        )
-        self.confidence = Histogram(
-            "headstart_confidence",
-            "Probability of the class that was answered.",
-            model,
-            buckets=_SHARES,
-            registry=own,
-        )
-        self.info = Gauge(
-            "headstart_model_info",
-            "1 of each model that is served.",
-            ("model", "version", "task"),
-            registry=own,
-        )
-        self.ready = Gauge("headstart_ready", "Whether the server is ready.", registry=own)
+        self.ready = self._gauge("ready", "Whether the server is ready.", ())
+
+    def _counter(self, name: str, text: str, labels: Sequence[str]) -> Counter:
+        return Counter(f"headstart_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, labels: Sequence[str]) -> Gauge:
+        return Gauge(f"headstart_{name}", text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: Sequence[float]) -> Histogram:
+        named = f"headstart_{name}"
+        return Histogram(named, text, ("model",), buckets=buckets, registry=self.registry)
 
     def text(self) -> bytes:
         """Return all of them as Prometheus reads them."""

@@ -23,9 +23,9 @@ from headstart.cores import usable_cores
 from headstart.errors import DataError, OptionError
 from headstart.preprocessing import NamedInput
 from headstart.serving.batching import Arrays, Batcher, late
-from headstart.serving.forms import FORMS, Form, Named
+from headstart.serving.forms import Form, Named, form_of
 from headstart.serving.limits import ServerLimits
-from headstart.serving.measures import Measures
+from headstart.serving.measures import ServerMeasures
 from headstart.serving.refusals import Refusal, bad_request
 from headstart.serving.tensors import as_declared
 
@@ -54,12 +54,16 @@ class ServedModel:
     """
 
     def __init__(
-        self, bundle: Bundle, limits: ServerLimits, measures: Measures, threads: ThreadPoolExecutor
+        self,
+        bundle: Bundle,
+        limits: ServerLimits,
+        measures: ServerMeasures,
+        threads: ThreadPoolExecutor,
     ) -> None:
         self.bundle, self.name, self.version = bundle, bundle.record.name, bundle.version
         self._limits, self._threads = limits, threads
         self.batcher = Batcher(bundle, limits, measures)
-        self.form: Form = FORMS[bundle.schema.modality]
+        self.form: Form = form_of(bundle.schema.modality)
         self.raw = self.form.inputs(bundle.preprocess)
         # of several members the prepared inputs differ, and only raw ones are everybody's
         self.prepared: list[NamedInput] = (
@@ -92,8 +96,12 @@ class ServedModel:
         """
         with self.batcher.admitted(min(rows, self._limits.rows), size):
             loop = asyncio.get_running_loop()
-            prepared = loop.run_in_executor(self._threads, self._prepare, read)
-            names, arrays, notes = await prepared
+            try:
+                async with asyncio.timeout_at(asked.deadline):
+                    prepared = loop.run_in_executor(self._threads, self._prepare, read)
+                    names, arrays, notes = await prepared
+            except TimeoutError:
+                raise late() from None
             return names, await self._compute(arrays, len(names), asked), notes
 
     async def answer_tensors(
@@ -175,11 +183,12 @@ class Shelf:
         measures: What is counted.
     """
 
-    def __init__(self, paths: Sequence[Path], limits: ServerLimits, measures: Measures) -> None:
+    def __init__(
+        self, paths: Sequence[Path], limits: ServerLimits, measures: ServerMeasures
+    ) -> None:
         self._paths, self.limits, self.measures = list(paths), limits, measures
-        cores = usable_cores()
-        self._num_threads = cores
-        self._threads = ThreadPoolExecutor(cores, thread_name_prefix="samples")
+        self._cores = usable_cores()
+        self._threads = ThreadPoolExecutor(self._cores, thread_name_prefix="samples")
         self._models: dict[str, ServedModel] = {}
         self.is_loaded = self.is_draining = False
 
@@ -202,7 +211,7 @@ class Shelf:
         """
         found: dict[str, Bundle] = {}
         for path in self._paths:
-            bundle, _ = verify_bundle(path)
+            bundle, _ = verify_bundle(path, num_threads=self._cores)
             if bundle.record.name in found:
                 raise OptionError(
                     f"Two bundles are called '{bundle.record.name}'; expected different "

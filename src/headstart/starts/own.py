@@ -22,7 +22,7 @@ def own_starts(modality: str, like: str | None = None) -> list[Start]:
         modality: What they read; a word that names none (``all``) lists those of every one.
         like: Part of an address, a glob, or a folder; None lists all.
     """
-    known = (modality,) if modality in MODALITIES else tuple(MODALITIES)
+    known = MODALITIES.keys() & {modality} or MODALITIES.keys()
     folders = sorted(RUNS.iterdir()) if RUNS.is_dir() else []
     if like is not None and Path(like).is_dir() and Path(like) not in folders:
         folders.append(Path(like))

@@ -246,8 +246,7 @@ class Budget:
     def load(self) -> float:
         """How many times longer work takes since others want the same cores; at least 1.
 
-        What this thread had to wait for a core since the budget was made, beside what it worked:
-        a pass that was measured by its quickest try knows nothing of that.
+        By what this thread had to wait for a core: a pass measured by its quickest try knows none.
         """
         began, (worked_before, waited_before) = self._made
         worked, waited = scheduled_seconds()

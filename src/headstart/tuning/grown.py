@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from headstart.errors import StartError
 from headstart.events import emit
 from headstart.model import Model, run_batches
 from headstart.tasks import PlainProblem, array_of
+from headstart.training.contract import never
 from headstart.training.options.common_options import Imbalance
 from headstart.training.probing.boosting import grow_boosting
 from headstart.training.probing.forest import grow_forest
@@ -64,7 +66,6 @@ def grow(
     deadline: float | None,
     most_seconds: float | None,
     stop_requested: Callable[[], bool],
-    settled: Sequence[Any] | None = None,
 ) -> Probe:
     """Grow the trees of a model from train; val chooses between settings.
 
@@ -77,7 +78,6 @@ def grow(
         deadline: ``time.monotonic()`` value by which it should have ended, or None.
         most_seconds: What a row may take to go through all trees, or None.
         stop_requested: Whether someone asked to stop.
-        settled: What val has chosen before, as the ``Probe`` of then tells it; None lets it choose.
 
     Returns:
         The head, which hands the logits on, and what val says of it.
@@ -87,9 +87,40 @@ def grow(
         TooManyRowsError: If the time does not suffice.
         StopRequested: If someone asked to stop.
     """
-    began, task = time.monotonic(), model.task
-    network: Any = model.encoder.network
-    num_classes = len(model.schema.classes)
+    job = _job(model, train, val, imbalance, seed)
+    most_trees = None
+    if most_seconds is not None:
+        most_trees = max(_FEWEST_TREES, int(most_seconds / (_TREE_SECONDS * slowness())))
+    job = replace(job, deadline=deadline, most_trees=most_trees, stop_requested=stop_requested)
+    return _grown(model, job)
+
+
+def grow_again(
+    model: Model, train: Inputs, val: Inputs, fitted: Probe, *, imbalance: Imbalance, seed: int
+) -> Probe:
+    """Grow trees from other rows with the settings and the numbers that val has chosen before.
+
+    Args:
+        model: As ``grow`` takes it.
+        train: Learned from.
+        val: Tells how good they are, and chooses nothing.
+        fitted: What ``grow`` has given.
+        imbalance: As ``grow`` takes it.
+        seed: Of what is drawn.
+
+    Raises:
+        StartError: If the task is no problem for trees.
+    """
+    return _grown(model, replace(_job(model, train, val, imbalance, seed), settled=fitted.settled))
+
+
+def _job(model: Model, train: Inputs, val: Inputs, imbalance: Imbalance, seed: int) -> GrowthJob:
+    """Return what trees are grown from, without a limit.
+
+    Raises:
+        StartError: If the task is no problem for trees.
+    """
+    task, num_classes = model.task, len(model.schema.classes)
     problems = task.plain_problems(train.targets, num_classes)
     val_problems = task.plain_problems(val.targets, num_classes)
     address = model.encoder.start.address
@@ -99,26 +130,34 @@ def grow(
             f"row; the task is {task.name}. Choose another start."
         )
     weights = _weights(model, problems, imbalance)
-    most_trees = None
-    if most_seconds is not None:
-        most_trees = max(_FEWEST_TREES, int(most_seconds / (_TREE_SECONDS * slowness())))
-    job = GrowthJob(
+    return GrowthJob(
         train=train,
         val=val,
         problems=problems,
         val_problems=val_problems,
         weights=weights,
         seed=seed,
-        deadline=deadline,
-        most_trees=most_trees,
-        stop_requested=stop_requested,
-        settled=settled,
+        deadline=None,
+        most_trees=None,
+        stop_requested=never,
     )
+
+
+def _grown(model: Model, job: GrowthJob) -> Probe:
+    """Grow trees, put them into the model, and judge them on val.
+
+    Raises:
+        TooManyRowsError: If the time does not suffice.
+        StopRequested: If someone asked to stop.
+    """
+    began, task, val = time.monotonic(), model.task, job.val
+    network: Any = model.encoder.network
+    address = model.encoder.start.address
     emit("task", name=f"growing {address}", done=0, total=1)
     try:
         grown = GROWERS[address](job)
     except TimeIsShort as error:
-        left = max(0.0, (deadline or 0.0) - time.monotonic())
+        left = max(0.0, (job.deadline or 0.0) - time.monotonic())
         raise TooManyRowsError(
             left / error.seconds,
             f"Start '{address}' needs {error.seconds:.1f} s for the fewest trees that are worth "

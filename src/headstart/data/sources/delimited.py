@@ -193,8 +193,6 @@ def _read_header(source: TextSource, where: str, delimiter: str) -> tuple[str, .
             "row; if there is none, name the columns with --header."
         ) from error
     names = tuple(name.strip() or f"column {i + 1}" for i, name in enumerate(row))
-    if any("\0" in name for name in names):
-        raise DataError(f"{where} holds NUL bytes in its first row: it is no text table.")
     refuse_duplicates(names, where)
     return names
 
@@ -310,9 +308,14 @@ def _find_ragged(content: bytes, delimiter: str, names: tuple[str, ...]) -> str:
         for row in rows:
             if row and len(row) != len(names):
                 cells = "1 cell" if len(row) == 1 else f"{len(row)} cells"
+                said = f"line {begins:,} has {cells}, the header {len(names)} ({quoted(names)}). "
+                if names[0].startswith("#") and len(row) > len(names):
+                    lines = content.splitlines()
+                    is_remark = (not line.strip().startswith(b"#") for line in lines)
+                    number = next((i for i, is_table in enumerate(is_remark) if is_table), 1)
+                    return f"{said}The first {number:,} lines are remarks (#): delete them."
                 return (
-                    f"line {begins:,} has {cells}, the header {len(names)} ({quoted(names)}). "
-                    f"Put quotes around cells that hold '{delimiter}' and correct the file."
+                    f"{said}Put quotes around cells that hold '{delimiter}' and correct the file."
                 )
             begins = rows.line_num + 1
     except csv.Error as error:

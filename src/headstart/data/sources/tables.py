@@ -18,11 +18,11 @@ import numpy as np
 
 from headstart.cells import is_missing
 from headstart.columnar import different, joined, mapped
-from headstart.data.groups import GroupError, names_groups, repeated_columns
+from headstart.data.groups import GroupError
 from headstart.data.kinds import Recognised, recognise
 from headstart.data.options import COLUMN_OPTIONS, DEFAULT_LABEL, ReadOptions
 from headstart.data.records import SPLIT_CODES, UNASSIGNED, Records
-from headstart.data.roles import Roles, find_roles, need_column, no_inputs
+from headstart.data.roles import Roles, find_roles, need_column, no_inputs, unused_beside
 from headstart.data.sources.annotations import settle
 from headstart.data.sources.columns import Table
 from headstart.data.sources.competitions import settle_target
@@ -169,7 +169,7 @@ def read_tables(
             *splits.findings,
             *targets.findings,
             *(found.findings if found else ()),
-            *_may_be_groups(rows, [target, *naming, *splits.taken], roles, options, targets.values),
+            *unused_beside(rows.tables, [target, *naming, *splits.taken], roles, options),
         ],
         modality=roles.modality,
         task=targets.task,
@@ -194,19 +194,6 @@ def _groups(rows: Rows, modality: Modality, options: ReadOptions) -> list[str] |
         return _texts(rows.cells(group, "group", "--group"), group, rows)
     except DataError as error:
         raise GroupError(str(error)) from None
-
-
-def _may_be_groups(
-    rows: Rows, taken: Sequence[str], roles: Roles, options: ReadOptions, targets: Any
-) -> list[Finding]:
-    """Return which of the columns beside images or texts may name groups."""
-    if options.group is not None or roles.column is None:
-        return []
-    known = {*taken, roles.column, *options.drop}
-    columns = [c for c in rows.tables[0].columns if c not in known and names_groups(c)]
-    having = [c for c in columns if all(c in table.columns for table in rows.tables)]
-    cells = {c: joined(table.cells(c) for table in rows.tables) for c in having}
-    return repeated_columns(cells, [str(target) for target in targets])
 
 
 def _settled(

@@ -1,0 +1,359 @@
+"""Answers a second of ``headstart serve``, of naive FastAPI and of MLServer, with wrk as the load.
+
+One tiny MLP on 32 numbers, asked one row at a time by JSON in the Open Inference Protocol, at 1, 16
+and 64 connections; and pictures of 224 x 224 pixels, by JPEG, against ONNX Runtime alone with the
+same decoding. All sides compute the same ``model.onnx`` on one thread, in turns. The processor's
+time a request is told beside: on a machine that others use it is what can be believed. wrk is
+Debian's (``apt-get install wrk``).
+
+    python benchmarks/serving.py [--seconds 5] [--turns 3] [--fastapi FOLDER] [--mlserver PYTHON]
+        [--pictures 64] [--json FILE]
+
+``--fastapi``: where ``pip install --target FOLDER fastapi`` has put it; ``--mlserver``: the Python
+of an environment that holds mlserver and onnxruntime.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import re
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from timing import describe_machine, markdown_table
+
+CONNECTIONS = (1, 16, 64)
+WIDTH, ROWS = 32, 600
+
+FASTAPI = """
+import sys
+import numpy as np, onnxruntime, uvicorn
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = 1
+session = onnxruntime.InferenceSession(sys.argv[1], options)
+app = FastAPI()
+
+class Tensor(BaseModel):
+    name: str
+    datatype: str
+    shape: list[int]
+    data: list[float]
+
+class Request(BaseModel):
+    inputs: list[Tensor]
+
+@app.post("/v2/models/rows/infer")
+def infer(request: Request):
+    one = request.inputs[0]
+    logits = session.run(None, {one.name: np.array(one.data, np.float32).reshape(one.shape)})[0]
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    output = {"name": "probabilities", "datatype": "FP32", "shape": list(shares.shape)}
+    return {"model_name": "rows", "outputs": [{**output, "data": shares.ravel().tolist()}]}
+
+uvicorn.run(app, port=int(sys.argv[2]), log_level="warning", access_log=False)
+"""
+
+MLSERVER = """
+import numpy as np, onnxruntime
+from mlserver import MLModel
+from mlserver.types import InferenceRequest, InferenceResponse, ResponseOutput
+
+class Rows(MLModel):
+    async def load(self):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self.session = onnxruntime.InferenceSession(self.settings.parameters.uri, options)
+        return True
+
+    async def predict(self, payload: InferenceRequest) -> InferenceResponse:
+        one = payload.inputs[0]
+        array = np.array(one.data, np.float32).reshape(one.shape)
+        logits = self.session.run(None, {one.name: array})[0]
+        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+        shares /= shares.sum(axis=1, keepdims=True)
+        output = ResponseOutput(
+            name="probabilities", datatype="FP32", shape=list(shares.shape),
+            data=shares.ravel().tolist(),
+        )
+        return InferenceResponse(model_name=self.name, outputs=[output])
+"""
+
+
+def make_bundle(folder: Path) -> Path:
+    """Return the bundle of a small MLP on 32 numbers."""
+    import headstart as hs
+
+    draw = np.random.default_rng(0)
+    X = draw.normal(0, 1, (ROWS, WIDTH)).astype(np.float32)
+    y = (X[:, :10] + draw.normal(0, 0.5, (ROWS, 10))).argmax(axis=1)
+    data = hs.load((X, y), task="classification")
+    run = hs.finetune(
+        data, start="scratch/mlp", num_steps=30, out=str(folder / "run"), device="cpu"
+    )
+    return hs.export(str(run.path), to="onnx", out=str(folder / "rows"))
+
+
+def make_pictures(folder: Path) -> tuple[Path, bytes]:
+    """Return the bundle of a ResNet-18 at 224 pixels, and a JPEG of that size."""
+    import torch
+    from PIL import Image
+
+    import headstart as hs
+
+    draw = np.random.default_rng(0)
+    place = folder / "pictures"
+    for number in range(24):
+        (place / str(number % 2)).mkdir(parents=True, exist_ok=True)
+        rough = draw.integers(0, 256, (14, 14, 3), dtype=np.uint8)
+        picture = Image.fromarray(rough).resize((224, 224), Image.Resampling.BICUBIC)
+        picture.save(place / str(number % 2) / f"{number}.jpg", quality=90)
+    torch.set_num_threads(1)
+    run = hs.finetune(
+        str(place), start="scratch/resnet18", size=224, num_steps=1, out=str(folder / "run2"),
+        device="cpu",
+    )  # fmt: skip
+    stream = io.BytesIO()
+    Image.open(place / "0" / "0.jpg").save(stream, "JPEG", quality=90)
+    return hs.export(str(run.path), to="onnx", out=str(folder / "photos")), stream.getvalue()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return int(sock.getsockname()[1])
+
+
+@contextmanager
+def serving(command: list[str], port: int, ready: str, libraries: str = ""):
+    """Run a server in a process of its own while the block runs; gives the process."""
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    if libraries:
+        env["PYTHONPATH"] = os.pathsep.join([env.get("PYTHONPATH", ""), libraries])
+    process = subprocess.Popen(
+        command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        end = time.monotonic() + 120
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}{ready}", timeout=5):
+                    break
+            except OSError:
+                if process.poll() is not None or time.monotonic() > end:
+                    raise SystemExit(f"{command} does not come up") from None
+                time.sleep(0.1)
+        yield process
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def processor_seconds(group: int) -> float:
+    """Return what all processes of a group have worked, in seconds."""
+    ticks = 0
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = place.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[2]) == group:
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def load(url: str, script: Path, connections: int, seconds: int, group: int) -> dict[str, float]:
+    """Return answers a second, milliseconds of the median and of 99 %, processor ms a request."""
+    began = processor_seconds(group)
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{connections}",
+        f"-d{seconds}s",
+        "--latency",
+        "-s",
+        str(script),
+        url,
+    ]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    worked = processor_seconds(group) - began
+    if wrong := re.search(r"Non-2xx.*", told):
+        raise SystemExit(f"{url}: {wrong[0]}")
+    number = int(re.search(r"(\d+) requests in", told)[1])
+    units = {"us": 0.001, "ms": 1.0, "s": 1000.0}
+
+    def latency(share: str) -> float:
+        value, unit = re.search(rf"{share}%\s+([\d.]+)(us|ms|s)", told).groups()
+        return float(value) * units[unit]
+
+    return {
+        "a second": float(re.search(r"Requests/sec:\s+([\d.]+)", told)[1]),
+        "p50 ms": latency("50"),
+        "p99 ms": latency("99"),
+        "processor ms": 1000 * worked / number,
+    }
+
+
+def lua(path: Path, body: bytes, kind: str) -> Path:
+    """Write what wrk sends."""
+    body_file = path.with_suffix(".body")
+    body_file.write_bytes(body)
+    path.write_text(
+        f'local f = io.open("{body_file}", "rb")\n'
+        f'wrk.method = "POST"\nwrk.body = f:read("*a")\n'
+        f'wrk.headers["Content-Type"] = "{kind}"\n'
+    )
+    return path
+
+
+def sides_of(args: argparse.Namespace, bundle: Path, folder: Path) -> dict[str, tuple]:
+    """Return for each side its command, where it says that it is ready, and its libraries."""
+    headstart = [sys.executable, "-m", "headstart", "serve", str(bundle), "--port", "{port}"]
+    sides = {"headstart": (headstart, "/v2/health/ready", "")}
+    if args.fastapi:
+        (folder / "naive.py").write_text(FASTAPI)
+        command = [sys.executable, str(folder / "naive.py"), str(bundle / "model.onnx"), "{port}"]
+        sides["naive FastAPI"] = (command, "/docs", args.fastapi)
+    if args.mlserver:
+        place = folder / "mlserver"
+        place.mkdir()
+        (place / "rows_model.py").write_text(MLSERVER)
+        record = {
+            "name": "rows", "implementation": "rows_model.Rows", "max_batch_size": 32,
+            "max_batch_time": 0.001, "parameters": {"uri": str(bundle / "model.onnx")},
+        }  # fmt: skip
+        (place / "model-settings.json").write_text(json.dumps(record))
+        settings = {
+            "http_port": "{port}", "grpc_port": "{grpc}", "metrics_port": "{metrics}",
+            "parallel_workers": 0, "debug": False,
+        }  # fmt: skip
+        (place / "settings.template").write_text(json.dumps(settings))
+        start = (
+            "import os, sys; os.chdir(sys.argv[1]); sys.path.insert(0, '.');"
+            "from mlserver.cli import main; sys.argv = ['mlserver', 'start', '.']; main()"
+        )
+        command = [args.mlserver, "-c", start, str(place)]
+        sides["MLServer"] = (command, "/v2/health/ready", "")
+    return sides
+
+
+def measure(name: str, side: tuple, script: Path, path: str, args, connections) -> list[dict]:
+    command, ready, libraries = side
+    port = free_port()
+    if name == "MLServer":
+        place = Path(command[-1])
+        text = (place / "settings.template").read_text()
+        for word, number in (("port", port), ("grpc", free_port()), ("metrics", free_port())):
+            text = text.replace(f'"{{{word}}}"', str(number))
+        (place / "settings.json").write_text(text)
+    found = []
+    words = [one.replace("{port}", str(port)) for one in command]
+    with serving(words, port, ready, libraries) as process:
+        url = f"http://127.0.0.1:{port}{path}"
+        load(url, script, 8, 1, process.pid)  # warm
+        for number in connections:
+            told = load(url, script, number, args.seconds, process.pid)
+            found.append({"side": name, "connections": number, **told})
+    return found
+
+
+def bare(bundle: Path, data: bytes, number: int) -> float:
+    """Return the processor's ms a picture of decoding and ONNX Runtime alone, one by one."""
+    from headstart.bundles import open_bundle
+
+    opened = open_bundle(bundle)
+    opened.predict([data])
+    began = time.process_time()
+    for _ in range(number):
+        inputs = opened.read([data])
+        opened.run(opened.arrays(inputs, np.arange(1)))
+    return 1000 * (time.process_time() - began) / number
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--pictures", type=int, default=0)
+    for name in ("--fastapi", "--mlserver", "--json"):
+        parser.add_argument(name, default="")
+    args = parser.parse_args()
+    print(describe_machine(1).sentence())
+    rows: list[dict] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        bundle = make_bundle(folder)
+        data = np.random.default_rng(1).normal(0, 1, WIDTH).round(4).tolist()
+        tensor = {"name": "numbers", "datatype": "FP32", "shape": [1, WIDTH], "data": data}
+        body = json.dumps({"inputs": [tensor]}).encode()
+        script = lua(folder / "rows.lua", body, "application/json")
+        sides = sides_of(args, bundle, folder)
+        for _ in range(args.turns):
+            for side, what in sides.items():
+                rows += measure(side, what, script, "/v2/models/rows/infer", args, CONNECTIONS)
+        shown = summary(rows, sides)
+        print(
+            markdown_table(
+                [
+                    "side",
+                    "connections",
+                    "a second",
+                    "p50 ms",
+                    "p99 ms",
+                    "processor ms",
+                    "headstart does",
+                ],
+                shown,
+            )
+        )
+        if args.pictures:
+            photos, picture = make_pictures(folder)
+            script = lua(folder / "photos.lua", picture, "image/jpeg")
+            side = sides_of(argparse.Namespace(fastapi="", mlserver=""), photos, folder)[
+                "headstart"
+            ]
+            for _ in range(args.turns):
+                alone = bare(photos, picture, args.pictures)
+                (told,) = measure("headstart", side, script, "/v1/predict", args, (4,))
+                rows.append({**told, "side": "pictures", "bare ms": alone})
+                print(f"a picture: {told['processor ms']:.1f} ms of the processor served, "
+                      f"{alone:.1f} ms by ONNX Runtime and decoding alone")  # fmt: skip
+    if args.json:
+        Path(args.json).write_text(json.dumps(rows, indent=1))
+
+
+def summary(rows: list[dict], sides: dict) -> list[list[str]]:
+    """Return a line a side and number of connections: medians of the turns, and the ratio."""
+    shown = []
+    for number in CONNECTIONS:
+        base = 0.0
+        for side in sides:
+            own = [one for one in rows if (one["side"], one["connections"]) == (side, number)]
+            told = {k: statistics.median(o[k] for o in own) for k in own[0] if k != "side"}
+            base = base or told["processor ms"]
+            ratio = f"{told['processor ms'] / base:.1f} x"
+            cells = [f"{told[k]:.0f}" if k == "a second" else f"{told[k]:.2f}"
+                     for k in ("a second", "p50 ms", "p99 ms", "processor ms")]  # fmt: skip
+            shown.append([side, str(number), *cells, ratio])
+    return shown
+
+
+if __name__ == "__main__":
+    main()
