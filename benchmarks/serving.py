@@ -7,7 +7,7 @@ time a request is told beside: on a machine that others use it is what can be be
 Debian's (``apt-get install wrk``).
 
     python benchmarks/serving.py [--seconds 5] [--turns 3] [--fastapi FOLDER] [--mlserver PYTHON]
-        [--pictures 64] [--json FILE]
+        [--pictures 64] [--connections 1 16 64] [--json FILE]
 
 ``--fastapi``: where ``pip install --target FOLDER fastapi`` has put it; ``--mlserver``: the Python
 of an environment that holds mlserver and onnxruntime.
@@ -28,13 +28,12 @@ import sys
 import tempfile
 import time
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 from timing import describe_machine, markdown_table
 
-CONNECTIONS = (1, 16, 64)
 WIDTH, ROWS = 32, 600
 
 FASTAPI = """
@@ -160,7 +159,8 @@ def serving(command: list[str], port: int, ready: str, libraries: str = ""):
                 time.sleep(0.1)
         yield process
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
@@ -292,6 +292,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--pictures", type=int, default=0)
+    parser.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64])
     for name in ("--fastapi", "--mlserver", "--json"):
         parser.add_argument(name, default="")
     args = parser.parse_args()
@@ -307,7 +308,7 @@ def main() -> None:
         sides = sides_of(args, bundle, folder)
         for _ in range(args.turns):
             for side, what in sides.items():
-                rows += measure(side, what, script, "/v2/models/rows/infer", args, CONNECTIONS)
+                rows += measure(side, what, script, "/v2/models/rows/infer", args, args.connections)
         shown = summary(rows, sides)
         print(
             markdown_table(
@@ -342,7 +343,7 @@ def main() -> None:
 def summary(rows: list[dict], sides: dict) -> list[list[str]]:
     """Return a line a side and number of connections: medians of the turns, and the ratio."""
     shown = []
-    for number in CONNECTIONS:
+    for number in sorted({one["connections"] for one in rows}):
         base = 0.0
         for side in sides:
             own = [one for one in rows if (one["side"], one["connections"]) == (side, number)]

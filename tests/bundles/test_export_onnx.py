@@ -244,3 +244,30 @@ def test_attention_fused_with_a_bias_is_exported_plain(mlp):
         assert model.encoder.network.attending.fused_attn is True  # left as it is
     finally:
         del model.encoder.network.attending
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        # a batch of one made constants of these (pvt, xcit, convit, coat, twins)
+        ("pvt_v2_b0", 64),
+        ("xcit_nano_12_p16_224", 64),
+        ("convit_tiny", 224),
+        ("coat_lite_tiny", 64),
+        # attention fused with a bias has no words in ONNX
+        ("vit_relpos_small_patch16_224", 64),
+        ("mobilenetv3_small_050", 64),
+    ],
+)
+def test_networks_that_exporters_stumble_over_are_exported_for_any_batch(name, size):
+    from headstart.exporting.onnx_network import exported_network
+    from headstart.model import Model
+    from headstart.starts import BuildRequest, build_encoder, find_start
+    from headstart.types import Schema
+
+    encoder = build_encoder(find_start(f"scratch/{name}"), BuildRequest((size, size), 3, size))
+    model = Model(encoder, Schema("image", "classification", ("cat", "dog", "hen"))).eval()
+    side = encoder.preprocess.spec.decode_size
+    pixels = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), np.uint8)
+    assert export_file(exported_network(model), [pixels], name)

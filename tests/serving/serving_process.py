@@ -24,7 +24,6 @@ class ServingProcess:
     def __init__(self, *bundles: Path | str, options: tuple[str, ...] = (), code: str = "") -> None:
         words = [*map(str, bundles), "--port", "0", "--grace-seconds", "0", *options]
         program = f"import sys\n{code}\nfrom headstart.cli import main\nsys.exit(main())"
-        self.began = time.monotonic()
         self.process = subprocess.Popen(
             [sys.executable, "-c", program, "serve", *words],
             stderr=subprocess.PIPE,

@@ -58,9 +58,10 @@ def _compared(run: Run) -> ComparedSamples:
     try:
         dataset = own_data(run)
     except DataError as error:
+        reason = str(error).split(". ")[0]  # what follows advises somebody who evaluates
         emit(
             "note",
-            text=f"The bundle is compared on samples that are none of the run's own: {error}",
+            text=f"The bundle is compared on samples that are none of the run's own: {reason}.",
         )
         return _strangers(run)
     return _own(run, dataset)
