@@ -179,3 +179,29 @@ def test_trees_are_grown_again_from_train_and_val_where_more_rows_help(
     told = {choice["name"]: choice for choice in run.options["choices"]}
     assert told["learned from"]["value"] == "train and val"
     assert run.metrics["test"]["figures"]["r2"]["value"] > 0.9
+
+
+def test_a_finished_run_that_is_gone_on_with_and_interrupted_keeps_its_model_and_figures(
+    tmp_path, processor_clock, quick_passes
+):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(400, 3))
+    table = hs.load((rows, np.where(rows[:, 0] * rows[:, 1] > 0, "same", "other")))
+    out = tmp_path / "run"
+    words = {"out": str(out), "starts": ["scratch/linear", "scratch/mlp"], "device": "cpu"}
+    with pytest.MonkeyPatch.context() as patch:  # the arms are left to the larger budget
+        patch.setattr("headstart.searching.contest._Contest._halve", lambda contest: [])
+        patch.setattr("headstart.searching.contest._Contest._lengthen", lambda contest: None)
+        hs.fit(table, budget="12s", **words)
+    kept = {name: (out / name).read_bytes() for name in ("model.safetensors", "metrics.json")}
+
+    def interrupt(kind, fields):
+        if kind == "stage" and str(fields["text"]).startswith("Fine-tuning"):
+            raise KeyboardInterrupt
+
+    with listen(interrupt), pytest.raises(hs.Interrupted):
+        hs.fit(table, budget="30s", resume=True, **words)
+    assert all((out / name).read_bytes() == content for name, content in kept.items())
+    run = hs.fit(table, budget="30s", resume=True, **words)
+    assert any(" of " in row["note"] for row in run.options["arms"])
+    assert not (out / "state").exists()
