@@ -122,9 +122,9 @@ def test_a_contest_that_was_interrupted_in_a_rung_goes_on_there(
 
 def test_a_larger_budget_goes_on_from_a_finished_run(data, tmp_path, processor_clock, quick_passes):
     out = tmp_path / "run"
-    words = {"starts": STARTS, "device": "cpu", "out": str(out)}
-    with pytest.MonkeyPatch.context() as patch:  # no time for a longer training
-        patch.setattr("headstart.searching.contest._Contest._lengthen", lambda contest: None)
+    words = {"starts": STARTS[:1], "device": "cpu", "out": str(out)}
+    with pytest.MonkeyPatch.context() as patch:  # no time for arms
+        patch.setattr("headstart.searching.contest._Contest._halve", lambda contest: [])
         first = hs.fit(data, budget="12s", **words)
     before = {row["arm"]: row for row in first.options["arms"]}
     served = (out / "model.json").read_text()
@@ -139,9 +139,7 @@ def test_a_larger_budget_goes_on_from_a_finished_run(data, tmp_path, processor_c
     assert "Choosing the start" not in stages
     after = {row["arm"].removesuffix(", before"): row for row in run.options["arms"]}
     assert set(before) <= set(after)
-    assert any("steps ×3" in name for name in set(after) - set(before))
-    again = [name for name in before if name in after and before[name]["num_steps"]]
-    assert all(after[name]["num_steps"] >= before[name]["num_steps"] for name in again)
+    assert any(" of " in after[name]["note"] for name in set(after) - set(before))
     notes = " ".join(str(fields["text"]) for kind, fields in told if kind == "note")
     stands = (out / "model.json").read_text() == served
     assert ("was not read again" in notes) == stands
@@ -179,3 +177,29 @@ def test_trees_are_grown_again_from_train_and_val_where_more_rows_help(
     told = {choice["name"]: choice for choice in run.options["choices"]}
     assert told["learned from"]["value"] == "train and val"
     assert run.metrics["test"]["figures"]["r2"]["value"] > 0.9
+
+
+def test_a_finished_run_that_is_gone_on_with_and_interrupted_keeps_its_model_and_figures(
+    tmp_path, processor_clock, quick_passes
+):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(400, 3))
+    table = hs.load((rows, np.where(rows[:, 0] * rows[:, 1] > 0, "same", "other")))
+    out = tmp_path / "run"
+    words = {"out": str(out), "starts": ["scratch/linear", "scratch/mlp"], "device": "cpu"}
+    with pytest.MonkeyPatch.context() as patch:  # the arms are left to the larger budget
+        patch.setattr("headstart.searching.contest._Contest._halve", lambda contest: [])
+        patch.setattr("headstart.searching.contest._Contest._lengthen", lambda contest: None)
+        hs.fit(table, budget="12s", **words)
+    kept = {name: (out / name).read_bytes() for name in ("model.safetensors", "metrics.json")}
+
+    def interrupt(kind, fields):
+        if kind == "stage" and str(fields["text"]).startswith("Fine-tuning"):
+            raise KeyboardInterrupt
+
+    with listen(interrupt), pytest.raises(hs.Interrupted):
+        hs.fit(table, budget="30s", resume=True, **words)
+    assert all((out / name).read_bytes() == content for name, content in kept.items())
+    run = hs.fit(table, budget="30s", resume=True, **words)
+    assert any(" of " in row["note"] for row in run.options["arms"])
+    assert not (out / "state").exists()

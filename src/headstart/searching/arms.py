@@ -119,16 +119,10 @@ class BracketPlan:
     Attributes:
         arms: The most promising first; none where nothing that learns by steps is worth it.
         dropped: Those that are not tried, each with the reason.
-        has_rungs: Whether arms are compared; one alone is trained to its end at once.
     """
 
     arms: tuple[ArmSpec, ...]
     dropped: tuple[tuple[ArmSpec, str], ...] = ()
-
-    @property
-    def has_rungs(self) -> bool:
-        """Whether there is something to compare."""
-        return len(self.arms) > 1
 
 
 def plan_bracket(
