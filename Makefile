@@ -16,7 +16,7 @@ check:  ## style and types
 	$(BIN)mypy
 
 test:  ## fast tests, no network
-	$(BIN)python -m pytest
+	$(BIN)python -m pytest -n 2
 
 slow:  ## long proofs on real data; HEADSTART_DATA names the folder that holds it
 	$(BIN)python -m pytest -m slow

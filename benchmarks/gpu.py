@@ -7,7 +7,7 @@
 Each part is a process of its own with a limit of its own, and all of them together have ``--limit``
 seconds; one that fails or runs out of time is said in its row, and the next begins. Parts that can
 fail soonest come first. Without a GPU everything is rehearsed on the CPU in tiny settings, which
-shows that the script runs and measures nothing: no table is written then. The parts ``cifar10``
+shows that the script runs and measures nothing: no table is written then. The parts ``cifar10…``
 and ``mnist`` need ``$HEADSTART_DATA``; ``prefix`` and most strategies begin from
 ``pip/efficientnet-lite0`` where its package is there, otherwise from random weights.
 
@@ -151,24 +151,34 @@ def run_prefix(is_gpu: bool, folder: Path) -> Answer:
     return kept | {"note": f"computed in every step: {shown(full['trained'])} s"}
 
 
-def run_cifar10(is_gpu: bool, folder: Path) -> Answer:
-    """Train a ResNet-18 on CIFAR-10 from random weights in two minutes."""
-    start = "scratch/resnet18" if is_gpu else pretrained_start(is_gpu)
-    return finetuned(is_gpu, folder, "cifar10", start, strategy="full", budget="150s")
+def run_cifar10(epochs: float) -> Callable[[bool, Path], Answer]:
+    """Return the training of the quick network on CIFAR-10 from random weights.
+
+    The batch is a GPU's; the rate stays that of 256 samples, since Muon's steps have a length of
+    their own. The aims are 94 % within ten seconds and 95.5 % within sixty.
+    """
+
+    def run(is_gpu: bool, folder: Path) -> Answer:
+        options: Answer = {"num_epochs": epochs, "batch_size": 1024, "learning_rate": 0.02}
+        start = "scratch/quick-cnn-wide" if is_gpu else "scratch/quick-cnn"
+        return finetuned(is_gpu, folder, "cifar10", start, strategy="full", **options)
+
+    return run
 
 
 def run_mnist(is_gpu: bool, folder: Path) -> Answer:
-    """Train the textbook network on MNIST for the epochs that reach 99.0 % on a CPU."""
-    options: Answer = {"strategy": "full", "num_epochs": 0.62, "augment": "none"}
-    return finetuned(is_gpu, folder, "mnist", "scratch/simple-cnn", **options)
+    """Train the quick network on MNIST for an epoch; the aim is 99 % within five seconds."""
+    options: Answer = {"strategy": "full", "num_epochs": 1, "augment": "none"}
+    return finetuned(is_gpu, folder, "mnist", "scratch/quick-cnn", **options)
 
 
 PARTS: tuple[Part, ...] = (
     *(Part(f"strategy-{n}", f"`{n}`, bf16, 60 steps", 45.0, run_strategy(n)) for n in STRATEGIES),
     Part("prefix", "`last-n`, frozen part kept", 60.0, run_prefix),
-    Part("mnist", "MNIST, `scratch/simple-cnn`, 0.62 epochs", 60.0, run_mnist),
+    Part("mnist", "MNIST, `scratch/quick-cnn`, one epoch", 60.0, run_mnist),
+    Part("cifar10", "CIFAR-10, `scratch/quick-cnn-wide`, 10 epochs", 60.0, run_cifar10(10)),
     Part("compile", "`--compile`, ResNet-18, batch 256", 120.0, run_compiled),
-    Part("cifar10", "CIFAR-10, `scratch/resnet18`, 150 s", 180.0, run_cifar10),
+    Part("cifar10-long", "CIFAR-10, `scratch/quick-cnn-wide`, 60 epochs", 150.0, run_cifar10(60)),
 )
 
 

@@ -72,7 +72,7 @@ def optimizer_of(network: Net, name: str) -> torch.optim.Optimizer:
         {"params": [p for p in network.parameters() if id(p) not in held], "weight_decay": 0.01},
         {"params": kernels, "weight_decay": 0.01, "is_orthogonal": True},
     ]
-    return Muon(groups, RATE, (0.8, 0.95))
+    return Muon(groups, RATE, (0.8, 0.95), momentum=0.85)
 
 
 def rate_at(progress: float) -> float:

@@ -77,14 +77,18 @@ def train_once(
     from headstart.events import unheard
     from headstart.model import run_batches
     from headstart.starts import find_start
+    from headstart.training.options.defaults import defaults_for
     from headstart.training.options.strategies import default_strategy
     from headstart.training.options.training_options import TrainingOptions
+    from headstart.tuning import step_format
     from headstart.tuning.arm import Arm
     from headstart.tuning.conditions import Conditions
     from headstart.tuning.decisions import Decisions
     from headstart.tuning.setup import prepare_sample, set_up
     from headstart.tuning.step_format import StepFormat
 
+    # asked of families that are not known to lose nothing, too
+    step_format.defaults_for = lambda start: replace(defaults_for(start), bf16_steps=True)
     start = find_start(row.start)
     is_image = start.modality == "image"
     options = TrainingOptions(

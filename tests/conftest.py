@@ -7,12 +7,63 @@ for one another on a busy machine make them ten times slower, not faster.
 import os
 import random
 import sys
+from pathlib import Path
 
+import advice
 import audited_once
 import pytest
 from clocks import ProcessorClock, StillClock, set_clock
 
 os.environ["OMP_NUM_THREADS"] = "1"
+
+
+WHOLE = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    """Put what counts the advice that was followed last, and leave out other tests for the count.
+
+    Only a session with every test that follows advice can say which sentences none has followed.
+    """
+    if os.environ.get(advice.VARIABLE):
+        left_out = [each for each in items if not _follows(each)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [each for each in items if _follows(each)]
+    items.sort(key=lambda each: each.path.name == "test_advice_is_followed.py")
+    ran = {each.path for each in items if _follows(each)}
+    is_cut = config.option.keyword or any("::" in word for word in config.args)
+    config.stash[WHOLE] = not is_cut and advice.followers() <= ran
+
+
+def _follows(item):
+    return "heard" in getattr(item, "fixturenames", ())
+
+
+def pytest_sessionfinish():
+    """Hand what was heard to ``tests/advice.py``, where it counts."""
+    if path := os.environ.get(advice.VARIABLE):
+        Path(path).write_text("\n".join(advice.HEARD), encoding="utf-8", errors="backslashreplace")
+
+
+@pytest.fixture
+def heard():
+    """Return what is called with a message whose advice was followed to success."""
+    return advice.heard
+
+
+@pytest.fixture
+def follow(heard, tmp_path):
+    """Return what follows the advice of a case: refused or told, said, done, and then right."""
+    import advised  # and NumPy with it: after the number of threads is set
+
+    return lambda case, **place: advised.follow(case, tmp_path, heard, **place)
+
+
+@pytest.fixture
+def is_whole(request):
+    """Return whether every test that follows advice is part of this session."""
+    return request.config.stash[WHOLE]
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from advice import heard
 
 import headstart as hs
 from headstart.errors import HeadstartError
@@ -248,7 +247,7 @@ def exported(folder: Path, *, is_full: bool = False, is_file: bool = False) -> A
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_is_advised_helps(name, tmp_path, monkeypatch) -> None:
+def test_what_is_advised_helps(name, tmp_path, monkeypatch, heard) -> None:
     monkeypatch.setenv("HEADSTART_CACHE_LIMIT", "1GB")
     monkeypatch.chdir(tmp_path)
     case = CASES[name]

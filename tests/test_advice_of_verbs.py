@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from advice import heard
 
 import headstart as hs
 from headstart.cli import main
@@ -176,6 +175,54 @@ CASES = {
         ),
     ),
     # evaluate
+    # compare, runs, slices
+    "one run is compared": Case(
+        lambda p: hs.compare([p.run]),
+        "Name them one after the other",
+        lambda p: hs.compare([p.run, str(p.copied())]),
+    ),
+    "a run is compared with itself": Case(
+        lambda p: hs.compare([p.run, p.run]),
+        "Name it once",
+        lambda p: hs.compare([p.run, str(p.copied())]),
+    ),
+    "what is compared is no run": Case(
+        lambda p: hs.compare([p.run, str(p.folder)]),
+        "Name that folder",
+        lambda p: hs.compare([p.run, str(p.copied())]),
+        RunFolderError,
+    ),
+    "a compared run has lost its answers": Case(
+        lambda p: hs.compare([p.run, without(p, "predictions.parquet")]),
+        "again with --overwrite",
+        lambda p: hs.compare([p.run, str(anew(p).path)]),
+        RunFolderError,
+    ),
+    "a list of no runs": Case(
+        lambda p: hs.list_runs(str(p.folder)),
+        "headstart fit DATA --out .*first' makes one",
+        lambda p: (
+            tuned(hs.load(table(), label="kind"), p.path("first"), num_steps=2)
+            and hs.list_runs(str(p.folder))
+        ),
+        RunFolderError,
+    ),
+    "runs sorted by what is not there": Case(
+        lambda p: hs.list_runs(str(p.copied()), sort="accuracies"),
+        "Did you mean 'accuracy'.*Write one of",
+        lambda p: hs.list_runs(str(p.copied()), sort="accuracy"),
+    ),
+    "a list that is a folder": Case(
+        lambda p: hs.list_runs(str(p.copied()), csv=str(p.folder)),
+        "such as runs.csv",
+        lambda p: hs.list_runs(str(p.copied()), csv=p.path("runs.csv")),
+        RunFolderError,
+    ),
+    "a slice of another column": Case(
+        lambda p: hs.evaluate(p.run, hs.load(table(), label="kind"), slice=["y"]),
+        "expected one of 'x', 'z'.*leave --slice out",
+        lambda p: hs.evaluate(p.run, hs.load(table(), label="kind"), slice=["x"]),
+    ),
     "evaluate without the data": Case(
         lambda p: hs.evaluate(p.run),
         r"Give the data: headstart evaluate .* DATA",
@@ -490,7 +537,7 @@ def run(tmp_path_factory) -> str:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_a_verb_advises_succeeds(name, run, tmp_path, monkeypatch) -> None:
+def test_what_a_verb_advises_succeeds(name, run, tmp_path, monkeypatch, heard) -> None:
     monkeypatch.chdir(tmp_path)
     case = CASES[name]
     for side in ("wrong", "right"):

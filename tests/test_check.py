@@ -21,6 +21,7 @@ from headstart.auditing.doubtful_labels import DOUBTFUL_LABELS
 from headstart.cli import main
 from headstart.errors import DataError, Interrupted, OptionError, RunFolderError
 from headstart.recipes.audited import with_audits
+from headstart.reporting.check_text import render_check_text
 from headstart.tuning.budget import Budget
 from headstart.types import Finding
 
@@ -449,7 +450,7 @@ def test_ctrl_c_keeps_what_was_found(tmp_path, monkeypatch, capsys):
     assert main(["check", data]) == 130
 
 
-def test_each_audit_has_its_time_and_says_when_it_was_up(tmp_path, monkeypatch):
+def test_each_audit_has_its_time_and_says_when_it_was_up(tmp_path, monkeypatch, heard):
     seen = []
 
     def slow(dataset, tools):
@@ -467,6 +468,13 @@ def test_each_audit_has_its_time_and_says_when_it_was_up(tmp_path, monkeypatch):
     )
     assert seen == [True, True]
     assert [ran.stopped for ran in results.ran] == [True, True]
+    record = hs.check(data, out=str(tmp_path / "out"), budget="60s").record
+    said = "its time was up before it came to its end; give a --budget"
+    assert said not in " ".join(render_check_text(record).split())  # with a budget, as advised
+    short = {**record, "audits": [{**row, "stopped": True} for row in record["audits"]]}
+    told = " ".join(render_check_text(short).split())
+    assert said in told
+    heard(told)
 
 
 # Doubtful labels are for a person -----------------------------------------------------------------
@@ -548,13 +556,17 @@ def test_a_run_audits_its_data_once_and_keeps_what_it_found(tmp_path, monkeypatc
         asked.append(len(dataset.train))
         return seen_by_runs(dataset, tools)
 
-    features = Audit("probe", "What do features say?", lambda d: True, told, has_features=True)
+    def probed(dataset, tools):
+        asked.append(tools.features("test").shape[0])
+        return []
+
+    features = Audit("probe", "What do features say?", lambda d: True, probed, has_features=True)
     table = {**audits.AUDITS, "near": Audit("near", "What?", lambda d: True, told)}
     for module in (audits, running):
         monkeypatch.setattr(module, "AUDITS", {**table, "probe": features})
     loaded = hs.load(data, fixes="fixes.csv")
     run = hs.finetune(loaded, start="scratch/tfidf", budget="60s", out="run", device="cpu")
-    assert asked == [len(loaded.train)]
+    assert asked == [len(loaded.train), len(loaded.test)]
     kinds = [found["kind"] for found in run.data["findings"]]
     assert kinds.count("near copies") == 1
     assert "classes" in kinds
@@ -574,7 +586,7 @@ class Settling:
     """Stands in for a session whose decisions are all made anew."""
 
     def __init__(self) -> None:
-        self.decisions, self.names = self, []
+        self.decisions, self.names, self.near_copies = self, [], []
 
     def settle(self, name, decide):
         self.names.append(name)
@@ -646,7 +658,9 @@ def test_a_run_with_another_list_is_not_the_same_run(tmp_path):
     assert kept[0]["fingerprint"] == kept[1]["fingerprint"] != hs.load(data).fingerprint
 
 
-def test_an_audit_whose_package_is_missing_is_said_first_and_not_counted(monkeypatch, capsys):
+def test_an_audit_whose_package_is_missing_is_said_first_and_not_counted(
+    monkeypatch, capsys, heard
+):
     monkeypatch.setattr("headstart.auditing.doubtful_labels.find_spec", lambda name: None)
     for module in (audits, running):
         monkeypatch.setattr(module, "AUDITS", {**audits.AUDITS, "doubtful labels": DOUBTFUL_LABELS})
@@ -660,6 +674,7 @@ def test_an_audit_whose_package_is_missing_is_said_first_and_not_counted(monkeyp
     assert "not run  doubtful labels: " in checked.report()
     hs.check("digits-8x8", skip=["near-images", "doubtful-labels"])
     assert "cleanlab" not in capsys.readouterr().err
+    heard(ran["doubtful labels"]["why_not"])
 
 
 def test_no_leak_is_not_said_above_a_warning_of_one(tmp_path, monkeypatch):

@@ -120,7 +120,7 @@ def test_starts_are_listed_by_modality() -> None:
     texts, tables = starts(modality="text"), starts(modality="table")
     assert {start.modality for start in texts} == {"text"}
     assert [start.address for start in tables] == [
-        f"scratch/{name}" for name in ("linear", "boosting", "forest", "mlp")
+        f"scratch/{name}" for name in ("linear", "boosting", "forest", "lightgbm", "mlp")
     ]
     assert len(starts()) > len(texts) + len(tables)
 

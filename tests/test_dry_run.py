@@ -22,12 +22,29 @@ def _elsewhere(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("verb", "words", "names"),
     [
-        ("fit", [], ["audits", "screening", "samples", "heads", "rungs", "training", "conclusion"]),
-        ("finetune", ["--start", CNN], ["audits", "samples", "training", "conclusion"]),
+        (
+            "fit",
+            [],
+            [
+                "audits",
+                "screening",
+                "samples",
+                "heads",
+                "rungs",
+                "training",
+                "estimates",
+                "conclusion",
+            ],
+        ),
+        (
+            "finetune",
+            ["--start", CNN],
+            ["audits", "samples", "training", "estimates", "conclusion"],
+        ),
         (
             "finetune",
             ["--start", CNN, "--strategy", "last-n"],
-            ["audits", "samples", "frozen part", "probe", "training", "conclusion"],
+            ["audits", "samples", "frozen part", "probe", "training", "estimates", "conclusion"],
         ),
     ],
 )
@@ -72,7 +89,7 @@ def test_a_run_obeys_the_plan(processor_clock, tmp_path):
     spent = {}
     with listen(lambda kind, f: spent.update({f["stage"]: f}) if kind == "spent" else None):
         run = hs.fit("digits-8x8", out=str(tmp_path / "run"), **words)
-    assert list(spent) == ["audits", "screening", "samples", "training", "conclusion"]
+    assert list(spent) == ["audits", "screening", "samples", "training", "estimates", "conclusion"]
     for stage in spent.values():
         # what a stage imports for the first time comes on top of its share
         assert stage["at"] <= stage["by"] * 1.05 + 1.0

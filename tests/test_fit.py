@@ -68,7 +68,7 @@ def test_fit_learns_digits(fitted):
 def test_fit_tells_its_candidates_and_why_it_chose(fitted):
     run, heard, _ = fitted
     candidates = run.options["candidates"]
-    assert {c["start"] for c in candidates} >= {"scratch/simple-cnn", "pip/efficientnet-lite0"}
+    assert {c["start"] for c in candidates} >= {"scratch/quick-cnn-small", "pip/efficientnet-lite0"}
     scores = [c["score"] for c in candidates if c["score"] is not None]
     assert scores == sorted(scores, reverse=True)
     assert all(c["low"] <= c["score"] <= c["high"] for c in candidates if c["score"] is not None)
@@ -93,7 +93,7 @@ def test_a_usable_model_exists_before_the_fine_tuning(data, tmp_path, processor_
 
 def test_candidates_that_need_no_network_the_quickest_first(data):
     starts = default_starts(data, budget_seconds=60)
-    assert starts[0].address == "scratch/simple-cnn"
+    assert starts[0].address == "scratch/quick-cnn-small"
     assert all(s.is_local for s in starts)
     pretrained = [s for s in starts if s.pretrained_on]
     assert len(pretrained) == 1
@@ -284,7 +284,7 @@ def test_a_start_that_is_refused_late_does_not_cost_the_others_their_turn(monkey
     slow, quick, third = (
         find_start(f"scratch/{n}") for n in ("resnet18", "simple-cnn", "vit-tiny")
     )
-    budget = SimpleNamespace(limit_seconds=10.0, spent=0.0)
+    budget = SimpleNamespace(limit_seconds=10.0, spent=0.0, left=10.0, load=1.0)
 
     def attempt(dataset, start, budget, allowance, **_):
         budget.spent += 5.0  # more than the whole share
@@ -321,14 +321,46 @@ def test_a_start_that_is_refused_late_does_not_cost_the_others_their_turn(monkey
         ("full", ["full"], "val says that it is better."),
     ],
 )
-def test_what_is_not_made_as_the_user_asked_is_handed_over_with_a_word(asked, others, told):
+def test_what_is_not_made_as_the_user_asked_is_handed_over_with_a_word(asked, others, told, heard):
     def made(name):
         setup = SimpleNamespace(strategy=SimpleNamespace(name=name))
         return SimpleNamespace(name=f"a {name}", setup=setup)
 
     found = SimpleNamespace(winner=made("head"), others=[made(name) for name in others])
-    heard = []
-    with listen(lambda kind, fields: heard.append(fields["text"])):
+    notes = []
+    with listen(lambda kind, fields: notes.append(fields["text"])):
         search_module._tell_strategy(found, asked)
     why = f"--strategy {asked} was asked for, and a head is handed over: {told}"
-    assert heard == ([] if told is None else [why])
+    assert notes == ([] if told is None else [why])
+    if notes and not others:  # with a budget in which it is tried, nothing asks for one
+        tried = SimpleNamespace(winner=made("head"), others=[made(asked)])
+        with listen(lambda kind, fields: notes.append(fields["text"])):
+            search_module._tell_strategy(tried, asked)
+        assert "raise --budget" not in notes[1]
+        heard(notes[0])
+
+
+def test_where_the_budget_is_spent_and_nothing_is_usable_no_other_start_is_built(
+    data, monkeypatch, still_clock
+):
+    ranking = importlib.import_module("headstart.ranking.screen")
+    tried = []
+
+    def attempt(dataset, start, *_, **__):
+        tried.append(start.address)
+        time.sleep(11.0)
+        raise StartError("too slow.")
+
+    monkeypatch.setattr(ranking, "try_start", attempt)
+    starts = [find_start(f"scratch/{name}") for name in ("simple-cnn", "resnet18", "vit-tiny")]
+    with pytest.raises(StartError, match="resnet18 left out: the whole budget is spent"):
+        screen(
+            data,
+            starts,
+            budget=Budget(12.0),
+            seconds=2.0,
+            asked=TrainingOptions(),
+            device=torch.device("cpu"),
+            on_made=lambda *_: None,
+        )
+    assert tried == ["scratch/simple-cnn"]

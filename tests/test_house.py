@@ -405,6 +405,7 @@ def test_allowed_code_is_not_found() -> None:
 
 # Rooms for whoever has no second to spare for torch: every file of theirs, where there is one.
 WITHOUT_TORCH = (
+    "comparing",
     "bundles",
     "evaluation",
     "monitoring",

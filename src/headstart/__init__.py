@@ -8,7 +8,7 @@
 
 Names are imported when first used (PEP 562), so that ``import headstart`` and ``--help`` load no
 torch. The function behind the verb ``starts`` is ``list_starts`` here, because ``headstart.starts``
-is the room that builds them: one name must not mean two things.
+is the room that builds them: one name must not mean two things. Behind ``runs`` is ``list_runs``.
 """
 
 from __future__ import annotations
@@ -31,15 +31,18 @@ if TYPE_CHECKING:
     )
     from headstart.recipes.cache import cache
     from headstart.recipes.check import check
+    from headstart.recipes.compare import compare
     from headstart.recipes.doctor import doctor
     from headstart.recipes.evaluate import evaluate
     from headstart.recipes.export import export
     from headstart.recipes.finetune import finetune
     from headstart.recipes.fit import fit
     from headstart.recipes.predict import predict
+    from headstart.recipes.pretrain import pretrain
     from headstart.recipes.rank import rank
     from headstart.recipes.report import report
     from headstart.recipes.run import open_run as open
+    from headstart.recipes.runs import runs as list_runs
     from headstart.recipes.serve import serve
     from headstart.recipes.starts import starts as list_starts
     from headstart.recipes.verify import verify
@@ -57,7 +60,10 @@ PLACES: dict[str, tuple[str, str]] = {
     "rank": ("headstart.recipes.rank", "rank"),
     "fit": ("headstart.recipes.fit", "fit"),
     "finetune": ("headstart.recipes.finetune", "finetune"),
+    "pretrain": ("headstart.recipes.pretrain", "pretrain"),
     "evaluate": ("headstart.recipes.evaluate", "evaluate"),
+    "compare": ("headstart.recipes.compare", "compare"),
+    "list_runs": ("headstart.recipes.runs", "runs"),
     "predict": ("headstart.recipes.predict", "predict"),
     "report": ("headstart.recipes.report", "report"),
     "export": ("headstart.recipes.export", "export"),
@@ -92,15 +98,18 @@ __all__ = [
     "__version__",
     "cache",
     "check",
+    "compare",
     "doctor",
     "evaluate",
     "export",
     "finetune",
     "fit",
+    "list_runs",
     "list_starts",
     "load",
     "open",
     "predict",
+    "pretrain",
     "rank",
     "report",
     "serve",

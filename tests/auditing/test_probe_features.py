@@ -8,6 +8,7 @@ from planted import digits
 import headstart.auditing.probe_features as module
 from headstart.auditing.audit import AuditTools, Spot
 from headstart.auditing.out_of_fold import FoldSums, assign_folds, standardised
+from headstart.auditing.pixel_features import NUM_WAVES
 from headstart.auditing.pool import pooled, with_features
 from headstart.auditing.probe_features import ProbeFeatures
 from headstart.data import load
@@ -24,7 +25,7 @@ def test_without_a_start_images_have_their_pixels_and_texts_their_terms(monkeypa
     monkeypatch.setattr("headstart.starts.candidates.local_starts", lambda modality: [])
     images = ProbeFeatures(digits())
     assert images.start == "pixels"
-    assert images("train").shape == (len(digits().train), module.NUM_WAVES)
+    assert images("train").shape == (len(digits().train), NUM_WAVES)
     texts = ProbeFeatures(load(_texts(120)))
     assert texts.start == "scratch/tfidf"
     found = texts("test")
@@ -65,7 +66,7 @@ def test_rows_have_their_columns(tmp_path) -> None:
 
 def test_what_does_not_fit_is_left_out_at_random_and_said(monkeypatch) -> None:
     monkeypatch.setattr("headstart.starts.candidates.local_starts", lambda modality: [])
-    monkeypatch.setattr(module, "MAX_BYTES", 4 * module.NUM_WAVES * 600)
+    monkeypatch.setattr(module, "MAX_BYTES", 4 * NUM_WAVES * 600)
     dataset = digits()
     features = ProbeFeatures(dataset)
     rows = features("train")

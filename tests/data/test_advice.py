@@ -19,7 +19,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from advice import heard
 from PIL import Image
 
 from headstart.data import load
@@ -455,7 +454,7 @@ def _npz(folder: Path, **arrays: Any) -> Path:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_what_is_advised_succeeds(case: Case, tmp_path: Path) -> None:
+def test_what_is_advised_succeeds(case: Case, tmp_path: Path, heard) -> None:
     (tmp_path / "wrong").mkdir()
     (tmp_path / "right").mkdir()
     with pytest.raises(case.error, match=case.said) as refused:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from advice import heard
 from PIL import Image
 
 from headstart.data import load
@@ -263,7 +262,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_a_message_advises_succeeds(name: str, tmp_path: Path) -> None:
+def test_what_a_message_advises_succeeds(name: str, tmp_path: Path, heard) -> None:
     case = CASES[name]
     with pytest.raises(case.error) as refused:
         case.wrong(tmp_path / "wrong")
@@ -307,7 +306,7 @@ NOTES = {
 
 
 @pytest.mark.parametrize("name", NOTES)
-def test_what_a_note_advises_ends_the_doubt(name: str, tmp_path: Path) -> None:
+def test_what_a_note_advises_ends_the_doubt(name: str, tmp_path: Path, heard) -> None:
     case = NOTES[name]
     told = [found.sentence for found in case.wrong(tmp_path / "wrong").findings]
     assert any(re.search(case.said, sentence) for sentence in told), told

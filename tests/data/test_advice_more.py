@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from advice import heard
 from PIL import Image
 
 import headstart as hs
@@ -264,7 +263,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_is_said_of_data_helps(name: str, tmp_path: Path) -> None:
+def test_what_is_said_of_data_helps(name: str, tmp_path: Path, heard) -> None:
     case = CASES[name]
     for side in ("wrong", "right"):
         (tmp_path / side).mkdir()
@@ -330,7 +329,7 @@ NOTES = {
 
 
 @pytest.mark.parametrize("name", NOTES)
-def test_what_a_note_of_data_advises_ends_the_doubt(name: str, tmp_path: Path) -> None:
+def test_what_a_note_of_data_advises_ends_the_doubt(name: str, tmp_path: Path, heard) -> None:
     case = NOTES[name]
     for side in ("wrong", "right"):
         (tmp_path / side).mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
 import sys
 
 import pyarrow as pa
@@ -51,7 +52,9 @@ def test_read_text_table_takes_names_for_a_file_without_header(tmp_path):
     assert table == {"label": ["ham"], "text": ["a, b"]}
     with pytest.raises(DataError, match=r"line 1 has 2 cells, the header 3 \('a', 'b', 'c'\)"):
         read(tmp_path, rows, header=("a", "b", "c"))
-    with pytest.raises(DataError, match="names its columns in every row; --header a is for files"):
+    with pytest.raises(
+        OptionError, match="names its columns in every row; --header a is for files"
+    ):
         read(tmp_path, '{"a": 1}\n', "jsonl", header=("a",))
     with pytest.raises(OptionError, match="header names column 'a' twice"):
         load(tmp_path, header=["a", "b", "a"])
@@ -87,7 +90,7 @@ def test_read_text_table_refuses_what_is_no_text(tmp_path):
         read(tmp_path, gzip.compress(b"a,b\n1,2\n" * 100)[:-20])
     with pytest.raises(DataError, match=r"data.csv is empty. Expected a table with a header"):
         read(tmp_path, "\n \n")
-    with pytest.raises(DataError, match="holds NUL bytes in its first row"):
+    with pytest.raises(DataError, match="holds zero bytes, the first in line 1"):
         read(tmp_path, b"a\0,b\n1,2\n")
 
 
@@ -204,3 +207,23 @@ def test_other_encodings_and_compressed_files_are_held_and_read_alike(tmp_path):
     ):
         (tmp_path / name).write_bytes(content)
         assert read_path(tmp_path / name, **options) == {"a": ["zwölf"], "b": ["x\ny"]}
+
+
+def test_zero_bytes_are_refused_and_the_command_that_takes_them_out_does(tmp_path, monkeypatch):
+    rows = [f"{i / 7:.2f},{i % 5}\0,{'pq'[i % 2]}" for i in range(40)]
+    (tmp_path / "a b.csv").write_text("\n".join(["x,y,label", *rows]) + "\n")
+    with pytest.raises(DataError, match="holds zero bytes, the first in line 2,") as caught:
+        load(tmp_path / "a b.csv")
+    command = str(caught.value).split("take them out: ")[1]
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
+    assert load(tmp_path / "clean-a b.csv").column_kinds == {"x": "numeric", "y": "numeric"}
+
+
+def test_remarks_above_the_header_are_told_as_such(tmp_path):
+    lines = ["# exported 2024", "# by a tool", "x,y,label"]
+    lines += [f"{i / 7:.2f},{i % 5},{'pq'[i % 2]}" for i in range(40)]
+    (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match=r"The first 2 lines are remarks \(#\): delete them"):
+        load(tmp_path / "a.csv")
+    (tmp_path / "a.csv").write_text("\n".join(lines[2:]) + "\n")
+    assert load(tmp_path / "a.csv").schema.classes == ("p", "q")

@@ -84,6 +84,46 @@ def test_json_that_is_not_known_says_what_it_should_be(tmp_path):
         load(tmp_path / "coco.json")
 
 
+@pytest.mark.parametrize("place", [".", "images", "trees"])
+def test_coco_that_names_the_classes_of_whole_images_is_read(tmp_path, encode, place):
+    (tmp_path / place).mkdir(exist_ok=True)
+    for i in range(N):
+        image = np.full((5, 5, 3), i, np.uint8)
+        (tmp_path / place / f"{i:03}.png").write_bytes(encode(image))
+    value = {
+        "images": [{"id": 7 * i, "file_name": f"{i:03}.png", "width": 5} for i in range(N)],
+        "annotations": [{"id": i, "image_id": 7 * i, "category_id": 3 + i % 2} for i in range(N)],
+        "categories": [{"id": 3, "name": "oak"}, {"id": 4, "name": "fir"}],
+    }
+    (tmp_path / "trees.json").write_text(json.dumps(value))
+    data = load(tmp_path / "trees.json")
+    assert data.schema.classes == ("fir", "oak")
+    assert size(data) == N
+    for part in (data.train, data.val, data.test):
+        numbers = [int(part.samples.name(i).split("/")[-1][:3]) for i in range(len(part))]
+        assert [data.schema.classes[k] for k in part.targets] == [
+            ("oak", "fir")[number % 2] for number in numbers
+        ]
+    value["annotations"][0]["bbox"] = [1, 1, 2, 2]
+    (tmp_path / "trees.json").write_text(json.dumps(value))
+    with pytest.raises(DataError, match="annotations are boxes"):
+        load(tmp_path / "trees.json")
+
+
+def test_columns_beside_images_that_are_not_used_are_named(tmp_path, encode):
+    for i in range(N):
+        (tmp_path / f"{i}.png").write_bytes(encode(np.full((5, 5, 3), i, np.uint8)))
+    lines = [f"{i}.png,{'ab'[i % 2]},lens {i % 3},p{i // 4}" for i in range(N)]
+    (tmp_path / "a.csv").write_text("\n".join(["file,label,camera,patient", *lines]) + "\n")
+    said = [f.sentence for f in load(tmp_path / "a.csv").findings if f.kind == "unused"]
+    assert said == ["Columns that are not used: 'camera', 'patient'."]
+    grouped = load(tmp_path / "a.csv", group="patient")
+    said = [f.sentence for f in grouped.findings if f.kind == "unused"]
+    assert said == ["Columns that are not used: 'camera'."]
+    dropped = load(tmp_path / "a.csv", drop=["camera", "patient"])
+    assert "unused" not in [f.kind for f in dropped.findings]
+
+
 def test_fiftyone_datumaro_and_cvat(tmp_path, encode):
     (tmp_path / "data").mkdir()
     names = [f"{i:03}.png" for i in range(N)]

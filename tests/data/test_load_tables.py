@@ -231,11 +231,15 @@ def test_load_names_the_row_of_a_nan_label_in_a_dataframe(pngs):
             load(frame)
 
 
-def test_load_refuses_labels_that_are_no_classes(folder, pngs):
+def test_real_numbers_beside_images_are_seen_as_regression(folder):
     prices = [i + 0.5 for i in range(NUM_ROWS)]
     for kind in ("csv", "parquet"):
-        with pytest.raises(DataError, match=r"'label' holds real numbers such as 0.5; expected cl"):
-            load(write(folder, rows(label=prices), kind))
+        data = load(write(folder, rows(label=prices), kind))
+        assert data.schema.task == "regression"
+        assert any("say --task classification otherwise" in note for note in data.notes)
+
+
+def test_load_refuses_labels_that_are_no_classes(folder, pngs):
     with pytest.raises(DataError, match="DataFrame has one class only"):  # a list of one is one
         load(pd.DataFrame({"image": pngs, "label": [["a"]] * NUM_ROWS}))
 

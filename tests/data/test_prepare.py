@@ -245,6 +245,8 @@ def test_prepare_values_refuses_rows_that_do_not_fit(rows):
             "Column 'a' is missing in the rows (found: 'aa', 'w'). Did you mean 'aa'? The model "
             "was trained with it; add it. Single cells may be empty."
         )
+    with pytest.raises(DataError, match=r"Columns 'a', 'w' .*was trained with them; add them"):
+        table.read(pd.DataFrame({"b": [1]}))
     with pytest.raises(DataError, match="Column 'a' is missing in row 2"):
         table.read([{"a": 1, "w": "x"}, {"w": "x"}])
     with pytest.raises(DataError, match="Column 'a' holds 'abc' in row 2; expected a number or"):

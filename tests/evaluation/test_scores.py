@@ -151,40 +151,6 @@ def test_score_intervals_shrink_with_the_root_of_the_items(draw):
         assert 2.5 < widths[0][name] / widths[1][name] < 6.5, name
 
 
-def test_accuracy_interval_covers_the_truth_in_95_of_100_data_sets():
-    rng = np.random.default_rng(0)
-    for rate, num_items in ((0.7, 150), (0.97, 150)):
-        covered = 0
-        for _ in range(300):
-            right = rng.random(num_items) < rate
-            probabilities = np.where(right[:, None], [0.9, 0.1], [0.1, 0.9])
-            targets = np.zeros(num_items, dtype=np.int64)
-            figure = score_classes(probabilities, targets, ("a", "b"), num_resamples=0)
-            low, high = figure.figures["accuracy"].low, figure.figures["accuracy"].high
-            covered += low <= rate <= high
-        assert 0.92 <= covered / 300 <= 0.98, (rate, covered)
-
-
-def test_bootstrap_intervals_cover_the_truth():
-    """Draw 150 data sets of a model whose true figures are known from 200,000 items."""
-    rng = np.random.default_rng(0)
-
-    def data(num_items: int) -> tuple[np.ndarray, np.ndarray]:
-        logits = rng.normal(size=(num_items, 3)) * 2.0
-        probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-        drawn = probabilities.cumsum(axis=1) > rng.random((num_items, 1))
-        return probabilities, drawn.argmax(axis=1)
-
-    truth = score_classes(*data(200_000), CLASSES[:3], num_resamples=0).figures
-    covered = dict.fromkeys(FIGURES, 0)
-    for seed in range(150):
-        figures = score_classes(*data(400), CLASSES[:3], seed=seed, num_resamples=300).figures
-        for name, figure in figures.items():
-            covered[name] += figure.low <= truth[name].value <= figure.high
-    # 150 draws: a true 95 % shows between 89 % and 99 %; a calibrated model's ECE lies in 97.5 %
-    assert all(0.89 <= count / 150 <= 1.0 for count in covered.values()), covered
-
-
 def test_score_is_the_same_with_the_same_seed_and_differs_with_another(draw):
     probabilities, targets = draw(300, 3)
     first, again, other = (
@@ -192,8 +158,7 @@ def test_score_is_the_same_with_the_same_seed_and_differs_with_another(draw):
     )
     assert first.to_json() == again.to_json()
     assert first.figures["f1_macro"].value == other.figures["f1_macro"].value
-    assert first.figures["f1_macro"].low != other.figures["f1_macro"].low
-    assert first.figures["roc_auc"].low != other.figures["roc_auc"].low
+    assert first.figures["log_loss"].low != other.figures["log_loss"].low
 
 
 def test_score_to_json_has_the_shape_of_metrics_json(draw):

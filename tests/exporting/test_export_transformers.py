@@ -12,6 +12,7 @@ from torch import nn
 
 from headstart.errors import ExportError
 from headstart.exporting import export_transformers
+from headstart.exporting import transformers_folder as folder_module
 from headstart.model import Model
 from headstart.preprocessing import TokenPreprocess
 from headstart.preprocessing.tokens import TextTokenizer
@@ -233,3 +234,29 @@ def test_a_tokenizer_that_reads_back_otherwise_leaves_nothing_behind(
         export_transformers(model, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
     monkeypatch.undo()
+
+
+def test_what_is_advised_of_an_export_helps(tokenizer, tmp_path: Path, monkeypatch, heard) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ExportError, match=r"cannot be written .* Choose another one") as unwritten:
+        export_transformers(build("bert", tokenizer), tmp_path / "file" / "out")
+    averaged = build("bert", tokenizer)
+    averaged.encoder.network.pooling = "mean"
+    with pytest.raises(ExportError, match="Fine-tune again with --strategy lora, last-n") as mean:
+        export_transformers(averaged, tmp_path / "mean")
+    with monkeypatch.context() as patch:  # as a release would whose classes are others
+        patch.setattr(folder_module, "make_classifier", lambda config: OtherRelease(config))
+        with pytest.raises(ExportError, match="Use the transformers release that the") as other:
+            export_transformers(build("bert", tokenizer), tmp_path / "other")
+    # trained with a strategy that keeps the own pooling, by this release, into a new folder
+    assert export_transformers(build("bert", tokenizer), tmp_path / "out").is_dir()
+    for told in (unwritten, mean, other):
+        heard(told.value)
+
+
+class OtherRelease(nn.Module):
+    """A classifier whose parameters have other names."""
+
+    def __init__(self, config) -> None:
+        super().__init__()
+        self.dense, self.classifier = nn.Linear(2, 2), nn.Linear(2, config.num_labels)

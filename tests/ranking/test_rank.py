@@ -20,7 +20,7 @@ SMALL = {"budget": "60s", "device": "cpu"}
 QUICK = {"budget": "12s", "device": "cpu"}
 
 
-def test_classes_that_are_far_apart_rank_the_start_that_sees_them_first(tmp_path):
+def test_classes_that_are_far_apart_rank_the_start_that_sees_them_first(tmp_path, heard):
     ranked = hs.rank(
         "digits-8x8", starts=["scratch/simple-cnn", "scratch/vit-tiny"], out=str(tmp_path), **QUICK
     )
@@ -33,6 +33,12 @@ def test_classes_that_are_far_apart_rank_the_start_that_sees_them_first(tmp_path
     written = json.loads((tmp_path / "ranking.json").read_text())
     assert written == json.loads(json.dumps(ranked.record))
     assert "Worth a try: scratch/simple-cnn" in ranked.report()
+    worth = next(line for line in ranked.report().splitlines() if line.startswith("Worth a try"))
+    chosen = hs.finetune(
+        "digits-8x8", start=ranked.shortlist[0], num_steps=1, out=str(tmp_path / "run")
+    )
+    assert chosen.path.is_dir()
+    heard(" ".join(ranked.report()[ranked.report().index(worth) :].split()))
 
 
 def reviews(num=240):

@@ -88,7 +88,7 @@ def test_features_that_are_all_alike_are_as_good_as_guessing(digits):
     assert last["best_chance"] == 0
 
 
-def test_a_budget_too_small_for_anything_says_which_one_works(digits, monkeypatch):
+def test_a_budget_too_small_for_anything_says_which_one_works(digits, monkeypatch, heard):
     from headstart.ranking import scored
 
     monkeypatch.setattr(scored, "seconds_per_sample", lambda *_: 2.0)
@@ -96,6 +96,9 @@ def test_a_budget_too_small_for_anything_says_which_one_works(digits, monkeypatc
         hs.rank(digits, starts=["toy/narrow", "toy/wide"], budget="30s", device="cpu")
     said = int(str(caught.value).partition("--budget ")[2].partition("s")[0])
     assert 300 < said < 700  # 100 samples at two seconds are a part of it
+    enough = hs.rank(digits, starts=["toy/narrow", "toy/wide"], budget=f"{said}s", device="cpu")
+    assert enough.shortlist
+    heard(caught.value)
 
 
 def test_an_unknown_start_among_many_ends_the_command_with_its_nearest_name(capsys):

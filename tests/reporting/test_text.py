@@ -4,9 +4,10 @@ import copy
 
 import pytest
 
-from headstart.reporting import render_text
+from headstart.reporting import render_page, render_text
 from headstart.reporting.measures import format_figure
 from headstart.reporting.text import WIDTH
+from headstart.reporting.wording import data_title
 
 
 def test_render_text_says_what_a_person_decides_by(make_run):
@@ -104,3 +105,21 @@ def test_render_text_keeps_control_characters_off_the_terminal(make_run):
 )
 def test_format_figure(figure, expected):
     assert format_figure(figure) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("/home/me/secret/photos/", "photos"),
+        ("C:\\me\\rows.csv", "rows.csv"),
+        ("photos/", "photos/"),
+        ("mnist", "mnist"),
+        ("/", "/"),
+    ],
+)
+def test_a_title_holds_no_path_of_somebody(name, title, make_run):
+    assert data_title(name) == title
+    run = make_run()
+    run["data"]["name"] = name
+    assert render_text(**run).splitlines()[0].endswith(f": {title}")
+    assert f"<title>{title}: headstart" in render_page(**run, log_records=[])

@@ -95,13 +95,13 @@ class Child:
         return said
 
 
-def start(cache, out, num, **fate):
+def start(cache, out, num, program=PAIR, **fate):
     """Start so many processes by hand; their exit codes are their own."""
     meet = {"WORLD_SIZE": str(num), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     started = []
     for rank in range(num):
         own = {**meet, "RANK": str(rank), "LOCAL_RANK": str(rank)} if num > 1 else {}
-        started.append(Child([PAIR, str(out), json.dumps(fate)], environment(cache, **own)))
+        started.append(Child([program, str(out), json.dumps(fate)], environment(cache, **own)))
     return started
 
 

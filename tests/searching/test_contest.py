@@ -8,7 +8,9 @@ import pytest
 
 import headstart as hs
 from headstart.events import listen
+from headstart.searching import refit
 from headstart.searching.arms import BracketPlan
+from headstart.training.probing import boosting, forest
 
 
 @pytest.fixture(autouse=True)
@@ -116,3 +118,64 @@ def test_a_contest_that_was_interrupted_in_a_rung_goes_on_there(
     (row,) = [r for r in run.options["arms"] if first.endswith(r["arm"])]
     assert row["num_steps"] >= before[first]["value"]["step"]
     assert run.metrics["test"]["figures"]["accuracy"]["value"] > 0.9
+
+
+def test_a_larger_budget_goes_on_from_a_finished_run(data, tmp_path, processor_clock, quick_passes):
+    out = tmp_path / "run"
+    words = {"starts": STARTS, "device": "cpu", "out": str(out)}
+    with pytest.MonkeyPatch.context() as patch:  # no time for a longer training
+        patch.setattr("headstart.searching.contest._Contest._lengthen", lambda contest: None)
+        first = hs.fit(data, budget="12s", **words)
+    before = {row["arm"]: row for row in first.options["arms"]}
+    served = (out / "model.json").read_text()
+    figures = first.metrics
+    with pytest.raises(hs.RunFolderError, match=r"finished run of --budget 12s; expected a larger"):
+        hs.fit(data, budget="12s", resume=True, **words)
+    assert not (out / "state").exists()  # a finished run stays what it was
+    told = []
+    with listen(lambda kind, fields: told.append((kind, fields))):
+        run = hs.fit(data, budget="20s", resume=True, **words)
+    stages = [fields["text"] for kind, fields in told if kind == "stage"]
+    assert "Choosing the start" not in stages
+    after = {row["arm"].removesuffix(", before"): row for row in run.options["arms"]}
+    assert set(before) <= set(after)
+    assert any("steps ×3" in name for name in set(after) - set(before))
+    again = [name for name in before if name in after and before[name]["num_steps"]]
+    assert all(after[name]["num_steps"] >= before[name]["num_steps"] for name in again)
+    notes = " ".join(str(fields["text"]) for kind, fields in told if kind == "note")
+    stands = (out / "model.json").read_text() == served
+    assert ("was not read again" in notes) == stands
+    assert ("is read once more" in notes) != stands
+    assert (run.metrics == figures) == stands
+    assert run.options["options"]["budget"] == "20s"
+    assert run.predict(np.zeros((1, 8, 8), np.uint8))
+
+
+@pytest.mark.parametrize("name", ["boosting", "forest", "lightgbm"])
+def test_trees_are_grown_again_from_train_and_val_where_more_rows_help(
+    name, tmp_path, processor_clock, monkeypatch
+):
+    if name == "lightgbm":
+        pytest.importorskip("lightgbm")
+    monkeypatch.setattr(boosting, "SETTINGS", boosting.SETTINGS[:2])
+    monkeypatch.setattr(forest, "MOST_TREES", 20)
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-2, 2, size=(400, 2))
+    y = np.sin(3 * x[:, 0]) + x[:, 1] ** 2
+    grown, grow = [], refit.grow_again
+
+    def watched(model, samples, val, fitted, **said):
+        probe = grow(model, samples, val, fitted, **said)
+        grown.append((len(samples), fitted.settled, probe.settled))
+        return probe
+
+    monkeypatch.setattr(refit, "grow_again", watched)
+    out = str(tmp_path / "run")
+    run = hs.fit((x, y), budget="20s", out=out, starts=[f"scratch/{name}"])
+    counts = run.data["counts"]
+    sizes = [counts["train"] - counts["val"], counts["train"] + counts["val"]]
+    assert [size for size, _, _ in grown] == sizes
+    assert all(told == found for _, told, found in grown)  # val chooses nothing again
+    told = {choice["name"]: choice for choice in run.options["choices"]}
+    assert told["learned from"]["value"] == "train and val"
+    assert run.metrics["test"]["figures"]["r2"]["value"] > 0.9

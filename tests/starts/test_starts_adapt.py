@@ -128,14 +128,17 @@ def test_convnets_take_another_size_unchanged(save_timm):
         torch.testing.assert_close(encoder(images), expected)
 
 
-def test_networks_bound_to_their_size_are_refused_at_others(tmp_path: Path):
+def test_networks_bound_to_their_size_are_refused_at_others(tmp_path: Path, heard):
     network = timm.create_model("mixer_s32_224", num_classes=0)
     file = tmp_path / "mixer.safetensors"
     save_file(network.state_dict(), file)
     start = f"timm/mixer_s32_224:{file}"
-    assert build(start).num_features == 512
-    with pytest.raises(StartError, match=r"works at 224 pixels .* only: at 96 .*Choose size 224"):
+    with pytest.raises(
+        StartError, match=r"works at 224 pixels .* only: at 96 .*Choose size 224"
+    ) as refused:
         build(start, size=96)
+    assert build(start, size=224).num_features == 512  # as advised
+    heard(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from headstart.types import ImageSpec
 # name, size, drop_path it accepts, fewest groups of layers
 NETWORKS = [
     ("simple-cnn", 28, 0.0, 3),
+    ("quick-cnn", 32, 0.0, 4),
     ("resnet18", 32, 0.1, 9),
     ("vit-tiny", 28, 0.1, 13),
     ("resnet10t", 64, 0.1, 5),

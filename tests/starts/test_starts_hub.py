@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -153,10 +154,17 @@ def test_weights_come_from_a_reachable_hub(served, tmp_path: Path):
     assert find_start(ADDRESS).is_local
 
 
-def test_a_hub_with_only_a_pickle_is_refused(served):
+def test_a_hub_with_only_a_pickle_is_refused(served, tmp_path: Path, heard):
     served["pytorch_model.bin"] = b"pickle"
-    with pytest.raises(StartError, match=r"has no model.safetensors, perhaps only a pickle"):
+    words = r"has no model.safetensors, perhaps only a pickle.*'(timm/.*:)<file.safetensors>'"
+    with pytest.raises(StartError, match=words) as refused:
         build()
+    network = timm.create_model("test_resnet", pretrained=False)  # converted, as advised
+    save_file(network.state_dict(), tmp_path / "own.safetensors")
+    given = re.search(words, str(refused.value))
+    assert given
+    assert build(f"{given[1]}{tmp_path / 'own.safetensors'}").start.is_local
+    heard(refused.value)
 
 
 @pytest.mark.network

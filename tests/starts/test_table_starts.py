@@ -23,7 +23,7 @@ from headstart.starts.tables.builders import (
 from headstart.starts.tables.networks import category_sizes, num_numbers, number_names
 from headstart.types import Column, TableSpec
 
-LINEAR, BOOSTING, FOREST, MLP = list_starts("table")
+LINEAR, BOOSTING, FOREST, LIGHTGBM, MLP = list_starts("table")
 AGE = Column(
     "age",
     "numeric",
@@ -52,13 +52,14 @@ def _numeric(name: str, values: np.ndarray, *, has_missing: bool = False) -> Col
 
 
 def test_all_starts_have_random_weights_and_need_no_network() -> None:
-    assert [(s.address, s.family) for s in (LINEAR, BOOSTING, FOREST, MLP)] == [
+    assert [(s.address, s.family) for s in (LINEAR, BOOSTING, FOREST, LIGHTGBM, MLP)] == [
         ("scratch/linear", "linear"),
         ("scratch/boosting", "trees"),
         ("scratch/forest", "trees"),
+        ("scratch/lightgbm", "trees"),
         ("scratch/mlp", "mlp"),
     ]
-    for start in (LINEAR, BOOSTING, FOREST, MLP):
+    for start in (LINEAR, BOOSTING, FOREST, LIGHTGBM, MLP):
         assert (start.modality, start.pretrained_on, start.is_local) == ("table", None, True)
         assert start.licence.startswith("none (")
 

@@ -71,11 +71,12 @@ def save_run(path: Path, encoder: Encoder, data_name: str = "films") -> Path:
 def test_text_starts_are_listed():
     starts = list_starts("text")
     addresses = [start.address for start in starts]
-    assert addresses[:3] == ["pip/all-minilm-l6-v2", "scratch/bert-tiny", "scratch/tfidf"]
-    assert addresses[3:] == list(CURATED)
+    scratch = [f"scratch/{name}" for name in ("bert-tiny", "bert-small", "tfidf")]
+    assert addresses[:4] == ["pip/all-minilm-l6-v2", *scratch]
+    assert addresses[4:] == list(CURATED)
     assert all(s.modality == "text" and s.image is None and s.licence for s in starts)
-    assert [s.address for s in starts if s.pretrained_on is None] == addresses[1:3]
-    assert not any(start.is_local for start in starts[3:])  # the cache is empty
+    assert [s.address for s in starts if s.pretrained_on is None] == scratch
+    assert not any(start.is_local for start in starts[4:])  # the cache is empty
     for kind in ("bert", "roberta", "distilbert", "MiniLM", "deberta-v3", "ModernBERT",
                  "bert-base-chinese", "multilingual"):  # fmt: skip
         assert any(kind in address for address in addresses), kind
@@ -286,12 +287,12 @@ def test_weights_in_parts_are_read(save_text):
 
 
 def test_folders_that_cannot_be_starts_are_refused(tmp_path: Path):
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5"}))
     (tmp_path / "pytorch_model.bin").write_bytes(b"x")
     with pytest.raises(StartError, match="is a pickle file"):
         find_start(str(tmp_path))
     shutil.move(tmp_path / "pytorch_model.bin", tmp_path / "model.safetensors")
-    with pytest.raises(StartError, match=r"model_type 'gpt2', which is no text encoder"):
+    with pytest.raises(StartError, match=r"model_type 't5', which is no text encoder"):
         find_start(str(tmp_path))
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert", "auto_map": {"a": 1}}))
     with pytest.raises(StartError, match="needs code of its own"):

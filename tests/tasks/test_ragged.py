@@ -230,12 +230,13 @@ def test_tags_of_other_data_are_brought_into_the_models_order(texts):
     assert TAGS.align(rows, np.array([2, 0]), 3) == Ragged.of([[2, 0], [0]])
 
 
-def test_a_loss_that_is_no_mean_over_samples_is_not_taken_in_parts(monkeypatch):
+def test_a_loss_that_is_no_mean_over_samples_is_not_taken_in_parts(monkeypatch, heard):
     refuse_parts("tags", in_parts=True)
     monkeypatch.setitem(LOSSES, "tags", replace(LOSSES["tags"], is_sample_mean=False))
-    refuse_parts("tags", in_parts=False)
-    with pytest.raises(OptionError, match="no mean over samples"):
+    with pytest.raises(OptionError, match="no mean over samples") as told:
         refuse_parts("tags", in_parts=True)
+    refuse_parts("tags", in_parts=False)  # as advised: no micro-batches, one process
+    heard(told.value)
 
 
 def test_rows_are_found_by_number_slice_places_and_mask():

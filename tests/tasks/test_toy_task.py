@@ -18,7 +18,7 @@ from headstart.cli import main
 from headstart.errors import OptionError
 from headstart.evaluation import figure_to_json
 from headstart.evaluation.intervals import percentile_interval
-from headstart.evaluation.resampling import bootstrap_weights
+from headstart.evaluation.paired import unit_draws
 from headstart.objectives import LOSSES
 from headstart.tasks import REGRESSION, TASKS
 from headstart.tasks.regression import Regression
@@ -28,8 +28,7 @@ from headstart.types import Figure, Measure
 def _log_error(values: np.ndarray, targets: np.ndarray, seed: int) -> Figure:
     squares = (np.log1p(np.maximum(values, 0)) - np.log1p(targets)) ** 2
     drawn = [
-        np.sqrt(squares @ weights / len(squares))
-        for weights in bootstrap_weights(len(squares), 100, seed)
+        np.sqrt(squares @ weights / len(squares)) for weights in unit_draws(len(squares), 100, seed)
     ]
     return percentile_interval(float(np.sqrt(squares.mean())), np.concatenate(drawn))
 

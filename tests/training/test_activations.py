@@ -221,7 +221,7 @@ def make_entry(root, kind, name, size, used):
     return folder
 
 
-def test_what_was_used_longest_ago_goes_first(tmp_path):
+def test_what_was_used_longest_ago_goes_first(tmp_path, heard):
     made = {
         name: make_entry(tmp_path, kind, name, 1000, used)
         for kind, name, used in [("pixels", "a", 30), ("activations", "b", 10), ("pixels", "c", 20)]
@@ -237,8 +237,11 @@ def test_what_was_used_longest_ago_goes_first(tmp_path):
     assert sorted(entry.path.name for entry in list_cache(tmp_path)) == ["a", "c"]
     make_room(tmp_path, 1500, held, keep={made["c"]})
     assert [entry.path.name for entry in list_cache(tmp_path)] == ["c"]
-    with pytest.raises(DataError, match="may hold 1,000 bytes"):
+    with pytest.raises(DataError, match="may hold 1,000 bytes") as told:
         make_room(tmp_path, 500, 1000, keep={made["c"]})
+    make_room(tmp_path, 500, 10_000, keep={made["c"]})  # as advised: a higher limit, or elsewhere
+    make_room(tmp_path / "elsewhere", 500, 1000)
+    heard(told.value)
 
 
 def test_opening_an_entry_counts_as_using_it(cache):

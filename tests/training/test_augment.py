@@ -72,6 +72,16 @@ def test_a_flip_happens_half_of_the_time_and_is_exact():
     assert abs(float(is_mirrored.float().mean()) - 0.5) < 6 * 0.5 / 2_000**0.5
 
 
+def test_two_epochs_in_a_row_see_both_sides_of_every_sample():
+    batch, ids = images(num=500, channels=3, side=6), np.arange(7_000, 7_500)
+    for policy in (Policy(flip=True), Policy(flip=True, zoom=1e-9)):  # whole pixels, and between
+        first, second, third = (
+            augment(batch, ids, policy, seed=4, epoch=epoch) for epoch in (3, 4, 5)
+        )
+        torch.testing.assert_close(second, first.flip(-1), atol=1e-5, rtol=0)
+        torch.testing.assert_close(third, first)
+
+
 def test_a_shift_is_a_crop_of_the_padded_image():
     side, pad = 16, 4
     batch, ids = images(num=32, side=side), np.arange(32)
@@ -214,13 +224,19 @@ def test_classes_named_like_characters_are_never_mirrored():
     ],
 )
 @pytest.mark.parametrize("side", [32, 96])
-def test_classes_that_a_mirror_confuses_are_not_mirrored(classes: list[str], side: int) -> None:
+def test_classes_that_a_mirror_confuses_are_not_mirrored(
+    classes: list[str], side: int, heard
+) -> None:
     name, why = choose_policy((side, side), 3, classes)
     policy = POLICIES[name]
     assert policy is not None
     assert not policy.flip
     assert "mirror" in why
     assert any(f"'{c}'" in why for c in classes)
+    said = POLICIES[why.partition("--augment ")[2].split()[0]]  # as advised
+    assert said is not None
+    assert said.flip
+    heard(why)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +253,7 @@ def test_other_classes_are_mirrored_as_before(classes: list[str]) -> None:
     assert choose_policy((96, 96), 3, classes)[0] == "standard"
 
 
-def test_nothing_is_mirrored_or_moved_far_where_a_number_is_told() -> None:
+def test_nothing_is_mirrored_or_moved_far_where_a_number_is_told(heard) -> None:
     name, why = choose_policy((96, 96), 3, has_classes=False)
     policy = POLICIES[name]
     assert policy is not None
@@ -246,3 +262,7 @@ def test_nothing_is_mirrored_or_moved_far_where_a_number_is_told() -> None:
     assert policy.translate <= 0.05
     assert policy.colour == 0  # a brightness is a number, too
     assert "--augment standard" in why
+    said = POLICIES["standard"]
+    assert said is not None
+    assert said.flip
+    heard(why)

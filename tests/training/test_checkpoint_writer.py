@@ -76,7 +76,7 @@ def test_one_piece_of_memory_does_where_saves_do_not_meet(tmp_path):
     assert sorted(file.num_bytes > 0 for file in writer._free) == [False, True]
 
 
-def test_a_failed_write_is_raised_at_the_next_question_and_only_once(tmp_path, monkeypatch):
+def test_a_failed_write_is_raised_at_the_next_question_and_only_once(tmp_path, monkeypatch, heard):
     folder = CheckpointFolder(tmp_path)
     writer = CheckpointWriter(folder)
     writer.save(1, {"w": torch.ones(10)}, {})
@@ -89,12 +89,15 @@ def test_a_failed_write_is_raised_at_the_next_question_and_only_once(tmp_path, m
         patch.setattr(os, "fsync", refuse)
         writer.save(2, {"w": torch.ones(1_000_000)}, {})  # returns: nothing is known yet
         writer.settle()
-        with pytest.raises(RunFolderError, match=r"step 2 cannot.*No space left.*4\.0 MB are need"):
+        with pytest.raises(
+            RunFolderError, match=r"step 2 cannot.*No space left.*4\.0 MB are need"
+        ) as told:
             writer.written()
     assert writer.written() == []
     assert os.listdir(tmp_path) == ["step_00000001"]
     writer.save(3, {"w": torch.ones(10)}, {})
-    assert writer.wait() == [3]
+    assert writer.wait() == [3]  # with space again, as advised
+    heard(told.value)
 
 
 def test_a_step_saved_before_is_refused_in_the_background_too(tmp_path):

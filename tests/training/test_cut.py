@@ -514,13 +514,16 @@ def test_fingerprint_is_that_of_the_frozen_part():
     assert len({fingerprint(), fingerprint(change=0), fingerprint(kernel=1)}) == 3
 
 
-def test_gradients_asked_for_in_the_frozen_part_are_an_error():
+def test_gradients_asked_for_in_the_frozen_part_are_an_error(heard):
     model, layers, images = build("vit_tiny_patch16_224")
     freeze_up_to(model, layers, "last")
     cut = cut_network(model, (images,))
     model.encoder.pos_embed.requires_grad_(True)
-    with pytest.raises(CutError, match="Set requires_grad accordingly, or cut it again"):
+    with pytest.raises(CutError, match="Set requires_grad accordingly, or cut it again") as told:
         cut.suffix(*cut.compute(images))
+    model.encoder.pos_embed.requires_grad_(False)  # as advised
+    assert cut.suffix(*cut.compute(images)).requires_grad
+    heard(told.value)
 
 
 # What cannot be cut -----------------------------------------------------------------------------

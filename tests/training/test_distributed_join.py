@@ -112,7 +112,7 @@ def test_a_rank_that_makes_no_sense_is_refused(monkeypatch, rank, said):
         join("cpu")
 
 
-def test_each_process_takes_the_gpu_of_its_number(monkeypatch):
+def test_each_process_takes_the_gpu_of_its_number(monkeypatch, heard):
     chosen = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
@@ -121,11 +121,16 @@ def test_each_process_takes_the_gpu_of_its_number(monkeypatch):
     assert own_device("auto") == own_device("cuda") == torch.device("cuda", 1)
     assert chosen == [torch.device("cuda", 1)] * 2
     assert own_device("cpu") == torch.device("cpu")
-    with pytest.raises(DeviceError, match="expected auto, cuda or cpu"):
+    with pytest.raises(DeviceError, match="expected auto, cuda or cpu") as changed:
         own_device("cuda:1")
+    heard(changed.value)  # what it expects was asked for above
     monkeypatch.setenv("LOCAL_RANK", "2")
-    with pytest.raises(DeviceError, match=r"has no GPU of its own \(2 found\)"):
+    with pytest.raises(DeviceError, match=r"has no GPU of its own \(2 found\)") as alone:
         own_device("cuda")
+    assert own_device("cpu") == torch.device("cpu")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    assert own_device("cuda") == torch.device("cuda", 0)
+    heard(alone.value)
 
 
 def test_the_first_life_does_what_the_user_said(tmp_path):

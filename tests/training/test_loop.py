@@ -241,34 +241,45 @@ def test_up_to_two_bad_losses_in_a_row_are_skipped_and_told():
     assert all(torch.isfinite(t).all() for t in training.module.state_dict().values())
 
 
-def test_three_bad_losses_in_a_row_end_the_run_naming_step_and_samples():
+def test_three_bad_losses_in_a_row_end_the_run_naming_step_and_samples(heard):
     training = Poisoned(short_recipe(), {6, 7, 8})
     with pytest.raises(DivergenceError) as caught:
         training.run()
     ids = training.feed.step_ids(8)
     assert "step 8" in str(caught.value)
     assert str(ids[:8].tolist()) in str(caught.value)
-    assert "--learning-rate" in str(caught.value)
+    assert "Lower --learning-rate, or look at the samples" in str(caught.value)
+    mended = Poisoned(short_recipe(), set())  # without what was found in these samples
+    assert mended.run().ended == "finished"
+    heard(caught.value)
 
 
-def test_weights_that_are_not_finite_are_never_the_best():
+def test_weights_that_are_not_finite_are_never_the_best(heard):
     scores, losses = [0.6, 0.9, 0.5], [1.0, math.nan, 1.0]
     training = Scripted(short_recipe(num_steps=15), scores, losses)
     assert training.run().state.best_step == 5
     nothing = Scripted(short_recipe(num_steps=15), [0.6] * 3, [math.nan, math.inf, math.nan])
-    with pytest.raises(DivergenceError, match="never a finite number in 15 steps"):
+    with pytest.raises(DivergenceError, match="never a finite number in 15 steps") as refused:
         nothing.run()
+    lower = Training(replace(short_recipe(num_steps=15), learning_rate=0.01))  # as advised
+    assert lower.run().ended == "finished"
+    heard(refused.value)
 
 
-def test_a_checkpoint_of_another_model_is_refused_in_a_sentence(tmp_path):
+def test_a_checkpoint_of_another_model_is_refused_in_a_sentence(tmp_path, heard):
     checkpoints = CheckpointFolder(tmp_path)
     first = Training(short_recipe())
     first.stop_at = 3
     first.run(checkpoints)
     other = Training(short_recipe(), norm=False)
     other.module.head = torch.nn.Linear(6, 5)
-    with pytest.raises(RunFolderError, match=r"step 3 does not fit this model.*--overwrite"):
+    with pytest.raises(
+        RunFolderError, match=r"step 3 does not fit this model.*--overwrite"
+    ) as told:
         other.run(checkpoints)
+    anew = Training(short_recipe(), norm=False)  # as --overwrite does: without the old checkpoint
+    assert anew.run(CheckpointFolder(tmp_path / "anew")).ended == "finished"
+    heard(told.value)
 
 
 def test_progress_checks_and_checkpoints_are_told(tmp_path):

@@ -90,7 +90,7 @@ class OfClasses(Cramped):
         return loss
 
 
-def test_a_loss_that_is_no_mean_over_samples_is_not_halved_but_refused():
+def test_a_loss_that_is_no_mean_over_samples_is_not_halved_but_refused(heard):
     roomy = OfClasses(short_recipe(), holds=16)
     assert roomy.run().state.micro_batch_size is None
     cramped = OfClasses(short_recipe(), holds=15, from_step=3)
@@ -102,6 +102,9 @@ def test_a_loss_that_is_no_mean_over_samples_is_not_halved_but_refused():
         cramped.run()
     said = str(caught.value)
     assert said.startswith("Out of memory with 16 at step 3, and the loss")
+    smaller = OfClasses(short_recipe(batch_size=8), holds=15)  # as advised
+    assert smaller.run().ended == "finished"
+    heard(said)
     assert "Choose a smaller --batch-size" in said
     assert cramped.losses == roomy.losses[:3]
     assert not choices

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import headstart as hs
 from headstart.errors import OptionError
-from headstart.training.options.muon import MOMENTUM, RATE, Muon, orthogonalised
+from headstart.training.options.muon import RATE, Muon, orthogonalised
 from headstart.training.options.recipe import Recipe
 from headstart.training.options.strategy import build_optimizer, parameter_groups
 from headstart.training.state.checkpoint import optimizer_tensors, restore_optimizer
@@ -37,6 +37,7 @@ def muon(recipe: Recipe) -> Recipe:
         recipe,
         optimizer="muon",
         learning_rate=0.01,
+        momentum=0.7,
         weight_decay=0.1,
         head_multiplier=1.0,
         bottom_multiplier=1.0,
@@ -85,7 +86,7 @@ def test_kernels_move_by_their_orthogonalised_momentum_and_the_rest_by_adamw(
     adamw.step()
     for (name, mine), other in zip(model.named_parameters(), plain.parameters(), strict=True):
         assert torch.equal(mine, other) is (name != "0.inner.weight"), name
-    step = orthogonalised((gradient * (1 + MOMENTUM)).reshape(32, -1)).reshape(kernel.shape)
+    step = orthogonalised((gradient * (1 + 0.7)).reshape(32, -1)).reshape(kernel.shape)
     expected = before * (1 - 0.01 * 0.1) - RATE * 0.01 * step
     torch.testing.assert_close(kernel.detach(), expected)
 
@@ -102,9 +103,12 @@ def test_restored_state_goes_on_bit_for_bit(muon: Recipe) -> None:
         assert torch.equal(mine, its)
 
 
-def test_what_it_cannot_do_is_refused(muon: Recipe) -> None:
-    with pytest.raises(OptionError, match="split over processes"):
+def test_what_it_cannot_do_is_refused(muon: Recipe, heard) -> None:
+    with pytest.raises(OptionError, match="split over processes") as told:
         built(replace(muon, fsdp=True))
+    assert built(muon)  # as advised: not split, or adamw
+    assert built(replace(muon, optimizer="adamw", fsdp=True))
+    heard(told.value)
     head = nn.Linear(4, 2)
     with pytest.raises(OptionError, match="Choose adamw"):
         build_optimizer(parameter_groups(nn.Identity(), head, [[]], muon), muon)

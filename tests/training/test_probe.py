@@ -129,11 +129,15 @@ def test_a_deadline_that_has_passed_still_gives_a_probe_and_soon(monkeypatch):
     assert max(taken) > 5
 
 
-def test_features_that_are_not_finite_are_refused():
+def test_features_that_are_not_finite_are_refused(heard):
     train, targets = features()
-    train[3, 2] = np.nan
-    with pytest.raises(StartError, match="not finite numbers"):
-        fit_probe(train, targets, train, targets, task="classification", num_outputs=3)
+    broken = train.copy()
+    broken[3, 2] = np.nan
+    with pytest.raises(StartError, match="not finite numbers") as told:
+        fit_probe(broken, targets, broken, targets, task="classification", num_outputs=3)
+    # of another start, as advised
+    assert fit_probe(train, targets, train, targets, task="classification", num_outputs=3)
+    heard(told.value)
 
 
 # Labels, numbers, and sparse features ------------------------------------------------------------
@@ -401,12 +405,16 @@ def test_sparse_features_that_are_not_finite_are_refused():
         fit_probe(train, targets, train, targets, task="classification", num_outputs=3)
 
 
-def test_a_regression_cannot_be_weighed_by_class():
+def test_a_regression_cannot_be_weighed_by_class(heard):
     train, targets = values()
-    with pytest.raises(OptionError, match="imbalance is 'weights', but the task is regression"):
+    with pytest.raises(
+        OptionError, match="imbalance is 'weights', but the task is regression"
+    ) as told:
         fit_probe(
             train, targets, train, targets, task="regression", num_outputs=1, imbalance="weights"
         )
+    assert fit_probe(train, targets, train, targets, task="regression", num_outputs=1)
+    heard(told.value)
 
 
 def test_a_penalty_that_rounding_swallows_is_none():

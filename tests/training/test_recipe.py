@@ -16,6 +16,7 @@ PRETRAINED_CONVNET = make_start("convnet", "imagenet", "timm/resnet18")
 PRETRAINED_VIT = make_start("vit", "imagenet", "timm/vit_tiny")
 SCRATCH_CONVNET = make_start("convnet", None, "scratch/resnet18")
 SIMPLE = make_start("convnet", None, "scratch/simple-cnn")
+QUICK = make_start("convnet", None, "scratch/quick-cnn")
 
 
 def resolve(start=PRETRAINED_CONVNET, strategy="full", num_train=5_000, num_classes=10, **options):
@@ -36,6 +37,7 @@ def resolve(start=PRETRAINED_CONVNET, strategy="full", num_train=5_000, num_clas
         (SCRATCH_CONVNET, ("convnet", False)),
         (make_start("vit", None, "scratch/vit-tiny"), ("vit", False)),
         (SIMPLE, "scratch/simple-cnn"),
+        (QUICK, "scratch/quick-cnn"),
     ],
 )
 def test_a_family_gets_its_row_of_the_table(start, key):
@@ -57,9 +59,11 @@ def test_pretrained_families_have_the_measured_optimizers():
     assert DEFAULTS["vit", True].bottom_multiplier < DEFAULTS["convnet", True].bottom_multiplier < 1
 
 
-def test_a_family_without_a_row_is_refused():
-    with pytest.raises(OptionError, match=r"Family 'unknown' .*no default recipe"):
+def test_a_family_without_a_row_is_refused(heard):
+    with pytest.raises(OptionError, match=r"Family 'unknown' .*no default recipe") as told:
         resolve(make_start("unknown", "books"))
+    assert resolve(make_start("convnet", "books"))  # another start, as advised
+    heard(told.value)
 
 
 def test_what_the_user_says_wins_over_the_table():
@@ -119,6 +123,8 @@ def test_batchnorm_keeps_the_statistics_of_a_pretrained_start_only():
 def test_smoothing_begins_at_five_classes_and_mixup_at_many_samples():
     assert resolve(num_classes=4).label_smoothing == 0
     assert resolve(num_classes=5).label_smoothing == 0.1
+    assert resolve(QUICK, num_classes=5).label_smoothing == 0.2
+    assert resolve(QUICK, num_classes=2).label_smoothing == 0
     assert resolve(num_train=20_000).mixup == 0
     assert resolve(num_train=20_001).mixup == 0.1
     assert resolve(SCRATCH_CONVNET, num_train=50_000).mixup == 0

@@ -31,7 +31,16 @@ OPTIONS = {
 NUM_STEPS = 40
 
 
-def make_arm(strategy, *, folder=None, records=None, keep=lambda: None, seed=0, **conditions):
+def make_arm(
+    strategy,
+    *,
+    start="scratch/simple-cnn",
+    folder=None,
+    records=None,
+    keep=lambda: None,
+    seed=0,
+    **conditions,
+):
     """Return an arm that has not begun."""
     data = load("digits-8x8")
     own = OPTIONS.get(strategy, {})
@@ -42,7 +51,7 @@ def make_arm(strategy, *, folder=None, records=None, keep=lambda: None, seed=0, 
         seed=seed,
         **({"augment": "none"} | own),
     )
-    setup = set_up(data, find_start("scratch/simple-cnn"), options, device=torch.device("cpu"))
+    setup = set_up(data, find_start(start), options, device=torch.device("cpu"))
     train, val = (prepare_sample(data, name, setup, 160, seed=0) for name in ("train", "val"))
     known = {
         "checkpoints": CheckpointFolder(folder) if folder else None,

@@ -5,17 +5,24 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from clocks import ProcessorClock, set_clock
 
+from headstart.data import load
 from headstart.errors import OptionError
+from headstart.starts import find_start
+from headstart.training.options.training_options import TrainingOptions
+from headstart.tuning import budget as budget_module
 from headstart.tuning.budget import (
     SHARES,
     Budget,
     parse_budget,
     share_until,
-    slowness,
     told_seconds,
 )
+from headstart.tuning.planning import conclusion_seconds
+from headstart.tuning.setup import set_up
+from headstart.tuning.slowness import slowness
 
 SOURCE = Path(__file__).parents[2] / "src" / "headstart"
 
@@ -75,6 +82,30 @@ def test_slowness_follows_the_machine(monkeypatch):
     assert 10 < slowness() < 500
     set_clock(monkeypatch, ProcessorClock(slowness=0.001))
     assert slowness() == 1.0  # never less is kept than constants say
+
+
+def test_work_takes_longer_by_what_a_run_had_to_wait_for_a_core(monkeypatch, still_clock):
+    lived = iter([(2.0, 1.0), (2.1, 9.0), (4.0, 7.0), (4.0, 7.0), (4.0, 7.0)])
+    monkeypatch.setattr(budget_module, "scheduled_seconds", lambda: next(lived))
+    budget = Budget(60.0)
+    assert budget.load == 1.0  # a tenth of a second says nothing
+    time.sleep(8.0)
+    assert budget.load == 4.0  # of eight seconds it worked two, and waited for a core in six
+    still = Budget(60.0)
+    assert still.load == 1.0
+
+
+def test_a_machine_that_is_busy_keeps_more_for_the_end(monkeypatch):
+    data = load("digits-8x8")
+    options = TrainingOptions(strategy="full", input_size=8)
+    start = find_start("scratch/simple-cnn")
+    setup = set_up(data, start, options, device=torch.device("cpu"))
+    monkeypatch.setattr("headstart.tuning.cost.measure_pass", lambda *_: 1e-3)
+    monkeypatch.setattr("headstart.tuning.conclude.slowness", lambda load: load)
+    idle, busy = Budget(60.0), Budget(60.0)
+    monkeypatch.setattr(Budget, "load", property(lambda budget: 4.0 if budget is busy else 1.0))
+    kept = [conclusion_seconds(data, setup, budget) for budget in (idle, busy)]
+    assert kept[1] == pytest.approx(4 * kept[0], rel=0.01)
 
 
 def test_every_share_is_a_share_has_its_reason_and_is_asked_for():

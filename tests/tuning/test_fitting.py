@@ -1,5 +1,6 @@
 """What a budget leaves room for: the input size, the samples, the looks at val."""
 
+import re
 import time
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import torch
 import headstart as hs
 from headstart.errors import StartError
 from headstart.starts import find_start
+from headstart.starts.encoder import Encoder
 from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning import fitting as fitting_module
 from headstart.tuning.budget import Budget
@@ -56,20 +58,31 @@ def test_a_scratch_start_keeps_the_size_of_the_data(data):
     assert setup.size == 8
 
 
-def test_a_start_whose_test_pass_does_not_fit_is_refused_with_the_figures(data):
+def test_a_start_whose_test_pass_does_not_fit_is_refused_with_the_figures(data, heard):
     start = find_start(LITE)
     refuse_too_slow(data, start, 0.001, Budget(60))
-    with pytest.raises(StartError, match=r"needs 359 s for one pass .* 60 s of the budget"):
+    with pytest.raises(StartError, match=r"needs 359 s for one pass .* 60 s of the budget") as told:
         refuse_too_slow(data, start, 1.0, Budget(60))
     refuse_too_slow(data, start, 1.0, Budget(None))
+    refuse_too_slow(data, start, 1.0, Budget(budget_in(told.value)))
+    heard(told.value)
 
 
-def test_a_refusal_tells_parts_of_a_second_and_a_budget_that_is_spent(data, still_clock):
+def budget_in(message):
+    """Return the seconds that a message names as enough."""
+    return int(re.search(r"Give --budget (\d+)s or more", str(message))[1])
+
+
+def test_a_refusal_tells_parts_of_a_second_and_a_budget_that_is_spent(data, still_clock, heard):
     start = find_start(LITE)
     with pytest.raises(StartError, match=r"needs 0\.7 s for one pass .* 1\.0 s of the budget"):
         refuse_too_slow(data, start, 0.7 / len(data.test), Budget(10, 9))
-    with pytest.raises(StartError, match=r"^The budget was spent before .* Give --budget \d+s or"):
+    with pytest.raises(
+        StartError, match=r"^The budget was spent before .* Give --budget \d+s or"
+    ) as told:
         refuse_too_slow(data, start, 1e-6, Budget(10, 12))
+    refuse_too_slow(data, start, 1e-6, Budget(budget_in(told.value), 12))
+    heard(told.value)
 
 
 def by_pixels(monkeypatch, seconds_at_64):
@@ -105,6 +118,27 @@ def test_the_smallest_budget_is_named_and_works(data, monkeypatch, still_clock, 
     assert named < 10 * budget
     refuse_too_slow(data, start, each, Budget(named))
     refuse_too_slow(data, start, 1.2 * each, Budget(named))  # on a machine that is busier
+
+
+def test_the_budget_that_a_refusal_names_is_enough_for_the_run(tmp_path, monkeypatch, still_clock):
+    monkeypatch.chdir(tmp_path)
+    each = 0.05  # seconds of a pass: what else a run does takes none on this clock
+    features = Encoder.forward
+
+    def slow(encoder, *inputs):
+        passes = 3 if torch.is_grad_enabled() else 1
+        still_clock.sleep(passes * each * len(inputs[0]))
+        return features(encoder, *inputs)
+
+    monkeypatch.setattr(Encoder, "forward", slow)
+    words = {"start": "scratch/simple-cnn", "device": "cpu"}
+    with pytest.raises(StartError, match=r"of the test split, .* Give --budget \d+s") as caught:
+        hs.finetune("digits-8x8", budget="40s", **words)
+    named = int(str(caught.value).split("--budget ")[1].split("s")[0])
+    assert named < 80
+    run = hs.finetune("digits-8x8", budget=f"{named}s", out="run", **words)
+    assert run.metrics["test"]["num_items"] == 359
+    assert run.metrics["seconds"]["total"] <= named
 
 
 def test_the_size_that_fits_the_budget_that_is_named(data, monkeypatch, still_clock):

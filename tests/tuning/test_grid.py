@@ -308,14 +308,19 @@ def test_rates_are_multiples_of_what_the_recipe_resolved(data, grid):
     assert rates_of(setup) == pytest.approx([0.9e-3, 3e-3, 9e-3])
 
 
-def test_a_grid_is_refused_where_it_means_nothing(data, tmp_path):
+def test_a_grid_is_refused_where_it_means_nothing(data, tmp_path, heard):
     with pytest.raises(OptionError, match="'head' has no use for learning_rate_search"):
         finetune(data, tmp_path / "x", strategy="head", num_steps=None, learning_rate_search=True)
-    with pytest.raises(OptionError, match=r"no rates to try for start 'scratch/simple-cnn'"):
+    with pytest.raises(
+        OptionError, match=r"no rates to try for start 'scratch/simple-cnn'"
+    ) as told:
         finetune(data, tmp_path / "x", learning_rate_search=True)
     with pytest.raises(OptionError, match="learning_rate and learning_rate_search are both set"):
         finetune(data, tmp_path / "x", learning_rate_search=True, learning_rate=0.1)
     assert not (tmp_path / "x").exists()
+    finetune(data, tmp_path / "own", num_steps=1)  # as advised: the family's own, or a number
+    finetune(data, tmp_path / "said", num_steps=1, learning_rate=0.01)
+    heard(told.value)
 
 
 def test_processes_that_train_together_try_none_and_say_so_or_refuse(data, grid):

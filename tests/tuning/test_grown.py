@@ -262,12 +262,17 @@ def test_the_same_seed_grows_the_same_bits_and_weights_count(address, monkeypatc
 
 
 @pytest.mark.parametrize("address", ["scratch/boosting", "scratch/forest"])
-def test_no_time_and_a_request_to_stop_are_answered(address):
+def test_no_time_and_a_request_to_stop_are_answered(address, heard):
     targets, schema, num_outputs = _targets("regression")
     train, val, _ = _splits(targets)
     model = _model(address, _spec(2, SIZES), schema, targets, num_outputs)
-    with pytest.raises(StartError, match=r"needs .* s for the fewest trees .* Raise --budget"):
+    with pytest.raises(
+        StartError, match=r"needs .* s for the fewest trees .* Raise --budget"
+    ) as told:
         _grow(model, train, val, deadline=0.0)
+    if address == "scratch/forest":  # the quicker one
+        _grow(model, train, val)  # with time, as advised
+        heard(told.value)
     with pytest.raises(StopRequested):
         _grow(model, train, val, stop_requested=lambda: True)
 

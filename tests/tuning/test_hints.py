@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import headstart as hs
+from headstart.auditing.audit import AuditTools
+from headstart.auditing.counts import audit_counts
 from headstart.events import listen
+from headstart.tuning.hints import _remedy
 
 
 def _rows(counts, apart=1.6, seed=0):
@@ -57,7 +61,9 @@ def _run(frame, out, **said):
 
 
 @pytest.mark.parametrize("counts", [[1000, 200], [200, 1000], [900, 180, 900]])
-def test_a_rare_class_that_is_not_found_is_said_and_the_advice_finds_more_of_it(tmp_path, counts):
+def test_a_rare_class_that_is_not_found_is_said_and_the_advice_finds_more_of_it(
+    tmp_path, counts, heard
+):
     frame = _rows(counts)
     rare = f"c{int(np.argmin(counts))}"
     made, (hint,) = _run(frame, tmp_path / "a")
@@ -68,6 +74,11 @@ def test_a_rare_class_that_is_not_found_is_said_and_the_advice_finds_more_of_it(
     assert hint in re.sub(r"\s+", " ", made.report())
     weighed, _ = _run(frame, tmp_path / "b", imbalance="weights")  # the advice, followed
     assert weighed.metrics["test"]["per_class"][rare]["recall"]["value"] > before + 0.1
+    for sentence in [hint, *(found.sentence for found in _imbalance(hs.load(frame).findings))]:
+        heard(sentence)
+    counted = audit_counts(hs.load(frame), AuditTools())[0].finding.sentence
+    assert "--imbalance weights may find more of the rare ones" in counted
+    heard(counted)
 
 
 def test_a_strategy_that_can_draw_is_told_to(tmp_path):
@@ -97,9 +108,15 @@ def test_what_is_not_rare_is_not_told_to_be_weighed(tmp_path):
     assert "--imbalance" not in hint
 
 
-def test_nothing_is_said_where_all_are_found(tmp_path):
+def test_nothing_is_said_where_all_are_found(tmp_path, heard):
     _, hints = _run(_rows([600, 150], apart=6.0), tmp_path / "a")
     assert not hints
+    weighed = SimpleNamespace(imbalance="weights", strategy="head")
+    told = _remedy(hs.load(_rows([600, 150])), weighed, "rows", True)
+    assert told == "--imbalance weights is in use already: more rows of it help."
+    _, more = _run(_rows([600, 600], apart=6.0), tmp_path / "b", imbalance="weights")  # as advised
+    assert not more
+    heard(told)
 
 
 def test_of_very_many_classes_chance_misses_some(tmp_path):

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import headstart as hs
+from headstart.reporting.wording import later_days_sentence
 
 
 def sales(num: int = 260, drift: float = 3.0) -> pd.DataFrame:
@@ -46,12 +47,18 @@ def test_the_report_and_the_findings_say_both(wandering: Path) -> None:
     assert "On days to come the figure is another" in (wandering / "report.html").read_text()
 
 
-def test_the_advice_followed_has_nothing_more_to_say(tmp_path: Path) -> None:
+def test_the_advice_followed_has_nothing_more_to_say(wandering, tmp_path: Path, heard) -> None:
     sales().to_csv(tmp_path / "sales.csv", index=False)
     data = hs.load(str(tmp_path / "sales.csv"), label="sales", split="time")
     assert data.time_column is None
     run = hs.finetune(data, start="scratch/linear", num_steps=5, out=str(tmp_path / "run"))
     assert "later_days" not in json.loads((Path(run.path) / "metrics.json").read_text())
+    for found in json.loads((wandering / "data.json").read_text())["findings"]:
+        if found["kind"] == "time":
+            heard(found["sentence"])
+    told = later_days_sentence(json.loads((wandering / "metrics.json").read_text()))
+    assert told.endswith("To foretell, train with --split time.")
+    heard(told)
 
 
 def test_days_that_tell_nothing_differ_by_noise_alone(tmp_path: Path) -> None:

@@ -209,7 +209,7 @@ def test_what_the_user_said_stays_and_a_misfit_is_told(data, monkeypatch):
 
 
 @pytest.mark.parametrize("free", [2**20, 2**40, None])
-def test_a_later_life_keeps_what_was_settled_whatever_is_free(data, monkeypatch, free):
+def test_a_later_life_keeps_what_was_settled_whatever_is_free(data, monkeypatch, free, heard):
     former = {"micro_batch_size": 16, "step_bytes": 2**25, "processes": 1}
     later = train(data, monkeypatch, free, former=former)
     assert later.sizes == [16] * 16
@@ -222,9 +222,13 @@ def test_a_later_life_keeps_what_was_settled_whatever_is_free(data, monkeypatch,
     )
     whole = {"micro_batch_size": None, "step_bytes": 2**25, "processes": 1}
     assert train(data, monkeypatch, free, former=whole).sizes == [64] * 4
+    for text in warned:  # other programs closed, as advised
+        closed = train(data, monkeypatch, 2**40, former=former)
+        assert not [word for word in closed.words if "Close other programs" in str(word)]
+        heard(text)
 
 
-def test_where_not_even_one_sample_fits_it_is_said_and_tried(data, monkeypatch):
+def test_where_not_even_one_sample_fits_it_is_said_and_tried(data, monkeypatch, heard):
     whole = make(data)
     learning = memory_fit.learning_bytes(whole.model, whole.recipe)
     least = train(data, monkeypatch, learning)
@@ -232,6 +236,9 @@ def test_where_not_even_one_sample_fits_it_is_said_and_tried(data, monkeypatch):
     assert "Even micro-batches of 1 need about" in least.words[1]["text"]
     alone = train(data, monkeypatch, learning, make(data, micro_batch_size=1))
     assert [*alone.words[0]] == ["text"]
+    closed = train(data, monkeypatch, 2**40, make(data, micro_batch_size=1))  # as advised
+    assert closed.words == []
+    heard(least.words[1]["text"])
 
 
 def test_a_loss_that_is_no_mean_over_samples_is_refused_where_it_would_be_halved(data, monkeypatch):
@@ -247,11 +254,15 @@ def test_a_loss_that_is_no_mean_over_samples_is_refused_where_it_would_be_halved
     )
 
 
-def test_where_learning_alone_does_not_fit_it_is_refused(data, monkeypatch):
+def test_where_learning_alone_does_not_fit_it_is_refused(data, monkeypatch, heard):
     setup = make(data)
     learning = memory_fit.learning_bytes(setup.model, setup.recipe)
-    with pytest.raises(DeviceError, match=r"take .* kB under strategy full, and .* are free"):
+    with pytest.raises(
+        DeviceError, match=r"take .* kB under strategy full, and .* are free"
+    ) as told:
         train(data, monkeypatch, learning - 1)
+    assert train(data, monkeypatch, learning - 1, make(data, strategy="last-n"))  # as advised
+    heard(told.value)
     monkeypatch.setattr(memory, "free_swap_bytes", lambda: 2**20)  # slow, but not hopeless
     assert train(data, monkeypatch, learning - 1).state.micro_batch_size == 1
 

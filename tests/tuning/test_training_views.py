@@ -42,7 +42,7 @@ def _mirrored(one: np.ndarray, other: np.ndarray) -> bool:
 @pytest.mark.parametrize(
     ("classes", "augment", "words"),
     [
-        (("cat", "dog", "hen"), "light", "mirrored left to right, half of the time"),
+        (("cat", "dog", "hen"), "light", "mirrored left to right, in every other epoch"),
         (("left", "right"), "light-unmirrored", "never mirrored"),
     ],
 )

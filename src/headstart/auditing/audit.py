@@ -70,6 +70,8 @@ class AuditTools:
         start: Address of that start, or None.
         near_copies: What audits before have found to be nearly the same, each as
             ``Audited.together``.
+        most_samples: How many an audit that estimates may judge in its time; None for all.
+        is_quiet: Whether only what was found is told, and not that nothing was.
         is_over: Whether the time for audits is up; an audit that stops by it says so in a finding.
     """
 
@@ -77,6 +79,8 @@ class AuditTools:
     features: Callable[[SplitName], np.ndarray] | None = None
     start: str | None = None
     near_copies: Sequence[Sequence[tuple[Spot, ...]]] = ()
+    most_samples: int | None = None
+    is_quiet: bool = False
     is_over: Callable[[], bool] = lambda: False
 
 
@@ -93,6 +97,7 @@ class Audit:
         restates: Kinds of findings about single samples that ``load`` has told, and that this one
             tells again with every suspect; where it is run they are shown once.
         in_runs: Whether fit and finetune run it; not where they find the same on their way.
+        measures: Whether it measures samples by the thousand.
         finds_copies: Whether what it finds together is one sample changed, so that later audits
             let neither vouch for the other.
         require: Raises what a package that is missing asks for, before anything is begun.
@@ -107,9 +112,15 @@ class Audit:
     has_features: bool = False
     restates: tuple[FindingKind, ...] = ()
     in_runs: bool = True
+    measures: bool = False
     finds_copies: bool = False
     require: Callable[[], None] = lambda: None
     seconds_per_sample: float = 0.0
+
+    @property
+    def estimates(self) -> bool:
+        """Whether a run makes it when the start is known, in a share of its own."""
+        return self.has_features or self.measures
 
     def least_seconds(self, dataset: Dataset) -> float:
         """Return what it takes at the least for all samples of some data."""

@@ -7,6 +7,7 @@ from headstart.auditing.audit import Audit
 from headstart.auditing.doubtful_labels import DOUBTFUL_LABELS
 from headstart.auditing.drift import DRIFT
 from headstart.auditing.group_leaks import GROUP_LEAKS
+from headstart.auditing.guessed_groups import GUESSED_GROUPS
 from headstart.auditing.near_images import NEAR_IMAGES
 from headstart.auditing.near_rows import NEAR_ROWS
 from headstart.auditing.near_texts import NEAR_TEXTS
@@ -22,6 +23,7 @@ AUDITS: dict[str, Audit] = {
         NEAR_ROWS,
         told_groups.AUDIT,
         GROUP_LEAKS,
+        GUESSED_GROUPS,
         SHORTCUT_COLUMNS,
         SHORTCUTS,
         DRIFT,

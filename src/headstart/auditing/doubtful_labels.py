@@ -35,6 +35,7 @@ from headstart.auditing.out_of_fold import (
     assign_folds,
     boosted_voice,
     judge,
+    neighbours_voice,
     standardised,
     tempered,
     terms_voice,
@@ -55,6 +56,8 @@ MOST_FLOOR = 0.5  # of the pairs of a sample and a class that it was not given, 
 MOST_OF_GUESSED = 0.5  # of that rate if labels were guessed: above it nothing is certain
 MAX_CELLS = 20_000_000  # samples times classes
 MAX_JUDGED = 200_000  # samples
+MOST_GROWN = 50  # classes: each is a tree a round, and lines tell more of them as quickly
+MAX_COMPARED = 20_000  # samples whose neighbours are asked, too
 MAX_TERM_TEXTS = 20_000  # that the vocabulary is learned from
 FAR = 8.0  # spreads: a normal residual is never there, and a heavy tail seldom
 _BINS = 240
@@ -96,7 +99,8 @@ def doubtful_labels(dataset: Dataset, tools: AuditTools) -> list[Audited]:
         )
         return [Audited(Finding("doubtful label", "note", (), sentence))]
     num_classes = max(1, len(dataset.schema.classes))
-    if len(pool) > (most := min(MAX_JUDGED, MAX_CELLS // num_classes)):
+    most = min(MAX_JUDGED, MAX_CELLS // num_classes, tools.most_samples or MAX_JUDGED)
+    if len(pool) > (most := max(LEAST_SAMPLES, most)):
         draw = np.random.default_rng(tools.seed)
         chosen = np.sort(draw.choice(len(pool), most, replace=False))
         pool, features = pool.take(chosen), features[chosen]
@@ -122,7 +126,8 @@ def doubtful_labels(dataset: Dataset, tools: AuditTools) -> list[Audited]:
         if problem.num_classes and not judgeable.all():
             untold += too_small(dataset, problem, number, len(problems), judgeable)
         done += 1
-    return doubts_told(dataset, pool, doubts, untold, Extent(looked, done, len(problems)))
+    extent = Extent(looked, done, len(problems))
+    return doubts_told(dataset, pool, doubts, untold, extent, is_quiet=tools.is_quiet)
 
 
 class _Probe:
@@ -150,10 +155,13 @@ class _Probe:
         judgeable = np.ones(len(targets), dtype=bool)
         shrinkage = sums.best_shrinkage(targets, num_classes) if num_classes else 0.0
         speakers = []
-        if self.is_table:
+        if self.is_table and num_classes <= MOST_GROWN:
             speakers.append(boosted_voice(self.features, targets, num_classes, seed=0))
         elif num_classes and self.terms is not None:
             speakers.append(terms_voice(self.terms, targets, num_classes, seed=0))
+        elif num_classes and len(targets) <= MAX_COMPARED:
+            rows = self._sums_of(self._of).features
+            speakers.append(neighbours_voice(rows, targets, num_classes, seed=0))
 
         def voices(fold: int) -> list[np.ndarray]:
             learned, asked = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)

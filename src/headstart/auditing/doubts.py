@@ -63,9 +63,24 @@ def too_small(
 
 
 def doubts_told(
-    dataset: Dataset, pool: Pool, doubts: list[Doubt], untold: list[str], extent: Extent
+    dataset: Dataset,
+    pool: Pool,
+    doubts: list[Doubt],
+    untold: list[str],
+    extent: Extent,
+    *,
+    is_quiet: bool = False,
 ) -> list[Audited]:
-    """Return the finding with its suspects, and one on what was not looked at."""
+    """Return the finding with its suspects, and one on what was not looked at.
+
+    Args:
+        dataset: The data.
+        pool: The samples that were judged.
+        doubts: Those that are doubted, as cleanlab ranks them.
+        untold: Names of the classes that were not judged.
+        extent: How much was looked at.
+        is_quiet: Whether nothing is said where nothing is certain.
+    """
     doubts = sorted(doubts, key=lambda doubt: -doubt.certainty)  # stable: as cleanlab ranks them
     certain = [doubt for doubt in doubts if doubt.certainty >= MIN_CERTAINTY]
     task = find_task(dataset.schema.task)
@@ -89,7 +104,7 @@ def doubts_told(
         grave: Severity = "note" if len(certain) < GRAVE_SHARE * extent.num_samples else "warning"
         items = names[: len(certain)]
         found = [Audited(Finding("doubtful label", grave, items, sentence), suspects)]
-    elif suspects:
+    elif suspects and not is_quiet:
         sentence = (
             f"None of {extent.num_samples:,} {what} stands out as wrong; the {len(suspects)} most "
             f"doubtful are listed, {quoted(names[:3])} first."
@@ -97,6 +112,8 @@ def doubts_told(
         found = [Audited(Finding("doubtful label", "note", names, sentence), suspects)]
     else:
         found = []
+    if is_quiet and not found:
+        return []
     return found + _not_looked_at(dataset, pool, untold, extent)
 
 

@@ -5,12 +5,12 @@ very many values, each on several rows, and test has values that train has too. 
 matters is measured: a small model is asked for the target once with folds drawn at random, and
 once with folds that keep equal values of the column together. Where the first is better beyond
 noise, counted by groups and not by rows, the figures tell how well *known* patients are told.
-Left out: groups that no column names; images and texts, whose columns are not kept.
+Left out: groups that no column names (``guessed_groups`` looks at names of files); images and
+texts, whose columns are not kept (what they repeat is said when they are read).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,19 +22,11 @@ from headstart.auditing.pool import Pool, pooled
 from headstart.auditing.table_columns import codes_of, column_parts, numbers_of
 from headstart.auditing.together import is_one, together_of, variance_of_sum
 from headstart.data.copies import connected
+from headstart.data.groups import names_groups
 from headstart.evaluation.intervals import normal_interval
 from headstart.tasks import PlainProblem, find_task
 from headstart.types import Dataset, Finding, SplitName
 
-GROUP_NAME = re.compile(
-    r"(.*[_\s.-])?(id|ids|uuid|guid|patient|subject|person|participant|user|customer|client|member"
-    r"|account|device|sensor|machine|engine|unit|speaker|author|writer|animal|specimen|sample|slide"
-    r"|scan|case|session|video|clip|recording|household|site|hospital|school|store|shop|vehicle|car"
-    r"|driver|player|group|batch|lot|plate|well|file|url|host|ip)(s|[_\s.-]?(id|ids|no|nr|num"
-    r"|number|name|code|key))?",
-    re.IGNORECASE,
-)
-CAMEL_ID = re.compile(r".*[a-z](Id|ID)$")
 LEAST_GROUPS, LEAST_ROWS_A_GROUP = 10, 1.5
 STRADDLING = 0.2  # of the rows of test
 LEAST_GAIN = 0.03
@@ -92,7 +84,7 @@ def _candidates(dataset: Dataset, pool: Pool) -> list[_Candidate]:
     }
     is_test, found = pool.splits == 2, []
     for column, kind in dataset.column_kinds.items():
-        is_named = bool(GROUP_NAME.fullmatch(column) or CAMEL_ID.fullmatch(column))
+        is_named = names_groups(column)
         if kind not in ("categorical", "numeric") or (kind == "numeric" and not is_named):
             continue
         codes, values = codes_of(column_parts(dataset, where, column))

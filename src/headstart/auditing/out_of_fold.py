@@ -4,8 +4,8 @@ The probe of dense features is a linear discriminant with a shrunk covariance, w
 one pass over the samples serves every fold: what a fold learns from is all sums less its own. On
 frozen features with wrong labels among them it ranked the wrong ones better than logistic
 regression did at any strength (docs/experiments.md), in a tenth of the time. Where samples have a
-second form (the terms of a text), a logistic regression on that one speaks too, and the mean of
-both logits counts.
+second form (the terms of a text), a logistic regression on that one speaks too, of pictures the
+nearest ones, and the mean of both logits counts.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ RIDGE = 0.03  # the same, of a regression
 MAX_WIDTH = 2_048  # of dense features; wider ones are projected at random
 MAX_LEARNED = 50_000  # samples that a fold of a solver that walks learns from
 TERMS_STRENGTH, TERMS_STEPS = 2.0, 100
+NUM_NEIGHBOURS, MAX_NEIGHBOURS = 20, 5_000  # that are asked; that they are looked for among
+_SHARPNESS, _NEVER_SEEN, _ASKED_AT_ONCE = 10.0, 0.05, 1_024
 _ROWS_A_CHUNK = 8_192
 _UNSEEN = -30.0
 
@@ -193,6 +195,43 @@ class FoldSums:
         weights = cho_solve(cho_factor(shrunk, overwrite_a=True), right / len(rows))
         found: np.ndarray = self.features[is_left_out] @ weights + middle
         return found
+
+
+def neighbours_voice(
+    features: np.ndarray, targets: np.ndarray, num_classes: int, *, seed: int = 0
+) -> Voice:
+    """Return the voice of the nearest samples, by the cosine of their features.
+
+    A wrong label bends a line for all, but says something to its neighbours alone.
+
+    Args:
+        features: Standardised, shape (N, D).
+        targets: int64, shape (N,).
+        num_classes: K.
+        seed: Of the samples that are learned from where they are very many.
+    """
+    lengths = np.maximum(np.linalg.norm(features, axis=1), 1e-9).astype(np.float32)
+
+    def speak(learned: np.ndarray, asked: np.ndarray) -> np.ndarray:
+        if len(learned) > MAX_NEIGHBOURS:  # so that the cost grows with the samples alone
+            learned = np.random.default_rng(seed).choice(learned, MAX_NEIGHBOURS, replace=False)
+        number = min(NUM_NEIGHBOURS, len(learned))
+        known = features[learned] / lengths[learned, None]
+        shares = np.empty((len(asked), num_classes), np.float32)
+        for start in range(0, len(asked), _ASKED_AT_ONCE):
+            part = asked[start : start + _ASKED_AT_ONCE]
+            alike = (features[part] / lengths[part, None]) @ known.T
+            nearest = np.argpartition(-alike, number - 1, axis=1)[:, :number]
+            weights = np.exp(_SHARPNESS * np.take_along_axis(alike, nearest, axis=1))
+            places = np.arange(len(part))[:, None] * num_classes + targets[learned[nearest]]
+            sums = np.bincount(
+                places.reshape(-1), weights.reshape(-1), len(part) * num_classes
+            ).reshape(len(part), num_classes)
+            shares[start : start + len(part)] = sums / sums.sum(axis=1, keepdims=True)
+        found: np.ndarray = np.log(shares + _NEVER_SEEN)
+        return found
+
+    return speak
 
 
 def terms_voice(matrix: Any, targets: np.ndarray, num_classes: int, *, seed: int = 0) -> Voice:

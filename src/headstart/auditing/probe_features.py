@@ -13,21 +13,22 @@ allow for: those are left out at random, and ``findings`` says how many.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headstart.auditing.pixel_features import NUM_WAVES, Waves, edges
 from headstart.auditing.pool import SPLITS
 from headstart.preprocessing import Terms
-from headstart.starts.candidates import frozen_start
+from headstart.starts.candidates import frozen_start, plain_start
 from headstart.training.contract import StopRequested
 from headstart.training.options.strategies import HEAD
 from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.budget import Budget
 from headstart.tuning.cost import seconds_per_sample
-from headstart.tuning.features import features_of
+from headstart.tuning.features import features_kept, features_of
 from headstart.tuning.setup import TrainingSetup, set_up, subsample
 from headstart.tuning.texts import TextCache, text_cache
 from headstart.types import Dataset, Finding, ImageSpec, Inputs, SplitName, Start
@@ -40,11 +41,30 @@ MAX_BYTES = 320 * 2**20  # of all features together
 NUM_DIRECTIONS = 256  # that TF-IDF is brought down to
 _SMALLEST_SIDE, _SIDE_STEP, _BEYOND_OWN = 64, 32, 2
 _LEAST_SAMPLES = 500
+LEAST_IN_RUNS = 100  # samples; fewer say nothing
 _TRIES = 3
 _FOR_SIZE = 0.7  # of the time: what a pass costs is known roughly
-_EDGES_COUNT, _CELL, _DIRECTIONS = 3.0, 4, 8
-_PIXEL_SIDE, NUM_WAVES, _AT_ONCE = 28, 1_024, 1_024
+_EDGES_COUNT = 3.0
+_PIXEL_SIDE, _AT_ONCE = 28, 1_024
 SMALL_SIDE = 64  # of pictures whose pixels tell more than a sample of better features does
+
+
+@dataclass(frozen=True)
+class Look:
+    """Whose features a run has at hand, so that audits need no other network.
+
+    Attributes:
+        start: A pretrained start that the run has built, or None for what needs no network.
+        options: What the run sees of an image, with its input size.
+        texts: What the run keeps of its texts.
+        held: Train and val as the run has prepared them for that start at that size: where it has
+            left their features in the cache, those are read.
+    """
+
+    start: Start | None
+    options: TrainingOptions
+    texts: TextCache | None = None
+    held: Mapping[SplitName, Inputs] = field(default_factory=dict)
 
 
 @dataclass
@@ -57,6 +77,7 @@ class _Way:
         num_features: D.
         seconds: Of one sample, preparing and computing.
         size: Side of an image in pixels, or None.
+        kept: Splits whose features the run has left in the cache, as they were prepared.
     """
 
     prepare: Callable[[SplitName, np.ndarray], Inputs]
@@ -64,6 +85,7 @@ class _Way:
     num_features: int
     seconds: float
     size: int | None = None
+    kept: Mapping[SplitName, Inputs] = field(default_factory=dict)
 
 
 class ProbeFeatures:
@@ -75,7 +97,8 @@ class ProbeFeatures:
             few hundred samples are computed.
         seed: Of what is left out.
         device: Where a network runs; the CPU when None.
-        start: Whose features; the best at hand when None.
+        look: Of a run, whose features are read, and no more of them than the time allows; None for
+            those of the best start at hand.
         stop_requested: Asked between batches; what is missing then is NaN.
     """
 
@@ -86,12 +109,16 @@ class ProbeFeatures:
         seconds: float | None = None,
         seed: int = 0,
         device: torch.device | None = None,
-        start: Start | None = None,
+        look: Look | None = None,
         stop_requested: Callable[[], bool] = lambda: False,
     ) -> None:
         self.dataset, self.seconds, self.seed = dataset, seconds, seed
         self._device, self._stop_requested = device, stop_requested
-        self._start = start or frozen_start(dataset.schema.modality)
+        self.look = look
+        modality = dataset.schema.modality
+        self._start = (
+            frozen_start(modality) if look is None else look.start or plain_start(modality)
+        )
         self._way: _Way | None = None
         self._kept: dict[SplitName, np.ndarray] = {}
         self.findings: list[Finding] = []
@@ -114,12 +141,15 @@ class ProbeFeatures:
     def _computed(self, name: SplitName) -> np.ndarray:
         way = self._way = self._way or self._affordable_way()
         split = self.dataset.split(name)
-        total = sum(len(self.dataset.split(each)) for each in SPLITS)
-        fitting = MAX_BYTES // (4 * way.num_features)
+        if (inputs := way.kept.get(name)) is not None:  # costs nothing
+            return _placed(split.ids, inputs.ids, way.compute(inputs))
+        counted = [each for each in SPLITS if each not in way.kept]
+        total = sum(len(self.dataset.split(each)) for each in counted)
+        fitting = self._fitting(way)
         most = min(self._affordable(way), fitting)
         share = min(1.0, most / max(1, total))
         limit = len(split) if share == 1 else int(np.ceil(share * len(split)))
-        places = subsample(split.targets, limit, seed=self.seed)
+        places = subsample(split.targets, limit, seed=self.seed)[: 0 if limit == 0 else None]
         found = np.full((len(split), way.num_features), np.nan, dtype=np.float32)
         if len(places) < len(split):
             why = "memory" if most == fitting else "time"
@@ -139,7 +169,8 @@ class ProbeFeatures:
         way = self._find_way()
         total = sum(len(self.dataset.split(each)) for each in SPLITS)
         size = self.dataset.image_size
-        if size is None or self._start is None or max(size) > SMALL_SIDE:
+        is_small = size is not None and max(size) <= SMALL_SIDE
+        if self._start is None or not is_small or way.kept:
             return way
         if 2 * self._affordable(way) >= total:
             return way
@@ -155,7 +186,22 @@ class ProbeFeatures:
     def _affordable(self, way: _Way) -> int:
         if self.seconds is None:
             return 2**62
-        return max(_LEAST_SAMPLES, int(self.seconds / max(1e-9, way.seconds)))
+        most = int(self.seconds / max(1e-9, way.seconds))
+        if self.look is not None:  # its budget is a promise
+            return most if most >= LEAST_IN_RUNS else 0
+        return max(_LEAST_SAMPLES, most)
+
+    def _fitting(self, way: _Way) -> int:
+        return MAX_BYTES // (4 * way.num_features)
+
+    def _left_by_run(self, setup: TrainingSetup) -> Mapping[SplitName, Inputs]:
+        """Return the splits whose features a run has left in the cache, as it prepared them."""
+        held = {} if self.look is None or self.look.start is None else self.look.held
+        num = sum(len(inputs) for inputs in held.values())
+        if 4 * setup.model.encoder.num_features * num > MAX_BYTES:
+            return {}
+        are_kept = all(features_kept(setup.model, inputs) for inputs in held.values())
+        return held if are_kept else {}
 
     def _tell_fewer(self, name: SplitName, number: int, total: int, why: str) -> None:
         which = f"{number:,} of {total:,}" if number else "none"
@@ -169,9 +215,11 @@ class ProbeFeatures:
     def _find_way(self) -> _Way:
         if self._start is None:
             return self._pixels()
-        texts = text_cache(self.dataset, Budget(self.seconds), seed=self.seed)
-        setup = self._set_up(None, texts)
-        if setup.preprocess.size is not None:
+        texts = self.look.texts if self.look is not None else None
+        texts = texts or text_cache(self.dataset, Budget(self.seconds), seed=self.seed)
+        setup = self._set_up(None if self.look is None else self.look.options.input_size, texts)
+        kept = self._left_by_run(setup)
+        if setup.preprocess.size is not None and not kept:
             setup = self._sized(setup, texts)
         budget = Budget(None)
         if self._start.address == TERMS:
@@ -189,13 +237,15 @@ class ProbeFeatures:
             setup.model.encoder.num_features,
             each,
             setup.size,
+            kept,
         )
 
     def _set_up(self, size: int | None, texts: TextCache | None) -> TrainingSetup:
         import torch
 
         assert self._start is not None
-        options = TrainingOptions(strategy=HEAD.name, seed=self.seed, input_size=size)
+        options = TrainingOptions() if self.look is None else self.look.options
+        options = replace(options, strategy=HEAD.name, seed=self.seed, input_size=size)
         device = self._device or torch.device("cpu")
         return set_up(self.dataset, self._start, options, device=device, texts=texts)
 
@@ -241,11 +291,11 @@ class ProbeFeatures:
             pixels = inputs.arrays(places)[0].astype(np.float32) / 255.0
             rows = pixels.reshape(len(pixels), -1)
             length = np.linalg.norm(rows, axis=1, keepdims=True) + 1e-6
-            return np.hstack([_EDGES_COUNT * _edges(pixels), rows / length])
+            return np.hstack([_EDGES_COUNT * edges(pixels), rows / length])
 
         some = subsample(self.dataset.train.targets, _LEAST_SAMPLES, seed=self.seed)
         inputs = own.prepare(self.dataset, "train", some)
-        waves = _Waves(flat(inputs, np.arange(len(inputs))), self.seed)
+        waves = Waves(flat(inputs, np.arange(len(inputs))), self.seed)
         began = time.monotonic()
         waves(flat(inputs, np.arange(len(inputs))))
         each = (time.monotonic() - began) / max(1, len(inputs))
@@ -280,62 +330,14 @@ class ProbeFeatures:
         )
 
 
-def _edges(pixels: np.ndarray) -> np.ndarray:
-    """Return how strong edges of each direction are in each cell, float32, shape (N, D).
-
-    Args:
-        pixels: float32, shape (N, H, W, C), in [0, 1].
-
-    Source:
-        N. Dalal and B. Triggs, 2005, Histograms of Oriented Gradients for Human Detection; without
-        overlapping blocks, and with the square root of the histograms.
-    """
-    grey = pixels.mean(axis=3)
-    across, down = np.zeros_like(grey), np.zeros_like(grey)
-    across[:, :, 1:-1] = grey[:, :, 2:] - grey[:, :, :-2]
-    down[:, 1:-1] = grey[:, 2:] - grey[:, :-2]
-    strength = np.hypot(across, down)
-    direction = np.arctan2(down, across) % (2 * np.pi) / (2 * np.pi) * _DIRECTIONS
-    lower = np.floor(direction).astype(np.int64)
-    share = direction - lower
-    num, height, width = grey.shape
-    high, wide = max(1, height // _CELL), max(1, width // _CELL)
-    used = np.zeros((num, height, width, _DIRECTIONS), dtype=np.float32)
-    first, second = (lower % _DIRECTIONS)[..., None], ((lower + 1) % _DIRECTIONS)[..., None]
-    np.put_along_axis(used, first, (strength * (1 - share))[..., None], axis=3)
-    np.put_along_axis(used, second, (strength * share)[..., None], axis=3)
-    tall, broad = height // high, width // wide
-    cells = used[:, : high * tall, : wide * broad].reshape(num, high, tall, wide, broad, -1)
-    found = cells.sum(axis=(2, 4)).reshape(num, -1)
-    length = np.linalg.norm(found, axis=1, keepdims=True) + 1e-6
-    rooted: np.ndarray = np.sqrt(found / length)
-    return rooted
-
-
-class _Waves:
-    """Random Fourier features of a Gaussian kernel as wide as two samples are apart.
-
-    Args:
-        some: Samples, float32, shape (N, D), N at least 1.
-        seed: Of the directions.
-
-    Source:
-        A. Rahimi and B. Recht, 2007, Random Features for Large-Scale Kernel Machines.
-    """
-
-    def __init__(self, some: np.ndarray, seed: int) -> None:
-        draw = np.random.default_rng(seed)
-        others = some[draw.permutation(len(some))]
-        apart = float(np.median(((some - others) ** 2).sum(axis=1))) or 1.0
-        shape = (some.shape[1], NUM_WAVES)
-        scale = np.float32((2.0 / apart) ** 0.5)
-        self.directions = draw.standard_normal(shape, dtype=np.float32) * scale
-        self.offsets = draw.uniform(0.0, 2.0 * np.pi, NUM_WAVES).astype(np.float32)
-
-    def __call__(self, rows: np.ndarray) -> np.ndarray:
-        """Return features, float32, shape (N, ``NUM_WAVES``)."""
-        found: np.ndarray = np.cos(rows @ self.directions + self.offsets)
-        return found
+def _placed(ids: np.ndarray, found: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """Return features in the order of ids, shape (N, D); NaN where an id was not found."""
+    placed = np.full((len(ids), features.shape[1]), np.nan, dtype=np.float32)
+    order = np.argsort(found, kind="stable")
+    places = np.searchsorted(found[order], ids)
+    is_there = (places < len(found)) & (found[order][np.minimum(places, len(found) - 1)] == ids)
+    placed[is_there] = features[order[places[is_there]]]
+    return placed
 
 
 def _parts(number: int) -> list[np.ndarray]:

@@ -328,5 +328,5 @@ SHORTCUTS = Audit(
     question="Can the label be told without looking at what a sample shows or says?",
     applies=_applies,
     run=shortcuts,
-    in_runs=False,
+    measures=True,
 )

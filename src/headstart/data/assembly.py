@@ -34,7 +34,7 @@ from headstart.data.identity import Identity, sample_ids, without
 from headstart.data.image_look import ImageLook, look_at_images, num_channels
 from headstart.data.options import SplitWay
 from headstart.data.records import NOUNS, SPLIT_CODES, UNASSIGNED, Records
-from headstart.data.split import assign_splits, check_groups, only_test
+from headstart.data.split import assign_splits, check_groups, only_held_out, only_test
 from headstart.data.survey import is_identifier, survey
 from headstart.data.times import MixedDays, describe_times, mixed_days, time_of
 from headstart.errors import DataError
@@ -69,6 +69,7 @@ class Assembly:
         dates: Columns that the user has said to hold dates.
         fixes: What to leave out, and what to put on which side.
         refused: Takes what forbids learning from it, which is then not raised; None raises it.
+        is_bare: Whether nothing says labels, and nobody asks for them.
     """
 
     for_test: bool = False
@@ -76,6 +77,7 @@ class Assembly:
     dates: tuple[str, ...] = ()
     fixes: Fixes | None = None
     refused: list[Finding] | None = None
+    is_bare: bool = False
 
 
 PLAIN = Assembly()
@@ -237,17 +239,17 @@ def _divide(
     """
     if how.for_test:
         return Divided(*only_test(records))
-    drawn: tuple[SplitName, ...] = ()
-    several = NOUNS[records.modality][1]
+    if how.is_bare:
+        held = only_held_out(records, shares["val_fraction"], shares["seed"], copies)
+        return Divided(*held, ("val",), describe_copies(records, copies, held[0]))
     if how.refused is not None:
         with _noting(how.refused, "group") as torn:
             check_groups(records)
         shares = {**shares, "may_tear": bool(torn)}
     with _noting(how.refused, "classes") as refusing:
         times = time_of(records, how.dates) if how.split == "time" else None
-        with _by_list(given, several):
+        with _by_list(given, NOUNS[records.modality][1]):
             splits, origin = assign_splits(records, **shares, copies=copies, times=times)
-        drawn = tuple(name for name in SIDES if SPLIT_CODES[name] not in records.splits)
         splits = splits if given is None else settle_sides(*given, records, copies, splits)
     if refusing:
         splits, origin = _undrawn(records)
@@ -256,6 +258,7 @@ def _divide(
     if refusing:
         return Divided(splits, origin, (), findings, mixed)
     findings += [*describe_times(mixed), *describe_splits(records, splits)]
+    drawn = tuple(name for name in SIDES if SPLIT_CODES[name] not in records.splits)
     return Divided(splits, origin, drawn, findings, mixed)
 
 
@@ -393,6 +396,5 @@ def _median_size(records: Records, inspection: Inspection) -> tuple[int, int] | 
 
 
 def _num_channels(records: Records, looked: ImageLook) -> int | None:
-    if not MODALITIES[records.modality].is_looked_at:
-        return None
-    return num_channels(records.samples, records.targets, looked)
+    is_seen = MODALITIES[records.modality].is_looked_at
+    return num_channels(records.samples, records.targets, looked) if is_seen else None

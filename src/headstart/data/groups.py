@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,6 +25,16 @@ from headstart.errors import DataError, OptionError, quoted
 from headstart.preprocessing.samples import ArraySamples
 from headstart.types import MODALITIES, Finding
 
+_GROUP_NAME = re.compile(
+    r"(.*[_\s.-])?(id|ids|uuid|guid|patient|subject|person|participant|user|customer|client|member"
+    r"|account|device|sensor|machine|engine|unit|speaker|author|writer|animal|specimen|sample|slide"
+    r"|scan|case|session|video|clip|recording|household|site|hospital|school|store|shop|vehicle|car"
+    r"|driver|player|group|batch|lot|plate|well|file|url|host|ip)(s|[_\s.-]?(id|ids|no|nr|num"
+    r"|number|name|code|key))?",
+    re.IGNORECASE,
+)
+_CAMEL_ID = re.compile(r".*[a-z](Id|ID)$")
+LEAST_GROUPS, LEAST_OF_ONE = 5, 1.5  # values of such a column, and rows of one
 PATTERN = "give a pattern with one pair of parentheses, such as 'animal([0-9]+)_'"
 
 
@@ -106,6 +117,46 @@ def plain_groups(group: Any) -> Any:
     if isinstance(pairs := _as_mapping(group), dict):
         return {name: str(value) for name, value in pairs.items()}
     return [str(value) for value in _as_list(group)]
+
+
+def names_groups(column: str) -> bool:
+    """Return whether the name of a column says that it tells things apart: patients, users, files.
+
+    Example:
+        >>> [names_groups(name) for name in ("customer_id", "patientId", "age")]
+        [True, True, False]
+    """
+    return bool(_GROUP_NAME.fullmatch(column) or _CAMEL_ID.fullmatch(column))
+
+
+def repeated_columns(
+    columns: Mapping[str, Sequence[Any]], labels: Sequence[Any] | np.ndarray
+) -> list[Finding]:
+    """Return the columns beside images or texts that may say what belongs together.
+
+    Of rows it is measured whether that matters (``auditing.group_leaks``); these columns are no
+    inputs, so that nobody reads them again.
+
+    Args:
+        columns: Those that are not used, N cells each.
+        labels: What is to be told, N of them: a column that says just that names no groups.
+    """
+    several = len(set(map(str, labels)))
+    for column, cells in columns.items():
+        if not names_groups(column):
+            continue
+        counts = Counter(str(cell) for cell in cells if cell is not None and cell == cell)
+        filled = sum(counts.values())
+        if len(counts) <= max(LEAST_GROUPS, several) or filled < LEAST_OF_ONE * len(counts):
+            continue
+        sentence = (
+            f"Column '{column}' is not used, and holds the same values again and again: "
+            f"{filled:,} cells, {len(counts):,} values ({quoted(list(counts), limit=3)}). Where "
+            f"the model will meet new ones, say --group {shlex.quote(column)}: rows of one stay on "
+            "one side, and figures count groups. As it is, test may ask for what train knows."
+        )
+        return [Finding("group", "note", (), sentence)]
+    return []
 
 
 # By values --------------------------------------------------------------------------------------

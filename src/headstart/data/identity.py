@@ -273,23 +273,34 @@ def word_numbers(words: Any, places: np.ndarray) -> Any:
 
     Args:
         words: Strings.
-        places: int64, shape (M,), which of them.
+        places: int64, shape (M,), which of them, ascending.
 
     Returns:
         A pyarrow array of uint64, null where a string is.
     """
     import pyarrow as pa
 
-    hashed = [hash_strings(block) for block in blocks_of(words, BLOCK_ROWS)]
-    numbers = np.concatenate(hashed)[places] if hashed else np.empty(0, np.uint64)
+    hashed = _numbers_of(words)
+    numbers = hashed if len(places) == len(words) else hashed[places]
     return pa.array(numbers, mask=numbers == _NULL if words.null_count else None)
+
+
+def _numbers_of(words: Any) -> np.ndarray:
+    """Return a number for each string of a pyarrow column, uint64, shape (N,)."""
+    found, done = np.empty(len(words), np.uint64), 0
+    for block in blocks_of(words, BLOCK_ROWS):
+        found[done : done + len(block)] = hash_strings(block)
+        done += len(block)
+    return found
 
 
 def count_different(cells: Any) -> int:
     """Return how many different cells a pyarrow column holds, strings by their numbers."""
     if is_text(cells):
-        cells = word_numbers(cells, np.arange(len(cells)))
-    ordered = np.sort(cells.to_numpy(zero_copy_only=False))
+        ordered = _numbers_of(cells)
+        ordered.sort()  # in its own memory
+    else:
+        ordered = np.sort(cells.to_numpy(zero_copy_only=False))
     return int((ordered[1:] != ordered[:-1]).sum()) + bool(len(ordered))
 
 

@@ -17,11 +17,13 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from headstart.cells import as_number, is_missing
+from headstart.columnar import joined
+from headstart.data.groups import names_groups, repeated_columns
 from headstart.data.options import ReadOptions
 from headstart.data.sources.columns import Table
 from headstart.data.sources.files_beside import FilesBeside
 from headstart.data.sources.folder import is_image
-from headstart.errors import DataError, did_you_mean, quoted
+from headstart.errors import DataError, UnlabelledError, did_you_mean, quoted
 from headstart.preprocessing.dates import is_like_a_date
 from headstart.types import Finding, Modality
 
@@ -172,6 +174,32 @@ def _texts(column: str, free: Sequence[str], *, is_found: bool) -> Roles:
     return Roles("text", column, findings)
 
 
+def unused_beside(
+    tables: Sequence[Table], taken: Sequence[str], roles: Roles, options: ReadOptions
+) -> list[Finding]:
+    """Return which columns beside images or texts are not used, and which of them may name groups.
+
+    Args:
+        tables: All of them.
+        taken: The target first, and the others that have a meaning.
+        roles: Of the columns.
+        options: What the user said.
+    """
+    if roles.column is None:
+        return []
+    known = {*taken, roles.column, options.group, *options.drop}
+    unused = [column for column in tables[0].columns if column not in known]
+    said = []
+    if unused and not any(one.kind == "unused" for one in roles.findings):
+        sentence = f"Columns that are not used: {quoted(unused)}."
+        said.append(Finding("unused", "note", (), sentence))
+    if options.group is not None:
+        return said
+    named = [c for c in unused if names_groups(c) and all(c in table.columns for table in tables)]
+    cells = {c: joined(table.cells(c) for table in tables) for c in [*named, taken[0]]}
+    return [*said, *repeated_columns(cells, cells.pop(taken[0]))] if named else said
+
+
 def no_inputs(where: str, columns: Sequence[str]) -> DataError:
     """Return the error for a table in which nothing can be learned from."""
     return DataError(
@@ -210,10 +238,11 @@ def need_column(table: Table, column: str, role: str, option: str) -> None:
             f"name the {role} column with {option}."
         )
     shown = [name if len(name) <= 60 else f"{name[:57]}..." for name in table.columns]
-    raise DataError(
+    told = (
         f"Column '{column}' is missing in {table.where} (found: {quoted(shown)})."
         f"{did_you_mean(column, table.columns)} {remedy}"
     )
+    raise UnlabelledError(told) if role == "target" else DataError(told)
 
 
 def prose_kind(values: Sequence[object]) -> Prose:

@@ -97,6 +97,38 @@ def assign_splits(
     return splits, {name: origin[name] for name in SPLIT_NAMES}
 
 
+def only_held_out(
+    records: Records, fraction: float, seed: int, copies: Copies
+) -> tuple[np.ndarray, dict[str, str]]:
+    """Return the splits of samples without labels: some are val, the others train, none is test.
+
+    Args:
+        records: The usable samples; their targets are all the same.
+        fraction: Share that is held out.
+        seed: Of the draw.
+        copies: What is the same among the samples, and so stays on one side.
+
+    Returns:
+        As ``assign_splits``.
+
+    Raises:
+        DataError: There is nothing to hold out, or nothing would be left.
+    """
+    groups = joined_groups(copies, records.groups)
+    num = len(records.targets) if groups is None else len(np.unique(groups))
+    several = NOUNS[records.modality][1]
+    if num < 2:
+        raise DataError(
+            f"{records.name} has {num} different usable {several}; expected at least 2: one to "
+            f"learn from, and one that is held out. Add {several}."
+        )
+    splits = np.full(len(records.targets), TRAIN, np.int8)
+    bits = np.random.PCG64([seed, VAL])
+    picked = _pick(records, np.arange(len(splits)), fraction, bits, groups, keep=1)
+    splits[picked] = VAL
+    return splits, {"train": "what val left", "val": f"{fraction * 100:.4g} % of all, seed {seed}"}
+
+
 def only_test(records: Records) -> tuple[np.ndarray, dict[str, str]]:
     """Return the splits of data that nothing is to be learned from.
 

@@ -4,10 +4,9 @@ The task is decided when the user has not said it, and the decision is said in a
 
 - lists, or a separator: multi-label; where each list has one label, classification;
 - words: classification;
-- numbers that are not all whole: regression (for images it must be said, since a measured label
-  beside a photo is more often a mistaken column);
+- numbers that are not all whole: regression;
 - whole numbers: classification, unless there are many different ones (more than 20, and more than
-  5 % of the samples), or most occur once: then regression.
+  5 % of the samples), or most occur once: then regression, but for images, whose numbers are codes.
 
 How a column is read is the task's (``tasks``). Left out: ordinal targets, several targets, weights.
 """
@@ -79,7 +78,6 @@ def read_targets(
         values,
         what,
         place,
-        is_said=known is not None,
         separator=options.separator,
         naming=naming,
     )
@@ -125,11 +123,11 @@ def _decide(
     """Return the task that the values ask for, and a note where another was thinkable."""
     if any(issubclass(kind, (list, tuple, set, np.ndarray)) for kind in kinds_of(values)):
         return MULTI_LABEL, None
-    if MODALITIES[modality].is_number_a_code:
-        return CLASSIFICATION, _several_in_a_cell(values, what)
     numbers, strange = _numbers_in(values)
-    distinct = np.unique(numbers)
     real = next(iter(numbers[(numbers != np.floor(numbers)) | np.isinf(numbers)]), None)
+    if MODALITIES[modality].is_number_a_code and (real is None or len(strange)):
+        return CLASSIFICATION, _several_in_a_cell(values, what)
+    distinct = np.unique(numbers)
     is_many = len(distinct) > MANY_VALUES and len(distinct) > MANY_SHARE * len(values)
     is_many = is_many or 2 * len(distinct) > len(values) > 2
     is_measure = real is not None or is_many

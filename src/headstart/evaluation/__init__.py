@@ -17,9 +17,18 @@ from headstart.evaluation.calibration import (
 )
 from headstart.evaluation.class_scores import accuracy, score_classes
 from headstart.evaluation.comparison import compare_classes, compare_labels, compare_values
+from headstart.evaluation.intervals import NUM_RESAMPLES
 from headstart.evaluation.label_scores import f1_micro, score_labels
+from headstart.evaluation.paired import (
+    ItemSums,
+    class_sums,
+    holm,
+    label_sums,
+    mid_p_value,
+    resample_together,
+    value_sums,
+)
 from headstart.evaluation.records import ClassScores, Scores, comparison_to_json, figure_to_json
-from headstart.evaluation.resampling import NUM_RESAMPLES
 from headstart.evaluation.validation import (
     accuracy_and_error,
     f1_micro_and_error,
@@ -30,9 +39,11 @@ from headstart.evaluation.value_scores import rmse, score_values
 __all__ = [
     "NUM_RESAMPLES",
     "ClassScores",
+    "ItemSums",
     "Scores",
     "accuracy",
     "accuracy_and_error",
+    "class_sums",
     "compare_classes",
     "compare_labels",
     "compare_values",
@@ -44,13 +55,18 @@ __all__ = [
     "fit_temperature",
     "fold_temperatures",
     "frequent_labels_baseline",
+    "holm",
+    "label_sums",
     "majority_baseline",
     "mean_baseline",
+    "mid_p_value",
     "r2_and_error",
+    "resample_together",
     "rmse",
     "score_classes",
     "score_labels",
     "score_values",
     "sigmoid",
     "softmax",
+    "value_sums",
 ]

@@ -1,10 +1,10 @@
-"""The figures of a classification on one split, each with a 95 % interval.
+"""The figures of a classification on one split, each with a 95 % interval that holds at any size.
 
-Which interval: accuracy, and precision, recall and F1 of a class, are proportions and take
-Wilson's interval. Everything else takes the percentile bootstrap over items, except that ECE takes
-the reversed percentiles, because resampling inflates it. A macro figure or ROC-AUC that no
-resample moves, because all is right, takes its interval from its classes' (``intervals.py``).
-Where items belong together, groups are counted (``clusters.py``).
+Which interval: accuracy, and precision, recall and F1 of a class, are proportions (``shares.py``);
+the macro figures are means of these (``parts.py``), ROC-AUC of areas (``areas.py``), log loss and
+Brier score of what items cost (``means.py``), ECE of gaps (``gaps.py``). Where items belong
+together, groups are counted (``clusters.py``). ``benchmarks/coverage.py`` counts how often they
+hold the truth.
 
 Deliberately left out: who made the probabilities (these are arrays), thresholds, and figures for
 several labels an item (``label_scores.py``) or for numbers (``value_scores.py``).
@@ -14,30 +14,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from headstart.errors import OptionError, quoted
-from headstart.evaluation.clusters import (
-    Groups,
-    as_groups,
-    effective_numbers,
-    effective_wilson,
-    share,
+from headstart.evaluation.areas import mean_area
+from headstart.evaluation.clusters import Groups, as_groups
+from headstart.evaluation.counts import count_classes, counted_scores, macro_figures
+from headstart.evaluation.gaps import binned, calibration_error
+from headstart.evaluation.intervals import NUM_RESAMPLES, check_resamples
+from headstart.evaluation.means import (
+    plain_mean,
+    studentised_interval,
+    unit_sums,
+    with_unseen,
+    within,
 )
-from headstart.evaluation.intervals import (
-    check_resamples,
-    f1_of,
-    is_degenerate,
-    mean_interval,
-    percentile_interval,
-    wilson,
-)
-from headstart.evaluation.records import ClassScores, Scores
-from headstart.evaluation.resampling import NUM_RESAMPLES, FigureTable, WeightedFigures
+from headstart.evaluation.parts import unseen_parts
+from headstart.evaluation.records import Scores
+from headstart.evaluation.shares import share_of
 from headstart.types import Figure
 
+FLOOR = float(np.finfo(np.float64).eps)  # as scikit-learn: a probability of 0 costs 36, not inf
 FIGURES = (
     "accuracy",
     "precision_macro",
@@ -68,16 +66,16 @@ def score_classes(
     the *sum* over classes of (p - one-hot)^2, in [0, 2], so that two classes give twice the binary
     form; ``ece``, expected calibration error of the top class, 15 bins of equal width.
 
-    A resample without a class leaves that class out by the same rules. Time grows with
-    N K num_resamples; beyond 4e9 of these, ROC-AUC takes fewer resamples (at least 200).
+    The interval of a mean over classes is that of the mean over all classes that the model expects
+    to meet, whether or not the items hold them.
 
     Args:
         probabilities: Shape (N, K), N at least 1, rows summing to 1.
         targets: Integers in [0, K), shape (N,).
         classes: K class names, all different.
         seed: Seed of the bootstrap.
-        num_resamples: Bootstrap resamples, at least 40; or 0 for no bootstrap, which leaves NaN at
-            the ends of every bootstrapped interval.
+        num_resamples: Bootstrap resamples of log loss and Brier score, at least 40; or 0 for none,
+            which leaves NaN at the ends of these.
         groups: Whole numbers, shape (N,), the same for items that belong together: intervals then
             count groups. None: each item stands alone.
 
@@ -107,13 +105,22 @@ def score_classes(
     confusion = np.bincount(wanted * K + predictions, minlength=K * K).reshape(K, K)
     told = as_groups(groups, num_items)
     items, right = np.arange(num_items), predictions == wanted
-    counts = count_classes((wanted, items, right), (predictions, items, right), num_items, K, told)
+    pairs = (wanted, items, right), (predictions, items, right)
+    counts = count_classes(*pairs, num_items, K, told)
     per_class = {name: counted_scores(counts, k) for k, name in enumerate(classes)}
-    table = FigureTable(checked, wanted)
-    point = table.figures(np.ones((num_items, 1)))
-    resampled = table.resample(num_resamples, seed, told) if num_resamples else {}
-    figures = {"accuracy": share(right, told)} | {
-        name: _figure(name, point, resampled, per_class, counts, told) for name in FIGURES[1:]
+    expected = checked.sum(axis=0)
+    # with two classes the second area repeats the first
+    ranked = [1] if K == 2 else range(K)
+    num_unseen = 0 if K == 2 else unseen_parts(expected, counts.support > 0)
+    columns = ((checked[:, k], wanted == k) for k in ranked)
+    is_wrong = share_of(~right, told)
+    losses = _losses(checked, wanted, is_wrong, told, num_resamples=num_resamples, seed=seed)
+    figures = {
+        "accuracy": share_of(right, told),
+        **macro_figures(*pairs, counts, expected, num_items, told),
+        "roc_auc": mean_area(columns, told, num_unseen),
+        **losses,
+        "ece": calibration_error(binned(checked[items, predictions], right, told)),
     }
     return Scores(num_items, figures, per_class, confusion, num_groups=told.num if told else None)
 
@@ -137,163 +144,62 @@ def accuracy(
             f"predictions have shape {predicted.shape} and targets {wanted.shape}, expected one "
             "shape (N,) with N at least 1."
         )
-    return share(predicted == wanted, as_groups(groups, wanted.size))
+    return share_of(predicted == wanted, as_groups(groups, wanted.size))
 
 
-@dataclass(frozen=True)
-class Counts:
-    """What is counted of each of K classes; int64, shape (K,), but for the last.
-
-    Attributes:
-        hits: Items of the class that were predicted as it.
-        support: Items of the class.
-        predicted: Items predicted as the class.
-        smaller_side: Items of the class, or of all others where these are fewer; or groups.
-        effective: As how many independent items those of precision, recall and F1 count; float64,
-            shape (3, K).
-    """
-
-    hits: np.ndarray
-    support: np.ndarray
-    predicted: np.ndarray
-    smaller_side: np.ndarray
-    effective: np.ndarray
-
-
-def count_classes(
-    wanted: tuple[np.ndarray, np.ndarray, np.ndarray],
-    found: tuple[np.ndarray, np.ndarray, np.ndarray],
-    num_items: int,
-    num_classes: int,
+def _losses(
+    probabilities: np.ndarray,
+    targets: np.ndarray,
+    wrong: Figure,
     groups: Groups | None,
-) -> Counts:
-    """Count targets and predictions of each class.
-
-    Args:
-        wanted: Of each pair of an item and a class that it has: the class, the item, and whether
-            the class was predicted; each of shape (M,).
-        found: The same of each pair of an item and a class predicted: the class, the item, and
-            whether it has the class.
-        num_items: N.
-        num_classes: K.
-        groups: Which items belong together.
-    """
-    K = num_classes
-    (rows, items, is_found), (said, said_of, is_right) = wanted, found
-    support = np.bincount(rows, minlength=K)
-    predicted = np.bincount(said, minlength=K)
-    hits = np.bincount(rows[is_found], minlength=K)
-    if groups is None:
-        touched = support + predicted - hits
-        smaller = np.minimum(support, num_items - support)
-        return Counts(hits, support, predicted, smaller, np.stack((predicted, support, touched)))
-    more = ~is_right  # what is predicted and no target: with the targets all that F1 looks at
-    touched_pairs = (
-        np.concatenate((rows, said[more])),
-        np.concatenate((items, said_of[more])),
-        np.concatenate((is_found, np.zeros(int(more.sum()), bool))),
-    )
-    effective = np.stack(
-        [
-            effective_numbers(classes, is_hit, groups.codes[of], K)
-            for classes, of, is_hit in (found, wanted, touched_pairs)
-        ]
-    )
-    pairs, sizes = np.unique(rows * groups.num + groups.codes[items], return_counts=True)
-    holding = np.bincount(pairs // groups.num, minlength=K)
-    is_whole = sizes == np.bincount(groups.codes)[pairs % groups.num]
-    lacking = groups.num - np.bincount((pairs // groups.num)[is_whole], minlength=K)
-    return Counts(hits, support, predicted, np.minimum(holding, lacking), effective)
+    *,
+    num_resamples: int,
+    seed: int,
+) -> dict[str, Figure]:
+    """Return log loss and Brier score with their intervals."""
+    items = np.arange(len(targets))
+    of_target = probabilities[items, targets]
+    squares = np.einsum("nk,nk->n", probabilities, probabilities)
+    is_wrong = probabilities.argmax(axis=1) != targets
+    losses = {
+        "log_loss": -np.log(np.clip(of_target, FLOOR, 1.0)),
+        # squared distance to the one-hot target, without building the one-hot matrix
+        "brier": squares - 2.0 * of_target + 1.0,
+    }
+    found = {}
+    for name, loss in losses.items():
+        units = unit_sums(loss[None], groups, seed)
+        figure = studentised_interval(units, plain_mean, num_resamples=num_resamples, seed=seed)
+        costs = _costs(probabilities, squares, loss, is_wrong, name)
+        figure = with_unseen(figure, wrong, int(is_wrong.sum()), costs)
+        highest = math.inf if name == "log_loss" else 2.0
+        found[name] = within(figure, 0.0, highest)
+    return found
 
 
-def counted_scores(counts: Counts, k: int) -> ClassScores:
-    """Return a class's scores from counts; NaN throughout if it is neither a target nor predicted.
-
-    A class that occurs but was never predicted (or is predicted but never occurs) has 0 / 0
-    precision (recall), which counts as 0, as in the macro figures; its interval is [0, 1], for
-    there is no item to learn it from.
-
-    Args:
-        counts: Of all classes.
-        k: The class.
-    """
-    hits, support, predicted = (
-        int(array[k]) for array in (counts.hits, counts.support, counts.predicted)
-    )
-    of_precision, of_recall, of_f1 = counts.effective[:, k].tolist()
-    nothing_known = Figure(0.0, 0.0, 1.0) if support + predicted else wilson(0, 0)
-    touched = support + predicted - hits
-    return ClassScores(
-        precision=effective_wilson(hits, predicted, of_precision) if predicted else nothing_known,
-        recall=effective_wilson(hits, support, of_recall) if support else nothing_known,
-        f1=f1_of(effective_wilson(hits, touched, of_f1)),
-        support=support,
-    )
-
-
-def _figure(
+def _costs(
+    probabilities: np.ndarray,
+    squares: np.ndarray,
+    loss: np.ndarray,
+    is_wrong: np.ndarray,
     name: str,
-    point: WeightedFigures,
-    resampled: dict[str, np.ndarray],
-    per_class: dict[str, ClassScores],
-    counts: Counts,
-    groups: Groups | None,
-) -> Figure:
-    """Return one figure with the interval that suits it."""
-    value, num_groups = float(point.values[name][0]), groups.num if groups else None
-    figure = percentile_interval(value, resampled.get(name, np.empty(0)), num_groups)
-    if name == "ece":
-        return _ece_interval(figure, resampled.get("ece_noise", np.empty(0)))
-    if not is_degenerate(figure):
-        return figure
-    if name in ("log_loss", "brier"):
-        # One item, or all items alike: the data holds no information on the spread.
-        return Figure(value, math.nan, math.nan)
-    if name == "roc_auc":
-        return mean_interval(still_areas(point.class_areas[:, 0], counts.smaller_side))
-    known = [scores for scores in per_class.values() if not math.isnan(scores.f1.value)]
-    return mean_interval(getattr(scores, name.removesuffix("_macro")) for scores in known)
+) -> tuple[float, float]:
+    """Return what a wrong and a right answer cost in the mean.
 
-
-def _ece_interval(figure: Figure, noise: np.ndarray) -> Figure:
-    """Turn the percentiles of the ECE into an interval that holds its true value.
-
-    ECE sums absolute values, so the noise of resampling only adds to it, and plain percentiles lie
-    too high: for a calibrated model they hold 0 never. So (1) the basic interval,
-    [2 v - high, 2 v - low]; and (2) a lower end of 0 where the ECE is not above the 97.5 % quantile
-    of what a calibrated model would show by chance. In simulations (five classes, 300 and 2,000
-    items) it covers 87 to 98 %, plain percentiles 0 % for a calibrated model.
-
-    Source:
-        A. Davison and D. Hinkley, 1997, Bootstrap Methods and their Application, equation 5.6, for
-        the basic interval; (2) inverts the bootstrap test of no gap in any bin.
+    What a wrong one would cost is what the model's own probabilities of the other classes say; the
+    wrong ones that were seen are told beside, as if there were two more.
     """
-    value = figure.value
-    if not (math.isfinite(figure.low) and figure.high > figure.low):
-        return Figure(value, math.nan, math.nan)
-    low, high = 2.0 * value - figure.high, 2.0 * value - figure.low
-    if value <= np.quantile(noise, 0.975):
-        low = 0.0
-    return Figure(value, min(value, max(0.0, low)), max(value, min(1.0, high)))
-
-
-def still_areas(areas: np.ndarray, smaller_sides: np.ndarray) -> list[Figure]:
-    """Return the areas with intervals, for areas that no resample moves.
-
-    An area of 1 with P positives and M negatives holds min(P, M) pairs that share no item, each of
-    them ordered rightly: that many independent successes, hence Wilson's interval (conservative).
-    Any other area that stands still is the 0.5 of scores that are all equal, where it is certain.
-
-    Args:
-        areas: ROC-AUC of each class, NaN where undefined; one area where there are two classes.
-        smaller_sides: min(P, M) of each class, of items or of groups that hold any.
-    """
-    known = np.isfinite(areas)
-    pairs_of = smaller_sides[: len(areas)][known]
-    return [
-        wilson(area * pairs, pairs) if area in (0.0, 1.0) else Figure(area, area, area)
-        for area, pairs in zip(areas[known].tolist(), pairs_of.tolist(), strict=True)
-    ]
+    top = probabilities.max(axis=1)
+    rest = np.maximum(1.0 - top, FLOOR)
+    if name == "log_loss":
+        entropy = -np.einsum("nk,nk->n", probabilities, np.log(np.clip(probabilities, FLOOR, 1.0)))
+        imagined = (entropy + top * np.log(np.clip(top, FLOOR, 1.0))) / rest
+    else:
+        imagined = squares + 1.0 - 2.0 * (squares - top**2) / rest
+    number = int(is_wrong.sum())
+    wrong = (float(loss[is_wrong].sum()) + 2.0 * float(imagined.mean())) / (number + 2.0)
+    right = float(loss[~is_wrong].mean()) if number < len(loss) else 0.0
+    return wrong, right
 
 
 def _checked_probabilities(probabilities: np.ndarray, classes: Sequence[str]) -> np.ndarray:

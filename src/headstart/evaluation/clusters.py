@@ -3,18 +3,14 @@
 Items of one group are alike, so that a figure knows less than its number of items says. Three
 means, and none of them changes a value, only its interval and its p:
 
-- a proportion takes Wilson's interval on an *effective* number of items: as many independent ones
-  as would spread as much as the groups do, cut once more because few groups tell little of how
-  much groups spread (Student's t with one degree less than there are groups);
-- a bootstrapped figure draws groups, and reads its interval off quantiles that few groups push
-  outwards;
+- a proportion takes the exact interval (``shares.py``) on an *effective* number of items: as many
+  independent ones as would spread as much as the groups do, cut once more because few groups tell
+  little of how much groups spread (Student's t with one degree less than there are groups);
+- a bootstrapped figure draws groups;
 - a paired test lets whole groups change sides.
 
 Source:
-    Effective numbers: E. L. Korn and B. I. Graubard, 1998, Survey Methodology 24, 193-201, with
-    Wilson's interval as N. Dean and M. Pagano, 2015, Journal of Survey Statistics and Methodology
-    3, 484-503, found to hold best. Quantiles: T. C. Hesterberg, 2015, The American Statistician
-    69, 371-386 ("expanded percentile").
+    Effective numbers: E. L. Korn and B. I. Graubard, 1998, Survey Methodology 24, 193-201.
 """
 
 from __future__ import annotations
@@ -25,11 +21,11 @@ from itertools import product
 import numpy as np
 
 from headstart.errors import OptionError
-from headstart.evaluation.intervals import Z95, wilson
-from headstart.types import Figure
+from headstart.evaluation.intervals import Z95
 
 ALL_FLIPS = 12  # groups of which every choice of sides is looked at: 4,096
 NUM_FLIPS = 10_000
+MOST_FLIPPED = 2_000  # groups that change sides one by one
 
 
 @dataclass(frozen=True)
@@ -117,28 +113,6 @@ def effective_numbers(
     return np.where(is_still, num_groups, np.where(several, found, np.minimum(trials, 1.0)))
 
 
-def share(hits: np.ndarray, groups: Groups | None) -> Figure:
-    """Return the share of hits among N items with its 95 % interval.
-
-    Args:
-        hits: bool, shape (N,).
-        groups: Which items belong together; None: each stands alone.
-    """
-    num_hits = int(np.count_nonzero(hits))
-    if groups is None:
-        return wilson(num_hits, len(hits))
-    return effective_wilson(num_hits, len(hits), groups.effective(hits))
-
-
-def effective_wilson(hits: float, trials: float, effective: float) -> Figure:
-    """Return hits / trials with the interval of as many independent trials as they count as."""
-    if trials <= 0:
-        return wilson(0, 0)
-    ends = wilson(effective * (hits / trials), effective)
-    value = hits / trials
-    return Figure(value, min(value, ends.low), max(value, ends.high))
-
-
 def flip_p_value(changes: np.ndarray, groups: Groups, seed: int) -> float:
     """Return how often groups that change sides at random differ as much: two-sided.
 
@@ -148,6 +122,9 @@ def flip_p_value(changes: np.ndarray, groups: Groups, seed: int) -> float:
         seed: Of the choice of sides, where there are too many to look at all.
     """
     sums = np.bincount(groups.codes, weights=changes, minlength=groups.num)
+    if groups.num > MOST_FLIPPED:  # blocks of groups change sides: as valid, and bounded
+        blocks = np.random.default_rng(seed).permutation(groups.num) % MOST_FLIPPED
+        sums = np.bincount(blocks, weights=sums, minlength=MOST_FLIPPED)
     sums = sums[sums != 0]
     if not len(sums):
         return 1.0

@@ -2,8 +2,8 @@
 
 Two accuracies whose intervals overlap may still differ for certain, because both were measured on
 the same items: what counts is the items on which they disagree. An item of several labels is right
-when all of them are; of numbers the absolute errors are compared item by item. Deliberately left
-out: corrections for many comparisons; a run makes two to four.
+when all of them are; of numbers the absolute errors are compared item by item. Corrections for many
+comparisons are in ``paired.py``; a run makes two to four, and needs none.
 """
 
 from __future__ import annotations
@@ -14,17 +14,16 @@ from dataclasses import replace
 import numpy as np
 
 from headstart.errors import OptionError
-from headstart.evaluation.clusters import Groups, as_groups, flip_p_value, share
+from headstart.evaluation.clusters import Groups, as_groups, flip_p_value
 from headstart.evaluation.intervals import is_degenerate, percentile_interval, wilson
 from headstart.evaluation.label_scores import checked_labels
-from headstart.evaluation.resampling import bootstrap_weights
+from headstart.evaluation.paired import NUM_PAIRED_RESAMPLES, unit_draws, units_of
+from headstart.evaluation.shares import share_of
 from headstart.evaluation.value_scores import checked_values
 from headstart.types import Comparison, Figure
 
 _NUM_RESAMPLES = 10_000
-_BLOCK_NUMBERS = 1_000_000
 _NOTHING = Figure(math.nan, math.nan, math.nan)
-_NUM_ERROR_RESAMPLES = 2_000  # each costs N products, where one of counts costs three draws
 
 
 def compare_classes(
@@ -149,16 +148,9 @@ def compare_values(
     told = as_groups(groups, len(changes))
     p_value = float(wilcoxon(moved).pvalue) if moved.size and told is None else 1.0
     p_value = p_value if told is None else flip_p_value(changes, told, seed)
-    resampled = np.concatenate(
-        [
-            changes @ weights / len(changes)
-            for weights in bootstrap_weights(len(changes), _NUM_ERROR_RESAMPLES, seed, told)
-        ]
-    )
-    value = float(changes.mean())
-    difference = percentile_interval(value, resampled, told.num if told else None)
+    difference = _mean_change(changes, told, seed)
     if is_degenerate(difference):  # one item, or all changes alike: nothing is known of the spread
-        difference = Figure(value, math.nan, math.nan)
+        difference = Figure(difference.value, math.nan, math.nan)
     nearer, farther = int(np.count_nonzero(changes < 0)), int(np.count_nonzero(changes > 0))
     return Comparison(before, after, nearer, farther, difference, p_value, "mae")
 
@@ -186,24 +178,23 @@ def _judged(
             verdict, difference=_difference(gained, lost, num_items, seed), p_value=p_value
         )
     changes = right_after.astype(np.float64) - right
-    difference = _group_difference(changes, told, seed)
+    difference = _mean_change(changes, told, seed)
     if is_degenerate(difference):
-        up, down = share(right_after & ~right, told), share(right & ~right_after, told)
+        up, down = share_of(right_after & ~right, told), share_of(right & ~right_after, told)
         difference = _mover(difference.value, up, down)
     return replace(verdict, difference=difference, p_value=flip_p_value(changes, told, seed))
 
 
-def _group_difference(changes: np.ndarray, groups: Groups, seed: int) -> Figure:
-    """Return the mean change of N items with its interval, whole groups drawn."""
-    sums = np.bincount(groups.codes, weights=changes, minlength=groups.num)
-    sizes = np.bincount(groups.codes, minlength=groups.num)
-    rng, drawn = np.random.default_rng(seed), []
-    block = max(1, min(_NUM_RESAMPLES, _BLOCK_NUMBERS // groups.num))
-    for start in range(0, _NUM_RESAMPLES, block):
-        size = min(block, _NUM_RESAMPLES - start)
-        picked = rng.integers(0, groups.num, size=(size, groups.num))
-        drawn.append(sums[picked].sum(axis=1) / sizes[picked].sum(axis=1))
-    return percentile_interval(float(changes.mean()), np.concatenate(drawn), groups.num)
+def _mean_change(changes: np.ndarray, groups: Groups | None, seed: int) -> Figure:
+    """Return the mean change of N items with its interval: items, groups or blocks are drawn."""
+    units = units_of(len(changes), groups, seed)
+    sums = np.bincount(units.codes, weights=changes, minlength=units.num)
+    sizes = np.bincount(units.codes, minlength=units.num)
+    drawn = [
+        (sums @ weights) / (sizes @ weights)
+        for weights in unit_draws(units.num, NUM_PAIRED_RESAMPLES, seed)
+    ]
+    return percentile_interval(float(changes.mean()), np.concatenate(drawn), units.num)
 
 
 def _difference(gained: int, lost: int, num_items: int, seed: int) -> Figure:

@@ -1,16 +1,13 @@
-"""95 % intervals: Wilson for proportions, percentiles for bootstrapped figures, and their mean.
+"""95 % intervals that are quickly made, and what intervals of several kinds share.
 
-A percentile bootstrap of 40 right out of 40 says [1, 1], which is not honest: 40 right answers do
-not prove that no wrong one will come. So whatever is a proportion uses Wilson's interval, which
-needs no resampling and holds up at both ends, and a mean of proportions that does not move under
-resampling gets its interval from those of its parts (MOVER). Deliberately left out: BCa and the
-studentised bootstrap, whose gain over percentiles is small at the sizes of test sets.
+Wilson's for the proportions that starts are ranked by, normal ones for screening scores,
+percentiles for differences that are resampled. The figures of a test split have intervals that hold
+at any size: ``shares.py``, ``parts.py``, ``areas.py``, ``gaps.py``, ``means.py``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 import numpy as np
 
@@ -18,6 +15,7 @@ from headstart.errors import OptionError
 from headstart.types import Figure
 
 Z95 = 1.959963984540054  # the 97.5 % point of the standard normal distribution
+NUM_RESAMPLES = 1000
 MIN_RESAMPLES = 40  # below, no resample at all lies outside the 2.5 % quantile
 
 
@@ -83,22 +81,6 @@ def f1_of(share: Figure) -> Figure:
         share: J, of the items that are of the class, or were predicted as it, or both.
     """
     return Figure(*(2.0 * j / (1.0 + j) for j in (share.value, share.low, share.high)))
-
-
-def mean_interval(parts: Iterable[Figure]) -> Figure:
-    """Return the mean of figures on separate items, with the interval that theirs imply.
-
-    Source:
-        MOVER: G. Y. Zou and A. Donner, 2008, Statistics in Medicine 27, 1693-1702, for a sum of
-        independent estimates. Precisions of different classes are not strictly independent.
-    """
-    figures = list(parts)
-    if not figures:
-        return Figure(math.nan, math.nan, math.nan)
-    value = sum(part.value for part in figures) / len(figures)
-    below = math.sqrt(sum((part.value - part.low) ** 2 for part in figures)) / len(figures)
-    above = math.sqrt(sum((part.high - part.value) ** 2 for part in figures)) / len(figures)
-    return Figure(value, max(0.0, value - below), min(1.0, value + above))
 
 
 def percentile_interval(

@@ -1,9 +1,8 @@
-"""The figures of a multi-label model on one split, each with a 95 % interval.
+"""The figures of a multi-label model on one split, each with a 95 % interval that holds.
 
-Which interval: the share of items with every label right, and precision, recall and F1 of one
-label, are proportions and take Wilson's interval. Everything else takes the percentile bootstrap
-over items. A figure that no resample moves takes what is left to know: Wilson's interval on the
-number of items for figures over all decisions, that of its labels for a macro figure.
+Which interval: figures over all decisions are proportions whose trials belong to an item
+(``shares.py``); macro figures are means over the labels (``parts.py``, ``areas.py``); log loss and
+Brier score are means of what items cost (``means.py``).
 
 Deliberately left out: thresholds other than 0.5, and a calibration error, which has no one meaning
 over several labels; log loss and Brier score stand for it.
@@ -17,31 +16,23 @@ from collections.abc import Sequence
 import numpy as np
 
 from headstart.errors import OptionError, quoted
-from headstart.evaluation.class_scores import (
-    Counts,
-    count_classes,
-    counted_scores,
-    still_areas,
+from headstart.evaluation.areas import mean_area, mean_precision
+from headstart.evaluation.clusters import Groups, as_groups
+from headstart.evaluation.counts import Pairs, count_classes, counted_scores, macro_figures
+from headstart.evaluation.intervals import NUM_RESAMPLES, check_resamples, f1_of
+from headstart.evaluation.means import (
+    plain_mean,
+    studentised_interval,
+    unit_sums,
+    with_unseen,
+    within,
 )
-from headstart.evaluation.clusters import Groups, as_groups, share
-from headstart.evaluation.intervals import (
-    check_resamples,
-    f1_of,
-    is_degenerate,
-    mean_interval,
-    percentile_interval,
-    wilson,
-)
-from headstart.evaluation.label_resampling import LabelTable
-from headstart.evaluation.records import ClassScores, Scores
-from headstart.evaluation.resampling import (
-    NUM_RESAMPLES,
-    WeightedFigures,
-    bootstrap_weights,
-    divide,
-)
+from headstart.evaluation.parts import summed, unseen_parts
+from headstart.evaluation.records import Scores
+from headstart.evaluation.shares import clustered_share, share_of
 from headstart.types import Figure
 
+_FLOOR = float(np.finfo(np.float64).eps)  # as scikit-learn: a probability of 0 costs 36, not inf
 FIGURES = (
     "exact_match",
     "hamming_loss",
@@ -93,31 +84,85 @@ def score_labels(
     check_resamples(num_resamples)
     checked = _checked_probabilities(probabilities, labels)
     wanted = checked_labels("targets", targets, checked.shape)
-    table = LabelTable(checked, wanted)
-    point = table.figures(np.ones((len(checked), 1)))
-    told = as_groups(groups, len(checked))
-    resampled = table.resample(num_resamples, seed, told) if num_resamples else {}
+    told, K = as_groups(groups, len(checked)), checked.shape[1]
     predicted = checked >= 0.5
-    counts = _count_labels(wanted, predicted, told)
+    pairs = _pairs(wanted, predicted)
+    counts = count_classes(*pairs, len(checked), K, told)
     per_class = {name: counted_scores(counts, k) for k, name in enumerate(labels)}
-    figures = {"exact_match": share((predicted == wanted).all(axis=1), told)} | {
-        name: _figure(name, point, resampled, per_class, counts, told or len(checked))
-        for name in FIGURES[1:]
+    expected = checked.sum(axis=0)
+    over_all = _over_all(wanted, predicted, told)
+    num_unseen = unseen_parts(expected, counts.support > 0)
+    ranked = {
+        name: measure(((checked[:, k], wanted[:, k]) for k in range(K)), told, num_unseen)
+        for name, measure in (("roc_auc", mean_area), ("average_precision", mean_precision))
     }
+    losses = _losses(checked, wanted, over_all["hamming_loss"], told, num_resamples, seed)
+    found = {
+        "exact_match": share_of((predicted == wanted).all(axis=1), told),
+        **over_all,
+        **macro_figures(*pairs, counts, expected, len(checked), told),
+        **ranked,
+        **losses,
+    }
+    figures = {name: found[name] for name in FIGURES}
     return Scores(len(checked), figures, per_class, num_groups=told.num if told else None)
 
 
-def _count_labels(wanted: np.ndarray, predicted: np.ndarray, groups: Groups | None) -> Counts:
-    """Count targets and predictions, bool, shape (N, K), of each label."""
+def _pairs(wanted: np.ndarray, predicted: np.ndarray) -> tuple[Pairs, Pairs]:
+    """Return what is counted of targets and predictions, bool, shape (N, K), of each label."""
     items, classes = np.nonzero(wanted)
     said_of, said = np.nonzero(predicted)
-    return count_classes(
+    return (
         (classes, items, predicted[items, classes]),
         (said, said_of, wanted[said_of, said]),
-        len(wanted),
-        wanted.shape[1],
-        groups,
     )
+
+
+def _over_all(
+    wanted: np.ndarray, predicted: np.ndarray, groups: Groups | None
+) -> dict[str, Figure]:
+    """Return the figures over all decisions; those of an item, or of a group, belong together."""
+    hits, support, said, wrong = (
+        summed(each.sum(axis=1).astype(np.float64), groups)
+        for each in (wanted & predicted, wanted, predicted, wanted != predicted)
+    )
+    decided = summed(np.full(len(wanted), float(wanted.shape[1])), groups)
+    return {
+        "hamming_loss": clustered_share(wrong, decided),
+        "f1_micro": f1_of(clustered_share(hits, support + said - hits)),
+        "precision_micro": clustered_share(hits, said),
+        "recall_micro": clustered_share(hits, support),
+    }
+
+
+def _losses(
+    probabilities: np.ndarray,
+    targets: np.ndarray,
+    wrong: Figure,
+    groups: Groups | None,
+    num_resamples: int,
+    seed: int,
+) -> dict[str, Figure]:
+    """Return log loss and Brier score, means over items and labels, with their intervals."""
+    of_target = np.where(targets, probabilities, 1.0 - probabilities)
+    is_wrong = (probabilities >= 0.5) != targets
+    against = np.minimum(probabilities, 1.0 - probabilities)  # of what is not decided
+    costs = {
+        "log_loss": (
+            -np.log(np.clip(of_target, _FLOOR, 1.0)),
+            -np.log(np.clip(against, _FLOOR, 1)),
+        ),
+        "brier": ((1.0 - of_target) ** 2, (1.0 - against) ** 2),
+    }
+    number, found = int(is_wrong.sum()), {}
+    for name, (loss, imagined) in costs.items():
+        units = unit_sums(loss.mean(axis=1)[None], groups, seed)
+        figure = studentised_interval(units, plain_mean, num_resamples=num_resamples, seed=seed)
+        of_wrong = (float(loss[is_wrong].sum()) + 2.0 * float(imagined.mean())) / (number + 2.0)
+        of_right = float(loss[~is_wrong].mean()) if number < loss.size else 0.0
+        figure = with_unseen(figure, wrong, number, (of_wrong, of_right))
+        found[name] = within(figure, 0.0, math.inf if name == "log_loss" else 1.0)
+    return found
 
 
 def f1_micro(
@@ -142,16 +187,7 @@ def f1_micro(
     predicted = checked_labels("predictions", predictions, wanted.shape)
     if not len(wanted):
         raise OptionError("targets are empty, expected at least one item.")
-    told = as_groups(groups, len(wanted))
-    hits = (predicted & wanted).sum(axis=1)
-    decided = predicted.sum(axis=1) + wanted.sum(axis=1)
-    resampled = [
-        divide(2.0 * (hits @ weights), decided @ weights)
-        for weights in bootstrap_weights(len(wanted), NUM_RESAMPLES, seed, told)
-    ]
-    all_hits, all_decided = int(hits.sum()), int(decided.sum())
-    value = 2.0 * all_hits / all_decided if all_decided else 0.0
-    return _over_all("f1_micro", value, np.concatenate(resampled), told or len(wanted))
+    return _over_all(wanted, predicted, as_groups(groups, len(wanted)))["f1_micro"]
 
 
 def checked_labels(what: str, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -178,66 +214,6 @@ def checked_labels(what: str, values: np.ndarray, shape: tuple[int, ...]) -> np.
             "apply) or 1 (it does)."
         )
     return array.astype(bool)
-
-
-def _figure(
-    name: str,
-    point: WeightedFigures,
-    resampled: dict[str, np.ndarray],
-    per_class: dict[str, ClassScores],
-    counts: Counts,
-    drawn_of: Groups | int,
-) -> Figure:
-    """Return one figure with the interval that suits it; what was drawn are groups, or N items."""
-    value, num_groups = float(point.values[name][0]), _num_groups(drawn_of)
-    drawn = resampled.get(name, np.empty(0))
-    if name == "hamming_loss" or name.endswith("_micro"):
-        return _over_all(name, value, drawn, drawn_of)
-    figure = percentile_interval(value, drawn, num_groups)
-    if not is_degenerate(figure):
-        return figure
-    if name in ("log_loss", "brier"):
-        # One item, or all items alike: the data holds no information on the spread.
-        return Figure(value, math.nan, math.nan)
-    if name == "roc_auc":
-        return mean_interval(still_areas(point.class_areas[:, 0], counts.smaller_side))
-    if name == "average_precision":
-        assert point.class_precisions is not None
-        alone = counts.support if num_groups is None else counts.smaller_side
-        return _still_precision(point.class_precisions[:, 0], alone)
-    known = [scores for scores in per_class.values() if not math.isnan(scores.f1.value)]
-    return mean_interval(getattr(scores, name.removesuffix("_macro")) for scores in known)
-
-
-def _num_groups(drawn_of: Groups | int) -> int | None:
-    return None if isinstance(drawn_of, int) else drawn_of.num
-
-
-def _over_all(name: str, value: float, resampled: np.ndarray, drawn_of: Groups | int) -> Figure:
-    """Return a figure over all decisions with its interval.
-
-    Where no resample moves it, because everything is right (or wrong), Wilson's interval on the
-    number of items, or of groups, holds it: the decisions of one item are not independent, so they
-    count as one.
-    """
-    figure = percentile_interval(value, resampled, _num_groups(drawn_of))
-    if not is_degenerate(figure):
-        return figure
-    if value not in (0.0, 1.0):
-        return Figure(value, math.nan, math.nan)
-    number = _num_groups(drawn_of) or drawn_of
-    assert isinstance(number, int)
-    share_of_all = wilson(value * number, number)
-    return f1_of(share_of_all) if name == "f1_micro" else share_of_all
-
-
-def _still_precision(precisions: np.ndarray, support: np.ndarray) -> Figure:
-    """Return the mean of average precisions that no resample moves: perfect, or alone."""
-    known = np.isfinite(precisions)
-    value = float(precisions[known].mean()) if known.any() else math.nan
-    if not known.any() or (precisions[known] < 1.0).any():
-        return Figure(value, math.nan, math.nan)
-    return mean_interval(wilson(count, count) for count in support[known].tolist())
 
 
 def _checked_probabilities(probabilities: np.ndarray, labels: Sequence[str]) -> np.ndarray:

@@ -1,8 +1,7 @@
 """The figures of a regression on one split, each with a 95 % interval.
 
-Every interval is the percentile bootstrap over items. All figures but the median depend on an item
-only through sums (its error, the error's square, its target ...), so a block of resamples is one
-matrix product; the median sorts the errors once and walks the counts.
+All figures but the median are smooth functions of means over items, and have studentised bootstrap
+intervals (``means.py``); that of the median lies between two of the errors.
 
 Deliberately left out: relative errors (undefined at a target of zero), and intervals for single
 predictions.
@@ -11,18 +10,27 @@ predictions.
 from __future__ import annotations
 
 import math
+from dataclasses import astuple
 
 import numpy as np
 
 from headstart.errors import OptionError
 from headstart.evaluation.clusters import Groups, as_groups
-from headstart.evaluation.intervals import check_resamples, is_degenerate, percentile_interval
+from headstart.evaluation.intervals import NUM_RESAMPLES, check_resamples
+from headstart.evaluation.means import (
+    explained,
+    plain_mean,
+    studentised_interval,
+    unit_sums,
+    within,
+)
 from headstart.evaluation.records import Scores
-from headstart.evaluation.resampling import NUM_RESAMPLES, bootstrap_weights
+from headstart.evaluation.shares import exact_ends
 from headstart.types import Figure
 
 FIGURES = ("rmse", "mse", "mae", "r2", "median_absolute_error", "bias")
 MAX_RESIDUALS = 500
+_FEWEST = 6  # independent items below which no two of them hold the median in 95 of 100 cases
 
 
 def score_values(
@@ -43,7 +51,7 @@ def score_values(
         targets: Shape (N,).
         seed: Seed of the bootstrap and of the choice of residuals.
         num_resamples: Bootstrap resamples, at least 40; or 0 for none, which leaves NaN at the ends
-            of every interval.
+            of every interval but the median's.
         groups: Which items belong together, as ``score_classes``.
 
     Returns:
@@ -55,13 +63,9 @@ def score_values(
     """
     check_resamples(num_resamples)
     predicted, wanted = checked_values("Predictions", values, targets)
-    table, told = _ValueTable(predicted, wanted), as_groups(groups, len(wanted))
-    point = table.figures(np.ones((len(wanted), 1)))
-    resampled = _resampled(table, num_resamples, seed, told)
+    told = as_groups(groups, len(wanted))
     num_groups = told.num if told else None
-    figures = {
-        name: _figure(float(point[name][0]), resampled[name], num_groups) for name in FIGURES
-    }
+    figures = _figures(predicted, wanted, told, num_resamples=num_resamples, seed=seed)
     places = np.arange(len(wanted))
     if len(wanted) > MAX_RESIDUALS:
         rng = np.random.default_rng(seed)
@@ -120,60 +124,58 @@ def checked_values(
     return predicted, wanted
 
 
-class _ValueTable:
-    """Per-item terms of predictions and targets, independent of the item weights."""
-
-    def __init__(self, predictions: np.ndarray, targets: np.ndarray) -> None:
-        errors = predictions - targets
-        centred = targets - targets.mean()  # so that the squares below lose no digits
-        self.num_items = len(targets)
-        self._sums = np.stack((errors, errors**2, np.abs(errors), centred, centred**2))
-        self._order = np.argsort(self._sums[2], kind="stable")
-        self._sorted = self._sums[2][self._order]
-        # rounding must not give targets that are all equal a spread
-        self._is_constant = bool(np.ptp(targets) == 0.0)
-
-    def figures(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """Return every figure under each weighting: name to float64, shape (R,)."""
-        means = self._sums @ weights.astype(np.float64) / self.num_items
-        error, square, absolute, target, target_square = means
-        spread = target_square - target**2
-        explained = np.full(spread.shape, np.nan)
-        if not self._is_constant:
-            floor = 1e-12 * float(self._sums[4].max())
-            np.divide(square, spread, out=explained, where=spread > floor)
-        return {
-            "rmse": np.sqrt(square),
-            "mse": square,
-            "mae": absolute,
-            "r2": 1.0 - explained,
-            "median_absolute_error": self._medians(weights),
-            "bias": error,
-        }
-
-    def _medians(self, weights: np.ndarray) -> np.ndarray:
-        """Return the median absolute error under each weighting."""
-        reached = np.cumsum(weights[self._order], axis=0, dtype=np.float64)
-        # where half of the weight is reached, and where it is passed; scaled weights are not exact
-        half, slack = self.num_items / 2, 1e-9 * self.num_items
-        first, second = (reached >= half - slack).argmax(axis=0), (reached > half + slack).argmax(0)
-        median: np.ndarray = (self._sorted[first] + self._sorted[second]) / 2.0
-        return median
+def _figures(
+    predictions: np.ndarray,
+    targets: np.ndarray,
+    groups: Groups | None,
+    *,
+    num_resamples: int,
+    seed: int,
+) -> dict[str, Figure]:
+    """Return every figure with its interval; ends are unknown where nothing is known of spread."""
+    errors = predictions - targets
+    middle, scale = float(targets.mean()), float(np.std(targets)) or 1.0
+    centred = (targets - middle) / scale  # so that the squares below lose no digits
+    quantities = {
+        "mse": (errors**2, plain_mean),
+        "mae": (np.abs(errors), plain_mean),
+        "bias": (errors, plain_mean),
+    }
+    found = {}
+    for name, (quantity, smooth) in quantities.items():
+        units = unit_sums(quantity[None], groups, seed)
+        found[name] = studentised_interval(units, smooth, num_resamples=num_resamples, seed=seed)
+    found["mse"] = within(found["mse"], 0.0, math.inf)
+    found["mae"] = within(found["mae"], 0.0, math.inf)
+    found["rmse"] = Figure(*(math.sqrt(end) for end in astuple(found["mse"])))
+    found["r2"] = Figure(math.nan, math.nan, math.nan)
+    # rounding must not give targets that are all equal a spread
+    if float(np.ptp(targets)) > 0.0:
+        squares = np.stack((errors**2 / scale**2, centred, centred**2))
+        units = unit_sums(squares, groups, seed)
+        figure = studentised_interval(units, explained, num_resamples=num_resamples, seed=seed)
+        found["r2"] = within(figure, -math.inf, 1.0)
+    found["median_absolute_error"] = _median(np.abs(errors), groups)
+    return {name: found[name] for name in FIGURES}
 
 
-def _resampled(
-    table: _ValueTable, num_resamples: int, seed: int, groups: Groups | None
-) -> dict[str, np.ndarray]:
-    """Return every figure on bootstrap resamples of items or groups; empty for no resamples."""
-    if num_resamples == 0:
-        return dict.fromkeys(FIGURES, np.empty(0))
-    drawn = bootstrap_weights(table.num_items, num_resamples, seed, groups)
-    blocks = [table.figures(weights) for weights in drawn]
-    return {name: np.concatenate([block[name] for block in blocks]) for name in FIGURES}
+def _median(sizes: np.ndarray, groups: Groups | None) -> Figure:
+    """Return the median with the 95 % interval that lies between two of the sizes.
 
-
-def _figure(value: float, resampled: np.ndarray, num_groups: int | None) -> Figure:
-    """Return a figure with its percentile interval; NaN ends where no resample moves it."""
-    figure = percentile_interval(value, resampled, num_groups)
-    # One item, or all errors alike: the data holds no information on the spread.
-    return Figure(value, math.nan, math.nan) if is_degenerate(figure) else figure
+    Source:
+        R. S. Woodruff, 1952, JASA 47, 635-646: the ends of the interval of the share below the
+        median, looked up among the sizes.
+    """
+    ordered, num = np.sort(sizes), len(sizes)
+    value = float(np.median(ordered))
+    effective = float(num) if groups is None else groups.effective(sizes <= value)
+    if effective < _FEWEST:
+        return Figure(value, math.nan, math.nan)
+    low, high = (
+        float(end[0]) for end in exact_ends(np.array([effective / 2]), np.array([effective]))
+    )
+    first = max(0, math.floor(low * num) - 1)
+    last = min(num - 1, math.ceil(high * num))
+    if ordered[first] == ordered[last]:  # all alike: the data holds no information on the spread
+        return Figure(value, math.nan, math.nan)
+    return Figure(value, float(ordered[first]), float(ordered[last]))

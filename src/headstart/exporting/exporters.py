@@ -11,6 +11,7 @@ from headstart.types import Modality
 
 if TYPE_CHECKING:
     from headstart.model import Model
+    from headstart.model.pretrained import Pretrained
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,37 @@ EXPORTERS: dict[str, Exporter] = {
 }
 
 
+@dataclass(frozen=True)
+class StartExporter:
+    """A library that loads pretrained starts of an objective.
+
+    Attributes:
+        library: Its name, as in ``EXPORTERS``.
+        write: Writes a start into a new folder, and returns it after a check that the library
+            computes the same.
+    """
+
+    library: str
+    write: Callable[[Pretrained, str | Path], Path]
+
+
+def _timm_start(found: Pretrained, folder: str | Path) -> Path:
+    from headstart.exporting.timm_start import export_timm_start
+
+    return export_timm_start(found, folder)
+
+
+def _language_start(found: Pretrained, folder: str | Path) -> Path:
+    from headstart.exporting.language_folder import export_language
+
+    return export_language(found, folder)
+
+
+START_EXPORTERS: dict[str, StartExporter] = {
+    "mae": StartExporter("timm", _timm_start),
+    "mlm": StartExporter("transformers", _language_start),
+    "clm": StartExporter("transformers", _language_start),
+}
 # A bundle for ONNX Runtime is of every modality and of ensembles too (``onnx_bundle``).
 ONNX = "onnx"
 

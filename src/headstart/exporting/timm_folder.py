@@ -24,6 +24,7 @@ from headstart.errors import ExportError, StartError
 from headstart.exporting.folder import building, check_same, refuse_occupied, unreadable
 from headstart.model import Model
 from headstart.preprocessing import ImagePreprocess
+from headstart.starts.images.scratch import VIT_SHAPES
 from headstart.starts.lora import merge_lora
 from headstart.starts.rebuild import read_architecture
 from headstart.tensors import evaluating
@@ -35,7 +36,7 @@ NUM_CHECKED = 4  # random images on which the export has to give the model's log
 
 
 @dataclass(frozen=True)
-class _Recipe:
+class TimmRecipe:
     """How timm builds the network.
 
     Attributes:
@@ -76,7 +77,7 @@ def export_timm(model: Model, folder: str | Path) -> Path:
     return target
 
 
-def _require_timm(model: Model) -> tuple[_Recipe, ImageSpec]:
+def _require_timm(model: Model) -> tuple[TimmRecipe, ImageSpec]:
     """Return how timm builds a model's network, or say why it cannot."""
     encoder = model.encoder
     address, preprocess = encoder.start.address, encoder.preprocess
@@ -89,7 +90,7 @@ def _require_timm(model: Model) -> tuple[_Recipe, ImageSpec]:
         parts = read_architecture(encoder.architecture)
     except StartError as error:
         raise ExportError(f"The model from '{address}' cannot be exported: {error}") from error
-    recipe = _recipe(parts.builder, parts.options)
+    recipe = recipe_of(parts.builder, parts.options)
     if recipe is None:
         raise ExportError(
             f"The model from '{address}' (builder '{parts.builder}') is no architecture of timm. "
@@ -104,25 +105,26 @@ def _require_timm(model: Model) -> tuple[_Recipe, ImageSpec]:
     return recipe, preprocess.spec
 
 
-def _recipe(builder: str, options: Mapping[str, Any]) -> _Recipe | None:
+def recipe_of(builder: str, options: Mapping[str, Any]) -> TimmRecipe | None:
     """Return timm's own words for a builder's options, None where there are none."""
     channels, size = options.get("channels"), options.get("size")
     if builder == "timm":
         name = str(options["name"])
         is_bound, native = _native_size(name)
         own = {"img_size": size} if is_bound and size != native else {}
-        return _Recipe(name, {"in_chans": channels, **own}, is_bound)
+        return TimmRecipe(name, {"in_chans": channels, **own}, is_bound)
     if builder == "resnet18" and not options["small_stem"]:
-        return _Recipe("resnet18", {"in_chans": channels}, False)
-    if builder == "vit-tiny":
+        return TimmRecipe("resnet18", {"in_chans": channels}, False)
+    if builder in VIT_SHAPES:
         own = {
+            **VIT_SHAPES[builder],
             "img_size": size,
             "patch_size": options["patch_size"],
             "depth": options["num_blocks"],
             "class_token": False,
             "global_pool": "avg",
         }
-        return _Recipe("vit_tiny_patch16_224", {"in_chans": channels, **own}, True)
+        return TimmRecipe("vit_tiny_patch16_224", {"in_chans": channels, **own}, True)
     return None
 
 
@@ -135,7 +137,17 @@ def _native_size(name: str) -> tuple[bool, int]:
     return bool(cfg.get("fixed_input_size", False)), int(cfg["input_size"][-1])
 
 
-def _build(recipe: _Recipe, num_classes: int, address: str) -> nn.Module:
+def build_in_timm(recipe: TimmRecipe, num_classes: int, address: str) -> nn.Module:
+    """Build a network as timm does, with random weights.
+
+    Args:
+        recipe: How.
+        num_classes: Of its classifier; 0 for none.
+        address: Of the start, for a refusal.
+
+    Raises:
+        ExportError: If timm cannot.
+    """
     import timm
 
     try:
@@ -153,13 +165,13 @@ def _build(recipe: _Recipe, num_classes: int, address: str) -> nn.Module:
     return network
 
 
-def _assemble(model: Model, recipe: _Recipe) -> tuple[dict[str, Tensor], str]:
+def _assemble(model: Model, recipe: TimmRecipe) -> tuple[dict[str, Tensor], str]:
     """Return the weights under timm's names, and the name of its classifier."""
     address = model.encoder.start.address
     encoder = deepcopy(model.encoder).cpu()
     merge_lora(encoder)
     own = encoder.network.state_dict()
-    whole = _build(recipe, model.num_outputs, address).state_dict()
+    whole = build_in_timm(recipe, model.num_outputs, address).state_dict()
     left = sorted(whole.keys() - own.keys())
     names = {name.rpartition(".")[0] for name in left}
     classifier = next(iter(names)) if len(names) == 1 else ""
@@ -179,7 +191,29 @@ def _assemble(model: Model, recipe: _Recipe) -> tuple[dict[str, Tensor], str]:
     return {name: tensor.contiguous().clone() for name, tensor in state.items()}, classifier
 
 
-def _config(model: Model, recipe: _Recipe, spec: ImageSpec, classifier: str) -> dict[str, object]:
+def preprocessing_of(spec: ImageSpec, *, is_bound: bool) -> dict[str, object]:
+    """Return a preprocessing in timm's words, for ``pretrained_cfg``.
+
+    Args:
+        spec: Of the network.
+        is_bound: Whether its parameters depend on the input size.
+    """
+    return {
+        "tag": "headstart",
+        "custom_load": False,
+        "input_size": [spec.channels, spec.size, spec.size],
+        "fixed_input_size": is_bound,
+        "interpolation": spec.interpolation,
+        "crop_pct": 1.0,
+        "crop_mode": CROP_MODES[spec.framing],
+        "mean": list(spec.mean),
+        "std": list(spec.std),
+    }
+
+
+def _config(
+    model: Model, recipe: TimmRecipe, spec: ImageSpec, classifier: str
+) -> dict[str, object]:
     """Return the content of timm's ``config.json``."""
     num_classes = model.num_outputs
     return {
@@ -189,15 +223,7 @@ def _config(model: Model, recipe: _Recipe, spec: ImageSpec, classifier: str) -> 
         "label_names": list(model.schema.classes),
         "model_args": recipe.options,
         "pretrained_cfg": {
-            "tag": "headstart",
-            "custom_load": False,
-            "input_size": [spec.channels, spec.size, spec.size],
-            "fixed_input_size": recipe.is_bound,
-            "interpolation": spec.interpolation,
-            "crop_pct": 1.0,
-            "crop_mode": CROP_MODES[spec.framing],
-            "mean": list(spec.mean),
-            "std": list(spec.std),
+            **preprocessing_of(spec, is_bound=recipe.is_bound),
             "num_classes": num_classes,
             "classifier": classifier,
             "license": model.encoder.start.licence,

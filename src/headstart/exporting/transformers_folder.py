@@ -73,7 +73,7 @@ def export_transformers(
     whole = _assemble(model, network)
     with building(target) as partial, quiet_transformers():
         whole.save_pretrained(str(partial))
-        for name, content in _tokenizer_files(tokenizer).items():
+        for name, content in tokenizer_files(tokenizer).items():
             (partial / name).write_bytes(content)
         _check(model, tokenizer, partial, target, list(texts or SAMPLE_TEXTS))
     return target
@@ -103,6 +103,13 @@ def _require_native(model: Model) -> tuple[TextNetwork, TextTokenizer]:
         raise ExportError(
             f"The model from '{address}' has no transformers encoder. Expected one that headstart "
             f"built. Serve the run folder with headstart."
+        )
+    if network.pooling != "native" and encoder.start.objective == "mlm":
+        raise ExportError(
+            f"The model from '{address}' averages the last hidden states, as from every start that "
+            f"was pretrained on hidden words, and a classifier of transformers does not. Expected "
+            f"a model from another start. Serve the run folder with headstart; the start itself "
+            f"can be exported: headstart export {address}."
         )
     if network.pooling != "native":
         raise ExportError(
@@ -159,7 +166,7 @@ def _max_length(model: Model) -> int:
     return preprocess.max_length
 
 
-def _tokenizer_files(tokenizer: TextTokenizer) -> dict[str, bytes]:
+def tokenizer_files(tokenizer: TextTokenizer) -> dict[str, bytes]:
     """Return the tokenizer's files with the model's length as its limit."""
     files = tokenizer.files()
     config = {**json.loads(files[CONFIG_NAME]), "model_max_length": tokenizer.max_length}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from copy import deepcopy
@@ -85,6 +86,7 @@ def open_model(path: Path, module: nn.Module | None = None) -> tuple[Model, dict
     try:
         record = json.loads((path / "model.json").read_text())
         refuse_ensemble(path, record)
+        refuse_start(path, record)
         refuse_other_format(path, record["format"], record.get("versions"))
         schema = Schema(**{**record["schema"], "classes": tuple(record["schema"]["classes"])})
         # a copy: two runs opened with the same module must not share its weights
@@ -135,6 +137,20 @@ def refuse_ensemble(path: Path, record: dict[str, object]) -> None:
         raise RunFolderError(
             f"{path} holds an ensemble of {num} models that answer together; expected a single "
             f"model. Give one of its members, which is a run folder of its own: {path}/members/1."
+        )
+
+
+def refuse_start(path: Path, record: dict[str, object]) -> None:
+    """Refuse a folder that holds a pretrained start, with the way to a model.
+
+    Raises:
+        RunFolderError: If it does.
+    """
+    if "objective" in record:
+        raise RunFolderError(
+            f"{path} is a pretrained start (objective {record['objective']}), which decides "
+            f"nothing yet; expected a fine-tuned run. Make one: headstart finetune DATA --start "
+            f"{shlex.quote(str(path))}."
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +49,7 @@ class Model(nn.Module):
         self.target_scale: float = 1.0
         self._dropout = dropout
         own = encoder.preprocess
-        self._normalise = _Normalise(own.spec) if isinstance(own, ImagePreprocess) else None
+        self._normalise = Normalise(own.spec) if isinstance(own, ImagePreprocess) else None
         self._lent: Callable[..., Tensor] | None = None
 
     def forward(self, *inputs: Tensor) -> Tensor:
@@ -90,6 +91,16 @@ class Model(nn.Module):
         )
         return features
 
+    def learn_patches(self, images: Tensor) -> None:
+        """Learn the first layer of an encoder that ``learns_patches``.
+
+        Args:
+            images: Some of train's, floats (N, C, H, W) in [0, 1].
+        """
+        assert self._normalise is not None
+        network: Any = self.encoder.network
+        network.learn_patches(self._normalise(images))
+
     def standard_targets(self, targets: Rows) -> Rows:
         """Return targets as the loss takes them: numbers float32 in standard units."""
         return self.task.standard(targets, self.target_mean, self.target_scale)
@@ -105,7 +116,7 @@ class Model(nn.Module):
         return next(self.head.parameters()).device
 
 
-class _Normalise(nn.Module):
+class Normalise(nn.Module):
     """Bring float images (B, C, H, W) in [0, 1] to the channels, size and scale of a spec."""
 
     mean: Tensor

@@ -200,7 +200,7 @@ def find_format(
 
 
 def look_like_dates(values: Any) -> bool:
-    """Return whether a column that was not read as dates could be one.
+    """Return whether a column that was not read as dates could be read so.
 
     Args:
         values: A pyarrow array of text or float64.
@@ -210,8 +210,10 @@ def look_like_dates(values: Any) -> bool:
 
     if pa.types.is_string(values.type):
         places = np.linspace(0, len(values) - 1, min(len(values), WORDS_LOOKED_AT)).astype(np.int64)
-        words = pc.unique(values.take(places)).to_pylist()
-        return _are_like_dates([word for word in words if word])
+        words = [word for word in pc.unique(values.take(places)).to_pylist() if word]
+        # what no format reads would be refused where it is called a date
+        is_read = any(all(read_date(word, f) is not None for word in words) for f in FORMATS)
+        return is_read and _are_like_dates(words)
     extremes = pc.min_max(values).as_py()
     low, high = COMPACT_RANGE
     if extremes["min"] is None or extremes["min"] < low or extremes["max"] > high:

@@ -116,8 +116,8 @@ class TablePreprocess(Preprocess):
             raise DataError(
                 f"Column{'s' if many else ''} {quoted(missing)} {'are' if many else 'is'} missing "
                 f"in the rows (found: {quoted(listed.columns)})."
-                f"{did_you_mean(missing[0], listed.columns)} The model was trained with it; add "
-                "it. Single cells may be empty."
+                f"{did_you_mean(missing[0], listed.columns)} The model was trained with "
+                f"{'them; add them' if many else 'it; add it'}. Single cells may be empty."
             )
         table = pa.table(
             {

@@ -9,7 +9,7 @@ it. Left out: Python-only tokenizers, which would need code to come along.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,6 +88,73 @@ class TextTokenizer:
                     body += encoding.ids[: room - len(body)]
         ids = [np.array([*self._prefix, *body, *self._suffix], dtype=np.int32) for body in bodies]
         return ids, lengths
+
+    def encode_bodies(
+        self, pieces: Sequence[str], segment: Callable[[str], np.ndarray] | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield the ids of each piece of text without special tokens, and which begin a word.
+
+        Args:
+            pieces: Texts of bounded length.
+            segment: A text to the places at which its words begin, rising; None takes the words
+                that the tokenizer itself splits at.
+
+        Yields:
+            Ids, int32, shape (T,), and 1 where a token is the first of a word, uint8, shape (T,).
+        """
+        encodings = self._backend.encode_batch(pieces, add_special_tokens=False)
+        for piece, encoding in zip(pieces, encodings, strict=True):
+            ids = np.array(encoding.ids, np.int32)
+            if segment is None:
+                # a token of no word stands alone
+                alone = range(-len(ids), 0)
+                words = [
+                    a if w is None else w for w, a in zip(encoding.word_ids, alone, strict=True)
+                ]
+                word = np.array(words, np.int64)
+            else:
+                starts = np.array([start for start, _ in encoding.offsets], np.int64)
+                word = np.searchsorted(segment(piece), starts, side="right")
+            yield ids, (np.diff(word, prepend=-(1 << 40)) != 0).astype(np.uint8)
+
+    @property
+    def frame(self) -> tuple[list[int], list[int]]:
+        """Ids that stand before every text, and those behind it."""
+        return list(self._prefix), list(self._suffix)
+
+    @property
+    def mask_id(self) -> int | None:
+        """Id that hides a token; None where there is none."""
+        return self._id_of("mask_token")
+
+    @property
+    def end_id(self) -> int | None:
+        """Id that ends a document of a decoder; None where there is none."""
+        return self._id_of("eos_token")
+
+    def _id_of(self, role: str) -> int | None:
+        token = self._config.get(role)
+        token = token.get("content") if isinstance(token, dict) else token
+        return self._backend.token_to_id(token) if isinstance(token, str) else None
+
+    @property
+    def special_ids(self) -> list[int]:
+        """Ids of special tokens, rising: they stand for no text."""
+        added = self._backend.get_added_tokens_decoder()
+        return sorted(int(place) for place, token in added.items() if token.special)
+
+    @property
+    def has_decoder(self) -> bool:
+        """Whether ``decode`` knows how tokens are put together to words."""
+        return self._backend.decoder is not None
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of ids, special tokens included."""
+        return str(self._backend.decode(list(map(int, ids)), skip_special_tokens=False))
+
+    def token(self, place: int) -> str:
+        """Return what the vocabulary calls an id."""
+        return str(self._backend.id_to_token(int(place)))
 
     @property
     def pad_id(self) -> int:
@@ -184,7 +251,7 @@ def _batches(texts: Sequence[str]) -> Iterator[tuple[list[int], list[str]]]:
     pieces: list[str] = []
     size = 0
     for place, text in enumerate(texts):
-        for piece in _pieces(text):
+        for piece in pieces_of(text):
             owners.append(place)
             pieces.append(piece)
             size += len(piece) + 100  # an encoding costs something however short its text
@@ -195,7 +262,7 @@ def _batches(texts: Sequence[str]) -> Iterator[tuple[list[int], list[str]]]:
         yield owners, pieces
 
 
-def _pieces(text: str) -> Iterator[str]:
+def pieces_of(text: str) -> Iterator[str]:
     """Yield a text in pieces of bounded length, cut before a blank where there is one."""
     begin = 0
     while len(text) - begin > PIECE_LENGTH:

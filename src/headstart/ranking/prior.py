@@ -3,8 +3,9 @@
 ``meta_table.csv`` holds the accuracies of fine-tunings (``benchmarks/zoo.py``; docs/selection.md
 tells how they were made): a row a set and start. The prior is a start's mean rank over the sets,
 0 to 1, drawn towards what its size says where there are few; a start that is not in the table has
-what its size says alone. Sets of the source that the data is named after are left out. Left out: a
-table of this machine's own fine-tunings.
+what its size says alone. Sets of the source that the data is named after are left out. What the
+fits of this machine have found (``storage.curves``) counts like a row of the table, a set a data
+set; those of the very data are left out.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from importlib.resources import files
 import numpy as np
 from scipy.stats import rankdata
 
+from headstart.storage.curves import digest_of, read_curves
 from headstart.types import Dataset, Start, are_alike
 
 _SHRINKAGE = 2.0  # sets that what its size says counts as
@@ -87,6 +89,34 @@ def read_table() -> tuple[MetaRow, ...]:
     )
 
 
+def own_rows(fingerprint: str) -> list[MetaRow]:
+    """Return what the fits of this machine have found on other data: the best arm of each start.
+
+    Args:
+        fingerprint: Of the data at hand, whose own runs are left out.
+    """
+    found: dict[tuple[str, str], MetaRow] = {}
+    here = digest_of(fingerprint)
+    for record in read_curves():
+        target, sign = record["data"], 1.0 if record["is_higher_better"] else -1.0
+        for arm in record["arms"]:
+            if target == here or arm["score"] is None:
+                continue
+            row = MetaRow(
+                record["modality"],
+                target,
+                target,
+                arm["start"],
+                arm["num_parameters"],
+                arm["is_pretrained"],
+                sign * arm["score"],
+            )
+            key = (target, row.start)
+            if key not in found or found[key].score < row.score:
+                found[key] = row
+    return list(found.values())
+
+
 def priors(
     dataset: Dataset, starts: Sequence[Start], table: Sequence[MetaRow] | None = None
 ) -> list[Prior]:
@@ -95,11 +125,13 @@ def priors(
     Args:
         dataset: Its name and modality; its samples are not looked at.
         starts: The candidates.
-        table: Rows to take; None for the shipped ones.
+        table: Rows to take; None for the shipped ones and those of this machine.
     """
+    if table is None:
+        table = (*read_table(), *own_rows(dataset.fingerprint))
     rows = [
         row
-        for row in (read_table() if table is None else table)
+        for row in table
         if are_alike(row, dataset.schema) and not _is_of(dataset.name, row.family)
     ]
     ranks = _ranks(rows)

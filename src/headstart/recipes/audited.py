@@ -1,26 +1,34 @@
-"""The audits that a run makes of its data: those without features, in a share of the budget.
+"""The audits that a run makes of its data, each part of them in its share of the budget.
 
-What frozen features would be needed for (doubtful labels, drift) is left to ``headstart check``:
-computing them for every sample costs what a training does better with. What was found is settled
-once, so that a run that goes on does not look again.
+What reads features, or measures samples by the thousand (doubtful labels, drift, shortcuts), comes
+last: the features that heads were fitted to lie in the cache then, and cost nothing again. What is
+found before the training is settled once, so that a run that goes on does not look again; it knows
+of near copies only what this attempt has found.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from headstart.errors import HeadstartError
 from headstart.events import emit
 from headstart.recipes.findings import tell_findings
 from headstart.types import Dataset, Finding
 
 if TYPE_CHECKING:
+    from headstart.auditing.audit import Audit, AuditTools
+    from headstart.auditing.probe_features import Look, ProbeFeatures
     from headstart.recipes.session import Session
-    from headstart.tuning.budget import Budget
+    from headstart.tuning.budget import Budget, BudgetPlan
     from headstart.tuning.decisions import Decided
 
 LEAST_SECONDS = 0.2  # with less nothing would come to its end
 AT_ONCE_SECONDS = 1.0  # what one audit may take before anything is trained
+MOST_SHARES = 3  # that estimates take of a budget where the training has left them
+SECONDS_A_JUDGED = 5e-4  # at the most what estimates take of one more sample
 Part = Literal["all", "quick", "slow"]
 
 
@@ -44,11 +52,41 @@ def with_audits(
         return dataset
 
     def decide() -> Decided[list[dict[str, Any]]]:
-        return Decided([found.to_json() for found in _audit(dataset, budget, seed, part, slow)])
+        found = _audit(current, dataset, budget, seed, part, slow)
+        return Decided([one.to_json() for one in found])
 
     name = "slow audits" if part == "slow" else "audits"
     settled = current.decisions.settle(name, decide)
     found = [Finding(**record) for record in settled]
+    tell_findings(found)
+    return replace(dataset, findings=(*dataset.findings, *found))
+
+
+def with_estimates(
+    current: Session, dataset: Dataset, plan: BudgetPlan, budget: Budget, seed: int, look: Look
+) -> Dataset:
+    """Return the data with what audits that estimate found of it, which is told.
+
+    Args:
+        current: The session.
+        dataset: The data.
+        plan: Says what they may take, and what has to be left after them.
+        budget: The budget.
+        seed: Of what is drawn.
+        look: Whose features are read.
+    """
+    from headstart.auditing.audits import AUDITS
+
+    asked = [a for a in AUDITS.values() if a.estimates and a.in_runs and a.applies(dataset)]
+    free = budget.left - min(plan.seconds("conclusion"), budget.may_take("conclusion"))
+    share = budget.may_take("estimates")
+    unused = min(plan.end("estimates") - budget.spent, MOST_SHARES * share)
+    seconds = min(free, share if budget.limit_seconds is None else max(share, unused))
+    if seconds < LEAST_SECONDS or not asked:
+        return dataset
+    emit("stage", text="Checking the data by what a probe says")
+    with plan.stage("estimates", budget):
+        found = _estimate(current, dataset, asked, seconds, seed, look)
     tell_findings(found)
     return replace(dataset, findings=(*dataset.findings, *found))
 
@@ -60,17 +98,18 @@ def _slow_audits(dataset: Dataset) -> set[str]:
     return {
         audit.name
         for audit in AUDITS.values()
-        if audit.applies(dataset) and audit.least_seconds(dataset) > AT_ONCE_SECONDS
+        if audit.applies(dataset)
+        and not audit.estimates
+        and audit.least_seconds(dataset) > AT_ONCE_SECONDS
     }
 
 
 def _audit(
-    dataset: Dataset, budget: Budget, seed: int, part: Part, slow: set[str]
+    current: Session, dataset: Dataset, budget: Budget, seed: int, part: Part, slow: set[str]
 ) -> list[Finding]:
-    """Run the audits of a run, each in its share."""
+    """Run the audits of a run that estimate nothing, each in its share."""
     from headstart.auditing.audit import AuditTools
     from headstart.auditing.audits import AUDITS
-    from headstart.auditing.running import run_audits
 
     seconds = min(budget.may_take("audits"), max(0.0, budget.left))
     if slow and part != "all":
@@ -79,20 +118,14 @@ def _audit(
         return []
     emit("stage", text="Checking the data")
     began = budget.spent
-    left_to_check = {
-        audit.name: "left to headstart check"
+    why_not = {
+        audit.name: "at another time, or on the way of the run"
         for audit in AUDITS.values()
-        if audit.has_features or not audit.in_runs
+        if audit.estimates
+        or not audit.in_runs
+        or (part != "all" and (audit.name in slow) != (part == "slow"))
     }
-    another_time = {
-        name: "at another time"
-        for name in AUDITS
-        if part != "all" and (name in slow) != (part == "slow")
-    }
-    why_not = another_time | left_to_check
-    results = run_audits(dataset, AuditTools(seed=seed), seconds=seconds, why_not=why_not)
-    if results.interruption is not None:
-        raise results.interruption
+    found = _found(current, dataset, AuditTools(seed=seed), why_not, seconds)
     emit(
         "spent",
         stage="audits",
@@ -100,7 +133,95 @@ def _audit(
         at=round(budget.spent, 3),
         by=round(began + seconds, 3),
     )
+    return found
+
+
+def _estimate(
+    current: Session,
+    dataset: Dataset,
+    asked: Sequence[Audit],
+    seconds: float,
+    seed: int,
+    look: Look,
+) -> list[Finding]:
+    """Run the audits that estimate, after the features that they read."""
+    from headstart.auditing.audit import AuditTools
+    from headstart.auditing.audits import AUDITS
+
+    ends = time.monotonic() + seconds
+    missing = _missing(asked)
+    others = [name for name in AUDITS if name not in {audit.name for audit in asked}]
+    why_not = {**dict.fromkeys(others, "at another time"), **missing}
+    features, said = None, list[Finding]()
+    if any(audit.has_features and audit.name not in missing for audit in asked):
+        features, said = _features(dataset, seconds, seed, look)
+    left = max(0.0, ends - time.monotonic())
+    tools = AuditTools(
+        seed=seed,
+        features=features,
+        start=features.start if features else None,
+        near_copies=current.near_copies,
+        most_samples=int(left / SECONDS_A_JUDGED),
+        is_quiet=True,
+    )
+    found = _found(current, dataset, tools, why_not, left)
+    return [*found, *said] if found else []
+
+
+def _found(
+    current: Session,
+    dataset: Dataset,
+    tools: AuditTools,
+    why_not: Mapping[str, str],
+    seconds: float,
+) -> list[Finding]:
+    """Run what is left; tell what could not be run."""
+    from headstart.auditing.audits import AUDITS
+    from headstart.auditing.running import run_audits
+
+    results = run_audits(dataset, tools, seconds=seconds, why_not=why_not)
+    if results.interruption is not None:
+        raise results.interruption
+    current.near_copies += [
+        piece.together
+        for name, piece in results.found
+        if AUDITS[name].finds_copies and piece.together
+    ]
     for ran in results.ran:
         if ran.why_not and ran.audit.name not in why_not and ran.audit.applies(dataset):
             emit("note", text=f"The audit '{ran.audit.name}' was not run: {ran.why_not}")
     return [found.finding for _, found in results.by_gravity]
+
+
+def _missing(asked: Sequence[Audit]) -> dict[str, str]:
+    """Return the audits whose packages are missing, each with the way to them, which is said."""
+    found = {}
+    for audit in asked:
+        try:
+            audit.require()
+        except HeadstartError as error:
+            found[audit.name] = str(error)
+            emit("note", text=str(error))
+    return found
+
+
+def _features(
+    dataset: Dataset, seconds: float, seed: int, look: Look
+) -> tuple[ProbeFeatures | None, list[Finding]]:
+    """Compute features of all splits; return them with what is to be said, None where none fit."""
+    import numpy as np
+
+    from headstart.auditing.pool import SPLITS
+    from headstart.auditing.probe_features import ProbeFeatures
+    from headstart.tuning.budget import SHARES
+
+    ends = time.monotonic() + seconds
+    features = ProbeFeatures(
+        dataset,
+        seconds=SHARES["audited features"].share * seconds,
+        seed=seed,
+        stop_requested=lambda: time.monotonic() > ends,
+        look=look,
+    )
+    is_there = [bool(np.isfinite(features(name)).any()) for name in SPLITS]
+    return (features if is_there[0] else None), features.findings

@@ -47,11 +47,12 @@ class CacheReport:
 def cache(
     *,
     clear: bool = False,
-    kind: Literal["all", "pixels", "activations", "measured", "bundles"] = "all",
+    kind: Literal["all", "pixels", "activations", "measured", "bundles", "curves"] = "all",
 ) -> CacheReport:
-    """Show what the cache holds: decoded images, outputs of frozen parts, speeds of this machine.
+    """Show what the cache holds: decoded images, outputs of frozen parts, speeds, curves of fits.
 
-    Everything in it can be made again, and is when it is missing or damaged.
+    Everything in it but the curves can be made again, and is when it is missing or damaged. Curves
+    are what rank's prior learns from; HEADSTART_CURVES=off keeps none.
 
     Args:
         clear: Remove the entries; runs that are under way keep theirs until they end.

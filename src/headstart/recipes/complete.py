@@ -5,16 +5,18 @@ Everything that is chosen on the way is settled before the training (``tuning.de
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+from headstart.recipes.audited import with_estimates
 from headstart.recipes.findings import tell_findings
 from headstart.recipes.processes import launch_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from headstart.auditing.probe_features import Look
     from headstart.recipes.session import Session
     from headstart.storage.run_folder import RunFolder
     from headstart.training.company import Company
@@ -34,6 +36,7 @@ def complete(
     dataset: Dataset,
     setup: TrainingSetup,
     budget: Budget,
+    look: Look,
     *,
     candidates: Sequence[Mapping[str, object]] = (),
     grid: Grid = "off",
@@ -45,6 +48,7 @@ def complete(
         dataset: The data.
         setup: The model to fine-tune.
         budget: The budget.
+        look: Whose features audits read.
         candidates: What screening found, for ``options.json``.
         grid: Whether other learning rates are tried first, as ``settle_learning_rate`` takes it.
 
@@ -70,8 +74,12 @@ def complete(
     on_usable = partial(save_model, folder, dataset, setup)
     with plan.stage("training", budget):
         tuned, trials = _tune(current, items, setup, budget, plan, grid, on_usable)
+    look = replace(look, held={"train": items.train, "val": items.val})
+    audited = with_estimates(current, dataset, plan, budget, setup.recipe.seed, look)
+    items = replace(items, dataset=audited)
     tried = Tried(candidates=candidates, trials=trials)
     conclude_run(current, items, setup, tuned, budget=budget, plan=plan, tried=tried)
+    folder.finish()
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,7 @@ def conclude_run(
     tried: Tried,
     together: Together | None = None,
 ) -> None:
-    """Read the test split, write every file of the run folder, and end the run.
+    """Read the test split, and write every file of the run folder.
 
     Args:
         current: The session.
@@ -108,9 +116,28 @@ def conclude_run(
     """
     options = _options(current, setup, tuned, tried)
     with plan.stage("conclusion", budget):
-        finite = _finite(options)
-        _conclude(current.folder, items, setup, tuned, budget, finite, together)
-    current.folder.finish()
+        _conclude(current.folder, items, setup, tuned, budget, finite(options), together)
+
+
+def note_former(current: Session, tried: Tried) -> None:
+    """Write what was tried beside a model that stands, with its figures, since a run before.
+
+    Args:
+        current: The session, of a finished run that was gone on with.
+        tried: Of both.
+    """
+    folder = current.folder
+    former = folder.read_json("options.json") or {}
+    choices = [*former.get("choices", []), *current.choices]  # type: ignore[misc]
+    own = {"options": current.plan["options"], "choices": choices, "arms": tried.arms}
+    folder.write_json("options.json", finite({**former, **own, "launch": launch_name()}))
+    _write_page(folder)
+
+
+def _write_page(folder: RunFolder) -> None:
+    from headstart.reporting import render_folder
+
+    folder.write("report.html", render_folder(folder.path).encode(errors="backslashreplace"))
 
 
 def _conclude(
@@ -123,11 +150,10 @@ def _conclude(
     together: Together | None,
 ) -> None:
     """Read the test split and write what a reader looks at."""
-    from headstart.reporting import render_folder
     from headstart.tuning.conclude import conclude
 
     conclude(folder, items, setup, tuned, budget=budget, options=options, together=together)
-    folder.write("report.html", render_folder(folder.path).encode(errors="backslashreplace"))
+    _write_page(folder)
 
 
 def _tune(
@@ -160,7 +186,7 @@ def _tune(
     with graceful_stop() as stop:
         conditions = Conditions(
             checkpoints=CheckpointFolder(current.folder.state),
-            deadline=budget.deadline(reserve),
+            deadline=budget.deadline(reserve + plan.seconds("estimates")),
             seconds_per_sample=seconds_per_sample(setup, items.dataset, budget),
             stop_requested=partial(stop_requested, stop, current.company),
             on_usable=on_usable,
@@ -218,12 +244,12 @@ def _options(
     }
 
 
-def _finite(record: Any) -> Any:
+def finite(record: Any) -> Any:
     """Return a JSON-able copy in which what is not finite is None."""
     if isinstance(record, dict):
-        return {key: _finite(value) for key, value in record.items()}
+        return {key: finite(value) for key, value in record.items()}
     if isinstance(record, list | tuple):
-        return [_finite(value) for value in record]
+        return [finite(value) for value in record]
     if isinstance(record, float) and (record != record or abs(record) == float("inf")):
         return None
     return record

@@ -51,6 +51,7 @@ EXTRAS = (
     ("pyreadstat", "formats", "files of SPSS, Stata and SAS"),
     ("arff", "formats", "ARFF files"),
     ("cleanlab", "check", "labels that look wrong"),
+    ("lightgbm", "lightgbm", "trees of LightGBM as a start of tables"),
     ("onnxruntime", "onnx", "the engine onnxruntime for passes without gradients"),
     ("openvino", "openvino", "the engine openvino, for the same"),
 )
@@ -201,9 +202,13 @@ def _devices() -> tuple[Row, ...]:
 
 def _space(problems: list[str]) -> tuple[Row, ...]:
     from headstart.storage.cache import CacheError, cache_root, existing_parent
+    from headstart.storage.curves import VARIABLE, are_kept, read_curves
 
     memory = free_memory_bytes()
-    rows = [("memory free", decimal(memory) if memory is not None else "unknown")]
+    num = sum(1 for _ in read_curves())
+    kept = f"{num} runs, in the cache, sent nowhere; {VARIABLE}=off keeps none"
+    curves = ("curves of own fits", kept if are_kept() else f"not kept ({VARIABLE})")
+    rows = [curves, ("memory free", decimal(memory) if memory is not None else "unknown")]
     if memory is not None and memory < MIN_MEMORY_BYTES:
         problems.append(
             f"Only {decimal(memory)} of memory are free; {decimal(MIN_MEMORY_BYTES)} or more are "

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from headstart.errors import DataError
+from headstart.errors import DataError, RunFolderError
 from headstart.events import emit
 from headstart.recipes.findings import tell_findings
 from headstart.recipes.run import Run
 from headstart.recipes.source import as_dataset
 from headstart.reporting.console import attached
+from headstart.storage.run_folder import disk_errors, write_atomically
 from headstart.training.options.common_options import EngineName
 from headstart.types import Data, Dataset, Finding
 
@@ -30,17 +33,33 @@ class Evaluation:
         metrics: ``{"task": …, "test": …}`` in the shape of ``metrics.json``.
         model: Content of the run's ``model.json``.
         data: Name and counts of the data.
+        slices: How good it is on parts of the items, or None where no column tells them apart.
+        is_sliced: Whether columns were named, and every part of them is told.
+        is_json: Whether ``report`` gives the record instead of a text.
     """
 
     metrics: dict[str, Any]
     model: dict[str, Any]
     data: dict[str, Any]
+    slices: dict[str, Any] | None = None
+    is_sliced: bool = False
+    is_json: bool = False
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Content of ``evaluation.json``."""
+        return {**self.metrics, "data": self.data, "slices": self.slices}
 
     def report(self) -> str:
-        """Return the figures as plain text."""
+        """Return the figures as plain text, or the record as JSON."""
         from headstart.reporting import render_text
+        from headstart.reporting.slices_text import render_slices
 
-        return render_text(self.metrics, self.model, self.data, {"verb": "evaluate"})
+        if self.is_json:
+            return dumps(self.record, indent=1, ensure_ascii=False)
+        text = render_text(self.metrics, self.model, self.data, {"verb": "evaluate"})
+        parts = render_slices(self.slices, is_asked=self.is_sliced) if self.slices else ""
+        return f"{text}\n{parts}\n" if parts else text
 
 
 def evaluate(
@@ -51,6 +70,8 @@ def evaluate(
     precision: Literal["auto", "fp32"] = "auto",
     device: str = "auto",
     seed: int = 0,
+    slice: Sequence[str] | None = None,
+    json: bool = False,
 ) -> Evaluation:
     """Evaluate a run on its own test split, or on other labelled data.
 
@@ -68,6 +89,10 @@ def evaluate(
             one where the answers stay the same.
         device: auto, cpu, cuda, cuda:1 or mps.
         seed: Seed of the intervals.
+        slice: Columns of a table whose parts are told one by one: values, or quarters of numbers.
+            When not given, all columns (of texts their length) are looked at, and the parts told
+            that are surely worse than the rest, for all that was looked at.
+        json: Print the record of evaluation.json, which the run folder then holds, instead of text.
 
     Returns:
         Figures with intervals.
@@ -75,7 +100,7 @@ def evaluate(
     Raises:
         RunFolderError: If the run folder holds no model, or the run is unfinished.
         DataError: If the data has changed, or has classes that the model does not know.
-        OptionError: If the engine is not installed.
+        OptionError: If the engine is not installed, or the data has no such column.
 
     Example:
         >>> import headstart as hs
@@ -85,6 +110,7 @@ def evaluate(
     from headstart.model import model_outputs
     from headstart.recipes.learned import not_learned_from
     from headstart.recipes.own_data import check_finished, own_data
+    from headstart.recipes.sliced import check_slices, sliced
     from headstart.training.machine.device import choose_device
     from headstart.tuning.decisions import Decisions
     from headstart.tuning.engine_rule import engine_rule
@@ -99,6 +125,7 @@ def evaluate(
         schema = model.schema
         dataset = _as_own_truths(opened, dataset)
         _check_schema(opened, dataset)
+        check_slices(dataset, slice)
         chosen, left_out = not_learned_from(opened, dataset)
         each = model.prepare(dataset, "test", chosen)
         test = each[0]
@@ -108,6 +135,8 @@ def evaluate(
         targets = _own_targets(opened, dataset, test.targets)
         groups = dataset.test.groups_of(test.ids)
         scores = model.task.scores(outputs, targets, schema, seed=seed, groups=groups)
+        decided = model.task.decisions(outputs)
+        parts = sliced(dataset, test.ids, model.task, decided, targets, wanted=slice, seed=seed)
         emit("next", command=f"headstart predict {shlex.quote(str(opened.path))} …")
     counts = {"test": len(test)}
     findings = [*_unread(test), *dataset.findings, *left_out, *test.findings]
@@ -118,7 +147,23 @@ def evaluate(
         "findings": [found.to_json() for found in findings],
     }
     metrics = {"task": schema.task, "test": scores.to_json()}
-    return Evaluation(metrics, opened.model_record, about)
+    found = Evaluation(
+        metrics, opened.model_record, about, parts, is_sliced=slice is not None, is_json=json
+    )
+    _write(opened, found)
+    return found
+
+
+def _write(run: Run, found: Evaluation) -> None:
+    """Write what was found; that a run folder cannot be written is only told."""
+    path = run.path / "evaluation.json"
+    content = dumps(found.record, indent=1, allow_nan=False, default=str).encode()
+    try:
+        with disk_errors(path, len(content)):
+            write_atomically(path, content)
+    except RunFolderError as error:
+        with attached():
+            emit("note", text=f"evaluation.json is not written: {error}")
 
 
 def _unread(test: Inputs) -> list[Finding]:

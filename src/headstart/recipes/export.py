@@ -8,7 +8,7 @@ from typing import Annotated
 
 from headstart.errors import OptionError, did_you_mean, quoted
 from headstart.events import emit
-from headstart.exporting.exporters import EXPORTERS, ONNX, export_choices
+from headstart.exporting.exporters import EXPORTERS, ONNX, START_EXPORTERS, export_choices
 from headstart.recipes.run import Run
 from headstart.reporting.console import attached
 from headstart.types import rows_of
@@ -23,7 +23,9 @@ def export(run: str, *, out: str | None = None, to: Library = "auto") -> Path:
     A text run becomes a folder for transformers' AutoModelForSequenceClassification and
     pipeline("text-classification"), an image run one for timm.create_model("local-dir:…"). The
     folder is loaded again and its logits compared with the run's own before it is left behind;
-    adapters are merged. With --to onnx any run, ensembles too, becomes a bundle: an ONNX network
+    adapters are merged. A pretrained start of hidden patches becomes a folder for timm without a
+    classifier.
+    With --to onnx any run, ensembles too, becomes a bundle: an ONNX network
     whose batch varies, preprocessing, labels, calibration, golden samples, a model card and the
     digest of every file; it is compared with the run from raw samples to logits, and is what
     'headstart serve' serves without PyTorch.
@@ -47,6 +49,8 @@ def export(run: str, *, out: str | None = None, to: Library = "auto") -> Path:
         >>> hs.export("runs/reviews", to="transformers")  # doctest: +SKIP
     """
     opened = run if isinstance(run, Run) else Run(run)
+    if "objective" in opened.model_record:
+        return _export_start(opened, out, to)
     fitting = _fitting(opened, to)
     beside = opened.path.with_name(f"{opened.path.resolve().name}-{fitting}")
     folder = Path(out) if out is not None else beside
@@ -67,6 +71,32 @@ def export(run: str, *, out: str | None = None, to: Library = "auto") -> Path:
         _tell_lost(opened, fitting)
         argument = opened.model.schema.facts.argument
         emit("next", command=f"headstart predict {shlex.quote(str(opened.path))} {argument}")
+    return folder
+
+
+def _export_start(run: Run, out: str | None, to: str) -> Path:
+    """Export a pretrained start.
+
+    Raises:
+        OptionError: If the library is another than the one that loads such starts.
+        ExportError: As ``export``.
+    """
+    from headstart.model.pretrained import open_pretrained
+
+    objective = str(run.model_record["objective"])
+    exporter = START_EXPORTERS[objective]
+    if to not in ("auto", exporter.library):
+        raise OptionError(
+            f"to '{to}' does not fit {run.path}, a start of objective {objective}; expected "
+            f"'{exporter.library}'. Leave --to out."
+        )
+    beside = run.path.with_name(f"{run.path.resolve().name}-{exporter.library}")
+    folder = Path(out) if out is not None else beside
+    with attached():
+        exporter.write(open_pretrained(run.path), folder)
+        text = f"Loaded again with {exporter.library}: the same to 1e-5. Written to {folder}."
+        emit("note", text=text)
+        emit("next", command=f"headstart finetune DATA --start {shlex.quote(str(run.path))}")
     return folder
 
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from headstart.auditing.probe_features import Look
     from headstart.engines import PassRule
     from headstart.training.company import Company
     from headstart.tuning.budget import Budget, BudgetPlan
@@ -100,7 +101,8 @@ def _finetune(options: FinetuneOptions, company: Company) -> Run:
         grid: Literal["asked", "off"] = "asked" if options.learning_rate_search else "off"
         with passes_by(run_rule(options, budget, current)):
             setup = _settled(options, given, dataset, Means(budget, company, current.decisions))
-            complete(current, dataset, setup, budget, candidates=[], grid=grid)
+            look = look_of(setup, options, is_own=given.module is not None)
+            complete(current, dataset, setup, budget, look, candidates=[], grid=grid)
     path = current.folder.path
     company.send("done", path=str(path))
     emit("next", command=next_command(path, dataset))
@@ -173,6 +175,23 @@ def _settled(
     return settle_setup(dataset, given, replace(settled, strategy=name), means)
 
 
+def look_of(setup: TrainingSetup, options: CommonOptions, *, is_own: bool = False) -> Look:
+    """Return whose features the audits of a run read: those of its start, where it knows anything.
+
+    Args:
+        setup: The model.
+        options: What the user said.
+        is_own: Whether the start is a module of the user's own, which cannot be built again.
+    """
+    from headstart.auditing.probe_features import Look
+    from headstart.training.options.training_options import training_options
+
+    start = setup.model.encoder.start
+    is_read = start.pretrained_on is not None and not is_own
+    said = replace(training_options(options), input_size=setup.size)
+    return Look(start if is_read else None, said, setup.texts)
+
+
 def run_rule(options: CommonOptions, budget: Budget, current: Session) -> PassRule:
     """Return what holds for the passes of a run.
 
@@ -209,9 +228,11 @@ def settle_auto(
     """
     from headstart.preprocessing.framing import decided
     from headstart.training.machine.device import choose_precision
+    from headstart.tuning.looking import choose_view
 
     if dataset.schema.facts.is_looked_at and not is_built:
-        options = _choose_view(options, dataset)
+        seen = choose_view(options.framing, options.value_range, dataset)
+        options = replace(options, framing=seen.framing, value_range=seen.value_range)
     augment, imbalance = options.augment, options.imbalance
     if augment == "auto":
         augment = _choose_augmentation(dataset, "crop" if is_built else decided(options.framing))
@@ -219,23 +240,6 @@ def settle_auto(
         imbalance = _choose_imbalance(dataset)
     precision = choose_precision(options.precision, device)
     return replace(options, augment=augment, imbalance=imbalance, precision=precision)
-
-
-def _choose_view(options: Settling, dataset: Dataset) -> Settling:
-    """Return options that say what is seen of an image, decided by the data, and tell why."""
-    from headstart.preprocessing.framing import choose_framing
-    from headstart.preprocessing.levels import choose_range, told
-
-    framing, value_range = options.framing, options.value_range
-    if framing == "auto":
-        framing, why = choose_framing(dataset.image_cut)
-        if why:
-            emit("choice", name="framing", value=framing, why=why)
-    if value_range is None and dataset.grey_levels is not None:
-        value_range, why = choose_range(dataset.grey_levels)
-        shown = " … ".join(map(told, value_range))
-        emit("choice", name="value_range", value=shown, why=why)
-    return replace(options, framing=framing, value_range=value_range)
 
 
 def _choose_augmentation(dataset: Dataset, framing: Framing) -> AugmentName:

@@ -1,7 +1,7 @@
 """The main job: find the best model inside the budget, and say how good it is.
 
 Starts are ranked by a quick look at each (``ranking.screen``); the best of them take part in a
-contest of heads, arms and finals (``recipes.search``). Several processes train one arm together.
+contest of heads, arms and finals (``recipes.search``). Several processes advance an arm each.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, TypedDict
 
 from headstart.events import emit
 from headstart.recipes.audited import with_audits
-from headstart.recipes.complete import complete
 from headstart.recipes.dry_run import refuse_resume, say_real_run
 from headstart.recipes.finetune import next_command, run_rule, settle_auto
 from headstart.recipes.options import FitOptions, takes
@@ -24,8 +23,6 @@ from headstart.recipes.session import Session, session
 from headstart.recipes.source import as_dataset, default_out, spent_before
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import refuse_occupied
-from headstart.training.options.strategies import AUTO
-from headstart.training.options.training_options import training_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,11 +99,7 @@ def _fit(options: FitOptions, company: Company) -> Run:
         with passes_by(run_rule(options, budget, current)):
             chosen, made = _settle_start(current, dataset, named, budget, texts, settled)
             dataset = with_audits(current, dataset, budget, options.seed, "slow")
-            if company.size > 1:  # they train one arm together
-                setup = _build(chosen, dataset, settled, company, texts)
-                complete(current, dataset, setup, budget, candidates=chosen["candidates"])
-            else:
-                search(current, dataset, chosen["candidates"], made, budget, texts, settled)
+            search(current, dataset, chosen["candidates"], made, budget, texts, settled)
     path = current.folder.path
     company.send("done", path=str(path))
     emit("next", command=next_command(path, dataset))
@@ -158,23 +151,6 @@ def _settled(options: FitOptions, dataset: Dataset, company: Company) -> FitOpti
 
     check_applies(options, dataset.schema)
     return settle_auto(options, dataset, company.device)
-
-
-def _build(
-    chosen: Chosen,
-    dataset: Dataset,
-    options: FitOptions,
-    company: Company,
-    texts: TextCache | None,
-) -> TrainingSetup:
-    """Build the model of the chosen start."""
-    from headstart.starts import find_start
-    from headstart.tuning.setup import set_up
-
-    strategy = chosen["strategy"] if options.strategy == AUTO else options.strategy
-    settled = replace(training_options(options), strategy=strategy, input_size=chosen["size"])
-    start = find_start(chosen["start"])
-    return set_up(dataset, start, settled, device=company.device, texts=texts)
 
 
 def _settle_start(

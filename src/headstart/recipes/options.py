@@ -21,6 +21,7 @@ from headstart.errors import OptionError, quoted
 from headstart.recipes.launching import launch_if_asked
 from headstart.training.options.common_options import CommonOptions
 from headstart.training.options.option import Option, Stated, stated
+from headstart.training.options.pretraining_options import PretrainingOptions
 from headstart.training.options.training_options import TrainingOptions
 from headstart.types import Data, ImageSpec
 
@@ -77,7 +78,12 @@ class RunOptions(LaunchOptions):
         Option(sentence="Run folder to write; runs/<data> when not given.", is_kept=False),
     ] = None
     resume: Annotated[
-        bool, Option(sentence="Go on with the unfinished run in out.", is_kept=False)
+        bool,
+        Option(
+            sentence="Go on with the unfinished run in out; fit also with a finished one where the "
+            "budget is larger.",
+            is_kept=False,
+        ),
     ] = False
     overwrite: Annotated[bool, Option(sentence="Replace what stands in out.", is_kept=False)] = (
         False
@@ -130,6 +136,13 @@ class FitOptions(RunOptions, CommonOptions):
             "val says that this is better and a pass takes no more than twice as long."
         ),
     ] = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PretrainOptions(RunOptions, PretrainingOptions):
+    """What ``pretrain`` takes."""
+
+    budget: Annotated[str | None, _BUDGET] = None
 
 
 def takes(record: Callable[P, Stating]) -> Callable[[Callable[[Stating], R]], Callable[P, R]]:

@@ -1,4 +1,7 @@
-"""Whether an attempt goes on with what a former one has left: same data, same options."""
+"""Whether an attempt goes on with what a former one has left: same data, same options.
+
+A finished ``fit`` goes on, too, where the budget is larger: what it had made counts.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import RunFolderError
+from headstart.storage.run_folder import disk_errors
 from headstart.training.options.limits import changing_no_result
 
 if TYPE_CHECKING:
@@ -26,13 +30,16 @@ def resumed_plan(folder: RunFolder, plan: Mapping[str, Any]) -> dict[str, Any]:
     """Return the plan of an unfinished run, after checking that it is the same run.
 
     Args:
-        folder: Holds the unfinished run.
+        folder: Holds the unfinished run, or the finished one of a search.
         plan: Of this attempt.
 
     Raises:
         RunFolderError: Naming every option that differs.
     """
     former = folder.read_json("state/plan.json")
+    is_finished = former is None
+    if former is None:
+        former = folder.read_json("search/plan.json")
     if former is None:
         raise RunFolderError(
             f"{folder.path} holds no plan of an unfinished run; expected state/plan.json. Start "
@@ -40,7 +47,8 @@ def resumed_plan(folder: RunFolder, plan: Mapping[str, Any]) -> dict[str, Any]:
         )
     told = {**former["options"], "data": former["fingerprint"], "verb": former["verb"]}  # type: ignore[dict-item]
     asked = {**plan["options"], "data": plan["fingerprint"], "verb": plan["verb"]}
-    if _is_longer(told.get("budget"), asked.get("budget")):
+    is_longer = _is_longer(told.get("budget"), asked.get("budget"))
+    if is_longer:
         told["budget"] = asked["budget"]  # what was settled holds, and more fits what is left
     changed = [
         f"{name}: {told.get(name)!r} → {asked.get(name)!r}" for name in _changed(told, asked)
@@ -50,7 +58,22 @@ def resumed_plan(folder: RunFolder, plan: Mapping[str, Any]) -> dict[str, Any]:
             f"{folder.path} holds a run with other options ({'; '.join(changed)}); expected the "
             f"same ones to resume. Give the former options, or start anew with --overwrite."
         )
+    if is_finished:
+        if not is_longer:
+            raise RunFolderError(
+                f"{folder.path} holds a finished run of --budget {told['budget']}; expected a "
+                f"larger budget to go on with it. Raise --budget, or leave --resume out."
+            )
+        former = _reopened(folder)
     return former | {"options": plan["options"]}
+
+
+def _reopened(folder: RunFolder) -> dict[str, Any]:
+    """Return the plan of a finished search, to go on with; its models are put by."""
+    from headstart.searching.record import reopened
+
+    with disk_errors(folder.path, 0):
+        return reopened(folder.path)
 
 
 def _is_longer(told: object, asked: object) -> bool:

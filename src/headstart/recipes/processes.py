@@ -11,6 +11,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from headstart.types import Start
 
     Find = Callable[[], tuple[Start | None, nn.Module | None]]
+    Obey = Callable[[Several], Mapping[str, Any]]  # to the last message
 
 T = TypeVar("T")
 
@@ -55,6 +57,7 @@ def run_in_company(
     load: Callable[[], Dataset],
     find: Find = lambda: (None, None),
     spec: ImageSpec | None = None,
+    obey: Obey | None = None,
 ) -> T | Run:
     """Run a verb in a process that is alone, or the main one of several; work for that in another.
 
@@ -64,6 +67,8 @@ def run_in_company(
         load: Loads the data; a worker calls it when the main process has loaded them.
         find: Gives the user's own start and module; a start that is None the main process chooses.
         spec: The preprocessing of the module.
+        obey: Does in a worker what each message says, and returns the last one; None for those of a
+            fine-tuning.
 
     Returns:
         The finished run; in a worker where a program called, since a command ends its process.
@@ -78,7 +83,7 @@ def run_in_company(
     with company_of(device) as company:
         if company.is_main:
             return run(company)
-        return _work(company, load, find, spec)
+        return _work(company, obey or partial(_obey, load=load, find=find, spec=spec), find)
 
 
 def company_of(device: str) -> AbstractContextManager[Company]:
@@ -199,7 +204,7 @@ def check_company(company: Company, options: TrainingOptions, *, resume: bool) -
         )
 
 
-def _work(company: Company, load: Callable[[], Dataset], find: Find, spec: ImageSpec | None) -> Run:
+def _work(company: Company, obey: Obey, find: Find) -> Run:
     """Do what the main process says until it says that the run is done; see ``run_in_company``."""
     from headstart.training.processes.company import Several
     from headstart.tuning.stop import leaving_at_once
@@ -207,7 +212,7 @@ def _work(company: Company, load: Callable[[], Dataset], find: Find, spec: Image
     assert isinstance(company, Several)
     try:
         with leaving_at_once():
-            message = _obey(company, load, find, spec)
+            message = obey(company)
     except ProcessLost:
         last = company.last_message()
         if last is None:
@@ -231,11 +236,13 @@ def _obey(
         HeadstartError: If one says what nobody does here: the processes are at different places,
             and would learn different things.
     """
+    from headstart.searching.crew import Crew, asked_anywhere, crew_of
     from headstart.tuning.messages import LoopMessage, SetupMessage
     from headstart.tuning.stop import graceful_stop
     from headstart.tuning.worker import Worker
 
     worker: Worker | None = None
+    crew: Crew | None = None
     while True:
         message = company.receive() or {}
         if message["kind"] in ("done", "ended"):
@@ -254,6 +261,11 @@ def _obey(
             worker.build(cast(SetupMessage, message))
         elif message["kind"] == "train":
             worker.prepare()
+        elif message["kind"] == "search":
+            crew = crew_of(company, dataset, worker.decisions, message)
+        elif message["kind"] == "arms" and crew is not None:
+            with graceful_stop() as stop:
+                crew.obey(message, partial(asked_anywhere, stop, company))
         elif message["kind"] == "loop":
             with graceful_stop() as stop:
                 company.own_stop = lambda: stop.signal_number or 0

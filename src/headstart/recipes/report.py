@@ -53,9 +53,16 @@ def report(run: str, *, out: str | None = None) -> Path:
     with attached():
         with disk_errors(path, len(page)):
             write_atomically(path, page)
-        facts = MODALITIES[opened.model_record["schema"]["modality"]]
-        emit("next", command=f"headstart predict {shlex.quote(str(opened.path))} {facts.argument}")
+        emit("next", command=_next_command(opened))
     return path
+
+
+def _next_command(run: Run) -> str:
+    """Return what comes after looking at a run: predicting, or fine-tuning from a start."""
+    path, record = shlex.quote(str(run.path)), run.model_record
+    if "objective" in record:
+        return f"headstart finetune DATA --start {path}"
+    return f"headstart predict {path} {MODALITIES[record['schema']['modality']].argument}"
 
 
 def _refuse_unfinished(folder: Path) -> None:

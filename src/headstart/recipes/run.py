@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +35,12 @@ class Run:
         self.path = Path(path)
         self._module = module
         if not (self.path / "model.json").is_file():
+            if (self.path / "state").is_dir():
+                raise RunFolderError(
+                    f"{self.path} holds an unfinished run that has no model yet; expected a "
+                    f"finished one. Wait for it, or go on with the same command and --out "
+                    f"{shlex.quote(str(self.path))} --resume."
+                )
             raise RunFolderError(
                 f"{self.path} is not a run folder (it has no model.json); expected the --out of a "
                 f"run. 'headstart fit DATA --out {self.path}' makes one."
@@ -99,8 +106,10 @@ class Run:
     def report(self) -> str:
         """Return what a person wants to know of the run, as plain text."""
         from headstart.reporting import render_text
+        from headstart.reporting.pretrained_text import render_pretrained_text
 
-        return render_text(self.metrics, self.model_record, self.data, self.options)
+        render = render_pretrained_text if "objective" in self.model_record else render_text
+        return render(self.metrics, self.model_record, self.data, self.options)
 
     def predict(self, samples: Any, *, names: Sequence[str] | None = None) -> list[Prediction]:
         """Predict new samples.

@@ -8,28 +8,41 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from headstart.events import emit
-from headstart.recipes.complete import Tried, conclude_run, stop_requested
+from headstart.recipes.audited import with_estimates
+from headstart.recipes.complete import Tried, conclude_run, note_former
 from headstart.recipes.findings import tell_findings
 from headstart.training.options.strategies import AUTO, default_strategy
+from headstart.training.options.training_options import training_options
 
 if TYPE_CHECKING:
+    from headstart.auditing.probe_features import Look
     from headstart.recipes.options import FitOptions
     from headstart.recipes.session import Session
     from headstart.searching.arms import Entrant
     from headstart.searching.context import Contender, Found, SearchContext
+    from headstart.searching.pool import FormerSearch, ModelPool
     from headstart.searching.prices import Prices
     from headstart.tuning.budget import Budget, BudgetPlan
     from headstart.tuning.setup import TrainingSetup
     from headstart.tuning.texts import TextCache
     from headstart.tuning.together import Together
-    from headstart.types import Dataset, Inputs
+    from headstart.types import Dataset, Inputs, SplitName
+
+_STANDS = (
+    "What the finished run handed over is still the best on val. It stands with its figures, and "
+    "the test split was not read again."
+)
+_READ_AGAIN = (
+    "The test split is read once more, for the new model alone; the figures of the one before are "
+    "replaced, and did not decide."
+)
 
 
 def search(
     current: Session,
     dataset: Dataset,
     ranked: Sequence[Mapping[str, Any]],
-    former: Mapping[str, TrainingSetup],
+    screened: Mapping[str, TrainingSetup],
     budget: Budget,
     texts: TextCache | None,
     asked: FitOptions,
@@ -40,7 +53,7 @@ def search(
         current: The session.
         dataset: The data.
         ranked: A record of each start, the best first.
-        former: What screening has left of the best one, and of rows of all, by address, if this
+        screened: What screening has left of the best one, and of rows of all, by address, if this
             attempt has screened.
         budget: The budget.
         texts: What the run keeps of its texts.
@@ -49,38 +62,114 @@ def search(
     Raises:
         KeyboardInterrupt: After the state was saved, if someone asked to stop.
     """
+    from headstart.searching.pool import FormerSearch
     from headstart.searching.prices import prepare_prices
+    from headstart.searching.record import keep_record, read_search, write_search
+
+    folder = current.folder
+    is_reopened = bool(current.plan.get("is_reopened"))
+    entries = entries_of(ranked, dataset, asked.strategy)
+    context, plan = _context(current, dataset, entries, budget, texts, asked)
+    _send_search(current, context, asked)
+    with plan.stage("samples", budget):
+        prices = prepare_prices(context, entries)
+    former = read_search(folder.path, context, prices) if is_reopened else FormerSearch()
+    with plan.stage("training", budget):
+        found, pool = _hold(current, context, entries, prices, screened, former)
+    _tell(found, asked.strategy)
+    served = _hand_over(current, context, found, former, plan, ranked, asked)
+    current.remember()
+    kept = {name: value for name, value in current.plan.items() if name != "is_reopened"}
+    write_search(folder.write, pool, served, kept)
+    keep_record(dataset, pool)
+    folder.finish()
+
+
+def _send_search(current: Session, context: SearchContext, asked: FitOptions) -> None:
+    """Tell the workers what all arms share: each advances arms of its own."""
+    company, budget = current.company, context.budget
+    if company.size > 1:
+        why = "so many were started; each advances an arm at a time"
+        emit("choice", name="processes", value=company.size, why=why)
+    company.send(
+        "search",
+        asked=asked.to_json(),
+        limit=budget.limit_seconds,
+        spent=budget.spent,
+        state=str(context.state.absolute()),
+        open_options=sorted(context.open_options),
+    )
+
+
+def _hand_over(
+    current: Session,
+    context: SearchContext,
+    found: Found,
+    former: FormerSearch,
+    plan: BudgetPlan,
+    ranked: Sequence[Mapping[str, Any]],
+    asked: FitOptions,
+) -> list[Contender]:
+    """Evaluate what is handed over and write the run folder; return the models that are served.
+
+    Where a finished run was gone on with and its models stand, its figures do, too: the test split
+    is not read again.
+    """
     from headstart.tuning.baselines import Items
     from headstart.tuning.conclude import calibrate
     from headstart.tuning.setup import prepare_sample
 
-    entries = entries_of(ranked, dataset, asked.strategy)
-    context, plan = _context(current, dataset, entries, budget, texts, asked)
-    with plan.stage("samples", budget):
-        prices = prepare_prices(context, entries)
-    with plan.stage("training", budget):
-        found = _hold(current, context, entries, prices, former)
-    winner = found.winner
-    emit("choice", name="model", value=winner.name, why=found.why)
-    if found.refitted:
-        emit("choice", name="learned from", value="train and val", why=found.refitted)
-    _tell_strategy(found, asked.strategy)
+    winner, dataset = found.winner, context.dataset
     tell_findings(winner.train.findings)
     calibrate(winner.setup.model, winner.tuned.val_logits, winner.val.targets)
     test = prepare_sample(dataset, "test", winner.setup, None, seed=asked.seed)
-    items = Items(dataset, winner.train, winner.val, test)
-    together = None if asked.single else _together(found, dataset, test, budget)
+    together, served = (
+        (None, [winner]) if asked.single else _together(found, dataset, test, context.budget)
+    )
     tried = Tried(candidates=ranked, arms=found.rows)
+    if former.served and served == [one for one, _ in former.served]:
+        emit("note", text=_STANDS)
+        note_former(current, tried)
+        return served
+    if former.served:
+        emit("note", text=_READ_AGAIN)
+    look = _look(found, asked, context.texts)
+    audited = with_estimates(current, dataset, plan, context.budget, asked.seed, look)
+    items = Items(audited, winner.train, winner.val, test)
     conclude_run(
         current,
         items,
         winner.setup,
         winner.tuned,
-        budget=budget,
+        budget=context.budget,
         plan=plan,
         tried=tried,
         together=together,
     )
+    if former.served and together is None:
+        current.folder.remove("members")
+    return served
+
+
+def _tell(found: Found, asked: str) -> None:
+    """Say what is handed over, and why."""
+    emit("choice", name="model", value=found.winner.name, why=found.why)
+    if found.refitted:
+        emit("choice", name="learned from", value="train and val", why=found.refitted)
+    _tell_strategy(found, asked)
+
+
+def _look(found: Found, asked: FitOptions, texts: TextCache | None) -> Look:
+    """Return whose features audits read: those of a pretrained start that a head was fitted to."""
+    from headstart.auditing.probe_features import Look
+
+    options = training_options(asked)
+    for one in (found.winner, *found.others):
+        start, setup = one.setup.model.encoder.start, one.setup
+        if start.pretrained_on and not setup.strategy.loops:
+            held: dict[SplitName, Inputs] = {"train": one.train, "val": one.val}
+            return Look(start, replace(options, input_size=setup.size), texts, held)
+    return Look(None, options, texts)
 
 
 def _tell_strategy(found: Found, asked: str) -> None:
@@ -95,8 +184,10 @@ def _tell_strategy(found: Found, asked: str) -> None:
     emit("note", text=f"--strategy {asked} was asked for, and {winner.name} is handed over: {why}.")
 
 
-def _together(found: Found, dataset: Dataset, test: Inputs, budget: Budget) -> Together | None:
-    """Return the models that answer together, where val says that this is better; else None.
+def _together(
+    found: Found, dataset: Dataset, test: Inputs, budget: Budget
+) -> tuple[Together | None, list[Contender]]:
+    """Return the models that answer together, where val says that this is better; else one alone.
 
     Args:
         found: The winner, and the others.
@@ -130,12 +221,12 @@ def _together(found: Found, dataset: Dataset, test: Inputs, budget: Budget) -> T
     needed = PASS_MARGIN * len(test) * sum(costs[place] for place in chosen.places)
     if len(chosen.places) > 1 and budget.left < 2 * needed:
         emit("note", text="No ensemble: the budget has no time for its test pass.")
-        return None
+        return None, [winner]
     if len(members) > 1:
         names = ", ".join(members[place].name for place in chosen.places)
         emit("choice", name="ensemble", value=names, why=chosen.why)
     if len(chosen.places) < 2:
-        return None
+        return None, [winner]
     taken = [members[place] for place in chosen.places]
     seed = winner.setup.recipe.seed
     tests = [
@@ -144,12 +235,12 @@ def _together(found: Found, dataset: Dataset, test: Inputs, budget: Budget) -> T
     ]
     if not all(np.array_equal(one.ids, test.ids) for one in tests):
         emit("note", text="No ensemble: its members cannot read the same test items.")
-        return None
+        return None, [winner]
     served = [
         Member(one.setup.model, weight, one.setup.recipe.strategy)
         for one, weight in zip(taken, chosen.weights, strict=True)
     ]
-    return Together(Ensemble(served), [one.tuned.val_logits for one in taken], tests)
+    return Together(Ensemble(served), [one.tuned.val_logits for one in taken], tests), taken
 
 
 def entries_of(ranked: Sequence[Mapping[str, Any]], dataset: Dataset, asked: str) -> list[Entrant]:
@@ -211,12 +302,14 @@ def _context(
         state=current.folder.state,
         texts=texts,
         open_options=open_formats(said),
-        save=partial(_save, current, dataset),
+        # while a finished run is gone on with, its model stands with its figures
+        save=_nowhere if current.plan.get("is_reopened") else partial(_save, current, dataset),
     )
-    first = entries[0]
-    setup = built(ArmSpec(first.start, first.strategy, size=first.size), context)
+    first = ArmSpec(entries[0].start, entries[0].strategy, size=entries[0].size)
+    setup = context.spare[first] = built(first, context)
     plan = plan_tuning(dataset, setup, budget)
     reserve = min(plan.seconds("conclusion"), budget.may_take("conclusion"))
+    reserve += plan.seconds("estimates")
     return replace(context, deadline=budget.deadline(reserve)), plan
 
 
@@ -225,22 +318,29 @@ def _hold(
     context: SearchContext,
     entries: Sequence[Entrant],
     prices: Prices,
-    former: Mapping[str, TrainingSetup],
-) -> Found:
+    screened: Mapping[str, TrainingSetup],
+    former: FormerSearch,
+) -> tuple[Found, ModelPool]:
     """Hold the contest; where someone asked to stop, what was trained lies in the folder.
 
     Raises:
         KeyboardInterrupt: After that.
     """
     from headstart.searching.contest import hold_contest
+    from headstart.searching.crew import asked_anywhere
     from headstart.training.contract import StopRequested
     from headstart.tuning.stop import graceful_stop
 
     with graceful_stop() as stop:
-        asked_to_stop = partial(stop_requested, stop, current.company)
+        asked_to_stop = partial(asked_anywhere, stop, current.company)
         try:
             found = hold_contest(
-                replace(context, stop_requested=asked_to_stop), entries, prices, former
+                replace(context, stop_requested=asked_to_stop),
+                entries,
+                prices,
+                screened,
+                current.company,
+                former,
             )
         except StopRequested as error:
             raise KeyboardInterrupt(stop.signal_number) from error
@@ -255,3 +355,7 @@ def _save(current: Session, dataset: Dataset, contender: Contender) -> None:
 
     calibrate(contender.setup.model, contender.tuned.val_logits, contender.val.targets)
     save_model(current.folder, dataset, contender.setup)
+
+
+def _nowhere(contender: Contender) -> None:
+    """Keep no model before the end."""

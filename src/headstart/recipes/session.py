@@ -10,7 +10,7 @@ from __future__ import annotations
 import shlex
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,9 +24,10 @@ from headstart.recipes.source import default_out
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import RunFolder
 from headstart.training.machine.memory import is_out_of_memory
-from headstart.types import Dataset
+from headstart.types import Identified
 
 if TYPE_CHECKING:
+    from headstart.auditing.audit import Spot
     from headstart.training.company import Company
 
 
@@ -39,6 +40,7 @@ class Session:
         company: The processes that train together, of which this is the main one.
         decisions: What the run has settled.
         choices: What was decided for the user, each with why; for ``options.json``.
+        near_copies: What its audits have found to be nearly the same.
     """
 
     def __init__(self, folder: RunFolder, plan: Mapping[str, Any], company: Company) -> None:
@@ -49,6 +51,7 @@ class Session:
         self.company = company
         self.decisions = Decisions(self.plan.setdefault("decisions", {}), self.remember, company)
         self.choices: list[dict[str, object]] = []
+        self.near_copies: list[Sequence[tuple[Spot, ...]]] = []
         self._started = time.monotonic()
         self.spent_before_resume = float(plan.get("spent_seconds", 0.0))
 
@@ -73,7 +76,7 @@ class Session:
 @contextmanager
 def session(
     verb: str,
-    dataset: Dataset,
+    dataset: Identified,
     out: str | Path | None,
     options: Mapping[str, object],
     company: Company,

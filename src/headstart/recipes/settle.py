@@ -43,6 +43,7 @@ def settle_setup(
     from headstart.tuning.cost import seconds_per_sample
     from headstart.tuning.decisions import Decided
     from headstart.tuning.fitting import fitting_setup, refuse_too_slow
+    from headstart.tuning.mirrored import settle_mirrored
     from headstart.tuning.setup import set_up
     from headstart.tuning.texts import text_cache
 
@@ -59,16 +60,17 @@ def settle_setup(
     size = options.input_size
     if given.module is None and size is None:
         size = means.decisions.settle("input_size", decide)
-    if built:
-        return built[0]
-    setup = set_up(
-        dataset,
-        start,
-        replace(options, input_size=size),
-        device=device,
-        module=given.module,
-        spec=given.spec,
-        texts=texts,
-    )
-    refuse_too_slow(dataset, start, seconds_per_sample(setup, dataset, budget), budget)
-    return setup
+    if not built:
+        setup = set_up(
+            dataset,
+            start,
+            replace(options, input_size=size),
+            device=device,
+            module=given.module,
+            spec=given.spec,
+            texts=texts,
+        )
+        refuse_too_slow(dataset, start, seconds_per_sample(setup, dataset, budget), budget)
+        built.append(setup)
+    settle_mirrored(built[0], dataset, budget, means.decisions)
+    return built[0]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.events import seconds_since_command_began
-from headstart.types import Data, Dataset
+from headstart.types import Data, Dataset, Identified
 
 _NOT_TYPED = ("source", "refused", "seed")  # of load, and not to be typed again
 
@@ -26,7 +26,7 @@ def as_dataset(data: Data) -> Dataset:
     return load(data)
 
 
-def default_out(dataset: Dataset, *, resume: bool = False) -> Path:
+def default_out(dataset: Identified, *, resume: bool = False) -> Path:
     """Return the first of ``runs/<name>``, ``runs/<name>-2`` … that does not exist.
 
     To resume, the last of those that do exist: the run that was interrupted.
@@ -39,12 +39,12 @@ def default_out(dataset: Dataset, *, resume: bool = False) -> Path:
     return former if resume else path
 
 
-def data_name(dataset: Dataset) -> str:
+def data_name(dataset: Identified) -> str:
     """Return what a folder or file about the data is called."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(dataset.name).stem).strip("-.") or "run"
 
 
-def spent_before(dataset: Dataset) -> float:
+def spent_before(dataset: Identified) -> float:
     """Return the seconds that the budget has already lost: the command's start, or the loading."""
     return seconds_since_command_began() or dataset.load_seconds
 

@@ -22,8 +22,8 @@ def starts(
         modality: What the start reads.
 
     Returns:
-        By modality those from pip, then random ones, then timm's or the hub's; empty where nothing
-        matches.
+        By modality those from pip, then random ones, then timm's or the hub's; at the end those of
+        your own that pretrain has left in runs/; empty where nothing matches.
 
     Example:
         >>> import headstart as hs
@@ -31,8 +31,9 @@ def starts(
         ['scratch/simple-cnn']
     """
     from headstart.starts import list_starts
+    from headstart.starts.own import own_starts
 
-    found = list_starts(modality, like)
+    found = [*list_starts(modality, like), *own_starts(modality, like)]
     with attached():
         if not found:
             events.emit(

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from headstart.errors import RunFolderError
 from headstart.reporting.page import render_page
+from headstart.reporting.pretrained_page import render_pretrained_page
 from headstart.storage.records import find_record, read_log, refuse_other_format
 
-_RECORDS = ("metrics.json", "model.json", "data.json", "options.json", "mistakes.json")
+_RECORDS = ("metrics.json", "model.json", "data.json", "options.json")
+_MISTAKES = "mistakes.json"  # of a start there are none: it decides nothing
 
 
 def render_folder(folder: Path) -> str:
@@ -27,7 +29,9 @@ def render_folder(folder: Path) -> str:
     model = find_record(folder, "model.json") or {}
     if model:
         refuse_other_format(folder, model.get("format"), model.get("versions"))
-    records = {name: find_record(folder, name) for name in _RECORDS}
+    is_start = "objective" in model
+    names = _RECORDS if is_start else (*_RECORDS, _MISTAKES)
+    records = {name: find_record(folder, name) for name in names}
     missing = [name for name, record in records.items() if record is None]
     missing += [] if (folder / "log.jsonl").is_file() else ["log.jsonl"]
     if missing:
@@ -35,7 +39,10 @@ def render_folder(folder: Path) -> str:
             f"{folder} has no {missing[0]}; expected the files of a finished run, from which its "
             f"page is made. Run the training again with --overwrite."
         )
-    metrics, model, data, options, mistakes = (record or {} for record in records.values())
-    samples = mistakes.get("items") or []
+    metrics, model, data, options = (records[name] or {} for name in _RECORDS)
     views = find_record(folder, "views.json")  # there where samples are images
-    return render_page(metrics, model, data, options, read_log(folder), samples, views)
+    log = read_log(folder)
+    if is_start:
+        return render_pretrained_page(metrics, model, data, options, log, views)
+    samples = (records[_MISTAKES] or {}).get("items") or []
+    return render_page(metrics, model, data, options, log, samples, views)

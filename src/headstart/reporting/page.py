@@ -31,7 +31,12 @@ from headstart.reporting.page_making import (
     options_view,
 )
 from headstart.reporting.page_samples import mistakes_view, seen_view
-from headstart.reporting.wording import describe_start, ensemble_sentence, start_address
+from headstart.reporting.wording import (
+    data_title,
+    describe_start,
+    ensemble_sentence,
+    start_address,
+)
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -68,7 +73,7 @@ def render_page(
         templates()
         .get_template("page.html")
         .render(
-            name=str(data.get("name") or model.get("data_name") or "run"),
+            name=data_title(data.get("name") or model.get("data_name") or "run"),
             verb=options.get("verb"),
             start=start_address(model),
             about_start=describe_start(model),

@@ -100,7 +100,7 @@ def ladder_view(metrics: Json) -> Json | None:
         return None
     scores = metrics.get("test") or {}
     num_items, num_groups = scores.get("num_items", 0), scores.get("num_groups")
-    axis = _axis(list(figures.values()), is_share=measure.unit != "target")
+    axis = axis_for(list(figures.values()), is_share=measure.unit != "target")
     comparisons = metrics["before_after"].get("comparisons") or []
     name = measure.name[:1].upper() + measure.name[1:]
     lower = "" if measure.is_higher_better else "; lower is better"
@@ -111,7 +111,7 @@ def ladder_view(metrics: Json) -> Json | None:
         "figures": [
             {
                 "name": name,
-                "chart": _whisker(figure, axis),
+                "chart": whisker(figure, axis),
                 "value": format_measure(measure, figure),
             }
             for name, figure in figures.items()
@@ -180,14 +180,14 @@ def by_class_view(metrics: Json) -> Json | None:
     classes, task = weakest_classes(metrics.get("test") or {}), task_of(metrics)
     if not classes or task is None:
         return None
-    axis = _axis([found["f1"] for _, found in classes if found.get("f1")])
+    axis = axis_for([found["f1"] for _, found in classes if found.get("f1")])
     rows = [
         {
             "name": name,
             "support": f"{found.get('support', 0):,}",
             "precision": format_number((found.get("precision") or {}).get("value")),
             "recall": format_number((found.get("recall") or {}).get("value")),
-            "chart": _whisker(found.get("f1") or {}, axis),
+            "chart": whisker(found.get("f1") or {}, axis),
             "f1": format_figure(found.get("f1")),
         }
         for name, found in classes
@@ -246,14 +246,14 @@ def _confused_pairs(scores: Json, limit: int) -> list[Json]:
     ]
 
 
-def _axis(figures: list[Json], *, is_share: bool = True) -> tuple[float, float]:
+def axis_for(figures: list[Json], *, is_share: bool = True) -> tuple[float, float]:
     """Return a common axis for figures."""
     ends = [figure.get(name) for figure in figures for name in ("value", "low", "high")]
     known = [end for end in ends if end is not None]
     return axis_of(known) if is_share else value_axis(known)
 
 
-def _whisker(figure: Json, axis: tuple[float, float]) -> str:
+def whisker(figure: Json, axis: tuple[float, float]) -> str:
     """Draw a figure's interval, or nothing where an end is unknown."""
     value, low, high = (figure.get(name) for name in ("value", "low", "high"))
     if value is None or low is None or high is None:

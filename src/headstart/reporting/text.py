@@ -20,6 +20,7 @@ from headstart.reporting.measures import (
 )
 from headstart.reporting.wording import (
     NO_SCORE,
+    data_title,
     describe_bad_samples,
     describe_columns,
     describe_start,
@@ -64,7 +65,7 @@ def render_text(metrics: Json, model: Json, data: Json, options: Json) -> str:
         Lines of at most 80 columns, rows of tables 88, ending in a line break; the same for the
         same input.
     """
-    name = str(data.get("name") or model.get("data_name") or "run")
+    name = data_title(data.get("name") or model.get("data_name") or "run")
     title = _one_line(f"headstart {options.get('verb', 'run')}: {name}")
     sections = [
         [_cut(title, WIDTH), "=" * min(len(title), WIDTH)],

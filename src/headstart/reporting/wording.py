@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING
 
 from headstart.reporting.measures import (
     Json,
@@ -24,13 +26,11 @@ from headstart.reporting.measures import (
 
 if TYPE_CHECKING:
     from headstart.tasks import Pairing
-
-Judgement = Literal["better", "worse", "mixed", "open"]
+    from headstart.tasks.words import Judgement
 
 # What stands in place of the score of a candidate or trial that has none, by what names it.
 NO_SCORE = {"start": "not tried", "learning_rate": "diverged", "arm": "-"}
 
-_SIGNIFICANT = 0.05
 _OUTCOMES: dict[Judgement, str] = {  # what a reader must not miss comes first
     "worse": "worse than",
     "mixed": "mixed against",
@@ -88,26 +88,15 @@ def format_items(number: int, num_groups: int | None = None) -> str:
 
 
 def judge(comparison: Json, pairing: Pairing) -> Judgement:
-    """Return what a paired comparison says of ``after``.
-
-    The paired test at 5 %, and which way more items went. Where that says nothing of how far off
-    an item is, ``better`` and ``worse`` also need the interval of the difference, an error, on the
-    same side of zero; where they disagree (nearer on most items, but far off on a few) it is
-    ``mixed``.
+    """Return what a paired comparison says of ``after``, as ``Pairing.judge``.
 
     Args:
         comparison: One of ``metrics.json["before_after"]["comparisons"]``.
         pairing: How the task compares.
     """
-    if comparison["p_value"] >= _SIGNIFICANT:
-        return "open"
-    more_gained = comparison["gained"] > comparison["lost"]
-    if not pairing.needs_mean:
-        return "better" if more_gained else "worse"
     low, high = (end_of(comparison.get("difference"), name) for name in ("low", "high"))
-    if more_gained and high is not None and high < 0:
-        return "better"
-    return "worse" if not more_gained and low is not None and low > 0 else "mixed"
+    gained, lost = comparison["gained"], comparison["lost"]
+    return pairing.judge(comparison["p_value"], gained, lost, (low, high))
 
 
 def verdict(
@@ -180,6 +169,18 @@ def has_lost(metrics: Json) -> bool:
     if task is None:
         return False
     return any(judge(found, task.words.pairing) == "worse" for found in comparisons)
+
+
+def data_title(name: object) -> str:
+    """Return what data are called in a title: of a whole path its last part, which is nobody's own.
+
+    Args:
+        name: As the user called it: ``photos/``, ``mnist``, ``/home/me/photos.csv``.
+    """
+    text = str(name)
+    is_whole = PurePosixPath(text).is_absolute() or PureWindowsPath(text).is_absolute()
+    parts = re.split(r"[/\\]+", text.rstrip("/\\"))
+    return parts[-1] if is_whole and parts[-1] else text
 
 
 def describe_columns(data: Json) -> str:

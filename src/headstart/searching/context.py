@@ -5,12 +5,13 @@ Left out: how starts are ranked (``ranking``), and how a winner is evaluated (``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
+from headstart.searching.arms import ArmSpec
 from headstart.training.contract import never
 from headstart.training.options.common_options import CommonOptions
 from headstart.tuning.arm import Tuned
@@ -37,6 +38,7 @@ class SearchContext:
         stop_requested: Whether someone asked to stop.
         open_options: As ``Conditions`` takes them.
         save: Keeps a model that is better than those before it, so that one can be used early.
+        spare: The model that was built to measure the first start, until its arm takes it.
     """
 
     dataset: Dataset
@@ -50,6 +52,7 @@ class SearchContext:
     stop_requested: Callable[[], bool] = never
     open_options: frozenset[str] = frozenset()
     save: Callable[[Contender], None] = lambda contender: None
+    spare: MutableMapping[ArmSpec, TrainingSetup] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from headstart.objectives import check_score
 from headstart.searching.context import Contender
 from headstart.searching.finalists import Finalist
 from headstart.searching.runner import Standing
-from headstart.tuning.arm import calibrated_losses, judge
+from headstart.tuning.arm import calibrated_losses
 from headstart.tuning.setup import Part
 
 
@@ -33,13 +34,13 @@ def judged_on(one: Contender, ids: np.ndarray) -> Finalist:
     places = np.array([place_of[int(id_)] for id_ in ids], np.int64)
     model, logits = one.setup.model, one.tuned.val_logits[places]
     part = Part(one.val, places)
-    check = judge(model, logits, part)
     targets = model.standard_targets(part.targets)
+    _, score, _, error = check_score(model.schema.task, logits, targets)
     return Finalist(
         name=one.name,
         is_trained=one.is_trained,
         is_continued=one.setup.strategy.probes,
-        score=check.score,
+        score=score,
         losses=calibrated_losses(model, logits, targets),
-        standard_error=check.standard_error,
+        standard_error=error,
     )

@@ -27,9 +27,10 @@ from headstart.tuning.fitting import (
     settle_limits,
     validation_limit,
 )
-from headstart.tuning.setup import prepare_sample
+from headstart.tuning.setup import TrainingSetup, prepare_sample
 from headstart.types import Inputs
 
+VAL_ITEMS = "val items of the search"  # the decision: how many all arms are judged by
 _OVERHEAD = 1.15  # of a step beside its passes: optimizer, batches, validations
 _SIDE = 32  # sides are multiples of it
 _VIEWS = 4  # of each sample that a frozen part is mostly computed for
@@ -60,13 +61,14 @@ class Prices:
         self.val_limit: int | None = None
         self._measured: dict[tuple[str, int | None], _Measured] = {}
         self._samples: dict[tuple[str, int | None], tuple[Inputs, Inputs]] = {}
+        self._settled: set[tuple[str, int | None]] = set()
 
     def each(self, spec: ArmSpec) -> float:
         """Return seconds of one forward pass a sample."""
         return self._of(spec).each
 
     def cost(self, spec: ArmSpec) -> ArmCost:
-        """Return what an arm takes."""
+        """Return what an arm takes at the pace that this machine has shown during the run."""
         found, strategy = self._of(spec), find_strategy(spec.strategy)
         num_train, num_val = len(self.context.dataset.train), self._num_val
         learning = 1.0
@@ -75,13 +77,14 @@ class Prices:
             learning = min(1.0, found.num_last_layers / max(1, found.num_layers))
             before = found.each * (_VIEWS * num_train + num_val)
         step = _OVERHEAD * STEP_PASSES * found.each * found.batch_size * learning
-        return ArmCost(
-            before, step, found.each * num_val * learning, round(spec.length * found.num_steps)
-        )
+        load, validation = self.context.budget.load, found.each * num_val * learning
+        num_steps = round(spec.length * found.num_steps)
+        return ArmCost(load * before, load * step, load * validation, num_steps)
 
     def head_seconds(self, spec: ArmSpec) -> float:
         """Return what the features of a head take, at the most."""
-        return self._of(spec).each * (len(self.context.dataset.train) + self._num_val)
+        num = len(self.context.dataset.train) + self._num_val
+        return self.context.budget.load * self._of(spec).each * num
 
     def larger_size(self, spec: ArmSpec, seconds: float) -> int | None:
         """Return a side at which the features of all splits take so long; None for no larger one.
@@ -127,14 +130,8 @@ class Prices:
         key = (spec.start, spec.size)
         if key not in self._samples:
             context = self.context
-            setup = built(spec, context)
-            decisions = context.decisions.within(f"{spec.start} {spec.size or ''}".strip())
-            limits = settle_limits(
-                decisions, context.dataset, setup, self.each(spec), context.budget
-            )
-            seed, limit = context.asked.seed, limits["train"]
-            if limit is not None and limit > _NEARLY_ALL * len(context.dataset.train):
-                limit = None  # what was computed for all of them is there already
+            setup = self._built(spec)
+            seed, limit = context.asked.seed, self._settled_limit(spec, setup)
             if limit is not None:
                 value = f"{limit} of {len(context.dataset.train)}"
                 emit("choice", name="train samples", value=value, why="no more fit the budget")
@@ -143,6 +140,31 @@ class Prices:
                 prepare_sample(context.dataset, "val", setup, self.val_limit, seed=seed),
             )
         return self._samples[key]
+
+    def settle(self, spec: ArmSpec) -> None:
+        """Settle how many samples an arm learns from, before another process prepares them."""
+        key = (spec.start, spec.size)
+        if key not in self._samples and key not in self._settled:
+            self._settled_limit(spec, self._built(spec))
+
+    def _settled_limit(self, spec: ArmSpec, setup: TrainingSetup) -> int | None:
+        """Return how many training samples an arm learns from; None for all."""
+        context = self.context
+        self._settled.add((spec.start, spec.size))
+        decisions = context.decisions.within(f"{spec.start} {spec.size or ''}".strip())
+        limits = settle_limits(decisions, context.dataset, setup, self.each(spec), context.budget)
+        limit = limits["train"]
+        if limit is not None and limit > _NEARLY_ALL * len(context.dataset.train):
+            return None  # what was computed for all of them is there already
+        return limit
+
+    def _built(self, spec: ArmSpec) -> TrainingSetup:
+        """Return the model of an arm; what was built before stays there for the arm."""
+        is_spare = spec in self.context.spare
+        setup = built(spec, self.context)
+        if is_spare:
+            self.context.spare[spec] = setup
+        return setup
 
     @property
     def _num_val(self) -> int:
@@ -158,7 +180,7 @@ class Prices:
     def _of(self, spec: ArmSpec) -> _Measured:
         key = (spec.start, spec.size)
         if key not in self._measured:
-            setup = built(replace(spec, length=1.0), self.context)
+            setup = self._built(replace(spec, length=1.0))
             each = seconds_per_sample(setup, self.context.dataset, self.context.budget)
             num_steps, _ = setup.recipe.length(len(self.context.dataset.train))
             self._measured[key] = _Measured(
@@ -184,6 +206,6 @@ def prepare_prices(context: SearchContext, entries: Sequence[Entrant]) -> Prices
     def decide() -> Decided[int | None]:
         return Decided(prices.num_validated(specs))
 
-    prices.val_limit = context.decisions.settle("val items of the search", decide)
+    prices.val_limit = context.decisions.settle(VAL_ITEMS, decide)
     prices.samples(specs[0])
     return prices

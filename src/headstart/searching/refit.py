@@ -6,22 +6,28 @@ on val first: a head fitted to as much less of train as val would add must be no
 fitted to all of it. Temperature and val figures stay those of the model before, which has not seen
 val; the report says so.
 
+Trees are grown again with the settings and as many trees as val had chosen.
+
 Left out: what was trained by steps, whose length and best weights val decides.
 """
 
 from __future__ import annotations
 
+import copy
 import time
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from headstart.events import unheard
+from headstart.model import Model
 from headstart.preprocessing import Terms
 from headstart.searching.context import Contender
 from headstart.training.probing.probe import Probe, fit_probe
 from headstart.tuning.features import features_of
-from headstart.tuning.setup import install, subsample
-from headstart.types import Rows
+from headstart.tuning.grown import grow_again
+from headstart.tuning.setup import Part, install, subsample
+from headstart.types import Inputs, Rows
 
 _LEAST_VAL, _LEAST_PART = 5, 20  # samples
 
@@ -36,11 +42,13 @@ def refit_on_all(found: Contender, *, deadline: float | None) -> str | None:
     fitted, setup = found.tuned.fitted, found.setup
     train, val = found.train, found.val
     num_fewer = len(train) - len(val)
-    is_probed = not setup.strategy.loops and not setup.model.encoder.is_grown
-    can = fitted is not None and is_probed and setup.model.task.head == "linear"
+    is_solved = not setup.strategy.loops and setup.model.task.head == "linear"
+    can = fitted is not None and is_solved
     if not can or len(val) < _LEAST_VAL or num_fewer < _LEAST_PART:
         return None
     assert fitted is not None
+    if setup.model.encoder.is_grown:
+        return _grow_on_all(found, fitted, num_fewer, deadline)
     began, limit = time.monotonic(), setup.strategy.num_probe_samples
     if len(train) + len(val) > limit:
         return None
@@ -60,10 +68,60 @@ def refit_on_all(found: Contender, *, deadline: float | None) -> str | None:
     targets = np.concatenate([np.asarray(train.targets), np.asarray(val.targets)])
     again = _fit(found, both, targets, val_features, fitted.strength)
     install(setup.model, again)
+    return _told(fewer, fitted, len(places), len(train))
+
+
+def _told(fewer: Probe, fitted: Probe, num_fewer: int, num_train: int) -> str:
     return (
-        f"log loss on val {fewer.val_loss:.3f} when it learns from {len(places):,} samples, "
-        f"{fitted.val_loss:.3f} from {len(train):,}"
+        f"loss on val {fewer.val_loss:.4g} when it learns from {num_fewer:,} samples, "
+        f"{fitted.val_loss:.4g} from {num_train:,}"
     )
+
+
+def _grow_on_all(
+    found: Contender, fitted: Probe, num_fewer: int, deadline: float | None
+) -> str | None:
+    """Grow trees again on train and val; return why, or None where that is not done."""
+    setup, train, val = found.setup, found.train, found.val
+    if fitted.settled is None:
+        return None
+    # twice: from less of train, to see whether more helps, and from all there is
+    if deadline is not None and time.monotonic() + 2 * fitted.seconds > deadline:
+        return None
+
+    def grown(model: Model, samples: Inputs) -> Probe:
+        recipe = setup.recipe
+        return grow_again(model, samples, val, fitted, imbalance=recipe.imbalance, seed=recipe.seed)
+
+    places = subsample(train.targets, num_fewer, seed=setup.recipe.seed)
+    with unheard():
+        fewer = grown(copy.deepcopy(setup.model), Part(train, places))
+        if fitted.val_loss > fewer.val_loss:
+            return None
+        grown(setup.model, cast(Inputs, Joined(train, val)))
+    return _told(fewer, fitted, len(places), len(train))
+
+
+class Joined:
+    """The rows of two prepared splits as one, as trees are grown from them.
+
+    Args:
+        first: Rows.
+        second: Other rows.
+    """
+
+    def __init__(self, first: Inputs, second: Inputs) -> None:
+        self.parts = first, second
+        self.targets = np.concatenate([np.asarray(first.targets), np.asarray(second.targets)])
+
+    def __len__(self) -> int:
+        return len(self.parts[0]) + len(self.parts[1])
+
+    def arrays(self, places: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return some of the rows, in the order that is asked for."""
+        first, second = self.parts
+        every = [part.arrays(np.arange(len(part))) for part in (first, second)]
+        return tuple(np.concatenate(pair)[places] for pair in zip(*every, strict=True))
 
 
 def _fit(

@@ -12,13 +12,14 @@ import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from headstart.engines import passes_by
 from headstart.errors import DivergenceError
-from headstart.events import emit
+from headstart.events import emit, listen
 from headstart.model import model_outputs
 from headstart.searching.arms import ArmSpec
 from headstart.searching.context import Contender, SearchContext
@@ -32,6 +33,7 @@ from headstart.tuning.arm import Arm, Tuned, calibrated_loss
 from headstart.tuning.conditions import Conditions
 from headstart.tuning.cost import seconds_per_sample
 from headstart.tuning.engine_rule import engine_rule
+from headstart.tuning.mirrored import settle_mirrored
 from headstart.tuning.setup import TrainingSetup, set_up
 from headstart.types import Figure, Inputs, Rows
 
@@ -74,12 +76,18 @@ class ArmRunner:
         context: What all arms share.
         train: Learned from.
         val: Chosen by.
+
+    Attributes:
+        seconds: What it has taken so far, in this process.
+        fitted: The probe that it begins with, once it is there; another arm may lend its own.
+        curve: What its validations have found: the fields of each event ``check``.
     """
 
     def __init__(self, spec: ArmSpec, context: SearchContext, train: Inputs, val: Inputs) -> None:
         self.spec, self.context, self.train, self.val = spec, context, train, val
         self.seconds = 0.0
         self.fitted: Probe | None = None
+        self.curve: list[dict[str, object]] = []
         self._arm: Arm | None = None
 
     @property
@@ -99,7 +107,7 @@ class ArmRunner:
         """
         began = time.monotonic()
         try:
-            with self._rule():
+            with self._rule(), listen(self._hear):
                 arm = self._ready()
                 arm.advance(to_step=to_step, until=until)
         except DivergenceError as error:
@@ -121,6 +129,15 @@ class ArmRunner:
         tuned = replace(tuned, seconds=self.seconds)
         return Contender(self.spec.name, self.setup, tuned, self.train, self.val)
 
+    @property
+    def _checkpoints(self) -> CheckpointFolder:
+        return CheckpointFolder(arm_folder(self.context, self.spec))
+
+    def _hear(self, kind: str, fields: dict[str, object]) -> None:
+        """Remember what a validation has found."""
+        if kind == "check":
+            self.curve.append(fields)
+
     def _ready(self) -> Arm:
         """Return the arm, built and started."""
         if self._arm is None:
@@ -135,7 +152,7 @@ class ArmRunner:
     def _conditions(self, each: float) -> Conditions:
         context, spec = self.context, self.spec
         return Conditions(
-            checkpoints=CheckpointFolder(context.state / "arms" / slug(spec)),
+            checkpoints=self._checkpoints,
             deadline=context.deadline,
             seconds_per_sample=each,
             stop_requested=context.stop_requested,
@@ -159,10 +176,13 @@ class ArmRunner:
 
 
 def built(spec: ArmSpec, context: SearchContext) -> TrainingSetup:
-    """Build the model of an arm, with its recipe."""
+    """Return the model of an arm, with its recipe: built, or the one that was built to measure."""
+    if (spare := context.spare.pop(spec, None)) is not None:
+        return spare
     options = replace(training_options(context.asked), strategy=spec.strategy, input_size=spec.size)
     start = find_start(spec.start)
     setup = set_up(context.dataset, start, options, device=context.device, texts=context.texts)
+    settle_mirrored(setup, context.dataset, context.budget, context.decisions.within(start.address))
     rate = setup.recipe.learning_rate * spec.rate
     recipe = replace(setup.recipe, learning_rate=rate)
     if spec.length != 1:
@@ -184,9 +204,9 @@ def as_it_stands(
     name: str, setup: TrainingSetup, logits: Rows, train: Inputs, val: Inputs
 ) -> Contender:
     """Return a model that was made elsewhere as one of those that could be handed over."""
-    return Contender(name, setup, Tuned(None, None, logits, 0.0), train, val)
+    return Contender(name, setup, Tuned(setup.fitted, None, logits, 0.0), train, val)
 
 
-def slug(spec: ArmSpec) -> str:
-    """Return a folder's name for an arm."""
-    return re.sub(r"[^a-z0-9]+", "-", spec.name.lower()).strip("-")
+def arm_folder(context: SearchContext, spec: ArmSpec) -> Path:
+    """Return the folder of an arm's state."""
+    return context.state / "arms" / re.sub(r"[^a-z0-9]+", "-", spec.name.lower()).strip("-")

@@ -28,7 +28,7 @@ _LEAST_LENGTH = 16  # tokens: shorter ones are padded to this many together
 
 
 @dataclass(eq=False)
-class Job:
+class Pending:
     """One request, prepared.
 
     Attributes:
@@ -49,7 +49,7 @@ class Job:
 
     @property
     def length(self) -> int:
-        """Which jobs it is computed with: those of lengths up to the same power of two."""
+        """Which requests it is computed with: those of lengths up to the same power of two."""
         longest = max((a.shape[1] for a in self.arrays[0].values() if a.ndim == 2), default=1)
         return max(_LEAST_LENGTH, 1 << (longest - 1).bit_length())
 
@@ -75,7 +75,7 @@ class Batcher:
         self._inputs = [
             {one.name: one for one in member.session.inputs} for member in bundle.members
         ]
-        self._waiting: deque[Job] = deque()
+        self._waiting: deque[Pending] = deque()
         self._rows = self._bytes = 0
         self._is_retired = False
         self._worker: asyncio.Task[None] | None = None
@@ -118,7 +118,7 @@ class Batcher:
         """Return the outputs of a request, (B, K).
 
         Args:
-            arrays: See ``Job``, as all others.
+            arrays: See ``Pending``, as all others.
             rows: B.
             deadline: On the loop's clock.
             is_gone: Whether whoever asked has hung up.
@@ -128,7 +128,7 @@ class Batcher:
             ClientGone: If nobody waits for it any more.
         """
         loop = asyncio.get_running_loop()
-        job = Job(arrays, rows, deadline, is_gone, loop.time())
+        job = Pending(arrays, rows, deadline, is_gone, loop.time())
         self._waiting.append(job)
         if self._worker is None:
             self._worker = loop.create_task(self._work())
@@ -161,9 +161,9 @@ class Batcher:
         finally:
             self._worker = None
 
-    def _take(self, now: float) -> list[Job]:
+    def _take(self, now: float) -> list[Pending]:
         """Return the next batch, without those that nobody waits for."""
-        jobs: list[Job] = []
+        jobs: list[Pending] = []
         rows = 0
         while self._waiting:
             job = self._waiting[0]
@@ -182,8 +182,8 @@ class Batcher:
                 self._queue_seconds.observe(now - job.came)
         return jobs
 
-    def _answers(self, jobs: Sequence[Job]) -> list[np.ndarray | Exception]:
-        """Compute a batch, in the thread; jobs of like lengths together."""
+    def _answers(self, jobs: Sequence[Pending]) -> list[np.ndarray | Exception]:
+        """Compute a batch, in the thread; requests of like lengths together."""
         groups: dict[int, list[int]] = {}
         for place, job in enumerate(jobs):
             groups.setdefault(job.length, []).append(place)
@@ -194,7 +194,7 @@ class Batcher:
                 found[place] = answer
         return found
 
-    def _of_group(self, jobs: Sequence[Job]) -> list[np.ndarray | Exception]:
+    def _of_group(self, jobs: Sequence[Pending]) -> list[np.ndarray | Exception]:
         try:
             outputs = self._outputs(jobs)
         except Exception as error:  # ONNX Runtime's have no common class
@@ -205,7 +205,7 @@ class Batcher:
         ends = np.cumsum([job.rows for job in jobs])[:-1]
         return list(np.split(outputs, ends))
 
-    def _outputs(self, jobs: Sequence[Job]) -> np.ndarray:
+    def _outputs(self, jobs: Sequence[Pending]) -> np.ndarray:
         began = time.perf_counter()
         rows = sum(job.rows for job in jobs)
         joined = [

@@ -12,17 +12,14 @@ from importlib.util import find_spec
 from headstart.starts.catalog import find_start, local_starts
 from headstart.types import Dataset, Modality, Start
 
-_SMALL_SIDE = 64  # pixels: the textbook network was made for images up to this
-_UNKNOWN = (224, 224)  # height and width where nobody has looked
-
 
 def _of_images(dataset: Dataset, num_local: int) -> list[Start]:
-    """Return the textbook network where images are small, local starts, and a random ResNet-18."""
+    """Return a small quick network, local starts, and the quick network with more channels."""
+    del dataset
     local = sorted(local_starts("image"), key=_cost)
     # the quickest first: a usable model exists early
-    is_small = min(dataset.image_size or _UNKNOWN) <= _SMALL_SIDE
-    textbook = [find_start("scratch/simple-cnn")] if is_small else []
-    return [*textbook, *local[:num_local], find_start("scratch/resnet18")]
+    quick = [find_start(f"scratch/{name}") for name in ("quick-cnn-small", "quick-cnn")]
+    return [quick[0], *local[:num_local], quick[1]]
 
 
 def _of_texts(dataset: Dataset, num_local: int) -> list[Start]:
@@ -38,8 +35,9 @@ def _of_texts(dataset: Dataset, num_local: int) -> list[Start]:
 def _of_tables(dataset: Dataset, num_local: int) -> list[Start]:
     """Return the linear model, trees and the MLP: a usable model first."""
     del dataset, num_local
-    names = ("linear", "boosting", "forest", "mlp")
-    return [find_start(f"scratch/{name}") for name in names]
+    names = ("linear", "boosting", "forest", "lightgbm", "mlp")
+    found = [find_start(f"scratch/{name}") for name in names]
+    return [start for start in found if start.is_local]  # an extra may bring one
 
 
 def _cost(start: Start) -> tuple[int, int]:
@@ -75,6 +73,15 @@ def frozen_start(modality: Modality) -> Start | None:
     """
     if local := local_starts(modality):
         return min(local, key=_cost)
+    return plain_start(modality)
+
+
+def plain_start(modality: Modality) -> Start | None:
+    """Return the start whose frozen features need no network, if there is one.
+
+    Args:
+        modality: What a sample is.
+    """
     plain = CANDIDATES[modality].plain
     return None if plain is None else find_start(plain)
 

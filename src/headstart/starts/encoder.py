@@ -94,6 +94,28 @@ class Encoder(nn.Module):
         return bool(getattr(self.network, "is_grown", False))
 
     @property
+    def learns_patches(self) -> bool:
+        """Whether its first layer is learned from images before any step; from a run it comes."""
+        return self.start.pretrained_on is None and hasattr(self.network, "learn_patches")
+
+    @property
+    def can_mirror(self) -> bool:
+        """Whether it can give the mean of an image's features and of its mirror image's."""
+        return hasattr(self.network, "mirrors")
+
+    @property
+    def mirrors(self) -> bool:
+        """Whether it does so, in eval mode."""
+        return bool(getattr(self.network, "mirrors", False))
+
+    def set_mirrors(self, mirrors: bool) -> None:
+        """Have it do so, or not; its architecture says it, and so does whatever reads that."""
+        network: Any = self.network
+        network.mirrors = mirrors
+        options: Any = self.architecture["options"]
+        self.architecture["options"] = {**options, "mirrors": mirrors}
+
+    @property
     def has_tokens(self) -> bool:
         """Whether the network gives features for each token or patch."""
         return hasattr(self.network, "num_prefix_tokens") or hasattr(self.network, "tokens")

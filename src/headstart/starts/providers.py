@@ -5,10 +5,12 @@ from __future__ import annotations
 from headstart.starts.images.providers import LiteProvider, ScratchProvider, TimmProvider
 from headstart.starts.provider import Provider
 from headstart.starts.tables.providers import TableProvider
+from headstart.starts.texts.decoders import DecoderProvider
 from headstart.starts.texts.providers import TermsProvider, TransformersProvider
 
 PROVIDERS: dict[str, Provider] = {
     "table": TableProvider(),
+    "decoder": DecoderProvider(),
     "transformers": TransformersProvider(),
     "terms": TermsProvider(),
     "lite": LiteProvider(),

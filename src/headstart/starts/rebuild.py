@@ -45,6 +45,9 @@ LIMITS: dict[str, tuple[float, float]] = {
     "size": (1, 8192),
     "drop_path": (0, 0.99),
     "num_blocks": (1, 256),
+    "kernel_size": (1, 64),
+    "stride": (1, 64),
+    "num_directions": (1, 4096),
     "num_terms": (1, 10_000_000),
     "width": (1, 65_536),
     "embedding_size": (1, 4096),
@@ -245,14 +248,26 @@ def read_run(path: Path) -> tuple[Architecture, Start]:
             f"The run '{path}' was made from a module of your own, which no file can rebuild. "
             f"Open the run in Python with the module, and give that as the start."
         )
-    name = record.get("data_name")
-    is_looked_at = MODALITIES[architecture.start.modality].is_looked_at
+    name, objective = record.get("data_name"), record.get("objective")
+    if isinstance(name, str) and isinstance(objective, str):
+        name += _how_far(record.get("pretraining"))
+    start = architecture.start
+    if objective is not None and start.pretrained_on is None:
+        start = replace(start, licence="that of your own data")
+    is_looked_at = MODALITIES[start.modality].is_looked_at
     preprocess = architecture.read_preprocess(None) if is_looked_at else None
     return architecture, replace(
-        architecture.start,
+        start,
         address=str(path),
         pretrained_on=name if isinstance(name, str) else f"the data of {path.name}",
-        objective="supervised",
+        objective=objective if isinstance(objective, str) else "supervised",
         image=preprocess.spec if isinstance(preprocess, ImagePreprocess) else None,
         is_local=True,
     )
+
+
+def _how_far(told: object) -> str:
+    """Return how far a pretraining came, where it ended in its first epoch."""
+    if not isinstance(told, dict) or not told.get("is_first_epoch"):
+        return ""
+    return f" ({float(told.get('epochs') or 0):.2g} epochs)"

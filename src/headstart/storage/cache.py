@@ -81,7 +81,8 @@ def cache_root() -> Path:
 
 def without_cache(error: CacheError) -> None:
     """Say once that the work goes on without the cache, and why."""
-    note_once(f"Works without the cache, so that later runs compute this again. {error}")
+    told = f"Works without the cache, so that later runs compute this again. {error}"
+    note_once(told, cause="cache")
 
 
 def cache_limit(root: Path) -> int:

@@ -52,6 +52,11 @@ def finished_run(folder: Path) -> dict[str, object] | None:
     return record if isinstance(record, dict) else None
 
 
+def has_search(folder: Path) -> bool:
+    """Return whether a folder holds what a search has left, which a larger budget goes on with."""
+    return (folder / "search" / "plan.json").exists()
+
+
 def read_log(folder: Path) -> list[dict[str, Any]]:
     """Return the records of ``log.jsonl``; a line that a crash cut short is left out."""
     records = []

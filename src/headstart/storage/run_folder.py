@@ -1,7 +1,7 @@
 """The run folder: claimed by one process, written atomically, never lost and never half-written.
 
 A new folder that ends in an error before anything usable stands in it is removed again. A folder
-that is not empty is refused, unless it holds the same unfinished run (``resume``) or ``overwrite``.
+that is not empty is refused, unless it holds the same run (``resume``) or ``overwrite``.
 ``overwrite`` sets the former run aside and deletes it only when a new model stands in its place: a
 run that fails early gives the former one back. What stays of a run whose loss stopped being a
 number is ``nan_report.json``; it occupies nothing, the next run into the folder removes it.
@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING
 from rich.filesize import decimal
 
 from headstart.errors import OptionError, RunFolderError
-from headstart.storage.records import find_record
+from headstart.storage.records import find_record, has_search
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -43,9 +43,11 @@ _OWN_FILES = frozenset(
         "predictions.parquet",
         "mistakes.json",
         "views.json",
+        "evaluation.json",
         "log.jsonl",
         "report.html",
         "nan_report.json",
+        "search",
         "state",
     )
 )
@@ -150,6 +152,8 @@ class RunFolder:
         has_state = has_state or (_is_full(error) and planned_options(self.path) is not None)
         if error is not None and not has_model and not has_state:
             self._undo()
+        elif error is not None and has_search(self.path) and set(_entries(self.state)) <= _CLAIM:
+            shutil.rmtree(self.state, ignore_errors=True)  # a finished run stays what it was
 
     def _claim(self, *, overwrite: bool) -> None:
         self._made = [p for p in (self.path, *self.path.parents) if not p.exists()]
@@ -301,7 +305,7 @@ def refuse_occupied(folder: str | Path | None, *, resume: bool, overwrite: bool)
         return
     path = Path(folder)
     entries = _entries(path)
-    if resume and "state" not in entries:
+    if resume and "state" not in entries and not has_search(path):
         what = "holds a finished run" if "metrics.json" in entries else "holds no unfinished run"
         raise RunFolderError(
             f"{path} {what}; expected one that was interrupted. Leave --resume out."

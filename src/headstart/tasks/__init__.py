@@ -15,6 +15,7 @@ from headstart.tasks.table import TaskTable
 if TYPE_CHECKING:
     from headstart.tasks.classification import CLASSIFICATION
     from headstart.tasks.multi_label import MULTI_LABEL
+    from headstart.tasks.plain import PlainProblem, TextColumn, array_of
     from headstart.tasks.reading import (
         TargetColumn,
         Targets,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
         tidy_labels,
     )
     from headstart.tasks.regression import REGRESSION
-    from headstart.tasks.task import PlainProblem, Task, array_of
+    from headstart.tasks.task import Task
     from headstart.tasks.words import Pairing, TaskWords
 
 TASKS = TaskTable(
@@ -43,9 +44,10 @@ _PLACES = {
     "order_classes": "headstart.tasks.reading",
     "tidy_labels": "headstart.tasks.reading",
     "REGRESSION": "headstart.tasks.regression",
-    "PlainProblem": "headstart.tasks.task",
+    "PlainProblem": "headstart.tasks.plain",
     "Task": "headstart.tasks.task",
-    "array_of": "headstart.tasks.task",
+    "array_of": "headstart.tasks.plain",
+    "TextColumn": "headstart.tasks.plain",
     "Pairing": "headstart.tasks.words",
     "TaskWords": "headstart.tasks.words",
 }
@@ -89,6 +91,7 @@ __all__ = [
     "Targets",
     "Task",
     "TaskWords",
+    "TextColumn",
     "array_of",
     "encode_targets",
     "find_task",

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from headstart.errors import DataError
-from headstart.tasks.task import Task, array_of
+from headstart.errors import UnlabelledError
+from headstart.tasks.plain import array_of
+from headstart.tasks.task import Task
 from headstart.types import Prediction, Rows, Schema
 
 
@@ -28,7 +29,7 @@ class ClassTask(Task):
         """Refuse fewer than two classes."""
         if len(classes) < 2:
             found = f"one class only ('{classes[0]}')" if classes else "no class"
-            raise DataError(
+            raise UnlabelledError(
                 f"{name} has {found}; classification needs at least two. "
                 "Check that the classes stand where they are looked for: in a folder per class, or "
                 "in the label column of a table."

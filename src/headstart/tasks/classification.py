@@ -11,14 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headstart.cells import NUMBER, is_missing
-from headstart.columnar import array_from, different, kinds_of, mapped
-from headstart.errors import DataError
+from headstart.cells import is_missing
+from headstart.columnar import array_from, kinds_of, mapped
+from headstart.errors import DataError, OptionError
 from headstart.evaluation import (
     NUM_RESAMPLES,
+    ItemSums,
     Scores,
     accuracy,
     accuracy_and_error,
+    class_sums,
     compare_classes,
     fit_temperature,
     majority_baseline,
@@ -26,8 +28,8 @@ from headstart.evaluation import (
     softmax,
 )
 from headstart.tasks.classes import ClassTask
+from headstart.tasks.plain import PlainProblem, TextColumn, array_of, texts_of
 from headstart.tasks.reading import Place, TargetColumn, Targets, encode_targets, tidy_labels
-from headstart.tasks.task import PlainProblem, array_of
 from headstart.tasks.words import Pairing, TaskWords
 from headstart.types import Comparison, Figure, Measure, Rows, Schema
 
@@ -38,7 +40,7 @@ class Classification(ClassTask):
 
     def read(self, column: TargetColumn) -> Targets:
         """Return class indices."""
-        labels = class_labels(column.values, column.what, column.place, allow_real=column.is_said)
+        labels = class_labels(column.values, column.what, column.place)
         labels, merged = tidy_labels(labels, column.what)
         named, classes, findings = column.named(labels)
         return Targets(self.name, encode_targets(named, classes), classes, [*merged, *findings])
@@ -153,6 +155,25 @@ class Classification(ClassTask):
         """Return the name of each class index."""
         return [schema.classes[int(row)] for row in array_of(rows)]
 
+    def read_item_column(self, column: TextColumn | np.ndarray, schema: Schema) -> Rows:
+        """Return the class index of each name."""
+        found = texts_of(column)
+        index = {name: place for place, name in enumerate(schema.classes)}
+        places = np.array([index.get(name, -1) for name in found.different], np.int64)
+        if (places < 0).any():
+            raise OptionError(
+                f"predictions.parquet names a class '{found.different[int(places.argmin())]}' that "
+                "model.json does not know. Run the training again with --overwrite."
+            )
+        return np.asarray(places[found.codes])
+
+    def item_sums(
+        self, decisions: Rows, targets: Rows, schema: Schema, losses: np.ndarray
+    ) -> ItemSums:
+        """Sum up as ``class_sums``."""
+        first, wanted = array_of(decisions), array_of(targets)
+        return class_sums(first, wanted, len(schema.classes), losses)
+
     def badness(self, targets: Rows, outputs: Rows) -> np.ndarray:
         """Return how sure the model was of a wrong class."""
         wrong = self.decisions(outputs) != array_of(targets)
@@ -194,19 +215,16 @@ CLASSIFICATION = Classification(
 )
 
 
-def class_labels(
-    values: Sequence[object], what: str, place: Place, *, allow_real: bool = False
-) -> Sequence[str]:
+def class_labels(values: Sequence[object], what: str, place: Place) -> Sequence[str]:
     """Return one class name for each value of a target column.
 
     Args:
-        values: Strings, integers, booleans, or floats that are whole numbers.
+        values: Strings, integers, booleans, or floats.
         what: What the column is called in messages, for example ``"Column 'label'"``.
         place: Says where the value of an index stands, for example ``row 3 of reviews.csv``.
-        allow_real: Whether real numbers may be classes: the user has said so.
 
     Raises:
-        DataError: A value is missing, or the values are real numbers or no scalars.
+        DataError: A value is missing, or the values are no scalars.
     """
     absent = np.flatnonzero(array_from(values, is_missing, bool))
     if len(absent):
@@ -225,10 +243,7 @@ def class_labels(
             "expected a class name or a whole number. Name another column with --label."
         )
     are_floats = all(issubclass(kind, (float, np.floating)) for kind in kinds)
-    texts = mapped(values, _name_of_float if are_floats else _name_of)
-    if not allow_real:
-        _refuse_real_numbers(different(texts), what)
-    return texts
+    return mapped(values, _name_of_float if are_floats else _name_of)
 
 
 def _name_of(value: object) -> str:
@@ -237,19 +252,3 @@ def _name_of(value: object) -> str:
 
 def _name_of_float(value: object) -> str:
     return _name_of(value).removesuffix(".0")
-
-
-def _refuse_real_numbers(texts: Sequence[str], what: str) -> None:
-    """Refuse a target that is a measurement: all numbers, and not all of them whole."""
-    real = None
-    for text in texts:
-        if NUMBER.fullmatch(text.strip()) is None:
-            return
-        if real is None and float(text) != int(float(text)):
-            real = text
-    if real is not None:
-        raise DataError(
-            f"{what} holds real numbers such as {real}; expected class names or whole numbers, "
-            "because the task is classification. Say --task regression to learn the numbers "
-            "themselves, or name another column with --label."
-        )

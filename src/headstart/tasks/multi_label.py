@@ -15,18 +15,20 @@ from headstart.cells import is_missing
 from headstart.errors import DataError, OptionError
 from headstart.evaluation import (
     NUM_RESAMPLES,
+    ItemSums,
     Scores,
     compare_labels,
     f1_micro,
     f1_micro_and_error,
     fit_label_temperature,
     frequent_labels_baseline,
+    label_sums,
     score_labels,
     sigmoid,
 )
 from headstart.tasks.classes import ClassTask
+from headstart.tasks.plain import PlainProblem, TextColumn, array_of, texts_of
 from headstart.tasks.reading import SEPARATORS, TargetColumn, Targets, tidy_labels
-from headstart.tasks.task import PlainProblem, array_of
 from headstart.tasks.words import Pairing, TaskWords
 from headstart.types import Comparison, Figure, Finding, Measure, Rows, Schema
 
@@ -191,6 +193,20 @@ class MultiLabel(ClassTask):
         """Return the names of the labels that apply, joined by ``", "``."""
         return [", ".join(schema.classes[k] for k in np.flatnonzero(row)) for row in rows]
 
+    def read_item_column(self, column: TextColumn | np.ndarray, schema: Schema) -> Rows:
+        """Return the labels of each text of them, as ``class_names`` has joined them."""
+        found = texts_of(column)
+        rows = np.zeros((len(found.different), len(schema.classes)), np.uint8)
+        for place, text in enumerate(found.different):
+            rows[place, _labels_in(text, schema.classes)] = 1
+        return np.asarray(rows[found.codes])
+
+    def item_sums(
+        self, decisions: Rows, targets: Rows, schema: Schema, losses: np.ndarray
+    ) -> ItemSums:
+        """Sum up as ``label_sums``."""
+        return label_sums(array_of(decisions), array_of(targets), losses)
+
     def badness(self, targets: Rows, outputs: Rows) -> np.ndarray:
         """Return how sure the model was of the label it is most wrong about."""
         wanted, probabilities = array_of(targets), array_of(outputs)
@@ -233,9 +249,36 @@ MULTI_LABEL = MultiLabel(
             "Gained: items that only the second has right in every label; lost: items that only "
             "the first has; p: McNemar, exact, on whole items.",
             difference="difference in exact match",
+            figure="exact_match",
         ),
     ),
 )
+
+
+def _labels_in(text: str, classes: Sequence[str]) -> list[int]:
+    """Return which labels a text joins by ``", "``, in their order; a name may hold a comma.
+
+    Raises:
+        OptionError: It joins none that are known, or may join different ones.
+    """
+    if not text:
+        return []
+    open_ways: list[tuple[str, list[int]]] = [(text, [])]
+    ways: list[list[int]] = []
+    while open_ways:
+        rest, found = open_ways.pop()
+        for place in range(found[-1] + 1 if found else 0, len(classes)):
+            if rest == classes[place]:
+                ways.append([*found, place])
+            elif rest.startswith(f"{classes[place]}, "):
+                open_ways.append((rest[len(classes[place]) + 2 :], [*found, place]))
+    if len(ways) == 1:
+        return ways[0]
+    what = "may join different labels" if ways else "joins no labels that model.json knows"
+    raise OptionError(
+        f"predictions.parquet holds '{text}', which {what}; expected labels without commas in "
+        "their names. Rename them, and run the training again."
+    )
 
 
 def _label_set(value: object, column: TargetColumn, place: int) -> list[str]:

@@ -30,7 +30,6 @@ class TargetColumn:
         values: Strings, numbers, lists; whatever the source holds.
         what: What the column is called in messages, for example ``"Column 'label'"``.
         place: Says where the value of an index stands, for example ``row 3 of reviews.csv``.
-        is_said: Whether the user has said the task, or a model has: then nothing is doubted.
         separator: What stands between the labels of one cell, where it was said.
         naming: Gives numbered classes their names, where the data states them.
     """
@@ -38,7 +37,6 @@ class TargetColumn:
     values: Sequence[object]
     what: str
     place: Place
-    is_said: bool = False
     separator: str | None = None
     naming: Naming | None = None
 

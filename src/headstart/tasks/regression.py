@@ -15,18 +15,21 @@ import numpy as np
 
 from headstart.cells import as_number
 from headstart.columnar import array_from, numbers_of
-from headstart.errors import DataError
+from headstart.errors import DataError, OptionError
 from headstart.evaluation import (
     NUM_RESAMPLES,
+    ItemSums,
     Scores,
     compare_values,
     mean_baseline,
     r2_and_error,
     rmse,
     score_values,
+    value_sums,
 )
+from headstart.tasks.plain import PlainProblem, TextColumn, array_of
 from headstart.tasks.reading import TargetColumn, Targets
-from headstart.tasks.task import PlainProblem, Task, array_of
+from headstart.tasks.task import Task
 from headstart.tasks.words import Pairing, TaskWords
 from headstart.types import Comparison, Figure, Measure, Prediction, Rows, Schema
 
@@ -169,6 +172,26 @@ class Regression(Task):
         """Return target and prediction as numbers."""
         return {"target": array_of(targets), "prediction": array_of(self.decisions(outputs))}
 
+    def read_item_column(self, column: TextColumn | np.ndarray, schema: Schema) -> Rows:
+        """Return the numbers."""
+        if isinstance(column, TextColumn):
+            raise OptionError(
+                "predictions.parquet holds texts where numbers were expected. Run the training "
+                "again with --overwrite."
+            )
+        return column.astype(np.float64)
+
+    def item_sums(
+        self, decisions: Rows, targets: Rows, schema: Schema, losses: np.ndarray
+    ) -> ItemSums:
+        """Sum up as ``value_sums``; losses are in units of each run's own train, and left out."""
+        return value_sums(array_of(decisions), array_of(targets))
+
+    def item_errors(self, decisions: Rows, targets: Rows) -> np.ndarray:
+        """Return by how far each item is off."""
+        errors: np.ndarray = np.abs(array_of(decisions) - array_of(targets))
+        return errors
+
     def badness(self, targets: Rows, outputs: Rows) -> np.ndarray:
         """Return by how much each item is off."""
         badness: np.ndarray = np.abs(array_of(self.decisions(outputs)) - array_of(targets))
@@ -216,6 +239,7 @@ REGRESSION = Regression(
             counts="nearer on {gained}, farther on {lost}",
             brief="nearer on {gained}, farther on {lost}",
             difference="difference in MAE",
+            figure="mae",
             has_unit=True,
             needs_mean=True,
         ),

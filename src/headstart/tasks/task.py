@@ -11,7 +11,7 @@ a task whose rows differ in length takes and gives ``Ragged``.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,26 +20,15 @@ import numpy as np
 
 from headstart.errors import OptionError
 from headstart.evaluation import NUM_RESAMPLES, Scores
+from headstart.tasks.comparable import Comparable
+from headstart.tasks.plain import PlainProblem, array_of
 from headstart.tasks.reading import TargetColumn, Targets
 from headstart.tasks.words import TaskWords
-from headstart.types import Comparison, Figure, Measure, Prediction, Ragged, Rows, Schema
-
-
-@dataclass(frozen=True)
-class PlainProblem:
-    """A task, or a part of it, as any estimator for tables takes it.
-
-    Attributes:
-        targets: Class integers below ``num_classes``, or numbers; shape (N,).
-        num_classes: 0 for numbers.
-    """
-
-    targets: np.ndarray
-    num_classes: int
+from headstart.types import Figure, Measure, Prediction, Rows, Schema
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Task(ABC):
+class Task(Comparable):
     """What is to be told of a sample.
 
     Attributes:
@@ -296,34 +285,6 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def compare(
-        self,
-        before: str,
-        before_decisions: Rows,
-        after: str,
-        after_decisions: Rows,
-        targets: Rows,
-        *,
-        seed: int = 0,
-        groups: np.ndarray | None = None,
-    ) -> Comparison:
-        """Compare two predictors on the same items.
-
-        Args:
-            before: Name of the first.
-            before_decisions: As ``decisions`` gives them.
-            after: Name of the second.
-            after_decisions: The same of the second.
-            targets: As in ``Split``, N at least 1.
-            seed: Seed of the bootstrap.
-            groups: As for ``scores``.
-
-        Raises:
-            OptionError: The three have different shapes, other types than the task has, or are
-                empty.
-        """
-
-    @abstractmethod
     def baseline(self, train_targets: Rows, schema: Schema, *, num_items: int) -> tuple[str, Rows]:
         """Predict the same for every item, as well as train's targets allow.
 
@@ -383,17 +344,3 @@ class Task(ABC):
         if self.has_classes:
             return f"{num_classes} {self.words.several}"
         return f"target '{label}'" if label else ""
-
-
-def array_of(rows: Rows) -> np.ndarray:
-    """Return rows that all have one length as the array they are.
-
-    Raises:
-        OptionError: They are ragged.
-    """
-    if isinstance(rows, Ragged):
-        raise OptionError(
-            f"There are {len(rows):,} rows of different lengths, expected an array with one row "
-            "for each item. Give what this task's model gives."
-        )
-    return np.asarray(rows)

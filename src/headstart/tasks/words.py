@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+SIGNIFICANT = 0.05
+Judgement = Literal["better", "worse", "mixed", "open"]
+Ends = tuple[float | None, float | None]
 
 
 @dataclass(frozen=True)
@@ -14,6 +19,7 @@ class Pairing:
         counts: Both counts, as a template with ``gained`` and ``lost``.
         brief: The same in fewer words.
         difference: What differs.
+        figure: Which figure that is the mean of, item by item.
         has_unit: Whether the difference is in the units of the target.
         needs_mean: Whether ``better`` needs the items and their mean to agree: where a test on the
             items says nothing of how far off the few others are.
@@ -23,8 +29,32 @@ class Pairing:
     counts: str = "gained {gained}, lost {lost}"
     brief: str = "{gained} gained, {lost} lost"
     difference: str = "difference"
+    figure: str = "accuracy"
     has_unit: bool = False
     needs_mean: bool = False
+
+    def judge(self, p_value: float, gained: int, lost: int, difference: Ends) -> Judgement:
+        """Return what a paired comparison says of the second.
+
+        The paired test at 5 %, and which way more items went. Where that says nothing of how far
+        off an item is, ``better`` and ``worse`` also need the interval of the difference, an
+        error, on the same side of zero; where they disagree (nearer on most items, but far off on
+        a few) it is ``mixed``.
+
+        Args:
+            p_value: Of the test, corrected where there were several looks.
+            gained: Items that only the second has right.
+            lost: The same of the first.
+            difference: Lower and upper end of its interval, None where unknown.
+        """
+        if p_value >= SIGNIFICANT:
+            return "open"
+        if not self.needs_mean:
+            return "better" if gained > lost else "worse"
+        low, high = difference
+        if gained > lost and high is not None and high < 0:
+            return "better"
+        return "worse" if gained <= lost and low is not None and low > 0 else "mixed"
 
     def explained(self, num_groups: int | None) -> str:
         """Return the explanation, with the test that is made where items are in groups."""

@@ -166,6 +166,18 @@ class Company(Protocol):
         """
         ...
 
+    def tell_stop(self, number: int) -> None:
+        """Tell the others that this process was asked to stop, where they work by themselves.
+
+        Args:
+            number: The signal.
+        """
+        ...
+
+    def told_stop(self) -> int | None:
+        """Return the signal of which another process has told; None while none has."""
+        ...
+
     def broadcast_module(self, module: nn.Module) -> None:
         """Set all parameters and buffers of a module to the main process's."""
         ...
@@ -312,6 +324,13 @@ class Alone:
     def gather(self, value: T) -> list[T]:
         """Return what this process gives."""
         return [value]
+
+    def tell_stop(self, number: int) -> None:
+        """Nobody needs to know."""
+
+    def told_stop(self) -> int | None:
+        """Nobody tells."""
+        return None
 
     def broadcast_module(self, module: nn.Module) -> None:
         """There is one."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -71,6 +71,7 @@ class Check:
         metric: What the score is.
         calibrated_loss: The loss with the temperature that suits these items best: that of the
             model as it would be handed over. None where nobody has fitted one.
+        beside: Other figures of these weights, told and logged with it; nothing is decided by them.
     """
 
     score: float
@@ -78,6 +79,13 @@ class Check:
     standard_error: float
     metric: str = "accuracy"
     calibrated_loss: float | None = None
+    beside: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def figures(self) -> dict[str, object]:
+        """What is told and logged of it."""
+        own = {"metric": self.metric, "val_score": self.score, "val_loss": self.loss}
+        return {**own, **self.beside}
 
     @property
     def decisive_loss(self) -> float:
@@ -203,7 +211,7 @@ class LoopOptions:
     measured; a deadline must leave room for the first. ``rank`` is this process's number among
     those that train together; ``checkpoint_seconds`` the time between two saves;
     ``micro_batch_size`` the samples of a pass where memory has no room for the recipe's; ``pause``
-    where this call ends before the training does.
+    where this call ends before the training does; ``task`` what the console and the log call it.
     """
 
     num_steps: int
@@ -221,6 +229,7 @@ class LoopOptions:
     rank: int = 0
     micro_batch_size: int | None = None
     pause: Pause = Pause()
+    task: str = "fine-tune"
 
 
 class Batches(Protocol):

@@ -273,9 +273,7 @@ class Loop:
             step=state.step,
             num_steps=state.num_steps,
             epoch=round(state.step / self.options.steps_per_epoch, 3),
-            metric=found.metric,
-            val_score=found.score,
-            val_loss=found.loss,
+            **found.figures,
         )
         patience = self.options.patience
         return bool(patience) and state.checks_without_gain >= patience
@@ -310,7 +308,7 @@ class Loop:
         state, self.told = self.state, time.monotonic()
         emit(
             "task",
-            name="fine-tune",
+            name=self.options.task,
             done=state.step,
             total=state.num_steps,
             loss=loss,

@@ -17,7 +17,8 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MASK = (1 << 64) - 1
 
 # One stream a purpose, so that no two uses of the same (seed, epoch) ever share numbers.
-ORDER, AUGMENT, MIX, STEP, BOOTSTRAP = range(1, 6)
+ORDER, AUGMENT, MIX, STEP, BOOTSTRAP, MASK = range(1, 7)
+HIDE, REPLACE, ANY_TOKEN = range(7, 10)  # of words
 
 
 def _mix(words: np.ndarray) -> np.ndarray:
@@ -58,6 +59,26 @@ def uniform(seed: int, epoch: int, ids: np.ndarray, num: int) -> np.ndarray:
     with np.errstate(over="ignore"):
         words = _mix(ids.astype(np.uint64) * _GOLDEN + base)[:, None] + slots * _GOLDEN
     return ((_mix(words) >> np.uint64(40)).astype(np.float32)) * np.float32(2.0**-24)
+
+
+def scores(stream: int, seed: int, step: int, ids: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Draw one uniform number for each place of each sample, whatever batch that stands in.
+
+    Args:
+        stream: What they are for, so that no two uses share numbers.
+        seed: The run's seed.
+        step: Number of the step; any integer.
+        ids: int64, shape (N,), the samples' ids.
+        places: int64, shape (N,), of each number the place in its sample.
+
+    Returns:
+        float64, shape (N,), in [0, 1).
+    """
+    base = np.uint64(hash_counters(stream, seed, step))
+    with np.errstate(over="ignore"):
+        words = _mix(ids.astype(np.uint64) * _GOLDEN + base)
+        words = _mix(words + (places.astype(np.uint64) + np.uint64(1)) * _GOLDEN)
+    return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def permutation(seed: int, epoch: int, num: int) -> np.ndarray:

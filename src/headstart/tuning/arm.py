@@ -222,7 +222,9 @@ class Arm:
             company=self.conditions.company,
             micro_batch_size=self._micro_batch_size,
         )
-        options = replace(options, pause=pause)
+        # where mirror images count a validation takes twice as long, and comes half as often
+        looks = 2 if self.setup.model.encoder.mirrors else 1
+        options = replace(options, pause=pause, steps_per_check=looks * options.steps_per_check)
         if self._validates_once:
             end = options.num_steps
             options = replace(options, steps_per_check=end, check_first=False, patience=0)

@@ -19,8 +19,9 @@ import numpy as np
 
 from headstart.errors import OptionError
 from headstart.events import emit
+from headstart.tuning.slowness import scheduled_seconds
 
-_PIECE_SECONDS = 0.021  # a piece of work, where the seconds of other constants were measured
+_LEAST_WORKED, _MOST_LOAD = 0.5, 10.0  # seconds of work by which a load is told; the most believed
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 Whole = Literal["budget", "left", "start's part", "training", "steps"]
@@ -47,8 +48,13 @@ SHARES: dict[str, BudgetShare] = {
     "audits": BudgetShare(
         0.03, "budget", "near copies and what else would make figures lie; then it says how far"
     ),
+    "estimates": BudgetShare(
+        0.04, "budget", "doubtful labels, shortcuts, drift, by features that are there by then"
+    ),
     "audited features": BudgetShare(
-        0.4, "left", "of a check: features of the samples, where an audit reads them"
+        0.4,
+        "left",
+        "of a check, or of estimates: features of the samples, where an audit reads them",
     ),
     "ranked starts": BudgetShare(
         0.3, "left", "of a ranking: building the starts and measuring a pass of each"
@@ -81,7 +87,13 @@ SHARES: dict[str, BudgetShare] = {
         0.6, "left", "three epochs and two test passes; preparing and figures take the rest"
     ),
     "test": BudgetShare(
-        0.3, "left", "one pass over the test split; a start that takes more is refused"
+        0.3, "left", "one pass over the test split; what takes more is tried at fewer pixels"
+    ),
+    "least test": BudgetShare(
+        0.4, "left", "the same where no smaller input is left to try: the conclusion holds it"
+    ),
+    "mirror images": BudgetShare(
+        0.04, "left", "the mirror images of the test split; below it steps are worth more"
     ),
     "validation": BudgetShare(0.04, "left", "one validation; the loop has many of them"),
     "vocabulary": BudgetShare(
@@ -119,6 +131,9 @@ SHARES: dict[str, BudgetShare] = {
     ),
     "conclusion": BudgetShare(
         0.5, "left", "test passes, baselines, figures, page; it loses its baselines first"
+    ),
+    "closing": BudgetShare(
+        0.15, "left", "of a pretraining: the last look, the probe, pictures and the page"
     ),
     "trees": BudgetShare(
         0.05, "left", "one pass of the test split through trees; fewer are grown for many rows"
@@ -212,6 +227,7 @@ class Budget:
     def __init__(self, limit_seconds: float | None, spent_seconds: float = 0.0) -> None:
         self.started = time.monotonic() - spent_seconds
         self.limit_seconds = limit_seconds
+        self._made = time.monotonic(), scheduled_seconds()
         self._measured: dict[Hashable, float] = {}
 
     @property
@@ -225,6 +241,21 @@ class Budget:
         if self.limit_seconds is None:
             return _NEVER
         return self.limit_seconds - self.spent
+
+    @property
+    def load(self) -> float:
+        """How many times longer work takes since others want the same cores; at least 1.
+
+        By what this thread had to wait for a core: a pass measured by its quickest try knows none.
+        """
+        began, (worked_before, waited_before) = self._made
+        worked, waited = scheduled_seconds()
+        worked, waited = worked - worked_before, waited - waited_before
+        if worked < _LEAST_WORKED:
+            return 1.0
+        # a clock of another kind, which stands still while others work, has nothing to wait for
+        ratio = min((worked + waited) / worked, (time.monotonic() - began) / worked)
+        return float(np.clip(ratio, 1.0, _MOST_LOAD))
 
     def deadline(self, reserve_seconds: float = 0.0) -> float | None:
         """Return the ``time.monotonic()`` value at which only the reserve is left."""
@@ -322,21 +353,6 @@ def told_seconds(seconds: float) -> str:
     minutes, rest = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} m" if hours else f"{minutes} m {rest:02d} s"
-
-
-def slowness() -> float:
-    """Return how many times slower this machine is now than the one that constants come from.
-
-    By a small piece of work of the kind that figures and their intervals are made of; at least 1.
-    An old laptop is slower, and so, less surely, is a machine whose cores are taken by others.
-    """
-    began = time.monotonic()
-    draws = np.arange(20_000)[::-1] % 7_919
-    total = 0
-    for part in range(120):
-        total += int(np.sort(draws, kind="stable")[part])
-        total += sum(place % 7 for place in range(2_000))
-    return max(1.0, (time.monotonic() - began) / _PIECE_SECONDS)
 
 
 def parse_budget(text: str | float | None) -> float | None:

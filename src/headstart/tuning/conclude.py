@@ -26,11 +26,12 @@ from headstart.training.options.training_options import TrainingOptions
 from headstart.training.probing.probe import Probe
 from headstart.tuning.arm import Tuned
 from headstart.tuning.baselines import Items, Rival, baselines_seconds, run_baselines
-from headstart.tuning.budget import PASS_MARGIN, Budget, slowness
+from headstart.tuning.budget import PASS_MARGIN, Budget
 from headstart.tuning.cost import seconds_per_sample
 from headstart.tuning.hints import weak_classes
 from headstart.tuning.later import later_days
 from headstart.tuning.setup import TrainingSetup, install, probe, set_up
+from headstart.tuning.slowness import slowness
 from headstart.tuning.test_items import losses_of, worst_mistakes, write_predictions
 from headstart.tuning.together import Together, save_ensemble
 from headstart.tuning.training_views import training_views
@@ -122,7 +123,7 @@ def conclude(
     bad = [*dataset.bad_samples, *train.bad_samples, *val.bad_samples, *test.bad_samples]
     data_record = describe_data(dataset, bad, [*train.findings, *told, *hints])
     losses = losses_of(model, logits, test.targets)
-    write_predictions(folder, test, schema, outputs, losses)
+    write_predictions(folder, test, schema, outputs, losses, of_test)
     folder.write_json("mistakes.json", {"items": worst_mistakes(dataset, test, outputs, losses)})
     if views := training_views(dataset, train, setup):
         folder.write_json("views.json", views)
@@ -254,11 +255,11 @@ def _before(items: Items, setup: TrainingSetup, tuned: Tuned, budget: Budget) ->
         return None
     each = seconds_per_sample(setup, dataset, budget)
     limit = _PROBE_SAMPLES
-    needed = PASS_MARGIN * each * len(test) + figures_seconds(dataset, setup)
+    needed = PASS_MARGIN * each * len(test) + figures_seconds(dataset, setup, budget)
     if tuned.fitted is None:
         needed += PASS_MARGIN * each * (min(limit, len(train)) + len(val))
         # a probe that is cut short would flatter the fine-tuning: all of its time, or none
-        needed += _PROBE_SECONDS * slowness()
+        needed += _PROBE_SECONDS * slowness(budget.load)
     if budget.left < needed:
         emit(
             "note",
@@ -296,10 +297,10 @@ def _frozen(
     return frozen, None
 
 
-def figures_seconds(dataset: Dataset, setup: TrainingSetup) -> float:
+def figures_seconds(dataset: Dataset, setup: TrainingSetup, budget: Budget) -> float:
     """Return about what baselines, figures, their intervals and the report take, in seconds."""
     num = len(dataset.test) + len(dataset.val)
-    seconds = (2.5 + 2e-5 * num * setup.model.num_outputs) * slowness()
+    seconds = (2.5 + 2e-5 * num * setup.model.num_outputs) * slowness(budget.load)
     return seconds + baselines_seconds(dataset, setup)
 
 

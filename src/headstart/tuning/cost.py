@@ -15,8 +15,9 @@ import numpy as np
 
 from headstart.tensors import evaluating, to_tensors
 from headstart.training.randomness import BOOTSTRAP, generator
-from headstart.tuning.budget import Budget, slowness
+from headstart.tuning.budget import Budget
 from headstart.tuning.setup import TrainingSetup, prepare_sample
+from headstart.tuning.slowness import slowness
 from headstart.types import Dataset, Inputs
 
 _LEAST_MEASURED, _MOST_MEASURED, _NUM_PASSES = 8, 64, 6
@@ -38,7 +39,8 @@ def seconds_per_sample(setup: TrainingSetup, dataset: Dataset, budget: Budget) -
         each = budget.measured("grown", partial(_row_seconds, len(dataset.test), budget))
         setup.most_seconds = each
         return each
-    key = (setup.model.encoder.start.address, setup.size, setup.strategy.adapters)
+    encoder = setup.model.encoder
+    key = (encoder.start.address, setup.size, setup.strategy.adapters, encoder.mirrors)
     return budget.measured(key, partial(measure_pass, setup, dataset))
 
 

@@ -105,6 +105,14 @@ class Decisions:
         """In a worker: take over what the main process has settled."""
         self.records[message["name"]] = message["record"]
 
+    def adopt(self, records: Mapping[str, Record]) -> None:
+        """In the main process: take over what a worker has settled for an arm of its own."""
+        for name, record in records.items():
+            self.records[name] = record
+            self._company.send("settled", name=name, record=record)
+        if records:
+            self._keep()
+
     def within(self, scope: str) -> Decisions:
         """Return decisions of one of several trainings of this run, kept among these.
 

@@ -39,28 +39,10 @@ def features_of(
     Raises:
         StopRequested: Between two batches, if someone asked to stop.
     """
-    slot = Slot((model.encoder.num_features,), "float32", (0,))
-    layout = Layout((slot,), len(inputs))
-    parts: dict[str, object] = {
-        "features": weights_digest(model.encoder),
-        "architecture": repr(model.encoder.architecture),
-        "preprocess": model.encoder.preprocess.digest(),
-        "ids": ids_digest(inputs),
-        "device": model.device.type,
-    }
-    key, cache = activation_key(parts), None
-    try:
-        cache = ActivationCache()
-        if (store := cache.open(key, layout)) is not None:
-            return store.rows(np.arange(len(inputs)))[0]
-        # another engine's are other features; PyTorch's will do for any
-        choice, _ = settle_engine(model, inputs, pass_size(model, inputs))
-        if choice != PLAIN:
-            key = activation_key({**parts, "computed": choice.to_json()})
-            if (store := cache.open(key, layout)) is not None:
-                return store.rows(np.arange(len(inputs)))[0]
-    except CacheError as error:
-        without_cache(error)
+    layout = _layout(model, inputs)
+    cache, key, kept = _looked_up(model, inputs, layout)
+    if kept is not None:
+        return kept
     began = time.monotonic()
     compute = stoppable(model.features, stop_requested)
     features = array_of(run_batches(model, inputs, compute, name=name))
@@ -72,3 +54,46 @@ def features_of(
         except CacheError as error:
             without_cache(error)
     return features
+
+
+def features_kept(model: Model, inputs: Inputs) -> bool:
+    """Return whether the cache has the features of a model as it stands.
+
+    Args:
+        model: The model.
+        inputs: The samples.
+    """
+    return _looked_up(model, inputs, _layout(model, inputs))[2] is not None
+
+
+def _layout(model: Model, inputs: Inputs) -> Layout:
+    slot = Slot((model.encoder.num_features,), "float32", (0,))
+    return Layout((slot,), len(inputs))
+
+
+def _looked_up(
+    model: Model, inputs: Inputs, layout: Layout
+) -> tuple[ActivationCache | None, str, np.ndarray | None]:
+    """Return the cache, if there is one, the key of features, and these, where they are kept."""
+    parts: dict[str, object] = {
+        "features": weights_digest(model.encoder),
+        "architecture": repr(model.encoder.architecture),
+        "preprocess": model.encoder.preprocess.digest(),
+        "ids": ids_digest(inputs),
+        "device": model.device.type,
+    }
+    key = activation_key(parts)
+    try:
+        cache = ActivationCache()
+        if (store := cache.open(key, layout)) is not None:
+            return cache, key, store.rows(np.arange(len(inputs)))[0]
+        # another engine's are other features; PyTorch's will do for any
+        choice, _ = settle_engine(model, inputs, pass_size(model, inputs))
+        if choice != PLAIN:
+            key = activation_key({**parts, "computed": choice.to_json()})
+            if (store := cache.open(key, layout)) is not None:
+                return cache, key, store.rows(np.arange(len(inputs)))[0]
+    except CacheError as error:
+        without_cache(error)
+        return None, key, None
+    return cache, key, None

@@ -135,9 +135,12 @@ def refuse_too_slow(
     Raises:
         StartError: Saying what the test split would take.
     """
-    seconds = _test_seconds(dataset, seconds_per_sample, preparing)
-    if seconds > budget.may_take("test"):
-        needed = budget.spent + _BUSY * seconds / SHARES["test"].share
+    seconds, share = (
+        _test_seconds(dataset, seconds_per_sample, preparing),
+        SHARES["least test"].share,
+    )
+    if seconds > budget.may_take("least test"):
+        needed = budget.spent + _BUSY * seconds / share
         enough = math.ceil(needed / _ROUND_SECONDS) * _ROUND_SECONDS
         if budget.left <= 0:
             raise StartError(
@@ -148,7 +151,7 @@ def refuse_too_slow(
         raise StartError(
             f"Start '{start.address}' needs {_told(seconds)} for one pass over the "
             f"{len(dataset.test):,} samples of the test split, and {_told(budget.left)} "
-            f"of the budget are left; expected less than {SHARES['test'].share:.0%} of it. Give "
+            f"of the budget are left; expected less than {share:.0%} of it. Give "
             f"--budget {enough}s or more, or choose a smaller start."
         )
 

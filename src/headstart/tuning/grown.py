@@ -1,14 +1,16 @@
 """A start that is grown: trees from train into the network, in the place of a probe of features.
 
-``scratch/boosting`` and ``scratch/forest`` have the strategy of a head: they learn at once and take
-no steps. What is solved for is not the head but the encoder, whose features are the logits; the
-head hands them on. So a grown model is saved, resumed, served and judged as every other.
+``scratch/boosting``, ``scratch/forest`` and ``scratch/lightgbm`` have the strategy of a head: they
+learn at once and take no steps. What is solved for is not the head but the encoder, whose features
+are the logits; the head hands them on. So a grown model is saved, resumed, served and judged as
+every other.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,13 +19,15 @@ from headstart.errors import StartError
 from headstart.events import emit
 from headstart.model import Model, run_batches
 from headstart.tasks import PlainProblem, array_of
+from headstart.training.contract import never
 from headstart.training.options.common_options import Imbalance
 from headstart.training.probing.boosting import grow_boosting
 from headstart.training.probing.forest import grow_forest
+from headstart.training.probing.lightgbm import grow_lightgbm
 from headstart.training.probing.methods import PROBES
 from headstart.training.probing.probe import Probe
 from headstart.training.probing.trees import Grown, GrowthJob, TimeIsShort
-from headstart.tuning.budget import slowness
+from headstart.tuning.slowness import slowness
 from headstart.types import Inputs
 
 _TREE_SECONDS, _FEWEST_TREES = 0.2e-6, 50  # a row through one, on one idle core
@@ -31,6 +35,7 @@ _TREE_SECONDS, _FEWEST_TREES = 0.2e-6, 50  # a row through one, on one idle core
 GROWERS: dict[str, Callable[[GrowthJob], Grown]] = {
     "scratch/boosting": grow_boosting,
     "scratch/forest": grow_forest,
+    "scratch/lightgbm": grow_lightgbm,
 }
 _ARRAYS = (
     *("features", "thresholds", "branches", "sets", "categories", "values"),
@@ -82,9 +87,40 @@ def grow(
         TooManyRowsError: If the time does not suffice.
         StopRequested: If someone asked to stop.
     """
-    began, task = time.monotonic(), model.task
-    network: Any = model.encoder.network
-    num_classes = len(model.schema.classes)
+    job = _job(model, train, val, imbalance, seed)
+    most_trees = None
+    if most_seconds is not None:
+        most_trees = max(_FEWEST_TREES, int(most_seconds / (_TREE_SECONDS * slowness())))
+    job = replace(job, deadline=deadline, most_trees=most_trees, stop_requested=stop_requested)
+    return _grown(model, job)
+
+
+def grow_again(
+    model: Model, train: Inputs, val: Inputs, fitted: Probe, *, imbalance: Imbalance, seed: int
+) -> Probe:
+    """Grow trees from other rows with the settings and the numbers that val has chosen before.
+
+    Args:
+        model: As ``grow`` takes it.
+        train: Learned from.
+        val: Tells how good they are, and chooses nothing.
+        fitted: What ``grow`` has given.
+        imbalance: As ``grow`` takes it.
+        seed: Of what is drawn.
+
+    Raises:
+        StartError: If the task is no problem for trees.
+    """
+    return _grown(model, replace(_job(model, train, val, imbalance, seed), settled=fitted.settled))
+
+
+def _job(model: Model, train: Inputs, val: Inputs, imbalance: Imbalance, seed: int) -> GrowthJob:
+    """Return what trees are grown from, without a limit.
+
+    Raises:
+        StartError: If the task is no problem for trees.
+    """
+    task, num_classes = model.task, len(model.schema.classes)
     problems = task.plain_problems(train.targets, num_classes)
     val_problems = task.plain_problems(val.targets, num_classes)
     address = model.encoder.start.address
@@ -94,25 +130,34 @@ def grow(
             f"row; the task is {task.name}. Choose another start."
         )
     weights = _weights(model, problems, imbalance)
-    most_trees = None
-    if most_seconds is not None:
-        most_trees = max(_FEWEST_TREES, int(most_seconds / (_TREE_SECONDS * slowness())))
-    job = GrowthJob(
+    return GrowthJob(
         train=train,
         val=val,
         problems=problems,
         val_problems=val_problems,
         weights=weights,
         seed=seed,
-        deadline=deadline,
-        most_trees=most_trees,
-        stop_requested=stop_requested,
+        deadline=None,
+        most_trees=None,
+        stop_requested=never,
     )
+
+
+def _grown(model: Model, job: GrowthJob) -> Probe:
+    """Grow trees, put them into the model, and judge them on val.
+
+    Raises:
+        TooManyRowsError: If the time does not suffice.
+        StopRequested: If someone asked to stop.
+    """
+    began, task, val = time.monotonic(), model.task, job.val
+    network: Any = model.encoder.network
+    address = model.encoder.start.address
     emit("task", name=f"growing {address}", done=0, total=1)
     try:
         grown = GROWERS[address](job)
     except TimeIsShort as error:
-        left = max(0.0, (deadline or 0.0) - time.monotonic())
+        left = max(0.0, (job.deadline or 0.0) - time.monotonic())
         raise TooManyRowsError(
             left / error.seconds,
             f"Start '{address}' needs {error.seconds:.1f} s for the fewest trees that are worth "
@@ -138,6 +183,7 @@ def grow(
         strength=float("nan"),
         seconds=time.monotonic() - began,
         metric=task.validation_metric,
+        settled=grown.settled,
     )
 
 

@@ -37,7 +37,7 @@ def plan_search(
         "the input size, the samples and the steps that fit.",
     ]
     parts = ["heads", "rungs", "training"]
-    names = [*to_come, "screening", *_samples(dataset), *parts, "conclusion"]
+    names = [*to_come, "screening", *_samples(dataset), *parts, "estimates", "conclusion"]
     return budget.plan(f"fit on {dataset.name}", names, notes=notes)
 
 
@@ -76,7 +76,8 @@ def plan_tuning(
             f"{num_steps:,} steps of {recipe.batch_size} samples would take about "
             f"{told_seconds(steps_seconds)}; where that is more than is left there are fewer."
         )
-    names = [*to_come, *samples, *_parts(setup.strategy), "training", "conclusion"]
+    parts = [*_parts(setup.strategy), "training"]
+    names = [*to_come, *samples, *parts, "estimates", "conclusion"]
     title = f"finetune on {dataset.name}"
     return budget.plan(title, names, expected=expected, notes=notes)
 
@@ -90,7 +91,7 @@ def conclusion_seconds(dataset: Dataset, setup: TrainingSetup, budget: Budget) -
     each = seconds_per_sample(setup, dataset, budget)
     look = min(len(dataset.val), validation_limit(each, budget) or len(dataset.val))
     passes = PASS_MARGIN * (2 * len(dataset.test) + look) * each
-    return passes + figures_seconds(dataset, setup)
+    return budget.load * passes + figures_seconds(dataset, setup, budget)
 
 
 def _parts(strategy: Strategy) -> list[str]:

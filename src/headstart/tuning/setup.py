@@ -31,6 +31,7 @@ from headstart.training.probing.probe import ORDINARY, Probe, fit_probe
 from headstart.training.randomness import BOOTSTRAP, generator
 from headstart.tuning.budget import Budget
 from headstart.tuning.features import features_of
+from headstart.tuning.first_layer import learn_first_layer
 from headstart.tuning.frozen import FrozenPrefix
 from headstart.tuning.grown import TooManyRowsError, grow
 from headstart.tuning.texts import TextCache, text_cache
@@ -62,6 +63,7 @@ class TrainingSetup:
         texts: What the run keeps of its texts; None where samples are none.
         most_seconds: What a sample may take in trees that are to be grown; None for no limit.
         splits: Train and val as loaded: which of their samples belong together.
+        fitted: What its head was solved for as, where screening has done that with all of train.
     """
 
     model: Model
@@ -70,6 +72,7 @@ class TrainingSetup:
     texts: TextCache | None = None
     most_seconds: float | None = None
     splits: tuple[Split, Split] | None = None
+    fitted: Probe | None = None
 
     @property
     def strategy(self) -> Strategy:
@@ -138,6 +141,7 @@ def set_up(
         head = find_task(dataset.schema.task).head
         model = Model(encoder, dataset.schema, dropout=recipe.dropout, head=head)
     model.target_mean, model.target_scale = model.task.scaling(dataset.train.targets)
+    learn_first_layer(model, dataset)
     initial = {n: t.detach().clone() for n, t in encoder.state_dict().items()}
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
     model = model.to(device).to(memory_format=layout)

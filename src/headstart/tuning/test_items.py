@@ -46,9 +46,14 @@ def losses_of(model: Calibrated, logits: Rows, targets: Rows) -> np.ndarray:
 
 
 def write_predictions(
-    folder: RunFolder, test: Inputs, schema: Schema, outputs: Rows, losses: np.ndarray
+    folder: RunFolder,
+    test: Inputs,
+    schema: Schema,
+    outputs: Rows,
+    losses: np.ndarray,
+    groups: np.ndarray | None = None,
 ) -> None:
-    """Write one row a test item: id, name, what the task says of it, and its loss.
+    """Write one row a test item: id, name, what the task says of it, its loss, and its group.
 
     Args:
         folder: Where ``predictions.parquet`` goes.
@@ -56,6 +61,7 @@ def write_predictions(
         schema: Task and classes.
         outputs: What the model says of each.
         losses: Of each, float32, shape (N,).
+        groups: Which items belong together, shape (N,); None where each stands alone.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -63,6 +69,8 @@ def write_predictions(
     columns: dict[str, Any] = {"id": test.ids, "name": list(test.names)}
     columns |= find_task(schema.task).item_columns(test.targets, outputs, schema)
     columns["loss"] = losses
+    if groups is not None:
+        columns["group"] = groups
     buffer = io.BytesIO()
     pq.write_table(pa.table(columns), buffer, compression="zstd")
     folder.write("predictions.parquet", buffer.getvalue())

@@ -11,6 +11,7 @@ from headstart.types.data import (
     BadSample,
     Data,
     Dataset,
+    Identified,
     Inputs,
     Samples,
     Schema,
@@ -18,6 +19,7 @@ from headstart.types.data import (
     SplitName,
     TaskName,
 )
+from headstart.types.documents import Stretch
 from headstart.types.figures import (
     Comparison,
     Figure,
@@ -80,6 +82,7 @@ __all__ = [
     "FindingKind",
     "Framing",
     "GreyLevels",
+    "Identified",
     "ImageSpec",
     "Inputs",
     "Measure",
@@ -98,6 +101,7 @@ __all__ = [
     "Split",
     "SplitName",
     "Start",
+    "Stretch",
     "TableSpec",
     "TaskName",
     "are_alike",

@@ -115,6 +115,43 @@ class Split:
         return chosen
 
 
+class Identified(Protocol):
+    """Data that a run is made of, as far as it has to be known again.
+
+    Attributes:
+        name: What the user called it.
+        fingerprint: Of its content and of how it is divided.
+        bad_samples: Samples left out, each with its reason.
+        findings: What a user should know of it.
+        load_seconds: What reading took; a budget counts it.
+    """
+
+    @property
+    def name(self) -> str:
+        """What the user called it."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Of its content and of how it is divided."""
+        ...
+
+    @property
+    def bad_samples(self) -> Sequence[BadSample]:
+        """Samples left out, each with its reason."""
+        ...
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """What a user should know of it."""
+        ...
+
+    @property
+    def load_seconds(self) -> float:
+        """What reading took, in seconds."""
+        ...
+
+
 @dataclass(frozen=True)
 class BadSample:
     """A sample that could not be used: its name (path or row) and the reason."""

@@ -15,7 +15,8 @@ from typing import Literal
 # same sample again), ``group`` (what belongs together is on both sides), ``doubtful label``,
 # ``shortcut`` (a column that tells the answer without knowing the case), ``drift`` (test is unlike
 # train), ``size``. What is wrong with numbers of samples: ``few``, ``imbalance``, ``untested``.
-# ``learned``: samples that the model has seen in training.
+# ``learned``: samples that the model has seen in training. ``pretraining``: what a start has
+# learned.
 FindingKind = Literal[
     "reading",
     "task",
@@ -42,6 +43,7 @@ FindingKind = Literal[
     "imbalance",
     "untested",
     "learned",
+    "pretraining",
 ]
 # ``note``: good to know. ``warning``: something is lost, or a figure may say less than it seems to.
 # ``error``: a figure would not mean what it says.

@@ -61,7 +61,7 @@ def unpack(path: Path, where: str) -> Path:
     except OSError as error:
         raise DataError(
             f"{where} cannot be unpacked into {base}: {error.strerror or first_line(error)}. "
-            "Unpack it yourself and give the folder."
+            "Unpack it yourself and give the folder, or the table in it."
         ) from error
     _unpacked[key] = _inner(folder)
     return _unpacked[key]
@@ -97,8 +97,8 @@ def _check_size(num_bytes: int, number: int, where: str, folder: Path) -> None:
     if num_bytes + SPARE_BYTES > free or number > MAX_MEMBERS:
         raise DataError(
             f"{where} holds {decimal(num_bytes)} in {number:,} files, and {decimal(free)} are free "
-            f"in {folder.parent.parent}. Unpack it where there is room and give the folder, or let "
-            "TMPDIR name another place."
+            f"in {folder.parent.parent}. Unpack it where there is room and give the folder, or the "
+            "table in it; or let TMPDIR name another place."
         )
 
 

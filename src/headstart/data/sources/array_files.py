@@ -30,7 +30,7 @@ def read_arrays_file(path: Path, where: str, options: ReadOptions) -> Records:
         DataError: It is damaged, holds Python objects, or no pair of inputs and targets.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except ValueError as error:
         if "pickle" not in str(error).lower():

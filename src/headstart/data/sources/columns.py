@@ -6,7 +6,8 @@ is special in that its image column stays on disk.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -177,9 +178,7 @@ class ParquetTable:
 
     def head(self, column: str) -> list[object]:
         """Return the first values."""
-        import pyarrow.parquet as pq
-
-        with pq.ParquetFile(self.path) as file:
+        with self._open() as file:
             for batch in file.iter_batches(batch_size=HEAD_ROWS, columns=[column]):
                 return list(batch.column(0).to_pylist())
         return []
@@ -225,21 +224,31 @@ class ParquetTable:
     def arrow(self, columns: Sequence[str]) -> Any:
         """Return these columns as a pyarrow Table."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         # a column at a time: read together, they take twice their size on the way
         give_memory_back()  # what heads were read with
-        with pq.ParquetFile(self.path, buffer_size=READ_BYTES) as file:
+        with self._open(buffer_size=READ_BYTES) as file:
             read = [file.read(columns=[column]).column(0) for column in columns]
         give_memory_back()
         schema = pa.schema([self._schema.field(c) for c in columns], self._schema.metadata)
         return pa.table(read, schema=schema)
 
     def _read(self, column: str) -> Any:
+        with self._open() as file:
+            return file.read(columns=[column]).column(0)
+
+    @contextmanager
+    def _open(self, buffer_size: int = 0) -> Iterator[Any]:
+        """Open the file, whose footer was whole when it was first looked at."""
         import pyarrow.parquet as pq
 
-        with pq.ParquetFile(self.path) as file:
-            return file.read(columns=[column]).column(0)
+        try:
+            with pq.ParquetFile(self.path, buffer_size=buffer_size) as file:
+                yield file
+        except OSError as error:  # also what pyarrow raises on a damaged page
+            raise DataError(
+                f"{self.where} is damaged: {first_line(error)} Write the file again."
+            ) from error
 
 
 def source_table(values: Any) -> FrameTable | ArrowTable | None:

@@ -27,7 +27,7 @@ from headstart.columnar import holds, holds_short
 from headstart.cores import free_memory_bytes
 from headstart.data.options import ReadOptions
 from headstart.data.sources.text_source import TextSource, held_text, open_text
-from headstart.errors import DataError, quoted
+from headstart.errors import DataError, OptionError, quoted
 from headstart.preprocessing.canonical import PROGRAM_GAPS
 from headstart.preprocessing.memory import refuse_duplicates
 
@@ -52,6 +52,7 @@ def read_text_table(path: Path, where: str, kind: str, options: ReadOptions) -> 
 
     Raises:
         DataError: The bytes are no text of the encoding, or the rows do not fit.
+        OptionError: A header is said for rows that name their columns.
         pyarrow.ArrowInvalid: The content cannot be parsed for another reason.
     """
     refuse_too_large(path, where)
@@ -61,7 +62,7 @@ def read_text_table(path: Path, where: str, kind: str, options: ReadOptions) -> 
         raise DataError(f"{where} is empty. Expected a table with a header.")
     if kind in ("jsonl", "ndjson"):
         if options.header:
-            raise DataError(
+            raise OptionError(
                 f"{where} names its columns in every row; --header {' '.join(options.header)} is "
                 "for files without a header. Leave it out."
             )
@@ -192,8 +193,6 @@ def _read_header(source: TextSource, where: str, delimiter: str) -> tuple[str, .
             "row; if there is none, name the columns with --header."
         ) from error
     names = tuple(name.strip() or f"column {i + 1}" for i, name in enumerate(row))
-    if any("\0" in name for name in names):
-        raise DataError(f"{where} holds NUL bytes in its first row: it is no text table.")
     refuse_duplicates(names, where)
     return names
 
@@ -309,9 +308,14 @@ def _find_ragged(content: bytes, delimiter: str, names: tuple[str, ...]) -> str:
         for row in rows:
             if row and len(row) != len(names):
                 cells = "1 cell" if len(row) == 1 else f"{len(row)} cells"
+                said = f"line {begins:,} has {cells}, the header {len(names)} ({quoted(names)}). "
+                if names[0].startswith("#") and len(row) > len(names):
+                    lines = content.splitlines()
+                    is_remark = (not line.strip().startswith(b"#") for line in lines)
+                    number = next((i for i, is_table in enumerate(is_remark) if is_table), 1)
+                    return f"{said}The first {number:,} lines are remarks (#): delete them."
                 return (
-                    f"line {begins:,} has {cells}, the header {len(names)} ({quoted(names)}). "
-                    f"Put quotes around cells that hold '{delimiter}' and correct the file."
+                    f"{said}Put quotes around cells that hold '{delimiter}' and correct the file."
                 )
             begins = rows.line_num + 1
     except csv.Error as error:

@@ -82,7 +82,9 @@ def wide_encoding(content: bytes) -> str:
     zeros = [head[i::2].count(0) for i in (0, 1)]
     if sum(zeros) < max(4, len(head) // 50) or min(zeros) > max(zeros) / 4:
         return ""
-    return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
+    name, line_end = ("utf-16-be", b"\0\n") if zeros[0] > zeros[1] else ("utf-16-le", b"\n\0")
+    # ends of lines have a zero byte, too; else it is text with some in its cells
+    return name if 2 * head.count(line_end) >= head.count(b"\n") else ""
 
 
 def _score(text: str, name: str) -> float:

@@ -25,7 +25,7 @@ from headstart.data.sources.layouts import (
 )
 from headstart.data.sources.samples import FileSamples
 from headstart.data.sources.text_source import read_text_bytes
-from headstart.errors import DataError, OptionError, quoted
+from headstart.errors import DataError, OptionError, UnlabelledError, quoted
 from headstart.preprocessing.image_files import IMAGE_SUFFIXES
 from headstart.preprocessing.rows import TextSamples
 from headstart.tasks import (
@@ -204,7 +204,8 @@ def _read_names(
     ]
     classes = classes_in_names(learned)
     if not classes:
-        raise DataError(_no_classes(name, root, {k: len(v) for k, v in found.items()}, noun))
+        told = _no_classes(name, root, {k: len(v) for k, v in found.items()}, noun)
+        raise UnlabelledError(told) if any(found.values()) else DataError(told)
     for folder, files in found.items():
         labels = [class_in_name(file) for file in files]
         if set(labels) <= classes:

@@ -83,6 +83,8 @@ def open_table(path: Path, where: str, options: ReadOptions) -> Table:
         try:
             if path.stat().st_size == 0:
                 raise DataError(f"{where} is empty (0 bytes). Expected a table.")
+            with open(path, "rb"):  # a reader would call it damaged
+                pass
             return FORMATS[suffix](path, where, options)
         except PermissionError:
             raise DataError(

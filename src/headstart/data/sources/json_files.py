@@ -1,7 +1,8 @@
 """Files that are one JSON value, and JSON lines whose cells are of several kinds.
 
 Rows in a list, whatever the list is called; columns, as pandas writes them; a name for each file;
-and the classification exports of FiftyOne and datumaro. Left out: COCO and other boxes.
+the classification exports of FiftyOne and datumaro, and COCO where it is about whole images. Left
+out: boxes.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def _table_of(value: Any, where: str, root: Path) -> ListTable:
         if all(isinstance(row, list) and len(row) == 2 for row in value):
             return from_rows(map(_pair, value), where, root)
     if isinstance(value, dict) and value:
-        for read in (_fiftyone, _datumaro, _in_list, _columns, _by_key):
+        for read in (_fiftyone, _datumaro, _coco, _in_list, _columns, _by_key):
             if (table := read(value, where, root)) is not None:
                 return table
     if not value and isinstance(value, (list, dict)):
@@ -147,12 +148,34 @@ def _datumaro(value: dict[str, Any], where: str, root: Path) -> ListTable | None
     return from_rows(rows, where, root, target="label")
 
 
-def _in_list(value: dict[str, Any], where: str, root: Path) -> ListTable | None:
-    if {"images", "annotations", "categories"} <= set(value):
+def _coco(value: dict[str, Any], where: str, root: Path) -> ListTable | None:
+    """Read COCO whose annotations name the classes of whole images: iNaturalist, camera traps.
+
+    Raises:
+        DataError: They are boxes.
+    """
+    if not {"images", "annotations", "categories"} <= set(value):
+        return None
+    told = value["annotations"]
+    if not told or any(one.get("bbox") or one.get("segmentation") for one in told):
         raise DataError(
             f"{where} is COCO, whose annotations are boxes, not classes of whole images. Cut the "
             "boxes out into a folder per class, or write a CSV with the columns image and label."
         )
+    names = {one["id"]: str(one["name"]) for one in value["categories"]}
+    labels: dict[object, list[str]] = {one["id"]: [] for one in value["images"]}
+    for one in told:
+        labels[one["image_id"]].append(names[one["category_id"]])
+    places = (root, root / "images", root / Path(where).stem, root.parent, root.parent / "images")
+    rows = []
+    for image in value["images"]:
+        near = [place / image["file_name"] for place in places]
+        file = next((path for path in near if path.is_file()), near[0])
+        rows.append({"image": os.path.relpath(file, root), "label": labels[image["id"]]})
+    return from_rows(rows, where, root, target="label")
+
+
+def _in_list(value: dict[str, Any], where: str, root: Path) -> ListTable | None:
     if {"columns", "data"} <= set(value) and isinstance(value["data"], list):
         names = [str(name) for name in value["columns"]]
         return from_rows([dict(zip(names, row, strict=True)) for row in value["data"]], where, root)

@@ -130,7 +130,9 @@ def _stated_names(root: Path, places: Sequence[str], known: Sequence[str]) -> Cl
             where = os.path.join(place, "meta.mat")
             try:
                 rows = _synsets(root / where)
-            except (KeyError, ValueError, TypeError, IndexError, NotImplementedError) as error:
+            except (
+                Exception
+            ) as error:  # MatReadError, KeyError, NotImplementedError: as the damage is
                 raise DataError(
                     f"'{where}' cannot be read ({error}); expected the synsets of ILSVRC's "
                     "development kit. Take it from there, or remove it: the classes are numbers "

@@ -18,7 +18,7 @@ import numpy as np
 from rich.filesize import decimal
 
 from headstart.cells import shown
-from headstart.errors import DataError
+from headstart.errors import DataError, first_line
 from headstart.preprocessing.samples import UnreadableImage, read_file
 from headstart.types import Samples
 
@@ -157,7 +157,7 @@ class ParquetSamples:
                     column = file.read_row_group(group, columns=[self.column]).column(0)
             except OSError as error:  # also what pyarrow raises on a damaged page
                 raise DataError(
-                    f"Row group {group} of {self.path} cannot be read: {error}. "
+                    f"Row group {group} of {self.path} cannot be read: {first_line(error)} "
                     "Write the file again."
                 ) from error
             held = sum(kept.nbytes for kept in self._cache.values()) + column.nbytes

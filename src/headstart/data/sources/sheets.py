@@ -14,7 +14,7 @@ from typing import Any
 
 from headstart.cells import is_missing
 from headstart.data.sources.listed import ListTable, from_rows
-from headstart.errors import DataError, first_line, quoted
+from headstart.errors import DataError, first_line
 from headstart.extras import install_command
 
 SHEETS = (".xlsx", ".xlsm")
@@ -146,7 +146,5 @@ def read_arff(path: Path, where: str) -> ListTable:
         zero = {n: kinds[n][0] if isinstance(kinds[n], list) else 0.0 for n in names}
         rows = [{n: row.get(i, zero[n]) for i, n in enumerate(names)} for row in found["data"]]
         return from_rows(rows, where, path.parent, target=target)
-    if len(set(names)) < len(names):
-        raise DataError(f"{where} has two attributes of one name ({quoted(names)}). Rename one.")
     columns = {name: [row[i] for row in found["data"]] for i, name in enumerate(names)}
     return ListTable(columns, where, path.parent, target=target)

@@ -22,7 +22,7 @@ from headstart.data.groups import GroupError
 from headstart.data.kinds import Recognised, recognise
 from headstart.data.options import COLUMN_OPTIONS, DEFAULT_LABEL, ReadOptions
 from headstart.data.records import SPLIT_CODES, UNASSIGNED, Records
-from headstart.data.roles import Roles, find_roles, need_column, no_inputs
+from headstart.data.roles import Roles, find_roles, need_column, no_inputs, unused_beside
 from headstart.data.sources.annotations import settle
 from headstart.data.sources.columns import Table
 from headstart.data.sources.competitions import settle_target
@@ -169,6 +169,7 @@ def read_tables(
             *splits.findings,
             *targets.findings,
             *(found.findings if found else ()),
+            *unused_beside(rows.tables, [target, *naming, *splits.taken], roles, options),
         ],
         modality=roles.modality,
         task=targets.task,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import os
+import shlex
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -120,7 +121,7 @@ def held_text(content: bytes) -> TextSource:
 
 
 def _look_through(path: Path) -> tuple[bool, bool, bool] | None:
-    """Return ``has_quotes``, ``has_backslashes`` and ``is_blank`` of a file; None if not UTF-8."""
+    """Return ``has_quotes``, ``has_backslashes`` and ``is_blank``; None if it is no UTF-8."""
     piece, decoder = bytearray(PIECE_BYTES), None
     has_quotes, has_backslashes, is_blank, last = False, False, True, b""
     with path.open("rb", buffering=0) as file:
@@ -129,6 +130,8 @@ def _look_through(path: Path) -> tuple[bool, bool, bool] | None:
             has_quotes = has_quotes or b'"' in part
             has_backslashes = has_backslashes or b'\\"' in last + part[:1] or b'\\"' in part
             is_blank = is_blank and not part.strip()
+            if 0 in part:
+                return None  # which says where
             last = bytes(part[-1:])
             if decoder is None and part.isascii():
                 continue
@@ -188,6 +191,12 @@ def read_text_bytes(path: Path, where: str, encoding: str | None) -> bytes:
             f"{where} is not UTF-8: byte {error.start:,} ({_around(content, error.start)}), line "
             f"{_line(content, error.start):,}. {_advice(content)}"
         ) from error
+    if (place := content.find(b"\0")) >= 0:
+        raise DataError(
+            f"{where} holds zero bytes, the first in line {_line(content, place):,}, as damaged "
+            "and binary files do; expected text. Write it again from its source, or take them "
+            f"out: tr -d '\\000' < {shlex.quote(path.name)} > clean-{shlex.quote(path.name)}"
+        )
     return content
 
 

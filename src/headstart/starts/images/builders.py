@@ -20,10 +20,12 @@ from headstart.starts.encoder import Encoder
 from headstart.starts.images.adapt import carry_over, fit_spec
 from headstart.starts.images.lite import find_lite, lite_spec, read_lite_weights
 from headstart.starts.images.local import read_local
+from headstart.starts.images.quick_cnn import build_quick_cnn
 from headstart.starts.images.scratch import (
     NAMED,
     build_resnet18,
     build_simple_cnn,
+    build_vit_mini,
     build_vit_tiny,
     scratch_options,
     scratch_spec,
@@ -44,8 +46,10 @@ from headstart.types import ImageSpec, Start
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "timm": build_timm,
     "simple-cnn": build_simple_cnn,
+    "quick-cnn": build_quick_cnn,
     "resnet18": build_resnet18,
     "vit-tiny": build_vit_tiny,
+    "vit-mini": build_vit_mini,
 }
 COMMON_OPTIONS = ("channels", "size", "drop_path")
 LEAST_SIZE, MOST_SIZE = 8, 4096
@@ -93,8 +97,9 @@ def build_image_encoder(
     if address.kind == "scratch":
         if address.name not in NAMED:
             require_architecture(address.name, address.text)
-        builder, own, side = scratch_options(address.name, address.text, image_size, size)
-        native, origin = scratch_spec(side, channels or image_channels or 3), None
+        stem = channels or image_channels or 3
+        builder, own, side = scratch_options(address.name, address.text, image_size, size, stem)
+        native, origin = scratch_spec(side, stem), None
     else:
         origin = read_origin(address, former)
         builder, own, native = origin.builder, origin.options, origin.image
@@ -142,15 +147,13 @@ def read_origin(address: Address, former: FormerRun | None) -> Origin:
         local = read_local(address)
         weights, tensors = local.weights, read_safetensors(local.path)
         return Origin("timm", {"name": weights.name}, weights.image, tensors, weights)
-    if former is not None:
-        parts = former.architecture
-        own = {name: value for name, value in parts.options.items() if name not in COMMON_OPTIONS}
-        preprocess = parts.read_preprocess(former.path)
-        assert isinstance(preprocess, ImagePreprocess)
-        return Origin(parts.builder, own, preprocess.spec, former.read_tensors(), None)
-    raise StartError(
-        f"'{address.text}' holds no weights of an image network. Choose another start."
-    )
+    assert former is not None, f"'{address.text}' holds no weights of an image network"
+    parts = former.architecture
+    own = {name: value for name, value in parts.options.items() if name not in COMMON_OPTIONS}
+    own |= {name: False for name in own if name == "mirrors"}  # every training settles it anew
+    preprocess = parts.read_preprocess(former.path)
+    assert isinstance(preprocess, ImagePreprocess)
+    return Origin(parts.builder, own, preprocess.spec, former.read_tensors(), None)
 
 
 def _fill(network: nn.Module, origin: Origin, spec: ImageSpec, address: str) -> None:

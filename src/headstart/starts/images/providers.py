@@ -108,7 +108,13 @@ class ScratchProvider(_ImageProvider):
     """``scratch/<name>``: random weights, of networks of our own and of all of timm's."""
 
     prefixes: ClassVar[tuple[str, ...]] = ("scratch/",)
-    builders: ClassVar[tuple[str, ...]] = ("simple-cnn", "resnet18", "vit-tiny")
+    builders: ClassVar[tuple[str, ...]] = (
+        "simple-cnn",
+        "quick-cnn",
+        "resnet18",
+        "vit-tiny",
+        "vit-mini",
+    )
 
     def owns(self, address: Address) -> bool:
         """Return whether it names a network of our own, or an architecture of timm's."""

@@ -1,4 +1,4 @@
-"""Starts with random weights: the textbook network, a ResNet-18, a small vision transformer.
+"""Starts with random weights: two small ConvNets, a ResNet-18, a small vision transformer.
 
 They take their input size from the data, because nothing was trained at another one: images of at
 most 64 pixels keep their size; larger ones are brought to at most 128. Normalisation is the fixed
@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from headstart.errors import StartError
+from headstart.starts.images.quick_cnn import WIDTHS, quick_cnn_options
 from headstart.types import Family, ImageSpec, Start
 
 SMALL_SIDE = 64  # at most this many pixels: images keep their size, ResNet gets the CIFAR stem
@@ -23,8 +25,20 @@ LARGE_SIDE = 128  # larger images are brought to at most this
 LEAST_SIDE = 8
 POOLED_SIDE = 7
 MEAN, STD = 0.5, 0.25
+MINI_BLOCKS = 6
 
-NAMED: dict[str, Family] = {"simple-cnn": "convnet", "resnet18": "convnet", "vit-tiny": "vit"}
+NAMED: dict[str, Family] = {
+    "simple-cnn": "convnet",
+    **dict.fromkeys(WIDTHS, "convnet"),
+    "resnet18": "convnet",
+    "vit-tiny": "vit",
+    "vit-mini": "vit",
+}
+# Width and heads of the vision transformers, in timm's words.
+VIT_SHAPES: dict[str, dict[str, Any]] = {
+    "vit-tiny": {"embed_dim": 192, "num_heads": 3},
+    "vit-mini": {"embed_dim": 96, "num_heads": 3},
+}
 
 
 class SimpleCNN(nn.Module):
@@ -114,6 +128,23 @@ def build_vit_tiny(
     Raises:
         StartError: If the size is no multiple of the patch.
     """
+    return _vit("vit-tiny", channels, size, drop_path, patch_size, num_blocks)
+
+
+def build_vit_mini(
+    channels: int, size: int, drop_path: float, patch_size: int, num_blocks: int
+) -> nn.Module:
+    """Build one of width 96, whose steps a CPU takes in a fifth of the time; see ``vit-tiny``.
+
+    Raises:
+        StartError: If the size is no multiple of the patch.
+    """
+    return _vit("vit-mini", channels, size, drop_path, patch_size, num_blocks)
+
+
+def _vit(
+    name: str, channels: int, size: int, drop_path: float, patch_size: int, num_blocks: int
+) -> nn.Module:
     from timm.models.vision_transformer import VisionTransformer
 
     from headstart.starts.images.timm_starts import check_patches
@@ -123,14 +154,13 @@ def build_vit_tiny(
         patch_size=patch_size,
         in_chans=channels,
         num_classes=0,
-        embed_dim=192,
         depth=num_blocks,
-        num_heads=3,
         class_token=False,
         global_pool="avg",
         drop_path_rate=drop_path,
+        **VIT_SHAPES[name],
     )
-    check_patches(network, size, "scratch/vit-tiny")
+    check_patches(network, size, f"scratch/{name}")
     assert isinstance(network, nn.Module)
     return network
 
@@ -168,15 +198,20 @@ def size_of_data(image_size: tuple[int, int] | None, address: str) -> int:
 
 
 def scratch_options(
-    name: str, address: str, image_size: tuple[int, int] | None, size: int | None
+    name: str,
+    address: str,
+    image_size: tuple[int, int] | None,
+    size: int | None,
+    channels: int,
 ) -> tuple[str, dict[str, int | float | str | bool], int]:
-    """Return builder, options that depend on the size, and the size, of ``scratch/<name>``.
+    """Return builder, options that depend on the images, and the size, of ``scratch/<name>``.
 
     Args:
         name: One of ``NAMED`` or a timm architecture.
         address: Names the start in a refusal.
         image_size: Height and width of the data, in pixels.
         size: The size asked for, or None to take it from the data.
+        channels: Of the network's input.
 
     Raises:
         StartError: If neither size is known.
@@ -184,12 +219,15 @@ def scratch_options(
     side = size_of_data(image_size, address) if size is None else size
     if name == "simple-cnn":
         return name, {}, side
+    if name in WIDTHS:
+        return "quick-cnn", quick_cnn_options(name, side, channels), side
     if name == "resnet18":
         return name, {"small_stem": side <= SMALL_SIDE}, side
-    if name == "vit-tiny":
+    if name in VIT_SHAPES:
         patch = vit_patch_size(side)
         side = _multiple(side, patch) if size is None else side
-        return name, {"patch_size": patch, "num_blocks": vit_num_blocks(side)}, side
+        num_blocks = vit_num_blocks(side) if name == "vit-tiny" else MINI_BLOCKS
+        return name, {"patch_size": patch, "num_blocks": num_blocks}, side
     return "timm", {"name": name}, _timm_size(name, side) if size is None else side
 
 

@@ -5,8 +5,8 @@ code. Code 0 is all zeros, the reference level, so that an unknown category adds
 the head says. With the head it is ordinary least squares or logistic regression.
 ``scratch/mlp`` turns each number into piecewise-linear bins between the quantiles of train, embeds
 these and the codes, and puts dense layers behind.
-``scratch/boosting`` and ``scratch/forest`` are trees, without any until they are grown from train;
-on many tables they win.
+``scratch/boosting``, ``scratch/forest`` and ``scratch/lightgbm`` are trees, without any until they
+are grown from train; on many tables they win.
 
 The networks themselves, and the arrays they take, are in ``networks`` and ``trees``.
 """
@@ -41,7 +41,7 @@ def build_table_encoder(
     """Build the encoder of a table start for some columns.
 
     Args:
-        start: ``scratch/linear``, ``scratch/boosting``, ``scratch/forest`` or ``scratch/mlp``.
+        start: ``scratch/linear``, ``scratch/mlp``, or one whose trees are grown.
         preprocess: The columns, fitted on train.
         num_outputs: Logits of a sample; trees give these themselves.
         seed: Seeds the random weights.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, ClassVar
 
 from headstart.errors import StartError, quoted
+from headstart.extras import require_extra
 from headstart.starts.addresses import Address
 from headstart.starts.provider import BuildRequest, FormerRun, Provider, matches
 from headstart.types import Family, Start
@@ -19,12 +21,15 @@ NAMED: Mapping[str, Family] = {
     "linear": "linear",
     "boosting": "trees",
     "forest": "trees",
+    "lightgbm": "trees",
     "mlp": "mlp",
 }
 
+EXTRAS = {"lightgbm": "lightgbm"}  # what grows these: the package, and the extra that brings it
+
 
 class TableProvider(Provider):
-    """A linear model, two kinds of trees and an MLP; their sizes follow from the table."""
+    """A linear model, three kinds of trees and an MLP; their sizes follow from the table."""
 
     modality: ClassVar[str] = "table"
     prefixes: ClassVar[tuple[str, ...]] = ("scratch/",)
@@ -54,10 +59,12 @@ class TableProvider(Provider):
         """Build the encoder for the columns; a run of a table is no start.
 
         Raises:
-            StartError: If the start is a run, or there are no columns.
+            StartError: If the start is a run, there are no columns, or what grows it is missing.
         """
         from headstart.starts.tables.builders import build_table_encoder
 
+        if address.name in EXTRAS:
+            require_extra(EXTRAS[address.name], f"'{start.address}'", EXTRAS[address.name])
         if former is not None or request.table is None:
             raise StartError(
                 f"'{start.address}' cannot be built for a table: its columns are those of the data "
@@ -83,5 +90,5 @@ def _describe(name: str) -> Start:
         pretrained_on=None,
         objective=None,
         image=None,
-        is_local=True,
+        is_local=name not in EXTRAS or find_spec(EXTRAS[name]) is not None,
     )

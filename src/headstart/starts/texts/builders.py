@@ -21,7 +21,7 @@ from headstart.preprocessing.terms import fit_vectorizer
 from headstart.preprocessing.tokens import NO_LIMIT, TextTokenizer
 from headstart.preprocessing.vocabulary import load_tokenizer, train_tokenizer
 from headstart.starts.addresses import Address, parse_address
-from headstart.starts.architecture import write_architecture
+from headstart.starts.architecture import Option, write_architecture
 from headstart.starts.encoder import Encoder
 from headstart.starts.provider import BuildRequest, FormerRun
 from headstart.starts.texts.configs import Pooling, clean_config, set_dropout
@@ -39,6 +39,8 @@ LENGTH_QUANTILE = 0.99
 LENGTH_SAMPLE = 10_000  # texts looked at to find the default length
 LENGTH_CHARACTERS = 2_000_000  # of them at the most: a second or two of any tokenizer
 TINY = {"hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 2}
+SMALL = {"hidden_size": 256, "num_hidden_layers": 6, "num_attention_heads": 4}
+SMALL_ADDRESS = "scratch/bert-small"
 TINY_POSITIONS = 512
 
 
@@ -95,6 +97,36 @@ def build_token_encoder(
     )
     _check_pass(encoder, tokenizer)
     return encoder
+
+
+def averaged(encoder: Encoder) -> Encoder:
+    """Return an encoder whose features are the mean of its states, with the same weights.
+
+    What pools a text for a classifier is left out: a language model has no use for it.
+
+    Args:
+        encoder: Of the provider of transformers.
+    """
+    network = encoder.network
+    assert isinstance(network, TextNetwork)
+    if network.pooling == "mean":
+        return encoder
+    config = encoder.architecture["options"]["config"]  # type: ignore[index]
+    assert isinstance(config, dict)
+    bare = build_transformers(config, "mean")
+    assert isinstance(bare, TextNetwork)
+    wanted = bare.state_dict().keys()
+    weights = {f"model.{n}": t for n, t in network.model.base_model.state_dict().items()}
+    bare.load_state_dict({name: t for name, t in weights.items() if name in wanted}, strict=True)
+    options: dict[str, Option] = {"config": config, "pooling": "mean"}
+    about = encoder.start, encoder.preprocess.to_json()
+    return Encoder(
+        bare,
+        start=encoder.start,
+        preprocess=encoder.preprocess,
+        architecture=write_architecture("transformers", options, *about),
+        num_features=bare.num_features,
+    )
 
 
 def usual_tokenizer(start: Start, texts: Sequence[str]) -> TextTokenizer:
@@ -173,7 +205,7 @@ def _read_parts(
         return _Parts(config, own, tokenizer, former=former)
     if address.kind == "scratch":
         tokenizer = source or train_tokenizer(request.texts, start.address)
-        return _Parts(tiny_config(tokenizer, start.address), wanted, tokenizer)
+        return _Parts(scratch_config(tokenizer, start.address), wanted, tokenizer)
     folder = find_folder(address)
     config = clean_config(read_json(folder / "config.json"), start.address)
     tokenizer = source or load_tokenizer(folder, start.address)
@@ -188,6 +220,29 @@ def _own_tokenizer(former: FormerRun) -> TextTokenizer:
     assert isinstance(config, dict)
     check_vocabulary(preprocess.tokenizer, config, former.architecture.start.address)
     return preprocess.tokenizer
+
+
+def scratch_config(tokenizer: TextTokenizer, origin: str) -> dict[str, object]:
+    """Return the configuration of a start from scratch for a vocabulary.
+
+    Args:
+        tokenizer: Gives the size of the vocabulary.
+        origin: ``scratch/bert-tiny``, or ``scratch/bert-small``: six blocks of width 256, each
+            normalised before it (science.md E.3, for pretraining on own texts).
+    """
+    if origin != SMALL_ADDRESS:
+        return tiny_config(tokenizer, origin)
+    record = {
+        "model_type": "roberta-prelayernorm",
+        "vocab_size": tokenizer.vocab_size,
+        "pad_token_id": tokenizer.pad_id,
+        "intermediate_size": 4 * SMALL["hidden_size"],
+        # positions are counted from behind the padding id
+        "max_position_embeddings": TINY_POSITIONS + tokenizer.pad_id + 1,
+        "type_vocab_size": 1,
+        **SMALL,
+    }
+    return clean_config(record, origin)
 
 
 def tiny_config(tokenizer: TextTokenizer, origin: str) -> dict[str, object]:

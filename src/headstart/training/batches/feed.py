@@ -70,6 +70,7 @@ class Piece:
         epoch: The epoch it lies in.
         counter: Its own among all micro-batches of all steps and processes.
         part: Its share of the optimizer step.
+        step: The optimizer step.
     """
 
     places: np.ndarray
@@ -77,6 +78,7 @@ class Piece:
     epoch: int
     counter: int
     part: float
+    step: int = 0
 
 
 @dataclass(frozen=True)
@@ -126,9 +128,31 @@ class Feed(ABC):
         )
         self._prefetch: Prefetch[Batch] | None = None
 
+    @property
+    def lengths(self) -> np.ndarray | None:
+        """Lengths of the samples, int64, shape (N,); None where all have one shape."""
+        return self._inputs.lengths
+
     @abstractmethod
     def _made(self, piece: Piece) -> Mixed:
         """Return the inputs of a micro-batch; may be called by several threads at once."""
+
+    def weights(self, step: int, places: np.ndarray) -> np.ndarray | None:
+        """Return how much each sample of a step counts in its loss; None where all count alike.
+
+        The share of a micro-batch is by these: where the loss of one is a mean over what samples
+        have different numbers of (hidden words, say), these numbers make the loss of a step the
+        mean over all of it, for any micro-batch and any number of processes.
+
+        Args:
+            step: Its number.
+            places: int64, shape (B,), positions of samples of that step.
+
+        Returns:
+            Shape (B,), not negative.
+        """
+        del step, places
+        return None
 
     def batches(self, step: int, micro_batch_size: int | None = None, /) -> Iterator[Batch]:
         """Yield the micro-batches of one optimizer step.
@@ -175,15 +199,18 @@ class Feed(ABC):
         own = share.of(places)
         # of the counters of one step each process has its own
         first = step * _COUNTERS + share.rank * (_COUNTERS // share.num)
+        weights = self.weights(step, places)
+        total = len(places) if weights is None else float(weights.sum())
         pieces = []
         for number, start in enumerate(range(0, len(own), size)):
             some = own[start : start + size]
-            part = len(some) / len(places)
-            pieces.append(Piece(some, self._ids[some], epoch, first + number, part))
+            counted = self.weights(step, some)
+            part = (len(some) if counted is None else float(counted.sum())) / (total or 1.0)
+            pieces.append(Piece(some, self._ids[some], epoch, first + number, part, step))
         for _ in range(share.missing(places, size)):
             # the others meet this process within each of their passes: one more, of no weight
             some = own[-size:]
-            pieces.append(Piece(some, self._ids[some], epoch, first, 0.0))
+            pieces.append(Piece(some, self._ids[some], epoch, first, 0.0, step))
         is_last = [False] * (len(pieces) - 1) + [True]
         return [partial(self._batch, *each) for each in zip(pieces, is_last, strict=True)]
 

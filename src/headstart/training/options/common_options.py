@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from headstart.cells import plain
-from headstart.training.options.option import Option, stated
+from headstart.training.options.option import Option, kept_values
 from headstart.training.options.strategies import (
     AUTO,
     DEFAULT_SENTENCE,
@@ -20,7 +19,15 @@ from headstart.training.options.strategies import (
 from headstart.types import CUT_MOST, Framing
 
 AugmentName = Literal[
-    "none", "digits", "light", "standard", "light-unmirrored", "standard-unmirrored", "gentle"
+    "none",
+    "digits",
+    "light",
+    "standard",
+    "light-unmirrored",
+    "standard-unmirrored",
+    "gentle",
+    "crop",
+    "crop-unmirrored",
 ]
 Precision = Literal["fp32", "bf16", "fp16"]
 EngineName = Literal["torch", "onnxruntime", "openvino"]
@@ -114,6 +121,4 @@ class CommonOptions:
 
     def to_json(self) -> dict[str, object]:
         """Return what a run was made with, by name: the options that ``options.json`` keeps."""
-        kept = [name for name, one in stated(type(self)).items() if one.option.is_kept]
-        values = {name: getattr(self, name) for name in kept}
-        return {n: [*map(plain, v)] if isinstance(v, tuple) else v for n, v in values.items()}
+        return kept_values(self)

@@ -15,6 +15,7 @@ from headstart.errors import OptionError, did_you_mean, quoted
 from headstart.tasks import find_task
 from headstart.training.options.common_options import CommonOptions
 from headstart.training.options.option import Stated, stated
+from headstart.training.options.pretraining_options import PretrainingOptions
 from headstart.training.options.strategies import AUTO, STRATEGIES, Strategy
 from headstart.training.options.training_options import TrainingOptions
 from headstart.types import Schema, Start, is_among
@@ -103,6 +104,26 @@ def check_applies(
     _refuse(wrong, "Leave these options out.")
 
 
+def check_pretraining(options: PretrainingOptions) -> None:
+    """Refuse what can be refused of a pretraining before its data are known.
+
+    Args:
+        options: As the user said them.
+
+    Raises:
+        OptionError: Naming everything that is wrong, all at once: values out of range, unknown
+            choices, options that contradict each other or that the objective has no use for.
+    """
+    wrong = _values(options) + _contradictions(options)
+    said, objective = _said(options), str(options.objective)
+    wrong += [
+        f"{_are(names)} for objective {quoted(place)}, not '{objective}'"
+        for place, names in _grouped((one.option.objectives, one) for one in said)
+        if objective not in place
+    ]
+    _refuse(wrong, "Change these options.")
+
+
 def changing_no_result() -> frozenset[str]:
     """Return the options that may change when a run is resumed."""
     of = stated(TrainingOptions)
@@ -125,19 +146,21 @@ def _refuse(wrong: Sequence[str], advice: str) -> None:
 # What an option says of itself ------------------------------------------------------------------
 
 
-def _said(options: CommonOptions) -> list[Stated]:
+def _said(options: CommonOptions | PretrainingOptions) -> list[Stated]:
     """Return the options that ask for something, in the order they are stated in."""
     of = stated(type(options))
     return [one for name, one in of.items() if one.is_said(getattr(options, name))]
 
 
-def _values(options: CommonOptions) -> list[str]:
+def _values(options: CommonOptions | PretrainingOptions) -> list[str]:
     of = stated(type(options)).values()
     values = [(one, getattr(options, one.name)) for one in of]
     wrong = [problem for one, value in values if (problem := _out_of_range(one, value))]
     wrong += [problem for one, value in values if (problem := _unknown(one, value))]
     wrong += _range_problems(options.value_range)
-    return wrong + (_contradictions(options) if isinstance(options, TrainingOptions) else [])
+    if isinstance(options, TrainingOptions):
+        wrong += _contradictions(options) + _unsplittable(options)
+    return wrong
 
 
 def _range_problems(value: Sequence[float] | None) -> list[str]:
@@ -225,7 +248,7 @@ def _are(names: Sequence[str]) -> str:
 _EXCLUSIVE = (("num_epochs", "num_steps"), ("learning_rate", "learning_rate_search"))
 
 
-def _contradictions(options: TrainingOptions) -> list[str]:
+def _contradictions(options: TrainingOptions | PretrainingOptions) -> list[str]:
     names = {one.name for one in _said(options)}
     wrong = [
         f"{first} and {second} are both set, expected one of them"
@@ -235,7 +258,7 @@ def _contradictions(options: TrainingOptions) -> list[str]:
     batch, micro = _number(options.batch_size), _number(options.micro_batch_size)
     if batch is not None and micro is not None and micro > 0 and batch % micro:
         wrong.append(f"batch_size {batch:g} is not divisible by micro_batch_size {micro:g}")
-    return wrong + _unsplittable(options)
+    return wrong
 
 
 def _unsplittable(options: TrainingOptions) -> list[str]:

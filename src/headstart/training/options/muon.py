@@ -20,7 +20,6 @@ from torch import Tensor
 
 LEAST_INPUTS = 16  # channels that a kernel reads, from which it is orthogonalised: no stem
 RATE = 10.0  # an orthogonalised step, as a multiple of the learning rate of AdamW beside it
-MOMENTUM = 0.85
 _ROUNDS = 4
 _QUINTIC = (3.4445, -4.7750, 2.0315)  # brings singular values to 0.7 … 1.2 in few rounds
 
@@ -58,12 +57,18 @@ class Muon(torch.optim.AdamW):
         groups: As ``parameter_groups`` gives them.
         lr: Learning rate of groups that state none.
         betas: Of AdamW.
+        momentum: Of the orthogonalised steps, with Nesterov's look ahead.
     """
 
     def __init__(
-        self, groups: list[dict[str, object]], lr: float, betas: tuple[float, float]
+        self,
+        groups: list[dict[str, object]],
+        lr: float,
+        betas: tuple[float, float],
+        momentum: float,
     ) -> None:
         super().__init__(groups, lr=lr, betas=betas, fused=True)
+        self._momentum = momentum
         # the flag by which fused kernels stand still is none for the kernels here: the host decides
         self._step_supports_amp_scaling = False
 
@@ -93,8 +98,8 @@ class Muon(torch.optim.AdamW):
             state["step"] = torch.zeros(())  # Adam asks for it wherever there is a state
             state["momentum_buffer"] = torch.zeros_like(kernel)
         state["step"] += 1
-        buffer = state["momentum_buffer"].mul_(MOMENTUM).add_(kernel.grad)
-        wanted = kernel.grad.add(buffer, alpha=MOMENTUM).reshape(len(kernel), -1).float()
+        buffer = state["momentum_buffer"].mul_(self._momentum).add_(kernel.grad)
+        wanted = kernel.grad.add(buffer, alpha=self._momentum).reshape(len(kernel), -1).float()
         step = orthogonalised(wanted).reshape(kernel.shape)
         shape = max(1.0, wanted.shape[0] / wanted.shape[1]) ** 0.5
         kernel.mul_(1 - rate * decay).add_(step, alpha=-RATE * rate * shape)

@@ -13,6 +13,7 @@ import typing
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 
+from headstart.cells import plain
 from headstart.types import Modality
 
 Trait = typing.Literal["loops", "adapters", "counts_layers"]  # of a strategy
@@ -35,6 +36,7 @@ class Option:
         changes_result: Whether another value gives another result, so that a run cannot be resumed
             with it.
         is_kept: Whether it belongs to what a run was made with, as ``options.json`` keeps it.
+        objectives: What objectives of a pretraining it is for; empty for all.
     """
 
     sentence: str
@@ -48,6 +50,7 @@ class Option:
     teaches: bool = True
     changes_result: bool = True
     is_kept: bool = True
+    objectives: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,3 +114,14 @@ def stated(record: type) -> dict[str, Stated]:
             annotation = typing.Annotated[(annotation, *rest)]
         found[field.name] = Stated(field.name, option, annotation, field.default, not field.kw_only)
     return found
+
+
+def kept_values(record: object) -> dict[str, object]:
+    """Return what a run was made with, by name: the options that ``options.json`` keeps.
+
+    Args:
+        record: A record of options.
+    """
+    names = [name for name, one in stated(type(record)).items() if one.option.is_kept]
+    values = {name: getattr(record, name) for name in names}
+    return {n: [*map(plain, v)] if isinstance(v, tuple) else v for n, v in values.items()}

@@ -28,6 +28,7 @@ from headstart.types import Schema, Start
 
 T = TypeVar("T")
 _PATIENCE = 6
+_SMOOTHED_CLASSES = 5
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Recipe:
         learning_rate: Peak rate of the last encoder layer.
         head_multiplier: Head's rate as a multiple of ``learning_rate``.
         bottom_multiplier: First layer's rate as a multiple; layers between decay geometrically.
-        momentum: Momentum of SGD (Nesterov).
+        momentum: Momentum of SGD and of Muon (Nesterov).
         beta1: First beta of Adam and AdamW.
         beta2: Second beta of Adam and AdamW.
         weight_decay: L2, decoupled for AdamW; none on biases and norms.
@@ -273,8 +274,8 @@ def _rate(row: FamilyDefaults, strategy: Strategy, options: TrainingOptions) -> 
 
 def _smoothing(row: FamilyDefaults, schema: Schema) -> float:
     """Return the share of a target that is spread: few classes have little use for it."""
-    is_smoothed = row.smooths and find_task(schema.task).is_smoothed
-    return 0.1 if is_smoothed and len(schema.classes) >= 5 else 0.0
+    has_many = len(schema.classes) >= _SMOOTHED_CLASSES
+    return row.smoothing if find_task(schema.task).is_smoothed and has_many else 0.0
 
 
 def _mixup(row: FamilyDefaults, num_train: int) -> float:

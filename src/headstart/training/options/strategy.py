@@ -147,7 +147,7 @@ def check_optimizer(encoder: nn.Module, layers: Sequence[Sequence[str]], recipe:
     Raises:
         OptionError: If the optimizer has nothing to do that is its own, or cannot do it.
     """
-    if recipe.optimizer != "muon":
+    if recipe.optimizer != "muon" or not find_strategy(recipe.strategy).loops:
         return
     parameters = dict(encoder.named_parameters())
     learns = phases_of(recipe, len(layers))[-1].learns
@@ -184,7 +184,7 @@ def build_optimizer(groups: list[dict[str, object]], recipe: Recipe) -> torch.op
         return torch.optim.Adam(groups, lr=rate, betas=betas, fused=True)
     if recipe.optimizer == "muon":
         _check_muon(recipe, has_kernels=any(group.get("is_orthogonal") for group in groups))
-        return Muon(groups, rate, betas)
+        return Muon(groups, rate, betas, recipe.momentum)
     return torch.optim.AdamW(groups, lr=rate, betas=betas, fused=True)
 
 

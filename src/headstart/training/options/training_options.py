@@ -161,7 +161,8 @@ class TrainingOptions(CommonOptions):
     label_smoothing: Annotated[
         float | None,
         Option(
-            sentence="Share of each target spread over all classes; 0.1 from five classes on.",
+            sentence="Share of each target spread over all classes; from five classes on the "
+            "family's own when not given, mostly 0.1.",
             low=0.0,
             high=0.99,
             needs="loops",

@@ -107,6 +107,7 @@ class Boosted:
         num_classes: K, or 0.
         val_answers: Probabilities of all classes (M, K), or values (M,), of val.
         val_loss: Mean log loss, or squared error.
+        setting: Place of its setting among ``SETTINGS``.
     """
 
     booster: Any
@@ -115,6 +116,7 @@ class Boosted:
     num_classes: int
     val_answers: np.ndarray
     val_loss: float
+    setting: int = 0
 
     def answers(self, table: np.ndarray) -> np.ndarray:
         """Return probabilities (N, K), or values (N,), of rows."""
@@ -175,7 +177,7 @@ def grow_boosting(job: GrowthJob) -> Grown:
     fold = fold_of(job.train)
     train, is_code = table_of(job.train, fold)
     val, _ = table_of(job.val, fold)
-    parts, notes = [], []
+    parts, notes, settled = [], list[int](), list[Any]()
     pairs = list(zip(job.problems, job.val_problems, job.weights, strict=True))
     for place, (problem, val_problem, weights) in enumerate(pairs):
         end = None
@@ -195,14 +197,33 @@ def grow_boosting(job: GrowthJob) -> Grown:
             most_trees=job.trees_each,
             stop_requested=job.stop_requested,
         )
-        members = best_members(
-            _grow_settings(one), val_problem, one.most_trees and one.most_trees // one.trees_a_step
-        )
+        if job.settled is not None:
+            members = [_again(one, *told) for told in job.settled[place]]
+        else:
+            most = one.most_trees and one.most_trees // one.trees_a_step
+            members = best_members(_grow_settings(one), val_problem, most)
+        settled.append([[member.setting, member.num_trees] for member in members])
         notes.append(max(member.num_trees for member in members))
         trees = join_trees([trees_of(m, is_code).scaled(1 / len(members)) for m in members])
-        parts.append(trees if len(pairs) == 1 else _of_label(trees, place, len(pairs)))
+        parts.append(trees if len(pairs) == 1 else pair_of_label(trees, place, len(pairs)))
     note = f"{max(notes):,} boosting steps"
-    return Grown(join_trees(parts), "sum", fold, note)
+    return Grown(join_trees(parts), "sum", fold, note, settled)
+
+
+def _again(job: BoostJob, setting: int, num_trees: int) -> Boosted:
+    """Grow so many trees of a setting, without a look at val.
+
+    Raises:
+        StopRequested: If someone asked to stop.
+    """
+    if job.stop_requested():
+        raise StopRequested
+    booster, seen, num_classes = None, job.seen, job.problem.num_classes
+    if not num_classes or len(seen) > 1:
+        booster = _booster(job, SETTINGS[setting]).set_params(max_iter=num_trees)
+        booster.fit(job.train, job.problem.targets, sample_weight=job.weights)
+    nothing = np.empty(0)
+    return Boosted(booster, num_trees, seen, num_classes, nothing, float("nan"), setting)
 
 
 def _grow_settings(job: BoostJob) -> list[Boosted]:
@@ -210,9 +231,9 @@ def _grow_settings(job: BoostJob) -> list[Boosted]:
     found = [boost(job, SETTINGS[0])]
     if found[0].booster is None:
         return found
-    for setting in SETTINGS[1:]:
+    for place, setting in enumerate(SETTINGS[1:], 1):
         try:
-            found.append(boost(job, setting))
+            found.append(replace(boost(job, setting), setting=place))
         except TimeIsShort:
             break
     return found
@@ -312,7 +333,7 @@ def _arrays(predictor: Any, order: np.ndarray, column: int, width: int) -> Trees
     )
 
 
-def _of_label(trees: Trees, place: int, num_labels: int) -> Trees:
+def pair_of_label(trees: Trees, place: int, num_labels: int) -> Trees:
     """Return trees that score lacking and having a label as trees that score having it."""
     pair = trees.values.astype(np.float64)
     scores = pair[:, 1] - pair[:, 0] if pair.shape[1] == 2 else np.zeros(len(pair))

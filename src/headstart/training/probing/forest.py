@@ -57,17 +57,22 @@ def grow_forest(job: GrowthJob) -> Grown:
     train, val = _table(job.train, fold), _table(job.val, fold)
     parts: list[Trees] = []
     notes: list[str] = []
+    settled: list[Any] = []
     pairs = list(zip(job.problems, job.val_problems, job.weights, strict=True))
     for place, (problem, val_problem, weights) in enumerate(pairs):
         end = None
         if job.deadline is not None:
             now = time.monotonic()
             end = now + (job.deadline - now) / (len(pairs) - place)
-        trees, note = _grow_one(job, (train, val), (problem, val_problem), weights, end)
+        told = None if job.settled is None else job.settled[place]
+        trees, note, chosen = _grow_one(
+            job, (train, val), (problem, val_problem), weights, end, told
+        )
         notes.append(note)
+        settled.append(chosen)
         parts.append(trees if len(pairs) == 1 else _of_label(trees, place, len(pairs)))
     link = "log-odds" if len(pairs) > 1 else "log" if job.problems[0].num_classes else "sum"
-    return Grown(join_trees(parts), link, fold, max(set(notes), key=notes.count))
+    return Grown(join_trees(parts), link, fold, max(set(notes), key=notes.count), settled)
 
 
 def _grow_one(
@@ -76,8 +81,9 @@ def _grow_one(
     problems: tuple[PlainProblem, PlainProblem],
     weights: np.ndarray | None,
     deadline: float | None,
-) -> tuple[Trees, str]:
-    """Return the trees of one problem, and which they are.
+    settled: Any,
+) -> tuple[Trees, str, Any]:
+    """Return the trees of one problem, which they are, and that in numbers.
 
     Args:
         job: Seed, and whether someone asked to stop.
@@ -85,6 +91,7 @@ def _grow_one(
         problems: Their targets.
         weights: Of train's rows, or None.
         deadline: ``time.monotonic()`` value, or None.
+        settled: Which kinds, and how many trees of each, were chosen before; None leaves it to val.
 
     Raises:
         TimeIsShort: If there is no time for one piece of them.
@@ -96,13 +103,15 @@ def _grow_one(
     if num_classes and len(seen) == 1:
         base = np.zeros(num_classes)
         base[seen.astype(np.int64)] = 1.0
-        return constant_trees(base), "one class"
-    if deadline is not None:
+        return constant_trees(base), "one class", [[], 0]
+    if deadline is not None and settled is None:
         needed = 2 * _PIECE * _seconds_a_tree(train, problem, job.seed)
         if time.monotonic() + needed > deadline:
             raise TimeIsShort(needed)
     # both kinds may be taken
     most = MOST_TREES if job.trees_each is None else min(MOST_TREES, job.trees_each // 2)
+    if settled is not None:
+        most, deadline = settled[1], None
     forests = _forests(len(train), num_classes, job.seed)
     sums = [np.zeros(1)] * len(forests)
     while True:
@@ -122,13 +131,13 @@ def _grow_one(
     answers = [found / num for found in sums]
     choices = [([0], answers[0]), ([1], answers[1]), ([0, 1], (answers[0] + answers[1]) / 2)]
     losses = [_loss(found, val_problem, seen) for _, found in choices]
-    chosen = choices[int(np.argmin(losses))][0]
+    chosen = choices[int(np.argmin(losses))][0] if settled is None else settled[0]
     trees = [tree for place in chosen for tree in forests[place].estimators_]
     joined = join_trees([_arrays(tree, num_classes).scaled(1 / len(trees)) for tree in trees])
     note = f"{len(trees)} trees, {' and '.join(KINDS[place] for place in chosen)}"
     if not num_classes:
-        return joined, note
-    return joined.widened(seen.astype(np.int64).tolist(), num_classes, 0.0), note
+        return joined, note, [chosen, num]
+    return joined.widened(seen.astype(np.int64).tolist(), num_classes, 0.0), note, [chosen, num]
 
 
 def _forests(num_rows: int, num_classes: int, seed: int) -> list[Any]:

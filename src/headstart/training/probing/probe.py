@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -60,6 +61,7 @@ class Probe:
         seconds: Time of the fit.
         metric: What ``val_score`` is, the task's ``validation_metric``.
         chosen_by: What the strength was chosen by, in words.
+        settled: Of trees in the place of a probe: what val has chosen, as ``Grown`` tells it.
     """
 
     weight: np.ndarray
@@ -71,6 +73,7 @@ class Probe:
     seconds: float
     metric: str = "accuracy"
     chosen_by: str = "val"
+    settled: Sequence[Any] | None = None
 
     def logits(self, features: np.ndarray | Sparse) -> np.ndarray:
         """Return logits, shape (N, K), of features, shape (N, D), dense or CSR."""

@@ -100,12 +100,15 @@ class Grown:
         link: How outputs become logits, as ``starts.tables.trees`` names it.
         fold: What codes become before the trees see them.
         note: In words, what was grown.
+        settled: What val has chosen for each problem, in numbers that JSON can hold: settings, and
+            how many trees of each.
     """
 
     trees: Trees
     link: str
     fold: CategoryFold
     note: str
+    settled: Sequence[Any] = ()
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,8 @@ class GrowthJob:
         deadline: ``time.monotonic()`` value by which it should have ended, or None.
         most_trees: No more than so many in all, or None.
         stop_requested: Whether someone asked to stop.
+        settled: What val has chosen before, for each problem, as ``Grown`` tells it: that is grown
+            again, and val chooses nothing. None leaves it to val.
     """
 
     train: Inputs
@@ -133,6 +138,7 @@ class GrowthJob:
     deadline: float | None
     most_trees: int | None
     stop_requested: Callable[[], bool]
+    settled: Sequence[Any] | None = None
 
     @property
     def trees_each(self) -> int | None:

@@ -40,6 +40,7 @@ T = TypeVar("T")
 _WAIT = timedelta(days=30)
 _FAREWELL_SECONDS = 20.0
 _LAST_MESSAGE_SECONDS = 2.0
+_STOP_SECONDS = 0.5
 
 
 class Several:
@@ -63,6 +64,7 @@ class Several:
         self._store = store
         self._num_messages = self._num_gathered = 0
         self._pattern = 0
+        self._asked, self._has_told = 0.0, False
         # what is said about steps never waits for a GPU
         self._host: dist.ProcessGroup = self.new_group()
 
@@ -171,6 +173,25 @@ class Several:
                 json.loads(self._store.get(f"gathered/{number}/{rank}"))
                 for rank in range(self.size)
             ]
+
+    def tell_stop(self, number: int) -> None:
+        """Tell the others that this process was asked to stop; see ``Company``."""
+        if not self._has_told:
+            self._has_told = True
+            self._store.set("stop", str(number))
+
+    def told_stop(self) -> int | None:
+        """Return the signal of which another process has told; asked for twice a second at most.
+
+        Raises:
+            ProcessLost: If the store has gone, and so the main process.
+        """
+        now = time.monotonic()
+        if now - self._asked < _STOP_SECONDS:
+            return None
+        self._asked = now
+        with self.noticing_loss():
+            return int(self._store.get("stop")) if self._store.check(["stop"]) else None
 
     def leave(self, *, is_broken: bool = False) -> None:
         """Take leave: workers say so, the main process waits a while until all have.

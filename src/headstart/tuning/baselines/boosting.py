@@ -23,8 +23,9 @@ from headstart.training.probing.boosting import (
 from headstart.training.probing.tree_settings import DEFAULT
 from headstart.training.probing.trees import TimeIsShort, fold_of, table_of
 from headstart.tuning.baselines.baseline import Baseline, Items, Rival
-from headstart.tuning.budget import Budget, slowness, told_seconds
+from headstart.tuning.budget import Budget, told_seconds
 from headstart.tuning.setup import TrainingSetup
+from headstart.tuning.slowness import slowness
 from headstart.types import Dataset, Inputs, Rows, Schema
 
 BOOSTING = "gradient boosting"

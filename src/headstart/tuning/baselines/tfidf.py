@@ -16,8 +16,9 @@ from headstart.training.options.strategies import HEAD
 from headstart.training.options.training_options import TrainingOptions
 from headstart.training.probing.folds import cost_of_choosing
 from headstart.tuning.baselines.baseline import Baseline, Items, Rival
-from headstart.tuning.budget import Budget, slowness
+from headstart.tuning.budget import Budget
 from headstart.tuning.setup import TrainingSetup, install, prepare_sample, probe, set_up
+from headstart.tuning.slowness import slowness
 from headstart.types import Dataset
 
 TFIDF = "TF-IDF + linear"

@@ -1,0 +1,248 @@
+"""Few labels: a start pretrained on images without labels, against none, on the same test items.
+
+    HEADSTART_DATA=… python benchmarks/label_fractions.py pretrain --out runs/curve --budget 5m
+    HEADSTART_DATA=… python benchmarks/label_fractions.py curve --out runs/curve
+    HEADSTART_DATA=… python benchmarks/label_fractions.py table --out runs/curve
+
+``pretrain`` learns from the images of train, without labels (``headstart pretrain --objective
+mae``); stopped, the same command goes on. ``curve`` fine-tunes at 1, 10 and 100 % of the labels:
+from that start as a probe, with its last two layers, and whole; the same network from random
+weights, also as a probe and in the same way as the start, since a probe before training helps
+random weights, too; and pixels with logistic regression. Each is one ``hs.finetune``, so that every
+figure comes from a run folder; what stands there already is not run again, and ``--most-seconds``
+ends the command between two runs. ``table`` prints what there is. The test items are the same;
+each seed draws its own labelled samples, and the intervals are over seeds (Student's t), or over
+test items where there is one seed.
+
+Defaults are the small version for two CPU cores: 10,000 images of train, brought to 16 pixels,
+``scratch/vit-mini``. The full version, for a GPU:
+
+    … pretrain --out runs/full --start scratch/vit-tiny --size 28 --images 0 --budget 15m
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from timing import describe_machine, markdown_table
+
+import headstart as hs
+from headstart.errors import Interrupted
+from headstart.preprocessing.samples import take
+from headstart.types import Dataset, Split
+
+FRACTIONS = (0.01, 0.1, 1.0)
+WAYS: dict[str, dict[str, Any]] = {
+    "own start, probe": {"start": "own", "strategy": "head"},
+    "own start, last 2": {"start": "own", "strategy": "last-n", "num_last_layers": 2},
+    "own start, full": {"start": "own", "strategy": "lp-ft"},
+    "random weights, full": {"start": "random", "strategy": "full"},
+    "random weights, probe": {"start": "random", "strategy": "head"},
+    "random weights, probe first": {"start": "random", "strategy": "lp-ft"},
+}
+PIXELS = "pixels + logistic regression"
+LEARNED = 600  # steps of a fine-tuning at the most
+VAL_SHARE = 0.2  # of the labelled samples
+
+
+def chosen(split: Split, places: np.ndarray) -> Split:
+    """Return some samples of a split."""
+    more = {
+        n: getattr(split, n)[places]
+        for n in ("contents", "groups")
+        if getattr(split, n) is not None
+    }
+    targets, ids = split.targets[places], split.ids[places]
+    return replace(split, samples=take(split.samples, places), targets=targets, ids=ids, **more)
+
+
+def read(said: argparse.Namespace) -> Dataset:
+    """Return the data with as many images of train as were asked for."""
+    data = hs.load(said.data)
+    if not said.images or said.images >= len(data.train):
+        return data
+    places = np.sort(np.random.default_rng(0).permutation(len(data.train))[: said.images])
+    return replace(data, train=chosen(data.train, places))
+
+
+def labelled(data: Dataset, fraction: float, seed: int) -> Dataset:
+    """Return the data with labels of a share of train; a fifth of these chooses, as val."""
+    draws, targets = np.random.default_rng([seed, 7]), data.train.targets
+    learned, judged = [], []
+    for kind in np.unique(targets):
+        members = draws.permutation(np.flatnonzero(targets == kind))
+        num = max(2, round(fraction * len(members)))
+        num_val = max(1, round(VAL_SHARE * num))
+        judged.append(members[:num_val])
+        learned.append(members[num_val:num])
+    train, val = (np.sort(np.concatenate(part)) for part in (learned, judged))
+    name = f"{data.fingerprint}-{fraction}-{seed}"
+    return replace(
+        data,
+        train=chosen(data.train, train),
+        val=chosen(data.train, val),
+        fingerprint=name,
+        source=None,
+    )
+
+
+def pretrain(said: argparse.Namespace) -> None:
+    """Make the start, or go on with it."""
+    out = Path(said.out) / "start"
+    resume = (out / "state" / "plan.json").exists()
+    if not resume and (out / "report.html").exists():
+        print(f"{out} is finished.")
+        return
+    try:
+        run = hs.pretrain(
+            read(said),
+            objective="mae",
+            start=said.start,
+            input_size=said.size,
+            decoder_width=said.decoder_width,
+            decoder_blocks=said.decoder_blocks,
+            batch_size=said.batch,
+            learning_rate=said.learning_rate,
+            augment=said.augment,
+            budget=said.budget,
+            out=str(out),
+            resume=resume,
+        )
+    except Interrupted as error:
+        print(error)
+        return
+    print(run.report())
+
+
+def fine_tune(data: Dataset, way: str, said: argparse.Namespace, out: Path, seed: int) -> None:
+    """Fine-tune one way; a run folder stands there afterwards."""
+    options = dict(WAYS[way])
+    start = str(Path(said.out) / "start") if options.pop("start") == "own" else said.start
+    if options["strategy"] != "head":
+        epochs = len(data.train) // min(128, len(data.train)) or 1
+        options["num_steps"] = int(min(said.steps, max(100, 30 * epochs)))
+        options["batch_size"] = min(128, len(data.train))
+    hs.finetune(
+        data,
+        start=start,
+        input_size=said.size,
+        augment="digits" if options["strategy"] != "head" else "none",
+        seed=seed,
+        out=str(out),
+        overwrite=out.exists(),
+        **options,
+    )
+
+
+def solve_pixels(data: Dataset, out: Path, size: int) -> None:
+    """Fit logistic regression to pixels; its accuracy on test stands in the folder."""
+    from sklearn.linear_model import LogisticRegression
+
+    from headstart.starts import BuildRequest, build_encoder, find_start
+
+    request = BuildRequest(data.image_size, data.image_channels, size)
+    read_pixels = build_encoder(find_start("scratch/vit-mini"), request).preprocess
+    parts = {n: read_pixels.prepare(data, n) for n in ("train", "val", "test")}  # type: ignore[arg-type]
+    flat = {n: p.arrays(np.arange(len(p)))[0].reshape(len(p), -1) / 255.0 for n, p in parts.items()}
+    best, found = -1.0, None
+    for strength in (0.01, 0.1, 1.0):
+        model = LogisticRegression(C=strength, max_iter=200)
+        model.fit(flat["train"], parts["train"].targets)
+        score = float(model.score(flat["val"], parts["val"].targets))
+        if score > best:
+            best, found = score, model
+    assert found is not None
+    accuracy = float(found.score(flat["test"], parts["test"].targets))
+    half = 1.96 * math.sqrt(accuracy * (1 - accuracy) / len(parts["test"]))
+    out.mkdir(parents=True, exist_ok=True)
+    figure = {"value": accuracy, "low": accuracy - half, "high": accuracy + half}
+    record = {"test": {"figures": {"accuracy": figure}}}
+    (out / "metrics.json").write_text(json.dumps(record))
+
+
+def curve(said: argparse.Namespace) -> None:
+    """Run what is not there yet."""
+    began, data = time.monotonic(), read(said)
+    for seed in range(said.seeds):
+        for fraction in said.fractions:
+            some = labelled(data, fraction, seed)
+            for way in (*WAYS, PIXELS):
+                out = place(said, way, fraction, seed)
+                if (out / "metrics.json").exists() and not (out / "state").exists():
+                    continue
+                if time.monotonic() - began > said.most_seconds:
+                    return
+                if way == PIXELS:
+                    solve_pixels(some, out, said.size)
+                else:
+                    fine_tune(some, way, said, out, seed)
+
+
+def place(said: argparse.Namespace, way: str, fraction: float, seed: int) -> Path:
+    """Return where a run stands."""
+    name = way.replace(" ", "-").replace(",", "").replace("+", "and")
+    return Path(said.out) / f"{name}-{fraction:g}-{seed}"
+
+
+def table(said: argparse.Namespace) -> None:
+    """Print the accuracies there are."""
+    print(describe_machine(1).sentence())
+    rows = []
+    for way in (*WAYS, PIXELS):
+        cells = [told(said, way, fraction) for fraction in said.fractions]
+        rows.append([way, *cells])
+    print(markdown_table(["way", *(f"{f:.0%} of labels" for f in said.fractions)], rows))
+
+
+def told(said: argparse.Namespace, way: str, fraction: float) -> str:
+    """Return the accuracy of a way with its interval, and how many seeds."""
+    found = []
+    for seed in range(said.seeds):
+        file = place(said, way, fraction, seed) / "metrics.json"
+        if file.exists():
+            found.append(json.loads(file.read_text())["test"]["figures"]["accuracy"])
+    values = [figure["value"] for figure in found]
+    if not values:
+        return "-"
+    if len(values) == 1:
+        return f"{values[0]:.4f} [{found[0]['low']:.4f}, {found[0]['high']:.4f}] (1)"
+    from scipy.stats import t
+
+    half = t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+    mean = statistics.mean(values)
+    return f"{mean:.4f} [{mean - half:.4f}, {mean + half:.4f}] ({len(values)})"
+
+
+def main() -> None:
+    """Do what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("pretrain", "curve", "table"))
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--data", default="mnist")
+    parser.add_argument("--start", default="scratch/vit-mini")
+    parser.add_argument("--size", type=int, default=16)
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--budget", default=None)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--learning-rate", type=float, default=1.5e-3)
+    parser.add_argument("--augment", default="none")
+    parser.add_argument("--decoder-width", type=int, default=64)
+    parser.add_argument("--decoder-blocks", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=LEARNED)
+    parser.add_argument("--fractions", type=float, nargs="+", default=FRACTIONS)
+    parser.add_argument("--most-seconds", type=float, default=float("inf"))
+    said = parser.parse_args()
+    {"pretrain": pretrain, "curve": curve, "table": table}[said.what](said)
+
+
+if __name__ == "__main__":
+    main()

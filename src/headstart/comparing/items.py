@@ -1,0 +1,261 @@
+"""The test items of several finished runs in one order, or a sentence on what differs.
+
+An item is known by its id, which is made of its content: the same photo under another name is the
+same item, and runs on two data sets that hold the same test items can be compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headstart.comparing.finished import FinishedRun
+from headstart.errors import DataError, RunFolderError
+from headstart.tasks import TextColumn
+from headstart.types import Rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FILE = "predictions.parquet"
+
+
+Written = TextColumn | np.ndarray  # a column as the file holds it
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What one run says of the N test items.
+
+    Attributes:
+        run: It.
+        written: As its file has it.
+        decisions: As its task gives them.
+        losses: float32, shape (N,).
+    """
+
+    run: FinishedRun
+    written: Written
+    decisions: Rows
+    losses: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class CommonItems:
+    """The N test items that several runs were tested on.
+
+    Attributes:
+        ids: int64, shape (N,).
+        names: What a person calls each; a pyarrow array.
+        written: Their targets as the first run's file has them.
+        targets: As the task reads them.
+        groups: int64, shape (N,), the same for items that belong together; or None.
+        answers: One a run.
+    """
+
+    ids: np.ndarray
+    names: pa.ChunkedArray
+    written: Written
+    targets: Rows
+    groups: np.ndarray | None = None
+    answers: tuple[Answers, ...] = ()
+
+    def named(self, place: int) -> str:
+        """Return what a person calls an item."""
+        return str(self.names[place].as_py())
+
+
+def shown(column: Written, place: int) -> str | float:
+    """Return what a column holds of an item."""
+    if isinstance(column, TextColumn):
+        return column.different[int(column.codes[place])]
+    return float(column[place])
+
+
+def common_items(runs: Sequence[FinishedRun]) -> CommonItems:
+    """Read what runs say of their test items, and put all into the order of the first.
+
+    Args:
+        runs: At least one.
+
+    Raises:
+        DataError: They were tested on other items, or targets differ; naming what does.
+        RunFolderError: A file is missing or damaged.
+        OptionError: A class is named that a run does not know.
+    """
+    first, answers, groups = runs[0], list[Answers](), None
+    schema, task = first.schema, first.task
+    for other in runs[1:]:
+        _refuse_other_kind(first, other)
+    items: CommonItems | None = None
+    for run in runs:
+        table = _read(run)
+        ids, targets = table["id"].to_numpy(), _column(table, "target")
+        if items is None:
+            wanted = task.read_item_column(targets, schema)
+            items = CommonItems(ids, table["name"], targets, wanted)
+        places = _places(first, items.ids, run, ids)
+        if run is not first:
+            _refuse_other_targets(first, run, items.written, _taken(targets, places), items)
+        said = _taken(_column(table, "prediction"), places)
+        losses, told = (_numbers(table, name, places) for name in ("loss", "group"))
+        assert losses is not None
+        answers.append(Answers(run, said, task.read_item_column(said, schema), losses))
+        groups = told if groups is None else groups
+    if groups is None:
+        _refuse_lost_groups(runs)
+    assert items is not None
+    return replace(items, groups=groups, answers=tuple(answers))
+
+
+def _read(run: FinishedRun) -> pa.Table:
+    """Return the columns that are compared; texts of which few are different once each."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = run.path / FILE
+    try:
+        with pq.ParquetFile(path, read_dictionary=["target", "prediction"]) as file:
+            there = set(file.schema_arrow.names)
+            wanted = ["id", "name", "target", "prediction", "loss", "group"]
+            table = file.read([name for name in wanted if name in there])
+    except FileNotFoundError as error:
+        raise RunFolderError(
+            f"{run.path} has no {FILE}; expected a finished run, with a row for each test item. "
+            "Run the training again with --overwrite."
+        ) from error
+    except (OSError, pa.ArrowException) as error:
+        raise RunFolderError(
+            f"{path} is damaged ({error}); expected what headstart wrote. Run the training again "
+            "with --overwrite."
+        ) from error
+    missing = [name for name in wanted[:-1] if name not in there]
+    if missing:
+        raise RunFolderError(
+            f"{path} has no column '{missing[0]}'; expected what headstart wrote. Run the training "
+            "again with --overwrite."
+        )
+    return table
+
+
+def _numbers(table: pa.Table, name: str, places: np.ndarray | None) -> np.ndarray | None:
+    """Return a column of numbers in the order of the first run; None where there is none."""
+    if name not in table.column_names:
+        return None
+    column: np.ndarray = table[name].to_numpy()
+    return column if places is None else column[places]
+
+
+def _column(table: pa.Table, name: str) -> Written:
+    """Return a column as a task reads it."""
+    import pyarrow as pa
+
+    column = table[name]
+    if not pa.types.is_dictionary(column.type):
+        if pa.types.is_string(column.type):
+            column = column.dictionary_encode()
+        else:
+            numbers: np.ndarray = column.to_numpy()
+            return numbers
+    whole: Any = column.unify_dictionaries().combine_chunks()
+    whole = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
+    return TextColumn(whole.dictionary.to_pylist(), whole.indices.to_numpy().astype(np.int64))
+
+
+def _taken(column: Written, places: np.ndarray | None) -> Written:
+    """Return a column in the order of the first run."""
+    if places is None:
+        return column
+    if isinstance(column, TextColumn):
+        return TextColumn(column.different, column.codes[places])
+    return np.asarray(column[places])
+
+
+def _refuse_other_kind(first: FinishedRun, other: FinishedRun) -> None:
+    """Refuse runs that tell something else, or of other samples."""
+    own, its = first.schema, other.schema
+    if own.kind != its.kind:
+        raise DataError(
+            f"{first.path} is {own.kind} and {other.path} is {its.kind}; expected runs on the same "
+            "test items. Compare runs on the same data."
+        )
+    unknown = [name for name in its.classes if name not in own.classes]
+    missing = [name for name in own.classes if name not in its.classes]
+    if unknown or missing:
+        name = (unknown or missing)[0]
+        knows, lacks = (other, first) if unknown else (first, other)
+        raise DataError(
+            f"{knows.path} knows the class '{name}' and {lacks.path} does not; expected runs with "
+            "the same classes. Compare runs on the same data."
+        )
+
+
+def _places(
+    first: FinishedRun, ids: np.ndarray, run: FinishedRun, own: np.ndarray
+) -> np.ndarray | None:
+    """Return where each item of the first run stands in another; None where the order is its own.
+
+    Raises:
+        DataError: They are not the same items.
+    """
+    if len(ids) == len(own) and np.array_equal(ids, own):
+        return None
+    shared = len(np.intersect1d(ids, own))
+    if shared == len(ids) == len(own):
+        order = own.argsort()
+        return np.asarray(order[own.searchsorted(ids, sorter=order)])
+    is_same_data = first.data["fingerprint"] == run.data["fingerprint"]
+    why = "of the same data" if is_same_data else _what_differs(first, run)
+    raise DataError(
+        f"{first.path} was tested on {len(ids):,} items and {run.path} on {len(own):,}, {why}; "
+        f"{shared:,} of them are the same. Expected the same test items. Make the second run with "
+        f"--from {first.path} and what is to differ, such as --start."
+    )
+
+
+def _what_differs(first: FinishedRun, run: FinishedRun) -> str:
+    """Return in words how the data of two runs differ."""
+    if first.data.get("name") != run.data.get("name"):
+        return f"of '{first.data.get('name')}' and '{run.data.get('name')}'"
+    ours, theirs = (each.data.get("source") or {} for each in (first, run))
+    told = [
+        f"{name} {ours.get(name)!r} and {theirs.get(name)!r}"
+        for name in dict.fromkeys([*ours, *theirs])
+        if name != "source" and ours.get(name) != theirs.get(name)
+    ]
+    if told:
+        return f"of the same source read with {', '.join(told)}"
+    return f"of data that has changed (fingerprints {first.data['fingerprint'][:8]} and " + (
+        f"{run.data['fingerprint'][:8]})"
+    )
+
+
+def _refuse_other_targets(
+    first: FinishedRun, run: FinishedRun, ours: Written, theirs: Written, items: CommonItems
+) -> None:
+    """Refuse runs whose test items have other labels."""
+    task, schema = first.task, first.schema
+    mine, its = (np.asarray(task.read_item_column(each, schema)) for each in (ours, theirs))
+    differs = mine != its
+    differs = differs if differs.ndim == 1 else differs.any(axis=1)
+    if not differs.any():
+        return
+    place = int(differs.argmax())
+    raise DataError(
+        f"Test item '{items.named(place)}' is '{shown(ours, place)}' in {first.path} and "
+        f"'{shown(theirs, place)}' in {run.path}, and so differ {int(differs.sum()):,} of "
+        f"{len(differs):,}; expected the same labels. Compare runs on the same labels."
+    )
+
+
+def _refuse_lost_groups(runs: Sequence[FinishedRun]) -> None:
+    """Refuse runs whose items are in groups that no file tells."""
+    grouped = [run for run in runs if run.metrics["test"].get("num_groups") is not None]
+    if grouped:
+        raise RunFolderError(
+            f"{grouped[0].path} counts groups of test items, and its {FILE} does not say which: a "
+            "former version wrote it. Run the training again with --overwrite."
+        )

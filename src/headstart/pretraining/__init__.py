@@ -1,0 +1,1 @@
+"""Own starting points: what is learned from samples whose labels nobody looks at."""

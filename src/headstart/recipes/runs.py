@@ -1,0 +1,97 @@
+"""List all runs of a folder: the leaderboard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from json import dumps
+from pathlib import Path
+from typing import Any
+
+from headstart.errors import RunFolderError
+from headstart.reporting.console import attached
+from headstart.storage.run_folder import disk_errors, write_atomically
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The runs of a folder.
+
+    Attributes:
+        rows: One a finished run, in order.
+        left_out: Folder and reason of those that are unfinished or cannot be read.
+        is_json: Whether ``report`` gives the rows as JSON instead of a text.
+    """
+
+    rows: tuple[Mapping[str, Any], ...]
+    left_out: tuple[tuple[str, str], ...] = ()
+    is_json: bool = False
+
+    def report(self) -> str:
+        """Return the list as text for a person, in 80 columns; or as JSON."""
+        from headstart.reporting.runs_list import render_runs_text
+
+        if self.is_json:
+            left_out = [{"run": run, "reason": reason} for run, reason in self.left_out]
+            record = {"runs": list(self.rows), "left_out": left_out}
+            return dumps(record, indent=1, ensure_ascii=False)
+        return render_runs_text(self.rows, self.left_out)
+
+
+def runs(
+    folder: str = "runs",
+    *,
+    sort: str = "headline",
+    csv: str | None = None,
+    page: str | None = None,
+    json: bool = False,
+) -> Listed:
+    """List all finished runs below a folder: the leaderboard.
+
+    Runs on the same data stand together, the best first. Only JSON is read: no data, no weights.
+    'headstart compare' says whether two of them differ by more than noise.
+
+    Args:
+        folder: Where to look for run folders, at any depth.
+        sort: headline, which is each run's leading figure; another figure by its key in
+            metrics.json, such as f1_macro; or run, data, start, strategy, seconds or parameters.
+        csv: CSV file to write, with every figure and its interval; replaced where it exists.
+        page: HTML file to write; replaced where it exists.
+        json: Print the list as JSON in place of the text.
+
+    Returns:
+        The list; report() gives the text.
+
+    Raises:
+        RunFolderError: If there is no run in the folder, or a file cannot be written.
+        OptionError: If runs cannot be sorted so.
+
+    Example:
+        >>> import headstart as hs
+        >>> hs.list_runs("runs", sort="seconds").report()  # doctest: +SKIP
+    """
+    from headstart.comparing.leaderboard import board
+    from headstart.reporting.runs_list import render_runs_page, runs_csv
+
+    with attached():
+        found = board(Path(folder), sort=sort)
+        if csv is not None:
+            _write(csv, runs_csv(found.rows))
+        if page is not None:
+            _write(page, render_runs_page(folder, found.rows, found.left_out))
+    return Listed(found.rows, found.left_out, json)
+
+
+def _write(name: str, text: str) -> None:
+    """Write a file for a person.
+
+    Raises:
+        RunFolderError: It is a folder, or cannot be written.
+    """
+    path = Path(name)
+    if path.is_dir():
+        raise RunFolderError(f"{path} is a folder; expected a file. Name one, such as runs.csv.")
+    content = text.encode(errors="backslashreplace")
+    with disk_errors(path, len(content)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)

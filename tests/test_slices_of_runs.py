@@ -1,0 +1,59 @@
+"""``evaluate``: slices that are named or found, ``evaluation.json``, ``--json``."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import headstart as hs
+from headstart.cli import main
+from headstart.errors import OptionError
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Return a run on a table in which one region is told by chance."""
+    root = tmp_path_factory.mktemp("slices")
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=900).round(3)})
+    frame["region"] = rng.choice(["north", "south", "west"], 900)
+    noise = rng.random(900) < np.where(frame["region"] == "west", 0.5, 0.02)
+    frame["kind"] = np.where((frame["x"] > 0) ^ noise, "yes", "no")
+    frame.to_csv(root / "rows.csv", index=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEADSTART_CACHE", str(root / "cache"))
+        data = hs.load(str(root / "rows.csv"), label="kind", test_fraction=0.4)
+        yield hs.finetune(data, start="scratch/linear", out=str(root / "run"), device="cpu")
+
+
+def test_the_worst_part_is_found_without_being_named(run):
+    found = hs.evaluate(run)
+    first = found.slices["slices"][0]
+    assert (first["column"], first["value"]) == ("region", "west")
+    assert first["p_value"] < 0.01
+    assert "region = west" in found.report()
+    assert "region = north" not in found.report()
+    assert json.loads((run.path / "evaluation.json").read_text()) == json.loads(
+        json.dumps(found.record)
+    )
+
+
+def test_named_columns_are_told_part_by_part(run, capsys):
+    words = ["evaluate", str(run.path), "--slice", "region"]
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    assert all(f"region = {name}" in told for name in ("north", "south", "west"))
+    assert main([*words, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads((run.path / "evaluation.json").read_text())
+    assert printed["test"] == run.metrics["test"]
+    assert printed["slices"]["columns"] == ["region"]
+
+
+def test_a_column_that_is_not_there_is_refused_by_the_nearest(run):
+    with pytest.raises(OptionError, match=r"'regoin' is no column .* Did you mean 'region'"):
+        hs.evaluate(run, slice=["regoin"])
+    assert hs.evaluate(run, slice=["region"]).slices["columns"] == ["region"]
