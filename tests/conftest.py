@@ -18,6 +18,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 
 WHOLE = pytest.StashKey[bool]()
+WHOLE_WORKERS: list[bool] = []  # of each that has ended
 
 
 @pytest.hookimpl(trylast=True)
@@ -40,8 +41,25 @@ def _follows(item):
     return "heard" in getattr(item, "fixturenames", ())
 
 
-def pytest_sessionfinish():
-    """Hand what was heard to ``tests/advice.py``, where it counts."""
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """Take what a worker of pytest-xdist has heard."""
+    told = getattr(node, "workeroutput", {})
+    advice.HEARD.extend(told.get("heard", ()))
+    WHOLE_WORKERS.append(told.get("is_whole", False))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    """Count the advice that was followed: by several workers, or for ``tests/advice.py``."""
+    config = session.config
+    if hasattr(config, "workeroutput"):
+        plain = (text.encode(errors="backslashreplace").decode() for text in advice.HEARD)
+        config.workeroutput["heard"] = list(dict.fromkeys(plain))
+        config.workeroutput["is_whole"] = config.stash.get(WHOLE, False)
+    elif WHOLE_WORKERS and all(WHOLE_WORKERS) and (faults := advice.faults()):
+        print("\n\nAdvice that is not followed:", *faults, sep="\n")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
     if path := os.environ.get(advice.VARIABLE):
         Path(path).write_text("\n".join(advice.HEARD), encoding="utf-8", errors="backslashreplace")
 
