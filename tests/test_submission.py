@@ -81,7 +81,7 @@ def test_ids_that_have_no_prediction_are_named_and_nothing_is_written(
 
 @pytest.mark.parametrize(
     ("like", "out", "advice"),
-    [("a.csv", None, "Add --out"), (None, "b.parquet", "--out answers.csv"), (None, "b", "--out")],
+    [("a.csv", None, "Add --out"), (None, "b.xlsx", "--out answers.csv"), (None, "b", "--out")],
 )
 def test_a_form_needs_a_file_and_a_file_a_form(table_run, test_table, like, out, advice) -> None:
     with pytest.raises(hs.OptionError, match=advice):

@@ -155,7 +155,7 @@ def test_reopened_run_predicts_the_same_from_a_file(tmp_path):
 def test_fit_compares_linear_trees_and_mlp(diabetes, tmp_path, processor_clock):
     run = hs.fit(diabetes, budget="40s", out=str(tmp_path / "run"))
     starts = [row["start"] for row in run.options["candidates"]]
-    names = ("linear", "boosting", "forest", "mlp")
+    names = ("linear", "boosting", "forest", "lightgbm", "mlp")
     assert set(starts) == {f"scratch/{name}" for name in names}
     scores = [row["score"] for row in run.options["candidates"]]
     assert scores == sorted(scores)  # rmse: the lowest wins
@@ -179,12 +179,6 @@ def test_two_seeds_differ_and_one_repeats(diabetes, tmp_path):
         weights.append(run.model.head.weight)
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
-
-
-def test_export_of_a_table_is_refused(diabetes, tmp_path):
-    run = finetune(diabetes, "scratch/linear", tmp_path / "run")
-    with pytest.raises(OptionError, match="expected a run on texts or images"):
-        hs.export(str(run.path))
 
 
 def test_a_run_reads_new_dates_by_the_format_of_its_training_data(tmp_path, capsys):

@@ -90,7 +90,7 @@ def test_text_starts_are_filtered():
 
 
 def test_starts_of_the_other_modalities_are_listed_too():
-    names = ("linear", "boosting", "forest", "mlp")
+    names = ("linear", "boosting", "forest", "lightgbm", "mlp")
     assert [s.address for s in list_starts("table")] == [f"scratch/{name}" for name in names]
     assert find_start("scratch/mlp").modality == "table"
     with pytest.raises(StartError, match=r"Unknown modality 'txt'. Did you mean 'text'"):

@@ -244,8 +244,10 @@ class ProbeFeatures:
         import torch
 
         assert self._start is not None
-        options = TrainingOptions() if self.look is None else self.look.options
+        is_runs = self.look is not None and self.look.start is not None
+        options = self.look.options if self.look and is_runs else TrainingOptions()
         options = replace(options, strategy=HEAD.name, seed=self.seed, input_size=size)
+        options = replace(options, learning_rate_search=False)  # a head has no rate
         device = self._device or torch.device("cpu")
         return set_up(self.dataset, self._start, options, device=device, texts=texts)
 

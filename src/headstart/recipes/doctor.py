@@ -52,7 +52,9 @@ EXTRAS = (
     ("arff", "formats", "ARFF files"),
     ("cleanlab", "check", "labels that look wrong"),
     ("lightgbm", "lightgbm", "trees of LightGBM as a start of tables"),
-    ("onnxruntime", "onnx", "the engine onnxruntime for passes without gradients"),
+    ("jieba", "zh", "whole Chinese words in pretraining"),
+    ("starlette", "serve", "the server"),
+    ("onnxruntime", "onnx", "bundles, and the engine onnxruntime for passes without gradients"),
     ("openvino", "openvino", "the engine openvino, for the same"),
 )
 

@@ -66,6 +66,7 @@ def render_pretrained_page(
             curves=curves,
             choice=choice_view(model, options),
             data=data_view(data),
+            class_counts=None,  # labels are not looked at
             options=options_view(options, metrics),
             footer=footer(data, model),
         )
