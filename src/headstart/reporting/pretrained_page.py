@@ -66,7 +66,8 @@ def render_pretrained_page(
             curves=curves,
             choice=choice_view(model, options),
             data=data_view(data),
-            class_counts=None,  # labels are not looked at
+            class_counts=None,  # labels are not looked at, and nothing predicts yet
+            use=None,
             options=options_view(options, metrics),
             footer=footer(data, model),
         )
