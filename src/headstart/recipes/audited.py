@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LEAST_SECONDS = 0.2  # with less nothing would come to its end
 AT_ONCE_SECONDS = 1.0  # what one audit may take before anything is trained
+_OF_FREE = 0.7  # of what the conclusion leaves: what is begun takes its time
 MOST_SHARES = 3  # that estimates take of a budget where the training has left them
 SECONDS_A_JUDGED = 5e-4  # at the most what estimates take of one more sample
 Part = Literal["all", "quick", "slow"]
@@ -81,7 +82,7 @@ def with_estimates(
     free = budget.left - min(plan.seconds("conclusion"), budget.may_take("conclusion"))
     share = budget.may_take("estimates")
     unused = min(plan.end("estimates") - budget.spent, MOST_SHARES * share)
-    seconds = min(free, share if budget.limit_seconds is None else max(share, unused))
+    seconds = min(_OF_FREE * free, share if budget.limit_seconds is None else max(share, unused))
     if seconds < LEAST_SECONDS or not asked:
         return dataset
     emit("stage", text="Checking the data by what a probe says")

@@ -255,18 +255,13 @@ def _before(items: Items, setup: TrainingSetup, tuned: Tuned, budget: Budget) ->
     """
     model, dataset = setup.model, items.dataset
     train, val, test = items.train, items.val, items.test
-    is_random = model.encoder.start.pretrained_on is None
-    if not setup.strategy.loops or (
-        is_random and not dataset.schema.facts.is_random_start_a_baseline
-    ):
+    if not _has_frozen_baseline(setup, dataset):
         return None
     each = seconds_per_sample(setup, dataset, budget)
     limit = _PROBE_SAMPLES
     needed = PASS_MARGIN * each * len(test) + figures_seconds(dataset, setup, budget)
     if tuned.fitted is None:
-        needed += PASS_MARGIN * each * (min(limit, len(train)) + len(val))
-        # a probe that is cut short would flatter the fine-tuning: all of its time, or none
-        needed += _PROBE_SECONDS * slowness(budget.load)
+        needed += _fitting_seconds(each, len(train), len(val), budget)
     if budget.left < needed:
         emit(
             "note",
@@ -302,6 +297,26 @@ def _frozen(
     options = TrainingOptions(strategy=HEAD.name, max_length=recipe.max_length, seed=recipe.seed)
     frozen = set_up(dataset, start, options, device=device, texts=setup.texts)
     return frozen, None
+
+
+def _has_frozen_baseline(setup: TrainingSetup, dataset: Dataset) -> bool:
+    is_random = setup.model.encoder.start.pretrained_on is None
+    says_nothing = is_random and not dataset.schema.facts.is_random_start_a_baseline
+    return setup.strategy.loops and not says_nothing
+
+
+def _fitting_seconds(each: float, num_train: int, num_val: int, budget: Budget) -> float:
+    """Return what the baseline's probe takes: cut short it would flatter the fine-tuning."""
+    features = PASS_MARGIN * each * (min(_PROBE_SAMPLES, num_train) + num_val)
+    return features + _PROBE_SECONDS * slowness(budget.load)
+
+
+def frozen_seconds(dataset: Dataset, setup: TrainingSetup, budget: Budget) -> float:
+    """Return what fitting the baseline on the frozen start takes at the end; 0 for none."""
+    if not _has_frozen_baseline(setup, dataset) or setup.strategy.probes:
+        return 0.0
+    each = seconds_per_sample(setup, dataset, budget)
+    return _fitting_seconds(each, len(dataset.train), len(dataset.val), budget)
 
 
 def figures_seconds(dataset: Dataset, setup: TrainingSetup, budget: Budget) -> float:
