@@ -263,7 +263,7 @@ class PixelLearner(Learner):
         found = []
         if gain < LEAST_GAIN:
             sentence = (
-                f"Of the loss of the mean patch {gain:.0%} is gone; expected more than "
+                f"Of the loss of the mean patch {max(gain, 0):.0%} is gone; expected more than "
                 f"{LEAST_GAIN:.0%}. Little was learned of these images: give it more time or more "
                 f"images."
             )
