@@ -119,10 +119,19 @@ def test_it_is_fine_tuned_by_any_strategy(mine, strategy, tmp_path):
 
 
 def test_a_start_decides_nothing_and_says_what_does(mine, tmp_path):
-    image = drawn(tmp_path / "images", num=1) / "0.png"
-    for ask in (lambda: hs.predict(str(mine.path), [str(image)]), lambda: hs.evaluate(mine)):
+    image = drawn(tmp_path / "images", num=4) / "0.png"
+    bare = tmp_path / "bare"  # of images alone: it has no classes and no data that load can find
+    hs.pretrain(str(image.parent), num_steps=1, out=str(bare), **SMALL)
+    for ask in (
+        lambda: hs.predict(str(mine.path), [str(image)]),
+        lambda: hs.evaluate(mine),
+        lambda: hs.evaluate(str(bare)),
+        lambda: hs.compare([str(mine.path), str(bare)]),
+        lambda: hs.serve([str(bare)]),
+    ):
         with pytest.raises(RunFolderError, match=r"is a pretrained start .*headstart finetune"):
             ask()
+    assert json.loads((bare / "model.json").read_text())["pretraining"]["epochs"] == 1
 
 
 def test_it_becomes_a_folder_of_timm(mine, tmp_path):
@@ -139,7 +148,7 @@ def test_it_becomes_a_folder_of_timm(mine, tmp_path):
 
 def test_one_that_ends_in_its_first_epoch_is_a_start_and_marked(tmp_path):
     run = hs.pretrain("digits-8x8", num_steps=2, out=str(tmp_path / "short"), **SMALL)
-    assert find_start(str(run.path)).pretrained_on == "digits-8x8 (0.11 epochs)"
+    assert find_start(str(run.path)).pretrained_on == "digits-8x8 (0.1 epochs)"
     assert "It ended in its first epoch" in " ".join(run.report().split())
     assert run.model_record["pretraining"]["is_first_epoch"]
 

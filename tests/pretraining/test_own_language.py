@@ -270,6 +270,15 @@ def test_a_decoder_is_no_start_of_a_fine_tuning(following, tmp_path):
         hs.finetune((texts, ["a", "b"] * 20), start=str(following.path), out=str(tmp_path / "r"))
 
 
+def test_what_is_said_to_come_next_can_be_done(hidden, following, capsys):
+    after = {}
+    for run in (hidden, following):
+        hs.report(run)
+        after[run.model_record["objective"]] = capsys.readouterr().err.split("next: ")[1].strip()
+    assert after["mlm"] == f"headstart finetune DATA --start {hidden.path}"
+    assert after["clm"] == f"headstart pretrain DATA --objective clm --start {following.path}"
+
+
 def test_a_tokenizer_that_does_not_fit_its_encoder_is_refused(hidden, tmp_path):
     folder = hs.export(str(hidden.path), out=str(tmp_path / "folder"))
     config = json.loads((folder / "config.json").read_text())

@@ -203,3 +203,14 @@ def test_a_finished_run_that_is_gone_on_with_and_interrupted_keeps_its_model_and
     run = hs.fit(table, budget="30s", resume=True, **words)
     assert any(" of " in row["note"] for row in run.options["arms"])
     assert not (out / "state").exists()
+
+
+def test_what_was_chosen_the_same_again_is_told_once(tmp_path, processor_clock):
+    rows = np.random.default_rng(0).normal(size=(200, 2))
+    table = hs.load((rows, np.where(rows[:, 0] > 0, "right", "left")))
+    words = {"out": str(tmp_path / "run"), "starts": ["scratch/linear"], "device": "cpu"}
+    hs.fit(table, budget="12s", **words)
+    run = hs.fit(table, budget="24s", resume=True, **words)
+    told = [(choice["name"], choice["value"]) for choice in run.options["choices"]]
+    assert ("start", "scratch/linear") in told
+    assert len(told) == len(set(told))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import RunFolderError
-from headstart.storage.records import find_record, refuse_other_format
+from headstart.storage.records import find_record, refuse_other_format, refuse_start
 from headstart.tasks import Task, find_task
 from headstart.types import Schema
 
@@ -72,8 +72,8 @@ def read_finished(folder: Path) -> FinishedRun:
         folder: The run folder.
 
     Raises:
-        RunFolderError: It is none, is unfinished, or a file is missing, damaged, or of another
-            format.
+        RunFolderError: It is none, is a pretrained start, is unfinished, or a file is missing,
+            damaged, or of another format.
     """
     model = find_record(folder, "model.json")
     if model is None:
@@ -82,6 +82,7 @@ def read_finished(folder: Path) -> FinishedRun:
             f"finished run. Name that folder."
         )
     refuse_other_format(folder, model.get("format"), model.get("versions"))
+    refuse_start(folder, model)
     if (folder / "state").exists():
         raise RunFolderError(
             f"{folder} holds an unfinished run; expected a finished one, whose figures stand. "

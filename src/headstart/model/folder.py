@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import platform
-import shlex
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from copy import deepcopy
@@ -24,7 +23,7 @@ from headstart.errors import OptionError, RunFolderError
 from headstart.model.heads import find_head
 from headstart.model.network import Model
 from headstart.starts import rebuild_encoder
-from headstart.storage.records import FORMAT, num_members, refuse_other_format
+from headstart.storage.records import FORMAT, num_members, refuse_other_format, refuse_start
 from headstart.tasks import find_task
 from headstart.types import Schema
 
@@ -137,20 +136,6 @@ def refuse_ensemble(path: Path, record: dict[str, object]) -> None:
         raise RunFolderError(
             f"{path} holds an ensemble of {num} models that answer together; expected a single "
             f"model. Give one of its members, which is a run folder of its own: {path}/members/1."
-        )
-
-
-def refuse_start(path: Path, record: dict[str, object]) -> None:
-    """Refuse a folder that holds a pretrained start, with the way to a model.
-
-    Raises:
-        RunFolderError: If it does.
-    """
-    if "objective" in record:
-        raise RunFolderError(
-            f"{path} is a pretrained start (objective {record['objective']}), which decides "
-            f"nothing yet; expected a fine-tuned run. Make one: headstart finetune DATA --start "
-            f"{shlex.quote(str(path))}."
         )
 
 

@@ -181,9 +181,11 @@ class Objective:
             split is left alone, which the corpus's findings say.
         build: A corpus to a learner. Called by every process with the same means: what depends on a
             measurement goes through ``means.decisions``.
+        then: The command that uses such a start, with ``{path}`` for its folder.
     """
 
     modality: Modality
     default_start: str
     read: Callable[[Data, PretrainingOptions], Corpus]
     build: Callable[[Any, Givens], Learner]
+    then: str = "headstart finetune DATA --start {path}"

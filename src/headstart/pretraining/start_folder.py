@@ -31,7 +31,8 @@ def save_start(
         state: How far the loop has come; None while it is under way.
     """
     num_steps = 0 if state is None else state.step
-    epochs = num_steps / learner.recipe.length(learner.num_samples)[1]
+    num = learner.num_samples
+    epochs = num_steps * min(learner.recipe.batch_size, num) / num  # the last few are no step
     about = {
         "objective": options.objective,
         "data_name": corpus.name,

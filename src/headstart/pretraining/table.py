@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from headstart.pretraining.objective import Objective
 from headstart.types import Data
@@ -45,8 +47,19 @@ def _next_words(corpus: Any, means: Givens) -> Learner:
 OBJECTIVES: dict[ObjectiveName, Objective] = {
     "mae": Objective("image", "scratch/vit-tiny", _read_images, _masked_pixels),
     "mlm": Objective("text", "scratch/bert-tiny", _read_texts, _hidden_words),
-    "clm": Objective("text", "scratch/gpt-tiny", _read_texts, _next_words),
+    "clm": Objective(
+        "text",
+        "scratch/gpt-tiny",
+        _read_texts,
+        _next_words,
+        then="headstart pretrain DATA --objective clm --start {path}",  # no encoder to fine-tune
+    ),
 }
+
+
+def command_after(objective: str, path: Path) -> str:
+    """Return the command that uses a start that an objective has made."""
+    return OBJECTIVES[cast("ObjectiveName", objective)].then.format(path=shlex.quote(str(path)))
 
 
 def find_objective(options: PretrainingOptions) -> Objective:

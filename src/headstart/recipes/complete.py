@@ -128,7 +128,10 @@ def note_former(current: Session, tried: Tried) -> None:
     """
     folder = current.folder
     former = folder.read_json("options.json") or {}
-    choices = [*former.get("choices", []), *current.choices]  # type: ignore[misc]
+    told: list[Any] = former.get("choices", [])  # type: ignore[assignment]
+    last = {choice["name"]: choice["value"] for choice in told}
+    anew = [c for c in current.choices if (c["name"], c["value"]) not in last.items()]
+    choices = [*told, *anew]
     own = {"options": current.plan["options"], "choices": choices, "arms": tried.arms}
     folder.write_json("options.json", finite({**former, **own, "launch": launch_name()}))
     _write_page(folder)

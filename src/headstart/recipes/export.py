@@ -82,6 +82,7 @@ def _export_start(run: Run, out: str | None, to: str) -> Path:
         ExportError: As ``export``.
     """
     from headstart.model.pretrained import open_pretrained
+    from headstart.pretraining.table import command_after
 
     objective = str(run.model_record["objective"])
     exporter = START_EXPORTERS[objective]
@@ -96,7 +97,7 @@ def _export_start(run: Run, out: str | None, to: str) -> Path:
         exporter.write(open_pretrained(run.path), folder)
         text = f"Loaded again with {exporter.library}: the same to 1e-5. Written to {folder}."
         emit("note", text=text)
-        emit("next", command=f"headstart finetune DATA --start {shlex.quote(str(run.path))}")
+        emit("next", command=command_after(objective, run.path))
     return folder
 
 

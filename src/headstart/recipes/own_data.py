@@ -12,15 +12,17 @@ import numpy as np
 from headstart.errors import DataError, HeadstartError, RunFolderError, quoted
 from headstart.recipes.learned import contents_of, own_contents
 from headstart.recipes.run import Run
+from headstart.storage.records import refuse_start
 from headstart.types import Dataset
 
 
 def check_finished(run: Run) -> None:
-    """Refuse a run that has not finished: what it has learned from is not written down yet.
+    """Refuse a start, and a run that has not finished: what it learned from is not written yet.
 
     Raises:
-        RunFolderError: Saying how to finish it.
+        RunFolderError: Saying how to make a model of it, or to finish it.
     """
+    refuse_start(run.path, run.model_record)
     if run.data and run.metrics:
         return
     whole = run.path.resolve().parent.parent

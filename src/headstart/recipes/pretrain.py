@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -72,7 +71,7 @@ def pretrain(options: PretrainOptions) -> Run | BudgetPlan:
 
 def _pretrain(options: PretrainOptions, company: Company) -> Run:
     """Pretrain in the main process."""
-    from headstart.pretraining.table import find_objective
+    from headstart.pretraining.table import command_after, find_objective
     from headstart.tuning.budget import Budget
 
     start, seconds = _checked(options)
@@ -93,7 +92,7 @@ def _pretrain(options: PretrainOptions, company: Company) -> Run:
         _learn(current, corpus, options, start, budget)
     path = current.folder.path
     company.send("done", path=str(path))
-    emit("next", command=f"headstart finetune DATA --start {shlex.quote(str(path))}")
+    emit("next", command=command_after(options.objective, path))
     return Run(path)
 
 

@@ -58,10 +58,12 @@ def report(run: str, *, out: str | None = None) -> Path:
 
 
 def _next_command(run: Run) -> str:
-    """Return what comes after looking at a run: predicting, or fine-tuning from a start."""
+    """Return what comes after looking at a run: predicting, or what uses a start."""
     path, record = shlex.quote(str(run.path)), run.model_record
     if "objective" in record:
-        return f"headstart finetune DATA --start {path}"
+        from headstart.pretraining.table import command_after
+
+        return command_after(record["objective"], run.path)
     return f"headstart predict {path} {MODALITIES[record['schema']['modality']].argument}"
 
 

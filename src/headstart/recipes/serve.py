@@ -18,6 +18,7 @@ from headstart.events import emit
 from headstart.extras import install_command
 from headstart.reporting.console import attached
 from headstart.storage.cache import cache_limit, cache_root, new_entry, read_entry
+from headstart.storage.records import find_record, refuse_start
 
 _PACKAGES = ("starlette", "uvicorn", "httptools", "orjson", "prometheus_client", "onnxruntime")
 _LEAST_KEY = 16  # characters
@@ -140,7 +141,7 @@ def _bundle_of(path: Path) -> Path:
     """Return a bundle as it is, of a run the bundle in the cache, which is made where it is not.
 
     Raises:
-        RunFolderError: If it is neither.
+        RunFolderError: If it is neither, or a pretrained start.
         ExportError: If the run cannot be exported.
     """
     if (path / "MANIFEST.json").is_file():
@@ -151,6 +152,7 @@ def _bundle_of(path: Path) -> Path:
             "MANIFEST.json). Give the --out of a run, or what 'headstart export RUN --to onnx' "
             "has written."
         )
+    refuse_start(path, find_record(path, "model.json") or {})
     folder, name = cache_root() / _KIND / _digest(path), path.resolve().name
     if read_entry(folder) is not None:
         return folder / name

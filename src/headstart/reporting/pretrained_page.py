@@ -7,6 +7,7 @@ from headstart.reporting.measures import Json
 from headstart.reporting.page import templates
 from headstart.reporting.page_making import (
     choice_view,
+    class_counts_view,
     curves_view,
     data_view,
     footer,
@@ -66,7 +67,7 @@ def render_pretrained_page(
             curves=curves,
             choice=choice_view(model, options),
             data=data_view(data),
-            class_counts=None,  # labels are not looked at, and nothing predicts yet
+            class_counts=class_counts_view(data, model),
             use=None,
             options=options_view(options, metrics),
             footer=footer(data, model),

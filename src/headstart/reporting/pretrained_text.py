@@ -60,7 +60,7 @@ def verdict_of(found: Mapping[str, Any]) -> str:
     """Return what the loss means beside the trivial one."""
     name = next(iter(found["trivial"]))
     if found["gain"] < 0:
-        return f"The loss is {-found['gain']:.0%} above that of {name}, on samples held out."
+        return f"Its loss is {-found['gain']:.0%} above that of {name}, on samples held out."
     return f"{found['gain']:.0%} of the loss of {name} is gone, on samples that were held out."
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,20 @@ def num_members(record: Mapping[str, Any]) -> int:
     listed = record.get(ENSEMBLE)
     members = listed.get("members") if isinstance(listed, dict) else None
     return len(members) if isinstance(members, list) else 1
+
+
+def refuse_start(path: Path, record: Mapping[str, Any]) -> None:
+    """Refuse a folder that holds a pretrained start, with the way to a model.
+
+    Raises:
+        RunFolderError: If it does.
+    """
+    if "objective" in record:
+        raise RunFolderError(
+            f"{path} is a pretrained start (objective {record['objective']}), which decides "
+            f"nothing yet; expected a fine-tuned run. Make one: headstart finetune DATA --start "
+            f"{shlex.quote(str(path))}."
+        )
 
 
 def find_record(folder: Path, name: str) -> dict[str, Any] | None:
