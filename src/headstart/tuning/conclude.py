@@ -308,7 +308,7 @@ def _has_frozen_baseline(setup: TrainingSetup, dataset: Dataset) -> bool:
 def _fitting_seconds(each: float, num_train: int, num_val: int, budget: Budget) -> float:
     """Return what the baseline's probe takes: cut short it would flatter the fine-tuning."""
     features = PASS_MARGIN * each * (min(_PROBE_SAMPLES, num_train) + num_val)
-    return features + _PROBE_SECONDS * slowness(budget.load)
+    return budget.load * features + _PROBE_SECONDS * slowness(budget.load)
 
 
 def frozen_seconds(dataset: Dataset, setup: TrainingSetup, budget: Budget) -> float:
