@@ -88,7 +88,7 @@ def test_a_slow_preparation_of_texts_ends_within_the_budget_and_says_what_it_lef
 ):
     run, choices, seconds = fit(data, tmp_path / "run", "60s")
     assert seconds < 60 * 1.05
-    assert slow[-1] == 1_000
+    assert 1_000 in slow  # audits at the end learn some again, of parts
     assert choices["vocabulary of scratch/tfidf"]["value"] == "learned from 1,000 of 3,400 texts"
     assert "all would take 34 s of the 60 s left" in choices["vocabulary of scratch/tfidf"]["why"]
     assert "train samples" in choices
@@ -100,8 +100,9 @@ def test_a_start_is_learned_from_all_texts_once_where_there_is_time(data, slow, 
     _, choices, seconds = fit(data, tmp_path / "run", "10m")
     assert slow.count(3_400) == 1
     assert "vocabulary of scratch/tfidf" not in choices
-    # the terms once, and every text weighed once, but for rehearsals and screening's samples
-    assert seconds < 34 + 0.004 * 5_000 + 10
+    # the terms once, and every text weighed once, but for rehearsals, screening's samples, and
+    # what audits may take at the end
+    assert seconds < 34 + 0.004 * 5_000 + 10 + 3 * 0.04 * 600 + 40
 
 
 def test_a_resumed_run_has_the_texts_and_the_samples_of_its_first_life(data, slow, tmp_path):

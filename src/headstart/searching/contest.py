@@ -125,7 +125,7 @@ class _Contest:
         wanted = [s for s in specs if not self.former.has(s) and not self._takes_screened(s)]
         jobs = [Job(spec, needed=self.prices.head_seconds(spec)) for spec in wanted]
         if jobs and not self.pool.contenders:  # without one there is no run
-            jobs[0] = replace(jobs[0], needed=0.0)
+            jobs[0] = replace(jobs[0], needed=float("-inf"))
         self.crew.run("heads", jobs, partial(self._end, "solved for"), ends=ends)
         self._put_by(specs)
 
