@@ -244,10 +244,16 @@ class ProbeFeatures:
         import torch
 
         assert self._start is not None
-        is_runs = self.look is not None and self.look.start is not None
-        options = self.look.options if self.look and is_runs else TrainingOptions()
-        options = replace(options, strategy=HEAD.name, seed=self.seed, input_size=size)
-        options = replace(options, learning_rate_search=False)  # a head has no rate
+        options = TrainingOptions()
+        if self.look is not None and self.look.start is not None:  # they were said for that start
+            options = self.look.options
+        options = replace(
+            options,
+            strategy=HEAD.name,
+            learning_rate_search=False,  # a head has no rate
+            seed=self.seed,
+            input_size=size,
+        )
         device = self._device or torch.device("cpu")
         return set_up(self.dataset, self._start, options, device=device, texts=texts)
 

@@ -242,6 +242,22 @@ def _make_config(record: Mapping[str, object], origin: str) -> PretrainedConfig:
             f"a release that does. Update it: {install_command('--upgrade', 'transformers')}."
         )
     options = {k: v for k, v in record.items() if k not in _SILENT_KEYS and k != "model_type"}
+    return transformers_config(kind, options, origin)
+
+
+def transformers_config(kind: str, options: Mapping[str, object], origin: str) -> PretrainedConfig:
+    """Return transformers' configuration object.
+
+    Args:
+        kind: A ``model_type`` that transformers knows.
+        options: All else that it is told.
+        origin: Names the start in a refusal.
+
+    Raises:
+        StartError: If it refuses the options.
+    """
+    from transformers import CONFIG_MAPPING
+
     try:
         with quiet_transformers():
             return CONFIG_MAPPING[kind](**options)

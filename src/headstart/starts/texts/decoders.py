@@ -163,19 +163,10 @@ def decoder_config(record: Mapping[str, object], origin: str = "architecture") -
             f"Choose another start."
         )
     require_text_extra(f"'{origin}'", "transformers", "tokenizers")
-    from transformers import CONFIG_MAPPING
+    from headstart.starts.texts.configs import transformers_config
 
     options = {k: v for k, v in record.items() if k not in _SILENT and k != "model_type"}
-    try:
-        with quiet_transformers():
-            return CONFIG_MAPPING[kind](**options)
-    except Exception as error:
-        # Configurations validate themselves with errors of their own kinds.
-        raise StartError(
-            f"The configuration of '{origin}' is refused by transformers "
-            f"({type(error).__name__}: {str(error).strip().splitlines()[0]}). Expected one that it "
-            f"wrote. Restore the file."
-        ) from error
+    return transformers_config(kind, options, origin)
 
 
 def build_decoder(config: dict[str, object]) -> nn.Module:
