@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from headstart.tasks import find_task
 from headstart.types import Dataset, Finding, FindingKind, SplitName
 
 if TYPE_CHECKING:
@@ -121,6 +122,14 @@ class Audit:
     def estimates(self) -> bool:
         """Whether a run makes it when the start is known, in a share of its own."""
         return self.has_features or self.measures
+
+    def asks_of(self, dataset: Dataset) -> bool:
+        """Return whether it has something to ask of these data.
+
+        What estimates reads one label a sample; of texts whose words have tags there is none.
+        """
+        tells_words = find_task(dataset.schema.task).tells_words
+        return self.applies(dataset) and not (self.estimates and tells_words)
 
     def least_seconds(self, dataset: Dataset) -> float:
         """Return what it takes at the least for all samples of some data."""

@@ -96,7 +96,7 @@ def run_audits(
     """
     results = Results()
     wanted = [audit for audit in AUDITS.values() if audit.name not in why_not]
-    wanted = [audit for audit in wanted if audit.applies(dataset)]
+    wanted = [audit for audit in wanted if audit.asks_of(dataset)]
     end, found = clock() + seconds, list[tuple[str, Audited]]()
     try:
         for audit in AUDITS.values():

@@ -29,7 +29,8 @@ def describe_splits(records: Records, splits: np.ndarray) -> list[Finding]:
         class_counts(records, splits == SPLIT_CODES[name]) for name in ("train", "val", "test")
     )
     what = task.words.several.capitalize()
-    tiny = [f"'{names[i]}' ({train[i]})" for i in np.flatnonzero(train < FEW_PER_CLASS)]
+    asked = task.asked_classes(names)
+    tiny = [f"'{names[i]}' ({train[i]})" for i in asked if train[i] < FEW_PER_CLASS]
     if tiny:
         more = f" and {len(tiny) - 5} more" if len(tiny) > 5 else ""
         sentence = (
@@ -37,7 +38,7 @@ def describe_splits(records: Records, splits: np.ndarray) -> list[Finding]:
         )
         findings.append(Finding("few", "warning", (), sentence))
     findings += _imbalance(records, train, val)
-    absent = [names[i] for i in np.flatnonzero(test == 0)]
+    absent = [names[i] for i in asked if test[i] == 0]
     if absent:
         sentence = f"{what} without test {noun}, so without test figures: {quoted(absent)}."
         findings.append(Finding("untested", "warning", (), sentence))

@@ -15,7 +15,7 @@ from headstart.data.identity import Identity, has_equal, ordinals
 from headstart.data.records import NOUNS, SPLIT_CODES, UNASSIGNED, Records
 from headstart.preprocessing.rows import TableSamples, TextSamples
 from headstart.tasks import Task, array_of
-from headstart.types import MODALITIES, Finding, Modality, Rows, Samples, SplitName
+from headstart.types import MODALITIES, Finding, Modality, Ragged, Rows, Samples, SplitName
 
 GRAVE_SHARE = 0.01  # of a split that train holds too: its figure does not mean what it says
 SHOWN = 3
@@ -263,6 +263,10 @@ def contradictions(compared: Compared) -> np.ndarray:
     if compared.asks.is_exclusive:
         targets = compared.asks.strata(compared.targets)
     else:
+        if isinstance(compared.targets, Ragged):
+            told = [row.tobytes() for row in compared.targets]
+            _, targets = np.unique(np.array(told, object), return_inverse=True)
+            return np.flatnonzero(targets != targets[firsts(compared.groups)])
         rows = array_of(compared.targets)
         if rows.ndim != 2:
             return none

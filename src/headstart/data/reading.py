@@ -13,7 +13,8 @@ from headstart.data.sources.array_files import read_arrays_file
 from headstart.data.sources.arrays import read_pair, read_split_pairs
 from headstart.data.sources.arrow_files import find_saved, read_saved
 from headstart.data.sources.class_titles import with_titles
-from headstart.data.sources.columns import FrameTable, source_table
+from headstart.data.sources.columns import FrameTable, Table, source_table
+from headstart.data.sources.conll import find_conll, read_conll
 from headstart.data.sources.folder import TABLE_SUFFIXES, read_folder
 from headstart.data.sources.folder_tree import Tree
 from headstart.data.sources.formats import (
@@ -127,6 +128,9 @@ def _read_address(address: str, options: ReadOptions) -> tuple[Records, str]:
 def _read_path(path: Path, name: str, options: ReadOptions) -> Records:
     """Read a folder or file that is there, whatever its form."""
     if path.is_dir():
+        if tagged := find_conll(path):
+            opened = [(read_conll(file, file.name, options), split) for file, split in tagged]
+            return read_tables(opened, name, options)
         if files := find_split_files(path) or find_export(path):
             return read_table_files(list(files), name, options)
         if pieces := find_parts(path):
@@ -141,9 +145,9 @@ def _read_path(path: Path, name: str, options: ReadOptions) -> Records:
             return records
         if shards := find_shards(path):
             tables = [(open_shard(file, file.name)[1], split) for file, split in shards]
-            opened = [(table, split) for table, split in tables if table is not None]
-            if len(opened) == len(tables):
-                return read_tables(opened, name, options)
+            known = [(table, split) for table, split in tables if table is not None]
+            if len(known) == len(tables):
+                return read_tables(known, name, options)
         tree = Tree(path)  # each folder is looked into once, however many files it holds
         if (stated := read_stated(tree, name, options)) is not None:
             return with_titles(stated, path)

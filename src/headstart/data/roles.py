@@ -25,7 +25,7 @@ from headstart.data.sources.files_beside import FilesBeside
 from headstart.data.sources.folder import is_image
 from headstart.errors import DataError, UnlabelledError, did_you_mean, quoted
 from headstart.preprocessing.dates import is_like_a_date
-from headstart.types import Finding, Modality
+from headstart.types import Finding, Modality, Sentence
 
 # Mean of a column, a wide character (Chinese, Japanese, Korean) counting as two.
 PROSE_WIDTH, PROSE_WORDS = 25, 5
@@ -86,6 +86,9 @@ def find_roles(
     if trained and len(trained.columns) == 1 and trained.columns[0] in free:
         return Roles(trained.modality, trained.columns[0])
     heads = {column: table.head(column) for column in free}
+    worded = [c for c in free if any(isinstance(value, Sentence) for value in heads[c])]
+    if worded:
+        return _texts(worded[0], free, is_found=False)
     images = [column for column in free if is_image_column(heads[column])]
     if not images and beside is not None and not options.text:
         ids = [column for column in free if beside.are_named(heads[column])]

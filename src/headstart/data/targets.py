@@ -67,7 +67,8 @@ def read_targets(
     """
     known, note = options.known_task, None
     found_lists: list[Finding] = []
-    if not options.separator:
+    tells_words = known is not None and find_task(known).tells_words
+    if not options.separator and not tells_words:
         values, found_lists = read_cells(values, known, what, place)
     values, read = _as_numbers(values, modality, known, what)
     if known is not None:

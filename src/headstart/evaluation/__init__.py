@@ -17,6 +17,14 @@ from headstart.evaluation.calibration import (
 )
 from headstart.evaluation.class_scores import accuracy, score_classes
 from headstart.evaluation.comparison import compare_classes, compare_labels, compare_values
+from headstart.evaluation.entities import (
+    TagSet,
+    decode,
+    entities_of,
+    entity_f1,
+    over_all_entities,
+    score_entities,
+)
 from headstart.evaluation.intervals import NUM_RESAMPLES
 from headstart.evaluation.label_scores import f1_micro, score_labels
 from headstart.evaluation.paired import (
@@ -41,6 +49,7 @@ __all__ = [
     "ClassScores",
     "ItemSums",
     "Scores",
+    "TagSet",
     "accuracy",
     "accuracy_and_error",
     "class_sums",
@@ -48,6 +57,9 @@ __all__ = [
     "compare_labels",
     "compare_values",
     "comparison_to_json",
+    "decode",
+    "entities_of",
+    "entity_f1",
     "f1_micro",
     "f1_micro_and_error",
     "figure_to_json",
@@ -61,9 +73,11 @@ __all__ = [
     "mean_baseline",
     "mid_p_value",
     "r2_and_error",
+    "over_all_entities",
     "resample_together",
     "rmse",
     "score_classes",
+    "score_entities",
     "score_labels",
     "score_values",
     "sigmoid",

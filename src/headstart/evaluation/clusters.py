@@ -92,7 +92,7 @@ def effective_numbers(
     from scipy.stats import t
 
     trials = np.bincount(rows, minlength=num_rows).astype(np.float64)
-    right = np.bincount(rows, weights=hits, minlength=num_rows)
+    right = np.bincount(rows, weights=hits, minlength=num_rows).astype(np.float64)
     rate = np.divide(right, trials, out=np.zeros(num_rows), where=trials > 0)
     width = int(codes.max(initial=0)) + 1
     pairs, pair_of = np.unique(rows * width + codes, return_inverse=True)
@@ -101,7 +101,7 @@ def effective_numbers(
     right_inside = np.bincount(pair_of, weights=hits, minlength=len(pairs))
     squares = (right_inside - rate[row_of] * inside) ** 2
     num_groups = np.bincount(row_of, minlength=num_rows).astype(np.float64)
-    spread = np.bincount(row_of, weights=squares, minlength=num_rows)
+    spread = np.bincount(row_of, weights=squares, minlength=num_rows).astype(np.float64)
     several = num_groups > 1
     spread *= np.divide(num_groups, num_groups - 1, out=np.ones(num_rows), where=several)
     simple = rate * (1.0 - rate) * trials**2

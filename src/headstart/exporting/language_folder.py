@@ -16,7 +16,8 @@ from torch import Tensor
 
 from headstart.errors import ExportError
 from headstart.exporting.folder import building, check_same, refuse_occupied, unreadable
-from headstart.exporting.transformers_folder import SAMPLE_TEXTS, tokenizer_files
+from headstart.exporting.tokenizer_files import tokenizer_files
+from headstart.exporting.transformers_folder import SAMPLE_TEXTS
 from headstart.extras import quiet_transformers, require_text_extra
 from headstart.model.pretrained import Pretrained
 from headstart.model.words import LanguageModel

@@ -12,7 +12,6 @@ into the last layer, so that the folder gives values in the targets' units.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -23,10 +22,12 @@ from torch import Tensor, nn
 
 from headstart.errors import ExportError
 from headstart.exporting.folder import building, check_same, refuse_occupied, unreadable
+from headstart.exporting.tagger_folder import export_tagger
+from headstart.exporting.tokenizer_files import tokenizer_files
 from headstart.extras import quiet_transformers, require_text_extra
 from headstart.model import Model
 from headstart.preprocessing import TermPreprocess, TokenPreprocess
-from headstart.preprocessing.tokens import CONFIG_NAME, TextTokenizer
+from headstart.preprocessing.tokens import TextTokenizer
 from headstart.starts.lora import merge_lora
 from headstart.starts.texts.configs import classifier_name
 from headstart.starts.texts.networks import TextNetwork, make_classifier
@@ -66,6 +67,8 @@ def export_transformers(
             writable, or what was written does not give the same token ids and logits; then
             nothing is left behind.
     """
+    if model.task.tells_words:
+        return export_tagger(model, folder, texts=[text for text in texts or SAMPLE_TEXTS if text])
     target = Path(folder)
     network, tokenizer = _require_native(model)
     refuse_occupied(target)
@@ -164,13 +167,6 @@ def _max_length(model: Model) -> int:
     preprocess = model.encoder.preprocess
     assert isinstance(preprocess, TokenPreprocess)
     return preprocess.max_length
-
-
-def tokenizer_files(tokenizer: TextTokenizer) -> dict[str, bytes]:
-    """Return the tokenizer's files with the model's length as its limit."""
-    files = tokenizer.files()
-    config = {**json.loads(files[CONFIG_NAME]), "model_max_length": tokenizer.max_length}
-    return {**files, CONFIG_NAME: json.dumps(config, indent=2, ensure_ascii=False).encode()}
 
 
 def _check(

@@ -22,7 +22,7 @@ from headstart.model.network import Model
 from headstart.tensors import evaluating, to_tensors
 from headstart.training.machine.footprint import LiveTensors
 from headstart.training.machine.memory import give_back_freed_memory
-from headstart.types import Inputs, Ragged, Rows
+from headstart.types import Inputs, Ragged, Rows, elements_of
 
 MOST_SAMPLES = 128  # of one pass
 _TEXTS = 32  # of one pass on a CPU: 128 long ones take 1.25 to 1.4 times as long a text
@@ -73,7 +73,7 @@ def run_batches(
     done, size = 0, pass_size(model, inputs) if is_bounded else batch_size
     engine = (
         engine_lent(model, inputs, size, phase=phase, is_fixed=is_fixed)
-        if is_bounded and phase is not None
+        if is_bounded and phase is not None and not model.task.tells_words
         else nullcontext()
     )
     with engine, evaluating(model), _tidied(is_large=size < batch_size):
@@ -89,7 +89,9 @@ def run_batches(
             if name:
                 emit("task", name=name, done=done, total=num)
     if rows and lengths is not None:
-        return without_padding(rows, lengths, order)
+        told = elements_of(inputs)
+        assert told is not None
+        return without_padding(rows, told, order)
     assert found is not None, "there are no samples to compute anything for"
     return found
 

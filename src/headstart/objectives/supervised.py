@@ -24,6 +24,8 @@ from headstart.errors import OptionError
 from headstart.tasks import array_of, find_task
 from headstart.types import Ragged, Rows, TaskName
 
+_FILLED = -100  # of ragged targets: no word
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -56,8 +58,9 @@ class Loss:
         of_items: Logits and targets of N items to the loss of each, float64, shape (N,).
         of_split: The same to one loss; what breaks ties, so that it is not a mean of ``of_items``
             but computed as torch computes it.
-        is_sample_mean: Whether ``of_batch`` is a mean over samples, so that the losses of parts of
-            a batch, weighed by their samples, add up to that of the whole.
+        is_sample_mean: Whether ``of_batch`` is a mean over samples, or of ragged targets over their
+            elements, so that the losses of parts of a batch, weighed by these, add up to that of
+            the whole.
     """
 
     of_batch: Callable[[Tensor, Wanted], Tensor]
@@ -264,8 +267,48 @@ def _tensor(rows: Rows) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array_of(rows)))
 
 
+# A tag a word -------------------------------------------------------------------------------------
+
+
+def word_cross_entropy(logits: Tensor, wanted: Wanted) -> Tensor:
+    """Return the mean cross-entropy of the words of a batch.
+
+    Micro-batches are weighed by their words (``Feed.weights``), so that a step's loss is the mean
+    over all of its words.
+
+    Args:
+        logits: Shape (B, W, K).
+        wanted: Targets int64, shape (B, W), filled up with -100.
+    """
+    each = functional.cross_entropy(
+        logits.float().flatten(0, 1),
+        wanted.targets.flatten(),
+        label_smoothing=wanted.label_smoothing,
+        ignore_index=_FILLED,
+        reduction="none",
+    )
+    return each.sum() / (wanted.targets != _FILLED).sum().clamp_min(1)
+
+
+def _word_cross_entropies(logits: Rows, targets: Rows) -> np.ndarray:
+    """Return the mean over the words of each text."""
+    assert isinstance(logits, Ragged) and isinstance(targets, Ragged)
+    each = _cross_entropies(logits.whole, targets.whole)
+    rows = np.repeat(np.arange(len(targets)), targets.lengths)
+    found: np.ndarray = np.bincount(rows, each, len(targets)) / np.maximum(targets.lengths, 1)
+    return found
+
+
+def _split_word_cross_entropy(logits: Rows, targets: Rows) -> float:
+    assert isinstance(logits, Ragged) and isinstance(targets, Ragged)
+    return float(_cross_entropies(logits.whole, targets.whole).mean())
+
+
+_OF_WORDS = Loss(word_cross_entropy, _word_cross_entropies, _split_word_cross_entropy)
 LOSSES: dict[TaskName, Loss] = {
     "classification": Loss(cross_entropy, _cross_entropies, _split_cross_entropy),
     "multi-label": Loss(binary_cross_entropy, _binary_cross_entropies, _split_binary_cross_entropy),
     "regression": Loss(squared_error, _squared_errors, _split_squared_error),
+    "token-classification": _OF_WORDS,
+    "tagging": _OF_WORDS,
 }

@@ -12,6 +12,7 @@ from headstart.preprocessing.decoded import Pixels, decode
 from headstart.preprocessing.for_images import ImagePreprocess
 from headstart.preprocessing.for_tables import TablePreprocess, fit_table
 from headstart.preprocessing.for_texts import TermPreprocess, TokenPreprocess
+from headstart.preprocessing.for_words import WordPreprocess, WordTokens
 from headstart.preprocessing.images import decode_one
 from headstart.preprocessing.inputs import Cells, Terms, Tokens
 from headstart.preprocessing.kinds import KINDS, check_preprocess, read_preprocess
@@ -30,6 +31,8 @@ __all__ = [
     "TokenPreprocess",
     "Tokens",
     "UnreadableImage",
+    "WordPreprocess",
+    "WordTokens",
     "check_preprocess",
     "decode",
     "decode_one",

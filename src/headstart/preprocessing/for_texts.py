@@ -29,7 +29,7 @@ _NO_TARGETS = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
-class _Usable:
+class UsableTexts:
     """Texts of which those that cannot be used are known.
 
     Attributes:
@@ -49,10 +49,10 @@ class _Usable:
         """Positions of those that can be used."""
         return np.delete(np.arange(len(self.samples)), list(self.faults))
 
-    def but(self, places: np.ndarray, reason: str) -> _Usable:
+    def but(self, places: np.ndarray, reason: str) -> UsableTexts:
         """Return the same where these cannot be used either."""
         faults = self.faults | dict.fromkeys(places.tolist(), reason)
-        return _Usable(self.samples, self.targets, self.ids, faults)
+        return UsableTexts(self.samples, self.targets, self.ids, faults)
 
     def kept(self) -> tuple[Rows, np.ndarray, list[str], list[BadSample]]:
         """Return targets, ids and names of those that can be used, and the others."""
@@ -101,7 +101,7 @@ class TextPreprocess(Preprocess):
         ids = np.arange(len(listed), dtype=np.int64)
         return self._encode(_usable(TextSamples(listed, names), _NO_TARGETS, ids), "tokenize")
 
-    def _encode(self, usable: _Usable, task: str) -> Tokens | Terms:
+    def _encode(self, usable: UsableTexts, task: str) -> Tokens | Terms:
         raise NotImplementedError
 
 
@@ -132,7 +132,7 @@ class TokenPreprocess(TextPreprocess):
             NamedInput("attention_mask", "int64", ("length",), (2,), longest),
         )
 
-    def _encode(self, usable: _Usable, task: str) -> Tokens:
+    def _encode(self, usable: UsableTexts, task: str) -> Tokens:
         good = usable.places
         texts = [usable.samples.texts[i] for i in good.tolist()]
         parts: list[np.ndarray] = []
@@ -168,14 +168,14 @@ class TokenPreprocess(TextPreprocess):
         """Refuse a record that ``to_json`` did not write."""
         read_record(record, ("kind", "column", "max_length"), "preprocess")
         check_column(record)
-        _check_whole(record, "max_length", MOST_TOKENS)
+        check_whole(record, "max_length", MOST_TOKENS)
 
     @classmethod
     def from_json(
         cls, record: Mapping[str, Any], folder: Path | None, origin: str
     ) -> TokenPreprocess:
         """Return what ``to_json`` and ``files`` wrote."""
-        tokenizer = read_tokenizer(_demand(folder, origin), record["max_length"], origin)
+        tokenizer = read_tokenizer(demand_folder(folder, origin), record["max_length"], origin)
         return cls(tokenizer, record["column"])
 
     def files(self) -> dict[str, bytes]:
@@ -201,7 +201,7 @@ class TermPreprocess(TextPreprocess):
         """The weights."""
         return (NamedInput("terms", "float32", (self.vectorizer.num_terms,)),)
 
-    def _encode(self, usable: _Usable, task: str) -> Terms:
+    def _encode(self, usable: UsableTexts, task: str) -> Terms:
         del task
         texts = [usable.samples.texts[i] for i in usable.places.tolist()]
         return Terms(self.vectorizer.transform(texts), *usable.kept())
@@ -216,14 +216,14 @@ class TermPreprocess(TextPreprocess):
         """Refuse a record that ``to_json`` did not write."""
         read_record(record, ("kind", "column", "num_terms"), "preprocess")
         check_column(record)
-        _check_whole(record, "num_terms", 10_000_000)
+        check_whole(record, "num_terms", 10_000_000)
 
     @classmethod
     def from_json(
         cls, record: Mapping[str, Any], folder: Path | None, origin: str
     ) -> TermPreprocess:
         """Return what ``to_json`` and ``files`` wrote."""
-        vectorizer = read_vectorizer(_demand(folder, origin), record["num_terms"], origin)
+        vectorizer = read_vectorizer(demand_folder(folder, origin), record["num_terms"], origin)
         return cls(vectorizer, record["column"])
 
     def files(self) -> dict[str, bytes]:
@@ -231,17 +231,19 @@ class TermPreprocess(TextPreprocess):
         return self.vectorizer.files()
 
 
-def _usable(samples: TextSamples, targets: Rows, ids: np.ndarray) -> _Usable:
-    return _Usable(samples, targets, ids, text_faults(samples.texts))
+def _usable(samples: TextSamples, targets: Rows, ids: np.ndarray) -> UsableTexts:
+    return UsableTexts(samples, targets, ids, text_faults(samples.texts))
 
 
-def _check_whole(record: Mapping[str, Any], name: str, most: int) -> None:
+def check_whole(record: Mapping[str, Any], name: str, most: int) -> None:
+    """Refuse a record in which a name is no whole number from 1 to ``most``."""
     number = record[name]
     if not isinstance(number, int) or isinstance(number, bool) or not 0 < number <= most:
         raise damaged("preprocess", dict(record), f"{name} from 1 to {most:,}")
 
 
-def _demand(folder: Path | None, origin: str) -> Path:
+def demand_folder(folder: Path | None, origin: str) -> Path:
+    """Return a folder, or refuse that there is none."""
     if folder is None:
         raise StartError(
             f"The text encoder '{origin}' cannot be rebuilt from its architecture alone. Expected "

@@ -10,11 +10,13 @@ from headstart.preprocessing.base import Preprocess
 from headstart.preprocessing.for_images import ImagePreprocess
 from headstart.preprocessing.for_tables import TablePreprocess
 from headstart.preprocessing.for_texts import TermPreprocess, TokenPreprocess
+from headstart.preprocessing.for_words import WordPreprocess
 from headstart.types import rows_of
 
 KINDS: dict[str, type[Preprocess]] = {
     "image": ImagePreprocess,
     "tokens": TokenPreprocess,
+    "words": WordPreprocess,
     "terms": TermPreprocess,
     "table": TablePreprocess,
 }

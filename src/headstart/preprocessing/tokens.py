@@ -29,6 +29,7 @@ FILE_NAMES = (TOKENIZER_NAME, CONFIG_NAME, "special_tokens_map.json", "added_tok
 NO_LIMIT = 1 << 30
 PIECE_LENGTH = 50_000  # characters; longer texts are encoded in pieces to bound the memory
 BATCH_LENGTH = 2_000_000  # characters encoded at once
+LOCATED_AT_ONCE = 1_000  # texts whose tokens are located at once
 
 
 class TextTokenizer:
@@ -88,6 +89,23 @@ class TextTokenizer:
                     body += encoding.ids[: room - len(body)]
         ids = [np.array([*self._prefix, *body, *self._suffix], dtype=np.int32) for body in bodies]
         return ids, lengths
+
+    def encode_located(self, texts: Sequence[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield the ids of each text, uncut, and where each token ends.
+
+        Args:
+            texts: Any texts.
+
+        Yields:
+            Ids, int32, shape (T,), special tokens at both ends; and of the tokens between these
+            the character after their last, int64.
+        """
+        for start in range(0, len(texts), LOCATED_AT_ONCE):
+            lot = list(texts[start : start + LOCATED_AT_ONCE])
+            for encoding in self._backend.encode_batch(lot, add_special_tokens=False):
+                ids = [*self._prefix, *encoding.ids, *self._suffix]
+                ends = np.array([end for _, end in encoding.offsets], np.int64)
+                yield np.array(ids, np.int32), ends
 
     def encode_bodies(
         self, pieces: Sequence[str], segment: Callable[[str], np.ndarray] | None = None

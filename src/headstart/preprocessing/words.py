@@ -62,7 +62,7 @@ def words_of(written: int) -> Words:
     if written == 1:
         return Words(re.compile(r"(?u)\b\w+\b").findall, composed=False, marked=_nothing)
     return Words(
-        re.compile(_word_pattern()).findall, composed=True, marked=re.compile("[+#]").search
+        re.compile(word_pattern()).findall, composed=True, marked=re.compile("[+#]").search
     )
 
 
@@ -70,7 +70,8 @@ def _nothing(text: str) -> None:
     """Find nothing."""
 
 
-def _word_pattern() -> str:
+@cache
+def word_pattern() -> str:
     """Return what a word is; the vowel signs of Indic and Thai words are part of it."""
     marks = "".join(
         chr(code)

@@ -78,7 +78,7 @@ def with_estimates(
     """
     from headstart.auditing.audits import AUDITS
 
-    asked = [a for a in AUDITS.values() if a.estimates and a.in_runs and a.applies(dataset)]
+    asked = [a for a in AUDITS.values() if a.estimates and a.in_runs and a.asks_of(dataset)]
     free = budget.left - min(plan.seconds("conclusion"), budget.may_take("conclusion"))
     share = budget.may_take("estimates")
     unused = min(plan.end("estimates") - budget.spent, MOST_SHARES * share)
@@ -99,7 +99,7 @@ def _slow_audits(dataset: Dataset) -> set[str]:
     return {
         audit.name
         for audit in AUDITS.values()
-        if audit.applies(dataset)
+        if audit.asks_of(dataset)
         and not audit.estimates
         and audit.least_seconds(dataset) > AT_ONCE_SECONDS
     }
@@ -189,7 +189,7 @@ def _found(
         if AUDITS[name].finds_copies and piece.together
     ]
     for ran in results.ran:
-        if ran.why_not and ran.audit.name not in why_not and ran.audit.applies(dataset):
+        if ran.why_not and ran.audit.name not in why_not and ran.audit.asks_of(dataset):
             emit("note", text=f"The audit '{ran.audit.name}' was not run: {ran.why_not}")
     return [found.finding for _, found in results.by_gravity]
 

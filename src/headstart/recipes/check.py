@@ -195,7 +195,7 @@ def _audit(
     deadline = time.monotonic() + left
     features = None
     if any(
-        a.has_features and a.name not in why_not and a.applies(dataset) for a in AUDITS.values()
+        a.has_features and a.name not in why_not and a.asks_of(dataset) for a in AUDITS.values()
     ):
         from headstart.auditing.probe_features import ProbeFeatures  # brings PyTorch
         from headstart.tuning.budget import SHARES

@@ -21,6 +21,7 @@ from headstart.recipes.run import Run
 from headstart.recipes.search import search
 from headstart.recipes.session import Session, session
 from headstart.recipes.source import as_dataset, default_out, spent_before
+from headstart.recipes.straight import go_straight
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import refuse_occupied
 
@@ -77,6 +78,7 @@ def fit(options: FitOptions) -> Run | BudgetPlan:
 def _fit(options: FitOptions, company: Company) -> Run:
     """Search and fine-tune in the main process."""
     from headstart.engines import passes_by
+    from headstart.tasks import find_task
     from headstart.tuning.budget import Budget
     from headstart.tuning.texts import text_cache
 
@@ -99,7 +101,10 @@ def _fit(options: FitOptions, company: Company) -> Run:
         with passes_by(run_rule(options, budget, current)):
             chosen, made = _settle_start(current, dataset, named, budget, texts, settled)
             dataset = with_audits(current, dataset, budget, options.seed, "slow")
-            search(current, dataset, chosen["candidates"], made, budget, texts, settled)
+            if find_task(dataset.schema.task).tells_words:
+                go_straight(current, dataset, chosen["candidates"], budget, settled)
+            else:
+                search(current, dataset, chosen["candidates"], made, budget, texts, settled)
     path = current.folder.path
     company.send("done", path=str(path))
     emit("next", command=next_command(path, dataset))

@@ -165,7 +165,7 @@ class Run:
             if not len(inputs):
                 continue
             outputs = model_outputs(model, model.run(each, phase="predictions"))
-            found += model.task.predictions(inputs.names, outputs, model.schema)
+            found += model.task.predictions_of(inputs, outputs, model.schema)
         return found, left_out
 
     def coefficients(self) -> tuple[dict[str, float], float]:

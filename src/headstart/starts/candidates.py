@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from headstart.starts.catalog import find_start, local_starts
+from headstart.tasks import find_task
 from headstart.types import Dataset, Modality, Start
 
 
@@ -23,12 +24,16 @@ def _of_images(dataset: Dataset, num_local: int) -> list[Start]:
 
 
 def _of_texts(dataset: Dataset, num_local: int) -> list[Start]:
-    """Return TF-IDF, then local starts, or a small BERT where its extra is installed."""
-    del dataset
+    """Return TF-IDF, then local starts, or a small BERT where its extra is installed.
+
+    Where something is told of each word, TF-IDF has nothing to say.
+    """
     pretrained = sorted(local_starts("text"), key=lambda s: s.num_parameters)[:num_local]
     if not pretrained:
         small = find_start("scratch/bert-tiny")
         pretrained = [small] if small.is_local and find_spec("transformers") else []
+    if find_task(dataset.schema.task).tells_words:
+        return pretrained
     return [find_start("scratch/tfidf"), *pretrained]
 
 

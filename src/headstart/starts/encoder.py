@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from headstart.errors import StartError, first_line
-from headstart.preprocessing import ImagePreprocess, Preprocess
+from headstart.preprocessing import ImagePreprocess, Preprocess, WordPreprocess
 from headstart.starts.texts.networks import TextNetwork
+from headstart.starts.texts.windows import Window
 from headstart.tensors import evaluating, find_blocks
 from headstart.types import ImageSpec, Start
 
@@ -61,6 +62,8 @@ class Encoder(nn.Module):
         num_parameters = sum(parameter.numel() for parameter in network.parameters())
         self.start = replace(start, num_parameters=num_parameters)
         self.preprocess = preprocess
+        if isinstance(preprocess, WordPreprocess) and isinstance(network, TextNetwork):
+            network.window = Window(*preprocess.window)
         if num_features is None:
             assert isinstance(preprocess, ImagePreprocess)
             num_features = measure_features(network, preprocess.spec, start.address)
@@ -124,7 +127,8 @@ class Encoder(nn.Module):
         """Return features of each token of a text, or each patch of an image, shape (B, T, D).
 
         Args:
-            *inputs: As ``forward`` takes them. Where a text is padded its rows mean nothing.
+            *inputs: As ``forward`` takes them, and of texts which tokens are wanted. Where a text is
+                padded its rows mean nothing.
 
         Raises:
             StartError: If the network has none.

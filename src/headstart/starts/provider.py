@@ -52,6 +52,7 @@ class BuildRequest:
             average of the last hidden states, the better frozen features of sentence encoders;
             ``auto``, ``native``, or for a run as a start the run's own.
         table: The preprocessing of a table, fitted on train.
+        tells_words: Whether something is told of each word of a text.
         num_outputs: Logits of a sample, for a start that gives these itself.
         seed: Seeds random weights.
         framing: What becomes of images that are no squares.
@@ -71,6 +72,7 @@ class BuildRequest:
     dropout: float | None = None
     pooling: PoolingChoice = "auto"
     table: TablePreprocess | None = None
+    tells_words: bool = False
     num_outputs: int = 1
     seed: int = 0
     framing: Framing = "crop"

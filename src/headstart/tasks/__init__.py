@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     )
     from headstart.tasks.regression import REGRESSION
     from headstart.tasks.task import Task
+    from headstart.tasks.token_classification import TAGGING, TOKEN_CLASSIFICATION
     from headstart.tasks.words import Pairing, TaskWords
 
 TASKS = TaskTable(
@@ -32,6 +33,8 @@ TASKS = TaskTable(
         "classification": ("headstart.tasks.classification", "CLASSIFICATION"),
         "multi-label": ("headstart.tasks.multi_label", "MULTI_LABEL"),
         "regression": ("headstart.tasks.regression", "REGRESSION"),
+        "token-classification": ("headstart.tasks.token_classification", "TOKEN_CLASSIFICATION"),
+        "tagging": ("headstart.tasks.token_classification", "TAGGING"),
     }
 )
 # What this room shows beside it, and where it stands: imported when first used.
@@ -44,6 +47,8 @@ _PLACES = {
     "order_classes": "headstart.tasks.reading",
     "tidy_labels": "headstart.tasks.reading",
     "REGRESSION": "headstart.tasks.regression",
+    "TAGGING": "headstart.tasks.token_classification",
+    "TOKEN_CLASSIFICATION": "headstart.tasks.token_classification",
     "PlainProblem": "headstart.tasks.plain",
     "Task": "headstart.tasks.task",
     "array_of": "headstart.tasks.plain",
@@ -84,7 +89,9 @@ __all__ = [
     "CLASSIFICATION",
     "MULTI_LABEL",
     "REGRESSION",
+    "TAGGING",
     "TASKS",
+    "TOKEN_CLASSIFICATION",
     "Pairing",
     "PlainProblem",
     "TargetColumn",

@@ -24,7 +24,7 @@ from headstart.tasks.comparable import Comparable
 from headstart.tasks.plain import PlainProblem, array_of
 from headstart.tasks.reading import TargetColumn, Targets
 from headstart.tasks.words import TaskWords
-from headstart.types import Figure, Measure, Prediction, Rows, Schema
+from headstart.types import Figure, Inputs, Measure, Prediction, Rows, Schema
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -49,6 +49,8 @@ class Task(Comparable):
         is_smoothed: Whether smoothing targets over classes makes sense.
         is_linear: Whether outputs are logits, scaled and shifted, so that a linear model has
             coefficients in the units of the data.
+        tells_words: Whether something is told of each word of a text: targets and outputs are
+            ragged, and texts come with their words.
         transformers_problem: What transformers' sequence classifiers call it; empty where they
             have no such thing.
     """
@@ -67,6 +69,7 @@ class Task(Comparable):
     has_label_sets: bool = False
     is_smoothed: bool = False
     is_linear: bool = False
+    tells_words: bool = False
     transformers_problem: str = ""
 
     # Data ---------------------------------------------------------------------------------------
@@ -100,6 +103,10 @@ class Task(Comparable):
     @abstractmethod
     def class_counts(self, targets: Rows, num_classes: int) -> np.ndarray:
         """Return how many samples have each class, int64, shape (K,); empty without classes."""
+
+    def asked_classes(self, classes: Sequence[str]) -> Sequence[int]:
+        """Return the places of the classes that each split should have samples of."""
+        return range(len(classes))
 
     def align(self, targets: Rows, places: np.ndarray, num_classes: int) -> Rows:
         """Return targets of another data set in the order of a model's own classes.
@@ -300,7 +307,27 @@ class Task(Comparable):
             OptionError: ``train_targets`` is empty or does not fit the schema.
         """
 
+    def baseline_for(self, train_targets: Rows, targets: Rows, schema: Schema) -> tuple[str, Rows]:
+        """Predict the same for every item, or every word of one, as ``baseline`` does.
+
+        Args:
+            train_targets: As in ``Split``, at least one. Never test's.
+            targets: Of the items; only how many there are, and how long they are, is looked at.
+            schema: Gives the classes.
+        """
+        return self.baseline(train_targets, schema, num_items=len(targets))
+
     # What a person reads ------------------------------------------------------------------------
+
+    def predictions_of(self, inputs: Inputs, outputs: Rows, schema: Schema) -> list[Prediction]:
+        """Return what ``predict`` gives, one record a sample.
+
+        Args:
+            inputs: The samples.
+            outputs: As ``outputs`` gives them.
+            schema: Gives the classes.
+        """
+        return self.predictions(inputs.names, outputs, schema)
 
     @abstractmethod
     def predictions(self, names: Sequence[str], outputs: Rows, schema: Schema) -> list[Prediction]:

@@ -339,7 +339,7 @@ def _before_after(
         test: The items.
     """
     schema, targets, task = dataset.schema, test.targets, find_task(dataset.schema.task)
-    naive = Rival(*task.baseline(train.targets, schema, num_items=len(test)))
+    naive = Rival(*task.baseline_for(train.targets, test.targets, schema))
     after, groups = task.decisions(model.predictions), dataset.test.groups_of(test.ids)
     ladder = [naive, *rivals]
     verdicts = [

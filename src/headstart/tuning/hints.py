@@ -25,7 +25,7 @@ def weak_classes(dataset: Dataset, recipe: Recipe, scores: dict[str, Scores]) ->
         scores: Of test and val; the first that shows it is told.
     """
     task = find_task(dataset.schema.task)
-    if not task.has_classes or len(dataset.schema.classes) < 2:
+    if not task.has_classes or task.tells_words or len(dataset.schema.classes) < 2:
         return []
     trained = task.class_counts(dataset.train.targets, len(dataset.schema.classes))
     for name, found in scores.items():

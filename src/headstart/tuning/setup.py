@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from headstart.errors import StartError
 from headstart.events import emit
 from headstart.model import Model
-from headstart.preprocessing import Preprocess, Terms, fit_table
+from headstart.preprocessing import Preprocess, Terms, WordPreprocess, fit_table
 from headstart.preprocessing.framing import decided
 from headstart.starts import BuildRequest, Encoder, add_lora, build_encoder, wrap_module
 from headstart.tasks import find_task
@@ -35,6 +35,7 @@ from headstart.tuning.first_layer import learn_first_layer
 from headstart.tuning.frozen import FrozenPrefix
 from headstart.tuning.grown import TooManyRowsError, grow
 from headstart.tuning.texts import TextCache, text_cache
+from headstart.tuning.word_probe import probe_words
 from headstart.types import (
     BadSample,
     Dataset,
@@ -47,6 +48,7 @@ from headstart.types import (
     SplitName,
     Start,
     are_alike,
+    elements_of,
 )
 
 _ROWS_SHARE, _LEAST_ROWS = 0.4, 2_000  # of those that the time left would do for; of trees
@@ -126,6 +128,7 @@ def set_up(
         encoder = wrap_module(module, spec)
     else:
         encoder = _encoder(dataset, start, options, texts)
+    _check_words(encoder, dataset)
     if find_strategy(options.strategy).adapters:
         add_lora(encoder, rank=options.lora_rank, alpha=options.lora_alpha)
     recipe = recipe_for(
@@ -147,6 +150,21 @@ def set_up(
     model = model.to(device).to(memory_format=layout)
     splits = (dataset.train, dataset.val)
     return TrainingSetup(model, recipe, initial, texts, splits=splits)
+
+
+def _check_words(encoder: Encoder, dataset: Dataset) -> None:
+    """Refuse an encoder that has nothing for the single words of a text, where these are told of.
+
+    Raises:
+        StartError: If so.
+    """
+    task = find_task(dataset.schema.task)
+    if task.tells_words and not isinstance(encoder.preprocess, WordPreprocess):
+        raise StartError(
+            f"'{encoder.start.address}' gives one vector a text, and a {task.name} tells of each "
+            "word. Expected an encoder of transformers. Choose one, such as --start "
+            "pip/all-minilm-l6-v2, or scratch/bert-tiny."
+        )
 
 
 def _encoder(
@@ -181,6 +199,7 @@ def _encoder(
         pooling="mean" if is_contrastive else "auto",
         table=fit_table(dataset) if dataset.column_kinds is not None else None,
         column=dataset.input_column,
+        tells_words=find_task(dataset.schema.task).tells_words,
         num_outputs=find_task(dataset.schema.task).num_outputs(dataset.schema),
         seed=options.seed,
     )
@@ -212,6 +231,10 @@ def probe(
     """
     model = setup.model
     places = subsample(train.targets, limit, seed=setup.recipe.seed)
+    if model.task.tells_words:
+        return probe_words(
+            model, Part(train, places), val, deadline=deadline, stop_requested=stop_requested
+        )
     if model.encoder.is_grown:
 
         def grown(places: np.ndarray) -> Probe:
@@ -378,6 +401,12 @@ class Part:
     def lengths(self) -> np.ndarray | None:
         """Lengths of the part."""
         lengths = self.whole.lengths
+        return None if lengths is None else lengths[self.places]
+
+    @property
+    def row_lengths(self) -> np.ndarray | None:
+        """Elements that are told of in each sample of the part."""
+        lengths = elements_of(self.whole)
         return None if lengths is None else lengths[self.places]
 
     def arrays(self, places: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -18,6 +18,7 @@ from headstart.types.data import (
     Split,
     SplitName,
     TaskName,
+    elements_of,
 )
 from headstart.types.documents import Stretch
 from headstart.types.figures import (
@@ -26,6 +27,7 @@ from headstart.types.figures import (
     Measure,
     Prediction,
     Predictions,
+    Span,
 )
 from headstart.types.findings import (
     Finding,
@@ -54,6 +56,7 @@ from headstart.types.preprocessing import (
     NumberStyle,
     TableSpec,
 )
+from headstart.types.sentences import Sentence
 from headstart.types.starts import (
     GROWN,
     SOLVED,
@@ -97,7 +100,9 @@ __all__ = [
     "Rows",
     "Samples",
     "Schema",
+    "Sentence",
     "Severity",
+    "Span",
     "Split",
     "SplitName",
     "Start",
@@ -105,6 +110,7 @@ __all__ = [
     "TableSpec",
     "TaskName",
     "are_alike",
+    "elements_of",
     "in_number",
     "is_among",
     "rows_of",

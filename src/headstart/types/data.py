@@ -223,6 +223,15 @@ class Inputs(Protocol):
         ...
 
 
+def elements_of(inputs: Inputs) -> np.ndarray | None:
+    """Return of how many elements of each sample something is told, int64, shape (N,), or None.
+
+    As many as a sample is long, but where inputs say otherwise: a text of fewer words than tokens.
+    """
+    found: np.ndarray | None = getattr(inputs, "row_lengths", inputs.lengths)
+    return found
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A data set, split, and described well enough to be recognised again.

@@ -71,6 +71,25 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Span:
+    """One thing found in a text.
+
+    Attributes:
+        start: Its first character.
+        end: The character after its last.
+        label: What it is.
+        text: The characters themselves.
+        probability: Of the least sure of its words.
+    """
+
+    start: int
+    end: int
+    label: str
+    text: str
+    probability: float
+
+
+@dataclass(frozen=True)
 class Prediction:
     """What a model says of one sample.
 
@@ -81,6 +100,7 @@ class Prediction:
         probability: Of the most probable class; NaN where there are no classes.
         probabilities: One a class, in the order of the classes; empty where there are none.
         value: The predicted number, None where classes are predicted.
+        spans: What was found in a text, in its order; None where a text is told of as a whole.
     """
 
     name: str
@@ -88,13 +108,16 @@ class Prediction:
     probability: float
     probabilities: tuple[float, ...]
     value: float | None = None
+    spans: tuple[Span, ...] | None = None
 
     def to_json(self) -> dict[str, object]:
         """Return what a program reads; a number has no probabilities, and JSON no NaN."""
         if self.value is not None:
             return {"name": self.name, "value": self.value}
+        if self.spans is not None:
+            return {"name": self.name, "spans": [asdict(span) for span in self.spans]}
         record = asdict(self)
-        del record["value"]
+        del record["value"], record["spans"]
         return record
 
 

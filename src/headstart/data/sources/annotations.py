@@ -33,12 +33,14 @@ from headstart.data.sources.listed import EditedTable, row_number
 from headstart.data.sources.one_hot import read_indicators, read_shares
 from headstart.data.sources.prodigy import read_answers
 from headstart.data.sources.raters import read_raters
+from headstart.data.sources.tagged import read_tagged, tagged_options
 from headstart.errors import quoted
 from headstart.tasks import CLASSIFICATION
 from headstart.types import Finding, Schema
 
 Reader = Callable[[Table, ReadOptions], tuple[Table, list[Finding]] | None]
 READERS: tuple[Reader, ...] = (
+    read_tagged,
     read_tasks,
     read_rows,
     read_answers,
@@ -80,6 +82,8 @@ def settle(
             table, said = joined
             findings += said
         parts.append((find_pictures(table, options, findings), split))
+    if (tagged := tagged_options([table for table, _ in parts], options)) is not None:
+        return parts, tagged, findings
     first = parts[0][0]
     target = options.target_among(first.columns)
     stated = getattr(first, "target", None)

@@ -21,6 +21,7 @@ from headstart.data.soft_labels import are_shares
 from headstart.data.sources.columns import FrameTable
 from headstart.data.sources.handed import as_pictures, joined, plain, single_column
 from headstart.data.sources.tables import read_tables
+from headstart.data.sources.tagged import tagged_pair
 from headstart.data.targets import read_targets
 from headstart.errors import DataError, OptionError, did_you_mean, quoted
 from headstart.preprocessing.arrays import EXPECTED, image_array, to_numpy
@@ -50,6 +51,8 @@ def read_pair(X: Any, y: Any, options: ReadOptions) -> Records:
         X = X.to_pandas()
     if hasattr(X, "iloc") and hasattr(X, "columns"):
         return _read_frame(X, y, options)
+    if (tagged := tagged_pair(X, y, options)) is not None:
+        return read_tables([(tagged, None)], "lists", options)
     if (pictures := as_pictures(X)) is not None:
         options.refuse("X holds images", "group", "separator")
         return _records("arrays", "image", pictures, y, options)

@@ -10,6 +10,7 @@ from headstart.data.options import ReadOptions
 from headstart.data.sources.archives import read_shards, unpack
 from headstart.data.sources.arrow_files import ARROW_SUFFIXES, read_arrow
 from headstart.data.sources.columns import Table, read_table
+from headstart.data.sources.conll import is_conll, read_conll
 from headstart.data.sources.cvat import read_cvat, read_docbin
 from headstart.data.sources.delimited import TooLargeError
 from headstart.data.sources.folder import FORMAT_SUFFIXES
@@ -113,7 +114,8 @@ def open_lines(path: Path, where: str, options: ReadOptions) -> Table | None:
     if MANIFEST.fullmatch(path.name):
         text = read_text_bytes(path, where, options.encoding).decode()
         return from_rows(read_json_lines(text, where), where, path.parent)
-    return read_lines(path, where, options.encoding)
+    lines = read_lines(path, where, options.encoding)
+    return read_conll(path, where, options) if lines is None and is_conll(path) else lines
 
 
 def find_export(folder: Path) -> list[tuple[Path, str | None]]:

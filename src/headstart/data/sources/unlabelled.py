@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from headstart.cells import shown
+from headstart.data.options import ReadOptions
+from headstart.data.sources.conll import is_conll, read_conll
 from headstart.data.sources.folder import TABLE_SUFFIXES, is_image
 from headstart.data.sources.given_tables import AsTrained, is_table
 from headstart.data.sources.handed import table_pictures
+from headstart.data.sources.listed import row_number
 from headstart.data.sources.text_source import read_text_bytes
 from headstart.errors import DataError
 from headstart.preprocessing.image_files import READ_SUFFIXES
@@ -90,6 +93,8 @@ def _text_files(word: str, is_text: bool) -> list[str]:
         return inside
     if word.lower().endswith((".txt", *TABLE_SUFFIXES)) and _can_be_path(word):
         return [word]
+    if os.path.exists(word) and is_conll(Path(word)):
+        return [word]
     if os.path.exists(word):
         raise DataError(
             f"{word} is a file whose content is not known; expected texts in .txt, or a table that "
@@ -134,6 +139,10 @@ def _all_texts(given: Sequence[str], how: AsTrained) -> Iterator[Named]:
             for table, rows in how.open_tables(word):
                 texts += text_column(table, how.column)
                 names += rows
+        elif is_path and os.path.isfile(word) and is_conll(Path(word)):
+            lines = read_conll(Path(word), word, ReadOptions(encoding=how.encoding))
+            texts += lines.values("text")
+            names += [f"{word} row {row_number(lines, i)}" for i in range(lines.num_rows)]
         elif is_path and word.lower().endswith(".txt"):
             texts.append(read_text(word, how.encoding))
             names.append(word)

@@ -15,10 +15,11 @@ import torch
 
 from headstart.errors import StartError, did_you_mean, first_line
 from headstart.extras import require_text_extra
-from headstart.preprocessing import TermPreprocess, TokenPreprocess
+from headstart.preprocessing import TermPreprocess, TokenPreprocess, WordPreprocess
 from headstart.preprocessing.json_records import read_json
 from headstart.preprocessing.terms import fit_vectorizer
 from headstart.preprocessing.tokens import NO_LIMIT, TextTokenizer
+from headstart.preprocessing.word_places import CutAt, cut_of
 from headstart.preprocessing.vocabulary import load_tokenizer, train_tokenizer
 from headstart.starts.addresses import Address, parse_address
 from headstart.starts.architecture import Option, write_architecture
@@ -87,6 +88,9 @@ def build_token_encoder(
     tokenizer = parts.tokenizer.with_max_length(length)
     check_vocabulary(tokenizer, config, start.address)
     preprocess = TokenPreprocess(tokenizer, request.column)
+    if request.tells_words:
+        cut = _own_cut(former) or cut_of(request.texts)
+        preprocess = WordPreprocess(tokenizer, request.column, cut)
     options = {"config": config, "pooling": parts.pooling}
     encoder = Encoder(
         network,
@@ -220,6 +224,14 @@ def _own_tokenizer(former: FormerRun) -> TextTokenizer:
     assert isinstance(config, dict)
     check_vocabulary(preprocess.tokenizer, config, former.architecture.start.address)
     return preprocess.tokenizer
+
+
+def _own_cut(former: FormerRun | None) -> CutAt | None:
+    """Return how a run cuts texts into words; None where it does not."""
+    if former is None:
+        return None
+    preprocess = former.architecture.read_preprocess(former.path)
+    return preprocess.cut if isinstance(preprocess, WordPreprocess) else None
 
 
 def scratch_config(tokenizer: TextTokenizer, origin: str) -> dict[str, object]:

@@ -24,6 +24,7 @@ from headstart.starts.texts.configs import (
     read_config,
     without_pooler,
 )
+from headstart.starts.texts.windows import Window, windowed_states
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -41,6 +42,7 @@ class TextNetwork(nn.Module):
         model: See above; its ``config`` is transformers' own.
         pooling: See above.
         num_features: See above.
+        window: How much of a text ``tokens`` reads at once; None reads whatever it is given.
     """
 
     def __init__(self, model: PreTrainedModel, pooling: Pooling, num_features: int) -> None:
@@ -48,6 +50,7 @@ class TextNetwork(nn.Module):
         self.model = model
         self.pooling: Pooling = pooling
         self.num_features = num_features
+        self.window: Window | None = None
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return features.
@@ -67,8 +70,30 @@ class TextNetwork(nn.Module):
         mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
         return (hidden * mask).sum(1) / mask.sum(1).clamp_min(1.0)
 
-    def tokens(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Return the last hidden states, shape (B, T, D), of what ``forward`` takes."""
+    def tokens(
+        self, input_ids: Tensor, attention_mask: Tensor, first_tokens: Tensor | None = None
+    ) -> Tensor:
+        """Return the last hidden states of what ``forward`` takes, long texts read in windows.
+
+        Args:
+            input_ids: See ``forward``.
+            attention_mask: See ``forward``.
+            first_tokens: int64, shape (B, W), which tokens are wanted; all when not given.
+
+        Returns:
+            Shape (B, T, D), or (B, W, D) of those that are wanted.
+        """
+        window = self.window
+        if window is not None and input_ids.shape[1] > window.length:
+            hidden = windowed_states(self._states, input_ids, attention_mask, window)
+        else:
+            hidden = self._states(input_ids, attention_mask)
+        if first_tokens is None:
+            return hidden
+        index = first_tokens.unsqueeze(-1).expand(-1, -1, hidden.shape[2])
+        return hidden.gather(1, index)
+
+    def _states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         base = self.model if self.pooling == "mean" else self.model.base_model
         output = base(input_ids=input_ids, attention_mask=attention_mask)
         hidden: Tensor = output.last_hidden_state

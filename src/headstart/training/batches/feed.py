@@ -149,9 +149,11 @@ class Feed(ABC):
             places: int64, shape (B,), positions of samples of that step.
 
         Returns:
-            Shape (B,), not negative.
+            Shape (B,), not negative; of ragged targets their elements.
         """
-        del step, places
+        del step
+        if isinstance(self._targets, Ragged):
+            return self._targets.lengths[places].astype(np.float64)
         return None
 
     def batches(self, step: int, micro_batch_size: int | None = None, /) -> Iterator[Batch]:

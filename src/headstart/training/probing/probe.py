@@ -54,7 +54,7 @@ class Probe:
     Attributes:
         weight: float32, shape (K, D).
         bias: float32, shape (K,).
-        val_logits: float32, shape (M, K), of the validation features.
+        val_logits: float32, shape (M, K), of the validation features; of words M ragged rows.
         val_score: ``metric`` on the validation features; higher is better.
         val_loss: Log loss, binary log loss or mean squared error on the validation features.
         strength: The inverse L2 strength that was chosen.
@@ -66,7 +66,7 @@ class Probe:
 
     weight: np.ndarray
     bias: np.ndarray
-    val_logits: np.ndarray
+    val_logits: Rows
     val_score: float
     val_loss: float
     strength: float

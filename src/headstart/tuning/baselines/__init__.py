@@ -1,6 +1,7 @@
 """What a simple, quick method reaches on the same items, beside every run: one file a method.
 
-A text run shows TF-IDF with a linear model, a table run gradient-boosted trees. Neither is tuned,
+A text run shows TF-IDF with a linear model, or where words are told of a dictionary and a linear
+tagger, a table run gradient-boosted trees. Neither is tuned,
 and neither is claimed to lose: the report says which won. The predictor that knows nothing but
 train's targets is the task's own (``Task.baseline``).
 """
@@ -9,6 +10,12 @@ from __future__ import annotations
 
 from headstart.tuning.baselines.baseline import Baseline, Items, Rival
 from headstart.tuning.baselines.boosting import BOOSTING_BASELINE
+from headstart.tuning.baselines.tagger import (
+    DICTIONARY,
+    DICTIONARY_BASELINE,
+    LINEAR,
+    LINEAR_BASELINE,
+)
 from headstart.tuning.baselines.tfidf import TFIDF_BASELINE
 from headstart.tuning.budget import Budget
 from headstart.tuning.setup import TrainingSetup
@@ -17,6 +24,8 @@ from headstart.types import Dataset
 BASELINES: dict[str, Baseline] = {
     "TF-IDF + linear": TFIDF_BASELINE,
     "gradient boosting": BOOSTING_BASELINE,
+    DICTIONARY: DICTIONARY_BASELINE,
+    LINEAR: LINEAR_BASELINE,
 }
 
 

@@ -1,0 +1,150 @@
+"""CoNLL files: a word a line with its tag in the last column, a blank line after each sentence.
+
+Two or more columns between tabs or blanks; ``-DOCSTART-`` and lines of comments (``# …`` as CoNLL-U
+has them) are no words. Known by their lines, whatever the file is called. Left out: CoNLL-U's
+multiword tokens, whose parts are read.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from headstart.data.options import ReadOptions
+from headstart.data.sources.listed import ListTable
+from headstart.data.sources.split_words import split_of
+from headstart.data.sources.text_source import read_text_bytes
+from headstart.errors import DataError
+from headstart.preprocessing.word_places import sentence_of
+
+HEAD_BYTES = 65536
+_ENOUGH = 20  # lines of words that are looked at
+_TAG = re.compile(r"(?:[BIOESLU][-_]\S+|\S+[-_][BIOESLU]|O|[A-Z][A-Z0-9$.:,-]*)")
+_COMMENT = re.compile(r"#(?:\s|$)")
+_DOCUMENT = re.compile(r"-DOCSTART-|-X-")
+_RANGE = re.compile(r"\d+[-.]\d+$")
+_UNIVERSAL = 10  # columns of CoNLL-U
+_MOST_FILES = 50
+_BESIDE = re.compile(r"(?i)^(?:readme|licen[cs]e|copying|sha256sums|citation)|\.md$")
+_OTHERS = re.compile(r"(?i)\.(?:csv|tsv|jsonl?|parquet|zip|gz|png|jpe?g|arrow|xlsx)$")
+_SPLIT = re.compile(r"train|dev|valid|val|test|eval")
+
+
+def is_conll(path: Path) -> bool:
+    """Return whether the first lines of a file are words with tags, with blank lines between."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(HEAD_BYTES)
+    except OSError:
+        return False
+    if b"\0" in head:
+        return False
+    lines = head.decode("utf-8", "replace").lstrip("\ufeff").splitlines()
+    if len(head) == HEAD_BYTES:
+        lines = lines[:-1]
+    blank = [number for number, line in enumerate(lines) if not line.strip()]
+    words = [line for line in lines if line.strip() and not _is_aside(line)]
+    if not blank or len(words) < 2:
+        return False
+    some = [_cells(line) for line in words[:_ENOUGH]]
+    width = {len(cells) for cells in some}
+    if len(width) != 1 or width.pop() < 2:
+        return False
+    tags = [_tag_of(cells) for cells in some]
+    return all(_TAG.fullmatch(tag) for tag in tags) and not any(" " in cells[0] for cells in some)
+
+
+def find_conll(folder: Path) -> list[tuple[Path, str | None]]:
+    """Return the CoNLL files of a folder that holds no other data, each with the split it names."""
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return []
+    names = [n for n in names if not n.startswith((".", "_")) and not _BESIDE.search(n)]
+    files = [folder / name for name in names]
+    if not 0 < len(files) <= _MOST_FILES or not all(file.is_file() for file in files):
+        return []
+    if any(_OTHERS.search(name) for name in names) or not all(map(is_conll, files)):
+        return []
+    words = [_SPLIT.search(name.lower()) for name in names]
+    return [
+        (file, split_of(word[0]) if word else None)
+        for file, word in zip(files, words, strict=True)
+    ]
+
+
+def read_conll(path: Path, where: str, options: ReadOptions) -> ListTable:
+    """Return sentences and their tags, in the columns ``text`` and ``tags``.
+
+    Args:
+        path: The file.
+        where: What to call it in messages.
+        options: The encoding, where it was said.
+
+    Raises:
+        DataError: A line has other columns than the others, or there is no sentence.
+    """
+    content = read_text_bytes(path, where, options.encoding).decode()
+    sentences: list[list[list[str]]] = [[]]
+    numbers: list[int] = []
+    width = 0
+    for number, line in enumerate(content.split("\n")):
+        line = line.strip("\r\ufeff")
+        if not line.strip():
+            if sentences[-1]:
+                sentences.append([])
+            continue
+        if _is_aside(line):
+            continue
+        cells = _cells(line)
+        width = width or len(cells)
+        if len(cells) != width:
+            raise DataError(
+                f"Line {number + 1:,} of {where} has {len(cells)} columns, and the first line has "
+                f"{width}: '{line[:60]}'. Expected a word, its tag last, and a blank line after "
+                "each sentence. Correct the line."
+            )
+        if width == _UNIVERSAL and _RANGE.match(cells[0]):
+            continue  # a multiword token, whose parts follow
+        if not sentences[-1]:
+            numbers.append(number)
+        sentences[-1].append(cells)
+    found = [rows for rows in sentences if rows]
+    if not found:
+        raise DataError(
+            f"{where} has no sentence. Expected lines of a word and its tag, a blank line after "
+            "each sentence."
+        )
+    words = [[_word_of(cells) for cells in rows] for rows in found]
+    plain = [sentence_of(row, "words") for row in words]
+    singles = sum(len(word) == 1 for row in words for word in row)
+    is_by_character = singles > 0.9 * sum(map(len, words)) and _is_unspaced(words)
+    texts = [sentence_of(row, "characters") for row in words] if is_by_character else plain
+    tags = [[_tag_of(cells) for cells in rows] for rows in found]
+    columns = {"text": list(texts), "tags": tags}
+    return ListTable(columns, where, path.parent, target="tags", numbers=numbers)
+
+
+def _is_aside(line: str) -> bool:
+    return bool(_DOCUMENT.match(line) or (_COMMENT.match(line) and "\t" not in line[:3]))
+
+
+def _cells(line: str) -> list[str]:
+    """Return the columns of a line: between tabs where there are any, else between blanks."""
+    return line.rstrip().split("\t") if "\t" in line.strip() else line.split()
+
+
+def _word_of(cells: list[str]) -> str:
+    return cells[1] if len(cells) == _UNIVERSAL else cells[0]
+
+
+def _tag_of(cells: list[str]) -> str:
+    """Return the last column; of CoNLL-U's ten the universal part of speech."""
+    return cells[3] if len(cells) == _UNIVERSAL else cells[-1].strip()
+
+
+def _is_unspaced(words: list[list[str]]) -> bool:
+    """Return whether words are of a script without blanks between them."""
+    letters = [c for row in words[:200] for word in row for c in word if c.isalpha()]
+    return sum(ord(c) > 0x2E7F for c in letters) > 0.5 * max(1, len(letters))

@@ -1,0 +1,133 @@
+"""Models that tell of words as folders for transformers' token classifiers.
+
+``AutoModelForTokenClassification.from_pretrained(folder)`` gives the model's logits of each token;
+those of the first token of a word are what headstart tells of it, so
+``pipeline("token-classification", model=folder, aggregation_strategy="first")`` finds entities.
+Left out: the windows in which headstart reads long texts (transformers cuts them), and the rule
+that no entity goes on with nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from headstart.errors import ExportError
+from headstart.exporting.folder import building, check_same, refuse_occupied, unreadable
+from headstart.exporting.tokenizer_files import tokenizer_files
+from headstart.extras import quiet_transformers, require_text_extra
+from headstart.model import Model
+from headstart.preprocessing import WordPreprocess, WordTokens
+from headstart.starts.lora import merge_lora
+from headstart.starts.texts.networks import TextNetwork
+from headstart.tensors import evaluating
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_CLASSIFIER = "classifier"
+
+
+def export_tagger(model: Model, folder: str | Path, *, texts: Sequence[str]) -> Path:
+    """Write a model that tells of words as a folder that transformers loads.
+
+    Args:
+        model: A model with a transformers encoder; it is left as it is.
+        folder: A new or empty folder.
+        texts: Texts on which the folder has to give the model's logits.
+
+    Raises:
+        ExportError: If transformers has no token classifier for its encoder, or what was written
+            does not give the same logits; then nothing is left behind.
+    """
+    target, preprocess = Path(folder), model.encoder.preprocess
+    if not isinstance(preprocess, WordPreprocess):
+        raise ExportError(
+            f"The model from '{model.encoder.start.address}' has no transformers encoder. Expected "
+            "one that headstart built. Serve the run folder with headstart."
+        )
+    refuse_occupied(target)
+    require_text_extra("The export", "transformers", "tokenizers")
+    whole = _assembled(model)
+    with building(target) as partial, quiet_transformers():
+        whole.save_pretrained(str(partial))
+        for name, content in tokenizer_files(preprocess.tokenizer).items():
+            (partial / name).write_bytes(content)
+        _check(model, preprocess, partial, target, list(texts))
+    return target
+
+
+def _assembled(model: Model) -> PreTrainedModel:
+    """Return transformers' token classifier with the model's weights, adapters merged."""
+    from transformers import AutoModelForTokenClassification
+
+    encoder = deepcopy(model.encoder).cpu()
+    merge_lora(encoder)
+    network = encoder.network
+    assert isinstance(network, TextNetwork)
+    base = network.model if network.pooling == "mean" else network.model.base_model
+    config = deepcopy(network.model.config)
+    config.num_labels = model.num_outputs
+    config.id2label = dict(enumerate(model.schema.classes))
+    config.label2id = {name: place for place, name in enumerate(model.schema.classes)}
+    config.headstart = {"temperature": model.temperature}
+    address = model.encoder.start.address
+    try:
+        with quiet_transformers():
+            whole = AutoModelForTokenClassification.from_config(config, dtype=torch.float32)
+    except ValueError as error:
+        raise ExportError(
+            f"transformers has no token classifier for '{address}' ({config.model_type}). Serve "
+            "the run folder with headstart."
+        ) from error
+    head = getattr(whole, _CLASSIFIER, None)
+    own = base.state_dict()
+    wanted = whole.base_model.state_dict().keys()
+    if not isinstance(head, nn.Linear) or not wanted <= own.keys():
+        raise ExportError(
+            f"The weights of '{address}' do not fit transformers' {type(whole).__name__}. Serve "
+            "the run folder with headstart."
+        )
+    whole.base_model.load_state_dict({name: own[name] for name in wanted}, strict=True)
+    head.load_state_dict({name: t.cpu().float() for name, t in model.head.state_dict().items()})
+    return whole.eval()
+
+
+def _check(
+    model: Model, preprocess: WordPreprocess, partial: Path, target: Path, texts: list[str]
+) -> None:
+    """Load what was written as a user would, and compare the logits of each word."""
+    from transformers import AutoModelForTokenClassification, AutoTokenizer
+
+    try:
+        loaded = AutoModelForTokenClassification.from_pretrained(
+            str(partial), local_files_only=True, use_safetensors=True, dtype=torch.float32
+        ).eval()
+        reader = AutoTokenizer.from_pretrained(str(partial), local_files_only=True)
+    except Exception as error:
+        # transformers' readers fail in every way Python knows.
+        raise unreadable("transformers", target, error) from error
+    inputs = preprocess.read(texts)
+    assert isinstance(inputs, WordTokens)
+    found, expected = [], []
+    with evaluating(model):
+        for place in np.flatnonzero(inputs.lengths <= preprocess.max_length).tolist():
+            arrays = inputs.arrays(np.array([place]))
+            ids, mask, firsts = (torch.from_numpy(np.asarray(a)) for a in arrays)
+            text = str(inputs.sentences[place])
+            told = reader(text, truncation=True, return_tensors="pt")
+            if told["input_ids"][0].tolist() != ids[0].tolist():
+                raise ExportError(
+                    f"The tokenizer exported to {target} gives other ids than the model's for "
+                    f"{text[:40]!r}. Nothing was kept. Please report this with the start's name."
+                )
+            found.append(loaded(**told).logits[0, firsts[0]])
+            device = model.device
+            expected.append(model(ids.to(device), mask.to(device), firsts.to(device))[0].cpu())
+    check_same(torch.cat(found), torch.cat(expected), target)

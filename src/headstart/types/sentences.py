@@ -1,0 +1,49 @@
+"""A text whose words are known: what a tag for each word is told of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+
+class Sentence(str):
+    """A text that knows where its words stand; anything else takes it for the text that it is.
+
+    Attributes:
+        spans: First and last place (exclusive) of each word, in characters, rising.
+
+    Example:
+        >>> said = Sentence.of(["Ada", "lives", "here"])
+        >>> said, said.words
+        ('Ada lives here', ['Ada', 'lives', 'here'])
+    """
+
+    spans: tuple[tuple[int, int], ...]
+
+    def __new__(cls, text: str, spans: Iterable[tuple[int, int]]) -> Sentence:
+        """Make one of a text and the places of its words."""
+        made = super().__new__(cls, text)
+        made.spans = tuple(spans)
+        return made
+
+    @classmethod
+    def of(cls, words: Sequence[str], between: str = " ") -> Sentence:
+        """Return a sentence of words.
+
+        Args:
+            words: Each at least one character.
+            between: What is written between two of them; nothing in scripts without blanks.
+        """
+        spans, place = [], 0
+        for word in words:
+            spans.append((place, place + len(word)))
+            place += len(word) + len(between)
+        return cls(between.join(words), spans)
+
+    @property
+    def words(self) -> list[str]:
+        """The words themselves."""
+        return [self[start:end] for start, end in self.spans]
+
+    def __getnewargs__(self) -> tuple[str, tuple[tuple[int, int], ...]]:
+        """Return what makes it again, so that it can be copied."""
+        return str(self), self.spans
