@@ -125,13 +125,17 @@ def test_a_regression_refuses_what_only_classes_have(values, options, words):
 @pytest.mark.parametrize("task", LOSSES)
 def test_a_loss_that_says_it_is_a_mean_over_samples_is_one(labels, values, task):
     """Accumulation, several processes and a frozen part that is computed alone rely on it."""
+    # each of as many words: what is weighed by words is weighed by samples, too
+    words = (labels[0][:, None].expand(-1, 3, -1), (torch.arange(36) % 4).view(12, 3))
     logits, targets = {
         "classification": (labels[0], torch.arange(12) % 4),
         "multi-label": labels,
         "regression": values,
+        **dict.fromkeys(("token-classification", "tagging"), words),
     }[task]
     assert LOSSES[task].is_sample_mean
-    weights = torch.tensor([1.0, 3.0, 0.5, 10.0]) if find_task(task).has_classes else None
+    has_weights = find_task(task).has_classes and not find_task(task).tells_words
+    weights = torch.tensor([1.0, 3.0, 0.5, 10.0]) if has_weights else None
     parts = [
         task_loss(task, logits[cut], Wanted(targets[cut], class_weights=weights)) * share
         for cut, share in ((slice(0, 9), 9 / 12), (slice(9, 12), 3 / 12))
@@ -144,12 +148,12 @@ def test_a_loss_that_says_it_is_a_mean_over_samples_is_one(labels, values, task)
 def test_an_unknown_task_has_no_loss_and_no_score(labels):
     logits, targets = labels
     for refused in (
-        lambda: find_loss("token-classification"),
-        lambda: task_loss("token-classification", logits, Wanted(targets)),
-        lambda: check_score("token-classification", logits.numpy(), targets.numpy()),
-        lambda: item_losses("token-classification", logits.numpy(), targets.numpy()),
+        lambda: find_loss("object-detection"),
+        lambda: task_loss("object-detection", logits, Wanted(targets)),
+        lambda: check_score("object-detection", logits.numpy(), targets.numpy()),
+        lambda: item_losses("object-detection", logits.numpy(), targets.numpy()),
     ):
-        with pytest.raises(OptionError, match=r"'token-classification'.*'classification'"):
+        with pytest.raises(OptionError, match=r"'object-detection'.*'classification'"):
             refused()
 
 

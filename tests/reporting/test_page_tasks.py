@@ -182,8 +182,8 @@ def test_the_task_is_the_one_that_the_metrics_name():
 
 def test_metrics_of_an_unknown_task_are_refused_with_the_nearest(make_run):
     run = make_run()
-    run["metrics"]["task"] = "token-classification"
-    with pytest.raises(OptionError, match=r"'token-classification'.*'classification'"):
+    run["metrics"]["task"] = "object-detection"
+    with pytest.raises(OptionError, match=r"'object-detection'.*'classification'"):
         render_page(**run, log_records=[])
 
 

@@ -27,7 +27,8 @@ from headstart.tasks import CLASSIFICATION, TASKS, Targets, order_classes
 from headstart.tasks.classification import Classification
 from headstart.training.batches.feed import IGNORED
 from headstart.tuning.hooks import refuse_parts
-from headstart.tuning.setup import Part, subsample
+from headstart.tuning.part import Part
+from headstart.tuning.setup import subsample
 from headstart.tuning.test_items import write_predictions
 from headstart.types import Ragged
 

@@ -334,7 +334,7 @@ def test_tasks_and_those_who_only_report_load_no_torch(room):
     assert found.stdout.strip() == "[]"
 
 
-UNKNOWN = Schema("table", "token-classification", ("a", "b"))
+UNKNOWN = Schema("table", "object-detection", ("a", "b"))
 
 
 class _Encoder(nn.Module):
@@ -364,12 +364,12 @@ def _records():
     ids=["name", "load", "split", "options", "probe", "model", "loss", "check", "items", "report"],
 )
 def test_an_unknown_task_is_refused_everywhere_with_the_nearest(ask):
-    with pytest.raises(OptionError, match=r"task '?.*token-classification'.*'classification'"):
+    with pytest.raises(OptionError, match=r"task '?.*object-detection'.*'classification'"):
         ask()
 
 
 def test_data_of_an_unknown_task_are_refused_before_anything_is_trained(tmp_path):
     data = load((np.random.default_rng(0).normal(size=(40, 2)), np.arange(40) % 2))
     strange = replace(data, schema=replace(data.schema, task=UNKNOWN.task))
-    with pytest.raises(OptionError, match="Unknown task 'token-classification'"):
+    with pytest.raises(OptionError, match="Unknown task 'object-detection'"):
         hs.finetune(strange, start="scratch/linear", out=str(tmp_path / "run"), device="cpu")

@@ -18,7 +18,8 @@ from headstart.training.options.training_options import TrainingOptions
 from headstart.training.probing.probe import fit_probe
 from headstart.tuning.conditions import Conditions
 from headstart.tuning.features import features_of
-from headstart.tuning.setup import Part, prepare_sample, set_up
+from headstart.tuning.part import Part
+from headstart.tuning.setup import prepare_sample, set_up
 from headstart.tuning.tune import tune
 
 VIT = "scratch/vit-tiny"

@@ -13,7 +13,7 @@ from headstart.data.sources.array_files import read_arrays_file
 from headstart.data.sources.arrays import read_pair, read_split_pairs
 from headstart.data.sources.arrow_files import find_saved, read_saved
 from headstart.data.sources.class_titles import with_titles
-from headstart.data.sources.columns import FrameTable, Table, source_table
+from headstart.data.sources.columns import FrameTable, source_table
 from headstart.data.sources.conll import find_conll, read_conll
 from headstart.data.sources.folder import TABLE_SUFFIXES, read_folder
 from headstart.data.sources.folder_tree import Tree

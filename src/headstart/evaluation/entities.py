@@ -212,9 +212,7 @@ def over_all_entities(
         meaning: What the tags mean.
         groups: Which sentences belong together.
     """
-    hits, wanted, said = (
-        summed(each, groups) for each in _per_row(decisions, targets, meaning)
-    )
+    hits, wanted, said = (summed(each, groups) for each in _per_row(decisions, targets, meaning))
     return {
         "f1_entities": f1_of(clustered_share(hits, wanted + said - hits)),
         "precision_entities": clustered_share(hits, said),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _CLASSIFIER = "classifier"
+_SHORT = 4  # words of a text that fit any window
 
 
 def export_tagger(model: Model, folder: str | Path, *, texts: Sequence[str]) -> Path:
@@ -113,7 +114,9 @@ def _check(
     except Exception as error:
         # transformers' readers fail in every way Python knows.
         raise unreadable("transformers", target, error) from error
-    inputs = preprocess.read(texts)
+    # long ones are read in windows here and cut there: their first words are compared
+    short = [" ".join(text.split()[:_SHORT]) for text in texts]
+    inputs = preprocess.read([*texts, *short])
     assert isinstance(inputs, WordTokens)
     found, expected = [], []
     with evaluating(model):
@@ -130,4 +133,9 @@ def _check(
             found.append(loaded(**told).logits[0, firsts[0]])
             device = model.device
             expected.append(model(ids.to(device), mask.to(device), firsts.to(device))[0].cpu())
+    if not found:
+        raise ExportError(
+            f"No text fits the {preprocess.max_length} tokens that the model reads at once, and "
+            "nothing could be compared. Train it with a larger --max-length."
+        )
     check_same(torch.cat(found), torch.cat(expected), target)

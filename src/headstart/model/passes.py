@@ -59,7 +59,8 @@ def run_batches(
             the weights are split over processes, since one of them cannot measure alone; such
             passes are PyTorch's, too.
         phase: Names the passes that one engine computes (``settle_engine``); None leaves them to
-            PyTorch.
+            PyTorch, and so do inputs that say which of their elements are told of: long texts are
+            read in windows, which no compiled pass knows.
         is_fixed: Whether the weights stay as they are, so that compiling them pays.
 
     Returns:
@@ -69,11 +70,12 @@ def run_batches(
     lengths = inputs.lengths
     order = np.arange(num) if lengths is None else np.argsort(lengths, kind="stable")
     rows: list[np.ndarray] = []
+    passed: list[np.ndarray] = []
     found: np.ndarray | None = None
     done, size = 0, pass_size(model, inputs) if is_bounded else batch_size
     engine = (
         engine_lent(model, inputs, size, phase=phase, is_fixed=is_fixed)
-        if is_bounded and phase is not None and not model.task.tells_words
+        if is_bounded and phase is not None and getattr(inputs, "row_lengths", None) is None
         else nullcontext()
     )
     with engine, evaluating(model), _tidied(is_large=size < batch_size):
@@ -82,6 +84,7 @@ def run_batches(
             made = compute(*to_tensors(arrays, model.device)).float().cpu().numpy()
             if lengths is not None and made.ndim > 2:
                 rows.append(made)
+                passed.append(places)
             else:
                 found = np.empty((num, *made.shape[1:]), np.float32) if found is None else found
                 found[places] = made
@@ -91,7 +94,7 @@ def run_batches(
     if rows and lengths is not None:
         told = elements_of(inputs)
         assert told is not None
-        return without_padding(rows, told, order)
+        return without_padding(rows, told, np.concatenate(passed))
     assert found is not None, "there are no samples to compute anything for"
     return found
 
@@ -173,7 +176,8 @@ def without_padding(
     Args:
         batches: Each padded to the longest of its samples.
         lengths: Of all samples, int64, shape (N,).
-        order: Which samples the batches hold, one after the other, int64, shape (N,).
+        order: Which samples the batches hold, one after the other, int64; all of them, some perhaps
+            twice.
     """
     parts, start = [], 0
     for batch in batches:
@@ -181,4 +185,5 @@ def without_padding(
         parts.append(batch[np.arange(batch.shape[1])[None, :] < own[:, None]])
         start += len(batch)
     offsets = np.concatenate(([0], np.cumsum(lengths[order])))
-    return Ragged(np.concatenate(parts), offsets)[np.argsort(order)]
+    _, first = np.unique(order, return_index=True)  # of passes that overlap some come twice
+    return Ragged(np.concatenate(parts), offsets)[first]

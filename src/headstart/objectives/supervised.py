@@ -292,7 +292,8 @@ def word_cross_entropy(logits: Tensor, wanted: Wanted) -> Tensor:
 
 def _word_cross_entropies(logits: Rows, targets: Rows) -> np.ndarray:
     """Return the mean over the words of each text."""
-    assert isinstance(logits, Ragged) and isinstance(targets, Ragged)
+    assert isinstance(logits, Ragged)
+    assert isinstance(targets, Ragged)
     each = _cross_entropies(logits.whole, targets.whole)
     rows = np.repeat(np.arange(len(targets)), targets.lengths)
     found: np.ndarray = np.bincount(rows, each, len(targets)) / np.maximum(targets.lengths, 1)
@@ -300,7 +301,8 @@ def _word_cross_entropies(logits: Rows, targets: Rows) -> np.ndarray:
 
 
 def _split_word_cross_entropy(logits: Rows, targets: Rows) -> float:
-    assert isinstance(logits, Ragged) and isinstance(targets, Ragged)
+    assert isinstance(logits, Ragged)
+    assert isinstance(targets, Ragged)
     return float(_cross_entropies(logits.whole, targets.whole).mean())
 
 

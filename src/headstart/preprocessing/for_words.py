@@ -174,4 +174,3 @@ def _first_tokens(sentence: Sentence, ends: np.ndarray) -> np.ndarray:
     starts = np.array([start for start, _ in sentence.spans], np.int64)
     found = np.searchsorted(np.maximum.accumulate(ends), starts, side="right")
     return np.minimum(found, max(0, len(ends) - 1)).astype(np.int64)
-

@@ -21,7 +21,8 @@ from headstart.training.options.strategies import LAST_N
 from headstart.training.options.training_options import TrainingOptions
 from headstart.training.randomness import BOOTSTRAP, generator
 from headstart.tuning.conditions import Conditions
-from headstart.tuning.setup import Part, prepare_sample, set_up
+from headstart.tuning.part import Part
+from headstart.tuning.setup import prepare_sample, set_up
 from headstart.tuning.tune import tune
 from headstart.types import Start
 

@@ -12,7 +12,7 @@ from headstart.searching.context import Contender
 from headstart.searching.finalists import Finalist
 from headstart.searching.runner import Standing
 from headstart.tuning.arm import calibrated_losses
-from headstart.tuning.setup import Part
+from headstart.tuning.part import Part
 
 
 def figures_of(standing: Standing | None) -> dict[str, object]:

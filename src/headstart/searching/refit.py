@@ -26,7 +26,8 @@ from headstart.searching.context import Contender
 from headstart.training.probing.probe import Probe, fit_probe
 from headstart.tuning.features import features_of
 from headstart.tuning.grown import grow_again
-from headstart.tuning.setup import Part, install, subsample
+from headstart.tuning.part import Part
+from headstart.tuning.setup import install, subsample
 from headstart.types import Inputs, Rows
 
 _LEAST_VAL, _LEAST_PART = 5, 20  # samples

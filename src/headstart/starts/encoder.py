@@ -127,8 +127,8 @@ class Encoder(nn.Module):
         """Return features of each token of a text, or each patch of an image, shape (B, T, D).
 
         Args:
-            *inputs: As ``forward`` takes them, and of texts which tokens are wanted. Where a text is
-                padded its rows mean nothing.
+            *inputs: As ``forward`` takes them, and of texts which tokens are wanted. Where a text
+                is padded its rows mean nothing.
 
         Raises:
             StartError: If the network has none.

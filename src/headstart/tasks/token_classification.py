@@ -34,6 +34,7 @@ from headstart.tasks.plain import TextColumn, texts_of
 from headstart.tasks.reading import TargetColumn, Targets
 from headstart.tasks.schemes import OUTSIDE, read_entities
 from headstart.tasks.task import Task
+from headstart.tasks.word_answers import spans_of, told_places, told_spans
 from headstart.tasks.words import Pairing, TaskWords
 from headstart.types import (
     Comparison,
@@ -44,11 +45,8 @@ from headstart.types import (
     Rows,
     Schema,
     Sentence,
-    Span,
 )
 from headstart.types.ragged import Ragged
-
-_MOST_SHOWN = 40  # entities of one mistake
 
 
 def ragged_of(rows: Rows) -> Ragged:
@@ -278,26 +276,10 @@ class WordTask(Task):
         """Return what is told of each text, with its places in the user's own text."""
         decided, likely = ragged_of(self.decisions(outputs)), ragged_of(outputs)
         found = entities_of(decided, self.meaning(len(schema.classes)))
-        types, sentences = self.types(schema.classes), getattr(inputs, "sentences", ())
-        spans: list[list[Span]] = [[] for _ in range(len(decided))]
-        columns = (found.row, found.start, found.end, found.type)
-        for row, start, end, kind in zip(*(c.tolist() for c in columns), strict=True):
-            text: Sentence = sentences[row]
-            words = np.arange(start, end)
-            chances = likely[row][words, decided[row][words]]
-            first, last = text.spans[start][0], text.spans[end - 1][1]
-            chance = float(chances.min())
-            spans[row].append(Span(first, last, types[kind], text[first:last], chance))
-        return [
-            Prediction(
-                name,
-                "; ".join(f"{span.label}: {span.text}" for span in of) or "nothing",
-                min((span.probability for span in of), default=math.nan),
-                (),
-                spans=tuple(of),
-            )
-            for name, of in zip(inputs.names, spans, strict=True)
-        ]
+        sure = Ragged(likely.whole[np.arange(len(decided.whole)), decided.whole], decided.offsets)
+        sentences: Sequence[Sentence] = getattr(inputs, "sentences", ())
+        spans = spans_of(found, sure, self.types(schema.classes), sentences)
+        return [told_spans(name, of) for name, of in zip(inputs.names, spans, strict=True)]
 
     def item_columns(self, targets: Rows, outputs: Rows, schema: Schema) -> dict[str, Any]:
         """Return target and prediction of each text, its tags joined by blanks."""
@@ -333,25 +315,12 @@ class WordTask(Task):
         """Return what was to be told of one text and what was, by the numbers of its words."""
         said, wanted = ragged_of(self.decisions(outputs)), ragged_of(targets)
         sure = ragged_of(outputs).whole[np.arange(len(said.whole)), said.whole]
+        meaning, types = self.meaning(len(schema.classes)), self.types(schema.classes)
         return {
-            "target": self._told(wanted, schema),
-            "prediction": self._told(said, schema),
+            "target": told_places(entities_of(wanted, meaning), types),
+            "prediction": told_places(entities_of(said, meaning), types),
             "probability": float(sure.min(initial=1.0)),
         }
-
-    def _told(self, row: Ragged, schema: Schema) -> str:
-        """Return the entities of one text in words: ``person 3-4, location 9``."""
-        found, types = entities_of(row, self.meaning(len(schema.classes))), self.types(
-            schema.classes
-        )
-        told = [
-            f"{types[kind]} {start + 1}" + (f"-{end}" if end > start + 1 else "")
-            for start, end, kind in zip(
-                found.start.tolist(), found.end.tolist(), found.type.tolist(), strict=True
-            )
-        ]
-        more = f" and {len(told) - _MOST_SHOWN} more" if len(told) > _MOST_SHOWN else ""
-        return (", ".join(told[:_MOST_SHOWN]) or "nothing") + more
 
 
 def _numbered(rows: Sequence[Sequence[str]], classes: Sequence[str]) -> Ragged:

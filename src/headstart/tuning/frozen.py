@@ -355,6 +355,7 @@ def _run_kept(
     needs_inputs = any(slot.input is not None for slot in cut.slots)
     found: np.ndarray | None = None
     padded: list[np.ndarray] = []
+    passed: list[np.ndarray] = []
     size = pass_size(job.model, inputs)
     # in the number format of the steps, as what is kept: full-precision weights take no other
     with evaluating(job.model), autocast(job.recipe, device):
@@ -364,11 +365,12 @@ def _run_kept(
             rows = compute(*cut.merge(kept, given)).float().cpu().numpy()
             if rows.ndim > 2 and inputs.lengths is not None:
                 padded.append(rows)
+                passed.append(places)
                 continue
             if found is None:
                 found = np.zeros((len(inputs), *rows.shape[1:]), np.float32)
             found[places] = rows
     if padded and inputs.lengths is not None:
-        return without_padding(padded, inputs.lengths, order)
+        return without_padding(padded, inputs.lengths, np.concatenate(passed))
     assert found is not None
     return found

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from headstart.errors import StartError
 from headstart.events import emit
 from headstart.model import Model
-from headstart.preprocessing import Preprocess, Terms, WordPreprocess, fit_table
+from headstart.preprocessing import Preprocess, Terms, fit_table
 from headstart.preprocessing.framing import decided
 from headstart.starts import BuildRequest, Encoder, add_lora, build_encoder, wrap_module
 from headstart.tasks import find_task
@@ -34,12 +34,11 @@ from headstart.tuning.features import features_of
 from headstart.tuning.first_layer import learn_first_layer
 from headstart.tuning.frozen import FrozenPrefix
 from headstart.tuning.grown import TooManyRowsError, grow
+from headstart.tuning.part import Part
 from headstart.tuning.texts import TextCache, text_cache
-from headstart.tuning.word_probe import probe_words
+from headstart.tuning.word_probe import check_words, probe_words
 from headstart.types import (
-    BadSample,
     Dataset,
-    Finding,
     ImageSpec,
     Inputs,
     Ragged,
@@ -48,7 +47,6 @@ from headstart.types import (
     SplitName,
     Start,
     are_alike,
-    elements_of,
 )
 
 _ROWS_SHARE, _LEAST_ROWS = 0.4, 2_000  # of those that the time left would do for; of trees
@@ -128,7 +126,7 @@ def set_up(
         encoder = wrap_module(module, spec)
     else:
         encoder = _encoder(dataset, start, options, texts)
-    _check_words(encoder, dataset)
+    check_words(encoder, dataset)
     if find_strategy(options.strategy).adapters:
         add_lora(encoder, rank=options.lora_rank, alpha=options.lora_alpha)
     recipe = recipe_for(
@@ -150,21 +148,6 @@ def set_up(
     model = model.to(device).to(memory_format=layout)
     splits = (dataset.train, dataset.val)
     return TrainingSetup(model, recipe, initial, texts, splits=splits)
-
-
-def _check_words(encoder: Encoder, dataset: Dataset) -> None:
-    """Refuse an encoder that has nothing for the single words of a text, where these are told of.
-
-    Raises:
-        StartError: If so.
-    """
-    task = find_task(dataset.schema.task)
-    if task.tells_words and not isinstance(encoder.preprocess, WordPreprocess):
-        raise StartError(
-            f"'{encoder.start.address}' gives one vector a text, and a {task.name} tells of each "
-            "word. Expected an encoder of transformers. Choose one, such as --start "
-            "pip/all-minilm-l6-v2, or scratch/bert-tiny."
-        )
 
 
 def _encoder(
@@ -359,59 +342,6 @@ def prepare_sample(
     if setup.texts is not None:
         return setup.texts.prepare(name, encoder, indices)
     return encoder.preprocess.prepare(dataset, name, indices)
-
-
-@dataclass(frozen=True)
-class Part:
-    """Some of the samples of prepared inputs, without copying them."""
-
-    whole: Inputs
-    places: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    @property
-    def targets(self) -> Rows:
-        """Targets of the part."""
-        return self.whole.targets[self.places]
-
-    @property
-    def ids(self) -> np.ndarray:
-        """Ids of the part."""
-        found: np.ndarray = self.whole.ids[self.places]
-        return found
-
-    @property
-    def names(self) -> list[str]:
-        """Names of the part."""
-        return [self.whole.names[int(place)] for place in self.places]
-
-    @property
-    def bad_samples(self) -> tuple[BadSample, ...]:
-        """Nothing: the whole names them."""
-        return ()
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """Nothing: the whole says them."""
-        return ()
-
-    @property
-    def lengths(self) -> np.ndarray | None:
-        """Lengths of the part."""
-        lengths = self.whole.lengths
-        return None if lengths is None else lengths[self.places]
-
-    @property
-    def row_lengths(self) -> np.ndarray | None:
-        """Elements that are told of in each sample of the part."""
-        lengths = elements_of(self.whole)
-        return None if lengths is None else lengths[self.places]
-
-    def arrays(self, places: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Return one batch of the part."""
-        return self.whole.arrays(self.places[places])
 
 
 def install(model: Model, fitted: Probe) -> None:

@@ -1,4 +1,7 @@
-"""The linear probe of words: each word is a sample, those of one text belong together."""
+"""What tells of words begins with: an encoder that can, and a linear probe of single words.
+
+Each word is a sample of the probe; those of one text belong together.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,36 @@ from dataclasses import replace
 
 import numpy as np
 
+from headstart.errors import StartError
 from headstart.model import Model, run_batches
+from headstart.preprocessing import WordPreprocess
+from headstart.starts import Encoder
+from headstart.tasks import find_task
 from headstart.training.contract import never, stoppable
 from headstart.training.probing.probe import Probe, fit_probe
-from headstart.types import Inputs
+from headstart.types import Dataset, Inputs
 from headstart.types.ragged import Ragged
 
 _MOST_WORDS = 60_000  # that are learned from: 100 MB of MiniLM's features
+
+
+def check_words(encoder: Encoder, dataset: Dataset) -> None:
+    """Refuse an encoder that has nothing for the single words of a text, where these are told of.
+
+    Args:
+        encoder: Of a start.
+        dataset: Says what is to be told.
+
+    Raises:
+        StartError: If so.
+    """
+    task = find_task(dataset.schema.task)
+    if task.tells_words and not isinstance(encoder.preprocess, WordPreprocess):
+        raise StartError(
+            f"'{encoder.start.address}' gives one vector a text, and a {task.name} tells of each "
+            "word. Expected an encoder of transformers. Choose one, such as --start "
+            "pip/all-minilm-l6-v2, or scratch/bert-tiny."
+        )
 
 
 def probe_words(
@@ -43,8 +69,10 @@ def probe_words(
     found = run_batches(model, train, compute, name="probe features", phase=None)
     of_val = run_batches(model, val, compute, phase=None)
     wanted, val_wanted = train.targets, val.targets
-    assert isinstance(found, Ragged) and isinstance(of_val, Ragged)
-    assert isinstance(wanted, Ragged) and isinstance(val_wanted, Ragged)
+    assert isinstance(found, Ragged)
+    assert isinstance(of_val, Ragged)
+    assert isinstance(wanted, Ragged)
+    assert isinstance(val_wanted, Ragged)
     num = max(1, int(np.searchsorted(np.cumsum(wanted.lengths), _MOST_WORDS)))
     some, some_wanted = found[:num], wanted[:num]
     fitted = fit_probe(

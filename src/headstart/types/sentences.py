@@ -44,6 +44,6 @@ class Sentence(str):
         """The words themselves."""
         return [self[start:end] for start, end in self.spans]
 
-    def __getnewargs__(self) -> tuple[str, tuple[tuple[int, int], ...]]:
+    def __reduce__(self) -> tuple[type[Sentence], tuple[str, tuple[tuple[int, int], ...]]]:
         """Return what makes it again, so that it can be copied."""
-        return str(self), self.spans
+        return Sentence, (str(self), self.spans)

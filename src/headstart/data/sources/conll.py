@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from headstart.data.options import ReadOptions
 from headstart.data.sources.listed import ListTable
@@ -69,8 +70,7 @@ def find_conll(folder: Path) -> list[tuple[Path, str | None]]:
         return []
     words = [_SPLIT.search(name.lower()) for name in names]
     return [
-        (file, split_of(word[0]) if word else None)
-        for file, word in zip(files, words, strict=True)
+        (file, split_of(word[0]) if word else None) for file, word in zip(files, words, strict=True)
     ]
 
 
@@ -122,7 +122,7 @@ def read_conll(path: Path, where: str, options: ReadOptions) -> ListTable:
     is_by_character = singles > 0.9 * sum(map(len, words)) and _is_unspaced(words)
     texts = [sentence_of(row, "characters") for row in words] if is_by_character else plain
     tags = [[_tag_of(cells) for cells in rows] for rows in found]
-    columns = {"text": list(texts), "tags": tags}
+    columns: dict[str, list[Any]] = {"text": list(texts), "tags": tags}
     return ListTable(columns, where, path.parent, target="tags", numbers=numbers)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ TAG_NAMES = ("ner_tags", "tags", "labels", "label", "pos_tags", "ner", "pos", "u
 SPAN_NAMES = ("spans", "entities", "label", "labels", "ents")
 _TEXT_NAMES = ("text", "sentence", "content", "data")
 _LOOKED_AT = 50
+_MOSTLY = 0.9
 Read = tuple["Table", list[Finding]] | None
 Mark = tuple[int, int, str]
 
@@ -97,7 +99,7 @@ def _read_lists(table: Table, options: ReadOptions) -> Read:
     fitting = [
         name
         for name in are_lists
-        if name != words and [len(cell or ()) for cell in lists[name]] == sizes
+        if name != words and _agree([len(cell or ()) for cell in lists[name]], sizes)
     ]
     known = [name for name in TAG_NAMES if name in fitting]
     tags = options.label if options.label in fitting else next(iter([*known, *fitting]), None)
@@ -188,7 +190,7 @@ def tags_of(text: str, marks: Sequence[Mark], where: str) -> tuple[Sentence, lis
                 f"The span {start} to {end} ('{kind}') in {where} is not within its text of "
                 f"{len(text):,} characters; expected 0 <= start < end. Correct it."
             )
-    for (start, end, kind), (other, until, next_kind) in zip(ordered, ordered[1:], strict=False):
+    for (start, end, kind), (other, until, next_kind) in pairwise(ordered):
         if other < end:
             raise DataError(
                 f"The spans {start} to {end} ('{kind}') and {other} to {until} ('{next_kind}') in "
@@ -200,8 +202,9 @@ def tags_of(text: str, marks: Sequence[Mark], where: str) -> tuple[Sentence, lis
     spans: list[tuple[int, int]] = []
     for start, end in spans_in(text, cut):
         inner = [start, *(place for place in cuts if start < place < end), end]
-        spans += list(zip(inner, inner[1:], strict=False))
-    tags, at = [], 0
+        spans += list(pairwise(inner))
+    tags: list[str] = []
+    at = 0
     for start, _ in spans:
         while at < len(ordered) and ordered[at][1] <= start:
             at += 1
@@ -249,6 +252,12 @@ def _are_words(cells: Sequence[list[Any] | None]) -> bool:
     return all(isinstance(word, str) for word in words)
 
 
+def _agree(sizes: Sequence[int], others: Sequence[int]) -> bool:
+    """Return whether rows are as long as others, but for a few that are wrong."""
+    same = sum(one == other for one, other in zip(sizes, others, strict=True))
+    return same >= _MOSTLY * len(sizes)
+
+
 def _are_characters(texts: Sequence[Sequence[Any]]) -> bool:
     words = [str(word) for text in texts[:1000] for word in text]
     wide = sum(len(word) == 1 and ord(word) > 0x2E7F for word in words)
@@ -273,7 +282,9 @@ def _made(
     tags: Sequence[list[str]],
     read: tuple[str, str],
 ) -> EditedTable:
-    replaced = {TEXT: [sentences[i] for i in kept], TAGS: [tags[i] for i in kept]}
+    replaced: dict[str, Sequence[Any]] = {
+        TEXT: [sentences[i] for i in kept],
+        TAGS: [tags[i] for i in kept],
+    }
     dropped = [name for name in read if name not in (TEXT, TAGS)]
     return EditedTable(table, list(kept), replaced, target=TAGS, dropped=dropped)
-

@@ -141,7 +141,7 @@ def _all_texts(given: Sequence[str], how: AsTrained) -> Iterator[Named]:
                 names += rows
         elif is_path and os.path.isfile(word) and is_conll(Path(word)):
             lines = read_conll(Path(word), word, ReadOptions(encoding=how.encoding))
-            texts += lines.values("text")
+            texts += [value for value in lines.values("text") if isinstance(value, str)]
             names += [f"{word} row {row_number(lines, i)}" for i in range(lines.num_rows)]
         elif is_path and word.lower().endswith(".txt"):
             texts.append(read_text(word, how.encoding))

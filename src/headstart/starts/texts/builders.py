@@ -19,8 +19,8 @@ from headstart.preprocessing import TermPreprocess, TokenPreprocess, WordPreproc
 from headstart.preprocessing.json_records import read_json
 from headstart.preprocessing.terms import fit_vectorizer
 from headstart.preprocessing.tokens import NO_LIMIT, TextTokenizer
-from headstart.preprocessing.word_places import CutAt, cut_of
 from headstart.preprocessing.vocabulary import load_tokenizer, train_tokenizer
+from headstart.preprocessing.word_places import CutAt, cut_of
 from headstart.starts.addresses import Address, parse_address
 from headstart.starts.architecture import Option, write_architecture
 from headstart.starts.encoder import Encoder

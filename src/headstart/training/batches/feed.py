@@ -153,7 +153,8 @@ class Feed(ABC):
         """
         del step
         if isinstance(self._targets, Ragged):
-            return self._targets.lengths[places].astype(np.float64)
+            counts: np.ndarray = self._targets.lengths[places].astype(np.float64)
+            return counts
         return None
 
     def batches(self, step: int, micro_batch_size: int | None = None, /) -> Iterator[Batch]:

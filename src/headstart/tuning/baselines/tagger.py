@@ -21,6 +21,7 @@ import numpy as np
 from headstart.evaluation import decode, entities_of
 from headstart.events import emit
 from headstart.preprocessing import WordTokens
+from headstart.tasks import find_task
 from headstart.tasks.token_classification import WordTask
 from headstart.tuning.baselines.baseline import Baseline, Items, Rival
 from headstart.tuning.budget import Budget
@@ -42,9 +43,9 @@ def _tells_words(dataset: Dataset, setup: TrainingSetup) -> bool:
 
 
 def _num_words(dataset: Dataset) -> int:
-    return sum(
-        len(split.targets.whole) for split in (dataset.train, dataset.test)  # type: ignore[union-attr]
-    )
+    """Return how many words train and test have."""
+    rows = [split.targets for split in (dataset.train, dataset.test)]
+    return sum(len(each.whole) for each in rows if isinstance(each, Ragged))
 
 
 def _dictionary_seconds(dataset: Dataset, setup: TrainingSetup) -> float:
@@ -60,21 +61,15 @@ def _linear_seconds(dataset: Dataset, setup: TrainingSetup) -> float:
 def _known(items: Items) -> tuple[WordTokens, WordTokens, WordTask]:
     """Return train and test, and the task."""
     train, test = _whole(items.train), items.test
-    task = _task_of(items)
-    assert isinstance(train, WordTokens) and isinstance(test, WordTokens)
+    task = find_task(items.dataset.schema.task)
+    assert isinstance(task, WordTask)
+    assert isinstance(train, WordTokens)
+    assert isinstance(test, WordTokens)
     return train, test, task
 
 
 def _whole(inputs: Any) -> Any:
     return getattr(inputs, "whole", inputs) if not isinstance(inputs, WordTokens) else inputs
-
-
-def _task_of(items: Items) -> WordTask:
-    from headstart.tasks import find_task
-
-    task = find_task(items.dataset.schema.task)
-    assert isinstance(task, WordTask)
-    return task
 
 
 # A dictionary -----------------------------------------------------------------------------------
@@ -171,7 +166,9 @@ def word_features(words: Sequence[str]) -> Iterator[list[str]]:
 
 def _shape(word: str) -> str:
     """Return capitals, small letters, digits and signs of a word, repeats left out."""
-    kinds = ["X" if c.isupper() else "x" if c.isalpha() else "0" if c.isdigit() else c for c in word]
+    kinds = [
+        "X" if c.isupper() else "x" if c.isalpha() else "0" if c.isdigit() else c for c in word
+    ]
     return "".join(c for place, c in enumerate(kinds) if not place or c != kinds[place - 1])
 
 

@@ -1,0 +1,177 @@
+"""Tags of words in every form that people have them, and what is wrong said by its place."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from headstart.data import load
+from headstart.data.sources.tagged import tags_of
+from headstart.errors import DataError, OptionError
+
+SENTENCES = [
+    (["Ada", "lives", "in", "New", "York", "."], ["B-PER", "O", "O", "B-LOC", "I-LOC", "O"]),
+    (["No", "one", "came"], ["O", "O", "O"]),
+    (["Bob", "met", "Cy"], ["B-PER", "O", "B-PER"]),
+]
+
+
+def _many(num=40):
+    words, tags = [], []
+    for number in range(num):
+        some, told = SENTENCES[number % 3]
+        words.append([*some, f"w{number}"])
+        tags.append([*told, "O"])
+    return words, tags
+
+
+def _lines(words, tags, between="\t", middle=()):
+    parts = [
+        "\n".join(between.join([word, *middle, tag]) for word, tag in zip(*both, strict=True))
+        for both in zip(words, tags, strict=True)
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _same(data, words, tags):
+    """Return whether each text has its tags."""
+    known = {tuple(w): t for w, t in zip(words, tags, strict=True)}
+    seen = 0
+    for split in (data.train, data.val, data.test):
+        for place in range(len(split)):
+            text = split.samples.read(place)
+            told = [data.schema.classes[k] for k in split.targets[place]]
+            assert known[tuple(text.words)] == told
+            seen += 1
+    return seen == len(words)
+
+
+@pytest.mark.parametrize(
+    ("between", "middle", "name"),
+    [("\t", (), "a.conll"), (" ", ("NN", "I-NP"), "eng.train"), (" ", ("_",), "tags.txt")],
+)
+def test_conll_is_known_by_its_lines(tmp_path, between, middle, name):
+    words, tags = _many()
+    content = _lines(words, tags, between, middle)
+    if middle:
+        content = f"-DOCSTART- -X- -X- O\n\n{content}" if len(middle) == 2 else content
+    (tmp_path / name).write_text(content)
+    data = load(str(tmp_path / name))
+    assert data.schema.task == "token-classification"
+    assert data.schema.classes == ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
+    assert _same(data, words, tags)
+
+
+def test_a_folder_of_conll_files_brings_its_splits(tmp_path):
+    words, tags = _many(60)
+    for name, part in (("x.train.conll", slice(0, 40)), ("x.dev", slice(40, 50))):
+        (tmp_path / name).write_text(_lines(words[part], tags[part]))
+    (tmp_path / "x.test.annotated").write_text(_lines(words[50:], tags[50:]))
+    (tmp_path / "README.md").write_text("# Names\n")
+    data = load(str(tmp_path))
+    assert [len(s) for s in (data.train, data.val, data.test)] == [40, 10, 10]
+    assert _same(data, words, tags)
+
+
+def test_lists_of_words_with_lists_of_tags_in_memory_frame_and_parquet(tmp_path):
+    words, tags = _many()
+    assert _same(load((words, tags)), words, tags)
+    frame = pd.DataFrame({"id": range(40), "tokens": words, "ner_tags": tags})
+    assert _same(load(frame), words, tags)
+    frame.to_parquet(tmp_path / "all.parquet")
+    assert _same(load(str(tmp_path / "all.parquet")), words, tags)
+
+
+def test_numbers_of_tags_have_the_names_that_the_file_states(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    words, tags = _many()
+    names = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
+    numbers = [[names.index(tag) for tag in row] for row in tags]
+    feature = {"feature": {"names": names, "_type": "ClassLabel"}, "_type": "Sequence"}
+    about = {"info": {"features": {"ner_tags": feature, "tokens": {"_type": "Sequence"}}}}
+    table = pa.table({"tokens": words, "ner_tags": numbers})
+    table = table.replace_schema_metadata({"huggingface": json.dumps(about)})
+    pq.write_table(table, tmp_path / "hf.parquet")
+    assert _same(load(str(tmp_path / "hf.parquet")), words, tags)
+
+
+def test_tags_of_single_words_are_another_task():
+    words, tags = _many()
+    speech = [["NOUN" if tag != "O" else "VERB" for tag in row] for row in tags]
+    data = load((words, speech))
+    assert (data.schema.task, data.schema.classes) == ("tagging", ("NOUN", "VERB"))
+
+
+@pytest.mark.parametrize("form", ["doccano", "prodigy"])
+def test_texts_with_spans_become_tags_of_words(tmp_path, form):
+    rows = []
+    for number in range(30):
+        text = f"Ada{number} lives in New York, here."
+        spans = [(0, len(f"Ada{number}"), "PER"), (text.index("New"), text.index(","), "LOC")]
+        if form == "doccano":
+            rows.append({"id": number, "text": text, "label": [list(span) for span in spans]})
+        else:
+            marks = [{"start": s, "end": e, "label": kind} for s, e, kind in spans]
+            answer = "reject" if number == 29 else "accept"
+            rows.append({"text": text, "spans": marks, "answer": answer, "_input_hash": number})
+    path = tmp_path / f"{form}.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    data = load(str(path))
+    assert data.schema.task == "token-classification"
+    total = sum(len(split) for split in (data.train, data.val, data.test))
+    assert total == (30 if form == "doccano" else 29)
+    text = data.train.samples.read(0)
+    told = [data.schema.classes[k] for k in data.train.targets[0]]
+    assert text.words[1:] == ["lives", "in", "New", "York", ",", "here", "."]
+    assert told == ["B-PER", "O", "O", "B-LOC", "I-LOC", "O", "O", "O"]
+
+
+def test_a_span_that_ends_inside_a_word_cuts_the_word():
+    sentence, tags = tags_of("antibody-based", [(0, 4, "PRE")], "row 1")
+    assert sentence.words == ["anti", "body", "-", "based"]
+    assert tags == ["B-PRE", "O", "O", "O"]
+
+
+def test_chinese_is_read_by_character(tmp_path):
+    words = [[*"阿达住在上海", str(i % 10)] for i in range(30)]
+    tags = [["B-PER", "I-PER", "O", "O", "B-LOC", "I-LOC", "O"] for _ in words]
+    (tmp_path / "zh.txt").write_text(_lines(words, tags), encoding="utf-8")
+    data = load(str(tmp_path / "zh.txt"))
+    assert data.train.samples.read(0).startswith("阿达住在上海")
+    sentence, told = tags_of("阿达住在上海", [(4, 6, "LOC")], "row 1")
+    assert told == ["O", "O", "O", "O", "B-LOC", "I-LOC"]
+    assert sentence.words == [*"阿达住在上海"]
+
+
+def test_a_ragged_line_is_refused_by_its_number(tmp_path):
+    words, tags = _many()
+    content = _lines(words, tags).replace("w30\tO", "w30")
+    (tmp_path / "bad.conll").write_text(content)
+    with pytest.raises(DataError, match=r"Line 1\d\d of bad.conll has 1 columns.*has 2: 'w30'"):
+        load(str(tmp_path / "bad.conll"))
+
+
+def test_as_many_tags_as_words_are_asked_for():
+    words, tags = _many()
+    tags[20] = tags[20][:-1]
+    with pytest.raises(DataError, match=r"Row 21 of the lists has 4 words .* and 3 tags"):
+        load((words, tags))
+
+
+@pytest.mark.parametrize(
+    ("marks", "said"),
+    [([(0, 9, "X")], "is not within its text"), ([(0, 3, "X"), (2, 5, "Y")], "overlap")],
+)
+def test_spans_that_no_word_can_have_are_refused(marks, said):
+    with pytest.raises(DataError, match=said):
+        tags_of("Ada is", marks, "row 1")
+
+
+def test_another_task_than_the_tags_ask_for_is_refused():
+    words, tags = _many()
+    with pytest.raises((DataError, OptionError)):
+        load((words, tags), task="regression")

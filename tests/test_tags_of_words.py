@@ -1,0 +1,178 @@
+"""A tag for each word, from files to spans: what a user of a tagger does, on a tiny network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import headstart as hs
+from headstart.errors import DataError, ExportError, StartError
+from headstart.objectives import find_loss
+from headstart.objectives.supervised import Wanted
+from headstart.types import Ragged
+
+PEOPLE, PLACES = ("Ada", "Bob", "Cy", "Dora"), ("London", "New York", "Rome", "Oslo")
+
+
+def _sentences(num: int, seed: int) -> tuple[list[list[str]], list[list[str]]]:
+    rng = np.random.default_rng(seed)
+    words, tags = [], []
+    for number in range(num):
+        person, place = rng.choice(PEOPLE), rng.choice(PLACES).split()
+        filler = [f"w{int(k)}" for k in rng.integers(0, 40, int(rng.integers(1, 5)))]
+        if number % 4 == 3:
+            words.append([*filler, "nothing", "here", str(number)])
+            tags.append(["O"] * len(words[-1]))
+            continue
+        words.append([*filler, str(person), "lives", "in", *place, str(number)])
+        located = ["B-LOC", *["I-LOC"] * (len(place) - 1)]
+        tags.append([*["O"] * len(filler), "B-PER", "O", "O", *located, "O"])
+    return words, tags
+
+
+def _written(folder: Path) -> Path:
+    folder.mkdir()
+    for seed, (name, num) in enumerate((("train", 160), ("dev", 40), ("test", 60))):
+        words, tags = _sentences(num, seed)
+        parts = [
+            "\n".join(f"{word}\t{tag}" for word, tag in zip(*both, strict=True))
+            for both in zip(words, tags, strict=True)
+        ]
+        (folder / f"{name}.conll").write_text("\n\n".join(parts) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    base = tmp_path_factory.mktemp("tags")
+    made = hs.finetune(
+        str(_written(base / "data")),
+        start="scratch/bert-tiny",
+        strategy="full",
+        num_steps=80,
+        batch_size=16,
+        learning_rate=2e-3,
+        out=str(base / "run"),
+        device="cpu",
+    )
+    return made
+
+
+def test_entities_are_found_and_held_against_controls(run):
+    test = run.metrics["test"]
+    assert test["figures"]["f1_entities"]["value"] > 0.9
+    assert set(test["per_class"]) == {"PER", "LOC"}
+    ladder = run.metrics["before_after"]["figures"]
+    assert set(ladder) == {
+        "most frequent tag",
+        "dictionary of train",
+        "linear tagger on word features",
+        "fine-tuned",
+    }
+    assert ladder["dictionary of train"]["value"] > 0.9
+    assert ladder["linear tagger on word features"]["value"] > 0.9
+    assert "F1 (entities)" in run.report()
+
+
+def test_spans_stand_at_their_places_in_the_users_own_text(run):
+    text = "w1 Ada lives  in New York 5"
+    (told,) = run.predict([text])
+    assert {(span.label, span.text) for span in told.spans} == {("PER", "Ada"), ("LOC", "New York")}
+    for span in told.spans:
+        assert text[span.start : span.end] == span.text
+        assert 0 < span.probability <= 1
+    assert json.loads(json.dumps(told.to_json()))["spans"][0]["label"] == "PER"
+
+
+def test_words_may_be_given_and_long_texts_are_told_whole(run):
+    words = ["w1", "w2", "w3"] * 60 + ["Ada", "lives", "in", "Rome", "5"] + ["w4", "w5"] * 80
+    (given,) = run.predict([words])
+    (written,) = run.predict([" ".join(words)])
+    assert [span.text for span in given.spans] == [span.text for span in written.spans]
+    assert {"Ada", "Rome"} <= {span.text for span in given.spans}
+    beside = run.predict(["Ada lives in Oslo 3", " ".join(words)])[0]
+    alone = run.predict(["Ada lives in Oslo 3"])[0]
+    assert [span.text for span in beside.spans] == [span.text for span in alone.spans]
+
+
+def test_evaluate_gives_the_same_figures_and_conll_can_be_predicted(run, tmp_path):
+    again = hs.evaluate(str(run.path))
+    value = run.metrics["test"]["figures"]["f1_entities"]["value"]
+    assert again.metrics["test"]["figures"]["f1_entities"]["value"] == pytest.approx(value)
+    words, _ = _sentences(5, 9)
+    path = tmp_path / "new.conll"
+    path.write_text("\n\n".join("\n".join(f"{w}\tO" for w in row) for row in words))
+    assert len(hs.predict(str(run.path), [str(path)])) == 5
+
+
+def test_the_folder_for_transformers_gives_the_same_logits(run, tmp_path):
+    from transformers import AutoModelForTokenClassification
+
+    hs.export(str(run.path), to="transformers", out=str(tmp_path / "out"))
+    found = AutoModelForTokenClassification.from_pretrained(str(tmp_path / "out"))
+    assert list(found.config.id2label.values()) == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
+
+
+def test_onnx_is_refused_by_name(run, tmp_path, heard):
+    with pytest.raises(ExportError, match="--to transformers") as told:
+        hs.export(str(run.path), to="onnx", out=str(tmp_path / "bundle"))
+    hs.export(str(run.path), to="transformers", out=str(tmp_path / "other"))  # as advised
+    heard(told.value)
+
+
+def test_a_start_without_words_is_refused_and_the_named_one_works(run, tmp_path, heard):
+    data = hs.load(str(run.data["source"]["source"]))
+    with pytest.raises(StartError, match="gives one vector a text") as told:
+        hs.finetune(data, start="scratch/tfidf", out=str(tmp_path / "a"), device="cpu")
+    made = hs.finetune(
+        data, start="scratch/bert-tiny", num_steps=2, out=str(tmp_path / "b"), device="cpu"
+    )
+    assert made.metrics["test"]
+    heard(told.value)
+    with pytest.raises(DataError, match="Name a start to finetune"):
+        hs.rank(data, starts=["scratch/bert-tiny"])
+
+
+def test_parts_of_a_step_add_up_to_the_mean_over_its_words():
+    rng = np.random.default_rng(0)
+    lengths = (3, 9, 1, 5)
+    targets = Ragged.of([rng.integers(0, 4, length) for length in lengths])
+    logits = torch.from_numpy(rng.normal(size=(4, 9, 4)).astype(np.float32))
+    loss = find_loss("token-classification").of_batch
+    whole = loss(logits, Wanted(torch.from_numpy(targets.padded(-100))))
+    parts = 0.0
+    for rows in ([0, 1], [2, 3]):
+        some = targets[np.array(rows)]
+        share = len(some.whole) / len(targets.whole)
+        width = some.lengths.max()
+        part = loss(logits[rows, :width], Wanted(torch.from_numpy(some.padded(-100))))
+        parts += share * float(part)
+    assert parts == pytest.approx(float(whole), rel=1e-6)
+
+
+def test_micro_batches_learn_what_whole_batches_learn(run, tmp_path):
+    data = hs.load(str(run.data["source"]["source"]))
+    weights = []
+    for size in (16, 4):
+        made = hs.finetune(
+            data,
+            start="scratch/bert-tiny",
+            strategy="full",
+            encoder_dropout=0.0,
+            optimizer="sgd",
+            learning_rate=0.05,
+            num_steps=3,
+            batch_size=16,
+            micro_batch_size=size,
+            precision="fp32",
+            out=str(tmp_path / str(size)),
+            device="cpu",
+        )
+        weights.append(load_file(made.path / "model.safetensors"))
+    for name, whole in weights[0].items():
+        torch.testing.assert_close(weights[1][name], whole, rtol=1e-4, atol=1e-6)
