@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from advice import heard
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -26,6 +25,7 @@ from headstart.errors import (
 )
 from headstart.exporting.timm_start import export_timm_start
 from headstart.model.pretrained import open_pretrained
+from headstart.pretraining.texts import read_texts
 
 Do = Callable[[Path, Path], Any]  # an empty folder and a pretrained start to what comes of it
 
@@ -53,6 +53,15 @@ def images(folder: Path, num: int, kinds: tuple[str, ...] = ("",)) -> str:
         place.mkdir(parents=True, exist_ok=True)
         Image.fromarray((digit * 15).astype(np.uint8)).save(place / f"{i}.png")
     return str(folder / "photos")
+
+
+def texts(folder: Path, suffix: str) -> str:
+    """Write thirty short texts under names of an ending, and return the folder."""
+    place = folder / "notes"
+    place.mkdir(exist_ok=True)
+    for i in range(30):
+        (place / f"{i}.{suffix}").write_text(f"# Note {i}\n" + f"What was said of {i}. " * 9)
+    return str(place)
 
 
 def table(folder: Path) -> str:
@@ -93,6 +102,30 @@ CASES = {
         r"holds rows; expected images for objective mae",
         lambda folder, _: pretrained(folder, images(folder, 8)),
         DataError,
+    ),
+    "a folder of texts": Advised(
+        lambda folder, _: pretrained(folder, texts(folder, "txt")),
+        r"holds 30 text files and no images; .*For texts say --objective mlm or clm",
+        lambda folder, _: read_texts(texts(folder, "txt"), None),
+        DataError,
+    ),
+    "a folder of images, for texts": Advised(
+        lambda folder, _: read_texts(images(folder, 8), None),
+        r"holds 8 images and no texts; .*For images say --objective mae",
+        lambda folder, _: pretrained(folder, images(folder, 8)),
+        DataError,
+    ),
+    "a folder of files that are no texts": Advised(
+        lambda folder, _: read_texts(texts(folder, "docx"), None),
+        r"holds no text files \(endings of its files: 30 '\.docx'\).*rename what is text",
+        lambda folder, _: read_texts(texts(folder, "md"), None),
+        DataError,
+    ),
+    "a start that is finished, resumed": Advised(
+        lambda _, start: pretrained(start, out=str(start), resume=True),
+        r"is a pretrained start that is finished; .*begin with it: --start .* another --out",
+        lambda folder, start: pretrained(folder, start=str(start)),
+        RunFolderError,
     ),
     "one image": Advised(
         lambda folder, _: pretrained(folder, images(folder, 1)),
@@ -167,7 +200,7 @@ def start(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_pretraining_advises_succeeds(name, start, tmp_path) -> None:
+def test_what_pretraining_advises_succeeds(name, start, tmp_path, heard) -> None:
     case = CASES[name]
     for side in ("wrong", "right"):
         (tmp_path / side).mkdir()

@@ -17,7 +17,7 @@ from own_texts import paragraphs
 from safetensors.torch import load_file
 
 import headstart as hs
-from headstart.errors import DataError, Interrupted, OptionError, StartError
+from headstart.errors import DataError, Interrupted, OptionError, RunFolderError, StartError
 from headstart.events import listen
 from headstart.model.pretrained import open_pretrained
 from headstart.preprocessing import segments
@@ -364,3 +364,15 @@ def test_two_processes_learn_the_words_that_one_learns(objective, tmp_path):
         assert torch.allclose(tensor, two[name], atol=2e-4), name
     losses = [run.metrics["pretraining"]["loss"]["value"] for run in runs]
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+
+
+def test_a_decoder_decides_nothing_and_is_handed_over_instead(following, tmp_path, heard):
+    for ask in (
+        lambda: hs.predict(str(following.path), ["a text"]),
+        lambda: hs.evaluate(str(following.path)),
+    ):
+        with pytest.raises(RunFolderError, match=r"cannot be made of it\. Export it") as refused:
+            ask()
+        assert "finetune" not in str(refused.value)
+    assert hs.export(str(following.path), out=str(tmp_path / "out")).is_dir()
+    heard(refused.value)

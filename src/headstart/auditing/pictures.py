@@ -24,6 +24,7 @@ MOST_READ = 8 * SIDE  # pixels of a side; what is larger is reduced before margi
 MARGIN_LEVELS = 12  # of 255 that a margin of one colour may vary by: a JPEG's is never quite even
 LEAST_MARGIN, MOST_MARGIN = 0.02, 2 / 3  # of a side
 LEAST_CONTRAST = 4.0  # standard deviation in grey levels: less is noise of one colour
+BARE, EDGE = 0.3, 0.1  # share of pixels with an edge; an edge, in standard deviations of the grey
 CHUNK = 256
 GREY = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -87,6 +88,25 @@ def read_pictures(samples: Samples, is_over: Callable[[], bool] = lambda: False)
 def grey(pixels: np.ndarray) -> np.ndarray:
     """Return grey levels, float32 (N, S, S), of uint8 (N, S, S, 3)."""
     return np.asarray(pixels.astype(np.float32) @ GREY)
+
+
+def is_bare(pixels: np.ndarray) -> np.ndarray:
+    """Return which pictures show a shape or two on a plain ground, and so almost nothing.
+
+    Args:
+        pixels: uint8, shape (N, S, S, 3).
+
+    Returns:
+        bool, shape (N,).
+    """
+    found = np.zeros(len(pixels), bool)
+    for start in range(0, len(pixels), 4096):
+        levels = grey(pixels[start : start + 4096])
+        least = EDGE * levels.std((1, 2), keepdims=True)
+        down = np.abs(np.diff(levels, axis=1))[:, :, 1:] > least
+        across = np.abs(np.diff(levels, axis=2))[:, 1:] > least
+        found[start : start + 4096] = (down | across).mean((1, 2)) < BARE
+    return found
 
 
 def _reduced(image: Image.Image) -> Image.Image:

@@ -179,7 +179,7 @@ def describe_copies(records: Records, copies: Copies, splits: np.ndarray) -> lis
         is_drawn=bool((records.splits == UNASSIGNED).all()),
     )
     across = shared(compared)
-    findings = [tell_shared(compared, found) for found in across]
+    findings = [tell_shared(compared, found, is_first=found is across[0]) for found in across]
     findings.append(tell_copies(compared, has_leak=bool(across)))
     odd = tell_contradictions(compared)
     return findings if odd is None else [*findings, odd]
@@ -229,8 +229,8 @@ def shared(compared: Compared) -> list[Shared]:
     return found
 
 
-def tell_shared(compared: Compared, found: Shared) -> Finding:
-    """Return what a user should know of samples that two sides hold."""
+def tell_shared(compared: Compared, found: Shared, *, is_first: bool) -> Finding:
+    """Return what a user should know of samples that two sides hold; the first says what to do."""
     several, name = NOUNS[compared.modality][1], compared.name
     held, other, number = found.held, found.other, len(found.places)
     pairs = zip(found.places[:SHOWN].tolist(), found.twins[:SHOWN].tolist(), strict=True)
@@ -241,7 +241,9 @@ def tell_shared(compared: Compared, found: Shared) -> Finding:
         f"Leave them out of {other} (headstart check --fix lists them), or put all {several} "
         "together without marks of a split: one that is drawn keeps copies on one side."
     )
-    if compared.is_drawn:
+    if not is_first:
+        remedy = f"Leave them out of {other}, too."
+    elif compared.is_drawn:
         remedy = f"Their class has too few different {several} for every side. Add others."
     sentence = (
         f"{number:,} of {found.total:,} {held} {several} are also in {other} ({shown}): {tells}. "

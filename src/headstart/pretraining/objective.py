@@ -182,6 +182,7 @@ class Objective:
         build: A corpus to a learner. Called by every process with the same means: what depends on a
             measurement goes through ``means.decisions``.
         then: The command that uses such a start, with ``{path}`` for its folder.
+        is_encoder: Whether it gives features, so that it can be fine-tuned.
     """
 
     modality: Modality
@@ -189,3 +190,4 @@ class Objective:
     read: Callable[[Data, PretrainingOptions], Corpus]
     build: Callable[[Any, Givens], Learner]
     then: str = "headstart finetune DATA --start {path}"
+    is_encoder: bool = True

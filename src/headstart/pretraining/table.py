@@ -52,7 +52,8 @@ OBJECTIVES: dict[ObjectiveName, Objective] = {
         "scratch/gpt-tiny",
         _read_texts,
         _next_words,
-        then="headstart pretrain DATA --objective clm --start {path}",  # no encoder to fine-tune
+        then="headstart pretrain DATA --objective clm --start {path}",
+        is_encoder=False,
     ),
 }
 
