@@ -275,9 +275,9 @@ def test_pretrained_starts_are_told_in_a_line_and_are_not_left_out(make_folder, 
     found = hs.list_runs(str(tmp_path))
     assert [row["run"] for row in found.rows] == ["a"]
     assert not found.left_out
-    told = " ".join(found.report().split())
-    assert f"2 pretrained starts, without figures of a test split: {tmp_path / 'one'}, " in told
-    assert "left out" not in told
+    told = "".join(found.report().split())
+    assert f"2pretrainedstarts,withoutfiguresofatestsplit:{tmp_path / 'one'}," in told
+    assert "leftout" not in told
 
 
 def test_a_long_name_of_a_run_stands_whole_in_eighty_columns(make_folder, answers, tmp_path):

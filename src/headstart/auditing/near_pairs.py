@@ -168,17 +168,17 @@ class _View:
             is_grave |= bool((self.pairs.certainty[number[nodes]] >= STRONG).any())
         is_grave &= (held, other) == ("test", "train")
         tells = "its figure flatters" if held == "test" else "what is chosen by it is chosen badly"
-        remedy = f"Leave these out of {other}, too."
+        remedy = ""
         if is_first:
             remedy = (
-                f"Leave these out of {other} (headstart check --fix lists them), or keep each with "
+                f" Leave these out of {other} (headstart check --fix lists them), or keep each with "
                 "its copies on one side."
             )
         sentence = (
             f"{len(samples):,} of {total:,} {held} {self.several} "
             f"{'is' if len(samples) == 1 else 'are'} nearly the same as one of {other}"
             f"{f' ({self.pairs.means})' if is_first else ''}, such as {self._shown(suspects)}: "
-            f"{tells}. {remedy}"
+            f"{tells}.{remedy}"
         )
         items = [self.everyone.name(int(i)) for i in samples[:100]]
         finding = Finding("leak", "error" if is_grave else "warning", items, sentence)

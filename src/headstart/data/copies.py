@@ -241,14 +241,14 @@ def tell_shared(compared: Compared, found: Shared, *, is_first: bool) -> Finding
         f"Leave them out of {other} (headstart check --fix lists them), or put all {several} "
         "together without marks of a split: one that is drawn keeps copies on one side."
     )
-    if not is_first:
-        remedy = f"Leave them out of {other}, too."
+    if not is_first:  # the first has said it
+        remedy = ""
     elif compared.is_drawn:
         remedy = f"Their class has too few different {several} for every side. Add others."
     sentence = (
         f"{number:,} of {found.total:,} {held} {several} are also in {other} ({shown}): {tells}. "
         f"{remedy}"
-    )
+    ).rstrip()
     items = [name(int(i)) for i in found.places[:100]]
     return Finding("leak", "error" if is_grave else "warning", items, sentence)
 
