@@ -21,7 +21,7 @@ CASES: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "starts of a fit": (("tokenizers",), ["fit", NOWHERE, "--starts", "pip/all-minilm-l6-v2"]),
     "trees of a library": (("lightgbm",), ["finetune", NOWHERE, "--start", "scratch/lightgbm"]),
     "hidden words": (("transformers",), ["pretrain", NOWHERE, "--objective", "mlm"]),
-    "an engine": (("openvino",), ["fit", NOWHERE, "--engine", "openvino"]),
+    "an engine": (("onnxruntime",), ["fit", NOWHERE, "--engine", "onnxruntime"]),
     "a server": (("uvicorn",), ["serve", NOWHERE]),
 }
 

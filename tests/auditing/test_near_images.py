@@ -195,3 +195,9 @@ def test_where_likeness_is_chance_no_pair_is_certain_enough_for_a_gate(tmp_path,
     unsure = [s for a in near_images(dataset, AuditTools()) for s in a.suspects]
     assert [s.spot for s in unsure] == [s.spot for s in sure]
     assert max(s.certainty for s in sure) >= STRONG > max(s.certainty for s in unsure)
+
+
+def test_where_nothing_is_alike_nothing_is_found():
+    draw = np.random.default_rng(0)
+    images = [draw.integers(0, 256, (24, 24, 3)).astype(np.uint8) for _ in range(12)]
+    assert near_images(arrays(images, [i % 2 for i in range(12)]), AuditTools()) == []

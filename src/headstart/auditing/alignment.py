@@ -51,9 +51,11 @@ class Likeness:
     @classmethod
     def joined(cls, parts: Sequence[Likeness]) -> Likeness:
         """Return one record of several, in their order."""
-        none = [np.zeros(0, np.float32)]
+        if not parts:
+            nothing = [np.zeros(0, np.float32)] * 5
+            return cls(*nothing, is_told=np.zeros(0, bool))
         names = [field.name for field in fields(cls)]
-        return cls(*(np.concatenate([getattr(p, name) for p in parts] or none) for name in names))
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 def align(

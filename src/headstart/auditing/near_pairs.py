@@ -171,8 +171,8 @@ class _View:
         remedy = ""
         if is_first:
             remedy = (
-                f" Leave these out of {other} (headstart check --fix lists them), or keep each with "
-                "its copies on one side."
+                f" Leave these out of {other} (headstart check --fix lists them), or keep each "
+                "with its copies on one side."
             )
         sentence = (
             f"{len(samples):,} of {total:,} {held} {self.several} "
