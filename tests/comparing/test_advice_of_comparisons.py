@@ -9,12 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from advised import Case, N, csv, frame
 from test_advice_of_commands import typed
 
 import headstart as hs
+from headstart.tasks import find_task
+from headstart.tasks.plain import TextColumn
+from headstart.types import Schema
 
 QUICK = ["--start", "scratch/linear", "--device", "cpu", "--num-steps", "2"]
 
@@ -67,6 +72,26 @@ def changed(name: str, change: Callable[[dict[str, Any]], Any]) -> Callable[[Pat
 def without_column(folder: Path) -> None:
     path = folder / "predictions.parquet"
     pq.write_table(pq.read_table(path).drop_columns("loss"), path)
+
+
+def with_answers(answers: Any) -> Callable[[Path], None]:
+    """Return what puts other predictions into a run."""
+
+    def do(folder: Path) -> None:
+        table = pq.read_table(folder / "predictions.parquet")
+        there = table.column_names.index("prediction")
+        whole = answers.take(pa.array(np.arange(len(table)) % len(answers)))
+        pq.write_table(table.set_column(there, "prediction", whole), folder / "predictions.parquet")
+
+    return do
+
+
+def labels(*names: str) -> Schema:
+    return Schema("table", "multi-label", names)
+
+
+WORDS = TextColumn(["a, b", "a"], np.array([0, 1]))
+NUMBERS = Schema("table", "regression", ())
 
 
 def compared(place: Place) -> Any:
@@ -123,6 +148,26 @@ CASES = {
         lambda p: hs.compare(p.other(without_column)),
         "has no column 'loss'; .* again with --overwrite",
         compared,
+    ),
+    "answers of a class that is not there": Case(
+        lambda p: hs.compare(p.other(with_answers(pa.array(["maybe"] * 12)))),
+        "names a class 'maybe' that .* again with --overwrite",
+        compared,
+    ),
+    "numbers for names": Case(
+        lambda p: hs.compare(p.other(with_answers(pa.array(np.arange(12.0))))),
+        "holds numbers where names .* again with --overwrite",
+        compared,
+    ),
+    "names for numbers": Case(
+        lambda _: find_task("regression").read_item_column(WORDS, NUMBERS),
+        "holds texts where numbers .* again with --overwrite",
+        lambda _: find_task("regression").read_item_column(np.arange(2.0), NUMBERS),
+    ),
+    "labels with commas": Case(
+        lambda _: find_task("multi-label").read_item_column(WORDS, labels("a", "b", "a, b")),
+        "may join different labels; .* Rename them, and run the training again",
+        lambda _: find_task("multi-label").read_item_column(WORDS, labels("a", "b", "a and b")),
     ),
     "groups that nobody tells": Case(
         lambda p: of_groups(p, is_former=True),

@@ -52,8 +52,8 @@ class Likeness:
     def joined(cls, parts: Sequence[Likeness]) -> Likeness:
         """Return one record of several, in their order."""
         if not parts:
-            nothing = [np.zeros(0, np.float32)] * 5
-            return cls(*nothing, is_told=np.zeros(0, bool))
+            nothing = np.zeros(0, np.float32)
+            return cls(nothing, nothing, nothing, nothing, nothing, np.zeros(0, bool))
         names = [field.name for field in fields(cls)]
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 

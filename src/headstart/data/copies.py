@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from headstart.columnar import give_memory_back
 from headstart.data.chance import MUCH_MORE, fewer_rows, likeness, num_pairs, without_chance
 from headstart.data.identity import Identity, has_equal, ordinals
 from headstart.data.records import NOUNS, SPLIT_CODES, UNASSIGNED, Records
@@ -57,6 +58,7 @@ def find_copies(samples: Samples, identity: Identity, columns: Sequence[str] = (
         columns: Of a table: all but those that number the rows.
     """
     contents = identity.content
+    give_memory_back(len(contents))  # what the contents were found with
     own = np.arange(len(contents))
     if not has_equal(contents):
         return Copies(contents, own, columns=columns)
