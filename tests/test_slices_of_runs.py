@@ -57,3 +57,13 @@ def test_a_column_that_is_not_there_is_refused_by_the_nearest(run):
     with pytest.raises(OptionError, match=r"'regoin' is no column .* Did you mean 'region'"):
         hs.evaluate(run, slice=["regoin"])
     assert hs.evaluate(run, slice=["region"]).slices["columns"] == ["region"]
+
+
+def test_the_target_is_no_column_to_slice_by_and_no_other_is_proposed(run, heard):
+    label = run.model_record["schema"]["label"]
+    with pytest.raises(
+        OptionError, match=f"'{label}' is what is told of .* Leave it out"
+    ) as refused:
+        hs.evaluate(run, slice=[label])
+    assert "Did you mean" not in str(refused.value)
+    heard(refused.value)
