@@ -70,7 +70,7 @@ def probe_last_block(job: RankingJob, one: Scored, num: int, seconds: float) -> 
         seed=job.asked.seed,
     )
     try:
-        with unheard():
+        with unheard(), job.in_time():
             setup = set_up(job.dataset, one.start, options, device=job.device, texts=job.texts)
             inputs = prepare_sample(
                 job.dataset, "train", setup, min(num, _MOST), seed=job.asked.seed
