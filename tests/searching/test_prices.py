@@ -15,6 +15,8 @@ from headstart.training.options.common_options import CommonOptions
 from headstart.tuning.budget import Budget
 from headstart.tuning.decisions import Decisions
 
+NAMES = ("simple-cnn", "quick-cnn-small")
+
 
 @pytest.fixture
 def context(tmp_path, monkeypatch):
@@ -39,7 +41,9 @@ def test_the_model_of_each_arm_is_built_once_however_often_its_price_is_asked(co
 
     monkeypatch.setattr(runner, "set_up", counted)
     prices = Prices(context)
-    specs = [ArmSpec(f"scratch/{name}", "full", size=8) for name in ("simple-cnn", "vit-tiny")]
+    specs = [
+        ArmSpec(f"scratch/{name}", "full", size=8) for name in ("simple-cnn", "quick-cnn-small")
+    ]
     for spec in specs:
         prices.cost(spec)
         prices.samples(spec)
@@ -52,7 +56,9 @@ def test_the_model_of_each_arm_is_built_once_however_often_its_price_is_asked(co
 
 def test_what_no_arm_will_take_is_let_go(context):
     prices = Prices(context)
-    specs = [ArmSpec(f"scratch/{name}", "full", size=8) for name in ("simple-cnn", "vit-tiny")]
+    specs = [
+        ArmSpec(f"scratch/{name}", "full", size=8) for name in ("simple-cnn", "quick-cnn-small")
+    ]
     for spec in specs:
         prices.cost(spec)
     prices.keep_spare(specs[:1])

@@ -23,18 +23,11 @@ from headstart.training.randomness import BOOTSTRAP, generator
 from headstart.tuning.conditions import Conditions
 from headstart.tuning.setup import Part, prepare_sample, set_up
 from headstart.tuning.tune import tune
-from headstart.types import Start
 
 NUM_STEPS, _BATCH, _MOST = 250, 32, 2_000
 _HELD = 0.2
 _LEAST_STEPS = 20
-_RECONSTRUCTING = ("mae", "mlm", "masked", "replaced-token")
 MOST_PROBED = 6
-
-
-def is_reconstructing(start: Start) -> bool:
-    """Return whether a start was pretrained to reconstruct what it was not shown."""
-    return any(word in (start.objective or "") for word in _RECONSTRUCTING)
 
 
 def block_seconds(one: Scored, num: int) -> float:

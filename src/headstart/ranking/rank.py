@@ -27,7 +27,6 @@ from headstart.ranking.control import as_scored, control_outcome
 from headstart.ranking.last_block import (
     MOST_PROBED,
     block_seconds,
-    is_reconstructing,
     probe_last_block,
 )
 from headstart.ranking.prior import Prior, priors
@@ -38,6 +37,7 @@ from headstart.ranking.scored import (
     RankingJob,
     Scored,
     build,
+    is_reconstructing,
     read,
     score,
     train_a_moment,
@@ -54,6 +54,7 @@ _EACH_CLASS, _LEAST, _MOST = 50, 1_000, 5_000  # samples that are worth reading
 _LEAST_EACH_CLASS = 10
 _SHORT_OF_TIME = ("raise --budget", "too slow", TOO_LATE)
 _MOMENT_SECONDS = 60.0  # of one start from scratch, however large the budget
+_MOMENT_READS, _SHORTEST_MOMENT = 2.0, 2.0  # times the features of a start; seconds
 _LEAST_MOMENT = 1.0  # a network that was trained for less shows nothing
 
 T = TypeVar("T")
@@ -81,7 +82,7 @@ def rank_starts(job: RankingJob, starts: Sequence[Start]) -> Ranking:
     num = _num_samples(job, found)
     _read_and_score(job, found, num)
     known = priors(job.dataset, [one.start for one in found])
-    _train(job, found)
+    _train(job, found, num)
     _probe_blocks(job, found, known, num)
     if not any(one.outcomes is not None for one in found):
         raise _nothing(job, found)
@@ -174,12 +175,13 @@ def _read_and_score(job: RankingJob, found: Sequence[Scored], num: int) -> None:
     _exchange(job, found)
 
 
-def _train(job: RankingJob, found: Sequence[Scored]) -> None:
+def _train(job: RankingJob, found: Sequence[Scored], num: int) -> None:
     """Train for a moment what has no features; each gets a part of what training may take."""
     left = [one for one in _own(job, found) if one.setup is not None and not one.has_features]
+    longest = _moment(found, num)
     for place, one in enumerate(_until_stopped(left, job.stop_requested)):
         most = min(job.budget.may_take("ranked training"), max(0.0, _left(job)))
-        seconds = min(most / (len(left) - place), _MOMENT_SECONDS)
+        seconds = min(most / (len(left) - place), longest)
         emit("task", name="training for a moment", done=place, total=len(left))
         if seconds < _LEAST_MOMENT:
             one.setup = None
@@ -187,6 +189,17 @@ def _train(job: RankingJob, found: Sequence[Scored]) -> None:
             continue
         train_a_moment(job, one, seconds)
     _exchange(job, found)
+
+
+def _moment(found: Sequence[Scored], num: int) -> float:
+    """Return the longest moment that a start is trained for: as long as others have taken to read.
+
+    A start from scratch on large images takes longer than all that are read, and says no more.
+    """
+    each = [one.each for one in found if one.width and math.isfinite(one.each)]
+    if not each:
+        return _MOMENT_SECONDS
+    return min(_MOMENT_SECONDS, max(_SHORTEST_MOMENT, _MOMENT_READS * num * sum(each) / len(each)))
 
 
 def _probe_blocks(

@@ -42,6 +42,7 @@ from headstart.tuning.texts import TextCache
 from headstart.types import GROWN, SOLVED, Dataset, Start, are_alike
 
 _NOTHING = float("nan")
+_RECONSTRUCTING = ("mae", "mlm", "masked", "replaced-token")
 TOO_LATE = "the time for scores was spent before it was done"
 # of the budget, for what comes after the last score; the last one itself may take of it, too
 _END_SHARE, _LAST_SHARE = 0.05, 0.02
@@ -195,6 +196,11 @@ class Scored:
             self.scores = FeatureScores(**parts)
 
 
+def is_reconstructing(start: Start) -> bool:
+    """Return whether a start was pretrained to reconstruct what it was not shown."""
+    return any(word in (start.objective or "") for word in _RECONSTRUCTING)
+
+
 def _plain(outcome: Outcome) -> dict[str, Any]:
     return {**vars(outcome), "outcomes": outcome.outcomes.tolist()}
 
@@ -267,6 +273,7 @@ def read(job: RankingJob, one: Scored, num: int, deadline: float | None) -> None
             one.taps = tapped_features(
                 setup.model,
                 inputs,
+                has_blocks=is_reconstructing(one.start),
                 name=f"features of {one.start.address}",
                 stop_requested=job.until(deadline),
             )
