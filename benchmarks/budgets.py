@@ -1,7 +1,7 @@
 """More budget must never give less: `fit` by several budgets on small sets, of several builds.
 
     python benchmarks/budgets.py DATA [--budgets 15 30 60 120] [--seeds 0 1] [--sets a b]
-        [--sides . ../before] [--clock work] [--out rows.csv]
+        [--sides . ../before] [--rivals] [--clock work] [--out rows.csv]
 
 DATA is the folder of the data pack (MNIST as IDX files, CIFAR-10 and flowers as Parquet, texts).
 Each set is drawn once (seed 1) and written as a folder of images or a CSV with its own test split,
@@ -10,7 +10,8 @@ that the process has worked in place of those on the wall, so that a figure does
 else the machine does; ``wall`` is what a user has. Rows go to a CSV, one a fit, and what stands
 there already is not run again. The summary says, for each side and budget, the mean score over
 sets, and for each pair of neighbouring budgets the mean difference over (set, seed) with its
-standard error.
+standard error. ``--rivals`` runs ``one_epoch.py`` beside them: one pass with every candidate, and
+the rest of the same seconds for the best one.
 
 Left out: who wins on large data, and GPUs.
 """
@@ -46,6 +47,7 @@ from headstart.cli import main
 sys.argv = ["headstart", *{words!r}]
 sys.exit(main())
 """
+RIVAL = "one pass for all"  # the side that is no build
 _FIELDS = ("side", "set", "budget", "seed", "metric", "score", "log_loss", "start", "strategy", "s")
 
 
@@ -119,15 +121,20 @@ def fit_once(
     """Fit in a process of its own; return what a row says of it."""
     out = folder / "run"
     words = ["fit", str(data), "--budget", f"{budget}s", "--seed", str(seed), "--out", str(out)]
-    if (data / "train.csv").exists():
-        words += ["--label", "label"]
+    label = ["--label", "label"] if (data / "train.csv").exists() else []
+    command = [sys.executable, "-c"]
+    command += [_RUN.format(clock=clock, words=[*words, *label, "--overwrite"])]
+    if side.name == RIVAL:
+        command = [sys.executable, str(Path(__file__).with_name("one_epoch.py")), str(data)]
+        command += ["--budget", str(budget), "--seed", str(seed), "--out", str(out), *label]
+        command += ["--clock", clock]
+        side = Path(__file__).resolve().parent.parent
     environment = {
         **os.environ,
         "PYTHONPATH": str(side / "src"),
         "OMP_NUM_THREADS": "1",
         "HEADSTART_CACHE": str(folder / "cache"),
     }
-    command = [sys.executable, "-c", _RUN.format(clock=clock, words=[*words, "--overwrite"])]
     found = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if found.returncode not in (0, 1) or not (out / "metrics.json").exists():
         raise SystemExit(f"{side} failed on {data.name}:\n{found.stderr[-2000:]}")
@@ -177,6 +184,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
     parser.add_argument("--sides", type=Path, nargs="+", default=[Path(".")])
+    parser.add_argument("--rivals", action="store_true")
     parser.add_argument("--clock", choices=("wall", "work"), default="wall")
     parser.add_argument("--out", type=Path, default=Path("budgets.csv"))
     asked = parser.parse_args()
@@ -191,7 +199,8 @@ def main() -> None:
             SETS[name](asked.data, source)
             for seed in asked.seeds:
                 for budget in asked.budgets:
-                    for side in asked.sides:  # side by side, as close in time as can be
+                    # side by side, as close in time as can be
+                    for side in [*asked.sides, *([Path(RIVAL)] if asked.rivals else [])]:
                         key = (side.resolve().name, name, str(budget), str(seed))
                         if key in done:
                             continue

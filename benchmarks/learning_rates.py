@@ -92,7 +92,7 @@ def measure(
     began = time.perf_counter()
     arm = Arm(setup, train, val, Conditions(seconds_per_sample=measure_pass(setup, data)))
     arm.start()
-    chosen = settle_learning_rate(arm, "asked" if is_grid else "off")
+    chosen = settle_learning_rate(arm) if is_grid else []
     arm.advance()
     tuned = arm.finish()
     seconds = time.perf_counter() - began

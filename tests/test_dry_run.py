@@ -79,7 +79,7 @@ def test_the_stages_of_a_plan_end_with_the_budget():
         assert sum(stage.seconds for stage in plan.stages) == pytest.approx(limit, abs=0.1)
         assert plan.end("conclusion") == pytest.approx(limit, abs=0.1)
         assert all(stage.name in SHARES or stage.name == "loading" for stage in plan.stages)
-    assert plans[0].seconds("screening") == pytest.approx(SHARES["screening"].share * 60, abs=0.1)
+    assert plans[0].seconds("screening") == pytest.approx(SHARES["screening"].of(60), abs=0.1)
     assert plans[1].seconds("training") > 30  # what is measured to take less is left to it
 
 

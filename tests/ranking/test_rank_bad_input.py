@@ -91,7 +91,7 @@ def test_features_that_are_all_alike_are_as_good_as_guessing(digits):
 def test_a_budget_too_small_for_anything_says_which_one_works(digits, monkeypatch, heard):
     from headstart.ranking import scored
 
-    monkeypatch.setattr(scored, "seconds_per_sample", lambda *_: 2.0)
+    monkeypatch.setattr(scored, "seconds_per_sample", lambda *_, **__: 2.0)
     with pytest.raises(hs.StartError, match=r"Give --budget (\d+)s or more") as caught:
         hs.rank(digits, starts=["toy/narrow", "toy/wide"], budget="30s", device="cpu")
     said = int(str(caught.value).partition("--budget ")[2].partition("s")[0])

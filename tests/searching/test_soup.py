@@ -91,8 +91,8 @@ def test_a_greedy_soup_of_one_start_is_no_worse_than_its_best_ingredient_and_say
         model.eval()
         return -float(nn.functional.cross_entropy(model(rows[val]), wanted[val]).detach())
 
-    soup = greedy_soup(states, judge)
     alone = [judge(state) for state in states]
+    soup = greedy_soup(states, alone, judge)
     assert soup.taken[0] == int(np.argmax(alone))
     assert 3 not in soup.taken  # weights from elsewhere
     assert soup.score >= max(alone)
@@ -105,6 +105,10 @@ def test_a_greedy_soup_of_one_start_is_no_worse_than_its_best_ingredient_and_say
 
 def test_a_state_that_has_diverged_never_gets_in():
     states = [{"w": torch.tensor([value])} for value in (1.0, float("nan"), 2.0)]
-    soup = greedy_soup(states, lambda state: -abs(float(state["w"]) - 1.4))
+
+    def judge(state) -> float:
+        return -abs(float(state["w"]) - 1.4)
+
+    soup = greedy_soup(states, [judge(state) for state in states], judge)
     assert 1 not in soup.taken
     assert soup.state["w"] == 1.5

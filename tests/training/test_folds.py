@@ -20,7 +20,7 @@ from headstart.training.options.training_options import TrainingOptions
 from headstart.training.probing.folds import FEW_SAMPLES, NUM_FOLDS, as_unseen, deal_folds
 from headstart.training.probing.methods import PROBES
 from headstart.training.probing.probe import fit_probe
-from headstart.tuning import setup as tuning_setup
+from headstart.tuning import solving
 from headstart.tuning.setup import set_up
 
 
@@ -194,8 +194,8 @@ def test_a_probe_of_a_data_set_knows_its_groups_and_its_copies(monkeypatch, is_t
         asked.append(groups)
         return fit_probe(*given, groups=groups, **options)
 
-    monkeypatch.setattr("headstart.tuning.setup.fit_probe", fit)
-    found = tuning_setup.probe(setup, *parts, imbalance="none", limit=1_000, deadline=None)
+    monkeypatch.setattr("headstart.tuning.solving.fit_probe", fit)
+    found = solving.probe(setup, *parts, imbalance="none", limit=1_000, deadline=None)
     assert "cross-validation" in found.chosen_by
     groups = asked[0][0]
     # six rows of each who, or two of each content

@@ -135,7 +135,8 @@ def test_what_something_may_take_is_a_share_of_the_limit_or_of_what_is_left(stil
     assert budget.may_take("screening") == 20.0
     assert budget.may_take("conclusion") == 0.0
     assert Budget(None).may_take("conclusion") == float("inf")
-    assert Budget(None).may_take("screening") == 120.0  # of ten minutes
+    assert Budget(None).may_take("screening") == 72.0  # of ten minutes
+    assert [Budget(seconds).may_take("screening") for seconds in (60, 150, 300)] == [12, 20, 36]
     assert share_until("probe", time.monotonic() + 10) == pytest.approx(4.0)
     assert share_until("probe", None) == float("inf")
 
@@ -169,7 +170,7 @@ def test_a_plan_is_read_by_people(still_clock):
     lines = plan.report().splitlines()
     assert lines[0] == "fit on digits, 1 h 00 m"
     assert lines[2].split() == ["loading", "5.0", "s", "spent", "already"]
-    assert lines[3].startswith("  screening   12 m 00 s  all candidates together")
+    assert lines[3].startswith("  screening    7 m 12 s  all candidates together")
     assert lines[-1] == "1 candidate: scratch/linear"
     unlimited = Budget(None).plan("finetune", ["training", "conclusion"])
     assert unlimited.report().splitlines()[0] == "finetune, no limit"

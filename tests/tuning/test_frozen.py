@@ -100,8 +100,8 @@ def probed(data, monkeypatch, **changes):
         passed.append(len(inputs))
         return run_batches(model, inputs, model.features)
 
-    monkeypatch.setattr("headstart.tuning.setup.fit_probe", fit)
-    monkeypatch.setattr("headstart.tuning.setup.features_of", pass_over)
+    monkeypatch.setattr("headstart.tuning.solving.fit_probe", fit)
+    monkeypatch.setattr("headstart.tuning.solving.features_of", pass_over)
     trained(data, VIT, **changes)
     return *met[0], passed
 

@@ -1,4 +1,4 @@
-"""The grid of learning rates: tried where there is room or when asked, and never at random."""
+"""The grid of learning rates: tried where it was asked for, and never at random."""
 
 import json
 import os
@@ -159,9 +159,9 @@ def test_stopped_in_a_trial_or_after_it_and_resumed_it_ends_in_the_same_bits(dat
     assert not os.path.exists(out / "nan_report.json")
 
 
-def tuned_with(data, wanted, *, deadline=None, seconds_per_sample=1e-5, setup=None, **changes):
+def tuned_with(data, *, deadline=None, seconds_per_sample=1e-5, **changes):
     """Tune with a search; return the recipe, what was told, and the trials."""
-    setup = setup or setup_of(data, "full", **changes)
+    setup = setup_of(data, "full", **changes)
     train, val = (prepare_sample(data, name, setup, 200, seed=0) for name in ("train", "val"))
     told = []
     conditions = Conditions(
@@ -171,7 +171,7 @@ def tuned_with(data, wanted, *, deadline=None, seconds_per_sample=1e-5, setup=No
     with listen(lambda kind, fields: told.append((kind, fields))):
         arm = Arm(setup, train, val, conditions)
         arm.start()
-        rows = settle_learning_rate(arm, wanted)
+        rows = settle_learning_rate(arm)
         arm.advance()
     return setup.recipe, told, rows
 
@@ -185,29 +185,6 @@ def setup_of(data, strategy, **changes):
     )
 
 
-def test_where_there_is_no_room_the_phases_begin_as_without_a_search(data, grid, still_clock):
-    grid((1.0, 3.0))
-    with_search, without = setup_of(data, "gradual"), setup_of(data, "gradual")
-    _, told, _ = tuned_with(data, "room", deadline=150, seconds_per_sample=0.01, setup=with_search)
-    tuned_with(data, "off", deadline=150, seconds_per_sample=0.01, setup=without)
-    assert "no room" in choice_of(told)["why"]
-    states = [setup.model.state_dict() for setup in (with_search, without)]
-    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-
-
-def test_a_grid_that_nobody_asked_for_never_costs_the_training_a_step(data, grid, still_clock):
-    grid((1.0, 5e4), rate=ABSURD)
-    # one pass takes 10 ms a sample, says the measurement: 60 steps of 80 samples take 144 s
-    recipe, told, rows = tuned_with(data, "room", deadline=150, seconds_per_sample=0.01)
-    assert recipe.learning_rate == ABSURD
-    assert rows == []
-    why = choice_of(told)["why"]
-    assert why.startswith("the budget has no room for a grid: 2 trials would take 24")
-    recipe, told, rows = tuned_with(data, "room", deadline=1_500, seconds_per_sample=0.01)
-    assert recipe.learning_rate == pytest.approx(5e-3)
-    assert len(rows) == 2
-
-
 def test_trials_that_take_longer_than_expected_are_given_up(data, grid, monkeypatch, still_clock):
     grid((1.0, 5e4), rate=ABSURD)
     real = arms.train
@@ -218,7 +195,7 @@ def test_trials_that_take_longer_than_expected_are_given_up(data, grid, monkeypa
         return result
 
     monkeypatch.setattr(arms, "train", slow)
-    recipe, told, rows = tuned_with(data, "room", deadline=3.0)
+    recipe, told, rows = tuned_with(data, deadline=3.0)
     assert recipe.learning_rate == ABSURD
     assert "take longer than expected" in choice_of(told)["why"]
     assert len(rows) == 1
@@ -226,12 +203,12 @@ def test_trials_that_take_longer_than_expected_are_given_up(data, grid, monkeypa
 
 def test_trials_that_were_asked_for_shrink_with_the_budget_or_are_refused(data, grid, still_clock):
     grid((1.0, 5e4), rate=ABSURD)
-    _, _, rows = tuned_with(data, "asked", deadline=200, seconds_per_sample=0.01, num_steps=50)
+    _, _, rows = tuned_with(data, deadline=200, seconds_per_sample=0.01, num_steps=50)
     assert [row["num_steps"] for row in rows] == [27, 27]  # 200 of the 368 s that it would take
     with pytest.raises(
         OptionError, match=r"search is on, and \d+ s are left for 2 trials.*--budget"
     ):
-        tuned_with(data, "asked", deadline=20, seconds_per_sample=0.01)
+        tuned_with(data, deadline=20, seconds_per_sample=0.01)
 
 
 def test_a_rate_whose_loss_is_no_number_loses_and_leaves_no_report(data, grid, tmp_path):
@@ -332,13 +309,12 @@ def test_processes_that_train_together_try_none_and_say_so_or_refuse(data, grid)
         conditions=Conditions(company=pair, decisions=Decisions(company=pair)),
     )
     with listen(lambda kind, fields: told.append((kind, fields))):
-        assert settle_learning_rate(arm, "room") == []
+        assert settle_learning_rate(arm) == []
     assert "2 processes train together" in choice_of(told)["why"]
     rate = arm.setup.recipe.learning_rate
     (message,) = sent  # the workers know it too
     assert message["name"] == "learning_rate"
     assert message["record"]["value"] == {"learning_rate": rate, "trials": []}
-    assert settle_learning_rate(arm, "off") == []
     options = FinetuneOptions(data, start=CNN, learning_rate_search=True)
     with pytest.raises(OptionError, match="search is on and 2 processes train together"):
         _finetune(options, SimpleNamespace(size=2))

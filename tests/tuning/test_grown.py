@@ -22,7 +22,7 @@ from headstart.training.contract import StopRequested, never
 from headstart.training.probing import boosting, forest, tree_settings
 from headstart.training.probing.trees import CategoryFold, round_down
 from headstart.tuning.grown import TooManyRowsError, grow
-from headstart.tuning.setup import _grown_in_time
+from headstart.tuning.solving import _grown_in_time
 from headstart.types import Column, Schema, TableSpec
 
 

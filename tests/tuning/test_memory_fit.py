@@ -75,7 +75,7 @@ def settled_before(former):
     return Decisions({"micro_batch_size": record})
 
 
-def train(data, monkeypatch, free, setup=None, grid="off", former=None, **known):
+def train(data, monkeypatch, free, setup=None, searches_rate=False, former=None, **known):
     """Train with so many bytes free; return the setup, how it went, passes' sizes, and events."""
     monkeypatch.setattr(memory, "free_memory_bytes", lambda: free)
     setup = setup or make(data)
@@ -94,7 +94,8 @@ def train(data, monkeypatch, free, setup=None, grid="off", former=None, **known)
     with listen(lambda kind, fields: told.append((kind, fields))):
         arm = Arm(setup, *parts, Conditions(decisions=decisions, **known))
         arm.start()
-        settle_learning_rate(arm, grid)
+        if searches_rate:
+            settle_learning_rate(arm)
         arm.advance()
         state = arm.finish().result.state
     is_anew = decisions.records.get("micro_batch_size") is not kept.get("micro_batch_size")
@@ -191,7 +192,7 @@ def test_short_trials_of_learning_rates_fit_too(data, monkeypatch):
     needed = step_bytes(data, monkeypatch)
     row = DEFAULTS["scratch/simple-cnn"]
     monkeypatch.setitem(DEFAULTS, "scratch/simple-cnn", replace(row, grid=(1.0, 2.0)))
-    tight = train(data, monkeypatch, needed, grid="asked")
+    tight = train(data, monkeypatch, needed, searches_rate=True)
     # two trials and the training; before them a pass of two and one of three samples
     assert tight.sizes == [2, 3] + 3 * [32] * 8
 

@@ -14,7 +14,8 @@ from headstart.starts import find_start
 from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.conditions import Conditions
 from headstart.tuning.cost import measure_pass
-from headstart.tuning.setup import install, probe, set_up, subsample
+from headstart.tuning.setup import install, set_up, subsample
+from headstart.tuning.solving import probe
 from headstart.tuning.tune import better, check, tune
 
 

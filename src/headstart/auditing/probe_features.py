@@ -15,6 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 TERMS, PIXELS = "scratch/tfidf", "pixels"
 MAX_BYTES = 320 * 2**20  # of all features together
 NUM_DIRECTIONS = 256  # that TF-IDF is brought down to
+_MOST_TERMS = 20_000  # texts that these are learned from
 _SMALLEST_SIDE, _SIDE_STEP, _BEYOND_OWN = 64, 32, 2
 _LEAST_SAMPLES = 500
 LEAST_IN_RUNS = 100  # samples; fewer say nothing
@@ -59,12 +61,14 @@ class Look:
         texts: What the run keeps of its texts.
         held: Train and val as the run has prepared them for that start at that size: where it has
             left their features in the cache, those are read.
+        budget: Keeps what the run has measured a pass to cost.
     """
 
     start: Start | None
     options: TrainingOptions
     texts: TextCache | None = None
     held: Mapping[SplitName, Inputs] = field(default_factory=dict)
+    budget: Budget | None = None
 
 
 @dataclass
@@ -115,6 +119,8 @@ class ProbeFeatures:
         self.dataset, self.seconds, self.seed = dataset, seconds, seed
         self._device, self._stop_requested = device, stop_requested
         self.look = look
+        known = None if look is None else look.budget
+        self._budget = known or Budget(None)  # each pass is measured once
         modality = dataset.schema.modality
         self._start = (
             frozen_start(modality) if look is None else look.start or plain_start(modality)
@@ -221,10 +227,9 @@ class ProbeFeatures:
         kept = self._left_by_run(setup)
         if setup.preprocess.size is not None and not kept:
             setup = self._sized(setup, texts)
-        budget = Budget(None)
         if self._start.address == TERMS:
             return self._directions(setup)
-        each = seconds_per_sample(setup, self.dataset, budget) + self._preparing(setup)
+        each = seconds_per_sample(setup, self.dataset, self._budget) + self._preparing(setup)
 
         def compute(inputs: Inputs) -> np.ndarray:
             return features_of(
@@ -232,7 +237,7 @@ class ProbeFeatures:
             )
 
         return _Way(
-            lambda name, places: setup.preprocess.prepare(self.dataset, name, places),
+            partial(self._prepared, setup),
             compute,
             setup.model.encoder.num_features,
             each,
@@ -267,7 +272,7 @@ class ProbeFeatures:
         total = sum(len(self.dataset.split(name)) for name in SPLITS)
         found = self._set_up(smallest, texts)
         left = max(0.0, _FOR_SIZE * self.seconds - self._preparing(found) * total)
-        each = seconds_per_sample(found, self.dataset, Budget(None))
+        each = seconds_per_sample(found, self.dataset, self._budget)
         for _ in range(_TRIES):
             # a pass costs in proportion to the pixels, and large ones a little more
             side = int(size * (left / (each * total)) ** 0.5) // _SIDE_STEP * _SIDE_STEP
@@ -275,8 +280,15 @@ class ProbeFeatures:
             if wanted == size or (wanted > size != smallest):
                 break
             size, found = wanted, self._set_up(wanted, texts)
-            each = seconds_per_sample(found, self.dataset, Budget(None))
+            each = seconds_per_sample(found, self.dataset, self._budget)
         return found
+
+    def _prepared(self, setup: TrainingSetup, name: SplitName, places: np.ndarray) -> Inputs:
+        """Return samples of a split; of texts what the run has made of them before."""
+        if setup.texts is None:
+            return setup.preprocess.prepare(self.dataset, name, places)
+        indices = None if len(places) == len(self.dataset.split(name)) else places
+        return setup.texts.prepare(name, setup.model.encoder, indices)
 
     def _preparing(self, setup: TrainingSetup) -> float:
         """Return what preparing one sample takes, in seconds."""
@@ -323,15 +335,15 @@ class ProbeFeatures:
 
         assert setup.texts is not None
         began = time.monotonic()
-        train = setup.preprocess.prepare(
-            self.dataset, "train", subsample(self.dataset.train.targets, 20_000, seed=self.seed)
+        train = self._prepared(
+            setup, "train", subsample(self.dataset.train.targets, _MOST_TERMS, seed=self.seed)
         )
         terms = _matrix(train)
         num = max(1, min(NUM_DIRECTIONS, terms.shape[1] - 1, terms.shape[0] - 1))
         directions = TruncatedSVD(num, random_state=self.seed).fit(terms)
         each = (time.monotonic() - began) / max(1, len(train))
         return _Way(
-            lambda name, places: setup.preprocess.prepare(self.dataset, name, places),
+            partial(self._prepared, setup),
             lambda inputs: directions.transform(_matrix(inputs)).astype(np.float32),
             num,
             each,

@@ -1,7 +1,8 @@
-"""Which start: a quick screening inside ``fit``, and a fuller ranking for those who ask for one."""
+"""Which start: a quick screening inside ``fit``, and a fuller ranking for those who ask for one.
 
-from headstart.ranking.rank import rank_starts
-from headstart.ranking.ranked import RankedStart, Ranking
+The ranking (``rank.py``) is not imported here: it brings scikit-learn, which takes two seconds.
+"""
+
 from headstart.ranking.screen import Candidate, default_starts, screen
 
-__all__ = ["Candidate", "RankedStart", "Ranking", "default_starts", "rank_starts", "screen"]
+__all__ = ["Candidate", "default_starts", "screen"]

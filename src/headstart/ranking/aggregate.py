@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
 # What sets of other families choose on the fine-tunings of a zoo (docs/selection.md): what a head
 # would read, and the distance to collapse. The prior is left only to decide between equals.
@@ -124,5 +123,16 @@ def aggregate(
 def _ranks(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Return ranks among those that are known, 0 (worst) to 1; 0 elsewhere."""
     ranks = np.zeros(len(values))
-    ranks[known] = (rankdata(values[known]) - 1) / max(1, known.sum() - 1)
+    ranks[known] = (mid_ranks(values[known]) - 1) / max(1, known.sum() - 1)
     return ranks
+
+
+def mid_ranks(values: np.ndarray) -> np.ndarray:
+    """Return ranks from 1 on, float64, shape (N,); equal values share the mean of their places.
+
+    Args:
+        values: Shape (N,), no NaN.
+    """
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    found: np.ndarray = (np.cumsum(counts) - (counts - 1) / 2)[places]
+    return found

@@ -24,18 +24,11 @@ from headstart.tuning.conditions import Conditions
 from headstart.tuning.part import Part
 from headstart.tuning.setup import prepare_sample, set_up
 from headstart.tuning.tune import tune
-from headstart.types import Start
 
 NUM_STEPS, _BATCH, _MOST = 250, 32, 2_000
 _HELD = 0.2
 _LEAST_STEPS = 20
-_RECONSTRUCTING = ("mae", "mlm", "masked", "replaced-token")
 MOST_PROBED = 6
-
-
-def is_reconstructing(start: Start) -> bool:
-    """Return whether a start was pretrained to reconstruct what it was not shown."""
-    return any(word in (start.objective or "") for word in _RECONSTRUCTING)
 
 
 def block_seconds(one: Scored, num: int) -> float:
@@ -71,7 +64,7 @@ def probe_last_block(job: RankingJob, one: Scored, num: int, seconds: float) -> 
         seed=job.asked.seed,
     )
     try:
-        with unheard():
+        with unheard(), job.in_time():
             setup = set_up(job.dataset, one.start, options, device=job.device, texts=job.texts)
             inputs = prepare_sample(
                 job.dataset, "train", setup, min(num, _MOST), seed=job.asked.seed

@@ -18,8 +18,8 @@ from functools import cache
 from importlib.resources import files
 
 import numpy as np
-from scipy.stats import rankdata
 
+from headstart.ranking.aggregate import mid_ranks
 from headstart.storage.curves import digest_of, read_curves
 from headstart.types import Dataset, Start, are_alike
 
@@ -161,7 +161,7 @@ def _ranks(rows: Sequence[MetaRow]) -> dict[str, list[float]]:
         some = [row for row in rows if row.target == target]
         if len(some) < 2:
             continue
-        places = (rankdata([row.score for row in some]) - 1) / (len(some) - 1)
+        places = (mid_ranks(np.array([row.score for row in some])) - 1) / (len(some) - 1)
         for row, place in zip(some, places, strict=True):
             found.setdefault(row.start, []).append(float(place))
     return found

@@ -27,16 +27,17 @@ from headstart.ranking.control import as_scored, control_outcome
 from headstart.ranking.last_block import (
     MOST_PROBED,
     block_seconds,
-    is_reconstructing,
     probe_last_block,
 )
 from headstart.ranking.prior import Prior, priors
 from headstart.ranking.ranked import Control, RankedStart, Ranking
 from headstart.ranking.scored import (
     FAILURES,
+    TOO_LATE,
     RankingJob,
     Scored,
     build,
+    is_reconstructing,
     read,
     score,
     train_a_moment,
@@ -51,9 +52,10 @@ from headstart.types import Figure, Ragged, Start
 
 _EACH_CLASS, _LEAST, _MOST = 50, 1_000, 5_000  # samples that are worth reading
 _LEAST_EACH_CLASS = 10
+_SHORT_OF_TIME = ("raise --budget", "too slow", TOO_LATE)
 _MOMENT_SECONDS = 60.0  # of one start from scratch, however large the budget
+_MOMENT_READS, _SHORTEST_MOMENT = 2.0, 2.0  # times the features of a start; seconds
 _LEAST_MOMENT = 1.0  # a network that was trained for less shows nothing
-_END_SHARE = 0.05  # of the budget, for what comes after the last score
 
 T = TypeVar("T")
 
@@ -80,7 +82,7 @@ def rank_starts(job: RankingJob, starts: Sequence[Start]) -> Ranking:
     num = _num_samples(job, found)
     _read_and_score(job, found, num)
     known = priors(job.dataset, [one.start for one in found])
-    _train(job, found)
+    _train(job, found, num)
     _probe_blocks(job, found, known, num)
     if not any(one.outcomes is not None for one in found):
         raise _nothing(job, found)
@@ -106,15 +108,9 @@ def _exchange(job: RankingJob, found: Sequence[Scored]) -> None:
             one.hear(record)
 
 
-def _end(job: RankingJob) -> float | None:
-    """Return the ``time.monotonic()`` value by which the last score stands; None for no limit."""
-    limit = job.budget.limit_seconds
-    return None if limit is None else job.budget.deadline(_END_SHARE * limit)
-
-
 def _left(job: RankingJob) -> float:
     """Return the seconds until the last score must stand; infinite without a limit."""
-    end = _end(job)
+    end = job.end
     return math.inf if end is None else end - time.monotonic()
 
 
@@ -167,7 +163,7 @@ def _read_and_score(job: RankingJob, found: Sequence[Scored], num: int) -> None:
     """Read the features of those that have some, and score them."""
     ready = [one for one in _own(job, found) if one.setup is not None and one.has_features]
     # what is read must be scored, too, and some starts are to be trained for a moment
-    read_until = None if _end(job) is None else time.monotonic() + 0.8 * max(0.0, _left(job))
+    read_until = None if job.end is None else time.monotonic() + 0.8 * max(0.0, _left(job))
     for place, one in enumerate(_until_stopped(ready, job.stop_requested)):
         emit("task", name="features", done=place, total=len(ready), start=one.start.address)
         read(job, one, num, read_until)
@@ -175,16 +171,17 @@ def _read_and_score(job: RankingJob, found: Sequence[Scored], num: int) -> None:
     widths = [one.width for one in found if one.width]
     for one in _until_stopped(ready, job.stop_requested):
         if one.taps is not None:
-            score(job, one, common_dimension(num, widths), _end(job))
+            score(job, one, common_dimension(num, widths))
     _exchange(job, found)
 
 
-def _train(job: RankingJob, found: Sequence[Scored]) -> None:
+def _train(job: RankingJob, found: Sequence[Scored], num: int) -> None:
     """Train for a moment what has no features; each gets a part of what training may take."""
     left = [one for one in _own(job, found) if one.setup is not None and not one.has_features]
+    longest = _moment(found, num)
     for place, one in enumerate(_until_stopped(left, job.stop_requested)):
         most = min(job.budget.may_take("ranked training"), max(0.0, _left(job)))
-        seconds = min(most / (len(left) - place), _MOMENT_SECONDS)
+        seconds = min(most / (len(left) - place), longest)
         emit("task", name="training for a moment", done=place, total=len(left))
         if seconds < _LEAST_MOMENT:
             one.setup = None
@@ -192,6 +189,17 @@ def _train(job: RankingJob, found: Sequence[Scored]) -> None:
             continue
         train_a_moment(job, one, seconds)
     _exchange(job, found)
+
+
+def _moment(found: Sequence[Scored], num: int) -> float:
+    """Return the longest moment that a start is trained for: as long as others have taken to read.
+
+    A start from scratch on large images takes longer than all that are read, and says no more.
+    """
+    each = [one.each for one in found if one.width and math.isfinite(one.each)]
+    if not each:
+        return _MOMENT_SECONDS
+    return min(_MOMENT_SECONDS, max(_SHORTEST_MOMENT, _MOMENT_READS * num * sum(each) / len(each)))
 
 
 def _probe_blocks(
@@ -232,7 +240,8 @@ def _control(job: RankingJob, found: Sequence[Scored], num: int) -> Control | No
             return Control(one.start.address, interval_of(one.outcomes))
     emit("task", name="control", done=0, total=1)
     try:
-        name, outcome = control_outcome(job.dataset, num, asked=job.asked, texts=job.texts)
+        with job.in_time(is_last=True):
+            name, outcome = control_outcome(job.dataset, num, asked=job.asked, texts=job.texts)
     except FAILURES as error:
         emit("note", text=f"There is no control beside the starts: {error}")
         return None
@@ -344,7 +353,7 @@ def _nothing(job: RankingJob, found: Sequence[Scored]) -> StartError:
     """Return the error of a ranking in which no start was scored: what it would have taken."""
     notes = "; ".join(f"{one.start.address}: {one.why.rstrip('.')}" for one in found)
     told = f"None of {len(found)} starts could be scored: {notes}."
-    if not any("raise --budget" in one.why or "too slow" in one.why for one in found):
+    if not any(word in one.why for one in found for word in _SHORT_OF_TIME):
         modality = job.dataset.schema.modality
         return StartError(
             f"{told} Name others with --starts; 'headstart starts --modality {modality}' lists "

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, StartError
 from headstart.events import emit, unheard
 from headstart.ranking.control import as_scored
 from headstart.ranking.scores import Outcome
@@ -32,6 +34,7 @@ from headstart.training.options.strategies import default_strategy
 from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.budget import STEP_PASSES, Budget
 from headstart.tuning.cost import seconds_per_sample
+from headstart.tuning.cut_off import cut_off
 from headstart.tuning.fitting import largest_useful_size
 from headstart.tuning.memory import ENOUGH_BYTES, learning_bytes
 from headstart.tuning.setup import TrainingSetup, prepare_sample, set_up
@@ -39,6 +42,10 @@ from headstart.tuning.texts import TextCache
 from headstart.types import GROWN, SOLVED, Dataset, Start, are_alike
 
 _NOTHING = float("nan")
+_RECONSTRUCTING = ("mae", "mlm", "masked", "replaced-token")
+TOO_LATE = "the time for scores was spent before it was done"
+# of the budget, for what comes after the last score; the last one itself may take of it, too
+_END_SHARE, _LAST_SHARE = 0.05, 0.02
 # what one candidate may fail by: its weights, its network, memory, the disk
 FAILURES = (HeadstartError, RuntimeError, MemoryError, OSError, ValueError)
 
@@ -57,6 +64,7 @@ class RankingJob:
         company: The processes that share the candidates.
         input_size: Side of the input in pixels, at the most, of pretrained starts for images; None
             for each one's own, or what these images can use of it.
+        on_scored: Called when a start has its score.
     """
 
     dataset: Dataset
@@ -67,12 +75,33 @@ class RankingJob:
     stop_requested: Callable[[], bool] = never
     company: Company = ALONE
     input_size: int | None = None
+    on_scored: Callable[[], None] = lambda: None
 
     def until(self, deadline: float | None) -> Callable[[], bool]:
         """Return whether to stop: because someone asked to, or because of the clock."""
         return lambda: (
             self.stop_requested() or (deadline is not None and time.monotonic() > deadline)
         )
+
+    @property
+    def end(self) -> float | None:
+        """The ``time.monotonic()`` value by which the last score stands; None for no limit."""
+        limit = self.budget.limit_seconds
+        return None if limit is None else self.budget.deadline(_END_SHARE * limit)
+
+    def in_time(self, *, is_last: bool = False) -> AbstractContextManager[object]:
+        """Cut off what is done for one candidate inside the block when the last score must stand.
+
+        Args:
+            is_last: Whether its score is all that is missing: it gets a little longer.
+
+        Raises:
+            StartError: If that time has come.
+        """
+        at, limit = self.end, self.budget.limit_seconds
+        if is_last and limit is not None:
+            at = self.budget.deadline(_LAST_SHARE * limit)
+        return cut_off(at, partial(StartError, TOO_LATE))
 
 
 @dataclass(eq=False)
@@ -167,6 +196,11 @@ class Scored:
             self.scores = FeatureScores(**parts)
 
 
+def is_reconstructing(start: Start) -> bool:
+    """Return whether a start was pretrained to reconstruct what it was not shown."""
+    return any(word in (start.objective or "") for word in _RECONSTRUCTING)
+
+
 def _plain(outcome: Outcome) -> dict[str, Any]:
     return {**vars(outcome), "outcomes": outcome.outcomes.tolist()}
 
@@ -183,9 +217,9 @@ def build(job: RankingJob, one: Scored) -> None:
         one.why = f"left out: it reads {start.modality}s, and {dataset.name} holds {modality}s"
         return
     try:
-        with unheard():
+        with unheard(), job.in_time():
             setup = set_up(dataset, start, _options(job, start), device=job.device, texts=job.texts)
-            one.each = seconds_per_sample(setup, dataset, job.budget)
+            one.each = seconds_per_sample(setup, dataset, job.budget, is_brief=True)
             one.step_bytes = _step_bytes(dataset, setup)
     except FAILURES as error:
         one.why = f"left out: {error}"
@@ -233,14 +267,16 @@ def read(job: RankingJob, one: Scored, num: int, deadline: float | None) -> None
     assert one.setup is not None
     dataset, setup, one.setup = job.dataset, one.setup, None
     try:
-        with unheard():
-            inputs = prepare_sample(dataset, "train", setup, num, seed=job.asked.seed)
-        one.taps = tapped_features(
-            setup.model,
-            inputs,
-            name=f"features of {one.start.address}",
-            stop_requested=job.until(deadline),
-        )
+        with job.in_time():
+            with unheard():
+                inputs = prepare_sample(dataset, "train", setup, num, seed=job.asked.seed)
+            one.taps = tapped_features(
+                setup.model,
+                inputs,
+                has_blocks=is_reconstructing(one.start),
+                name=f"features of {one.start.address}",
+                stop_requested=job.until(deadline),
+            )
     except StopRequested:
         if job.stop_requested():
             raise
@@ -253,45 +289,50 @@ def read(job: RankingJob, one: Scored, num: int, deadline: float | None) -> None
     one.groups, one.width = dataset.train.groups_of(inputs.ids), one.taps[FEATURES].shape[1]
 
 
-def score(job: RankingJob, one: Scored, dimension: int, deadline: float | None) -> None:
+def score(job: RankingJob, one: Scored, dimension: int) -> None:
     """Score the features of a start; these are not kept."""
     assert one.taps is not None
     assert one.targets is not None
     emit("task", name="scores", done=0, total=1, start=one.start.address)
     taps, one.taps = one.taps, None
+    end = job.end
     try:
-        one.scores = score_taps(
-            taps,
-            one.targets,
-            dimension=dimension,
-            groups=one.groups,
-            seed=job.asked.seed,
-            is_late=lambda: deadline is not None and time.monotonic() > deadline,
-        )
+        with job.in_time(is_last=True):
+            one.scores = score_taps(
+                taps,
+                one.targets,
+                dimension=dimension,
+                groups=one.groups,
+                seed=job.asked.seed,
+                is_late=lambda: end is not None and time.monotonic() > end,
+            )
     except FAILURES as error:
         one.why = f"left out: {error}"
         return
     one.outcomes = one.scores.head.outcomes
+    job.on_scored()
 
 
 def train_a_moment(job: RankingJob, one: Scored, seconds: float) -> None:
     """Train what has no features, and score it on val."""
     one.setup = None
     try:
-        candidate, setup, val, logits = try_start(
-            job.dataset,
-            one.start,
-            job.budget,
-            seconds,
-            asked=job.asked,
-            device=job.device,
-            texts=job.texts,
-        )
+        with job.in_time():
+            candidate, setup, val, logits = try_start(
+                job.dataset,
+                one.start,
+                job.budget,
+                seconds,
+                asked=job.asked,
+                device=job.device,
+                texts=job.texts,
+            )
     except FAILURES as error:
         one.why = f"not scored: {error}"
         return
     targets = as_scored(array_of(setup.model.standard_targets(val.targets)))
     one.outcomes, one.why = shares_of(array_of(logits), targets), candidate.note
+    job.on_scored()
 
 
 def shares_of(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ candidates out.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,18 +42,23 @@ from headstart.training.options.strategies import (
 from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.budget import SHARES, STEP_PASSES, Budget, told_seconds
 from headstart.tuning.conditions import Conditions
+from headstart.tuning.cut_off import cut_off
 from headstart.tuning.fitting import fitting_setup, train_limit
-from headstart.tuning.setup import TrainingSetup, install, prepare_sample, probe
+from headstart.tuning.setup import TrainingSetup, install, prepare_sample
+from headstart.tuning.solving import probe, solver_of
 from headstart.tuning.texts import TextCache
 from headstart.tuning.tune import tune
 from headstart.types import SOLVED, Dataset, Figure, Inputs, Rows, Start
 
+_SHORT_SECONDS = 300.0  # a budget below: one pretrained start, and the quickest before it
 _MAX_VAL = 1_000
 _SCRATCH_WEIGHT = 2.0
 _MIN_STEPS = 20
 _WORTH_SECONDS = 2.0  # of the share that is left, for another look
 _MOST_ROW_SECONDS = 600.0
-_OPENING_SECONDS = 3.0  # the library of the first network, on one idle core
+# The library of the first network, on one idle core, building it twice, and features of the first
+# few hundred samples: timm alone takes three, and 500 digits through the smallest start five more.
+_OPENING_SECONDS = 5.0
 _LEAST_LEFT = 2.0  # seconds, on one idle core: figures alone take more
 _LEAST_WORKED = 0.05  # seconds of work by which the load of the machine is told
 
@@ -86,14 +91,24 @@ class Candidate:
 def default_starts(dataset: Dataset, budget_seconds: float | None) -> list[Start]:
     """Return the candidates that need no network, in the order in which they are tried.
 
+    The quickest comes first, so that a model can be used early. From a budget of five minutes on
+    those come first that a head is solved for: a training of moments would take half a minute.
+
     Images: a small quick network from scratch; the smallest pretrained start that is on this
     machine, the three smallest from a budget of five minutes on; and the same network with twice
     its channels.
     Texts: TF-IDF, then the pretrained starts on this machine, or a small BERT from scratch where
     there is none. Tables: the linear model, boosted trees, a forest and the MLP.
     """
-    num_local = 1 if budget_seconds is not None and budget_seconds < 300 else 3
-    return candidate_starts(dataset, num_local)
+    is_short = budget_seconds is not None and budget_seconds < _SHORT_SECONDS
+    found = candidate_starts(dataset, num_local=1 if is_short else 3)
+    return found if is_short else sorted(found, key=_is_trained)
+
+
+def _is_trained(start: Start) -> bool:
+    """Return whether a look at a start takes steps: random weights have no head to solve for."""
+    strategy = default_strategy(start)[0]
+    return strategy.loops and not strategy.probes
 
 
 def screen(
@@ -139,12 +154,21 @@ def screen(
     opening = _Opening()
     best = float("-inf")
 
+    def is_possible() -> bool:
+        """Return whether there is something to hand over, or to train with what is left."""
+        return best > float("-inf") or any(map(_is_slow, found))
+
     def attempt(start: Start, allowance: float) -> Candidate:
         nonlocal best
+        most, at = max(allowance, SHARES["opening"].share * max(0.0, budget.left)), None
+        if is_possible() and budget.limit_seconds is not None:
+            at = time.monotonic() + most  # there is another: this one may not cost it the rest
+        too_long = StartError(f"it took longer than {told_seconds(most)} here.")
         try:
-            candidate, setup, val, logits = try_start(
-                dataset, start, budget, allowance, asked=asked, device=device, texts=texts
-            )
+            with cut_off(at, lambda: too_long):
+                candidate, setup, val, logits = try_start(
+                    dataset, start, budget, allowance, asked=asked, device=device, texts=texts
+                )
         except (StartError, DivergenceError, DeviceError, RuntimeError, MemoryError) as error:
             return _refused(start, metric, error)
         is_better = sign * candidate.score.value > best
@@ -164,7 +188,7 @@ def screen(
         elif index > 0 and best == float("-inf") and budget.left < _LEAST_LEFT * budget.load:
             # nothing can be made and evaluated any more; to look on would only end later
             found.append(_left_out(start, metric, "left out: the whole budget is spent"))
-        elif best > float("-inf") and (long := opening.refusal(start, budget)):
+        elif is_possible() and (long := opening.refusal(start, budget)):
             found.append(_left_out(start, metric, long))
         else:
             found.append(attempt(start, allowance))
@@ -175,42 +199,52 @@ def screen(
         if until - budget.spent > _WORTH_SECONDS:
             found[place] = attempt(found[place].start, until - budget.spent)
     emit("task", name="screening", done=len(starts), total=len(starts))
-    if best == float("-inf") and not any(map(_is_slow, found)):
-        notes = "; ".join(f"{c.start.address} {c.note.rstrip('.')}" for c in found)
-        raise StartError(
-            f"None of {len(starts)} starts could be tried: {notes}. Raise --budget, or name others "
-            f"with --starts."
-        )
+    if not is_possible():
+        raise _none_tried(found)
     return sorted(found, key=lambda one: _order(one, sign))
 
 
-class _Opening:
-    """What the first network of a process takes before its first figure: its library is read.
+def _none_tried(found: Sequence[Candidate]) -> StartError:
+    """Return the error of a screening that leaves nothing to train."""
+    notes = "; ".join(f"{c.start.address} {c.note.rstrip('.')}" for c in found)
+    return StartError(
+        f"None of {len(found)} starts could be tried: {notes}. Raise --budget, or name others "
+        f"with --starts."
+    )
 
-    That nobody has measured when it begins, and it cannot be cut short: on a machine whose cores
-    are taken by others it once took eleven seconds of twenty.
+
+class _Opening:
+    """What the first network of its kind takes before its first figure: its library is read.
+
+    That nobody has measured when it begins: on a machine whose cores are taken by others it once
+    took eleven seconds of twenty, and 23 of sixty. Random weights and pretrained ones are two
+    kinds: the quick networks from scratch need no library.
     """
 
     def __init__(self) -> None:
         self._began, self._worked = time.monotonic(), time.process_time()
-        self._is_paid = False
+        self._paid = set[bool]()
 
     def refusal(self, start: Start, budget: Budget) -> str | None:
         """Return why a start is left out, once another can be used; None where there is time."""
-        if self._is_paid or start.family in SOLVED:
+        if self._is_paid(start):
             return None
         took, worked = time.monotonic() - self._began, time.process_time() - self._worked
         seconds = _OPENING_SECONDS * max(1.0, took / max(worked, _LEAST_WORKED))
         if seconds <= budget.may_take("opening"):
             return None
         return (
-            f"left out: reading its library takes about {told_seconds(seconds)}, and "
+            f"left out: a first look at it takes about {told_seconds(seconds)}, and "
             f"{told_seconds(budget.left)} of the budget are left"
         )
 
     def note(self, start: Start) -> None:
         """Note that a start was tried."""
-        self._is_paid = self._is_paid or start.family not in SOLVED
+        if start.family not in SOLVED:
+            self._paid.add(start.pretrained_on is not None)
+
+    def _is_paid(self, start: Start) -> bool:
+        return start.family in SOLVED or (start.pretrained_on is not None) in self._paid
 
 
 def _order(one: Candidate, sign: float) -> tuple[float, float]:
@@ -301,8 +335,7 @@ def try_start(
         install(setup.model, fitted)
         logits: Rows = fitted.val_logits
         setup.fitted = fitted if setup.preprocess.is_instant else None
-        how = "grown from" if setup.model.encoder.is_grown else "probe on"
-        note = f"{how} {len(train):,} samples{note}"
+        note = f"{solver_of(setup).source} {len(train):,} samples{note}"
     else:
         with unheard():
             deadline = began + SHARES["screened training"].share * allowance

@@ -89,7 +89,7 @@ def with_estimates(
         return dataset
     emit("stage", text="Checking the data by what a probe says")
     with plan.stage("estimates", budget):
-        found = _estimate(current, dataset, asked, seconds, seed, look)
+        found = _estimate(current, dataset, asked, seconds, seed, replace(look, budget=budget))
     tell_findings(found)
     return replace(dataset, findings=(*dataset.findings, *found))
 

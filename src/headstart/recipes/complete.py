@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from headstart.recipes.audited import with_estimates
 from headstart.recipes.findings import tell_findings
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from headstart.tuning.together import Together
     from headstart.types import Dataset
 
-    Grid = Literal["off", "room", "asked"]
-
 
 def complete(
     current: Session,
@@ -39,7 +37,7 @@ def complete(
     look: Look,
     *,
     candidates: Sequence[Mapping[str, object]] = (),
-    grid: Grid = "off",
+    searches_rate: bool = False,
 ) -> None:
     """Prepare, fine-tune, evaluate, and write every file of the run folder.
 
@@ -50,7 +48,7 @@ def complete(
         budget: The budget.
         look: Whose features audits read.
         candidates: What screening found, for ``options.json``.
-        grid: Whether other learning rates are tried first, as ``settle_learning_rate`` takes it.
+        searches_rate: Whether other learning rates are tried first.
 
     Raises:
         KeyboardInterrupt: After the state was saved, if someone asked to stop.
@@ -73,7 +71,7 @@ def complete(
     tell_findings(items.train.findings)
     on_usable = partial(save_model, folder, dataset, setup)
     with plan.stage("training", budget):
-        tuned, trials = _tune(current, items, setup, budget, plan, grid, on_usable)
+        tuned, trials = _tune(current, items, setup, budget, plan, on_usable, searches_rate)
     look = replace(look, held={"train": items.train, "val": items.val})
     audited = with_estimates(current, dataset, plan, budget, setup.recipe.seed, look)
     items = replace(items, dataset=audited)
@@ -165,8 +163,8 @@ def _tune(
     setup: TrainingSetup,
     budget: Budget,
     plan: BudgetPlan,
-    grid: Grid,
     on_usable: Callable[[], None],
+    searches_rate: bool,
 ) -> tuple[Tuned, Sequence[Mapping[str, object]]]:
     """Fine-tune; where someone asked to stop, keep what there is. Return the trials, too.
 
@@ -201,7 +199,7 @@ def _tune(
         arm = Arm(setup, items.train, items.val, conditions)
         try:
             arm.start()
-            trials = settle_learning_rate(arm, grid)
+            trials = settle_learning_rate(arm) if searches_rate else []
             arm.advance()
         except StopRequested as error:  # there is nothing to keep yet
             raise KeyboardInterrupt(stop.signal_number) from error

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from headstart.events import emit
 from headstart.recipes.audited import with_audits
@@ -21,7 +21,7 @@ from headstart.recipes.processes import (
     run_in_company,
 )
 from headstart.recipes.run import Run
-from headstart.recipes.session import Session, session
+from headstart.recipes.session import session
 from headstart.recipes.settle import Means, settle_setup
 from headstart.recipes.source import as_dataset, default_out, spent_before
 from headstart.reporting.console import attached
@@ -40,9 +40,8 @@ if TYPE_CHECKING:
     import torch
 
     from headstart.auditing.probe_features import Look
-    from headstart.engines import PassRule
     from headstart.training.company import Company
-    from headstart.tuning.budget import Budget, BudgetPlan
+    from headstart.tuning.budget import BudgetPlan
     from headstart.tuning.setup import TrainingSetup
     from headstart.types import Dataset
 
@@ -80,6 +79,7 @@ def _finetune(options: FinetuneOptions, company: Company) -> Run:
     """Fine-tune in the main process."""
     from headstart.engines import passes_by
     from headstart.tuning.budget import Budget
+    from headstart.tuning.engine_rule import run_rule
 
     # what can be refused is refused before anything is loaded or overwritten
     options, given, budget_seconds = _checked(options, company)
@@ -98,11 +98,11 @@ def _finetune(options: FinetuneOptions, company: Company) -> Run:
     ) as current:
         budget = Budget(budget_seconds, current.spent_before_resume + spent_before(dataset))
         dataset = with_audits(current, dataset, budget, options.seed)
-        grid: Literal["asked", "off"] = "asked" if options.learning_rate_search else "off"
-        with passes_by(run_rule(options, budget, current)):
+        with passes_by(run_rule(options, budget, current.decisions)):
             setup = _settled(options, given, dataset, Means(budget, company, current.decisions))
             look = look_of(setup, options, is_own=given.module is not None)
-            complete(current, dataset, setup, budget, look, candidates=[], grid=grid)
+            is_searched = options.learning_rate_search
+            complete(current, dataset, setup, budget, look, searches_rate=is_searched)
     path = current.folder.path
     company.send("done", path=str(path))
     emit("next", command=next_command(path, dataset))
@@ -190,24 +190,6 @@ def look_of(setup: TrainingSetup, options: CommonOptions, *, is_own: bool = Fals
     is_read = start.pretrained_on is not None and not is_own
     said = replace(training_options(options), input_size=setup.size)
     return Look(start if is_read else None, said, setup.texts)
-
-
-def run_rule(options: CommonOptions, budget: Budget, current: Session) -> PassRule:
-    """Return what holds for the passes of a run.
-
-    Args:
-        options: As the user said them.
-        budget: Bounds what trials may take.
-        current: The run, which settles each choice once.
-    """
-    from headstart.tuning.engine_rule import engine_rule
-
-    return engine_rule(
-        options.engine,
-        options.precision,
-        budget_seconds=budget.limit_seconds,
-        decisions=current.decisions,
-    )
 
 
 def next_command(path: Path, dataset: Dataset) -> str:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, TypedDict
 from headstart.events import emit
 from headstart.recipes.audited import with_audits
 from headstart.recipes.dry_run import refuse_resume, say_real_run
-from headstart.recipes.finetune import next_command, run_rule, settle_auto
+from headstart.recipes.finetune import next_command, settle_auto
+from headstart.recipes.hard_limit import ends_without, last_moment
 from headstart.recipes.options import FitOptions, takes
 from headstart.recipes.own_start import refuse_own_start
 from headstart.recipes.processes import after_restart, finished_before, run_in_company
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from headstart.ranking import Candidate
     from headstart.training.company import Company
     from headstart.tuning.budget import Budget, BudgetPlan
+    from headstart.tuning.cut_off import CutOff
     from headstart.tuning.decisions import Decided
     from headstart.tuning.setup import TrainingSetup
     from headstart.tuning.texts import TextCache
@@ -76,10 +78,27 @@ def fit(options: FitOptions) -> Run | BudgetPlan:
 
 
 def _fit(options: FitOptions, company: Company) -> Run:
-    """Search and fine-tune in the main process."""
+    """Search and fine-tune in the main process; without a model it ends with its budget."""
+    from headstart.training.options.limits import check_options
+    from headstart.tuning.budget import parse_budget
+
+    check_options(options)
+    with ends_without("a model could be used", parse_budget(options.budget)) as limit:
+        return _searched(options, company, limit)
+
+
+def _searched(options: FitOptions, company: Company, limit: CutOff) -> Run:
+    """Search and fine-tune.
+
+    Args:
+        options: As the user said them.
+        company: The processes.
+        limit: Cuts all of it off, unless there is a model.
+    """
     from headstart.engines import passes_by
     from headstart.tasks import find_task
     from headstart.tuning.budget import Budget
+    from headstart.tuning.engine_rule import run_rule
     from headstart.tuning.texts import text_cache
 
     options, named, budget_seconds = _checked(options)
@@ -95,10 +114,12 @@ def _fit(options: FitOptions, company: Company) -> Run:
     company.send("data", fingerprint=dataset.fingerprint)
     with session("fit", dataset, out, kept, company, resume=resume, overwrite=overwrite) as current:
         budget = Budget(budget_seconds, current.spent_before_resume + spent_before(dataset))
+        limit.unless = (current.folder.path / "model.json").exists
+        limit.bring_forward(last_moment(budget))
         dataset = with_audits(current, dataset, budget, options.seed, "quick")
         texts = text_cache(dataset, budget, seed=options.seed, decisions=current.decisions)
         settled = _settled(options, dataset, company)
-        with passes_by(run_rule(options, budget, current)):
+        with passes_by(run_rule(options, budget, current.decisions)):
             chosen, made = _settle_start(current, dataset, named, budget, texts, settled)
             dataset = with_audits(current, dataset, budget, options.seed, "slow")
             if find_task(dataset.schema.task).tells_words:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from headstart.errors import HeadstartError, Interrupted, OptionError, RunFolderError, StartError
 from headstart.events import emit, seconds_since_command_began, unheard
+from headstart.recipes.hard_limit import ends_without, last_moment
 from headstart.recipes.options import LaunchOptions, takes
 from headstart.recipes.processes import company_of, is_worker
 from headstart.recipes.source import as_dataset, spent_before, typed_data
@@ -21,6 +22,7 @@ from headstart.types import Data, Dataset, Schema, are_alike
 
 if TYPE_CHECKING:
     from headstart.training.company import Company
+    from headstart.tuning.cut_off import CutOff
     from headstart.types import Start
 
 _FILES = ("ranking.json", "ranking.html")
@@ -134,24 +136,31 @@ def rank(options: RankOptions) -> Ranked:
         >>> ranked.shortlist  # doctest: +SKIP
         ('scratch/simple-cnn',)
     """
-    from headstart.engines import require_engine
     from headstart.tuning.budget import parse_budget
 
+    limit = parse_budget(options.budget)
+    with ends_without("a start had its score", None if is_worker() else limit) as end:
+        return _ranked(options, limit, end)
+
+
+def _ranked(options: RankOptions, limit: float | None, end: "CutOff") -> Ranked:
+    """Rank, and write what was found."""
+    from headstart.engines import require_engine
+
     require_engine(options.engine)
-    limit, most = parse_budget(options.budget), _millions(options.max_params)
-    out = None
+    most, out = _millions(options.max_params), None
     if options.out is not None and not is_worker():
         out = _claimed(Path(options.out), overwrite=options.overwrite)
     with company_of(options.device) as company:
         if is_worker():
             with unheard():
-                record = _record(options, limit, most, company)
+                record = _record(options, limit, most, company, end)
             if seconds_since_command_began() is not None:
                 raise SystemExit(0)
             return Ranked(record)
         with attached():
             emit("stage", text="Ranking the starts")
-            record = _record(options, limit, most, company)
+            record = _record(options, limit, most, company, end)
             path = None if out is None else _written(out, record)
             if command := _next(options, record):
                 emit("next", command=command)
@@ -159,9 +168,20 @@ def rank(options: RankOptions) -> Ranked:
 
 
 def _record(
-    options: RankOptions, limit: float | None, most: float, company: "Company"
+    options: RankOptions,
+    limit: float | None,
+    most: float,
+    company: "Company",
+    end: "CutOff",
 ) -> dict[str, Any]:
     """Rank, and return what goes into ``ranking.json``; the same in every process.
+
+    Args:
+        options: What the user said.
+        limit: The budget in seconds, or None.
+        most: Largest number of parameters, in millions.
+        company: The processes that share the starts.
+        end: Cuts the ranking off, unless a start has its score.
 
     Raises:
         Interrupted: If someone asked to stop.
@@ -198,7 +218,9 @@ def _record(
                 stop_requested,
                 company,
                 options.input_size,
+                end.call_off,
             )
+            end.bring_forward(last_moment(budget))
             found = rank_starts(job, starts)
     except StopRequested:
         raise Interrupted("Stopped before all starts were scored; nothing was written.") from None

@@ -34,6 +34,7 @@ from headstart.searching.arms import (
     rung_steps,
     survivors,
 )
+from headstart.searching.blending import NORM_SAMPLES, blend, blendable
 from headstart.searching.context import Contender, Found, SearchContext
 from headstart.searching.crew import Crew, Job, JobOutcome
 from headstart.searching.pool import FormerSearch, ModelPool
@@ -45,6 +46,7 @@ from headstart.training.options.strategies import AUTO
 from headstart.tuning.budget import SHARES, told_seconds
 from headstart.tuning.decisions import Decided
 from headstart.tuning.setup import TrainingSetup
+from headstart.tuning.solving import solver_of
 
 _MOST_FINALS = 3
 _MOST_RUNGS = 2
@@ -104,6 +106,7 @@ class _Contest:
             self._solve()
         ordered = self._halve()
         self._train(ordered)
+        self._blend()
         self._lengthen()
         for setup in self.screened.values():
             self._add_screened(setup)
@@ -156,6 +159,7 @@ class _Contest:
         plan = self.context.decisions.settle("arms", self._plan_arms)
         arms = [ArmSpec(**spec) for spec in plan["arms"]]
         arms = [arm for arm in arms if not self.former.has(arm)]
+        self.prices.keep_spare(arms)
         for spec, why in plan["dropped"]:
             self._tell_dropped(ArmSpec(**spec), why)
         if len(arms) < 2:
@@ -286,6 +290,28 @@ class _Contest:
         self.pool.tell(one.spec, one.standing, note)
         self._add(contender, one.spec)
 
+    def _blend(self) -> None:
+        """Average the weights of trainings of the best start, where val says so."""
+        best = self.pool.best_of_trained()
+        parts = [] if best is None else blendable(self.pool.contenders, best)
+        if best is None or len(parts) < 2:
+            return
+        spec = self.pool.specs[best.name]
+
+        def decide() -> Decided[bool]:
+            passes = len(parts) * (len(best.val) + NORM_SAMPLES) * self.prices.each(spec)
+            needed = _MARGIN * self.context.budget.load * passes
+            return Decided(needed < self._left)
+
+        if not self.context.decisions.settle("time for an average", decide):
+            return
+        if (found := blend(parts)) is None:
+            emit("note", text=f"No average with others is better than {best.name} alone.")
+            return
+        standing = Standing(*judged(found.made.setup, found.made.tuned.val_logits, best.val), 0, 0)
+        self.pool.tell(spec, standing, f"weights of {', '.join(found.names)}", found.made.name)
+        self._add(found.made, spec)
+
     def _lengthen(self) -> None:
         """Train the best arm longer, from its beginning, as there is time and val surely gains.
 
@@ -363,8 +389,8 @@ class _Contest:
         """Fit what is solved for on val too, where that pays and there is time."""
         if winner.is_trained or any(winner is one for one, _ in self.former.served):
             return None
-        is_grown = winner.setup.model.encoder.is_grown  # whose growth says itself what it took
-        needed = 0.0 if is_grown else self.prices.head_seconds(self.pool.specs[winner.name])
+        spec = self.pool.specs[winner.name]
+        needed = 0.0 if solver_of(winner.setup).keeps_time else self.prices.head_seconds(spec)
         if 2 * needed > max(0.0, self._left):
             return None
         return refit_on_all(winner, deadline=self.context.deadline)

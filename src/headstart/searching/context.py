@@ -38,7 +38,7 @@ class SearchContext:
         stop_requested: Whether someone asked to stop.
         open_options: As ``Conditions`` takes them.
         save: Keeps a model that is better than those before it, so that one can be used early.
-        spare: The model that was built to measure the first start, until its arm takes it.
+        spare: Models that were built to measure a start, until their arms take them.
     """
 
     dataset: Dataset

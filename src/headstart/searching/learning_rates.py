@@ -1,10 +1,10 @@
-"""The few learning rates of a family's grid: whether there is time to try them, and which to take.
+"""The few learning rates of a family's grid, where the user asks for them: which to take.
 
-A rate is tried in a quarter of the training's steps (``trials``); another than the family's own is
-taken only where val prefers it beyond noise. Where nobody asked for it the trials may only take
-time that the training itself would leave unused, decided by arithmetic on what a pass was measured
-to cost, and again on what the first trial did cost. The choice is a decision of the run, told with
-its reason, and the same when the run is resumed.
+A rate is tried in a quarter of the training's steps (``trials``), in fewer where the budget is
+short; another than the family's own is taken only where val prefers it beyond noise. What fits is
+decided by arithmetic on what a pass was measured to cost, and again on what the first trial did
+cost. The choice is a decision of the run, told with its reason, and the same when the run is
+resumed.
 
 Deliberately left out: rungs that drop the worse half (three arms leave nothing to halve), other
 options than the rate, and trials by several processes, which is said.
@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypedDict
+from typing import TypedDict
 
 from headstart.errors import OptionError
 from headstart.events import emit
@@ -71,20 +71,18 @@ def rates_of(setup: TrainingSetup) -> list[float]:
     return sorted({own, *(own * factor for factor in factors if factor != 1)})
 
 
-def settle_learning_rate(arm: Arm, wanted: Literal["off", "room", "asked"]) -> list[Row]:
+def settle_learning_rate(arm: Arm) -> list[Row]:
     """Settle the learning rate of an arm, and put it into its recipe; return a row a trial.
 
     Args:
         arm: Started and not advanced yet; the weights are left exactly as they were.
-        wanted: ``room`` tries where the budget has room, ``asked`` because the user said so:
-            then the trials may take their share of the budget.
 
     Raises:
         StopRequested: If someone asked to stop.
-        OptionError: If the user asked for it and the budget has no room even for short trials.
+        OptionError: If the budget has no room even for short trials.
     """
     setup, conditions = arm.setup, arm.conditions
-    if wanted == "off" or not setup.strategy.loops or len(rates_of(setup)) < 2:
+    if not setup.strategy.loops or len(rates_of(setup)) < 2:
         return []
     size = conditions.company.size
 
@@ -92,7 +90,7 @@ def settle_learning_rate(arm: Arm, wanted: Literal["off", "room", "asked"]) -> l
         if size > 1:
             why = f"{size} processes train together, and a grid is tried by one alone"
             return _decided(setup.recipe.learning_rate, [], why)
-        return _try_rates(arm, is_asked=wanted == "asked")
+        return _try_rates(arm)
 
     chosen = conditions.decisions.settle("learning_rate", decide)
     setup.recipe = replace(setup.recipe, learning_rate=chosen["learning_rate"])
@@ -103,17 +101,15 @@ def _decided(rate: float, trials: list[Row], why: str) -> Decided[_Chosen]:
     return Decided({"learning_rate": rate, "trials": trials}, why, rate)
 
 
-def _try_rates(arm: Arm, *, is_asked: bool) -> Decided[_Chosen]:
-    """Try the rates where there is time, and choose one."""
+def _try_rates(arm: Arm) -> Decided[_Chosen]:
+    """Try the rates, and choose one."""
     own, rates = arm.setup.recipe.learning_rate, rates_of(arm.setup)
     deadline, each = arm.conditions.deadline, arm.conditions.seconds_per_sample or 0.0
     expected = _Cost(step=STEP_PASSES * each * arm.order.batch_size, validation=each * len(arm.val))
-    num_steps, why = _length(arm, expected, len(rates), _left(deadline), is_asked=is_asked)
-    if not num_steps:
-        return _decided(own, [], why)
+    num_steps = _length(arm, expected, len(rates), _left(deadline))
     emit("stage", text=f"Trying {len(rates)} learning rates, {num_steps} steps each")
     ordered = [own, *(rate for rate in rates if rate != own)]
-    trials = _try_all(arm, expected, ordered, num_steps, is_asked=is_asked)
+    trials = _try_all(arm, expected, ordered, num_steps)
     best = best_of(trials)
     why = _why(arm, best, trials, len(rates))
     ascending = sorted(trials, key=lambda trial: trial.learning_rate)
@@ -127,51 +123,40 @@ def _left(deadline: float | None) -> float:
     return float("inf") if deadline is None else max(0.0, deadline - time.monotonic())
 
 
-def _length(
-    arm: Arm, cost: _Cost, num_trials: int, left: float, *, is_asked: bool
-) -> tuple[int, str]:
-    """Return the steps of a trial; 0 and why where the budget has no room.
+def _length(arm: Arm, cost: _Cost, num_trials: int, left: float) -> int:
+    """Return the steps of a trial.
 
     Raises:
-        OptionError: If the user asked for it and there is no room.
+        OptionError: If there is no room for so few as say anything.
     """
     recipe, order = arm.setup.recipe, arm.order
     planned, _ = recipe.length(order.num_samples)
     num_steps = min(planned, max(_LEAST_STEPS, round(SHARES["trial"].share * planned)))
-    whole, each = cost.of(recipe, order), cost.of_trial(num_steps)
-    needed = whole + num_trials * each
+    needed = cost.of(recipe, order) + num_trials * cost.of_trial(num_steps)
     if needed <= left:
-        return num_steps, ""
-    if is_asked:
-        # trials and training give way alike
-        num_steps = int(num_steps * left / needed)
-        if num_steps >= _FEWEST_STEPS:
-            return num_steps, ""
-        raise OptionError(
-            f"learning_rate_search is on, and {left:.0f} s are left for {num_trials} trials and a "
-            f"training that would take {needed:.0f} s; expected time for {_FEWEST_STEPS} steps a "
-            f"trial. Raise --budget, or give --learning-rate a number."
-        )
-    return 0, (
-        f"the budget has no room for a grid: {num_trials} trials would take "
-        f"{num_trials * each:.0f} s beside {whole:.0f} s of training, and {left:.0f} s are left"
+        return num_steps
+    # trials and training give way alike
+    num_steps = int(num_steps * left / needed)
+    if num_steps >= _FEWEST_STEPS:
+        return num_steps
+    raise OptionError(
+        f"learning_rate_search is on, and {left:.0f} s are left for {num_trials} trials and a "
+        f"training that would take {needed:.0f} s; expected time for {_FEWEST_STEPS} steps a "
+        f"trial. Raise --budget, or give --learning-rate a number."
     )
 
 
-def _try_all(
-    arm: Arm, cost: _Cost, rates: Sequence[float], num_steps: int, *, is_asked: bool
-) -> list[Trial]:
+def _try_all(arm: Arm, cost: _Cost, rates: Sequence[float], num_steps: int) -> list[Trial]:
     """Try each rate, the recipe's own first; that one alone comes back where time was misjudged.
 
     Raises:
         StopRequested: If someone asked to stop.
     """
-    recipe, order, deadline = arm.setup.recipe, arm.order, arm.conditions.deadline
+    deadline = arm.conditions.deadline
     trials: list[Trial] = []
     for number, rate in enumerate(rates):
         emit("task", name="learning rates", done=number, total=len(rates))
-        rest, left = len(rates) - number, _left(deadline)
-        spare = left / 2 if is_asked else left - cost.of(recipe, order)
+        rest, spare = len(rates) - number, _left(deadline) / 2  # the training needs the other half
         if trials and spare < rest * cost.of_trial(num_steps):
             break
         until = None if deadline is None else time.monotonic() + spare / rest

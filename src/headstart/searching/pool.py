@@ -125,6 +125,14 @@ class ModelPool:
         assert self._common is not None
         return self._common
 
+    def best_of_trained(self) -> Contender | None:
+        """Return the model, of those with weights, that trained best; None where none did."""
+        trained = [one for one in self._finalists() if one.is_trained] if self.contenders else []
+        if not trained:
+            return None
+        best, _ = choose_finalist(trained)
+        return next(c for c in self.contenders if c.name == best.name)
+
     def best_trained(self) -> ArmSpec | None:
         """Return the arm that trained best, where it took all its steps; None without one."""
         known = self._comparable() if self.contenders else {}

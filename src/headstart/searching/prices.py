@@ -6,7 +6,7 @@ Left out: what a step costs once it was taken (the loop's own pace knows).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -146,6 +146,7 @@ class Prices:
         key = (spec.start, spec.size)
         if key not in self._samples and key not in self._settled:
             self._settled_limit(spec, self._built(spec))
+        self.context.spare.pop(spec, None)  # another process builds its own
 
     def _settled_limit(self, spec: ArmSpec, setup: TrainingSetup) -> int | None:
         """Return how many training samples an arm learns from; None for all."""
@@ -159,12 +160,18 @@ class Prices:
         return limit
 
     def _built(self, spec: ArmSpec) -> TrainingSetup:
-        """Return the model of an arm; what was built before stays there for the arm."""
-        is_spare = spec in self.context.spare
-        setup = built(spec, self.context)
-        if is_spare:
-            self.context.spare[spec] = setup
+        """Return the model of an arm, which stays there for it: each is built once."""
+        setup = self.context.spare[spec] = built(spec, self.context)
         return setup
+
+    def keep_spare(self, specs: Collection[ArmSpec]) -> None:
+        """Let go what was built to measure and no arm will take.
+
+        Args:
+            specs: The arms that are to come.
+        """
+        for spec in self.context.spare.keys() - set(specs):
+            del self.context.spare[spec]
 
     @property
     def _num_val(self) -> int:

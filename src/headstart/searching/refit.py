@@ -28,6 +28,7 @@ from headstart.tuning.features import features_of
 from headstart.tuning.grown import grow_again
 from headstart.tuning.part import Part
 from headstart.tuning.setup import install, subsample
+from headstart.tuning.solving import TREES, solver_of
 from headstart.types import Inputs, Rows
 
 _LEAST_VAL, _LEAST_PART = 5, 20  # samples
@@ -48,7 +49,7 @@ def refit_on_all(found: Contender, *, deadline: float | None) -> str | None:
     if not can or len(val) < _LEAST_VAL or num_fewer < _LEAST_PART:
         return None
     assert fitted is not None
-    if setup.model.encoder.is_grown:
+    if solver_of(setup) is TREES:
         return _grow_on_all(found, fitted, num_fewer, deadline)
     began, limit = time.monotonic(), setup.strategy.num_probe_samples
     if len(train) + len(val) > limit:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from headstart.engines import passes_by
-from headstart.errors import DivergenceError
+from headstart.errors import DivergenceError, StartError
 from headstart.events import emit, listen
 from headstart.model import model_outputs
 from headstart.searching.arms import ArmSpec
@@ -30,9 +30,11 @@ from headstart.training.options.training_options import training_options
 from headstart.training.probing.probe import Probe
 from headstart.training.state.checkpoint import CheckpointFolder
 from headstart.tuning.arm import Arm, Tuned, calibrated_loss
+from headstart.tuning.budget import Budget
 from headstart.tuning.conditions import Conditions
 from headstart.tuning.cost import seconds_per_sample
-from headstart.tuning.engine_rule import engine_rule
+from headstart.tuning.cut_off import cut_off
+from headstart.tuning.engine_rule import run_rule
 from headstart.tuning.mirrored import settle_mirrored
 from headstart.tuning.setup import TrainingSetup, set_up
 from headstart.types import Figure, Inputs, Rows
@@ -141,10 +143,13 @@ class ArmRunner:
     def _ready(self) -> Arm:
         """Return the arm, built and started."""
         if self._arm is None:
-            setup = built(self.spec, self.context)
-            each = seconds_per_sample(setup, self.context.dataset, self.context.budget)
-            arm = Arm(setup, self.train, self.val, self._conditions(each))
-            arm.start(self.fitted)
+            context = self.context
+            why = "it was not ready to train when the time for training had ended"
+            with cut_off(_half_way(context.deadline, context.budget), lambda: StartError(why)):
+                setup = built(self.spec, context)
+                each = seconds_per_sample(setup, context.dataset, context.budget)
+                arm = Arm(setup, self.train, self.val, self._conditions(each))
+                arm.start(self.fitted)
             self.fitted = arm.fitted
             self._arm = arm
         return self._arm
@@ -161,18 +166,21 @@ class ArmRunner:
         )
 
     def _rule(self) -> AbstractContextManager[None]:
-        """Return what holds for the passes of this arm, settled under its name."""
-        asked, context = self.context.asked, self.context
+        """Let what holds for the passes of this arm hold, settled under its name."""
+        context = self.context
         decisions = context.decisions.within(self.spec.name)
-        limit = context.budget.limit_seconds
-        return passes_by(
-            engine_rule(asked.engine, asked.precision, budget_seconds=limit, decisions=decisions)
-        )
+        return passes_by(run_rule(context.asked, context.budget, decisions))
 
     def _standing(self, step: int, logits: Rows | None) -> Standing:
         arm = self._ready()
         found = arm.finish().val_logits if logits is None else logits
         return Standing(*judged(arm.setup, found, self.val), step, self.seconds)
+
+
+def _half_way(deadline: float | None, budget: Budget) -> float | None:
+    """Return the time half way from a deadline to the end of the budget; None without either."""
+    end = budget.deadline()
+    return None if deadline is None or end is None else (deadline + end) / 2
 
 
 def built(spec: ArmSpec, context: SearchContext) -> TrainingSetup:

@@ -81,22 +81,24 @@ def _mean(tensors: Sequence[Tensor]) -> Tensor:
     return (total / len(tensors)).to(first.dtype).to(first.device)
 
 
-def greedy_soup(states: Sequence[State], judge: Callable[[State], float]) -> Soup:
+def greedy_soup(
+    states: Sequence[State], scores: Sequence[float], judge: Callable[[State], float]
+) -> Soup:
     """Average what helps: the best state, and every further one that does not lower the score.
 
     Args:
         states: Of one architecture.
-        judge: What a state reaches on val, higher is better; not finite is the worst. It puts the
-            state into a model, computes BatchNorm's statistics anew where there are more than one
-            (``recompute_norms``), and validates. Asked nearly twice for each state.
+        scores: What each of them reaches on val, higher is better; not finite is the worst.
+        judge: The same of an average. It puts it into a model, computes BatchNorm's statistics anew
+            (``recompute_norms``), and validates. Asked once for each state but the best.
 
     Raises:
         OptionError: As ``average_states``.
     """
     average_states(states)  # whether they go together at all, before anything is judged
-    scores = [_finite(judge(state)) for state in states]
-    order = sorted(range(len(states)), key=lambda place: -scores[place])
-    taken, score = [order[0]], scores[order[0]]
+    known = [_finite(score) for score in scores]
+    order = sorted(range(len(states)), key=lambda place: -known[place])
+    taken, score = [order[0]], known[order[0]]
     for place in order[1:]:
         found = _finite(judge(average_states([states[one] for one in (*taken, place)])))
         if found >= score:

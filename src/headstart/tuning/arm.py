@@ -47,7 +47,8 @@ from headstart.tuning.memory import learning_bytes, settle_micro_batch
 from headstart.tuning.messages import send_loop, send_phase
 from headstart.tuning.opening import Opener
 from headstart.tuning.phases import Phases
-from headstart.tuning.setup import TrainingSetup, install, probe
+from headstart.tuning.setup import TrainingSetup, install
+from headstart.tuning.solving import probe, solver_of
 from headstart.tuning.step_format import settle_step_format
 from headstart.types import Inputs, Rows
 
@@ -246,9 +247,8 @@ class Arm:
         """Fit the probe where it is not there, and put it into the head."""
         setup, conditions = self.setup, self.conditions
         if fitted is None:
-            is_grown = setup.model.encoder.is_grown
-            how = "Growing trees" if is_grown else "Linear probe on the frozen encoder"
-            emit("stage", text=how)
+            solver = solver_of(setup)
+            emit("stage", text=solver.stage)
             fitted = probe(
                 setup,
                 self.train,
@@ -259,9 +259,7 @@ class Arm:
                 prefix=self._opener.prefix,
                 stop_requested=conditions.stop_requested,
             )
-            told = f"val {fitted.metric} {fitted.val_score:.4f} ({fitted.seconds:.1f} s)"
-            said = f"Trees: {told}" if is_grown else f"Probe: {told}; penalty by {fitted.chosen_by}"
-            emit("note", text=said)
+            emit("note", text=solver.told(fitted))
         self.fitted = fitted
         install(setup.model, fitted)
         # a head alone is the probe, and its features were there already
@@ -367,7 +365,7 @@ def calibrated_loss(model: Model, logits: Rows, targets: Rows) -> float:
 def _probe_limit(setup: TrainingSetup, conditions: Conditions) -> int:
     """Return how many samples the probe may take: its features get a share of the time left."""
     limit, each = setup.strategy.num_probe_samples, conditions.seconds_per_sample
-    if setup.model.encoder.is_grown:  # trees keep to the time themselves
+    if solver_of(setup).keeps_time:
         return sys.maxsize
     if conditions.deadline is None or each is None:
         return limit

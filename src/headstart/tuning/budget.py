@@ -37,11 +37,20 @@ class BudgetShare:
             ``start's part``: what screening gives the start at hand. ``training``: what is left
             until training must have ended. ``steps``: of the training, and no time.
         reason: Why so much.
+        least_seconds: What it may take in any case, up to the larger share ``most``: a short budget
+            needs as long for it as one that is longer.
+        most: In (0, 1], or 0 where nothing is larger.
     """
 
     share: float
     whole: Whole
     reason: str
+    least_seconds: float = 0.0
+    most: float = 0.0
+
+    def of(self, seconds: float) -> float:
+        """Return how much of so many seconds it may take."""
+        return max(self.share * seconds, min(self.least_seconds, self.most * seconds))
 
 
 SHARES: dict[str, BudgetShare] = {
@@ -69,7 +78,11 @@ SHARES: dict[str, BudgetShare] = {
         0.7, "left", "of a ranking: the last block of the best, after all else; the rest is spare"
     ),
     "screening": BudgetShare(
-        0.2, "budget", "all candidates together; a choice is worth no more than a fifth"
+        0.12,
+        "budget",
+        "all candidates together; a short budget spends 20 s on it, and at most a fifth",
+        least_seconds=20.0,
+        most=0.2,
     ),
     "opening": BudgetShare(
         0.5, "left", "reading the library of the first network, once another start can be used"
@@ -316,7 +329,7 @@ class Budget:
     def _most(self, name: str, left: float) -> float:
         found = SHARES[name]
         is_of_all = found.whole == "budget"
-        return found.share * ((self.limit_seconds or _UNLIMITED_SECONDS) if is_of_all else left)
+        return found.of((self.limit_seconds or _UNLIMITED_SECONDS) if is_of_all else left)
 
 
 def _wrapped(text: str, first: str) -> list[str]:

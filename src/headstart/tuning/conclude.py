@@ -10,6 +10,7 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +30,11 @@ from headstart.tuning.baselines import Items, Rival, baselines_seconds, run_base
 from headstart.tuning.budget import PASS_MARGIN, Budget
 from headstart.tuning.cost import seconds_per_sample
 from headstart.tuning.hints import weak_classes
+from headstart.tuning.in_time import in_time
 from headstart.tuning.later import later_days
-from headstart.tuning.setup import TrainingSetup, install, probe, set_up
+from headstart.tuning.setup import TrainingSetup, install, set_up
 from headstart.tuning.slowness import slowness
+from headstart.tuning.solving import probe
 from headstart.tuning.test_items import losses_of, worst_mistakes, write_predictions
 from headstart.tuning.together import Together, save_ensemble
 from headstart.tuning.training_views import training_views
@@ -253,12 +256,10 @@ def _before(items: Items, setup: TrainingSetup, tuned: Tuned, budget: Budget) ->
     Without a loop the fine-tuned model is that probe. Random weights of a text or table network
     say nothing that a baseline does not say better. The fine-tuned weights are put back after.
     """
-    model, dataset = setup.model, items.dataset
-    train, val, test = items.train, items.val, items.test
+    dataset, train, val, test = items.dataset, items.train, items.val, items.test
     if not _has_frozen_baseline(setup, dataset):
         return None
     each = seconds_per_sample(setup, dataset, budget)
-    limit = _PROBE_SAMPLES
     needed = PASS_MARGIN * each * len(test) + figures_seconds(dataset, setup, budget)
     if tuned.fitted is None:
         needed += _fitting_seconds(each, len(train), len(val), budget)
@@ -268,17 +269,27 @@ def _before(items: Items, setup: TrainingSetup, tuned: Tuned, budget: Budget) ->
             text="The baseline on the frozen start was left out: the budget is nearly spent.",
         )
         return None
-    frozen, fitted = _frozen(setup, dataset, tuned)
+    answered = partial(_frozen_answers, items, setup, tuned)
+    rest = _own_seconds(dataset, setup, budget)
+    return in_time(budget, rest, "The baseline on the frozen start", answered)
+
+
+def _frozen_answers(items: Items, setup: TrainingSetup, tuned: Tuned) -> Rows:
+    """Return the test predictions of a linear probe on the start as it was."""
+    model, train, val, test = setup.model, items.train, items.val, items.test
+    frozen, fitted = _frozen(setup, items.dataset, tuned)
     after = {n: t.detach().clone() for n, t in model.state_dict().items()}
-    model.encoder.load_state_dict({n: t.to(model.device) for n, t in setup.initial.items()})
-    if fitted is None:
-        imbalance = setup.recipe.imbalance
-        fitted = probe(frozen, train, val, imbalance=imbalance, limit=limit, deadline=None)
-    install(frozen.model, fitted)
-    logits = run_batches(
-        frozen.model, test, frozen.model, name="test, before", phase="the test pass before"
-    )
-    model.load_state_dict(after)
+    try:
+        model.encoder.load_state_dict({n: t.to(model.device) for n, t in setup.initial.items()})
+        if fitted is None:
+            weigh, limit = setup.recipe.imbalance, _PROBE_SAMPLES
+            fitted = probe(frozen, train, val, imbalance=weigh, limit=limit, deadline=None)
+        install(frozen.model, fitted)
+        logits = run_batches(
+            frozen.model, test, frozen.model, name="test, before", phase="the test pass before"
+        )
+    finally:  # it may be cut off
+        model.load_state_dict(after)
     return frozen.model.task.decisions(model_outputs(frozen.model, logits))
 
 
@@ -321,9 +332,13 @@ def frozen_seconds(dataset: Dataset, setup: TrainingSetup, budget: Budget) -> fl
 
 def figures_seconds(dataset: Dataset, setup: TrainingSetup, budget: Budget) -> float:
     """Return about what baselines, figures, their intervals and the report take, in seconds."""
+    return _own_seconds(dataset, setup, budget) + baselines_seconds(dataset, setup)
+
+
+def _own_seconds(dataset: Dataset, setup: TrainingSetup, budget: Budget) -> float:
+    """Return the same without the baselines."""
     num = len(dataset.test) + len(dataset.val)
-    seconds = (2.5 + 2e-5 * num * setup.model.num_outputs) * slowness(budget.load)
-    return seconds + baselines_seconds(dataset, setup)
+    return (2.5 + 2e-5 * num * setup.model.num_outputs) * slowness(budget.load)
 
 
 def _before_after(

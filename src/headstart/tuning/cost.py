@@ -18,6 +18,7 @@ from headstart.training.randomness import BOOTSTRAP, generator
 from headstart.tuning.budget import Budget
 from headstart.tuning.setup import TrainingSetup, prepare_sample
 from headstart.tuning.slowness import slowness
+from headstart.tuning.solving import solver_of
 from headstart.types import Dataset, Inputs
 
 _LEAST_MEASURED, _MOST_MEASURED, _NUM_PASSES = 8, 64, 6
@@ -27,21 +28,25 @@ _ROW_SECONDS = (0.02e-3, 0.6e-3)  # through 100 and through 3,000 trees, on one 
 _QUICK_SECONDS, _MEASURE_SECONDS = 0.02, 0.5
 
 
-def seconds_per_sample(setup: TrainingSetup, dataset: Dataset, budget: Budget) -> float:
+def seconds_per_sample(
+    setup: TrainingSetup, dataset: Dataset, budget: Budget, *, is_brief: bool = False
+) -> float:
     """Return what one forward pass takes, in seconds a sample: as measured before, or now.
 
     Args:
         setup: The model. What it has learned does not change what a pass costs; adapters do.
         dataset: As ``measure_pass`` takes it.
         budget: Keeps what the run has measured.
+        is_brief: As ``measure_pass`` takes it.
     """
-    if setup.model.encoder.is_grown:  # so many trees are grown as it allows
+    if solver_of(setup).keeps_time:  # so many trees are grown as it allows
         each = budget.measured("grown", partial(_row_seconds, len(dataset.test), budget))
         setup.most_seconds = each
         return each
     encoder = setup.model.encoder
     key = (encoder.start.address, setup.size, setup.strategy.adapters, encoder.mirrors)
-    return budget.measured(key, partial(measure_pass, setup, dataset))
+    words = {"is_brief": True} if is_brief else {}
+    return budget.measured(key, partial(measure_pass, setup, dataset, **words))
 
 
 def _row_seconds(num_test: int, budget: Budget) -> float:
@@ -50,7 +55,9 @@ def _row_seconds(num_test: int, budget: Budget) -> float:
     return float(np.clip(budget.may_take("trees") / max(1, num_test), least, most))
 
 
-def measure_pass(setup: TrainingSetup, dataset: Dataset, *, seed: int = 0) -> float:
+def measure_pass(
+    setup: TrainingSetup, dataset: Dataset, *, seed: int = 0, is_brief: bool = False
+) -> float:
     """Measure one forward pass, in seconds a sample.
 
     Images are noise of the decoded size; texts and rows are some of train's own. The best of
@@ -63,18 +70,17 @@ def measure_pass(setup: TrainingSetup, dataset: Dataset, *, seed: int = 0) -> fl
         setup: The model.
         dataset: Gives texts and rows.
         seed: Seed of the noise, or of the choice.
+        is_brief: Whether one pass after the first is enough: where the samples themselves are
+            passed only once, more would cost as much as they do.
     """
-    some = _some_inputs(setup, dataset, seed)
+    some, most = _some_inputs(setup, dataset, seed), 0.0 if is_brief else _MEASURE_SECONDS
     if some.lengths is None:
-        return _best_pass(setup, some, np.arange(len(some)), _MEASURE_SECONDS)
+        return _best_pass(setup, some, np.arange(len(some)), most)
     order, lengths = np.argsort(some.lengths, kind="stable"), np.sort(some.lengths)
     width = min(len(some), _TEXTS_A_PASS)
     starts = np.unique([int(q * (len(some) - width)) for q in _QUANTILES])
     # like a batch of a pass over many: of one length, that of the longest
-    found = [
-        _best_pass(setup, some, order[at : at + width], _MEASURE_SECONDS / len(starts))
-        for at in starts
-    ]
+    found = [_best_pass(setup, some, order[at : at + width], most / len(starts)) for at in starts]
     tops = lengths[starts + width - 1]
     if len(np.unique(tops)) < 2:
         return float(np.mean(found))

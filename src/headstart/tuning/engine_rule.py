@@ -23,6 +23,8 @@ from headstart.engines import (
 )
 from headstart.model import Model, Sampler, network_digest, pass_size
 from headstart.training.frozen.cut import Cut
+from headstart.training.options.common_options import CommonOptions
+from headstart.tuning.budget import Budget
 from headstart.tuning.decisions import Decided, Decisions
 from headstart.types import Inputs
 
@@ -46,6 +48,18 @@ def engine_rule(
         trial_seconds=trial_seconds(budget_seconds),
         settle=partial(_settle, decisions),
     )
+
+
+def run_rule(asked: CommonOptions, budget: Budget, decisions: Decisions) -> PassRule:
+    """Return what holds for the passes of a run, or of one arm of it.
+
+    Args:
+        asked: As the user said it.
+        budget: Bounds what trials may take.
+        decisions: Settle each choice once: the run's, or those under the name of the arm.
+    """
+    limit = budget.limit_seconds
+    return engine_rule(asked.engine, asked.precision, budget_seconds=limit, decisions=decisions)
 
 
 def _settle(

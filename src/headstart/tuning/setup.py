@@ -5,38 +5,29 @@ Every candidate and every fine-tuning is prepared here, in one way.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from headstart.errors import StartError
-from headstart.events import emit
 from headstart.model import Model
-from headstart.preprocessing import Preprocess, Terms, fit_table
+from headstart.preprocessing import Preprocess, fit_table
 from headstart.preprocessing.framing import decided
 from headstart.starts import BuildRequest, Encoder, add_lora, build_encoder, wrap_module
 from headstart.tasks import find_task
-from headstart.training.contract import never
-from headstart.training.options.common_options import Imbalance
 from headstart.training.options.defaults import defaults_for
 from headstart.training.options.recipe import Recipe, recipe_for
 from headstart.training.options.strategies import Strategy, check_strategy, find_strategy
 from headstart.training.options.strategy import check_optimizer
 from headstart.training.options.training_options import TrainingOptions
-from headstart.training.probing.methods import PROBES
-from headstart.training.probing.probe import ORDINARY, Probe, fit_probe
+from headstart.training.probing.probe import Probe
 from headstart.training.randomness import BOOTSTRAP, generator
 from headstart.tuning.budget import Budget
-from headstart.tuning.features import features_of
 from headstart.tuning.first_layer import learn_first_layer
-from headstart.tuning.frozen import FrozenPrefix
-from headstart.tuning.grown import TooManyRowsError, grow
-from headstart.tuning.part import Part
 from headstart.tuning.texts import TextCache, text_cache
-from headstart.tuning.word_probe import check_words, probe_words
+from headstart.tuning.word_probe import check_words
 from headstart.types import (
     Dataset,
     ImageSpec,
@@ -48,8 +39,6 @@ from headstart.types import (
     Start,
     are_alike,
 )
-
-_ROWS_SHARE, _LEAST_ROWS = 0.4, 2_000  # of those that the time left would do for; of trees
 
 
 @dataclass
@@ -187,115 +176,6 @@ def _encoder(
         seed=options.seed,
     )
     return build_encoder(start, request) if texts is None else texts.build(start, request)
-
-
-def probe(
-    setup: TrainingSetup,
-    train: Inputs,
-    val: Inputs,
-    *,
-    imbalance: Imbalance,
-    limit: int,
-    deadline: float | None,
-    prefix: FrozenPrefix | None = None,
-    stop_requested: Callable[[], bool] = never,
-) -> Probe:
-    """Fit a linear probe on the features of at most ``limit`` training samples.
-
-    The features are computed once, by the model as it stands, in eval mode, without augmentation;
-    where ``prefix`` has kept the frozen part of a pass, only the rest of it is computed.
-    A start that is grown has no features before: its trees are grown here, and the head only hands
-    their logits on.
-    Where the encoder learns nothing and only hands terms on, they stay sparse.
-
-    Raises:
-        StopRequested: If someone asked to stop before all features were there.
-        StartError: If a start that is grown has no time for it.
-    """
-    model = setup.model
-    places = subsample(train.targets, limit, seed=setup.recipe.seed)
-    if model.task.tells_words:
-        return probe_words(
-            model, Part(train, places), val, deadline=deadline, stop_requested=stop_requested
-        )
-    if model.encoder.is_grown:
-
-        def grown(places: np.ndarray) -> Probe:
-            return grow(
-                model,
-                Part(train, places),
-                val,
-                imbalance=imbalance,
-                seed=setup.recipe.seed,
-                deadline=deadline,
-                most_seconds=setup.most_seconds,
-                stop_requested=stop_requested,
-            )
-
-        return _grown_in_time(grown, train, places, seed=setup.recipe.seed)
-    if isinstance(train, Terms) and isinstance(val, Terms):
-        features, val_features = train.matrix[places], val.matrix
-    else:
-        if prefix is not None and prefix.train_features is not None:
-            features = prefix.train_features(places)
-        else:
-            features = features_of(
-                model, Part(train, places), name="probe features", stop_requested=stop_requested
-            )
-        if prefix is not None and prefix.val_features is not None:
-            val_features = prefix.val_features()
-        else:
-            val_features = features_of(model, val, stop_requested=stop_requested)
-    # a linear regression on columns is ordinary least squares; every other probe is shrunk
-    is_linear = model.schema.facts.is_plain_column and model.encoder.start.family == "linear"
-    is_ordinary = is_linear and PROBES[model.task.probe].has_ordinary
-    return fit_probe(
-        features,
-        model.standard_targets(train.targets[places]),
-        val_features,
-        model.standard_targets(val.targets),
-        task=model.schema.task,
-        num_outputs=model.num_outputs,
-        imbalance=imbalance,
-        deadline=deadline,
-        strengths=ORDINARY if is_ordinary else None,
-        groups=_together(setup, train.ids[places], val.ids),
-    )
-
-
-def _grown_in_time(
-    grown: Callable[[np.ndarray], Probe], train: Inputs, places: np.ndarray, *, seed: int
-) -> Probe:
-    """Grow trees from some rows; where the time is short for them, from fewer, which is said.
-
-    Raises:
-        TooManyRowsError: If there is no time for as few as are worth it.
-    """
-    try:
-        return grown(places)
-    except TooManyRowsError as error:
-        num = int(_ROWS_SHARE * error.share * len(places))
-        if num < _LEAST_ROWS:
-            raise
-        emit("note", text=f"Trees are grown from {num:,} of {len(places):,} rows: time is short.")
-    return grown(subsample(train.targets, num, seed=seed))
-
-
-def _together(
-    setup: TrainingSetup, train_ids: np.ndarray, val_ids: np.ndarray
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return which samples belong together, or are copies; None where nobody knows."""
-    if setup.splits is None:
-        return None
-    train, val = setup.splits
-    known = [
-        replace(split, groups=split.contents if split.groups is None else split.groups)
-        for split in (train, val)
-    ]
-    found = [split.groups_of(ids) for split, ids in zip(known, (train_ids, val_ids), strict=True)]
-    if (train.groups is None) != (val.groups is None) or found[0] is None or found[1] is None:
-        return None
-    return found[0], found[1]
 
 
 def subsample(targets: Rows, limit: int, *, seed: int) -> np.ndarray:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.special import logsumexp
-from sklearn.covariance import ledoit_wolf
 
 from headstart.ranking.scores.outcome import Outcome, joined_copies
+from headstart.ranking.scores.shrinkage import ledoit_wolf
 
 _FOLDS = 5
 _DIMENSION = 64  # principal components
@@ -71,7 +71,7 @@ def _discriminant(
     np.add.at(sums, targets, points)
     with np.errstate(invalid="ignore"):
         centres = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], np.nan)
-    covariance = ledoit_wolf(points - centres[targets], assume_centered=True)[0]
+    covariance, _ = ledoit_wolf(points - centres[targets])
     values, vectors = np.linalg.eigh(covariance)
     spread = np.sqrt(np.maximum(values, max(values.max(initial=0), 1e-30) * 1e-10))
     whiten = vectors / spread

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.covariance import ledoit_wolf_shrinkage
+
+from headstart.ranking.scores.shrinkage import ledoit_wolf
 
 
 def h_score(features: np.ndarray, targets: np.ndarray, *, is_regularised: bool = False) -> float:
@@ -28,7 +29,7 @@ def h_score(features: np.ndarray, targets: np.ndarray, *, is_regularised: bool =
     share = np.ones_like(squares)
     factor = 1.0
     if is_regularised:
-        shrinkage = float(ledoit_wolf_shrinkage(centred, assume_centered=True))
+        _, shrinkage = ledoit_wolf(centred)
         mean = squares.sum() / features.shape[1]
         share = squares / ((1 - shrinkage) * squares + shrinkage * mean)
         factor = 1 - shrinkage

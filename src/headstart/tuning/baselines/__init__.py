@@ -8,6 +8,8 @@ train's targets is the task's own (``Task.baseline``).
 
 from __future__ import annotations
 
+from functools import partial
+
 from headstart.tuning.baselines.baseline import Baseline, Items, Rival
 from headstart.tuning.baselines.boosting import BOOSTING_BASELINE
 from headstart.tuning.baselines.tagger import (
@@ -18,9 +20,12 @@ from headstart.tuning.baselines.tagger import (
 )
 from headstart.tuning.baselines.tfidf import TFIDF_BASELINE
 from headstart.tuning.budget import Budget
+from headstart.tuning.in_time import in_time
 from headstart.tuning.setup import TrainingSetup
+from headstart.tuning.slowness import slowness
 from headstart.types import Dataset
 
+_LAST_SECONDS = 2.5  # of work: figures, their intervals and the page
 BASELINES: dict[str, Baseline] = {
     "TF-IDF + linear": TFIDF_BASELINE,
     "gradient boosting": BOOSTING_BASELINE,
@@ -52,9 +57,10 @@ def run_baselines(items: Items, setup: TrainingSetup, budget: Budget) -> list[Ri
             itself.
         budget: A baseline that does not fit what is left is not run, and that is said.
     """
+    rest = _LAST_SECONDS * slowness(budget.load)
     tried = (
-        baseline.run(items, setup, budget)
-        for baseline in BASELINES.values()
+        in_time(budget, rest, f"The baseline {name}", partial(baseline.run, items, setup, budget))
+        for name, baseline in BASELINES.items()
         if baseline.applies(items.dataset, setup)
     )
     return [rival for rival in tried if rival is not None]

@@ -17,8 +17,9 @@ from headstart.training.options.training_options import TrainingOptions
 from headstart.training.probing.folds import cost_of_choosing
 from headstart.tuning.baselines.baseline import Baseline, Items, Rival
 from headstart.tuning.budget import Budget
-from headstart.tuning.setup import TrainingSetup, install, prepare_sample, probe, set_up
+from headstart.tuning.setup import TrainingSetup, install, prepare_sample, set_up
 from headstart.tuning.slowness import slowness
+from headstart.tuning.solving import probe
 from headstart.types import Dataset
 
 TFIDF = "TF-IDF + linear"

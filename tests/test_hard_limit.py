@@ -1,0 +1,70 @@
+"""A verb that has nothing to hand over ends with its budget, and names one that will do."""
+
+import re
+import time
+
+import numpy as np
+import pytest
+from clocks import ProcessorClock, set_clock
+
+import headstart as hs
+from headstart.ranking import scored
+from headstart.recipes import fit as fitting
+from headstart.recipes.hard_limit import ends_without
+
+SLOWNESS = 20.0  # of a machine: seconds by the clock for each that it works
+
+
+@pytest.fixture
+def rows():
+    drawn = np.random.default_rng(0).normal(size=(200, 2))
+    return hs.load((drawn, np.where(drawn[:, 0] > 0, "right", "left")))
+
+
+def test_a_fit_that_has_no_model_ends_with_its_budget_and_the_one_it_names_will_do(
+    rows, tmp_path, monkeypatch, heard
+):
+    set_clock(monkeypatch, ProcessorClock(SLOWNESS))
+    out, settle = tmp_path / "run", fitting._settle_start
+
+    def slowly(*given):
+        began = time.process_time()
+        while time.process_time() - began < 1.0:  # nothing in it looks at a clock of ours
+            sum(range(100))
+        return settle(*given)
+
+    monkeypatch.setattr(fitting, "_settle_start", slowly)
+    words = {"starts": ["scratch/linear"], "out": str(out), "device": "cpu"}
+    began = time.process_time()
+    with pytest.raises(
+        hs.StartError, match=r"10 s was all but spent before a model could be"
+    ) as told:
+        hs.fit(rows, budget="10s", **words)
+    assert time.process_time() - began < 1.0
+    assert not out.exists()
+    named = re.search(r"--budget (\d+s)", str(told.value))
+    assert named is not None
+    run = hs.fit(rows, budget=named[1], **words)
+    assert run.metrics["test"]["figures"]["accuracy"]["value"] > 0.9
+    heard(told.value)
+
+
+def test_what_has_something_to_hand_over_is_not_ended():
+    with ends_without("a model could be used", 0.05) as limit:
+        limit.unless = lambda: True
+        end = time.perf_counter() + 0.1
+        while time.perf_counter() < end:
+            sum(range(100))
+
+
+def test_a_ranking_ends_in_time_where_building_a_start_does_not(rows, monkeypatch):
+    def for_ever(*_, **__):
+        while True:
+            sum(range(100))
+
+    monkeypatch.setattr(scored, "set_up", for_ever)
+    monkeypatch.setattr("headstart.tuning.budget.parse_budget", lambda text: 1.0)
+    began = time.monotonic()
+    with pytest.raises(hs.StartError, match="the time for scores was spent before it was done"):
+        hs.rank(rows, starts=["scratch/linear"], device="cpu")
+    assert time.monotonic() - began < 60  # by a clock that others may hold up
