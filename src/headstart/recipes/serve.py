@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import ipaddress
 import json
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -100,10 +97,12 @@ def _check(given: Sequence[str], port: int, grace_seconds: float) -> None:
 
 
 def _is_loopback(host: str) -> bool:
+    from ipaddress import ip_address  # which no help page needs, nor what a digest does
+
     if host == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ip_address(host).is_loopback
     except ValueError:  # a name, whoever it may lead to
         return False
 
@@ -188,7 +187,10 @@ def _export(run: Path, out: Path) -> None:
 
 def _digest(run: Path) -> str:
     """Return a digest of what a run's bundle would be made of."""
-    state = hashlib.blake2b(f"{version('headstart')} {run.resolve().name}".encode(), digest_size=16)
+    from hashlib import blake2b
+    from importlib.metadata import version
+
+    state = blake2b(f"{version('headstart')} {run.resolve().name}".encode(), digest_size=16)
     names = sorted(run.glob("**/model.json")) + sorted(run.glob("**/*.safetensors"))
     names += [run / "metrics.json"] if (run / "metrics.json").is_file() else []
     for path in names:
