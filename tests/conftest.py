@@ -15,6 +15,8 @@ import pytest
 from clocks import ProcessorClock, StillClock, set_clock
 
 os.environ["OMP_NUM_THREADS"] = "1"
+# processes that tests start read what the one before has compiled, whatever an image says
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 WHOLE = pytest.StashKey[bool]()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from PIL import Image
+from sklearn.datasets import load_digits
 
 import headstart as hs
 
@@ -16,6 +18,14 @@ TEXTS = [
     * (1 + i % 4)
     for i in range(N)
 ]
+
+
+@cache
+def few_digits() -> hs.Dataset:
+    """Return 300 digits of 8 x 8 pixels: for what a run does, not for how well it learns."""
+    found = load_digits()
+    images = (found.images[:300] * (255 / 16)).astype(np.uint8)
+    return hs.load((images, found.target[:300]))
 
 
 def table() -> pd.DataFrame:

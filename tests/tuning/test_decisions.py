@@ -5,6 +5,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from small_runs import few_digits
 
 import headstart as hs
 from headstart.errors import Interrupted
@@ -131,19 +132,25 @@ def test_an_interrupted_run_keeps_all_that_it_has_settled_in_its_plan(tmp_path):
         if kind == "check":
             raise KeyboardInterrupt
 
-    words = {"start": "scratch/simple-cnn", "strategy": "last-n", "num_steps": 60, "device": "cpu"}
+    words = {
+        "start": "scratch/simple-cnn",
+        "strategy": "last-n",
+        "num_steps": 60,
+        "device": "cpu",
+        "batch_size": 16,
+    }
     out = tmp_path / "run"
     with listen(stop), pytest.raises(Interrupted):
-        hs.finetune("digits-8x8", out=str(out), **words)
+        hs.finetune(few_digits(), out=str(out), **words)
     plan = json.loads((out / "state" / "plan.json").read_text())
     settled = plan["decisions"]
     assert {"views", "sample_limits", "input_size", "micro_batch_size"} <= settled.keys()
     told = []
     with listen(lambda kind, fields: told.append(fields) if kind == "choice" else None):
-        run = hs.finetune("digits-8x8", out=str(out), resume=True, **words)
+        run = hs.finetune(few_digits(), out=str(out), resume=True, **words)
     views = next(f for f in told if f["name"] == "views")
     assert views["value"] == settled["views"]["told"]
     assert views["why"] == "chosen before the run was interrupted"
-    whole = hs.finetune("digits-8x8", out=str(tmp_path / "whole"), **words)
+    whole = hs.finetune(few_digits(), out=str(tmp_path / "whole"), **words)
     weights = [(r.path / "model.safetensors").read_bytes() for r in (run, whole)]
     assert weights[0] == weights[1]

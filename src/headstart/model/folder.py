@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -142,8 +143,14 @@ def refuse_ensemble(path: Path, record: dict[str, object]) -> None:
 def library_versions() -> dict[str, str]:
     """Return the versions that decide what a model computes."""
     names = ("headstart", "torch", "torchvision", "timm", "numpy", "pillow", "scikit-learn")
-    found = {name: version(name) for name in names}
+    found = {name: _version(name) for name in names}
     for name in ("transformers", "tokenizers", "peft"):  # the extra for texts
         with suppress(PackageNotFoundError):
-            found[name] = version(name)
+            found[name] = _version(name)
     return {"python": platform.python_version(), **found}
+
+
+@cache
+def _version(name: str) -> str:
+    """Return a package's version; what is installed stays so, and reading it takes 5 ms."""
+    return version(name)

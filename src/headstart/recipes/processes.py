@@ -8,7 +8,6 @@ on by itself. A process alone passes through here and imports nothing of it.
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -132,8 +131,10 @@ def launch_name() -> str | None:
     """
     if "TORCHELASTIC_RESTART_COUNT" not in os.environ:
         return None
+    from socket import gethostname  # which no help page needs
+
     said = os.environ.get("TORCHELASTIC_RUN_ID", "none")
-    return f"{socket.gethostname()}/{os.getppid()}" if said == "none" else said
+    return f"{gethostname()}/{os.getppid()}" if said == "none" else said
 
 
 def finished_before(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import ipaddress
 import json
 import subprocess
 import sys
@@ -97,10 +95,12 @@ def _check(given: Sequence[str], port: int, grace_seconds: float) -> None:
 
 
 def _is_loopback(host: str) -> bool:
+    from ipaddress import ip_address  # which no help page needs, nor what a digest does
+
     if host == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ip_address(host).is_loopback
     except ValueError:  # a name, whoever it may lead to
         return False
 
@@ -186,7 +186,9 @@ def _export(run: Path, out: Path) -> None:
 
 def _digest(run: Path) -> str:
     """Return a digest of what a run's bundle would be made of."""
-    state = hashlib.blake2b(f"{version('headstart')} {run.resolve().name}".encode(), digest_size=16)
+    from hashlib import blake2b
+
+    state = blake2b(f"{version('headstart')} {run.resolve().name}".encode(), digest_size=16)
     names = sorted(run.glob("**/model.json")) + sorted(run.glob("**/*.safetensors"))
     names += [run / "metrics.json"] if (run / "metrics.json").is_file() else []
     for path in names:

@@ -1,4 +1,4 @@
-"""What is solved for without steps: a linear probe on frozen features, of samples or of words, or trees.
+"""What is solved for without steps: a linear probe of frozen features, of samples or words; trees.
 
 Which of them a model is its encoder answers, once (``solver_of``); whoever solves, tells of it
 or plans its time asks the solver, and not what it solves for. Left out: fitting again on more
