@@ -138,8 +138,10 @@ def _checked(
     from headstart.training.options.limits import check_options
     from headstart.training.options.recipe import check_search
     from headstart.tuning.budget import parse_budget
+    from headstart.tuning.deciding import DecidingAsked, check_deciding
 
     check_options(options)
+    check_deciding(DecidingAsked.of(vars(options)))
     require_engine(options.engine)
     check_company(company, options, resume=options.resume)
     budget_seconds = parse_budget(options.budget)
@@ -159,9 +161,11 @@ def _settled(
         OptionError: If an option means nothing for these data, this start or this strategy.
     """
     from headstart.training.options.limits import check_applies, steps_asked
+    from headstart.tuning.deciding import DecidingAsked, check_deciding
     from headstart.tuning.decisions import Decided
 
     start = given.start
+    check_deciding(DecidingAsked.of(vars(options)), dataset.schema)
     strategy, why = default_strategy(start, steps_asked(options))
     is_chosen = options.strategy == AUTO
     if not is_chosen:

@@ -20,15 +20,16 @@ import numpy as np
 
 from headstart.errors import OptionError
 from headstart.evaluation import NUM_RESAMPLES, Scores
+from headstart.tasks.certain import Certain
 from headstart.tasks.comparable import Comparable
 from headstart.tasks.plain import PlainProblem, array_of
 from headstart.tasks.reading import TargetColumn, Targets
 from headstart.tasks.words import TaskWords
-from headstart.types import Figure, Measure, Prediction, Rows, Schema
+from headstart.types import PLAINLY, Deciding, Figure, Measure, Prediction, Rows, Schema
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Task(Comparable):
+class Task(Certain, Comparable):
     """What is to be told of a sample.
 
     Attributes:
@@ -51,6 +52,7 @@ class Task(Comparable):
             coefficients in the units of the data.
         transformers_problem: What transformers' sequence classifiers call it; empty where they
             have no such thing.
+        deciding: How answers are made of outputs; a model's own task has what was tuned for it.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Task(Comparable):
     is_smoothed: bool = False
     is_linear: bool = False
     transformers_problem: str = ""
+    deciding: Deciding = PLAINLY
 
     # Data ---------------------------------------------------------------------------------------
 
