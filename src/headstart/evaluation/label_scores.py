@@ -57,11 +57,11 @@ def score_labels(
     seed: int = 0,
     num_resamples: int = NUM_RESAMPLES,
     groups: np.ndarray | None = None,
-    thresholds: np.ndarray | float = 0.5,
+    predictions: np.ndarray | None = None,
 ) -> Scores:
     """Measure probabilities against targets of several labels an item.
 
-    A label is predicted where p >= 0.5, or its threshold. ``exact_match``, the share of items with
+    A label is predicted where p >= 0.5. ``exact_match``, the share of items with
     every label right; ``hamming_loss``, the share of wrong decisions; precision, recall and F1
     ``_micro`` (over all decisions) and ``_macro`` (mean over the labels that occur among targets or
     predictions);
@@ -75,7 +75,7 @@ def score_labels(
         seed: Seed of the bootstrap.
         num_resamples: Bootstrap resamples, at least 40; or 0 for none, as ``score_classes``.
         groups: Which items belong together, as ``score_classes``.
-        thresholds: From which probability on a label is predicted: one for all, or shape (K,).
+        predictions: 0 or 1, shape (N, K), where what is decided is not that.
 
     Returns:
         Figures, and scores per label.
@@ -88,7 +88,9 @@ def score_labels(
     checked = _checked_probabilities(probabilities, labels)
     wanted = checked_labels("targets", targets, checked.shape)
     told, K = as_groups(groups, len(checked)), checked.shape[1]
-    predicted = checked >= np.asarray(thresholds, np.float64)
+    predicted = checked >= 0.5
+    if predictions is not None:
+        predicted = checked_labels("predictions", predictions, checked.shape)
     pairs = _pairs(wanted, predicted)
     counts = count_classes(*pairs, len(checked), K, told)
     per_class = {name: counted_scores(counts, k) for k, name in enumerate(labels)}

@@ -7,8 +7,10 @@ interval of each run tells. The two are put together end by end by squares (MOVE
 what a seed does to single items twice, so that it errs on the safe side.
 
 Folds: every item was predicted by a model that has not seen it, so that the figure over all of them
-has an interval like any other. But the models share most of what they learned from, and the spread
-of their figures says less than it seems: the interval is at least Nadeau and Bengio's.
+has an interval like any other. But it stands for K models only, which share most of what they
+learned from. By how much the figures of folds spread beyond what their items explain is what models
+differ by, and is added with the factor of Nadeau and Bengio, for the spread of models that share
+samples says less than it seems; and the items themselves count as fewer.
 
 Source:
     MOVER: G. Y. Zou and A. Donner, 2008, Statistics in Medicine 27, 1693-1702. C. Nadeau and
@@ -24,7 +26,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from headstart.evaluation.intervals import Z95
 from headstart.types import Figure
+
+# By how much items that are predicted by models of shared samples tell less than so many others:
+# the lowest that held in simulations of linear models of 20 to 40 inputs and 60 to 300 samples.
+_TOGETHER = 1.15
 
 
 def over_seeds(
@@ -60,31 +67,43 @@ def seed_reach(values: np.ndarray) -> float:
     return float(t.ppf(0.975, num - 1)) * spread / math.sqrt(num)
 
 
-def over_folds(pooled: Figure, values: Sequence[float], test_share: float) -> Figure:
-    """Return the figure over all out-of-fold items, its interval no narrower than folds say.
+def over_folds(
+    pooled: Figure,
+    each: Sequence[Figure],
+    test_share: float,
+    *,
+    lowest: float = -math.inf,
+    highest: float = math.inf,
+) -> Figure:
+    """Return the figure over all out-of-fold items, its interval wider where models differ.
 
     Args:
         pooled: Over all items, with the interval that the items say.
-        values: Of each fold alone; those that are not finite are left out.
+        each: Of each fold alone; those that are not known are left out.
+        test_share: Items of a fold over those that its model has learned from.
+        lowest: What the figure cannot fall below.
+        highest: What it cannot exceed.
+    """
+    reach = fold_reach(each, test_share)
+    below, above = pooled.value - pooled.low, pooled.high - pooled.value
+    low = pooled.value - math.hypot(_TOGETHER * below, reach)
+    high = pooled.value + math.hypot(_TOGETHER * above, reach)
+    return Figure(pooled.value, max(lowest, low), min(highest, high))
+
+
+def fold_reach(each: Sequence[Figure], test_share: float) -> float:
+    """Return half the width of the 95 % interval of what the models of folds add to the items.
+
+    Args:
+        each: Of each fold.
         test_share: Items of a fold over those that its model has learned from.
     """
     from scipy.stats import t
 
-    each = np.array([value for value in values if math.isfinite(value)])
-    if len(each) < 2:
-        return pooled
-    num = len(each)
-    spread = float(each.std(ddof=1)) * math.sqrt(1.0 / num + test_share)
-    reach = float(t.ppf(0.975, num - 1)) * spread
-    below, above = pooled.value - pooled.low, pooled.high - pooled.value
-    low = pooled.low if below >= reach else max(pooled.value - reach, _floor(pooled))
-    high = pooled.high if above >= reach else min(pooled.value + reach, _ceiling(pooled))
-    return Figure(pooled.value, low, high)
-
-
-def _floor(figure: Figure) -> float:
-    return 0.0 if figure.low >= 0.0 else -math.inf
-
-
-def _ceiling(figure: Figure) -> float:
-    return 1.0 if figure.high <= 1.0 else math.inf
+    known = [one for one in each if math.isfinite(one.high - one.low)]
+    if len(known) < 2:
+        return 0.0
+    of_items = np.mean([((one.high - one.low) / (2 * Z95)) ** 2 for one in known])
+    beyond = max(0.0, float(np.var([one.value for one in known], ddof=1) - of_items))
+    factor = math.sqrt(1.0 / len(known) + test_share)
+    return float(t.ppf(0.975, len(known) - 1)) * math.sqrt(beyond) * factor

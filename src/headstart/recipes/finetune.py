@@ -20,6 +20,7 @@ from headstart.recipes.processes import (
     finished_before,
     run_in_company,
 )
+from headstart.recipes.repeated import is_repeated, repeated
 from headstart.recipes.run import Run
 from headstart.recipes.session import Session, session
 from headstart.recipes.settle import Means, settle_setup
@@ -69,6 +70,11 @@ def finetune(options: FinetuneOptions) -> Run | BudgetPlan:
         >>> run = hs.finetune("digits-8x8", start="scratch/simple-cnn")  # doctest: +SKIP
     """
     refuse_resume(options)
+    return repeated(options, _once) if is_repeated(options) else _once(options)
+
+
+def _once(options: FinetuneOptions) -> Run | BudgetPlan:
+    """Make one run."""
     load, find = partial(as_dataset, options.data), partial(find_given, options.start, options.spec)
     run: Callable[[Company], Run | BudgetPlan] = partial(
         _plan if options.dry_run else _finetune, options

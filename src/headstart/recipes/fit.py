@@ -17,6 +17,7 @@ from headstart.recipes.finetune import next_command, run_rule, settle_auto
 from headstart.recipes.options import FitOptions, takes
 from headstart.recipes.own_start import refuse_own_start
 from headstart.recipes.processes import after_restart, finished_before, run_in_company
+from headstart.recipes.repeated import is_repeated, repeated
 from headstart.recipes.run import Run
 from headstart.recipes.search import search
 from headstart.recipes.session import Session, session
@@ -68,6 +69,11 @@ def fit(options: FitOptions) -> Run | BudgetPlan:
         >>> print(run.report())  # doctest: +SKIP
     """
     refuse_resume(options)
+    return repeated(options, _once) if is_repeated(options) else _once(options)
+
+
+def _once(options: FitOptions) -> Run | BudgetPlan:
+    """Make one run."""
     run: Callable[[Company], Run | BudgetPlan] = partial(
         _plan if options.dry_run else _fit, options
     )

@@ -131,6 +131,29 @@ class JudgingOptions:
             "when not given."
         ),
     ] = None
+    folds: Annotated[
+        int | None,
+        Option(
+            sentence="Cross-validation: so many further runs, each tested on its part of the data, "
+            "give figures over all items; what is served is the run itself.",
+            low=2,
+        ),
+    ] = None
+    seeds: Annotated[
+        int | None,
+        Option(
+            sentence="Train with so many seeds, from seed on, on the same splits: the spread, and "
+            "intervals that cover seeds and test items; what is served is the first.",
+            low=2,
+        ),
+    ] = None
+    learning_curve: Annotated[
+        bool,
+        Option(
+            sentence="Train on parts of the training data, too, and tell what twice as much would "
+            "bring."
+        ),
+    ] = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

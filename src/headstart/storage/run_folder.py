@@ -47,6 +47,7 @@ _OWN_FILES = frozenset(
         "log.jsonl",
         "report.html",
         "nan_report.json",
+        "repeats",
         "search",
         "state",
     )

@@ -142,6 +142,7 @@ class Classification(ClassTask):
         seed: int = 0,
         num_resamples: int = NUM_RESAMPLES,
         groups: np.ndarray | None = None,
+        decisions: Rows | None = None,
     ) -> Scores:
         """Measure as ``score_classes``."""
         return score_classes(
@@ -151,7 +152,7 @@ class Classification(ClassTask):
             seed=seed,
             num_resamples=num_resamples,
             groups=groups,
-            predictions=self.decisions(outputs),
+            predictions=array_of(self.decisions(outputs) if decisions is None else decisions),
         )
 
     def headline_figure(

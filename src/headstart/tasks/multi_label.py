@@ -175,6 +175,7 @@ class MultiLabel(ClassTask):
         seed: int = 0,
         num_resamples: int = NUM_RESAMPLES,
         groups: np.ndarray | None = None,
+        decisions: Rows | None = None,
     ) -> Scores:
         """Measure as ``score_labels``."""
         return score_labels(
@@ -184,7 +185,7 @@ class MultiLabel(ClassTask):
             seed=seed,
             num_resamples=num_resamples,
             groups=groups,
-            thresholds=self._thresholds,
+            predictions=array_of(self.decisions(outputs) if decisions is None else decisions),
         )
 
     def headline_figure(

@@ -250,6 +250,7 @@ class Task(Certain, Comparable):
         seed: int = 0,
         num_resamples: int = NUM_RESAMPLES,
         groups: np.ndarray | None = None,
+        decisions: Rows | None = None,
     ) -> Scores:
         """Measure outputs against targets, every figure with its 95 % interval.
 
@@ -261,6 +262,8 @@ class Task(Certain, Comparable):
             num_resamples: At least 40, or 0 for no bootstrap.
             groups: Whole numbers, shape (N,), the same for items that belong together: intervals
                 then count groups. None: each item stands alone.
+            decisions: What was decided of each, where that is not what ``decisions`` says of the
+                outputs: by models of which each has thresholds of its own.
 
         Raises:
             OptionError: Something is not as described.

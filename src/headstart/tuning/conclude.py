@@ -87,9 +87,10 @@ def conclude(
     model, logits, rivals = served.model, served.logits, served.rivals
     task, outputs, val_outputs = model.task, model_outputs(model, logits), served.val.outputs
     test_seconds = budget.spent
-    before = _before(items, setup, tuned, budget)
-    rivals += [] if before is None else [Rival(BEFORE, before)]
-    rivals += run_baselines(items, setup, budget)
+    if not dataset.is_repeated:
+        before = _before(items, setup, tuned, budget)
+        rivals += [] if before is None else [Rival(BEFORE, before)]
+        rivals += run_baselines(items, setup, budget)
     later = later_days(items, rivals, seed=setup.recipe.seed, budget=budget, setup=setup)
     told = [] if later is None or not later.differs else [later.finding()]
     for found in told:
