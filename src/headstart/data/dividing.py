@@ -30,7 +30,7 @@ _FOLD_CODE, _VAL_CODE, _PART_CODE = 11, 12, 13  # streams of numbers, apart from
 
 
 @dataclass(frozen=True)
-class Folds:
+class DealtFolds:
     """Which fold tests which sample.
 
     Attributes:
@@ -87,7 +87,7 @@ class Folds:
         return group_pick(strata, codes, share, bits, classes=classes, keep=1)
 
 
-def make_folds(dataset: Dataset, num_folds: int, seed: int) -> Folds:
+def make_folds(dataset: Dataset, num_folds: int, seed: int) -> DealtFolds:
     """Deal the samples of a data set into folds.
 
     All samples take part whose split was drawn here: where the data brings its own test split, that
@@ -123,7 +123,7 @@ def make_folds(dataset: Dataset, num_folds: int, seed: int) -> Folds:
             "Give a smaller --folds."
         )
     fold_of = _dealt(strata, units, num_folds, bits)
-    return Folds(dataset, pool, fold_of, together, seed)
+    return DealtFolds(dataset, pool, fold_of, together, seed)
 
 
 def part_of_train(dataset: Dataset, num: int, seed: int) -> Dataset:

@@ -17,7 +17,7 @@ MOST_POINTS = 201
 
 
 @dataclass(frozen=True, eq=False)
-class Ranking:
+class RankedItems:
     """What is counted along a ranking, the highest score first.
 
     Attributes:
@@ -41,7 +41,7 @@ class Ranking:
         return float(self.taken[-1])
 
 
-def rank_items(scores: np.ndarray, is_positive: np.ndarray) -> Ranking:
+def rank_items(scores: np.ndarray, is_positive: np.ndarray) -> RankedItems:
     """Count positives and items from the highest score down, ties at once.
 
     Args:
@@ -64,10 +64,10 @@ def rank_items(scores: np.ndarray, is_positive: np.ndarray) -> Ranking:
     sorted_values = values[order]
     last = np.append(np.flatnonzero(np.diff(sorted_values)), len(values) - 1)
     hits = np.cumsum(wanted[order], dtype=np.float64)[last]
-    return Ranking(sorted_values[last], hits, last + 1.0)
+    return RankedItems(sorted_values[last], hits, last + 1.0)
 
 
-def roc_points(ranking: Ranking) -> np.ndarray:
+def roc_points(ranking: RankedItems) -> np.ndarray:
     """Return false and true positive rate and threshold, from (0, 0, inf) to (1, 1, lowest).
 
     Args:
@@ -84,7 +84,7 @@ def roc_points(ranking: Ranking) -> np.ndarray:
     return np.concatenate((first, points))
 
 
-def precision_recall_points(ranking: Ranking) -> np.ndarray:
+def precision_recall_points(ranking: RankedItems) -> np.ndarray:
     """Return recall, precision and threshold, from every item taken to none, (0, 1, inf).
 
     Without positives recall is 1 wherever an item is taken, as scikit-learn has it.
@@ -101,7 +101,7 @@ def precision_recall_points(ranking: Ranking) -> np.ndarray:
     return np.concatenate((points[::-1], [[0.0, 1.0, np.inf]]))
 
 
-def lift_points(ranking: Ranking) -> np.ndarray:
+def lift_points(ranking: RankedItems) -> np.ndarray:
     """Return the share of items taken from the top, and how many times chance's positives it holds.
 
     Args:

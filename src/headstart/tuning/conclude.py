@@ -63,7 +63,7 @@ def conclude(
     tuned: Tuned,
     *,
     budget: Budget,
-    options: dict[str, Any],
+    options: dict[str, object],
     together: Together | None = None,
 ) -> None:
     """Evaluate on the test split and write the run folder's files, but for the report page.
@@ -82,7 +82,7 @@ def conclude(
     dataset, train, val, test = items.dataset, items.train, items.val, items.test
     schema = dataset.schema
     emit("stage", text="Evaluating on the test split")
-    asked = DecidingAsked.of(options.get("options") or {})
+    asked = DecidingAsked.of(options.get("options"))
     served = _served(folder, items, setup, tuned, together, asked)
     model, logits, rivals = served.model, served.logits, served.rivals
     task, outputs, val_outputs = model.task, model_outputs(model, logits), served.val.outputs

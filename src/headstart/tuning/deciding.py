@@ -51,10 +51,11 @@ class DecidingAsked:
     reject: str | None = None
 
     @classmethod
-    def of(cls, options: Mapping[str, Any]) -> DecidingAsked:
-        """Return what the options of a run say; those that are not there are not said."""
+    def of(cls, options: object) -> DecidingAsked:
+        """Return what the options of a run, by name, say; those that are not there are not said."""
         names = ("threshold", "positive", "coverage", "reject")
-        return cls(**{name: options[name] for name in names if options.get(name) is not None})
+        given = options if isinstance(options, Mapping) else {}
+        return cls(**{name: given[name] for name in names if given.get(name) is not None})
 
 
 def check_deciding(asked: DecidingAsked, schema: Schema | None = None) -> None:
