@@ -55,7 +55,7 @@ def over_seeds(
     above = float(np.mean([one.high - one.value for one in figures]))
     of_seeds = seed_reach(values)
     low, high = mean - math.hypot(below, of_seeds), mean + math.hypot(above, of_seeds)
-    return Figure(mean, max(lowest, low), min(highest, high))
+    return _bounded(Figure(mean, low, high), lowest, highest)
 
 
 def seed_reach(values: np.ndarray) -> float:
@@ -88,7 +88,7 @@ def over_folds(
     below, above = pooled.value - pooled.low, pooled.high - pooled.value
     low = pooled.value - math.hypot(_TOGETHER * below, reach)
     high = pooled.value + math.hypot(_TOGETHER * above, reach)
-    return Figure(pooled.value, max(lowest, low), min(highest, high))
+    return _bounded(Figure(pooled.value, low, high), lowest, highest)
 
 
 def fold_reach(each: Sequence[Figure], test_share: float) -> float:
@@ -107,3 +107,10 @@ def fold_reach(each: Sequence[Figure], test_share: float) -> float:
     beyond = max(0.0, float(np.var([one.value for one in known], ddof=1) - of_items))
     factor = math.sqrt(1.0 / len(known) + test_share)
     return float(t.ppf(0.975, len(known) - 1)) * math.sqrt(beyond) * factor
+
+
+def _bounded(figure: Figure, lowest: float, highest: float) -> Figure:
+    """Return a figure whose ends lie within bounds; an end that is not known stays so."""
+    low = figure.low if math.isnan(figure.low) else max(lowest, figure.low)
+    high = figure.high if math.isnan(figure.high) else min(highest, figure.high)
+    return Figure(figure.value, low, high)
