@@ -89,13 +89,14 @@ def repeated(options: Options, once: Callable[[Options], Run | BudgetPlan]) -> R
     if options.dry_run:
         return once(own)
     _refuse_finished(course)
+    made: Run | BudgetPlan | None = None
     if not (options.resume and finished_run(out)):
         with course.told_as_one("", out):
-            once(own)
+            made = once(own)
     for repeat in course.repeats:
         _make(repeat, course, once)
     course.conclude()
-    return Run(out)
+    return made or Run(out)
 
 
 def _refuse_processes(options: FinetuneOptions | FitOptions) -> None:
