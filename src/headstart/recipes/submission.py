@@ -265,13 +265,13 @@ def _columns(predictions: Predictions, schema: Schema) -> dict[str, list[Any]]:
     if find_task(schema.task).has_classes and schema.classes:
         columns["prediction"] = [one and one.label for one in good]
         columns["probability"] = [one and float(one.probability) for one in good]
+        for place, name in enumerate(schema.classes):
+            shares = [one and float(one.probabilities[place]) for one in good]
+            columns[f"probability of {name}"] = shares
         if any(one and one.guess is not None for one in good):
             columns["guess"] = [one and one.decided for one in good]
         if any(one and one.possible for one in good):
             columns["possible"] = [one and "; ".join(one.possible) for one in good]
-        for place, name in enumerate(schema.classes):
-            shares = [one and float(one.probabilities[place]) for one in good]
-            columns[f"probability of {name}"] = shares
     else:
         columns["prediction"] = [one and _value(one) for one in good]
         if any(one and one.low is not None for one in good):

@@ -13,11 +13,12 @@ from headstart.reporting.measures import (
     format_value_alone,
     task_of,
 )
-from headstart.types import Measure
+from headstart.types import Measure, Prediction
 
 WIDTH = 80
 _MOST_LABELS = 8
 _MOST_FIGURES = 6
+_MOST_POSSIBLE = 4
 
 
 def render_certainty(metrics: Json) -> list[str]:
@@ -185,6 +186,16 @@ def _curve(record: Json, measure: Measure) -> list[str]:
         )
         lines += _wrap(told)
     return lines
+
+
+def certainty_cells(prediction: Prediction) -> tuple[str | None, str | None]:
+    """Return the probability of an answer, and what else it may be: classes, or an interval."""
+    if prediction.value is not None:
+        low, high = prediction.low, prediction.high
+        return None, None if low is None or high is None else f"{low:.6g} … {high:.6g}"
+    shown, more = prediction.possible[:_MOST_POSSIBLE], len(prediction.possible) - _MOST_POSSIBLE
+    text = ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+    return f"{prediction.probability:.4f}", text or None
 
 
 def _wrap(text: str, indent: str = "  ") -> list[str]:
