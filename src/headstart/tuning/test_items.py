@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+from collections.abc import Sequence
 from datetime import datetime, time
 from typing import Any
 
@@ -18,7 +19,8 @@ import numpy as np
 from headstart.model import Calibrated
 from headstart.objectives import item_losses
 from headstart.storage.run_folder import RunFolder
-from headstart.tasks import find_task
+from headstart.tasks import Task, find_task
+from headstart.tuning.closer_look import Looked, doubtful_places
 from headstart.types import Dataset, Inputs, Rows, Schema
 
 _NUM_SHOWN = 12  # worst mistakes that the page shows
@@ -52,6 +54,7 @@ def write_predictions(
     outputs: Rows,
     losses: np.ndarray,
     groups: np.ndarray | None = None,
+    task: Task | None = None,
 ) -> None:
     """Write one row a test item: id, name, what the task says of it, its loss, and its group.
 
@@ -62,12 +65,13 @@ def write_predictions(
         outputs: What the model says of each.
         losses: Of each, float32, shape (N,).
         groups: Which items belong together, shape (N,); None where each stands alone.
+        task: As the model decides; by default as its name says.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     columns: dict[str, Any] = {"id": test.ids, "name": list(test.names)}
-    columns |= find_task(schema.task).item_columns(test.targets, outputs, schema)
+    columns |= (task or find_task(schema.task)).item_columns(test.targets, outputs, schema)
     columns["loss"] = losses
     if groups is not None:
         columns["group"] = groups
@@ -76,32 +80,45 @@ def write_predictions(
     folder.write("predictions.parquet", buffer.getvalue())
 
 
-def worst_mistakes(
-    dataset: Dataset, test: Inputs, outputs: Rows, losses: np.ndarray
-) -> list[dict[str, object]]:
-    """Return the test items that the model got wrong with most confidence, or by most.
+def write_items(folder: RunFolder, dataset: Dataset, looked: Looked) -> None:
+    """Write ``predictions.parquet``, and ``mistakes.json``: the worst and the most doubtful.
+
+    Args:
+        folder: Where they go.
+        dataset: Gives the samples themselves.
+        looked: The test items with what the model says of them.
+    """
+    test, task = looked.inputs, looked.task
+    told = (test, dataset.schema, looked.outputs, looked.losses, looked.groups)
+    write_predictions(folder, *told, task)
+    badness = task.badness(looked.targets, looked.outputs)
+    worst = [p for p in np.argsort(-badness, kind="stable")[:_NUM_SHOWN] if badness[p] > 0]
+    record = {"items": shown_items(dataset, looked, worst)}
+    if len(doubtful := doubtful_places(looked)[:_NUM_SHOWN]):
+        record["doubtful"] = shown_items(dataset, looked, doubtful.tolist())
+    folder.write_json("mistakes.json", record)
+
+
+def shown_items(dataset: Dataset, looked: Looked, places: Sequence[int]) -> list[dict[str, object]]:
+    """Return some test items as a page shows them, in the order given.
 
     Args:
         dataset: Gives the samples themselves.
-        test: The items.
-        outputs: What the model says of each.
-        losses: Of each, float32, shape (N,).
+        looked: The items, with what the model says of each.
+        places: Which of them.
 
     Returns:
-        At most twelve, the worst first: ``id``, ``name``, ``target``, ``prediction``, with classes
-        ``probability``, ``loss``, and one of ``image_png_base64``, ``text`` and ``row``; JSON-able,
-        a number that is missing or not finite being None.
+        ``id``, ``name``, ``target``, ``prediction``, with classes ``probability``, ``loss``, and
+        one of ``image_png_base64``, ``text`` and ``row``; JSON-able, a number that is missing or
+        not finite being None.
     """
-    schema, task = dataset.schema, find_task(dataset.schema.task)
-    badness = task.badness(test.targets, outputs)
-    shown = []
+    schema, test, task, shown = dataset.schema, looked.inputs, looked.task, []
     place_of = {int(i): place for place, i in enumerate(dataset.test.ids)}
-    for place in np.argsort(-badness, kind="stable")[:_NUM_SHOWN].tolist():
-        if badness[place] <= 0:
-            break
-        found = task.mistake(test.targets[place : place + 1], outputs[place : place + 1], schema)
+    for place in map(int, places):
+        one = slice(place, place + 1)
+        found = task.mistake(looked.targets[one], looked.outputs[one], schema)
         record = {"id": int(test.ids[place]), "name": test.names[place], **found}
-        record["loss"] = float(losses[place])
+        record["loss"] = float(looked.losses[place])
         sample = dataset.test.samples.read(place_of[int(test.ids[place])])
         plain = {name: _plain(value) for name, value in record.items()}
         shown.append(plain | _shown(sample, test, place))

@@ -20,6 +20,7 @@ from headstart.types.data import (
     TaskName,
     elements_of,
 )
+from headstart.types.deciding import PLAINLY, Deciding
 from headstart.types.documents import Stretch
 from headstart.types.figures import (
     Comparison,
@@ -71,6 +72,7 @@ __all__ = [
     "CUT_MOST",
     "GROWN",
     "MODALITIES",
+    "PLAINLY",
     "SOLVED",
     "BadSample",
     "Column",
@@ -79,6 +81,7 @@ __all__ = [
     "Data",
     "Dataset",
     "DateFormat",
+    "Deciding",
     "Family",
     "Figure",
     "Finding",
