@@ -21,6 +21,7 @@ from headstart.events import emit
 from headstart.model import Calibrated, Model, model_outputs, run_batches, write_model
 from headstart.storage.run_folder import RunFolder
 from headstart.tasks import find_task
+from headstart.training.machine.memory import peak_memory_bytes
 from headstart.training.options.strategies import HEAD
 from headstart.training.options.training_options import TrainingOptions
 from headstart.training.probing.probe import Probe
@@ -28,11 +29,12 @@ from headstart.tuning.arm import Tuned
 from headstart.tuning.baselines import Items, Rival, baselines_seconds, run_baselines
 from headstart.tuning.budget import PASS_MARGIN, Budget
 from headstart.tuning.cost import seconds_per_sample
+from headstart.tuning.examples import class_examples
 from headstart.tuning.hints import weak_classes
 from headstart.tuning.later import later_days
 from headstart.tuning.setup import TrainingSetup, install, probe, set_up
 from headstart.tuning.slowness import slowness
-from headstart.tuning.test_items import losses_of, worst_mistakes, write_predictions
+from headstart.tuning.test_items import losses_of, write_predictions, write_shown
 from headstart.tuning.together import Together, save_ensemble
 from headstart.tuning.training_views import training_views
 from headstart.types import BadSample, Dataset, Finding, Inputs, Rows
@@ -124,7 +126,9 @@ def conclude(
     data_record = describe_data(dataset, bad, [*train.findings, *told, *hints])
     losses = losses_of(model, logits, test.targets)
     write_predictions(folder, test, schema, outputs, losses, of_test)
-    folder.write_json("mistakes.json", {"items": worst_mistakes(dataset, test, outputs, losses)})
+    write_shown(folder, dataset, test, outputs, losses)
+    if examples := class_examples(dataset, train):
+        folder.write_json("examples.json", examples)
     if views := training_views(dataset, train, setup):
         folder.write_json("views.json", views)
     seconds["total"] = round(budget.spent, 3)
@@ -235,6 +239,10 @@ def describe_machine() -> dict[str, object]:
         "num_cpus": os.cpu_count(),
         "num_threads": torch.get_num_threads(),
         "gpus": gpus,
+        "peak_memory_bytes": peak_memory_bytes(),
+        "peak_gpu_memory_bytes": sum(
+            torch.cuda.max_memory_allocated(i) for i in range(torch.cuda.device_count())
+        ),
     }
 
 
