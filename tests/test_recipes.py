@@ -30,7 +30,9 @@ from headstart.events import listen
 from headstart.types import ImageSpec
 
 FILES = [
+    "README.md",
     "data.json",
+    "examples.json",
     "log.jsonl",
     "metrics.json",
     "mistakes.json",

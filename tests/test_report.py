@@ -20,7 +20,7 @@ from headstart.cli import main
 from headstart.errors import RunFolderError
 
 NEEDED = {"metrics.json", "model.json", "data.json", "options.json", "mistakes.json", "log.jsonl"}
-SHOWN = {*NEEDED, "views.json"}  # there where samples are images
+SHOWN = {*NEEDED, "examples.json", "views.json"}  # there where there are classes, or images
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ and no print below the floor of the command line.
 
 Kinds: ``stage`` (text), ``note`` (text; of a finding also about, severity, items), ``choice``
 (name, value, why), ``task`` (name, done, total, and fields such as loss, samples_per_second),
+``arm`` (arm: what trains from here on), ``phase`` (learns: where layers begin to learn on the way),
 ``check`` (step, epoch, val figures), ``table`` (title, columns, rows), ``spent`` (stage, seconds,
 at, by: the budget spent and planned when a stage has ended), ``next`` (command).
 """

@@ -79,7 +79,7 @@ def test_render_page_is_well_formed_and_complete(make_run):
         "Learning curves",
         "How it was chosen",
         "Data",
-        "Time, options and machine",
+        "Cost, options and machine",
     ):
         assert f"<h2>{title}</h2>" in html, title
     for words in ("photos/4.jpg", "9f2c11d7", "learning_rate", "2 cores", "2 min 5 s"):
@@ -129,7 +129,7 @@ def test_render_page_escapes_every_name(make_run):
     assert page.text.count("alert(") > 20
     known = {"class", "style", "title", "src", "alt", "name", "content", "lang", "charset"}
     known |= {"http-equiv", "role", "aria-label", "viewbox", "points", "cx", "cy", "r"}
-    known |= {"x", "y", "x1", "x2", "y1", "y2", "text-anchor"}
+    known |= {"x", "y", "x1", "x2", "y1", "y2", "text-anchor", "data-label"}
     assert {name for _, attributes in page.tags for name in attributes} <= known
 
 
@@ -167,7 +167,7 @@ def test_render_page_matrix_holds_every_count(make_run):
     run = make_run()
     html = render_page(**run, log_records=[])
     matrix = html.split('<table class="matrix')[1].split("</table>")[0]
-    shown = [int(n or 0) for n in re.findall(r"<td[^>]*>(\d*)</td>", matrix)]
+    shown = [int(n or 0) for n in re.findall(r"<td [^>]*>(\d*)</td>", matrix)]
     assert shown == [n for row in run["metrics"]["test"]["confusion_matrix"] for n in row]
 
 
@@ -184,13 +184,15 @@ def test_render_page_shows_mistakes_as_pictures(make_run):
     assert "says <b>tulip</b> 0.99<br>is <b>rose</b>" in html
 
 
-def test_render_page_draws_only_the_last_training(make_run):
+def test_render_page_draws_the_last_training_first(make_run):
     log = [{"kind": "task", "name": "probe", "done": step, "loss": 9.0} for step in range(50)]
     log += [{"kind": "check", "step": step, "val_score": 0.1} for step in (10, 20, 30)]
     log += [{"kind": "task", "name": "fine-tune", "done": s, "loss": 1.0} for s in (1, 2, 3, 2, 3)]
     log += [{"kind": "check", "step": step, "val_score": 0.8} for step in (5, 15)]
     html = render_page(**make_run(), log_records=log)
-    train, val = re.findall(r'<polyline[^>]*points="([^"]*)"', html)
+    last, before = html.split("<details><summary>Before it: ")[:2]
+    train, val = re.findall(r'<polyline[^>]*points="([^"]*)"', last)
+    assert len(re.findall("<polyline", before)) == 2  # loss and score of the probe
     assert len(train.split()) == 3
     assert len(val.split()) == 2
 
@@ -288,8 +290,8 @@ def test_the_page_says_how_to_use_the_model_and_what_each_split_holds(make_run):
     run["data"]["class_counts"] = {"train": [5, 70, 1000], "val": [1, 2, 3], "test": [4, 6, 8]}
     html = render_page(**run, log_records=[])
     assert "headstart predict RUN FILE…" in html
-    assert "Made with headstart 0.1.0, torch 2.14.1." in html
-    listed = html.split("Samples of each class")[1].split("</details>")[0]
+    assert "<dd>headstart 0.1.0, torch 2.14.1</dd>" in html
+    listed = html.split("Samples of each class")[1].split("</table>")[0]
     rows = re.findall(r'<td class="name">(\w+)</td>((?:<td class="number">[\d,]+</td>)+)', listed)
     told = {name: re.findall(r"[\d,]+(?=</td>)", cells) for name, cells in rows}
     assert list(told) == ["tulip", "rose", "daisy"]

@@ -104,8 +104,6 @@ class TablePreprocess(Preprocess):
         return [f"row {i + 1}" for i in range(len(listed))]
 
     def _read(self, listed: IncomingRows, names: list[str]) -> Cells:
-        import pyarrow as pa
-
         if len(listed) == 0:
             raise DataError("The table has no rows; expected one a sample. Give at least one row.")
         listed = listed.under(self.columns)
@@ -119,19 +117,7 @@ class TablePreprocess(Preprocess):
                 f"{did_you_mean(missing[0], listed.columns)} The model was trained with "
                 f"{'them; add them' if many else 'it; add it'}. Single cells may be empty."
             )
-        table = pa.table(
-            {
-                c.name: canonical(
-                    listed.read(c.name),
-                    c.kind,
-                    c.name,
-                    lambda i: f"row {i + 1}",
-                    c.date_format,
-                    c.number_format,
-                )
-                for c in self.spec.columns
-            }
-        )
+        table = self.typed(listed)
         (numbers, codes), findings = self._looked_at(table, names)
         known = set(self.columns)
         if extra := [name for name in listed.columns if name not in known]:
@@ -139,6 +125,27 @@ class TablePreprocess(Preprocess):
             findings.append(Finding("unused", "note", (), sentence))
         nothing = np.empty(0, np.int64)
         return Cells(numbers, codes, nothing, np.arange(len(listed)), names, (), findings)
+
+    def typed(self, listed: IncomingRows) -> Any:
+        """Return the columns of rows as a pyarrow Table, each in the form of its kind.
+
+        Raises:
+            DataError: A cell does not fit.
+        """
+        import pyarrow as pa
+
+        columns = {
+            c.name: canonical(
+                listed.read(c.name),
+                c.kind,
+                c.name,
+                lambda i: f"row {i + 1}",
+                c.date_format,
+                c.number_format,
+            )
+            for c in self.spec.columns
+        }
+        return pa.table(columns)
 
     def incoming(self, values: Any, names: Sequence[str] | None = None) -> Iterator[Inputs]:
         """Yield all rows at once: a table in memory is prepared column by column."""

@@ -107,6 +107,23 @@ class TextTokenizer:
                 ends = np.array([end for _, end in encoding.offsets], np.int64)
                 yield np.array(ids, np.int32), ends
 
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Return where each token that ``encode`` keeps of a text begins and ends in it.
+
+        Special tokens stand nowhere: both ends are 0.
+        """
+        room = self.max_length - len(self._prefix) - len(self._suffix)
+        body: list[tuple[int, int]] = []
+        begin = 0
+        for piece in pieces_of(text):
+            found = self._backend.encode(piece, add_special_tokens=False).offsets
+            body += [(begin + start, begin + end) for start, end in found]
+            begin += len(piece)
+            if len(body) >= room:
+                break
+        nowhere = (0, 0)
+        return [nowhere] * len(self._prefix) + body[:room] + [nowhere] * len(self._suffix)
+
     def encode_bodies(
         self, pieces: Sequence[str], segment: Callable[[str], np.ndarray] | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -5,12 +5,15 @@ Everything that is chosen on the way is settled before the training (``tuning.de
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from headstart.events import command_words
 from headstart.recipes.audited import with_estimates
 from headstart.recipes.findings import tell_findings
+from headstart.recipes.options import FinetuneOptions, FitOptions
 from headstart.recipes.processes import launch_name
 
 if TYPE_CHECKING:
@@ -136,8 +139,13 @@ def note_former(current: Session, tried: Tried) -> None:
 
 
 def _write_page(folder: RunFolder) -> None:
+    """Write what people look at: the model card, and the page."""
     from headstart.reporting import render_folder
+    from headstart.reporting.card import CARD, render_card
 
+    names = ("metrics.json", "model.json", "data.json", "options.json")
+    records = [folder.read_json(name) or {} for name in names]
+    folder.write(CARD, render_card(*records).encode(errors="backslashreplace"))
     folder.write("report.html", render_folder(folder.path).encode(errors="backslashreplace"))
 
 
@@ -151,9 +159,18 @@ def _conclude(
     together: Together | None,
 ) -> None:
     """Read the test split and write what a reader looks at."""
+    from headstart.model import Ensemble, Member
+    from headstart.recipes.explained import EXPLANATIONS, explain_at_end, shown_ids
     from headstart.tuning.conclude import conclude
+    from headstart.tuning.cost import seconds_per_sample
 
     conclude(folder, items, setup, tuned, budget=budget, options=options, together=together)
+    one = Ensemble([Member(setup.model, strategy=setup.strategy.name)])
+    ensemble = one if together is None else together.ensemble
+    each = seconds_per_sample(setup, items.dataset, budget)
+    shown = shown_ids(folder.path)
+    if record := explain_at_end(ensemble, items.dataset, shown, budget, each):
+        folder.write_json(EXPLANATIONS, record)
     _write_page(folder)
 
 
@@ -233,6 +250,8 @@ def _options(
     result = tuned.result
     return {
         "verb": current.plan["verb"],
+        "command": list(command_words()) or _as_command(current.plan),
+        "finished_at": datetime.now().astimezone().isoformat(timespec="seconds"),
         "options": current.plan["options"],
         "recipe": asdict(setup.recipe),
         "choices": current.choices,
@@ -244,6 +263,24 @@ def _options(
         "launch": launch_name(),
         "training": asdict(result.state) | {"ended": result.ended} if result else None,
     }
+
+
+def _as_command(plan: Mapping[str, Any]) -> list[str]:
+    """Return the words of the command that does what a program has asked for: what it said."""
+    known = {
+        option.name: option.default
+        for taken in (FinetuneOptions, FitOptions)
+        for option in fields(taken)
+    }
+    words = [str(plan["verb"]), "DATA"]
+    for name, value in plan["options"].items():
+        is_said = name not in known or value != known[name]
+        flag = f"--{name.replace('_', '-')}"
+        if is_said and value is True:
+            words.append(flag)
+        elif is_said and isinstance(value, str | int | float) and value is not False:
+            words += [flag, str(value)]
+    return words
 
 
 def finite(record: Any) -> Any:

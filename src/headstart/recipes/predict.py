@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.errors import DataError, OptionError
+from headstart.recipes.explained import checked_record, write_explained
 from headstart.recipes.findings import tell_findings
 from headstart.recipes.run import Run
 from headstart.recipes.submission import (
@@ -35,6 +36,7 @@ def predict(
     out: str | None = None,
     engine: Literal["auto", EngineName] = "auto",
     precision: Literal["auto", "fp32"] = "auto",
+    explain: str | None = None,
 ) -> Predictions:
     """Predict new samples with a finished run.
 
@@ -57,6 +59,9 @@ def predict(
             openvino asks for one.
         precision: Number format: fp32, or auto, which lets an engine take a narrower one where the
             answers stay the same.
+        explain: An HTML page to write, which shows where the model looked in the first hundred
+            samples: regions of images, words of texts, cells of rows. For runs whose explanations
+            were checked (``headstart report RUN --explain``).
 
     Returns:
         One prediction a sample, in the order given: the class with its calibrated probability and
@@ -67,7 +72,8 @@ def predict(
     Raises:
         OptionError: If the encoding is unknown, nothing given is a file of text, the engine is not
             installed, or out is no file that can be written so.
-        RunFolderError: If the run folder holds no model.
+        RunFolderError: If the run folder holds no model, or explanations that nobody has checked,
+            or that name no more than chance would.
         DataError: If a file does not exist, or is not what the model reads. Of several images,
             those that cannot be read are named and left out.
 
@@ -94,6 +100,7 @@ def predict(
     if encoding is not None:
         _refuse_encoding(encoding, given, is_decoded=reader.is_decoded)
     how = _as_trained(opened, encoding)
+    checked = None if explain is None else checked_record(opened)
     records: list[Prediction | BadSample] = []
     rule = engine_rule(engine, precision, budget_seconds=None, decisions=Decisions())
     with attached(), passes_by(rule):
@@ -104,6 +111,9 @@ def predict(
                 records += _predict_usable(opened, samples, names)
             else:
                 records += opened.predict(samples, names=names)
+            if checked is not None and explain is not None:
+                write_explained(opened.ensemble, samples, names, checked, explain)
+                checked = None  # the first that are read at once hold the first hundred
         found = Predictions(records)
         if sample is not None and out is not None:
             ids = _stated_ids(given, how, sample.header[0])

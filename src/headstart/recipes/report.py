@@ -9,6 +9,7 @@ from headstart.errors import OptionError, RunFolderError
 from headstart.events import emit
 from headstart.recipes.run import Run
 from headstart.reporting.console import attached
+from headstart.reporting.language import Language, check_language
 from headstart.storage.run_folder import disk_errors, write_atomically
 from headstart.types import MODALITIES
 
@@ -16,21 +17,31 @@ from headstart.types import MODALITIES
 _DAMAGE = (ArithmeticError, AttributeError, LookupError, OptionError, TypeError, ValueError)
 
 
-def report(run: str, *, out: str | None = None) -> Path:
+def report(
+    run: str, *, out: str | None = None, language: Language = "en", explain: bool = False
+) -> Path:
     """Make the report page of a finished run again, from its folder alone.
 
-    Neither the data nor the model is read: figures, worst mistakes with their samples, curves and
-    options all stand in the folder's own files. The page is the one that the run itself has
-    written, byte for byte, as long as the same version of headstart makes it.
+    Neither the data nor the model is read, unless explanations are asked for: figures, worst
+    mistakes with their samples, curves and options all stand in the folder's own files. The page is
+    the one that the run itself has written, byte for byte, as long as the same version of headstart
+    makes it.
 
     Args:
         run: A run folder.
         out: File to write; report.html in the run folder when not given.
+        language: What the page is written in: en or zh. What the run itself has written down,
+            findings and reasons of choices, stays English.
+        explain: Load data and model again, and show where the model looks, as far as deleting that
+            lowers its answers more than deleting at random; a run does so itself where it takes
+            next to nothing of it.
 
     Returns:
         The page.
 
     Raises:
+        DataError: If explanations are asked for and the data has moved or changed.
+        OptionError: If there is no such language.
         RunFolderError: If the folder holds no finished run, a file of it is missing or damaged, or
             the page cannot be written.
 
@@ -40,10 +51,16 @@ def report(run: str, *, out: str | None = None) -> Path:
     """
     from headstart.reporting import render_folder
 
+    check_language(language)
     opened = run if isinstance(run, Run) else Run(run)
     _refuse_unfinished(opened.path)
+    if explain:
+        from headstart.recipes.explained import explain_again
+
+        with attached():
+            explain_again(opened)
     try:
-        page = render_folder(opened.path).encode(errors="backslashreplace")
+        page = render_folder(opened.path, language).encode(errors="backslashreplace")
     except _DAMAGE as error:
         raise RunFolderError(
             f"{opened.path} is damaged ({type(error).__name__}: {error}); expected the files as "

@@ -23,7 +23,11 @@ _TIMES = (0.1, 0.3, 1, 3, 10, 30, 60, 180, 600, 1800, 3600, 10_800, 36_000, 108_
 
 
 def line_chart(
-    series: Sequence[tuple[str, str, Sequence[Point]]], *, x_label: str, label: str
+    series: Sequence[tuple[str, str, Sequence[Point]]],
+    *,
+    x_label: str,
+    label: str,
+    marks: Sequence[float] = (),
 ) -> str:
     """Draw lines over a common x axis.
 
@@ -32,6 +36,7 @@ def line_chart(
             finite. Long lines are averaged down to 300 points.
         x_label: What x counts.
         label: What the chart shows, for those who cannot see it.
+        marks: Places on x that are marked by an upright line, where they lie inside.
 
     Returns:
         An ``<svg>`` element, or an empty string where no line has a point.
@@ -52,6 +57,9 @@ def line_chart(
         return f"{across:.1f},{_HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM):.1f}"
 
     parts = [_y_axis(y_low, y_high), _x_axis(x_low, x_high, x_label)]
+    for mark in (mark for mark in marks if x_low < mark < x_high):
+        across, bottom = place(mark, y_low).split(",")
+        parts.append(f'<line class="mark" x1="{across}" y1="{_TOP}" x2="{across}" y2="{bottom}"/>')
     for name, css, points in lines:
         path = " ".join(place(x, y) for x, y in points)
         parts.append(f'<polyline class="line {css}" points="{path}"><title>{escape(name)}</title>')

@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from headstart.errors import RunFolderError
-from headstart.reporting.page import render_page
+from headstart.reporting.language import speaking
+from headstart.reporting.page import Beside, render_page
 from headstart.reporting.pretrained_page import render_pretrained_page
 from headstart.storage.records import find_record, read_log, refuse_other_format
 
@@ -17,15 +18,22 @@ _RECORDS = ("metrics.json", "model.json", "data.json", "options.json")
 _MISTAKES = "mistakes.json"  # of a start there are none: it decides nothing
 
 
-def render_folder(folder: Path) -> str:
+def render_folder(folder: Path, language: str = "en") -> str:
     """Return the report of the run in a folder as a self-contained HTML page.
 
     Args:
         folder: A run folder that holds all but the page.
+        language: What it is written in, one of ``language.LANGUAGES``.
 
     Raises:
+        OptionError: There is no such language.
         RunFolderError: If a file is missing, damaged, or of another format.
     """
+    with speaking(language):
+        return _render(folder)
+
+
+def _render(folder: Path) -> str:
     model = find_record(folder, "model.json") or {}
     if model:
         refuse_other_format(folder, model.get("format"), model.get("versions"))
@@ -44,5 +52,12 @@ def render_folder(folder: Path) -> str:
     log = read_log(folder)
     if is_start:
         return render_pretrained_page(metrics, model, data, options, log, views)
-    samples = (records[_MISTAKES] or {}).get("items") or []
-    return render_page(metrics, model, data, options, log, samples, views)
+    mistakes = records[_MISTAKES] or {}
+    beside = Beside(
+        mistakes.get("doubtful") or (),
+        mistakes.get("names") or {},
+        find_record(folder, "examples.json") or {},
+        find_record(folder, "explanations.json") or {},
+    )
+    samples = mistakes.get("items") or []
+    return render_page(metrics, model, data, options, log, samples, views, beside)

@@ -10,6 +10,8 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
+from headstart.reporting.language import say
+
 if TYPE_CHECKING:
     from headstart.tasks import Task
     from headstart.types import Measure
@@ -60,11 +62,11 @@ def format_figure(figure: Json | None, *, signed: bool = False) -> str:
     """
     value, low, high = (end_of(figure, name) for name in ("value", "low", "high"))
     if value is None:
-        return "unknown"
+        return say("unknown")
     narrow = low is not None and high is not None and 0 < high - low < 0.005
     style = f"{'+' if signed else ''}.{4 if narrow else 3}f"
     if low is None or high is None:
-        return f"{value:{style}} [unknown]"
+        return f"{value:{style}} [{say('unknown')}]"
     return f"{value:{style}} [{low:{style}}, {high:{style}}]"
 
 
@@ -77,10 +79,10 @@ def format_quantity(figure: Json | None, *, signed: bool = False) -> str:
     """
     value, low, high = (end_of(figure, name) for name in ("value", "low", "high"))
     if value is None:
-        return "unknown"
+        return say("unknown")
     if low is None or high is None:
         shown = _written(value, _style(abs(value) / 10, abs(value), signed))
-        return f"{shown} [unknown]"
+        return f"{shown} [{say('unknown')}]"
     style = _style(high - low, max(abs(low), abs(high)), signed)
     shown, *ends = (_written(number, style) for number in (value, low, high))
     return f"{shown} [{', '.join(ends)}]"
@@ -96,7 +98,7 @@ def format_score(figure: Json) -> str:
 def format_value_alone(value: float | None) -> str:
     """Return one number of the target's units: ``1,437``, ``0.5123``, or ``unknown``."""
     if value is None or not math.isfinite(value):
-        return "unknown"
+        return say("unknown")
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e10 else f"{value:.4g}"
 
 

@@ -12,6 +12,7 @@ from headstart.reporting.charts import (
     scatter_chart,
     value_axis,
 )
+from headstart.reporting.language import say
 from headstart.reporting.measures import (
     Json,
     format_figure,
@@ -52,17 +53,17 @@ def headline_view(metrics: Json, model: Json) -> Json | None:
     comparisons = (metrics.get("before_after") or {}).get("comparisons") or []
     figures = [
         {
-            "name": measure.name,
-            "meaning": measure.meaning,
+            "name": say(measure.name),
+            "meaning": say(measure.meaning),
             "test": format_measure(measure, found[key]),
             "val": format_measure(measure, val.get(key)) if val else None,
         }
         for key, measure in task.figures.items()
         if key in found
     ]
-    head = [("figure", ""), ("test [95 %]", "number")]
+    head = [(say("figure"), ""), (say("test [95 %]"), "number")]
     if val:
-        head.append(("val, used for choosing", "number hide-narrow"))
+        head.append((say("val, used for choosing"), "number hide-narrow"))
     return {
         **_leading_figure(task, test, model),
         "verdicts": [_brief_verdict(compared, task.words.pairing) for compared in comparisons],
@@ -84,11 +85,13 @@ def _leading_figure(task: Task, test: Json, model: Json) -> Json:
     elif measure.unit == "target":
         show = format_value_alone
     items = format_items(test["num_items"], test.get("num_groups"))
-    about = f"{measure.name} on {items} of the test set"
+    about = say("{figure} on {items} of the test set", figure=say(measure.name), items=items)
     if measure.unit == "target":
         label = (model.get("schema") or {}).get("label")
-        units = f", in units of '{label}'" if label else ", in units of the target"
-        about += f"{units}; lower is better"
+        units = say("in units of the target")
+        if label:
+            units = say("in units of '{label}'", label=label)
+        about = say("{about}, {units}; lower is better", about=about, units=units)
     return {"about": about, **{end: show(figure.get(end)) for end in ("value", "low", "high")}}
 
 
@@ -101,15 +104,20 @@ def ladder_view(metrics: Json) -> Json | None:
     num_items, num_groups = scores.get("num_items", 0), scores.get("num_groups")
     axis = axis_for(list(figures.values()), is_share=measure.unit != "target")
     comparisons = metrics["before_after"].get("comparisons") or []
-    name = measure.name[:1].upper() + measure.name[1:]
-    lower = "" if measure.is_higher_better else "; lower is better"
-    lead = f"{name} on the same {format_items(num_items, num_groups)} of the test set{lower}."
+    called = say(measure.name)
+    told = {
+        "figure": called[:1].upper() + called[1:],
+        "items": format_items(num_items, num_groups),
+    }
+    lead = say("{figure} on the same {items} of the test set.", **told)
+    if not measure.is_higher_better:
+        lead = say("{figure} on the same {items} of the test set; lower is better.", **told)
     return {
-        "lead": f"{lead} {task.words.pairing.explained(num_groups)}",
-        "head": [("", ""), (axis_labels(axis), ""), (f"{measure.name} [95 %]", "number")],
+        "lead": f"{lead} {say(task.words.pairing.explained(num_groups))}",
+        "head": [("", ""), (axis_labels(axis), ""), (f"{called} [95 %]", "number")],
         "figures": [
             {
-                "name": name,
+                "name": say(name),
                 "chart": whisker(figure, axis),
                 "value": format_measure(measure, figure),
             }
@@ -124,30 +132,35 @@ def residuals_view(scores: Json, model: Json) -> Json | None:
     pairs = [(float(t), float(p)) for t, p in scores.get("residuals") or []]
     if not pairs:
         return None
-    label = (model.get("schema") or {}).get("label") or "target"
+    label = (model.get("schema") or {}).get("label") or say("target")
     against = scatter_chart(
         pairs,
-        x_label=f"target: {label}",
-        y_label="prediction",
-        label="Predictions against targets",
+        x_label=say("target: {label}", label=label),
+        y_label=say("prediction"),
+        label=say("Predictions against targets"),
         reference="diagonal",
     )
     left_over = scatter_chart(
         [(prediction, prediction - target) for target, prediction in pairs],
-        x_label=f"prediction: {label}",
-        y_label="prediction minus target",
-        label="Residuals against predictions",
+        x_label=say("prediction: {label}", label=label),
+        y_label=say("prediction minus target"),
+        label=say("Residuals against predictions"),
         reference="zero",
     )
     num_items = scores.get("num_items", len(pairs))
     shown = format_items(num_items)
     if len(pairs) < num_items:
-        shown = f"{len(pairs):,} of {num_items:,} items, drawn at random"
-    lead = (
-        f"{shown[:1].upper()}{shown[1:]}. On the line, nothing is wrong; a trend away from it in "
-        "the second chart is something that the model has not learned."
+        numbers = {"number": f"{len(pairs):,}", "all": f"{num_items:,}"}
+        shown = say("{number} of {all} items, drawn at random", **numbers)
+    lead = say(
+        "{items}. On the line, nothing is wrong; a trend away from it in the second chart is "
+        "something that the model has not learned.",
+        items=shown[:1].upper() + shown[1:],
     )
-    charts = [("Prediction against target", against), ("Prediction minus target", left_over)]
+    charts = [
+        (say("Prediction against target"), against),
+        (say("Prediction minus target"), left_over),
+    ]
     return {"lead": lead, "charts": charts}
 
 
@@ -158,7 +171,8 @@ def confusion_view(scores: Json) -> Json | None:
     if not matrix and "confusion_counts" not in scores:
         return None
     if not matrix or len(matrix) > _MAX_MATRIX:
-        lead = f"The pairs of {len(names):,} classes that are mixed up most often."
+        number = f"{len(names):,}"
+        lead = say("The pairs of {number} classes that are mixed up most often.", number=number)
         return {"lead": lead, "rows": [], "pairs": _confused_pairs(scores, _MAX_PAIRS)}
     rows = []
     for name, counts in zip(names, matrix, strict=False):
@@ -166,7 +180,7 @@ def confusion_view(scores: Json) -> Json | None:
         cells = zip(names, counts, strict=False)
         rows.append((name, [_matrix_cell(name, other, n, support) for other, n in cells]))
     return {
-        "lead": "Rows: what it is. Columns: what the model says. Shade: share of the row.",
+        "lead": say("Rows: what it is. Columns: what the model says. Shade: share of the row."),
         "names": names,
         "rows": rows,
         "is_dense": len(names) > 8 or max(map(len, names)) > 10,
@@ -191,11 +205,11 @@ def by_class_view(metrics: Json) -> Json | None:
         }
         for name, found in classes
     ]
-    head = [(task.words.one, ""), ("items", "number")]
-    head += [("precision", "number"), ("recall", "number")]
+    head = [(say(task.words.one), ""), (say("items"), "number")]
+    head += [(say("precision"), "number"), (say("recall"), "number")]
     return {
-        "title": task.words.several.capitalize(),
-        "several": task.words.several,
+        "title": say(task.words.several.capitalize()),
+        "several": say(task.words.several),
         "head": [*head, (axis_labels(axis), "hide-narrow"), ("F1 [95 %]", "number")],
         "open": rows[:_MAX_OPEN_CLASSES],
         "folded": rows[_MAX_OPEN_CLASSES:],
@@ -227,7 +241,14 @@ def _matrix_cell(target: str, prediction: str, count: int, support: int) -> Json
     return {
         "is_miss": is_miss,
         "strength": f"{strength:.0f}",
-        "title": f"{count} of {support} '{target}' were called '{prediction}' ({share:.1%})",
+        "title": say(
+            "{count} of {support} '{target}' were called '{prediction}' ({share})",
+            count=count,
+            support=support,
+            target=target,
+            prediction=prediction,
+            share=f"{share:.1%}",
+        ),
         "count": f"{count:,}" if count else "",
     }
 
@@ -238,7 +259,7 @@ def _confused_pairs(scores: Json, limit: int) -> list[Json]:
         {
             "target": pair.target,
             "prediction": pair.prediction,
-            "counted": f"{pair.count:,} of {pair.support:,}",
+            "counted": say("{number} of {all}", number=f"{pair.count:,}", all=f"{pair.support:,}"),
             "share": f"{pair.count / pair.support:.1%}",
         }
         for pair in most_confused(scores, limit)
@@ -262,4 +283,4 @@ def whisker(figure: Json, axis: tuple[float, float]) -> str:
 
 def _percent(share: float | None) -> str:
     """Return ``98.1 %``."""
-    return "unknown" if share is None else f"{100 * share:.1f} %"
+    return say("unknown") if share is None else f"{100 * share:.1f} %"

@@ -1,4 +1,4 @@
-"""What the page shows of how a run was made: curves, choices, data, time, options and machine."""
+"""What the page shows of how a run was made: choices, data, options and machine."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from headstart.reporting.charts import Point, axis_labels, axis_of, interval_chart, line_chart
-from headstart.reporting.measures import Json, format_score, measure_named, task_of
+from headstart.reporting.charts import axis_labels, axis_of, interval_chart
+from headstart.reporting.language import say
+from headstart.reporting.measures import Json, format_score
 from headstart.reporting.wording import (
     NO_SCORE,
     describe_bad_samples,
@@ -18,9 +19,9 @@ from headstart.reporting.wording import (
     notes_of,
     start_address,
 )
-from headstart.types import MODALITIES
 
 _MAX_CLASSES = 200  # whose numbers are shown
+_MAX_OPEN_CLASSES = 25  # of them at once
 _MAX_BAD_SAMPLES = 100
 _TABLES = (  # title and key of the tables of options.json
     ("Options", "options"),
@@ -28,69 +29,6 @@ _TABLES = (  # title and key of the tables of options.json
     ("How training went", "training"),
     ("Machine", "machine"),
 )
-
-
-def curves_view(log_records: list[Json], metrics: Json, model: Json) -> Json | None:
-    """Return loss and score on val over the steps of the last training in the log."""
-    train = _points(log_records, "task", "done", "loss")
-    val_loss = _points(log_records, "check", "step", "val_loss")
-    scores = _points(log_records, "check", "step", "val_score")
-    name = f"val {_metric_name(log_records)}"
-    loss_chart = line_chart(
-        [("train loss", "line-a", train), ("val loss", "line-b", val_loss)],
-        x_label="step",
-        label="Loss over steps",
-    )
-    score_chart = line_chart(
-        [(name, "line-b", scores)], x_label="step", label=f"{name.capitalize()} over steps"
-    )
-    charts = []
-    if loss_chart:
-        keys = [("line-a", "train loss", train), ("line-b", "val loss", val_loss)]
-        charts.append(([(css, name) for css, name, points in keys if points], loss_chart))
-    if score_chart:
-        charts.append(([("line-b", name)], score_chart))
-    if not charts:
-        return None
-    from headstart.types import MODALITIES  # brings NumPy
-
-    facts = MODALITIES.get((model.get("schema") or {}).get("modality", "image"))
-    samples = f"on augmented {facts.nouns} and " if facts and facts.is_augmented else ""
-    lead = (
-        f"Train loss is measured {samples}with the "
-        "regularisation of training, so it may lie above val loss."
-    )
-    task = task_of(metrics)
-    if task is not None and task.words.loss_note:
-        lead = f"{task.words.loss_note} {lead}"
-    return {"lead": lead, "charts": charts}
-
-
-def _metric_name(log_records: list[Json]) -> str:
-    """Return what the checks of the last training were scored by."""
-    metrics = [r["metric"] for r in log_records if r.get("kind") == "check" and r.get("metric")]
-    measure = measure_named(str(metrics[-1])) if metrics else None
-    return measure.name if measure else str(metrics[-1]) if metrics else "score"
-
-
-def _points(records: list[Json], kind: str, x_key: str, y_key: str) -> list[Point]:
-    """Return (x, y) of the last training in the log.
-
-    Another name begins the line anew; a step that was already passed (another candidate, or
-    a run that was resumed) takes back the points from there on.
-    """
-    points: list[Point] = []
-    line: object = None
-    for record in records:
-        x, y = record.get(x_key), record.get(y_key)
-        if record.get("kind") != kind or not _is_finite(x) or not _is_finite(y):
-            continue
-        if record.get("name") != line:
-            points, line = [], record.get("name")
-        while points and points[-1][0] >= float(x):  # type: ignore[arg-type]
-            points.pop()
-        points.append((float(x), float(y)))  # type: ignore[arg-type]
-    return points
 
 
 def _is_finite(value: object) -> bool:
@@ -112,7 +50,7 @@ def choice_view(model: Json, options: Json) -> Json | None:
     ]
     if not (starts or trials or arms or choices):
         return None
-    lead = f"Chosen: {start_address(model)}. Nothing here has seen the test set."
+    lead = say("Chosen: {start}. Nothing here has seen the test set.", start=start_address(model))
     return {"lead": lead, "starts": starts, "trials": trials, "arms": arms, "choices": choices}
 
 
@@ -142,7 +80,7 @@ def _tried(entries: Sequence[Any], what: str) -> Json | None:
         shown.append(
             {
                 "name": format_value(entry.get(what)),
-                "score": figure if _is_finite(score) else NO_SCORE[what],
+                "score": figure if _is_finite(score) else say(NO_SCORE[what]),
                 "chart": interval_chart(score, low, high, axis) if has_interval else "",
                 "time": "" if seconds is None else format_duration(seconds),
                 "pixels": (entry.get("pixels") or "") if has_pixels else None,
@@ -150,31 +88,14 @@ def _tried(entries: Sequence[Any], what: str) -> Json | None:
             }
         )
     head = [
-        (what.replace("_", " "), ""),
-        ("score on val", "number"),
+        (say(what.replace("_", " ")), ""),
+        (say("score on val"), "number"),
         (axis_labels(axis), "hide-narrow"),
-        ("time", "number"),
-        *([("pixels", "number")] if has_pixels else []),
-        ("note", ""),
+        (say("time"), "number"),
+        *([(say("pixels"), "number")] if has_pixels else []),
+        (say("note"), ""),
     ]
     return {"head": head, "entries": shown}
-
-
-def use_view(model: Json) -> Json | None:
-    """Return the lines by which the model is used, from a shell and from Python."""
-    facts = MODALITIES.get((model.get("schema") or {}).get("modality", ""))
-    if facts is None:
-        return None
-    argument = facts.argument
-    given = argument.strip("'").replace("…", "")
-    versions = model.get("versions") or {}
-    return {
-        "lines": [
-            f"headstart predict RUN {argument}",
-            f'import headstart as hs; hs.predict("RUN", ["{given}"])',
-        ],
-        "versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
-    }
 
 
 def class_counts_view(data: Json, model: Json) -> Json | None:
@@ -184,11 +105,11 @@ def class_counts_view(data: Json, model: Json) -> Json | None:
     if not counts or not names:
         return None
     order = sorted(range(len(names)), key=lambda k: -counts["train"][k])
+    rows = [(names[k], [f"{each[k]:,}" for each in counts.values()]) for k in order[:_MAX_CLASSES]]
     return {
-        "head": [("class", ""), *((split, "number") for split in counts)],
-        "rows": [
-            (names[k], [f"{each[k]:,}" for each in counts.values()]) for k in order[:_MAX_CLASSES]
-        ],
+        "head": [(say("class"), ""), *((split, "number") for split in counts)],
+        "rows": rows[:_MAX_OPEN_CLASSES],
+        "folded": rows[_MAX_OPEN_CLASSES:],
         "more": max(0, len(names) - _MAX_CLASSES),
     }
 
@@ -202,7 +123,7 @@ def data_view(data: Json) -> Json | None:
     ]
     bad = data.get("bad_samples") or []
     if facts:
-        facts.append((format_count(len(bad)), "samples left out"))
+        facts.append((format_count(len(bad)), say("samples left out")))
     more = len(bad) - _MAX_BAD_SAMPLES
     shown = [
         {"name": sample.get("name"), "reason": sample.get("reason")}
@@ -215,31 +136,29 @@ def data_view(data: Json) -> Json | None:
         "kinds": data.get("column_kinds") or {},
         "bad": shown,
         "about_bad": describe_bad_samples(data),
-        "more_bad": f"and {more:,} more, listed in data.json" if more > 0 else "",
+        "more_bad": say("and {number} more, listed in {file}", number=f"{more:,}", file="data.json")
+        if more > 0
+        else "",
     }
     return view if any(view.values()) else None
 
 
-def options_view(options: Json, metrics: Json) -> Json | None:
-    """Return time, every resolved option, and the machine."""
-    seconds = metrics.get("seconds") or {}
-    facts = [
-        (format_duration(value), name.replace("_", " "))
-        for name, value in seconds.items()
-        if _is_finite(value)
-    ]
-    tables = [
-        (title, [(name, format_value(value)) for name, value in options[key].items()])
+def options_view(options: Json) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return every resolved option, how training went, and the machine: a table each."""
+    return [
+        (say(title), [(name, format_value(value)) for name, value in options[key].items()])
         for title, key in _TABLES
         if options.get(key)
     ]
-    return {"facts": facts, "tables": tables} if facts or tables else None
 
 
 def footer(data: Json, model: Json) -> str:
     """Say what identifies the run."""
-    parts = [f"data fingerprint {data['fingerprint']}"] if data.get("fingerprint") else []
+    parts = []
+    if data.get("fingerprint"):
+        parts.append(say("data fingerprint {digest}", digest=data["fingerprint"]))
     if _is_finite(model.get("temperature")):
-        parts.append(f"temperature {model['temperature']:.3f}")
-    parts.append("metrics.json, model.json, data.json and options.json hold the same as data")
+        parts.append(say("temperature {value}", value=f"{model['temperature']:.3f}"))
+    names = "metrics.json, model.json, data.json, options.json"
+    parts.append(say("the same as data: {files}", files=names))
     return " · ".join(parts)

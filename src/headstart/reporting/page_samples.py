@@ -7,7 +7,9 @@ row. Figures say how often a model fails; this says on what, and shows labels th
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+from headstart.reporting.language import say
 from headstart.reporting.measures import Json, format_value_alone, task_of
 from headstart.reporting.wording import format_number, format_value
 
@@ -34,8 +36,29 @@ def mistakes_view(samples: list[Json], metrics: Json) -> Json | None:
     task = task_of(metrics)
     if not samples or task is None:
         return None
-    view = {"title": task.words.mistakes, "lead": task.words.mistakes_lead}
-    if not task.has_classes:
+    words = say(task.words.mistakes), say(task.words.mistakes_lead)
+    return _listed(samples, *words, has_classes=task.has_classes)
+
+
+def doubtful_view(samples: Sequence[Json], metrics: Json) -> Json | None:
+    """Return the items on which the model was least decided, right or wrong.
+
+    Args:
+        samples: The most doubtful first, as ``mistakes_view`` takes them.
+        metrics: ``metrics.json``, which tells the task.
+    """
+    task = task_of(metrics)
+    if not samples or task is None:
+        return None
+    lead = say("Test items on which the first answer leads by least, right or wrong.")
+    title = say("Most doubtful")
+    return _listed(samples, title, lead, has_classes=task.has_classes)
+
+
+def _listed(samples: Sequence[Json], title: str, lead: str, *, has_classes: bool) -> Json:
+    """Return items in the form that suits them: numbers, rows of a table, or pictures."""
+    view = {"title": title, "lead": lead}
+    if not has_classes:
         shown = [_item(sample) | _numbers(sample) for sample in samples[:_MAX_ROWS]]
         return {**view, "form": "numbers", "samples": shown}
     if any(sample.get("text") is not None or sample.get("row") for sample in samples):
@@ -46,6 +69,26 @@ def mistakes_view(samples: list[Json], metrics: Json) -> Json | None:
         for sample in samples[:_MAX_PICTURES]
     ]
     return {**view, "form": "pictures", "samples": shown}
+
+
+def examples_view(record: Json) -> Json | None:
+    """Return samples of each class from train, as ``examples.json`` holds them."""
+    classes = record.get("classes") or []
+    if not classes:
+        return None
+    shown = [
+        {
+            "name": one["name"],
+            "samples": [
+                {**_item(sample), "picture": sample.get("image_jpeg_base64")}
+                for sample in one["items"]
+            ],
+        }
+        for one in classes
+    ]
+    has_pictures = any(sample["picture"] for one in shown for sample in one["samples"])
+    form = "pictures" if has_pictures else "rows"
+    return {"form": form, "classes": shown, "more": int(record.get("num_more") or 0)}
 
 
 def seen_view(views: Json) -> Json | None:
@@ -59,21 +102,25 @@ def seen_view(views: Json) -> Json | None:
         return None
     framing = _FRAMINGS.get(str(views.get("framing")), "")
     words = "; ".join(str(part) for part in views.get("words") or [])
-    augmented = f"Augmentation {views.get('augment')}: {words}."
-    lead = f"Training images, {framing}. {augmented} If a changed picture is no longer what its "
     shown = [
         {
             "name": item.get("name"),
             "pictures": [
-                ("as stored", item.get("original")),
-                ("as seen", item.get("seen")),
-                *(("changed", picture) for picture in item.get("augmented") or []),
+                (say("as stored"), item.get("original")),
+                (say("as seen"), item.get("seen")),
+                *((say("changed"), picture) for picture in item.get("augmented") or []),
             ],
         }
         for item in items
     ]
     return {
-        "lead": f"{lead}label says, choose another policy with the option augment.",
+        "lead": say(
+            "Training images, {framing}. Augmentation {policy}: {words}. If a changed picture is "
+            "no longer what its label says, choose another policy with the option augment.",
+            framing=say(framing),
+            policy=views.get("augment"),
+            words=words,
+        ),
         "samples": shown,
     }
 
@@ -122,7 +169,7 @@ def cells_of(row: Json) -> tuple[list[Json], int]:
 def _cell(column: str, value: object) -> Json:
     """Return one cell of a row with its column's name."""
     is_missing = value is None or (isinstance(value, float) and math.isnan(value))
-    shown = "missing" if is_missing else _shortened(format_value(value), _MAX_CELL_CHARACTERS)
+    shown = say("missing") if is_missing else _shortened(format_value(value), _MAX_CELL_CHARACTERS)
     return {"column": column, "value": shown, "is_missing": is_missing}
 
 

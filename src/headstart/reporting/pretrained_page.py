@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from headstart.reporting.charts import line_chart
+from headstart.reporting.language import say
 from headstart.reporting.measures import Json
 from headstart.reporting.page import templates
+from headstart.reporting.page_curves import curves_view
+from headstart.reporting.page_head import cost_view
 from headstart.reporting.page_making import (
     choice_view,
     class_counts_view,
-    curves_view,
     data_view,
     footer,
     options_view,
@@ -20,6 +22,7 @@ from headstart.reporting.pretrained_text import (
     probes_of,
     verdict_of,
 )
+from headstart.reporting.wording import data_title
 
 
 def render_pretrained_page(
@@ -45,12 +48,13 @@ def render_pretrained_page(
     probes = probes_of(found)
     if probes:
         points = [(float(step), score) for step, score, _ in probes]
-        name = f"val {probes[0][2]}"
-        chart = line_chart([(name, "line-b", points)], x_label="step", label=f"{name} over steps")
+        name = say("val {figure}", figure=say(probes[0][2]))
+        label = say("{what} over steps", what=name)
+        chart = line_chart([(name, "line-b", points)], x_label=say("step"), label=label)
         if chart and curves is not None:
             curves["charts"].append(([("line-b", name)], chart))
     if curves is not None:
-        curves["lead"] = (
+        curves["lead"] = say(
             "Loss over what is hidden. Val is held out; what is hidden of it never changes, and "
             "the gain is the share of the trivial loss that is gone."
         )
@@ -58,7 +62,7 @@ def render_pretrained_page(
         templates()
         .get_template("pretrained.html")
         .render(
-            name=str(data.get("name") or "start"),
+            name=data_title(data.get("name") or "start"),
             about_start=about_start(model),
             verdict=verdict_of(found),
             figures=figures_of(found),
@@ -69,7 +73,9 @@ def render_pretrained_page(
             data=data_view(data),
             class_counts=class_counts_view(data, model),
             use=None,
-            options=options_view(options, metrics),
+            examples=None,
+            cost=cost_view(metrics, model, options),
+            options=options_view(options),
             footer=footer(data, model),
         )
     )

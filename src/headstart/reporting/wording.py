@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
+from headstart.reporting.language import say
 from headstart.reporting.measures import (
     Json,
     end_of,
@@ -43,7 +44,7 @@ _OUTCOMES: dict[Judgement, str] = {  # what a reader must not miss comes first
 def format_number(value: float | None, decimals: int = 3) -> str:
     """Return a number with fixed decimals, or ``unknown`` for None and NaN."""
     if value is None or not math.isfinite(value):
-        return "unknown"
+        return say("unknown")
     return f"{value:.{decimals}f}"
 
 
@@ -68,7 +69,14 @@ def format_duration(seconds: float) -> str:
 
 def format_count(number: int) -> str:
     """Return ``940``, ``61,706`` or, from a million on, ``4.6 million``."""
-    return f"{number / 1e6:.1f} million" if number >= 1_000_000 else f"{number:,}"
+    if number < 1_000_000:
+        return f"{number:,}"
+    return say("{number} million", number=f"{number / 1e6:.1f}")
+
+
+def format_bytes(number: float) -> str:
+    """Return ``850 MB`` or ``1.3 GB``, in powers of ten."""
+    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:,.0f} MB"
 
 
 def format_value(value: object) -> str:
@@ -82,10 +90,12 @@ def format_value(value: object) -> str:
 
 def format_items(number: int, num_groups: int | None = None) -> str:
     """Return ``1 item``, ``886 items`` or ``78 items of 13 groups``."""
-    items = f"{number:,} item{'' if number == 1 else 's'}"
+    one, several = say("{number} item"), say("{number} items")
+    items = (one if number == 1 else several).format(number=f"{number:,}")
     if num_groups is None:
         return items
-    return f"{items} of {num_groups:,} group{'' if num_groups == 1 else 's'}"
+    one, several = say("{items} of {number} group"), say("{items} of {number} groups")
+    return (one if num_groups == 1 else several).format(items=items, number=f"{num_groups:,}")
 
 
 def judge(comparison: Json, pairing: Pairing) -> Judgement:
@@ -108,35 +118,42 @@ def verdict(
     For example: ``fine-tuned against majority class: gained 60, lost 12, difference
     +0.054 [+0.036, +0.073], p < 1e-6: better, beyond chance.``
     """
+    items = format_items(num_items, num_groups)
     judgement = {
-        "better": "better, beyond chance",
-        "worse": "WORSE, beyond chance",
-        "mixed": "mixed, the items and their mean do not agree",
-        "open": f"no difference that {format_items(num_items, num_groups)} can show",
+        "better": say("better, beyond chance"),
+        "worse": say("WORSE, beyond chance"),
+        "mixed": say("mixed, the items and their mean do not agree"),
+        "open": say("no difference that {items} can show", items=items),
     }[judge(comparison, pairing)]
     style = format_quantity if pairing.has_unit else format_figure
     difference = style(comparison.get("difference"), signed=True)
+    against = say("{after} against {before}", **_both(comparison))
     return (
-        f"{comparison['after']} against {comparison['before']}: "
-        f"{_counts(comparison, pairing.counts)}, {pairing.difference} {difference}, "
-        f"{format_p(comparison['p_value'])}: {judgement}."
+        f"{against}: {_counts(comparison, pairing.counts)}, {say(pairing.difference)} "
+        f"{difference}, {format_p(comparison['p_value'])}: {judgement}."
     )
 
 
 def _counts(comparison: Json, template: str) -> str:
-    return template.format(gained=f"{comparison['gained']:,}", lost=f"{comparison['lost']:,}")
+    counts = {name: f"{comparison[name]:,}" for name in ("gained", "lost")}
+    return say(template, **counts)
+
+
+def _both(comparison: Json) -> dict[str, str]:
+    return {name: say(str(comparison[name])) for name in ("before", "after")}
 
 
 def brief_verdict(comparison: Json, pairing: Pairing) -> tuple[str, str]:
     """Return a paired verdict in a few words: ``Better than``, and ``probe: 60 gained, …``."""
     words = {
-        "better": "Better than",
-        "worse": "Worse than",
-        "mixed": "Mixed against",
-        "open": "No certain difference from",
+        "better": say("Better than"),
+        "worse": say("Worse than"),
+        "mixed": say("Mixed against"),
+        "open": say("No certain difference from"),
     }[judge(comparison, pairing)]
     counts = _counts(comparison, pairing.brief)
-    return words, f"{comparison['before']}: {counts}, {format_p(comparison['p_value'])}"
+    before = _both(comparison)["before"]
+    return words, f"{before}: {counts}, {format_p(comparison['p_value'])}"
 
 
 def outcome(metrics: Json) -> str:
@@ -153,13 +170,15 @@ def outcome(metrics: Json) -> str:
         parts = []
         for judgement, words in _OUTCOMES.items():
             rivals = [
-                f"{found['before']} ({format_p(found['p_value'])})"
+                f"{say(str(found['before']))} ({format_p(found['p_value'])})"
                 for found in comparisons
                 if found["after"] == after and judge(found, task.words.pairing) == judgement
             ]
             if rivals:
-                parts.append(f"{words} {_listed(rivals)}")
-        sentences.append(f"{after} is {_listed(parts)}.")
+                parts.append(
+                    say("{judgement} {rivals}", judgement=say(words), rivals=_listed(rivals))
+                )
+        sentences.append(say("{after} is {parts}.", after=say(str(after)), parts=_listed(parts)))
     return " ".join(sentences)
 
 
@@ -221,13 +240,14 @@ def describe_columns(data: Json) -> str:
     kinds = list((data.get("column_kinds") or {}).values())
     if not kinds:
         return ""
-    counts = [f"{kinds.count(kind):,} {kind}" for kind in dict.fromkeys(kinds)]
-    return f"{len(kinds):,} input column{'' if len(kinds) == 1 else 's'}: {', '.join(counts)}"
+    counts = ", ".join(f"{kinds.count(kind):,} {kind}" for kind in dict.fromkeys(kinds))
+    one, several = say("{number} input column: {counts}"), say("{number} input columns: {counts}")
+    return (one if len(kinds) == 1 else several).format(number=f"{len(kinds):,}", counts=counts)
 
 
 def _listed(parts: list[str]) -> str:
     """Return ``a``, ``a and b``, or ``a, b and c``."""
-    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
+    return say(" and ").join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
 
 
 def describe_start(model: Json) -> str:
@@ -235,15 +255,17 @@ def describe_start(model: Json) -> str:
     start = model.get("start") or {}
     parts = [str(start["family"])] if start.get("family") else []
     if start.get("num_parameters"):
-        parts.append(f"{format_count(int(start['num_parameters']))} parameters")
+        number = format_count(int(start["num_parameters"]))
+        parts.append(say("{number} parameters", number=number))
     own = ""
     if start:
         learned = start.get("pretrained_on")
         licence = str(start.get("licence") or "")
         own = licence.removeprefix("none (").removesuffix(")") if licence.startswith("none") else ""
-        parts.append(f"pretrained on {learned}" if learned else own or "random weights")
+        on = say("pretrained on {data}", data=learned)
+        parts.append(on if learned else own or say("random weights"))
     if start.get("licence") and not own:
-        parts.append(f"licence {start['licence']}")
+        parts.append(say("licence {name}", name=start["licence"]))
     return ", ".join(parts)
 
 
@@ -259,7 +281,9 @@ def ensemble_sentence(model: Json) -> str:
         f"{one.get('start')} ({one.get('strategy') or 'unknown'}, {float(one['weight']):.0%})"
         for one in members
     ]
-    return f"The mean of {len(told)} models: {_listed(told)}." if told else ""
+    if not told:
+        return ""
+    return say("The mean of {number} models: {models}.", number=len(told), models=_listed(told))
 
 
 def describe_bad_samples(data: Json) -> str:
@@ -267,7 +291,9 @@ def describe_bad_samples(data: Json) -> str:
     number = len(data.get("bad_samples") or [])
     if not number:
         return ""
-    return f"{number:,} sample{'' if number == 1 else 's'} could not be used and took no part"
+    one = say("{number} sample could not be used and took no part")
+    several = say("{number} samples could not be used and took no part")
+    return (one if number == 1 else several).format(number=f"{number:,}")
 
 
 def notes_of(data: Json) -> list[str]:
@@ -328,7 +354,7 @@ def val_calibration_sentence(metrics: Json) -> str:
     """Return how val's probabilities were calibrated, or an empty text."""
     if metrics.get("val_calibration") != "cross-fitted":
         return ""
-    return "Each val item is calibrated by a temperature that was fitted without it."
+    return say("Each val item is calibrated by a temperature that was fitted without it.")
 
 
 def later_days_sentence(metrics: Json) -> str:
@@ -338,9 +364,16 @@ def later_days_sentence(metrics: Json) -> str:
         return ""
     measure = task.figures[found["metric"]]
     between, later = (format_measure(measure, found[key]) for key in ("between", "later"))
-    return (
-        f"The test days lie between days learned from ('{found['column']}'). On days to come the "
-        f"figure is another: {found['method']} has {measure.name} {between} on this test split, "
-        f"and {later} on the latest {found['num_later']:,} rows (from {found['since']}) when it "
-        "learns from those before. To foretell, train with --split time."
+    return say(
+        "The test days lie between days learned from ('{column}'). On days to come the figure is "
+        "another: {method} has {figure} {between} on this test split, and {later} on the latest "
+        "{number} rows (from {since}) when it learns from those before. To foretell, train with "
+        "--split time.",
+        column=found["column"],
+        method=say(str(found["method"])),
+        figure=say(measure.name),
+        between=between,
+        later=later,
+        number=f"{found['num_later']:,}",
+        since=found["since"],
     )

@@ -193,6 +193,7 @@ class Crew:
             is_stopped = is_stopped or told["is_stopped"]
             for one in told["done"]:
                 spec = ArmSpec(**one["spec"])
+                emit("arm", arm=spec.name)
                 for check in one["curve"]:
                     emit("check", **check)
                 standing = None if one["standing"] is None else Standing.from_json(one["standing"])
@@ -236,6 +237,7 @@ class Crew:
         spec = job.spec
         # the probe of a start and size is the same for all arms that begin with it
         kind = (spec.start, spec.size, find_strategy(spec.strategy).is_cacheable)
+        emit("arm", arm=spec.name)
         # of several processes each answers, whatever befell its arm
         failures = (StartError, DeviceError) if self.company.size == 1 else (Exception,)
         try:

@@ -12,6 +12,15 @@ from typing import Any
 from headstart.errors import RunFolderError
 
 FORMAT = 4  # of the run folder; model.json keeps it
+# What people look at: made of the others, or of single samples for it.
+SHOWN_FILES = (
+    "README.md",
+    "examples.json",
+    "explanations.json",
+    "mistakes.json",
+    "report.html",
+    "views.json",
+)
 ENSEMBLE = "ensemble"  # the key of model.json that says that several models answer together
 
 

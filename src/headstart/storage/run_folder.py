@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING
 from rich.filesize import decimal
 
 from headstart.errors import OptionError, RunFolderError
-from headstart.storage.records import find_record, has_search, nothing_to_resume
+from headstart.storage.records import SHOWN_FILES, find_record, has_search, nothing_to_resume
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -41,11 +41,9 @@ _OWN_FILES = frozenset(
         "data.json",
         "metrics.json",
         "predictions.parquet",
-        "mistakes.json",
-        "views.json",
+        *SHOWN_FILES,
         "evaluation.json",
         "log.jsonl",
-        "report.html",
         "nan_report.json",
         "repeats",
         "search",

@@ -312,6 +312,7 @@ class Loop:
             done=state.step,
             total=state.num_steps,
             loss=loss,
+            learning_rate=max(group["lr"] for group in self.optimizer.param_groups),
             val=state.best_score if state.best_step >= 0 else None,
             samples_per_second=self.options.batch_size / max(1e-9, self.pace.step_seconds),
             eta_seconds=self.pace.eta(state.num_steps - state.step, self.deadline),

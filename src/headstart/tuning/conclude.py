@@ -22,6 +22,7 @@ from headstart.events import emit
 from headstart.model import Calibrated, model_outputs, run_batches, write_model
 from headstart.storage.run_folder import RunFolder
 from headstart.tasks import find_task
+from headstart.training.machine.memory import peak_memory_bytes
 from headstart.training.options.strategies import HEAD
 from headstart.training.options.training_options import TrainingOptions
 from headstart.training.probing.probe import Probe
@@ -32,6 +33,7 @@ from headstart.tuning.calibrating import UnseenVal, calibrate, keep_if_better
 from headstart.tuning.closer_look import Looked, look_closer
 from headstart.tuning.cost import seconds_per_sample
 from headstart.tuning.deciding import DecidingAsked, judge_deciding, settle_deciding
+from headstart.tuning.examples import class_examples
 from headstart.tuning.hints import weak_classes
 from headstart.tuning.in_time import in_time
 from headstart.tuning.later import later_days
@@ -130,6 +132,8 @@ def conclude(
     told_of = (outputs, test.targets, schema)
     metrics |= look_closer(looked) | judge_deciding(served.record, task, *told_of, groups=of_test)
     write_items(folder, dataset, looked)
+    if examples := class_examples(dataset, train):
+        folder.write_json("examples.json", examples)
     if views := training_views(dataset, train, setup):
         folder.write_json("views.json", views)
     seconds["total"] = round(budget.spent, 3)
@@ -230,6 +234,10 @@ def describe_machine() -> dict[str, object]:
         "num_cpus": os.cpu_count(),
         "num_threads": torch.get_num_threads(),
         "gpus": gpus,
+        "peak_memory_bytes": peak_memory_bytes(),
+        "peak_gpu_memory_bytes": sum(
+            torch.cuda.max_memory_allocated(i) for i in range(torch.cuda.device_count())
+        ),
     }
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
+from headstart.events import emit
 from headstart.training.batches.feed import Batch, Feed
 from headstart.training.batches.order import order_of
 from headstart.training.options.strategy import Phase, freeze, phases_of
@@ -114,6 +115,9 @@ class Phases:
         if self._entered == self._number:
             return False
         self._entered = self._number
+        if not self.is_one:
+            learns = self._phases[self._number].learns
+            emit("phase", learns=f"{sum(learns)} of {len(learns)} layers")
         self._on_enter(self.present)
         return True
 

@@ -24,6 +24,7 @@ from headstart.tuning.closer_look import Looked, doubtful_places
 from headstart.types import Dataset, Inputs, Rows, Schema
 
 _NUM_SHOWN = 12  # worst mistakes that the page shows
+_MAX_NAMED = 1_000  # wrong test items whose names a page may list
 _MAX_CHARACTERS = 2_000  # of the text of one, or of a cell of its row
 
 
@@ -81,7 +82,7 @@ def write_predictions(
 
 
 def write_items(folder: RunFolder, dataset: Dataset, looked: Looked) -> None:
-    """Write ``predictions.parquet``, and ``mistakes.json``: the worst and the most doubtful.
+    """Write ``predictions.parquet``, and ``mistakes.json``: the worst, the most doubtful, names.
 
     Args:
         folder: Where they go.
@@ -93,10 +94,26 @@ def write_items(folder: RunFolder, dataset: Dataset, looked: Looked) -> None:
     write_predictions(folder, *told, task)
     badness = task.badness(looked.targets, looked.outputs)
     worst = [p for p in np.argsort(-badness, kind="stable")[:_NUM_SHOWN] if badness[p] > 0]
-    record = {"items": shown_items(dataset, looked, worst)}
+    record: dict[str, Any] = {"items": shown_items(dataset, looked, worst)}
     if len(doubtful := doubtful_places(looked)[:_NUM_SHOWN]):
         record["doubtful"] = shown_items(dataset, looked, doubtful.tolist())
+    if names := names_of_mistakes(test, badness, has_classes=task.has_classes):
+        record["names"] = names
     folder.write_json("mistakes.json", record)
+
+
+def names_of_mistakes(test: Inputs, badness: np.ndarray, *, has_classes: bool) -> dict[str, str]:
+    """Return what test items are called that are wrong, by their id as text: a thousand at most.
+
+    The worst come first, so that what a page lists of each pair of classes is among them.
+
+    Args:
+        test: The items.
+        badness: How wrong each is; 0 where it is right.
+        has_classes: Whether something is said of classes.
+    """
+    order = np.argsort(-badness, kind="stable")[: _MAX_NAMED if has_classes else 0]
+    return {str(int(test.ids[k])): test.names[k] for k in order.tolist() if badness[k] > 0}
 
 
 def shown_items(dataset: Dataset, looked: Looked, places: Sequence[int]) -> list[dict[str, object]]:
@@ -121,11 +138,11 @@ def shown_items(dataset: Dataset, looked: Looked, places: Sequence[int]) -> list
         record["loss"] = float(looked.losses[place])
         sample = dataset.test.samples.read(place_of[int(test.ids[place])])
         plain = {name: _plain(value) for name, value in record.items()}
-        shown.append(plain | _shown(sample, test, place))
+        shown.append(plain | shown_sample(sample, test, place))
     return shown
 
 
-def _shown(sample: Any, test: Inputs, place: int) -> dict[str, object]:
+def shown_sample(sample: Any, test: Inputs, place: int) -> dict[str, object]:
     """Return a sample as the report shows it: an image, a text, or a row."""
     if isinstance(sample, str):
         return {"text": sample[:_MAX_CHARACTERS]}

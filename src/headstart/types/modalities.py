@@ -25,6 +25,7 @@ class ModalityFacts:
         sameness: What two samples have in common that count as the same.
         copied: What a copy has in common with the sample that it is a copy of.
         argument: What ``headstart predict`` is given, as a person would write it after the run.
+        pipeline: What model hubs call it in the kinds of their models.
         has_words: Whether a sample is words, which can be counted.
         is_augmented: Whether a training can show a sample in other forms that mean the same.
         is_random_start_a_baseline: Whether the features of random weights say something that no
@@ -48,6 +49,7 @@ class ModalityFacts:
     sameness: str
     copied: str
     argument: str
+    pipeline: str
     has_words: bool = False
     is_augmented: bool = False
     is_random_start_a_baseline: bool = False
@@ -68,6 +70,7 @@ MODALITIES: dict[Modality, ModalityFacts] = {
         sameness="the same bytes",
         copied="the same bytes",
         argument="FILE…",
+        pipeline="image",
         is_augmented=True,
         is_random_start_a_baseline=True,
         is_number_a_code=True,
@@ -81,6 +84,7 @@ MODALITIES: dict[Modality, ModalityFacts] = {
         sameness="the same text",
         copied="the same text but for case and blanks",
         argument="'SOME TEXT'",
+        pipeline="text",
         has_words=True,
         is_learned_from=True,
         is_pooled_by_use=True,
@@ -92,6 +96,7 @@ MODALITIES: dict[Modality, ModalityFacts] = {
         sameness="the same row",
         copied="the same in every column but those that number the rows",
         argument="FILE.csv",
+        pipeline="tabular",
         is_prepared_at_once=True,
         is_plain_column=True,
     ),

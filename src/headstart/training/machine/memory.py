@@ -22,6 +22,7 @@ __all__ = [
     "give_back_freed_memory",
     "is_out_of_memory",
     "keep_freed_memory",
+    "peak_memory_bytes",
 ]
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
@@ -48,6 +49,16 @@ def give_back_freed_memory() -> None:
     """Have glibc give back, once, what it keeps: others may take it, and what is free is told."""
     if _is_glibc():
         ctypes.CDLL(None).malloc_trim(ctypes.c_size_t(0))
+
+
+def peak_memory_bytes() -> int | None:
+    """Return what this process has held of memory at the most; None where nobody counts it."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def is_out_of_memory(error: BaseException) -> bool:
