@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gc
 import io
-import json
 import os
 import re
 import shutil
@@ -21,10 +20,9 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
-from typing import TextIO
 
 from headstart import PLACES, __version__, events
-from headstart.arguments import FROM, FROM_HELP, GENERAL, read_arguments
+from headstart.arguments import FROM, FROM_HELP, GENERAL, JSON, read_arguments
 from headstart.commands import (
     REQUIRED,
     Argument,
@@ -42,8 +40,9 @@ from headstart.errors import (
     did_you_mean,
 )
 from headstart.failures import explained
-from headstart.reporting.terminal import is_terminal, print_table
-from headstart.types import BadSample, Prediction, Predictions, Start, in_number
+from headstart.printing import render, render_failure, render_json
+from headstart.reporting.terminal import is_terminal
+from headstart.types import in_number
 
 Place = tuple[str, str]  # module, function
 
@@ -141,7 +140,12 @@ def _dispatch(words: Sequence[str], verbs: Mapping[str, Place], load: Place) -> 
     command = _find_command(rest[0], verbs, load)
     if wants_help:
         return _print(help_text(command))
-    return _call(command, rest[1:], is_quiet="--quiet" in before_values)
+    return _call(
+        command,
+        rest[1:],
+        is_quiet="--quiet" in before_values,
+        is_json=JSON in before_values,
+    )
 
 
 def _find_command(verb: str, verbs: Mapping[str, Place], load: Place) -> Command:
@@ -155,7 +159,7 @@ def _find(place: Place) -> Callable[..., object]:
     return function
 
 
-def _call(command: Command, words: Sequence[str], *, is_quiet: bool) -> int:
+def _call(command: Command, words: Sequence[str], *, is_quiet: bool, is_json: bool) -> int:
     """Call the verb with a console listening, print its result and the next command."""
     from headstart.recipes.processes import is_worker
     from headstart.reporting.console import Console
@@ -173,7 +177,7 @@ def _call(command: Command, words: Sequence[str], *, is_quiet: bool) -> int:
     finally:
         console.stop()
     try:
-        _render(result, sys.stdout)
+        (render_json if is_json else render)(result, sys.stdout)
         sys.stdout.flush()
     except BrokenPipeError:
         return _leave_pipe()
@@ -191,59 +195,6 @@ def _print(text: str) -> int:
     except BrokenPipeError:
         return _leave_pipe()
     return 0
-
-
-def _render(result: object, stream: TextIO) -> None:
-    """Print what a verb returned: its report, a table, or JSON lines where a program reads."""
-    report = getattr(result, "report", None)
-    if callable(report):
-        stream.write(f"{report()}\n")
-    elif isinstance(result, Predictions):
-        _render_predictions(result.records, stream)
-    elif isinstance(result, list) and all(isinstance(item, Prediction) for item in result):
-        _render_predictions(result, stream)
-    elif isinstance(result, list) and all(isinstance(item, Start) for item in result):
-        _render_starts(result, stream)
-    elif result is not None:
-        stream.write(f"{result}\n")
-
-
-def _render_predictions(predictions: Sequence[Prediction | BadSample], stream: TextIO) -> None:
-    if is_terminal(stream):
-        rows = [
-            [p.name, f"not read: {p.reason}", None]
-            if isinstance(p, BadSample)
-            else [p.name, p.label, None if p.value is not None else f"{p.probability:.4f}"]
-            for p in predictions
-        ]
-        print_table(["sample", "prediction", "probability"], rows, stream)
-        return
-    for one in predictions:
-        stream.write(json.dumps(one.to_json(), ensure_ascii=False) + "\n")
-
-
-def _render_starts(starts: Sequence[Start], stream: TextIO) -> None:
-    columns = ["start", "family", "size", "pixels", "pretrained on", "licence", "local"]
-    rows = [
-        [
-            start.address,
-            start.family,
-            f"{start.num_parameters / 1e6:.1f} M" if start.num_parameters else None,
-            start.image.size if start.image else None,
-            _pretraining(start),
-            start.licence,
-            start.is_local,
-        ]
-        for start in starts
-    ]
-    print_table(columns, rows, stream)
-
-
-def _pretraining(start: Start) -> str:
-    if start.pretrained_on is None:
-        return "nothing"
-    is_usual = start.objective in (None, "supervised")
-    return start.pretrained_on + ("" if is_usual else f" ({start.objective})")
 
 
 # Help -------------------------------------------------------------------------------------------
@@ -351,6 +302,8 @@ def _fail(failure: HeadstartError, error: BaseException, words: Sequence[str]) -
     try:
         if "--debug" in words:
             traceback.print_exception(error)
+        if JSON in (words[: words.index("--")] if "--" in words else words):
+            render_failure(failure, sys.stdout)
         # Each line of an OptionError is an error of its own; lines of others belong together.
         told = in_number(str(failure)).splitlines() or [type(failure).__name__]
         for number, line in enumerate(told):

@@ -23,7 +23,7 @@ from headstart.errors import (
     OptionError,
     StartError,
 )
-from headstart.events import emit, unheard
+from headstart.events import emit, retold
 from headstart.model import model_outputs
 from headstart.starts.candidates import candidate_starts
 from headstart.starts.lora import check_adaptable
@@ -51,6 +51,8 @@ from headstart.types import SOLVED, Dataset, Figure, Inputs, Rows, Start
 _MAX_VAL = 1_000
 _SCRATCH_WEIGHT = 2.0
 _MIN_STEPS = 20
+_MOVE = "move"  # an event that says that time goes by
+_MOST_SHARE = 0.99  # of a start's part of the bar, until it is done
 _WORTH_SECONDS = 2.0  # of the share that is left, for another look
 _MOST_ROW_SECONDS = 600.0
 _OPENING_SECONDS = 3.0  # the library of the first network, on one idle core
@@ -139,12 +141,13 @@ def screen(
     opening = _Opening()
     best = float("-inf")
 
-    def attempt(start: Start, allowance: float) -> Candidate:
+    def attempt(start: Start, place: int, allowance: float) -> Candidate:
         nonlocal best
         try:
-            candidate, setup, val, logits = try_start(
-                dataset, start, budget, allowance, asked=asked, device=device, texts=texts
-            )
+            with retold(_Moving(start, place, len(starts), allowance)):
+                candidate, setup, val, logits = try_start(
+                    dataset, start, budget, allowance, asked=asked, device=device, texts=texts
+                )
         except (StartError, DivergenceError, DeviceError, RuntimeError, MemoryError) as error:
             return _refused(start, metric, error)
         is_better = sign * candidate.score.value > best
@@ -167,13 +170,13 @@ def screen(
         elif best > float("-inf") and (long := opening.refusal(start, budget)):
             found.append(_left_out(start, metric, long))
         else:
-            found.append(attempt(start, allowance))
+            found.append(attempt(start, index, allowance))
             opening.note(start)
     slow = [place for place, one in enumerate(found) if _is_slow(one)]
     for place in sorted(slow, key=lambda place: found[place].seconds_per_sample):
         # what the others have left may be enough for one that was too slow for its part
         if until - budget.spent > _WORTH_SECONDS:
-            found[place] = attempt(found[place].start, until - budget.spent)
+            found[place] = attempt(found[place].start, len(starts) - 1, until - budget.spent)
     emit("task", name="screening", done=len(starts), total=len(starts))
     if best == float("-inf") and not any(map(_is_slow, found)):
         notes = "; ".join(f"{c.start.address} {c.note.rstrip('.')}" for c in found)
@@ -182,6 +185,35 @@ def screen(
             f"with --starts."
         )
     return sorted(found, key=lambda one: _order(one, sign))
+
+
+class _Moving:
+    """The bar of screening while one start is tried: it moves with the time that start may take.
+
+    Args:
+        start: The start.
+        place: How many were tried before it.
+        total: How many are tried in all.
+        allowance: Seconds that this one has.
+    """
+
+    def __init__(self, start: Start, place: int, total: int, allowance: float) -> None:
+        self._start, self._place, self._total = start, place, total
+        self._began, self._allowance, self._told = time.monotonic(), allowance, 0.0
+
+    def __call__(self, kind: str, fields: dict[str, object]) -> None:
+        """Hand an event on, and move the bar by a hundredth of the start at the least."""
+        if kind != _MOVE:
+            emit(kind, **fields)
+        share = min((time.monotonic() - self._began) / self._allowance, _MOST_SHARE)
+        if share - self._told >= 0.01:
+            self._told, done = share, round(self._place + share, 2)
+            emit("task", name="screening", done=done, total=self._total, start=self._start.address)
+
+
+def _only_moves(kind: str, fields: dict[str, object]) -> None:
+    """Tell only that a training goes on: its steps would drown what a person follows."""
+    emit(_MOVE)
 
 
 class _Opening:
@@ -304,7 +336,7 @@ def try_start(
         how = "grown from" if setup.model.encoder.is_grown else "probe on"
         note = f"{how} {len(train):,} samples{note}"
     else:
-        with unheard():
+        with retold(_only_moves):
             deadline = began + SHARES["screened training"].share * allowance
             tuned = tune(setup, train, val, Conditions(deadline=deadline))
         logits = tuned.val_logits

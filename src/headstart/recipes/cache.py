@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.filesize import decimal
 
+from headstart.recipes.options import hushes
+
 if TYPE_CHECKING:
     from headstart.storage.cache import CacheEntry
 
@@ -44,10 +46,12 @@ class CacheReport:
         return "\n".join(lines)
 
 
+@hushes
 def cache(
     *,
     clear: bool = False,
     kind: Literal["all", "pixels", "activations", "measured", "bundles", "curves"] = "all",
+    quiet: bool = False,
 ) -> CacheReport:
     """Show what the cache holds: decoded images, outputs of frozen parts, speeds, curves of fits.
 
@@ -57,6 +61,7 @@ def cache(
     Args:
         clear: Remove the entries; runs that are under way keep theirs until they end.
         kind: Only entries of this kind.
+        quiet: Show no progress.
 
     Returns:
         The entries, their sizes, and when each was used last.

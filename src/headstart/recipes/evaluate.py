@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from headstart.errors import DataError, RunFolderError
 from headstart.events import emit
 from headstart.recipes.findings import tell_findings
+from headstart.recipes.options import hushes
 from headstart.recipes.run import Run
 from headstart.recipes.source import as_dataset
 from headstart.reporting.console import attached
@@ -35,7 +36,6 @@ class Evaluation:
         data: Name and counts of the data.
         slices: How good it is on parts of the items, or None where no column tells them apart.
         is_sliced: Whether columns were named, and every part of them is told.
-        is_json: Whether ``report`` gives the record instead of a text.
     """
 
     metrics: dict[str, Any]
@@ -43,7 +43,6 @@ class Evaluation:
     data: dict[str, Any]
     slices: dict[str, Any] | None = None
     is_sliced: bool = False
-    is_json: bool = False
 
     @property
     def record(self) -> dict[str, Any]:
@@ -51,17 +50,16 @@ class Evaluation:
         return {**self.metrics, "data": self.data, "slices": self.slices}
 
     def report(self) -> str:
-        """Return the figures as plain text, or the record as JSON."""
+        """Return the figures as plain text."""
         from headstart.reporting import render_text
         from headstart.reporting.slices_text import render_slices
 
-        if self.is_json:
-            return dumps(self.record, indent=1, ensure_ascii=False)
         text = render_text(self.metrics, self.model, self.data, {"verb": "evaluate"})
         parts = render_slices(self.slices, is_asked=self.is_sliced) if self.slices else ""
         return f"{text}\n{parts}\n" if parts else text
 
 
+@hushes
 def evaluate(
     run: str,
     data: Data = None,
@@ -71,7 +69,7 @@ def evaluate(
     device: str = "auto",
     seed: int = 0,
     slice: Sequence[str] | None = None,
-    json: bool = False,
+    quiet: bool = False,
 ) -> Evaluation:
     """Evaluate a run on its own test split, or on other labelled data.
 
@@ -92,7 +90,7 @@ def evaluate(
         slice: Columns of a table whose parts are told one by one: values, or quarters of numbers.
             When not given, all columns (of texts their length) are looked at, and the parts told
             that are surely worse than the rest, for all that was looked at.
-        json: Print the record of evaluation.json, which the run folder then holds, instead of text.
+        quiet: Show no progress.
 
     Returns:
         Figures with intervals.
@@ -147,9 +145,7 @@ def evaluate(
         "findings": [found.to_json() for found in findings],
     }
     metrics = {"task": schema.task, "test": scores.to_json()}
-    found = Evaluation(
-        metrics, opened.model_record, about, parts, is_sliced=slice is not None, is_json=json
-    )
+    found = Evaluation(metrics, opened.model_record, about, parts, is_sliced=slice is not None)
     _write(opened, found)
     return found
 

@@ -23,6 +23,7 @@ from headstart.recipes.session import Session, session
 from headstart.recipes.source import as_dataset, default_out, spent_before
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import refuse_occupied
+from headstart.tracking import require_trackers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,7 +92,10 @@ def _fit(options: FitOptions, company: Company) -> Run:
     if done := finished_before(former, "fit", kept, company):
         return Run(done)
     company.send("data", fingerprint=dataset.fingerprint)
-    with session("fit", dataset, out, kept, company, resume=resume, overwrite=overwrite) as current:
+    log = options.log
+    with session(
+        "fit", dataset, out, kept, company, resume=resume, overwrite=overwrite, log=log
+    ) as current:
         budget = Budget(budget_seconds, current.spent_before_resume + spent_before(dataset))
         dataset = with_audits(current, dataset, budget, options.seed, "quick")
         texts = text_cache(dataset, budget, seed=options.seed, decisions=current.decisions)
@@ -138,6 +142,7 @@ def _checked(options: FitOptions) -> tuple[FitOptions, list[Start], float | None
 
     check_options(options)
     require_engine(options.engine)
+    require_trackers(options.log)
     budget_seconds = parse_budget(options.budget)
     named = [find_start(address) for address in options.starts or ()]
     for candidate in named:

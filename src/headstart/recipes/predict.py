@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.errors import DataError, OptionError
 from headstart.recipes.findings import tell_findings
+from headstart.recipes.options import hushes
 from headstart.recipes.run import Run
 from headstart.recipes.submission import (
     check_form,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from headstart.data.sources.given_tables import AsTrained
 
 
+@hushes
 def predict(
     run: str,
     files: Sequence[str],
@@ -35,6 +37,7 @@ def predict(
     out: str | None = None,
     engine: Literal["auto", EngineName] = "auto",
     precision: Literal["auto", "fp32"] = "auto",
+    quiet: bool = False,
 ) -> Predictions:
     """Predict new samples with a finished run.
 
@@ -57,6 +60,7 @@ def predict(
             openvino asks for one.
         precision: Number format: fp32, or auto, which lets an engine take a narrower one where the
             answers stay the same.
+        quiet: Show no progress.
 
     Returns:
         One prediction a sample, in the order given: the class with its calibrated probability and

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from headstart.errors import OptionError, RunFolderError
 from headstart.events import emit
+from headstart.recipes.options import hushes
 from headstart.recipes.run import Run
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import disk_errors, write_atomically
@@ -16,7 +17,8 @@ from headstart.types import MODALITIES
 _DAMAGE = (ArithmeticError, AttributeError, LookupError, OptionError, TypeError, ValueError)
 
 
-def report(run: str, *, out: str | None = None) -> Path:
+@hushes
+def report(run: str, *, out: str | None = None, quiet: bool = False) -> Path:
     """Make the report page of a finished run again, from its folder alone.
 
     Neither the data nor the model is read: figures, worst mistakes with their samples, curves and
@@ -26,6 +28,7 @@ def report(run: str, *, out: str | None = None) -> Path:
     Args:
         run: A run folder.
         out: File to write; report.html in the run folder when not given.
+        quiet: Show no progress.
 
     Returns:
         The page.

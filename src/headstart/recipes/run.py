@@ -103,6 +103,17 @@ class Run:
         """Class names, in the order of the probabilities."""
         return tuple(self.model_record["schema"]["classes"])
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """What a program wants to know of it: the folder, and what its JSON files hold."""
+        return {
+            "run": str(self.path),
+            "metrics": self.metrics,
+            "model": self.model_record,
+            "data": self.data,
+            "options": self.options,
+        }
+
     def report(self) -> str:
         """Return what a person wants to know of the run, as plain text."""
         from headstart.reporting import render_text

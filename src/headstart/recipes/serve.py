@@ -16,6 +16,7 @@ from pathlib import Path
 from headstart.errors import ExportError, OptionError, RunFolderError, quoted
 from headstart.events import emit
 from headstart.extras import install_command
+from headstart.recipes.options import hushes
 from headstart.reporting.console import attached
 from headstart.storage.cache import cache_limit, cache_root, new_entry, read_entry
 from headstart.storage.records import find_record, refuse_start
@@ -25,6 +26,7 @@ _LEAST_KEY = 16  # characters
 _KIND = "bundles"
 
 
+@hushes
 def serve(
     runs: Sequence[str],
     *,
@@ -33,6 +35,7 @@ def serve(
     api_key_file: str | None = None,
     insecure: bool = False,
     grace_seconds: float = 3.0,
+    quiet: bool = False,
 ) -> None:
     """Serve runs or bundles over HTTP, until a signal ends it.
 
@@ -51,6 +54,7 @@ def serve(
             a key.
         grace_seconds: Seconds that it answers on after SIGTERM, while it says that it is not
             ready.
+        quiet: Show no progress.
 
     Raises:
         OptionError: If a package is missing, others could reach it without a key, the key file

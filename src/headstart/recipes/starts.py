@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import Literal
 
 from headstart import events
+from headstart.recipes.options import hushes
 from headstart.reporting.console import attached
 from headstart.types import Start
 
 
+@hushes
 def starts(
-    *, like: str | None = None, modality: Literal["all", "image", "text", "table"] = "all"
+    *,
+    like: str | None = None,
+    modality: Literal["all", "image", "text", "table"] = "all",
+    quiet: bool = False,
 ) -> list[Start]:
     """List starting points: what they are, how large, under which licence, and whether local.
 
@@ -20,6 +25,7 @@ def starts(
         like: Part of a name, or a pattern such as timm/vit_*_224, looked for in every start that
             timm, pip and headstart have; a short list of proven ones when not given.
         modality: What the start reads.
+        quiet: Show no progress.
 
     Returns:
         By modality those from pip, then random ones, then timm's or the hub's; at the end those of

@@ -10,7 +10,6 @@ writing the log (the run folder does) and deciding what is worth an event (the r
 from __future__ import annotations
 
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -318,9 +317,9 @@ def attached() -> Iterator[None]:
     """Show events on stderr inside the block, unless somebody listens already.
 
     Recipes wrap their work in it, so that a verb called from a program shows its progress too;
-    the environment variable ``HEADSTART_QUIET=1`` keeps it silent.
+    ``quiet=True`` and the environment variable ``HEADSTART_QUIET=1`` keep it silent.
     """
-    if events.is_heard() or os.environ.get("HEADSTART_QUIET") == "1":
+    if events.is_heard() or events.is_quiet():
         yield
         return
     console = Console()

@@ -45,6 +45,8 @@ _OWN_FILES = frozenset(
         "views.json",
         "evaluation.json",
         "log.jsonl",
+        "scalars.csv",
+        "tensorboard",
         "report.html",
         "nan_report.json",
         "search",
