@@ -62,6 +62,7 @@ VERBS: dict[str, Place] = {
     "export": PLACES["export"],
     "verify": PLACES["verify"],
     "serve": PLACES["serve"],
+    "watch": PLACES["watch"],
     "cache": PLACES["cache"],
 }
 LOAD: Place = PLACES["load"]

@@ -31,6 +31,12 @@ class CacheReport:
     limit_bytes: int
     freed_bytes: int
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of it."""
+        from headstart.reporting.notebook import html_text
+
+        return html_text(self.report())
+
     def report(self) -> str:
         """Return what a person wants to know, as plain text."""
         held = sum(entry.num_bytes for entry in self.entries)

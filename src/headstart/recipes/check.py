@@ -90,6 +90,12 @@ class Checked:
         """1 where a test sample is held by train, or a training would be refused; else 0."""
         return 1 if self.record["verdict"] else 0
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of it."""
+        from headstart.reporting.notebook import html_text
+
+        return html_text(self.report())
+
     def report(self) -> str:
         """Return everything as text for a person, in 80 columns."""
         lines = [render_check_text(self.record)]

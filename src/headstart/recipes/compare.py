@@ -29,6 +29,12 @@ class RunComparison:
     record: Mapping[str, Any]
     path: Path | None = None
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of it."""
+        from headstart.reporting.notebook import html_text
+
+        return html_text(self.report())
+
     def report(self) -> str:
         """Return everything as text for a person, in 80 columns."""
         from headstart.reporting.compare_text import render_compare_text

@@ -67,6 +67,12 @@ class Report:
         """0 on a sound machine, 1 when there is a problem."""
         return 1 if self.problems else 0
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of it."""
+        from headstart.reporting.notebook import html_text
+
+        return html_text(self.report())
+
     def report(self) -> str:
         """Return everything as text for a person."""
         width = max(len(name) for _, rows in self.sections for name, _ in rows)

@@ -49,6 +49,12 @@ class Evaluation:
         """Content of ``evaluation.json``."""
         return {**self.metrics, "data": self.data, "slices": self.slices}
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of it."""
+        from headstart.reporting.notebook import html_figures
+
+        return html_figures(self.metrics)
+
     def report(self) -> str:
         """Return the figures as plain text."""
         from headstart.reporting import render_text

@@ -114,6 +114,14 @@ class Run:
             "options": self.options,
         }
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of it: its figures with their intervals."""
+        from headstart.reporting.notebook import html_run, html_text
+
+        if "objective" in self.model_record:
+            return html_text(self.report())
+        return html_run(self.path.name, self.metrics, self.model_record)
+
     def report(self) -> str:
         """Return what a person wants to know of the run, as plain text."""
         from headstart.reporting import render_text

@@ -31,6 +31,12 @@ class Listed:
         left_out = [{"run": run, "reason": reason} for run, reason in self.left_out]
         return {"runs": list(self.rows), "left_out": left_out}
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of it."""
+        from headstart.reporting.notebook import html_runs
+
+        return html_runs(self.rows)
+
     def report(self) -> str:
         """Return the list as text for a person, in 80 columns."""
         from headstart.reporting.runs_list import render_runs_text

@@ -10,13 +10,29 @@ from headstart.reporting.console import attached
 from headstart.types import Start
 
 
+class StartList(list[Start]):
+    """Starting points, which a notebook shows as a table."""
+
+    def _repr_html_(self) -> str:
+        """Return the table."""
+        from headstart.reporting.notebook import html_table
+
+        columns = ("start", "family", "modality", "parameters", "pretrained on", "licence", "local")
+        rows = [
+            (s.address, s.family, s.modality, s.num_parameters or None, s.pretrained_on, s.licence)
+            + (s.is_local,)
+            for s in self
+        ]
+        return html_table(columns, rows)
+
+
 @hushes
 def starts(
     *,
     like: str | None = None,
     modality: Literal["all", "image", "text", "table"] = "all",
     quiet: bool = False,
-) -> list[Start]:
+) -> StartList:
     """List starting points: what they are, how large, under which licence, and whether local.
 
     No network is used and no weights are loaded.
@@ -39,7 +55,7 @@ def starts(
     from headstart.starts import list_starts
     from headstart.starts.own import own_starts
 
-    found = [*list_starts(modality, like), *own_starts(modality, like)]
+    found = StartList([*list_starts(modality, like), *own_starts(modality, like)])
     with attached():
         if not found:
             events.emit(

@@ -212,6 +212,16 @@ class _Bars:
         self.progress, self.rows = None, {}
 
 
+def _screen_for(stream: TextIO, *, is_own: bool) -> _Screen:
+    """Return where to draw: a notebook's cell, a terminal, or lines in whatever else it is."""
+    if is_own and "IPython" in sys.modules:
+        from headstart.reporting.notebook import Cell, in_notebook
+
+        if in_notebook():
+            return Cell()
+    return (_Bars if is_terminal(stream) else _Lines)(stream)
+
+
 class Console:
     """A listener for ``events.listen`` that shows a person what happens.
 
@@ -225,7 +235,7 @@ class Console:
         self.stream: TextIO = sys.stderr if stream is None else stream
         self.next_command: str | None = None
         self._clock = clock
-        self._screen: _Screen = (_Bars if is_terminal(self.stream) else _Lines)(self.stream)
+        self._screen = _screen_for(self.stream, is_own=stream is None)
         self._tasks: dict[str, _Task] = {}
         self._check: dict[str, object] = {}
         self._latest: _Task | None = None
