@@ -19,9 +19,16 @@ class StartList(list[Start]):
 
         columns = ("start", "family", "modality", "parameters", "pretrained on", "licence", "local")
         rows = [
-            (s.address, s.family, s.modality, s.num_parameters or None, s.pretrained_on, s.licence)
-            + (s.is_local,)
-            for s in self
+            [
+                start.address,
+                start.family,
+                start.modality,
+                start.num_parameters or None,
+                start.pretrained_on,
+                start.licence,
+                start.is_local,
+            ]
+            for start in self
         ]
         return html_table(columns, rows)
 

@@ -17,7 +17,7 @@ from headstart.tracking.table import open_tracker
 from headstart.tracking.tracker import TrackedRun, Tracker
 
 MAX_POINTS = 200  # of one training's loss
-_NO_FIGURES = frozenset(("name", "done", "total", "eta_seconds", "step", "num_steps"))
+_NO_FIGURES = frozenset(("name", "done", "total", "eta_seconds", "step", "num_steps", "epoch"))
 
 
 class Feed:

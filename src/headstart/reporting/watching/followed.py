@@ -1,4 +1,4 @@
-"""What the log of a run says so far: stages, tasks, curves, choices, and whether it still goes on."""
+"""What the log of a run says so far: stages, tasks, curves, choices, and whether it goes on."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ class FollowedRun:
         self._forget()
         if not (folder / "log.jsonl").is_file():
             raise RunFolderError(
-                f"{folder} holds no log.jsonl; expected the --out of a run that has begun. "
-                f"'headstart runs {folder.parent}' lists the finished ones beside it."
+                f"{folder} holds no log.jsonl; expected the --out of a run that has begun. Give "
+                "that folder, for example 'headstart watch runs/digits'."
             )
 
     def _forget(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from headstart.reporting.charts import Point, thin
 from headstart.reporting.terminal import format_value
@@ -71,7 +72,7 @@ def _dots(points: Sequence[Point], columns: int, rows: int) -> set[tuple[int, in
         for x, y in few
     ]
     dots = set(places)
-    for (x0, y0), (x1, y1) in zip(places, places[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(places):
         steps = max(abs(x1 - x0), abs(y1 - y0), 1)
         for step in range(steps + 1):
             share = step / steps
