@@ -17,7 +17,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 import headstart as hs
-from headstart.sklearn import HeadstartClassifier, HeadstartRegressor, _class_names, _sides
+from headstart.recipes.held_out import hold_out
+from headstart.sklearn import HeadstartClassifier, HeadstartRegressor, _class_names
 
 LINEAR = "scratch/linear"
 
@@ -137,7 +138,7 @@ def test_every_class_stays_in_train_and_every_side_holds_something() -> None:
     draw = np.random.RandomState(0)
     for num, classes in ((6, 2), (30, 3), (31, 25), (400, 4)):
         y = np.sort(np.arange(num) % classes)
-        sides = _sides(y, draw, 0.15, 0.05, is_exclusive=True)
+        sides = hold_out(y, draw, 0.15, 0.05, is_exclusive=True)
         assert sorted(np.concatenate(list(sides.values())).tolist()) == list(range(num))
         assert set(y[sides["train"]]) == set(y)
         assert len(sides["val"])
@@ -159,6 +160,9 @@ def test_classes_keep_their_names_where_these_are_safe() -> None:
 @pytest.mark.parametrize("kind", [HeadstartClassifier, HeadstartRegressor])
 def test_scikit_learns_own_checks_pass(kind: type) -> None:
     found = check_estimator(kind(start=LINEAR, device="cpu"), on_fail=None, on_skip=None)
-    failed = {each["check_name"]: each["exception"] for each in found if each["status"] != "passed"}
-    assert not failed
-    assert len(found) > 40
+    by_status: dict[str, list[str]] = {}
+    for each in found:
+        by_status.setdefault(each["status"], []).append(each["check_name"])
+    assert set(by_status) <= {"passed", "skipped"}, by_status
+    assert by_status.get("skipped", []) in ([], ["check_array_api_input"])  # SCIPY_ARRAY_API unset
+    assert len(by_status["passed"]) > 45

@@ -26,17 +26,17 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from headstart.data import load
 from headstart.errors import DataError, OptionError
+from headstart.recipes.carried import opened, read_files
 from headstart.recipes.finetune import finetune
 from headstart.recipes.fit import fit as fit_best
+from headstart.recipes.held_out import hold_out
 from headstart.recipes.run import Run
 from headstart.storage.run_folder import RunFolder
 from headstart.tasks import TASKS
 from headstart.types import Prediction
 
-_LEFT_OUT = ("state", "search")  # of a run folder: to go on with, which an estimator does not
 _PLAIN_NAME = re.compile(r"-?\w+([ -]\w+)*")
 _MISSING_NAMES = frozenset(("nan", "na", "none", "null", "nat"))
-_LEAST = 3  # samples of a class of which some may be held out
 
 
 class _Estimator(BaseEstimator):  # type: ignore[misc]
@@ -72,7 +72,6 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
     def __sklearn_tags__(self) -> Any:
         """Return what scikit-learn asks before it hands over data."""
         tags = super().__sklearn_tags__()
-        tags.input_tags.one_d_array = True  # texts
         tags.input_tags.three_d_array = True  # images
         tags.input_tags.string = True
         tags.input_tags.categorical = True  # columns of a DataFrame
@@ -126,7 +125,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         """
         draw = check_random_state(self.random_state)
         seed = int(draw.randint(2**31 - 1))
-        sides = _sides(
+        sides = hold_out(
             y, draw, self.val_fraction, self.test_fraction, is_exclusive=names is not None
         )
         told = y if names is None else names[y]
@@ -138,8 +137,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
                 run = self._made(data, f"{place}/run", seed)
             except DataError as error:
                 raise ValueError(str(error)) from error
-            self.files_ = _read(run.path)
-        self._run = _opened(self.files_)
+            self.files_ = read_files(run.path)
+        self._run = opened(self.files_)
         return self
 
     def _made(self, data: Any, out: str, seed: int) -> Run:
@@ -192,7 +191,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
 
             samples = pa.table({f"x{i}": samples[:, i] for i in range(samples.shape[1])})
         if getattr(self, "_run", None) is None:  # unpickled, or copied
-            self._run = _opened(self.files_)
+            self._run = opened(self.files_)
         try:
             return self._run.predict(samples)
         except DataError as error:
@@ -379,88 +378,8 @@ def _class_names(classes: np.ndarray) -> list[str]:
     return [f"class {place}" for place in range(len(names))]
 
 
-def _sides(
-    y: np.ndarray, draw: Any, val_fraction: float, test_fraction: float, *, is_exclusive: bool
-) -> dict[str, np.ndarray]:
-    """Return which samples are train, val and test; every class keeps one in train.
-
-    Raises:
-        ValueError: If there are too few.
-    """
-    order = draw.permutation(len(y))
-    groups = [order[y[order] == k] for k in np.unique(y)] if is_exclusive else [order]
-    shares = {"val": val_fraction, "test": test_fraction}
-    held: dict[str, list[np.ndarray]] = {side: [] for side in shares}
-    for group in groups:
-        rest = group[1:] if len(group) >= _LEAST else group[:0]
-        for side, share in shares.items():
-            # what is between two whole numbers is drawn, so that small classes are not all left out
-            number = min(int(len(group) * share + draw.uniform()), len(rest))
-            held[side].append(rest[:number])
-            rest = rest[number:]
-    found = {side: np.concatenate(parts) for side, parts in held.items()}
-    largest = max(groups, key=len)
-    for side in shares:  # each holds one sample at the least
-        if not len(found[side]):
-            others = np.concatenate(list(found.values()))
-            free = [place for place in largest[1:] if place not in others]
-            found[side] = np.asarray(free[:1], np.int64)
-    held_out = np.concatenate(list(found.values()))
-    train = np.setdiff1d(np.arange(len(y)), held_out)
-    if not all(map(len, found.values())) or len(train) < 2:
-        raise ValueError(
-            f"n_samples = {len(y)}: too few to hold one out for val and one for test; expected "
-            f"{_LEAST} of a class at the least. Give more."
-        )
-    return {"train": train, **{side: np.sort(places) for side, places in found.items()}}
-
-
 def _rows(X: Any, places: np.ndarray) -> Any:
     """Return some of the samples."""
     if isinstance(X, list):
         return [X[place] for place in places]
     return X.iloc[places].reset_index(drop=True) if hasattr(X, "iloc") else X[places]
-
-
-def _read(folder: Path) -> dict[str, bytes]:
-    """Return the files of a run folder, by their names in it."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in files
-        if path.relative_to(folder).parts[0] not in _LEFT_OUT
-    }
-
-
-class _Answering:
-    """A run in memory, whose folder is gone.
-
-    Args:
-        run: The run; its weights are read here.
-    """
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self.classes_in_order = list(run.ensemble.schema.classes)
-
-    def predict(self, samples: Any) -> list[Prediction]:
-        """Return what the model says of samples."""
-        return self._run.predict(samples)
-
-
-def _opened(files: Mapping[str, bytes]) -> _Answering:
-    """Return a run that answers, from the files of its folder.
-
-    Raises:
-        ValueError: If a name leads out of the folder.
-    """
-    with TemporaryDirectory(prefix="headstart-") as place:
-        for name, content in files.items():
-            path = Path(place, name)
-            if not path.resolve().is_relative_to(Path(place).resolve()):
-                raise ValueError(
-                    f"'{name}' is no file of a run folder; expected names inside of it. Fit again."
-                )
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        return _Answering(Run(place))

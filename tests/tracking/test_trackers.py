@@ -15,7 +15,7 @@ import pytest
 import headstart as hs
 from headstart import events
 from headstart.tracking import TrackedRun, require_trackers, tracked
-from headstart.tracking.feed import MAX_POINTS, Feed
+from headstart.tracking.feed import MAX_POINTS, FigureFeed
 from headstart.tracking.table import TRACKERS, TrackerRow, open_tracker
 
 Written = list[tuple[str, int, dict[str, float]]]
@@ -52,7 +52,7 @@ def train(num_steps: int, name: str = "training (full)") -> None:
 
 def test_a_loss_is_thinned_and_its_ends_are_kept() -> None:
     tracker = Remembering()
-    with events.listen(Feed({"x": tracker})):
+    with events.listen(FigureFeed({"x": tracker})):
         train(5_000)
     steps = [step for _, step, _ in tracker.written]
     assert len(steps) <= MAX_POINTS + 1
@@ -63,7 +63,7 @@ def test_a_loss_is_thinned_and_its_ends_are_kept() -> None:
 
 def test_checks_belong_to_the_training_and_are_called_by_their_metric() -> None:
     tracker = Remembering()
-    with events.listen(Feed({"x": tracker})):
+    with events.listen(FigureFeed({"x": tracker})):
         train(1, "a")
         train(1, "b")
         fields = {"step": 7, "num_steps": 9, "epoch": 0.5, "metric": "accuracy"}
@@ -78,7 +78,7 @@ def test_checks_belong_to_the_training_and_are_called_by_their_metric() -> None:
 
 def test_a_tracker_that_fails_is_told_of_and_taken_off() -> None:
     failing, other, notes = Remembering(fails_at=1), Remembering(), []
-    feed = Feed({"failing": failing, "other": other})
+    feed = FigureFeed({"failing": failing, "other": other})
     with (
         events.listen(lambda kind, fields: notes.append(fields) if kind == "note" else None),
         events.listen(feed),

@@ -20,7 +20,7 @@ MAX_POINTS = 200  # of one training's loss
 _NO_FIGURES = frozenset(("name", "done", "total", "eta_seconds", "step", "num_steps", "epoch"))
 
 
-class Feed:
+class FigureFeed:
     """A listener that hands figures to trackers.
 
     Args:
@@ -109,14 +109,14 @@ def tracked(names: Sequence[str], run: TrackedRun) -> Iterator[None]:
     try:
         for name in names:
             opened[name] = open_tracker(name, run)
-        feed = Feed(opened)
+        feed = FigureFeed(opened)
         with listen(feed):
             yield
             is_finished = True
         with suppress(OSError, ValueError):  # a start of one's own has no test split
             feed.conclude(json.loads((run.folder / "metrics.json").read_text("utf-8")))
     finally:
-        (feed or Feed(opened)).close(is_finished=is_finished)
+        (feed or FigureFeed(opened)).close(is_finished=is_finished)
 
 
 def _is_number(value: object) -> bool:
