@@ -89,6 +89,7 @@ def test_a_notebook_shows_progress_and_figures(
     )
     client.execute()
     progress, run, runs, quiet = (cell.outputs for cell in notebook.cells)
+    print(progress)
     [output] = progress  # one, however often it was drawn: nothing of it went to stderr
     assert "training" in output.data["text/html"]
     assert "<progress" not in output.data["text/html"]  # it has ended

@@ -154,7 +154,8 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> hs.Run:  # type: ignore[
 
 
 def test_csv_holds_losses_checks_and_test_figures(logged) -> None:
-    rows = list(csv.DictReader((logged.path / "scalars.csv").open(encoding="utf-8")))
+    lines = (logged.path / "scalars.csv").read_text(encoding="utf-8").splitlines()
+    rows = list(csv.DictReader(lines))
     assert set(rows[0]) == {"time", "stage", "step", "figure", "value"}
     named = {(row["stage"], row["figure"]): float(row["value"]) for row in rows}
     accuracy = logged.metrics["test"]["figures"]["accuracy"]
@@ -201,6 +202,7 @@ def write_some(name: str, folder: Path) -> None:
 
 def test_mlflow_gets_figures_and_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mlflow = pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # needs no database
     monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "store").as_uri())
     write_some("mlflow", tmp_path / "mine")
     client = mlflow.MlflowClient(tracking_uri=(tmp_path / "store").as_uri())
