@@ -1,4 +1,4 @@
-"""The documentation cannot drift: commands are read, programs run, tables compared, a site built."""
+"""The documentation cannot drift: commands are read, programs run, the site made."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [*sorted(DOCS.rglob("*.md")), ROOT / "README.md", ROOT / "README.zh-CN.md"]
 TUTORIALS = sorted((DOCS / "tutorials").glob("*.md"))
-RUN_HERE = [*TUTORIALS, DOCS / "guide.md"]  # every program of theirs is run by a fast test
+RUN_HERE = [*TUTORIALS, DOCS / "guide.md"]  # every program of theirs is run
 GUIDE = (DOCS / "guide.md").read_text(encoding="utf-8")
 
 
@@ -76,7 +76,13 @@ def test_every_program_of_the_pages_is_python(path: Path) -> None:
             ast.parse(block)
 
 
-@pytest.mark.parametrize("path", RUN_HERE, ids=lambda path: path.stem)
+# that one trains a network: it takes as long as all others together
+SLOW = [pytest.param(path, marks=pytest.mark.slow) for path in TUTORIALS if path.stem == "mnist"]
+
+
+@pytest.mark.parametrize(
+    "path", [*(p for p in RUN_HERE if p.stem != "mnist"), *SLOW], ids=lambda path: path.stem
+)
 def test_the_programs_of_tutorials_run(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,6 +152,7 @@ def test_the_reference_has_a_page_for_each_verb_and_name_without_holes() -> None
             assert not re.fullmatch(r"\| `.+` \| +\|", line), f"{name}: {line} says nothing"
 
 
+@pytest.mark.slow
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     pytest.importorskip("material")
     command = [sys.executable, "-W", "ignore", "-m", "mkdocs", "build", "--strict", "--quiet"]

@@ -82,9 +82,9 @@ def test_pipelines_and_searches_take_them() -> None:
     X, y = blobs(45)
     model = make_pipeline(StandardScaler(), HeadstartClassifier(start=LINEAR, device="cpu"))
     assert cross_val_score(model, X, y, cv=2, error_score="raise").min() > 0.7
-    grid = {"headstartclassifier__val_fraction": [0.1, 0.2]}
+    grid = {"headstartclassifier__val_fraction": [0.2]}
     search = GridSearchCV(model, grid, cv=2, refit=False, error_score="raise").fit(X, y)
-    assert len(search.cv_results_["mean_test_score"]) == 2
+    assert search.best_score_ > 0.7
 
 
 def test_a_regressor_finds_a_line() -> None:
@@ -106,32 +106,47 @@ def test_frames_with_words_and_gaps_are_taken() -> None:
         model.predict(frame.rename(columns={"size": "other"}))
 
 
-def test_texts_and_images_are_taken() -> None:
-    texts = [f"{('hum hum', 'buzz buzz')[i % 2]} number {i}" for i in range(60)]
-    y = [i % 2 for i in range(60)]
-    assert (
-        HeadstartClassifier(start="scratch/tfidf", device="cpu").fit(texts, y).score(texts, y) > 0.9
-    )
+@pytest.mark.slow
+def test_images_are_taken() -> None:
     draw = np.random.default_rng(0)
     images = draw.integers(0, 60, (60, 12, 12)).astype(np.uint8)
     images[1::2] += 150
     model = HeadstartClassifier(
         start="scratch/simple-cnn", device="cpu", options={"num_steps": 8, "input_size": 16}
     )
-    assert model.fit(images, y).predict(images).shape == (60,)
+    assert model.fit(images, [i % 2 for i in range(60)]).predict(images).shape == (60,)
 
 
-def test_what_cannot_be_learned_is_a_value_error() -> None:
-    X, y = blobs(12)
-    for model, targets, said in (
-        (HeadstartClassifier(start=LINEAR), np.ones(12), r"one class \(1\.0\)"),
-        (HeadstartClassifier(start=LINEAR), y[:-1], "inconsistent|as many"),
-        (HeadstartRegressor(start=LINEAR), np.full(12, np.nan), "NaN"),
-    ):
+TEXTS = [f"{('hum hum', 'buzz buzz')[i % 2]} number {i}" for i in range(40)]
+
+
+def test_what_cannot_be_learned_is_a_value_error_and_its_advice_helps(heard) -> None:
+    words, numbers = ["a", "b"] * 20, [0.0, 1.0] * 20
+    kind, planned = HeadstartClassifier, {"dry_run": True}
+    wrong = (
+        (kind(start="scratch/tfidf"), TEXTS, ["a"] * 40, r"one class \(a\)"),
+        (kind(start="scratch/tfidf"), TEXTS, words[:-1], "40 samples and y has 39 targets"),
+        (kind(start="scratch/tfidf"), TEXTS[:3], ["a", "b", "c"], "n_samples = 3: too few"),
+        (kind(start="scratch/tfidf", options=planned), TEXTS, words, "options holds 'dry_run'"),
+        (HeadstartRegressor(start="scratch/tfidf"), TEXTS, [np.nan, *numbers[1:]], "contains NaN"),
+    )
+    said = []
+    for model, X, y, sentence in wrong:
+        with pytest.raises((ValueError, hs.OptionError), match=sentence) as refused:
+            model.fit(X, y)
+        said.append(refused.value)
+    # more classes, a target for each, more samples, no dry_run; then without those without a target
+    assert kind(start="scratch/tfidf", device="cpu").fit(TEXTS, words).score(TEXTS, words) > 0.9
+    model = HeadstartRegressor(start="scratch/tfidf", device="cpu").fit(TEXTS[1:], numbers[1:])
+    assert model.score(TEXTS, numbers) > 0.5
+    for each in said:
+        heard(each)
+
+
+def test_arrays_are_checked_as_scikit_learn_checks_them(fitted: HeadstartClassifier) -> None:
+    for X, said in (([[1.0, np.inf]], "infinity"), ([[1.0]], "1 features"), ([1.0], "2D array")):
         with pytest.raises(ValueError, match=said):
-            model.fit(X, targets)
-    with pytest.raises(ValueError, match="too few"):
-        HeadstartClassifier(start=LINEAR).fit(X[:3], ["a", "b", "c"])
+            fitted.predict(X)
 
 
 def test_every_class_stays_in_train_and_every_side_holds_something() -> None:
