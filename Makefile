@@ -1,7 +1,7 @@
 # One line a verb; CI runs the same checks. VENV=path uses the tools of a virtual environment.
 BIN := $(if $(VENV),$(VENV)/bin/,)
 
-.PHONY: install format check test slow bench
+.PHONY: install format check test slow bench docs
 
 install:  ## the package with what development needs
 	$(BIN)pip install -e '.[dev]'
@@ -23,3 +23,6 @@ slow:  ## long proofs on real data; HEADSTART_DATA names the folder that holds i
 
 bench:  ## the table of docs/benchmarks.md
 	set -e; for program in benchmarks/*.py; do $(BIN)python $$program; done
+
+docs:  ## the documentation site in site/; a warning fails it
+	$(BIN)mkdocs build --strict

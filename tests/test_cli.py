@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 from clocks import StillClock
 
-from headstart import cli, events
+from headstart import cli, events, printing
 from headstart.commands import read_command, read_kind
 from headstart.errors import DataError, OptionError
 from headstart.types import Prediction, Start
@@ -395,7 +395,7 @@ def test_table_for_a_person_and_json_lines_for_a_program(
         "probability": 0.75,
         "probabilities": [0.75, 0.25],
     }
-    monkeypatch.setattr(cli, "is_terminal", lambda stream: True)
+    monkeypatch.setattr(printing, "is_terminal", lambda stream: True)
     assert run("predict", "runs/a", "x.jpg") == 0
     out, err = capsys.readouterr()
     assert err == "next: headstart evaluate runs/a\n"

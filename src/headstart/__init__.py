@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from headstart.recipes.serve import serve
     from headstart.recipes.starts import starts as list_starts
     from headstart.recipes.verify import verify
+    from headstart.recipes.watch import watch
     from headstart.starts import wrap_module
     from headstart.types import ImageSpec
 
@@ -70,6 +71,7 @@ PLACES: dict[str, tuple[str, str]] = {
     "verify": ("headstart.recipes.verify", "verify"),
     "serve": ("headstart.recipes.serve", "serve"),
     "cache": ("headstart.recipes.cache", "cache"),
+    "watch": ("headstart.recipes.watch", "watch"),
     "open": ("headstart.recipes.run", "open_run"),
     "ImageSpec": ("headstart.types", "ImageSpec"),
     "wrap_module": ("headstart.starts", "wrap_module"),
@@ -114,6 +116,7 @@ __all__ = [
     "report",
     "serve",
     "verify",
+    "watch",
     "wrap_module",
 ]
 

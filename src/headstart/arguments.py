@@ -18,13 +18,18 @@ from typing import NoReturn
 from headstart.commands import REQUIRED, Argument, Command, flag
 from headstart.errors import OptionError, RunFolderError, did_you_mean
 
+JSON = "--json"
 GENERAL = {
     "--quiet": "Show no progress, only the result.",
+    JSON: "Print the result as one JSON object, whose form docs/json.md states; an error, too.",
     "--debug": "Show the traceback of an error.",
     "--help": "Show this help.",
 }
 FROM = "--from"
-FROM_HELP = "A run folder whose options and data are the defaults here; what is written wins."
+FROM_HELP = (
+    "A run folder, or its options.json, whose options and data are the defaults here; what is "
+    "written wins."
+)
 _NOT_REPEATED = ("out", "resume", "overwrite")  # they belong to one run, not to its recipe
 _NOTHING = "\0nothing"  # stands for the value of an option written without one
 
@@ -78,7 +83,7 @@ def read_arguments(command: Command, words: Sequence[str]) -> Values:
     if _NOTHING in source:
         problems.append(f"Option '{FROM}' needs a run folder, for example {FROM} runs/digits.")
         source = []
-    defaults = _read_run(command, Path(str(source[0]))) if source else Values()
+    defaults = _read_run(command, _run_folder(str(source[0]))) if source else Values()
     for option in command.options:
         is_given = option.name in written or option.name in options
         if option.default is REQUIRED and not is_given and option.name not in defaults.verb:
@@ -100,7 +105,7 @@ def _split(
 ) -> tuple[dict[str, list[object]], list[str], list[str]]:
     """Return the texts of each option, the positional words, and the unknown options."""
     parser = _Splitter(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
-    for name in ("debug", "quiet"):
+    for name in ("debug", "quiet", "json"):
         parser.add_argument(flag(name), action="store_true")
     if command.is_repeatable:
         parser.add_argument(FROM, nargs="?", const=_NOTHING)
@@ -171,6 +176,12 @@ def _missing(command: Command, option: Argument) -> str:
     name = option.written if option.is_positional else flag(option.name)
     described = f" {option.description}" if option.description else ""
     return f"'headstart {command.verb}' needs {name}.{described} {_usage(command)}"
+
+
+def _run_folder(text: str) -> Path:
+    """Return the folder of a run that was named by it, or by its ``options.json``."""
+    path = Path(text)
+    return path.parent if path.name == "options.json" and path.is_file() else path
 
 
 def _read_run(command: Command, folder: Path) -> Values:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gc
 import io
-import json
 import os
 import re
 import shutil
@@ -22,10 +21,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TextIO
 
 from headstart import PLACES, __version__, events
-from headstart.arguments import FROM, FROM_HELP, GENERAL, read_arguments
+from headstart.arguments import FROM, FROM_HELP, GENERAL, JSON, read_arguments
 from headstart.commands import (
     REQUIRED,
     Argument,
@@ -43,8 +41,9 @@ from headstart.errors import (
     did_you_mean,
 )
 from headstart.failures import explained
-from headstart.reporting.terminal import is_terminal, print_table
-from headstart.types import BadSample, Prediction, Predictions, Start, in_number
+from headstart.printing import render, render_failure, render_json
+from headstart.reporting.terminal import is_terminal
+from headstart.types import in_number
 
 Place = tuple[str, str]  # module, function
 
@@ -66,6 +65,7 @@ VERBS: dict[str, Place] = {
     "export": PLACES["export"],
     "verify": PLACES["verify"],
     "serve": PLACES["serve"],
+    "watch": PLACES["watch"],
     "cache": PLACES["cache"],
 }
 LOAD: Place = PLACES["load"]
@@ -160,7 +160,12 @@ def _dispatch(words: Sequence[str], verbs: Mapping[str, Place], load: Place) -> 
     command = _find_command(rest[0], verbs, load)
     if wants_help:
         return _print(help_text(command))
-    return _call(command, rest[1:], is_quiet="--quiet" in before_values)
+    return _call(
+        command,
+        rest[1:],
+        is_quiet="--quiet" in before_values,
+        is_json=JSON in before_values,
+    )
 
 
 def _find_command(verb: str, verbs: Mapping[str, Place], load: Place) -> Command:
@@ -174,7 +179,7 @@ def _find(place: Place) -> Callable[..., object]:
     return function
 
 
-def _call(command: Command, words: Sequence[str], *, is_quiet: bool) -> int:
+def _call(command: Command, words: Sequence[str], *, is_quiet: bool, is_json: bool) -> int:
     """Call the verb with a console listening, print its result and the next command."""
     from headstart.recipes.processes import is_worker
     from headstart.reporting.console import Console
@@ -192,7 +197,7 @@ def _call(command: Command, words: Sequence[str], *, is_quiet: bool) -> int:
     finally:
         console.stop()
     try:
-        _render(result, sys.stdout)
+        (render_json if is_json else render)(result, sys.stdout)
         sys.stdout.flush()
     except BrokenPipeError:
         return _leave_pipe()
@@ -210,63 +215,6 @@ def _print(text: str) -> int:
     except BrokenPipeError:
         return _leave_pipe()
     return 0
-
-
-def _render(result: object, stream: TextIO) -> None:
-    """Print what a verb returned: its report, a table, or JSON lines where a program reads."""
-    report = getattr(result, "report", None)
-    if callable(report):
-        stream.write(f"{report()}\n")
-    elif isinstance(result, Predictions):
-        _render_predictions(result.records, stream)
-    elif isinstance(result, list) and all(isinstance(item, Prediction) for item in result):
-        _render_predictions(result, stream)
-    elif isinstance(result, list) and all(isinstance(item, Start) for item in result):
-        _render_starts(result, stream)
-    elif result is not None:
-        stream.write(f"{result}\n")
-
-
-def _render_predictions(predictions: Sequence[Prediction | BadSample], stream: TextIO) -> None:
-    if is_terminal(stream):
-        from headstart.reporting.judged_text import certainty_cells
-
-        rows: list[list[str | None]] = [
-            [p.name, f"not read: {p.reason}", None, None]
-            if isinstance(p, BadSample)
-            else [p.name, p.label, *certainty_cells(p)]
-            for p in predictions
-        ]
-        columns = ["sample", "prediction", "probability", "may be"]
-        num = 4 if any(row[-1] for row in rows) else 3
-        print_table(columns[:num], [row[:num] for row in rows], stream)
-        return
-    for one in predictions:
-        stream.write(json.dumps(one.to_json(), ensure_ascii=False) + "\n")
-
-
-def _render_starts(starts: Sequence[Start], stream: TextIO) -> None:
-    columns = ["start", "family", "size", "pixels", "pretrained on", "licence", "local"]
-    rows = [
-        [
-            start.address,
-            start.family,
-            f"{start.num_parameters / 1e6:.1f} M" if start.num_parameters else None,
-            start.image.size if start.image else None,
-            _pretraining(start),
-            start.licence,
-            start.is_local,
-        ]
-        for start in starts
-    ]
-    print_table(columns, rows, stream)
-
-
-def _pretraining(start: Start) -> str:
-    if start.pretrained_on is None:
-        return "nothing"
-    is_usual = start.objective in (None, "supervised")
-    return start.pretrained_on + ("" if is_usual else f" ({start.objective})")
 
 
 # Help -------------------------------------------------------------------------------------------
@@ -374,6 +322,8 @@ def _fail(failure: HeadstartError, error: BaseException, words: Sequence[str]) -
     try:
         if "--debug" in words:
             traceback.print_exception(error)
+        if JSON in (words[: words.index("--")] if "--" in words else words):
+            render_failure(failure, sys.stdout)
         # Each line of an OptionError is an error of its own; lines of others belong together.
         told = in_number(str(failure)).splitlines() or [type(failure).__name__]
         for number, line in enumerate(told):

@@ -26,6 +26,8 @@ if typing.TYPE_CHECKING:
     import docstring_parser
 
 REQUIRED = inspect.Parameter.empty
+# What the command line says for every verb, so that no verb's help lists it.
+GENERAL_NAMES = ("quiet",)
 _SIMPLE = (int, float, bool, str, Path)
 _SPELLED = {int: "INT", float: "FLOAT", str: "TEXT", Path: "PATH"}
 # Names that an annotation may use although its module imports them for type checkers only.
@@ -255,7 +257,7 @@ def _read_options(function: Callable[..., object], skipped: Sequence[str] = ()) 
     scope = getattr(inspect.unwrap(function), "__globals__", {})
     options = []
     for name, parameter in inspect.signature(function).parameters.items():
-        if name in skipped:
+        if name in skipped or name in GENERAL_NAMES:
             continue
         is_source = name == "data"  # whatever a program may give, a command line gives a text
         kind = Kind((str,)) if is_source else read_kind(parameter.annotation, scope)

@@ -65,6 +65,51 @@ def unheard() -> Iterator[None]:
         _listeners.reset(token)
 
 
+@contextmanager
+def retold(tell: Listener) -> Iterator[None]:
+    """Hand every event of the block to ``tell`` alone; what it emits goes to those who listened.
+
+    Args:
+        tell: Says what a person follows in place of the steps of the work.
+    """
+    outer = _listeners.get()
+
+    def hear(kind: str, fields: dict[str, object]) -> None:
+        token = _listeners.set(outer)
+        try:
+            tell(kind, fields)
+        finally:
+            _listeners.reset(token)
+
+    token = _listeners.set((hear,))
+    try:
+        yield
+    finally:
+        _listeners.reset(token)
+
+
+_quiet: ContextVar[bool] = ContextVar("headstart_quiet", default=False)
+
+
+@contextmanager
+def quietly(is_asked: bool = True) -> Iterator[None]:
+    """Attach no console inside the block; whoever listens hears everything all the same.
+
+    Args:
+        is_asked: Whether that is wanted; otherwise what held before goes on.
+    """
+    token = _quiet.set(is_asked or _quiet.get())
+    try:
+        yield
+    finally:
+        _quiet.reset(token)
+
+
+def is_quiet() -> bool:
+    """Return whether a verb was asked to show nothing but its result."""
+    return _quiet.get() or os.environ.get("HEADSTART_QUIET") == "1"
+
+
 BEGAN = "HEADSTART_BEGAN"  # the variable that says when a command began that starts others
 _began: ContextVar[float | None] = ContextVar("headstart_began", default=None)
 _words: ContextVar[tuple[str, ...]] = ContextVar("headstart_words", default=())

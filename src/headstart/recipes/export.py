@@ -9,6 +9,7 @@ from typing import Annotated
 from headstart.errors import OptionError, did_you_mean, quoted
 from headstart.events import emit
 from headstart.exporting.exporters import EXPORTERS, ONNX, START_EXPORTERS, export_choices
+from headstart.recipes.options import hushes
 from headstart.recipes.run import Run
 from headstart.reporting.console import attached
 from headstart.types import rows_of
@@ -17,7 +18,8 @@ from headstart.types import rows_of
 Library = Annotated[str, export_choices]
 
 
-def export(run: str, *, out: str | None = None, to: Library = "auto") -> Path:
+@hushes
+def export(run: str, *, out: str | None = None, to: Library = "auto", quiet: bool = False) -> Path:
     """Export a run to a folder that others load, and check that it answers the same.
 
     A text run becomes a folder for transformers' AutoModelForSequenceClassification and
@@ -34,6 +36,7 @@ def export(run: str, *, out: str | None = None, to: Library = "auto") -> Path:
         run: A run folder.
         out: Folder to write; RUN-transformers, RUN-timm or RUN-onnx when not given.
         to: What shall load it; auto takes the library that fits the run, onnx for tables.
+        quiet: Show no progress.
 
     Returns:
         The folder.

@@ -27,6 +27,7 @@ from headstart.recipes.settle import Means, settle_setup
 from headstart.recipes.source import as_dataset, default_out, spent_before
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import refuse_occupied
+from headstart.tracking import require_trackers
 from headstart.training.options.common_options import (
     AugmentName,
     CommonOptions,
@@ -100,7 +101,14 @@ def _finetune(options: FinetuneOptions, company: Company) -> Run:
         return Run(done, own)
     company.send("data", fingerprint=dataset.fingerprint)
     with session(
-        "finetune", dataset, out, kept, company, resume=resume, overwrite=overwrite
+        "finetune",
+        dataset,
+        out,
+        kept,
+        company,
+        resume=resume,
+        overwrite=overwrite,
+        log=options.log,
     ) as current:
         budget = Budget(budget_seconds, current.spent_before_resume + spent_before(dataset))
         dataset = with_audits(current, dataset, budget, options.seed)
@@ -149,6 +157,7 @@ def _checked(
     check_options(options)
     check_deciding(DecidingAsked.of(vars(options)))
     require_engine(options.engine)
+    require_trackers(options.log)
     check_company(company, options, resume=options.resume)
     budget_seconds = parse_budget(options.budget)
     found, module = find_given(options.start, options.spec)

@@ -26,6 +26,7 @@ from headstart.recipes.source import as_dataset, default_out, spent_before
 from headstart.recipes.straight import go_straight
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import refuse_occupied
+from headstart.tracking import require_trackers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,7 +119,10 @@ def _searched(options: FitOptions, company: Company, limit: CutOff) -> Run:
     if done := finished_before(former, "fit", kept, company):
         return Run(done)
     company.send("data", fingerprint=dataset.fingerprint)
-    with session("fit", dataset, out, kept, company, resume=resume, overwrite=overwrite) as current:
+    log = options.log
+    with session(
+        "fit", dataset, out, kept, company, resume=resume, overwrite=overwrite, log=log
+    ) as current:
         budget = Budget(budget_seconds, current.spent_before_resume + spent_before(dataset))
         limit.unless = (current.folder.path / "model.json").exists
         limit.bring_forward(last_moment(budget))
@@ -172,6 +176,7 @@ def _checked(options: FitOptions) -> tuple[FitOptions, list[Start], float | None
     check_options(options)
     check_deciding(DecidingAsked.of(vars(options)))
     require_engine(options.engine)
+    require_trackers(options.log)
     budget_seconds = parse_budget(options.budget)
     named = [find_start(address) for address in options.starts or ()]
     for candidate in named:

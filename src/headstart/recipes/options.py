@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 from headstart.cells import plain
 from headstart.errors import OptionError, quoted
+from headstart.events import quietly
 from headstart.recipes.launching import launch_if_asked
+from headstart.tracking import TrackerName
 from headstart.training.options.common_options import CommonOptions
 from headstart.training.options.option import Option, Stated, stated
 from headstart.training.options.pretraining_options import PretrainingOptions
@@ -39,14 +41,24 @@ _LAST = (
     "resume",
     "overwrite",
     "dry_run",
+    "log",
+    "quiet",
     "spec",
 )  # at the end of a help
 
+QUIET_SENTENCE = "Show no progress."
 _BUDGET = Option(sentence="Hard limit of the whole command, for example 90s, 10m or 2h.")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class LaunchOptions:
+class SpokenOptions:
+    """How much a verb says while it works: of every verb."""
+
+    quiet: Annotated[bool, Option(sentence=QUIET_SENTENCE, is_kept=False)] = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LaunchOptions(SpokenOptions):
     """How many processes a command starts: of every verb that several do together."""
 
     num_processes: Annotated[
@@ -88,6 +100,14 @@ class RunOptions(LaunchOptions):
     overwrite: Annotated[bool, Option(sentence="Replace what stands in out.", is_kept=False)] = (
         False
     )
+    log: Annotated[
+        Sequence[TrackerName] | None,
+        Option(
+            sentence="Where losses and figures are written while it runs, too: csv (scalars.csv in "
+            "the run folder), tensorboard, mlflow, wandb or trackio; several may be named.",
+            is_kept=False,
+        ),
+    ] = None
     dry_run: Annotated[
         bool,
         Option(
@@ -222,7 +242,8 @@ def takes(record: Callable[P, Stating]) -> Callable[[Callable[[Stating], R]], Ca
                 raise TypeError(f"{verb.__name__}(): {error}") from None
             said = record(*map(_plain, args), **{k: _plain(v) for k, v in kwargs.items()})
             launch_if_asked(verb.__name__, getattr(said, "num_processes", 1))
-            return body(said)
+            with quietly(bool(getattr(said, "quiet", False))):
+                return body(said)
 
         returned = inspect.signature(body).return_annotation
         signature = inspect.Signature(
@@ -233,6 +254,21 @@ def takes(record: Callable[P, Stating]) -> Callable[[Callable[[Stating], R]], Ca
         return verb
 
     return decorate
+
+
+def hushes(function: Callable[P, R]) -> Callable[P, R]:
+    """Let the option ``quiet`` of a verb hold while it works; ``takes`` does so by itself.
+
+    Args:
+        function: A public function that states ``quiet``.
+    """
+
+    @wraps(function)
+    def verb(*args: P.args, **kwargs: P.kwargs) -> R:
+        with quietly(bool(kwargs.get("quiet", False))):
+            return function(*args, **kwargs)
+
+    return verb
 
 
 def _plain(value: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from headstart.errors import DataError, OptionError
 from headstart.recipes.explained import checked_record, write_explained
 from headstart.recipes.findings import tell_findings
+from headstart.recipes.options import hushes
 from headstart.recipes.run import Run
 from headstart.recipes.submission import (
     check_form,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from headstart.data.sources.given_tables import AsTrained
 
 
+@hushes
 def predict(
     run: str,
     files: Sequence[str],
@@ -37,6 +39,7 @@ def predict(
     engine: Literal["auto", EngineName] = "auto",
     precision: Literal["auto", "fp32"] = "auto",
     explain: str | None = None,
+    quiet: bool = False,
 ) -> Predictions:
     """Predict new samples with a finished run.
 
@@ -62,6 +65,7 @@ def predict(
         explain: An HTML page to write, which shows where the model looked in the first hundred
             samples: regions of images, words of texts, cells of rows. For runs whose explanations
             were checked (``headstart report RUN --explain``).
+        quiet: Show no progress.
 
     Returns:
         One prediction a sample, in the order given: the class with its calibrated probability and

@@ -22,6 +22,7 @@ from headstart.recipes.session import Session, session
 from headstart.recipes.source import default_out, spent_before
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import refuse_occupied
+from headstart.tracking import require_trackers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,8 +86,9 @@ def _pretrain(options: PretrainOptions, company: Company) -> Run:
     if done := finished_before(former, "pretrain", kept, company):
         return Run(done)
     company.send("data", fingerprint=corpus.fingerprint)
+    log = options.log
     with session(
-        "pretrain", corpus, out, kept, company, resume=resume, overwrite=overwrite
+        "pretrain", corpus, out, kept, company, resume=resume, overwrite=overwrite, log=log
     ) as current:
         budget = Budget(seconds, current.spent_before_resume + spent_before(corpus))
         _learn(current, corpus, options, start, budget)
@@ -223,6 +225,7 @@ def _checked(options: PretrainOptions) -> tuple[Start, float | None]:
     from headstart.tuning.budget import parse_budget
 
     check_pretraining(options)
+    require_trackers(options.log)
     seconds = parse_budget(options.budget)
     start = find_start(options.start or find_objective(options).default_start)
     refuse_own_start(start.address, options.out)

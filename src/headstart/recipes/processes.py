@@ -19,8 +19,8 @@ from headstart.events import emit, seconds_since_command_began
 from headstart.recipes.plan import is_same_run
 from headstart.recipes.run import Run
 from headstart.reporting.console import attached
-from headstart.storage.records import finished_run
-from headstart.storage.run_folder import is_claimed_only, planned_options
+from headstart.storage.records import finished_run, planned_options
+from headstart.storage.run_folder import is_claimed_only
 from headstart.types import Dataset, ImageSpec
 
 if TYPE_CHECKING:

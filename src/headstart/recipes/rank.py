@@ -106,6 +106,12 @@ class Ranked:
         """Addresses of the starts worth a try, the best first."""
         return tuple(self.record["shortlist"])
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of it."""
+        from headstart.reporting.notebook import html_ranking
+
+        return html_ranking(self.record)
+
     def report(self) -> str:
         """Return everything as text for a person."""
         from headstart.reporting.rank_text import render_rank_text

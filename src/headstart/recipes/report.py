@@ -7,6 +7,7 @@ from pathlib import Path
 
 from headstart.errors import OptionError, RunFolderError
 from headstart.events import emit
+from headstart.recipes.options import hushes
 from headstart.recipes.run import Run
 from headstart.reporting.console import attached
 from headstart.reporting.language import Language, check_language
@@ -17,8 +18,14 @@ from headstart.types import MODALITIES
 _DAMAGE = (ArithmeticError, AttributeError, LookupError, OptionError, TypeError, ValueError)
 
 
+@hushes
 def report(
-    run: str, *, out: str | None = None, language: Language = "en", explain: bool = False
+    run: str,
+    *,
+    out: str | None = None,
+    language: Language = "en",
+    explain: bool = False,
+    quiet: bool = False,
 ) -> Path:
     """Make the report page of a finished run again, from its folder alone.
 
@@ -35,6 +42,7 @@ def report(
         explain: Load data and model again, and show where the model looks, as far as deleting that
             lowers its answers more than deleting at random; a run does so itself where it takes
             next to nothing of it.
+        quiet: Show no progress.
 
     Returns:
         The page.

@@ -103,6 +103,25 @@ class Run:
         """Class names, in the order of the probabilities."""
         return tuple(self.model_record["schema"]["classes"])
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """What a program wants to know of it: the folder, and what its JSON files hold."""
+        return {
+            "run": str(self.path),
+            "metrics": self.metrics,
+            "model": self.model_record,
+            "data": self.data,
+            "options": self.options,
+        }
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of it: its figures with their intervals."""
+        from headstart.reporting.notebook import html_run, html_text
+
+        if "objective" in self.model_record:
+            return html_text(self.report())
+        return html_run(self.path.name, self.metrics, self.model_record)
+
     def report(self) -> str:
         """Return what a person wants to know of the run, as plain text."""
         from headstart.reporting import render_text

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from json import dumps
 from pathlib import Path
 from typing import Any
 
 from headstart.errors import RunFolderError
+from headstart.recipes.options import hushes
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import disk_errors, write_atomically
 
@@ -21,32 +21,39 @@ class Listed:
         rows: One a finished run, in order.
         left_out: Folder and reason of those that are unfinished or cannot be read.
         starts: Folders of pretrained starts, which no test split has judged.
-        is_json: Whether ``report`` gives the rows as JSON instead of a text.
     """
 
     rows: tuple[Mapping[str, Any], ...]
     left_out: tuple[tuple[str, str], ...] = ()
     starts: tuple[str, ...] = ()
-    is_json: bool = False
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The same for a program."""
+        left_out = [{"run": run, "reason": reason} for run, reason in self.left_out]
+        return {"runs": list(self.rows), "left_out": left_out, "starts": list(self.starts)}
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of it."""
+        from headstart.reporting.notebook import html_runs
+
+        return html_runs(self.rows)
 
     def report(self) -> str:
-        """Return the list as text for a person, in 80 columns; or as JSON."""
+        """Return the list as text for a person, in 80 columns."""
         from headstart.reporting.runs_list import render_runs_text
 
-        if self.is_json:
-            left_out = [{"run": run, "reason": reason} for run, reason in self.left_out]
-            record = {"runs": list(self.rows), "left_out": left_out, "starts": self.starts}
-            return dumps(record, indent=1, ensure_ascii=False)
         return render_runs_text(self.rows, self.left_out, self.starts)
 
 
+@hushes
 def runs(
     folder: str = "runs",
     *,
     sort: str = "headline",
     csv: str | None = None,
     page: str | None = None,
-    json: bool = False,
+    quiet: bool = False,
 ) -> Listed:
     """List all finished runs below a folder: the leaderboard.
 
@@ -59,7 +66,7 @@ def runs(
             metrics.json, such as f1_macro; or run, data, start, strategy, seconds or parameters.
         csv: CSV file to write, with every figure and its interval; replaced where it exists.
         page: HTML file to write; replaced where it exists.
-        json: Print the list as JSON in place of the text.
+        quiet: Show no progress.
 
     Returns:
         The list; report() gives the text.
@@ -81,7 +88,7 @@ def runs(
             _write(csv, runs_csv(found.rows))
         if page is not None:
             _write(page, render_runs_page(folder, found.rows, found.left_out, found.starts))
-    return Listed(found.rows, found.left_out, found.starts, json)
+    return Listed(found.rows, found.left_out, found.starts)
 
 
 def _write(name: str, text: str) -> None:

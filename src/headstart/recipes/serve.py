@@ -13,6 +13,7 @@ from pathlib import Path
 from headstart.errors import ExportError, OptionError, RunFolderError
 from headstart.events import emit
 from headstart.extras import require_extra
+from headstart.recipes.options import hushes
 from headstart.reporting.console import attached
 from headstart.storage.cache import cache_limit, cache_root, new_entry, read_entry
 from headstart.storage.records import find_record, refuse_start
@@ -23,6 +24,7 @@ _LEAST_KEY = 16  # characters
 _KIND = "bundles"
 
 
+@hushes
 def serve(
     runs: Sequence[str],
     *,
@@ -31,6 +33,7 @@ def serve(
     api_key_file: str | None = None,
     insecure: bool = False,
     grace_seconds: float = 3.0,
+    quiet: bool = False,
 ) -> None:
     """Serve runs or bundles over HTTP, until a signal ends it.
 
@@ -49,6 +52,7 @@ def serve(
             a key.
         grace_seconds: Seconds that it answers on after SIGTERM, while it says that it is not
             ready.
+        quiet: Show no progress.
 
     Raises:
         PackageMissing: If one is that serving needs, or exporting the run.

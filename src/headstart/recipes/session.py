@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from headstart.recipes.processes import after_restart
 from headstart.recipes.source import default_out
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import RunFolder
+from headstart.tracking import TrackedRun, require_trackers, tracked
 from headstart.training.machine.memory import is_out_of_memory
 from headstart.types import Identified
 
@@ -68,9 +70,9 @@ class Session:
             self.remember()
         if kind == "diverged":
             self.folder.write_json("nan_report.json", fields)
-        self.folder.log(
-            {"seconds": round(time.monotonic() - self._started, 3), "kind": kind, **fields}
-        )
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        seconds = round(time.monotonic() - self._started, 3)
+        self.folder.log({"time": now, "seconds": seconds, "kind": kind, **fields})
 
 
 @contextmanager
@@ -83,10 +85,12 @@ def session(
     *,
     resume: bool,
     overwrite: bool,
+    log: Sequence[str] | None = None,
 ) -> Iterator[Session]:
     """Claim the run folder, check the plan, log every event, and turn Ctrl-C into a sentence.
 
     Raises:
+        OptionError: If a tracker that ``log`` names cannot begin.
         RunFolderError: If the folder is occupied, or the plan differs from the one to resume.
         DeviceError: If memory runs out.
         Interrupted: On Ctrl-C.
@@ -117,7 +121,8 @@ def session(
             )
         tell_findings(dataset.findings)
         try:
-            with listen(current.listener):
+            run = TrackedRun(folder.path, verb, options)
+            with listen(current.listener), tracked(require_trackers(log), run):
                 yield current
         except KeyboardInterrupt as error:
             current.remember()

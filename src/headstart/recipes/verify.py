@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart.events import emit
+from headstart.recipes.options import hushes
 from headstart.reporting.console import attached
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ class VerifyReport:
         )
 
 
-def verify(bundle: str) -> VerifyReport:
+@hushes
+def verify(bundle: str, *, quiet: bool = False) -> VerifyReport:
     """Check that a bundle is what was exported, and still answers as it did.
 
     Every file is compared with the SHA-256 in its manifest, and the golden samples in it are
@@ -51,6 +53,7 @@ def verify(bundle: str) -> VerifyReport:
 
     Args:
         bundle: A folder that 'headstart export RUN --to onnx' has written.
+        quiet: Show no progress.
 
     Returns:
         What was compared.

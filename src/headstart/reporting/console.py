@@ -10,7 +10,6 @@ writing the log (the run folder does) and deciding what is worth an event (the r
 from __future__ import annotations
 
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -214,6 +213,16 @@ class _Bars:
         self.progress, self.rows = None, {}
 
 
+def _screen_for(stream: TextIO, *, is_own: bool) -> _Screen:
+    """Return where to draw: a notebook's cell, a terminal, or lines in whatever else it is."""
+    if is_own and "IPython" in sys.modules:
+        from headstart.reporting.notebook import Cell, in_notebook
+
+        if in_notebook():
+            return Cell()
+    return (_Bars if is_terminal(stream) else _Lines)(stream)
+
+
 class Console:
     """A listener for ``events.listen`` that shows a person what happens.
 
@@ -227,7 +236,7 @@ class Console:
         self.stream: TextIO = sys.stderr if stream is None else stream
         self.next_command: str | None = None
         self._clock = clock
-        self._screen: _Screen = (_Bars if is_terminal(self.stream) else _Lines)(self.stream)
+        self._screen = _screen_for(self.stream, is_own=stream is None)
         self._tasks: dict[str, _Task] = {}
         self._check: dict[str, object] = {}
         self._latest: _Task | None = None
@@ -319,9 +328,9 @@ def attached() -> Iterator[None]:
     """Show events on stderr inside the block, unless somebody listens already.
 
     Recipes wrap their work in it, so that a verb called from a program shows its progress too;
-    the environment variable ``HEADSTART_QUIET=1`` keeps it silent.
+    ``quiet=True`` and the environment variable ``HEADSTART_QUIET=1`` keep it silent.
     """
-    if events.is_heard() or os.environ.get("HEADSTART_QUIET") == "1":
+    if events.is_heard() or events.is_quiet():
         yield
         return
     console = Console()

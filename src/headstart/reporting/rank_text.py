@@ -25,11 +25,7 @@ def render_rank_text(record: Mapping[str, Any]) -> str:
         record: Content of ``ranking.json``.
     """
     stream = io.StringIO()
-    rows = [_row(one) for one in record["starts"]]
-    if (control := record["control"]) is not None:
-        rows.append(("", "control", told_figure(control["figure"]), "", None, "", ""))
-    columns = ("", "start", record["figure_name"], "best", "ms", "memory", "fine-tuning")
-    print_table(columns, rows, stream, width=_WIDTH)
+    print_table(rank_columns(record), rank_rows(record), stream, width=_WIDTH)
     lines = [line.rstrip() for line in stream.getvalue().splitlines()]
     lines.append("")
     lines += textwrap.wrap(COLUMNS, _WIDTH)
@@ -42,6 +38,27 @@ def render_rank_text(record: Mapping[str, Any]) -> str:
     for sentence in summary(record):
         lines += textwrap.wrap(sentence, _WIDTH, break_long_words=False)
     return "\n".join(lines)
+
+
+def rank_columns(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the headings of the table of starts.
+
+    Args:
+        record: Content of ``ranking.json``.
+    """
+    return ("", "start", record["figure_name"], "best", "ms", "memory", "fine-tuning")
+
+
+def rank_rows(record: Mapping[str, Any]) -> list[tuple[object, ...]]:
+    """Return the cells of the table of starts, the control at its end.
+
+    Args:
+        record: Content of ``ranking.json``.
+    """
+    rows = [_row(one) for one in record["starts"]]
+    if (control := record["control"]) is not None:
+        rows.append(("", "control", told_figure(control["figure"]), "", None, "", ""))
+    return rows
 
 
 def summary(record: Mapping[str, Any]) -> list[str]:

@@ -42,7 +42,8 @@ def format_seconds(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Return whether a cell is a number, which stands to the right in its column."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -66,7 +67,7 @@ def print_table(
     """
     numeric = [
         any(row[index] is not None for row in rows)
-        and all(row[index] is None or _is_number(row[index]) for row in rows)
+        and all(row[index] is None or is_number(row[index]) for row in rows)
         for index in range(len(columns))
     ]
     cells = [[format_value(cell) for cell in row] for row in rows]

@@ -110,6 +110,15 @@ def finished_run(folder: Path) -> dict[str, object] | None:
     return record if isinstance(record, dict) else None
 
 
+def planned_options(folder: Path) -> object:
+    """Return the options of the unfinished run in a folder, None where there is none."""
+    try:
+        plan = json.loads((folder / "state" / "plan.json").read_text())
+        return plan["options"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def has_search(folder: Path) -> bool:
     """Return whether a folder holds what a search has left, which a larger budget goes on with."""
     return (folder / "search" / "plan.json").exists()

@@ -22,7 +22,13 @@ from typing import IO, TYPE_CHECKING
 from rich.filesize import decimal
 
 from headstart.errors import OptionError, RunFolderError
-from headstart.storage.records import SHOWN_FILES, find_record, has_search, nothing_to_resume
+from headstart.storage.records import (
+    SHOWN_FILES,
+    find_record,
+    has_search,
+    nothing_to_resume,
+    planned_options,
+)
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -44,6 +50,8 @@ _OWN_FILES = frozenset(
         *SHOWN_FILES,
         "evaluation.json",
         "log.jsonl",
+        "scalars.csv",
+        "tensorboard",
         "nan_report.json",
         "repeats",
         "search",
@@ -258,15 +266,6 @@ class RunFolder:
 def _remove(entry: Path) -> None:
     """Remove a file or a folder, where there is one."""
     shutil.rmtree(entry) if entry.is_dir() else entry.unlink(missing_ok=True)
-
-
-def planned_options(folder: Path) -> object:
-    """Return the options of the unfinished run in a folder, None where there is none."""
-    try:
-        plan = json.loads((folder / "state" / "plan.json").read_text())
-        return plan["options"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def is_claimed_only(folder: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from html import escape
 from typing import TYPE_CHECKING, Literal
 
 from headstart.errors import DataError
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from headstart.types.data import BadSample
+
+
+_MAX_SHOWN = 100  # rows of a table in a notebook
 
 
 @dataclass(frozen=True)
@@ -158,7 +162,25 @@ class Predictions(list[Prediction]):
         self.records = list(records)
         super().__init__(one for one in self.records if isinstance(one, Prediction))
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the first hundred as a table."""
+        rows = "".join(_html_row(one) for one in self.records[:_MAX_SHOWN])
+        more = len(self.records) - _MAX_SHOWN
+        told = f"<div>and {more:,} more</div>" if more > 0 else ""
+        head = "<tr><th>sample</th><th>prediction</th><th>probability</th></tr>"
+        return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>{told}"
+
     @property
     def exit_code(self) -> int:
         """That of a command: that of data which cannot be read, where some could not."""
         return DataError.exit_code if len(self.records) > len(self) else 0
+
+
+def _html_row(one: Prediction | BadSample) -> str:
+    """Return a row of a table: a sample with what is said of it, or why nothing is."""
+    if isinstance(one, Prediction):
+        sure = f"{one.probability:.4f}" if one.probabilities else ""
+        cells = (one.name, one.label, sure)
+    else:
+        cells = (one.name, f"not read: {one.reason}", "")
+    return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
