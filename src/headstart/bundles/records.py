@@ -59,6 +59,8 @@ class BundleRecord:
         reading: How files of the training data were read, for new ones: ``header``, ``encoding``.
         parity: What was compared before the bundle was written, and how far it was apart.
         versions: Of the libraries that wrote it.
+        int8: Where the network computes in whole numbers: how, what it is worth and what it
+            takes, beside float32; empty where it does not.
     """
 
     name: str
@@ -69,6 +71,7 @@ class BundleRecord:
     reading: dict[str, Any] = field(default_factory=dict)
     parity: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    int8: dict[str, Any] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """Return the file's content."""

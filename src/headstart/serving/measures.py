@@ -98,8 +98,10 @@ class ServerMeasures:
             if not counters:
                 return
             best = probabilities.argmax(axis=1)
-            for place, row in zip(best.tolist(), probabilities, strict=True):
-                counters[place].inc()
-                confidence.observe(float(row[place]))
+            for place, number in enumerate(np.bincount(best).tolist()):
+                if number:
+                    counters[place].inc(number)
+            for share in probabilities[np.arange(len(best)), best].tolist():
+                confidence.observe(share)
 
         return count
