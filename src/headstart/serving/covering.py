@@ -22,9 +22,9 @@ from headstart.preprocessing import ImagePreprocess
 
 GRID = 7
 MOST_PARTS = 63
-Covered = tuple[
-    dict[str, Any], list[Arrays]
-]  # what the parts are; the whole, then each without one
+Arrays = dict[str, np.ndarray]
+# What the parts are; and of each member the whole, followed by it without each of them.
+Covered = tuple[dict[str, Any], list[Arrays]]
 
 
 def cover_patches(samples: Sequence[Any], bundle: Bundle) -> Covered:
