@@ -296,10 +296,12 @@ def _json(record: Any, status: int = 200) -> Response:
 
 def _packed(response: Response, headers: Said) -> Response:
     """Return a large answer packed by gzip where that is understood."""
+    if len(response.body) < _LEAST_PACKED:
+        return response
     accepted = [
         part.partition(";")[0].strip() for part in headers.get("accept-encoding", "").split(",")
     ]
-    if len(response.body) >= _LEAST_PACKED and "gzip" in accepted:
+    if "gzip" in accepted:
         response.body = gzip.compress(response.body, 1)
         response.headers["content-encoding"] = "gzip"
         response.headers["content-length"] = str(len(response.body))

@@ -70,9 +70,7 @@ class Gate:
                 fault = Refusal(500, "The server failed at this request.", "fault")
                 await fault.response()(scope, receive, sending)
         model, version = state.get("model", ("", ""))
-        self._measures.requests.labels(model, version, str(status)).inc()
-        if model:
-            self._measures.duration.labels(model).observe(time.perf_counter() - began)
+        self._measures.answered(model, version, status, time.perf_counter() - began)
 
     def _authorise(self, scope: Scope) -> None:
         """Refuse whoever has no key; every key is compared, whichever fits."""
