@@ -1,13 +1,12 @@
 """Answers a second of ``headstart serve``, of naive FastAPI and of MLServer, with wrk as the load.
 
 One tiny MLP on 32 numbers, asked one row at a time by JSON in the Open Inference Protocol, at 1, 16
-and 64 connections; and pictures of 224 x 224 pixels, by JPEG, against ONNX Runtime alone with the
-same decoding. All sides compute the same ``model.onnx`` on one thread, in turns. The processor's
-time a request is told beside: on a machine that others use it is what can be believed. wrk is
-Debian's (``apt-get install wrk``).
+and 64 connections. All sides compute the same ``model.onnx`` on one thread, in turns. The
+processor's time a request is told beside: on a machine that others use it is what can be believed.
+wrk is Debian's (``apt-get install wrk``). Pictures and texts: ``serving_models.py``.
 
     python benchmarks/serving.py [--seconds 5] [--turns 3] [--fastapi FOLDER] [--mlserver PYTHON]
-        [--pictures 64] [--connections 1 16 64] [--json FILE]
+        [--connections 1 16 64] [--json FILE]
 
 ``--fastapi``: where ``pip install --target FOLDER fastapi`` has put it; ``--mlserver``: the Python
 of an environment that holds mlserver and onnxruntime.
@@ -16,7 +15,6 @@ of an environment that holds mlserver and onnxruntime.
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
 import re
@@ -108,30 +106,6 @@ def make_bundle(folder: Path) -> Path:
     return hs.export(str(run.path), to="onnx", out=str(folder / "rows"))
 
 
-def make_pictures(folder: Path) -> tuple[Path, bytes]:
-    """Return the bundle of a ResNet-18 at 224 pixels, and a JPEG of that size."""
-    import torch
-    from PIL import Image
-
-    import headstart as hs
-
-    draw = np.random.default_rng(0)
-    place = folder / "pictures"
-    for number in range(24):
-        (place / str(number % 2)).mkdir(parents=True, exist_ok=True)
-        rough = draw.integers(0, 256, (14, 14, 3), dtype=np.uint8)
-        picture = Image.fromarray(rough).resize((224, 224), Image.Resampling.BICUBIC)
-        picture.save(place / str(number % 2) / f"{number}.jpg", quality=90)
-    torch.set_num_threads(1)
-    run = hs.finetune(
-        str(place), start="scratch/resnet18", size=224, num_steps=1, out=str(folder / "run2"),
-        device="cpu",
-    )  # fmt: skip
-    stream = io.BytesIO()
-    Image.open(place / "0" / "0.jpg").save(stream, "JPEG", quality=90)
-    return hs.export(str(run.path), to="onnx", out=str(folder / "photos")), stream.getvalue()
-
-
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         return int(sock.getsockname()[1])
@@ -209,14 +183,20 @@ def load(url: str, script: Path, connections: int, seconds: int, group: int) -> 
     }
 
 
-def lua(path: Path, body: bytes, kind: str) -> Path:
-    """Write what wrk sends."""
-    body_file = path.with_suffix(".body")
-    body_file.write_bytes(body)
+def lua(path: Path, bodies: list[bytes], kind: str) -> Path:
+    """Write what wrk sends: one body after the other, and from the first again."""
+    names = []
+    for number, body in enumerate(bodies):
+        names.append(path.with_suffix(f".{number}"))
+        names[-1].write_bytes(body)
+    listed = ", ".join(f'"{name}"' for name in names)
     path.write_text(
-        f'local f = io.open("{body_file}", "rb")\n'
-        f'wrk.method = "POST"\nwrk.body = f:read("*a")\n'
-        f'wrk.headers["Content-Type"] = "{kind}"\n'
+        f"local bodies, number = {{}}, 0\n"
+        f"for place, name in ipairs({{ {listed} }}) do\n"
+        f'  local f = io.open(name, "rb")\n  bodies[place] = f:read("*a")\n  f:close()\nend\n'
+        f'local headers = {{ ["Content-Type"] = "{kind}" }}\n'
+        "request = function()\n  number = number % #bodies + 1\n"
+        '  return wrk.format("POST", nil, headers, bodies[number])\nend\n'
     )
     return path
 
@@ -272,26 +252,12 @@ def measure(name: str, side: tuple, script: Path, path: str, args, connections) 
     return found
 
 
-def bare(bundle: Path, data: bytes, number: int) -> float:
-    """Return the processor's ms a picture of decoding and ONNX Runtime alone, one by one."""
-    from headstart.bundles import open_bundle
-
-    opened = open_bundle(bundle)
-    opened.predict([data])
-    began = time.process_time()
-    for _ in range(number):
-        inputs = opened.read([data])
-        opened.run(opened.arrays(inputs, np.arange(1)))
-    return 1000 * (time.process_time() - began) / number
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--pictures", type=int, default=0)
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64])
     for name in ("--fastapi", "--mlserver", "--json"):
         parser.add_argument(name, default="")
@@ -304,7 +270,7 @@ def main() -> None:
         data = np.random.default_rng(1).normal(0, 1, WIDTH).round(4).tolist()
         tensor = {"name": "numbers", "datatype": "FP32", "shape": [1, WIDTH], "data": data}
         body = json.dumps({"inputs": [tensor]}).encode()
-        script = lua(folder / "rows.lua", body, "application/json")
+        script = lua(folder / "rows.lua", [body], "application/json")
         sides = sides_of(args, bundle, folder)
         for _ in range(args.turns):
             for side, what in sides.items():
@@ -324,18 +290,6 @@ def main() -> None:
                 shown,
             )
         )
-        if args.pictures:
-            photos, picture = make_pictures(folder)
-            script = lua(folder / "photos.lua", picture, "image/jpeg")
-            side = sides_of(argparse.Namespace(fastapi="", mlserver=""), photos, folder)[
-                "headstart"
-            ]
-            for _ in range(args.turns):
-                alone = bare(photos, picture, args.pictures)
-                (told,) = measure("headstart", side, script, "/v1/predict", args, (4,))
-                rows.append({**told, "side": "pictures", "bare ms": alone})
-                print(f"a picture: {told['processor ms']:.1f} ms of the processor served, "
-                      f"{alone:.1f} ms by ONNX Runtime and decoding alone")  # fmt: skip
     if args.json:
         Path(args.json).write_text(json.dumps(rows, indent=1))
 

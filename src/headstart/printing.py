@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from headstart.errors import HeadstartError
-from headstart.reporting.judged_text import certainty_cells
 from headstart.reporting.terminal import is_terminal, print_table
 from headstart.types import BadSample, Prediction, Predictions, Start, in_number
 
@@ -112,6 +111,8 @@ def _plain(value: Any) -> Any:
 
 def _render_predictions(predictions: Sequence[Prediction | BadSample], stream: TextIO) -> None:
     if is_terminal(stream):
+        from headstart.reporting.judged_text import certainty_cells
+
         rows: list[list[str | None]] = [
             [p.name, f"not read: {p.reason}", None, None]
             if isinstance(p, BadSample)

@@ -87,6 +87,8 @@ def test_golden_samples_hold_what_was_decided_of_them(mlp):
     ("start", "is_numeric"),
     [
         ("scratch/boosting", False),
+        ("scratch/lightgbm", False),
+        pytest.param("scratch/lightgbm", True, marks=pytest.mark.slow),
         pytest.param("scratch/linear", True, marks=pytest.mark.slow),
         pytest.param("scratch/forest", False, marks=pytest.mark.slow),
         pytest.param("scratch/mlp", True, marks=pytest.mark.slow),
@@ -266,28 +268,47 @@ def test_attention_fused_with_a_bias_is_exported_plain(mlp):
         del model.encoder.network.attending
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "size"),
-    [
-        # a batch of one made constants of these (pvt, xcit, convit, coat, twins)
-        ("pvt_v2_b0", 64),
-        ("xcit_nano_12_p16_224", 64),
-        ("convit_tiny", 224),
-        ("coat_lite_tiny", 64),
-        # attention fused with a bias has no words in ONNX
-        ("vit_relpos_small_patch16_224", 64),
-        ("mobilenetv3_small_050", 64),
-    ],
-)
-def test_networks_that_exporters_stumble_over_are_exported_for_any_batch(name, size):
+def exported_for_any_batch(name: str, size: int, *, mirrors: bool = False) -> None:
+    """Export a network of random weights; ``export_file`` runs it at batches of one and three."""
     from headstart.exporting.onnx_network import exported_network
     from headstart.model import Model
     from headstart.starts import BuildRequest, build_encoder, find_start
     from headstart.types import Schema
 
     encoder = build_encoder(find_start(f"scratch/{name}"), BuildRequest((size, size), 3, size))
+    if mirrors:
+        encoder.set_mirrors(True)
     model = Model(encoder, Schema("image", "classification", ("cat", "dog", "hen"))).eval()
     side = encoder.preprocess.spec.decode_size
     pixels = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), np.uint8)
     assert export_file(exported_network(model), [pixels], name)
+
+
+def test_a_network_that_looks_at_mirror_images_is_exported_with_them():
+    exported_for_any_batch("quick-cnn", 32, mirrors=True)
+
+
+# A batch of one made constants of the first seven. Attention fused with a bias, of the next three,
+# has no words in ONNX.
+STUMBLED_OVER = {
+    "pvt_v2_b0": 64,
+    "xcit_nano_12_p16_224": 64,
+    "coatnet_pico_rw_224": 64,
+    "coat_lite_tiny": 64,
+    "twins_pcpvt_small": 224,
+    "convit_tiny": 224,
+    "volo_d1_224": 224,
+    "beitv2_base_patch16_224": 224,
+    "maxvit_rmlp_pico_rw_256": 256,
+    "vit_relpos_small_patch16_224": 64,
+    "mobilenetv3_small_050": 64,
+}
+QUICK = "xcit_nano_12_p16_224"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n if n == QUICK else pytest.param(n, marks=pytest.mark.slow) for n in STUMBLED_OVER],
+)
+def test_networks_that_exporters_stumble_over_are_exported_for_any_batch(name):
+    exported_for_any_batch(name, STUMBLED_OVER[name])

@@ -245,3 +245,63 @@ def test_what_is_asked_is_in_no_log(server, names):
     server.ask("GET", f"/{canary}")
     assert canary not in server.log
     assert canary not in server.ask("GET", "/metrics")[2].decode()
+
+
+def test_what_an_answer_looked_at_is_told_of_one_sample(server, names, text_bundle, mlp_bundle):
+    path = f"/v1/predict?explain=1&model={names['text']}"
+    text = "3 says buzz buzz and flies away"
+    told = server.post(path, text.encode(), "text/plain")
+    alike(told["predictions"], text_bundle[0].predict([text]))
+    looked = told["looked_at"]
+    assert looked["parts"] == text.split()
+    # each fall is what predict says of the text without that word
+    whole = told["predictions"][0]
+    place = text_bundle[0].classes.index(whole["label"])
+    words = text.split()
+    without = [" ".join(words[:i] + words[i + 1 :]) for i in range(len(words))]
+    expected = [
+        whole["probability"] - one.probabilities[place] for one in text_bundle[0].predict(without)
+    ]
+    assert looked["falls"] == pytest.approx(expected, abs=1e-5)
+    long = server.post(path, [" ".join(f"word{i}" for i in range(200))])["looked_at"]
+    assert len(long["parts"]) == 50  # four by four
+    signs = server.post(path, ["天气很好"])["looked_at"]
+    assert signs["parts"] == list("天气很好")
+
+    row = {**ROWS[0], "y": None}
+    told = server.post(f"/v1/predict?explain=1&model={names['table']}", [row])
+    assert told["looked_at"]["parts"] == ["x", "land", "when", "ok"]  # what is empty stays so
+    answer = told["predictions"][0]
+    place = mlp_bundle[0].classes.index(answer["label"])
+    without = mlp_bundle[0].predict([{**row, "x": None}])[0].probabilities[place]
+    assert told["looked_at"]["falls"][0] == pytest.approx(answer["probability"] - without, abs=1e-5)
+
+
+def test_what_an_answer_looked_at_in_a_picture_is_where_it_differs(server, names):
+    data = odd_images()["grey"][1]
+    told = server.post(f"/v1/predict?explain=1&model={names['image']}", data, "image/png")
+    looked = told["looked_at"]
+    assert looked["grid"] == [7, 7]
+    assert len(looked["falls"]) == 49
+    assert looked["framing"] in ("crop", "pad", "squash")
+    plain = encoded(Image.new("RGB", (40, 40), (90, 90, 90)), "PNG")
+    told = server.post(f"/v1/predict?explain=1&model={names['image']}", plain, "image/png")
+    assert told["looked_at"]["falls"] == pytest.approx([0.0] * 49, abs=1e-6)  # nothing to cover
+
+
+def test_explanations_count_as_one_answer_and_are_of_one_sample(server, names):
+    def answers() -> float:
+        text = server.ask("GET", "/metrics")[2].decode()
+        found = text_string_to_metric_families(text)
+        one = next(family for family in found if family.name == "headstart_predictions")
+        return sum(sample.value for sample in one.samples)
+
+    before = answers()
+    path = f"/v1/predict?explain=1&model={names['table']}"
+    server.post(path, ROWS[:1])
+    assert answers() == before + 1
+    for query, body in ((path, ROWS[:2]), (path.replace("explain=1", "explain=x"), ROWS[:1])):
+        status, _, told = server.ask(
+            "POST", query, json.dumps(body).encode(), content_type="application/json"
+        )
+        assert (status, list(json.loads(told))) == (400, ["error"])

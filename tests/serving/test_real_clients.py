@@ -1,12 +1,14 @@
-"""Clients that others wrote: tritonclient, schemathesis (extra ``clients``), and many at once."""
+"""Clients that others wrote: tritonclient, schemathesis (extra ``clients``), curl, many at once."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from queue import Queue
 
 import numpy as np
@@ -135,27 +137,71 @@ def test_tritonclient_asks_by_json_and_bytes(server, mlp_bundle, text_bundle, im
     asking.close()
 
 
-def test_schemathesis_finds_no_fault(server, tmp_path):
+CHECKS = ("not_a_server_error", "content_type_conformance", "response_schema_conformance")
+
+
+def schemathesis(folder: Path, where: str, *words: str, examples: int = 60) -> None:
+    """Let schemathesis ask what a document allows, and what it does not."""
     pytest.importorskip("schemathesis")
-    command = [sys.executable, "-m", "schemathesis.cli", "run"]
-    url = f"http://127.0.0.1:{server.port}/openapi.json"
-    checks = ["not_a_server_error", "status_code_conformance"]
-    checks += ["content_type_conformance", "response_schema_conformance"]
+    command = [sys.executable, "-m", "schemathesis.cli", "run", where, *words]
+    command += ["--max-examples", str(examples), "--phases", "coverage,fuzzing"]
     done = subprocess.run(
-        [
-            *command,
-            url,
-            "--checks",
-            ",".join(checks),
-            "--max-examples",
-            "60",
-            "--phases",
-            "coverage,fuzzing",
-        ],
-        cwd=tmp_path,
+        command,
+        cwd=folder,
         env={**os.environ, "NO_COLOR": "1"},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+
+
+def test_schemathesis_finds_no_fault_by_the_own_document(server, tmp_path):
+    url = f"http://127.0.0.1:{server.port}/openapi.json"
+    schemathesis(tmp_path, url, "--checks", ",".join((*CHECKS, "status_code_conformance")))
     assert "fault:" not in server.log
+
+
+def test_schemathesis_finds_no_fault_by_the_document_of_the_protocol(server, tmp_path):
+    """Its statuses are left out: it knows of 200 and 400 alone."""
+    yaml = pytest.importorskip("yaml")
+    text = (Path(__file__).parent / "open_inference_rest.yaml").read_text(encoding="utf-8")
+    document = yaml.safe_load(text.replace("${", "{"))
+    version = server.get("/v2/models/rows")["versions"][0]
+    known = {"MODEL_NAME": "rows", "MODEL_VERSION": version}
+    for path in document["paths"].values():
+        for parameter in path.get("parameters", ()):
+            parameter["schema"]["enum"] = [known[parameter["name"]]]
+    (tmp_path / "protocol.json").write_text(json.dumps(document))
+    url = f"http://127.0.0.1:{server.port}"
+    schemathesis(tmp_path, "protocol.json", "--url", url, "--checks", ",".join(CHECKS))
+    assert "fault:" not in server.log
+
+
+def curl(*words: str) -> tuple[int, str]:
+    """Return status and body of what curl gets."""
+    if shutil.which("curl") is None:
+        pytest.skip("there is no curl")
+    command = ["curl", "-sS", "-w", "\n%{http_code}", *words]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    body, _, status = told.rpartition("\n")
+    return int(status), body
+
+
+def test_curl_asks_as_the_page_of_the_server_says(server, image_bundle, text_bundle, tmp_path):
+    place = f"http://127.0.0.1:{server.port}"
+    picture = next(image_bundle[0].path.parent.rglob("0.png"))
+    kinds = {
+        "pictures": ("image/png", f"@{picture}"),
+        "texts": ("text/plain", "hum hum and flies away"),
+        "rows": ("application/json", json.dumps(table().drop(columns="label").iloc[5].to_dict())),
+    }
+    for name, (kind, data) in kinds.items():
+        words = ("-H", f"Content-Type: {kind}", "--data-binary", data)
+        status, body = curl(*words, f"{place}/v1/predict?model={name}")
+        assert status == 200, body
+        assert json.loads(body)["predictions"][0]["label"]
+    status, body = curl("-X", "POST", "-H", "Expect: 100-continue", f"{place}/v1/predict?model=no")
+    assert (status, list(json.loads(body))) == (404, ["error"])
+    assert curl(f"{place}/v2/health/ready")[0] == 200
+    assert curl("--http1.0", f"{place}/v2")[0] == 200
+    assert curl("-I", f"{place}/v2")[0] == 200

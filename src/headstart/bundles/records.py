@@ -60,6 +60,8 @@ class BundleRecord:
         parity: What was compared before the bundle was written, and how far it was apart.
         versions: Of the libraries that wrote it.
         deciding: How answers are made of outputs, as was settled on val.
+        int8: Where the network computes in whole numbers: how, what it is worth and what it
+            takes, beside float32; empty where it does not.
     """
 
     name: str
@@ -71,6 +73,7 @@ class BundleRecord:
     parity: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     deciding: Deciding = PLAINLY
+    int8: dict[str, Any] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """Return the file's content."""

@@ -77,10 +77,12 @@ START_EXPORTERS: dict[str, StartExporter] = {
     "mlm": StartExporter("transformers", _language_start),
     "clm": StartExporter("transformers", _language_start),
 }
-# A bundle for ONNX Runtime is of every modality and of ensembles too (``onnx_bundle``).
-ONNX = "onnx"
+# These are of every modality, and of ensembles too: a bundle for ONNX Runtime (``onnx_bundle``),
+# programs of torch.export (``pt2_folder``), plain weights (``weights_folder``).
+ONNX, PT2, WEIGHTS = "onnx", "pt2", "safetensors"
+OF_ALL = (ONNX, PT2, WEIGHTS)
 
 
 def export_choices() -> tuple[str, ...]:
     """Return what may be said of where a run goes, as the table now is."""
-    return ("auto", *EXPORTERS, ONNX)
+    return ("auto", *EXPORTERS, *OF_ALL)

@@ -1,63 +1,128 @@
-"""The model card of a bundle: ``README.md`` with the front matter that model hubs read."""
+"""The model card of an export: ``README.md`` with the front matter that model hubs read."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from headstart.bundles import BUNDLE, GOLDEN, MANIFEST, BundleRecord
+from headstart.bundles import BUNDLE, GOLDEN, MANIFEST, Agreement, BundleRecord
+from headstart.bundles.session import MODEL
+from headstart.model import Ensemble
 from headstart.tasks import find_task
+from headstart.types import Schema
 
 CARD = "README.md"
 MOST_CLASSES = 50
 
 
-def model_card(record: BundleRecord, metrics: Mapping[str, Any]) -> str:
-    """Return the card.
+def model_card(record: BundleRecord, metrics: Mapping[str, Any], file: str = MODEL) -> str:
+    """Return the card of a bundle.
 
     Args:
         record: Of the bundle.
         metrics: ``metrics.json`` of the run; where it is empty, the card says that nobody has
             measured the model.
+        file: The network.
     """
-    schema, task = record.schema, find_task(record.schema.task)
-    starts = ", ".join(f"`{one.start}`" for one in record.members)
-    classes = ", ".join(f"`{name}`" for name in schema.classes[:MOST_CLASSES])
+    parity = record.parity
+    lines = _head(record.name, record.schema, record.licence, [m.start for m in record.members])
+    lines[3] = f"library_name: {'onnx' if file == MODEL else 'pytorch'}"
+    lines += ["## How good it is", *_figures(metrics, record.schema), ""]
+    lines += [*_int8(record.int8), *(_SERVED if file == MODEL else _LOADED)]
+    lines += [
+        f"`{file}` gives logits; `{BUNDLE}` holds labels, preprocessing and the temperature",
+        f"that they are divided by. `{GOLDEN}` holds a few of the samples that it was compared on,",
+        f"prepared, with the logits that they have to give; `{MANIFEST}` a SHA-256 a file.",
+        f"Compared with PyTorch before it was written, on {parity['samples']}, in batches of "
+        f"{', '.join(map(str, parity['batches']))}: logits differ by at most "
+        f"{parity['largest']:.2g} (allowed {parity['allowed']:.2g}).",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def weights_card(
+    name: str, ensemble: Ensemble, metrics: Mapping[str, Any], agreement: Agreement, origin: str
+) -> str:
+    """Return the card of a folder of weights.
+
+    Args:
+        name: Of the model.
+        ensemble: What answers.
+        metrics: As above.
+        agreement: How far its logits are from the run's.
+        origin: On what they were compared.
+    """
+    licence = ensemble.first.encoder.start.licence
+    starts = [one.model.encoder.start.address for one in ensemble.members]
+    lines = _head(name, ensemble.schema, licence, starts)
+    lines[3] = "library_name: pytorch"
+    lines += ["## How good it is", *_figures(metrics, ensemble.schema), "", "## How to use it"]
+    lines += [
+        "```bash",
+        "headstart predict FOLDER ...",
+        "```",
+        "`safetensors.torch.load_file` reads `model.safetensors`: plain tensors, adapters merged.",
+        "`model.json` holds architecture, labels, preprocessing and the temperature that logits",
+        f"are divided by; `{MANIFEST}` a SHA-256 a file. Opened again before it was left behind:",
+        f"on {origin} logits differ from the run's by at most {agreement.largest:.2g}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+_SERVED = [
+    "## How to use it",
+    "```bash",
+    "headstart verify FOLDER     # digests, and golden samples",
+    "headstart serve FOLDER      # Open Inference Protocol, and a page to try it",
+    "```",
+]
+_LOADED = [
+    "## How to use it",
+    "```python",
+    'network = torch.export.load("FOLDER/model.pt2").module()  # prepared arrays to logits',
+    "```",
+]
+
+
+def _head(name: str, schema: Schema, licence: str, starts: Sequence[str]) -> list[str]:
+    """Return front matter, and what the model is."""
+    task = find_task(schema.task)
+    classes = ", ".join(f"`{one}`" for one in schema.classes[:MOST_CLASSES])
     more = len(schema.classes) - MOST_CLASSES
-    lines = [
+    return [
         "---",
-        f"license: {json.dumps(_licence_word(record.licence))}",
-        f"license_name: {json.dumps(record.licence)}",
+        f"license: {json.dumps(_licence_word(licence))}",
+        f"license_name: {json.dumps(licence)}",
         "library_name: onnx",
         f"tags: {json.dumps(['headstart', schema.modality, schema.task])}",
         "---",
-        f"# {record.name}",
+        f"# {name}",
         "",
-        f"A model of {schema.kind}, fine-tuned by headstart from {starts}.",
+        f"A model of {schema.kind}, fine-tuned by headstart from "
+        f"{', '.join(f'`{start}`' for start in starts)}.",
         f"It tells {task.asked(schema.label, len(schema.classes)) or 'a number'}"
         f"{': ' + classes if classes else ''}{f' and {more:,} more' if more > 0 else ''}.",
         "",
-        f"Licence of the weights that it began from: {record.licence}.",
+        f"Licence of the weights that it began from: {licence}.",
         "",
-        "## How good it is",
-        *_figures(metrics, task.figures),
-        "",
-        "## How to use it",
-        "```bash",
-        "headstart verify FOLDER     # digests, and golden samples",
-        "headstart serve FOLDER      # Open Inference Protocol, and a page to try it",
-        "```",
-        f"`model.onnx` gives logits; `{BUNDLE}` holds labels, preprocessing and the temperature",
-        f"that they are divided by. `{GOLDEN}` holds a few of the samples that it was compared on,",
-        f"prepared, with the logits that they have to give; `{MANIFEST}` a SHA-256 a file.",
-        "Compared with PyTorch before it was written, on "
-        f"{record.parity['samples']}, in batches of "
-        f"{', '.join(map(str, record.parity['batches']))}: logits differ by at most "
-        f"{record.parity['largest']:.2g} (allowed {record.parity['allowed']:.2g}).",
     ]
-    return "\n".join(lines) + "\n"
+
+
+def _int8(told: Mapping[str, Any]) -> list[str]:
+    """Return what whole numbers are worth, where the network has them."""
+    if not told:
+        return []
+    times = ", ".join(f"{share:.2f}" for share in told["times"])
+    sizes = " and ".join(map(str, told["batch_sizes"]))
+    return [
+        f"The network computes in whole numbers of eight bits ({told['way']}): of "
+        f"{told['judged_on']} {100 * told['right']:.1f} % are right, in float32 "
+        f"{100 * told['right_float32']:.1f}; of the time of float32 it took {times} at batches of "
+        f"{sizes}, where it was exported.",
+        "",
+    ]
 
 
 def _licence_word(licence: str) -> str:
@@ -66,8 +131,9 @@ def _licence_word(licence: str) -> str:
     return word if re.fullmatch(r"[a-z0-9.-]+", word) else "other"
 
 
-def _figures(metrics: Mapping[str, Any], names: Mapping[str, Any]) -> list[str]:
+def _figures(metrics: Mapping[str, Any], schema: Schema) -> list[str]:
     """Return a table of the test figures."""
+    names = find_task(schema.task).figures
     test = metrics.get("test")
     if not test:
         return ["The run was not finished when this was exported: nobody has measured it."]

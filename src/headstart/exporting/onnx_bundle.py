@@ -7,7 +7,7 @@ their raw bytes to their logits, in batches of five sizes; only then does the fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -36,13 +36,17 @@ from headstart.bundles.golden import NUM_GOLDEN
 from headstart.bundles.session import MODEL
 from headstart.errors import ExportError
 from headstart.exporting.folder import building, refuse_occupied
+from headstart.exporting.int8_choice import Int8Samples, choose_int8
+from headstart.exporting.mlflow_record import mlflow_files
 from headstart.exporting.model_card import CARD, model_card
 from headstart.exporting.onnx_file import export_file, require_onnx
-from headstart.exporting.onnx_network import exported_network
+from headstart.exporting.onnx_network import ExportedNetwork, exported_network
 from headstart.model import Ensemble, library_versions, model_outputs
 from headstart.preprocessing import NamedInput
 from headstart.types import Inputs, Prediction
 
+# A network, example inputs and the start's address to a file's name and content.
+WriteNetwork = Callable[[ExportedNetwork, Sequence[np.ndarray], str], tuple[str, bytes]]
 _LEAST_EXAMPLES = 3
 _LEAST_LENGTH = 4  # tokens of an example: of one or two an exporter would make a constant
 
@@ -71,6 +75,7 @@ def export_onnx_bundle(
     name: str,
     reading: Mapping[str, Any],
     metrics: Mapping[str, Any],
+    int8: Int8Samples | None = None,
 ) -> Agreement:
     """Write a run's models as a bundle.
 
@@ -81,13 +86,15 @@ def export_onnx_bundle(
         name: Of the model, as a server shall call it.
         reading: How files of the training data were read.
         metrics: ``metrics.json`` of the run, for the model card; may be empty.
+        int8: What a network in whole numbers is made and judged with; None leaves float32.
 
     Returns:
-        How far the answers of the bundle are from PyTorch's.
+        How far the answers of the bundle in float32 are from PyTorch's.
 
     Raises:
         ExportError: If packages are missing, a network cannot be exported, the folder is occupied
-            or not writable, or the bundle answers otherwise; then nothing is left behind.
+            or not writable, the bundle answers otherwise, or whole numbers are no gain; then
+            nothing is left behind.
     """
     target = Path(folder)
     if ensemble.task.tells_words:
@@ -99,32 +106,58 @@ def export_onnx_bundle(
     require_onnx()
     expected = ensemble.run_each(samples.inputs, phase="export")
     with building(target) as partial:
-        record = _write_networks(ensemble, samples, partial, name, reading)
+        record = write_networks(ensemble, samples, partial, name, reading, _write_onnx)
+        versions = {**record.versions, **{p: version(p) for p in ("onnx", "onnxruntime")}}
+        record = replace(record, versions=versions)
         (partial / BUNDLE).write_bytes(record.to_bytes())
         bundle = open_bundle(partial, is_whole=False)
         agreement = _compare(bundle, samples, [np.asarray(one) for one in expected], target)
         parity = {"samples": samples.origin, "batches": list(BATCHES), **asdict(agreement)}
         record = replace(record, parity=parity)
-        (partial / BUNDLE).write_bytes(record.to_bytes())
         golden = np.arange(min(NUM_GOLDEN, len(samples.inputs[0])))
-        logits = [np.asarray(one)[golden] for one in expected]
         arrays = bundle.arrays(samples.inputs, golden)
+        logits = [np.asarray(one)[golden] for one in expected]
+        if int8 is not None:
+            content, told = choose_int8(bundle, int8, ensemble.first.encoder.start.address)
+            (partial / MODEL).write_bytes(content)
+            record = replace(record, int8=told)
+            # what serves has to give what it gave here, whatever float32 would
+            logits = open_bundle(partial, is_whole=False).run(arrays)
+        (partial / BUNDLE).write_bytes(record.to_bytes())
         answers = _answers(ensemble, logits)
         (partial / GOLDEN).write_bytes(golden_bytes(arrays, logits, answers))
         (partial / CARD).write_text(model_card(record, metrics), encoding="utf-8")
+        for file, text in mlflow_files(bundle).items():
+            (partial / file).write_text(text, encoding="utf-8")
         (partial / MANIFEST).write_bytes(manifest_bytes(partial))
         verify_bundle(partial)
     return agreement
 
 
-def _write_networks(
+def _write_onnx(
+    network: ExportedNetwork, example: Sequence[np.ndarray], address: str
+) -> tuple[str, bytes]:
+    return MODEL, export_file(network, example, address)
+
+
+def write_networks(
     ensemble: Ensemble,
     samples: ComparedSamples,
     folder: Path,
     name: str,
     reading: Mapping[str, Any],
+    write: WriteNetwork,
 ) -> BundleRecord:
-    """Write the network and the preprocessing of each member; return what to say of them."""
+    """Write the network and the preprocessing of each member; return what to say of them.
+
+    Args:
+        ensemble: What answers.
+        samples: Give examples of inputs.
+        folder: Where to.
+        name: Of the model.
+        reading: How files of the training data were read.
+        write: Makes the file of a network.
+    """
     members = []
     for place, (one, inputs) in enumerate(zip(ensemble.members, samples.inputs, strict=True)):
         where = "" if ensemble.is_one else f"members/{place + 1}"
@@ -134,9 +167,10 @@ def _write_networks(
         network = exported_network(model)
         arrays = named(preprocess, inputs.arrays(np.arange(_LEAST_EXAMPLES) % len(inputs)))
         example = [_example(wanted, arrays[wanted.name]) for wanted in network.inputs]
-        (own / MODEL).write_bytes(export_file(network, example, address))
-        for file, content in preprocess.files().items():
-            (own / file).write_bytes(content)
+        file, content = write(network, example, address)
+        (own / file).write_bytes(content)
+        for kept, content in preprocess.files().items():
+            (own / kept).write_bytes(content)
         members.append(
             MemberRecord(
                 where,
@@ -156,7 +190,7 @@ def _write_networks(
         licence=ensemble.first.encoder.start.licence,
         reading=dict(reading),
         deciding=ensemble.deciding,
-        versions={**library_versions(), **{p: version(p) for p in ("onnx", "onnxruntime")}},
+        versions=library_versions(),
     )
 
 

@@ -22,11 +22,11 @@ from torch import Tensor
 from headstart.bundles import compare_logits
 from headstart.errors import ExportError, first_line, quoted
 from headstart.exporting.onnx_network import ExportedNetwork
+from headstart.exporting.varying import BATCH, varying_shapes
 from headstart.extras import require_extra
 
 OPSET = 20
 OUTPUT = "logits"
-_BATCH, _LENGTH = "batch", "length"
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
@@ -62,12 +62,7 @@ def export_file(network: ExportedNetwork, example: Sequence[np.ndarray], address
 
 def _export(network: ExportedNetwork, example: tuple[Tensor, ...], address: str) -> Any:
     """Return the protocol buffer that the exporter makes."""
-    batch, length = (torch.export.Dim(name, min=1) for name in (_BATCH, _LENGTH))
     names = [one.name for one in network.inputs]
-    varying = []
-    for one in network.inputs:
-        is_ragged = isinstance(one.shape[0], str)
-        varying.append({0: batch, 1: length} if is_ragged else {0: batch})
     try:
         with _quiet(), torch.no_grad():
             program = torch.onnx.export(
@@ -77,7 +72,7 @@ def _export(network: ExportedNetwork, example: tuple[Tensor, ...], address: str)
                 opset_version=OPSET,
                 input_names=names,
                 output_names=[OUTPUT],
-                dynamic_shapes=(tuple(varying),),  # of *arrays, as one
+                dynamic_shapes=varying_shapes(network.inputs),
                 verbose=False,
                 external_data=False,
             )
@@ -100,10 +95,10 @@ def _check_shapes(graph: Any, network: ExportedNetwork, address: str) -> None:
         value.name: [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
         for value in values
     }
-    if list(found) != wanted or any(shape[:1] != [_BATCH] for shape in found.values()):
+    if list(found) != wanted or any(shape[:1] != [BATCH] for shape in found.values()):
         raise ExportError(
             f"'{address}' becomes an ONNX network with {found}, expected {quoted(wanted)}, each "
-            f"with a first axis called '{_BATCH}': the exporter took the batch for a constant. "
+            f"with a first axis called '{BATCH}': the exporter took the batch for a constant. "
             "Nothing was kept. Please report this with the start's name."
         )
 

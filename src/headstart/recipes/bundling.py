@@ -1,14 +1,14 @@
-"""A run handed over as a bundle: what it is compared on is its own data, where that is at hand."""
+"""A run handed over whole: what it is compared on is its own data, where that is at hand."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.errors import DataError
+from headstart.errors import DataError, ExportError
 from headstart.events import emit
 from headstart.exporting.exporters import ONNX
 from headstart.recipes.own_data import own_data
@@ -17,6 +17,7 @@ from headstart.types import SplitName
 
 if TYPE_CHECKING:
     from headstart.bundles import Agreement
+    from headstart.exporting.int8_choice import Int8Samples
     from headstart.exporting.onnx_bundle import ComparedSamples
     from headstart.types import Dataset
 
@@ -29,15 +30,16 @@ def bundle_name(path: Path) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:64] or "model"
 
 
-def write_bundle(run: Run, folder: Path) -> Agreement:
+def write_bundle(run: Run, folder: Path, *, int8: bool = False) -> Agreement:
     """Write a run as a bundle, compared on its own validation samples where they are at hand.
 
     Args:
         run: The run.
         folder: A new or empty folder; gives the model its name.
+        int8: Whether its network shall compute in whole numbers.
 
     Raises:
-        ExportError: As ``export_onnx_bundle`` does.
+        ExportError: As ``export_onnx_bundle`` does, or if int8 cannot be judged.
         RunFolderError: If the run folder holds no model.
     """
     from headstart.exporting.folder import refuse_occupied
@@ -46,15 +48,48 @@ def write_bundle(run: Run, folder: Path) -> Agreement:
 
     require_onnx()  # and the folder: before any data are loaded
     refuse_occupied(folder)
-    source = run.data.get("source") or {}
     return export_onnx_bundle(
         run.ensemble,
         folder,
         _compared(run),
         name=bundle_name(folder),
-        reading={name: source.get(name) for name in ("header", "encoding")},
+        reading=_reading(run),
+        metrics=run.metrics,
+        int8=_judges(run) if int8 else None,
+    )
+
+
+def write_program(run: Run, folder: Path) -> Agreement:
+    """Write a run as programs of torch.export; otherwise as ``write_bundle``."""
+    from headstart.exporting.pt2_folder import export_pt2
+
+    return export_pt2(
+        run.ensemble,
+        folder,
+        _compared(run),
+        name=bundle_name(folder),
+        reading=_reading(run),
         metrics=run.metrics,
     )
+
+
+def write_weights(run: Run, folder: Path) -> Agreement:
+    """Write a run as plain weights; otherwise as ``write_bundle``."""
+    from headstart.exporting.weights_folder import export_weights
+
+    return export_weights(
+        run.ensemble,
+        folder,
+        _compared(run),
+        name=bundle_name(folder),
+        about={"strategy": run.model_record.get("strategy")},
+        metrics=run.metrics,
+    )
+
+
+def _reading(run: Run) -> dict[str, Any]:
+    source = run.data.get("source") or {}
+    return {name: source.get(name) for name in ("header", "encoding")}
 
 
 def _compared(run: Run) -> ComparedSamples:
@@ -65,10 +100,45 @@ def _compared(run: Run) -> ComparedSamples:
         reason = str(error).split(". ")[0]  # what follows advises somebody who evaluates
         emit(
             "note",
-            text=f"The bundle is compared on samples that are none of the run's own: {reason}.",
+            text=f"The export is compared on samples that are none of the run's own: {reason}.",
         )
         return _strangers(run)
     return _own(run, dataset)
+
+
+def _judges(run: Run) -> Int8Samples:
+    """Return samples of train and val for a network in whole numbers.
+
+    Raises:
+        ExportError: If the run's data is not at hand, or has no val.
+    """
+    from headstart.exporting.int8_choice import (
+        NUM_CALIBRATED,
+        NUM_JUDGED,
+        Int8Samples,
+        refuse_int8,
+    )
+
+    refuse_int8(run.schema, len(run.ensemble.members))
+    reason = "its data has no samples of val."
+    try:
+        dataset: Dataset | None = own_data(run)
+    except DataError as error:
+        dataset, reason = None, str(error)
+    if dataset is None or not len(dataset.val):
+        raise ExportError(
+            f"--int8 needs the val samples of {run.path}, to see what whole numbers lose: {reason} "
+            "Leave --int8 out, or bring the data back."
+        )
+    found = []
+    sides: tuple[tuple[SplitName, int], ...] = (("train", NUM_CALIBRATED), ("val", NUM_JUDGED))
+    for side, most in sides:
+        num = len(dataset.split(side))
+        places = np.unique(np.linspace(0, num - 1, min(num, most)).astype(np.int64))
+        found.append(run.ensemble.prepare(dataset, side, places)[0])
+    calibration, judged = found
+    origin = f"{len(judged):,} val samples of the run's data"
+    return Int8Samples(calibration, judged, judged.targets, origin)
 
 
 def _own(run: Run, dataset: Dataset) -> ComparedSamples:

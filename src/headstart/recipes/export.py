@@ -8,7 +8,15 @@ from typing import Annotated
 
 from headstart.errors import OptionError, did_you_mean, quoted
 from headstart.events import emit
-from headstart.exporting.exporters import EXPORTERS, ONNX, START_EXPORTERS, export_choices
+from headstart.exporting.exporters import (
+    EXPORTERS,
+    OF_ALL,
+    ONNX,
+    PT2,
+    START_EXPORTERS,
+    WEIGHTS,
+    export_choices,
+)
 from headstart.recipes.options import hushes
 from headstart.recipes.run import Run
 from headstart.reporting.console import attached
@@ -19,7 +27,14 @@ Library = Annotated[str, export_choices]
 
 
 @hushes
-def export(run: str, *, out: str | None = None, to: Library = "auto", quiet: bool = False) -> Path:
+def export(
+    run: str,
+    *,
+    out: str | None = None,
+    to: Library = "auto",
+    int8: bool = False,
+    quiet: bool = False,
+) -> Path:
     """Export a run to a folder that others load, and check that it answers the same.
 
     A text run becomes a folder for transformers' AutoModelForSequenceClassification and
@@ -30,22 +45,27 @@ def export(run: str, *, out: str | None = None, to: Library = "auto", quiet: boo
     With --to onnx any run, ensembles too, becomes a bundle: an ONNX network
     whose batch varies, preprocessing, labels, calibration, golden samples, a model card and the
     digest of every file; it is compared with the run from raw samples to logits, and is what
-    'headstart serve' serves without PyTorch.
+    'headstart serve' serves without PyTorch. With --to pt2 the network is a program of
+    torch.export, with --to safetensors plain weights that 'headstart predict' opens.
 
     Args:
         run: A run folder.
-        out: Folder to write; RUN-transformers, RUN-timm or RUN-onnx when not given.
+        out: Folder to write; RUN-transformers, RUN-timm, RUN-onnx … when not given.
         to: What shall load it; auto takes the library that fits the run, onnx for tables.
         quiet: Show no progress.
+        int8: Have the network of a bundle compute in whole numbers of eight bits, where on this
+            machine that is quicker and loses at most half a point on val; else it is refused, with
+            the figures.
 
     Returns:
         The folder.
 
     Raises:
         RunFolderError: If the run folder holds no model.
-        OptionError: If the library is unknown, or does not fit what the run reads.
-        ExportError: If the library has no such model, a package is missing, or the exported one
-            answers otherwise.
+        OptionError: If the library is unknown, or does not fit what the run reads, or int8 is for
+            another than onnx.
+        ExportError: If the library has no such model, a package is missing, the exported one
+            answers otherwise, or int8 is no gain.
 
     Example:
         >>> import headstart as hs
@@ -55,19 +75,16 @@ def export(run: str, *, out: str | None = None, to: Library = "auto", quiet: boo
     if "objective" in opened.model_record:
         return _export_start(opened, out, to)
     fitting = _fitting(opened, to)
+    if int8 and fitting != ONNX:
+        raise OptionError(
+            f"int8 is for bundles, and this export is for {fitting}; expected to {ONNX}. Say --to "
+            f"{ONNX}, or leave --int8 out."
+        )
     beside = opened.path.with_name(f"{opened.path.resolve().name}-{fitting}")
     folder = Path(out) if out is not None else beside
     with attached():
-        if fitting == ONNX:
-            from headstart.recipes.bundling import write_bundle
-
-            agreement = write_bundle(opened, folder)
-            text = (
-                f"Answers as the run does: logits differ by at most {agreement.largest:.2g} in "
-                f"batches of every size (allowed {agreement.allowed:.2g}). Written to {folder}."
-            )
-            emit("note", text=text)
-            emit("next", command=f"headstart serve {shlex.quote(str(folder))}")
+        if fitting in OF_ALL:
+            _export_whole(opened, folder, fitting, int8=int8)
             return folder
         EXPORTERS[fitting].write(opened.model, folder)
         emit("note", text=f"Loaded again with {fitting}: same logits to 1e-5. Written to {folder}.")
@@ -75,6 +92,31 @@ def export(run: str, *, out: str | None = None, to: Library = "auto", quiet: boo
         argument = opened.model.schema.facts.argument
         emit("next", command=f"headstart predict {shlex.quote(str(opened.path))} {argument}")
     return folder
+
+
+def _export_whole(run: Run, folder: Path, to: str, *, int8: bool) -> None:
+    """Export a run to one of what every run can become.
+
+    Raises:
+        ExportError: As ``export``.
+    """
+    from headstart.recipes import bundling
+
+    if to == ONNX:
+        agreement = bundling.write_bundle(run, folder, int8=int8)
+    else:
+        write = bundling.write_program if to == PT2 else bundling.write_weights
+        agreement = write(run, folder)
+    what = "Before its weights became whole numbers it answered" if int8 else "Answers"
+    text = (
+        f"{what} as the run does: logits differ by at most {agreement.largest:.2g} in "
+        f"batches of every size (allowed {agreement.allowed:.2g}). Written to {folder}."
+    )
+    emit("note", text=text)
+    place, argument = shlex.quote(str(folder)), run.schema.facts.argument
+    told = {ONNX: f"headstart serve {place}", WEIGHTS: f"headstart predict {place} {argument}"}
+    if to in told:
+        emit("next", command=told[to])
 
 
 def _export_start(run: Run, out: str | None, to: str) -> Path:
@@ -146,7 +188,7 @@ def _fitting(run: Run, to: str) -> str:
             f"to is '{to}'; expected one of {quoted(known)}.{did_you_mean(to, known)}"
         )
     modality = run.schema.modality
-    fitting = [*rows_of(EXPORTERS, modality), ONNX]
+    fitting = [*rows_of(EXPORTERS, modality), *OF_ALL]
     if to not in ("auto", *fitting):
         raise OptionError(
             f"to '{to}' does not fit {run.path}, which reads {modality}s; expected "

@@ -158,8 +158,8 @@ def _stated_ids(given: Sequence[str], how: AsTrained, column: str) -> dict[str, 
 
 def _tell_unfinished(run: Run) -> None:
     """Say that a model answers of which no figure says how good it is."""
-    if run.metrics:
-        return
+    if run.metrics or (run.path / "MANIFEST.json").is_file():
+        return  # of an export its model card says it
     sentence = (
         f"{run.path} is unfinished: its model answers, but no figure says how good it is. Wait for "
         "it, or repeat the command that began it with "

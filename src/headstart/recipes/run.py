@@ -14,6 +14,7 @@ from headstart.recipes.findings import tell_findings
 from headstart.types import BadSample, Prediction, Schema
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import nn
 
     from headstart.model import Ensemble, Model
@@ -154,6 +155,34 @@ class Run:
             'rose'
         """
         return self.predict_usable(samples, names, leaves_out=False)[0]
+
+    def predict_proba(self, samples: Any) -> np.ndarray:
+        """Return the calibrated probabilities of new samples.
+
+        Args:
+            samples: As ``predict`` takes them.
+
+        Returns:
+            float64, shape (N, K), in the order of ``classes``; rows sum to 1 where a sample has
+            exactly one class.
+
+        Raises:
+            OptionError: If the run tells numbers, which have no probabilities.
+            DataError: As ``predict`` does.
+
+        Example:
+            >>> run.predict_proba(["new.jpg"]).shape  # doctest: +SKIP
+            (1, 5)
+        """
+        import numpy as np
+
+        if not self.ensemble.task.has_classes:
+            raise OptionError(
+                f"{self.path} tells numbers, which have no probabilities; expected a run that "
+                f"tells classes. Use predict: its records hold the values."
+            )
+        told = [one.probabilities for one in self.predict(samples)]
+        return np.array(told, np.float64).reshape(len(told), len(self.schema.classes))
 
     def predict_usable(
         self, samples: Any, names: Sequence[str] | None = None, *, leaves_out: bool = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -22,6 +23,7 @@ _TO_EXPORT = ("onnx", "onnxscript", "onnxruntime")
 _PACKAGES = ("starlette", "uvicorn", "httptools", "orjson", "prometheus_client", "onnxruntime")
 _LEAST_KEY = 16  # characters
 _KIND = "bundles"
+_TELL_SECONDS = 5.0
 
 
 @hushes
@@ -158,7 +160,10 @@ def _bundle_of(path: Path) -> Path:
     if read_entry(folder) is not None:
         return folder / name
     require_extra("onnx", f"Serving {path}, which is exported first,", *_TO_EXPORT)
-    emit("note", text=f"Exports {path} to a bundle in the cache, once.")
+    text = (
+        f"Exports {path} to a bundle in the cache, once: PyTorch is loaded and its exporter runs."
+    )
+    emit("note", text=text)
     size = 2 * sum(file.stat().st_size for file in path.rglob("*.safetensors"))
     root = folder.parent.parent
     with new_entry(
@@ -180,12 +185,27 @@ def _export(run: Path, out: Path) -> None:
         ExportError: With its reason.
     """
     command = [sys.executable, "-m", "headstart", "export", str(run), "--to", "onnx"]
-    done = subprocess.run(
-        [*command, "--out", str(out), "--quiet"], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        told = done.stderr.strip().removeprefix("error: ") or f"exit code {done.returncode}"
+    began = time.monotonic()
+    with subprocess.Popen(
+        [*command, "--out", str(out), "--quiet"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while True:
+            try:
+                _, said = process.communicate(timeout=_TELL_SECONDS)
+                break
+            except subprocess.TimeoutExpired:
+                seconds = time.monotonic() - began
+                emit("note", text=f"Still exporting {run} ({seconds:.0f} s).")
+            except BaseException:
+                process.terminate()
+                raise
+    if process.returncode:
+        told = said.strip().removeprefix("error: ") or f"exit code {process.returncode}"
         raise ExportError(f"{run} cannot be served: {told}")
+    emit("note", text=f"Exported in {time.monotonic() - began:.0f} s.")
 
 
 def _digest(run: Path) -> str:

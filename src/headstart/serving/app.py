@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -17,26 +17,24 @@ from urllib.parse import parse_qs
 
 import numpy as np
 import orjson
-from starlette.datastructures import Headers
 from starlette.responses import Response
-from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from headstart.serving.documents import openapi
 from headstart.serving.forms import content_type
 from headstart.serving.gate import Gate
-from headstart.serving.intake import Intake
+from headstart.serving.intake import GONE, WHOLE, Intake
 from headstart.serving.models import Asked, ServedModel, Shelf, record_of, shown
-from headstart.serving.pages import docs_page, try_page
+from headstart.serving.pages import PAGE_HEADERS, docs_page, try_page
 from headstart.serving.protocol import read_request, write_response
-from headstart.serving.refusals import Refusal
+from headstart.serving.refusals import Refusal, bad_request
 from headstart.types import Prediction
 
 TOP = 5
-GONE = "headstart.gone"  # of the scope's extensions: whether a client has hung up
 _LEAST_PACKED = 1024
 _BINARY_LENGTH = "inference-header-content-length"
-Endpoint = Callable[[Scope, Receive, Headers], Awaitable[Response]]
+Said = Mapping[str, str]  # headers of a request, by names in small letters
+Endpoint = Callable[[Scope, Receive, Said], Awaitable[Response]]
 
 
 def build_app(shelf: Shelf, keys: Sequence[bytes] = ()) -> ASGIApp:
@@ -47,36 +45,65 @@ def build_app(shelf: Shelf, keys: Sequence[bytes] = ()) -> ASGIApp:
         keys: Digests of the keys that open it.
     """
     answers = _Answers(shelf)
-    one, infer = "/v2/models/{model}", answers.infer
-    routes = [
-        _route("/", ("GET",), partial(_page, try_page, shelf)),
-        _route("/docs", ("GET",), partial(_page, docs_page, shelf)),
-        _route("/openapi.json", ("GET",), answers.openapi),
-        _route("/metrics", ("GET",), answers.metrics),
-        _route("/v1/models", ("GET",), answers.models),
-        _route("/v1/predict", ("POST",), answers.predict),
-        _route("/v2", ("GET",), answers.server),
-        _route("/v2/health/live", ("GET",), answers.live),
-        _route("/v2/health/ready", ("GET",), answers.ready),
-        _route(one, ("GET",), answers.model),
-        _route(f"{one}/ready", ("GET",), answers.model_ready),
-        _route(f"{one}/infer", ("POST",), infer),
-        _route(f"{one}/versions/{{version}}", ("GET",), answers.model),
-        _route(f"{one}/versions/{{version}}/ready", ("GET",), answers.model_ready),
-        _route(f"{one}/versions/{{version}}/infer", ("POST",), infer),
-    ]
-    router = Router(routes, redirect_slashes=False, default=_nowhere)
-    return Gate(router, keys, shelf.measures)
+    fixed = {
+        "/": _Path(("GET",), partial(_page, try_page, shelf)),
+        "/docs": _Path(("GET",), partial(_page, docs_page, shelf)),
+        "/openapi.json": _Path(("GET",), answers.openapi),
+        "/metrics": _Path(("GET",), answers.metrics),
+        "/v1/models": _Path(("GET",), answers.models),
+        "/v1/predict": _Path(("POST",), answers.predict),
+        "/v2": _Path(("GET",), answers.server),
+        "/v2/": _Path(("GET",), answers.server),  # as the protocol's own document has it
+        "/v2/health/live": _Path(("GET",), answers.live),
+        "/v2/health/ready": _Path(("GET",), answers.ready),
+    }
+    of_model = {
+        "": _Path(("GET",), answers.model),
+        "ready": _Path(("GET",), answers.model_ready),
+        "infer": _Path(("POST",), answers.infer),
+    }
+    return Gate(_Paths(fixed, of_model), keys, shelf.measures)
+
+
+class _Paths:
+    """Which path leads where.
+
+    Args:
+        fixed: Whole paths.
+        of_model: What follows ``/v2/models/MODEL`` or ``/v2/models/MODEL/versions/VERSION``.
+    """
+
+    def __init__(self, fixed: Mapping[str, _Path], of_model: Mapping[str, _Path]) -> None:
+        self._fixed, self._of_model = fixed, of_model
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = self._fixed.get(scope["path"]) or self._found(scope)
+        await path(scope, receive, send)
+
+    def _found(self, scope: Scope) -> _Path:
+        words = scope["path"].split("/")
+        if words[:3] == ["", "v2", "models"] and len(words) > 3:
+            named, left = {"model": words[3]}, words[4:]
+            if len(left) > 1 and left[0] == "versions":
+                named, left = {**named, "version": left[1]}, left[2:]
+            action = self._of_model.get(left[0] if left else "")
+            if action is not None and len(left) < 2 and left != [""] and all(named.values()):
+                scope["path_params"] = named
+                return action
+        raise Refusal(404, "There is nothing at this path; /docs lists what there is.", "path")
 
 
 class _Path:
-    """What answers at one path; not a function, so that it sees every method itself."""
+    """What answers at one path.
+
+    Args:
+        methods: That are taken; with GET also HEAD.
+        endpoint: Answers.
+    """
 
     def __init__(self, methods: Sequence[str], endpoint: Endpoint) -> None:
-        self._methods, self._endpoint = (
-            (*methods, *(["HEAD"] if "GET" in methods else [])),
-            endpoint,
-        )
+        self._methods = (*methods, *(["HEAD"] if "GET" in methods else []))
+        self._endpoint = endpoint
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in self._methods:
@@ -87,22 +114,19 @@ class _Path:
                 "method",
                 {"allow": allowed},
             )
-        response = await self._endpoint(scope, receive, Headers(scope=scope))
+        # of a header that is sent twice, the first counts
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1")
+            for name, value in reversed(scope["headers"])
+        }
+        response = await self._endpoint(scope, receive, headers)
         await response(scope, receive, send)
 
 
-def _route(path: str, methods: Sequence[str], endpoint: Endpoint) -> Route:
-    return Route(path, _Path(methods, endpoint))
-
-
-async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:
-    raise Refusal(404, "There is nothing at this path; /docs lists what there is.", "path")
-
-
 async def _page(
-    page: Callable[[Shelf], str], shelf: Shelf, scope: Scope, receive: Receive, headers: Headers
+    page: Callable[[Shelf], str], shelf: Shelf, scope: Scope, receive: Receive, headers: Said
 ) -> Response:
-    return Response(page(shelf), media_type="text/html")
+    return Response(page(shelf), headers=PAGE_HEADERS, media_type="text/html")
 
 
 class _Answers:
@@ -115,15 +139,15 @@ class _Answers:
     def __init__(self, shelf: Shelf) -> None:
         self._shelf, self._intake = shelf, Intake(shelf.limits)
 
-    async def openapi(self, scope: Scope, receive: Receive, headers: Headers) -> Response:
+    async def openapi(self, scope: Scope, receive: Receive, headers: Said) -> Response:
         return _json(openapi(self._shelf))
 
-    async def metrics(self, scope: Scope, receive: Receive, headers: Headers) -> Response:
+    async def metrics(self, scope: Scope, receive: Receive, headers: Said) -> Response:
         self._shelf.measures.ready.set(float(self._shelf.is_ready))
         text = self._shelf.measures.text()
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    async def models(self, scope: Scope, receive: Receive, headers: Headers) -> Response:
+    async def models(self, scope: Scope, receive: Receive, headers: Said) -> Response:
         """List the models with what a person needs to ask them."""
         listed = []
         for model in self._shelf.models:
@@ -142,7 +166,7 @@ class _Answers:
             )
         return _json({"models": listed})
 
-    async def server(self, scope: Scope, receive: Receive, headers: Headers) -> Response:
+    async def server(self, scope: Scope, receive: Receive, headers: Said) -> Response:
         return _json(
             {
                 "name": "headstart",
@@ -151,21 +175,21 @@ class _Answers:
             }
         )
 
-    async def live(self, scope: Scope, receive: Receive, headers: Headers) -> Response:
+    async def live(self, scope: Scope, receive: Receive, headers: Said) -> Response:
         return _json({"live": True})
 
-    async def ready(self, scope: Scope, receive: Receive, headers: Headers) -> Response:
+    async def ready(self, scope: Scope, receive: Receive, headers: Said) -> Response:
         is_ready = self._shelf.is_ready
         return _json({"ready": is_ready}, 200 if is_ready else 503)
 
-    async def model(self, scope: Scope, receive: Receive, headers: Headers) -> Response:
+    async def model(self, scope: Scope, receive: Receive, headers: Said) -> Response:
         return _json(record_of(self._found(scope)))
 
-    async def model_ready(self, scope: Scope, receive: Receive, headers: Headers) -> Response:
+    async def model_ready(self, scope: Scope, receive: Receive, headers: Said) -> Response:
         model, is_ready = self._found(scope), self._shelf.is_ready
         return _json({"name": model.name, "ready": is_ready}, 200 if is_ready else 503)
 
-    async def infer(self, scope: Scope, receive: Receive, headers: Headers) -> Response:
+    async def infer(self, scope: Scope, receive: Receive, headers: Said) -> Response:
         """Answer a request of the Open Inference Protocol."""
         self._found(scope)
         kind = content_type(headers.get("content-type", ""))
@@ -174,7 +198,7 @@ class _Answers:
                 415, f"'{shown(kind)}' is not read here; expected application/json.", "type"
             )
         asked = self._asked(scope)
-        body = await self._intake.body(headers, receive)
+        body = await self._body(scope, receive, headers)
         request = read_request(body, headers.get(_BINARY_LENGTH))
         if request.timeout_seconds is not None:
             begun = asked.deadline - self._shelf.limits.request_seconds
@@ -195,9 +219,13 @@ class _Answers:
             response.headers[_BINARY_LENGTH] = str(length)
         return _packed(response, headers)
 
-    async def predict(self, scope: Scope, receive: Receive, headers: Headers) -> Response:
+    async def predict(self, scope: Scope, receive: Receive, headers: Said) -> Response:
         """Answer samples as people send them."""
-        asked_of = parse_qs(scope["query_string"].decode("latin-1")).get("model", [None])[-1]
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        asked_of = query.get("model", [None])[-1]
+        explains = query.get("explain", ["0"])[-1]
+        if explains not in ("0", "1"):
+            raise bad_request("explain is 0 or 1.")
         model = self._shelf.find(asked_of)
         kind = content_type(headers.get("content-type", ""))
         if kind not in model.form.types:
@@ -208,19 +236,29 @@ class _Answers:
                 "type",
             )
         asked = self._asked(scope)
-        body = await self._intake.body(headers, receive)
+        body = await self._body(scope, receive, headers)
         model = self._shelf.find(asked_of)
         scope["state"]["model"] = (model.name, model.version)
         read = partial(model.form.read, kind, body, model.bundle, self._shelf.limits)
-        rows = model.form.counts(kind, body)
-        names, outputs, notes = await model.answer_samples(read, rows, len(body), asked)
+        more: dict[str, Any] = {}
+        if explains == "1":
+            names, outputs, more["looked_at"] = await model.explain(read, len(body), asked)
+        else:
+            rows = model.form.counts(kind, body)
+            names, outputs, notes = await model.answer_samples(read, rows, len(body), asked)
+            more = {"notes": notes} if notes else {}
         told = model.bundle.predictions(names, outputs)
         record = {
             "model": model.name,
             "version": model.version,
             "predictions": [_told(one, model) for one in told],
+            **more,
         }
-        return _packed(_json({**record, "notes": notes} if notes else record), headers)
+        return _packed(_json(record), headers)
+
+    async def _body(self, scope: Scope, receive: Receive, headers: Said) -> bytes:
+        is_whole = scope.get("extensions", {}).get(WHOLE, _stays)
+        return await self._intake.body(headers, receive, is_here=is_whole())
 
     def _found(self, scope: Scope) -> ServedModel:
         named = scope["path_params"]
@@ -234,7 +272,7 @@ class _Answers:
 
 
 def _stays() -> bool:
-    return False
+    return False  # neither gone nor known to be whole
 
 
 def _told(prediction: Prediction, model: ServedModel) -> dict[str, Any]:
@@ -257,12 +295,14 @@ def _json(record: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(record), status, media_type="application/json")
 
 
-def _packed(response: Response, headers: Headers) -> Response:
+def _packed(response: Response, headers: Said) -> Response:
     """Return a large answer packed by gzip where that is understood."""
+    if len(response.body) < _LEAST_PACKED:
+        return response
     accepted = [
         part.partition(";")[0].strip() for part in headers.get("accept-encoding", "").split(",")
     ]
-    if len(response.body) >= _LEAST_PACKED and "gzip" in accepted:
+    if "gzip" in accepted:
         response.body = gzip.compress(response.body, 1)
         response.headers["content-encoding"] = "gzip"
         response.headers["content-length"] = str(len(response.body))

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -38,6 +38,7 @@ class Pending:
         is_gone: Whether whoever asked has hung up.
         came: On the loop's clock.
         answer: Outputs (B, K).
+        answers: How many of its first rows answer somebody: the others are asked to explain these.
     """
 
     arrays: Sequence[Arrays]
@@ -45,7 +46,8 @@ class Pending:
     deadline: float
     is_gone: Callable[[], bool]
     came: float
-    answer: asyncio.Future[np.ndarray] = field(default_factory=asyncio.Future)
+    answer: asyncio.Future[np.ndarray]
+    answers: int
 
     @property
     def length(self) -> int:
@@ -75,7 +77,12 @@ class Batcher:
         self._inputs = [
             {one.name: one for one in member.session.inputs} for member in bundle.members
         ]
+        self._is_ragged = any(
+            isinstance(one.shape[0], str) for inputs in self._inputs for one in inputs.values()
+        )
         self._waiting: deque[Pending] = deque()
+        self._open: set[Pending] = set()  # waiting, or computed now
+        self._alarm: asyncio.TimerHandle | None = None
         self._rows = self._bytes = 0
         self._is_retired = False
         self._worker: asyncio.Task[None] | None = None
@@ -113,7 +120,12 @@ class Batcher:
             self._end_if_idle()
 
     async def compute(
-        self, arrays: Sequence[Arrays], rows: int, deadline: float, is_gone: Callable[[], bool]
+        self,
+        arrays: Sequence[Arrays],
+        rows: int,
+        deadline: float,
+        is_gone: Callable[[], bool],
+        answers: int | None = None,
     ) -> np.ndarray:
         """Return the outputs of a request, (B, K).
 
@@ -122,17 +134,46 @@ class Batcher:
             rows: B.
             deadline: On the loop's clock.
             is_gone: Whether whoever asked has hung up.
+            answers: See ``Pending``; all of them when not given.
 
         Raises:
             Refusal: If its time ran out before it was computed.
             ClientGone: If nobody waits for it any more.
         """
         loop = asyncio.get_running_loop()
-        job = Pending(arrays, rows, deadline, is_gone, loop.time())
+        told = rows if answers is None else answers
+        job = Pending(arrays, rows, deadline, is_gone, loop.time(), loop.create_future(), told)
         self._waiting.append(job)
+        self._open.add(job)
+        self._watch(loop, deadline)
         if self._worker is None:
             self._worker = loop.create_task(self._work())
-        return await job.answer
+        try:
+            return await job.answer
+        finally:
+            self._open.discard(job)
+
+    def _watch(self, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
+        """See to it that requests are told when their time is over: one timer for all of them."""
+        if self._alarm is not None:
+            if self._alarm.when() <= deadline:
+                return
+            self._alarm.cancel()
+        self._alarm = loop.call_at(deadline, self._tell_late, loop)
+
+    def _tell_late(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._alarm = None
+        now = loop.time()
+        left = []
+        for job in self._open:
+            if job.answer.done():
+                continue
+            if job.deadline <= now:
+                job.answer.set_exception(late())
+            else:
+                left.append(job.deadline)
+        if left:
+            self._watch(loop, min(left))
 
     def retire(self) -> None:
         """Take no more requests than have begun, and end the thread when they are answered."""
@@ -184,6 +225,8 @@ class Batcher:
 
     def _answers(self, jobs: Sequence[Pending]) -> list[np.ndarray | Exception]:
         """Compute a batch, in the thread; requests of like lengths together."""
+        if not self._is_ragged:
+            return self._of_group(jobs)
         groups: dict[int, list[int]] = {}
         for place, job in enumerate(jobs):
             groups.setdefault(job.length, []).append(place)
@@ -225,7 +268,11 @@ class Batcher:
         self._batch_rows.observe(rows)
         if not np.isfinite(outputs).all():
             raise Refusal(500, "The model's answer is not a finite number.", "unfinite")
-        self._count(outputs)
+        if any(job.answers < job.rows for job in jobs):
+            is_told = np.concatenate([np.arange(job.rows) < job.answers for job in jobs])
+            self._count(outputs[is_told])
+        else:
+            self._count(outputs)
         return outputs
 
 

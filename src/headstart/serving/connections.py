@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from headstart.serving.app import GONE
+from headstart.serving.intake import GONE, WHOLE
 from headstart.serving.limits import ServerLimits
 
 
@@ -28,7 +29,7 @@ class PatientProtocol(HttpToolsProtocol):
         """Expect headers from now on."""
         super().connection_made(transport)
         self._timer: asyncio.TimerHandle | None = None
-        self._is_whole = True
+        self._is_whole = self._has_headers = True
         self._header_bytes = 0
         self._wait(self.limits.header_seconds)
 
@@ -37,11 +38,19 @@ class PatientProtocol(HttpToolsProtocol):
         self._stop_waiting()
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        """Read on; what has begun and is not whole has its time, what is whole needs no timer."""
+        super().data_received(data)
+        if self._timer is not None or self.transport.is_closing():
+            return
+        is_idle = self.cycle is None or self.cycle.response_complete
+        if not self._has_headers or (is_idle and self.timeout_keep_alive_task is None):
+            self._wait(self.limits.header_seconds)
+
     def on_message_begin(self) -> None:
         """Expect its headers."""
-        self._is_whole, self._header_bytes = False, 0
-        if self._timer is None:
-            self._wait(self.limits.header_seconds)
+        self._is_whole = self._has_headers = False
+        self._header_bytes = 0
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -56,11 +65,15 @@ class PatientProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin to answer, and let the answer know whether anybody waits for it."""
+        self._has_headers = True
         self._stop_waiting()
         super().on_headers_complete()
         cycle: Any = self.cycle
         if cycle is not None and cycle.scope is self.scope:
-            self.scope["extensions"] = {GONE: lambda: bool(cycle.disconnected)}
+            self.scope["extensions"] = {
+                GONE: lambda: bool(cycle.disconnected),
+                WHOLE: lambda: not cycle.more_body,
+            }
 
     def on_message_complete(self) -> None:
         """Note that nothing of the body is to come."""
@@ -73,6 +86,13 @@ class PatientProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if not self._is_whole and not self.transport.is_closing():
             self._wait(self.limits.linger_seconds)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP as everything that is refused is answered."""
+        body = orjson.dumps({"error": msg})
+        head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close"
+        self.transport.write(b"%b\r\ncontent-length: %d\r\n\r\n%b" % (head, len(body), body))
+        self.transport.close()
 
     def _count(self, size: int) -> None:
         self._header_bytes += size

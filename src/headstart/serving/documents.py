@@ -96,7 +96,14 @@ def _predict(names: list[str], types: list[str]) -> dict[str, Any]:
             "in": "query",
             "required": len(names) > 1,
             "schema": {"type": "string", "enum": names},
-        }
+        },
+        {
+            "name": "explain",
+            "in": "query",
+            "required": False,
+            "description": "1 tells of a single sample what the answer looked at.",
+            "schema": {"type": "string", "enum": ["0", "1"]},
+        },
     ]
     free: dict[str, Any] = {"application/json": {"schema": {}}}
     plain = {kind: {"schema": {"type": "string"}} for kind in types if kind not in free}

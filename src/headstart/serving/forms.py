@@ -19,6 +19,7 @@ from headstart.bundles import Bundle
 from headstart.errors import DataError
 from headstart.preprocessing import Preprocess, TablePreprocess, UnreadableImage
 from headstart.preprocessing.images import read_header
+from headstart.serving.covering import Covered, cover_cells, cover_patches, cover_words
 from headstart.serving.limits import ServerLimits
 from headstart.serving.protocol import refuse_twice
 from headstart.serving.refusals import Refusal, bad_request
@@ -57,6 +58,7 @@ class Form:
         from_tensors: These, by name, to samples.
         example: Content type and body of an example, for people.
         counts: Rows of a body, as far as that can be told without reading it.
+        cover: A single sample to it with each of its parts covered.
     """
 
     modality: Modality
@@ -66,6 +68,7 @@ class Form:
     from_tensors: Callable[[Mapping[str, np.ndarray], ServerLimits], Named]
     example: Callable[[Preprocess], tuple[str, str]]
     counts: Callable[[str, bytes], int]
+    cover: Callable[[Any, Bundle], Covered]
 
 
 def content_type(header: str) -> str:
@@ -283,6 +286,7 @@ FORMS: dict[str, Form] = {
         _image_tensors,
         lambda preprocess: ("image/png", "@picture.png"),
         _one,
+        cover_patches,
     ),
     "words": Form(
         "text",
@@ -292,9 +296,17 @@ FORMS: dict[str, Form] = {
         _text_tensors,
         lambda preprocess: (_TEXT, "Arrived late, works well."),
         _several,
+        cover_words,
     ),
     "rows": Form(
-        "table", (_JSON, _CSV), _read_rows, _column_inputs, _row_tensors, _example_row, _several
+        "table",
+        (_JSON, _CSV),
+        _read_rows,
+        _column_inputs,
+        _row_tensors,
+        _example_row,
+        _several,
+        cover_cells,
     ),
 }
 

@@ -21,18 +21,7 @@ from headstart.serving.refusals import ClientGone, Refusal
 
 # Pages that hold nothing of a model, and what balancers ask that have no key.
 OPEN = ("/", "/docs", "/v2/health/live", "/v2/health/ready")
-_SECURITY = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-frame-options", b"DENY"),
-    (
-        b"content-security-policy",
-        b"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
-        b"connect-src 'self'; img-src blob: data:; form-action 'none'; base-uri 'none'; "
-        b"frame-ancestors 'none'",
-    ),
-    (b"cache-control", b"no-store"),
-]
+_SECURITY = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
 
 
 def digest_of(key: str) -> bytes:
@@ -81,9 +70,7 @@ class Gate:
                 fault = Refusal(500, "The server failed at this request.", "fault")
                 await fault.response()(scope, receive, sending)
         model, version = state.get("model", ("", ""))
-        self._measures.requests.labels(model, version, str(status)).inc()
-        if model:
-            self._measures.duration.labels(model).observe(time.perf_counter() - began)
+        self._measures.answered(model, version, status, time.perf_counter() - began)
 
     def _authorise(self, scope: Scope) -> None:
         """Refuse whoever has no key; every key is compared, whichever fits."""

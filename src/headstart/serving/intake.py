@@ -11,6 +11,7 @@ from starlette.types import Receive
 from headstart.serving.limits import ServerLimits
 from headstart.serving.refusals import ClientGone, Refusal, bad_request, overloaded
 
+GONE, WHOLE = "headstart.gone", "headstart.whole"  # of the scope's extensions, see connections
 _WINDOWS = {"gzip": 31, "deflate": 47}  # of zlib: 47 finds out whether there is a header
 _SMALL = 1 << 16
 
@@ -26,12 +27,15 @@ class Intake:
         self._limits = limits
         self._held = 0
 
-    async def body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
+    async def body(
+        self, headers: Mapping[str, str], receive: Receive, *, is_here: bool = False
+    ) -> bytes:
         """Return the body of a request, unpacked.
 
         Args:
             headers: Of the request, by names in small letters.
             receive: Gives its parts.
+            is_here: Whether all of it has come, so that nothing is to be waited for.
 
         Raises:
             Refusal: If it is too large, too slow, or packed in a way that is not read.
@@ -48,39 +52,46 @@ class Intake:
         stated = headers.get("content-length", "")
         if stated.isascii() and stated.isdigit() and int(stated) > most:
             raise self._too_large(most)
-        held = 0
-        parts: list[bytes] = []
-        try:
-            async with asyncio.timeout(self._limits.body_seconds):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise ClientGone
-                    part = message.get("body", b"")
-                    held += len(part)
-                    self._held += len(part)
-                    if held > most:
-                        raise self._too_large(most)
-                    if self._held > self._limits.reading_bytes:
-                        raise overloaded("The server is reading too much at once.", "reading")
-                    if part:
-                        parts.append(part)
-                    if not message.get("more_body", False):
-                        break
-        except TimeoutError:
-            raise Refusal(
-                408,
-                f"The body took longer than {self._limits.body_seconds:g} s; send it faster.",
-                "slow",
-            ) from None
-        finally:
-            self._held -= held
-        whole = parts[0] if len(parts) == 1 else b"".join(parts)
+        if is_here:
+            whole = await self._read(receive, most)
+        else:
+            try:
+                async with asyncio.timeout(self._limits.body_seconds):
+                    whole = await self._read(receive, most)
+            except TimeoutError:
+                raise Refusal(
+                    408,
+                    f"The body took longer than {self._limits.body_seconds:g} s; send it faster.",
+                    "slow",
+                ) from None
         if packing == "identity":
             return whole
         if len(whole) < _SMALL:
             return inflated(whole, packing, self._limits.inflated_bytes)
         return await asyncio.to_thread(inflated, whole, packing, self._limits.inflated_bytes)
+
+    async def _read(self, receive: Receive, most: int) -> bytes:
+        """Return a body as it was sent."""
+        held = 0
+        parts: list[bytes] = []
+        try:
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                part = message.get("body", b"")
+                held += len(part)
+                self._held += len(part)
+                if held > most:
+                    raise self._too_large(most)
+                if self._held > self._limits.reading_bytes:
+                    raise overloaded("The server is reading too much at once.", "reading")
+                if part:
+                    parts.append(part)
+                if not message.get("more_body", False):
+                    return parts[0] if len(parts) == 1 else b"".join(parts)
+        finally:
+            self._held -= held
 
     @staticmethod
     def _too_large(most: int) -> Refusal:

@@ -61,6 +61,7 @@ class ServerMeasures:
             "model_info", "1 of each model that is served.", ("model", "version", "task")
         )
         self.ready = self._gauge("ready", "Whether the server is ready.", ())
+        self._known: dict[tuple[str, str, int], tuple[Counter, Histogram | None]] = {}
 
     def _counter(self, name: str, text: str, labels: Sequence[str]) -> Counter:
         return Counter(f"headstart_{name}", text, labels, registry=self.registry)
@@ -75,6 +76,24 @@ class ServerMeasures:
     def text(self) -> bytes:
         """Return all of them as Prometheus reads them."""
         return generate_latest(self.registry)
+
+    def answered(self, model: str, version: str, status: int, seconds: float) -> None:
+        """Count a request that was answered.
+
+        Args:
+            model: Its name; empty where none was found.
+            version: Its version; the same.
+            status: Of HTTP.
+            seconds: From its headers to its answer.
+        """
+        key = (model, version, status)
+        if key not in self._known:  # looking series up takes longer than counting
+            counter = self.requests.labels(model, version, str(status))
+            self._known[key] = counter, self.duration.labels(model) if model else None
+        counter, duration = self._known[key]
+        counter.inc()
+        if duration is not None:
+            duration.observe(seconds)
 
     def refused(self, status: int, reason: str) -> None:
         """Count a request that was refused."""
@@ -98,8 +117,10 @@ class ServerMeasures:
             if not counters:
                 return
             best = probabilities.argmax(axis=1)
-            for place, row in zip(best.tolist(), probabilities, strict=True):
-                counters[place].inc()
-                confidence.observe(float(row[place]))
+            for place, number in enumerate(np.bincount(best).tolist()):
+                if number:
+                    counters[place].inc(number)
+            for share in probabilities[np.arange(len(best)), best].tolist():
+                confidence.observe(share)
 
         return count

@@ -23,6 +23,7 @@ from headstart.cores import usable_cores
 from headstart.errors import DataError, OptionError
 from headstart.preprocessing import NamedInput
 from headstart.serving.batching import Arrays, Batcher, late
+from headstart.serving.covering import MOST_PARTS, falls
 from headstart.serving.forms import Form, Named, form_of
 from headstart.serving.limits import ServerLimits
 from headstart.serving.measures import ServerMeasures
@@ -102,7 +103,48 @@ class ServedModel:
                     names, arrays, notes = await prepared
             except TimeoutError:
                 raise late() from None
-            return names, await self._compute(arrays, len(names), asked), notes
+            answer = self.batcher.compute(arrays, len(names), asked.deadline, asked.is_gone)
+            return names, await answer, notes
+
+    async def explain(
+        self, read: Callable[[], Named], size: int, asked: Asked
+    ) -> tuple[list[str], np.ndarray, dict[str, Any]]:
+        """Return name and outputs (1, K) of one sample, and what the answer looked at.
+
+        Args:
+            read: Gives the sample; run in a thread.
+            size: Bytes that it holds.
+            asked: How to answer.
+
+        Raises:
+            Refusal: If there are several, the model tells no classes, or as ``answer_samples``.
+        """
+        if not self.bundle.task.has_classes:
+            raise bad_request(f"Model '{self.name}' tells numbers; explained are classes.")
+        with self.batcher.admitted(1 + MOST_PARTS, size):
+            loop = asyncio.get_running_loop()
+            try:
+                async with asyncio.timeout_at(asked.deadline):
+                    names, parts, arrays = await loop.run_in_executor(
+                        self._threads, self._cover, read
+                    )
+            except TimeoutError:
+                raise late() from None
+            rows = len(next(iter(arrays[0].values())))
+            outputs = await self.batcher.compute(
+                arrays, rows, asked.deadline, asked.is_gone, answers=1
+            )
+        return names, outputs[:1], {**parts, "falls": falls(outputs)}
+
+    def _cover(self, read: Callable[[], Named]) -> tuple[list[str], dict[str, Any], list[Arrays]]:
+        """Read a sample and cover its parts, in a thread."""
+        samples, names = read()
+        if len(names) != 1:
+            raise bad_request(f"The request has {len(names)} samples; explained is one at a time.")
+        try:
+            return names, *self.form.cover(samples, self.bundle)
+        except DataError as error:
+            raise bad_request(str(error), "sample") from None
 
     async def answer_tensors(
         self, tensors: Mapping[str, np.ndarray], size: int, asked: Asked
@@ -149,7 +191,7 @@ class ServedModel:
         if len(lengths) > 1 or lengths == {0}:
             raise bad_request("The inputs have no length, or not the same one.", "bounds")
         with self.batcher.admitted(rows, size):
-            return await self._compute([arrays], rows, asked)
+            return await self.batcher.compute([arrays], rows, asked.deadline, asked.is_gone)
 
     def _prepare(self, read: Callable[[], Named]) -> tuple[list[str], list[Arrays], list[str]]:
         """Read samples, in a thread."""
@@ -165,13 +207,6 @@ class ServedModel:
         ]
         notes = list(dict.fromkeys(f.sentence for given in inputs for f in given.findings))
         return list(inputs[0].names), arrays, notes
-
-    async def _compute(self, arrays: Sequence[Arrays], rows: int, asked: Asked) -> np.ndarray:
-        try:
-            async with asyncio.timeout_at(asked.deadline):
-                return await self.batcher.compute(arrays, rows, asked.deadline, asked.is_gone)
-        except TimeoutError:
-            raise late() from None
 
 
 class Shelf:

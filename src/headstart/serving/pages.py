@@ -13,6 +13,16 @@ from pathlib import Path
 from headstart.serving.limits import ServerLimits
 from headstart.serving.models import Shelf
 
+# What a browser shall do with a page, and not do.
+PAGE_HEADERS = {
+    "referrer-policy": "no-referrer",
+    "x-frame-options": "DENY",
+    "content-security-policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+        "connect-src 'self'; img-src blob: data:; form-action 'none'; base-uri 'none'; "
+        "frame-ancestors 'none'"
+    ),
+}
 _FOLDER = Path(__file__).with_name("pages")
 
 

@@ -136,6 +136,7 @@ def run_server(shelf: Shelf, sock: socket.socket, keys: Sequence[bytes], host: s
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nobody asks who the client is
         timeout_keep_alive=int(limits.keep_alive_seconds),
         timeout_graceful_shutdown=int(limits.drain_seconds),
     )

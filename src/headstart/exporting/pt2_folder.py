@@ -1,0 +1,168 @@
+"""A run as programs of ``torch.export``: ``model.pt2`` from prepared arrays to logits, any batch.
+
+Beside it stands what a bundle has: labels, preprocessing, calibration, golden samples, a model card
+and the digest of every file. What was written is loaded again and compared with the run, on real
+samples from their raw bytes where the data is at hand. Left out: serving it (``onnx_bundle``).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from headstart.bundles import (
+    BATCHES,
+    BUNDLE,
+    GOLDEN,
+    MANIFEST,
+    Agreement,
+    compare_logits,
+    golden_bytes,
+    manifest_bytes,
+)
+from headstart.bundles.answering import named
+from headstart.bundles.equality import in_batches
+from headstart.bundles.golden import NUM_GOLDEN
+from headstart.bundles.records import BundleRecord
+from headstart.errors import ExportError, first_line
+from headstart.exporting.folder import building, refuse_occupied, unreadable
+from headstart.exporting.model_card import CARD, model_card
+from headstart.exporting.onnx_bundle import ComparedSamples, write_networks
+from headstart.exporting.onnx_network import ExportedNetwork
+from headstart.exporting.varying import varying_shapes
+from headstart.model import Ensemble
+from headstart.preprocessing import NamedInput, read_preprocess
+
+PROGRAM = "model.pt2"
+
+
+def export_pt2(
+    ensemble: Ensemble,
+    folder: str | Path,
+    samples: ComparedSamples,
+    *,
+    name: str,
+    reading: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+) -> Agreement:
+    """Write a run's models as programs that ``torch.export.load`` takes.
+
+    Args:
+        ensemble: What answers; left as it is.
+        folder: A new or empty folder.
+        samples: On which it is compared, at least one.
+        name: Of the model.
+        reading: How files of the training data were read.
+        metrics: ``metrics.json`` of the run, for the model card; may be empty.
+
+    Returns:
+        How far the programs' logits are from the run's.
+
+    Raises:
+        ExportError: If a network cannot be exported, the folder is occupied or not writable, or
+            what was written answers otherwise; then nothing is left behind.
+    """
+    target = Path(folder)
+    refuse_occupied(target)
+    expected = [np.asarray(one) for one in ensemble.run_each(samples.inputs, phase="export")]
+    with building(target) as partial:
+        record = write_networks(ensemble, samples, partial, name, reading, _program)
+        agreement = _compare(record, samples, expected, partial, target)
+        parity = {"samples": samples.origin, "batches": list(BATCHES), **asdict(agreement)}
+        record = replace(record, parity=parity)
+        golden = np.arange(min(NUM_GOLDEN, len(samples.inputs[0])))
+        arrays = [
+            named(one.model.encoder.preprocess, own.arrays(golden))
+            for one, own in zip(ensemble.members, samples.inputs, strict=True)
+        ]
+        (partial / GOLDEN).write_bytes(golden_bytes(arrays, [one[golden] for one in expected]))
+        (partial / BUNDLE).write_bytes(record.to_bytes())
+        (partial / CARD).write_text(model_card(record, metrics, PROGRAM), encoding="utf-8")
+        (partial / MANIFEST).write_bytes(manifest_bytes(partial))
+    return agreement
+
+
+def _program(
+    network: ExportedNetwork, example: Sequence[np.ndarray], address: str
+) -> tuple[str, bytes]:
+    """Return a network as a program whose batch varies.
+
+    Raises:
+        ExportError: If torch.export does not take it, or took the batch for a constant.
+    """
+    shown = tuple(torch.from_numpy(np.ascontiguousarray(array))[:2] for array in example)
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            program = torch.export.export(
+                network, shown, dynamic_shapes=varying_shapes(network.inputs)
+            )
+            program.example_inputs = None  # samples of the data, which nobody is to be given
+            file = io.BytesIO()
+            torch.export.save(program, file)
+    except Exception as error:  # networks fail under an exporter in every way Python knows
+        raise ExportError(
+            f"'{address}' cannot be written as a program ({type(error).__name__}: "
+            f"{first_line(error)}). Expected a network that torch.export takes, with a batch of "
+            "any size. Serve the run with 'headstart predict', or choose another start."
+        ) from error
+    return PROGRAM, file.getvalue()
+
+
+def _compare(
+    record: BundleRecord,
+    samples: ComparedSamples,
+    expected: Sequence[np.ndarray],
+    partial: Path,
+    target: Path,
+) -> Agreement:
+    """Load programs again, and compare them in batches of every size.
+
+    Raises:
+        ExportError: If they cannot be loaded, or give other logits.
+    """
+    found = []
+    for place, (member, wanted) in enumerate(zip(record.members, expected, strict=True)):
+        own = partial / member.folder
+        preprocess = read_preprocess(json.loads(json.dumps(member.preprocess)), own, member.start)
+        given = samples.inputs[place]
+        inputs = given if samples.raw is None else preprocess.read(list(samples.raw))
+        names = [one for one in preprocess.inputs if 0 not in one.shape]
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                program = torch.export.load(own / PROGRAM).module()
+        except Exception as error:  # as above
+            raise unreadable("torch.export", target, error) from error
+
+        def run(
+            places: np.ndarray,
+            program: nn.Module = program,
+            inputs: Any = inputs,
+            preprocess: Any = preprocess,
+            names: Sequence[NamedInput] = names,
+        ) -> np.ndarray:
+            arrays = named(preprocess, inputs.arrays(places))
+            with torch.no_grad():
+                logits: Tensor = program(*(torch.from_numpy(arrays[one.name]) for one in names))
+            return logits.numpy()
+
+        agreement = compare_logits(in_batches(run, len(wanted)), wanted)
+        if not agreement.holds:
+            raise ExportError(
+                f"The export to {target} is not faithful: on {samples.origin} its logits differ "
+                f"from the run's by {agreement.largest:.2g}, expected at most "
+                f"{agreement.allowed:.2g}. Nothing was kept. Please report this with the start's "
+                "name."
+            )
+        found.append(agreement)
+    return max(found, key=lambda one: one.largest)
