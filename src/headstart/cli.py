@@ -63,6 +63,7 @@ VERBS: dict[str, Place] = {
     "export": PLACES["export"],
     "verify": PLACES["verify"],
     "serve": PLACES["serve"],
+    "monitor": PLACES["monitor"],
     "cache": PLACES["cache"],
 }
 LOAD: Place = PLACES["load"]

@@ -37,9 +37,11 @@ from headstart.bundles.session import MODEL
 from headstart.errors import ExportError
 from headstart.exporting.folder import building, refuse_occupied
 from headstart.exporting.model_card import CARD, model_card
+from headstart.exporting.onnx_features import watched
 from headstart.exporting.onnx_file import export_file, require_onnx
 from headstart.exporting.onnx_network import exported_network
 from headstart.model import Ensemble, library_versions
+from headstart.monitoring import DRIFT, HeldOut, build_reference
 from headstart.preprocessing import NamedInput
 from headstart.types import Inputs
 
@@ -71,6 +73,7 @@ def export_onnx_bundle(
     name: str,
     reading: Mapping[str, Any],
     metrics: Mapping[str, Any],
+    held_out: HeldOut | None = None,
 ) -> Agreement:
     """Write a run's models as a bundle.
 
@@ -81,6 +84,7 @@ def export_onnx_bundle(
         name: Of the model, as a server shall call it.
         reading: How files of the training data were read.
         metrics: ``metrics.json`` of the run, for the model card; may be empty.
+        held_out: What new samples are to be compared with; None where there is nothing.
 
     Returns:
         How far the answers of the bundle are from PyTorch's.
@@ -100,6 +104,8 @@ def export_onnx_bundle(
         agreement = _compare(bundle, samples, [np.asarray(one) for one in expected], target)
         parity = {"samples": samples.origin, "batches": list(BATCHES), **asdict(agreement)}
         record = replace(record, parity=parity)
+        if held_out is not None:
+            record = replace(record, members=_write_reference(bundle, held_out))
         (partial / BUNDLE).write_bytes(record.to_bytes())
         golden = np.arange(min(NUM_GOLDEN, len(samples.inputs[0])))
         logits = [np.asarray(one)[golden] for one in expected]
@@ -192,3 +198,18 @@ def _compare(
         worst = found if worst is None or found.largest > worst.largest else worst
     assert worst is not None
     return worst
+
+
+def _write_reference(bundle: Bundle, held_out: HeldOut) -> tuple[MemberRecord, ...]:
+    """Write what new samples are compared with, and return what to say of the members.
+
+    Where too few samples are held out, nothing is written, and nothing of the members changes.
+    """
+    part = held_out.parts[0]
+    few = bundle.arrays(part, np.arange(min(2, len(part[0]))))
+    giving = watched(bundle, few[0])
+    reference = build_reference(giving, held_out)
+    if reference is None:
+        return bundle.record.members
+    (bundle.path / DRIFT).write_bytes(reference.to_bytes())
+    return giving.record.members

@@ -11,6 +11,7 @@ import numpy as np
 from headstart.errors import DataError
 from headstart.events import emit
 from headstart.exporting.exporters import ONNX
+from headstart.recipes.held_out import find_held_out
 from headstart.recipes.own_data import own_data
 from headstart.recipes.run import Run
 from headstart.types import SplitName
@@ -18,6 +19,7 @@ from headstart.types import SplitName
 if TYPE_CHECKING:
     from headstart.bundles import Agreement
     from headstart.exporting.onnx_bundle import ComparedSamples
+    from headstart.monitoring import HeldOut
     from headstart.types import Dataset
 
 _SIDES: tuple[SplitName, ...] = ("val", "test", "train")
@@ -43,18 +45,23 @@ def write_bundle(run: Run, folder: Path) -> Agreement:
     from headstart.exporting.onnx_bundle import export_onnx_bundle
 
     source = run.data.get("source") or {}
+    compared, held_out = _compared(run)
     return export_onnx_bundle(
         run.ensemble,
         folder,
-        _compared(run),
+        compared,
         name=bundle_name(folder),
-        reading={name: source.get(name) for name in ("header", "encoding")},
+        reading={name: source.get(name) for name in ("header", "encoding", "image_column")},
         metrics=run.metrics,
+        held_out=held_out,
     )
 
 
-def _compared(run: Run) -> ComparedSamples:
-    """Return samples of the run's own data, else others that its preprocessing can read."""
+def _compared(run: Run) -> tuple[ComparedSamples, HeldOut | None]:
+    """Return samples of the run's own data, else others that its preprocessing can read.
+
+    And those that new ones are to be compared with, which only the own data has.
+    """
     try:
         dataset = own_data(run)
     except DataError as error:
@@ -63,8 +70,8 @@ def _compared(run: Run) -> ComparedSamples:
             "note",
             text=f"The bundle is compared on samples that are none of the run's own: {reason}.",
         )
-        return _strangers(run)
-    return _own(run, dataset)
+        return _strangers(run), None
+    return _own(run, dataset), find_held_out(run, dataset)
 
 
 def _own(run: Run, dataset: Dataset) -> ComparedSamples:

@@ -54,6 +54,7 @@ def build_app(shelf: Shelf, keys: Sequence[bytes] = ()) -> ASGIApp:
         _route("/openapi.json", ("GET",), answers.openapi),
         _route("/metrics", ("GET",), answers.metrics),
         _route("/v1/models", ("GET",), answers.models),
+        _route("/v1/monitor", ("GET",), answers.monitor),
         _route("/v1/predict", ("POST",), answers.predict),
         _route("/v2", ("GET",), answers.server),
         _route("/v2/health/live", ("GET",), answers.live),
@@ -122,6 +123,11 @@ class _Answers:
         self._shelf.measures.ready.set(float(self._shelf.is_ready))
         text = self._shelf.measures.text()
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def monitor(self, scope: Scope, receive: Receive, headers: Headers) -> Response:
+        """Tell what is known of drift."""
+        watches = self._shelf.watches
+        return _json({"models": [watches.state(one.bundle) for one in self._shelf.models]})
 
     async def models(self, scope: Scope, receive: Receive, headers: Headers) -> Response:
         """List the models with what a person needs to ask them."""
