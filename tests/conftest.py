@@ -148,7 +148,7 @@ def image_bundle(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def watched(tmp_path_factory):
-    """Return a run of 3,000 rows and its bundle, which has a drift reference."""
+    """Return a run of 2,000 rows and its bundle, which has a drift reference."""
     from monitored import monitored
 
     return monitored(tmp_path_factory.mktemp("watched"))

@@ -27,8 +27,8 @@ def rows(num: int, seed: int = 0, *, shift: float = 0.0, lost: float = 0.0) -> p
 
 
 def monitored(folder: Path) -> tuple[hs.Run, Path]:
-    """Return a run of 3,000 rows and its bundle."""
-    rows(3000).to_csv(folder / "rows.csv", index=False)
+    """Return a run of 2,000 rows and its bundle."""
+    rows(2000).to_csv(folder / "rows.csv", index=False)
     data = hs.load(str(folder / "rows.csv"), label="label")
     run = hs.finetune(data, start="scratch/linear", out=str(folder / "run"), device="cpu")
     return run, hs.export(str(run.path), to="onnx", out=str(folder / "watched"))

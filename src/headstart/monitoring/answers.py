@@ -10,7 +10,7 @@ from headstart.tasks import Task
 
 
 @dataclass(frozen=True)
-class Answers:
+class KeptAnswers:
     """The answers to N samples.
 
     Attributes:
@@ -26,10 +26,11 @@ class Answers:
         """How often each class is named, int64, shape (K,); empty where there are none."""
         if self.flags is None:
             return np.empty(0, np.int64)
-        return self.flags.sum(axis=0, dtype=np.int64)
+        found: np.ndarray = self.flags.sum(axis=0, dtype=np.int64)
+        return found
 
 
-def answers_of(task: Task, outputs: np.ndarray) -> Answers:
+def answers_of(task: Task, outputs: np.ndarray) -> KeptAnswers:
     """Return what is kept of a model's outputs.
 
     Confidence is the probability of the class that is named; where a sample may have any number of
@@ -41,10 +42,10 @@ def answers_of(task: Task, outputs: np.ndarray) -> Answers:
     """
     plain = np.asarray(outputs, np.float32).reshape(len(outputs), -1)
     if not task.has_classes:
-        return Answers(plain[:, 0], None)
+        return KeptAnswers(plain[:, 0], None)
     if task.is_exclusive:
         flags = np.zeros(plain.shape, np.uint8)
         flags[np.arange(len(plain)), plain.argmax(axis=1)] = 1
-        return Answers(plain.max(axis=1), flags)
+        return KeptAnswers(plain.max(axis=1), flags)
     decided = np.asarray(task.decisions(plain), np.uint8)
-    return Answers(np.maximum(plain, 1 - plain).mean(axis=1), decided)
+    return KeptAnswers(np.maximum(plain, 1 - plain).mean(axis=1), decided)

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from headstart.bundles import Bundle
-from headstart.monitoring.answers import Answers, answers_of
+from headstart.monitoring.answers import KeptAnswers, answers_of
 from headstart.monitoring.columns import ColumnBins, column_bins
 from headstart.monitoring.detectors import (
     EMBEDDINGS,
-    Seen,
+    SeenSamples,
     column_differences,
     plain_differences,
 )
@@ -93,7 +93,7 @@ def build_reference(bundle: Bundle, held_out: HeldOut, seed: int = 0) -> DriftRe
 
 def answered(
     bundle: Bundle, parts: Sequence[Sequence[Inputs]]
-) -> tuple[Answers, np.ndarray | None]:
+) -> tuple[KeptAnswers, np.ndarray | None]:
     """Return answers and embeddings of samples, as a server would get them."""
     outputs: list[np.ndarray] = []
     points: list[np.ndarray | None] = []
@@ -121,21 +121,21 @@ class AnsweredRows:
         places: The bin of each cell, int64, shape (N, C), or None.
     """
 
-    answers: Answers
+    answers: KeptAnswers
     is_exclusive: bool
     embeddings: np.ndarray | None
     bins: ColumnBins | None = None
     places: np.ndarray | None = None
 
-    def seen(self, chosen: np.ndarray) -> Seen:
+    def seen(self, chosen: np.ndarray) -> SeenSamples:
         """Return what is known of some of them."""
         flags = self.answers.flags
-        own = Answers(self.answers.numbers[chosen], None if flags is None else flags[chosen])
+        own = KeptAnswers(self.answers.numbers[chosen], None if flags is None else flags[chosen])
         columns = None
         if self.bins is not None and self.places is not None:
             columns = self.bins.summed(self.places[chosen])
         points = None if self.embeddings is None else self.embeddings[chosen]
-        return Seen(own.numbers, own.counts, self.is_exclusive, points, columns)
+        return SeenSamples(own.numbers, own.counts, self.is_exclusive, points, columns)
 
 
 def _limits(
@@ -184,7 +184,7 @@ def _divisions(num: int, groups: np.ndarray | None, draw: np.random.Generator) -
 
 
 def _with_truth(
-    reference: DriftReference, answers: Answers, targets: np.ndarray, num_classes: int
+    reference: DriftReference, answers: KeptAnswers, targets: np.ndarray, num_classes: int
 ) -> DriftReference:
     """Return a reference that also says how often its answers are right."""
     assert answers.flags is not None

@@ -20,7 +20,7 @@ from headstart.monitoring.columns import (
 )
 from headstart.monitoring.kernels import compare_embeddings
 from headstart.monitoring.two_samples import (
-    Difference,
+    SampleDifference,
     chi_square,
     compare_counts,
     compare_numbers,
@@ -38,7 +38,7 @@ EMBEDDINGS, CLASSES, CONFIDENCE, VALUES, COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Seen:
+class SeenSamples:
     """What is known of some samples: of the reference, or of a window.
 
     Attributes:
@@ -66,8 +66,11 @@ class Seen:
 
 
 def differences(
-    reference: Seen, window: Seen, median: float | None, columns: Sequence[ColumnDifference] = ()
-) -> dict[str, Difference]:
+    reference: SeenSamples,
+    window: SeenSamples,
+    median: float | None,
+    columns: Sequence[ColumnDifference] = (),
+) -> dict[str, SampleDifference]:
     """Return what each detector finds.
 
     Args:
@@ -76,28 +79,28 @@ def differences(
         median: Squared distance of the kernel of embeddings; None leaves these out.
         columns: Of ``column_differences``.
     """
-    found: dict[str, Difference] = {}
+    found: dict[str, SampleDifference] = {}
     if median is not None and reference.embeddings is not None and window.embeddings is not None:
         found[EMBEDDINGS] = compare_embeddings(reference.embeddings, window.embeddings, median)
     return found | plain_differences(reference, window, columns)
 
 
 def plain_differences(
-    reference: Seen, window: Seen, columns: Sequence[ColumnDifference] = ()
-) -> dict[str, Difference]:
+    reference: SeenSamples, window: SeenSamples, columns: Sequence[ColumnDifference] = ()
+) -> dict[str, SampleDifference]:
     """Return what each detector finds, embeddings left out; otherwise as ``differences``."""
-    found: dict[str, Difference] = {}
+    found: dict[str, SampleDifference] = {}
     if len(reference.counts) > 1 or (len(reference.counts) and not reference.is_exclusive):
         found[CLASSES] = _of_classes(reference, window)
     found[reference.named] = compare_numbers(reference.numbers, window.numbers)
     if columns:
         p = smallest(columns)
-        found[COLUMNS] = Difference(p, surprise(p), max(one.size for one in columns))
+        found[COLUMNS] = SampleDifference(p, surprise(p), max(one.size for one in columns))
     return found
 
 
 def column_differences(
-    bins: ColumnBins | None, reference: Seen, window: Seen
+    bins: ColumnBins | None, reference: SeenSamples, window: SeenSamples
 ) -> list[ColumnDifference]:
     """Return how each column differs; none where there is nothing to compare."""
     if bins is None or reference.columns is None or window.columns is None:
@@ -105,11 +108,11 @@ def column_differences(
     return compare_columns(bins, reference.columns, window.columns)
 
 
-def _of_classes(reference: Seen, window: Seen) -> Difference:
+def _of_classes(reference: SeenSamples, window: SeenSamples) -> SampleDifference:
     """Return how the classes that were named differ."""
     if reference.is_exclusive:
         return compare_counts(reference.counts, window.counts)
     # each label by itself: a sample may have several
     sides = [np.stack([one.counts, len(one) - one.counts], axis=1) for one in (reference, window)]
     p = min(holm(chi_square(*sides).tolist()))
-    return Difference(p, surprise(p), float(moved(*sides).max()))
+    return SampleDifference(p, surprise(p), float(moved(*sides).max()))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from headstart.monitoring.two_samples import Difference
+from headstart.monitoring.two_samples import SampleDifference
 
 PERMUTATIONS = 999
 MOST = 500  # samples of each side that are compared
@@ -64,7 +64,7 @@ def discrepancy(kernel: np.ndarray, is_window: np.ndarray) -> np.ndarray:
 
 def compare_embeddings(
     reference: np.ndarray, window: np.ndarray, median: float, seed: int = 0
-) -> Difference:
+) -> SampleDifference:
     """Return how embeddings differ, by a permutation test: p = (1 + #) / (1 + permutations).
 
     Args:
@@ -82,7 +82,7 @@ def compare_embeddings(
     found = discrepancy(kernel, np.stack(columns, axis=1))
     p = float((1 + np.count_nonzero(found[1:] >= found[0])) / (1 + PERMUTATIONS))
     spread = 1 / len(sides[0]) + 1 / len(sides[1])
-    return Difference(p, float(found[0]), float(np.sqrt(max(found[0], 0.0) * spread)))
+    return SampleDifference(p, float(found[0]), float(np.sqrt(max(found[0], 0.0) * spread)))
 
 
 def chosen(points: np.ndarray, draw: np.random.Generator) -> np.ndarray:

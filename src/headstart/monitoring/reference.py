@@ -18,7 +18,7 @@ import numpy as np
 
 from headstart.errors import ExportError
 from headstart.monitoring.columns import ColumnBins, ColumnCounts
-from headstart.monitoring.detectors import Seen
+from headstart.monitoring.detectors import SeenSamples
 
 DRIFT = "drift_reference.npz"
 _FORMAT = 1
@@ -41,7 +41,7 @@ class DriftReference:
         right: How many of each tenth are right and how many there are, int64, shape (B, 2).
     """
 
-    seen: Seen
+    seen: SeenSamples
     origin: str
     limits: dict[str, float]
     median: float | None = None
@@ -141,7 +141,7 @@ def _checked(arrays: dict[str, np.ndarray]) -> DriftReference:
         raise ValueError(f"numbers of shape {numbers.shape}")
     if embeddings is not None and (embeddings.ndim != 2 or len(embeddings) != len(numbers)):
         raise ValueError(f"embeddings of shape {embeddings.shape}")
-    seen = Seen(numbers, arrays["counts"], bool(about["is_exclusive"]), embeddings, columns)
+    seen = SeenSamples(numbers, arrays["counts"], bool(about["is_exclusive"]), embeddings, columns)
     return DriftReference(
         seen,
         str(about["origin"]),

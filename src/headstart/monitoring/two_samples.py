@@ -16,7 +16,7 @@ SMALLEST_P = 1e-300
 
 
 @dataclass(frozen=True)
-class Difference:
+class SampleDifference:
     """How two samples differ.
 
     Attributes:
@@ -36,7 +36,7 @@ def surprise(p: float) -> float:
     return -math.log10(max(p, SMALLEST_P))
 
 
-def compare_counts(first: np.ndarray, second: np.ndarray) -> Difference:
+def compare_counts(first: np.ndarray, second: np.ndarray) -> SampleDifference:
     """Return how two sets of counts differ, by chi-square and as a share of samples.
 
     Args:
@@ -44,7 +44,7 @@ def compare_counts(first: np.ndarray, second: np.ndarray) -> Difference:
         second: The same.
     """
     p = float(chi_square(first[None], second[None])[0])
-    return Difference(p, surprise(p), float(moved(first[None], second[None])[0]))
+    return SampleDifference(p, surprise(p), float(moved(first[None], second[None])[0]))
 
 
 def chi_square(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -90,7 +90,7 @@ def moved(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return found
 
 
-def compare_numbers(first: np.ndarray, second: np.ndarray) -> Difference:
+def compare_numbers(first: np.ndarray, second: np.ndarray) -> SampleDifference:
     """Return how two samples of numbers differ, by Kolmogorov and Smirnov.
 
     Args:
@@ -102,7 +102,7 @@ def compare_numbers(first: np.ndarray, second: np.ndarray) -> Difference:
     shares = [np.searchsorted(one, both, side="right") / len(one) for one in (first, second)]
     distance = float(np.abs(shares[0] - shares[1]).max())
     p = float(kolmogorov_p(np.array([distance]), len(first), len(second))[0])
-    return Difference(p, surprise(p), distance)
+    return SampleDifference(p, surprise(p), distance)
 
 
 def compare_binned(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

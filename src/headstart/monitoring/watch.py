@@ -18,9 +18,9 @@ from threading import Lock
 import numpy as np
 
 from headstart.bundles import Bundle
-from headstart.monitoring.answers import Answers, answers_of
+from headstart.monitoring.answers import KeptAnswers, answers_of
 from headstart.monitoring.columns import ColumnCounts
-from headstart.monitoring.detectors import Seen
+from headstart.monitoring.detectors import SeenSamples
 from headstart.monitoring.embeddings import embedded
 from headstart.monitoring.reference import DriftReference
 from headstart.monitoring.windows import LEAST_SAMPLES, WINDOW, Json, is_alarm, judge
@@ -41,7 +41,7 @@ class Filling:
     columns: ColumnCounts | None = None
     num: int = 0
 
-    def add(self, answers: Answers, points: np.ndarray | None) -> None:
+    def add(self, answers: KeptAnswers, points: np.ndarray | None) -> None:
         """Take answers, and their embeddings where there are any."""
         self.numbers.append(answers.numbers)
         self.counts = self.counts + answers.counts
@@ -49,13 +49,13 @@ class Filling:
         if points is not None:
             self.points.append(points)
 
-    def seen(self, is_exclusive: bool) -> Seen:
+    def seen(self, is_exclusive: bool) -> SeenSamples:
         """Return what it holds."""
         numbers = np.concatenate(self.numbers) if self.numbers else np.empty(0, np.float32)
         points = np.concatenate(self.points) if self.points else None
         if points is not None and len(points) != len(numbers):
             points = None
-        return Seen(numbers, self.counts, is_exclusive, points, self.columns)
+        return SeenSamples(numbers, self.counts, is_exclusive, points, self.columns)
 
 
 class Watch:

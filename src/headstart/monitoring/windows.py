@@ -1,8 +1,9 @@
 """Windows of answers: judged one by one against the reference, and an alarm after two of three.
 
 A window has drifted where a detector finds what is rarer than one in a hundred without drift, by
-its own test (corrected for there being several) and by what was natural among held-out samples. A single one may be chance; two of
-three are told as an alarm. Below ``LEAST_SAMPLES`` nothing is judged.
+its own test (corrected for there being several) and by what was natural among held-out samples. A
+single one may be chance; two of three are told as an alarm. Below ``LEAST_SAMPLES`` nothing is
+judged.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from typing import Any
 
 from headstart.evaluation import holm
 from headstart.monitoring.columns import ColumnDifference
-from headstart.monitoring.detectors import Seen, column_differences, differences
+from headstart.monitoring.detectors import SeenSamples, column_differences, differences
 from headstart.monitoring.estimates import class_shares, likely_accuracy
 from headstart.monitoring.reference import DriftReference
-from headstart.monitoring.two_samples import Difference
+from headstart.monitoring.two_samples import SampleDifference
 from headstart.types import Figure
 
 Json = dict[str, Any]
@@ -30,7 +31,7 @@ MOST_CLASSES = 100
 NOT_ENOUGH = "not enough data"
 
 
-def judge(reference: DriftReference, window: Seen, classes: Sequence[str]) -> Json:
+def judge(reference: DriftReference, window: SeenSamples, classes: Sequence[str]) -> Json:
     """Return what is found of a window, JSON-able.
 
     Args:
@@ -64,13 +65,13 @@ def judge(reference: DriftReference, window: Seen, classes: Sequence[str]) -> Js
     return record
 
 
-def _verdict(found: Difference, limit: float | None) -> Json:
+def _verdict(found: SampleDifference, limit: float | None) -> Json:
     """Return what one detector says; both its test and what was natural must agree on drift."""
     is_drift = found.p <= RARE and (limit is None or found.score > limit)
     return {**asdict(found), "limit": limit, "is_drift": is_drift}
 
 
-def _of_classes(reference: DriftReference, window: Seen, classes: Sequence[str]) -> Json:
+def _of_classes(reference: DriftReference, window: SeenSamples, classes: Sequence[str]) -> Json:
     """Return the shares of classes, and what can be estimated without labels."""
     if not len(window.counts):
         return {}

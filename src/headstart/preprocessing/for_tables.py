@@ -136,14 +136,14 @@ class TablePreprocess(Preprocess):
                 for c in self.spec.columns
             }
         )
-        (numbers, codes), missing, findings = self._looked_at(table, names)
+        (numbers, codes), gaps, findings = self._looked_at(table, names)
         known = set(self.columns)
         if extra := [name for name in listed.columns if name not in known]:
             sentence = f"Columns that the model does not know are ignored: {quoted(extra)}."
             findings.append(Finding("unused", "note", (), sentence))
         nothing = np.empty(0, np.int64)
         ids = np.arange(len(listed))
-        return Cells(numbers, codes, nothing, ids, names, (), findings, missing)
+        return Cells(numbers, codes, nothing, ids, names, (), findings, gaps)
 
     def incoming(self, values: Any, names: Sequence[str] | None = None) -> Iterator[Inputs]:
         """Yield all rows at once: a table in memory is prepared column by column."""

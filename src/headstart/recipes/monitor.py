@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from json import dumps
 from pathlib import Path
@@ -197,7 +197,7 @@ def _empty_state(bundle: Bundle, reference: DriftReference) -> dict[str, Any]:
     }
 
 
-def _draw(path: Path, state: dict[str, Any]) -> None:
+def _draw(path: Path, state: Mapping[str, Any]) -> None:
     from headstart.reporting.monitor_page import render_monitor_page
 
     if path.is_dir():
