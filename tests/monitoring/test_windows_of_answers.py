@@ -162,13 +162,15 @@ def test_a_reference_holds_no_input_and_survives_the_disk(watched, reference, tm
         assert "AT" not in file["about"].tobytes().decode()
 
 
-def test_a_damaged_reference_is_refused(watched, tmp_path):
+def test_a_damaged_reference_is_refused(watched, tmp_path, heard):
     folder = tmp_path / "b"
     shutil.copytree(watched[1], folder)
     (folder / DRIFT).write_bytes(b"PK\x03\x04 what is no archive")
     (folder / "MANIFEST.json").write_bytes(manifest_bytes(folder))
-    with pytest.raises(ExportError, match=f"{DRIFT} is damaged"):
+    with pytest.raises(ExportError, match=f"{DRIFT} is damaged") as raised:
         read_reference(folder)
+    assert read_reference(watched[1]) is not None  # as the run was exported
+    heard(str(raised.value))
     with np.load(watched[1] / DRIFT) as file:
         content = dict(file)
     about = json.loads(content["about"].tobytes())

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from monitored import rows
+from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from serving_process import SECONDS, ServingProcess
 
 import headstart as hs
+from headstart.bundles import open_bundle
 from headstart.errors import DataError, ExportError, OptionError
 from headstart.reporting.monitor_text import render_monitor_text
+from headstart.serving.watching import Watches, WatchOptions
 
 DETECTORS = {"embeddings", "classes", "confidence", "columns"}
 
@@ -242,3 +246,41 @@ def test_a_log_that_cannot_be_written_is_refused_at_once(watched, tmp_path, hear
     for refusal in refusals:
         heard(refusal)
     assert np.array((tmp_path / "log.jsonl").stat().st_size) == 0
+
+
+def test_a_swapped_bundle_keeps_its_watch_and_another_begins_anew(watched):
+    registry = CollectorRegistry()
+    watches = Watches(WatchOptions(), registry)
+    bundle = open_bundle(watched[1])
+    watches.open(bundle)
+    first = watches.of(bundle)
+    again = open_bundle(watched[1])
+    watches.open(again)
+    watches.keep([again])
+    assert watches.of(again) is first
+    newer = replace(again, version="0123456789ab")
+    watches.open(newer)
+    watches.keep([newer])
+    assert watches.of(newer) is not first
+    watches.finish()
+
+
+def test_columns_that_are_not_told_any_more_have_no_series(served, capsys):
+    _, _, state, _, _ = served
+    registry = CollectorRegistry()
+    watches = Watches(WatchOptions(), registry)
+    window = state["windows"][-1]
+    watches._told(window)
+    watches._told({**window, "model": "other"})
+    watches._told({**window, "columns": window["columns"][:1]})
+
+    def series(model: str) -> list[str]:
+        found = [one for family in registry.collect() for one in family.samples]
+        named = [one for one in found if one.name == "headstart_drift_column_pvalue"]
+        return sorted(one.labels["column"] for one in named if one.labels["model"] == model)
+
+    assert series("watched") == ["idle"]
+    assert series("other") == ["idle", "land", "x"]
+    assert capsys.readouterr().err.count("Drift:") == 2
+    watches._told({**window, "alarm": False})
+    assert "No drift any more: watched." in capsys.readouterr().err

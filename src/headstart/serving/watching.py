@@ -42,6 +42,7 @@ class Watches:
         self._references: dict[tuple[str, str], DriftReference | None] = {}
         self._watches: dict[tuple[str, str], Watch] = {}
         self._alarmed: set[str] = set()
+        self._columns: dict[str, list[str]] = {}  # those that have series, by model
         self._has_failed = False
         detector, column = ("model", "detector"), ("model", "column")
 
@@ -115,14 +116,21 @@ class Watches:
                 self._limit.labels(model, name).set(found["limit"])
         if "accuracy" in record:
             self._accuracy.labels(model).set(record["accuracy"]["estimate"]["value"])
-        for gauge in (self._column_p, self._missing, self._new):
-            gauge.clear()
-        for column in record.get("columns", ())[:MOST_COLUMNS]:
+        self._tell_columns(model, record.get("columns", [])[:MOST_COLUMNS])
+        self._write(record)
+        self._say(record)
+
+    def _tell_columns(self, model: str, columns: Sequence[dict[str, Any]]) -> None:
+        """Set the series of columns, and end those of columns that are not told any more."""
+        names = [column["name"] for column in columns]
+        for name in set(self._columns.get(model, ())) - set(names):
+            for gauge in (self._column_p, self._missing, self._new):
+                gauge.remove(model, name)
+        self._columns[model] = names
+        for column in columns:
             self._column_p.labels(model, column["name"]).set(column["p"])
             self._missing.labels(model, column["name"]).set(column["missing"])
             self._new.labels(model, column["name"]).set(column["new"])
-        self._write(record)
-        self._say(record)
 
     def _write(self, record: dict[str, Any]) -> None:
         if self._options.log is None:
