@@ -146,3 +146,11 @@ def image_bundle(tmp_path_factory):
 
     run = image_run(tmp_path_factory.mktemp("pictures"))
     return run, headstart.export(str(run.path), to="onnx", out=f"{run.path.parent}/pictures-onnx")
+
+
+@pytest.fixture(scope="session")
+def watched(tmp_path_factory):
+    """Return a run of 2,000 rows and its bundle, which has a drift reference."""
+    from monitored import monitored
+
+    return monitored(tmp_path_factory.mktemp("watched"))

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from headstart.recipes.export import export
     from headstart.recipes.finetune import finetune
     from headstart.recipes.fit import fit
+    from headstart.recipes.monitor import monitor
     from headstart.recipes.predict import predict
     from headstart.recipes.pretrain import pretrain
     from headstart.recipes.rank import rank
@@ -70,6 +71,7 @@ PLACES: dict[str, tuple[str, str]] = {
     "export": ("headstart.recipes.export", "export"),
     "verify": ("headstart.recipes.verify", "verify"),
     "serve": ("headstart.recipes.serve", "serve"),
+    "monitor": ("headstart.recipes.monitor", "monitor"),
     "cache": ("headstart.recipes.cache", "cache"),
     "watch": ("headstart.recipes.watch", "watch"),
     "open": ("headstart.recipes.run", "open_run"),
@@ -109,6 +111,7 @@ __all__ = [
     "list_runs",
     "list_starts",
     "load",
+    "monitor",
     "open",
     "predict",
     "pretrain",

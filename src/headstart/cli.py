@@ -66,6 +66,7 @@ VERBS: dict[str, Place] = {
     "verify": PLACES["verify"],
     "serve": PLACES["serve"],
     "watch": PLACES["watch"],
+    "monitor": PLACES["monitor"],
     "cache": PLACES["cache"],
 }
 LOAD: Place = PLACES["load"]

@@ -102,13 +102,23 @@ class Bundle:
             for one, given in zip(self.members, inputs, strict=True)
         ]
 
-    def run(self, arrays: Sequence[Arrays]) -> list[np.ndarray]:
+    def run(
+        self, arrays: Sequence[Arrays], features: list[np.ndarray] | None = None
+    ) -> list[np.ndarray]:
         """Return the logits of each member, float32, shape (B, K).
+
+        Args:
+            arrays: Of each member.
+            features: Is given those of the first member, float32, shape (B, D), where it has them.
 
         Raises:
             DataError: If a number in them is beyond what a network knows.
         """
-        return [one.session.run(own) for one, own in zip(self.members, arrays, strict=True)]
+        wanted = [features, *[None] * len(self.members)]
+        return [
+            one.session.run(own, each)
+            for one, own, each in zip(self.members, arrays, wanted, strict=False)
+        ]
 
     def outputs(self, logits: Sequence[np.ndarray]) -> np.ndarray:
         """Return calibrated probabilities, (B, K), or values in the targets' own unit.
@@ -199,6 +209,7 @@ def open_bundle(folder: Path, *, num_threads: int = 1, is_whole: bool = True) ->
             raise
         except StartError as error:
             raise ExportError(f"{folder} cannot be opened: {error}") from error
-        session = OnnxSession(own / MODEL, preprocess.inputs, num_outputs, num_threads)
+        wanted = preprocess.inputs, num_outputs, num_threads, one.features
+        session = OnnxSession(own / MODEL, *wanted)
         members.append(BundleMember(one, preprocess, session))
     return Bundle(folder, record, tuple(members), version)

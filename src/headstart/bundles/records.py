@@ -20,6 +20,7 @@ MOST_MEMBERS = 9
 _FORMAT = 1
 _FOLDER = re.compile(r"|members/[1-9]")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+VALUE_NAME = re.compile(r"[A-Za-z0-9._:/-]{0,100}")
 _MOST_BYTES = 64 * 2**20  # of a JSON file: a table of many categories has some
 
 
@@ -35,6 +36,7 @@ class MemberRecord:
         temperature: Divides its logits.
         target_mean: Where numbers are predicted, what its logits are shifted by.
         target_scale: The same, what they are scaled by.
+        features: The value of the network that its head reads, where that can be given too.
     """
 
     folder: str
@@ -44,6 +46,7 @@ class MemberRecord:
     temperature: float
     target_mean: float
     target_scale: float
+    features: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ class BundleRecord:
         members: One model, or several whose mean answers.
         temperature: Divides the logits of that mean; of a single model its own.
         licence: Of the weights that it began from.
-        reading: How files of the training data were read, for new ones: ``header``, ``encoding``.
+        reading: How files of the training data were read, for new ones: ``header``, ``encoding``,
+            ``image_column``.
         parity: What was compared before the bundle was written, and how far it was apart.
         versions: Of the libraries that wrote it.
         deciding: How answers are made of outputs, as was settled on val.
@@ -125,6 +129,8 @@ def _checked(found: Mapping[str, Any]) -> BundleRecord:
         numbers = (one.weight, one.temperature, one.target_mean, one.target_scale)
         if not _FOLDER.fullmatch(one.folder) or not all(math.isfinite(n) for n in numbers):
             raise ValueError(f"a member {one.folder!r} with {numbers}")
+        if not VALUE_NAME.fullmatch(one.features):
+            raise ValueError(f"features called {one.features!r}")
         if one.weight <= 0 or one.temperature <= 0:
             raise ValueError(f"a member with weight {one.weight}, temperature {one.temperature}")
         check_preprocess(one.preprocess, schema.modality)

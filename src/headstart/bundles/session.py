@@ -28,6 +28,7 @@ class OnnxSession:
         inputs: What it takes, by its preprocessing; those of no numbers at all it does not know.
         num_outputs: Columns of its logits.
         num_threads: Of ONNX Runtime.
+        features: The value in it that the head reads, to be given too; empty where none is.
 
     Raises:
         PackageMissing: If ONNX Runtime is not installed.
@@ -35,13 +36,20 @@ class OnnxSession:
     """
 
     def __init__(
-        self, path: Path, inputs: Sequence[NamedInput], num_outputs: int, num_threads: int = 1
+        self,
+        path: Path,
+        inputs: Sequence[NamedInput],
+        num_outputs: int,
+        num_threads: int = 1,
+        features: str = "",
     ) -> None:
         self.inputs = [one for one in inputs if 0 not in one.shape]
-        self._session = _open_session(path, num_threads)
+        self.features = features
+        self._session = _open_session(path, num_threads, features)
         wanted = [one.name for one in self.inputs]
         known = [one.name for one in self._session.get_inputs()]
         given = [(one.name, list(one.shape)) for one in self._session.get_outputs()]
+        given = [one for one in given if one[0] != features]
         shapes = [list(one.shape) for one in self._session.get_inputs()]
         is_batched = all(isinstance(shape[0], str) for shape in [*shapes, given[0][1]])
         if wanted != known or given != [(OUTPUT, [given[0][1][0], num_outputs])] or not is_batched:
@@ -50,11 +58,14 @@ class OnnxSession:
                 f"{num_outputs} columns, with a batch of any size. Export the run again."
             )
 
-    def run(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    def run(
+        self, arrays: Mapping[str, np.ndarray], features: list[np.ndarray] | None = None
+    ) -> np.ndarray:
         """Return logits, float32, shape (B, K).
 
         Args:
             arrays: By name, as ``self.inputs`` says, B rows each.
+            features: Is given the features, float32, shape (B, D), where the network has them.
 
         Raises:
             DataError: If a row number or a length is beyond what the network knows.
@@ -62,7 +73,11 @@ class OnnxSession:
         given = {one.name: arrays[one.name] for one in self.inputs}
         for one in self.inputs:
             check_bounds(one, given[one.name])
-        logits: np.ndarray = self._session.run([OUTPUT], given)[0]
+        wanted = [OUTPUT] if features is None or not self.features else [OUTPUT, self.features]
+        logits: np.ndarray
+        logits, *own = self._session.run(wanted, given)
+        if features is not None:
+            features += own
         return logits
 
 
@@ -100,7 +115,7 @@ def check_bounds(expected: NamedInput, array: np.ndarray) -> None:
             )
 
 
-def _open_session(path: Path, num_threads: int) -> Any:
+def _open_session(path: Path, num_threads: int, features: str) -> Any:
     require_extra("serve", str(path), "onnxruntime")
     import onnxruntime
 
@@ -111,7 +126,7 @@ def _open_session(path: Path, num_threads: int) -> Any:
     # threads that wait for work would take the cores from decoding and answering
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        content = path.read_bytes()
+        content = path.read_bytes() + _given_too(features)
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except OSError as error:
         raise ExportError(
@@ -123,3 +138,15 @@ def _open_session(path: Path, num_threads: int) -> Any:
             f"{path} is not taken by ONNX Runtime ({first_line(error)}). Expected what headstart "
             "exported. Export the run again."
         ) from error
+
+
+def _given_too(value: str) -> bytes:
+    """Return what, behind the bytes of a network, makes one of its values an output; b"" of none.
+
+    Messages of protocol buffers that follow one another are read as one, and what repeats in them
+    is joined: this one is a model with a graph (field 7) with an output (12) of a name (1).
+    """
+    content = value.encode()
+    for field in (1, 12, 7) if value else ():
+        content = bytes([field << 3 | 2, len(content)]) + content  # both below 128: a byte each
+    return content

@@ -39,9 +39,11 @@ from headstart.exporting.folder import building, refuse_occupied
 from headstart.exporting.int8_choice import Int8Samples, choose_int8
 from headstart.exporting.mlflow_record import mlflow_files
 from headstart.exporting.model_card import CARD, model_card
+from headstart.exporting.onnx_features import watched
 from headstart.exporting.onnx_file import export_file, require_onnx
 from headstart.exporting.onnx_network import ExportedNetwork, exported_network
 from headstart.model import Ensemble, library_versions, model_outputs
+from headstart.monitoring import DRIFT, HeldOut, build_reference
 from headstart.preprocessing import NamedInput
 from headstart.types import Inputs, Prediction
 
@@ -76,6 +78,7 @@ def export_onnx_bundle(
     reading: Mapping[str, Any],
     metrics: Mapping[str, Any],
     int8: Int8Samples | None = None,
+    held_out: HeldOut | None = None,
 ) -> Agreement:
     """Write a run's models as a bundle.
 
@@ -87,6 +90,7 @@ def export_onnx_bundle(
         reading: How files of the training data were read.
         metrics: ``metrics.json`` of the run, for the model card; may be empty.
         int8: What a network in whole numbers is made and judged with; None leaves float32.
+        held_out: What new samples are to be compared with; None where there is nothing.
 
     Returns:
         How far the answers of the bundle in float32 are from PyTorch's.
@@ -97,11 +101,7 @@ def export_onnx_bundle(
             nothing is left behind.
     """
     target = Path(folder)
-    if ensemble.task.tells_words:
-        raise ExportError(
-            f"A {ensemble.task.name} is not written as ONNX yet: long texts are read in windows. "
-            "Export for transformers, --to transformers, or answer with 'headstart predict'."
-        )
+    _refuse_words(ensemble)
     refuse_occupied(target)
     require_onnx()
     expected = ensemble.run_each(samples.inputs, phase="export")
@@ -121,10 +121,14 @@ def export_onnx_bundle(
             content, told = choose_int8(bundle, int8, ensemble.first.encoder.start.address)
             (partial / MODEL).write_bytes(content)
             record = replace(record, int8=told)
+            (partial / BUNDLE).write_bytes(record.to_bytes())
+            bundle = open_bundle(partial, is_whole=False)
             # what serves has to give what it gave here, whatever float32 would
-            logits = open_bundle(partial, is_whole=False).run(arrays)
+            logits = bundle.run(arrays)
+        if held_out is not None:
+            record = replace(record, members=_write_reference(bundle, held_out))
         (partial / BUNDLE).write_bytes(record.to_bytes())
-        answers = _answers(ensemble, logits)
+        answers = answers_of(ensemble, logits)
         (partial / GOLDEN).write_bytes(golden_bytes(arrays, logits, answers))
         (partial / CARD).write_text(model_card(record, metrics), encoding="utf-8")
         for file, text in mlflow_files(bundle).items():
@@ -138,6 +142,20 @@ def _write_onnx(
     network: ExportedNetwork, example: Sequence[np.ndarray], address: str
 ) -> tuple[str, bytes]:
     return MODEL, export_file(network, example, address)
+
+
+def _refuse_words(ensemble: Ensemble) -> None:
+    """Refuse what tells of words.
+
+    Raises:
+        ExportError: If so.
+    """
+    if ensemble.task.tells_words:
+        raise ExportError(
+            f"A {ensemble.task.name} is not written as a bundle yet: long texts are read in "
+            "windows. Export for transformers, --to transformers, or answer with 'headstart "
+            "predict'."
+        )
 
 
 def write_networks(
@@ -158,6 +176,7 @@ def write_networks(
         reading: How files of the training data were read.
         write: Makes the file of a network.
     """
+    _refuse_words(ensemble)
     members = []
     for place, (one, inputs) in enumerate(zip(ensemble.members, samples.inputs, strict=True)):
         where = "" if ensemble.is_one else f"members/{place + 1}"
@@ -194,8 +213,13 @@ def write_networks(
     )
 
 
-def _answers(ensemble: Ensemble, logits: Sequence[np.ndarray]) -> list[Prediction]:
-    """Return what the run says of samples by the logits of its members."""
+def answers_of(ensemble: Ensemble, logits: Sequence[np.ndarray]) -> list[Prediction]:
+    """Return what a run says of samples by the logits of its members.
+
+    Args:
+        ensemble: What answers.
+        logits: Of each member, of N samples.
+    """
     outputs = model_outputs(ensemble, ensemble.combine(logits))
     return ensemble.task.predictions([""] * len(logits[0]), outputs, ensemble.schema)
 
@@ -239,3 +263,18 @@ def _compare(
         worst = found if worst is None or found.largest > worst.largest else worst
     assert worst is not None
     return worst
+
+
+def _write_reference(bundle: Bundle, held_out: HeldOut) -> tuple[MemberRecord, ...]:
+    """Write what new samples are compared with, and return what to say of the members.
+
+    Where too few samples are held out, nothing is written, and nothing of the members changes.
+    """
+    part = held_out.parts[0]
+    few = bundle.arrays(part, np.arange(min(2, len(part[0]))))
+    giving = watched(bundle, few[0])
+    reference = build_reference(giving, held_out)
+    if reference is None:
+        return bundle.record.members
+    (bundle.path / DRIFT).write_bytes(reference.to_bytes())
+    return giving.record.members

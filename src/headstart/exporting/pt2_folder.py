@@ -36,7 +36,7 @@ from headstart.bundles.records import BundleRecord
 from headstart.errors import ExportError, first_line
 from headstart.exporting.folder import building, refuse_occupied, unreadable
 from headstart.exporting.model_card import CARD, model_card
-from headstart.exporting.onnx_bundle import ComparedSamples, write_networks
+from headstart.exporting.onnx_bundle import ComparedSamples, answers_of, write_networks
 from headstart.exporting.onnx_network import ExportedNetwork
 from headstart.exporting.varying import varying_shapes
 from headstart.model import Ensemble
@@ -84,7 +84,8 @@ def export_pt2(
             named(one.model.encoder.preprocess, own.arrays(golden))
             for one, own in zip(ensemble.members, samples.inputs, strict=True)
         ]
-        (partial / GOLDEN).write_bytes(golden_bytes(arrays, [one[golden] for one in expected]))
+        logits = [one[golden] for one in expected]
+        (partial / GOLDEN).write_bytes(golden_bytes(arrays, logits, answers_of(ensemble, logits)))
         (partial / BUNDLE).write_bytes(record.to_bytes())
         (partial / CARD).write_text(model_card(record, metrics, PROGRAM), encoding="utf-8")
         (partial / MANIFEST).write_bytes(manifest_bytes(partial))

@@ -81,19 +81,23 @@ class TablePreprocess(Preprocess):
         targets, ids = split.targets[chosen], split.ids[chosen]
         if split_name == "train":  # what it has too rarely is no news: others may bring more
             return Cells(*to_cells(self.spec, table), targets, ids, samples.names, (), [])
-        cells, findings = self._looked_at(table, samples.names)
-        return Cells(*cells, targets, ids, samples.names, (), findings)
+        cells, missing, findings = self._looked_at(table, samples.names)
+        return Cells(*cells, targets, ids, samples.names, (), findings, missing)
 
     def _looked_at(
         self, table: Any, names: Sequence[str]
-    ) -> tuple[tuple[np.ndarray, np.ndarray], list[Finding]]:
-        """Return numbers and codes of rows, and in what they are unlike train; read once."""
+    ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, list[Finding]]:
+        """Return numbers and codes of rows, what is missing, and in what they are unlike train."""
         findings: list[Finding] = []
+        missing = np.zeros((len(names), len(self.spec.columns)), bool)
+        places = iter(range(len(self.spec.columns)))
 
         def look(column: Column, cells: Any) -> None:
             findings.extend(strange_cells(column, cells, names))
+            is_word = column.kind == "categorical"
+            missing[:, next(places)] = [not word for word in cells] if is_word else np.isnan(cells)
 
-        return to_cells(self.spec, table, look), findings
+        return to_cells(self.spec, table, look), missing, findings
 
     def listed(self, values: Any) -> IncomingRows:
         """Return the columns of rows in any form: dicts, a DataFrame, a pyarrow Table."""
@@ -118,13 +122,14 @@ class TablePreprocess(Preprocess):
                 f"{'them; add them' if many else 'it; add it'}. Single cells may be empty."
             )
         table = self.typed(listed)
-        (numbers, codes), findings = self._looked_at(table, names)
+        (numbers, codes), gaps, findings = self._looked_at(table, names)
         known = set(self.columns)
         if extra := [name for name in listed.columns if name not in known]:
             sentence = f"Columns that the model does not know are ignored: {quoted(extra)}."
             findings.append(Finding("unused", "note", (), sentence))
         nothing = np.empty(0, np.int64)
-        return Cells(numbers, codes, nothing, np.arange(len(listed)), names, (), findings)
+        ids = np.arange(len(listed))
+        return Cells(numbers, codes, nothing, ids, names, (), findings, gaps)
 
     def typed(self, listed: IncomingRows) -> Any:
         """Return the columns of rows as a pyarrow Table, each in the form of its kind.

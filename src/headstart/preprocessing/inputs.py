@@ -135,6 +135,8 @@ class Cells:
         names: N names.
         bad_samples: Rows left out, each with its reason.
         findings: What a user should know of the preparation.
+        missing: Which cells of the C columns are missing, bool, shape (N, C), whatever stands in
+            for them; None where nobody has looked.
     """
 
     numbers: np.ndarray
@@ -144,6 +146,7 @@ class Cells:
     names: Sequence[str]
     bad_samples: Sequence[BadSample] = ()
     findings: Sequence[Finding] = ()
+    missing: np.ndarray | None = None
 
     @property
     def lengths(self) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from headstart.errors import DataError, ExportError
 from headstart.events import emit
 from headstart.exporting.exporters import ONNX
+from headstart.recipes.drift_samples import find_held_out
 from headstart.recipes.own_data import own_data
 from headstart.recipes.run import Run
 from headstart.types import SplitName
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from headstart.bundles import Agreement
     from headstart.exporting.int8_choice import Int8Samples
     from headstart.exporting.onnx_bundle import ComparedSamples
+    from headstart.monitoring import HeldOut
     from headstart.types import Dataset
 
 _SIDES: tuple[SplitName, ...] = ("val", "test", "train")
@@ -48,14 +50,16 @@ def write_bundle(run: Run, folder: Path, *, int8: bool = False) -> Agreement:
 
     require_onnx()  # and the folder: before any data are loaded
     refuse_occupied(folder)
+    compared, held_out = _compared(run)
     return export_onnx_bundle(
         run.ensemble,
         folder,
-        _compared(run),
+        compared,
         name=bundle_name(folder),
         reading=_reading(run),
         metrics=run.metrics,
         int8=_judges(run) if int8 else None,
+        held_out=held_out,
     )
 
 
@@ -66,7 +70,7 @@ def write_program(run: Run, folder: Path) -> Agreement:
     return export_pt2(
         run.ensemble,
         folder,
-        _compared(run),
+        _compared(run)[0],
         name=bundle_name(folder),
         reading=_reading(run),
         metrics=run.metrics,
@@ -80,7 +84,7 @@ def write_weights(run: Run, folder: Path) -> Agreement:
     return export_weights(
         run.ensemble,
         folder,
-        _compared(run),
+        _compared(run)[0],
         name=bundle_name(folder),
         about={"strategy": run.model_record.get("strategy")},
         metrics=run.metrics,
@@ -89,11 +93,14 @@ def write_weights(run: Run, folder: Path) -> Agreement:
 
 def _reading(run: Run) -> dict[str, Any]:
     source = run.data.get("source") or {}
-    return {name: source.get(name) for name in ("header", "encoding")}
+    return {name: source.get(name) for name in ("header", "encoding", "image_column")}
 
 
-def _compared(run: Run) -> ComparedSamples:
-    """Return samples of the run's own data, else others that its preprocessing can read."""
+def _compared(run: Run) -> tuple[ComparedSamples, HeldOut | None]:
+    """Return samples of the run's own data, else others that its preprocessing can read.
+
+    And those that new ones are to be compared with, which only the own data has.
+    """
     try:
         dataset = own_data(run)
     except DataError as error:
@@ -102,8 +109,8 @@ def _compared(run: Run) -> ComparedSamples:
             "note",
             text=f"The export is compared on samples that are none of the run's own: {reason}.",
         )
-        return _strangers(run)
-    return _own(run, dataset)
+        return _strangers(run), None
+    return _own(run, dataset), find_held_out(run, dataset)
 
 
 def _judges(run: Run) -> Int8Samples:

@@ -36,11 +36,14 @@ def serve(
     insecure: bool = False,
     grace_seconds: float = 3.0,
     quiet: bool = False,
+    monitor_log: str | None = None,
+    monitor_seconds: float = 60.0,
 ) -> None:
     """Serve runs or bundles over HTTP, until a signal ends it.
 
     Answers by the Open Inference Protocol and at /v1/predict, shows a page to try a model at / and
-    how to ask at /docs, and tells Prometheus at /metrics. A run is exported to a bundle in the
+    how to ask at /docs, tells Prometheus at /metrics, and whether what is asked has drifted at
+    /v1/monitor. A run is exported to a bundle in the
     cache first. SIGTERM lets it finish what is under way, SIGHUP makes it open the bundles again
     and swap them in.
 
@@ -55,6 +58,10 @@ def serve(
         grace_seconds: Seconds that it answers on after SIGTERM, while it says that it is not
             ready.
         quiet: Show no progress.
+        monitor_log: File that gets a line of JSON a window of answers, with what 'headstart
+            monitor' shows of it: figures, no inputs.
+        monitor_seconds: Seconds from one window of answers that is compared with held-out samples
+            to the next.
 
     Raises:
         PackageMissing: If one is that serving needs, or exporting the run.
@@ -69,6 +76,8 @@ def serve(
     """
     given = [runs] if isinstance(runs, str) else list(runs)
     _check(given, port, grace_seconds)
+    log = None if monitor_log is None else Path(monitor_log)
+    _check_monitoring(log, monitor_seconds)
     keys = [] if api_key_file is None else _read_keys(Path(api_key_file))
     if not keys and not insecure and not _is_loopback(host):
         raise OptionError(
@@ -76,12 +85,14 @@ def serve(
             "--api-key-file FILE with a key a line. Add it, or --insecure to let everybody in."
         )
     with attached():
-        folders = [_bundle_of(Path(one)) for one in given]
+        folders = [bundle_of(Path(one)) for one in given]
     from headstart.serving import ServerLimits, ServerMeasures, Shelf, digest_of, listen, run_server
+    from headstart.serving.watching import WatchOptions
 
     limits = replace(ServerLimits(), grace_seconds=grace_seconds)
     with listen(host, port) as sock:
-        shelf = Shelf(folders, limits, ServerMeasures())
+        watching = WatchOptions(monitor_seconds, log)
+        shelf = Shelf(folders, limits, ServerMeasures(), watching)
         run_server(shelf, sock, [digest_of(key) for key in keys], host)
 
 
@@ -98,6 +109,27 @@ def _check(given: Sequence[str], port: int, grace_seconds: float) -> None:
         raise OptionError(
             f"grace_seconds is {grace_seconds:g}; expected 0 to 600. Choose another number."
         )
+
+
+def _check_monitoring(log: Path | None, seconds: float) -> None:
+    """Refuse a log that cannot be written, and windows at no known distance.
+
+    Raises:
+        OptionError: If so.
+    """
+    if not 0 <= seconds <= 86_400:
+        raise OptionError(
+            f"monitor_seconds is {seconds:g}; expected 0 to 86,400. Choose another number."
+        )
+    if log is None:
+        return
+    try:
+        log.open("ab").close()
+    except OSError as error:
+        raise OptionError(
+            f"--monitor-log {log} cannot be written ({error.strerror or error}); expected a file "
+            "in a folder that is there. Name another file."
+        ) from error
 
 
 def _is_loopback(host: str) -> bool:
@@ -140,7 +172,7 @@ def _read_keys(path: Path) -> list[str]:
     return keys
 
 
-def _bundle_of(path: Path) -> Path:
+def bundle_of(path: Path) -> Path:
     """Return a bundle as it is, of a run the bundle in the cache, which is made where it is not.
 
     Raises:

@@ -10,5 +10,14 @@ from headstart.serving.limits import ServerLimits
 from headstart.serving.measures import ServerMeasures
 from headstart.serving.models import Shelf
 from headstart.serving.running import listen, run_server
+from headstart.serving.watching import WatchOptions
 
-__all__ = ["ServerLimits", "ServerMeasures", "Shelf", "digest_of", "listen", "run_server"]
+__all__ = [
+    "ServerLimits",
+    "ServerMeasures",
+    "Shelf",
+    "WatchOptions",
+    "digest_of",
+    "listen",
+    "run_server",
+]

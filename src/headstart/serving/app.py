@@ -51,6 +51,7 @@ def build_app(shelf: Shelf, keys: Sequence[bytes] = ()) -> ASGIApp:
         "/openapi.json": _Path(("GET",), answers.openapi),
         "/metrics": _Path(("GET",), answers.metrics),
         "/v1/models": _Path(("GET",), answers.models),
+        "/v1/monitor": _Path(("GET",), answers.monitor),
         "/v1/predict": _Path(("POST",), answers.predict),
         "/v2": _Path(("GET",), answers.server),
         "/v2/": _Path(("GET",), answers.server),  # as the protocol's own document has it
@@ -146,6 +147,11 @@ class _Answers:
         self._shelf.measures.ready.set(float(self._shelf.is_ready))
         text = self._shelf.measures.text()
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def monitor(self, scope: Scope, receive: Receive, headers: Said) -> Response:
+        """Tell what is known of drift."""
+        watches = self._shelf.watches
+        return _json({"models": [watches.state(one.bundle) for one in self._shelf.models]})
 
     async def models(self, scope: Scope, receive: Receive, headers: Said) -> Response:
         """List the models with what a person needs to ask them."""

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from headstart.bundles import Bundle
+from headstart.monitoring import Watch
 from headstart.preprocessing import NamedInput
 from headstart.serving.limits import ServerLimits
 from headstart.serving.measures import ServerMeasures
@@ -63,10 +64,17 @@ class Batcher:
         bundle: The model.
         limits: Of the server.
         measures: What is counted.
+        watch: What is shown the answers; None where nobody watches.
     """
 
-    def __init__(self, bundle: Bundle, limits: ServerLimits, measures: ServerMeasures) -> None:
-        self.bundle, self._limits = bundle, limits
+    def __init__(
+        self,
+        bundle: Bundle,
+        limits: ServerLimits,
+        measures: ServerMeasures,
+        watch: Watch | None = None,
+    ) -> None:
+        self.bundle, self._limits, self._watch = bundle, limits, watch
         name = bundle.record.name
         self._queue_seconds = measures.queue.labels(name)
         self._compute_seconds = measures.inference.labels(name)
@@ -258,10 +266,13 @@ class Batcher:
             }
             for place, inputs in enumerate(self._inputs)
         ]
+        watch = self._watch if self._watch is not None and self._watch.is_open else None
+        features: list[np.ndarray] = []
         parts = []
         for start in range(0, rows, self._limits.batch_rows):
             part = slice(start, start + self._limits.batch_rows)
-            logits = self.bundle.run([{n: a[part] for n, a in own.items()} for own in joined])
+            given = [{n: a[part] for n, a in own.items()} for own in joined]
+            logits = self.bundle.run(given) if watch is None else self.bundle.run(given, features)
             parts.append(self.bundle.outputs(logits))
         outputs = parts[0] if len(parts) == 1 else np.concatenate(parts)
         self._compute_seconds.observe(time.perf_counter() - began)
@@ -269,10 +280,14 @@ class Batcher:
         if not np.isfinite(outputs).all():
             raise Refusal(500, "The model's answer is not a finite number.", "unfinite")
         if any(job.answers < job.rows for job in jobs):
-            is_told = np.concatenate([np.arange(job.rows) < job.answers for job in jobs])
-            self._count(outputs[is_told])
+            # what was asked to explain an answer is no answer: nobody counts or compares it
+            told = np.concatenate([np.arange(job.rows) < job.answers for job in jobs])
         else:
-            self._count(outputs)
+            told = np.ones(rows, bool)
+        self._count(outputs[told])
+        if watch is not None:
+            seen = {name: array[told] for name, array in joined[0].items()}
+            watch.add(outputs[told], seen, np.concatenate(features)[told] if features else None)
         return outputs
 
 

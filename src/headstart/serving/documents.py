@@ -33,6 +33,7 @@ def openapi(shelf: Shelf) -> dict[str, Any]:
             "get": _operation("ready", "Whether it is ready to answer", ("ready",))
         },
         "/v1/models": {"get": _operation("models", "What is served", ("models",))},
+        "/v1/monitor": {"get": _operation("monitor", "Whether it has drifted", ("models",))},
         "/v1/predict": {"post": _predict(names, types)},
     }
     for place, suffix in (("", ""), ("/versions/{version}", "Version")):

@@ -21,6 +21,7 @@ from headstart.bundles.answering import named
 from headstart.bundles.session import check_bounds
 from headstart.cores import usable_cores
 from headstart.errors import DataError, OptionError
+from headstart.monitoring import Watch
 from headstart.preprocessing import NamedInput
 from headstart.serving.batching import Arrays, Batcher, late
 from headstart.serving.covering import MOST_PARTS, falls
@@ -29,6 +30,7 @@ from headstart.serving.limits import ServerLimits
 from headstart.serving.measures import ServerMeasures
 from headstart.serving.refusals import Refusal, bad_request
 from headstart.serving.tensors import as_declared
+from headstart.serving.watching import Watches, WatchOptions
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class ServedModel:
         limits: Of the server.
         measures: What is counted.
         threads: In which samples are read.
+        watch: What is shown rows and answers; None where nobody watches.
     """
 
     def __init__(
@@ -60,10 +63,11 @@ class ServedModel:
         limits: ServerLimits,
         measures: ServerMeasures,
         threads: ThreadPoolExecutor,
+        watch: Watch | None = None,
     ) -> None:
         self.bundle, self.name, self.version = bundle, bundle.record.name, bundle.version
-        self._limits, self._threads = limits, threads
-        self.batcher = Batcher(bundle, limits, measures)
+        self._limits, self._threads, self._watch = limits, threads, watch
+        self.batcher = Batcher(bundle, limits, measures, watch)
         self.form: Form = form_of(bundle.schema.modality)
         self.raw = self.form.inputs(bundle.preprocess)
         # of several members the prepared inputs differ, and only raw ones are everybody's
@@ -200,6 +204,8 @@ class ServedModel:
             inputs = self.bundle.read(samples, names)
         except DataError as error:
             raise bad_request(str(error), "sample") from None
+        if self._watch is not None:
+            self._watch.add_rows(inputs[0])
         places = np.arange(len(inputs[0]))
         arrays = [
             named(one.preprocess, given.arrays(places))
@@ -216,12 +222,18 @@ class Shelf:
         paths: Folders of bundles.
         limits: Of the server.
         measures: What is counted.
+        watching: How models are watched.
     """
 
     def __init__(
-        self, paths: Sequence[Path], limits: ServerLimits, measures: ServerMeasures
+        self,
+        paths: Sequence[Path],
+        limits: ServerLimits,
+        measures: ServerMeasures,
+        watching: WatchOptions | None = None,
     ) -> None:
         self._paths, self.limits, self.measures = list(paths), limits, measures
+        self.watches = Watches(watching or WatchOptions(), measures.registry)
         self._cores = usable_cores()
         self._threads = ThreadPoolExecutor(self._cores, thread_name_prefix="samples")
         self._models: dict[str, ServedModel] = {}
@@ -253,16 +265,19 @@ class Shelf:
                     "names, by which requests find them. Rename the folder of one run, or export "
                     "it with --out to a folder of another name."
                 )
+            self.watches.open(bundle)
             found[bundle.record.name] = bundle
         return list(found.values())
 
     def serve(self, bundles: Sequence[Bundle]) -> None:
         """Answer with these from now on; what is under way ends with what it began with."""
         former = self.models
-        limits, measures = self.limits, self.measures
+        limits, measures, watches = self.limits, self.measures, self.watches
         self._models = {
-            one.record.name: ServedModel(one, limits, measures, self._threads) for one in bundles
+            one.record.name: ServedModel(one, limits, measures, self._threads, watches.of(one))
+            for one in bundles
         }
+        watches.keep(bundles)
         measures.info.clear()
         for model in self.models:
             measures.info.labels(model.name, model.version, model.bundle.schema.task).set(1)

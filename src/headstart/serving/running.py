@@ -161,6 +161,7 @@ def run_server(shelf: Shelf, sock: socket.socket, keys: Sequence[bytes], host: s
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(main())
+    shelf.watches.finish()
     if running.failure is not None:
         raise running.failure
     say("Stopped.")
