@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import headstart as hs
-from headstart.reporting.watching.followed import MAX_POINTS, FollowedRun, Training
+from headstart.reporting.watching.followed import MAX_POINTS, Followed, FollowedRun
 from headstart.reporting.watching.local_server import LocalServer
 from headstart.reporting.watching.plot import plot
 from headstart.reporting.watching.text_view import render_followed
@@ -127,7 +127,7 @@ def test_a_plot_of_little_is_a_plot() -> None:
 
 
 def test_long_curves_stay_small_and_keep_their_ends() -> None:
-    training = Training("x")
+    training = Followed("x")
     for step in range(3 * MAX_POINTS):
         training.add(step, {"loss": math.exp(-step)})
     points = training.curves["loss"]

@@ -17,7 +17,6 @@ from headstart.errors import DataError, OptionError, RunFolderError, quoted
 from headstart.recipes.findings import tell_findings
 from headstart.storage.run_folder import write_atomically
 from headstart.tasks import find_task
-from headstart.tasks.multi_label import labels_in
 from headstart.types import BadSample, Finding, Prediction, Predictions, Schema
 
 SEPARATORS = (";", "|", ",", " ")
@@ -199,6 +198,8 @@ def _of_sets(cells: Sequence[str], schema: Schema) -> Answer:
         pairs = zip(schema.classes, p.probabilities, strict=True)
         likely = [name for name, probability in pairs if probability > 0.5]
         if ", ".join(likely) != p.decided:  # thresholds of its own
+            from headstart.tasks.multi_label import labels_in
+
             likely = [schema.classes[k] for k in labels_in(p.decided, schema.classes)]
         return [mark.join(likely)]
 

@@ -23,7 +23,7 @@ _NO_CURVES_OF_STEPS = _NO_CURVES | {"samples_per_second", "val"}  # of a task: v
 
 
 @dataclass
-class Training:
+class Followed:
     """The curves of one training, by figure.
 
     Attributes:
@@ -77,7 +77,7 @@ class FollowedRun:
         """Begin anew, as if nothing had been read."""
         self.stage = ""
         self.tasks: dict[str, dict[str, Any]] = {}
-        self.trainings: list[Training] = []
+        self.trainings: list[Followed] = []
         self.said: list[tuple[str, str]] = []
         self.spent: list[tuple[str, float]] = []
         self.began: datetime | None = None
@@ -163,7 +163,7 @@ class FollowedRun:
             del self.tasks[name]
         if _is_finite(fields.get("loss")):
             if not self.trainings or self.trainings[-1].name != name:
-                self.trainings.append(Training(name))
+                self.trainings.append(Followed(name))
             figures = {
                 n: float(v)
                 for n, v in fields.items()
@@ -171,9 +171,9 @@ class FollowedRun:
             }
             self.trainings[-1].add(_number(done), figures)
 
-    def _training(self) -> Training:
+    def _training(self) -> Followed:
         if not self.trainings:
-            self.trainings.append(Training("training"))
+            self.trainings.append(Followed("training"))
         return self.trainings[-1]
 
 

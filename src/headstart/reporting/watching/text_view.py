@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from headstart.reporting.terminal import format_seconds, format_value
-from headstart.reporting.watching.followed import FollowedRun, Training
+from headstart.reporting.watching.followed import Followed, FollowedRun
 from headstart.reporting.watching.plot import plot
 
 WIDTH = 80
@@ -56,7 +56,7 @@ def headline(run: FollowedRun) -> str:
     return f"{run.folder.name}: {', '.join(parts)}"
 
 
-def shown_curves(training: Training) -> list[str]:
+def shown_curves(training: Followed) -> list[str]:
     """Return the figures of a training that are drawn, the most telling first.
 
     Args:
