@@ -460,7 +460,7 @@ HEAVY_ROOMS = (
     "starts",
     "tuning",
 )
-MOST_MODULES = 80  # of headstart's own; 55 when this was written
+MOST_MODULES = 95  # of headstart's own; 89 when this was written
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], *([verb, "--help"] for verb in cli.VERBS)])
