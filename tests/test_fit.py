@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from clocks import ProcessorClock, set_clock
+from small_runs import few_digits
 
 import headstart as hs
 from headstart.errors import StartError
@@ -19,6 +20,7 @@ from headstart.ranking import default_starts, screen
 from headstart.recipes import search as search_module
 from headstart.starts import find_start
 from headstart.training.options.training_options import TrainingOptions
+from headstart.training.probing import boosting
 from headstart.tuning.budget import Budget
 from headstart.types import Figure
 
@@ -77,7 +79,7 @@ def test_fit_tells_its_candidates_and_why_it_chose(fitted):
     assert chosen[0]["value"] == candidates[0]["start"]
 
 
-def test_a_usable_model_exists_before_the_fine_tuning(data, tmp_path, processor_clock):
+def test_a_usable_model_exists_before_the_fine_tuning(tmp_path, processor_clock):
     out = tmp_path / "run"
     found: list[bool] = []
 
@@ -85,8 +87,11 @@ def test_a_usable_model_exists_before_the_fine_tuning(data, tmp_path, processor_
         if kind == "stage" and str(fields["text"]).startswith("Fine-tuning"):
             found.append((out / "model.safetensors").exists() and (out / "model.json").exists())
 
+    processor_clock.slowness = 2.0
     with listen(listener):
-        hs.fit(data, budget="12s", out=str(out), starts=["scratch/simple-cnn"], device="cpu")
+        hs.fit(
+            few_digits(), budget="16s", out=str(out), starts=["scratch/simple-cnn"], device="cpu"
+        )
     assert found
     assert all(found)
 
@@ -151,6 +156,7 @@ def test_a_fit_on_a_machine_too_slow_to_compare_ends_with_a_model(
     data, tmp_path, monkeypatch, processor_clock
 ):
     passes_take(monkeypatch, simple_cnn=0.01)
+    processor_clock.slowness = 2.0
     run = hs.fit(data, budget="30s", out=str(tmp_path / "run"), starts=["scratch/simple-cnn"])
     assert "none of 1 could be scored" in run.report()
     assert run.predict(np.zeros((1, 8, 8), np.uint8))
@@ -192,7 +198,8 @@ def made_by_screening(data, addresses, **said):
 
 
 @pytest.mark.parametrize("address", ["scratch/linear", "scratch/boosting"])
-def test_what_screening_makes_weighs_rare_classes_where_that_was_asked_for(address):
+def test_what_screening_makes_weighs_rare_classes_where_that_was_asked_for(address, monkeypatch):
+    monkeypatch.setattr(boosting, "SETTINGS", boosting.SETTINGS[:1])
     # a fit hands over what screening has made of a table: it obeys --imbalance, too
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(600, 3))
@@ -206,9 +213,9 @@ def test_what_screening_makes_weighs_rare_classes_where_that_was_asked_for(addre
     assert found["weights"] > found["none"]
 
 
-def test_adapters_are_tried_on_transformers_alone(data):
+def test_adapters_are_tried_on_transformers_alone():
     asked = ["scratch/simple-cnn", "scratch/vit-tiny"]
-    candidates, kept = made_by_screening(data, asked, strategy="lora")
+    candidates, kept = made_by_screening(few_digits(), asked, strategy="lora")
     assert list(kept) == ["scratch/vit-tiny"]
     assert "LoRA cannot be used with 'scratch/simple-cnn'" in candidates[1].note
 
@@ -231,7 +238,7 @@ def test_the_library_of_a_network_is_not_read_where_that_would_outlast_the_budge
     assert opening.refusal(bert, budget) is None
 
 
-def test_an_interrupted_fit_goes_on_with_its_choice(data, tmp_path, processor_clock):
+def test_an_interrupted_fit_goes_on_with_its_choice(tmp_path, processor_clock):
     out = tmp_path / "run"
 
     def interrupt(kind: str, fields: dict[str, object]) -> None:
@@ -239,14 +246,15 @@ def test_an_interrupted_fit_goes_on_with_its_choice(data, tmp_path, processor_cl
             raise KeyboardInterrupt
 
     words = {"budget": "30s", "out": str(out), "starts": ["scratch/simple-cnn"], "device": "cpu"}
+    processor_clock.slowness = 2.0
     with listen(interrupt), pytest.raises(hs.Interrupted, match="--resume"):
-        hs.fit(data, **words)
+        hs.fit(few_digits(), **words)
     plan = json.loads(Path(out / "state" / "plan.json").read_text())
     assert plan["decisions"]["start"]["value"]["start"] == "scratch/simple-cnn"
     assert plan["spent_seconds"] > 0
     stages: list[object] = []
     with listen(lambda kind, f: stages.append(f.get("text")) if kind == "stage" else None):
-        run = hs.fit(data, **words, resume=True)
+        run = hs.fit(few_digits(), **words, resume=True)
     assert "Choosing the start" not in stages
     assert run.metrics["test"]["figures"]["accuracy"]["value"] > 0.9
 
