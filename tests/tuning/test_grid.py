@@ -76,7 +76,7 @@ def test_a_default_that_does_not_learn_is_left_for_a_rate_that_does(grid, tmp_pa
     grid((0.1, 1.0, 5e4), rate=ABSURD)
     told = []
     with listen(lambda kind, fields: told.append((kind, fields))):
-        run = finetune(data, tmp_path / "grid", learning_rate_search=True, batch_size=32)
+        run = finetune(data, tmp_path / "grid", learning_rate_search=True)
     rate = run.options["recipe"]["learning_rate"]
     assert rate == pytest.approx(5e-3)
     found = choice_of(told)
@@ -93,7 +93,7 @@ def test_a_default_that_does_not_learn_is_left_for_a_rate_that_does(grid, tmp_pa
     assert "Learning rates, after a short training each" in page
     assert "0.005" in page
     # the trials have left nothing behind: the run is the one of a user who said that rate
-    said = finetune(data, tmp_path / "said", learning_rate=rate, batch_size=32)
+    said = finetune(data, tmp_path / "said", learning_rate=rate)
     assert digest(run) == digest(said)
     assert said.options["trials"] == []
 
@@ -135,7 +135,7 @@ def stopped(data, out, when, **options):
 
 def test_stopped_in_a_trial_or_after_it_and_resumed_it_ends_in_the_same_bits(grid, tmp_path):
     grid((1.0, 5e4), rate=ABSURD)
-    data, options = few_digits(), {"num_steps": 60, "dropout": 0.1, "batch_size": 32}
+    data, options = few_digits(), {"num_steps": 60, "dropout": 0.1}
     whole = finetune(data, tmp_path / "whole", learning_rate_search=True, **options)
 
     out = tmp_path / "in-trial"
