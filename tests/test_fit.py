@@ -79,7 +79,7 @@ def test_fit_tells_its_candidates_and_why_it_chose(fitted):
     assert chosen[0]["value"] == candidates[0]["start"]
 
 
-def test_a_usable_model_exists_before_the_fine_tuning(tmp_path, processor_clock):
+def test_a_usable_model_exists_before_the_fine_tuning(data, tmp_path, processor_clock):
     out = tmp_path / "run"
     found: list[bool] = []
 
@@ -87,11 +87,8 @@ def test_a_usable_model_exists_before_the_fine_tuning(tmp_path, processor_clock)
         if kind == "stage" and str(fields["text"]).startswith("Fine-tuning"):
             found.append((out / "model.safetensors").exists() and (out / "model.json").exists())
 
-    processor_clock.slowness = 2.0
     with listen(listener):
-        hs.fit(
-            few_digits(), budget="16s", out=str(out), starts=["scratch/simple-cnn"], device="cpu"
-        )
+        hs.fit(data, budget="12s", out=str(out), starts=["scratch/simple-cnn"], device="cpu")
     assert found
     assert all(found)
 
@@ -156,7 +153,6 @@ def test_a_fit_on_a_machine_too_slow_to_compare_ends_with_a_model(
     data, tmp_path, monkeypatch, processor_clock
 ):
     passes_take(monkeypatch, simple_cnn=0.01)
-    processor_clock.slowness = 2.0
     run = hs.fit(data, budget="30s", out=str(tmp_path / "run"), starts=["scratch/simple-cnn"])
     assert "none of 1 could be scored" in run.report()
     assert run.predict(np.zeros((1, 8, 8), np.uint8))
@@ -238,7 +234,7 @@ def test_the_library_of_a_network_is_not_read_where_that_would_outlast_the_budge
     assert opening.refusal(bert, budget) is None
 
 
-def test_an_interrupted_fit_goes_on_with_its_choice(tmp_path, processor_clock):
+def test_an_interrupted_fit_goes_on_with_its_choice(data, tmp_path, processor_clock):
     out = tmp_path / "run"
 
     def interrupt(kind: str, fields: dict[str, object]) -> None:
@@ -246,15 +242,14 @@ def test_an_interrupted_fit_goes_on_with_its_choice(tmp_path, processor_clock):
             raise KeyboardInterrupt
 
     words = {"budget": "30s", "out": str(out), "starts": ["scratch/simple-cnn"], "device": "cpu"}
-    processor_clock.slowness = 2.0
     with listen(interrupt), pytest.raises(hs.Interrupted, match="--resume"):
-        hs.fit(few_digits(), **words)
+        hs.fit(data, **words)
     plan = json.loads(Path(out / "state" / "plan.json").read_text())
     assert plan["decisions"]["start"]["value"]["start"] == "scratch/simple-cnn"
     assert plan["spent_seconds"] > 0
     stages: list[object] = []
     with listen(lambda kind, f: stages.append(f.get("text")) if kind == "stage" else None):
-        run = hs.fit(few_digits(), **words, resume=True)
+        run = hs.fit(data, **words, resume=True)
     assert "Choosing the start" not in stages
     assert run.metrics["test"]["figures"]["accuracy"]["value"] > 0.9
 
