@@ -1,6 +1,7 @@
 """The verb that shows and clears the cache."""
 
 import pytest
+from small_runs import few_digits
 
 import headstart as hs
 from headstart import cli
@@ -11,8 +12,8 @@ def filled(tmp_path, monkeypatch):
     """Return a cache that one run has filled."""
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("HEADSTART_CACHE_LIMIT", raising=False)
-    options = {"strategy": "last-n", "num_steps": 300, "batch_size": 16, "device": "cpu"}
-    hs.finetune("digits-8x8", start="scratch/simple-cnn", out=str(tmp_path / "run"), **options)
+    options = {"strategy": "last-n", "num_steps": 80, "batch_size": 16, "device": "cpu"}
+    hs.finetune(few_digits(), start="scratch/simple-cnn", out=str(tmp_path / "run"), **options)
     return tmp_path / "cache"
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from clocks import ProcessorClock, set_clock
+from small_runs import few_digits
 
 import headstart as hs
 from headstart.errors import StartError
@@ -19,6 +20,7 @@ from headstart.ranking import default_starts, screen
 from headstart.recipes import search as search_module
 from headstart.starts import find_start
 from headstart.training.options.training_options import TrainingOptions
+from headstart.training.probing import boosting
 from headstart.tuning.budget import Budget
 from headstart.types import Figure
 
@@ -194,7 +196,8 @@ def made_by_screening(data, addresses, **said):
 
 
 @pytest.mark.parametrize("address", ["scratch/linear", "scratch/boosting"])
-def test_what_screening_makes_weighs_rare_classes_where_that_was_asked_for(address):
+def test_what_screening_makes_weighs_rare_classes_where_that_was_asked_for(address, monkeypatch):
+    monkeypatch.setattr(boosting, "SETTINGS", boosting.SETTINGS[:1])
     # a fit hands over what screening has made of a table: it obeys --imbalance, too
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(600, 3))
@@ -208,9 +211,9 @@ def test_what_screening_makes_weighs_rare_classes_where_that_was_asked_for(addre
     assert found["weights"] > found["none"]
 
 
-def test_adapters_are_tried_on_transformers_alone(data):
+def test_adapters_are_tried_on_transformers_alone():
     asked = ["scratch/simple-cnn", "scratch/vit-tiny"]
-    candidates, kept = made_by_screening(data, asked, strategy="lora")
+    candidates, kept = made_by_screening(few_digits(), asked, strategy="lora")
     assert list(kept) == ["scratch/vit-tiny"]
     assert "LoRA cannot be used with 'scratch/simple-cnn'" in candidates[1].note
 

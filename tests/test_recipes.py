@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
+from small_runs import few_digits
 from torch import nn
 
 import headstart as hs
@@ -407,13 +408,14 @@ EVERYTHING = {
     "ema": True,
     "dropout": 0.2,
     "mixup": 0.2,
-    "batch_size": 64,
-    "micro_batch_size": 32,
+    "batch_size": 32,
+    "micro_batch_size": 16,
     "patience": 0,
 }
 
 
-def test_stopped_and_resumed_it_writes_the_same_model_bit_for_bit(data, tmp_path):
+def test_stopped_and_resumed_it_writes_the_same_model_bit_for_bit(tmp_path):
+    data = few_digits()
     whole = hs.finetune(data, start=START, out=str(tmp_path / "whole"), **EVERYTHING)
     # the number of workers may change from life to life, and changes nothing
     message, seen = finetune_and_stop(data, tmp_path / "parts", 2, **EVERYTHING, num_workers=2)
@@ -432,7 +434,8 @@ def test_stopped_and_resumed_it_writes_the_same_model_bit_for_bit(data, tmp_path
     assert resumed.model_record["temperature"] == whole.model_record["temperature"]
 
 
-def test_resuming_with_other_options_or_data_is_refused_with_the_difference(data, arrays, tmp_path):
+def test_resuming_with_other_options_or_data_is_refused_with_the_difference(arrays, tmp_path):
+    data = few_digits()
     out = tmp_path / "run"
     finetune_and_stop(data, out, 1, num_steps=150)
     before = sorted(os.listdir(out))

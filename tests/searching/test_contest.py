@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_runs import few_digits
 
 import headstart as hs
 from headstart.events import listen
@@ -75,14 +76,16 @@ def test_what_the_ranking_has_made_of_all_rows_needs_no_time_for_heads(
 
 @pytest.mark.parametrize(("strategy", "is_trained"), [("full", True), ("auto", False)])
 def test_a_strategy_that_was_named_is_trained_where_few_steps_fit(
-    data, tmp_path, processor_clock, quick_passes, monkeypatch, strategy, is_trained
+    tmp_path, processor_clock, quick_passes, monkeypatch, strategy, is_trained
 ):
+    processor_clock.slowness = 2.0  # what the budget leaves is trained away
+
     def drop_all(arms, *_, **__):
         return BracketPlan((), tuple((arm, "37 of at least 60 steps would fit") for arm in arms))
 
     monkeypatch.setattr("headstart.searching.contest.plan_bracket", drop_all)
     words = {"budget": "30s", "starts": STARTS[:1], "device": "cpu", "strategy": strategy}
-    run = hs.fit(data, out=str(tmp_path / "run"), **words)
+    run = hs.fit(few_digits(), out=str(tmp_path / "run"), **words)
     notes = {row["arm"]: row["note"] for row in run.options["arms"]}
     assert any(" of " in note and "would fit" not in note for note in notes.values()) == is_trained
 

@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pytest
+from small_runs import few_digits
 
 import headstart as hs
 from headstart.tuning import cost
@@ -29,7 +30,7 @@ def timed(monkeypatch):
 
 @pytest.fixture(scope="module")
 def data():
-    return hs.load("digits-8x8")
+    return few_digits()
 
 
 def test_a_fine_tuning_times_its_pass_once(data, timed, tmp_path):

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small_runs import few_digits
 
 import headstart as hs
 from headstart.commands import read_command
@@ -70,7 +71,8 @@ def choice_of(told):
     return found
 
 
-def test_a_default_that_does_not_learn_is_left_for_a_rate_that_does(data, grid, tmp_path):
+def test_a_default_that_does_not_learn_is_left_for_a_rate_that_does(grid, tmp_path):
+    data = few_digits()
     grid((0.1, 1.0, 5e4), rate=ABSURD)
     told = []
     with listen(lambda kind, fields: told.append((kind, fields))):
@@ -106,7 +108,8 @@ def test_a_default_that_does_not_learn_is_left_for_a_rate_that_does(data, grid, 
     ],
     ids=["full", "last-n, cached", "lp-ft", "gradual"],
 )
-def test_where_the_default_stays_the_run_is_the_same_bit_for_bit(data, grid, tmp_path, options):
+def test_where_the_default_stays_the_run_is_the_same_bit_for_bit(grid, tmp_path, options):
+    data, options = few_digits(), {"batch_size": 32, **options}
     plain = finetune(data, tmp_path / "plain", **options)
     grid((1.0, 1e3))
     run = finetune(data, tmp_path / "grid", learning_rate_search=True, **options)
@@ -130,9 +133,9 @@ def stopped(data, out, when, **options):
     return json.loads((out / "state" / "plan.json").read_text())
 
 
-def test_stopped_in_a_trial_or_after_it_and_resumed_it_ends_in_the_same_bits(data, grid, tmp_path):
+def test_stopped_in_a_trial_or_after_it_and_resumed_it_ends_in_the_same_bits(grid, tmp_path):
     grid((1.0, 5e4), rate=ABSURD)
-    options = {"num_steps": 60, "dropout": 0.1}
+    data, options = few_digits(), {"num_steps": 60, "dropout": 0.1}
     whole = finetune(data, tmp_path / "whole", learning_rate_search=True, **options)
 
     out = tmp_path / "in-trial"
@@ -223,9 +226,10 @@ def test_a_rate_whose_loss_is_no_number_loses_and_leaves_no_report(data, grid, t
     assert run.metrics["test"]["figures"]["accuracy"]["value"] > 0.9
 
 
-def test_the_rates_of_the_grid_are_arms_of_fit(data, grid, tmp_path, processor_clock):
+def test_the_rates_of_the_grid_are_arms_of_fit(grid, tmp_path, processor_clock):
     grid((1.0, 5e4), rate=ABSURD)
-    run = hs.fit(data, budget="40s", out=str(tmp_path / "run"), starts=[CNN], device="cpu")
+    processor_clock.slowness = 2.0
+    run = hs.fit(few_digits(), budget="40s", out=str(tmp_path / "run"), starts=[CNN], device="cpu")
     assert {row["rate"] for row in run.options["arms"]} == {1.0, 5e4}
     assert run.options["recipe"]["learning_rate"] == pytest.approx(5e-3)
     assert run.metrics["seconds"]["total"] < 40
