@@ -96,6 +96,9 @@ def repeated(options: Options, once: Callable[[Options], Run | BudgetPlan]) -> R
     for repeat in course.repeats:
         _make(repeat, course, once)
     course.conclude()
+    with attached():
+        command = f"headstart predict {shlex.quote(str(out))} {dataset.schema.facts.argument}"
+        emit("next", command=command)
     return made or Run(out)
 
 
