@@ -32,7 +32,7 @@ def made(tmp_path_factory):
     _frame().to_csv(folder / "rows.csv", index=False)
     data = hs.load(str(folder / "rows.csv"), label="label")
     said = {**SAID, "out": str(folder / "run"), "folds": 3, "seeds": 2, "learning_curve": True}
-    said |= {"threshold": "f1", "reject": "confidence=0.6", "coverage": 0.8}
+    said |= {"threshold": "f1", "reject": "confidence=0.6", "coverage": 0.8, "budget": "20m"}
     tests = []
 
     def stop(kind, fields):
@@ -58,6 +58,11 @@ def test_a_stopped_command_names_the_whole_and_goes_on(made, heard):
     with pytest.raises(RunFolderError, match="holds a finished run"):
         hs.finetune(data, **said, resume=True)
     assert run.options["options"]["folds"] == 3
+    assert run.options["options"]["budget"] == "20m"
+    budgets = json.loads((run.path / "repeats" / "budgets.json").read_text())
+    shares = [float(budget.removesuffix("s")) for budget in budgets.values()]
+    assert len(shares) == 6
+    assert all(60 < share < 1_200 for share in shares)
     assert not (run.path / "state").exists()
 
 

@@ -69,6 +69,13 @@ def test_sets_of_labels_hold_all_true_labels_as_often():
     assert sets.any(axis=1).all()
 
 
+def test_groups_count_once_in_a_bound():
+    scores = np.arange(1.0, 101.0)  # of 20 groups: the 19th of them is asked for
+    assert conformal_bound(scores, 0.9, 20) == pytest.approx(95.0, abs=1e-3)
+    assert conformal_bound(scores, 0.9) == pytest.approx(91.0, abs=1e-3)
+    assert conformal_bound(scores, 0.9, 5) is None  # five animals say too little, in 100 photos
+
+
 def test_bounds_are_the_ranks_of_the_source_and_too_few_items_have_none():
     scores = np.arange(1.0, 20.0)
     assert conformal_bound(scores, 0.9) == pytest.approx(18.0, abs=1e-4)  # ceil(20 * 0.9)

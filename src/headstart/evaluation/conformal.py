@@ -46,22 +46,28 @@ def conformal_rank(num_items: int, coverage: float) -> int | None:
     return max(1, rank) if rank <= num_items else None
 
 
-def conformal_bound(scores: np.ndarray, coverage: float) -> float | None:
+def conformal_bound(
+    scores: np.ndarray, coverage: float, num_units: int | None = None
+) -> float | None:
     """Return the bound that a target's score stays below with a probability of ``coverage``.
 
     Args:
         scores: Of items that the model has not learned from, shape (N,).
         coverage: In (0, 1).
+        num_units: As how many separate items they count: groups, where items belong together.
+            The bound is then the share of the items that so many would need.
 
     Returns:
-        The bound; None where there are too few items to tell one: at 0.9 less than 9.
+        The bound; None where there are too few items or groups to tell one: at 0.9 less than 9.
 
     Raises:
         OptionError: The coverage is not in (0, 1).
     """
-    rank = conformal_rank(len(scores), coverage)
+    num = len(scores) if num_units is None else num_units
+    rank = conformal_rank(num, coverage)
     if rank is None:
         return None
+    rank = math.ceil(len(scores) * rank / num - 1e-9)
     found = float(np.partition(np.asarray(scores, np.float64), rank - 1)[rank - 1])
     return found + SLACK * max(1.0, abs(found))
 

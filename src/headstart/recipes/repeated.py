@@ -96,6 +96,9 @@ def repeated(options: Options, once: Callable[[Options], Run | BudgetPlan]) -> R
     for repeat in course.repeats:
         _make(repeat, course, once)
     course.conclude()
+    with attached():
+        command = f"headstart predict {shlex.quote(str(out))} {dataset.schema.facts.argument}"
+        emit("next", command=command)
     return made or Run(out)
 
 
@@ -231,6 +234,7 @@ class _Course(Generic[Options]):
         before = (seconds_since_command_began() or 0.0) if name else spent_before(self.dataset)
         given = f"{share + before:.1f}s"
         if is_kept and name:
+            (self.out / _BUDGETS).parent.mkdir(exist_ok=True)
             write_atomically(self.out / _BUDGETS, json.dumps({**kept, name: given}).encode())
         return given
 

@@ -87,8 +87,10 @@ def _conformal(record: Json) -> list[str]:
     told = f"{lead}; on these items in {held}."
     if expected := record.get("expected"):
         low, high = (f"{100 * end:.1f}" for end in expected)
+        num, what = record.get("num_groups"), "groups of val items"
+        num, what = (record["num_items"], "val items") if num is None else (num, what)
         told += (
-            f" So many val items ({record['num_items']:,}) leave between {low} and {high} % to "
+            f" So many {what} ({num:,}) leave between {low} and {high} % to "
             "chance; a model that is right more often covers more."
         )
     return _wrap(told)

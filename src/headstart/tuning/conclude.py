@@ -174,10 +174,10 @@ def _served(
     calibrate(own, tuned.val_logits, val.targets)
     model: Calibrated = own if together is None else together.ensemble
     val_logits = tuned.val_logits if together is None else together.calibrate(val.targets)
-    unseen = keep_if_better(model, val_logits, val, dataset.val.groups_of(val.ids))
-    deciding, record = settle_deciding(
-        asked, model.task, unseen.outputs, val.targets, dataset.schema
-    )
+    groups = dataset.val.groups_of(val.ids)
+    unseen = keep_if_better(model, val_logits, val, groups)
+    told_of = (unseen.outputs, val.targets, dataset.schema)
+    deciding, record = settle_deciding(asked, model.task, *told_of, groups=groups)
     model.decide_by(deciding)
     if together is None:
         save_model(folder, dataset, setup)

@@ -104,7 +104,13 @@ def check_deciding(asked: DecidingAsked, schema: Schema | None = None) -> None:
 
 
 def settle_deciding(
-    asked: DecidingAsked, task: Task, outputs: Rows, targets: Rows, schema: Schema
+    asked: DecidingAsked,
+    task: Task,
+    outputs: Rows,
+    targets: Rows,
+    schema: Schema,
+    *,
+    groups: np.ndarray | None = None,
 ) -> tuple[Deciding, dict[str, Any]]:
     """Return how answers are made, by what val says; it is told.
 
@@ -114,6 +120,7 @@ def settle_deciding(
         outputs: Of val.
         targets: Of val.
         schema: Gives the classes.
+        groups: Which items belong together, shape (M,), or None.
 
     Returns:
         It, and the records ``thresholds``, ``conformal`` and ``rejection`` without what test says.
@@ -121,26 +128,37 @@ def settle_deciding(
     deciding, record = PLAINLY, dict[str, Any]()
     if asked.threshold is not None:
         deciding, record["thresholds"] = _thresholds(asked, task, outputs, targets, schema)
-    if asked.coverage and (misfits := task.misfits(outputs, targets)) is not None:
-        bound = conformal_bound(misfits, asked.coverage)
-        ends = coverage_range(len(misfits), asked.coverage)
-        if bound is None or ends is None:
-            emit(
-                "note",
-                text=f"No sets or intervals: {len(misfits)} val items are too few for a coverage "
-                f"of {asked.coverage:g}.",
-            )
-        else:
-            deciding = replace(deciding, coverage=asked.coverage, bound=bound)
-            record["conformal"] = {
-                "coverage": asked.coverage,
-                "num_items": len(misfits),
-                "expected": list(ends),
-                "quantile" if task.has_classes else "half_width": bound,
-            }
+    if asked.coverage:
+        told = as_groups(groups, len(targets))
+        found = _conformal(asked.coverage, task, outputs, targets, told.num if told else None)
+        if found is not None:
+            deciding = replace(deciding, coverage=asked.coverage, bound=found[0])
+            record["conformal"] = found[1]
     if asked.reject is not None:
         deciding, record["rejection"] = _rejection(asked, task, deciding, outputs, targets)
     return deciding, record
+
+
+def _conformal(
+    coverage: float, task: Task, outputs: Rows, targets: Rows, num_groups: int | None
+) -> tuple[float, dict[str, Any]] | None:
+    """Return the bound of sets or intervals, and its record; None where val cannot tell one."""
+    misfits = task.misfits(outputs, targets)
+    if misfits is None:
+        return None
+    num = len(misfits) if num_groups is None else num_groups
+    bound, ends = conformal_bound(misfits, coverage, num), coverage_range(num, coverage)
+    if bound is None or ends is None:
+        what = "val items" if num_groups is None else "groups of val items"
+        emit(
+            "note",
+            text=f"No sets or intervals: {num} {what} are too few for a coverage of {coverage:g}.",
+        )
+        return None
+    record = {"coverage": coverage, "num_items": len(misfits), "expected": list(ends)}
+    if num_groups is not None:
+        record["num_groups"] = num_groups
+    return bound, {**record, "quantile" if task.has_classes else "half_width": bound}
 
 
 def _thresholds(
