@@ -133,7 +133,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         columns = [f"x{i}" for i in range(X.shape[1])] if _is_plain(X) else None
         with TemporaryDirectory(prefix="headstart-") as place:
             try:
-                data = load(pairs, task=self._task, numeric=columns, seed=seed)  # type: ignore[arg-type]
+                data = load(pairs, task=self._task, numeric=columns, seed=seed)
                 run = self._made(data, f"{place}/run", seed)
             except DataError as error:
                 raise ValueError(str(error)) from error

@@ -59,7 +59,7 @@ class FigureFeed:
         """
         test = metrics.get("test")
         figures = test.get("figures") if isinstance(test, dict) else None
-        told = {}
+        told: dict[str, object] = {}
         for name, found in (figures or {}).items():
             ends = {"": "value", "_low": "low", "_high": "high"}
             told |= {f"{name}{end}": found.get(key) for end, key in ends.items()}
