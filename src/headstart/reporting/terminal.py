@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import textwrap
 from collections.abc import Sequence
 from typing import TextIO
 
@@ -39,6 +40,29 @@ def format_seconds(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def fitted(text: str, width: int = 80) -> str:
+    """Return a text whose lines are broken between words where they are wider; no word is cut.
+
+    Args:
+        text: Of any number of lines, each of which may be indented.
+        width: Columns at the most, but for a word that is longer, such as a path.
+    """
+    lines = []
+    for line in text.splitlines():
+        indent = " " * (len(line) - len(line.lstrip()) + 2)
+        if len(line) > width:
+            lines += textwrap.wrap(
+                line,
+                width,
+                subsequent_indent=indent,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        else:
+            lines.append(line)
+    return "\n".join(lines)
 
 
 def is_number(value: object) -> bool:
