@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Callable
@@ -72,6 +73,44 @@ def test_verbs_of_a_finished_run(say: Said, mlp_bundle) -> None:
     say("fit", "finetune", rows, "--label", "label", "--start", "scratch/linear", "--out", "linear")
     compared = say("compare", "compare", str(run.path), "linear")
     assert {Path(compared["best"]).name} <= {"run", "linear"}
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_no_verb_is_wider_than_80_columns(
+    mlp_bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, bundle = mlp_bundle
+    rows = str(run.path.parent / "rows.csv")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(run.path.parent)
+    screen = Terminal()
+    monkeypatch.setattr("sys.stdout", screen)
+    monkeypatch.setattr("sys.stderr", screen)
+    for words in (
+        ("evaluate", "run"),
+        ("evaluate", "run", "--slice", "land"),
+        ("predict", "run", rows),
+        ("runs", "."),
+        ("verify", str(bundle)),
+        ("watch", "run", "--once"),
+        ("starts", "--modality", "table"),
+        ("cache",),
+        ("finetune", rows, "--label", "label", "--start", "scratch/linear", "--dry-run"),
+        ("help", "finetune"),
+    ):
+        assert cli.main(words) == 0, words
+    told = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
+    lines = [line.rpartition("\r")[2].rstrip() for line in told.splitlines()]
+    commands = ("next: ",)  # to be copied as they are
+    wide = [line for line in lines if len(line) > 80 and not line.startswith(commands)]
+    assert not wide, "\n".join(wide)
+    assert len(lines) > 150
 
 
 def test_verbs_that_look_at_data(say: Said, mlp_bundle) -> None:

@@ -51,7 +51,6 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         start: str | None = None,
         *,
         budget: str | None = None,
-        strategy: str = "auto",
         options: Mapping[str, object] | None = None,
         val_fraction: float = 0.15,
         test_fraction: float = 0.05,
@@ -61,7 +60,6 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
     ) -> None:
         self.start = start
         self.budget = budget
-        self.strategy = strategy
         self.options = options
         self.val_fraction = val_fraction
         self.test_fraction = test_fraction
@@ -133,7 +131,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         columns = [f"x{i}" for i in range(X.shape[1])] if _is_plain(X) else None
         with TemporaryDirectory(prefix="headstart-") as place:
             try:
-                data = load(pairs, task=self._task, numeric=columns, seed=seed)  # type: ignore[arg-type]
+                data = load(pairs, task=self._task, numeric=columns, seed=seed)
                 run = self._made(data, f"{place}/run", seed)
             except DataError as error:
                 raise ValueError(str(error)) from error
@@ -144,7 +142,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
     def _made(self, data: Any, out: str, seed: int) -> Run:
         """Fit from the start that was named, or from the best one that is found."""
         given: dict[str, Any] = {**(self.options or {}), "device": self.device, "seed": seed}
-        given |= {"strategy": self.strategy, "quiet": not self.verbose, "out": out}
+        given |= {"quiet": not self.verbose, "out": out}
         if self.budget is not None:
             given["budget"] = self.budget
         if self.start is not None:
@@ -205,7 +203,6 @@ class HeadstartClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         start: Address of the start, as ``headstart.finetune`` takes it; when not given
             ``headstart.fit`` looks for one.
         budget: What a fit may take, for example ``"30s"``; the verb's own when not given.
-        strategy: What learns, as the verbs take it.
         options: Further options of the verb, by name, for example ``{"num_epochs": 5}``.
         val_fraction: Share of the samples by which is chosen.
         test_fraction: Share of the samples kept aside for the run's own report.
@@ -286,8 +283,7 @@ class HeadstartRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]
         start: Address of the start, as ``headstart.finetune`` takes it; when not given
             ``headstart.fit`` looks for one.
         budget: What a fit may take, for example ``"30s"``; the verb's own when not given.
-        strategy: What learns, as the verbs take it.
-        options: Further options of the verb, by name.
+        options: Further options of the verb, by name, for example ``{"strategy": "lora"}``.
         val_fraction: Share of the samples by which is chosen.
         test_fraction: Share of the samples kept aside for the run's own report.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.

@@ -121,7 +121,8 @@ def test_a_plot_rises_where_its_values_rise() -> None:
 def test_a_plot_of_little_is_a_plot() -> None:
     assert plot([]) == []
     flat = plot([(1, 0.5), (2, 0.5)], width=30, height=3, is_plain=True)
-    assert "*" * 19 in flat[1]
+    assert re.fullmatch(r" +0\.5 \*{19}", flat[1])
+    assert not flat[0].strip()
     dots = "".join(plot([(0, 0.0), (1, 1.0)], width=30, height=3))
     assert any(0x2800 < ord(char) <= 0x28FF for char in dots)
 

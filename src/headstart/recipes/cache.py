@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from rich.filesize import decimal
 
 from headstart.recipes.options import hushes
+from headstart.reporting.terminal import fitted
 
 if TYPE_CHECKING:
     from headstart.storage.cache import CacheEntry
@@ -49,7 +50,7 @@ class CacheReport:
             age = _age(max(0.0, now - entry.last_used))
             size = decimal(entry.num_bytes)
             lines.append(f"  {entry.kind:<12} {size:>9}  used {age:>8} ago  {entry.about}")
-        return "\n".join(lines)
+        return fitted("\n".join(lines))
 
 
 @hushes

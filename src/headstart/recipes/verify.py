@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from headstart.events import emit
 from headstart.recipes.options import hushes
 from headstart.reporting.console import attached
+from headstart.reporting.terminal import fitted
 
 if TYPE_CHECKING:
     from headstart.bundles import Agreement, BundleRecord
@@ -34,7 +35,7 @@ class VerifyReport:
         """Return what a person wants to know, as plain text."""
         record, found = self.record, self.agreement
         schema = record.schema
-        return (
+        return fitted(
             f"{self.path}: {record.name}, version {self.version}, {schema.kind}"
             f"{f' of {len(schema.classes):,} classes' if schema.classes else ''}\n"
             "  every file is as it was exported (SHA-256)\n"

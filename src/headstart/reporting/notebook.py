@@ -188,10 +188,10 @@ def html_figures(metrics: Json) -> str:
     items = format_items(test["num_items"], test.get("num_groups"))
     title = f"{items} of the test set; in brackets 95 % intervals"
     told = html_table(["figure", "test", "val"] if val else ["figure", "test"], rows, title=title)
-    measure, ladder = ladder_of(metrics)
-    if ladder and measure is not None:
-        before = [[name, format_measure(measure, found)] for name, found in ladder.items()]
-        told += html_table(["before and after", measure.name], before)
+    compared, ladder = ladder_of(metrics)
+    if ladder and compared is not None:
+        before = [[name, format_measure(compared, found)] for name, found in ladder.items()]
+        told += html_table(["before and after", compared.name], before)
         look = "font-weight:600" if has_lost(metrics) else "opacity:.8"
         told += f'<div style="{look}">{escape(outcome(metrics))}</div>'
     return told

@@ -42,6 +42,29 @@ def format_seconds(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def fitted(text: str, width: int = 80) -> str:
+    """Return a text whose lines are broken between words where they are wider; no word is cut.
+
+    Args:
+        text: Of any number of lines, each of which may be indented.
+        width: Columns at the most, but for a word that is longer, such as a path.
+    """
+    lines = []
+    for line in text.splitlines():
+        indent = " " * (len(line) - len(line.lstrip()) + 2)
+        if len(line) > width:
+            lines += textwrap.wrap(
+                line,
+                width,
+                subsequent_indent=indent,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        else:
+            lines.append(line)
+    return "\n".join(lines)
+
+
 def is_number(value: object) -> bool:
     """Return whether a cell is a number, which stands to the right in its column."""
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -27,11 +27,11 @@ class TensorBoardTracker:
     def write(self, stage: str, step: int, figures: Mapping[str, float]) -> None:
         """Take figures of one moment."""
         for name, value in figures.items():
-            self._writer.add_scalar(f"{stage}/{name}", value, step)  # type: ignore[no-untyped-call]
+            self._writer.add_scalar(f"{stage}/{name}", value, step)
 
     def close(self, *, is_finished: bool) -> None:
         """Write what is held back."""
-        self._writer.close()  # type: ignore[no-untyped-call]
+        self._writer.close()
 
 
 def open_tracker(run: TrackedRun) -> TensorBoardTracker:
@@ -42,8 +42,8 @@ def open_tracker(run: TrackedRun) -> TensorBoardTracker:
     """
     from torch.utils.tensorboard import SummaryWriter
 
-    writer = SummaryWriter(log_dir=str(run.folder / NAME))  # type: ignore[no-untyped-call]
+    writer = SummaryWriter(log_dir=str(run.folder / NAME))
     told = json.dumps({"verb": run.verb, **run.options}, indent=2, default=str)
     indented = "\n".join(f"    {line}" for line in told.splitlines())  # a block of Markdown
-    writer.add_text("options", indented)  # type: ignore[no-untyped-call]
+    writer.add_text("options", indented)
     return TensorBoardTracker(writer)

@@ -46,6 +46,8 @@ def plot(
         rows.append("".join(cells).rstrip())
     values = [y for _, y in points]
     labels = {0: format_value(max(values)), height - 1: format_value(min(values))}
+    if max(values) == min(values):
+        labels = {height // 2: format_value(values[0])}
     lines = [f"{labels.get(row, '')[:_MARGIN]:>{_MARGIN}} {rows[row]}" for row in range(height)]
     first, last = format_value(points[0][0]), format_value(points[-1][0])
     lines.append(" " * (_MARGIN + 1) + first + last.rjust(columns - len(first)))
