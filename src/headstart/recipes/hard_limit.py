@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 _WORK_SECONDS = 12.0  # of one core: what the quickest start takes from the command to its figures
 _ROUND_SECONDS = 5
 # Of the budget: with less left no model would have its figures, and ending takes some of it.
-_LAST_SHARE = 0.05
+LAST_SHARE = 0.05
 
 
 @contextmanager
-def ends_without(what: str, limit_seconds: float | None) -> Iterator[CutOff]:
+def ends_without(
+    what: str, limit_seconds: float | None, last_share: float = LAST_SHARE
+) -> Iterator[CutOff]:
     """End the verb when its budget is all but spent, where there is nothing to hand over by then.
 
     ``CutOff.unless`` of what is lent says whether there is.
@@ -36,6 +38,7 @@ def ends_without(what: str, limit_seconds: float | None) -> Iterator[CutOff]:
         what: What is missing, as the sentence names it.
         limit_seconds: The budget, from the beginning of the command, or of the block where a
             program called; None for no limit.
+        last_share: Of the budget, that is left when the verb ends.
 
     Raises:
         StartError: Saying which budget would do.
@@ -46,7 +49,7 @@ def ends_without(what: str, limit_seconds: float | None) -> Iterator[CutOff]:
     began, worked = time.monotonic() - (since or 0.0), time.process_time()
     if since is not None:
         worked = 0.0  # the command is all that this process has done
-    at = None if limit_seconds is None else began + (1 - _LAST_SHARE) * limit_seconds
+    at = None if limit_seconds is None else began + (1 - last_share) * limit_seconds
 
     def error() -> StartError:
         work = time.process_time() - worked
@@ -56,9 +59,9 @@ def ends_without(what: str, limit_seconds: float | None) -> Iterator[CutOff]:
         yield found
 
 
-def last_moment(budget: Budget) -> float | None:
+def last_moment(budget: Budget, last_share: float = LAST_SHARE) -> float | None:
     """Return the ``time.monotonic()`` value at which a verb with nothing to hand over ends."""
-    return budget.deadline(_LAST_SHARE * (budget.limit_seconds or 0.0))
+    return budget.deadline(last_share * (budget.limit_seconds or 0.0))
 
 
 def _told(what: str, limit: float, took: float, work: float) -> str:
