@@ -53,7 +53,9 @@ def ends_without(
 
     def error() -> StartError:
         work = time.process_time() - worked
-        return StartError(_told(what, limit_seconds or 0.0, time.monotonic() - began, work))
+        told = StartError(_told(what, limit_seconds or 0.0, time.monotonic() - began, work))
+        told.is_urgent = True
+        return told
 
     with cut_off(at, error, cuts_imports=since is not None) as found:
         yield found
