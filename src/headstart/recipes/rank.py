@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _FILES = ("ranking.json", "ranking.html")
 _PERMISSIVE = ("apache", "mit", "bsd", "isc", "cc0", "cc-by-4.0", "unlicense", "none (")
-_LAST_SHARE = 0.02  # of the budget: starts themselves end before it, each with its reason
+_ENDING = "ranked ending"  # the share that is left where it ends without a score
 _MILLION = {"k": 1e-3, "m": 1.0, "b": 1e3}
 
 
@@ -141,7 +141,7 @@ def rank(options: RankOptions) -> Ranked:
 
     limit = parse_budget(options.budget)
     seconds = None if is_worker() else limit
-    with ends_without("a start had its score", seconds, _LAST_SHARE) as end:
+    with ends_without("a start had its score", seconds, _ENDING) as end:
         return _ranked(options, limit, end)
 
 
@@ -222,7 +222,7 @@ def _record(
                 options.input_size,
                 end.call_off,
             )
-            end.bring_forward(last_moment(budget, _LAST_SHARE))
+            end.bring_forward(last_moment(budget, _ENDING))
             found = rank_starts(job, starts)
     except StopRequested:
         raise Interrupted("Stopped before all starts were scored; nothing was written.") from None
