@@ -28,7 +28,7 @@ from headstart.tuning.budget import Budget
 from headstart.tuning.conditions import Conditions
 from headstart.tuning.fitting import fitting_setup, train_limit
 from headstart.tuning.setup import prepare_sample
-from headstart.tuning.texts import text_cache
+from headstart.tuning.texts import TextCache, text_cache
 from headstart.tuning.tune import tune
 from headstart.types import Dataset, Start
 
@@ -42,7 +42,12 @@ def count_work() -> None:
 
 
 def score_of(
-    dataset: Dataset, start: Start, budget: Budget, deadline: float, seed: int
+    dataset: Dataset,
+    start: Start,
+    budget: Budget,
+    deadline: float,
+    seed: int,
+    texts: TextCache | None,
 ) -> float | None:
     """Return the score on val after one pass over train; None where that cannot be.
 
@@ -52,12 +57,12 @@ def score_of(
         budget: Of the whole rival.
         deadline: By which its pass has ended, finished or not.
         seed: Of everything.
+        texts: What is kept of texts, for all candidates.
     """
     strategy = default_strategy(start)[0]
     options = TrainingOptions(
         strategy=strategy.name, num_epochs=1 if strategy.loops else None, seed=seed
     )
-    texts = text_cache(dataset, budget, seed=seed)
     device = torch.device("cpu")
     try:
         setup, each, _ = fitting_setup(dataset, start, options, budget, device=device, texts=texts)
@@ -89,15 +94,16 @@ def main() -> None:
     budget = Budget(asked.budget, time.process_time())
     dataset = hs.load(asked.data, label=asked.label, seed=asked.seed)
     starts = default_starts(dataset, asked.budget)
+    texts = text_cache(dataset, budget, seed=asked.seed)
     passes = (1 - FINAL_SHARE) * budget.left
     ends = [time.monotonic() + passes * (n + 1) / len(starts) for n in range(len(starts))]
     scores = {
         start.address: score
         for start, end in zip(starts, ends, strict=True)
-        if (score := score_of(dataset, start, budget, end, asked.seed)) is not None
+        if (score := score_of(dataset, start, budget, end, asked.seed, texts)) is not None
     }
     best = max(scores, key=lambda address: scores[address])
-    left = max(LEAST_FINAL, budget.left)
+    left = f"{max(LEAST_FINAL, budget.left):.1f}s"
     out = str(asked.out)
     hs.finetune(dataset, start=best, budget=left, seed=asked.seed, out=out, overwrite=True)
 

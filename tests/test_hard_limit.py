@@ -65,6 +65,6 @@ def test_a_ranking_ends_in_time_where_building_a_start_does_not(rows, monkeypatc
     monkeypatch.setattr(scored, "set_up", for_ever)
     monkeypatch.setattr("headstart.tuning.budget.parse_budget", lambda text: 1.0)
     began = time.monotonic()
-    with pytest.raises(hs.StartError, match="the time for scores was spent before it was done"):
+    with pytest.raises(hs.StartError, match=r"time for scores was spent|all but spent"):
         hs.rank(rows, starts=["scratch/linear"], device="cpu")
     assert time.monotonic() - began < 60  # by a clock that others may hold up

@@ -46,7 +46,6 @@ from headstart.reporting.terminal import is_terminal
 from headstart.types import in_number
 
 Place = tuple[str, str]  # module, function
-
 _MOST_LOAD = 30.0  # seconds by the clock a second of work; more is no busy machine
 
 VERBS: dict[str, Place] = {
@@ -103,7 +102,10 @@ def main(
         with events.command_began(began, words):
             return _dispatch(words, verbs, load)
     except HeadstartError as error:
-        return _fail(error, error, words)
+        code = _fail(error, error, words)
+        if argv is None and error.is_urgent:
+            os._exit(code)  # putting PyTorch away takes seconds that there are none of
+        return code
     except KeyboardInterrupt as error:
         return _fail(Interrupted("Interrupted."), error, words)
     except OSError as error:
@@ -118,10 +120,7 @@ def main(
 
 
 def _seconds_since_start() -> float:
-    """Return the seconds since this process was started; those that it worked where nobody knows.
-
-    On a busy machine the first second of work has taken ten by the clock.
-    """
+    """Return the seconds since this process was started; those that it worked if nobody knows."""
     worked = time.process_time()
     try:
         ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])

@@ -28,9 +28,15 @@ from difflib import get_close_matches
 
 
 class HeadstartError(Exception):
-    """Report a failure a user can act on; the command line prints it without a traceback."""
+    """Report a failure a user can act on; the command line prints it without a traceback.
+
+    Attributes:
+        exit_code: What a command ends with.
+        is_urgent: Whether a command ends at once then, since its time is over.
+    """
 
     exit_code = 1
+    is_urgent = False
 
 
 class OptionError(HeadstartError):

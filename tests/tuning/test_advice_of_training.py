@@ -6,6 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -87,7 +88,7 @@ def searched(left: float) -> Any:
         setup=SimpleNamespace(recipe=recipe), order=SimpleNamespace(num_samples=60)
     )
     cost: Any = SimpleNamespace(of=lambda *_: 50.0, of_trial=lambda num: 0.5 * num)
-    return learning_rates._length(arm, cost, 3, left, is_asked=True)
+    return learning_rates._length(arm, cost, 3, left)
 
 
 def learned(budget: float | None) -> Any:
@@ -108,6 +109,7 @@ def contest(*contenders: Any) -> Any:
 def one(**said: Any) -> Any:
     start = find_start("scratch/simple-cnn")
     known = {"start": start, "why": "", "each": math.inf, "has_features": True, "is_built": True}
+    known |= {"width": 0}
     return SimpleNamespace(**{**known, "setup": object(), "outcomes": None, **said})
 
 
@@ -120,6 +122,7 @@ def job(seconds: float = 0.0, limit: float | None = 10.0, **said: Any) -> Any:
     )
     known = {"budget": budget, "company": SimpleNamespace(rank=0, size=1, agree_on=lambda f: f())}
     known |= {"stop_requested": lambda: False, "dataset": hs.load((PIXELS, Y))}
+    known |= {"end": time.monotonic() + seconds, "in_time": lambda **_: contextlib.nullcontext()}
     return SimpleNamespace(**{**known, **said})
 
 
@@ -132,7 +135,8 @@ def built(seconds: float) -> list[str]:
 
 def trained(seconds: float) -> list[str]:
     found = [one(has_features=False)]
-    patched(ranking, "train_a_moment", lambda *_: None, lambda: ranking._train(job(seconds), found))
+    train = partial(ranking._train, job(seconds), found, 60)
+    patched(ranking, "train_a_moment", lambda *_: None, train)
     return [each.why for each in found]
 
 

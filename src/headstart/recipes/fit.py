@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from headstart.types import Dataset, Inputs, Rows, Start
 
 
+_ENOUGH_LEFT = 0.25  # of the budget, for a training, and the figures after it
+
+
 class Chosen(TypedDict):
     """The start that screening has chosen, and what it found of all of them."""
 
@@ -132,6 +135,8 @@ def _searched(options: FitOptions, company: Company, limit: CutOff) -> Run:
         with passes_by(run_rule(options, budget, current.decisions)):
             chosen, made = _settle_start(current, dataset, named, budget, texts, settled)
             dataset = with_audits(current, dataset, budget, options.seed, "slow")
+            if budget.left > _ENOUGH_LEFT * (budget_seconds or 0.0):
+                limit.call_off()  # what is trained from here on ends by its own deadline
             if find_task(dataset.schema.task).tells_words:
                 go_straight(current, dataset, chosen["candidates"], budget, settled)
             else:

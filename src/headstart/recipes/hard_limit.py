@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 _WORK_SECONDS = 12.0  # of one core: what the quickest start takes from the command to its figures
 _ROUND_SECONDS = 5
-# Of the budget: with less left no model would have its figures, and ending takes some of it.
-_LAST_SHARE = 0.05
 
 
 @contextmanager
-def ends_without(what: str, limit_seconds: float | None) -> Iterator[CutOff]:
+def ends_without(
+    what: str, limit_seconds: float | None, ending: str = "ending"
+) -> Iterator[CutOff]:
     """End the verb when its budget is all but spent, where there is nothing to hand over by then.
 
     ``CutOff.unless`` of what is lent says whether there is.
@@ -36,29 +36,35 @@ def ends_without(what: str, limit_seconds: float | None) -> Iterator[CutOff]:
         what: What is missing, as the sentence names it.
         limit_seconds: The budget, from the beginning of the command, or of the block where a
             program called; None for no limit.
+        ending: Names the share of the budget that is left when the verb ends.
 
     Raises:
         StartError: Saying which budget would do.
     """
+    from headstart.tuning.budget import SHARES
     from headstart.tuning.cut_off import cut_off
 
     since = seconds_since_command_began()
     began, worked = time.monotonic() - (since or 0.0), time.process_time()
     if since is not None:
         worked = 0.0  # the command is all that this process has done
-    at = None if limit_seconds is None else began + (1 - _LAST_SHARE) * limit_seconds
+    at = None
+    if limit_seconds is not None:
+        at = began + limit_seconds - SHARES[ending].of(limit_seconds)
 
     def error() -> StartError:
         work = time.process_time() - worked
-        return StartError(_told(what, limit_seconds or 0.0, time.monotonic() - began, work))
+        told = StartError(_told(what, limit_seconds or 0.0, time.monotonic() - began, work))
+        told.is_urgent = True
+        return told
 
     with cut_off(at, error, cuts_imports=since is not None) as found:
         yield found
 
 
-def last_moment(budget: Budget) -> float | None:
+def last_moment(budget: Budget, ending: str = "ending") -> float | None:
     """Return the ``time.monotonic()`` value at which a verb with nothing to hand over ends."""
-    return budget.deadline(_LAST_SHARE * (budget.limit_seconds or 0.0))
+    return budget.deadline(budget.may_take(ending))
 
 
 def _told(what: str, limit: float, took: float, work: float) -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _FILES = ("ranking.json", "ranking.html")
 _PERMISSIVE = ("apache", "mit", "bsd", "isc", "cc0", "cc-by-4.0", "unlicense", "none (")
+_ENDING = "ranked ending"  # the share that is left where it ends without a score
 _MILLION = {"k": 1e-3, "m": 1.0, "b": 1e3}
 
 
@@ -145,7 +146,8 @@ def rank(options: RankOptions) -> Ranked:
     from headstart.tuning.budget import parse_budget
 
     limit = parse_budget(options.budget)
-    with ends_without("a start had its score", None if is_worker() else limit) as end:
+    seconds = None if is_worker() else limit
+    with ends_without("a start had its score", seconds, _ENDING) as end:
         return _ranked(options, limit, end)
 
 
@@ -226,7 +228,7 @@ def _record(
                 options.input_size,
                 end.call_off,
             )
-            end.bring_forward(last_moment(budget))
+            end.bring_forward(last_moment(budget, _ENDING))
             found = rank_starts(job, starts)
     except StopRequested:
         raise Interrupted("Stopped before all starts were scored; nothing was written.") from None

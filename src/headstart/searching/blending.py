@@ -56,11 +56,11 @@ def blendable(contenders: Sequence[Contender], best: Contender) -> list[Contende
 
 def _is_alike(one: Contender, other: Contender) -> bool:
     """Return whether two trainings began with the same network and read the same samples."""
+    if not one.is_trained or one.setup.strategy.adapters:
+        return False
     encoder, others = one.setup.model.encoder, other.setup.model.encoder
     return (
-        one.is_trained
-        and not one.setup.strategy.adapters
-        and encoder.start.address == others.start.address
+        encoder.start.address == others.start.address
         and encoder.architecture == others.architecture
         and one.setup.size == other.setup.size
         and np.array_equal(one.val.ids, other.val.ids)

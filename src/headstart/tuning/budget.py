@@ -37,8 +37,7 @@ class BudgetShare:
             ``start's part``: what screening gives the start at hand. ``training``: what is left
             until training must have ended. ``steps``: of the training, and no time.
         reason: Why so much.
-        least_seconds: What it may take in any case, up to the larger share ``most``: a short budget
-            needs as long for it as one that is longer.
+        least_seconds: What it may take in any case, up to the larger share ``most``.
         most: In (0, 1], or 0 where nothing is larger.
     """
 
@@ -144,6 +143,12 @@ SHARES: dict[str, BudgetShare] = {
     ),
     "conclusion": BudgetShare(
         0.5, "left", "test passes, baselines, figures, page; it loses its baselines first"
+    ),
+    "ending": BudgetShare(
+        0.05, "budget", "a run without a model by then ends: nothing would get its figures"
+    ),
+    "ranked ending": BudgetShare(
+        0.02, "budget", "a ranking without a score by then ends; starts end before, with a reason"
     ),
     "closing": BudgetShare(
         0.15, "left", "of a pretraining: the last look, the probe, pictures and the page"

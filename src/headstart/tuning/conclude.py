@@ -10,7 +10,6 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -269,9 +268,9 @@ def _before(items: Items, setup: TrainingSetup, tuned: Tuned, budget: Budget) ->
             text="The baseline on the frozen start was left out: the budget is nearly spent.",
         )
         return None
-    answered = partial(_frozen_answers, items, setup, tuned)
     rest = _own_seconds(dataset, setup, budget)
-    return in_time(budget, rest, "The baseline on the frozen start", answered)
+    what = "The baseline on the frozen start"
+    return in_time(budget, rest, what, lambda: _frozen_answers(items, setup, tuned))
 
 
 def _frozen_answers(items: Items, setup: TrainingSetup, tuned: Tuned) -> Rows:

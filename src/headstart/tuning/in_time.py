@@ -17,9 +17,7 @@ class _SpentError(HeadstartError):
     """It was cut off."""
 
 
-def in_time(
-    budget: Budget, reserve: float, what: str, compute: Callable[[], Told | None]
-) -> Told | None:
+def in_time(budget: Budget, reserve: float, what: str, compute: Callable[[], Told]) -> Told | None:
     """Return what a run can do without; None, and a note, where that is cut off.
 
     Args:
