@@ -21,9 +21,9 @@ from advised import Case, in_extra
 from test_batching import Doubling, ask, batcher
 
 import headstart as hs
+from headstart import extras
 from headstart.bundles import manifest_bytes, open_bundle
 from headstart.errors import OptionError
-from headstart.recipes import serve
 from headstart.serving import ServerLimits, ServerMeasures, Shelf
 from headstart.serving.refusals import Refusal
 
@@ -85,7 +85,7 @@ def taken(place: Place) -> Any:
 
 def without_extra(place: Place) -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(serve, "find_spec", lambda name: None if name == "uvicorn" else object())
+        patch.setattr(extras, "find_spec", lambda name: None if name == "uvicorn" else object())
         return served(place)
 
 
@@ -140,7 +140,7 @@ CASES = {
     ),
     "no extra": Case(
         without_extra,
-        r"Serving needs 'uvicorn'; .* Install it: .*headstart\[serve\]",
+        r"Serving needs 'uvicorn', which .* Install it: .*headstart\[serve\]",
         lambda p: in_extra("uvicorn", "serve") and served(p),
     ),
     "nothing to serve": Case(
