@@ -126,7 +126,11 @@ def doubtful_items(
         lead = np.abs(outputs - 0.5).min(axis=1)
     order = np.argsort(lead, kind="stable")[:_NUM_SHOWN]
     shown = _with_samples(dataset, test, outputs, losses, order)
-    return [one | {"lead": float(lead[k])} for one, k in zip(shown, order.tolist(), strict=True)]
+    sure = outputs.max(axis=1).tolist() if task.is_exclusive else [None] * len(outputs)
+    return [
+        one | {"probability": sure[k], "lead": float(lead[k])}
+        for one, k in zip(shown, order.tolist(), strict=True)
+    ]
 
 
 def names_of_mistakes(test: Inputs, outputs: Rows, schema: Schema) -> dict[str, str]:
