@@ -98,7 +98,8 @@ def test_without_a_sample_the_answers_are_a_table(table_run, test_table, tmp_pat
         return
     frame = pd.read_csv(out, sep="\t" if ending == ".tsv" else ",")
     expected = ["sample", "prediction", "probability", "probability of no", "probability of yes"]
-    assert list(frame) == expected
+    assert list(frame) == [*expected, "possible"]
+    assert list(frame["possible"]) == ["; ".join(p.possible) for p in found]
     assert list(frame["prediction"]) == [p.label for p in found]
     assert frame["probability of yes"].to_numpy() == pytest.approx(
         [p.probabilities[1] for p in found]
@@ -149,6 +150,8 @@ def written(tmp_path: Path, sample: str, classes=CLASSES, task="classification",
     for i, name in enumerate(("a.txt", "b.txt")):
         shares = tuple(0.7 if j in (i, size - 1) else 0.1 for j in range(size))
         label = classes[i] if classes else f"{value}"
+        if task == "multi-label":
+            label = ", ".join(c for c, p in zip(classes, shares, strict=True) if p > 0.5)
         predictions.append(Prediction(name, label, 0.7, shares, value))
     (tmp_path / "s.csv").write_text(sample)
     out = tmp_path / "o.csv"

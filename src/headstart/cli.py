@@ -210,13 +210,17 @@ def _render(result: object, stream: TextIO) -> None:
 
 def _render_predictions(predictions: Sequence[Prediction | BadSample], stream: TextIO) -> None:
     if is_terminal(stream):
-        rows = [
-            [p.name, f"not read: {p.reason}", None]
+        from headstart.reporting.judged_text import certainty_cells
+
+        rows: list[list[str | None]] = [
+            [p.name, f"not read: {p.reason}", None, None]
             if isinstance(p, BadSample)
-            else [p.name, p.label, None if p.value is not None else f"{p.probability:.4f}"]
+            else [p.name, p.label, *certainty_cells(p)]
             for p in predictions
         ]
-        print_table(["sample", "prediction", "probability"], rows, stream)
+        columns = ["sample", "prediction", "probability", "may be"]
+        num = 4 if any(row[-1] for row in rows) else 3
+        print_table(columns[:num], [row[:num] for row in rows], stream)
         return
     for one in predictions:
         stream.write(json.dumps(one.to_json(), ensure_ascii=False) + "\n")

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import nn
 
 import headstart as hs
 from headstart.bundles import open_bundle
+from headstart.bundles.golden import check_golden
 from headstart.errors import ExportError, OptionError
 from headstart.exporting.onnx_file import export_file
 from headstart.exporting.onnx_network import ExportedNetwork
@@ -48,6 +50,8 @@ def same(run: hs.Run, folder: Path, samples: list) -> None:
     for one, other in zip(found, expected, strict=True):
         assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
         assert one.value is None or one.value == pytest.approx(other.value, rel=1e-6)
+        assert (one.possible, one.guess) == (other.possible, other.guess)
+        assert one.low is None or one.low == pytest.approx(other.low, rel=1e-6)
 
 
 def test_a_bundle_holds_what_it_needs_and_answers_as_the_run(mlp):
@@ -63,6 +67,22 @@ def test_a_bundle_holds_what_it_needs_and_answers_as_the_run(mlp):
     assert card.startswith("---\nlicense: ")
     assert "| accuracy |" in card
     assert str(run.path.parent) not in card + json.dumps(record)  # no path of this machine
+
+
+def test_golden_samples_hold_what_was_decided_of_them(mlp):
+    run, folder = mlp
+    bundle = open_bundle(folder)
+    assert bundle.record.deciding == run.ensemble.deciding
+    assert bundle.record.deciding.coverage == 0.9
+    check_golden(bundle)
+    for change in (
+        {"bound": None},
+        {"least": 1.1},
+    ):  # as if of another model
+        deciding = replace(bundle.record.deciding, **change)
+        other = replace(bundle, record=replace(bundle.record, deciding=deciding))
+        with pytest.raises(ExportError, match="does not answer its golden samples"):
+            check_golden(other)
 
 
 @pytest.mark.parametrize(

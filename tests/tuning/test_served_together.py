@@ -23,7 +23,8 @@ from headstart.storage.run_folder import RunFolder
 from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.baselines import Items
 from headstart.tuning.budget import Budget
-from headstart.tuning.conclude import SINGLE, conclude, unseen_val_outputs
+from headstart.tuning.calibrating import unseen_val_outputs
+from headstart.tuning.conclude import SINGLE, conclude
 from headstart.tuning.conditions import Conditions
 from headstart.tuning.setup import set_up
 from headstart.tuning.together import Together

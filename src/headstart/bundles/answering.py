@@ -63,7 +63,7 @@ class Bundle:
     @property
     def task(self) -> Task:
         """The same, as the task itself."""
-        return find_task(self.schema.task)
+        return find_task(self.schema.task).deciding_by(self.record.deciding)
 
     @property
     def preprocess(self) -> Preprocess:

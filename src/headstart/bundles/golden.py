@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,19 +13,24 @@ import numpy as np
 from headstart.bundles.answering import Arrays, Bundle, open_bundle
 from headstart.bundles.equality import Agreement, compare_logits
 from headstart.errors import DataError, ExportError
+from headstart.types import Prediction
 
 GOLDEN = "golden.npz"
+_ANSWERS = "answers"
 NUM_GOLDEN = 5
 
 
-def golden_bytes(arrays: Sequence[Arrays], logits: Sequence[np.ndarray]) -> bytes:
+def golden_bytes(
+    arrays: Sequence[Arrays], logits: Sequence[np.ndarray], answers: Sequence[Prediction]
+) -> bytes:
     """Return the file of golden samples.
 
     Args:
         arrays: Of each member, by the names of its inputs.
         logits: Of each member, as PyTorch computed them.
+        answers: What the run says of the samples by these logits: labels, sets, intervals.
     """
-    content: dict[str, np.ndarray] = {}
+    content: dict[str, np.ndarray] = {_ANSWERS: np.array([_said(one) for one in answers])}
     for place, (own, made) in enumerate(zip(arrays, logits, strict=True)):
         content |= {f"{place}.{name}": array for name, array in own.items()}
         content[f"{place}.logits"] = made
@@ -64,7 +70,31 @@ def check_golden(bundle: Bundle) -> tuple[Bundle, Agreement]:
             f"logits differ by {worst.largest:.2g}, expected at most {worst.allowed:.2g}"
             f"{f', and {worst.num_wrong} classes are others' if worst.num_wrong else ''}",
         )
+    _check_answers(bundle, expected)
     return bundle, worst
+
+
+def _check_answers(bundle: Bundle, logits: Sequence[np.ndarray]) -> None:
+    """Let a bundle decide by the logits that were exported: that needs no network.
+
+    Raises:
+        ExportError: If it says something else of them than the run has said.
+    """
+    with np.load(bundle.path / GOLDEN, allow_pickle=False) as file:
+        told = file[_ANSWERS].tolist() if _ANSWERS in file.files else None
+    outputs = bundle.outputs(logits)
+    found = [_said(one) for one in bundle.predictions([""] * len(outputs), outputs)]
+    if told is not None and told != found:
+        pairs = zip(told, found, strict=True)
+        was, now = next((was, now) for was, now in pairs if was != now)
+        raise _unlike(bundle, f"what was {was} is {now}")
+
+
+def _said(answer: Prediction) -> str:
+    """Return what is decided of a sample, without the digits that a machine may round."""
+    label = "a number" if answer.value is not None else answer.label
+    beside = {n: f"{v:.6g}" if isinstance(v, float) else v for n, v in answer.beside.items()}
+    return json.dumps([label, beside], ensure_ascii=False)
 
 
 def _unlike(bundle: Bundle, how: str) -> ExportError:

@@ -13,7 +13,7 @@ from typing import Any
 from headstart.errors import ExportError, OptionError, StartError
 from headstart.preprocessing import check_preprocess
 from headstart.tasks import find_task
-from headstart.types import Schema
+from headstart.types import PLAINLY, Deciding, Schema
 
 BUNDLE = "bundle.json"
 MOST_MEMBERS = 9
@@ -59,6 +59,7 @@ class BundleRecord:
         reading: How files of the training data were read, for new ones: ``header``, ``encoding``.
         parity: What was compared before the bundle was written, and how far it was apart.
         versions: Of the libraries that wrote it.
+        deciding: How answers are made of outputs, as was settled on val.
     """
 
     name: str
@@ -69,10 +70,12 @@ class BundleRecord:
     reading: dict[str, Any] = field(default_factory=dict)
     parity: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    deciding: Deciding = PLAINLY
 
     def to_bytes(self) -> bytes:
         """Return the file's content."""
-        return json.dumps({"format": _FORMAT, **asdict(self)}, indent=2).encode()
+        record = {"format": _FORMAT, **asdict(self), "deciding": self.deciding.to_json()}
+        return json.dumps(record, indent=2).encode()
 
 
 def read_bundle_record(folder: Path) -> BundleRecord:
@@ -124,4 +127,6 @@ def _checked(found: Mapping[str, Any]) -> BundleRecord:
         check_preprocess(one.preprocess, schema.modality)
     if not (math.isfinite(given["temperature"]) and given["temperature"] > 0):
         raise ValueError(f"temperature {given['temperature']}")
-    return BundleRecord(**{**given, "schema": schema, "members": members})
+    deciding = Deciding.from_json(given.get("deciding"), len(schema.classes))
+    changed = {"schema": schema, "members": members, "deciding": deciding}
+    return BundleRecord(**{**given, **changed})

@@ -16,7 +16,22 @@ from headstart.evaluation.calibration import (
     softmax,
 )
 from headstart.evaluation.class_scores import accuracy, score_classes
+from headstart.evaluation.clusters import as_groups
 from headstart.evaluation.comparison import compare_classes, compare_labels, compare_values
+from headstart.evaluation.conformal import (
+    class_misfits,
+    conformal_bound,
+    coverage_range,
+    label_set_misfits,
+)
+from headstart.evaluation.curves import (
+    lift_points,
+    precision_recall_points,
+    rank_items,
+    roc_points,
+    thinned,
+)
+from headstart.evaluation.gaps import reliability
 from headstart.evaluation.intervals import NUM_RESAMPLES
 from headstart.evaluation.label_scores import f1_micro, score_labels
 from headstart.evaluation.paired import (
@@ -29,6 +44,10 @@ from headstart.evaluation.paired import (
     value_sums,
 )
 from headstart.evaluation.records import ClassScores, Scores, comparison_to_json, figure_to_json
+from headstart.evaluation.rejection import parse_rejection, tune_rejection
+from headstart.evaluation.repeats import over_folds, over_seeds
+from headstart.evaluation.shares import share_of
+from headstart.evaluation.thresholds import parse_goal, tune_threshold
 from headstart.evaluation.validation import (
     accuracy_and_error,
     f1_micro_and_error,
@@ -43,11 +62,15 @@ __all__ = [
     "Scores",
     "accuracy",
     "accuracy_and_error",
+    "as_groups",
+    "class_misfits",
     "class_sums",
     "compare_classes",
     "compare_labels",
     "compare_values",
     "comparison_to_json",
+    "conformal_bound",
+    "coverage_range",
     "f1_micro",
     "f1_micro_and_error",
     "figure_to_json",
@@ -56,17 +79,31 @@ __all__ = [
     "fold_temperatures",
     "frequent_labels_baseline",
     "holm",
+    "label_set_misfits",
     "label_sums",
+    "lift_points",
     "majority_baseline",
     "mean_baseline",
     "mid_p_value",
+    "over_folds",
+    "over_seeds",
+    "parse_goal",
+    "parse_rejection",
+    "precision_recall_points",
     "r2_and_error",
+    "rank_items",
+    "reliability",
     "resample_together",
     "rmse",
+    "roc_points",
     "score_classes",
     "score_labels",
     "score_values",
+    "share_of",
     "sigmoid",
     "softmax",
+    "thinned",
+    "tune_rejection",
+    "tune_threshold",
     "value_sums",
 ]

@@ -6,7 +6,7 @@ Brier score of what items cost (``means.py``), ECE of gaps (``gaps.py``). Where 
 together, groups are counted (``clusters.py``). ``benchmarks/coverage.py`` counts how often they
 hold the truth.
 
-Deliberately left out: who made the probabilities (these are arrays), thresholds, and figures for
+Deliberately left out: who made the probabilities (these are arrays), who decided, and figures for
 several labels an item (``label_scores.py``) or for numbers (``value_scores.py``).
 """
 
@@ -56,6 +56,7 @@ def score_classes(
     seed: int = 0,
     num_resamples: int = NUM_RESAMPLES,
     groups: np.ndarray | None = None,
+    predictions: np.ndarray | None = None,
 ) -> Scores:
     """Measure probabilities against targets, one class an item.
 
@@ -78,6 +79,8 @@ def score_classes(
             which leaves NaN at the ends of these.
         groups: Whole numbers, shape (N,), the same for items that belong together: intervals then
             count groups. None: each item stands alone.
+        predictions: The classes that are decided for, integers, shape (N,), where these are not
+            the most probable ones: accuracy, precision, recall, F1 and the matrix are theirs.
 
     Returns:
         Figures, scores per class, and the confusion matrix.
@@ -101,7 +104,11 @@ def score_classes(
     checked = _checked_probabilities(probabilities, classes)
     wanted = _checked_targets(targets, *checked.shape)
     num_items, K = checked.shape
-    predictions = checked.argmax(axis=1)
+    most_probable = checked.argmax(axis=1)
+    if predictions is None:
+        predictions = most_probable
+    else:
+        predictions = _checked_targets(predictions, *checked.shape, what="predictions")
     confusion = np.bincount(wanted * K + predictions, minlength=K * K).reshape(K, K)
     told = as_groups(groups, num_items)
     items, right = np.arange(num_items), predictions == wanted
@@ -113,14 +120,15 @@ def score_classes(
     ranked = [1] if K == 2 else range(K)
     num_unseen = 0 if K == 2 else unseen_parts(expected, counts.support > 0)
     columns = ((checked[:, k], wanted == k) for k in ranked)
-    is_wrong = share_of(~right, told)
+    is_best_right = most_probable == wanted
+    is_wrong = share_of(~is_best_right, told)
     losses = _losses(checked, wanted, is_wrong, told, num_resamples=num_resamples, seed=seed)
     figures = {
         "accuracy": share_of(right, told),
         **macro_figures(*pairs, counts, expected, num_items, told),
         "roc_auc": mean_area(columns, told, num_unseen),
         **losses,
-        "ece": calibration_error(binned(checked[items, predictions], right, told)),
+        "ece": calibration_error(binned(checked[items, most_probable], is_best_right, told)),
     }
     return Scores(num_items, figures, per_class, confusion, num_groups=told.num if told else None)
 
@@ -231,17 +239,19 @@ def _checked_probabilities(probabilities: np.ndarray, classes: Sequence[str]) ->
     return np.clip(checked, 0.0, 1.0)
 
 
-def _checked_targets(targets: np.ndarray, num_items: int, num_classes: int) -> np.ndarray:
+def _checked_targets(
+    targets: np.ndarray, num_items: int, num_classes: int, *, what: str = "targets"
+) -> np.ndarray:
     """Return the targets as int64, shape (N,), or say what is wrong with them."""
     wanted = np.asarray(targets)
     if wanted.shape != (num_items,) or not np.issubdtype(wanted.dtype, np.integer):
         raise OptionError(
-            f"targets are {wanted.dtype} of shape {wanted.shape}, expected integers of shape "
+            f"{what} are {wanted.dtype} of shape {wanted.shape}, expected integers of shape "
             f"({num_items},), one for each row of probabilities."
         )
     if wanted.min() < 0 or wanted.max() >= num_classes:
         raise OptionError(
-            f"targets lie in {wanted.min()}..{wanted.max()}, expected 0..{num_classes - 1} for "
-            f"{num_classes} classes: probabilities and targets must have the same classes."
+            f"{what} lie in {wanted.min()}..{wanted.max()}, expected 0..{num_classes - 1} for "
+            f"{num_classes} classes: probabilities and {what} must have the same classes."
         )
     return wanted.astype(np.int64)

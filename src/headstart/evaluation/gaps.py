@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from headstart.evaluation.clusters import Groups, effective_numbers
 from headstart.evaluation.intervals import Z95
-from headstart.evaluation.shares import exact_ends
+from headstart.evaluation.records import figure_to_json
+from headstart.evaluation.shares import exact_ends, exact_share
 from headstart.types import Figure
 
 NUM_BINS = 15
@@ -111,3 +113,35 @@ def calibration_error(bins: Bins) -> Figure:
     each = np.maximum(seen, chance / counts) / np.maximum(effective, 1.0)
     by_chance = float((weights * np.sqrt(2.0 / math.pi * each)).sum())
     return Figure(value, max(0.0, value - by_chance - below), min(1.0, value + above))
+
+
+def reliability(confidence: np.ndarray, hits: np.ndarray, groups: Groups | None) -> dict[str, Any]:
+    """Return the calibration error and the bins of a reliability diagram, JSON-able.
+
+    Args:
+        confidence: In [0, 1], shape (N,).
+        hits: bool, shape (N,): how often the certainty came true.
+        groups: Which items belong together.
+
+    Returns:
+        ``ece``, and ``bins`` that hold an item: ``low``, ``high``, ``count``, the mean
+        ``confidence``, and ``accuracy`` with its exact interval.
+    """
+    bins = binned(confidence, hits, groups)
+    rows = [
+        {
+            "low": place / NUM_BINS,
+            "high": (place + 1) / NUM_BINS,
+            "count": int(bins.counts[place]),
+            "confidence": float(bins.confidence[place] / bins.counts[place]),
+            "accuracy": figure_to_json(
+                exact_share(
+                    float(bins.hits[place]),
+                    float(bins.counts[place]),
+                    float(bins.effective[place]),
+                )
+            ),
+        }
+        for place in np.flatnonzero(bins.counts).tolist()
+    ]
+    return {"ece": figure_to_json(calibration_error(bins)), "bins": rows}

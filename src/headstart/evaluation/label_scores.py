@@ -4,7 +4,7 @@ Which interval: figures over all decisions are proportions whose trials belong t
 (``shares.py``); macro figures are means over the labels (``parts.py``, ``areas.py``); log loss and
 Brier score are means of what items cost (``means.py``).
 
-Deliberately left out: thresholds other than 0.5, and a calibration error, which has no one meaning
+Deliberately left out: who tuned the thresholds, and a calibration error, which has no one meaning
 over several labels; log loss and Brier score stand for it.
 """
 
@@ -57,12 +57,14 @@ def score_labels(
     seed: int = 0,
     num_resamples: int = NUM_RESAMPLES,
     groups: np.ndarray | None = None,
+    predictions: np.ndarray | None = None,
 ) -> Scores:
     """Measure probabilities against targets of several labels an item.
 
-    A label is predicted where p >= 0.5. ``exact_match``, the share of items with every label right;
-    ``hamming_loss``, the share of wrong decisions; precision, recall and F1 ``_micro`` (over all
-    decisions) and ``_macro`` (mean over the labels that occur among targets or predictions);
+    A label is predicted where p >= 0.5. ``exact_match``, the share of items with
+    every label right; ``hamming_loss``, the share of wrong decisions; precision, recall and F1
+    ``_micro`` (over all decisions) and ``_macro`` (mean over the labels that occur among targets or
+    predictions);
     ``roc_auc`` and ``average_precision``, means over the labels that some items have and others
     lack; ``log_loss`` and ``brier``, means over items *and* labels, the latter in [0, 1].
 
@@ -73,6 +75,7 @@ def score_labels(
         seed: Seed of the bootstrap.
         num_resamples: Bootstrap resamples, at least 40; or 0 for none, as ``score_classes``.
         groups: Which items belong together, as ``score_classes``.
+        predictions: 0 or 1, shape (N, K), where what is decided is not that.
 
     Returns:
         Figures, and scores per label.
@@ -86,6 +89,8 @@ def score_labels(
     wanted = checked_labels("targets", targets, checked.shape)
     told, K = as_groups(groups, len(checked)), checked.shape[1]
     predicted = checked >= 0.5
+    if predictions is not None:
+        predicted = checked_labels("predictions", predictions, checked.shape)
     pairs = _pairs(wanted, predicted)
     counts = count_classes(*pairs, len(checked), K, told)
     per_class = {name: counted_scores(counts, k) for k, name in enumerate(labels)}
@@ -96,7 +101,8 @@ def score_labels(
         name: measure(((checked[:, k], wanted[:, k]) for k in range(K)), told, num_unseen)
         for name, measure in (("roc_auc", mean_area), ("average_precision", mean_precision))
     }
-    losses = _losses(checked, wanted, over_all["hamming_loss"], told, num_resamples, seed)
+    at_half = _over_all(wanted, checked >= 0.5, told)["hamming_loss"]
+    losses = _losses(checked, wanted, at_half, told, num_resamples, seed)
     found = {
         "exact_match": share_of((predicted == wanted).all(axis=1), told),
         **over_all,

@@ -39,9 +39,9 @@ from headstart.exporting.folder import building, refuse_occupied
 from headstart.exporting.model_card import CARD, model_card
 from headstart.exporting.onnx_file import export_file, require_onnx
 from headstart.exporting.onnx_network import exported_network
-from headstart.model import Ensemble, library_versions
+from headstart.model import Ensemble, library_versions, model_outputs
 from headstart.preprocessing import NamedInput
-from headstart.types import Inputs
+from headstart.types import Inputs, Prediction
 
 _LEAST_EXAMPLES = 3
 _LEAST_LENGTH = 4  # tokens of an example: of one or two an exporter would make a constant
@@ -104,7 +104,8 @@ def export_onnx_bundle(
         golden = np.arange(min(NUM_GOLDEN, len(samples.inputs[0])))
         logits = [np.asarray(one)[golden] for one in expected]
         arrays = bundle.arrays(samples.inputs, golden)
-        (partial / GOLDEN).write_bytes(golden_bytes(arrays, logits))
+        answers = _answers(ensemble, logits)
+        (partial / GOLDEN).write_bytes(golden_bytes(arrays, logits, answers))
         (partial / CARD).write_text(model_card(record, metrics), encoding="utf-8")
         (partial / MANIFEST).write_bytes(manifest_bytes(partial))
         verify_bundle(partial)
@@ -149,8 +150,15 @@ def _write_networks(
         temperature=ensemble.temperature,
         licence=ensemble.first.encoder.start.licence,
         reading=dict(reading),
+        deciding=ensemble.deciding,
         versions={**library_versions(), **{p: version(p) for p in ("onnx", "onnxruntime")}},
     )
+
+
+def _answers(ensemble: Ensemble, logits: Sequence[np.ndarray]) -> list[Prediction]:
+    """Return what the run says of samples by the logits of its members."""
+    outputs = model_outputs(ensemble, ensemble.combine(logits))
+    return ensemble.task.predictions([""] * len(logits[0]), outputs, ensemble.schema)
 
 
 def _example(wanted: NamedInput, array: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ from headstart.model.outputs import model_outputs
 from headstart.model.passes import run_batches
 from headstart.preprocessing import Preprocess
 from headstart.tasks import Task, array_of
-from headstart.types import Dataset, Inputs, Rows, Schema, SplitName
+from headstart.types import PLAINLY, Dataset, Deciding, Inputs, Rows, Schema, SplitName
 
 MOST_MEMBERS = 3
 
@@ -50,6 +50,7 @@ class Ensemble:
     Attributes:
         members: One to ``MOST_MEMBERS``; the first stands for all where a sample is described.
         temperature: Divides the logits of the mean; of a single member its own.
+        deciding: How answers are made of the mean; of a single member its own.
         target_mean: Of the first member: logits of numbers are in its units.
         target_scale: The same.
 
@@ -60,6 +61,7 @@ class Ensemble:
 
     members: Sequence[Member]
     temperature: float = 1.0
+    deciding: Deciding = PLAINLY
     target_mean: float = field(init=False)
     target_scale: float = field(init=False)
 
@@ -81,6 +83,7 @@ class Ensemble:
         self.target_mean, self.target_scale = self.first.target_mean, self.first.target_scale
         if num == 1:
             self.temperature = self.first.temperature
+            self.deciding = self.first.task.deciding
 
     @property
     def first(self) -> Model:
@@ -99,8 +102,14 @@ class Ensemble:
 
     @property
     def task(self) -> Task:
-        """The same, as the task itself."""
-        return self.first.task
+        """The same, as the task itself, which decides as was settled for the ensemble."""
+        return self.first.task.deciding_by(self.deciding)
+
+    def decide_by(self, deciding: Deciding) -> None:
+        """Take what was settled on val of how answers are made; of one model it is the model's."""
+        self.deciding = deciding
+        if self.is_one:
+            self.first.decide_by(deciding)
 
     @property
     def preprocess(self) -> Preprocess:

@@ -21,6 +21,7 @@ from headstart.errors import OptionError, RunFolderError
 from headstart.model.ensemble import MOST_MEMBERS, Ensemble, Member
 from headstart.model.folder import library_versions, open_model, write_model
 from headstart.storage.records import ENSEMBLE, FORMAT, find_record, refuse_other_format
+from headstart.types import Deciding
 
 ENSEMBLE_FORMAT = 1
 _FOLDER = re.compile(r"members/[1-9][0-9]?")
@@ -57,6 +58,7 @@ def write_ensemble(
         "temperature": ensemble.temperature,
         "target_mean": ensemble.target_mean,
         "target_scale": ensemble.target_scale,
+        "deciding": ensemble.deciding.to_json(),
         "versions": library_versions(),
         **about,
     }
@@ -84,6 +86,8 @@ def open_ensemble(path: Path, module: nn.Module | None = None) -> Ensemble:
         temperature = float(record["temperature"])
         if not (math.isfinite(temperature) and temperature > 0):
             raise ValueError(f"temperature {temperature}")
+        num_classes = len(record["schema"]["classes"])
+        deciding = Deciding.from_json(record.get("deciding"), num_classes)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunFolderError(
             f"{path / 'model.json'} is damaged ({type(error).__name__}: {error}); expected the "
@@ -94,7 +98,7 @@ def open_ensemble(path: Path, module: nn.Module | None = None) -> Ensemble:
         model, _ = open_model(path / folder, module)
         members.append(Member(model, weight, strategy))
     try:
-        return Ensemble(members, temperature)
+        return Ensemble(members, temperature, deciding)
     except OptionError as error:
         raise RunFolderError(
             f"{path / 'model.json'} does not fit its members: {error} Run the training again with "

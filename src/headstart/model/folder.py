@@ -25,7 +25,7 @@ from headstart.model.network import Model
 from headstart.starts import rebuild_encoder
 from headstart.storage.records import FORMAT, num_members, refuse_other_format, refuse_start
 from headstart.tasks import find_task
-from headstart.types import Schema
+from headstart.types import Deciding, Schema
 
 # What reading a record may raise that is not as it was written; an unknown task is an option's.
 _DAMAGE = (
@@ -63,6 +63,7 @@ def write_model(
         "temperature": model.temperature,
         "target_mean": model.target_mean,
         "target_scale": model.target_scale,
+        "deciding": model.task.deciding.to_json(),
         "versions": library_versions(),
         **about,
     }
@@ -95,6 +96,7 @@ def open_model(path: Path, module: nn.Module | None = None) -> tuple[Model, dict
         head = str(record["head"])
         find_head(head)
         state = load_file(str(path / "model.safetensors"))
+        deciding = Deciding.from_json(record.get("deciding"), len(schema.classes))
         numbers = [float(record[n]) for n in ("temperature", "target_mean", "target_scale")]
     except FileNotFoundError as error:
         raise RunFolderError(
@@ -123,6 +125,7 @@ def open_model(path: Path, module: nn.Module | None = None) -> tuple[Model, dict
         )
     model.load_state_dict(state, strict=True)
     model.temperature, model.target_mean, model.target_scale = numbers
+    model.decide_by(deciding)
     return model.eval(), record
 
 

@@ -14,7 +14,7 @@ from headstart.model.heads import find_head
 from headstart.preprocessing import ImagePreprocess
 from headstart.starts import Encoder
 from headstart.tasks import find_task
-from headstart.types import ImageSpec, Rows, Schema
+from headstart.types import Deciding, ImageSpec, Rows, Schema
 
 
 class Model(nn.Module):
@@ -28,7 +28,7 @@ class Model(nn.Module):
 
     Attributes:
         head_name: See above.
-        task: What is predicted, as the task itself.
+        task: What is predicted, as the task itself, which decides as was settled on val.
         temperature: Divides logits before they become probabilities; fitted on validation data.
         target_mean: Where numbers are predicted, the mean of train's targets.
         target_scale: Their standard deviation: logits are in these units.
@@ -100,6 +100,10 @@ class Model(nn.Module):
         assert self._normalise is not None
         network: Any = self.encoder.network
         network.learn_patches(self._normalise(images))
+
+    def decide_by(self, deciding: Deciding) -> None:
+        """Take what was settled on val of how answers are made; ``task`` then follows it."""
+        self.task = self.task.deciding_by(deciding)
 
     def standard_targets(self, targets: Rows) -> Rows:
         """Return targets as the loss takes them: numbers float32 in standard units."""

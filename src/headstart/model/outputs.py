@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from headstart.tasks import Task
-from headstart.types import Rows, Schema
+from headstart.types import Deciding, Rows, Schema
 
 
 class Calibrated(Protocol):
@@ -22,6 +22,9 @@ class Calibrated(Protocol):
     @property
     def schema(self) -> Schema:
         """The classes, and where samples come from."""
+
+    def decide_by(self, deciding: Deciding) -> None:
+        """Take what was settled on val of how answers are made."""
 
     def standard_targets(self, targets: Rows) -> Rows:
         """Return targets as the loss takes them."""

@@ -131,6 +131,8 @@ def decode(
         assert isinstance(samples, ArraySamples)
         images = samples.images if indices is None else samples.images[chosen]
         found = _Found(images, None, {}, {})
+    elif dataset.pool is not None:
+        found = _in_pool(dataset.pool, split.ids[chosen], spec)
     else:
         found = _find(dataset, split_name, spec, chosen, is_whole=indices is None)
     kept = np.delete(chosen, list(found.reasons))
@@ -142,6 +144,15 @@ def decode(
     targets, ids = split.targets[kept], split.ids[kept]
     strange = strange_values(spec, _told(found), names)
     return Pixels(found.images, targets, ids, names, tuple(bad), strange, rows=found.rows)
+
+
+def _in_pool(pool: Dataset, ids: np.ndarray, spec: ImageSpec) -> _Found:
+    """Return samples from those of all divisions of the data, which are decoded once."""
+    everyone = np.arange(len(pool.train))
+    whole = _find(pool, "train", spec, everyone, is_whole=True)
+    order = np.argsort(pool.train.ids, kind="stable")
+    places = order[np.searchsorted(pool.train.ids, ids, sorter=order)]
+    return _some_of(Entry(whole.images, whole.reasons, dict(whole.depths)), places)
 
 
 def _told(found: _Found) -> Depths:

@@ -49,7 +49,7 @@ def with_audits(
     from headstart.tuning.decisions import Decided
 
     slow = _slow_audits(dataset)
-    if part == "slow" and not slow:
+    if dataset.is_repeated or (part == "slow" and not slow):
         return dataset
 
     def decide() -> Decided[list[dict[str, Any]]]:
@@ -83,7 +83,7 @@ def with_estimates(
     share = budget.may_take("estimates")
     unused = min(plan.end("estimates") - budget.spent, MOST_SHARES * share)
     seconds = min(_OF_FREE * free, share if budget.limit_seconds is None else max(share, unused))
-    if seconds < LEAST_SECONDS or not asked:
+    if seconds < LEAST_SECONDS or not asked or dataset.is_repeated:
         return dataset
     emit("stage", text="Checking the data by what a probe says")
     with plan.stage("estimates", budget):

@@ -194,7 +194,8 @@ def _tune(
     from headstart.training.contract import StopRequested
     from headstart.training.state.checkpoint import CheckpointFolder
     from headstart.tuning.arm import Arm
-    from headstart.tuning.conclude import calibrate, save_model
+    from headstart.tuning.calibrating import calibrate
+    from headstart.tuning.conclude import save_model
     from headstart.tuning.conditions import Conditions
     from headstart.tuning.cost import seconds_per_sample
     from headstart.tuning.step_format import open_formats

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from json import dumps
 from pathlib import Path
@@ -22,6 +22,9 @@ from headstart.training.options.common_options import EngineName
 from headstart.types import Data, Dataset, Finding
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from headstart.model import Ensemble
     from headstart.types import Inputs, Rows
 
 
@@ -34,6 +37,7 @@ class Evaluation:
         model: Content of the run's ``model.json``.
         data: Name and counts of the data.
         slices: How good it is on parts of the items, or None where no column tells them apart.
+        looks: Curves, reliability, confusions, items, thresholds, sets: what a page draws.
         is_sliced: Whether columns were named, and every part of them is told.
         is_json: Whether ``report`` gives the record instead of a text.
     """
@@ -42,13 +46,14 @@ class Evaluation:
     model: dict[str, Any]
     data: dict[str, Any]
     slices: dict[str, Any] | None = None
+    looks: dict[str, Any] = field(default_factory=dict)
     is_sliced: bool = False
     is_json: bool = False
 
     @property
     def record(self) -> dict[str, Any]:
         """Content of ``evaluation.json``."""
-        return {**self.metrics, "data": self.data, "slices": self.slices}
+        return {**self.metrics, **self.looks, "data": self.data, "slices": self.slices}
 
     def report(self) -> str:
         """Return the figures as plain text, or the record as JSON."""
@@ -57,7 +62,8 @@ class Evaluation:
 
         if self.is_json:
             return dumps(self.record, indent=1, ensure_ascii=False)
-        text = render_text(self.metrics, self.model, self.data, {"verb": "evaluate"})
+        metrics = {**self.metrics, **self.looks}
+        text = render_text(metrics, self.model, self.data, {"verb": "evaluate"})
         parts = render_slices(self.slices, is_asked=self.is_sliced) if self.slices else ""
         return f"{text}\n{parts}\n" if parts else text
 
@@ -135,6 +141,7 @@ def evaluate(
         targets = _own_targets(opened, dataset, test.targets)
         groups = dataset.test.groups_of(test.ids)
         scores = model.task.scores(outputs, targets, schema, seed=seed, groups=groups)
+        looks = _looks(model, logits, outputs, targets, test, groups)
         decided = model.task.decisions(outputs)
         parts = sliced(dataset, test.ids, model.task, decided, targets, wanted=slice, seed=seed)
         emit("next", command=f"headstart predict {shlex.quote(str(opened.path))} …")
@@ -147,11 +154,30 @@ def evaluate(
         "findings": [found.to_json() for found in findings],
     }
     metrics = {"task": schema.task, "test": scores.to_json()}
-    found = Evaluation(
-        metrics, opened.model_record, about, parts, is_sliced=slice is not None, is_json=json
-    )
+    said = {"is_sliced": slice is not None, "is_json": json}
+    found = Evaluation(metrics, opened.model_record, about, parts, looks, **said)
     _write(opened, found)
     return found
+
+
+def _looks(
+    model: Ensemble,
+    logits: Rows,
+    outputs: Rows,
+    targets: Rows,
+    test: Inputs,
+    groups: np.ndarray | None,
+) -> dict[str, Any]:
+    """Return what a page draws of the items, and what answers made as they are are worth."""
+    from headstart.tuning.closer_look import Looked, look_closer
+    from headstart.tuning.deciding import judge_deciding, stated
+    from headstart.tuning.test_items import losses_of
+
+    losses = losses_of(model, logits, targets)
+    looked = Looked(model, logits, outputs, targets, test, losses, groups)
+    record = stated(model.task.deciding, model.schema.classes)
+    told_of = (model.task, outputs, targets, model.schema)
+    return look_closer(looked) | judge_deciding(record, *told_of, groups=groups)
 
 
 def _write(run: Run, found: Evaluation) -> None:

@@ -20,6 +20,7 @@ from headstart.recipes.processes import (
     finished_before,
     run_in_company,
 )
+from headstart.recipes.repeated import is_repeated, repeated
 from headstart.recipes.run import Run
 from headstart.recipes.session import Session, session
 from headstart.recipes.settle import Means, settle_setup
@@ -69,6 +70,11 @@ def finetune(options: FinetuneOptions) -> Run | BudgetPlan:
         >>> run = hs.finetune("digits-8x8", start="scratch/simple-cnn")  # doctest: +SKIP
     """
     refuse_resume(options)
+    return repeated(options, _once) if is_repeated(options) else _once(options)
+
+
+def _once(options: FinetuneOptions) -> Run | BudgetPlan:
+    """Make one run."""
     load, find = partial(as_dataset, options.data), partial(find_given, options.start, options.spec)
     run: Callable[[Company], Run | BudgetPlan] = partial(
         _plan if options.dry_run else _finetune, options
@@ -138,8 +144,10 @@ def _checked(
     from headstart.training.options.limits import check_options
     from headstart.training.options.recipe import check_search
     from headstart.tuning.budget import parse_budget
+    from headstart.tuning.deciding import DecidingAsked, check_deciding
 
     check_options(options)
+    check_deciding(DecidingAsked.of(vars(options)))
     require_engine(options.engine)
     check_company(company, options, resume=options.resume)
     budget_seconds = parse_budget(options.budget)
@@ -159,9 +167,11 @@ def _settled(
         OptionError: If an option means nothing for these data, this start or this strategy.
     """
     from headstart.training.options.limits import check_applies, steps_asked
+    from headstart.tuning.deciding import DecidingAsked, check_deciding
     from headstart.tuning.decisions import Decided
 
     start = given.start
+    check_deciding(DecidingAsked.of(vars(options)), dataset.schema)
     strategy, why = default_strategy(start, steps_asked(options))
     is_chosen = options.strategy == AUTO
     if not is_chosen:

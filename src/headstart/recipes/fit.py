@@ -17,6 +17,7 @@ from headstart.recipes.finetune import next_command, run_rule, settle_auto
 from headstart.recipes.options import FitOptions, takes
 from headstart.recipes.own_start import refuse_own_start
 from headstart.recipes.processes import after_restart, finished_before, run_in_company
+from headstart.recipes.repeated import is_repeated, repeated
 from headstart.recipes.run import Run
 from headstart.recipes.search import search
 from headstart.recipes.session import Session, session
@@ -68,6 +69,11 @@ def fit(options: FitOptions) -> Run | BudgetPlan:
         >>> print(run.report())  # doctest: +SKIP
     """
     refuse_resume(options)
+    return repeated(options, _once) if is_repeated(options) else _once(options)
+
+
+def _once(options: FitOptions) -> Run | BudgetPlan:
+    """Make one run."""
     run: Callable[[Company], Run | BudgetPlan] = partial(
         _plan if options.dry_run else _fit, options
     )
@@ -135,8 +141,10 @@ def _checked(options: FitOptions) -> tuple[FitOptions, list[Start], float | None
     from headstart.starts import find_start
     from headstart.training.options.limits import check_options
     from headstart.tuning.budget import parse_budget
+    from headstart.tuning.deciding import DecidingAsked, check_deciding
 
     check_options(options)
+    check_deciding(DecidingAsked.of(vars(options)))
     require_engine(options.engine)
     budget_seconds = parse_budget(options.budget)
     named = [find_start(address) for address in options.starts or ()]
@@ -148,8 +156,10 @@ def _checked(options: FitOptions) -> tuple[FitOptions, list[Start], float | None
 def _settled(options: FitOptions, dataset: Dataset, company: Company) -> FitOptions:
     """Return the options without an ``auto`` but that of the strategy, which the start decides."""
     from headstart.training.options.limits import check_applies
+    from headstart.tuning.deciding import DecidingAsked, check_deciding
 
     check_applies(options, dataset.schema)
+    check_deciding(DecidingAsked.of(vars(options)), dataset.schema)
     return settle_auto(options, dataset, company.device)
 
 
@@ -164,7 +174,8 @@ def _settle_start(
     """Settle the start; return it with the models that screening has left just now, by address."""
     from headstart.engines import settled_apart
     from headstart.ranking import default_starts, screen
-    from headstart.tuning.conclude import calibrate, save_model
+    from headstart.tuning.calibrating import calibrate
+    from headstart.tuning.conclude import save_model
     from headstart.tuning.planning import plan_search
 
     kept: dict[str, TrainingSetup] = {}

@@ -99,7 +99,65 @@ class RunOptions(LaunchOptions):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class FinetuneOptions(RunOptions, TrainingOptions):
+class JudgingOptions:
+    """What is asked of the answers of a run, and of its figures, beside a training."""
+
+    threshold: Annotated[
+        str | None,
+        Option(
+            sentence="What decision thresholds are tuned for on val, of two classes or of several "
+            "labels: f1, recall@precision=0.9, precision@recall=0.9, or cost=1:10, the costs of a "
+            "false alarm and of a miss; 0.5 when not given."
+        ),
+    ] = None
+    positive: Annotated[
+        str | None,
+        Option(sentence="Which of two classes the threshold is of; the second when not given."),
+    ] = None
+    coverage: Annotated[
+        float,
+        Option(
+            sentence="How often the sets of classes that predict tells, or the intervals of "
+            "numbers, hold the truth; 0 tells none.",
+            low=0.0,
+            high=0.999,
+        ),
+    ] = 0.9
+    reject: Annotated[
+        str | None,
+        Option(
+            sentence="When predict says unknown: risk=0.02 answers only as far as val shows that "
+            "at most 2 of 100 answers are wrong, confidence=0.8 from that probability on; never "
+            "when not given."
+        ),
+    ] = None
+    folds: Annotated[
+        int | None,
+        Option(
+            sentence="Cross-validation: so many further runs, each tested on its part of the data, "
+            "give figures over all items; what is served is the run itself.",
+            low=2,
+        ),
+    ] = None
+    seeds: Annotated[
+        int | None,
+        Option(
+            sentence="Train with so many seeds, from seed on, on the same splits: the spread, and "
+            "intervals that cover seeds and test items; what is served is the first.",
+            low=2,
+        ),
+    ] = None
+    learning_curve: Annotated[
+        bool,
+        Option(
+            sentence="Train on parts of the training data, too, and tell what twice as much would "
+            "bring."
+        ),
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FinetuneOptions(RunOptions, JudgingOptions, TrainingOptions):
     """What ``finetune`` takes."""
 
     start: Annotated[
@@ -119,7 +177,7 @@ class FinetuneOptions(RunOptions, TrainingOptions):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class FitOptions(RunOptions, CommonOptions):
+class FitOptions(RunOptions, JudgingOptions, CommonOptions):
     """What ``fit`` takes."""
 
     budget: Annotated[str, _BUDGET] = "10m"

@@ -46,6 +46,11 @@ def is_worker() -> bool:
     return _variable("WORLD_SIZE", 1) > 1 and _variable("RANK", 0) > 0
 
 
+def num_processes() -> int:
+    """Return how many processes a launcher has started together with this one; 1 for none."""
+    return max(1, _variable("WORLD_SIZE", 1))
+
+
 def _variable(name: str, default: int) -> int:
     said = os.environ.get(name, "")
     return int(said) if said.isdigit() else default

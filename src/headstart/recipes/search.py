@@ -116,7 +116,7 @@ def _hand_over(
     is not read again.
     """
     from headstart.tuning.baselines import Items
-    from headstart.tuning.conclude import calibrate
+    from headstart.tuning.calibrating import calibrate
     from headstart.tuning.setup import prepare_sample
 
     winner, dataset = found.winner, context.dataset
@@ -201,7 +201,7 @@ def _together(
     from headstart.searching.ensembling import choose_ensemble
     from headstart.tasks import array_of, find_task
     from headstart.tuning.budget import PASS_MARGIN
-    from headstart.tuning.conclude import calibrate, unseen_val_outputs
+    from headstart.tuning.calibrating import calibrate, unseen_val_outputs
     from headstart.tuning.cost import seconds_per_sample
     from headstart.tuning.setup import prepare_sample
     from headstart.tuning.together import Together
@@ -351,7 +351,8 @@ def _hold(
 
 def _save(current: Session, dataset: Dataset, contender: Contender) -> None:
     """Keep a model that can be used from now on."""
-    from headstart.tuning.conclude import calibrate, save_model
+    from headstart.tuning.calibrating import calibrate
+    from headstart.tuning.conclude import save_model
 
     calibrate(contender.setup.model, contender.tuned.val_logits, contender.val.targets)
     save_model(current.folder, dataset, contender.setup)

@@ -17,6 +17,7 @@ from headstart.errors import DataError, OptionError, RunFolderError, quoted
 from headstart.recipes.findings import tell_findings
 from headstart.storage.run_folder import write_atomically
 from headstart.tasks import find_task
+from headstart.tasks.multi_label import labels_in
 from headstart.types import BadSample, Finding, Prediction, Predictions, Schema
 
 SEPARATORS = (";", "|", ",", " ")
@@ -161,7 +162,7 @@ def _answers(sample: Submission, schema: Schema) -> Answer:
         return _of_sets(cells, schema)
     numbers = [float(cell) for cell in cells if re.fullmatch(r"-?\d+(\.\d*)?", cell)]
     if len(numbers) < len(cells) or {*cells} <= {*schema.classes}:
-        return lambda p: [p.label]
+        return lambda p: [p.decided]
     if all(number == int(number) for number in numbers) and not any("." in c for c in cells):
         return _of_numbers(sample, schema)
     if len(schema.classes) == 2:
@@ -177,7 +178,7 @@ def _answers(sample: Submission, schema: Schema) -> Answer:
 def _of_numbers(sample: Submission, schema: Schema) -> Answer:
     """Return the number of the class: itself where it is one, else its place in their order."""
     if all(re.fullmatch(r"-?\d+", name) for name in schema.classes):
-        return lambda p: [p.label]
+        return lambda p: [p.decided]
     places = {name: str(place) for place, name in enumerate(schema.classes)}
     shown = ", ".join(f"{place} is {name}" for name, place in list(places.items())[:SHOWN])
     _say(
@@ -185,7 +186,7 @@ def _of_numbers(sample: Submission, schema: Schema) -> Answer:
         f"{shown}. If yours count otherwise, write a name into the sample to get names.",
         is_warning=True,
     )
-    return lambda p: [places[p.label]]
+    return lambda p: [places[p.decided]]
 
 
 def _of_sets(cells: Sequence[str], schema: Schema) -> Answer:
@@ -196,7 +197,10 @@ def _of_sets(cells: Sequence[str], schema: Schema) -> Answer:
 
     def answer(p: Prediction) -> list[str]:
         pairs = zip(schema.classes, p.probabilities, strict=True)
-        return [mark.join(name for name, probability in pairs if probability > 0.5)]
+        likely = [name for name, probability in pairs if probability > 0.5]
+        if ", ".join(likely) != p.decided:  # thresholds of its own
+            likely = [schema.classes[k] for k in labels_in(p.decided, schema.classes)]
+        return [mark.join(likely)]
 
     return answer
 
@@ -264,8 +268,15 @@ def _columns(predictions: Predictions, schema: Schema) -> dict[str, list[Any]]:
         for place, name in enumerate(schema.classes):
             shares = [one and float(one.probabilities[place]) for one in good]
             columns[f"probability of {name}"] = shares
+        if any(one and one.guess is not None for one in good):
+            columns["guess"] = [one and one.decided for one in good]
+        if any(one and one.possible for one in good):
+            columns["possible"] = [one and "; ".join(one.possible) for one in good]
     else:
         columns["prediction"] = [one and _value(one) for one in good]
+        if any(one and one.low is not None for one in good):
+            columns["low"] = [one and one.low for one in good]
+            columns["high"] = [one and one.high for one in good]
     if len(predictions) < len(records):
         columns["error"] = [one.reason if isinstance(one, BadSample) else None for one in records]
     return columns

@@ -10,6 +10,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from headstart.reporting.judged_text import render_certainty, render_repeats
 from headstart.reporting.measures import (
     Json,
     format_figure,
@@ -71,6 +72,8 @@ def render_text(metrics: Json, model: Json, data: Json, options: Json) -> str:
         [_cut(title, WIDTH), "=" * min(len(title), WIDTH)],
         _about(model, metrics),
         _headline(metrics),
+        render_repeats(metrics),
+        render_certainty(metrics),
         _before_after(metrics),
         _classes(metrics),
         _tried("Starts that were tried", options.get("candidates") or [], "start"),

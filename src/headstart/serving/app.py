@@ -240,7 +240,7 @@ def _stays() -> bool:
 def _told(prediction: Prediction, model: ServedModel) -> dict[str, Any]:
     """Return one answer as JSON: the label, its probability, and the best five."""
     if prediction.value is not None:
-        return {"name": prediction.name, "value": prediction.value}
+        return {"name": prediction.name, "value": prediction.value, **prediction.beside}
     pairs = zip(model.bundle.schema.classes, prediction.probabilities, strict=True)
     best = sorted(pairs, key=lambda pair: -pair[1])[:TOP]
     assert math.isfinite(prediction.probability)
@@ -249,6 +249,7 @@ def _told(prediction: Prediction, model: ServedModel) -> dict[str, Any]:
         "label": prediction.label,
         "probability": prediction.probability,
         "top": [{"label": label, "probability": share} for label, share in best],
+        **prediction.beside,
     }
 
 

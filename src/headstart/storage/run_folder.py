@@ -45,6 +45,7 @@ _OWN_FILES = frozenset(
         "evaluation.json",
         "log.jsonl",
         "nan_report.json",
+        "repeats",
         "search",
         "state",
     )
@@ -82,14 +83,13 @@ class RunFolder:
         return self.path / "state"
 
     @property
-    def _former(self) -> Path:
-        """Where ``overwrite`` sets the former run aside."""
+    def _former(self) -> Path:  # where ``overwrite`` sets the former run aside
         return self.state / "former"
 
     @property
     def _way(self) -> str:
         """What to do once a full disk has space again."""
-        is_planned = self.resume or planned_options(self.path) is not None
+        is_planned = self.resume or planned_options(self.path)
         return "go on with --resume" if is_planned else "begin again"
 
     def write(self, name: str, content: bytes) -> None:

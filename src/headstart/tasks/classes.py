@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from headstart.errors import UnlabelledError
+from headstart.evaluation import class_misfits
+from headstart.tasks.certain import UNKNOWN
 from headstart.tasks.plain import array_of
 from headstart.tasks.task import Task
 from headstart.types import Prediction, Rows, Schema
@@ -38,11 +40,35 @@ class ClassTask(Task):
     def predictions(self, names: Sequence[str], outputs: Rows, schema: Schema) -> list[Prediction]:
         """Return one record a sample, with the probabilities of all classes."""
         labels = self.class_names(self.decisions(outputs), schema)
-        found = []
-        for name, probabilities, label in zip(names, array_of(outputs), labels, strict=True):
+        told, sets = self.told_probability(outputs).tolist(), self.class_sets(outputs)
+        sure = self.confidence(outputs).tolist()
+        least, found = self.deciding.least, []
+        for place, (name, probabilities) in enumerate(zip(names, array_of(outputs), strict=True)):
             each = tuple(float(p) for p in probabilities)
-            found.append(Prediction(name, label, max(each), each))
+            possible = () if sets is None else _named(sets[place], schema)
+            is_unknown = least is not None and sure[place] < least
+            label, guess = (UNKNOWN, labels[place]) if is_unknown else (labels[place], None)
+            found.append(Prediction(name, label, told[place], each, possible=possible, guess=guess))
         return found
+
+    def told_probability(self, outputs: Rows) -> np.ndarray:
+        """Return the probability that an answer is told with, float64, shape (N,)."""
+        highest: np.ndarray = array_of(outputs).max(axis=1).astype(np.float64)
+        return highest
+
+    @abstractmethod
+    def confidence(self, outputs: Rows) -> np.ndarray:
+        """Return how probable the answer is as a whole, float64, shape (N,)."""
+
+    def class_sets(self, outputs: Rows) -> np.ndarray | None:
+        """Return which classes the set of each item holds, bool, shape (N, K); None without one."""
+        bound = self.deciding.bound
+        return None if bound is None else class_misfits(array_of(outputs)) <= bound
+
+    def set_sizes(self, outputs: Rows) -> np.ndarray | None:
+        """Return how many classes the set of each item holds, int64, shape (N,)."""
+        sets = self.class_sets(outputs)
+        return None if sets is None else np.asarray(sets.sum(axis=1))
 
     def item_columns(self, targets: Rows, outputs: Rows, schema: Schema) -> dict[str, Any]:
         """Return target and prediction by name, and the probabilities."""
@@ -61,3 +87,8 @@ class ClassTask(Task):
             "prediction": self.class_names(self.decisions(outputs), schema)[0],
             "probability": float(self.badness(targets, outputs)[0]),
         }
+
+
+def _named(held: np.ndarray, schema: Schema) -> tuple[str, ...]:
+    """Return the names of the classes that a mask holds."""
+    return tuple(schema.classes[k] for k in np.flatnonzero(held))

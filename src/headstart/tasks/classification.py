@@ -20,6 +20,7 @@ from headstart.evaluation import (
     Scores,
     accuracy,
     accuracy_and_error,
+    class_misfits,
     class_sums,
     compare_classes,
     fit_temperature,
@@ -27,6 +28,7 @@ from headstart.evaluation import (
     score_classes,
     softmax,
 )
+from headstart.tasks.certain import Question
 from headstart.tasks.classes import ClassTask
 from headstart.tasks.plain import PlainProblem, TextColumn, array_of, texts_of
 from headstart.tasks.reading import Place, TargetColumn, Targets, encode_targets, tidy_labels
@@ -92,9 +94,44 @@ class Classification(ClassTask):
         return softmax(logits, temperature)
 
     def decisions(self, outputs: Rows) -> np.ndarray:
-        """Return the most probable class, int64, shape (N,)."""
-        decided: np.ndarray = array_of(outputs).argmax(axis=1).astype(np.int64)
-        return decided
+        """Return the most probable class, or what a tuned threshold says, int64, shape (N,)."""
+        probabilities, positive = array_of(outputs), self.deciding.positive
+        if positive is None:
+            return np.asarray(probabilities.argmax(axis=1).astype(np.int64))
+        says_yes = probabilities[:, positive] >= self.deciding.thresholds[0]
+        return np.where(says_yes, positive, 1 - positive).astype(np.int64)
+
+    def told_probability(self, outputs: Rows) -> np.ndarray:
+        """Return the probability of the class that is decided for, float64, shape (N,)."""
+        return _of_decided(array_of(outputs), self.decisions(outputs)).astype(np.float64)
+
+    def confidence(self, outputs: Rows) -> np.ndarray:
+        """Return the same."""
+        return self.told_probability(outputs)
+
+    def questions(self, outputs: Rows, targets: Rows, schema: Schema) -> Sequence[Question]:
+        """Return that of each class against the rest; of two classes that of the positive one."""
+        probabilities, wanted = array_of(outputs).astype(np.float64), array_of(targets)
+        positive = 1 if self.deciding.positive is None else self.deciding.positive
+        asked = [positive] if len(schema.classes) == 2 else range(len(schema.classes))
+        return [Question(schema.classes[k], probabilities[:, k], wanted == k) for k in asked]
+
+    def certainty(self, outputs: Rows, targets: Rows) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return the probability of the most probable class, and whether it is right."""
+        probabilities = array_of(outputs).astype(np.float64)
+        return probabilities.max(axis=1), probabilities.argmax(axis=1) == array_of(targets)
+
+    def leads(self, outputs: Rows) -> np.ndarray | None:
+        """Return the lead over the second class; with a tuned threshold the way to that."""
+        probabilities, positive = array_of(outputs).astype(np.float64), self.deciding.positive
+        if positive is not None:
+            return np.abs(probabilities[:, positive] - self.deciding.thresholds[0])
+        highest = np.partition(probabilities, -2, axis=1)
+        return np.asarray(highest[:, -1] - highest[:, -2])
+
+    def misfits(self, outputs: Rows, targets: Rows) -> np.ndarray | None:
+        """Return 1 - p of the target; 0 where that is the most probable class."""
+        return _of_decided(class_misfits(array_of(outputs)), array_of(targets))
 
     def scores(
         self,
@@ -105,6 +142,7 @@ class Classification(ClassTask):
         seed: int = 0,
         num_resamples: int = NUM_RESAMPLES,
         groups: np.ndarray | None = None,
+        decisions: Rows | None = None,
     ) -> Scores:
         """Measure as ``score_classes``."""
         return score_classes(
@@ -114,6 +152,7 @@ class Classification(ClassTask):
             seed=seed,
             num_resamples=num_resamples,
             groups=groups,
+            predictions=array_of(self.decisions(outputs) if decisions is None else decisions),
         )
 
     def headline_figure(
@@ -176,8 +215,9 @@ class Classification(ClassTask):
 
     def badness(self, targets: Rows, outputs: Rows) -> np.ndarray:
         """Return how sure the model was of a wrong class."""
-        wrong = self.decisions(outputs) != array_of(targets)
-        return np.where(wrong, array_of(outputs).max(axis=1), 0.0)
+        decided = self.decisions(outputs)
+        wrong = decided != array_of(targets)
+        return np.where(wrong, _of_decided(array_of(outputs), decided), 0.0)
 
 
 CLASSIFICATION = Classification(
@@ -213,6 +253,11 @@ CLASSIFICATION = Classification(
         ),
     ),
 )
+
+
+def _of_decided(rows: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Return of each row, shape (N, K), what stands at its class."""
+    return np.asarray(rows[np.arange(len(rows)), classes])
 
 
 def class_labels(values: Sequence[object], what: str, place: Place) -> Sequence[str]:

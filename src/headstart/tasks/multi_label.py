@@ -1,7 +1,8 @@
 """Any number of classes a sample: lists or separated words in a column, a sigmoid for each label.
 
 Split by the rarest label of a sample, scored by F1 over all decisions, compared by which items each
-predictor has right in every label. Left out: thresholds other than 0.5.
+predictor has right in every label. A label is said where its probability is 0.5 or more, or its own
+threshold where these were tuned.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from headstart.evaluation import (
     f1_micro_and_error,
     fit_label_temperature,
     frequent_labels_baseline,
+    label_set_misfits,
     label_sums,
     score_labels,
     sigmoid,
 )
+from headstart.tasks.certain import Question
 from headstart.tasks.classes import ClassTask
 from headstart.tasks.plain import PlainProblem, TextColumn, array_of, texts_of
 from headstart.tasks.reading import SEPARATORS, TargetColumn, Targets, tidy_labels
@@ -131,8 +134,37 @@ class MultiLabel(ClassTask):
         return sigmoid(logits, temperature)
 
     def decisions(self, outputs: Rows) -> np.ndarray:
-        """Return 1 where p >= 0.5, uint8, shape (N, K)."""
-        return (array_of(outputs) >= 0.5).astype(np.uint8)
+        """Return 1 where p is at least the label's threshold, 0.5, uint8, shape (N, K)."""
+        return (array_of(outputs) >= self._thresholds).astype(np.uint8)
+
+    @property
+    def _thresholds(self) -> np.ndarray:
+        """From which probability on a label is said, float64, shape (K,) or (1,)."""
+        return np.asarray(self.deciding.thresholds or (0.5,), np.float64)
+
+    def questions(self, outputs: Rows, targets: Rows, schema: Schema) -> Sequence[Question]:
+        """Return that of each label."""
+        probabilities, wanted = array_of(outputs).astype(np.float64), array_of(targets) != 0
+        named = enumerate(schema.classes)
+        return [Question(name, probabilities[:, k], wanted[:, k]) for k, name in named]
+
+    def certainty(self, outputs: Rows, targets: Rows) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return the probability of every label, item by item, and whether it applies."""
+        return array_of(outputs).astype(np.float64).ravel(), (array_of(targets) != 0).ravel()
+
+    def confidence(self, outputs: Rows) -> np.ndarray:
+        """Return the probability of the label that is decided with the least, (N,)."""
+        probabilities = array_of(outputs).astype(np.float64)
+        is_said = self.decisions(outputs) != 0
+        return np.asarray(np.where(is_said, probabilities, 1.0 - probabilities).min(axis=1))
+
+    def leads(self, outputs: Rows) -> np.ndarray | None:
+        """Return how far the label that is nearest to its threshold is from it."""
+        return np.asarray(np.abs(array_of(outputs) - self._thresholds).min(axis=1))
+
+    def misfits(self, outputs: Rows, targets: Rows) -> np.ndarray | None:
+        """Return how ill the worst of an item's labels fits."""
+        return label_set_misfits(array_of(outputs), array_of(targets))
 
     def scores(
         self,
@@ -143,6 +175,7 @@ class MultiLabel(ClassTask):
         seed: int = 0,
         num_resamples: int = NUM_RESAMPLES,
         groups: np.ndarray | None = None,
+        decisions: Rows | None = None,
     ) -> Scores:
         """Measure as ``score_labels``."""
         return score_labels(
@@ -152,6 +185,7 @@ class MultiLabel(ClassTask):
             seed=seed,
             num_resamples=num_resamples,
             groups=groups,
+            predictions=array_of(self.decisions(outputs) if decisions is None else decisions),
         )
 
     def headline_figure(
@@ -198,7 +232,7 @@ class MultiLabel(ClassTask):
         found = texts_of(column)
         rows = np.zeros((len(found.different), len(schema.classes)), np.uint8)
         for place, text in enumerate(found.different):
-            rows[place, _labels_in(text, schema.classes)] = 1
+            rows[place, labels_in(text, schema.classes)] = 1
         return np.asarray(rows[found.codes])
 
     def item_sums(
@@ -255,8 +289,12 @@ MULTI_LABEL = MultiLabel(
 )
 
 
-def _labels_in(text: str, classes: Sequence[str]) -> list[int]:
+def labels_in(text: str, classes: Sequence[str]) -> list[int]:
     """Return which labels a text joins by ``", "``, in their order; a name may hold a comma.
+
+    Args:
+        text: As ``class_names`` has joined them.
+        classes: All labels.
 
     Raises:
         OptionError: It joins none that are known, or may join different ones.

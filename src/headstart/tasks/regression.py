@@ -1,7 +1,8 @@
 """A number a sample: learned in standard units, answered in those of the data.
 
 Split by the target cut into ten parts, scored by the root mean squared error, compared by the
-absolute errors item by item (Wilcoxon). Left out: intervals for single predictions.
+absolute errors item by item (Wilcoxon). Intervals of single predictions are conformal, and as wide
+everywhere. Left out: intervals that are wider where errors are.
 """
 
 from __future__ import annotations
@@ -119,6 +120,7 @@ class Regression(Task):
         seed: int = 0,
         num_resamples: int = NUM_RESAMPLES,
         groups: np.ndarray | None = None,
+        decisions: Rows | None = None,
     ) -> Scores:
         """Measure as ``score_values``."""
         return score_values(
@@ -162,11 +164,17 @@ class Regression(Task):
         return "mean of train", mean_baseline(array_of(train_targets), num_items=num_items)
 
     def predictions(self, names: Sequence[str], outputs: Rows, schema: Schema) -> list[Prediction]:
-        """Return one record a sample, with its value."""
-        return [
-            Prediction(name, f"{value:.6g}", math.nan, (), float(value))
-            for name, value in zip(names, array_of(outputs), strict=True)
-        ]
+        """Return one record a sample, with its value, and the interval where there is one."""
+        reach, found = self.deciding.bound, []
+        for name, value in zip(names, array_of(outputs).tolist(), strict=True):
+            ends = (None, None) if reach is None else (value - reach, value + reach)
+            told = Prediction(name, f"{value:.6g}", math.nan, (), value, (), *ends)
+            found.append(told)
+        return found
+
+    def misfits(self, outputs: Rows, targets: Rows) -> np.ndarray | None:
+        """Return by how much each value is off."""
+        return self.badness(targets, outputs)
 
     def item_columns(self, targets: Rows, outputs: Rows, schema: Schema) -> dict[str, Any]:
         """Return target and prediction as numbers."""

@@ -20,15 +20,16 @@ import numpy as np
 
 from headstart.errors import OptionError
 from headstart.evaluation import NUM_RESAMPLES, Scores
+from headstart.tasks.certain import Certain
 from headstart.tasks.comparable import Comparable
 from headstart.tasks.plain import PlainProblem, array_of
 from headstart.tasks.reading import TargetColumn, Targets
 from headstart.tasks.words import TaskWords
-from headstart.types import Figure, Measure, Prediction, Rows, Schema
+from headstart.types import PLAINLY, Deciding, Figure, Measure, Prediction, Rows, Schema
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Task(Comparable):
+class Task(Certain, Comparable):
     """What is to be told of a sample.
 
     Attributes:
@@ -51,6 +52,7 @@ class Task(Comparable):
             coefficients in the units of the data.
         transformers_problem: What transformers' sequence classifiers call it; empty where they
             have no such thing.
+        deciding: How answers are made of outputs; a model's own task has what was tuned for it.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Task(Comparable):
     is_smoothed: bool = False
     is_linear: bool = False
     transformers_problem: str = ""
+    deciding: Deciding = PLAINLY
 
     # Data ---------------------------------------------------------------------------------------
 
@@ -247,6 +250,7 @@ class Task(Comparable):
         seed: int = 0,
         num_resamples: int = NUM_RESAMPLES,
         groups: np.ndarray | None = None,
+        decisions: Rows | None = None,
     ) -> Scores:
         """Measure outputs against targets, every figure with its 95 % interval.
 
@@ -258,6 +262,8 @@ class Task(Comparable):
             num_resamples: At least 40, or 0 for no bootstrap.
             groups: Whole numbers, shape (N,), the same for items that belong together: intervals
                 then count groups. None: each item stands alone.
+            decisions: What was decided of each, where that is not what ``decisions`` says of the
+                outputs: by models of which each has thresholds of its own.
 
         Raises:
             OptionError: Something is not as described.

@@ -9,16 +9,16 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 
 from headstart.data.copies import contents_record
-from headstart.evaluation import comparison_to_json, figure_to_json, fold_temperatures
+from headstart.evaluation import comparison_to_json, figure_to_json
 from headstart.events import emit
-from headstart.model import Calibrated, Model, model_outputs, run_batches, write_model
+from headstart.model import Calibrated, model_outputs, run_batches, write_model
 from headstart.storage.run_folder import RunFolder
 from headstart.tasks import find_task
 from headstart.training.machine.memory import peak_memory_bytes
@@ -28,20 +28,22 @@ from headstart.training.probing.probe import Probe
 from headstart.tuning.arm import Tuned
 from headstart.tuning.baselines import Items, Rival, baselines_seconds, run_baselines
 from headstart.tuning.budget import PASS_MARGIN, Budget
+from headstart.tuning.calibrating import UnseenVal, calibrate, keep_if_better
+from headstart.tuning.closer_look import Looked, look_closer
 from headstart.tuning.cost import seconds_per_sample
+from headstart.tuning.deciding import DecidingAsked, judge_deciding, settle_deciding
 from headstart.tuning.examples import class_examples
 from headstart.tuning.hints import weak_classes
 from headstart.tuning.later import later_days
 from headstart.tuning.setup import TrainingSetup, install, probe, set_up
 from headstart.tuning.slowness import slowness
-from headstart.tuning.test_items import losses_of, write_predictions, write_shown
+from headstart.tuning.test_items import losses_of, write_items
 from headstart.tuning.together import Together, save_ensemble
 from headstart.tuning.training_views import training_views
 from headstart.types import BadSample, Dataset, Finding, Inputs, Rows
 
 BEFORE = "frozen start + linear probe"
 SINGLE = "best single model"
-_CROSS_FITTED = 2_000  # val items: from there on a temperature costs 1 / 2N nats, which none sees
 _PROBE_SAMPLES = 5_000  # of the baseline's probe, where the strategy has fitted none
 _PROBE_SECONDS = 3.0  # what the solver takes for these at the most, on one core
 
@@ -54,11 +56,6 @@ def told_name(setup: TrainingSetup, together: Together | None = None) -> str:
         return "fine-tuned"
     start = setup.model.encoder.start
     return "linear head on the frozen start" if start.pretrained_on else start.address
-
-
-def calibrate(model: Model, val_logits: Rows, val_targets: Rows) -> None:
-    """Set the model's temperature so that its validation probabilities mean what they say."""
-    model.temperature = model.task.fit_temperature(val_logits, val_targets)
 
 
 def conclude(
@@ -85,14 +82,17 @@ def conclude(
         together: The ensemble that is served in place of ``setup.model``, its first member.
     """
     dataset, train, val, test = items.dataset, items.train, items.val, items.test
-    schema, task = dataset.schema, setup.model.task
+    schema = dataset.schema
     emit("stage", text="Evaluating on the test split")
-    model, val_logits, logits, rivals = _served(folder, items, setup, tuned, together)
-    outputs = model_outputs(model, logits)
+    asked = DecidingAsked.of(options.get("options"))
+    served = _served(folder, items, setup, tuned, together, asked)
+    model, logits, rivals = served.model, served.logits, served.rivals
+    task, outputs, val_outputs = model.task, model_outputs(model, logits), served.val.outputs
     test_seconds = budget.spent
-    before = _before(items, setup, tuned, budget)
-    rivals += [] if before is None else [Rival(BEFORE, before)]
-    rivals += run_baselines(items, setup, budget)
+    if not dataset.is_repeated:
+        before = _before(items, setup, tuned, budget)
+        rivals += [] if before is None else [Rival(BEFORE, before)]
+        rivals += run_baselines(items, setup, budget)
     later = later_days(items, rivals, seed=setup.recipe.seed, budget=budget, setup=setup)
     told = [] if later is None or not later.differs else [later.finding()]
     for found in told:
@@ -102,7 +102,6 @@ def conclude(
         "until_test_figure": round(test_seconds, 3),
     }
     of_test, of_val = dataset.test.groups_of(test.ids), dataset.val.groups_of(val.ids)
-    val_outputs, val_calibration = unseen_val_outputs(model, val_logits, val, of_val)
     scores = {
         "test": task.scores(outputs, test.targets, schema, groups=of_test),
         "val": task.scores(val_outputs, val.targets, schema, groups=of_val),
@@ -114,19 +113,22 @@ def conclude(
         "task": schema.task,
         **{name: found.to_json() for name, found in scores.items()},
         "before_after": _before_after(
-            dataset, train, rivals, Rival(told_name(setup, together), outputs), test
+            dataset, train, rivals, Rival(told_name(setup, together), task.decisions(outputs)), test
         ),
         "seconds": seconds,
     }
-    if val_calibration:
-        metrics["val_calibration"] = val_calibration
+    if served.val.how:
+        metrics["val_calibration"] = served.val.how
     if later is not None:
         metrics["later_days"] = later.to_json()
     bad = [*dataset.bad_samples, *train.bad_samples, *val.bad_samples, *test.bad_samples]
     data_record = describe_data(dataset, bad, [*train.findings, *told, *hints])
-    losses = losses_of(model, logits, test.targets)
-    write_predictions(folder, test, schema, outputs, losses, of_test)
-    write_shown(folder, dataset, test, outputs, losses)
+    looked = Looked(
+        model, logits, outputs, test.targets, test, losses_of(model, logits, test.targets), of_test
+    )
+    told_of = (outputs, test.targets, schema)
+    metrics |= look_closer(looked) | judge_deciding(served.record, task, *told_of, groups=of_test)
+    write_items(folder, dataset, looked)
     if examples := class_examples(dataset, train):
         folder.write_json("examples.json", examples)
     if views := training_views(dataset, train, setup):
@@ -137,61 +139,51 @@ def conclude(
     folder.write_json("metrics.json", metrics)
 
 
+@dataclass(frozen=True)
+class _Served:
+    """What is served, and what it has said.
+
+    Attributes:
+        model: Calibrated, and decides as was settled.
+        val: What it says of val, by temperatures that have not seen the item.
+        logits: Of test.
+        rivals: What else was heard on the way: the best single model, where several are served.
+        record: How answers are made, as far as val says it.
+    """
+
+    model: Calibrated
+    val: UnseenVal
+    logits: Rows
+    rivals: list[Rival]
+    record: dict[str, Any]
+
+
 def _served(
     folder: RunFolder,
     items: Items,
     setup: TrainingSetup,
     tuned: Tuned,
     together: Together | None,
-) -> tuple[Calibrated, Rows, Rows, list[Rival]]:
-    """Calibrate and save what is served, and read the test split with it.
-
-    Returns:
-        It, its logits of val and of test, and what else was heard on the way: the best single
-        model, where an ensemble is served.
-    """
-    model, test = setup.model, items.test
-    calibrate(model, tuned.val_logits, items.val.targets)
-    if together is None:
-        save_model(folder, items.dataset, setup)
-        logits = run_batches(model, test, model, name="test", phase="the test pass")
-        return model, tuned.val_logits, logits, []
-    val_logits = together.calibrate(items.val.targets)
-    save_ensemble(folder, items.dataset, together.ensemble)
-    each = together.ensemble.run_each(together.test, name="test", phase="the test pass")
-    alone = Rival(SINGLE, model.task.decisions(model_outputs(model, each[0])))
-    return together.ensemble, val_logits, together.ensemble.combine(each), [alone]
-
-
-def unseen_val_outputs(
-    model: Calibrated, logits: Rows, val: Inputs, groups: np.ndarray | None
-) -> tuple[Rows, str | None]:
-    """Return what a model says of val, each item calibrated by a temperature fitted without it.
-
-    A temperature that was fitted on the very items that it is judged on flatters itself. Of more
-    than ``_CROSS_FITTED`` items that is less than a quarter of a thousandth of a nat, and they keep
-    the model's own.
-
-    Args:
-        model: Calibrated.
-        logits: M rows, of val.
-        val: Its items.
-        groups: Which of them belong together, shape (M,), or None.
-
-    Returns:
-        The outputs, and ``cross-fitted`` where that was done; the model's own, and None, where a
-        task has no temperature or the items are many.
-    """
-    task = model.task
-    is_few = 1 < len(val) <= _CROSS_FITTED
-    if not isinstance(logits, np.ndarray) or not is_few or not task.has_classes:
-        return model_outputs(model, logits), None
-    alone = np.arange(len(val)) if groups is None else groups
-    found = fold_temperatures(
-        lambda places: task.fit_temperature(logits[places], val.targets[places]), alone
+    asked: DecidingAsked,
+) -> _Served:
+    """Calibrate what is served, settle how it decides, save it, and read the test split with it."""
+    own, test, val, dataset = setup.model, items.test, items.val, items.dataset
+    calibrate(own, tuned.val_logits, val.targets)
+    model: Calibrated = own if together is None else together.ensemble
+    val_logits = tuned.val_logits if together is None else together.calibrate(val.targets)
+    unseen = keep_if_better(model, val_logits, val, dataset.val.groups_of(val.ids))
+    deciding, record = settle_deciding(
+        asked, model.task, unseen.outputs, val.targets, dataset.schema
     )
-    ratio = (model.temperature / found).astype(np.float32)
-    return model_outputs(model, logits * ratio[:, None]), "cross-fitted"
+    model.decide_by(deciding)
+    if together is None:
+        save_model(folder, dataset, setup)
+        logits = run_batches(own, test, own, name="test", phase="the test pass")
+        return _Served(model, unseen, logits, [], record)
+    save_ensemble(folder, dataset, together.ensemble)
+    each = together.ensemble.run_each(together.test, name="test", phase="the test pass")
+    alone = Rival(SINGLE, own.task.decisions(model_outputs(own, each[0])))
+    return _Served(model, unseen, together.ensemble.combine(each), [alone], record)
 
 
 def save_model(folder: RunFolder, dataset: Dataset, setup: TrainingSetup) -> None:
@@ -343,12 +335,12 @@ def _before_after(
         dataset: The data.
         train: Its targets are what the predictor without a model knows.
         rivals: What other methods decide.
-        model: The model's name and outputs.
+        model: The model's name and decisions.
         test: The items.
     """
     schema, targets, task = dataset.schema, test.targets, find_task(dataset.schema.task)
     naive = Rival(*task.baseline(train.targets, schema, num_items=len(test)))
-    after, groups = task.decisions(model.predictions), dataset.test.groups_of(test.ids)
+    after, groups = model.predictions, dataset.test.groups_of(test.ids)
     ladder = [naive, *rivals]
     verdicts = [
         task.compare(rival.name, rival.predictions, model.name, after, targets, groups=groups)

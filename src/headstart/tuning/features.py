@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import numpy as np
 import torch
@@ -16,8 +18,9 @@ from headstart.training.batches.feed import ids_digest
 from headstart.training.contract import never, stoppable
 from headstart.training.frozen.activations import ActivationCache, Layout, activation_key
 from headstart.training.frozen.slots import Slot
-from headstart.types import Inputs
+from headstart.types import Dataset, Inputs
 
+_pool: ContextVar[Dataset | None] = ContextVar("headstart_pool", default=None)
 _WORTH_SECONDS = 0.5  # features that took less are not worth a place on disk
 
 
@@ -39,6 +42,8 @@ def features_of(
     Raises:
         StopRequested: Between two batches, if someone asked to stop.
     """
+    if (shared := _of_pool(model, inputs, name, stop_requested)) is not None:
+        return shared
     layout = _layout(model, inputs)
     cache, key, kept = _looked_up(model, inputs, layout)
     if kept is not None:
@@ -54,6 +59,40 @@ def features_of(
         except CacheError as error:
             without_cache(error)
     return features
+
+
+@contextmanager
+def pool_shared(pool: Dataset | None) -> Iterator[None]:
+    """Let divisions of the same data share features inside the block.
+
+    Those of a pretrained start are computed once for all samples of the pool; every division reads
+    its own rows of them.
+
+    Args:
+        pool: All samples as one train split; None shares nothing.
+    """
+    token = _pool.set(pool)
+    try:
+        yield
+    finally:
+        _pool.reset(token)
+
+
+def _of_pool(
+    model: Model, inputs: Inputs, name: str | None, stop_requested: Callable[[], bool]
+) -> np.ndarray | None:
+    """Return features as rows of those of the whole pool; None where nothing is shared."""
+    pool = _pool.get()
+    if pool is None or model.encoder.start.pretrained_on is None:
+        return None
+    with pool_shared(None):
+        whole = model.encoder.preprocess.prepare(pool, "train")
+        if not np.isin(inputs.ids, whole.ids).all():
+            return None
+        features = features_of(model, whole, name=name, stop_requested=stop_requested)
+    order = np.argsort(whole.ids, kind="stable")
+    places = order[np.searchsorted(whole.ids, inputs.ids, sorter=order)]
+    return np.asarray(features[places])
 
 
 def features_kept(model: Model, inputs: Inputs) -> bool:

@@ -19,6 +19,7 @@ from headstart.types.data import (
     SplitName,
     TaskName,
 )
+from headstart.types.deciding import PLAINLY, Deciding
 from headstart.types.documents import Stretch
 from headstart.types.figures import (
     Comparison,
@@ -68,6 +69,7 @@ __all__ = [
     "CUT_MOST",
     "GROWN",
     "MODALITIES",
+    "PLAINLY",
     "SOLVED",
     "BadSample",
     "Column",
@@ -76,6 +78,7 @@ __all__ = [
     "Data",
     "Dataset",
     "DateFormat",
+    "Deciding",
     "Family",
     "Figure",
     "Finding",

@@ -255,6 +255,10 @@ class Dataset:
             and not because they are copies.
         time_column: For tables, the column of dates by which a random split has mixed days that
             were learned from with days that are tested; None where none has.
+        pool: Where this is another division of data: all of it as one train split, so that what is
+            decoded of it serves every division.
+        is_repeated: Whether a run of the data stands already, which has audited it and heard the
+            baselines.
     """
 
     name: str
@@ -281,6 +285,8 @@ class Dataset:
     load_seconds: float = 0.0
     alike_by_chance: bool = False
     time_column: str | None = None
+    pool: Dataset | None = None
+    is_repeated: bool = False
 
     def __repr__(self) -> str:
         """Name it as ``check`` does; its arrays would fill screens."""

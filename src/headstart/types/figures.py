@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from headstart.errors import DataError
@@ -77,10 +77,19 @@ class Prediction:
     Attributes:
         name: The sample's path, row or number; "reviews.csv row 3", "text 1".
         label: What is said, as text: the most probable class; of several labels all that are more
-            likely than not, joined by ", "; a number.
-        probability: Of the most probable class; NaN where there are no classes.
+            likely than not, joined by ", "; a number. With tuned thresholds, what these say; where
+            the model is to say when it does not know, "unknown".
+        probability: Of the most probable class, or of that which a tuned threshold says; NaN where
+            there are no classes.
         probabilities: One a class, in the order of the classes; empty where there are none.
         value: The predicted number, None where classes are predicted.
+        possible: Classes of which the right one is among with the stated coverage; empty where no
+            coverage is stated.
+        low: Lower end of the interval that holds the number with the stated coverage; None where
+            none is stated.
+        high: The same upwards.
+        guess: What ``label`` would be, were the model sure enough; None where it is, or always
+            answers.
     """
 
     name: str
@@ -88,14 +97,28 @@ class Prediction:
     probability: float
     probabilities: tuple[float, ...]
     value: float | None = None
+    possible: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    guess: str | None = None
+
+    @property
+    def decided(self) -> str:
+        """The label, however sure the model is of it."""
+        return self.label if self.guess is None else self.guess
+
+    @property
+    def beside(self) -> dict[str, object]:
+        """What is told beside the answer, by name; empty for a model that tells no more."""
+        told = {"possible": self.possible, "low": self.low, "high": self.high, "guess": self.guess}
+        return {name: value for name, value in told.items() if value not in (None, ())}
 
     def to_json(self) -> dict[str, object]:
         """Return what a program reads; a number has no probabilities, and JSON no NaN."""
         if self.value is not None:
-            return {"name": self.name, "value": self.value}
-        record = asdict(self)
-        del record["value"]
-        return record
+            return {"name": self.name, "value": self.value, **self.beside}
+        record = {"name": self.name, "label": self.label, "probability": self.probability}
+        return {**record, "probabilities": self.probabilities, **self.beside}
 
 
 class Predictions(list[Prediction]):

@@ -1,0 +1,288 @@
+"""A run and its repeats: folds, other seeds, and parts of the training data.
+
+The run itself is made first and as ever; it is what is served, and its test split is its own. Each
+repeat is a run folder of its own below ``repeats/``, so that a command which is cut short goes on
+where it was. What they say together stands in the run's ``metrics.json``. They share what is
+decoded and, of a pretrained start, its features; they audit nothing and hear no baselines, since
+the run has. A budget is one for all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from headstart.errors import DataError, Interrupted, OptionError
+from headstart.events import emit, seconds_since_command_began
+from headstart.recipes.options import FinetuneOptions, FitOptions
+from headstart.recipes.processes import num_processes
+from headstart.recipes.run import Run
+from headstart.recipes.source import as_dataset, default_out, spent_before
+from headstart.reporting.console import attached
+from headstart.storage.records import find_record, finished_run
+from headstart.storage.run_folder import is_claimed_only, refuse_occupied, write_atomically
+from headstart.types import Dataset
+
+if TYPE_CHECKING:
+    from headstart.tuning.budget import BudgetPlan
+
+Options = TypeVar("Options", FinetuneOptions, FitOptions)
+
+PARTS = (1 / 8, 1 / 4, 1 / 2)  # of train, for the learning curve
+_LEAST_PART = 16  # samples of the smallest
+_BUDGETS = "repeats/budgets.json"
+
+
+def is_repeated(options: FinetuneOptions | FitOptions) -> bool:
+    """Return whether more than one run was asked for."""
+    return bool(options.folds or options.seeds or options.learning_curve)
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """One of the repeats.
+
+    Attributes:
+        kind: ``folds``, ``seeds`` or ``learning_curve``.
+        name: Of its folder.
+        title: What a person reads while it runs.
+        data: Makes its data.
+        seed: Of its training.
+        weight: What it takes, as a share of what the run itself takes.
+    """
+
+    kind: str
+    name: str
+    title: str
+    data: Callable[[], Dataset]
+    seed: int
+    weight: float
+
+
+def repeated(options: Options, once: Callable[[Options], Run | BudgetPlan]) -> Run | BudgetPlan:
+    """Make a run and its repeats, and write what they say together.
+
+    Args:
+        options: As the user said them.
+        once: Makes one run.
+
+    Returns:
+        The run itself; under dry_run its plan, in its share of the budget.
+
+    Raises:
+        OptionError: Several processes are to do it.
+        DataError: There are too few samples for it.
+        Interrupted: On Ctrl-C; all that was finished is kept.
+    """
+    _refuse_processes(options)
+    dataset = as_dataset(options.data)
+    out = Path(options.out or default_out(dataset, resume=options.resume))
+    course = _Course(options, dataset, out)
+    own = course.own_options()
+    if options.dry_run:
+        return once(own)
+    _refuse_finished(course)
+    made: Run | BudgetPlan | None = None
+    if not (options.resume and finished_run(out)):
+        with course.told_as_one("", out):
+            made = once(own)
+    for repeat in course.repeats:
+        _make(repeat, course, once)
+    course.conclude()
+    return made or Run(out)
+
+
+def _refuse_processes(options: FinetuneOptions | FitOptions) -> None:
+    if num_processes() > 1 or options.num_processes > 1:
+        names = [n for n in ("folds", "seeds", "learning_curve") if getattr(options, n)]
+        raise OptionError(
+            f"{names[0]} is set and several processes train together; expected one, which makes "
+            "run after run. Leave --num-processes out and start no launcher."
+        )
+
+
+def _refuse_finished(course: _Course[Any]) -> None:
+    """Refuse a folder that is occupied, or where nothing is left to do."""
+    options, out = course.options, course.out
+    is_open = any(finished_run(course.place(one)) is None for one in course.repeats)
+    if not (options.resume and finished_run(out) and is_open):
+        refuse_occupied(out, resume=options.resume, overwrite=options.overwrite)
+
+
+def _make(repeat: Repeat, course: _Course[Options], once: Callable[[Options], Any]) -> None:
+    """Make one repeat, or go on with it; one that is finished stays."""
+    place = course.place(repeat)
+    if finished_run(place):
+        return
+    with attached():
+        emit("stage", text=repeat.title)
+    is_begun = (place / "state").exists() and not is_claimed_only(place)
+    with course.told_as_one(repeat.title, place), course.shared(data := repeat.data()):
+        once(
+            course.changed(
+                data=data,
+                out=str(place),
+                seed=repeat.seed,
+                budget=course.budget(repeat.name, repeat.weight),
+                resume=is_begun,
+                overwrite=place.exists() and not is_begun,
+            )
+        )
+
+
+class _Course(Generic[Options]):
+    """All runs of a command, and their shares of the budget."""
+
+    def __init__(self, options: Options, dataset: Dataset, out: Path) -> None:
+        self.options: Options = options
+        self.dataset, self.out = dataset, out
+        self._began = time.monotonic() - (seconds_since_command_began() or 0.0)
+
+    @cached_property
+    def repeats(self) -> list[Repeat]:
+        """The repeats, in their order."""
+        found = []
+        if self.options.folds:
+            found += list(self._folds(self.options.folds))
+        if self.options.seeds:
+            found += list(self._seeds(self.options.seeds))
+        if self.options.learning_curve:
+            found += list(self._parts())
+        return found
+
+    def _folds(self, number: int) -> Iterator[Repeat]:
+        from headstart.data.dividing import make_folds
+
+        folds = make_folds(self.dataset, number, self.options.seed)
+        for fold in range(number):
+            title = f"Fold {fold + 1} of {number}"
+
+            data = partial(folds.division, fold)
+            yield Repeat("folds", f"fold-{fold + 1}", title, data, self.options.seed, 1.0)
+
+    def _seeds(self, number: int) -> Iterator[Repeat]:
+        again = replace(self.dataset, is_repeated=True, load_seconds=0.0)
+        for place in range(1, number):
+            seed = self.options.seed + place
+            title = f"Seed {seed}, {place + 1} of {number}"
+            yield Repeat("seeds", f"seed-{seed}", title, lambda: again, seed, 1.0)
+
+    def _parts(self) -> Iterator[Repeat]:
+        from headstart.data.dividing import part_of_train
+
+        num = len(self.dataset.train)
+        least = max(_LEAST_PART, 2 * len(self.dataset.schema.classes))
+        sizes = [round(num * share) for share in PARTS if round(num * share) >= least]
+        if len(sizes) < 2:
+            raise DataError(
+                f"{self.dataset.name} has {num} samples to learn from, expected at least "
+                f"{4 * least} for a learning curve. Leave --learning-curve out, or add samples."
+            )
+        for size in sizes:
+            data = partial(part_of_train, self.dataset, size, self.options.seed)
+            title = f"Learning curve: {size:,} of {num:,} training samples"
+            name = f"part-{size}"
+            yield Repeat("learning_curve", name, title, data, self.options.seed, size / num)
+
+    def place(self, repeat: Repeat) -> Path:
+        """Return the folder of a repeat."""
+        return self.out / "repeats" / repeat.name
+
+    def changed(self, **changes: Any) -> Options:
+        """Return the options of a single run, with changes."""
+        single = {"folds": None, "seeds": None, "learning_curve": False, **changes}
+        found: Options = replace(self.options, **single)
+        return found
+
+    def own_options(self) -> Options:
+        """Return the options of the run itself."""
+        budget = self.budget("", 1.0, is_kept=not self.options.dry_run)
+        is_begun = self.options.resume and (self.out / "state").exists()
+        return self.changed(data=self.dataset, out=str(self.out), budget=budget, resume=is_begun)
+
+    def budget(self, name: str, weight: float, *, is_kept: bool = True) -> str | None:
+        """Return the budget of one run: its share of what is left, which it keeps when resumed.
+
+        Args:
+            name: Of the run; empty for the run itself.
+            weight: Of it.
+            is_kept: Whether it is written down.
+        """
+        from headstart.tuning.budget import parse_budget
+
+        whole = parse_budget(self.options.budget)
+        if whole is None:
+            return None if self.options.budget is None else str(self.options.budget)
+        kept = {} if self.options.overwrite and not name else find_record(self.out, _BUDGETS) or {}
+        if name in kept:
+            return str(kept[name])
+        open_ones = [one for one in self.repeats if finished_run(self.place(one)) is None]
+        to_come = sum(one.weight for one in open_ones) + (0.0 if name else weight)
+        spent = time.monotonic() - self._began
+        share = max(1.0, (whole - spent) * weight / max(weight, to_come))
+        # a command's runs count their time from its beginning
+        before = (seconds_since_command_began() or 0.0) if name else spent_before(self.dataset)
+        given = f"{share + before:.1f}s"
+        if is_kept and name:
+            write_atomically(self.out / _BUDGETS, json.dumps({**kept, name: given}).encode())
+        return given
+
+    @contextmanager
+    def told_as_one(self, title: str, place: Path) -> Iterator[None]:
+        """Name the whole command where a signal stops one of its runs."""
+        try:
+            yield
+        except Interrupted as error:
+            where = f" in '{title}'" if title else ""
+            number = error.exit_code - 128
+            raise Interrupted(
+                f"Stopped{where}; what was finished is kept in {self.out}. Go on with the same "
+                f"command and --out {shlex.quote(str(self.out))} --resume, or start anew with "
+                "--overwrite.",
+                number,
+            ) from error
+
+    @contextmanager
+    def shared(self, data: Dataset) -> Iterator[None]:
+        """Let the divisions of a pool share the features of a pretrained start."""
+        from headstart.tuning.features import pool_shared
+
+        with pool_shared(data.pool):
+            yield
+
+    def conclude(self) -> None:
+        """Write what all of them say together, and the page with it."""
+        from headstart.comparing.repeats import curve_record, fold_record, seed_record
+        from headstart.reporting import render_folder
+
+        metrics = find_record(self.out, "metrics.json") or {}
+        options = find_record(self.out, "options.json") or {}
+        of: dict[str, list[Path]] = {}
+        for one in self.repeats:
+            of.setdefault(one.kind, []).append(self.place(one))
+        if "folds" in of:
+            metrics["folds"] = fold_record(of["folds"])
+        if "seeds" in of or self.options.seeds:
+            seeds = [self.options.seed, *(one.seed for one in self.repeats if one.kind == "seeds")]
+            folders = [self.out, *of.get("seeds", [])]
+            metrics["seeds"] = seed_record(dict(zip(seeds, folders, strict=True)))
+        if "learning_curve" in of:
+            metrics["learning_curve"] = curve_record([*of["learning_curve"], self.out])
+        said: dict[str, Any] = dict(options.get("options") or {})
+        names = ("folds", "seeds", "learning_curve", "budget")
+        said |= {name: getattr(self.options, name) for name in names}
+        _write(self.out / "options.json", {**options, "options": said})
+        _write(self.out / "metrics.json", metrics)
+        page = render_folder(self.out).encode(errors="backslashreplace")
+        write_atomically(self.out / "report.html", page)
+
+
+def _write(path: Path, record: Mapping[str, Any]) -> None:
+    write_atomically(path, json.dumps(record, indent=2, allow_nan=False).encode())

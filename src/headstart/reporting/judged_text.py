@@ -1,0 +1,202 @@
+"""How sure a model's answers are, and what repeats of a run say, as plain text of 80 columns."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+from headstart.reporting.measures import (
+    Json,
+    end_of,
+    format_figure,
+    format_measure,
+    format_value_alone,
+    task_of,
+)
+from headstart.types import Measure, Prediction
+
+WIDTH = 80
+_MOST_LABELS = 8
+_MOST_FIGURES = 6
+_MOST_POSSIBLE = 4
+
+
+def render_certainty(metrics: Json) -> list[str]:
+    """Return the lines on calibration, thresholds, sets and answers that are not given.
+
+    Args:
+        metrics: ``metrics.json``, or the record of an evaluation.
+    """
+    lines = [
+        *_calibration(metrics.get("reliability") or {}),
+        *_thresholds(metrics.get("thresholds") or {}),
+        *_conformal(metrics.get("conformal") or {}),
+        *_rejection(metrics.get("rejection") or {}),
+    ]
+    return ["How sure", *lines] if lines else []
+
+
+def _calibration(record: Json) -> list[str]:
+    if not record:
+        return []
+    before, after = (format_figure(record[name]["ece"]) for name in ("before", "after"))
+    temperature = record.get("temperature", 1.0)
+    if temperature == 1.0:
+        return _wrap(f"Calibration error (ECE) {after}; no temperature: val asks for none.")
+    return _wrap(
+        f"Calibration error (ECE) {before} before and {after} after the temperature "
+        f"{temperature:.3g}, which val asks for."
+    )
+
+
+def _thresholds(record: Json) -> list[str]:
+    if not record:
+        return []
+    values = list(record["values"].items())
+    shown = ", ".join(f"{name} {value:.3g}" for name, value in values[:_MOST_LABELS])
+    more = f" and {len(values) - _MOST_LABELS:,} more" if len(values) > _MOST_LABELS else ""
+    lines = _wrap(f"Thresholds tuned on val for {record['asked']}: {shown}{more}.")
+    test = record.get("test") or {}
+    for name in ("f1_micro", "f1_macro", "accuracy"):
+        if name in test.get("tuned", {}):
+            tuned, plain = (format_figure(test[key][name]) for key in ("tuned", "plain"))
+            lines += _wrap(f"{_called(name)} on these items: {tuned}; with 0.5: {plain}.", "    ")
+    for note in record.get("notes") or []:
+        lines += _wrap(note, "    ")
+    return lines
+
+
+def _called(name: str) -> str:
+    from headstart.reporting.measures import measure_named
+
+    measure = measure_named(name)
+    return measure.name if measure else name
+
+
+def _conformal(record: Json) -> list[str]:
+    if not record:
+        return []
+    asked, test = f"{100 * record['coverage']:.3g}", record.get("test") or {}
+    held = _percent(test.get("coverage"))
+    if "half_width" in record:
+        width = format_value_alone(record["half_width"])
+        lead = f"predict tells intervals of ± {width} that hold the number in {asked} of 100"
+    else:
+        lead = f"predict tells sets that hold the right class in {asked} of 100"
+        held += f", {test['mean_size']:.2f} classes in the mean" if "mean_size" in test else ""
+    told = f"{lead}; on these items in {held}."
+    if expected := record.get("expected"):
+        low, high = (f"{100 * end:.1f}" for end in expected)
+        told += (
+            f" So many val items ({record['num_items']:,}) leave between {low} and {high} % to "
+            "chance; a model that is right more often covers more."
+        )
+    return _wrap(told)
+
+
+def _rejection(record: Json) -> list[str]:
+    if not record:
+        return []
+    test = record.get("test") or {}
+    answered, right = (_percent(test.get(name)) for name in ("answered", "accuracy"))
+    return _wrap(
+        f"predict says unknown below {record['least']:.3g} ({record['asked']}): of these items "
+        f"{answered} are answered, and of the answers {right} are right."
+    )
+
+
+def _percent(figure: Json | None) -> str:
+    """Return a share as ``83.3 % [62.6, 95.3]``."""
+    value, low, high = (end_of(figure, name) for name in ("value", "low", "high"))
+    if value is None:
+        return "none"
+    ends = "" if low is None or high is None else f" [{100 * low:.1f}, {100 * high:.1f}]"
+    return f"{100 * value:.1f} %{ends}"
+
+
+def render_repeats(metrics: Json) -> list[str]:
+    """Return the lines on folds, seeds and the learning curve.
+
+    Args:
+        metrics: ``metrics.json``.
+    """
+    task = task_of(metrics)
+    if task is None:
+        return []
+    lines = []
+    if record := metrics.get("folds"):
+        lines += _folds(record, task.figures, task.headline)
+    if record := metrics.get("seeds"):
+        lines += [*([""] if lines else []), *_seeds(record, task.figures)]
+    if record := metrics.get("learning_curve"):
+        lines += [*([""] if lines else []), *_curve(record, task.figures[task.headline])]
+    return lines
+
+
+def _folds(record: Json, measures: Any, headline: str) -> list[str]:
+    items = f"{record['num_items']:,} items"
+    if record.get("num_groups"):
+        items += f" of {record['num_groups']:,} groups"
+    lines = [f"Cross-validation: {record['num_folds']} folds, {items}, each predicted unseen"]
+    shown = [name for name in measures if name in record["figures"]][:_MOST_FIGURES]
+    width = max(len(measures[name].name) for name in shown)
+    for name in shown:
+        each = [fold["figures"].get(name) for fold in record["each"]]
+        known = [value for value in each if value is not None]
+        ends = ""
+        if known:
+            low, high = format_value_alone(min(known)), format_value_alone(max(known))
+            ends = f"   folds {low} to {high}"
+        told = format_measure(measures[name], record["figures"][name])
+        lines.append(f"  {measures[name].name:<{width}}  {told}{ends}")
+    note = (
+        "The model that is served is that of the run itself, on its own splits; the folds say how "
+        "good models of this making are, with intervals for items and for what models differ by."
+    )
+    return [*lines, *_wrap(note)]
+
+
+def _seeds(record: Json, measures: Any) -> list[str]:
+    seeds = record["seeds"]
+    lines = [f"{len(seeds)} seeds on the same splits, {seeds[0]} (served) to {seeds[-1]}: the mean"]
+    shown = [name for name in measures if name in record["figures"]][:_MOST_FIGURES]
+    width = max((len(measures[name].name) for name in shown), default=0)
+    for name in shown:
+        found = record["figures"][name]
+        low, high = (format_value_alone(found[end]) for end in ("lowest", "highest"))
+        told = format_measure(measures[name], found)
+        lines.append(f"  {measures[name].name:<{width}}  {told}   seeds {low} to {high}")
+    return [*lines, *_wrap("Intervals cover the choice of seeds and of test items together.")]
+
+
+def _curve(record: Json, measure: Measure) -> list[str]:
+    what = "error" if measure.is_higher_better else measure.name
+    why = f" (1 - {measure.name})" if measure.is_higher_better else ""
+    lines = [f"Learning curve: {what}{why} by the number of training samples"]
+    rows = [(f"{one['num_train']:,}", one["error"], "") for one in record["points"]]
+    twice = record["twice"]
+    rows.append((f"{twice['num_train']:,}", twice["error"], "   foretold, not trained"))
+    width = max(len(row[0]) for row in rows)
+    lines += [f"  {num:>{width}}  {format_figure(error)}{note}" for num, error, note in rows]
+    now, then = record["points"][-1]["error"]["value"], twice["error"]["value"]
+    if now and then is not None:
+        told = (
+            f"Twice the data would leave about {100 * then / now:.0f} % of today's {what}, by a "
+            f"power law with the exponent {record['law']['exponent']:.2g}."
+        )
+        lines += _wrap(told)
+    return lines
+
+
+def certainty_cells(prediction: Prediction) -> tuple[str | None, str | None]:
+    """Return the probability of an answer, and what else it may be: classes, or an interval."""
+    if prediction.value is not None:
+        low, high = prediction.low, prediction.high
+        return None, None if low is None or high is None else f"{low:.6g} … {high:.6g}"
+    shown, more = prediction.possible[:_MOST_POSSIBLE], len(prediction.possible) - _MOST_POSSIBLE
+    text = ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+    return f"{prediction.probability:.4f}", text or None
+
+
+def _wrap(text: str, indent: str = "  ") -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent)

@@ -1,0 +1,104 @@
+"""The temperature of what is served, and val figures that were not fitted to their own items.
+
+A temperature is fitted on val, shrunk by its own uncertainty (``evaluation.calibration``). Before
+it is kept it is put to the test: each part of val is judged by the one that the other parts give,
+and where that is no better than none at all, there is none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from headstart.evaluation import fold_temperatures
+from headstart.model import Calibrated, Model, model_outputs
+from headstart.objectives import item_losses
+from headstart.types import Inputs, Rows
+
+_MOST_FITTED = 5_000  # items of a fold's temperature: its error is a hundredth then
+_MOST_NUMBERS = 2_000_000  # logits of these
+
+
+def calibrate(model: Model, val_logits: Rows, val_targets: Rows) -> None:
+    """Set the model's temperature so that its validation probabilities mean what they say."""
+    model.temperature = model.task.fit_temperature(val_logits, val_targets)
+
+
+@dataclass(frozen=True, eq=False)
+class UnseenVal:
+    """What a model says of val, by temperatures that have not seen the item.
+
+    Attributes:
+        outputs: M rows.
+        how: ``cross-fitted``; None where a task has no temperature.
+        is_better: Whether such temperatures make val's mean loss smaller than none does.
+    """
+
+    outputs: Rows
+    how: str | None = None
+    is_better: bool = True
+
+
+def unseen_val(
+    model: Calibrated, logits: Rows, val: Inputs, groups: np.ndarray | None
+) -> UnseenVal:
+    """Return what a model says of val, each item calibrated by a temperature fitted without it.
+
+    A temperature that was fitted on the very items that it is judged on flatters itself.
+
+    Args:
+        model: Calibrated.
+        logits: M rows, of val.
+        val: Its items.
+        groups: Which of them belong together, shape (M,), or None.
+    """
+    task = model.task
+    if not isinstance(logits, np.ndarray) or len(val) < 2 or not task.has_classes:
+        return UnseenVal(model_outputs(model, logits))
+    alone = np.arange(len(val)) if groups is None else groups
+    most = max(500, min(_MOST_FITTED, _MOST_NUMBERS // max(1, logits.shape[1])))
+
+    def fit(places: np.ndarray) -> float:
+        some = places[np.linspace(0, len(places) - 1, min(most, len(places))).astype(np.int64)]
+        return task.fit_temperature(logits[some], val.targets[some])
+
+    found = fold_temperatures(fit, alone)
+    if (found == 1.0).all() and model.temperature == 1.0:
+        return UnseenVal(model_outputs(model, logits), "cross-fitted")
+    ratio = (model.temperature / found).astype(np.float32)
+    wanted = model.standard_targets(val.targets)
+    unseen = (logits / found[:, None]).astype(np.float32)
+    after = item_losses(task.name, unseen, wanted, temperature=1.0).mean()
+    before = item_losses(task.name, logits, wanted, temperature=1.0).mean()
+    outputs = model_outputs(model, logits * ratio[:, None])
+    return UnseenVal(outputs, "cross-fitted", bool(after < before))
+
+
+def unseen_val_outputs(
+    model: Calibrated, logits: Rows, val: Inputs, groups: np.ndarray | None
+) -> tuple[Rows, str | None]:
+    """Return the outputs of ``unseen_val``, and how they were calibrated."""
+    found = unseen_val(model, logits, val, groups)
+    return found.outputs, found.how
+
+
+def keep_if_better(
+    model: Calibrated, logits: Rows, val: Inputs, groups: np.ndarray | None
+) -> UnseenVal:
+    """Take the temperature away where one that is fitted on parts of val is no help on the rest.
+
+    Args:
+        model: Calibrated; its temperature becomes 1 then.
+        logits: M rows, of val.
+        val: Its items.
+        groups: Which of them belong together, shape (M,), or None.
+
+    Returns:
+        What it then says of val.
+    """
+    found = unseen_val(model, logits, val, groups)
+    if found.is_better or model.temperature == 1.0:
+        return found
+    model.temperature = 1.0
+    return UnseenVal(model_outputs(model, logits), "left alone", is_better=False)

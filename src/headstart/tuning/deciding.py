@@ -1,0 +1,278 @@
+"""How answers are made of probabilities, settled on val: thresholds, sets, and when not to answer.
+
+All of it is read off val once and stored with the model, so that ``predict``, ``evaluate``, a
+bundle and a server decide alike. Val's probabilities are those of temperatures that have not seen
+the item. Of a head that was fitted again on train and val it is the model before that is read,
+which has learned from less: what holds of it holds of the other rather more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from headstart.errors import OptionError, did_you_mean, quoted
+from headstart.evaluation import (
+    as_groups,
+    conformal_bound,
+    coverage_range,
+    figure_to_json,
+    parse_goal,
+    parse_rejection,
+    share_of,
+    tune_rejection,
+    tune_threshold,
+)
+from headstart.events import emit
+from headstart.tasks import Task, find_task
+from headstart.types import PLAINLY, Deciding, Rows, Schema
+
+_LEAST_OF_LABEL = 3  # val items that have a label, and that lack it, for a threshold of its own
+FIGURES = ("accuracy", "precision_macro", "recall_macro", "f1_macro", "f1_micro", "exact_match")
+
+
+@dataclass(frozen=True)
+class DecidingAsked:
+    """What a user said of how answers are made.
+
+    Attributes:
+        threshold: What thresholds are tuned for; None leaves them at 0.5.
+        positive: Which of two classes a threshold is of; None is the second.
+        coverage: How often sets and intervals hold the truth; 0 for none.
+        reject: When the model is not to answer; None for never.
+    """
+
+    threshold: str | None = None
+    positive: str | None = None
+    coverage: float = 0.0
+    reject: str | None = None
+
+    @classmethod
+    def of(cls, options: object) -> DecidingAsked:
+        """Return what the options of a run, by name, say; those that are not there are not said."""
+        names = ("threshold", "positive", "coverage", "reject")
+        given = options if isinstance(options, Mapping) else {}
+        return cls(**{name: given[name] for name in names if given.get(name) is not None})
+
+
+def check_deciding(asked: DecidingAsked, schema: Schema | None = None) -> None:
+    """Refuse what cannot be settled, before anything is trained.
+
+    Args:
+        asked: What a user said.
+        schema: What is predicted; None where the data is not known yet.
+
+    Raises:
+        OptionError: A goal is none, or means nothing for this task or these classes.
+    """
+    if asked.threshold is not None:
+        parse_goal(asked.threshold)
+    if asked.reject is not None:
+        parse_rejection(asked.reject)
+    if asked.positive is not None and asked.threshold is None:
+        raise OptionError(
+            f"positive is '{asked.positive}' and no threshold is tuned; expected both. Add "
+            "--threshold f1, or leave --positive out."
+        )
+    if schema is None:
+        return
+    task, num = find_task(schema.task), len(schema.classes)
+    has_thresholds = task.has_label_sets or (task.is_exclusive and num == 2)
+    if asked.threshold is not None and not has_thresholds:
+        what = f"{num} classes" if task.has_classes else f"a {task.name}"
+        raise OptionError(
+            f"threshold is '{asked.threshold}', and this is {what}; expected two classes, or "
+            "several labels a sample. Leave --threshold out."
+        )
+    if asked.reject is not None and not task.has_classes:
+        raise OptionError(
+            f"reject is '{asked.reject}', and a {task.name} has no probabilities; its intervals "
+            "say how sure it is. Leave --reject out."
+        )
+    if asked.positive is None:
+        return
+    if task.has_label_sets or asked.positive not in schema.classes:
+        near = did_you_mean(asked.positive, schema.classes)
+        raise OptionError(
+            f"positive is '{asked.positive}', expected one of two exclusive classes (the classes "
+            f"are {quoted(schema.classes, limit=6)}).{near} Name one of these, or leave --positive "
+            "out."
+        )
+
+
+def settle_deciding(
+    asked: DecidingAsked, task: Task, outputs: Rows, targets: Rows, schema: Schema
+) -> tuple[Deciding, dict[str, Any]]:
+    """Return how answers are made, by what val says; it is told.
+
+    Args:
+        asked: What a user said.
+        task: What is predicted.
+        outputs: Of val.
+        targets: Of val.
+        schema: Gives the classes.
+
+    Returns:
+        It, and the records ``thresholds``, ``conformal`` and ``rejection`` without what test says.
+    """
+    deciding, record = PLAINLY, dict[str, Any]()
+    if asked.threshold is not None:
+        deciding, record["thresholds"] = _thresholds(asked, task, outputs, targets, schema)
+    if asked.coverage and (misfits := task.misfits(outputs, targets)) is not None:
+        bound = conformal_bound(misfits, asked.coverage)
+        ends = coverage_range(len(misfits), asked.coverage)
+        if bound is None or ends is None:
+            emit(
+                "note",
+                text=f"No sets or intervals: {len(misfits)} val items are too few for a coverage "
+                f"of {asked.coverage:g}.",
+            )
+        else:
+            deciding = replace(deciding, coverage=asked.coverage, bound=bound)
+            record["conformal"] = {
+                "coverage": asked.coverage,
+                "num_items": len(misfits),
+                "expected": list(ends),
+                "quantile" if task.has_classes else "half_width": bound,
+            }
+    if asked.reject is not None:
+        deciding, record["rejection"] = _rejection(asked, task, deciding, outputs, targets)
+    return deciding, record
+
+
+def _thresholds(
+    asked: DecidingAsked, task: Task, outputs: Rows, targets: Rows, schema: Schema
+) -> tuple[Deciding, dict[str, Any]]:
+    assert asked.threshold is not None
+    goal, positive = parse_goal(asked.threshold), None
+    if task.is_exclusive:
+        named = asked.positive or schema.classes[1]
+        positive = schema.classes.index(named)
+        task = task.deciding_by(Deciding((0.5,), positive))
+    values, on_val, notes = dict[str, float](), dict[str, Any](), list[str]()
+    for one in task.questions(outputs, targets, schema):
+        num_positive = int(one.is_positive.sum())
+        if min(num_positive, len(one.is_positive) - num_positive) < _LEAST_OF_LABEL:
+            values[one.name] = 0.5
+            notes.append(f"'{one.name}' stays at 0.5: val has {num_positive} items of it.")
+            continue
+        found = tune_threshold(goal, one.scores, one.is_positive)
+        values[one.name] = found.value
+        on_val[one.name] = {
+            "precision": found.precision,
+            "recall": found.recall,
+            "f1": found.f1,
+        }
+        if not found.is_reached:
+            notes.append(
+                f"No threshold of '{one.name}' reaches {goal.asked} on val: precision "
+                f"{found.precision:.3f} and recall {found.recall:.3f} come next."
+            )
+    for note in notes:
+        emit("note", text=note)
+    shown = ", ".join(f"{name} {value:.3g}" for name, value in list(values.items())[:5])
+    emit("choice", name="thresholds", value=shown, why=f"{goal.asked} on val")
+    record = {"asked": goal.asked, "values": values, "val": on_val, "notes": notes}
+    return Deciding(tuple(values.values()), positive, goal.asked), record
+
+
+def _rejection(
+    asked: DecidingAsked, task: Task, deciding: Deciding, outputs: Rows, targets: Rows
+) -> tuple[Deciding, dict[str, Any]]:
+    assert asked.reject is not None
+    goal = parse_rejection(asked.reject)
+    own = task.deciding_by(deciding)
+    right = own.item_errors(own.decisions(outputs), targets) == 0
+    found = tune_rejection(goal, _confidence(own, outputs), right)
+    if not found.is_reached:
+        emit(
+            "note",
+            text=f"val has too few items, or too many mistakes among the surest, to show "
+            f"{goal.asked}: only answers as sure as val's surest are given.",
+        )
+    emit(
+        "choice",
+        name="reject",
+        value=f"below {found.least:.3g}",
+        why=f"{goal.asked}; {100 * found.answered:.3g} % of val are answered",
+    )
+    record = {"asked": goal.asked, "least": found.least, "val": {"answered": found.answered}}
+    return replace(deciding, least=found.least, rejection=goal.asked), record
+
+
+def _confidence(task: Task, outputs: Rows) -> np.ndarray:
+    found = task.confidence(outputs)
+    assert found is not None, "a task without probabilities is refused before"
+    return found
+
+
+def judge_deciding(
+    record: Mapping[str, Any],
+    task: Task,
+    outputs: Rows,
+    targets: Rows,
+    schema: Schema,
+    *,
+    groups: np.ndarray | None,
+) -> dict[str, Any]:
+    """Return the records of how answers are made, with what they are worth on other items.
+
+    Args:
+        record: ``thresholds``, ``conformal`` and ``rejection``, each where it was settled.
+        task: The model's own, which decides so.
+        outputs: Of the items, N at least 1.
+        targets: The same.
+        schema: Gives the classes.
+        groups: Which items belong together, shape (N,), or None.
+    """
+    told, found, test = as_groups(groups, len(targets)), dict[str, Any](), dict[str, Any]()
+    if "thresholds" in record:
+        both = {"tuned": task, "plain": task.deciding_by(PLAINLY)}
+        for name, one in both.items():
+            figures = one.scores(outputs, targets, schema, groups=groups).figures
+            kept = {figure: figures[figure] for figure in FIGURES if figure in figures}
+            test[name] = {figure: figure_to_json(value) for figure, value in kept.items()}
+        found["thresholds"] = {**record["thresholds"], "test": test}
+    if "conformal" in record:
+        misfits, bound = task.misfits(outputs, targets), task.deciding.bound
+        assert misfits is not None
+        test = {"coverage": figure_to_json(share_of(misfits <= bound, told))}
+        if (sizes := task.set_sizes(outputs)) is not None:
+            numbers, counts = np.unique(sizes, return_counts=True)
+            test["mean_size"] = float(sizes.mean())
+            test["sizes"] = {str(n): int(c) for n, c in zip(numbers, counts, strict=True)}
+        found["conformal"] = {**record["conformal"], "test": test}
+    if "rejection" in record:
+        least = task.deciding.least
+        given = _confidence(task, outputs) >= least
+        right = task.item_errors(task.decisions(outputs), targets) == 0
+        inside = None if groups is None else as_groups(np.asarray(groups)[given], int(given.sum()))
+        test = {
+            "answered": figure_to_json(share_of(given, told)),
+            "accuracy": figure_to_json(share_of(right[given], inside)),
+        }
+        found["rejection"] = {**record["rejection"], "test": test}
+    return found
+
+
+def stated(deciding: Deciding, classes: tuple[str, ...]) -> dict[str, Any]:
+    """Return the records that a stored model has to judge, as far as it says them itself.
+
+    Args:
+        deciding: Of the model.
+        classes: All of them.
+    """
+    record: dict[str, Any] = {}
+    if deciding.thresholds:
+        named = classes if deciding.positive is None else (classes[deciding.positive],)
+        values = dict(zip(named, deciding.thresholds, strict=True))
+        record["thresholds"] = {"asked": deciding.goal, "values": values}
+    if deciding.bound is not None:
+        name = "quantile" if classes else "half_width"
+        record["conformal"] = {"coverage": deciding.coverage, name: deciding.bound}
+    if deciding.least is not None:
+        record["rejection"] = {"asked": deciding.rejection, "least": deciding.least}
+    return record
