@@ -162,6 +162,18 @@ def test_what_names_no_more_than_chance_is_refused(table_run, tmp_path, heard):
         path.unlink() if former is None else path.write_text(former)
 
 
+def test_a_model_of_one_column_cannot_be_explained(tmp_path, heard):
+    numbers = np.arange(80.0)
+    frame = pd.DataFrame({"x": numbers % 7, "label": np.where(numbers % 7 > 3, "up", "down")})
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    data = hs.load(str(tmp_path / "rows.csv"), label="label")
+    run = hs.finetune(data, start="scratch/linear", out=str(tmp_path / "run"))
+    with pytest.raises(RunFolderError, match="cannot be explained: there are no") as refused:
+        hs.report(run, explain=True)
+    assert hs.report(run) == run.path / "report.html"
+    heard(refused.value)
+
+
 # Texts --------------------------------------------------------------------------------------------
 
 
