@@ -68,8 +68,8 @@ def explain_again(run: Run) -> None:
     found = explain_run(run.ensemble, own_data(run), shown_ids(run.path))
     if not found:
         raise RunFolderError(
-            f"The model of {run.path} cannot be explained: its network has no feature maps, "
-            f"attention, words or columns to look at. Leave --explain out."
+            f"The model of {run.path} cannot be explained: there are no feature maps, attention, "
+            f"words, or two columns of it to look at. Leave --explain out."
         )
     path, content = run.path / EXPLANATIONS, json.dumps(found, default=str).encode()
     with disk_errors(path, len(content)):

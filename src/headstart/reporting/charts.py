@@ -28,6 +28,7 @@ def line_chart(
     x_label: str,
     label: str,
     marks: Sequence[float] = (),
+    most: float | None = None,
 ) -> str:
     """Draw lines over a common x axis.
 
@@ -37,6 +38,7 @@ def line_chart(
         x_label: What x counts.
         label: What the chart shows, for those who cannot see it.
         marks: Places on x that are marked by an upright line, where they lie inside.
+        most: What y can be at the most: the axis ends there.
 
     Returns:
         An ``<svg>`` element, or an empty string where no line has a point.
@@ -49,6 +51,8 @@ def line_chart(
     if x_low == x_high:
         x_low, x_high = x_low - 1.0, x_high + 1.0
     y_low, y_high = _range([y for _, _, points in lines for _, y in points])
+    if most is not None and y_high > most >= y_low:
+        y_low, y_high = min(y_low, most - 0.05 * abs(most)), most
 
     def place(x: float, y: float) -> str:
         across = _LEFT + (x - x_low) / (x_high - x_low) * (_WIDTH - _LEFT - _RIGHT)

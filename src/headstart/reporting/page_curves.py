@@ -136,10 +136,12 @@ def _charts(training: Training) -> list[tuple[list[tuple[str, str]], str]]:
     measure = measure_named(training.metric)
     figure = say(measure.name) if measure else training.metric or say("score")
     scored, rate = say("val {figure}", figure=figure), say("learning rate")
+    of_score = say("{what} over steps", what=scored)
+    is_bounded = all(value <= 1 for _, value in training.score)  # shares, F1, R²
     losses = [("line-a", train, training.loss), ("line-b", val, training.val_loss)]
     blocks = [
         (losses, say("Loss over steps")),
-        ([("line-b", scored, training.score)], say("{what} over steps", what=scored)),
+        ([("line-b", scored, training.score)], of_score),
         ([("line-a", rate, training.rate)], say("{what} over steps", what=rate)),
     ]
     charts = []
@@ -149,6 +151,7 @@ def _charts(training: Training) -> list[tuple[list[tuple[str, str]], str]]:
             x_label=say("step"),
             label=label,
             marks=marks,
+            most=1.0 if label is of_score and is_bounded else None,
         )
         if drawn:
             charts.append(([(css, name) for css, name, points in lines if points], drawn))

@@ -41,6 +41,7 @@ def verdict_view(metrics: Json) -> Json | None:
         **shown,
     )
     compared = outcome(metrics)
+    compared = compared[:1].upper() + compared[1:]
     comparisons = (metrics.get("before_after") or {}).get("comparisons") or []
     judged = {judge(found, task.words.pairing) for found in comparisons}
     style = "open"
@@ -108,7 +109,7 @@ def cost_view(metrics: Json, model: Json, options: Json) -> list[tuple[str, str]
     """Return what the run has cost and what the model needs, each with its name."""
     seconds = metrics.get("seconds") or {}
     facts = [
-        (format_duration(value), say(f"time: {name.replace('_', ' ')}"))
+        (format_duration(value), say(name.replace("_", " ")))
         for name, value in seconds.items()
         if isinstance(value, int | float) and math.isfinite(value)
     ]

@@ -84,6 +84,8 @@ def write_predictions(
 def write_items(folder: RunFolder, dataset: Dataset, looked: Looked) -> None:
     """Write ``predictions.parquet``, and ``mistakes.json``: the worst, the most doubtful, names.
 
+    It also holds what the items are called that are wrong.
+
     Args:
         folder: Where they go.
         dataset: Gives the samples themselves.
@@ -96,7 +98,12 @@ def write_items(folder: RunFolder, dataset: Dataset, looked: Looked) -> None:
     worst = [p for p in np.argsort(-badness, kind="stable")[:_NUM_SHOWN] if badness[p] > 0]
     record: dict[str, Any] = {"items": shown_items(dataset, looked, worst)}
     if len(doubtful := doubtful_places(looked)[:_NUM_SHOWN]):
-        record["doubtful"] = shown_items(dataset, looked, doubtful.tolist())
+        shown = shown_items(dataset, looked, doubtful.tolist())
+        # of what is right, too: how sure the model is of its answer, where it gives one alone
+        sure = np.asarray(looked.outputs).max(axis=1)[doubtful] if task.is_exclusive else None
+        for place, one in enumerate(shown):
+            one["probability"] = None if sure is None else float(sure[place])
+        record["doubtful"] = shown
     if names := names_of_mistakes(test, badness, has_classes=task.has_classes):
         record["names"] = names
     folder.write_json("mistakes.json", record)

@@ -1,0 +1,131 @@
+"""What the page shows beside figures: the head, trainings, probabilities, items, explanations."""
+
+import re
+
+from headstart.reporting import render_page
+from headstart.reporting.charts import line_chart
+from headstart.reporting.page import Beside
+from headstart.reporting.page_curves import trainings_of
+from headstart.reporting.page_explained import explained_view, marked_words
+from headstart.reporting.page_head import command_of, provenance_view, verdict_view
+from headstart.reporting.page_trust import behind_view, trust_view
+
+
+def step(done, loss, **fields):
+    return {"kind": "task", "name": "fine-tune", "done": done, "loss": loss, **fields}
+
+
+def test_the_verdict_is_one_line_above_everything(make_run):
+    run = make_run()
+    found = verdict_view(run["metrics"])
+    accuracy = run["metrics"]["test"]["figures"]["accuracy"]["value"]
+    assert found["style"] == "good"
+    assert f"Accuracy {100 * accuracy:.1f} % on 200 items" in found["sentence"]
+    assert "better than" in found["sentence"]
+    html = render_page(**run, log_records=[])
+    assert html.index(found["sentence"].split(" (")[0]) < html.index("<h2>")
+    assert verdict_view({}) is None
+
+
+def test_the_head_says_when_by_what_and_how_without_private_paths():
+    options = {
+        "command": ["fit", "/home/someone/my photos", "--budget", "2m"],
+        "finished_at": "2026-01-02T03:04:05+00:00",
+    }
+    told = dict(provenance_view({"versions": {"headstart": "0.1.0"}}, options))
+    assert told == {
+        "finished": "2026-01-02 03:04 UTC",
+        "versions": "headstart 0.1.0",
+        "command": "headstart fit 'my photos' --budget 2m",
+    }
+    assert provenance_view({}, {"finished_at": "some day"}) == []
+    assert command_of({}) == ""
+
+
+def test_each_arm_has_its_own_curves_and_goes_on_in_them():
+    log = [{"kind": "arm", "arm": "a"}, step(1, 3.0, learning_rate=0.1), step(2, 2.0)]
+    log += [{"kind": "arm", "arm": "b"}, step(1, 5.0)]
+    log += [{"kind": "arm", "arm": "a"}, step(3, 1.0), {"kind": "phase", "learns": "2 of 3"}]
+    log += [step(4, 0.5), {"kind": "check", "step": 4, "val_score": 0.9, "metric": "accuracy"}]
+    first, last = trainings_of(log)
+    assert (first.name, first.loss) == ("b", [(1.0, 5.0)])
+    assert (last.name, [y for _, y in last.loss]) == ("a", [3.0, 2.0, 1.0, 0.5])
+    assert last.rate == [(1.0, 0.1)]
+    assert last.phases == [(3.0, "2 of 3")]
+    assert (last.metric, last.score) == ("accuracy", [(4.0, 0.9)])
+
+
+def test_a_run_that_was_resumed_takes_back_the_steps_that_it_repeats():
+    (found,) = trainings_of([step(1, 3.0), step(2, 9.0), step(3, 9.0), step(2, 2.0)])
+    assert found.loss == [(1.0, 3.0), (2.0, 2.0)]
+
+
+def test_a_constant_curve_of_a_share_has_no_axis_above_one():
+    points = [(0.0, 1.0), (1.0, 1.0)]
+    chart = line_chart([("accuracy", "line-a", points)], x_label="step", label="a", most=1.0)
+    ticks = [float(one) for one in re.findall(r'text-anchor="end">([\d.]+)<', chart)]
+    assert max(ticks) == 1.0
+    assert min(ticks) >= 0.9
+    free = line_chart([("loss", "line-a", points)], x_label="step", label="a")
+    assert "1.04" in free or "1.05" in free
+
+
+def test_calibration_and_curves_are_drawn_where_they_lie():
+    figure = {"value": 0.03, "low": 0.01, "high": 0.05}
+    bins = [{"confidence": 0.5, "accuracy": {"value": 0.25, "low": 0.2, "high": None}}]
+    metrics = {
+        "reliability": {"temperature": 1.5, "after": {"ece": figure, "bins": bins}},
+        "curves": {"roc": {"b": [[0, 0, None], [1, 1, 0.0]]}, "num_positive": {"a": 1, "b": 5}},
+    }
+    calibration, curves = trust_view(metrics)["groups"]
+    assert "1.500" in calibration["lead"]
+    assert "0.030 [0.010, 0.050]" in calibration["lead"]
+    ((_, legend, chart),) = calibration["charts"]
+    assert [name for _, name in legend] == ["after it"]
+    x, y = re.search(r'<circle class="dot line-a" cx="([\d.]+)" cy="([\d.]+)"', chart).groups()
+    left, right, top, bottom = 44.0, 318.0, 10.0, 292.0
+    assert float(x) == (left + right) / 2
+    assert float(y) == bottom - (bottom - top) / 4
+    ((title, legend, _),) = curves["charts"]
+    assert (title, [name for _, name in legend]) == ("ROC", ["b"])
+    assert trust_view({}) is None
+
+
+def test_items_behind_a_cell_are_called_by_their_names():
+    cell = {"target": "cat", "prediction": "dog", "count": 3, "share": 0.1, "items": [7, 8]}
+    (found,) = behind_view({"confusions": {"cells": [cell]}}, {"7": "a.png"})["cells"]
+    assert found["items"] == ["a.png", "item 8"]
+    assert found["more"] == 1
+    assert "3 'cat' called 'dog'" in found["title"]
+    assert behind_view({}, {}) is None
+
+
+def explanations(*, is_faithful):
+    figure = {"value": 0.2, "low": 0.1, "high": 0.3}
+    names = ("deleted", "random", "difference")
+    checked = dict.fromkeys(names, figure) | {"share": 0.2, "num_items": 40}
+    return {
+        "method": "Grad-CAM",
+        "part": "image",
+        "effect": "the probability of its answer falls by",
+        "faithfulness": checked | {"is_faithful": is_faithful},
+        "items": [{"name": "x", "prediction": "cat", "probability": 0.9, "picture": "aGk="}],
+    }
+
+
+def test_explanations_are_shown_only_where_they_are_faithful(make_run):
+    record = explanations(is_faithful=True)
+    html = render_page(**make_run(), log_records=[], beside=Beside(explanations=record))
+    assert "data:image/png;base64,aGk=" in html
+    assert "Checked by deleting on 40 items: without the 20% of the image" in html
+    record = explanations(is_faithful=False)
+    html = render_page(**make_run(), log_records=[], beside=Beside(explanations=record))
+    assert "aGk=" not in html
+    assert "Grad-CAM is not shown, because it names no more than chance would." in html
+    assert explained_view({}) is None
+
+
+def test_words_are_marked_by_how_much_they_say():
+    marked = marked_words([["good", 2.0], [" ", 0.0], ["film", 0.1], ["but", -1.0]])
+    assert [one["css"] for one in marked] == ["for", "", "", "against"]
+    assert [one["strength"] for one in marked] == ["60", "0", "3", "30"]
