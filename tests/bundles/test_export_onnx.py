@@ -248,9 +248,7 @@ def test_attention_fused_with_a_bias_is_exported_plain(mlp):
         del model.encoder.network.attending
 
 
-def exported_for_any_batch(
-    name: str, size: int, *, mirrors: bool = False, is_cut: bool = False
-) -> None:
+def exported_for_any_batch(name: str, size: int, *, mirrors: bool = False) -> None:
     """Export a network of random weights; ``export_file`` runs it at batches of one and three."""
     from headstart.exporting.onnx_network import exported_network
     from headstart.model import Model
@@ -260,9 +258,6 @@ def exported_for_any_batch(
     encoder = build_encoder(find_start(f"scratch/{name}"), BuildRequest((size, size), 3, size))
     if mirrors:
         encoder.set_mirrors(True)
-    if is_cut:  # one block of each kind is what exporters stumble over
-        network = encoder.network
-        network.blocks, network.cls_attn_blocks = network.blocks[:1], network.cls_attn_blocks[:1]
     model = Model(encoder, Schema("image", "classification", ("cat", "dog", "hen"))).eval()
     side = encoder.preprocess.spec.decode_size
     pixels = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), np.uint8)
@@ -288,10 +283,6 @@ STUMBLED_OVER = {
     "vit_relpos_small_patch16_224": 64,
     "mobilenetv3_small_050": 64,
 }
-
-
-def test_a_network_that_exporters_stumble_over_is_exported_for_any_batch():
-    exported_for_any_batch("xcit_nano_12_p16_224", 64, is_cut=True)
 
 
 @pytest.mark.slow
