@@ -179,7 +179,7 @@ def load(url: str, script: Path, connections: int, seconds: int, group: int) -> 
         "a second": float(re.search(r"Requests/sec:\s+([\d.]+)", told)[1]),
         "p50 ms": latency("50"),
         "p99 ms": latency("99"),
-        "processor ms": 1000 * worked / number,
+        "processor ms": 1000 * worked / number if number else float("inf"),
     }
 
 

@@ -52,7 +52,7 @@ def make_pictures(folder: Path, number: int) -> tuple[Path, list[bytes], str]:
         if place_of < number:
             bodies.append(stream.getvalue())
     run = hs.finetune(
-        str(place), start="scratch/resnet18", size=224, num_steps=1, out=str(folder / "run"),
+        str(place), start="scratch/resnet18", input_size=224, num_steps=1, out=str(folder / "run"),
         device="cpu",
     )  # fmt: skip
     return hs.export(str(run.path), to="onnx", out=str(folder / "photos")), bodies, "image/jpeg"

@@ -89,7 +89,7 @@ def test_golden_samples_hold_what_was_decided_of_them(mlp):
     ("start", "is_numeric"),
     [
         ("scratch/boosting", False),
-        ("scratch/lightgbm", False),
+        pytest.param("scratch/lightgbm", False, marks=pytest.mark.slow),
         pytest.param("scratch/lightgbm", True, marks=pytest.mark.slow),
         pytest.param("scratch/linear", True, marks=pytest.mark.slow),
         pytest.param("scratch/forest", False, marks=pytest.mark.slow),
@@ -305,12 +305,9 @@ STUMBLED_OVER = {
     "vit_relpos_small_patch16_224": 64,
     "mobilenetv3_small_050": 64,
 }
-QUICK = "xcit_nano_12_p16_224"
 
 
-@pytest.mark.parametrize(
-    "name",
-    [n if n == QUICK else pytest.param(n, marks=pytest.mark.slow) for n in STUMBLED_OVER],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STUMBLED_OVER)
 def test_networks_that_exporters_stumble_over_are_exported_for_any_batch(name):
     exported_for_any_batch(name, STUMBLED_OVER[name])

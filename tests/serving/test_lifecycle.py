@@ -263,6 +263,18 @@ def test_who_dawdles_is_cut_off_and_others_are_answered(mlp_bundle):
                 assert one.recv(100) == b""
         with body:
             assert body.recv(12) == b"HTTP/1.1 408"
+        again = running.connect()
+        again.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        with again:
+            assert again.recv(4096).startswith(b"HTTP/1.1 200")
+            again.sendall(b"\r\n")  # which begins nothing, and must not keep it open
+            assert again.recv(100) == b""
+        strange = running.connect()
+        strange.sendall(b"HELO there\r\n\r\n")
+        with strange:
+            told = strange.recv(4096)
+            assert told.startswith(b"HTTP/1.1 400")
+            assert list(json.loads(told.partition(b"\r\n\r\n")[2])) == ["error"]
         many = running.connect()
         many.sendall(b"GET /v2 HTTP/1.1\r\n" + b"X-Long: " + b"x" * 20_000 + b"\r\n")
         many.sendall(b"X-More: " + b"x" * 20_000 + b"\r\n\r\n")

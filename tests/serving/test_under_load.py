@@ -78,8 +78,8 @@ def test_what_is_too_much_is_refused_at_once_and_the_rest_is_answered(mlp_bundle
     assert len(answered) >= 8
     assert refused
     assert {again for _, again in refused} == {"1"}
-    # the clients are threads of one program, so the slowest of them also waited for the others
-    assert statistics.median(seconds for seconds, _ in refused) < 0.1
+    # at once: before even the first batch is answered, however busy the machine is
+    assert statistics.median(seconds for seconds, _ in refused) < min(answered)
     assert max(answered) < 2 * 8 / 4 * 0.5 + 10
 
 

@@ -52,10 +52,11 @@ def _static(content: bytes, batches: Batches) -> bytes | None:
     if "Conv" not in _kinds(content):
         return None
     with _quiet(), tempfile.TemporaryDirectory() as name:
-        plain, made = Path(name) / "plain.onnx", Path(name) / "int8.onnx"
+        given, plain, made = (Path(name) / f"{word}.onnx" for word in ("given", "plain", "int8"))
         model = onnx.load_model_from_string(content)
         del model.graph.value_info[:]  # shapes of another batch than the quantiser's
-        quant_pre_process(model, plain, skip_symbolic_shape=True)  # BatchNorm into convolutions
+        given.write_bytes(model.SerializeToString())
+        quant_pre_process(given, plain, skip_symbolic_shape=True)  # BatchNorm into convolutions
         quantize_static(
             plain,
             made,
