@@ -202,3 +202,27 @@ def test_signs_are_the_same_in_every_release():
 
 
 SIGNS = [1, 0, 0, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 1, 0, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_two_hundred_windows_without_drift_are_quiet_and_drift_is_found(bundle, reference):
+    def windows(frame) -> list[dict]:
+        found: list[dict] = []
+        watch = Watch(bundle, reference, tell=found.append)
+        inputs = bundle.read(frame.drop(columns="label"))
+        for start in range(0, len(frame), 250):
+            places = np.arange(start, start + 250)
+            arrays, features = bundle.arrays(inputs, places), []
+            outputs = bundle.outputs(bundle.run(arrays, features))
+            watch.add_rows(inputs[0], places)
+            watch.add(outputs, arrays[0], features[0])
+        watch.finish()
+        return found
+
+    quiet = windows(rows(100_000, 51))
+    assert len(quiet) == 200
+    assert sum(one["state"] == "drift" for one in quiet) <= 6
+    assert sum(one["alarm"] for one in quiet) <= 6
+    moved = windows(rows(10_000, 52, shift=0.35))
+    assert sum(one["state"] == "drift" for one in moved) >= 16  # of 20
