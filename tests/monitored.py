@@ -30,5 +30,7 @@ def monitored(folder: Path) -> tuple[hs.Run, Path]:
     """Return a run of 2,000 rows and its bundle."""
     rows(2000).to_csv(folder / "rows.csv", index=False)
     data = hs.load(str(folder / "rows.csv"), label="label")
-    run = hs.finetune(data, start="scratch/linear", out=str(folder / "run"), device="cpu")
+    run = hs.finetune(
+        data, start="scratch/mlp", out=str(folder / "run"), device="cpu", num_steps=60
+    )
     return run, hs.export(str(run.path), to="onnx", out=str(folder / "watched"))

@@ -67,6 +67,18 @@ def test_features_are_those_that_the_head_reads(watched, bundle):
         assert model.head(torch.from_numpy(features[0])).numpy() == pytest.approx(logits, abs=1e-5)
 
 
+def test_what_is_a_row_as_it_is_is_no_embedding(watched, bundle):
+    from headstart.monitoring.building import _is_row
+
+    arrays = bundle.arrays(bundle.read(rows(5, 6).drop(columns="label")), np.arange(5))[0]
+    hot = np.eye(4, dtype=np.float32)[arrays["codes"][:, 0]]
+    plain = np.concatenate([arrays["numbers"], hot], axis=1)  # what a linear start's head reads
+    assert _is_row(arrays, [plain])
+    assert _is_row({**arrays, "numbers": arrays["numbers"][:, :0]}, [hot])
+    assert not _is_row(arrays, [plain * 2])
+    assert not _is_row(arrays, [])
+
+
 def test_a_network_still_has_one_output_for_everybody_else(watched):
     import onnxruntime
 
@@ -143,7 +155,7 @@ def test_nothing_is_looked_at_between_two_windows(bundle, reference, still_clock
     outputs = np.tile([0.4, 0.6], (500, 1)).astype(np.float32)
     arrays = bundle.arrays(bundle.read(rows(1).drop(columns="label")), np.zeros(500, np.int64))[0]
     assert watch.is_open
-    watch.add(outputs, arrays, np.zeros((500, 3), np.float32))
+    watch.add(outputs, arrays, np.zeros((500, 4), np.float32))
     assert not watch.is_open
     still_clock.now += 61
     assert watch.is_open
@@ -190,3 +202,27 @@ def test_signs_are_the_same_in_every_release():
 
 
 SIGNS = [1, 0, 0, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 1, 0, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_two_hundred_windows_without_drift_are_quiet_and_drift_is_found(bundle, reference):
+    def windows(frame) -> list[dict]:
+        found: list[dict] = []
+        watch = Watch(bundle, reference, tell=found.append)
+        inputs = bundle.read(frame.drop(columns="label"))
+        for start in range(0, len(frame), 250):
+            places = np.arange(start, start + 250)
+            arrays, features = bundle.arrays(inputs, places), []
+            outputs = bundle.outputs(bundle.run(arrays, features))
+            watch.add_rows(inputs[0], places)
+            watch.add(outputs, arrays[0], features[0])
+        watch.finish()
+        return found
+
+    quiet = windows(rows(100_000, 51))
+    assert len(quiet) == 200
+    assert sum(one["state"] == "drift" for one in quiet) <= 6
+    assert sum(one["alarm"] for one in quiet) <= 6
+    moved = windows(rows(10_000, 52, shift=0.6))
+    assert sum(one["state"] == "drift" for one in moved) >= 16  # of 20

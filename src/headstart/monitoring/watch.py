@@ -104,7 +104,8 @@ class Watch:
             features: Of the same; None where its network gives none.
         """
         answers = answers_of(self._bundle.task, outputs)
-        points = embedded(self._bundle, arrays, features)
+        has_points = self._reference.seen.embeddings is not None
+        points = embedded(self._bundle, arrays, features) if has_points else None
         with self._lock:
             self._filling.add(answers, points)
             if self._filling.num >= WINDOW:

@@ -202,7 +202,7 @@ def _draw(path: Path, state: Mapping[str, Any]) -> None:
 
     if path.is_dir():
         raise OptionError(f"{path} is a folder; expected a file. Name one, such as drift.html.")
-    content = render_monitor_page(state).encode(errors="backslashreplace")
+    content = render_monitor_page(dict(state)).encode(errors="backslashreplace")
     with disk_errors(path, len(content)):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)
