@@ -74,7 +74,7 @@ class Batcher:
         measures: ServerMeasures,
         watch: Watch | None = None,
     ) -> None:
-        self.bundle, self._limits, self._watch = bundle, limits, watch
+        self.bundle, self._limits, self._drift = bundle, limits, watch
         name = bundle.record.name
         self._queue_seconds = measures.queue.labels(name)
         self._compute_seconds = measures.inference.labels(name)
@@ -266,7 +266,7 @@ class Batcher:
             }
             for place, inputs in enumerate(self._inputs)
         ]
-        watch = self._watch if self._watch is not None and self._watch.is_open else None
+        watch = self._drift if self._drift is not None and self._drift.is_open else None
         features: list[np.ndarray] = []
         parts = []
         for start in range(0, rows, self._limits.batch_rows):
