@@ -397,7 +397,13 @@ CASES = {
     ),
     "resume a finished run": Case(
         lambda p: tuned(hs.load(table(), label="kind"), str(p.copied()), num_steps=2, resume=True),
-        "Leave --resume out",
+        "Choose another --out, or say --overwrite in place of --resume",
+        lambda p: by_kind(p, num_steps=2) and anew(p),
+        RunFolderError,
+    ),
+    "resume where nothing was begun": Case(
+        lambda p: by_kind(p, num_steps=2, resume=True),
+        "holds no unfinished run; .* Leave --resume out",
         lambda p: by_kind(p, num_steps=2),
         RunFolderError,
     ),

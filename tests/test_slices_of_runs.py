@@ -11,6 +11,7 @@ import pytest
 import headstart as hs
 from headstart.cli import main
 from headstart.errors import OptionError
+from headstart.events import listen
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +58,23 @@ def test_a_column_that_is_not_there_is_refused_by_the_nearest(run):
     with pytest.raises(OptionError, match=r"'regoin' is no column .* Did you mean 'region'"):
         hs.evaluate(run, slice=["regoin"])
     assert hs.evaluate(run, slice=["region"]).slices["columns"] == ["region"]
+
+
+def test_too_many_columns_are_not_looked_for_but_those_that_are_named_are(run, monkeypatch, heard):
+    notes = []
+    monkeypatch.setattr("headstart.recipes.sliced._MAX_CELLS", 1)
+    with listen(lambda kind, fields: notes.append(str(fields.get("text")))):
+        assert hs.evaluate(run).slices is None
+        assert hs.evaluate(run, slice=["region"]).slices["columns"] == ["region"]
+    (told,) = [note for note in notes if "are not looked for. Name some with --slice" in note]
+    heard(told)
+
+
+def test_the_target_is_no_column_to_slice_by_and_no_other_is_proposed(run, heard):
+    label = run.model_record["schema"]["label"]
+    with pytest.raises(
+        OptionError, match=f"'{label}' is what is told of .* Leave it out"
+    ) as refused:
+        hs.evaluate(run, slice=[label])
+    assert "Did you mean" not in str(refused.value)
+    heard(refused.value)

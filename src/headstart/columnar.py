@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+MANY_ROWS = 200_000  # from which a column is worth being given back at once
 HEAD_ROWS = 1_000  # whose cells say whether those of a column repeat
 _ZERO, _NINE, _PLUS, _MINUS, _BLANK, _LAST_ASCII = 48, 57, 43, 45, 32, 127
 
@@ -370,8 +371,14 @@ def blocks_of(column: Any, num_rows: int) -> Iterator[Any]:
             yield chunk.slice(start, num_rows)
 
 
-def give_memory_back() -> None:
-    """Return to the system what pyarrow, and on Linux NumPy, keep of columns that are gone."""
+def give_memory_back(num_rows: int | None = None) -> None:
+    """Return to the system what pyarrow, and on Linux NumPy, keep of columns that are gone.
+
+    Args:
+        num_rows: Of the columns, where it is asked for often: of few rows it is not worth it.
+    """
+    if num_rows is not None and num_rows < MANY_ROWS:
+        return
     import ctypes
     import sys
 

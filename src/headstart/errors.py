@@ -14,6 +14,8 @@ A message says what is wrong (value and place), what was expected, and what to d
     ├── ExportError           7    an export failed or is not faithful
     ├── DivergenceError       8    the loss stopped being a number
     ├── ProcessLost           9    another process of the same training has left
+    ├── PackageMissing        10   an optional package is not installed; it is an error of options,
+    │                              data, starts and exports too, whichever needed it
     └── Interrupted           128 + the signal's number: the state is kept
                               (130 SIGINT, Ctrl-C; 143 SIGTERM; 138 SIGUSR1)
 """
@@ -69,6 +71,15 @@ class ExportError(HeadstartError):
     """Report an export that failed or does not reproduce the model."""
 
     exit_code = 7
+
+
+class PackageMissing(OptionError, DataError, StartError, ExportError):
+    """Report an optional package that is not installed, whatever needs it.
+
+    One exit code for all of them; who handles options, data, starts or exports handles it too.
+    """
+
+    exit_code = 10
 
 
 class DivergenceError(HeadstartError):

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 
-from headstart.errors import StartError, quoted
+from headstart.errors import PackageMissing, quoted
 
 
 def install_command(*what: str) -> str:
@@ -50,7 +50,7 @@ def require_text_extra(what: str, *packages: str) -> None:
         *packages: Import names.
 
     Raises:
-        StartError: If one of them is missing.
+        PackageMissing: If one of them is missing.
     """
     require_extra("minilm" if "pip/" in what else "text", what, *packages)  # the weights come along
 
@@ -64,11 +64,11 @@ def require_extra(extra: str, what: str, *packages: str) -> None:
         *packages: Import names.
 
     Raises:
-        StartError: If one of them is missing.
+        PackageMissing: If one of them is missing.
     """
     missing = [name for name in packages if find_spec(name) is None]
     if missing:
-        raise StartError(
+        raise PackageMissing(
             f"{what} needs {quoted(missing)}, which {'is' if len(missing) == 1 else 'are'} not "
             f"installed. Install {'it' if len(missing) == 1 else 'them'}: "
             f"{install_command(f'headstart[{extra}]')}."

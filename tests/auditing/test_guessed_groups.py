@@ -116,7 +116,7 @@ def test_nearer_counts_groups_and_is_half_by_chance():
     )
 
 
-def test_check_tells_it_and_what_it_says_to_do_ends_it(tmp_path, monkeypatch):
+def test_check_tells_it_and_what_it_says_to_do_ends_it(tmp_path, monkeypatch, heard):
     monkeypatch.chdir(tmp_path)
     photos(tmp_path / "photos", "dog{animal}_{shot:03d}.png")
     skip = ["near-images", "drift", "doubtful-labels", "shortcuts"]
@@ -126,6 +126,7 @@ def test_check_tells_it_and_what_it_says_to_do_ends_it(tmp_path, monkeypatch):
     assert "--group '(dog[0-9]+)'" in found.sentence
     again = load("photos", group="(dog[0-9]+)")
     assert [f for f in hs.check(again, skip=skip).findings if f.kind == "group"] == []
+    heard(found.sentence)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,7 @@ def test_check_tells_it_and_what_it_says_to_do_ends_it(tmp_path, monkeypatch):
         ("row_id", False),
     ],
 )
-def test_a_column_beside_texts_that_repeats_what_it_names_is_told(column, is_told):
+def test_a_column_beside_texts_that_repeats_what_it_names_is_told(column, is_told, heard):
     draw = np.random.default_rng(0)
     words = [f"w{i}" for i in range(200)]
     values = np.arange(120) if column == "row_id" else draw.integers(0, 25, 120)
@@ -155,3 +156,4 @@ def test_a_column_beside_texts_that_repeats_what_it_names_is_told(column, is_tol
         assert f"--group {column}" in found[0]
         assert load(frame, group=column).train.groups is not None
         assert [f for f in load(frame, drop=[column]).findings if f.kind == "group"] == []
+        heard(found[0])

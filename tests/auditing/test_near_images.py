@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
-from PIL import Image, ImageEnhance, ImageOps
+from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 from sklearn.datasets import load_sample_image
 
 import headstart as hs
@@ -113,6 +115,46 @@ def test_images_of_one_colour_are_counted_and_not_compared():
     assert found[0].finding.sentence.startswith("35 images are of one colour, nearly")
 
 
+def drawn(kind, draw, size=48):
+    """Return a drawing of one or two plain shapes on a plain ground."""
+    ground, colour = int(draw.integers(190, 256)), tuple(draw.integers(0, 170, 3).tolist())
+    image = Image.new("RGB", (size, size), (ground,) * 3)
+    pen, r = ImageDraw.Draw(image), int(draw.integers(6, 15))
+    x, y = (int(v) for v in draw.integers(r, size - r, 2))
+    box = (x - r, y - r, x + r, y + r)
+    if kind == "discs":
+        pen.ellipse(box, fill=colour)
+    elif kind == "rings":
+        pen.ellipse(box, outline=colour, width=int(draw.integers(1, 4)))
+    elif kind == "boxes":
+        pen.rectangle((x - r, y - r // 2, x + r, y + r // 2), fill=colour)
+    elif kind == "triangles":
+        pen.polygon([(x, y - r), (x - r, y + r), (x + r, y + r)], fill=colour)
+    else:
+        across = tuple(int(v) for v in draw.integers(0, size, 4))
+        pen.line(across, fill=colour, width=int(draw.integers(2, 5)))
+    return np.asarray(image)
+
+
+@pytest.mark.parametrize("kind", ["discs", "rings", "boxes", "triangles", "lines"])
+def test_simple_drawings_are_no_copies_of_one_another(kind):
+    draw = np.random.default_rng(1)
+    images = [drawn(kind, draw) for _ in range(120)]
+    found = near_images(arrays(images, [i % 2 for i in range(120)]), AuditTools())
+    assert not [suspect for each in found for suspect in each.suspects]
+
+
+def test_a_drawing_that_was_resized_or_recompressed_is_found_where_it_lies():
+    draw = np.random.default_rng(2)
+    images = [drawn("discs", draw) for _ in range(60)]
+    file = io.BytesIO()
+    Image.fromarray(images[7]).resize((96, 96)).resize((48, 48)).save(file, "JPEG", quality=85)
+    again = np.asarray(Image.open(file).convert("RGB"))
+    found = near_images(arrays([*images, again], [i % 2 for i in range(61)]), AuditTools())
+    pairs = [{s.spot, s.beside} for each in found for s in each.suspects]
+    assert len({frozenset(pair) for pair in pairs}) == 1
+
+
 def test_a_thousand_copies_of_one_image_cost_no_more_than_a_thousand_others():
     draw = np.random.default_rng(0)
     image = np.asarray(TILES["flower.jpg"][7].resize((32, 32))).astype(int)
@@ -153,3 +195,9 @@ def test_where_likeness_is_chance_no_pair_is_certain_enough_for_a_gate(tmp_path,
     unsure = [s for a in near_images(dataset, AuditTools()) for s in a.suspects]
     assert [s.spot for s in unsure] == [s.spot for s in sure]
     assert max(s.certainty for s in sure) >= STRONG > max(s.certainty for s in unsure)
+
+
+def test_where_nothing_is_alike_nothing_is_found():
+    draw = np.random.default_rng(0)
+    images = [draw.integers(0, 256, (24, 24, 3)).astype(np.uint8) for _ in range(12)]
+    assert near_images(arrays(images, [i % 2 for i in range(12)]), AuditTools()) == []

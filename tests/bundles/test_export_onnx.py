@@ -217,9 +217,11 @@ def test_a_run_of_data_in_memory_is_compared_on_drawn_rows(tmp_path):
     same(run, folder, rows())
 
 
-def test_an_unknown_format_names_those_that_fit(mlp):
-    with pytest.raises(OptionError, match=r"expected 'onnx'\. Say --to onnx"):
+def test_an_unknown_format_names_those_that_fit(mlp, heard):
+    with pytest.raises(OptionError, match=r"expected 'onnx'\. Say --to onnx") as refused:
         hs.export(str(mlp[0].path), to="timm")
+    assert hs.verify(str(mlp[1])).report()  # of this run, exported as is advised
+    heard(refused.value)
 
 
 def test_images_answer_the_same_from_their_bytes(image_bundle):

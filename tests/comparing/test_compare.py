@@ -265,3 +265,24 @@ def test_the_list_of_runs_is_sorted_and_names_what_is_left_out(trained, capsys, 
         hs.list_runs(str(trained), sort="f1_marco")
     with pytest.raises(RunFolderError, match="holds no run"):
         hs.list_runs(str(tmp_path))
+
+
+def test_pretrained_starts_are_told_in_a_line_and_are_not_left_out(make_folder, answers, tmp_path):
+    make_folder("a", *answers(0.7))
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.json").write_text('{"objective": "mae"}')
+    found = hs.list_runs(str(tmp_path))
+    assert [row["run"] for row in found.rows] == ["a"]
+    assert not found.left_out
+    told = "".join(found.report().split())
+    assert f"2pretrainedstarts,withoutfiguresofatestsplit:{tmp_path / 'one'}," in told
+    assert "leftout" not in told
+
+
+def test_a_long_name_of_a_run_stands_whole_in_eighty_columns(make_folder, answers, tmp_path):
+    name = "a-run-that-somebody-has-given-quite-a-long-name-of-what-was-tried"
+    make_folder(name, *answers(0.7))
+    report = hs.list_runs(str(tmp_path)).report()
+    assert name in report
+    assert max(map(len, report.splitlines())) <= 80

@@ -209,7 +209,7 @@ def test_other_encodings_and_compressed_files_are_held_and_read_alike(tmp_path):
         assert read_path(tmp_path / name, **options) == {"a": ["zwölf"], "b": ["x\ny"]}
 
 
-def test_zero_bytes_are_refused_and_the_command_that_takes_them_out_does(tmp_path, monkeypatch):
+def test_zero_bytes_are_refused_and_the_command_that_takes_them_out_does(tmp_path, heard):
     rows = [f"{i / 7:.2f},{i % 5}\0,{'pq'[i % 2]}" for i in range(40)]
     (tmp_path / "a b.csv").write_text("\n".join(["x,y,label", *rows]) + "\n")
     with pytest.raises(DataError, match="holds zero bytes, the first in line 2,") as caught:
@@ -217,6 +217,7 @@ def test_zero_bytes_are_refused_and_the_command_that_takes_them_out_does(tmp_pat
     command = str(caught.value).split("take them out: ")[1]
     subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
     assert load(tmp_path / "clean-a b.csv").column_kinds == {"x": "numeric", "y": "numeric"}
+    heard(caught.value)
 
 
 def test_remarks_above_the_header_are_told_as_such(tmp_path):

@@ -62,5 +62,9 @@ def test_parts_are_values_quarters_and_what_is_missing():
     days = [datetime.date(2026, 1, 1) + datetime.timedelta(days=i) for i in range(100)]
     assert parts_of(days)[0][0] == "2026-01-01 to below 2026-01-26"
     assert parts_of(["same"] * 100) == []
+    thirds = [(0.1 + 0.2) * (i % 3) for i in range(90)]
+    assert [name for name, _ in parts_of(thirds)] == ["0", "0.3", "0.6"]
+    near = [0.123456 + 1e-6 * (i % 2) for i in range(90)]
+    assert len({name for name, _ in parts_of(near)}) == 2
     assert all(mask.sum() >= MIN_ITEMS for _, mask in parts_of(list(range(100))))
     assert judge_slices(np.zeros(5), {}, is_share=True) == []

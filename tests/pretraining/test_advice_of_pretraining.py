@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from advice import heard
 from PIL import Image
 from sklearn.datasets import load_digits
 
 import headstart as hs
+from headstart.cli import main
 from headstart.errors import (
     DataError,
     HeadstartError,
@@ -26,6 +28,12 @@ from headstart.errors import (
 )
 from headstart.exporting.timm_start import export_timm_start
 from headstart.model.pretrained import open_pretrained
+from headstart.pretraining.images import read_images
+from headstart.pretraining.table import command_after
+from headstart.pretraining.texts import read_texts
+from headstart.pretraining.worker import obey
+from headstart.starts import BuildRequest, build_encoder, find_start
+from headstart.training.options.pretraining_options import PretrainingOptions
 
 Do = Callable[[Path, Path], Any]  # an empty folder and a pretrained start to what comes of it
 
@@ -55,6 +63,15 @@ def images(folder: Path, num: int, kinds: tuple[str, ...] = ("",)) -> str:
     return str(folder / "photos")
 
 
+def texts(folder: Path, suffix: str) -> str:
+    """Write thirty short texts under names of an ending, and return the folder."""
+    place = folder / "notes"
+    place.mkdir(exist_ok=True)
+    for i in range(30):
+        (place / f"{i}.{suffix}").write_text(f"# Note {i}\n" + f"What was said of {i}. " * 9)
+    return str(place)
+
+
 def table(folder: Path) -> str:
     path = folder / "rows.csv"
     path.write_text("x,label\n" + "\n".join(f"{i},{'ab'[i % 2]}" for i in range(40)))
@@ -75,6 +92,20 @@ def shortened(start: Path, folder: Path) -> Path:
     return copy
 
 
+def of_another_network(start: Path) -> Any:
+    """Return a start as if it were of a network that timm has not."""
+    request = BuildRequest(image_size=(8, 8), image_channels=1)
+    encoder = build_encoder(find_start("scratch/simple-cnn"), request)
+    return replace(open_pretrained(start), encoder=encoder)
+
+
+def told_elsewhere(fingerprint: str) -> Any:
+    """Return what a worker says of data that the main process knows by a fingerprint."""
+    messages = [{"kind": "data", "fingerprint": fingerprint}, {"kind": "ended"}]
+    company: Any = SimpleNamespace(receive=lambda: messages.pop(0))
+    return obey(company, "digits-8x8", PretrainingOptions(objective="mae"))
+
+
 CASES = {
     "no plain transformer": Advised(
         lambda folder, _: pretrained(folder, start="scratch/resnet18"),
@@ -93,6 +124,30 @@ CASES = {
         r"holds rows; expected images for objective mae",
         lambda folder, _: pretrained(folder, images(folder, 8)),
         DataError,
+    ),
+    "a folder of texts": Advised(
+        lambda folder, _: pretrained(folder, texts(folder, "txt")),
+        r"holds 30 text files and no images; .*For texts say --objective mlm or clm",
+        lambda folder, _: read_texts(texts(folder, "txt"), None),
+        DataError,
+    ),
+    "a folder of images, for texts": Advised(
+        lambda folder, _: read_texts(images(folder, 8), None),
+        r"holds 8 images and no texts; .*For images say --objective mae",
+        lambda folder, _: pretrained(folder, images(folder, 8)),
+        DataError,
+    ),
+    "a folder of files that are no texts": Advised(
+        lambda folder, _: read_texts(texts(folder, "docx"), None),
+        r"holds no text files \(endings of its files: 30 '\.docx'\).*rename what is text",
+        lambda folder, _: read_texts(texts(folder, "md"), None),
+        DataError,
+    ),
+    "a start that is finished, resumed": Advised(
+        lambda _, start: pretrained(start, out=str(start), resume=True),
+        r"is a pretrained start that is finished; .*begin with it: --start .* another --out",
+        lambda folder, start: pretrained(folder, start=str(start)),
+        RunFolderError,
     ),
     "one image": Advised(
         lambda folder, _: pretrained(folder, images(folder, 1)),
@@ -151,6 +206,20 @@ CASES = {
         r"expected 'timm'\. Leave --to out",
         lambda folder, start: hs.export(str(start), out=str(folder / "a")),
     ),
+    "no architecture of timm": Advised(
+        lambda folder, start: export_timm_start(of_another_network(start), folder / "timm"),
+        r"is no architecture of timm.*headstart finetune DATA --start FOLDER",
+        lambda folder, start: hs.finetune(
+            "digits-8x8", start=str(start), strategy="head", out=str(folder / "tuned")
+        ),
+        HeadstartError,
+    ),
+    "other data elsewhere": Advised(
+        lambda *_: told_elsewhere("another"),
+        r"reads differently here .*Put the same files on every machine",
+        lambda *_: told_elsewhere(read_images("digits-8x8", None).fingerprint),
+        HeadstartError,
+    ),
     "an occupied folder": Advised(
         lambda folder, start: export_timm_start(open_pretrained(start), start),
         r"is not empty .*Choose another one",
@@ -167,7 +236,7 @@ def start(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_pretraining_advises_succeeds(name, start, tmp_path) -> None:
+def test_what_pretraining_advises_succeeds(name, start, tmp_path, heard) -> None:
     case = CASES[name]
     for side in ("wrong", "right"):
         (tmp_path / side).mkdir()
@@ -176,3 +245,12 @@ def test_what_pretraining_advises_succeeds(name, start, tmp_path) -> None:
     assert re.search(case.said, str(refused.value)), str(refused.value)
     assert case.right(tmp_path / "right", start) is not False
     heard(refused.value)
+
+
+def test_the_command_that_is_told_next_can_be_typed(start, tmp_path, monkeypatch, heard) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = command_after("mae", start)
+    words = shlex.split(command.replace("DATA", "digits-8x8"))
+    assert words[0] == "headstart"
+    assert main([*words[1:], "--device", "cpu", "--dry-run"]) == 0
+    heard(command)

@@ -101,7 +101,7 @@ OF_FILES = {
     ),
     "a folder without texts": Case(
         open_corpus,
-        r"holds no text files; .*or name the file",
+        r"holds no text files .*Check the path, name the file",
         lambda folder: open_corpus(file(folder, "\n".join(TEXTS))),
     ),
     "a file that is none": Case(

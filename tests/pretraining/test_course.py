@@ -139,15 +139,16 @@ def test_where_few_steps_fit_they_are_smaller_ones(processor_clock):
     assert length.num_steps > 2
 
 
-def test_processes_that_find_no_sample_in_a_step_are_refused():
+def test_processes_that_find_no_sample_in_a_step_are_refused(heard):
     class Pair:
         rank, size, num_local, is_main = 0, 2, 2, True
         device = torch.device("cpu")
 
     learner = make_learner(batch_size=1)
-    with pytest.raises(OptionError, match=r"batch_size is 1 and 2 processes share it"):
+    with pytest.raises(OptionError, match=r"batch_size is 1 and 2 processes share it") as refused:
         Laid(learner, Pair(), Length(1, 1), None)
     Laid(make_learner(batch_size=1), ALONE, Length(1, 1), None)
+    heard(refused.value)
 
 
 def test_the_recipe_is_the_row_of_the_objective():

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
+import shlex
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -17,14 +20,24 @@ from own_texts import paragraphs
 from safetensors.torch import load_file
 
 import headstart as hs
-from headstart.errors import DataError, Interrupted, OptionError, StartError
+from headstart.cli import main
+from headstart.errors import (
+    DataError,
+    ExportError,
+    Interrupted,
+    OptionError,
+    RunFolderError,
+    StartError,
+)
 from headstart.events import listen
 from headstart.model.pretrained import open_pretrained
 from headstart.preprocessing import segments
 from headstart.preprocessing.vocabulary import load_tokenizer
 from headstart.pretraining import step_precision
+from headstart.pretraining.beginnings import next_words
 from headstart.pretraining.hidden_words import build_hidden_words
 from headstart.pretraining.objective import Givens
+from headstart.pretraining.table import command_after
 from headstart.pretraining.texts import read_texts
 from headstart.pretraining.word_learner import mean_and_error
 from headstart.starts import BuildRequest, build_encoder, find_start
@@ -364,3 +377,45 @@ def test_two_processes_learn_the_words_that_one_learns(objective, tmp_path):
         assert torch.allclose(tensor, two[name], atol=2e-4), name
     losses = [run.metrics["pretraining"]["loss"]["value"] for run in runs]
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+
+
+def test_a_decoder_decides_nothing_and_is_handed_over_instead(following, tmp_path, heard):
+    for ask in (
+        lambda: hs.predict(str(following.path), ["a text"]),
+        lambda: hs.evaluate(str(following.path)),
+    ):
+        with pytest.raises(RunFolderError, match=r"cannot be made of it\. Export it") as refused:
+            ask()
+        assert "finetune" not in str(refused.value)
+    assert hs.export(str(following.path), out=str(tmp_path / "out")).is_dir()
+    heard(refused.value)
+
+
+def test_the_next_command_of_a_decoder_can_be_typed(following, tmp_path, monkeypatch, heard):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "texts.txt").write_text("\n".join(paragraphs()))
+    command = command_after("clm", following.path)
+    words = shlex.split(command.replace("DATA", "texts.txt"))[1:]
+    assert main([*words, "--num-steps", "1", "--device", "cpu", "--dry-run"]) == 0
+    heard(command)
+
+
+def test_a_start_whose_words_are_lost_is_made_again(following, tmp_path, heard):
+    from safetensors.torch import save_file
+
+    damaged = Path(shutil.copytree(following.path, tmp_path / "damaged"))
+    weights = load_file(str(damaged / "model.safetensors"))
+    headless = {n: t for n, t in weights.items() if n.startswith("encoder.")}
+    save_file({**headless, "head.other": torch.zeros(1)}, damaged / "model.safetensors")
+    with pytest.raises(ExportError, match=r"does not fit .* Run the pretraining again") as unfit:
+        hs.export(str(damaged), out=str(tmp_path / "out"))
+    encoder = open_pretrained(following.path).encoder
+    (damaged / "model.safetensors").write_bytes(b"cut short")
+    start = replace(encoder.start, address=str(damaged))
+    with pytest.raises(RunFolderError, match=r"cannot be read .* Run the pretraining again") as cut:
+        next_words(encoder, start)
+    again = pretrained(tmp_path / "again", "clm", num_steps=1)  # as both advise
+    assert hs.export(str(again.path), out=str(tmp_path / "written")).is_dir()
+    assert next_words(encoder, replace(encoder.start, address=str(again.path))) is not None
+    heard(unfit.value)
+    heard(cut.value)

@@ -8,6 +8,7 @@ from headstart.reporting import render_page, render_text
 from headstart.reporting.measures import format_figure
 from headstart.reporting.text import WIDTH
 from headstart.reporting.wording import data_title
+from headstart.types import Schema
 
 
 def test_render_text_says_what_a_person_decides_by(make_run):
@@ -123,3 +124,49 @@ def test_a_title_holds_no_path_of_somebody(name, title, make_run):
     run["data"]["name"] = name
     assert render_text(**run).splitlines()[0].endswith(f": {title}")
     assert f"<title>{title}: headstart" in render_page(**run, log_records=[])
+
+
+def guessed(make_run, make_figure):
+    """Return a run whose model tells no more than the majority class, and its figure."""
+    run = make_run()
+    before_after = run["metrics"]["before_after"]
+    before_after["figures"]["fine-tuned"] = make_figure
+    for comparison in before_after["comparisons"]:
+        comparison.update(gained=9, lost=8, p_value=0.9)
+    return run
+
+
+@pytest.mark.parametrize(("above", "is_said"), [(-0.1, True), (-0.001, True), (0.01, False)])
+def test_a_model_that_only_guesses_is_said_to_first(make_run, above, is_said):
+    naive = next(iter(make_run()["metrics"]["before_after"]["figures"].values()))["value"]
+    low = max(naive, 1 / 3) + above  # of three classes a third is guessed
+    run = guessed(make_run, {"value": low + 0.05, "low": low, "high": low + 0.1})
+    first = " ".join(render_text(**run).split("How good\n")[1].split())
+    assert first.startswith("This model is no better than guessing (majority class).") == is_said
+    assert ("is no better than guessing" in render_page(**run, log_records=[])) == is_said
+
+
+def test_what_is_right_on_more_items_or_is_far_off_less_does_not_guess(make_run, make_task_run):
+    assert "guessing" not in render_text(**make_run())
+    run = make_task_run(Schema("table", "regression", (), "price"))
+    assert "guessing" not in render_text(**run)
+    ladder = run["metrics"]["before_after"]
+    naive = next(iter(ladder["figures"].values()))
+    ladder["figures"]["fine-tuned"] = dict(naive)
+    for comparison in ladder["comparisons"]:
+        comparison.update(gained=9, lost=8, p_value=0.9)
+    assert "no better than guessing (mean of train)" in render_text(**run)
+
+
+def test_names_stand_whole_however_long_and_no_line_is_wider(make_run):
+    run = make_run()
+    name = "pip/efficientnet-lite0, all weights, from the head that was solved for, 224 pixels"
+    run["options"]["arms"] = [
+        {"arm": name, "score": 0.9, "low": 0.8, "high": 0.95, "seconds": 12.0, "note": "won"},
+        {"arm": "head", "score": 0.8, "low": 0.7, "high": 0.85, "seconds": 1.0, "note": ""},
+    ]
+    report = render_text(**run)
+    assert max(map(len, report.splitlines())) <= WIDTH
+    told = report.split("Ways of making a model that were tried\n")[1]
+    assert name in " ".join(told.split())
+    assert "..." not in told.split("\n\n")[0]

@@ -6,7 +6,7 @@ import pytest
 
 from headstart.reporting import render_text
 from headstart.reporting.measures import format_figure, format_quantity
-from headstart.reporting.text import TABLE_WIDTH, WIDTH
+from headstart.reporting.text import WIDTH
 from headstart.reporting.wording import judge, outcome
 from headstart.tasks import REGRESSION, TASKS
 from headstart.types import Schema
@@ -58,7 +58,7 @@ def test_report_of_labels(make_task_run):
 @pytest.mark.parametrize("unit", [1e-8, 1.0, 1e12])
 def test_report_of_targets_of_any_size_is_narrow(make_task_run, unit):
     report = render_text(**make_task_run(PRICE, 60, unit=unit))
-    assert max(map(len, report.splitlines())) <= TABLE_WIDTH
+    assert max(map(len, report.splitlines())) <= WIDTH
     assert "..." not in report
 
 

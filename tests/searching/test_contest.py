@@ -1,14 +1,16 @@
 """A fit compares ways of fine-tuning, and hands over what val says is best."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 import headstart as hs
 from headstart.events import listen
-from headstart.searching import refit
+from headstart.searching import made, record, refit
 from headstart.searching.arms import BracketPlan
 from headstart.training.probing import boosting, forest
 
@@ -120,7 +122,9 @@ def test_a_contest_that_was_interrupted_in_a_rung_goes_on_there(
     assert run.metrics["test"]["figures"]["accuracy"]["value"] > 0.9
 
 
-def test_a_larger_budget_goes_on_from_a_finished_run(data, tmp_path, processor_clock, quick_passes):
+def test_a_larger_budget_goes_on_from_a_finished_run(
+    data, tmp_path, processor_clock, quick_passes, heard
+):
     out = tmp_path / "run"
     words = {"starts": STARTS[:1], "device": "cpu", "out": str(out)}
     with pytest.MonkeyPatch.context() as patch:  # no time for arms
@@ -129,12 +133,15 @@ def test_a_larger_budget_goes_on_from_a_finished_run(data, tmp_path, processor_c
     before = {row["arm"]: row for row in first.options["arms"]}
     served = (out / "model.json").read_text()
     figures = first.metrics
-    with pytest.raises(hs.RunFolderError, match=r"finished run of --budget 12s; expected a larger"):
+    with pytest.raises(
+        hs.RunFolderError, match=r"finished run of --budget 12s; expected a larger"
+    ) as no:
         hs.fit(data, budget="12s", resume=True, **words)
     assert not (out / "state").exists()  # a finished run stays what it was
     told = []
     with listen(lambda kind, fields: told.append((kind, fields))):
         run = hs.fit(data, budget="20s", resume=True, **words)
+    heard(no.value)
     stages = [fields["text"] for kind, fields in told if kind == "stage"]
     assert "Choosing the start" not in stages
     after = {row["arm"].removesuffix(", before"): row for row in run.options["arms"]}
@@ -214,3 +221,39 @@ def test_what_was_chosen_the_same_again_is_told_once(tmp_path, processor_clock):
     told = [(choice["name"], choice["value"]) for choice in run.options["choices"]]
     assert ("start", "scratch/linear") in told
     assert len(told) == len(set(told))
+
+
+def test_a_search_that_cannot_be_gone_on_with_is_begun_anew(tmp_path, processor_clock, heard):
+    rows = np.random.default_rng(0).normal(size=(120, 2))
+    table = hs.load((rows, np.where(rows[:, 0] > 0, "right", "left")))
+    out, kept, told = tmp_path / "run", tmp_path / "kept", []
+    words = {"out": str(out), "starts": ["scratch/linear"], "device": "cpu"}
+    hs.fit(table, budget="12s", **words)
+    shutil.copytree(out, kept)
+
+    def lost(path):
+        raise OSError("it is gone")
+
+    def shorter(path):
+        return {n: a[:-1] if n == "val_logits" else a for n, a in load_file(path).items()}
+
+    for load, said in (
+        (None, "what a finished fit has left"),
+        (lost, "a model with"),
+        (shorter, "val items"),
+    ):
+        shutil.rmtree(out)
+        shutil.copytree(kept, out)
+        with pytest.MonkeyPatch.context() as patch:
+            if load is None:
+                (out / "search" / record._MODELS).write_text("{")
+            else:
+                patch.setattr(made, "load_file", load)
+            with pytest.raises(
+                hs.RunFolderError, match=f"{said}.* Start anew with --overwrite"
+            ) as no:
+                hs.fit(table, budget="24s", resume=True, **words)
+        told.append(no.value)
+    hs.fit(table, budget="12s", overwrite=True, **words)
+    for each in told:
+        heard(each)

@@ -16,7 +16,7 @@ def test_one_item_of_forty_more_does_not_make_a_training_better():
     tuned = finalist("tuned", lucky, 38 / 40, trained=True)
     best, why = choose_finalist([head, tuned])
     assert best is head
-    assert "not better beyond noise" in why
+    assert "not better on val by more than a standard error" in why
 
 
 def test_a_training_whose_loss_is_surely_lower_is_taken():
@@ -24,7 +24,16 @@ def test_a_training_whose_loss_is_surely_lower_is_taken():
     tuned = finalist("tuned", np.full(40, 0.3), 0.90, trained=True)
     best, why = choose_finalist([head, tuned])
     assert best is tuned
-    assert "better than head beyond noise" in why
+    assert "better on val than head by more than a standard error" in why
+
+
+def test_of_a_few_val_items_no_word_is_made_of_their_noise():
+    head = finalist("head", np.full(7, 0.0003), 1.0)
+    tuned = finalist("tuned", np.full(7, 0.0002) + np.arange(7) * 1e-6, 1.0, trained=True)
+    why = choose_finalist([head, tuned])[1]
+    assert "7 val items say little" in why
+    assert "noise" not in why
+    assert "standard error" not in why
 
 
 def test_a_lower_loss_does_not_pay_for_a_score_that_is_surely_lower():

@@ -10,6 +10,7 @@ from tiny_text import TEXTS, tiny_record
 
 from headstart.errors import StartError
 from headstart.starts import BuildRequest, build_encoder, find_start
+from headstart.starts.texts import decoders
 from headstart.starts.texts.configs import ENCODER_TYPES, clean_config, read_config
 from headstart.starts.texts.networks import build_transformers
 from headstart.starts.texts.word_heads import WordHead, build_head, language_model, load_head
@@ -67,7 +68,7 @@ def test_the_head_of_a_folder_is_read_and_one_that_is_missing_is_named(tmp_path:
 
 
 @pytest.mark.parametrize("verb", ["encoder", "folder"])
-def test_a_decoder_is_refused_where_a_text_is_to_be_judged(verb, tmp_path: Path):
+def test_a_decoder_is_refused_where_a_text_is_to_be_judged(verb, tmp_path: Path, heard):
     address = "scratch/gpt-tiny"
     if verb == "folder":
         from transformers import GPT2Config, GPT2LMHeadModel
@@ -78,6 +79,23 @@ def test_a_decoder_is_refused_where_a_text_is_to_be_judged(verb, tmp_path: Path)
     with pytest.raises(StartError, match="is a decoder: it reads a text one way") as caught:
         build_encoder(find_start(address), BuildRequest(texts=TEXTS))
     assert f"--objective clm --start {address}" in str(caught.value)
+    assert build_encoder(find_start("scratch/bert-tiny"), BuildRequest(texts=TEXTS)).num_features
+    heard(caught.value)
+
+
+def test_decoders_of_another_kind_or_too_large_are_refused_and_others_built(monkeypatch, heard):
+    small = {"vocab_size": 90, "n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 32}
+    with pytest.raises(
+        StartError, match=r"is no decoder that headstart trains.*another start"
+    ) as no:
+        decoders.build_decoder({"model_type": "bert", **small})
+    monkeypatch.setattr(decoders, "_MOST_PARAMETERS", 10)
+    with pytest.raises(StartError, match=r"at most 10\. Choose a smaller start") as large:
+        decoders.build_decoder({"model_type": "gpt2", **small})
+    monkeypatch.undo()
+    assert decoders.build_decoder({"model_type": "gpt2", **small}).num_features == 16
+    heard(no.value)
+    heard(large.value)
 
 
 def test_the_small_bert_normalises_before_each_block_and_takes_512_tokens():

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from headstart.auditing.pictures import SIDE, grey
+from headstart.auditing.pictures import SIDE, grey, is_bare
 
 GRID = 24  # points a side at which the common part is compared
 COARSE_STEPS, FINE_STEPS = 3, 3  # on blurred pictures first: their slopes point from further away
@@ -20,6 +20,9 @@ STRETCH = (0.6, 1.67)  # of a side of one to that of the other
 LONGEST_STEP = 0.06  # of a side
 DAMPING = 1e-3
 BLOCK = 1024  # pairs at once
+# Simple shapes on a plain ground are like any others of their kind once they are moved: such
+# pictures are alike only as they lie, and in their levels.
+BARE_GREY, BARE_LEVELS = 0.995, 8.0  # correlation at the least, mean difference at the most
 COLOURED = 6.0  # root mean square of chroma, in grey levels, from which colours are compared
 
 
@@ -34,6 +37,8 @@ class Likeness:
         colour: float32, shape (P,), cosine of their chroma; 1 where one of them has none.
         common: float32, shape (P,), share of the smaller that both show.
         contrast: float32, shape (P,), standard deviation of the flatter, in grey levels.
+        is_told: bool, shape (P,), whether one of them shows more than a few shapes, or both agree
+            pixel by pixel as they lie.
     """
 
     grey: np.ndarray
@@ -41,13 +46,16 @@ class Likeness:
     colour: np.ndarray
     common: np.ndarray
     contrast: np.ndarray
+    is_told: np.ndarray
 
     @classmethod
     def joined(cls, parts: Sequence[Likeness]) -> Likeness:
         """Return one record of several, in their order."""
-        none = [np.zeros(0, np.float32)]
+        if not parts:
+            nothing = np.zeros(0, np.float32)
+            return cls(nothing, nothing, nothing, nothing, nothing, np.zeros(0, bool))
         names = [field.name for field in fields(cls)]
-        return cls(*(np.concatenate([getattr(p, name) for p in parts] or none) for name in names))
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 def align(
@@ -203,7 +211,18 @@ def _measure(
         colour=_colour(first, second, down, across),
         common=np.maximum(shown, other),
         contrast=np.minimum(norm_one, norm_two)[:, 0, 0] / GRID,
+        is_told=_told(first, second, a, b),
     )
+
+
+def _told(first: np.ndarray, second: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return which pairs say something: a few shapes only where they lie alike; bool (P,)."""
+    told = ~(is_bare(first) & is_bare(second))
+    bare = np.flatnonzero(~told)
+    alike = (_unit(a[bare])[0] * _unit(b[bare])[0]).sum((1, 2)) >= BARE_GREY
+    apart = np.abs(first[bare].astype(np.float32) - second[bare]).mean((1, 2, 3))
+    told[bare] = alike & (apart <= BARE_LEVELS)
+    return np.asarray(told)
 
 
 def _colour(

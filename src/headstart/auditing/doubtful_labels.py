@@ -42,7 +42,7 @@ from headstart.auditing.out_of_fold import (
 )
 from headstart.auditing.pool import Pool, pooled, with_features
 from headstart.auditing.together import is_one, together_of
-from headstart.errors import OptionError
+from headstart.errors import PackageMissing
 from headstart.extras import install_command
 from headstart.preprocessing import TermPreprocess
 from headstart.starts import find_start, learn_preprocess
@@ -74,12 +74,12 @@ def require_cleanlab() -> None:
     """Refuse to look for doubtful labels where cleanlab is not installed.
 
     Raises:
-        OptionError: Saying how to install it.
+        PackageMissing: Saying how to install it.
     """
     if find_spec("cleanlab") is None:
-        raise OptionError(
+        raise PackageMissing(
             "Doubtful labels cannot be looked for: cleanlab is missing. Install it: "
-            f"{install_command('headstart[check]')}; or leave them out with --skip doubtful-labels."
+            f"{install_command('headstart[check]')}."
         )
 
 

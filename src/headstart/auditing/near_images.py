@@ -16,7 +16,7 @@ import numpy as np
 from headstart.auditing.alignment import Likeness, align
 from headstart.auditing.audit import Audit, Audited, AuditTools
 from headstart.auditing.near_pairs import Everyone, NearPairs, describe_pairs
-from headstart.auditing.pictures import LEAST_CONTRAST, Pictures, read_pictures
+from headstart.auditing.pictures import LEAST_CONTRAST, Pictures, is_bare, read_pictures
 from headstart.auditing.windows import Proposals, propose, window_ends
 from headstart.cores import usable_cores
 from headstart.preprocessing.samples import take
@@ -78,8 +78,15 @@ def image_pairs(pictures: Pictures, num_images: int) -> tuple[NearPairs, float]:
 
 
 def _proposals(pictures: Pictures, is_over: Callable[[], bool]) -> Proposals | None:
-    """Return pairs of pictures that may show the same, those of one colour left out."""
-    chosen = np.flatnonzero(~pictures.is_plain[pictures.owners])
+    """Return pairs of pictures that may show the same, those of one colour left out.
+
+    Of a shape on a plain ground there is no picture without the ground, which all would share.
+    """
+    _, whole = np.unique(pictures.owners, return_index=True)
+    is_cut = np.ones(len(pictures.owners), bool)
+    is_cut[whole] = False
+    is_left_out = is_cut & is_bare(pictures.pixels[whole])[pictures.owners]
+    chosen = np.flatnonzero(~(is_left_out | pictures.is_plain[pictures.owners]))
     found = propose(pictures.pixels[chosen], pictures.owners[chosen], is_over)
     if found is None:
         return None
@@ -124,7 +131,7 @@ def _fits(likeness: Likeness) -> np.ndarray:
     """Return which pairs agree in detail and colour, bool (P,)."""
     spared = SPARED * np.maximum(0, WRONG - (1 - likeness.grey))
     is_alike = (likeness.detail >= DETAIL - spared) & (likeness.colour >= COLOUR)
-    return np.asarray(is_alike & (likeness.contrast >= LEAST_CONTRAST))
+    return np.asarray(is_alike & (likeness.contrast >= LEAST_CONTRAST) & likeness.is_told)
 
 
 def _allowed(likeness: Likeness, *, is_cut: bool) -> float:

@@ -109,10 +109,12 @@ def describe_pairs(
     if not len(pairs.first):
         return []
     view = _View(dataset, everyone, node_of, pairs)
-    found = [view.across(held, other) for held, other in ACROSS]
-    found += [view.within(name) for name in ORDER]
-    found.append(view.two_labels())
-    return [each for each in found if each is not None]
+    found: list[Audited] = []
+    for held, other in ACROSS:
+        if (across := view.across(held, other, is_first=not found)) is not None:
+            found.append(across)
+    rest = [view.within(), view.two_labels()]
+    return found + [each for each in rest if each is not None]
 
 
 class _View:
@@ -147,8 +149,8 @@ class _View:
         number[self.here[places]] = self.number[places]
         return other, number
 
-    def across(self, held: SplitName, other: SplitName) -> Audited | None:
-        """Return the samples of a split that are nearly ones of another."""
+    def across(self, held: SplitName, other: SplitName, *, is_first: bool) -> Audited | None:
+        """Return the samples of a split that are nearly ones of another; the first says more."""
         code, other_code = ORDER.index(held), ORDER.index(other)
         first = self.firsts[other_code]
         partner, number = self._partner(first[self.there] >= 0)
@@ -166,39 +168,56 @@ class _View:
             is_grave |= bool((self.pairs.certainty[number[nodes]] >= STRONG).any())
         is_grave &= (held, other) == ("test", "train")
         tells = "its figure flatters" if held == "test" else "what is chosen by it is chosen badly"
+        remedy = ""
+        if is_first:
+            remedy = (
+                f" Leave these out of {other} (headstart check --fix lists them), or keep each "
+                "with its copies on one side."
+            )
         sentence = (
             f"{len(samples):,} of {total:,} {held} {self.several} "
-            f"{'is' if len(samples) == 1 else 'are'} nearly the same as one of {other} "
-            f"({self.pairs.means}), such as {self._shown(suspects)}: {tells}. Leave these out of "
-            f"{other} (headstart check --fix lists them), or keep each with its copies on one side."
+            f"{'is' if len(samples) == 1 else 'are'} nearly the same as one of {other}"
+            f"{f' ({self.pairs.means})' if is_first else ''}, such as {self._shown(suspects)}: "
+            f"{tells}.{remedy}"
         )
         items = [self.everyone.name(int(i)) for i in samples[:100]]
         finding = Finding("leak", "error" if is_grave else "warning", items, sentence)
         return Audited(finding, suspects, leave_out=True, together=self._together(number[nodes]))
 
-    def within(self, name: SplitName) -> Audited | None:
-        """Return the samples of a split that are nearly an earlier one of it."""
-        code = ORDER.index(name)
-        first = self.firsts[code]
+    def within(self) -> Audited | None:
+        """Return the samples that are nearly an earlier one of their own split."""
+        parts = [self._again(name) for name in ORDER]
+        numbers = np.concatenate([number for _, _, number in parts])
+        if not len(numbers):
+            return None
+        samples = np.concatenate([sample for sample, _, _ in parts])
+        suspects = self._suspects(samples, np.concatenate([one for _, one, _ in parts]), numbers)
+        counts = [
+            f"{len(sample):,} of {int((self.everyone.codes == code).sum()):,} {name}"
+            for code, (name, (sample, _, _)) in enumerate(zip(ORDER, parts, strict=True))
+            if len(sample)
+        ]
+        verb = f"{self.one} is" if len(numbers) == 1 else f"{self.several} are"
+        sentence = (
+            f"{', '.join(counts)} {verb} nearly the same as another {self.one} of the same split "
+            f"({self.pairs.means}), such as {self._shown(suspects)}: "
+            f"they count more than once"
+            f"{'' if self.everyone.groups is None else ', since their groups differ'}."
+        )
+        items = [self.everyone.name(int(i)) for i in samples[:100]]
+        finding = Finding("near copies", "note", items, sentence)
+        return Audited(finding, suspects, together=self._together(numbers))
+
+    def _again(self, name: SplitName) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return samples of a split that are nearly an earlier one, that one, and their pairs."""
+        first = self.firsts[ORDER.index(name)]
         fits = (first[self.there] >= 0) & (first[self.here] > first[self.there])
         groups = self.everyone.groups
         if groups is not None:  # what is of one group counts once anyway
             fits &= groups[first[self.here]] != groups[first[self.there]]
         partner, number = self._partner(fits)
         nodes = np.flatnonzero(partner >= 0)
-        if not len(nodes):
-            return None
-        suspects = self._suspects(first[nodes], first[partner[nodes]], number[nodes])
-        total = int((self.everyone.codes == code).sum())
-        verb = "is" if len(nodes) == 1 else "are"
-        sentence = (
-            f"{len(nodes):,} of {total:,} {name} {self.several} {verb} nearly the same as another "
-            f"{self.one} of {name} ({self.pairs.means}), such as {self._shown(suspects)}: "
-            f"they count more than once{'' if groups is None else ', since their groups differ'}."
-        )
-        items = [self.everyone.name(int(i)) for i in first[nodes][:100]]
-        finding = Finding("near copies", "note", items, sentence)
-        return Audited(finding, suspects, together=self._together(number[nodes]))
+        return first[nodes], first[partner[nodes]], number[nodes]
 
     def two_labels(self) -> Audited | None:
         """Return pairs of which the two are labelled otherwise; of numbers nothing is said."""
@@ -245,7 +264,9 @@ class _View:
         def name(spot: Spot | None) -> str:
             return "" if spot is None else self.dataset.split(spot.split).samples.name(spot.index)
 
-        return ", ".join(f"{name(s.spot)} and {name(s.beside)}" for s in suspects[:SHOWN])
+        shown = ", ".join(f"{name(s.spot)} and {name(s.beside)}" for s in suspects[:SHOWN])
+        more = len(suspects) - SHOWN
+        return shown if more <= 0 else f"{shown} ({more:,} more in the JSON)"
 
     def _together(self, numbers: np.ndarray) -> list[tuple[Spot, ...]]:
         """Return groups of samples that these pairs, and copies, join."""

@@ -24,6 +24,10 @@ MOST_READ = 8 * SIDE  # pixels of a side; what is larger is reduced before margi
 MARGIN_LEVELS = 12  # of 255 that a margin of one colour may vary by: a JPEG's is never quite even
 LEAST_MARGIN, MOST_MARGIN = 0.02, 2 / 3  # of a side
 LEAST_CONTRAST = 4.0  # standard deviation in grey levels: less is noise of one colour
+# Of a shape on a plain ground: the most pixels that have an edge, in standard deviations of the
+# grey, and the least that are of one grey, give or take so many levels. Out of focus, the ground of
+# a photograph has no edges either, but is not of one grey.
+BARE, EDGE, GROUND, GROUND_LEVELS = 0.3, 0.1, 0.5, 4
 CHUNK = 256
 GREY = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -87,6 +91,37 @@ def read_pictures(samples: Samples, is_over: Callable[[], bool] = lambda: False)
 def grey(pixels: np.ndarray) -> np.ndarray:
     """Return grey levels, float32 (N, S, S), of uint8 (N, S, S, 3)."""
     return np.asarray(pixels.astype(np.float32) @ GREY)
+
+
+def is_bare(pixels: np.ndarray) -> np.ndarray:
+    """Return which pictures show a shape or two on a plain ground, and so almost nothing.
+
+    Args:
+        pixels: uint8, shape (N, S, S, 3).
+
+    Returns:
+        bool, shape (N,).
+    """
+    found = np.zeros(len(pixels), bool)
+    for start in range(0, len(pixels), 4096):
+        levels = grey(pixels[start : start + 4096])
+        least = EDGE * levels.std((1, 2), keepdims=True)
+        down = np.abs(np.diff(levels, axis=1))[:, :, 1:] > least
+        across = np.abs(np.diff(levels, axis=2))[:, 1:] > least
+        few = np.flatnonzero((down | across).mean((1, 2)) < BARE)
+        found[start + few] = _ground(levels[few]) >= GROUND
+    return found
+
+
+def _ground(levels: np.ndarray) -> np.ndarray:
+    """Return the share of each picture that is of its most frequent grey, shape (N,)."""
+    rows = np.arange(len(levels))[:, None, None] * 256
+    places = rows + np.rint(levels).astype(np.int64)
+    counts = np.bincount(places.reshape(-1), minlength=256 * len(levels)).reshape(-1, 256)
+    width = 2 * GROUND_LEVELS + 1
+    padded = np.pad(counts, ((0, 0), (width, 0))).cumsum(axis=1)
+    most = (padded[:, width:] - padded[:, :-width]).max(axis=1, initial=0)
+    return np.asarray(most / (levels.shape[1] * levels.shape[2]))
 
 
 def _reduced(image: Image.Image) -> Image.Image:

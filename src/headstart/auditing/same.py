@@ -52,7 +52,7 @@ def audit_same(dataset: Dataset, tools: AuditTools) -> list[Audited]:
     across = shared(compared)
     found = []
     for pair in across:
-        finding = tell_shared(compared, pair)
+        finding = tell_shared(compared, pair, is_first=pair is across[0])
         if (pair.held, pair.other) == ("test", "train"):
             finding = replace(finding, severity="error")  # a gate lets none pass, whatever share
         suspects = _suspects(spots, pair.places, pair.twins, why)

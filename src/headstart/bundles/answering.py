@@ -16,7 +16,7 @@ import numpy as np
 from headstart.bundles.manifest import check_files
 from headstart.bundles.records import BundleRecord, MemberRecord, read_bundle_record
 from headstart.bundles.session import MODEL, OnnxSession
-from headstart.errors import DataError, ExportError, StartError
+from headstart.errors import DataError, ExportError, PackageMissing, StartError
 from headstart.preprocessing import Preprocess, read_preprocess
 from headstart.tasks import Task, array_of, find_task
 from headstart.types import Inputs, Prediction, Schema
@@ -195,6 +195,8 @@ def open_bundle(folder: Path, *, num_threads: int = 1, is_whole: bool = True) ->
         own = folder / one.folder
         try:
             preprocess = read_preprocess(one.preprocess, own, one.start)
+        except PackageMissing:
+            raise
         except StartError as error:
             raise ExportError(f"{folder} cannot be opened: {error}") from error
         session = OnnxSession(own / MODEL, preprocess.inputs, num_outputs, num_threads)

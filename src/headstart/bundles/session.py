@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from headstart.errors import DataError, ExportError, first_line
-from headstart.extras import install_command
+from headstart.extras import require_extra
 from headstart.preprocessing import NamedInput
 
 MODEL, OUTPUT = "model.onnx", "logits"
@@ -30,7 +30,8 @@ class OnnxSession:
         num_threads: Of ONNX Runtime.
 
     Raises:
-        ExportError: If ONNX Runtime is not installed, or does not take the file as such a network.
+        PackageMissing: If ONNX Runtime is not installed.
+        ExportError: If it does not take the file as such a network.
     """
 
     def __init__(
@@ -100,13 +101,9 @@ def check_bounds(expected: NamedInput, array: np.ndarray) -> None:
 
 
 def _open_session(path: Path, num_threads: int) -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ExportError(
-            f"{path} needs ONNX Runtime, which is not installed. Install it: "
-            f"{install_command('headstart[serve]')}."
-        ) from error
+    require_extra("serve", str(path), "onnxruntime")
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads
     options.inter_op_num_threads = 1

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from headstart.comparing.finished import FinishedRun, Json, read_finished
 from headstart.errors import HeadstartError, OptionError, RunFolderError, did_you_mean, quoted
+from headstart.storage.records import is_pretrained_start
 
 PLAIN = ("run", "data", "start", "strategy", "seconds", "parameters")  # sorted upwards
 HEADLINE = "headline"  # each run's own leading figure
@@ -25,10 +26,12 @@ class Board:
     Attributes:
         rows: One a finished run, in order; JSON-able.
         left_out: Folder and reason of those that are unfinished or cannot be read.
+        starts: Folders of pretrained starts, which no test split has judged.
     """
 
     rows: tuple[Json, ...]
     left_out: tuple[tuple[str, str], ...]
+    starts: tuple[str, ...] = ()
 
 
 def board(folder: Path, *, sort: str = HEADLINE) -> Board:
@@ -47,19 +50,22 @@ def board(folder: Path, *, sort: str = HEADLINE) -> Board:
             f"{folder} is no folder; expected one that holds run folders. Name the folder above "
             "your runs, such as headstart runs runs."
         )
-    found, left_out = list[FinishedRun](), list[tuple[str, str]]()
+    found, left_out, starts = list[FinishedRun](), list[tuple[str, str]](), list[str]()
     for place in _run_folders(folder):
         try:
+            if is_pretrained_start(place):
+                starts.append(str(place))
+                continue
             found.append(read_finished(place))
         except HeadstartError as error:
             left_out.append((str(place), str(error)))
-    if not found and not left_out:
+    if not found and not left_out and not starts:
         raise RunFolderError(
             f"{folder} holds no run; expected folders that headstart has written. 'headstart fit "
             f"DATA --out {folder / 'first'}' makes one."
         )
     rows = [_row(folder, run) for run in found]
-    return Board(tuple(sorted_rows(rows, sort)), tuple(left_out))
+    return Board(tuple(sorted_rows(rows, sort)), tuple(left_out), tuple(starts))
 
 
 def sorted_rows(rows: Sequence[Json], sort: str) -> list[Json]:

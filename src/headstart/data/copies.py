@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from headstart.columnar import give_memory_back
 from headstart.data.chance import MUCH_MORE, fewer_rows, likeness, num_pairs, without_chance
 from headstart.data.identity import Identity, has_equal, ordinals
 from headstart.data.records import NOUNS, SPLIT_CODES, UNASSIGNED, Records
@@ -57,6 +58,7 @@ def find_copies(samples: Samples, identity: Identity, columns: Sequence[str] = (
         columns: Of a table: all but those that number the rows.
     """
     contents = identity.content
+    give_memory_back(len(contents))  # what the contents were found with
     own = np.arange(len(contents))
     if not has_equal(contents):
         return Copies(contents, own, columns=columns)
@@ -179,7 +181,7 @@ def describe_copies(records: Records, copies: Copies, splits: np.ndarray) -> lis
         is_drawn=bool((records.splits == UNASSIGNED).all()),
     )
     across = shared(compared)
-    findings = [tell_shared(compared, found) for found in across]
+    findings = [tell_shared(compared, found, is_first=found is across[0]) for found in across]
     findings.append(tell_copies(compared, has_leak=bool(across)))
     odd = tell_contradictions(compared)
     return findings if odd is None else [*findings, odd]
@@ -229,8 +231,8 @@ def shared(compared: Compared) -> list[Shared]:
     return found
 
 
-def tell_shared(compared: Compared, found: Shared) -> Finding:
-    """Return what a user should know of samples that two sides hold."""
+def tell_shared(compared: Compared, found: Shared, *, is_first: bool) -> Finding:
+    """Return what a user should know of samples that two sides hold; the first says what to do."""
     several, name = NOUNS[compared.modality][1], compared.name
     held, other, number = found.held, found.other, len(found.places)
     pairs = zip(found.places[:SHOWN].tolist(), found.twins[:SHOWN].tolist(), strict=True)
@@ -241,12 +243,14 @@ def tell_shared(compared: Compared, found: Shared) -> Finding:
         f"Leave them out of {other} (headstart check --fix lists them), or put all {several} "
         "together without marks of a split: one that is drawn keeps copies on one side."
     )
-    if compared.is_drawn:
+    if not is_first:  # the first has said it
+        remedy = ""
+    elif compared.is_drawn:
         remedy = f"Their class has too few different {several} for every side. Add others."
     sentence = (
         f"{number:,} of {found.total:,} {held} {several} are also in {other} ({shown}): {tells}. "
         f"{remedy}"
-    )
+    ).rstrip()
     items = [name(int(i)) for i in found.places[:100]]
     return Finding("leak", "error" if is_grave else "warning", items, sentence)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +24,7 @@ import numpy as np
 from headstart.data.options import ReadOptions
 from headstart.data.sources.columns import source_table
 from headstart.data.sources.document_files import (
+    TEXT_SUFFIXES,
     Documents,
     Parts,
     column_of,
@@ -42,7 +44,7 @@ from headstart.types import BadSample, Dataset, Finding, Modality, Stretch
 LEAST_DOCUMENTS = 20  # fewer are cut into pieces
 _MOST_HELD_OUT = 5_000  # documents: they tell the loss to a percent
 _SHORTEST_PIECE, _LONGEST_PIECE = 200, 2_000  # characters
-_SUFFIX = ".txt"
+_ENDINGS = "'.txt', '.md' or '.rst'"
 
 
 @dataclass(frozen=True)
@@ -128,8 +130,8 @@ def open_corpus(
     """Look through texts without labels.
 
     Args:
-        source: A folder with .txt files below it, a .txt file, a table file with a column of texts
-            or a folder of the parts of one, a frame, or texts in a list.
+        source: A folder with text files below it (``TEXT_SUFFIXES``), one such file, a table file
+            with a column of texts or a folder of the parts of one, a frame, or texts in a list.
         text: Column with the texts; found by itself when only one fits.
         encoding: Encoding of text files that are not UTF-8.
         header: Names of the columns of a file without a header row.
@@ -243,10 +245,10 @@ def _find(source: Any, options: ReadOptions) -> _Read:
         return _of_folder(name, path, options.encoding)
     if not path.exists():
         raise DataError(
-            f"{name} does not exist; expected a folder of .txt files, a .txt file, or a table with "
-            f"a column of texts. Check the path."
+            f"{name} does not exist; expected a folder of text files, a text file ({_ENDINGS}), or "
+            f"a table with a column of texts. Check the path."
         )
-    if path.name.lower().endswith((_SUFFIX, f"{_SUFFIX}.gz")):
+    if path.name.lower().removesuffix(".gz").endswith(TEXT_SUFFIXES):
         return _Read(name, partial(read_lone_file, path, name, options.encoding))
     if path.name.lower().endswith(TABLE_SUFFIXES):
         return _of_tables(name, [path], options)
@@ -269,21 +271,23 @@ def _handed(source: Any, options: ReadOptions) -> _Read:
 
 
 def _of_folder(name: str, root: Path, encoding: str | None) -> _Read:
-    """Return the .txt files below a folder, a document each."""
-    found, num_others = [], 0
+    """Return the text files below a folder, a document each."""
+    found, others = list[Path](), Counter[str]()
     for folder, _, files in os.walk(root):
         shown = [file for file in files if not file.startswith(".")]
-        texts = [file for file in shown if file.lower().endswith(_SUFFIX)]
+        texts = [file for file in shown if file.lower().endswith(TEXT_SUFFIXES)]
         found += [Path(folder) / file for file in texts]
-        num_others += len(shown) - len(texts)
+        others.update(Path(file).suffix.lower() for file in shown if file not in texts)
     found.sort()
     if not found:
+        there = ", ".join(f"{n:,} '{suffix or 'without'}'" for suffix, n in others.most_common(3))
         raise DataError(
-            f"{name} holds no text files; expected some that end in .txt, or the parts of a table. "
-            f"Check the path, or name the file."
+            f"{name} holds no text files (endings of its files: {there or 'none'}); expected some "
+            f"that end in {_ENDINGS}, or the parts of a table. Check the path, name the file, or "
+            f"rename what is text."
         )
-    told = f"Skipped {num_others:,} files that do not end in .txt."
-    findings = [Finding("unused", "note", (), told)] if num_others else []
+    told = f"Skipped {others.total():,} files that do not end in {_ENDINGS}."
+    findings = [Finding("unused", "note", (), told)] if others else []
     if len(found) == 1:
         return _Read(name, partial(read_lone_file, found[0], str(found[0]), encoding), findings)
 

@@ -19,12 +19,14 @@ from headstart import events
 from headstart.columnar import give_memory_back
 from headstart.cores import usable_cores
 from headstart.data.identity import Identity, row_identity, text_identity
-from headstart.preprocessing.images import read_header
+from headstart.preprocessing.image_files import seems_whole
+from headstart.preprocessing.images import decode_one, read_header
 from headstart.preprocessing.rows import TableSamples, TextSamples, text_faults
 from headstart.preprocessing.samples import ArraySamples, UnreadableImage
-from headstart.types import Ragged, Rows, Samples
+from headstart.types import ImageSpec, Ragged, Rows, Samples
 
 CHUNK = 256
+_SPEC = ImageSpec(32, 3, (0.5,) * 3, (0.5,) * 3, "bilinear", 32, 3, "squash")
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ def inspect(samples: Samples, name: str) -> Inspection:
                 content = samples.read(i)
                 if isinstance(content, bytes):
                     header = read_header(content)
+                    if not seems_whole(content):
+                        decode_one(content, _SPEC)  # what breaks off is known before a training
                     sizes[i] = header.height, header.width, header.num_pages
                 else:
                     sizes[i] = *content.shape[:2], 1
@@ -138,6 +142,7 @@ def fingerprint(
         classes: Class names, JSON-able.
         kind: Modality and task; empty for the classification of images, which came first.
     """
+    give_memory_back(len(ids))  # what the columns were looked at with
     state = blake2b(digest_size=16)
     state.update(json.dumps(["headstart data 2", len(ids), classes, *kind]).encode())
     of_targets = {"f": "<f8", "u": "u1"}.get(targets.dtype.kind, "<i8")

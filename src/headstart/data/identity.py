@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.columnar import blocks_of, bytes_of, is_text
+from headstart.columnar import blocks_of, bytes_of, give_memory_back, is_text
 
 BLOCK_ROWS = 2**16  # hashed at once: what this takes is some MB, whatever the table has
 NUMBER_BLOCK_ROWS = 2**14  # of numbers: what is made on the way then stays in the processor's cache
@@ -335,9 +335,11 @@ def sample_ids(exact: np.ndarray) -> np.ndarray:
     Returns:
         int64, shape (N,), all different, none negative.
     """
+    give_memory_back(len(exact))  # what the split was drawn with
     numbers = mixed(exact)
     if (nth := ordinals(exact)).any():
         numbers += nth.astype(np.uint64) * _FIRST
+    del nth  # of a million rows each array counts
     numbers = mixed(numbers)
     ids = (numbers >> np.uint64(1)).astype(np.int64)
     while (again := ordinals(ids)).any():  # two samples that meet by chance, once in 10^7 data sets

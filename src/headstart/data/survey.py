@@ -93,6 +93,8 @@ def survey(
             index_like |= {name} if _is_index(name, kind, column) else set()
         elif kind == "numeric":
             sentinels += _sentinels(name, column)
+        del column
+        give_memory_back(len(train))  # pieces of columns that are gone would add up
     varied = [name for name in kinds if name not in constant]
     if not varied:
         raise no_inputs(records.name, records.columns)

@@ -15,7 +15,7 @@ from headstart.engines.choice import Choice, Outputs, Pass, RefusedError
 from headstart.engines.onnxruntime_engine import onnxruntime_pass
 from headstart.engines.openvino_engine import openvino_pass, openvino_precisions
 from headstart.engines.torch_engine import torch_pass, torch_precisions
-from headstart.errors import OptionError, first_line, quoted
+from headstart.errors import PackageMissing, first_line, quoted
 from headstart.extras import install_command
 from headstart.tensors import evaluating
 
@@ -91,7 +91,7 @@ def require_engine(name: str) -> None:
     engine = ENGINES.get(name)
     if engine is not None and engine.missing:
         missing = engine.missing
-        raise OptionError(
+        raise PackageMissing(
             f"engine '{name}' needs {quoted(missing)}, which {'is' if len(missing) == 1 else 'are'}"
             f" not installed. Install {'it' if len(missing) == 1 else 'them'}: "
             f"{install_command(f'headstart[{engine.extra}]')}, or leave the engine at auto."

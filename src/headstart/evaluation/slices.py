@@ -65,12 +65,15 @@ def parts_of(values: Sequence[object]) -> list[tuple[str, np.ndarray]]:
     found: list[tuple[str, np.ndarray]] = [("missing", missing)]
     is_ordered = bool(known) and not any(isinstance(value, str | bool) for value in known)
     texts = np.array(["" if gone else str(v) for v, gone in zip(values, missing, strict=True)])
-    names, counts = np.unique(texts[~missing], return_counts=True)
+    names, first, counts = np.unique(texts[~missing], return_index=True, return_counts=True)
     if is_ordered and len(names) > MAX_VALUES:
         found += _quarters(known, missing)
     else:
         most = np.argsort(-counts, kind="stable")[:MAX_VALUES]
-        found += [(str(names[k]), (texts == names[k]) & ~missing) for k in most]
+        shown = [_told(known[k]) for k in first]
+        if len(set(shown)) < len(shown):  # numbers that differ far behind the point
+            shown = names.tolist()
+        found += [(shown[k], (texts == names[k]) & ~missing) for k in most]
     fewest = MIN_ITEMS
     return [(n, m) for n, m in found if fewest <= int(m.sum()) <= len(missing) - fewest]
 

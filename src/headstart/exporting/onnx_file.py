@@ -13,7 +13,6 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from torch import Tensor
 from headstart.bundles import compare_logits
 from headstart.errors import ExportError, first_line, quoted
 from headstart.exporting.onnx_network import ExportedNetwork
-from headstart.extras import install_command
+from headstart.extras import require_extra
 
 OPSET = 20
 OUTPUT = "logits"
@@ -35,14 +34,9 @@ def require_onnx() -> None:
     """Refuse an export where its packages are missing.
 
     Raises:
-        ExportError: Naming them, and how they are installed.
+        PackageMissing: Naming them, and how they are installed.
     """
-    missing = [name for name in _PACKAGES if find_spec(name) is None]
-    if missing:
-        raise ExportError(
-            f"The export to ONNX needs {quoted(missing)}; expected the extra to be installed. "
-            f"Install it: {install_command('headstart[onnx]')}."
-        )
+    require_extra("onnx", "The export to ONNX", *_PACKAGES)
 
 
 def export_file(network: ExportedNetwork, example: Sequence[np.ndarray], address: str) -> bytes:

@@ -51,7 +51,8 @@ def export_timm_start(found: Pretrained, folder: str | Path) -> Path:
     if recipe is None or not isinstance(preprocess, ImagePreprocess):
         raise ExportError(
             f"The start from '{address}' (builder '{parts.builder}') is no architecture of timm. "
-            f"Expected one. Fine-tune from the folder itself: headstart finetune DATA --start."
+            f"Expected one. Fine-tune from its own folder instead: headstart finetune DATA --start "
+            f"FOLDER."
         )
     refuse_occupied(target)
     state = {n: t.contiguous().clone() for n, t in encoder.network.state_dict().items()}
@@ -59,8 +60,8 @@ def export_timm_start(found: Pretrained, folder: str | Path) -> Path:
     whole = network.state_dict()
     if {n: t.shape for n, t in state.items()} != {n: t.shape for n, t in whole.items()}:
         raise ExportError(
-            f"The weights of '{address}' are not those of timm's '{recipe.name}'. Expected them to "
-            f"be. Fine-tune from the folder itself: headstart finetune DATA --start."
+            f"The weights of '{address}' are not those of timm's '{recipe.name}'. Nothing was "
+            f"kept. Please report this with the start's name."
         )
     spec = preprocess.spec
     record = {

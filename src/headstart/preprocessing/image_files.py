@@ -22,6 +22,7 @@ from headstart.extras import install_command
 from headstart.preprocessing.samples import UnreadableImage
 
 MAX_PIXELS = 50_000_000
+_TAIL = 64  # bytes at the end of a file, where its last marker is looked for
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF")
 # Names that mean an image; whether it can be read is found out from its bytes. The one list for
 # training, predict, evaluate and lists of paths.
@@ -95,6 +96,28 @@ def open_image(data: bytes) -> ImageFile.ImageFile:
         check_size(*image.size)
         return image
     raise UnreadableImage(foreign(data))
+
+
+def seems_whole(data: bytes) -> bool:
+    """Return whether an image file ends as its format does, as far as that is cheap to see.
+
+    What breaks off while it is copied or downloaded does not; whether such a file can be read
+    after all, decoding it tells.
+
+    Args:
+        data: The whole file.
+    """
+    if data[:2] == b"\xff\xd8":
+        return b"\xff\xd9" in data[-_TAIL:]
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        return b"IEND" in data[-_TAIL:]
+    if data[:6] in (b"GIF87a", b"GIF89a"):
+        return data.rstrip(b"\0").endswith(b"\x3b")
+    if data[:4] == b"RIFF":
+        return len(data) >= 8 + int.from_bytes(data[4:8], "little")
+    if data[:2] == b"BM":
+        return len(data) >= int.from_bytes(data[2:6], "little")
+    return True
 
 
 @cache

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.errors import DataError
+from headstart.errors import PackageMissing
 from headstart.extras import install_command
 
 _LOOKED_AT = 200_000  # characters
@@ -72,7 +72,7 @@ def require_segmenter() -> None:
         DataError: If it is.
     """
     if find_spec("jieba") is None:
-        raise DataError(
+        raise PackageMissing(
             f"Whole words of Chinese are found by 'jieba', which is not installed. Install it: "
             f"{install_command('headstart[zh]')}; or leave out --whole-words, and single "
             f"characters are hidden."

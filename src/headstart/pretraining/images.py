@@ -13,6 +13,7 @@ import numpy as np
 from headstart.data import load
 from headstart.data.bare import load_bare
 from headstart.errors import DataError, OptionError, UnlabelledError
+from headstart.pretraining.texts import is_text, num_files
 from headstart.tuning.conclude import describe_data
 from headstart.types import BadSample, Data, Dataset, Finding
 
@@ -80,6 +81,11 @@ def read_images(data: Data, options: object) -> Images:
         read, source, said = data.func, data.args[0], dict(data.keywords)
     if _is_bare(source):
         return _bare(source, said)
+    if (num := num_files(source, is_text)) and num == num_files(source):
+        raise DataError(
+            f"{source} holds {num:,} text file{'' if num == 1 else 's'} and no images; expected "
+            f"images for objective mae. For texts say --objective mlm or clm."
+        )
     try:
         dataset = read(source, **said)
     except UnlabelledError:

@@ -181,11 +181,13 @@ class Objective:
             split is left alone, which the corpus's findings say.
         build: A corpus to a learner. Called by every process with the same means: what depends on a
             measurement goes through ``means.decisions``.
-        then: The command that uses such a start, with ``{path}`` for its folder.
+        then: The command that uses such a start, but for ``--start`` and its folder.
+        is_encoder: Whether it gives features, so that it can be fine-tuned.
     """
 
     modality: Modality
     default_start: str
     read: Callable[[Data, PretrainingOptions], Corpus]
     build: Callable[[Any, Givens], Learner]
-    then: str = "headstart finetune DATA --start {path}"
+    then: str = "finetune DATA"
+    is_encoder: bool = True

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from headstart.events import emit
 from headstart.model.pretrained import write_pretrained
 from headstart.pretraining.objective import Corpus, Learned, Learner
+from headstart.pretraining.table import find_objective
 from headstart.storage.records import read_log
 from headstart.storage.run_folder import RunFolder
 from headstart.training.contract import LoopState
@@ -35,6 +36,7 @@ def save_start(
     epochs = num_steps * min(learner.recipe.batch_size, num) / num  # the last few are no step
     about = {
         "objective": options.objective,
+        "is_encoder": find_objective(options).is_encoder,
         "data_name": corpus.name,
         "pretraining": {
             "num_steps": num_steps,

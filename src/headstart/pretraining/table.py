@@ -52,14 +52,16 @@ OBJECTIVES: dict[ObjectiveName, Objective] = {
         "scratch/gpt-tiny",
         _read_texts,
         _next_words,
-        then="headstart pretrain DATA --objective clm --start {path}",  # no encoder to fine-tune
+        then="pretrain DATA --objective clm",
+        is_encoder=False,
     ),
 }
 
 
 def command_after(objective: str, path: Path) -> str:
     """Return the command that uses a start that an objective has made."""
-    return OBJECTIVES[cast("ObjectiveName", objective)].then.format(path=shlex.quote(str(path)))
+    then = OBJECTIVES[cast("ObjectiveName", objective)].then
+    return f"headstart {then} --start {shlex.quote(str(path))}"
 
 
 def find_objective(options: PretrainingOptions) -> Objective:

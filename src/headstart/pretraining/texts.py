@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from inspect import signature
 from pathlib import Path
@@ -12,20 +12,20 @@ from typing import Any
 from headstart.data import load
 from headstart.data.corpora import TextCorpus, corpus_of, open_corpus
 from headstart.data.options import DEFAULT_LABEL
-from headstart.data.sources.document_files import LARGE_BYTES
+from headstart.data.sources.document_files import LARGE_BYTES, TEXT_SUFFIXES
+from headstart.data.sources.folder import is_image
 from headstart.errors import DataError, OptionError, UnlabelledError
 from headstart.types import Data, Dataset
 
 # What loading says that holds for documents without labels, too.
 _OF_DOCUMENTS = ("text", "encoding", "header", "val_fraction", "seed")
-_SUFFIXES = (".txt", ".txt.gz")
 
 
 def read_texts(data: Data, options: object) -> TextCorpus:
     """Read texts; where nothing says labels, nothing is missing.
 
     Args:
-        data: A Dataset, what ``load`` reads, a ``partial`` of it, a .txt file, a folder of such
+        data: A Dataset, what ``load`` reads, a ``partial`` of it, a text file, a folder of such
             files, or a list of texts.
         options: Not needed.
 
@@ -40,13 +40,18 @@ def read_texts(data: Data, options: object) -> TextCorpus:
         read, source, said = data.func, data.args[0], dict(data.keywords)
     if _is_bare(source, said):
         return _documents(source, said)
+    if (num := num_files(source, is_image)) and num == num_files(source):
+        raise DataError(
+            f"{source} holds {num:,} image{'' if num == 1 else 's'} and no texts; expected texts "
+            f"for objectives mlm and clm. For images say --objective mae."
+        )
     try:
         dataset = read(source, **said)
     except UnlabelledError:
         return _documents(source, said)
     except DataError:
         # folders of files need not be classes: what is wrong with the texts is said again
-        if not _is_folder_of_texts(source) or said.get("label"):
+        if said.get("label") or not _may_hold_texts(source):
             raise
         return _documents(source, said)
     return _labelled(dataset)
@@ -59,7 +64,7 @@ def _is_bare(source: object, said: Mapping[str, Any]) -> bool:
     if not isinstance(source, str | os.PathLike):
         return False
     path = Path(source).expanduser()
-    if path.name.lower().endswith(_SUFFIXES):
+    if path.name.lower().removesuffix(".gz").endswith(TEXT_SUFFIXES):
         return True
     # a table that fills the memory is not read for a label that nobody has named
     is_large = path.is_file() and path.stat().st_size > LARGE_BYTES
@@ -76,12 +81,24 @@ def _names_a_label(path: Path) -> bool:
         return DEFAULT_LABEL.encode() in file.readline(2**16)
 
 
-def _is_folder_of_texts(source: object) -> bool:
-    """Return whether a source is a folder with text files somewhere below."""
+def _may_hold_texts(source: object) -> bool:
+    """Return whether a source is a folder with text files below, or without images."""
+    return num_files(source, is_text) > 0 or (
+        num_files(source) > 0 and not num_files(source, is_image)
+    )
+
+
+def is_text(name: str) -> bool:
+    """Return whether a file's name says that it is a text."""
+    return name.lower().endswith(TEXT_SUFFIXES)
+
+
+def num_files(source: object, fits: Callable[[str], bool] = lambda _: True) -> int:
+    """Return how many files below a folder fit, hidden ones left out; 0 where it is no folder."""
     if not isinstance(source, str | os.PathLike):
-        return False
-    tree = os.walk(os.fspath(source))
-    return any(name.lower().endswith(".txt") for _, _, names in tree for name in names)
+        return 0
+    tree = os.walk(Path(source).expanduser())
+    return sum(fits(name) for _, _, names in tree for name in names if not name.startswith("."))
 
 
 def _documents(source: object, said: Mapping[str, Any]) -> TextCorpus:

@@ -357,10 +357,16 @@ def _enough(job: RankingJob, found: Sequence[Scored]) -> str:
     """Return the smallest budget that scores one start, as far as it is known."""
     num_classes = max(1, len(job.dataset.schema.classes))
     least = min(len(job.dataset.train), max(100, _LEAST_EACH_CLASS * num_classes))
-    each = [one.each for one in found if math.isfinite(one.each) and one.has_features]
-    if not each or job.budget.limit_seconds is None:
+    timed = [one for one in found if math.isfinite(one.each) and one.has_features]
+    if not timed or job.budget.limit_seconds is None:
         return "Raise --budget, or name others with --starts."
     # features may take three fifths of what is left after loading and building
-    seconds = job.budget.spent + 1.5 * min(each) * least / 0.6
+    quickest = min(timed, key=lambda one: one.each)
+    seconds = job.budget.spent + 1.5 * quickest.each * least / 0.6
     rounded = max(math.ceil(seconds / 5) * 5, int(job.budget.limit_seconds) + 5)
-    return f"Give --budget {rounded}s or more, or name others with --starts."
+    if "longer than expected" in quickest.why:  # what was measured of it does not hold
+        rounded = max(rounded, 2 * math.ceil(job.budget.limit_seconds))
+    return (
+        f"Give --budget {rounded}s or more, which is enough for '{quickest.start.address}', or "
+        f"name others with --starts."
+    )

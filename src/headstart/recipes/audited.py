@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from headstart.errors import HeadstartError
+from headstart.errors import PackageMissing
 from headstart.events import emit
 from headstart.recipes.findings import tell_findings
 from headstart.types import Dataset, Finding
@@ -51,6 +51,8 @@ def with_audits(
     slow = _slow_audits(dataset)
     if part == "slow" and not slow:
         return dataset
+    if part != "slow":
+        _tell_missing(dataset)
 
     def decide() -> Decided[list[dict[str, Any]]]:
         found = _audit(current, dataset, budget, seed, part, slow)
@@ -194,15 +196,23 @@ def _found(
     return [found.finding for _, found in results.by_gravity]
 
 
+def _tell_missing(dataset: Dataset) -> None:
+    """Say which audits of a run cannot be made for want of a package, before the work begins."""
+    from headstart.auditing.audits import AUDITS
+
+    asked = [audit for audit in AUDITS.values() if audit.in_runs and audit.applies(dataset)]
+    for why in _missing(asked).values():
+        emit("note", text=why)
+
+
 def _missing(asked: Sequence[Audit]) -> dict[str, str]:
-    """Return the audits whose packages are missing, each with the way to them, which is said."""
+    """Return the audits whose packages are missing, each with the way to them."""
     found = {}
     for audit in asked:
         try:
             audit.require()
-        except HeadstartError as error:
+        except PackageMissing as error:
             found[audit.name] = str(error)
-            emit("note", text=str(error))
     return found
 
 

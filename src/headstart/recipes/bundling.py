@@ -40,8 +40,12 @@ def write_bundle(run: Run, folder: Path) -> Agreement:
         ExportError: As ``export_onnx_bundle`` does.
         RunFolderError: If the run folder holds no model.
     """
+    from headstart.exporting.folder import refuse_occupied
     from headstart.exporting.onnx_bundle import export_onnx_bundle
+    from headstart.exporting.onnx_file import require_onnx
 
+    require_onnx()  # and the folder: before any data are loaded
+    refuse_occupied(folder)
     source = run.data.get("source") or {}
     return export_onnx_bundle(
         run.ensemble,

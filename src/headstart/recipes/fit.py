@@ -132,7 +132,7 @@ def _checked(options: FitOptions) -> tuple[FitOptions, list[Start], float | None
     What can be refused without the data is refused here.
     """
     from headstart.engines import require_engine
-    from headstart.starts import find_start
+    from headstart.starts import find_start, require_start
     from headstart.training.options.limits import check_options
     from headstart.tuning.budget import parse_budget
 
@@ -142,6 +142,7 @@ def _checked(options: FitOptions) -> tuple[FitOptions, list[Start], float | None
     named = [find_start(address) for address in options.starts or ()]
     for candidate in named:
         refuse_own_start(candidate.address, options.out)
+        require_start(candidate)
     return replace(options, starts=[s.address for s in named] or None), named, budget_seconds
 
 

@@ -32,9 +32,11 @@ class GivenStart:
 def find_given(start: str | nn.Module, spec: ImageSpec | None) -> tuple[Start, nn.Module | None]:
     """Return the start's record, and the module where the user brought one."""
     if isinstance(start, str | Path):
-        from headstart.starts import find_start
+        from headstart.starts import find_start, require_start
 
-        return find_start(str(start)), None
+        found = find_start(str(start))
+        require_start(found)
+        return found, None
     from copy import deepcopy
 
     from headstart.starts import Encoder, wrap_module

@@ -62,7 +62,7 @@ def resumed_plan(folder: RunFolder, plan: Mapping[str, Any]) -> dict[str, Any]:
         if not is_longer:
             raise RunFolderError(
                 f"{folder.path} holds a finished run of --budget {told['budget']}; expected a "
-                f"larger budget to go on with it. Raise --budget, or leave --resume out."
+                f"larger budget to go on with it. Raise --budget, or choose another --out."
             )
         former = _reopened(folder)
     return former | {"options": plan["options"]}

@@ -218,7 +218,7 @@ def _checked(options: PretrainOptions) -> tuple[Start, float | None]:
     What can be refused without the data is refused here.
     """
     from headstart.pretraining.table import find_objective
-    from headstart.starts import find_start
+    from headstart.starts import find_start, require_start
     from headstart.training.options.limits import check_pretraining
     from headstart.tuning.budget import parse_budget
 
@@ -226,6 +226,7 @@ def _checked(options: PretrainOptions) -> tuple[Start, float | None]:
     seconds = parse_budget(options.budget)
     start = find_start(options.start or find_objective(options).default_start)
     refuse_own_start(start.address, options.out)
+    require_start(start)
     return start, seconds
 
 

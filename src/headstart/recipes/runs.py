@@ -20,11 +20,13 @@ class Listed:
     Attributes:
         rows: One a finished run, in order.
         left_out: Folder and reason of those that are unfinished or cannot be read.
+        starts: Folders of pretrained starts, which no test split has judged.
         is_json: Whether ``report`` gives the rows as JSON instead of a text.
     """
 
     rows: tuple[Mapping[str, Any], ...]
     left_out: tuple[tuple[str, str], ...] = ()
+    starts: tuple[str, ...] = ()
     is_json: bool = False
 
     def report(self) -> str:
@@ -33,9 +35,9 @@ class Listed:
 
         if self.is_json:
             left_out = [{"run": run, "reason": reason} for run, reason in self.left_out]
-            record = {"runs": list(self.rows), "left_out": left_out}
+            record = {"runs": list(self.rows), "left_out": left_out, "starts": self.starts}
             return dumps(record, indent=1, ensure_ascii=False)
-        return render_runs_text(self.rows, self.left_out)
+        return render_runs_text(self.rows, self.left_out, self.starts)
 
 
 def runs(
@@ -78,8 +80,8 @@ def runs(
         if csv is not None:
             _write(csv, runs_csv(found.rows))
         if page is not None:
-            _write(page, render_runs_page(folder, found.rows, found.left_out))
-    return Listed(found.rows, found.left_out, json)
+            _write(page, render_runs_page(folder, found.rows, found.left_out, found.starts))
+    return Listed(found.rows, found.left_out, found.starts, json)
 
 
 def _write(name: str, text: str) -> None:

@@ -10,16 +10,16 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 
-from headstart.errors import ExportError, OptionError, RunFolderError, quoted
+from headstart.errors import ExportError, OptionError, RunFolderError
 from headstart.events import emit
-from headstart.extras import install_command
+from headstart.extras import require_extra
 from headstart.reporting.console import attached
 from headstart.storage.cache import cache_limit, cache_root, new_entry, read_entry
 from headstart.storage.records import find_record, refuse_start
 
+_TO_EXPORT = ("onnx", "onnxscript", "onnxruntime")
 _PACKAGES = ("starlette", "uvicorn", "httptools", "orjson", "prometheus_client", "onnxruntime")
 _LEAST_KEY = 16  # characters
 _KIND = "bundles"
@@ -53,8 +53,9 @@ def serve(
             ready.
 
     Raises:
-        OptionError: If a package is missing, others could reach it without a key, the key file
-            cannot be used, or the port is taken.
+        PackageMissing: If one is that serving needs, or exporting the run.
+        OptionError: If others could reach it without a key, the key file cannot be used, or the
+            port is taken.
         RunFolderError: If something is neither a run nor a bundle.
         ExportError: If a run cannot be exported, or a bundle is not what was exported.
 
@@ -81,11 +82,7 @@ def serve(
 
 
 def _check(given: Sequence[str], port: int, grace_seconds: float) -> None:
-    if missing := [name for name in _PACKAGES if find_spec(name) is None]:
-        raise OptionError(
-            f"Serving needs {quoted(missing)}; expected the extra to be installed. Install it: "
-            f"{install_command('headstart[serve]')}."
-        )
+    require_extra("serve", "Serving", *_PACKAGES)
     if not given:
         raise OptionError(
             "Nothing to serve was named; expected run folders or bundles. Name one: headstart "
@@ -156,6 +153,7 @@ def _bundle_of(path: Path) -> Path:
     folder, name = cache_root() / _KIND / _digest(path), path.resolve().name
     if read_entry(folder) is not None:
         return folder / name
+    require_extra("onnx", f"Serving {path}, which is exported first,", *_TO_EXPORT)
     emit("note", text=f"Exports {path} to a bundle in the cache, once.")
     size = 2 * sum(file.stat().st_size for file in path.rglob("*.safetensors"))
     root = folder.parent.parent

@@ -32,6 +32,11 @@ def check_slices(dataset: Dataset, wanted: Sequence[str] | None) -> None:
     """
     known = _known(dataset)
     for name in wanted or ():
+        if name == dataset.schema.label and name not in known:
+            raise OptionError(
+                f"slice '{name}' is what is told of {dataset.name}; expected a column that it is "
+                f"told by. Leave it out: the report has figures of each class without it."
+            )
         if name not in known:
             there = f"expected one of {quoted(known)}" if known else "it has no columns"
             raise OptionError(

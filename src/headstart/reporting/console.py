@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 BAR_SECONDS = 0.2  # between two drawings of a bar: five a second look alive and cost about 1 %
 LINE_SECONDS = 3.0  # between two lines of one task when piped
+_WIDTH = 80  # columns of a table that is piped
 _NOT_DETAILS = frozenset({"name", "done", "total", "eta_seconds", "samples_per_second"})
 _COUNTS = frozenset({"step", "epoch", "done", "total"})
 
@@ -130,7 +131,7 @@ class _Lines:
         self.stream.flush()
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        print_table(columns, rows, self.stream, title=title)
+        print_table(columns, rows, self.stream, title=title, width=_WIDTH)
 
     def draw(self, task: _Task, details: str, now: float) -> None:
         parts = [f"  {task.name}", task.count(), details, task.left(now)]
@@ -165,7 +166,7 @@ class _Bars:
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         self.stop()  # the table is printed with a width of its own, below the finished lines
-        print_table(columns, rows, self.stream, title=title)
+        print_table(columns, rows, self.stream, title=title, width=_WIDTH)
 
     def draw(self, task: _Task, details: str, now: float) -> None:
         progress = self.progress or self._start()

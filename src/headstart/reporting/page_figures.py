@@ -24,13 +24,12 @@ from headstart.reporting.wording import (
     brief_verdict,
     format_items,
     format_number,
-    has_lost,
     judge,
     later_days_sentence,
     most_confused,
-    outcome,
     val_calibration_sentence,
     verdict,
+    warning_of,
     weakest_classes,
 )
 
@@ -67,7 +66,7 @@ def headline_view(metrics: Json, model: Json) -> Json | None:
     return {
         **_leading_figure(task, test, model),
         "verdicts": [_brief_verdict(compared, task.words.pairing) for compared in comparisons],
-        "lost": outcome(metrics) if has_lost(metrics) else "",
+        "lost": warning_of(metrics),
         "later": later_days_sentence(metrics),
         "head": head,
         "figures": figures,

@@ -9,7 +9,7 @@ from rich.filesize import decimal
 
 from headstart.reporting.charts import Priced, price_chart
 from headstart.reporting.page import templates
-from headstart.reporting.rank_text import about, summary, told_figure
+from headstart.reporting.rank_text import COLUMNS, about, summary, told_figure
 from headstart.reporting.terminal import format_seconds
 
 
@@ -32,6 +32,7 @@ def render_rank_page(record: Mapping[str, Any]) -> str:
                 points, y_label=figure, label=f"{figure} of each start against its price in time"
             ),
             figure=figure,
+            columns=COLUMNS,
             control=None if control is None else (control["name"], told_figure(control["figure"])),
             starts=[_row(one, record["shortlist"]) for one in record["starts"]],
             footer=f"{record['num_samples']:,} training samples read in "

@@ -12,6 +12,10 @@ from rich.filesize import decimal
 from headstart.reporting.terminal import format_seconds, print_table
 
 _WIDTH = 80
+COLUMNS = (
+    "best: the chance that a start is the best of these, by drawing the samples that were read "
+    "again and again; ms: of a sample's features; memory: of a step; fine-tuning: its training."
+)
 
 
 def render_rank_text(record: Mapping[str, Any]) -> str:
@@ -25,8 +29,10 @@ def render_rank_text(record: Mapping[str, Any]) -> str:
     if (control := record["control"]) is not None:
         rows.append(("", "control", told_figure(control["figure"]), "", None, "", ""))
     columns = ("", "start", record["figure_name"], "best", "ms", "memory", "fine-tuning")
-    print_table(columns, rows, stream)
+    print_table(columns, rows, stream, width=_WIDTH)
     lines = [line.rstrip() for line in stream.getvalue().splitlines()]
+    lines.append("")
+    lines += textwrap.wrap(COLUMNS, _WIDTH)
     lines.append("")
     for one in record["starts"]:
         place = "-" if one["place"] is None else f"{one['place']}."

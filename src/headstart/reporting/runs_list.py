@@ -13,23 +13,23 @@ from headstart.reporting.page import templates
 from headstart.reporting.wording import data_title, format_count, format_duration
 
 WIDTH = 80
-_LONGEST = 26  # of a name in the text
 Rows = Sequence[Mapping[str, Any]]
 LeftOut = Sequence[tuple[str, str]]
 
 
-def render_runs_text(rows: Rows, left_out: LeftOut) -> str:
+def render_runs_text(rows: Rows, left_out: LeftOut, starts: Sequence[str] = ()) -> str:
     """Return the runs as plain text, data set by data set.
 
     Args:
         rows: As ``comparing.leaderboard`` gives them.
         left_out: Folder and reason of those that are not listed.
+        starts: Folders of pretrained starts, which have no figures of a test split.
     """
     lines: list[str] = []
     for head, listed in _by_data(rows):
         lines += [*([""] if lines else []), *textwrap.wrap(head, WIDTH)]
         cells = [
-            (_cut(row["run"]), told_figure(row), _cut(row["start"]), told_seconds(row))
+            (_plain(row["run"]), told_figure(row), _plain(row["start"]), told_seconds(row))
             for row in listed
         ]
         widths = [max(len(row[column]) for row in cells) for column in range(4)]
@@ -40,12 +40,23 @@ def render_runs_text(rows: Rows, left_out: LeftOut) -> str:
                 told = f"{run:<{widths[0]}}  {figure:<{widths[1]}}  {start:<{widths[2]}}  "
                 lines += [f"  {told}{time:>{widths[3]}}".rstrip(), f"    {about}"]
             else:
-                lines += [f"  {run:<{widths[0]}}  {figure}"[:WIDTH]]
+                line = f"  {run:<{widths[0]}}  {figure}"
+                is_long = len(line) > WIDTH
+                lines += textwrap.wrap(run, WIDTH, initial_indent="  ") if is_long else [line]
+                start = f"{figure}, {start}" if is_long else start
                 lines += textwrap.wrap(f"{start}, {about}, {time}", WIDTH, initial_indent="    ")
+    if starts:
+        lines += textwrap.wrap(starts_sentence(starts), WIDTH, subsequent_indent="  ")
     for folder, reason in left_out:
         told = reason if folder in reason else f"{folder}: {reason}"
         lines += textwrap.wrap(f"left out: {told}", WIDTH, subsequent_indent="  ")
     return "\n".join(lines)
+
+
+def starts_sentence(starts: Sequence[str]) -> str:
+    """Return which pretrained starts there are."""
+    which = "pretrained start" if len(starts) == 1 else "pretrained starts"
+    return f"{len(starts):,} {which}, without figures of a test split: {', '.join(starts)}"
 
 
 def runs_csv(rows: Rows) -> str:
@@ -68,13 +79,14 @@ def runs_csv(rows: Rows) -> str:
     return stream.getvalue()
 
 
-def render_runs_page(folder: str, rows: Rows, left_out: LeftOut) -> str:
+def render_runs_page(folder: str, rows: Rows, left_out: LeftOut, starts: Sequence[str] = ()) -> str:
     """Return the runs as a self-contained HTML page.
 
     Args:
         folder: What it is called.
         rows: As ``comparing.leaderboard`` gives them.
         left_out: Folder and reason of those that are not listed.
+        starts: Folders of pretrained starts.
     """
     sets = [
         {
@@ -103,6 +115,7 @@ def render_runs_page(folder: str, rows: Rows, left_out: LeftOut) -> str:
             about=f"{total:,} finished run{'' if total == 1 else 's'}",
             sets=sets,
             left_out=left_out,
+            starts=starts_sentence(starts) if starts else "",
             footer="Figures of the test split with 95 % intervals; runs in one table were tested "
             "on the same data. headstart compare says whether two of them differ beyond noise.",
         )
@@ -147,6 +160,6 @@ def _by_data(rows: Rows) -> list[tuple[str, Rows]]:
     return found
 
 
-def _cut(text: str) -> str:
-    plain = "".join(char if char.isprintable() else " " for char in text)
-    return plain if len(plain) <= _LONGEST else f"…{plain[1 - _LONGEST :]}"
+def _plain(text: str) -> str:
+    """Return a name without signs that draw on a terminal."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text)

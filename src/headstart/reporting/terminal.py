@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import textwrap
 from collections.abc import Sequence
 from typing import TextIO
 
@@ -51,6 +52,7 @@ def print_table(
     stream: TextIO,
     *,
     title: str | None = None,
+    width: int | None = None,
 ) -> None:
     """Print a table: fitted to the terminal, or aligned and never cut short when piped.
 
@@ -59,6 +61,8 @@ def print_table(
         rows: One cell a column; columns of numbers are aligned to the right.
         stream: Where to.
         title: A line above.
+        width: Columns that lines have at most when piped, for what a person reads: a row that is
+            wider is told over several lines. None keeps a line a row, which programs can read.
     """
     numeric = [
         any(row[index] is not None for row in rows)
@@ -75,6 +79,11 @@ def print_table(
     ]
     if title:
         stream.write(f"{title}\n")
+    if width is not None and sum(widths) + 2 * (len(widths) - 1) > width:
+        for row in cells:
+            stream.write("\n".join(_over_lines(columns, row, width)) + "\n")
+        stream.flush()
+        return
     for row in [list(columns), *cells]:
         aligned = [
             cell.rjust(width) if right else cell.ljust(width)
@@ -82,6 +91,18 @@ def print_table(
         ]
         stream.write("  ".join(aligned).rstrip() + "\n")
     stream.flush()
+
+
+def _over_lines(columns: Sequence[str], row: Sequence[str], width: int) -> list[str]:
+    """Return a row with its name on a line and what else is known of it below."""
+    told = textwrap.wrap(_told(columns, row), width - 2, break_on_hyphens=False)
+    return [*textwrap.wrap(row[0], width, break_on_hyphens=False), *(f"  {one}" for one in told)]
+
+
+def _told(columns: Sequence[str], row: Sequence[str]) -> str:
+    """Return the cells of a row but the first, each with its heading; what is unknown left out."""
+    pairs = zip(columns[1:], row[1:], strict=True)
+    return " · ".join(f"{heading} {cell}" for heading, cell in pairs if cell not in ("-", ""))
 
 
 def _print_rich_table(
@@ -120,9 +141,7 @@ def _print_rich_table(
     if console.measure(table).minimum > console.width or _natural(columns, cells) > console.width:
         for row in cells:  # folded into columns of a letter nobody could read it
             console.print(Text(row[0], style="bold"))
-            told = [f"{h} {cell}" for h, cell in zip(columns[1:], row[1:], strict=True)]
-            kept = " · ".join(each for each, cell in zip(told, row[1:], strict=True) if cell != "-")
-            console.print(Padding(Text(kept), (0, 0, 0, 2)))
+            console.print(Padding(Text(_told(columns, row)), (0, 0, 0, 2)))
         return
     console.print(table)
 

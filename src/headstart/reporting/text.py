@@ -1,4 +1,4 @@
-"""The report of a run as plain text, 80 columns wide (wide tables 88), which a run prints.
+"""The report of a run as plain text, 80 columns wide, which a run prints.
 
 It says what a person decides by: how good, how sure, better than what, where it fails, and what
 the tool chose and why. The full record (curves, matrix, every option) is the page's
@@ -37,12 +37,12 @@ from headstart.reporting.wording import (
     start_address,
     val_calibration_sentence,
     verdict,
+    warning_of,
     weakest_classes,
 )
 
 WIDTH = 80
-TABLE_WIDTH = 88  # a row is cut here, since no figure may be lost
-_MAX_NAME = 30  # longer names of classes and starts are cut in tables
+_LEAST_NAME = 12  # columns of a table that its names have at the least
 _MAX_NOTE = 16
 _NUM_WEAKEST = 5
 _NO_NUMBER = (
@@ -62,8 +62,7 @@ def render_text(metrics: Json, model: Json, data: Json, options: Json) -> str:
         options: ``options.json``.
 
     Returns:
-        Lines of at most 80 columns, rows of tables 88, ending in a line break; the same for the
-        same input.
+        Lines of at most 80 columns, ending in a line break; the same for the same input.
     """
     name = data_title(data.get("name") or model.get("data_name") or "run")
     title = _one_line(f"headstart {options.get('verb', 'run')}: {name}")
@@ -129,8 +128,9 @@ def _headline(metrics: Json) -> list[str]:
     items = format_items(metrics["test"]["num_items"], metrics["test"].get("num_groups"))
     name = leading.name[:1].upper() + leading.name[1:]
     figure, compared = f"{name} {found} on {items} of the test set.", outcome(metrics)
-    # a loss to something simpler is what a reader has to know first
-    lead = f"{compared} {figure}" if has_lost(metrics) else f"{figure} {compared}"
+    lead = f"{warning_of(metrics)} {figure}".lstrip()
+    if not has_lost(metrics):
+        lead = f"{lead} {compared}"
     note = "In brackets: 95 % interval."
     if val:
         note += " Val was used for choosing, so its figures flatter."
@@ -259,14 +259,24 @@ def _wrap(text: str, first: str, following: str | None = None) -> list[str]:
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lay rows out in columns: the first is cut where too long, columns of numbers align right."""
-    cells = [[_cut(_one_line(row[0]), _MAX_NAME), *map(_one_line, row[1:])] for row in rows]
+    """Lay rows out in columns: a name too long has a line of its own, numbers align right."""
+    names, *others = zip(*([_one_line(cell) for cell in row] for row in rows), strict=True)
     columns = []
-    for column in zip(*cells, strict=True):
+    for column in others:
         width = max(map(len, column))
         right = all(_is_number(cell) for cell in column[1:])
         columns.append([cell.rjust(width) if right else cell.ljust(width) for cell in column])
-    return [_cut("  " + "  ".join(row).rstrip(), TABLE_WIDTH) for row in zip(*columns, strict=True)]
+    beside = ["  ".join(row).rstrip() for row in zip(*columns, strict=True)]
+    room = max(_LEAST_NAME, WIDTH - 4 - max(map(len, beside)))
+    width = min(room, max(map(len, names)))
+    lines: list[str] = []
+    for name, told in zip(names, beside, strict=True):
+        is_long = len(name) > width
+        if is_long:
+            lines += textwrap.wrap(name, WIDTH, initial_indent="  ", subsequent_indent="    ")
+        line = f"  {'' if is_long else name:<{width}}  {told}".rstrip()
+        lines += [line] if len(line) <= WIDTH else _wrap(told, "    ")
+    return lines
 
 
 def _is_number(cell: str) -> bool:

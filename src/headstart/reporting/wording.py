@@ -21,6 +21,7 @@ from headstart.reporting.measures import (
     format_figure,
     format_measure,
     format_quantity,
+    ladder_of,
     task_of,
 )
 
@@ -169,6 +170,38 @@ def has_lost(metrics: Json) -> bool:
     if task is None:
         return False
     return any(judge(found, task.words.pairing) == "worse" for found in comparisons)
+
+
+def warning_of(metrics: Json) -> str:
+    """Return what a reader has to know first: nothing was learned, or something simpler won."""
+    lost = outcome(metrics) if has_lost(metrics) else ""
+    return " ".join(filter(None, [guessing_sentence(metrics), lost]))
+
+
+def guessing_sentence(metrics: Json) -> str:
+    """Return that the model is no better than guessing, where test shows nothing else; or empty.
+
+    Neither right on more items than what answers without looking, beyond chance, nor with a leading
+    figure whose interval lies above that answer's and, of classes, above one in so many.
+    """
+    (measure, figures), task = ladder_of(metrics), task_of(metrics)
+    if task is None or measure is None or len(figures) < 2:
+        return ""
+    (naive, plain), *_, (name, own) = figures.items()
+    told = (metrics.get("before_after") or {}).get("comparisons") or []
+    of_both = [one for one in told if (one["before"], one["after"]) == (naive, name)]
+    low, value = end_of(own, "low" if measure.is_higher_better else "high"), end_of(plain, "value")
+    if not of_both or judge(of_both[0], task.words.pairing) == "better":
+        return ""
+    if low is None or value is None:
+        return ""
+    sign = 1 if measure.is_higher_better else -1
+    chance = sign * value
+    if task.has_classes and task.is_exclusive and measure.is_higher_better:
+        chance = max(chance, 1 / max(1, len((metrics.get("test") or {}).get("per_class") or {})))
+    if sign * low > chance:
+        return ""
+    return f"This model is no better than guessing ({naive})."
 
 
 def data_title(name: object) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _CLEAR = 1.0  # standard errors by which a loss must be lower
+_FEW = 30  # items of val: below, a standard error is itself a guess, and no word is made of it
 # Standard errors that score and loss must be better by together, where the loss alone is not clear:
 # of a training that began as the very head that it is held against, and of one from random weights,
 # of which nothing says beforehand that it should be better.
@@ -76,9 +77,14 @@ def choose_finalist(finalists: Sequence[Finalist]) -> tuple[Finalist, str]:
         f"val {_number(tuned.score)} against {_number(simple.score)}, loss {way} by "
         f"{abs(gain):.4f} ± {error:.4f}"
     )
+    if (num := len(tuned.losses)) < _FEW:
+        told += f"; {num} val items say little"
+        noise_told = ""
+    else:
+        noise_told = " by more than a standard error"
     if is_lower or is_higher:
-        return tuned, f"better than {simple.name} beyond noise: {told}"
-    return simple, f"{tuned.name} is not better beyond noise: {told}"
+        return tuned, f"better on val than {simple.name}{noise_told}: {told}"
+    return simple, f"{tuned.name} is not better on val{noise_told}: {told}"
 
 
 def is_surely_lower(one: Finalist, other: Finalist) -> bool:

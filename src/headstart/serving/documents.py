@@ -54,7 +54,7 @@ def openapi(shelf: Shelf) -> dict[str, Any]:
         "info": {
             "title": "headstart",
             "version": version("headstart"),
-            "description": "Open Inference Protocol, and /v1/predict for samples as they are.",
+            "description": "The Open Inference Protocol, and /v1/predict for samples as they are.",
         },
         "paths": paths,
         "components": {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},

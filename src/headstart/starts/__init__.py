@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from headstart.starts.builders import build_encoder, learn_preprocess, learns_from_texts
-    from headstart.starts.catalog import find_start, list_starts
+    from headstart.starts.catalog import find_start, list_starts, require_start
     from headstart.starts.encoder import Encoder
     from headstart.starts.lora import adapter_names, add_lora, merge_lora
     from headstart.starts.own_module import wrap_module
@@ -32,6 +32,7 @@ __all__ = [
     "list_starts",
     "merge_lora",
     "rebuild_encoder",
+    "require_start",
     "wrap_module",
 ]
 
@@ -47,6 +48,7 @@ _HOMES = {
     "list_starts": "catalog",
     "merge_lora": "lora",
     "rebuild_encoder": "rebuild",
+    "require_start": "catalog",
     "wrap_module": "own_module",
 }
 

@@ -110,6 +110,22 @@ def find_start(address: str) -> Start:
     raise _unknown(address)
 
 
+def require_start(start: Start) -> None:
+    """Refuse a start whose packages are not installed, before data are read for it.
+
+    Raises:
+        PackageMissing: Saying how to install them.
+    """
+    address = parse_address(start.address)
+    provider = find_provider(address)
+    if address.kind == "run" and address.path is not None:
+        from headstart.starts.rebuild import provider_of_builder, read_run
+
+        provider = provider_of_builder(read_run(address.path)[0].builder)
+    if provider is not None:
+        provider.require(address)
+
+
 def find_provider(address: Address) -> Provider | None:
     """Return the provider that owns an address, None where none does."""
     named = [p for p in PROVIDERS.values() if address.text.startswith(p.prefixes)]

@@ -127,6 +127,14 @@ class Provider:
         """
         raise NotImplementedError
 
+    def require(self, address: Address) -> None:
+        """Refuse a start whose packages are not installed, before anything is read for it.
+
+        Raises:
+            PackageMissing: Saying how to install them.
+        """
+        del address
+
     def build(
         self, start: Start, address: Address, request: BuildRequest, former: FormerRun | None
     ) -> Encoder:

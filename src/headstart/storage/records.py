@@ -22,18 +22,55 @@ def num_members(record: Mapping[str, Any]) -> int:
     return len(members) if isinstance(members, list) else 1
 
 
+def is_pretrained_start(folder: Path) -> bool:
+    """Return whether a folder holds what a pretraining has left.
+
+    Raises:
+        RunFolderError: If its record is damaged.
+    """
+    return "objective" in (find_record(folder, "model.json") or {})
+
+
 def refuse_start(path: Path, record: Mapping[str, Any]) -> None:
     """Refuse a folder that holds a pretrained start, with the way to a model.
 
     Raises:
         RunFolderError: If it does.
     """
-    if "objective" in record:
+    if "objective" not in record:
+        return
+    named = shlex.quote(str(path))
+    told = f"{path} is a pretrained start (objective {record['objective']}), which decides nothing"
+    if record.get("is_encoder") is False:
         raise RunFolderError(
-            f"{path} is a pretrained start (objective {record['objective']}), which decides "
-            f"nothing yet; expected a fine-tuned run. Make one: headstart finetune DATA --start "
-            f"{shlex.quote(str(path))}."
+            f"{told}; expected a fine-tuned run, which cannot be made of it. Export it for the "
+            f"library that writes on with it: headstart export {named}."
         )
+    raise RunFolderError(
+        f"{told} yet; expected a fine-tuned run. Make one: headstart finetune DATA --start {named}."
+    )
+
+
+def nothing_to_resume(path: Path, *, is_finished: bool) -> RunFolderError:
+    """Return the refusal of --resume where no run was interrupted, with what can be done."""
+    if not is_finished:
+        return RunFolderError(
+            f"{path} holds no unfinished run; expected one that was interrupted. Leave --resume "
+            f"out."
+        )
+    is_start = False
+    with contextlib.suppress(RunFolderError):  # whoever opens it is told
+        is_start = is_pretrained_start(path)
+    if is_start:
+        return RunFolderError(
+            f"{path} is a pretrained start that is finished; expected an unfinished one. To learn "
+            f"more from where it ended, begin with it: --start {shlex.quote(str(path))} in place "
+            f"of --resume, and another --out."
+        )
+    return RunFolderError(
+        f"{path} holds a finished run, in which nothing is left to do; expected an unfinished one. "
+        f"Choose another --out, or say --overwrite in place of --resume to replace it."
+    )
 
 
 def find_record(folder: Path, name: str) -> dict[str, Any] | None:

@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING
 from rich.filesize import decimal
 
 from headstart.errors import OptionError, RunFolderError
-from headstart.storage.records import find_record, has_search
+from headstart.storage.records import find_record, has_search, nothing_to_resume
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -306,10 +306,7 @@ def refuse_occupied(folder: str | Path | None, *, resume: bool, overwrite: bool)
     path = Path(folder)
     entries = _entries(path)
     if resume and "state" not in entries and not has_search(path):
-        what = "holds a finished run" if "metrics.json" in entries else "holds no unfinished run"
-        raise RunFolderError(
-            f"{path} {what}; expected one that was interrupted. Leave --resume out."
-        )
+        raise nothing_to_resume(path, is_finished="metrics.json" in entries)
     if set(entries) - _REMAINS and not resume and not overwrite:
         hint = "--resume to go on with it, or " if "state" in entries else ""
         raise RunFolderError(

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 from headstart.data.sources.files_beside import FilesBeside
 from headstart.data.sources.listed import ListTable, from_rows
 from headstart.data.sources.split_words import split_of
-from headstart.errors import DataError, first_line
+from headstart.errors import DataError, PackageMissing, first_line
 from headstart.extras import install_command
 
 
@@ -52,7 +52,7 @@ def read_docbin(path: Path, where: str) -> ListTable:
         spacy = importlib.import_module("spacy")
         tokens = importlib.import_module("spacy.tokens")
     except ImportError:
-        raise DataError(
+        raise PackageMissing(
             f"{where} is read through the package spacy, which is not installed. Install it: "
             f"{install_command('spacy')}; or write the texts and their cats as JSONL."
         ) from None

@@ -27,6 +27,7 @@ from headstart.data.sources.text_source import HEAD_BYTES, read_text_bytes
 from headstart.errors import DataError, first_line
 from headstart.types import MODALITIES, Finding
 
+TEXT_SUFFIXES = (".txt", ".md", ".markdown", ".rst")  # read as they are, marks included
 PART_CHARACTERS = 2**18
 LARGE_BYTES = 2**28
 _LOOKED_CHARACTERS = 2**20

@@ -18,7 +18,7 @@ from headstart.data.records import Records
 from headstart.data.sources.columns import ArrowTable, Table
 from headstart.data.sources.split_words import splits_among
 from headstart.data.sources.tables import read_tables
-from headstart.errors import DataError, quoted
+from headstart.errors import DataError, PackageMissing, quoted
 from headstart.extras import install_command
 from headstart.types import Finding
 
@@ -76,7 +76,7 @@ def _download(address: str, name: str, configuration: str) -> Any:
     try:
         datasets = importlib.import_module("datasets")
     except ImportError:
-        raise DataError(
+        raise PackageMissing(
             f"'{address}' is read through the package datasets, which is not installed. "
             f"Install it: {install_command('headstart[hub]')}."
         ) from None

