@@ -22,6 +22,7 @@ from typing import IO, TYPE_CHECKING
 from rich.filesize import decimal
 
 from headstart.errors import OptionError, RunFolderError
+<<<<<<< HEAD
 from headstart.storage.records import (
     SHOWN_FILES,
     find_record,
@@ -29,6 +30,9 @@ from headstart.storage.records import (
     nothing_to_resume,
     planned_options,
 )
+=======
+from headstart.storage.records import find_record, has_search, nothing_to_resume
+>>>>>>> ten
 
 if TYPE_CHECKING:
     from filelock import FileLock
