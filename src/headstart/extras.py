@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 
 from headstart.errors import PackageMissing, quoted
-<<<<<<< HEAD
 
 # Package, the extra of headstart that installs it, and what it brings.
 EXTRAS = (
@@ -40,8 +39,6 @@ EXTRAS = (
     ("wandb", "wandb", "--log wandb"),
     ("trackio", "trackio", "--log trackio"),
 )
-=======
->>>>>>> ten
 
 
 def install_command(*what: str) -> str:

@@ -7,10 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-<<<<<<< HEAD
 from small_runs import few_digits
-=======
->>>>>>> ten
 
 import headstart as hs
 from headstart.events import listen

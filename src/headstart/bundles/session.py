@@ -115,11 +115,7 @@ def check_bounds(expected: NamedInput, array: np.ndarray) -> None:
             )
 
 
-<<<<<<< HEAD
 def _open_session(path: Path, num_threads: int, features: str) -> Any:
-=======
-def _open_session(path: Path, num_threads: int) -> Any:
->>>>>>> ten
     require_extra("serve", str(path), "onnxruntime")
     import onnxruntime
 

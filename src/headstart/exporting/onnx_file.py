@@ -22,10 +22,7 @@ from torch import Tensor
 from headstart.bundles import compare_logits
 from headstart.errors import ExportError, first_line, quoted
 from headstart.exporting.onnx_network import ExportedNetwork
-<<<<<<< HEAD
 from headstart.exporting.varying import BATCH, varying_shapes
-=======
->>>>>>> ten
 from headstart.extras import require_extra
 
 OPSET = 20

@@ -50,11 +50,7 @@ def write_bundle(run: Run, folder: Path, *, int8: bool = False) -> Agreement:
 
     require_onnx()  # and the folder: before any data are loaded
     refuse_occupied(folder)
-<<<<<<< HEAD
     compared, held_out = _compared(run)
-=======
-    source = run.data.get("source") or {}
->>>>>>> ten
     return export_onnx_bundle(
         run.ensemble,
         folder,

@@ -21,16 +21,11 @@ class Listed:
         rows: One a finished run, in order.
         left_out: Folder and reason of those that are unfinished or cannot be read.
         starts: Folders of pretrained starts, which no test split has judged.
-<<<<<<< HEAD
-=======
-        is_json: Whether ``report`` gives the rows as JSON instead of a text.
->>>>>>> ten
     """
 
     rows: tuple[Mapping[str, Any], ...]
     left_out: tuple[tuple[str, str], ...] = ()
     starts: tuple[str, ...] = ()
-<<<<<<< HEAD
 
     @property
     def record(self) -> dict[str, Any]:
@@ -43,21 +38,11 @@ class Listed:
         from headstart.reporting.notebook import html_runs
 
         return html_runs(self.rows)
-=======
-    is_json: bool = False
->>>>>>> ten
 
     def report(self) -> str:
         """Return the list as text for a person, in 80 columns."""
         from headstart.reporting.runs_list import render_runs_text
 
-<<<<<<< HEAD
-=======
-        if self.is_json:
-            left_out = [{"run": run, "reason": reason} for run, reason in self.left_out]
-            record = {"runs": list(self.rows), "left_out": left_out, "starts": self.starts}
-            return dumps(record, indent=1, ensure_ascii=False)
->>>>>>> ten
         return render_runs_text(self.rows, self.left_out, self.starts)
 
 
@@ -103,11 +88,7 @@ def runs(
             _write(csv, runs_csv(found.rows))
         if page is not None:
             _write(page, render_runs_page(folder, found.rows, found.left_out, found.starts))
-<<<<<<< HEAD
     return Listed(found.rows, found.left_out, found.starts)
-=======
-    return Listed(found.rows, found.left_out, found.starts, json)
->>>>>>> ten
 
 
 def _write(name: str, text: str) -> None:

@@ -14,10 +14,7 @@ from pathlib import Path
 from headstart.errors import ExportError, OptionError, RunFolderError
 from headstart.events import emit
 from headstart.extras import require_extra
-<<<<<<< HEAD
 from headstart.recipes.options import hushes
-=======
->>>>>>> ten
 from headstart.reporting.console import attached
 from headstart.storage.cache import cache_limit, cache_root, new_entry, read_entry
 from headstart.storage.records import find_record, refuse_start
@@ -195,14 +192,10 @@ def bundle_of(path: Path) -> Path:
     if read_entry(folder) is not None:
         return folder / name
     require_extra("onnx", f"Serving {path}, which is exported first,", *_TO_EXPORT)
-<<<<<<< HEAD
     text = (
         f"Exports {path} to a bundle in the cache, once: PyTorch is loaded and its exporter runs."
     )
     emit("note", text=text)
-=======
-    emit("note", text=f"Exports {path} to a bundle in the cache, once.")
->>>>>>> ten
     size = 2 * sum(file.stat().st_size for file in path.rglob("*.safetensors"))
     root = folder.parent.parent
     with new_entry(

@@ -27,13 +27,9 @@ if TYPE_CHECKING:
 BAR_SECONDS = 0.2  # between two drawings of a bar: five a second look alive and cost about 1 %
 LINE_SECONDS = 3.0  # between two lines of one task when piped
 _WIDTH = 80  # columns of a table that is piped
-<<<<<<< HEAD
 _NOT_DETAILS = frozenset(
     {"name", "done", "total", "eta_seconds", "learning_rate", "samples_per_second"}
 )
-=======
-_NOT_DETAILS = frozenset({"name", "done", "total", "eta_seconds", "samples_per_second"})
->>>>>>> ten
 _COUNTS = frozenset({"step", "epoch", "done", "total"})
 
 

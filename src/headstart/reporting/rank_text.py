@@ -25,15 +25,7 @@ def render_rank_text(record: Mapping[str, Any]) -> str:
         record: Content of ``ranking.json``.
     """
     stream = io.StringIO()
-<<<<<<< HEAD
     print_table(rank_columns(record), rank_rows(record), stream, width=_WIDTH)
-=======
-    rows = [_row(one) for one in record["starts"]]
-    if (control := record["control"]) is not None:
-        rows.append(("", "control", told_figure(control["figure"]), "", None, "", ""))
-    columns = ("", "start", record["figure_name"], "best", "ms", "memory", "fine-tuning")
-    print_table(columns, rows, stream, width=_WIDTH)
->>>>>>> ten
     lines = [line.rstrip() for line in stream.getvalue().splitlines()]
     lines.append("")
     lines += textwrap.wrap(COLUMNS, _WIDTH)

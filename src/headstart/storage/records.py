@@ -67,14 +67,10 @@ def nothing_to_resume(path: Path, *, is_finished: bool) -> RunFolderError:
             f"{path} holds no unfinished run; expected one that was interrupted. Leave --resume "
             f"out."
         )
-<<<<<<< HEAD
-    if is_pretrained_start(path):
-=======
     is_start = False
     with contextlib.suppress(RunFolderError):  # whoever opens it is told
         is_start = is_pretrained_start(path)
     if is_start:
->>>>>>> ten
         return RunFolderError(
             f"{path} is a pretrained start that is finished; expected an unfinished one. To learn "
             f"more from where it ended, begin with it: --start {shlex.quote(str(path))} in place "

@@ -22,7 +22,6 @@ from typing import IO, TYPE_CHECKING
 from rich.filesize import decimal
 
 from headstart.errors import OptionError, RunFolderError
-<<<<<<< HEAD
 from headstart.storage.records import (
     SHOWN_FILES,
     find_record,
@@ -30,9 +29,6 @@ from headstart.storage.records import (
     nothing_to_resume,
     planned_options,
 )
-=======
-from headstart.storage.records import find_record, has_search, nothing_to_resume
->>>>>>> ten
 
 if TYPE_CHECKING:
     from filelock import FileLock

@@ -192,11 +192,12 @@ class WordTask(Task):
         seed: int = 0,
         num_resamples: int = NUM_RESAMPLES,
         groups: np.ndarray | None = None,
+        decisions: Rows | None = None,
     ) -> Scores:
         """Measure as ``score_entities``."""
         found = score_entities(
             ragged_of(outputs),
-            ragged_of(self.decisions(outputs)),
+            ragged_of(self.decisions(outputs) if decisions is None else decisions),
             ragged_of(targets),
             self.meaning(len(schema.classes)),
             self.types(schema.classes),
