@@ -636,7 +636,6 @@ LONG_LISTS = {
     "data.loading.load": "the public way to data: every option of reading is one of its own",
     "recipes.predict.predict": "the public way to answers: every option is one of its own",
     "recipes.serve.serve": "the public way to a server, likewise",
-    "sklearn.__init__": "scikit-learn asks that every parameter is an argument of its own",
     "training.frozen.views.choose_views": "a formula, each of whose terms is an argument",
     "training.probing.probe.fit_probe": "two splits of features and targets are four already",
 }
