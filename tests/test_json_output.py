@@ -59,6 +59,12 @@ def test_every_verb_has_a_form() -> None:
     assert {name.split()[0] for name in SCHEMAS} == {*cli.VERBS, "error"} - RUNS_ON
 
 
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_no_verb_has_an_option_of_its_own_for_what_all_take(verb: str, say: Said) -> None:
+    said = say("error", verb, "--no-such-option", code=2)["error"]
+    assert "--no-such-option" in said["message"]
+
+
 def test_verbs_of_a_finished_run(say: Said, mlp_bundle) -> None:
     run, bundle = mlp_bundle
     rows = str(run.path.parent / "rows.csv")

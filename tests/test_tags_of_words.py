@@ -118,9 +118,23 @@ def test_the_folder_for_transformers_gives_the_same_logits(run, tmp_path):
     assert list(found.config.id2label.values()) == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
 
 
-def test_onnx_is_refused_by_name(run, tmp_path, heard):
+@pytest.mark.parametrize(
+    "asked",
+    [
+        lambda run, out: hs.export(run, to="onnx", out=out),
+        lambda run, out: hs.export(run, to="pt2", out=out),
+        lambda run, out: hs.export(run, to="safetensors", out=out),
+        lambda run, out: hs.serve(run),
+        lambda run, out: hs.monitor(run, ["Ada lives here ."]),
+    ],
+)
+def test_what_needs_a_bundle_is_refused_by_name_and_at_once(
+    asked, run, tmp_path, heard, monkeypatch
+):
+    monkeypatch.setattr("headstart.recipes.bundling.own_data", None)  # nothing is loaded before
+    monkeypatch.setattr("headstart.recipes.serve.new_entry", None)
     with pytest.raises(ExportError, match="--to transformers") as told:
-        hs.export(str(run.path), to="onnx", out=str(tmp_path / "bundle"))
+        asked(str(run.path), str(tmp_path / "bundle"))
     hs.export(str(run.path), to="transformers", out=str(tmp_path / "other"))  # as advised
     heard(told.value)
 

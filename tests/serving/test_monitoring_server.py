@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import urllib.request
 from dataclasses import replace
+from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 from monitored import rows
@@ -14,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from serving_process import SECONDS, ServingProcess
 
 import headstart as hs
+from headstart import cli
 from headstart.bundles import open_bundle
 from headstart.errors import DataError, ExportError, OptionError
 from headstart.reporting.monitor_text import render_monitor_text
@@ -111,11 +114,16 @@ def test_few_samples_are_not_enough_data(watched, tmp_path):
     found = hs.monitor(str(watched[1]), [written(tmp_path, "few.csv", rows(150, 33, shift=9))])
     assert "not enough data (150 answers in the first window" in found.report()
     assert not found.has_drifted
-    assert json.loads(hs.monitor(str(watched[1]), found_in(tmp_path), json=True).report())
 
 
-def found_in(folder):
-    return [str(folder / "few.csv")]
+def test_the_command_tells_a_program_the_state_in_its_stated_form(watched, tmp_path, capsys):
+    few = written(tmp_path, "few.csv", rows(150, 33, shift=9))
+    assert cli.main(["monitor", str(watched[1]), few, "--json", "--quiet"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    page = (Path(__file__).parents[2] / "docs" / "json.md").read_text(encoding="utf-8")
+    schema = page.partition("## `monitor`\n")[2].partition("```json\n")[2].partition("```")[0]
+    jsonschema.validate(record, json.loads(schema))
+    assert (record["filled"], record["alarm"]) == (150, False)
 
 
 @pytest.mark.slow

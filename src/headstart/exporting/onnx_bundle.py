@@ -35,6 +35,7 @@ from headstart.bundles.equality import in_batches
 from headstart.bundles.golden import NUM_GOLDEN
 from headstart.bundles.session import MODEL
 from headstart.errors import ExportError
+from headstart.exporting.exporters import refuse_words
 from headstart.exporting.folder import building, refuse_occupied
 from headstart.exporting.int8_choice import Int8Samples, choose_int8
 from headstart.exporting.mlflow_record import mlflow_files
@@ -101,7 +102,7 @@ def export_onnx_bundle(
             nothing is left behind.
     """
     target = Path(folder)
-    _refuse_words(ensemble)
+    refuse_words(ensemble.task.name)
     refuse_occupied(target)
     require_onnx()
     expected = ensemble.run_each(samples.inputs, phase="export")
@@ -144,20 +145,6 @@ def _write_onnx(
     return MODEL, export_file(network, example, address)
 
 
-def _refuse_words(ensemble: Ensemble) -> None:
-    """Refuse what tells of words.
-
-    Raises:
-        ExportError: If so.
-    """
-    if ensemble.task.tells_words:
-        raise ExportError(
-            f"A {ensemble.task.name} is not written as a bundle yet: long texts are read in "
-            "windows. Export for transformers, --to transformers, or answer with 'headstart "
-            "predict'."
-        )
-
-
 def write_networks(
     ensemble: Ensemble,
     samples: ComparedSamples,
@@ -176,7 +163,7 @@ def write_networks(
         reading: How files of the training data were read.
         write: Makes the file of a network.
     """
-    _refuse_words(ensemble)
+    refuse_words(ensemble.task.name)
     members = []
     for place, (one, inputs) in enumerate(zip(ensemble.members, samples.inputs, strict=True)):
         where = "" if ensemble.is_one else f"members/{place + 1}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,23 +27,24 @@ class MonitorReport:
 
     Attributes:
         state: ``{"model": …, "windows": […], "alarm": …}``, as a server's /v1/monitor tells it.
-        is_json: Whether ``report`` gives the state instead of a text.
     """
 
     state: dict[str, Any] = field(default_factory=dict)
-    is_json: bool = False
 
     @property
     def has_drifted(self) -> bool:
         """Whether two of the latest three windows have drifted."""
         return bool(self.state["alarm"])
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """The state, for a program."""
+        return self.state
+
     def report(self) -> str:
-        """Return it as text for a person, in 80 columns; or as JSON."""
+        """Return it as text for a person, in 80 columns."""
         from headstart.reporting.monitor_text import render_monitor_text
 
-        if self.is_json:
-            return dumps(self.state, indent=1, ensure_ascii=False)
         return render_monitor_text(self.state)
 
 
@@ -56,7 +56,6 @@ def monitor(
     url: str | None = None,
     api_key_file: str | None = None,
     page: str | None = None,
-    json: bool = False,
 ) -> MonitorReport:
     """Say whether what a model is asked is still like what it was tested on.
 
@@ -73,7 +72,6 @@ def monitor(
         url: Address of a server of 'headstart serve', such as http://127.0.0.1:8080.
         api_key_file: File whose first line is the key that the server asks for.
         page: HTML file to draw it on; replaced where it exists.
-        json: Print the state as JSON in place of the text.
 
     Returns:
         What was found; report() gives the text.
@@ -107,7 +105,7 @@ def monitor(
                 state = _of_samples(given, bundle, reference)
         if page is not None:
             _draw(Path(page), state)
-    return MonitorReport(state, json)
+    return MonitorReport(state)
 
 
 def _name_of(run: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from headstart.errors import ExportError, OptionError, RunFolderError
 from headstart.events import emit
+from headstart.exporting.exporters import refuse_words
 from headstart.extras import require_extra
 from headstart.recipes.options import hushes
 from headstart.reporting.console import attached
@@ -187,7 +188,10 @@ def bundle_of(path: Path) -> Path:
             "MANIFEST.json). Give the --out of a run, or what 'headstart export RUN --to onnx' "
             "has written."
         )
-    refuse_start(path, find_record(path, "model.json") or {})
+    record = find_record(path, "model.json") or {}
+    refuse_start(path, record)
+    schema = record.get("schema")
+    refuse_words(schema.get("task") if isinstance(schema, dict) else None)
     folder, name = cache_root() / _KIND / _digest(path), path.resolve().name
     if read_entry(folder) is not None:
         return folder / name
@@ -204,8 +208,8 @@ def bundle_of(path: Path) -> Path:
         f"the bundle of {name}",
         lambda: read_entry(folder) is not None,
         limit_bytes=cache_limit(root),
-    ) as (temporary, record):
-        record["about"] = name
+    ) as (temporary, entry):
+        entry["about"] = name
         _export(path, temporary / name)
     return folder / name
 
