@@ -251,6 +251,16 @@ def test_table_never_cuts_a_cell_short_in_a_pipe() -> None:
     assert second == "y".ljust(300) + "      -"
 
 
+def test_a_heading_stands_in_the_line_of_what_it_heads() -> None:
+    rows = [["pip/a-start", 0.833, "0.793 … 0.867", 64, 9.5, "probe on 412 samples " * 4]]
+    columns = ["start", "accuracy", "95 % interval", "pixels", "seconds", "note"]
+    stream = io.StringIO()
+    print_table(columns, rows, stream, width=78)
+    _, first, second, *_ = stream.getvalue().splitlines()
+    assert first == "  accuracy 0.833 · 95 % interval 0.793 … 0.867 · pixels 64 · seconds 9.5 ·"
+    assert second.startswith("  note probe on 412 samples probe")
+
+
 def test_table_without_rows_prints_its_headings() -> None:
     stream = io.StringIO()
     print_table(["name", "count"], [], stream, title="Nothing")

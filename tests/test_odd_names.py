@@ -57,7 +57,7 @@ def test_files_and_class_folders_go_through_every_verb(folder, tmp_path, capsys,
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(given)  # a name with a line break in it does not end its line
     assert main(["evaluate", out]) == 0
-    assert capsys.readouterr().err.splitlines()[-1] == f"next: headstart predict '{out}' …"
+    assert capsys.readouterr().err.splitlines()[-1] == f"next: headstart predict '{out}' FILE…"
     assert hs.evaluate(out).metrics["test"]["num_items"] > 0
     assert main(["report", out]) == 0
     page = (tmp_path / "r,u;n" / "report.html").read_text(encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 
@@ -247,8 +248,11 @@ def test_the_list_of_runs_is_sorted_and_names_what_is_left_out(trained, capsys, 
     (trained / "broken" / "model.json").write_text("{")
     csv, page = tmp_path / "runs.csv", tmp_path / "runs.html"
     assert main(["runs", str(trained), "--csv", str(csv), "--page", str(page)]) == 0
-    told = capsys.readouterr().out
+    told, advised = capsys.readouterr()
     assert "left out" in told
+    command = advised.splitlines()[-1].removeprefix("next: headstart ")
+    assert main([*shlex.split(command), "--out", str(tmp_path / "best.html")]) == 0
+    capsys.readouterr()
     assert all(len(line) <= 80 for line in told.splitlines())
     frame = pd.read_csv(csv).set_index("run")
     assert {"linear", "forest", "seed1"} <= set(frame.index)

@@ -37,10 +37,12 @@ def _cache(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def table_run(tmp_path_factory):
-    """Return a run on a table whose label follows one of six columns, from a file."""
+    """Return a run on a table whose label follows one of seven columns, from a file."""
     draw = np.random.default_rng(0)
     frame = pd.DataFrame(draw.normal(size=(300, 5)), columns=list("abcde"))
     frame["land"] = draw.choice(["AT", "CH"], 300)
+    days = pd.Timestamp("2024-01-01") + pd.to_timedelta(draw.integers(0, 700, 300), unit="D")
+    frame["sold"] = days.strftime("%d.%m.%Y")
     frame["label"] = np.where(frame["c"] + 0.1 * draw.normal(size=300) > 0, "up", "down")
     folder = tmp_path_factory.mktemp("table")
     frame.to_csv(folder / "rows.csv", index=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -257,7 +258,7 @@ def _run_rows(job: Explaining) -> dict[str, object] | None:
         found["dependence"] = dependence(answerer, first, ranked)
     found["single"] = {"method": REPLACED, "faithfulness": single.to_json()}
     if single.is_faithful:
-        found["background"] = background.to_pylist()
+        found["background"] = _to_json(background)
     return found
 
 
@@ -273,7 +274,7 @@ def _row_samples(
     answerer: Answerer, samples: Any, names: Sequence[str], record: Mapping[str, Any]
 ) -> list[Explained]:
     rows = _typed(answerer.ensemble, samples).slice(0, MOST_SAMPLES)
-    background = _typed(answerer.ensemble, record["background"])
+    background = _typed(answerer.ensemble, _from_json(answerer.ensemble, record["background"]))
     effects, columns, before = row_effects(answerer, rows, background)
     parts = []
     for k, row in enumerate(rows.to_pylist()):
@@ -281,6 +282,29 @@ def _row_samples(
         told = [(f"{columns[j]}: {row[columns[j]]}", float(effects[k, j])) for j in order.tolist()]
         parts.append({"words": [piece for one in told for piece in (one, (" · ", 0.0))][:-1]})
     return _told(answerer, names[:MOST_SAMPLES], before, parts)
+
+
+def _to_json(rows: Any) -> list[dict[str, object]]:
+    """Return rows of a pyarrow Table for JSON, which knows no dates."""
+    return [
+        {
+            name: cell.isoformat() if isinstance(cell, datetime) else cell
+            for name, cell in row.items()
+        }
+        for row in rows.to_pylist()
+    ]
+
+
+def _from_json(ensemble: Ensemble, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]:
+    """Return the rows again, their dates as dates, whatever form the data writes them in."""
+    dates = {column.name for column in columns_of(ensemble) if column.kind == "date"}
+    return [
+        {
+            name: datetime.fromisoformat(cell) if name in dates and cell is not None else cell
+            for name, cell in row.items()
+        }
+        for row in rows
+    ]
 
 
 def _typed(ensemble: Ensemble, samples: Any) -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from headstart.errors import RunFolderError
+from headstart.events import emit
 from headstart.recipes.options import hushes
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import disk_errors, write_atomically
@@ -88,6 +90,10 @@ def runs(
             _write(csv, runs_csv(found.rows))
         if page is not None:
             _write(page, render_runs_page(folder, found.rows, found.left_out, found.starts))
+        if found.rows:
+            inside = Path(folder) / found.rows[0]["run"]
+            first = inside if inside.is_dir() else Path(folder)  # the folder is the run itself
+            emit("next", command=f"headstart report {shlex.quote(str(first))}")
     return Listed(found.rows, found.left_out, found.starts)
 
 

@@ -12,6 +12,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import TextIO
 
+UNBROKEN = "\N{NO-BREAK SPACE}"  # where a line of text must not end
+
 
 def is_terminal(stream: TextIO) -> bool:
     """Return whether a person watches the stream on a terminal that can redraw a line."""
@@ -120,13 +122,18 @@ def print_table(
 def _over_lines(columns: Sequence[str], row: Sequence[str], width: int) -> list[str]:
     """Return a row with its name on a line and what else is known of it below."""
     told = textwrap.wrap(_told(columns, row), width - 2, break_on_hyphens=False)
-    return [*textwrap.wrap(row[0], width, break_on_hyphens=False), *(f"  {one}" for one in told)]
+    lines = (f"  {one.replace(UNBROKEN, ' ')}" for one in told)
+    return [*textwrap.wrap(row[0], width, break_on_hyphens=False), *lines]
 
 
 def _told(columns: Sequence[str], row: Sequence[str]) -> str:
-    """Return the cells of a row but the first, each with its heading; what is unknown left out."""
-    pairs = zip(columns[1:], row[1:], strict=True)
-    return " · ".join(f"{heading} {cell}" for heading, cell in pairs if cell not in ("-", ""))
+    """Return the cells of a row but the first, each with its heading; what is unknown left out.
+
+    No line ends between a heading and what it heads, nor before a dot.
+    """
+    pairs = zip((heading.replace(" ", UNBROKEN) for heading in columns[1:]), row[1:], strict=True)
+    known = [f"{heading}{UNBROKEN}{cell}" for heading, cell in pairs if cell not in ("-", "")]
+    return f"{UNBROKEN}· ".join(known)
 
 
 def _print_rich_table(
