@@ -383,6 +383,7 @@ def test_overview_lists_the_commands_with_their_summaries(
         text = capsys.readouterr().out
         assert "  fit       Fit a model inside a budget." in text
         assert "\033" not in text
+        assert max(map(len, text.splitlines())) <= 80
 
 
 def test_table_for_a_person_and_json_lines_for_a_program(
