@@ -376,8 +376,9 @@ def test_help_states_every_option_once_with_its_default(
 
 
 def test_overview_lists_the_commands_with_their_summaries(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     for words in ([], ["--help"], ["help"]):
         assert run(*words) == 0
         text = capsys.readouterr().out
