@@ -376,13 +376,15 @@ def test_help_states_every_option_once_with_its_default(
 
 
 def test_overview_lists_the_commands_with_their_summaries(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     for words in ([], ["--help"], ["help"]):
         assert run(*words) == 0
         text = capsys.readouterr().out
         assert "  fit       Fit a model inside a budget." in text
         assert "\033" not in text
+        assert max(map(len, text.splitlines())) <= 80
 
 
 def test_table_for_a_person_and_json_lines_for_a_program(

@@ -229,7 +229,7 @@ def overview(verbs: Mapping[str, Place]) -> str:
         "",
         _bold("Main job"),
         "  headstart fit DATA --budget 30m --out runs/mine",
-        "  headstart fit digits --budget 2m --out runs/digits     (needs no data of yours)",
+        "  headstart fit digits --budget 2m --out runs/digits    (needs no data of yours)",
         "",
         _bold("Commands"),
         *_two_columns(summaries),

@@ -25,7 +25,8 @@ def render_slices(record: Mapping[str, Any], *, is_asked: bool) -> str:
     if measure is None or not record["slices"]:
         return ""
     sure = [each for each in record["slices"] if each["p_value"] < _SIGNIFICANT]
-    looks = f"{record['num_looks']:,} parts of {len(record['columns']):,} columns"
+    number = len(record["columns"])
+    looks = f"{record['num_looks']:,} parts of {number:,} column{'s' if number != 1 else ''}"
     if is_asked:
         title, told = f"Slices, by {measure.name}: {looks}", record["slices"]
     elif not sure:
