@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 import headstart as hs
-from headstart.errors import DataError, ExportError, OptionError, StartError
+from headstart.errors import DataError, ExportError, OptionError, RunFolderError, StartError
 from headstart.objectives import find_loss
 from headstart.objectives.supervised import Wanted
 from headstart.types import Ragged
@@ -136,6 +136,16 @@ def test_what_needs_a_bundle_is_refused_by_name_and_at_once(
     with pytest.raises(ExportError, match="--to transformers") as told:
         asked(str(run.path), str(tmp_path / "bundle"))
     hs.export(str(run.path), to="transformers", out=str(tmp_path / "other"))  # as advised
+    heard(told.value)
+
+
+def test_explanations_of_tags_are_refused_without_a_check_that_would_be_too(run, tmp_path, heard):
+    path, said = str(run.path), ["Ada lives in Rome"]
+    with pytest.raises(RunFolderError, match="cannot be explained") as told:
+        hs.predict(path, said, explain=str(tmp_path / "page.html"))
+    with pytest.raises(RunFolderError, match="cannot be explained"):
+        hs.report(path, explain=True)
+    assert hs.predict(path, said)
     heard(told.value)
 
 
