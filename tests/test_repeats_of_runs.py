@@ -177,6 +177,13 @@ def test_what_cannot_be_repeated_is_refused_with_what_to_do(tmp_path, monkeypatc
     heard(refused.value)  # alone it is done, as above
 
 
+@pytest.mark.parametrize("said", [{"folds": 1}, {"seeds": 1}, {"seeds": -2}, {"folds": -1}])
+def test_a_number_of_repeats_that_is_none_is_refused_before_anything_is_made(tmp_path, said):
+    with pytest.raises(OptionError, match="expected at least 2"):
+        hs.finetune(_frame(), **SAID, out=str(tmp_path / "run"), **said)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_budget_is_one_for_all(tmp_path):
     told = []
     with listen(lambda kind, fields: told.append((kind, fields))):

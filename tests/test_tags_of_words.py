@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 import headstart as hs
-from headstart.errors import DataError, ExportError, StartError
+from headstart.errors import DataError, ExportError, OptionError, RunFolderError, StartError
 from headstart.objectives import find_loss
 from headstart.objectives.supervised import Wanted
 from headstart.types import Ragged
@@ -137,6 +137,26 @@ def test_what_needs_a_bundle_is_refused_by_name_and_at_once(
         asked(str(run.path), str(tmp_path / "bundle"))
     hs.export(str(run.path), to="transformers", out=str(tmp_path / "other"))  # as advised
     heard(told.value)
+
+
+def test_explanations_of_tags_are_refused_without_a_check_that_would_be_too(run, tmp_path, heard):
+    path, said = str(run.path), ["Ada lives in Rome"]
+    with pytest.raises(RunFolderError, match="cannot be explained") as told:
+        hs.predict(path, said, explain=str(tmp_path / "page.html"))
+    with pytest.raises(RunFolderError, match="cannot be explained"):
+        hs.report(path, explain=True)
+    assert hs.predict(path, said)
+    heard(told.value)
+
+
+def test_folds_of_tags_are_refused_and_seeds_are_not(tmp_path, heard):
+    data = hs.load(str(_written(tmp_path / "data")))
+    said = {"start": "scratch/bert-tiny", "strategy": "full", "num_steps": 1, "device": "cpu"}
+    with pytest.raises(OptionError, match="--folds and --learning-curve divide data anew") as told:
+        hs.finetune(data, **said, out=str(tmp_path / "a"), folds=2, learning_curve=True)
+    made = hs.finetune(data, **said, out=str(tmp_path / "a"), seeds=2)
+    heard(told.value)
+    assert len(made.metrics["seeds"]["figures"]["f1_entities"]["each"]) == 2
 
 
 def test_a_start_without_words_is_refused_and_the_named_one_works(run, tmp_path, heard):

@@ -20,6 +20,7 @@ TWO = Schema("table", "classification", ("ham", "spam"))
 THREE = Schema("table", "classification", ("a", "b", "c"))
 LABELS = Schema("table", "multi-label", ("a", "b"))
 NUMBER = Schema("table", "regression", ())
+TAGS = Schema("text", "token-classification", ("O", "B-x", "I-x"))
 
 
 def test_a_threshold_of_two_classes_moves_every_decision_and_figure():
@@ -144,6 +145,12 @@ def test_a_label_that_val_hardly_has_keeps_a_half_and_few_items_give_no_sets():
 
 
 ADVISED = {
+    "tags": (DecidingAsked(threshold="f1", reject="risk=0.1"), TAGS, DecidingAsked()),
+    "positive of labels": (
+        DecidingAsked(threshold="f1", positive="a"),
+        LABELS,
+        DecidingAsked(threshold="f1"),
+    ),
     "threshold": (DecidingAsked(threshold="f1"), THREE, DecidingAsked()),
     "numbers": (DecidingAsked(threshold="f1"), NUMBER, DecidingAsked()),
     "reject": (DecidingAsked(reject="risk=0.1"), NUMBER, DecidingAsked()),

@@ -33,6 +33,7 @@ from headstart.training.options.training_options import TrainingOptions
 from headstart.training.probing.methods import PROBES
 from headstart.training.probing.probe import fit_probe
 from headstart.types import Ragged, Schema
+from headstart.types.deciding import Deciding
 
 CLASSES = Schema("image", "classification", ("a", "b", "c"))
 LABELS = Schema("text", "multi-label", ("a", "b", "c"))
@@ -67,6 +68,13 @@ def test_outputs_of_a_regression_are_in_the_units_of_the_data():
     found = REGRESSION.outputs(logits, VALUES, target_mean=100.0, target_scale=5.0)
     assert found.dtype == np.float64
     assert found == pytest.approx(logits[:, 0].astype(float) * 5 + 100)
+
+
+def test_the_interval_of_a_number_lies_around_it_and_is_told_by_its_names():
+    task = REGRESSION.deciding_by(Deciding(coverage=0.9, bound=2.0))
+    [told] = task.predictions(["a"], np.array([5.0]), VALUES)
+    assert (told.low, told.high, told.possible, told.spans) == (3.0, 7.0, (), None)
+    assert told.to_json() == {"name": "a", "value": 5.0, "low": 3.0, "high": 7.0}
 
 
 def test_sigmoid_does_not_overflow():

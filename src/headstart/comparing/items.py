@@ -15,7 +15,7 @@ import numpy as np
 from headstart.comparing.finished import FinishedRun
 from headstart.errors import DataError, RunFolderError
 from headstart.tasks import TextColumn
-from headstart.types import Rows
+from headstart.types import Ragged, Rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -238,9 +238,8 @@ def _refuse_other_targets(
 ) -> None:
     """Refuse runs whose test items have other labels."""
     task, schema = first.task, first.schema
-    mine, its = (np.asarray(task.read_item_column(each, schema)) for each in (ours, theirs))
-    differs = mine != its
-    differs = differs if differs.ndim == 1 else differs.any(axis=1)
+    mine, its = (task.read_item_column(each, schema) for each in (ours, theirs))
+    differs = _differ(mine, its)
     if not differs.any():
         return
     place = int(differs.argmax())
@@ -249,6 +248,16 @@ def _refuse_other_targets(
         f"'{shown(theirs, place)}' in {run.path}, and so differ {int(differs.sum()):,} of "
         f"{len(differs):,}; expected the same labels. Compare runs on the same labels."
     )
+
+
+def _differ(mine: Rows, its: Rows) -> np.ndarray:
+    """Return which targets are not the same, bool, shape (N,); of words rows of any length."""
+    if isinstance(mine, Ragged):
+        pairs = zip(mine, its, strict=True)
+        return np.array([not np.array_equal(own, other) for own, other in pairs], bool)
+    differs = np.not_equal(mine, np.asarray(its)).reshape(len(mine), -1)
+    found: np.ndarray = differs.any(axis=1)
+    return found
 
 
 def _refuse_lost_groups(runs: Sequence[FinishedRun]) -> None:

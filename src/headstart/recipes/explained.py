@@ -62,18 +62,26 @@ def explain_again(run: Run) -> None:
             cannot be written.
     """
     from headstart.explaining import explain_run
+    from headstart.explaining.explain import way_of
     from headstart.recipes.own_data import check_finished, own_data
 
     check_finished(run)
+    if way_of(run.ensemble) is None:
+        raise _unexplained(run)
     found = explain_run(run.ensemble, own_data(run), shown_ids(run.path))
     if not found:
-        raise RunFolderError(
-            f"The model of {run.path} cannot be explained: there are no feature maps, attention, "
-            f"words, or two columns of it to look at. Leave --explain out."
-        )
+        raise _unexplained(run)
     path, content = run.path / EXPLANATIONS, json.dumps(found, default=str).encode()
     with disk_errors(path, len(content)):
         write_atomically(path, content)
+
+
+def _unexplained(run: Run) -> RunFolderError:
+    """Return the refusal of a model in which there is nothing to look at."""
+    return RunFolderError(
+        f"The model of {run.path} cannot be explained: there are no feature maps, attention, "
+        f"words, or two columns of it to look at. Leave --explain out."
+    )
 
 
 def shown_ids(folder: Path) -> list[int]:
@@ -93,6 +101,10 @@ def checked_record(run: Run) -> dict[str, Any]:
     folder = shlex.quote(str(run.path))
     record = find_record(run.path, EXPLANATIONS)
     if not record:
+        from headstart.explaining.explain import way_of
+
+        if way_of(run.ensemble) is None:  # a check would be refused, too
+            raise _unexplained(run)
         raise RunFolderError(
             f"{run.path} has no {EXPLANATIONS}: nobody has checked whether explanations of its "
             f"model may be believed. Check it: headstart report {folder} --explain."

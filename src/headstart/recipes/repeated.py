@@ -28,6 +28,8 @@ from headstart.recipes.source import as_dataset, default_out, spent_before
 from headstart.reporting.console import attached
 from headstart.storage.records import find_record, finished_run
 from headstart.storage.run_folder import is_claimed_only, refuse_occupied, write_atomically
+from headstart.tasks import find_task
+from headstart.training.options.limits import check_options
 from headstart.types import Dataset
 
 if TYPE_CHECKING:
@@ -77,12 +79,15 @@ def repeated(options: Options, once: Callable[[Options], Run | BudgetPlan]) -> R
         The run itself; under dry_run its plan, in its share of the budget.
 
     Raises:
-        OptionError: Several processes are to do it.
+        OptionError: An option is out of range, several processes are to do it, or the data has tags
+            of words and is to be divided anew.
         DataError: There are too few samples for it.
         Interrupted: On Ctrl-C; all that was finished is kept.
     """
+    check_options(options)  # a single run is not told of folds, and cannot refuse them
     _refuse_processes(options)
     dataset = as_dataset(options.data)
+    _refuse_words(options, dataset)
     out = Path(options.out or default_out(dataset, resume=options.resume))
     course = _Course(options, dataset, out)
     own = course.own_options()
@@ -108,6 +113,19 @@ def _refuse_processes(options: FinetuneOptions | FitOptions) -> None:
         raise OptionError(
             f"{names[0]} is set and several processes train together; expected one, which makes "
             "run after run. Leave --num-processes out and start no launcher."
+        )
+
+
+def _refuse_words(options: FinetuneOptions | FitOptions, dataset: Dataset) -> None:
+    """Refuse to divide anew what has a tag a word."""
+    if not find_task(dataset.schema.task).tells_words:
+        return
+    said = {"--folds": options.folds, "--learning-curve": options.learning_curve}
+    if names := [name for name, value in said.items() if value]:
+        raise OptionError(
+            f"{' and '.join(names)} divide data anew, and {dataset.name} has tags of words "
+            f"({dataset.schema.task}), which is not done yet; expected one answer a sample. Leave "
+            f"{' and '.join(names)} out; --seeds trains on the same splits."
         )
 
 

@@ -167,9 +167,9 @@ class Regression(Task):
         """Return one record a sample, with its value, and the interval where there is one."""
         reach, found = self.deciding.bound, []
         for name, value in zip(names, array_of(outputs).tolist(), strict=True):
-            ends = (None, None) if reach is None else (value - reach, value + reach)
-            told = Prediction(name, f"{value:.6g}", math.nan, (), value, (), *ends)
-            found.append(told)
+            low, high = (None, None) if reach is None else (value - reach, value + reach)
+            label = f"{value:.6g}"
+            found.append(Prediction(name, label, math.nan, (), value, low=low, high=high))
         return found
 
     def misfits(self, outputs: Rows, targets: Rows) -> np.ndarray | None:

@@ -80,6 +80,13 @@ def check_deciding(asked: DecidingAsked, schema: Schema | None = None) -> None:
     if schema is None:
         return
     task, num = find_task(schema.task), len(schema.classes)
+    said = {"threshold": asked.threshold, "reject": asked.reject}
+    if task.tells_words and (names := [name for name, value in said.items() if value is not None]):
+        options = " and ".join(f"--{name}" for name in names)
+        raise OptionError(
+            f"{names[0]} is '{said[names[0]]}', and this has a tag for each word ({task.name}); "
+            f"expected one answer a sample. Leave {options} out."
+        )
     has_thresholds = task.has_label_sets or (task.is_exclusive and num == 2)
     if asked.threshold is not None and not has_thresholds:
         what = f"{num} classes" if task.has_classes else f"a {task.name}"
@@ -94,7 +101,12 @@ def check_deciding(asked: DecidingAsked, schema: Schema | None = None) -> None:
         )
     if asked.positive is None:
         return
-    if task.has_label_sets or asked.positive not in schema.classes:
+    if task.has_label_sets:
+        raise OptionError(
+            f"positive is '{asked.positive}', and each of the {num} labels has a threshold of its "
+            "own; expected two exclusive classes. Leave --positive out."
+        )
+    if asked.positive not in schema.classes:
         near = did_you_mean(asked.positive, schema.classes)
         raise OptionError(
             f"positive is '{asked.positive}', expected one of two exclusive classes (the classes "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass
 from html import escape
 from typing import TYPE_CHECKING, Literal
 
@@ -121,6 +121,7 @@ class Prediction:
     probability: float
     probabilities: tuple[float, ...]
     value: float | None = None
+    _: KW_ONLY
     spans: tuple[Span, ...] | None = None
     possible: tuple[str, ...] = ()
     low: float | None = None
