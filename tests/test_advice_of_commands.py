@@ -158,7 +158,8 @@ def read_elsewhere(folder: Path, is_same: bool) -> Any:
     asked = SimpleNamespace(data=data, starts=None, like=None)
     of_main = company(2, data.fingerprint if is_same else "another")
     with patched(rank_verb, "_candidates", lambda *_: pytest.skip("as everywhere")):
-        return rank_verb._record(asked, None, 1e9, of_main)  # type: ignore[arg-type]
+        never = SimpleNamespace(call_off=lambda: None, bring_forward=lambda moment: None)
+        return rank_verb._record(asked, None, 1e9, of_main, never)  # type: ignore[arg-type]
 
 
 def launched(folder: Path, is_started: bool = False, **said: Any) -> Any:

@@ -53,7 +53,7 @@ def test_a_run_of_trees_is_a_run_as_every_other(name, mixed, tmp_path, capsys):
     assert figure > 0.85
     ladder = run.metrics["before_after"]["figures"]
     assert ("gradient boosting" in ladder) == (name == "forest")  # nothing beside itself
-    kinds = {".safetensors", ".json", ".jsonl", ".parquet", ".html"}
+    kinds = {".safetensors", ".json", ".jsonl", ".parquet", ".html", ".md"}
     assert {path.suffix for path in out.iterdir()} == kinds
     # the rows of the test split by the route of new rows: the same answers
     kept = pq.read_table(out / "predictions.parquet").to_pandas()

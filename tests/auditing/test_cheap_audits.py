@@ -162,9 +162,16 @@ def test_sizes_forms_and_frames_are_told():
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP"])
-def test_files_that_break_off_are_named_and_to_be_left_out(kind):
+def test_files_that_break_off_are_left_out_when_they_are_loaded(kind):
     encoded = [image_bytes(noise(60, 80), kind) for _ in range(120)]
     encoded[7] = encoded[7][: len(encoded[7]) // 2]
+    assert [bad.name for bad in images(encoded).bad_samples] == ["row 8"]
+
+
+def test_files_that_are_damaged_inside_are_named_and_to_be_left_out():
+    encoded = [image_bytes(noise(60, 80), "PNG") for _ in range(120)]
+    middle = len(encoded[7]) // 2
+    encoded[7] = encoded[7][:middle] + bytes(64) + encoded[7][middle + 64 :]
     data = images(encoded)
     broken = next(f for f in audit_image_files(data, TOOLS) if f.finding.kind == "unreadable")
     assert [name_of(data, s.spot) for s in broken.suspects] == ["row 8"]

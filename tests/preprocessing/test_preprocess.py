@@ -17,6 +17,7 @@ from headstart.preprocessing import (
     Preprocess,
     TermPreprocess,
     TokenPreprocess,
+    WordPreprocess,
     check_preprocess,
     fit_table,
     read_preprocess,
@@ -49,12 +50,13 @@ def make(kind: str) -> tuple[Preprocess, Dataset]:
     if kind == "image":
         spec = ImageSpec(16, 1, (0.5,), (0.25,), "bilinear", 8, 1)
         return ImagePreprocess(spec), load("digits-8x8")
-    if kind == "tokens":
+    if kind in ("tokens", "words"):
         pytest.importorskip("tokenizers")
         from headstart.preprocessing.vocabulary import train_tokenizer
 
         tokenizer = train_tokenizer(TEXTS, "x", vocab_size=100).with_max_length(12)
-        return TokenPreprocess(tokenizer, "review"), texts()
+        made = TokenPreprocess if kind == "tokens" else WordPreprocess
+        return made(tokenizer, "review"), texts()
     if kind == "terms":
         return TermPreprocess(fit_vectorizer(TEXTS, "x"), "review"), texts()
     data = rows()
@@ -69,7 +71,7 @@ def test_named_inputs_are_what_a_batch_holds(kind):
     for array, named in zip(arrays, preprocess.inputs, strict=True):
         assert (array.dtype.name, array.ndim) == (named.dtype, 1 + len(named.shape))
         for found, told in zip(array.shape[1:], named.shape, strict=True):
-            assert told in (found, "length")
+            assert told in (found, "length", "words")
 
 
 @pytest.mark.parametrize("kind", KINDS)

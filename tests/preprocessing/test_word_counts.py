@@ -32,7 +32,7 @@ def by_scikit_learn(texts, most):
         ngram_range=(1, 2),
         sublinear_tf=True,
         dtype=np.float32,
-        token_pattern=words._word_pattern(),
+        token_pattern=words.word_pattern(),
         preprocessor=lambda text: unicodedata.normalize("NFC", text.lower()),
         min_df=1 if len(texts) < terms.SMALL else 2,
         max_features=most,

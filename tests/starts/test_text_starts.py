@@ -483,7 +483,7 @@ def test_impossible_requests_are_refused():
             {"preprocess": {"kind": "tokens", "column": None, "max_length": 0}},
             "The record 'preprocess'",
         ),
-        ({"preprocess": {"kind": "image"}}, "Expected 'tokens', 'terms' for text"),
+        ({"preprocess": {"kind": "image"}}, "Expected 'tokens', 'words', 'terms' for text"),
         ({"builder": "table-linear", "options": {}}, "is for table, its start .* reads text"),
         ({"builder": "resnet18"}, "unknown key 'num_terms'"),
         ({"lora": {"rank": 8}}, "missing key 'alpha', 'dropout'"),

@@ -28,6 +28,7 @@ from headstart.errors import OptionError
 from headstart.types import Dataset, Finding, Schema
 
 if TYPE_CHECKING:
+    from headstart.data.records import Records
     from headstart.preprocessing import Preprocess
 
 
@@ -149,6 +150,7 @@ def load(
     listed = None if fixes is None else read_fixes(fixes)
     records, address = read_source(source, options)
     records = with_groups(records, group)
+    _check_learnable(records, is_learned=schema is None and refused is None)
     dataset = assemble(
         records,
         val_fraction,
@@ -189,6 +191,16 @@ def _said(options: ReadOptions) -> dict[str, object]:
     if options.said_task is not None:
         said["task"] = options.said_task
     return said
+
+
+def _check_learnable(records: Records, *, is_learned: bool) -> None:
+    """Refuse what has no two classes before any of its files is found bad.
+
+    Raises:
+        DataError: If so.
+    """
+    if is_learned and len(records.targets):
+        records.asks.check_learnable(records.name, records.targets, records.classes)
 
 
 def _check_options(

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from headstart.types import Dataset
 
 EXPLANATIONS = "explanations.json"
-_SHARE = 0.05  # of the budget
 _PAGE_SECONDS = 1.5  # that are put by for the page
 
 
@@ -43,12 +42,14 @@ def explain_at_end(
         ``headstart report RUN --explain`` makes it whatever it takes.
     """
     from headstart.explaining.explain import explain_run, way_of
+    from headstart.tuning.budget import SHARES
 
     way = way_of(ensemble)
     if way is None or budget.limit_seconds is None:
         return {}
     needed = budget.load * each * way.num_passes(ensemble) * len(ensemble.members)
-    if needed > min(_SHARE * budget.limit_seconds, budget.left - _PAGE_SECONDS):
+    share = SHARES["explanations"].share * budget.limit_seconds
+    if needed > min(share, budget.left - _PAGE_SECONDS):
         return {}
     return explain_run(ensemble, dataset, shown)
 

@@ -19,6 +19,7 @@ from headstart.reporting.wording import (
     format_duration,
     format_items,
     format_number,
+    guessing_sentence,
     has_lost,
     judge,
     outcome,
@@ -44,8 +45,10 @@ def verdict_view(metrics: Json) -> Json | None:
     compared = compared[:1].upper() + compared[1:]
     comparisons = (metrics.get("before_after") or {}).get("comparisons") or []
     judged = {judge(found, task.words.pairing) for found in comparisons}
-    style = "open"
-    if has_lost(metrics):
+    style, guess = "open", guessing_sentence(metrics)
+    if guess:
+        style, sentence = "bad", f"{guess} {sentence} {compared}".rstrip()
+    elif has_lost(metrics):
         style, sentence = "bad", f"{compared} {sentence}"
     else:
         style = "good" if judged == {"better"} else "open"

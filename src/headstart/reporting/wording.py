@@ -220,7 +220,7 @@ def guessing_sentence(metrics: Json) -> str:
         chance = max(chance, 1 / max(1, len((metrics.get("test") or {}).get("per_class") or {})))
     if sign * low > chance:
         return ""
-    return f"This model is no better than guessing ({naive})."
+    return say("This model is no better than guessing ({naive}).", naive=say(naive))
 
 
 def data_title(name: object) -> str:

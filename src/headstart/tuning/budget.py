@@ -53,12 +53,11 @@ class BudgetShare:
 
 
 SHARES: dict[str, BudgetShare] = {
-    "audits": BudgetShare(
-        0.03, "budget", "near copies and what else would make figures lie; then it says how far"
-    ),
+    "audits": BudgetShare(0.03, "budget", "near copies, and what else would make figures lie"),
     "estimates": BudgetShare(
         0.04, "budget", "doubtful labels, shortcuts, drift, by features that are there by then"
     ),
+    "explanations": BudgetShare(0.05, "budget", "where the model looked, of a few test items"),
     "audited features": BudgetShare(
         0.4,
         "left",

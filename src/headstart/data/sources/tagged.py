@@ -242,7 +242,9 @@ def _mark(span: object) -> Mark | None:
     else:
         return None
     first, last = as_number(start), as_number(end)
-    if first is None or last is None or not isinstance(kind, str):
+    if first is None or last is None or first != first or last != last:
+        return None
+    if not isinstance(kind, str):
         return None
     return int(first), int(last), kind
 
