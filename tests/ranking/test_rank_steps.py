@@ -99,7 +99,7 @@ def test_without_time_for_two_no_last_block_is_trained(digits, monkeypatch):
     assert {one["block"] for one in ranked.record["starts"]} == {None}
 
 
-@pytest.mark.parametrize("slowness", [4.0, 12.0])
+@pytest.mark.parametrize("slowness", [4.0, 10.0])
 def test_a_slow_machine_ends_in_time(digits, slowness, monkeypatch):
     clock = ProcessorClock(slowness)
     monkeypatch.setattr(time, "monotonic", clock)
