@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -60,16 +59,12 @@ def _linear_seconds(dataset: Dataset, setup: TrainingSetup) -> float:
 
 def _known(items: Items) -> tuple[WordTokens, WordTokens, WordTask]:
     """Return train and test, and the task."""
-    train, test = _whole(items.train), items.test
+    train, test = items.train, items.test
     task = find_task(items.dataset.schema.task)
     assert isinstance(task, WordTask)
     assert isinstance(train, WordTokens)
     assert isinstance(test, WordTokens)
     return train, test, task
-
-
-def _whole(inputs: Any) -> Any:
-    return getattr(inputs, "whole", inputs) if not isinstance(inputs, WordTokens) else inputs
 
 
 # A dictionary -----------------------------------------------------------------------------------
