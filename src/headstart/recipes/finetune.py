@@ -6,7 +6,7 @@ import shlex
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from headstart.events import emit
 from headstart.recipes.audited import with_audits
@@ -23,7 +23,7 @@ from headstart.recipes.processes import (
 from headstart.recipes.repeated import is_repeated, repeated
 from headstart.recipes.run import Run
 from headstart.recipes.session import session
-from headstart.recipes.settle import Means, settle_setup
+from headstart.recipes.settle import Means, Settling, settle_setup, settle_strategy
 from headstart.recipes.source import as_dataset, default_out, spent_before
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import refuse_occupied
@@ -33,7 +33,6 @@ from headstart.training.options.common_options import (
     CommonOptions,
     Imbalance,
 )
-from headstart.training.options.strategies import AUTO, default_strategy, find_strategy
 from headstart.types import Framing
 
 if TYPE_CHECKING:
@@ -46,8 +45,6 @@ if TYPE_CHECKING:
     from headstart.tuning.budget import BudgetPlan
     from headstart.tuning.setup import TrainingSetup
     from headstart.types import Dataset
-
-Settling = TypeVar("Settling", bound=CommonOptions)
 
 
 @takes(FinetuneOptions)
@@ -175,23 +172,10 @@ def _settled(
     Raises:
         OptionError: If an option means nothing for these data, this start or this strategy.
     """
-    from headstart.training.options.limits import check_applies, steps_asked
-    from headstart.tuning.deciding import DecidingAsked, check_deciding
-    from headstart.tuning.decisions import Decided
-
-    start = given.start
-    check_deciding(DecidingAsked.of(vars(options)), dataset.schema)
-    strategy, why = default_strategy(start, steps_asked(options))
-    is_chosen = options.strategy == AUTO
-    if not is_chosen:
-        strategy = find_strategy(options.strategy)
     is_built = given.module is not None
-    check_applies(options, dataset.schema, start, strategy=strategy, is_built=is_built)
-    settled = settle_auto(options, dataset, means.company.device, is_built=is_built)
-    name = strategy.name
-    if is_chosen:
-        name = means.decisions.settle("strategy", lambda: Decided(strategy.name, why))
-    return settle_setup(dataset, given, replace(settled, strategy=name), means)
+    settled = settle_strategy(dataset, given, options, options, means)
+    settled = settle_auto(settled, dataset, means.company.device, is_built=is_built)
+    return settle_setup(dataset, given, settled, means)
 
 
 def look_of(setup: TrainingSetup, options: CommonOptions, *, is_own: bool = False) -> Look:

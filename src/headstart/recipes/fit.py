@@ -138,7 +138,7 @@ def _searched(options: FitOptions, company: Company, limit: CutOff) -> Run:
             if budget.left > _ENOUGH_LEFT * (budget_seconds or 0.0):
                 limit.call_off()  # what is trained from here on ends by its own deadline
             if find_task(dataset.schema.task).tells_words:
-                go_straight(current, dataset, chosen["candidates"], budget, settled)
+                go_straight(current, dataset, chosen["candidates"], budget, options, settled)
             else:
                 search(current, dataset, chosen["candidates"], made, budget, texts, settled)
     path = current.folder.path
