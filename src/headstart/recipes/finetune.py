@@ -12,6 +12,7 @@ from headstart.events import emit
 from headstart.recipes.audited import with_audits
 from headstart.recipes.complete import complete
 from headstart.recipes.dry_run import refuse_resume, say_real_run
+from headstart.recipes.hard_limit import ENOUGH_LEFT, ends_without, last_moment
 from headstart.recipes.options import FinetuneOptions, takes
 from headstart.recipes.own_start import GivenStart, find_given, own_network, refuse_own_start
 from headstart.recipes.processes import (
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from headstart.auditing.probe_features import Look
     from headstart.training.company import Company
     from headstart.tuning.budget import BudgetPlan
+    from headstart.tuning.cut_off import CutOff
     from headstart.tuning.setup import TrainingSetup
     from headstart.types import Dataset
 
@@ -80,7 +82,23 @@ def _once(options: FinetuneOptions) -> Run | BudgetPlan:
 
 
 def _finetune(options: FinetuneOptions, company: Company) -> Run:
-    """Fine-tune in the main process."""
+    """Fine-tune in the main process; without a model it ends with its budget."""
+    from headstart.training.options.limits import check_options
+    from headstart.tuning.budget import parse_budget
+
+    check_options(options)
+    with ends_without("a model could be used", parse_budget(options.budget)) as limit:
+        return _tuned(options, company, limit)
+
+
+def _tuned(options: FinetuneOptions, company: Company, limit: CutOff) -> Run:
+    """Fine-tune.
+
+    Args:
+        options: As the user said them.
+        company: The processes.
+        limit: Cuts all of it off, unless there is a model.
+    """
     from headstart.engines import passes_by
     from headstart.tuning.budget import Budget
     from headstart.tuning.engine_rule import run_rule
@@ -108,11 +126,15 @@ def _finetune(options: FinetuneOptions, company: Company) -> Run:
         log=options.log,
     ) as current:
         budget = Budget(budget_seconds, current.spent_before_resume + spent_before(dataset))
+        limit.unless = (current.folder.path / "model.json").exists
+        limit.bring_forward(last_moment(budget))
         dataset = with_audits(current, dataset, budget, options.seed)
         with passes_by(run_rule(options, budget, current.decisions)):
             setup = _settled(options, given, dataset, Means(budget, company, current.decisions))
             look = look_of(setup, options, is_own=given.module is not None)
             is_searched = options.learning_rate_search
+            if budget.left > ENOUGH_LEFT * (budget_seconds or 0.0):
+                limit.call_off()  # what is trained from here on ends by its own deadline
             complete(current, dataset, setup, budget, look, searches_rate=is_searched)
     path = current.folder.path
     company.send("done", path=str(path))
