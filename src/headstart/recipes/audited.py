@@ -19,9 +19,9 @@ from headstart.recipes.findings import tell_findings
 from headstart.types import Dataset, Finding
 
 if TYPE_CHECKING:
-    from headstart.pretraining.objective import Corpus
     from headstart.auditing.audit import Audit, AuditTools
     from headstart.auditing.probe_features import Look, ProbeFeatures
+    from headstart.pretraining.objective import Corpus
     from headstart.recipes.session import Session
     from headstart.tuning.budget import Budget, BudgetPlan
     from headstart.tuning.decisions import Decided
