@@ -69,7 +69,7 @@ def run_batches(
     Returns:
         float32, N rows; ``Ragged`` where they are as long as the samples.
     """
-    if model.task.tells_texts and compute is model:
+    if compute is model and isinstance(model, Model) and model.task.tells_texts:
         return tell_texts(model, inputs, name=name)
     num = len(inputs)
     lengths = inputs.lengths
