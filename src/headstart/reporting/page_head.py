@@ -24,6 +24,7 @@ from headstart.reporting.wording import (
     judge,
     outcome,
 )
+from headstart.tasks import TASKS
 from headstart.types import MODALITIES
 
 
@@ -93,18 +94,20 @@ def command_of(options: Json) -> str:
 
 def use_view(model: Json) -> Json | None:
     """Return the lines by which the model is used, from a shell and from Python."""
-    facts = MODALITIES.get((model.get("schema") or {}).get("modality", ""))
-    if facts is None:
+    schema = model.get("schema") or {}
+    facts, task = MODALITIES.get(schema.get("modality", "")), TASKS.get(schema.get("task", ""))
+    if facts is None or task is None:
         return None
     given = facts.argument.strip("'").replace("…", "")
+    if task.tells_words:  # of these there are no bundles to export or serve
+        told, further = "spans", ["headstart export RUN --to transformers --out FOLDER"]
+    else:
+        told = "label, found.probability" if task.has_classes else "value"
+        further = ["headstart serve RUN", "headstart export RUN --to onnx --out BUNDLE"]
     return {
-        "shell": [
-            f"headstart predict RUN {facts.argument}",
-            "headstart serve RUN",
-            "headstart export RUN --to onnx --out BUNDLE",
-        ],
+        "shell": [f"headstart predict RUN {facts.argument}", *further],
         "python": f'import headstart as hs\n\nfor found in hs.predict("RUN", ["{given}"]):\n'
-        "    print(found.name, found.label, found.probability)",
+        f"    print(found.name, found.{told})",
     }
 
 
