@@ -223,3 +223,26 @@ def test_a_refusal_of_one_run_names_the_budget_of_all(tmp_path, monkeypatch, sti
     assert run.metrics["folds"]["figures"]
     assert still_clock.now - 1000 < int(named.removesuffix("s"))
     heard(told.value)
+
+
+@pytest.mark.parametrize("verb", ["finetune", "fit", "folds"])
+@pytest.mark.parametrize("is_there", [False, True])
+def test_what_means_nothing_for_the_data_is_refused_before_a_folder_is_claimed(
+    tmp_path, verb, is_there
+):
+    """And the folder of a former run stays as it was, under --overwrite, too."""
+    out, said = tmp_path / "run", {"threshold": "f1", "positive": "maybe", "device": "cpu"}
+    if is_there:
+        hs.finetune(_frame(), **SAID, num_steps=1, out=str(out))
+    before = {path.name: path.read_bytes() for path in out.glob("*.*")}
+    said |= {"out": str(out), "overwrite": is_there}
+    do = hs.fit if verb == "fit" else hs.finetune
+    said |= {"budget": "20s"} if verb == "fit" else {"start": "scratch/linear"}
+    said |= {"folds": 2} if verb == "folds" else {}
+    stages = []
+    watch = listen(lambda kind, fields: stages.append(fields.get("text")))
+    with watch, pytest.raises(OptionError, match="positive is 'maybe'"):
+        do(_frame(), **said)
+    assert "Checking the data" not in stages
+    assert {path.name: path.read_bytes() for path in out.glob("*.*")} == before
+    assert out.exists() == is_there

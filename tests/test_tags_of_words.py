@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from advised import follow_page
 from safetensors.torch import load_file
 
 import headstart as hs
+from headstart.cli import main
 from headstart.errors import DataError, ExportError, OptionError, RunFolderError, StartError
 from headstart.objectives import find_loss
 from headstart.objectives.supervised import Wanted
@@ -140,10 +143,7 @@ def test_answers_with_a_tag_that_is_not_there_are_made_anew(run, tmp_path, heard
     other = hs.finetune(data, **said, out=str(tmp_path / "other"))
     answers = pq.read_table(other.path / "predictions.parquet")
     place = answers.column_names.index("prediction")
-    texts = [
-        text.as_py().replace("LOC", "GOD").replace("O", "B-GOD", 1)
-        for text in answers["prediction"]
-    ]
+    texts = [f"{text.as_py().rpartition(' ')[0]} B-GOD" for text in answers["prediction"]]
     changed = answers.set_column(place, "prediction", pa.array(texts))
     pq.write_table(changed, other.path / "predictions.parquet")
     with pytest.raises(OptionError, match=r"names a tag 'B-GOD' .* again with --overwrite") as told:
@@ -210,8 +210,19 @@ def test_a_start_without_words_is_refused_and_the_named_one_works(run, tmp_path,
     )
     assert made.metrics["test"]
     heard(told.value)
-    with pytest.raises(DataError, match="Name a start to finetune"):
-        hs.rank(data, starts=["scratch/bert-tiny"])
+
+
+def test_ranking_starts_for_tags_is_refused_and_the_verb_it_names_chooses_one(
+    run, tmp_path, heard, capsys
+):
+    folder = str(run.data["source"]["source"])
+    assert main(["rank", folder, "--starts", "scratch/bert-tiny"]) == DataError.exit_code
+    told = capsys.readouterr().err
+    command = re.search(r"Run '(headstart fit .*? --budget 10m)'", told)[1]
+    quick = ["--starts", "scratch/bert-tiny", "--budget", "20s", "--out", str(tmp_path / "run")]
+    assert main([*shlex.split(command)[1:-2], *quick]) == 0
+    assert (tmp_path / "run" / "model.json").exists()
+    heard(told)
 
 
 def test_parts_of_a_step_add_up_to_the_mean_over_its_words():

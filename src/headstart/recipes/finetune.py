@@ -33,7 +33,7 @@ from headstart.training.options.common_options import (
     CommonOptions,
     Imbalance,
 )
-from headstart.training.options.strategies import AUTO, default_strategy, find_strategy
+from headstart.training.options.strategies import AUTO, Strategy, default_strategy, find_strategy
 from headstart.types import Framing
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ def _finetune(options: FinetuneOptions, company: Company) -> Run:
     former = None if out else default_out(dataset, resume=True)
     if done := finished_before(former, "finetune", kept, company):
         return Run(done, own)
+    _check_data(options, given, dataset)
     company.send("data", fingerprint=dataset.fingerprint)
     with session(
         "finetune",
@@ -167,29 +168,42 @@ def _checked(
     return replace(options, start=found.address), given, budget_seconds
 
 
-def _settled(
-    options: FinetuneOptions, given: GivenStart, dataset: Dataset, means: Means
-) -> TrainingSetup:
-    """Settle what the options leave open, and build the model.
+def _check_data(
+    options: FinetuneOptions, given: GivenStart, dataset: Dataset
+) -> tuple[Strategy, str | None]:
+    """Refuse what means nothing for these data; return the strategy, and why it was chosen.
 
     Raises:
         OptionError: If an option means nothing for these data, this start or this strategy.
     """
     from headstart.training.options.limits import check_applies, steps_asked
     from headstart.tuning.deciding import DecidingAsked, check_deciding
+
+    check_deciding(DecidingAsked.of(vars(options)), dataset.schema)
+    strategy, reason = default_strategy(given.start, steps_asked(options))
+    why: str | None = reason
+    if options.strategy != AUTO:
+        strategy, why = find_strategy(options.strategy), None
+    is_built = given.module is not None
+    check_applies(options, dataset.schema, given.start, strategy=strategy, is_built=is_built)
+    return strategy, why
+
+
+def _settled(
+    options: FinetuneOptions, given: GivenStart, dataset: Dataset, means: Means
+) -> TrainingSetup:
+    """Settle what the options leave open, and build the model.
+
+    Raises:
+        OptionError: As ``_check_data``.
+    """
     from headstart.tuning.decisions import Decided
 
-    start = given.start
-    check_deciding(DecidingAsked.of(vars(options)), dataset.schema)
-    strategy, why = default_strategy(start, steps_asked(options))
-    is_chosen = options.strategy == AUTO
-    if not is_chosen:
-        strategy = find_strategy(options.strategy)
+    strategy, why = _check_data(options, given, dataset)
     is_built = given.module is not None
-    check_applies(options, dataset.schema, start, strategy=strategy, is_built=is_built)
     settled = settle_auto(options, dataset, means.company.device, is_built=is_built)
     name = strategy.name
-    if is_chosen:
+    if why is not None:
         name = means.decisions.settle("strategy", lambda: Decided(strategy.name, why))
     return settle_setup(dataset, given, replace(settled, strategy=name), means)
 

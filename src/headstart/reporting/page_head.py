@@ -42,8 +42,7 @@ def verdict_view(metrics: Json) -> Json | None:
         items=format_items(test["num_items"], test.get("num_groups")),
         **shown,
     )
-    compared = outcome(metrics)
-    compared = compared[:1].upper() + compared[1:]
+    compared = _begun(outcome(metrics))
     comparisons = (metrics.get("before_after") or {}).get("comparisons") or []
     judged = {judge(found, task.words.pairing) for found in comparisons}
     style, guess = "open", guessing_sentence(metrics)
@@ -55,6 +54,12 @@ def verdict_view(metrics: Json) -> Json | None:
         style = "good" if judged == {"better"} else "open"
         sentence = f"{sentence} {compared}".rstrip()
     return {"style": style, "sentence": sentence}
+
+
+def _begun(sentence: str) -> str:
+    """Return a sentence with a capital, but for one that begins with an address, which has none."""
+    is_address = "/" in sentence.partition(" ")[0]
+    return sentence if is_address else sentence[:1].upper() + sentence[1:]
 
 
 def _shown(value: float | None, unit: str) -> str:

@@ -5,7 +5,6 @@ Everything is measured on the start at hand; nothing is read from a table of spe
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
