@@ -21,6 +21,13 @@ from headstart.data.roles import is_image_column, prose_kind
 from headstart.data.sources.addresses import find_pictures
 from headstart.data.sources.argilla import read_responses
 from headstart.data.sources.columns import Table
+from headstart.data.sources.crowds import (
+    read_aggregated,
+    read_assignments,
+    read_chats,
+    read_labelbox,
+    without_objects,
+)
 from headstart.data.sources.exports import (
     read_doccano,
     read_ground_truth,
@@ -50,6 +57,10 @@ READERS: tuple[Reader, ...] = (
     read_doccano,
     read_vertex,
     read_ground_truth,
+    read_assignments,
+    read_aggregated,
+    read_labelbox,
+    read_chats,
     read_indicators,
     read_shares,
 )
@@ -76,7 +87,9 @@ def settle(
     findings: list[Finding] = []
     for table, split in tables:
         found = next((read for reader in READERS if (read := reader(table, options))), None)
-        found = found or read_states(table, options, _is_table(table, options))
+        if found is None:
+            table = without_objects(table, options)
+            found = read_states(table, options, _is_table(table, options))
         if found is not None:
             table, said = found
             findings += said

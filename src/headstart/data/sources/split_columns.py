@@ -1,8 +1,9 @@
 """A column that says which split each row is in, under the names and words that tools write.
 
 ``split`` always is one. A column of another usual name (``subset``, ``ml_use``, ``partition``,
-``set``, ``Usage``) is one where each of its cells is a word for a split. A column of any name is one
-where its cells are such words, train and another among them, or files called so (``train.csv``).
+``set``, ``Usage``) is one where each of its cells is a word for a split. A column of any name is
+one where its cells are such words, train and another among them, or files called so
+(``train.csv``).
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ SPLIT_OF |= dict.fromkeys(UNSURE, "test") | {"privatetest": "test"}
 PLAIN = frozenset(("train", "training", "val", "valid", "validation", "test", "testing"))
 LEARNED = {"learn": "train", "learning": "train"}  # split words beside a test alone
 BEFORE = "seg|obj|img|imgs|image|images|data|dataset|my|the|for"
-AFTER = "set|sets|split|data|dataset|image|images|imgs|img|pics|photos|pictures|files|folder|part|clean|final"
+AFTER = "set|sets|split|data|dataset|image|images|imgs|img|pics|photos|pictures|files|folder|part"
 WORD = "|".join(sorted(SPLIT_OF, key=len, reverse=True))
 NAME = re.compile(
     rf"(?:\d+ )?(?:(?:{BEFORE}|split|subset|partition) )*({WORD})"
