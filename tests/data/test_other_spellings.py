@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from advised import TEXTS, Case, N, X, Y, csv, frame, photos, told
+from PIL import Image
 
 from headstart.data import load
 
@@ -119,6 +120,23 @@ def ordered(**columns):
     return lambda folder: load(csv(folder, frame(**columns)))
 
 
+def levels(folder: Path, factor: int):
+    """Return pictures of six values, spread by a factor."""
+    for i in range(N):
+        drawn = np.random.default_rng(i).integers(0, 6, (12, 12)).astype(np.uint8)
+        place = folder / str(Y[i])
+        place.mkdir(exist_ok=True)
+        Image.fromarray(drawn * np.uint8(factor)).save(place / f"{i}.png")
+    return load(folder)
+
+
+def as_kind(folder: Path, suffix: str):
+    classed(folder, lambda i: CLASSES[i % 3])
+    for path in folder.glob("*/*.png"):
+        path.rename(path.with_suffix(suffix))
+    return load(folder)
+
+
 DAYS = pd.date_range("2020-01-15", periods=N, freq="MS")
 CASES = {
     "names of another suffix": Case(
@@ -162,6 +180,16 @@ CASES = {
         "amounts in several units, such as .* Bring them to one unit",
         ordered(c=[1500 + i * 100 if i % 2 else i * 9.5 for i in range(N)]),
     ),
+    "masks for pictures": told(
+        lambda f: levels(f, 1),
+        "use fewer than 10 of 256 levels .* Spread the values over 0 to 255",
+        lambda f: levels(f, 51),
+    ),
+    "a kind of file that is not read": Case(
+        lambda f: as_kind(f, ".tga"),
+        r"files of kinds that are not read \(60 .tga\).* Convert them, for example to PNG",
+        lambda f: as_kind(f, ".png").schema.classes == CLASSES,
+    ),
     "quotes around some labels": told(
         ordered(label=[f"'{y}'" if i % 3 == 0 else y for i, y in enumerate(Y)]),
         "differ in capitals, blanks or quotes alone: .* write them alike",
@@ -173,6 +201,19 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_what_is_said_of_other_spellings_helps(name: str, follow) -> None:
     follow(CASES[name])
+
+
+def test_pictures_of_portable_formats_are_read(tmp_path):
+    for name in ("ppm", "pgm"):
+        folder = classed(tmp_path / name, lambda i: CLASSES[i % 3])
+        for path in sorted(folder.glob("*/*.png")):
+            image = Image.open(path).convert("RGB" if name == "ppm" else "L")
+            image.save(path.with_suffix(f".{name}"))
+            path.unlink()
+        data = load(folder)
+        assert data.schema.classes == CLASSES
+        assert data.train.samples.read(0)
+        assert len(data.bad_samples) == 0
 
 
 def test_days_may_have_their_weekday(tmp_path):
