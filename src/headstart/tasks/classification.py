@@ -20,7 +20,6 @@ from headstart.evaluation import (
     Scores,
     accuracy,
     accuracy_and_error,
-    class_misfits,
     class_sums,
     compare_classes,
     fit_temperature,
@@ -130,8 +129,13 @@ class Classification(ClassTask):
         return np.asarray(highest[:, -1] - highest[:, -2])
 
     def misfits(self, outputs: Rows, targets: Rows) -> np.ndarray | None:
-        """Return 1 - p of the target; 0 where that is the most probable class."""
-        return _of_decided(class_misfits(array_of(outputs)), array_of(targets))
+        """Return 1 - p of the target; 0 where that is the most probable class, or is answered."""
+        return _of_decided(self.class_misfits(outputs), array_of(targets))
+
+    def decided(self, outputs: Rows) -> np.ndarray:
+        """Return the one class that is."""
+        num_classes = array_of(outputs).shape[1]
+        return np.asarray(self.decisions(outputs)[:, None] == np.arange(num_classes))
 
     def scores(
         self,
