@@ -30,12 +30,10 @@ from headstart.bundles import (
     open_bundle,
     verify_bundle,
 )
-from headstart.bundles.answering import named
 from headstart.bundles.equality import in_batches
 from headstart.bundles.golden import NUM_GOLDEN
 from headstart.bundles.session import MODEL
 from headstart.errors import ExportError
-from headstart.exporting.exporters import refuse_words
 from headstart.exporting.folder import building, refuse_occupied
 from headstart.exporting.int8_choice import Int8Samples, choose_int8
 from headstart.exporting.mlflow_record import mlflow_files
@@ -46,7 +44,7 @@ from headstart.exporting.onnx_network import ExportedNetwork, exported_network
 from headstart.model import Ensemble, library_versions, model_outputs
 from headstart.monitoring import DRIFT, HeldOut, build_reference
 from headstart.preprocessing import NamedInput
-from headstart.types import Inputs, Prediction
+from headstart.types import Inputs, Prediction, Rows
 
 # A network, example inputs and the start's address to a file's name and content.
 WriteNetwork = Callable[[ExportedNetwork, Sequence[np.ndarray], str], tuple[str, bytes]]
@@ -102,7 +100,6 @@ def export_onnx_bundle(
             nothing is left behind.
     """
     target = Path(folder)
-    refuse_words(ensemble.task.name)
     refuse_occupied(target)
     require_onnx()
     expected = ensemble.run_each(samples.inputs, phase="export")
@@ -112,12 +109,12 @@ def export_onnx_bundle(
         record = replace(record, versions=versions)
         (partial / BUNDLE).write_bytes(record.to_bytes())
         bundle = open_bundle(partial, is_whole=False)
-        agreement = _compare(bundle, samples, [np.asarray(one) for one in expected], target)
+        agreement = _compare(bundle, samples, expected, target)
         parity = {"samples": samples.origin, "batches": list(BATCHES), **asdict(agreement)}
         record = replace(record, parity=parity)
         golden = np.arange(min(NUM_GOLDEN, len(samples.inputs[0])))
         arrays = bundle.arrays(samples.inputs, golden)
-        logits = [np.asarray(one)[golden] for one in expected]
+        logits = [one[golden] for one in expected]
         if int8 is not None:
             content, told = choose_int8(bundle, int8, ensemble.first.encoder.start.address)
             (partial / MODEL).write_bytes(content)
@@ -125,7 +122,7 @@ def export_onnx_bundle(
             (partial / BUNDLE).write_bytes(record.to_bytes())
             bundle = open_bundle(partial, is_whole=False)
             # what serves has to give what it gave here, whatever float32 would
-            logits = bundle.run(arrays)
+            logits = bundle.logits(arrays)
         if held_out is not None:
             record = replace(record, members=_write_reference(bundle, held_out))
         (partial / BUNDLE).write_bytes(record.to_bytes())
@@ -163,7 +160,6 @@ def write_networks(
         reading: How files of the training data were read.
         write: Makes the file of a network.
     """
-    refuse_words(ensemble.task.name)
     members = []
     for place, (one, inputs) in enumerate(zip(ensemble.members, samples.inputs, strict=True)):
         where = "" if ensemble.is_one else f"members/{place + 1}"
@@ -171,7 +167,7 @@ def write_networks(
         own.mkdir(parents=True, exist_ok=True)
         preprocess, address = model.encoder.preprocess, model.encoder.start.address
         network = exported_network(model)
-        arrays = named(preprocess, inputs.arrays(np.arange(_LEAST_EXAMPLES) % len(inputs)))
+        arrays = preprocess.batch(inputs, np.arange(_LEAST_EXAMPLES) % len(inputs))
         example = [_example(wanted, arrays[wanted.name]) for wanted in network.inputs]
         file, content = write(network, example, address)
         (own / file).write_bytes(content)
@@ -200,7 +196,7 @@ def write_networks(
     )
 
 
-def answers_of(ensemble: Ensemble, logits: Sequence[np.ndarray]) -> list[Prediction]:
+def answers_of(ensemble: Ensemble, logits: Sequence[Rows]) -> list[Prediction]:
     """Return what a run says of samples by the logits of its members.
 
     Args:
@@ -219,7 +215,7 @@ def _example(wanted: NamedInput, array: np.ndarray) -> np.ndarray:
 
 
 def _compare(
-    bundle: Bundle, samples: ComparedSamples, expected: Sequence[np.ndarray], target: Path
+    bundle: Bundle, samples: ComparedSamples, expected: Sequence[Rows], target: Path
 ) -> Agreement:
     """Let a bundle answer samples in batches of every size, and compare.
 
@@ -236,8 +232,8 @@ def _compare(
     worst: Agreement | None = None
     for place, wanted in enumerate(expected):
 
-        def run(places: np.ndarray, place: int = place) -> np.ndarray:
-            return bundle.run(bundle.arrays(inputs, places))[place]
+        def run(places: np.ndarray, place: int = place) -> Rows:
+            return bundle.logits(bundle.arrays(inputs, places))[place]
 
         found = compare_logits(in_batches(run, num), wanted)
         if not found.holds:

@@ -23,6 +23,7 @@ from headstart.preprocessing import NamedInput
 from headstart.serving.limits import ServerLimits
 from headstart.serving.measures import ServerMeasures
 from headstart.serving.refusals import ClientGone, Refusal, overloaded
+from headstart.tasks import array_of
 
 Arrays = dict[str, np.ndarray]
 _LEAST_LENGTH = 16  # tokens: shorter ones are padded to this many together
@@ -81,7 +82,9 @@ class Batcher:
         self._batch_rows = measures.batch.labels(name)
         self._depth = measures.depth.labels(name)
         self._cancelled = measures.cancelled
-        self._count = measures.answers_of(name, bundle.schema.classes)
+        # what is told of words is known, and counted, where their tokens are put together
+        self._is_told = not bundle.task.tells_words
+        self._count = measures.answers_of(name, bundle.schema.classes if self._is_told else ())
         self._inputs = [
             {one.name: one for one in member.session.inputs} for member in bundle.members
         ]
@@ -266,14 +269,15 @@ class Batcher:
             }
             for place, inputs in enumerate(self._inputs)
         ]
-        watch = self._drift if self._drift is not None and self._drift.is_open else None
+        watch = self._drift if self._is_told and self._drift is not None else None
+        watch = watch if watch is not None and watch.is_open else None
         features: list[np.ndarray] = []
         parts = []
         for start in range(0, rows, self._limits.batch_rows):
             part = slice(start, start + self._limits.batch_rows)
             given = [{n: a[part] for n, a in own.items()} for own in joined]
             logits = self.bundle.run(given) if watch is None else self.bundle.run(given, features)
-            parts.append(self.bundle.outputs(logits))
+            parts.append(array_of(self.bundle.outputs(logits)))
         outputs = parts[0] if len(parts) == 1 else np.concatenate(parts)
         self._compute_seconds.observe(time.perf_counter() - began)
         self._batch_rows.observe(rows)
