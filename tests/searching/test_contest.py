@@ -29,9 +29,7 @@ def data():
 STARTS = ["scratch/simple-cnn", "scratch/quick-cnn-small"]
 
 
-def test_arms_are_compared_and_one_is_trained_to_its_end(
-    data, tmp_path, work_clock
-):
+def test_arms_are_compared_and_one_is_trained_to_its_end(data, tmp_path, work_clock):
     run = hs.fit(data, budget="30s", out=str(tmp_path / "run"), starts=STARTS, device="cpu")
     arms = {row["arm"]: row for row in run.options["arms"]}
     assert {row["start"] for row in arms.values()} == set(STARTS)
@@ -85,9 +83,7 @@ def test_a_strategy_that_was_named_is_trained_where_few_steps_fit(
     assert any(" of " in note and "would fit" not in note for note in notes.values()) == is_trained
 
 
-def test_a_contest_that_was_interrupted_in_a_rung_goes_on_there(
-    data, tmp_path, work_clock
-):
+def test_a_contest_that_was_interrupted_in_a_rung_goes_on_there(data, tmp_path, work_clock):
     words = {"budget": "30s", "starts": STARTS, "device": "cpu"}
     out = str(tmp_path / "stopped")
     seen = []
@@ -118,9 +114,7 @@ def test_a_contest_that_was_interrupted_in_a_rung_goes_on_there(
     assert run.metrics["test"]["figures"]["accuracy"]["value"] > 0.9
 
 
-def test_a_larger_budget_goes_on_from_a_finished_run(
-    data, tmp_path, work_clock, heard
-):
+def test_a_larger_budget_goes_on_from_a_finished_run(data, tmp_path, work_clock, heard):
     out = tmp_path / "run"
     words = {"starts": STARTS[:1], "device": "cpu", "out": str(out)}
     with pytest.MonkeyPatch.context() as patch:  # no time for arms

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart.errors import ExportError
-from headstart.tasks import TASKS
 from headstart.types import Modality
 
 if TYPE_CHECKING:
@@ -88,21 +86,3 @@ OF_ALL = (ONNX, PT2, WEIGHTS)
 def export_choices() -> tuple[str, ...]:
     """Return what may be said of where a run goes, as the table now is."""
     return ("auto", *EXPORTERS, *OF_ALL)
-
-
-def refuse_words(task: object) -> None:
-    """Refuse what tells of words where a whole run is exported: before anything is loaded.
-
-    Args:
-        task: Its name, as a record holds it; what is none is left to whoever reads the record.
-
-    Raises:
-        ExportError: If it tells of words.
-    """
-    found = TASKS.get(task) if isinstance(task, str) else None
-    if found is not None and found.tells_words:
-        raise ExportError(
-            f"Tags of words ({task}) become no bundle, program or plain weights yet: long texts "
-            "are read in windows. Expected a run that answers for whole samples. Export for "
-            "transformers, --to transformers, or answer with 'headstart predict'."
-        )

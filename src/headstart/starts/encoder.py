@@ -18,7 +18,6 @@ from headstart.errors import StartError, first_line
 from headstart.preprocessing import ImagePreprocess, Preprocess, WordPreprocess
 from headstart.starts.texts.networks import TextNetwork
 from headstart.starts.texts.sequences import SequenceNetwork
-from headstart.starts.texts.windows import Window
 from headstart.tensors import evaluating, find_blocks
 from headstart.types import ImageSpec, Start
 
@@ -64,7 +63,7 @@ class Encoder(nn.Module):
         self.start = replace(start, num_parameters=num_parameters)
         self.preprocess = preprocess
         if isinstance(preprocess, WordPreprocess) and isinstance(network, TextNetwork):
-            network.window = Window(*preprocess.window)
+            network.window = preprocess.window
         if num_features is None:
             assert isinstance(preprocess, ImagePreprocess)
             num_features = measure_features(network, preprocess.spec, start.address)
