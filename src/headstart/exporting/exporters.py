@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headstart.errors import ExportError
+from headstart.tasks import TASKS
 from headstart.types import Modality
 
 if TYPE_CHECKING:
@@ -86,3 +88,21 @@ OF_ALL = (ONNX, PT2, WEIGHTS)
 def export_choices() -> tuple[str, ...]:
     """Return what may be said of where a run goes, as the table now is."""
     return ("auto", *EXPORTERS, *OF_ALL)
+
+
+def refuse_written(task: object) -> None:
+    """Refuse what writes texts where a whole run is exported, before it is loaded.
+
+    Args:
+        task: Its name, as a record holds it; what is none is left to whoever reads the record.
+
+    Raises:
+        ExportError: If it does.
+    """
+    found = TASKS.get(task) if isinstance(task, str) else None
+    if found is not None and found.tells_texts:
+        raise ExportError(
+            f"A model that writes texts ({task}) becomes no bundle, program or plain weights yet: "
+            "it is run once for every token. Expected a run that answers for whole samples. Export "
+            "for transformers, --to transformers, or answer with 'headstart predict'."
+        )
