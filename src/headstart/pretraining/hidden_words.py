@@ -38,7 +38,7 @@ from headstart.starts.texts.builders import averaged
 from headstart.tensors import evaluating, seeded
 from headstart.training.batches.masking import Masking
 from headstart.training.batches.order import Share
-from headstart.training.batches.packing import cut_documents
+from headstart.preprocessing.packing import cut_documents
 from headstart.training.batches.word_feed import (
     HELD_OUT,
     HiddenWordFeed,

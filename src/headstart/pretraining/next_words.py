@@ -35,7 +35,7 @@ from headstart.pretraining.word_learner import (
 from headstart.starts.texts.decoding import build_decoder_start
 from headstart.tensors import evaluating, seeded
 from headstart.training.batches.order import Share
-from headstart.training.batches.packing import cut_documents, pack
+from headstart.preprocessing.packing import cut_documents, pack
 from headstart.training.batches.word_feed import NextWordFeed, PackedInputs, on_device
 from headstart.training.machine.device import choose_precision
 from headstart.training.options.pretraining_defaults import pretraining_recipe

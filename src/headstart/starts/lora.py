@@ -106,7 +106,7 @@ def check_adaptable(start: Start) -> None:
     Raises:
         StartError: If so.
     """
-    if start.family not in ("bert", "vit"):
+    if start.family not in ("bert", "vit", "decoder"):
         raise StartError(
             f"LoRA cannot be used with '{start.address}', a {start.family}: it adapts the linear "
             f"layers of transformer blocks. Expected a text or vision transformer. Use strategy "
@@ -168,6 +168,9 @@ def _blank_inputs(encoder: Encoder) -> Iterator[Tensor]:
         spec = preprocess.spec
         shape = (1, spec.channels, spec.size, spec.size)
         yield torch.zeros(shape, device=first.device, dtype=first.dtype)
+        return
+    if hasattr(encoder.network, "blank_inputs"):
+        yield from encoder.network.blank_inputs(first.device)
         return
     for _ in ("ids", "mask"):
         yield torch.ones(1, 4, dtype=torch.int64, device=first.device)
