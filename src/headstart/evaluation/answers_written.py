@@ -163,7 +163,7 @@ def rouge_l(said: Sequence[str], wanted: Sequence[str]) -> np.ndarray | None:
 def _signature() -> str:
     from importlib.metadata import version
 
-    return f"F1 of the longest common subsequence|words of any script, lower case|rouge-score:{version('rouge-score')}"
+    return f"F1|words of any script in lower case|no stems|rouge-score:{version('rouge-score')}"
 
 
 def _raised(figure: Figure) -> Figure:

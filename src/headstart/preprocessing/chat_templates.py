@@ -61,7 +61,7 @@ def render(
 def pieces(
     template: str, turns: Turns, answer: str | None, special: Mapping[str, str], origin: str
 ) -> list[Piece]:
-    """Return a conversation in pieces of text, each with whether it is an answer.
+    r"""Return a conversation in pieces of text, each with whether it is an answer.
 
     Args:
         template: In Jinja.
@@ -81,7 +81,7 @@ def pieces(
 
     Example:
         >>> pieces(PLAIN, [("user", "Two and two?")], "Four.", {"eos_token": "<e>"}, "a start")
-        [('<e>Two and two?\\n', False), ('Four.<e>', True)]
+        [('<e>Two and two?\n', False), ('Four.<e>', True)]
     """
     opened = render(template, turns, special, origin, opens=True)
     if answer is None:

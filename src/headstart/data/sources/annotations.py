@@ -21,6 +21,7 @@ from headstart.data.roles import is_image_column, prose_kind
 from headstart.data.sources.addresses import find_pictures
 from headstart.data.sources.argilla import read_responses
 from headstart.data.sources.columns import Table
+from headstart.data.sources.dialogues import dialogue_options, read_dialogues
 from headstart.data.sources.exports import (
     read_doccano,
     read_ground_truth,
@@ -40,6 +41,7 @@ from headstart.types import Finding, Schema
 
 Reader = Callable[[Table, ReadOptions], tuple[Table, list[Finding]] | None]
 READERS: tuple[Reader, ...] = (
+    read_dialogues,
     read_tagged,
     read_tasks,
     read_rows,
@@ -84,6 +86,8 @@ def settle(
         parts.append((find_pictures(table, options, findings), split))
     if (tagged := tagged_options([table for table, _ in parts], options)) is not None:
         return parts, tagged, findings
+    if (told := dialogue_options([table for table, _ in parts], options)) is not None:
+        return parts, told, findings
     first = parts[0][0]
     target = options.target_among(first.columns)
     stated = getattr(first, "target", None)

@@ -150,12 +150,14 @@ def _joined(parts: Sequence[Any], place: str) -> str:
 
 
 def _are_chats(cells: Sequence[object]) -> bool:
-    """Return whether cells are lists of turns."""
-    lists = [as_list(cell) for cell in cells if not is_missing(cell)]
-    turns = [turn for found in lists for turn in found or ()]
-    return bool(turns) and all(
-        isinstance(turn, dict) and ("role" in turn or "from" in turn) for turn in turns
-    )
+    """Return whether most cells are lists of turns; the others are refused by their places."""
+    lists = [as_list(cell) or [] for cell in cells if not is_missing(cell)]
+    chats = [
+        all(isinstance(turn, dict) and ("role" in turn or "from" in turn) for turn in found)
+        for found in lists
+        if found
+    ]
+    return 2 * sum(chats) > len(lists)
 
 
 def _read_chats(table: Table, column: str) -> Read:

@@ -7,6 +7,8 @@ four bits: they are read as the numbers that these stand for, and learn in float
 from __future__ import annotations
 
 import hashlib
+import io
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -52,7 +54,7 @@ GGUF_STARTS = {
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         num_parameters=134_515_008,
         licence="apache-2.0",
-        pretrained_on="2 trillion tokens of web, code and conversations (weights rounded to 4 bits)",
+        pretrained_on="2 trillion tokens of web, code and chats (weights rounded to 4 bits)",
     )
 }
 
@@ -145,14 +147,17 @@ def _convert(path: Path, folder: Path, name: str) -> None:
 
     where, file = str(path.parent), path.name
     try:
-        with quiet_transformers():
+        with (
+            quiet_transformers(),
+            redirect_stderr(io.StringIO()),
+        ):  # a bar that cannot be turned off
             tokenizer = AutoTokenizer.from_pretrained(where, gguf_file=file)
             read = AutoModelForCausalLM.from_pretrained(where, gguf_file=file, dtype=torch.float32)
     except Exception as error:
         # Readers fail in every way: another release, damaged headers, errors of their own kinds.
         raise StartError(
-            f"transformers cannot read '{path}' ({first_line(error)}). Expected a GGUF file that it "
-            f"knows. Install {GGUF_STARTS[name].package} again, or another release of transformers."
+            f"transformers cannot read '{path}' ({first_line(error)}). Expected a GGUF file that "
+            f"it knows. Install {GGUF_STARTS[name].package} again, or another transformers."
         ) from error
     plain = {k: v for k, v in read.config.to_dict().items() if k != "quantization_config"}
     config = decoder_config(clean_decoder({**plain, "model_type": read.config.model_type}, name))

@@ -1,4 +1,4 @@
-"""Decoders that are to answer: built with their heads, from scratch, a folder, a package or a run."""
+"""Decoders that are to write: built with their heads, of a folder, a package, a run, or anew."""
 
 from __future__ import annotations
 
