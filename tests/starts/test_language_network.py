@@ -41,9 +41,7 @@ SHAPES = {
 
 def built(address="scratch/gpt-tiny", **more):
     start = find_start(address)
-    texts = [*ASKED, *ANSWERS] if address.startswith("scratch/") else ASKED
-    wanted = [*ANSWERS, *ANSWERS] if address.startswith("scratch/") else ANSWERS
-    request = BuildRequest(texts=texts, wanted=wanted, tells_texts=True, **more)
+    request = BuildRequest(texts=ASKED, wanted=ANSWERS, tells_texts=True, **more)
     return build_language_start(start, parse_address(address), request, None)
 
 

@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from headstart.errors import OptionError
 from headstart.tasks import array_of, find_task
+from headstart.tasks.told_texts import told_of
 from headstart.types import Ragged, Rows, TaskName
 
 _FILLED = -100  # of ragged targets: no word
@@ -122,6 +123,8 @@ def item_losses(
     Raises:
         OptionError: No such task, or none with a loss.
     """
+    if find_task(task).tells_texts:
+        return find_loss(task).of_items(logits, targets)  # nothing of it is calibrated
     divisor = np.float32(temperature)
     if isinstance(logits, Ragged):
         return find_loss(task).of_items(Ragged(logits.flat / divisor, logits.offsets), targets)
@@ -306,11 +309,53 @@ def _split_word_cross_entropy(logits: Rows, targets: Rows) -> float:
     return float(_cross_entropies(logits.whole, targets.whole).mean())
 
 
+# Texts ------------------------------------------------------------------------------------------
+
+
+def _text_losses(told: Rows, targets: Rows) -> np.ndarray:
+    """Return the mean over the tokens of each text."""
+    rows = told_of(told)
+    found: np.ndarray = rows["loss"] / np.maximum(rows["num_tokens"], 1)
+    return found
+
+
+def _split_text_loss(told: Rows, targets: Rows) -> float:
+    """Return the mean over the tokens of all texts."""
+    rows = told_of(told)
+    return float(rows["loss"].sum() / max(1, int(rows["num_tokens"].sum())))
+
+
 _OF_WORDS = Loss(word_cross_entropy, _word_cross_entropies, _split_word_cross_entropy)
+# of every task that tells texts: of a batch the mean over the tokens that are told
+OF_TEXTS = Loss(word_cross_entropy, _text_losses, _split_text_loss)
+
+
+def summed_loss(sums: Tensor, wanted: Wanted) -> Tensor:
+    """Return the mean loss of the tokens of a batch, of what a network has summed up itself.
+
+    Args:
+        sums: Shape (B, 4), as ``LanguageNetwork`` gives them.
+        wanted: Of its targets nothing is needed any more; smoothing spreads a share of each.
+    """
+    loss, num, _, spread = sums.sum(0)
+    smoothing = wanted.label_smoothing
+    return ((1 - smoothing) * loss + smoothing * spread) / num.clamp_min(1)
+
+
+def _byte_losses(told: Rows, targets: Rows) -> np.ndarray:
+    """Return the loss a byte of each text."""
+    rows = told_of(told)
+    found: np.ndarray = rows["loss"] / np.maximum(rows["num_bytes"], 1)
+    return found
+
+
+_OF_SUMS = Loss(summed_loss, _byte_losses, _split_text_loss)
 LOSSES: dict[TaskName, Loss] = {
     "classification": Loss(cross_entropy, _cross_entropies, _split_cross_entropy),
     "multi-label": Loss(binary_cross_entropy, _binary_cross_entropies, _split_binary_cross_entropy),
     "regression": Loss(squared_error, _squared_errors, _split_squared_error),
     "token-classification": _OF_WORDS,
     "tagging": _OF_WORDS,
+    "seq2seq": OF_TEXTS,
+    "text-generation": _OF_SUMS,
 }

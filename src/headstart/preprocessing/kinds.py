@@ -9,6 +9,7 @@ from headstart.errors import StartError, did_you_mean, quoted
 from headstart.preprocessing.base import Preprocess
 from headstart.preprocessing.for_dialogues import DialoguePreprocess
 from headstart.preprocessing.for_images import ImagePreprocess
+from headstart.preprocessing.for_sequences import SequencePreprocess
 from headstart.preprocessing.for_tables import TablePreprocess
 from headstart.preprocessing.for_texts import TermPreprocess, TokenPreprocess
 from headstart.preprocessing.for_words import WordPreprocess
@@ -19,6 +20,7 @@ KINDS: dict[str, type[Preprocess]] = {
     "tokens": TokenPreprocess,
     "words": WordPreprocess,
     "dialogues": DialoguePreprocess,
+    "sequences": SequencePreprocess,
     "terms": TermPreprocess,
     "table": TablePreprocess,
 }

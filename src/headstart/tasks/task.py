@@ -52,6 +52,8 @@ class Task(Certain, Comparable):
             coefficients in the units of the data.
         tells_words: Whether something is told of each word of a text: targets and outputs are
             ragged, and texts come with their words.
+        tells_texts: Whether a text is told of each sample, by writing it: targets are texts,
+            outputs rows of ``types.texts.TOLD``, and the network ends in a vocabulary.
         transformers_problem: What transformers' sequence classifiers call it; empty where they
             have no such thing.
         deciding: How answers are made of outputs; a model's own task has what was tuned for it.
@@ -72,6 +74,7 @@ class Task(Certain, Comparable):
     is_smoothed: bool = False
     is_linear: bool = False
     tells_words: bool = False
+    tells_texts: bool = False
     transformers_problem: str = ""
     deciding: Deciding = PLAINLY
 

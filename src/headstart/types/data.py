@@ -232,6 +232,25 @@ def elements_of(inputs: Inputs) -> np.ndarray | None:
     return found
 
 
+def ordering_lengths(inputs: Inputs) -> np.ndarray | None:
+    """Return by what samples are alike enough to share a batch, int64, shape (N,), or None.
+
+    How long they are, but where inputs say otherwise: pairs are long on both sides.
+    """
+    found: np.ndarray | None = getattr(inputs, "batch_order", inputs.lengths)
+    return found
+
+
+def learned_targets(inputs: Inputs) -> Rows | None:
+    """Return what a network learns to tell of each sample, where inputs hold it as they need it.
+
+    Of texts the ids of their tokens, ``Ragged``, what is not told being -100; None where a task
+    says what is learned of a target (``Task.standard``).
+    """
+    found: Rows | None = getattr(inputs, "told", None)
+    return found
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A data set, split, and described well enough to be recognised again.

@@ -18,12 +18,13 @@ from headstart.cells import as_list, is_missing
 from headstart.data.options import ReadOptions
 from headstart.data.sources.listed import EditedTable, row_number
 from headstart.errors import DataError, did_you_mean, quoted
+from headstart.tasks import TEXT_GENERATION
 from headstart.types import ANSWERER, USER, Conversation, Finding
 
 if TYPE_CHECKING:
     from headstart.data.sources.columns import Table
 
-TASK = "text-generation"
+TASK = TEXT_GENERATION.name
 PROMPT, ANSWER = "prompt", "answer"
 CHATS = ("messages", "conversations", "conversation", "dialogue", "dialog", "chat")
 PAIRS = (

