@@ -54,6 +54,8 @@ class Task(Certain, Comparable):
             ragged, and texts come with their words.
         tells_texts: Whether a text is told of each sample, by writing it: targets are texts,
             outputs rows of ``types.texts.TOLD``, and the network ends in a vocabulary.
+        is_chosen_by_texts: Whether ``validation_score`` reads what was written; else nothing need be
+            written to choose.
         transformers_problem: What transformers' sequence classifiers call it; empty where they
             have no such thing.
         deciding: How answers are made of outputs; a model's own task has what was tuned for it.
@@ -75,6 +77,7 @@ class Task(Certain, Comparable):
     is_linear: bool = False
     tells_words: bool = False
     tells_texts: bool = False
+    is_chosen_by_texts: bool = True
     transformers_problem: str = ""
     deciding: Deciding = PLAINLY
 

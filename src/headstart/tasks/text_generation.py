@@ -37,6 +37,8 @@ _MOST_LOG = 700.0
 class GenerationTask(TextTask):
     """A text that is told token by token: decisions are rows of ``TOLD`` as outputs are."""
 
+    is_chosen_by_texts: bool = False
+
     def check_learnable(self, name: str, targets: Rows, classes: Sequence[str]) -> None:
         """Refuse answers that are all the same text."""
         if len(set(array_of(targets).tolist())) < 2:
