@@ -69,7 +69,7 @@ def run_batches(
     Returns:
         float32, N rows; ``Ragged`` where they are as long as the samples.
     """
-    if model.task.tells_texts and compute is model:
+    if compute is model and isinstance(model, Model) and model.task.tells_texts:
         return tell_texts(model, inputs, name=name)
     num = len(inputs)
     lengths = inputs.lengths
@@ -80,7 +80,7 @@ def run_batches(
     done, size = 0, pass_size(model, inputs) if is_bounded else batch_size
     engine = (
         engine_lent(model, inputs, size, phase=phase, is_fixed=is_fixed)
-        if is_bounded and phase is not None and getattr(inputs, "row_lengths", None) is None
+        if is_bounded and phase is not None and inputs.row_lengths is None
         else nullcontext()
     )
     with engine, evaluating(model), _tidied(is_large=size < batch_size):

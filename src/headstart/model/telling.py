@@ -25,10 +25,9 @@ from headstart.model.network import Model
 from headstart.tensors import evaluating, to_tensors
 from headstart.training.contract import StopRequested, never
 from headstart.types import Inputs, learned_targets, ordering_lengths
-from headstart.types.ragged import Ragged
+from headstart.types.ragged import IGNORED, Ragged
 from headstart.types.texts import Telling, text_array, told_rows
 
-_NOT_TOLD = -100
 _LOGIT_BYTES = 256 * 10**6  # of one pass of teacher forcing
 _SUMMED_TOKENS = 8_192  # of one pass of a network that hands on sums
 _MOST_SAMPLES, _MOST_WRITTEN = 128, 64  # of a pass; of one that writes, with every beam
@@ -111,12 +110,12 @@ def _forced(model: Model, inputs: Inputs, compute: Callable[..., Tensor]) -> np.
     while start < num:
         places = order[start : start + size]
         logits = compute(*to_tensors(inputs.arrays(places), model.device))
-        told = torch.from_numpy(wanted[places].padded(_NOT_TOLD)).to(model.device)
-        counts = told != _NOT_TOLD
+        told = torch.from_numpy(wanted[places].padded(IGNORED)).to(model.device)
+        counts = told != IGNORED
         losses = functional.cross_entropy(
             logits.float().flatten(0, 1),
             told.flatten(),
-            ignore_index=_NOT_TOLD,
+            ignore_index=IGNORED,
             reduction="none",
         )
         found["loss"][places] = losses.view(told.shape).double().sum(1).cpu().numpy()

@@ -24,8 +24,7 @@ from headstart.errors import OptionError
 from headstart.tasks import array_of, find_task
 from headstart.tasks.told_texts import told_of
 from headstart.types import Ragged, Rows, TaskName
-
-_FILLED = -100  # of ragged targets: no word
+from headstart.types.ragged import IGNORED
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Wanted:
     """The targets of a batch, and what a recipe does to them.
 
     Attributes:
-        targets: As ``Task.standard`` gives them, B rows; ragged ones padded with -100.
+        targets: As ``Task.standard`` gives them, B rows; ragged ones padded with ``IGNORED``.
         partner: Index of the sample each one was mixed with, shape (B,), or None.
         share: Share of the sample itself in the mix; its partner's target has the rest.
         label_smoothing: Moves targets towards all classes alike, or each label towards 0.5.
@@ -281,16 +280,16 @@ def word_cross_entropy(logits: Tensor, wanted: Wanted) -> Tensor:
 
     Args:
         logits: Shape (B, W, K).
-        wanted: Targets int64, shape (B, W), filled up with -100.
+        wanted: Targets int64, shape (B, W), filled up with ``IGNORED``.
     """
     each = functional.cross_entropy(
         logits.float().flatten(0, 1),
         wanted.targets.flatten(),
         label_smoothing=wanted.label_smoothing,
-        ignore_index=_FILLED,
+        ignore_index=IGNORED,
         reduction="none",
     )
-    return each.sum() / (wanted.targets != _FILLED).sum().clamp_min(1)
+    return each.sum() / (wanted.targets != IGNORED).sum().clamp_min(1)
 
 
 def _word_cross_entropies(logits: Rows, targets: Rows) -> np.ndarray:

@@ -304,13 +304,14 @@ class Task(Certain, Comparable):
         """
 
     @abstractmethod
-    def baseline(self, train_targets: Rows, schema: Schema, *, num_items: int) -> tuple[str, Rows]:
-        """Predict the same for every item, as well as train's targets allow.
+    def baseline(self, train_targets: Rows, targets: Rows, schema: Schema) -> tuple[str, Rows]:
+        """Predict the same for every item, or every element of one, as well as train allows.
 
         Args:
             train_targets: As in ``Split``, at least one. Never test's.
+            targets: Of the items to predict; how many there are, and how long they are, is all
+                that is looked at.
             schema: Gives the classes.
-            num_items: Number N of items to predict.
 
         Returns:
             The baseline's name, and its decisions.
@@ -318,16 +319,6 @@ class Task(Certain, Comparable):
         Raises:
             OptionError: ``train_targets`` is empty or does not fit the schema.
         """
-
-    def baseline_for(self, train_targets: Rows, targets: Rows, schema: Schema) -> tuple[str, Rows]:
-        """Predict the same for every item, or every word of one, as ``baseline`` does.
-
-        Args:
-            train_targets: As in ``Split``, at least one. Never test's.
-            targets: Of the items; only how many there are, and how long they are, is looked at.
-            schema: Gives the classes.
-        """
-        return self.baseline(train_targets, schema, num_items=len(targets))
 
     # What a person reads ------------------------------------------------------------------------
 

@@ -217,13 +217,13 @@ class TextTask(Task):
         said = ["" if text is None else text for text in array_of(decisions)]
         return count_texts(said, array_of(targets).tolist())
 
-    def baseline(self, train_targets: Rows, schema: Schema, *, num_items: int) -> tuple[str, Rows]:
+    def baseline(self, train_targets: Rows, targets: Rows, schema: Schema) -> tuple[str, Rows]:
         """Write train's most frequent text."""
         texts, counts = np.unique(array_of(train_targets).astype(str), return_counts=True)
         if not len(texts):
             raise OptionError("There are no texts of train; expected at least one. Give some.")
         usual = str(texts[int(counts.argmax())])
-        return "most frequent text", text_array([usual] * num_items)
+        return "most frequent text", text_array([usual] * len(targets))
 
     # What a person reads ------------------------------------------------------------------------
 

@@ -25,9 +25,8 @@ from headstart.training.batches.order import WHOLE, Share, order_of
 from headstart.training.batches.prefetch import Prefetch
 from headstart.training.options.recipe import Recipe
 from headstart.types import Inputs, Ragged, Rows, ordering_lengths
+from headstart.types.ragged import IGNORED
 
-# What fills ragged targets up; torch's losses ignore it.
-IGNORED = -100
 _COUNTERS = 1024  # micro-batches of one step, over all processes
 _DEVICE_WORKERS = 2  # one may wait for the disk while the other copies
 
