@@ -15,7 +15,7 @@ import torch
 
 from headstart.errors import ExportError
 from headstart.exporting.folder import building, check_same, refuse_occupied, unreadable
-from headstart.exporting.tokenizer_files import tokenizer_files
+from headstart.exporting.transformers_files import write_files
 from headstart.extras import quiet_transformers, require_text_extra
 from headstart.model import Model
 from headstart.preprocessing import DialoguePreprocess
@@ -30,6 +30,11 @@ SAMPLE_TURNS = (
     (ANSWERER, "Paris."),
     (USER, "Und wie viele Menschen leben dort? 多少?"),
 )
+
+
+def writes_on(model: Model) -> bool:
+    """Return whether a model is a decoder with its head, which goes on with a text."""
+    return isinstance(model.encoder.network, LanguageNetwork)
 
 
 def export_causal(model: Model, folder: str | Path) -> Path:
@@ -53,9 +58,7 @@ def export_causal(model: Model, folder: str | Path) -> Path:
         whole.generation_config.max_new_tokens = preprocess.answer_tokens
         whole.generation_config.eos_token_id = preprocess.end_id
         whole.generation_config.pad_token_id = preprocess.end_id
-        whole.save_pretrained(str(partial))
-        for name, content in tokenizer_files(preprocess.tokenizer).items():
-            (partial / name).write_bytes(content)
+        write_files(whole, preprocess.tokenizer, partial)
         if preprocess.of_turns:
             (partial / TEMPLATE_NAME).write_text(preprocess.template, encoding="utf-8")
         _check(network, preprocess, partial, target)

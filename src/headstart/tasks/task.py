@@ -54,8 +54,8 @@ class Task(Certain, Comparable):
             ragged, and texts come with their words.
         tells_texts: Whether a text is told of each sample, by writing it: targets are texts,
             outputs rows of ``types.texts.TOLD``, and the network ends in a vocabulary.
-        is_chosen_by_texts: Whether ``validation_score`` reads what was written; else nothing need be
-            written to choose.
+        is_chosen_by_texts: Whether ``validation_score`` reads what was written; else nothing need
+            be written to choose.
         transformers_problem: What transformers' sequence classifiers call it; empty where they
             have no such thing.
         deciding: How answers are made of outputs; a model's own task has what was tuned for it.
