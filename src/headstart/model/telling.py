@@ -162,8 +162,38 @@ def _written(
         if stop_requested():
             raise StopRequested
         asked = to_tensors(given.asked(places), model.device)
-        ids = network.tell(*asked, how=how).cpu().numpy()
-        yield [preprocess.text_of(row) for row in ids]
+        is_read = len(inputs) == 1 and learned_targets(inputs) is None and how.num_beams == 1
+        if is_read and getattr(network, "hands_on_tokens", False):
+            heard = _Read(preprocess)
+            ids = network.tell(*asked, how=how, on_token=heard)
+            heard.end()
+        else:
+            ids = network.tell(*asked, how=how)
+        yield [preprocess.text_of(row) for row in ids.cpu().numpy()]
+
+
+class _Read:
+    """What reads an answer while it is written, and tells each new piece of it.
+
+    Args:
+        preprocess: Makes texts of ids.
+    """
+
+    def __init__(self, preprocess: Any) -> None:
+        self._preprocess, self._ids, self._told = preprocess, list[int](), ""
+
+    def __call__(self, token: int) -> None:
+        """Take the next token; a letter whose bytes are not all there waits for the rest."""
+        self._ids.append(token)
+        text = self._preprocess.text_of(np.array(self._ids, np.int64))
+        if not text.endswith("\ufffd") and text.startswith(self._told) and text != self._told:
+            emit("written", text=text[len(self._told) :], ends=False)
+            self._told = text
+
+    def end(self) -> None:
+        """Tell what is left."""
+        text = self._preprocess.text_of(np.array(self._ids, np.int64))
+        emit("written", text=text[len(self._told) :], ends=True)
 
 
 def _alike(inputs: Inputs, places: np.ndarray, num_beams: int) -> list[np.ndarray]:

@@ -18,7 +18,7 @@ from headstart.starts.texts.configs import MAX_NUMBER
 from headstart.starts.texts.decoders import decoder_config
 from headstart.starts.texts.networks import largest_list
 from headstart.starts.texts.word_heads import language_model
-from headstart.starts.texts.writing import write
+from headstart.starts.texts.writing import OnToken, write
 from headstart.types.texts import Telling
 
 NUM_SUMS = 4
@@ -35,10 +35,12 @@ class LanguageNetwork(nn.Module):
         model: See above.
         num_features: Sums that are given of a sample.
         hands_on_sums: Says so to whoever reads what it tells.
+        hands_on_tokens: Whether each token that is written can be read at once.
     """
 
     num_features = NUM_SUMS
     hands_on_sums = True
+    hands_on_tokens = True
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -143,18 +145,21 @@ class LanguageNetwork(nn.Module):
         ones = torch.ones_like(row)
         return ones, row, torch.zeros_like(row), row[:, 1:], ones[:, 1:]
 
-    def tell(self, ids: Tensor, mask: Tensor, *, how: Telling) -> Tensor:
+    def tell(
+        self, ids: Tensor, mask: Tensor, *, how: Telling, on_token: OnToken | None = None
+    ) -> Tensor:
         """Return what is written, one token after the other, with a cache of those before.
 
         Args:
             ids: int64, shape (B, T), what it is written to, padded before it.
             mask: int64, shape (B, T), 1 where there is a token.
             how: Beams, length, and whether tokens are drawn.
+            on_token: Takes each token as it is written, of one row without beams.
 
         Returns:
             int64, shape (B, L), filled up with the token that ends a text.
         """
-        return write(self.model, ids, mask, how)
+        return write(self.model, ids, mask, how, on_token=on_token)
 
     def save_memory(self) -> None:
         """Compute each block again on the way back, in place of keeping what it computed."""
