@@ -99,15 +99,21 @@ def export_choices() -> tuple[str, ...]:
 
 
 def refuse_words(task: object) -> None:
-    """Refuse what tells of words where a whole run is exported: before anything is loaded.
+    """Refuse what tells of words or writes where a whole run is exported, before it is loaded.
 
     Args:
         task: Its name, as a record holds it; what is none is left to whoever reads the record.
 
     Raises:
-        ExportError: If it tells of words.
+        ExportError: If it does.
     """
     found = TASKS.get(task) if isinstance(task, str) else None
+    if found is not None and found.tells_texts:
+        raise ExportError(
+            f"A model that writes texts ({task}) becomes no bundle, program or plain weights yet: "
+            "it is run once for every token. Expected a run that answers for whole samples. Export "
+            "for transformers, --to transformers, or answer with 'headstart predict'."
+        )
     if found is not None and found.tells_words:
         raise ExportError(
             f"Tags of words ({task}) become no bundle, program or plain weights yet: long texts "

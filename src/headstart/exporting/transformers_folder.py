@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from headstart.errors import ExportError
 from headstart.exporting.folder import building, check_same, refuse_occupied
+from headstart.exporting.sequence_folder import export_sequences
 from headstart.exporting.tagger_folder import export_tagger
 from headstart.exporting.transformers_files import WrittenFolder, set_labels, write_files
 from headstart.extras import quiet_transformers, require_text_extra
@@ -67,6 +68,9 @@ def export_transformers(
             writable, or what was written does not give the same token ids and logits; then
             nothing is left behind.
     """
+    if model.task.tells_texts:
+        some = [text for text in texts or SAMPLE_TEXTS if text.strip()]
+        return export_sequences(model, folder, texts=some)
     if model.task.tells_words:
         return export_tagger(model, folder, texts=[text for text in texts or SAMPLE_TEXTS if text])
     target = Path(folder)

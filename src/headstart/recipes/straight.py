@@ -1,7 +1,7 @@
 """``fit`` without a contest: the best start of the screening is fine-tuned as ``finetune`` does it.
 
-For tasks whose outputs are ragged (a tag a word): arms, ensembles and soups compare rows of one
-length. Left out, therefore: other strategies and rates than the start's own.
+For tasks whose outputs are ragged (a tag a word) or texts: arms, ensembles and soups compare rows
+of numbers. Left out, therefore: other strategies and rates than the start's own.
 """
 
 from __future__ import annotations
@@ -19,8 +19,14 @@ from headstart.training.options.training_options import training_options
 if TYPE_CHECKING:
     from headstart.recipes.options import FitOptions
     from headstart.recipes.session import Session
+    from headstart.tasks import Task
     from headstart.tuning.budget import Budget
     from headstart.types import Dataset
+
+
+def has_no_contest(task: Task) -> bool:
+    """Return whether the best start of the screening is fine-tuned as it is."""
+    return task.tells_words or task.tells_texts
 
 
 def go_straight(
@@ -48,7 +54,8 @@ def go_straight(
     from headstart.starts import find_start
 
     given = GivenStart(find_start(str(ranked[0]["start"])), None, None)
-    emit("note", text="Of words one way of tuning is tried: the best start's own.")
+    what = dataset.schema.task
+    emit("note", text=f"Of {what} one way of tuning is tried: the best start's own.")
     means = Means(budget, current.company, current.decisions)
     options = settle_strategy(dataset, given, said, training_options(settled), means)
     setup = settle_setup(dataset, given, options, means)

@@ -7,6 +7,7 @@ told the text that it should have written.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,8 @@ TOLD = np.dtype(
     ]
 )
 
+_FEW = 8  # tokens beside what a ratio allows
+
 
 @dataclass(frozen=True)
 class Telling:
@@ -34,6 +37,8 @@ class Telling:
     Attributes:
         num_beams: Beginnings that are followed at once; 1 takes the likeliest token each time.
         max_tokens: Tokens of an answer at the most.
+        tokens_a_token: Tokens of an answer at the most for each that is read, and a few: whoever
+            has learned little may not know when to end; None for no such bound.
         length_penalty: Power of its length that the logarithm of a beam's probability is divided
             by.
         temperature: Divides logits before a token is drawn; 0 draws none.
@@ -43,10 +48,17 @@ class Telling:
 
     num_beams: int = 1
     max_tokens: int = 128
+    tokens_a_token: float | None = None
     length_penalty: float = 1.0
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
+
+    def most_of(self, num_read: int) -> int:
+        """Return how many tokens are written at most of so many that are read."""
+        if self.tokens_a_token is None:
+            return self.max_tokens
+        return max(1, min(self.max_tokens, math.ceil(self.tokens_a_token * num_read) + _FEW))
 
 
 def text_array(texts: Iterable[str | None]) -> np.ndarray:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,7 +21,7 @@ from headstart.extras import quiet_transformers, require_text_extra
 from headstart.starts.texts.configs import attention_of, transformers_config
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedModel
+    from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel
 
     from headstart.preprocessing.tokens import TextTokenizer
     from headstart.types.texts import Telling
@@ -84,24 +85,8 @@ class SequenceNetwork(nn.Module):
             how: Beams and length.
             use_cache: Whether what was computed of earlier tokens is kept; changes no result.
         """
-        config = self.model.config
-        pad, end = config.pad_token_id, config.eos_token_id
-        from transformers import GenerationConfig
-
-        asked = GenerationConfig(
-            num_beams=how.num_beams,
-            max_new_tokens=how.max_tokens,
-            length_penalty=how.length_penalty if how.num_beams > 1 else None,
-            early_stopping=how.num_beams > 1,
-            do_sample=False,
-            decoder_start_token_id=begin_of(config),
-            forced_bos_token_id=getattr(config, "forced_bos_token_id", None),
-            bos_token_id=config.bos_token_id,
-            eos_token_id=end,
-            pad_token_id=pad,
-            suppress_tokens=None if pad == end else [pad],
-            use_cache=use_cache,
-        )
+        most = how.most_of(input_ids.shape[1])
+        asked = search_of(self.model.config, replace(how, max_tokens=most), use_cache=use_cache)
         with quiet_transformers():
             found: Tensor = self.model.generate(
                 input_ids=input_ids, attention_mask=attention_mask, generation_config=asked
@@ -130,6 +115,33 @@ class SequenceNetwork(nn.Module):
             else:
                 found.append(groups[place])
         return found
+
+
+def search_of(config: Any, how: Telling, *, use_cache: bool = True) -> GenerationConfig:
+    """Return how transformers searches for what is written.
+
+    Args:
+        config: Of the network.
+        how: Beams and length.
+        use_cache: Whether what was computed of earlier tokens is kept.
+    """
+    from transformers import GenerationConfig
+
+    pad, end = config.pad_token_id, config.eos_token_id
+    beams = {"length_penalty": how.length_penalty, "early_stopping": True}
+    return GenerationConfig(
+        num_beams=how.num_beams,
+        max_new_tokens=how.max_tokens,
+        do_sample=False,
+        decoder_start_token_id=begin_of(config),
+        forced_bos_token_id=getattr(config, "forced_bos_token_id", None),
+        bos_token_id=config.bos_token_id,
+        eos_token_id=end,
+        pad_token_id=pad,
+        suppress_tokens=None if pad == end else [pad],
+        use_cache=use_cache,
+        **(beams if how.num_beams > 1 else {}),
+    )
 
 
 def begin_of(config: Any) -> int:

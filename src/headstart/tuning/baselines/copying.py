@@ -64,7 +64,7 @@ def _run_memory(items: Items, setup: TrainingSetup, budget: Budget) -> Rival | N
         asked = vectorizer.transform(test.sources[start : start + _AT_ONCE])
         nearest += (asked @ known).toarray().argmax(axis=1).tolist()
         emit("task", name="translation memory", done=len(nearest), total=len(test))
-    wanted = train.targets[nearest]  # type: ignore[index]
+    wanted = train.targets[nearest]
     return Rival(MEMORY, text_array(str(text) for text in wanted))
 
 
