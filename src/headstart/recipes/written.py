@@ -36,7 +36,10 @@ class Writing:
     def said(self) -> dict[str, object]:
         """What is not left to the run, by name."""
         every = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in every.items() if value not in (None, 0)}
+        left = {"seed": 0}
+        return {
+            n: value for n, value in every.items() if value is not None and value != left.get(n)
+        }
 
     def problems(self) -> list[str]:
         """Return a sentence for all that is out of range or means nothing."""

@@ -135,8 +135,8 @@ STRATEGIES: dict[str, Strategy] = {
 
 # What others offer under a name that is likely to be said, and what is done here in its place.
 NOT_OFFERED = {
-    "qlora": "which headstart does not have: weights of four bits need bitsandbytes and a CUDA GPU; "
-    "expected 'lora', whose adapters learn beside the weights as they are"
+    "qlora": "which headstart does not have: weights of four bits need bitsandbytes and a CUDA "
+    "GPU; expected 'lora', whose adapters learn beside the weights as they are"
 }
 
 
