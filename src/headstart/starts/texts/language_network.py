@@ -163,7 +163,9 @@ class LanguageNetwork(nn.Module):
 
     def save_memory(self) -> None:
         """Compute each block again on the way back, in place of keeping what it computed."""
-        self.model.gradient_checkpointing_enable({"use_reentrant": False})
+        how, model = {"use_reentrant": False}, self.model
+        enable = getattr(model, "activation_checkpointing_enable", None)
+        (enable or model.gradient_checkpointing_enable)(how)  # of releases before 5.24 the second
 
 
 def build_language_model(config: dict[str, object]) -> nn.Module:
