@@ -31,9 +31,16 @@ class Exporter:
 
 
 def _transformers(model: Model, folder: str | Path) -> Path:
+    from headstart.exporting.causal_folder import export_causal, writes_on
     from headstart.exporting.transformers_folder import export_transformers
 
-    return export_transformers(model, folder)
+    return export_causal(model, folder) if writes_on(model) else export_transformers(model, folder)
+
+
+def _gguf(model: Model, folder: str | Path) -> Path:
+    from headstart.exporting.gguf_file import export_gguf
+
+    return export_gguf(model, folder)
 
 
 def _timm(model: Model, folder: str | Path) -> Path:
@@ -45,6 +52,7 @@ def _timm(model: Model, folder: str | Path) -> Path:
 EXPORTERS: dict[str, Exporter] = {
     "transformers": Exporter("text", _transformers),
     "timm": Exporter("image", _timm),
+    "gguf": Exporter("text", _gguf),
 }
 
 

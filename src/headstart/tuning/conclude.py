@@ -42,7 +42,7 @@ from headstart.tuning.solving import probe
 from headstart.tuning.test_items import losses_of, write_items
 from headstart.tuning.together import Together, save_ensemble
 from headstart.tuning.training_views import training_views
-from headstart.tuning.writing import writing_seconds
+from headstart.tuning.writing import side_by_side, writing_seconds
 from headstart.types import BadSample, Dataset, Finding, Inputs, Rows
 
 BEFORE = "frozen start + linear probe"
@@ -133,6 +133,8 @@ def conclude(
         model, logits, outputs, test.targets, test, losses_of(model, logits, test.targets), of_test
     )
     told_of = (outputs, test.targets, schema)
+    started = next((rival.predictions for rival in rivals if rival.name == AS_IT_IS), None)
+    metrics |= side_by_side(looked, dataset, started)
     metrics |= look_closer(looked) | judge_deciding(served.record, task, *told_of, groups=of_test)
     write_items(folder, dataset, looked)
     if examples := class_examples(dataset, train):

@@ -86,6 +86,7 @@ class Recipe:
             ``precision``.
         step_channels_last: Memory layout of training steps, likewise; None for ``channels_last``.
         own_kernels: Whether training steps on a CPU replace what is slow there.
+        checkpoint_blocks: Whether each block is computed again on the way back.
     """
 
     strategy: str
@@ -132,6 +133,7 @@ class Recipe:
     step_precision: Precision | None = None
     step_channels_last: bool | None = None
     own_kernels: bool = False
+    checkpoint_blocks: bool = False
 
     @property
     def stepped_precision(self) -> Precision:
@@ -237,6 +239,7 @@ def recipe_for(
         num_workers=options.num_workers,
         fsdp=options.fsdp,
         tensor_parallel_size=options.tensor_parallel_size,
+        checkpoint_blocks=options.checkpoint_blocks,
         seed=options.seed,
     )
 
