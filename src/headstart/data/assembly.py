@@ -159,12 +159,7 @@ def assemble(
         val=part(SPLIT_CODES["val"]),
         test=part(SPLIT_CODES["test"]),
         fingerprint=fingerprint(
-            ids,
-            identity.exact,
-            records.targets,
-            splits,
-            list(records.classes),
-            _kind(records),
+            ids, identity.exact, records.targets, splits, list(records.classes), _kind(records)
         ),
         split_origin=divided.origin,
         drawn_splits=divided.drawn,

@@ -42,7 +42,7 @@ class ReadOptions:
     Attributes:
         label: Target column.
         image_column: Column of images.
-        text: Column of texts.
+        text: Column of texts; or two of them with a comma between, which are pairs.
         group: Column whose equal values stay on one side of the split; or what tells it of a path.
         task: What to learn: the name of a task, or ``auto``.
         separator: What stands between the labels of one cell.

@@ -17,6 +17,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -32,6 +33,7 @@ from headstart.starts.lora import merge_lora
 from headstart.starts.texts.configs import classifier_name
 from headstart.starts.texts.networks import TextNetwork, make_classifier
 from headstart.tensors import evaluating
+from headstart.types import TextPair, are_pairs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -76,9 +78,10 @@ def export_transformers(
     whole = _assemble(model, network)
     with building(target) as partial, quiet_transformers():
         whole.save_pretrained(str(partial))
-        for name, content in tokenizer_files(tokenizer).items():
+        files = tokenizer_files(tokenizer, names=[one.name for one in _preprocess(model).inputs])
+        for name, content in files.items():
             (partial / name).write_bytes(content)
-        _check(model, tokenizer, partial, target, list(texts or SAMPLE_TEXTS))
+        _check(model, partial, target, _compared(model, texts))
     return target
 
 
@@ -137,7 +140,7 @@ def _assemble(model: Model, network: TextNetwork) -> PreTrainedModel:
     config.id2label = dict(enumerate(names))
     config.label2id = {name: place for place, name in enumerate(names)}
     config.problem_type = model.task.transformers_problem
-    config.headstart = {"temperature": model.temperature, "max_length": _max_length(model)}
+    config.headstart = {"temperature": model.temperature, "max_length": _preprocess(model).max_length}
     name = classifier_name(config)
     whole = make_classifier(config)
     weight, bias = _head_in_target_units(model)
@@ -163,16 +166,23 @@ def _head_in_target_units(model: Model) -> tuple[Tensor, Tensor]:
     return weight * model.target_scale, bias * model.target_scale + model.target_mean
 
 
-def _max_length(model: Model) -> int:
+def _preprocess(model: Model) -> TokenPreprocess:
     preprocess = model.encoder.preprocess
     assert isinstance(preprocess, TokenPreprocess)
-    return preprocess.max_length
+    return preprocess
 
 
-def _check(
-    model: Model, tokenizer: TextTokenizer, partial: Path, target: Path, texts: list[str]
-) -> None:
-    """Load what was written as a user would, and compare ids and logits text by text."""
+def _compared(model: Model, texts: Sequence[str] | None) -> list[str]:
+    """Return the texts on which a folder is compared; of pairs, each with the one before it."""
+    given = list(texts or SAMPLE_TEXTS)
+    if not _preprocess(model).is_pair or are_pairs(given):
+        return given
+    full = [text for text in given if text]
+    return [TextPair(text, full[place - 1]) for place, text in enumerate(full)]
+
+
+def _check(model: Model, partial: Path, target: Path, texts: list[str]) -> None:
+    """Load what was written as a user would, and compare inputs and logits text by text."""
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     try:
@@ -183,18 +193,32 @@ def _check(
     except Exception as error:
         # transformers' readers fail in every way Python knows.
         raise unreadable("transformers", target, error) from error
-    ids, _ = tokenizer.encode(texts)
     found, expected = [], []
     with evaluating(model):
-        for text, own in zip(texts, ids, strict=True):
-            inputs = reader(text, truncation=True, return_tensors="pt")
-            if inputs["input_ids"][0].tolist() != own.tolist():
-                raise ExportError(
-                    f"The tokenizer exported to {target} gives other ids than the model's for "
-                    f"{text[:40]!r}. Nothing was kept. Please report this with the start's name."
-                )
+        for text in texts:
+            sides = (text.first, text.second) if isinstance(text, TextPair) else (text,)
+            inputs = reader(*sides, truncation=True, return_tensors="pt")
+            own = _own_arrays(model, text)
+            for name, array in own.items():
+                if inputs[name][0].tolist() != array[0].tolist():
+                    raise ExportError(
+                        f"The tokenizer exported to {target} gives other {name} than the model's "
+                        f"for {text[:40]!r}. Nothing was kept. Please report this with the start's "
+                        f"name."
+                    )
             found.append(loaded(**inputs).logits)
-            tokens = torch.from_numpy(own).to(torch.int64)[None].to(model.device)
-            logits = model(tokens, torch.ones_like(tokens)).cpu()
+            logits = model(*(array.to(model.device) for array in own.values())).cpu()
             expected.append(logits * model.target_scale + model.target_mean)
     check_same(torch.cat(found), torch.cat(expected), target)
+
+
+def _own_arrays(model: Model, text: str) -> dict[str, Tensor]:
+    """Return what the model itself reads of a text, by the names of transformers."""
+    preprocess = _preprocess(model)
+    if isinstance(text, TextPair):
+        arrays = preprocess.read([text]).arrays(np.arange(1))
+        named = zip(preprocess.inputs, arrays, strict=True)
+        return {one.name: torch.from_numpy(array) for one, array in named}
+    ids, _ = preprocess.tokenizer.encode([text])  # of an empty text there are special ones
+    tokens = torch.from_numpy(ids[0]).to(torch.int64)[None]
+    return {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}

@@ -10,6 +10,7 @@ from headstart.preprocessing.base import NamedInput, Preprocess
 from headstart.preprocessing.columns import feature_names
 from headstart.preprocessing.decoded import Pixels, decode
 from headstart.preprocessing.for_images import ImagePreprocess
+from headstart.preprocessing.for_pairs import PairPreprocess, PairTermPreprocess, sides_of
 from headstart.preprocessing.for_tables import TablePreprocess, fit_table
 from headstart.preprocessing.for_texts import TermPreprocess, TokenPreprocess
 from headstart.preprocessing.for_words import WordPreprocess, WordTokens
@@ -23,6 +24,8 @@ __all__ = [
     "Cells",
     "ImagePreprocess",
     "NamedInput",
+    "PairPreprocess",
+    "PairTermPreprocess",
     "Pixels",
     "Preprocess",
     "TablePreprocess",
@@ -39,4 +42,5 @@ __all__ = [
     "feature_names",
     "fit_table",
     "read_preprocess",
+    "sides_of",
 ]

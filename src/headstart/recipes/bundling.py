@@ -177,6 +177,8 @@ def _strangers(run: Run) -> ComparedSamples:
     if all(one is not None for one in drawn):
         inputs = [one for one in drawn if one is not None]
         return ComparedSamples(inputs, None, f"{len(inputs[0])} drawn samples, none of them real")
-    texts = [text for text in SAMPLE_TEXTS if text]
+    texts: list[Any] = [text for text in SAMPLE_TEXTS if text]
+    if members[0].is_pair:
+        texts = [(text, texts[place - 1]) for place, text in enumerate(texts)]
     read = [one.read(texts) for one in members]
     return ComparedSamples(read, texts, f"{len(texts)} texts of headstart's own")

@@ -24,7 +24,7 @@ from headstart.reporting.wording import (
     judge,
     outcome,
 )
-from headstart.types import MODALITIES
+from headstart.types import MODALITIES, PAIRS
 
 
 def verdict_view(metrics: Json) -> Json | None:
@@ -93,13 +93,15 @@ def command_of(options: Json) -> str:
 
 def use_view(model: Json) -> Json | None:
     """Return the lines by which the model is used, from a shell and from Python."""
-    facts = MODALITIES.get((model.get("schema") or {}).get("modality", ""))
+    schema = model.get("schema") or {}
+    facts = MODALITIES.get(schema.get("modality", ""))
     if facts is None:
         return None
-    given = facts.argument.strip("'").replace("…", "")
+    argument = PAIRS if schema.get("sides") else facts.argument
+    given = argument.strip("'").replace("…", "")
     return {
         "shell": [
-            f"headstart predict RUN {facts.argument}",
+            f"headstart predict RUN {argument}",
             "headstart serve RUN",
             "headstart export RUN --to onnx --out BUNDLE",
         ],

@@ -8,6 +8,7 @@ of headstart but errors.
 from typing import TYPE_CHECKING
 
 from headstart.types.data import (
+    PAIRS,
     BadSample,
     Data,
     Dataset,
@@ -57,7 +58,7 @@ from headstart.types.preprocessing import (
     NumberStyle,
     TableSpec,
 )
-from headstart.types.sentences import Sentence
+from headstart.types.sentences import Sentence, TextPair, are_pairs
 from headstart.types.starts import (
     GROWN,
     SOLVED,
@@ -72,6 +73,7 @@ __all__ = [
     "CUT_MOST",
     "GROWN",
     "MODALITIES",
+    "PAIRS",
     "PLAINLY",
     "SOLVED",
     "BadSample",
@@ -112,7 +114,9 @@ __all__ = [
     "Stretch",
     "TableSpec",
     "TaskName",
+    "TextPair",
     "are_alike",
+    "are_pairs",
     "elements_of",
     "in_number",
     "is_among",

@@ -21,6 +21,7 @@ from headstart.columnar import different, joined, mapped
 from headstart.data.groups import GroupError
 from headstart.data.kinds import Recognised, recognise
 from headstart.data.options import COLUMN_OPTIONS, DEFAULT_LABEL, ReadOptions
+from headstart.data.paired_texts import paired, said_columns
 from headstart.data.records import SPLIT_CODES, UNASSIGNED, Records
 from headstart.data.roles import Roles, find_roles, need_column, no_inputs, unused_beside
 from headstart.data.sources.annotations import settle
@@ -162,6 +163,7 @@ def read_tables(
         origin="one file a split" if has_files else f"column '{splits.name}'",
         label=target,
         input_column=roles.column,
+        sides=(str(roles.column), roles.second) if roles.second else (),
         groups=groups,
         findings=[
             *said,
@@ -236,6 +238,8 @@ def _inputs(
         return _image_samples(rows, str(roles.column), beside), None
     if roles.modality == "text":
         texts = list(rows.cells(str(roles.column), "text", "--text"))
+        if roles.second is not None:
+            texts = list(paired(texts, rows.cells(roles.second, "text", "--text")))
         return TextSamples(texts, rows.names()), None
     return _table_samples(rows, reference, no_inputs_here, options)
 
@@ -264,7 +268,7 @@ def _find_splits(rows: Rows, target: str, options: ReadOptions) -> SplitColumn:
         having = [table for table in rows.tables if column in table.columns]
         return joined(table.cells(column) for table in having)
 
-    given = (target, options.group, options.text, options.image_column)
+    given = (target, options.group, options.image_column, *said_columns(options.text, columns))
     return find_split_column(columns, values_of, (*given, *options.drop, *options.kept_columns))
 
 
