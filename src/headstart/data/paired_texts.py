@@ -48,19 +48,18 @@ def said_columns(text: str | None, columns: Sequence[str] = ()) -> tuple[str, ..
     return parts if len(parts) == 2 and all(parts) and text not in columns else (text,)
 
 
-def named_pair(free: Sequence[str], heads: Mapping[str, list[object]]) -> tuple[str, str] | None:
-    """Return two columns whose names say that they are a pair of texts; None where none are.
+def named_pair(heads: Mapping[str, list[object]]) -> tuple[str, ...]:
+    """Return two columns whose names say that they are a pair of texts; none where none do.
 
     Args:
-        free: Names of columns.
-        heads: The first cells of each.
+        heads: The first cells of each column, by its name.
     """
-    low = {column.strip().lower(): column for column in free}
+    low = {column.strip().lower(): column for column in heads}
     for names in PAIRED_NAMES:
         found = [low[name] for name in names if name in low]
         if len(found) == 2 and all(_is_text(heads[column]) for column in found):
-            return found[0], found[1]
-    return None
+            return tuple(found)
+    return ()
 
 
 def _is_text(values: Sequence[object]) -> bool:
@@ -102,7 +101,7 @@ def turned_groups(texts: Sequence[str], contents: np.ndarray) -> np.ndarray | No
     """
     if not are_pairs(texts):
         return None
-    turned = text_identity([text.turned for text in texts if isinstance(text, TextPair)]).content
+    turned = text_identity([text.turned for text in texts]).content
     either = np.minimum(contents, turned)
     different, groups = np.unique(either, return_inverse=True)
     if len(different) == len(np.unique(contents)):
@@ -147,8 +146,9 @@ def _tell_turned(samples: TextSamples, splits: np.ndarray, turned: np.ndarray) -
         f"{samples.name(int(places[0]))}.{leak}"
     )
     items = [samples.name(int(place)) for place in places[:100]]
-    severity = "warning" if num_leaks else "note"
-    return Finding("leak" if num_leaks else "copies", severity, items, sentence)
+    if num_leaks:
+        return Finding("leak", "warning", items, sentence)
+    return Finding("copies", "note", items, sentence)
 
 
 def _tell_shared(records: Records, samples: TextSamples, splits: np.ndarray) -> Finding | None:
@@ -162,11 +162,11 @@ def _tell_shared(records: Records, samples: TextSamples, splits: np.ndarray) -> 
     both, number = [int(one.sum()) for one in seen], int((seen[0] | seen[1]).sum())
     if number < SHARED_WARNED * len(test) or not len(test):
         return None
-    names = records.sides
+    names, is_drawn = records.sides, SPLIT_CODES["test"] not in records.splits
     most = names[int(both[1] > both[0])]
     remedy = (
         f" To measure texts that are new, keep the pairs of one text together: --group {most}."
-        if records.input_column is not None and records.groups is None
+        if records.input_column is not None and records.groups is None and is_drawn
         else ""
     )
     sentence = (

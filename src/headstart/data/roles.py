@@ -89,13 +89,9 @@ def find_roles(
     trained = options.preprocess
     if trained and len(trained.columns) == 1 and trained.columns[0] in free:
         return Roles(trained.modality, trained.columns[0])
-    # one of two texts may also say what belongs together
-    sides = [*free, *([options.group] if options.group in table.columns else [])]
-    heads = {str(column): table.head(str(column)) for column in sides}
-    known = trained.columns if trained and trained.is_pair else ()
-    pair = known if known and set(known) <= set(heads) else named_pair(list(heads), heads)
-    if pair:
-        return _texts(pair, free, is_found=pair != known)
+    if pair := _find_pair(table, free, options):
+        return _texts(pair, free, is_found=not (trained and trained.is_pair))
+    heads = {column: table.head(column) for column in free}
     worded = [c for c in free if any(isinstance(value, Sentence) for value in heads[c])]
     if worded:
         return _texts((worded[0],), free, is_found=False)
@@ -136,6 +132,16 @@ def find_roles(
             f"{both}; or leave them out with --drop to read a table."
         )
     return _texts((next(iter(prose)),), free, is_found=True)
+
+
+def _find_pair(table: Table, free: Sequence[str], options: ReadOptions) -> Sequence[str]:
+    """Return the two columns that are a pair of texts; none where none are known to be."""
+    # one of two texts may also say what belongs together
+    columns = [*free, *(c for c in table.columns if c == options.group)]
+    trained = options.preprocess
+    if trained and trained.is_pair and set(trained.columns) <= set(columns):
+        return trained.columns
+    return named_pair({column: table.head(column) for column in columns})
 
 
 def _named_text(free: Sequence[str], heads: dict[str, list[object]]) -> str:

@@ -140,7 +140,10 @@ def _assemble(model: Model, network: TextNetwork) -> PreTrainedModel:
     config.id2label = dict(enumerate(names))
     config.label2id = {name: place for place, name in enumerate(names)}
     config.problem_type = model.task.transformers_problem
-    config.headstart = {"temperature": model.temperature, "max_length": _preprocess(model).max_length}
+    config.headstart = {
+        "temperature": model.temperature,
+        "max_length": _preprocess(model).max_length,
+    }
     name = classifier_name(config)
     whole = make_classifier(config)
     weight, bias = _head_in_target_units(model)

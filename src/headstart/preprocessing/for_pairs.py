@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from headstart import events
+from headstart.errors import DataError, quoted
 from headstart.preprocessing.base import NamedInput
 from headstart.preprocessing.for_texts import (
     EMPTY_TOKENS,
@@ -26,13 +27,13 @@ from headstart.preprocessing.for_texts import (
     check_whole,
     demand_folder,
 )
-from headstart.preprocessing.inputs import Tokens
+from headstart.preprocessing.inputs import Terms, Tokens
 from headstart.preprocessing.json_records import check_column, damaged, read_record
 from headstart.preprocessing.pair_frame import kept_of_both
 from headstart.preprocessing.pairs_given import listed_pairs
 from headstart.preprocessing.terms import TermVectorizer, read_vectorizer
 from headstart.preprocessing.tokens import NO_LIMIT, TextTokenizer, read_tokenizer
-from headstart.types import TextPair
+from headstart.types import Dataset, SplitName, TextPair
 
 NUM_OVERLAPS = 4  # numbers that say how much two texts share
 
@@ -117,6 +118,12 @@ class PairPreprocess(TokenPreprocess):
         ids, mask = super().inputs
         types = NamedInput("token_type_ids", "int64", ("length",), (2,), self.max_length)
         return (ids, mask, types) if self.has_types else (ids, mask)
+
+    def _prepare(
+        self, dataset: Dataset, split_name: SplitName, indices: np.ndarray | None
+    ) -> Tokens | Terms:
+        _refuse_single(dataset, self.columns)
+        return super()._prepare(dataset, split_name, indices)
 
     def listed(self, values: Any) -> list[Any]:
         """Return pairs, of a table those of the two columns that the model was trained on."""
@@ -203,6 +210,12 @@ class PairTermPreprocess(TermPreprocess):
         """Three numbers a term, and those of the overlap."""
         return 3 * self.vectorizer.num_terms + NUM_OVERLAPS
 
+    def _prepare(
+        self, dataset: Dataset, split_name: SplitName, indices: np.ndarray | None
+    ) -> Tokens | Terms:
+        _refuse_single(dataset, self.columns)
+        return super()._prepare(dataset, split_name, indices)
+
     def listed(self, values: Any) -> list[Any]:
         """Return pairs, of a table those of the two columns that the model was trained on."""
         return listed_pairs(values, self.columns)
@@ -276,6 +289,20 @@ def _pair_terms(vectorizer: TermVectorizer, texts: Sequence[str]) -> Any:
 
 def _columns(first: str | None, second: str | None) -> tuple[str, ...]:
     return () if first is None or second is None else (first, second)
+
+
+def _refuse_single(dataset: Dataset, columns: Sequence[str]) -> None:
+    """Refuse data whose texts stand alone.
+
+    Raises:
+        DataError: If they do.
+    """
+    if not dataset.schema.sides:
+        called = f" in the columns {quoted(columns)}" if columns else ""
+        raise DataError(
+            f"{dataset.name} holds single texts, and the model reads pairs{called}. Give data with "
+            "both, named as there, or say --text FIRST,SECOND."
+        )
 
 
 def _check_columns(record: Mapping[str, Any]) -> None:

@@ -68,7 +68,7 @@ class ServedModel:
         self.bundle, self.name, self.version = bundle, bundle.record.name, bundle.version
         self._limits, self._threads, self._watch = limits, threads, watch
         self.batcher = Batcher(bundle, limits, measures, watch)
-        self.form: Form = form_of(bundle.schema.modality)
+        self.form: Form = form_of(bundle.schema)
         self.raw = self.form.inputs(bundle.preprocess)
         # of several members the prepared inputs differ, and only raw ones are everybody's
         self.prepared: list[NamedInput] = (

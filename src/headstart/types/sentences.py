@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TypeGuard
 
 
 class Sentence(str):
@@ -58,8 +59,8 @@ class TextPair(str):
 
     Example:
         >>> pair = TextPair("A man sleeps.", "A man is awake.")
-        >>> pair, pair.second, pair.turned == TextPair(pair.second, pair.first)
-        ('A man sleeps.\\nA man is awake.', 'A man is awake.', True)
+        >>> pair.splitlines(), pair.turned == TextPair(pair.second, pair.first)
+        (['A man sleeps.', 'A man is awake.'], True)
     """
 
     first: str
@@ -81,6 +82,6 @@ class TextPair(str):
         return TextPair, (self.first, self.second)
 
 
-def are_pairs(texts: Sequence[str]) -> bool:
+def are_pairs(texts: Sequence[str]) -> TypeGuard[Sequence[TextPair]]:
     """Return whether texts are pairs: all of a source are, or none."""
     return len(texts) > 0 and isinstance(texts[0], TextPair)
