@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-
 from headstart.errors import StartError
 
 if TYPE_CHECKING:
