@@ -111,6 +111,19 @@ class ReadOptions:
         is_there = trained in columns or DEFAULT_LABEL not in columns
         return self.label or (trained if is_there else None) or DEFAULT_LABEL
 
+    def labels_among(self, columns: Collection[str]) -> tuple[str, ...]:
+        """Return the target columns where several are said: ``topic,stars``; else none.
+
+        Args:
+            columns: Of the table: a name that holds a comma is looked for first.
+        """
+        of_model = self.schema.label if self.schema and self.schema.parts else None
+        said = self.label or of_model
+        if said is None or said in columns:
+            return ()
+        parts = tuple(part.strip() for part in said.split(","))
+        return parts if len(parts) > 1 and all(parts) else ()
+
     @property
     def kept_columns(self) -> tuple[str, ...]:
         """Columns named as inputs of a table, by the user or by a model."""

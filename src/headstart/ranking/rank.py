@@ -77,6 +77,11 @@ def rank_starts(job: RankingJob, starts: Sequence[Start]) -> Ranking:
             f"{job.dataset.name} has a target for each part of a sample; expected one a sample, "
             f"which is what starts are ranked by. Name a start to finetune."
         )
+    if job.dataset.schema.parts:
+        raise DataError(
+            f"{job.dataset.name} has several targets a sample; expected one, which is what starts "
+            f"are ranked by. Rank by one of them (--label), or let fit choose."
+        )
     found = [Scored(start) for start in starts]
     _build(job, found)
     num = _num_samples(job, found)

@@ -137,7 +137,8 @@ def _searched(options: FitOptions, company: Company, limit: CutOff) -> Run:
             dataset = with_audits(current, dataset, budget, options.seed, "slow")
             if budget.left > _ENOUGH_LEFT * (budget_seconds or 0.0):
                 limit.call_off()  # what is trained from here on ends by its own deadline
-            if find_task(dataset.schema.task).tells_words:
+            task = find_task(dataset.schema.task)
+            if task.tells_words or task.parts:
                 go_straight(current, dataset, chosen["candidates"], budget, settled)
             else:
                 search(current, dataset, chosen["candidates"], made, budget, texts, settled)

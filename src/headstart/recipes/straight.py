@@ -52,7 +52,8 @@ def go_straight(
     if name == AUTO:
         name = strategy.name
         emit("choice", name="strategy", value=name, why=why)
-    emit("note", text="Of words one way of tuning is tried: the best start's own.")
+    what = "several targets" if dataset.schema.parts else "words"
+    emit("note", text=f"Of {what} one way of tuning is tried: the best start's own.")
     options = replace(training_options(asked), strategy=name)
     means = Means(budget, current.company, current.decisions)
     setup = settle_setup(dataset, GivenStart(start, None, None), options, means)

@@ -211,12 +211,10 @@ class _Answers:
             asked = Asked(min(asked.deadline, begun + request.timeout_seconds), asked.is_gone)
         model = self._found(scope)  # once more: a newer one may have taken its place meanwhile
         outputs = await model.answer_tensors(request.arrays, len(body), asked)
-        name, _, _ = model.output
-        dtype = np.float32 if model.bundle.task.has_classes else np.float64
         labels = np.empty(len(outputs), object)
         told = model.bundle.predictions([""] * len(outputs), outputs)
         labels[:] = [one.label for one in told]
-        arrays = {name: outputs.reshape(len(outputs), -1).astype(dtype), "label": labels}
+        arrays = {**model.named_outputs(outputs), "label": labels}
         head = {"model_name": model.name, "model_version": model.version}
         content, length = write_response(head, arrays, request)
         kind = "application/json" if length is None else "application/octet-stream"
@@ -285,6 +283,8 @@ def _told(prediction: Prediction, model: ServedModel) -> dict[str, Any]:
     """Return one answer as JSON: the label, its probability, and the best five."""
     if prediction.value is not None:
         return {"name": prediction.name, "value": prediction.value, **prediction.beside}
+    if prediction.parts is not None:
+        return prediction.to_json()
     pairs = zip(model.bundle.schema.classes, prediction.probabilities, strict=True)
     best = sorted(pairs, key=lambda pair: -pair[1])[:TOP]
     assert math.isfinite(prediction.probability)

@@ -78,12 +78,23 @@ class ServedModel:
         self._prepared_names = {one.name for one in self.prepared}
 
     @property
-    def output(self) -> tuple[str, str, int]:
-        """Name, datatype and width of the output that holds numbers."""
+    def outputs(self) -> list[tuple[str, str, int]]:
+        """Name, datatype and width of what holds numbers: of several targets one each."""
         schema, task = self.bundle.schema, self.bundle.task
+        if task.parts:
+            return [(p.label, "FP32" if p.num_classes else "FP64", p.width) for p in task.parts]
         if task.has_classes:
-            return "probabilities", "FP32", len(schema.classes)
-        return "value", "FP64", task.num_outputs(schema)
+            return [("probabilities", "FP32", len(schema.classes))]
+        return [("value", "FP64", task.num_outputs(schema))]
+
+    def named_outputs(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
+        """Return outputs (B, K) by the names of ``outputs``."""
+        rows, found, begin = outputs.reshape(len(outputs), -1), {}, 0
+        for name, datatype, width in self.outputs:
+            dtype = np.float32 if datatype == "FP32" else np.float64
+            found[name] = rows[:, begin : begin + width].astype(dtype)
+            begin += width
+        return found
 
     async def answer_samples(
         self, read: Callable[[], Named], rows: int, size: int, asked: Asked
@@ -322,7 +333,6 @@ def shown(text: str) -> str:
 
 def record_of(model: ServedModel) -> dict[str, Any]:
     """Return the metadata of a model in the Open Inference Protocol."""
-    output, datatype, width = model.output
     return {
         "name": model.name,
         "versions": [model.version],
@@ -331,7 +341,10 @@ def record_of(model: ServedModel) -> dict[str, Any]:
             {"name": one.name, "datatype": one.datatype, "shape": [-1]} for one in model.raw
         ],
         "outputs": [
-            {"name": output, "datatype": datatype, "shape": [-1, width]},
+            *(
+                {"name": name, "datatype": datatype, "shape": [-1, width]}
+                for name, datatype, width in model.outputs
+            ),
             {"name": "label", "datatype": "BYTES", "shape": [-1]},
         ],
     }

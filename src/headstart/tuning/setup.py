@@ -116,6 +116,12 @@ def set_up(
     else:
         encoder = _encoder(dataset, start, options, texts)
     check_words(encoder, dataset)
+    if encoder.is_grown and dataset.schema.parts:
+        raise StartError(
+            f"Start '{start.address}' grows trees for one target, and {dataset.name} has "
+            f"{len(dataset.schema.parts)}; expected one. Choose scratch/linear or scratch/mlp, or "
+            "name one target with --label."
+        )
     if find_strategy(options.strategy).adapters:
         add_lora(encoder, rank=options.lora_rank, alpha=options.lora_alpha)
     recipe = recipe_for(

@@ -61,6 +61,7 @@ class Schema:
         counts_from_one: Whether the data writes classes as numbers below names that it states, the
             first of which is 1.
         sides: Where a sample is a pair of texts, what the two are called; else empty.
+        parts: Of several targets the schema of each, in the order of the targets; else empty.
     """
 
     modality: Modality
@@ -69,6 +70,7 @@ class Schema:
     label: str | None = None
     counts_from_one: bool = False
     sides: tuple[str, ...] = ()
+    parts: tuple[Schema, ...] = ()
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Schema:
@@ -78,7 +80,9 @@ class Schema:
             KeyError: If the classes are missing.
             TypeError: If a key is unknown or missing, or a list is none.
         """
-        lists = {"classes": tuple(record["classes"]), "sides": tuple(record.get("sides", ()))}
+        lists: dict[str, Any] = {name: tuple(record.get(name, ())) for name in ("sides", "parts")}
+        lists["parts"] = tuple(map(cls.from_json, lists["parts"]))
+        lists["classes"] = tuple(record["classes"])
         return cls(**{**record, **lists})
 
     @property

@@ -32,6 +32,7 @@ from headstart.data.sources.folder import TABLE_SUFFIXES
 from headstart.data.sources.formats import open_table
 from headstart.data.sources.listed import row_number
 from headstart.data.sources.samples import ChainSamples, ValueSamples
+from headstart.data.sources.several_labels import read_labels, read_several
 from headstart.data.sources.split_columns import SplitColumn, find_split_column
 from headstart.data.sources.split_words import split_within, splits_among
 from headstart.data.sources.text_files import read_named_texts
@@ -128,7 +129,8 @@ def read_tables(
     """
     tables, options, said = _settled(tables, options, are_files=are_files)
     rows = Rows([table for table, _ in tables])
-    target = options.target_among(rows.tables[0].columns)
+    several = read_labels(rows.tables[0].columns, options)
+    target = options.target_among(rows.tables[0].columns) if not several else several[0].column
     reference = next((table for table, split in tables if split == "train"), rows.tables[0])
     for table in (reference, *rows.tables):
         need_column(table, target, "target", "--label")
@@ -137,21 +139,25 @@ def read_tables(
     _check_named_columns(reference, options)
     splits = _find_splits(rows, target, options)
     beside = _files_beside(tables) if are_files else {}
-    roles = find_roles(reference, target, options, splits.taken, beside.get(reference.where))
+    others = [one.column for one in several[1:]]
+    taken = (*others, *splits.taken)
+    roles = find_roles(reference, target, options, taken, beside.get(reference.where))
     known = class_names if target == DEFAULT_LABEL else None
     naming: list[str] = []  # the column that names the classes is the target in other words
-    targets = read_targets(
-        rows.cells(target, "target", "--label"),
-        options,
-        roles.modality,
-        what=f"Column '{target}'",
-        place=rows.place,
-        naming=lambda labels: _name_classes(rows, target, labels, known, naming),
-    )
+    if several:
+        cells = [rows.cells(one.column, "target", "--label") for one in several]
+        targets = read_several(cells, several, options, roles.modality, rows.place)
+    else:
+        targets = read_targets(
+            rows.cells(target, "target", "--label"),
+            options,
+            roles.modality,
+            what=f"Column '{target}'",
+            place=rows.place,
+            naming=lambda labels: _name_classes(rows, target, labels, known, naming),
+        )
     groups = _groups(rows, roles.modality, options)
-    samples, found = _inputs(
-        rows, reference, roles, [target, *naming, *splits.taken], options, beside
-    )
+    samples, found = _inputs(rows, reference, roles, [target, *naming, *taken], options, beside)
     codes = [_split_codes(table, split, rows, splits) for table, split in tables]
     has_files = any(split for _, split in tables)
     return Records(
@@ -161,7 +167,8 @@ def read_tables(
         classes=targets.classes,
         splits=np.concatenate(codes),
         origin="one file a split" if has_files else f"column '{splits.name}'",
-        label=target,
+        label=",".join([target, *others]),
+        parts=targets.parts,
         input_column=roles.column,
         sides=(str(roles.column), roles.second) if roles.second else (),
         groups=groups,
@@ -171,7 +178,7 @@ def read_tables(
             *splits.findings,
             *targets.findings,
             *(found.findings if found else ()),
-            *unused_beside(rows.tables, [target, *naming, *splits.taken], roles, options),
+            *unused_beside(rows.tables, [target, *naming, *taken], roles, options),
         ],
         modality=roles.modality,
         task=targets.task,
@@ -202,6 +209,9 @@ def _settled(
     tables: Sequence[tuple[Table, str | None]], options: ReadOptions, *, are_files: bool
 ) -> tuple[list[tuple[Table, str | None]], ReadOptions, list[Finding]]:
     """Return the tables that have a target, rows without a label left out, and what was found."""
+    if options.labels_among(tables[0][0].columns):  # several targets: a table of plain columns
+        given = list(tables)
+        return read_named_texts(given, options) if are_files else (given, options, [])
     tables, options, said = settle(tables, options)
     if are_files:
         tables, options, texts = read_named_texts(tables, options)
