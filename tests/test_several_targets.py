@@ -12,6 +12,8 @@ import pytest
 import torch
 
 import headstart as hs
+from headstart.comparing.finished import read_finished
+from headstart.comparing.pairs import compare_runs
 from headstart.errors import DataError, ExportError, OptionError, StartError
 from headstart.evaluation.means import studentised_interval, unit_sums
 from headstart.objectives import find_loss
@@ -49,7 +51,8 @@ def run(tmp_path_factory):
     return hs.finetune(
         hs.load(str(base / "rows.csv"), label=LABELS),
         start="scratch/mlp",
-        num_epochs=12,
+        num_epochs=25,
+        batch_size=32,
         loss_weights=[1.0, 2.0, 1.0],
         out=str(base / "run"),
         device="cpu",
@@ -88,14 +91,14 @@ def test_the_task_of_one_column_can_be_said():
         hs.load(frame, label="kind,stars:multi-label")
     with pytest.raises(DataError, match="Column 'sort' is missing"):
         hs.load(frame, label="kind,sort")
-    with pytest.raises(DataError, match="none of the targets"):
-        hs.load(frame.assign(price=None, kind=None, grade="x").assign(grade=None), label="kind,a,b")
+    with pytest.raises(DataError, match="Column 'kind' is empty in every row"):
+        hs.load(frame.assign(kind=None), label="kind,stars")
 
 
 def test_rows_without_any_target_are_refused_with_the_first():
     frame = _rows(100, 3)
     frame.loc[4, ["kind", "price", "grade"]] = None
-    with pytest.raises(DataError, match="none of the targets .* such as row 5"):
+    with pytest.raises(DataError, match=r"none of the targets .* such as row 5"):
         hs.load(frame, label=LABELS)
 
 
@@ -211,10 +214,8 @@ def test_two_runs_are_compared(run, tmp_path):
     data = hs.load(str(run.path.parent / "rows.csv"), label=LABELS)
     other = hs.finetune(data, start="scratch/linear", out=str(tmp_path / "run"), device="cpu")
     assert other.metrics["test"]["figures"]["price.r2"]["value"] > 0.8
-    found = hs.compare([str(run.path), str(other.path)], quiet=True)
-    assert "mean_error" in json.dumps(
-        found.record if hasattr(found, "record") else found, default=str
-    )
+    record = compare_runs([read_finished(run.path), read_finished(Path(other.path))])
+    assert {pair["metric"] for pair in record["pairs"]} == {"mean_error"}
 
 
 def test_the_server_has_an_output_a_target(run, tmp_path):
