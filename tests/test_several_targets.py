@@ -19,6 +19,7 @@ from headstart.evaluation.means import studentised_interval, unit_sums
 from headstart.objectives import find_loss
 from headstart.objectives.supervised import Wanted
 from headstart.recipes.run import Run
+from headstart.reporting.compare_text import render_compare_text
 from headstart.tasks import CLASSIFICATION, REGRESSION, find_task
 from headstart.tasks.multi_task import made_of
 from headstart.tasks.several_figures import part_quantities
@@ -215,7 +216,11 @@ def test_two_runs_are_compared(run, tmp_path):
     other = hs.finetune(data, start="scratch/linear", out=str(tmp_path / "run"), device="cpu")
     assert other.metrics["test"]["figures"]["price.r2"]["value"] > 0.8
     record = compare_runs([read_finished(run.path), read_finished(Path(other.path))])
-    assert {pair["metric"] for pair in record["pairs"]} == {"mean_error"}
+    (verdict,) = record["comparisons"]
+    assert verdict["lost"] + verdict["gained"] > 0
+    assert verdict["p_value"] <= 1
+    assert set(verdict["figures"]) == {"kind.accuracy", "price.mae", "grade.accuracy"}
+    assert "price: MAE" in render_compare_text(record)
 
 
 def test_the_server_has_an_output_a_target(run, tmp_path):

@@ -238,6 +238,7 @@ REGRESSION = Regression(
     probe="ridge",
     stratified="stratified by the target",
     is_linear=True,
+    can_be_part=True,
     transformers_problem="regression",
     words=TaskWords(
         mistakes="Largest errors",

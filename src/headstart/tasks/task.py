@@ -56,6 +56,7 @@ class Task(Certain, Comparable):
             have no such thing.
         deciding: How answers are made of outputs; a model's own task has what was tuned for it.
         parts: Of several targets what each of them is; else none.
+        can_be_part: Whether one of several targets may ask for it.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Task(Certain, Comparable):
     transformers_problem: str = ""
     deciding: Deciding = PLAINLY
     parts: tuple[Part, ...] = ()
+    can_be_part: bool = False
 
     # Data ---------------------------------------------------------------------------------------
 

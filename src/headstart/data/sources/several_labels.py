@@ -12,13 +12,16 @@ from headstart.columnar import array_from, taken
 from headstart.data.options import ReadOptions
 from headstart.data.targets import read_targets
 from headstart.errors import DataError, OptionError, quoted
-from headstart.tasks import CLASSIFICATION, REGRESSION, Targets, find_task
+from headstart.tasks import REGRESSION, TASKS, Targets, find_task
 from headstart.tasks.multi_task import made_of
 from headstart.tasks.reading import Place
 from headstart.tasks.task import Part
 from headstart.types import Finding, Modality, Schema
 
-_OF_PARTS = (CLASSIFICATION.name, REGRESSION.name)
+
+def _of_parts() -> list[str]:
+    """Return the tasks that one of several targets can have."""
+    return [name for name, known in TASKS.items() if known.can_be_part]
 
 
 @dataclass(frozen=True)
@@ -46,16 +49,16 @@ def read_labels(columns: Collection[str], options: ReadOptions) -> list[SaidLabe
     """
     said = []
     for label in options.labels_among(columns):
-        column, colon, task = label.rpartition(":")
+        column, colon, asked = label.rpartition(":")
         if label in columns or not colon:
             said.append(SaidLabel(label))
             continue
-        if task not in _OF_PARTS:
+        if not (asked in TASKS and find_task(asked).can_be_part):
             raise OptionError(
-                f"--label {label} asks for task '{task}'; expected one of {quoted(_OF_PARTS)} for "
-                "one of several targets. Correct it, or leave it out."
+                f"--label {label} asks for task '{asked}'; expected one of {quoted(_of_parts())} "
+                "for one of several targets. Correct it, or leave it out."
             )
-        said.append(SaidLabel(column, task))
+        said.append(SaidLabel(column, asked))
     names = [one.column for one in said]
     if len(set(names)) < len(names):
         raise OptionError(f"--label names a column twice ({quoted(names)}). Name each once.")
@@ -139,10 +142,10 @@ def _read_one(
         what=f"Column '{label.column}'",
         place=lambda i: place(int(places[i])),
     )
-    if found.task not in _OF_PARTS:
+    if not find_task(found.task).can_be_part:
         raise OptionError(
             f"Column '{label.column}' asks for {found.task}, which cannot be one of several "
-            f"targets yet; expected {quoted(_OF_PARTS)}. Leave it out of --label."
+            f"targets yet; expected {quoted(_of_parts())}. Leave it out of --label."
         )
     return found, places
 
