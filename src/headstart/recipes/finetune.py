@@ -220,7 +220,7 @@ def look_of(setup: TrainingSetup, options: CommonOptions, *, is_own: bool = Fals
 
 def next_command(path: Path, dataset: Dataset) -> str:
     """Return the command that comes after a run."""
-    return f"headstart predict {shlex.quote(str(path))} {dataset.schema.facts.argument}"
+    return f"headstart predict {shlex.quote(str(path))} {dataset.schema.argument}"
 
 
 def settle_auto(

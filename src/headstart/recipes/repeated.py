@@ -106,7 +106,7 @@ def repeated(options: Options, once: Callable[[Options], Run | BudgetPlan]) -> R
         _make(repeat, course, once)
     course.conclude()
     with attached():
-        command = f"headstart predict {shlex.quote(str(out))} {dataset.schema.facts.argument}"
+        command = f"headstart predict {shlex.quote(str(out))} {dataset.schema.argument}"
         emit("next", command=command)
     return made or Run(out)
 

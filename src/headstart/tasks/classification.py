@@ -247,6 +247,7 @@ CLASSIFICATION = Classification(
     stratified="stratified",
     is_exclusive=True,
     is_smoothed=True,
+    can_be_part=True,
     transformers_problem="single_label_classification",
     words=TaskWords(
         one="class",

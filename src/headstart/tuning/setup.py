@@ -120,6 +120,12 @@ def set_up(
         encoder = _encoder(dataset, start, options, texts)
     check_words(encoder, dataset)
     check_writes(encoder, dataset)
+    if encoder.is_grown and dataset.schema.parts:
+        raise StartError(
+            f"Start '{start.address}' grows trees for one target, and {dataset.name} has "
+            f"{len(dataset.schema.parts)}; expected one. Choose scratch/linear or scratch/mlp, or "
+            "name one target with --label."
+        )
     if find_strategy(options.strategy).adapters:
         add_lora(encoder, rank=options.lora_rank, alpha=options.lora_alpha)
     recipe = recipe_for(
@@ -175,6 +181,7 @@ def _encoder(
         pooling="mean" if is_contrastive else "auto",
         table=fit_table(dataset) if dataset.column_kinds is not None else None,
         column=dataset.input_column,
+        second_column=dataset.schema.sides[1] if dataset.schema.sides else None,
         tells_words=find_task(dataset.schema.task).tells_words,
         tells_texts=find_task(dataset.schema.task).tells_texts,
         num_outputs=find_task(dataset.schema.task).num_outputs(dataset.schema),
