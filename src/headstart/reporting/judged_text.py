@@ -127,7 +127,7 @@ def render_repeats(metrics: Json) -> list[str]:
         return []
     lines = []
     if record := metrics.get("folds"):
-        lines += _folds(record, task.figures, task.headline)
+        lines += _folds(record, task.figures, metrics.get("trained_on_all"))
     if record := metrics.get("seeds"):
         lines += [*([""] if lines else []), *_seeds(record, task.figures)]
     if record := metrics.get("learning_curve"):
@@ -135,7 +135,7 @@ def render_repeats(metrics: Json) -> list[str]:
     return lines
 
 
-def _folds(record: Json, measures: Any, headline: str) -> list[str]:
+def _folds(record: Json, measures: Any, on_all: Json | None) -> list[str]:
     items = f"{record['num_items']:,} items"
     if record.get("num_groups"):
         items += f" of {record['num_groups']:,} groups"
@@ -155,6 +155,15 @@ def _folds(record: Json, measures: Any, headline: str) -> list[str]:
         "The model that is served is that of the run itself, on its own splits; the folds say how "
         "good models of this making are, with intervals for items and for what models differ by."
     )
+    if on_all:
+        steps = on_all["num_steps"]
+        how = f", in {steps:,} steps as the folds took to their best" if steps else ""
+        note = (
+            f"The model in {on_all['folder']} has learned from all {on_all['num_samples']:,} "
+            f"samples{how}. No item is left to test it on: the figures that hold of it are these, "
+            "with intervals for items and for what models differ by. The model of the run itself "
+            "stands beside it, with its own test split."
+        )
     return [*lines, *_wrap(note)]
 
 

@@ -193,6 +193,15 @@ def repeats_view(metrics: Json) -> list[str]:
                 figures=figures,
             )
         )
+    if on_all := metrics.get("trained_on_all"):
+        told.append(
+            say(
+                "The model in {folder} has learned from all {number} samples; the figures that "
+                "hold of it are those of the folds.",
+                folder=on_all["folder"],
+                number=f"{on_all['num_samples']:,}",
+            )
+        )
     if seeds := metrics.get("seeds"):
         figures = ", ".join(
             f"{_called(key)} {format_figure(figure)}" for key, figure in seeds["figures"].items()
