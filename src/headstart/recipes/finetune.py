@@ -26,7 +26,7 @@ from headstart.recipes.repeated import is_repeated, repeated
 from headstart.recipes.run import Run
 from headstart.recipes.session import session
 from headstart.recipes.settle import Means, settle_setup
-from headstart.recipes.source import as_dataset, default_out, spent_before
+from headstart.recipes.source import as_dataset, default_out, spent_before, with_costs
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import refuse_occupied
 from headstart.tracking import require_trackers
@@ -72,6 +72,7 @@ def finetune(options: FinetuneOptions) -> Run | BudgetPlan:
         >>> run = hs.finetune("digits-8x8", start="scratch/simple-cnn")  # doctest: +SKIP
     """
     refuse_resume(options)
+    options = with_costs(options)
     if options.train_on_all and not options.folds:
         raise OptionError(
             "train_on_all is set and folds is not; expected both, since the folds say how long to "

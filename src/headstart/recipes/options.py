@@ -143,6 +143,15 @@ class JudgingOptions:
             high=0.999,
         ),
     ] = 0.9
+    costs: Annotated[
+        str | None,
+        Option(
+            sentence="What answers cost, of several classes: a CSV with a column for each class "
+            "that is answered and a row, named in its first cell, for each that is right. The "
+            "answer with the smallest expected cost is given; the most probable class when not "
+            "given."
+        ),
+    ] = None
     reject: Annotated[
         str | None,
         Option(

@@ -30,6 +30,7 @@ def render_certainty(metrics: Json) -> list[str]:
     lines = [
         *_calibration(metrics.get("reliability") or {}),
         *_thresholds(metrics.get("thresholds") or {}),
+        *_costs(metrics.get("costs") or {}),
         *_conformal(metrics.get("conformal") or {}),
         *_rejection(metrics.get("rejection") or {}),
     ]
@@ -64,6 +65,21 @@ def _thresholds(record: Json) -> list[str]:
     for note in record.get("notes") or []:
         lines += _wrap(note, "    ")
     return lines
+
+
+def _costs(record: Json) -> list[str]:
+    test = record.get("test")
+    if not test:
+        return []
+    cheapest, probable, constant = (
+        format_figure(test[name]) for name in ("cheapest", "most_probable", "constant")
+    )
+    name = record["classes"][test["constant_class"]]
+    return [
+        *_wrap(f"Answers are the cheapest by the costs given: {cheapest} in the mean here."),
+        *_wrap(f"The most probable class costs {probable}, always '{name}' {constant}.", "    "),
+        *_wrap(f"Cheapest minus most probable: {format_figure(test['difference'])}.", "    "),
+    ]
 
 
 def _called(name: str) -> str:
