@@ -338,7 +338,7 @@ def _cost_figures(
         for name, decided in ways.items()
     }
     each = [matrix[wanted, ways[name]] for name in ("most_probable", "cheapest")]
-    saved = figure_to_json(cost_difference(*each, groups))
+    saved = figure_to_json(cost_difference(each[0], each[1], groups))
     return {**figures, "difference": saved, "constant_class": constant}
 
 
