@@ -22,7 +22,7 @@ from headstart.recipes.repeated import is_repeated, repeated
 from headstart.recipes.run import Run
 from headstart.recipes.search import search
 from headstart.recipes.session import Session, session
-from headstart.recipes.source import as_dataset, default_out, spent_before
+from headstart.recipes.source import as_dataset, default_out, spent_before, with_costs
 from headstart.recipes.straight import go_straight, has_no_contest
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import refuse_occupied
@@ -73,6 +73,7 @@ def fit(options: FitOptions) -> Run | BudgetPlan:
         >>> print(run.report())  # doctest: +SKIP
     """
     refuse_resume(options)
+    options = with_costs(options)
     return repeated(options, _once) if is_repeated(options) else _once(options)
 
 

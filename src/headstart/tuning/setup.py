@@ -227,10 +227,24 @@ def prepare_sample(
         limit: Largest number of samples.
         seed: Seed of the choice.
     """
-    encoder, split = setup.model.encoder, dataset.split(name)
-    indices = None
+    split, indices = dataset.split(name), None
     if limit is not None and len(split) > limit:
         indices = subsample(split.targets, limit, seed=seed)
+    return prepare_places(dataset, name, setup, indices)
+
+
+def prepare_places(
+    dataset: Dataset, name: SplitName, setup: TrainingSetup, indices: np.ndarray | None
+) -> Inputs:
+    """Prepare samples of a split by their places in it; None takes all.
+
+    Args:
+        dataset: The data.
+        name: The split.
+        setup: Says how: its encoder's preprocessing.
+        indices: int64, ascending.
+    """
+    encoder = setup.model.encoder
     if setup.texts is not None:
         return setup.texts.prepare(name, encoder, indices)
     return encoder.preprocess.prepare(dataset, name, indices)
