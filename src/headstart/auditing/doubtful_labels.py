@@ -10,10 +10,11 @@ with an accuracy of 0.70 cleanlab doubts one label of six. So each doubt gets a 
 pairs of a sample and a class, those tenth that the probe finds least likely show how often a label
 is wrong whatever the sample is like; where samples are labelled so no more often than that, it is
 the label that is wrong. The certainty is the ratio of the two rates, and a label is named from
-``MIN_CERTAINTY`` on, which lists of planted errors have shown. On clean data the rate in the least likely tenth is next to none, and nothing is reported;
-where it is more than half of what guessing would give, the probe knows too little. Numbers: the
-residual in units of the spread of residuals of like samples (1.4826 times the median of absolute
-ones), since cleanlab's scores of regressions are ranks without a threshold.
+``MIN_CERTAINTY`` on, which lists of planted errors have shown. On clean data the rate in the least
+likely tenth is next to none, and nothing is reported; where it is more than half of what guessing
+would give, the probe knows too little. Numbers: the residual in units of the spread of residuals of
+like samples (1.4826 times the median of absolute ones), since cleanlab's scores of regressions are
+ranks without a threshold.
 
 Nothing of it is left out by itself: without its hard samples a test split would flatter. Left out:
 classes of fewer samples than folds; labels of parts of a sample.

@@ -13,7 +13,7 @@ from headstart.errors import quoted
 from headstart.tasks import PlainProblem, find_task
 from headstart.types import Dataset, Finding, Severity
 
-# From here on a label is named: where a tenth of the labels of flowers5 and of SST-2 was made wrong,
+# From here on a label is named: where a tenth of the labels of flowers5 and SST-2 was made wrong,
 # 0.8 and more of those named were planted, on the average over seeds (docs/benchmarks.md).
 MIN_CERTAINTY = 0.9
 MOST_TOLD = (
