@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from headstart.errors import ExportError
-from headstart.exporting.folder import building, check_same, refuse_occupied, unreadable
+from headstart.exporting.folder import building, check_same, refuse_occupied
 from headstart.exporting.tagger_folder import export_tagger
-from headstart.exporting.tokenizer_files import tokenizer_files
+from headstart.exporting.transformers_files import WrittenFolder, set_labels, write_files
 from headstart.extras import quiet_transformers, require_text_extra
 from headstart.model import Model
 from headstart.preprocessing import TermPreprocess, TokenPreprocess
@@ -75,9 +75,7 @@ def export_transformers(
     require_text_extra("The export", "transformers", "tokenizers")
     whole = _assemble(model, network)
     with building(target) as partial, quiet_transformers():
-        whole.save_pretrained(str(partial))
-        for name, content in tokenizer_files(tokenizer).items():
-            (partial / name).write_bytes(content)
+        write_files(whole, tokenizer, partial)
         _check(model, tokenizer, partial, target, list(texts or SAMPLE_TEXTS))
     return target
 
@@ -132,12 +130,9 @@ def _assemble(model: Model, network: TextNetwork) -> PreTrainedModel:
     assert isinstance(plain, TextNetwork)
     config = deepcopy(network.model.config)
     schema = model.schema
-    names = list(schema.classes) or [schema.label or "value"]
-    config.num_labels = model.num_outputs
-    config.id2label = dict(enumerate(names))
-    config.label2id = {name: place for place, name in enumerate(names)}
+    set_labels(config, model, schema.classes or [schema.label or "value"])
     config.problem_type = model.task.transformers_problem
-    config.headstart = {"temperature": model.temperature, "max_length": _max_length(model)}
+    config.headstart["max_length"] = _max_length(model)
     name = classifier_name(config)
     whole = make_classifier(config)
     weight, bias = _head_in_target_units(model)
@@ -173,27 +168,14 @@ def _check(
     model: Model, tokenizer: TextTokenizer, partial: Path, target: Path, texts: list[str]
 ) -> None:
     """Load what was written as a user would, and compare ids and logits text by text."""
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoModelForSequenceClassification
 
-    try:
-        loaded = AutoModelForSequenceClassification.from_pretrained(
-            str(partial), local_files_only=True, use_safetensors=True, dtype=torch.float32
-        ).eval()
-        reader = AutoTokenizer.from_pretrained(str(partial), local_files_only=True)
-    except Exception as error:
-        # transformers' readers fail in every way Python knows.
-        raise unreadable("transformers", target, error) from error
+    written = WrittenFolder(AutoModelForSequenceClassification, partial, target)
     ids, _ = tokenizer.encode(texts)
     found, expected = [], []
     with evaluating(model):
         for text, own in zip(texts, ids, strict=True):
-            inputs = reader(text, truncation=True, return_tensors="pt")
-            if inputs["input_ids"][0].tolist() != own.tolist():
-                raise ExportError(
-                    f"The tokenizer exported to {target} gives other ids than the model's for "
-                    f"{text[:40]!r}. Nothing was kept. Please report this with the start's name."
-                )
-            found.append(loaded(**inputs).logits)
+            found.append(written.model(**written.read(text, own)).logits)
             tokens = torch.from_numpy(own).to(torch.int64)[None].to(model.device)
             logits = model(tokens, torch.ones_like(tokens)).cpu()
             expected.append(logits * model.target_scale + model.target_mean)

@@ -10,6 +10,7 @@ from headstart.preprocessing.base import NamedInput, Preprocess
 from headstart.preprocessing.columns import feature_names
 from headstart.preprocessing.decoded import Pixels, decode
 from headstart.preprocessing.for_images import ImagePreprocess
+from headstart.preprocessing.for_sequences import SequencePreprocess, SequenceTokens
 from headstart.preprocessing.for_tables import TablePreprocess, fit_table
 from headstart.preprocessing.for_texts import TermPreprocess, TokenPreprocess
 from headstart.preprocessing.for_words import WordPreprocess, WordTokens
@@ -25,6 +26,8 @@ __all__ = [
     "NamedInput",
     "Pixels",
     "Preprocess",
+    "SequencePreprocess",
+    "SequenceTokens",
     "TablePreprocess",
     "TermPreprocess",
     "Terms",

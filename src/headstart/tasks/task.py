@@ -52,6 +52,8 @@ class Task(Certain, Comparable):
             coefficients in the units of the data.
         tells_words: Whether something is told of each word of a text: targets and outputs are
             ragged, and texts come with their words.
+        tells_texts: Whether a text is told of each sample, by writing it: targets are texts,
+            outputs rows of ``types.texts.TOLD``, and the network ends in a vocabulary.
         transformers_problem: What transformers' sequence classifiers call it; empty where they
             have no such thing.
         deciding: How answers are made of outputs; a model's own task has what was tuned for it.
@@ -72,6 +74,7 @@ class Task(Certain, Comparable):
     is_smoothed: bool = False
     is_linear: bool = False
     tells_words: bool = False
+    tells_texts: bool = False
     transformers_problem: str = ""
     deciding: Deciding = PLAINLY
 
@@ -298,13 +301,14 @@ class Task(Certain, Comparable):
         """
 
     @abstractmethod
-    def baseline(self, train_targets: Rows, schema: Schema, *, num_items: int) -> tuple[str, Rows]:
-        """Predict the same for every item, as well as train's targets allow.
+    def baseline(self, train_targets: Rows, targets: Rows, schema: Schema) -> tuple[str, Rows]:
+        """Predict the same for every item, or every element of one, as well as train allows.
 
         Args:
             train_targets: As in ``Split``, at least one. Never test's.
+            targets: Of the items to predict; how many there are, and how long they are, is all
+                that is looked at.
             schema: Gives the classes.
-            num_items: Number N of items to predict.
 
         Returns:
             The baseline's name, and its decisions.
@@ -312,16 +316,6 @@ class Task(Certain, Comparable):
         Raises:
             OptionError: ``train_targets`` is empty or does not fit the schema.
         """
-
-    def baseline_for(self, train_targets: Rows, targets: Rows, schema: Schema) -> tuple[str, Rows]:
-        """Predict the same for every item, or every word of one, as ``baseline`` does.
-
-        Args:
-            train_targets: As in ``Split``, at least one. Never test's.
-            targets: Of the items; only how many there are, and how long they are, is looked at.
-            schema: Gives the classes.
-        """
-        return self.baseline(train_targets, schema, num_items=len(targets))
 
     # What a person reads ------------------------------------------------------------------------
 

@@ -353,7 +353,7 @@ def _before_after(
         test: The items.
     """
     schema, targets, task = dataset.schema, test.targets, find_task(dataset.schema.task)
-    naive = Rival(*task.baseline_for(train.targets, test.targets, schema))
+    naive = Rival(*task.baseline(train.targets, test.targets, schema))
     after, groups = model.predictions, dataset.test.groups_of(test.ids)
     ladder = [naive, *rivals]
     verdicts = [

@@ -19,6 +19,8 @@ from headstart.types.data import (
     SplitName,
     TaskName,
     elements_of,
+    learned_targets,
+    ordering_lengths,
 )
 from headstart.types.deciding import PLAINLY, Deciding
 from headstart.types.documents import Stretch
@@ -61,6 +63,7 @@ from headstart.types.sentences import Sentence
 from headstart.types.starts import (
     GROWN,
     SOLVED,
+    WRITING,
     Family,
     Start,
 )
@@ -74,6 +77,7 @@ __all__ = [
     "MODALITIES",
     "PLAINLY",
     "SOLVED",
+    "WRITING",
     "BadSample",
     "Column",
     "ColumnKind",
@@ -116,6 +120,8 @@ __all__ = [
     "elements_of",
     "in_number",
     "is_among",
+    "learned_targets",
+    "ordering_lengths",
     "rows_of",
 ]
 

@@ -34,6 +34,7 @@ from headstart.data.sources.samples import ChainSamples, ValueSamples
 from headstart.data.sources.split_columns import SplitColumn, find_split_column
 from headstart.data.sources.split_words import split_within, splits_among
 from headstart.data.sources.text_files import read_named_texts
+from headstart.data.sources.text_pairs import settle_pair
 from headstart.data.targets import read_targets
 from headstart.errors import DataError, OptionError, did_you_mean, quoted
 from headstart.preprocessing.rows import RowNames, TableSamples, TextSamples
@@ -125,7 +126,9 @@ def read_tables(
 
     Where they are files, their cells may name images that lie anywhere in their folder.
     """
+    options, paired = settle_pair(tables, name, options)
     tables, options, said = _settled(tables, options, are_files=are_files)
+    said = [*paired, *said]
     rows = Rows([table for table, _ in tables])
     target = options.target_among(rows.tables[0].columns)
     reference = next((table for table, split in tables if split == "train"), rows.tables[0])
