@@ -22,22 +22,8 @@ from headstart.evaluation.translations import (  # noqa: E402
     tokenizer_for,
 )
 
-WORDS = ["der", "Hund", ",", "läuft", ".", "ein", "Mann", "über", "die", "Straße", "3.5", "don't"]
-    "der",
-    "Hund",
-    ",",
-    "läuft",
-    ".",
-    "ein",
-    "Mann",
-    "schnell",
-    "über",
-    "die",
-    "Straße",
-    "3.5",
-    "U.S.",
-    "don't",
-]
+SAID = "der Hund , läuft . ein Mann schnell über die Straße 3.5 U.S. don't"
+WORDS = SAID.split()
 
 
 def _corpus(draw, most=30):
