@@ -263,7 +263,9 @@ def _columns(predictions: Predictions, schema: Schema) -> dict[str, list[Any]]:
     records = predictions.records
     good = [one if isinstance(one, Prediction) else None for one in records]
     columns: dict[str, list[Any]] = {"sample": [one.name for one in records]}
-    if find_task(schema.task).has_classes and schema.classes:
+    if find_task(schema.task).tells_texts:
+        columns["prediction"] = [one and one.text for one in good]
+    elif find_task(schema.task).has_classes and schema.classes:
         columns["prediction"] = [one and one.label for one in good]
         columns["probability"] = [one and float(one.probability) for one in good]
         for place, name in enumerate(schema.classes):

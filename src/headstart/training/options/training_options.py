@@ -17,6 +17,7 @@ from headstart.training.options.common_options import CommonOptions
 from headstart.training.options.defaults import OptimizerName
 from headstart.training.options.option import Option
 from headstart.training.options.schedule import ScheduleName
+from headstart.types import WRITING
 
 Batchnorm = Literal["frozen", "train"]
 
@@ -66,7 +67,7 @@ class TrainingOptions(CommonOptions):
             "not given the length that 99 % of train's do not exceed, at most 256.",
             low=1,
             modalities=("text",),
-            families=("bert",),
+            families=("bert", *WRITING),
             builds=True,
         ),
     ] = None
@@ -185,7 +186,7 @@ class TrainingOptions(CommonOptions):
             low=0.0,
             high=0.99,
             modalities=("text",),
-            families=("bert",),
+            families=("bert", *WRITING),
             needs="loops",
             builds=True,
         ),
