@@ -33,7 +33,7 @@ class Means:
 def settle_strategy(
     dataset: Dataset, given: GivenStart, said: CommonOptions, options: Settling, means: Means
 ) -> Settling:
-    """Settle what learns of the start, as ``check_strategy`` finds it.
+    """Settle what learns of the start, as ``check_data`` finds it.
 
     Args:
         dataset: The data.
