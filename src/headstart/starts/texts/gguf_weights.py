@@ -1,4 +1,4 @@
-"""The weights of a decoder that a package brings as GGUF, turned into safetensors once, in the cache.
+"""The weights of a decoder that a package brings as GGUF, made safetensors once, in the cache.
 
 The file is known by its digest. Its weights were rounded to a few bits: they are read as the
 numbers that these stand for, and learn in float32.
