@@ -98,8 +98,8 @@ def export_choices() -> tuple[str, ...]:
     return ("auto", *EXPORTERS, *OF_ALL)
 
 
-def refuse_words(task: object) -> None:
-    """Refuse what tells of words or writes where a whole run is exported, before it is loaded.
+def refuse_written(task: object) -> None:
+    """Refuse what writes texts where a whole run is exported, before it is loaded.
 
     Args:
         task: Its name, as a record holds it; what is none is left to whoever reads the record.
@@ -113,10 +113,4 @@ def refuse_words(task: object) -> None:
             f"A model that writes texts ({task}) becomes no bundle, program or plain weights yet: "
             "it is run once for every token. Expected a run that answers for whole samples. Export "
             "for transformers, --to transformers, or answer with 'headstart predict'."
-        )
-    if found is not None and found.tells_words:
-        raise ExportError(
-            f"Tags of words ({task}) become no bundle, program or plain weights yet: long texts "
-            "are read in windows. Expected a run that answers for whole samples. Export for "
-            "transformers, --to transformers, or answer with 'headstart predict'."
         )

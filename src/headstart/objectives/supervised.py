@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from headstart.errors import OptionError
+from headstart.objectives.several import batch_loss, item_means, split_mean
 from headstart.tasks import array_of, find_task
 from headstart.tasks.told_texts import told_of
 from headstart.types import Ragged, Rows, TaskName
@@ -37,6 +39,7 @@ class Wanted:
         share: Share of the sample itself in the mix; its partner's target has the rest.
         label_smoothing: Moves targets towards all classes alike, or each label towards 0.5.
         class_weights: Shape (K,), as ``Task.class_weights`` gives them; None weighs all alike.
+        part_weights: Shape (T,), as ``Task.part_weights`` gives them; None weighs all alike.
 
     Source:
         Szegedy et al., CVPR 2016 (smoothing); Zhang et al., ICLR 2018 (mixed targets).
@@ -47,6 +50,7 @@ class Wanted:
     share: float = 1.0
     label_smoothing: float = 0.0
     class_weights: Tensor | None = None
+    part_weights: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,10 @@ def find_loss(task: TaskName) -> Loss:
     Raises:
         OptionError: There is no such task, or it has no loss.
     """
-    find_task(task)
+    if parts := find_task(task).parts:
+        return Loss(
+            partial(batch_loss, parts), partial(item_means, parts), partial(split_mean, parts)
+        )
     if task not in LOSSES:
         raise OptionError(
             f"Task '{task}' has no loss, expected one of its name. Add a row to LOSSES of "

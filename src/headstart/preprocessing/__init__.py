@@ -11,6 +11,7 @@ from headstart.preprocessing.columns import feature_names
 from headstart.preprocessing.decoded import Pixels, decode
 from headstart.preprocessing.for_dialogues import DialoguePreprocess, DialogueTokens
 from headstart.preprocessing.for_images import ImagePreprocess
+from headstart.preprocessing.for_pairs import PairPreprocess, PairTermPreprocess, sides_of
 from headstart.preprocessing.for_sequences import SequencePreprocess, SequenceTokens
 from headstart.preprocessing.for_tables import TablePreprocess, fit_table
 from headstart.preprocessing.for_texts import TermPreprocess, TokenPreprocess
@@ -27,6 +28,8 @@ __all__ = [
     "DialogueTokens",
     "ImagePreprocess",
     "NamedInput",
+    "PairPreprocess",
+    "PairTermPreprocess",
     "Pixels",
     "Preprocess",
     "SequencePreprocess",
@@ -45,4 +48,5 @@ __all__ = [
     "feature_names",
     "fit_table",
     "read_preprocess",
+    "sides_of",
 ]

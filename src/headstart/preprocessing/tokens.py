@@ -18,6 +18,7 @@ import numpy as np
 
 from headstart.errors import StartError
 from headstart.extras import require_text_extra
+from headstart.preprocessing.pair_frame import PairFrame, find_pair_frame
 from headstart.preprocessing.unread import Unread, continuing_letters, measure
 
 if TYPE_CHECKING:
@@ -80,18 +81,37 @@ class TextTokenizer:
             Ids of each text, int32, at most ``max_length``, special tokens at both ends; and the
             lengths that the texts have uncut, int64, shape (N,).
         """
-        room = self.max_length - len(self._prefix) - len(self._suffix)
+        num_special = len(self._prefix) + len(self._suffix)
+        bodies, lengths = self.bodies(texts, self.max_length - num_special)
+        ids = [np.array([*self._prefix, *body, *self._suffix], dtype=np.int32) for body in bodies]
+        return ids, lengths + num_special
+
+    def bodies(self, texts: Sequence[str], most: int) -> tuple[list[list[int]], np.ndarray]:
+        """Return token ids of texts without special tokens, and how many they have uncut.
+
+        Args:
+            texts: Any texts, empty ones too.
+            most: Ids that are kept of each.
+        """
         bodies: list[list[int]] = [[] for _ in texts]
-        lengths = np.full(len(texts), len(self._prefix) + len(self._suffix), dtype=np.int64)
+        lengths = np.zeros(len(texts), dtype=np.int64)
         for owners, pieces in _batches(texts):
             encodings = self._backend.encode_batch_fast(pieces, add_special_tokens=False)
             for owner, encoding in zip(owners, encodings, strict=True):
                 lengths[owner] += len(encoding)
                 body = bodies[owner]
-                if len(body) < room:
-                    body += encoding.ids[: room - len(body)]
-        ids = [np.array([*self._prefix, *body, *self._suffix], dtype=np.int32) for body in bodies]
-        return ids, lengths
+                if len(body) < most:
+                    body += encoding.ids[: most - len(body)]
+        return bodies, lengths
+
+    @cached_property
+    def pair_frame(self) -> PairFrame:
+        """Special tokens around two texts.
+
+        Raises:
+            StartError: If it puts none between them.
+        """
+        return find_pair_frame(self._backend, self._origin)
 
     def encode_plain(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Return the ids of texts, int32: whole, and as they are written, special tokens, too."""

@@ -17,6 +17,7 @@ from headstart.reporting.measures import (
     format_measure,
     format_score,
     ladder_of,
+    ladders_of_parts,
     task_of,
 )
 from headstart.reporting.wording import (
@@ -76,6 +77,7 @@ def render_text(metrics: Json, model: Json, data: Json, options: Json) -> str:
         render_certainty(metrics),
         _before_after(metrics),
         _written(metrics),
+        *(_before_after(own) for own in ladders_of_parts(metrics)),
         _classes(metrics),
         _tried("Starts that were tried", options.get("candidates") or [], "start"),
         _tried(
@@ -165,7 +167,8 @@ def _before_after(metrics: Json) -> list[str]:
     num_items, num_groups = scores.get("num_items", 0), scores.get("num_groups")
     lower = "" if measure.is_higher_better else ", lower is better"
     items = format_items(num_items, num_groups)
-    lines = [f"Before and after: {measure.name} on the same {items}{lower}"]
+    of_part = f", {metrics['part']}" if "part" in metrics else ""
+    lines = [f"Before and after{of_part}: {measure.name} on the same {items}{lower}"]
     lines += _table([[name, format_measure(measure, found)] for name, found in figures.items()])
     for comparison in metrics["before_after"].get("comparisons") or []:
         lines += _wrap(verdict(comparison, num_items, task.words.pairing, num_groups), "  ", "    ")

@@ -42,8 +42,9 @@ def _of_texts(dataset: Dataset, num_local: int) -> list[Start]:
 
 def _of_tables(dataset: Dataset, num_local: int) -> list[Start]:
     """Return the linear model, trees and the MLP: a usable model first."""
-    del dataset, num_local
-    names = ("linear", "boosting", "forest", "lightgbm", "mlp")
+    del num_local
+    grown = () if dataset.schema.parts else ("boosting", "forest", "lightgbm")  # for one target
+    names = ("linear", *grown, "mlp")
     found = [find_start(f"scratch/{name}") for name in names]
     return [start for start in found if start.is_local]  # an extra may bring one
 

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from headstart.errors import StartError, first_line
 from headstart.preprocessing import ImagePreprocess, Preprocess, WordPreprocess
 from headstart.starts.texts.networks import TextNetwork
-from headstart.starts.texts.windows import Window
 from headstart.tensors import evaluating, find_blocks
 from headstart.types import ImageSpec, Start
 
@@ -63,7 +62,7 @@ class Encoder(nn.Module):
         self.start = replace(start, num_parameters=num_parameters)
         self.preprocess = preprocess
         if isinstance(preprocess, WordPreprocess) and isinstance(network, TextNetwork):
-            network.window = Window(*preprocess.window)
+            network.window = preprocess.window
         if num_features is None:
             assert isinstance(preprocess, ImagePreprocess)
             num_features = measure_features(network, preprocess.spec, start.address)

@@ -41,6 +41,7 @@ TASKS = TaskTable(
         "text-generation": ("headstart.tasks.text_generation", "TEXT_GENERATION"),
     }
 )
+_SEVERAL = "multi-task: "  # begins the names of tasks that are made of others
 # What this room shows beside it, and where it stands: imported when first used.
 _PLACES = {
     "CLASSIFICATION": "headstart.tasks.classification",
@@ -83,6 +84,10 @@ def find_task(name: str) -> Task:
         'rmse'
     """
     task = TASKS.get(name) if isinstance(name, str) else None  # a damaged record holds anything
+    if task is None and isinstance(name, str) and name.startswith(_SEVERAL):
+        from headstart.tasks.multi_task import named
+
+        return named(name)
     if task is None:
         raise OptionError(
             f"Unknown task '{name}'.{did_you_mean(str(name), TASKS)} Expected one of "

@@ -243,13 +243,16 @@ def step_loss(
     if recipe.imbalance == "weights":
         balanced = model.task.class_weights(targets, model.num_outputs)
         weights = None if balanced is None else torch.from_numpy(balanced).to(model.device)
+    of_parts = model.task.part_weights(targets, recipe.loss_weights)
+    parts = None if of_parts is None else torch.from_numpy(of_parts).to(model.device)
     forward = torch.compile(model) if recipe.compile else network
 
     def compute(batch: Batch) -> Tensor:
         with stepping(recipe, model.device):
             logits = forward(*batch.inputs)
         mix = (batch.partner, batch.share)
-        loss = loss_of(logits, Wanted(batch.targets, *mix, recipe.label_smoothing, weights))
+        wanted = Wanted(batch.targets, *mix, recipe.label_smoothing, weights, parts)
+        loss = loss_of(logits, wanted)
         if recipe.l1_penalty:
             loss = loss + recipe.l1_penalty * l1_penalty(model.parameters())
         return loss

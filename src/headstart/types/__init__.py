@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from headstart.types.conversations import ANSWERER, USER, Conversation
 from headstart.types.data import (
+    PAIRS,
     BadSample,
     Data,
     Dataset,
@@ -60,7 +61,7 @@ from headstart.types.preprocessing import (
     NumberStyle,
     TableSpec,
 )
-from headstart.types.sentences import Sentence
+from headstart.types.sentences import Sentence, TextPair, are_pairs
 from headstart.types.starts import (
     GROWN,
     SOLVED,
@@ -77,6 +78,7 @@ __all__ = [
     "CUT_MOST",
     "GROWN",
     "MODALITIES",
+    "PAIRS",
     "PLAINLY",
     "SOLVED",
     "USER",
@@ -120,7 +122,9 @@ __all__ = [
     "Stretch",
     "TableSpec",
     "TaskName",
+    "TextPair",
     "are_alike",
+    "are_pairs",
     "elements_of",
     "in_number",
     "is_among",

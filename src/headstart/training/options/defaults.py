@@ -150,6 +150,7 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         batch_size=128,
         drop_path=0.0,
         scratch_epochs=50,
+        bf16_steps=True,
     ),
     ("bert", True): FamilyDefaults(
         source="Devlin et al. 2019; Mosbach et al. and Zhang et al., ICLR 2021: Adam with bias "

@@ -59,6 +59,7 @@ class Recipe:
         num_epochs: Passes over train (None where ``num_steps`` says it).
         num_steps: Optimizer steps (None where ``num_epochs`` says it).
         label_smoothing: Share of the target spread over all classes.
+        loss_weights: Of several targets what the loss of each counts; None for all alike.
         dropout: Dropped share of the features before the head.
         drop_path: Largest stochastic-depth rate of the encoder.
         mixup: Alpha of mixup; 0 is off.
@@ -112,6 +113,7 @@ class Recipe:
     num_epochs: float | None
     num_steps: int | None
     label_smoothing: float
+    loss_weights: tuple[float, ...] | None
     dropout: float
     drop_path: float
     mixup: float
@@ -219,6 +221,7 @@ def recipe_for(
         num_epochs=epochs,
         num_steps=steps,
         label_smoothing=_first(options.label_smoothing, _smoothing(row, schema)),
+        loss_weights=None if options.loss_weights is None else tuple(options.loss_weights),
         dropout=options.dropout,
         drop_path=_first(options.drop_path, row.drop_path),
         mixup=_first(options.mixup, _mixup(row, num_train)),

@@ -10,6 +10,7 @@ Why a frozen dataclass, and what else was tried, is in docs/design.md ("An optio
 
 # Annotations are read when the module is: ``option.stated`` wants the ``Option`` in them.
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
@@ -166,6 +167,14 @@ class TrainingOptions(CommonOptions):
             "family's own when not given, mostly 0.1.",
             low=0.0,
             high=0.99,
+            needs="loops",
+        ),
+    ] = None
+    loss_weights: Annotated[
+        Sequence[float] | None,
+        Option(
+            sentence="How much the loss of each of several targets counts, in their order; all "
+            "alike when not given.",
             needs="loops",
         ),
     ] = None
