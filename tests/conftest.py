@@ -12,7 +12,7 @@ from pathlib import Path
 import advice
 import audited_once
 import pytest
-from clocks import ProcessorClock, StillClock, set_clock
+from clocks import ProcessorClock, StillClock, WorkClock, set_clock
 
 os.environ["OMP_NUM_THREADS"] = "1"
 # processes that tests start read what the one before has compiled, whatever an image says
@@ -107,6 +107,18 @@ def _same_random_numbers(request):
 def still_clock(monkeypatch):
     """Return a clock that only sleeping moves on."""
     return set_clock(monkeypatch, StillClock())
+
+
+@pytest.fixture
+def work_clock(monkeypatch):
+    """Return a clock that counts the steps of trainings, however fast the machine takes them."""
+    from torch.optim.optimizer import register_optimizer_step_post_hook
+
+    clock = set_clock(monkeypatch, WorkClock())
+    monkeypatch.setattr("headstart.tuning.cost.measure_pass", clock.measure_pass)
+    hook = register_optimizer_step_post_hook(clock.took_step)
+    yield clock
+    hook.remove()
 
 
 @pytest.fixture

@@ -362,7 +362,7 @@ def test_start_of_another_modality_is_refused(reviews, tmp_path):
     assert not (tmp_path / "run" / "model.json").exists()
 
 
-def test_fit_tries_the_control_first(reviews, tmp_path, processor_clock):
+def test_fit_tries_the_control_first(reviews, tmp_path, work_clock):
     run = hs.fit(reviews, budget="60s", out=str(tmp_path / "run"), starts=["scratch/tfidf"])
     assert run.options["candidates"][0]["start"] == "scratch/tfidf"
     assert json.loads((run.path / "metrics.json").read_text())["seconds"]["total"] < 60

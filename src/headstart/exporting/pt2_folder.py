@@ -11,7 +11,6 @@ import io
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +19,26 @@ import torch
 from torch import Tensor, nn
 
 from headstart.bundles import (
-    BATCHES,
-    BUNDLE,
-    GOLDEN,
-    MANIFEST,
     Agreement,
     compare_logits,
-    golden_bytes,
-    manifest_bytes,
 )
-from headstart.bundles.answering import named
 from headstart.bundles.equality import in_batches
-from headstart.bundles.golden import NUM_GOLDEN
 from headstart.bundles.records import BundleRecord
 from headstart.errors import ExportError, first_line
+from headstart.exporting.bundle_files import (
+    ComparedSamples,
+    close_folder,
+    golden_of,
+    with_parity,
+    write_networks,
+)
 from headstart.exporting.folder import building, refuse_occupied, unreadable
-from headstart.exporting.model_card import CARD, model_card
-from headstart.exporting.onnx_bundle import ComparedSamples, answers_of, write_networks
+from headstart.exporting.model_card import model_card
 from headstart.exporting.onnx_network import ExportedNetwork
 from headstart.exporting.varying import varying_shapes
 from headstart.model import Ensemble
-from headstart.preprocessing import NamedInput, read_preprocess
+from headstart.preprocessing import NamedInput, Preprocess, read_preprocess
+from headstart.types import Rows
 
 PROGRAM = "model.pt2"
 
@@ -73,22 +71,13 @@ def export_pt2(
     """
     target = Path(folder)
     refuse_occupied(target)
-    expected = [np.asarray(one) for one in ensemble.run_each(samples.inputs, phase="export")]
+    expected = ensemble.run_each(samples.inputs, phase="export")
     with building(target) as partial:
         record = write_networks(ensemble, samples, partial, name, reading, _program)
         agreement = _compare(record, samples, expected, partial, target)
-        parity = {"samples": samples.origin, "batches": list(BATCHES), **asdict(agreement)}
-        record = replace(record, parity=parity)
-        golden = np.arange(min(NUM_GOLDEN, len(samples.inputs[0])))
-        arrays = [
-            named(one.model.encoder.preprocess, own.arrays(golden))
-            for one, own in zip(ensemble.members, samples.inputs, strict=True)
-        ]
-        logits = [one[golden] for one in expected]
-        (partial / GOLDEN).write_bytes(golden_bytes(arrays, logits, answers_of(ensemble, logits)))
-        (partial / BUNDLE).write_bytes(record.to_bytes())
-        (partial / CARD).write_text(model_card(record, metrics, PROGRAM), encoding="utf-8")
-        (partial / MANIFEST).write_bytes(manifest_bytes(partial))
+        record = with_parity(record, samples, agreement)
+        golden, card = golden_of(ensemble, samples, expected), model_card(record, metrics, PROGRAM)
+        close_folder(partial, record, ensemble, golden, card, {})
     return agreement
 
 
@@ -122,7 +111,7 @@ def _program(
 def _compare(
     record: BundleRecord,
     samples: ComparedSamples,
-    expected: Sequence[np.ndarray],
+    expected: Sequence[Rows],
     partial: Path,
     target: Path,
 ) -> Agreement:
@@ -137,7 +126,7 @@ def _compare(
         preprocess = read_preprocess(json.loads(json.dumps(member.preprocess)), own, member.start)
         given = samples.inputs[place]
         inputs = given if samples.raw is None else preprocess.read(list(samples.raw))
-        names = [one for one in preprocess.inputs if 0 not in one.shape]
+        names = [one for one in preprocess.exported_inputs if 0 not in one.shape]
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -149,13 +138,13 @@ def _compare(
             places: np.ndarray,
             program: nn.Module = program,
             inputs: Any = inputs,
-            preprocess: Any = preprocess,
+            preprocess: Preprocess = preprocess,
             names: Sequence[NamedInput] = names,
-        ) -> np.ndarray:
-            arrays = named(preprocess, inputs.arrays(places))
+        ) -> Rows:
+            arrays = preprocess.batch(inputs, places)
             with torch.no_grad():
                 logits: Tensor = program(*(torch.from_numpy(arrays[one.name]) for one in names))
-            return logits.numpy()
+            return preprocess.told(arrays, logits.numpy())
 
         agreement = compare_logits(in_batches(run, len(wanted)), wanted)
         if not agreement.holds:

@@ -151,7 +151,7 @@ def evaluate(
         looks = _looks(model, logits, outputs, targets, test, groups)
         decided = model.task.decisions(outputs)
         parts = sliced(dataset, test.ids, model.task, decided, targets, wanted=slice, seed=seed)
-        argument = schema.facts.argument
+        argument = schema.argument
         emit("next", command=f"headstart predict {shlex.quote(str(opened.path))} {argument}")
     counts = {"test": len(test)}
     findings = [*_unread(test), *dataset.findings, *left_out, *test.findings]

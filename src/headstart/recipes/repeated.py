@@ -10,6 +10,7 @@ the run has. A budget is one for all of them.
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import signal
 import time
@@ -36,6 +37,7 @@ from headstart.types import Dataset
 
 if TYPE_CHECKING:
     from headstart.tuning.budget import BudgetPlan
+    from headstart.tuning.named_budget import BudgetPart
 
 Options = TypeVar("Options", FinetuneOptions, FitOptions)
 
@@ -97,13 +99,15 @@ def repeated(
     _refuse_words(options, dataset)
     out = Path(options.out or default_out(dataset, resume=options.resume))
     course = _Course(options, dataset, out, trains_on_all=on_all is not None)
+    course.check_budget()
     own = course.own_options()
     if options.dry_run:
-        return once(own)
+        with course.told_as_one("", own.budget, 1.0):
+            return once(own)
     _refuse_finished(course)
     made: Run | BudgetPlan | None = None
     if not (options.resume and finished_run(out)):
-        with course.told_as_one("", out):
+        with course.told_as_one("", own.budget, 1.0):
             made = once(own)
     for repeat in course.repeats:
         _make(repeat, course, once)
@@ -113,7 +117,7 @@ def repeated(
         course.train_on_all(on_all)
     course.conclude()
     with attached():
-        command = f"headstart predict {shlex.quote(str(served))} {dataset.schema.facts.argument}"
+        command = f"headstart predict {shlex.quote(str(served))} {dataset.schema.argument}"
         emit("next", command=command)
     return made or Run(out)
 
@@ -157,13 +161,15 @@ def _make(repeat: Repeat, course: _Course[Options], once: Callable[[Options], An
     with attached():
         emit("stage", text=repeat.title)
     is_begun = (place / "state").exists() and not is_claimed_only(place)
-    with course.told_as_one(repeat.title, place), course.shared(data := repeat.data()):
+    budget = course.budget(repeat.name, repeat.weight)
+    whole = course.told_as_one(repeat.title, budget, repeat.weight)
+    with whole, course.shared(data := repeat.data()):
         once(
             course.changed(
                 data=data,
                 out=str(place),
                 seed=repeat.seed,
-                budget=course.budget(repeat.name, repeat.weight),
+                budget=budget,
                 resume=is_begun,
                 overwrite=place.exists() and not is_begun,
             )
@@ -179,6 +185,14 @@ class _Course(Generic[Options]):
         self.options: Options = options
         self.dataset, self.out, self.trains_on_all = dataset, out, trains_on_all
         self._began = time.monotonic() - (seconds_since_command_began() or 0.0)
+
+    @cached_property
+    def _total_weight(self) -> float:
+        return 1.0 + sum(one.weight for one in self.repeats) + self.trains_on_all
+
+    @property
+    def _num_runs(self) -> int:
+        return 1 + len(self.repeats) + self.trains_on_all
 
     @cached_property
     def repeats(self) -> list[Repeat]:
@@ -272,11 +286,51 @@ class _Course(Generic[Options]):
             write_atomically(self.out / _BUDGETS, json.dumps({**kept, name: given}).encode())
         return given
 
+    def check_budget(self) -> None:
+        """Refuse a budget whose share for the run itself is less than a run needs."""
+        from headstart.tuning.budget import parse_budget
+        from headstart.tuning.named_budget import LEAST_SECONDS
+
+        whole, least = parse_budget(self.options.budget), LEAST_SECONDS * self._total_weight
+        if whole is not None and whole < least and not self.options.resume:
+            raise OptionError(
+                f"budget '{self.options.budget}' is for {self._num_runs} runs together; "
+                f"expected at least {math.ceil(least)} seconds. Raise --budget, or ask for fewer "
+                "runs."
+            )
+
+    def _tested_by_folds(self) -> float:
+        """Return how many times as many items a fold is tested on as the run itself, at least 1."""
+        number, own = self.options.folds or 1, len(self.dataset.test)
+        total = sum(len(one) for one in (self.dataset.train, self.dataset.val, self.dataset.test))
+        return max(1.0, total / number / max(1, own)) if number > 1 else 1.0
+
+    def _part(self, budget: str | None, weight: float, largest: float) -> BudgetPart | None:
+        """Return what one run has of the budget; None where there is none."""
+        from headstart.tuning.budget import parse_budget
+        from headstart.tuning.named_budget import BudgetPart
+
+        whole = parse_budget(self.options.budget)
+        if whole is None or budget is None:
+            return None
+        limit, times = float(budget.removesuffix("s")), self._total_weight / weight
+        return BudgetPart(self._num_runs, whole, limit, times, largest)
+
     @contextmanager
-    def told_as_one(self, title: str, place: Path) -> Iterator[None]:
-        """Name the whole command where a signal stops one of its runs."""
+    def told_as_one(self, title: str, budget: str | None, weight: float) -> Iterator[None]:
+        """Name the whole command where a signal or a budget stops one of its runs.
+
+        Args:
+            title: Of the run; empty for the run itself.
+            budget: Its share.
+            weight: Of it.
+        """
+        from headstart.tuning.named_budget import part_of_budget
+
+        largest = 1.0 if title else self._tested_by_folds()
         try:
-            yield
+            with part_of_budget(self._part(budget, weight, largest)):
+                yield
         except (Interrupted, KeyboardInterrupt) as error:
             where = f" in '{title}'" if title else ""
             number = error.exit_code - 128 if isinstance(error, Interrupted) else signal.SIGINT
@@ -304,8 +358,8 @@ class _Course(Generic[Options]):
         title = f"All {len(job.dataset.train):,} samples"
         with attached():
             emit("stage", text=title)
-        with self.told_as_one(title, job.place):
-            budget = self.budget("all", 1.0)
+        budget = self.budget("all", 1.0)
+        with self.told_as_one(title, budget, 1.0):
             train(self.changed(data=job.dataset, out=None, budget=budget, **job.changes()), job)
 
     def conclude(self) -> None:

@@ -20,7 +20,6 @@ from headstart.evaluation import (
     Scores,
     accuracy,
     accuracy_and_error,
-    class_misfits,
     class_sums,
     compare_classes,
     expected_costs,
@@ -141,8 +140,13 @@ class Classification(ClassTask):
         return np.asarray(highest[:, -1] - highest[:, -2])
 
     def misfits(self, outputs: Rows, targets: Rows) -> np.ndarray | None:
-        """Return 1 - p of the target; 0 where that is the most probable class."""
-        return _of_decided(class_misfits(array_of(outputs)), array_of(targets))
+        """Return 1 - p of the target; 0 where that is the most probable class, or is answered."""
+        return _of_decided(self.class_misfits(outputs), array_of(targets))
+
+    def decided(self, outputs: Rows) -> np.ndarray:
+        """Return the one class that is."""
+        num_classes = array_of(outputs).shape[1]
+        return np.asarray(self.decisions(outputs)[:, None] == np.arange(num_classes))
 
     def scores(
         self,
@@ -193,11 +197,11 @@ class Classification(ClassTask):
         return compare_classes(before, first, after, second, wanted, seed=seed, groups=groups)
 
     def baseline(
-        self, train_targets: Rows, schema: Schema, *, num_items: int
+        self, train_targets: Rows, targets: Rows, schema: Schema
     ) -> tuple[str, np.ndarray]:
         """Predict train's most frequent class."""
-        found, _ = majority_baseline(
-            array_of(train_targets), num_items=num_items, num_classes=len(schema.classes)
+        found = majority_baseline(
+            array_of(train_targets), num_items=len(targets), num_classes=len(schema.classes)
         )
         return "majority class", found
 
@@ -254,6 +258,7 @@ CLASSIFICATION = Classification(
     stratified="stratified",
     is_exclusive=True,
     is_smoothed=True,
+    can_be_part=True,
     transformers_problem="single_label_classification",
     words=TaskWords(
         one="class",

@@ -173,7 +173,10 @@ def settle_deciding(
         emit("choice", name="answers", value="the cheapest", why="costs are given")
     if asked.coverage:
         told = as_groups(groups, len(targets))
-        found = _conformal(asked.coverage, task, outputs, targets, told.num if told else None)
+        plain = deciding == PLAINLY
+        found = _conformal(
+            asked.coverage, task, outputs, targets, told.num if told else None, is_plain=plain
+        )
         if found is not None:
             deciding = replace(deciding, coverage=asked.coverage, bound=found[0])
             record["conformal"] = found[1]
@@ -183,11 +186,18 @@ def settle_deciding(
 
 
 def _conformal(
-    coverage: float, task: Task, outputs: Rows, targets: Rows, num_groups: int | None
+    coverage: float,
+    task: Task,
+    outputs: Rows,
+    targets: Rows,
+    num_groups: int | None,
+    *,
+    is_plain: bool,
 ) -> tuple[float, dict[str, Any]] | None:
     """Return the bound of sets or intervals, and its record; None where val cannot tell one."""
     misfits = task.misfits(outputs, targets)
     if misfits is None:
+        emit("note", text=f"No sets of answers are told: coverage says nothing of a {task.name}.")
         return None
     num = len(misfits) if num_groups is None else num_groups
     bound, ends = conformal_bound(misfits, coverage, num), coverage_range(num, coverage)
@@ -198,7 +208,9 @@ def _conformal(
             text=f"No sets or intervals: {num} {what} are too few for a coverage of {coverage:g}.",
         )
         return None
-    record = {"coverage": coverage, "num_items": len(misfits), "expected": list(ends)}
+    # what thresholds decide for is in the sets, too: then they hold the truth more often
+    most = ends[1] if is_plain else 1.0
+    record = {"coverage": coverage, "num_items": len(misfits), "expected": [ends[0], most]}
     if num_groups is not None:
         record["num_groups"] = num_groups
     return bound, {**record, "quantile" if task.has_classes else "half_width": bound}

@@ -13,6 +13,8 @@ from typing import TypeAlias, overload
 
 import numpy as np
 
+IGNORED = -100  # fills ragged targets up; losses leave it out, as torch's do by themselves
+
 
 @dataclass(frozen=True, eq=False)
 class Ragged:
@@ -45,6 +47,13 @@ class Ragged:
         flat = np.concatenate([part.flat for part in parts])
         lengths = np.concatenate([part.lengths for part in parts])
         return cls(flat, np.concatenate(([0], np.cumsum(lengths))).astype(np.int64))
+
+    @classmethod
+    def even(cls, array: np.ndarray) -> Ragged:
+        """Return rows of one length, shape (N, T, …), as rows of any."""
+        num, length = array.shape[:2]
+        flat = array.reshape(num * length, *array.shape[2:])
+        return cls(flat, np.arange(num + 1, dtype=np.int64) * length)
 
     @property
     def lengths(self) -> np.ndarray:
