@@ -59,6 +59,7 @@ class Form:
         example: Content type and body of an example, for people.
         counts: Rows of a body, as far as that can be told without reading it.
         cover: A single sample to it with each of its parts covered.
+        brief: Bytes that are read sooner than a thread is woken for it.
     """
 
     modality: Modality
@@ -69,6 +70,7 @@ class Form:
     example: Callable[[Preprocess], tuple[str, str]]
     counts: Callable[[str, bytes], int]
     cover: Callable[[Any, Bundle], Covered]
+    brief: int = 0
 
 
 def content_type(header: str) -> str:
@@ -297,6 +299,7 @@ FORMS: dict[str, Form] = {
         lambda preprocess: (_TEXT, "Arrived late, works well."),
         _several,
         cover_words,
+        brief=1024,
     ),
     "rows": Form(
         "table",
