@@ -118,14 +118,19 @@ def _on_one_core() -> None:
 
 
 @contextmanager
-def serving(command: list[str], port: int, ready: str, libraries: str = ""):
-    """Run a server in a process of its own while the block runs; gives the process."""
+def serving(
+    command: list[str], port: int, ready: str, libraries: str = "", *, is_free: bool = False
+):
+    """Run a server in a process of its own while the block runs; gives the process.
+
+    On one core, but where it ``is_free`` to choose.
+    """
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     if libraries:
         env["PYTHONPATH"] = os.pathsep.join([env.get("PYTHONPATH", ""), libraries])
     process = subprocess.Popen(
         command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True, preexec_fn=_on_one_core,
+        start_new_session=True, preexec_fn=None if is_free else _on_one_core,
     )  # fmt: skip
     try:
         end = time.monotonic() + 120
