@@ -33,7 +33,7 @@ from headstart.serving.refusals import Refusal, bad_request
 from headstart.serving.tensors import as_declared
 from headstart.serving.watching import Watches, WatchOptions
 from headstart.tasks import array_of
-from headstart.types import Inputs, Prediction, Ragged, Rows
+from headstart.types import Inputs, Prediction, Rows
 
 T = TypeVar("T")
 
@@ -139,11 +139,15 @@ class ServedModel:
             else:
                 inputs, arrays = await self._in_thread(self._prepare, read, asked)
             rows = len(next(iter(arrays[0].values())))
-            found = await self.batcher.compute(arrays, rows, asked.deadline, asked.is_gone)
-        first = inputs[0]
-        outputs = self.bundle.preprocess.told(arrays[0], found)
-        predictions = self.bundle.predictions_of(first, outputs)
-        if isinstance(outputs, Ragged):  # of words only now is known what was told
+            tells_words = self.bundle.task.tells_words
+            names = () if tells_words else inputs[0].names
+            found, predictions = await self.batcher.compute(
+                arrays, rows, asked.deadline, asked.is_gone, names
+            )
+        outputs: Rows = found
+        if tells_words:  # only now is known what was told of them
+            outputs = self.bundle.preprocess.told(arrays[0], found)
+            predictions = self.bundle.predictions_of(inputs[0], outputs)
             self._count_spans(predictions)
             if self._watch is not None and self._watch.is_open:
                 self._watch.add(outputs, arrays[0], None)
@@ -170,7 +174,7 @@ class ServedModel:
         with self.batcher.admitted(1 + MOST_PARTS, size):
             names, parts, arrays = await self._in_thread(self._cover, read, asked)
             rows = len(next(iter(arrays[0].values())))
-            outputs = await self.batcher.compute(
+            outputs, _ = await self.batcher.compute(
                 arrays, rows, asked.deadline, asked.is_gone, answers=1
             )
         answer = Answer(self.bundle.predictions(names, outputs[:1]), outputs[:1])
@@ -246,8 +250,10 @@ class ServedModel:
         if len(lengths) > 1 or lengths == {0}:
             raise bad_request("The inputs have no length, or not the same one.", "bounds")
         with self.batcher.admitted(rows, size):
-            outputs = await self.batcher.compute([arrays], rows, asked.deadline, asked.is_gone)
-        return Answer(self.bundle.predictions([""] * rows, outputs), outputs)
+            outputs, told = await self.batcher.compute(
+                [arrays], rows, asked.deadline, asked.is_gone, [""] * rows
+            )
+        return Answer(told, outputs)
 
     def _prepare(self, read: Callable[[], Named]) -> tuple[list[Inputs], list[Arrays]]:
         """Read samples."""
