@@ -3,6 +3,7 @@
     HEADSTART_DATA=… python benchmarks/label_fractions.py pretrain --out runs/curve --budget 5m
     HEADSTART_DATA=… python benchmarks/label_fractions.py curve --out runs/curve
     HEADSTART_DATA=… python benchmarks/label_fractions.py table --out runs/curve
+    HEADSTART_DATA=… python benchmarks/label_fractions.py picture --out runs/curve > curve.svg
 
 ``pretrain`` learns from the images of train, without labels (``headstart pretrain --objective
 mae``); stopped, the same command goes on. ``curve`` fine-tunes at 1, 10 and 100 % of the labels:
@@ -49,6 +50,12 @@ WAYS: dict[str, dict[str, Any]] = {
     "random weights, probe first": {"start": "random", "strategy": "lp-ft"},
 }
 PIXELS = "pixels + logistic regression"
+SHOWN = {  # in the picture: its words and its colour, told apart by who sees no red or green
+    "own start, full": ("own start, fine-tuned", "#0072b2"),
+    PIXELS: ("pixels, logistic regression", "#cc7a00"),
+    "random weights, full": ("the same network from scratch", "#b0539b"),
+}
+LEAST_SHOWN = 0.2  # accuracy at the foot of the picture
 LEARNED = 600  # steps of a fine-tuning at the most
 VAL_SHARE = 0.2  # of the labelled samples
 
@@ -204,6 +211,17 @@ def table(said: argparse.Namespace) -> None:
 
 def told(said: argparse.Namespace, way: str, fraction: float) -> str:
     """Return the accuracy of a way with its interval, and how many seeds."""
+    measured = interval(said, way, fraction)
+    if measured is None:
+        return "-"
+    mean, low, high, num = measured
+    return f"{mean:.4f} [{low:.4f}, {high:.4f}] ({num})"
+
+
+def interval(
+    said: argparse.Namespace, way: str, fraction: float
+) -> tuple[float, float, float, int] | None:
+    """Return the accuracy of a way, its interval, and how many seeds; None where there is none."""
     found = []
     for seed in range(said.seeds):
         file = place(said, way, fraction, seed) / "metrics.json"
@@ -211,20 +229,62 @@ def told(said: argparse.Namespace, way: str, fraction: float) -> str:
             found.append(json.loads(file.read_text())["test"]["figures"]["accuracy"])
     values = [figure["value"] for figure in found]
     if not values:
-        return "-"
+        return None
     if len(values) == 1:
-        return f"{values[0]:.4f} [{found[0]['low']:.4f}, {found[0]['high']:.4f}] (1)"
+        return values[0], found[0]["low"], found[0]["high"], 1
     from scipy.stats import t
 
     half = t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
     mean = statistics.mean(values)
-    return f"{mean:.4f} [{mean - half:.4f}, {mean + half:.4f}] ({len(values)})"
+    return mean, mean - half, mean + half, len(values)
+
+
+def picture(said: argparse.Namespace) -> None:
+    """Print accuracy by the share of labels as an SVG, readable on light and dark ground."""
+    left, right, top, bottom = 60, 520, 30, 300
+    shares = sorted(said.fractions)
+
+    def across(share: float) -> float:
+        ends = math.log(shares[0]), math.log(shares[-1])
+        return left + 20 + (math.log(share) - ends[0]) / (ends[1] - ends[0]) * (right - left - 40)
+
+    def down(value: float) -> float:
+        return bottom - (min(1.0, max(LEAST_SHOWN, value)) - LEAST_SHOWN) / (1 - LEAST_SHOWN) * (
+            bottom - top
+        )
+
+    grey = 'fill="#777" font-family="sans-serif" font-size="13"'
+    parts = [f'<text x="{left}" y="18" {grey}>Accuracy on 10,000 test images</text>']
+    for value in np.linspace(LEAST_SHOWN, 1, 5):
+        y = down(float(value))
+        parts.append(f'<path d="M{left} {y:.1f}H{right}" stroke="#999" stroke-opacity=".35"/>')
+        parts.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end" {grey}>')
+        parts.append(f"{value:.2f}</text>")
+    for share in shares:
+        parts.append(f'<text x="{across(share):.1f}" y="322" text-anchor="middle" {grey}>')
+        parts.append(f"{share:.0%}</text>")
+    parts.append(f'<text x="290" y="342" text-anchor="middle" {grey}>of the labels</text>')
+    for number, (way, (name, colour)) in enumerate(SHOWN.items()):
+        measured = [(share, interval(said, way, share)) for share in shares]
+        known = [(across(share), one) for share, one in measured if one is not None]
+        line = " ".join(f"{x:.1f},{down(one[0]):.1f}" for x, one in known)
+        parts.append(
+            f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2.5"/>'
+        )
+        for x, (mean, low, high, _) in known:
+            parts.append(f'<path d="M{x:.1f} {down(low):.1f}V{down(high):.1f}" stroke="{colour}"/>')
+            parts.append(f'<circle cx="{x:.1f}" cy="{down(mean):.1f}" r="4" fill="{colour}"/>')
+        y = 210 + 22 * number
+        parts.append(f'<circle cx="330" cy="{y - 4}" r="5" fill="{colour}"/>')
+        parts.append(f'<text x="342" y="{y}" {grey}>{name}</text>')
+    body = "\n".join(parts)
+    print(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 540 350">\n{body}\n</svg>')
 
 
 def main() -> None:
     """Do what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("pretrain", "curve", "table"))
+    parser.add_argument("what", choices=("pretrain", "curve", "table", "picture"))
     parser.add_argument("--out", required=True)
     parser.add_argument("--data", default="mnist")
     parser.add_argument("--start", default="scratch/vit-mini")
@@ -241,7 +301,8 @@ def main() -> None:
     parser.add_argument("--fractions", type=float, nargs="+", default=FRACTIONS)
     parser.add_argument("--most-seconds", type=float, default=float("inf"))
     said = parser.parse_args()
-    {"pretrain": pretrain, "curve": curve, "table": table}[said.what](said)
+    todo = {"pretrain": pretrain, "curve": curve, "table": table, "picture": picture}
+    todo[said.what](said)
 
 
 if __name__ == "__main__":
