@@ -22,22 +22,8 @@ from headstart.evaluation.translations import (  # noqa: E402
     tokenizer_for,
 )
 
-WORDS = [
-    "der",
-    "Hund",
-    ",",
-    "läuft",
-    ".",
-    "ein",
-    "Mann",
-    "schnell",
-    "über",
-    "die",
-    "Straße",
-    "3.5",
-    "U.S.",
-    "don't",
-]
+SAID = "der Hund , läuft . ein Mann schnell über die Straße 3.5 U.S. don't"
+WORDS = SAID.split()
 
 
 def _corpus(draw, most=30):
@@ -115,7 +101,7 @@ def test_chinese_is_cut_by_character():
 def test_intervals_resample_texts_or_their_groups():
     draw = random.Random(1)
     pairs = [_corpus(draw) for _ in range(20)]
-    said, wanted = ([t for pair in pairs for t in pair[side]] for side in (0, 1))
+    said, wanted = ([text for pair in pairs for text in pair[side]] for side in (0, 1))
     counts = count_texts(said, wanted)
     alone = score_texts(counts)
     assert alone.figures["bleu"].low < alone.figures["bleu"].value < alone.figures["bleu"].high

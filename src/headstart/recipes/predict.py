@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.errors import DataError, OptionError
+from headstart.recipes.answering import Writing, tell_as
 from headstart.recipes.explained import checked_record, write_explained
 from headstart.recipes.findings import tell_findings
 from headstart.recipes.options import hushes
@@ -20,7 +21,6 @@ from headstart.recipes.submission import (
     write_predictions,
     write_submission,
 )
-from headstart.recipes.written import Writing, tell_as
 from headstart.reporting.console import attached
 from headstart.training.options.common_options import EngineName
 from headstart.types import BadSample, Finding, Prediction, Predictions

@@ -18,7 +18,7 @@ from headstart.cells import as_list, is_missing
 from headstart.data.options import ReadOptions
 from headstart.data.sources.listed import EditedTable, row_number
 from headstart.errors import DataError, did_you_mean, quoted
-from headstart.tasks import TEXT_GENERATION
+from headstart.tasks import TEXT_GENERATION, find_task
 from headstart.types import ANSWERER, USER, Conversation, Finding
 
 if TYPE_CHECKING:
@@ -55,7 +55,9 @@ def read_dialogues(table: Table, options: ReadOptions) -> Read:
     Raises:
         DataError: A conversation is not one, by its place.
     """
-    if options.separator or options.known_task not in (None, TASK):
+    task = None if options.known_task is None else find_task(options.known_task)
+    is_asked = task is not None and task.written_as == TEXT_GENERATION.written_as
+    if options.separator or (task is not None and not is_asked):
         return None
     if getattr(table, "target", None) == ANSWER:
         return None  # read already
@@ -63,7 +65,6 @@ def read_dialogues(table: Table, options: ReadOptions) -> Read:
     for column in filter(None, (named.get(name) for name in CHATS)):
         if options.label in (None, column) and _are_chats(table.head(column)):
             return _read_chats(table, column)
-    is_asked = options.known_task == TASK
     known = [*PAIRS, *(_ASKED if is_asked else ())]
     found = [(named[a], named[b]) for a, b in known if a in named and b in named]
     if options.text and options.label and is_asked:

@@ -28,7 +28,7 @@ from headstart.starts.texts.decoders import (
     decoder_config,
     tiny_decoder,
 )
-from headstart.starts.texts.gguf_starts import gguf_folder
+from headstart.starts.texts.gguf_weights import gguf_folder
 from headstart.starts.texts.language_network import LanguageNetwork, build_language_model
 from headstart.starts.texts.vocabulary_check import check_vocabulary
 from headstart.starts.texts.weights import find_folder
