@@ -316,7 +316,19 @@ def table(path: Path, figure: str | None) -> str:
         cells = [_cell(found.get((name, target)), figure) for target in SETS]
         if any(cells):
             rows.append([name, *(cell or "–" for cell in cells)])
-    return markdown_table(["option, on minus off", *SETS], rows)
+    of: dict[str, set[int]] = {target: set() for target in SETS}
+    for (_, target), one in found.items():
+        of[target].add(one.num_seeds)
+    heads = [f"{target}, {_span(of[target])}" for target in SETS]
+    return markdown_table(["option, on minus off", *heads], rows)
+
+
+def _span(numbers: set[int]) -> str:
+    if not numbers:
+        return "no seed yet"
+    low, high = min(numbers), max(numbers)
+    told = str(low) if low == high else f"{low} to {high}"
+    return f"{told} seed{'s' if high > 1 else ''}"
 
 
 def _cell(one: Found | None, figure: str | None) -> str:

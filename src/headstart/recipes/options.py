@@ -127,7 +127,9 @@ class JudgingOptions:
         Option(
             sentence="What decision thresholds are tuned for on val, of two classes or of several "
             "labels: f1, recall@precision=0.9, precision@recall=0.9, or cost=1:10, the costs of a "
-            "false alarm and of a miss; 0.5 when not given."
+            "false alarm and of a miss; 0.5 when not given.",
+            measured="for f1 macro-F1 +15.9 points and accuracy -3.7 on a table at 20:1, nothing "
+            "gained at 3:1",
         ),
     ] = None
     positive: Annotated[
@@ -332,7 +334,7 @@ def _documented(text: str, options: list[Stated]) -> str:
     """Return a docstring with the arguments in front of what it says of what is returned."""
     told = [
         fill(
-            f"{one.name}: {one.option.sentence}",
+            f"{one.name}: {one.option.told}",
             _WIDTH,
             subsequent_indent="    ",
             break_on_hyphens=False,

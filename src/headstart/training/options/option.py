@@ -25,6 +25,8 @@ class Option:
 
     Attributes:
         sentence: What it is, with its unit; for the help and the docstring.
+        measured: What it was seen to do ("What each option does" in ``docs/results.md``), in a
+            phrase with its figure; empty where no figure has decided it.
         low: Lowest number; None is open.
         high: Highest number; None is open.
         modalities: What samples it is for; empty for all.
@@ -40,6 +42,7 @@ class Option:
     """
 
     sentence: str
+    measured: str = ""
     low: float | None = None
     high: float | None = None
     modalities: tuple[Modality, ...] = ()
@@ -51,6 +54,11 @@ class Option:
     changes_result: bool = True
     is_kept: bool = True
     objectives: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> str:
+        """What a help says of it."""
+        return f"{self.sentence} Measured: {self.measured}." if self.measured else self.sentence
 
 
 @dataclass(frozen=True)

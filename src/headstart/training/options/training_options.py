@@ -216,6 +216,8 @@ class TrainingOptions(CommonOptions):
         float | None,
         Option(
             sentence="Alpha of mixup; 0 is off. For images.",
+            measured="0.2 costs 1.9 and 3.2 points in short trainings from random weights, and "
+            "makes no difference to 240 photographs from a pretrained start",
             low=0.0,
             modalities=("image",),
             needs="loops",
@@ -226,6 +228,7 @@ class TrainingOptions(CommonOptions):
         float,
         Option(
             sentence="Alpha of cutmix; 0 is off. For images.",
+            measured="1 costs 3.5 and 10.4 points in short trainings from random weights",
             low=0.0,
             modalities=("image",),
             needs="loops",

@@ -1,0 +1,43 @@
+"""What the help says was measured is what the table of measurements says."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headstart.recipes.options import FinetuneOptions
+from headstart.training.options.option import stated
+
+TABLE = Path(__file__).parents[1] / "benchmarks" / "data" / "option_effects.csv"
+
+
+def mean_of(target: str, option: str, figure: str) -> float:
+    with TABLE.open(newline="") as file:
+        rows = [
+            float(row[figure])
+            for row in csv.DictReader(file)
+            if (row["target"], row["option"]) == (target, option)
+        ]
+    assert len(rows) >= 3
+    return float(np.mean(rows))
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("imbalance", "class weights (imbalance weights)"),
+        ("threshold", "tuned threshold (threshold f1)"),
+    ],
+)
+def test_the_help_names_the_figures_of_the_table(name: str, option: str) -> None:
+    told = stated(FinetuneOptions)[name].option.told
+    found = [mean_of("adult-20to1", option, figure) for figure in ("f1_macro", "accuracy")]
+    said = re.findall(r"macro-F1 ([+-][\d.]+) points(?: and|,) accuracy ([+-][\d.]+)", told)
+    assert [f"{100 * value:+.1f}" for value in found] == list(said[0])
+    if name == "imbalance":
+        loss = mean_of("adult-20to1", option, "log_loss")
+        assert f"a log loss worse by {loss:.3f}" in " ".join(told.split())
