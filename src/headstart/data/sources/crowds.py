@@ -156,12 +156,12 @@ def read_chats(table: Table, options: ReadOptions) -> Read:
     if not all(isinstance(chat, list) and chat for chat in chats):
         return None
     asked, told = ([_said(chat, role) for chat in chats] for role in ("user", "assistant"))
-    if None in asked or None in told:
-        return None  # of several turns, or another form
+    if None in asked or None in told or 2 * len(set(told)) > len(told):
+        return None  # of several turns, or answers that are no classes
     sentence = (
         "Column 'messages' holds chats: what the user says is the text, the answer its class."
     )
-    cells = {"text": asked, "label": [str(answer).strip() for answer in told]}
+    cells: dict[str, list[Any]] = {"text": asked, "label": [str(answer).strip() for answer in told]}
     made = EditedTable(table, None, cells, target="label", dropped=["messages"])
     return made, [Finding("reading", "note", (), sentence)]
 
