@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from headstart.errors import StartError
+from headstart.errors import DataError, StartError
 from headstart.evaluation.intervals import normal_interval, wilson
 from headstart.events import emit
 from headstart.ranking.aggregate import CandidateOrder, aggregate, order_candidates
@@ -72,6 +72,11 @@ def rank_starts(job: RankingJob, starts: Sequence[Start]) -> Ranking:
         StopRequested: Between two batches or starts, if someone asked to stop.
     """
     began = time.monotonic()
+    if job.dataset.schema.parts:
+        raise DataError(
+            f"{job.dataset.name} has several targets a sample; expected one, which is what starts "
+            f"are ranked by. Rank by one of them (--label), or let fit choose."
+        )
     found = [Scored(start) for start in starts]
     _build(job, found)
     num = _num_samples(job, found)

@@ -22,8 +22,8 @@ from headstart.recipes.repeated import is_repeated, repeated
 from headstart.recipes.run import Run
 from headstart.recipes.search import search
 from headstart.recipes.session import Session, session
-from headstart.recipes.source import as_dataset, default_out, spent_before
-from headstart.recipes.straight import go_straight
+from headstart.recipes.source import as_dataset, default_out, spent_before, with_costs
+from headstart.recipes.straight import go_straight, has_no_contest
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import refuse_occupied
 from headstart.tracking import require_trackers
@@ -73,6 +73,7 @@ def fit(options: FitOptions) -> Run | BudgetPlan:
         >>> print(run.report())  # doctest: +SKIP
     """
     refuse_resume(options)
+    options = with_costs(options)
     return repeated(options, _once) if is_repeated(options) else _once(options)
 
 
@@ -135,7 +136,7 @@ def _searched(options: FitOptions, company: Company, limit: CutOff) -> Run:
             dataset = with_audits(current, dataset, budget, options.seed, "slow")
             if budget.left > ENOUGH_LEFT * (budget_seconds or 0.0):
                 limit.call_off()  # what is trained from here on ends by its own deadline
-            if find_task(dataset.schema.task).tells_words:
+            if has_no_contest(find_task(dataset.schema.task)):
                 go_straight(current, dataset, chosen["candidates"], budget, options, settled)
             else:
                 search(current, dataset, chosen["candidates"], made, budget, texts, settled)
@@ -210,12 +211,14 @@ def _settle_start(
 ) -> tuple[Chosen, dict[str, TrainingSetup]]:
     """Settle the start; return it with the models that screening has left just now, by address."""
     from headstart.engines import settled_apart
-    from headstart.ranking import default_starts, screen
+    from headstart.ranking import default_starts, screen, screen_writers
+    from headstart.tasks import find_task
     from headstart.tuning.calibrating import calibrate
     from headstart.tuning.conclude import save_model
     from headstart.tuning.planning import plan_search
 
     kept: dict[str, TrainingSetup] = {}
+    is_written = find_task(dataset.schema.task).tells_texts
 
     def keep(setup: TrainingSetup, val: Inputs, logits: Rows, is_better: bool) -> None:
         is_whole = dataset.schema.facts.is_prepared_at_once
@@ -233,7 +236,7 @@ def _settle_start(
         plan = plan_search(dataset, starts, budget)
         # what screening chooses for its samples binds nobody after it
         with plan.stage("screening", budget), settled_apart():
-            candidates = screen(
+            candidates = (screen_writers if is_written else screen)(
                 dataset,
                 starts,
                 budget=budget,

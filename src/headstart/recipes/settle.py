@@ -33,7 +33,7 @@ class Means:
 def settle_strategy(
     dataset: Dataset, given: GivenStart, said: CommonOptions, options: Settling, means: Means
 ) -> Settling:
-    """Refuse what means nothing for the data, the start or what learns of it; settle that.
+    """Settle what learns of the start, as ``check_data`` finds it.
 
     Args:
         dataset: The data.

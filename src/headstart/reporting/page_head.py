@@ -25,7 +25,7 @@ from headstart.reporting.wording import (
     outcome,
 )
 from headstart.tasks import TASKS
-from headstart.types import MODALITIES
+from headstart.types import MODALITIES, PAIRS
 
 
 def verdict_view(metrics: Json) -> Json | None:
@@ -103,14 +103,17 @@ def use_view(model: Json) -> Json | None:
     facts, task = MODALITIES.get(schema.get("modality", "")), TASKS.get(schema.get("task", ""))
     if facts is None or task is None:
         return None
-    given = facts.argument.strip("'").replace("…", "")
-    if task.tells_words:  # of these there are no bundles to export or serve
-        told, further = "spans", ["headstart export RUN --to transformers --out FOLDER"]
+    argument = PAIRS if schema.get("sides") else facts.argument
+    given = argument.strip("'").replace("…", "")
+    if task.tells_words:
+        told = "spans"
     else:
         told = "label, found.probability" if task.has_classes else "value"
-        further = ["headstart serve RUN", "headstart export RUN --to onnx --out BUNDLE"]
+    further = ["headstart serve RUN", "headstart export RUN --to onnx --out BUNDLE"]
+    if task.tells_texts:  # of these there are no bundles to export or serve
+        told, further = "label", ["headstart export RUN --to transformers --out FOLDER"]
     return {
-        "shell": [f"headstart predict RUN {facts.argument}", *further],
+        "shell": [f"headstart predict RUN {argument}", *further],
         "python": f'import headstart as hs\n\nfor found in hs.predict("RUN", ["{given}"]):\n'
         f"    print(found.name, found.{told})",
     }

@@ -12,7 +12,7 @@ import numpy as np
 
 from headstart.cells import shown
 from headstart.columnar import array_from, counted, different, mapped
-from headstart.types import Finding, Rows, TaskName
+from headstart.types import Finding, Rows, Schema, TaskName
 
 # What may stand between the labels of one cell, likeliest first.
 SEPARATORS = (";", "|", ",", "/", "#")
@@ -57,12 +57,14 @@ class Targets:
         values: As ``Split.targets``.
         classes: Class names in order; empty where the task has none.
         findings: What a user should know of it.
+        parts: Of several targets the schema of each.
     """
 
     task: TaskName
     values: Rows
     classes: tuple[str, ...]
     findings: list[Finding] = field(default_factory=list)
+    parts: tuple[Schema, ...] = ()
 
 
 def order_classes(names: set[str]) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from headstart.data.sources.crowds import (
     read_labelbox,
     without_objects,
 )
+from headstart.data.sources.dialogues import dialogue_options, read_dialogues
 from headstart.data.sources.exports import (
     read_doccano,
     read_ground_truth,
@@ -48,6 +49,8 @@ from headstart.types import Finding, Schema
 
 Reader = Callable[[Table, ReadOptions], tuple[Table, list[Finding]] | None]
 READERS: tuple[Reader, ...] = (
+    read_chats,
+    read_dialogues,
     read_tagged,
     read_tasks,
     read_rows,
@@ -60,7 +63,6 @@ READERS: tuple[Reader, ...] = (
     read_assignments,
     read_aggregated,
     read_labelbox,
-    read_chats,
     read_indicators,
     read_shares,
 )
@@ -99,6 +101,8 @@ def settle(
         parts.append((find_pictures(table, options, findings), split))
     if (tagged := tagged_options([table for table, _ in parts], options)) is not None:
         return parts, tagged, findings
+    if (told := dialogue_options([table for table, _ in parts], options)) is not None:
+        return parts, told, findings
     first = parts[0][0]
     target = options.target_among(first.columns)
     stated = getattr(first, "target", None)

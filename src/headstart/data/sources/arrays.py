@@ -16,6 +16,7 @@ import numpy as np
 from headstart.cells import is_missing
 from headstart.data.kinds import Recognised, recognise
 from headstart.data.options import COLUMN_OPTIONS, ReadOptions
+from headstart.data.paired_texts import as_pairs
 from headstart.data.records import SPLIT_CODES, UNASSIGNED, Records
 from headstart.data.soft_labels import are_shares
 from headstart.data.sources.columns import FrameTable
@@ -26,6 +27,7 @@ from headstart.data.targets import read_targets
 from headstart.errors import DataError, OptionError, did_you_mean, quoted
 from headstart.preprocessing.arrays import EXPECTED, image_array, to_numpy
 from headstart.preprocessing.memory import as_arrow, is_arrow_table
+from headstart.preprocessing.pairs_given import USUAL
 from headstart.preprocessing.rows import TableSamples, TextSamples
 from headstart.preprocessing.samples import ArraySamples
 from headstart.types import MODALITIES, Modality, Samples
@@ -54,6 +56,10 @@ def read_pair(X: Any, y: Any, options: ReadOptions) -> Records:
         return _read_frame(X, y, options)
     if (tagged := tagged_pair(X, y, options)) is not None:
         return read_tables([(tagged, None)], "lists", options)
+    if (pairs := as_pairs(X)) is not None:
+        names = [f"X[{i}]" for i in range(len(pairs))]
+        found = _records("arrays", "text", TextSamples(pairs, names), y, options)
+        return replace(found, sides=USUAL)
     if (pictures := as_pictures(X)) is not None:
         options.refuse("X holds images", "group", "separator")
         return _records("arrays", "image", pictures, y, options)

@@ -18,6 +18,7 @@ from headstart.data.sources.answers import REJECTED, Sample, Tally, settled
 from headstart.data.sources.files_beside import FilesBeside
 from headstart.data.sources.listed import EditedTable
 from headstart.errors import DataError, quoted
+from headstart.tasks import CLASSIFICATION
 from headstart.types import Finding
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ _TOOLS = {
     "MTurk": ("Input.", "Answer.", "AssignmentStatus", "HITId"),
     "Toloka": ("INPUT:", "OUTPUT:", "ASSIGNMENT:status", None),
 }
+_LONGEST, _LEAST_AGAIN = 5, 4  # words of an answer that is a class, and how often it is given
 _NOT_GIVEN = frozenset(("expired", "active", "skipped"))
 _OF_APPEN = {"_unit_id", "_golden", "_unit_state"}
 _ABOUT = (":confidence", "_gold", ":variance", ":count")  # what Appen knows of an answer
@@ -156,14 +158,26 @@ def read_chats(table: Table, options: ReadOptions) -> Read:
     if not all(isinstance(chat, list) and chat for chat in chats):
         return None
     asked, told = ([_said(chat, role) for chat in chats] for role in ("user", "assistant"))
-    if None in asked or None in told or 2 * len(set(told)) > len(told):
-        return None  # of several turns, or answers that are no classes
+    if None in asked or None in told:
+        return None  # of several turns, or another form
+    if options.known_task not in (None, CLASSIFICATION.name) or not (
+        options.known_task or _are_few(told)
+    ):
+        return None  # to be written, and not chosen
     sentence = (
-        "Column 'messages' holds chats: what the user says is the text, the answer its class."
+        "Column 'messages' holds chats whose answers are few and short: what the user says is the "
+        "text, the answer its class. To have answers written say --task text-generation."
     )
     cells: dict[str, list[Any]] = {"text": asked, "label": [str(answer).strip() for answer in told]}
     made = EditedTable(table, None, cells, target="label", dropped=["messages"])
     return made, [Finding("reading", "note", (), sentence)]
+
+
+def _are_few(answers: Sequence[str | None]) -> bool:
+    """Return whether answers are classes: short, and each given again and again."""
+    different = set(answers)
+    is_short = all(len(str(answer).split()) <= _LONGEST for answer in different)
+    return is_short and len(different) * _LEAST_AGAIN <= len(answers)
 
 
 def _said(chat: Sequence[Any], role: str) -> str | None:
