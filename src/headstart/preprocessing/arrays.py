@@ -84,8 +84,8 @@ def _unmasked(values: np.ma.MaskedArray[Any, Any], what: str) -> np.ndarray:
             f"have no gaps; expected all values. Give {what}.filled(0), or another grey."
         )
     if values.dtype.kind in "buif":
-        return np.asarray(values.astype(np.float64).filled(np.nan))
-    return np.asarray(values.astype(object).filled(None))
+        return np.ma.filled(values.astype(np.float64), np.nan)
+    return np.ma.filled(values.astype(object), None)
 
 
 def to_numpy(values: Any, what: str) -> np.ndarray:

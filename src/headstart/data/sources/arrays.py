@@ -89,7 +89,8 @@ def read_pair(X: Any, y: Any, options: ReadOptions) -> Records:
 
 def _refuse_other_order(X: Any, y: Any) -> None:
     """Refuse two pandas objects whose rows have the same names in another order."""
-    first, second = (getattr(each, "index", None) for each in (X, y))
+    first: Any = getattr(X, "index", None)
+    second: Any = getattr(y, "index", None)
     if not (hasattr(first, "equals") and hasattr(second, "equals")):
         return
     if len(first) != len(second) or first.equals(second) or not first.is_unique:

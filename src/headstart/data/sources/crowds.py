@@ -168,7 +168,7 @@ def read_chats(table: Table, options: ReadOptions) -> Read:
         "Column 'messages' holds chats whose answers are few and short: what the user says is the "
         "text, the answer its class. To have answers written say --task text-generation."
     )
-    cells = {"text": asked, "label": [str(answer).strip() for answer in told]}
+    cells: dict[str, list[Any]] = {"text": asked, "label": [str(answer).strip() for answer in told]}
     made = EditedTable(table, None, cells, target="label", dropped=["messages"])
     return made, [Finding("reading", "note", (), sentence)]
 
