@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 
 import numpy as np
 import pytest
 import torch
+from advised import follow_page
 from safetensors.torch import load_file
 from small_runs import tag_run, tagged_sentences, written_tags
 
 import headstart as hs
-from headstart.errors import DataError, OptionError, RunFolderError, StartError
+from headstart.cli import main
+from headstart.errors import DataError, ExportError, OptionError, RunFolderError, StartError
 from headstart.objectives import find_loss
 from headstart.objectives.supervised import Wanted
 from headstart.types import Ragged
@@ -77,6 +81,44 @@ def test_the_folder_for_transformers_gives_the_same_logits(run, tmp_path):
     assert list(found.config.id2label.values()) == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
 
 
+def test_an_export_that_nothing_fits_is_refused_and_a_larger_window_helps(run, tmp_path, heard):
+    data = hs.load(str(run.data["source"]["source"]))
+    said = {"start": "scratch/bert-tiny", "strategy": "full", "num_steps": 1, "device": "cpu"}
+    short = hs.finetune(data, **said, out=str(tmp_path / "short"), max_length=4)
+    with pytest.raises(ExportError, match=r"No text fits the 4 tokens .*--max-length") as no:
+        hs.export(str(short.path), to="transformers", out=str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+    wide = hs.finetune(data, **said, out=str(tmp_path / "wide"), max_length=32)
+    hs.export(str(wide.path), to="transformers", out=str(tmp_path / "out"))
+    heard(no.value)
+
+
+def test_answers_with_a_tag_that_is_not_there_are_made_anew(run, tmp_path, heard):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    data = hs.load(str(run.data["source"]["source"]))
+    said = {"start": "scratch/bert-tiny", "strategy": "full", "num_steps": 1, "device": "cpu"}
+    other = hs.finetune(data, **said, out=str(tmp_path / "other"))
+    answers = pq.read_table(other.path / "predictions.parquet")
+    place = answers.column_names.index("prediction")
+    texts = [f"{text.as_py().rpartition(' ')[0]} B-GOD" for text in answers["prediction"]]
+    changed = answers.set_column(place, "prediction", pa.array(texts))
+    pq.write_table(changed, other.path / "predictions.parquet")
+    with pytest.raises(OptionError, match=r"names a tag 'B-GOD' .* again with --overwrite") as told:
+        hs.compare([str(run.path), str(other.path)])
+    again = hs.finetune(data, **said, out=str(tmp_path / "other"), overwrite=True)
+    assert hs.compare([str(run.path), str(again.path)])
+    heard(told.value)
+
+
+def test_the_page_says_how_this_model_is_used_and_it_can_be(run, tmp_path, heard, capsys):
+    lines = follow_page(run.path, tmp_path, capsys)
+    assert [line.split()[1] for line in lines] == ["predict", "export"]  # none serves: not of tags
+    for line in lines:
+        heard(line)
+
+
 def test_explanations_of_tags_are_refused_without_a_check_that_would_be_too(run, tmp_path, heard):
     path, said = str(run.path), ["Ada lives in Rome"]
     with pytest.raises(RunFolderError, match="cannot be explained") as told:
@@ -106,8 +148,19 @@ def test_a_start_without_words_is_refused_and_the_named_one_works(run, tmp_path,
     )
     assert made.metrics["test"]
     heard(told.value)
-    with pytest.raises(DataError, match="Name a start to finetune"):
-        hs.rank(data, starts=["scratch/bert-tiny"])
+
+
+def test_ranking_starts_for_tags_is_refused_and_the_verb_it_names_chooses_one(
+    run, tmp_path, heard, capsys
+):
+    folder = str(run.data["source"]["source"])
+    assert main(["rank", folder, "--starts", "scratch/bert-tiny"]) == DataError.exit_code
+    told = capsys.readouterr().err
+    command = re.search(r"Run '(headstart fit .*? --budget 10m)' instead", told)[1]
+    quick = ["--starts", "scratch/bert-tiny", "--budget", "20s", "--out", str(tmp_path / "run")]
+    assert main([*shlex.split(command)[1:-2], *quick]) == 0
+    assert (tmp_path / "run" / "model.json").exists()
+    heard(told)
 
 
 def test_parts_of_a_step_add_up_to_the_mean_over_its_words():

@@ -16,13 +16,20 @@ from headstart.evaluation.calibration import (
     softmax,
 )
 from headstart.evaluation.class_scores import accuracy, score_classes
-from headstart.evaluation.clusters import as_groups
+from headstart.evaluation.clusters import Groups, as_groups
 from headstart.evaluation.comparison import compare_classes, compare_labels, compare_values
 from headstart.evaluation.conformal import (
     class_misfits,
     conformal_bound,
     coverage_range,
     label_set_misfits,
+)
+from headstart.evaluation.costs import (
+    CostMatrix,
+    cost_difference,
+    expected_costs,
+    mean_cost,
+    parse_costs,
 )
 from headstart.evaluation.curves import (
     lift_points,
@@ -56,6 +63,14 @@ from headstart.evaluation.rejection import parse_rejection, tune_rejection
 from headstart.evaluation.repeats import over_folds, over_seeds
 from headstart.evaluation.shares import share_of
 from headstart.evaluation.thresholds import parse_goal, tune_threshold
+from headstart.evaluation.translations import (
+    TextCounts,
+    bleu_and_error,
+    compare_texts,
+    count_texts,
+    score_texts,
+    token_figures,
+)
 from headstart.evaluation.validation import (
     accuracy_and_error,
     f1_micro_and_error,
@@ -66,23 +81,31 @@ from headstart.evaluation.value_scores import rmse, score_values
 __all__ = [
     "NUM_RESAMPLES",
     "ClassScores",
+    "CostMatrix",
+    "Groups",
     "ItemSums",
     "Scores",
     "TagSet",
+    "TextCounts",
     "accuracy",
     "accuracy_and_error",
     "as_groups",
+    "bleu_and_error",
     "class_misfits",
     "class_sums",
     "compare_classes",
     "compare_labels",
+    "compare_texts",
     "compare_values",
     "comparison_to_json",
     "conformal_bound",
+    "cost_difference",
+    "count_texts",
     "coverage_range",
     "decode",
     "entities_of",
     "entity_f1",
+    "expected_costs",
     "f1_micro",
     "f1_micro_and_error",
     "figure_to_json",
@@ -96,10 +119,12 @@ __all__ = [
     "lift_points",
     "majority_baseline",
     "mean_baseline",
+    "mean_cost",
     "mid_p_value",
     "over_all_entities",
     "over_folds",
     "over_seeds",
+    "parse_costs",
     "parse_goal",
     "parse_rejection",
     "precision_recall_points",
@@ -112,11 +137,13 @@ __all__ = [
     "score_classes",
     "score_entities",
     "score_labels",
+    "score_texts",
     "score_values",
     "share_of",
     "sigmoid",
     "softmax",
     "thinned",
+    "token_figures",
     "tune_rejection",
     "tune_threshold",
     "value_sums",

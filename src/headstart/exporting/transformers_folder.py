@@ -17,13 +17,15 @@ from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from headstart.errors import ExportError
-from headstart.exporting.folder import building, check_same, refuse_occupied, unreadable
+from headstart.exporting.folder import building, check_same, refuse_occupied
+from headstart.exporting.sequence_folder import export_sequences
 from headstart.exporting.tagger_folder import export_tagger
-from headstart.exporting.tokenizer_files import tokenizer_files
+from headstart.exporting.transformers_files import WrittenFolder, set_labels, write_files
 from headstart.extras import quiet_transformers, require_text_extra
 from headstart.model import Model
 from headstart.preprocessing import TermPreprocess, TokenPreprocess
@@ -32,6 +34,7 @@ from headstart.starts.lora import merge_lora
 from headstart.starts.texts.configs import classifier_name
 from headstart.starts.texts.networks import TextNetwork, make_classifier
 from headstart.tensors import evaluating
+from headstart.types import TextPair, are_pairs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -67,6 +70,9 @@ def export_transformers(
             writable, or what was written does not give the same token ids and logits; then
             nothing is left behind.
     """
+    if model.task.tells_texts:
+        some = [text for text in texts or SAMPLE_TEXTS if text.strip()]
+        return export_sequences(model, folder, texts=some)
     if model.task.tells_words:
         return export_tagger(model, folder, texts=[text for text in texts or SAMPLE_TEXTS if text])
     target = Path(folder)
@@ -75,10 +81,9 @@ def export_transformers(
     require_text_extra("The export", "transformers", "tokenizers")
     whole = _assemble(model, network)
     with building(target) as partial, quiet_transformers():
-        whole.save_pretrained(str(partial))
-        for name, content in tokenizer_files(tokenizer).items():
-            (partial / name).write_bytes(content)
-        _check(model, tokenizer, partial, target, list(texts or SAMPLE_TEXTS))
+        names = [one.name for one in _preprocess(model).inputs]
+        write_files(whole, tokenizer, partial, names=names)
+        _check(model, partial, target, _compared(model, texts))
     return target
 
 
@@ -132,12 +137,9 @@ def _assemble(model: Model, network: TextNetwork) -> PreTrainedModel:
     assert isinstance(plain, TextNetwork)
     config = deepcopy(network.model.config)
     schema = model.schema
-    names = list(schema.classes) or [schema.label or "value"]
-    config.num_labels = model.num_outputs
-    config.id2label = dict(enumerate(names))
-    config.label2id = {name: place for place, name in enumerate(names)}
+    set_labels(config, model, schema.classes or [schema.label or "value"])
     config.problem_type = model.task.transformers_problem
-    config.headstart = {"temperature": model.temperature, "max_length": _max_length(model)}
+    config.headstart["max_length"] = _preprocess(model).max_length
     name = classifier_name(config)
     whole = make_classifier(config)
     weight, bias = _head_in_target_units(model)
@@ -163,38 +165,43 @@ def _head_in_target_units(model: Model) -> tuple[Tensor, Tensor]:
     return weight * model.target_scale, bias * model.target_scale + model.target_mean
 
 
-def _max_length(model: Model) -> int:
+def _preprocess(model: Model) -> TokenPreprocess:
     preprocess = model.encoder.preprocess
     assert isinstance(preprocess, TokenPreprocess)
-    return preprocess.max_length
+    return preprocess
 
 
-def _check(
-    model: Model, tokenizer: TextTokenizer, partial: Path, target: Path, texts: list[str]
-) -> None:
-    """Load what was written as a user would, and compare ids and logits text by text."""
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+def _compared(model: Model, texts: Sequence[str] | None) -> list[str]:
+    """Return the texts on which a folder is compared; of pairs, each with the one before it."""
+    given = list(texts or SAMPLE_TEXTS)
+    if not _preprocess(model).is_pair or are_pairs(given):
+        return given
+    full = [text for text in given if text]
+    return [TextPair(text, full[place - 1]) for place, text in enumerate(full)]
 
-    try:
-        loaded = AutoModelForSequenceClassification.from_pretrained(
-            str(partial), local_files_only=True, use_safetensors=True, dtype=torch.float32
-        ).eval()
-        reader = AutoTokenizer.from_pretrained(str(partial), local_files_only=True)
-    except Exception as error:
-        # transformers' readers fail in every way Python knows.
-        raise unreadable("transformers", target, error) from error
-    ids, _ = tokenizer.encode(texts)
+
+def _check(model: Model, partial: Path, target: Path, texts: list[str]) -> None:
+    """Load what was written as a user would, and compare inputs and logits text by text."""
+    from transformers import AutoModelForSequenceClassification
+
+    written = WrittenFolder(AutoModelForSequenceClassification, partial, target)
     found, expected = [], []
     with evaluating(model):
-        for text, own in zip(texts, ids, strict=True):
-            inputs = reader(text, truncation=True, return_tensors="pt")
-            if inputs["input_ids"][0].tolist() != own.tolist():
-                raise ExportError(
-                    f"The tokenizer exported to {target} gives other ids than the model's for "
-                    f"{text[:40]!r}. Nothing was kept. Please report this with the start's name."
-                )
-            found.append(loaded(**inputs).logits)
-            tokens = torch.from_numpy(own).to(torch.int64)[None].to(model.device)
-            logits = model(tokens, torch.ones_like(tokens)).cpu()
+        for text in texts:
+            own = _own_arrays(model, text)
+            found.append(written.model(**written.read_as(text, own)).logits)
+            logits = model(*(array.to(model.device) for array in own.values())).cpu()
             expected.append(logits * model.target_scale + model.target_mean)
     check_same(torch.cat(found), torch.cat(expected), target)
+
+
+def _own_arrays(model: Model, text: str) -> dict[str, Tensor]:
+    """Return what the model itself reads of a text, by the names of transformers."""
+    preprocess = _preprocess(model)
+    if isinstance(text, TextPair):
+        arrays = preprocess.read([text]).arrays(np.arange(1))
+        named = zip(preprocess.inputs, arrays, strict=True)
+        return {one.name: torch.from_numpy(array) for one, array in named}
+    ids, _ = preprocess.tokenizer.encode([text])  # of an empty text there are special ones
+    tokens = torch.from_numpy(ids[0]).to(torch.int64)[None]
+    return {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}

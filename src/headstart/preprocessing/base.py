@@ -51,11 +51,13 @@ class Preprocess:
         kind: Its name in ``kinds.KINDS``, and in JSON.
         modality: What it reads.
         is_instant: Whether preparing a sample takes next to nothing.
+        is_pair: Whether a sample is two texts.
     """
 
     kind: ClassVar[str]
     modality: ClassVar[Modality]
     is_instant: ClassVar[bool] = False
+    is_pair: ClassVar[bool] = False
 
     @property
     def inputs(self) -> tuple[NamedInput, ...]:

@@ -18,8 +18,8 @@ from headstart.types import SplitName
 
 if TYPE_CHECKING:
     from headstart.bundles import Agreement
+    from headstart.exporting.bundle_files import ComparedSamples
     from headstart.exporting.int8_choice import Int8Samples
-    from headstart.exporting.onnx_bundle import ComparedSamples
     from headstart.monitoring import HeldOut
     from headstart.types import Dataset
 
@@ -110,6 +110,10 @@ def _compared(run: Run) -> tuple[ComparedSamples, HeldOut | None]:
             text=f"The export is compared on samples that are none of the run's own: {reason}.",
         )
         return _strangers(run), None
+    if run.schema.parts:
+        text = "Nothing is kept that new answers are compared with: there are several targets."
+        emit("note", text=text)
+        return _own(run, dataset), None
     return _own(run, dataset), find_held_out(run, dataset)
 
 
@@ -151,7 +155,7 @@ def _judges(run: Run) -> Int8Samples:
 def _own(run: Run, dataset: Dataset) -> ComparedSamples:
     """Return the first samples of val, or of another split where it is empty."""
     from headstart.bundles import num_compared
-    from headstart.exporting.onnx_bundle import ComparedSamples
+    from headstart.exporting.bundle_files import ComparedSamples
 
     side = next(name for name in _SIDES if len(dataset.split(name)))
     split = dataset.split(side)
@@ -168,7 +172,7 @@ def _own(run: Run, dataset: Dataset) -> ComparedSamples:
 def _strangers(run: Run) -> ComparedSamples:
     """Return samples that stand for the run's own: drawn numbers, or texts of headstart's own."""
     from headstart.bundles import BATCHES
-    from headstart.exporting.onnx_bundle import ComparedSamples
+    from headstart.exporting.bundle_files import ComparedSamples
     from headstart.exporting.transformers_folder import SAMPLE_TEXTS
 
     members = [one.model.encoder.preprocess for one in run.ensemble.members]
@@ -177,6 +181,8 @@ def _strangers(run: Run) -> ComparedSamples:
     if all(one is not None for one in drawn):
         inputs = [one for one in drawn if one is not None]
         return ComparedSamples(inputs, None, f"{len(inputs[0])} drawn samples, none of them real")
-    texts = [text for text in SAMPLE_TEXTS if text]
+    texts: list[Any] = [text for text in SAMPLE_TEXTS if text]
+    if members[0].is_pair:
+        texts = [(text, texts[place - 1]) for place, text in enumerate(texts)]
     read = [one.read(texts) for one in members]
     return ComparedSamples(read, texts, f"{len(texts)} texts of headstart's own")

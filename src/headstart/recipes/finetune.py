@@ -6,13 +6,15 @@ import shlex
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
+from headstart.errors import OptionError
 from headstart.events import emit
 from headstart.recipes.audited import with_audits
 from headstart.recipes.complete import complete
 from headstart.recipes.dry_run import refuse_resume, say_real_run
 from headstart.recipes.hard_limit import ENOUGH_LEFT, ends_without, last_moment
+from headstart.recipes.on_all import OnAll, train_on_all
 from headstart.recipes.options import FinetuneOptions, takes
 from headstart.recipes.own_start import GivenStart, find_given, own_network, refuse_own_start
 from headstart.recipes.processes import (
@@ -24,8 +26,8 @@ from headstart.recipes.processes import (
 from headstart.recipes.repeated import is_repeated, repeated
 from headstart.recipes.run import Run
 from headstart.recipes.session import session
-from headstart.recipes.settle import Means, settle_setup
-from headstart.recipes.source import as_dataset, default_out, spent_before
+from headstart.recipes.settle import Means, Settling, check_data, settle_setup, settle_strategy
+from headstart.recipes.source import as_dataset, default_out, spent_before, with_costs
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import refuse_occupied
 from headstart.tracking import require_trackers
@@ -34,7 +36,6 @@ from headstart.training.options.common_options import (
     CommonOptions,
     Imbalance,
 )
-from headstart.training.options.strategies import AUTO, default_strategy, find_strategy
 from headstart.types import Framing
 
 if TYPE_CHECKING:
@@ -48,8 +49,6 @@ if TYPE_CHECKING:
     from headstart.tuning.cut_off import CutOff
     from headstart.tuning.setup import TrainingSetup
     from headstart.types import Dataset
-
-Settling = TypeVar("Settling", bound=CommonOptions)
 
 
 @takes(FinetuneOptions)
@@ -72,7 +71,14 @@ def finetune(options: FinetuneOptions) -> Run | BudgetPlan:
         >>> run = hs.finetune("digits-8x8", start="scratch/simple-cnn")  # doctest: +SKIP
     """
     refuse_resume(options)
-    return repeated(options, _once) if is_repeated(options) else _once(options)
+    options = with_costs(options)
+    if options.train_on_all and not options.folds:
+        raise OptionError(
+            "train_on_all is set and folds is not; expected both, since the folds say how long to "
+            "train and how good that is. Add --folds 5, or leave --train-on-all out."
+        )
+    on_all = _on_all if options.train_on_all else None
+    return repeated(options, _once, on_all) if is_repeated(options) else _once(options)
 
 
 def _once(options: FinetuneOptions) -> Run | BudgetPlan:
@@ -82,6 +88,27 @@ def _once(options: FinetuneOptions) -> Run | BudgetPlan:
         _plan if options.dry_run else _finetune, options
     )
     return run_in_company(options.device, run, load, find, options.spec)
+
+
+def _on_all(options: FinetuneOptions, job: OnAll) -> None:
+    """Train on all samples, by what the folds have chosen."""
+
+    def train(company: Company) -> Run:
+        from headstart.engines import passes_by
+        from headstart.tuning.budget import Budget
+        from headstart.tuning.decisions import Decisions
+        from headstart.tuning.engine_rule import run_rule
+
+        settled, given, seconds = _checked(options, company)
+        budget, decisions = Budget(seconds), Decisions()
+        means = Means(budget, company, decisions)
+        build = partial(_settled, settled, given, means=means)
+        with attached(), passes_by(run_rule(settled, budget, decisions)):
+            train_on_all(job, settled, build, budget)
+        return Run(job.place, own_network(given.module))
+
+    load, find = partial(as_dataset, options.data), partial(find_given, options.start, options.spec)
+    run_in_company(options.device, train, load, find, options.spec)
 
 
 def _finetune(options: FinetuneOptions, company: Company) -> Run:
@@ -117,6 +144,7 @@ def _tuned(options: FinetuneOptions, company: Company, limit: CutOff) -> Run:
     former = None if out else default_out(dataset, resume=True)
     if done := finished_before(former, "finetune", kept, company):
         return Run(done, own)
+    check_data(dataset, given, options)  # before a folder is claimed
     company.send("data", fingerprint=dataset.fingerprint)
     with session(
         "finetune",
@@ -197,23 +225,10 @@ def _settled(
     Raises:
         OptionError: If an option means nothing for these data, this start or this strategy.
     """
-    from headstart.training.options.limits import check_applies, steps_asked
-    from headstart.tuning.deciding import DecidingAsked, check_deciding
-    from headstart.tuning.decisions import Decided
-
-    start = given.start
-    check_deciding(DecidingAsked.of(vars(options)), dataset.schema)
-    strategy, why = default_strategy(start, steps_asked(options))
-    is_chosen = options.strategy == AUTO
-    if not is_chosen:
-        strategy = find_strategy(options.strategy)
     is_built = given.module is not None
-    check_applies(options, dataset.schema, start, strategy=strategy, is_built=is_built)
-    settled = settle_auto(options, dataset, means.company.device, is_built=is_built)
-    name = strategy.name
-    if is_chosen:
-        name = means.decisions.settle("strategy", lambda: Decided(strategy.name, why))
-    return settle_setup(dataset, given, replace(settled, strategy=name), means)
+    settled = settle_strategy(dataset, given, options, options, means)
+    settled = settle_auto(settled, dataset, means.company.device, is_built=is_built)
+    return settle_setup(dataset, given, settled, means)
 
 
 def look_of(setup: TrainingSetup, options: CommonOptions, *, is_own: bool = False) -> Look:
@@ -235,7 +250,7 @@ def look_of(setup: TrainingSetup, options: CommonOptions, *, is_own: bool = Fals
 
 def next_command(path: Path, dataset: Dataset) -> str:
     """Return the command that comes after a run."""
-    return f"headstart predict {shlex.quote(str(path))} {dataset.schema.facts.argument}"
+    return f"headstart predict {shlex.quote(str(path))} {dataset.schema.argument}"
 
 
 def settle_auto(

@@ -274,8 +274,8 @@ def _stays() -> bool:
 
 
 def _told(prediction: Prediction, model: ServedModel) -> dict[str, Any]:
-    """Return one answer as JSON: the label, its probability, and the best five; or spans."""
-    if prediction.value is not None or prediction.spans is not None:
+    """Return one answer as JSON: the label, its probability, and the best five; or what else."""
+    if any(held is not None for held in (prediction.value, prediction.spans, prediction.parts)):
         return prediction.to_json()
     pairs = zip(model.bundle.schema.classes, prediction.probabilities, strict=True)
     best = sorted(pairs, key=lambda pair: -pair[1])[:TOP]

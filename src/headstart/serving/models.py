@@ -88,7 +88,7 @@ class ServedModel:
         self.bundle, self.name, self.version = bundle, bundle.record.name, bundle.version
         self._limits, self._threads, self._watch = limits, threads, watch
         self.batcher = Batcher(bundle, limits, measures, watch)
-        self.form: Form = form_of(bundle.schema.modality)
+        self.form: Form = form_of(bundle.schema)
         self.raw = self.form.inputs(bundle.preprocess)
         # of several members the prepared inputs differ, and only raw ones are everybody's
         # and of prepared texts nobody knows where their words stand
@@ -99,25 +99,32 @@ class ServedModel:
         self._count_spans = measures.spans_of(self.name, bundle.schema.classes)
 
     @property
-    def output(self) -> tuple[str, str, list[int]]:
-        """Name, datatype and shape of the output beside the label."""
+    def outputs(self) -> list[tuple[str, str, list[int]]]:
+        """Name, datatype and shape of what stands beside the label: of several targets one each."""
         schema, task = self.bundle.schema, self.bundle.task
         if task.tells_words:
-            return "spans", "BYTES", [-1]
+            return [("spans", "BYTES", [-1])]
+        if task.parts:
+            kinds = ((p, "FP32" if p.num_classes else "FP64") for p in task.parts)
+            return [(part.label, kind, [-1, part.width]) for part, kind in kinds]
         if task.has_classes:
-            return "probabilities", "FP32", [-1, len(schema.classes)]
-        return "value", "FP64", [-1, task.num_outputs(schema)]
+            return [("probabilities", "FP32", [-1, len(schema.classes)])]
+        return [("value", "FP64", [-1, task.num_outputs(schema)])]
 
     def tensors_of(self, answer: Answer) -> dict[str, np.ndarray]:
         """Return an answer as tensors of the protocol, by name; spans as JSON, a list a text."""
-        name = self.output[0]
         labels = np.array([one.label for one in answer.predictions], object)
+        found: dict[str, np.ndarray] = {}
         if self.bundle.task.tells_words:
             spans = [orjson.dumps(one.to_json()["spans"]).decode() for one in answer.predictions]
-            return {name: np.array(spans, object), "label": labels}
-        dtype = np.float32 if self.bundle.task.has_classes else np.float64
-        numbers = array_of(answer.outputs)
-        return {name: numbers.reshape(len(numbers), -1).astype(dtype), "label": labels}
+            return {self.outputs[0][0]: np.array(spans, object), "label": labels}
+        numbers, begin = array_of(answer.outputs), 0
+        rows = numbers.reshape(len(numbers), -1)
+        for name, datatype, shape in self.outputs:
+            dtype = np.float32 if datatype == "FP32" else np.float64
+            found[name] = rows[:, begin : begin + shape[-1]].astype(dtype)
+            begin += shape[-1]
+        return {**found, "label": labels}
 
     async def answer_samples(
         self, read: Callable[[], Named], rows: int, size: int, asked: Asked
@@ -375,7 +382,6 @@ def shown(text: str) -> str:
 
 def record_of(model: ServedModel) -> dict[str, Any]:
     """Return the metadata of a model in the Open Inference Protocol."""
-    output, datatype, shape = model.output
     return {
         "name": model.name,
         "versions": [model.version],
@@ -384,7 +390,10 @@ def record_of(model: ServedModel) -> dict[str, Any]:
             {"name": one.name, "datatype": one.datatype, "shape": [-1]} for one in model.raw
         ],
         "outputs": [
-            {"name": output, "datatype": datatype, "shape": shape},
+            *(
+                {"name": name, "datatype": datatype, "shape": shape}
+                for name, datatype, shape in model.outputs
+            ),
             {"name": "label", "datatype": "BYTES", "shape": [-1]},
         ],
     }

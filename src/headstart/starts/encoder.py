@@ -200,8 +200,9 @@ def group_layers(network: nn.Module) -> list[list[str]]:
     Args:
         network: Any module.
     """
-    if isinstance(network, TextNetwork):
-        return network.layer_groups()
+    if hasattr(network, "layer_groups"):
+        found: list[list[str]] = network.layer_groups()
+        return found
     groups = max(_matched_groups(network), _child_groups(network), key=_has_depth)
     shapes = {name: parameter.ndim for name, parameter in network.named_parameters()}
     while len(groups) > 1 and all(shapes[name] <= 1 for name in groups[-1]):

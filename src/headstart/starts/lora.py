@@ -24,7 +24,7 @@ from headstart.preprocessing import ImagePreprocess
 from headstart.starts.architecture import Lora
 from headstart.starts.encoder import Encoder
 from headstart.tensors import evaluating, find_blocks, seeded
-from headstart.types import Start
+from headstart.types import WRITING, Start
 
 _ADAPTER = "default"  # peft's name for the one set of adapters
 _MAX_RANK = 1024
@@ -106,7 +106,7 @@ def check_adaptable(start: Start) -> None:
     Raises:
         StartError: If so.
     """
-    if start.family not in ("bert", "vit"):
+    if start.family not in ("bert", "vit", *WRITING):
         raise StartError(
             f"LoRA cannot be used with '{start.address}', a {start.family}: it adapts the linear "
             f"layers of transformer blocks. Expected a text or vision transformer. Use strategy "
@@ -169,5 +169,8 @@ def _blank_inputs(encoder: Encoder) -> Iterator[Tensor]:
         shape = (1, spec.channels, spec.size, spec.size)
         yield torch.zeros(shape, device=first.device, dtype=first.dtype)
         return
-    for _ in ("ids", "mask"):
+    if hasattr(encoder.network, "blank_inputs"):
+        yield from encoder.network.blank_inputs(first.device)
+        return
+    for _ in preprocess.inputs:  # ids, mask, and of what writes the ids before each
         yield torch.ones(1, 4, dtype=torch.int64, device=first.device)

@@ -43,6 +43,7 @@ class BuildRequest:
         preprocess: What turns texts into inputs, as ``learn_preprocess`` or an encoder of the same
             start has it: nothing is learned or loaded again. None learns from the texts, or loads.
         column: Column of the data that holds the images or texts, or None.
+        second_column: Of pairs of texts that of the second ones, or None.
         max_length: Tokens a text keeps at most. None takes the length that 99 % of the texts do
             not exceed (of 10,000 spread over them, fewer where they are long), rounded up to a
             multiple of 8, at least 16 and at most 256 or what the encoder can take.
@@ -53,6 +54,8 @@ class BuildRequest:
             ``auto``, ``native``, or for a run as a start the run's own.
         table: The preprocessing of a table, fitted on train.
         tells_words: Whether something is told of each word of a text.
+        tells_texts: Whether a text is told of each, by writing it.
+        wanted: Of texts that are told those of train, for a vocabulary of both sides.
         num_outputs: Logits of a sample, for a start that gives these itself.
         seed: Seeds random weights.
         framing: What becomes of images that are no squares.
@@ -68,11 +71,14 @@ class BuildRequest:
     texts: Sequence[str] = ()
     preprocess: Preprocess | None = None
     column: str | None = None
+    second_column: str | None = None
     max_length: int | None = None
     dropout: float | None = None
     pooling: PoolingChoice = "auto"
     table: TablePreprocess | None = None
     tells_words: bool = False
+    tells_texts: bool = False
+    wanted: Sequence[str] = ()
     num_outputs: int = 1
     seed: int = 0
     framing: Framing = "crop"

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
         tidy_labels,
     )
     from headstart.tasks.regression import REGRESSION
+    from headstart.tasks.seq2seq import SEQ2SEQ
     from headstart.tasks.task import Task
+    from headstart.tasks.text_generation import TEXT_GENERATION
     from headstart.tasks.token_classification import TAGGING, TOKEN_CLASSIFICATION
     from headstart.tasks.words import Pairing, TaskWords
 
@@ -35,8 +37,11 @@ TASKS = TaskTable(
         "regression": ("headstart.tasks.regression", "REGRESSION"),
         "token-classification": ("headstart.tasks.token_classification", "TOKEN_CLASSIFICATION"),
         "tagging": ("headstart.tasks.token_classification", "TAGGING"),
+        "seq2seq": ("headstart.tasks.seq2seq", "SEQ2SEQ"),
+        "text-generation": ("headstart.tasks.text_generation", "TEXT_GENERATION"),
     }
 )
+_SEVERAL = "multi-task: "  # begins the names of tasks that are made of others
 # What this room shows beside it, and where it stands: imported when first used.
 _PLACES = {
     "CLASSIFICATION": "headstart.tasks.classification",
@@ -47,6 +52,8 @@ _PLACES = {
     "order_classes": "headstart.tasks.reading",
     "tidy_labels": "headstart.tasks.reading",
     "REGRESSION": "headstart.tasks.regression",
+    "SEQ2SEQ": "headstart.tasks.seq2seq",
+    "TEXT_GENERATION": "headstart.tasks.text_generation",
     "TAGGING": "headstart.tasks.token_classification",
     "TOKEN_CLASSIFICATION": "headstart.tasks.token_classification",
     "PlainProblem": "headstart.tasks.plain",
@@ -77,6 +84,10 @@ def find_task(name: str) -> Task:
         'rmse'
     """
     task = TASKS.get(name) if isinstance(name, str) else None  # a damaged record holds anything
+    if task is None and isinstance(name, str) and name.startswith(_SEVERAL):
+        from headstart.tasks.multi_task import named
+
+        return named(name)
     if task is None:
         raise OptionError(
             f"Unknown task '{name}'.{did_you_mean(str(name), TASKS)} Expected one of "
@@ -89,8 +100,10 @@ __all__ = [
     "CLASSIFICATION",
     "MULTI_LABEL",
     "REGRESSION",
+    "SEQ2SEQ",
     "TAGGING",
     "TASKS",
+    "TEXT_GENERATION",
     "TOKEN_CLASSIFICATION",
     "Pairing",
     "PlainProblem",

@@ -5,7 +5,7 @@ Every candidate and every fine-tuning is prepared here, in one way.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from headstart.training.randomness import BOOTSTRAP, generator
 from headstart.tuning.budget import Budget
 from headstart.tuning.first_layer import learn_first_layer
 from headstart.tuning.texts import TextCache, text_cache
-from headstart.tuning.word_probe import check_words
+from headstart.tuning.word_probe import check_words, check_writes
 from headstart.types import (
     Dataset,
     ImageSpec,
@@ -65,8 +65,11 @@ class TrainingSetup:
 
     @property
     def strategy(self) -> Strategy:
-        """What learns, in which phases."""
-        return find_strategy(self.recipe.strategy)
+        """What learns, in which phases; of what writes texts no probe is fitted, nothing kept."""
+        found = find_strategy(self.recipe.strategy)
+        if self.model.task.tells_texts:
+            return replace(found, num_probe_samples=0, is_cacheable=False)
+        return found
 
     @property
     def preprocess(self) -> Preprocess:
@@ -116,6 +119,13 @@ def set_up(
     else:
         encoder = _encoder(dataset, start, options, texts)
     check_words(encoder, dataset)
+    check_writes(encoder, dataset)
+    if encoder.is_grown and dataset.schema.parts:
+        raise StartError(
+            f"Start '{start.address}' grows trees for one target, and {dataset.name} has "
+            f"{len(dataset.schema.parts)}; expected one. Choose scratch/linear or scratch/mlp, or "
+            "name one target with --label."
+        )
     if find_strategy(options.strategy).adapters:
         add_lora(encoder, rank=options.lora_rank, alpha=options.lora_alpha)
     recipe = recipe_for(
@@ -171,7 +181,9 @@ def _encoder(
         pooling="mean" if is_contrastive else "auto",
         table=fit_table(dataset) if dataset.column_kinds is not None else None,
         column=dataset.input_column,
+        second_column=dataset.schema.sides[1] if dataset.schema.sides else None,
         tells_words=find_task(dataset.schema.task).tells_words,
+        tells_texts=find_task(dataset.schema.task).tells_texts,
         num_outputs=find_task(dataset.schema.task).num_outputs(dataset.schema),
         seed=options.seed,
     )
@@ -215,10 +227,24 @@ def prepare_sample(
         limit: Largest number of samples.
         seed: Seed of the choice.
     """
-    encoder, split = setup.model.encoder, dataset.split(name)
-    indices = None
+    split, indices = dataset.split(name), None
     if limit is not None and len(split) > limit:
         indices = subsample(split.targets, limit, seed=seed)
+    return prepare_places(dataset, name, setup, indices)
+
+
+def prepare_places(
+    dataset: Dataset, name: SplitName, setup: TrainingSetup, indices: np.ndarray | None
+) -> Inputs:
+    """Prepare samples of a split by their places in it; None takes all.
+
+    Args:
+        dataset: The data.
+        name: The split.
+        setup: Says how: its encoder's preprocessing.
+        indices: int64, ascending.
+    """
+    encoder = setup.model.encoder
     if setup.texts is not None:
         return setup.texts.prepare(name, encoder, indices)
     return encoder.preprocess.prepare(dataset, name, indices)

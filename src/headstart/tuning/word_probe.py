@@ -23,6 +23,30 @@ from headstart.types.ragged import Ragged
 _MOST_WORDS = 60_000  # that are learned from: 100 MB of MiniLM's features
 
 
+def check_writes(encoder: Encoder, dataset: Dataset) -> None:
+    """Refuse an encoder that writes no texts, where these are to be told.
+
+    Args:
+        encoder: Of a start.
+        dataset: Says what is to be told.
+
+    Raises:
+        StartError: If so.
+    """
+    task = find_task(dataset.schema.task)
+    if task.tells_texts and encoder.preprocess.kind != task.written_as:
+        known = {
+            "sequences": "an encoder–decoder of transformers in a folder (BART, Marian, T5)",
+            "dialogues": "a decoder of transformers in a folder (GPT-2, Llama, Qwen 2)",
+        }
+        writes = "in another way" if hasattr(encoder.preprocess, "telling") else "no texts"
+        raise StartError(
+            f"'{encoder.start.address}' writes {writes}, and the task is {task.name}. Expected "
+            f"{known[task.written_as]}, or {task.plain_start}. Choose one, such as --start "
+            f"{task.plain_start}."
+        )
+
+
 def check_words(encoder: Encoder, dataset: Dataset) -> None:
     """Refuse an encoder that has nothing for the single words of a text, where these are told of.
 

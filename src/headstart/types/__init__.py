@@ -7,7 +7,9 @@ of headstart but errors.
 
 from typing import TYPE_CHECKING
 
+from headstart.types.conversations import ANSWERER, USER, Conversation
 from headstart.types.data import (
+    PAIRS,
     BadSample,
     Data,
     Dataset,
@@ -19,6 +21,8 @@ from headstart.types.data import (
     SplitName,
     TaskName,
     elements_of,
+    learned_targets,
+    ordering_lengths,
 )
 from headstart.types.deciding import PLAINLY, Deciding
 from headstart.types.documents import Stretch
@@ -57,10 +61,11 @@ from headstart.types.preprocessing import (
     NumberStyle,
     TableSpec,
 )
-from headstart.types.sentences import Sentence
+from headstart.types.sentences import Sentence, TextPair, are_pairs
 from headstart.types.starts import (
     GROWN,
     SOLVED,
+    WRITING,
     Family,
     Start,
 )
@@ -69,15 +74,20 @@ if TYPE_CHECKING:
     from headstart.types.ragged import Ragged, Rows
 
 __all__ = [
+    "ANSWERER",
     "CUT_MOST",
     "GROWN",
     "MODALITIES",
+    "PAIRS",
     "PLAINLY",
     "SOLVED",
+    "USER",
+    "WRITING",
     "BadSample",
     "Column",
     "ColumnKind",
     "Comparison",
+    "Conversation",
     "Data",
     "Dataset",
     "DateFormat",
@@ -112,10 +122,14 @@ __all__ = [
     "Stretch",
     "TableSpec",
     "TaskName",
+    "TextPair",
     "are_alike",
+    "are_pairs",
     "elements_of",
     "in_number",
     "is_among",
+    "learned_targets",
+    "ordering_lengths",
     "rows_of",
 ]
 

@@ -46,6 +46,9 @@ class Samples(Protocol):
         ...
 
 
+PAIRS = "PAIRS.csv"  # what predict is given of samples that are pairs of texts
+
+
 @dataclass(frozen=True)
 class Schema:
     """What a data set asks of a model.
@@ -57,6 +60,8 @@ class Schema:
         label: Name of the target column, or None where the layout gives the target.
         counts_from_one: Whether the data writes classes as numbers below names that it states, the
             first of which is 1.
+        sides: Where a sample is a pair of texts, what the two are called; else empty.
+        parts: Of several targets the schema of each, in the order of the targets; else empty.
     """
 
     modality: Modality
@@ -64,6 +69,26 @@ class Schema:
     classes: tuple[str, ...]
     label: str | None = None
     counts_from_one: bool = False
+    sides: tuple[str, ...] = ()
+    parts: tuple[Schema, ...] = ()
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Schema:
+        """Return what ``dataclasses.asdict`` made of one.
+
+        Raises:
+            KeyError: If the classes are missing.
+            TypeError: If a key is unknown or missing, or a list is none.
+        """
+        lists: dict[str, Any] = {name: tuple(record.get(name, ())) for name in ("sides", "parts")}
+        lists["parts"] = tuple(map(cls.from_json, lists["parts"]))
+        lists["classes"] = tuple(record["classes"])
+        return cls(**{**record, **lists})
+
+    @property
+    def argument(self) -> str:
+        """What ``headstart predict`` is given, as a person would write it."""
+        return PAIRS if self.sides else self.facts.argument
 
     @property
     def facts(self) -> ModalityFacts:
@@ -111,7 +136,9 @@ class Split:
         if self.groups is None:
             return None
         order = self.ids.argsort()
-        chosen: np.ndarray = self.groups[order[self.ids.searchsorted(ids, sorter=order)]]
+        places = order[self.ids.searchsorted(ids, sorter=order).clip(max=len(order) - 1)]
+        assert (self.ids[places] == ids).all(), "these are no ids of this split"
+        chosen: np.ndarray = self.groups[places]
         return chosen
 
 
@@ -176,6 +203,8 @@ class Inputs(Protocol):
         findings: What a user should know of the preparation.
         lengths: int64, shape (N,), where samples differ in length and batches are padded; None
             where all have one shape.
+        row_lengths: int64, shape (N,), where something is told of other elements than those of
+            ``lengths``: of the words of a text; None where not.
     """
 
     @property
@@ -208,6 +237,11 @@ class Inputs(Protocol):
         """int64, shape (N,), or None where all have one shape."""
         ...
 
+    @property
+    def row_lengths(self) -> np.ndarray | None:
+        """int64, shape (N,), or None where nothing is told of other elements."""
+        ...
+
     def __len__(self) -> int: ...
 
     def arrays(self, places: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -228,7 +262,25 @@ def elements_of(inputs: Inputs) -> np.ndarray | None:
 
     As many as a sample is long, but where inputs say otherwise: a text of fewer words than tokens.
     """
-    found: np.ndarray | None = getattr(inputs, "row_lengths", inputs.lengths)
+    return inputs.lengths if inputs.row_lengths is None else inputs.row_lengths
+
+
+def ordering_lengths(inputs: Inputs) -> np.ndarray | None:
+    """Return by what samples are alike enough to share a batch, int64, shape (N,), or None.
+
+    How long they are, but where inputs say otherwise: pairs are long on both sides.
+    """
+    found: np.ndarray | None = getattr(inputs, "batch_order", inputs.lengths)
+    return found
+
+
+def learned_targets(inputs: Inputs) -> Rows | None:
+    """Return what a network learns to tell of each sample, where inputs hold it as they need it.
+
+    Of texts the ids of their tokens, ``Ragged``, what is not told being -100; None where a task
+    says what is learned of a target (``Task.standard``).
+    """
+    found: Rows | None = getattr(inputs, "told", None)
     return found
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from headstart.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from headstart.types.data import BadSample
 
@@ -107,6 +107,7 @@ class Prediction:
         probabilities: One a class, in the order of the classes; empty where there are none.
         value: The predicted number, None where classes are predicted.
         spans: What was found in a text, in its order; None where a text is told of as a whole.
+        text: What was written; None where no text is told.
         possible: Classes of which the right one is among with the stated coverage; empty where no
             coverage is stated.
         low: Lower end of the interval that holds the number with the stated coverage; None where
@@ -114,6 +115,7 @@ class Prediction:
         high: The same upwards.
         guess: What ``label`` would be, were the model sure enough; None where it is, or always
             answers.
+        parts: Of several targets what is said of each, by its label; None where there is one.
     """
 
     name: str
@@ -123,10 +125,12 @@ class Prediction:
     value: float | None = None
     _: KW_ONLY
     spans: tuple[Span, ...] | None = None
+    text: str | None = None
     possible: tuple[str, ...] = ()
     low: float | None = None
     high: float | None = None
     guess: str | None = None
+    parts: Mapping[str, Prediction] | None = None
 
     @property
     def decided(self) -> str:
@@ -143,8 +147,15 @@ class Prediction:
         """Return what a program reads; a number has no probabilities, and JSON no NaN."""
         if self.value is not None:
             return {"name": self.name, "value": self.value, **self.beside}
+        if self.parts is not None:
+            each = {label: one.to_json() for label, one in self.parts.items()}
+            for one in each.values():
+                del one["name"]
+            return {"name": self.name, "targets": each}
         if self.spans is not None:
             return {"name": self.name, "spans": [asdict(span) for span in self.spans]}
+        if self.text is not None:
+            return {"name": self.name, "text": self.text}
         record = {"name": self.name, "label": self.label, "probability": self.probability}
         return {**record, "probabilities": self.probabilities, **self.beside}
 

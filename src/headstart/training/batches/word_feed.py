@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from headstart.preprocessing.corpus import TokenCorpus
+from headstart.preprocessing.packing import Windows
 from headstart.tensors import to_device
 from headstart.training.batches.feed import Feed, Mixed, Piece
 from headstart.training.batches.masking import Masking, hidden, replaced
 from headstart.training.batches.order import WHOLE, Share
-from headstart.training.batches.packing import Windows
 from headstart.training.options.recipe import Recipe
 from headstart.types import BadSample, Finding
 
@@ -73,6 +73,11 @@ class WindowInputs:
     def lengths(self) -> np.ndarray:
         """Tokens of each sample, special ones included."""
         return self.windows.lengths + len(self.prefix) + len(self.suffix)
+
+    @property
+    def row_lengths(self) -> None:
+        """None: nothing is told of other elements."""
+        return None
 
     def bodies(self, places: np.ndarray) -> list[slice]:
         """Return where the tokens of samples lie in the corpus."""
@@ -225,6 +230,11 @@ class PackedInputs:
     @property
     def lengths(self) -> None:
         """None: rows are full but for a few tokens."""
+        return None
+
+    @property
+    def row_lengths(self) -> None:
+        """None: nothing is told of other elements."""
         return None
 
     def num_told(self, places: np.ndarray) -> np.ndarray:

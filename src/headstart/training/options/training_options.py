@@ -10,6 +10,7 @@ Why a frozen dataclass, and what else was tried, is in docs/design.md ("An optio
 
 # Annotations are read when the module is: ``option.stated`` wants the ``Option`` in them.
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
@@ -17,6 +18,7 @@ from headstart.training.options.common_options import CommonOptions
 from headstart.training.options.defaults import OptimizerName
 from headstart.training.options.option import Option
 from headstart.training.options.schedule import ScheduleName
+from headstart.types import WRITING
 
 Batchnorm = Literal["frozen", "train"]
 
@@ -66,7 +68,7 @@ class TrainingOptions(CommonOptions):
             "not given the length that 99 % of train's do not exceed, at most 256.",
             low=1,
             modalities=("text",),
-            families=("bert",),
+            families=("bert", *WRITING),
             builds=True,
         ),
     ] = None
@@ -168,6 +170,14 @@ class TrainingOptions(CommonOptions):
             needs="loops",
         ),
     ] = None
+    loss_weights: Annotated[
+        Sequence[float] | None,
+        Option(
+            sentence="How much the loss of each of several targets counts, in their order; all "
+            "alike when not given.",
+            needs="loops",
+        ),
+    ] = None
     dropout: Annotated[
         float,
         Option(
@@ -185,7 +195,7 @@ class TrainingOptions(CommonOptions):
             low=0.0,
             high=0.99,
             modalities=("text",),
-            families=("bert",),
+            families=("bert", *WRITING),
             needs="loops",
             builds=True,
         ),
@@ -261,6 +271,16 @@ class TrainingOptions(CommonOptions):
         bool,
         Option(
             sentence="Whether to compile the model; pays off on long runs.",
+            needs="loops",
+            teaches=False,
+        ),
+    ] = False
+    checkpoint_blocks: Annotated[
+        bool,
+        Option(
+            sentence="Whether to compute each block of a decoder again on the way back, in place "
+            "of keeping what it has computed: less memory, a third more time.",
+            families=("decoder",),
             needs="loops",
             teaches=False,
         ),
