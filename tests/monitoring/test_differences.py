@@ -24,6 +24,7 @@ from headstart.monitoring.two_samples import (
     compare_binned,
     compare_counts,
     compare_numbers,
+    rank_sum,
 )
 
 RNG = np.random.default_rng(0)
@@ -71,6 +72,17 @@ def test_numbers_in_bins_are_never_more_different_than_themselves():
     assert exact.size * 0.8 < distance[0] <= exact.size
     assert exact.p <= p[0] < 0.01
     assert compare_binned(np.zeros((1, 4)), counts[0][:, :4])[0].tolist() == [1.0]
+
+
+def test_ranks_in_bins_are_those_of_scipy_with_ties():
+    draw = np.random.default_rng(4)
+    first, second = draw.integers(0, 9, 300), draw.integers(1, 10, 200)
+    counts = [np.bincount(one, minlength=10)[None] for one in (first, second)]
+    wanted = stats.mannwhitneyu(first, second, use_continuity=False, method="asymptotic").pvalue
+    assert rank_sum(*counts)[0] == pytest.approx(wanted, rel=1e-9)
+    assert rank_sum(counts[0], counts[0])[0] == pytest.approx(1.0)
+    none, one_tie = np.zeros((1, 10), np.int64), np.eye(10, dtype=np.int64)[:1] * 7
+    assert rank_sum(counts[0], none).tolist() == rank_sum(one_tie, one_tie).tolist() == [1.0]
 
 
 def test_the_discrepancy_is_that_of_the_formula():

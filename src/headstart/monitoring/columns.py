@@ -13,13 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from headstart.evaluation import holm
-from headstart.monitoring.two_samples import chi_square, compare_binned, moved
+from headstart.monitoring.two_samples import chi_square, compare_binned, moved, rank_sum
 from headstart.preprocessing import Preprocess, TablePreprocess
 from headstart.preprocessing.inputs import Cells
 from headstart.types import TableSpec
 
 _BINS = 20
-_TESTS = 3  # of a column: the order of its values, their shares, what is missing
+# of a column: the order of its values, whether they moved as a whole, shares, what is missing
+_TESTS = 4
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,8 @@ def compare_columns(
     gaps = [np.stack([one.missing, one.num - one.missing], axis=1) for one in both]
     of_gaps, of_shares = chi_square(*gaps), chi_square(*(_inner(bins, one) for one in both))
     of_order = np.where(bins.is_coded, 1.0, compare_binned(reference.bins, window.bins)[0])
-    least = np.minimum(np.minimum(of_gaps, of_shares), of_order)
+    of_ranks = np.where(bins.is_coded, 1.0, rank_sum(reference.bins, window.bins))
+    least = np.minimum.reduce([of_gaps, of_shares, of_order, of_ranks])
     corrected = holm(np.minimum(1.0, _TESTS * least).tolist())
     sizes = np.maximum(moved(reference.bins, window.bins), moved(*gaps))
     missing = [one.missing / max(one.num, 1) for one in both]
