@@ -47,6 +47,7 @@ from headstart.cli import main
 sys.argv = ["headstart", *{words!r}]
 sys.exit(main())
 """
+TOO_LITTLE_TIME = 4  # the exit code; said with the budget that would do
 RIVAL = "one pass for all"  # the side that is no build
 _FIELDS = ("side", "set", "budget", "seed", "metric", "score", "log_loss", "start", "strategy", "s")
 
@@ -136,6 +137,8 @@ def fit_once(
         "HEADSTART_CACHE": str(folder / "cache"),
     }
     found = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if found.returncode == TOO_LITTLE_TIME:
+        return {"metric": "", "score": "", "strategy": "refused: too little time"}
     if found.returncode not in (0, 1) or not (out / "metrics.json").exists():
         raise SystemExit(f"{side} failed on {data.name}:\n{found.stderr[-2000:]}")
     metrics = json.loads((out / "metrics.json").read_text())
@@ -155,7 +158,10 @@ def fit_once(
 def summary(rows: Iterable[dict[str, str]]) -> str:
     """Return the mean by side and budget, and what each step of the budget brings."""
     table = pd.DataFrame(rows)
-    table["score"], table["budget"] = table.score.astype(float), table.budget.astype(int)
+    table["score"] = pd.to_numeric(table.score, errors="coerce")
+    table["budget"] = table.budget.astype(int)
+    refused = table[table.score.isna()]
+    table = table[table.score.notna()]
     lines = ["| side | budget | sets × seeds | mean score | mean log loss | change to the next |"]
     lines += ["|---|---:|---:|---:|---:|---:|"]
     for side, part in table.groupby("side", sort=False):
@@ -173,6 +179,8 @@ def summary(rows: Iterable[dict[str, str]]) -> str:
                 f"| {side} | {budget} s | {len(here)} | {here.score.mean():.4f} | {loss:.4f} | "
                 f"{told} |"
             )
+    for (side, name, budget), part in refused.groupby(["side", "set", "budget"]):
+        lines.append(f"\n{side}, {name}, {budget} s: refused {len(part)} times, too little time.")
     return "\n".join(lines)
 
 

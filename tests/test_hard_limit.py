@@ -9,6 +9,7 @@ from clocks import ProcessorClock, set_clock
 
 import headstart as hs
 from headstart.ranking import scored
+from headstart.recipes import finetune as finetuning
 from headstart.recipes import fit as fitting
 from headstart.recipes.hard_limit import ends_without
 
@@ -47,6 +48,20 @@ def test_a_fit_that_has_no_model_ends_with_its_budget_and_the_one_it_names_will_
     run = hs.fit(rows, budget=named[1], **words)
     assert run.metrics["test"]["figures"]["accuracy"]["value"] > 0.9
     heard(told.value)
+
+
+def test_a_fine_tuning_that_has_not_begun_ends_with_its_budget_too(rows, tmp_path, monkeypatch):
+    def for_ever(*_, **__):
+        while True:
+            sum(range(100))
+
+    set_clock(monkeypatch, ProcessorClock(SLOWNESS))
+    monkeypatch.setattr(finetuning, "settle_setup", for_ever)
+    out, began = tmp_path / "run", time.process_time()
+    with pytest.raises(hs.StartError, match=r"10 s was all but spent before a model could be"):
+        hs.finetune(rows, start="scratch/linear", budget="10s", out=str(out), device="cpu")
+    assert time.process_time() - began < 2.0
+    assert not out.exists()
 
 
 def test_what_has_something_to_hand_over_is_not_ended():

@@ -22,8 +22,8 @@ from headstart.recipes.run import Run
 from headstart.reporting.compare_text import render_compare_text
 from headstart.tasks import CLASSIFICATION, REGRESSION, find_task
 from headstart.tasks.multi_task import made_of
+from headstart.tasks.part import Part
 from headstart.tasks.several_figures import part_quantities
-from headstart.tasks.task import Part
 
 sys.path.insert(0, str(Path(__file__).parent / "serving"))
 from serving_process import ServingProcess

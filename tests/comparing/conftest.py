@@ -40,7 +40,7 @@ def make_folder(tmp_path) -> Made:
         folder.mkdir()
         found, schema = find_task(task), Schema("image", task, classes, "kind")
         numbers = np.arange(len(targets)) if ids is None else ids
-        baseline, naive = found.baseline(targets, schema, num_items=len(targets))
+        baseline, naive = found.baseline(targets, targets, schema)
         columns = {"id": numbers, "name": [f"photo {i}" for i in numbers]}
         columns |= found.item_columns(targets, outputs, schema)
         columns["loss"] = np.linspace(0.1, 2.0, len(targets)).astype(np.float32)

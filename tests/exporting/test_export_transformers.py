@@ -230,7 +230,7 @@ def test_a_tokenizer_that_reads_back_otherwise_leaves_nothing_behind(
         return [np.array([2, 5, 3], dtype=np.int32) for _ in texts], np.full(len(texts), 3)
 
     monkeypatch.setattr(model.encoder.preprocess.tokenizer, "encode", other)
-    with pytest.raises(ExportError, match=r"gives other ids than the model's for 'A warm"):
+    with pytest.raises(ExportError, match=r"gives other ids than headstart's for 'A warm"):
         export_transformers(model, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
     monkeypatch.undo()

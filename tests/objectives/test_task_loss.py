@@ -131,7 +131,7 @@ def test_a_loss_that_says_it_is_a_mean_over_samples_is_one(labels, values, task)
         "classification": (labels[0], torch.arange(12) % 4),
         "multi-label": labels,
         "regression": values,
-        **dict.fromkeys(("token-classification", "tagging"), words),
+        **dict.fromkeys(("token-classification", "tagging", "seq2seq"), words),
     }[task]
     assert LOSSES[task].is_sample_mean
     has_weights = find_task(task).has_classes and not find_task(task).tells_words

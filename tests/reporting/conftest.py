@@ -34,7 +34,7 @@ def make_run() -> Callable[..., Record]:
         probe[np.arange(num_items), targets] += 1.2
         schema = Schema("image", "classification", names)
         task = CLASSIFICATION
-        majority = task.baseline(targets, schema, num_items=num_items)[1]
+        majority = task.baseline(targets, targets, schema)[1]
         predictions = {
             "majority class": majority,
             "frozen start + linear probe": probe.argmax(axis=1),
@@ -114,7 +114,7 @@ def make_task_run() -> Callable[..., Record]:
             schema, num_items, rng, unit
         )
         task = find_task(schema.task)
-        name, naive = task.baseline(targets, schema, num_items=num_items)
+        name, naive = task.baseline(targets, targets, schema)
         predictions = {name: naive, **controls, "fine-tuned": task.decisions(own)}
         verdicts = [
             task.compare(before, made, "fine-tuned", predictions["fine-tuned"], targets)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tiny_text import TEXTS, tiny_record
 
 from headstart.errors import StartError
@@ -13,6 +14,7 @@ from headstart.starts import BuildRequest, build_encoder, find_start
 from headstart.starts.texts import decoders
 from headstart.starts.texts.configs import ENCODER_TYPES, clean_config, read_config
 from headstart.starts.texts.networks import build_transformers
+from headstart.starts.texts.weights import read_weights
 from headstart.starts.texts.word_heads import WordHead, build_head, language_model, load_head
 
 pytest.importorskip("transformers")
@@ -81,6 +83,30 @@ def test_a_decoder_is_refused_where_a_text_is_to_be_judged(verb, tmp_path: Path,
     assert f"--objective clm --start {address}" in str(caught.value)
     assert build_encoder(find_start("scratch/bert-tiny"), BuildRequest(texts=TEXTS)).num_features
     heard(caught.value)
+
+
+def test_weights_of_a_decoder_that_do_not_fit_are_refused(tmp_path: Path):
+    from transformers import GPT2Config, GPT2LMHeadModel, GPT2Model
+
+    shape = {"vocab_size": 90, "n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 32}
+    config = GPT2Config(**shape)
+    GPT2LMHeadModel(config).save_pretrained(str(tmp_path))
+    file = tmp_path / "model.safetensors"
+    tensors, name = load_file(file), "transformer.h.0.mlp.c_fc.weight"
+    whole, random = read_weights(GPT2Model, tmp_path, config, "mine")
+    assert random == []
+    assert torch.equal(whole.h[0].mlp.c_fc.weight, tensors[name])
+    for changed, words in (
+        ({n: t for n, t in tensors.items() if n != name}, "is missing"),
+        ({**tensors, name: torch.zeros(3, 3)}, "has another shape"),
+    ):
+        save_file(changed, file, {"format": "pt"})
+        with pytest.raises(StartError, match=rf"'mine' do not fit .*mlp.c_fc.weight' {words}"):
+            read_weights(GPT2Model, tmp_path, config, "mine")
+        _, random = read_weights(
+            GPT2Model, tmp_path, config, "mine", may_lack=lambda _: True, may_differ=lambda _: True
+        )
+        assert random == ["h.0.mlp.c_fc.weight"]
 
 
 def test_decoders_of_another_kind_or_too_large_are_refused_and_others_built(monkeypatch, heard):

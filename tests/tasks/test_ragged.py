@@ -25,12 +25,12 @@ from headstart.preprocessing.unread import Unread
 from headstart.storage.run_folder import RunFolder
 from headstart.tasks import CLASSIFICATION, TASKS, Targets, order_classes
 from headstart.tasks.classification import Classification
-from headstart.training.batches.feed import IGNORED
 from headstart.tuning.hooks import refuse_parts
 from headstart.tuning.part import Part
 from headstart.tuning.setup import subsample
 from headstart.tuning.test_items import write_predictions
 from headstart.types import Ragged
+from headstart.types.ragged import IGNORED
 
 WORDS = {"red": 1, "blue": 2, "dog": 3, "cat": 4, "runs": 5, "sleeps": 6}
 TAG_OF = {"red": "ADJ", "blue": "ADJ", "dog": "NOUN", "cat": "NOUN", "runs": "VERB"}

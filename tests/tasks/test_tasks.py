@@ -38,6 +38,7 @@ from headstart.types.deciding import Deciding
 CLASSES = Schema("image", "classification", ("a", "b", "c"))
 LABELS = Schema("text", "multi-label", ("a", "b", "c"))
 VALUES = Schema("table", "regression", (), label="price")
+TAGS = Schema("text", "token-classification", ("O", "B-cat", "I-cat"))
 
 
 def _logits(columns: int) -> np.ndarray:
@@ -50,6 +51,8 @@ def _targets(schema: Schema, num_items: int = 40) -> np.ndarray:
         return rng.integers(0, 3, num_items)
     if schema.task == "multi-label":
         return rng.integers(0, 2, (num_items, 3)).astype(np.uint8)
+    if schema.task == "token-classification":
+        return Ragged.of(rng.integers(0, 3, size) for size in rng.integers(1, 5, num_items))
     return rng.normal(size=num_items) * 7 + 50
 
 
@@ -148,7 +151,7 @@ def test_every_figure_has_a_direction():
 def test_naive_baseline_of_labels_is_the_constant_with_the_best_f1():
     rng = np.random.default_rng(0)
     targets = (rng.random((200, 3)) < [0.1, 0.7, 0.4]).astype(np.uint8)
-    name, predictions = MULTI_LABEL.baseline(targets, LABELS, num_items=200)
+    name, predictions = MULTI_LABEL.baseline(targets, targets, LABELS)
     assert name == "most frequent labels"
     assert predictions.dtype == np.uint8
     assert (predictions == predictions[0]).all()
@@ -161,27 +164,35 @@ def test_naive_baseline_of_labels_is_the_constant_with_the_best_f1():
 
 
 def test_naive_baselines_of_classes_and_values():
-    name, predictions = CLASSIFICATION.baseline(np.array([2, 2, 0]), CLASSES, num_items=4)
+    name, predictions = CLASSIFICATION.baseline(np.array([2, 2, 0]), np.zeros(4, int), CLASSES)
     assert (name, predictions.tolist()) == ("majority class", [2, 2, 2, 2])
-    name, predictions = REGRESSION.baseline(np.array([1.0, 5.0]), VALUES, num_items=2)
+    name, predictions = REGRESSION.baseline(np.array([1.0, 5.0]), np.zeros(2), VALUES)
     assert (name, predictions.tolist()) == ("mean of train", [3.0, 3.0])
     # on train itself the mean explains nothing: R² is 0
     targets = _targets(VALUES)
-    _, mean = REGRESSION.baseline(targets, VALUES, num_items=40)
+    _, mean = REGRESSION.baseline(targets, targets, VALUES)
     assert REGRESSION.scores(mean, targets, VALUES, num_resamples=0).figures[
         "r2"
     ].value == pytest.approx(0.0)
 
 
-@pytest.mark.parametrize("schema", [CLASSES, LABELS, VALUES])
+def test_naive_baseline_of_tags_says_the_same_of_each_word():
+    train, items = Ragged.of([[0, 1, 1], [], [1]]), Ragged.of([[0, 0], [], [2, 0, 1]])
+    name, predictions = find_task(TAGS.task).baseline(train, items, TAGS)
+    assert name == "most frequent tag"
+    assert [row.tolist() for row in predictions] == [[1, 1], [], [1, 1, 1]]
+
+
+@pytest.mark.parametrize("schema", [CLASSES, LABELS, VALUES, TAGS])
 def test_naive_baseline_refuses_no_targets(schema):
+    targets = _targets(schema)
     with pytest.raises(OptionError, match="is empty"):
-        find_task(schema.task).baseline(_targets(schema)[:0], schema, num_items=3)
+        find_task(schema.task).baseline(targets[:0], targets, schema)
 
 
 def test_naive_baseline_refuses_targets_of_another_schema():
     with pytest.raises(OptionError, match=r"shape \(4,\), expected \(M, 3\)"):
-        MULTI_LABEL.baseline(np.ones(4, int), LABELS, num_items=3)
+        MULTI_LABEL.baseline(np.ones(4, int), np.ones((3, 3)), LABELS)
 
 
 def test_class_weights_have_mean_one_over_the_samples():

@@ -9,9 +9,9 @@ from tiny_training import blob_images, short_recipe
 
 from headstart.preprocessing import Pixels, Tokens
 from headstart.tensors import to_float
-from headstart.training.batches.feed import IGNORED
 from headstart.training.batches.sample_feed import SampleFeed
 from headstart.types import Ragged
+from headstart.types.ragged import IGNORED
 
 
 def feed_of(recipe, images=None):

@@ -128,8 +128,9 @@ class Audit:
 
         What estimates reads one label a sample; of texts whose words have tags there is none.
         """
-        tells_words = find_task(dataset.schema.task).tells_words
-        return self.applies(dataset) and not (self.estimates and tells_words)
+        task = find_task(dataset.schema.task)
+        has_probe = not (task.tells_words or task.tells_texts)
+        return self.applies(dataset) and (has_probe or not self.estimates)
 
     def least_seconds(self, dataset: Dataset) -> float:
         """Return what it takes at the least for all samples of some data."""

@@ -67,7 +67,7 @@ class Everyone(Spots):
     def label_codes(self) -> np.ndarray | None:
         """Return one number a sample that tells its label; None where labels are no classes."""
         targets = self.targets
-        if not isinstance(targets, np.ndarray) or targets.dtype.kind == "f":
+        if not isinstance(targets, np.ndarray) or targets.dtype.kind in "fO":
             return None
         if targets.ndim == 1:
             return targets.astype(np.int64)

@@ -9,7 +9,7 @@ those that are tested.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
@@ -160,6 +160,30 @@ def part_of_train(dataset: Dataset, num: int, seed: int) -> Dataset:
     val, test = (np.arange(len(split)) for split in (dataset.val, dataset.test))
     how = f"{len(learned)} of {num_train} of train, seed {seed}"
     return _divided(pool, learned, num_train + val, num_train + num_val + test, how)
+
+
+def without_train(dataset: Dataset, ids: Collection[int]) -> Dataset:
+    """Return the data without some of its training samples.
+
+    Args:
+        dataset: As it was loaded.
+        ids: Of the samples that are left out.
+
+    Raises:
+        DataError: If none would be left.
+    """
+    kept = np.flatnonzero(~np.isin(dataset.train.ids, np.array(sorted(ids), np.int64)))
+    if not len(kept):
+        raise DataError(
+            f"All {len(dataset.train):,} training samples of {dataset.name} would be left out; "
+            "expected some to learn from. Give samples that test does not hold."
+        )
+    told = [blake2b(dataset.train.ids[kept].tobytes(), digest_size=8).hexdigest()]
+    return replace(
+        dataset,
+        train=_part(dataset.train, kept),
+        fingerprint=_fingerprint(dataset.fingerprint, "without", *told),
+    )
 
 
 def pooled_data(dataset: Dataset, names: Sequence[SplitName]) -> Dataset:

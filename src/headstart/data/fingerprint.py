@@ -145,6 +145,8 @@ def fingerprint(
     give_memory_back(len(ids))  # what the columns were looked at with
     state = blake2b(digest_size=16)
     state.update(json.dumps(["headstart data 2", len(ids), classes, *kind]).encode())
+    if targets.dtype == object:  # texts
+        targets = text_identity(np.asarray(targets).tolist()).exact.view(np.int64)
     of_targets = {"f": "<f8", "u": "u1"}.get(targets.dtype.kind, "<i8")
     told: list[tuple[np.ndarray, str]] = [(ids, "<i8"), (exact, "<u8")]
     if isinstance(targets, Ragged):

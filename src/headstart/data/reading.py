@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from headstart.data.options import COLUMN_OPTIONS, ReadOptions
 from headstart.data.records import Records
+from headstart.data.sources.aligned import Pair, find_aligned, find_partner, open_aligned
 from headstart.data.sources.archives import ARCHIVE_SUFFIXES
 from headstart.data.sources.array_files import read_arrays_file
 from headstart.data.sources.arrays import read_pair, read_split_pairs
@@ -128,6 +130,8 @@ def _read_address(address: str, options: ReadOptions) -> tuple[Records, str]:
 def _read_path(path: Path, name: str, options: ReadOptions) -> Records:
     """Read a folder or file that is there, whatever its form."""
     if path.is_dir():
+        if aligned := find_aligned(path):
+            return _read_aligned(aligned, name, options)
         if tagged := find_conll(path):
             opened = [(read_conll(file, file.name, options), split) for file, split in tagged]
             return read_tables(opened, name, options)
@@ -158,6 +162,8 @@ def _read_path(path: Path, name: str, options: ReadOptions) -> Records:
         )
         return with_titles(read_folder(tree, name, options), path)
     low = path.name.lower()
+    if (partner := find_partner(path)) is not None:
+        return _read_aligned([(partner, None)], name, options)
     if low.endswith(ARCHIVE_SUFFIXES):
         folder, table = open_shard(path, name)
         if table is not None:
@@ -174,6 +180,16 @@ def _read_path(path: Path, name: str, options: ReadOptions) -> Records:
             raise unread(path, name)
         return read_tables([(lines, None)], name, options)
     return read_table_files([(path, None)], name, options)
+
+
+def _read_aligned(
+    pairs: Sequence[tuple[Pair, str | None]], name: str, options: ReadOptions
+) -> Records:
+    """Read line-aligned files."""
+    opened, findings = open_aligned(pairs, options)
+    records = read_tables(opened, name, options)
+    records.findings.extend(findings)
+    return records
 
 
 def _siblings(path: Path) -> list[str]:

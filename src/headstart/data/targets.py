@@ -67,13 +67,12 @@ def read_targets(
     """
     known, note = options.known_task, None
     found_lists: list[Finding] = []
-    tells_words = known is not None and find_task(known).tells_words
-    if not options.separator and not tells_words:
+    task = None if known is None else find_task(known)
+    is_plain = task is not None and (task.tells_words or task.tells_texts)
+    if not options.separator and not is_plain:
         values, found_lists = read_cells(values, known, what, place)
     values, read = _as_numbers(values, modality, known, what)
-    if known is not None:
-        task = find_task(known)
-    else:
+    if task is None:
         task, note = _decide(values, modality, what, place)
     column = TargetColumn(
         values,

@@ -65,10 +65,8 @@ def frequent_labels_baseline(
     return np.tile(chosen, (num_items, 1))
 
 
-def majority_baseline(
-    train_targets: np.ndarray, *, num_items: int, num_classes: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Predict train's most frequent class, with train's class shares as probabilities.
+def majority_baseline(train_targets: np.ndarray, *, num_items: int, num_classes: int) -> np.ndarray:
+    """Predict train's most frequent class.
 
     Args:
         train_targets: Integers in [0, num_classes), shape (M,), M at least 1. Test targets must
@@ -77,19 +75,15 @@ def majority_baseline(
         num_classes: Number K of classes.
 
     Returns:
-        Predictions int64, shape (N,) (the first of equally frequent classes), and probabilities
-        float64, shape (N, K).
+        int64, shape (N,): the first of equally frequent classes.
 
     Raises:
         OptionError: ``train_targets`` is empty or holds a number outside [0, num_classes).
 
     Example:
         >>> import numpy as np
-        >>> predictions, probabilities = majority_baseline(
-        ...     np.array([0, 1, 1, 1]), num_items=2, num_classes=2
-        ... )
-        >>> predictions.tolist(), probabilities[0].tolist()
-        ([1, 1], [0.25, 0.75])
+        >>> majority_baseline(np.array([0, 1, 1, 1]), num_items=2, num_classes=2).tolist()
+        [1, 1]
     """
     targets = _some(train_targets).astype(np.int64)
     if targets.min() < 0 or targets.max() >= num_classes:
@@ -97,9 +91,8 @@ def majority_baseline(
             f"train_targets lie in {targets.min()}..{targets.max()}, expected 0..{num_classes - 1} "
             f"for num_classes={num_classes}. Pass the targets of the same schema."
         )
-    shares = np.bincount(targets, minlength=num_classes) / targets.size
-    predictions = np.full(num_items, int(shares.argmax()), dtype=np.int64)
-    return predictions, np.tile(shares, (num_items, 1))
+    counts = np.bincount(targets, minlength=num_classes)
+    return np.full(num_items, int(counts.argmax()), dtype=np.int64)
 
 
 def _some(train_targets: np.ndarray) -> np.ndarray:

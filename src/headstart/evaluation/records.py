@@ -47,6 +47,7 @@ class Scores:
         residuals: float64, shape (M, 2), target and prediction of at most 500 items; None unless
             numbers are predicted.
         num_groups: Groups that the items are of, where intervals count these; otherwise None.
+        signature: Of figures that several libraries count differently, how they were counted.
     """
 
     num_items: int
@@ -55,6 +56,7 @@ class Scores:
     confusion_matrix: np.ndarray | None = None
     residuals: np.ndarray | None = None
     num_groups: int | None = None
+    signature: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
         """Return the shape of ``metrics.json["test"]``: JSON-able, NaN as None.
@@ -68,6 +70,8 @@ class Scores:
         }
         if self.num_groups is not None:
             record["num_groups"] = self.num_groups
+        if self.signature:
+            record["signature"] = dict(self.signature)
         if self.per_class:
             record["per_class"] = {
                 name: {

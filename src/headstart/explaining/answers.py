@@ -36,6 +36,11 @@ class Changed:
         return None
 
     @property
+    def row_lengths(self) -> None:
+        """None: nothing is told of other elements."""
+        return None
+
+    @property
     def ids(self) -> np.ndarray:
         """Their places."""
         return np.arange(len(self))

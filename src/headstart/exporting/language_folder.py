@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from headstart.errors import ExportError
-from headstart.exporting.folder import building, check_same, refuse_occupied, unreadable
-from headstart.exporting.tokenizer_files import tokenizer_files
+from headstart.exporting.folder import building, check_same, refuse_occupied
+from headstart.exporting.transformers_files import WrittenFolder, write_files
 from headstart.exporting.transformers_folder import SAMPLE_TEXTS
 from headstart.extras import quiet_transformers, require_text_extra
 from headstart.model.pretrained import Pretrained
@@ -67,9 +67,7 @@ def export_language(found: Pretrained, folder: str | Path) -> Path:
     model = LanguageModel(encoder, head).eval()
     with building(target) as partial, quiet_transformers():
         whole = _assemble(model, kind)
-        whole.save_pretrained(str(partial))
-        for name, content in tokenizer_files(preprocess.tokenizer).items():
-            (partial / name).write_bytes(content)
+        write_files(whole, preprocess.tokenizer, partial)
         _check(model, preprocess.tokenizer, kind, partial, target)
     return target
 
@@ -99,31 +97,19 @@ def _check(
     model: LanguageModel, tokenizer: TextTokenizer, kind: Kind, partial: Path, target: Path
 ) -> None:
     """Load what was written as a user would, and compare ids and logits text by text."""
-    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
     auto = AutoModelForMaskedLM if kind == "masked" else AutoModelForCausalLM
-    try:
-        loaded = auto.from_pretrained(
-            str(partial), local_files_only=True, use_safetensors=True, dtype=torch.float32
-        ).eval()
-        reader = AutoTokenizer.from_pretrained(str(partial), local_files_only=True)
-    except Exception as error:
-        # transformers' readers fail in every way Python knows.
-        raise unreadable("transformers", target, error) from error
+    written = WrittenFolder(auto, partial, target)
     texts = [text for text in SAMPLE_TEXTS if text]
     ids, _ = tokenizer.encode(texts)
     found, expected = [], []
     with evaluating(model):
         for text, own in zip(texts, ids, strict=True):
-            inputs = reader(text, truncation=True, return_tensors="pt")
-            if inputs["input_ids"][0].tolist() != own.tolist():
-                raise ExportError(
-                    f"The tokenizer exported to {target} gives other ids than the start's for "
-                    f"{text[:40]!r}. Nothing was kept. Please report this with the start's name."
-                )
+            written.read(text, own)
             tokens = torch.from_numpy(own).to(torch.int64)[None]
             mask = torch.ones_like(tokens)
-            found.append(loaded(input_ids=tokens, attention_mask=mask).logits[0])
+            found.append(written.model(input_ids=tokens, attention_mask=mask).logits[0])
             expected.append(_logits(model, tokens, mask))
     check_same(torch.cat(found), torch.cat(expected), target)
 

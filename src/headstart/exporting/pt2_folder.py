@@ -11,7 +11,6 @@ import io
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +19,22 @@ import torch
 from torch import Tensor, nn
 
 from headstart.bundles import (
-    BATCHES,
-    BUNDLE,
-    GOLDEN,
-    MANIFEST,
     Agreement,
     compare_logits,
-    golden_bytes,
-    manifest_bytes,
 )
 from headstart.bundles.answering import named
 from headstart.bundles.equality import in_batches
-from headstart.bundles.golden import NUM_GOLDEN
 from headstart.bundles.records import BundleRecord
 from headstart.errors import ExportError, first_line
+from headstart.exporting.bundle_files import (
+    ComparedSamples,
+    close_folder,
+    golden_of,
+    with_parity,
+    write_networks,
+)
 from headstart.exporting.folder import building, refuse_occupied, unreadable
-from headstart.exporting.model_card import CARD, model_card
-from headstart.exporting.onnx_bundle import ComparedSamples, answers_of, write_networks
+from headstart.exporting.model_card import model_card
 from headstart.exporting.onnx_network import ExportedNetwork
 from headstart.exporting.varying import varying_shapes
 from headstart.model import Ensemble
@@ -77,18 +75,9 @@ def export_pt2(
     with building(target) as partial:
         record = write_networks(ensemble, samples, partial, name, reading, _program)
         agreement = _compare(record, samples, expected, partial, target)
-        parity = {"samples": samples.origin, "batches": list(BATCHES), **asdict(agreement)}
-        record = replace(record, parity=parity)
-        golden = np.arange(min(NUM_GOLDEN, len(samples.inputs[0])))
-        arrays = [
-            named(one.model.encoder.preprocess, own.arrays(golden))
-            for one, own in zip(ensemble.members, samples.inputs, strict=True)
-        ]
-        logits = [one[golden] for one in expected]
-        (partial / GOLDEN).write_bytes(golden_bytes(arrays, logits, answers_of(ensemble, logits)))
-        (partial / BUNDLE).write_bytes(record.to_bytes())
-        (partial / CARD).write_text(model_card(record, metrics, PROGRAM), encoding="utf-8")
-        (partial / MANIFEST).write_bytes(manifest_bytes(partial))
+        record = with_parity(record, samples, agreement)
+        golden, card = golden_of(ensemble, samples, expected), model_card(record, metrics, PROGRAM)
+        close_folder(partial, record, ensemble, golden, card, {})
     return agreement
 
 

@@ -19,8 +19,8 @@ import torch
 from torch import nn
 
 from headstart.errors import ExportError
-from headstart.exporting.folder import building, check_same, refuse_occupied, unreadable
-from headstart.exporting.tokenizer_files import tokenizer_files
+from headstart.exporting.folder import building, check_same, refuse_occupied
+from headstart.exporting.transformers_files import WrittenFolder, set_labels, write_files
 from headstart.extras import quiet_transformers, require_text_extra
 from headstart.model import Model
 from headstart.preprocessing import WordPreprocess, WordTokens
@@ -57,9 +57,7 @@ def export_tagger(model: Model, folder: str | Path, *, texts: Sequence[str]) -> 
     require_text_extra("The export", "transformers", "tokenizers")
     whole = _assembled(model)
     with building(target) as partial, quiet_transformers():
-        whole.save_pretrained(str(partial))
-        for name, content in tokenizer_files(preprocess.tokenizer).items():
-            (partial / name).write_bytes(content)
+        write_files(whole, preprocess.tokenizer, partial)
         _check(model, preprocess, partial, target, list(texts))
     return target
 
@@ -74,10 +72,7 @@ def _assembled(model: Model) -> PreTrainedModel:
     assert isinstance(network, TextNetwork)
     base = network.model if network.pooling == "mean" else network.model.base_model
     config = deepcopy(network.model.config)
-    config.num_labels = model.num_outputs
-    config.id2label = dict(enumerate(model.schema.classes))
-    config.label2id = {name: place for place, name in enumerate(model.schema.classes)}
-    config.headstart = {"temperature": model.temperature}
+    set_labels(config, model, model.schema.classes)
     address = model.encoder.start.address
     try:
         with quiet_transformers():
@@ -104,16 +99,9 @@ def _check(
     model: Model, preprocess: WordPreprocess, partial: Path, target: Path, texts: list[str]
 ) -> None:
     """Load what was written as a user would, and compare the logits of each word."""
-    from transformers import AutoModelForTokenClassification, AutoTokenizer
+    from transformers import AutoModelForTokenClassification
 
-    try:
-        loaded = AutoModelForTokenClassification.from_pretrained(
-            str(partial), local_files_only=True, use_safetensors=True, dtype=torch.float32
-        ).eval()
-        reader = AutoTokenizer.from_pretrained(str(partial), local_files_only=True)
-    except Exception as error:
-        # transformers' readers fail in every way Python knows.
-        raise unreadable("transformers", target, error) from error
+    written = WrittenFolder(AutoModelForTokenClassification, partial, target)
     # long ones are read in windows here and cut there: their first words are compared
     short = [" ".join(text.split()[:_SHORT]) for text in texts]
     inputs = preprocess.read([*texts, *short])
@@ -123,14 +111,8 @@ def _check(
         for place in np.flatnonzero(inputs.lengths <= preprocess.max_length).tolist():
             arrays = inputs.arrays(np.array([place]))
             ids, mask, firsts = (torch.from_numpy(np.asarray(a)) for a in arrays)
-            text = str(inputs.sentences[place])
-            told = reader(text, truncation=True, return_tensors="pt")
-            if told["input_ids"][0].tolist() != ids[0].tolist():
-                raise ExportError(
-                    f"The tokenizer exported to {target} gives other ids than the model's for "
-                    f"{text[:40]!r}. Nothing was kept. Please report this with the start's name."
-                )
-            found.append(loaded(**told).logits[0, firsts[0]])
+            told = written.read(str(inputs.sentences[place]), arrays[0][0])
+            found.append(written.model(**told).logits[0, firsts[0]])
             device = model.device
             expected.append(model(ids.to(device), mask.to(device), firsts.to(device))[0].cpu())
     if not found:

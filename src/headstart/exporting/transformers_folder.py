@@ -22,9 +22,9 @@ import torch
 from torch import Tensor, nn
 
 from headstart.errors import ExportError
-from headstart.exporting.folder import building, check_same, refuse_occupied, unreadable
+from headstart.exporting.folder import building, check_same, refuse_occupied
 from headstart.exporting.tagger_folder import export_tagger
-from headstart.exporting.tokenizer_files import tokenizer_files
+from headstart.exporting.transformers_files import WrittenFolder, set_labels, write_files
 from headstart.extras import quiet_transformers, require_text_extra
 from headstart.model import Model
 from headstart.preprocessing import TermPreprocess, TokenPreprocess
@@ -77,10 +77,8 @@ def export_transformers(
     require_text_extra("The export", "transformers", "tokenizers")
     whole = _assemble(model, network)
     with building(target) as partial, quiet_transformers():
-        whole.save_pretrained(str(partial))
-        files = tokenizer_files(tokenizer, names=[one.name for one in _preprocess(model).inputs])
-        for name, content in files.items():
-            (partial / name).write_bytes(content)
+        names = [one.name for one in _preprocess(model).inputs]
+        write_files(whole, tokenizer, partial, names=names)
         _check(model, partial, target, _compared(model, texts))
     return target
 
@@ -135,15 +133,9 @@ def _assemble(model: Model, network: TextNetwork) -> PreTrainedModel:
     assert isinstance(plain, TextNetwork)
     config = deepcopy(network.model.config)
     schema = model.schema
-    names = list(schema.classes) or [schema.label or "value"]
-    config.num_labels = model.num_outputs
-    config.id2label = dict(enumerate(names))
-    config.label2id = {name: place for place, name in enumerate(names)}
+    set_labels(config, model, schema.classes or [schema.label or "value"])
     config.problem_type = model.task.transformers_problem
-    config.headstart = {
-        "temperature": model.temperature,
-        "max_length": _preprocess(model).max_length,
-    }
+    config.headstart["max_length"] = _preprocess(model).max_length
     name = classifier_name(config)
     whole = make_classifier(config)
     weight, bias = _head_in_target_units(model)
@@ -186,30 +178,15 @@ def _compared(model: Model, texts: Sequence[str] | None) -> list[str]:
 
 def _check(model: Model, partial: Path, target: Path, texts: list[str]) -> None:
     """Load what was written as a user would, and compare inputs and logits text by text."""
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoModelForSequenceClassification
 
-    try:
-        loaded = AutoModelForSequenceClassification.from_pretrained(
-            str(partial), local_files_only=True, use_safetensors=True, dtype=torch.float32
-        ).eval()
-        reader = AutoTokenizer.from_pretrained(str(partial), local_files_only=True)
-    except Exception as error:
-        # transformers' readers fail in every way Python knows.
-        raise unreadable("transformers", target, error) from error
+    written = WrittenFolder(AutoModelForSequenceClassification, partial, target)
     found, expected = [], []
     with evaluating(model):
         for text in texts:
-            sides = (text.first, text.second) if isinstance(text, TextPair) else (text,)
-            inputs = reader(*sides, truncation=True, return_tensors="pt")
             own = _own_arrays(model, text)
-            for name, array in own.items():
-                if inputs[name][0].tolist() != array[0].tolist():
-                    raise ExportError(
-                        f"The tokenizer exported to {target} gives other {name} than the model's "
-                        f"for {text[:40]!r}. Nothing was kept. Please report this with the start's "
-                        f"name."
-                    )
-            found.append(loaded(**inputs).logits)
+            inputs = written.read(text, **{name: array[0].numpy() for name, array in own.items()})
+            found.append(written.model(**inputs).logits)
             logits = model(*(array.to(model.device) for array in own.values())).cpu()
             expected.append(logits * model.target_scale + model.target_mean)
     check_same(torch.cat(found), torch.cat(expected), target)

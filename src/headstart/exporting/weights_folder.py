@@ -16,9 +16,9 @@ import numpy as np
 
 from headstart.bundles import MANIFEST, Agreement, compare_logits, manifest_bytes
 from headstart.errors import ExportError
+from headstart.exporting.bundle_files import ComparedSamples
 from headstart.exporting.folder import building, refuse_occupied
 from headstart.exporting.model_card import CARD, weights_card
-from headstart.exporting.onnx_bundle import ComparedSamples
 from headstart.model import Ensemble, open_ensemble, write_ensemble
 from headstart.starts.lora import merge_lora
 

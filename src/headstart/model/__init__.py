@@ -7,6 +7,7 @@ from headstart.model.folder import library_versions, open_model, write_model
 from headstart.model.network import Model
 from headstart.model.outputs import Calibrated, model_outputs
 from headstart.model.passes import pass_size, run_batches, split_passes, without_padding
+from headstart.model.telling import tell_texts
 
 __all__ = [
     "MOST_MEMBERS",
@@ -24,6 +25,7 @@ __all__ = [
     "run_batches",
     "settle_engine",
     "split_passes",
+    "tell_texts",
     "weights_digest",
     "without_padding",
     "write_ensemble",

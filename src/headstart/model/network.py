@@ -14,7 +14,8 @@ from headstart.model.heads import find_head
 from headstart.preprocessing import ImagePreprocess
 from headstart.starts import Encoder
 from headstart.tasks import find_task
-from headstart.types import Deciding, ImageSpec, Rows, Schema
+from headstart.types import Deciding, ImageSpec, Inputs, Rows, Schema, learned_targets
+from headstart.types.texts import Telling
 
 
 class Model(nn.Module):
@@ -32,6 +33,7 @@ class Model(nn.Module):
         temperature: Divides logits before they become probabilities; fitted on validation data.
         target_mean: Where numbers are predicted, the mean of train's targets.
         target_scale: Their standard deviation: logits are in these units.
+        telling: Where texts are told, how they are written.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Model(nn.Module):
         self.temperature: float = 1.0
         self.target_mean: float = 0.0
         self.target_scale: float = 1.0
+        self.telling: Telling = getattr(encoder.preprocess, "telling", Telling())
         self._dropout = dropout
         own = encoder.preprocess
         self._normalise = Normalise(own.spec) if isinstance(own, ImagePreprocess) else None
@@ -109,6 +112,11 @@ class Model(nn.Module):
         """Return targets as the loss takes them: numbers float32 in standard units."""
         return self.task.standard(targets, self.target_mean, self.target_scale)
 
+    def learned_targets(self, inputs: Inputs) -> Rows:
+        """Return what the loss takes of some samples: of texts the ids of their tokens."""
+        found = learned_targets(inputs)
+        return self.standard_targets(inputs.targets) if found is None else found
+
     @property
     def num_outputs(self) -> int:
         """How many numbers the head gives for a sample."""
@@ -117,7 +125,7 @@ class Model(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights lie."""
-        return next(self.head.parameters()).device
+        return next(self.parameters()).device
 
 
 class Normalise(nn.Module):

@@ -19,6 +19,7 @@ from torch import Tensor
 from headstart.events import emit
 from headstart.model.engine_passes import FEATURES, engine_lent
 from headstart.model.network import Model
+from headstart.model.telling import tell_texts
 from headstart.tensors import evaluating, to_tensors
 from headstart.training.machine.footprint import LiveTensors
 from headstart.training.machine.memory import give_back_freed_memory
@@ -44,6 +45,8 @@ def run_batches(
 ) -> Rows:
     """Compute something for every sample, batch by batch, in eval mode.
 
+    What a model tells that writes texts is ``tell_texts``'s: rows of ``types.texts.TOLD``.
+
     Samples of like length share a batch, so that little is computed on padding; the rows come back
     in the order of the samples. What is computed for each element of samples that differ in length,
     a tensor (B, T, …), comes back without its padding.
@@ -66,6 +69,8 @@ def run_batches(
     Returns:
         float32, N rows; ``Ragged`` where they are as long as the samples.
     """
+    if compute is model and isinstance(model, Model) and model.task.tells_texts:
+        return tell_texts(model, inputs, name=name)
     num = len(inputs)
     lengths = inputs.lengths
     order = np.arange(num) if lengths is None else np.argsort(lengths, kind="stable")
@@ -75,7 +80,7 @@ def run_batches(
     done, size = 0, pass_size(model, inputs) if is_bounded else batch_size
     engine = (
         engine_lent(model, inputs, size, phase=phase, is_fixed=is_fixed)
-        if is_bounded and phase is not None and getattr(inputs, "row_lengths", None) is None
+        if is_bounded and phase is not None and inputs.row_lengths is None
         else nullcontext()
     )
     with engine, evaluating(model), _tidied(is_large=size < batch_size):

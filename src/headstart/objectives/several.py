@@ -19,7 +19,7 @@ from headstart.types import Rows
 
 if TYPE_CHECKING:
     from headstart.objectives.supervised import Wanted
-    from headstart.tasks.task import Part
+    from headstart.tasks.part import Part
 
 
 def several_losses(

@@ -24,9 +24,9 @@ from torch.nn import functional
 from headstart.errors import OptionError
 from headstart.objectives.several import batch_loss, item_means, split_mean
 from headstart.tasks import array_of, find_task
+from headstart.tasks.told_texts import told_of
 from headstart.types import Ragged, Rows, TaskName
-
-_FILLED = -100  # of ragged targets: no word
+from headstart.types.ragged import IGNORED
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Wanted:
     """The targets of a batch, and what a recipe does to them.
 
     Attributes:
-        targets: As ``Task.standard`` gives them, B rows; ragged ones padded with -100.
+        targets: As ``Task.standard`` gives them, B rows; ragged ones padded with ``IGNORED``.
         partner: Index of the sample each one was mixed with, shape (B,), or None.
         share: Share of the sample itself in the mix; its partner's target has the rest.
         label_smoothing: Moves targets towards all classes alike, or each label towards 0.5.
@@ -126,6 +126,8 @@ def item_losses(
     Raises:
         OptionError: No such task, or none with a loss.
     """
+    if find_task(task).tells_texts:
+        return find_loss(task).of_items(logits, targets)  # nothing of it is calibrated
     divisor = np.float32(temperature)
     if isinstance(logits, Ragged):
         return find_loss(task).of_items(Ragged(logits.flat / divisor, logits.offsets), targets)
@@ -285,16 +287,16 @@ def word_cross_entropy(logits: Tensor, wanted: Wanted) -> Tensor:
 
     Args:
         logits: Shape (B, W, K).
-        wanted: Targets int64, shape (B, W), filled up with -100.
+        wanted: Targets int64, shape (B, W), filled up with ``IGNORED``.
     """
     each = functional.cross_entropy(
         logits.float().flatten(0, 1),
         wanted.targets.flatten(),
         label_smoothing=wanted.label_smoothing,
-        ignore_index=_FILLED,
+        ignore_index=IGNORED,
         reduction="none",
     )
-    return each.sum() / (wanted.targets != _FILLED).sum().clamp_min(1)
+    return each.sum() / (wanted.targets != IGNORED).sum().clamp_min(1)
 
 
 def _word_cross_entropies(logits: Rows, targets: Rows) -> np.ndarray:
@@ -313,11 +315,30 @@ def _split_word_cross_entropy(logits: Rows, targets: Rows) -> float:
     return float(_cross_entropies(logits.whole, targets.whole).mean())
 
 
+# Texts ------------------------------------------------------------------------------------------
+
+
+def _text_losses(told: Rows, targets: Rows) -> np.ndarray:
+    """Return the mean over the tokens of each text."""
+    rows = told_of(told)
+    found: np.ndarray = rows["loss"] / np.maximum(rows["num_tokens"], 1)
+    return found
+
+
+def _split_text_loss(told: Rows, targets: Rows) -> float:
+    """Return the mean over the tokens of all texts."""
+    rows = told_of(told)
+    return float(rows["loss"].sum() / max(1, int(rows["num_tokens"].sum())))
+
+
 _OF_WORDS = Loss(word_cross_entropy, _word_cross_entropies, _split_word_cross_entropy)
+# of every task that tells texts: of a batch the mean over the tokens that are told
+OF_TEXTS = Loss(word_cross_entropy, _text_losses, _split_text_loss)
 LOSSES: dict[TaskName, Loss] = {
     "classification": Loss(cross_entropy, _cross_entropies, _split_cross_entropy),
     "multi-label": Loss(binary_cross_entropy, _binary_cross_entropies, _split_binary_cross_entropy),
     "regression": Loss(squared_error, _squared_errors, _split_squared_error),
     "token-classification": _OF_WORDS,
     "tagging": _OF_WORDS,
+    "seq2seq": OF_TEXTS,
 }

@@ -11,6 +11,7 @@ from headstart.preprocessing.columns import feature_names
 from headstart.preprocessing.decoded import Pixels, decode
 from headstart.preprocessing.for_images import ImagePreprocess
 from headstart.preprocessing.for_pairs import PairPreprocess, PairTermPreprocess, sides_of
+from headstart.preprocessing.for_sequences import SequencePreprocess, SequenceTokens
 from headstart.preprocessing.for_tables import TablePreprocess, fit_table
 from headstart.preprocessing.for_texts import TermPreprocess, TokenPreprocess
 from headstart.preprocessing.for_words import WordPreprocess, WordTokens
@@ -28,6 +29,8 @@ __all__ = [
     "PairTermPreprocess",
     "Pixels",
     "Preprocess",
+    "SequencePreprocess",
+    "SequenceTokens",
     "TablePreprocess",
     "TermPreprocess",
     "Terms",

@@ -53,6 +53,11 @@ class Tokens:
         return np.diff(self.offsets)
 
     @property
+    def row_lengths(self) -> np.ndarray | None:
+        """None: nothing is told of other elements than tokens."""
+        return None
+
+    @property
     def findings(self) -> list[Finding]:
         """Say what was cut, and what the tokenizer does not know where that is much."""
         return [*self._cut(), *self.unread.findings()]
@@ -111,6 +116,11 @@ class Terms:
         """None: all rows have one shape."""
         return None
 
+    @property
+    def row_lengths(self) -> None:
+        """None: nothing is told of other elements."""
+        return None
+
     def __len__(self) -> int:
         return int(self.matrix.shape[0])
 
@@ -151,6 +161,11 @@ class Cells:
     @property
     def lengths(self) -> None:
         """None: all rows have one shape."""
+        return None
+
+    @property
+    def row_lengths(self) -> None:
+        """None: nothing is told of other elements."""
         return None
 
     def __len__(self) -> int:

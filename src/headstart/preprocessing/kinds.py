@@ -9,6 +9,7 @@ from headstart.errors import StartError, did_you_mean, quoted
 from headstart.preprocessing.base import Preprocess
 from headstart.preprocessing.for_images import ImagePreprocess
 from headstart.preprocessing.for_pairs import PairPreprocess, PairTermPreprocess
+from headstart.preprocessing.for_sequences import SequencePreprocess
 from headstart.preprocessing.for_tables import TablePreprocess
 from headstart.preprocessing.for_texts import TermPreprocess, TokenPreprocess
 from headstart.preprocessing.for_words import WordPreprocess
@@ -18,6 +19,7 @@ KINDS: dict[str, type[Preprocess]] = {
     "image": ImagePreprocess,
     "tokens": TokenPreprocess,
     "words": WordPreprocess,
+    "sequences": SequencePreprocess,
     "terms": TermPreprocess,
     "pairs": PairPreprocess,
     "pair_terms": PairTermPreprocess,

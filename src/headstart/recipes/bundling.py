@@ -18,8 +18,8 @@ from headstart.types import SplitName
 
 if TYPE_CHECKING:
     from headstart.bundles import Agreement
+    from headstart.exporting.bundle_files import ComparedSamples
     from headstart.exporting.int8_choice import Int8Samples
-    from headstart.exporting.onnx_bundle import ComparedSamples
     from headstart.monitoring import HeldOut
     from headstart.types import Dataset
 
@@ -155,7 +155,7 @@ def _judges(run: Run) -> Int8Samples:
 def _own(run: Run, dataset: Dataset) -> ComparedSamples:
     """Return the first samples of val, or of another split where it is empty."""
     from headstart.bundles import num_compared
-    from headstart.exporting.onnx_bundle import ComparedSamples
+    from headstart.exporting.bundle_files import ComparedSamples
 
     side = next(name for name in _SIDES if len(dataset.split(name)))
     split = dataset.split(side)
@@ -172,7 +172,7 @@ def _own(run: Run, dataset: Dataset) -> ComparedSamples:
 def _strangers(run: Run) -> ComparedSamples:
     """Return samples that stand for the run's own: drawn numbers, or texts of headstart's own."""
     from headstart.bundles import BATCHES
-    from headstart.exporting.onnx_bundle import ComparedSamples
+    from headstart.exporting.bundle_files import ComparedSamples
     from headstart.exporting.transformers_folder import SAMPLE_TEXTS
 
     members = [one.model.encoder.preprocess for one in run.ensemble.members]

@@ -6,12 +6,13 @@ import shlex
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from headstart.events import emit
 from headstart.recipes.audited import with_audits
 from headstart.recipes.complete import complete
 from headstart.recipes.dry_run import refuse_resume, say_real_run
+from headstart.recipes.hard_limit import ENOUGH_LEFT, ends_without, last_moment
 from headstart.recipes.options import FinetuneOptions, takes
 from headstart.recipes.own_start import GivenStart, find_given, own_network, refuse_own_start
 from headstart.recipes.processes import (
@@ -23,7 +24,7 @@ from headstart.recipes.processes import (
 from headstart.recipes.repeated import is_repeated, repeated
 from headstart.recipes.run import Run
 from headstart.recipes.session import session
-from headstart.recipes.settle import Means, settle_setup
+from headstart.recipes.settle import Means, Settling, settle_setup, settle_strategy
 from headstart.recipes.source import as_dataset, default_out, spent_before
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import refuse_occupied
@@ -33,7 +34,6 @@ from headstart.training.options.common_options import (
     CommonOptions,
     Imbalance,
 )
-from headstart.training.options.strategies import AUTO, default_strategy, find_strategy
 from headstart.types import Framing
 
 if TYPE_CHECKING:
@@ -44,10 +44,9 @@ if TYPE_CHECKING:
     from headstart.auditing.probe_features import Look
     from headstart.training.company import Company
     from headstart.tuning.budget import BudgetPlan
+    from headstart.tuning.cut_off import CutOff
     from headstart.tuning.setup import TrainingSetup
     from headstart.types import Dataset
-
-Settling = TypeVar("Settling", bound=CommonOptions)
 
 
 @takes(FinetuneOptions)
@@ -83,7 +82,23 @@ def _once(options: FinetuneOptions) -> Run | BudgetPlan:
 
 
 def _finetune(options: FinetuneOptions, company: Company) -> Run:
-    """Fine-tune in the main process."""
+    """Fine-tune in the main process; without a model it ends with its budget."""
+    from headstart.training.options.limits import check_options
+    from headstart.tuning.budget import parse_budget
+
+    check_options(options)
+    with ends_without("a model could be used", parse_budget(options.budget)) as limit:
+        return _tuned(options, company, limit)
+
+
+def _tuned(options: FinetuneOptions, company: Company, limit: CutOff) -> Run:
+    """Fine-tune.
+
+    Args:
+        options: As the user said them.
+        company: The processes.
+        limit: Cuts all of it off, unless there is a model.
+    """
     from headstart.engines import passes_by
     from headstart.tuning.budget import Budget
     from headstart.tuning.engine_rule import run_rule
@@ -111,11 +126,15 @@ def _finetune(options: FinetuneOptions, company: Company) -> Run:
         log=options.log,
     ) as current:
         budget = Budget(budget_seconds, current.spent_before_resume + spent_before(dataset))
+        limit.unless = (current.folder.path / "model.json").exists
+        limit.bring_forward(last_moment(budget))
         dataset = with_audits(current, dataset, budget, options.seed)
         with passes_by(run_rule(options, budget, current.decisions)):
             setup = _settled(options, given, dataset, Means(budget, company, current.decisions))
             look = look_of(setup, options, is_own=given.module is not None)
             is_searched = options.learning_rate_search
+            if budget.left > ENOUGH_LEFT * (budget_seconds or 0.0):
+                limit.call_off()  # what is trained from here on ends by its own deadline
             complete(current, dataset, setup, budget, look, searches_rate=is_searched)
     path = current.folder.path
     company.send("done", path=str(path))
@@ -175,23 +194,10 @@ def _settled(
     Raises:
         OptionError: If an option means nothing for these data, this start or this strategy.
     """
-    from headstart.training.options.limits import check_applies, steps_asked
-    from headstart.tuning.deciding import DecidingAsked, check_deciding
-    from headstart.tuning.decisions import Decided
-
-    start = given.start
-    check_deciding(DecidingAsked.of(vars(options)), dataset.schema)
-    strategy, why = default_strategy(start, steps_asked(options))
-    is_chosen = options.strategy == AUTO
-    if not is_chosen:
-        strategy = find_strategy(options.strategy)
     is_built = given.module is not None
-    check_applies(options, dataset.schema, start, strategy=strategy, is_built=is_built)
-    settled = settle_auto(options, dataset, means.company.device, is_built=is_built)
-    name = strategy.name
-    if is_chosen:
-        name = means.decisions.settle("strategy", lambda: Decided(strategy.name, why))
-    return settle_setup(dataset, given, replace(settled, strategy=name), means)
+    settled = settle_strategy(dataset, given, options, options, means)
+    settled = settle_auto(settled, dataset, means.company.device, is_built=is_built)
+    return settle_setup(dataset, given, settled, means)
 
 
 def look_of(setup: TrainingSetup, options: CommonOptions, *, is_own: bool = False) -> Look:

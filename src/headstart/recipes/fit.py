@@ -14,7 +14,7 @@ from headstart.events import emit
 from headstart.recipes.audited import with_audits
 from headstart.recipes.dry_run import refuse_resume, say_real_run
 from headstart.recipes.finetune import next_command, settle_auto
-from headstart.recipes.hard_limit import ends_without, last_moment
+from headstart.recipes.hard_limit import ENOUGH_LEFT, ends_without, last_moment
 from headstart.recipes.options import FitOptions, takes
 from headstart.recipes.own_start import refuse_own_start
 from headstart.recipes.processes import after_restart, finished_before, run_in_company
@@ -39,9 +39,6 @@ if TYPE_CHECKING:
     from headstart.tuning.setup import TrainingSetup
     from headstart.tuning.texts import TextCache
     from headstart.types import Dataset, Inputs, Rows, Start
-
-
-_ENOUGH_LEFT = 0.25  # of the budget, for a training, and the figures after it
 
 
 class Chosen(TypedDict):
@@ -135,11 +132,11 @@ def _searched(options: FitOptions, company: Company, limit: CutOff) -> Run:
         with passes_by(run_rule(options, budget, current.decisions)):
             chosen, made = _settle_start(current, dataset, named, budget, texts, settled)
             dataset = with_audits(current, dataset, budget, options.seed, "slow")
-            if budget.left > _ENOUGH_LEFT * (budget_seconds or 0.0):
+            if budget.left > ENOUGH_LEFT * (budget_seconds or 0.0):
                 limit.call_off()  # what is trained from here on ends by its own deadline
             task = find_task(dataset.schema.task)
             if task.tells_words or task.parts:
-                go_straight(current, dataset, chosen["candidates"], budget, settled)
+                go_straight(current, dataset, chosen["candidates"], budget, options, settled)
             else:
                 search(current, dataset, chosen["candidates"], made, budget, texts, settled)
     path = current.folder.path

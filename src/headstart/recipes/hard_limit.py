@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from headstart.tuning.budget import Budget
     from headstart.tuning.cut_off import CutOff
 
+ENOUGH_LEFT = 0.25  # of the budget, for a training, and the figures after it
 _WORK_SECONDS = 12.0  # of one core: what the quickest start takes from the command to its figures
 _ROUND_SECONDS = 5
 

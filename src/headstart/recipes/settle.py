@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+from headstart.training.options.common_options import CommonOptions
+from headstart.training.options.strategies import AUTO, default_strategy, find_strategy
 
 if TYPE_CHECKING:
     from headstart.recipes.own_start import GivenStart
@@ -15,6 +18,9 @@ if TYPE_CHECKING:
     from headstart.types import Dataset
 
 
+Settling = TypeVar("Settling", bound=CommonOptions)
+
+
 @dataclass(frozen=True)
 class Means:
     """What a run has: its budget, its processes, and what it has settled."""
@@ -22,6 +28,41 @@ class Means:
     budget: Budget
     company: Company
     decisions: Decisions
+
+
+def settle_strategy(
+    dataset: Dataset, given: GivenStart, said: CommonOptions, options: Settling, means: Means
+) -> Settling:
+    """Refuse what means nothing for the data, the start or what learns of it; settle that.
+
+    Args:
+        dataset: The data.
+        given: Where to start.
+        said: What the user said.
+        options: What is settled of it so far.
+        means: Of the run.
+
+    Returns:
+        The options, with the strategy.
+
+    Raises:
+        OptionError: Naming everything that is wrong.
+    """
+    from headstart.training.options.limits import check_applies, steps_asked
+    from headstart.tuning.deciding import DecidingAsked, check_deciding
+    from headstart.tuning.decisions import Decided
+
+    check_deciding(DecidingAsked.of(vars(said)), dataset.schema)
+    strategy, why = default_strategy(given.start, steps_asked(said))
+    is_chosen = said.strategy == AUTO
+    if not is_chosen:
+        strategy = find_strategy(said.strategy)
+    is_built = given.module is not None
+    check_applies(said, dataset.schema, given.start, strategy=strategy, is_built=is_built)
+    name = strategy.name
+    if is_chosen:
+        name = means.decisions.settle("strategy", lambda: Decided(strategy.name, why))
+    return replace(options, strategy=name)
 
 
 def settle_setup(

@@ -7,15 +7,13 @@ length. Left out, therefore: other strategies and rates than the start's own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headstart.events import emit
 from headstart.recipes.complete import complete
 from headstart.recipes.finetune import look_of
 from headstart.recipes.own_start import GivenStart
-from headstart.recipes.settle import Means, settle_setup
-from headstart.training.options.strategies import AUTO, default_strategy
+from headstart.recipes.settle import Means, settle_setup, settle_strategy
 from headstart.training.options.training_options import training_options
 
 if TYPE_CHECKING:
@@ -30,7 +28,8 @@ def go_straight(
     dataset: Dataset,
     ranked: Sequence[Mapping[str, object]],
     budget: Budget,
-    asked: FitOptions,
+    said: FitOptions,
+    settled: FitOptions,
 ) -> None:
     """Fine-tune the best of ranked starts, evaluate it, and write the run folder.
 
@@ -39,22 +38,19 @@ def go_straight(
         dataset: The data.
         ranked: A record of each start, the best first.
         budget: The budget.
-        asked: What the user said, without an ``auto`` but that of the strategy.
+        said: What the user said.
+        settled: The same without an ``auto`` but that of the strategy.
 
     Raises:
+        OptionError: If an option means nothing for this start or what learns of it.
         KeyboardInterrupt: After the state was saved, if someone asked to stop.
     """
     from headstart.starts import find_start
 
-    start = find_start(str(ranked[0]["start"]))
-    strategy, why = default_strategy(start)
-    name = asked.strategy
-    if name == AUTO:
-        name = strategy.name
-        emit("choice", name="strategy", value=name, why=why)
+    given = GivenStart(find_start(str(ranked[0]["start"])), None, None)
     what = "several targets" if dataset.schema.parts else "words"
     emit("note", text=f"Of {what} one way of tuning is tried: the best start's own.")
-    options = replace(training_options(asked), strategy=name)
     means = Means(budget, current.company, current.decisions)
-    setup = settle_setup(dataset, GivenStart(start, None, None), options, means)
-    complete(current, dataset, setup, budget, look_of(setup, asked), candidates=ranked)
+    options = settle_strategy(dataset, given, said, training_options(settled), means)
+    setup = settle_setup(dataset, given, options, means)
+    complete(current, dataset, setup, budget, look_of(setup, settled), candidates=ranked)

@@ -26,8 +26,11 @@ def _of_images(dataset: Dataset, num_local: int) -> list[Start]:
 def _of_texts(dataset: Dataset, num_local: int) -> list[Start]:
     """Return TF-IDF, then local starts, or a small BERT where its extra is installed.
 
-    Where something is told of each word, TF-IDF has nothing to say.
+    Where something is told of each word, TF-IDF has nothing to say, and where a text is to be
+    written, no encoder has.
     """
+    if find_task(dataset.schema.task).tells_texts:
+        return [find_start("scratch/seq2seq-tiny")]
     pretrained = sorted(local_starts("text"), key=lambda s: s.num_parameters)[:num_local]
     if not pretrained:
         small = find_start("scratch/bert-tiny")

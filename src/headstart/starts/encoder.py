@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from headstart.errors import StartError, first_line
 from headstart.preprocessing import ImagePreprocess, Preprocess, WordPreprocess
 from headstart.starts.texts.networks import TextNetwork
+from headstart.starts.texts.sequences import SequenceNetwork
 from headstart.starts.texts.windows import Window
 from headstart.tensors import evaluating, find_blocks
 from headstart.types import ImageSpec, Start
@@ -201,7 +202,7 @@ def group_layers(network: nn.Module) -> list[list[str]]:
     Args:
         network: Any module.
     """
-    if isinstance(network, TextNetwork):
+    if isinstance(network, TextNetwork | SequenceNetwork):
         return network.layer_groups()
     groups = max(_matched_groups(network), _child_groups(network), key=_has_depth)
     shapes = {name: parameter.ndim for name, parameter in network.named_parameters()}

@@ -24,7 +24,7 @@ from headstart.preprocessing import ImagePreprocess
 from headstart.starts.architecture import Lora
 from headstart.starts.encoder import Encoder
 from headstart.tensors import evaluating, find_blocks, seeded
-from headstart.types import Start
+from headstart.types import WRITING, Start
 
 _ADAPTER = "default"  # peft's name for the one set of adapters
 _MAX_RANK = 1024
@@ -106,7 +106,7 @@ def check_adaptable(start: Start) -> None:
     Raises:
         StartError: If so.
     """
-    if start.family not in ("bert", "vit"):
+    if start.family not in ("bert", "vit", *WRITING):
         raise StartError(
             f"LoRA cannot be used with '{start.address}', a {start.family}: it adapts the linear "
             f"layers of transformer blocks. Expected a text or vision transformer. Use strategy "

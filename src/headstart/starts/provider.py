@@ -54,6 +54,8 @@ class BuildRequest:
             ``auto``, ``native``, or for a run as a start the run's own.
         table: The preprocessing of a table, fitted on train.
         tells_words: Whether something is told of each word of a text.
+        tells_texts: Whether a text is told of each, by writing it.
+        wanted: Of texts that are told those of train, for a vocabulary of both sides.
         num_outputs: Logits of a sample, for a start that gives these itself.
         seed: Seeds random weights.
         framing: What becomes of images that are no squares.
@@ -75,6 +77,8 @@ class BuildRequest:
     pooling: PoolingChoice = "auto"
     table: TablePreprocess | None = None
     tells_words: bool = False
+    tells_texts: bool = False
+    wanted: Sequence[str] = ()
     num_outputs: int = 1
     seed: int = 0
     framing: Framing = "crop"

@@ -7,10 +7,12 @@ from headstart.starts.provider import Provider
 from headstart.starts.tables.providers import TableProvider
 from headstart.starts.texts.decoders import DecoderProvider
 from headstart.starts.texts.providers import TermsProvider, TransformersProvider
+from headstart.starts.texts.sequence_starts import SequenceProvider
 
 PROVIDERS: dict[str, Provider] = {
     "table": TableProvider(),
     "decoder": DecoderProvider(),
+    "sequences": SequenceProvider(),
     "transformers": TransformersProvider(),
     "terms": TermsProvider(),
     "lite": LiteProvider(),

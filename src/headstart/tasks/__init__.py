@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         tidy_labels,
     )
     from headstart.tasks.regression import REGRESSION
+    from headstart.tasks.seq2seq import SEQ2SEQ
     from headstart.tasks.task import Task
     from headstart.tasks.token_classification import TAGGING, TOKEN_CLASSIFICATION
     from headstart.tasks.words import Pairing, TaskWords
@@ -35,6 +36,7 @@ TASKS = TaskTable(
         "regression": ("headstart.tasks.regression", "REGRESSION"),
         "token-classification": ("headstart.tasks.token_classification", "TOKEN_CLASSIFICATION"),
         "tagging": ("headstart.tasks.token_classification", "TAGGING"),
+        "seq2seq": ("headstart.tasks.seq2seq", "SEQ2SEQ"),
     }
 )
 _SEVERAL = "multi-task: "  # begins the names of tasks that are made of others
@@ -48,6 +50,7 @@ _PLACES = {
     "order_classes": "headstart.tasks.reading",
     "tidy_labels": "headstart.tasks.reading",
     "REGRESSION": "headstart.tasks.regression",
+    "SEQ2SEQ": "headstart.tasks.seq2seq",
     "TAGGING": "headstart.tasks.token_classification",
     "TOKEN_CLASSIFICATION": "headstart.tasks.token_classification",
     "PlainProblem": "headstart.tasks.plain",
@@ -94,6 +97,7 @@ __all__ = [
     "CLASSIFICATION",
     "MULTI_LABEL",
     "REGRESSION",
+    "SEQ2SEQ",
     "TAGGING",
     "TASKS",
     "TOKEN_CLASSIFICATION",

@@ -182,11 +182,11 @@ class Classification(ClassTask):
         return compare_classes(before, first, after, second, wanted, seed=seed, groups=groups)
 
     def baseline(
-        self, train_targets: Rows, schema: Schema, *, num_items: int
+        self, train_targets: Rows, targets: Rows, schema: Schema
     ) -> tuple[str, np.ndarray]:
         """Predict train's most frequent class."""
-        found, _ = majority_baseline(
-            array_of(train_targets), num_items=num_items, num_classes=len(schema.classes)
+        found = majority_baseline(
+            array_of(train_targets), num_items=len(targets), num_classes=len(schema.classes)
         )
         return "majority class", found
 

@@ -215,11 +215,11 @@ class MultiLabel(ClassTask):
         return compare_labels(before, first, after, second, wanted, seed=seed, groups=groups)
 
     def baseline(
-        self, train_targets: Rows, schema: Schema, *, num_items: int
+        self, train_targets: Rows, targets: Rows, schema: Schema
     ) -> tuple[str, np.ndarray]:
         """Predict the most frequent labels, as many as give the best micro F1 on train."""
         found = frequent_labels_baseline(
-            array_of(train_targets), num_items=num_items, num_labels=len(schema.classes)
+            array_of(train_targets), num_items=len(targets), num_labels=len(schema.classes)
         )
         return "most frequent labels", found
 

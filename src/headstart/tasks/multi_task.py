@@ -27,11 +27,12 @@ from headstart.errors import DataError, OptionError
 from headstart.evaluation import NUM_RESAMPLES, Scores, as_groups, compare_values, softmax
 from headstart.evaluation.means import plain_mean, studentised_interval, unit_sums
 from headstart.tasks.classification import CLASSIFICATION
+from headstart.tasks.part import Part
 from headstart.tasks.plain import PlainProblem, TextColumn, array_of, texts_of
 from headstart.tasks.reading import TargetColumn, Targets
 from headstart.tasks.regression import REGRESSION
 from headstart.tasks.several_figures import part_quantities
-from headstart.tasks.task import Part, Task
+from headstart.tasks.task import Task
 from headstart.tasks.words import Pairing, TaskWords
 from headstart.types import Comparison, Figure, Measure, Prediction, Rows, Schema
 
@@ -327,14 +328,12 @@ class MultiTask(Task):
         errors: np.ndarray = np.where(has, each, 0.0).sum(axis=1) / np.maximum(has.sum(axis=1), 1)
         return errors
 
-    def baseline(
-        self, train_targets: Rows, schema: Schema, *, num_items: int
-    ) -> tuple[str, np.ndarray]:
+    def baseline(self, train_targets: Rows, targets: Rows, schema: Schema) -> tuple[str, Rows]:
         """Predict train's most frequent class of each part, or its mean."""
-        rows, told = array_of(train_targets), []
+        rows, wanted, told = array_of(train_targets), array_of(targets), []
         for place, (part, own) in enumerate(zip(self.parts, schema.parts, strict=True)):
-            known = part.present(rows[:, place])
-            told.append(array_of(part.task.baseline(known, own, num_items=num_items)[1]))
+            known, every = part.present(rows[:, place]), np.zeros(len(wanted))
+            told.append(array_of(part.task.baseline(known, every, own)[1]))
         return "majority class, mean of train", np.stack(told, axis=1).astype(np.float64)
 
     # What a person reads ------------------------------------------------------------------------

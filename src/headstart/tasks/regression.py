@@ -158,10 +158,10 @@ class Regression(Task):
         return compare_values(before, first, after, second, wanted, seed=seed, groups=groups)
 
     def baseline(
-        self, train_targets: Rows, schema: Schema, *, num_items: int
+        self, train_targets: Rows, targets: Rows, schema: Schema
     ) -> tuple[str, np.ndarray]:
         """Predict train's mean."""
-        return "mean of train", mean_baseline(array_of(train_targets), num_items=num_items)
+        return "mean of train", mean_baseline(array_of(train_targets), num_items=len(targets))
 
     def predictions(self, names: Sequence[str], outputs: Rows, schema: Schema) -> list[Prediction]:
         """Return one record a sample, with its value, and the interval where there is one."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from headstart.tasks.task import Part
+from headstart.tasks.part import Part
 
 Smooth = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 

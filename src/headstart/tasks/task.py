@@ -22,6 +22,7 @@ from headstart.errors import OptionError
 from headstart.evaluation import NUM_RESAMPLES, Scores
 from headstart.tasks.certain import Certain
 from headstart.tasks.comparable import Comparable
+from headstart.tasks.part import Part
 from headstart.tasks.plain import PlainProblem, array_of
 from headstart.tasks.reading import TargetColumn, Targets
 from headstart.tasks.words import TaskWords
@@ -52,6 +53,8 @@ class Task(Certain, Comparable):
             coefficients in the units of the data.
         tells_words: Whether something is told of each word of a text: targets and outputs are
             ragged, and texts come with their words.
+        tells_texts: Whether a text is told of each sample, by writing it: targets are texts,
+            outputs rows of ``types.texts.TOLD``, and the network ends in a vocabulary.
         transformers_problem: What transformers' sequence classifiers call it; empty where they
             have no such thing.
         deciding: How answers are made of outputs; a model's own task has what was tuned for it.
@@ -74,6 +77,7 @@ class Task(Certain, Comparable):
     is_smoothed: bool = False
     is_linear: bool = False
     tells_words: bool = False
+    tells_texts: bool = False
     transformers_problem: str = ""
     deciding: Deciding = PLAINLY
     parts: tuple[Part, ...] = ()
@@ -317,13 +321,14 @@ class Task(Certain, Comparable):
         """
 
     @abstractmethod
-    def baseline(self, train_targets: Rows, schema: Schema, *, num_items: int) -> tuple[str, Rows]:
-        """Predict the same for every item, as well as train's targets allow.
+    def baseline(self, train_targets: Rows, targets: Rows, schema: Schema) -> tuple[str, Rows]:
+        """Predict the same for every item, or every element of one, as well as train allows.
 
         Args:
             train_targets: As in ``Split``, at least one. Never test's.
+            targets: Of the items to predict; how many there are, and how long they are, is all
+                that is looked at.
             schema: Gives the classes.
-            num_items: Number N of items to predict.
 
         Returns:
             The baseline's name, and its decisions.
@@ -331,16 +336,6 @@ class Task(Certain, Comparable):
         Raises:
             OptionError: ``train_targets`` is empty or does not fit the schema.
         """
-
-    def baseline_for(self, train_targets: Rows, targets: Rows, schema: Schema) -> tuple[str, Rows]:
-        """Predict the same for every item, or every word of one, as ``baseline`` does.
-
-        Args:
-            train_targets: As in ``Split``, at least one. Never test's.
-            targets: Of the items; only how many there are, and how long they are, is looked at.
-            schema: Gives the classes.
-        """
-        return self.baseline(train_targets, schema, num_items=len(targets))
 
     # What a person reads ------------------------------------------------------------------------
 
@@ -396,36 +391,3 @@ class Task(Certain, Comparable):
         if self.has_classes:
             return f"{num_classes} {self.words.several}"
         return f"target '{label}'" if label else ""
-
-
-@dataclass(frozen=True)
-class Part:
-    """One of several targets.
-
-    Attributes:
-        label: Its column.
-        task: What it asks for.
-        num_classes: How many classes it has; 0 for a number.
-        mean: Of a number, train's mean: what a loss sees has it taken off.
-        scale: Train's spread, by which the rest is divided.
-    """
-
-    label: str
-    task: Task
-    num_classes: int
-    mean: float = 0.0
-    scale: float = 1.0
-
-    @property
-    def width(self) -> int:
-        """How many numbers a model gives for it."""
-        return self.num_classes or 1
-
-    def present(self, column: np.ndarray) -> np.ndarray:
-        """Return those of its targets that are there, as its own task has them.
-
-        Args:
-            column: float, shape (N,), NaN for what is lacking.
-        """
-        own = column[np.isfinite(column)]
-        return own.astype(np.int64) if self.num_classes else own

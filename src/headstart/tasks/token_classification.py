@@ -25,6 +25,7 @@ from headstart.evaluation import (
     entities_of,
     entity_f1,
     fit_temperature,
+    majority_baseline,
     over_all_entities,
     score_entities,
     softmax,
@@ -249,18 +250,10 @@ class WordTask(Task):
         found: np.ndarray = np.bincount(rows[wrong], minlength=len(wanted)) > 0
         return found.astype(np.float64)
 
-    def baseline(self, train_targets: Rows, schema: Schema, *, num_items: int) -> tuple[str, Rows]:
-        """Refuse: what is said of every word alike depends on how many words a text has."""
-        raise OptionError(
-            f"A {self.name} has no answer that is the same for every text. Ask "
-            "``baseline_for``, which knows their lengths."
-        )
-
-    def baseline_for(self, train_targets: Rows, targets: Rows, schema: Schema) -> tuple[str, Rows]:
+    def baseline(self, train_targets: Rows, targets: Rows, schema: Schema) -> tuple[str, Rows]:
         """Predict train's most frequent tag for every word."""
-        counts = self.class_counts(train_targets, len(schema.classes))
-        rows = ragged_of(targets)
-        same = np.full(len(rows.whole), int(counts.argmax()), np.int64)
+        known, rows = ragged_of(train_targets).whole, ragged_of(targets)
+        same = majority_baseline(known, num_items=len(rows.whole), num_classes=len(schema.classes))
         return "most frequent tag", Ragged(same, rows.offsets - rows.offsets[0])
 
     # What a person reads ------------------------------------------------------------------------

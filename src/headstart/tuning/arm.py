@@ -52,6 +52,7 @@ from headstart.tuning.solving import probe, solver_of
 from headstart.tuning.step_format import settle_step_format
 from headstart.types import Inputs, Rows
 
+_LOOKS_AT_TEXTS = 20  # at val, of one training
 _JUDGED_ITEMS = 5_000  # from so many on a temperature is known well enough
 
 
@@ -225,7 +226,10 @@ class Arm:
         )
         # where mirror images count a validation takes twice as long, and comes half as often
         looks = 2 if self.setup.model.encoder.mirrors else 1
-        options = replace(options, pause=pause, steps_per_check=looks * options.steps_per_check)
+        per_check = looks * options.steps_per_check
+        if self.setup.model.task.tells_texts:  # writing takes its time
+            per_check = max(per_check, options.num_steps // _LOOKS_AT_TEXTS)
+        options = replace(options, pause=pause, steps_per_check=per_check)
         if self._validates_once:
             end = options.num_steps
             options = replace(options, steps_per_check=end, check_first=False, patience=0)
@@ -340,7 +344,8 @@ def judge(model: Model, logits: Rows, val: Inputs) -> Check:
     """Return score and loss of logits of the validation samples."""
     targets = model.standard_targets(val.targets)
     metric, score, loss, error = check_score(model.schema.task, logits, targets)
-    calibrated = calibrated_loss(model, logits, targets) if math.isfinite(loss) else None
+    has_temperature = math.isfinite(loss) and not model.task.tells_texts
+    calibrated = calibrated_loss(model, logits, targets) if has_temperature else None
     return Check(score, loss, error, metric, calibrated)
 
 

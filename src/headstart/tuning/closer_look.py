@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,29 @@ class Looked:
     def schema(self) -> Schema:
         """The classes."""
         return self.model.schema
+
+    @cached_property
+    def leads(self) -> np.ndarray | None:
+        """By how much each answer leads the next one, shape (N,); None where none does."""
+        return self.task.leads(self.outputs)
+
+    @cached_property
+    def hardest(self) -> np.ndarray:
+        """Places of all items, int64, shape (N,), that of the largest loss first."""
+        return np.argsort(-np.asarray(self.losses, np.float64), kind="stable")
+
+    @cached_property
+    def doubtful(self) -> np.ndarray:
+        """Places of all items, int64, the least decided first; empty where no answer leads."""
+        none = np.zeros(0, np.int64)
+        return none if self.leads is None else np.argsort(self.leads, kind="stable")
+
+    @cached_property
+    def mistaken(self) -> np.ndarray:
+        """Places of the items that are wrong, int64, the worst first."""
+        badness = self.task.badness(self.targets, self.outputs)
+        order = np.argsort(-badness, kind="stable")
+        return order[badness[order] > 0]
 
 
 def look_closer(looked: Looked) -> dict[str, Any]:
@@ -168,24 +192,14 @@ def _confusions(looked: Looked) -> dict[str, Any]:
 
 
 def _items(looked: Looked) -> dict[str, Any]:
-    losses = np.asarray(looked.losses, np.float64)
-    leads = looked.task.leads(looked.outputs)
-    record = {"hardest": _listed(looked, np.argsort(-losses, kind="stable"), leads)}
-    if leads is not None:
-        record["doubtful"] = _listed(looked, np.argsort(leads, kind="stable"), leads)
+    record = {"hardest": _listed(looked, looked.hardest[:_MOST_ITEMS])}
+    if looked.leads is not None:
+        record["doubtful"] = _listed(looked, looked.doubtful[:_MOST_ITEMS])
     return record
 
 
-def doubtful_places(looked: Looked) -> np.ndarray:
-    """Return the places of the most doubtful items, the most doubtful first; none of numbers."""
-    if isinstance(looked.outputs, Ragged) or (leads := looked.task.leads(looked.outputs)) is None:
-        return np.zeros(0, np.int64)
-    return np.argsort(leads, kind="stable")[:_MOST_ITEMS]
-
-
-def _listed(looked: Looked, order: np.ndarray, leads: np.ndarray | None) -> list[dict[str, Any]]:
-    """Return the first items of an order."""
-    chosen = order[:_MOST_ITEMS]
+def _listed(looked: Looked, chosen: np.ndarray) -> list[dict[str, Any]]:
+    """Return the items at some places."""
     columns: Mapping[str, Any] = looked.task.item_columns(
         looked.targets[chosen], looked.outputs[chosen], looked.schema
     )
@@ -196,8 +210,8 @@ def _listed(looked: Looked, order: np.ndarray, leads: np.ndarray | None) -> list
         record |= {name: _plain(columns[name][row]) for name in told}
         loss = float(looked.losses[place])
         record["loss"] = loss if math.isfinite(loss) else None
-        if leads is not None:
-            record["lead"] = float(leads[place])
+        if looked.leads is not None:
+            record["lead"] = float(looked.leads[place])
         rows.append(record)
     return rows
 

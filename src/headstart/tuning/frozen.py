@@ -147,6 +147,8 @@ def _no_cut(model: Model, recipe: Recipe, train: Inputs) -> str | None:
         return ""  # adapters learn from the first layer on
     if recipe.mixup or recipe.cutmix:
         return "mixup and cutmix mix images before the frozen part"
+    if model.task.tells_texts:
+        return "what writes texts is read on both of its sides"
     if model.task.tells_words:
         return "which token answers for a word is asked behind the frozen part"
     if recipe.compile:

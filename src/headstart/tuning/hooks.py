@@ -115,7 +115,7 @@ def placed_setup(setup: TrainingSetup, placed: Placement) -> TrainingSetup:
 def uncut(setup: TrainingSetup, train: Inputs, share: Share, views: int) -> Opened:
     """Return a phase in which the network runs as a whole."""
     model, recipe = setup.model, replace(setup.recipe, views=views)
-    feed = SampleFeed(train, model.standard_targets(train.targets), recipe, model.device, share)
+    feed = SampleFeed(train, model.learned_targets(train), recipe, model.device, share)
     return Opened(feed, model, is_cut=False, views=views)
 
 

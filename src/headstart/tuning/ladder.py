@@ -25,7 +25,7 @@ def before_after(
         test: The items.
     """
     schema, targets, task = dataset.schema, test.targets, find_task(dataset.schema.task)
-    naive = Rival(*task.baseline_for(train.targets, test.targets, schema))
+    naive = Rival(*task.baseline(train.targets, test.targets, schema))
     groups = dataset.test.groups_of(test.ids)
     ladder = [naive, *rivals, model]
     found = _ladder(task, ladder, targets, groups)

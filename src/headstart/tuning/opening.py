@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from headstart.model import run_batches
+import numpy as np
+
+from headstart.model import Model, run_batches, tell_texts
 from headstart.training.batches.order import Share
 from headstart.training.company import Placement
 from headstart.training.contract import never, stoppable
@@ -16,7 +19,12 @@ from headstart.tuning.frozen import FrozenPrefix, freeze_prefix
 from headstart.tuning.hooks import placed_setup, uncut
 from headstart.tuning.phases import Opened
 from headstart.tuning.setup import TrainingSetup
+from headstart.tuning.writing import expected_writing
 from headstart.types import Inputs, Rows
+from headstart.types.texts import Telling
+
+WRITTEN_SHARE = 0.004  # of the time that is left, for the texts of one look at val
+_LEAST_WRITTEN, _MOST_WRITTEN, _TIMED = 16, 500, 32
 
 
 @dataclass
@@ -80,6 +88,8 @@ class Opener:
         if prefix is not None:
             return prefix.check_logits(stoppable(prefix.forward, stop_requested))
         model = placed_setup(self.setup, placed).model
+        if model.task.tells_texts:
+            return self._told(model, stop_requested)
         run, is_whole = stoppable(placed.run, stop_requested), not self.setup.recipe.is_split
         # several processes wait for one another here, and could not hear of a choice
         is_alone = self.conditions.company.size == 1
@@ -91,3 +101,38 @@ class Opener:
             phase="validation" if is_alone else None,
             is_fixed=False,
         )
+
+    def _told(self, model: Model, stop_requested: Callable[[], bool]) -> Rows:
+        """Return what the model tells of val, with its own texts for some of it.
+
+        The texts are written quickly, the likeliest token each time, and end soon after those that
+        are wanted would.
+        """
+        run = stoppable(self.placed.run, stop_requested)
+        how = expected_writing(model, self.val, num_beams=1)
+        num = self._num_written(model, how)
+        places = np.linspace(0, len(self.val) - 1, num).astype(np.int64) if num else np.arange(0)
+        return tell_texts(
+            model, self.val, run, how=how, places=places, stop_requested=stop_requested
+        )
+
+    def _num_written(self, model: Model, how: Telling) -> int:
+        """Return of how many validation samples each look has the model write; settled once."""
+
+        def decide() -> Decided[int]:
+            whole, deadline = min(_MOST_WRITTEN, len(self.val)), self.conditions.deadline
+            if self.setup.recipe.is_split:
+                return Decided(0, "the weights are split over processes", "none")
+            if deadline is None or whole < 2:
+                return Decided(whole)
+            few = np.linspace(0, len(self.val) - 1, min(_TIMED, whole)).astype(np.int64)
+            began = time.monotonic()
+            tell_texts(model, self.val, how=how, places=few)
+            now = time.monotonic()
+            each = (now - began) / len(few)
+            fitting = int(WRITTEN_SHARE * max(0.0, deadline - now) / max(each, 1e-6))
+            num = min(whole, max(_LEAST_WRITTEN, fitting))
+            why = f"writing one takes {each * 1e3:.0f} ms"
+            return Decided(num, why if num < len(self.val) else "", f"{num} of {len(self.val)}")
+
+        return self.conditions.decisions.settle("val texts written", decide)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headstart.types import BadSample, Finding, Inputs, Rows, elements_of
+from headstart.types import BadSample, Finding, Inputs, Rows
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class Part:
 
     @property
     def row_lengths(self) -> np.ndarray | None:
-        """Elements that are told of in each sample of the part."""
-        lengths = elements_of(self.whole)
+        """Elements that are told of in each sample of the part, where these are others."""
+        lengths = self.whole.row_lengths
         return None if lengths is None else lengths[self.places]
 
     def arrays(self, places: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -14,6 +14,7 @@ from headstart.tuning.conclude import figures_seconds, frozen_seconds
 from headstart.tuning.cost import seconds_per_sample
 from headstart.tuning.fitting import preparing_seconds, train_limit, validation_limit
 from headstart.tuning.setup import TrainingSetup
+from headstart.tuning.writing import writing_seconds
 from headstart.types import Dataset, Start
 
 _MOST_PROBED = 0.1  # of what is left: more is not kept for a baseline
@@ -93,6 +94,7 @@ def conclusion_seconds(dataset: Dataset, setup: TrainingSetup, budget: Budget) -
     each = seconds_per_sample(setup, dataset, budget)
     look = min(len(dataset.val), validation_limit(each, budget) or len(dataset.val))
     passes = PASS_MARGIN * (2 * len(dataset.test) + look) * each
+    passes += PASS_MARGIN * len(dataset.test) * writing_seconds(setup, dataset, budget)
     needed = budget.load * passes + figures_seconds(dataset, setup, budget)
     probed = frozen_seconds(dataset, setup, budget)
     return needed + (probed if probed <= _MOST_PROBED * budget.left else 0.0)

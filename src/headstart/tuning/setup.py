@@ -5,7 +5,7 @@ Every candidate and every fine-tuning is prepared here, in one way.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from headstart.training.randomness import BOOTSTRAP, generator
 from headstart.tuning.budget import Budget
 from headstart.tuning.first_layer import learn_first_layer
 from headstart.tuning.texts import TextCache, text_cache
-from headstart.tuning.word_probe import check_words
+from headstart.tuning.word_probe import check_words, check_writes
 from headstart.types import (
     Dataset,
     ImageSpec,
@@ -65,8 +65,11 @@ class TrainingSetup:
 
     @property
     def strategy(self) -> Strategy:
-        """What learns, in which phases."""
-        return find_strategy(self.recipe.strategy)
+        """What learns, in which phases; of what writes texts no probe is fitted, nothing kept."""
+        found = find_strategy(self.recipe.strategy)
+        if self.model.task.tells_texts:
+            return replace(found, num_probe_samples=0, is_cacheable=False)
+        return found
 
     @property
     def preprocess(self) -> Preprocess:
@@ -122,6 +125,7 @@ def set_up(
             f"{len(dataset.schema.parts)}; expected one. Choose scratch/linear or scratch/mlp, or "
             "name one target with --label."
         )
+    check_writes(encoder, dataset)
     if find_strategy(options.strategy).adapters:
         add_lora(encoder, rank=options.lora_rank, alpha=options.lora_alpha)
     recipe = recipe_for(
@@ -179,6 +183,7 @@ def _encoder(
         column=dataset.input_column,
         second_column=dataset.schema.sides[1] if dataset.schema.sides else None,
         tells_words=find_task(dataset.schema.task).tells_words,
+        tells_texts=find_task(dataset.schema.task).tells_texts,
         num_outputs=find_task(dataset.schema.task).num_outputs(dataset.schema),
         seed=options.seed,
     )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Sequence
 from datetime import datetime, time
 from typing import Any
 
@@ -20,7 +19,7 @@ from headstart.model import Calibrated
 from headstart.objectives import item_losses
 from headstart.storage.run_folder import RunFolder
 from headstart.tasks import Task, find_task
-from headstart.tuning.closer_look import Looked, doubtful_places
+from headstart.tuning.closer_look import Looked
 from headstart.types import Dataset, Inputs, Rows, Schema
 
 _NUM_SHOWN = 12  # worst mistakes that the page shows
@@ -94,42 +93,27 @@ def write_items(folder: RunFolder, dataset: Dataset, looked: Looked) -> None:
     test, task = looked.inputs, looked.task
     told = (test, dataset.schema, looked.outputs, looked.losses, looked.groups)
     write_predictions(folder, *told, task)
-    badness = task.badness(looked.targets, looked.outputs)
-    worst = [p for p in np.argsort(-badness, kind="stable")[:_NUM_SHOWN] if badness[p] > 0]
-    record: dict[str, Any] = {"items": shown_items(dataset, looked, worst)}
-    if len(doubtful := doubtful_places(looked)[:_NUM_SHOWN]):
-        shown = shown_items(dataset, looked, doubtful.tolist())
+    record: dict[str, Any] = {"items": shown_items(dataset, looked, looked.mistaken[:_NUM_SHOWN])}
+    if len(doubtful := looked.doubtful[:_NUM_SHOWN]):
+        shown = shown_items(dataset, looked, doubtful)
         # of what is right, too: how sure the model is of its answer, where it gives one alone
         sure = np.asarray(looked.outputs).max(axis=1)[doubtful] if task.is_exclusive else None
         for place, one in enumerate(shown):
             one["probability"] = None if sure is None else float(sure[place])
         record["doubtful"] = shown
-    if names := names_of_mistakes(test, badness, has_classes=task.has_classes):
-        record["names"] = names
+    if task.has_classes and len(named := looked.mistaken[:_MAX_NAMED]):
+        # by their id as text: what a page lists of each pair of classes is among them
+        record["names"] = {str(int(test.ids[place])): test.names[place] for place in named.tolist()}
     folder.write_json("mistakes.json", record)
 
 
-def names_of_mistakes(test: Inputs, badness: np.ndarray, *, has_classes: bool) -> dict[str, str]:
-    """Return what test items are called that are wrong, by their id as text: a thousand at most.
-
-    The worst come first, so that what a page lists of each pair of classes is among them.
-
-    Args:
-        test: The items.
-        badness: How wrong each is; 0 where it is right.
-        has_classes: Whether something is said of classes.
-    """
-    order = np.argsort(-badness, kind="stable")[: _MAX_NAMED if has_classes else 0]
-    return {str(int(test.ids[k])): test.names[k] for k in order.tolist() if badness[k] > 0}
-
-
-def shown_items(dataset: Dataset, looked: Looked, places: Sequence[int]) -> list[dict[str, object]]:
+def shown_items(dataset: Dataset, looked: Looked, places: np.ndarray) -> list[dict[str, object]]:
     """Return some test items as a page shows them, in the order given.
 
     Args:
         dataset: Gives the samples themselves.
         looked: The items, with what the model says of each.
-        places: Which of them.
+        places: Which of them, int64.
 
     Returns:
         ``id``, ``name``, ``target``, ``prediction``, with classes ``probability``, ``loss``, and
@@ -138,7 +122,7 @@ def shown_items(dataset: Dataset, looked: Looked, places: Sequence[int]) -> list
     """
     schema, test, task, shown = dataset.schema, looked.inputs, looked.task, []
     place_of = {int(i): place for place, i in enumerate(dataset.test.ids)}
-    for place in map(int, places):
+    for place in places.tolist():
         one = slice(place, place + 1)
         found = task.mistake(looked.targets[one], looked.outputs[one], schema)
         record = {"id": int(test.ids[place]), "name": test.names[place], **found}

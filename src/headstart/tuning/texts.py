@@ -27,6 +27,7 @@ from headstart.starts import (
     learn_preprocess,
     learns_from_texts,
 )
+from headstart.tasks import find_task
 from headstart.training.randomness import BOOTSTRAP, generator
 from headstart.tuning.budget import SHARES, Budget
 from headstart.tuning.decisions import Decided, Decisions
@@ -96,7 +97,11 @@ class TextCache:
         if learned is None and learns_from_texts(start):
             texts = self._chosen(start)
             learned = learn_preprocess(start, texts)
-        encoder = build_encoder(start, replace(request, texts=texts, preprocess=learned))
+        wanted = self._wanted()
+        if wanted:  # a vocabulary is of both sides, the lengths are of each
+            texts = self._read()
+        told = replace(request, texts=texts, wanted=wanted, preprocess=learned)
+        encoder = build_encoder(start, told)
         self._learned[start.address] = encoder.preprocess
         return encoder
 
@@ -140,7 +145,7 @@ class TextCache:
 
     def _chosen(self, start: Start) -> list[str]:
         """Return the texts that a start learns from."""
-        texts = self._read()
+        texts = self._learned_from()
         limit = self.decisions.settle(
             f"vocabulary of {start.address}", lambda: self._affordable(start, texts)
         )
@@ -184,6 +189,19 @@ class TextCache:
             samples = self.dataset.train.samples
             self._texts += [samples.read(i) for i in range(len(samples))]
         return self._texts
+
+    def _wanted(self) -> list[str]:
+        """Return the texts that are to be told of train's; none where something else is."""
+        if not find_task(self.dataset.schema.task).tells_texts:
+            return []
+        return [str(text) for text in np.asarray(self.dataset.train.targets)]
+
+    def _learned_from(self) -> list[str]:
+        """Return the texts of train, each with the one that is to be told of it."""
+        texts, wanted = self._read(), self._wanted()
+        if not wanted:
+            return texts
+        return [f"{text} {told}" for text, told in zip(texts, wanted, strict=True)]
 
     def _order(self) -> np.ndarray:
         """Return the positions of train in a seeded order; whoever takes some takes the first."""

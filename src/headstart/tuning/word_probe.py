@@ -23,6 +23,25 @@ from headstart.types.ragged import Ragged
 _MOST_WORDS = 60_000  # that are learned from: 100 MB of MiniLM's features
 
 
+def check_writes(encoder: Encoder, dataset: Dataset) -> None:
+    """Refuse an encoder that writes no texts, where these are to be told.
+
+    Args:
+        encoder: Of a start.
+        dataset: Says what is to be told.
+
+    Raises:
+        StartError: If so.
+    """
+    task = find_task(dataset.schema.task)
+    if task.tells_texts and not hasattr(encoder.preprocess, "telling"):
+        raise StartError(
+            f"'{encoder.start.address}' writes no texts, which a {task.name} is to. Expected an "
+            "encoder–decoder of transformers in a folder (BART, Marian, T5), or "
+            "scratch/seq2seq-tiny. Choose one, such as --start scratch/seq2seq-tiny."
+        )
+
+
 def check_words(encoder: Encoder, dataset: Dataset) -> None:
     """Refuse an encoder that has nothing for the single words of a text, where these are told of.
 

@@ -20,6 +20,8 @@ from headstart.types.data import (
     SplitName,
     TaskName,
     elements_of,
+    learned_targets,
+    ordering_lengths,
 )
 from headstart.types.deciding import PLAINLY, Deciding
 from headstart.types.documents import Stretch
@@ -62,6 +64,7 @@ from headstart.types.sentences import Sentence, TextPair, are_pairs
 from headstart.types.starts import (
     GROWN,
     SOLVED,
+    WRITING,
     Family,
     Start,
 )
@@ -76,6 +79,7 @@ __all__ = [
     "PAIRS",
     "PLAINLY",
     "SOLVED",
+    "WRITING",
     "BadSample",
     "Column",
     "ColumnKind",
@@ -120,6 +124,8 @@ __all__ = [
     "elements_of",
     "in_number",
     "is_among",
+    "learned_targets",
+    "ordering_lengths",
     "rows_of",
 ]
 

@@ -201,6 +201,8 @@ class Inputs(Protocol):
         findings: What a user should know of the preparation.
         lengths: int64, shape (N,), where samples differ in length and batches are padded; None
             where all have one shape.
+        row_lengths: int64, shape (N,), where something is told of other elements than those of
+            ``lengths``: of the words of a text; None where not.
     """
 
     @property
@@ -233,6 +235,11 @@ class Inputs(Protocol):
         """int64, shape (N,), or None where all have one shape."""
         ...
 
+    @property
+    def row_lengths(self) -> np.ndarray | None:
+        """int64, shape (N,), or None where nothing is told of other elements."""
+        ...
+
     def __len__(self) -> int: ...
 
     def arrays(self, places: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -253,7 +260,25 @@ def elements_of(inputs: Inputs) -> np.ndarray | None:
 
     As many as a sample is long, but where inputs say otherwise: a text of fewer words than tokens.
     """
-    found: np.ndarray | None = getattr(inputs, "row_lengths", inputs.lengths)
+    return inputs.lengths if inputs.row_lengths is None else inputs.row_lengths
+
+
+def ordering_lengths(inputs: Inputs) -> np.ndarray | None:
+    """Return by what samples are alike enough to share a batch, int64, shape (N,), or None.
+
+    How long they are, but where inputs say otherwise: pairs are long on both sides.
+    """
+    found: np.ndarray | None = getattr(inputs, "batch_order", inputs.lengths)
+    return found
+
+
+def learned_targets(inputs: Inputs) -> Rows | None:
+    """Return what a network learns to tell of each sample, where inputs hold it as they need it.
+
+    Of texts the ids of their tokens, ``Ragged``, what is not told being -100; None where a task
+    says what is learned of a target (``Task.standard``).
+    """
+    found: Rows | None = getattr(inputs, "told", None)
     return found
 
 

@@ -107,6 +107,7 @@ class Prediction:
         probabilities: One a class, in the order of the classes; empty where there are none.
         value: The predicted number, None where classes are predicted.
         spans: What was found in a text, in its order; None where a text is told of as a whole.
+        text: What was written; None where no text is told.
         possible: Classes of which the right one is among with the stated coverage; empty where no
             coverage is stated.
         low: Lower end of the interval that holds the number with the stated coverage; None where
@@ -124,6 +125,7 @@ class Prediction:
     value: float | None = None
     _: KW_ONLY
     spans: tuple[Span, ...] | None = None
+    text: str | None = None
     possible: tuple[str, ...] = ()
     low: float | None = None
     high: float | None = None
@@ -152,6 +154,8 @@ class Prediction:
             return {"name": self.name, "targets": each}
         if self.spans is not None:
             return {"name": self.name, "spans": [asdict(span) for span in self.spans]}
+        if self.text is not None:
+            return {"name": self.name, "text": self.text}
         record = {"name": self.name, "label": self.label, "probability": self.probability}
         return {**record, "probabilities": self.probabilities, **self.beside}
 

@@ -13,6 +13,8 @@ from typing import TypeAlias, overload
 
 import numpy as np
 
+IGNORED = -100  # fills ragged targets up; losses leave it out, as torch's do by themselves
+
 
 @dataclass(frozen=True, eq=False)
 class Ragged:

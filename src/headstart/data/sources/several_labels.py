@@ -14,8 +14,8 @@ from headstart.data.targets import read_targets
 from headstart.errors import DataError, OptionError, quoted
 from headstart.tasks import REGRESSION, TASKS, Targets, find_task
 from headstart.tasks.multi_task import made_of
+from headstart.tasks.part import Part
 from headstart.tasks.reading import Place
-from headstart.tasks.task import Part
 from headstart.types import Finding, Modality, Schema
 
 

@@ -36,6 +36,7 @@ from headstart.data.sources.several_labels import read_labels, read_several
 from headstart.data.sources.split_columns import SplitColumn, find_split_column
 from headstart.data.sources.split_words import split_within, splits_among
 from headstart.data.sources.text_files import read_named_texts
+from headstart.data.sources.text_pairs import settle_pair
 from headstart.data.targets import read_targets
 from headstart.errors import DataError, OptionError, did_you_mean, quoted
 from headstart.preprocessing.rows import RowNames, TableSamples, TextSamples
@@ -127,7 +128,9 @@ def read_tables(
 
     Where they are files, their cells may name images that lie anywhere in their folder.
     """
+    options, paired = settle_pair(tables, name, options)
     tables, options, said = _settled(tables, options, are_files=are_files)
+    said = [*paired, *said]
     rows = Rows([table for table, _ in tables])
     several = read_labels(rows.tables[0].columns, options)
     target = options.target_among(rows.tables[0].columns) if not several else several[0].column

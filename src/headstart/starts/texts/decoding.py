@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from headstart.errors import StartError, first_line
+from headstart.errors import StartError
 from headstart.extras import quiet_transformers, require_text_extra
 from headstart.preprocessing import TokenPreprocess
 from headstart.preprocessing.json_records import read_json
@@ -17,7 +17,6 @@ from headstart.starts.addresses import WEIGHTS_NAME, parse_address
 from headstart.starts.architecture import Option, write_architecture
 from headstart.starts.encoder import Encoder
 from headstart.starts.rebuild import RUN_PREFIX, read_run
-from headstart.starts.texts.configs import attention_of
 from headstart.starts.texts.decoders import (
     BUILDER,
     build_decoder,
@@ -27,7 +26,7 @@ from headstart.starts.texts.decoders import (
 )
 from headstart.starts.texts.networks import TextNetwork
 from headstart.starts.texts.vocabulary_check import check_vocabulary
-from headstart.starts.texts.weights import find_folder
+from headstart.starts.texts.weights import find_folder, read_weights
 from headstart.starts.weights import load_checked, read_safetensors
 from headstart.tensors import seeded
 from headstart.types import Start
@@ -125,27 +124,5 @@ def _load(folder: Path, config: Mapping[str, object], origin: str) -> torch.nn.M
     read = decoder_config(config, origin)
     with quiet_transformers():
         model_class = AutoModel._model_mapping[type(read)]
-    try:
-        with quiet_transformers():
-            model, report = model_class.from_pretrained(
-                str(folder),
-                config=read,
-                use_safetensors=True,
-                local_files_only=True,
-                output_loading_info=True,
-                dtype=torch.float32,
-                attn_implementation=attention_of(model_class),
-            )
-    except Exception as error:
-        # Readers fail in every way: missing files, damaged headers, errors of their own kinds.
-        raise StartError(
-            f"The weights of '{origin}' in '{folder}' cannot be loaded ({first_line(error)}). "
-            f"Expected safetensors that fit config.json; pickles are not opened. Get them again."
-        ) from error
-    missing = sorted(map(str, report.get("missing_keys") or ()))
-    if missing:
-        raise StartError(
-            f"The weights of '{origin}' do not fit its config.json: '{missing[0]}' is missing. "
-            f"Expected weights of that decoder. Get both files again."
-        )
+    model, _ = read_weights(model_class, folder, read, origin)
     return TextNetwork(model, "mean", int(read.hidden_size))

@@ -8,8 +8,9 @@ bring: those start random, and that is said.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -29,6 +30,9 @@ from headstart.starts.texts.configs import (
 )
 from headstart.starts.texts.networks import TextNetwork, mean_network, native_network
 from headstart.starts.weights import why_unreachable
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
 
 OFFLINE_TEXT_STARTS = ("pip/all-minilm-l6-v2", "scratch/bert-tiny", "scratch/tfidf")
 # What a transformers start needs of a repository: no pickles, no ONNX, nothing in folders.
@@ -80,16 +84,58 @@ def load_network(
     """
     read = read_config(config, origin)
     model_class = model_class_of(read, pooling)
-    classifier = classifier_name(read, origin) if pooling == "native" else ""
-    options = without_pooler(model_class) if pooling == "mean" else {}
+    base = f"{model_class.base_model_prefix}." if pooling == "native" else ""
+    classifier = f"{classifier_name(read, origin)}." if pooling == "native" else ""
+    model, random = read_weights(
+        model_class,
+        folder,
+        read,
+        origin,
+        may_lack=lambda name: not _is_encoder(name, base),
+        may_differ=lambda name: bool(classifier) and name.startswith(classifier),
+        **(without_pooler(model_class) if pooling == "mean" else {}),
+    )
+    model.train()
+    network = native_network(model) if pooling == "native" else mean_network(model)
+    _tell_random(network, random, origin)
+    return network
+
+
+def read_weights(
+    model_class: type[PreTrainedModel],
+    folder: Path,
+    config: PretrainedConfig,
+    origin: str,
+    *,
+    may_lack: Callable[[str], bool] = lambda _: False,
+    may_differ: Callable[[str], bool] = lambda _: False,
+    **options: bool,
+) -> tuple[PreTrainedModel, list[str]]:
+    """Read a model of transformers in float32; what the folder lacks is drawn at random.
+
+    Args:
+        model_class: Of transformers.
+        folder: Holds safetensors.
+        config: The configuration to build.
+        origin: Names the start in a refusal.
+        may_lack: Whether the folder may have no weights of a parameter's name.
+        may_differ: Whether they may have another shape.
+        **options: Of the model's class.
+
+    Returns:
+        The model, and the names of the parameters that are random, sorted.
+
+    Raises:
+        StartError: If weights are missing, of another shape, or not finite.
+    """
     try:
         with quiet_transformers():
             model, report = model_class.from_pretrained(
                 str(folder),
-                config=read,
+                config=config,
                 use_safetensors=True,
                 local_files_only=True,
-                ignore_mismatched_sizes=True,  # refused below; the classifier's size may differ
+                ignore_mismatched_sizes=True,  # refused below, but where they may differ
                 output_loading_info=True,
                 dtype=torch.float32,
                 attn_implementation=attention_of(model_class),
@@ -101,34 +147,24 @@ def load_network(
             f"The weights of '{origin}' in '{folder}' cannot be loaded ({first_line(error)}). "
             f"Expected safetensors that fit config.json; pickles are not opened. Get them again."
         ) from error
-    model.train()
     for parameter in model.parameters():
         # what was read may lie anywhere in a mapped file: kernels round by how memory is aligned
         parameter.data = parameter.data.clone()
-    base = f"{model_class.base_model_prefix}." if pooling == "native" else ""
-    _check_report(report, base, classifier, origin)
+    missing, changed = _names(report, "missing_keys"), _names(report, "mismatched_keys")
+    reasons = [f"'{name}' is missing" for name in missing if not may_lack(name)]
+    reasons += [f"'{name}' has another shape" for name in changed if not may_differ(name)]
+    _refuse(reasons + _names(report, "error_msgs"), origin)
     _check_finite(model, origin)
-    network = native_network(model) if pooling == "native" else mean_network(model)
-    _tell_random(network, report, origin)
-    return network
+    return model, sorted({*missing, *changed})
 
 
-def _check_report(report: Mapping[str, object], base: str, classifier: str, origin: str) -> None:
-    """Refuse weights that leave part of the encoder itself random."""
-    missing = [name for name in _names(report, "missing_keys") if _is_encoder(name, base)]
-    changed = [
-        name
-        for name in _names(report, "mismatched_keys")
-        if not classifier or not name.startswith(f"{classifier}.")
-    ]
-    errors = [str(error) for error in _names(report, "error_msgs")]
-    reasons = [f"'{name}' is missing" for name in missing]
-    reasons += [f"'{name}' has another shape" for name in changed] + errors
+def _refuse(reasons: list[str], origin: str) -> None:
+    """Refuse weights for some reasons."""
     if reasons:
         more = f"; and {len(reasons) - 3} more" if reasons[3:] else ""
         raise StartError(
             f"The weights of '{origin}' do not fit its config.json: {'; '.join(reasons[:3])}"
-            f"{more}. Expected weights of that encoder. Get both files again."
+            f"{more}. Expected weights of that network. Get both files again."
         )
 
 
@@ -153,10 +189,10 @@ def _check_finite(model: nn.Module, origin: str) -> None:
         )
 
 
-def _tell_random(network: TextNetwork, report: Mapping[str, object], origin: str) -> None:
+def _tell_random(network: TextNetwork, missing: Sequence[str], origin: str) -> None:
     """Say which parameters a start does not bring."""
     sizes = {name: p.numel() for name, p in network.model.named_parameters()}
-    random = [name for name in _names(report, "missing_keys") if name in sizes]
+    random = [name for name in missing if name in sizes]
     if random:
         layers = list(dict.fromkeys(name.rpartition(".")[0] for name in random))
         emit(

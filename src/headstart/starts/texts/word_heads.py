@@ -8,16 +8,16 @@ is the encoder's own table of embeddings, unless an architecture has two.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from headstart.errors import StartError, first_line
+from headstart.errors import StartError
 from headstart.extras import quiet_transformers
 from headstart.starts.texts.configs import attention_of
+from headstart.starts.texts.weights import read_weights
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -129,26 +129,11 @@ def load_head(
         StartError: If it cannot be read.
     """
     model_class = _class_of(encoder.config, kind, origin)
-    try:
-        with quiet_transformers():
-            whole, report = model_class.from_pretrained(
-                str(folder),
-                config=encoder.config,
-                use_safetensors=True,
-                local_files_only=True,
-                ignore_mismatched_sizes=True,
-                output_loading_info=True,
-                dtype=torch.float32,
-                attn_implementation=attention_of(model_class),
-            )
-    except Exception as error:
-        # Readers fail in every way: missing files, damaged headers, errors of their own kinds.
-        raise StartError(
-            f"The language model of '{origin}' in '{folder}' cannot be loaded "
-            f"({first_line(error)}). Expected safetensors that fit config.json. Get them again."
-        ) from error
-    missing = {str(name) for name in _keys(report, "missing_keys")}
-    missing |= {str(name[0]) for name in _keys(report, "mismatched_keys")}
+    config = encoder.config
+    # what of it is the encoder's own was read, and checked, before
+    whole, missing = read_weights(
+        model_class, folder, config, origin, may_lack=lambda _: True, may_differ=lambda _: True
+    )
     base = f"{whole.base_model_prefix}."
     output = whole.get_output_embeddings()
     own = [
@@ -156,10 +141,6 @@ def load_head(
     ]
     lacking = [name for name in own if name in missing]
     return lacking or WordHead(whole, encoder)
-
-
-def _keys(report: Mapping[str, Any], name: str) -> list[Any]:
-    return list(report.get(name) or ())
 
 
 def language_model(config: PretrainedConfig, kind: Kind, origin: str) -> PreTrainedModel:

@@ -24,10 +24,9 @@ from headstart.tensors import to_device
 from headstart.training.batches.order import WHOLE, Share, order_of
 from headstart.training.batches.prefetch import Prefetch
 from headstart.training.options.recipe import Recipe
-from headstart.types import Inputs, Ragged, Rows
+from headstart.types import Inputs, Ragged, Rows, ordering_lengths
+from headstart.types.ragged import IGNORED
 
-# What fills ragged targets up; torch's losses ignore it.
-IGNORED = -100
 _COUNTERS = 1024  # micro-batches of one step, over all processes
 _DEVICE_WORKERS = 2  # one may wait for the disk while the other copies
 
@@ -117,7 +116,7 @@ class Feed(ABC):
         *,
         is_resident: bool = False,
     ) -> None:
-        self.order = order_of(targets, inputs.lengths, recipe)
+        self.order = order_of(targets, ordering_lengths(inputs), recipe)
         self.num_workers = _settled(recipe.num_workers, device, is_resident=is_resident)
         self._inputs, self._ids = inputs, inputs.ids
         self._recipe, self._device, self._share = recipe, device, share
@@ -126,6 +125,8 @@ class Feed(ABC):
             if isinstance(targets, Ragged)
             else torch.from_numpy(np.ascontiguousarray(targets)).to(device)
         )
+        # of texts the tokens that are told; what is only read is filled up with IGNORED
+        self._counts = _num_told(targets) if isinstance(targets, Ragged) else None
         self._prefetch: Prefetch[Batch] | None = None
 
     @property
@@ -149,13 +150,10 @@ class Feed(ABC):
             places: int64, shape (B,), positions of samples of that step.
 
         Returns:
-            Shape (B,), not negative; of ragged targets their elements.
+            Shape (B,), not negative; of ragged targets their elements that are told.
         """
         del step
-        if isinstance(self._targets, Ragged):
-            counts: np.ndarray = self._targets.lengths[places].astype(np.float64)
-            return counts
-        return None
+        return None if self._counts is None else self._counts[places]
 
     def batches(self, step: int, micro_batch_size: int | None = None, /) -> Iterator[Batch]:
         """Yield the micro-batches of one optimizer step.
@@ -228,6 +226,12 @@ class Feed(ABC):
             padded = self._targets[places].padded(IGNORED)
             return to_device(torch.from_numpy(padded), self._device)
         return self._targets[to_device(torch.from_numpy(places), self._device)]
+
+
+def _num_told(targets: Ragged) -> np.ndarray:
+    """Return how many elements of each row are told, float64, shape (N,)."""
+    rows = np.repeat(np.arange(len(targets)), targets.lengths)
+    return np.bincount(rows, targets.whole != IGNORED, len(targets)).astype(np.float64)
 
 
 def ids_digest(inputs: Inputs) -> str:

@@ -74,6 +74,11 @@ class WindowInputs:
         """Tokens of each sample, special ones included."""
         return self.windows.lengths + len(self.prefix) + len(self.suffix)
 
+    @property
+    def row_lengths(self) -> None:
+        """None: nothing is told of other elements."""
+        return None
+
     def bodies(self, places: np.ndarray) -> list[slice]:
         """Return where the tokens of samples lie in the corpus."""
         some = self.windows.some(places)
@@ -225,6 +230,11 @@ class PackedInputs:
     @property
     def lengths(self) -> None:
         """None: rows are full but for a few tokens."""
+        return None
+
+    @property
+    def row_lengths(self) -> None:
+        """None: nothing is told of other elements."""
         return None
 
     def num_told(self, places: np.ndarray) -> np.ndarray:

@@ -277,8 +277,9 @@ def _rate(row: FamilyDefaults, strategy: Strategy, options: TrainingOptions) -> 
 
 def _smoothing(row: FamilyDefaults, schema: Schema) -> float:
     """Return the share of a target that is spread: few classes have little use for it."""
-    has_many = len(schema.classes) >= _SMOOTHED_CLASSES
-    return row.smoothing if find_task(schema.task).is_smoothed and has_many else 0.0
+    task = find_task(schema.task)
+    has_many = task.tells_texts or len(schema.classes) >= _SMOOTHED_CLASSES
+    return row.smoothing if task.is_smoothed and has_many else 0.0
 
 
 def _mixup(row: FamilyDefaults, num_train: int) -> float:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from headstart.errors import OptionError, did_you_mean, quoted
-from headstart.types import GROWN, Start
+from headstart.types import GROWN, WRITING, Start
 
 AUTO = "auto"  # stands for the strategy that ``default_strategy`` names
 Stage = tuple[float, int]  # progress in [0, 1) at which it begins, and how many last layers learn
@@ -157,7 +157,7 @@ def find_strategy(name: str) -> Strategy:
 DEFAULT_SENTENCE = (
     "auto is lp-ft for a pretrained start, head for trees (they are grown at once) and for a "
     "linear one (it is solved for, unless an option such as learning_rate or num_steps asks for "
-    "gradient steps), and full for other random weights"
+    "gradient steps), and full for other random weights and for what writes texts"
 )
 
 
@@ -170,6 +170,8 @@ def default_strategy(start: Start, asked: Sequence[str] = ()) -> tuple[Strategy,
     """
     if start.family in GROWN:
         return HEAD, "the start is trees, which are grown at once"
+    if start.family in WRITING:
+        return FULL, "the start writes texts, and all of it tells the next token"
     if start.family == "linear":
         if asked:
             *others, last = asked
@@ -182,11 +184,17 @@ def default_strategy(start: Start, asked: Sequence[str] = ()) -> tuple[Strategy,
 
 
 def check_strategy(start: Start, strategy: Strategy) -> None:
-    """Refuse gradient steps for a start that has no gradients.
+    """Refuse gradient steps for a start that has no gradients, and a head where there is none.
 
     Raises:
         OptionError: If so.
     """
+    if start.family in WRITING and strategy in (HEAD, LP_FT, GRADUAL):
+        raise OptionError(
+            f"strategy is '{strategy.name}', which begins with a head on frozen features, and "
+            f"'{start.address}' writes texts: it has its vocabulary in place of a head. Expected "
+            f"'{FULL.name}', '{LAST_N.name}' or '{LORA.name}'. Leave --strategy out for the first."
+        )
     if start.family in GROWN and strategy.loops:
         raise OptionError(
             f"strategy is '{strategy.name}', and '{start.address}' is trees, which are grown at "

@@ -1,0 +1,116 @@
+"""Two columns of texts of which one is to be written of the other, where nobody says which.
+
+Known by their names: ``source`` and ``target``, ``text`` and ``summary`` and the like, or two names
+of languages, whose direction the data's own name tells (``multi30k-en-de``). Where nothing tells
+it, the question goes back to the user.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+from headstart.data.options import DEFAULT_LABEL, ReadOptions
+from headstart.data.sources.columns import Table
+from headstart.errors import DataError
+from headstart.tasks import SEQ2SEQ, find_task
+from headstart.types import Finding
+
+# What is read, and what is written of it.
+_PAIRS = (
+    ("source", "target"),
+    ("src", "tgt"),
+    ("src", "trg"),
+    ("source_text", "target_text"),
+    ("input_text", "target_text"),
+    ("article", "highlights"),
+    ("article", "summary"),
+    ("document", "summary"),
+    ("dialogue", "summary"),
+    ("text", "summary"),
+    ("text", "headline"),
+    ("article", "headline"),
+)
+# fmt: off
+_LANGUAGES = frozenset(
+    (
+        "ar", "bg", "bn", "ca", "cs", "cy", "da", "de", "el", "en", "es", "et", "eu", "fa", "fi",
+        "fr", "ga", "gl", "gu", "he", "hi", "hr", "hu", "hy", "id", "is", "it", "ja", "ka", "kk",
+        "km", "kn", "ko", "lt", "lv", "mk", "ml", "mn", "mr", "ms", "my", "ne", "nl", "no", "pl",
+        "ps", "pt", "ro", "ru", "si", "sk", "sl", "sq", "sr", "sv", "sw", "ta", "te", "th", "tl",
+        "tr", "uk", "ur", "uz", "vi", "zh",
+        "chinese", "czech", "english", "french", "german", "italian", "japanese", "korean",
+        "russian", "spanish", "turkish", "ukrainian",
+    )
+)
+# fmt: on
+
+
+def settle_pair(
+    tables: Sequence[tuple[Table, str | None]], name: str, options: ReadOptions
+) -> tuple[ReadOptions, list[Finding]]:
+    """Return options that name the columns of a pair of texts, where the data has one.
+
+    Args:
+        tables: Open tables, each with its split.
+        name: What the user called the source.
+        options: What the user said; a target that was said is kept.
+
+    Raises:
+        DataError: Two languages, and nothing says which is to be written.
+    """
+    train = next((table for table, split in tables if split == "train"), tables[0][0])
+    known = options.known_task
+    is_asked = known is not None and find_task(known).tells_texts
+    if (known is not None and not is_asked) or options.schema is not None or options.label:
+        return options, []
+    if DEFAULT_LABEL in train.columns or options.image_column or options.kept_columns:
+        return options, []
+    found = _named(train.columns, options) or _languages(train, name, options)
+    if found is None:
+        return options, []
+    text, label = found
+    sentence = f"'{label}' is to be written of '{text}': --task {SEQ2SEQ.name}."
+    task = options.task if is_asked else SEQ2SEQ.name
+    said = Finding("task", "note", (), sentence)
+    return replace(options, text=text, label=label, task=task), [said]
+
+
+def _named(columns: Sequence[str], options: ReadOptions) -> tuple[str, str] | None:
+    low = {column.lower(): column for column in columns}
+    for text, label in _PAIRS:
+        if text in low and label in low and options.text in (None, low[text]):
+            return low[text], low[label]
+    return None
+
+
+def _languages(table: Table, name: str, options: ReadOptions) -> tuple[str, str] | None:
+    """Return both columns of a table that has two languages."""
+    found = [column for column in table.columns if _language(column) in _LANGUAGES]
+    if len(found) != 2 or not all(_is_text(table, column) for column in found):
+        return None
+    if options.text in found:
+        other = found[1 - found.index(options.text)]
+        return options.text, other
+    words = re.split(r"[^a-z]+|(?<=[a-z])2(?=[a-z])", f"{table.root} {name}".lower())
+    low = [column.lower() for column in found]
+    told = [pair for pair in pairwise(words) if set(pair) == set(low)]
+    if len(set(told)) != 1:
+        one, two = found
+        raise DataError(
+            f"{table.where} has texts in '{one}' and in '{two}', and nothing says which is to be "
+            f"written of which. Say it: --text {one} --label {two}, or the other way round."
+        )
+    text, label = (found[low.index(word)] for word in told[0])
+    return text, label
+
+
+def _language(column: str) -> str:
+    return re.split(r"[-_]", column.lower())[0]
+
+
+def _is_text(table: Table, column: str) -> bool:
+    cells = [cell for cell in table.head(column) if cell is not None]
+    return bool(cells) and all(isinstance(cell, str) for cell in cells)

@@ -1,0 +1,352 @@
+"""Texts that were written, beside those that were wanted: BLEU, chrF, exact match, perplexity.
+
+What a sentence adds to a figure is counted once (by sacrebleu, with its own tokenizers); every
+figure, on all sentences, on each resample of them and on the same resamples of another system, is
+then read off sums. So an interval costs a matrix product, and two systems are compared on the same
+draws.
+
+Two traps are guarded. Where the references hold no four words in a row, BLEU of four-grams is 0
+however right everything is: it is then taken over those that there are, which the signature says.
+And a sentence has one reference, a text: lists of them, of which sacrebleu would silently read the
+first letters or the first alone, are refused.
+
+Source:
+    K. Papineni et al., ACL 2002; M. Popovic, WMT 2015; M. Post, WMT 2018 (sacrebleu); P. Koehn,
+    EMNLP 2004, for resampling sentences in pairs.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from headstart.errors import OptionError
+from headstart.evaluation.clusters import as_groups
+from headstart.evaluation.intervals import (
+    NUM_RESAMPLES,
+    check_resamples,
+    is_degenerate,
+    percentile_interval,
+)
+from headstart.evaluation.paired import (
+    NUM_PAIRED_RESAMPLES,
+    ItemSums,
+    Resampled,
+    resample_together,
+)
+from headstart.evaluation.records import Scores
+from headstart.evaluation.shares import share_of
+from headstart.extras import require_extra
+from headstart.types import Comparison, Figure
+
+NUM_ORDERS = 4  # n-grams of BLEU
+_CHAR_ORDERS, _BETA = 6, 2.0  # of chrF2
+_TOLD_SCRIPTS = 200  # references that tell which language they are in
+_MOSTLY = 0.3  # of their letters
+
+
+@dataclass(frozen=True, eq=False)
+class TextCounts:
+    """What N written texts add to the figures.
+
+    Attributes:
+        bleu: float64, shape (10, N): lengths of answer and reference, of n-grams of one to four
+            words those that are right, and all.
+        chrf: float64, shape (18, N): of n-grams of one to six characters those of the answer, of
+            the reference, and of both.
+        exact: float64, shape (N,), 1 where nothing but blanks at the ends differs.
+        tokenizer: What cut texts into words, by sacrebleu's name.
+        num_orders: n-grams that BLEU counts: 4, but where no reference has so many words.
+    """
+
+    bleu: np.ndarray
+    chrf: np.ndarray
+    exact: np.ndarray
+    tokenizer: str
+    num_orders: int
+
+    def __len__(self) -> int:
+        return len(self.exact)
+
+    @property
+    def signature(self) -> dict[str, str]:
+        """How both were counted, as sacrebleu writes it."""
+        import sacrebleu
+
+        order = "" if self.num_orders == NUM_ORDERS else f"|ngram:{self.num_orders}"
+        version = sacrebleu.__version__
+        return {
+            "bleu": f"nrefs:1|case:mixed|eff:no|tok:{self.tokenizer}|smooth:exp{order}|"
+            f"version:{version}",
+            "chrf": f"nrefs:1|case:mixed|eff:yes|nc:{_CHAR_ORDERS}|nw:0|space:no|version:{version}",
+        }
+
+    @cached_property
+    def sentence_chrf(self) -> np.ndarray:
+        """The chrF of each text alone, in [0, 100], shape (N,)."""
+        return chrf_of(self.chrf)
+
+    def sums(self, more: Mapping[str, np.ndarray] | None = None) -> ItemSums:
+        """Return what each text adds to ``bleu``, ``chrf`` and ``exact_match``.
+
+        Args:
+            more: Of told tokens ``loss``, ``num_tokens`` and ``num_right``, shape (N,): then there
+                are ``log_loss``, ``perplexity`` and ``token_accuracy``, too.
+        """
+        from scipy.sparse import csr_array
+
+        rows = [np.ones(len(self)), self.exact, *self.bleu, *self.chrf]
+        names = ("loss", "num_tokens", "num_right")
+        rows += [np.asarray(more[name], np.float64) for name in names] if more else []
+        figures = partial(self._figures, has_tokens=bool(more))
+        return ItemSums(csr_array(np.stack(rows)), figures)
+
+    def _figures(self, sums: np.ndarray, *, has_tokens: bool) -> dict[str, np.ndarray]:
+        found = {
+            "bleu": bleu_of(sums[2:12], self.num_orders),
+            "chrf": chrf_of(sums[12:30]),
+            "exact_match": sums[1] / sums[0],
+        }
+        return found | (token_figures(sums[30:33]) if has_tokens else {})
+
+
+def token_figures(sums: np.ndarray) -> dict[str, np.ndarray]:
+    """Return figures of tokens that were told one after the other.
+
+    Args:
+        sums: Shape (3, R): losses, tokens, and tokens that were the likeliest.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        loss = sums[0] / sums[1]
+        right = sums[2] / sums[1]
+    return {
+        "token_accuracy": right,
+        "log_loss": loss,
+        "perplexity": np.exp(np.minimum(loss, 700.0)),
+    }
+
+
+def count_texts(
+    said: Sequence[str], wanted: Sequence[str], *, tokenizer: str | None = None
+) -> TextCounts:
+    """Count what written texts and wanted ones have in common.
+
+    Args:
+        said: N texts, N at least 1.
+        wanted: The reference of each.
+        tokenizer: sacrebleu's name of one; None takes that of the references' language.
+
+    Raises:
+        OptionError: They are not as many, there are none, or one of them is no text.
+        PackageMissing: If sacrebleu is not installed.
+
+    Example:
+        >>> counts = count_texts(["ein Hund rennt"], ["ein Hund rennt"])
+        >>> counts.num_orders, round(float(bleu_of(counts.bleu, counts.num_orders)[0]))
+        (3, 100)
+    """
+    _check_texts(said, wanted)
+    require_extra("seq", "BLEU and chrF", "sacrebleu")
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
+
+    name = tokenizer or tokenizer_for(wanted)
+    bleu: Any = BLEU(tokenize=name, force=True)
+    chrf: Any = CHRF(char_order=_CHAR_ORDERS, word_order=0, beta=int(_BETA))
+    counted = [
+        np.array(metric._extract_corpus_statistics(list(said), [list(wanted)]), np.float64).T
+        for metric in (bleu, chrf)
+    ]
+    exact = [one.strip() == other.strip() for one, other in zip(said, wanted, strict=True)]
+    longest = int(counted[0][1].max(initial=0))
+    num_orders = max(1, min(NUM_ORDERS, longest))
+    matched = np.array(exact, np.float64)
+    return TextCounts(counted[0], counted[1], matched, name, num_orders)
+
+
+def _check_texts(said: Sequence[str], wanted: Sequence[str]) -> None:
+    if len(said) != len(wanted) or not len(wanted):
+        raise OptionError(
+            f"There are {len(said):,} texts for {len(wanted):,} references; expected as many, and "
+            "at least one. Give one for each."
+        )
+    for what, texts in (("text", said), ("reference", wanted)):
+        odd = next((place for place, text in enumerate(texts) if not isinstance(text, str)), None)
+        if odd is not None:
+            raise OptionError(
+                f"The {what} {odd + 1} is a {type(texts[odd]).__name__}; expected one text. Of "
+                "several references of a sentence give one, or a row for each."
+            )
+
+
+def tokenizer_for(texts: Sequence[str]) -> str:
+    """Return sacrebleu's name of what cuts texts of their language into words.
+
+    By the letters of some of them: ``zh`` of Chinese; of Japanese and Korean their own where MeCab
+    is installed, else ``char``; ``13a`` of everything else.
+
+    Args:
+        texts: In one language.
+    """
+    step = max(1, len(texts) // _TOLD_SCRIPTS)
+    letters = [c for text in texts[::step] for c in text[:400] if c.isalpha()]
+    kinds = {"CJK": 0, "HIRAGANA": 0, "KATAKANA": 0, "HANGUL": 0}
+    for letter in letters:
+        if ord(letter) > 0x2FF:
+            word = unicodedata.name(letter, "").partition(" ")[0]
+            if word in kinds:
+                kinds[word] += 1
+    kana = kinds["HIRAGANA"] + kinds["KATAKANA"]
+    least = _MOSTLY * len(letters)
+    if kinds["HANGUL"] > least:
+        return "ko-mecab" if find_spec("mecab_ko") else "char"
+    if kinds["CJK"] + kana <= least or not letters:
+        return "13a"
+    if kana > 0.1 * (kana + kinds["CJK"]):
+        return "ja-mecab" if find_spec("MeCab") and find_spec("ipadic") else "char"
+    return "zh"
+
+
+def bleu_of(sums: np.ndarray, num_orders: int = NUM_ORDERS) -> np.ndarray:
+    """Return corpus BLEU in [0, 100], shape (R,), smoothed as sacrebleu does it by default.
+
+    Args:
+        sums: Shape (10, R), sums of ``TextCounts.bleu``.
+        num_orders: n-grams up to these.
+    """
+    length, wanted = sums[0], sums[1]
+    right, total = sums[2 : 2 + num_orders], sums[6 : 6 + num_orders]
+    halved = 0.5 ** np.cumsum((right == 0) & (total > 0), axis=0)  # of those before it, and its own
+    with np.errstate(divide="ignore", invalid="ignore"):
+        precision = np.where(right > 0, right, halved) / total
+        brevity = np.where(length < wanted, np.exp(1.0 - wanted / length), 1.0)
+        score = 100.0 * brevity * np.exp(np.log(precision).mean(axis=0))
+    none = ~right.any(axis=0) | (total == 0).any(axis=0) | (length == 0)
+    found: np.ndarray = np.where(none, 0.0, score)
+    return found
+
+
+def chrf_of(sums: np.ndarray) -> np.ndarray:
+    """Return corpus chrF2 in [0, 100], shape (R,).
+
+    Args:
+        sums: Shape (18, R), sums of ``TextCounts.chrf``.
+    """
+    said, wanted, both = sums[0::3], sums[1::3], sums[2::3]
+    counts = (said > 0) & (wanted > 0)
+    orders = counts.sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        precision = np.where(counts, both / said, 0.0).sum(axis=0) / orders
+        recall = np.where(counts, both / wanted, 0.0).sum(axis=0) / orders
+        score = (1 + _BETA**2) * precision * recall / (_BETA**2 * precision + recall)
+    found: np.ndarray = np.where((orders > 0) & (precision + recall > 0), 100.0 * score, 0.0)
+    return found
+
+
+def score_texts(
+    counts: TextCounts,
+    tokens: Mapping[str, np.ndarray] | None = None,
+    *,
+    seed: int = 0,
+    num_resamples: int = NUM_RESAMPLES,
+    groups: np.ndarray | None = None,
+) -> Scores:
+    """Measure written texts, every figure with its 95 % interval.
+
+    Args:
+        counts: Of N texts.
+        tokens: As ``TextCounts.sums`` takes them.
+        seed: Seed of the draws.
+        num_resamples: At least 40, or 0 for no intervals.
+        groups: Whole numbers, shape (N,), the same for texts that belong together.
+    """
+    check_resamples(num_resamples)
+    told = as_groups(groups, len(counts))
+    found = _resampled([counts.sums(tokens)], len(counts), seed, num_resamples, groups)[0]
+    figures = {name: _figure(found, name, num_resamples) for name in found.values}
+    figures["exact_match"] = share_of(counts.exact > 0, told)
+    num_groups = None if told is None else told.num
+    return Scores(len(counts), figures, num_groups=num_groups, signature=counts.signature)
+
+
+def _resampled(
+    sums: Sequence[ItemSums],
+    num_items: int,
+    seed: int,
+    num_resamples: int,
+    groups: np.ndarray | None,
+) -> list[Resampled]:
+    told = as_groups(groups, num_items)
+    return resample_together(
+        sums, num_items, groups=told, seed=seed, num_resamples=max(1, num_resamples)
+    )
+
+
+def _figure(found: Resampled, name: str, num_resamples: int) -> Figure:
+    value = found.values[name]
+    if num_resamples == 0 or found.num_units < 2:
+        return Figure(value, math.nan, math.nan)
+    figure = percentile_interval(value, found.drawn[name], found.num_units)
+    if is_degenerate(figure):  # all right, or all wrong: resampling says nothing
+        return Figure(value, math.nan, math.nan)
+    return Figure(value, min(value, figure.low), max(value, figure.high))
+
+
+def bleu_and_error(counts: TextCounts, *, seed: int = 0) -> tuple[float, float]:
+    """Return BLEU and its standard error over sentences.
+
+    Args:
+        counts: Of N texts.
+        seed: Seed of the draws.
+    """
+    found = _resampled([counts.sums()], len(counts), seed, 200, None)[0]
+    return found.values["bleu"], float(found.drawn["bleu"].std())
+
+
+def compare_texts(
+    before: str,
+    first: TextCounts,
+    after: str,
+    second: TextCounts,
+    *,
+    seed: int = 0,
+    groups: np.ndarray | None = None,
+) -> Comparison:
+    """Compare two systems on the same sentences: paired bootstrap of BLEU.
+
+    Args:
+        before: Name of the first.
+        first: What it wrote.
+        after: Name of the second.
+        second: The same of the second, of the same sentences in the same order.
+        seed: Seed of the draws.
+        groups: As for ``score_texts``: then whole groups are drawn.
+
+    Returns:
+        ``gained`` and ``lost`` count sentences whose own chrF is higher or lower; ``p_value`` is
+        twice the share of draws in which BLEU does not differ the way that it does on all.
+
+    Source:
+        P. Koehn, EMNLP 2004, "Statistical Significance Tests for Machine Translation Evaluation".
+    """
+    if len(first) != len(second):
+        raise OptionError(
+            f"'{before}' wrote {len(first):,} texts and '{after}' {len(second):,}; expected those "
+            "of the same sentences. Give both for each."
+        )
+    sums = [first.sums(), second.sums()]
+    one, two = _resampled(sums, len(first), seed, NUM_PAIRED_RESAMPLES, groups)
+    difference = one.difference(two, "bleu")
+    changes = two.drawn["bleu"] - one.drawn["bleu"]
+    against = min(int((changes <= 0).sum()), int((changes >= 0).sum()))
+    p_value = min(1.0, 2.0 * (against + 1) / (len(changes) + 1))
+    moved = second.sentence_chrf - first.sentence_chrf
+    gained, lost = int((moved > 1e-9).sum()), int((moved < -1e-9).sum())
+    return Comparison(before, after, gained, lost, difference, p_value, "bleu")

@@ -1,0 +1,111 @@
+"""What every folder for transformers has in common: its files, its labels, and how it is read back.
+
+A folder is read as its user will read it, by ``from_pretrained``, and its tokenizer has to give the
+ids that the model was trained on, text by text, before logits are compared.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from headstart.errors import ExportError
+from headstart.exporting.folder import unreadable
+from headstart.model import Model
+from headstart.preprocessing.tokens import CONFIG_NAME, TextTokenizer
+from headstart.types import TextPair
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+
+
+def write_files(
+    whole: PreTrainedModel,
+    tokenizer: TextTokenizer,
+    folder: Path,
+    *,
+    names: Sequence[str] = (),
+) -> None:
+    """Write a model of transformers with its tokenizer, the model's length as its limit.
+
+    Args:
+        whole: The model.
+        tokenizer: Its tokenizer.
+        folder: Where to.
+        names: Of the inputs of the model, where the tokenizer may not know that it takes types.
+    """
+    whole.save_pretrained(str(folder))
+    files = tokenizer.files()
+    config = {**json.loads(files[CONFIG_NAME]), "model_max_length": tokenizer.max_length}
+    if "token_type_ids" in names:
+        config["model_input_names"] = list(names)
+    told = json.dumps(config, indent=2, ensure_ascii=False).encode()
+    for name, content in {**files, CONFIG_NAME: told}.items():
+        (folder / name).write_bytes(content)
+
+
+def set_labels(config: PretrainedConfig, model: Model, names: Sequence[str]) -> None:
+    """Write what the outputs are called, and the temperature, into a configuration.
+
+    Args:
+        config: Of transformers; it is changed.
+        model: Gives the temperature, by which its probabilities are calibrated.
+        names: Of each output.
+    """
+    config.num_labels = len(names)
+    config.id2label = dict(enumerate(names))
+    config.label2id = {name: place for place, name in enumerate(names)}
+    config.headstart = {"temperature": model.temperature}
+
+
+class WrittenFolder:
+    """A folder for transformers, loaded again.
+
+    Args:
+        auto: The class of transformers that a user loads it with.
+        partial: The folder.
+        target: What it will be called, for refusals.
+
+    Raises:
+        ExportError: If transformers cannot load it.
+    """
+
+    def __init__(self, auto: Any, partial: Path, target: Path) -> None:
+        from transformers import AutoTokenizer
+
+        try:
+            self.model: PreTrainedModel = auto.from_pretrained(
+                str(partial), local_files_only=True, use_safetensors=True, dtype=torch.float32
+            ).eval()
+            self._tokenizer = AutoTokenizer.from_pretrained(str(partial), local_files_only=True)
+        except Exception as error:
+            # transformers' readers fail in every way Python knows.
+            raise unreadable("transformers", target, error) from error
+        self._target = target
+
+    def read(self, text: str, input_ids: np.ndarray, **others: np.ndarray) -> Any:
+        """Return a text, or a pair of them, as transformers' model takes it.
+
+        Args:
+            text: The text.
+            input_ids: What the exported model reads of it, int64, shape (T,).
+            **others: What else it reads, by the names of transformers.
+
+        Raises:
+            ExportError: If the tokenizer that was written gives others.
+        """
+        sides = (text.first, text.second) if isinstance(text, TextPair) else (text,)
+        inputs = self._tokenizer(*sides, truncation=True, return_tensors="pt")
+        for name, own in {"input_ids": input_ids, **others}.items():
+            if inputs[name][0].tolist() != own.tolist():
+                raise ExportError(
+                    f"The tokenizer exported to {self._target} gives other {name} than headstart's "
+                    f"for {text[:40]!r}. Nothing was kept. Please report this with the start's "
+                    f"name."
+                )
+        return inputs

@@ -1,0 +1,183 @@
+"""Building encoder–decoders: a small one from scratch, one of a transformers folder, an own run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from headstart.errors import StartError, first_line
+from headstart.extras import quiet_transformers, require_text_extra
+from headstart.preprocessing import SequencePreprocess, TokenPreprocess
+from headstart.preprocessing.json_records import read_json
+from headstart.preprocessing.tokens import NO_LIMIT, TextTokenizer
+from headstart.preprocessing.vocabulary import load_tokenizer
+from headstart.starts.addresses import Address
+from headstart.starts.architecture import write_architecture
+from headstart.starts.encoder import Encoder
+from headstart.starts.provider import BuildRequest, FormerRun
+from headstart.starts.texts.builders import LEAST_TOKENS, LENGTH_SAMPLE, MOST_TOKENS, check_request
+from headstart.starts.texts.configs import attention_of, set_dropout
+from headstart.starts.texts.sequences import (
+    BUILDER,
+    SequenceNetwork,
+    begin_of,
+    build_sequences,
+    clean_sequences,
+    sequence_class,
+    sequence_config,
+    tiny_sequences,
+)
+from headstart.starts.texts.vocabulary_check import check_vocabulary
+from headstart.starts.texts.weights import find_folder
+from headstart.starts.weights import load_checked
+from headstart.tensors import seeded
+from headstart.types import Start
+
+_LENGTH_QUANTILE = 0.999  # of texts that are not cut: what is cut on either side learns to stop
+_RELATIVE = ("t5", "mt5")  # whose positions have no end
+
+
+def build_sequence_start(
+    start: Start, address: Address, request: BuildRequest, former: FormerRun | None
+) -> Encoder:
+    """Build an encoder–decoder for some pairs of texts, with its weights.
+
+    Args:
+        start: ``scratch/seq2seq-tiny``, a transformers folder of one, or an own run of one.
+        address: Of the start.
+        request: Texts of both sides, and what is said of length and dropout.
+        former: The run that is the start; None where it is none.
+
+    Raises:
+        StartError: If weights or packages are missing, or something does not fit.
+    """
+    check_request(start, request)
+    require_text_extra(f"'{start.address}'", "transformers", "tokenizers")
+    learned = request.preprocess
+    assert learned is None or isinstance(learned, TokenPreprocess)
+    config, tokenizer, folder = _read_parts(start, address, former, learned)
+    if tokenizer.end_id is None:
+        raise StartError(
+            f"The tokenizer of '{start.address}' has no eos_token, which ends what is written. "
+            "Expected one. Add it to tokenizer_config.json, or choose another start."
+        )
+    check_vocabulary(tokenizer, config, start.address)
+    if request.dropout is not None:
+        config = set_dropout(config, request.dropout, start.address)
+    with seeded(request.seed):
+        network = (
+            build_sequences(config) if folder is None else _load(folder, config, start.address)
+        )
+    assert isinstance(network, SequenceNetwork)
+    if former is not None:
+        load_checked(network, former.read_tensors(), start.address, "Train the run again.")
+    lengths = _lengths(tokenizer, request, config, start.address, learned)
+    preprocess = SequencePreprocess(
+        tokenizer.with_max_length(lengths[0]),
+        request.column,
+        begin_id=begin_of(network.model.config),
+        most_told=lengths[1],
+    )
+    network.train()
+    return Encoder(
+        network,
+        start=start,
+        preprocess=preprocess,
+        architecture=write_architecture(BUILDER, {"config": config}, start, preprocess.to_json()),
+        num_features=network.num_features,
+    )
+
+
+def _read_parts(
+    start: Start, address: Address, former: FormerRun | None, learned: TokenPreprocess | None
+) -> tuple[dict[str, object], TextTokenizer, Path | None]:
+    """Return configuration, tokenizer, and the folder with weights, if there is one."""
+    if former is not None:
+        config = former.architecture.options["config"]
+        own = former.architecture.read_preprocess(former.path)
+        assert isinstance(config, dict)
+        assert isinstance(own, SequencePreprocess)
+        return config, own.tokenizer.with_max_length(NO_LIMIT), None
+    if address.kind == "scratch":
+        assert learned is not None
+        tokenizer = learned.tokenizer.with_max_length(NO_LIMIT)
+        return tiny_sequences(tokenizer, start.address), tokenizer, None
+    folder = find_folder(address)
+    config = clean_sequences(read_json(folder / "config.json"), start.address)
+    tokenizer = (
+        load_tokenizer(folder, start.address)
+        if learned is None
+        else learned.tokenizer.with_max_length(NO_LIMIT)
+    )
+    return config, tokenizer, folder
+
+
+def _lengths(
+    tokenizer: TextTokenizer,
+    request: BuildRequest,
+    config: Mapping[str, Any],
+    origin: str,
+    learned: TokenPreprocess | None,
+) -> tuple[int, int]:
+    """Return how many tokens a text and a target keep at most."""
+    if isinstance(learned, SequencePreprocess) and request.max_length is None:
+        return learned.max_length, learned.most_told
+    positions = config.get("max_position_embeddings")
+    is_endless = config.get("model_type") in _RELATIVE or not isinstance(positions, int)
+    limit = min(NO_LIMIT if is_endless else int(positions or 0), tokenizer.own_limit)
+    if request.max_length is not None:
+        least = 1 + sum(map(len, tokenizer.frame))
+        if not least <= request.max_length <= limit:
+            raise StartError(
+                f"max_length {request.max_length} is not possible for '{origin}'. Expected "
+                f"{least} to {limit:,} tokens. Choose a length in that range, or leave it out."
+            )
+        return request.max_length, request.max_length
+    found = [_usual(tokenizer, texts, limit) for texts in (request.texts, request.wanted)]
+    return found[0], found[1]
+
+
+def _usual(tokenizer: TextTokenizer, texts: Any, limit: int) -> int:
+    """Return the length that nearly all texts do not exceed."""
+    sample = texts[:: max(1, len(texts) // LENGTH_SAMPLE)]
+    if not len(sample):
+        return min(MOST_TOKENS, limit)
+    usual = int(np.quantile(tokenizer.encode(sample)[1], _LENGTH_QUANTILE, method="higher"))
+    return min(max(LEAST_TOKENS, -(-usual // 8) * 8), MOST_TOKENS, limit)
+
+
+def _load(folder: Path, config: Mapping[str, object], origin: str) -> SequenceNetwork:
+    """Return the encoder–decoder of a transformers folder."""
+    read = sequence_config(config, origin)
+    kind: Any = sequence_class(read)
+    try:
+        with quiet_transformers():
+            model, report = kind.from_pretrained(
+                str(folder),
+                config=read,
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+                dtype=torch.float32,
+                attn_implementation=attention_of(kind),
+            )
+    except Exception as error:
+        # Readers fail in every way: missing files, damaged headers, errors of their own kinds.
+        raise StartError(
+            f"The weights of '{origin}' in '{folder}' cannot be loaded ({first_line(error)}). "
+            f"Expected safetensors that fit config.json; pickles are not opened. Get them again."
+        ) from error
+    missing = sorted(map(str, report.get("missing_keys") or ()))
+    if missing:
+        raise StartError(
+            f"The weights of '{origin}' do not fit its config.json: '{missing[0]}' is missing. "
+            f"Expected weights of that encoder–decoder. Get both files again."
+        )
+    for parameter in model.parameters():
+        # what was read may lie anywhere in a mapped file: kernels round by how memory is aligned
+        parameter.data = parameter.data.clone()
+    return SequenceNetwork(model)

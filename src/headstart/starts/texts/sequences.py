@@ -1,0 +1,244 @@
+"""Encoder–decoders of transformers as networks that write: checked, built, and run.
+
+A network takes a text and the tokens that stand before each that is to be told, and gives logits
+of the whole vocabulary; it writes by transformers' own search, whose cache makes a token cost one
+step. A configuration may come from a stranger's file: its type is looked up in the list below, and
+nothing of it is imported or run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from headstart.errors import StartError, did_you_mean, quoted
+from headstart.extras import quiet_transformers, require_text_extra
+from headstart.starts.texts.configs import attention_of, transformers_config
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+
+    from headstart.preprocessing.tokens import TextTokenizer
+    from headstart.types.texts import Telling
+
+# Their targets are what their tokenizer makes of a text, moved by one place. Left out: those that
+# are told the language by a token of its own (mBART, M2M100, NLLB).
+SEQUENCE_TYPES = ("bart", "m2m_100", "marian", "mt5", "t5")
+BUILDER = "sequences"
+_WIDTH, _BLOCKS, _HEADS, _INNER, _POSITIONS = 256, 3, 4, 1024, 1024
+_DROPOUT = 0.1
+_MOST_PARAMETERS = 3_000_000_000
+_SILENT = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
+_CODE = ("auto_map", "quantization_config", "trust_remote_code")
+
+
+class SequenceNetwork(nn.Module):
+    """An encoder–decoder that tells texts.
+
+    Args:
+        model: Of transformers, with its language-model head.
+
+    Attributes:
+        num_features: Tokens of its vocabulary: what it gives of each place.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model: Any = model
+        self.num_features = int(self.model.get_output_embeddings().weight.shape[0])
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, decoder_ids: Tensor) -> Tensor:
+        """Return logits of each place of what is told, shape (B, L, V).
+
+        Args:
+            input_ids: int64, shape (B, T), padded at the end.
+            attention_mask: int64, shape (B, T), 1 where there is a token.
+            decoder_ids: int64, shape (B, L), the token before each that is told, padded at the end.
+        """
+        found = self.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            decoder_input_ids=decoder_ids,
+            use_cache=False,
+        )
+        logits: Tensor = found.logits
+        return logits
+
+    def tokens(self, *inputs: Tensor) -> Tensor:
+        """Return what ``forward`` does: a state of each token is its logits."""
+        found: Tensor = self(*inputs)
+        return found
+
+    def tell(
+        self, input_ids: Tensor, attention_mask: Tensor, *, how: Telling, use_cache: bool = True
+    ) -> Tensor:
+        """Return the ids of what is written of each text, int64, shape (B, L).
+
+        Args:
+            input_ids: See ``forward``.
+            attention_mask: See ``forward``.
+            how: Beams and length.
+            use_cache: Whether what was computed of earlier tokens is kept; changes no result.
+        """
+        config = self.model.config
+        pad, end = config.pad_token_id, config.eos_token_id
+        from transformers import GenerationConfig
+
+        asked = GenerationConfig(
+            num_beams=how.num_beams,
+            max_new_tokens=how.max_tokens,
+            length_penalty=how.length_penalty if how.num_beams > 1 else None,
+            early_stopping=how.num_beams > 1,
+            do_sample=False,
+            decoder_start_token_id=begin_of(config),
+            forced_bos_token_id=getattr(config, "forced_bos_token_id", None),
+            bos_token_id=config.bos_token_id,
+            eos_token_id=end,
+            pad_token_id=pad,
+            suppress_tokens=None if pad == end else [pad],
+            use_cache=use_cache,
+        )
+        with quiet_transformers():
+            found: Tensor = self.model.generate(
+                input_ids=input_ids, attention_mask=attention_mask, generation_config=asked
+            )
+        return found
+
+    def layer_groups(self) -> list[list[str]]:
+        """Return parameter names by depth: embeddings, the encoder's blocks, the decoder's."""
+        groups: dict[tuple[int, int], list[str]] = {}
+        for name, _ in self.named_parameters():
+            side, _, rest = name.removeprefix("model.").removeprefix("model.").partition(".")
+            words = rest.split(".")
+            block = next((int(w) for w in words if w.isdecimal()), None)
+            if side not in ("encoder", "decoder"):
+                place = (0, 0)  # embeddings, which both sides and the head share
+            elif block is None:
+                # positions come first; the norm behind the last block is that one's
+                place = (0, 0) if "embed" in rest else (1 + (side == "decoder"), 1 << 20)
+            else:
+                place = (1 + (side == "decoder"), block)
+            groups.setdefault(place, []).append(name)
+        found: list[list[str]] = []
+        for place in sorted(groups):
+            if place[1] == 1 << 20 and found:
+                found[-1] += groups[place]
+            else:
+                found.append(groups[place])
+        return found
+
+
+def begin_of(config: Any) -> int:
+    """Return the id that what is written begins with."""
+    begin = getattr(config, "decoder_start_token_id", None)
+    return int(config.pad_token_id if begin is None else begin)
+
+
+def tiny_sequences(tokenizer: TextTokenizer, origin: str) -> dict[str, object]:
+    """Return the configuration of ``scratch/seq2seq-tiny`` for a vocabulary of both sides.
+
+    Three blocks of width 256 on each side, normalised before them, sinusoidal positions, one table
+    of embeddings for reading, writing and the head.
+    """
+    record = {
+        "model_type": "m2m_100",
+        "vocab_size": tokenizer.vocab_size,
+        "d_model": _WIDTH,
+        "encoder_layers": _BLOCKS,
+        "decoder_layers": _BLOCKS,
+        "encoder_attention_heads": _HEADS,
+        "decoder_attention_heads": _HEADS,
+        "encoder_ffn_dim": _INNER,
+        "decoder_ffn_dim": _INNER,
+        "activation_function": "relu",
+        "scale_embedding": True,
+        "dropout": _DROPOUT,
+        "attention_dropout": 0.0,
+        "activation_dropout": 0.0,
+        "encoder_layerdrop": 0.0,
+        "decoder_layerdrop": 0.0,
+        "max_position_embeddings": _POSITIONS,
+        "pad_token_id": tokenizer.pad_id,
+        "bos_token_id": tokenizer.end_id,
+        "eos_token_id": tokenizer.end_id,
+        "decoder_start_token_id": tokenizer.end_id,
+        "tie_word_embeddings": True,
+    }
+    return clean_sequences(record, origin)
+
+
+def clean_sequences(record: Mapping[str, object], origin: str) -> dict[str, object]:
+    """Return an encoder–decoder's configuration with all that decides its function, and no more.
+
+    Args:
+        record: Content of a ``config.json``, or what this function gave before.
+        origin: Names the start in a refusal.
+
+    Raises:
+        StartError: If it is none that headstart trains, or would run code.
+    """
+    full = json.loads(sequence_config(record, origin).to_json_string(use_diff=False))
+    kept = {key: value for key, value in full.items() if key not in _SILENT}
+    return {**kept, "model_type": record["model_type"]}
+
+
+def sequence_config(record: Mapping[str, object], origin: str = "architecture") -> PretrainedConfig:
+    """Return transformers' configuration object of an encoder–decoder.
+
+    Raises:
+        StartError: As ``clean_sequences``.
+    """
+    code = [key for key in _CODE if record.get(key)]
+    kind = str(record.get("model_type"))
+    if code or kind not in SEQUENCE_TYPES:
+        wrong = f"has {quoted(code)}" if code else f"is of model_type '{kind}'"
+        raise StartError(
+            f"'{origin}' {wrong}, which is no encoder–decoder that headstart trains."
+            f"{did_you_mean(kind, SEQUENCE_TYPES)} Expected a plain one of "
+            f"{quoted(SEQUENCE_TYPES)}. Choose another start."
+        )
+    require_text_extra(f"'{origin}'", "transformers", "tokenizers")
+    options = {k: v for k, v in record.items() if k not in _SILENT and k != "model_type"}
+    return transformers_config(kind, options, origin)
+
+
+def sequence_class(config: PretrainedConfig) -> type[PreTrainedModel]:
+    """Return the class of transformers that builds a configuration."""
+    from transformers import AutoModelForSeq2SeqLM
+
+    with quiet_transformers():  # it imports the module of the class
+        found: type[PreTrainedModel] = AutoModelForSeq2SeqLM._model_mapping[type(config)]
+    return found
+
+
+def build_sequences(config: dict[str, object]) -> nn.Module:
+    """Build an encoder–decoder with random weights from the current random state.
+
+    Args:
+        config: As ``clean_sequences`` gives it.
+
+    Raises:
+        StartError: If the configuration is not one that headstart builds.
+    """
+    read = sequence_config(config)
+    kind: Any = sequence_class(read)
+    try:
+        with quiet_transformers(), torch.device("meta"):
+            size = sum(p.numel() for p in kind(read).parameters())
+    except (ValueError, RuntimeError, TypeError, AttributeError, ZeroDivisionError) as error:
+        raise StartError(
+            f"transformers cannot build an encoder–decoder from this configuration "
+            f"({type(error).__name__}: {error}). Expected a consistent one. Restore the file."
+        ) from error
+    if size > _MOST_PARAMETERS:
+        raise StartError(
+            f"The encoder–decoder has {size:,} parameters. Expected at most {_MOST_PARAMETERS:,}. "
+            "Choose a smaller start."
+        )
+    with quiet_transformers():
+        model = kind._from_config(read, attn_implementation=attention_of(kind), dtype=torch.float32)
+    return SequenceNetwork(model)
