@@ -22,7 +22,7 @@ from headstart.errors import OptionError
 from headstart.evaluation import NUM_RESAMPLES, Scores
 from headstart.tasks.certain import Certain
 from headstart.tasks.comparable import Comparable
-from headstart.tasks.part import Part
+from headstart.tasks.part import TargetPart
 from headstart.tasks.plain import PlainProblem, array_of
 from headstart.tasks.reading import TargetColumn, Targets
 from headstart.tasks.words import TaskWords
@@ -80,7 +80,7 @@ class Task(Certain, Comparable):
     tells_texts: bool = False
     transformers_problem: str = ""
     deciding: Deciding = PLAINLY
-    parts: tuple[Part, ...] = ()
+    parts: tuple[TargetPart, ...] = ()
     can_be_part: bool = False
 
     # Data ---------------------------------------------------------------------------------------

@@ -220,7 +220,7 @@ def recipe_for(
         num_epochs=epochs,
         num_steps=steps,
         label_smoothing=chosen(options.label_smoothing, _smoothing(row, schema)),
-        loss_weights=None if options.loss_weights is None else tuple(options.loss_weights),
+        loss_weights=options.loss_weights and tuple(options.loss_weights),
         dropout=options.dropout,
         drop_path=chosen(options.drop_path, row.drop_path),
         mixup=chosen(options.mixup, _mixup(row, num_train)),
