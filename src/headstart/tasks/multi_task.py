@@ -25,7 +25,7 @@ from headstart.errors import DataError, OptionError
 from headstart.evaluation import NUM_RESAMPLES, Scores, as_groups, compare_values, softmax
 from headstart.evaluation.means import plain_mean, studentised_interval, unit_sums
 from headstart.tasks.part import TargetPart
-from headstart.tasks.plain import PlainProblem, TextColumn, array_of, texts_of
+from headstart.tasks.plain import TextColumn, array_of, texts_of
 from headstart.tasks.reading import TargetColumn, Targets
 from headstart.tasks.several_figures import joint_temperature, part_quantities
 from headstart.tasks.several_names import name_of, parts_of
@@ -75,20 +75,6 @@ class MultiTask(Task):
     def class_counts(self, targets: Rows, num_classes: int) -> np.ndarray:
         """Return nothing: each part has classes of its own, or none."""
         return np.zeros(0, np.int64)
-
-    def plain_problems(self, targets: Rows, num_classes: int) -> Sequence[PlainProblem]:
-        """Return a problem a part; none where a sample lacks a target."""
-        rows = array_of(targets)
-        if not np.isfinite(rows).all():
-            return ()
-        return [
-            PlainProblem(part.present(rows[:, place]), part.num_classes)
-            for place, part in enumerate(self.parts)
-        ]
-
-    def joined_answers(self, answers: Sequence[np.ndarray]) -> Rows:
-        """Return the answers side by side."""
-        return np.concatenate([each.reshape(len(each), -1) for each in answers], axis=1)
 
     # Learning -----------------------------------------------------------------------------------
 
