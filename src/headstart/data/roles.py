@@ -249,7 +249,10 @@ def need_column(table: Table, column: str, role: str, option: str) -> None:
         "image": ("image", "path", "file"),
         "text": ("text", "review", "sentence", "content"),
     }
-    example = next((c for c in likely.get(role, ()) if c in table.columns), example)
+    within = [c for c in table.columns if c.rpartition(".")[2] == column and role == "target"]
+    example = next(
+        (c for c in likely.get(role, ()) if c in table.columns), (within or [example])[0]
+    )
     # the command line and Python come through here alike, and so the sentence serves both
     keyword = option.removeprefix("--").replace("-", "_")
     remedy = (

@@ -3,7 +3,7 @@
 The task is decided when the user has not said it, and the decision is said in a note:
 
 - lists, or a separator: multi-label; where each list has one label, classification;
-- words: classification;
+- words: classification; of texts, sentences that nearly all differ: seq2seq;
 - numbers that are not all whole: regression;
 - whole numbers: classification, unless there are many different ones (more than 20, and more than
   5 % of the samples), or most occur once: then regression, but for images, whose numbers are codes.
@@ -24,12 +24,14 @@ from headstart.cells import MOSTLY, as_number, is_gap, is_missing
 from headstart.columnar import array_from, different, kinds_of, mapped, numbers_of
 from headstart.data.label_cells import read_cells
 from headstart.data.options import ReadOptions
+from headstart.data.roles import prose_kind
 from headstart.errors import DataError, quoted
 from headstart.preprocessing.numbers import find_number_format, is_code, read_number
 from headstart.tasks import (
     CLASSIFICATION,
     MULTI_LABEL,
     REGRESSION,
+    SEQ2SEQ,
     TargetColumn,
     Targets,
     Task,
@@ -40,6 +42,7 @@ from headstart.types import MODALITIES, Finding, Modality
 
 MANY_VALUES, MANY_SHARE = 20, 0.05
 FEW_VALUES = 5
+DIFFERENT_SHARE, FEWEST_TEXTS, HEAD_TEXTS = 0.7, 10, 100
 
 
 def read_targets(
@@ -123,6 +126,11 @@ def _decide(
     """Return the task that the values ask for, and a note where another was thinkable."""
     if any(issubclass(kind, (list, tuple, set, np.ndarray)) for kind in kinds_of(values)):
         return MULTI_LABEL, None
+    if MODALITIES[modality].is_learned_from and _are_texts(values):
+        return SEQ2SEQ, (
+            f"{what} holds texts, nearly all of them different: {SEQ2SEQ.name}, a text is written "
+            "of each (say --task classification otherwise)."
+        )
     numbers, strange = _numbers_in(values)
     real = next(iter(numbers[(numbers != np.floor(numbers)) | np.isinf(numbers)]), None)
     if MODALITIES[modality].is_number_a_code and (real is None or len(strange)):
@@ -157,6 +165,14 @@ def _decide(
             "--task regression otherwise)."
         )
     return CLASSIFICATION, None
+
+
+def _are_texts(values: Sequence[object]) -> bool:
+    """Return whether values are sentences that nearly all differ: no names of classes."""
+    distinct = list(dict.fromkeys(v for v in different(values) if isinstance(v, str)))
+    if len(distinct) <= DIFFERENT_SHARE * len(values) or len(values) < FEWEST_TEXTS:
+        return False
+    return bool(prose_kind(distinct[:HEAD_TEXTS]))
 
 
 def _numbers_in(values: Sequence[object]) -> tuple[np.ndarray, np.ndarray]:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from headstart.errors import ExportError
 from headstart.exporting.folder import building, check_same, refuse_occupied
+from headstart.exporting.sequence_folder import export_sequences
 from headstart.exporting.tagger_folder import export_tagger
 from headstart.exporting.transformers_files import WrittenFolder, set_labels, write_files
 from headstart.extras import quiet_transformers, require_text_extra
@@ -69,6 +70,9 @@ def export_transformers(
             writable, or what was written does not give the same token ids and logits; then
             nothing is left behind.
     """
+    if model.task.tells_texts:
+        some = [text for text in texts or SAMPLE_TEXTS if text.strip()]
+        return export_sequences(model, folder, texts=some)
     if model.task.tells_words:
         return export_tagger(model, folder, texts=[text for text in texts or SAMPLE_TEXTS if text])
     target = Path(folder)
@@ -185,8 +189,7 @@ def _check(model: Model, partial: Path, target: Path, texts: list[str]) -> None:
     with evaluating(model):
         for text in texts:
             own = _own_arrays(model, text)
-            inputs = written.read(text, **{name: array[0].numpy() for name, array in own.items()})
-            found.append(written.model(**inputs).logits)
+            found.append(written.model(**written.read_as(text, own)).logits)
             logits = model(*(array.to(model.device) for array in own.values())).cpu()
             expected.append(logits * model.target_scale + model.target_mean)
     check_same(torch.cat(found), torch.cat(expected), target)

@@ -334,6 +334,28 @@ def _split_text_loss(told: Rows, targets: Rows) -> float:
 _OF_WORDS = Loss(word_cross_entropy, _word_cross_entropies, _split_word_cross_entropy)
 # of every task that tells texts: of a batch the mean over the tokens that are told
 OF_TEXTS = Loss(word_cross_entropy, _text_losses, _split_text_loss)
+
+
+def summed_loss(sums: Tensor, wanted: Wanted) -> Tensor:
+    """Return the mean loss of the tokens of a batch, of what a network has summed up itself.
+
+    Args:
+        sums: Shape (B, 4), as ``LanguageNetwork`` gives them.
+        wanted: Of its targets nothing is needed any more; smoothing spreads a share of each.
+    """
+    loss, num, _, spread = sums.sum(0)
+    smoothing = wanted.label_smoothing
+    return ((1 - smoothing) * loss + smoothing * spread) / num.clamp_min(1)
+
+
+def _byte_losses(told: Rows, targets: Rows) -> np.ndarray:
+    """Return the loss a byte of each text."""
+    rows = told_of(told)
+    found: np.ndarray = rows["loss"] / np.maximum(rows["num_bytes"], 1)
+    return found
+
+
+_OF_SUMS = Loss(summed_loss, _byte_losses, _split_text_loss)
 LOSSES: dict[TaskName, Loss] = {
     "classification": Loss(cross_entropy, _cross_entropies, _split_cross_entropy),
     "multi-label": Loss(binary_cross_entropy, _binary_cross_entropies, _split_binary_cross_entropy),
@@ -341,4 +363,5 @@ LOSSES: dict[TaskName, Loss] = {
     "token-classification": _OF_WORDS,
     "tagging": _OF_WORDS,
     "seq2seq": OF_TEXTS,
+    "text-generation": _OF_SUMS,
 }

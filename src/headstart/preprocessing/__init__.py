@@ -9,6 +9,7 @@ imports torch. Left out: augmentation, which happens on the device, and what is 
 from headstart.preprocessing.base import NamedInput, Preprocess
 from headstart.preprocessing.columns import feature_names
 from headstart.preprocessing.decoded import Pixels, decode
+from headstart.preprocessing.for_dialogues import DialoguePreprocess, DialogueTokens
 from headstart.preprocessing.for_images import ImagePreprocess
 from headstart.preprocessing.for_pairs import PairPreprocess, PairTermPreprocess, sides_of
 from headstart.preprocessing.for_sequences import SequencePreprocess, SequenceTokens
@@ -23,6 +24,8 @@ from headstart.preprocessing.samples import UnreadableImage
 __all__ = [
     "KINDS",
     "Cells",
+    "DialoguePreprocess",
+    "DialogueTokens",
     "ImagePreprocess",
     "NamedInput",
     "PairPreprocess",

@@ -30,6 +30,8 @@ from headstart.types import Finding
 from headstart.types.ragged import Ragged
 from headstart.types.texts import Telling
 
+_OWN = ("begin_id", "most_told", "num_beams", "most_ratio")
+_MOST_RATIO = 10_000
 _SIDES = 1 << 20  # of a length: lengths of both sides in one number
 
 
@@ -93,17 +95,19 @@ class SequencePreprocess(TokenPreprocess):
         begin_id: The id that what is written begins with.
         most_told: Tokens that are written at most.
         num_beams: Beginnings that are followed at once where the model is served.
+        most_ratio: Tokens that are written at most for each that is read, and a few.
     """
 
     begin_id: int = 0
     most_told: int = 128
     num_beams: int = 4
+    most_ratio: float = 4.0
     kind: ClassVar[str] = "sequences"
 
     @property
     def telling(self) -> Telling:
         """How texts are written."""
-        return Telling(num_beams=self.num_beams, max_tokens=self.most_told)
+        return Telling(self.num_beams, self.most_told, self.most_ratio)
 
     @property
     def inputs(self) -> tuple[NamedInput, ...]:
@@ -148,14 +152,12 @@ class SequencePreprocess(TokenPreprocess):
 
     def to_json(self) -> dict[str, object]:
         """Return it as JSON-able dict; the tokenizer itself is in ``files``."""
-        own = {"begin_id": self.begin_id, "most_told": self.most_told, "num_beams": self.num_beams}
-        return {**super().to_json(), **own}
+        return {**super().to_json(), **{name: getattr(self, name) for name in _OWN}}
 
     @classmethod
     def check_json(cls, record: Mapping[str, Any]) -> None:
         """Refuse a record that ``to_json`` did not write."""
-        names = ("kind", "column", "max_length", "begin_id", "most_told", "num_beams")
-        read_record(record, names, "preprocess")
+        read_record(record, ("kind", "column", "max_length", *_OWN), "preprocess")
         check_column(record)
         for name, most in (("max_length", MOST_TOKENS), ("most_told", MOST_TOKENS)):
             check_whole(record, name, most)
@@ -163,6 +165,9 @@ class SequencePreprocess(TokenPreprocess):
         begin = record["begin_id"]
         if not isinstance(begin, int) or isinstance(begin, bool) or begin < 0:
             raise damaged("preprocess", dict(record), "begin_id as an id")
+        ratio = record["most_ratio"]
+        if not isinstance(ratio, int | float) or not 0 < ratio < _MOST_RATIO:
+            raise damaged("preprocess", dict(record), f"most_ratio from 0 to {_MOST_RATIO:,}")
 
     @classmethod
     def from_json(
@@ -170,5 +175,4 @@ class SequencePreprocess(TokenPreprocess):
     ) -> SequencePreprocess:
         """Return what ``to_json`` and ``files`` wrote."""
         tokenizer = read_tokenizer(demand_folder(folder, origin), record["max_length"], origin)
-        own = (record[name] for name in ("begin_id", "most_told", "num_beams"))
-        return cls(tokenizer, record["column"], *own)
+        return cls(tokenizer, record["column"], *(record[name] for name in _OWN))

@@ -4,5 +4,6 @@ The ranking (``rank.py``) is not imported here: it brings scikit-learn, which ta
 """
 
 from headstart.ranking.screen import Candidate, default_starts, screen
+from headstart.ranking.writers import screen_writers
 
-__all__ = ["Candidate", "default_starts", "screen"]
+__all__ = ["Candidate", "default_starts", "screen", "screen_writers"]

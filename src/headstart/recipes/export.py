@@ -16,7 +16,7 @@ from headstart.exporting.exporters import (
     START_EXPORTERS,
     WEIGHTS,
     export_choices,
-    refuse_words,
+    refuse_written,
 )
 from headstart.recipes.options import hushes
 from headstart.recipes.run import Run
@@ -103,7 +103,7 @@ def _export_whole(run: Run, folder: Path, to: str, *, int8: bool) -> None:
     """
     from headstart.recipes import bundling
 
-    refuse_words(run.schema.task)
+    refuse_written(run.schema.task)
     if to == ONNX:
         agreement = bundling.write_bundle(run, folder, int8=int8)
     else:

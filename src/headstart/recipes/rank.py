@@ -9,7 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from headstart.errors import HeadstartError, Interrupted, OptionError, RunFolderError, StartError
+from headstart.errors import (
+    DataError,
+    HeadstartError,
+    Interrupted,
+    OptionError,
+    RunFolderError,
+    StartError,
+)
 from headstart.events import emit, seconds_since_command_began, unheard
 from headstart.recipes.hard_limit import ends_without, last_moment
 from headstart.recipes.options import LaunchOptions, takes
@@ -211,6 +218,7 @@ def _record(
             f"{dataset.name} reads differently here than in the main process; expected the same "
             f"data everywhere. Put the same files on every machine."
         )
+    _refuse_words(options, dataset)
     starts = _candidates(options, dataset, most)
     budget = Budget(limit, spent_before(dataset))
     # each process times its own passes: what it chooses is no decision for the others
@@ -233,6 +241,24 @@ def _record(
     except StopRequested:
         raise Interrupted("Stopped before all starts were scored; nothing was written.") from None
     return {"data": dataset.name, **found.to_json()}
+
+
+def _refuse_words(options: RankOptions, dataset: Dataset) -> None:
+    """Refuse what has a tag a word or a text to be written, and name the verb that does it."""
+    from headstart.starts.candidates import candidate_starts
+    from headstart.tasks import find_task
+
+    task, typed = find_task(dataset.schema.task), typed_data(options.data) or "DATA"
+    if not (task.tells_words or task.tells_texts):
+        return
+    told, does = "a tag for each word", f"fit {typed} --budget 10m"
+    if task.tells_texts:
+        start = candidate_starts(dataset, 0)[0].address
+        told, does = "a text to be written", f"finetune {typed} --start {start}"
+    raise DataError(
+        f"{dataset.name} has {told} ({task.name}); expected one target a sample, which is what "
+        f"starts are ranked by. Run 'headstart {does}' instead."
+    )
 
 
 def _claimed(out: Path, *, overwrite: bool) -> Path:

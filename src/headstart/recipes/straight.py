@@ -1,7 +1,8 @@
 """``fit`` without a contest: the best start of the screening is fine-tuned as ``finetune`` does it.
 
-For tasks whose outputs are ragged (a tag a word): arms, ensembles and soups compare rows of one
-length. Left out, therefore: other strategies and rates than the start's own.
+For tasks whose outputs are ragged (a tag a word), texts or several targets: arms, ensembles and
+soups compare rows of numbers of one meaning. Left out, therefore: other strategies and rates than
+the start's own.
 """
 
 from __future__ import annotations
@@ -19,8 +20,14 @@ from headstart.training.options.training_options import training_options
 if TYPE_CHECKING:
     from headstart.recipes.options import FitOptions
     from headstart.recipes.session import Session
+    from headstart.tasks import Task
     from headstart.tuning.budget import Budget
     from headstart.types import Dataset
+
+
+def has_no_contest(task: Task) -> bool:
+    """Return whether the best start of the screening is fine-tuned as it is."""
+    return task.tells_words or task.tells_texts or bool(task.parts)
 
 
 def go_straight(
@@ -48,7 +55,7 @@ def go_straight(
     from headstart.starts import find_start
 
     given = GivenStart(find_start(str(ranked[0]["start"])), None, None)
-    what = "several targets" if dataset.schema.parts else "words"
+    what = "several targets" if dataset.schema.parts else dataset.schema.task
     emit("note", text=f"Of {what} one way of tuning is tried: the best start's own.")
     means = Means(budget, current.company, current.decisions)
     options = settle_strategy(dataset, given, said, training_options(settled), means)

@@ -44,6 +44,7 @@ from headstart.reporting.page_samples import (
     examples_view,
     mistakes_view,
     seen_view,
+    written_view,
 )
 from headstart.reporting.page_trust import behind_view, decisions_view, repeats_view, trust_view
 from headstart.reporting.wording import (
@@ -125,6 +126,7 @@ def render_page(
             repeats=repeats_view(metrics),
             mistakes=mistakes_view(samples or [], metrics),
             doubtful=doubtful_view(beside.doubtful, metrics),
+            written=written_view(metrics),
             explained=explained_view(beside.explanations),
             confusion=confusion_view(test),
             by_class=by_class_view(metrics),

@@ -47,6 +47,7 @@ WIDTH = 80
 _LEAST_NAME = 12  # columns of a table that its names have at the least
 _MAX_NOTE = 16
 _NUM_WEAKEST = 5
+_NUM_WRITTEN, _MOST_WRITTEN = 3, 200  # texts, and characters of each
 _NO_NUMBER = (
     "-",
     "unknown",
@@ -75,6 +76,7 @@ def render_text(metrics: Json, model: Json, data: Json, options: Json) -> str:
         render_repeats(metrics),
         render_certainty(metrics),
         _before_after(metrics),
+        _written(metrics),
         *(_before_after(own) for own in ladders_of_parts(metrics)),
         _classes(metrics),
         _tried("Starts that were tried", options.get("candidates") or [], "start"),
@@ -89,6 +91,17 @@ def render_text(metrics: Json, model: Json, data: Json, options: Json) -> str:
         _time(metrics),
     ]
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
+
+
+def _written(metrics: Json) -> list[str]:
+    """Show what was written of a few test samples, before the fine-tuning and after it."""
+    lines: list[str] = []
+    for row in (metrics.get("written") or [])[:_NUM_WRITTEN]:
+        for kind, called in (("text", "given"), ("before", "before"), ("after", "after")):
+            if row.get(kind) is not None:
+                words = _cut(_one_line(str(row[kind])), _MOST_WRITTEN)
+                lines += _wrap(words, f"  {called:<8}")
+    return ["Written before and after", *lines] if lines else []
 
 
 def _about(model: Json, metrics: Json) -> list[str]:

@@ -23,9 +23,14 @@ from headstart.preprocessing import NamedInput
 from headstart.serving.limits import ServerLimits
 from headstart.serving.measures import ServerMeasures
 from headstart.serving.refusals import ClientGone, Refusal, overloaded
+from headstart.tasks import array_of
+from headstart.types import Prediction
 
 Arrays = dict[str, np.ndarray]
-_LEAST_LENGTH = 16  # tokens: shorter ones are padded to this many together
+Computed = tuple[np.ndarray, Sequence[Prediction]]  # outputs (B, K), and what is told of named rows
+# Tokens that take as long to compute as the weights to read, which each pass does once: twice the
+# operations of a core by the bytes that it reads in the same time, however large the network.
+_PASS_TOKENS = 20
 
 
 @dataclass(eq=False)
@@ -38,7 +43,8 @@ class Pending:
         deadline: On the loop's clock.
         is_gone: Whether whoever asked has hung up.
         came: On the loop's clock.
-        answer: Outputs (B, K).
+        answer: What is computed.
+        names: What to call each row where it is a sample; empty where nothing is told of rows yet.
         answers: How many of its first rows answer somebody: the others are asked to explain these.
     """
 
@@ -47,14 +53,14 @@ class Pending:
     deadline: float
     is_gone: Callable[[], bool]
     came: float
-    answer: asyncio.Future[np.ndarray]
+    answer: asyncio.Future[Computed]
+    names: Sequence[str]
     answers: int
 
     @property
     def length(self) -> int:
-        """Which requests it is computed with: those of lengths up to the same power of two."""
-        longest = max((a.shape[1] for a in self.arrays[0].values() if a.ndim == 2), default=1)
-        return max(_LEAST_LENGTH, 1 << (longest - 1).bit_length())
+        """Tokens of its longest row."""
+        return max((a.shape[1] for a in self.arrays[0].values() if a.ndim == 2), default=1)
 
 
 class Batcher:
@@ -81,7 +87,9 @@ class Batcher:
         self._batch_rows = measures.batch.labels(name)
         self._depth = measures.depth.labels(name)
         self._cancelled = measures.cancelled
-        self._count = measures.answers_of(name, bundle.schema.classes)
+        # what is told of words is known, and counted, where their tokens are put together
+        self._is_told = not bundle.task.tells_words
+        self._count = measures.answers_of(name, bundle.schema.classes if self._is_told else ())
         self._inputs = [
             {one.name: one for one in member.session.inputs} for member in bundle.members
         ]
@@ -133,15 +141,17 @@ class Batcher:
         rows: int,
         deadline: float,
         is_gone: Callable[[], bool],
+        names: Sequence[str] = (),
         answers: int | None = None,
-    ) -> np.ndarray:
-        """Return the outputs of a request, (B, K).
+    ) -> Computed:
+        """Return the outputs of a request, (B, K), and what is told of them where rows have names.
 
         Args:
             arrays: See ``Pending``, as all others.
             rows: B.
             deadline: On the loop's clock.
             is_gone: Whether whoever asked has hung up.
+            names: See ``Pending``.
             answers: See ``Pending``; all of them when not given.
 
         Raises:
@@ -150,7 +160,8 @@ class Batcher:
         """
         loop = asyncio.get_running_loop()
         told = rows if answers is None else answers
-        job = Pending(arrays, rows, deadline, is_gone, loop.time(), loop.create_future(), told)
+        now, answer = loop.time(), loop.create_future()
+        job = Pending(arrays, rows, deadline, is_gone, now, answer, names, told)
         self._waiting.append(job)
         self._open.add(job)
         self._watch(loop, deadline)
@@ -231,30 +242,39 @@ class Batcher:
                 self._queue_seconds.observe(now - job.came)
         return jobs
 
-    def _answers(self, jobs: Sequence[Pending]) -> list[np.ndarray | Exception]:
+    def _answers(self, jobs: Sequence[Pending]) -> list[Computed | Exception]:
         """Compute a batch, in the thread; requests of like lengths together."""
         if not self._is_ragged:
             return self._of_group(jobs)
-        groups: dict[int, list[int]] = {}
-        for place, job in enumerate(jobs):
-            groups.setdefault(job.length, []).append(place)
-        found: list[np.ndarray | Exception] = [Refusal(500, "", "lost")] * len(jobs)
-        for places in groups.values():
+        found: list[Computed | Exception] = [Refusal(500, "", "lost")] * len(jobs)
+        for places in passes_of([job.length for job in jobs], [job.rows for job in jobs]):
             group = [jobs[place] for place in places]
             for place, answer in zip(places, self._of_group(group), strict=True):
                 found[place] = answer
         return found
 
-    def _of_group(self, jobs: Sequence[Pending]) -> list[np.ndarray | Exception]:
+    def _of_group(self, jobs: Sequence[Pending]) -> list[Computed | Exception]:
         try:
             outputs = self._outputs(jobs)
+            told = self._told(jobs, outputs)
         except Exception as error:  # ONNX Runtime's have no common class
             if len(jobs) == 1:
                 return [error]
             # one of them is the cause: only that one is to fail
             return [answer for job in jobs for answer in self._of_group([job])]
         ends = np.cumsum([job.rows for job in jobs])[:-1]
-        return list(np.split(outputs, ends))
+        return list(zip(np.split(outputs, ends), told, strict=True))
+
+    def _told(self, jobs: Sequence[Pending], outputs: np.ndarray) -> list[Sequence[Prediction]]:
+        """Return what is told of each request whose rows have names, of all of them at once."""
+        has_names = np.repeat([bool(job.names) for job in jobs], [job.rows for job in jobs])
+        names = [name for job in jobs for name in job.names]
+        left = self.bundle.predictions(names, outputs[has_names]) if names else []
+        found: list[Sequence[Prediction]] = []
+        for job in jobs:
+            found.append(left[: len(job.names)])
+            left = left[len(job.names) :]
+        return found
 
     def _outputs(self, jobs: Sequence[Pending]) -> np.ndarray:
         began = time.perf_counter()
@@ -266,14 +286,15 @@ class Batcher:
             }
             for place, inputs in enumerate(self._inputs)
         ]
-        watch = self._drift if self._drift is not None and self._drift.is_open else None
+        watch = self._drift if self._is_told and self._drift is not None else None
+        watch = watch if watch is not None and watch.is_open else None
         features: list[np.ndarray] = []
         parts = []
         for start in range(0, rows, self._limits.batch_rows):
             part = slice(start, start + self._limits.batch_rows)
             given = [{n: a[part] for n, a in own.items()} for own in joined]
             logits = self.bundle.run(given) if watch is None else self.bundle.run(given, features)
-            parts.append(self.bundle.outputs(logits))
+            parts.append(array_of(self.bundle.outputs(logits)))
         outputs = parts[0] if len(parts) == 1 else np.concatenate(parts)
         self._compute_seconds.observe(time.perf_counter() - began)
         self._batch_rows.observe(rows)
@@ -289,6 +310,39 @@ class Batcher:
             seen = {name: array[told] for name, array in joined[0].items()}
             watch.add(outputs[told], seen, np.concatenate(features)[told] if features else None)
         return outputs
+
+
+def passes_of(lengths: Sequence[int], rows: Sequence[int]) -> list[list[int]]:
+    """Return which requests go through a network together: what costs least, padding counted.
+
+    A pass costs its rows times its longest row, and ``_PASS_TOKENS``. Of requests sorted by length
+    every way to divide them is looked at, by what the first ones cost at least.
+
+    Args:
+        lengths: Tokens of the longest row of each request.
+        rows: Of each.
+
+    Returns:
+        Places of requests, a list a pass, short ones first.
+    """
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    costs, begins = [0], [0]
+    for end in range(1, len(order) + 1):
+        longest, together = lengths[order[end - 1]], 0
+        least, begin = 0, end
+        for start in range(end - 1, -1, -1):
+            together += rows[order[start]]
+            cost = costs[start] + _PASS_TOKENS + together * longest
+            if begin == end or cost < least:
+                least, begin = cost, start
+        costs.append(least)
+        begins.append(begin)
+    found: list[list[int]] = []
+    end = len(order)
+    while end:
+        found.insert(0, order[begins[end] : end])
+        end = begins[end]
+    return found
 
 
 def _joined(expected: NamedInput, arrays: Sequence[np.ndarray]) -> np.ndarray:

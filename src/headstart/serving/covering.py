@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from headstart.bundles import Bundle
-from headstart.bundles.answering import named
 from headstart.preprocessing import ImagePreprocess
 from headstart.types import TextPair
 
@@ -121,10 +120,7 @@ def _groups(parts: Sequence[str]) -> list[list[str]]:
 def _read(bundle: Bundle, samples: list[Any]) -> list[Arrays]:
     inputs = bundle.read(samples)
     places = np.arange(len(samples))
-    return [
-        named(one.preprocess, own.arrays(places))
-        for one, own in zip(bundle.members, inputs, strict=True)
-    ]
+    return [dict(own) for own in bundle.arrays(inputs, places)]
 
 
 def falls(outputs: np.ndarray) -> list[float]:

@@ -1,7 +1,8 @@
 """The models of a server, by name: opened, swapped for newer ones, and asked.
 
 A request holds the model that it found until it is answered, so that a newer bundle in its place
-loses none. Reading a sample and answering happen in threads; only waiting happens in the loop.
+loses none. Reading a sample and answering happen in threads, waiting happens in the loop, and so
+does reading a short text, which takes less than waking a thread.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import orjson
 
 from headstart.bundles import Bundle, verify_bundle
-from headstart.bundles.answering import named
 from headstart.bundles.session import check_bounds
 from headstart.cores import usable_cores
 from headstart.errors import DataError, OptionError
@@ -31,6 +32,10 @@ from headstart.serving.measures import ServerMeasures
 from headstart.serving.refusals import Refusal, bad_request
 from headstart.serving.tensors import as_declared
 from headstart.serving.watching import Watches, WatchOptions
+from headstart.tasks import array_of
+from headstart.types import Inputs, Prediction, Rows
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,21 @@ class Asked:
 
     deadline: float
     is_gone: Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is answered to a request.
+
+    Attributes:
+        predictions: Of each sample, as ``predict`` gives them.
+        outputs: Probabilities or values, B rows.
+        notes: What to know of the samples.
+    """
+
+    predictions: Sequence[Prediction]
+    outputs: Rows
+    notes: Sequence[str] = ()
 
 
 class ServedModel:
@@ -71,38 +91,48 @@ class ServedModel:
         self.form: Form = form_of(bundle.schema)
         self.raw = self.form.inputs(bundle.preprocess)
         # of several members the prepared inputs differ, and only raw ones are everybody's
-        self.prepared: list[NamedInput] = (
-            bundle.members[0].session.inputs if len(bundle.members) == 1 else []
-        )
+        # and of prepared texts nobody knows where their words stand
+        is_plain = len(bundle.members) == 1 and not bundle.task.tells_words
+        self.prepared: list[NamedInput] = bundle.members[0].session.inputs if is_plain else []
         self._raw_names = {one.name for one in self.raw}
         self._prepared_names = {one.name for one in self.prepared}
+        self._count_spans = measures.spans_of(self.name, bundle.schema.classes)
 
     @property
-    def outputs(self) -> list[tuple[str, str, int]]:
-        """Name, datatype and width of what holds numbers: of several targets one each."""
+    def outputs(self) -> list[tuple[str, str, list[int]]]:
+        """Name, datatype and shape of what stands beside the label: of several targets one each."""
         schema, task = self.bundle.schema, self.bundle.task
+        if task.tells_words:
+            return [("spans", "BYTES", [-1])]
         if task.parts:
-            return [(p.label, "FP32" if p.num_classes else "FP64", p.width) for p in task.parts]
+            kinds = ((p, "FP32" if p.num_classes else "FP64") for p in task.parts)
+            return [(part.label, kind, [-1, part.width]) for part, kind in kinds]
         if task.has_classes:
-            return [("probabilities", "FP32", len(schema.classes))]
-        return [("value", "FP64", task.num_outputs(schema))]
+            return [("probabilities", "FP32", [-1, len(schema.classes)])]
+        return [("value", "FP64", [-1, task.num_outputs(schema)])]
 
-    def named_outputs(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
-        """Return outputs (B, K) by the names of ``outputs``."""
-        rows, found, begin = outputs.reshape(len(outputs), -1), {}, 0
-        for name, datatype, width in self.outputs:
+    def tensors_of(self, answer: Answer) -> dict[str, np.ndarray]:
+        """Return an answer as tensors of the protocol, by name; spans as JSON, a list a text."""
+        labels = np.array([one.label for one in answer.predictions], object)
+        found: dict[str, np.ndarray] = {}
+        if self.bundle.task.tells_words:
+            spans = [orjson.dumps(one.to_json()["spans"]).decode() for one in answer.predictions]
+            return {self.outputs[0][0]: np.array(spans, object), "label": labels}
+        numbers, begin = array_of(answer.outputs), 0
+        rows = numbers.reshape(len(numbers), -1)
+        for name, datatype, shape in self.outputs:
             dtype = np.float32 if datatype == "FP32" else np.float64
-            found[name] = rows[:, begin : begin + width].astype(dtype)
-            begin += width
-        return found
+            found[name] = rows[:, begin : begin + shape[-1]].astype(dtype)
+            begin += shape[-1]
+        return {**found, "label": labels}
 
     async def answer_samples(
         self, read: Callable[[], Named], rows: int, size: int, asked: Asked
-    ) -> tuple[list[str], np.ndarray, list[str]]:
-        """Return names, outputs (B, K), and what to know of samples as people send them.
+    ) -> Answer:
+        """Return the answer to samples as people send them.
 
         Args:
-            read: Gives samples; run in a thread.
+            read: Gives samples.
             rows: About how many there are.
             size: Bytes that they hold.
             asked: How to answer.
@@ -111,48 +141,69 @@ class ServedModel:
             Refusal: If they cannot be read, there is no room, or the time runs out.
         """
         with self.batcher.admitted(min(rows, self._limits.rows), size):
-            loop = asyncio.get_running_loop()
-            try:
-                async with asyncio.timeout_at(asked.deadline):
-                    prepared = loop.run_in_executor(self._threads, self._prepare, read)
-                    names, arrays, notes = await prepared
-            except TimeoutError:
-                raise late() from None
-            answer = self.batcher.compute(arrays, len(names), asked.deadline, asked.is_gone)
-            return names, await answer, notes
+            if size <= self.form.brief:
+                inputs, arrays = self._prepare(read)
+            else:
+                inputs, arrays = await self._in_thread(self._prepare, read, asked)
+            rows = len(next(iter(arrays[0].values())))
+            tells_words = self.bundle.task.tells_words
+            names = () if tells_words else inputs[0].names
+            found, predictions = await self.batcher.compute(
+                arrays, rows, asked.deadline, asked.is_gone, names
+            )
+        outputs: Rows = found
+        if tells_words:  # only now is known what was told of them
+            outputs = self.bundle.preprocess.told(arrays[0], found)
+            predictions = self.bundle.predictions_of(inputs[0], outputs)
+            self._count_spans(predictions)
+            if self._watch is not None and self._watch.is_open:
+                self._watch.add(outputs, arrays[0], None)
+        notes = list(dict.fromkeys(f.sentence for given in inputs for f in given.findings))
+        return Answer(predictions, outputs, notes)
 
     async def explain(
         self, read: Callable[[], Named], size: int, asked: Asked
-    ) -> tuple[list[str], np.ndarray, dict[str, Any]]:
-        """Return name and outputs (1, K) of one sample, and what the answer looked at.
+    ) -> tuple[Answer, dict[str, Any]]:
+        """Return the answer to one sample, and what it looked at.
 
         Args:
-            read: Gives the sample; run in a thread.
+            read: Gives the sample.
             size: Bytes that it holds.
             asked: How to answer.
 
         Raises:
             Refusal: If there are several, the model tells no classes, or as ``answer_samples``.
         """
-        if not self.bundle.task.has_classes:
-            raise bad_request(f"Model '{self.name}' tells numbers; explained are classes.")
+        task = self.bundle.task
+        if not task.has_classes or task.tells_words:
+            what = "of words" if task.tells_words else "numbers"
+            raise bad_request(f"Model '{self.name}' tells {what}; explained are classes.")
         with self.batcher.admitted(1 + MOST_PARTS, size):
-            loop = asyncio.get_running_loop()
-            try:
-                async with asyncio.timeout_at(asked.deadline):
-                    names, parts, arrays = await loop.run_in_executor(
-                        self._threads, self._cover, read
-                    )
-            except TimeoutError:
-                raise late() from None
+            names, parts, arrays = await self._in_thread(self._cover, read, asked)
             rows = len(next(iter(arrays[0].values())))
-            outputs = await self.batcher.compute(
+            outputs, _ = await self.batcher.compute(
                 arrays, rows, asked.deadline, asked.is_gone, answers=1
             )
-        return names, outputs[:1], {**parts, "falls": falls(outputs)}
+        answer = Answer(self.bundle.predictions(names, outputs[:1]), outputs[:1])
+        return answer, {**parts, "falls": falls(outputs)}
+
+    async def _in_thread(
+        self, work: Callable[[Callable[[], Named]], T], read: Callable[[], Named], asked: Asked
+    ) -> T:
+        """Return what work makes of samples, in a thread.
+
+        Raises:
+            Refusal: If the time runs out.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout_at(asked.deadline):
+                return await loop.run_in_executor(self._threads, work, read)
+        except TimeoutError:
+            raise late() from None
 
     def _cover(self, read: Callable[[], Named]) -> tuple[list[str], dict[str, Any], list[Arrays]]:
-        """Read a sample and cover its parts, in a thread."""
+        """Read a sample and cover its parts."""
         samples, names = read()
         if len(names) != 1:
             raise bad_request(f"The request has {len(names)} samples; explained is one at a time.")
@@ -163,8 +214,8 @@ class ServedModel:
 
     async def answer_tensors(
         self, tensors: Mapping[str, np.ndarray], size: int, asked: Asked
-    ) -> np.ndarray:
-        """Return outputs (B, K) of the inputs of a request in the protocol.
+    ) -> Answer:
+        """Return the answer to the inputs of a request in the protocol.
 
         Args:
             tensors: By name: samples as they are, or as the network takes them.
@@ -181,7 +232,7 @@ class ServedModel:
             )
         if tensors.keys() == self._raw_names:
             read = partial(self.form.from_tensors, tensors, self._limits)
-            return (await self.answer_samples(read, rows, size, asked))[1]
+            return await self.answer_samples(read, rows, size, asked)
         if tensors.keys() != self._prepared_names:
             wanted = [", ".join(sorted(self._raw_names)[:20])]
             wanted += [", ".join(sorted(self._prepared_names))] if self._prepared_names else []
@@ -206,10 +257,13 @@ class ServedModel:
         if len(lengths) > 1 or lengths == {0}:
             raise bad_request("The inputs have no length, or not the same one.", "bounds")
         with self.batcher.admitted(rows, size):
-            return await self.batcher.compute([arrays], rows, asked.deadline, asked.is_gone)
+            outputs, told = await self.batcher.compute(
+                [arrays], rows, asked.deadline, asked.is_gone, [""] * rows
+            )
+        return Answer(told, outputs)
 
-    def _prepare(self, read: Callable[[], Named]) -> tuple[list[str], list[Arrays], list[str]]:
-        """Read samples, in a thread."""
+    def _prepare(self, read: Callable[[], Named]) -> tuple[list[Inputs], list[Arrays]]:
+        """Read samples."""
         samples, names = read()
         try:
             inputs = self.bundle.read(samples, names)
@@ -217,13 +271,8 @@ class ServedModel:
             raise bad_request(str(error), "sample") from None
         if self._watch is not None:
             self._watch.add_rows(inputs[0])
-        places = np.arange(len(inputs[0]))
-        arrays = [
-            named(one.preprocess, given.arrays(places))
-            for one, given in zip(self.bundle.members, inputs, strict=True)
-        ]
-        notes = list(dict.fromkeys(f.sentence for given in inputs for f in given.findings))
-        return list(inputs[0].names), arrays, notes
+        arrays = self.bundle.arrays(inputs, np.arange(len(inputs[0])))
+        return inputs, [dict(own) for own in arrays]
 
 
 class Shelf:
@@ -342,8 +391,8 @@ def record_of(model: ServedModel) -> dict[str, Any]:
         ],
         "outputs": [
             *(
-                {"name": name, "datatype": datatype, "shape": [-1, width]}
-                for name, datatype, width in model.outputs
+                {"name": name, "datatype": datatype, "shape": shape}
+                for name, datatype, shape in model.outputs
             ),
             {"name": "label", "datatype": "BYTES", "shape": [-1]},
         ],

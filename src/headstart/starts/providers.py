@@ -5,7 +5,7 @@ from __future__ import annotations
 from headstart.starts.images.providers import LiteProvider, ScratchProvider, TimmProvider
 from headstart.starts.provider import Provider
 from headstart.starts.tables.providers import TableProvider
-from headstart.starts.texts.decoders import DecoderProvider
+from headstart.starts.texts.decoder_starts import DecoderProvider
 from headstart.starts.texts.providers import TermsProvider, TransformersProvider
 from headstart.starts.texts.sequence_starts import SequenceProvider
 

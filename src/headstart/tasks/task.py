@@ -55,6 +55,11 @@ class Task(Certain, Comparable):
             ragged, and texts come with their words.
         tells_texts: Whether a text is told of each sample, by writing it: targets are texts,
             outputs rows of ``types.texts.TOLD``, and the network ends in a vocabulary.
+        is_chosen_by_texts: Whether ``validation_score`` reads what was written; else nothing need
+            be written to choose.
+        written_as: Of texts that are told the kind of preprocessing that makes them tokens, a row
+            of ``preprocessing.KINDS``.
+        plain_start: The start that is tried where nobody names one, where a task has its own.
         transformers_problem: What transformers' sequence classifiers call it; empty where they
             have no such thing.
         deciding: How answers are made of outputs; a model's own task has what was tuned for it.
@@ -78,6 +83,9 @@ class Task(Certain, Comparable):
     is_linear: bool = False
     tells_words: bool = False
     tells_texts: bool = False
+    is_chosen_by_texts: bool = True
+    written_as: str = ""
+    plain_start: str = ""
     transformers_problem: str = ""
     deciding: Deciding = PLAINLY
     parts: tuple[TargetPart, ...] = ()

@@ -17,7 +17,7 @@ import torch
 
 from headstart.data.copies import contents_record
 from headstart.events import emit
-from headstart.model import Calibrated, model_outputs, run_batches, write_model
+from headstart.model import Calibrated, model_outputs, run_batches, tell_texts, write_model
 from headstart.storage.run_folder import RunFolder
 from headstart.tasks import find_task
 from headstart.training.machine.memory import peak_memory_bytes
@@ -42,10 +42,13 @@ from headstart.tuning.solving import probe
 from headstart.tuning.test_items import losses_of, write_items
 from headstart.tuning.together import Together, save_ensemble
 from headstart.tuning.training_views import training_views
+from headstart.tuning.writing import side_by_side, writing_seconds
 from headstart.types import BadSample, Dataset, Finding, Rows
 
 BEFORE = "frozen start + linear probe"
+AS_IT_IS = "start as it is"  # of one that writes
 SINGLE = "best single model"
+_TEXT_SECONDS = 2e-3  # of the figures of a written text, beside those of every rival
 _PROBE_SAMPLES = 5_000  # of the baseline's probe, where the strategy has fitted none
 _PROBE_SECONDS = 3.0  # what the solver takes for these at the most, on one core
 
@@ -93,7 +96,8 @@ def conclude(
     test_seconds = budget.spent
     if not dataset.is_repeated:
         before = _before(items, setup, tuned, budget)
-        rivals += [] if before is None else [Rival(BEFORE, before)]
+        called = AS_IT_IS if model.task.tells_texts else BEFORE
+        rivals += [] if before is None else [Rival(called, before)]
         rivals += run_baselines(items, setup, budget)
     later = later_days(items, rivals, seed=setup.recipe.seed, budget=budget, setup=setup)
     told = [] if later is None or not later.differs else [later.finding()]
@@ -129,6 +133,8 @@ def conclude(
         model, logits, outputs, test.targets, test, losses_of(model, logits, test.targets), of_test
     )
     told_of = (outputs, test.targets, schema)
+    started = next((rival.predictions for rival in rivals if rival.name == AS_IT_IS), None)
+    metrics |= side_by_side(looked, dataset, started)
     metrics |= look_closer(looked) | judge_deciding(served.record, task, *told_of, groups=of_test)
     write_items(folder, dataset, looked)
     if examples := class_examples(dataset, train):
@@ -261,7 +267,7 @@ def _before(items: Items, setup: TrainingSetup, tuned: Tuned, budget: Budget) ->
     each = seconds_per_sample(setup, dataset, budget)
     needed = PASS_MARGIN * each * len(test) + figures_seconds(dataset, setup, budget)
     if tuned.fitted is None:
-        needed += _fitting_seconds(each, len(train), len(val), budget)
+        needed += _fitting_seconds(setup, dataset, (each, len(train), len(val)), budget)
     if budget.left < needed:
         emit(
             "note",
@@ -280,6 +286,8 @@ def _frozen_answers(items: Items, setup: TrainingSetup, tuned: Tuned) -> Rows:
     after = {n: t.detach().clone() for n, t in model.state_dict().items()}
     try:
         model.encoder.load_state_dict({n: t.to(model.device) for n, t in setup.initial.items()})
+        if model.task.tells_texts:
+            return model.task.decisions(tell_texts(model, test, name="test, before"))
         if fitted is None:
             weigh, limit = setup.recipe.imbalance, _PROBE_SAMPLES
             fitted = probe(frozen, train, val, imbalance=weigh, limit=limit, deadline=None)
@@ -315,8 +323,23 @@ def _has_frozen_baseline(setup: TrainingSetup, dataset: Dataset) -> bool:
     return setup.strategy.loops and not says_nothing
 
 
-def _fitting_seconds(each: float, num_train: int, num_val: int, budget: Budget) -> float:
-    """Return what the baseline's probe takes: cut short it would flatter the fine-tuning."""
+def _fitting_seconds(
+    setup: TrainingSetup, dataset: Dataset, pass_of: tuple[float, int, int], budget: Budget
+) -> float:
+    """Return what the baseline's probe takes: cut short it would flatter the fine-tuning.
+
+    Of a start that writes it is what its own texts take.
+
+    Args:
+        setup: The model.
+        dataset: Gives the test items.
+        pass_of: What a sample takes, and how many of train and of val there are.
+        budget: Says how busy the machine is.
+    """
+    if setup.model.task.tells_texts:
+        written = writing_seconds(setup, dataset, budget) * len(dataset.test)
+        return budget.load * PASS_MARGIN * written
+    each, num_train, num_val = pass_of
     features = PASS_MARGIN * each * (min(_PROBE_SAMPLES, num_train) + num_val)
     return budget.load * features + _PROBE_SECONDS * slowness(budget.load)
 
@@ -326,7 +349,7 @@ def frozen_seconds(dataset: Dataset, setup: TrainingSetup, budget: Budget) -> fl
     if not _has_frozen_baseline(setup, dataset) or setup.strategy.probes:
         return 0.0
     each = seconds_per_sample(setup, dataset, budget)
-    return _fitting_seconds(each, len(dataset.train), len(dataset.val), budget)
+    return _fitting_seconds(setup, dataset, (each, len(dataset.train), len(dataset.val)), budget)
 
 
 def figures_seconds(dataset: Dataset, setup: TrainingSetup, budget: Budget) -> float:
@@ -337,4 +360,5 @@ def figures_seconds(dataset: Dataset, setup: TrainingSetup, budget: Budget) -> f
 def _own_seconds(dataset: Dataset, setup: TrainingSetup, budget: Budget) -> float:
     """Return the same without the baselines."""
     num = len(dataset.test) + len(dataset.val)
-    return (2.5 + 2e-5 * num * setup.model.num_outputs) * slowness(budget.load)
+    each = _TEXT_SECONDS if setup.model.task.tells_texts else 2e-5 * setup.model.num_outputs
+    return (2.5 + each * num) * slowness(budget.load)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -259,13 +260,16 @@ def step_loss(
     return compute
 
 
-def _set_mode(model: torch.nn.Module, recipe: Recipe) -> None:
+def _set_mode(model: Model, recipe: Recipe) -> None:
     """Set the mode of training; refuse statistics of a batch that is one sample.
 
     Raises:
         OptionError: A BatchNorm would normalise each sample by itself alone.
     """
     set_train_mode(model, recipe.batchnorm)
+    if recipe.checkpoint_blocks:
+        network: Any = model.encoder.network
+        network.save_memory()
     if recipe.micro_batch_size > 1:
         return
     norm = torch.nn.modules.batchnorm._BatchNorm

@@ -119,13 +119,13 @@ def set_up(
     else:
         encoder = _encoder(dataset, start, options, texts)
     check_words(encoder, dataset)
+    check_writes(encoder, dataset)
     if encoder.is_grown and dataset.schema.parts:
         raise StartError(
             f"Start '{start.address}' grows trees for one target, and {dataset.name} has "
             f"{len(dataset.schema.parts)}; expected one. Choose scratch/linear or scratch/mlp, or "
             "name one target with --label."
         )
-    check_writes(encoder, dataset)
     if find_strategy(options.strategy).adapters:
         add_lora(encoder, rank=options.lora_rank, alpha=options.lora_alpha)
     recipe = recipe_for(
@@ -227,10 +227,24 @@ def prepare_sample(
         limit: Largest number of samples.
         seed: Seed of the choice.
     """
-    encoder, split = setup.model.encoder, dataset.split(name)
-    indices = None
+    split, indices = dataset.split(name), None
     if limit is not None and len(split) > limit:
         indices = subsample(split.targets, limit, seed=seed)
+    return prepare_places(dataset, name, setup, indices)
+
+
+def prepare_places(
+    dataset: Dataset, name: SplitName, setup: TrainingSetup, indices: np.ndarray | None
+) -> Inputs:
+    """Prepare samples of a split by their places in it; None takes all.
+
+    Args:
+        dataset: The data.
+        name: The split.
+        setup: Says how: its encoder's preprocessing.
+        indices: int64, ascending.
+    """
+    encoder = setup.model.encoder
     if setup.texts is not None:
         return setup.texts.prepare(name, encoder, indices)
     return encoder.preprocess.prepare(dataset, name, indices)

@@ -7,7 +7,7 @@ samples (``searching.refit``), and the algorithms themselves (``training.probing
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from headstart.training.probing.methods import PROBES
 from headstart.training.probing.probe import ORDINARY, Probe, fit_probe
 from headstart.tuning.features import features_of
 from headstart.tuning.frozen import FrozenPrefix
-from headstart.tuning.grown import TooManyRowsError, grow
+from headstart.tuning.grown import TooManyRowsError, grow, grow_again
 from headstart.tuning.part import Part
 from headstart.tuning.setup import TrainingSetup, subsample
 from headstart.tuning.several_probe import probe_several
@@ -44,6 +44,7 @@ class SolverJob:
         deadline: ``time.monotonic()`` value by which it should have ended; None for no limit.
         prefix: What is kept of the frozen part of a pass; only the rest of it is computed then.
         stop_requested: Whether someone asked to stop.
+        strengths: Penalties to choose among; None for those of the solver.
     """
 
     setup: TrainingSetup
@@ -54,6 +55,7 @@ class SolverJob:
     deadline: float | None
     prefix: FrozenPrefix | None = None
     stop_requested: Callable[[], bool] = never
+    strengths: Sequence[float] | None = None
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,23 @@ def _fit_several(job: SolverJob) -> Probe:
     )
 
 
+def solve_again(setup: TrainingSetup, fitted: Probe, train: Inputs, val: Inputs) -> Probe:
+    """Solve for a model once more, from other samples, with what was chosen before.
+
+    Args:
+        setup: The model; its trees are grown anew where it has some.
+        fitted: Its penalty, or the settings of its trees, are kept.
+        train: Learned from.
+        val: Tells how good it is, and chooses nothing.
+    """
+    recipe = setup.recipe
+    if solver_of(setup) is TREES:
+        weigh, seed = recipe.imbalance, recipe.seed
+        return grow_again(setup.model, train, val, fitted, imbalance=weigh, seed=seed)
+    limit, kept = setup.strategy.num_probe_samples, (fitted.strength,)
+    return _fit_linear(SolverJob(setup, train, val, recipe.imbalance, limit, None, strengths=kept))
+
+
 def _fit_linear(job: SolverJob) -> Probe:
     """Fit a linear model to features."""
     setup, train, val, model = job.setup, job.train, job.val, job.setup.model
@@ -162,7 +181,7 @@ def _fit_linear(job: SolverJob) -> Probe:
         num_outputs=model.num_outputs,
         imbalance=job.imbalance,
         deadline=job.deadline,
-        strengths=ORDINARY if is_ordinary else None,
+        strengths=job.strengths or (ORDINARY if is_ordinary else None),
         groups=_together(setup, train.ids[places], val.ids),
     )
 

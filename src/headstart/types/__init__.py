@@ -7,6 +7,7 @@ of headstart but errors.
 
 from typing import TYPE_CHECKING
 
+from headstart.types.conversations import ANSWERER, USER, Conversation
 from headstart.types.data import (
     PAIRS,
     BadSample,
@@ -73,17 +74,20 @@ if TYPE_CHECKING:
     from headstart.types.ragged import Ragged, Rows
 
 __all__ = [
+    "ANSWERER",
     "CUT_MOST",
     "GROWN",
     "MODALITIES",
     "PAIRS",
     "PLAINLY",
     "SOLVED",
+    "USER",
     "WRITING",
     "BadSample",
     "Column",
     "ColumnKind",
     "Comparison",
+    "Conversation",
     "Data",
     "Dataset",
     "DateFormat",

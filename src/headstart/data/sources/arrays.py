@@ -49,6 +49,7 @@ def read_pair(X: Any, y: Any, options: ReadOptions) -> Records:
         OptionError: An option names a column that there is not.
     """
     X, y = plain(X), plain(single_column(plain(y)))
+    _refuse_other_order(X, y)
     if is_arrow_table(X):
         X = X.to_pandas()
     if hasattr(X, "iloc") and hasattr(X, "columns"):
@@ -84,6 +85,21 @@ def read_pair(X: Any, y: Any, options: ReadOptions) -> Records:
         )
     options.refuse("X holds images", "group", "separator")
     return read_arrays(array, y, options=options)
+
+
+def _refuse_other_order(X: Any, y: Any) -> None:
+    """Refuse two pandas objects whose rows have the same names in another order."""
+    first, second = (getattr(each, "index", None) for each in (X, y))
+    if not (hasattr(first, "equals") and hasattr(second, "equals")):
+        return
+    if len(first) != len(second) or first.equals(second) or not first.is_unique:
+        return
+    if second.is_unique and first.isin(second).all():
+        raise DataError(
+            "X and y have the same index, in another order: by their places, the target of row "
+            f"{first[0]} would be that of row {second[0]}. Expected the same order. Give "
+            "y.loc[X.index]."
+        )
 
 
 def read_split_pairs(parts: Mapping[str, tuple[Any, Any]], options: ReadOptions) -> Records:

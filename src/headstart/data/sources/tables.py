@@ -275,8 +275,12 @@ def _find_splits(rows: Rows, target: str, options: ReadOptions) -> SplitColumn:
         having = [table for table in rows.tables if column in table.columns]
         return joined(table.cells(column) for table in having)
 
+    def head_of(column: str) -> Sequence[object]:
+        return next(table for table in rows.tables if column in table.columns).head(column)
+
     given = (target, options.group, options.image_column, *said_columns(options.text, columns))
-    return find_split_column(columns, values_of, (*given, *options.drop, *options.kept_columns))
+    kept = (*given, *options.drop, *options.kept_columns)
+    return find_split_column(columns, values_of, kept, head_of)
 
 
 def _image_samples(rows: Rows, column: str, beside: Mapping[str, FilesBeside]) -> Samples:

@@ -1,113 +1,30 @@
-"""Decoders: networks that read a text one way and tell its next word, and how they are built.
-
-A decoder is a start of ``headstart pretrain --objective clm`` alone. Whoever wants features of a
-text to classify is refused with the way out: an encoder reads both ways, and is the better start.
-"""
+"""Decoders: networks that read a text one way and tell its next word; their configurations."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from headstart.errors import StartError, did_you_mean, quoted
 from headstart.extras import quiet_transformers, require_text_extra
-from headstart.starts.addresses import Address
-from headstart.starts.architecture import Architecture
-from headstart.starts.provider import BuildRequest, FormerRun, Provider
-from headstart.starts.texts.catalog import NO_LICENCE, cached_folder
-from headstart.types import Start
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PretrainedConfig
 
-    from headstart.preprocessing import Preprocess
     from headstart.preprocessing.tokens import TextTokenizer
-    from headstart.starts.encoder import Encoder
 
 # Decoders that see no further than a mask allows them, at positions that they are told: documents
 # that share a row are then read as if each stood alone (a test holds each of them to it).
 DECODER_TYPES = ("gpt2", "gpt_neox", "llama", "qwen2")
-BUILDER = "decoder"
-_NAME = "gpt-tiny"
+BUILDER, LANGUAGE_BUILDER = "decoder", "language-model"  # without its head, and with it
+NAME = "gpt-tiny"
 _WIDTH, _BLOCKS, _HEADS, _POSITIONS = 128, 4, 2, 512
 _MOST_PARAMETERS = 3_000_000_000
 # Of a configuration what decides the function of a decoder is all but these.
 _SILENT = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
 _CODE = ("auto_map", "quantization_config", "trust_remote_code")
-
-
-class DecoderProvider(Provider):
-    """Decoders of transformers: in a folder, in the hub's cache, or a small one from scratch."""
-
-    modality: ClassVar[str] = "text"
-    prefixes: ClassVar[tuple[str, ...]] = ("scratch/",)
-    builders: ClassVar[tuple[str, ...]] = (BUILDER,)
-
-    def owns(self, address: Address) -> bool:
-        """Return whether it is the small one, or a folder whose configuration is a decoder's."""
-        if address.kind == "scratch":
-            return address.name == _NAME
-        return _kind_of(_folder_of(address)) in DECODER_TYPES
-
-    def addresses(self, text: str) -> Sequence[str]:
-        """Return the small one."""
-        del text
-        return [f"scratch/{_NAME}"]
-
-    def find(self, address: Address) -> Start:
-        """Return the start of an address."""
-        is_scratch = address.kind == "scratch"
-        return Start(
-            address=address.text,
-            family="bert",
-            modality="text",
-            num_parameters=0,
-            licence=NO_LICENCE if is_scratch else "unknown",
-            pretrained_on=None if is_scratch else "unknown (local weights)",
-            objective=None if is_scratch else "clm",
-            image=None,
-            is_local=True,
-        )
-
-    def build(
-        self, start: Start, address: Address, request: BuildRequest, former: FormerRun | None
-    ) -> Encoder:
-        """Refuse: no features are made of a text by what reads it one way.
-
-        Raises:
-            StartError: Always.
-        """
-        del address, request, former
-        raise StartError(
-            f"'{start.address}' is a decoder: it reads a text one way and tells its next word. "
-            f"Expected an encoder to tell something of a whole text. Choose an encoder, for "
-            f"example one that 'headstart pretrain DATA --objective mlm' makes of the same texts; "
-            f"to learn on from the decoder, say headstart pretrain DATA --objective clm --start "
-            f"{start.address}."
-        )
-
-    def network_builder(self, builder: str) -> Callable[..., nn.Module]:
-        """Return the one builder."""
-        del builder
-        return build_decoder
-
-    def list(self, like: str | None) -> Iterator[Start]:
-        """Yield none: what is listed is what every verb can begin from."""
-        del like
-        yield from ()
-
-    def check_preprocess(self, architecture: Architecture, preprocess: Preprocess) -> None:
-        """Refuse a tokenizer with more tokens than the network."""
-        from headstart.preprocessing import TokenPreprocess
-        from headstart.starts.texts.vocabulary_check import check_vocabulary
-
-        config = architecture.options["config"]
-        assert isinstance(preprocess, TokenPreprocess)
-        assert isinstance(config, dict)
-        check_vocabulary(preprocess.tokenizer, config, architecture.start.address)
 
 
 def tiny_decoder(tokenizer: TextTokenizer, origin: str) -> dict[str, object]:
@@ -200,20 +117,3 @@ def build_decoder(config: dict[str, object]) -> nn.Module:
         )
     network: Any = make_encoder(read)
     return TextNetwork(network, "mean", int(read.hidden_size))
-
-
-def _folder_of(address: Address) -> Path | None:
-    """Return the transformers folder of an address, where it is on this machine."""
-    if address.kind == "hub":
-        return cached_folder(address.name)
-    return address.path if address.kind == "transformers" else None
-
-
-def _kind_of(folder: Path | None) -> str | None:
-    """Return the model_type that a folder's configuration names."""
-    from headstart.preprocessing.json_records import read_json
-
-    if folder is None:
-        return None
-    kind = read_json(folder / "config.json").get("model_type")
-    return kind if isinstance(kind, str) else None

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from headstart.errors import StartError, did_you_mean
 from headstart.extras import quiet_transformers
+from headstart.preprocessing.word_windows import Window
 from headstart.starts.texts.configs import (
     MAX_NUMBER,
     Pooling,
@@ -25,7 +26,7 @@ from headstart.starts.texts.configs import (
     read_config,
     without_pooler,
 )
-from headstart.starts.texts.windows import Window, windowed_states
+from headstart.starts.texts.windows import windowed_states
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel

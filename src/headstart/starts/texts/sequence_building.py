@@ -38,6 +38,7 @@ from headstart.tensors import seeded
 from headstart.types import Start
 
 _LENGTH_QUANTILE = 0.999  # of texts that are not cut: what is cut on either side learns to stop
+_USUAL_RATIO = 4.0
 _RELATIVE = ("t5", "mt5")  # whose positions have no end
 
 
@@ -76,11 +77,14 @@ def build_sequence_start(
     if former is not None:
         load_checked(network, former.read_tensors(), start.address, "Train the run again.")
     lengths = _lengths(tokenizer, request, config, start.address, learned)
+    own = learned.most_ratio if isinstance(learned, SequencePreprocess) else None
+    ratio = _ratio(tokenizer, request) if own is None else own
     preprocess = SequencePreprocess(
         tokenizer.with_max_length(lengths[0]),
         request.column,
         begin_id=begin_of(network.model.config),
         most_told=lengths[1],
+        most_ratio=ratio,
     )
     network.train()
     return Encoder(
@@ -148,6 +152,17 @@ def _usual(tokenizer: TextTokenizer, texts: Any, limit: int) -> int:
         return min(MOST_TOKENS, limit)
     usual = int(np.quantile(tokenizer.encode(sample)[1], _LENGTH_QUANTILE, method="higher"))
     return min(max(LEAST_TOKENS, -(-usual // 8) * 8), MOST_TOKENS, limit)
+
+
+def _ratio(tokenizer: TextTokenizer, request: BuildRequest) -> float:
+    """Return how many tokens nearly all targets have at most for each of their text."""
+    step = max(1, len(request.texts) // LENGTH_SAMPLE)
+    sides = request.texts[::step], request.wanted[::step]
+    if len(sides[0]) != len(sides[1]):
+        return _USUAL_RATIO
+    read, told = (tokenizer.encode(texts)[1] for texts in sides)
+    found = np.quantile(told / np.maximum(read, 1), _LENGTH_QUANTILE)
+    return round(max(float(found), 1.0 / 64), 3)
 
 
 def _load(folder: Path, config: Mapping[str, object], origin: str) -> SequenceNetwork:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 NAME = "seq2seq-tiny"
 ADDRESS = f"scratch/{NAME}"
 _BUILDER = "sequences"
+# Characters of both sides to a token, and the fewest tokens: each is met some hundred times, and
+# the vocabulary's share of a step stays a fifth.
+_EACH, _LEAST_SIZE = 600, 1024
 # As ``sequences.SEQUENCE_TYPES``; there they are built, which needs torch.
 _TYPES = ("bart", "m2m_100", "marian", "mt5", "t5")
 
@@ -97,7 +100,8 @@ class SequenceProvider(Provider):
         from headstart.preprocessing import TokenPreprocess
         from headstart.preprocessing.vocabulary import supported_size, train_pair_tokenizer
 
-        size = supported_size(sum(map(len, texts)))
+        num_characters = sum(map(len, texts))
+        size = min(supported_size(num_characters), max(_LEAST_SIZE, num_characters // _EACH))
         return TokenPreprocess(train_pair_tokenizer(texts, start.address, vocab_size=size))
 
     def check_preprocess(self, architecture: Architecture, preprocess: Preprocess) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,7 +21,7 @@ from headstart.extras import quiet_transformers, require_text_extra
 from headstart.starts.texts.configs import attention_of, transformers_config
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedModel
+    from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel
 
     from headstart.preprocessing.tokens import TextTokenizer
     from headstart.types.texts import Telling
@@ -31,6 +32,7 @@ SEQUENCE_TYPES = ("bart", "m2m_100", "marian", "mt5", "t5")
 BUILDER = "sequences"
 _WIDTH, _BLOCKS, _HEADS, _INNER, _POSITIONS = 256, 3, 4, 1024, 1024
 _DROPOUT = 0.1
+_SHORT = 128  # tokens
 _MOST_PARAMETERS = 3_000_000_000
 _SILENT = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
 _CODE = ("auto_map", "quantization_config", "trust_remote_code")
@@ -50,6 +52,7 @@ class SequenceNetwork(nn.Module):
         super().__init__()
         self.model: Any = model
         self.num_features = int(self.model.get_output_embeddings().weight.shape[0])
+        self._fused = attention_of(type(model))
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, decoder_ids: Tensor) -> Tensor:
         """Return logits of each place of what is told, shape (B, L, V).
@@ -59,6 +62,7 @@ class SequenceNetwork(nn.Module):
             attention_mask: int64, shape (B, T), 1 where there is a token.
             decoder_ids: int64, shape (B, L), the token before each that is told, padded at the end.
         """
+        self._attend(max(input_ids.shape[1], decoder_ids.shape[1]))
         found = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -84,29 +88,23 @@ class SequenceNetwork(nn.Module):
             how: Beams and length.
             use_cache: Whether what was computed of earlier tokens is kept; changes no result.
         """
-        config = self.model.config
-        pad, end = config.pad_token_id, config.eos_token_id
-        from transformers import GenerationConfig
-
-        asked = GenerationConfig(
-            num_beams=how.num_beams,
-            max_new_tokens=how.max_tokens,
-            length_penalty=how.length_penalty if how.num_beams > 1 else None,
-            early_stopping=how.num_beams > 1,
-            do_sample=False,
-            decoder_start_token_id=begin_of(config),
-            forced_bos_token_id=getattr(config, "forced_bos_token_id", None),
-            bos_token_id=config.bos_token_id,
-            eos_token_id=end,
-            pad_token_id=pad,
-            suppress_tokens=None if pad == end else [pad],
-            use_cache=use_cache,
-        )
+        most = how.most_of(input_ids.shape[1])
+        self._attend(max(input_ids.shape[1], most))
+        asked = search_of(self.model.config, replace(how, max_tokens=most), use_cache=use_cache)
         with quiet_transformers():
             found: Tensor = self.model.generate(
                 input_ids=input_ids, attention_mask=attention_mask, generation_config=asked
             )
         return found
+
+    def _attend(self, length: int) -> None:
+        """Choose how attention is computed: fused kernels pay from some length on.
+
+        Of sentences a step on a CPU takes 1.7 times as long with them (docs/experiments.md).
+        """
+        wanted = "eager" if length <= _SHORT else self._fused
+        if self.model.config._attn_implementation != wanted:
+            self.model.set_attn_implementation(wanted)
 
     def layer_groups(self) -> list[list[str]]:
         """Return parameter names by depth: embeddings, the encoder's blocks, the decoder's."""
@@ -130,6 +128,33 @@ class SequenceNetwork(nn.Module):
             else:
                 found.append(groups[place])
         return found
+
+
+def search_of(config: Any, how: Telling, *, use_cache: bool = True) -> GenerationConfig:
+    """Return how transformers searches for what is written.
+
+    Args:
+        config: Of the network.
+        how: Beams and length.
+        use_cache: Whether what was computed of earlier tokens is kept.
+    """
+    from transformers import GenerationConfig
+
+    pad, end = config.pad_token_id, config.eos_token_id
+    beams = {"length_penalty": how.length_penalty, "early_stopping": True}
+    return GenerationConfig(
+        num_beams=how.num_beams,
+        max_new_tokens=how.max_tokens,
+        do_sample=False,
+        decoder_start_token_id=begin_of(config),
+        forced_bos_token_id=getattr(config, "forced_bos_token_id", None),
+        bos_token_id=config.bos_token_id,
+        eos_token_id=end,
+        pad_token_id=pad,
+        suppress_tokens=None if pad == end else [pad],
+        use_cache=use_cache,
+        **(beams if how.num_beams > 1 else {}),
+    )
 
 
 def begin_of(config: Any) -> int:

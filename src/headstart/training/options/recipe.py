@@ -87,6 +87,7 @@ class Recipe:
             ``precision``.
         step_channels_last: Memory layout of training steps, likewise; None for ``channels_last``.
         own_kernels: Whether training steps on a CPU replace what is slow there.
+        checkpoint_blocks: Whether each block is computed again on the way back.
     """
 
     strategy: str
@@ -134,6 +135,7 @@ class Recipe:
     step_precision: Precision | None = None
     step_channels_last: bool | None = None
     own_kernels: bool = False
+    checkpoint_blocks: bool = False
 
     @property
     def stepped_precision(self) -> Precision:
@@ -186,59 +188,60 @@ def recipe_for(
     check_values(options, num_layers=num_layers)
     check_search(options, start)
     strategy = find_strategy(options.strategy)
-    chosen = _first
-    batch_size = min(chosen(options.batch_size, row.batch_size), num_train)
-    micro = min(chosen(options.micro_batch_size, batch_size), batch_size)
+    batch_size = min(_first(options.batch_size, row.batch_size), num_train)
+    micro = min(_first(options.micro_batch_size, batch_size), batch_size)
     epochs, steps = options.num_epochs, options.num_steps
     if epochs is None and steps is None:
         epochs, steps = default_length(num_train, row, batch_size)
     pretrained = start.pretrained_on is not None
-    schedule = chosen(options.schedule, row.schedule)
-    bottom = chosen(strategy.bottom_multiplier, row.bottom_multiplier)
+    schedule = _first(options.schedule, row.schedule)
+    ema = _first(options.ema, row.ema_half_life > 0)
+    bottom = _first(strategy.bottom_multiplier, row.bottom_multiplier)
     return Recipe(
         strategy=strategy.name,
-        num_last_layers=chosen(options.num_last_layers, 1),
+        num_last_layers=_first(options.num_last_layers, 1),
         lora_rank=options.lora_rank,
         lora_alpha=options.lora_alpha,
         max_length=options.max_length,
         encoder_dropout=options.encoder_dropout,
-        optimizer=chosen(options.optimizer, row.optimizer),
-        learning_rate=chosen(options.learning_rate, _rate(row, strategy, options)),
-        head_multiplier=chosen(options.head_multiplier, _head(strategy, pretrained)),
-        bottom_multiplier=chosen(options.bottom_multiplier, bottom),
+        optimizer=_first(options.optimizer, row.optimizer),
+        learning_rate=_first(options.learning_rate, _rate(row, strategy, options)),
+        head_multiplier=_first(options.head_multiplier, _head(strategy, pretrained)),
+        bottom_multiplier=_first(options.bottom_multiplier, bottom),
         momentum=row.momentum,
         beta1=row.beta1,
         beta2=row.beta2,
-        weight_decay=chosen(options.weight_decay, row.weight_decay),
+        weight_decay=_first(options.weight_decay, row.weight_decay),
         l1_penalty=options.l1_penalty,
         schedule=schedule,
-        warmup_fraction=chosen(options.warmup_fraction, row.warmup_fraction),
+        warmup_fraction=_first(options.warmup_fraction, row.warmup_fraction),
         cooldown_fraction=options.cooldown_fraction,
         batch_size=batch_size,
         micro_batch_size=micro,
         num_epochs=epochs,
         num_steps=steps,
-        label_smoothing=chosen(options.label_smoothing, _smoothing(row, schema)),
-        loss_weights=options.loss_weights and tuple(options.loss_weights),
+        label_smoothing=_first(options.label_smoothing, _smoothing(row, schema)),
+        loss_weights=None if options.loss_weights is None else tuple(options.loss_weights),
         dropout=options.dropout,
-        drop_path=chosen(options.drop_path, row.drop_path),
-        mixup=chosen(options.mixup, _mixup(row, num_train)),
+        drop_path=_first(options.drop_path, row.drop_path),
+        mixup=_first(options.mixup, _mixup(row, num_train)),
         cutmix=options.cutmix,
         augment="none" if options.augment == "auto" else options.augment,
         imbalance="none" if options.imbalance == "auto" else options.imbalance,
         clip=options.clip,
-        ema_half_life=_half_life(row, options),
+        ema_half_life=(row.ema_half_life or 0.07) if ema else 0.0,
         # what anneals to zero gains most at its end, and must not be stopped before
-        patience=chosen(options.patience, _PATIENCE if schedule == "constant" else 0),
+        patience=_first(options.patience, _PATIENCE if schedule == "constant" else 0),
         precision="fp32" if options.precision == "auto" else options.precision,
         # a head fitted on the frozen encoder fits only an encoder with the same statistics
-        batchnorm=chosen(options.batchnorm, "frozen" if pretrained else "train"),
-        channels_last=chosen(options.channels_last, True),
+        batchnorm=_first(options.batchnorm, "frozen" if pretrained else "train"),
+        channels_last=_first(options.channels_last, True),
         compile=options.compile,
         views=options.views,
         num_workers=options.num_workers,
         fsdp=options.fsdp,
         tensor_parallel_size=options.tensor_parallel_size,
+        checkpoint_blocks=options.checkpoint_blocks,
         seed=options.seed,
     )
 
@@ -272,12 +275,6 @@ def _rate(row: FamilyDefaults, strategy: Strategy, options: TrainingOptions) -> 
         # the table's rate belongs to its optimizer; Adam's is about a thirtieth of SGD's
         rate = rate / 30 if row.optimizer == "sgd" else rate * 30
     return rate * strategy.rate
-
-
-def _half_life(row: FamilyDefaults, options: TrainingOptions) -> float:
-    """Return the half-life of the average of weights, in shares of the run; 0 for none."""
-    is_asked = _first(options.ema, row.ema_half_life > 0)
-    return (row.ema_half_life or 0.07) if is_asked else 0.0
 
 
 def _smoothing(row: FamilyDefaults, schema: Schema) -> float:

@@ -18,6 +18,7 @@ from headstart.training.options.common_options import CommonOptions
 from headstart.training.options.defaults import OptimizerName
 from headstart.training.options.option import Option
 from headstart.training.options.schedule import ScheduleName
+from headstart.types import WRITING
 
 Batchnorm = Literal["frozen", "train"]
 
@@ -67,7 +68,7 @@ class TrainingOptions(CommonOptions):
             "not given the length that 99 % of train's do not exceed, at most 256.",
             low=1,
             modalities=("text",),
-            families=("bert",),
+            families=("bert", *WRITING),
             builds=True,
         ),
     ] = None
@@ -194,7 +195,7 @@ class TrainingOptions(CommonOptions):
             low=0.0,
             high=0.99,
             modalities=("text",),
-            families=("bert",),
+            families=("bert", *WRITING),
             needs="loops",
             builds=True,
         ),
@@ -270,6 +271,16 @@ class TrainingOptions(CommonOptions):
         bool,
         Option(
             sentence="Whether to compile the model; pays off on long runs.",
+            needs="loops",
+            teaches=False,
+        ),
+    ] = False
+    checkpoint_blocks: Annotated[
+        bool,
+        Option(
+            sentence="Whether to compute each block of a decoder again on the way back, in place "
+            "of keeping what it has computed: less memory, a third more time.",
+            families=("decoder",),
             needs="loops",
             teaches=False,
         ),

@@ -1,9 +1,9 @@
 """What a simple, quick method reaches on the same items, beside every run: one file a method.
 
-A text run shows TF-IDF with a linear model, or where words are told of a dictionary and a linear
-tagger, a table run gradient-boosted trees. Neither is tuned,
-and neither is claimed to lose: the report says which won. The predictor that knows nothing but
-train's targets is the task's own (``Task.baseline``).
+A text run shows TF-IDF with a linear model; where words are told of a dictionary and a linear
+tagger, where texts are written the text itself and a translation memory; a table run
+gradient-boosted trees. None is tuned, and none is claimed to lose: the report says which won. The
+predictor that knows nothing but train's targets is the task's own (``Task.baseline``).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from functools import partial
 
 from headstart.tuning.baselines.baseline import Baseline, Items, Rival
 from headstart.tuning.baselines.boosting import BOOSTING_BASELINE
+from headstart.tuning.baselines.copying import COPY, COPY_BASELINE, MEMORY, MEMORY_BASELINE
 from headstart.tuning.baselines.tagger import (
     DICTIONARY,
     DICTIONARY_BASELINE,
@@ -31,6 +32,8 @@ BASELINES: dict[str, Baseline] = {
     "gradient boosting": BOOSTING_BASELINE,
     DICTIONARY: DICTIONARY_BASELINE,
     LINEAR: LINEAR_BASELINE,
+    COPY: COPY_BASELINE,
+    MEMORY: MEMORY_BASELINE,
 }
 
 

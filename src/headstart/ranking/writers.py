@@ -1,0 +1,110 @@
+"""Which start to tune where texts are written: how well each tells train's texts as it is.
+
+No probe says anything of such a start. So each tells the tokens of some validation targets from
+those before them, untrained, and its loss is counted a byte of these texts, so that tokenizers can
+differ. Random weights know nothing: beside them any start that knows the language is better.
+
+Left out: training any of them for a moment; contests of strategies.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from headstart.errors import StartError, first_line
+from headstart.evaluation.intervals import normal_interval
+from headstart.events import emit
+from headstart.model import tell_texts
+from headstart.ranking.screen import Candidate
+from headstart.training.options.common_options import CommonOptions
+from headstart.training.options.strategies import default_strategy
+from headstart.training.options.training_options import training_options
+from headstart.tuning.budget import Budget
+from headstart.tuning.cost import seconds_per_sample
+from headstart.tuning.setup import TrainingSetup, prepare_sample, set_up
+from headstart.tuning.texts import TextCache
+from headstart.types import Dataset, Figure, Inputs, Rows, Start
+
+METRIC = "bits a byte"
+_SAMPLES = 200
+_NOTHING = Figure(math.nan, math.nan, math.nan)
+
+
+def screen_writers(
+    dataset: Dataset,
+    starts: Sequence[Start],
+    *,
+    budget: Budget,
+    seconds: float,
+    asked: CommonOptions,
+    device: torch.device,
+    on_made: Callable[[TrainingSetup, Inputs, Rows, bool], None],
+    texts: TextCache | None = None,
+) -> list[Candidate]:
+    """Score starts that write within a share of the budget, the best first.
+
+    Args:
+        dataset: Its test split is never touched.
+        starts: The candidates, tried in this order.
+        budget: The budget.
+        seconds: What this may take.
+        asked: What the user said.
+        device: Where to run.
+        on_made: Called with every usable model, its validation inputs, what it told of them, and
+            whether it beats those before it.
+        texts: What the run keeps of its texts.
+
+    Raises:
+        StartError: If no candidate could be tried.
+    """
+    until, best = budget.spent + seconds, math.inf
+    found: list[Candidate] = []
+    reasons: list[str] = []
+    for start in starts:
+        began = time.monotonic()
+        strategy = default_strategy(start)[0]
+        if found and budget.spent > until:
+            note = "no time was left to look at it"
+            found.append(
+                Candidate(start, None, strategy.name, METRIC, _NOTHING, math.nan, 0.0, note)
+            )
+            continue
+        options = replace(training_options(asked), strategy=strategy.name)
+        try:
+            setup = set_up(dataset, start, options, device=device, texts=texts)
+        except StartError as error:
+            reasons.append(str(error))
+            emit("note", text=f"{start.address} is left out: {first_line(error)}")
+            continue
+        val = prepare_sample(dataset, "val", setup, _SAMPLES, seed=asked.seed)
+        told = tell_texts(setup.model, val, places=np.arange(0))
+        score = bits_a_byte(told["loss"], val.targets)
+        each = seconds_per_sample(setup, dataset, budget)
+        on_made(setup, val, told, score.value < best)
+        best = min(best, score.value)
+        took = time.monotonic() - began
+        found.append(Candidate(start, None, strategy.name, METRIC, score, each, took, ""))
+    if not found:
+        raise StartError(" ".join(reasons) or "There is no start that writes. Name one: --starts.")
+    return sorted(found, key=lambda one: (math.isnan(one.score.value), one.score.value))
+
+
+def bits_a_byte(losses: np.ndarray, targets: Rows) -> Figure:
+    """Return the loss of texts a byte of them, in bits, with its interval over texts.
+
+    Args:
+        losses: Of each text, in nats, float64, shape (N,).
+        targets: The texts.
+    """
+    sizes = np.array([len(str(text).encode()) for text in np.asarray(targets)], np.float64)
+    bits = losses / math.log(2)
+    value, num = float(bits.sum() / sizes.sum()), len(sizes)
+    spread = float(((bits - value * sizes) ** 2).sum())
+    error = math.sqrt(num / max(1, num - 1) * spread) / float(sizes.sum())
+    return normal_interval(value, error, lowest=0.0)
