@@ -22,14 +22,16 @@ from headstart.recipes.run import Run
 from headstart.reporting.compare_text import render_compare_text
 from headstart.tasks import CLASSIFICATION, REGRESSION, find_task
 from headstart.tasks.multi_task import made_of
+from headstart.tasks.part import TargetPart
 from headstart.tasks.several_figures import part_quantities
-from headstart.tasks.task import Part
 
 sys.path.insert(0, str(Path(__file__).parent / "serving"))
 from serving_process import ServingProcess
 
 LABELS = "kind,price,grade"
-TASK = made_of([Part("kind", CLASSIFICATION, 3), Part("price", REGRESSION, 0, 10.0, 4.0)])
+TASK = made_of(
+    [TargetPart("kind", CLASSIFICATION, 3), TargetPart("price", REGRESSION, 0, 10.0, 4.0)]
+)
 
 
 def _rows(num: int, seed: int) -> pd.DataFrame:
@@ -105,9 +107,9 @@ def test_rows_without_any_target_are_refused_with_the_first():
 
 def test_a_name_says_the_parts_whatever_they_are_called():
     parts = [
-        Part("a, (b) 50%", CLASSIFICATION, 2),
-        Part("价格", REGRESSION, 0, -1.5e-7, 3e9),
-        Part("x", REGRESSION, 0),
+        TargetPart("a, (b) 50%", CLASSIFICATION, 2),
+        TargetPart("价格", REGRESSION, 0, -1.5e-7, 3e9),
+        TargetPart("x", REGRESSION, 0),
     ]
     task = find_task(made_of(parts).name)
     assert [(p.label, p.num_classes, p.mean, p.scale) for p in task.parts] == [

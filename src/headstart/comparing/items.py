@@ -255,10 +255,10 @@ def _differ(mine: Rows, its: Rows) -> np.ndarray:
     if isinstance(mine, Ragged):
         pairs = zip(mine, its, strict=True)
         return np.array([not np.array_equal(own, other) for own, other in pairs], bool)
-    its = np.asarray(its)
-    differs = np.not_equal(mine, its) & ~(np.not_equal(mine, mine) & np.not_equal(its, its))
-    differs = differs.reshape(len(mine), -1)  # of several targets one that both lack is no NaN
-    found: np.ndarray = differs.any(axis=1)
+    own, other = np.asarray(mine), np.asarray(its)
+    # of several targets what both lack is the same
+    differs = (own != other) & ~((own != own) & (other != other))
+    found: np.ndarray = differs.reshape(len(mine), -1).any(axis=1)
     return found
 
 

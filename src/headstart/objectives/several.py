@@ -19,11 +19,11 @@ from headstart.types import Rows
 
 if TYPE_CHECKING:
     from headstart.objectives.supervised import Wanted
-    from headstart.tasks.task import Part
+    from headstart.tasks.part import TargetPart
 
 
 def several_losses(
-    parts: Sequence[Part], logits: Tensor, targets: Tensor, label_smoothing: float = 0.0
+    parts: Sequence[TargetPart], logits: Tensor, targets: Tensor, label_smoothing: float = 0.0
 ) -> Tensor:
     """Return the loss of each sample and target, shape (B, T); 0 where the target is lacking.
 
@@ -49,7 +49,7 @@ def several_losses(
     return torch.stack(found, dim=1)
 
 
-def batch_loss(parts: Sequence[Part], logits: Tensor, wanted: Wanted) -> Tensor:
+def batch_loss(parts: Sequence[TargetPart], logits: Tensor, wanted: Wanted) -> Tensor:
     """Return the mean over the samples of a batch of their weighed losses.
 
     Args:
@@ -71,7 +71,7 @@ def batch_loss(parts: Sequence[Part], logits: Tensor, wanted: Wanted) -> Tensor:
     return wanted.share * mean(wanted.targets) + (1 - wanted.share) * other
 
 
-def item_means(parts: Sequence[Part], logits: Rows, targets: Rows) -> np.ndarray:
+def item_means(parts: Sequence[TargetPart], logits: Rows, targets: Rows) -> np.ndarray:
     """Return the mean loss of each item over the targets that it has, float64, shape (N,)."""
     rows, wanted = (
         torch.from_numpy(np.ascontiguousarray(array_of(each))) for each in (logits, targets)
@@ -82,7 +82,7 @@ def item_means(parts: Sequence[Part], logits: Rows, targets: Rows) -> np.ndarray
     return found
 
 
-def split_mean(parts: Sequence[Part], logits: Rows, targets: Rows) -> float:
+def split_mean(parts: Sequence[TargetPart], logits: Rows, targets: Rows) -> float:
     """Return the mean over the targets of the mean loss of the items that have each."""
     rows, wanted = (
         torch.from_numpy(np.ascontiguousarray(array_of(each))) for each in (logits, targets)

@@ -60,7 +60,7 @@ def ladders_of_parts(metrics: Json) -> list[Json]:
 def measure_named(key: str) -> Measure | None:
     """Return a figure of any task by its key; None where it is unknown."""
     from headstart.tasks import TASKS
-    from headstart.tasks.multi_task import OVER_ALL
+    from headstart.tasks.several_words import OVER_ALL
 
     known = (*(task.figures for task in TASKS.values()), OVER_ALL)
     return next((figures[key] for figures in known if key in figures), None)

@@ -14,33 +14,32 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote, unquote
 
 import numpy as np
 
 from headstart.errors import DataError, OptionError
 from headstart.evaluation import NUM_RESAMPLES, Scores, as_groups, compare_values, softmax
 from headstart.evaluation.means import plain_mean, studentised_interval, unit_sums
-from headstart.tasks.classification import CLASSIFICATION
-from headstart.tasks.plain import PlainProblem, TextColumn, array_of, texts_of
+from headstart.tasks.part import TargetPart
+from headstart.tasks.plain import TextColumn, array_of, texts_of
 from headstart.tasks.reading import TargetColumn, Targets
-from headstart.tasks.regression import REGRESSION
-from headstart.tasks.several_figures import part_quantities
-from headstart.tasks.task import Part, Task
-from headstart.tasks.words import Pairing, TaskWords
-from headstart.types import Comparison, Figure, Measure, Prediction, Rows, Schema
-
-BEGINNING = "multi-task: "
-MEAN, ERROR = "mean_score", "mean_error"
-_PART = re.compile(
-    r"(?P<label>[^(),]+) \((?:(?P<classes>\d+) classes|"
-    r"number(?: around (?P<mean>[-+.e\d]+) within (?P<scale>[-+.e\d]+))?)\)"
+from headstart.tasks.several_figures import joint_temperature, part_quantities
+from headstart.tasks.several_names import name_of, parts_of
+from headstart.tasks.several_words import (
+    ERROR,
+    MEAN,
+    SEVERAL_WORDS,
+    figures_of,
+    read_rows,
+    told_rows,
+    worded,
 )
+from headstart.tasks.task import Task
+from headstart.types import Comparison, Figure, Prediction, Rows, Schema
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -77,20 +76,6 @@ class MultiTask(Task):
         """Return nothing: each part has classes of its own, or none."""
         return np.zeros(0, np.int64)
 
-    def plain_problems(self, targets: Rows, num_classes: int) -> Sequence[PlainProblem]:
-        """Return a problem a part; none where a sample lacks a target."""
-        rows = array_of(targets)
-        if not np.isfinite(rows).all():
-            return ()
-        return [
-            PlainProblem(part.present(rows[:, place]), part.num_classes)
-            for place, part in enumerate(self.parts)
-        ]
-
-    def joined_answers(self, answers: Sequence[np.ndarray]) -> Rows:
-        """Return the answers side by side."""
-        return np.concatenate([each.reshape(len(each), -1) for each in answers], axis=1)
-
     # Learning -----------------------------------------------------------------------------------
 
     def settled(self, train_targets: Rows) -> Task:
@@ -103,7 +88,7 @@ class MultiTask(Task):
             # six digits: it is a unit, and stands in a name that people read
             told = (float(f"{mean:.6g}"), float(f"{scale:.6g}") or 1.0)
             parts.append(replace(part, mean=told[0], scale=told[1]) if is_number else part)
-        return made_of(parts)
+        return named(name_of(parts))
 
     def num_outputs(self, schema: Schema) -> int:
         """Return those of all parts."""
@@ -162,7 +147,7 @@ class MultiTask(Task):
         return float(np.mean(scores)), float(np.mean(errors))
 
     @property
-    def columns(self) -> list[tuple[Part, slice]]:
+    def columns(self) -> list[tuple[TargetPart, slice]]:
         """Each part with its columns among the logits."""
         ends = np.cumsum([part.width for part in self.parts]).tolist()
         return [
@@ -173,26 +158,7 @@ class MultiTask(Task):
 
     def fit_temperature(self, logits: Rows, targets: Rows) -> float:
         """Return the temperature with the smallest log loss, summed over the parts with classes."""
-        from scipy.optimize import minimize_scalar
-
-        rows, wanted = array_of(logits).astype(np.float64), array_of(targets)
-        asked = [
-            (rows[has, columns], wanted[has, place].astype(np.int64))
-            for place, (part, columns) in enumerate(self.columns)
-            if part.num_classes and (has := np.isfinite(wanted[:, place])).any()
-        ]
-        if not asked or not np.isfinite(rows).all():
-            return 1.0
-
-        def loss(log_temperature: float) -> float:
-            total = 0.0
-            for each, classes in asked:
-                told = softmax(each, math.exp(log_temperature))[np.arange(len(each)), classes]
-                total -= float(np.log(np.maximum(told, 1e-12)).mean())
-            return total
-
-        found = minimize_scalar(loss, bounds=(math.log(0.05), math.log(20.0)), method="bounded")
-        return float(math.exp(found.x))
+        return joint_temperature(self.columns, array_of(logits), array_of(targets))
 
     def logits_of(self, outputs: Rows, *, mean: float = 0.0, scale: float = 1.0) -> np.ndarray:
         """Return logarithms of probabilities, and values in standard units."""
@@ -327,14 +293,12 @@ class MultiTask(Task):
         errors: np.ndarray = np.where(has, each, 0.0).sum(axis=1) / np.maximum(has.sum(axis=1), 1)
         return errors
 
-    def baseline(
-        self, train_targets: Rows, targets: Rows, schema: Schema
-    ) -> tuple[str, np.ndarray]:
+    def baseline(self, train_targets: Rows, targets: Rows, schema: Schema) -> tuple[str, Rows]:
         """Predict train's most frequent class of each part, or its mean."""
-        rows, told = array_of(train_targets), []
+        rows, wanted, told = array_of(train_targets), array_of(targets), []
         for place, (part, own) in enumerate(zip(self.parts, schema.parts, strict=True)):
-            known = part.present(rows[:, place])
-            told.append(array_of(part.task.baseline(known, targets, own)[1]))
+            known, every = part.present(rows[:, place]), np.zeros(len(wanted))
+            told.append(array_of(part.task.baseline(known, every, own)[1]))
         return "majority class, mean of train", np.stack(told, axis=1).astype(np.float64)
 
     # What a person reads ------------------------------------------------------------------------
@@ -361,41 +325,16 @@ class MultiTask(Task):
         """Return target and prediction as JSON objects, and each part of them on its own."""
         found: dict[str, Any] = {}
         for name, rows in (("target", targets), ("prediction", self.decisions(outputs))):
-            told = self._told(array_of(rows), schema)
+            told = told_rows(self.parts, array_of(rows), schema)
             found[name] = [json.dumps(row, ensure_ascii=False) for row in told]
             for part in self.parts:
                 found[f"{name} {part.label}"] = [row[part.label] for row in told]
         return found
 
-    def _told(self, rows: np.ndarray, schema: Schema) -> list[dict[str, object]]:
-        """Return the class or number of each part, by its label; None where there is none."""
-        told = []
-        for row in rows.tolist():
-            cells: dict[str, object] = {}
-            for part, own, value in zip(self.parts, schema.parts, row, strict=True):
-                known = own.classes[int(value)] if part.num_classes and value == value else value
-                cells[part.label] = known if value == value else None
-            told.append(cells)
-        return told
-
     def read_item_column(self, column: TextColumn | np.ndarray, schema: Schema) -> Rows:
         """Return the rows that the JSON objects say."""
         found = texts_of(column)
-        places = [{name: float(k) for k, name in enumerate(own.classes)} for own in schema.parts]
-        rows = np.full((len(found.different), len(self.parts)), np.nan)
-        try:
-            for number, text in enumerate(found.different):
-                row = json.loads(text)
-                for place, part in enumerate(self.parts):
-                    value = row[part.label]
-                    if value is not None:
-                        rows[number, place] = places[place][value] if part.num_classes else value
-        except (ValueError, KeyError, TypeError) as error:
-            raise OptionError(
-                f"predictions.parquet holds what this run's targets are not ({error}). Run the "
-                "training again with --overwrite."
-            ) from None
-        return np.asarray(rows[found.codes])
+        return np.asarray(read_rows(self.parts, found.different, schema)[found.codes])
 
     def badness(self, targets: Rows, outputs: Rows) -> np.ndarray:
         """Return the mean error of each item."""
@@ -403,14 +342,13 @@ class MultiTask(Task):
 
     def mistake(self, targets: Rows, outputs: Rows, schema: Schema) -> dict[str, object]:
         """Return target and prediction in words, and how sure the least sure class was."""
-        target, prediction = (
-            self._told(array_of(rows), schema)[0] for rows in (targets, self.decisions(outputs))
-        )
+        both = (array_of(targets), array_of(self.decisions(outputs)))
+        target, prediction = (told_rows(self.parts, rows, schema)[0] for rows in both)
         rows = array_of(outputs)[0]
         sure = [float(rows[columns].max()) for part, columns in self.columns if part.num_classes]
         return {
-            "target": _worded(target),
-            "prediction": _worded(prediction),
+            "target": worded(target),
+            "prediction": worded(prediction),
             "probability": min(sure, default=math.nan),
         }
 
@@ -419,9 +357,9 @@ class MultiTask(Task):
         return f"{len(self.parts)} targets"
 
 
-def made_of(parts: Sequence[Part]) -> MultiTask:
+def made_of(parts: Sequence[TargetPart]) -> MultiTask:
     """Return the task of parts, whose name says them."""
-    return named(BEGINNING + ", ".join(map(_named_part, parts)))
+    return named(name_of(parts))
 
 
 @lru_cache(maxsize=64)
@@ -431,82 +369,16 @@ def named(name: str) -> MultiTask:
     Raises:
         OptionError: The name says none.
     """
-    parts, place = [], len(BEGINNING)
-    while place <= len(name):
-        found = _PART.match(name, place)
-        if found is None or not name.startswith(BEGINNING):
-            raise OptionError(
-                f"Unknown task '{name}'. Expected parts such as '{BEGINNING}topic (3 classes), "
-                "price (number)'. The file is damaged."
-            )
-        classes = int(found["classes"] or 0)
-        task = CLASSIFICATION if classes else REGRESSION
-        scaling = (float(found["mean"] or 0.0), float(found["scale"] or 1.0))
-        parts.append(Part(unquote(found["label"]), task, classes, *scaling))
-        place = found.end() + 2
-    labels = {part.label for part in parts}
-    if len(labels) != len(parts) or not all(part.scale > 0 for part in parts):
-        raise OptionError(f"Unknown task '{name}': two parts of one label, or no spread.")
+    parts = parts_of(name)
     return MultiTask(
         name=name,
         parts=tuple(parts),
-        figures=_figures(parts),
+        figures=figures_of(parts),
         is_smoothed=any(part.num_classes for part in parts),
         headline=MEAN,
         validation_metric=MEAN,
         item_loss="mean loss",
         probe="ridge",
         stratified=f"stratified by '{parts[0].label}'",
-        words=_WORDS,
+        words=SEVERAL_WORDS,
     )
-
-
-def _named_part(part: Part) -> str:
-    label = "".join(quote(c) if c in "(),%" or not c.isprintable() else c for c in part.label)
-    if part.num_classes:
-        return f"{label} ({part.num_classes} classes)"
-    known = f" around {part.mean:g} within {part.scale:g}" if part.scale != 1 or part.mean else ""
-    return f"{label} (number{known})"
-
-
-# The figures over all targets; those of each come behind them.
-OVER_ALL: dict[str, Measure] = {
-    MEAN: Measure("mean score", "higher is better; mean of accuracy and R² over the targets"),
-    ERROR: Measure(
-        "mean error",
-        "lower is better; wrong classes, and errors of numbers by their spread",
-        False,
-    ),
-}
-
-
-def _figures(parts: Sequence[Part]) -> dict[str, Measure]:
-    figures = dict(OVER_ALL)
-    for part in parts:
-        for name, measure in part.task.figures.items():
-            figures[f"{part.label}.{name}"] = replace(measure, name=f"{part.label}: {measure.name}")
-    return figures
-
-
-def _worded(row: Mapping[str, object]) -> str:
-    said = []
-    for label, value in row.items():
-        shown = f"{value:.6g}" if isinstance(value, float) else value
-        said.append(f"{label}: {'–' if value is None else shown}")
-    return "; ".join(said)
-
-
-_WORDS = TaskWords(
-    mistakes="Largest errors",
-    mistakes_lead="Test items with most targets wrong. Look for wrong targets among them.",
-    loss_note="Loss: the mean over the targets; of numbers squared error in units of their spread.",
-    pairing=Pairing(
-        "Nearer: items whose targets the second tells better in the mean (a wrong class counts 1, "
-        "an error of a number by its spread); p: Wilcoxon's signed ranks of these errors.",
-        counts="better on {gained}, worse on {lost}",
-        brief="better on {gained}, worse on {lost}",
-        difference="difference in mean error",
-        figure=ERROR,
-        needs_mean=True,
-    ),
-)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from headstart.tasks.task import Part
+from headstart.evaluation import softmax
+from headstart.tasks.part import TargetPart
 
 Smooth = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def part_quantities(
-    parts: Sequence[Part], decided: np.ndarray, wanted: np.ndarray
+    parts: Sequence[TargetPart], decided: np.ndarray, wanted: np.ndarray
 ) -> tuple[np.ndarray, Smooth]:
     """Return what of each item is summed, shape (S, N), and the score as a function of its means.
 
@@ -70,3 +72,35 @@ def mean_score(
             gradient[at + 2] = -square / spread**2 * (2 * target / told) / num
             gradient[at + 3] = square / spread**2 / num
         return value, gradient
+
+
+def joint_temperature(
+    columns: Sequence[tuple[TargetPart, slice]], logits: np.ndarray, targets: np.ndarray
+) -> float:
+    """Return the temperature with the smallest log loss, summed over the parts with classes.
+
+    Args:
+        columns: Each part with its columns among the logits.
+        logits: Shape (N, K).
+        targets: Shape (N, T), NaN for what is lacking.
+    """
+    from scipy.optimize import minimize_scalar
+
+    rows = logits.astype(np.float64)
+    asked = [
+        (rows[has, own], targets[has, place].astype(np.int64))
+        for place, (part, own) in enumerate(columns)
+        if part.num_classes and (has := np.isfinite(targets[:, place])).any()
+    ]
+    if not asked or not np.isfinite(rows).all():
+        return 1.0
+
+    def loss(log_temperature: float) -> float:
+        total = 0.0
+        for each, classes in asked:
+            told = softmax(each, math.exp(log_temperature))[np.arange(len(each)), classes]
+            total -= float(np.log(np.maximum(told, 1e-12)).mean())
+        return total
+
+    found = minimize_scalar(loss, bounds=(math.log(0.05), math.log(20.0)), method="bounded")
+    return float(math.exp(found.x))

@@ -22,6 +22,7 @@ from headstart.errors import OptionError
 from headstart.evaluation import NUM_RESAMPLES, Scores
 from headstart.tasks.certain import Certain
 from headstart.tasks.comparable import Comparable
+from headstart.tasks.part import TargetPart
 from headstart.tasks.plain import PlainProblem, array_of
 from headstart.tasks.reading import TargetColumn, Targets
 from headstart.tasks.words import TaskWords
@@ -87,7 +88,7 @@ class Task(Certain, Comparable):
     plain_start: str = ""
     transformers_problem: str = ""
     deciding: Deciding = PLAINLY
-    parts: tuple[Part, ...] = ()
+    parts: tuple[TargetPart, ...] = ()
     can_be_part: bool = False
 
     # Data ---------------------------------------------------------------------------------------
@@ -398,36 +399,3 @@ class Task(Certain, Comparable):
         if self.has_classes:
             return f"{num_classes} {self.words.several}"
         return f"target '{label}'" if label else ""
-
-
-@dataclass(frozen=True)
-class Part:
-    """One of several targets.
-
-    Attributes:
-        label: Its column.
-        task: What it asks for.
-        num_classes: How many classes it has; 0 for a number.
-        mean: Of a number, train's mean: what a loss sees has it taken off.
-        scale: Train's spread, by which the rest is divided.
-    """
-
-    label: str
-    task: Task
-    num_classes: int
-    mean: float = 0.0
-    scale: float = 1.0
-
-    @property
-    def width(self) -> int:
-        """How many numbers a model gives for it."""
-        return self.num_classes or 1
-
-    def present(self, column: np.ndarray) -> np.ndarray:
-        """Return those of its targets that are there, as its own task has them.
-
-        Args:
-            column: float, shape (N,), NaN for what is lacking.
-        """
-        own = column[np.isfinite(column)]
-        return own.astype(np.int64) if self.num_classes else own

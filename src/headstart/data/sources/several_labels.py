@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,8 +14,8 @@ from headstart.data.targets import read_targets
 from headstart.errors import DataError, OptionError, quoted
 from headstart.tasks import REGRESSION, TASKS, Targets, find_task
 from headstart.tasks.multi_task import made_of
-from headstart.tasks.reading import Place
-from headstart.tasks.task import Part
+from headstart.tasks.part import TargetPart
+from headstart.tasks.reading import Naming, Place
 from headstart.types import Finding, Modality, Schema
 
 
@@ -71,6 +71,31 @@ def read_labels(columns: Collection[str], options: ReadOptions) -> list[SaidLabe
     return said
 
 
+def read_said(
+    cells: Callable[[str], Sequence[object]],
+    said: str | Sequence[SaidLabel],
+    options: ReadOptions,
+    modality: Modality,
+    place: Place,
+    naming: Naming,
+) -> Targets:
+    """Return the targets in the column, or the columns, that were said.
+
+    Args:
+        cells: The cells of a column.
+        said: Its name, or several with what was said of each.
+        options: What else the user said.
+        modality: Of the inputs.
+        place: Says where the value of an index stands.
+        naming: Gives numbered classes of a single target their names.
+    """
+    if not isinstance(said, str):
+        columns = [cells(one.column) for one in said]
+        return read_several(columns, said, options, modality, place)
+    what = f"Column '{said}'"
+    return read_targets(cells(said), options, modality, what=what, place=place, naming=naming)
+
+
 def read_several(
     cells: Sequence[Sequence[object]],
     labels: Sequence[SaidLabel],
@@ -100,7 +125,7 @@ def read_several(
         classes = own.classes if own else found.classes
         columns.append(column)
         schemas.append(Schema(modality, found.task, classes, label.column))
-        parts.append(Part(label.column, find_task(found.task), len(classes)))
+        parts.append(TargetPart(label.column, find_task(found.task), len(classes)))
         findings += [_of_this_label(one, label.column) for one in found.findings]
         if len(places) < len(values):
             gaps = len(values) - len(places)

@@ -32,12 +32,11 @@ from headstart.data.sources.folder import TABLE_SUFFIXES
 from headstart.data.sources.formats import open_table
 from headstart.data.sources.listed import row_number
 from headstart.data.sources.samples import ChainSamples, ValueSamples
-from headstart.data.sources.several_labels import read_labels, read_several
+from headstart.data.sources.several_labels import read_labels, read_said
 from headstart.data.sources.split_columns import SplitColumn, find_split_column
 from headstart.data.sources.split_words import split_within, splits_among
 from headstart.data.sources.text_files import read_named_texts
 from headstart.data.sources.text_pairs import settle_pair
-from headstart.data.targets import read_targets
 from headstart.errors import DataError, OptionError, did_you_mean, quoted
 from headstart.preprocessing.rows import RowNames, TableSamples, TextSamples
 from headstart.tasks import order_classes
@@ -142,23 +141,18 @@ def read_tables(
     _check_named_columns(reference, options)
     splits = _find_splits(rows, target, options)
     beside = _files_beside(tables) if are_files else {}
-    others = [one.column for one in several[1:]]
-    taken = (*others, *splits.taken)
+    taken = (*(one.column for one in several[1:]), *splits.taken)
     roles = find_roles(reference, target, options, taken, beside.get(reference.where))
     known = class_names if target == DEFAULT_LABEL else None
     naming: list[str] = []  # the column that names the classes is the target in other words
-    if several:
-        cells = [rows.cells(one.column, "target", "--label") for one in several]
-        targets = read_several(cells, several, options, roles.modality, rows.place)
-    else:
-        targets = read_targets(
-            rows.cells(target, "target", "--label"),
-            options,
-            roles.modality,
-            what=f"Column '{target}'",
-            place=rows.place,
-            naming=lambda labels: _name_classes(rows, target, labels, known, naming),
-        )
+    targets = read_said(
+        lambda column: rows.cells(column, "target", "--label"),
+        several or target,
+        options,
+        roles.modality,
+        rows.place,
+        lambda labels: _name_classes(rows, target, labels, known, naming),
+    )
     groups = _groups(rows, roles.modality, options)
     samples, found = _inputs(rows, reference, roles, [target, *naming, *taken], options, beside)
     codes = [_split_codes(table, split, rows, splits) for table, split in tables]
@@ -170,7 +164,7 @@ def read_tables(
         classes=targets.classes,
         splits=np.concatenate(codes),
         origin="one file a split" if has_files else f"column '{splits.name}'",
-        label=",".join([target, *others]),
+        label=",".join(one.column for one in several) or target,
         parts=targets.parts,
         input_column=roles.column,
         sides=(str(roles.column), roles.second) if roles.second else (),
