@@ -31,6 +31,7 @@ ROOT = Path(os.environ.get("HEADSTART_DATA", "data"))
 SPLITS = ("train", "val", "test")
 TILTS = (0.0, 0.5, 1.0)
 FIRST = (25, 50, 100, 200)
+CUTS = (0.6, 0.7, 0.8, 0.9, 0.95)
 
 
 def read(name: str) -> Any:
@@ -39,10 +40,12 @@ def read(name: str) -> Any:
 
     from headstart.data import load
 
-    if name == "sst2":
+    if name in ("sst2", "sst2-third"):
+        part = 0.33 if name == "sst2-third" else 1.0
         files = {"train": "train", "val": "dev", "test": "test"}
         said = {"sep": "\t", "header": None, "names": ["text", "label"], "quoting": 3}
-        return load({s: pd.read_csv(ROOT / f"text/sst2/{f}.tsv", **said) for s, f in files.items()})
+        frames = {s: pd.read_csv(ROOT / f"text/sst2/{f}.tsv", **said) for s, f in files.items()}
+        return load({s: f.sample(frac=part, random_state=0) for s, f in frames.items()})
     if name == "trec":
         frame = pd.read_csv(next((ROOT / "text/trec-qc").glob("*train*")))
         return load(frame[["coarse", "text"]], label="coarse")
@@ -106,10 +109,12 @@ def interval(values: list[float]) -> str:
 
 def flips(args: argparse.Namespace) -> None:
     """Print precision among the first k of planted flips, and what is doubted of clean data."""
+    from headstart.auditing import doubts
     from headstart.auditing.audit import AuditTools
     from headstart.auditing.doubtful_labels import doubtful_labels
     from headstart.auditing.doubts import MIN_CERTAINTY
 
+    doubts.MOST_DOUBTFUL = doubts.MAX_SUSPECTS  # those of less certainty are wanted, too
     for name in args.data or ["flowers5", "sst2", "trec", "adult", "fashion-mnist"]:
         dataset = read(name)
         features, kept, cpu = kept_features(dataset, args.seconds, args.start, args.size)
@@ -135,6 +140,10 @@ def flips(args: argparse.Namespace) -> None:
             rows.setdefault("all suspects", []).append(float(hit.mean()))
             rows.setdefault("certainty said", []).append(float(sure.mean()))
             rows.setdefault("planted found", []).append(float(hit.sum() / number))
+            for cut in CUTS:
+                named = [s for s in found if s.certainty >= cut]
+                right = [planted[s.spot.split][s.spot.index] for s in named]
+                rows.setdefault(f"named from {cut} on", []).append(float(np.mean(right)))
             print(f"  seed {seed}: {len(suspects)} suspects, {number} planted")
         for what, values in rows.items():
             print(f"  {what}: {interval(values)}")

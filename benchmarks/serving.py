@@ -1,8 +1,9 @@
 """Answers a second of ``headstart serve``, of naive FastAPI and of MLServer, with wrk as the load.
 
 One tiny MLP on 32 numbers, asked one row at a time by JSON in the Open Inference Protocol, at 1, 16
-and 64 connections. All sides compute the same ``model.onnx`` on one thread, in turns. The
-processor's time a request is told beside: on a machine that others use it is what can be believed.
+and 64 connections. All sides compute the same ``model.onnx`` on one thread of one core, in turns.
+The processor's time a request is told beside: on a machine that others use it is what can be
+believed.
 wrk is Debian's (``apt-get install wrk``). Pictures and texts: ``serving_models.py``.
 
     python benchmarks/serving.py [--seconds 5] [--turns 3] [--fastapi FOLDER] [--mlserver PYTHON]
@@ -111,15 +112,25 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
+def _on_one_core() -> None:
+    """Leave this process the last of its cores: the others are for whoever asks it."""
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
 @contextmanager
-def serving(command: list[str], port: int, ready: str, libraries: str = ""):
-    """Run a server in a process of its own while the block runs; gives the process."""
+def serving(
+    command: list[str], port: int, ready: str, libraries: str = "", *, is_free: bool = False
+):
+    """Run a server in a process of its own while the block runs; gives the process.
+
+    On one core, but where it ``is_free`` to choose.
+    """
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     if libraries:
         env["PYTHONPATH"] = os.pathsep.join([env.get("PYTHONPATH", ""), libraries])
     process = subprocess.Popen(
         command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True,
+        start_new_session=True, preexec_fn=None if is_free else _on_one_core,
     )  # fmt: skip
     try:
         end = time.monotonic() + 120
@@ -151,8 +162,26 @@ def processor_seconds(group: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def load(url: str, script: Path, connections: int, seconds: int, group: int) -> dict[str, float]:
-    """Return answers a second, milliseconds of the median and of 99 %, processor ms a request."""
+def rows_computed(url: str) -> float:
+    """Return how many rows a server of headstart has computed, by its own metrics."""
+    place = url.split("/", 3)
+    with urllib.request.urlopen(f"{place[0]}//{place[2]}/metrics", timeout=60) as told:
+        return sum(
+            float(line.split()[-1])
+            for line in told.read().decode().splitlines()
+            if line.startswith("headstart_batch_size_sum")
+        )
+
+
+def load(
+    url: str, script: Path, connections: int, seconds: int, group: int, *, by_rows: bool = False
+) -> dict[str, float]:
+    """Return answers a second, milliseconds of the median and of 99 %, processor ms a request.
+
+    With ``by_rows`` these are the requests that the server says it has computed: of slow ones wrk
+    leaves a good share behind when its time is over.
+    """
+    before = rows_computed(url) if by_rows else 0.0
     began = processor_seconds(group)
     command = [
         "wrk",
@@ -165,10 +194,14 @@ def load(url: str, script: Path, connections: int, seconds: int, group: int) -> 
         url,
     ]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if by_rows:
+        time.sleep(2)  # what wrk has left behind is computed
     worked = processor_seconds(group) - began
     if wrong := re.search(r"Non-2xx.*", told):
         raise SystemExit(f"{url}: {wrong[0]}")
-    number = int(re.search(r"(\d+) requests in", told)[1])
+    number = float(re.search(r"(\d+) requests in", told)[1])
+    if by_rows:
+        number = rows_computed(url) - before
     units = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
     def latency(share: str) -> float:
@@ -232,7 +265,9 @@ def sides_of(args: argparse.Namespace, bundle: Path, folder: Path) -> dict[str, 
     return sides
 
 
-def measure(name: str, side: tuple, script: Path, path: str, args, connections) -> list[dict]:
+def measure(
+    name: str, side: tuple, script: Path, path: str, args, connections, *, by_rows: bool = False
+) -> list[dict]:
     command, ready, libraries = side
     port = free_port()
     if name == "MLServer":
@@ -247,7 +282,7 @@ def measure(name: str, side: tuple, script: Path, path: str, args, connections) 
         url = f"http://127.0.0.1:{port}{path}"
         load(url, script, 8, 1, process.pid)  # warm
         for number in connections:
-            told = load(url, script, number, args.seconds, process.pid)
+            told = load(url, script, number, args.seconds, process.pid, by_rows=by_rows)
             found.append({"side": name, "connections": number, **told})
     return found
 

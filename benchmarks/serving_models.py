@@ -1,6 +1,6 @@
 """What a server adds to the work of ONNX Runtime: pictures by JPEG, and texts of mixed lengths.
 
-A ResNet-18 at 224 pixels and all-MiniLM-L6-v2, each served on one thread and loaded by wrk; beside
+A ResNet-18 at 224 pixels and all-MiniLM-L6-v2, each served on one core and loaded by wrk; beside
 it, in turns, the plainest loop: decode or tokenise, run ``model.onnx``, one sample after the other.
 Told is the processor's time a sample of both, and its ratio: 1 means that serving costs nothing,
 0.9 is what was asked for. The server computes what waits together and fills texts up to the longest
@@ -161,7 +161,13 @@ def main() -> None:
             for _ in range(args.turns):
                 alone = bare(bundle, bodies, kind)
                 (told,) = measure(
-                    "headstart", side, script, "/v1/predict", args, (args.connections,)
+                    "headstart",
+                    side,
+                    script,
+                    "/v1/predict",
+                    args,
+                    (args.connections,),
+                    by_rows=True,
                 )
                 rows.append({**told, "side": name, "bare ms": alone})
             if args.half_load:

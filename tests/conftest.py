@@ -91,6 +91,17 @@ def _audited_once():
     audited_once.hand_on()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_wait_for_the_disk():
+    """Let nobody wait until the disk has what was written: forty times a run, 10 ms and more each.
+
+    That it is asked for is tested in processes of their own (``tests/resilience/test_disk.py``).
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _same_random_numbers(request):
     """Begin each test with the same random numbers, whichever tests ran before it."""

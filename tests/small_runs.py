@@ -84,6 +84,24 @@ def image_run(folder: Path) -> hs.Run:
     )
 
 
+def save_bert(folder: Path, texts: list[str]) -> Path:
+    """Write a BERT of two small layers with random weights, as transformers does."""
+    from torch import manual_seed
+    from transformers import BertConfig, BertModel
+
+    from headstart.preprocessing.vocabulary import train_tokenizer
+
+    tokenizer = train_tokenizer(texts, "bert", vocab_size=200)
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    more = {"intermediate_size": 48, "max_position_embeddings": 80}
+    manual_seed(0)
+    config = BertConfig(vocab_size=tokenizer.vocab_size, **shape, **more)
+    BertModel(config).save_pretrained(folder)
+    for name, content in tokenizer.files().items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
 def _steps(start: str) -> int | None:
     return 10 if start in ("scratch/mlp", "scratch/bert-tiny") else None
 

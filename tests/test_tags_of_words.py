@@ -156,7 +156,7 @@ def test_ranking_starts_for_tags_is_refused_and_the_verb_it_names_chooses_one(
     folder = str(run.data["source"]["source"])
     assert main(["rank", folder, "--starts", "scratch/bert-tiny"]) == DataError.exit_code
     told = capsys.readouterr().err
-    command = re.search(r"Run '(headstart fit .*? --budget 10m)'", told)[1]
+    command = re.search(r"Run '(headstart fit .*? --budget 10m)' instead", told)[1]
     quick = ["--starts", "scratch/bert-tiny", "--budget", "20s", "--out", str(tmp_path / "run")]
     assert main([*shlex.split(command)[1:-2], *quick]) == 0
     assert (tmp_path / "run" / "model.json").exists()

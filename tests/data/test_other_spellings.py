@@ -162,7 +162,7 @@ CASES = {
         lambda _: load((np.ma.masked_less(np.zeros((N, 8, 8), np.uint8), 1).filled(0), Y)),
     ),
     **{
-        f"periods as {form}": told(
+        f"periods as {form(DAYS[0])}": told(
             ordered(when=[form(day) for day in DAYS]),
             "holds months, quarters or weeks .* write the first day of each, as 2024-03-31",
             ordered(when=DAYS.strftime("%Y-%m-%d")),

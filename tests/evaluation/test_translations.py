@@ -136,7 +136,7 @@ def test_tokens_are_counted_over_the_whole_corpus():
 def test_two_systems_are_compared_on_the_same_draws():
     draw = random.Random(2)
     wanted = [" ".join(draw.choices(WORDS, k=8)) for _ in range(150)]
-    worse = [" ".join(text.split()[:4] + ["Hund"] * 4) for text in wanted]
+    worse = [" ".join([*text.split()[:4], *["Hund"] * 4]) for text in wanted]
     better = [" ".join([*text.split()[:7], "Hund"]) for text in wanted]
     counts = {name: count_texts(texts, wanted) for name, texts in (("w", worse), ("b", better))}
     found = compare_texts("w", counts["w"], "b", counts["b"])

@@ -208,8 +208,8 @@ def test_integrated_gradients_add_up_to_the_change_of_the_score(tmp_path, monkey
     pytest.importorskip("transformers")
     from headstart.explaining import passages
 
-    texts = [f"the {('good', 'bad')[i % 2]} film of {i % 7} rooms" for i in range(80)]
-    frame = pd.DataFrame({"text": texts, "label": [("yes", "no")[i % 2] for i in range(80)]})
+    texts = [f"the {('good', 'bad')[i % 2]} film of {i} rooms" for i in range(N)]
+    frame = pd.DataFrame({"text": texts, "label": [("yes", "no")[i % 2] for i in range(N)]})
     data = hs.load(frame, label="label")
     run = hs.finetune(data, start="scratch/bert-tiny", out=str(tmp_path / "run"), num_steps=60)
     monkeypatch.setattr(passages, "_NUM_STEPS", 400)
@@ -227,6 +227,13 @@ def test_integrated_gradients_add_up_to_the_change_of_the_score(tmp_path, monkey
         chosen = model(ids, mask).argmax(dim=1)
         own, nothing = (score_of(model, model(each, mask), chosen) for each in (ids, empty))
     assert weights.sum() == pytest.approx(float(own - nothing), rel=0.02, abs=1e-3)
+    monkeypatch.undo()  # as many steps as a run takes
+    record = explain_run(run.ensemble, data, data.test.ids[:6].tolist())
+    assert record["method"] == passages.GRADIENTS
+    assert record["faithfulness"]["is_faithful"]
+    loudest = [max(item["words"], key=lambda one: one[1])[0].strip() for item in record["items"]]
+    assert len(loudest) == 6
+    assert set(loudest) <= {"good", "bad"}
 
 
 # Images -------------------------------------------------------------------------------------------
@@ -302,23 +309,31 @@ def test_grad_cam_is_that_of_the_paper(image_run):
 
 
 @pytest.mark.slow
-def test_attention_of_a_transformer_is_rolled_out_over_its_patches(tmp_path):
+def test_attention_of_a_transformer_finds_the_square_and_deleting_it_shows(tmp_path):
     from headstart.explaining.heat import ATTENTION
 
     draw = np.random.default_rng(0)
-    images = draw.integers(0, 90, (80, 32, 32, 3)).astype(np.uint8)
-    images[1::2, 4:14, 4:14] = 250
-    data = hs.load((images, [("nothing", "square")[i % 2] for i in range(80)]))
+    images = draw.integers(0, 90, (N, 16, 16, 3)).astype(np.uint8)
+    cells = draw.integers(0, 4, (N, 2))
+    for i, (y, x) in enumerate(cells):
+        if i % 2:
+            images[i, 4 * y : 4 * y + 4, 4 * x : 4 * x + 4] = 250  # a patch of its own
+    data = hs.load((images, [("nothing", "square")[i % 2] for i in range(N)]))
+    said = {"num_steps": 80, "batch_size": 16, "input_size": 16, "augment": "none"}
     out = str(tmp_path / "run")
-    run = hs.finetune(data, start="scratch/vit-tiny", out=out, num_steps=20, device="cpu")
-    inputs = run.ensemble.prepare(data, "test", np.arange(4))[0]
+    run = hs.finetune(data, start="scratch/vit-tiny", out=out, device="cpu", **said)
+    places = np.flatnonzero(data.test.targets == run.classes.index("square"))
+    inputs = run.ensemble.prepare(data, "test", places)[0]
     assert heat_method(run.model, inputs) == ATTENTION
-    heat = heat_of(run.model, inputs, np.ones(4, np.int64))
-    assert heat.ndim == 3
-    assert heat.shape[1] == heat.shape[2] > 1
-    attention = [m for m in run.model.modules() if hasattr(m, "fused_attn")]
-    assert attention
-    assert explain_run(run.ensemble, data, [])["method"] == ATTENTION
+    heat = heat_of(run.model, inputs, np.full(len(places), run.classes.index("square")))
+    assert heat.shape == (len(places), 4, 4)
+    (pixels,) = inputs.arrays(np.arange(len(places)))
+    bright = pixels[..., 0].reshape(-1, 4, 4, 4, 4).mean(axis=(2, 4)).reshape(len(places), 16)
+    assert (heat.reshape(-1, 16).argmax(axis=1) == bright.argmax(axis=1)).mean() > 0.9
+    record = explain_run(run.ensemble, data, [])
+    assert record["method"] == ATTENTION
+    assert record["faithfulness"]["is_faithful"]
+    assert record["faithfulness"]["difference"]["low"] > 0
 
 
 def test_several_models_are_explained_by_the_first_and_judged_together(text_run):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import theilslopes
 from serving_process import SECONDS, ServingProcess
 from small_runs import TEXTS, table
 
@@ -150,15 +151,15 @@ def test_memory_and_files_stay_as_they_are(mlp_bundle, text_bundle, image_bundle
         time.sleep(SOAK_SECONDS / 4)  # caches of the allocator fill up
         held, began = [(0.0, memory(process))], time.monotonic()
         while (passed := time.monotonic() - began) < 3 * SOAK_SECONDS / 4:
-            time.sleep(1)
+            time.sleep(SOAK_SECONDS / 60)
             held.append((passed, memory(process)))
         is_over.set()
         for one in asking:
             one.join(SECONDS)
         seconds, size = np.array(held).T
-        slope = 60 * float(np.polyfit(seconds, size, 1)[0])
-        print(f"{sum(statuses.values()):,} requests, {statuses}, {size[-1]:.0f} MiB, "
-              f"{slope:+.2f} MiB a minute")  # fmt: skip
+        slope, _, low, high = (60 * float(one) for one in theilslopes(size, seconds))
+        told = f"{slope:+.2f} MiB a minute ({low:+.2f} to {high:+.2f}, {len(size)} readings)"
+        print(f"{sum(statuses.values()):,} requests, {statuses}, {size[-1]:.0f} MiB, {told}")
         assert set(statuses) == {200, 400, 404}
         assert slope < 1.0 or size[-1] - size[0] < 2.0
         end = time.monotonic() + SECONDS

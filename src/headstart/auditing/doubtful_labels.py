@@ -9,11 +9,12 @@ What a probe contradicts is mostly its own mistake where classes are hard to tel
 with an accuracy of 0.70 cleanlab doubts one label of six. So each doubt gets a certainty. Of all
 pairs of a sample and a class, those tenth that the probe finds least likely show how often a label
 is wrong whatever the sample is like; where samples are labelled so no more often than that, it is
-the label that is wrong. The certainty is the ratio of the two rates, and a label is reported from
-0.6 on. On clean data the rate in the least likely tenth is next to none, and nothing is reported;
-where it is more than half of what guessing would give, the probe knows too little. Numbers: the
-residual in units of the spread of residuals of like samples (1.4826 times the median of absolute
-ones), since cleanlab's scores of regressions are ranks without a threshold.
+the label that is wrong. The certainty is the ratio of the two rates, and a label is named from
+``MIN_CERTAINTY`` on, which lists of planted errors have shown. On clean data the rate in the least
+likely tenth is next to none, and nothing is reported; where it is more than half of what guessing
+would give, the probe knows too little. Numbers: the residual in units of the spread of residuals of
+like samples (1.4826 times the median of absolute ones), since cleanlab's scores of regressions are
+ranks without a threshold.
 
 Nothing of it is left out by itself: without its hard samples a test split would flatter. Left out:
 classes of fewer samples than folds; labels of parts of a sample.
@@ -27,7 +28,14 @@ from importlib.util import find_spec
 import numpy as np
 
 from headstart.auditing.audit import Audit, Audited, AuditTools
-from headstart.auditing.doubts import MAX_SUSPECTS, Doubt, Extent, doubts_told, too_small
+from headstart.auditing.doubts import (
+    MAX_SUSPECTS,
+    MIN_CERTAINTY,
+    Doubt,
+    Extent,
+    doubts_told,
+    too_small,
+)
 from headstart.auditing.out_of_fold import (
     NUM_FOLDS,
     FoldSums,
@@ -59,7 +67,7 @@ MAX_JUDGED = 200_000  # samples
 MOST_GROWN = 50  # classes: each is a tree a round, and lines tell more of them as quickly
 MAX_COMPARED = 20_000  # samples whose neighbours are asked, too
 MAX_TERM_TEXTS = 20_000  # that the vocabulary is learned from
-FAR = 8.0  # spreads: a normal residual is never there, and a heavy tail seldom
+FAR, NAMED = 4.0, 10.0  # spreads: those that are listed, and named; a heavy tail is seldom there
 _BINS = 240
 _LEAST_LOG, _ROWS_AT_ONCE = -12.0, 4_096
 _LIKE_SAMPLES = 500  # whose residuals a spread is taken from
@@ -287,10 +295,10 @@ def _of_numbers(
             float(given[i]),
             float(said[i]),
             float(away[i]),
-            float(np.clip(1 - FAR / (2 * away[i]), 0, 1)),
+            float(1 - (1 - MIN_CERTAINTY) * NAMED / away[i]),
         )
         for i in order[:MAX_SUSPECTS].tolist()
-        if away[i] >= FAR / 2
+        if away[i] >= FAR
     ]
 
 

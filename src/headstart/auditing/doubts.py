@@ -13,7 +13,12 @@ from headstart.errors import quoted
 from headstart.tasks import PlainProblem, find_task
 from headstart.types import Dataset, Finding, Severity
 
-MIN_CERTAINTY = 0.6
+# From here on a label is named: where a tenth of the labels of flowers5 and SST-2 was made wrong,
+# 0.8 and more of those named were planted, on the average over seeds (docs/benchmarks.md).
+MIN_CERTAINTY = 0.9
+MOST_TOLD = (
+    0.85  # certainty that is told of all named: where it was measured they were 0.83 to 0.94
+)
 GRAVE_SHARE = 0.005  # of all samples: from here on it is a warning
 MAX_SUSPECTS = 1_000
 MOST_DOUBTFUL = 40  # shown where nothing is certain
@@ -93,7 +98,7 @@ def doubts_told(
     if certain:
         spots = [pool.names[int(pool.splits[d.index])] for d in certain]
         where = ", ".join(f"{spots.count(m):,} in {m}" for m in pool.names if m in spots)
-        right = sum(1 - d.certainty for d in certain)
+        right = sum(1 - min(MOST_TOLD, d.certainty) for d in certain)
         most = f"; the first {MAX_SUSPECTS:,} are listed" if len(certain) > MAX_SUSPECTS else ""
         sentence = (
             f"{len(certain):,} of {extent.num_samples:,} {what} look wrong ({where}){most}, by "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ class Bundle:
         """What is predicted."""
         return self.record.schema
 
-    @property
+    @cached_property
     def task(self) -> Task:
         """The same, as the task itself."""
         return find_task(self.schema.task).deciding_by(self.record.deciding)

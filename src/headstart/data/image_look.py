@@ -116,8 +116,7 @@ def _of_dull(ends: Sequence[int], looked_at: int) -> list[Finding]:
         f"{len(ends) // 2:,} of {looked_at:,} training images looked at use fewer than "
         f"{FEW_LEVELS} of 256 levels ({min(ends)} to {max(ends)} in all), as masks and maps of "
         "classes do: a network sees next to nothing. Spread the values over 0 to 255, or give the "
-        "pictures "
-        "themselves."
+        "pictures themselves."
     )
     return [Finding("constant", "warning", (), sentence)]
 

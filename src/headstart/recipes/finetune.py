@@ -26,7 +26,7 @@ from headstart.recipes.processes import (
 from headstart.recipes.repeated import is_repeated, repeated
 from headstart.recipes.run import Run
 from headstart.recipes.session import session
-from headstart.recipes.settle import Means, Settling, check_strategy, settle_setup, settle_strategy
+from headstart.recipes.settle import Means, Settling, check_data, settle_setup, settle_strategy
 from headstart.recipes.source import as_dataset, default_out, spent_before, with_costs
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import refuse_occupied
@@ -144,7 +144,7 @@ def _tuned(options: FinetuneOptions, company: Company, limit: CutOff) -> Run:
     former = None if out else default_out(dataset, resume=True)
     if done := finished_before(former, "finetune", kept, company):
         return Run(done, own)
-    check_strategy(dataset, given, options)  # before a folder is claimed
+    check_data(dataset, given, options)  # before a folder is claimed
     company.send("data", fingerprint=dataset.fingerprint)
     with session(
         "finetune",

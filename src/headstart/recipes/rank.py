@@ -244,16 +244,21 @@ def _record(
 
 
 def _refuse_words(options: RankOptions, dataset: Dataset) -> None:
-    """Refuse what has a tag a word, and name the verb that chooses a start for it."""
+    """Refuse what has a tag a word or a text to be written, and name the verb that does it."""
+    from headstart.starts.candidates import candidate_starts
     from headstart.tasks import find_task
 
-    if find_task(dataset.schema.task).tells_words:
-        raise DataError(
-            f"{dataset.name} has a tag for each word ({dataset.schema.task}); expected one target "
-            "a sample, which is what starts are ranked by. Run "
-            f"'headstart fit {typed_data(options.data) or 'DATA'} --budget 10m', which tries "
-            "starts on such data, too."
-        )
+    task, typed = find_task(dataset.schema.task), typed_data(options.data) or "DATA"
+    if not (task.tells_words or task.tells_texts):
+        return
+    told, does = "a tag for each word", f"fit {typed} --budget 10m"
+    if task.tells_texts:
+        start = candidate_starts(dataset, 0)[0].address
+        told, does = "a text to be written", f"finetune {typed} --start {start}"
+    raise DataError(
+        f"{dataset.name} has {told} ({task.name}); expected one target a sample, which is what "
+        f"starts are ranked by. Run 'headstart {does}' instead."
+    )
 
 
 def _claimed(out: Path, *, overwrite: bool) -> Path:

@@ -30,39 +30,10 @@ class Means:
     decisions: Decisions
 
 
-def check_strategy(
-    dataset: Dataset, given: GivenStart, said: CommonOptions
-) -> tuple[Strategy, str | None]:
-    """Refuse what means nothing for the data, the start or what learns of it.
-
-    Args:
-        dataset: The data.
-        given: Where to start.
-        said: What the user said.
-
-    Returns:
-        The strategy, and why it was chosen; None where the user said it.
-
-    Raises:
-        OptionError: Naming everything that is wrong.
-    """
-    from headstart.training.options.limits import check_applies, steps_asked
-    from headstart.tuning.deciding import DecidingAsked, check_deciding
-
-    check_deciding(DecidingAsked.of(vars(said)), dataset.schema)
-    strategy, reason = default_strategy(given.start, steps_asked(said))
-    why: str | None = reason
-    if said.strategy != AUTO:
-        strategy, why = find_strategy(said.strategy), None
-    is_built = given.module is not None
-    check_applies(said, dataset.schema, given.start, strategy=strategy, is_built=is_built)
-    return strategy, why
-
-
 def settle_strategy(
     dataset: Dataset, given: GivenStart, said: CommonOptions, options: Settling, means: Means
 ) -> Settling:
-    """Settle what learns of the start, as ``check_strategy`` finds it.
+    """Settle what learns of the start, as ``check_data`` finds it.
 
     Args:
         dataset: The data.
@@ -79,11 +50,40 @@ def settle_strategy(
     """
     from headstart.tuning.decisions import Decided
 
-    strategy, why = check_strategy(dataset, given, said)
+    strategy, why = check_data(dataset, given, said)
     name = strategy.name
     if why is not None:
         name = means.decisions.settle("strategy", lambda: Decided(strategy.name, why))
     return replace(options, strategy=name)
+
+
+def check_data(
+    dataset: Dataset, given: GivenStart, said: CommonOptions
+) -> tuple[Strategy, str | None]:
+    """Refuse what means nothing for the data, the start or what learns of it.
+
+    Args:
+        dataset: The data.
+        given: Where to start.
+        said: What the user said.
+
+    Returns:
+        What learns, and why it was chosen; None where the user said it.
+
+    Raises:
+        OptionError: Naming everything that is wrong.
+    """
+    from headstart.training.options.limits import check_applies, steps_asked
+    from headstart.tuning.deciding import DecidingAsked, check_deciding
+
+    check_deciding(DecidingAsked.of(vars(said)), dataset.schema)
+    strategy, reason = default_strategy(given.start, steps_asked(said))
+    why: str | None = reason
+    if said.strategy != AUTO:
+        strategy, why = find_strategy(said.strategy), None
+    is_built = given.module is not None
+    check_applies(said, dataset.schema, given.start, strategy=strategy, is_built=is_built)
+    return strategy, why
 
 
 def settle_setup(

@@ -289,6 +289,8 @@ def _columns(predictions: Predictions, schema: Schema) -> dict[str, list[Any]]:
             for place, name in enumerate(one.classes):
                 shares = [each and float(each.probabilities[place]) for each in own]
                 columns[f"probability of {label} {name}"] = shares
+    elif find_task(schema.task).tells_texts:
+        columns["prediction"] = [one and one.text for one in good]
     elif find_task(schema.task).has_classes and schema.classes:
         columns["prediction"] = [one and one.label for one in good]
         columns["probability"] = [one and float(one.probability) for one in good]

@@ -24,8 +24,10 @@ from headstart.serving.limits import ServerLimits
 from headstart.serving.measures import ServerMeasures
 from headstart.serving.refusals import ClientGone, Refusal, overloaded
 from headstart.tasks import array_of
+from headstart.types import Prediction
 
 Arrays = dict[str, np.ndarray]
+Computed = tuple[np.ndarray, Sequence[Prediction]]  # outputs (B, K), and what is told of named rows
 # Tokens that take as long to compute as the weights to read, which each pass does once: twice the
 # operations of a core by the bytes that it reads in the same time, however large the network.
 _PASS_TOKENS = 20
@@ -41,7 +43,8 @@ class Pending:
         deadline: On the loop's clock.
         is_gone: Whether whoever asked has hung up.
         came: On the loop's clock.
-        answer: Outputs (B, K).
+        answer: What is computed.
+        names: What to call each row where it is a sample; empty where nothing is told of rows yet.
         answers: How many of its first rows answer somebody: the others are asked to explain these.
     """
 
@@ -50,7 +53,8 @@ class Pending:
     deadline: float
     is_gone: Callable[[], bool]
     came: float
-    answer: asyncio.Future[np.ndarray]
+    answer: asyncio.Future[Computed]
+    names: Sequence[str]
     answers: int
 
     @property
@@ -137,15 +141,17 @@ class Batcher:
         rows: int,
         deadline: float,
         is_gone: Callable[[], bool],
+        names: Sequence[str] = (),
         answers: int | None = None,
-    ) -> np.ndarray:
-        """Return the outputs of a request, (B, K).
+    ) -> Computed:
+        """Return the outputs of a request, (B, K), and what is told of them where rows have names.
 
         Args:
             arrays: See ``Pending``, as all others.
             rows: B.
             deadline: On the loop's clock.
             is_gone: Whether whoever asked has hung up.
+            names: See ``Pending``.
             answers: See ``Pending``; all of them when not given.
 
         Raises:
@@ -154,7 +160,8 @@ class Batcher:
         """
         loop = asyncio.get_running_loop()
         told = rows if answers is None else answers
-        job = Pending(arrays, rows, deadline, is_gone, loop.time(), loop.create_future(), told)
+        now, answer = loop.time(), loop.create_future()
+        job = Pending(arrays, rows, deadline, is_gone, now, answer, names, told)
         self._waiting.append(job)
         self._open.add(job)
         self._watch(loop, deadline)
@@ -235,27 +242,39 @@ class Batcher:
                 self._queue_seconds.observe(now - job.came)
         return jobs
 
-    def _answers(self, jobs: Sequence[Pending]) -> list[np.ndarray | Exception]:
+    def _answers(self, jobs: Sequence[Pending]) -> list[Computed | Exception]:
         """Compute a batch, in the thread; requests of like lengths together."""
         if not self._is_ragged:
             return self._of_group(jobs)
-        found: list[np.ndarray | Exception] = [Refusal(500, "", "lost")] * len(jobs)
+        found: list[Computed | Exception] = [Refusal(500, "", "lost")] * len(jobs)
         for places in passes_of([job.length for job in jobs], [job.rows for job in jobs]):
             group = [jobs[place] for place in places]
             for place, answer in zip(places, self._of_group(group), strict=True):
                 found[place] = answer
         return found
 
-    def _of_group(self, jobs: Sequence[Pending]) -> list[np.ndarray | Exception]:
+    def _of_group(self, jobs: Sequence[Pending]) -> list[Computed | Exception]:
         try:
             outputs = self._outputs(jobs)
+            told = self._told(jobs, outputs)
         except Exception as error:  # ONNX Runtime's have no common class
             if len(jobs) == 1:
                 return [error]
             # one of them is the cause: only that one is to fail
             return [answer for job in jobs for answer in self._of_group([job])]
         ends = np.cumsum([job.rows for job in jobs])[:-1]
-        return list(np.split(outputs, ends))
+        return list(zip(np.split(outputs, ends), told, strict=True))
+
+    def _told(self, jobs: Sequence[Pending], outputs: np.ndarray) -> list[Sequence[Prediction]]:
+        """Return what is told of each request whose rows have names, of all of them at once."""
+        has_names = np.repeat([bool(job.names) for job in jobs], [job.rows for job in jobs])
+        names = [name for job in jobs for name in job.names]
+        left = self.bundle.predictions(names, outputs[has_names]) if names else []
+        found: list[Sequence[Prediction]] = []
+        for job in jobs:
+            found.append(left[: len(job.names)])
+            left = left[len(job.names) :]
+        return found
 
     def _outputs(self, jobs: Sequence[Pending]) -> np.ndarray:
         began = time.perf_counter()

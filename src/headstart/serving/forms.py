@@ -61,6 +61,7 @@ class Form:
         counts: Rows of a body, as far as that can be told without reading it.
         cover: A single sample to it with each of its parts covered.
         is_pair: Whether a sample is two texts.
+        brief: Bytes that are read sooner than a thread is woken for it.
     """
 
     modality: Modality
@@ -72,6 +73,7 @@ class Form:
     counts: Callable[[str, bytes], int]
     cover: Callable[[Any, Bundle], Covered]
     is_pair: bool = False
+    brief: int = 0
 
 
 def content_type(header: str) -> str:
@@ -340,6 +342,7 @@ FORMS: dict[str, Form] = {
         lambda preprocess: (_TEXT, "Arrived late, works well."),
         _several,
         cover_words,
+        brief=1024,
     ),
     "pairs": Form(
         "text",

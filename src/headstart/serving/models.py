@@ -1,7 +1,8 @@
 """The models of a server, by name: opened, swapped for newer ones, and asked.
 
 A request holds the model that it found until it is answered, so that a newer bundle in its place
-loses none. Reading a sample and answering happen in threads; only waiting happens in the loop.
+loses none. Reading a sample and answering happen in threads, waiting happens in the loop, and so
+does reading a short text, which takes less than waking a thread.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import orjson
@@ -32,7 +33,9 @@ from headstart.serving.refusals import Refusal, bad_request
 from headstart.serving.tensors import as_declared
 from headstart.serving.watching import Watches, WatchOptions
 from headstart.tasks import array_of
-from headstart.types import Inputs, Prediction, Ragged, Rows
+from headstart.types import Inputs, Prediction, Rows
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ class ServedModel:
         """Return the answer to samples as people send them.
 
         Args:
-            read: Gives samples; run in a thread.
+            read: Gives samples.
             rows: About how many there are.
             size: Bytes that they hold.
             asked: How to answer.
@@ -138,19 +141,20 @@ class ServedModel:
             Refusal: If they cannot be read, there is no room, or the time runs out.
         """
         with self.batcher.admitted(min(rows, self._limits.rows), size):
-            loop = asyncio.get_running_loop()
-            try:
-                async with asyncio.timeout_at(asked.deadline):
-                    prepared = loop.run_in_executor(self._threads, self._prepare, read)
-                    inputs, arrays = await prepared
-            except TimeoutError:
-                raise late() from None
+            if size <= self.form.brief:
+                inputs, arrays = self._prepare(read)
+            else:
+                inputs, arrays = await self._in_thread(self._prepare, read, asked)
             rows = len(next(iter(arrays[0].values())))
-            found = await self.batcher.compute(arrays, rows, asked.deadline, asked.is_gone)
-        first = inputs[0]
-        outputs = self.bundle.preprocess.told(arrays[0], found)
-        predictions = self.bundle.predictions_of(first, outputs)
-        if isinstance(outputs, Ragged):  # of words only now is known what was told
+            tells_words = self.bundle.task.tells_words
+            names = () if tells_words else inputs[0].names
+            found, predictions = await self.batcher.compute(
+                arrays, rows, asked.deadline, asked.is_gone, names
+            )
+        outputs: Rows = found
+        if tells_words:  # only now is known what was told of them
+            outputs = self.bundle.preprocess.told(arrays[0], found)
+            predictions = self.bundle.predictions_of(inputs[0], outputs)
             self._count_spans(predictions)
             if self._watch is not None and self._watch.is_open:
                 self._watch.add(outputs, arrays[0], None)
@@ -163,7 +167,7 @@ class ServedModel:
         """Return the answer to one sample, and what it looked at.
 
         Args:
-            read: Gives the sample; run in a thread.
+            read: Gives the sample.
             size: Bytes that it holds.
             asked: How to answer.
 
@@ -175,23 +179,31 @@ class ServedModel:
             what = "of words" if task.tells_words else "numbers"
             raise bad_request(f"Model '{self.name}' tells {what}; explained are classes.")
         with self.batcher.admitted(1 + MOST_PARTS, size):
-            loop = asyncio.get_running_loop()
-            try:
-                async with asyncio.timeout_at(asked.deadline):
-                    names, parts, arrays = await loop.run_in_executor(
-                        self._threads, self._cover, read
-                    )
-            except TimeoutError:
-                raise late() from None
+            names, parts, arrays = await self._in_thread(self._cover, read, asked)
             rows = len(next(iter(arrays[0].values())))
-            outputs = await self.batcher.compute(
+            outputs, _ = await self.batcher.compute(
                 arrays, rows, asked.deadline, asked.is_gone, answers=1
             )
         answer = Answer(self.bundle.predictions(names, outputs[:1]), outputs[:1])
         return answer, {**parts, "falls": falls(outputs)}
 
+    async def _in_thread(
+        self, work: Callable[[Callable[[], Named]], T], read: Callable[[], Named], asked: Asked
+    ) -> T:
+        """Return what work makes of samples, in a thread.
+
+        Raises:
+            Refusal: If the time runs out.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout_at(asked.deadline):
+                return await loop.run_in_executor(self._threads, work, read)
+        except TimeoutError:
+            raise late() from None
+
     def _cover(self, read: Callable[[], Named]) -> tuple[list[str], dict[str, Any], list[Arrays]]:
-        """Read a sample and cover its parts, in a thread."""
+        """Read a sample and cover its parts."""
         samples, names = read()
         if len(names) != 1:
             raise bad_request(f"The request has {len(names)} samples; explained is one at a time.")
@@ -245,11 +257,13 @@ class ServedModel:
         if len(lengths) > 1 or lengths == {0}:
             raise bad_request("The inputs have no length, or not the same one.", "bounds")
         with self.batcher.admitted(rows, size):
-            outputs = await self.batcher.compute([arrays], rows, asked.deadline, asked.is_gone)
-        return Answer(self.bundle.predictions([""] * rows, outputs), outputs)
+            outputs, told = await self.batcher.compute(
+                [arrays], rows, asked.deadline, asked.is_gone, [""] * rows
+            )
+        return Answer(told, outputs)
 
     def _prepare(self, read: Callable[[], Named]) -> tuple[list[Inputs], list[Arrays]]:
-        """Read samples, in a thread."""
+        """Read samples."""
         samples, names = read()
         try:
             inputs = self.bundle.read(samples, names)

@@ -109,7 +109,7 @@ def write_response(
         array = outputs[name]
         one: dict[str, Any] = {
             "name": name,
-            "datatype": DATATYPES[array.dtype.name],
+            "datatype": DATATYPES[array.dtype],
             "shape": list(array.shape),
         }
         if is_binary:

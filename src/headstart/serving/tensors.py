@@ -32,7 +32,7 @@ DTYPES = {
     "FP64": "float64",
     "BYTES": "object",
 }
-DATATYPES = {dtype: name for name, dtype in DTYPES.items()}
+DATATYPES = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
 MOST_VALUES = 2**26
 _KINDS = {"b": "b", "u": "iu", "i": "iu", "f": "iuf"}  # of values that a declared kind takes
 
@@ -132,7 +132,7 @@ def as_declared(array: np.ndarray, dtype: str, name: str) -> np.ndarray:
     """
     if array.dtype != np.dtype(dtype):
         raise bad_request(
-            f"'{name}' was sent as {DATATYPES[array.dtype.name]}; expected {DATATYPES[dtype]}."
+            f"'{name}' was sent as {DATATYPES[array.dtype]}; expected {DATATYPES[np.dtype(dtype)]}."
         )
     return array
 

@@ -172,5 +172,5 @@ def _blank_inputs(encoder: Encoder) -> Iterator[Tensor]:
     if hasattr(encoder.network, "blank_inputs"):
         yield from encoder.network.blank_inputs(first.device)
         return
-    for _ in ("ids", "mask"):
+    for _ in preprocess.inputs:  # ids, mask, and of what writes the ids before each
         yield torch.ones(1, 4, dtype=torch.int64, device=first.device)

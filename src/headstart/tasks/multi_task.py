@@ -328,13 +328,13 @@ class MultiTask(Task):
         return errors
 
     def baseline(
-        self, train_targets: Rows, schema: Schema, *, num_items: int
+        self, train_targets: Rows, targets: Rows, schema: Schema
     ) -> tuple[str, np.ndarray]:
         """Predict train's most frequent class of each part, or its mean."""
         rows, told = array_of(train_targets), []
         for place, (part, own) in enumerate(zip(self.parts, schema.parts, strict=True)):
             known = part.present(rows[:, place])
-            told.append(array_of(part.task.baseline(known, own, num_items=num_items)[1]))
+            told.append(array_of(part.task.baseline(known, targets, own)[1]))
         return "majority class, mean of train", np.stack(told, axis=1).astype(np.float64)
 
     # What a person reads ------------------------------------------------------------------------

@@ -136,7 +136,9 @@ class Split:
         if self.groups is None:
             return None
         order = self.ids.argsort()
-        chosen: np.ndarray = self.groups[order[self.ids.searchsorted(ids, sorter=order)]]
+        places = order[self.ids.searchsorted(ids, sorter=order).clip(max=len(order) - 1)]
+        assert (self.ids[places] == ids).all(), "these are no ids of this split"
+        chosen: np.ndarray = self.groups[places]
         return chosen
 
 

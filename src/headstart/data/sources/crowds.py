@@ -38,13 +38,13 @@ _ABOUT = (":confidence", "_gold", ":variance", ":count")  # what Appen knows of 
 
 def read_assignments(table: Table, options: ReadOptions) -> Read:
     """Read the answers of MTurk or Toloka, a row each; None for other tables."""
-    for inputs, answers, state, task in _TOOLS.values():
+    for inputs, answers, state, item in _TOOLS.values():
         asked = [name for name in table.columns if name.startswith(inputs)]
         told = [name for name in table.columns if name.startswith(answers)]
         if asked and told and state in table.columns:
             answer = _answer(table, told, options)
-            tasks = [task] if task in table.columns else asked
-            return _joined(table, asked, answer, state, tasks, inputs)
+            items = [item] if item in table.columns else asked
+            return _joined(table, asked, answer, state, items, inputs)
     return None
 
 
@@ -62,17 +62,17 @@ def _answer(table: Table, told: Sequence[str], options: ReadOptions) -> str:
 
 
 def _joined(
-    table: Table, asked: Sequence[str], answer: str, state: str, tasks: Sequence[str], begin: str
+    table: Table, asked: Sequence[str], answer: str, state: str, items: Sequence[str], begin: str
 ) -> Read:
     """Return a row a task, with what most of those say whose answer counts."""
     tally, samples = Tally(), dict[tuple[str, ...], Sample]()
-    columns = {name: table.values(name) for name in {*asked, answer, state, *tasks}}
+    columns = {name: table.values(name) for name in {*asked, answer, state, *items}}
     for number in range(table.num_rows):
         said = str(columns[state][number]).strip().lower()
         if said in REJECTED | _NOT_GIVEN:
             tally.drop(f"{said} answers", f"row {number + 1}")
             continue
-        key = tuple(str(columns[name][number]) for name in tasks)
+        key = tuple(str(columns[name][number]) for name in items)
         cells = {name.removeprefix(begin): columns[name][number] for name in asked}
         sample = samples.setdefault(key, Sample(number, cells))
         value = columns[answer][number]

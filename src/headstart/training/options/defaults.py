@@ -245,7 +245,7 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
     ("seq2seq", False): FamilyDefaults(
         source="Vaswani et al., NeurIPS 2017: Adam with beta2 0.98, smoothing 0.1, warm-up",
         optimizer="adamw",
-        learning_rate=1e-3,
+        learning_rate=7e-4,
         reference_batch=128,
         bottom_multiplier=1.0,
         beta2=0.98,
