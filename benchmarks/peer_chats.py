@@ -47,18 +47,26 @@ def ragged(num: int) -> list[dict[str, object]]:
     return found
 
 
-def cut_start(folder: Path, num_blocks: int) -> None:
-    """Write the first blocks of SmolLM2 as a folder of transformers."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def cut_start(folder: Path, num_blocks: int, width: int | None) -> None:
+    """Write the first blocks of SmolLM2 as a folder of transformers, or narrower random ones."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     from headstart.starts.texts.gguf_starts import SMOLLM2
     from headstart.starts.texts.gguf_weights import gguf_folder
 
     source = gguf_folder(SMOLLM2)
-    model = AutoModelForCausalLM.from_pretrained(source)
-    model.model.layers = model.model.layers[:num_blocks]
-    model.config.num_hidden_layers = num_blocks
-    model.config.layer_types = None
+    if width is None:
+        model = AutoModelForCausalLM.from_pretrained(source)
+        model.model.layers = model.model.layers[:num_blocks]
+        model.config.num_hidden_layers = num_blocks
+        model.config.layer_types = None
+    else:
+        config = AutoConfig.from_pretrained(source)
+        config.hidden_size, config.intermediate_size = width, 4 * width
+        config.num_hidden_layers, config.layer_types = num_blocks, None
+        config.num_attention_heads = config.num_key_value_heads = max(1, width // 64)
+        config.head_dim = 64
+        model = AutoModelForCausalLM.from_config(config)
     model.save_pretrained(folder)
     AutoTokenizer.from_pretrained(source).save_pretrained(folder)
 
@@ -193,6 +201,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--blocks", type=int, default=6)
+    parser.add_argument("--width", type=int, help="random blocks of this width, not SmolLM2's own")
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--chats", type=int, default=240)
     parser.add_argument("--rounds", type=int, default=1)
@@ -206,7 +215,7 @@ def main() -> None:
     text = "".join(json.dumps(row) + "\n" for row in ragged(given.chats))
     (given.out / "chats.jsonl").write_text(text)
     if not (given.out / "start" / "config.json").exists():
-        cut_start(given.out / "start", given.blocks)
+        cut_start(given.out / "start", given.blocks, given.width)
     found: dict[str, list[dict[str, float]]] = {"headstart": [], "trainer": []}
     for number in range(given.rounds):
         for side in sorted(found, reverse=bool(number % 2)):

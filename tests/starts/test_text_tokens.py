@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from headstart.errors import StartError
-from headstart.preprocessing import tokens as text_tokens
+from headstart.preprocessing import text_pieces
 from headstart.preprocessing.tokens import (
     CONFIG_NAME,
     NO_LIMIT,
@@ -92,8 +92,8 @@ def test_long_texts_are_encoded_in_pieces_with_the_same_ids(
 ):
     text = " ".join(TEXTS)
     whole, full = trained.encode([text, "cats"])
-    monkeypatch.setattr(text_tokens, "PIECE_LENGTH", 40)
-    monkeypatch.setattr(text_tokens, "BATCH_LENGTH", 300)
+    monkeypatch.setattr(text_pieces, "PIECE_LENGTH", 40)
+    monkeypatch.setattr(text_pieces, "BATCH_LENGTH", 300)
     pieces, lengths = trained.encode([text, "cats"])
     assert [ids.tolist() for ids in pieces] == [ids.tolist() for ids in whole]
     assert lengths.tolist() == full.tolist()

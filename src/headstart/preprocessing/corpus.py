@@ -21,7 +21,8 @@ import numpy as np
 
 from headstart.errors import DataError
 from headstart.events import emit
-from headstart.preprocessing.tokens import TextTokenizer, pieces_of
+from headstart.preprocessing.text_pieces import pieces_of
+from headstart.preprocessing.tokens import TextTokenizer
 from headstart.storage.cache import (
     CacheError,
     cache_limit,

@@ -19,6 +19,7 @@ import numpy as np
 from headstart.errors import StartError
 from headstart.extras import require_text_extra
 from headstart.preprocessing.pair_frame import PairFrame, find_pair_frame
+from headstart.preprocessing.text_pieces import batches_of, pieces_of
 from headstart.preprocessing.unread import Unread, continuing_letters, measure
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ TEMPLATE_NAME = "chat_template.jinja"
 _BESIDE = ("special_tokens_map.json", "added_tokens.json", TEMPLATE_NAME)
 FILE_NAMES = (TOKENIZER_NAME, CONFIG_NAME, *_BESIDE)
 NO_LIMIT = 1 << 30
-PIECE_LENGTH = 50_000  # characters; longer texts are encoded in pieces to bound the memory
-BATCH_LENGTH = 2_000_000  # characters encoded at once
 LOCATED_AT_ONCE = 1_000  # texts whose tokens are located at once
 
 
@@ -95,7 +94,7 @@ class TextTokenizer:
         """
         bodies: list[list[int]] = [[] for _ in texts]
         lengths = np.zeros(len(texts), dtype=np.int64)
-        for owners, pieces in _batches(texts):
+        for owners, pieces in batches_of(texts):
             encodings = self._backend.encode_batch_fast(pieces, add_special_tokens=False)
             for owner, encoding in zip(owners, encodings, strict=True):
                 lengths[owner] += len(encoding)
@@ -116,7 +115,7 @@ class TextTokenizer:
     def encode_plain(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Return the ids of texts, int32: whole, and as they are written, special tokens, too."""
         bodies: list[list[int]] = [[] for _ in texts]
-        for owners, pieces in _batches(texts):
+        for owners, pieces in batches_of(texts):
             encodings = self._backend.encode_batch_fast(pieces, add_special_tokens=False)
             for owner, encoding in zip(owners, encodings, strict=True):
                 bodies[owner] += encoding.ids
@@ -325,35 +324,6 @@ def read_tokenizer(folder: Path, max_length: int, origin: str) -> TextTokenizer:
             f"weights. Restore the file, or train again."
         )
     return TextTokenizer(files, max_length, origin)
-
-
-def _batches(texts: Sequence[str]) -> Iterator[tuple[list[int], list[str]]]:
-    """Yield pieces of texts with the place of the text each belongs to, a bounded lot at a time."""
-    owners: list[int] = []
-    pieces: list[str] = []
-    size = 0
-    for place, text in enumerate(texts):
-        for piece in pieces_of(text):
-            owners.append(place)
-            pieces.append(piece)
-            size += len(piece) + 100  # an encoding costs something however short its text
-            if size >= BATCH_LENGTH:
-                yield owners, pieces
-                owners, pieces, size = [], [], 0
-    if pieces:
-        yield owners, pieces
-
-
-def pieces_of(text: str) -> Iterator[str]:
-    """Yield a text in pieces of bounded length, cut before a blank where there is one."""
-    begin = 0
-    while len(text) - begin > PIECE_LENGTH:
-        end = begin + PIECE_LENGTH
-        blanks = (text.rfind(blank, begin + 1, end) for blank in (" ", "\n", "\t"))
-        cut = max(max(blanks), 0) or end
-        yield text[begin:cut]
-        begin = cut
-    yield text[begin:]
 
 
 def _read_backend(files: Mapping[str, bytes], origin: str) -> tokenizers.Tokenizer:

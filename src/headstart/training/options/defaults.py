@@ -192,8 +192,8 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         fewest_steps=1_000,
     ),
     ("decoder", True): FamilyDefaults(
-        source="AdamW, cosine, a few epochs: Tulu 3 (Lambert et al., 2024); the rate of a decoder "
-        "of 135 million: docs/experiments.md, 'A rate for SmolLM2'",
+        source="AdamW, a few epochs: Tulu 3 (Lambert et al., 2024), at 5e-6 for 8 billion weights; "
+        "SmolLM2 (Ben Allal et al., 2025) at 1e-3 for 135 million and large batches: between them",
         optimizer="adamw",
         learning_rate=1e-4,
         reference_batch=16,
@@ -207,7 +207,6 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         scratch_epochs=3,
         ema_half_life=0.0,
         smoothing=0.0,
-        bf16_steps=True,
     ),
     ("decoder", False): FamilyDefaults(
         source="as headstart pretrain --objective clm (docs/pretrain.md): AdamW (0.9, 0.95), decay "

@@ -184,7 +184,6 @@ def recipe_for(
             search is asked for and the start's family has no other rates.
     """
     row = defaults_for(start)
-    # what a strategy has no use for is the user's to be told, earlier
     check_values(options, num_layers=num_layers)
     check_search(options, start)
     strategy = find_strategy(options.strategy)
